@@ -1,0 +1,1 @@
+"""Containers: bytes to access units and back. Sans-I/O."""

@@ -1,0 +1,1 @@
+"""Protocols as connection state machines. Sans-I/O."""

@@ -1,0 +1,1 @@
+"""Code generated from `proto/`, and the converters between it and `lalmesh.media`."""

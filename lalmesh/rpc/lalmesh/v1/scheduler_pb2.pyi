@@ -1,0 +1,337 @@
+from lalmesh.rpc.lalmesh.v1 import media_pb2 as _media_pb2
+from lalmesh.rpc.lalmesh.v1 import origin_pb2 as _origin_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ROLE_UNSPECIFIED: _ClassVar[Role]
+    ROLE_EDGE: _ClassVar[Role]
+    ROLE_ORIGIN: _ClassVar[Role]
+    ROLE_HLS: _ClassVar[Role]
+
+class StreamState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STREAM_STATE_UNSPECIFIED: _ClassVar[StreamState]
+    STREAM_STATE_WAITING: _ClassVar[StreamState]
+    STREAM_STATE_LIVE: _ClassVar[StreamState]
+    STREAM_STATE_GRACE: _ClassVar[StreamState]
+    STREAM_STATE_CLOSED: _ClassVar[StreamState]
+
+class Refusal(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REFUSAL_UNSPECIFIED: _ClassVar[Refusal]
+    REFUSAL_EXISTS: _ClassVar[Refusal]
+    REFUSAL_NOT_FOUND: _ClassVar[Refusal]
+    REFUSAL_NO_ORIGIN: _ClassVar[Refusal]
+    REFUSAL_UNAVAILABLE: _ClassVar[Refusal]
+    REFUSAL_FENCED: _ClassVar[Refusal]
+    REFUSAL_NOT_JOINED: _ClassVar[Refusal]
+    REFUSAL_INVALID: _ClassVar[Refusal]
+ROLE_UNSPECIFIED: Role
+ROLE_EDGE: Role
+ROLE_ORIGIN: Role
+ROLE_HLS: Role
+STREAM_STATE_UNSPECIFIED: StreamState
+STREAM_STATE_WAITING: StreamState
+STREAM_STATE_LIVE: StreamState
+STREAM_STATE_GRACE: StreamState
+STREAM_STATE_CLOSED: StreamState
+REFUSAL_UNSPECIFIED: Refusal
+REFUSAL_EXISTS: Refusal
+REFUSAL_NOT_FOUND: Refusal
+REFUSAL_NO_ORIGIN: Refusal
+REFUSAL_UNAVAILABLE: Refusal
+REFUSAL_FENCED: Refusal
+REFUSAL_NOT_JOINED: Refusal
+REFUSAL_INVALID: Refusal
+
+class Endpoint(_message.Message):
+    __slots__ = ("protocol", "host", "port")
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    protocol: str
+    host: str
+    port: int
+    def __init__(self, protocol: _Optional[str] = ..., host: _Optional[str] = ..., port: _Optional[int] = ...) -> None: ...
+
+class Capacity(_message.Message):
+    __slots__ = ("egress_bps", "sessions", "streams", "memory_bytes")
+    EGRESS_BPS_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    egress_bps: int
+    sessions: int
+    streams: int
+    memory_bytes: int
+    def __init__(self, egress_bps: _Optional[int] = ..., sessions: _Optional[int] = ..., streams: _Optional[int] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
+
+class Load(_message.Message):
+    __slots__ = ("ingress_bps", "egress_bps", "sessions", "streams", "cpu_fraction", "memory_bytes")
+    INGRESS_BPS_FIELD_NUMBER: _ClassVar[int]
+    EGRESS_BPS_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    CPU_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ingress_bps: int
+    egress_bps: int
+    sessions: int
+    streams: int
+    cpu_fraction: float
+    memory_bytes: int
+    def __init__(self, ingress_bps: _Optional[int] = ..., egress_bps: _Optional[int] = ..., sessions: _Optional[int] = ..., streams: _Optional[int] = ..., cpu_fraction: _Optional[float] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
+
+class NodeReport(_message.Message):
+    __slots__ = ("node", "role", "zone", "machine", "endpoints", "capacity", "load", "draining", "leaving", "streams", "version")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
+    MACHINE_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    node: _origin_pb2.NodeRef
+    role: Role
+    zone: str
+    machine: str
+    endpoints: _containers.RepeatedCompositeFieldContainer[Endpoint]
+    capacity: Capacity
+    load: Load
+    draining: bool
+    leaving: bool
+    streams: _containers.RepeatedCompositeFieldContainer[HeldStream]
+    version: str
+    def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., role: _Optional[_Union[Role, str]] = ..., zone: _Optional[str] = ..., machine: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., draining: _Optional[bool] = ..., leaving: _Optional[bool] = ..., streams: _Optional[_Iterable[_Union[HeldStream, _Mapping]]] = ..., version: _Optional[str] = ...) -> None: ...
+
+class HeldStream(_message.Message):
+    __slots__ = ("app", "name", "epoch", "place", "publication", "state", "tracks", "players", "bitrate_bps", "units", "missing")
+    APP_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    PUBLICATION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    TRACKS_FIELD_NUMBER: _ClassVar[int]
+    PLAYERS_FIELD_NUMBER: _ClassVar[int]
+    BITRATE_BPS_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    app: str
+    name: str
+    epoch: _media_pb2.Epoch
+    place: _media_pb2.Place
+    publication: bytes
+    state: StreamState
+    tracks: _media_pb2.TrackSet
+    players: int
+    bitrate_bps: int
+    units: int
+    missing: int
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., state: _Optional[_Union[StreamState, str]] = ..., tracks: _Optional[_Union[_media_pb2.TrackSet, _Mapping]] = ..., players: _Optional[int] = ..., bitrate_bps: _Optional[int] = ..., units: _Optional[int] = ..., missing: _Optional[int] = ...) -> None: ...
+
+class NodeCommand(_message.Message):
+    __slots__ = ("joined", "group_moved", "fenced", "evicted")
+    JOINED_FIELD_NUMBER: _ClassVar[int]
+    GROUP_MOVED_FIELD_NUMBER: _ClassVar[int]
+    FENCED_FIELD_NUMBER: _ClassVar[int]
+    EVICTED_FIELD_NUMBER: _ClassVar[int]
+    joined: Joined
+    group_moved: GroupMoved
+    fenced: Fenced
+    evicted: Evicted
+    def __init__(self, joined: _Optional[_Union[Joined, _Mapping]] = ..., group_moved: _Optional[_Union[GroupMoved, _Mapping]] = ..., fenced: _Optional[_Union[Fenced, _Mapping]] = ..., evicted: _Optional[_Union[Evicted, _Mapping]] = ...) -> None: ...
+
+class Joined(_message.Message):
+    __slots__ = ("term",)
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    term: int
+    def __init__(self, term: _Optional[int] = ...) -> None: ...
+
+class GroupMoved(_message.Message):
+    __slots__ = ("location",)
+    LOCATION_FIELD_NUMBER: _ClassVar[int]
+    location: Location
+    def __init__(self, location: _Optional[_Union[Location, _Mapping]] = ...) -> None: ...
+
+class Fenced(_message.Message):
+    __slots__ = ("app", "name", "epoch")
+    APP_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    app: str
+    name: str
+    epoch: _media_pb2.Epoch
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ...) -> None: ...
+
+class Evicted(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class Location(_message.Message):
+    __slots__ = ("app", "name", "place", "origin", "heir")
+    APP_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    HEIR_FIELD_NUMBER: _ClassVar[int]
+    app: str
+    name: str
+    place: _media_pb2.Place
+    origin: _origin_pb2.NodeRef
+    heir: _origin_pb2.NodeRef
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., origin: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., heir: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ...) -> None: ...
+
+class Refused(_message.Message):
+    __slots__ = ("refusal", "detail", "retry_after_ms")
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
+    refusal: Refusal
+    detail: str
+    retry_after_ms: int
+    def __init__(self, refusal: _Optional[_Union[Refusal, str]] = ..., detail: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
+
+class ClaimPublishRequest(_message.Message):
+    __slots__ = ("edge", "claims")
+    EDGE_FIELD_NUMBER: _ClassVar[int]
+    CLAIMS_FIELD_NUMBER: _ClassVar[int]
+    edge: _origin_pb2.NodeRef
+    claims: _containers.RepeatedCompositeFieldContainer[Claim]
+    def __init__(self, edge: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., claims: _Optional[_Iterable[_Union[Claim, _Mapping]]] = ...) -> None: ...
+
+class Claim(_message.Message):
+    __slots__ = ("app", "name", "publication", "take_over")
+    APP_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PUBLICATION_FIELD_NUMBER: _ClassVar[int]
+    TAKE_OVER_FIELD_NUMBER: _ClassVar[int]
+    app: str
+    name: str
+    publication: bytes
+    take_over: bool
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., publication: _Optional[bytes] = ..., take_over: _Optional[bool] = ...) -> None: ...
+
+class ClaimPublishResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[ClaimResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[ClaimResult, _Mapping]]] = ...) -> None: ...
+
+class ClaimResult(_message.Message):
+    __slots__ = ("grant", "refused")
+    GRANT_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    grant: _origin_pb2.Grant
+    refused: Refused
+    def __init__(self, grant: _Optional[_Union[_origin_pb2.Grant, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ...) -> None: ...
+
+class MoveGroupRequest(_message.Message):
+    __slots__ = ("edge", "moves")
+    EDGE_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
+    edge: _origin_pb2.NodeRef
+    moves: _containers.RepeatedCompositeFieldContainer[Move]
+    def __init__(self, edge: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., moves: _Optional[_Iterable[_Union[Move, _Mapping]]] = ...) -> None: ...
+
+class Move(_message.Message):
+    __slots__ = ("app", "name", "epoch", "place", "publication", "avoid_nodes")
+    APP_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    PUBLICATION_FIELD_NUMBER: _ClassVar[int]
+    AVOID_NODES_FIELD_NUMBER: _ClassVar[int]
+    app: str
+    name: str
+    epoch: _media_pb2.Epoch
+    place: _media_pb2.Place
+    publication: bytes
+    avoid_nodes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., avoid_nodes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class MoveGroupResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[ClaimResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[ClaimResult, _Mapping]]] = ...) -> None: ...
+
+class LocateRequest(_message.Message):
+    __slots__ = ("wanted",)
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    wanted: _containers.RepeatedCompositeFieldContainer[Wanted]
+    def __init__(self, wanted: _Optional[_Iterable[_Union[Wanted, _Mapping]]] = ...) -> None: ...
+
+class Wanted(_message.Message):
+    __slots__ = ("app", "name", "after")
+    APP_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    app: str
+    name: str
+    after: _media_pb2.Place
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., after: _Optional[_Union[_media_pb2.Place, _Mapping]] = ...) -> None: ...
+
+class LocateResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[LocateResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[LocateResult, _Mapping]]] = ...) -> None: ...
+
+class LocateResult(_message.Message):
+    __slots__ = ("location", "refused")
+    LOCATION_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    location: Location
+    refused: Refused
+    def __init__(self, location: _Optional[_Union[Location, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ...) -> None: ...
+
+class ReleaseRequest(_message.Message):
+    __slots__ = ("node", "claims", "groups")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    CLAIMS_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    node: _origin_pb2.NodeRef
+    claims: _containers.RepeatedCompositeFieldContainer[Released]
+    groups: _containers.RepeatedCompositeFieldContainer[Released]
+    def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., claims: _Optional[_Iterable[_Union[Released, _Mapping]]] = ..., groups: _Optional[_Iterable[_Union[Released, _Mapping]]] = ...) -> None: ...
+
+class Released(_message.Message):
+    __slots__ = ("app", "name", "epoch", "publication", "place")
+    APP_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    PUBLICATION_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    app: str
+    name: str
+    epoch: _media_pb2.Epoch
+    publication: bytes
+    place: _media_pb2.Place
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., publication: _Optional[bytes] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ...) -> None: ...
+
+class ReleaseResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[ReleaseResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[ReleaseResult, _Mapping]]] = ...) -> None: ...
+
+class ReleaseResult(_message.Message):
+    __slots__ = ("released",)
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
+    released: bool
+    def __init__(self, released: _Optional[bool] = ...) -> None: ...
