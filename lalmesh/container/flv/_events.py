@@ -1,0 +1,45 @@
+"""What the demuxers of one publisher share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lalmesh.codec import build_track
+from lalmesh.errors import LimitExceeded
+from lalmesh.media import Codec, MediaCounters, MediaEvent, Track, TracksChanged, TrackSet, Unwrapper
+
+MAX_CONFIGURATION_BYTES = 64 << 10  #: of one codec; with every parameter set and SEI that encoders write it is below 4 KiB
+
+
+class Stream:
+    """The tracks, the clock and the counters of one publisher."""
+
+    def __init__(self) -> None:
+        """Start without tracks."""
+        self.tracks = TrackSet()
+        self.unwrap = Unwrapper(32).unwrap
+        self.counters = MediaCounters()
+
+    def configure(
+        self, track_id: int, codec: Codec, configuration: bytes = b"", *, sample_rate_hz: int = 0, channels: int = 0
+    ) -> list[MediaEvent]:
+        """Let the track be of `codec` under `configuration`; no event where it already is.
+
+        Raises:
+            RemoteProtocolError: the configuration is malformed.
+            LimitExceeded: it is over `MAX_CONFIGURATION_BYTES`.
+            UnsupportedError: it is of a kind that is not implemented.
+        """
+        if len(configuration) > MAX_CONFIGURATION_BYTES:
+            raise LimitExceeded(f"{codec.value} configuration size", len(configuration), MAX_CONFIGURATION_BYTES)
+        return self.replace(build_track(track_id, codec, configuration, sample_rate_hz=sample_rate_hz, channels=channels))
+
+    def replace(self, track: Track) -> list[MediaEvent]:
+        """Let `track` follow the one of its id, with the next version; no event where it is the same."""
+        old = self.tracks.get(track.track_id)
+        if old is not None:
+            if replace(track, version=old.version) == old:
+                return []
+            track = replace(track, version=old.version + 1)
+        self.tracks = self.tracks.with_track(track)
+        return [TracksChanged(self.tracks)]
