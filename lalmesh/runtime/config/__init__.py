@@ -1,0 +1,67 @@
+"""Configuration: models with defaults and bounds, loading from file, environment and command line, and its documents.
+
+The models are the one source: the sample file, the reference and the JSON schema are made from them. Services fill the frozen
+dataclasses of their cores from a `Config`.
+"""
+
+from lalmesh.runtime.config._cluster import ClusterConfig, ClusterTlsConfig, LinkConfig
+from lalmesh.runtime.config._config import Config
+from lalmesh.runtime.config._document import config_schema, reference_markdown
+from lalmesh.runtime.config._edge import (
+    AdvertiseConfig,
+    EdgeConfig,
+    EdgeTlsConfig,
+    FanOutConfig,
+    HttpConfig,
+    HttpsConfig,
+    LimitsConfig,
+    PlayConfig,
+    PublishConfig,
+    RtmpConfig,
+    RtmpsConfig,
+)
+from lalmesh.runtime.config._load import Loaded, Role, check_role, load, load_config
+from lalmesh.runtime.config._origin import CapacityConfig, OriginConfig, OriginGrpcConfig, RingConfig
+from lalmesh.runtime.config._problem import ConfigError, Problem
+from lalmesh.runtime.config._render import sample_yaml, show_yaml
+from lalmesh.runtime.config._scheduler import EtcdConfig, SchedulerConfig, SchedulerGrpcConfig, SchedulerHttpConfig
+from lalmesh.runtime.config._telemetry import MetricsConfig, TelemetryConfig
+
+__all__ = [
+    "AdvertiseConfig",
+    "CapacityConfig",
+    "ClusterConfig",
+    "ClusterTlsConfig",
+    "Config",
+    "ConfigError",
+    "EdgeConfig",
+    "EdgeTlsConfig",
+    "EtcdConfig",
+    "FanOutConfig",
+    "HttpConfig",
+    "HttpsConfig",
+    "LimitsConfig",
+    "LinkConfig",
+    "Loaded",
+    "MetricsConfig",
+    "OriginConfig",
+    "OriginGrpcConfig",
+    "PlayConfig",
+    "Problem",
+    "PublishConfig",
+    "RingConfig",
+    "Role",
+    "RtmpConfig",
+    "RtmpsConfig",
+    "SchedulerConfig",
+    "SchedulerGrpcConfig",
+    "SchedulerHttpConfig",
+    "TelemetryConfig",
+    "check_role",
+    "config_schema",
+    "load",
+    "load_config",
+    "reference_markdown",
+    "sample_yaml",
+    "show_yaml",
+]

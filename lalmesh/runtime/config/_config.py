@@ -1,0 +1,25 @@
+"""The whole configuration, one tree for all roles."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict
+
+from lalmesh.runtime.config._base import ConfigModel
+from lalmesh.runtime.config._cluster import ClusterConfig
+from lalmesh.runtime.config._edge import EdgeConfig
+from lalmesh.runtime.config._origin import OriginConfig
+from lalmesh.runtime.config._scheduler import SchedulerConfig
+from lalmesh.runtime.config._telemetry import MetricsConfig, TelemetryConfig
+
+
+class Config(ConfigModel):
+    """Configuration of lalmesh, one tree for all roles. ``Config()`` is the defaults; it reads neither files nor environment."""
+
+    model_config = ConfigDict(title="lalmesh configuration")
+
+    cluster: ClusterConfig = ClusterConfig()
+    edge: EdgeConfig = EdgeConfig()
+    origin: OriginConfig = OriginConfig()
+    scheduler: SchedulerConfig = SchedulerConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()

@@ -1,0 +1,175 @@
+"""The section `edge`: listeners, limits, publishers, players."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from lalmesh.runtime.config._base import ConfigModel, Host, HttpOrigin, OptionalHost, Port, Text, require_pair
+
+
+class RtmpConfig(ConfigModel):
+    """The RTMP listener."""
+
+    enable: bool = Field(default=True, description="Whether to listen.")
+    host: Host = Field(default="0.0.0.0", description="Address to listen on.")
+    port: Port = Field(default=1935, description="TCP port; 0 takes a free one.")
+    chunk_size_bytes: int = Field(
+        default=60_000, ge=128, le=16_777_215, description="Size of the chunks sent, RTMP and RTMPS (RTMP 1.0 §5.4.1)."
+    )
+
+
+class RtmpsConfig(ConfigModel):
+    """The RTMPS listener: RTMP in TLS."""
+
+    enable: bool | None = Field(default=None, description="Whether to listen; null: when edge.tls has a certificate.")
+    host: Host = Field(default="0.0.0.0", description="Address to listen on.")
+    port: Port = Field(default=4935, description="TCP port; 0 takes a free one.")
+
+
+class HttpConfig(ConfigModel):
+    """The HTTP listener: HTTP-FLV and WebSocket-FLV."""
+
+    enable: bool = Field(default=True, description="Whether to listen.")
+    host: Host = Field(default="0.0.0.0", description="Address to listen on.")
+    port: Port = Field(default=8080, description="TCP port; 0 takes a free one.")
+    cors_origins: tuple[HttpOrigin, ...] = Field(
+        default=(),
+        strict=False,
+        max_length=1000,
+        description="Web pages that may read streams, HTTP and HTTPS; * stands for any, without credentials.",
+    )
+
+
+class HttpsConfig(ConfigModel):
+    """The HTTPS listener: what HTTP serves, in TLS."""
+
+    enable: bool | None = Field(default=None, description="Whether to listen; null: when edge.tls has a certificate.")
+    host: Host = Field(default="0.0.0.0", description="Address to listen on.")
+    port: Port = Field(default=4433, description="TCP port; 0 takes a free one.")
+
+
+class EdgeTlsConfig(ConfigModel):
+    """The certificate of the public listeners, RTMPS and HTTPS."""
+
+    cert_file: Text = Field(default="", description="PEM file of the certificate chain.")
+    key_file: Text = Field(default="", description="PEM file of the private key of cert_file.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_pair(self.cert_file, self.key_file)
+        return self
+
+    @property
+    def has_certificate(self) -> bool:
+        """Whether the TLS listeners can start."""
+        return bool(self.cert_file)
+
+
+class AdvertiseConfig(ConfigModel):
+    """What the outside reaches this edge by; used in the answers that route players and publishers."""
+
+    host: OptionalHost = Field(default="", description="Host name or address; empty: the address of the node.")
+    rtmp_port: Port = Field(default=0, description="RTMP port; 0: the listening one.")
+    rtmps_port: Port = Field(default=0, description="RTMPS port; 0: the listening one.")
+    http_port: Port = Field(default=0, description="HTTP port; 0: the listening one.")
+    https_port: Port = Field(default=0, description="HTTPS port; 0: the listening one.")
+
+
+class LimitsConfig(ConfigModel):
+    """What one listener grants to the outside."""
+
+    connections: int = Field(default=20_000, ge=1, le=1_000_000, description="Connections at a time.")
+    connections_per_address: int = Field(
+        default=0, ge=0, le=1_000_000, description="Connections at a time from one address, loopback too; 0: no limit."
+    )
+    handshake_timeout_s: float = Field(default=10.0, ge=0.1, le=300, description="Longest handshake before publish or play.")
+    idle_timeout_s: float = Field(default=120.0, ge=1, le=86_400, description="Silence after which a connection is closed.")
+    message_bytes: int = Field(default=8 << 20, ge=64 << 10, le=64 << 20, description="Largest message taken from a publisher.")
+
+
+class PublishConfig(ConfigModel):
+    """What is done with a publisher and what it sends."""
+
+    second_publisher: Literal["refuse", "take_over"] = Field(
+        default="refuse", description="What a second publisher of a stream meets: it is refused, or takes the stream over."
+    )
+    replay_s: float = Field(default=3.0, ge=0, le=60, description="What is always kept for an origin that takes over.")
+    replay_max_s: float = Field(
+        default=30.0, ge=0, le=600, description="How far beyond replay_s to keep back to a random access point."
+    )
+    replay_max_bytes: int = Field(default=64 << 20, ge=1 << 20, le=4 << 30, description="Most bytes kept for one stream.")
+    silent_audio: bool = Field(default=False, description="Whether a stream without audio gets silent AAC.")
+    silent_audio_wait_ms: int = Field(
+        default=150, ge=0, le=60_000, description="Video without audio for this long counts as without audio."
+    )
+    clock_jump_ms: int = Field(
+        default=10_000, ge=100, le=3_600_000, description="A larger step of the publisher's clock is mended."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.replay_max_s < self.replay_s:
+            raise ValueError("replay_max_s must not be below replay_s")
+        return self
+
+
+class PlayConfig(ConfigModel):
+    """What players get."""
+
+    wait_publisher_s: float = Field(default=10.0, ge=0, le=3600, description="How long a player waits for a publisher.")
+    linger_s: float = Field(default=3.0, ge=0, le=3600, description="How long a relay outlives its last player.")
+    hevc: Literal["enhanced", "legacy"] = Field(
+        default="enhanced", description="How RTMP and FLV carry HEVC: Enhanced RTMP, or codec id 12 as older players know it."
+    )
+    gop_num: int = Field(default=1, ge=0, le=100, description="Groups of pictures that a new player gets at once; 0: none.")
+    gop_max_bytes: int = Field(default=32 << 20, ge=64 << 10, le=1 << 30, description="Most bytes that a new player gets at once.")
+    gop_max_s: float = Field(default=60.0, ge=1, le=600, description="Most seconds that a new player gets at once.")
+
+
+class FanOutConfig(ConfigModel):
+    """How units are written to many players, and what a slow one costs."""
+
+    max_delay_ms: int = Field(default=100, ge=0, le=1000, description="Longest time that units are gathered for; 0: not at all.")
+    players_per_delay_ms: int = Field(
+        default=5, ge=1, le=1000, description="Units are gathered for one millisecond for each so many players."
+    )
+    player_sndbuf_bytes: int = Field(default=512 << 10, ge=16 << 10, le=64 << 20, description="Send buffer of a player's socket.")
+    player_queue_bytes: int = Field(
+        default=8 << 20, ge=64 << 10, le=1 << 30, description="Bytes that may wait for one player before it skips."
+    )
+    player_queue_s: float = Field(default=10.0, ge=0.5, le=600, description="Seconds that may wait for one player before it skips.")
+    slow_player_s: float = Field(default=30.0, ge=1, le=3600, description="A player that skips for this long is closed.")
+
+
+class EdgeConfig(ConfigModel):
+    """An edge: takes publishers and players."""
+
+    rtmp: RtmpConfig = RtmpConfig()
+    rtmps: RtmpsConfig = RtmpsConfig()
+    http: HttpConfig = HttpConfig()
+    https: HttpsConfig = HttpsConfig()
+    tls: EdgeTlsConfig = EdgeTlsConfig()
+    advertise: AdvertiseConfig = AdvertiseConfig()
+    limits: LimitsConfig = LimitsConfig()
+    publish: PublishConfig = PublishConfig()
+    play: PlayConfig = PlayConfig()
+    fanout: FanOutConfig = FanOutConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, enable in (("rtmps", self.rtmps.enable), ("https", self.https.enable)):
+            if enable and not self.tls.has_certificate:
+                raise ValueError(f"{name}.enable needs tls.cert_file and tls.key_file")
+        return self
+
+    @property
+    def rtmps_enabled(self) -> bool:
+        """Whether to listen for RTMPS: as told, else where there is a certificate."""
+        return self.tls.has_certificate if self.rtmps.enable is None else self.rtmps.enable
+
+    @property
+    def https_enabled(self) -> bool:
+        """Whether to listen for HTTPS: as told, else where there is a certificate."""
+        return self.tls.has_certificate if self.https.enable is None else self.https.enable

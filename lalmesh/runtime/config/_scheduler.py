@@ -1,0 +1,65 @@
+"""The section `scheduler`: its listeners and its etcd."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, StringConstraints, model_validator
+
+from lalmesh.runtime.config._base import Allowed, ConfigModel, Host, HostPort, Port, Text, require_pair
+
+KeyPrefix = Annotated[
+    str,
+    StringConstraints(max_length=255, pattern=r"^/([A-Za-z0-9._-]+/)+$"),
+    Allowed("a path such as /lalmesh/, slash at both ends"),
+]
+
+
+class SchedulerGrpcConfig(ConfigModel):
+    """The gRPC listener that nodes join by."""
+
+    host: Host = Field(default="0.0.0.0", description="Address to listen on.")
+    port: Port = Field(default=50051, description="TCP port; 0 takes a free one.")
+
+
+class SchedulerHttpConfig(ConfigModel):
+    """The HTTP listener: API, routing, health, metrics."""
+
+    host: Host = Field(default="0.0.0.0", description="Address to listen on.")
+    port: Port = Field(default=8083, description="TCP port; 0 takes a free one.")
+
+
+class EtcdConfig(ConfigModel):
+    """The etcd that schedulers agree in."""
+
+    endpoints: tuple[HostPort, ...] = Field(
+        default=(),
+        strict=False,
+        max_length=64,
+        description="Client addresses of the etcd members; none, standalone only: kept in memory.",
+    )
+    username: Text = Field(default="", description="etcd user; empty: no authentication.")
+    password: SecretStr = Field(default=SecretStr(""), description="Password of the user.")
+    password_file: Text = Field(default="", description="File that holds the password.")
+    ca_file: Text = Field(default="", description="PEM file of the authority that signs etcd's certificate; empty: plain text.")
+    cert_file: Text = Field(default="", description="PEM file of the certificate shown to etcd.")
+    key_file: Text = Field(default="", description="PEM file of the private key of cert_file.")
+    timeout_s: float = Field(default=3.0, ge=0.1, le=60, description="Longest wait for one answer of etcd.")
+    prefix: KeyPrefix = Field(default="/lalmesh/", description="What the keys of this cluster start with.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_pair(self.cert_file, self.key_file)
+        if self.cert_file and not self.ca_file:
+            raise ValueError("cert_file needs ca_file: without it etcd is spoken to in plain text")
+        if bool(self.username) != bool(self.password.get_secret_value()):
+            raise ValueError("username and password belong together, only one is given")
+        return self
+
+
+class SchedulerConfig(ConfigModel):
+    """A scheduler: membership, ownership, routing."""
+
+    grpc: SchedulerGrpcConfig = SchedulerGrpcConfig()
+    http: SchedulerHttpConfig = SchedulerHttpConfig()
+    etcd: EtcdConfig = EtcdConfig()

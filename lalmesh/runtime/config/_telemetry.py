@@ -1,0 +1,26 @@
+"""The sections `metrics` and `telemetry`: what a node shows and says of itself."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from lalmesh.runtime.config._base import ConfigModel, Host, Port, Text
+
+
+class MetricsConfig(ConfigModel):
+    """Health and metrics of an edge or origin; a scheduler serves its own on its HTTP port too."""
+
+    host: Host = Field(default="127.0.0.1", description="Address to listen on.")
+    port: Port = Field(default=9090, description="TCP port; 0 takes a free one.")
+
+
+class TelemetryConfig(ConfigModel):
+    """Logs."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level that is logged.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="One JSON object a line, or text for people; auto: text on a terminal, else JSON."
+    )
+    log_file: Text = Field(default="", description="File that is logged to, reopened when it is moved away; empty: standard error.")

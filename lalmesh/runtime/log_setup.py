@@ -1,0 +1,127 @@
+"""Logs of a service: one line per event on standard error or in a file, as JSON or as text.
+
+Code logs with ``logging.getLogger(__name__)`` and gives facts in `extra`: ``log.info("publish", extra={"stream_key": str(key)})``.
+structlog renders them; its own loggers and the variables bound with ``structlog.contextvars`` end up in the same lines.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+from lalmesh.runtime.config import ConfigError, Problem, TelemetryConfig
+
+_HANDLER_NAME = "lalmesh"
+_EXTRA_ADDER = structlog.stdlib.ExtraAdder()
+_LEFT_BY_FORMATTERS = frozenset({"message", "asctime"})  #: what the formatter of another handler leaves in a record
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_CONTROL_IN_TRACEBACK = {code: seen for code, seen in _CONTROL.items() if code not in b"\n\t"}
+
+
+def configure_logging(telemetry: TelemetryConfig, *, service: str, node: str, stream: TextIO | None = None) -> None:
+    """Send the logs of the process where `telemetry` says; a second call replaces the first.
+
+    Args:
+        telemetry: level, format, file.
+        service: role of the process, in every line.
+        node: name of the node, in every line.
+        stream: where to write if `telemetry` names no file; None for standard error.
+
+    Raises:
+        ConfigError: the log file cannot be opened.
+    """
+    handler = _handler(telemetry, sys.stderr if stream is None else stream)
+    handler.set_name(_HANDLER_NAME)
+    handler.setFormatter(_formatter(telemetry, handler, service=service, node=node))
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if old.get_name() == _HANDLER_NAME]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(telemetry.log_level.upper())
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # a line per request would drown ours
+    logging.captureWarnings(capture=True)
+    _bridge_structlog()
+
+
+def _handler(telemetry: TelemetryConfig, stream: TextIO) -> logging.StreamHandler[Any]:
+    if not telemetry.log_file:
+        return logging.StreamHandler(stream)
+    try:
+        return logging.handlers.WatchedFileHandler(telemetry.log_file, encoding="utf-8")
+    except OSError as exc:
+        raise ConfigError([Problem("telemetry.log_file", f"{telemetry.log_file} cannot be opened: {exc.strerror}")]) from exc
+
+
+def _formatter(
+    telemetry: TelemetryConfig, handler: logging.StreamHandler[Any], *, service: str, node: str
+) -> structlog.stdlib.ProcessorFormatter:
+    terminal = handler.stream.isatty()
+    as_text = telemetry.log_format == "text" or (telemetry.log_format == "auto" and terminal)
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[_extras, structlog.contextvars.merge_contextvars],
+        processors=[_facts(service, node), *(_text(colors=terminal) if as_text else _json())],
+    )
+
+
+def _extras(logger: Any, method: str, fields: EventDict) -> EventDict:
+    """What was given as `extra`, except what would hide the event itself."""
+    extras = _EXTRA_ADDER(logger, method, dict(fields))
+    return {**{name: value for name, value in extras.items() if name not in _LEFT_BY_FORMATTERS}, **fields}
+
+
+def _facts(service: str, node: str) -> Processor:
+    """The fields that every line starts with; they win over extras of the same name."""
+
+    def add(_logger: object, _method: str, fields: EventDict) -> EventDict:
+        record: logging.LogRecord = fields.pop("_record")
+        del fields["_from_structlog"]
+        stamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        first = {
+            "timestamp": stamp.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": fields.get("event"),
+            "service": service,
+            "node": node,
+        }
+        return {**first, **{name: value for name, value in fields.items() if name not in first}}
+
+    return add
+
+
+def _json() -> list[Processor]:
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def _text(*, colors: bool) -> list[Processor]:
+    # Tracebacks are plain: the pretty ones print local variables, and those may be secrets.
+    plain = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+    return [structlog.processors.format_exc_info, _visible, plain]
+
+
+def _visible(_logger: object, _method: str, fields: EventDict) -> EventDict:
+    """Control characters made visible: what a peer sends must not forge lines or steer a terminal. JSON escapes by itself."""
+    return {name: _visible_text(name, value) if isinstance(value, str) else value for name, value in fields.items()}
+
+
+def _visible_text(field: str, text: str) -> str:
+    return text.translate(_CONTROL_IN_TRACEBACK if field in ("exception", "stack_info") else _CONTROL)
+
+
+def _bridge_structlog() -> None:
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )

@@ -1,0 +1,48 @@
+"""``lalmesh config``: check a configuration, show what is in force, print the schema."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lalmesh.runtime.config import ConfigError, Loaded, Role, check_role, config_schema, load, show_yaml
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="YAML file.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Beats file and environment; repeatable.")]
+RoleOption = Annotated[Role | None, typer.Option("--role", help="Also check what this role cannot start without.")]
+
+config_app = typer.Typer(name="config", help="Check and show the configuration.", no_args_is_help=True)
+
+
+@config_app.command()
+def check(config: ConfigOption = None, sets: SetOption = None, role: RoleOption = None) -> None:
+    """Print "ok", or every problem and exit with status 1."""
+    _load_or_exit(config, sets, role)
+    typer.echo("ok")
+
+
+@config_app.command()
+def show(config: ConfigOption = None, sets: SetOption = None) -> None:
+    """Print what is in force and where it came from, secrets masked."""
+    typer.echo(show_yaml(_load_or_exit(config, sets, None)), nl=False)
+
+
+@config_app.command()
+def schema() -> None:
+    """Print the JSON schema of the configuration file."""
+    typer.echo(json.dumps(config_schema(), indent=2))
+
+
+def _load_or_exit(config: Path | None, sets: list[str] | None, role: Role | None) -> Loaded:
+    try:
+        loaded = load(config, sets or [], os.environ)
+        if role is not None:
+            check_role(loaded.config, role)
+    except ConfigError as exc:
+        typer.echo(str(exc), err=True)
+        raise typer.Exit(1) from None
+    return loaded

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from lalmesh.runtime.config import ClusterConfig, Config, EdgeConfig, EdgeTlsConfig, EtcdConfig, HttpsConfig
+from lalmesh.runtime.config._keys import all_keys, all_sections
+
+UNITS = {"s", "ms", "bytes", "bps", "num", "units", "port"}
+
+
+def test_every_key_and_section_is_described() -> None:
+    assert [key.path for key in all_keys().values() if not key.description.endswith(".")] == []
+    assert [path for path, section in all_sections().items() if not section.description.endswith(".")] == []
+
+
+def test_every_number_is_bounded_and_names_what_it_counts() -> None:
+    numbers = [key for key in all_keys().values() if key.kind in ("integer", "number")]
+    assert [key.path for key in numbers if " to " not in key.allowed] == []
+    unitless = {key.name for key in numbers if key.name.rpartition("_")[2] not in UNITS}
+    assert unitless == {"connections", "connections_per_address", "streams"}
+
+
+def test_defaults_are_valid() -> None:
+    assert Config.model_validate(Config().model_dump()) == Config()
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Config().edge.rtmp.port = 1
+    assert hash(Config()) == hash(Config())
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"edge": {"tls": {"cert_file": "c"}}}, "belong together"),
+        ({"edge": {"rtmps": {"enable": True}}}, "rtmps.enable needs tls.cert_file"),
+        ({"edge": {"https": {"enable": True}}}, "https.enable needs tls.cert_file"),
+        ({"edge": {"publish": {"replay_s": 40.0}}}, "replay_max_s must not be below replay_s"),
+        ({"cluster": {"tls": {"cert_file": "c", "key_file": "k"}}}, "not all are given"),
+        ({"cluster": {"link": {"heartbeat_ms": 1500}}}, "at most half of dead_s"),
+        ({"cluster": {"link": {"batch_bytes": 2 << 20, "max_message_bytes": 1 << 20}}}, "not be above max_message_bytes"),
+        ({"cluster": {"report_interval_ms": 2000}}, "report_interval_ms must be below silence_s"),
+        ({"cluster": {"silence_s": 10.0}}, "silence_s must be below lease_s"),
+        ({"scheduler": {"etcd": {"cert_file": "c", "key_file": "k"}}}, "needs ca_file"),
+        ({"scheduler": {"etcd": {"username": "u"}}}, "username and password belong together"),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(tree: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Config.model_validate(tree)
+
+
+def test_tls_listeners_follow_the_certificate_unless_told() -> None:
+    certified = EdgeTlsConfig(cert_file="c", key_file="k")
+    assert not EdgeConfig().rtmps_enabled
+    assert not EdgeConfig().https_enabled
+    assert EdgeConfig(tls=certified).rtmps_enabled
+    assert not EdgeConfig(tls=certified, https=HttpsConfig(enable=False)).https_enabled
+
+
+def test_a_node_without_a_name_takes_host_name_and_role() -> None:
+    assert ClusterConfig().node_name(role="edge", host_name="h") == "h-edge"
+    assert ClusterConfig(node="n").node_name(role="edge", host_name="h") == "n"
+    assert ClusterConfig().machine_name(host_name="h") == "h"
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "lalmesh/", "/lalmesh", "//"])
+def test_an_etcd_prefix_that_could_swallow_other_keys_is_refused(prefix: str) -> None:
+    with pytest.raises(ValidationError):
+        EtcdConfig(prefix=prefix)

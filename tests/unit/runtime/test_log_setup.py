@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from lalmesh.runtime.config import ConfigError, TelemetryConfig
+from lalmesh.runtime.log_setup import configure_logging
+
+log = logging.getLogger("lalmesh.test")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    for handler in root.handlers:
+        if handler not in handlers:
+            handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+    logging.getLogger("aiohttp.access").setLevel(logging.NOTSET)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def started(stream: io.StringIO | None = None, **telemetry: Any) -> io.StringIO:
+    stream = io.StringIO() if stream is None else stream
+    configure_logging(TelemetryConfig(**telemetry), service="edge", node="n1", stream=stream)
+    return stream
+
+
+def test_a_json_line_has_the_facts_and_the_extras() -> None:
+    out = started()
+    log.info("publish of %s", "live/a", extra={"stream_key": "live/a", "session_id": "s1", "peer": "192.0.2.1:5"})
+    fields = json.loads(out.getvalue())
+    assert fields.pop("timestamp").endswith("Z")
+    assert fields == {
+        "level": "info",
+        "logger": "lalmesh.test",
+        "event": "publish of live/a",
+        "service": "edge",
+        "node": "n1",
+        "stream_key": "live/a",
+        "session_id": "s1",
+        "peer": "192.0.2.1:5",
+    }
+
+
+def test_the_timestamp_is_utc_in_milliseconds() -> None:
+    out = started()
+    log.handle(logging.makeLogRecord({"name": "a", "levelno": 20, "levelname": "INFO", "msg": "m", "created": 1.0625}))
+    assert json.loads(out.getvalue())["timestamp"] == "1970-01-01T00:00:01.062Z"
+
+
+def test_loggers_and_variables_of_structlog_end_up_in_the_same_lines() -> None:
+    out = started()
+    with structlog.contextvars.bound_contextvars(session_id="s1"):
+        structlog.get_logger("other").warning("slow player", peer="p")
+        log.warning("closed")
+    first, second = map(json.loads, out.getvalue().splitlines())
+    assert (first["logger"], first["level"], first["event"]) == ("other", "warning", "slow player")
+    assert (first["service"], first["peer"], first["session_id"], second["session_id"]) == ("edge", "p", "s1", "s1")
+
+
+def test_extras_hide_neither_the_event_nor_the_node() -> None:
+    out = started()
+    log.info("said", extra={"event": "forged", "node": "forged", "level": "forged"})
+    assert "forged" not in out.getvalue()
+
+
+def test_a_traceback_is_one_field_of_the_line() -> None:
+    out = started()
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        log.exception("failed")
+    assert json.loads(out.getvalue())["exception"].endswith("ValueError: broken")
+
+
+def test_what_json_cannot_hold_is_described() -> None:
+    out = started()
+    log.info("odd", extra={"what": {1, 2}, "key": ("live", "a")})
+    assert json.loads(out.getvalue())["what"] == "{1, 2}"
+
+
+@pytest.mark.parametrize(("level", "lines"), [("debug", 2), ("info", 1), ("warning", 0)])
+def test_lines_below_the_level_are_left_out(level: str, lines: int) -> None:
+    out = started(log_level=level)
+    log.debug("d")
+    log.info("i")
+    assert len(out.getvalue().splitlines()) == lines
+
+
+def test_text_is_for_people() -> None:
+    out = started(log_format="text")
+    log.info("publish", extra={"stream_key": "live/a"})
+    assert "publish" in out.getvalue()
+    assert "stream_key=live/a" in out.getvalue()
+
+
+def test_a_terminal_gets_text_and_anything_else_json() -> None:
+    terminal = started(Terminal())
+    log.info("hello")
+    pipe = started()
+    log.info("hello")
+    assert not terminal.getvalue().startswith("{")
+    assert pipe.getvalue().startswith("{")
+
+
+def test_text_lets_no_peer_forge_lines_or_steer_the_terminal() -> None:
+    out = started(log_format="text")
+    log.info("name %s", "a\nb\x1b[2J", extra={"peer": "c\nd\x9b"})
+    try:
+        raise ValueError("e\x1b[2J")
+    except ValueError:
+        log.exception("failed")
+    assert "\x1b" not in out.getvalue()
+    assert "\x9b" not in out.getvalue()
+    assert out.getvalue().count("\n") == 2 + 4
+
+
+def test_a_second_call_replaces_the_first() -> None:
+    first = started()
+    second = started()
+    log.info("once")
+    assert (first.getvalue(), len(second.getvalue().splitlines())) == ("", 1)
+
+
+def test_warnings_of_python_are_logged() -> None:
+    out = started()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=False)
+        logging.captureWarnings(capture=True)
+        warnings.warn("old way", stacklevel=1)
+    assert json.loads(out.getvalue())["logger"] == "py.warnings"
+
+
+def test_a_file_is_written_and_reopened_when_it_was_moved_away(tmp_path: Path) -> None:
+    file = tmp_path / "edge.log"
+    started(log_file=str(file))
+    log.info("one")
+    file.rename(tmp_path / "edge.log.1")
+    log.info("two")
+    assert json.loads(file.read_text())["event"] == "two"
+
+
+def test_a_file_that_cannot_be_opened_is_an_error_of_its_key(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^telemetry\.log_file: .*Is a directory"):
+        started(log_file=str(tmp_path))
