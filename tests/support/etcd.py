@@ -1,0 +1,212 @@
+"""A real etcd server as a child on loopback ports: started, killed, frozen, wiped as a test needs it.
+
+The methods block (a start takes about 0.2 s); a test that must keep its event loop running calls them through
+`asyncio.to_thread`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+START_LIMIT_S = 20.0  #: a loaded machine needs far longer than the usual 0.2 s
+STOP_LIMIT_S = 10.0
+READY = b"serving client traffic"  #: the server's log line once a leader is elected and the port answers
+CAN_RUN_ETCD = shutil.which("etcd") is not None and shutil.which("etcdctl") is not None
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """PEM files: an authority, the server's pair for 127.0.0.1 and localhost, a client's pair."""
+
+    folder: Path
+
+    @property
+    def ca_file(self) -> str:
+        return str(self.folder / "ca.pem")
+
+    def cert_file(self, name: str) -> str:
+        return str(self.folder / f"{name}.pem")
+
+    def key_file(self, name: str) -> str:
+        return str(self.folder / f"{name}.key")
+
+
+def make_certificates(folder: Path) -> Certificates:
+    """Fresh certificates in `folder`, valid for two days: `server` and `client`, vouched for by one authority."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = Certificates(folder)
+    names = {"server": "subjectAltName=IP:127.0.0.1,DNS:localhost", "client": "extendedKeyUsage=clientAuth"}
+    _openssl(made, "ca", "basicConstraints=critical,CA:TRUE")
+    for name, extension in names.items():
+        _openssl(made, name, extension, "-CA", made.ca_file, "-CAkey", made.key_file("ca"))
+    return made
+
+
+def _openssl(made: Certificates, name: str, extension: str, *signer: str) -> None:
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", made.key_file(name)]
+    to = ["-out", made.cert_file(name), "-days", "2", "-subj", f"/CN={name}", "-addext", extension]
+    command = ["openssl", "req", "-x509", "-config", os.devnull, *key, *to, *signer]
+    subprocess.run(command, check=True, capture_output=True, timeout=START_LIMIT_S)
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback TCP ports that nobody listens on at the moment, all different."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(sock.getsockname()[1]) for sock in sockets]
+    for sock in sockets:
+        sock.close()
+    return ports
+
+
+class EtcdServer:
+    """One member with its data below `folder`; the same ports for its whole life.
+
+    Its elections are quick (0.2 s), so a lease of 1 s really lasts 1 s.
+    """
+
+    def __init__(self, folder: Path, *, certificates: Certificates | None = None) -> None:
+        """Not started yet. With `certificates` it speaks TLS and lets in only clients that the authority vouches for."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._data = folder / "data"
+        self._log = folder / "etcd.log"
+        self._certificates = certificates
+        self._client_port, self._peer_port = free_ports(2)
+        self._login: tuple[str, ...] = ()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """The port for clients on 127.0.0.1."""
+        return self._client_port
+
+    @property
+    def endpoint(self) -> str:
+        """The URL for clients."""
+        return f"{'https' if self._certificates else 'http'}://127.0.0.1:{self._client_port}"
+
+    def start(self) -> None:
+        """Start on the data there is, and wait until it serves."""
+        ready = threading.Event()
+        nothing = subprocess.DEVNULL
+        self._process = subprocess.Popen(self._command(), stdin=nothing, stdout=nothing, stderr=subprocess.PIPE)
+        self._reader = threading.Thread(target=self._read_log, args=(self._process, ready), daemon=True)
+        self._reader.start()
+        if not ready.wait(START_LIMIT_S) or self._process.poll() is not None:
+            self.kill()
+            raise RuntimeError(f"etcd did not start: {self._log.read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        """Stop in order; no error where it does not run."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it without a chance to say goodbye."""
+        self._end(signal.SIGKILL)
+
+    def wipe(self) -> None:
+        """Remove the data of a server that does not run; rights are gone too."""
+        shutil.rmtree(self._data)
+        self._login = ()
+
+    def freeze(self) -> None:
+        """Stop it from running while its connections stay; `thaw`, `kill` and `stop` end that."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it run on."""
+        self._signal(signal.SIGCONT)
+
+    def control(self, *words: str) -> str:
+        """What ``etcdctl`` answers to `words`, as the root user once `enable_login` was called."""
+        command = ["etcdctl", f"--endpoints={self.endpoint}", *self._login]
+        if self._certificates:
+            pair = (f"--cert={self._certificates.cert_file('client')}", f"--key={self._certificates.key_file('client')}")
+            command += [f"--cacert={self._certificates.ca_file}", *pair]
+        environment = {**os.environ, "ETCDCTL_API": "3"}
+        done = subprocess.run([*command, *words], check=True, capture_output=True, timeout=START_LIMIT_S, env=environment)
+        return done.stdout.decode()
+
+    def compact(self, revision: int) -> None:
+        """Forget the history below `revision`."""
+        self.control("compaction", str(revision))
+
+    def enable_login(self, username: str, password: str, prefix: str) -> None:
+        """Let in only those who log in; `username` may read and write what begins with `prefix`."""
+        for words in (
+            ("user", "add", "root:root"),
+            ("user", "grant-role", "root", "root"),
+            ("role", "add", "member"),
+            ("role", "grant-permission", "member", "--prefix=true", "readwrite", prefix),
+            ("user", "add", f"{username}:{password}"),
+            ("user", "grant-role", username, "member"),
+            ("auth", "enable"),
+        ):
+            self.control(*words)
+        self._login = ("--user=root:root",)
+
+    def _command(self) -> list[str]:
+        peer = f"http://127.0.0.1:{self._peer_port}"
+        options: dict[str, Any] = {
+            "data-dir": self._data,
+            "listen-client-urls": self.endpoint,
+            "advertise-client-urls": self.endpoint,
+            "listen-peer-urls": peer,
+            "initial-advertise-peer-urls": peer,
+            "initial-cluster": f"default={peer}",
+            "heartbeat-interval": 20,
+            "election-timeout": 200,
+            "bcrypt-cost": 4,
+            "logger": "zap",
+        }
+        if self._certificates:
+            options["cert-file"] = self._certificates.cert_file("server")
+            options["key-file"] = self._certificates.key_file("server")
+            options["trusted-ca-file"] = self._certificates.ca_file
+        flags = [f"--{name}={value}" for name, value in options.items()]
+        return ["etcd", *flags, *(["--client-cert-auth"] if self._certificates else [])]
+
+    def _read_log(self, process: subprocess.Popen[bytes], ready: threading.Event) -> None:
+        assert process.stderr is not None
+        with self._log.open("ab") as log, process.stderr:
+            for line in process.stderr:
+                log.write(line)
+                log.flush()
+                if READY in line:
+                    ready.set()
+        ready.set()  # it ended; `start` looks
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is None or self._reader is None:
+            return
+        self._signal(number)
+        self._signal(signal.SIGCONT)
+        try:
+            self._process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(STOP_LIMIT_S)
+        self._reader.join(STOP_LIMIT_S)
+        self._process = None
