@@ -1,0 +1,443 @@
+"""The server's end of an RTMP connection.
+
+The core reads the peer's bytes and reports what it asks for; the application answers, at once or later. Nothing tells the peer of
+success before the application accepted. While a request waits, everything else is served, except what depends on it: until
+connect is answered all commands wait, and media of a stream waits for the answer to its publish. After an answer that was not
+given from inside the loop over `RtmpServer.feed`, call ``feed(b"")`` to get what waited.
+
+The core must not know what streams exist, who may publish, or what time it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from lalmesh.amf import AmfValue
+from lalmesh.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError, UnsupportedError
+from lalmesh.protocol.rtmp._chunk import MAX_CHUNK_SIZE, Message
+from lalmesh.protocol.rtmp._commands import (
+    CAN_FORWARD,
+    CAPS_RECONNECT,
+    Capabilities,
+    Command,
+    integer,
+    members,
+    parse_capabilities,
+    parse_command,
+    text,
+)
+from lalmesh.protocol.rtmp._events import (
+    Connected,
+    MediaMessage,
+    PausedOrResumed,
+    PlayRequested,
+    PublishRequested,
+    ServerEvent,
+    StreamClosed,
+)
+from lalmesh.protocol.rtmp._handshake import RandomBytes, ServerHandshake
+from lalmesh.protocol.rtmp._media import media_messages
+from lalmesh.protocol.rtmp._messages import (
+    AUDIO_VIDEO_TYPES,
+    COMMAND_TYPES,
+    MEDIA_TYPES,
+    UserControl,
+    UserControlEvent,
+)
+from lalmesh.protocol.rtmp._session import DEFAULT_OUT_CHUNK_SIZE, DEFAULT_WINDOW_BYTES, Session
+from lalmesh.protocol.rtmp._states import CONNECTION_STEPS, STREAM_STEPS, ConnectionState, Step, StreamState, next_state
+from lalmesh.protocol.rtmp._url import split_app, split_name
+
+MAX_MESSAGE_STREAMS = 32  #: of one connection; players and publishers use one or two
+DEFAULT_PLAY_START_MS = -2000  #: of a play command without a start (RTMP 1.0 §7.2.2.1)
+
+#: what we say to clients of Enhanced RTMP: any codec is passed on
+SERVER_CAPABILITIES = Capabilities(four_cc_list=("*",), video={"*": CAN_FORWARD}, audio={"*": CAN_FORWARD}, caps_ex=CAPS_RECONNECT)
+
+_SERVER_PROPERTIES: dict[str, AmfValue] = {"fmsVer": "FMS/3,0,1,123", "capabilities": 31.0, "mode": 1.0}
+
+
+class _Stream:
+    """One message stream."""
+
+    __slots__ = ("name", "state")
+
+    def __init__(self) -> None:
+        self.state = StreamState.IDLE
+        self.name = ""  # as the client wrote it, which FCUnpublish repeats
+
+
+class RtmpServer:
+    """One client's connection. Feed it bytes, answer its events, send what `data_to_send` gives after each of both."""
+
+    def __init__(
+        self,
+        random_bytes: RandomBytes,
+        *,
+        chunk_size: int = DEFAULT_OUT_CHUNK_SIZE,
+        window_bytes: int = DEFAULT_WINDOW_BYTES,
+        capabilities: Capabilities = SERVER_CAPABILITIES,
+    ) -> None:
+        """Wait for a client.
+
+        Args:
+            random_bytes: fills the handshake.
+            chunk_size: payload bytes of the chunks that we send, 1 to `MAX_CHUNK_SIZE`.
+            window_bytes: acknowledgement window and peer bandwidth that we announce.
+            capabilities: what clients of Enhanced RTMP are told of us.
+        """
+        if not 0 < chunk_size <= MAX_CHUNK_SIZE:
+            raise LocalProtocolError(f"chunk size {chunk_size}", section="RTMP 1.0 §5.4.1")
+        self._session = Session(ServerHandshake(random_bytes))
+        self._chunk_size = chunk_size
+        self._window_bytes = window_bytes
+        self._capabilities = capabilities
+        self._state = ConnectionState.HANDSHAKING
+        self._streams: dict[int, _Stream] = {}
+        self._connect = Command("", 0.0, [])  # the one that is being answered
+        self._app = ""
+
+    @property
+    def state(self) -> ConnectionState:
+        """Where the connection is."""
+        return self._state
+
+    @property
+    def client_capabilities(self) -> Capabilities:
+        """What the client said of itself when it connected."""
+        return parse_capabilities(members(self._connect.argument(0)))
+
+    def feed(self, data: bytes | bytearray | memoryview) -> Iterator[ServerEvent]:
+        """Iterate over what `data` made happen. `data` has been read when this returns; an iterator left early loses nothing.
+
+        Raises:
+            RemoteProtocolError: while iterating, after the events before it; once raised, the same is raised for ever.
+            LimitExceeded: the same, where a named bound was passed.
+            UnsupportedError: the same; the client wants encrypted RTMP.
+        """
+        if self._session.receive(data):
+            self._step(Step.HANDSHAKE_DONE)
+        return self._events()
+
+    def data_to_send(self) -> bytes:
+        """Give what has to be sent to the client now, and forget it."""
+        return self._session.data_to_send()
+
+    def _events(self) -> Iterator[ServerEvent]:
+        session = self._session
+        try:
+            yield from self._waiting_events()
+        except (RemoteProtocolError, UnsupportedError) as error:
+            session.inbox.clear()
+            session.error = error
+        if session.error is not None:
+            raise session.error
+
+    def _waiting_events(self) -> Iterator[ServerEvent]:
+        inbox = self._session.inbox
+        while inbox:
+            message = inbox[0]
+            stream = self._streams.get(message.stream_id)
+            if message.type_id in AUDIO_VIDEO_TYPES and stream is not None and stream.state is StreamState.PUBLISHING:
+                inbox.popleft()  # the hot path: 75 messages a second of each publisher, without one call
+                if message.payload:
+                    yield MediaMessage(message.stream_id, message.type_id, message.timestamp_ms, message.payload)
+            elif self._must_wait(message, stream):
+                self._session.check_held()
+                return
+            else:
+                inbox.popleft()
+                yield from self._message(message, stream)
+
+    def _must_wait(self, message: Message, stream: _Stream | None) -> bool:
+        """Whether `message` depends on an answer that the application has not given yet."""
+        if self._state is ConnectionState.ASKED:
+            return True
+        return stream is not None and stream.state is StreamState.PUBLISH_ASKED and message.type_id in MEDIA_TYPES
+
+    def _message(self, message: Message, stream: _Stream | None) -> Iterator[ServerEvent]:
+        if self._state is ConnectionState.REFUSED:
+            return
+        if message.type_id in MEDIA_TYPES:
+            next_state(STREAM_STEPS, stream.state if stream is not None else StreamState.IDLE, Step.MEDIA)
+            yield from media_messages(message)
+        elif message.type_id in COMMAND_TYPES:
+            yield from self._command(parse_command(message), message.stream_id)
+            self._session.check_unsent()
+
+    # commands of the client
+
+    def _command(self, command: Command, stream_id: int) -> Iterator[ServerEvent]:
+        if command.name == "connect":
+            yield self._on_connect(command)
+            return
+        self._step(Step.COMMAND)
+        handler = _HANDLERS.get(command.name)
+        if handler is not None:  # Interop: clients call much that only Flash servers know, and do without an answer
+            yield from handler(self, command, stream_id)
+
+    def _on_connect(self, command: Command) -> Connected:
+        self._step(Step.CONNECT)
+        self._connect = command
+        said = members(command.argument(0))
+        self._app, query = split_app(text(said.get("app")))
+        return Connected(
+            app=self._app,
+            query=query,
+            tc_url=text(said.get("tcUrl")),
+            flash_ver=text(said.get("flashVer")),
+            page_url=text(said.get("pageUrl")),
+            swf_url=text(said.get("swfUrl")),
+            object_encoding=integer(said.get("objectEncoding")),
+            capabilities=parse_capabilities(said),
+        )
+
+    def _on_create_stream(self, command: Command, _: int) -> Iterator[ServerEvent]:
+        stream_id = next(free for free in range(1, MAX_MESSAGE_STREAMS + 2) if free not in self._streams)
+        self._open(stream_id)
+        self._session.send_command(0, "_result", command.transaction_id, None, float(stream_id))
+        yield from ()
+
+    def _on_call(self, command: Command, _: int) -> Iterator[ServerEvent]:
+        """Answer a call that asks for nothing: some encoders wait for the answers to releaseStream and FCPublish."""
+        if command.transaction_id:
+            self._session.send_command(0, "_result", command.transaction_id, None, None)
+        yield from ()
+
+    def _on_stream_length(self, command: Command, _: int) -> Iterator[ServerEvent]:
+        self._session.send_command(0, "_result", command.transaction_id, None, 0.0)
+        yield from ()
+
+    def _on_publish(self, command: Command, stream_id: int) -> Iterator[ServerEvent]:
+        name = command.argument(1)
+        if name is False:  # Flash's way to stop
+            yield from self._close(stream_id)
+            return
+        stream = self._open(stream_id)
+        stream.state = next_state(STREAM_STEPS, stream.state, Step.PUBLISH)
+        stream.name = self._name(command)
+        app, last, query = split_name(self._app, stream.name)
+        kind = text(command.argument(2)) or "live"
+        yield PublishRequested(stream_id=stream_id, app=app, name=last, query=query, kind=kind)
+
+    def _on_play(self, command: Command, stream_id: int) -> Iterator[ServerEvent]:
+        if command.argument(1) is False:
+            yield from self._close(stream_id)
+            return
+        stream = self._open(stream_id)
+        if stream.state is StreamState.PLAYING:  # Flash plays the next name on the same stream
+            yield from self._close(stream_id)
+        stream.state = next_state(STREAM_STEPS, stream.state, Step.PLAY)
+        stream.name = self._name(command)
+        app, last, query = split_name(self._app, stream.name)
+        start_ms = _milliseconds(command.argument(2))
+        yield PlayRequested(stream_id=stream_id, app=app, name=last, query=query, start_ms=start_ms)
+
+    def _on_pause(self, command: Command, stream_id: int) -> Iterator[ServerEvent]:
+        stream = self._open(stream_id)
+        stream.state = next_state(STREAM_STEPS, stream.state, Step.PAUSE)
+        paused = command.argument(1) is True
+        verb = "Pause" if paused else "Unpause"
+        self._session.send_status(stream_id, "status", f"NetStream.{verb}.Notify", f"{verb}d {stream.name}.")
+        yield PausedOrResumed(stream_id, paused)
+
+    def _on_seek(self, _: Command, stream_id: int) -> Iterator[ServerEvent]:
+        self._session.send_status(stream_id, "error", "NetStream.Seek.Failed", "A live stream has no other place.")
+        yield from ()
+
+    def _on_close_stream(self, _: Command, stream_id: int) -> Iterator[ServerEvent]:
+        return self._close(stream_id)
+
+    def _on_delete_stream(self, command: Command, _: int) -> Iterator[ServerEvent]:
+        stream_id = integer(command.argument(1), -1)
+        yield from self._close(stream_id)
+        self._streams.pop(stream_id, None)
+
+    def _on_fc_unpublish(self, command: Command, _: int) -> Iterator[ServerEvent]:
+        yield from self._on_call(command, 0)
+        name = text(command.argument(1))
+        publishing = [key for key, stream in self._streams.items() if stream.state is StreamState.PUBLISHING]
+        named = [key for key in publishing if self._streams[key].name == name]
+        for stream_id in named or (publishing if len(publishing) == 1 else []):
+            info: AmfValue = {"code": "NetStream.Unpublish.Success", "description": "Unpublished."}
+            self._session.send_command(0, "onFCUnpublish", 0.0, None, info)
+            self._session.send_status(stream_id, "status", "NetStream.Unpublish.Success", "Unpublished.")
+            yield from self._close(stream_id)
+
+    def _name(self, command: Command) -> str:
+        name = command.argument(1)
+        if not isinstance(name, str):
+            raise RemoteProtocolError(f"{command.name} without a stream name", section="RTMP 1.0 §7.2.2")
+        return name
+
+    def _open(self, stream_id: int) -> _Stream:
+        # Interop: some clients publish on a message stream that they never created.
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            if len(self._streams) >= MAX_MESSAGE_STREAMS:
+                raise LimitExceeded("message streams", len(self._streams) + 1, MAX_MESSAGE_STREAMS)
+            stream = self._streams[stream_id] = _Stream()
+        return stream
+
+    def _close(self, stream_id: int) -> Iterator[ServerEvent]:
+        stream = self._streams.get(stream_id)
+        if stream is not None and stream.state is not StreamState.IDLE:
+            stream.state = StreamState.IDLE
+            yield StreamClosed(stream_id)
+
+    # answers of the application
+
+    def accept_connect(self, description: str = "Connection succeeded.") -> None:
+        """Let the client in; it learns our window, bandwidth and chunk size first.
+
+        Raises:
+            LocalProtocolError: no connect waits.
+        """
+        self._step(Step.ACCEPT_CONNECT)
+        self._session.send_window(self._window_bytes)
+        self._session.send_peer_bandwidth(self._window_bytes)
+        self._session.send_chunk_size(self._chunk_size)
+        said = members(self._connect.argument(0))
+        info: dict[str, AmfValue] = {
+            "level": "status",
+            "code": "NetConnection.Connect.Success",
+            "description": description,
+            "objectEncoding": float(integer(said.get("objectEncoding"))),
+        }
+        if self.client_capabilities.enhanced:
+            info |= self._capabilities.to_members()
+        self._session.send_command(0, "_result", self._connect.transaction_id, dict(_SERVER_PROPERTIES), info)
+
+    def reject_connect(
+        self, code: str = "NetConnection.Connect.Rejected", description: str = "Connection rejected.", *, redirect_url: str = ""
+    ) -> None:
+        """Refuse the client, or send it to another server. What it still says is ignored; close after sending.
+
+        Args:
+            code: the status code.
+            description: for people.
+            redirect_url: where to connect to instead, scheme to application; the client adds its stream name. Not all follow it.
+
+        Raises:
+            LocalProtocolError: no connect waits.
+        """
+        self._step(Step.REJECT_CONNECT)
+        info: dict[str, AmfValue] = {"level": "error", "code": code, "description": description}
+        if redirect_url:
+            info["ex"] = {"code": 302.0, "redirect": redirect_url}
+        self._session.send_command(0, "_error", self._connect.transaction_id, None, info)
+
+    def accept_publish(self, stream_id: int, description: str = "Publishing.") -> None:
+        """Let the client publish on message stream `stream_id`.
+
+        Raises:
+            LocalProtocolError: no publish waits on it.
+        """
+        stream = self._answer(stream_id, Step.ACCEPT_PUBLISH)
+        info: AmfValue = {"code": "NetStream.Publish.Start", "description": description}
+        self._session.send_command(0, "onFCPublish", 0.0, None, info)
+        self._session.send_status(stream_id, "status", "NetStream.Publish.Start", description, details=stream.name)
+
+    def reject_publish(self, stream_id: int, code: str = "NetStream.Publish.BadName", description: str = "Refused.") -> None:
+        """Refuse what message stream `stream_id` wants to publish. It may ask again.
+
+        Raises:
+            LocalProtocolError: no publish waits on it.
+        """
+        self._answer(stream_id, Step.REJECT_PUBLISH)
+        self._session.send_status(stream_id, "error", code, description)
+
+    def end_publish(self, stream_id: int, code: str = "NetStream.Publish.Failed", description: str = "Ended.") -> None:
+        """Tell a publisher that nothing more is taken from it. Close after sending: what it has under way is an error.
+
+        Raises:
+            LocalProtocolError: it does not publish.
+        """
+        self._answer(stream_id, Step.END_PUBLISH)
+        self._session.send_status(stream_id, "error", code, description)
+
+    def accept_play(self, stream_id: int, description: str = "Playing.") -> None:
+        """Let the client play on message stream `stream_id`; media may be sent to it after this.
+
+        The data messages that Flash servers send here, ``|RtmpSampleAccess`` and ``NetStream.Data.Start``, are left out: no client
+        waits for them, and ffmpeg and GStreamer take each for one more track.
+
+        Raises:
+            LocalProtocolError: no play waits on it.
+        """
+        stream = self._answer(stream_id, Step.ACCEPT_PLAY)
+        session = self._session
+        session.send_user_control(UserControl(UserControlEvent.STREAM_BEGIN, stream_id))
+        session.send_status(stream_id, "status", "NetStream.Play.Reset", description, details=stream.name)
+        session.send_status(stream_id, "status", "NetStream.Play.Start", description, details=stream.name)
+
+    def reject_play(self, stream_id: int, code: str = "NetStream.Play.StreamNotFound", description: str = "Not found.") -> None:
+        """Refuse what message stream `stream_id` wants to play. It may ask again.
+
+        Raises:
+            LocalProtocolError: no play waits on it.
+        """
+        self._answer(stream_id, Step.REJECT_PLAY)
+        self._session.send_status(stream_id, "error", code, description)
+
+    def end_play(self, stream_id: int, description: str = "The stream is over.") -> None:
+        """Tell a player that the stream is over.
+
+        Raises:
+            LocalProtocolError: it does not play.
+        """
+        stream = self._answer(stream_id, Step.END_PLAY)
+        self._session.send_user_control(UserControl(UserControlEvent.STREAM_EOF, stream_id))
+        for code in ("NetStream.Play.UnpublishNotify", "NetStream.Play.Stop"):
+            self._session.send_status(stream_id, "status", code, description, details=stream.name)
+
+    def request_reconnect(self, tc_url: str = "", description: str = "Please reconnect.") -> bool:
+        """Ask the client to reconnect, to `tc_url` if it is not empty, while it goes on here until it has.
+
+        Returns:
+            False, and nothing is sent, if the client did not say that it understands this.
+        Source: Enhanced RTMP v2, Reconnect Request
+        """
+        if self._state is not ConnectionState.CONNECTED or not self.client_capabilities.caps_ex & CAPS_RECONNECT:
+            return False
+        more: dict[str, AmfValue] = {"tcUrl": tc_url} if tc_url else {}
+        self._session.send_status(0, "status", "NetConnection.Connect.ReconnectRequest", description, **more)
+        return True
+
+    def send_ping(self, now_ms: int) -> None:
+        """Ask for a sign of life; `now_ms`, of which the low 32 bits count, comes back in it."""
+        self._session.send_user_control(UserControl(UserControlEvent.PING_REQUEST, now_ms))
+
+    def _answer(self, stream_id: int, step: Step) -> _Stream:
+        stream = self._streams.get(stream_id) or _Stream()  # one that is not there is idle, and no answer fits that
+        stream.state = next_state(STREAM_STEPS, stream.state, step)
+        return stream
+
+    def _step(self, step: Step) -> None:
+        self._state = next_state(CONNECTION_STEPS, self._state, step)
+
+
+def _milliseconds(start: AmfValue) -> int:
+    """The start of a play command. Interop: §7.2.2.1 of RTMP 1.0 has seconds, -2 and -1; all clients send ms, -2000 and -1000."""
+    start_ms = integer(start, DEFAULT_PLAY_START_MS)
+    return start_ms * 1000 if start_ms in (-2, -1) else start_ms
+
+
+_Handler = Callable[[RtmpServer, Command, int], Iterator[ServerEvent]]
+
+_HANDLERS: dict[str, _Handler] = {
+    "createStream": RtmpServer._on_create_stream,
+    "releaseStream": RtmpServer._on_call,
+    "FCPublish": RtmpServer._on_call,
+    "FCSubscribe": RtmpServer._on_call,
+    "FCUnpublish": RtmpServer._on_fc_unpublish,
+    "getStreamLength": RtmpServer._on_stream_length,
+    "_checkbw": RtmpServer._on_call,
+    "publish": RtmpServer._on_publish,
+    "play": RtmpServer._on_play,
+    "pause": RtmpServer._on_pause,
+    "pauseRaw": RtmpServer._on_pause,
+    "seek": RtmpServer._on_seek,
+    "closeStream": RtmpServer._on_close_stream,
+    "deleteStream": RtmpServer._on_delete_stream,
+}

@@ -1,0 +1,173 @@
+"""What both ends of an RTMP connection share: handshake, chunks, acknowledgements, pings, and the way out.
+
+The session reads bytes into an inbox of messages. It answers protocol control messages and pings itself, and leaves the rest to
+the role above it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from lalmesh.amf import AmfValue
+from lalmesh.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
+from lalmesh.protocol.rtmp._chunk import ChunkReader, ChunkWriter, Message, chunk_message
+from lalmesh.protocol.rtmp._commands import serialize_command
+from lalmesh.protocol.rtmp._handshake import Handshake
+from lalmesh.protocol.rtmp._messages import (
+    CONTROL_TYPES,
+    CSID_CONNECTION,
+    CSID_CONTROL,
+    CSID_STREAM,
+    LIMIT_DYNAMIC,
+    MEDIA_CSID,
+    MessageType,
+    UserControl,
+    UserControlEvent,
+    parse_uint32,
+    parse_user_control,
+    serialize_user_control,
+)
+
+DEFAULT_OUT_CHUNK_SIZE = 60_000  #: most pictures in one chunk; under 64 KiB, which some clients' buffers are limited to
+DEFAULT_WINDOW_BYTES = 2_500_000  #: acknowledgement window and peer bandwidth, as Flash servers announce
+
+MAX_HELD_BYTES = 4 << 20  #: media that came before its publish was answered: a second at 30 Mbit/s
+MAX_HELD_MESSAGES = 1024  #: the same in messages, as empty ones have no bytes
+MAX_UNSENT_ANSWERS_BYTES = 1 << 20  #: answers to a peer that asks without reading what it gets
+
+
+class Session:
+    """One end of a connection, below its role."""
+
+    def __init__(self, handshake: Handshake) -> None:
+        self.inbox: deque[Message] = deque()
+        self.error: RemoteProtocolError | UnsupportedError | None = None
+        self.writer = ChunkWriter()
+        self._handshake: Handshake | None = handshake
+        self._reader = ChunkReader()
+        self._out = bytearray(handshake.data_to_send())
+        self._received_bytes = 0
+        self._acknowledged_bytes = 0
+        self._peer_window = 0  # 0: the peer has not announced one, and gets no acknowledgements (§5.4.3)
+        self._own_window = 0
+
+    def receive(self, data: bytes | bytearray | memoryview) -> bool:
+        """Read `data` into the inbox. An error is kept in `error` for the role to raise after what is in the inbox.
+
+        Returns:
+            Whether the handshake ended just now.
+        """
+        if self.error is not None:
+            return False
+        handshaking = self._handshake is not None
+        try:
+            self._receive(data)
+        except (RemoteProtocolError, UnsupportedError) as error:
+            self.error = error
+        return handshaking and self._handshake is None
+
+    def _receive(self, data: bytes | bytearray | memoryview) -> None:
+        if self._handshake is not None:
+            data = self._handshake.feed(data)
+            self._out += self._handshake.data_to_send()
+            if not self._handshake.done:
+                return
+            self._handshake = None
+        self._received_bytes += len(data)
+        for message in self._reader.feed(data):
+            if message.type_id in CONTROL_TYPES:
+                self._control(message)
+            else:
+                self.inbox.append(message)
+        self._acknowledge()
+
+    def check_held(self) -> None:
+        """Refuse to hold more than the bounds say, when the inbox waits for an answer of the application.
+
+        Raises:
+            LimitExceeded: it does.
+        """
+        if len(self.inbox) > MAX_HELD_MESSAGES:
+            raise LimitExceeded("messages before the answer to a request", len(self.inbox), MAX_HELD_MESSAGES)
+        held = sum(len(message.payload) for message in self.inbox)
+        if held > MAX_HELD_BYTES:
+            raise LimitExceeded("bytes before the answer to a request", held, MAX_HELD_BYTES)
+
+    def _control(self, message: Message) -> None:
+        payload = message.payload
+        match message.type_id:
+            case MessageType.ACKNOWLEDGEMENT:
+                parse_uint32(payload, "Acknowledgement")
+            case MessageType.WINDOW_ACK_SIZE:
+                self._peer_window = parse_uint32(payload, "Window Acknowledgement Size")
+            case MessageType.SET_PEER_BANDWIDTH:
+                window = parse_uint32(payload, "Set Peer Bandwidth")
+                if window != self._own_window:
+                    self.send_window(window)  # the answer that §5.4.5 asks for
+            case MessageType.USER_CONTROL:
+                self._user_control(message)
+
+    def _user_control(self, message: Message) -> None:
+        control = parse_user_control(message.payload)
+        if control.event == UserControlEvent.PING_REQUEST:
+            self.send_user_control(UserControl(UserControlEvent.PING_RESPONSE, control.value))
+        else:
+            self.inbox.append(message)
+
+    def _acknowledge(self) -> None:
+        # At half the window: a peer that counts the handshake, or its own way, never has to stop and wait.
+        if self._peer_window and self._received_bytes - self._acknowledged_bytes >= max(self._peer_window // 2, 1):
+            self._acknowledged_bytes = self._received_bytes
+            self._send_control(MessageType.ACKNOWLEDGEMENT, (self._received_bytes & 0xFFFFFFFF).to_bytes(4, "big"))
+
+    def data_to_send(self) -> bytes:
+        """Give what has to be sent to the peer now, and forget it."""
+        data = bytes(self._out)
+        self._out.clear()
+        return data
+
+    def check_unsent(self) -> None:
+        """Refuse to pile up answers.
+
+        Raises:
+            LimitExceeded: `data_to_send` was not called for more than `MAX_UNSENT_ANSWERS_BYTES`.
+        """
+        if len(self._out) > MAX_UNSENT_ANSWERS_BYTES:
+            raise LimitExceeded("bytes of unsent answers", len(self._out), MAX_UNSENT_ANSWERS_BYTES)
+
+    def send_window(self, window_bytes: int) -> None:
+        """Announce after how many bytes we want an acknowledgement."""
+        self._own_window = window_bytes
+        self._send_control(MessageType.WINDOW_ACK_SIZE, window_bytes.to_bytes(4, "big"))
+
+    def send_peer_bandwidth(self, window_bytes: int) -> None:
+        """Ask the peer to have at most so many bytes unacknowledged."""
+        self._send_control(MessageType.SET_PEER_BANDWIDTH, window_bytes.to_bytes(4, "big") + bytes((LIMIT_DYNAMIC,)))
+
+    def send_chunk_size(self, chunk_size: int) -> None:
+        """Announce the chunk size, and use it from here on."""
+        self._out += self.writer.set_chunk_size(chunk_size)
+
+    def send_user_control(self, message: UserControl) -> None:
+        """Send a user control message."""
+        self._send_control(MessageType.USER_CONTROL, serialize_user_control(message))
+
+    def send_command(self, stream_id: int, name: str, transaction_id: float, *arguments: AmfValue) -> None:
+        """Send an AMF 0 command."""
+        csid = CSID_STREAM if stream_id else CSID_CONNECTION
+        payload = serialize_command(name, transaction_id, *arguments)
+        self._out += self.writer.send(csid, Message(MessageType.COMMAND_AMF0, stream_id, 0, payload))
+
+    def send_status(self, stream_id: int, level: str, code: str, description: str, **more: AmfValue) -> None:
+        """Send an ``onStatus`` command (RTMP 1.0 §7.2.2)."""
+        self.send_command(stream_id, "onStatus", 0.0, None, {"level": level, "code": code, "description": description, **more})
+
+    def send_media(self, stream_id: int, type_id: int, timestamp_ms: int, prefix: bytes, payload: bytes) -> None:
+        """Send a media message, `prefix` and `payload` in one."""
+        csid = MEDIA_CSID[type_id]
+        size = self.writer.chunk_size
+        for piece in chunk_message(csid, type_id, timestamp_ms, prefix, payload, chunk_size=size, stream_id=stream_id):
+            self._out += piece
+
+    def _send_control(self, type_id: int, payload: bytes) -> None:
+        self._out += self.writer.send(CSID_CONTROL, Message(type_id, 0, 0, payload))
