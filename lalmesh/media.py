@@ -82,6 +82,11 @@ class TrackSet:
 
     tracks: tuple[Track, ...] = ()
     version: int = 0
+    #: whether a join has to wait for a picture that can be decoded alone; worked out once, since it is asked for with every unit
+    has_video: bool = field(init=False, repr=False, compare=False, default=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "has_video", self.first(Kind.VIDEO) is not None)
 
     def get(self, track_id: int) -> Track | None:
         """The track of that id, if there is one."""
@@ -90,11 +95,6 @@ class TrackSet:
     def first(self, kind: Kind) -> Track | None:
         """The first track of that kind, if there is one."""
         return next((track for track in self.tracks if track.kind is kind), None)
-
-    @property
-    def has_video(self) -> bool:
-        """Whether a join has to wait for a picture that can be decoded alone."""
-        return self.first(Kind.VIDEO) is not None
 
     def with_track(self, track: Track) -> TrackSet:
         """The set in which `track` replaces the one of its id, or comes last."""

@@ -1,0 +1,29 @@
+"""What every packager offers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from lalmesh.media import AccessUnit, TrackSet
+
+Parts = list[bytes | memoryview]  #: pieces of wire bytes, to be joined once
+
+
+class Packager(Protocol):
+    """Muxes the units of a stream into one wire format, once for all players of it.
+
+    What `start` gives, and after it everything that `change` and `package` add, is what a player reads. Any message that `package`
+    adds for a random access point may be a player's first after `start`, and any message may follow a skip.
+    """
+
+    def start(self, tracks: TrackSet, dts: int) -> bytes:
+        """What a player gets first: headers and configurations, for units from `dts` (ticks) on."""
+        ...
+
+    def change(self, old: TrackSet, new: TrackSet, dts: int, parts: Parts) -> int:
+        """Add to `parts` what tells a player of `old` about `new`, before the unit at `dts`. Gives the bytes added."""
+        ...
+
+    def package(self, unit: AccessUnit, tracks: TrackSet, parts: Parts) -> int:
+        """Add the message of one unit to `parts`. Gives the bytes added, 0 where the format cannot carry it."""
+        ...

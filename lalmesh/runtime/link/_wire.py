@@ -1,0 +1,89 @@
+"""Runs as they travel: `lalmesh.runtime.ring.Run` to and from `lalmesh.v1.Run`."""
+
+from __future__ import annotations
+
+from lalmesh.errors import LimitExceeded, RemoteProtocolError
+from lalmesh.media import AccessUnit, TrackSet
+from lalmesh.rpc.convert import parse_epoch, parse_place, parse_track_set, serialize_track_set
+from lalmesh.rpc.lalmesh.v1 import media_pb2
+from lalmesh.runtime.ownership import PUBLICATION_BYTES
+from lalmesh.runtime.ring import Run
+
+MAX_UNITS_PER_RUN = 65_536  #: a batch of 16 MiB of the smallest audio frames stays below
+US_PER_TICK_NUMERATOR, US_PER_TICK_DENOMINATOR = 100, 9  #: a tick of 90 kHz is 100/9 µs
+
+
+class RunEncoder:
+    """Write the runs of one stream; tracks go along where they differ from those before."""
+
+    __slots__ = ("_tracks",)
+
+    def __init__(self) -> None:
+        """Start with a receiver that knows nothing."""
+        self._tracks: TrackSet | None = None
+
+    def encode(self, run: Run, message: media_pb2.Run) -> int:
+        """Fill `message` with `run`. Gives the payload bytes."""
+        message.epoch.term, message.epoch.revision = run.epoch
+        place = run.place
+        message.place.term, message.place.revision, message.place.heir = place.term, place.revision, place.heir
+        message.publication = run.publication
+        first = run.units[0]
+        message.first_seq = first.seq
+        message.missing = run.missing
+        message.wall_clock_us = first.wall_us
+        if run.tracks is not self._tracks:
+            self._tracks = run.tracks
+            message.tracks.CopyFrom(serialize_track_set(run.tracks))
+        add = message.units.add
+        size = 0
+        for unit in run.units:
+            payload = unit.payload
+            size += len(payload)
+            add(track_id=unit.track_id, dts=unit.dts, cts=unit.cts, random_access=unit.random_access, payload=payload)
+        return size
+
+
+class RunDecoder:
+    """Read the runs of one stream back."""
+
+    __slots__ = ("_tracks",)
+
+    def __init__(self) -> None:
+        """Start knowing nothing."""
+        self._tracks: TrackSet | None = None
+
+    def decode(self, message: media_pb2.Run) -> Run:
+        """The run in `message`. The wall clock of later units follows from that of the first and the decoding times.
+
+        Raises:
+            RemoteProtocolError: no units, too many, a bad publication id, or no tracks yet.
+        """
+        if message.HasField("tracks"):
+            self._tracks = parse_track_set(message.tracks)
+        tracks = self._tracks
+        if tracks is None:
+            raise RemoteProtocolError("run before its tracks")
+        if len(message.publication) != PUBLICATION_BYTES:
+            raise RemoteProtocolError(f"publication id of {len(message.publication)} bytes")
+        count = len(message.units)
+        if not count:
+            raise RemoteProtocolError("run without units")
+        if count > MAX_UNITS_PER_RUN:
+            raise LimitExceeded("units in a run", count, MAX_UNITS_PER_RUN)
+        seq, wall_us = message.first_seq, message.wall_clock_us
+        first_dts = message.units[0].dts
+        units = [
+            AccessUnit(
+                unit.track_id,
+                unit.dts,
+                unit.cts,
+                unit.random_access,
+                unit.payload,
+                seq + index,
+                wall_us + (unit.dts - first_dts) * US_PER_TICK_NUMERATOR // US_PER_TICK_DENOMINATOR,
+            )
+            for index, unit in enumerate(message.units)
+        ]
+        epoch, place = parse_epoch(message.epoch), parse_place(message.place)
+        return Run(epoch, message.publication, tracks, units, place, message.missing)

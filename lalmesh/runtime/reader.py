@@ -1,0 +1,128 @@
+"""The reader of a stream: a pure core that every relay and every segmenter puts behind its subscription.
+
+It remembers the last unit that it got, so that it can resume after it anywhere, refuses what an outdated owner sends, passes over
+what it has, notices what is missing, and makes the times of a later publication go on where those of the earlier one ended.
+It needs nothing but its own memory, so this holds whoever has died.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit
+from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Place, UnitName
+from lalmesh.runtime.ring import Run
+
+SEAM_TICKS = TICKS_PER_SECOND // 25  #: from the last unit of a publication to the first of the next: one picture at 25 a second
+
+
+@dataclass(slots=True)
+class ReaderCounters:
+    """What a reader has seen. Only rises."""
+
+    units: int = 0
+    missing: int = 0  #: units that were announced as lost, or were noticed to be
+    unannounced: int = 0  #: of those, the ones that nobody announced: a fault of ours
+    holes: int = 0
+    repeated: int = 0  #: units passed over because they were here already
+    fenced: int = 0  #: units refused because their owner is outdated
+    publications: int = 0
+
+
+class Reader:
+    """One reader's memory of one stream."""
+
+    def __init__(self) -> None:
+        """Start with no unit."""
+        self.counters = ReaderCounters()
+        self.epoch: Epoch = NO_EPOCH
+        self.place: Place = NO_PLACE
+        self.last: UnitName | None = None
+        self._written_under: Epoch = NO_EPOCH  # epoch of the last unit; `epoch` may be ahead of it, by what an origin said
+        self._offset = 0
+        self._last_dts: dict[int, int] = {}  # by track, as given out
+
+    def moved(self, epoch: Epoch, place: Place) -> bool:
+        """Note what a subscription says of its origin; False where that is outdated and must not be followed.
+
+        An origin without an epoch has had no publication yet: an heir that the reader has reached first. It is waited at.
+        """
+        if epoch == NO_EPOCH:
+            return True
+        if epoch < self.epoch or (epoch == self.epoch and place < self.place):
+            return False
+        self.epoch, self.place = epoch, max(place, self.place)
+        return True
+
+    def receive(self, run: Run) -> Run | None:
+        """Take a run in. Gives what is new of it, with times that go on; None where nothing is.
+
+        `missing` of what is given counts every unit between the last one given and this; the caller announces it to its players.
+        """
+        if self._outdated(run):
+            self.counters.fenced += len(run.units)
+            return None
+        changed = self.last is None or run.publication != self.last.publication
+        units = run.units if changed else self._unknown(run)
+        if not units:
+            return None
+        missing = self._missing(run, units, changed=changed)
+        if changed:
+            self._begin(run)
+        self.epoch, self.place = run.epoch, max(run.place, self.place)
+        self._written_under = run.epoch
+        self.last = UnitName(run.publication, units[-1].seq)
+        self.counters.units += len(units)
+        units = self._go_on(units)
+        return Run(run.epoch, run.publication, run.tracks, units, run.place, missing)
+
+    def _outdated(self, run: Run) -> bool:
+        """An epoch below the highest seen, or another publication under the epoch of the last unit.
+
+        A lower place is not refused here: within an epoch there is one writer, and its units are the same wherever they come from.
+        """
+        if run.epoch < self.epoch:
+            return True
+        return run.epoch == self._written_under and self.last is not None and self.last.publication != run.publication
+
+    def _unknown(self, run: Run) -> list[AccessUnit]:
+        """The units of the run that are not here yet; the publication is the one of the last unit."""
+        assert self.last is not None
+        known = self.last.seq + 1 - run.first_seq
+        if known <= 0:
+            return run.units
+        self.counters.repeated += min(known, len(run.units))
+        return run.units[known:]
+
+    def _missing(self, run: Run, units: list[AccessUnit], *, changed: bool) -> int:
+        if self.last is None:
+            return 0
+        missing = max(run.missing, run.first_seq) if changed else units[0].seq - self.last.seq - 1
+        if missing:
+            self.counters.holes += 1
+            self.counters.missing += missing
+            self.counters.unannounced += max(0, missing - run.missing)
+        return missing
+
+    def _begin(self, run: Run) -> None:
+        """Another publication: one offset for all tracks, so that every unit here comes after all that was given out."""
+        self.counters.publications += 1
+        if self._last_dts:
+            self._offset = max(self._last_dts.values()) + SEAM_TICKS - min(unit.dts for unit in run.units)
+
+    def _go_on(self, units: list[AccessUnit]) -> list[AccessUnit]:
+        """The units at their shifted times; where the times of a track would not rise after a seam, they are made to."""
+        last_dts = self._last_dts
+        if self.counters.publications < 2:
+            for unit in units:
+                last_dts[unit.track_id] = unit.dts
+            return units
+        return [self._shift(unit) for unit in units]
+
+    def _shift(self, unit: AccessUnit) -> AccessUnit:
+        dts = unit.dts + self._offset
+        last = self._last_dts.get(unit.track_id)
+        if last is not None and dts <= last:
+            dts = last + TICKS_PER_MS
+        self._last_dts[unit.track_id] = dts
+        return AccessUnit(unit.track_id, dts, unit.cts, unit.random_access, unit.payload, unit.seq, unit.wall_us)

@@ -1,0 +1,393 @@
+"""The ring: one bounded buffer of access units with cursors (DESIGN.md section 4).
+
+Publication, group, relay and every sender on a link use the same one. Positions count units since the ring was made and never
+come again; a cursor is a position. A unit's name is ``(publication, seq)``. Where publication, epoch or tracks change, and where
+units are missing, the ring keeps a *mark*, so that what is read is always a `Run`: consecutive units of one publication under
+one track set.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lalmesh.media import AccessUnit, Kind, TrackSet
+from lalmesh.runtime.ownership import NO_PLACE, Epoch, Place, UnitName
+
+COMPACT_AT = 1024  #: units given up at the front before the list is cut: keeps trimming cheap
+MAX_RUN_UNITS = 4096  #: of one read: a run of empty units stays below what a link takes, a long backlog is not copied at each read
+MAX_PUBLICATIONS = 16  #: the newest whose place among the others is remembered: holes across more are counted less exactly
+NO_TRACK = -1
+
+_GIVEN_UP = AccessUnit(0, 0, 0, False, b"")  # stands where a unit was, so that its payload is free at once
+
+
+@dataclass(slots=True)
+class Run:
+    """Consecutive access units of one publication under one track set, at least one."""
+
+    epoch: Epoch
+    publication: bytes
+    tracks: TrackSet
+    units: list[AccessUnit]
+    place: Place = NO_PLACE  #: of the group that they come from
+    missing: int = 0  #: units directly before these that are known to be lost: an announced hole
+
+    @property
+    def first_seq(self) -> int:
+        """The number of the first unit."""
+        return self.units[0].seq
+
+    @property
+    def last_name(self) -> UnitName:
+        """The name of the last unit."""
+        return UnitName(self.publication, self.units[-1].seq)
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class RingLimits:
+    """What a ring keeps. What is wanted is kept only as far as what is allowed goes."""
+
+    #: everything received in the last so many microseconds is wanted; where cursors read with a delay it must be above that delay,
+    #: or they fall off each time a random access point outdates what is before it
+    keep_us: int = 0
+    gop_num: int = 1  #: ... and everything from the n-th last random access point on, 0 none
+    audio_cache_us: int = 2_000_000  #: ... and, of a stream without video, so much; microseconds
+    max_us: int = 60_000_000  #: nothing older is allowed; microseconds
+    max_bytes: int = 64 << 20  #: payload bytes; 25 s of a 20 Mbit/s stream
+    max_units: int = 20_000  #: 4 minutes of 30 pictures and 47 audio frames a second
+
+
+@dataclass(slots=True)
+class _Mark:
+    """From `position` on, until the next mark, units are consecutive and of this source."""
+
+    position: int
+    epoch: Epoch
+    publication: bytes
+    tracks: TrackSet
+    first_seq: int
+    missing: int
+    join_track: int  #: track whose random access points are join points
+
+
+def join_track(tracks: TrackSet) -> int:
+    """The track at whose random access points a player may join: the first video track, else the first audio track."""
+    track = tracks.first(Kind.VIDEO) or tracks.first(Kind.AUDIO)
+    return track.track_id if track else NO_TRACK
+
+
+class Ring:
+    """A bounded buffer of the newest units of a stream.
+
+    The age of a unit is how far its wall clock is from that of the newest, either way: where the clock of the publishing edge
+    steps, what was received before counts as so much older, and the bounds hold.
+    """
+
+    def __init__(self, limits: RingLimits) -> None:
+        """Start empty."""
+        self.limits = limits
+        self.place = NO_PLACE  #: what runs read from here carry
+        self._units: list[AccessUnit] = []
+        self._head = 0  # index of the first unit kept
+        self._base = 0  # position of index 0
+        self._bytes = 0
+        self._marks: list[_Mark] = []
+        self._joins: deque[int] = deque()
+        # A unit's seq and the offset of its publication add up to its number in the stream, over all publications seen here.
+        self._offsets: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        """How many units are kept."""
+        return len(self._units) - self._head
+
+    @property
+    def start(self) -> int:
+        """The position of the oldest unit kept."""
+        return self._base + self._head
+
+    @property
+    def end(self) -> int:
+        """The position that the next unit will have."""
+        return self._base + len(self._units)
+
+    @property
+    def payload_bytes(self) -> int:
+        """The bytes of the payloads kept."""
+        return self._bytes
+
+    @property
+    def last_name(self) -> UnitName | None:
+        """The name of the newest unit, also where it is no longer kept; None before the first."""
+        if not self._marks:
+            return None
+        mark = self._marks[-1]
+        return UnitName(mark.publication, mark.first_seq + self.end - mark.position - 1)
+
+    @property
+    def tracks(self) -> TrackSet:
+        """The tracks at the newest unit."""
+        return self._marks[-1].tracks if self._marks else TrackSet()
+
+    def append(self, run: Run) -> None:
+        """Take the next units in; they must follow what is here, or begin another publication or after a hole."""
+        mark = self._mark_for(run)
+        track = mark.join_track
+        units = self._units
+        position = self._base + len(units)
+        for unit in run.units:
+            units.append(unit)
+            self._bytes += len(unit.payload)
+            if unit.random_access and unit.track_id == track:
+                self._joins.append(position)
+            position += 1
+        self._trim()
+
+    def _mark_for(self, run: Run) -> _Mark:
+        mark = self._marks[-1] if self._marks else None
+        first = run.units[0].seq
+        if (
+            mark is None
+            or mark.tracks is not run.tracks
+            or run.missing
+            or mark.epoch != run.epoch
+            or mark.publication != run.publication
+            or mark.first_seq + self.end - mark.position != first
+        ):
+            if mark is None or mark.publication != run.publication:
+                self._begin(run)
+            track = join_track(run.tracks)
+            if mark is not None and mark.join_track != track:
+                self._joins.clear()  # who joined there would get what is now the main track from its middle
+            mark = _Mark(self.end, run.epoch, run.publication, run.tracks, first, run.missing, track)
+            self._marks.append(mark)
+        return mark
+
+    def _begin(self, run: Run) -> None:
+        last, offsets = self.last_name, self._offsets
+        begin = 0 if last is None else offsets[last.publication] + last.seq + 1
+        offsets.pop(run.publication, None)
+        offsets[run.publication] = begin + max(0, run.missing - run.first_seq)
+        if len(offsets) > MAX_PUBLICATIONS:
+            del offsets[next(iter(offsets))]
+
+    def _trim(self) -> None:
+        limits, units = self.limits, self._units
+        newest = units[-1].wall_us
+        wanted = self._wanted_from(newest)
+        head, length, base = self._head, len(units), self._base
+        while head < length - 1 and (
+            base + head < wanted
+            or self._bytes > limits.max_bytes
+            or length - head > limits.max_units
+            or abs(newest - units[head].wall_us) > limits.max_us
+        ):
+            self._bytes -= len(units[head].payload)
+            units[head] = _GIVEN_UP
+            head += 1
+        if head == self._head:
+            return
+        self._head = head
+        self._forget_before(base + head)
+        if head > COMPACT_AT and head * 2 > length:
+            del units[:head]
+            self._base += head
+            self._head = 0
+
+    def _wanted_from(self, newest_us: int) -> int:
+        """The first position that is wanted."""
+        limits = self.limits
+        keep_us = limits.keep_us
+        wanted = self.end - 1
+        if self._marks[-1].tracks.has_video:
+            if limits.gop_num and self._joins:
+                wanted = self._joins[-min(limits.gop_num, len(self._joins))]
+        else:
+            keep_us = max(keep_us, limits.audio_cache_us)
+        head, units = self._head, self._units
+        while head + self._base < wanted and abs(newest_us - units[head].wall_us) > keep_us:
+            head += 1
+        return min(wanted, head + self._base)
+
+    def _forget_before(self, start: int) -> None:
+        while self._joins and self._joins[0] < start:
+            self._joins.popleft()
+        while len(self._marks) > 1 and self._marks[1].position <= start:
+            del self._marks[0]
+
+    def join_position(self) -> int | None:
+        """Where a new reader starts: at the oldest of the last `gop_num` random access points; of a stream without video,
+        `audio_cache_us` back. None where it has to wait for the next one.
+        """
+        if not self._joins:
+            return None
+        if self._marks[-1].tracks.has_video:
+            return self._joins[-min(max(1, self.limits.gop_num), len(self._joins))]
+        newest, joined = self._units[-1].wall_us, self._joins[-1]
+        for at in reversed(self._joins):
+            if abs(newest - self._units[at - self._base].wall_us) > self.limits.audio_cache_us:
+                break
+            joined = at
+        return joined
+
+    def next_join(self, position: int) -> int | None:
+        """The first random access point at or after `position`, None where there is none yet."""
+        return next((at for at in self._joins if at >= position), None)
+
+    def position_after(self, name: UnitName) -> int | None:
+        """The position of the unit that follows `name`, None where that cannot be told or is no longer kept."""
+        for index in range(len(self._marks) - 1, -1, -1):
+            mark = self._marks[index]
+            if mark.publication != name.publication:
+                continue
+            end = self._marks[index + 1].position if index + 1 < len(self._marks) else self.end
+            position = mark.position + name.seq + 1 - mark.first_seq
+            if mark.position <= position <= end:
+                return position if position >= self.start else None
+        return None
+
+    def first_of(self, publication: bytes) -> int | None:
+        """The position of unit 0 of `publication`, None where it is not kept."""
+        for mark in self._marks:
+            if mark.publication == publication and mark.first_seq == 0:
+                return mark.position if mark.position >= self.start else None
+        return None
+
+    def missing_between(self, after: UnitName, first: UnitName) -> int:
+        """How many units came after `after` and before `first`, which is later: as many as this ring can know of."""
+        if after.publication == first.publication:
+            return first.seq - after.seq - 1
+        offset_after, offset_first = self._offsets.get(after.publication), self._offsets.get(first.publication)
+        if offset_after is None or offset_first is None:
+            return first.seq
+        return max(first.seq, offset_first + first.seq - offset_after - after.seq - 1)
+
+    def read(self, position: int, max_bytes: int, larger_bytes: int | None = None) -> Run | None:
+        """The units from `position` on, up to the next mark, at most `max_bytes` of payload or one larger unit.
+
+        `position` must not lie before `start`. None where there is nothing, or where that one larger unit would be of more than
+        `larger_bytes`.
+        """
+        if position >= self.end:
+            return None
+        index = bisect_right(self._marks, position, key=_position_of) - 1
+        mark = self._marks[index]
+        end = self._marks[index + 1].position if index + 1 < len(self._marks) else self.end
+        end = min(end, position + MAX_RUN_UNITS)
+        units = self._units[position - self._base : end - self._base]
+        total = 0
+        for count, unit in enumerate(units):
+            total += len(unit.payload)
+            if total > max_bytes:
+                if not count and larger_bytes is not None and total > larger_bytes:
+                    return None
+                units = units[: max(1, count)]
+                break
+        missing = mark.missing if position == mark.position else 0
+        return Run(mark.epoch, mark.publication, mark.tracks, units, self.place, missing)
+
+    def runs(self, position: int) -> Iterator[Run]:
+        """Everything from `position` on, run by run."""
+        while (run := self.read(position, self.limits.max_bytes)) is not None:
+            yield run
+            position += len(run.units)
+
+    def newest(self, count: int) -> list[AccessUnit]:
+        """The last `count` units at most, oldest first."""
+        return self._units[max(self._head, len(self._units) - count) :]
+
+
+def _position_of(mark: _Mark) -> int:
+    return mark.position
+
+
+class Cursor:
+    """One reader's place in a ring.
+
+    It gives every unit once and in order. If the ring has moved past it, it goes on at the next random access point and says
+    how many units it passed over.
+    """
+
+    __slots__ = ("_after", "_position", "_ring", "_seeking")
+
+    def __init__(self, ring: Ring, position: int, *, seeking: bool = False, after: UnitName | None = None) -> None:
+        """Read from `position`, or (`seeking`) from the first random access point there; pass over what `after` covers."""
+        self._ring = ring
+        self._position = position
+        self._seeking = seeking
+        self._after = after  # the last unit that the reader has
+
+    @classmethod
+    def joining(cls, ring: Ring) -> Cursor:
+        """Start at a random access point: a cached one, else the next."""
+        position = ring.join_position()
+        return cls(ring, ring.end, seeking=True) if position is None else cls(ring, position)
+
+    @classmethod
+    def resuming(cls, ring: Ring, after: UnitName) -> Cursor:
+        """Start after the unit `after`; where that is not kept, at a random access point, and the hole is announced."""
+        position = ring.position_after(after)
+        if position is not None:
+            return cls(ring, position, after=after)
+        last = ring.last_name
+        if last is None or (last.publication == after.publication and last.seq < after.seq):
+            return cls(ring, ring.end, after=after)  # the reader is ahead: the publisher will replay
+        if last.publication == after.publication:
+            return cls(ring, ring.start, seeking=True, after=after)  # as if it had just fallen off
+        first = ring.first_of(last.publication)
+        if first is not None:
+            return cls(ring, first, after=after)
+        joined = ring.join_position()
+        return cls(ring, ring.end if joined is None else joined, seeking=True, after=after)
+
+    @property
+    def pending(self) -> bool:
+        """Whether a read may give something."""
+        return self._position < self._ring.end
+
+    def read(self, max_bytes: int, larger_bytes: int | None = None) -> Run | None:
+        """The next run of at most `max_bytes` payload bytes, or one larger unit of at most `larger_bytes` (None: of any size).
+
+        None where there is nothing to give now; it is still `pending` where the next unit is larger than allowed.
+        """
+        ring = self._ring
+        while self._position < ring.end:
+            if self._position < ring.start:
+                self._position, self._seeking = ring.start, True
+            if self._seeking and not self._seek():
+                return None
+            run = ring.read(self._position, max_bytes, larger_bytes)
+            if run is None:
+                return None
+            self._position += len(run.units)
+            if self._after is None:
+                self._after = run.last_name
+                run.missing = 0  # nothing is missing before the first unit that a reader gets
+                return run
+            if self._fit(run, self._after):
+                return run
+        return None
+
+    def _seek(self) -> bool:
+        joined = self._ring.next_join(self._position)
+        if joined is None:
+            self._position = self._ring.end
+            return False
+        self._position, self._seeking = joined, False
+        return True
+
+    def _fit(self, run: Run, after: UnitName) -> bool:
+        """Cut off what the reader has; say what it misses. False where nothing is left."""
+        if run.publication == after.publication:
+            known = after.seq + 1 - run.first_seq
+            if known >= len(run.units):
+                return False
+            if known > 0:
+                run.units = run.units[known:]
+            run.missing = run.first_seq - after.seq - 1
+        else:
+            run.missing = max(run.missing, self._ring.missing_between(after, UnitName(run.publication, run.first_seq)))
+        self._after = run.last_name
+        return True

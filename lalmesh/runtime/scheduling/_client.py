@@ -1,0 +1,220 @@
+"""`SchedulerClient` over gRPC: asks one scheduler replica, and another where that cannot be reached."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from lalmesh.errors import RemoteProtocolError, Unavailable, UnsupportedError
+from lalmesh.rpc.convert import serialize_node
+from lalmesh.rpc.lalmesh.v1 import scheduler_pb2
+from lalmesh.runtime.ownership import Grant, Location, NodeAddress
+from lalmesh.runtime.scheduling.model import (
+    MAX_ITEMS,
+    MAX_LOCATE_S,
+    Claim,
+    Move,
+    NodeCommand,
+    NodeReport,
+    Refusal,
+    Refused,
+    Released,
+    Wanted,
+)
+from lalmesh.runtime.scheduling.wire import (
+    parse_claim_result,
+    parse_command,
+    parse_locate_result,
+    serialize_claim,
+    serialize_move,
+    serialize_released,
+    serialize_report,
+    serialize_wanted,
+)
+
+log = logging.getLogger(__name__)
+
+SERVICE = "lalmesh.v1.Scheduler"
+RETRY_AFTER_S = 0.5  #: pause that is hinted where no scheduler answered: a replica is back or replaced within seconds
+
+Dial = Callable[[str], grpc.aio.Channel]
+
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer", bound=Message)
+_Result = TypeVar("_Result")
+
+_UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+
+
+class _Replica:
+    """The calls of one scheduler replica."""
+
+    def __init__(self, address: str, dial: Dial) -> None:
+        self.address = address
+        self.channel = dial(address)
+
+    def call(self, method: str, answer: type[_Answer], request: Message, timeout_s: float) -> Awaitable[_Answer]:
+        """Start a unary call."""
+        stub = self.channel.unary_unary(f"/{SERVICE}/{method}", type(request).SerializeToString, answer.FromString)
+        call: Awaitable[_Answer] = stub(request, timeout=timeout_s)
+        return call
+
+    def join(self, reports: AsyncIterator[scheduler_pb2.NodeReport]) -> Any:
+        """Start the stream of a member."""
+        return self.channel.stream_stream(
+            f"/{SERVICE}/Join", scheduler_pb2.NodeReport.SerializeToString, scheduler_pb2.NodeCommand.FromString
+        )(reports)
+
+
+class GrpcSchedulerClient:
+    """Any replica of the scheduler, over gRPC. It sticks to one that answers and turns to the next where it does not."""
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        *,
+        dial: Dial,
+        rng: random.Random | None = None,
+    ) -> None:
+        """Prepare channels; nothing is dialled yet. Build it inside the running loop.
+
+        Args:
+            addresses: ``host:port`` of every replica, at least one.
+            dial: makes the channel to an address; the client closes it.
+            rng: chooses the replica to begin with, so that nodes spread; a fresh one by default.
+        """
+        if not addresses:
+            raise ValueError("a scheduler client needs at least one address")
+        self._replicas = [_Replica(address, dial) for address in addresses]
+        self._current = (rng or random.Random()).randrange(len(self._replicas))
+
+    async def close(self) -> None:
+        """Close all channels; calls under way end as unreachable."""
+        for replica in self._replicas:
+            await replica.channel.close(None)
+
+    async def claim(self, edge: NodeAddress, claims: Sequence[Claim], deadline_s: float) -> list[Grant | Refused]:
+        """See `SchedulerClient.claim`."""
+
+        async def ask(part: Sequence[Claim]) -> list[Grant | Refused]:
+            request = scheduler_pb2.ClaimPublishRequest(edge=serialize_node(edge), claims=map(serialize_claim, part))
+            answer = await self._call("ClaimPublish", scheduler_pb2.ClaimPublishResponse, request, deadline_s)
+            return [parse_claim_result(result) for result in answer.results]
+
+        return await _in_parts(claims, ask)
+
+    async def move(self, edge: NodeAddress, moves: Sequence[Move], deadline_s: float) -> list[Grant | Refused]:
+        """See `SchedulerClient.move`."""
+
+        async def ask(part: Sequence[Move]) -> list[Grant | Refused]:
+            request = scheduler_pb2.MoveGroupRequest(edge=serialize_node(edge), moves=map(serialize_move, part))
+            answer = await self._call("MoveGroup", scheduler_pb2.MoveGroupResponse, request, deadline_s)
+            return [parse_claim_result(result) for result in answer.results]
+
+        return await _in_parts(moves, ask)
+
+    async def locate(self, wanted: Sequence[Wanted], deadline_s: float) -> list[Location | Refused]:
+        """See `SchedulerClient.locate`."""
+
+        async def ask(part: Sequence[Wanted]) -> list[Location | Refused]:
+            request = scheduler_pb2.LocateRequest(wanted=map(serialize_wanted, part))
+            timeout_s = min(deadline_s, MAX_LOCATE_S + 1.0)
+            answer = await self._call("Locate", scheduler_pb2.LocateResponse, request, timeout_s, patient=True)
+            return [parse_locate_result(result) for result in answer.results]
+
+        return await _in_parts(wanted, ask)
+
+    async def release(
+        self, node: NodeAddress, *, claims: Sequence[Released] = (), groups: Sequence[Released] = (), deadline_s: float
+    ) -> list[bool]:
+        """See `SchedulerClient.release`."""
+
+        async def ask(part: Sequence[Released], *, of_groups: bool) -> list[bool]:
+            messages = [serialize_released(released) for released in part]
+            request = scheduler_pb2.ReleaseRequest(node=serialize_node(node), **{"groups" if of_groups else "claims": messages})
+            answer = await self._call("Release", scheduler_pb2.ReleaseResponse, request, deadline_s)
+            if len(answer.results) != len(part):
+                raise Unavailable("a scheduler answered another question", retry_after_s=RETRY_AFTER_S)
+            return [result.released for result in answer.results]
+
+        released: list[bool] = []
+        for items, of_groups in ((claims, False), (groups, True)):
+            for start in range(0, len(items), MAX_ITEMS):
+                released += await ask(items[start : start + MAX_ITEMS], of_groups=of_groups)
+        return released
+
+    async def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:
+        """See `SchedulerClient.join`; each call goes to the replica after the one that the last call could not use."""
+
+        async def messages() -> AsyncIterator[scheduler_pb2.NodeReport]:
+            async for report in reports:
+                yield serialize_report(report)
+
+        replica = self._replicas[self._current]
+        call = replica.join(messages())
+        try:
+            async for message in call:
+                if (command := parse_command(message)) is not None:
+                    yield command
+        except grpc.aio.AioRpcError as exc:
+            raise Unavailable(_describe(replica, exc), retry_after_s=RETRY_AFTER_S) from exc
+        finally:
+            call.cancel()
+            self._leave(replica)
+
+    async def _call(
+        self, method: str, answer: type[_Answer], request: Message, deadline_s: float, *, patient: bool = False
+    ) -> _Answer:
+        """Ask one replica after the other until one answers.
+
+        Each gets its share of the time that is left, so that a replica which swallows packets leaves time for the next; a `patient`
+        call is expected to last and gives each replica all of it.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + deadline_s
+        reason = "no time left"
+        for remaining in range(len(self._replicas), 0, -1):
+            replica, left_s = self._replicas[self._current], end - loop.time()
+            if left_s <= 0:
+                break
+            try:
+                return await replica.call(method, answer, request, left_s if patient else left_s / remaining)
+            except grpc.aio.AioRpcError as exc:
+                reason = _describe(replica, exc)
+                if exc.code() not in _UNREACHABLE:
+                    raise Unavailable(reason, retry_after_s=RETRY_AFTER_S) from exc
+                self._leave(replica)
+        raise Unavailable(reason, retry_after_s=RETRY_AFTER_S)
+
+    def _leave(self, replica: _Replica) -> None:
+        """Turn to the next replica, unless another call has done so already."""
+        if self._replicas[self._current] is replica:
+            self._current = (self._current + 1) % len(self._replicas)
+
+
+def _describe(replica: _Replica, exc: grpc.aio.AioRpcError) -> str:
+    return f"scheduler {replica.address}: {exc.code().name}: {exc.details()}"
+
+
+async def _in_parts(
+    items: Sequence[_Item], ask: Callable[[Sequence[_Item]], Awaitable[list[_Result | Refused]]]
+) -> list[_Result | Refused]:
+    """Ask for at most `MAX_ITEMS` at a time; a part that got no usable answer is refused as a whole."""
+    results: list[_Result | Refused] = []
+    for start in range(0, len(items), MAX_ITEMS):
+        part = items[start : start + MAX_ITEMS]
+        try:
+            answers = await ask(part)
+        except (Unavailable, RemoteProtocolError, UnsupportedError) as exc:
+            answers = [Refused(Refusal.UNAVAILABLE, str(exc), RETRY_AFTER_S)] * len(part)
+        if len(answers) != len(part):
+            answers = [Refused(Refusal.UNAVAILABLE, "a scheduler answered another question", RETRY_AFTER_S)] * len(part)
+        results += answers
+    return results

@@ -1,0 +1,163 @@
+"""The node's half of membership: a report each second, commands handed on, another try where a stream broke.
+
+```
+           stream opens            Joined               silence, end or error
+  apart ----------------> asking ---------> joined -----------------------------> apart (after a pause with jitter)
+                                                     Evicted, or leave() answered
+                                            joined -----------------------------> over
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import replace
+
+from lalmesh.errors import RemoteProtocolError, Unavailable
+from lalmesh.runtime.scheduling.model import Evicted, Joined, NodeCommand, NodeReport
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 0.2  #: back well within `rejoin_s` (1 s), after which claims may be taken over
+MAX_PAUSE_S = 2.0  #: a scheduler that is back is found within this
+
+Join = Callable[[AsyncIterator[NodeReport]], AsyncGenerator[NodeCommand, None]]
+
+
+class Membership:
+    """Keep one node a member of the cluster. Run `run` as a task of the node."""
+
+    def __init__(
+        self,
+        join: Join,
+        report: Callable[[], NodeReport],
+        command: Callable[[NodeCommand], None],
+        *,
+        interval_s: float = 1.0,
+        silence_s: float = 2.0,
+        rng: random.Random | None = None,
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            join: `SchedulerClient.join` of a client or of the scheduler service itself.
+            report: what to say now; called once per report, must not block.
+            command: takes every command but `Joined`; must not block.
+            interval_s: seconds between two reports.
+            silence_s: seconds without a command after which the stream is given up.
+            rng: of the jitter; a fresh one by default.
+        """
+        self._join = join
+        self._report = report
+        self._command = command
+        self._interval_s = interval_s
+        self._silence_s = silence_s
+        self._rng = rng or random.Random()
+        self._pause_s = FIRST_PAUSE_S
+        self._leaving = False
+        self._nudge = asyncio.Event()
+        self._over = asyncio.Event()
+        #: set while a scheduler has answered on the present stream
+        self.joined = asyncio.Event()
+        #: term that the scheduler named last; 0 before
+        self.term = 0
+        #: why the node was evicted, once it was
+        self.evicted: str | None = None
+
+    async def run(self) -> None:
+        """Join, and join again whenever that ends, until evicted or left."""
+        try:
+            while not self._over.is_set():
+                await self._attend()
+                self.joined.clear()
+                if not self._over.is_set():
+                    await self._pause()
+        finally:
+            self.joined.clear()
+            self._over.set()
+
+    def report_now(self) -> None:
+        """Send the next report at once: something changed that others wait for."""
+        self._nudge.set()
+
+    async def leave(self, deadline_s: float = 2.0) -> bool:
+        """Leave in order: say so in a last report, and wait until the scheduler has taken it.
+
+        Returns:
+            Whether it has, within `deadline_s` seconds; where not, the node's lease runs out by itself.
+        """
+        self._leaving = True
+        self._nudge.set()
+        if not self.joined.is_set():
+            self._over.set()
+            return False
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._over.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _attend(self) -> None:
+        """One stream, from its opening to its end."""
+        reports = self._reports()
+        commands = self._join(reports)
+        try:
+            while not self._over.is_set():
+                async with asyncio.timeout(self._silence_s):
+                    command = await anext(commands)
+                self._handle(command)
+        except StopAsyncIteration:
+            if self._leaving:
+                self._over.set()
+        except TimeoutError:
+            log.warning("scheduler silent for %.1f s: joining again", self._silence_s)
+        except (Unavailable, RemoteProtocolError) as exc:
+            log.warning("membership broke: %s", exc)
+        finally:
+            await commands.aclose()
+            await _close(reports)
+
+    def _handle(self, command: NodeCommand) -> None:
+        match command:
+            case Joined(term):
+                self.term = term or self.term
+                self._pause_s = FIRST_PAUSE_S
+                self.joined.set()
+                return
+            case Evicted(reason):
+                log.error("evicted: %s", reason)
+                self.evicted = reason
+                self._over.set()
+            case _:
+                pass
+        self._command(command)
+
+    async def _reports(self) -> AsyncGenerator[NodeReport, None]:
+        while True:
+            self._nudge.clear()
+            leaving = self._leaving
+            yield replace(self._report(), leaving=leaving)
+            if leaving:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._interval_s):
+                    await self._nudge.wait()
+
+    async def _pause(self) -> None:
+        """Wait a random part of a pause that doubles, so that nodes which lost one replica do not return as one."""
+        pause_s = self._rng.uniform(self._pause_s / 4, self._pause_s)
+        self._pause_s = min(MAX_PAUSE_S, self._pause_s * 2)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._over.wait()
+
+
+async def _close(reports: AsyncGenerator[NodeReport, None]) -> None:
+    """Close the reports, unless the transport is still within them: its own task ends them then."""
+    with contextlib.suppress(RuntimeError):
+        await reports.aclose()

@@ -1,0 +1,234 @@
+"""What nodes say to the scheduler and hear from it: claims, moves, locations, reports, commands.
+
+`SchedulerClient` is the one interface that edges and origins use. Two things fulfil it: `GrpcSchedulerClient`, which asks any
+replica over the network, and the scheduler service itself, called directly where all roles share a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from lalmesh.media import TrackSet
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Grant, Location, NodeAddress, Place
+
+MAX_ITEMS = 1000  #: claims, moves or wanted streams of one request: some 300 KB, so one list never holds up the others
+MAX_LOCATE_S = 10.0  #: the longest that a `locate` waits, whatever its deadline
+
+
+class Role(Enum):
+    """What a node does."""
+
+    EDGE = "edge"
+    ORIGIN = "origin"
+    HLS = "hls"
+
+
+class StreamState(Enum):
+    """How far a group or a publication is."""
+
+    WAITING = "waiting"
+    LIVE = "live"
+    GRACE = "grace"
+    CLOSED = "closed"
+
+
+class Refusal(Enum):
+    """Why the scheduler says no."""
+
+    EXISTS = "exists"  #: somebody else publishes it
+    NOT_FOUND = "not_found"
+    NO_ORIGIN = "no_origin"  #: none has room
+    UNAVAILABLE = "unavailable"  #: the registry or the scheduler cannot be reached; what was asked may have been done
+    FENCED = "fenced"  #: epoch or publication outdated
+    NOT_JOINED = "not_joined"  #: the asking node is no member (now)
+    INVALID = "invalid"
+
+
+@dataclass(slots=True, frozen=True)
+class Refused:
+    """The answer no, to one item of a request."""
+
+    refusal: Refusal
+    detail: str = ""
+    retry_after_s: float = 0.0  #: seconds after which asking again makes sense; 0: do not
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Claim:
+    """An edge asks for the right to write a stream."""
+
+    stream: StreamKey
+    publication: bytes  #: made by the edge; the same again asks the same question again
+    take_over: bool = False  #: replace a live publisher
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Move:
+    """A publishing edge asks for another origin."""
+
+    stream: StreamKey
+    epoch: Epoch
+    place: Place  #: the place that no longer works
+    publication: bytes
+    avoid: tuple[str, ...] = ()  #: names of origins that were tried
+
+
+@dataclass(slots=True, frozen=True)
+class Wanted:
+    """A reader asks where a stream is."""
+
+    stream: StreamKey
+    after: Place | None = None  #: wait for a higher place; None: any
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Released:
+    """What a node gives back: the claim of an edge (epoch, publication) or the group of an origin (place)."""
+
+    stream: StreamKey
+    epoch: Epoch = NO_EPOCH
+    publication: bytes = b""
+    place: Place = NO_PLACE
+
+
+@dataclass(slots=True, frozen=True)
+class Endpoint:
+    """What the outside reaches a listener of a node by."""
+
+    protocol: str  #: ``rtmp``, ``rtmps``, ``http``, ``https`` ...
+    host: str
+    port: int
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Capacity:
+    """What a node can carry; 0 not stated."""
+
+    egress_bps: int = 0
+    sessions: int = 0
+    streams: int = 0
+    memory_bytes: int = 0
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Load:
+    """What a node carries now."""
+
+    ingress_bps: int = 0
+    egress_bps: int = 0
+    sessions: int = 0
+    streams: int = 0
+    cpu_fraction: float = 0.0  #: of all cores that the node may use
+    memory_bytes: int = 0
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class HeldStream:
+    """A stream that a node carries: published here (edge) or owned here (origin)."""
+
+    stream: StreamKey
+    epoch: Epoch = NO_EPOCH
+    place: Place = NO_PLACE
+    publication: bytes = b""
+    state: StreamState = StreamState.LIVE
+    tracks: TrackSet = field(default_factory=TrackSet)
+    players: int = 0  #: edge: sessions; origin: subscriptions
+    bitrate_bps: int = 0  #: of the last report interval
+    units: int = 0  #: received since the publication began
+    missing: int = 0  #: holes since the publication began, in units
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class NodeReport:
+    """What a node says of itself each second."""
+
+    node: NodeAddress  #: with the address of its gRPC listener
+    role: Role
+    zone: str = ""
+    machine: str = ""  #: nodes with the same value die together; empty: the node shares with nobody
+    endpoints: tuple[Endpoint, ...] = ()
+    capacity: Capacity = field(default_factory=Capacity)
+    load: Load = field(default_factory=Load)
+    draining: bool = False
+    leaving: bool = False  #: in order: the node has given its own back
+    streams: tuple[HeldStream, ...] = ()
+    version: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Joined:
+    """Answers each report."""
+
+    term: int  #: 0 while the scheduler does not know it
+
+
+@dataclass(slots=True, frozen=True)
+class GroupMoved:
+    """A stream that the node carries is read and written somewhere else now."""
+
+    location: Location
+
+
+@dataclass(slots=True, frozen=True)
+class StreamFenced:
+    """Another publication holds the stream under a higher epoch: let go."""
+
+    stream: StreamKey
+    epoch: Epoch
+
+
+@dataclass(slots=True, frozen=True)
+class Evicted:
+    """The node is no member any more and must not join again under this incarnation."""
+
+    reason: str
+
+
+NodeCommand = Joined | GroupMoved | StreamFenced | Evicted
+
+
+class SchedulerClient(Protocol):
+    """What edges and origins ask of the scheduler. Deadlines are seconds from now.
+
+    Every call answers one result an item, in order. Nothing but `release` raises: a scheduler or registry that cannot be reached
+    is `Refusal.UNAVAILABLE` with a retry hint, and asking again with the same publication is answered alike.
+    """
+
+    async def claim(self, edge: NodeAddress, claims: Sequence[Claim], deadline_s: float) -> list[Grant | Refused]:
+        """Ask for the right to write streams."""
+        ...
+
+    async def move(self, edge: NodeAddress, moves: Sequence[Move], deadline_s: float) -> list[Grant | Refused]:
+        """Ask for other origins. The grants carry the present place, moved or not."""
+        ...
+
+    async def locate(self, wanted: Sequence[Wanted], deadline_s: float) -> list[Location | Refused]:
+        """Ask where streams are; answers when all are known, or `deadline_s` or `MAX_LOCATE_S` have passed.
+
+        What did not turn up until then is `Refusal.NOT_FOUND`.
+        """
+        ...
+
+    async def release(
+        self, node: NodeAddress, *, claims: Sequence[Released] = (), groups: Sequence[Released] = (), deadline_s: float
+    ) -> list[bool]:
+        """Give claims (of an edge) and groups (of an origin) back; claims are answered first, then groups.
+
+        Returns:
+            Whether each was the node's until now and is given back. A group is not where a publisher has claimed the stream.
+
+        Raises:
+            Unavailable: not known what was given back; asking again does no harm.
+        """
+        ...
+
+    def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:
+        """Membership: reports up, each answered with `Joined`; commands down. Use it through `Membership`.
+
+        The iterator ends, or raises `Unavailable`, when the scheduler has gone.
+        """
+        ...
