@@ -25,7 +25,7 @@ LONGEST_PAUSE_S = 1.0  #: so that a follower hears again within about a second o
 _WATCH = Method("/etcdserverpb.Watch/Watch", rpc_pb2.WatchResponse)
 
 
-class StartOver(Exception):  # noqa: N818 (an instruction to the follower, not a failure)
+class StartOver(Exception):
     """Changes may have been missed: list again."""
 
 

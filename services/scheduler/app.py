@@ -1,0 +1,106 @@
+"""The scheduler with its listeners: built here, started in order, stopped in reverse."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import grpc.aio
+from aiohttp import web
+
+from lalmesh.runtime.channels import Channels
+from lalmesh.runtime.registry import Registry
+from services.scheduler.http import make_app
+from services.scheduler.rpc import SchedulerFace
+from services.scheduler.service import SchedulerService
+
+log = logging.getLogger(__name__)
+
+STOP_GRACE_S = 1.0  #: for calls under way; nodes ask another replica after that
+HTTP_STOP_S = 1.0
+
+
+class SchedulerApp:
+    """One replica: the service, its gRPC listener, its HTTP listener."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        keys: Sequence[bytes],
+        *,
+        lease_s: int = 10,
+        rejoin_s: float = 1.0,
+        silence_s: float = 2.0,
+        grpc_host: str = "127.0.0.1",
+        grpc_port: int = 0,
+        channels: Channels | None = None,
+        http_host: str = "127.0.0.1",
+        http_port: int | None = None,
+    ) -> None:
+        """Build it; nothing listens before `start`. Call it inside the running loop.
+
+        Args:
+            registry: what all replicas share; it stays the caller's to close.
+            keys: cluster keys, the signing one first.
+            lease_s: seconds that a node lives without being renewed.
+            rejoin_s: seconds after which the claims of a node that is away may be taken over.
+            silence_s: seconds without a report that end a membership stream.
+            grpc_host: address to listen on.
+            channels: makes the gRPC listener; None does not listen: the roles of this process call `service`.
+            grpc_port: 0 takes any free port.
+            http_host: address to listen on.
+            http_port: 0 takes any free port; None does not listen.
+        """
+        self.service = SchedulerService(registry, keys, lease_s=lease_s, rejoin_s=rejoin_s, silence_s=silence_s)
+        self._channels = channels
+        self._grpc_address = (grpc_host, grpc_port)
+        self._http_address = None if http_port is None else (http_host, http_port)
+        self._server: grpc.aio.Server | None = None
+        self._runner: web.AppRunner | None = None
+        #: ports that are listened on; None before `start` and where nothing listens
+        self.grpc_port: int | None = None
+        self.http_port: int | None = None
+
+    async def start(self) -> None:
+        """Follow the registry, then listen. Where that fails everything is stopped again.
+
+        Raises:
+            OSError: a port cannot be had.
+        """
+        await self.service.start()
+        try:
+            await self._listen_http()
+            await self._listen_grpc()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End membership, finish what is under way, stop listening. Nodes keep what they have and go to another replica."""
+        await self.service.stop()  # membership streams end in order
+        if self._server is not None:
+            await self._server.stop(STOP_GRACE_S)
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._server = self._runner = None
+        self.grpc_port = self.http_port = None
+
+    async def _listen_grpc(self) -> None:
+        if self._channels is None:
+            return
+        self._server = self._channels.server()
+        self._server.add_generic_rpc_handlers((SchedulerFace(self.service).handler(),))
+        host, port = self._grpc_address
+        self.grpc_port = self._channels.listen(self._server, host, port)
+        await self._server.start()
+        log.info("gRPC on %s:%d", host, self.grpc_port)
+
+    async def _listen_http(self) -> None:
+        if self._http_address is None:
+            return
+        host, port = self._http_address
+        self._runner = web.AppRunner(make_app(self.service), access_log=None, shutdown_timeout=HTTP_STOP_S)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        self.http_port = self._runner.addresses[0][1]
+        log.info("HTTP on %s:%d", host, self.http_port)

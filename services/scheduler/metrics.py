@@ -1,0 +1,50 @@
+"""What the scheduler counts, for Prometheus."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+CLAIM_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class SchedulerMetrics:
+    """Counters and gauges of one scheduler replica, in a registry of their own."""
+
+    def __init__(self) -> None:
+        """Begin at zero."""
+        self.registry = CollectorRegistry()
+        self.claims = Counter("scheduler_claims", "Claims answered, by result", ["result"], registry=self.registry)
+        self.moves = Counter("scheduler_moves", "Moves answered, by result", ["result"], registry=self.registry)
+        self.locates = Counter("scheduler_locates", "Wanted streams answered, by result", ["result"], registry=self.registry)
+        self.releases = Counter("scheduler_releases", "Claims and groups given back, by result", ["result"], registry=self.registry)
+        self.evictions = Counter("scheduler_evictions", "Nodes told that they are no members any more", registry=self.registry)
+        self.claim_seconds = Histogram(
+            "scheduler_claim_seconds", "Time to answer one claim", buckets=CLAIM_BUCKETS_S, registry=self.registry
+        )
+
+    def watch(self, nodes: Callable[[], Iterable[tuple[str, str]]], streams: Callable[[], int]) -> None:
+        """Read (role, state) of every node, and the number of streams, whenever the metrics are asked for."""
+        self.registry.register(_Gauges(nodes, streams))
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _Gauges(Collector):
+    def __init__(self, nodes: Callable[[], Iterable[tuple[str, str]]], streams: Callable[[], int]) -> None:
+        self._nodes = nodes
+        self._streams = streams
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Count now."""
+        nodes = GaugeMetricFamily("scheduler_nodes", "Nodes whose lease lives, by role and state", labels=["role", "state"])
+        for (role, state), count in sorted(Tally(self._nodes()).items()):
+            nodes.add_metric([role, state], count)
+        yield nodes
+        yield GaugeMetricFamily("scheduler_streams", "Streams with a claim or a group", self._streams())

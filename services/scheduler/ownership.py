@@ -1,0 +1,133 @@
+"""Claims, moves and releases of single streams: the decisions of `claims.py`, carried out until the registry agrees."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from lalmesh.errors import Unavailable
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import Grant, NodeId
+from lalmesh.runtime.registry import Absent, Compare, Delete, LeaseLost, Registry, Unchanged
+from lalmesh.runtime.scheduling.model import Claim, Move, Refusal, Refused, Released
+from services.scheduler.claims import (
+    RETRY_AFTER_S,
+    Granted,
+    Ruling,
+    Seen,
+    Write,
+    decide_claim,
+    decide_move,
+    is_claim_of,
+    is_group_of,
+)
+from services.scheduler.records import DamagedRecordError, claim_key, grant_of, group_key
+from services.scheduler.view import View
+
+log = logging.getLogger(__name__)
+
+
+class Ownership:
+    """Who may write which stream. `end` is when to give up, by the loop's clock."""
+
+    def __init__(self, registry: Registry, view: View, key: bytes) -> None:
+        """Write to `registry`, decide by `view`, sign grants with `key`."""
+        self._registry = registry
+        self._view = view
+        self._key = key
+
+    async def claim(self, asked: Claim, edge: NodeId, end: float) -> Grant | Refused:
+        """The grant, or why there is none."""
+
+        def decide(seen: Seen) -> Ruling:
+            return decide_claim(asked, edge, seen, self._view.directory, self._view.clock())
+
+        return await self._settle(asked.stream, edge, decide, end)
+
+    async def move(self, asked: Move, edge: NodeId, end: float) -> Grant | Refused:
+        """The grant with the present place, or why there is none."""
+        return await self._settle(asked.stream, edge, lambda seen: decide_move(asked, edge, seen, self._view.directory), end)
+
+    async def release_claim(self, released: Released, node: NodeId, end: float) -> bool | Unavailable:
+        """Whether the claim was the node's and is deleted; `Unavailable` where that is not known."""
+        return await _in_time(self._release_claim(released, node), end)
+
+    async def release_group(self, released: Released, node: NodeId, end: float) -> bool | Unavailable:
+        """Whether the group was the node's, had no claim, and is deleted; `Unavailable` where that is not known."""
+        return await _in_time(self._release_group(released, node), end)
+
+    async def _settle(self, stream: StreamKey, edge: NodeId, decide: Callable[[Seen], Ruling], end: float) -> Grant | Refused:
+        if not self._view.directory.is_listed:
+            return Refused(Refusal.UNAVAILABLE, "the registry was not read yet", RETRY_AFTER_S)
+        try:
+            async with asyncio.timeout_at(end):
+                return await self._settle_in_time(stream, edge, decide)
+        except TimeoutError:
+            return Refused(Refusal.UNAVAILABLE, f"{stream} was not decided in time", RETRY_AFTER_S)
+        except Unavailable as exc:
+            return Refused(Refusal.UNAVAILABLE, str(exc), exc.retry_after_s or RETRY_AFTER_S)
+        except DamagedRecordError as exc:
+            return Refused(Refusal.UNAVAILABLE, str(exc), RETRY_AFTER_S)
+
+    async def _settle_in_time(self, stream: StreamKey, edge: NodeId, decide: Callable[[Seen], Ruling]) -> Grant | Refused:
+        """Decide by the view, and by the registry where the view would have nothing written."""
+        seen, is_fresh = Seen.of(self._view.directory, stream), False
+        while True:
+            ruling = decide(seen)
+            if isinstance(ruling, Write):
+                seen, is_done = await self._carry_out(stream, ruling, seen)
+                if is_done and seen.claim and seen.group:
+                    log.info("%s to %s: %s", stream, seen.group.origin.node.name, ruling.reason)
+                    return grant_of(seen.claim, seen.group).signed(self._key)
+                is_fresh = True
+            elif is_fresh:
+                return ruling.grant.signed(self._key) if isinstance(ruling, Granted) else ruling
+            else:
+                seen, is_fresh = await self._view.read(stream, edge), True
+
+    async def _carry_out(self, stream: StreamKey, write: Write, seen: Seen) -> tuple[Seen, bool]:
+        """Carry a write out: what is there now, and whether it was done."""
+        try:
+            result = await self._registry.transact(write.compares, write.operations)
+        except LeaseLost as exc:
+            self._view.end_lease(exc.lease_id)
+            return seen, False
+        found = write.entries(result.revision) if result.succeeded else result.found
+        self._view.learn(*found.values())
+        return seen.with_found(found, stream), result.succeeded
+
+    async def _release_claim(self, released: Released, node: NodeId) -> bool:
+        held = self._view.directory.claim(released.stream)
+        if held is None or not is_claim_of(held, released, node):
+            held = (await self._view.read(released.stream, node)).claim
+        if held is None or not is_claim_of(held, released, node):
+            return False
+        return await self._delete(claim_key(released.stream), held.mod_revision)
+
+    async def _release_group(self, released: Released, node: NodeId) -> bool:
+        """Only where nobody has claimed the stream: a publisher that came back has its readers here."""
+        held = self._view.directory.group(released.stream)
+        if held is None or not is_group_of(held, released, node):
+            held = (await self._view.read(released.stream, node)).group
+        if held is None or not is_group_of(held, released, node):
+            return False
+        return await self._delete(group_key(released.stream), held.mod_revision, Absent(claim_key(released.stream)))
+
+    async def _delete(self, key: str, mod_revision: int, *compares: Compare) -> bool:
+        result = await self._registry.transact([Unchanged(key, mod_revision), *compares], [Delete(key)])
+        return result.succeeded
+
+
+async def _in_time(work: Awaitable[bool], end: float) -> bool | Unavailable:
+    """The result of `work`, or why it is not known."""
+    try:
+        async with asyncio.timeout_at(end):
+            return await work
+    except TimeoutError:
+        return Unavailable("not released in time", retry_after_s=RETRY_AFTER_S)
+    except Unavailable as exc:
+        return exc
+    except DamagedRecordError as exc:
+        log.error("%s", exc)
+        return False

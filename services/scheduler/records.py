@@ -1,0 +1,293 @@
+"""What the registry holds for the scheduler: the keys, and the records in them as JSON that an operator can read.
+
+```
+cluster/term        Unix seconds                                           for ever
+nodes/NAME          who a node is and what it can carry                    under the node's lease
+claims/APP/NAME     who may write a stream                                 under the publishing edge's lease
+groups/APP/NAME     where it is read and written                           under the origin's lease
+```
+The revision of the transaction that writes a claim is its epoch, and that of the one that writes a group its place, so neither
+stands in the value; only the term does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from lalmesh.errors import InvalidName, ServiceError
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeAddress, NodeId, Place
+from lalmesh.runtime.registry import KeyValue
+from lalmesh.runtime.scheduling.model import Capacity, Endpoint, NodeReport, Role
+
+TERM_KEY = "cluster/term"
+NODES = "nodes/"
+CLAIMS = "claims/"
+GROUPS = "groups/"
+MAX_REPLACED = 8  #: earlier incarnations that a node record remembers: enough for a node that restarts in a loop
+
+_Record = TypeVar("_Record")
+
+
+class DamagedRecordError(ServiceError):
+    """A value in the registry that no scheduler wrote."""
+
+    def __init__(self, key: str) -> None:
+        """Keep the `key`."""
+        self.key = key
+        super().__init__(f"registry key {key} holds no record")
+
+
+def node_key(name: str) -> str:
+    """The key of a node."""
+    return NODES + quote(name, safe="")
+
+
+def claim_key(stream: StreamKey) -> str:
+    """The key that says who may write the stream."""
+    return CLAIMS + stream.quoted()
+
+
+def group_key(stream: StreamKey) -> str:
+    """The key that says where the stream is."""
+    return GROUPS + stream.quoted()
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class TermRecord:
+    """The term, as it was last written."""
+
+    term: int
+    mod_revision: int
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class NodeRecord:
+    """A member."""
+
+    address: NodeAddress
+    role: Role
+    zone: str = ""
+    machine: str  #: never empty: a node that stated none is a machine of its own
+    endpoints: tuple[Endpoint, ...] = ()
+    capacity: Capacity = field(default_factory=Capacity)
+    version: str = ""
+    draining: bool = False
+    away: bool = False  #: its membership stream ended
+    replaced: tuple[bytes, ...] = ()  #: incarnations that this one took the name from, newest first; they may not come back
+    lease_id: int = 0
+    mod_revision: int = 0
+
+    @property
+    def node(self) -> NodeId:
+        """The node under its incarnation."""
+        return self.address.node
+
+    @classmethod
+    def of(cls, report: NodeReport, *, away: bool = False, replaced: tuple[bytes, ...] = ()) -> NodeRecord:
+        """The record of a node that says `report` of itself."""
+        return cls(
+            address=report.node,
+            role=report.role,
+            zone=report.zone,
+            machine=report.machine or f"node:{report.node.node.name}",
+            endpoints=report.endpoints,
+            capacity=report.capacity,
+            version=report.version,
+            draining=report.draining,
+            away=away,
+            replaced=replaced,
+        )
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ClaimRecord:
+    """The right to write a stream."""
+
+    stream: StreamKey
+    term: int
+    publication: bytes
+    edge: NodeAddress
+    origin: str  #: name of the origin that the claim was placed at first; for the operator's eyes
+    lease_id: int = 0
+    mod_revision: int = 0
+
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch that was granted."""
+        return Epoch(self.term, self.mod_revision)
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class GroupRecord:
+    """Where a stream is."""
+
+    stream: StreamKey
+    term: int
+    origin: NodeAddress
+    heir: NodeAddress | None
+    epoch: Epoch  #: of the claim that the group was last pointed for
+    publication: bytes
+    lease_id: int = 0
+    mod_revision: int = 0
+
+    @property
+    def place(self) -> Place:
+        """Where and since when."""
+        return Place(self.term, self.mod_revision)
+
+    @property
+    def location(self) -> Location:
+        """What readers are told."""
+        return Location(stream=self.stream, place=self.place, origin=self.origin, heir=self.heir)
+
+
+def grant_of(claim: ClaimRecord, group: GroupRecord) -> Grant:
+    """The grant, not yet signed, that a claim and the group it goes to amount to."""
+    return Grant(
+        stream=claim.stream,
+        epoch=claim.epoch,
+        publication=claim.publication,
+        edge=claim.edge,
+        origin=group.origin,
+        heir=group.heir,
+        place=group.place,
+    )
+
+
+def serialize_term(term: int) -> bytes:
+    """The value of `TERM_KEY`."""
+    return b"%d" % term
+
+
+def parse_term(entry: KeyValue) -> TermRecord:
+    """The record in `TERM_KEY`; raises `DamagedRecordError`."""
+    if not entry.value.isdigit():
+        raise DamagedRecordError(entry.key)
+    return TermRecord(term=int(entry.value), mod_revision=entry.mod_revision)
+
+
+def serialize_node(record: NodeRecord) -> bytes:
+    """The value of a node's key."""
+    return _dump(
+        {
+            "incarnation": record.node.incarnation.hex(),
+            "role": record.role.value,
+            "zone": record.zone,
+            "machine": record.machine,
+            "address": record.address.address,
+            "endpoints": [asdict(endpoint) for endpoint in record.endpoints],
+            "capacity": asdict(record.capacity),
+            "version": record.version,
+            "draining": record.draining,
+            "away": record.away,
+            "name": record.node.name,
+            "replaced": [incarnation.hex() for incarnation in record.replaced],
+        }
+    )
+
+
+def parse_node(entry: KeyValue) -> NodeRecord:
+    """The record in a node's key; raises `DamagedRecordError`."""
+    return _parse(entry, _node)
+
+
+def _node(entry: KeyValue, value: dict[str, Any]) -> NodeRecord:
+    node = NodeId(str(value["name"]), bytes.fromhex(value["incarnation"]))
+    return NodeRecord(
+        address=NodeAddress(node, str(value["address"])),
+        role=Role(value["role"]),
+        zone=str(value["zone"]),
+        machine=str(value["machine"]),
+        endpoints=tuple(Endpoint(str(item["protocol"]), str(item["host"]), int(item["port"])) for item in value["endpoints"]),
+        capacity=Capacity(**{str(name): int(count) for name, count in value["capacity"].items()}),
+        version=str(value["version"]),
+        draining=bool(value["draining"]),
+        away=bool(value["away"]),
+        replaced=tuple(bytes.fromhex(incarnation) for incarnation in value["replaced"]),
+        lease_id=entry.lease_id,
+        mod_revision=entry.mod_revision,
+    )
+
+
+def serialize_claim(record: ClaimRecord) -> bytes:
+    """The value of a claim's key."""
+    return _dump(
+        {
+            "term": record.term,
+            "publication": record.publication.hex(),
+            "edge": _dump_address(record.edge),
+            "origin": record.origin,
+        }
+    )
+
+
+def parse_claim(entry: KeyValue) -> ClaimRecord:
+    """The record in a claim's key; raises `DamagedRecordError`."""
+    return _parse(entry, _claim)
+
+
+def _claim(entry: KeyValue, value: dict[str, Any]) -> ClaimRecord:
+    return ClaimRecord(
+        stream=StreamKey.from_quoted(entry.key.removeprefix(CLAIMS)),
+        term=int(value["term"]),
+        publication=bytes.fromhex(value["publication"]),
+        edge=_address(value["edge"]),
+        origin=str(value["origin"]),
+        lease_id=entry.lease_id,
+        mod_revision=entry.mod_revision,
+    )
+
+
+def serialize_group(record: GroupRecord) -> bytes:
+    """The value of a group's key. An epoch of revision 0 stands for that of the transaction which writes it."""
+    return _dump(
+        {
+            "term": record.term,
+            "origin": _dump_address(record.origin),
+            "heir": _dump_address(record.heir) if record.heir else None,
+            "epoch": record.epoch._asdict(),
+            "publication": record.publication.hex(),
+        }
+    )
+
+
+def parse_group(entry: KeyValue) -> GroupRecord:
+    """The record in a group's key; raises `DamagedRecordError`."""
+    return _parse(entry, _group)
+
+
+def _group(entry: KeyValue, value: dict[str, Any]) -> GroupRecord:
+    return GroupRecord(
+        stream=StreamKey.from_quoted(entry.key.removeprefix(GROUPS)),
+        term=int(value["term"]),
+        origin=_address(value["origin"]),
+        heir=_address(value["heir"]) if value["heir"] else None,
+        epoch=Epoch(int(value["epoch"]["term"]), int(value["epoch"]["revision"]) or entry.mod_revision),
+        publication=bytes.fromhex(value["publication"]),
+        lease_id=entry.lease_id,
+        mod_revision=entry.mod_revision,
+    )
+
+
+def _dump(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _dump_address(address: NodeAddress) -> dict[str, str]:
+    return {"name": address.node.name, "incarnation": address.node.incarnation.hex(), "address": address.address}
+
+
+def _address(value: dict[str, Any]) -> NodeAddress:
+    return NodeAddress(NodeId(str(value["name"]), bytes.fromhex(value["incarnation"])), str(value["address"]))
+
+
+def _parse(entry: KeyValue, build: Callable[[KeyValue, dict[str, Any]], _Record]) -> _Record:
+    try:
+        return build(entry, json.loads(entry.value))
+    except (ValueError, TypeError, KeyError, AttributeError, InvalidName) as exc:
+        raise DamagedRecordError(entry.key) from exc

@@ -1,0 +1,138 @@
+"""The HTTP face of the scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import aiohttp
+import pytest
+from support.members import Member, eventually
+
+from lalmesh.media import Codec, Track, TrackSet
+from lalmesh.names import StreamKey
+from lalmesh.runtime.registry import RegistryUnavailable, TransactionResult
+from lalmesh.runtime.scheduling import HeldStream, Role
+from services.scheduler import SchedulerApp
+from services.scheduler.registry import MemoryRegistry
+
+TRACKS = TrackSet((Track(track_id=1, codec=Codec.H264, width=1920, height=1080, frame_rate=Fraction(30)),), 1)
+
+
+@dataclass
+class Web:
+    app: SchedulerApp
+    session: aiohttp.ClientSession
+
+    async def get(self, path: str, status: int = 200) -> Any:
+        async with self.session.get(f"http://127.0.0.1:{self.app.http_port}{path}") as answer:
+            assert answer.status == status, await answer.text()
+            if answer.content_type.endswith("json"):
+                assert (answer.content_type == "application/problem+json") == (status >= 400)
+                return await answer.json(content_type=None)
+            return await answer.text()
+
+
+@pytest.fixture
+async def web() -> AsyncIterator[Web]:
+    app = SchedulerApp(MemoryRegistry(asyncio.get_running_loop().time), [b"key"], http_port=0)
+    await app.start()
+    await app.service.ready()
+    async with aiohttp.ClientSession() as session:
+        yield Web(app, session)
+    await app.stop()
+
+
+async def test_health_readiness_and_metrics(web: Web) -> None:
+    assert await web.get("/healthz") == "ok\n"
+    assert await web.get("/readyz") == "ok\n"
+    async with Member("o1", Role.ORIGIN, web.app.service), Member("e1", Role.EDGE, web.app.service) as edge:
+        await edge.granted(StreamKey.of("live", "cam"))
+        text = await web.get("/metrics")
+    assert 'scheduler_claims_total{result="granted"} 1.0' in text
+    assert 'scheduler_nodes{role="origin",state="joined"} 1.0' in text
+    assert "scheduler_streams 1.0" in text
+    assert "scheduler_claim_seconds_count 1.0" in text
+
+
+async def test_it_is_not_ready_before_the_term_is_known() -> None:
+    class Mute(MemoryRegistry):
+        async def transact(self, *_: object) -> TransactionResult:
+            raise RegistryUnavailable("down", retry_after_s=1.0)
+
+    app = SchedulerApp(Mute(asyncio.get_running_loop().time), [b"key"], http_port=0)
+    await app.start()
+    async with aiohttp.ClientSession() as session:
+        problem = await Web(app, session).get("/readyz", 503)
+        assert problem == {
+            "type": "about:blank",
+            "title": "Service Unavailable",
+            "status": 503,
+            "detail": "the registry was not read yet",
+        }
+        assert await Web(app, session).get("/healthz") == "ok\n"
+    await app.stop()
+
+
+async def test_a_stream_is_shown_with_what_its_nodes_report(web: Web) -> None:
+    service = web.app.service
+    async with Member("o1", Role.ORIGIN, service) as origin, Member("e1", Role.EDGE, service) as edge:
+        cam = StreamKey.of("live", "cam")
+        grant = await edge.granted(cam)
+        assert (await web.get("/v1/streams"))["items"][0]["tracks"] is None
+        edge.held.append(HeldStream(stream=cam, tracks=TRACKS, players=3, bitrate_bps=2_600_000, units=75))
+        origin.held.append(HeldStream(stream=cam, tracks=TRACKS, players=2))
+        await eventually(lambda: len(service.members.holders(cam)) == 2)
+        page = await web.get("/v1/streams")
+    assert {name: page[name] for name in ("page", "item_count", "page_count")} == {"page": 1, "item_count": 1, "page_count": 1}
+    shown = page["items"][0]
+    expected = {
+        "stream": "live/cam",
+        "app": "live",
+        "name": "cam",
+        "state": "live",
+        "epoch": {"term": grant.epoch.term, "revision": grant.epoch.revision},
+        "place": {"term": grant.place.term, "revision": grant.place.revision, "heir": False},
+        "publication": grant.publication.hex(),
+        "edge": "e1",
+        "origin": "o1",
+        "heir": None,
+        "players": 3,
+        "subscriptions": 2,
+        "bitrate_bps": 2_600_000,
+        "units": 75,
+    }
+    assert {name: shown[name] for name in expected} == expected
+    assert shown["tracks"][0]["codec"] == "h264"
+    assert shown["tracks"][0]["frame_rate"] == 30.0
+
+
+async def test_streams_and_nodes_come_in_pages(web: Web) -> None:
+    async with Member("o1", Role.ORIGIN, web.app.service), Member("e1", Role.EDGE, web.app.service) as edge:
+        for number in range(5):
+            await edge.granted(StreamKey.of("live", f"cam{number}"))
+        page = await web.get("/v1/streams?page=2&items_per_page=2")
+        assert [item["name"] for item in page["items"]] == ["cam2", "cam3"]
+        assert (page["page"], page["item_count"], page["page_count"]) == (2, 5, 3)
+        assert (await web.get("/v1/streams?page=9"))["items"] == []
+        nodes = (await web.get("/v1/nodes"))["items"]
+    assert [(node["name"], node["role"], node["state"], node["groups"]) for node in nodes] == [
+        ("e1", "edge", "joined", 0),
+        ("o1", "origin", "joined", 5),
+    ]
+
+
+@pytest.mark.parametrize("query", ["page=0", "page=x", "page=-1", "items_per_page=1001", "items_per_page=", "page=" + "9" * 50])
+async def test_a_page_that_is_none_is_a_problem(web: Web, query: str) -> None:
+    problem = await web.get(f"/v1/streams?{query}", 400)
+    assert problem["title"] == "Bad Request"
+
+
+async def test_what_is_not_there_is_a_problem_too(web: Web) -> None:
+    assert (await web.get("/v1/none", 404))["status"] == 404
+    async with web.session.post(f"http://127.0.0.1:{web.app.http_port}/v1/streams") as answer:
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD")
+        assert answer.content_type == "application/problem+json"

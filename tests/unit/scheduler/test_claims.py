@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import Epoch, NodeAddress, NodeId, Place
+from lalmesh.runtime.registry import Absent, KeyValue, Listing, Unchanged
+from lalmesh.runtime.scheduling.model import Claim, Move, NodeReport, Refusal, Refused, Released, Role
+from services.scheduler import records
+from services.scheduler.claims import (
+    Granted,
+    Ruling,
+    Seen,
+    Write,
+    decide_claim,
+    decide_move,
+    is_claim_of,
+    is_group_of,
+)
+from services.scheduler.directory import Directory
+
+CAM = StreamKey.of("live", "cam")
+P1, P2 = b"1" * 16, b"2" * 16
+EPOCH, PLACE = Epoch(1000, 10), Place(1000, 10)  # as `held` and `group` have them
+TERM = KeyValue("cluster/term", b"1000", 2, 2)
+CLAIM_KEY, GROUP_KEY = records.claim_key(CAM), records.group_key(CAM)
+
+
+def address(name: str) -> NodeAddress:
+    return NodeAddress(NodeId(name, name.encode().ljust(8, b".")), f"{name}:1")
+
+
+def node(name: str, role: Role, revision: int) -> KeyValue:
+    record = records.NodeRecord.of(NodeReport(node=address(name), role=role))
+    return KeyValue(records.node_key(name), records.serialize_node(record), revision, revision, lease_id=revision)
+
+
+NODES = (node("e1", Role.EDGE, 3), node("e2", Role.EDGE, 4), node("o1", Role.ORIGIN, 5), node("o2", Role.ORIGIN, 6))
+OTHER_ORIGIN = {"o1": "o2", "o2": "o1"}
+
+
+def directory(*entries: KeyValue, nodes: tuple[KeyValue, ...] = NODES) -> Directory:
+    made = Directory(rejoin_s=1.0)
+    made.handle(Listing((TERM, *nodes, *entries), 20), 0.0)
+    return made
+
+
+def held(edge: str = "e1", publication: bytes = P1, revision: int = 10) -> KeyValue:
+    record = records.ClaimRecord(stream=CAM, term=1000, publication=publication, edge=address(edge), origin="o1")
+    return KeyValue(CLAIM_KEY, records.serialize_claim(record), revision, revision)
+
+
+def group(origin: str = "o1", heir: str = "o2", revision: int = 10) -> KeyValue:
+    record = records.GroupRecord(
+        stream=CAM, term=1000, origin=address(origin), heir=address(heir), epoch=Epoch(1000, 10), publication=P1
+    )
+    return KeyValue(GROUP_KEY, records.serialize_group(record), revision, revision)
+
+
+def claim(core: Directory, edge: str = "e1", publication: bytes = P1, *, take_over: bool = False, now: float = 0.0) -> Ruling:
+    asked = Claim(stream=CAM, publication=publication, take_over=take_over)
+    return decide_claim(asked, address(edge).node, Seen.of(core, CAM), core, now)
+
+
+def move(core: Directory, *avoid: str, epoch: Epoch = EPOCH, place: Place = PLACE, edge: str = "e1") -> Ruling:
+    asked = Move(stream=CAM, epoch=epoch, place=place, publication=P1, avoid=avoid)
+    return decide_move(asked, address(edge).node, Seen.of(core, CAM), core)
+
+
+def written(ruling: Ruling) -> Seen:
+    """What is there once a write was carried out at revision 30."""
+    assert isinstance(ruling, Write), ruling
+    return Seen().with_found(ruling.entries(30), CAM)
+
+
+def refusal(ruling: Ruling) -> Refusal:
+    assert isinstance(ruling, Refused), ruling
+    return ruling.refusal
+
+
+def test_a_first_claim_writes_both_keys_if_neither_exists() -> None:
+    ruling = claim(directory())
+    assert isinstance(ruling, Write)
+    assert ruling.compares == (Absent(CLAIM_KEY), Absent(GROUP_KEY), Unchanged("cluster/term", 2))
+    seen = written(ruling)
+    assert seen.claim is not None
+    assert seen.group is not None
+    assert (seen.claim.epoch, seen.group.epoch, seen.group.place) == (Epoch(1000, 30), Epoch(1000, 30), Place(1000, 30))
+    assert (seen.claim.lease_id, seen.group.lease_id) == (3, 5 if seen.group.origin == address("o1") else 6)
+    assert seen.group.heir == address(OTHER_ORIGIN[seen.group.origin.node.name])
+
+
+def test_the_same_claim_again_gets_the_same_grant() -> None:
+    ruling = claim(directory(held(), group(revision=15)))
+    assert isinstance(ruling, Granted)
+    assert (ruling.grant.epoch, ruling.grant.place) == (Epoch(1000, 10), Place(1000, 15))
+
+
+def test_a_claim_that_lost_its_group_gets_another_under_its_own_epoch() -> None:
+    ruling = claim(directory(held()))
+    assert isinstance(ruling, Write)
+    assert ruling.compares[:2] == (Unchanged(CLAIM_KEY, 10), Absent(GROUP_KEY))
+    group_now = written(ruling).group
+    assert group_now is not None
+    assert (group_now.epoch, group_now.place) == (Epoch(1000, 10), Place(1000, 30))
+
+
+def test_a_held_stream_is_refused() -> None:
+    assert refusal(claim(directory(held(), group()), "e2", P2)) is Refusal.EXISTS
+    assert refusal(claim(directory(held(), group()), "e1", P2)) is Refusal.EXISTS
+    assert refusal(claim(directory(held(), group()), "e2", P1)) is Refusal.EXISTS
+
+
+def test_taking_over_compares_what_was_read_and_keeps_the_group_where_it_is() -> None:
+    for name in ("o1", "o2"):
+        ruling = claim(directory(held(), group(name, OTHER_ORIGIN[name], 12)), "e2", P2, take_over=True)
+        assert isinstance(ruling, Write)
+        assert ruling.compares[:2] == (Unchanged(CLAIM_KEY, 10), Unchanged(GROUP_KEY, 12))
+        seen = written(ruling)
+        assert seen.group is not None
+        assert seen.group.origin == address(name)
+        assert seen.group.heir == address(OTHER_ORIGIN[name])
+
+
+def test_the_claim_of_a_node_that_is_away_may_be_taken_after_rejoin_s() -> None:
+    core = directory(held(), group())
+    core.mark_away(address("e1").node, 5.0)
+    early = claim(core, "e2", P2, now=5.4)
+    assert isinstance(early, Refused)
+    assert (early.refusal, round(early.retry_after_s, 3)) == (Refusal.EXISTS, 0.6)
+    assert isinstance(claim(core, "e2", P2, now=6.0), Write)
+
+
+def test_the_claim_of_a_node_that_is_gone_may_be_taken() -> None:
+    core = directory(held("gone"), group())
+    assert isinstance(claim(core, "e2", P2), Write)
+
+
+def test_a_holder_that_the_view_cannot_know_yet_is_not_gone() -> None:
+    core = directory()
+    seen = Seen.of(core, CAM).with_found({CLAIM_KEY: held("new", revision=21)}, CAM)
+    ruling = decide_claim(Claim(stream=CAM, publication=P2), address("e2").node, seen, core, 0.0)
+    assert isinstance(ruling, Refused)
+    assert ruling.retry_after_s > 0
+
+
+def test_a_group_whose_origin_is_gone_or_away_too_long_goes_elsewhere() -> None:
+    gone = written(claim(directory(group("gone", "o2")))).group
+    assert gone is not None
+    assert gone.origin.node.name in OTHER_ORIGIN
+    core = directory(group("o1", "o2"))
+    core.mark_away(address("o1").node, 0.0)
+    kept, moved = written(claim(core, now=0.5)).group, written(claim(core, now=1.5)).group
+    assert kept is not None
+    assert moved is not None
+    assert (kept.origin, moved.origin) == (address("o1"), address("o2"))
+
+
+def test_who_is_no_member_or_away_gets_nothing() -> None:
+    assert refusal(claim(directory(), "stranger")) is Refusal.NOT_JOINED
+    core = directory()
+    core.mark_away(address("e1").node, 0.0)
+    assert refusal(claim(core)) is Refusal.NOT_JOINED
+
+
+def test_without_term_or_origin_nothing_is_granted() -> None:
+    assert refusal(claim(directory(nodes=NODES[:2]))) is Refusal.NO_ORIGIN
+    core = directory()
+    seen = replace(Seen.of(core, CAM), term=None)
+    assert refusal(decide_claim(Claim(stream=CAM, publication=P1), address("e1").node, seen, core, 0.0)) is Refusal.UNAVAILABLE
+
+
+def test_a_move_goes_to_the_heir_under_the_same_epoch() -> None:
+    ruling = move(directory(held(), group("o1", "o2")), "o1")
+    assert isinstance(ruling, Write)
+    assert ruling.compares[:2] == (Unchanged(CLAIM_KEY, 10), Unchanged(GROUP_KEY, 10))
+    assert [put.key for put in ruling.operations] == [GROUP_KEY]
+    moved = written(ruling).group
+    assert moved is not None
+    assert (moved.origin, moved.epoch, moved.place) == (address("o2"), Epoch(1000, 10), Place(1000, 30))
+
+
+def test_a_move_from_an_outdated_place_is_told_the_present_one() -> None:
+    ruling = move(directory(held(), group(revision=15)))
+    assert isinstance(ruling, Granted)
+    assert ruling.grant.place == Place(1000, 15)
+
+
+def test_a_move_away_from_the_heir_that_took_over_is_made() -> None:
+    ruling = move(directory(held(), group(revision=10)), "o1", place=Place(1000, 10, True))
+    assert isinstance(ruling, Write)
+
+
+def test_a_move_with_an_outdated_claim_is_fenced() -> None:
+    core = directory(held("e2", P2, 12), group(revision=12))
+    assert refusal(move(core)) is Refusal.FENCED
+    assert refusal(move(directory(held(), group()), edge="e2")) is Refusal.FENCED
+
+
+def test_a_move_without_a_claim_is_told_to_claim_again() -> None:
+    assert refusal(move(directory(group()))) is Refusal.NOT_FOUND
+    assert refusal(move(directory(held(revision=10)), epoch=Epoch(1001, 3))) is Refusal.NOT_FOUND
+
+
+def test_a_move_never_returns_to_where_the_group_is() -> None:
+    assert refusal(move(directory(held(), group(), nodes=NODES[:3]))) is Refusal.NO_ORIGIN
+    assert refusal(move(directory(held(), group()), "o2")) is Refusal.NO_ORIGIN
+
+
+def test_where_the_group_is_lost_an_origin_that_was_tried_is_better_than_none() -> None:
+    moved = written(move(directory(held()), "o1", "o2")).group
+    assert moved is not None
+    assert moved.origin.node.name in OTHER_ORIGIN
+
+
+def test_only_the_holder_gives_back() -> None:
+    record, place = records.parse_claim(held()), records.parse_group(group())
+    mine = Released(stream=CAM, epoch=Epoch(1000, 10), publication=P1, place=Place(1000, 10))
+    assert is_claim_of(record, mine, address("e1").node)
+    assert not is_claim_of(record, mine, address("e2").node)
+    assert not is_claim_of(record, replace(mine, epoch=Epoch(999, 10)), address("e1").node)
+    assert not is_claim_of(record, replace(mine, publication=P2), address("e1").node)
+    assert is_group_of(place, mine, address("o1").node)
+    assert not is_group_of(place, mine, address("o2").node)
+    assert not is_group_of(place, replace(mine, place=Place(1000, 9)), address("o1").node)

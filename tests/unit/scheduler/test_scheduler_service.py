@@ -1,0 +1,377 @@
+"""The service over the registry in memory, whose clock the test turns, and which fails when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from lalmesh.errors import RemoteProtocolError, Unavailable
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeAddress, NodeId, Place
+from lalmesh.runtime.registry import Compare, Delete, KeyValue, Operation, Put, RegistryUnavailable, TransactionResult
+from lalmesh.runtime.scheduling import (
+    Claim,
+    Evicted,
+    HeldStream,
+    Joined,
+    Membership,
+    NodeCommand,
+    NodeReport,
+    Refusal,
+    Refused,
+    Released,
+    Role,
+    SchedulerClient,
+    StreamFenced,
+    Wanted,
+)
+from services.scheduler import SchedulerService
+from services.scheduler.records import claim_key
+from services.scheduler.registry import MemoryRegistry
+
+CAM = StreamKey.of("live", "cam")
+P1, P2 = b"1" * 16, b"2" * 16
+ORIGIN = NodeAddress(NodeId("o1", b"origin.1"), "o1:1")
+EDGE = NodeAddress(NodeId("e1", b"edge...1"), "e1:1")
+SOON_S = 5.0
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FlakyRegistry(MemoryRegistry):
+    """`is_down`: no answer. `loses_answers`: what is asked for is done, but nobody hears of it."""
+
+    is_down = False
+    loses_answers = False
+
+    async def transact(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> TransactionResult:
+        self.check()
+        result = await super().transact(compares, operations)
+        if self.loses_answers:
+            raise RegistryUnavailable("no answer", retry_after_s=0.7)
+        return result
+
+    async def get(self, key: str) -> tuple[KeyValue | None, int]:
+        self.check()
+        return await super().get(key)
+
+    async def renew_lease(self, lease_id: int) -> bool:
+        self.check()
+        return await super().renew_lease(lease_id)
+
+    def check(self) -> None:
+        if self.is_down:
+            raise RegistryUnavailable("down", retry_after_s=0.7)
+
+
+class Node:
+    """A membership stream whose every report the test sends itself."""
+
+    def __init__(self, service: SchedulerService, address: NodeAddress, role: Role) -> None:
+        self.address, self.role = address, role
+        self._reports: asyncio.Queue[NodeReport | None] = asyncio.Queue()
+        self.commands = service.join(self._sent())
+
+    async def _sent(self) -> AsyncIterator[NodeReport]:
+        while (report := await self._reports.get()) is not None:
+            yield report
+
+    async def report(self, *, leaving: bool = False, draining: bool = False, streams: tuple[HeldStream, ...] = ()) -> NodeCommand:
+        """Send a report and wait for the next command."""
+        report = NodeReport(node=self.address, role=self.role, leaving=leaving, draining=draining, streams=streams)
+        self._reports.put_nowait(report)
+        async with asyncio.timeout(SOON_S):
+            return await anext(self.commands)
+
+    async def end(self) -> None:
+        """End the stream without a word."""
+        self._reports.put_nowait(None)
+        async with asyncio.timeout(SOON_S):
+            assert [command async for command in self.commands] == []
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def registry(clock: Clock) -> FlakyRegistry:
+    return FlakyRegistry(clock)
+
+
+@pytest.fixture
+async def service(registry: FlakyRegistry, clock: Clock) -> AsyncIterator[SchedulerService]:
+    made = SchedulerService(registry, [b"key"], clock=clock, wall_clock=lambda: 1_700_000_000.9)
+    await made.start()
+    await made.ready()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def nodes(service: SchedulerService) -> tuple[Node, Node]:
+    """An origin and an edge that have joined."""
+    joined = Node(service, ORIGIN, Role.ORIGIN), Node(service, EDGE, Role.EDGE)
+    for node in joined:
+        assert await node.report() == Joined(1_700_000_000)
+    return joined
+
+
+async def claim(
+    client: SchedulerClient, publication: bytes = P1, edge: NodeAddress = EDGE, stream: StreamKey = CAM
+) -> Grant | Refused:
+    return (await client.claim(edge, [Claim(stream=stream, publication=publication)], SOON_S))[0]
+
+
+async def granted(client: SchedulerClient, publication: bytes = P1) -> Grant:
+    result = await claim(client, publication)
+    assert isinstance(result, Grant), result
+    return result
+
+
+async def settle() -> None:
+    """Let everything happen that waits for nothing but its turn."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def counted(service: SchedulerService, name: str, **labels: str) -> float:
+    return service.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+async def test_it_is_a_scheduler_client(service: SchedulerService, nodes: tuple[Node, Node]) -> None:
+    client: SchedulerClient = service
+    grant = await granted(client)
+    grant.verify((b"key",))
+    assert grant.epoch.term == 1_700_000_000
+    assert counted(service, "scheduler_claims_total", result="granted") == 1
+
+
+async def test_two_replicas_agree_on_one_term(service: SchedulerService, registry: FlakyRegistry) -> None:
+    other = SchedulerService(registry, [b"key"], wall_clock=lambda: 9e9)
+    await other.start()
+    await other.ready()
+    assert other.directory.term == service.directory.term
+    await other.stop()
+
+
+@pytest.mark.usefixtures("nodes")
+async def test_a_claim_whose_answer_was_lost_is_answered_alike_when_repeated(
+    service: SchedulerService, registry: FlakyRegistry
+) -> None:
+    registry.loses_answers = True
+    refused = await claim(service)
+    assert refused == Refused(Refusal.UNAVAILABLE, "no answer", 0.7)
+    registry.loses_answers = False
+    entry, _ = await registry.get(claim_key(CAM))
+    assert entry is not None
+    assert (await granted(service)).epoch.revision == entry.mod_revision
+
+
+@pytest.mark.usefixtures("nodes")
+async def test_a_stale_view_is_corrected_by_the_transaction(service: SchedulerService, registry: FlakyRegistry) -> None:
+    grant = await granted(service)
+    service.directory._claims.clear()  # as if the view had not seen it yet
+    service.directory._groups.clear()
+    again = await claim(service, P2)
+    assert isinstance(again, Refused)
+    assert again.refusal is Refusal.EXISTS
+    assert await granted(service, P1) == grant
+
+
+async def test_reports_are_answered_while_the_registry_is_away(
+    service: SchedulerService, registry: FlakyRegistry, nodes: tuple[Node, Node], clock: Clock
+) -> None:
+    registry.is_down = True
+    clock.now += 5
+    assert await nodes[1].report(draining=True) == Joined(1_700_000_000)
+    refused = await claim(service)
+    assert isinstance(refused, Refused)
+    assert refused.refusal is Refusal.UNAVAILABLE
+    registry.is_down = False
+    await nodes[1].report(draining=True)
+    assert isinstance(await claim(service), Grant)
+
+
+async def test_a_lease_is_renewed_by_reports_and_by_nothing_else(
+    service: SchedulerService, nodes: tuple[Node, Node], registry: FlakyRegistry, clock: Clock
+) -> None:
+    for _ in range(5):
+        clock.now += 4
+        await nodes[0].report()
+        await settle()
+        registry.expire()
+    await settle()
+    assert service.directory.node(ORIGIN.node) is not None
+    assert service.directory.node(EDGE.node) is None
+
+
+async def test_a_node_whose_lease_was_lost_is_registered_again(
+    service: SchedulerService, nodes: tuple[Node, Node], registry: FlakyRegistry, clock: Clock
+) -> None:
+    clock.now += 11
+    registry.expire()
+    for node in nodes:
+        await node.report()
+    await settle()
+    assert all(service.directory.is_joined(node.address.node) for node in nodes)
+    assert isinstance(await claim(service), Grant)
+
+
+async def test_a_lease_that_ended_unseen_is_found_by_the_transaction(
+    service: SchedulerService, nodes: tuple[Node, Node], registry: FlakyRegistry
+) -> None:
+    record = service.directory.node(ORIGIN.node)
+    assert record is not None
+    await registry.revoke_lease(record.lease_id)
+    refused = await claim(service)
+    assert isinstance(refused, Refused)
+    assert refused.refusal is Refusal.NO_ORIGIN
+
+
+async def test_a_stream_that_ends_leaves_its_node_away_and_its_lease_alive(
+    service: SchedulerService, nodes: tuple[Node, Node], registry: FlakyRegistry, clock: Clock
+) -> None:
+    await granted(service)
+    await nodes[1].end()
+    assert service.directory.is_away(EDGE.node)
+    assert service.directory.claim(CAM) is not None
+    assert isinstance(await claim(service, P2), Refused)
+
+
+async def test_a_node_that_falls_silent_is_away(registry: FlakyRegistry) -> None:
+    service = SchedulerService(registry, [b"key"], silence_s=0.05)
+    await service.start()
+    await service.ready()
+    node = Node(service, EDGE, Role.EDGE)
+    assert isinstance(await node.report(), Joined)
+    async with asyncio.timeout(SOON_S):
+        assert [command async for command in node.commands] == []
+    assert service.directory.is_away(EDGE.node)
+    await service.stop()
+
+
+async def test_an_edge_that_says_it_writes_under_an_earlier_epoch_is_told_to_let_go(
+    service: SchedulerService, nodes: tuple[Node, Node], registry: FlakyRegistry
+) -> None:
+    old = await granted(service)
+    await registry.transact([], [Delete(claim_key(CAM))])  # as if its lease had been lost for a moment
+    await nodes[1].report(streams=(HeldStream(stream=CAM, epoch=old.epoch, publication=P1),))
+    other = Node(service, NodeAddress(NodeId("e2", b"edge...2"), "e2:1"), Role.EDGE)
+    await other.report()
+    new = await claim(service, P2, other.address)
+    assert isinstance(new, Grant)
+    async with asyncio.timeout(SOON_S):
+        told = [await anext(nodes[1].commands), await anext(nodes[1].commands)]
+    assert StreamFenced(CAM, new.epoch) in told
+
+
+async def test_a_node_that_leaves_in_order_takes_its_keys_along(service: SchedulerService, nodes: tuple[Node, Node]) -> None:
+    await granted(service)
+    with pytest.raises(StopAsyncIteration):
+        await nodes[1].report(leaving=True)
+    await settle()
+    assert service.directory.claim(CAM) is None
+    assert service.directory.node(EDGE.node) is None
+    assert service.directory.group(CAM) is not None
+
+
+async def test_a_new_incarnation_evicts_the_old_and_the_old_may_not_return(
+    service: SchedulerService, nodes: tuple[Node, Node]
+) -> None:
+    new = Node(service, NodeAddress(NodeId("e1", b"edge...2"), "e1:1"), Role.EDGE)
+    assert await new.report() == Joined(1_700_000_000)
+    async with asyncio.timeout(SOON_S):
+        assert isinstance(await anext(nodes[1].commands), Evicted)
+    again = Node(service, EDGE, Role.EDGE)
+    assert isinstance(await again.report(), Evicted)
+    assert await new.report() == Joined(1_700_000_000)
+
+
+async def test_the_same_incarnation_may_join_again(service: SchedulerService, nodes: tuple[Node, Node]) -> None:
+    grant = await granted(service)
+    again = Node(service, EDGE, Role.EDGE)
+    assert await again.report() == Joined(1_700_000_000)
+    async with asyncio.timeout(SOON_S):
+        assert [command async for command in nodes[1].commands] == []
+    assert service.directory.is_joined(EDGE.node)
+    assert await granted(service) == grant
+
+
+async def test_a_malformed_report_ends_the_membership_with_the_reason(service: SchedulerService) -> None:
+    async def reports() -> AsyncIterator[NodeReport]:
+        raise RemoteProtocolError("node without a name")
+        yield
+
+    assert [command async for command in service.join(reports())] == [Evicted("node without a name")]
+
+
+@pytest.mark.usefixtures("nodes")
+async def test_a_locate_waits_for_a_higher_place(service: SchedulerService) -> None:
+    waiting = asyncio.create_task(service.locate([Wanted(CAM)], SOON_S))
+    await asyncio.sleep(0)
+    grant = await granted(service)
+    assert await waiting == [Location(stream=CAM, place=grant.place, origin=grant.origin, heir=grant.heir)]
+    (refused,) = await service.locate([Wanted(CAM, grant.place)], 0.01)
+    assert isinstance(refused, Refused)
+    assert refused.refusal is Refusal.NOT_FOUND
+    below = Place(grant.place.term, grant.place.revision - 1)
+    assert isinstance((await service.locate([Wanted(CAM, below)], SOON_S))[0], Location)
+
+
+@pytest.mark.usefixtures("nodes")
+async def test_a_locate_that_could_not_ask_the_registry_says_so(service: SchedulerService, registry: FlakyRegistry) -> None:
+    registry.is_down = True
+    (refused,) = await service.locate([Wanted(CAM)], 0.01)
+    assert refused == Refused(Refusal.UNAVAILABLE, "down", 0.7)
+
+
+@pytest.mark.usefixtures("nodes")
+async def test_a_release_that_may_have_failed_raises(service: SchedulerService, registry: FlakyRegistry) -> None:
+    grant = await granted(service)
+    released = Released(stream=CAM, epoch=grant.epoch, publication=P1)
+    registry.is_down = True
+    with pytest.raises(Unavailable):
+        await service.release(EDGE, claims=[released], deadline_s=SOON_S)
+    registry.is_down = False
+    assert await service.release(EDGE, claims=[released], deadline_s=SOON_S) == [True]
+
+
+@pytest.mark.usefixtures("nodes")
+async def test_values_that_no_scheduler_wrote_grant_nothing(service: SchedulerService, registry: FlakyRegistry) -> None:
+    await registry.transact([], [Put(claim_key(CAM), b"garbage")])
+    refused = await claim(service)
+    assert isinstance(refused, Refused)
+    assert refused.refusal is Refusal.UNAVAILABLE
+    released = Released(stream=CAM, epoch=Epoch(1_700_000_000, 5), publication=P1)
+    assert await service.release(EDGE, claims=[released], deadline_s=SOON_S) == [False]
+
+
+async def test_before_the_registry_was_read_nothing_is_decided(registry: FlakyRegistry) -> None:
+    service = SchedulerService(registry, [b"key"])
+    refused = await claim(service)
+    assert isinstance(refused, Refused)
+    assert refused.refusal is Refusal.UNAVAILABLE
+    assert not service.is_ready
+
+
+async def test_a_node_of_this_process_joins_directly(service: SchedulerService) -> None:
+    told: list[NodeCommand] = []
+    membership: Membership = service.join_direct(lambda: NodeReport(node=ORIGIN, role=Role.ORIGIN), told.append)
+    running = asyncio.create_task(membership.run())
+    async with asyncio.timeout(SOON_S):
+        await membership.joined.wait()
+        assert membership.term == 1_700_000_000
+        assert counted(service, "scheduler_nodes", role="origin", state="joined") == 1
+        assert await membership.leave()
+        await running
+    assert told == []
+    assert service.directory.nodes() == []
