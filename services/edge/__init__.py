@@ -1,0 +1,1 @@
+"""The edge: terminates every push and play protocol and fans out to players."""

@@ -1,0 +1,284 @@
+"""The edge node: its listeners, publications and relays, its membership."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+import lalmesh
+from lalmesh.container.flv import HevcForm
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import NodeAddress, NodeId
+from lalmesh.runtime.scheduling import (
+    Endpoint,
+    Evicted,
+    GroupMoved,
+    HeldStream,
+    Load,
+    Membership,
+    NodeCommand,
+    NodeReport,
+    Role,
+    SchedulerClient,
+    StreamFenced,
+    StreamState,
+)
+from services.edge.http import CorsPolicy, HttpListener
+from services.edge.listener import SWEEP_S, ListenerLimits
+from services.edge.metrics import EdgeMetrics
+from services.edge.player import EdgeContext
+from services.edge.publication import PublicationSettings
+from services.edge.publisher import OriginLinks, Publishers, Publishing
+from services.edge.relay import Relays, RelaySettings
+from services.edge.rtmp import RtmpListener
+from services.edge.session import Sessions
+
+log = logging.getLogger(__name__)
+
+LEAVE_DEADLINE_S = 2.0
+STOP_DEADLINE_S = 3.0
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ListenSettings:
+    """One port of an edge."""
+
+    protocol: str  #: ``rtmp``, ``rtmps``, ``http``, ``https``
+    host: str
+    port: int  #: 0 takes a free one
+    advertise_port: int = 0  #: 0: the port that is listened on
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class EdgeSettings:
+    """What an edge is to be."""
+
+    zone: str = ""
+    machine: str = ""
+    listen: tuple[ListenSettings, ...] = ()
+    advertise_host: str = ""
+    tls: ssl.SSLContext | None = None  #: of the ports whose protocol ends with s
+    cors_origins: tuple[str, ...] = ()
+    limits: ListenerLimits = field(default_factory=ListenerLimits)
+    publication: PublicationSettings = field(default_factory=PublicationSettings)
+    relay: RelaySettings = field(default_factory=RelaySettings)
+    take_over: bool = False
+    wait_publisher_s: float = 10.0
+    player_sndbuf_bytes: int = 512 << 10
+    max_message_bytes: int = 8 << 20
+    hevc: HevcForm = "enhanced"
+    match_app: bool = True
+    chunk_size: int = 60_000
+    claim_timeout_s: float = 5.0
+    report_interval_s: float = 1.0
+    silence_s: float = 2.0
+
+
+class EdgeApp:
+    """One edge."""
+
+    def __init__(
+        self,
+        node: NodeId,
+        settings: EdgeSettings,
+        scheduler: SchedulerClient,
+        links: OriginLinks,
+        registry: CollectorRegistry,
+        machine_address: Callable[[], str],
+    ) -> None:
+        """Build it; `start` runs it. `machine_address` gives the host for others where none is set."""
+        self._settings = settings
+        self._machine_address = machine_address
+        self._loop = asyncio.get_running_loop()
+        self.address = NodeAddress(node, "")
+        self.metrics = EdgeMetrics(registry)
+        self.publishers = Publishers(
+            self.address,
+            scheduler,
+            links,
+            settings.publication,
+            take_over=settings.take_over,
+            claim_timeout_s=settings.claim_timeout_s,
+        )
+        self.relays = Relays(scheduler, links, settings.relay)
+        self.sessions = Sessions(self.metrics)
+        self._context = EdgeContext(
+            publishers=self.publishers,
+            relays=self.relays,
+            sessions=self.sessions,
+            wait_publisher_s=settings.wait_publisher_s,
+            player_sndbuf_bytes=settings.player_sndbuf_bytes,
+            max_message_bytes=settings.max_message_bytes,
+            hevc=settings.hevc,
+            match_app=settings.match_app,
+            chunk_size=settings.chunk_size,
+        )
+        self._listeners: dict[str, RtmpListener | HttpListener] = {}
+        self._membership = Membership(
+            scheduler.join,
+            self._report,
+            self._command,
+            interval_s=settings.report_interval_s,
+            silence_s=settings.silence_s,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self._rates: dict[StreamKey, tuple[int, float]] = {}
+        self.metrics.read_from(self._collect)
+
+    @property
+    def joined(self) -> asyncio.Event:
+        """Set while the scheduler answers."""
+        return self._membership.joined
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether the scheduler has answered once: from then on this node works without it."""
+        return self._membership.term > 0
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """What is listened on, by protocol."""
+        return {name: listener.port for name, listener in self._listeners.items()}
+
+    async def start(self) -> None:
+        """Listen, and join the cluster.
+
+        Raises:
+            OSError: a port cannot be bound.
+        """
+        for listen in self._settings.listen:
+            listener = self._listener(listen.protocol)
+            await listener.start(listen.host, listen.port)
+            self._listeners[listen.protocol] = listener
+        self._tasks = [
+            self._loop.create_task(self._sweep(), name="edge-sweep"),
+            self._loop.create_task(self._membership.run(), name="edge-membership"),
+        ]
+
+    def _listener(self, protocol: str) -> RtmpListener | HttpListener:
+        settings = self._settings
+        tls = settings.tls if protocol.endswith("s") else None
+        if protocol.startswith("rtmp"):
+            return RtmpListener(self._context, settings.limits, self.metrics, tls)
+        return HttpListener(self._context, settings.limits, self.metrics, CorsPolicy(settings.cors_origins), tls)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            for listener in self._listeners.values():
+                listener.sweep()
+            self.relays.sweep()
+
+    async def stop(self) -> None:
+        """Take nothing new, end every session with a reason, give claims back, leave the cluster."""
+        reason = "the edge stops"
+        for listener in self._listeners.values():
+            listener.stop_accepting()
+        for session in self.sessions:
+            session.close(reason)
+        await self.publishers.close(STOP_DEADLINE_S)
+        await self.relays.close()
+        await self._membership.leave(LEAVE_DEADLINE_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for listener in self._listeners.values():
+            if isinstance(listener, HttpListener):
+                await listener.close(reason)
+            else:
+                listener.close(reason)
+
+    # membership
+
+    def _command(self, command: NodeCommand) -> None:
+        match command:
+            case StreamFenced(stream, epoch):
+                self.publishers.fenced(stream, epoch)
+            case GroupMoved(location):
+                self.relays.moved(location)
+            case Evicted(reason):
+                log.error("evicted from the cluster: %s", reason)
+            case _:
+                pass
+
+    def _report(self) -> NodeReport:
+        held = tuple(self._held(publishing) for publishing in self.publishers)
+        load = Load(ingress_bps=sum(stream.bitrate_bps for stream in held), sessions=len(self.sessions), streams=len(self.relays))
+        return NodeReport(
+            node=self.address,
+            role=Role.EDGE,
+            zone=self._settings.zone,
+            machine=self._settings.machine,
+            endpoints=self._endpoints(),
+            load=load,
+            streams=held,
+            version=lalmesh.__version__,
+        )
+
+    def _endpoints(self) -> tuple[Endpoint, ...]:
+        host = self._settings.advertise_host or self._machine_address()
+        ports = {listen.protocol: listen.advertise_port for listen in self._settings.listen}
+        return tuple(Endpoint(name, host, ports.get(name) or listener.port) for name, listener in self._listeners.items())
+
+    def _held(self, publishing: Publishing) -> HeldStream:
+        core, grant = publishing.core, publishing.grant
+        total, now = core.counters.payload_bytes, self._loop.time()
+        before, at = self._rates.get(publishing.stream, (total, now))
+        self._rates[publishing.stream] = (total, now)
+        if len(self._rates) > 2 * len(self.publishers) + 16:
+            live = {each.stream for each in self.publishers}
+            self._rates = {stream: seen for stream, seen in self._rates.items() if stream in live}
+        return HeldStream(
+            stream=publishing.stream,
+            epoch=core.epoch,
+            place=core.ring.place if grant is not None else HeldStream(stream=publishing.stream).place,
+            publication=core.publication,
+            state=StreamState.LIVE,
+            tracks=core.tracks,
+            players=0,
+            bitrate_bps=int(max(0, total - before) * 8 / (now - at)) if now > at else 0,
+            units=core.counters.units,
+        )
+
+    # metrics
+
+    def _collect(self) -> Iterable[Metric]:
+        """What the parts of this edge count themselves."""
+        yield GaugeMetricFamily("edge_publications", "Streams published here.", len(self.publishers))
+        yield GaugeMetricFamily("edge_relays", "Streams played here.", len(self.relays))
+        connections = GaugeMetricFamily("edge_connections", "Open connections.", labels=("listener",))
+        for name, listener in self._listeners.items():
+            connections.add_metric((name,), len(listener.admission))
+        yield connections
+        sessions = GaugeMetricFamily("edge_sessions", "Sessions by protocol and role.", labels=("protocol", "role"))
+        counts: dict[tuple[str, str], int] = {}
+        for session in self.sessions:
+            key = (session.protocol, session.role.value)
+            counts[key] = counts.get(key, 0) + 1
+        for key, count in counts.items():
+            sessions.add_metric(key, count)
+        yield sessions
+        yield from self._collect_fanouts()
+        yield from self._collect_readers()
+
+    def _collect_fanouts(self) -> Iterable[Metric]:
+        totals = self.relays.fanout_totals
+        yield CounterMetricFamily("edge_egress_bytes", "Bytes written to players.", totals.sent_bytes)
+        yield CounterMetricFamily("edge_joins", "Players that joined a fan-out.", totals.joins)
+        yield CounterMetricFamily("edge_skips", "Times that a slow player skipped to a random access point.", totals.skips)
+        yield CounterMetricFamily("edge_slow_closes", "Players closed because they stayed too slow.", totals.slow_closes)
+        yield CounterMetricFamily("edge_cache_overflows", "Caches given up because they passed a bound.", totals.cache_overflows)
+
+    def _collect_readers(self) -> Iterable[Metric]:
+        totals = self.relays.reader_totals
+        yield CounterMetricFamily("edge_relayed_units", "Units that relays took in.", totals.units)
+        yield CounterMetricFamily("edge_missing_units", "Units that relays never got.", totals.missing)
+        yield CounterMetricFamily("edge_unannounced_units", "Of those, the ones that nobody announced.", totals.unannounced)
+        yield CounterMetricFamily("edge_repeated_units", "Units that relays had already.", totals.repeated)
+        yield CounterMetricFamily("edge_fenced_units", "Units of outdated owners that relays refused.", totals.fenced)

@@ -1,0 +1,46 @@
+"""What an edge counts. Base units; nothing is counted per player and unit: totals are read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+
+class EdgeMetrics:
+    """The counters of one edge, and a reader of what its parts count themselves."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register with `registry`."""
+        self._registry = registry
+        labels = ("protocol", "role")
+        self.sessions_opened = Counter("edge_sessions_opened", "Sessions begun.", labels, registry=registry)
+        self.sessions_closed = Counter("edge_sessions_closed", "Sessions ended.", labels, registry=registry)
+        self.refused = Counter(
+            "edge_refused", "Publishers and players that were refused.", ("protocol", "reason"), registry=registry
+        )
+        self.protocol_errors = Counter(
+            "edge_protocol_errors", "Connections closed because the peer broke the protocol.", ("protocol",), registry=registry
+        )
+        self.connections_refused = Counter(
+            "edge_connections_refused", "Connections over a limit or too slow to begin.", ("listener", "reason"), registry=registry
+        )
+
+    def read_from(self, read: Callable[[], Iterable[Metric]]) -> None:
+        """Ask `read` at each scrape."""
+        self._registry.register(_Reader(read))
+
+
+class _Reader(Collector):
+    def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """What there is now."""
+        return self._read()
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing in advance."""
+        return []

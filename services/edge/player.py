@@ -1,0 +1,105 @@
+"""What players of all protocols share: from a stream name to a feed of its fan-out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from lalmesh.container.flv import BodyMuxer, HevcForm
+from lalmesh.errors import InvalidName
+from lalmesh.names import StreamKey
+from lalmesh.remux import Packager
+from services.edge.fanout import FanOut, PlayerFeed
+from services.edge.listener import limit_send_buffer
+from services.edge.publisher import Publishers
+from services.edge.relay import Relay, Relays
+from services.edge.session import Sessions
+
+ANY_APP = "-"  #: the application of every stream where applications are ignored
+WRITE_HIGH_WATER_BYTES = 64 << 10  #: a transport that holds more than this has a player that lags
+CLOSE_FLUSH_S = 5.0  #: how long a closed player may take to read what waits for it
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class EdgeContext:
+    """What the terminators of an edge work with."""
+
+    publishers: Publishers
+    relays: Relays
+    sessions: Sessions
+    wait_publisher_s: float
+    player_sndbuf_bytes: int
+    max_message_bytes: int
+    hevc: HevcForm
+    match_app: bool
+    chunk_size: int
+
+    def stream_key(self, app: str, name: str) -> StreamKey:
+        """The checked key of a stream.
+
+        Raises:
+            InvalidName: the name is not allowed.
+        """
+        if not self.match_app:
+            return StreamKey.of(ANY_APP, name)
+        if not app:
+            raise InvalidName("no application in the stream name")
+        return StreamKey.of(app, name)
+
+    def body_muxer(self) -> BodyMuxer:
+        """A muxer of FLV bodies as this edge's players get them."""
+        return BodyMuxer(hevc=self.hevc)
+
+
+class Playing:
+    """One player's hold on a relay and its feed. Made when the relay has been acquired; `end` gives both back."""
+
+    __slots__ = ("_ended", "_fanout", "_format_key", "_relay", "feed")
+
+    def __init__(self, relay: Relay, format_key: Hashable, packager: Callable[[], Packager], feed: PlayerFeed) -> None:
+        """Take part in the format `format_key` of the relay."""
+        self._relay = relay
+        self._format_key = format_key
+        self._fanout: FanOut = relay.fanout(format_key, packager)
+        self._ended = False
+        self.feed = feed
+
+    def start(self) -> None:
+        """Let media come."""
+        self._fanout.add(self.feed)
+
+    def pause(self) -> None:
+        """The transport is full."""
+        self._fanout.paused(self.feed)
+
+    def resume(self) -> None:
+        """The transport has drained."""
+        self._fanout.resumed(self.feed)
+
+    @property
+    def sent_bytes(self) -> int:
+        """What was written to the player so far."""
+        return self._fanout.sent_bytes(self.feed)
+
+    def end(self) -> None:
+        """The player has gone; a second call does nothing."""
+        if not self._ended:
+            self._ended = True
+            self._fanout.remove(self.feed)
+            self._relay.left(self._format_key)
+            self._relay.let_go()
+
+
+def feed_of(transport: asyncio.Transport, close: Callable[[str], None], sndbuf_bytes: int) -> PlayerFeed:
+    """A feed that writes to `transport`, whose buffers are set so that the fan-out sees a lag when it begins."""
+    limit_send_buffer(transport, sndbuf_bytes)
+    transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES, low=0)
+    return PlayerFeed(transport.write, transport.get_write_buffer_size, close)
+
+
+def close_soon(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    """Close after what waits has been sent, or after `CLOSE_FLUSH_S`."""
+    transport.close()
+    if transport.get_write_buffer_size():
+        loop.call_later(CLOSE_FLUSH_S, transport.abort)

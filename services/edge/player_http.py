@@ -1,0 +1,122 @@
+"""Players over HTTP and WebSocket, once their connection is theirs alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import CloseConnection, Ping, Pong
+from wsproto.frame_protocol import CloseReason
+from wsproto.utilities import RemoteProtocolError
+
+from lalmesh.names import StreamKey
+from lalmesh.remux import Packager
+from services.edge.listener import peer_of
+from services.edge.player import EdgeContext, Playing, close_soon, feed_of
+from services.edge.relay import Relay
+from services.edge.session import Session, SessionRole
+
+MAX_CLIENT_BYTES = 64 << 10  #: what a player may send us; it has nothing to say but pings
+
+
+class HttpPlayer(asyncio.Protocol):
+    """One player of an endless HTTP response."""
+
+    def __init__(self, context: EdgeContext, protocol: str, stream: StreamKey, loop: asyncio.AbstractEventLoop) -> None:
+        """A player of `stream` over `protocol`; `start` gives it its transport."""
+        self._context = context
+        self._protocol = protocol
+        self._stream = stream
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._playing: Playing | None = None
+        self._session: Session | None = None
+        self._closing = ""
+        self._received_bytes = 0
+
+    def start(self, transport: asyncio.Transport, relay: Relay, format_key: Hashable, packager: Callable[[], Packager]) -> None:
+        """Let media come over `transport`."""
+        self._transport = transport
+        feed = feed_of(transport, self.close, self._context.player_sndbuf_bytes)
+        playing = self._playing = Playing(relay, format_key, packager, feed)
+        session = self._context.sessions.open(self._protocol, SessionRole.PLAYER, self._stream, peer_of(transport)[1], self.close)
+        session.bytes_moved = lambda: playing.sent_bytes
+        self._session = session
+        playing.start()
+
+    def data_received(self, data: bytes) -> None:
+        """A player of HTTP has nothing to say; what it says is dropped, within a bound."""
+        self._received_bytes += len(data)
+        if self._received_bytes > MAX_CLIENT_BYTES:
+            self.close(f"sent over {MAX_CLIENT_BYTES} bytes")
+
+    def pause_writing(self) -> None:
+        """The transport is full."""
+        if self._playing is not None:
+            self._playing.pause()
+
+    def resume_writing(self) -> None:
+        """The transport has drained."""
+        if self._playing is not None:
+            self._playing.resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._transport = None
+        self._end(self._closing or (f"connection lost: {exc}" if exc else "closed by the peer"))
+
+    def close(self, reason: str) -> None:
+        """End the player."""
+        self._closing = self._closing or reason
+        self._end(reason)
+        if self._transport is not None:
+            self._say_goodbye(self._transport, reason)
+            close_soon(self._transport, self._loop)
+
+    def _say_goodbye(self, transport: asyncio.Transport, reason: str) -> None:
+        """HTTP ends with the connection."""
+
+    def _end(self, reason: str) -> None:
+        if self._playing is not None and self._session is not None:
+            self._playing.end()
+            self._context.sessions.closed(self._session, reason)
+
+
+class WebSocketPlayer(HttpPlayer):
+    """One player over WebSocket: pings are answered, a close is answered."""
+
+    def __init__(self, context: EdgeContext, protocol: str, stream: StreamKey, loop: asyncio.AbstractEventLoop) -> None:
+        """A player of `stream` over `protocol`; `start` gives it its transport."""
+        super().__init__(context, protocol, stream, loop)
+        self._socket = Connection(ConnectionType.SERVER)
+        self._said_goodbye = False
+
+    def data_received(self, data: bytes) -> None:
+        """Frames of the client."""
+        transport = self._transport
+        if transport is None:
+            return
+        self._received_bytes += len(data)
+        self._socket.receive_data(data)
+        try:
+            for event in self._socket.events():
+                if isinstance(event, Ping):
+                    self._received_bytes = 0  # alive, and as chatty as it may be
+                    transport.write(self._socket.send(Pong(payload=event.payload)))
+                elif isinstance(event, CloseConnection):
+                    self._said_goodbye = True
+                    transport.write(self._socket.send(event.response()))
+                    self.close("closed by the peer")
+                    return
+        except RemoteProtocolError as error:
+            self.close(f"protocol error: {error}")
+            return
+        if self._received_bytes > MAX_CLIENT_BYTES:
+            self.close(f"sent over {MAX_CLIENT_BYTES} bytes")
+
+    def _say_goodbye(self, transport: asyncio.Transport, reason: str) -> None:
+        if not self._said_goodbye:
+            self._said_goodbye = True
+            close = CloseConnection(code=CloseReason.GOING_AWAY, reason=reason[:100])
+            transport.write(self._socket.send(close))

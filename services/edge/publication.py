@@ -1,0 +1,105 @@
+"""One publisher's run at its edge: the one writer of a stream, a pure core (DESIGN.md section 4).
+
+It numbers the units, mends their times, and keeps enough of them to replay to another origin what it had not got.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lalmesh.media import AccessUnit, MediaEvent, TracksChanged, TrackSet
+from lalmesh.runtime.ownership import NO_EPOCH, Epoch
+from lalmesh.runtime.ring import Ring, RingLimits, Run
+from services.edge.clock import PublisherClock
+from services.edge.silent_audio import SilentAudio
+
+MAX_UNITS = 50_000  #: bound of the replay ring; 30 s of 1,600 units a second
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class PublicationSettings:
+    """How a publication mends and what it keeps."""
+
+    replay_s: float = 3.0  #: everything of the last so many seconds
+    replay_max_s: float = 30.0  #: back to the last random access point, but no further
+    replay_max_bytes: int = 64 << 20
+    clock_jump_ms: int = 10_000
+    silent_audio: bool = False  #: add silent AAC where the publisher sends no audio
+    silent_audio_wait_ms: int = 150
+
+    def ring_limits(self) -> RingLimits:
+        """The bounds of the ring."""
+        keep_us = int(self.replay_s * 1e6)
+        return RingLimits(
+            keep_us=keep_us,
+            audio_cache_us=keep_us,
+            max_us=max(keep_us, int(self.replay_max_s * 1e6)),
+            max_bytes=self.replay_max_bytes,
+            max_units=MAX_UNITS,
+        )
+
+
+@dataclass(slots=True)
+class PublicationCounters:
+    """What came in. Only rises."""
+
+    units: int = 0
+    payload_bytes: int = 0
+
+
+class Publication:
+    """Numbers, mends and keeps the units of one publisher."""
+
+    def __init__(self, publication: bytes, settings: PublicationSettings) -> None:
+        """Begin the publication of that id; units can come in once `grant` has said under which epoch."""
+        self.publication = publication
+        self.epoch: Epoch = NO_EPOCH
+        self.tracks = TrackSet()
+        self.ring = Ring(settings.ring_limits())
+        self.counters = PublicationCounters()
+        self._clock = PublisherClock(settings.clock_jump_ms)
+        self._silence = SilentAudio(settings.silent_audio_wait_ms) if settings.silent_audio else None
+        self._next_seq = 0
+
+    @property
+    def clock_jumps(self) -> int:
+        """How often the publisher's clock jumped."""
+        return self._clock.jumps
+
+    def grant(self, epoch: Epoch) -> None:
+        """Units are written under `epoch` from now on, those that may be replayed as well."""
+        if epoch != self.epoch and len(self.ring):
+            kept, self.ring = self.ring, Ring(self.ring.limits)
+            for run in kept.runs(kept.start):
+                run.epoch = epoch
+                self.ring.append(run)
+        self.epoch = epoch
+
+    def feed(self, events: Iterable[MediaEvent], now_us: int) -> bool:
+        """Take in what a demuxer gave, received at `now_us` (Unix µs). Tells whether units came of it."""
+        units: list[AccessUnit] = []
+        grew = False
+        for event in events if self._silence is None else self._silence.fill(events):
+            if isinstance(event, AccessUnit):
+                units.append(event)
+            elif isinstance(event, TracksChanged):
+                grew = self._append(units, now_us) or grew
+                units = []
+                self.tracks = TrackSet(event.tracks.tracks, self.tracks.version + 1)
+        return self._append(units, now_us) or grew
+
+    def _append(self, units: list[AccessUnit], now_us: int) -> bool:
+        if not units:
+            return False
+        tracks, mend, seq, counters = self.tracks, self._clock.mend, self._next_seq, self.counters
+        for unit in units:
+            mend(unit, tracks.get(unit.track_id), now_us)
+            unit.seq = seq
+            unit.wall_us = now_us
+            seq += 1
+            counters.payload_bytes += len(unit.payload)
+        counters.units += len(units)
+        self._next_seq = seq
+        self.ring.append(Run(self.epoch, self.publication, tracks, units))
+        return True

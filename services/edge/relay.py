@@ -1,0 +1,347 @@
+"""Relays: an edge's single subscription to each stream that it plays, shared by all its players (DESIGN.md section 4).
+
+The first player of a stream opens its relay, the last one closes it after `linger_s`. A relay that loses its origin keeps its
+players and goes on after the last unit that it has, wherever the stream is then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field, replace
+
+from lalmesh.errors import StreamNotFound
+from lalmesh.names import StreamKey
+from lalmesh.remux import Packager
+from lalmesh.runtime.link import CloseReason, Subscription, SubscriptionRequest
+from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, Place
+from lalmesh.runtime.reader import Reader, ReaderCounters
+from lalmesh.runtime.ring import Ring, RingLimits, Run
+from lalmesh.runtime.scheduling import MAX_LOCATE_S, SchedulerClient, Wanted
+from lalmesh.runtime.tally import add_counters
+from services.edge.fanout import FanOut, FanOutCounters, FanOutSettings, PlayerFeed
+from services.edge.publisher import OriginLinks
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_S = 0.05  #: before an origin is tried again
+MAX_RETRY_S = 1.0  #: pauses double up to this
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class RelaySettings:
+    """How relays wait, keep and give up."""
+
+    linger_s: float = 3.0  #: how long a relay without players stays
+    lost_s: float = 30.0  #: how long players are kept while no origin can be reached
+    fanout: FanOutSettings = field(default_factory=FanOutSettings)
+
+    def ring_limits(self) -> RingLimits:
+        """What a packager that comes later starts from."""
+        fanout = self.fanout
+        return RingLimits(
+            gop_num=max(1, fanout.gop_num),
+            audio_cache_us=fanout.audio_cache_ms * 1000,
+            max_us=int(fanout.gop_max_s * 1e6),
+            max_bytes=fanout.gop_max_bytes,
+        )
+
+
+class Relay:
+    """One stream on its way to the players of this edge."""
+
+    def __init__(self, relays: Relays, stream: StreamKey) -> None:
+        """Start looking for the stream."""
+        self.stream = stream
+        self.reader = Reader()
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ready.add_done_callback(_seen)
+        self._relays = relays
+        self._settings = relays.settings
+        self._ring = Ring(self._settings.ring_limits())
+        self._fanouts: dict[Hashable, FanOut] = {}
+        self._users = 0
+        self._linger: asyncio.TimerHandle | None = None
+        self._ended: str | None = None  # why, once it has ended
+        self._skips = 0  # since the last sweep
+        self._last_skip = ""
+        self._place = NO_PLACE  # where the present subscription is, as it was told to us
+        self._closed: asyncio.Future[tuple[CloseReason, str]] | None = None  # of the present subscription
+        self._delivered = False  # whether the present subscription has opened
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._follow(), name=f"relay {stream}")
+        self._task.add_done_callback(self._finished)
+
+    @property
+    def players(self) -> int:
+        """How many players there are, over all formats."""
+        return sum(fanout.players for fanout in self._fanouts.values())
+
+    @property
+    def fanouts(self) -> list[FanOut]:
+        """The fan-outs, one a format."""
+        return list(self._fanouts.values())
+
+    # players
+
+    def hold(self) -> None:
+        """Somebody wants this relay to stay."""
+        self._users += 1
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+
+    def let_go(self) -> None:
+        """The reverse of `hold`; the last one starts the linger time."""
+        self._users -= 1
+        if not self._users:
+            self._linger = self._loop.call_later(self._settings.linger_s, self._linger_over)
+
+    def _linger_over(self) -> None:
+        self._relays.forget(self)  # at once: whoever comes now needs another
+        self._task.cancel()
+
+    def fanout(self, format_key: Hashable, packager: Callable[[], Packager]) -> FanOut:
+        """The fan-out of a format; a new one starts with what the relay has. Of a relay that has ended it ends as well, soon."""
+        fanout = self._fanouts.get(format_key)
+        if fanout is None:
+            fanout = FanOut(packager(), self._settings.fanout, self._loop, self._skipped)
+            self._fanouts[format_key] = fanout
+            joined = self._ring.join_position()
+            if joined is not None:
+                for run in self._ring.runs(joined):
+                    fanout.feed(run)
+                fanout.flush()
+            if self._ended is not None:
+                self._loop.call_soon(self._end_fanouts)
+        return fanout
+
+    def left(self, format_key: Hashable) -> None:
+        """A player has gone; a format that nobody plays is packaged no more."""
+        fanout = self._fanouts.get(format_key)
+        if fanout is not None and not fanout.players:
+            fanout.close()
+            self._relays.retire(fanout)
+            del self._fanouts[format_key]
+
+    def _skipped(self, feed: PlayerFeed, facts: str) -> None:
+        self._skips += 1
+        self._last_skip = facts
+
+    def sweep(self) -> None:
+        """Once a second: close players that have been too slow for too long, and say how many have skipped."""
+        if self._skips:
+            facts = {"stream_key": str(self.stream)}
+            log.warning("%d slow players skip to the next random access point, last: %s", self._skips, self._last_skip, extra=facts)
+            self._skips = 0
+        for fanout in self.fanouts:
+            fanout.sweep()
+
+    # what the subscription calls
+
+    def subscription_opened(self, epoch: Epoch, place: Place) -> None:
+        """The origin has the group; without an epoch it waits for the publication as we do.
+
+        The epoch is that of its newest publication: units of an earlier one, which we lack, may come before.
+        """
+        if epoch == NO_EPOCH:
+            return
+        reader = self.reader
+        if epoch < reader.epoch or (epoch == reader.epoch and place < reader.place):
+            self.subscription_closed(CloseReason.FENCED, "outdated origin")
+            return
+        self._delivered = True
+        reader.place = max(place, reader.place)
+
+    def receive(self, run: Run) -> None:
+        """The next units, for everyone."""
+        fresh = self.reader.receive(run)
+        if fresh is None:
+            return
+        if fresh.missing:
+            log.warning("%d units missing", fresh.missing, extra={"stream_key": str(self.stream)})
+        self._ring.append(fresh)
+        for fanout in self._fanouts.values():
+            fanout.feed(fresh)
+        if not self.ready.done():
+            self.ready.set_result(None)
+
+    def subscription_closed(self, reason: CloseReason, detail: str) -> None:
+        """No more comes from there."""
+        if self._closed is not None and not self._closed.done():
+            self._closed.set_result((reason, detail))
+
+    def moved(self, location: Location) -> None:
+        """The stream is somewhere else now: leave a lower place."""
+        if location.place > max(self.reader.place, self._place):
+            self.subscription_closed(CloseReason.SOURCE_LOST, f"moved to {location.origin.node.name}")
+
+    # the life of a relay
+
+    async def _follow(self) -> str:
+        """Stay subscribed until the stream ends; gives the reason for the end."""
+        location: Location | None = None
+        lost_since: float | None = None
+        retry_s = FIRST_RETRY_S
+        while True:
+            if location is None:
+                location = await self._locate(NO_PLACE if lost_since is None else self.reader.place)
+            if location is not None:
+                reason, detail = await self._subscribe(location)
+                log.info("subscription ended: %s %s", reason.name, detail, extra={"stream_key": str(self.stream)})
+                if reason is CloseReason.STREAM_ENDED:
+                    return detail
+                if self._delivered:
+                    lost_since, retry_s = None, FIRST_RETRY_S
+                location = await self._next_location(location, reason)
+            now = self._loop.time()
+            lost_since = now if lost_since is None else lost_since
+            if self.reader.last is not None and now - lost_since > self._settings.lost_s:
+                return "no origin could be reached"
+            await asyncio.sleep(retry_s * random.uniform(0.5, 1.0))
+            retry_s = min(MAX_RETRY_S, retry_s * 2)
+
+    async def _locate(self, after: Place) -> Location | None:
+        wanted = Wanted(self.stream, None if after == NO_PLACE else after)
+        answer = (await self._relays.scheduler.locate([wanted], MAX_LOCATE_S))[0]
+        return answer if isinstance(answer, Location) else None
+
+    async def _next_location(self, location: Location, reason: CloseReason) -> Location | None:
+        """Where to go on: where the scheduler says the stream has moved to; else, after a broken link, the same origin again."""
+        wait_s = self._settings.linger_s if reason is not CloseReason.LINK_LOST else 0.2
+        answer = (await self._relays.scheduler.locate([Wanted(self.stream, location.place)], wait_s))[0]
+        if isinstance(answer, Location):
+            return answer
+        return location if reason in (CloseReason.LINK_LOST, CloseReason.DRAINING, CloseReason.NOT_FOUND) else None
+
+    async def _subscribe(self, location: Location) -> tuple[CloseReason, str]:
+        self._closed = self._loop.create_future()
+        self._delivered = False
+        self._place = location.place
+        request = SubscriptionRequest(stream=self.stream, place=location.place, after=self.reader.last)
+        subscription: Subscription = self._relays.links.link(location.origin.address).subscribe(request, self)
+        try:
+            return await self._closed
+        finally:
+            subscription.close()
+
+    def _finished(self, task: asyncio.Task[str]) -> None:
+        if task.cancelled():
+            self._end("nobody plays it")
+        elif (error := task.exception()) is not None:
+            log.error("relay failed", exc_info=error, extra={"stream_key": str(self.stream)})
+            self._end("internal error")
+        else:
+            self._end(task.result())
+
+    def _end(self, reason: str) -> None:
+        self._ended = reason
+        self._relays.forget(self)
+        if self._linger is not None:
+            self._linger.cancel()
+        if not self.ready.done():
+            self.ready.set_exception(StreamNotFound(f"{self.stream}: {reason}"))
+        self._end_fanouts()
+
+    def _end_fanouts(self) -> None:
+        fanouts, self._fanouts = self.fanouts, {}
+        for fanout in fanouts:
+            fanout.end(self._ended or "closed")
+            self._relays.retire(fanout)
+
+    async def close(self) -> None:
+        """End it now."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+
+def _seen(future: asyncio.Future[None]) -> None:
+    """Nobody may be waiting for a relay that fails."""
+    if not future.cancelled():
+        future.exception()
+
+
+class Relays:
+    """The relays of one edge."""
+
+    def __init__(self, scheduler: SchedulerClient, links: OriginLinks, settings: RelaySettings) -> None:
+        """Find streams through `scheduler` and read them over `links`."""
+        self.scheduler = scheduler
+        self.links = links
+        self.settings = settings
+        self._past_fanouts = FanOutCounters()
+        self._past_readers = ReaderCounters()
+        self._relays: dict[StreamKey, Relay] = {}
+
+    def __iter__(self) -> Iterator[Relay]:
+        """Every relay."""
+        return iter(list(self._relays.values()))
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._relays)
+
+    async def acquire(self, stream: StreamKey, wait_s: float) -> Relay:
+        """The relay of `stream` once it has units, held for the caller, who lets it go.
+
+        Raises:
+            StreamNotFound: nobody published it within `wait_s`.
+        """
+        relay = self._relays.get(stream)
+        if relay is None:
+            relay = self._relays[stream] = Relay(self, stream)
+        relay.hold()
+        try:
+            async with asyncio.timeout(wait_s):
+                await asyncio.shield(relay.ready)
+        except TimeoutError:
+            relay.let_go()
+            raise StreamNotFound(f"{stream}: nobody published it within {wait_s:g} s") from None
+        except BaseException:
+            relay.let_go()
+            raise
+        return relay
+
+    def forget(self, relay: Relay) -> None:
+        """The relay has ended."""
+        if self._relays.get(relay.stream) is relay:
+            del self._relays[relay.stream]
+            add_counters(self._past_readers, relay.reader.counters)
+
+    def retire(self, fanout: FanOut) -> None:
+        """The fan-out has ended."""
+        add_counters(self._past_fanouts, fanout.counters)
+
+    def moved(self, location: Location) -> None:
+        """The scheduler says that a stream is somewhere else now."""
+        relay = self._relays.get(location.stream)
+        if relay is not None:
+            relay.moved(location)
+
+    @property
+    def fanout_totals(self) -> FanOutCounters:
+        """The counters of all fan-outs that are and were."""
+        totals = replace(self._past_fanouts)
+        for relay in self:
+            for fanout in relay.fanouts:
+                add_counters(totals, fanout.counters)
+        return totals
+
+    @property
+    def reader_totals(self) -> ReaderCounters:
+        """The counters of all readers that are and were."""
+        totals = replace(self._past_readers)
+        for relay in self:
+            add_counters(totals, relay.reader.counters)
+        return totals
+
+    def sweep(self) -> None:
+        """Call once a second."""
+        for relay in self:
+            relay.sweep()
+
+    async def close(self) -> None:
+        """End all."""
+        await asyncio.gather(*(relay.close() for relay in self))

@@ -1,0 +1,384 @@
+"""RTMP and RTMPS on the edge: publish and play. Moves bytes between sockets and `RtmpServer` cores."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import assert_never
+
+from lalmesh.container.flv import BodyDemuxer
+from lalmesh.errors import (
+    InvalidName,
+    LalmeshError,
+    RemoteProtocolError,
+    ServiceError,
+    StreamExists,
+    StreamNotFound,
+    UnsupportedError,
+)
+from lalmesh.names import StreamKey
+from lalmesh.protocol.rtmp import (
+    Connected,
+    MediaMessage,
+    PausedOrResumed,
+    PlayRequested,
+    PublishRequested,
+    RtmpServer,
+    ServerEvent,
+    StreamClosed,
+)
+from lalmesh.remux import RtmpPackager
+from services.edge.listener import Admission, ListenerLimits, listen, peer_of, socket_transport
+from services.edge.metrics import EdgeMetrics
+from services.edge.player import EdgeContext, Playing, close_soon, feed_of
+from services.edge.publisher import Publishing
+from services.edge.relay import Relay
+from services.edge.session import Session, SessionRole
+
+log = logging.getLogger(__name__)
+
+READ_BUFFER_BYTES = 256 << 10  #: one buffer a loop: each read is used up before the next begins
+
+
+class _Publisher:
+    """One message stream that is published."""
+
+    __slots__ = ("demuxer", "publishing", "received_bytes", "session")
+
+    def __init__(self, publishing: Publishing, session: Session) -> None:
+        self.publishing = publishing
+        self.session = session
+        self.demuxer = BodyDemuxer()
+        self.received_bytes = 0
+        session.bytes_moved = lambda: self.publishing.core.counters.payload_bytes
+
+    def end(self) -> None:
+        """Give the stream back."""
+        self.publishing.close()
+
+
+class _Player:
+    """One message stream that is played."""
+
+    __slots__ = ("playing", "session")
+
+    def __init__(self, playing: Playing, session: Session) -> None:
+        self.playing = playing
+        self.session = session
+        session.bytes_moved = lambda: self.playing.sent_bytes
+
+    def end(self) -> None:
+        """Give the relay back."""
+        self.playing.end()
+
+
+class RtmpConnection(asyncio.BufferedProtocol):
+    """One client's connection. No task and no timer a read: requests that need an answer from elsewhere get a task of their own."""
+
+    def __init__(self, listener: RtmpListener) -> None:
+        """A connection of `listener`."""
+        self._listener = listener
+        self._context = listener.context
+        self._loop = listener.loop
+        self._server = RtmpServer(os.urandom, chunk_size=self._context.chunk_size)
+        self._streams: dict[int, _Publisher | _Player] = {}
+        self._requests: dict[int, asyncio.Task[None]] = {}
+        self._transport: asyncio.Transport | None = None
+        self._closing = ""
+        self._refusal = ""
+        self._peer = "?"
+        self._buffer = listener.buffer if listener.share_buffer else bytearray(READ_BUFFER_BYTES)
+
+    # asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is here."""
+        self._transport = socket_transport(transport)
+        address, self._peer = peer_of(transport)
+        self._connection, self._refusal = self._listener.admission.admit(address, self._expire)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where the next read goes."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """`nbytes` have been read."""
+        self._connection.last_read = self._loop.time()
+        with memoryview(self._buffer) as view:
+            self._advance(view[:nbytes])
+
+    def eof_received(self) -> None:
+        """The client is done."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._listener.admission.leave(self._connection)
+        self._transport = None
+        reason = self._closing or (f"connection lost: {exc}" if exc else "closed by the peer")
+        for task in self._requests.values():
+            task.cancel()
+        for stream_id in list(self._streams):
+            self._end_stream(stream_id, reason)
+
+    def pause_writing(self) -> None:
+        """The transport is full: its players lag."""
+        for stream in self._streams.values():
+            if isinstance(stream, _Player):
+                stream.playing.pause()
+
+    def resume_writing(self) -> None:
+        """The transport has drained."""
+        for stream in self._streams.values():
+            if isinstance(stream, _Player):
+                stream.playing.resume()
+
+    # the core
+
+    def _advance(self, data: bytes | memoryview) -> None:
+        """Give bytes to the core, carry out what they ask for, send what it has to say."""
+        media: dict[int, list[MediaMessage]] = {}
+        try:
+            for event in self._server.feed(data):
+                if isinstance(event, MediaMessage):
+                    media.setdefault(event.stream_id, []).append(event)
+                else:
+                    self._take_in(media)
+                    self._handle(event)
+            self._take_in(media)
+        except (RemoteProtocolError, UnsupportedError) as error:
+            self._take_in(media)
+            self._broken(error)
+            return
+        self._send()
+
+    def _broken(self, error: LalmeshError) -> None:
+        self._listener.metrics.protocol_errors.labels(self._listener.protocol).inc()
+        log.warning("peer broke the protocol: %s", error, extra={"peer": self._peer, "protocol": self._listener.protocol})
+        self._send()
+        self._close(f"protocol error: {error}")
+
+    def _send(self) -> None:
+        data = self._server.data_to_send()
+        if data and self._transport is not None:
+            self._transport.write(data)
+
+    def _close(self, reason: str) -> None:
+        if not self._closing:
+            self._closing = reason
+            if self._transport is not None:
+                close_soon(self._transport, self._loop)
+
+    def _expire(self, reason: str) -> None:
+        self._closing = self._closing or reason
+        if self._transport is not None:
+            log.info("connection closed: %s", reason, extra={"peer": self._peer, "protocol": self._listener.protocol})
+            self._transport.abort()
+
+    def _take_in(self, media: dict[int, list[MediaMessage]]) -> None:
+        """Bring the messages of one read to their publications, in one run each."""
+        if not media:
+            return
+        now_us = time.time_ns() // 1000
+        items = list(media.items())
+        media.clear()
+        for stream_id, messages in items:
+            publisher = self._streams.get(stream_id)
+            if isinstance(publisher, _Publisher):
+                demux, events = publisher.demuxer.demux, []
+                try:
+                    for message in messages:
+                        events += demux(message.type_id, message.timestamp_ms, message.payload)
+                finally:
+                    publisher.publishing.feed(events, now_us)
+
+    # what the client asks for
+
+    def _handle(self, event: ServerEvent) -> None:
+        match event:
+            case Connected():
+                self._connected(event)
+            case PublishRequested():
+                self._request(event.stream_id, self._publish(event))
+            case PlayRequested():
+                self._request(event.stream_id, self._play(event))
+            case StreamClosed(stream_id):
+                self._end_stream(stream_id, "closed by the client")
+            case PausedOrResumed():
+                pass  # a live stream goes on; the client was told what it asked for
+            case MediaMessage():
+                pass
+            case _:
+                assert_never(event)
+
+    def _connected(self, event: Connected) -> None:
+        if self._refusal:
+            self._server.reject_connect(description=f"too many connections: {self._refusal}")
+            self._send()
+            self._close(self._refusal)
+            return
+        self._server.accept_connect()
+
+    def _request(self, stream_id: int, work: Awaitable[None]) -> None:
+        """Answer in a task; the same message stream cannot ask again before it has been answered."""
+        self._connection.begun = True
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._requests[stream_id] = task
+        task.add_done_callback(lambda done: self._answered(stream_id, done))
+
+    def _answered(self, stream_id: int, task: asyncio.Task[None]) -> None:
+        if self._requests.get(stream_id) is task:
+            del self._requests[stream_id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("request failed", exc_info=error)
+            self._close("internal error")
+        elif self._transport is not None and not self._closing:
+            self._advance(b"")  # what waited for the answer
+
+    async def _publish(self, event: PublishRequested) -> None:
+        stream_id = event.stream_id
+        try:
+            stream = self._context.stream_key(event.app, event.name)
+            publishing = await self._context.publishers.start(stream, lambda reason: self._publish_ended(stream_id, reason))
+        except ServiceError as error:
+            self._refuse_publish(stream_id, event, error)
+            return
+        close = self._closer(stream_id)
+        session = self._context.sessions.open(self._listener.protocol, SessionRole.PUBLISHER, stream, self._peer, close)
+        self._streams[stream_id] = _Publisher(publishing, session)
+        self._connection.watch_idle = True
+        self._server.accept_publish(stream_id)
+        self._send()
+
+    def _refuse_publish(self, stream_id: int, event: PublishRequested, error: ServiceError) -> None:
+        reason = "exists" if isinstance(error, StreamExists) else "name" if isinstance(error, InvalidName) else "unavailable"
+        code = "NetStream.Publish.BadName" if reason != "unavailable" else "NetStream.Publish.Failed"
+        self._refused("publisher", f"{event.app}/{event.name}", reason, error)
+        self._server.reject_publish(stream_id, code, str(error))
+        self._send()
+        self._close(f"refused: {error}")
+
+    async def _play(self, event: PlayRequested) -> None:
+        stream_id = event.stream_id
+        try:
+            stream = self._context.stream_key(event.app, event.name)
+            relay = await self._context.relays.acquire(stream, self._context.wait_publisher_s)
+        except ServiceError as error:
+            self._refuse_play(stream_id, event, error)
+            return
+        if self._transport is None:
+            relay.let_go()
+            return
+        self._server.accept_play(stream_id)
+        self._send()
+        self._start_player(stream_id, stream, relay)
+
+    def _start_player(self, stream_id: int, stream: StreamKey, relay: Relay) -> None:
+        assert self._transport is not None
+        context = self._context
+
+        def packager() -> RtmpPackager:
+            return RtmpPackager(context.body_muxer(), chunk_size=context.chunk_size, stream_id=stream_id)
+
+        feed = feed_of(self._transport, self._player_closer(stream_id), context.player_sndbuf_bytes)
+        playing = Playing(relay, ("rtmp", stream_id), packager, feed)
+        session = context.sessions.open(self._listener.protocol, SessionRole.PLAYER, stream, self._peer, self._closer(stream_id))
+        self._streams[stream_id] = _Player(playing, session)
+        playing.start()
+
+    def _refuse_play(self, stream_id: int, event: PlayRequested, error: ServiceError) -> None:
+        reason = "name" if isinstance(error, InvalidName) else "not found" if isinstance(error, StreamNotFound) else "unavailable"
+        code = "NetStream.Play.Failed" if reason == "unavailable" else "NetStream.Play.StreamNotFound"
+        self._refused("player", f"{event.app}/{event.name}", reason, error)
+        self._server.reject_play(stream_id, code, str(error))
+        self._send()
+        self._close(f"refused: {error}")
+
+    def _refused(self, who: str, what: str, reason: str, error: ServiceError) -> None:
+        self._listener.metrics.refused.labels(self._listener.protocol, reason).inc()
+        log.warning("%s of %r refused: %s", who, what[:600], error, extra={"peer": self._peer})
+
+    # the end of a stream
+
+    def _end_stream(self, stream_id: int, reason: str) -> None:
+        request = self._requests.pop(stream_id, None)
+        if request is not None:
+            request.cancel()
+        stream = self._streams.pop(stream_id, None)
+        if stream is not None:
+            stream.end()
+            self._context.sessions.closed(stream.session, reason)
+
+    def _closer(self, stream_id: int) -> Callable[[str], None]:
+        def close(reason: str) -> None:
+            self._end_stream(stream_id, reason)
+            self._close(reason)
+
+        return close
+
+    def _player_closer(self, stream_id: int) -> Callable[[str], None]:
+        """What the fan-out calls: the stream is over, or the player too slow."""
+
+        def close(reason: str) -> None:
+            if stream_id not in self._streams:
+                return
+            self._end_stream(stream_id, reason)
+            if self._transport is not None:
+                self._server.end_play(stream_id, reason)
+                self._send()
+            self._close(reason)
+
+        return close
+
+    def _publish_ended(self, stream_id: int, reason: str) -> None:
+        """The cluster gave the stream to somebody else."""
+        if stream_id in self._streams:
+            self._end_stream(stream_id, reason)
+            self._server.end_publish(stream_id, "NetStream.Publish.BadName", reason)
+            self._send()
+        self._close(reason)
+
+
+class RtmpListener:
+    """The RTMP or (with `tls`) RTMPS port of an edge."""
+
+    def __init__(
+        self, context: EdgeContext, limits: ListenerLimits, metrics: EdgeMetrics, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Prepare; `start` listens."""
+        self.protocol = "rtmps" if tls is not None else "rtmp"
+        self.context = context
+        self.metrics = metrics
+        self.admission = Admission(self.protocol, limits, metrics)
+        self.loop = asyncio.get_running_loop()
+        self.buffer = bytearray(READ_BUFFER_BYTES)
+        #: a completion-based loop reads into the buffers of all connections at once, so there each has its own
+        self.share_buffer = sys.platform != "win32"
+        self.port = 0
+        self._tls = tls
+        self._server: asyncio.AbstractServer | None = None
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the port cannot be bound.
+        """
+        self._server, self.port = await listen(lambda: RtmpConnection(self), host, port, self._tls)
+
+    def sweep(self) -> None:
+        """Call once a second."""
+        self.admission.sweep()
+
+    def stop_accepting(self) -> None:
+        """Take no new connections."""
+        if self._server is not None:
+            self._server.close()
+
+    def close(self, reason: str) -> None:
+        """Close all connections."""
+        self.admission.expire_all(reason)

@@ -1,0 +1,81 @@
+"""Sessions: every publisher and player of an edge by id, with one log line when it opens and one when it closes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from lalmesh.names import StreamKey
+from services.edge.metrics import EdgeMetrics
+
+log = logging.getLogger(__name__)
+
+SESSION_ID_BYTES = 8
+
+
+class SessionRole(Enum):
+    """What a session does."""
+
+    PUBLISHER = "publisher"
+    PLAYER = "player"
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One publisher or player."""
+
+    protocol: str  #: ``rtmp``, ``rtmps``, ``http-flv``, ``https-flv``, ``ws-flv``, ``wss-flv``
+    role: SessionRole
+    stream: StreamKey
+    peer: str  #: address:port
+    opened_at: float  #: the loop's time, seconds
+    close: Callable[[str], None]  #: end it, with a reason
+    session_id: str = field(default_factory=lambda: secrets.token_hex(SESSION_ID_BYTES))
+    bytes_moved: Callable[[], int] = lambda: 0  #: in from a publisher, out to a player
+
+
+class Sessions:
+    """All sessions of one edge."""
+
+    def __init__(self, metrics: EdgeMetrics) -> None:
+        """Start with none."""
+        self._metrics = metrics
+        self._sessions: dict[str, Session] = {}
+        self._loop = asyncio.get_running_loop()
+
+    def __iter__(self) -> Iterator[Session]:
+        """Every session."""
+        return iter(list(self._sessions.values()))
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._sessions)
+
+    def open(self, protocol: str, role: SessionRole, stream: StreamKey, peer: str, close: Callable[[str], None]) -> Session:
+        """Begin a session; `close` ends it from here."""
+        session = Session(protocol, role, stream, peer, self._loop.time(), close)
+        self._sessions[session.session_id] = session
+        self._metrics.sessions_opened.labels(protocol, role.value).inc()
+        log.info("%s opened", role.value, extra=self._facts(session))
+        return session
+
+    def closed(self, session: Session, reason: str) -> None:
+        """The session has ended; a second call does nothing."""
+        if self._sessions.pop(session.session_id, None) is None:
+            return
+        moved = session.bytes_moved()
+        self._metrics.sessions_closed.labels(session.protocol, session.role.value).inc()
+        facts = {"reason": reason, "duration_s": round(self._loop.time() - session.opened_at, 3), "bytes": moved}
+        log.info("%s closed: %s", session.role.value, reason, extra=self._facts(session) | facts)
+
+    def _facts(self, session: Session) -> dict[str, object]:
+        return {
+            "session_id": session.session_id,
+            "protocol": session.protocol,
+            "stream_key": str(session.stream),
+            "peer": session.peer,
+        }

@@ -1,0 +1,235 @@
+"""The origin node: its groups, the links that reach them, its membership."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+import lalmesh
+from lalmesh.errors import Unavailable
+from lalmesh.names import StreamKey
+from lalmesh.runtime.channels import STOP_GRACE_S, Channels
+from lalmesh.runtime.link import LinkLimits, LinkServicer
+from lalmesh.runtime.ownership import Epoch, Location, NodeAddress, NodeId, Place
+from lalmesh.runtime.scheduling import (
+    Capacity,
+    GroupMoved,
+    HeldStream,
+    Load,
+    Membership,
+    NodeCommand,
+    NodeReport,
+    Released,
+    Role,
+    SchedulerClient,
+    StreamState,
+    Wanted,
+)
+from services.origin.group import Group, GroupSettings, GroupState
+from services.origin.groups import Groups
+
+log = logging.getLogger(__name__)
+
+RELEASE_DEADLINE_S = 5.0
+LOCATE_DEADLINE_S = 1.0  #: where a group may have gone that could not be released
+LEAVE_DEADLINE_S = 2.0
+
+_STATES = {
+    GroupState.WAITING: StreamState.WAITING,
+    GroupState.LIVE: StreamState.LIVE,
+    GroupState.GRACE: StreamState.GRACE,
+    GroupState.RELEASING: StreamState.GRACE,
+    GroupState.CLOSED: StreamState.CLOSED,
+}
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class OriginSettings:
+    """What an origin is to be."""
+
+    zone: str = ""
+    machine: str = ""
+    grpc_host: str = "127.0.0.1"
+    grpc_port: int = 0
+    advertise_host: str = ""  #: what edges reach it by; empty: the host that it listens on
+    capacity: Capacity = field(default_factory=Capacity)
+    groups: GroupSettings = field(default_factory=GroupSettings)
+    link: LinkLimits = field(default_factory=LinkLimits)
+    report_interval_s: float = 1.0
+    silence_s: float = 2.0
+
+
+class OriginApp:
+    """One origin. With `channels` it listens for links; without it is reached by direct calls to `groups`."""
+
+    def __init__(
+        self,
+        node: NodeId,
+        cluster_keys: tuple[bytes, ...],
+        settings: OriginSettings,
+        scheduler: SchedulerClient,
+        registry: CollectorRegistry,
+        channels: Channels | None,
+        machine_address: Callable[[], str],
+    ) -> None:
+        """Build it; `start` runs it. `machine_address` gives the host for others where none is set."""
+        self._settings = settings
+        self._scheduler = scheduler
+        self._channels = channels
+        self._machine_address = machine_address
+        self.groups = Groups(node, cluster_keys, settings.groups, self._release)
+        self.address = NodeAddress(node, "")
+        self.grpc_port = 0
+        self._links: LinkServicer | None = None
+        self._server = channels.server() if channels is not None else None
+        self._membership = Membership(
+            scheduler.join,
+            self._report,
+            self._command,
+            interval_s=settings.report_interval_s,
+            silence_s=settings.silence_s,
+        )
+        self._member: asyncio.Task[None] | None = None
+        self._rates: dict[StreamKey, tuple[int, float, int]] = {}
+        self._loop = asyncio.get_running_loop()
+        registry.register(_OriginCollector(self))
+
+    @property
+    def joined(self) -> asyncio.Event:
+        """Set while the scheduler answers."""
+        return self._membership.joined
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether the scheduler has answered once: from then on this node works without it."""
+        return self._membership.term > 0
+
+    @property
+    def link_sessions(self) -> list[object]:
+        """The links that stand, for their counters."""
+        return list(self._links.sessions) if self._links is not None else []
+
+    async def start(self) -> None:
+        """Listen, and join the cluster.
+
+        Raises:
+            OSError: the gRPC port cannot be bound.
+        """
+        settings = self._settings
+        if self._server is not None and self._channels is not None:
+            self._links = LinkServicer(self.groups, settings.link)
+            self._server.add_generic_rpc_handlers((self._links.handlers(),))
+            self.grpc_port = self._channels.listen(self._server, settings.grpc_host, settings.grpc_port)
+            await self._server.start()
+            host = settings.advertise_host or self._machine_address()
+            self.address = self.address._replace(address=f"{host}:{self.grpc_port}")
+        self._member = self._loop.create_task(self._membership.run(), name="origin-membership")
+
+    async def stop(self) -> None:
+        """Leave the cluster, end every group, stop listening."""
+        await self._membership.leave(LEAVE_DEADLINE_S)
+        if self._member is not None:
+            self._member.cancel()
+            await asyncio.gather(self._member, return_exceptions=True)
+        await self.groups.close()
+        if self._server is not None:
+            await self._server.stop(STOP_GRACE_S)
+
+    async def _release(self, stream: StreamKey, epoch: Epoch, place: Place) -> bool | None:
+        released = Released(stream=stream, epoch=epoch, place=place)
+        try:
+            done = (await self._scheduler.release(self.address, groups=[released], deadline_s=RELEASE_DEADLINE_S))[0]
+        except Unavailable as error:
+            log.warning("group not released: %s", error, extra={"stream_key": str(stream)})
+            return None
+        if not done:  # claimed; or it is at another origin, and the notice of that was lost
+            answer = (await self._scheduler.locate([Wanted(stream, place)], LOCATE_DEADLINE_S))[0]
+            if isinstance(answer, Location):
+                self.groups.moved(answer)
+        return done
+
+    def _command(self, command: NodeCommand) -> None:
+        match command:
+            case GroupMoved(location):
+                self.groups.moved(location)
+            case _:
+                log.info("scheduler says %s", command)
+
+    def _report(self) -> NodeReport:
+        held = tuple(self._held(group) for group in self.groups)
+        load = Load(
+            ingress_bps=sum(stream.bitrate_bps for stream in held),
+            sessions=sum(stream.players for stream in held),
+            streams=len(held),
+        )
+        return NodeReport(
+            node=self.address,
+            role=Role.ORIGIN,
+            zone=self._settings.zone,
+            machine=self._settings.machine,
+            capacity=self._settings.capacity,
+            load=load,
+            streams=held,
+            version=lalmesh.__version__,
+        )
+
+    def _held(self, group: Group) -> HeldStream:
+        return HeldStream(
+            stream=group.stream,
+            epoch=group.epoch,
+            place=group.place,
+            publication=group.publication,
+            state=_STATES[group.state],
+            tracks=group.ring.tracks,
+            players=group.subscribers,
+            bitrate_bps=self._bitrate(group),
+            units=group.counters.units,
+            missing=group.counters.missing,
+        )
+
+    def _bitrate(self, group: Group) -> int:
+        """Bits a second since the last report; reports that come sooner repeat the last figure."""
+        now, total = self._loop.time(), group.counters.payload_bytes
+        before, at, rate = self._rates.get(group.stream, (total, now, 0))
+        if now - at >= self._settings.report_interval_s / 2:
+            rate = int((total - before) * 8 / (now - at))
+            self._rates[group.stream] = (total, now, rate)
+        elif group.stream not in self._rates:
+            self._rates[group.stream] = (total, now, 0)
+        if len(self._rates) > 2 * len(self.groups) + 16:
+            live = {each.stream for each in self.groups}
+            self._rates = {stream: seen for stream, seen in self._rates.items() if stream in live}
+        return rate
+
+
+class _OriginCollector(Collector):
+    """What an origin counts, read when it is asked for."""
+
+    def __init__(self, origin: OriginApp) -> None:
+        self._origin = origin
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing in advance."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """What there is now."""
+        groups = list(self._origin.groups)
+        states = GaugeMetricFamily("origin_groups", "Groups by state.", labels=("state",))
+        for state in GroupState:
+            states.add_metric((state.value,), sum(group.state is state for group in groups))
+        yield states
+        yield GaugeMetricFamily("origin_subscriptions", "Readers over all groups.", sum(group.subscribers for group in groups))
+        yield GaugeMetricFamily("origin_ring_bytes", "Payload kept.", sum(group.ring.payload_bytes for group in groups))
+        totals = self._origin.groups.totals
+        yield CounterMetricFamily("origin_units", "Units taken in.", totals.units)
+        yield CounterMetricFamily("origin_payload_bytes", "Payload taken in.", totals.payload_bytes)
+        yield CounterMetricFamily("origin_missing_units", "Units announced as lost.", totals.missing)
+        yield CounterMetricFamily("origin_repeated_units", "Units that were here already.", totals.repeated)
+        yield CounterMetricFamily("origin_refused_units", "Units of outdated publications.", totals.refused)

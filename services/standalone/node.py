@@ -1,0 +1,209 @@
+"""One process: builds the roles that it is to play, starts them in order, stops them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Literal
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from lalmesh.errors import Unavailable
+from lalmesh.runtime.channels import Channels
+from lalmesh.runtime.config import Config
+from lalmesh.runtime.health import HealthServer
+from lalmesh.runtime.link import DirectLink, LinkPool, OriginLink
+from lalmesh.runtime.ownership import NodeId
+from lalmesh.runtime.registry import Registry
+from lalmesh.runtime.scheduling import GrpcSchedulerClient, SchedulerClient
+from services.edge.app import EdgeApp
+from services.edge.publisher import OriginLinks
+from services.origin.app import OriginApp
+from services.scheduler.app import SchedulerApp
+from services.scheduler.registry import EtcdRegistry, MemoryRegistry
+from services.standalone import settings
+
+log = logging.getLogger(__name__)
+
+Role = Literal["standalone", "edge", "origin", "scheduler"]
+
+JOIN_TIMEOUT_S = 10.0  #: a standalone server has joined itself long before
+
+
+class DirectLinks:
+    """Links within this process: there is one origin."""
+
+    def __init__(self, node: NodeId, origin: OriginApp) -> None:
+        """Link `node` to `origin`."""
+        self._link = DirectLink(node, origin.groups)
+
+    def link(self, address: str) -> OriginLink:
+        """The link to the only origin."""
+        return self._link
+
+
+class Node:
+    """The roles of this process, running. Made by `running`."""
+
+    def __init__(self, config: Config, role: Role) -> None:
+        """Prepare."""
+        self._config = config
+        self._role = role
+        self._stack = AsyncExitStack()
+        self._metrics = CollectorRegistry()
+        self._edge: EdgeApp | None = None
+        self._origin: OriginApp | None = None
+        self._scheduler: SchedulerApp | None = None
+        self._health: HealthServer | None = None
+        ProcessCollector(registry=self._metrics)
+        PlatformCollector(registry=self._metrics)
+        GCCollector(registry=self._metrics)
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """What is listened on, by listener."""
+        ports: dict[str, int] = {}
+        if self._edge is not None:
+            ports |= self._edge.ports
+        if self._scheduler is not None:
+            ports |= _some(api=self._scheduler.http_port, grpc=self._scheduler.grpc_port)
+        if self._origin is not None:
+            ports |= _some(grpc=self._origin.grpc_port)
+        if self._health is not None:
+            ports["metrics"] = self._health.port
+        return ports
+
+    async def start(self) -> None:
+        """Start every role.
+
+        Raises:
+            OSError: a port cannot be bound.
+            ConfigError: a file that the configuration names cannot be used.
+        """
+        try:
+            await self._start_roles()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop every role, the last one started first."""
+        await self._stack.aclose()
+
+    async def _start_roles(self) -> None:
+        config, role = self._config, self._role
+        keys = settings.cluster_keys(config)
+        channels = settings.channels(config, keys)
+        if role in ("standalone", "scheduler"):
+            await self._start_scheduler(keys, None if role == "standalone" else channels)
+        if role in ("standalone", "origin"):
+            await self._start_origin(keys, self._client(channels), None if role == "standalone" else channels)
+        if role in ("standalone", "edge"):
+            await self._start_edge(self._client(channels), channels)
+        await self._start_health()
+        if role == "standalone":
+            await self._joined()
+
+    def _client(self, channels: Channels) -> SchedulerClient:
+        if self._scheduler is not None:
+            return self._scheduler.service
+        client = GrpcSchedulerClient(self._config.cluster.schedulers, dial=channels.dial)
+        self._stack.push_async_callback(client.close)
+        return client
+
+    async def _start_scheduler(self, keys: tuple[bytes, ...], channels: Channels | None) -> None:
+        config = self._config
+        registry = await self._registry()
+        self._scheduler = SchedulerApp(
+            registry,
+            keys,
+            lease_s=config.cluster.lease_s,
+            rejoin_s=config.cluster.rejoin_s,
+            silence_s=config.cluster.silence_s,
+            grpc_host=config.scheduler.grpc.host,
+            grpc_port=config.scheduler.grpc.port,
+            channels=channels,
+            http_host=config.scheduler.http.host,
+            http_port=config.scheduler.http.port,
+        )
+        await self._scheduler.start()
+        self._stack.push_async_callback(self._scheduler.stop)
+
+    async def _registry(self) -> Registry:
+        if self._config.scheduler.etcd.endpoints:
+            registry: Registry = EtcdRegistry(settings.etcd_settings(self._config))
+        else:
+            memory = MemoryRegistry(asyncio.get_running_loop().time)
+            await self._stack.enter_async_context(_running(memory.keep_time()))
+            registry = memory
+        self._stack.push_async_callback(registry.close)
+        return registry
+
+    async def _start_origin(self, keys: tuple[bytes, ...], client: SchedulerClient, channels: Channels | None) -> None:
+        node = settings.node_id(self._config, "origin", shared=self._role == "standalone")
+        built = settings.origin_settings(self._config)
+        self._origin = OriginApp(node, keys, built, client, self._metrics, channels, settings.machine_address)
+        await self._origin.start()
+        self._stack.push_async_callback(self._origin.stop)
+
+    async def _start_edge(self, client: SchedulerClient, channels: Channels) -> None:
+        node = settings.node_id(self._config, "edge", shared=self._role == "standalone")
+        built = settings.edge_settings(self._config)
+        links: OriginLinks
+        if self._origin is not None:
+            links = DirectLinks(node, self._origin)
+        else:
+            links = pool = LinkPool(node, channels.dial, settings.link_limits(self._config))
+            self._stack.push_async_callback(pool.close)
+        self._edge = EdgeApp(node, built, client, links, self._metrics, settings.machine_address)
+        self._stack.push_async_callback(self._edge.stop)
+        await self._edge.start()
+
+    async def _start_health(self) -> None:
+        self._health = HealthServer(self._metrics, self._unready)
+        self._stack.push_async_callback(self._health.stop)
+        await self._health.start(self._config.metrics.host, self._config.metrics.port)
+
+    def _unready(self) -> str:
+        """Why this node is not ready: only until it has joined once."""
+        for part in (self._origin, self._edge):
+            if part is not None and not part.has_joined:
+                return "not joined yet"
+        if self._scheduler is not None and not self._scheduler.service.is_ready:
+            return "the registry was not read yet"
+        return ""
+
+    async def _joined(self) -> None:
+        """Wait until the roles of a standalone server know each other.
+
+        Raises:
+            Unavailable: they did not within `JOIN_TIMEOUT_S`.
+        """
+        try:
+            async with asyncio.timeout(JOIN_TIMEOUT_S):
+                for part in (self._origin, self._edge):
+                    if part is not None:
+                        await part.joined.wait()
+        except TimeoutError:
+            raise Unavailable("the roles of this server did not join each other", retry_after_s=0.0) from None
+
+
+def _some(**ports: int | None) -> dict[str, int]:
+    return {name: port for name, port in ports.items() if port}
+
+
+@contextlib.asynccontextmanager
+async def _running(work: object) -> AsyncIterator[None]:
+    """Run `work` in a task for as long as the block lasts."""
+    task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

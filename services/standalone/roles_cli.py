@@ -1,0 +1,124 @@
+"""``lalmesh standalone | edge | origin | scheduler``: run one node until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lalmesh.errors import LalmeshError
+from lalmesh.runtime.config import Config, ConfigError, Problem, check_role, load_config
+from lalmesh.runtime.log_setup import configure_logging
+from services.standalone import settings
+from services.standalone.config_cli import ConfigOption, SetOption
+from services.standalone.node import Node, Role
+from services.standalone.urls import describe
+
+log = logging.getLogger(__name__)
+
+PortsOption = Annotated[
+    Path | None,
+    typer.Option("--ports-file", metavar="PATH", help="Write the bound ports here, as one JSON object, once all listen."),
+]
+LoopOption = Annotated[str, typer.Option("--loop", help="Event loop: auto (uvloop where there is one), uvloop, asyncio.")]
+
+_HELP: dict[Role, str] = {
+    "standalone": "Run all roles in this process, with no other service.",
+    "edge": "Run an edge: takes publishers and players.",
+    "origin": "Run an origin: owns streams and their caches.",
+    "scheduler": "Run a scheduler: keeps the cluster in etcd and answers the API.",
+}
+
+
+def add_roles(app: typer.Typer) -> None:
+    """Add a command a role."""
+    for role in _HELP:
+        app.command(role, help=_HELP[role])(_command(role))
+
+
+def _command(role: Role) -> Callable[[ConfigOption, SetOption, PortsOption, LoopOption], None]:
+    def run(config: ConfigOption = None, sets: SetOption = None, ports_file: PortsOption = None, loop: LoopOption = "auto") -> None:
+        try:
+            loaded = load_config(config, sets or [], os.environ)
+            check_role(loaded, role)
+            factory = _loop_factory(loop)
+            with asyncio.Runner(loop_factory=factory) as runner:
+                runner.run(_serve(loaded, role, ports_file))
+        except (LalmeshError, OSError) as error:
+            typer.echo(f"lalmesh {role}: {error}", err=True)
+            raise typer.Exit(1) from None
+
+    return run
+
+
+def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop; None is asyncio's own.
+
+    Raises:
+        ConfigError: an unknown name, or uvloop where there is none.
+    """
+    if name not in ("auto", "uvloop", "asyncio"):
+        raise ConfigError([Problem("--loop", f"{name!r} is none of auto, uvloop, asyncio")])
+    if name == "asyncio":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        if name == "uvloop":
+            raise ConfigError([Problem("--loop", "uvloop is not installed")]) from None
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+async def _serve(config: Config, role: Role, ports_file: Path | None) -> None:
+    """Run the node until a signal comes."""
+    configure_logging(config.telemetry, service=role, node=config.cluster.node)
+    settings.raise_descriptor_limit()
+    stop = _stop_signal()
+    node = Node(config, role)
+    await node.start()
+    try:
+        if ports_file is not None:
+            _write_ports(ports_file, node.ports)
+        typer.echo(describe(config, role, node.ports))
+        sys.stdout.flush()
+        await stop.wait()
+        log.info("stopping")
+    finally:
+        await node.stop()
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT; a second one ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def told() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, told)
+        except NotImplementedError:  # loops of Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(told))
+    return stop
+
+
+def _write_ports(path: Path, ports: dict[str, int]) -> None:
+    """Write the file at once, so that who waits for it never reads half of it."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
+        json.dump(ports, file)
+        file.write("\n")
+    os.replace(file.name, path)

@@ -1,0 +1,218 @@
+"""From the configuration to what the services are built with."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import ssl
+from pathlib import Path
+
+from lalmesh.runtime.channels import Channels
+from lalmesh.runtime.config import Config, ConfigError, EdgeConfig, Problem
+from lalmesh.runtime.link import LinkLimits
+from lalmesh.runtime.ownership import NodeId, new_incarnation
+from lalmesh.runtime.ring import RingLimits
+from lalmesh.runtime.scheduling import Capacity
+from services.edge.app import EdgeSettings, ListenSettings
+from services.edge.fanout import FanOutSettings
+from services.edge.listener import ListenerLimits
+from services.edge.publication import PublicationSettings
+from services.edge.relay import RelaySettings
+from services.origin.app import OriginSettings
+from services.origin.group import GroupSettings
+from services.scheduler.registry import EtcdSettings
+
+RANDOM_KEY_BYTES = 32
+
+
+def node_id(config: Config, role: str, *, shared: bool) -> NodeId:
+    """The name of this node under a fresh incarnation; it ends with the role where roles share the process (`shared`)."""
+    name = config.cluster.node_name(role=role, host_name=socket.gethostname())
+    return NodeId(f"{name}-{role}" if shared and config.cluster.node else name, new_incarnation())
+
+
+def cluster_keys(config: Config) -> tuple[bytes, ...]:
+    """The key to sign with, then the ones that are accepted too; a random one where none is set (standalone only)."""
+    keys = [config.cluster.key.get_secret_value(), config.cluster.previous_key.get_secret_value()]
+    return tuple(key.encode() for key in keys if key) or (secrets.token_bytes(RANDOM_KEY_BYTES),)
+
+
+def channels(config: Config, keys: tuple[bytes, ...]) -> Channels:
+    """How this node reaches others.
+
+    Raises:
+        ConfigError: a TLS file cannot be read.
+    """
+    tls = config.cluster.tls
+    try:
+        return Channels(keys, ca_file=tls.ca_file, cert_file=tls.cert_file, key_file=tls.key_file)
+    except OSError as error:
+        raise ConfigError([Problem("cluster.tls", str(error))]) from error
+
+
+def machine_address() -> str:
+    """The address by which other machines are likely to reach this one; loopback where there is no network.
+
+    Connecting a datagram socket sends nothing: it asks the routing table which address would be used.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # TEST-NET-1, RFC 5737
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
+
+def link_limits(config: Config) -> LinkLimits:
+    """The pace and bounds of links."""
+    link = config.cluster.link
+    return LinkLimits(
+        dead_s=link.dead_s,
+        heartbeat_s=link.heartbeat_ms / 1000,
+        flush_s=link.flush_ms / 1000,
+        busy_flush_s=link.busy_flush_ms / 1000,
+        busy_messages_per_s=link.busy_messages_per_s,
+        batch_bytes=link.batch_bytes,
+        max_message_bytes=link.max_message_bytes,
+    )
+
+
+def edge_settings(config: Config) -> EdgeSettings:
+    """What an edge is built with.
+
+    Raises:
+        ConfigError: the certificate cannot be used.
+    """
+    edge, cluster = config.edge, config.cluster
+    return EdgeSettings(
+        zone=cluster.zone,
+        machine=cluster.machine_name(host_name=socket.gethostname()),
+        listen=_listen(edge),
+        advertise_host=edge.advertise.host,
+        tls=_tls(edge),
+        cors_origins=edge.http.cors_origins,
+        limits=ListenerLimits(
+            connections=edge.limits.connections,
+            connections_per_address=edge.limits.connections_per_address,
+            handshake_timeout_s=edge.limits.handshake_timeout_s,
+            idle_timeout_s=edge.limits.idle_timeout_s,
+        ),
+        publication=_publication(edge),
+        relay=RelaySettings(linger_s=edge.play.linger_s, lost_s=config.origin.grace_s, fanout=_fanout(config)),
+        take_over=edge.publish.second_publisher == "take_over",
+        wait_publisher_s=edge.play.wait_publisher_s,
+        player_sndbuf_bytes=edge.fanout.player_sndbuf_bytes,
+        max_message_bytes=edge.limits.message_bytes,
+        hevc=edge.play.hevc,
+        match_app=cluster.match_app,
+        chunk_size=edge.rtmp.chunk_size_bytes,
+        claim_timeout_s=cluster.claim_timeout_s,
+        report_interval_s=cluster.report_interval_ms / 1000,
+        silence_s=cluster.silence_s,
+    )
+
+
+def _listen(edge: EdgeConfig) -> tuple[ListenSettings, ...]:
+    at = edge.advertise
+    ports = (
+        ("rtmp", edge.rtmp.enable, edge.rtmp, at.rtmp_port),
+        ("rtmps", edge.rtmps_enabled, edge.rtmps, at.rtmps_port),
+        ("http", edge.http.enable, edge.http, at.http_port),
+        ("https", edge.https_enabled, edge.https, at.https_port),
+    )
+    return tuple(
+        ListenSettings(protocol=protocol, host=listener.host, port=listener.port, advertise_port=advertise_port)
+        for protocol, enabled, listener, advertise_port in ports
+        if enabled
+    )
+
+
+def _tls(edge: EdgeConfig) -> ssl.SSLContext | None:
+    if not edge.tls.has_certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(Path(edge.tls.cert_file), Path(edge.tls.key_file))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError([Problem("edge.tls", f"certificate cannot be used: {error}")]) from error
+    return context
+
+
+def _publication(edge: EdgeConfig) -> PublicationSettings:
+    publish = edge.publish
+    return PublicationSettings(
+        replay_s=publish.replay_s,
+        replay_max_s=publish.replay_max_s,
+        replay_max_bytes=publish.replay_max_bytes,
+        clock_jump_ms=publish.clock_jump_ms,
+        silent_audio=publish.silent_audio,
+        silent_audio_wait_ms=publish.silent_audio_wait_ms,
+    )
+
+
+def _fanout(config: Config) -> FanOutSettings:
+    fanout, play = config.edge.fanout, config.edge.play
+    return FanOutSettings(
+        max_delay_ms=fanout.max_delay_ms,
+        players_per_delay_ms=fanout.players_per_delay_ms,
+        gop_num=play.gop_num,
+        gop_max_bytes=play.gop_max_bytes,
+        gop_max_s=play.gop_max_s,
+        audio_cache_ms=config.origin.audio_cache_ms,
+        player_queue_bytes=fanout.player_queue_bytes,
+        player_queue_s=fanout.player_queue_s,
+        slow_player_s=fanout.slow_player_s,
+    )
+
+
+def origin_settings(config: Config) -> OriginSettings:
+    """What an origin is built with."""
+    origin, cluster = config.origin, config.cluster
+    ring = RingLimits(
+        keep_us=int(config.edge.publish.replay_s * 1e6),
+        gop_num=origin.gop_num,
+        audio_cache_us=origin.audio_cache_ms * 1000,
+        max_us=int(origin.ring.max_s * 1e6),
+        max_bytes=origin.ring.max_bytes,
+        max_units=origin.ring.max_units,
+    )
+    return OriginSettings(
+        zone=cluster.zone,
+        machine=cluster.machine_name(host_name=socket.gethostname()),
+        grpc_host=origin.grpc.host,
+        grpc_port=origin.grpc.port,
+        advertise_host=origin.advertise_host,
+        capacity=Capacity(streams=origin.capacity.streams, egress_bps=origin.capacity.egress_bps),
+        groups=GroupSettings(ring=ring, grace_s=origin.grace_s),
+        link=link_limits(config),
+        report_interval_s=cluster.report_interval_ms / 1000,
+        silence_s=cluster.silence_s,
+    )
+
+
+def etcd_settings(config: Config) -> EtcdSettings:
+    """How a scheduler reaches etcd."""
+    etcd = config.scheduler.etcd
+    return EtcdSettings(
+        endpoints=etcd.endpoints,
+        username=etcd.username,
+        password=etcd.password.get_secret_value(),
+        ca_file=etcd.ca_file,
+        cert_file=etcd.cert_file,
+        key_file=etcd.key_file,
+        timeout_s=etcd.timeout_s,
+        prefix=etcd.prefix,
+    )
+
+
+def raise_descriptor_limit() -> int:
+    """Let this process open as many sockets as the system allows it; gives the limit, 0 where there is none to raise."""
+    if os.name != "posix":
+        return 0
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
