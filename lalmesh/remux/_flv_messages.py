@@ -8,6 +8,8 @@ from lalmesh.container.flv import TAG_SCRIPT, BodyMuxer
 from lalmesh.media import AccessUnit, Codec, TrackSet, ticks_to_ms
 from lalmesh.remux._packager import Parts
 
+METADATA_MS = 0  #: Interop: ffmpeg takes an onMetaData at any other time for a track of text
+
 
 class MessagePackager(ABC):
     """A packager whose format is a sequence of FLV messages."""
@@ -27,7 +29,7 @@ class MessagePackager(ABC):
     def start(self, tracks: TrackSet, dts: int) -> bytes:
         """What a player gets first: metadata and configurations, for units from `dts` (ticks) on."""
         parts: Parts = [self._opening(tracks)]
-        self._message(TAG_SCRIPT, ticks_to_ms(dts), b"", self._muxer.metadata(tracks), parts)
+        self._message(TAG_SCRIPT, METADATA_MS, b"", self._muxer.metadata(tracks), parts)
         self._configurations(TrackSet(), tracks, dts, parts)
         return b"".join(parts)
 
@@ -36,7 +38,7 @@ class MessagePackager(ABC):
         metadata = self._muxer.metadata(new)
         size = 0
         if metadata != self._muxer.metadata(old):
-            size = self._message(TAG_SCRIPT, ticks_to_ms(dts), b"", metadata, parts)
+            size = self._message(TAG_SCRIPT, METADATA_MS, b"", metadata, parts)
         return size + self._configurations(old, new, dts, parts)
 
     def _configurations(self, old: TrackSet, new: TrackSet, dts: int, parts: Parts) -> int:

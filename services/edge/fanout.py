@@ -200,7 +200,9 @@ class FanOut:
             self._others.add(feed)
 
     def resumed(self, feed: PlayerFeed) -> None:
-        """The player's transport has drained."""
+        """The player's transport has drained; of one that was removed, what was left in it went out."""
+        if feed not in self._others:
+            return
         feed.allowance_bytes = 0
         feed.lagging_since = None
         if feed.state is FeedState.LAGGING:

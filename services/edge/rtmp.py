@@ -85,14 +85,16 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._listener = listener
         self._context = listener.context
         self._loop = listener.loop
-        self._server = RtmpServer(os.urandom, chunk_size=self._context.chunk_size)
+        self._server = RtmpServer(
+            os.urandom, chunk_size=self._context.chunk_size, max_message_bytes=self._context.max_message_bytes
+        )
         self._streams: dict[int, _Publisher | _Player] = {}
         self._requests: dict[int, asyncio.Task[None]] = {}
         self._transport: asyncio.Transport | None = None
         self._closing = ""
         self._refusal = ""
         self._peer = "?"
-        self._buffer = listener.buffer if listener.share_buffer else bytearray(READ_BUFFER_BYTES)
+        self._buffer = listener.buffer if listener.share_buffer else memoryview(bytearray(READ_BUFFER_BYTES))
 
     # asyncio
 
@@ -102,15 +104,14 @@ class RtmpConnection(asyncio.BufferedProtocol):
         address, self._peer = peer_of(transport)
         self._connection, self._refusal = self._listener.admission.admit(address, self._expire)
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        """Where the next read goes."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next read goes. A view: asyncio's TLS slices it, and a slice of a bytearray would be a copy."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """`nbytes` have been read."""
         self._connection.last_read = self._loop.time()
-        with memoryview(self._buffer) as view:
-            self._advance(view[:nbytes])
+        self._advance(self._buffer[:nbytes])
 
     def eof_received(self) -> None:
         """The client is done."""
@@ -355,7 +356,7 @@ class RtmpListener:
         self.metrics = metrics
         self.admission = Admission(self.protocol, limits, metrics)
         self.loop = asyncio.get_running_loop()
-        self.buffer = bytearray(READ_BUFFER_BYTES)
+        self.buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         #: a completion-based loop reads into the buffers of all connections at once, so there each has its own
         self.share_buffer = sys.platform != "win32"
         self.port = 0

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import lalmesh
+from services.standalone.client_cli import add_client_commands
 from services.standalone.config_cli import config_app
 from services.standalone.roles_cli import add_roles
 
@@ -35,6 +36,7 @@ def lalmesh_command(
 
 
 add_roles(app)
+add_client_commands(app)
 app.add_typer(config_app)
 
 

@@ -109,8 +109,9 @@ def probe_command(
     """Tell what a stream is, and how fast it comes."""
     with _exit_on_failure("probe"):
         report = _run(probe(url, duration_s=duration, options=_options(timeout, insecure, ca)))
-        if report is not None:
-            typer.echo(json.dumps(asdict(report), indent=2) if as_json else describe(report))
+    if report is None:
+        raise typer.Exit(1)  # interrupted before there was anything to tell
+    typer.echo(json.dumps(asdict(report), indent=2) if as_json else describe(report))
 
 
 def _options(timeout_s: float, insecure: bool, ca_file: Path | None) -> ClientOptions:

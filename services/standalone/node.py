@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Literal
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -61,6 +61,7 @@ class Node:
         self._origin: OriginApp | None = None
         self._scheduler: SchedulerApp | None = None
         self._health: HealthServer | None = None
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         ProcessCollector(registry=self._metrics)
         PlatformCollector(registry=self._metrics)
         GCCollector(registry=self._metrics)

@@ -25,6 +25,8 @@ from services.standalone.urls import describe
 
 log = logging.getLogger(__name__)
 
+SAME_SIGNAL_S = 0.5
+
 PortsOption = Annotated[
     Path | None,
     typer.Option("--ports-file", metavar="PATH", help="Write the bound ports here, as one JSON object, once all listen."),
@@ -99,14 +101,21 @@ async def _serve(config: Config, role: Role, ports_file: Path | None) -> None:
 
 
 def _stop_signal() -> asyncio.Event:
-    """Set by SIGTERM and SIGINT; a second one ends the process at once."""
+    """Set by SIGTERM and SIGINT; a later one ends the process at once.
+
+    What comes within `SAME_SIGNAL_S` is the same word said twice: some who stop a process tell it and then its whole group.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    told_at = 0.0
 
     def told() -> None:
-        if stop.is_set():
+        nonlocal told_at
+        if stop.is_set() and loop.time() - told_at > SAME_SIGNAL_S:
             os._exit(1)
-        stop.set()
+        if not stop.is_set():
+            told_at = loop.time()
+            stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         try:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from lalmesh.amf import AmfValue
 from lalmesh.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError, UnsupportedError
-from lalmesh.protocol.rtmp._chunk import MAX_CHUNK_SIZE, Message
+from lalmesh.protocol.rtmp._chunk import MAX_CHUNK_SIZE, MAX_MESSAGE_BYTES, Message
 from lalmesh.protocol.rtmp._commands import (
     CAN_FORWARD,
     CAPS_RECONNECT,
@@ -76,6 +76,7 @@ class RtmpServer:
         *,
         chunk_size: int = DEFAULT_OUT_CHUNK_SIZE,
         window_bytes: int = DEFAULT_WINDOW_BYTES,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
         capabilities: Capabilities = SERVER_CAPABILITIES,
     ) -> None:
         """Wait for a client.
@@ -84,11 +85,12 @@ class RtmpServer:
             random_bytes: fills the handshake.
             chunk_size: payload bytes of the chunks that we send, 1 to `MAX_CHUNK_SIZE`.
             window_bytes: acknowledgement window and peer bandwidth that we announce.
+            max_message_bytes: largest message taken from the client, at most `MAX_MESSAGE_BYTES`.
             capabilities: what clients of Enhanced RTMP are told of us.
         """
         if not 0 < chunk_size <= MAX_CHUNK_SIZE:
             raise LocalProtocolError(f"chunk size {chunk_size}", section="RTMP 1.0 §5.4.1")
-        self._session = Session(ServerHandshake(random_bytes))
+        self._session = Session(ServerHandshake(random_bytes), max_message_bytes)
         self._chunk_size = chunk_size
         self._window_bytes = window_bytes
         self._capabilities = capabilities

@@ -10,7 +10,7 @@ from collections import deque
 
 from lalmesh.amf import AmfValue
 from lalmesh.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
-from lalmesh.protocol.rtmp._chunk import ChunkReader, ChunkWriter, Message, chunk_message
+from lalmesh.protocol.rtmp._chunk import MAX_MESSAGE_BYTES, ChunkReader, ChunkWriter, Message, chunk_message
 from lalmesh.protocol.rtmp._commands import serialize_command
 from lalmesh.protocol.rtmp._handshake import Handshake
 from lalmesh.protocol.rtmp._messages import (
@@ -39,12 +39,12 @@ MAX_UNSENT_ANSWERS_BYTES = 1 << 20  #: answers to a peer that asks without readi
 class Session:
     """One end of a connection, below its role."""
 
-    def __init__(self, handshake: Handshake) -> None:
+    def __init__(self, handshake: Handshake, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self.inbox: deque[Message] = deque()
         self.error: RemoteProtocolError | UnsupportedError | None = None
         self.writer = ChunkWriter()
         self._handshake: Handshake | None = handshake
-        self._reader = ChunkReader()
+        self._reader = ChunkReader(max_message_bytes=max_message_bytes)
         self._out = bytearray(handshake.data_to_send())
         self._received_bytes = 0
         self._acknowledged_bytes = 0

@@ -1,0 +1,1 @@
+"""Benchmarks: what lalmesh costs, beside the least that is possible and beside other servers."""

@@ -1,0 +1,111 @@
+"""The load of a benchmark and the scales: cheap players, processor time of a server, limits of the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.process import Child
+
+HERE = Path(__file__).resolve().parent
+BUILT = HERE.parent / ".tools" / "bench"
+BUILD_S = 60
+SPARE_FILES = 256  #: descriptors that a server or the players need beside the connections
+MARGIN_S = 20  #: beyond the planned time, before a measuring process counts as stuck
+
+
+@dataclass(slots=True, frozen=True)
+class Players:
+    """What all players together got."""
+
+    players: int
+    mean_kbps: float
+    lowest_kbps: float
+    closed: int
+
+
+@dataclass(slots=True, frozen=True)
+class Usage:
+    """What a server took, all its processes counted."""
+
+    user_percent: float  #: of one core
+    system_percent: float  #: of one core
+    cpu_percent: float  #: of one core
+    rss_mb: float
+
+
+def build(name: str) -> Path:
+    """The program made of `bench/NAME.c`."""
+    source, program = HERE / f"{name}.c", BUILT / name
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        BUILT.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cc", "-O2", "-o", program, source], check=True, stdin=subprocess.DEVNULL, timeout=BUILD_S)
+    return program
+
+
+def raise_file_limit(connections: int) -> None:
+    """Let this process and its children open as many files as `connections` needs; exits where the system forbids it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < connections + SPARE_FILES:
+        sys.exit(f"{connections} players need {connections + SPARE_FILES} open files, the limit is {most} (ulimit -Hn)")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def cores() -> tuple[set[int], set[int]]:
+    """The core for the server under test, and those for all that loads it; the same where there is but one."""
+    mine = sorted(os.sched_getaffinity(0))
+    return {mine[0]}, set(mine[1:]) or {mine[0]}
+
+
+def pin(pid: int, where: set[int]) -> None:
+    """Keep a process, all its threads and its children on some cores."""
+    for member in family(pid):
+        for task in Path(f"/proc/{member}/task").glob("*"):
+            os.sched_setaffinity(int(task.name), where)
+
+
+def family(pid: int) -> list[int]:
+    """The process and all that descend from it."""
+    children = [int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()]
+    return [pid, *(member for child in children for member in family(child))]
+
+
+def open_files(pid: int) -> int:
+    """How many files and sockets a server has open, children included."""
+    return sum(len(os.listdir(f"/proc/{member}/fd")) for member in family(pid))
+
+
+def usage(pid: int, seconds: float) -> Usage:
+    """What a server takes during the next `seconds`."""
+    command = [sys.executable, str(HERE / "cpu.py"), str(seconds), str(pid)]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, text=True, timeout=seconds + MARGIN_S
+    )
+    return Usage(**json.loads(done.stdout))
+
+
+def segments() -> int:
+    """TCP segments that this machine has sent so far, acknowledgements too (RFC 1213, tcpOutSegs)."""
+    names, values = (line.split() for line in Path("/proc/net/snmp").read_text().splitlines() if line.startswith("Tcp:"))
+    return int(values[names.index("OutSegs")])
+
+
+def play(url: tuple[str, ...], players: int, seconds: float, log: Path) -> Child:
+    """Start `players` players for `seconds`; `url` is what `players.c` takes before the number."""
+    log.unlink(missing_ok=True)
+    return Child([build("players"), *url, str(players), str(seconds)], log=log)
+
+
+def played(child: Child, limit_s: float) -> Players:
+    """What the players got, once they are done."""
+    child.wait(limit_s)
+    try:
+        found = json.loads(child.output().splitlines()[-1])
+    except (IndexError, json.JSONDecodeError):
+        raise AssertionError(f"the players failed: {child.describe()}") from None
+    return Players(found["players"], found["mean_kbps"], found["lowest_kbps"], found["closed"])

@@ -1,0 +1,595 @@
+"""The fan-out: joins, gathering, the cache, slow players."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.edge_fakes import AUDIO, BOTH, audio, gop, run_of, video
+
+from lalmesh.media import AccessUnit, Codec, Track, TrackSet
+from lalmesh.remux import Parts
+from services.edge import fanout as fanout_module
+from services.edge.fanout import FanOut, FanOutSettings, FeedState, PlayerFeed
+
+SOUND = TrackSet((AUDIO,), 1)
+NEWER = TrackSet((Track(track_id=1, codec=Codec.VP9, configuration=b"vpcC-2"), AUDIO), 2)
+
+
+class WordPackager:
+    """Writes words: ``H`` with the version of the tracks, ``C`` with old and new, units as track and number."""
+
+    def start(self, tracks: TrackSet, dts: int) -> bytes:
+        return b"H%d " % tracks.version
+
+    def change(self, old: TrackSet, new: TrackSet, dts: int, parts: Parts) -> int:
+        return self._add(b"C%d-%d " % (old.version, new.version), parts)
+
+    def package(self, unit: AccessUnit, tracks: TrackSet, parts: Parts) -> int:
+        track = tracks.get(unit.track_id)
+        if track is None or track.codec is Codec.OPAQUE:
+            return 0
+        return self._add(b"%s%d%s " % (b"va"[unit.track_id - 1 : unit.track_id], unit.seq, unit.payload[1:]), parts)
+
+    def _add(self, word: bytes, parts: Parts) -> int:
+        parts.append(word)
+        return len(word)
+
+
+class FakeTimer:
+    def __init__(self, at: float, call: Callable[[], None]) -> None:
+        self.at = at
+        self.call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        self.call = None
+
+
+class FakeLoop:
+    """A clock that tests move."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self._timers: list[FakeTimer] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, call: Callable[[], None]) -> FakeTimer:
+        timer = FakeTimer(self.now + delay, call)
+        self._timers.append(timer)
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        due, self._timers = [t for t in self._timers if t.at <= self.now], [t for t in self._timers if t.at > self.now]
+        for timer in due:
+            if timer.call is not None:
+                timer.call()
+
+
+class Player:
+    """A transport that is emptied by `drain` only, where it is slow."""
+
+    def __init__(self, stage: Stage, *, slow: bool = False, high: int = 0) -> None:
+        self.got = b""
+        self.waiting = 0
+        self.closed = ""
+        self.slow = slow
+        self._stage = stage
+        self._high = high
+        self._paused = False
+        self.feed = PlayerFeed(self._write, lambda: self.waiting, self._close)
+
+    def _write(self, data: bytes) -> None:
+        self.got += data
+        if self.slow:
+            self.waiting += len(data)
+            if self.waiting > self._high and not self._paused:
+                self._paused = True
+                self._stage.fanout.paused(self.feed)
+
+    def drain(self) -> None:
+        self.waiting = 0
+        if self._paused:
+            self._paused = False
+            self._stage.fanout.resumed(self.feed)
+
+    def _close(self, reason: str) -> None:
+        self.closed = reason
+
+    @property
+    def words(self) -> list[str]:
+        return self.got.decode().split()
+
+
+class Stage:
+    """A fan-out with its surroundings."""
+
+    def __init__(self, **settings: float) -> None:
+        self.loop = FakeLoop()
+        self.skipped: list[str] = []
+        made = FanOutSettings(**{"players_per_delay_ms": 1000, **settings})  # type: ignore[arg-type]
+        loop = cast(asyncio.AbstractEventLoop, self.loop)
+        self.fanout = FanOut(WordPackager(), made, loop, lambda _feed, facts: self.skipped.append(facts))
+
+    def join(self, *, slow: bool = False, high: int = 0) -> Player:
+        player = Player(self, slow=slow, high=high)
+        self.fanout.add(player.feed)
+        return player
+
+    def send(self, units: Iterable[AccessUnit], tracks: TrackSet = BOTH) -> None:
+        self.fanout.feed(run_of(units, tracks=tracks))
+
+    def sent(self, player: Player) -> int:
+        return self.fanout.sent_bytes(player.feed)
+
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+# joins
+
+
+def test_a_player_joins_with_the_cache_and_then_gets_what_follows() -> None:
+    stage = Stage()
+    stage.send([*gop(0, 3), audio(3)])
+    player = stage.join()
+    stage.send([video(4)])
+    assert player.words == words("H1 v0 v1 v2 a3 v4")
+
+
+def test_a_player_that_comes_first_waits_for_a_random_access_point() -> None:
+    stage = Stage()
+    player = stage.join()
+    stage.send([video(0), audio(1), *gop(2, 2)])
+    assert player.words == words("H1 v2 v3")
+
+
+def test_without_a_cache_a_player_waits_for_the_next_random_access_point() -> None:
+    stage = Stage(gop_num=0)
+    stage.send(gop(0, 3))
+    player = stage.join()
+    stage.send([video(3), *gop(4, 2)])
+    assert player.words == words("H1 v4 v5")
+
+
+@pytest.mark.parametrize(("gop_num", "first"), [(1, 6), (2, 3), (9, 0)])
+def test_a_join_goes_back_as_many_random_access_points_as_are_asked_for(gop_num: int, first: int) -> None:
+    stage = Stage(gop_num=gop_num)
+    stage.send(gop(0, 3) + gop(3, 3) + gop(6, 2))
+    assert stage.join().words == ["H1", *(f"v{seq}" for seq in range(first, 8))]
+
+
+def test_of_a_stream_without_video_a_join_gets_the_last_seconds() -> None:
+    stage = Stage(audio_cache_ms=400)
+    for seq in range(30):
+        stage.send([audio(seq)], SOUND)
+    player = stage.join()
+    stage.send([audio(30)], SOUND)
+    assert player.words == ["H1", *(f"a{seq}" for seq in range(19, 31))]
+
+
+def test_a_player_of_a_stream_without_video_starts_at_once() -> None:
+    stage = Stage()
+    player = stage.join()
+    stage.send([audio(0)], SOUND)
+    assert player.words == words("H1 a0")
+
+
+def test_video_that_appears_later_is_announced_and_joins_begin_with_it() -> None:
+    stage = Stage()
+    stage.send([audio(0)], SOUND)
+    early = stage.join()
+    stage.send([audio(1), video(2, key=True), video(3)], TrackSet(BOTH.tracks, 2))
+    assert early.words == words("H1 a0 C1-2 a1 v2 v3")
+    assert stage.join().words == words("H2 v2 v3")
+
+
+def test_who_joins_between_the_announcement_of_video_and_its_first_picture_waits_for_that() -> None:
+    stage = Stage()
+    stage.send([audio(0)], SOUND)
+    stage.send([audio(1)], TrackSet(BOTH.tracks, 2))
+    late = stage.join()
+    stage.send([video(2), video(3, key=True)], TrackSet(BOTH.tracks, 2))
+    assert late.words == words("H2 v3")
+
+
+def test_a_new_configuration_comes_between_the_units_that_it_parts() -> None:
+    stage = Stage()
+    player = stage.join()
+    stage.send(gop(0, 2))
+    stage.send([video(2), *gop(3, 2)], NEWER)
+    assert player.words == words("H1 v0 v1 C1-2 v2 v3 v4")
+    assert stage.join().words == words("H2 v3 v4")
+
+
+def test_a_cache_over_a_new_configuration_begins_with_the_old_one() -> None:
+    stage = Stage(gop_num=2)
+    stage.send(gop(0, 2))
+    stage.send(gop(2, 2), NEWER)
+    assert stage.join().words == words("H1 v0 v1 C1-2 v2 v3")
+
+
+def test_units_that_the_format_cannot_carry_are_left_out() -> None:
+    stage = Stage()
+    opaque = TrackSet((*BOTH.tracks, Track(track_id=3, codec=Codec.OPAQUE)), 1)
+    player = stage.join()
+    stage.send([*gop(0, 1), AccessUnit(3, 0, 0, True, b"x", 1), video(2)], opaque)
+    assert player.words == words("H1 v0 v2")
+
+
+# gathering
+
+
+@pytest.mark.parametrize(
+    ("players", "per_ms", "limit", "delay"), [(499, 5, 100, 99), (1000, 5, 100, 100), (4, 5, 100, 0), (500, 5, 0, 0)]
+)
+def test_the_delay_grows_with_the_players_up_to_its_limit(players: int, per_ms: int, limit: int, delay: int) -> None:
+    stage = Stage(players_per_delay_ms=per_ms, max_delay_ms=limit)
+    for _ in range(players):
+        stage.join()
+    assert stage.fanout.delay_ms == delay
+
+
+def test_what_is_gathered_goes_out_together_when_its_time_comes() -> None:
+    stage = Stage(players_per_delay_ms=1, max_delay_ms=100)
+    players = [stage.join() for _ in range(10)]
+    stage.send(gop(0, 1))
+    stage.send([video(1)])
+    assert players[0].got == b""
+    stage.loop.advance(0.011)
+    assert [player.words for player in players] == [words("H1 v0 v1")] * 10
+    assert stage.fanout.counters.blocks == 1
+
+
+def test_who_joins_while_media_is_gathered_gets_every_unit_once() -> None:
+    stage = Stage(players_per_delay_ms=1)
+    first = stage.join()
+    stage.send(gop(0, 2))
+    stage.loop.advance(0.01)
+    stage.send([video(2)])
+    second = stage.join()
+    assert second.words == words("H1 v0 v1")
+    stage.loop.advance(0.01)
+    assert first.words == second.words == words("H1 v0 v1 v2")
+
+
+def test_a_random_access_point_ends_what_was_gathered() -> None:
+    stage = Stage(players_per_delay_ms=1)
+    first = stage.join()
+    stage.send(gop(0, 2))
+    stage.loop.advance(0.01)
+    stage.send([video(2), *gop(3, 1)])
+    assert first.words == words("H1 v0 v1 v2")
+    assert stage.join().words == words("H1 v0 v1 v2")
+    stage.loop.advance(0.01)
+    assert stage.join().words == words("H1 v3")
+
+
+def test_much_media_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout_module, "MAX_PENDING_BYTES", 10)
+    stage = Stage(players_per_delay_ms=1)
+    player = stage.join()
+    stage.send(gop(0, 4))
+    assert player.words == words("H1 v0 v1 v2 v3")
+
+
+def test_a_delay_that_falls_to_nothing_flushes_with_the_next_unit() -> None:
+    stage = Stage(players_per_delay_ms=2)
+    first, second = stage.join(), stage.join()
+    stage.send(gop(0, 1))
+    stage.fanout.remove(second.feed)
+    stage.send([video(1)])
+    assert (first.words, second.words) == (words("H1 v0 v1"), [])
+    stage.loop.advance(1)
+    assert stage.fanout.counters.blocks == 1
+
+
+# the cache
+
+
+def test_a_cache_over_its_bytes_is_given_up_and_joins_wait() -> None:
+    stage = Stage(gop_max_bytes=20)
+    stage.send(gop(0, 10))
+    player = stage.join()
+    assert (player.words, stage.fanout.counters.cache_overflows) == ([], 1)
+    stage.send([video(10), *gop(11, 2)])
+    assert player.words == words("H1 v11 v12")
+
+
+def test_of_a_cache_over_its_bytes_the_newest_part_stays() -> None:
+    stage = Stage(gop_num=3, gop_max_bytes=20)
+    stage.send(gop(0, 4) + gop(4, 4))
+    assert stage.join().words == words("H1 v4 v5 v6 v7")
+
+
+def test_a_cache_over_its_time_is_given_up() -> None:
+    stage = Stage(gop_max_s=1.0)
+    for seq in range(30):
+        stage.send([video(seq, key=seq == 0)])
+    assert stage.join().words == []
+
+
+# slow players
+
+
+def test_a_slow_player_gets_everything_while_it_is_within_its_bound() -> None:
+    stage = Stage()
+    stage.send(gop(0, 1))
+    slow = stage.join(slow=True, high=8)
+    stage.send([video(1), video(2)])
+    assert slow.feed.state is FeedState.LAGGING
+    stage.send([video(3)])
+    slow.drain()
+    stage.send([video(4)])
+    assert slow.words == words("H1 v0 v1 v2 v3 v4")
+
+
+def test_a_block_that_fills_the_transport_comes_once() -> None:
+    stage = Stage()
+    stage.send(gop(0, 1))
+    slow = stage.join(slow=True, high=6)
+    stage.send([video(1)])  # its write says that the transport is full
+    assert slow.words == words("H1 v0 v1")
+
+
+def test_a_player_over_its_bound_skips_to_the_next_random_access_point() -> None:
+    stage = Stage(player_queue_bytes=12)
+    stage.send(gop(0, 1))
+    slow = stage.join(slow=True, high=6)
+    stage.send([video(1)])
+    for seq in range(2, 6):
+        stage.send([video(seq)])
+    assert (slow.feed.state, slow.feed.skips, len(stage.skipped)) == (FeedState.SKIPPING, 1, 1)
+    slow.drain()
+    stage.send([video(6)])
+    stage.send(gop(7, 1))
+    assert slow.words == words("H1 v0 v1 v2 v7")
+
+
+def test_a_player_that_has_not_drained_stays_away_at_the_random_access_point() -> None:
+    stage = Stage(player_queue_bytes=1)
+    stage.send(gop(0, 1))
+    slow = stage.join(slow=True)
+    slow.drain()
+    stage.send([video(1)])
+    stage.send([video(2)])
+    stage.send(gop(3, 2))
+    assert slow.words == words("H1 v0 v1")
+
+
+def test_a_player_that_lags_for_too_long_skips() -> None:
+    stage = Stage(player_queue_s=5.0)
+    stage.send(gop(0, 1))
+    slow = stage.join(slow=True)
+    slow.drain()
+    stage.send([video(1)])
+    stage.loop.advance(4)
+    stage.send([video(2)])
+    stage.loop.advance(2)
+    stage.send([video(3)])
+    assert (slow.words, slow.feed.state) == (words("H1 v0 v1 v2"), FeedState.SKIPPING)
+
+
+def test_configurations_that_a_player_skipped_over_come_before_it_goes_on() -> None:
+    stage = Stage(player_queue_bytes=1)
+    stage.send(gop(0, 1))
+    slow = stage.join(slow=True)
+    slow.drain()
+    stage.send([video(1)])
+    stage.send([video(2)])
+    stage.send(gop(3, 1), NEWER)
+    slow.drain()
+    stage.send(gop(4, 1), NEWER)
+    assert slow.words == words("H1 v0 v1 C1-2 v4")
+
+
+def test_a_configuration_that_is_gathered_when_a_player_falls_behind_is_not_lost() -> None:
+    stage = Stage(player_queue_bytes=1, players_per_delay_ms=1)
+    slow = stage.join(slow=True)
+    stage.send(gop(0, 1))
+    stage.loop.advance(0.01)
+    slow.drain()
+    stage.send([video(1)], NEWER)  # gathered
+    stage.fanout.paused(slow.feed)
+    slow.waiting = 10
+    stage.loop.advance(0.01)  # over its bound: skipped
+    stage.fanout.resumed(slow.feed)
+    stage.send(gop(2, 1), NEWER)
+    stage.loop.advance(0.01)
+    assert slow.words == words("H1 v0 C1-2 v2")
+
+
+def test_video_that_appears_while_a_player_lags_is_announced_to_it() -> None:
+    stage = Stage(player_queue_bytes=8, players_per_delay_ms=1)
+    slow = stage.join(slow=True)
+    stage.send([audio(0)], SOUND)
+    stage.loop.advance(0.01)
+    slow.drain()
+    stage.send([audio(1)], SOUND)
+    stage.loop.advance(0.01)
+    stage.send([audio(2)], SOUND)  # gathered
+    stage.send([audio(3)], TrackSet(BOTH.tracks, 2))
+    stage.loop.advance(0.01)
+    slow.drain()
+    stage.send(gop(4, 1), TrackSet(BOTH.tracks, 2))
+    stage.loop.advance(0.01)
+    assert "C1-2" in slow.words
+
+
+def test_a_player_that_stays_too_slow_is_closed() -> None:
+    stage = Stage(slow_player_s=30.0)
+    stage.send(gop(0, 1))
+    slow, good = stage.join(slow=True), stage.join()
+    stage.loop.advance(29)
+    stage.fanout.sweep()
+    assert not slow.closed
+    stage.loop.advance(2)
+    stage.fanout.sweep()
+    assert slow.closed.startswith("too slow")
+    assert (good.closed, stage.fanout.players, stage.fanout.counters.slow_closes) == ("", 1, 1)
+
+
+def test_a_player_that_drains_in_time_is_not_closed() -> None:
+    stage = Stage(slow_player_s=30.0)
+    stage.send(gop(0, 1))
+    slow = stage.join(slow=True)
+    stage.loop.advance(29)
+    slow.drain()
+    stage.loop.advance(29)
+    stage.fanout.sweep()
+    assert not slow.closed
+
+
+def test_what_a_join_gave_does_not_count_until_it_has_drained() -> None:
+    stage = Stage(player_queue_bytes=12, player_queue_s=1.0)
+    stage.send(gop(0, 20))
+    slow = stage.join(slow=True)
+    stage.loop.advance(2)
+    stage.send([video(20)])
+    assert slow.words[-1] == "v20"
+    slow.drain()
+    for seq in range(21, 30):
+        stage.send([video(seq)])
+    assert slow.feed.state is FeedState.SKIPPING
+
+
+def test_a_join_that_the_transport_took_gives_no_allowance_later() -> None:
+    stage = Stage(player_queue_bytes=12)
+    stage.send(gop(0, 20))
+    slow = stage.join()
+    stage.send([video(20)])
+    slow.slow = True
+    for seq in range(21, 30):
+        stage.send([video(seq)])
+    assert slow.feed.state is FeedState.SKIPPING
+
+
+# removing and ending
+
+
+def test_a_player_that_is_removed_gets_nothing_more() -> None:
+    stage = Stage(players_per_delay_ms=1)
+    player = stage.join()
+    stage.send(gop(0, 1))
+    stage.fanout.remove(player.feed)
+    stage.loop.advance(1)
+    assert (player.words, stage.fanout.players) == ([], 0)
+
+
+def test_a_player_that_drains_after_it_was_removed_does_not_come_back() -> None:
+    stage = Stage()
+    stage.send(gop(0, 1))
+    slow = stage.join(slow=True)
+    stage.fanout.remove(slow.feed)
+    slow.drain()
+    stage.send([video(1)])
+    assert (slow.words, stage.fanout.players) == (words("H1 v0"), 0)
+
+
+def test_a_player_that_is_removed_by_its_own_write_stays_away() -> None:
+    stage = Stage()
+    stage.send(gop(0, 1))
+    player = stage.join()
+    player.feed = PlayerFeed(lambda _: stage.fanout.remove(player.feed), lambda: 0, lambda _: None)
+    stage.fanout.add(player.feed)
+    stage.send([video(1)])
+    stage.send(gop(2, 1))
+    assert stage.fanout.players == 1
+
+
+def test_a_waiting_player_that_another_ones_write_removes_stays_away() -> None:
+    stage = Stage()
+    other = stage.join()
+    breaker = PlayerFeed(lambda _: stage.fanout.remove(other.feed), lambda: 0, lambda _: None)
+    stage.send(gop(0, 1))
+    stage.fanout.remove(other.feed)
+    stage.fanout.add(breaker)
+    stage.fanout.counters.joins = 0
+    stage.fanout._others.add(other.feed)
+    stage.send(gop(1, 1))
+    assert stage.fanout.players == 1
+
+
+def test_the_end_of_the_stream_sends_what_is_gathered_and_closes_everyone() -> None:
+    stage = Stage(players_per_delay_ms=1)
+    player, slow = stage.join(), stage.join(slow=True)
+    stage.send(gop(0, 1))
+    stage.fanout.end("the stream has ended")
+    assert (player.words, player.closed) == (words("H1 v0"), "the stream has ended")
+    assert (slow.closed, stage.fanout.players) == ("the stream has ended", 0)
+
+
+# the books
+
+
+def test_sent_bytes_are_what_was_written() -> None:
+    stage = Stage(player_queue_bytes=12)
+    stage.send(gop(0, 2))
+    players = [stage.join(), stage.join(slow=True), stage.join(slow=True, high=8)]
+    stage.send([video(2)])
+    players[1].drain()
+    stage.send([*gop(3, 2), audio(5)])
+    stage.fanout.remove(players[0].feed)
+    stage.send([video(6), video(7)])
+    assert [stage.sent(player) for player in players] == [len(player.got) for player in players]
+    assert stage.fanout.counters.sent_bytes == sum(len(player.got) for player in players)
+
+
+_ACTIONS = st.lists(
+    st.sampled_from(["unit", "key", "audio", "tracks", "join", "slow", "drain", "pass", "leave"]), min_size=5, max_size=60
+)
+
+
+@given(_ACTIONS, st.sampled_from([1, 1000]), st.sampled_from([0, 1, 2]))
+def test_no_player_gets_a_unit_twice_or_one_that_it_cannot_decode(actions: list[str], per_ms: int, gop_num: int) -> None:
+    stage = Stage(players_per_delay_ms=per_ms, gop_num=gop_num, player_queue_bytes=30)
+    players: list[Player] = []
+    tracks, keys, sent = BOTH, set[int](), list[int]()
+    for seq, action in enumerate(actions):
+        if action in ("unit", "key", "audio"):
+            sent.append(seq)
+            keys |= {seq} if action == "key" else set()
+            stage.send([audio(seq) if action == "audio" else video(seq, key=action == "key")], tracks)
+        elif action == "tracks":
+            tracks = TrackSet(BOTH.tracks, tracks.version + 1)
+        elif action in ("join", "slow"):
+            players.append(stage.join(slow=action == "slow", high=10))
+        elif action == "drain":
+            for player in players:
+                player.drain()
+        elif action == "pass":
+            stage.loop.advance(0.2)
+        elif players:
+            stage.fanout.remove(players[seq % len(players)].feed)
+    stage.fanout.flush()
+    for player in players:
+        _check(player, keys, sent)
+        assert stage.sent(player) == len(player.got)
+    assert stage.fanout.counters.sent_bytes == sum(len(player.got) for player in players)
+
+
+def _check(player: Player, keys: set[int], sent: list[int]) -> None:
+    """A header first; units rise; each gap begins again at a random access point; versions of tracks follow each other."""
+    last, version = -1, -1
+    for number, word in enumerate(player.words):
+        if word[0] == "H":
+            assert number == 0
+            version = int(word[1:])
+        elif word[0] == "C":
+            old, new = word[1:].split("-")
+            assert int(old) == version
+            version = int(new)
+        else:
+            assert int(word[1:]) > last
+            last = int(word[1:])
+    got = [sent.index(int(word[1:])) for word in player.words if word[0] in "va"]
+    begins = [at for before, at in zip([-2, *got], got, strict=False) if at != before + 1]
+    assert len(begins) <= player.feed.skips + 1
+    assert all(sent[at] in keys for at in begins)

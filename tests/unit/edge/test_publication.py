@@ -1,0 +1,140 @@
+"""A publication: numbers, times, track changes, and what it keeps to replay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import given
+from hypothesis import strategies as st
+from support.edge_fakes import AUDIO, FIRST, VIDEO, epoch
+
+from lalmesh.media import AccessUnit, MediaEvent, TrackEnded, TracksChanged, TrackSet
+from lalmesh.runtime.ring import Run
+from services.edge.publication import Publication, PublicationSettings
+from services.edge.silent_audio import SILENT_TRACK_ID
+
+NOW_US = 1_700_000_000_000_000
+ONE = TracksChanged(TrackSet((VIDEO,), 1))
+TWO = TracksChanged(TrackSet((VIDEO, AUDIO), 2))
+
+
+def picture(number: int, *, key: bool = False, payload: bytes = b"v") -> AccessUnit:
+    return AccessUnit(1, number * 3600, 0, key, payload)
+
+
+def publication(**settings: float) -> Publication:
+    made = Publication(FIRST, PublicationSettings(**settings))  # type: ignore[arg-type]
+    made.grant(epoch(1))
+    return made
+
+
+def runs(core: Publication) -> list[Run]:
+    return list(core.ring.runs(core.ring.start))
+
+
+def seqs(core: Publication) -> list[int]:
+    return [unit.seq for run in runs(core) for unit in run.units]
+
+
+def send_pictures(core: Publication, numbers: Iterable[int], keys: int = 0) -> None:
+    """One picture each 40 ms of wall time, a random access point each `keys` of them (0: none)."""
+    for number in numbers:
+        core.feed([picture(number, key=bool(keys) and number % keys == 0)], NOW_US + number * 40_000)
+
+
+def test_numbers_rise_by_one_over_all_tracks() -> None:
+    core = publication()
+    assert core.feed([TWO, picture(0, key=True), AccessUnit(2, 0, 0, True, b"a")], NOW_US)
+    assert core.feed([picture(1)], NOW_US + 40_000)
+    (run,) = runs(core)
+    assert [(unit.track_id, unit.seq) for unit in run.units] == [(1, 0), (2, 1), (1, 2)]
+    assert [unit.wall_us - NOW_US for unit in run.units] == [0, 0, 40_000]
+    assert (run.epoch, run.publication) == (epoch(1), FIRST)
+
+
+def test_what_brings_no_unit_says_so() -> None:
+    core = publication()
+    assert not core.feed([], NOW_US)
+    assert not core.feed([ONE, TrackEnded(1)], NOW_US)
+    assert core.tracks.tracks == (VIDEO,)
+
+
+def test_tracks_that_change_in_the_middle_hold_from_there_on() -> None:
+    core = publication()
+    core.feed([ONE, picture(0, key=True), picture(1), TWO, picture(2), AccessUnit(2, 7200, 0, True, b"a")], NOW_US)
+    first, second = runs(core)
+    assert ([unit.seq for unit in first.units], first.tracks.tracks) == ([0, 1], (VIDEO,))
+    assert ([unit.seq for unit in second.units], second.tracks.tracks) == ([2, 3], (VIDEO, AUDIO))
+    assert second.tracks.version > first.tracks.version
+
+
+def test_times_are_mended() -> None:
+    core = publication()
+    core.feed([ONE, picture(0), picture(0)], NOW_US)
+    assert [unit.dts for run in runs(core) for unit in run.units] == [0, 90]
+    core.feed([picture(10_000)], NOW_US + 40_000)
+    assert core.clock_jumps == 1
+
+
+def test_silence_is_added_where_it_is_asked_for() -> None:
+    core = publication(silent_audio=True, silent_audio_wait_ms=0)
+    core.feed([ONE, picture(0, key=True), picture(1)], NOW_US)
+    (run,) = runs(core)
+    assert [unit.track_id for unit in run.units] == [SILENT_TRACK_ID, 1, SILENT_TRACK_ID, 1]
+    assert run.tracks.get(SILENT_TRACK_ID) is not None
+
+
+def test_all_of_the_last_seconds_is_kept() -> None:
+    core = publication(replay_s=2.0)
+    core.feed([ONE], NOW_US)
+    send_pictures(core, range(500), keys=25)
+    assert seqs(core) == list(range(500 - 51, 500))
+
+
+def test_more_is_kept_back_to_the_last_random_access_point() -> None:
+    core = publication(replay_s=2.0, replay_max_s=30.0)
+    core.feed([ONE], NOW_US)
+    send_pictures(core, range(500), keys=200)
+    assert seqs(core) == list(range(400, 500))
+
+
+def test_no_more_is_kept_than_time_allows() -> None:
+    core = publication(replay_s=2.0, replay_max_s=4.0)
+    core.feed([ONE], NOW_US)
+    send_pictures(core, range(101), keys=1000)
+    assert seqs(core) == list(range(101))
+    send_pictures(core, [101, 102])  # the random access point is too old now
+    assert seqs(core) == list(range(52, 103))
+
+
+def test_no_more_is_kept_than_bytes_allow() -> None:
+    core = publication(replay_s=60.0, replay_max_s=60.0, replay_max_bytes=1000)
+    core.feed([ONE, *(picture(number, payload=bytes(100)) for number in range(50))], NOW_US)
+    assert seqs(core) == list(range(40, 50))
+
+
+def test_what_is_kept_goes_out_under_a_new_epoch_as_well() -> None:
+    core = publication()
+    core.feed([ONE, picture(0, key=True), TWO, picture(1)], NOW_US)
+    core.grant(epoch(2))
+    core.feed([picture(2)], NOW_US)
+    assert [(run.epoch, [unit.seq for unit in run.units]) for run in runs(core)] == [(epoch(2), [0]), (epoch(2), [1, 2])]
+
+
+_EVENTS: st.SearchStrategy[MediaEvent] = st.one_of(
+    st.builds(AccessUnit, st.sampled_from([1, 2]), st.integers(-(1 << 33), 1 << 33), st.just(0), st.booleans(), st.just(b"x")),
+    st.sampled_from([ONE, TWO]),
+)
+
+
+@given(st.lists(st.lists(_EVENTS, max_size=6), max_size=12), st.booleans())
+def test_numbers_and_times_rise_whatever_comes(feeds: list[list[MediaEvent]], silent: bool) -> None:
+    core = publication(silent_audio=silent, replay_s=3600.0, replay_max_s=3600.0)
+    last: dict[int, int] = {}
+    for number, events in enumerate(feeds):
+        core.feed(events, NOW_US + number * 100_000)
+    units = [unit for run in runs(core) for unit in run.units]
+    assert [unit.seq for unit in units] == list(range(core.counters.units))
+    for unit in units:
+        assert unit.track_id not in last or unit.dts > last[unit.track_id]
+        last[unit.track_id] = unit.dts

@@ -1,0 +1,285 @@
+"""The shell of a publication: claims, origins that are lost, the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import pytest
+from support.edge_fakes import BOTH, EDGE, STREAM, FakeLinks, FakeOutlet, FakeScheduler, epoch, place
+from support.virtual_time import in_virtual_time, settle
+
+from lalmesh.errors import Fenced, NoOriginAvailable, ServiceError, StreamExists, Unavailable
+from lalmesh.media import AccessUnit, MediaEvent, TracksChanged
+from lalmesh.runtime.link import CloseReason
+from lalmesh.runtime.ownership import UnitName
+from lalmesh.runtime.scheduling import Refusal, Refused
+from services.edge.publication import PublicationSettings
+from services.edge.publisher import Publishers, Publishing
+
+NOW_US = 1_700_000_000_000_000
+
+
+class Edge:
+    """The publications of an edge with a scheduler and links that tests drive."""
+
+    def __init__(self, *, take_over: bool = False) -> None:
+        self.scheduler = FakeScheduler()
+        self.links = FakeLinks()
+        self.ended: list[str] = []
+        self.publishers = Publishers(
+            EDGE, self.scheduler, self.links, PublicationSettings(), take_over=take_over, claim_timeout_s=5.0
+        )
+
+    async def start(self) -> Publishing:
+        return await self.publishers.start(STREAM, self.ended.append)
+
+    async def live(self) -> tuple[Publishing, FakeOutlet]:
+        """A publication that its origin has taken in."""
+        publishing = await self.start()
+        outlet = await self.links.published(1)
+        outlet.events.publication_opened(None, place(1))
+        return publishing, outlet
+
+    async def lose(self, number: int, reason: CloseReason = CloseReason.LINK_LOST) -> None:
+        """The publication of that number, from 1, is closed by its link."""
+        (await self.links.published(number)).events.publication_closed(reason, "")
+
+
+def send(publishing: Publishing, numbers: Iterable[int]) -> None:
+    events: list[MediaEvent] = [] if publishing.core.tracks.tracks else [TracksChanged(BOTH)]
+    events += [AccessUnit(1, number * 3600, 0, number % 25 == 0, b"v") for number in numbers]
+    publishing.feed(events, NOW_US)
+
+
+@in_virtual_time
+async def test_units_go_to_the_origin_that_was_granted() -> None:
+    edge = Edge()
+    publishing, outlet = await edge.live()
+    send(publishing, range(3))
+    assert (outlet.origin, outlet.seqs) == ("o", [0, 1, 2])
+    assert {run.epoch for run in outlet.sent} == {epoch(1)}
+    assert (len(edge.publishers), edge.scheduler.claims[0].take_over) == (1, False)
+
+
+@in_virtual_time
+async def test_units_that_come_before_the_origin_has_answered_wait() -> None:
+    edge = Edge()
+    publishing = await edge.start()
+    send(publishing, range(3))
+    (outlet,) = edge.links.publications
+    assert outlet.seqs == []
+    outlet.events.publication_opened(UnitName(b"x" * 16, 99), place(1))
+    assert outlet.seqs == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [
+        (Refusal.EXISTS, StreamExists),
+        (Refusal.FENCED, Fenced),
+        (Refusal.NO_ORIGIN, NoOriginAvailable),
+        (Refusal.UNAVAILABLE, Unavailable),
+        (Refusal.NOT_JOINED, Unavailable),
+    ],
+)
+def test_a_claim_that_is_refused_says_why(refusal: Refusal, error: type[ServiceError]) -> None:
+    @in_virtual_time
+    async def check() -> None:
+        edge = Edge()
+        edge.scheduler.claim_refusals = [Refused(refusal, "because", 0.5)] * 2
+        with pytest.raises(error, match="because"):
+            await edge.start()
+        assert (len(edge.publishers), edge.links.publications) == (0, [])
+
+    check()
+
+
+@in_virtual_time
+async def test_a_claim_whose_publisher_has_gone_is_given_back() -> None:
+    edge = Edge()
+    edge.scheduler.claim_gate.clear()
+    starting = asyncio.create_task(edge.start())
+    await settle()
+    starting.cancel()
+    edge.scheduler.claim_gate.set()
+    await settle()
+    assert [released.epoch for released in edge.scheduler.released] == [epoch(1)]
+
+
+@in_virtual_time
+async def test_a_claim_that_may_have_been_granted_is_given_back() -> None:
+    edge = Edge(take_over=True)
+    edge.scheduler.claim_refusals = [Refused(Refusal.UNAVAILABLE, "", 0.5)] * 2
+    with pytest.raises(Unavailable):
+        await edge.start()
+    await asyncio.sleep(10)
+    assert [claim.take_over for claim in edge.scheduler.claims] == [True, False, False]
+    assert len({claim.publication for claim in edge.scheduler.claims}) == 1
+    assert len(edge.scheduler.released) == 1
+
+
+@in_virtual_time
+async def test_the_end_of_the_publisher_gives_the_claim_back() -> None:
+    edge = Edge()
+    publishing, outlet = await edge.live()
+    publishing.close()
+    publishing.close()
+    await settle()
+    (released,) = edge.scheduler.released
+    assert (released.epoch, released.publication) == (epoch(1), publishing.core.publication)
+    assert (outlet.closed, len(edge.publishers), edge.ended) == (CloseReason.DONE, 0, [])
+
+
+@in_virtual_time
+async def test_after_a_broken_link_the_same_origin_is_tried_at_once_and_gets_what_it_lacks() -> None:
+    edge = Edge()
+    publishing, _ = await edge.live()
+    send(publishing, range(3))
+    await edge.lose(1)
+    send(publishing, range(3, 5))
+    again = await edge.links.published(2)
+    again.events.publication_opened(UnitName(publishing.core.publication, 1), place(1))
+    assert (again.origin, again.seqs, edge.scheduler.moves) == ("o", [2, 3, 4], [])
+
+
+@in_virtual_time
+async def test_an_origin_that_stays_lost_is_left_for_another_with_all_that_is_kept() -> None:
+    edge = Edge()
+    publishing, _ = await edge.live()
+    send(publishing, range(3))
+    await edge.lose(1)
+    await edge.lose(2)
+    third = await edge.links.published(3)
+    third.events.publication_opened(None, place(2))
+    (move,) = edge.scheduler.moves
+    assert (move.avoid, move.place, move.epoch) == (("o",), place(1), epoch(1))
+    assert (third.origin, third.seqs) == ("p", [0, 1, 2])
+    assert publishing.core.ring.place == place(2)
+
+
+@in_virtual_time
+async def test_an_origin_that_has_restarted_is_not_asked_again() -> None:
+    edge = Edge()
+    await edge.live()
+    await edge.lose(1, CloseReason.BAD_GRANT)
+    assert (await edge.links.published(2)).origin == "p"
+
+
+@in_virtual_time
+async def test_without_another_origin_the_same_one_is_tried_again() -> None:
+    edge = Edge()
+    await edge.live()
+    edge.scheduler.move_answers = [Refused(Refusal.NO_ORIGIN, "none", 0.5)] * 5
+    for number in range(1, 5):
+        await edge.lose(number)
+    assert [outlet.origin for outlet in edge.links.publications] == ["o"] * 4
+    assert edge.ended == []
+
+
+@in_virtual_time
+async def test_pauses_grow_also_where_the_origin_answers_before_it_is_lost_again() -> None:
+    edge = Edge()
+    await edge.live()
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    for number in range(1, 9):
+        outlet = await edge.links.published(number)
+        outlet.events.publication_opened(None, place(1))
+        outlet.events.publication_closed(CloseReason.LINK_LOST, "")
+    await edge.links.published(9)
+    assert loop.time() - started > 3.0
+
+
+@in_virtual_time
+async def test_after_a_steady_while_a_broken_link_is_a_first_failure_again() -> None:
+    edge = Edge()
+    await edge.live()
+    await edge.lose(1)
+    (await edge.links.published(2)).events.publication_opened(None, place(1))
+    await asyncio.sleep(6)
+    await edge.lose(2)
+    await edge.links.published(3)
+    assert edge.scheduler.moves == []
+
+
+@in_virtual_time
+async def test_an_origin_that_knows_a_newer_publication_ends_it() -> None:
+    edge = Edge()
+    await edge.live()
+    await edge.lose(1, CloseReason.FENCED)
+    await settle()
+    assert (len(edge.ended), len(edge.publishers), len(edge.links.publications)) == (1, 0, 1)
+
+
+@in_virtual_time
+async def test_a_scheduler_that_knows_a_newer_publication_ends_it_and_its_origin_hears_of_that() -> None:
+    edge = Edge()
+    _, outlet = await edge.live()
+    edge.publishers.fenced(STREAM, epoch(1))
+    assert edge.ended == []
+    edge.publishers.fenced(STREAM, epoch(2))
+    assert (len(edge.ended), outlet.closed) == (1, CloseReason.DONE)
+
+
+@in_virtual_time
+async def test_a_newer_publisher_on_this_edge_ends_the_one_before() -> None:
+    edge = Edge(take_over=True)
+    _, outlet = await edge.live()
+    second = await edge.publishers.start(STREAM, lambda _: None)
+    assert (edge.ended, outlet.closed) == (["taken over: a newer publisher on this edge"], CloseReason.DONE)
+    assert list(edge.publishers) == [second]
+
+
+@in_virtual_time
+async def test_a_move_that_is_fenced_ends_the_publication() -> None:
+    edge = Edge()
+    await edge.live()
+    edge.scheduler.move_answers = [Refused(Refusal.FENCED, "another epoch")]
+    await edge.lose(1, CloseReason.DRAINING)
+    await settle()
+    assert edge.ended == ["taken over: another epoch"]
+
+
+@in_virtual_time
+async def test_a_claim_that_the_registry_has_forgotten_is_made_again() -> None:
+    edge = Edge()
+    publishing, _ = await edge.live()
+    send(publishing, range(3))
+    edge.scheduler.move_answers = [Refused(Refusal.NOT_FOUND, "claim it again")]
+    edge.scheduler._granted.clear()
+    await edge.lose(1, CloseReason.DRAINING)
+    again = await edge.links.published(2)
+    again.events.publication_opened(None, place(2))
+    assert ({run.epoch for run in again.sent}, again.seqs) == ({epoch(2)}, [0, 1, 2])
+    assert edge.scheduler.claims[1].publication == publishing.core.publication
+
+
+@in_virtual_time
+async def test_a_forgotten_claim_that_somebody_else_has_made_ends_the_publication() -> None:
+    edge = Edge()
+    await edge.live()
+    edge.scheduler.move_answers = [Refused(Refusal.NOT_FOUND)]
+    edge.scheduler.claim_refusals = [Refused(Refusal.EXISTS, "published elsewhere")]
+    await edge.lose(1, CloseReason.DRAINING)
+    await settle()
+    assert edge.ended == ["taken over: published elsewhere"]
+
+
+@in_virtual_time
+async def test_a_publisher_that_goes_while_an_origin_is_looked_for_gives_the_claim_back() -> None:
+    edge = Edge()
+    publishing, _ = await edge.live()
+    await edge.lose(1)
+    await edge.lose(2)
+    publishing.close()
+    await asyncio.sleep(10)
+    assert (len(edge.links.publications), len(edge.scheduler.released), edge.ended) == (2, 1, [])
+
+
+@in_virtual_time
+async def test_the_end_of_the_edge_gives_every_claim_back() -> None:
+    edge = Edge()
+    await edge.live()
+    await edge.publishers.close(3.0)
+    assert (len(edge.publishers), len(edge.scheduler.released)) == (0, 1)

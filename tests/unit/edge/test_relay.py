@@ -1,0 +1,290 @@
+"""Relays: one subscription a stream, kept through whatever happens to its origin."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+from support.edge_fakes import (
+    FIRST,
+    SECOND,
+    STREAM,
+    FakeLinks,
+    FakeScheduler,
+    epoch,
+    gop,
+    location,
+    place,
+    run_of,
+    video,
+)
+from support.virtual_time import in_virtual_time, settle
+
+from lalmesh.container.flv import BodyMuxer
+from lalmesh.errors import StreamNotFound
+from lalmesh.remux import FlvPackager
+from lalmesh.runtime.link import CloseReason
+from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, UnitName
+from services.edge.fanout import PlayerFeed
+from services.edge.relay import Relay, Relays, RelaySettings
+
+WAIT_S = 10.0
+
+
+@dataclass(eq=False)
+class Player:
+    """A player of the FLV fan-out of a relay."""
+
+    relay: Relay
+    written: list[bytes] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.feed = PlayerFeed(self.written.append, lambda: 0, self.closed.append)
+        self.relay.fanout("flv", lambda: FlvPackager(BodyMuxer())).add(self.feed)
+
+
+class Edge:
+    """The relays of an edge with a scheduler and links that tests drive."""
+
+    def __init__(self) -> None:
+        self.scheduler = FakeScheduler()
+        self.links = FakeLinks()
+        self.relays = Relays(self.scheduler, self.links, RelaySettings(linger_s=3, lost_s=30))
+
+    async def playing(self) -> tuple[Relay, Player]:
+        """A player of a stream that is published."""
+        self.scheduler.put(location(1))
+        acquired = asyncio.create_task(self.relays.acquire(STREAM, WAIT_S))
+        (await self.links.opened(1)).serve(run_of(gop(0, 3)))
+        relay = await acquired
+        return relay, Player(relay)
+
+
+@in_virtual_time
+async def test_a_player_gets_what_the_origin_sends() -> None:
+    edge = Edge()
+    relay, player = await edge.playing()
+    assert edge.links.subscriptions[0].request.place == place(1)
+    assert edge.links.subscriptions[0].request.after is None
+    edge.links.subscriptions[0].events.receive(run_of([video(3)]))
+    assert (len(player.written), relay.players, len(edge.relays)) == (2, 1, 1)
+    assert edge.relays.reader_totals.units == 4
+
+
+@in_virtual_time
+async def test_a_player_that_comes_before_the_publisher_waits_for_it() -> None:
+    edge = Edge()
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    await asyncio.sleep(8)
+    assert not edge.links.subscriptions
+    edge.scheduler.put(location(1))
+    (await edge.links.opened(1)).serve(run_of(gop(0, 1)))
+    assert await acquired is next(iter(edge.relays))
+
+
+@in_virtual_time
+async def test_a_player_waits_only_so_long_and_its_relay_goes_away() -> None:
+    edge = Edge()
+    with pytest.raises(StreamNotFound, match="within 10 s"):
+        await edge.relays.acquire(STREAM, WAIT_S)
+    assert len(edge.relays) == 1
+    await asyncio.sleep(3.1)
+    assert len(edge.relays) == 0
+
+
+@in_virtual_time
+async def test_players_of_a_stream_share_one_relay() -> None:
+    edge = Edge()
+    relay, _ = await edge.playing()
+    assert await edge.relays.acquire(STREAM, WAIT_S) is relay
+    assert len(edge.links.subscriptions) == 1
+
+
+@in_virtual_time
+async def test_a_later_format_begins_with_what_the_relay_has() -> None:
+    edge = Edge()
+    relay, _ = await edge.playing()
+    late = PlayerFeed((written := list[bytes]()).append, lambda: 0, lambda _: None)
+    relay.fanout("another", lambda: FlvPackager(BodyMuxer())).add(late)
+    assert written
+    assert written[0].startswith(b"FLV")
+
+
+@in_virtual_time
+async def test_a_format_that_nobody_plays_is_packaged_no_more() -> None:
+    edge = Edge()
+    relay, player = await edge.playing()
+    relay.fanout("flv", lambda: FlvPackager(BodyMuxer())).remove(player.feed)
+    relay.left("flv")
+    assert relay.fanouts == []
+    assert edge.relays.fanout_totals.joins == 1
+
+
+@in_virtual_time
+async def test_a_relay_lingers_after_its_last_player_and_is_there_for_the_next() -> None:
+    edge = Edge()
+    relay, _ = await edge.playing()
+    relay.let_go()
+    await asyncio.sleep(2.9)
+    assert await edge.relays.acquire(STREAM, WAIT_S) is relay
+    await asyncio.sleep(10)
+    assert not edge.links.subscriptions[0].closed
+
+
+@in_virtual_time
+async def test_a_relay_that_nobody_plays_closes_its_subscription() -> None:
+    edge = Edge()
+    relay, _ = await edge.playing()
+    relay.let_go()
+    await asyncio.sleep(3.1)
+    assert (edge.links.subscriptions[0].closed, len(edge.relays)) == (True, 0)
+
+
+@in_virtual_time
+async def test_who_comes_at_the_moment_of_the_end_gets_a_new_relay() -> None:
+    edge = Edge()
+    relay, _ = await edge.playing()
+    relay.let_go()
+    relay._linger_over()
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    (await edge.links.opened(2)).serve(run_of(gop(0, 1)))
+    assert await acquired is not relay
+
+
+@in_virtual_time
+async def test_the_end_of_the_stream_ends_its_players() -> None:
+    edge = Edge()
+    _, player = await edge.playing()
+    edge.links.subscriptions[0].events.subscription_closed(CloseReason.STREAM_ENDED, "it is over")
+    await settle()
+    assert (player.closed, len(edge.relays)) == (["it is over"], 0)
+
+
+@in_virtual_time
+async def test_a_player_that_starts_on_a_relay_that_has_ended_is_ended() -> None:
+    edge = Edge()
+    relay, _ = await edge.playing()
+    edge.links.subscriptions[0].events.subscription_closed(CloseReason.STREAM_ENDED, "it is over")
+    await settle()
+    late = Player(relay)
+    await settle()
+    assert late.closed == ["it is over"]
+
+
+@in_virtual_time
+async def test_after_a_broken_link_the_relay_resumes_at_the_same_origin() -> None:
+    edge = Edge()
+    _, player = await edge.playing()
+    edge.links.subscriptions[0].events.subscription_closed(CloseReason.LINK_LOST, "broken")
+    again = await edge.links.opened(2)
+    assert (again.origin, again.request.after) == ("o", UnitName(FIRST, 2))
+    again.serve(run_of([video(2), video(3)]))
+    assert (player.closed, len(player.written)) == ([], 2)
+    assert (edge.relays.reader_totals.repeated, edge.relays.reader_totals.missing) == (1, 0)
+
+
+@in_virtual_time
+async def test_a_stream_that_has_moved_is_followed() -> None:
+    edge = Edge()
+    await edge.playing()
+    edge.scheduler.put(location(2, "p"))
+    edge.links.subscriptions[0].events.subscription_closed(CloseReason.SOURCE_LOST, "")
+    again = await edge.links.opened(2)
+    assert (again.origin, again.request.place, again.request.after) == ("p", place(2), UnitName(FIRST, 2))
+
+
+@in_virtual_time
+async def test_the_schedulers_notice_of_a_move_is_followed() -> None:
+    edge = Edge()
+    await edge.playing()
+    edge.relays.moved(location(1, "o"))
+    await settle()
+    assert not edge.links.subscriptions[0].closed
+    edge.scheduler.put(location(2, "p"))
+    edge.relays.moved(location(2, "p"))
+    assert (await edge.links.opened(2)).origin == "p"
+    assert edge.links.subscriptions[0].closed
+
+
+@in_virtual_time
+async def test_an_origin_with_an_outdated_group_is_left() -> None:
+    edge = Edge()
+    edge.scheduler.put(location(2))
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    (await edge.links.opened(1)).serve(run_of(gop(0, 1), revision=2), revision=2)
+    await acquired
+    edge.links.subscriptions[0].events.subscription_closed(CloseReason.LINK_LOST, "broken")
+    (await edge.links.opened(2)).events.subscription_opened(epoch(1), place(1))
+    await asyncio.sleep(1)
+    assert edge.links.subscriptions[1].closed
+
+
+@in_virtual_time
+async def test_a_relay_waits_at_an_origin_that_has_no_publication_yet() -> None:
+    edge = Edge()
+    _, player = await edge.playing()
+    edge.scheduler.put(location(2, "p"))
+    edge.links.subscriptions[0].events.subscription_closed(CloseReason.SOURCE_LOST, "")
+    again = await edge.links.opened(2)
+    again.events.subscription_opened(NO_EPOCH, NO_PLACE)
+    await asyncio.sleep(5)
+    assert not again.closed
+    again.events.receive(run_of([video(3)]))
+    assert len(player.written) == 2
+
+
+@in_virtual_time
+async def test_the_rest_of_the_earlier_publication_comes_before_the_next_one() -> None:
+    edge = Edge()
+    relay, _ = await edge.playing()
+    edge.links.subscriptions[0].events.subscription_closed(CloseReason.LINK_LOST, "broken")
+    again = await edge.links.opened(2)
+    again.serve(run_of([video(3)]), run_of(gop(0, 2), revision=2, publication=SECOND), revision=2)
+    assert (relay.reader.counters.units, relay.reader.counters.fenced) == (6, 0)
+
+
+@in_virtual_time
+async def test_players_are_kept_while_no_origin_can_be_reached_but_not_for_ever() -> None:
+    edge = Edge()
+    _, player = await edge.playing()
+    number = 0
+    until = asyncio.get_running_loop().time() + 28
+    while asyncio.get_running_loop().time() < until:
+        number += 1
+        (await edge.links.opened(number)).events.subscription_closed(CloseReason.LINK_LOST, "broken")
+        await asyncio.sleep(0.01)
+    assert player.closed == []
+    for _ in range(5):
+        number += 1
+        (await edge.links.opened(number)).events.subscription_closed(CloseReason.LINK_LOST, "broken")
+        await asyncio.sleep(1.5)
+        if player.closed:
+            break
+    assert player.closed == ["no origin could be reached"]
+
+
+@in_virtual_time
+async def test_an_origin_that_forgot_the_stream_does_not_keep_players_for_ever() -> None:
+    edge = Edge()
+    _, player = await edge.playing()
+    edge.links.subscriptions[0].events.subscription_closed(CloseReason.LINK_LOST, "broken")
+    again = await edge.links.opened(2)
+    again.events.subscription_opened(NO_EPOCH, NO_PLACE)
+    await asyncio.sleep(31)
+    again.events.subscription_closed(CloseReason.NOT_FOUND, "no publication came")
+    await asyncio.sleep(5)
+    assert player.closed == ["no origin could be reached"]
+
+
+@in_virtual_time
+async def test_the_end_of_the_edge_ends_every_relay() -> None:
+    edge = Edge()
+    _, player = await edge.playing()
+    waiting = asyncio.create_task(edge.relays.acquire(STREAM._replace(name="b"), WAIT_S))
+    await asyncio.sleep(0)
+    await edge.relays.close()
+    with pytest.raises(StreamNotFound):
+        await waiting
+    assert (len(player.closed), len(edge.relays)) == (1, 0)
