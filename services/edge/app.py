@@ -27,7 +27,6 @@ from lalmesh.runtime.scheduling import (
     Role,
     SchedulerClient,
     StreamFenced,
-    StreamState,
 )
 from services.edge.http import CorsPolicy, HttpListener
 from services.edge.listener import SWEEP_S, ListenerLimits
@@ -35,7 +34,7 @@ from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
 from services.edge.publication import PublicationSettings
 from services.edge.publisher import OriginLinks, Publishers, Publishing
-from services.edge.relay import Relays, RelaySettings
+from services.edge.relay import Relay, Relays, RelaySettings
 from services.edge.rtmp import RtmpListener
 from services.edge.session import Sessions
 
@@ -208,7 +207,7 @@ class EdgeApp:
                 pass
 
     def _report(self) -> NodeReport:
-        held = tuple(self._held(publishing) for publishing in self.publishers)
+        held = self._streams()
         load = Load(ingress_bps=sum(stream.bitrate_bps for stream in held), sessions=len(self.sessions), streams=len(self.relays))
         return NodeReport(
             node=self.address,
@@ -226,8 +225,27 @@ class EdgeApp:
         ports = {listen.protocol: listen.advertise_port for listen in self._settings.listen}
         return tuple(Endpoint(name, host, ports.get(name) or listener.port) for name, listener in self._listeners.items())
 
-    def _held(self, publishing: Publishing) -> HeldStream:
-        core, grant = publishing.core, publishing.grant
+    def _streams(self) -> tuple[HeldStream, ...]:
+        """What is published here and what is played here; a stream that is both is told once."""
+        players = {relay.stream: relay.players for relay in self.relays}
+        published = [self._published(publishing, players.pop(publishing.stream, 0)) for publishing in self.publishers]
+        return (*published, *(self._played(relay) for relay in self.relays if relay.stream in players))
+
+    def _played(self, relay: Relay) -> HeldStream:
+        reader = relay.reader
+        return HeldStream(
+            stream=relay.stream,
+            epoch=reader.epoch,
+            place=reader.place,
+            publication=reader.last.publication if reader.last is not None else b"",
+            tracks=relay.tracks,
+            players=relay.players,
+            units=reader.counters.units,
+            missing=reader.counters.missing,
+        )
+
+    def _published(self, publishing: Publishing, players: int) -> HeldStream:
+        core = publishing.core
         total, now = core.counters.payload_bytes, self._loop.time()
         before, at = self._rates.get(publishing.stream, (total, now))
         self._rates[publishing.stream] = (total, now)
@@ -237,11 +255,10 @@ class EdgeApp:
         return HeldStream(
             stream=publishing.stream,
             epoch=core.epoch,
-            place=core.ring.place if grant is not None else HeldStream(stream=publishing.stream).place,
+            place=core.ring.place,
             publication=core.publication,
-            state=StreamState.LIVE,
             tracks=core.tracks,
-            players=0,
+            players=players,
             bitrate_bps=int(max(0, total - before) * 8 / (now - at)) if now > at else 0,
             units=core.counters.units,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lalmesh.codec import aac, opus
 from lalmesh.errors import LalmeshError
-from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Codec, Kind, Track
+from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Codec, Track
 
 SEAM_TICKS = TICKS_PER_SECOND // 25  #: what is put between two units whose clock jumped: one picture at 25 a second
 STEP_BACK_TICKS = TICKS_PER_SECOND  #: a track that falls back by more has been restarted; by less, it is only out of order
@@ -46,32 +46,26 @@ class PublisherClock:
 
     def mend(self, unit: AccessUnit, track: Track | None, now_us: int) -> None:
         """Set the times of `unit`, received at `now_us` (Unix µs)."""
-        stamp, last = unit.dts, self._last.get(unit.track_id)
-        follows = track is not None and track.kind is Kind.DATA
-        dts = self._follow(stamp) if follows else self._lead(stamp, last, now_us)
+        stamp, track_id = unit.dts, unit.track_id
+        dts, last, newest = stamp + self._offset, self._last.get(track_id), self._newest
+        codec = track.codec if track is not None else None
+        follows = codec is Codec.SCRIPT or codec is Codec.OPAQUE
+        if self._newest_wall_us:
+            drift = dts - newest
+            if follows:
+                dts = dts if abs(drift) <= STEP_BACK_TICKS else newest
+            elif (
+                (last is not None and dts < last - STEP_BACK_TICKS)
+                or drift < -self._jump_ticks
+                or drift - (now_us - self._newest_wall_us) * 9 // 100 > self._jump_ticks
+            ):
+                dts = newest + SEAM_TICKS
+                self._offset = dts - stamp
+                self.jumps += 1
         if last is not None and dts <= last:
-            shared = track is not None and stamp == self._last_stamp[unit.track_id]
+            shared = track is not None and stamp == self._last_stamp[track_id]
             dts = last + max(frame_ticks(track, unit.payload) if track is not None and shared else 0, TICKS_PER_MS)
-        unit.dts = dts
-        self._last[unit.track_id], self._last_stamp[unit.track_id] = dts, stamp
-        if not follows and (dts >= self._newest or not self._newest_wall_us):
+        unit.dts = self._last[track_id] = dts
+        self._last_stamp[track_id] = stamp
+        if not follows and (dts >= newest or not self._newest_wall_us):
             self._newest, self._newest_wall_us = dts, now_us
-
-    def _lead(self, stamp: int, last: int | None, now_us: int) -> int:
-        """The time of a unit whose stamps are the clock: a jump shifts everything from here on."""
-        dts = stamp + self._offset
-        if not self._newest_wall_us:
-            return dts
-        drift = dts - self._newest
-        elapsed = (now_us - self._newest_wall_us) * 9 // 100
-        back = last is not None and dts < last - STEP_BACK_TICKS
-        if back or drift < -self._jump_ticks or drift - elapsed > self._jump_ticks:
-            self._offset += self._newest + SEAM_TICKS - dts
-            self.jumps += 1
-            dts = stamp + self._offset
-        return dts
-
-    def _follow(self, stamp: int) -> int:
-        """The time of a unit of a data track: its own where that is near the newest of the others, else theirs."""
-        dts = stamp + self._offset
-        return dts if not self._newest_wall_us or abs(dts - self._newest) <= STEP_BACK_TICKS else self._newest

@@ -8,6 +8,7 @@ import ssl
 from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 import lalmesh
 from lalmesh.errors import InvalidName, ServiceError, StreamNotFound, Unavailable
@@ -24,9 +25,26 @@ log = logging.getLogger(__name__)
 
 SERVER = f"lalmesh/{lalmesh.__version__}"
 FLV_TYPE = "video/x-flv"
+ANY_PATH = "/{path:(?s:.*)}"  #: one with a line break in it too, to be refused like other names
 PREFLIGHT_MAX_AGE_S = 86_400
 MAX_REQUEST_LINE_BYTES = 8_190
 KEEPALIVE_S = 15.0  #: how long a connection without a request stays
+
+
+class _NotHttp(logging.Filter):
+    """What aiohttp says of bytes that are no HTTP: it counts, as a line without the traceback that it gives to each of them."""
+
+    def __init__(self, metrics: EdgeMetrics, scheme: str) -> None:
+        super().__init__()
+        self._errors = metrics.protocol_errors.labels(scheme)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            self._errors.inc()
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.msg, record.args, record.exc_info = "peer broke the protocol: %s", (type(error).__name__,), None
+        return True
 
 
 class CorsPolicy:
@@ -74,12 +92,15 @@ class HttpListener:
         self._tls = tls
         self._server: asyncio.AbstractServer | None = None
         app = web.Application()
-        app.router.add_route("OPTIONS", "/{path:.*}", self._preflight)
-        app.router.add_get("/{path:.*}", self._get, allow_head=False)
+        app.router.add_route("OPTIONS", ANY_PATH, self._preflight)
+        app.router.add_get(ANY_PATH, self._get, allow_head=False)
         app.on_response_prepare.append(self._add_headers)
+        aiohttp_log = log.getChild(self.scheme)
+        aiohttp_log.filters = [_NotHttp(metrics, self.scheme)]
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=aiohttp_log,
             handle_signals=False,
             keepalive_timeout=KEEPALIVE_S,
             max_line_size=MAX_REQUEST_LINE_BYTES,
@@ -177,7 +198,10 @@ class HttpListener:
             InvalidName: it names none that is allowed.
         """
         raw = request.rel_url.raw_path.strip("/").removesuffix(".flv")
-        parts = [unquote(part) for part in raw.split("/")]
+        try:
+            parts = [unquote(part, errors="strict") for part in raw.split("/")]
+        except UnicodeDecodeError:
+            raise InvalidName("stream name is not UTF-8") from None
         if any("/" in part for part in parts):
             raise InvalidName("encoded slash in a stream name")
         return self.context.stream_key("/".join(parts[:-1]), parts[-1])

@@ -177,6 +177,7 @@ class Publishers:
         self._claim_timeout_s = claim_timeout_s
         self._live: dict[StreamKey, Publishing] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._releases: dict[StreamKey, asyncio.Task[None]] = {}  # under way
 
     def __iter__(self) -> Iterator[Publishing]:
         """Every live publication."""
@@ -196,6 +197,8 @@ class Publishers:
         """
         publishing = Publishing(self, stream, self._settings, ended)
         claim = Claim(stream=stream, publication=publishing.core.publication, take_over=self._take_over)
+        if (release := self._releases.get(stream)) is not None:
+            await asyncio.wait([release])  # an encoder that comes back at once must not find its own claim
         try:
             answer = await self._claim(claim)
         except asyncio.CancelledError:  # the publisher has gone meanwhile
@@ -249,7 +252,7 @@ class Publishers:
         if self._live.get(publishing.stream) is publishing:
             del self._live[publishing.stream]
         if publishing.grant is not None:
-            self.spawn(self._release(publishing.grant))
+            self._releases[publishing.stream] = self.spawn(self._release(publishing.grant))
 
     async def _release(self, grant: Grant) -> None:
         released = Released(stream=grant.stream, epoch=grant.epoch, publication=grant.publication)
@@ -257,6 +260,9 @@ class Publishers:
             await self._scheduler.release(self.node, claims=[released], deadline_s=RELEASE_DEADLINE_S)
         except Unavailable as error:
             log.warning("claim not given back: %s", error, extra={"stream_key": str(grant.stream)})
+        finally:
+            if self._releases.get(grant.stream) is asyncio.current_task():
+                del self._releases[grant.stream]
 
     def fenced(self, stream: StreamKey, epoch: tuple[int, int]) -> None:
         """The scheduler says that somebody else owns `stream` under `epoch`."""

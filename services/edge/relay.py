@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 
 from lalmesh.errors import StreamNotFound
+from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.remux import Packager
 from lalmesh.runtime.link import CloseReason, Subscription, SubscriptionRequest
@@ -67,7 +68,7 @@ class Relay:
         self._ended: str | None = None  # why, once it has ended
         self._skips = 0  # since the last sweep
         self._last_skip = ""
-        self._place = NO_PLACE  # where the present subscription is, as it was told to us
+        self._location: Location | None = None  # of the present subscription
         self._closed: asyncio.Future[tuple[CloseReason, str]] | None = None  # of the present subscription
         self._delivered = False  # whether the present subscription has opened
         self._loop = asyncio.get_running_loop()
@@ -78,6 +79,11 @@ class Relay:
     def players(self) -> int:
         """How many players there are, over all formats."""
         return sum(fanout.players for fanout in self._fanouts.values())
+
+    @property
+    def tracks(self) -> TrackSet:
+        """The tracks at the newest unit."""
+        return self._ring.tracks
 
     @property
     def fanouts(self) -> list[FanOut]:
@@ -175,7 +181,12 @@ class Relay:
 
     def moved(self, location: Location) -> None:
         """The stream is somewhere else now: leave a lower place."""
-        if location.place > max(self.reader.place, self._place):
+        present = self._location
+        if present is None or location.place <= max(self.reader.place, present.place):
+            return
+        if location.origin == present.origin:  # the same group, claimed anew
+            self._location = location
+        else:
             self.subscription_closed(CloseReason.SOURCE_LOST, f"moved to {location.origin.node.name}")
 
     # the life of a relay
@@ -219,7 +230,7 @@ class Relay:
     async def _subscribe(self, location: Location) -> tuple[CloseReason, str]:
         self._closed = self._loop.create_future()
         self._delivered = False
-        self._place = location.place
+        self._location = location
         request = SubscriptionRequest(stream=self.stream, place=location.place, after=self.reader.last)
         subscription: Subscription = self._relays.links.link(location.origin.address).subscribe(request, self)
         try:

@@ -22,7 +22,7 @@ from services.scheduler.claims import (
     is_claim_of,
     is_group_of,
 )
-from services.scheduler.records import DamagedRecordError, claim_key, grant_of, group_key
+from services.scheduler.records import DamagedRecordError, GroupRecord, claim_key, grant_of, group_key
 from services.scheduler.view import View
 
 log = logging.getLogger(__name__)
@@ -106,13 +106,20 @@ class Ownership:
         return await self._delete(claim_key(released.stream), held.mod_revision)
 
     async def _release_group(self, released: Released, node: NodeId) -> bool:
-        """Only where nobody has claimed the stream: a publisher that came back has its readers here."""
-        held = self._view.directory.group(released.stream)
-        if held is None or not is_group_of(held, released, node):
-            held = (await self._view.read(released.stream, node)).group
-        if held is None or not is_group_of(held, released, node):
-            return False
-        return await self._delete(group_key(released.stream), held.mod_revision, Absent(claim_key(released.stream)))
+        """Only where nobody has claimed the stream: a publisher that came back has its readers here.
+
+        A group whose key is gone already, with the lease of its origin, has ended as well.
+        """
+        known = self._view.directory.group(released.stream)
+        if known is not None and is_group_of(known, released, node) and await self._delete_group(known):
+            return True
+        seen = await self._view.read(released.stream, node)
+        if seen.group is None:
+            return seen.claim is None
+        return is_group_of(seen.group, released, node) and await self._delete_group(seen.group)
+
+    async def _delete_group(self, group: GroupRecord) -> bool:
+        return await self._delete(group_key(group.stream), group.mod_revision, Absent(claim_key(group.stream)))
 
     async def _delete(self, key: str, mod_revision: int, *compares: Compare) -> bool:
         result = await self._registry.transact([Unchanged(key, mod_revision), *compares], [Delete(key)])

@@ -132,6 +132,16 @@ async def test_the_end_of_the_publisher_gives_the_claim_back() -> None:
 
 
 @in_virtual_time
+async def test_a_publisher_that_comes_back_at_once_does_not_find_its_own_claim() -> None:
+    edge = Edge()
+    publishing, _ = await edge.live()
+    edge.scheduler.release_s = 1.0
+    publishing.close()
+    await edge.start()
+    assert [type(asked).__name__ for asked in edge.scheduler.asked] == ["Claim", "Released", "Claim"]
+
+
+@in_virtual_time
 async def test_after_a_broken_link_the_same_origin_is_tried_at_once_and_gets_what_it_lacks() -> None:
     edge = Edge()
     publishing, _ = await edge.live()

@@ -199,11 +199,12 @@ async def test_a_stream_that_has_moved_is_followed() -> None:
 async def test_the_schedulers_notice_of_a_move_is_followed() -> None:
     edge = Edge()
     await edge.playing()
-    edge.relays.moved(location(1, "o"))
+    edge.relays.moved(location(1, "p"))
+    edge.relays.moved(location(2, "o"))
     await settle()
     assert not edge.links.subscriptions[0].closed
-    edge.scheduler.put(location(2, "p"))
-    edge.relays.moved(location(2, "p"))
+    edge.scheduler.put(location(3, "p"))
+    edge.relays.moved(location(3, "p"))
     assert (await edge.links.opened(2)).origin == "p"
     assert edge.links.subscriptions[0].closed
 

@@ -28,7 +28,7 @@ from lalmesh.runtime.scheduling import (
     Wanted,
 )
 from services.scheduler import SchedulerService
-from services.scheduler.records import claim_key
+from services.scheduler.records import claim_key, group_key
 from services.scheduler.registry import MemoryRegistry
 
 CAM = StreamKey.of("live", "cam")
@@ -343,6 +343,19 @@ async def test_a_release_that_may_have_failed_raises(service: SchedulerService, 
         await service.release(EDGE, claims=[released], deadline_s=SOON_S)
     registry.is_down = False
     assert await service.release(EDGE, claims=[released], deadline_s=SOON_S) == [True]
+
+
+@pytest.mark.usefixtures("nodes")
+async def test_a_group_whose_key_went_with_its_lease_has_ended_once_nobody_claims_it(
+    service: SchedulerService, registry: FlakyRegistry
+) -> None:
+    grant = await granted(service)
+    group = Released(stream=CAM, place=grant.place)
+    await registry.transact([], [Delete(group_key(CAM))])
+    assert await service.release(grant.origin, groups=[group], deadline_s=SOON_S) == [False]
+    claimed = Released(stream=CAM, epoch=grant.epoch, publication=P1)
+    assert await service.release(EDGE, claims=[claimed], deadline_s=SOON_S) == [True]
+    assert await service.release(grant.origin, groups=[group], deadline_s=SOON_S) == [True]
 
 
 @pytest.mark.usefixtures("nodes")

@@ -1,0 +1,99 @@
+"""Counting connections, refusing those over a limit, closing those that never begin or fall silent."""
+
+from __future__ import annotations
+
+import asyncio
+
+from prometheus_client import CollectorRegistry
+from support.virtual_time import in_virtual_time
+
+from services.edge.listener import Admission, Connection, ListenerLimits
+from services.edge.metrics import EdgeMetrics
+
+
+class Listener:
+    """A listener's admission, and what it says to connections."""
+
+    def __init__(self, limits: ListenerLimits) -> None:
+        self.registry = CollectorRegistry()
+        self.admission = Admission("rtmp", limits, EdgeMetrics(self.registry))
+        self.expired: list[str] = []
+
+    def connect(self, address: str = "10.0.0.1") -> tuple[Connection, str]:
+        return self.admission.admit(address, self.expired.append)
+
+    def refused(self, reason: str) -> float | None:
+        return self.registry.get_sample_value("edge_connections_refused_total", {"listener": "rtmp", "reason": reason})
+
+
+@in_virtual_time
+async def test_connections_are_counted_until_they_leave() -> None:
+    listener = Listener(ListenerLimits())
+    connection, refusal = listener.connect()
+    assert (len(listener.admission), refusal) == (1, "")
+    listener.admission.leave(connection)
+    listener.admission.leave(connection)
+    assert len(listener.admission) == 0
+
+
+@in_virtual_time
+async def test_a_connection_over_the_limit_is_refused_with_a_reason() -> None:
+    listener = Listener(ListenerLimits(connections=1))
+    first, _ = listener.connect()
+    second, refusal = listener.connect()
+    assert (refusal, listener.refused("limit")) == ("1 connections", 1.0)
+    listener.admission.leave(first)
+    listener.admission.leave(second)
+    assert listener.connect()[1] == ""
+
+
+@in_virtual_time
+async def test_one_address_gets_only_so_many() -> None:
+    listener = Listener(ListenerLimits(connections_per_address=2))
+    first, _ = listener.connect()
+    listener.connect()
+    third, refusal = listener.connect()
+    assert refusal == "2 connections of one address"
+    assert listener.connect("10.0.0.2")[1] == ""
+    listener.admission.leave(third)
+    listener.admission.leave(first)
+    assert listener.connect()[1] == ""
+
+
+@in_virtual_time
+async def test_what_never_begins_is_closed() -> None:
+    listener = Listener(ListenerLimits(handshake_timeout_s=10))
+    listener.connect()
+    begun, _ = listener.connect()
+    begun.begun = True
+    await asyncio.sleep(9)
+    listener.admission.sweep()
+    assert listener.expired == []
+    await asyncio.sleep(2)
+    listener.admission.sweep()
+    assert (listener.expired, listener.refused("handshake timeout")) == (["no request within 10 s"], 1.0)
+
+
+@in_virtual_time
+async def test_what_falls_silent_is_closed_where_silence_means_something() -> None:
+    listener = Listener(ListenerLimits(idle_timeout_s=60))
+    publisher, _ = listener.connect()
+    player, _ = listener.connect()
+    publisher.begun = player.begun = publisher.watch_idle = True
+    await asyncio.sleep(50)
+    publisher.last_read = asyncio.get_running_loop().time()
+    await asyncio.sleep(59)
+    listener.admission.sweep()
+    assert listener.expired == []
+    await asyncio.sleep(2)
+    listener.admission.sweep()
+    assert listener.expired == ["silent for 60 s"]
+
+
+@in_virtual_time
+async def test_all_are_closed_at_the_end() -> None:
+    listener = Listener(ListenerLimits())
+    listener.connect()
+    listener.connect()
+    listener.admission.expire_all("the edge stops")
+    assert listener.expired == ["the edge stops"] * 2

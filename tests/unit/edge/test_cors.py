@@ -1,0 +1,46 @@
+"""Which web pages may read streams."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.edge.http import CorsPolicy
+
+PAGE = "https://tv.example:8443"
+
+
+def test_any_page_may_read_without_credentials() -> None:
+    assert CorsPolicy(("*",)).headers(PAGE) == {"Access-Control-Allow-Origin": "*"}
+
+
+def test_a_listed_page_may_read_with_credentials() -> None:
+    headers = CorsPolicy((PAGE + "/",)).headers("HTTPS://tv.example:8443")
+    assert headers["Access-Control-Allow-Origin"] == "HTTPS://tv.example:8443"
+    assert (headers["Access-Control-Allow-Credentials"], headers["Vary"]) == ("true", "Origin")
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "https://tv.example", "null", None])
+def test_another_page_may_not_read(origin: str | None) -> None:
+    assert CorsPolicy((PAGE,)).headers(origin) == {"Vary": "Origin"}
+
+
+def test_without_a_list_nothing_is_said() -> None:
+    assert CorsPolicy(()).headers(PAGE) == {}
+
+
+@pytest.mark.parametrize(
+    ("listed", "origin", "allowed"),
+    [
+        ((), None, True),
+        ((), "http://edge.example:8080", True),
+        ((), PAGE, False),
+        ((PAGE,), PAGE, True),
+        ((PAGE,), "https://evil.example", False),
+        (("*",), "https://evil.example", True),
+        ((), "null", False),
+    ],
+)
+def test_a_socket_may_be_opened_by_no_browser_the_same_host_or_a_listed_page(
+    listed: tuple[str, ...], origin: str | None, allowed: bool
+) -> None:
+    assert CorsPolicy(listed).allows_socket(origin, "edge.example:8080") is allowed

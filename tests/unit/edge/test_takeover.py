@@ -1,0 +1,226 @@
+"""Taking connections away from aiohttp, on real sockets of the loopback: there is no other way to see that aiohttp lets go."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import subprocess
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from services.edge.listener import Admission, ListenerLimits, listen
+from services.edge.metrics import EdgeMetrics
+from services.edge.takeover import Gate, TakenOver, gate_of, take_over
+
+LIMIT_S = 5.0
+REQUEST = b"GET /live/a.flv HTTP/1.1\r\nHost: edge\r\n\r\n"
+LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, uvloop.new_event_loop]
+
+
+@dataclass(eq=False)
+class Taker(asyncio.Protocol):
+    """A player."""
+
+    received: bytes = b""
+    events: list[str] = field(default_factory=list)
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+
+    def pause_writing(self) -> None:
+        self.events.append("paused")
+
+    def resume_writing(self) -> None:
+        self.events.append("resumed")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set()
+
+
+class Site:
+    """An aiohttp application behind gates, of which every request is taken over."""
+
+    def __init__(self) -> None:
+        self.takers: list[Taker] = []
+        self.transports: list[asyncio.Transport] = []
+        self.refusals: list[str] = []
+        self.clients: list[asyncio.StreamWriter] = []
+        self.admission = Admission("http", ListenerLimits(connections=3), EdgeMetrics(CollectorRegistry()))
+        app = web.Application()
+        app.router.add_get("/live/a.flv", self._play)
+        app.router.add_get("/plain", self._plain)
+        self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        self.port = 0
+
+    async def __aenter__(self) -> Site:
+        return await self.start(None)
+
+    async def start(self, tls: ssl.SSLContext | None) -> Site:
+        await self.runner.setup()
+        make = self.runner.server
+        assert make is not None
+        self.server, self.port = await listen(lambda: Gate(self.admission, make()), "127.0.0.1", 0, tls)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.server.close()
+        for client in self.clients:
+            client.close()
+        self.admission.expire_all("over")
+        await self.runner.cleanup()
+        await asyncio.gather(*(client.wait_closed() for client in self.clients), return_exceptions=True)
+        await asyncio.sleep(0.01)  # let transports be closed
+
+    async def _plain(self, request: web.Request) -> web.Response:
+        gate = gate_of(request)
+        assert gate is not None
+        self.refusals.append(gate.refusal)
+        return web.Response(text="plain")
+
+    async def _play(self, request: web.Request) -> web.StreamResponse:
+        taker = Taker()
+        transport = take_over(request, taker)
+        assert transport is not None
+        self.takers.append(taker)
+        self.transports.append(transport)
+        transport.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        return TakenOver()
+
+    async def connect(self, tls: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=tls)
+        self.clients.append(writer)
+        return reader, writer
+
+    async def play(self, tls: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await self.connect(tls)
+        writer.write(REQUEST)
+        await reader.readuntil(b"\r\n\r\n")
+        return reader, writer
+
+    @property
+    def aiohttp_connections(self) -> int:
+        assert self.runner.server is not None
+        return len(self.runner.server.connections)
+
+
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Runs a coroutine on either loop, within a limit."""
+
+    def runner(work: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(asyncio.wait_for(work, LIMIT_S))
+
+    return runner
+
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+def test_a_connection_that_was_taken_over_is_the_takers_alone(run: Run) -> None:
+    async def check() -> None:
+        async with Site() as site:
+            before = len(asyncio.all_tasks())
+            players = [await site.play() for _ in range(3)]
+            await asyncio.sleep(0.05)  # let handler tasks end
+            assert len(asyncio.all_tasks()) == before
+            assert (site.aiohttp_connections, len(site.admission)) == (0, 3)
+            for number, (reader, writer) in enumerate(players):
+                site.transports[number].write(b"media")
+                assert await reader.readexactly(5) == b"media"
+                writer.write(b"hello")
+            await asyncio.sleep(0.05)
+            assert [taker.received for taker in site.takers] == [b"hello"] * 3
+
+    run(check())
+
+
+def test_the_taker_hears_when_its_client_goes(run: Run) -> None:
+    async def check() -> None:
+        async with Site() as site:
+            _, writer = await site.play()
+            writer.close()
+            await site.takers[0].lost.wait()
+            assert len(site.admission) == 0
+
+    run(check())
+
+
+def test_the_taker_hears_when_its_transport_fills_and_drains(run: Run) -> None:
+    async def check() -> None:
+        async with Site() as site:
+            reader, _ = await site.play()
+            site.transports[0].set_write_buffer_limits(high=1000, low=0)
+            site.transports[0].write(bytes(16 << 20))
+            await reader.readexactly(16 << 20)
+            await asyncio.sleep(0.05)
+            assert site.takers[0].events == ["paused", "resumed"]
+
+    run(check())
+
+
+def test_aiohttp_goes_on_with_other_connections_and_stops_without_the_takers(run: Run) -> None:
+    async def check() -> None:
+        async with Site() as site:
+            await site.play()
+            reader, writer = await site.connect()
+            writer.write(b"GET /plain HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n")
+            assert (await reader.read()).endswith(b"plain")
+            await site.runner.cleanup()
+            site.transports[0].write(b"media")
+            assert not site.takers[0].lost.is_set()
+            site.admission.expire_all("over")
+            await site.takers[0].lost.wait()
+
+    run(check())
+
+
+def test_a_connection_over_the_limit_says_so_to_its_handler(run: Run) -> None:
+    async def check() -> None:
+        async with Site() as site:
+            for _ in range(3):
+                await site.play()
+            reader, writer = await site.connect()
+            writer.write(b"GET /plain HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n")
+            await reader.read()
+            assert site.refusals == ["3 connections"]
+
+    run(check())
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate and its key in one file."""
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    key = path.with_name("key.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    files = ["-subj", "/CN=edge", "-keyout", str(key), "-out", str(path)]
+    subprocess.run([*command, *files], check=True, capture_output=True, timeout=30)
+    path.write_bytes(path.read_bytes() + key.read_bytes())
+    return path
+
+
+def test_a_connection_under_tls_is_taken_over_as_well(run: Run, certificate: Path) -> None:
+    async def check() -> None:
+        served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        served.load_cert_chain(certificate)
+        trusted = ssl.create_default_context(cafile=str(certificate))
+        trusted.check_hostname = False
+        site = await Site().start(served)
+        reader, writer = await site.play(trusted)
+        site.transports[0].write(b"media")
+        assert await reader.readexactly(5) == b"media"
+        assert (site.aiohttp_connections, len(site.admission)) == (0, 1)
+        writer.close()
+        await site.takers[0].lost.wait()
+        await site.__aexit__()
+
+    run(check())

@@ -1,0 +1,122 @@
+"""FLV to players: what was packaged reads back as the same units."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from support.edge_fakes import AUDIO, BOTH
+
+from lalmesh.codec import build_track
+from lalmesh.container.flv import TAG_SCRIPT, BodyDemuxer, BodyMuxer, TagReader, flv_header
+from lalmesh.media import AccessUnit, Codec, MediaEvent, Track, TracksChanged, TrackSet
+from lalmesh.remux import FlvPackager, Parts
+
+# of ffmpeg's libx264, 176 x 144
+H264 = build_track(
+    1, Codec.H264, bytes.fromhex("01640009ffe1001867640009acd94626c044000003000400000300783c48965801000468efbcb0fdf8f800")
+)
+HEADER = flv_header(has_audio=True, has_video=True)
+PLAYED = TrackSet((H264, AUDIO), 1)
+SCRIPT = Track(track_id=3, codec=Codec.SCRIPT)
+OPAQUE = Track(track_id=4, codec=Codec.OPAQUE)
+_TIMES = st.integers(0, (1 << 32) - 1).map(lambda ms: ms * 90)
+_SOUND = st.builds(AccessUnit, st.just(2), _TIMES, st.just(0), st.just(True), st.binary(min_size=1, max_size=300))
+_CTS = st.integers(0, 5000).map(lambda ms: ms * 90)
+
+
+def picture(dts: int, cts: int, key: bool, data: bytes) -> AccessUnit:
+    """One NALU with its length: an IDR slice or another."""
+    nalu = (b"\x65" if key else b"\x41") + data
+    return AccessUnit(1, dts, cts, key, len(nalu).to_bytes(4, "big") + nalu)
+
+
+UNITS = st.lists(st.builds(picture, _TIMES, _CTS, st.booleans(), st.binary(max_size=300)) | _SOUND, max_size=8)
+
+
+def packaged(units: list[AccessUnit], tracks: TrackSet = PLAYED) -> bytes:
+    packager, parts = FlvPackager(BodyMuxer()), Parts()
+    sizes = [packager.package(unit, tracks, parts) for unit in units]
+    assert sum(sizes) == sum(map(len, parts))
+    return b"".join(parts)
+
+
+def demuxed(wire: bytes) -> list[MediaEvent]:
+    demuxer = BodyDemuxer()
+    tags = list(TagReader().feed(wire))
+    return [event for tag in tags for event in demuxer.demux(tag.type_id, tag.timestamp_ms, tag.body)]
+
+
+def units_of(events: list[MediaEvent]) -> list[tuple[int, int, int, bool, bytes]]:
+    return [
+        (unit.track_id, unit.dts % (90 << 32), unit.cts, unit.random_access, unit.payload)
+        for unit in events
+        if isinstance(unit, AccessUnit)
+    ]
+
+
+@given(UNITS)
+def test_what_is_packaged_reads_back(units: list[AccessUnit]) -> None:
+    wire = FlvPackager(BodyMuxer()).start(PLAYED, 0) + packaged(units)
+    assert units_of(demuxed(wire)) == units_of(list(units))
+
+
+def test_a_player_gets_header_metadata_and_configurations_first() -> None:
+    wire = FlvPackager(BodyMuxer()).start(PLAYED, 90_000)
+    assert wire.startswith(bytes.fromhex("464c5601 05 00000009 00000000".replace(" ", "")))  # FLV 10.1 §E.2
+    tags = list(TagReader().feed(wire))
+    assert [(tag.type_id, tag.timestamp_ms) for tag in tags] == [(TAG_SCRIPT, 0), (9, 1000), (8, 1000)]
+    last = [event for event in demuxed(wire) if isinstance(event, TracksChanged)][-1]
+    assert [track.configuration for track in last.tracks.tracks if track.codec is not Codec.SCRIPT] == [
+        H264.configuration,
+        AUDIO.configuration,
+    ]
+
+
+def test_the_header_says_what_there_is() -> None:
+    assert FlvPackager(BodyMuxer()).start(TrackSet((AUDIO,)), 0)[4] == 0x04
+    assert FlvPackager(BodyMuxer()).start(TrackSet((H264,)), 0)[4] == 0x01
+
+
+def test_a_time_over_24_bits_is_extended() -> None:
+    (tag,) = TagReader().feed(
+        FlvPackager(BodyMuxer()).start(TrackSet(), 0)[:13] + packaged([AccessUnit(2, 0x1234_5678 * 90, 0, True, b"a")])
+    )
+    assert tag.timestamp_ms == 0x1234_5678
+
+
+def test_previous_tag_sizes_are_true() -> None:
+    wire = FlvPackager(BodyMuxer()).start(PLAYED, 0) + packaged([AccessUnit(2, 0, 0, True, b"abc")])
+    reader = TagReader()
+    list(reader.feed(wire))
+    assert reader.wrong_sizes == 0
+    assert int.from_bytes(wire[-4:], "big") == 11 + 2 + 3
+
+
+def test_a_player_is_told_of_what_has_changed_only() -> None:
+    packager, parts = FlvPackager(BodyMuxer()), Parts()
+    assert packager.change(PLAYED, TrackSet(PLAYED.tracks, 2), 0, parts) == 0
+    louder = TrackSet((H264, build_track(2, Codec.AAC, bytes.fromhex("1190"))), 3)
+    size = packager.change(PLAYED, louder, 90_000, parts)
+    wire = b"".join(parts)
+    assert size == len(wire)
+    events = demuxed(HEADER + wire)
+    (changed,) = [event.tracks.get(2) for event in events if isinstance(event, TracksChanged) and event.tracks.get(2)]
+    assert changed is not None
+    assert changed.sample_rate_hz == 48_000
+
+
+def test_what_flv_cannot_carry_is_left_out() -> None:
+    packager, parts = FlvPackager(BodyMuxer()), Parts()
+    tracks = TrackSet((*BOTH.tracks, OPAQUE))
+    assert packager.package(AccessUnit(4, 0, 0, True, b"x"), tracks, parts) == 0
+    assert packager.package(AccessUnit(9, 0, 0, True, b"x"), tracks, parts) == 0
+    assert packager.change(BOTH, tracks, 0, parts) == 0
+    assert packager.start(tracks, 0) == packager.start(BOTH, 0)
+    assert parts == []
+
+
+def test_script_data_goes_through() -> None:
+    body = bytes.fromhex("02 0005 6f6e466f6f".replace(" ", ""))  # AMF0 string "onFoo"
+    wire = packaged([AccessUnit(3, 90_000, 0, False, body)], TrackSet((*PLAYED.tracks, SCRIPT)))
+    (tag,) = TagReader().feed(HEADER + wire)
+    assert (tag.type_id, tag.timestamp_ms, tag.body) == (TAG_SCRIPT, 1000, body)
