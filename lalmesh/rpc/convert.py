@@ -25,6 +25,7 @@ from lalmesh.runtime.ownership import (
 )
 
 MAX_NODE_NAME_BYTES = 253  #: UTF-8 bytes: the longest DNS name, which is what pods are called
+MAX_UINT32 = (1 << 32) - 1  #: what a number of a message holds
 MAX_ADDRESS_BYTES = 300  #: UTF-8 bytes of ``host:port``: a DNS name, brackets, a port, and some room
 
 _CODECS = {
@@ -199,6 +200,8 @@ def parse_track(message: media_pb2.Track) -> Track:
 def serialize_track(track: Track) -> media_pb2.Track:
     """One track as a message."""
     rate = track.frame_rate or Fraction(0)
+    if max(rate.numerator, rate.denominator) > MAX_UINT32:  # a rate that no display knows: better none than no stream
+        rate = Fraction(0)
     return media_pb2.Track(
         track_id=track.track_id,
         version=track.version,

@@ -28,6 +28,7 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
     ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.use_local_subchannel_pool", 1),  # a dial is an attempt at once, whatever became of another channel to that address
     ("grpc.so_reuseport", 0),  # two servers on one port would share its connections unseen
 )
 

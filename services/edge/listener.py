@@ -116,6 +116,18 @@ def socket_transport(transport: asyncio.BaseTransport) -> asyncio.Transport:
     return cast(asyncio.Transport, transport)
 
 
+def stop_reading(transport: asyncio.Transport | None) -> None:
+    """Read no more for now; nothing where the transport is gone."""
+    if transport is not None and not transport.is_closing() and transport.is_reading():
+        transport.pause_reading()
+
+
+def go_on_reading(transport: asyncio.Transport | None) -> None:
+    """Read again; nothing where the transport is gone or is being read."""
+    if transport is not None and not transport.is_closing() and not transport.is_reading():
+        transport.resume_reading()
+
+
 def limit_send_buffer(transport: asyncio.BaseTransport, size_bytes: int) -> None:
     """Let the kernel hide no more than `size_bytes` of what waits for a player."""
     sock = transport.get_extra_info("socket")

@@ -12,7 +12,7 @@ from wsproto.utilities import RemoteProtocolError
 
 from lalmesh.names import StreamKey
 from lalmesh.remux import Packager
-from services.edge.listener import peer_of
+from services.edge.listener import go_on_reading, peer_of, stop_reading
 from services.edge.player import EdgeContext, Playing, close_soon, feed_of
 from services.edge.relay import Relay
 from services.edge.session import Session, SessionRole
@@ -52,12 +52,14 @@ class HttpPlayer(asyncio.Protocol):
             self.close(f"sent over {MAX_CLIENT_BYTES} bytes")
 
     def pause_writing(self) -> None:
-        """The transport is full."""
+        """The transport is full: what the client may say has to wait, since it takes no answers."""
+        stop_reading(self._transport)
         if self._playing is not None:
             self._playing.pause()
 
     def resume_writing(self) -> None:
         """The transport has drained."""
+        go_on_reading(self._transport)
         if self._playing is not None:
             self._playing.resume()
 

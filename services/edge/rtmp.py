@@ -33,7 +33,7 @@ from lalmesh.protocol.rtmp import (
     StreamClosed,
 )
 from lalmesh.remux import RtmpPackager
-from services.edge.listener import Admission, ListenerLimits, listen, peer_of, socket_transport
+from services.edge.listener import Admission, ListenerLimits, go_on_reading, listen, peer_of, socket_transport, stop_reading
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext, Playing, close_soon, feed_of
 from services.edge.publisher import Publishing
@@ -93,6 +93,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._closing = ""
         self._refusal = ""
+        self._paused = False
         self._peer = "?"
         self._buffer = listener.buffer if listener.share_buffer else memoryview(bytearray(READ_BUFFER_BYTES))
 
@@ -127,13 +128,17 @@ class RtmpConnection(asyncio.BufferedProtocol):
             self._end_stream(stream_id, reason)
 
     def pause_writing(self) -> None:
-        """The transport is full: its players lag."""
+        """The transport is full: its players lag, and what the client may ask for has to wait, since it takes no answers."""
+        self._paused = True
+        stop_reading(self._transport)
         for stream in self._streams.values():
             if isinstance(stream, _Player):
                 stream.playing.pause()
 
     def resume_writing(self) -> None:
         """The transport has drained."""
+        self._paused = False
+        go_on_reading(self._transport)
         for stream in self._streams.values():
             if isinstance(stream, _Player):
                 stream.playing.resume()
@@ -244,11 +249,12 @@ class RtmpConnection(asyncio.BufferedProtocol):
         stream_id = event.stream_id
         try:
             stream = self._context.stream_key(event.app, event.name)
-            publishing = await self._context.publishers.start(stream, lambda reason: self._publish_ended(stream_id, reason))
+            taken_over = self._publisher_closer(stream_id, "NetStream.Publish.BadName")
+            publishing = await self._context.publishers.start(stream, taken_over)
         except ServiceError as error:
             self._refuse_publish(stream_id, event, error)
             return
-        close = self._closer(stream_id)
+        close = self._publisher_closer(stream_id, "NetStream.Publish.Failed")
         session = self._context.sessions.open(self._listener.protocol, SessionRole.PUBLISHER, stream, self._peer, close)
         self._streams[stream_id] = _Publisher(publishing, session)
         self._connection.watch_idle = True
@@ -285,11 +291,13 @@ class RtmpConnection(asyncio.BufferedProtocol):
         def packager() -> RtmpPackager:
             return RtmpPackager(context.body_muxer(), chunk_size=context.chunk_size, stream_id=stream_id)
 
-        feed = feed_of(self._transport, self._player_closer(stream_id), context.player_sndbuf_bytes)
-        playing = Playing(relay, ("rtmp", stream_id), packager, feed)
-        session = context.sessions.open(self._listener.protocol, SessionRole.PLAYER, stream, self._peer, self._closer(stream_id))
+        close = self._player_closer(stream_id)
+        playing = Playing(relay, ("rtmp", stream_id), packager, feed_of(self._transport, close, context.player_sndbuf_bytes))
+        session = context.sessions.open(self._listener.protocol, SessionRole.PLAYER, stream, self._peer, close)
         self._streams[stream_id] = _Player(playing, session)
         playing.start()
+        if self._paused:  # by another player on this connection, whose burst has not drained
+            playing.pause()
 
     def _refuse_play(self, stream_id: int, event: PlayRequested, error: ServiceError) -> None:
         reason = "name" if isinstance(error, InvalidName) else "not found" if isinstance(error, StreamNotFound) else "unavailable"
@@ -314,15 +322,8 @@ class RtmpConnection(asyncio.BufferedProtocol):
             stream.end()
             self._context.sessions.closed(stream.session, reason)
 
-    def _closer(self, stream_id: int) -> Callable[[str], None]:
-        def close(reason: str) -> None:
-            self._end_stream(stream_id, reason)
-            self._close(reason)
-
-        return close
-
     def _player_closer(self, stream_id: int) -> Callable[[str], None]:
-        """What the fan-out calls: the stream is over, or the player too slow."""
+        """What ends a player from here: the stream is over, the player too slow, the edge stops."""
 
         def close(reason: str) -> None:
             if stream_id not in self._streams:
@@ -335,13 +336,18 @@ class RtmpConnection(asyncio.BufferedProtocol):
 
         return close
 
-    def _publish_ended(self, stream_id: int, reason: str) -> None:
-        """The cluster gave the stream to somebody else."""
-        if stream_id in self._streams:
-            self._end_stream(stream_id, reason)
-            self._server.end_publish(stream_id, "NetStream.Publish.BadName", reason)
-            self._send()
-        self._close(reason)
+    def _publisher_closer(self, stream_id: int, code: str) -> Callable[[str], None]:
+        """What ends a publisher from here: the cluster gave the stream to somebody else, or the edge stops."""
+
+        def close(reason: str) -> None:
+            if stream_id in self._streams:
+                self._end_stream(stream_id, reason)
+                if self._transport is not None:
+                    self._server.end_publish(stream_id, code, reason)
+                    self._send()
+            self._close(reason)
+
+        return close
 
 
 class RtmpListener:

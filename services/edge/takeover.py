@@ -12,7 +12,7 @@ import asyncio
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from services.edge.listener import Admission, Connection, peer_of, socket_transport
+from services.edge.listener import Admission, Connection, go_on_reading, peer_of, socket_transport
 
 
 class Gate(asyncio.Protocol):
@@ -84,6 +84,7 @@ def take_over(request: web.BaseRequest, protocol: asyncio.Protocol) -> asyncio.T
         return None
     transport = socket_transport(request.transport)
     gate.serve(protocol)
+    go_on_reading(transport)  # aiohttp may have stopped it
     handler.transport = None  # so that letting go does not close it
     handler.connection_lost(None)
     return transport

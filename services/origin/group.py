@@ -169,7 +169,7 @@ _WAKE: list[Command] = [Wake()]
 class GroupSettings:
     """What a group keeps, and how long it waits."""
 
-    ring: RingLimits = field(default_factory=RingLimits)
+    ring: RingLimits = field(default_factory=lambda: RingLimits(keep_us=3_000_000))
     grace_s: float = 30.0
     release_retry_s: float = 2.0  #: after a registry that did not answer, or a claim that has not been followed by a publication
     waiting_s: float = 30.0  #: how long readers may wait for a first publication

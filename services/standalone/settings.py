@@ -46,7 +46,13 @@ def channels(config: Config, keys: tuple[bytes, ...]) -> Channels:
     """
     tls = config.cluster.tls
     try:
-        return Channels(keys, ca_file=tls.ca_file, cert_file=tls.cert_file, key_file=tls.key_file)
+        return Channels(
+            keys,
+            ca_file=tls.ca_file,
+            cert_file=tls.cert_file,
+            key_file=tls.key_file,
+            max_message_bytes=config.cluster.link.max_message_bytes,
+        )
     except OSError as error:
         raise ConfigError([Problem("cluster.tls", str(error))]) from error
 

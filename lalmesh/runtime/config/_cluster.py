@@ -8,6 +8,8 @@ from pydantic import Field, SecretStr, model_validator
 
 from lalmesh.runtime.config._base import ConfigModel, HostPort, Label, Name, SharedKey, Text
 
+MESSAGE_MARGIN_BYTES = 512 << 10  #: of a message on a link, for what goes along with the units
+
 
 class LinkConfig(ConfigModel):
     """The link between an edge and an origin, which carries all streams of the pair."""
@@ -26,9 +28,14 @@ class LinkConfig(ConfigModel):
     def _check(self) -> Self:
         if self.heartbeat_ms * 2 > self.dead_s * 1000:
             raise ValueError("heartbeat_ms must be at most half of dead_s, or one late heartbeat breaks the link")
-        if self.batch_bytes > self.max_message_bytes:
-            raise ValueError("batch_bytes must not be above max_message_bytes")
+        if self.batch_bytes > self.max_unit_bytes:
+            raise ValueError("batch_bytes must not be above max_message_bytes less 512 KiB")
         return self
+
+    @property
+    def max_unit_bytes(self) -> int:
+        """The largest access unit that a message of a link has room for."""
+        return self.max_message_bytes - MESSAGE_MARGIN_BYTES
 
 
 class ClusterTlsConfig(ConfigModel):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict
+from typing import Self
+
+from pydantic import ConfigDict, model_validator
 
 from lalmesh.runtime.config._base import ConfigModel
 from lalmesh.runtime.config._cluster import ClusterConfig
@@ -23,3 +25,12 @@ class Config(ConfigModel):
     scheduler: SchedulerConfig = SchedulerConfig()
     metrics: MetricsConfig = MetricsConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.edge.limits.message_bytes > self.cluster.link.max_unit_bytes:
+            raise ValueError(
+                f"edge.limits.message_bytes must not be above {self.cluster.link.max_unit_bytes}: "
+                "what a publisher may send must fit a message of a link (cluster.link.max_message_bytes)"
+            )
+        return self

@@ -28,7 +28,7 @@ class CloseReason(Enum):
     SOURCE_LOST = 6  #: the publication has gone to another origin
     DRAINING = 7
     LINK_LOST = 8  #: the link broke
-    LIMIT = 9  #: a bound was passed
+    LIMIT = 9  #: a bound was passed, or one side failed on this stream (a bug of ours: its log says more)
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

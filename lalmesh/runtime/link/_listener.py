@@ -204,6 +204,7 @@ class LinkServicer:
         context: grpc.aio.ServicerContext[origin_pb2.LinkBatch, origin_pb2.LinkBatch],
     ) -> None:
         """Serve one link until either side ends it. What ends it never waits for a write: a peer that has vanished takes none."""
+        await context.send_initial_metadata(())  # with the first batch it would be sent again if that is cut off: gRPC forbids it
         link = _IncomingLink(self._endpoint, self._limits)
         self._links.add(link)
         work = (self._read(link, requests, context), self._write(link, context), self._guard(link))

@@ -2,9 +2,8 @@ import pytest
 
 from lalmesh.codec.opus import OpusHead
 from lalmesh.container.flv import BodyDemuxer
-from lalmesh.media import TrackEnded
 from lalmesh.errors import RemoteProtocolError
-from lalmesh.media import AccessUnit, Codec, Track
+from lalmesh.media import AccessUnit, Codec, Track, TrackEnded
 
 ASC = bytes.fromhex("1210")  # AAC LC, 44100 Hz, stereo
 OPUS_HEAD = OpusHead(channels=2, pre_skip=312, input_sample_rate_hz=48_000).serialize()

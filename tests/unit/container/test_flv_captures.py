@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lalmesh.container.flv import BodyDemuxer, BodyMuxer, Tag, TagReader
-from lalmesh.media import TrackEnded, TracksChanged
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
-from lalmesh.media import AccessUnit, Codec
+from lalmesh.media import AccessUnit, Codec, TrackEnded, TracksChanged
 
 CAPTURES = Path(__file__).parents[2] / "captures" / "flv"
 FILES = {path.stem: path.read_bytes() for path in sorted(CAPTURES.glob("*.flv"))}

@@ -2,9 +2,8 @@ import pytest
 
 from lalmesh.amf import AmfValue, EcmaArray, serialize_amf0, serialize_amf3
 from lalmesh.container.flv import MAX_METADATA_BYTES, BodyDemuxer
-from lalmesh.media import TracksChanged
 from lalmesh.errors import RemoteProtocolError
-from lalmesh.media import AccessUnit, Codec
+from lalmesh.media import AccessUnit, Codec, TracksChanged
 
 METADATA = serialize_amf0("onMetaData", EcmaArray(width=96.0, encoder="x"))
 

@@ -3,9 +3,8 @@ import pytest
 from lalmesh.codec.h264 import AvcDecoderConfigurationRecord
 from lalmesh.codec.h265 import HevcDecoderConfigurationRecord
 from lalmesh.container.flv import MAX_CONFIGURATION_BYTES, BodyDemuxer
-from lalmesh.media import TrackEnded, TracksChanged
 from lalmesh.errors import LimitExceeded, RemoteProtocolError
-from lalmesh.media import AccessUnit, Codec
+from lalmesh.media import AccessUnit, Codec, TrackEnded, TracksChanged
 
 # from the captures beside: avcC, hvcC, av1C, and vpcC behind the version and flags of its box
 AVCC = bytes.fromhex("01640009ffe1001867640009acd94626c044000003000400000300783c48965801000468efbcb0fdf8f800")

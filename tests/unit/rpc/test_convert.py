@@ -238,3 +238,8 @@ def test_a_report_with_a_codec_of_a_newer_version_still_counts() -> None:
     held = scheduler_pb2.HeldStream(app="live", name="cam", tracks=media_pb2.TrackSet(tracks=[media_pb2.Track(track_id=1)]))
     report = wire.parse_report(scheduler_pb2.NodeReport(node=node(), role="ROLE_EDGE", streams=[held]))
     assert report.streams[0].tracks == TrackSet()
+
+
+def test_a_frame_rate_beyond_32_bits_goes_as_unknown() -> None:
+    track = Track(track_id=1, codec=Codec.H264, frame_rate=Fraction(1, 1 << 33))
+    assert convert.parse_track(convert.serialize_track(track)).frame_rate is None

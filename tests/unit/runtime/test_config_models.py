@@ -5,7 +5,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lalmesh.runtime.config import ClusterConfig, Config, EdgeConfig, EdgeTlsConfig, EtcdConfig, HttpsConfig
+from lalmesh.runtime.config import (
+    ClusterConfig,
+    Config,
+    ConfigError,
+    EdgeConfig,
+    EdgeTlsConfig,
+    EtcdConfig,
+    HttpsConfig,
+    load_config,
+)
 from lalmesh.runtime.config._keys import all_keys, all_sections
 
 UNITS = {"s", "ms", "bytes", "bps", "num", "units", "port"}
@@ -72,3 +81,8 @@ def test_a_node_without_a_name_takes_host_name_and_role() -> None:
 def test_an_etcd_prefix_that_could_swallow_other_keys_is_refused(prefix: str) -> None:
     with pytest.raises(ValidationError):
         EtcdConfig(prefix=prefix)
+
+
+def test_what_a_publisher_may_send_must_fit_a_message_of_a_link() -> None:
+    with pytest.raises(ConfigError, match=r"edge\.limits\.message_bytes must not be above"):
+        load_config(None, ["edge.limits.message_bytes=16777216"], {})

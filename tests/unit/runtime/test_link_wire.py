@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -218,7 +217,7 @@ async def test_a_unit_that_no_message_can_carry_ends_its_stream_alone(caplog: py
 
 async def test_an_exception_while_sending_ends_its_stream_alone(caplog: pytest.LogCaptureFixture) -> None:
     end = End()
-    odd = TrackSet((Track(track_id=1, codec=Codec.H264, frame_rate=Fraction(1, 2**33)),), 5)  # not in 32 bits: no message takes it
+    odd = TrackSet((Track(track_id=1, codec=Codec.H264, width=2**33),), 5)  # not in 32 bits: no message takes it
     end.outlet(1, run(0, 1), replace(run(1, 1), tracks=odd))
     end.outlet(2, run(0, 3))
     (batch,) = end.batches()
