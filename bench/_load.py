@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -89,10 +90,11 @@ def usage(pid: int, seconds: float) -> Usage:
     return Usage(**json.loads(done.stdout))
 
 
-def segments() -> int:
-    """TCP segments that this machine has sent so far, acknowledgements too (RFC 1213, tcpOutSegs)."""
-    names, values = (line.split() for line in Path("/proc/net/snmp").read_text().splitlines() if line.startswith("Tcp:"))
-    return int(values[names.index("OutSegs")])
+def data_segments(port: int) -> int:
+    """TCP segments with data that a server has sent so far on the connections to `port`, as the kernel counts them."""
+    command = ["ss", "--no-header", "--tcp", "--info", "--numeric", "state", "established", f"( sport = :{port} )"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, text=True, timeout=MARGIN_S)
+    return sum(int(count) for count in re.findall(r"\bdata_segs_out:(\d+)", done.stdout))
 
 
 def play(url: tuple[str, ...], players: int, seconds: float, log: Path) -> Child:

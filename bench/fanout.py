@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from support.cluster import PROGRAM, Standalone
-from support.ffmpeg import Publisher
+from support.ffmpeg import bounded
 from support.media import media
 from support.ports import free_ports
 from support.process import Child, wait_until
@@ -32,9 +32,7 @@ STREAM = "live/bench"
 STREAM_READY_S = 3.0  #: from the start of the publisher: its headers and a whole GOP have arrived
 CONNECT_S = 60.0  #: for all players to be connected
 LEAST_SHARE = 0.9  #: of the stream's bit rate: a player that got less was not served. (A GOP cache gives some players more.)
-#: How long the floors gather. ffmpeg hands audio and video over in bursts of about 30 a second, and a server may send each burst in
-#: one write: the floor that gathers 30 ms writes as often.
-FLOORS_MS = (0, 30, 100)
+FLOORS_MS = (0, 100)  #: how long the floors gather
 MOST_APART = 1.3  #: a floor that writes more or less often than a server by this factor is no measure for it
 RESULTS = _load.BUILT / "fanout.json"
 
@@ -70,7 +68,7 @@ class Sample:
 
     usage: _load.Usage
     players: _load.Players
-    writes: float  #: a second and player: half of the machine's TCP segments, since each write is one and so is its acknowledgement
+    writes: float  #: a second and player: TCP segments with data; on loopback one holds a whole write
 
     def problem(self, stream_kbps: float) -> str:
         """What makes the sample worthless, if anything."""
@@ -155,7 +153,8 @@ def measure(subject: Subject, plan: argparse.Namespace) -> Sample:
             _load.pin(server.pid, server_cores)
         whole_s = STREAM_READY_S + CONNECT_S + plan.warm_up + plan.seconds + _load.MARGIN_S
         if server.push_url is not None:
-            publisher = Publisher(media("bench"), server.push_url, log=folder / "publisher.log", loops=-1, limit_s=whole_s)
+            command = [PROGRAM, "push", "--loop", "0", str(media("bench")), server.push_url]
+            publisher = Child(bounded(whole_s, command), log=folder / "publisher.log")
             stack.enter_context(publisher)
             with _ended_is_a_failure(publisher, plan, load_cores):
                 time.sleep(STREAM_READY_S)
@@ -166,9 +165,10 @@ def measure(subject: Subject, plan: argparse.Namespace) -> Sample:
             _load.pin(players.pid, load_cores)
         wait_until("players", lambda: _load.open_files(server.pid) >= before + plan.players, CONNECT_S, child=players)
         time.sleep(plan.warm_up)
-        segments, begun = _load.segments(), time.monotonic()
+        segments, begun = _load.data_segments(int(server.players[1])), time.monotonic()
         used = _load.usage(server.pid, plan.seconds)
-        writes = (_load.segments() - segments) / 2 / (time.monotonic() - begun) / plan.players
+        segments = _load.data_segments(int(server.players[1])) - segments
+        writes = segments / (time.monotonic() - begun) / plan.players
         return Sample(used, _load.played(players, plan.seconds + _load.MARGIN_S), writes)
 
 

@@ -1,0 +1,78 @@
+# Every chore is one command; CI runs the same ones. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+PYTHON_FILES := lalmesh services tests bench tools
+export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)
+
+E2E_JOBS ?= 2
+FUZZ_S ?= 60
+ARGS ?=
+
+.PHONY: help setup run test check unit integration e2e bench proto format fuzz dist lock docs clean
+
+help: ## list the commands
+	@echo 'make COMMAND, where COMMAND is one of'
+	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/    \1\t\2/p' Makefile | expand -t 20
+
+setup: ## make .venv with everything needed, at locked versions; leaves .venv/bin/lalmesh
+	@tools/setup.sh
+
+run: setup ## start the server: all roles in one process, the usual ports
+	@exec $(BIN)/lalmesh standalone $(ARGS)
+
+test: ## everything that CI runs: packages, setup, check, integration, e2e, a short benchmark
+	@tools/test.sh
+
+check: setup ## the quick checks, in parallel: style, types, layers, generated code, unit tests
+	@$(BIN)/python tools/check.py
+
+unit: setup ## unit tests alone; ARGS='-k name' to choose
+	@$(BIN)/pytest -n 2 tests/unit $(ARGS)
+
+integration: setup ## tests against real peers: etcd, nginx, node-media-server
+	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --durations 5 tests/integration $(ARGS)
+
+e2e: setup ## end-to-end tests with real publishers and players; ARGS='-k name' to choose
+	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --durations 10 tests/e2e $(ARGS)
+
+bench: setup ## measure beside the floor and other servers: `make bench`, `make bench fanout`, ARGS='--players 100'
+	@tools/install-system-packages.sh bench
+	@for name in $(or $(BENCHES),fanout link); do $(BIN)/python -m bench.$$name $(ARGS); done
+
+bench-%: setup
+	@tools/install-system-packages.sh bench
+	@$(BIN)/python -m bench.$* $(ARGS)
+
+# `make bench fanout`: the words after `bench` are names of benchmarks, not targets to build.
+ifeq ($(firstword $(MAKECMDGOALS)),bench)
+BENCHES := $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
+.PHONY: $(BENCHES)
+$(BENCHES): bench ; @:
+endif
+
+proto: setup ## generate lalmesh/rpc from proto/
+	@$(BIN)/python tools/proto.py
+
+docs: setup ## write lalmesh.sample.yaml and docs/configuration.md from the configuration models
+	@$(BIN)/python -m lalmesh.runtime.config
+
+format: setup ## put imports and layout in order
+	@$(BIN)/ruff check --fix --extend-exclude bench/cpu.py $(PYTHON_FILES)
+	@$(BIN)/ruff format --exclude bench/cpu.py $(PYTHON_FILES)
+
+fuzz: setup ## feed every parser with made-up bytes, FUZZ_S seconds each, two at a time
+	@$(BIN)/python tools/fuzz.py --seconds $(FUZZ_S) $(ARGS)
+
+dist: setup ## dist/: the wheel, and lalmesh.pyz, one file that needs nothing but Python
+	@tools/dist.sh
+
+lock: ## write constraints.txt anew: the newest versions that pyproject.toml allows
+	@tools/lock.sh
+
+clean: ## remove what the commands made, .venv too
+	rm -rf .venv .tools dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

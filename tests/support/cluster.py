@@ -1,0 +1,309 @@
+"""lalmesh as child processes: one node, the standalone server, or a whole cluster with a real etcd, all on loopback.
+
+Every port is chosen by the system and read back from the file that ``--ports-file`` names. Nothing here waits without a bound.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from support.etcd import EtcdServer
+from support.ports import LOOPBACK
+from support.process import Child, ProcessError, wait_until
+
+#: The program under test: the one of this environment, or what E2E_LALMESH names (a packed one, say).
+PROGRAM = os.environ.get("E2E_LALMESH") or str(Path(sys.executable).parent / "lalmesh")
+START_S = 30.0  #: for a node to listen on a slow machine that runs other tests
+STOP_S = 10.0  #: for a node to leave in order
+READY_REQUEST_S = 2.0  #: for one answer of a health check
+CLUSTER_KEY = "a cluster key for tests only"
+
+Settings = Mapping[str, object]  #: dotted configuration keys
+
+_LISTENERS: dict[str, dict[str, object]] = {
+    "edge": {
+        "edge.rtmp.host": LOOPBACK, "edge.rtmp.port": 0, "edge.http.host": LOOPBACK, "edge.http.port": 0,
+        "edge.rtmps.host": LOOPBACK, "edge.rtmps.port": 0, "edge.https.host": LOOPBACK, "edge.https.port": 0,
+        "edge.advertise.host": LOOPBACK, "metrics.port": 0,
+    },
+    "origin": {"origin.grpc.host": LOOPBACK, "origin.grpc.port": 0, "origin.advertise_host": LOOPBACK, "metrics.port": 0},
+    "scheduler": {
+        "scheduler.grpc.host": LOOPBACK, "scheduler.grpc.port": 0,
+        "scheduler.http.host": LOOPBACK, "scheduler.http.port": 0, "metrics.port": 0,
+    },
+}  # fmt: skip
+_LISTENERS["standalone"] = _LISTENERS["edge"] | _LISTENERS["origin"] | _LISTENERS["scheduler"]
+
+#: Under which listener's port a protocol is reached, and the setting that fixes that port.
+_PORT_SETTINGS = {
+    "rtmp": "edge.rtmp.port",
+    "rtmps": "edge.rtmps.port",
+    "http": "edge.http.port",
+    "https": "edge.https.port",
+    "api": "scheduler.http.port",
+    "metrics": "metrics.port",
+}
+
+
+class Node:
+    """One lalmesh process in one role."""
+
+    def __init__(
+        self, role: str, name: str, folder: Path, settings: Settings | None = None, *, arguments: Sequence[str] = ()
+    ) -> None:
+        """Start the process; `wait_ready` waits for it.
+
+        Args:
+            role: ``standalone``, ``edge``, ``origin`` or ``scheduler``.
+            name: of the node; its files in `folder` are called after it.
+            folder: for the log and the ports file.
+            settings: configuration beyond listeners on loopback; beats those.
+            arguments: of the command line beyond settings.
+        """
+        self.role = role
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self._ports_file = folder / f"{name}.ports.json"
+        self._arguments = arguments
+        self._settings: dict[str, object] = {**_LISTENERS[role], **(settings or {})}
+        self._ports: dict[str, int] = {}
+        self._child = self._launch()
+
+    def _launch(self) -> Child:
+        self._ports_file.unlink(missing_ok=True)
+        sets = [part for key, value in self._settings.items() for part in ("--set", f"{key}={_written(value)}")]
+        command = [PROGRAM, self.role, *sets, "--ports-file", str(self._ports_file), *self._arguments]
+        return Child(command, log=self.log, env={"LALMESH_CLUSTER__KEY": CLUSTER_KEY, "PYTHONUNBUFFERED": "1"})
+
+    def wait_ready(self, limit_s: float = START_S) -> Self:
+        """Wait until it listens and says that it is ready.
+
+        Raises:
+            ProcessError: it ended, or it is not ready after `limit_s`.
+        """
+        wait_until(f"ports of {self.name}", self._ports_file.exists, limit_s, child=self._child)
+        self._ports = {listener: int(port) for listener, port in json.loads(self._ports_file.read_text()).items()}
+        wait_until(f"readiness of {self.name}", self.is_ready, limit_s, child=self._child, every_s=0.05)
+        return self
+
+    def is_ready(self) -> bool:
+        """What its readiness check answers."""
+        try:
+            with urllib.request.urlopen(f"{self.health_url}/readyz", timeout=READY_REQUEST_S) as answer:
+                return int(answer.status) == 200
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            return False
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Port by listener."""
+        return dict(self._ports)
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now."""
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended."""
+        return self._child.running
+
+    @property
+    def health_url(self) -> str:
+        """Where ``/healthz``, ``/readyz`` and ``/metrics`` are."""
+        return f"http://{LOOPBACK}:{self._ports.get('metrics') or self._ports['api']}"
+
+    @property
+    def api_url(self) -> str:
+        """The HTTP API of a scheduler, or of the standalone server."""
+        return f"http://{LOOPBACK}:{self._ports['api']}"
+
+    @property
+    def grpc_address(self) -> str:
+        """Where other nodes reach it."""
+        return f"{LOOPBACK}:{self._ports['grpc']}"
+
+    def rtmp_url(self, stream: str, *, tls: bool = False) -> str:
+        """Where to push and play `stream` (``app/name``)."""
+        scheme = "rtmps" if tls else "rtmp"
+        return f"{scheme}://{LOOPBACK}:{self._ports[scheme]}/{stream}"
+
+    def flv_url(self, stream: str, *, tls: bool = False) -> str:
+        """Where to play `stream` over HTTP-FLV."""
+        scheme = "https" if tls else "http"
+        return f"{scheme}://{LOOPBACK}:{self._ports[scheme]}/{stream}.flv"
+
+    def ws_url(self, stream: str, *, tls: bool = False) -> str:
+        """Where to play `stream` over WebSocket-FLV."""
+        return self.flv_url(stream, tls=tls).replace("http", "ws", 1)
+
+    def metrics(self) -> str:
+        """What ``/metrics`` says."""
+        with urllib.request.urlopen(f"{self.health_url}/metrics", timeout=READY_REQUEST_S) as answer:
+            return str(answer.read().decode())
+
+    def output(self) -> str:
+        """Its log so far."""
+        return self._child.output()
+
+    def stop(self, limit_s: float = STOP_S) -> int:
+        """Ask it to leave (SIGTERM), kill it after `limit_s`; the exit code."""
+        self._child.resume()
+        return self._child.stop(limit_s)
+
+    def terminate(self) -> None:
+        """Ask it to leave and return at once."""
+        self._child.terminate()
+
+    def wait(self, limit_s: float = STOP_S) -> int:
+        """The exit code, once it has ended by itself."""
+        return self._child.wait(limit_s)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._child.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP: as if its machine had vanished."""
+        self._child.pause()
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._child.resume()
+
+    def restart(self) -> Self:
+        """Start it again on the ports that it had, once it has ended; `wait_ready` waits for it.
+
+        Raises:
+            ProcessError: it still runs.
+        """
+        if self.running:
+            raise ProcessError(f"{self.name} still runs")
+        for listener, port in self._ports.items():
+            setting = f"{self.role}.grpc.port" if listener == "grpc" else _PORT_SETTINGS.get(listener)
+            if setting in self._settings:
+                self._settings[str(setting)] = port
+        self._child = self._launch()
+        return self
+
+    def __enter__(self) -> Self:
+        """The node, ready; leaving the block ends it."""
+        try:
+            return self.wait_ready()
+        except BaseException:
+            self.kill()
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End it."""
+        self.stop()
+
+
+def _written(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+class Standalone(Node):
+    """All roles in one process."""
+
+    def __init__(
+        self, folder: Path, settings: Settings | None = None, *, name: str = "standalone", arguments: Sequence[str] = ()
+    ) -> None:
+        """Start it; as a context manager it is ready inside the block."""
+        super().__init__("standalone", name, folder, settings, arguments=arguments)
+
+
+class Cluster:
+    """etcd, schedulers, origins and edges; each node says that it is on a machine of its own. A context manager."""
+
+    def __init__(
+        self, folder: Path, *, schedulers: int = 1, origins: int = 2, edges: int = 2, settings: Mapping[str, Settings] | None = None
+    ) -> None:
+        """Describe it; entering the block starts it.
+
+        Args:
+            folder: for etcd's data, logs and ports files.
+            schedulers: how many.
+            origins: how many.
+            edges: how many.
+            settings: configuration by role; under ``all`` for every node.
+        """
+        self.folder = folder
+        self.schedulers: list[Node] = []
+        self.origins: list[Node] = []
+        self.edges: list[Node] = []
+        self._counts = {"scheduler": schedulers, "origin": origins, "edge": edges}
+        self._settings = settings or {}
+        self._names = {role: itertools.count(1) for role in self._counts}
+        self._stack = ExitStack()
+        self._etcd: EtcdServer | None = None
+
+    @property
+    def etcd(self) -> EtcdServer:
+        """The registry's server; only inside the block."""
+        if self._etcd is None:
+            raise ProcessError("the cluster has not been started")
+        return self._etcd
+
+    @property
+    def nodes(self) -> list[Node]:
+        """All lalmesh processes."""
+        return [*self.schedulers, *self.origins, *self.edges]
+
+    @property
+    def api_url(self) -> str:
+        """The HTTP API of the first scheduler."""
+        return self.schedulers[0].api_url
+
+    def add(self, role: str, settings: Settings | None = None) -> Node:
+        """One more node, started but not waited for."""
+        name = f"{role}-{next(self._names[role])}"
+        own = {"cluster.node": name, "cluster.machine": f"machine-of-{name}", **self._shared(role)}
+        given = {**self._settings.get("all", {}), **self._settings.get(role, {}), **(settings or {})}
+        node = Node(role, name, self.folder, {**own, **given})
+        self._stack.callback(node.stop)
+        {"scheduler": self.schedulers, "origin": self.origins, "edge": self.edges}[role].append(node)
+        return node
+
+    def _shared(self, role: str) -> dict[str, object]:
+        if role == "scheduler":
+            return {"scheduler.etcd.endpoints": [f"{LOOPBACK}:{self.etcd.port}"]}
+        return {"cluster.schedulers": [node.grpc_address for node in self.schedulers]}
+
+    def _start(self, roles: Sequence[str]) -> None:
+        """All nodes of `roles` at once, then wait for each."""
+        for node in [self.add(role) for role in roles for _ in range(self._counts[role])]:
+            node.wait_ready()
+
+    def output(self) -> str:
+        """The ends of all logs, for a failure message."""
+        return "\n".join(f"--- {node.name}\n{node.output()[-3000:]}" for node in self.nodes)
+
+    def __enter__(self) -> Self:
+        """Start everything; all nodes are ready."""
+        try:
+            self._etcd = self._stack.enter_context(EtcdServer(self.folder / "etcd"))
+            self._start(["scheduler"])
+            self._start(["origin", "edge"])
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End everything; all nodes are asked at once, etcd ends last."""
+        for node in [*self.edges, *self.origins, *self.schedulers]:
+            node.resume()
+            node.terminate()
+        self._stack.close()

@@ -1,0 +1,82 @@
+"""Feed every parser with made-up bytes: each `tests/fuzz/fuzz_*.py` for some time, two at once; a finding fails the run.
+
+What a run learns stays below `.tools/fuzz` and the next one begins with it; inputs that made a parser fail lie there too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / ".tools" / "fuzz"
+JOBS = 2
+MEMORY_MB = 2048  #: a parser that needs more has no bound
+INPUT_S = 10  #: a parser that takes longer over one input has no bound
+OUTPUT_CHARS = 4000  #: of a target that failed
+START_S = 60  #: for the instrumentation, beyond the time asked for
+#: Captures that a target begins with.
+SEEDS = {"flv_stream": "tests/captures/flv", "rtmp_server": "tests/captures/rtmp", "rtmp_chunks": "tests/captures/rtmp"}
+
+
+def run(script: Path, seconds: int) -> bool:
+    """Run one target; whether it found nothing."""
+    name = script.stem.removeprefix("fuzz_")
+    folder = WORK / name
+    corpus = folder / "corpus"
+    corpus.mkdir(parents=True, exist_ok=True)
+    log = folder / "log.txt"
+    seeds = [seed for seed in (SEEDS.get(name),) if seed and (ROOT / seed).is_dir()]
+    limits = [f"-max_total_time={seconds}", f"-rss_limit_mb={MEMORY_MB}", f"-timeout={INPUT_S}", f"-artifact_prefix={folder}/"]
+    command: list[str | Path] = [sys.executable, script, *limits, "-max_len=65536", corpus, *seeds]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "tests"), str(ROOT)))}
+    with log.open("w") as output:
+        try:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=seconds + START_S,
+                check=False,
+            )
+            ok = done.returncode == 0
+        except subprocess.TimeoutExpired:
+            ok = False
+    said = log.read_text(errors="replace")
+    runs = re.search(r"^Done (\d+) runs", said, re.M)
+    print(f"{'ok    ' if ok else 'FAILED'} {name} ({runs.group(1) if runs else 'unknown'} inputs)", flush=True)
+    if not ok:
+        kept = ", ".join(str(path.relative_to(ROOT)) for path in folder.glob("*-*"))
+        print(f"{said[-OUTPUT_CHARS:]}\nthe input: {kept or 'none was kept'}")
+    return ok
+
+
+def main() -> None:
+    """Run all targets, or those named."""
+    parser = argparse.ArgumentParser(
+        prog="tools/fuzz.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=int, default=60, help="for each target (%(default)s)")
+    parser.add_argument("names", nargs="*", help="targets, such as flv_stream; all of them without any")
+    chosen = parser.parse_args()
+    scripts = sorted((ROOT / "tests" / "fuzz").glob("fuzz_*.py"))
+    if chosen.names:
+        scripts = [script for script in scripts if script.stem.removeprefix("fuzz_") in chosen.names]
+    if not scripts:
+        sys.exit("no such target")
+    with ThreadPoolExecutor(JOBS) as pool:
+        good = list(pool.map(lambda script: run(script, chosen.seconds), scripts))
+    print(f"{sum(good)} passed, {len(good) - sum(good)} failed")
+    sys.exit(0 if all(good) else 1)
+
+
+if __name__ == "__main__":
+    main()

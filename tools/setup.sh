@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Make .venv with everything that the project needs, at the versions of constraints.txt, and leave .venv/bin/lalmesh.
+# Takes a Python of 3.11 or later from $PYTHON, else the first that is found. Does nothing when nothing has changed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usable() { command -v "$1" >/dev/null && "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+if [ -n "${PYTHON:-}" ]; then
+    usable "$PYTHON" || { echo "$PYTHON is not Python 3.11 or later" >&2; exit 1; }
+    python=$PYTHON
+else
+    for python in python3.11 python3.12 python3.13 python3.14 python3 none; do
+        usable "$python" && break
+    done
+    [ "$python" != none ] || { echo "lalmesh needs Python 3.11 or later (Debian 12: apt-get install python3 python3-venv)" >&2; exit 1; }
+fi
+
+want=$({ cat pyproject.toml constraints.txt tools/setup.sh; pwd; "$python" -VV; } | sha256sum | cut -d' ' -f1)
+stamp=.venv/.setup
+if [ -x .venv/bin/lalmesh ] && [ "$(cat $stamp 2>/dev/null)" = "$want" ]; then
+    exit 0
+fi
+
+started=$SECONDS
+echo "Setting up .venv with $("$python" -V), as constraints.txt says"
+if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    # Debian splits venv and ensurepip off Python into a package of their own.
+    "$python" -c 'import venv, ensurepip' 2>/dev/null || tools/install-system-packages.sh python
+    "$python" -m venv --clear .venv
+fi
+rm -f $stamp
+pip() { .venv/bin/python -m pip --disable-pip-version-check --quiet "$@" </dev/null; }
+pip install --constraint constraints.txt --upgrade pip hatchling editables
+pip install --constraint constraints.txt --no-build-isolation --group dev --editable .
+echo "$want" >$stamp
+echo "Done in $((SECONDS - started)) s: .venv/bin/lalmesh"

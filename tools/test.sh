@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# All that CI runs, step by step; stops at the first step that fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+started=$SECONDS
+step() {
+    local begun=$SECONDS
+    printf '\n=== %s\n' "$1"
+    shift
+    "$@"
+    printf '=== done in %s s, %s s in all\n' $((SECONDS - begun)) $((SECONDS - started))
+}
+
+step "system packages that the tests need" tools/install-system-packages.sh python test
+step "the environment" make setup
+step "quick checks and unit tests" make check
+step "integration tests" make integration
+step "end-to-end tests" make e2e
+step "the fan-out benchmark, in small, to see that it runs" make bench-fanout ARGS="--players 20 --seconds 2 --warm-up 1 --rounds 1"
