@@ -15,15 +15,18 @@ waiting ──random access point──► live ──transport full──► la
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
 from lalmesh.media import TICKS_PER_SECOND, TrackSet
 from lalmesh.remux import Packager, Parts
 from lalmesh.runtime.ring import Run, join_track
+from services.edge.direct import NO_DESCRIPTOR, shared_file
 
+MANY_PLAYERS = 4  #: from so many on, a file that they share is cheaper than a copy for each
 MAX_PENDING_BYTES = 1 << 20  #: gathered media is flushed when it passes this, whatever the delay says
 
 
@@ -73,6 +76,7 @@ class PlayerFeed:
         "allowance_bytes",
         "backlog",
         "close",
+        "descriptor",
         "lagging_since",
         "skips",
         "state",
@@ -80,17 +84,26 @@ class PlayerFeed:
         "write",
     )
 
-    def __init__(self, write: Callable[[bytes], None], backlog: Callable[[], int], close: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        write: Callable[[bytes], None],
+        backlog: Callable[[], int],
+        close: Callable[[str], None],
+        descriptor: int = NO_DESCRIPTOR,
+    ) -> None:
         """Make the feed of a transport.
 
         Args:
             write: takes bytes and never blocks.
             backlog: how many of them wait in user space.
             close: ends the player, with a reason.
+            descriptor: of its socket, the feed's own, where blocks may go past the transport while nothing waits in it; the
+                transport then reports itself full as soon as anything does.
         """
         self.write = write
         self.backlog = backlog
         self.close = close
+        self.descriptor = descriptor
         self.state = FeedState.WAITING
         self.tracks: TrackSet | None = None  # those that it was told of, where it is not live; None: it has nothing yet
         self.lagging_since: float | None = None  # when its transport filled and has not drained since
@@ -98,6 +111,12 @@ class PlayerFeed:
         self.skips = 0
         self._sent = 0
         self._live_from = 0
+
+    def release(self) -> None:
+        """Give the descriptor back; the feed is of no more use."""
+        if self.descriptor != NO_DESCRIPTOR:
+            os.close(self.descriptor)
+            self.descriptor = NO_DESCRIPTOR
 
     def count(self, size: int) -> None:
         """Note `size` bytes written to this player alone."""
@@ -130,6 +149,17 @@ class _Gop:
     size_bytes: int = 0
 
 
+class _Targets:
+    """The live players as a flush wants them: a list of numbers to run down, and no look at a player that took everything."""
+
+    __slots__ = ("by_descriptor", "descriptors", "through_transport")
+
+    def __init__(self, live: Iterable[PlayerFeed]) -> None:
+        self.by_descriptor = {feed.descriptor: feed for feed in live if feed.descriptor != NO_DESCRIPTOR}
+        self.descriptors = list(self.by_descriptor)
+        self.through_transport = [feed for feed in live if feed.descriptor == NO_DESCRIPTOR]
+
+
 class FanOut:
     """Package the units of a stream once, and write them to every player."""
 
@@ -156,7 +186,8 @@ class FanOut:
         self._opens: _Gop | None = None  # the point that the gathered parts begin at, if they begin at one
         self._last_dts = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._live: dict[PlayerFeed, Callable[[bytes], None]] = {}
+        self._live: dict[PlayerFeed, None] = {}
+        self._targets: _Targets | None = None  # the live ones, as a flush wants them; None: not known
         self._others: set[PlayerFeed] = set()  # waiting, lagging or skipping
 
     @property
@@ -214,11 +245,14 @@ class FanOut:
     def _go_live(self, feed: PlayerFeed) -> None:
         feed.state = FeedState.LIVE
         feed.count_from(self.counters.block_bytes)
-        self._live[feed] = feed.write
+        self._live[feed] = None
+        self._targets = None
 
     def _leave_live(self, feed: PlayerFeed) -> bool:
-        if self._live.pop(feed, None) is None:
+        if feed not in self._live:
             return False
+        del self._live[feed]
+        self._targets = None
         feed.count_until(self.counters.block_bytes)
         feed.state = FeedState.WAITING
         return True
@@ -303,11 +337,39 @@ class FanOut:
         self.counters.blocks += 1
         self.counters.block_bytes += len(block)
         self.counters.sent_bytes += len(block) * len(self._live)
-        for write in list(self._live.values()):
-            write(block)
+        self._send_to_live(block)
         for feed in others:
             self._write_to_other(feed, block, opens)
         self._cache(block, opens)
+
+    def _send_to_live(self, block: bytes) -> None:
+        """One call a player."""
+        file = shared_file(block) if len(self._live) >= MANY_PLAYERS else NO_DESCRIPTOR
+        if file == NO_DESCRIPTOR:
+            for feed in list(self._live):
+                feed.write(block)
+            return
+        try:
+            self._send_file(file, block)
+        finally:
+            os.close(file)
+
+    def _send_file(self, file: int, block: bytes) -> None:
+        """What a socket does not take goes to its transport, which then says that it is full."""
+        if self._targets is None:
+            self._targets = _Targets(self._live)
+        targets, size, sendfile = self._targets, len(block), os.sendfile
+        late: list[tuple[PlayerFeed, int]] = [(feed, 0) for feed in targets.through_transport]
+        for descriptor in targets.descriptors:
+            try:
+                sent = sendfile(descriptor, file, 0, size)
+            except OSError:  # nothing goes now, or ever again: the transport finds out
+                sent = 0
+            if sent != size:
+                late.append((targets.by_descriptor[descriptor], sent))
+        for feed, sent in late:
+            if feed in self._live:
+                feed.write(block[sent:])
 
     def _write_to_other(self, feed: PlayerFeed, block: bytes, opens: _Gop | None) -> None:
         if feed in self._others:  # not removed meanwhile

@@ -10,6 +10,7 @@ from lalmesh.container.flv import BodyMuxer, HevcForm
 from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
 from lalmesh.remux import Packager
+from services.edge.direct import NO_DESCRIPTOR, direct_descriptor
 from services.edge.fanout import FanOut, PlayerFeed
 from services.edge.listener import limit_send_buffer
 from services.edge.publisher import Publishers
@@ -17,7 +18,7 @@ from services.edge.relay import Relay, Relays
 from services.edge.session import Sessions
 
 ANY_APP = "-"  #: the application of every stream where applications are ignored
-WRITE_HIGH_WATER_BYTES = 64 << 10  #: a transport that holds more than this has a player that lags
+WRITE_HIGH_WATER_BYTES = 64 << 10  #: a transport that is written through and holds more than this has a player that lags
 CLOSE_FLUSH_S = 5.0  #: how long a closed player may take to read what waits for it
 
 
@@ -87,6 +88,7 @@ class Playing:
         if not self._ended:
             self._ended = True
             self._fanout.remove(self.feed)
+            self.feed.release()
             self._relay.left(self._format_key)
             self._relay.let_go()
 
@@ -94,8 +96,10 @@ class Playing:
 def feed_of(transport: asyncio.Transport, close: Callable[[str], None], sndbuf_bytes: int) -> PlayerFeed:
     """A feed that writes to `transport`, whose buffers are set so that the fan-out sees a lag when it begins."""
     limit_send_buffer(transport, sndbuf_bytes)
-    transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES, low=0)
-    return PlayerFeed(transport.write, transport.get_write_buffer_size, close)
+    descriptor = direct_descriptor(transport)
+    # what goes past the transport must not overtake what waits in it: then even a byte that waits pauses the protocol
+    transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES if descriptor == NO_DESCRIPTOR else 0, low=0)
+    return PlayerFeed(transport.write, transport.get_write_buffer_size, close, descriptor)
 
 
 def close_soon(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:

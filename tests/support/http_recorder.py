@@ -1,4 +1,4 @@
-"""Plays an endless HTTP answer into a file: ``python -m support.http_recorder URL FILE``. Ends with status 0 when the server does."""
+"""Plays an endless HTTP answer into a file: ``python -m support.http_recorder URL FILE``. Ends when the server ends it."""
 
 from __future__ import annotations
 

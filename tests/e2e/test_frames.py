@@ -1,0 +1,233 @@
+"""Every frame that is pushed comes out of every player, bit for bit and on time: publisher × server × player, with real clients.
+
+All media go through one server at once; each line of the table is a test of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from support import ffmpeg, frames
+from support.cluster import PROGRAM, Cluster, Node, Settings, Standalone
+from support.etcd import make_certificates
+from support.frames import Recording, assert_same_from_join
+from support.media import media
+from support.process import Child, wait_until
+
+MEDIA = ("h264_aac", "h264_b3_aac", "hevc_aac", "av1_opus", "aac", "h264", "h264_mp3", "h264_pcma", "h264_pcmu")
+PROTOCOLS = ("rtmp", "http-flv", "ws-flv")
+SERVERS = ("standalone-asyncio", "standalone-uvloop", "cluster")
+RUN_S = 60.0  #: for one run of 8 s on a slow machine
+GSTREAMER_AHEAD_MS = 30  #: its muxer may put an audio frame before the picture of the same time
+LEAST_S = 2.0  #: of media in each playback: a player that comes at the very end proves little
+GRACE: Settings = {"origin.grace_s": 1}  #: players are told of the end soon after it
+TESTS = Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class Run:
+    """Publishers and players of one server, and what came of them."""
+
+    folder: Path
+    stack: ExitStack
+    sources: dict[str, Path] = field(default_factory=dict)  #: by stream, what is compared with
+    publishers: list[Child] = field(default_factory=list)
+    players: list[Child] = field(default_factory=list)
+    rows: dict[str, Path] = field(default_factory=dict)  #: by playback: rows of ffmpeg, or a FLV file
+
+    def publish(self, stream: str, source: Path, child: Child) -> None:
+        """`child` publishes `stream`; what it sends is in `source`."""
+        self.sources[stream] = source
+        self.publishers.append(self.stack.enter_context(child))
+
+    def push(self, stream: str, source: Path, url: str, program: Path = ffmpeg.FFMPEG) -> None:
+        """Push a file with ffmpeg."""
+        log = self.folder / f"push.{stream}.log"
+        self.publish(stream, source, ffmpeg.Publisher(source, url, log=log, limit_s=RUN_S, ffmpeg=program))
+
+    def play(self, playback: str, url: str, program: Path = ffmpeg.FFMPEG) -> None:
+        """Play with ffmpeg."""
+        rows = self.folder / f"{playback}.md5"
+        self.record(playback, rows, ffmpeg.Player(url, rows, log=rows.with_suffix(".log"), limit_s=RUN_S, ffmpeg=program))
+
+    def record(self, playback: str, rows: Path, child: Child) -> None:
+        """`child` plays into `rows`."""
+        self.rows[playback] = rows
+        self.players.append(self.stack.enter_context(child))
+
+    def command(self, name: str, *command: str | Path) -> Child:
+        """A client that is not ffmpeg."""
+        env = {"PYTHONPATH": str(TESTS)}
+        return Child(ffmpeg.bounded(RUN_S, command), log=self.folder / f"{name}.log", env=env)
+
+    def play_websockets(self, urls: Mapping[str, str]) -> None:
+        """Play several streams over WebSocket, by playback."""
+        pairs: list[str | Path] = []
+        for playback, url in urls.items():
+            self.rows[playback] = self.folder / f"{playback}.ws.flv"
+            pairs += [url, self.rows[playback]]
+        child = self.command("websockets", sys.executable, "-m", "support.websocket_recorder", *pairs)
+        self.players.append(self.stack.enter_context(child))
+
+    def wait_live(self, api_url: str) -> None:
+        """Wait until everything that is published has units."""
+        wait_until("all streams", lambda: live(api_url) >= {f"live/{stream}" for stream in self.sources}, RUN_S)
+
+    def finish(self) -> None:
+        """Wait until publishers have sent everything and players have been told of the end."""
+        for child in (*self.publishers, *self.players):
+            child.wait(RUN_S)
+
+    def check(self, stream: str, playback: str, *, ahead_ms: int = 0) -> None:
+        """Compare a playback with what was published by a publisher whose audio may be so far ahead of its pictures."""
+        received = self.received(playback)
+        joined = assert_same_from_join(frames.of_file(self.sources[stream]), received, to_end=True, ahead_ms=ahead_ms)
+        lead = received.track("video") or received.track("audio")
+        assert lead[-1].dts - lead[0].dts >= LEAST_S * 1000, joined
+
+    def received(self, playback: str) -> Recording:
+        """What a player got, or why it got nothing."""
+        rows = self.rows[playback]
+        assert rows.exists(), self.explain()
+        assert rows.stat().st_size, self.explain()
+        return frames.read(rows) if rows.suffix == ".md5" else frames.of_file(rows)
+
+    def explain(self) -> str:
+        """All that publishers and players said."""
+        return "\n".join(child.describe() for child in (*self.publishers, *self.players) if child.output())
+
+
+def live(api_url: str) -> set[str]:
+    """The streams that have units."""
+    with urllib.request.urlopen(f"{api_url}/v1/streams?items_per_page=100", timeout=5) as answer:
+        return {item["stream"] for item in json.load(answer)["items"] if item["units"]}
+
+
+def into(folder: Path, server: str, stack: ExitStack) -> tuple[Node, Node, str]:
+    """Start `server`; the edge for publishers, the one for players, and the API."""
+    if server == "cluster":
+        cluster = stack.enter_context(Cluster(folder, settings={"all": GRACE}))
+        return cluster.edges[0], cluster.edges[1], cluster.api_url
+    node = stack.enter_context(Standalone(folder, GRACE, arguments=("--loop", server.removeprefix("standalone-"))))
+    return node, node, node.api_url
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """All media through one server: RTMP players wait for the publishers, the others join later."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with ExitStack() as stack:
+        ingest, egress, api_url = into(folder, request.param, stack)
+        run = Run(folder, stack)
+        for name in MEDIA:
+            run.play(f"{name}.rtmp", egress.rtmp_url(f"live/{name}"))
+        for name in MEDIA:
+            run.push(name, media(name), ingest.rtmp_url(f"live/{name}"))
+        run.wait_live(api_url)
+        for name in MEDIA:
+            run.play(f"{name}.http-flv", egress.flv_url(f"live/{name}"))
+        run.play_websockets({f"{name}.ws-flv": egress.ws_url(f"live/{name}") for name in MEDIA})
+        run.finish()
+        yield run
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("name", MEDIA)
+def test_every_frame_comes_out_as_it_went_in(table: Run, name: str, protocol: str) -> None:
+    table.check(name, f"{name}.{protocol}")
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """H.264 and AAC through other publishers and players, and through TLS."""
+    folder = tmp_path_factory.mktemp("clients")
+    certificates = make_certificates(folder / "tls")
+    tls = {"edge.tls.cert_file": certificates.cert_file("server"), "edge.tls.key_file": certificates.key_file("server")}
+    file = media("h264_aac")
+    with ExitStack() as stack:
+        node = stack.enter_context(Standalone(folder, {**GRACE, **tls}))
+        run = Run(folder, stack)
+        run.push("plain", file, node.rtmp_url("live/plain"))
+        run.push("tls", file, node.rtmp_url("live/tls", tls=True))
+        run.push("ffmpeg5", file, node.rtmp_url("live/ffmpeg5"), ffmpeg.OLD_FFMPEG)
+        teed = folder / "gstreamer.flv"
+        run.publish("gstreamer", teed, run.command("push.gstreamer", *gstreamer_push(file, teed, node.rtmp_url("live/gstreamer"))))
+        run.wait_live(node.api_url)
+        for stream in ("tls", "ffmpeg5", "gstreamer"):
+            run.play(f"{stream}.rtmp", node.rtmp_url(f"live/{stream}"))
+            run.play(f"{stream}.http-flv", node.flv_url(f"live/{stream}"))
+        run.play("plain.rtmps", node.rtmp_url("live/plain", tls=True))
+        run.play("plain.https-flv", node.flv_url("live/plain", tls=True))
+        run.play("plain.rtmp.ffmpeg5", node.rtmp_url("live/plain"), ffmpeg.OLD_FFMPEG)
+        run.play("plain.http-flv.ffmpeg5", node.flv_url("live/plain"), ffmpeg.OLD_FFMPEG)
+        run.play_websockets({"plain.wss-flv": node.ws_url("live/plain", tls=True)})
+        for program, command in OTHER_PLAYERS.items():
+            rows = folder / f"plain.rtmp.{program}.flv"
+            words = [word.format(url=node.rtmp_url("live/plain"), file=rows) for word in command]
+            run.record(f"plain.rtmp.{program}", rows, run.command(f"play.{program}", *words))
+        run.finish()
+        yield run
+
+
+OTHER_PLAYERS = {
+    "rtmpdump": ("rtmpdump", "--live", "--quiet", "-r", "{url}", "-o", "{file}"),
+    "gstreamer": ("gst-launch-1.0", "-q", "rtmp2src", "location={url}", "!", "filesink", "location={file}"),
+}
+
+
+def gstreamer_push(file: Path, copy: Path, url: str) -> list[str]:
+    """GStreamer muxes the file's tracks anew, in real time; what it makes goes to `copy` too."""
+    pipeline = f"""gst-launch-1.0 -q filesrc location={file} ! flvdemux name=in
+        in.video ! queue ! h264parse ! clocksync ! out.video
+        in.audio ! queue ! aacparse ! clocksync ! out.audio
+        flvmux name=out streamable=true ! tee name=both
+        both. ! queue ! filesink location={copy}
+        both. ! queue ! rtmp2sink location={url}"""
+    return pipeline.split()
+
+
+@pytest.mark.parametrize(
+    "playback",
+    [
+        *("tls.rtmp", "tls.http-flv", "ffmpeg5.rtmp", "ffmpeg5.http-flv", "gstreamer.rtmp", "gstreamer.http-flv"),
+        *("plain.rtmps", "plain.https-flv", "plain.wss-flv", "plain.rtmp.ffmpeg5", "plain.http-flv.ffmpeg5"),
+        *("plain.rtmp.rtmpdump", "plain.rtmp.gstreamer"),
+    ],
+)
+def test_other_clients_and_tls_carry_every_frame(clients: Run, playback: str) -> None:
+    stream = playback.partition(".")[0]
+    clients.check(stream, playback, ahead_ms=GSTREAMER_AHEAD_MS if stream == "gstreamer" else 0)
+
+
+@pytest.fixture(scope="module")
+def old_hevc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """HEVC that comes as codec id 12, goes out so, or both."""
+    folder = tmp_path_factory.mktemp("hevc")
+    file = media("hevc_aac")
+    with ExitStack() as stack:
+        legacy = stack.enter_context(Standalone(folder, {**GRACE, "edge.play.hevc": "legacy"}, name="legacy"))
+        enhanced = stack.enter_context(Standalone(folder, GRACE, name="enhanced"))
+        run = Run(folder, stack)
+        run.push("enhanced-to-legacy", file, legacy.rtmp_url("live/enhanced-to-legacy"))
+        for stream, node in (("legacy-to-legacy", legacy), ("legacy-to-enhanced", enhanced)):
+            push = (PROGRAM, "push", "--hevc", "legacy", file, node.rtmp_url(f"live/{stream}"))
+            run.publish(stream, file, run.command(f"push.{stream}", *push))
+        for stream in run.sources:
+            node = enhanced if stream.endswith("enhanced") else legacy
+            run.play(f"{stream}.rtmp", node.rtmp_url(f"live/{stream}"))
+            run.play(f"{stream}.http-flv", node.flv_url(f"live/{stream}"))
+        run.finish()
+        yield run
+
+
+@pytest.mark.parametrize("protocol", ["rtmp", "http-flv"])
+@pytest.mark.parametrize("stream", ["enhanced-to-legacy", "legacy-to-legacy", "legacy-to-enhanced"])
+def test_hevc_as_older_clients_know_it_is_the_same_hevc(old_hevc: Run, stream: str, protocol: str) -> None:
+    old_hevc.check(stream, f"{stream}.{protocol}")

@@ -1,0 +1,206 @@
+"""Joining: before the publisher, instead of it, without it, and two hundred times in the middle of a stream."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+
+import pytest
+from support import ffmpeg, frames, wire
+from support.cluster import Cluster, Node, Standalone
+from support.ffmpeg import Publisher
+
+from lalmesh.container.flv import Tag
+from lalmesh.protocol.rtmp import PlayStarted, PublishStarted, StatusFailed, StreamEnded
+
+Media = Callable[[str], Path]
+StartStandalone = Callable[..., Standalone]
+
+EARLY_S = 5.0  #: how long before its publisher a player comes
+LIMIT_S = 40.0
+JOINS = 200
+AT_A_TIME = 25  #: joins that are under way together
+SEED = 20_240_229  #: of the moments of joining; the server's own timing differs anyway
+DECODED = 6  #: playbacks that are decoded
+
+
+def push(file: Path, node: Node, stream: str, stack: ExitStack, folder: Path, loops: int = -1) -> Publisher:
+    log = folder / f"push.{stream.replace('/', '.')}.log"
+    return stack.enter_context(Publisher(file, node.rtmp_url(stream), log=log, loops=loops, limit_s=90))
+
+
+def second_of_pictures(tags: Sequence[Tag]) -> bool:
+    return len(wire.pictures(tags)) >= 25
+
+
+@pytest.fixture(params=["standalone", "cluster"])
+def edges(
+    request: pytest.FixtureRequest, start_standalone: StartStandalone, start_cluster: Callable[..., Cluster]
+) -> tuple[Node, Node]:
+    """The publisher's edge and the player's."""
+    if request.param == "cluster":
+        cluster = start_cluster()
+        return cluster.edges[0], cluster.edges[1]
+    node = start_standalone()
+    return node, node
+
+
+async def test_players_that_come_first_get_the_stream_from_its_first_frame(
+    edges: tuple[Node, Node], media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    ingest, egress = edges
+    file = media("h264_aac")
+
+    async def early(url: str) -> list[Tag]:
+        async with wire.player(url) as peer:
+            return await wire.collect(peer, second_of_pictures, LIMIT_S)
+
+    async with asyncio.TaskGroup() as group:
+        waiting = [group.create_task(early(url)) for url in (egress.rtmp_url("live/cam"), egress.flv_url("live/cam"))]
+        await asyncio.sleep(EARLY_S)  # what is tested: nobody publishes for so long
+        push(file, ingest, "live/cam", stack, tmp_path)
+    source = frames.of_file(file)
+    for task in waiting:
+        tags = task.result()
+        assert wire.pictures(tags)[0].body == wire.pictures(wire.tags_of_file(file))[0].body
+        frames.assert_same_from_join(source, wire.recording(tags))
+
+
+async def test_a_second_publisher_is_refused_and_never_told_to_start(
+    edges: tuple[Node, Node], media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    ingest, egress = edges
+    push(media("h264_aac"), ingest, "live/cam", stack, tmp_path)
+    async with wire.flv(egress.flv_url("live/cam")) as player:
+        await wire.collect(player, second_of_pictures)
+        for node in {ingest, egress}:
+            async with wire.rtmp(node.rtmp_url("live/cam"), "publish") as second:
+                seen = await second.first(StatusFailed)
+                assert [event.code for event in seen if isinstance(event, StatusFailed)] == ["NetStream.Publish.BadName"]
+                assert not any(isinstance(event, PublishStarted) for event in seen)
+                assert await second.events() is None, "the connection of a refused publisher stays open"
+        assert second_of_pictures(await wire.collect(player, second_of_pictures)), "the first publisher does not go on"
+
+
+async def test_a_newcomer_takes_the_stream_over_where_that_is_the_policy(
+    start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    node = start_standalone({"edge.publish.second_publisher": "take_over"})
+    url = node.rtmp_url("live/cam")
+    large = [tag.body for tag in wire.pictures(wire.tags_of_file(media("h264_large_aac")))]
+    async with wire.rtmp(url, "publish") as first:
+        await first.started()
+        await first.publish(wire.tags_of_file(media("h264_aac"))[:200])
+        async with wire.flv(node.flv_url("live/cam")) as player:
+            assert await wire.collect(player, lambda got: bool(wire.pictures(got)))
+            push(media("h264_large_aac"), node, "live/cam", stack, tmp_path)
+            seen = await first.first(StatusFailed)
+            assert [event.code for event in seen if isinstance(event, StatusFailed)] == ["NetStream.Publish.BadName"]
+            assert await first.events() is None
+            tags = await wire.collect(player, lambda got: any(tag.body in large for tag in wire.pictures(got)))
+            assert any(tag.body in large for tag in wire.pictures(tags)), "the player was not kept"
+
+
+async def test_a_stream_that_nobody_publishes_is_not_found_after_the_wait(start_standalone: StartStandalone) -> None:
+    wait_s = 1.5
+    node = start_standalone({"edge.play.wait_publisher_s": wait_s})
+    began = time.monotonic()
+    answer = await wire.head_of(node.ports["http"], "/live/nobody.flv")
+    assert answer.status == 404
+    assert wait_s <= time.monotonic() - began < wait_s + 2
+    began = time.monotonic()
+    async with wire.rtmp(node.rtmp_url("live/nobody"), "play") as peer:
+        seen = await peer.first(StatusFailed)
+        assert [event.code for event in seen if isinstance(event, StatusFailed)] == ["NetStream.Play.StreamNotFound"]
+        assert not any(isinstance(event, PlayStarted) for event in seen)
+        assert await peer.events() is None
+    assert wait_s <= time.monotonic() - began < wait_s + 2
+
+
+async def test_players_are_told_of_the_end_once_the_grace_is_over(
+    start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    node = start_standalone({"origin.grace_s": 1})
+    publisher = push(media("h264_aac"), node, "live/cam", stack, tmp_path)
+    async with wire.rtmp(node.rtmp_url("live/cam"), "play") as player, wire.flv(node.flv_url("live/cam")) as other:
+        await wire.collect(player, second_of_pictures)
+        await asyncio.to_thread(publisher.stop)
+        seen = await player.first(StreamEnded)
+        assert any(isinstance(event, StreamEnded) for event in seen), "no word of the end"
+        while await other.tags() is not None:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("where", "gathering"),
+    [("standalone", False), ("standalone", True), ("cluster", True)],
+    ids=["standalone-each-frame-at-once", "standalone-gathered-100-ms", "cluster-gathered-100-ms"],
+)
+async def test_joins_at_any_moment_begin_at_a_key_frame_and_lack_nothing(
+    where: str,
+    gathering: bool,
+    start_standalone: StartStandalone,
+    start_cluster: Callable[..., Cluster],
+    media: Media,
+    stack: ExitStack,
+    tmp_path: Path,
+) -> None:
+    delays = {"edge.fanout.max_delay_ms": 100 if gathering else 0, "edge.fanout.players_per_delay_ms": 1}
+    if where == "cluster":
+        cluster = start_cluster(settings={"edge": delays})
+        ingest, egress = cluster.edges
+    else:
+        ingest = egress = start_standalone(delays)
+    file = media("h264_b3_aac_60s")
+    push(file, ingest, "live/cam", stack, tmp_path, loops=0)
+    urls = (egress.flv_url("live/cam"), egress.rtmp_url("live/cam"))
+    async with AsyncExitStack() as crowd:
+        if gathering:
+            await gather_crowd(urls, crowd)
+        playbacks = await join_many(urls)
+    source = frames.of_file(file)
+    for tags in playbacks:
+        assert wire.is_key(wire.pictures(tags)[0])
+        frames.assert_same_from_join(source, wire.recording(tags))
+    for number, tags in enumerate(playbacks[:: JOINS // DECODED]):
+        copy = wire.file_of_tags(tags, tmp_path / f"join-{number}.flv")
+        ffmpeg.run("-xerror", "-err_detect", "explode", "-i", copy, "-f", "null", "-")
+
+
+async def gather_crowd(urls: Sequence[str], crowd: AsyncExitStack, players_each: int = 100) -> None:
+    """So many players of each format that the fan-out gathers for as long as it may. They read and forget."""
+    group = await crowd.enter_async_context(asyncio.TaskGroup())
+    readers: list[asyncio.Task[None]] = []
+    crowd.callback(lambda: [task.cancel() for task in readers])
+    for url in urls:
+        for _ in range(players_each):
+            peer = await crowd.enter_async_context(wire.player(url))
+            readers.append(group.create_task(forget(peer)))
+
+
+async def forget(peer: wire.Peer) -> None:
+    if isinstance(peer, wire.RtmpPeer):
+        await peer.started()
+    while await peer.wire.receive():
+        pass
+
+
+async def join_many(urls: Sequence[str]) -> list[list[Tag]]:
+    """`JOINS` playbacks of a second or two, begun at random moments, of the URLs in turn."""
+    chance = random.Random(SEED)
+    room = asyncio.Semaphore(AT_A_TIME)
+    pauses = [(chance.random() * 0.5, 10 + chance.randrange(50)) for _ in range(JOINS)]
+
+    async def join(url: str, pause_s: float, pictures: int) -> list[Tag]:
+        async with room:
+            await asyncio.sleep(pause_s)  # the random moment
+            async with wire.player(url) as peer:
+                return await wire.collect(peer, lambda got: len(wire.pictures(got)) >= pictures, LIMIT_S)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(join(urls[n % len(urls)], pause, count)) for n, (pause, count) in enumerate(pauses)]
+    return [task.result() for task in tasks]

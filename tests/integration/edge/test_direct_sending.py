@@ -1,0 +1,198 @@
+"""The fan-out on real sockets: blocks that go past the transports, and what happens where a socket takes only a part of one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import pytest
+import uvloop
+from support.edge_fakes import BOTH, run_of, video
+
+from lalmesh.media import AccessUnit, TrackSet
+from lalmesh.remux import Parts
+from services.edge import fanout as fanout_module
+from services.edge.direct import CAN_SEND_DIRECTLY, NO_DESCRIPTOR, direct_descriptor, shared_file
+from services.edge.fanout import FanOut, FanOutSettings, FeedState, PlayerFeed
+from services.edge.player import feed_of
+
+LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, uvloop.new_event_loop]
+LIMIT_S = 20.0
+SNDBUF_BYTES = 32 << 10  #: so small that blocks do not fit
+BLOCKS = 150
+
+pytestmark = pytest.mark.skipif(not CAN_SEND_DIRECTLY, reason="this system sends through transports only")
+
+
+class PlainPackager:
+    """The payloads, one after the other."""
+
+    def start(self, tracks: TrackSet, dts: int) -> bytes:
+        return b"start "
+
+    def change(self, old: TrackSet, new: TrackSet, dts: int, parts: Parts) -> int:
+        return 0
+
+    def package(self, unit: AccessUnit, tracks: TrackSet, parts: Parts) -> int:
+        parts.append(unit.payload)
+        return len(unit.payload)
+
+
+class Stage:
+    """A fan-out whose players are connections on loopback."""
+
+    def __init__(self, **settings: int) -> None:
+        self.loop = asyncio.get_running_loop()
+        made = FanOutSettings(max_delay_ms=0, player_queue_bytes=1 << 30, player_queue_s=600.0, **settings)
+        self.fanout = FanOut(PlainPackager(), made, self.loop, lambda _feed, facts: None)
+        self.accepted: asyncio.Queue[Side] = asyncio.Queue()
+        self.stack = ExitStack()
+
+    async def listen(self) -> int:
+        server = await self.loop.create_server(lambda: Side(self), "127.0.0.1", 0)
+        self.stack.callback(server.close)
+        return int(server.sockets[0].getsockname()[1])
+
+    async def player(self, port: int) -> tuple[socket.socket, Side]:
+        """A client's socket, which takes in only what is read from it, and the server's side of it."""
+        client = self.stack.enter_context(socket.socket())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SNDBUF_BYTES)
+        client.setblocking(False)
+        await self.loop.sock_connect(client, ("127.0.0.1", port))
+        side = await self.accepted.get()
+        self.fanout.add(side.feed)
+        return client, side
+
+
+class Side(asyncio.Protocol):
+    """The server's side of one connection."""
+
+    feed: PlayerFeed
+    transport: asyncio.Transport
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.pauses = 0
+        self.lost = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        self.feed = feed_of(self.transport, lambda reason: None, SNDBUF_BYTES)
+        self.stage.accepted.put_nowait(self)
+
+    def pause_writing(self) -> None:
+        self.pauses += 1
+        self.stage.fanout.paused(self.feed)
+
+    def resume_writing(self) -> None:
+        self.stage.fanout.resumed(self.feed)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.stage.fanout.remove(self.feed)
+        self.feed.release()
+        self.lost.set()
+
+
+async def read(client: socket.socket, size: int) -> bytes:
+    got = bytearray()
+    async with asyncio.timeout(LIMIT_S):
+        while len(got) < size:
+            data = await asyncio.get_running_loop().sock_recv(client, 64 << 10)
+            assert data, f"closed after {len(got)} of {size} bytes"
+            got += data
+    return bytes(got)
+
+
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
+def event_loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    made: Callable[[], asyncio.AbstractEventLoop] = request.param
+    return made
+
+
+def test_every_player_gets_every_byte_in_order_whatever_its_socket_takes(
+    event_loop_factory: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def play() -> None:
+        stage, rng = Stage(), random.Random(5)
+        with stage.stack:
+            port = await stage.listen()
+            players = [await stage.player(port) for _ in range(fanout_module.MANY_PLAYERS + 4)]
+            payloads = [rng.randbytes(rng.choice((300, 5_000, 60_000))) for _ in range(BLOCKS)]
+            expected = b"start " + b"".join(payloads)
+            readers = [asyncio.create_task(read(client, len(expected))) for client, _ in players[:-2]]
+            for seq, payload in enumerate(payloads):
+                stage.fanout.feed(run_of([video(seq, key=seq == 0, payload=payload)], tracks=BOTH))
+                await asyncio.sleep(0)
+            stuck = [side for _, side in players[-2:]]
+            assert all(side.feed.state is FeedState.LAGGING and side.pauses for side in stuck), "two read nothing"
+            readers += [asyncio.create_task(read(client, len(expected))) for client, _ in players[-2:]]
+            assert all(got == expected for got in await asyncio.gather(*readers))
+            assert all(stage.fanout.sent_bytes(side.feed) == len(expected) for _, side in players)
+
+    with asyncio.Runner(loop_factory=event_loop_factory) as runner:
+        runner.run(play())
+
+
+def test_a_player_that_resets_disturbs_no_other(event_loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def play() -> None:
+        stage = Stage()
+        with stage.stack:
+            port = await stage.listen()
+            players = [await stage.player(port) for _ in range(fanout_module.MANY_PLAYERS + 1)]
+            leaver, left = players.pop(0)
+            leaver.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            leaver.close()
+            expected = b"start "
+            for seq in range(50):
+                payload = b"%05d" % seq * 1000
+                expected += payload
+                stage.fanout.feed(run_of([video(seq, key=seq == 0, payload=payload)], tracks=BOTH))
+                await asyncio.sleep(0)
+            assert [await read(client, len(expected)) for client, _ in players] == [expected] * len(players)
+            async with asyncio.timeout(LIMIT_S):
+                await left.lost.wait()
+            assert stage.fanout.players == len(players)
+
+    with asyncio.Runner(loop_factory=event_loop_factory) as runner:
+        runner.run(play())
+
+
+async def test_without_descriptors_left_blocks_go_through_the_transports(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    stage = Stage()
+    with stage.stack:
+        port = await stage.listen()
+        players = [await stage.player(port) for _ in range(fanout_module.MANY_PLAYERS)]
+        monkeypatch.setattr(os, "memfd_create", none_left)
+        monkeypatch.setattr(os, "dup", none_left)
+        players.append(await stage.player(port))
+        assert players[-1][1].feed.descriptor == NO_DESCRIPTOR
+        stage.fanout.feed(run_of([video(0, key=True, payload=b"abc")], tracks=BOTH))
+        assert [await read(client, 9) for client, _ in players] == [b"start abc"] * len(players)
+
+
+async def test_a_descriptor_outlives_the_socket_of_its_transport_and_never_means_another() -> None:
+    stage = Stage()
+    with stage.stack:
+        client, side = await stage.player(await stage.listen())
+        own = direct_descriptor(side.transport)
+        side.transport.abort()
+        async with asyncio.timeout(LIMIT_S):
+            await side.lost.wait()
+        file = shared_file(b"x")
+        reused = [socket.socket() for _ in range(20)]  # these take the lowest free numbers
+        try:
+            assert own not in [sock.fileno() for sock in reused]
+            assert os.sendfile(own, file, 0, 1) == 1
+            assert await read(client, 1) == b"x"
+        finally:
+            for sock in reused:
+                sock.close()
+            os.close(own)
+            os.close(file)
