@@ -22,8 +22,8 @@ class StreamKey(NamedTuple):
         """The checked key of `name` in `app`.
 
         Raises:
-            InvalidName: a part is empty, ``.`` or ``..``, over 255 bytes, or holds a control character or a slash; or the
-                application has more than `MAX_APP_PARTS` parts.
+            InvalidName: a part is empty, ``.`` or ``..``, over 255 bytes, holds a control character or a slash, or was no UTF-8;
+                or the application has more than `MAX_APP_PARTS` parts.
         """
         parts = app.split("/")
         if len(parts) > MAX_APP_PARTS:
@@ -78,5 +78,7 @@ def _check_part(part: str, what: str) -> None:
         raise InvalidName(f"{what} name is not UTF-8") from None
     if size > MAX_PART_BYTES:
         raise InvalidName(f"{what} name part of {size} bytes, limit {MAX_PART_BYTES}")
+    if "\N{REPLACEMENT CHARACTER}" in part:
+        raise InvalidName(f"{what} name that was not UTF-8")
     if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 or char == "\\" for char in part):
         raise InvalidName(f"{what} name with a control character or backslash")

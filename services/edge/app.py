@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Callable, Iterable
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 
 LEAVE_DEADLINE_S = 2.0
 STOP_DEADLINE_S = 3.0
+GOODBYES_S = 1.5  #: for clients to take in what they were told last
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -183,6 +185,9 @@ class EdgeApp:
             session.close(reason)
         await self.publishers.close(STOP_DEADLINE_S)
         await self.relays.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYES_S):
+                await asyncio.gather(*(listener.admission.emptied() for listener in self._listeners.values()))
         await self._membership.leave(LEAVE_DEADLINE_S)
         for task in self._tasks:
             task.cancel()

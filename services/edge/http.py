@@ -168,7 +168,7 @@ class HttpListener:
             return self._refuse(request, 403, "origin", "this page may not open a WebSocket here")
         try:
             stream = self._stream_key(request)
-            relay = await self.context.relays.acquire(stream, self.context.wait_publisher_s)
+            relay = await self._acquire(request, stream)
         except InvalidName as error:
             return self._refuse(request, 400, "name", str(error))
         except StreamNotFound as error:
@@ -180,6 +180,21 @@ class HttpListener:
         except BaseException:
             relay.let_go()
             raise
+
+    async def _acquire(self, request: web.Request, stream: StreamKey) -> Relay:
+        """The relay of the stream; who leaves while he waits for it is waited for no longer.
+
+        Raises:
+            StreamNotFound: nobody publishes it.
+        """
+        gate = gate_of(request)
+        if gate is not None:
+            gate.waiting = asyncio.current_task()
+        try:
+            return await self.context.relays.acquire(stream, self.context.wait_publisher_s)
+        finally:
+            if gate is not None:
+                gate.waiting = None
 
     def _refuse(
         self, request: web.Request, status: int, reason: str, detail: str, error: ServiceError | None = None

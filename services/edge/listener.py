@@ -57,6 +57,8 @@ class Admission:
         self._metrics = metrics
         self._connections: set[Connection] = set()
         self._by_address: Counter[str] = Counter()
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._loop = asyncio.get_running_loop()
 
     def __len__(self) -> int:
@@ -75,6 +77,7 @@ class Admission:
             self._metrics.connections_refused.labels(self.name, "limit").inc()
         connection = Connection(address, self._loop.time(), expire)
         self._connections.add(connection)
+        self._empty.clear()
         self._by_address[address] += 1
         return connection, reason
 
@@ -85,6 +88,12 @@ class Admission:
             self._by_address[connection.address] -= 1
             if not self._by_address[connection.address]:
                 del self._by_address[connection.address]
+            if not self._connections:
+                self._empty.set()
+
+    async def emptied(self) -> None:
+        """Wait until there is no connection."""
+        await self._empty.wait()
 
     def sweep(self) -> None:
         """Close what never began and what fell silent."""

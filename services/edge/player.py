@@ -103,7 +103,9 @@ def feed_of(transport: asyncio.Transport, close: Callable[[str], None], sndbuf_b
 
 
 def close_soon(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-    """Close after what waits has been sent, or after `CLOSE_FLUSH_S`."""
+    """Close after what waits has been sent, or after `CLOSE_FLUSH_S`; nothing where it is closing already."""
+    if transport.is_closing():
+        return
     transport.close()
     if transport.get_write_buffer_size():
         loop.call_later(CLOSE_FLUSH_S, transport.abort)

@@ -17,6 +17,7 @@ from services.edge.player import EdgeContext, Playing, close_soon, feed_of
 from services.edge.relay import Relay
 from services.edge.session import Session, SessionRole
 
+GOODBYE_S = 1.0  #: for the peer's answer to our Close frame
 MAX_CLIENT_BYTES = 64 << 10  #: what a player may send us; it has nothing to say but pings
 
 
@@ -74,10 +75,10 @@ class HttpPlayer(asyncio.Protocol):
         self._end(reason)
         if self._transport is not None:
             self._say_goodbye(self._transport, reason)
-            close_soon(self._transport, self._loop)
 
     def _say_goodbye(self, transport: asyncio.Transport, reason: str) -> None:
         """HTTP ends with the connection."""
+        close_soon(transport, self._loop)
 
     def _end(self, reason: str) -> None:
         if self._playing is not None and self._session is not None:
@@ -107,9 +108,7 @@ class WebSocketPlayer(HttpPlayer):
                     self._received_bytes = 0  # alive, and as chatty as it may be
                     transport.write(self._socket.send(Pong(payload=event.payload)))
                 elif isinstance(event, CloseConnection):
-                    self._said_goodbye = True
-                    transport.write(self._socket.send(event.response()))
-                    self.close("closed by the peer")
+                    self._answer_goodbye(transport, event)
                     return
         except RemoteProtocolError as error:
             self.close(f"protocol error: {error}")
@@ -117,8 +116,19 @@ class WebSocketPlayer(HttpPlayer):
         if self._received_bytes > MAX_CLIENT_BYTES:
             self.close(f"sent over {MAX_CLIENT_BYTES} bytes")
 
+    def _answer_goodbye(self, transport: asyncio.Transport, goodbye: CloseConnection) -> None:
+        """The peer ends it, or agrees to our end."""
+        if not self._said_goodbye:
+            self._said_goodbye = True
+            transport.write(self._socket.send(goodbye.response()))
+            self.close("closed by the peer")
+        close_soon(transport, self._loop)
+
     def _say_goodbye(self, transport: asyncio.Transport, reason: str) -> None:
+        """Say it in a frame, and let the peer answer before the connection ends (RFC 6455 §7.1.1)."""
         if not self._said_goodbye:
             self._said_goodbye = True
             close = CloseConnection(code=CloseReason.GOING_AWAY, reason=reason[:100])
             transport.write(self._socket.send(close))
+            go_on_reading(transport)
+            self._loop.call_later(GOODBYE_S, close_soon, transport, self._loop)

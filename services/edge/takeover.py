@@ -18,7 +18,7 @@ from services.edge.listener import Admission, Connection, go_on_reading, peer_of
 class Gate(asyncio.Protocol):
     """Counts a connection and hands its events to the protocol that serves it now."""
 
-    __slots__ = ("_admission", "_inner", "connection", "refusal")
+    __slots__ = ("_admission", "_inner", "connection", "refusal", "waiting")
 
     connection: Connection
     refusal: str  #: why the first request is to be refused, empty where it is not
@@ -27,6 +27,7 @@ class Gate(asyncio.Protocol):
         """Begin with `inner`."""
         self._admission = admission
         self._inner = inner
+        self.waiting: asyncio.Task[object] | None = None  # a request that need not be answered once the client has gone
 
     def serve(self, inner: asyncio.Protocol) -> None:
         """Hand everything to `inner` from now on."""
@@ -49,6 +50,8 @@ class Gate(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         self._admission.leave(self.connection)
+        if self.waiting is not None:
+            self.waiting.cancel()
         self._inner.connection_lost(exc)
 
     def pause_writing(self) -> None:

@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -127,7 +126,6 @@ def _stop_signal() -> asyncio.Event:
 
 def _write_ports(path: Path, ports: dict[str, int]) -> None:
     """Write the file at once, so that who waits for it never reads half of it."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-        json.dump(ports, file)
-        file.write("\n")
-    os.replace(file.name, path)
+    made = path.with_name(f".{path.name}.{os.getpid()}")
+    made.write_text(f"{json.dumps(ports)}\n")
+    os.replace(made, path)

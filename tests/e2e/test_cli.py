@@ -123,7 +123,7 @@ async def test_a_signal_tells_every_session_and_ends_with_status_0(
         async with asyncio.timeout(LEAVE_S):
             while (message := await socket.receive()).type not in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED):
                 pass
-        assert message.data == aiohttp.WSCloseCode.GOING_AWAY
+        assert message.data == socket.close_code == aiohttp.WSCloseCode.GOING_AWAY
         assert await ended == 0
         assert time.monotonic() - began < LEAVE_S
         await asyncio.gather(waiting, return_exceptions=True)

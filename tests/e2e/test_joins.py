@@ -13,6 +13,7 @@ import pytest
 from support import ffmpeg, frames, wire
 from support.cluster import Cluster, Node, Standalone
 from support.ffmpeg import Publisher
+from support.process import wait_until
 
 from lalmesh.container.flv import Tag
 from lalmesh.protocol.rtmp import PlayStarted, PublishStarted, StatusFailed, StreamEnded
@@ -204,3 +205,17 @@ async def join_many(urls: Sequence[str]) -> list[list[Tag]]:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(join(urls[n % len(urls)], pause, count)) for n, (pause, count) in enumerate(pauses)]
     return [task.result() for task in tasks]
+
+
+async def test_a_player_that_leaves_while_it_waits_is_waited_for_no_longer(start_standalone: StartStandalone) -> None:
+    node = start_standalone({"edge.play.wait_publisher_s": 600, "edge.play.linger_s": 0})
+
+    async def relays(count: int) -> None:
+        await asyncio.to_thread(wait_until, f"{count} relays", lambda: f"\nedge_relays {count}.0\n" in node.metrics(), LIMIT_S)
+
+    async with wire.connected(node.ports["http"]) as http, wire.rtmp(node.rtmp_url("live/b"), "play") as rtmp:
+        await http.send(b"GET /live/a.flv HTTP/1.1\r\nHost: edge\r\n\r\n")
+        playing = asyncio.create_task(rtmp.tags())
+        await relays(2)
+        playing.cancel()
+    await relays(0)

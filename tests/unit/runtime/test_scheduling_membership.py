@@ -121,3 +121,16 @@ async def test_a_report_can_be_sent_at_once() -> None:
         assert await node.membership.leave()
         await running
     assert len(scheduler.reports) >= 2
+
+
+async def test_a_report_that_fails_is_replaced_by_the_last_one(caplog: pytest.LogCaptureFixture) -> None:
+    scheduler, made = Scheduler(), [NodeReport(node=ME, role=Role.EDGE, version="1")]
+    node = Node(scheduler)
+    node.membership = Membership(scheduler.join, made.pop, node.told.append, interval_s=1000, rng=random.Random(1))
+    running = asyncio.create_task(run(node))
+    async with asyncio.timeout(SOON_S):
+        await node.membership.joined.wait()
+        assert await node.membership.leave()
+        await running
+    assert [report.version for report in scheduler.reports] == ["1", "1"]
+    assert "no report could be made" in caplog.text
