@@ -61,8 +61,8 @@ docs: setup ## write lalmesh.sample.yaml and docs/configuration.md from the conf
 	@$(BIN)/python -m lalmesh.runtime.config
 
 format: setup ## put imports and layout in order
-	@$(BIN)/ruff check --fix --extend-exclude bench/cpu.py $(PYTHON_FILES)
-	@$(BIN)/ruff format --exclude bench/cpu.py $(PYTHON_FILES)
+	@$(BIN)/ruff check --fix $(PYTHON_FILES)
+	@$(BIN)/ruff format $(PYTHON_FILES)
 
 fuzz: setup ## feed every parser with made-up bytes, FUZZ_S seconds each, two at a time
 	@$(BIN)/python tools/fuzz.py --seconds $(FUZZ_S) $(ARGS)

@@ -43,8 +43,11 @@ def main() -> None:
         fresh = Path(folder)
         generate(fresh)
         new, old = files(fresh), files(OUT)
-        stale = sorted(name for name in new.keys() | old.keys() if name not in new or name not in old
-                       or not filecmp.cmp(new[name], old[name], shallow=False))
+        stale = sorted(
+            name
+            for name in new.keys() | old.keys()
+            if name not in new or name not in old or not filecmp.cmp(new[name], old[name], shallow=False)
+        )
         if "--check" in sys.argv:
             if stale:
                 sys.exit(f"generated code differs from proto/ (run `make proto`): {', '.join(stale)}")

@@ -83,7 +83,7 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _serve(config: Config, role: Role, ports_file: Path | None) -> None:
     """Run the node until a signal comes."""
-    configure_logging(config.telemetry, service=role, node=config.cluster.node)
+    configure_logging(config.telemetry, service=role, node=settings.node_name(config, role))
     settings.raise_descriptor_limit()
     stop = _stop_signal()
     node = Node(config, role)

@@ -26,9 +26,14 @@ from services.scheduler.registry import EtcdSettings
 RANDOM_KEY_BYTES = 32
 
 
+def node_name(config: Config, role: str) -> str:
+    """What this node is called: as configured, else after its host and role."""
+    return config.cluster.node_name(role=role, host_name=socket.gethostname())
+
+
 def node_id(config: Config, role: str, *, shared: bool) -> NodeId:
     """The name of this node under a fresh incarnation; it ends with the role where roles share the process (`shared`)."""
-    name = config.cluster.node_name(role=role, host_name=socket.gethostname())
+    name = node_name(config, role)
     return NodeId(f"{name}-{role}" if shared and config.cluster.node else name, new_incarnation())
 
 
