@@ -24,7 +24,7 @@ setup: ## make .venv with everything needed, at locked versions; leaves .venv/bi
 run: setup ## start the server: all roles in one process, the usual ports
 	@exec $(BIN)/lalmesh standalone $(ARGS)
 
-test: ## everything that CI runs: packages, setup, check, integration, e2e, a short benchmark
+test: ## everything that CI runs: packages, setup, check, integration, e2e, dist, a short benchmark
 	@tools/test.sh
 
 check: setup ## the quick checks, in parallel: style, types, layers, generated code, unit tests
@@ -67,7 +67,7 @@ format: setup ## put imports and layout in order
 fuzz: setup ## feed every parser with made-up bytes, FUZZ_S seconds each, two at a time
 	@$(BIN)/python tools/fuzz.py --seconds $(FUZZ_S) $(ARGS)
 
-dist: setup ## dist/: the wheel, and lalmesh.pyz, one file that needs nothing but Python
+dist: setup ## dist/: the wheel, and lalmesh.pyz, all in one file for this Python version on this kind of machine
 	@tools/dist.sh
 
 lock: ## write constraints.txt anew: the newest versions that pyproject.toml allows

@@ -76,11 +76,6 @@ def family(pid: int) -> list[int]:
     return [pid, *(member for child in children for member in family(child))]
 
 
-def open_files(pid: int) -> int:
-    """How many files and sockets a server has open, children included."""
-    return sum(len(os.listdir(f"/proc/{member}/fd")) for member in family(pid))
-
-
 def usage(pid: int, seconds: float) -> Usage:
     """What a server takes during the next `seconds`."""
     command = [sys.executable, str(HERE / "cpu.py"), str(seconds), str(pid)]
@@ -90,11 +85,21 @@ def usage(pid: int, seconds: float) -> Usage:
     return Usage(**json.loads(done.stdout))
 
 
+def connections(port: int) -> int:
+    """How many established TCP connections a server has on `port`."""
+    return len(_established(port).splitlines())
+
+
 def data_segments(port: int) -> int:
     """TCP segments with data that a server has sent so far on the connections to `port`, as the kernel counts them."""
-    command = ["ss", "--no-header", "--tcp", "--info", "--numeric", "state", "established", f"( sport = :{port} )"]
+    return sum(int(count) for count in re.findall(r"\bdata_segs_out:(\d+)", _established(port, "--info")))
+
+
+def _established(port: int, *more: str) -> str:
+    """What `ss` says of the server's ends, a line each, or two with ``--info``."""
+    command = ["ss", "--no-header", "--tcp", "--numeric", *more, "state", "established", f"( sport = :{port} )"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, text=True, timeout=MARGIN_S)
-    return sum(int(count) for count in re.findall(r"\bdata_segs_out:(\d+)", done.stdout))
+    return done.stdout
 
 
 def play(url: tuple[str, ...], players: int, seconds: float, log: Path) -> Child:

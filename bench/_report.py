@@ -26,10 +26,12 @@ def machine() -> str:
 
 
 def revision() -> str:
-    """The commit that was measured, with a mark where the tree differs from it."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=10
-    )
+    """The commit that was measured, with a mark where the tree differs from it; ``unknown`` without git or outside a clone."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=10)
+    except FileNotFoundError:
+        return "unknown"
     return done.stdout.strip() or "unknown"
 
 

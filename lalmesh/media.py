@@ -69,6 +69,9 @@ class Track:
     profile: str = ""  #: the codec's own words, such as ``High`` or ``LC``
     sample_rate_hz: int = 0  #: 0 unknown or no audio
     channels: int = 0  #: 0 unknown or no audio
+    #: what a publisher tells of its video beside the stream: AMF 0 names, each with its value, such as ``colorInfo`` of HDR;
+    #: empty: nothing (Enhanced RTMP v2, Metadata Frame)
+    video_metadata: bytes = b""
 
     @property
     def kind(self) -> Kind:
@@ -188,18 +191,31 @@ def rescale(value: int, from_hz: int, to_hz: int = TICKS_PER_SECOND) -> int:
     return (value * to_hz * 2 + from_hz) // (from_hz * 2)
 
 
+class PassedOver(Enum):
+    """Why a message gave nothing, in few words: what can be counted per session and in a metric."""
+
+    EXTRA_TRACK = "extra track"  #: beyond the one of its kind that is taken
+    UNSUPPORTED_CODEC = "unsupported codec"  #: or a configuration of a kind that is not implemented
+    NO_CONFIGURATION = "no configuration"  #: a frame before the configuration that it needs, or an empty configuration
+    OTHER = "other"
+
+
 @dataclass(slots=True)
 class MediaCounters:
     """What a demuxer passed over, so that nothing is lost in silence."""
 
     ignored_tracks: int = 0  #: messages of tracks beyond the first of a multitrack message
-    unsupported: int = 0  #: messages in a codec that is not known here
-    reasons: dict[str, int] = field(default_factory=dict)  #: the same by reason; at most `MAX_REASONS` keys
+    unsupported: int = 0  #: all others that gave nothing
+    reasons: dict[str, int] = field(default_factory=dict)  #: those others by reason; at most `MAX_REASONS` keys
+    classes: dict[PassedOver, int] = field(default_factory=dict)  #: those others by class
+    examples: dict[PassedOver, str] = field(default_factory=dict)  #: the first reason of each class
 
     MAX_REASONS = 64
 
-    def count(self, reason: str) -> None:
-        """Note one message passed over for `reason`."""
+    def count(self, reason: str, passed_over: PassedOver = PassedOver.OTHER) -> None:
+        """Note one message passed over for `reason`, which is of the class `passed_over`."""
         self.unsupported += 1
+        self.classes[passed_over] = self.classes.get(passed_over, 0) + 1
+        self.examples.setdefault(passed_over, reason)
         if reason in self.reasons or len(self.reasons) < self.MAX_REASONS:
             self.reasons[reason] = self.reasons.get(reason, 0) + 1

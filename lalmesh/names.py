@@ -1,4 +1,4 @@
-"""Stream names: ``app/name``, what is allowed in them, and how they are written in keys and paths (DESIGN.md section 6)."""
+"""Stream names: ``app/name``, what is allowed in them, and how they are written in keys and paths (docs/design.md §6)."""
 
 from __future__ import annotations
 

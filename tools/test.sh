@@ -12,9 +12,16 @@ step() {
     printf '=== done in %s s, %s s in all\n' $((SECONDS - begun)) $((SECONDS - started))
 }
 
+# The archive stands alone: it is told neither of the checkout nor of .venv.
+archive_serves() {
+    make dist
+    E2E_LALMESH=$PWD/dist/lalmesh.pyz SHIV_ROOT=$PWD/build/shiv make e2e ARGS='-k standalone-uvloop'
+}
+
 step "system packages that the tests need" tools/install-system-packages.sh python test
 step "the environment" make setup
 step "quick checks and unit tests" make check
 step "integration tests" make integration
 step "end-to-end tests" make e2e
-step "the fan-out benchmark, in small, to see that it runs" make bench-fanout ARGS="--players 20 --seconds 2 --warm-up 1 --rounds 1"
+step "the one-file program" archive_serves
+step "the fan-out benchmark, in small, to see that it runs" make bench-fanout ARGS="--players 20 --seconds 2 --warm-up 1 --rounds 1 --no-verdict"

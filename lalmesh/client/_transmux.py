@@ -39,7 +39,8 @@ class HevcTransmuxer:
             body = self._muxer.body_prefix(video, event) + event.payload
             return [Tag(TAG_VIDEO, ticks_to_ms(event.dts) & 0xFFFFFFFF, body)]
         if isinstance(event, TracksChanged):
-            messages = [(TAG_SCRIPT, self._muxer.metadata(event.tracks)), self._muxer.sequence_header(video)]
+            metadata = (TAG_SCRIPT, self._muxer.metadata(event.tracks))
+            messages = [metadata, self._muxer.sequence_header(video), self._muxer.video_metadata(video)]
         else:
             messages = [self._muxer.sequence_end(video)]
         return [Tag(type_id, timestamp_ms, body) for type_id, body in filter(None, messages)]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TypeAlias
 
 from lalmesh.container.flv import TAG_SCRIPT, BodyMuxer
-from lalmesh.media import AccessUnit, Codec, TrackSet, ticks_to_ms
+from lalmesh.media import AccessUnit, Codec, Track, TrackSet, ticks_to_ms
 from lalmesh.remux._packager import Parts
+
+_Message: TypeAlias = tuple[int, bytes]  # type and body
 
 METADATA_MS = 0  #: Interop: ffmpeg takes an onMetaData at any other time for a track of text
 
@@ -44,16 +47,26 @@ class MessagePackager(ABC):
     def _configurations(self, old: TrackSet, new: TrackSet, dts: int, parts: Parts) -> int:
         size = 0
         for track in new.tracks:
-            before = old.get(track.track_id)
-            if track.codec is Codec.OPAQUE:
-                continue  # FLV cannot carry it
-            if before is not None and (before.codec, before.configuration) == (track.codec, track.configuration):
-                continue
-            header = self._muxer.sequence_header(track)
-            if header is not None:
-                type_id, body = header
-                size += self._message(type_id, ticks_to_ms(dts), b"", body, parts)
+            if track.codec is not Codec.OPAQUE:  # which FLV cannot carry
+                for message in self._configuration(old.get(track.track_id), track):
+                    size += self._add(message, dts, parts)
         return size
+
+    def _configuration(self, before: Track | None, track: Track) -> tuple[_Message | None, ...]:
+        """The messages of a track that a player knew as `before`; after a header the metadata of its video goes again."""
+        if before is None or (before.codec, before.configuration) != (track.codec, track.configuration):
+            return self._muxer.sequence_header(track), self._muxer.video_metadata(track, before)
+        if before.video_metadata != track.video_metadata:
+            return (self._muxer.video_metadata(track, before),)
+        return ()
+
+    def _add(self, message: _Message | None, dts: int, parts: Parts) -> int:
+        return self._message(message[0], ticks_to_ms(dts), b"", message[1], parts) if message is not None else 0
+
+    def end(self, tracks: TrackSet, dts: int, parts: Parts) -> int:
+        """Add to `parts` the end of each track of `tracks` whose form has one, after the unit at `dts`. Gives the bytes added."""
+        ended = [track for track in tracks.tracks if track.codec is not Codec.OPAQUE]
+        return sum(self._add(self._muxer.sequence_end(track), dts, parts) for track in ended)
 
     def package(self, unit: AccessUnit, tracks: TrackSet, parts: Parts) -> int:
         """Add the message of one unit to `parts`. Gives the bytes added, 0 where FLV cannot carry it."""

@@ -12,8 +12,9 @@ Parts = list[bytes | memoryview]  #: pieces of wire bytes, to be joined once
 class Packager(Protocol):
     """Muxes the units of a stream into one wire format, once for all players of it.
 
-    What `start` gives, and after it everything that `change` and `package` add, is what a player reads. Any message that `package`
-    adds for a random access point may be a player's first after `start`, and any message may follow a skip.
+    What `start` gives, and after it everything that `change` and `package` add, is what a player reads, and what `end` adds comes
+    last. Any message that `package` adds for a random access point may be a player's first after `start`, and any message may
+    follow a skip.
     """
 
     def start(self, tracks: TrackSet, dts: int) -> bytes:
@@ -22,6 +23,10 @@ class Packager(Protocol):
 
     def change(self, old: TrackSet, new: TrackSet, dts: int, parts: Parts) -> int:
         """Add to `parts` what tells a player of `old` about `new`, before the unit at `dts`. Gives the bytes added."""
+        ...
+
+    def end(self, tracks: TrackSet, dts: int, parts: Parts) -> int:
+        """Add to `parts` what tells a player of `tracks` that they are over, after the unit at `dts`. Gives the bytes added."""
         ...
 
     def package(self, unit: AccessUnit, tracks: TrackSet, parts: Parts) -> int:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from lalmesh.container.flv import TAG_AUDIO, TAG_VIDEO, BodyMuxer
-from lalmesh.protocol.rtmp import chunk_message
+from lalmesh.container.flv import BodyMuxer
+from lalmesh.protocol.rtmp import MEDIA_CSID, chunk_message
 from lalmesh.remux._flv_messages import MessagePackager
 from lalmesh.remux._packager import Parts
-
-DATA_CSID = 5
-CSIDS = {TAG_AUDIO: 6, TAG_VIDEO: 7}  #: chunk streams of shared messages: the same for every player
 
 
 class RtmpPackager(MessagePackager):
@@ -21,7 +18,7 @@ class RtmpPackager(MessagePackager):
         self._stream_id = stream_id
 
     def _message(self, type_id: int, timestamp_ms: int, prefix: bytes, payload: bytes, parts: Parts) -> int:
-        csid = CSIDS.get(type_id, DATA_CSID)
+        csid = MEDIA_CSID[type_id]
         pieces = chunk_message(csid, type_id, timestamp_ms, prefix, payload, chunk_size=self._chunk_size, stream_id=self._stream_id)
         parts += pieces
         return sum(map(len, pieces))

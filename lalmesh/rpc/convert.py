@@ -194,6 +194,7 @@ def parse_track(message: media_pb2.Track) -> Track:
         profile=message.profile,
         sample_rate_hz=message.sample_rate_hz,
         channels=message.channels,
+        video_metadata=message.video_metadata,
     )
 
 
@@ -215,6 +216,7 @@ def serialize_track(track: Track) -> media_pb2.Track:
         profile=track.profile,
         sample_rate_hz=track.sample_rate_hz,
         channels=track.channels,
+        video_metadata=track.video_metadata,
     )
 
 

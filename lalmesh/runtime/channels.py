@@ -1,4 +1,4 @@
-"""gRPC between nodes: channels and servers with the cluster key and, where it is set up, mutual TLS (DESIGN.md section 10).
+"""gRPC between nodes: channels and servers with the cluster key and, where it is set up, mutual TLS (docs/design.md §10).
 
 Each call carries a token made from the cluster key, never the key itself; while the key is being replaced two are accepted.
 """
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 import grpc.aio
+
+from lalmesh.runtime.addresses import host_port
 
 TOKEN_HEADER = "lalmesh-token"
 TOKEN_CONTEXT = b"lalmesh node to node, version 1"
@@ -87,7 +89,7 @@ class Channels:
         Raises:
             OSError: the port cannot be bound.
         """
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        where = host_port(host, port)
         try:
             if self._tls is None:
                 return server.add_insecure_port(where)

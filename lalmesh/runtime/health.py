@@ -1,4 +1,4 @@
-"""Health and metrics of a node over HTTP: ``/healthz``, ``/readyz``, ``/metrics`` (DESIGN.md section 7)."""
+"""Health and metrics of a node over HTTP: ``/healthz``, ``/readyz``, ``/metrics`` (docs/design.md §7)."""
 
 from __future__ import annotations
 

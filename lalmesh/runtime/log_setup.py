@@ -2,6 +2,7 @@
 
 Code logs with ``logging.getLogger(__name__)`` and gives facts in `extra`: ``log.info("publish", extra={"stream_key": str(key)})``.
 structlog renders them; its own loggers and the variables bound with ``structlog.contextvars`` end up in the same lines.
+What repeats too fast is counted instead (`FloodFilter`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -16,6 +20,11 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from lalmesh.runtime.config import ConfigError, Problem, TelemetryConfig
+
+FLOOD_WINDOW_S = 1.0
+MAX_ALIKE = 20  #: records of one kind in a window: a person reads no more, and a peer that sends rubbish fills no disk
+MAX_KINDS = 256  #: kinds that are told apart in a window; beyond them all others are one
+MAX_TEMPLATE = 200  #: characters of a message that tell its kind
 
 _HANDLER_NAME = "lalmesh"
 _EXTRA_ADDER = structlog.stdlib.ExtraAdder()
@@ -39,6 +48,7 @@ def configure_logging(telemetry: TelemetryConfig, *, service: str, node: str, st
     handler = _handler(telemetry, sys.stderr if stream is None else stream)
     handler.set_name(_HANDLER_NAME)
     handler.setFormatter(_formatter(telemetry, handler, service=service, node=node))
+    handler.addFilter(FloodFilter(handler))
     root = logging.getLogger()
     for old in [old for old in root.handlers if old.get_name() == _HANDLER_NAME]:
         root.removeHandler(old)
@@ -48,6 +58,67 @@ def configure_logging(telemetry: TelemetryConfig, *, service: str, node: str, st
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # a line per request would drown ours
     logging.captureWarnings(capture=True)
     _bridge_structlog()
+
+
+@dataclass(slots=True)
+class _Alike:
+    """The records of one kind in a window."""
+
+    seen: int = 0
+    level: int = logging.NOTSET  #: the highest
+
+
+def is_of_a_session(record: logging.LogRecord) -> bool:
+    """Whether the record opens or closes a session."""
+    return record.levelno == logging.INFO and hasattr(record, "session_id")
+
+
+class FloodFilter(logging.Filter):
+    """Lets `MAX_ALIKE` records a second of each kind through, whatever their level, and counts the others.
+
+    The line that opens a session and the one that closes it are no flood: each is there once, and is what a session is found by.
+
+    Of one kind are the records of a logger with one message, taken before its arguments are filled in. How many were dropped is
+    said when the window is over: just before the next record of any kind, since nothing here waits.
+    """
+
+    def __init__(self, handler: logging.Handler, clock: Callable[[], float] = time.monotonic) -> None:
+        """Filter what goes to `handler`, which also gets the counts; `clock` gives seconds and never goes back."""
+        super().__init__()
+        self._handler = handler
+        self._clock = clock
+        self._begun_at = clock()
+        self._kinds: dict[tuple[str, str], _Alike] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record may pass."""
+        self._handler.acquire()  # threads log too, and counts must not cut into a line
+        try:
+            self._turn()
+            return is_of_a_session(record) or self._count(record)
+        finally:
+            self._handler.release()
+
+    def _turn(self) -> None:
+        """Begin another window where this one is over, and say what was dropped in it."""
+        now = self._clock()
+        if now - self._begun_at < FLOOD_WINDOW_S:
+            return
+        past, self._kinds, self._begun_at = self._kinds, {}, now
+        for (logger, template), alike in past.items():
+            if alike.seen > MAX_ALIKE:
+                said = (alike.seen - MAX_ALIKE, template)
+                self._handler.emit(logging.LogRecord(logger, alike.level, "", 0, "dropped %d of: %s", said, None))
+
+    def _count(self, record: logging.LogRecord) -> bool:
+        message = record.msg.get("event") if isinstance(record.msg, dict) else record.msg  # structlog's are dicts
+        kind = (record.name, str(message)[:MAX_TEMPLATE])
+        if kind not in self._kinds and len(self._kinds) >= MAX_KINDS:
+            kind = (__name__, "(messages of many kinds)")
+        alike = self._kinds.setdefault(kind, _Alike())
+        alike.seen += 1
+        alike.level = max(alike.level, record.levelno)
+        return alike.seen <= MAX_ALIKE
 
 
 def _handler(telemetry: TelemetryConfig, stream: TextIO) -> logging.StreamHandler[Any]:

@@ -1,4 +1,4 @@
-"""Who may write a stream and where it is: epochs, places, grants (DESIGN.md section 5)."""
+"""Who may write a stream and where it is: epochs, places, grants (docs/design.md §5)."""
 
 from __future__ import annotations
 

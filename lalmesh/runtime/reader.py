@@ -32,10 +32,10 @@ class ReaderCounters:
 class Reader:
     """One reader's memory of one stream."""
 
-    def __init__(self) -> None:
-        """Start with no unit."""
+    def __init__(self, seen: Epoch = NO_EPOCH) -> None:
+        """Start with no unit, refusing what is written under an epoch below `seen`."""
         self.counters = ReaderCounters()
-        self.epoch: Epoch = NO_EPOCH
+        self.epoch: Epoch = seen
         self.place: Place = NO_PLACE
         self.last: UnitName | None = None
         self._written_under: Epoch = NO_EPOCH  # epoch of the last unit; `epoch` may be ahead of it, by what an origin said

@@ -1,4 +1,4 @@
-"""The store of what must be agreed on and is small: nodes, claims, groups (DESIGN.md section 5).
+"""The store of what must be agreed on and is small: nodes, claims, groups (docs/design.md §5).
 
 The interface follows what etcd gives: one revision that rises with every change, leases under which keys live, transactions
 that compare before they write. `services.scheduler.registry` holds the two implementations: in memory, and etcd.

@@ -1,4 +1,4 @@
-"""The ring: one bounded buffer of access units with cursors (DESIGN.md section 4).
+"""The ring: one bounded buffer of access units with cursors (docs/design.md §4).
 
 Publication, group, relay and every sender on a link use the same one. Positions count units since the ring was made and never
 come again; a cursor is a position. A unit's name is ``(publication, seq)``. Where publication, epoch or tracks change, and where

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 import lalmesh
 from lalmesh.container.flv import HevcForm
 from lalmesh.names import StreamKey
+from lalmesh.runtime.load import ByteRate, ProcessLoad
 from lalmesh.runtime.ownership import NodeAddress, NodeId
 from lalmesh.runtime.scheduling import (
     Endpoint,
@@ -92,8 +93,21 @@ class EdgeApp:
         links: OriginLinks,
         registry: CollectorRegistry,
         machine_address: Callable[[], str],
+        evicted: Callable[[str], None],
     ) -> None:
-        """Build it; `start` runs it. `machine_address` gives the host for others where none is set."""
+        """Build it; `start` runs it.
+
+        Args:
+            node: this edge.
+            settings: what it is to be.
+            scheduler: whom it asks.
+            links: to the origins.
+            registry: for its metrics.
+            machine_address: gives the host for others where none is set.
+            evicted: hears that another start of this node has taken its place: this one has to end.
+        """
+        self.evicted = ""  # why, once it was
+        self._evicted = evicted
         self._settings = settings
         self._machine_address = machine_address
         self._loop = asyncio.get_running_loop()
@@ -128,6 +142,8 @@ class EdgeApp:
             interval_s=settings.report_interval_s,
             silence_s=settings.silence_s,
         )
+        self._process = ProcessLoad()
+        self._egress = ByteRate(self._loop.time)
         self._tasks: list[asyncio.Task[None]] = []
         self._rates: dict[StreamKey, tuple[int, float]] = {}
         self.metrics.read_from(self._collect)
@@ -172,9 +188,11 @@ class EdgeApp:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
-            for listener in self._listeners.values():
-                listener.sweep()
-            self.relays.sweep()
+            for sweep in (*(listener.sweep for listener in self._listeners.values()), self.relays.sweep):
+                try:
+                    sweep()
+                except Exception:  # a bug with one of them must not keep the others from their deadlines
+                    log.exception("sweep failed")
 
     async def stop(self) -> None:
         """Take nothing new, end every session with a reason, give claims back, leave the cluster."""
@@ -207,13 +225,21 @@ class EdgeApp:
             case GroupMoved(location):
                 self.relays.moved(location)
             case Evicted(reason):
-                log.error("evicted from the cluster: %s", reason)
+                self.evicted = reason
+                self._evicted(f"edge evicted from the cluster: {reason}")
             case _:
                 pass
 
     def _report(self) -> NodeReport:
         held = self._streams()
-        load = Load(ingress_bps=sum(stream.bitrate_bps for stream in held), sessions=len(self.sessions), streams=len(self.relays))
+        load = Load(
+            ingress_bps=sum(stream.bitrate_bps for stream in held),
+            egress_bps=self._egress.bps(self.relays.fanout_totals.sent_bytes),
+            sessions=len(self.sessions),
+            streams=len(self.relays),
+            cpu_fraction=self._process.cpu_fraction(),
+            memory_bytes=self._process.memory_bytes(),
+        )
         return NodeReport(
             node=self.address,
             role=Role.EDGE,

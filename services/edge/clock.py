@@ -1,4 +1,4 @@
-"""Mending the clock of a publisher: jumps, steps back and shared stamps (DESIGN.md section 4)."""
+"""Mending the clock of a publisher: jumps, steps back and shared stamps (docs/design.md §4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fan-out: one format of one stream to all its players (DESIGN.md section 4).
+"""The fan-out: one format of one stream to all its players (docs/design.md §4).
 
 Units are packaged once into *messages*; messages gathered since the last flush become one *block* of bytes; the same block is
 written to every player. A block never begins in the middle of a message, and a new one begins at each random access point, so that
@@ -77,6 +77,7 @@ class PlayerFeed:
         "backlog",
         "close",
         "descriptor",
+        "is_full",
         "lagging_since",
         "skips",
         "state",
@@ -105,6 +106,7 @@ class PlayerFeed:
         self.close = close
         self.descriptor = descriptor
         self.state = FeedState.WAITING
+        self.is_full = False  # whether something waits in its transport
         self.tracks: TrackSet | None = None  # those that it was told of, where it is not live; None: it has nothing yet
         self.lagging_since: float | None = None  # when its transport filled and has not drained since
         self.allowance_bytes = 0  # added to its bound until it has drained once: what its join gave it
@@ -181,6 +183,7 @@ class FanOut:
         self._join_track = -1
         self._gops: deque[_Gop] = deque()
         self._cached_bytes = 0
+        self._burst: bytes | None = None  # what a join gets, until the cache changes
         self._parts: Parts = []  # gathered since the last flush
         self._parts_bytes = 0
         self._opens: _Gop | None = None  # the point that the gathered parts begin at, if they begin at one
@@ -203,13 +206,18 @@ class FanOut:
         if not self._gops or not self._settings.gop_num:
             self._others.add(feed)
             return
-        first = self._gops[0]
-        burst = [self._packager.start(first.tracks, first.dts)]
-        for gop in self._gops:
-            burst += gop.blocks
-        feed.allowance_bytes = sum(map(len, burst))
+        burst = self._join_burst()
+        feed.allowance_bytes = len(burst)
         self._go_live(feed)
-        self._write_alone(feed, b"".join(burst))
+        self._write_alone(feed, burst)
+
+    def _join_burst(self) -> bytes:
+        """What a join gets: headers and the cache, as one object for all who join between two flushes."""
+        if self._burst is None:
+            first = self._gops[0]
+            blocks = [block for gop in self._gops for block in gop.blocks]
+            self._burst = b"".join([self._packager.start(first.tracks, first.dts), *blocks])
+        return self._burst
 
     def remove(self, feed: PlayerFeed) -> None:
         """Forget a player."""
@@ -221,21 +229,22 @@ class FanOut:
         return feed.sent(self.counters.block_bytes)
 
     def paused(self, feed: PlayerFeed) -> None:
-        """The player's transport is full."""
-        if self._leave_live(feed):
-            feed.state = FeedState.LAGGING
+        """The player's transport is full, whatever filled it."""
+        feed.is_full = True
+        if feed.lagging_since is None:
             feed.lagging_since = self._loop.time()
-            feed.tracks = self._told
+        if self._leave_live(feed):
             if feed.got_more(self.counters.block_bytes):
                 feed.allowance_bytes = 0  # it has taken what its join gave it, or nearly all of that
-            self._others.add(feed)
+            self._lag(feed)
 
     def resumed(self, feed: PlayerFeed) -> None:
         """The player's transport has drained; of one that was removed, what was left in it went out."""
+        feed.is_full = False
+        feed.lagging_since = None
         if feed not in self._others:
             return
         feed.allowance_bytes = 0
-        feed.lagging_since = None
         if feed.state is FeedState.LAGGING:
             self._others.discard(feed)
             self._go_live(feed)
@@ -243,10 +252,19 @@ class FanOut:
             feed.state = FeedState.WAITING
 
     def _go_live(self, feed: PlayerFeed) -> None:
+        """It gets everything from now on, at once or, where its transport is full, behind what waits there."""
+        if feed.is_full:
+            self._lag(feed)
+            return
         feed.state = FeedState.LIVE
         feed.count_from(self.counters.block_bytes)
         self._live[feed] = None
         self._targets = None
+
+    def _lag(self, feed: PlayerFeed) -> None:
+        feed.state = FeedState.LAGGING
+        feed.tracks = self._told
+        self._others.add(feed)
 
     def _leave_live(self, feed: PlayerFeed) -> bool:
         if feed not in self._live:
@@ -376,9 +394,10 @@ class FanOut:
             if feed.state is FeedState.LAGGING:
                 self._write_to_lagging(feed, block)
             elif feed.state is FeedState.WAITING and opens is not None:
+                opening = self._opening(feed, opens)
                 self._others.discard(feed)
                 self._go_live(feed)
-                self._write_alone(feed, self._opening(feed, opens) + block)
+                self._write_alone(feed, opening + block)
 
     def _opening(self, feed: PlayerFeed, opens: _Gop) -> bytes:
         """What a waiting player needs before a block that begins at a random access point."""
@@ -410,6 +429,7 @@ class FanOut:
         settings = self._settings
         if not settings.gop_num:
             return
+        self._burst = None
         if opens is not None:
             self._gops.append(opens)
         elif not self._gops:
@@ -438,6 +458,7 @@ class FanOut:
         self._cached_bytes -= self._gops.popleft().size_bytes
 
     def _drop_cache(self) -> None:
+        self._burst = None
         self._gops.clear()
         self._cached_bytes = 0
 
@@ -448,10 +469,22 @@ class FanOut:
             self._timer = None
 
     def end(self, reason: str) -> None:
-        """The stream is over: send what is gathered, and close every player."""
+        """The stream is over: send what is gathered, tell those who got all so far that its tracks have ended, close every player.
+
+        Whoever waits for a random access point has nothing that could end, or lacks what came before the end.
+        """
         self._flush()
+        parts: Parts = []
+        if self._packager.end(self._told, self._last_dts, parts):
+            self._write_last(b"".join(parts))
         feeds = [*self._live, *self._others]
         self._live.clear()
         self._others.clear()
         for feed in feeds:
             feed.close(reason)
+
+    def _write_last(self, data: bytes) -> None:
+        """The bound of a player that lags is not asked for: nothing comes after this."""
+        for feed in [*self._live, *(feed for feed in self._others if feed.state is FeedState.LAGGING)]:
+            if feed in self._live or feed in self._others:  # not removed meanwhile
+                self._write_alone(feed, data)

@@ -67,7 +67,10 @@ class CorsPolicy:
         """Whether a page of `origin` may open a WebSocket here; a client that is no browser sends no origin."""
         if origin is None or self._any or origin.lower() in self._origins:
             return True
-        return urlsplit(origin).netloc.lower() == host.lower()
+        try:
+            return urlsplit(origin).netloc.lower() == host.lower()
+        except ValueError:
+            return False
 
 
 class HttpListener:
@@ -88,6 +91,7 @@ class HttpListener:
         self.port = 0
         self.loop = asyncio.get_running_loop()
         self.admission = Admission(self.scheme, limits, metrics)
+        self._limits = limits
         self._cors = cors
         self._tls = tls
         self._server: asyncio.AbstractServer | None = None
@@ -116,7 +120,10 @@ class HttpListener:
         await self._runner.setup()
         factory = self._runner.server
         assert factory is not None
-        self._server, self.port = await listen(lambda: Gate(self.admission, factory()), host, port, self._tls)
+        timeout_s = self._limits.handshake_timeout_s
+        self._server, self.port = await listen(
+            lambda: Gate(self.admission, factory()), host, port, self._tls, handshake_timeout_s=timeout_s
+        )
 
     def sweep(self) -> None:
         """Call once a second."""
@@ -175,11 +182,7 @@ class HttpListener:
             return self._refuse(request, 404, "not found", str(error))
         except ServiceError as error:
             return self._refuse(request, 503, "unavailable", str(error), error)
-        try:
-            return await (self._play_socket(request, stream, relay) if is_socket else self._play_flv(request, stream, relay))
-        except BaseException:
-            relay.let_go()
-            raise
+        return await (self._play_socket(request, stream, relay) if is_socket else self._play_flv(request, stream, relay))
 
     async def _acquire(self, request: web.Request, stream: StreamKey) -> Relay:
         """The relay of the stream; who leaves while he waits for it is waited for no longer.
@@ -201,7 +204,9 @@ class HttpListener:
     ) -> web.Response:
         self.metrics.refused.labels(f"{self.scheme}-flv", reason).inc()
         log.info("request refused: %s", detail, extra={"peer": request.remote or "?", "status": status})
-        headers = {"Retry-After": str(max(1, round(error.retry_after_s)))} if isinstance(error, Unavailable) else {}
+        headers = {"X-Content-Type-Options": "nosniff"}
+        if isinstance(error, Unavailable):
+            headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
         response = web.Response(status=status, text=f"{detail}\n", headers=headers)
         response.force_close()
         return response
@@ -222,14 +227,12 @@ class HttpListener:
         return self.context.stream_key("/".join(parts[:-1]), parts[-1])
 
     async def _play_flv(self, request: web.Request, stream: StreamKey, relay: Relay) -> web.StreamResponse:
-        head = self._flv_head(request)
         player = HttpPlayer(self.context, f"{self.scheme}-flv", stream, self.loop)
-        transport = take_over(request, player)
-        if transport is None:
-            relay.let_go()
-            return TakenOver()
-        transport.write(head)
-        player.start(transport, relay, "http-flv", lambda: FlvPackager(self.context.body_muxer()))
+        with relay.given_back_unless_taken() as take:
+            transport = take_over(request, player)
+            if transport is not None:
+                transport.write(self._flv_head(request))
+                player.start(transport, take(), "http-flv", lambda: FlvPackager(self.context.body_muxer()))
         return TakenOver()
 
     def _flv_head(self, request: web.Request) -> bytes:
@@ -244,14 +247,12 @@ class HttpListener:
 
     async def _play_socket(self, request: web.Request, stream: StreamKey, relay: Relay) -> web.StreamResponse:
         upgrade = web.WebSocketResponse(compress=False, autoping=False, autoclose=False)
-        if not upgrade.can_prepare(request).ok:
-            relay.let_go()
-            return self._refuse(request, 400, "upgrade", "not a WebSocket handshake")
-        await upgrade.prepare(request)
-        player = WebSocketPlayer(self.context, "wss-flv" if self._tls else "ws-flv", stream, self.loop)
-        transport = take_over(request, player)
-        if transport is None:
-            relay.let_go()
-            return TakenOver()
-        player.start(transport, relay, "ws-flv", lambda: WebSocketFlvPackager(self.context.body_muxer()))
+        with relay.given_back_unless_taken() as take:
+            if not upgrade.can_prepare(request).ok:
+                return self._refuse(request, 400, "upgrade", "not a WebSocket handshake")
+            await upgrade.prepare(request)
+            player = WebSocketPlayer(self.context, "wss-flv" if self._tls else "ws-flv", stream, self.loop)
+            transport = take_over(request, player)
+            if transport is not None:
+                player.start(transport, take(), "ws-flv", lambda: WebSocketFlvPackager(self.context.body_muxer()))
         return TakenOver()

@@ -1,6 +1,12 @@
 """What every public listener does: count connections, overall and by address, and close the ones that never begin or fall silent.
 
 One sweep a second a listener; no timer a connection, no work a read but noting the time.
+
+A connection over a limit is refused in the words of its protocol, for which it has to go on for a while; only so many of those are
+kept, and the rest are dropped at once. So a listener never has more than `ListenerLimits.connections` and `REFUSALS_KEPT` of them.
+
+Under TLS a connection gets here after its handshake. One that has not got so far is counted nowhere: it is bounded in time by the
+deadline that `listen` sets, and in number by the descriptors of the process and by `LISTEN_BACKLOG` a turn of the loop.
 """
 
 from __future__ import annotations
@@ -9,6 +15,7 @@ import asyncio
 import logging
 import socket
 import ssl
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +27,8 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
 LISTEN_BACKLOG = 4096  #: connections that wait to be accepted: a burst of a thousand players in a second
+REFUSALS_KEPT = 64  #: connections over a limit that are still told so: a goodbye takes a round trip or two
+HANDSHAKE_TIMEOUT_S = 10.0
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -28,18 +37,19 @@ class ListenerLimits:
 
     connections: int = 20_000
     connections_per_address: int = 0  #: 0 no limit
-    handshake_timeout_s: float = 10.0
+    handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S  #: of TLS, and then from there to a request
     idle_timeout_s: float = 120.0
 
 
 class Connection:
     """One connection of a listener, as its sweep sees it. Terminators derive from it or hold one."""
 
-    __slots__ = ("address", "begun", "expire", "last_read", "opened_at", "watch_idle")
+    __slots__ = ("address", "begun", "expire", "last_read", "opened_at", "refused", "watch_idle")
 
-    def __init__(self, address: str, now: float, expire: Callable[[str], None]) -> None:
-        """A connection from `address`; `expire` closes it with a reason."""
+    def __init__(self, address: str, now: float, expire: Callable[[str], None], *, refused: bool) -> None:
+        """A connection from `address`; `expire` closes it with a reason; one that is `refused` stays only to be told so."""
         self.address = address
+        self.refused = refused
         self.opened_at = now
         self.last_read = now
         self.begun = False  # what it came for has been understood: no handshake deadline any more
@@ -56,7 +66,9 @@ class Admission:
         self._limits = limits
         self._metrics = metrics
         self._connections: set[Connection] = set()
-        self._by_address: Counter[str] = Counter()
+        self._by_address: Counter[str] = Counter()  # without those that are refused
+        self._refusals = 0  # of the connections
+        self._dropped = 0  # since the last sweep
         self._empty = asyncio.Event()
         self._empty.set()
         self._loop = asyncio.get_running_loop()
@@ -66,30 +78,48 @@ class Admission:
         return len(self._connections)
 
     def admit(self, address: str, expire: Callable[[str], None]) -> tuple[Connection, str]:
-        """Count a new connection. Gives it with a reason to refuse it, empty where there is none."""
-        limits = self._limits
-        reason = ""
-        if len(self._connections) >= limits.connections:
-            reason = f"{limits.connections} connections"
-        elif limits.connections_per_address and self._by_address[address] >= limits.connections_per_address:
-            reason = f"{limits.connections_per_address} connections of one address"
+        """Count a new connection. Gives it with a reason to refuse it, empty where there is none.
+
+        Where too many are being refused, `expire` is called soon: not from here, as whoever serves it is only being set up.
+        """
+        reason = self._refusal(address)
+        connection = Connection(address, self._loop.time(), expire, refused=bool(reason))
         if reason:
             self._metrics.connections_refused.labels(self.name, "limit").inc()
-        connection = Connection(address, self._loop.time(), expire)
+            if self._refusals >= REFUSALS_KEPT:
+                self._dropped += 1
+                self._loop.call_soon(expire, reason)
+                return connection, reason
+            self._refusals += 1
+        else:
+            self._by_address[address] += 1
         self._connections.add(connection)
         self._empty.clear()
-        self._by_address[address] += 1
         return connection, reason
+
+    def _refusal(self, address: str) -> str:
+        limits = self._limits
+        if len(self._connections) - self._refusals >= limits.connections:
+            return f"{limits.connections} connections"
+        if limits.connections_per_address and self._by_address[address] >= limits.connections_per_address:
+            return f"{limits.connections_per_address} connections of one address"
+        return ""
 
     def leave(self, connection: Connection) -> None:
         """The connection has ended; a second call does nothing."""
         if connection in self._connections:
             self._connections.discard(connection)
-            self._by_address[connection.address] -= 1
-            if not self._by_address[connection.address]:
-                del self._by_address[connection.address]
+            self._uncount(connection)
             if not self._connections:
                 self._empty.set()
+
+    def _uncount(self, connection: Connection) -> None:
+        if connection.refused:
+            self._refusals -= 1
+            return
+        self._by_address[connection.address] -= 1
+        if not self._by_address[connection.address]:
+            del self._by_address[connection.address]
 
     async def emptied(self) -> None:
         """Wait until there is no connection."""
@@ -98,12 +128,19 @@ class Admission:
     def sweep(self) -> None:
         """Close what never began and what fell silent."""
         now, limits = self._loop.time(), self._limits
+        if self._dropped:
+            log.warning("dropped %d connections over the limit", self._dropped, extra={"listener": self.name})
+            self._dropped = 0
         for connection in list(self._connections):
             if not connection.begun and now - connection.opened_at > limits.handshake_timeout_s:
                 self._metrics.connections_refused.labels(self.name, "handshake timeout").inc()
-                connection.expire(f"no request within {limits.handshake_timeout_s:g} s")
+                self._expire(connection, f"no request within {limits.handshake_timeout_s:g} s")
             elif connection.watch_idle and now - connection.last_read > limits.idle_timeout_s:
-                connection.expire(f"silent for {limits.idle_timeout_s:g} s")
+                self._expire(connection, f"silent for {limits.idle_timeout_s:g} s")
+
+    def _expire(self, connection: Connection, reason: str) -> None:
+        log.info("connection closed: %s", reason, extra={"listener": self.name, "address": connection.address})
+        connection.expire(reason)
 
     def expire_all(self, reason: str) -> None:
         """Close every connection."""
@@ -141,16 +178,36 @@ def limit_send_buffer(transport: asyncio.BaseTransport, size_bytes: int) -> None
     """Let the kernel hide no more than `size_bytes` of what waits for a player."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size_bytes)
+        given = size_bytes // 2 if sys.platform == "linux" else size_bytes  # Linux doubles it, for its own book-keeping
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, given)
 
 
 async def listen(
-    factory: Callable[[], asyncio.BaseProtocol], host: str, port: int, tls: ssl.SSLContext | None = None
+    factory: Callable[[], asyncio.BaseProtocol],
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None = None,
+    *,
+    handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S,
 ) -> tuple[asyncio.AbstractServer, int]:
     """Listen on `host` and `port` (0: a free one). Gives the server and the port.
+
+    Args:
+        factory: makes the protocol of each connection.
+        host: name or address.
+        port: the port.
+        tls: how to encrypt.
+        handshake_timeout_s: how long the handshake of TLS may take.
 
     Raises:
         OSError: the port cannot be bound.
     """
-    server = await asyncio.get_running_loop().create_server(factory, host, port, ssl=tls, backlog=LISTEN_BACKLOG)
+    server = await asyncio.get_running_loop().create_server(
+        factory,
+        host,
+        port,
+        ssl=tls,
+        backlog=LISTEN_BACKLOG,
+        ssl_handshake_timeout=handshake_timeout_s if tls is not None else None,
+    )
     return server, int(server.sockets[0].getsockname()[1])

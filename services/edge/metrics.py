@@ -27,6 +27,10 @@ class EdgeMetrics:
         self.connections_refused = Counter(
             "edge_connections_refused", "Connections over a limit or too slow to begin.", ("listener", "reason"), registry=registry
         )
+        self.ignored_messages = Counter(
+            "edge_ignored_messages", "Messages of publishers that gave no media.", ("reason",), registry=registry
+        )
+        self.clock_jumps = Counter("edge_clock_jumps", "Times that a publisher's clock jumped and was mended.", registry=registry)
 
     def read_from(self, read: Callable[[], Iterable[Metric]]) -> None:
         """Ask `read` at each scrape."""

@@ -43,7 +43,7 @@ class EdgeContext:
             InvalidName: the name is not allowed.
         """
         if not self.match_app:
-            return StreamKey.of(ANY_APP, name)
+            return StreamKey(ANY_APP, StreamKey.of(app or ANY_APP, name).name)
         if not app:
             raise InvalidName("no application in the stream name")
         return StreamKey.of(app, name)
@@ -67,8 +67,10 @@ class Playing:
         self.feed = feed
 
     def start(self) -> None:
-        """Let media come."""
+        """Let media come. What the transport still holds, of whatever was said before, counts as a player that lags."""
         self._fanout.add(self.feed)
+        if self.feed.backlog() > high_water(self.feed.descriptor):  # its protocol was told before there was a player to tell
+            self._fanout.paused(self.feed)
 
     def pause(self) -> None:
         """The transport is full."""
@@ -93,12 +95,33 @@ class Playing:
             self._relay.let_go()
 
 
+def playing_on(
+    transport: asyncio.Transport,
+    relay: Relay,
+    format_key: Hashable,
+    packager: Callable[[], Packager],
+    close: Callable[[str], None],
+    sndbuf_bytes: int,
+) -> Playing:
+    """A player of `relay` on `transport`; `close` ends it with a reason."""
+    feed = feed_of(transport, close, sndbuf_bytes)
+    try:
+        return Playing(relay, format_key, packager, feed)
+    except BaseException:
+        feed.release()
+        raise
+
+
+def high_water(descriptor: int) -> int:
+    """What may wait in a player's transport before it lags: nothing, where blocks go past it and must not overtake what waits."""
+    return WRITE_HIGH_WATER_BYTES if descriptor == NO_DESCRIPTOR else 0
+
+
 def feed_of(transport: asyncio.Transport, close: Callable[[str], None], sndbuf_bytes: int) -> PlayerFeed:
     """A feed that writes to `transport`, whose buffers are set so that the fan-out sees a lag when it begins."""
     limit_send_buffer(transport, sndbuf_bytes)
     descriptor = direct_descriptor(transport)
-    # what goes past the transport must not overtake what waits in it: then even a byte that waits pauses the protocol
-    transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES if descriptor == NO_DESCRIPTOR else 0, low=0)
+    transport.set_write_buffer_limits(high=high_water(descriptor), low=0)
     return PlayerFeed(transport.write, transport.get_write_buffer_size, close, descriptor)
 
 

@@ -13,7 +13,7 @@ from wsproto.utilities import RemoteProtocolError
 from lalmesh.names import StreamKey
 from lalmesh.remux import Packager
 from services.edge.listener import go_on_reading, peer_of, stop_reading
-from services.edge.player import EdgeContext, Playing, close_soon, feed_of
+from services.edge.player import EdgeContext, Playing, close_soon, playing_on
 from services.edge.relay import Relay
 from services.edge.session import Session, SessionRole
 
@@ -39,8 +39,8 @@ class HttpPlayer(asyncio.Protocol):
     def start(self, transport: asyncio.Transport, relay: Relay, format_key: Hashable, packager: Callable[[], Packager]) -> None:
         """Let media come over `transport`."""
         self._transport = transport
-        feed = feed_of(transport, self.close, self._context.player_sndbuf_bytes)
-        playing = self._playing = Playing(relay, format_key, packager, feed)
+        sndbuf_bytes = self._context.player_sndbuf_bytes
+        playing = self._playing = playing_on(transport, relay, format_key, packager, self.close, sndbuf_bytes)
         session = self._context.sessions.open(self._protocol, SessionRole.PLAYER, self._stream, peer_of(transport)[1], self.close)
         session.bytes_moved = lambda: playing.sent_bytes
         self._session = session

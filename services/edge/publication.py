@@ -1,6 +1,10 @@
-"""One publisher's run at its edge: the one writer of a stream, a pure core (DESIGN.md section 4).
+"""One publisher's run at its edge: the one writer of a stream, a pure core (docs/design.md §4).
 
 It numbers the units, mends their times, and keeps enough of them to replay to another origin what it had not got.
+
+That a publisher ends a track (`TrackEnded`, SequenceEnd on the wire) is not passed on: encoders say so when they stop or restart,
+and whoever comes back within the grace time goes on with the same stream, which a player that was told of an end would not
+follow. Players hear of the end when the stream is over for them: `FanOut.end`.
 """
 
 from __future__ import annotations
@@ -83,7 +87,7 @@ class Publication:
         for event in events if self._silence is None else self._silence.fill(events):
             if isinstance(event, AccessUnit):
                 units.append(event)
-            elif isinstance(event, TracksChanged):
+            elif isinstance(event, TracksChanged):  # a `TrackEnded` goes no further, see above
                 grew = self._append(units, now_us) or grew
                 units = []
                 self.tracks = TrackSet(event.tracks.tracks, self.tracks.version + 1)

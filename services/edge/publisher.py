@@ -118,6 +118,13 @@ class Publishing:
         """
         if self.grant is None:
             return
+        try:
+            await self._find_origin(self.grant, reason)
+        except Exception:  # an encoder must not go on into nothing because of a bug
+            log.exception("recovery failed", extra={"stream_key": str(self.stream)})
+            self.end("internal error")
+
+    async def _find_origin(self, grant: Grant, reason: CloseReason) -> None:
         if self._failures > 1:
             await asyncio.sleep(self._retry_s * random.uniform(0.5, 1.0))
             self._retry_s = min(MAX_RETRY_S, self._retry_s * 2)
@@ -131,10 +138,10 @@ class Publishing:
                     return
                 log.warning("no other origin: %s", answer.detail, extra={"stream_key": str(self.stream)})
                 await asyncio.sleep(answer.retry_after_s)
-                answer = self.grant
-            self.grant = answer
+                answer = grant
+            self.grant = grant = answer
         if not self._closed:
-            self.open(self.grant)
+            self.open(grant)
 
     def end(self, reason: str) -> None:
         """The cluster ends it."""
@@ -285,3 +292,4 @@ class Publishers:
             _, late = await asyncio.wait(self._tasks, timeout=deadline_s)
             for task in late:
                 task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)

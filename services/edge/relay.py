@@ -1,4 +1,4 @@
-"""Relays: an edge's single subscription to each stream that it plays, shared by all its players (DESIGN.md section 4).
+"""Relays: an edge's single subscription to each stream that it plays, shared by all its players (docs/design.md §4).
 
 The first player of a stream opens its relay, the last one closes it after `linger_s`. A relay that loses its origin keeps its
 players and goes on after the last unit that it has, wherever the stream is then.
@@ -7,12 +7,13 @@ players and goes on after the last unit that it has, wherever the stream is then
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 
-from lalmesh.errors import StreamNotFound
+from lalmesh.errors import ServiceError, StreamNotFound
 from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.remux import Packager
@@ -20,15 +21,16 @@ from lalmesh.runtime.link import CloseReason, Subscription, SubscriptionRequest
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, Place
 from lalmesh.runtime.reader import Reader, ReaderCounters
 from lalmesh.runtime.ring import Ring, RingLimits, Run
-from lalmesh.runtime.scheduling import MAX_LOCATE_S, SchedulerClient, Wanted
+from lalmesh.runtime.scheduling import MAX_LOCATE_S, Refusal, SchedulerClient, Wanted
 from lalmesh.runtime.tally import add_counters
 from services.edge.fanout import FanOut, FanOutCounters, FanOutSettings, PlayerFeed
-from services.edge.publisher import OriginLinks
+from services.edge.publisher import OriginLinks, refusal_error
 
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.05  #: before an origin is tried again
 MAX_RETRY_S = 1.0  #: pauses double up to this
+FENCES_KEPT = 100_000  #: streams whose highest epoch is remembered after their last player
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -53,10 +55,10 @@ class RelaySettings:
 class Relay:
     """One stream on its way to the players of this edge."""
 
-    def __init__(self, relays: Relays, stream: StreamKey) -> None:
-        """Start looking for the stream."""
+    def __init__(self, relays: Relays, stream: StreamKey, seen: Epoch) -> None:
+        """Start looking for the stream; `seen` is the highest epoch that this edge knows of it."""
         self.stream = stream
-        self.reader = Reader()
+        self.reader = Reader(seen)
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ready.add_done_callback(_seen)
         self._relays = relays
@@ -66,6 +68,7 @@ class Relay:
         self._users = 0
         self._linger: asyncio.TimerHandle | None = None
         self._ended: str | None = None  # why, once it has ended
+        self.unavailable: ServiceError | None = None  # why nobody can say where the stream is, if so
         self._skips = 0  # since the last sweep
         self._last_skip = ""
         self._location: Location | None = None  # of the present subscription
@@ -104,6 +107,22 @@ class Relay:
         self._users -= 1
         if not self._users:
             self._linger = self._loop.call_later(self._settings.linger_s, self._linger_over)
+
+    @contextlib.contextmanager
+    def given_back_unless_taken(self) -> Iterator[Callable[[], Relay]]:
+        """For who holds the relay: let it go at the end of the context, unless what the context gives was called to take it."""
+        taken = False
+
+        def take() -> Relay:
+            nonlocal taken
+            taken = True
+            return self
+
+        try:
+            yield take
+        finally:
+            if not taken:
+                self.let_go()
 
     def _linger_over(self) -> None:
         self._relays.forget(self)  # at once: whoever comes now needs another
@@ -217,7 +236,12 @@ class Relay:
     async def _locate(self, after: Place) -> Location | None:
         wanted = Wanted(self.stream, None if after == NO_PLACE else after)
         answer = (await self._relays.scheduler.locate([wanted], MAX_LOCATE_S))[0]
-        return answer if isinstance(answer, Location) else None
+        if isinstance(answer, Location):
+            self.unavailable = None
+            return answer
+        away = answer.refusal is not Refusal.NOT_FOUND
+        self.unavailable = refusal_error(answer, self.stream) if away else None
+        return None
 
     async def _next_location(self, location: Location, reason: CloseReason) -> Location | None:
         """Where to go on: where the scheduler says the stream has moved to; else, after a broken link, the same origin again."""
@@ -285,6 +309,7 @@ class Relays:
         self._past_fanouts = FanOutCounters()
         self._past_readers = ReaderCounters()
         self._relays: dict[StreamKey, Relay] = {}
+        self._fences: dict[StreamKey, Epoch] = {}  # the highest epoch seen, of streams that are played no more
 
     def __iter__(self) -> Iterator[Relay]:
         """Every relay."""
@@ -299,16 +324,19 @@ class Relays:
 
         Raises:
             StreamNotFound: nobody published it within `wait_s`.
+            Unavailable: nobody could say so within `wait_s`.
         """
         relay = self._relays.get(stream)
         if relay is None:
-            relay = self._relays[stream] = Relay(self, stream)
+            relay = self._relays[stream] = Relay(self, stream, self._fences.get(stream, NO_EPOCH))
         relay.hold()
         try:
             async with asyncio.timeout(wait_s):
                 await asyncio.shield(relay.ready)
         except TimeoutError:
             relay.let_go()
+            if relay.unavailable is not None:
+                raise relay.unavailable from None
             raise StreamNotFound(f"{stream}: nobody published it within {wait_s:g} s") from None
         except BaseException:
             relay.let_go()
@@ -320,6 +348,10 @@ class Relays:
         if self._relays.get(relay.stream) is relay:
             del self._relays[relay.stream]
             add_counters(self._past_readers, relay.reader.counters)
+            self._fences.pop(relay.stream, None)
+            self._fences[relay.stream] = relay.reader.epoch
+            if len(self._fences) > FENCES_KEPT:
+                del self._fences[next(iter(self._fences))]
 
     def retire(self, fanout: FanOut) -> None:
         """The fan-out has ended."""

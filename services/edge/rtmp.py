@@ -11,7 +11,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import assert_never
 
-from lalmesh.container.flv import BodyDemuxer
 from lalmesh.errors import (
     InvalidName,
     LalmeshError,
@@ -33,9 +32,10 @@ from lalmesh.protocol.rtmp import (
     StreamClosed,
 )
 from lalmesh.remux import RtmpPackager
+from services.edge.ingest import Ingest
 from services.edge.listener import Admission, ListenerLimits, go_on_reading, listen, peer_of, socket_transport, stop_reading
 from services.edge.metrics import EdgeMetrics
-from services.edge.player import EdgeContext, Playing, close_soon, feed_of
+from services.edge.player import EdgeContext, Playing, close_soon, playing_on
 from services.edge.publisher import Publishing
 from services.edge.relay import Relay
 from services.edge.session import Session, SessionRole
@@ -48,14 +48,14 @@ READ_BUFFER_BYTES = 256 << 10  #: one buffer a loop: each read is used up before
 class _Publisher:
     """One message stream that is published."""
 
-    __slots__ = ("demuxer", "publishing", "received_bytes", "session")
+    __slots__ = ("ingest", "publishing", "session")
 
-    def __init__(self, publishing: Publishing, session: Session) -> None:
+    def __init__(self, publishing: Publishing, session: Session, metrics: EdgeMetrics) -> None:
         self.publishing = publishing
         self.session = session
-        self.demuxer = BodyDemuxer()
-        self.received_bytes = 0
+        self.ingest = Ingest(publishing, session, metrics)
         session.bytes_moved = lambda: self.publishing.core.counters.payload_bytes
+        session.facts = lambda: self.ingest.facts
 
     def end(self) -> None:
         """Give the stream back."""
@@ -78,7 +78,10 @@ class _Player:
 
 
 class RtmpConnection(asyncio.BufferedProtocol):
-    """One client's connection. No task and no timer a read: requests that need an answer from elsewhere get a task of their own."""
+    """One client's connection. No task and no timer a read: requests that need an answer from elsewhere get a task of their own.
+
+    It may publish and play several streams at once. What ends one of them from here ends the connection only with the last.
+    """
 
     def __init__(self, listener: RtmpListener) -> None:
         """A connection of `listener`."""
@@ -179,10 +182,19 @@ class RtmpConnection(asyncio.BufferedProtocol):
             if self._transport is not None:
                 close_soon(self._transport, self._loop)
 
+    def _close_unless_used(self, stream_id: int, reason: str) -> None:
+        """Message stream `stream_id` is over, or its request refused: so is the connection, if nothing else lives on it."""
+        if not self._streams and not self._requests.keys() - {stream_id}:
+            self._close(reason)
+
+    def _watch_silence(self) -> None:
+        """Silence ends what publishes, and a connection that came to nothing; a player has nothing to say."""
+        publishes = any(isinstance(stream, _Publisher) for stream in self._streams.values())
+        self._connection.watch_idle = publishes or not (self._streams or self._requests)
+
     def _expire(self, reason: str) -> None:
         self._closing = self._closing or reason
         if self._transport is not None:
-            log.info("connection closed: %s", reason, extra={"peer": self._peer, "protocol": self._listener.protocol})
             self._transport.abort()
 
     def _take_in(self, media: dict[int, list[MediaMessage]]) -> None:
@@ -195,12 +207,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         for stream_id, messages in items:
             publisher = self._streams.get(stream_id)
             if isinstance(publisher, _Publisher):
-                demux, events = publisher.demuxer.demux, []
-                try:
-                    for message in messages:
-                        events += demux(message.type_id, message.timestamp_ms, message.payload)
-                finally:
-                    publisher.publishing.feed(events, now_us)
+                publisher.ingest.feed(messages, now_us)
 
     # what the client asks for
 
@@ -234,11 +241,13 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._connection.begun = True
         task: asyncio.Task[None] = asyncio.ensure_future(work)
         self._requests[stream_id] = task
+        self._watch_silence()
         task.add_done_callback(lambda done: self._answered(stream_id, done))
 
     def _answered(self, stream_id: int, task: asyncio.Task[None]) -> None:
         if self._requests.get(stream_id) is task:
             del self._requests[stream_id]
+        self._watch_silence()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("request failed", exc_info=error)
             self._close("internal error")
@@ -256,8 +265,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
             return
         close = self._publisher_closer(stream_id, "NetStream.Publish.Failed")
         session = self._context.sessions.open(self._listener.protocol, SessionRole.PUBLISHER, stream, self._peer, close)
-        self._streams[stream_id] = _Publisher(publishing, session)
-        self._connection.watch_idle = True
+        self._streams[stream_id] = _Publisher(publishing, session, self._listener.metrics)
         self._server.accept_publish(stream_id)
         self._send()
 
@@ -267,7 +275,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._refused("publisher", f"{event.app}/{event.name}", reason, error)
         self._server.reject_publish(stream_id, code, str(error))
         self._send()
-        self._close(f"refused: {error}")
+        self._close_unless_used(stream_id, f"refused: {error}")
 
     async def _play(self, event: PlayRequested) -> None:
         stream_id = event.stream_id
@@ -277,22 +285,20 @@ class RtmpConnection(asyncio.BufferedProtocol):
         except ServiceError as error:
             self._refuse_play(stream_id, event, error)
             return
-        if self._transport is None:
-            relay.let_go()
-            return
-        self._server.accept_play(stream_id)
-        self._send()
-        self._start_player(stream_id, stream, relay)
+        with relay.given_back_unless_taken() as take:
+            if self._transport is not None:
+                self._server.accept_play(stream_id)
+                self._send()
+                self._start_player(self._transport, stream_id, stream, take())
 
-    def _start_player(self, stream_id: int, stream: StreamKey, relay: Relay) -> None:
-        assert self._transport is not None
+    def _start_player(self, transport: asyncio.Transport, stream_id: int, stream: StreamKey, relay: Relay) -> None:
         context = self._context
 
         def packager() -> RtmpPackager:
             return RtmpPackager(context.body_muxer(), chunk_size=context.chunk_size, stream_id=stream_id)
 
         close = self._player_closer(stream_id)
-        playing = Playing(relay, ("rtmp", stream_id), packager, feed_of(self._transport, close, context.player_sndbuf_bytes))
+        playing = playing_on(transport, relay, ("rtmp", stream_id), packager, close, context.player_sndbuf_bytes)
         session = context.sessions.open(self._listener.protocol, SessionRole.PLAYER, stream, self._peer, close)
         self._streams[stream_id] = _Player(playing, session)
         playing.start()
@@ -305,7 +311,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._refused("player", f"{event.app}/{event.name}", reason, error)
         self._server.reject_play(stream_id, code, str(error))
         self._send()
-        self._close(f"refused: {error}")
+        self._close_unless_used(stream_id, f"refused: {error}")
 
     def _refused(self, who: str, what: str, reason: str, error: ServiceError) -> None:
         self._listener.metrics.refused.labels(self._listener.protocol, reason).inc()
@@ -318,6 +324,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         if request is not None:
             request.cancel()
         stream = self._streams.pop(stream_id, None)
+        self._watch_silence()
         if stream is not None:
             stream.end()
             self._context.sessions.closed(stream.session, reason)
@@ -332,7 +339,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
             if self._transport is not None:
                 self._server.end_play(stream_id, reason)
                 self._send()
-            self._close(reason)
+            self._close_unless_used(stream_id, reason)
 
         return close
 
@@ -340,12 +347,14 @@ class RtmpConnection(asyncio.BufferedProtocol):
         """What ends a publisher from here: the cluster gave the stream to somebody else, or the edge stops."""
 
         def close(reason: str) -> None:
-            if stream_id in self._streams:
-                self._end_stream(stream_id, reason)
-                if self._transport is not None:
-                    self._server.end_publish(stream_id, code, reason)
-                    self._send()
-            self._close(reason)
+            if stream_id not in self._streams:  # before it was accepted
+                self._close(reason)
+                return
+            self._end_stream(stream_id, reason)
+            if self._transport is not None:
+                self._server.end_publish(stream_id, code, reason)
+                self._send()
+            self._close_unless_used(stream_id, reason)
 
         return close
 
@@ -361,6 +370,7 @@ class RtmpListener:
         self.context = context
         self.metrics = metrics
         self.admission = Admission(self.protocol, limits, metrics)
+        self._limits = limits
         self.loop = asyncio.get_running_loop()
         self.buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         #: a completion-based loop reads into the buffers of all connections at once, so there each has its own
@@ -375,7 +385,8 @@ class RtmpListener:
         Raises:
             OSError: the port cannot be bound.
         """
-        self._server, self.port = await listen(lambda: RtmpConnection(self), host, port, self._tls)
+        timeout_s = self._limits.handshake_timeout_s
+        self._server, self.port = await listen(lambda: RtmpConnection(self), host, port, self._tls, handshake_timeout_s=timeout_s)
 
     def sweep(self) -> None:
         """Call once a second."""

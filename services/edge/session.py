@@ -36,6 +36,7 @@ class Session:
     close: Callable[[str], None]  #: end it, with a reason
     session_id: str = field(default_factory=lambda: secrets.token_hex(SESSION_ID_BYTES))
     bytes_moved: Callable[[], int] = lambda: 0  #: in from a publisher, out to a player
+    facts: Callable[[], dict[str, object]] = dict  #: what its closing line says beside
 
 
 class Sessions:
@@ -70,7 +71,7 @@ class Sessions:
         moved = session.bytes_moved()
         self._metrics.sessions_closed.labels(session.protocol, session.role.value).inc()
         facts = {"reason": reason, "duration_s": round(self._loop.time() - session.opened_at, 3), "bytes": moved}
-        log.info("%s closed: %s", session.role.value, reason, extra=self._facts(session) | facts)
+        log.info("%s closed: %s", session.role.value, reason, extra=self._facts(session) | facts | session.facts())
 
     def _facts(self, session: Session) -> dict[str, object]:
         return {

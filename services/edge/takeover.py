@@ -37,10 +37,12 @@ class Gate(asyncio.Protocol):
         """The socket is here."""
         made = socket_transport(transport)
         self.connection, self.refusal = self._admission.admit(peer_of(transport)[0], lambda _reason: made.abort())
+        self.connection.watch_idle = True
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        self.connection.last_read = asyncio.get_running_loop().time()
         self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
@@ -87,6 +89,7 @@ def take_over(request: web.BaseRequest, protocol: asyncio.Protocol) -> asyncio.T
         return None
     transport = socket_transport(request.transport)
     gate.serve(protocol)
+    gate.connection.watch_idle = False  # a player has nothing to say
     go_on_reading(transport)  # aiohttp may have stopped it
     handler.transport = None  # so that letting go does not close it
     handler.connection_lost(None)

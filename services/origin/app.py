@@ -14,11 +14,15 @@ from prometheus_client.registry import Collector
 import lalmesh
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
+from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.channels import STOP_GRACE_S, Channels
-from lalmesh.runtime.link import LinkLimits, LinkServicer
+from lalmesh.runtime.link import LinkCounters, LinkLimits, LinkServicer
+from lalmesh.runtime.link_metrics import link_metrics
+from lalmesh.runtime.load import ByteRate, ProcessLoad
 from lalmesh.runtime.ownership import Epoch, Location, NodeAddress, NodeId, Place
 from lalmesh.runtime.scheduling import (
     Capacity,
+    Evicted,
     GroupMoved,
     HeldStream,
     Load,
@@ -77,8 +81,22 @@ class OriginApp:
         registry: CollectorRegistry,
         channels: Channels | None,
         machine_address: Callable[[], str],
+        evicted: Callable[[str], None],
     ) -> None:
-        """Build it; `start` runs it. `machine_address` gives the host for others where none is set."""
+        """Build it; `start` runs it.
+
+        Args:
+            node: this origin.
+            cluster_keys: that grants may be signed with.
+            settings: what it is to be.
+            scheduler: whom it asks.
+            registry: for its metrics.
+            channels: makes the gRPC listener; None: it is called directly.
+            machine_address: gives the host for others where none is set.
+            evicted: hears that another start of this node has taken its place: this one has to end.
+        """
+        self.evicted = ""  # why, once it was
+        self._evicted = evicted
         self._settings = settings
         self._scheduler = scheduler
         self._channels = channels
@@ -98,6 +116,8 @@ class OriginApp:
         self._member: asyncio.Task[None] | None = None
         self._rates: dict[StreamKey, tuple[int, float, int]] = {}
         self._loop = asyncio.get_running_loop()
+        self._process = ProcessLoad()
+        self._egress = ByteRate(self._loop.time)
         registry.register(_OriginCollector(self))
 
     @property
@@ -111,9 +131,14 @@ class OriginApp:
         return self._membership.term > 0
 
     @property
-    def link_sessions(self) -> list[object]:
-        """The links that stand, for their counters."""
-        return list(self._links.sessions) if self._links is not None else []
+    def links(self) -> int:
+        """How many links stand."""
+        return len(self._links.sessions) if self._links is not None else 0
+
+    @property
+    def link_totals(self) -> LinkCounters:
+        """The counters of all links that are and were."""
+        return self._links.totals if self._links is not None else LinkCounters()
 
     async def start(self) -> None:
         """Listen, and join the cluster.
@@ -128,7 +153,7 @@ class OriginApp:
             self.grpc_port = self._channels.listen(self._server, settings.grpc_host, settings.grpc_port)
             await self._server.start()
             host = settings.advertise_host or self._machine_address()
-            self.address = self.address._replace(address=f"{host}:{self.grpc_port}")
+            self.address = self.address._replace(address=host_port(host, self.grpc_port))
         self._member = self._loop.create_task(self._membership.run(), name="origin-membership")
 
     async def stop(self) -> None:
@@ -158,6 +183,9 @@ class OriginApp:
         match command:
             case GroupMoved(location):
                 self.groups.moved(location)
+            case Evicted(reason):
+                self.evicted = reason
+                self._evicted(f"origin evicted from the cluster: {reason}")
             case _:
                 log.info("scheduler says %s", command)
 
@@ -165,8 +193,11 @@ class OriginApp:
         held = tuple(self._held(group) for group in self.groups)
         load = Load(
             ingress_bps=sum(stream.bitrate_bps for stream in held),
+            egress_bps=self._egress.bps(self.link_totals.payload_bytes_sent),
             sessions=sum(stream.players for stream in held),
             streams=len(held),
+            cpu_fraction=self._process.cpu_fraction(),
+            memory_bytes=self._process.memory_bytes(),
         )
         return NodeReport(
             node=self.address,
@@ -233,3 +264,4 @@ class _OriginCollector(Collector):
         yield CounterMetricFamily("origin_missing_units", "Units announced as lost.", totals.missing)
         yield CounterMetricFamily("origin_repeated_units", "Units that were here already.", totals.repeated)
         yield CounterMetricFamily("origin_refused_units", "Units of outdated publications.", totals.refused)
+        yield from link_metrics("origin", self._origin.links, self._origin.link_totals)

@@ -1,4 +1,4 @@
-"""The groups of one origin, and their shell: ports, timers, the registry's answers (DESIGN.md section 4)."""
+"""The groups of one origin, and their shell: ports, timers, the registry's answers (docs/design.md §4)."""
 
 from __future__ import annotations
 
@@ -238,7 +238,12 @@ class Groups:
         self.handle(entry, core.TimerFired())
 
     async def _ask_release(self, entry: GroupEntry, epoch: Epoch, place: Place) -> None:
-        self.handle(entry, core.ReleaseAnswered(await self._release(entry.core.stream, epoch, place), place))
+        try:
+            released = await self._release(entry.core.stream, epoch, place)
+        except Exception:  # a bug there must not leave the group waiting for its answer for ever
+            log.exception("release failed", extra={"stream_key": str(entry.core.stream)})
+            released = None
+        self.handle(entry, core.ReleaseAnswered(released, place))
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -1,12 +1,15 @@
 """Membership as one replica sees it: the streams of its nodes, from first report to end.
 
 ```
-           first report         registered, or too long over it          silence, end
+           first report       registration tried, or too long over it    silence, end
   nobody ---------------> heard ------------------------------> answered -------------> away (noted, lease left to run out)
                                                                 answered -- leaving --> gone (lease revoked)
                                             answered -- another incarnation joins ----> evicted
+                                            answered -- lease not renewed for long ---> sent on (as it is: it joins again elsewhere)
 ```
-Only a session's keeper waits for the registry; reports are answered whether or not that can be reached.
+Only a session's keeper waits for the registry; reports are answered whether or not that can be reached. But a replica that
+cannot keep a lease alive must not hold on to the node until the lease is over: after half of it the stream ends, and the node's
+client turns to the next replica. If the registry is away from all of them nothing is lost by that: nobody can take anything over.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import partial
 
 from lalmesh.errors import RemoteProtocolError, Unavailable
-from lalmesh.runtime.scheduling.model import Evicted, Joined, NodeCommand, NodeReport
+from lalmesh.runtime.scheduling.model import Evicted, GroupMoved, Joined, NodeCommand, NodeReport, Role, StreamFenced
+from services.scheduler.claims import is_outdated
 from services.scheduler.members import Members, Session
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.registrar import NameTakenError, Registrar
@@ -38,14 +42,26 @@ class Attendance:
         metrics: SchedulerMetrics,
         *,
         silence_s: float,
+        lease_s: float,
         spawn: Callable[[Callable[[], Awaitable[None]]], asyncio.Task[None]],
     ) -> None:
-        """Keep `members`; `spawn` runs tasks until they end or the service stops, and raises `Unavailable` after that."""
+        """Keep `members` in the registry.
+
+        Args:
+            registrar: writes them there.
+            view: what is known of the cluster.
+            members: those whose streams end here.
+            metrics: where to count.
+            silence_s: seconds without a report that end a stream.
+            lease_s: seconds that a node lives without being renewed; after half of them it is sent on.
+            spawn: runs tasks until they end or the service stops; raises `Unavailable` after that.
+        """
         self._registrar = registrar
         self._view = view
         self._members = members
         self._metrics = metrics
         self._silence_s = silence_s
+        self._patience_s = lease_s / 2
         self._spawn = spawn
 
     async def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:
@@ -76,8 +92,7 @@ class Attendance:
     def dismiss(self) -> None:
         """End every stream. The nodes are not noted as away: they go to another replica."""
         for session in list(self._members):
-            self._members.close(session)
-            session.end()
+            self._let_go(session)
 
     async def _attend(self, session: Session, reports: AsyncIterator[NodeReport]) -> None:
         """Take reports until they end; then the node is away, unless it left or is here again."""
@@ -88,7 +103,7 @@ class Attendance:
                 self._members.report(session, report)
                 if keeper is None:
                     keeper = self._spawn(partial(self._keep, session))
-                    await self._wait_registered(session)
+                    await self._wait_tried(session)
                 session.send(Joined(self._view.term))
                 report = await self._next_report(reports)
             if report is not None:
@@ -101,11 +116,11 @@ class Attendance:
             session.end()
             self._part(session)
 
-    async def _wait_registered(self, session: Session) -> None:
-        """The first answer says that the node is registered, unless the registry takes too long over it."""
+    async def _wait_tried(self, session: Session) -> None:
+        """The first answer says that the node is registered, unless the registry fails or takes too long over it."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._silence_s / 2):
-                await session.registered.wait()
+                await session.tried.wait()
 
     async def _next_report(self, reports: AsyncIterator[NodeReport]) -> NodeReport | None:
         """The next report; None at the end, or after `silence_s` without one."""
@@ -116,17 +131,24 @@ class Attendance:
             return None
 
     async def _keep(self, session: Session) -> None:
-        """Keep a node in the registry, once per report."""
+        """Keep a node in the registry, once per report, as long as that works."""
+        kept_at = self._view.clock()
         while True:
             session.reported.clear()
             try:
                 session.registration = await self._registrar.keep(session.registration, session.report)
+                kept_at = session.registration.renewed_at
                 self._open(session)
             except NameTakenError as exc:
                 self.evict(session, str(exc))
                 return
             except Unavailable as exc:
                 log.warning("node %s is not written down: %s", session.node.name, exc)
+                if self._view.clock() - kept_at > self._patience_s:
+                    log.warning("%s is sent to another replica: not renewed for %.1f s", session.node.name, self._patience_s)
+                    self._let_go(session)
+                    return
+            session.tried.set()
             await session.reported.wait()
 
     def _open(self, session: Session) -> None:
@@ -138,6 +160,23 @@ class Attendance:
         replaced = self._members.open(session)
         if replaced is not None:
             replaced.end()
+        self._tell_missed(session)
+
+    def _tell_missed(self, session: Session) -> None:
+        """Tell a node what has become of its streams while it was at no replica, or at one that did not hear of it."""
+        for stream, held in session.held.items():
+            group, claim = self._view.directory.group(stream), self._view.directory.claim(stream)
+            if group is not None and group.place > held.place:
+                session.send(GroupMoved(group.location))
+            if session.report.role is not Role.EDGE or claim is None or claim.edge.node == session.node:
+                continue
+            if is_outdated(held, claim):
+                session.send(StreamFenced(stream, claim.epoch))
+
+    def _let_go(self, session: Session) -> None:
+        """End the stream of a node that is to join again, here or elsewhere. It is not away: what it has waits for it."""
+        self._members.close(session)
+        session.end()
 
     def _part(self, session: Session) -> None:
         """The stream of a member ended here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -12,6 +13,8 @@ from aiohttp.typedefs import Handler
 
 from services.scheduler.listing import describe_node, describe_stream
 from services.scheduler.service import SchedulerService
+
+log = logging.getLogger(__name__)
 
 DEFAULT_ITEMS = 100
 MAX_ITEMS_PER_PAGE = 1000  #: some 600 KB of JSON, and a few milliseconds of the loop
@@ -109,9 +112,17 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         if exc.status < 400:
             raise
         return _problem(HTTPStatus(exc.status), exc.reason, exc.headers)
+    except Exception:  # a bug of ours: the caller learns that there is one, the log which
+        log.exception("%s %s failed", request.method, request.path)
+        return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed on this side")
 
 
 def _problem(status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:
     body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
-    kept = {"Allow": headers["Allow"]} if headers and "Allow" in headers else None
-    return web.Response(text=json.dumps(body), status=status.value, content_type="application/problem+json", headers=kept)
+    kept = {"Allow": headers["Allow"]} if headers and "Allow" in headers else {}
+    return web.Response(
+        text=json.dumps(body),
+        status=status.value,
+        content_type="application/problem+json",
+        headers={"X-Content-Type-Options": "nosniff", **kept},
+    )

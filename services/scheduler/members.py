@@ -23,6 +23,8 @@ class Session:
         self.registration: Registration | None = None
         #: set once the node stands in the registry
         self.registered = asyncio.Event()
+        #: set once that was tried
+        self.tried = asyncio.Event()
         #: set by each report
         self.reported = asyncio.Event()
         self.held: dict[StreamKey, HeldStream] = {held.stream: held for held in report.streams}

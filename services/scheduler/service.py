@@ -90,7 +90,15 @@ class SchedulerService:
         self._ownership = Ownership(registry, self._view, keys[0])
         self._locator = Locator(self._view)
         registrar = Registrar(registry, lease_s=lease_s, clock=clock, learn=self._view.learn)
-        self._attendance = Attendance(registrar, self._view, self.members, self.metrics, silence_s=silence_s, spawn=self._spawn)
+        self._attendance = Attendance(
+            registrar,
+            self._view,
+            self.members,
+            self.metrics,
+            silence_s=silence_s,
+            lease_s=lease_s,
+            spawn=self._spawn,
+        )
 
     # Life ------------------------------------------------------------------------------------------------------------
 

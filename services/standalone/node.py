@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, disable_created_metrics
+from prometheus_client.core import Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from lalmesh.errors import Unavailable
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.config import Config
 from lalmesh.runtime.health import HealthServer
 from lalmesh.runtime.link import DirectLink, LinkPool, OriginLink
+from lalmesh.runtime.link_metrics import link_metrics
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.scheduling import GrpcSchedulerClient, SchedulerClient
@@ -61,6 +64,8 @@ class Node:
         self._origin: OriginApp | None = None
         self._scheduler: SchedulerApp | None = None
         self._health: HealthServer | None = None
+        #: done, with the reason, once this node cannot go on
+        self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         disable_created_metrics()  # type: ignore[no-untyped-call]
         ProcessCollector(registry=self._metrics)
         PlatformCollector(registry=self._metrics)
@@ -149,7 +154,7 @@ class Node:
     async def _start_origin(self, keys: tuple[bytes, ...], client: SchedulerClient, channels: Channels | None) -> None:
         node = settings.node_id(self._config, "origin", shared=self._role == "standalone")
         built = settings.origin_settings(self._config)
-        self._origin = OriginApp(node, keys, built, client, self._metrics, channels, settings.machine_address)
+        self._origin = OriginApp(node, keys, built, client, self._metrics, channels, settings.machine_address, self._fail)
         await self._origin.start()
         self._stack.push_async_callback(self._origin.stop)
 
@@ -162,7 +167,8 @@ class Node:
         else:
             links = pool = LinkPool(node, channels.dial, settings.link_limits(self._config))
             self._stack.push_async_callback(pool.close)
-        self._edge = EdgeApp(node, built, client, links, self._metrics, settings.machine_address)
+            self._metrics.register(_LinkCollector(pool))
+        self._edge = EdgeApp(node, built, client, links, self._metrics, settings.machine_address, self._fail)
         self._stack.push_async_callback(self._edge.stop)
         await self._edge.start()
 
@@ -174,11 +180,17 @@ class Node:
     def _unready(self) -> str:
         """Why this node is not ready: only until it has joined once."""
         for part in (self._origin, self._edge):
+            if part is not None and part.evicted:
+                return f"evicted: {part.evicted}"
             if part is not None and not part.has_joined:
                 return "not joined yet"
         if self._scheduler is not None and not self._scheduler.service.is_ready:
             return "the registry was not read yet"
         return ""
+
+    def _fail(self, reason: str) -> None:
+        if not self.failed.done():
+            self.failed.set_result(reason)
 
     async def _joined(self) -> None:
         """Wait until the roles of a standalone server know each other.
@@ -193,6 +205,21 @@ class Node:
                         await part.joined.wait()
         except TimeoutError:
             raise Unavailable("the roles of this server did not join each other", retry_after_s=0.0) from None
+
+
+class _LinkCollector(Collector):
+    """What went over an edge's links, read when it is asked for."""
+
+    def __init__(self, pool: LinkPool) -> None:
+        self._pool = pool
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing in advance."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """What there is now."""
+        return link_metrics("edge", len(self._pool.sessions), self._pool.totals)
 
 
 def _some(**ports: int | None) -> dict[str, int]:

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from lalmesh.errors import LalmeshError
+from lalmesh.errors import LalmeshError, ServiceError
 from lalmesh.runtime.config import Config, ConfigError, Problem, check_role, load_config
 from lalmesh.runtime.log_setup import configure_logging
 from services.standalone import settings
@@ -82,7 +82,11 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(config: Config, role: Role, ports_file: Path | None) -> None:
-    """Run the node until a signal comes."""
+    """Run the node until a signal comes.
+
+    Raises:
+        ServiceError: it cannot go on.
+    """
     configure_logging(config.telemetry, service=role, node=settings.node_name(config, role))
     settings.raise_descriptor_limit()
     stop = _stop_signal()
@@ -93,10 +97,14 @@ async def _serve(config: Config, role: Role, ports_file: Path | None) -> None:
             _write_ports(ports_file, node.ports)
         typer.echo(describe(config, role, node.ports))
         sys.stdout.flush()
-        await stop.wait()
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait((stopping, node.failed), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
         log.info("stopping")
     finally:
         await node.stop()
+    if node.failed.done():
+        raise ServiceError(node.failed.result())
 
 
 def _stop_signal() -> asyncio.Event:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -63,16 +64,15 @@ def channels(config: Config, keys: tuple[bytes, ...]) -> Channels:
 
 
 def machine_address() -> str:
-    """The address by which other machines are likely to reach this one; loopback where there is no network.
+    """The address by which other machines are likely to reach this one, IPv4 before IPv6; loopback where there is no network.
 
     Connecting a datagram socket sends nothing: it asks the routing table which address would be used.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # TEST-NET-1, RFC 5737
+    for family, somewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):  # RFC 5737, RFC 3849
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((somewhere, 9))
             return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
+    return "127.0.0.1"
 
 
 def link_limits(config: Config) -> LinkLimits:
@@ -195,7 +195,7 @@ def origin_settings(config: Config) -> OriginSettings:
         grpc_host=origin.grpc.host,
         grpc_port=origin.grpc.port,
         advertise_host=origin.advertise_host,
-        capacity=Capacity(streams=origin.capacity.streams, egress_bps=origin.capacity.egress_bps),
+        capacity=Capacity(streams=origin.capacity.streams),
         groups=GroupSettings(ring=ring, grace_s=origin.grace_s),
         link=link_limits(config),
         report_interval_s=cluster.report_interval_ms / 1000,
@@ -225,5 +225,6 @@ def raise_descriptor_limit() -> int:
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.suppress(ValueError, OSError):  # some systems say that there is no limit, and have one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard

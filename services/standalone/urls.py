@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.config import Config
 from services.standalone.node import Role
 
@@ -13,14 +14,19 @@ EXAMPLE_CODECS = "-c:v libx264 -preset veryfast -tune zerolatency -g 60 -pix_fmt
 def describe(config: Config, role: Role, ports: dict[str, int]) -> str:
     """What listens where, and what to try, in lines for a person."""
     lines = [f"lalmesh {role} is up", *(f"  {name:<8} port {port}" for name, port in ports.items())]
-    host = config.edge.advertise.host or "127.0.0.1"
+    edge = config.edge
     if "rtmp" in ports:
-        rtmp = f"rtmp://{host}:{ports['rtmp']}/{EXAMPLE_STREAM}"
+        rtmp = f"rtmp://{_reached_at(edge.rtmp.host, ports['rtmp'])}/{EXAMPLE_STREAM}"
         lines += ["push:", f"  ffmpeg {EXAMPLE_SOURCE} {EXAMPLE_CODECS} -f flv {rtmp}", "play:", f"  ffplay {rtmp}"]
     if "http" in ports:
-        lines.append(f"  ffplay http://{host}:{ports['http']}/{EXAMPLE_STREAM}.flv")
+        lines.append(f"  ffplay http://{_reached_at(edge.http.host, ports['http'])}/{EXAMPLE_STREAM}.flv")
     if "api" in ports:
-        lines += ["look:", f"  curl http://127.0.0.1:{ports['api']}/v1/streams"]
+        lines += ["look:", f"  curl http://{_reached_at(config.scheduler.http.host, ports['api'])}/v1/streams"]
     elif "metrics" in ports:
-        lines += ["look:", f"  curl http://127.0.0.1:{ports['metrics']}/readyz"]
+        lines += ["look:", f"  curl http://{_reached_at(config.metrics.host, ports['metrics'])}/readyz"]
     return "\n".join(lines)
+
+
+def _reached_at(host: str, port: int) -> str:
+    """Where this machine reaches a listener: its address, or loopback where it listens on all of them."""
+    return host_port({"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host), port)

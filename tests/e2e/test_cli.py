@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 from support import ffmpeg, wire
 from support.cluster import CLUSTER_KEY, PROGRAM, Standalone
+from support.loops import LOOP_NAMES
 from support.ports import free_ports, is_open
 from support.process import Child, wait_until
 
@@ -95,7 +96,7 @@ def test_the_lines_that_a_server_prints_work_as_they_stand(tmp_path: Path, stack
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop", LOOP_NAMES)
 async def test_a_signal_tells_every_session_and_ends_with_status_0(
     start_standalone: StartStandalone, media: Media, number: signal.Signals, loop: str
 ) -> None:

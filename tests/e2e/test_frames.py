@@ -14,16 +14,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from support import ffmpeg, frames
+from support import ffmpeg, frames, wire
 from support.cluster import PROGRAM, Cluster, Node, Settings, Standalone
 from support.etcd import make_certificates
 from support.frames import Recording, assert_same_from_join
+from support.loops import NEEDS_UVLOOP
 from support.media import media
 from support.process import Child, wait_until
 
+from lalmesh.container.flv import TAG_VIDEO
+
 MEDIA = ("h264_aac", "h264_b3_aac", "hevc_aac", "av1_opus", "aac", "h264", "h264_mp3", "h264_pcma", "h264_pcmu")
 PROTOCOLS = ("rtmp", "http-flv", "ws-flv")
-SERVERS = ("standalone-asyncio", "standalone-uvloop", "cluster")
+SERVERS = (pytest.param("standalone-asyncio"), pytest.param("standalone-uvloop", marks=NEEDS_UVLOOP), pytest.param("cluster"))
+PLACES = ("standalone", "cluster")
 RUN_S = 60.0  #: for one run of 8 s on a slow machine
 GSTREAMER_AHEAD_MS = 30  #: its muxer may put an audio frame before the picture of the same time
 LEAST_S = 2.0  #: of media in each playback: a player that comes at the very end proves little
@@ -110,12 +114,13 @@ def live(api_url: str) -> set[str]:
         return {item["stream"] for item in json.load(answer)["items"] if item["units"]}
 
 
-def into(folder: Path, server: str, stack: ExitStack) -> tuple[Node, Node, str]:
+def into(folder: Path, server: str, stack: ExitStack, settings: Settings) -> tuple[Node, Node, str]:
     """Start `server`; the edge for publishers, the one for players, and the API."""
     if server == "cluster":
-        cluster = stack.enter_context(Cluster(folder, settings={"all": GRACE}))
+        cluster = stack.enter_context(Cluster(folder, settings={"all": GRACE, "edge": settings}))
         return cluster.edges[0], cluster.edges[1], cluster.api_url
-    node = stack.enter_context(Standalone(folder, GRACE, arguments=("--loop", server.removeprefix("standalone-"))))
+    loop = ("--loop", server.removeprefix("standalone-")) if "-" in server else ()
+    node = stack.enter_context(Standalone(folder, {**GRACE, **settings}, arguments=loop))
     return node, node, node.api_url
 
 
@@ -124,7 +129,7 @@ def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """All media through one server: RTMP players wait for the publishers, the others join later."""
     folder = tmp_path_factory.mktemp(request.param)
     with ExitStack() as stack:
-        ingest, egress, api_url = into(folder, request.param, stack)
+        ingest, egress, api_url = into(folder, request.param, stack, {})
         run = Run(folder, stack)
         for name in MEDIA:
             run.play(f"{name}.rtmp", egress.rtmp_url(f"live/{name}"))
@@ -144,33 +149,35 @@ def test_every_frame_comes_out_as_it_went_in(table: Run, name: str, protocol: st
     table.check(name, f"{name}.{protocol}")
 
 
-@pytest.fixture(scope="module")
-def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+@pytest.fixture(scope="module", params=PLACES)
+def clients(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """H.264 and AAC through other publishers and players, and through TLS."""
     folder = tmp_path_factory.mktemp("clients")
     certificates = make_certificates(folder / "tls")
     tls = {"edge.tls.cert_file": certificates.cert_file("server"), "edge.tls.key_file": certificates.key_file("server")}
     file = media("h264_aac")
     with ExitStack() as stack:
-        node = stack.enter_context(Standalone(folder, {**GRACE, **tls}))
+        ingest, egress, api_url = into(folder, request.param, stack, tls)
         run = Run(folder, stack)
-        run.push("plain", file, node.rtmp_url("live/plain"))
-        run.push("tls", file, node.rtmp_url("live/tls", tls=True))
-        run.push("ffmpeg5", file, node.rtmp_url("live/ffmpeg5"), ffmpeg.OLD_FFMPEG)
+        run.push("plain", file, ingest.rtmp_url("live/plain"))
+        run.push("tls", file, ingest.rtmp_url("live/tls", tls=True))
+        run.push("ffmpeg5", file, ingest.rtmp_url("live/ffmpeg5"), ffmpeg.OLD_FFMPEG)
         teed = folder / "gstreamer.flv"
-        run.publish("gstreamer", teed, run.command("push.gstreamer", *gstreamer_push(file, teed, node.rtmp_url("live/gstreamer"))))
-        run.wait_live(node.api_url)
+        run.publish(
+            "gstreamer", teed, run.command("push.gstreamer", *gstreamer_push(file, teed, ingest.rtmp_url("live/gstreamer")))
+        )
+        run.wait_live(api_url)
         for stream in ("tls", "ffmpeg5", "gstreamer"):
-            run.play(f"{stream}.rtmp", node.rtmp_url(f"live/{stream}"))
-            run.play(f"{stream}.http-flv", node.flv_url(f"live/{stream}"))
-        run.play("plain.rtmps", node.rtmp_url("live/plain", tls=True))
-        run.play("plain.https-flv", node.flv_url("live/plain", tls=True))
-        run.play("plain.rtmp.ffmpeg5", node.rtmp_url("live/plain"), ffmpeg.OLD_FFMPEG)
-        run.play("plain.http-flv.ffmpeg5", node.flv_url("live/plain"), ffmpeg.OLD_FFMPEG)
-        run.play_websockets({"plain.wss-flv": node.ws_url("live/plain", tls=True)})
+            run.play(f"{stream}.rtmp", egress.rtmp_url(f"live/{stream}"))
+            run.play(f"{stream}.http-flv", egress.flv_url(f"live/{stream}"))
+        run.play("plain.rtmps", egress.rtmp_url("live/plain", tls=True))
+        run.play("plain.https-flv", egress.flv_url("live/plain", tls=True))
+        run.play("plain.rtmp.ffmpeg5", egress.rtmp_url("live/plain"), ffmpeg.OLD_FFMPEG)
+        run.play("plain.http-flv.ffmpeg5", egress.flv_url("live/plain"), ffmpeg.OLD_FFMPEG)
+        run.play_websockets({"plain.wss-flv": egress.ws_url("live/plain", tls=True)})
         for program, command in OTHER_PLAYERS.items():
             rows = folder / f"plain.rtmp.{program}.flv"
-            words = [word.format(url=node.rtmp_url("live/plain"), file=rows) for word in command]
+            words = [word.format(url=egress.rtmp_url("live/plain"), file=rows) for word in command]
             run.record(f"plain.rtmp.{program}", rows, run.command(f"play.{program}", *words))
         run.finish()
         yield run
@@ -206,28 +213,67 @@ def test_other_clients_and_tls_carry_every_frame(clients: Run, playback: str) ->
     clients.check(stream, playback, ahead_ms=GSTREAMER_AHEAD_MS if stream == "gstreamer" else 0)
 
 
-@pytest.fixture(scope="module")
-def old_hevc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+@dataclass
+class HevcEdges:
+    """Where HEVC goes in, and by the form in which players get it, where it comes out."""
+
+    enhanced: Node
+    legacy: Node
+    ingest: Node | None = None  #: None: a stream goes in where it comes out
+
+    @classmethod
+    def start(cls, folder: Path, server: str, stack: ExitStack) -> HevcEdges:
+        old: Settings = {"edge.play.hevc": "legacy"}
+        if server == "cluster":
+            cluster = stack.enter_context(Cluster(folder, settings={"all": GRACE}))
+            return cls(cluster.edges[1], cluster.add("edge", old).wait_ready(), cluster.edges[0])
+        enhanced = stack.enter_context(Standalone(folder, GRACE, name="enhanced"))
+        return cls(enhanced, stack.enter_context(Standalone(folder, {**GRACE, **old}, name="legacy")))
+
+    def out_of(self, stream: str) -> Node:
+        return self.enhanced if stream.endswith("enhanced") else self.legacy
+
+    def into(self, stream: str) -> Node:
+        return self.ingest or self.out_of(stream)
+
+
+ENHANCED_BIT, LEGACY_HEVC = 0x80, 12  #: of the first byte of a picture: the flag, the codec id
+HEVC_FORMS = ("enhanced-to-legacy", "legacy-to-legacy", "legacy-to-enhanced")
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def old_hevc(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """HEVC that comes as codec id 12, goes out so, or both."""
     folder = tmp_path_factory.mktemp("hevc")
     file = media("hevc_aac")
     with ExitStack() as stack:
-        legacy = stack.enter_context(Standalone(folder, {**GRACE, "edge.play.hevc": "legacy"}, name="legacy"))
-        enhanced = stack.enter_context(Standalone(folder, GRACE, name="enhanced"))
+        edges = HevcEdges.start(folder, request.param, stack)
         run = Run(folder, stack)
-        run.push("enhanced-to-legacy", file, legacy.rtmp_url("live/enhanced-to-legacy"))
-        for stream, node in (("legacy-to-legacy", legacy), ("legacy-to-enhanced", enhanced)):
-            push = (PROGRAM, "push", "--hevc", "legacy", file, node.rtmp_url(f"live/{stream}"))
-            run.publish(stream, file, run.command(f"push.{stream}", *push))
-        for stream in run.sources:
-            node = enhanced if stream.endswith("enhanced") else legacy
-            run.play(f"{stream}.rtmp", node.rtmp_url(f"live/{stream}"))
-            run.play(f"{stream}.http-flv", node.flv_url(f"live/{stream}"))
+        for stream in HEVC_FORMS:
+            url = edges.into(stream).rtmp_url(f"live/{stream}")
+            if stream.startswith("enhanced"):
+                run.push(stream, file, url)
+            else:
+                run.publish(stream, file, run.command(f"push.{stream}", PROGRAM, "push", "--hevc", "legacy", file, url))
+        for stream in HEVC_FORMS:
+            run.play(f"{stream}.rtmp", edges.out_of(stream).rtmp_url(f"live/{stream}"))
+            run.play(f"{stream}.http-flv", edges.out_of(stream).flv_url(f"live/{stream}"))
+        run.play_websockets({f"{stream}.ws-flv": edges.out_of(stream).ws_url(f"live/{stream}") for stream in HEVC_FORMS})
         run.finish()
         yield run
 
 
-@pytest.mark.parametrize("protocol", ["rtmp", "http-flv"])
-@pytest.mark.parametrize("stream", ["enhanced-to-legacy", "legacy-to-legacy", "legacy-to-enhanced"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("stream", HEVC_FORMS)
 def test_hevc_as_older_clients_know_it_is_the_same_hevc(old_hevc: Run, stream: str, protocol: str) -> None:
     old_hevc.check(stream, f"{stream}.{protocol}")
+
+
+@pytest.mark.parametrize("stream", HEVC_FORMS)
+def test_hevc_comes_in_the_form_that_its_edge_is_set_to(old_hevc: Run, stream: str) -> None:
+    tags = wire.tags_of_file(old_hevc.rows[f"{stream}.ws-flv"])
+    firsts = {tag.body[0] for tag in tags if tag.type_id == TAG_VIDEO}
+    enhanced = stream.endswith("enhanced")
+    assert firsts
+    assert all(bool(first & ENHANCED_BIT) == enhanced for first in firsts)
+    assert enhanced or {first & 0x0F for first in firsts} == {LEGACY_HEVC}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,13 +25,20 @@ EARLY_S = 5.0  #: how long before its publisher a player comes
 LIMIT_S = 40.0
 JOINS = 200
 AT_A_TIME = 25  #: joins that are under way together
+CROWD_EACH = 100  #: players of each format, so that with `GATHERED` the fan-out gathers for as long as it may
+AT_ONCE = {"edge.fanout.max_delay_ms": 0}
+GATHERED = {"edge.fanout.max_delay_ms": 100, "edge.fanout.players_per_delay_ms": 1}
 SEED = 20_240_229  #: of the moments of joining; the server's own timing differs anyway
-DECODED = 6  #: playbacks that are decoded
 
 
 def push(file: Path, node: Node, stream: str, stack: ExitStack, folder: Path, loops: int = -1) -> Publisher:
     log = folder / f"push.{stream.replace('/', '.')}.log"
     return stack.enter_context(Publisher(file, node.rtmp_url(stream), log=log, loops=loops, limit_s=90))
+
+
+def urls_of(node: Node) -> tuple[str, ...]:
+    """All ways to play the stream."""
+    return node.flv_url("live/cam"), node.rtmp_url("live/cam"), node.ws_url("live/cam")
 
 
 def second_of_pictures(tags: Sequence[Tag]) -> bool:
@@ -61,7 +68,7 @@ async def test_players_that_come_first_get_the_stream_from_its_first_frame(
             return await wire.collect(peer, second_of_pictures, LIMIT_S)
 
     async with asyncio.TaskGroup() as group:
-        waiting = [group.create_task(early(url)) for url in (egress.rtmp_url("live/cam"), egress.flv_url("live/cam"))]
+        waiting = [group.create_task(early(url)) for url in urls_of(egress)]
         await asyncio.sleep(EARLY_S)  # what is tested: nobody publishes for so long
         push(file, ingest, "live/cam", stack, tmp_path)
     source = frames.of_file(file)
@@ -137,57 +144,75 @@ async def test_players_are_told_of_the_end_once_the_grace_is_over(
 
 
 @pytest.mark.parametrize(
-    ("where", "gathering"),
-    [("standalone", False), ("standalone", True), ("cluster", True)],
+    ("where", "delays"),
+    [("standalone", AT_ONCE), ("standalone", GATHERED), ("cluster", GATHERED)],
     ids=["standalone-each-frame-at-once", "standalone-gathered-100-ms", "cluster-gathered-100-ms"],
 )
-async def test_joins_at_any_moment_begin_at_a_key_frame_and_lack_nothing(
+async def test_joins_at_any_moment_begin_at_a_key_frame_lack_nothing_and_decode(
     where: str,
-    gathering: bool,
+    delays: dict[str, int],
     start_standalone: StartStandalone,
     start_cluster: Callable[..., Cluster],
     media: Media,
     stack: ExitStack,
     tmp_path: Path,
 ) -> None:
-    delays = {"edge.fanout.max_delay_ms": 100 if gathering else 0, "edge.fanout.players_per_delay_ms": 1}
     if where == "cluster":
-        cluster = start_cluster(settings={"edge": delays})
-        ingest, egress = cluster.edges
+        ingest, egress = start_cluster(settings={"edge": delays}).edges
     else:
         ingest = egress = start_standalone(delays)
     file = media("h264_b3_aac_60s")
     push(file, ingest, "live/cam", stack, tmp_path, loops=0)
-    urls = (egress.flv_url("live/cam"), egress.rtmp_url("live/cam"))
+    urls = urls_of(egress)
     async with AsyncExitStack() as crowd:
-        if gathering:
+        if delays is GATHERED:
             await gather_crowd(urls, crowd)
         playbacks = await join_many(urls)
     source = frames.of_file(file)
-    for tags in playbacks:
-        assert wire.is_key(wire.pictures(tags)[0])
-        frames.assert_same_from_join(source, wire.recording(tags))
-    for number, tags in enumerate(playbacks[:: JOINS // DECODED]):
-        copy = wire.file_of_tags(tags, tmp_path / f"join-{number}.flv")
-        ffmpeg.run("-xerror", "-err_detect", "explode", "-i", copy, "-f", "null", "-")
+    for number, tags in enumerate(playbacks):
+        with naming(number, urls):
+            assert wire.is_key(wire.pictures(tags)[0])
+            frames.assert_same_from_join(source, wire.recording(tags))
+    for number, tags in distinct(playbacks).items():
+        with naming(number, urls):
+            assert decoded(wire.file_of_tags(tags, tmp_path / f"join-{number}.flv")) == len(wire.pictures(tags))
 
 
-async def gather_crowd(urls: Sequence[str], crowd: AsyncExitStack, players_each: int = 100) -> None:
-    """So many players of each format that the fan-out gathers for as long as it may. They read and forget."""
+@contextmanager
+def naming(number: int, urls: Sequence[str]) -> Iterator[None]:
+    """A failure inside says of which join."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note(f"join {number} of {JOINS}, {urls[number % len(urls)]}")
+        raise
+
+
+def distinct(playbacks: Sequence[list[Tag]]) -> dict[int, list[Tag]]:
+    """By number, the playbacks that are no beginning of another: what decodes in those decodes in all."""
+    kept: dict[int, list[Tag]] = {}
+    for number, tags in sorted(enumerate(playbacks), key=lambda pair: -len(pair[1])):
+        if not any(longer[: len(tags)] == tags for longer in kept.values()):
+            kept[number] = tags
+    return kept
+
+
+def decoded(file: Path) -> int:
+    """How many pictures come out of a decoder that bears with nothing."""
+    strict = ("-xerror", "-err_detect", "explode")
+    rows = ffmpeg.run(*strict, "-i", file, "-map", "0", "-fps_mode", "passthrough", "-f", "framecrc", "-")
+    return sum(1 for row in rows.splitlines() if row.startswith("0,"))
+
+
+async def gather_crowd(urls: Sequence[str], crowd: AsyncExitStack) -> None:
+    """Players that read and forget, until `crowd` is left."""
     group = await crowd.enter_async_context(asyncio.TaskGroup())
     readers: list[asyncio.Task[None]] = []
     crowd.callback(lambda: [task.cancel() for task in readers])
     for url in urls:
-        for _ in range(players_each):
+        for _ in range(CROWD_EACH):
             peer = await crowd.enter_async_context(wire.player(url))
-            readers.append(group.create_task(forget(peer)))
-
-
-async def forget(peer: wire.Peer) -> None:
-    if isinstance(peer, wire.RtmpPeer):
-        await peer.started()
-    while await peer.wire.receive():
-        pass
+            readers.append(group.create_task(peer.forget()))
 
 
 async def join_many(urls: Sequence[str]) -> list[list[Tag]]:

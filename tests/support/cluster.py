@@ -83,7 +83,8 @@ class Node:
         self._ports_file.unlink(missing_ok=True)
         sets = [part for key, value in self._settings.items() for part in ("--set", f"{key}={_written(value)}")]
         command = [PROGRAM, self.role, *sets, "--ports-file", str(self._ports_file), *self._arguments]
-        return Child(command, log=self.log, env={"LALMESH_CLUSTER__KEY": CLUSTER_KEY, "PYTHONUNBUFFERED": "1"})
+        own_code = {"PYTHONPATH": ""}  # a packed program would find the checkout's there
+        return Child(command, log=self.log, env={"LALMESH_CLUSTER__KEY": CLUSTER_KEY, "PYTHONUNBUFFERED": "1", **own_code})
 
     def wait_ready(self, limit_s: float = START_S) -> Self:
         """Wait until it listens and says that it is ready.

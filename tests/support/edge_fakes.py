@@ -80,6 +80,7 @@ class FakeScheduler:
         self.released: list[Released] = []
         self.wanted: list[Wanted] = []
         self.location: Location | None = None
+        self.away: Refused | None = None  #: what `locate` answers where the scheduler is not to be reached
         self.claim_gate = asyncio.Event()
         self.claim_gate.set()
         self._granted: dict[bytes, Grant] = {}
@@ -121,6 +122,8 @@ class FakeScheduler:
 
     async def locate(self, wanted: Sequence[Wanted], deadline_s: float) -> list[Location | Refused]:
         self.wanted += wanted
+        if self.away is not None:
+            return [self.away]
         try:
             async with asyncio.timeout(deadline_s):
                 while self.location is None or (wanted[0].after is not None and self.location.place <= wanted[0].after):

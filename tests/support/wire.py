@@ -16,6 +16,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+import aiohttp
+
 from lalmesh.container.flv import TAG_AUDIO, TAG_VIDEO, Tag, TagReader, flv_header, previous_tag_size, tag_header
 from lalmesh.protocol.rtmp import ClientEvent, MediaMessage, PlayStarted, PublishStarted, RtmpClient, RtmpUrl
 from support.frames import Frame, Recording, Stream
@@ -124,6 +126,12 @@ class RtmpPeer:
                     return [Tag(one.type_id, one.timestamp_ms, one.payload) for one in media]
         return None
 
+    async def forget(self) -> None:
+        """Play until the end of the connection, and keep nothing."""
+        await self.started()
+        while await self.wire.receive():
+            pass
+
     async def publish(self, tags: Sequence[Tag]) -> None:
         """Send tags, as fast as the connection takes them."""
         for tag in tags:
@@ -184,6 +192,11 @@ class FlvPeer:
                     return tags
         return None
 
+    async def forget(self) -> None:
+        """Play until the end of the connection, and keep nothing."""
+        while await self.wire.receive():
+            pass
+
 
 @contextlib.asynccontextmanager
 async def flv(url: str, *headers: str, limit_s: float = LIMIT_S) -> AsyncIterator[FlvPeer]:
@@ -194,7 +207,36 @@ async def flv(url: str, *headers: str, limit_s: float = LIMIT_S) -> AsyncIterato
         yield FlvPeer(wire, await request(wire, f"/{path}", *headers, limit_s=limit_s))
 
 
-Peer = RtmpPeer | FlvPeer
+@dataclass(slots=True)
+class SocketPeer:
+    """One WebSocket-FLV player."""
+
+    socket: aiohttp.ClientWebSocketResponse
+    reader: TagReader = field(default_factory=TagReader)
+
+    async def tags(self, limit_s: float = LIMIT_S) -> list[Tag] | None:
+        """The next tags; None at the end."""
+        async with asyncio.timeout(limit_s):
+            while (message := await self.socket.receive()).type is aiohttp.WSMsgType.BINARY:
+                if tags := list(self.reader.feed(message.data)):
+                    return tags
+        return None
+
+    async def forget(self) -> None:
+        """Play until the end of the connection, and keep nothing."""
+        while (await self.socket.receive()).type is aiohttp.WSMsgType.BINARY:
+            pass
+
+
+@contextlib.asynccontextmanager
+async def websocket(url: str) -> AsyncIterator[SocketPeer]:
+    """A WebSocket-FLV player that has been let in."""
+    limits = aiohttp.ClientWSTimeout(ws_close=LIMIT_S)
+    async with aiohttp.ClientSession() as session, session.ws_connect(url, max_msg_size=0, timeout=limits) as socket:
+        yield SocketPeer(socket)
+
+
+Peer = RtmpPeer | FlvPeer | SocketPeer
 
 
 @contextlib.asynccontextmanager
@@ -203,6 +245,9 @@ async def player(url: str) -> AsyncIterator[Peer]:
     if url.startswith("rtmp:"):
         async with rtmp(url, "play") as rtmp_peer:
             yield rtmp_peer
+    elif url.startswith("ws:"):
+        async with websocket(url) as socket_peer:
+            yield socket_peer
     else:
         async with flv(url) as flv_peer:
             assert flv_peer.answer.status == 200, flv_peer.answer

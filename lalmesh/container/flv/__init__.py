@@ -31,6 +31,7 @@ from lalmesh.container.flv._tags import (
     previous_tag_size,
     tag_header,
 )
+from lalmesh.container.flv._video_metadata import MAX_VIDEO_METADATA_BYTES
 
 __all__ = [
     "AUDIO_TRACK_ID",
@@ -39,6 +40,7 @@ __all__ = [
     "MAX_CONFIGURATION_BYTES",
     "MAX_HEADER_BYTES",
     "MAX_METADATA_BYTES",
+    "MAX_VIDEO_METADATA_BYTES",
     "ON_METADATA",
     "PREVIOUS_TAG_SIZE_BYTES",
     "SCRIPT_TRACK_ID",

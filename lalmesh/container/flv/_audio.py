@@ -31,9 +31,9 @@ from lalmesh.container.flv._constants import (
     SOUND_STEREO,
 )
 from lalmesh.container.flv._enhanced import FOURCC_BYTES, SourceChoice, split_packets
-from lalmesh.container.flv._events import Stream
+from lalmesh.container.flv._events import Stream, UnsupportedCodec
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
-from lalmesh.media import TICKS_PER_MS, AccessUnit, Codec, Kind, MediaEvent, TrackEnded
+from lalmesh.media import TICKS_PER_MS, AccessUnit, Codec, Kind, MediaEvent, PassedOver, TrackEnded
 
 _AAC = Codec.AAC  # a global is found faster than a member of an Enum
 _SECTION = "FLV 10.1 §E.4.2"
@@ -77,14 +77,14 @@ class AudioBodies:
         events: list[MediaEvent] = []
         if body[0] != self._announced and len(body) > 1:
             # The flags have no code for 8000 Hz, which is the only rate of G.711.
-            events = self._announce(body[0], codec, G711_SAMPLE_RATE_HZ, 1 + (body[0] & SOUND_STEREO))
+            events = self._announce(body[0], codec, (G711_SAMPLE_RATE_HZ, 1 + (body[0] & SOUND_STEREO)), 0)
         return events + self._frame(codec, timestamp_ms, body[1:])
 
     def mp3(self, timestamp_ms: int, body: bytes) -> list[MediaEvent]:
         """Take a body of sound format 2 or 14."""
         events: list[MediaEvent] = []
         if body[0] != self._announced and len(body) > 1:
-            events = self._announce(body[0], Codec.MP3, *_mp3_sound(body))
+            events = self._announce(body[0], Codec.MP3, _mp3_sound(body), 0)
         return events + self._frame(Codec.MP3, timestamp_ms, body[1:])
 
     def opus_private(self, timestamp_ms: int, body: bytes) -> list[MediaEvent]:
@@ -99,12 +99,12 @@ class AudioBodies:
         if self._opus_has_packet_type is None and len(body) > 1:
             self._opus_has_packet_type = body[1] == LEGACY_CODED
         if not self._opus_has_packet_type:
-            return self._opus(timestamp_ms, body[1:])
+            return self._opus(timestamp_ms, body[1:], 0)
         if body[1:2] != bytes((LEGACY_CODED,)):
             raise UnsupportedError(f"Opus packet type {body[1:2].hex()}")
-        return self._opus(timestamp_ms, body[2:])
+        return self._opus(timestamp_ms, body[2:], 0)
 
-    def _opus(self, timestamp_ms: int, packet: bytes) -> list[MediaEvent]:
+    def _opus(self, timestamp_ms: int, packet: bytes, source_id: int) -> list[MediaEvent]:
         """One packet; the first of a track without an OpusHead tells the channels that one is made with."""
         if not packet:
             return []
@@ -112,7 +112,7 @@ class AudioBodies:
         if self._codec is not Codec.OPUS:
             channels = 2 if packet[0] & _OPUS_STEREO else 1
             head = OpusHead(channels=channels, pre_skip=_OPUS_PRE_SKIP, input_sample_rate_hz=OPUS_SAMPLE_RATE_HZ)
-            events = self._configure(Codec.OPUS, head.serialize(), self._source.chosen or 0)
+            events = self._configure(Codec.OPUS, head.serialize(), source_id)
         return events + self._frame(Codec.OPUS, timestamp_ms, packet)
 
     def enhanced(self, timestamp_ms: int, body: bytes) -> list[MediaEvent]:
@@ -125,21 +125,24 @@ class AudioBodies:
     def prefixed(self, timestamp_ms: int, body: bytes) -> list[MediaEvent]:
         """Take a body with ModEx prefixes or several tracks."""
         events: list[MediaEvent] = []
-        taken = False
+        counters, taken = self._stream.counters, False
         for packet_type, fourcc, source_id, start, end in split_packets(body, AUDIO_MULTITRACK):
             if taken or not self._source.takes(source_id, announces=packet_type == SEQUENCE_START):
-                self._stream.counters.ignored_tracks += 1
-            else:
-                taken = True
+                counters.ignored_tracks += 1
+                continue
+            try:
                 events += self._packet(timestamp_ms, packet_type, fourcc, body[start:end], source_id)
+                taken = True
+            except UnsupportedCodec as error:  # of this track: the next may be of another
+                counters.count(error.what, PassedOver.UNSUPPORTED_CODEC)
         return events
 
     def _packet(self, timestamp_ms: int, packet_type: int, fourcc: bytes, payload: bytes, source_id: int) -> list[MediaEvent]:
         codec = CODECS.get(fourcc)
         if codec is None or codec.kind is not Kind.AUDIO:
-            raise UnsupportedError(f"audio FourCC {fourcc!r}")
+            raise UnsupportedCodec(f"audio FourCC {fourcc!r}")
         if packet_type == CODED_FRAMES:
-            return self._coded(timestamp_ms, codec, fourcc, payload)
+            return self._coded(timestamp_ms, codec, fourcc, payload, source_id)
         if packet_type == SEQUENCE_START:
             return self._configure(codec, payload, source_id)
         if packet_type == SEQUENCE_END:
@@ -147,37 +150,38 @@ class AudioBodies:
         what = "multichannel configuration" if packet_type == AUDIO_MULTICHANNEL else f"packet type {packet_type}"
         raise UnsupportedError(f"enhanced audio {what}")
 
-    def _coded(self, timestamp_ms: int, codec: Codec, fourcc: bytes, payload: bytes) -> list[MediaEvent]:
+    def _coded(self, timestamp_ms: int, codec: Codec, fourcc: bytes, payload: bytes, source_id: int) -> list[MediaEvent]:
         if codec is Codec.OPUS:
-            return self._opus(timestamp_ms, payload)
+            return self._opus(timestamp_ms, payload, source_id)
         sound = _SOUNDS.get(codec)
         events: list[MediaEvent] = []
         if sound is not None and payload and fourcc != self._announced:
-            events = self._announce(fourcc, codec, *sound(payload))
+            events = self._announce(fourcc, codec, sound(payload), source_id)
         return events + self._frame(codec, timestamp_ms, payload)
 
     def _configure(self, codec: Codec, configuration: bytes, source_id: int) -> list[MediaEvent]:
         if not configuration:
             if codec not in _MAY_LACK_CONFIGURATION:
-                self._stream.counters.count(f"empty {codec.value} configuration")
+                self._stream.counters.count(f"empty {codec.value} configuration", PassedOver.NO_CONFIGURATION)
             return []
-        self._codec = self._announced = None  # no unit is taken under one that is refused
+        if self._source.may_be(source_id):
+            self._codec = self._announced = None  # no unit is taken under one that is refused
         events = self._stream.configure(AUDIO_TRACK_ID, codec, configuration)
         self._codec, self._announced, self._source.chosen = codec, None, source_id
         return events
 
-    def _announce(self, key: int | bytes, codec: Codec, sample_rate_hz: int, channels: int) -> list[MediaEvent]:
+    def _announce(self, key: int | bytes, codec: Codec, sound: tuple[int, int], source_id: int) -> list[MediaEvent]:
         """A codec without configuration begins with its first frame, and again when its header says something else."""
+        sample_rate_hz, channels = sound
         events = self._stream.configure(AUDIO_TRACK_ID, codec, sample_rate_hz=sample_rate_hz, channels=channels)
-        self._codec, self._announced = codec, key
-        self._source.chosen = self._source.chosen or 0
+        self._codec, self._announced, self._source.chosen = codec, key, source_id
         return events
 
     def _frame(self, codec: Codec, timestamp_ms: int, payload: bytes) -> list[MediaEvent]:
         if not payload:
             return []
         if codec is not self._codec:
-            self._stream.counters.count(f"{codec.value} frame before its configuration")
+            self._stream.counters.count(f"{codec.value} frame before its configuration", PassedOver.NO_CONFIGURATION)
             return []
         return [AccessUnit(AUDIO_TRACK_ID, self._unwrap(timestamp_ms) * TICKS_PER_MS, 0, True, payload)]
 
@@ -210,7 +214,7 @@ _MAY_LACK_CONFIGURATION = frozenset((*_SOUNDS, Codec.OPUS))
 
 
 def _refuse(bodies: AudioBodies, timestamp_ms: int, body: bytes) -> list[MediaEvent]:
-    raise UnsupportedError(f"audio format {body[0] >> 4}")
+    raise UnsupportedCodec(f"audio format {body[0] >> 4}")
 
 
 _BY_FORMAT: dict[int, Callable[[AudioBodies, int, bytes], list[MediaEvent]]] = {

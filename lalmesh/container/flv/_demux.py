@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from lalmesh.container.flv._audio import AudioBodies
 from lalmesh.container.flv._constants import TAG_AUDIO, TAG_SCRIPT, TAG_SCRIPT_AMF3, TAG_VIDEO
-from lalmesh.container.flv._events import Stream
+from lalmesh.container.flv._events import Stream, UnsupportedCodec
 from lalmesh.container.flv._script import ScriptBodies
 from lalmesh.container.flv._video import VideoBodies
 from lalmesh.errors import UnsupportedError
-from lalmesh.media import MediaCounters, MediaEvent, TrackSet
+from lalmesh.media import MediaCounters, MediaEvent, PassedOver, TrackSet
 
 
 class BodyDemuxer:
@@ -58,6 +58,8 @@ class BodyDemuxer:
             if handler is None:
                 raise UnsupportedError(f"message type {type_id}")
             return handler(timestamp_ms, body)
+        except UnsupportedCodec as error:
+            self._stream.counters.count(error.what, PassedOver.UNSUPPORTED_CODEC)
         except UnsupportedError as error:
             self._stream.counters.count(error.what)
-            return []
+        return []

@@ -112,17 +112,21 @@ def _cut_off(at: int, size: int) -> RemoteProtocolError:
 class SourceChoice:
     """Which of a publisher's tracks of one kind is taken.
 
-    It is the one of lowest id that has been announced; a message without multitrack counts as track 0. The others are not taken.
+    It is the one of lowest id that has been announced: that has been given a configuration which is understood, or a frame of a
+    codec that needs none. A message without multitrack counts as track 0. The others are not taken.
     """
 
     __slots__ = ("chosen",)
 
     def __init__(self) -> None:
-        """Take the first that comes."""
-        self.chosen: int | None = None
+        """Nothing has been announced."""
+        self.chosen: int | None = None  #: whoever understands an announcement sets it
 
     def takes(self, source_id: int, *, announces: bool) -> bool:
-        """Whether a message of that track is taken; one that `announces` its track may take over."""
-        if self.chosen is None or (announces and source_id < self.chosen):
-            self.chosen = source_id
-        return self.chosen == source_id
+        """Whether to look into a message of that track; one that `announces` its track may take over."""
+        chosen = self.chosen
+        return chosen is None or source_id == chosen or (announces and source_id < chosen)
+
+    def may_be(self, source_id: int) -> bool:
+        """Whether frames that are taken may be of that track: the one taken, or 0, as every message without multitrack."""
+        return source_id in (0, self.chosen)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from lalmesh.container.flv._constants import (
     AUDIO_FORMATS,
     CODED_FRAMES,
+    COMMAND_FRAME,
     EX_HEADER,
     FORMAT_EX,
     FORMAT_MP3_8K,
@@ -27,10 +28,12 @@ from lalmesh.container.flv._constants import (
     TAG_VIDEO,
     VIDEO_CODEC_IDS,
     VIDEO_CODED_FRAMES_X,
+    VIDEO_METADATA,
     HevcForm,
     OpusForm,
 )
 from lalmesh.container.flv._metadata import metadata_body
+from lalmesh.container.flv._video_metadata import tell_metadata
 from lalmesh.errors import UnsupportedError
 from lalmesh.media import TICKS_PER_MS, AccessUnit, Codec, Kind, Track, TrackSet
 
@@ -42,6 +45,7 @@ _TYPE_IDS = {Kind.VIDEO: TAG_VIDEO, Kind.AUDIO: TAG_AUDIO}
 _LEGACY_AUDIO = frozenset((Codec.AAC, Codec.MP3, Codec.PCMA, Codec.PCMU))
 _KEY, _INTER = KEY_FRAME << 4, INTER_FRAME << 4
 _EX_AUDIO = FORMAT_EX << 4
+_EX_METADATA = bytes((EX_HEADER | COMMAND_FRAME << 4 | VIDEO_METADATA,))  # a player that does not know it skips commands
 _MAX_MP3_8K_RATE_HZ = 8000
 
 
@@ -108,6 +112,25 @@ class BodyMuxer:
         if track.codec not in self._legacy:
             return type_id, bytes((_ex_flags(track) | SEQUENCE_END,)) + FOURCCS[track.codec]
         return type_id, _VIDEO_HEAD.pack(_KEY | VIDEO_CODEC_IDS[track.codec], LEGACY_END, 0, 0)
+
+    def video_metadata(self, track: Track, before: Track | None = None) -> tuple[int, bytes] | None:
+        """Type and body of the message that carries the metadata of the video `track`, such as HDR; it goes after its header.
+
+        None where there is nothing to tell, and of a track in a legacy form, which cannot carry it: its players get none.
+
+        Args:
+            track: as it is now.
+            before: as the player knew it: what held then and does not now is taken back.
+        Source: Enhanced RTMP v2, Metadata Frame
+        """
+        if not self._tells_metadata(track):
+            return None
+        told = before.video_metadata if before is not None and self._tells_metadata(before) else b""
+        body = tell_metadata(told, track.video_metadata)
+        return (TAG_VIDEO, _EX_METADATA + FOURCCS[track.codec] + body) if body else None
+
+    def _tells_metadata(self, track: Track) -> bool:
+        return track.kind is Kind.VIDEO and track.codec not in self._legacy
 
     def metadata(self, tracks: TrackSet) -> bytes:
         """The body of the onMetaData message: the publisher's if it gave one, else one made from `tracks`.

@@ -31,9 +31,10 @@ from lalmesh.container.flv._constants import (
     VIDEO_TRACK_ID,
 )
 from lalmesh.container.flv._enhanced import FOURCC_BYTES, SourceChoice, split_packets
-from lalmesh.container.flv._events import Stream
+from lalmesh.container.flv._events import Stream, UnsupportedCodec, reading_configuration
+from lalmesh.container.flv._video_metadata import merge_metadata
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
-from lalmesh.media import TICKS_PER_MS, AccessUnit, Codec, Kind, MediaEvent, TrackEnded
+from lalmesh.media import TICKS_PER_MS, AccessUnit, Codec, Kind, MediaEvent, PassedOver, TrackEnded
 
 _LEGACY_HEAD = struct.Struct(">BBhB")  # flags, AVCPacketType, CompositionTime as its high 16 bits with sign and its low 8
 _LEGACY_BYTES = _LEGACY_HEAD.size
@@ -56,6 +57,8 @@ class VideoBodies:
         self._legacy_id = -1  # codec id and FourCC under which units of the present track come
         self._fourcc = b""
         self._length_size = LENGTH_SIZE  # of the NALU lengths that the publisher sends
+        self._metadata = b""
+        self._metadata_of = (0, b"")  # the track and FourCC that it came for: it may come before the SequenceStart
 
     def demux(self, timestamp_ms: int, body: bytes) -> list[MediaEvent]:
         """Give what a message holds; `body` is at least one byte."""
@@ -102,13 +105,16 @@ class VideoBodies:
     def prefixed(self, timestamp_ms: int, body: bytes) -> list[MediaEvent]:
         """Take a body with ModEx prefixes or several tracks."""
         events: list[MediaEvent] = []
-        taken = False
+        counters, taken = self._stream.counters, False
         for packet_type, fourcc, source_id, start, end in split_packets(body, VIDEO_MULTITRACK):
             if taken or not self._source.takes(source_id, announces=packet_type == SEQUENCE_START):
-                self._stream.counters.ignored_tracks += 1
-            else:
-                taken = True
+                counters.ignored_tracks += 1
+                continue
+            try:
                 events += self._packet(timestamp_ms, body, packet_type, fourcc, start, end, source_id)
+                taken = True
+            except UnsupportedCodec as error:  # of this track: the next may be of another
+                counters.count(error.what, PassedOver.UNSUPPORTED_CODEC)
         return events
 
     def _packet(
@@ -118,14 +124,16 @@ class VideoBodies:
             return self._frames(timestamp_ms, body, packet_type, start, end)
         codec = CODECS.get(fourcc)
         if codec is None or codec.kind is not Kind.VIDEO:
-            raise UnsupportedError(f"video FourCC {fourcc!r}")
+            raise UnsupportedCodec(f"video FourCC {fourcc!r}")
         if packet_type == SEQUENCE_START:
             return self._configure(codec, body[start:end], source_id)
         if packet_type == SEQUENCE_END:
             return self._end(codec)
         if packet_type in (CODED_FRAMES, VIDEO_CODED_FRAMES_X):
             return self._without_configuration(codec)
-        raise UnsupportedError(f"enhanced video packet type {packet_type}")  # metadata, MPEG-2 TS, and what is reserved
+        if packet_type == VIDEO_METADATA:
+            return self._describe(fourcc, body[start:end], source_id)
+        raise UnsupportedError(f"enhanced video packet type {packet_type}")  # MPEG-2 TS, and what is reserved
 
     def _frames(self, timestamp_ms: int, body: bytes, packet_type: int, start: int, end: int) -> list[MediaEvent]:
         cts_ms = 0
@@ -145,18 +153,31 @@ class VideoBodies:
 
     def _configure(self, codec: Codec, configuration: bytes, source_id: int) -> list[MediaEvent]:
         if not configuration:
-            self._stream.counters.count(f"empty {codec.value} configuration")  # Interop: ffmpeg sends one before that of AV1
+            # Interop: ffmpeg sends one before that of AV1
+            self._stream.counters.count(f"empty {codec.value} configuration", PassedOver.NO_CONFIGURATION)
             return []
-        self._codec, self._legacy_id, self._fourcc = None, -1, b""  # no unit is taken under one that is refused
-        record, length_size = _with_whole_lengths(codec, configuration)
-        events = self._stream.configure(VIDEO_TRACK_ID, codec, record)
+        if self._source.may_be(source_id):
+            self._codec, self._legacy_id, self._fourcc = None, -1, b""  # no unit is taken under one that is refused
+        with reading_configuration():
+            record, length_size = _with_whole_lengths(codec, configuration)
+        metadata = self._metadata if self._metadata_of == (source_id, FOURCCS[codec]) else b""
+        events = self._stream.configure(VIDEO_TRACK_ID, codec, record, video_metadata=metadata)
         self._source.chosen = source_id
         self._codec, self._length_size = codec, length_size
         self._legacy_id, self._fourcc = VIDEO_CODEC_IDS.get(codec, -1), FOURCCS[codec]
         return events
 
+    def _describe(self, fourcc: bytes, body: bytes, source_id: int) -> list[MediaEvent]:
+        """Metadata holds until other metadata of its name comes, past a SequenceStart too; another codec or track has its own."""
+        present = self._metadata if self._metadata_of == (source_id, fourcc) else b""
+        self._metadata, self._metadata_of = merge_metadata(present, body), (source_id, fourcc)
+        track = self._stream.tracks.get(VIDEO_TRACK_ID)
+        if track is None or fourcc != self._fourcc or source_id != self._source.chosen:
+            return []
+        return self._stream.replace(replace(track, video_metadata=self._metadata))
+
     def _without_configuration(self, codec: Codec) -> list[MediaEvent]:
-        self._stream.counters.count(f"{codec.value} picture before its configuration")
+        self._stream.counters.count(f"{codec.value} picture before its configuration", PassedOver.NO_CONFIGURATION)
         return []
 
     def _end(self, codec: Codec) -> list[MediaEvent]:
@@ -182,7 +203,7 @@ def _ignore(bodies: VideoBodies, timestamp_ms: int, body: bytes) -> list[MediaEv
 
 
 def _refuse(bodies: VideoBodies, timestamp_ms: int, body: bytes) -> list[MediaEvent]:
-    raise UnsupportedError(f"video codec id {body[0] & 0x0F}")
+    raise UnsupportedCodec(f"video codec id {body[0] & 0x0F}")
 
 
 def _handler(first: int) -> Callable[[VideoBodies, int, bytes], list[MediaEvent]]:

@@ -17,7 +17,7 @@ stream: the first chunk of a message is always fmt 0, so any message may be the 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lalmesh.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
@@ -26,7 +26,8 @@ DEFAULT_CHUNK_SIZE = 128  #: both ways, until Set Chunk Size says otherwise (§5
 MAX_CHUNK_SIZE = 0x7FFFFFFF  #: the first bit of Set Chunk Size is zero (§5.4.1)
 MAX_MESSAGE_BYTES = 0xFFFFFF  #: the length field has 24 bits
 MAX_CHUNK_STREAMS = 64  #: real encoders use under ten; the protocol's 65,597 would hold memory for nothing
-MAX_PARTIAL_BYTES = 17 << 20  #: unfinished messages of one connection: the largest one, and 1 MiB interleaved with it
+MAX_INTERLEAVED_BYTES = 1 << 20  #: unfinished messages of one connection beside a largest one, and no more than that one has
+MAX_OPENING_MESSAGE_BYTES = 64 << 10  #: of a message before any media: a command, which is bounded alike
 
 SET_CHUNK_SIZE = 1
 ABORT = 2
@@ -66,14 +67,18 @@ class _ChunkStream:
 class ChunkReader:
     """Put messages together from the bytes of one direction of a connection."""
 
-    def __init__(self, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+    def __init__(self, *, max_message_bytes: int = MAX_MESSAGE_BYTES, opens_media: Callable[[Message], bool] | None = None) -> None:
         """Begin after the handshake.
 
         Args:
             max_message_bytes: largest message accepted, at most `MAX_MESSAGE_BYTES`.
+            opens_media: where given, no message may be over `MAX_OPENING_MESSAGE_BYTES` until this is true of one. Media may follow
+                that one in the same bytes, so it is asked about each message while the bytes are read.
         """
         self.chunk_size = DEFAULT_CHUNK_SIZE
-        self._max_message_bytes = max_message_bytes
+        self._opens_media = opens_media
+        self._largest_bytes = max_message_bytes
+        self._max_message_bytes = max_message_bytes if opens_media is None else min(max_message_bytes, MAX_OPENING_MESSAGE_BYTES)
         self._streams: dict[int, _ChunkStream] = {}
         self._current = _ChunkStream()  # the stream whose chunk is being read
         self._wanted = 0  # bytes that this chunk still lacks
@@ -213,14 +218,23 @@ class ChunkReader:
             payload = bytes(stream.partial)
             stream.partial = bytearray()
             self._complete(payload, messages)
-        elif self._partial_bytes > MAX_PARTIAL_BYTES:
-            raise LimitExceeded("bytes of incomplete messages", self._partial_bytes, MAX_PARTIAL_BYTES)
+        elif self._partial_bytes > self._max_message_bytes:
+            self._check_partial()
         return size
+
+    def _check_partial(self) -> None:
+        limit = self._max_message_bytes + min(self._max_message_bytes, MAX_INTERLEAVED_BYTES)
+        if self._partial_bytes > limit:
+            raise LimitExceeded("bytes of incomplete messages", self._partial_bytes, limit)
 
     def _complete(self, payload: bytes, messages: list[Message]) -> None:
         stream = self._current
         if stream.type_id > ABORT:
-            messages.append(Message(stream.type_id, stream.stream_id, stream.timestamp, payload))
+            message = Message(stream.type_id, stream.stream_id, stream.timestamp, payload)
+            messages.append(message)
+            if self._opens_media is not None and self._opens_media(message):
+                self._opens_media = None
+                self._max_message_bytes = self._largest_bytes
         elif stream.type_id == SET_CHUNK_SIZE:  # holds from the very next chunk (§5.4.1)
             self.chunk_size = parse_chunk_size(payload)
         elif stream.type_id == ABORT:

@@ -128,10 +128,6 @@ class RtmpClient:
             self._session.send_command(0, "deleteStream", 0.0, None, float(self._stream_id))
         self._state = ClientState.ENDED
 
-    def send_ping(self, now_ms: int) -> None:
-        """Ask for a sign of life; `now_ms`, of which the low 32 bits count, comes back in it."""
-        self._session.send_user_control(UserControl(UserControlEvent.PING_REQUEST, now_ms))
-
     def _events(self) -> Iterator[ClientEvent]:
         session = self._session
         try:

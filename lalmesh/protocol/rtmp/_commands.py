@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from lalmesh.amf import UNDEFINED, AmfValue, parse_amf0, parse_amf3_message, serialize_amf0
 from lalmesh.errors import LimitExceeded, RemoteProtocolError
 from lalmesh.protocol.rtmp._chunk import Message
-from lalmesh.protocol.rtmp._messages import MessageType
+from lalmesh.protocol.rtmp._messages import COMMAND_TYPES, MessageType
 
 MAX_COMMAND_BYTES = 64 << 10  #: a connect with every field of Flash and a signed URL stays under 8 KiB
 MAX_FOURCCS = 64  #: entries kept of each capability list; some 15 codes are defined
@@ -55,6 +55,16 @@ def parse_command(message: Message) -> Command:
         raise RemoteProtocolError("command without a name", section="RTMP 1.0 §7.2")
     transaction_id = values[1] if len(values) > 1 and isinstance(values[1], float) else 0.0
     return Command(values[0], transaction_id, values[2:])
+
+
+def asks_to_publish(message: Message) -> bool:
+    """Whether this is a publish command. One that cannot be read is not: whoever takes it apart finds that out."""
+    if message.type_id not in COMMAND_TYPES:
+        return False
+    try:
+        return parse_command(message).name == "publish"
+    except RemoteProtocolError:
+        return False
 
 
 def serialize_command(name: str, transaction_id: float, *arguments: AmfValue) -> bytes:

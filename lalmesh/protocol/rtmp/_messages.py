@@ -36,8 +36,8 @@ DATA_TYPES = frozenset((15, 18))
 
 CSID_CONTROL = 2  #: protocol control messages must use it (§5.4)
 CSID_CONNECTION = 3  #: commands on message stream 0
-CSID_STREAM = 5  #: commands on other message streams
-MEDIA_CSID = {8: 4, 9: 6, 18: 7}  #: the chunk stream of each kind of media message that we send
+CSID_STREAM = 4  #: commands on other message streams
+MEDIA_CSID = {18: 5, 8: 6, 9: 7}  #: the chunk stream of each kind of media message that we send, the same for every player
 
 LIMIT_DYNAMIC = 2  #: of Set Peer Bandwidth (§5.4.5)
 _SET_DATA_FRAME = serialize_amf0("@setDataFrame")

@@ -2,8 +2,9 @@
 
 The core reads the peer's bytes and reports what it asks for; the application answers, at once or later. Nothing tells the peer of
 success before the application accepted. While a request waits, everything else is served, except what depends on it: until
-connect is answered all commands wait, and media of a stream waits for the answer to its publish. After an answer that was not
-given from inside the loop over `RtmpServer.feed`, call ``feed(b"")`` to get what waited.
+connect is answered everything waits, and media of a message stream waits for the answer to its publish, with what comes about the
+same stream after it. After an answer that was not given from inside the loop over `RtmpServer.feed`, call ``feed(b"")`` to get what
+waited.
 
 The core must not know what streams exist, who may publish, or what time it is.
 """
@@ -17,9 +18,11 @@ from lalmesh.errors import LimitExceeded, LocalProtocolError, RemoteProtocolErro
 from lalmesh.protocol.rtmp._chunk import MAX_CHUNK_SIZE, MAX_MESSAGE_BYTES, Message
 from lalmesh.protocol.rtmp._commands import (
     CAN_FORWARD,
+    CAPS_MODEX,
     CAPS_RECONNECT,
     Capabilities,
     Command,
+    asks_to_publish,
     integer,
     members,
     parse_capabilities,
@@ -48,11 +51,12 @@ from lalmesh.protocol.rtmp._session import DEFAULT_OUT_CHUNK_SIZE, DEFAULT_WINDO
 from lalmesh.protocol.rtmp._states import CONNECTION_STEPS, STREAM_STEPS, ConnectionState, Step, StreamState, next_state
 from lalmesh.protocol.rtmp._url import split_app, split_name
 
+FIRST_STREAM_ID = 1  #: of the message stream that createStream gives first. Interop: some clients use it without asking for one
 MAX_MESSAGE_STREAMS = 32  #: of one connection; players and publishers use one or two
 DEFAULT_PLAY_START_MS = -2000  #: of a play command without a start (RTMP 1.0 §7.2.2.1)
 
-#: what we say to clients of Enhanced RTMP: any codec is passed on
-SERVER_CAPABILITIES = Capabilities(four_cc_list=("*",), video={"*": CAN_FORWARD}, audio={"*": CAN_FORWARD}, caps_ex=CAPS_RECONNECT)
+#: what we say to clients of Enhanced RTMP: any codec is passed on, ModEx prefixes are understood
+SERVER_CAPABILITIES = Capabilities(four_cc_list=("*",), video={"*": CAN_FORWARD}, audio={"*": CAN_FORWARD}, caps_ex=CAPS_MODEX)
 
 _SERVER_PROPERTIES: dict[str, AmfValue] = {"fmsVer": "FMS/3,0,1,123", "capabilities": 31.0, "mode": 1.0}
 
@@ -85,17 +89,19 @@ class RtmpServer:
             random_bytes: fills the handshake.
             chunk_size: payload bytes of the chunks that we send, 1 to `MAX_CHUNK_SIZE`.
             window_bytes: acknowledgement window and peer bandwidth that we announce.
-            max_message_bytes: largest message taken from the client, at most `MAX_MESSAGE_BYTES`.
+            max_message_bytes: largest message taken from the client, at most `MAX_MESSAGE_BYTES`; until it asks to publish,
+                `MAX_OPENING_MESSAGE_BYTES` at most.
             capabilities: what clients of Enhanced RTMP are told of us.
         """
         if not 0 < chunk_size <= MAX_CHUNK_SIZE:
             raise LocalProtocolError(f"chunk size {chunk_size}", section="RTMP 1.0 §5.4.1")
-        self._session = Session(ServerHandshake(random_bytes), max_message_bytes)
+        self._session = Session(ServerHandshake(random_bytes), max_message_bytes, asks_to_publish)
         self._chunk_size = chunk_size
         self._window_bytes = window_bytes
         self._capabilities = capabilities
         self._state = ConnectionState.HANDSHAKING
         self._streams: dict[int, _Stream] = {}
+        self._held: dict[int, list[Message]] = {}  # by message stream: media before the answer to publish, and what came after
         self._connect = Command("", 0.0, [])  # the one that is being answered
         self._app = ""
 
@@ -131,6 +137,7 @@ class RtmpServer:
             yield from self._waiting_events()
         except (RemoteProtocolError, UnsupportedError) as error:
             session.inbox.clear()
+            self._held.clear()
             session.error = error
         if session.error is not None:
             raise session.error
@@ -144,25 +151,45 @@ class RtmpServer:
                 inbox.popleft()  # the hot path: 75 messages a second of each publisher, without one call
                 if message.payload:
                     yield MediaMessage(message.stream_id, message.type_id, message.timestamp_ms, message.payload)
-            elif self._must_wait(message, stream):
-                self._session.check_held()
-                return
+            elif self._state is ConnectionState.ASKED:
+                break
             else:
                 inbox.popleft()
-                yield from self._message(message, stream)
+                if not self._held_back(message, stream):
+                    yield from self._message(message, stream)
+        if inbox or self._held:
+            self._session.check_held(*self._held.values())
 
-    def _must_wait(self, message: Message, stream: _Stream | None) -> bool:
-        """Whether `message` depends on an answer that the application has not given yet."""
-        if self._state is ConnectionState.ASKED:
+    def _held_back(self, message: Message, stream: _Stream | None) -> bool:
+        """Hold `message` if it depends on the answer to a publish that the application has not given yet."""
+        if stream is not None and stream.state is StreamState.PUBLISH_ASKED and message.type_id in MEDIA_TYPES:
+            self._held.setdefault(message.stream_id, []).append(message)
             return True
-        return stream is not None and stream.state is StreamState.PUBLISH_ASKED and message.type_id in MEDIA_TYPES
+        subject = self._subject(message) if self._held else 0
+        if subject not in self._held:
+            return False
+        self._held[subject].append(message)
+        return True
+
+    def _subject(self, message: Message) -> int:
+        """The message stream that a message is about, also where it travels on another one; 0 is the connection."""
+        if message.type_id in COMMAND_TYPES:
+            command = parse_command(message)
+            if command.name == "deleteStream":
+                return integer(command.argument(1))
+            if command.name == "FCUnpublish":
+                name = text(command.argument(1))
+                return next((key for key in self._held if self._streams[key].name == name), 0)
+        return message.stream_id
 
     def _message(self, message: Message, stream: _Stream | None) -> Iterator[ServerEvent]:
         if self._state is ConnectionState.REFUSED:
             return
         if message.type_id in MEDIA_TYPES:
-            next_state(STREAM_STEPS, stream.state if stream is not None else StreamState.IDLE, Step.MEDIA)
-            yield from media_messages(message)
+            state = stream.state if stream is not None else StreamState.IDLE
+            next_state(STREAM_STEPS, state, Step.MEDIA)
+            if state is StreamState.PUBLISHING:
+                yield from media_messages(message)
         elif message.type_id in COMMAND_TYPES:
             yield from self._command(parse_command(message), message.stream_id)
             self._session.check_unsent()
@@ -195,8 +222,8 @@ class RtmpServer:
         )
 
     def _on_create_stream(self, command: Command, _: int) -> Iterator[ServerEvent]:
-        stream_id = next(free for free in range(1, MAX_MESSAGE_STREAMS + 2) if free not in self._streams)
-        self._open(stream_id)
+        stream_id = next(free for free in range(FIRST_STREAM_ID, MAX_MESSAGE_STREAMS + 2) if free not in self._streams)
+        self._create(stream_id)
         self._session.send_command(0, "_result", command.transaction_id, None, float(stream_id))
         yield from ()
 
@@ -227,7 +254,7 @@ class RtmpServer:
             yield from self._close(stream_id)
             return
         stream = self._open(stream_id)
-        if stream.state is StreamState.PLAYING:  # Flash plays the next name on the same stream
+        if stream.state in (StreamState.PLAY_ASKED, StreamState.PLAYING):  # Flash plays the next name on the same stream
             yield from self._close(stream_id)
         stream.state = next_state(STREAM_STEPS, stream.state, Step.PLAY)
         stream.name = self._name(command)
@@ -236,8 +263,12 @@ class RtmpServer:
         yield PlayRequested(stream_id=stream_id, app=app, name=last, query=query, start_ms=start_ms)
 
     def _on_pause(self, command: Command, stream_id: int) -> Iterator[ServerEvent]:
-        stream = self._open(stream_id)
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return
         stream.state = next_state(STREAM_STEPS, stream.state, Step.PAUSE)
+        if stream.state not in (StreamState.PLAY_ASKED, StreamState.PLAYING):
+            return  # it came after the end, or too early
         paused = command.argument(1) is True
         verb = "Pause" if paused else "Unpause"
         self._session.send_status(stream_id, "status", f"NetStream.{verb}.Notify", f"{verb}d {stream.name}.")
@@ -273,19 +304,25 @@ class RtmpServer:
         return name
 
     def _open(self, stream_id: int) -> _Stream:
-        # Interop: some clients publish on a message stream that they never created.
         stream = self._streams.get(stream_id)
         if stream is None:
-            if len(self._streams) >= MAX_MESSAGE_STREAMS:
-                raise LimitExceeded("message streams", len(self._streams) + 1, MAX_MESSAGE_STREAMS)
-            stream = self._streams[stream_id] = _Stream()
+            if stream_id != FIRST_STREAM_ID:
+                raise RemoteProtocolError(f"message stream {stream_id} was not created", section="RTMP 1.0 §7.2.1.3")
+            stream = self._create(stream_id)
+        return stream
+
+    def _create(self, stream_id: int) -> _Stream:
+        if len(self._streams) >= MAX_MESSAGE_STREAMS:
+            raise LimitExceeded("message streams", len(self._streams) + 1, MAX_MESSAGE_STREAMS)
+        stream = self._streams[stream_id] = _Stream()
         return stream
 
     def _close(self, stream_id: int) -> Iterator[ServerEvent]:
         stream = self._streams.get(stream_id)
-        if stream is not None and stream.state is not StreamState.IDLE:
-            stream.state = StreamState.IDLE
-            yield StreamClosed(stream_id)
+        if stream is not None:
+            before, stream.state = stream.state, StreamState.IDLE
+            if before not in (StreamState.IDLE, StreamState.DISMISSED):
+                yield StreamClosed(stream_id)
 
     # answers of the application
 
@@ -341,7 +378,7 @@ class RtmpServer:
         self._session.send_status(stream_id, "status", "NetStream.Publish.Start", description, details=stream.name)
 
     def reject_publish(self, stream_id: int, code: str = "NetStream.Publish.BadName", description: str = "Refused.") -> None:
-        """Refuse what message stream `stream_id` wants to publish. It may ask again.
+        """Refuse what message stream `stream_id` wants to publish. It may ask again; media that it has under way is passed over.
 
         Raises:
             LocalProtocolError: no publish waits on it.
@@ -350,7 +387,7 @@ class RtmpServer:
         self._session.send_status(stream_id, "error", code, description)
 
     def end_publish(self, stream_id: int, code: str = "NetStream.Publish.Failed", description: str = "Ended.") -> None:
-        """Tell a publisher that nothing more is taken from it. Close after sending: what it has under way is an error.
+        """Tell a publisher that nothing more is taken from it; media that it has under way is passed over.
 
         Raises:
             LocalProtocolError: it does not publish.
@@ -406,13 +443,10 @@ class RtmpServer:
         self._session.send_status(0, "status", "NetConnection.Connect.ReconnectRequest", description, **more)
         return True
 
-    def send_ping(self, now_ms: int) -> None:
-        """Ask for a sign of life; `now_ms`, of which the low 32 bits count, comes back in it."""
-        self._session.send_user_control(UserControl(UserControlEvent.PING_REQUEST, now_ms))
-
     def _answer(self, stream_id: int, step: Step) -> _Stream:
         stream = self._streams.get(stream_id) or _Stream()  # one that is not there is idle, and no answer fits that
         stream.state = next_state(STREAM_STEPS, stream.state, step)
+        self._session.inbox.extendleft(reversed(self._held.pop(stream_id, ())))
         return stream
 
     def _step(self, step: Step) -> None:

@@ -7,6 +7,7 @@ the role above it.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable
 
 from lalmesh.amf import AmfValue
 from lalmesh.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
@@ -39,12 +40,17 @@ MAX_UNSENT_ANSWERS_BYTES = 1 << 20  #: answers to a peer that asks without readi
 class Session:
     """One end of a connection, below its role."""
 
-    def __init__(self, handshake: Handshake, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+    def __init__(
+        self,
+        handshake: Handshake,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        opens_media: Callable[[Message], bool] | None = None,
+    ) -> None:
         self.inbox: deque[Message] = deque()
         self.error: RemoteProtocolError | UnsupportedError | None = None
         self.writer = ChunkWriter()
         self._handshake: Handshake | None = handshake
-        self._reader = ChunkReader(max_message_bytes=max_message_bytes)
+        self._reader = ChunkReader(max_message_bytes=max_message_bytes, opens_media=opens_media)
         self._out = bytearray(handshake.data_to_send())
         self._received_bytes = 0
         self._acknowledged_bytes = 0
@@ -81,17 +87,17 @@ class Session:
                 self.inbox.append(message)
         self._acknowledge()
 
-    def check_held(self) -> None:
-        """Refuse to hold more than the bounds say, when the inbox waits for an answer of the application.
+    def check_held(self, *held: Iterable[Message]) -> None:
+        """Refuse to hold more than the bounds say, when the inbox and what is in `held` wait for answers of the application.
 
         Raises:
-            LimitExceeded: it does.
+            LimitExceeded: they do.
         """
-        if len(self.inbox) > MAX_HELD_MESSAGES:
-            raise LimitExceeded("messages before the answer to a request", len(self.inbox), MAX_HELD_MESSAGES)
-        held = sum(len(message.payload) for message in self.inbox)
-        if held > MAX_HELD_BYTES:
-            raise LimitExceeded("bytes before the answer to a request", held, MAX_HELD_BYTES)
+        sizes = [len(message.payload) for messages in (self.inbox, *held) for message in messages]
+        if len(sizes) > MAX_HELD_MESSAGES:
+            raise LimitExceeded("messages before the answer to a request", len(sizes), MAX_HELD_MESSAGES)
+        if sum(sizes) > MAX_HELD_BYTES:
+            raise LimitExceeded("bytes before the answer to a request", sum(sizes), MAX_HELD_BYTES)
 
     def _control(self, message: Message) -> None:
         payload = message.payload

@@ -6,10 +6,15 @@ Server, the connection, and each of its message streams (a stream that is not in
 HANDSHAKING ── handshake done ──► OPEN ── connect ──► ASKED ── accept ──► CONNECTED
                                                         └───── reject ──► REFUSED
 
-IDLE ── publish ──► PUBLISH_ASKED ── accept ──► PUBLISHING ─┐ media       close leads back to IDLE
-  │ ◄───── reject ───────┘                ▲─────────────────┘             from everywhere
-  └──── play ─────► PLAY_ASKED ───── accept ──► PLAYING ── end ──► IDLE
+  ┌─── publish ───► PUBLISH_ASKED ── accept ──► PUBLISHING ─┐ media       close leads back to IDLE
+  │                       └─ reject ─┐              │ ▲─────┘             from everywhere
+IDLE                              DISMISSED ◄─ end ─┘
+  │                       ┌─ reject ──► IDLE                              DISMISSED is IDLE but for media
+  └──── play ──────► PLAY_ASKED ── accept ──► PLAYING ── end ──► IDLE     that comes late, and is passed over
 ```
+
+A publisher whom we refuse or end has media under way, hence DISMISSED. Media of a stream that never asked to publish, or that the
+client closed itself, is an error.
 
 Client: HANDSHAKING ──► CONNECTING ──► CREATING ──► REQUESTING ──► ACTIVE ──► ENDED, and ENDED from everywhere.
 """
@@ -39,6 +44,7 @@ class StreamState(Enum):
     IDLE = auto()
     PUBLISH_ASKED = auto()
     PUBLISHING = auto()
+    DISMISSED = auto()
     PLAY_ASKED = auto()
     PLAYING = auto()
 
@@ -102,12 +108,18 @@ CONNECTION_STEPS: Mapping[tuple[ConnectionState, Step], ConnectionState] = {
 STREAM_STEPS: Mapping[tuple[StreamState, Step], StreamState] = {
     (StreamState.IDLE, Step.PUBLISH): StreamState.PUBLISH_ASKED,
     (StreamState.PUBLISH_ASKED, Step.ACCEPT_PUBLISH): StreamState.PUBLISHING,
-    (StreamState.PUBLISH_ASKED, Step.REJECT_PUBLISH): StreamState.IDLE,
+    (StreamState.PUBLISH_ASKED, Step.REJECT_PUBLISH): StreamState.DISMISSED,
     (StreamState.PUBLISHING, Step.MEDIA): StreamState.PUBLISHING,
-    (StreamState.PUBLISHING, Step.END_PUBLISH): StreamState.IDLE,
+    (StreamState.PUBLISHING, Step.END_PUBLISH): StreamState.DISMISSED,
+    (StreamState.DISMISSED, Step.MEDIA): StreamState.DISMISSED,
+    (StreamState.DISMISSED, Step.PUBLISH): StreamState.PUBLISH_ASKED,
+    (StreamState.DISMISSED, Step.PLAY): StreamState.PLAY_ASKED,
+    (StreamState.DISMISSED, Step.PAUSE): StreamState.DISMISSED,
+    (StreamState.IDLE, Step.PAUSE): StreamState.IDLE,
     (StreamState.IDLE, Step.PLAY): StreamState.PLAY_ASKED,
     (StreamState.PLAY_ASKED, Step.ACCEPT_PLAY): StreamState.PLAYING,
     (StreamState.PLAY_ASKED, Step.REJECT_PLAY): StreamState.IDLE,
+    (StreamState.PLAY_ASKED, Step.PAUSE): StreamState.PLAY_ASKED,
     (StreamState.PLAYING, Step.PAUSE): StreamState.PLAYING,
     (StreamState.PLAYING, Step.END_PLAY): StreamState.IDLE,
 }

@@ -86,7 +86,7 @@ class LimitsConfig(ConfigModel):
     )
     handshake_timeout_s: float = Field(default=10.0, ge=0.1, le=300, description="Longest handshake before publish or play.")
     idle_timeout_s: float = Field(default=120.0, ge=1, le=86_400, description="Silence after which a connection is closed.")
-    message_bytes: int = Field(default=8 << 20, ge=64 << 10, le=64 << 20, description="Largest message taken from a publisher.")
+    message_bytes: int = Field(default=8 << 20, ge=64 << 10, le=0xFFFFFF, description="Largest message taken from a publisher.")
 
 
 class PublishConfig(ConfigModel):
@@ -95,7 +95,7 @@ class PublishConfig(ConfigModel):
     second_publisher: Literal["refuse", "take_over"] = Field(
         default="refuse", description="What a second publisher of a stream meets: it is refused, or takes the stream over."
     )
-    replay_s: float = Field(default=3.0, ge=0, le=60, description="What is always kept for an origin that takes over.")
+    replay_s: float = Field(default=3.0, ge=1, le=60, description="What is always kept for an origin that takes over.")
     replay_max_s: float = Field(
         default=30.0, ge=0, le=600, description="How far beyond replay_s to keep back to a random access point."
     )

@@ -26,7 +26,6 @@ class CapacityConfig(ConfigModel):
     """What placement may load this origin with."""
 
     streams: int = Field(default=0, ge=0, le=1_000_000, description="Streams at a time; 0: no limit.")
-    egress_bps: int = Field(default=0, ge=0, le=10**13, description="Bits per second towards edges; 0: no limit.")
 
 
 class OriginConfig(ConfigModel):

@@ -1,4 +1,4 @@
-"""Links: one two-way stream a pair of nodes that carries all the streams between them (DESIGN.md section 4)."""
+"""Links: one two-way stream a pair of nodes that carries all the streams between them (docs/design.md §4)."""
 
 from lalmesh.runtime.link._dialler import ChannelFactory, GrpcLink, LinkPool
 from lalmesh.runtime.link._direct import DirectLink

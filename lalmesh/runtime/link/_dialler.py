@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import grpc
 
@@ -21,8 +22,9 @@ from lalmesh.runtime.link._interface import (
     SubscriptionEvents,
     SubscriptionRequest,
 )
-from lalmesh.runtime.link._session import LinkLimits, LinkSession, WireOutlet
+from lalmesh.runtime.link._session import LinkCounters, LinkLimits, LinkSession, WireOutlet
 from lalmesh.runtime.ownership import NodeId
+from lalmesh.runtime.tally import add_counters
 
 log = logging.getLogger(__name__)
 
@@ -234,6 +236,7 @@ class LinkPool:
         self._dial = dial
         self._limits = limits
         self._links: dict[str, GrpcLink] = {}
+        self._past = LinkCounters()  # of the links that were
 
     def link(self, address: str) -> OriginLink:
         """The link to the origin at ``host:port``, whether it stands yet or not."""
@@ -248,11 +251,20 @@ class LinkPool:
         if self._links.get(address) is link:
             log.info("link to origin %s has ended", address)
             del self._links[address]
+            add_counters(self._past, link.session.counters)
 
     @property
     def sessions(self) -> list[LinkSession]:
-        """The sessions of all links, for their counters."""
+        """The sessions of all links that are, for their number and their counters."""
         return [link.session for link in self._links.values()]
+
+    @property
+    def totals(self) -> LinkCounters:
+        """The counters of all links that are and were, added up."""
+        totals = replace(self._past)
+        for session in self.sessions:
+            add_counters(totals, session.counters)
+        return totals
 
     async def close(self) -> None:
         """End all links."""

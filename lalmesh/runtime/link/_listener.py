@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import grpc
 
@@ -20,8 +21,9 @@ from lalmesh.runtime.link._interface import (
     PublicationRequest,
     SubscriptionRequest,
 )
-from lalmesh.runtime.link._session import LinkLimits, LinkSession, WireOutlet
+from lalmesh.runtime.link._session import LinkCounters, LinkLimits, LinkSession, WireOutlet
 from lalmesh.runtime.ownership import Epoch, NodeId, Place, UnitName
+from lalmesh.runtime.tally import add_counters
 
 log = logging.getLogger(__name__)
 
@@ -183,6 +185,7 @@ class LinkServicer:
         self._endpoint = endpoint
         self._limits = limits
         self._links: set[_IncomingLink] = set()
+        self._past = LinkCounters()  # of the links that were
 
     def handlers(self) -> grpc.GenericRpcHandler[origin_pb2.LinkBatch, origin_pb2.LinkBatch]:
         """What a server is to be given."""
@@ -195,8 +198,16 @@ class LinkServicer:
 
     @property
     def sessions(self) -> list[LinkSession]:
-        """The sessions of all links, for their counters."""
+        """The sessions of all links that are, for their number and their counters."""
         return [link.session for link in self._links]
+
+    @property
+    def totals(self) -> LinkCounters:
+        """The counters of all links that are and were, added up."""
+        totals = replace(self._past)
+        for session in self.sessions:
+            add_counters(totals, session.counters)
+        return totals
 
     async def _link(
         self,
@@ -213,6 +224,7 @@ class LinkServicer:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._links.discard(link)
+            add_counters(self._past, link.session.counters)
             link.lost()
             for task in tasks:
                 task.cancel()

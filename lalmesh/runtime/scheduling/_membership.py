@@ -136,7 +136,10 @@ class Membership:
                 self._over.set()
             case _:
                 pass
-        self._command(command)
+        try:
+            self._command(command)
+        except Exception:  # a bug in what it leads to must not cost the node its membership
+            log.exception("command failed: %s", command)
 
     async def _reports(self) -> AsyncGenerator[NodeReport, None]:
         while True:

@@ -6,24 +6,26 @@ import asyncio
 import os
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import ExitStack
+from typing import cast
 
 import pytest
-import uvloop
 from support.edge_fakes import BOTH, run_of, video
+from support.loops import LOOP_FACTORIES
 
 from lalmesh.media import AccessUnit, TrackSet
-from lalmesh.remux import Parts
+from lalmesh.remux import Packager, Parts
 from services.edge import fanout as fanout_module
 from services.edge.direct import CAN_SEND_DIRECTLY, NO_DESCRIPTOR, direct_descriptor, shared_file
 from services.edge.fanout import FanOut, FanOutSettings, FeedState, PlayerFeed
-from services.edge.player import feed_of
+from services.edge.player import Playing, playing_on
+from services.edge.relay import Relay
 
-LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, uvloop.new_event_loop]
 LIMIT_S = 20.0
-SNDBUF_BYTES = 32 << 10  #: so small that blocks do not fit
+SNDBUF_BYTES = 96 << 10  #: so small that blocks do not fit, but no smaller than a segment on loopback
 BLOCKS = 150
+BEFORE = b"before " * 1_000_000  #: more than the kernel takes
 
 pytestmark = pytest.mark.skipif(not CAN_SEND_DIRECTLY, reason="this system sends through transports only")
 
@@ -41,6 +43,25 @@ class PlainPackager:
         parts.append(unit.payload)
         return len(unit.payload)
 
+    def end(self, tracks: TrackSet, dts: int, parts: Parts) -> int:
+        return 0
+
+
+class FakeRelay:
+    """A relay with one format."""
+
+    def __init__(self, fanout: FanOut) -> None:
+        self._fanout = fanout
+
+    def fanout(self, format_key: Hashable, packager: Callable[[], Packager]) -> FanOut:
+        return self._fanout
+
+    def left(self, format_key: Hashable) -> None:
+        pass
+
+    def let_go(self) -> None:
+        pass
+
 
 class Stage:
     """A fan-out whose players are connections on loopback."""
@@ -52,8 +73,8 @@ class Stage:
         self.accepted: asyncio.Queue[Side] = asyncio.Queue()
         self.stack = ExitStack()
 
-    async def listen(self) -> int:
-        server = await self.loop.create_server(lambda: Side(self), "127.0.0.1", 0)
+    async def listen(self, prefill: bytes = b"") -> int:
+        server = await self.loop.create_server(lambda: Side(self, prefill), "127.0.0.1", 0)
         self.stack.callback(server.close)
         return int(server.sockets[0].getsockname()[1])
 
@@ -64,7 +85,7 @@ class Stage:
         client.setblocking(False)
         await self.loop.sock_connect(client, ("127.0.0.1", port))
         side = await self.accepted.get()
-        self.fanout.add(side.feed)
+        side.start()
         return client, side
 
 
@@ -74,26 +95,37 @@ class Side(asyncio.Protocol):
     feed: PlayerFeed
     transport: asyncio.Transport
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, prefill: bytes) -> None:
         self.stage = stage
+        self.prefill = prefill
         self.pauses = 0
+        self.playing: Playing | None = None
         self.lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
-        self.feed = feed_of(self.transport, lambda reason: None, SNDBUF_BYTES)
+        self.transport.write(self.prefill)
         self.stage.accepted.put_nowait(self)
+
+    def start(self) -> None:
+        """Play, as a terminator does."""
+        relay = cast(Relay, FakeRelay(self.stage.fanout))
+        self.playing = playing_on(self.transport, relay, "", PlainPackager, lambda reason: None, SNDBUF_BYTES)
+        self.feed = self.playing.feed
+        self.playing.start()
 
     def pause_writing(self) -> None:
         self.pauses += 1
-        self.stage.fanout.paused(self.feed)
+        if self.playing is not None:
+            self.playing.pause()
 
     def resume_writing(self) -> None:
-        self.stage.fanout.resumed(self.feed)
+        if self.playing is not None:
+            self.playing.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.stage.fanout.remove(self.feed)
-        self.feed.release()
+        if self.playing is not None:
+            self.playing.end()
         self.lost.set()
 
 
@@ -107,7 +139,7 @@ async def read(client: socket.socket, size: int) -> bytes:
     return bytes(got)
 
 
-@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
+@pytest.fixture(params=LOOP_FACTORIES)
 def event_loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
     made: Callable[[], asyncio.AbstractEventLoop] = request.param
     return made
@@ -121,7 +153,7 @@ def test_every_player_gets_every_byte_in_order_whatever_its_socket_takes(
         with stage.stack:
             port = await stage.listen()
             players = [await stage.player(port) for _ in range(fanout_module.MANY_PLAYERS + 4)]
-            payloads = [rng.randbytes(rng.choice((300, 5_000, 60_000))) for _ in range(BLOCKS)]
+            payloads = [rng.randbytes(rng.choice((300, 5_000, 120_000))) for _ in range(BLOCKS)]
             expected = b"start " + b"".join(payloads)
             readers = [asyncio.create_task(read(client, len(expected))) for client, _ in players[:-2]]
             for seq, payload in enumerate(payloads):
@@ -132,6 +164,26 @@ def test_every_player_gets_every_byte_in_order_whatever_its_socket_takes(
             readers += [asyncio.create_task(read(client, len(expected))) for client, _ in players[-2:]]
             assert all(got == expected for got in await asyncio.gather(*readers))
             assert all(stage.fanout.sent_bytes(side.feed) == len(expected) for _, side in players)
+
+    with asyncio.Runner(loop_factory=event_loop_factory) as runner:
+        runner.run(play())
+
+
+def test_what_a_transport_holds_already_is_neither_overtaken_nor_unbounded(
+    event_loop_factory: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def play() -> None:
+        stage = Stage()
+        with stage.stack:
+            port = await stage.listen(prefill=BEFORE)
+            players = [await stage.player(port) for _ in range(fanout_module.MANY_PLAYERS + 1)]
+            assert all(side.feed.is_full for _, side in players)
+            expected = BEFORE + b"start "
+            for seq in range(3):
+                expected += b"%d " % seq
+                stage.fanout.feed(run_of([video(seq, key=seq == 0, payload=b"%d " % seq)], tracks=BOTH))
+                assert all(side.feed.state is FeedState.LAGGING for _, side in players)
+            assert [await read(client, len(expected)) for client, _ in players] == [expected] * len(players)
 
     with asyncio.Runner(loop_factory=event_loop_factory) as runner:
         runner.run(play())

@@ -136,3 +136,13 @@ async def test_what_is_not_there_is_a_problem_too(web: Web) -> None:
     async with web.session.post(f"http://127.0.0.1:{web.app.http_port}/v1/streams") as answer:
         assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD")
         assert answer.content_type == "application/problem+json"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_a_bug_of_ours_is_a_problem_and_its_traceback_is_logged(
+    web: Web, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(web.app.service.directory, "streams", lambda: 1 // 0)
+    problem = await web.get("/v1/streams", 500)
+    assert (problem["title"], problem["detail"]) == ("Internal Server Error", "the request failed on this side")
+    assert "ZeroDivisionError" in caplog.text

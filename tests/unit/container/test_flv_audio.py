@@ -3,7 +3,7 @@ import pytest
 from lalmesh.codec.opus import OpusHead
 from lalmesh.container.flv import BodyDemuxer
 from lalmesh.errors import RemoteProtocolError
-from lalmesh.media import AccessUnit, Codec, Track, TrackEnded
+from lalmesh.media import AccessUnit, Codec, PassedOver, Track, TrackEnded
 
 ASC = bytes.fromhex("1210")  # AAC LC, 44100 Hz, stereo
 OPUS_HEAD = OpusHead(channels=2, pre_skip=312, input_sample_rate_hz=48_000).serialize()
@@ -138,6 +138,45 @@ def test_of_many_tracks_the_first_is_taken() -> None:
     assert [unit.payload for unit in units(demuxer, b"\x95\x11mp4a" + track_of(1, b"no") + track_of(0, b"yes"))] == [b"yes"]
     assert units(demuxer, b"\x95\x01mp4a\x01no") == []
     assert (demuxer.counters.ignored_tracks, audio(demuxer).version) == (5, 0)
+
+
+def test_a_frame_of_a_track_that_was_not_announced_does_not_choose_it() -> None:
+    demuxer = configured(b"\x95\x01mp4a\x05no", b"\x95\x00mp4a\x07" + ASC)
+    assert [unit.payload for unit in units(demuxer, b"\x95\x01mp4a\x07yes")] == [b"yes"]
+
+
+@pytest.mark.parametrize(("fourcc", "frame"), [(b".mp3", MP3), (b"ac-3", AC3), (b"Opus", b"\xfc\x01")])
+def test_a_frame_of_a_codec_that_needs_no_configuration_chooses_its_track(fourcc: bytes, frame: bytes) -> None:
+    demuxer = configured(b"\x95\x00" + fourcc + b"\x02")  # an announcement without anything in it
+    assert len(units(demuxer, b"\x95\x01" + fourcc + b"\x05" + frame)) == 1
+    assert units(demuxer, b"\x95\x01" + fourcc + b"\x02" + frame) == []
+    assert demuxer.counters.ignored_tracks == 1
+
+
+def test_an_announcement_of_another_track_that_is_not_supported_leaves_the_present_one_alone() -> None:
+    demuxer = configured(b"\x95\x00mp4a\x05" + ASC, b"\x95\x00mp4a\x02" + bytes.fromhex("f9484000"))
+    assert [unit.payload for unit in units(demuxer, b"\x95\x01mp4a\x05yes")] == [b"yes"]
+
+
+def test_a_track_whose_codec_is_not_supported_leaves_its_place_to_the_next() -> None:
+    body = b"\x95\x20" + b"xyzw\x00\x00\x00\x01\x00" + b"mp4a\x01\x00\x00\x02" + ASC
+    demuxer = configured(body)
+    assert (audio(demuxer).codec, demuxer.counters.classes) == (Codec.AAC, {PassedOver.UNSUPPORTED_CODEC: 1})
+
+
+@pytest.mark.parametrize(
+    ("body", "passed_over"),
+    [
+        (b"\x3e\x00", PassedOver.UNSUPPORTED_CODEC),
+        (b"\x91xyzw\x00", PassedOver.UNSUPPORTED_CODEC),
+        (b"\xaf\x00\xf9\x48\x40\x00", PassedOver.UNSUPPORTED_CODEC),
+        (b"\xaf\x00", PassedOver.NO_CONFIGURATION),
+        (b"\xaf\x01\x21", PassedOver.NO_CONFIGURATION),
+        (b"\x94Opus\x01\x02", PassedOver.OTHER),
+    ],
+)
+def test_what_is_passed_over_is_told_by_class(body: bytes, passed_over: PassedOver) -> None:
+    assert configured(body).counters.classes == {passed_over: 1}
 
 
 @pytest.mark.parametrize(

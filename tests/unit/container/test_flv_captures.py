@@ -18,7 +18,7 @@ FILES = {path.stem: path.read_bytes() for path in sorted(CAPTURES.glob("*.flv"))
 #: what is not sent on: message bodies that start with these
 NOT_SENT = {
     "h264-multitrack": (b"\x96", b"\xa6"),  # further tracks
-    "hevc-aac-enhanced": (b"\xd4hvc1",),  # metadata of the video
+    "hevc-aac-enhanced": (b"\xd4hvc1",),  # metadata of the video with nothing in it
     "av1-opus-enhanced": (b"\xd4av01", b"\x94Opus"),
     "vp9-flac-enhanced": (b"\xd4vp09", b"\x94fLaC"),
     "ac3-enhanced": (b"\x90ac-3", b"\x94ac-3"),

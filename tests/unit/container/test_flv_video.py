@@ -4,7 +4,7 @@ from lalmesh.codec.h264 import AvcDecoderConfigurationRecord
 from lalmesh.codec.h265 import HevcDecoderConfigurationRecord
 from lalmesh.container.flv import MAX_CONFIGURATION_BYTES, BodyDemuxer
 from lalmesh.errors import LimitExceeded, RemoteProtocolError
-from lalmesh.media import AccessUnit, Codec, TrackEnded, TracksChanged
+from lalmesh.media import AccessUnit, Codec, PassedOver, TrackEnded, TracksChanged
 
 # from the captures beside: avcC, hvcC, av1C, and vpcC behind the version and flags of its box
 AVCC = bytes.fromhex("01640009ffe1001867640009acd94626c044000003000400000300783c48965801000468efbcb0fdf8f800")
@@ -173,6 +173,41 @@ def test_one_track_of_a_higher_id_does_not_disturb_the_plain_one() -> None:
     assert demuxer.counters.ignored_tracks == 1
 
 
+def test_a_frame_of_a_track_that_was_not_announced_does_not_choose_it() -> None:
+    demuxer = configured(bytes.fromhex("96 03") + b"avc1" + b"\x05" + NALU, bytes.fromhex("96 00") + b"avc1" + b"\x07" + AVCC)
+    assert demuxer.demux(9, 0, bytes.fromhex("96 03") + b"avc1" + b"\x07" + NALU) == [AccessUnit(1, 0, 0, True, NALU)]
+    assert demuxer.counters.reasons == {"h264 picture before its configuration": 1}
+
+
+@pytest.mark.parametrize("refused", [b"vp08" + track_of(0, b"\0"), b"hvc1" + track_of(0, b"\x05" + HVCC[1:])])
+def test_a_track_whose_announcement_is_not_supported_leaves_its_place_to_the_next(refused: bytes) -> None:
+    demuxer = configured(bytes.fromhex("96 20") + refused + b"avc1" + track_of(3, AVCC))
+    assert [track.codec for track in demuxer.tracks.tracks] == [Codec.H264]
+    assert demuxer.counters.classes == {PassedOver.UNSUPPORTED_CODEC: 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "passed_over"),
+    [
+        (b"\x12\x00", PassedOver.UNSUPPORTED_CODEC),
+        (b"\x90vp08\x00", PassedOver.UNSUPPORTED_CODEC),
+        (b"\x90hvc1\x05" + HVCC[1:], PassedOver.UNSUPPORTED_CODEC),
+        (b"\x93hvc1\x00", PassedOver.NO_CONFIGURATION),
+        (b"\x90av01", PassedOver.NO_CONFIGURATION),
+        (b"\x95av01\x80", PassedOver.OTHER),
+    ],
+)
+def test_what_is_passed_over_is_told_by_class(body: bytes, passed_over: PassedOver) -> None:
+    counters = configured(body).counters
+    [reason] = counters.reasons
+    assert (counters.classes, counters.examples) == ({passed_over: 1}, {passed_over: reason})
+
+
+def test_an_announcement_of_another_track_that_is_not_supported_leaves_the_present_one_alone() -> None:
+    demuxer = configured(bytes.fromhex("96 00") + b"avc1\x05" + AVCC, bytes.fromhex("96 00") + b"hvc1\x02\x05" + HVCC[1:])
+    assert demuxer.demux(9, 0, bytes.fromhex("96 03") + b"avc1\x05" + NALU) == [AccessUnit(1, 0, 0, True, NALU)]
+
+
 def test_more_tracks_than_ids_are_refused() -> None:
     with pytest.raises(LimitExceeded):
         BodyDemuxer().demux(9, 0, bytes.fromhex("96 13") + b"avc1" + track_of(7, b"") * 300)
@@ -184,8 +219,6 @@ def test_more_tracks_than_ids_are_refused() -> None:
         "12 00",  # Sorenson H.263
         "1d 01 000000 00",  # codec id 13, which some use for AV1
         "17 03 000000 00",  # a packet type that AVC does not have
-        "94 68766331 02",  # Metadata
-        "d4 68766331 02",  # the same: its frame type is ignored
         "95 61763031 80",  # MPEG2TSSequenceStart
         "90 76703038 00",  # VP8
         "90 6d703461 00",  # an audio FourCC
@@ -223,6 +256,8 @@ def test_commands_and_empty_messages_give_nothing(body: str) -> None:
         "96 00 6176",
         "96 10 61766331 00 000002 00",  # a track that is cut off
         "96 20 61766331 00 0000",
+        "94 68766331 02",  # Metadata that is cut off
+        "d4 68766331 02",  # the same: its frame type is ignored
     ],
 )
 def test_what_is_malformed_is_refused(body: str) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from prometheus_client import CollectorRegistry
 from support.virtual_time import in_virtual_time
 
-from services.edge.listener import Admission, Connection, ListenerLimits
+from services.edge.listener import REFUSALS_KEPT, Admission, Connection, ListenerLimits
 from services.edge.metrics import EdgeMetrics
 
 
@@ -45,6 +46,31 @@ async def test_a_connection_over_the_limit_is_refused_with_a_reason() -> None:
     listener.admission.leave(first)
     listener.admission.leave(second)
     assert listener.connect()[1] == ""
+
+
+@in_virtual_time
+async def test_what_is_over_the_limit_and_the_kept_refusals_is_dropped_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    listener = Listener(ListenerLimits(connections=2))
+    kept = [listener.connect()[0] for _ in range(2 + REFUSALS_KEPT)]
+    assert (len(listener.admission), listener.expired) == (2 + REFUSALS_KEPT, [])
+    dropped = [listener.connect()[0] for _ in range(3)]
+    await asyncio.sleep(0)
+    assert (len(listener.admission), listener.expired) == (2 + REFUSALS_KEPT, ["2 connections"] * 3)
+    assert listener.refused("limit") == REFUSALS_KEPT + 3
+    listener.admission.sweep()
+    listener.admission.sweep()
+    assert [record.getMessage() for record in caplog.records] == ["dropped 3 connections over the limit"]
+    for connection in dropped + kept:
+        listener.admission.leave(connection)
+    assert (len(listener.admission), listener.connect()[1]) == (0, "")
+
+
+@in_virtual_time
+async def test_connections_that_are_refused_take_no_room_of_others() -> None:
+    listener = Listener(ListenerLimits(connections=3, connections_per_address=1))
+    for _ in range(10):
+        listener.connect("10.0.0.1")
+    assert [listener.connect(f"10.0.0.{host}")[1] for host in (2, 3, 4)] == ["", "", "3 connections"]
 
 
 @in_virtual_time

@@ -21,13 +21,16 @@ NEWER = TrackSet((Track(track_id=1, codec=Codec.VP9, configuration=b"vpcC-2"), A
 
 
 class WordPackager:
-    """Writes words: ``H`` with the version of the tracks, ``C`` with old and new, units as track and number."""
+    """Writes words: ``H`` with the version of the tracks, ``C`` with old and new, ``E`` at the end, units as track and number."""
 
     def start(self, tracks: TrackSet, dts: int) -> bytes:
         return b"H%d " % tracks.version
 
     def change(self, old: TrackSet, new: TrackSet, dts: int, parts: Parts) -> int:
         return self._add(b"C%d-%d " % (old.version, new.version), parts)
+
+    def end(self, tracks: TrackSet, dts: int, parts: Parts) -> int:
+        return self._add(b"E%d-%d " % (tracks.version, dts // 3600), parts)
 
     def package(self, unit: AccessUnit, tracks: TrackSet, parts: Parts) -> int:
         track = tracks.get(unit.track_id)
@@ -522,8 +525,30 @@ def test_the_end_of_the_stream_sends_what_is_gathered_and_closes_everyone() -> N
     player, slow = stage.join(), stage.join(slow=True)
     stage.send(gop(0, 1))
     stage.fanout.end("the stream has ended")
-    assert (player.words, player.closed) == (words("H1 v0"), "the stream has ended")
+    assert (player.words, player.closed) == (words("H1 v0 E1-0"), "the stream has ended")
     assert (slow.closed, stage.fanout.players) == ("the stream has ended", 0)
+
+
+def test_who_got_all_so_far_is_told_that_the_tracks_have_ended() -> None:
+    stage = Stage(player_queue_bytes=12)
+    stage.send(gop(0, 1))
+    live, lagging, skipping = stage.join(), stage.join(slow=True, high=27), stage.join(slow=True)
+    for seq in range(1, 9):
+        stage.send([video(seq)])
+    waiting = PlayerFeed(lambda _: pytest.fail("it has nothing that could end"), lambda: 0, lambda _: None)
+    stage.fanout._others.add(waiting)
+    assert [player.feed.state for player in (live, lagging)] == [FeedState.LIVE, FeedState.LAGGING]
+    assert skipping.feed.state is FeedState.SKIPPING
+    stage.fanout.end("over")
+    assert (live.words[-2:], lagging.words[-1], skipping.words[-1]) == (words("v8 E1-8"), "E1-8", "v4")
+    assert stage.sent(live) == len(live.got)
+
+
+def test_the_end_of_a_stream_that_nobody_got_anything_of_says_nothing() -> None:
+    stage = Stage()
+    player = stage.join()
+    stage.fanout.end("over")
+    assert (player.words, player.closed) == ([], "over")
 
 
 # the books

@@ -59,6 +59,12 @@ def test_what_brings_no_unit_says_so() -> None:
     assert core.tracks.tracks == (VIDEO,)
 
 
+def test_a_track_that_ends_is_not_passed_on_and_may_go_on() -> None:
+    core = publication()
+    core.feed([ONE, picture(0, key=True), TrackEnded(1), picture(1)], NOW_US)
+    assert seqs(core) == [0, 1]
+
+
 def test_tracks_that_change_in_the_middle_hold_from_there_on() -> None:
     core = publication()
     core.feed([ONE, picture(0, key=True), picture(1), TWO, picture(2), AccessUnit(2, 7200, 0, True, b"a")], NOW_US)

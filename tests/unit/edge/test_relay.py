@@ -22,10 +22,11 @@ from support.edge_fakes import (
 from support.virtual_time import in_virtual_time, settle
 
 from lalmesh.container.flv import BodyMuxer
-from lalmesh.errors import StreamNotFound
+from lalmesh.errors import StreamNotFound, Unavailable
 from lalmesh.remux import FlvPackager
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, UnitName
+from lalmesh.runtime.scheduling import Refusal, Refused
 from services.edge.fanout import PlayerFeed
 from services.edge.relay import Relay, Relays, RelaySettings
 
@@ -289,3 +290,28 @@ async def test_the_end_of_the_edge_ends_every_relay() -> None:
     with pytest.raises(StreamNotFound):
         await waiting
     assert (len(player.closed), len(edge.relays)) == (1, 0)
+
+
+@in_virtual_time
+async def test_where_nobody_can_say_where_a_stream_is_the_player_is_told_to_try_again() -> None:
+    edge = Edge()
+    edge.scheduler.away = Refused(Refusal.UNAVAILABLE, "no scheduler answers", 0.5)
+    with pytest.raises(Unavailable, match="no scheduler answers") as raised:
+        await edge.relays.acquire(STREAM, WAIT_S)
+    assert raised.value.retry_after_s == 0.5
+
+
+@in_virtual_time
+async def test_a_later_relay_still_refuses_an_owner_that_was_outdated_before() -> None:
+    edge = Edge()
+    edge.scheduler.put(location(7))
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    (await edge.links.opened(1)).serve(run_of(gop(0, 3), revision=7))
+    (await acquired).let_go()
+    await asyncio.sleep(3.1)
+    assert len(edge.relays) == 0
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    (await edge.links.opened(2)).events.receive(run_of(gop(0, 3), revision=6, publication=SECOND))
+    assert edge.relays.reader_totals.fenced == 3
+    edge.links.subscriptions[1].events.receive(run_of(gop(3, 3), revision=7))
+    assert (await acquired).reader.last is not None

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 
 from lalmesh.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
 from lalmesh.protocol.rtmp import ChunkReader, ChunkWriter, Message, chunk_message, message_header
-from lalmesh.protocol.rtmp._chunk import MAX_CHUNK_STREAMS, MAX_MESSAGE_BYTES, MAX_PARTIAL_BYTES
+from lalmesh.protocol.rtmp._chunk import (
+    MAX_CHUNK_STREAMS,
+    MAX_INTERLEAVED_BYTES,
+    MAX_MESSAGE_BYTES,
+    MAX_OPENING_MESSAGE_BYTES,
+)
 
 SET_CHUNK_SIZE_1000 = bytes.fromhex("02 000000 000004 01 00000000 000003e8")
 
@@ -180,7 +185,7 @@ def test_incomplete_messages_are_bounded_in_all() -> None:
     assert not list(reader.feed(wire))
     assert not list(reader.feed(message_header(4, 9, 0, size) + bytes(chunk)))
     assert not list(reader.feed(message_header(5, 9, 0, size) + bytes(chunk)))
-    with pytest.raises(LimitExceeded, match=f"limit {MAX_PARTIAL_BYTES}"):
+    with pytest.raises(LimitExceeded, match=f"limit {MAX_MESSAGE_BYTES + MAX_INTERLEAVED_BYTES}"):
         list(reader.feed(message_header(6, 9, 0, size) + bytes(chunk)))
 
 
@@ -188,6 +193,22 @@ def test_a_smaller_message_limit_can_be_set() -> None:
     reader = ChunkReader(max_message_bytes=100)
     with pytest.raises(LimitExceeded, match="message bytes of 101, limit 100"):
         list(reader.feed(message_header(4, 9, 0, 101)))
+
+
+def test_messages_are_short_until_one_opens_media() -> None:
+    long = message_header(4, 9, 0, MAX_OPENING_MESSAGE_BYTES + 1)
+    opening = message_header(3, 20, 0, 4) + b"open"
+    with pytest.raises(LimitExceeded, match=f"message bytes of 65537, limit {MAX_OPENING_MESSAGE_BYTES}"):
+        list(ChunkReader(opens_media=lambda message: message.payload == b"open").feed(message_header(3, 20, 0, 1) + b"x" + long))
+    reader = ChunkReader(opens_media=lambda message: message.payload == b"open")
+    assert list(reader.feed(opening + long)) == [Message(20, 1, 0, b"open")]
+
+
+def test_incomplete_messages_are_bounded_before_media_too() -> None:
+    reader = ChunkReader(opens_media=lambda message: False)
+    starts = b"".join(message_header(csid, 9, 0, MAX_OPENING_MESSAGE_BYTES) + bytes(60_000) for csid in (4, 5, 6))
+    with pytest.raises(LimitExceeded, match=f"limit {2 * MAX_OPENING_MESSAGE_BYTES}"):
+        list(reader.feed(bytes.fromhex("02 000000 000004 01 00000000 0000ea60") + starts))
 
 
 @settings(max_examples=100, deadline=None)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lalmesh.amf import AmfValue, serialize_amf0
 from lalmesh.errors import LocalProtocolError, RemoteProtocolError, UnsupportedError
 from lalmesh.protocol.rtmp import (
+    CAPS_RECONNECT,
     MEDIA_CSID,
     SERVER_CAPABILITIES,
     Capabilities,
@@ -165,7 +166,7 @@ def test_a_redirect_is_reported() -> None:
 
 
 def test_a_request_to_reconnect_is_reported_and_the_stream_goes_on() -> None:
-    pair = Pair("publish", caps=SERVER_CAPABILITIES).run()
+    pair = Pair("publish", caps=Capabilities(caps_ex=CAPS_RECONNECT)).run()
     assert pair.server.request_reconnect("rtmp://other/live/inst")
     assert pair.run().client_events[-1] == Redirected("rtmp://other/live/inst")
     pair.client.send_media(8, 0, b"a")

@@ -13,6 +13,7 @@ from lalmesh.protocol.rtmp._commands import (
     MAX_COMMAND_BYTES,
     MAX_FOURCCS,
     Command,
+    asks_to_publish,
     integer,
     parse_capabilities,
     parse_command,
@@ -50,6 +51,14 @@ def test_a_command_without_a_name_is_refused(payload: bytes) -> None:
 def test_commands_are_bounded() -> None:
     with pytest.raises(LimitExceeded, match="command bytes"):
         parse_command(message(bytes(MAX_COMMAND_BYTES + 1)))
+
+
+@pytest.mark.parametrize("type_id", [17, 20])
+def test_a_publish_command_is_told_from_others(type_id: int) -> None:
+    assert asks_to_publish(message(serialize_command("publish", 0.0, None, "cam"), type_id))
+    for other in (serialize_command("FCPublish", 0.0, None, "publish"), b"", b"\xff", bytes(MAX_COMMAND_BYTES + 1)):
+        assert not asks_to_publish(message(other, type_id))
+    assert not asks_to_publish(message(serialize_command("publish", 0.0), 18))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), "7", None, True])

@@ -26,6 +26,7 @@ from lalmesh.protocol.rtmp import (
     ServerEvent,
     StreamClosed,
 )
+from lalmesh.protocol.rtmp._chunk import MAX_OPENING_MESSAGE_BYTES
 from lalmesh.protocol.rtmp._commands import Command, parse_command
 from lalmesh.protocol.rtmp._server import MAX_MESSAGE_STREAMS
 from lalmesh.protocol.rtmp._session import MAX_HELD_BYTES, MAX_HELD_MESSAGES
@@ -170,7 +171,7 @@ def test_clients_of_enhanced_rtmp_are_told_that_any_codec_is_passed_on() -> None
     peer.server.accept_connect()
     info = peer.commands()[0].argument(1)
     assert isinstance(info, dict)
-    assert (info["videoFourCcInfoMap"], info["fourCcList"], info["capsEx"], info["objectEncoding"]) == ({"*": 4.0}, ["*"], 1.0, 3.0)
+    assert (info["videoFourCcInfoMap"], info["fourCcList"], info["capsEx"], info["objectEncoding"]) == ({"*": 4.0}, ["*"], 4.0, 3.0)
 
 
 def test_a_refused_connect_is_an_error_and_nothing_else_is_answered() -> None:
@@ -247,14 +248,62 @@ def test_a_publisher_hears_that_it_is_over() -> None:
     assert peer.codes() == ["NetStream.Publish.Failed"]
 
 
-def test_playing_the_next_name_closes_the_one_before() -> None:
-    first, second = playing().call("play", None, "other", stream_id=1)
+def ended() -> Peer:
+    peer = publishing()
+    peer.server.end_publish(1)
+    peer.heard()
+    return peer
+
+
+def rejected() -> Peer:
+    peer = waiting_publish()
+    peer.say(9, b"held", 1)
+    peer.server.reject_publish(1)
+    assert list(peer.server.feed(b"")) == []
+    peer.heard()
+    return peer
+
+
+@pytest.mark.parametrize("state", [ended, rejected])
+def test_what_a_dismissed_publisher_has_under_way_is_passed_over(state: Callable[[], Peer]) -> None:
+    peer = state()
+    assert peer.say(9, b"v", 1) + peer.say(18, b"\xff", 1) + peer.say(22, b"cut off", 1) == []
+    assert peer.call("pause", None, True, stream_id=1) == []
+    assert peer.call("closeStream", None, stream_id=1) == []  # it is no news
+    with pytest.raises(RemoteProtocolError, match="media message while idle"):
+        peer.say(9, b"v", 1)
+
+
+@pytest.mark.parametrize("state", [ended, rejected])
+@pytest.mark.parametrize("name", ["publish", "play"])
+def test_a_dismissed_publisher_may_ask_again(state: Callable[[], Peer], name: str) -> None:
+    assert len(state().call(name, None, "another", stream_id=1)) == 1
+
+
+@pytest.mark.parametrize("state", ["waiting_play", "playing"])
+def test_playing_the_next_name_closes_the_one_before(state: str) -> None:
+    peer = waiting_play() if state == "waiting_play" else playing()
+    first, second = peer.call("play", None, "other", stream_id=1)
     assert first == StreamClosed(1)
     assert isinstance(second, PlayRequested)
+    peer.server.accept_play(1)
 
 
-def test_a_player_pauses_and_resumes() -> None:
-    peer = playing()
+@pytest.mark.parametrize("stream_id", [0, 1, 7])
+def test_a_pause_where_nothing_plays_is_passed_over(stream_id: int) -> None:
+    peer = connected()
+    assert peer.call("pause", None, True, 0.0, stream_id=stream_id) == []
+    assert peer.heard() == []
+
+
+def test_a_publisher_cannot_pause() -> None:
+    with pytest.raises(RemoteProtocolError, match="pause while publishing"):
+        publishing().call("pause", None, True, 0.0, stream_id=1)
+
+
+@pytest.mark.parametrize("state", ["waiting_play", "playing"])
+def test_a_player_pauses_and_resumes(state: str) -> None:
+    peer = waiting_play() if state == "waiting_play" else playing()
     assert peer.call("pause", None, True, 0.0, stream_id=1) == [PausedOrResumed(1, True)]
     assert peer.call("pause", None, False, 0.0, stream_id=1) == [PausedOrResumed(1, False)]
     assert peer.codes() == ["NetStream.Pause.Notify", "NetStream.Unpause.Notify"]
@@ -301,6 +350,53 @@ def test_media_waits_for_the_answer_to_its_publish() -> None:
     assert peer.say(8, b"a", 1) + peer.say(9, b"v", 1) == []
     peer.server.accept_publish(1)
     assert list(peer.server.feed(b"")) == [MediaMessage(1, 8, 0, b"a"), MediaMessage(1, 9, 0, b"v")]
+
+
+def waiting_and_publishing() -> Peer:
+    """Message stream 1 publishes, 2 waits with media."""
+    peer = publishing()
+    peer.call("createStream", None)
+    peer.call("publish", None, "other", stream_id=2)
+    assert peer.say(9, b"held", 2) == []
+    peer.heard()
+    return peer
+
+
+def test_media_that_waits_does_not_hold_up_another_stream() -> None:
+    peer = waiting_and_publishing()
+    assert peer.say(9, b"v", 1) == [MediaMessage(1, 9, 0, b"v")]
+    assert peer.call("createStream", None) == []
+    assert len(peer.commands()) == 1
+    peer.server.accept_publish(2)
+    assert list(peer.server.feed(b"")) == [MediaMessage(2, 9, 0, b"held")]
+
+
+def test_what_waited_comes_before_what_follows_it() -> None:
+    peer = waiting_and_publishing()
+    wire = b"".join(peer.writer.send(3, Message(9, stream_id, 0, b"v")) for stream_id in (1, 2))
+    events: list[ServerEvent] = []
+    for event in peer.server.feed(wire):
+        if not events:
+            peer.server.accept_publish(2)
+        events.append(event)
+    assert events == [MediaMessage(1, 9, 0, b"v"), MediaMessage(2, 9, 0, b"held"), MediaMessage(2, 9, 0, b"v")]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "stream_id"),
+    [
+        ("closeStream", (None,), 2),
+        ("publish", (None, False), 2),
+        ("deleteStream", (None, 2.0), 0),
+        ("FCUnpublish", (None, "other"), 0),
+    ],
+)
+def test_the_end_of_a_stream_waits_behind_its_media(name: str, arguments: tuple[AmfValue, ...], stream_id: int) -> None:
+    peer = waiting_and_publishing()
+    assert peer.call(name, *arguments, stream_id=stream_id) == []
+    assert peer.say(9, b"v", 1) == [MediaMessage(1, 9, 0, b"v")]
+    peer.server.accept_publish(2)
+    assert list(peer.server.feed(b"")) == [MediaMessage(2, 9, 0, b"held"), StreamClosed(2)]
 
 
 def test_commands_wait_for_the_answer_to_connect() -> None:
@@ -383,11 +479,10 @@ def test_a_wanted_window_is_announced() -> None:
     assert [(m.type_id, m.payload.hex()) for m in peer.heard()] == [(5, "00001000")]
 
 
-def test_pings_are_answered_and_sent() -> None:
+def test_pings_are_answered() -> None:
     peer = waiting_connect()
     peer.say(4, bytes.fromhex("0006 00012345"))
-    peer.server.send_ping((1 << 32) + 7)
-    assert [message.payload.hex() for message in peer.heard()] == ["000700012345", "000600000007"]
+    assert [message.payload.hex() for message in peer.heard()] == ["000700012345"]
 
 
 def test_a_client_that_understands_it_is_asked_to_reconnect() -> None:
@@ -420,6 +515,35 @@ def test_a_second_connect_and_commands_before_it_are_errors() -> None:
 def test_a_stream_without_a_name_is_an_error(name: str, argument: AmfValue) -> None:
     with pytest.raises(RemoteProtocolError, match="without a stream name"):
         connected().call(name, None, argument, stream_id=1)
+
+
+@pytest.mark.parametrize("name", ["publish", "play"])
+@pytest.mark.parametrize("stream_id", [0, 2, 0xFFFFFFFF])
+def test_a_message_stream_that_was_not_created_is_not_to_be_used(name: str, stream_id: int) -> None:
+    peer = connected()
+    with pytest.raises(RemoteProtocolError, match=f"message stream {stream_id} was not created"):
+        peer.call(name, None, "cam", stream_id=stream_id)
+
+
+@pytest.mark.parametrize("name", ["publish", "play"])
+def test_the_first_message_stream_may_be_used_without_creating_it(name: str) -> None:
+    peer = connected()
+    peer.call("deleteStream", None, 1.0)
+    assert len(peer.call(name, None, "cam", stream_id=1)) == 1
+    peer.call("createStream", None)
+    assert peer.commands()[-1].argument(1) == 2.0
+
+
+def test_before_a_publish_messages_are_short() -> None:
+    peer = connected()
+    list(peer.server.feed(ChunkWriter().set_chunk_size(1 << 20)))
+    peer.writer.chunk_size = 1 << 20
+    media = peer.writer.send(4, Message(9, 1, 0, bytes(MAX_OPENING_MESSAGE_BYTES + 1)))
+    publish = peer.writer.send(3, Message(20, 1, 0, serialize_amf0("publish", 0.0, None, "cam")))
+    (request,) = peer.server.feed(publish + media)  # in one read, as encoders do that wait for no answer
+    assert isinstance(request, PublishRequested)
+    with pytest.raises(LimitExceeded, match=f"message bytes of 65537, limit {MAX_OPENING_MESSAGE_BYTES}"):
+        list(playing().server.feed(media))
 
 
 def test_message_streams_are_counted() -> None:

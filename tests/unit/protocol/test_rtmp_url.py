@@ -18,6 +18,22 @@ from lalmesh.protocol.rtmp._url import split_app, split_name
         ("rtmp://h/live/cam#1", "h", 1935, "live", "cam#1", "rtmp://h/live"),
         ("rtmp://h/cam", "h", 1935, "", "cam", "rtmp://h/"),
         ("rtmp://h", "h", 1935, "", "", "rtmp://h/"),
+        # with two parts in the path a query is the name's, slashes and all
+        ("rtmp://h/a/b?k=v/x", "h", 1935, "a", "b?k=v/x", "rtmp://h/a"),
+        # with one part, what follows the last slash of the query is the name: so is the second half of a parameter with a slash
+        ("rtmp://h/x?u=a/b", "h", 1935, "x?u=a", "b", "rtmp://h/x?u=a"),
+        # a virtual host is a parameter like others, of the application or of the name; `...` in a name is no syntax
+        ("rtmp://h/live?vhost=v.example/cam", "h", 1935, "live?vhost=v.example", "cam", "rtmp://h/live?vhost=v.example"),
+        ("rtmp://h/live/cam?vhost=v.example", "h", 1935, "live", "cam?vhost=v.example", "rtmp://h/live"),
+        (
+            "rtmp://h/live...vhost...v.example/cam",
+            "h",
+            1935,
+            "live...vhost...v.example",
+            "cam",
+            "rtmp://h/live...vhost...v.example",
+        ),
+        ("rtmp://h/live/cam?vhost=", "h", 1935, "live", "cam?vhost=", "rtmp://h/live"),
     ],
 )
 def test_urls_are_taken_apart(url: str, host: str, port: int, app: str, name: str, tc_url: str) -> None:
@@ -25,10 +41,16 @@ def test_urls_are_taken_apart(url: str, host: str, port: int, app: str, name: st
     assert (parsed.host, parsed.port, parsed.app, parsed.name, parsed.tc_url) == (host, port, app, name, tc_url)
 
 
-def test_user_and_password_are_kept_out_of_the_text() -> None:
-    url = RtmpUrl.parse("rtmps://us%40er:p%3Aw@h:444/live/cam")
-    assert (url.user, url.password, url.tls) == ("us@er", "p:w", True)
-    assert str(url) == "rtmps://h:444/live/cam"
+def test_the_text_is_the_url_again() -> None:
+    assert str(RtmpUrl.parse("rtmps://h:444/live/cam?a=b")) == "rtmps://h:444/live/cam?a=b"
+    assert (RtmpUrl.parse("rtmps://h/live/cam").tls, RtmpUrl.parse("rtmp://h/live/cam").tls) == (True, False)
+
+
+@pytest.mark.parametrize("who", ["user:secret", "user", ":secret", ":", ""])
+def test_a_user_or_a_password_is_unsupported_and_not_repeated(who: str) -> None:
+    with pytest.raises(UnsupportedError, match="user and password in an RTMP URL") as raised:
+        RtmpUrl.parse(f"rtmp://{who}@h/live/cam")
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize("url", ["rtmp://", "rtmp:///live/x", "rtmp://h:x/live/x", "rtmp://h:99999/live/x", "rtmp://[::1/live/x"])

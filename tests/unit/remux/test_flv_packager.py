@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.edge_fakes import AUDIO, BOTH
 
+from lalmesh.amf import serialize_amf0
 from lalmesh.codec import build_track
 from lalmesh.container.flv import TAG_SCRIPT, BodyDemuxer, BodyMuxer, TagReader, flv_header
-from lalmesh.media import AccessUnit, Codec, MediaEvent, Track, TracksChanged, TrackSet
+from lalmesh.media import AccessUnit, Codec, MediaEvent, Track, TrackEnded, TracksChanged, TrackSet
 from lalmesh.remux import FlvPackager, Parts
 
 # of ffmpeg's libx264, 176 x 144
@@ -103,6 +107,57 @@ def test_a_player_is_told_of_what_has_changed_only() -> None:
     (changed,) = [event.tracks.get(2) for event in events if isinstance(event, TracksChanged) and event.tracks.get(2)]
     assert changed is not None
     assert changed.sample_rate_hz == 48_000
+
+
+HDR = serialize_amf0("colorInfo", {"hdrCll": {"maxCLL": 1000.0}})
+BRIGHT = serialize_amf0("colorInfo", {"hdrCll": {"maxCLL": 4000.0}})
+
+
+def with_metadata(metadata: bytes, version: int) -> TrackSet:
+    video = build_track(1, Codec.AV1, bytes.fromhex("81000c000a0a000000032dffcdaf9004"))
+    return TrackSet((replace(video, video_metadata=metadata), AUDIO), version)
+
+
+def video_bodies(wire: bytes) -> list[tuple[int, bytes]]:
+    return [(tag.timestamp_ms, tag.body[:5]) for tag in TagReader().feed(wire) if tag.type_id == 9]
+
+
+def test_a_join_gets_the_metadata_of_the_video_after_its_configuration() -> None:
+    wire = FlvPackager(BodyMuxer()).start(with_metadata(HDR, 1), 90_000)
+    assert video_bodies(wire) == [(1000, b"\x90av01"), (1000, b"\xd4av01")]
+    video = [event for event in demuxed(wire) if isinstance(event, TracksChanged)][-1].tracks.get(1)
+    assert video is not None
+    assert video.video_metadata == HDR
+
+
+def test_a_join_where_the_form_cannot_carry_it_gets_none() -> None:
+    tracks = TrackSet((replace(H264, video_metadata=HDR), AUDIO), 1)
+    assert FlvPackager(BodyMuxer()).start(tracks, 0) == FlvPackager(BodyMuxer()).start(PLAYED, 0)
+
+
+@pytest.mark.parametrize(("old", "new"), [(HDR, BRIGHT), (b"", HDR), (HDR, b"")])
+def test_a_player_is_told_of_changed_metadata_alone(old: bytes, new: bytes) -> None:
+    packager, parts = FlvPackager(BodyMuxer()), Parts()
+    size = packager.change(with_metadata(old, 1), with_metadata(new, 2), 90_000, parts)
+    wire = b"".join(parts)
+    assert size == len(wire)
+    assert video_bodies(HEADER + wire) == [(1000, b"\xd4av01")]
+    events = demuxed(packager.start(with_metadata(old, 1), 0) + wire)
+    video = [event for event in events if isinstance(event, TracksChanged)][-1].tracks.get(1)
+    assert video is not None
+    assert video.video_metadata == new
+
+
+def test_each_track_ends_whose_form_has_an_end() -> None:
+    packager, parts = FlvPackager(BodyMuxer()), Parts()
+    size = packager.end(TrackSet((*PLAYED.tracks, SCRIPT, OPAQUE)), 90_000, parts)
+    assert size == sum(map(len, parts))
+    assert video_bodies(HEADER + b"".join(parts)) == [(1000, b"\x17\x02\x00\x00\x00")]
+    assert demuxed(packager.start(PLAYED, 0) + b"".join(parts))[-1] == TrackEnded(1)
+
+
+def test_where_no_form_has_an_end_nothing_is_added() -> None:
+    assert FlvPackager(BodyMuxer()).end(TrackSet((AUDIO,)), 0, []) == 0
 
 
 def test_what_flv_cannot_carry_is_left_out() -> None:

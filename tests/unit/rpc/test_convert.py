@@ -68,6 +68,7 @@ TRACKS = st.builds(
     profile=NAMES,
     sample_rate_hz=UINT32,
     channels=UINT32,
+    video_metadata=st.binary(max_size=20),
 )
 TRACK_SETS = st.builds(TrackSet, st.lists(TRACKS, max_size=3, unique_by=lambda track: track.track_id).map(tuple), UINT32)
 HELD = st.builds(

@@ -85,4 +85,4 @@ def test_an_etcd_prefix_that_could_swallow_other_keys_is_refused(prefix: str) ->
 
 def test_what_a_publisher_may_send_must_fit_a_message_of_a_link() -> None:
     with pytest.raises(ConfigError, match=r"edge\.limits\.message_bytes must not be above"):
-        load_config(None, ["edge.limits.message_bytes=16777216"], {})
+        load_config(None, ["edge.limits.message_bytes=16777215"], {})

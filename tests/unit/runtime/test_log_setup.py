@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from lalmesh.runtime.config import ConfigError, TelemetryConfig
-from lalmesh.runtime.log_setup import configure_logging
+from lalmesh.runtime.log_setup import MAX_ALIKE, MAX_KINDS, FloodFilter, configure_logging
 
 log = logging.getLogger("lalmesh.test")
 
@@ -163,3 +163,95 @@ def test_a_file_is_written_and_reopened_when_it_was_moved_away(tmp_path: Path) -
 def test_a_file_that_cannot_be_opened_is_an_error_of_its_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^telemetry\.log_file: .*Is a directory"):
         started(log_file=str(tmp_path))
+
+
+class Flood:
+    """A handler behind a filter whose clock the test turns."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.out = io.StringIO()
+        self.handler = logging.StreamHandler(self.out)
+        self.handler.setFormatter(logging.Formatter("%(levelname)s %(name)s %(message)s"))
+        self.handler.addFilter(FloodFilter(self.handler, lambda: self.now))
+
+    def say(self, template: object, count: int = 1, *, name: str = "a", level: int = logging.WARNING) -> None:
+        for number in range(count):
+            args = (number,) if "%" in str(template) else ()
+            self.handler.handle(logging.LogRecord(name, level, "", 0, template, args, None))
+
+    def lines(self) -> list[str]:
+        said = self.out.getvalue().splitlines()
+        self.out.seek(self.out.truncate(0))
+        return said
+
+
+def test_what_repeats_too_fast_is_counted_and_the_count_is_said_with_the_next_record_of_any_kind() -> None:
+    flood = Flood()
+    flood.say("bad packet %d", 832)
+    assert flood.lines() == [f"WARNING a bad packet {number}" for number in range(MAX_ALIKE)]
+    flood.now = 0.9
+    flood.say("other")
+    assert flood.lines() == ["WARNING a other"]
+    flood.now = 1.0
+    flood.say("other")
+    flood.say("bad packet %d")
+    assert flood.lines() == ["WARNING a dropped 812 of: bad packet %d", "WARNING a other", "WARNING a bad packet 0"]
+
+
+def test_a_flood_drowns_nothing_but_its_own_kind() -> None:
+    flood = Flood()
+    flood.say("bad packet %d", 100)
+    flood.say("bad packet %d", name="b")
+    flood.say("closed")
+    assert flood.lines()[MAX_ALIKE:] == ["WARNING b bad packet 0", "WARNING a closed"]
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO, logging.ERROR, logging.CRITICAL])
+def test_no_level_is_spared_and_the_count_has_the_highest(level: int) -> None:
+    flood = Flood()
+    flood.say("m", 20)
+    flood.say("m", 5, level=level)
+    flood.now = 60
+    flood.say("later")
+    highest = logging.getLevelName(max(level, logging.WARNING))
+    assert flood.lines()[MAX_ALIKE:] == [f"{highest} a dropped 5 of: m", "WARNING a later"]
+
+
+def test_what_slowly_repeats_is_never_dropped() -> None:
+    flood = Flood()
+    for second in range(5):
+        flood.now = second * 1.1
+        flood.say("m", MAX_ALIKE)
+    assert flood.lines() == ["WARNING a m"] * 5 * MAX_ALIKE
+
+
+def test_a_flood_of_kinds_is_bounded() -> None:
+    flood = Flood()
+    for number in range(3 * MAX_KINDS):
+        flood.say(f"kind {number}")
+    assert len(flood.lines()) == MAX_KINDS + MAX_ALIKE
+    flood.now = 1
+    flood.say("last")
+    assert flood.lines() == [
+        f"WARNING lalmesh.runtime.log_setup dropped {2 * MAX_KINDS - MAX_ALIKE} of: (messages of many kinds)",
+        "WARNING a last",
+    ]
+
+
+def test_tracebacks_and_records_of_structlog_are_limited_in_the_lines_of_a_service() -> None:
+    out = started()
+    for number in range(MAX_ALIKE + 1):
+        structlog.get_logger("other").warning("slow player", peer=number)
+        try:
+            raise ValueError(number)
+        except ValueError:
+            log.exception("failed")
+    lines = [json.loads(line)["event"] for line in out.getvalue().splitlines()]
+    assert (lines.count("slow player"), lines.count("failed")) == (MAX_ALIKE, MAX_ALIKE)
+
+
+def test_the_lines_of_sessions_are_no_flood() -> None:
+    flood = FloodFilter(logging.NullHandler(), lambda: 0.0)
+    line = logging.makeLogRecord({"name": "x", "levelno": logging.INFO, "msg": "player opened", "session_id": "1"})
+    assert all(flood.filter(line) for _ in range(MAX_ALIKE * 3))

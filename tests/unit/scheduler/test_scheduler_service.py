@@ -14,6 +14,7 @@ from lalmesh.runtime.registry import Compare, Delete, KeyValue, Operation, Put, 
 from lalmesh.runtime.scheduling import (
     Claim,
     Evicted,
+    GroupMoved,
     HeldStream,
     Joined,
     Membership,
@@ -82,6 +83,16 @@ class Node:
     async def _sent(self) -> AsyncIterator[NodeReport]:
         while (report := await self._reports.get()) is not None:
             yield report
+
+    def report_soon(self) -> None:
+        """Send a report and wait for nothing."""
+        self._reports.put_nowait(NodeReport(node=self.address, role=self.role))
+
+    async def is_let_go(self) -> bool:
+        """Send a report; whether the stream then ends without another word than answers."""
+        self.report_soon()
+        async with asyncio.timeout(SOON_S):
+            return all([isinstance(command, Joined) async for command in self.commands])
 
     async def report(self, *, leaving: bool = False, draining: bool = False, streams: tuple[HeldStream, ...] = ()) -> NodeCommand:
         """Send a report and wait for the next command."""
@@ -199,6 +210,81 @@ async def test_reports_are_answered_while_the_registry_is_away(
     registry.is_down = False
     await nodes[1].report(draining=True)
     assert isinstance(await claim(service), Grant)
+
+
+async def test_a_node_whose_lease_was_not_renewed_for_half_of_it_is_sent_to_another_replica(
+    service: SchedulerService, nodes: tuple[Node, Node], registry: FlakyRegistry, clock: Clock
+) -> None:
+    grant = await granted(service)
+    registry.is_down = True  # for this replica only, as it turns out
+    clock.now += 6
+    assert await nodes[1].is_let_go()
+    assert (service.directory.is_away(EDGE.node), counted(service, "scheduler_evictions_total")) == (False, 0)
+    registry.is_down = False
+    other = SchedulerService(registry, [b"key"], clock=clock, wall_clock=lambda: 9e9)
+    await other.start()
+    await other.ready()
+    rival = Node(other, NodeAddress(NodeId("e2", b"edge...2"), "e2:1"), Role.EDGE)
+    await rival.report()
+    clock.now += 2  # longer than a node may be away
+    refused = await claim(other, P2, rival.address)
+    assert isinstance(refused, Refused)
+    assert refused.refusal is Refusal.EXISTS
+    assert await Node(other, EDGE, Role.EDGE).report() == Joined(1_700_000_000)
+    assert await granted(other) == grant
+    await other.stop()
+
+
+async def test_a_node_that_has_only_this_replica_joins_it_again_and_loses_nothing(
+    service: SchedulerService, nodes: tuple[Node, Node], registry: FlakyRegistry, clock: Clock
+) -> None:
+    grant = await granted(service)
+    before = service.directory.node(EDGE.node)
+    registry.is_down = True
+    clock.now += 6
+    assert await nodes[1].is_let_go()
+    again = Node(service, EDGE, Role.EDGE)
+    assert await again.report() == Joined(1_700_000_000)
+    registry.is_down = False
+    await again.report()
+    await settle()
+    now = service.directory.node(EDGE.node)
+    assert before is not None
+    assert now is not None
+    assert (now.lease_id, now.away, service.directory.is_joined(EDGE.node)) == (before.lease_id, False, True)
+    assert await granted(service) == grant
+
+
+@pytest.mark.usefixtures("nodes")
+async def test_a_node_that_could_never_be_written_down_is_sent_on_as_well(
+    service: SchedulerService, registry: FlakyRegistry, clock: Clock
+) -> None:
+    registry.is_down = True
+    node = Node(service, NodeAddress(NodeId("e2", b"edge...2"), "e2:1"), Role.EDGE)
+    letting_go = asyncio.create_task(node.is_let_go())
+    for _ in range(2):  # seconds: 0, 4
+        await settle()
+        assert not letting_go.done()
+        clock.now += 4
+        node.report_soon()
+    assert await letting_go
+
+
+async def test_a_node_that_comes_from_another_replica_is_told_what_it_missed(
+    service: SchedulerService, nodes: tuple[Node, Node], registry: FlakyRegistry
+) -> None:
+    old = await granted(service)
+    held = HeldStream(stream=CAM, epoch=old.epoch, place=old.place, publication=P1)
+    await nodes[1].end()
+    await registry.transact([], [Delete(claim_key(CAM)), Delete(group_key(CAM))])
+    rival = Node(service, NodeAddress(NodeId("e2", b"edge...2"), "e2:1"), Role.EDGE)
+    await rival.report()
+    new = await claim(service, P2, rival.address)
+    assert isinstance(new, Grant)
+    again = Node(service, EDGE, Role.EDGE)
+    told = [await again.report(streams=(held,)), await anext(again.commands), await anext(again.commands)]
+    moved = GroupMoved(Location(stream=CAM, place=new.place, origin=new.origin, heir=new.heir))
+    assert told == [moved, StreamFenced(CAM, new.epoch), Joined(1_700_000_000)]
 
 
 async def test_a_lease_is_renewed_by_reports_and_by_nothing_else(

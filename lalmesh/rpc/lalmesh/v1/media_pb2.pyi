@@ -59,7 +59,7 @@ class Place(_message.Message):
     def __init__(self, term: _Optional[int] = ..., revision: _Optional[int] = ..., heir: _Optional[bool] = ...) -> None: ...
 
 class Track(_message.Message):
-    __slots__ = ("track_id", "version", "codec", "configuration", "width", "height", "frame_rate_numerator", "frame_rate_denominator", "reorder_depth", "profile", "sample_rate_hz", "channels")
+    __slots__ = ("track_id", "version", "codec", "configuration", "width", "height", "frame_rate_numerator", "frame_rate_denominator", "reorder_depth", "profile", "sample_rate_hz", "channels", "video_metadata")
     TRACK_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +72,7 @@ class Track(_message.Message):
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_RATE_HZ_FIELD_NUMBER: _ClassVar[int]
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    VIDEO_METADATA_FIELD_NUMBER: _ClassVar[int]
     track_id: int
     version: int
     codec: Codec
@@ -84,7 +85,8 @@ class Track(_message.Message):
     profile: str
     sample_rate_hz: int
     channels: int
-    def __init__(self, track_id: _Optional[int] = ..., version: _Optional[int] = ..., codec: _Optional[_Union[Codec, str]] = ..., configuration: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., frame_rate_numerator: _Optional[int] = ..., frame_rate_denominator: _Optional[int] = ..., reorder_depth: _Optional[int] = ..., profile: _Optional[str] = ..., sample_rate_hz: _Optional[int] = ..., channels: _Optional[int] = ...) -> None: ...
+    video_metadata: bytes
+    def __init__(self, track_id: _Optional[int] = ..., version: _Optional[int] = ..., codec: _Optional[_Union[Codec, str]] = ..., configuration: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., frame_rate_numerator: _Optional[int] = ..., frame_rate_denominator: _Optional[int] = ..., reorder_depth: _Optional[int] = ..., profile: _Optional[str] = ..., sample_rate_hz: _Optional[int] = ..., channels: _Optional[int] = ..., video_metadata: _Optional[bytes] = ...) -> None: ...
 
 class TrackSet(_message.Message):
     __slots__ = ("version", "tracks")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 from aiohttp import web
 from prometheus_client import CollectorRegistry
+from support.loops import LOOP_FACTORIES
 
 from services.edge.listener import Admission, ListenerLimits, listen
 from services.edge.metrics import EdgeMetrics
@@ -21,7 +21,6 @@ from services.edge.takeover import Gate, TakenOver, gate_of, take_over
 
 LIMIT_S = 5.0
 REQUEST = b"GET /live/a.flv HTTP/1.1\r\nHost: edge\r\n\r\n"
-LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, uvloop.new_event_loop]
 
 
 @dataclass(eq=False)
@@ -111,7 +110,7 @@ class Site:
         return len(self.runner.server.connections)
 
 
-@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
+@pytest.fixture(params=LOOP_FACTORIES)
 def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
     """Runs a coroutine on either loop, within a limit."""
 

@@ -1,0 +1,346 @@
+"""RTMP connections of an edge on real sockets: several streams on one of them, and those that are not wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from support.edge_fakes import EDGE, FakeLinks, FakeOutlet, FakeScheduler, FakeSubscription, gop, location, place, run_of, video
+from support.loops import LOOP_FACTORIES
+
+from lalmesh.amf import AmfValue, serialize_amf0
+from lalmesh.container.flv import TAG_AUDIO
+from lalmesh.protocol.rtmp import ChunkReader, ChunkWriter, Message
+from lalmesh.protocol.rtmp._commands import parse_command
+from lalmesh.runtime.link import CloseReason
+from lalmesh.runtime.scheduling import Refusal, Refused
+from services.edge import listener as listener_module
+from services.edge.fanout import FanOutSettings
+from services.edge.listener import ListenerLimits
+from services.edge.metrics import EdgeMetrics
+from services.edge.player import EdgeContext
+from services.edge.publication import PublicationSettings
+from services.edge.publisher import Publishers
+from services.edge.relay import Relays, RelaySettings
+from services.edge.rtmp import RtmpListener
+from services.edge.session import Sessions
+
+HOST = "127.0.0.1"
+LIMIT_S = 20.0
+HANDSHAKE_BYTES = 1536
+SLOW_S = 0.1  #: after which a player that lags is ended
+BLOCK, BLOCKS = bytes(1 << 20), 16  #: more than sockets and a player's queue take
+SOUND = b"\xaf\0\x12\x10"  #: the configuration of AAC-LC, 44.1 kHz, stereo
+FRAME = b"\xaf\x01frame"
+EXISTS = Refused(Refusal.EXISTS, "elsewhere")
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@pytest.fixture(params=LOOP_FACTORIES)
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine on either loop, within a limit."""
+
+    def runner(work: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(asyncio.wait_for(work, LIMIT_S))
+
+    return runner
+
+
+class Edge:
+    """The RTMP port of an edge, whose scheduler and origins the test drives."""
+
+    def __init__(self, limits: ListenerLimits | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self.scheduler, self.links = FakeScheduler(), FakeLinks()
+        self.scheduler.put(location(1))
+        self._clients: list[Client] = []
+        metrics = EdgeMetrics(CollectorRegistry())
+        self.relays = Relays(self.scheduler, self.links, RelaySettings(fanout=FanOutSettings(slow_player_s=SLOW_S)))
+        self.publishers = Publishers(
+            EDGE, self.scheduler, self.links, PublicationSettings(), take_over=False, claim_timeout_s=LIMIT_S
+        )
+        self.sessions = Sessions(metrics)
+        context = EdgeContext(
+            publishers=self.publishers,
+            relays=self.relays,
+            sessions=self.sessions,
+            wait_publisher_s=LIMIT_S,
+            player_sndbuf_bytes=96 << 10,
+            max_message_bytes=8 << 20,
+            hevc="enhanced",
+            match_app=True,
+            chunk_size=60_000,
+        )
+        self.listener = RtmpListener(context, limits or ListenerLimits(), metrics, tls)
+
+    async def __aenter__(self) -> Edge:
+        await self.listener.start(HOST, 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.listener.stop_accepting()
+        self.listener.close("over")
+        await self.listener.admission.emptied()
+        await self.publishers.close(1.0)
+        await self.relays.close()
+        for client in self._clients:
+            client.writer.close()
+        await asyncio.gather(*(client.writer.wait_closed() for client in self._clients), return_exceptions=True)
+
+    async def dial(self) -> Client:
+        """A client that has said nothing."""
+        client = Client(*await asyncio.open_connection(HOST, self.listener.port))
+        self._clients.append(client)
+        return client
+
+    async def connect(self) -> Client:
+        """A client that may ask for streams."""
+        client = await self.dial()
+        await client.begin()
+        return client
+
+    async def publishing(self, client: Client, stream_id: int) -> FakeOutlet:
+        """The client publishes on a message stream; what the origin has of it."""
+        client.call("publish", None, f"cam{stream_id}", stream_id=stream_id)
+        await client.heard("NetStream.Publish.Start", stream_id)
+        outlet = self.links.publications[-1]
+        outlet.events.publication_opened(None, place(1))
+        client.send(TAG_AUDIO, stream_id, SOUND)
+        return outlet
+
+    async def playing(self, client: Client, stream_id: int) -> FakeSubscription:
+        """The client plays on a message stream; where its media comes from."""
+        client.call("play", None, "a", stream_id=stream_id)
+        subscription = await self.links.opened(1)
+        subscription.serve(run_of(gop(0, 3)))
+        await client.heard("NetStream.Play.Start", stream_id)
+        return subscription
+
+
+class Client:
+    """An RTMP client that says what a test makes it say."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self._to_server, self._from_server = ChunkWriter(), ChunkReader()
+        self._unseen: list[Message] = []
+
+    async def begin(self, streams: int = 3) -> None:
+        """Connect, and create message streams from 1 on."""
+        self.writer.write(b"\x03" + bytes(2 * HANDSHAKE_BYTES))
+        await self.reader.readexactly(1 + 2 * HANDSHAKE_BYTES)
+        self.call("connect", {"app": "live"})
+        for _ in range(streams):
+            self.call("createStream", None)
+
+    def send(self, type_id: int, stream_id: int, payload: bytes) -> None:
+        self.writer.write(self._to_server.send(3, Message(type_id, stream_id, 0, payload)))
+
+    def call(self, name: str, *arguments: AmfValue, stream_id: int = 0) -> None:
+        self.send(20, stream_id, serialize_amf0(name, 1.0, *arguments))
+
+    async def message(self, wanted: Callable[[Message], bool]) -> Message:
+        """The next message that is wanted; those before it are passed over."""
+        while True:
+            while self._unseen:
+                if wanted(message := self._unseen.pop(0)):
+                    return message
+            data = await self.reader.read(1 << 16)
+            assert data, "the connection was closed"
+            self._unseen += self._from_server.feed(data)
+
+    async def heard(self, code: str, stream_id: int) -> None:
+        """Wait for a status on a message stream."""
+
+        def wanted(message: Message) -> bool:
+            info = parse_command(message).argument(1) if message.type_id == 20 and message.stream_id == stream_id else None
+            return isinstance(info, dict) and info.get("code") == code
+
+        await self.message(wanted)
+
+    async def answers(self) -> None:
+        """Wait until what was sent has been dealt with."""
+        self.call("_checkbw", None)
+        await self.message(lambda message: message.type_id == 20 and parse_command(message).name == "_result")
+
+    async def picture(self, stream_id: int) -> None:
+        """Wait for a picture on a message stream."""
+        await self.message(lambda message: message.type_id == 9 and message.stream_id == stream_id)
+
+    async def closed(self) -> None:
+        """Wait for the end of the connection."""
+        try:
+            while await self.reader.read(1 << 16):
+                pass
+        except ConnectionError:
+            pass
+
+
+def test_one_connection_publishes_plays_and_is_refused(run: Run) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            client = await edge.connect()
+            outlet = await edge.publishing(client, 1)
+            subscription = await edge.playing(client, 2)
+            edge.scheduler.claim_refusals.append(EXISTS)
+            client.call("publish", None, "taken", stream_id=3)
+            client.send(TAG_AUDIO, 3, FRAME)  # before the answer
+            await client.heard("NetStream.Publish.BadName", 3)
+            client.send(TAG_AUDIO, 3, FRAME)  # under way
+            client.send(TAG_AUDIO, 1, FRAME)
+            await client.answers()
+            subscription.events.receive(run_of([video(3)]))
+            await client.picture(2)
+            assert [unit.payload for taken in outlet.sent for unit in taken.units] == [b"frame"]
+            assert (len(edge.sessions), len(edge.links.publications)) == (2, 1)
+
+    run(check())
+
+
+def test_a_publisher_that_waits_does_not_hold_up_another_on_its_connection(run: Run) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            client = await edge.connect()
+            outlet = await edge.publishing(client, 1)
+            edge.scheduler.claim_gate.clear()
+            client.call("publish", None, "slow", stream_id=2)
+            client.send(TAG_AUDIO, 2, SOUND)
+            client.send(TAG_AUDIO, 1, FRAME)
+            await client.answers()
+            assert outlet.seqs == [0]
+            edge.scheduler.claim_gate.set()
+            await client.heard("NetStream.Publish.Start", 2)
+
+    run(check())
+
+
+@pytest.mark.parametrize("name", ["publish", "play"])
+def test_a_client_that_is_refused_all_it_asked_for_is_closed(run: Run, name: str) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            client = await edge.connect()
+            client.call(name, None, "..", stream_id=1)
+            client.send(20, 0, serialize_amf0("createStream", 1.0))
+            await client.closed()
+
+    run(check())
+
+
+def test_a_stream_that_ends_leaves_the_others_of_its_connection_until_the_last(run: Run) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            client = await edge.connect()
+            outlet = await edge.publishing(client, 1)
+            subscription = await edge.playing(client, 2)
+            subscription.events.subscription_closed(CloseReason.STREAM_ENDED, "over")
+            await client.heard("NetStream.Play.Stop", 2)
+            client.send(TAG_AUDIO, 1, FRAME)
+            await client.answers()
+            assert outlet.seqs == [0]
+            outlet.events.publication_closed(CloseReason.FENCED, "a newer one")
+            await client.heard("NetStream.Publish.BadName", 1)
+            await client.closed()
+
+    run(check())
+
+
+def test_a_player_that_is_too_slow_does_not_end_what_its_connection_publishes(run: Run) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            client = await edge.connect()
+            outlet = await edge.publishing(client, 1)
+            subscription = await edge.playing(client, 2)
+            for seq in range(3, 3 + BLOCKS):  # while the client reads nothing
+                subscription.events.receive(run_of([video(seq, payload=BLOCK)]))
+            await asyncio.sleep(2 * SLOW_S)
+            edge.relays.sweep()
+            assert len(edge.sessions) == 1
+            await client.heard("NetStream.Play.Stop", 2)
+            client.send(TAG_AUDIO, 1, FRAME)
+            await client.answers()
+            assert outlet.seqs == [0]
+
+    run(check())
+
+
+def test_a_publisher_that_lost_its_stream_may_play_on(run: Run) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            client = await edge.connect()
+            outlet = await edge.publishing(client, 1)
+            subscription = await edge.playing(client, 2)
+            outlet.events.publication_closed(CloseReason.FENCED, "a newer one")
+            client.send(TAG_AUDIO, 1, FRAME)  # under way
+            await client.answers()
+            subscription.events.receive(run_of([video(3)]))
+            await client.picture(2)
+            client.send(TAG_AUDIO, 3, FRAME)  # nobody asked to publish that
+            await client.closed()
+
+    run(check())
+
+
+def test_playing_another_stream_while_the_first_waits_is_no_error(run: Run) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            client = await edge.connect()
+            client.call("play", None, "nobody", stream_id=1)
+            client.call("pause", None, True, 0.0, stream_id=1)
+            await client.heard("NetStream.Pause.Notify", 1)
+            client.call("play", None, "a", stream_id=1)
+            (await edge.links.opened(2)).serve(run_of(gop(0, 3)))
+            await client.picture(1)
+            assert [session.stream.name for session in edge.sessions] == ["a"]
+
+    run(check())
+
+
+def test_silence_ends_what_publishes_and_what_came_to_nothing_but_no_player(run: Run) -> None:
+    async def check() -> None:
+        async with Edge(ListenerLimits(idle_timeout_s=0.05)) as edge:
+            publisher, player, idle = [await edge.connect() for _ in range(3)]
+            await edge.publishing(publisher, 1)
+            subscription = await edge.playing(player, 1)
+            idle.call("play", None, "a", stream_id=1)
+            await idle.heard("NetStream.Play.Start", 1)
+            idle.call("closeStream", None, stream_id=1)
+            await idle.answers()
+            await asyncio.sleep(0.1)
+            edge.listener.sweep()
+            await publisher.closed()
+            await idle.closed()
+            subscription.events.receive(run_of([video(3)]))
+            await player.picture(1)
+
+    run(check())
+
+
+def test_beyond_the_refusals_that_are_kept_connections_are_dropped(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener_module, "REFUSALS_KEPT", 1)
+
+    async def check() -> None:
+        async with Edge(ListenerLimits(connections=1)) as edge:
+            taken = await edge.connect()
+            await taken.answers()
+            refused = await edge.dial()
+            dropped = await edge.dial()
+            await dropped.closed()
+            await refused.begin()
+            await refused.closed()
+            await taken.answers()
+            assert len(edge.listener.admission) == 1
+
+    run(check())
+
+
+def test_a_handshake_of_tls_has_a_deadline(run: Run) -> None:
+    async def check() -> None:
+        async with Edge(ListenerLimits(handshake_timeout_s=0.1), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)) as edge:
+            await (await edge.dial()).closed()
+
+    run(check())
