@@ -11,6 +11,7 @@ from aiohttp import web
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.registry import Registry
 from services.scheduler.http import make_app
+from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.rpc import SchedulerFace
 from services.scheduler.service import SchedulerService
 
@@ -36,6 +37,7 @@ class SchedulerApp:
         channels: Channels | None = None,
         http_host: str = "127.0.0.1",
         http_port: int | None = None,
+        metrics: SchedulerMetrics | None = None,
     ) -> None:
         """Build it; nothing listens before `start`. Call it inside the running loop.
 
@@ -50,8 +52,9 @@ class SchedulerApp:
             grpc_port: 0 takes any free port.
             http_host: address to listen on.
             http_port: 0 takes any free port; None does not listen.
+            metrics: where to count; its own by default.
         """
-        self.service = SchedulerService(registry, keys, lease_s=lease_s, rejoin_s=rejoin_s, silence_s=silence_s)
+        self.service = SchedulerService(registry, keys, lease_s=lease_s, rejoin_s=rejoin_s, silence_s=silence_s, metrics=metrics)
         self._channels = channels
         self._grpc_address = (grpc_host, grpc_port)
         self._http_address = None if http_port is None else (http_host, http_port)

@@ -13,11 +13,11 @@ CLAIM_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 
 class SchedulerMetrics:
-    """Counters and gauges of one scheduler replica, in a registry of their own."""
+    """Counters and gauges of one scheduler replica."""
 
-    def __init__(self) -> None:
-        """Begin at zero."""
-        self.registry = CollectorRegistry()
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        """Begin at zero, in `registry`, with whatever else the process counts, or in one of their own."""
+        self.registry = CollectorRegistry() if registry is None else registry
         self.claims = Counter("scheduler_claims", "Claims answered, by result", ["result"], registry=self.registry)
         self.moves = Counter("scheduler_moves", "Moves answered, by result", ["result"], registry=self.registry)
         self.locates = Counter("scheduler_locates", "Wanted streams answered, by result", ["result"], registry=self.registry)

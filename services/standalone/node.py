@@ -29,6 +29,7 @@ from services.edge.app import EdgeApp
 from services.edge.publisher import OriginLinks
 from services.origin.app import OriginApp
 from services.scheduler.app import SchedulerApp
+from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.registry import EtcdRegistry, MemoryRegistry
 from services.standalone import settings
 
@@ -137,6 +138,7 @@ class Node:
             channels=channels,
             http_host=config.scheduler.http.host,
             http_port=config.scheduler.http.port,
+            metrics=SchedulerMetrics(self._metrics),
         )
         await self._scheduler.start()
         self._stack.push_async_callback(self._scheduler.stop)
