@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 _STATM = Path("/proc/self/statm")  #: Linux: sizes in pages; the second is what is resident
 
@@ -70,15 +71,35 @@ def read_resident_bytes(statm: Path = _STATM) -> int:
 class ByteRate:
     """Bits a second between two looks at a counter of bytes."""
 
+    def __init__(self, clock: Callable[[], float], *, least_s: float = 0.1) -> None:
+        """`clock` gives seconds and never goes back; looks that come sooner than `least_s` repeat the last figure."""
+        self._clock = clock
+        self._least_s = least_s
+        self._at = clock()
+        self._total = 0
+        self._bps = 0
+
+    def bps(self, total_bytes: int) -> int:
+        """Bits a second since the last look that counted."""
+        now = self._clock()
+        elapsed_s = now - self._at
+        if elapsed_s >= self._least_s:
+            self._bps = int(max(0, total_bytes - self._total) * 8 / elapsed_s)
+            self._at, self._total = now, total_bytes
+        return self._bps
+
+
+class ByteRates:
+    """A `ByteRate` for each of many things, for as long as they live."""
+
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` gives seconds and never goes back."""
         self._clock = clock
-        self._at = clock()
-        self._total = 0
+        self._rates: WeakKeyDictionary[object, ByteRate] = WeakKeyDictionary()
 
-    def bps(self, total_bytes: int) -> int:
-        """Bits a second since the last look; 0 where no time has passed."""
-        now = self._clock()
-        elapsed_s, grown = now - self._at, max(0, total_bytes - self._total)
-        self._at, self._total = now, total_bytes
-        return int(grown * 8 / elapsed_s) if elapsed_s > 0 else 0
+    def bps(self, counted: object, total_bytes: int) -> int:
+        """Bits a second of `counted` since the last look."""
+        rate = self._rates.get(counted)
+        if rate is None:
+            rate = self._rates[counted] = ByteRate(self._clock)
+        return rate.bps(total_bytes)

@@ -14,8 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 import lalmesh
 from lalmesh.container.flv import HevcForm
-from lalmesh.names import StreamKey
-from lalmesh.runtime.load import ByteRate, ProcessLoad
+from lalmesh.runtime.load import ByteRate, ByteRates, ProcessLoad
 from lalmesh.runtime.ownership import NodeAddress, NodeId
 from lalmesh.runtime.scheduling import (
     Endpoint,
@@ -143,9 +142,9 @@ class EdgeApp:
             silence_s=settings.silence_s,
         )
         self._process = ProcessLoad()
+        self._ingress = ByteRates(self._loop.time)
         self._egress = ByteRate(self._loop.time)
         self._tasks: list[asyncio.Task[None]] = []
-        self._rates: dict[StreamKey, tuple[int, float]] = {}
         self.metrics.read_from(self._collect)
 
     @property
@@ -277,12 +276,6 @@ class EdgeApp:
 
     def _published(self, publishing: Publishing, players: int) -> HeldStream:
         core = publishing.core
-        total, now = core.counters.payload_bytes, self._loop.time()
-        before, at = self._rates.get(publishing.stream, (total, now))
-        self._rates[publishing.stream] = (total, now)
-        if len(self._rates) > 2 * len(self.publishers) + 16:
-            live = {each.stream for each in self.publishers}
-            self._rates = {stream: seen for stream, seen in self._rates.items() if stream in live}
         return HeldStream(
             stream=publishing.stream,
             epoch=core.epoch,
@@ -290,7 +283,7 @@ class EdgeApp:
             publication=core.publication,
             tracks=core.tracks,
             players=players,
-            bitrate_bps=int(max(0, total - before) * 8 / (now - at)) if now > at else 0,
+            bitrate_bps=self._ingress.bps(core, core.counters.payload_bytes),
             units=core.counters.units,
         )
 

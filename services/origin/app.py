@@ -18,7 +18,7 @@ from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.channels import STOP_GRACE_S, Channels
 from lalmesh.runtime.link import LinkCounters, LinkLimits, LinkServicer
 from lalmesh.runtime.link_metrics import link_metrics
-from lalmesh.runtime.load import ByteRate, ProcessLoad
+from lalmesh.runtime.load import ByteRate, ByteRates, ProcessLoad
 from lalmesh.runtime.ownership import Epoch, Location, NodeAddress, NodeId, Place
 from lalmesh.runtime.scheduling import (
     Capacity,
@@ -114,9 +114,9 @@ class OriginApp:
             silence_s=settings.silence_s,
         )
         self._member: asyncio.Task[None] | None = None
-        self._rates: dict[StreamKey, tuple[int, float, int]] = {}
         self._loop = asyncio.get_running_loop()
         self._process = ProcessLoad()
+        self._ingress = ByteRates(self._loop.time)
         self._egress = ByteRate(self._loop.time)
         registry.register(_OriginCollector(self))
 
@@ -219,24 +219,10 @@ class OriginApp:
             state=_STATES[group.state],
             tracks=group.ring.tracks,
             players=group.subscribers,
-            bitrate_bps=self._bitrate(group),
+            bitrate_bps=self._ingress.bps(group, group.counters.payload_bytes),
             units=group.counters.units,
             missing=group.counters.missing,
         )
-
-    def _bitrate(self, group: Group) -> int:
-        """Bits a second since the last report; reports that come sooner repeat the last figure."""
-        now, total = self._loop.time(), group.counters.payload_bytes
-        before, at, rate = self._rates.get(group.stream, (total, now, 0))
-        if now - at >= self._settings.report_interval_s / 2:
-            rate = int((total - before) * 8 / (now - at))
-            self._rates[group.stream] = (total, now, rate)
-        elif group.stream not in self._rates:
-            self._rates[group.stream] = (total, now, 0)
-        if len(self._rates) > 2 * len(self.groups) + 16:
-            live = {each.stream for each in self.groups}
-            self._rates = {stream: seen for stream, seen in self._rates.items() if stream in live}
-        return rate
 
 
 class _OriginCollector(Collector):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lalmesh.runtime.load import ByteRate, ProcessLoad, read_resident_bytes, usable_cores
+from lalmesh.runtime.load import ByteRate, ByteRates, ProcessLoad, read_resident_bytes, usable_cores
 
 
 class Machine:
@@ -72,10 +72,23 @@ def test_this_process_can_be_measured() -> None:
     assert load.memory_bytes() >= 0
 
 
+class Counted:
+    """Something with bytes."""
+
+
 def test_a_rate_is_told_between_two_looks() -> None:
     now = [10.0]
     rate = ByteRate(lambda: now[0])
     assert rate.bps(500) == 0
     now[0] = 12.0
-    assert rate.bps(1_500) == 4_000
-    assert rate.bps(2_000) == 0
+    assert rate.bps(2_000) == 8_000
+    now[0] = 12.05
+    assert rate.bps(9_000) == 8_000, "too soon to tell"
+
+
+def test_rates_are_kept_for_as_long_as_what_they_are_of() -> None:
+    now, one, other = [10.0], Counted(), Counted()
+    rates = ByteRates(lambda: now[0])
+    assert (rates.bps(one, 0), rates.bps(other, 0)) == (0, 0)
+    now[0] = 11.0
+    assert (rates.bps(one, 100), rates.bps(other, 200)) == (800, 1_600)
