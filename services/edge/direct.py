@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterable
 
 NO_DESCRIPTOR = -1
 CAN_SEND_DIRECTLY = hasattr(os, "memfd_create") and hasattr(os, "sendfile")
@@ -48,3 +49,17 @@ def shared_file(block: bytes) -> int:
         os.close(file)
         return NO_DESCRIPTOR
     return file
+
+
+def send_file(file: int, size: int, descriptors: Iterable[int]) -> list[tuple[int, int]]:
+    """Send all `size` bytes of `file` to each socket. Gives those that did not take them all, with how many they took."""
+    sendfile = os.sendfile
+    late: list[tuple[int, int]] = []
+    for descriptor in descriptors:
+        try:
+            sent = sendfile(descriptor, file, 0, size)
+        except OSError:  # nothing goes now, or ever again: its transport finds out
+            sent = 0
+        if sent != size:
+            late.append((descriptor, sent))
+    return late

@@ -16,30 +16,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 
-from lalmesh.media import TICKS_PER_SECOND, TrackSet
+from lalmesh.media import TrackSet
 from lalmesh.remux import Packager, Parts
 from lalmesh.runtime.ring import Run, join_track
-from services.edge.direct import NO_DESCRIPTOR, shared_file
+from services.edge.direct import NO_DESCRIPTOR, send_file, shared_file
+from services.edge.feed import FeedState, PlayerFeed
+from services.edge.join_cache import JoinCache, JoinCacheSettings, JoinPoint
 
 MANY_PLAYERS = 4  #: from so many on, a file that they share is cheaper than a copy for each
 MAX_PENDING_BYTES = 1 << 20  #: gathered media is flushed when it passes this, whatever the delay says
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class FanOutSettings:
-    """How a fan-out gathers, what it caches, and when a player is too slow."""
+class FanOutSettings(JoinCacheSettings):
+    """How a fan-out gathers, what it keeps for joins, and when a player is too slow."""
 
     max_delay_ms: int = 100  #: the longest that media is gathered, 0: each unit at once
     players_per_delay_ms: int = 5  #: so many players make one millisecond of it
-    gop_num: int = 1  #: random access points back that a join begins at, 0: at the next one
-    gop_max_bytes: int = 32 << 20  #: of a longer cache the oldest part is given up; where nothing is left, joins wait
-    gop_max_s: float = 60.0
-    audio_cache_ms: int = 2_000  #: what a join gets of a stream without video
     player_queue_bytes: int = 8 << 20  #: what may wait for one player
     player_queue_s: float = 10.0  #: for how long it may wait
     slow_player_s: float = 30.0  #: a player that has not caught up by then is closed
@@ -55,100 +51,7 @@ class FanOutCounters:
     joins: int = 0
     skips: int = 0  #: times that a player was taken off because it was too slow
     slow_closes: int = 0
-    cache_overflows: int = 0
-
-
-class FeedState(Enum):
-    """Where a player is."""
-
-    WAITING = "waiting"  #: for a random access point
-    LIVE = "live"
-    LAGGING = "lagging"  #: its transport is full; what is written waits there
-    SKIPPING = "skipping"  #: over its bound; nothing is written until it has drained
-
-
-class PlayerFeed:
-    """One player of a fan-out: where its bytes go, and how far it has come."""
-
-    __slots__ = (
-        "_live_from",
-        "_sent",
-        "allowance_bytes",
-        "backlog",
-        "close",
-        "descriptor",
-        "is_full",
-        "lagging_since",
-        "skips",
-        "state",
-        "tracks",
-        "write",
-    )
-
-    def __init__(
-        self,
-        write: Callable[[bytes], None],
-        backlog: Callable[[], int],
-        close: Callable[[str], None],
-        descriptor: int = NO_DESCRIPTOR,
-    ) -> None:
-        """Make the feed of a transport.
-
-        Args:
-            write: takes bytes and never blocks.
-            backlog: how many of them wait in user space.
-            close: ends the player, with a reason.
-            descriptor: of its socket, the feed's own, where blocks may go past the transport while nothing waits in it; the
-                transport then reports itself full as soon as anything does.
-        """
-        self.write = write
-        self.backlog = backlog
-        self.close = close
-        self.descriptor = descriptor
-        self.state = FeedState.WAITING
-        self.is_full = False  # whether something waits in its transport
-        self.tracks: TrackSet | None = None  # those that it was told of, where it is not live; None: it has nothing yet
-        self.lagging_since: float | None = None  # when its transport filled and has not drained since
-        self.allowance_bytes = 0  # added to its bound until it has drained once: what its join gave it
-        self.skips = 0
-        self._sent = 0
-        self._live_from = 0
-
-    def release(self) -> None:
-        """Give the descriptor back; the feed is of no more use."""
-        if self.descriptor != NO_DESCRIPTOR:
-            os.close(self.descriptor)
-            self.descriptor = NO_DESCRIPTOR
-
-    def count(self, size: int) -> None:
-        """Note `size` bytes written to this player alone."""
-        self._sent += size
-
-    def count_from(self, total: int) -> None:
-        """From now on it gets everything; `total` is what everyone got so far."""
-        self._live_from = total
-
-    def got_more(self, total: int) -> bool:
-        """Whether it got something of everyone's since `count_from`."""
-        return total > self._live_from
-
-    def count_until(self, total: int) -> None:
-        """It gets everything no more; `total` is what everyone got so far."""
-        self._sent += total - self._live_from
-
-    def sent(self, total: int) -> int:
-        """All bytes written to this player; `total` is what everyone got so far."""
-        return self._sent + (total - self._live_from if self.state is FeedState.LIVE else 0)
-
-
-@dataclass(slots=True)
-class _Gop:
-    """Blocks from one point where a player may join up to the next."""
-
-    tracks: TrackSet
-    dts: int
-    blocks: list[bytes] = field(default_factory=list)
-    size_bytes: int = 0
+    cache_overflows: int = 0  #: times that a part of what is kept for joins was given up
 
 
 class _Targets:
@@ -181,12 +84,10 @@ class FanOut:
         self._tracks = TrackSet()
         self._told = TrackSet()  # the tracks at the end of the last block: what whoever got that block knows of
         self._join_track = -1
-        self._gops: deque[_Gop] = deque()
-        self._cached_bytes = 0
-        self._burst: bytes | None = None  # what a join gets, until the cache changes
+        self._cache = JoinCache(packager, settings)
         self._parts: Parts = []  # gathered since the last flush
         self._parts_bytes = 0
-        self._opens: _Gop | None = None  # the point that the gathered parts begin at, if they begin at one
+        self._opens: JoinPoint | None = None  # the point that the gathered parts begin at, if they begin at one
         self._last_dts = 0
         self._timer: asyncio.TimerHandle | None = None
         self._live: dict[PlayerFeed, None] = {}
@@ -203,21 +104,13 @@ class FanOut:
     def add(self, feed: PlayerFeed) -> None:
         """Let a player join: with the cache up to the last flush, or at the next random access point."""
         self.counters.joins += 1
-        if not self._gops or not self._settings.gop_num:
+        burst = self._cache.burst()
+        if burst is None:
             self._others.add(feed)
             return
-        burst = self._join_burst()
         feed.allowance_bytes = len(burst)
         self._go_live(feed)
         self._write_alone(feed, burst)
-
-    def _join_burst(self) -> bytes:
-        """What a join gets: headers and the cache, as one object for all who join between two flushes."""
-        if self._burst is None:
-            first = self._gops[0]
-            blocks = [block for gop in self._gops for block in gop.blocks]
-            self._burst = b"".join([self._packager.start(first.tracks, first.dts), *blocks])
-        return self._burst
 
     def remove(self, feed: PlayerFeed) -> None:
         """Forget a player."""
@@ -301,9 +194,9 @@ class FanOut:
         for unit in run.units:
             if has_video and unit.random_access and unit.track_id == track:
                 self._flush()
-                self._opens = _Gop(run.tracks, unit.dts)
+                self._opens = JoinPoint(run.tracks, unit.dts)
             elif not parts and not has_video:
-                self._opens = _Gop(run.tracks, unit.dts)
+                self._opens = JoinPoint(run.tracks, unit.dts)
             self._parts_bytes += package(unit, run.tracks, parts)
         self._last_dts = run.units[-1].dts
         self._schedule()
@@ -313,7 +206,7 @@ class FanOut:
         old = self._tracks
         if old.tracks and run.tracks.has_video != old.has_video:
             self._flush()
-            self._drop_cache()
+            self._cache.clear()
             self._opens = None
         self._tracks, self._join_track = run.tracks, join_track(run.tracks)
         if not old.tracks:
@@ -358,7 +251,8 @@ class FanOut:
         self._send_to_live(block)
         for feed in others:
             self._write_to_other(feed, block, opens)
-        self._cache(block, opens)
+        self._cache.add(block, opens, has_video=self._tracks.has_video, dts=self._last_dts)
+        self.counters.cache_overflows = self._cache.overflows
 
     def _send_to_live(self, block: bytes) -> None:
         """One call a player."""
@@ -376,20 +270,14 @@ class FanOut:
         """What a socket does not take goes to its transport, which then says that it is full."""
         if self._targets is None:
             self._targets = _Targets(self._live)
-        targets, size, sendfile = self._targets, len(block), os.sendfile
-        late: list[tuple[PlayerFeed, int]] = [(feed, 0) for feed in targets.through_transport]
-        for descriptor in targets.descriptors:
-            try:
-                sent = sendfile(descriptor, file, 0, size)
-            except OSError:  # nothing goes now, or ever again: the transport finds out
-                sent = 0
-            if sent != size:
-                late.append((targets.by_descriptor[descriptor], sent))
+        targets, late = self._targets, [(feed, 0) for feed in self._targets.through_transport]
+        for descriptor, sent in send_file(file, len(block), targets.descriptors):
+            late.append((targets.by_descriptor[descriptor], sent))
         for feed, sent in late:
             if feed in self._live:
                 feed.write(block[sent:])
 
-    def _write_to_other(self, feed: PlayerFeed, block: bytes, opens: _Gop | None) -> None:
+    def _write_to_other(self, feed: PlayerFeed, block: bytes, opens: JoinPoint | None) -> None:
         if feed in self._others:  # not removed meanwhile
             if feed.state is FeedState.LAGGING:
                 self._write_to_lagging(feed, block)
@@ -399,7 +287,7 @@ class FanOut:
                 self._go_live(feed)
                 self._write_alone(feed, opening + block)
 
-    def _opening(self, feed: PlayerFeed, opens: _Gop) -> bytes:
+    def _opening(self, feed: PlayerFeed, opens: JoinPoint) -> bytes:
         """What a waiting player needs before a block that begins at a random access point."""
         if feed.tracks is None:
             return self._packager.start(opens.tracks, opens.dts)
@@ -424,43 +312,6 @@ class FanOut:
         self._skipped(feed, f"{waiting_bytes} bytes wait, {lag_s:.1f} s behind")
 
     # the cache
-
-    def _cache(self, block: bytes, opens: _Gop | None) -> None:
-        settings = self._settings
-        if not settings.gop_num:
-            return
-        self._burst = None
-        if opens is not None:
-            self._gops.append(opens)
-        elif not self._gops:
-            return
-        gop = self._gops[-1]
-        gop.blocks.append(block)
-        gop.size_bytes += len(block)
-        self._cached_bytes += len(block)
-        if self._tracks.has_video:
-            while len(self._gops) > settings.gop_num:
-                self._drop_oldest()
-        else:
-            oldest = self._last_dts - settings.audio_cache_ms * TICKS_PER_SECOND // 1000
-            while len(self._gops) > 1 and self._gops[0].dts < oldest:
-                self._drop_oldest()
-        while self._gops and self._is_over_bounds():
-            self.counters.cache_overflows += 1
-            self._drop_oldest()
-
-    def _is_over_bounds(self) -> bool:
-        settings = self._settings
-        over_time = self._last_dts - self._gops[0].dts > settings.gop_max_s * TICKS_PER_SECOND
-        return over_time or self._cached_bytes > settings.gop_max_bytes
-
-    def _drop_oldest(self) -> None:
-        self._cached_bytes -= self._gops.popleft().size_bytes
-
-    def _drop_cache(self) -> None:
-        self._burst = None
-        self._gops.clear()
-        self._cached_bytes = 0
 
     def close(self) -> None:
         """Stop: nobody plays it."""

@@ -11,7 +11,8 @@ from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
 from lalmesh.remux import Packager
 from services.edge.direct import NO_DESCRIPTOR, direct_descriptor
-from services.edge.fanout import FanOut, PlayerFeed
+from services.edge.fanout import FanOut
+from services.edge.feed import PlayerFeed
 from services.edge.listener import limit_send_buffer
 from services.edge.publisher import Publishers
 from services.edge.relay import Relay, Relays

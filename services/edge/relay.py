@@ -23,7 +23,8 @@ from lalmesh.runtime.reader import Reader, ReaderCounters
 from lalmesh.runtime.ring import Ring, RingLimits, Run
 from lalmesh.runtime.scheduling import MAX_LOCATE_S, Refusal, SchedulerClient, Wanted
 from lalmesh.runtime.tally import add_counters
-from services.edge.fanout import FanOut, FanOutCounters, FanOutSettings, PlayerFeed
+from services.edge.fanout import FanOut, FanOutCounters, FanOutSettings
+from services.edge.feed import PlayerFeed
 from services.edge.publisher import OriginLinks, refusal_error
 
 log = logging.getLogger(__name__)

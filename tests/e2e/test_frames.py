@@ -194,7 +194,7 @@ def gstreamer_push(file: Path, copy: Path, url: str) -> list[str]:
     pipeline = f"""gst-launch-1.0 -q filesrc location={file} ! flvdemux name=in
         in.video ! queue ! h264parse ! clocksync ! out.video
         in.audio ! queue ! aacparse ! clocksync ! out.audio
-        flvmux name=out streamable=true ! tee name=both
+        flvmux name=out streamable=true enforce-increasing-timestamps=false ! tee name=both
         both. ! queue ! filesink location={copy}
         both. ! queue ! rtmp2sink location={url}"""
     return pipeline.split()

@@ -18,7 +18,8 @@ from lalmesh.media import AccessUnit, TrackSet
 from lalmesh.remux import Packager, Parts
 from services.edge import fanout as fanout_module
 from services.edge.direct import CAN_SEND_DIRECTLY, NO_DESCRIPTOR, direct_descriptor, shared_file
-from services.edge.fanout import FanOut, FanOutSettings, FeedState, PlayerFeed
+from services.edge.fanout import FanOut, FanOutSettings
+from services.edge.feed import FeedState, PlayerFeed
 from services.edge.player import Playing, playing_on
 from services.edge.relay import Relay
 

@@ -14,7 +14,8 @@ from support.edge_fakes import AUDIO, BOTH, audio, gop, run_of, video
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 from lalmesh.remux import Parts
 from services.edge import fanout as fanout_module
-from services.edge.fanout import FanOut, FanOutSettings, FeedState, PlayerFeed
+from services.edge.fanout import FanOut, FanOutSettings
+from services.edge.feed import FeedState, PlayerFeed
 
 SOUND = TrackSet((AUDIO,), 1)
 NEWER = TrackSet((Track(track_id=1, codec=Codec.VP9, configuration=b"vpcC-2"), AUDIO), 2)

@@ -27,7 +27,7 @@ from lalmesh.remux import FlvPackager
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, UnitName
 from lalmesh.runtime.scheduling import Refusal, Refused
-from services.edge.fanout import PlayerFeed
+from services.edge.feed import PlayerFeed
 from services.edge.relay import Relay, Relays, RelaySettings
 
 WAIT_S = 10.0
