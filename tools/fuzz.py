@@ -14,6 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bench import _report  # noqa: E402 -- found through the line above
+
 WORK = ROOT / ".tools" / "fuzz"
 JOBS = 2
 MEMORY_MB = 2048  #: a parser that needs more has no bound
@@ -59,15 +63,44 @@ def run(script: Path, seconds: int) -> bool:
     return ok
 
 
+def report() -> None:
+    """Write `docs/fuzz.md` from the logs of the last run of every target; exits where one found something or has no whole log."""
+    rows = []
+    for script in targets():
+        name = script.stem.removeprefix("fuzz_")
+        log = WORK / name / "log.txt"
+        done = re.search(r"^Done (\d+) runs in (\d+) second", log.read_text(errors="replace") if log.exists() else "", re.M)
+        if done is None:
+            sys.exit(f"{name} has no log of a whole run")
+        rows.append([name, f"{int(done.group(1)):,}", done.group(2)])
+    about = _report.context() | {"command": "make fuzz ARGS=--report"}
+    head = (
+        "# Fuzzing\n\nEvery parser is fed with made-up bytes (atheris, guided by coverage). A run ends where a parser raises anything "
+        f"but its documented errors, takes over {INPUT_S} s for one input, or {MEMORY_MB} MiB of memory. None of these did:"
+    )
+    page = "\n\n".join((head, _report.listed(about), _report.table(["target", "inputs", "seconds"], rows)))
+    (ROOT / "docs" / "fuzz.md").write_text(f"{page}\n")
+
+
+def targets() -> list[Path]:
+    """Every target's script."""
+    return sorted((ROOT / "tests" / "fuzz").glob("fuzz_*.py"))
+
+
 def main() -> None:
     """Run all targets, or those named."""
     parser = argparse.ArgumentParser(
         prog="tools/fuzz.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=int, default=60, help="for each target (%(default)s)")
+    parser.add_argument("--report", action="store_true", help="write docs/fuzz.md from what was run last, this run included")
+    parser.add_argument("--only-report", action="store_true", help="run nothing, write docs/fuzz.md")
     parser.add_argument("names", nargs="*", help="targets, such as flv_stream; all of them without any")
     chosen = parser.parse_args()
-    scripts = sorted((ROOT / "tests" / "fuzz").glob("fuzz_*.py"))
+    if chosen.only_report:
+        report()
+        return
+    scripts = targets()
     if chosen.names:
         scripts = [script for script in scripts if script.stem.removeprefix("fuzz_") in chosen.names]
     if not scripts:
@@ -75,6 +108,8 @@ def main() -> None:
     with ThreadPoolExecutor(JOBS) as pool:
         good = list(pool.map(lambda script: run(script, chosen.seconds), scripts))
     print(f"{sum(good)} passed, {len(good) - sum(good)} failed")
+    if all(good) and chosen.report:
+        report()
     sys.exit(0 if all(good) else 1)
 
 
