@@ -124,9 +124,7 @@ def of_file(file: Path, *, loops: int = 0) -> Recording:
     return parse(ffmpeg.run("-copyts", "-stream_loop", str(loops), "-i", file, *ffmpeg.FRAME_HASHES, "-"))
 
 
-def assert_same_from_join(
-    source: Recording, received: Recording, *, to_end: bool = False, tail_ms: int = TAIL_MS, ahead_ms: int = 0
-) -> Join:
+def assert_same_from_join(source: Recording, received: Recording, *, to_end: bool = False, tail_ms: int = TAIL_MS) -> Join:
     """Check that `received` is `source` from some packet of its leading track (video, else audio) on.
 
     From the join on each track has the same packets in the same order, none missing, none doubled, and its DTS and PTS are the
@@ -137,7 +135,6 @@ def assert_same_from_join(
         received: what a player got.
         to_end: the player stayed until the end, so the last packets have to be there too.
         tail_ms: else, how far apart the tracks may end.
-        ahead_ms: how far the publisher may send audio ahead of its pictures: what came before the join is not for the player.
     Returns:
         Where the playback stands in the source.
     Raises:
@@ -150,7 +147,7 @@ def assert_same_from_join(
     first = source.track(lead)[join]
     offset = received.track(lead)[0].dts - first.dts
     for kind in source.kinds[1:]:
-        starts[kind] = _find_start(kind, source.track(kind), received.track(kind), first.dts + ahead_ms, offset)
+        starts[kind] = _find_start(kind, source.track(kind), received.track(kind), first.dts, offset)
     for kind, start in starts.items():
         _check_track(kind, source.track(kind)[start:], received.track(kind), offset, to_end)
     if not to_end:
