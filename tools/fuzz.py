@@ -75,8 +75,9 @@ def report() -> None:
         rows.append([name, f"{int(done.group(1)):,}", done.group(2)])
     about = _report.context() | {"command": "make fuzz ARGS=--report"}
     head = (
-        "# Fuzzing\n\nEvery parser is fed with made-up bytes (atheris, guided by coverage). A run ends where a parser raises anything "
-        f"but its documented errors, takes over {INPUT_S} s for one input, or {MEMORY_MB} MiB of memory. None of these did:"
+        "# Fuzzing\n\nEvery parser is fed with made-up bytes (atheris, guided by coverage). A run ends where a parser raises "
+        f"anything but its documented errors, takes over {INPUT_S} s for one input, or {MEMORY_MB} MiB of memory. "
+        "None of these did:"
     )
     page = "\n\n".join((head, _report.listed(about), _report.table(["target", "inputs", "seconds"], rows)))
     (ROOT / "docs" / "fuzz.md").write_text(f"{page}\n")
