@@ -1,8 +1,9 @@
-"""Sending one block to many sockets without a copy for each: the hot path of the fan-out.
+"""Sending one block to many sockets with one system call each: the hot path of the fan-out.
 
-The block is put into a file that lives in memory only, and `sendfile` has the kernel send that file's pages to one socket after the
-other. A player costs one system call and no copy; pages that a slow player's socket still holds are the same ones for all of them.
-A file is never written to again, so what is on its way cannot change.
+A large block is put into a file that lives in memory only, and `sendfile` has the kernel send that file's pages to one socket after
+the other: no copy for each, and pages that a slow player's socket still holds are the same ones for all of them. A file is never
+written to again, so what is on its way cannot change. Below `SHARED_FILE_BYTES` handing over pages costs more than the copy that it
+saves, and the block is written to each socket.
 
 Linux has this; elsewhere, and under TLS, blocks go through the transports.
 """
@@ -11,10 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 NO_DESCRIPTOR = -1
 CAN_SEND_DIRECTLY = hasattr(os, "memfd_create") and hasattr(os, "sendfile")
+SHARED_FILE_BYTES = 8 << 10  #: a copy of so much costs the kernel as much as handing over the pages, 6 to 7 µs with all else
+MANY_SOCKETS = 4  #: from so many on, a large block's file is cheaper than a copy for each
 BLOCK_NAME = "lalmesh-block"  #: as `/proc/PID/fd` shows it
 
 
@@ -30,6 +33,34 @@ def direct_descriptor(transport: asyncio.Transport) -> int:
         return os.dup(sock.fileno())
     except OSError:  # no descriptors left: it works without
         return NO_DESCRIPTOR
+
+
+def send_block(block: bytes, descriptors: Sequence[int]) -> list[tuple[int, int]]:
+    """Send `block` to each socket, as one file where it is large and they are many.
+
+    Gives those that did not take it all, with how many bytes they took.
+    """
+    file = shared_file(block) if len(block) >= SHARED_FILE_BYTES and len(descriptors) >= MANY_SOCKETS else NO_DESCRIPTOR
+    if file == NO_DESCRIPTOR:
+        return write_block(block, descriptors)
+    try:
+        return send_file(file, len(block), descriptors)
+    finally:
+        os.close(file)
+
+
+def write_block(block: bytes, descriptors: Iterable[int]) -> list[tuple[int, int]]:
+    """Write a copy of `block` to each socket. Gives those that did not take it all, with how many bytes they took."""
+    write, size = os.write, len(block)
+    late: list[tuple[int, int]] = []
+    for descriptor in descriptors:
+        try:
+            sent = write(descriptor, block)
+        except OSError:  # nothing goes now, or ever again: its transport finds out
+            sent = 0
+        if sent != size:
+            late.append((descriptor, sent))
+    return late
 
 
 def shared_file(block: bytes) -> int:

@@ -15,18 +15,16 @@ waiting ──random access point──► live ──transport full──► la
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lalmesh.media import TrackSet
 from lalmesh.remux import Packager, Parts
 from lalmesh.runtime.ring import Run, join_track
-from services.edge.direct import NO_DESCRIPTOR, send_file, shared_file
+from services.edge.direct import NO_DESCRIPTOR, send_block
 from services.edge.feed import FeedState, PlayerFeed
 from services.edge.join_cache import JoinCache, JoinCacheSettings, JoinPoint
 
-MANY_PLAYERS = 4  #: from so many on, a file that they share is cheaper than a copy for each
 MAX_PENDING_BYTES = 1 << 20  #: gathered media is flushed when it passes this, whatever the delay says
 
 
@@ -255,23 +253,11 @@ class FanOut:
         self.counters.cache_overflows = self._cache.overflows
 
     def _send_to_live(self, block: bytes) -> None:
-        """One call a player."""
-        file = shared_file(block) if len(self._live) >= MANY_PLAYERS else NO_DESCRIPTOR
-        if file == NO_DESCRIPTOR:
-            for feed in list(self._live):
-                feed.write(block)
-            return
-        try:
-            self._send_file(file, block)
-        finally:
-            os.close(file)
-
-    def _send_file(self, file: int, block: bytes) -> None:
-        """What a socket does not take goes to its transport, which then says that it is full."""
+        """One call a player. What a socket does not take goes to its transport, which then says that it is full."""
         if self._targets is None:
             self._targets = _Targets(self._live)
         targets, late = self._targets, [(feed, 0) for feed in self._targets.through_transport]
-        for descriptor, sent in send_file(file, len(block), targets.descriptors):
+        for descriptor, sent in send_block(block, targets.descriptors):
             late.append((targets.by_descriptor[descriptor], sent))
         for feed, sent in late:
             if feed in self._live:

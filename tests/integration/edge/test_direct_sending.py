@@ -16,8 +16,13 @@ from support.loops import LOOP_FACTORIES
 
 from lalmesh.media import AccessUnit, TrackSet
 from lalmesh.remux import Packager, Parts
-from services.edge import fanout as fanout_module
-from services.edge.direct import CAN_SEND_DIRECTLY, NO_DESCRIPTOR, direct_descriptor, shared_file
+from services.edge.direct import (
+    CAN_SEND_DIRECTLY,
+    MANY_SOCKETS,
+    NO_DESCRIPTOR,
+    direct_descriptor,
+    shared_file,
+)
 from services.edge.fanout import FanOut, FanOutSettings
 from services.edge.feed import FeedState, PlayerFeed
 from services.edge.player import Playing, playing_on
@@ -153,7 +158,7 @@ def test_every_player_gets_every_byte_in_order_whatever_its_socket_takes(
         stage, rng = Stage(), random.Random(5)
         with stage.stack:
             port = await stage.listen()
-            players = [await stage.player(port) for _ in range(fanout_module.MANY_PLAYERS + 4)]
+            players = [await stage.player(port) for _ in range(MANY_SOCKETS + 4)]
             payloads = [rng.randbytes(rng.choice((300, 5_000, 120_000))) for _ in range(BLOCKS)]
             expected = b"start " + b"".join(payloads)
             readers = [asyncio.create_task(read(client, len(expected))) for client, _ in players[:-2]]
@@ -177,7 +182,7 @@ def test_what_a_transport_holds_already_is_neither_overtaken_nor_unbounded(
         stage = Stage()
         with stage.stack:
             port = await stage.listen(prefill=BEFORE)
-            players = [await stage.player(port) for _ in range(fanout_module.MANY_PLAYERS + 1)]
+            players = [await stage.player(port) for _ in range(MANY_SOCKETS + 1)]
             assert all(side.feed.is_full for _, side in players)
             expected = BEFORE + b"start "
             for seq in range(3):
@@ -195,7 +200,7 @@ def test_a_player_that_resets_disturbs_no_other(event_loop_factory: Callable[[],
         stage = Stage()
         with stage.stack:
             port = await stage.listen()
-            players = [await stage.player(port) for _ in range(fanout_module.MANY_PLAYERS + 1)]
+            players = [await stage.player(port) for _ in range(MANY_SOCKETS + 1)]
             leaver, left = players.pop(0)
             leaver.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             leaver.close()
@@ -221,7 +226,7 @@ async def test_without_descriptors_left_blocks_go_through_the_transports(monkeyp
     stage = Stage()
     with stage.stack:
         port = await stage.listen()
-        players = [await stage.player(port) for _ in range(fanout_module.MANY_PLAYERS)]
+        players = [await stage.player(port) for _ in range(MANY_SOCKETS)]
         monkeypatch.setattr(os, "memfd_create", none_left)
         monkeypatch.setattr(os, "dup", none_left)
         players.append(await stage.player(port))
