@@ -12,85 +12,94 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Sequence
+import socket
+from collections.abc import Callable, Iterable, Sequence
 
-NO_DESCRIPTOR = -1
 CAN_SEND_DIRECTLY = hasattr(os, "memfd_create") and hasattr(os, "sendfile")
 SHARED_FILE_BYTES = 8 << 10  #: a copy of so much costs the kernel as much as handing over the pages, 6 to 7 µs with all else
 MANY_SOCKETS = 4  #: from so many on, a large block's file is cheaper than a copy for each
 BLOCK_NAME = "lalmesh-block"  #: as `/proc/PID/fd` shows it
+NO_FILE = -1
 
 
-def direct_descriptor(transport: asyncio.Transport) -> int:
-    """A descriptor of our own for the socket of `transport`, which the caller closes; `NO_DESCRIPTOR` where there can be none.
+def direct_socket(transport: asyncio.BaseTransport) -> socket.socket | None:
+    """A socket of our own for the connection of `transport`, which the caller closes; None where there can be none.
 
-    It is a second one, so that it can never come to mean another socket once the transport has closed its own.
+    It has a second descriptor, so that it can never come to mean another connection once the transport has closed its own.
     """
     sock = transport.get_extra_info("socket")
     if not CAN_SEND_DIRECTLY or sock is None or transport.get_extra_info("ssl_object") is not None:
-        return NO_DESCRIPTOR
+        return None
     try:
-        return os.dup(sock.fileno())
+        own = socket.fromfd(sock.fileno(), sock.family, sock.type)
     except OSError:  # no descriptors left: it works without
-        return NO_DESCRIPTOR
+        return None
+    own.setblocking(False)
+    return own
 
 
-def send_block(block: bytes, descriptors: Sequence[int]) -> list[tuple[int, int]]:
-    """Send `block` to each socket, as one file where it is large and they are many.
+class DirectSockets:
+    """Many sockets, as a block that goes to all of them wants them."""
 
-    Gives those that did not take it all, with how many bytes they took.
-    """
-    file = shared_file(block) if len(block) >= SHARED_FILE_BYTES and len(descriptors) >= MANY_SOCKETS else NO_DESCRIPTOR
-    if file == NO_DESCRIPTOR:
-        return write_block(block, descriptors)
-    try:
-        return send_file(file, len(block), descriptors)
-    finally:
-        os.close(file)
+    __slots__ = ("_descriptors", "_sends")
 
+    def __init__(self, sockets: Sequence[socket.socket]) -> None:
+        """Prepare to send to `sockets`."""
+        self._descriptors = [sock.fileno() for sock in sockets]
+        self._sends = [sock.send for sock in sockets]
 
-def write_block(block: bytes, descriptors: Iterable[int]) -> list[tuple[int, int]]:
-    """Write a copy of `block` to each socket. Gives those that did not take it all, with how many bytes they took."""
-    write, size = os.write, len(block)
-    late: list[tuple[int, int]] = []
-    for descriptor in descriptors:
+    def send(self, block: bytes) -> list[tuple[int, int]]:
+        """Send `block` to each socket, as one file where it is large and they are many.
+
+        Gives those that did not take it all: their place among the sockets, and how many bytes they took.
+        """
+        file = shared_file(block) if len(block) >= SHARED_FILE_BYTES and len(self._sends) >= MANY_SOCKETS else NO_FILE
+        if file == NO_FILE:
+            return _send_to_each(block, self._sends)
         try:
-            sent = write(descriptor, block)
+            return _send_file_to_each(file, len(block), self._descriptors)
+        finally:
+            os.close(file)
+
+
+def _send_to_each(block: bytes, sends: Iterable[Callable[[bytes], int]]) -> list[tuple[int, int]]:
+    size, late = len(block), list[tuple[int, int]]()
+    for place, send in enumerate(sends):
+        try:
+            sent = send(block)
         except OSError:  # nothing goes now, or ever again: its transport finds out
             sent = 0
         if sent != size:
-            late.append((descriptor, sent))
+            late.append((place, sent))
+    return late
+
+
+def _send_file_to_each(file: int, size: int, descriptors: Iterable[int]) -> list[tuple[int, int]]:
+    sendfile, late = os.sendfile, list[tuple[int, int]]()
+    for place, descriptor in enumerate(descriptors):
+        try:
+            sent = sendfile(descriptor, file, 0, size)
+        except OSError:  # as above
+            sent = 0
+        if sent != size:
+            late.append((place, sent))
     return late
 
 
 def shared_file(block: bytes) -> int:
-    """A file in memory that holds `block`, which the caller closes; `NO_DESCRIPTOR` where there is none to be had.
+    """A file in memory that holds `block`, which the caller closes; `NO_FILE` where there is none to be had.
 
     Its pages live until the last socket has sent them.
     """
     if not CAN_SEND_DIRECTLY:
-        return NO_DESCRIPTOR
+        return NO_FILE
     try:
         file = os.memfd_create(BLOCK_NAME)
     except OSError:  # no descriptors left
-        return NO_DESCRIPTOR
+        return NO_FILE
     try:
         os.write(file, block)
     except OSError:  # no memory left
         os.close(file)
-        return NO_DESCRIPTOR
+        return NO_FILE
     return file
-
-
-def send_file(file: int, size: int, descriptors: Iterable[int]) -> list[tuple[int, int]]:
-    """Send all `size` bytes of `file` to each socket. Gives those that did not take them all, with how many they took."""
-    sendfile = os.sendfile
-    late: list[tuple[int, int]] = []
-    for descriptor in descriptors:
-        try:
-            sent = sendfile(descriptor, file, 0, size)
-        except OSError:  # nothing goes now, or ever again: its transport finds out
-            sent = 0
-        if sent != size:
-            late.append((descriptor, sent))
-    return late

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from lalmesh.media import TrackSet
 from lalmesh.remux import Packager, Parts
 from lalmesh.runtime.ring import Run, join_track
-from services.edge.direct import NO_DESCRIPTOR, send_block
+from services.edge.direct import DirectSockets
 from services.edge.feed import FeedState, PlayerFeed
 from services.edge.join_cache import JoinCache, JoinCacheSettings, JoinPoint
 
@@ -53,14 +53,15 @@ class FanOutCounters:
 
 
 class _Targets:
-    """The live players as a flush wants them: a list of numbers to run down, and no look at a player that took everything."""
+    """The live players as a flush wants them: no look at a player that took everything."""
 
-    __slots__ = ("by_descriptor", "descriptors", "through_transport")
+    __slots__ = ("direct", "sockets", "through_transport")
 
     def __init__(self, live: Iterable[PlayerFeed]) -> None:
-        self.by_descriptor = {feed.descriptor: feed for feed in live if feed.descriptor != NO_DESCRIPTOR}
-        self.descriptors = list(self.by_descriptor)
-        self.through_transport = [feed for feed in live if feed.descriptor == NO_DESCRIPTOR]
+        reached = [(feed, feed.socket) for feed in live if feed.socket is not None]
+        self.direct = [feed for feed, _ in reached]
+        self.sockets = DirectSockets([sock for _, sock in reached])  # of those, in the same order
+        self.through_transport = [feed for feed in live if feed.socket is None]
 
 
 class FanOut:
@@ -257,8 +258,8 @@ class FanOut:
         if self._targets is None:
             self._targets = _Targets(self._live)
         targets, late = self._targets, [(feed, 0) for feed in self._targets.through_transport]
-        for descriptor, sent in send_block(block, targets.descriptors):
-            late.append((targets.by_descriptor[descriptor], sent))
+        for place, sent in targets.sockets.send(block):
+            late.append((targets.direct[place], sent))
         for feed, sent in late:
             if feed in self._live:
                 feed.write(block[sent:])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import socket
 from collections.abc import Callable
 from enum import Enum
 
 from lalmesh.media import TrackSet
-from services.edge.direct import NO_DESCRIPTOR
 
 
 class FeedState(Enum):
@@ -28,10 +27,10 @@ class PlayerFeed:
         "allowance_bytes",
         "backlog",
         "close",
-        "descriptor",
         "is_full",
         "lagging_since",
         "skips",
+        "socket",
         "state",
         "tracks",
         "write",
@@ -42,7 +41,7 @@ class PlayerFeed:
         write: Callable[[bytes], None],
         backlog: Callable[[], int],
         close: Callable[[str], None],
-        descriptor: int = NO_DESCRIPTOR,
+        own_socket: socket.socket | None = None,
     ) -> None:
         """Make the feed of a transport.
 
@@ -50,13 +49,13 @@ class PlayerFeed:
             write: takes bytes and never blocks.
             backlog: how many of them wait in user space.
             close: ends the player, with a reason.
-            descriptor: of its socket, the feed's own, where blocks may go past the transport while nothing waits in it; the
+            own_socket: the feed's own, where blocks may go past the transport while nothing waits in it; the
                 transport then reports itself full as soon as anything does.
         """
         self.write = write
         self.backlog = backlog
         self.close = close
-        self.descriptor = descriptor
+        self.socket = own_socket
         self.state = FeedState.WAITING
         self.is_full = False  # whether something waits in its transport
         self.tracks: TrackSet | None = None  # those that it was told of, where it is not live; None: it has nothing yet
@@ -67,10 +66,10 @@ class PlayerFeed:
         self._live_from = 0
 
     def release(self) -> None:
-        """Give the descriptor back; the feed is of no more use."""
-        if self.descriptor != NO_DESCRIPTOR:
-            os.close(self.descriptor)
-            self.descriptor = NO_DESCRIPTOR
+        """Give the socket back; the feed is of no more use."""
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
 
     def count(self, size: int) -> None:
         """Note `size` bytes written to this player alone."""

@@ -10,7 +10,7 @@ from lalmesh.container.flv import BodyMuxer, HevcForm
 from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
 from lalmesh.remux import Packager
-from services.edge.direct import NO_DESCRIPTOR, direct_descriptor
+from services.edge.direct import direct_socket
 from services.edge.fanout import FanOut
 from services.edge.feed import PlayerFeed
 from services.edge.listener import limit_send_buffer
@@ -70,7 +70,7 @@ class Playing:
     def start(self) -> None:
         """Let media come. What the transport still holds, of whatever was said before, counts as a player that lags."""
         self._fanout.add(self.feed)
-        if self.feed.backlog() > high_water(self.feed.descriptor):  # its protocol was told before there was a player to tell
+        if self.feed.backlog() > high_water(self.feed):  # its protocol was told before there was a player to tell
             self._fanout.paused(self.feed)
 
     def pause(self) -> None:
@@ -113,17 +113,17 @@ def playing_on(
         raise
 
 
-def high_water(descriptor: int) -> int:
+def high_water(feed: PlayerFeed) -> int:
     """What may wait in a player's transport before it lags: nothing, where blocks go past it and must not overtake what waits."""
-    return WRITE_HIGH_WATER_BYTES if descriptor == NO_DESCRIPTOR else 0
+    return WRITE_HIGH_WATER_BYTES if feed.socket is None else 0
 
 
 def feed_of(transport: asyncio.Transport, close: Callable[[str], None], sndbuf_bytes: int) -> PlayerFeed:
     """A feed that writes to `transport`, whose buffers are set so that the fan-out sees a lag when it begins."""
     limit_send_buffer(transport, sndbuf_bytes)
-    descriptor = direct_descriptor(transport)
-    transport.set_write_buffer_limits(high=high_water(descriptor), low=0)
-    return PlayerFeed(transport.write, transport.get_write_buffer_size, close, descriptor)
+    feed = PlayerFeed(transport.write, transport.get_write_buffer_size, close, direct_socket(transport))
+    transport.set_write_buffer_limits(high=high_water(feed), low=0)
+    return feed
 
 
 def close_soon(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:

@@ -16,13 +16,7 @@ from support.loops import LOOP_FACTORIES
 
 from lalmesh.media import AccessUnit, TrackSet
 from lalmesh.remux import Packager, Parts
-from services.edge.direct import (
-    CAN_SEND_DIRECTLY,
-    MANY_SOCKETS,
-    NO_DESCRIPTOR,
-    direct_descriptor,
-    shared_file,
-)
+from services.edge.direct import CAN_SEND_DIRECTLY, MANY_SOCKETS, direct_socket, shared_file
 from services.edge.fanout import FanOut, FanOutSettings
 from services.edge.feed import FeedState, PlayerFeed
 from services.edge.player import Playing, playing_on
@@ -220,7 +214,7 @@ def test_a_player_that_resets_disturbs_no_other(event_loop_factory: Callable[[],
 
 
 async def test_without_descriptors_left_blocks_go_through_the_transports(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none_left(_: object) -> int:
+    def none_left(*_: object) -> int:
         raise OSError(24, "Too many open files")
 
     stage = Stage()
@@ -228,29 +222,29 @@ async def test_without_descriptors_left_blocks_go_through_the_transports(monkeyp
         port = await stage.listen()
         players = [await stage.player(port) for _ in range(MANY_SOCKETS)]
         monkeypatch.setattr(os, "memfd_create", none_left)
-        monkeypatch.setattr(os, "dup", none_left)
+        monkeypatch.setattr(socket, "fromfd", none_left)
         players.append(await stage.player(port))
-        assert players[-1][1].feed.descriptor == NO_DESCRIPTOR
+        assert players[-1][1].feed.socket is None
         stage.fanout.feed(run_of([video(0, key=True, payload=b"abc")], tracks=BOTH))
         assert [await read(client, 9) for client, _ in players] == [b"start abc"] * len(players)
 
 
-async def test_a_descriptor_outlives_the_socket_of_its_transport_and_never_means_another() -> None:
+async def test_a_socket_of_our_own_outlives_that_of_its_transport_and_never_means_another() -> None:
     stage = Stage()
     with stage.stack:
         client, side = await stage.player(await stage.listen())
-        own = direct_descriptor(side.transport)
+        own = direct_socket(side.transport)
+        assert own is not None
         side.transport.abort()
         async with asyncio.timeout(LIMIT_S):
             await side.lost.wait()
         file = shared_file(b"x")
         reused = [socket.socket() for _ in range(20)]  # these take the lowest free numbers
         try:
-            assert own not in [sock.fileno() for sock in reused]
-            assert os.sendfile(own, file, 0, 1) == 1
+            assert own.fileno() not in [sock.fileno() for sock in reused]
+            assert os.sendfile(own.fileno(), file, 0, 1) == 1
             assert await read(client, 1) == b"x"
         finally:
-            for sock in reused:
+            for sock in (own, *reused):
                 sock.close()
-            os.close(own)
             os.close(file)
