@@ -133,16 +133,17 @@ class Ring:
 
     def append(self, run: Run) -> None:
         """Take the next units in; they must follow what is here, or begin another publication or after a hole."""
-        mark = self._mark_for(run)
-        track = mark.join_track
+        track = self._mark_for(run).join_track
         units = self._units
         position = self._base + len(units)
+        size = 0
         for unit in run.units:
-            units.append(unit)
-            self._bytes += len(unit.payload)
+            size += len(unit.payload)
             if unit.random_access and unit.track_id == track:
                 self._joins.append(position)
             position += 1
+        self._bytes += size
+        units += run.units
         self._trim()
 
     def _mark_for(self, run: Run) -> _Mark:
@@ -152,9 +153,9 @@ class Ring:
             mark is None
             or mark.tracks is not run.tracks
             or run.missing
+            or mark.first_seq + self._base + len(self._units) - mark.position != first
             or mark.epoch != run.epoch
             or mark.publication != run.publication
-            or mark.first_seq + self.end - mark.position != first
         ):
             if mark is None or mark.publication != run.publication:
                 self._begin(run)
@@ -174,42 +175,37 @@ class Ring:
             del offsets[next(iter(offsets))]
 
     def _trim(self) -> None:
-        limits, units = self.limits, self._units
-        newest = units[-1].wall_us
-        wanted = self._wanted_from(newest)
-        head, length, base = self._head, len(units), self._base
-        while head < length - 1 and (
-            base + head < wanted
-            or self._bytes > limits.max_bytes
-            or length - head > limits.max_units
-            or abs(newest - units[head].wall_us) > limits.max_us
-        ):
-            self._bytes -= len(units[head].payload)
+        limits, units, head = self.limits, self._units, self._head
+        last = len(units) - 1  # the newest is always kept
+        newest, size = units[last].wall_us, self._bytes
+        wanted, keep_us = self._wanted(last)
+        max_bytes, max_us, max_units = limits.max_bytes, limits.max_us, limits.max_units
+        while head < last:
+            unit = units[head]
+            age = abs(newest - unit.wall_us)
+            if (head >= wanted or age <= keep_us) and size <= max_bytes and age <= max_us and last - head < max_units:
+                break
+            size -= len(unit.payload)
             units[head] = _GIVEN_UP
             head += 1
         if head == self._head:
             return
-        self._head = head
-        self._forget_before(base + head)
-        if head > COMPACT_AT and head * 2 > length:
+        self._head, self._bytes = head, size
+        self._forget_before(self._base + head)
+        if head > COMPACT_AT and head * 2 > last + 1:
             del units[:head]
             self._base += head
             self._head = 0
 
-    def _wanted_from(self, newest_us: int) -> int:
-        """The first position that is wanted."""
+    def _wanted(self, last: int) -> tuple[int, int]:
+        """The first index that is wanted whatever its age, and the age in µs up to which everything is; `last` is the newest."""
         limits = self.limits
-        keep_us = limits.keep_us
-        wanted = self.end - 1
-        if self._marks[-1].tracks.has_video:
-            if limits.gop_num and self._joins:
-                wanted = self._joins[-min(limits.gop_num, len(self._joins))]
-        else:
-            keep_us = max(keep_us, limits.audio_cache_us)
-        head, units = self._head, self._units
-        while head + self._base < wanted and abs(newest_us - units[head].wall_us) > keep_us:
-            head += 1
-        return min(wanted, head + self._base)
+        if not self._marks[-1].tracks.has_video:
+            return last, max(limits.keep_us, limits.audio_cache_us)
+        joins = self._joins
+        if not (limits.gop_num and joins):
+            return last, limits.keep_us
+        return joins[-min(limits.gop_num, len(joins))] - self._base, limits.keep_us
 
     def _forget_before(self, start: int) -> None:
         while self._joins and self._joins[0] < start:
@@ -270,13 +266,15 @@ class Ring:
         `position` must not lie before `start`. None where there is nothing, or where that one larger unit would be of more than
         `larger_bytes`.
         """
-        if position >= self.end:
+        marks, base, end = self._marks, self._base, self._base + len(self._units)
+        if position >= end:
             return None
-        index = bisect_right(self._marks, position, key=_position_of) - 1
-        mark = self._marks[index]
-        end = self._marks[index + 1].position if index + 1 < len(self._marks) else self.end
+        mark = marks[-1]
+        if position < mark.position:
+            index = bisect_right(marks, position, key=_position_of)
+            mark, end = marks[index - 1], marks[index].position
         end = min(end, position + MAX_RUN_UNITS)
-        units = self._units[position - self._base : end - self._base]
+        units = self._units[position - base : end - base]
         total = 0
         for count, unit in enumerate(units):
             total += len(unit.payload)
