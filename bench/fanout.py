@@ -149,16 +149,20 @@ def _installed_node_media_server(folder: Path) -> Server:
 
 
 def subjects() -> list[Subject]:
-    """All that can be measured, floors first."""
+    """All that can be measured, each right after the floor that it is compared with."""
     ours = "" if Path(PROGRAM).exists() else f"{PROGRAM} is missing"
     nginx = "" if Nginx.available() else "nginx or its RTMP module is not installed"
     node = "" if NodeMediaServer.available() else "node or npm is not installed"
     return [
-        *(Subject("floor", "flv", ms, floor(ms)) for ms in FLOORS_MS),
-        *(Subject("lalmesh", protocol, ms, lalmesh(protocol, ms), ours) for ms in (0, 100) for protocol in ("flv", "rtmp")),
+        *(subject for ms in FLOORS_MS for subject in _floor_and_ours(ms, ours)),
         Subject("nginx", "rtmp", 0, peer("rtmp", Nginx), nginx),
         *(Subject("node-media-server", to, 0, peer(to, _installed_node_media_server), node) for to in ("rtmp", "flv")),
     ]
+
+
+def _floor_and_ours(gather_ms: int, missing: str) -> list[Subject]:
+    ours = (Subject("lalmesh", protocol, gather_ms, lalmesh(protocol, gather_ms), missing) for protocol in ("flv", "rtmp"))
+    return [Subject("floor", "flv", gather_ms, floor(gather_ms)), *ours]
 
 
 def measure(subject: Subject, plan: argparse.Namespace) -> Sample:
@@ -307,7 +311,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--players", type=int, default=500, help="players of the one stream (%(default)s)")
     parser.add_argument("--seconds", type=float, default=10, help="measured, after the warm-up (%(default)s)")
     parser.add_argument("--warm-up", type=float, default=3, help="seconds before the measurement (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each subject is measured (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each subject is measured (%(default)s)")
     parser.add_argument("--only", default="", metavar="NAME,...", help="subjects whose label begins with one of these")
     parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help="where the samples go (%(default)s)")
     parser.add_argument("--report", action="store_true", help="write the table into docs/performance.md")
