@@ -1,3 +1,4 @@
+from lalmesh.rpc.lalmesh.v1 import hls_pb2 as _hls_pb2
 from lalmesh.rpc.lalmesh.v1 import media_pb2 as _media_pb2
 from lalmesh.rpc.lalmesh.v1 import origin_pb2 as _origin_pb2
 from google.protobuf.internal import containers as _containers
@@ -34,6 +35,7 @@ class Refusal(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSAL_FENCED: _ClassVar[Refusal]
     REFUSAL_NOT_JOINED: _ClassVar[Refusal]
     REFUSAL_INVALID: _ClassVar[Refusal]
+    REFUSAL_NO_WORKER: _ClassVar[Refusal]
 ROLE_UNSPECIFIED: Role
 ROLE_EDGE: Role
 ROLE_ORIGIN: Role
@@ -51,6 +53,7 @@ REFUSAL_UNAVAILABLE: Refusal
 REFUSAL_FENCED: Refusal
 REFUSAL_NOT_JOINED: Refusal
 REFUSAL_INVALID: Refusal
+REFUSAL_NO_WORKER: Refusal
 
 class Endpoint(_message.Message):
     __slots__ = ("protocol", "host", "port")
@@ -117,7 +120,7 @@ class NodeReport(_message.Message):
     def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., role: _Optional[_Union[Role, str]] = ..., zone: _Optional[str] = ..., machine: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., draining: _Optional[bool] = ..., leaving: _Optional[bool] = ..., streams: _Optional[_Iterable[_Union[HeldStream, _Mapping]]] = ..., version: _Optional[str] = ...) -> None: ...
 
 class HeldStream(_message.Message):
-    __slots__ = ("app", "name", "epoch", "place", "publication", "state", "tracks", "players", "bitrate_bps", "units", "missing")
+    __slots__ = ("app", "name", "epoch", "place", "publication", "state", "tracks", "players", "bitrate_bps", "units", "missing", "left_out")
     APP_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -129,6 +132,7 @@ class HeldStream(_message.Message):
     BITRATE_BPS_FIELD_NUMBER: _ClassVar[int]
     UNITS_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     app: str
     name: str
     epoch: _media_pb2.Epoch
@@ -140,25 +144,46 @@ class HeldStream(_message.Message):
     bitrate_bps: int
     units: int
     missing: int
-    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., state: _Optional[_Union[StreamState, str]] = ..., tracks: _Optional[_Union[_media_pb2.TrackSet, _Mapping]] = ..., players: _Optional[int] = ..., bitrate_bps: _Optional[int] = ..., units: _Optional[int] = ..., missing: _Optional[int] = ...) -> None: ...
+    left_out: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., state: _Optional[_Union[StreamState, str]] = ..., tracks: _Optional[_Union[_media_pb2.TrackSet, _Mapping]] = ..., players: _Optional[int] = ..., bitrate_bps: _Optional[int] = ..., units: _Optional[int] = ..., missing: _Optional[int] = ..., left_out: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class NodeCommand(_message.Message):
-    __slots__ = ("joined", "group_moved", "fenced", "evicted")
+    __slots__ = ("joined", "group_moved", "fenced", "evicted", "hls_assigned")
     JOINED_FIELD_NUMBER: _ClassVar[int]
     GROUP_MOVED_FIELD_NUMBER: _ClassVar[int]
     FENCED_FIELD_NUMBER: _ClassVar[int]
     EVICTED_FIELD_NUMBER: _ClassVar[int]
+    HLS_ASSIGNED_FIELD_NUMBER: _ClassVar[int]
     joined: Joined
     group_moved: GroupMoved
     fenced: Fenced
     evicted: Evicted
-    def __init__(self, joined: _Optional[_Union[Joined, _Mapping]] = ..., group_moved: _Optional[_Union[GroupMoved, _Mapping]] = ..., fenced: _Optional[_Union[Fenced, _Mapping]] = ..., evicted: _Optional[_Union[Evicted, _Mapping]] = ...) -> None: ...
+    hls_assigned: HlsAssigned
+    def __init__(self, joined: _Optional[_Union[Joined, _Mapping]] = ..., group_moved: _Optional[_Union[GroupMoved, _Mapping]] = ..., fenced: _Optional[_Union[Fenced, _Mapping]] = ..., evicted: _Optional[_Union[Evicted, _Mapping]] = ..., hls_assigned: _Optional[_Union[HlsAssigned, _Mapping]] = ...) -> None: ...
 
 class Joined(_message.Message):
-    __slots__ = ("term",)
+    __slots__ = ("term", "hls")
     TERM_FIELD_NUMBER: _ClassVar[int]
+    HLS_FIELD_NUMBER: _ClassVar[int]
     term: int
-    def __init__(self, term: _Optional[int] = ...) -> None: ...
+    hls: _containers.RepeatedCompositeFieldContainer[HlsEndpoint]
+    def __init__(self, term: _Optional[int] = ..., hls: _Optional[_Iterable[_Union[HlsEndpoint, _Mapping]]] = ...) -> None: ...
+
+class HlsEndpoint(_message.Message):
+    __slots__ = ("node", "host", "port")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    host: str
+    port: int
+    def __init__(self, node: _Optional[str] = ..., host: _Optional[str] = ..., port: _Optional[int] = ...) -> None: ...
+
+class HlsAssigned(_message.Message):
+    __slots__ = ("owner",)
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    owner: _hls_pb2.HlsOwner
+    def __init__(self, owner: _Optional[_Union[_hls_pb2.HlsOwner, _Mapping]] = ...) -> None: ...
 
 class GroupMoved(_message.Message):
     __slots__ = ("location",)
@@ -335,3 +360,117 @@ class ReleaseResult(_message.Message):
     RELEASED_FIELD_NUMBER: _ClassVar[int]
     released: bool
     def __init__(self, released: _Optional[bool] = ...) -> None: ...
+
+class LocateHlsRequest(_message.Message):
+    __slots__ = ("node", "wanted")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    node: _origin_pb2.NodeRef
+    wanted: _containers.RepeatedCompositeFieldContainer[HlsWanted]
+    def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., wanted: _Optional[_Iterable[_Union[HlsWanted, _Mapping]]] = ...) -> None: ...
+
+class HlsWanted(_message.Message):
+    __slots__ = ("app", "name", "after")
+    APP_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    app: str
+    name: str
+    after: _media_pb2.Epoch
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., after: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ...) -> None: ...
+
+class LocateHlsResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[LocateHlsResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[LocateHlsResult, _Mapping]]] = ...) -> None: ...
+
+class LocateHlsResult(_message.Message):
+    __slots__ = ("owner", "refused")
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    owner: _hls_pb2.HlsOwner
+    refused: Refused
+    def __init__(self, owner: _Optional[_Union[_hls_pb2.HlsOwner, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ...) -> None: ...
+
+class RaiseHlsLimitRequest(_message.Message):
+    __slots__ = ("node", "limits")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    node: _origin_pb2.NodeRef
+    limits: _containers.RepeatedCompositeFieldContainer[HlsLimit]
+    def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., limits: _Optional[_Iterable[_Union[HlsLimit, _Mapping]]] = ...) -> None: ...
+
+class HlsLimit(_message.Message):
+    __slots__ = ("app", "name", "epoch", "limit")
+    APP_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    app: str
+    name: str
+    epoch: _media_pb2.Epoch
+    limit: int
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class RaiseHlsLimitResponse(_message.Message):
+    __slots__ = ("raised",)
+    RAISED_FIELD_NUMBER: _ClassVar[int]
+    raised: _containers.RepeatedScalarFieldContainer[bool]
+    def __init__(self, raised: _Optional[_Iterable[bool]] = ...) -> None: ...
+
+class ReleaseHlsRequest(_message.Message):
+    __slots__ = ("node", "released")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
+    node: _origin_pb2.NodeRef
+    released: _containers.RepeatedCompositeFieldContainer[HlsReleased]
+    def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., released: _Optional[_Iterable[_Union[HlsReleased, _Mapping]]] = ...) -> None: ...
+
+class HlsReleased(_message.Message):
+    __slots__ = ("app", "name", "epoch", "next_number")
+    APP_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    NEXT_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    app: str
+    name: str
+    epoch: _media_pb2.Epoch
+    next_number: int
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., next_number: _Optional[int] = ...) -> None: ...
+
+class ReleaseHlsResponse(_message.Message):
+    __slots__ = ("released",)
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
+    released: _containers.RepeatedScalarFieldContainer[bool]
+    def __init__(self, released: _Optional[_Iterable[bool]] = ...) -> None: ...
+
+class TouchSessionsRequest(_message.Message):
+    __slots__ = ("node", "sessions")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    node: _origin_pb2.NodeRef
+    sessions: _containers.RepeatedCompositeFieldContainer[SessionTouch]
+    def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., sessions: _Optional[_Iterable[_Union[SessionTouch, _Mapping]]] = ...) -> None: ...
+
+class SessionTouch(_message.Message):
+    __slots__ = ("id", "app", "name", "protocol", "peer", "sent_bytes", "over")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    APP_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OVER_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    app: str
+    name: str
+    protocol: str
+    peer: str
+    sent_bytes: int
+    over: bool
+    def __init__(self, id: _Optional[str] = ..., app: _Optional[str] = ..., name: _Optional[str] = ..., protocol: _Optional[str] = ..., peer: _Optional[str] = ..., sent_bytes: _Optional[int] = ..., over: _Optional[bool] = ...) -> None: ...
+
+class TouchSessionsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
