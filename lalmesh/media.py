@@ -34,6 +34,7 @@ class Codec(Enum):
     OPUS = "opus"
     PCMA = "pcma"
     PCMU = "pcmu"
+    MP2 = "mp2"
     MP3 = "mp3"
     AC3 = "ac3"
     EAC3 = "eac3"

@@ -144,10 +144,11 @@ _BARE_CODEC_STRINGS = {
     Codec.VP9: "vp09",
     Codec.AAC: "mp4a.40.2",
     Codec.OPUS: "opus",
+    Codec.MP2: "mp4a.40.33",
     Codec.MP3: "mp3",
     Codec.AC3: "ac-3",
     Codec.EAC3: "ec-3",
-    Codec.FLAC: "flac",
+    Codec.FLAC: "fLaC",
     Codec.PCMA: "alaw",
     Codec.PCMU: "ulaw",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
+from lalmesh.media import Codec
 
 HEADER_BYTES = 4
 
@@ -62,6 +63,11 @@ class FrameHeader:
             channels=1 if buf[3] >> 6 == _SINGLE_CHANNEL else 2,
             padding=bool(buf[2] & 2),
         )
+
+    @property
+    def codec(self) -> Codec:
+        """MP3 of layer III, else MP2: every decoder of layer II reads layer I too (§1.1)."""
+        return Codec.MP3 if self.layer == 3 else Codec.MP2
 
     @property
     def samples_per_frame(self) -> int:

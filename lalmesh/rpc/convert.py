@@ -41,6 +41,7 @@ _CODECS = {
     Codec.AC3: media_pb2.CODEC_AC3,
     Codec.EAC3: media_pb2.CODEC_EAC3,
     Codec.FLAC: media_pb2.CODEC_FLAC,
+    Codec.MP2: media_pb2.CODEC_MP2,
     Codec.SCRIPT: media_pb2.CODEC_SCRIPT,
     Codec.OPAQUE: media_pb2.CODEC_OPAQUE,
 }

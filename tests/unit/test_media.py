@@ -29,7 +29,7 @@ def test_every_codec_has_its_kind() -> None:
     kinds = {kind: {codec.name for codec in Codec if codec.kind is kind} for kind in Kind}
     assert kinds[Kind.VIDEO] == {"H264", "H265", "AV1", "VP9"}
     assert kinds[Kind.DATA] == {"SCRIPT", "OPAQUE"}
-    assert kinds[Kind.AUDIO] == {"AAC", "OPUS", "PCMA", "PCMU", "MP3", "AC3", "EAC3", "FLAC"}
+    assert kinds[Kind.AUDIO] == {"AAC", "OPUS", "PCMA", "PCMU", "MP2", "MP3", "AC3", "EAC3", "FLAC"}
 
 
 def test_a_track_set_finds_its_tracks() -> None:

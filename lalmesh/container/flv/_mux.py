@@ -47,6 +47,12 @@ _KEY, _INTER = KEY_FRAME << 4, INTER_FRAME << 4
 _EX_AUDIO = FORMAT_EX << 4
 _EX_METADATA = bytes((EX_HEADER | COMMAND_FRAME << 4 | VIDEO_METADATA,))  # a player that does not know it skips commands
 _MAX_MP3_8K_RATE_HZ = 8000
+_MP2 = Codec.MP2  # a global is found faster than a member of an Enum
+
+
+def carries(codec: Codec) -> bool:
+    """Whether FLV has a form for tracks of `codec`."""
+    return codec is Codec.SCRIPT or codec in FOURCCS or codec in AUDIO_FORMATS
 
 
 class BodyMuxer:
@@ -79,7 +85,7 @@ class BodyMuxer:
         if track.codec is Codec.SCRIPT:
             return TAG_SCRIPT
         type_id = _TYPE_IDS.get(track.kind)
-        if type_id is None:
+        if type_id is None or track.codec is _MP2:
             raise UnsupportedError(f"{track.codec.value} in FLV")
         return type_id
 
@@ -137,7 +143,8 @@ class BodyMuxer:
 
         The codec ids in it are those of the form that the units go out in.
         """
-        return metadata_body(tracks, self._codec_number)
+        carried = tuple(track for track in tracks.tracks if carries(track.codec))
+        return metadata_body(TrackSet(carried, tracks.version), self._codec_number)
 
     def body_prefix(self, track: Track, unit: AccessUnit) -> bytes:
         """The bytes that go before `unit.payload` in a message.

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from lalmesh.codec.mp3 import FrameHeader
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
+from lalmesh.media import Codec
 
 
 # ffmpeg 9: -f lavfi -i sine=frequency=440:sample_rate=48000 -ac C -ar R -c:a libmp3lame -b:a B -write_xing 0 -id3v2_version 0 x.mp3
@@ -33,6 +34,11 @@ def test_padding_adds_one_byte_in_layer_two() -> None:
 def test_layer_one_counts_in_slots_of_four_bytes() -> None:
     frame = FrameHeader.parse(bytes.fromhex("ffffc200"))
     assert (frame.layer, frame.bitrate_bps, frame.samples_per_frame, frame.frame_bytes) == (1, 384000, 384, 420)
+
+
+@pytest.mark.parametrize(("header", "codec"), [("ffffc200", Codec.MP2), ("fffda000", Codec.MP2), ("fffb5464", Codec.MP3)])
+def test_the_layer_tells_the_codec(header: str, codec: Codec) -> None:
+    assert FrameHeader.parse(bytes.fromhex(header)).codec is codec
 
 
 @pytest.mark.parametrize("header", ["", "fffb54", "fefb5464", "ffdb5464", "ffeb5464", "fff95464", "fffbf464", "fffb5c64"])

@@ -4,6 +4,7 @@ import pytest
 
 from lalmesh.amf import AmfValue, EcmaArray, parse_amf0, serialize_amf0
 from lalmesh.container.flv import BodyMuxer, HevcForm
+from lalmesh.container.flv._mux import carries
 from lalmesh.errors import UnsupportedError
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 
@@ -114,8 +115,10 @@ def test_a_sequence_end_is_sent_where_the_form_has_one(codec: Codec, form: HevcF
     assert BodyMuxer(hevc=form, opus=form).sequence_end(track(codec)) == end
 
 
-def test_an_opaque_track_is_not_supported() -> None:
-    muxer, opaque = BodyMuxer(), track(Codec.OPAQUE)
+@pytest.mark.parametrize("codec", [Codec.OPAQUE, Codec.MP2])
+def test_what_has_no_form_is_not_supported(codec: Codec) -> None:
+    muxer, opaque = BodyMuxer(), track(codec)
+    assert not carries(codec)
     for call in (muxer.type_id, muxer.sequence_header, muxer.sequence_end):
         with pytest.raises(UnsupportedError):
             call(opaque)
@@ -127,6 +130,10 @@ def metadata(muxer: BodyMuxer, *tracks: Track) -> AmfValue:
     name, members = parse_amf0(muxer.metadata(TrackSet(tracks)))
     assert name == "onMetaData"
     return members
+
+
+def test_metadata_says_nothing_of_a_track_without_a_form() -> None:
+    assert metadata(BodyMuxer(), track(Codec.MP2, rate=48_000, channels=2)) == {}
 
 
 def test_metadata_is_made_from_the_tracks() -> None:

@@ -22,6 +22,7 @@ class Codec(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CODEC_AC3: _ClassVar[Codec]
     CODEC_EAC3: _ClassVar[Codec]
     CODEC_FLAC: _ClassVar[Codec]
+    CODEC_MP2: _ClassVar[Codec]
     CODEC_SCRIPT: _ClassVar[Codec]
     CODEC_OPAQUE: _ClassVar[Codec]
 CODEC_UNSPECIFIED: Codec
@@ -37,6 +38,7 @@ CODEC_MP3: Codec
 CODEC_AC3: Codec
 CODEC_EAC3: Codec
 CODEC_FLAC: Codec
+CODEC_MP2: Codec
 CODEC_SCRIPT: Codec
 CODEC_OPAQUE: Codec
 
