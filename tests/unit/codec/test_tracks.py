@@ -86,7 +86,7 @@ def test_a_configuration_that_does_not_parse_is_refused(codec: Codec) -> None:
         (Codec.VP9, "vp09.00.10.08"),
         (Codec.AAC, "mp4a.40.2"),
         (Codec.OPUS, "opus"),
-        (Codec.FLAC, "flac"),
+        (Codec.FLAC, "fLaC"),
     ],
 )
 def test_a_configured_track_has_a_whole_codec_string(codec: Codec, name: str) -> None:
