@@ -1,0 +1,93 @@
+"""The certificate of the public listeners, and its renewal without a restart.
+
+Every handshake asks for the context of the newest certificate (the callback for server names, which OpenSSL calls for each hello,
+with a name or without). To load a new certificate into the old context would not do: OpenSSL keeps one for each type of key, so an
+old one of another type would still be shown to some.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import ssl
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+CHECK_S = 5.0  #: between two looks at the files: far below the hours by which certificates are renewed before they end
+MAX_FILE_BYTES = 1 << 20  #: of a certificate chain or a key; nothing larger is one
+
+_Stamp = tuple[tuple[int, int, int], ...]  # time, size and inode of each file
+
+
+class ServerCertificate:
+    """A certificate chain and its key in two files, loaded again when they change."""
+
+    def __init__(self, cert_file: str, key_file: str) -> None:
+        """Load it.
+
+        Raises:
+            OSError: a file cannot be read.
+            ssl.SSLError: it is no certificate, no key, or they do not belong together.
+        """
+        self.reloads = 0  #: times that another certificate was taken
+        self.failures = 0  #: times that the files had changed and could not be used
+        self._files = (Path(cert_file), Path(key_file))
+        self._stamp = self._stamped()
+        self._digest = self._read()
+        self._newest = self._load()
+        self.context = self._load()  #: of listeners; it never changes, what it shows does
+        self.context.sni_callback = self._show_newest
+
+    def refresh(self) -> bool:
+        """Look at the files; gives whether another certificate is shown from now on. One that cannot be used is not.
+
+        The two files may be written one after the other: what does not fit together now is tried again once they change again.
+        """
+        try:
+            stamp = self._stamped()
+        except OSError as error:
+            return self._failed((), error)
+        if stamp == self._stamp:
+            return False
+        try:
+            digest = self._read()
+            newest = self._newest if digest == self._digest else self._load()
+        except (OSError, ssl.SSLError) as error:
+            return self._failed(stamp, error)
+        changed = newest is not self._newest
+        self._stamp, self._digest, self._newest = stamp, digest, newest
+        if changed:
+            self.reloads += 1
+            log.info("certificate loaded again", extra={"cert_file": str(self._files[0])})
+        return changed
+
+    def _failed(self, stamp: _Stamp, error: Exception) -> bool:
+        """Say it once, until the files change again."""
+        if stamp != self._stamp:
+            self.failures += 1
+            facts = {"cert_file": str(self._files[0])}
+            log.warning("changed certificate cannot be used, the old one stays: %s", error, extra=facts)
+            self._stamp = stamp
+        return False
+
+    def _stamped(self) -> _Stamp:
+        stats = [os.stat(file) for file in self._files]
+        return tuple((stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats)
+
+    def _read(self) -> bytes:
+        digest = hashlib.sha256()
+        for file in self._files:
+            with file.open("rb") as source:
+                digest.update(source.read(MAX_FILE_BYTES))
+        return digest.digest()
+
+    def _load(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(*self._files)
+        return context
+
+    def _show_newest(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
+        connection.context = self._newest
