@@ -1,0 +1,213 @@
+"""Asking hls nodes: one request to the first node that can be reached, and one shared by all who want the same at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+
+import aiohttp
+from yarl import URL
+
+from lalmesh.errors import Unavailable
+from services.edge.answer_cache import PASSED_ON, Answer, AnswerCache
+from services.edge.upstreams import HlsUpstreams, UpstreamChoice, stream_of
+
+log = logging.getLogger(__name__)
+
+CONNECT_S = 2.0  #: for a connection to a node; the next one is asked then
+READ_S = 75.0  #: of silence: playlists that wait for what comes next may wait three target durations, and those be 20 s
+MAX_CONNECTIONS = 10_000  #: to all nodes; requests that wait for what comes next hold one each
+MAX_SHARED_BYTES = 8 << 20  #: of an answer that is kept in memory as a whole; 6 s at 10 Mbit/s are less
+RETRY_AFTER_S = 1.0
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class HlsProxySettings:
+    """What the edge keeps of hls nodes' answers."""
+
+    upstreams: tuple[str, ...] = ()  #: HOST:PORT each; none: those that the scheduler knows
+    cache_bytes: int = 64 << 20  #: 0: nothing is kept
+
+
+@dataclass(slots=True)
+class HlsProxyCounters:
+    """What became of requests. Only rises."""
+
+    cached: int = 0  #: answered from the cache
+    shared: int = 0  #: answered with what somebody else had asked for
+    asked: int = 0  #: that a node was asked for
+    failed_connects: int = 0  #: nodes that could not be reached
+    unanswered: int = 0  #: that no node answered
+
+
+@dataclass(slots=True, frozen=True)
+class Wanted:
+    """What a player asks for."""
+
+    target: str  #: path and query as they came, percent-encoded
+    headers: Mapping[str, str] = field(default_factory=dict)  #: to be sent on
+
+    @property
+    def stream(self) -> str:
+        """What decides which node is asked."""
+        return stream_of(self.target.partition("?")[0])
+
+
+class _Fetch:
+    """One request to a node and those who wait for its answer."""
+
+    __slots__ = ("task", "waiters")
+
+    def __init__(self, task: asyncio.Task[Answer | None]) -> None:
+        self.task = task
+        self.waiters = 0
+
+
+class HlsClient:
+    """Asks hls nodes. Made where a loop runs; `close` ends it."""
+
+    def __init__(self, upstreams: HlsUpstreams, settings: HlsProxySettings, clock: Callable[[], float]) -> None:
+        """Ask `upstreams`; `clock` gives seconds."""
+        self.counters = HlsProxyCounters()
+        self._choice = UpstreamChoice(upstreams, clock)
+        self._cache = AnswerCache(settings.cache_bytes)
+        self._clock = clock
+        self._fetches: dict[str, _Fetch] = {}
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=("User-Agent", "Accept-Encoding"),
+        )
+
+    def now(self) -> float:
+        """The time that answers' `fetched_at` is of."""
+        return self._clock()
+
+    async def close(self) -> None:
+        """End every request."""
+        tasks = [fetch.task for fetch in self._fetches.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._session.close()
+
+    async def answer(self, wanted: Wanted) -> Answer | None:
+        """The answer to `wanted`, from the cache, from a request that is under way, or from one of its own.
+
+        None where it is too large to be kept in memory, or of unknown size and turns out to be: `opened` passes it through.
+
+        Raises:
+            Unavailable: no node could be reached, or the one that was fell silent.
+        """
+        cached = self._cache.get(wanted.target, self._clock())
+        if cached is not None:
+            self.counters.cached += 1
+            return cached
+        fetch = self._fetches.get(wanted.target)
+        if fetch is None:
+            return await self._joined(wanted.target, self._begin(wanted))
+        answer = await self._joined(wanted.target, fetch)
+        if answer is not None and not answer.may_be_shared:
+            return await self._fetched(wanted)  # meant for whoever asked first, such as a session of its own
+        self.counters.shared += 1
+        return answer
+
+    def _begin(self, wanted: Wanted) -> _Fetch:
+        fetch = _Fetch(asyncio.get_running_loop().create_task(self._fetched(wanted), name=f"hls {wanted.target}"))
+        self._fetches[wanted.target] = fetch
+        fetch.task.add_done_callback(lambda _: self._over(wanted.target, fetch))
+        return fetch
+
+    async def _joined(self, target: str, fetch: _Fetch) -> Answer | None:
+        """Wait for a fetch; the last who leaves ends it, and no other does."""
+        fetch.waiters += 1
+        try:
+            return await asyncio.shield(fetch.task)
+        finally:
+            fetch.waiters -= 1
+            if not fetch.waiters and not fetch.task.done():
+                self._over(target, fetch)  # at once: whoever comes now begins anew
+                fetch.task.cancel()
+
+    def _over(self, target: str, fetch: _Fetch) -> None:
+        if self._fetches.get(target) is fetch:
+            del self._fetches[target]
+        if fetch.task.done() and not fetch.task.cancelled():
+            fetch.task.exception()  # those who wait get it; there may be none left
+
+    async def _fetched(self, wanted: Wanted) -> Answer | None:
+        async with self.opened(wanted) as upstream:
+            size = upstream.content_length
+            if size is not None and size > MAX_SHARED_BYTES:
+                upstream.close()
+                return None
+            try:
+                body = await _bounded_body(upstream)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                self.counters.unanswered += 1
+                raise Unavailable(f"hls node broke off: {_said(error)}", retry_after_s=RETRY_AFTER_S) from error
+        if body is None:
+            return None
+        answer = Answer(status=upstream.status, headers=passed_on(upstream), body=body, fetched_at=self._clock())
+        self._cache.put(wanted.target, answer)
+        return answer
+
+    @contextlib.asynccontextmanager
+    async def opened(self, wanted: Wanted) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The head of an answer whose body the caller reads.
+
+        Raises:
+            Unavailable: no node could be reached, or the one that was fell silent.
+        """
+        self.counters.asked += 1
+        upstream = await self._first_answer(wanted)
+        try:
+            yield upstream
+        finally:
+            upstream.release()
+
+    async def _first_answer(self, wanted: Wanted) -> aiohttp.ClientResponse:
+        reason = "no hls node is known"
+        for upstream in self._choice.ranked(wanted.stream):
+            url = URL(f"http://{upstream.authority}{wanted.target}", encoded=True)
+            try:
+                answer = await self._session.get(url, headers=wanted.headers, allow_redirects=False)
+            except aiohttp.SocketTimeoutError as error:
+                reason = f"hls node {upstream.name} fell silent: {_said(error)}"
+                break  # it is there and may have begun: the next one would be as late
+            except (aiohttp.ClientError, OSError) as error:
+                reason = f"hls node {upstream.name} cannot be reached: {_said(error)}"
+                self.counters.failed_connects += 1
+                self._choice.failed(upstream)
+                continue
+            self._choice.reached(upstream)
+            return answer
+        self.counters.unanswered += 1
+        log.warning("hls request unanswered: %s", reason, extra={"target": wanted.target.partition("?")[0]})
+        raise Unavailable(reason, retry_after_s=RETRY_AFTER_S)
+
+
+async def _bounded_body(upstream: aiohttp.ClientResponse) -> bytes | None:
+    """The body; None where it is over `MAX_SHARED_BYTES`."""
+    chunks, size = list[bytes](), 0
+    async for chunk in upstream.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_SHARED_BYTES:
+            upstream.close()
+            return None
+    return b"".join(chunks)
+
+
+def passed_on(upstream: aiohttp.ClientResponse) -> dict[str, str]:
+    """The headers of an answer that its player gets."""
+    return {name: upstream.headers[name] for name in PASSED_ON if name in upstream.headers}
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,101 @@
+"""``/hls/`` and ``/record/`` on an edge: passed on to the hls nodes, so that one port serves everything.
+
+What players ask for at the same time is asked once, and what may be kept is kept for a while. Ranges and what is too large to be
+kept go straight through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+import aiohttp
+from aiohttp import web
+
+from services.edge.answer_cache import Answer
+from services.edge.hls_client import HlsClient, Wanted, passed_on
+from services.edge.listener import peer_of
+from services.edge.takeover import gate_of
+
+PREFIXES = ("/hls/", "/record/")
+SLOW_CLIENT_S = 30.0  #: for a client to take 64 KiB; as long as a player of a live stream may lag
+CHUNK_BYTES = 64 << 10
+
+
+def is_proxied(path: str) -> bool:
+    """Whether hls nodes answer for `path`. Of streams in an application ``hls``, FLV is the edge's own: nothing in HLS ends so."""
+    return path.startswith("/record/") or (path.startswith("/hls/") and not path.endswith(".flv"))
+
+
+class HlsProxy:
+    """Answers the HTTP requests for HLS and recordings that come to one listener."""
+
+    def __init__(self, client: HlsClient, scheme: str) -> None:
+        """Answer requests of `scheme` (``http`` or ``https``) by asking through `client`."""
+        self._client = client
+        self._scheme = scheme
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request; who leaves while he waits is waited for no longer, and takes nothing from others.
+
+        Raises:
+            Unavailable: no hls node answers.
+        """
+        wanted = Wanted(request.rel_url.raw_path_qs, self._headers(request))
+        with _waiting(request):
+            if "Range" in request.headers:
+                return await self._pass_through(request, wanted)
+            answer = await self._client.answer(wanted)
+            if answer is None:
+                return await self._pass_through(request, wanted)
+            return self._whole(answer)
+
+    def _headers(self, request: web.Request) -> dict[str, str]:
+        """What a node is told of the request. Who is behind the peer nobody here can vouch for: what it says of that is dropped."""
+        headers = {"X-Forwarded-Proto": self._scheme, "X-Forwarded-Host": request.host, "Accept-Encoding": "identity"}
+        if request.transport is not None:
+            headers["X-Forwarded-For"] = peer_of(request.transport)[0]
+        for name in ("User-Agent", "Range", "If-Range"):
+            if name in request.headers:
+                headers[name] = request.headers[name]
+        return headers
+
+    def _whole(self, answer: Answer) -> web.Response:
+        headers = dict(answer.headers)
+        if answer.fresh_s:
+            headers["Age"] = str(max(0, int(self._client.now() - answer.fetched_at)))  # caches below have to know (RFC 9111 §4.2.3)
+        return web.Response(status=answer.status, headers=headers, body=answer.body)
+
+    async def _pass_through(self, request: web.Request, wanted: Wanted) -> web.StreamResponse:
+        """Hand on what comes, as it comes, as fast as the client takes it."""
+        async with self._client.opened(wanted) as upstream:
+            response = web.StreamResponse(status=upstream.status, headers=passed_on(upstream))
+            response.content_length = upstream.content_length
+            await response.prepare(request)
+            try:
+                async for chunk in upstream.content.iter_chunked(CHUNK_BYTES):
+                    async with asyncio.timeout(SLOW_CLIENT_S):
+                        await response.write(chunk)
+                await response.write_eof()
+            except (aiohttp.ClientError, TimeoutError, ConnectionError):
+                upstream.close()
+                if request.transport is not None:
+                    request.transport.abort()  # so that nobody takes the half for the whole
+            return response
+
+
+@contextlib.contextmanager
+def _waiting(request: web.Request) -> Iterator[None]:
+    """While it is answered, the connection's silence is no reason to end it, and its end ends the request."""
+    gate = gate_of(request)
+    if gate is None:
+        yield
+        return
+    gate.waiting, gate.connection.watch_idle = asyncio.current_task(), False
+    try:
+        yield
+    finally:
+        gate.waiting = None
+        gate.connection.last_read = asyncio.get_running_loop().time()
+        gate.connection.watch_idle = True
