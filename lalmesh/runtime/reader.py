@@ -7,7 +7,8 @@ It needs nothing but its own memory, so this holds whoever has died.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Place, UnitName
@@ -29,6 +30,17 @@ class ReaderCounters:
     publications: int = 0
 
 
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ReaderMemory:
+    """What another reader needs to go on where one has stopped: the same units at the same times."""
+
+    epoch: Epoch
+    last: UnitName
+    offset: int = 0  #: ticks that the times of this publication are shifted by
+    shifted: bool = False  #: whether times are shifted at all: not those of a first publication
+    last_dts: Mapping[int, int] = field(default_factory=dict)  #: by track, as given out
+
+
 class Reader:
     """One reader's memory of one stream."""
 
@@ -41,6 +53,25 @@ class Reader:
         self._written_under: Epoch = NO_EPOCH  # epoch of the last unit; `epoch` may be ahead of it, by what an origin said
         self._offset = 0
         self._last_dts: dict[int, int] = {}  # by track, as given out
+
+    @classmethod
+    def resuming(cls, memory: ReaderMemory) -> Reader:
+        """A reader that goes on after the last unit of another."""
+        reader = cls(memory.epoch)
+        reader.last, reader._written_under, reader._offset = memory.last, memory.epoch, memory.offset
+        reader._last_dts = dict(memory.last_dts)
+        reader.counters.publications = 2 if memory.shifted else 1
+        return reader
+
+    @property
+    def offset(self) -> int:
+        """Ticks that the times of the present publication are shifted by."""
+        return self._offset
+
+    @property
+    def is_shifted(self) -> bool:
+        """Whether this is not the first publication, so that times are shifted."""
+        return self.counters.publications > 1
 
     def moved(self, epoch: Epoch, place: Place) -> bool:
         """Note what a subscription says of its origin; False where that is outdated and must not be followed.

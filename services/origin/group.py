@@ -14,7 +14,7 @@ no unit. Its shell owns the ports of publications and subscribers; the core know
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import assert_never
 
@@ -70,6 +70,7 @@ class SubscriberJoined:
 
     port: int
     after: UnitName | None
+    keep_us: int = 0  #: how much to keep for whoever goes on after it, and as long after it has left; microseconds
 
 
 @dataclass(slots=True, frozen=True)
@@ -203,6 +204,9 @@ class Group:
         self._settings = settings
         self._writer: int | None = None  # port of the live publication
         self._subscribers: set[int] = set()
+        self._keeps: dict[int, int] = {}  # µs by port, of the subscribers that want anything kept
+        self._left_keep_us = 0  # the same of those that left not long ago
+        self._left_until_s = 0.0
 
     @property
     def subscribers(self) -> int:
@@ -215,6 +219,9 @@ class Group:
             return _refused(event)
         match event:
             case RunReceived(port, run):
+                if self._left_keep_us and now_s >= self._left_until_s:
+                    self._left_keep_us = 0
+                    self._keep()
                 return self._run_received(port, run)
             case PublicationOpened():
                 return self._publication_opened(event)
@@ -286,6 +293,9 @@ class Group:
         if len(self._subscribers) >= MAX_SUBSCRIBERS:
             return [CloseSubscriber(event.port, CloseReason.LIMIT, f"{MAX_SUBSCRIBERS} readers")]
         self._subscribers.add(event.port)
+        if event.keep_us:
+            self._keeps[event.port] = event.keep_us
+            self._keep()
         if self.state is GroupState.WAITING and self.next_timer is None:
             self.next_timer = now_s + self._settings.waiting_s
         cursor = Cursor.joining(self.ring) if event.after is None else Cursor.resuming(self.ring, event.after)
@@ -293,9 +303,20 @@ class Group:
 
     def _subscriber_left(self, port: int, now_s: float) -> list[Command]:
         self._subscribers.discard(port)
+        keep_us = self._keeps.pop(port, 0)
+        if keep_us:
+            self._left_keep_us = max(self._left_keep_us, keep_us)
+            self._left_until_s = max(self._left_until_s, now_s + keep_us / 1e6)
+            self._keep()
         if self.state is GroupState.WAITING and not self._subscribers:
             return self._close(CloseReason.DONE, "nobody waits")
         return []
+
+    def _keep(self) -> None:
+        """Let the ring keep what the readers want, those too that left not long ago: another may go on where one has died."""
+        keep_us = max(self._settings.ring.keep_us, self._left_keep_us, *self._keeps.values())
+        if keep_us != self.ring.limits.keep_us:
+            self.ring.limits = replace(self.ring.limits, keep_us=keep_us)
 
     # the end
 

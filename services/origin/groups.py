@@ -154,7 +154,7 @@ class Groups:
             return _Refused()
         number = self._new_port()
         entry.subscriptions[number] = port
-        self.handle(entry, core.SubscriberJoined(number, request.after))
+        self.handle(entry, core.SubscriberJoined(number, request.after, round(request.keep_s * 1e6)))
         return _IncomingSubscription(self, entry, number)
 
     # what the scheduler says

@@ -101,6 +101,7 @@ class GrpcLink:
         item.place.term, item.place.revision, item.place.heir = request.place
         if request.after is not None:
             item.after.CopyFrom(serialize_unit_name(request.after))
+        item.keep_ms = round(request.keep_s * 1000)
         item.trace_context.update(request.trace_context)
         self._subscriptions[handle] = events
         self._session.receive_runs(handle, events.receive)

@@ -47,6 +47,7 @@ class SubscriptionRequest:
     stream: StreamKey
     place: Place
     after: UnitName | None = None  #: resume after this unit; None: start at a random access point
+    keep_s: float = 0.0  #: the origin is to keep so much for whoever goes on after this reader, and as long after it has left
     trace_context: Mapping[str, str] = field(default_factory=dict)
 
 

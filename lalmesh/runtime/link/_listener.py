@@ -169,7 +169,11 @@ class _IncomingLink:
             self.end(item.handle, CloseReason.NOT_FOUND, str(error))
             return
         request = SubscriptionRequest(
-            stream=stream, place=parse_place(opened.place), after=after, trace_context=dict(opened.trace_context)
+            stream=stream,
+            place=parse_place(opened.place),
+            after=after,
+            keep_s=opened.keep_ms / 1000,
+            trace_context=dict(opened.trace_context),
         )
         port = _SubscriptionPort(self, item.handle)
         incoming = self._endpoint.open_subscription(peer, request, port)

@@ -295,6 +295,22 @@ def test_readers_over_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
 # anything at all
 
 
+def test_a_reader_may_have_more_kept_than_a_group_keeps_by_itself() -> None:
+    live = group(opened(), SubscriberJoined(5, None, keep_us=8_000_000))
+    for seq in range(300):
+        live.handle(RunReceived(1, run_of([video(seq, key=seq % 25 == 0)])), 1.0)
+    assert live.ring.newest(1)[0].wall_us - live.ring.newest(300)[0].wall_us == 8_000_000
+
+
+def test_what_a_reader_had_kept_stays_for_as_long_after_it_has_left() -> None:
+    live = group(opened(), SubscriberJoined(5, None, keep_us=8_000_000))
+    live.handle(SubscriberLeft(5), 10.0)
+    live.handle(RunReceived(1, run_of([video(0, key=True)])), 17.9)
+    assert live.ring.limits.keep_us == 8_000_000
+    live.handle(RunReceived(1, run_of([video(1)])), 18.0)
+    assert live.ring.limits.keep_us == SETTINGS.ring.keep_us
+
+
 @dataclass
 class Shell:
     """Carries out what a group says as its shell does, and notes what must not be."""

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lalmesh.media import TICKS_PER_MS, AccessUnit, TrackSet
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Place, UnitName
-from lalmesh.runtime.reader import SEAM_TICKS, Reader
+from lalmesh.runtime.reader import SEAM_TICKS, Reader, ReaderMemory
 from lalmesh.runtime.ring import Run
 
 TRACKS = TrackSet()
@@ -191,3 +191,21 @@ def test_after_a_seam_the_times_of_each_track_rise(publications: list[list[tuple
             (at,) = times(reader.receive(received))
             assert number == 1 or at > newest.get(track_id, at - 1)
             newest[track_id] = at
+
+
+def test_a_reader_that_goes_on_for_another_gives_what_the_other_would_have_given() -> None:
+    runs = [run(1, 0, 0, 900), run(2, 0, 5000, 5900), run(2, 2, 6800, 7700), run(3, 0, 100, 1000)]
+    first = Reader()
+    whole = [first.receive(one) for one in runs]
+    other = Reader()
+    for one in runs[:2]:
+        other.receive(one)
+    memory = ReaderMemory(
+        epoch=epoch(2),
+        last=UnitName(publication(2), 1),
+        offset=other.offset,
+        shifted=other.is_shifted,
+        last_dts={VIDEO: 900 + SEAM_TICKS + 900},
+    )
+    resumed = Reader.resuming(memory)
+    assert [resumed.receive(one) for one in runs[1:]] == [None, *whole[2:]]

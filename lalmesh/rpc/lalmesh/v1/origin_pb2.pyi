@@ -123,7 +123,7 @@ class PublicationOpened(_message.Message):
     def __init__(self, held: _Optional[_Union[_media_pb2.UnitName, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ...) -> None: ...
 
 class OpenSubscription(_message.Message):
-    __slots__ = ("app", "name", "place", "after", "trace_context")
+    __slots__ = ("app", "name", "place", "after", "trace_context", "keep_ms")
     class TraceContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -136,12 +136,14 @@ class OpenSubscription(_message.Message):
     PLACE_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     TRACE_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    KEEP_MS_FIELD_NUMBER: _ClassVar[int]
     app: str
     name: str
     place: _media_pb2.Place
     after: _media_pb2.UnitName
     trace_context: _containers.ScalarMap[str, str]
-    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., after: _Optional[_Union[_media_pb2.UnitName, _Mapping]] = ..., trace_context: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    keep_ms: int
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., after: _Optional[_Union[_media_pb2.UnitName, _Mapping]] = ..., trace_context: _Optional[_Mapping[str, str]] = ..., keep_ms: _Optional[int] = ...) -> None: ...
 
 class SubscriptionOpened(_message.Message):
     __slots__ = ("epoch", "place")
