@@ -1,0 +1,1 @@
+"""The hls service: cuts streams into segments, stores them, and serves playlists and segments over HTTP."""
