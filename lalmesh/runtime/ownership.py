@@ -1,4 +1,4 @@
-"""Who may write a stream and where it is: epochs, places, grants (docs/design.md §5)."""
+"""Who may write a stream, where it is, and who segments it: epochs, places, grants (docs/design.md §5)."""
 
 from __future__ import annotations
 
@@ -69,21 +69,20 @@ class Grant:
     signature: bytes = b""
 
     def _signed_bytes(self) -> bytes:
-        """Every field but addresses and the signature, each preceded by its length, so that no two grants look alike."""
+        """Every field but addresses and the signature."""
         nodes = [self.edge, self.origin, *([self.heir] if self.heir else [])]
-        fields = [
+        return _fields(
             self.stream.app.encode(),
             self.stream.name.encode(),
             b"%d.%d" % self.epoch,
             self.publication,
             b"%d.%d.%d" % self.place,
             *(part for node in nodes for part in (node.node.name.encode(), node.node.incarnation)),
-        ]
-        return b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+        )
 
     def signed(self, key: bytes) -> Grant:
         """The same grant with the signature that cluster key `key` gives."""
-        return replace(self, signature=hmac.new(key, self._signed_bytes(), hashlib.sha256).digest())
+        return replace(self, signature=_signature(key, self._signed_bytes()))
 
     def verify(self, keys: tuple[bytes, ...]) -> None:
         """Check the signature against the accepted cluster keys (two while one is being replaced).
@@ -91,9 +90,45 @@ class Grant:
         Raises:
             NotAuthorized: no key gives this signature.
         """
-        message = self._signed_bytes()
-        if not any(hmac.compare_digest(hmac.new(key, message, hashlib.sha256).digest(), self.signature) for key in keys):
+        if not _is_signed(self._signed_bytes(), self.signature, keys):
             raise NotAuthorized(f"grant for {self.stream} carries no valid signature")
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class HlsOwner:
+    """Who segments a stream under an epoch of its own, and from which media sequence number on."""
+
+    stream: StreamKey
+    epoch: Epoch  #: of `hls/APP/NAME`, compared with no epoch of the stream's publication
+    worker: NodeAddress
+    limit: int  #: media sequence numbers below it may have been used; 0 none is known
+    exact: bool = False  #: `limit` is the very next number: the owner before handed over
+    signature: bytes = b""
+
+    def _signed_bytes(self) -> bytes:
+        """Every field but the address and the signature; no application begins with a zero, so it is never taken for a grant."""
+        return _fields(
+            b"\0hls",
+            self.stream.app.encode(),
+            self.stream.name.encode(),
+            b"%d.%d" % self.epoch,
+            self.worker.node.name.encode(),
+            self.worker.node.incarnation,
+            b"%d.%d" % (self.limit, self.exact),
+        )
+
+    def signed(self, key: bytes) -> HlsOwner:
+        """The same with the signature that cluster key `key` gives."""
+        return replace(self, signature=_signature(key, self._signed_bytes()))
+
+    def verify(self, keys: tuple[bytes, ...]) -> None:
+        """Check the signature against the accepted cluster keys, as `Grant.verify`.
+
+        Raises:
+            NotAuthorized: no key gives this signature.
+        """
+        if not _is_signed(self._signed_bytes(), self.signature, keys):
+            raise NotAuthorized(f"hls owner of {self.stream} carries no valid signature")
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -114,3 +149,16 @@ def new_publication() -> bytes:
 def new_incarnation() -> bytes:
     """A fresh incarnation."""
     return secrets.token_bytes(INCARNATION_BYTES)
+
+
+def _fields(*fields: bytes) -> bytes:
+    """All of them, each preceded by its length, so that no two lists look alike."""
+    return b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+
+
+def _signature(key: bytes, message: bytes) -> bytes:
+    return hmac.new(key, message, hashlib.sha256).digest()
+
+
+def _is_signed(message: bytes, signature: bytes, keys: tuple[bytes, ...]) -> bool:
+    return any(hmac.compare_digest(_signature(key, message), signature) for key in keys)

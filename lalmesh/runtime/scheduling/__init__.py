@@ -2,6 +2,7 @@
 
 from lalmesh.runtime.scheduling._client import SERVICE, Dial, GrpcSchedulerClient
 from lalmesh.runtime.scheduling._membership import Membership
+from lalmesh.runtime.scheduling.hls import HlsAssigned, HlsEndpoint, HlsLimit, HlsReleased, HlsWanted
 from lalmesh.runtime.scheduling.model import (
     MAX_ITEMS,
     MAX_LOCATE_S,
@@ -11,6 +12,7 @@ from lalmesh.runtime.scheduling.model import (
     Evicted,
     GroupMoved,
     HeldStream,
+    HlsSchedulerClient,
     Joined,
     Load,
     Move,
@@ -38,6 +40,12 @@ __all__ = [
     "GroupMoved",
     "GrpcSchedulerClient",
     "HeldStream",
+    "HlsAssigned",
+    "HlsEndpoint",
+    "HlsLimit",
+    "HlsReleased",
+    "HlsSchedulerClient",
+    "HlsWanted",
     "Joined",
     "Load",
     "Membership",

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -15,7 +16,14 @@ from google.protobuf.message import Message
 from lalmesh.errors import RemoteProtocolError, Unavailable, UnsupportedError
 from lalmesh.rpc.convert import serialize_node
 from lalmesh.rpc.lalmesh.v1 import scheduler_pb2
-from lalmesh.runtime.ownership import Grant, Location, NodeAddress
+from lalmesh.runtime.ownership import Grant, HlsOwner, Location, NodeAddress
+from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted
+from lalmesh.runtime.scheduling.hls_wire import (
+    serialize_hls_limit,
+    serialize_hls_released,
+    serialize_hls_wanted,
+    serialize_session_touch,
+)
 from lalmesh.runtime.scheduling.model import (
     MAX_ITEMS,
     MAX_LOCATE_S,
@@ -31,6 +39,7 @@ from lalmesh.runtime.scheduling.model import (
 from lalmesh.runtime.scheduling.wire import (
     parse_claim_result,
     parse_command,
+    parse_locate_hls_result,
     parse_locate_result,
     serialize_claim,
     serialize_move,
@@ -38,6 +47,7 @@ from lalmesh.runtime.scheduling.wire import (
     serialize_report,
     serialize_wanted,
 )
+from lalmesh.runtime.sessions import SessionTouch
 
 log = logging.getLogger(__name__)
 
@@ -140,15 +150,45 @@ class GrpcSchedulerClient:
             messages = [serialize_released(released) for released in part]
             request = scheduler_pb2.ReleaseRequest(node=serialize_node(node), **{"groups" if of_groups else "claims": messages})
             answer = await self._call("Release", scheduler_pb2.ReleaseResponse, request, deadline_s)
-            if len(answer.results) != len(part):
-                raise Unavailable("a scheduler answered another question", retry_after_s=RETRY_AFTER_S)
             return [result.released for result in answer.results]
 
-        released: list[bool] = []
-        for items, of_groups in ((claims, False), (groups, True)):
-            for start in range(0, len(items), MAX_ITEMS):
-                released += await ask(items[start : start + MAX_ITEMS], of_groups=of_groups)
-        return released
+        released = await _all_in_parts(claims, partial(ask, of_groups=False))
+        return released + await _all_in_parts(groups, partial(ask, of_groups=True))
+
+    async def locate_hls(self, node: NodeAddress, wanted: Sequence[HlsWanted], deadline_s: float) -> list[HlsOwner | Refused]:
+        """See `HlsSchedulerClient.locate_hls`."""
+
+        async def ask(part: Sequence[HlsWanted]) -> list[HlsOwner | Refused]:
+            request = scheduler_pb2.LocateHlsRequest(node=serialize_node(node), wanted=map(serialize_hls_wanted, part))
+            answer = await self._call("LocateHls", scheduler_pb2.LocateHlsResponse, request, deadline_s)
+            return [parse_locate_hls_result(result) for result in answer.results]
+
+        return await _in_parts(wanted, ask)
+
+    async def raise_hls_limit(self, node: NodeAddress, limits: Sequence[HlsLimit], deadline_s: float) -> list[bool]:
+        """See `HlsSchedulerClient.raise_hls_limit`."""
+
+        async def ask(part: Sequence[HlsLimit]) -> Sequence[bool]:
+            request = scheduler_pb2.RaiseHlsLimitRequest(node=serialize_node(node), limits=map(serialize_hls_limit, part))
+            return (await self._call("RaiseHlsLimit", scheduler_pb2.RaiseHlsLimitResponse, request, deadline_s)).raised
+
+        return await _all_in_parts(limits, ask)
+
+    async def release_hls(self, node: NodeAddress, released: Sequence[HlsReleased], deadline_s: float) -> list[bool]:
+        """See `HlsSchedulerClient.release_hls`."""
+
+        async def ask(part: Sequence[HlsReleased]) -> Sequence[bool]:
+            request = scheduler_pb2.ReleaseHlsRequest(node=serialize_node(node), released=map(serialize_hls_released, part))
+            return (await self._call("ReleaseHls", scheduler_pb2.ReleaseHlsResponse, request, deadline_s)).released
+
+        return await _all_in_parts(released, ask)
+
+    async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:
+        """See `HlsSchedulerClient.touch_sessions`."""
+        for start in range(0, len(sessions), MAX_ITEMS):
+            part = sessions[start : start + MAX_ITEMS]
+            request = scheduler_pb2.TouchSessionsRequest(node=serialize_node(node), sessions=map(serialize_session_touch, part))
+            await self._call("TouchSessions", scheduler_pb2.TouchSessionsResponse, request, deadline_s)
 
     async def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:
         """See `SchedulerClient.join`; each call goes to the replica after the one that the last call could not use."""
@@ -218,3 +258,15 @@ async def _in_parts(
             answers = [Refused(Refusal.UNAVAILABLE, "a scheduler answered another question", RETRY_AFTER_S)] * len(part)
         results += answers
     return results
+
+
+async def _all_in_parts(items: Sequence[_Item], ask: Callable[[Sequence[_Item]], Awaitable[Sequence[bool]]]) -> list[bool]:
+    """Ask for at most `MAX_ITEMS` at a time; a part that gets no usable answer raises `Unavailable`."""
+    answers: list[bool] = []
+    for start in range(0, len(items), MAX_ITEMS):
+        part = items[start : start + MAX_ITEMS]
+        got = await ask(part)
+        if len(got) != len(part):
+            raise Unavailable("a scheduler answered another question", retry_after_s=RETRY_AFTER_S)
+        answers += got
+    return answers

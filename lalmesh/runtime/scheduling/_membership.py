@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
 
 from lalmesh.errors import RemoteProtocolError, Unavailable
+from lalmesh.runtime.scheduling.hls import HlsEndpoint
 from lalmesh.runtime.scheduling.model import Evicted, Joined, NodeCommand, NodeReport
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ class Membership:
         self.joined = asyncio.Event()
         #: term that the scheduler named last; 0 before
         self.term = 0
+        #: hls nodes that the scheduler named last; they stay while it is away
+        self.hls: tuple[HlsEndpoint, ...] = ()
         #: why the node was evicted, once it was
         self.evicted: str | None = None
 
@@ -125,8 +128,9 @@ class Membership:
 
     def _handle(self, command: NodeCommand) -> None:
         match command:
-            case Joined(term):
+            case Joined(term, hls):
                 self.term = term or self.term
+                self.hls = hls
                 self._pause_s = FIRST_PAUSE_S
                 self.joined.set()
                 return

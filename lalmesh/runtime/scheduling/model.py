@@ -1,7 +1,8 @@
 """What nodes say to the scheduler and hear from it: claims, moves, locations, reports, commands.
 
-`SchedulerClient` is the one interface that edges and origins use. Two things fulfil it: `GrpcSchedulerClient`, which asks any
-replica over the network, and the scheduler service itself, called directly where all roles share a process.
+`SchedulerClient` is the one interface that edges and origins use, and `HlsSchedulerClient` that of hls nodes. Two things fulfil
+both: `GrpcSchedulerClient`, which asks any replica over the network, and the scheduler service itself, called directly where all
+roles share a process.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Protocol
 
 from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
-from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Grant, Location, NodeAddress, Place
+from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Grant, HlsOwner, Location, NodeAddress, Place
+from lalmesh.runtime.scheduling.hls import HlsAssigned, HlsEndpoint, HlsLimit, HlsReleased, HlsWanted
+from lalmesh.runtime.sessions import SessionTouch
 
-MAX_ITEMS = 1000  #: claims, moves or wanted streams of one request: some 300 KB, so one list never holds up the others
+MAX_ITEMS = 1000  #: claims, moves, wanted streams or sessions of one request: some 300 KB, so one list never holds up the others
 MAX_LOCATE_S = 10.0  #: the longest that a `locate` waits, whatever its deadline
 
 
@@ -46,6 +49,7 @@ class Refusal(Enum):
     FENCED = "fenced"  #: epoch or publication outdated
     NOT_JOINED = "not_joined"  #: the asking node is no member (now)
     INVALID = "invalid"
+    NO_WORKER = "no_worker"  #: no hls node has room
 
 
 @dataclass(slots=True, frozen=True)
@@ -128,7 +132,7 @@ class Load:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class HeldStream:
-    """A stream that a node carries: published here (edge) or owned here (origin)."""
+    """A stream that a node carries: published here (edge), owned here (origin) or segmented here (hls, with the epoch of that)."""
 
     stream: StreamKey
     epoch: Epoch = NO_EPOCH
@@ -136,10 +140,11 @@ class HeldStream:
     publication: bytes = b""
     state: StreamState = StreamState.LIVE
     tracks: TrackSet = field(default_factory=TrackSet)
-    players: int = 0  #: edge: sessions; origin: subscriptions
+    players: int = 0  #: edge: sessions; origin: subscriptions; hls: players that it counts itself
     bitrate_bps: int = 0  #: of the last report interval
     units: int = 0  #: received since the publication began
     missing: int = 0  #: holes since the publication began, in units
+    left_out: tuple[str, ...] = ()  #: tracks that an output of the node cannot carry, such as ``ts: pcma``
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -164,6 +169,7 @@ class Joined:
     """Answers each report."""
 
     term: int  #: 0 while the scheduler does not know it
+    hls: tuple[HlsEndpoint, ...] = ()  #: to edges: the hls nodes that are joined; any answers for any stream
 
 
 @dataclass(slots=True, frozen=True)
@@ -188,7 +194,7 @@ class Evicted:
     reason: str
 
 
-NodeCommand = Joined | GroupMoved | StreamFenced | Evicted
+NodeCommand = Joined | GroupMoved | StreamFenced | Evicted | HlsAssigned
 
 
 class SchedulerClient(Protocol):
@@ -230,5 +236,47 @@ class SchedulerClient(Protocol):
         """Membership: reports up, each answered with `Joined`; commands down. Use it through `Membership`.
 
         The iterator ends, or raises `Unavailable`, when the scheduler has gone.
+        """
+        ...
+
+
+class HlsSchedulerClient(SchedulerClient, Protocol):
+    """What hls nodes ask of the scheduler, besides what every node does."""
+
+    async def locate_hls(self, node: NodeAddress, wanted: Sequence[HlsWanted], deadline_s: float) -> list[HlsOwner | Refused]:
+        """Ask who segments streams; where nobody does, or its owner is dead, a worker is named.
+
+        An owner that lives is the answer whatever was found of it, and whether or not the stream is still published. Otherwise a
+        stream that nobody publishes is `Refusal.NOT_FOUND`, and without an hls node that has room it is `Refusal.NO_WORKER`.
+        """
+        ...
+
+    async def raise_hls_limit(self, node: NodeAddress, limits: Sequence[HlsLimit], deadline_s: float) -> list[bool]:
+        """Have numbers below each limit counted as used. The epoch stays; a limit is never lowered.
+
+        Returns:
+            Whether the node is the owner under that epoch, and the limit stands.
+
+        Raises:
+            Unavailable: not known what was raised; asking again does no harm.
+        """
+        ...
+
+    async def release_hls(self, node: NodeAddress, released: Sequence[HlsReleased], deadline_s: float) -> list[bool]:
+        """Hand streams over to nobody, with the exact next number of each.
+
+        Returns:
+            Whether each was the node's until now.
+
+        Raises:
+            Unavailable: not known what was released; asking again does no harm.
+        """
+        ...
+
+    async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:
+        """Say which players were seen here, or have left.
+
+        Raises:
+            Unavailable: they may not have been counted. Nothing else depends on it.
         """
         ...

@@ -26,7 +26,14 @@ from lalmesh.rpc.convert import (
     serialize_track_set,
 )
 from lalmesh.rpc.lalmesh.v1 import scheduler_pb2
-from lalmesh.runtime.ownership import Grant, Location
+from lalmesh.runtime.ownership import Grant, HlsOwner, Location
+from lalmesh.runtime.scheduling.hls import HlsAssigned
+from lalmesh.runtime.scheduling.hls_wire import (
+    parse_hls_endpoint,
+    parse_hls_owner,
+    serialize_hls_endpoint,
+    serialize_hls_owner,
+)
 from lalmesh.runtime.scheduling.model import (
     Capacity,
     Claim,
@@ -50,6 +57,7 @@ from lalmesh.runtime.scheduling.model import (
 
 MAX_ENDPOINTS = 64  #: listeners of one node: a dozen protocols, each on a few addresses
 MAX_TEXT_BYTES = 253  #: zone, machine, version: a DNS name at the longest
+MAX_LEFT_OUT = 64  #: tracks that outputs of one stream leave out: a few formats, each with a few
 MAX_AVOID = 256  #: origins that one move leaves out: more than a cluster has tried before the edge gives up
 
 _ROLES = {Role.EDGE: scheduler_pb2.ROLE_EDGE, Role.ORIGIN: scheduler_pb2.ROLE_ORIGIN, Role.HLS: scheduler_pb2.ROLE_HLS}
@@ -67,6 +75,7 @@ _REFUSALS = {
     Refusal.FENCED: scheduler_pb2.REFUSAL_FENCED,
     Refusal.NOT_JOINED: scheduler_pb2.REFUSAL_NOT_JOINED,
     Refusal.INVALID: scheduler_pb2.REFUSAL_INVALID,
+    Refusal.NO_WORKER: scheduler_pb2.REFUSAL_NO_WORKER,
 }
 _ROLES_BACK = {number: role for role, number in _ROLES.items()}
 _STATES_BACK = {number: state for state, number in _STATES.items()}
@@ -208,6 +217,24 @@ def serialize_locate_result(result: Location | Refused) -> scheduler_pb2.LocateR
     return scheduler_pb2.LocateResult(refused=serialize_refused(result))
 
 
+def parse_locate_hls_result(message: scheduler_pb2.LocateHlsResult) -> HlsOwner | Refused:
+    """The answer to a stream whose owner is wanted."""
+    match message.WhichOneof("result"):
+        case "owner":
+            return parse_hls_owner(message.owner)
+        case "refused":
+            return parse_refused(message.refused)
+        case _:
+            raise RemoteProtocolError("result of a locate without owner or refusal")
+
+
+def serialize_locate_hls_result(result: HlsOwner | Refused) -> scheduler_pb2.LocateHlsResult:
+    """The answer to a stream whose owner is wanted, as a message."""
+    if isinstance(result, HlsOwner):
+        return scheduler_pb2.LocateHlsResult(owner=serialize_hls_owner(result))
+    return scheduler_pb2.LocateHlsResult(refused=serialize_refused(result))
+
+
 # Membership -----------------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +254,7 @@ def _parse_held(message: scheduler_pb2.HeldStream) -> HeldStream:
         bitrate_bps=message.bitrate_bps,
         units=message.units,
         missing=message.missing,
+        left_out=tuple(_text(text, "left out") for text in message.left_out[:MAX_LEFT_OUT]),
     )
 
 
@@ -243,6 +271,7 @@ def _serialize_held(held: HeldStream) -> scheduler_pb2.HeldStream:
         bitrate_bps=held.bitrate_bps,
         units=held.units,
         missing=held.missing,
+        left_out=held.left_out[:MAX_LEFT_OUT],
     )
 
 
@@ -336,7 +365,7 @@ def parse_command(message: scheduler_pb2.NodeCommand) -> NodeCommand | None:
     """What the scheduler tells a node; None for a command that this version does not know."""
     match message.WhichOneof("command"):
         case "joined":
-            return Joined(message.joined.term)
+            return Joined(message.joined.term, tuple(map(parse_hls_endpoint, message.joined.hls)))
         case "group_moved":
             return GroupMoved(parse_location(message.group_moved.location))
         case "fenced":
@@ -344,6 +373,8 @@ def parse_command(message: scheduler_pb2.NodeCommand) -> NodeCommand | None:
             return StreamFenced(parse_stream(fenced.app, fenced.name), parse_epoch(fenced.epoch))
         case "evicted":
             return Evicted(message.evicted.reason)
+        case "hls_assigned":
+            return HlsAssigned(parse_hls_owner(message.hls_assigned.owner))
         case _:
             return None
 
@@ -351,8 +382,9 @@ def parse_command(message: scheduler_pb2.NodeCommand) -> NodeCommand | None:
 def serialize_command(command: NodeCommand) -> scheduler_pb2.NodeCommand:
     """What the scheduler tells a node, as a message."""
     match command:
-        case Joined(term):
-            return scheduler_pb2.NodeCommand(joined=scheduler_pb2.Joined(term=term))
+        case Joined(term, hls):
+            joined = scheduler_pb2.Joined(term=term, hls=map(serialize_hls_endpoint, hls))
+            return scheduler_pb2.NodeCommand(joined=joined)
         case GroupMoved(location):
             moved = scheduler_pb2.GroupMoved(location=serialize_location(location))
             return scheduler_pb2.NodeCommand(group_moved=moved)
@@ -361,5 +393,8 @@ def serialize_command(command: NodeCommand) -> scheduler_pb2.NodeCommand:
             return scheduler_pb2.NodeCommand(fenced=fenced)
         case Evicted(reason):
             return scheduler_pb2.NodeCommand(evicted=scheduler_pb2.Evicted(reason=reason))
+        case HlsAssigned(owner):
+            assigned = scheduler_pb2.HlsAssigned(owner=serialize_hls_owner(owner))
+            return scheduler_pb2.NodeCommand(hls_assigned=assigned)
         case _:
             assert_never(command)

@@ -1,0 +1,59 @@
+"""What hls nodes ask the scheduler, and what it tells them (docs/design.md §5, Fencing).
+
+```
+                  named: HlsAssigned            raise_hls_limit (the epoch stays)
+  nobody ------------------------> owner ---------------------------> owner
+                                   owner -- release_hls, exact -----> nobody, number kept (`hls_remember_s`)
+                                   owner dead, stream live ---------> another owner, higher epoch
+                                   owner dead, stream gone ---------> nobody, number kept
+```
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import Epoch, HlsOwner
+
+
+@dataclass(slots=True, frozen=True)
+class HlsWanted:
+    """An hls node asks who segments a stream."""
+
+    stream: StreamKey
+    after: Epoch | None = None  #: of the owner that it found not working: the answer is looked up afresh; None: none was
+
+
+@dataclass(slots=True, frozen=True)
+class HlsLimit:
+    """An owner is about to use media sequence numbers below `limit`."""
+
+    stream: StreamKey
+    epoch: Epoch
+    limit: int
+
+
+@dataclass(slots=True, frozen=True)
+class HlsReleased:
+    """An owner hands over."""
+
+    stream: StreamKey
+    epoch: Epoch
+    next_number: int  #: the first media sequence number that it has not used
+
+
+@dataclass(slots=True, frozen=True)
+class HlsEndpoint:
+    """Where an hls node answers HTTP."""
+
+    node: str
+    host: str
+    port: int
+
+
+@dataclass(slots=True, frozen=True)
+class HlsAssigned:
+    """To the new owner: begin. To the owner before: stop. A lower epoch than one that is known says nothing any more."""
+
+    owner: HlsOwner

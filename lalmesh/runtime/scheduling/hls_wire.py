@@ -1,0 +1,134 @@
+"""What hls nodes ask and hear, and the sessions of players, as messages: the part of `wire.py` that is about HLS.
+
+Pairs of ``parse_x`` and ``serialize_x``; parsers raise `RemoteProtocolError` for what a peer must not send.
+"""
+
+from __future__ import annotations
+
+from lalmesh.errors import LimitExceeded, RemoteProtocolError
+from lalmesh.rpc.convert import parse_epoch, parse_node, parse_stream, serialize_epoch, serialize_node
+from lalmesh.rpc.lalmesh.v1 import hls_pb2, scheduler_pb2
+from lalmesh.runtime.ownership import HlsOwner
+from lalmesh.runtime.scheduling.hls import HlsEndpoint, HlsLimit, HlsReleased, HlsWanted
+from lalmesh.runtime.sessions import MAX_ID_BYTES, SessionTouch
+
+MAX_PORT = (1 << 16) - 1
+MAX_NUMBER = (1 << 53) - 1  #: a media sequence number: what JSON and players' JavaScript keep exactly
+MAX_TEXT_BYTES = 253  #: host, protocol, address of a player: a DNS name at the longest
+
+
+def parse_hls_owner(message: hls_pb2.HlsOwner) -> HlsOwner:
+    """Who segments a stream, as it was signed. Its signature is not checked here: `HlsOwner.verify` does."""
+    return HlsOwner(
+        stream=parse_stream(message.app, message.name),
+        epoch=parse_epoch(message.epoch),
+        worker=parse_node(message.worker),
+        limit=_number(message.limit),
+        exact=message.exact,
+        signature=message.signature,
+    )
+
+
+def serialize_hls_owner(owner: HlsOwner) -> hls_pb2.HlsOwner:
+    """Who segments a stream as a message, with its signature."""
+    return hls_pb2.HlsOwner(
+        app=owner.stream.app,
+        name=owner.stream.name,
+        epoch=serialize_epoch(owner.epoch),
+        worker=serialize_node(owner.worker),
+        limit=owner.limit,
+        exact=owner.exact,
+        signature=owner.signature,
+    )
+
+
+def parse_hls_endpoint(message: scheduler_pb2.HlsEndpoint) -> HlsEndpoint:
+    """Where an hls node answers HTTP."""
+    if not 0 < message.port <= MAX_PORT:
+        raise RemoteProtocolError(f"hls node at port {message.port}")
+    return HlsEndpoint(_text(message.node, "node name"), _text(message.host, "host"), message.port)
+
+
+def serialize_hls_endpoint(endpoint: HlsEndpoint) -> scheduler_pb2.HlsEndpoint:
+    """Where an hls node answers HTTP, as a message."""
+    return scheduler_pb2.HlsEndpoint(node=endpoint.node, host=endpoint.host, port=endpoint.port)
+
+
+def parse_hls_wanted(message: scheduler_pb2.HlsWanted) -> HlsWanted:
+    """A stream whose owner is wanted."""
+    after = parse_epoch(message.after) if message.HasField("after") else None
+    return HlsWanted(parse_stream(message.app, message.name), after)
+
+
+def serialize_hls_wanted(wanted: HlsWanted) -> scheduler_pb2.HlsWanted:
+    """A stream whose owner is wanted, as a message."""
+    after = None if wanted.after is None else serialize_epoch(wanted.after)
+    return scheduler_pb2.HlsWanted(app=wanted.stream.app, name=wanted.stream.name, after=after)
+
+
+def parse_hls_limit(message: scheduler_pb2.HlsLimit) -> HlsLimit:
+    """A limit that is to be raised."""
+    return HlsLimit(parse_stream(message.app, message.name), parse_epoch(message.epoch), _number(message.limit))
+
+
+def serialize_hls_limit(limit: HlsLimit) -> scheduler_pb2.HlsLimit:
+    """A limit that is to be raised, as a message."""
+    epoch = serialize_epoch(limit.epoch)
+    return scheduler_pb2.HlsLimit(app=limit.stream.app, name=limit.stream.name, epoch=epoch, limit=limit.limit)
+
+
+def parse_hls_released(message: scheduler_pb2.HlsReleased) -> HlsReleased:
+    """What an owner hands over."""
+    return HlsReleased(parse_stream(message.app, message.name), parse_epoch(message.epoch), _number(message.next_number))
+
+
+def serialize_hls_released(released: HlsReleased) -> scheduler_pb2.HlsReleased:
+    """What an owner hands over, as a message."""
+    return scheduler_pb2.HlsReleased(
+        app=released.stream.app,
+        name=released.stream.name,
+        epoch=serialize_epoch(released.epoch),
+        next_number=released.next_number,
+    )
+
+
+def parse_session_touch(message: scheduler_pb2.SessionTouch) -> SessionTouch:
+    """A player that was seen."""
+    size = len(message.id.encode())
+    if not size or "\0" in message.id:
+        raise RemoteProtocolError("session without an id that can be kept")
+    if size > MAX_ID_BYTES:
+        raise LimitExceeded("session id bytes", size, MAX_ID_BYTES)
+    return SessionTouch(
+        id=message.id,
+        stream=parse_stream(message.app, message.name),
+        protocol=_text(message.protocol, "protocol"),
+        peer=_text(message.peer, "address of a player"),
+        sent_bytes=_number(message.sent_bytes),
+        over=message.over,
+    )
+
+
+def serialize_session_touch(touch: SessionTouch) -> scheduler_pb2.SessionTouch:
+    """A player that was seen, as a message."""
+    return scheduler_pb2.SessionTouch(
+        id=touch.id,
+        app=touch.stream.app,
+        name=touch.stream.name,
+        protocol=touch.protocol,
+        peer=touch.peer,
+        sent_bytes=touch.sent_bytes,
+        over=touch.over,
+    )
+
+
+def _number(value: int) -> int:
+    if value > MAX_NUMBER:
+        raise LimitExceeded("number", value, MAX_NUMBER)
+    return value
+
+
+def _text(value: str, what: str) -> str:
+    if len(value.encode()) > MAX_TEXT_BYTES:
+        raise LimitExceeded(f"{what} bytes", len(value.encode()), MAX_TEXT_BYTES)
+    return value

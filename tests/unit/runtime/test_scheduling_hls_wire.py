@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lalmesh.errors import NotAuthorized, RemoteProtocolError
+from lalmesh.names import StreamKey
+from lalmesh.rpc.lalmesh.v1 import hls_pb2, scheduler_pb2
+from lalmesh.runtime.ownership import Epoch, HlsOwner, NodeAddress, NodeId
+from lalmesh.runtime.scheduling import (
+    HeldStream,
+    HlsAssigned,
+    HlsEndpoint,
+    HlsLimit,
+    HlsReleased,
+    HlsWanted,
+    Joined,
+    NodeReport,
+    Refusal,
+    Refused,
+    Role,
+    hls_wire,
+    wire,
+)
+from lalmesh.runtime.sessions import SessionTouch
+
+CAM = StreamKey.of("live/a", "cam")
+H1 = NodeAddress(NodeId("h1", b"12345678"), "h1:50054")
+OWNER = HlsOwner(stream=CAM, epoch=Epoch(7, 9), worker=H1, limit=20, exact=True)
+
+
+@pytest.mark.parametrize(
+    ("serialize", "parse", "value"),
+    [
+        (hls_wire.serialize_hls_owner, hls_wire.parse_hls_owner, OWNER.signed(b"key")),
+        (hls_wire.serialize_hls_wanted, hls_wire.parse_hls_wanted, HlsWanted(CAM)),
+        (hls_wire.serialize_hls_wanted, hls_wire.parse_hls_wanted, HlsWanted(CAM, Epoch(7, 9))),
+        (hls_wire.serialize_hls_limit, hls_wire.parse_hls_limit, HlsLimit(CAM, Epoch(7, 9), 40)),
+        (hls_wire.serialize_hls_released, hls_wire.parse_hls_released, HlsReleased(CAM, Epoch(7, 9), 37)),
+        (
+            hls_wire.serialize_session_touch,
+            hls_wire.parse_session_touch,
+            SessionTouch(id="s", stream=CAM, peer="1.2.3.4:5", sent_bytes=1 << 40, over=True),
+        ),
+        (wire.serialize_command, wire.parse_command, HlsAssigned(OWNER)),
+        (wire.serialize_command, wire.parse_command, Joined(7, (HlsEndpoint("h1", "10.0.0.1", 8081),))),
+        (wire.serialize_locate_hls_result, wire.parse_locate_hls_result, OWNER),
+        (wire.serialize_locate_hls_result, wire.parse_locate_hls_result, Refused(Refusal.NO_WORKER, "none", 0.5)),
+        (
+            wire.serialize_report,
+            wire.parse_report,
+            NodeReport(node=H1, role=Role.HLS, streams=(HeldStream(stream=CAM, left_out=("ts: pcma",)),)),
+        ),
+    ],
+)
+def test_what_is_said_is_heard(serialize: Callable[[Any], Any], parse: Callable[[Any], Any], value: object) -> None:
+    message = serialize(value)
+    assert parse(type(message).FromString(message.SerializeToString())) == value
+
+
+@pytest.mark.parametrize(
+    ("parse", "message"),
+    [
+        (hls_wire.parse_hls_owner, hls_pb2.HlsOwner()),
+        (hls_wire.parse_hls_limit, scheduler_pb2.HlsLimit(app="live", name="cam", limit=1 << 60)),
+        (hls_wire.parse_hls_endpoint, scheduler_pb2.HlsEndpoint(node="h", host="h")),
+        (hls_wire.parse_hls_endpoint, scheduler_pb2.HlsEndpoint(node="h", host="h" * 300, port=1)),
+        (hls_wire.parse_session_touch, scheduler_pb2.SessionTouch(app="live", name="cam")),
+        (hls_wire.parse_session_touch, scheduler_pb2.SessionTouch(id="x\0y", app="live", name="cam")),
+        (hls_wire.parse_session_touch, scheduler_pb2.SessionTouch(id="x" * 129, app="live", name="cam")),
+        (wire.parse_locate_hls_result, scheduler_pb2.LocateHlsResult()),
+    ],
+)
+def test_what_no_peer_may_send_is_its_error(parse: Callable[[Any], object], message: object) -> None:
+    with pytest.raises(RemoteProtocolError):
+        parse(message)
+
+
+def test_an_owner_is_vouched_for_by_the_cluster_key() -> None:
+    signed = OWNER.signed(b"key")
+    signed.verify((b"new", b"key"))
+    replace(signed, worker=NodeAddress(H1.node, "elsewhere:1")).verify((b"key",))  # addresses are not signed
+    other = NodeAddress(NodeId("h1", b"87654321"), "h1:50054")
+    for changed in (
+        replace(signed, limit=21),
+        replace(signed, exact=False),
+        replace(signed, epoch=Epoch(7, 10)),
+        replace(signed, stream=StreamKey.of("live", "cam")),
+        replace(signed, worker=other),
+        OWNER,
+    ):
+        with pytest.raises(NotAuthorized):
+            changed.verify((b"key",))
