@@ -5,7 +5,7 @@
 #
 # Groups: python (what `make setup` needs), test (`make test`), bench (the peers that `make bench` compares with).
 # --list only prints what is missing. Works as root or through sudo; otherwise it says what to install by hand.
-# No service is started: the tests run their own nginx and etcd, as children on free ports.
+# No service is started: the tests run their own nginx, etcd and Redis, as children on free ports.
 set -euo pipefail
 
 # One package a line: NAME, or NAME=COMMAND where any program of that name will do.
@@ -14,7 +14,7 @@ packages() {
         python) echo 'python3-venv ca-certificates' ;;
         test)
             echo 'etcd-server=etcd etcd-client=etcdctl ffmpeg=ffmpeg rtmpdump=rtmpdump openssl=openssl curl=curl'
-            echo 'nginx=nginx libnginx-mod-rtmp gcc=cc libc6-dev nodejs=node npm=npm iproute2=ss'
+            echo 'nginx=nginx libnginx-mod-rtmp gcc=cc libc6-dev nodejs=node npm=npm iproute2=ss redis-server=redis-server'
             echo 'gstreamer1.0-tools=gst-launch-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good'
             echo 'gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav chromium=chromium'
             ;;
@@ -77,6 +77,7 @@ apt() {
 }
 apt update >/dev/null || echo "the list of packages could not be updated; trying with the one there is" >&2
 apt install --yes --no-install-recommends "${missing[@]}" >/dev/null || explain "apt-get could not install all of them."
-if [ -d /run/systemd/system ] && [[ " ${missing[*]} " =~ \ (nginx|etcd-server)\  ]]; then
-    echo "nginx and etcd would start at the next boot, as Debian has it; if you don't want that: sudo systemctl disable nginx etcd"
+if [ -d /run/systemd/system ] && [[ " ${missing[*]} " =~ \ (nginx|etcd-server|redis-server)\  ]]; then
+    echo "nginx, etcd and Redis would start at the next boot, as Debian has it;" \
+        "if you don't want that: sudo systemctl disable nginx etcd redis-server"
 fi
