@@ -10,10 +10,11 @@ from aiohttp import web
 
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.registry import Registry
+from lalmesh.runtime.sessions import SessionDirectory
 from services.scheduler.http import make_app
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.rpc import SchedulerFace
-from services.scheduler.service import SchedulerService
+from services.scheduler.service import HLS_REMEMBER_S, SchedulerService
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,9 @@ class SchedulerApp:
         lease_s: int = 10,
         rejoin_s: float = 1.0,
         silence_s: float = 2.0,
+        hls_always: bool = False,
+        hls_remember_s: int = HLS_REMEMBER_S,
+        sessions: SessionDirectory | None = None,
         grpc_host: str = "127.0.0.1",
         grpc_port: int = 0,
         channels: Channels | None = None,
@@ -45,8 +49,11 @@ class SchedulerApp:
             registry: what all replicas share; it stays the caller's to close.
             keys: cluster keys, the signing one first.
             lease_s: seconds that a node lives without being renewed.
-            rejoin_s: seconds after which the claims of a node that is away may be taken over.
+            rejoin_s: seconds after which what a node that is away has may be taken over.
             silence_s: seconds without a report that end a membership stream.
+            hls_always: give every claimed stream to an hls node, asked for or not.
+            hls_remember_s: seconds that the numbers of a stream are kept which nobody segments.
+            sessions: who watches without a connection; it stays the caller's to close. In memory by default.
             grpc_host: address to listen on.
             channels: makes the gRPC listener; None does not listen: the roles of this process call `service`.
             grpc_port: 0 takes any free port.
@@ -54,7 +61,17 @@ class SchedulerApp:
             http_port: 0 takes any free port; None does not listen.
             metrics: where to count; its own by default.
         """
-        self.service = SchedulerService(registry, keys, lease_s=lease_s, rejoin_s=rejoin_s, silence_s=silence_s, metrics=metrics)
+        self.service = SchedulerService(
+            registry,
+            keys,
+            lease_s=lease_s,
+            rejoin_s=rejoin_s,
+            silence_s=silence_s,
+            hls_always=hls_always,
+            hls_remember_s=hls_remember_s,
+            sessions=sessions,
+            metrics=metrics,
+        )
         self._channels = channels
         self._grpc_address = (grpc_host, grpc_port)
         self._http_address = None if http_port is None else (http_host, http_port)

@@ -21,8 +21,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import partial
 
 from lalmesh.errors import RemoteProtocolError, Unavailable
-from lalmesh.runtime.scheduling.model import Evicted, GroupMoved, Joined, NodeCommand, NodeReport, Role, StreamFenced
-from services.scheduler.claims import is_outdated
+from lalmesh.runtime.scheduling.model import Evicted, Joined, NodeCommand, NodeReport, Role
 from services.scheduler.members import Members, Session
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.registrar import NameTakenError, Registrar
@@ -44,6 +43,7 @@ class Attendance:
         silence_s: float,
         lease_s: float,
         spawn: Callable[[Callable[[], Awaitable[None]]], asyncio.Task[None]],
+        tell_missed: Callable[[Session], None],
     ) -> None:
         """Keep `members` in the registry.
 
@@ -55,6 +55,7 @@ class Attendance:
             silence_s: seconds without a report that end a stream.
             lease_s: seconds that a node lives without being renewed; after half of them it is sent on.
             spawn: runs tasks until they end or the service stops; raises `Unavailable` after that.
+            tell_missed: tells a node that has joined what changed while it was away.
         """
         self._registrar = registrar
         self._view = view
@@ -63,6 +64,7 @@ class Attendance:
         self._silence_s = silence_s
         self._patience_s = lease_s / 2
         self._spawn = spawn
+        self._tell_missed = tell_missed
 
     async def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:
         """See `SchedulerClient.join`."""
@@ -104,7 +106,7 @@ class Attendance:
                 if keeper is None:
                     keeper = self._spawn(partial(self._keep, session))
                     await self._wait_tried(session)
-                session.send(Joined(self._view.term))
+                session.send(self._joined(session))
                 report = await self._next_report(reports)
             if report is not None:
                 await self._take_leave(session, keeper)
@@ -115,6 +117,11 @@ class Attendance:
                 keeper.cancel()
             session.end()
             self._part(session)
+
+    def _joined(self, session: Session) -> Joined:
+        """The answer to a report; edges, which proxy to the hls nodes, hear where those are."""
+        is_edge = session.report.role is Role.EDGE
+        return Joined(self._view.term, self._view.directory.hls_endpoints() if is_edge else ())
 
     async def _wait_tried(self, session: Session) -> None:
         """The first answer says that the node is registered, unless the registry fails or takes too long over it."""
@@ -161,17 +168,6 @@ class Attendance:
         if replaced is not None:
             replaced.end()
         self._tell_missed(session)
-
-    def _tell_missed(self, session: Session) -> None:
-        """Tell a node what has become of its streams while it was at no replica, or at one that did not hear of it."""
-        for stream, held in session.held.items():
-            group, claim = self._view.directory.group(stream), self._view.directory.claim(stream)
-            if group is not None and group.place > held.place:
-                session.send(GroupMoved(group.location))
-            if session.report.role is not Role.EDGE or claim is None or claim.edge.node == session.node:
-                continue
-            if is_outdated(held, claim):
-                session.send(StreamFenced(stream, claim.epoch))
 
     def _let_go(self, session: Session) -> None:
         """End the stream of a node that is to join again, here or elsewhere. It is not away: what it has waits for it."""

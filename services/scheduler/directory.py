@@ -1,4 +1,4 @@
-"""The scheduler's view of nodes, claims and groups, kept by following the registry. A pure core.
+"""The scheduler's view of nodes, claims, groups and hls owners, kept by following the registry. A pure core.
 
 It may lag behind the registry. So nobody is refused by it alone: a decision that writes nothing is taken again from what the
 registry says, and one that writes compares revisions.
@@ -9,13 +9,16 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TypeVar, assert_never
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.registry import Changed, FollowEvent, KeyValue, Listing, Removed
+from lalmesh.runtime.scheduling.hls import HlsEndpoint
 from lalmesh.runtime.scheduling.model import Role
+from services.scheduler.changes import Change, ClaimChanged, GroupChanged, NodeChanged
+from services.scheduler.hls_directory import HlsDirectory
+from services.scheduler.hls_records import HLS
 from services.scheduler.placement import Candidate
 from services.scheduler.records import (
     CLAIMS,
@@ -38,44 +41,19 @@ from services.scheduler.records import (
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(slots=True, frozen=True)
-class NodeChanged:
-    """A node joined, changed, went away or has gone."""
-
-    before: NodeRecord | None
-    now: NodeRecord | None
-
-
-@dataclass(slots=True, frozen=True)
-class ClaimChanged:
-    """Somebody else, or nobody, may write a stream."""
-
-    before: ClaimRecord | None
-    now: ClaimRecord | None
-
-
-@dataclass(slots=True, frozen=True)
-class GroupChanged:
-    """A stream is somewhere else, or nowhere."""
-
-    before: GroupRecord | None
-    now: GroupRecord | None
-
-
-Change = NodeChanged | ClaimChanged | GroupChanged
+HLS_PROTOCOL = "http"  #: the endpoint of an hls node that edges proxy to
 
 _Record = TypeVar("_Record", NodeRecord, ClaimRecord, GroupRecord)
 
 
 class Directory:
-    """Nodes, claims and groups as the registry told them last."""
+    """Nodes, claims, groups and hls owners as the registry told them last."""
 
     def __init__(self, *, rejoin_s: float) -> None:
         """Begin with nothing known.
 
         Args:
-            rejoin_s: seconds that a node may be away before its claims may be taken over.
+            rejoin_s: seconds that a node may be away before what it has may be taken over.
         """
         self._rejoin_s = rejoin_s
         self._nodes: dict[str, NodeRecord] = {}
@@ -84,6 +62,9 @@ class Directory:
         self._away_since: dict[NodeId, float] = {}
         self._carried: Counter[NodeId] = Counter()
         self._term: TermRecord | None = None
+        self._hls_endpoints: tuple[HlsEndpoint, ...] | None = None
+        #: who segments what
+        self.hls = HlsDirectory()
         #: revision up to which the registry was followed
         self.revision = 0
         #: whether the registry was listed once
@@ -115,6 +96,7 @@ class Directory:
         """The membership stream of `node` ended here."""
         if self.node(node) is not None:
             self._away_since.setdefault(node, now)
+            self._hls_endpoints = None
 
     def end_lease(self, lease_id: int, now: float) -> list[Change]:
         """Forget the nodes under a lease that the registry says has ended, ahead of its own telling."""
@@ -140,6 +122,10 @@ class Directory:
         """Every stream that has a claim or a group, sorted."""
         claimed = {record.stream for record in self._claims.values()}
         return sorted(claimed.union(record.stream for record in self._groups.values()))
+
+    def is_published(self, stream: StreamKey) -> bool:
+        """Whether the stream has a claim or a group."""
+        return self.claim(stream) is not None or self.group(stream) is not None
 
     def nodes(self) -> list[NodeRecord]:
         """Every node whose lease lives, sorted by name."""
@@ -191,11 +177,33 @@ class Directory:
             if record.role is Role.ORIGIN and not record.draining and record.node not in self._away_since:
                 yield self._candidate(record)
 
+    def workers(self) -> Iterator[Candidate]:
+        """Every hls node that streams may be given to; what it carries are those that it segments."""
+        for record in self._nodes.values():
+            if record.role is Role.HLS and not record.draining and record.node not in self._away_since:
+                yield self._candidate(record)
+
+    def hls_endpoints(self) -> tuple[HlsEndpoint, ...]:
+        """Where the joined hls nodes answer HTTP, by name; those that drain only where no other is left."""
+        if self._hls_endpoints is None:  # asked for with every report of every edge
+            self._hls_endpoints = self._find_hls_endpoints()
+        return self._hls_endpoints
+
+    def _find_hls_endpoints(self) -> tuple[HlsEndpoint, ...]:
+        joined = [record for record in self.nodes() if record.role is Role.HLS and record.node not in self._away_since]
+        return tuple(
+            HlsEndpoint(record.node.name, endpoint.host, endpoint.port)
+            for record in [each for each in joined if not each.draining] or joined
+            for endpoint in record.endpoints
+            if endpoint.protocol == HLS_PROTOCOL
+        )
+
     def _candidate(self, record: NodeRecord) -> Candidate:
+        carried = len(self.hls.owned(record.node)) if record.role is Role.HLS else self._carried[record.node]
         return Candidate(
             address=record.address,
             machine=record.machine,
-            streams=self._carried[record.node],
+            streams=carried,
             capacity=record.capacity.streams,
             lease_id=record.lease_id,
         )
@@ -205,7 +213,7 @@ class Directory:
     def _replace(self, entries: tuple[KeyValue, ...], now: float) -> list[Change]:
         """A listing replaces all; what did not change is no change."""
         listed = {entry.key for entry in entries}
-        changes: list[Change] = []
+        changes: list[Change] = [*self.hls.replace(listed)]
         for known, forget in ((self._claims, self._set_claim), (self._groups, self._set_group)):
             for key in [key for key in known if key not in listed]:
                 changes += forget(key, None)
@@ -229,11 +237,15 @@ class Directory:
         elif key.startswith(GROUPS):
             if (group := _newer(entry, self._groups.get(key), parse_group, listed=listed)) is not None:
                 return self._set_group(key, group)
+        elif key.startswith(HLS):
+            return [*self.hls.write(entry, listed=listed)]
         elif key == TERM_KEY:
             self._set_term(entry, listed=listed)
         return []
 
     def _remove(self, key: str, revision: int, now: float) -> list[Change]:
+        if key.startswith(HLS):
+            return [*self.hls.remove(key, revision)]
         known: NodeRecord | ClaimRecord | GroupRecord | TermRecord | None
         known = self._nodes.get(key) or self._claims.get(key) or self._groups.get(key)
         if key == TERM_KEY:
@@ -260,6 +272,7 @@ class Directory:
 
     def _set_node(self, key: str, record: NodeRecord | None, now: float) -> list[Change]:
         before = _exchange(self._nodes, key, record)
+        self._hls_endpoints = None
         if before is not None and (record is None or record.node != before.node):
             self._away_since.pop(before.node, None)
         if record is not None and record.away:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -69,26 +70,37 @@ class HttpFace:
 
     async def streams(self, request: web.Request) -> web.Response:
         """Every stream of the cluster, a page at a time."""
-        return _page(request, self._service.directory.streams(), lambda stream: describe_stream(self._service, stream))
+        page = Page.of(request, self._service.directory.streams())
+        players = await self._service.count_sessions(page.shown)
+        shown = zip(page.shown, players, strict=True)
+        return page.answer([describe_stream(self._service, stream, count) for stream, count in shown])
 
     async def nodes(self, request: web.Request) -> web.Response:
         """Every node of the cluster, a page at a time."""
-        return _page(request, self._service.directory.nodes(), lambda record: describe_node(self._service, record))
+        page = Page.of(request, self._service.directory.nodes())
+        return page.answer([describe_node(self._service, record) for record in page.shown])
 
 
-def _page(request: web.Request, keys: Sequence[_Key], describe: Callable[[_Key], dict[str, Any]]) -> web.Response:
-    """One page of `keys`, described. A page beyond the last is empty."""
-    page = _number(request, "page", default=1, limit=None)
-    size = _number(request, "items_per_page", default=DEFAULT_ITEMS, limit=MAX_ITEMS_PER_PAGE)
-    shown = keys[(page - 1) * size : page * size]
-    return web.json_response(
-        {
-            "page": page,
-            "item_count": len(keys),
-            "page_count": -(-len(keys) // size),
-            "items": [describe(key) for key in shown],
-        }
-    )
+@dataclass(slots=True, frozen=True)
+class Page(Generic[_Key]):
+    """Some of many. A page beyond the last is empty."""
+
+    number: int
+    size: int
+    count: int  #: of all
+    shown: Sequence[_Key]
+
+    @classmethod
+    def of(cls, request: web.Request, keys: Sequence[_Key]) -> Page[_Key]:
+        """The page of `keys` that was asked for."""
+        number = _number(request, "page", default=1, limit=None)
+        size = _number(request, "items_per_page", default=DEFAULT_ITEMS, limit=MAX_ITEMS_PER_PAGE)
+        return cls(number, size, len(keys), keys[(number - 1) * size : number * size])
+
+    def answer(self, items: list[dict[str, Any]]) -> web.Response:
+        """The page with its `items`, one for each that is shown."""
+        pages = -(-self.count // self.size)
+        return web.json_response({"page": self.number, "item_count": self.count, "page_count": pages, "items": items})
 
 
 def _number(request: web.Request, name: str, *, default: int, limit: int | None) -> int:

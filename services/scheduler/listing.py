@@ -1,7 +1,7 @@
 """Streams and nodes as the HTTP API shows them.
 
 Ownership comes from the registry and is cluster-wide. Live details come from the reports of the nodes, which each replica has of
-those that joined it; where it has none they are null.
+those that joined it; where it has none they are null. Players of HLS come from the session directory, null where that is away.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord
 from services.scheduler.service import SchedulerService
 
 
-def describe_stream(service: SchedulerService, stream: StreamKey) -> dict[str, Any]:
+def describe_stream(service: SchedulerService, stream: StreamKey, hls_players: int | None) -> dict[str, Any]:
     """One stream as JSON."""
+    hls = service.directory.hls.record(stream)
     claim, group = service.directory.claim(stream), service.directory.group(stream)
     at_edge = _held(service, stream, claim.edge if claim else None)
     at_origin = _held(service, stream, group.origin if group else None)
@@ -35,8 +36,11 @@ def describe_stream(service: SchedulerService, stream: StreamKey) -> dict[str, A
         "edge": claim.edge.node.name if claim else None,
         "origin": group.origin.node.name if group else None,
         "heir": group.heir.node.name if group and group.heir else None,
+        "hls": hls.owner.node.name if hls and hls.owner else None,
         "tracks": [_describe_track(track) for track in source.tracks.tracks] if source else None,
+        "left_out": _left_out(service, stream),
         "players": _players(service, stream),
+        "hls_players": hls_players,
         "subscriptions": at_origin.players if at_origin else None,
         "bitrate_bps": source.bitrate_bps if source else None,
         "units": source.units if source else None,
@@ -72,6 +76,12 @@ def _players(service: SchedulerService, stream: StreamKey) -> int | None:
     """Players at all edges that report the stream here; None where none does."""
     sessions = [session for session in service.members.holders(stream) if session.report.role is Role.EDGE]
     return sum(session.held[stream].players for session in sessions) if sessions else None
+
+
+def _left_out(service: SchedulerService, stream: StreamKey) -> list[str] | None:
+    """What outputs cannot carry at any node that reports the stream here; None where none does."""
+    held = [session.held[stream] for session in service.members.holders(stream)]
+    return sorted({text for each in held for text in each.left_out}) if held else None
 
 
 def _state(claim: ClaimRecord | None, group: GroupRecord | None) -> str:

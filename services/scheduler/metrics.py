@@ -22,6 +22,14 @@ class SchedulerMetrics:
         self.moves = Counter("scheduler_moves", "Moves answered, by result", ["result"], registry=self.registry)
         self.locates = Counter("scheduler_locates", "Wanted streams answered, by result", ["result"], registry=self.registry)
         self.releases = Counter("scheduler_releases", "Claims and groups given back, by result", ["result"], registry=self.registry)
+        self.hls_locates = Counter("scheduler_hls_locates", "Owners of HLS wanted, by result", ["result"], registry=self.registry)
+        self.hls_limits = Counter(
+            "scheduler_hls_limits", "Limits of HLS to be raised, by result", ["result"], registry=self.registry
+        )
+        self.hls_releases = Counter("scheduler_hls_releases", "HLS given back, by result", ["result"], registry=self.registry)
+        self.hls_successions = Counter(
+            "scheduler_hls_successions", "Streams whose hls node died, by result", ["result"], registry=self.registry
+        )
         self.evictions = Counter("scheduler_evictions", "Nodes told that they are no members any more", registry=self.registry)
         self.claim_seconds = Histogram(
             "scheduler_claim_seconds", "Time to answer one claim", buckets=CLAIM_BUCKETS_S, registry=self.registry

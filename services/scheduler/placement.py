@@ -1,8 +1,9 @@
-"""Which origin carries a stream, and which one is its heir.
+"""Which origin carries a stream, which one is its heir, and which hls node segments it.
 
 Every origin with room is given a rank for the stream by rendezvous hashing, so that the same few are tried first whoever asks, and
 a lost or new origin moves no other stream. The less loaded of the first two becomes the origin, and the next on another machine
-the heir. The machine of the publishing edge comes last: it must not take stream and publisher at once.
+the heir. The machine of the publishing edge comes last: it must not take stream and publisher at once. Hls nodes are chosen in the
+same way; they have no heirs, since whoever comes next finds in shared storage what it needs.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ RETRY_AFTER_S = 1.0  #: an origin that comes back, or a group that ends, is know
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Candidate:
-    """An origin that new groups may go to."""
+    """An origin that new groups may go to, or an hls node that streams may be given to."""
 
     address: NodeAddress
     machine: str
-    streams: int  #: groups that it has
-    capacity: int = 0  #: groups that it can have; 0 not stated
+    streams: int  #: groups that it has, or streams that it segments
+    capacity: int = 0  #: how many it can have; 0 not stated
     lease_id: int = 0
 
     @property
@@ -35,7 +36,7 @@ class Candidate:
 
     @property
     def has_room(self) -> bool:
-        """Whether one more group fits."""
+        """Whether one more fits."""
         return not self.capacity or self.streams < self.capacity
 
 
@@ -85,6 +86,13 @@ def heir_of(
     return choose_heir(ranked, origin)
 
 
+def choose_worker(stream: StreamKey, candidates: Iterable[Candidate]) -> tuple[Candidate, str] | None:
+    """The hls node that is to segment a stream, and why it; None where none has room."""
+    usable = [candidate for candidate in candidates if candidate.has_room]
+    ranked = sorted(usable, key=lambda each: -_weight(stream, each.name))
+    return _less_loaded(ranked[:2], "") if ranked else None
+
+
 def choose_heir(ranked: Iterable[Candidate], origin: Candidate) -> Candidate | None:
     """The first that does not share the machine of `origin`."""
     return next((each for each in ranked if each.machine != origin.machine and each.name != origin.name), None)
@@ -95,10 +103,15 @@ def _choose(ranked: list[Candidate], publisher_machine: str, prefer: str) -> tup
         if prefer and candidate.name == prefer:
             return candidate, f"{candidate.name} is the heir"
     apart = [candidate for candidate in ranked if candidate.machine != publisher_machine]
-    first, *others = (apart or ranked)[:2]
     where = "" if apart or not publisher_machine else ", on the publisher's machine for want of another"
+    return _less_loaded((apart or ranked)[:2], where)
+
+
+def _less_loaded(first_two: list[Candidate], where: str) -> tuple[Candidate, str]:
+    """The first, unless the second carries less; and why."""
+    first, *others = first_two
     if not others:
-        return first, f"{first.name} is the only origin with room{where}"
+        return first, f"{first.name} is the only one with room{where}"
     second = others[0]
     if _is_less_loaded(second, first):
         return second, f"{second.name} is second by hash, but carries less than {first.name} ({_loads(second, first)}){where}"

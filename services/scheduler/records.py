@@ -5,6 +5,7 @@ cluster/term        Unix seconds                                           for e
 nodes/NAME          who a node is and what it can carry                    under the node's lease
 claims/APP/NAME     who may write a stream                                 under the publishing edge's lease
 groups/APP/NAME     where it is read and written                           under the origin's lease
+hls/APP/NAME        who segments it, and its numbers (`hls_records.py`)    for ever; under one of its own once nobody does
 ```
 The revision of the transaction that writes a claim is its epoch, and that of the one that writes a group its place, so neither
 stands in the value; only the term does.
@@ -173,7 +174,7 @@ def parse_term(entry: KeyValue) -> TermRecord:
 
 def serialize_node(record: NodeRecord) -> bytes:
     """The value of a node's key."""
-    return _dump(
+    return dump(
         {
             "incarnation": record.node.incarnation.hex(),
             "role": record.role.value,
@@ -193,7 +194,7 @@ def serialize_node(record: NodeRecord) -> bytes:
 
 def parse_node(entry: KeyValue) -> NodeRecord:
     """The record in a node's key; raises `DamagedRecordError`."""
-    return _parse(entry, _node)
+    return parse_record(entry, _node)
 
 
 def _node(entry: KeyValue, value: dict[str, Any]) -> NodeRecord:
@@ -216,11 +217,11 @@ def _node(entry: KeyValue, value: dict[str, Any]) -> NodeRecord:
 
 def serialize_claim(record: ClaimRecord) -> bytes:
     """The value of a claim's key."""
-    return _dump(
+    return dump(
         {
             "term": record.term,
             "publication": record.publication.hex(),
-            "edge": _dump_address(record.edge),
+            "edge": dump_address(record.edge),
             "origin": record.origin,
         }
     )
@@ -228,7 +229,7 @@ def serialize_claim(record: ClaimRecord) -> bytes:
 
 def parse_claim(entry: KeyValue) -> ClaimRecord:
     """The record in a claim's key; raises `DamagedRecordError`."""
-    return _parse(entry, _claim)
+    return parse_record(entry, _claim)
 
 
 def _claim(entry: KeyValue, value: dict[str, Any]) -> ClaimRecord:
@@ -236,7 +237,7 @@ def _claim(entry: KeyValue, value: dict[str, Any]) -> ClaimRecord:
         stream=StreamKey.from_quoted(entry.key.removeprefix(CLAIMS)),
         term=int(value["term"]),
         publication=bytes.fromhex(value["publication"]),
-        edge=_address(value["edge"]),
+        edge=parse_address(value["edge"]),
         origin=str(value["origin"]),
         lease_id=entry.lease_id,
         mod_revision=entry.mod_revision,
@@ -245,11 +246,11 @@ def _claim(entry: KeyValue, value: dict[str, Any]) -> ClaimRecord:
 
 def serialize_group(record: GroupRecord) -> bytes:
     """The value of a group's key. An epoch of revision 0 stands for that of the transaction which writes it."""
-    return _dump(
+    return dump(
         {
             "term": record.term,
-            "origin": _dump_address(record.origin),
-            "heir": _dump_address(record.heir) if record.heir else None,
+            "origin": dump_address(record.origin),
+            "heir": dump_address(record.heir) if record.heir else None,
             "epoch": record.epoch._asdict(),
             "publication": record.publication.hex(),
         }
@@ -258,15 +259,15 @@ def serialize_group(record: GroupRecord) -> bytes:
 
 def parse_group(entry: KeyValue) -> GroupRecord:
     """The record in a group's key; raises `DamagedRecordError`."""
-    return _parse(entry, _group)
+    return parse_record(entry, _group)
 
 
 def _group(entry: KeyValue, value: dict[str, Any]) -> GroupRecord:
     return GroupRecord(
         stream=StreamKey.from_quoted(entry.key.removeprefix(GROUPS)),
         term=int(value["term"]),
-        origin=_address(value["origin"]),
-        heir=_address(value["heir"]) if value["heir"] else None,
+        origin=parse_address(value["origin"]),
+        heir=parse_address(value["heir"]) if value["heir"] else None,
         epoch=Epoch(int(value["epoch"]["term"]), int(value["epoch"]["revision"]) or entry.mod_revision),
         publication=bytes.fromhex(value["publication"]),
         lease_id=entry.lease_id,
@@ -274,19 +275,23 @@ def _group(entry: KeyValue, value: dict[str, Any]) -> GroupRecord:
     )
 
 
-def _dump(value: dict[str, Any]) -> bytes:
+def dump(value: dict[str, Any]) -> bytes:
+    """A record as JSON."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _dump_address(address: NodeAddress) -> dict[str, str]:
+def dump_address(address: NodeAddress) -> dict[str, str]:
+    """A node as part of a record."""
     return {"name": address.node.name, "incarnation": address.node.incarnation.hex(), "address": address.address}
 
 
-def _address(value: dict[str, Any]) -> NodeAddress:
+def parse_address(value: dict[str, Any]) -> NodeAddress:
+    """The node in a part of a record; raises whatever does not fit."""
     return NodeAddress(NodeId(str(value["name"]), bytes.fromhex(value["incarnation"])), str(value["address"]))
 
 
-def _parse(entry: KeyValue, build: Callable[[KeyValue, dict[str, Any]], _Record]) -> _Record:
+def parse_record(entry: KeyValue, build: Callable[[KeyValue, dict[str, Any]], _Record]) -> _Record:
+    """What `build` makes of the JSON in a key; raises `DamagedRecordError`."""
     try:
         return build(entry, json.loads(entry.value))
     except (ValueError, TypeError, KeyError, AttributeError, InvalidName) as exc:

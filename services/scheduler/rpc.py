@@ -14,6 +14,12 @@ from lalmesh.rpc.convert import parse_node
 from lalmesh.rpc.lalmesh.v1 import origin_pb2, scheduler_pb2
 from lalmesh.runtime.ownership import NodeAddress
 from lalmesh.runtime.scheduling import MAX_ITEMS, MAX_LOCATE_S, SERVICE, Refusal, Refused
+from lalmesh.runtime.scheduling.hls_wire import (
+    parse_hls_limit,
+    parse_hls_released,
+    parse_hls_wanted,
+    parse_session_touch,
+)
 from lalmesh.runtime.scheduling.model import NodeReport
 from lalmesh.runtime.scheduling.wire import (
     parse_claim,
@@ -23,6 +29,7 @@ from lalmesh.runtime.scheduling.wire import (
     parse_wanted,
     serialize_claim_result,
     serialize_command,
+    serialize_locate_hls_result,
     serialize_locate_result,
 )
 from services.scheduler.service import SchedulerService
@@ -59,6 +66,10 @@ class SchedulerFace:
             "MoveGroup": unary(self.move, pb.MoveGroupRequest.FromString, pb.MoveGroupResponse.SerializeToString),
             "Locate": unary(self.locate, pb.LocateRequest.FromString, pb.LocateResponse.SerializeToString),
             "Release": unary(self.release, pb.ReleaseRequest.FromString, pb.ReleaseResponse.SerializeToString),
+            "LocateHls": unary(self.locate_hls, pb.LocateHlsRequest.FromString, pb.LocateHlsResponse.SerializeToString),
+            "RaiseHlsLimit": unary(self.raise_hls, pb.RaiseHlsLimitRequest.FromString, pb.RaiseHlsLimitResponse.SerializeToString),
+            "ReleaseHls": unary(self.release_hls, pb.ReleaseHlsRequest.FromString, pb.ReleaseHlsResponse.SerializeToString),
+            "TouchSessions": unary(self.touch, pb.TouchSessionsRequest.FromString, pb.TouchSessionsResponse.SerializeToString),
         }
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
@@ -109,6 +120,43 @@ class SchedulerFace:
         except (Unavailable, RemoteProtocolError) as exc:
             await _abort(context, exc)
         return scheduler_pb2.ReleaseResponse(results=[scheduler_pb2.ReleaseResult(released=each) for each in released])
+
+    async def locate_hls(self, request: scheduler_pb2.LocateHlsRequest, context: Context) -> scheduler_pb2.LocateHlsResponse:
+        """Streams whose owner an hls node wants to know."""
+        node = await _node(request.node, len(request.wanted), context)
+        wanted, fill = _parse_each(request.wanted, parse_hls_wanted)
+        results = fill(await self._service.locate_hls(node, wanted, _deadline_s(context)))
+        return scheduler_pb2.LocateHlsResponse(results=map(serialize_locate_hls_result, results))
+
+    async def raise_hls(self, request: scheduler_pb2.RaiseHlsLimitRequest, context: Context) -> scheduler_pb2.RaiseHlsLimitResponse:
+        """Limits of an hls node."""
+        node = await _node(request.node, len(request.limits), context)
+        try:
+            limits = [parse_hls_limit(message) for message in request.limits]
+            raised = await self._service.raise_hls_limit(node, limits, _deadline_s(context))
+        except (Unavailable, RemoteProtocolError) as exc:
+            await _abort(context, exc)
+        return scheduler_pb2.RaiseHlsLimitResponse(raised=raised)
+
+    async def release_hls(self, request: scheduler_pb2.ReleaseHlsRequest, context: Context) -> scheduler_pb2.ReleaseHlsResponse:
+        """What an hls node hands over."""
+        node = await _node(request.node, len(request.released), context)
+        try:
+            given = [parse_hls_released(message) for message in request.released]
+            released = await self._service.release_hls(node, given, _deadline_s(context))
+        except (Unavailable, RemoteProtocolError) as exc:
+            await _abort(context, exc)
+        return scheduler_pb2.ReleaseHlsResponse(released=released)
+
+    async def touch(self, request: scheduler_pb2.TouchSessionsRequest, context: Context) -> scheduler_pb2.TouchSessionsResponse:
+        """Players that a node has seen."""
+        node = await _node(request.node, len(request.sessions), context)
+        try:
+            sessions = [parse_session_touch(message) for message in request.sessions]
+            await self._service.touch_sessions(node, sessions, _deadline_s(context))
+        except (Unavailable, RemoteProtocolError) as exc:
+            await _abort(context, exc)
+        return scheduler_pb2.TouchSessionsResponse()
 
 
 def _deadline_s(context: Context, otherwise_s: float = DEFAULT_DEADLINE_S) -> float:

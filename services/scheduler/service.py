@@ -15,38 +15,34 @@ from typing import TypeVar
 from prometheus_client import Counter
 
 from lalmesh.errors import ServiceError, Unavailable
-from lalmesh.runtime.ownership import Grant, Location, NodeAddress
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import Grant, HlsOwner, Location, NodeAddress
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.scheduling import Membership
-from lalmesh.runtime.scheduling.model import (
-    MAX_LOCATE_S,
-    Claim,
-    GroupMoved,
-    Move,
-    NodeCommand,
-    NodeReport,
-    Refused,
-    Released,
-    Role,
-    StreamFenced,
-    Wanted,
-)
+from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted
+from lalmesh.runtime.scheduling.model import MAX_LOCATE_S, Claim, Move, NodeCommand, NodeReport, Refused, Released, Wanted
+from lalmesh.runtime.sessions import SessionDirectory, SessionTouch
 from services.scheduler.attendance import Attendance
-from services.scheduler.claims import RETRY_AFTER_S, is_outdated
-from services.scheduler.directory import Change, ClaimChanged, Directory, GroupChanged, NodeChanged
+from services.scheduler.changes import Change, GroupChanged
+from services.scheduler.claims import RETRY_AFTER_S
+from services.scheduler.directory import Directory
 from services.scheduler.locator import Locator
 from services.scheduler.members import Members
 from services.scheduler.metrics import SchedulerMetrics
+from services.scheduler.notices import Notices
 from services.scheduler.ownership import Ownership
-from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord
+from services.scheduler.parallel import for_each
 from services.scheduler.registrar import Registrar
+from services.scheduler.segmenting import Segmenting
+from services.scheduler.sessions import MemorySessions
+from services.scheduler.successions import Successions
 from services.scheduler.view import View
 
 log = logging.getLogger(__name__)
 
-PARALLEL = 32  #: transactions of one request that are under way together: a full list is done in about 30 rounds
+HLS_REMEMBER_S = 86_400  #: a stream that comes back the day after goes on counting
+COUNT_TIMEOUT_S = 1.0  #: for the players of one page of streams; the page goes without them after that
 
-_Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
@@ -61,6 +57,9 @@ class SchedulerService:
         lease_s: int = 10,
         rejoin_s: float = 1.0,
         silence_s: float = 2.0,
+        hls_always: bool = False,
+        hls_remember_s: int = HLS_REMEMBER_S,
+        sessions: SessionDirectory | None = None,
         metrics: SchedulerMetrics | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -73,6 +72,9 @@ class SchedulerService:
             lease_s: seconds that a node, its claims and its groups live without being renewed.
             rejoin_s: seconds after which the claims of a node that is away may be taken over.
             silence_s: seconds without a report that end a membership stream.
+            hls_always: give every claimed stream to an hls node, asked for or not.
+            hls_remember_s: seconds that the numbers of a stream are kept which nobody segments.
+            sessions: who watches without a connection; it stays the caller's to close. In memory by default.
             metrics: where to count; its own by default.
             clock: seconds, never stepping.
             wall_clock: Unix seconds, for the term.
@@ -89,6 +91,9 @@ class SchedulerService:
         self._view = View(registry, self.directory, clock=clock, wall_clock=wall_clock, tell=self._tell)
         self._ownership = Ownership(registry, self._view, keys[0])
         self._locator = Locator(self._view)
+        self._segmenting = Segmenting(registry, self._view, keys[0], remember_s=hls_remember_s)
+        self._successions = Successions(self._view, self._segmenting, self.metrics, always=hls_always)
+        self._sessions = sessions or MemorySessions(wall_clock=wall_clock)
         registrar = Registrar(registry, lease_s=lease_s, clock=clock, learn=self._view.learn)
         self._attendance = Attendance(
             registrar,
@@ -98,7 +103,9 @@ class SchedulerService:
             silence_s=silence_s,
             lease_s=lease_s,
             spawn=self._spawn,
+            tell_missed=lambda session: self._notices.tell_missed(session),
         )
+        self._notices = Notices(self.directory, self.members, evict=self._attendance.evict, signed=self._segmenting.signed)
 
     # Life ------------------------------------------------------------------------------------------------------------
 
@@ -134,6 +141,7 @@ class SchedulerService:
     async def _run(self, begun: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
+            tasks.create_task(self._successions.run())
             begun.set()
             await self._view.follow()
 
@@ -153,12 +161,12 @@ class SchedulerService:
             with self.metrics.claim_seconds.time():
                 return await self._ownership.claim(asked, edge.node, end)
 
-        return _counted(self.metrics.claims, await _each(claims, answer))
+        return _counted(self.metrics.claims, await for_each(claims, answer))
 
     async def move(self, edge: NodeAddress, moves: Sequence[Move], deadline_s: float) -> list[Grant | Refused]:
         """See `SchedulerClient.move`."""
         end = _end(deadline_s)
-        results = await _each(moves, lambda asked: self._ownership.move(asked, edge.node, end))
+        results = await for_each(moves, lambda asked: self._ownership.move(asked, edge.node, end))
         return _counted(self.metrics.moves, results)
 
     async def locate(self, wanted: Sequence[Wanted], deadline_s: float) -> list[Location | Refused]:
@@ -166,7 +174,7 @@ class SchedulerService:
         wait_s = min(deadline_s, MAX_LOCATE_S)
         known = [self._locator.known(each) for each in wanted]
         missing = [each for each, location in zip(wanted, known, strict=True) if location is None]
-        found = iter(await _each(missing, lambda each: self._locator.wait_for(each, wait_s), parallel=len(missing)))
+        found = iter(await for_each(missing, lambda each: self._locator.wait_for(each, wait_s), parallel=len(missing)))
         return _counted(self.metrics.locates, [location or next(found) for location in known])
 
     async def release(
@@ -174,15 +182,34 @@ class SchedulerService:
     ) -> list[bool]:
         """See `SchedulerClient.release`."""
         end = _end(deadline_s)
-        results = await _each(claims, lambda each: self._ownership.release_claim(each, node.node, end))
-        results += await _each(groups, lambda each: self._ownership.release_group(each, node.node, end))
-        released: list[bool] = []
-        for result in results:
-            if isinstance(result, Unavailable):
-                raise result
-            self.metrics.releases.labels("released" if result else "not_held").inc()
-            released.append(result)
-        return released
+        results = await for_each(claims, lambda each: self._ownership.release_claim(each, node.node, end))
+        results += await for_each(groups, lambda each: self._ownership.release_group(each, node.node, end))
+        return _known(self.metrics.releases, "released", results)
+
+    async def locate_hls(self, node: NodeAddress, wanted: Sequence[HlsWanted], deadline_s: float) -> list[HlsOwner | Refused]:
+        """See `HlsSchedulerClient.locate_hls`."""
+        end = _end(deadline_s)
+        return _counted(self.metrics.hls_locates, await for_each(wanted, lambda each: self._segmenting.locate(each, end)))
+
+    async def raise_hls_limit(self, node: NodeAddress, limits: Sequence[HlsLimit], deadline_s: float) -> list[bool]:
+        """See `HlsSchedulerClient.raise_hls_limit`."""
+        end = _end(deadline_s)
+        results = await for_each(limits, lambda each: self._segmenting.raise_limit(each, node, end))
+        return _known(self.metrics.hls_limits, "raised", results)
+
+    async def release_hls(self, node: NodeAddress, released: Sequence[HlsReleased], deadline_s: float) -> list[bool]:
+        """See `HlsSchedulerClient.release_hls`."""
+        end = _end(deadline_s)
+        results = await for_each(released, lambda each: self._segmenting.release(each, node, end))
+        return _known(self.metrics.hls_releases, "released", results)
+
+    async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:
+        """See `HlsSchedulerClient.touch_sessions`."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._sessions.touch(node.node.name, sessions)
+        except TimeoutError:
+            raise Unavailable("players were not counted in time", retry_after_s=RETRY_AFTER_S) from None
 
     def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:
         """See `SchedulerClient.join`."""
@@ -194,43 +221,23 @@ class SchedulerService:
         """The membership of a node in this process; the caller runs it (`Membership.run`)."""
         return Membership(self.join, report, command, interval_s=interval_s, silence_s=self._silence_s)
 
-    # What nodes are told ---------------------------------------------------------------------------------------------
+    # What is seen ----------------------------------------------------------------------------------------------------
+
+    async def count_sessions(self, streams: Sequence[StreamKey]) -> list[int | None]:
+        """Players of each stream in the session directory; None where that cannot be asked."""
+        try:
+            async with asyncio.timeout(COUNT_TIMEOUT_S):
+                return [*await self._sessions.count(streams)]
+        except (Unavailable, TimeoutError) as exc:
+            log.warning("players of HLS are not counted: %s", exc)
+            return [None] * len(streams)
 
     def _tell(self, change: Change) -> None:
-        """Tell those whom a change of the view is for."""
-        match change:
-            case GroupChanged(_, now) if now is not None:
-                self._tell_moved(now)
-            case ClaimChanged(before, now) if now is not None:
-                self._tell_fenced(before, now)
-            case NodeChanged(_, now) if now is not None:
-                self._tell_evicted(now)
-            case _:
-                pass  # what is gone may come back: nobody lets go for that
-
-    def _tell_moved(self, now: GroupRecord) -> None:
-        self._locator.wake(now.stream)
-        for session in self.members.holders(now.stream):
-            session.send(GroupMoved(now.location))
-
-    def _tell_fenced(self, before: ClaimRecord | None, now: ClaimRecord) -> None:
-        """Tell the edge that had the claim, and any that says it writes under an earlier epoch, to let go."""
-        outdated = [
-            session
-            for session in self.members.holders(now.stream)
-            if session.report.role is Role.EDGE and is_outdated(session.held[now.stream], now)
-        ]
-        holder = self.members.of(before.edge.node) if before is not None else None
-        if holder is not None and holder not in outdated:
-            outdated.append(holder)
-        for session in outdated:
-            if session.node != now.edge.node:
-                session.send(StreamFenced(now.stream, now.epoch))
-
-    def _tell_evicted(self, now: NodeRecord) -> None:
-        session = self.members.named(now.node.name)
-        if session is not None and session.node != now.node:
-            self._attendance.evict(session, f"another incarnation of {now.node.name} has joined")
+        """Let those hear of a change of the view whom it is for."""
+        if isinstance(change, GroupChanged) and change.now is not None:
+            self._locator.wake(change.now.stream)
+        self._successions.handle(change)
+        self._notices.tell(change)
 
     def _node_states(self) -> list[tuple[str, str]]:
         return [(record.role.value, self.directory.state_of(record)) for record in self.directory.nodes()]
@@ -250,19 +257,13 @@ def _end(deadline_s: float) -> float:
     return asyncio.get_running_loop().time() + deadline_s
 
 
-async def _each(items: Sequence[_Item], work: Callable[[_Item], Awaitable[_Result]], *, parallel: int = PARALLEL) -> list[_Result]:
-    """Do `work` for every item, `parallel` at a time; results in order."""
-    if len(items) <= 1:
-        return [await work(item) for item in items]
-    limit = asyncio.Semaphore(parallel)
-
-    async def limited(item: _Item) -> _Result:
-        async with limit:
-            return await work(item)
-
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(limited(item)) for item in items]
-    return [task.result() for task in running]
+def _known(counter: Counter, done: str, results: Sequence[bool | Unavailable]) -> list[bool]:
+    """The results, counted as `done` or not held; raises the first that is not known."""
+    for result in results:
+        if isinstance(result, Unavailable):
+            raise result
+        counter.labels(done if result else "not_held").inc()
+    return [result is True for result in results]
 
 
 def _counted(counter: Counter, results: list[_Result | Refused]) -> list[_Result | Refused]:

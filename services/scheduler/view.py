@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.registry import Absent, FollowEvent, KeyValue, Put, Registry, Unchanged
+from services.scheduler.changes import Change
 from services.scheduler.claims import Seen
-from services.scheduler.directory import Change, Directory
+from services.scheduler.directory import Directory
+from services.scheduler.hls_ownership import HlsSeen
+from services.scheduler.hls_records import hls_key
 from services.scheduler.records import TERM_KEY, claim_key, group_key, node_key, serialize_term
 
 log = logging.getLogger(__name__)
@@ -67,10 +70,13 @@ class View:
             DamagedRecordError: a value is none that a scheduler wrote.
             Unavailable: the registry cannot be reached.
         """
-        keys = (TERM_KEY, claim_key(stream), group_key(stream), node_key(node.name))
-        result = await self._registry.transact([Unchanged(key, NEVER) for key in keys], [])
-        self.learn(*result.found.values())
-        return Seen().with_found(result.found, stream)
+        found = await self._read(TERM_KEY, claim_key(stream), group_key(stream), node_key(node.name))
+        return Seen().with_found(found, stream)
+
+    async def read_hls(self, stream: StreamKey) -> HlsSeen:
+        """What the registry says now of who segments a stream; see `read`."""
+        found = await self._read(TERM_KEY, claim_key(stream), group_key(stream), hls_key(stream))
+        return HlsSeen().with_found(found, stream)
 
     async def look_for_group(self, stream: StreamKey) -> None:
         """Let the directory have what the registry says of a group now.
@@ -81,6 +87,11 @@ class View:
         async with self._reads:
             entry, _ = await self._registry.get(group_key(stream))
         self.learn(entry)
+
+    async def _read(self, *keys: str) -> Mapping[str, KeyValue | None]:
+        result = await self._registry.transact([Unchanged(key, NEVER) for key in keys], [])
+        self.learn(*result.found.values())
+        return result.found
 
     async def _handle(self, event: FollowEvent) -> None:
         self._apply(self.directory.handle(event, self.clock()))

@@ -10,7 +10,8 @@ from lalmesh.runtime.ownership import Epoch, NodeAddress, NodeId
 from lalmesh.runtime.registry import Changed, FollowEvent, KeyValue, Listing, Removed
 from lalmesh.runtime.scheduling.model import Capacity, NodeReport, Role
 from services.scheduler import records
-from services.scheduler.directory import ClaimChanged, Directory, GroupChanged, NodeChanged
+from services.scheduler.changes import ClaimChanged, GroupChanged, NodeChanged
+from services.scheduler.directory import Directory
 
 CAM = StreamKey.of("live", "cam")
 

@@ -65,7 +65,7 @@ def test_an_origin_without_room_is_passed_over() -> None:
     decision = place(CAM, [origin("a", streams=3, capacity=3), origin("b", streams=9)])
     assert decision.origin.name == "b"
     assert decision.heir is None
-    assert decision.reason == "b is the only origin with room"
+    assert decision.reason == "b is the only one with room"
 
 
 @pytest.mark.parametrize("candidates", [[], [origin("a", streams=1, capacity=1)]], ids=["none", "full"])

@@ -1,0 +1,194 @@
+"""Who segments a stream: decided from what was read, in one write that compares what was read.
+
+```
+        nobody, or a dead owner: Write(named) -> owner, a new epoch     stream gone, owner dead: Write(nobody, numbers kept)
+        an owner that lives:     Owned        -> the same answer        the owner itself: Write(limit), Write(nobody, exact)
+```
+A pure core, as `claims.py`: it knows the directory and the time, and no registry. An owner lives as the holder of a claim does: it
+is a member, or away for less than `rejoin_s`; one that is newer than the view is taken to live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import Epoch, HlsOwner, NodeAddress, NodeId
+from lalmesh.runtime.registry import Absent, Compare, KeyValue, Put, Unchanged
+from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased
+from lalmesh.runtime.scheduling.model import Refusal, Refused
+from services.scheduler.claims import RETRY_AFTER_S
+from services.scheduler.directory import Directory
+from services.scheduler.hls_records import HlsRecord, hls_key, parse_hls, serialize_hls
+from services.scheduler.placement import choose_worker
+from services.scheduler.records import TERM_KEY, TermRecord, claim_key, group_key, parse_term
+
+VIEW_LAG_S = 0.5  #: the view is behind the registry for less than this, unless that is away
+
+
+@dataclass(slots=True, frozen=True)
+class HlsSeen:
+    """What was read about one stream."""
+
+    term: TermRecord | None = None
+    record: HlsRecord | None = None
+    is_published: bool = False  #: it has a claim or a group
+
+    @classmethod
+    def of(cls, directory: Directory, stream: StreamKey) -> HlsSeen:
+        """What the directory knows."""
+        return cls(directory.term, directory.hls.record(stream), directory.is_published(stream))
+
+    def with_found(self, found: Mapping[str, KeyValue | None], stream: StreamKey) -> HlsSeen:
+        """The same with the keys of `found` as they were found; raises `DamagedRecordError`."""
+        seen = self
+        if TERM_KEY in found:
+            entry = found[TERM_KEY]
+            seen = replace(seen, term=parse_term(entry) if entry else None)
+        if (key := hls_key(stream)) in found:
+            entry = found[key]
+            seen = replace(seen, record=parse_hls(entry) if entry else None)
+        if claim_key(stream) in found and group_key(stream) in found:
+            seen = replace(seen, is_published=any((found[claim_key(stream)], found[group_key(stream)])))
+        return seen
+
+
+@dataclass(slots=True, frozen=True)
+class Owned:
+    """Nothing needs to be written: this is the owner."""
+
+    owner: HlsOwner  #: not yet signed
+
+
+@dataclass(slots=True, frozen=True)
+class Held:
+    """Nothing needs to be written: whether the asker is the owner and has what it wants."""
+
+    holds: bool
+
+
+@dataclass(slots=True, frozen=True)
+class Write:
+    """A transaction that, where it succeeds, makes the answer true."""
+
+    compares: tuple[Compare, ...]
+    record: HlsRecord
+    reason: str
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether the key is to vanish some time, since nobody segments the stream."""
+        return self.record.owner is None
+
+    def put(self, lease_id: int) -> Put:
+        """What is to be written; `lease_id` is of a lease for this key alone where it `is_at_rest`, else 0."""
+        return Put(hls_key(self.record.stream), serialize_hls(self.record), lease_id)
+
+
+Ruling = Owned | Held | Refused | Write
+
+
+def decide_owner(stream: StreamKey, seen: HlsSeen, directory: Directory, now: float) -> Owned | Refused | Write:
+    """The owner that lives, whatever the asker found of it; otherwise another, where the stream is published."""
+    record = seen.record
+    answer = record.answer() if record is not None and lives(record, directory, now) else None
+    if answer is not None:
+        return Owned(answer)
+    if not seen.is_published:
+        return Refused(Refusal.NOT_FOUND, f"{stream} is nowhere")
+    if seen.term is None:
+        return Refused(Refusal.UNAVAILABLE, "the term is not known", RETRY_AFTER_S)
+    chosen = choose_worker(stream, directory.workers())
+    if chosen is None:
+        return Refused(Refusal.NO_WORKER, f"no hls node has room for {stream}", RETRY_AFTER_S)
+    worker, reason = chosen
+    return Write(_compares(stream, record, seen.term), _named(stream, worker.address, record, seen.term), reason)
+
+
+def decide_succession(stream: StreamKey, seen: HlsSeen, directory: Directory, now: float) -> Owned | Held | Refused | Write:
+    """What becomes of a stream whose owner may have died: another owner where it is published, rest where it is not."""
+    record = seen.record
+    if record is None or record.owner is None:
+        return Held(False)
+    if lives(record, directory, now) or seen.is_published:
+        return decide_owner(stream, seen, directory, now)
+    rest = replace(record, owner=None, exact=False)
+    return Write((_same(stream, record),), rest, f"{record.owner.node.name} is gone, and so is the stream")
+
+
+def decide_limit(asked: HlsLimit, node: NodeAddress, seen: HlsSeen) -> Held | Write:
+    """Raise the limit of an owner; never lower it.
+
+    A key that is absent is no loss of it (the registry was wiped): the owner has it written again under the epoch that it had.
+    """
+    record = seen.record
+    if record is None:
+        again = HlsRecord(stream=asked.stream, owner=node, epoch=asked.epoch, limit=asked.limit)
+        return Write((Absent(hls_key(asked.stream)),), again, f"{node.node.name} has it from before")
+    if not _is_owner(record, node.node, asked.epoch):
+        return Held(False)
+    if asked.limit <= record.limit and not record.exact:
+        return Held(True)
+    raised = replace(record, limit=max(asked.limit, record.limit), exact=False)
+    return Write((_same(asked.stream, record),), raised, f"numbers to {raised.limit}")
+
+
+def decide_release(asked: HlsReleased, node: NodeId, seen: HlsSeen) -> Held | Write:
+    """Take a stream back from its owner, which says what the next number is."""
+    record = seen.record
+    if record is None or not _is_owner(record, node, asked.epoch):
+        return Held(False)
+    rest = replace(record, owner=None, limit=asked.next_number, exact=True)
+    return Write((_same(asked.stream, record),), rest, f"{node.name} has handed over")
+
+
+def lives(record: HlsRecord, directory: Directory, now: float) -> bool:
+    """Whether the stream has an owner that may keep it."""
+    if record.owner is None:
+        return False
+    owner = record.owner.node
+    if directory.node(owner) is None:
+        return record.mod_revision > directory.revision  # the view is older than the record
+    return directory.is_live(owner, now)
+
+
+def find_orphans(directory: Directory, now: float) -> tuple[list[StreamKey], float | None]:
+    """The streams whose owner has died, and the seconds until another may be given up; None: nobody is away."""
+    orphans: list[StreamKey] = []
+    waits_s: list[float] = []
+    for node in directory.hls.owners():
+        if directory.is_live(node, now):
+            if directory.is_away(node):
+                waits_s.append(directory.rejoin_left_s(node, now))
+            continue
+        streams = sorted(directory.hls.owned(node))
+        due = [stream for stream in streams if (record := directory.hls.record(stream)) and not lives(record, directory, now)]
+        orphans += due
+        if len(due) < len(streams):  # named by somebody who knows more than this view does yet
+            waits_s.append(VIEW_LAG_S)
+    return orphans, min(waits_s, default=None)
+
+
+def _named(stream: StreamKey, worker: NodeAddress, before: HlsRecord | None, term: TermRecord) -> HlsRecord:
+    """The record of a new owner. A number is exact only where the owner before handed it over: a dead one may have gone on."""
+    return HlsRecord(
+        stream=stream,
+        owner=worker,
+        epoch=Epoch(term.term, 0),
+        limit=before.limit if before else 0,
+        exact=before is not None and before.owner is None and before.exact,
+    )
+
+
+def _is_owner(record: HlsRecord, node: NodeId, epoch: Epoch) -> bool:
+    return record.owner is not None and record.owner.node == node and record.epoch == epoch
+
+
+def _compares(stream: StreamKey, record: HlsRecord | None, term: TermRecord) -> tuple[Compare, ...]:
+    """Everything that the naming of an owner rests on is still as it was read."""
+    return (_same(stream, record), Unchanged(TERM_KEY, term.mod_revision))
+
+
+def _same(stream: StreamKey, record: HlsRecord | None) -> Compare:
+    return Absent(hls_key(stream)) if record is None else Unchanged(hls_key(stream), record.mod_revision)

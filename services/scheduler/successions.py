@@ -1,0 +1,113 @@
+"""Streams whose segmenter has died go on at another, though nobody asks for them at the moment.
+
+Every replica that sees it tries. No duty lease says which one should: the write compares what was read, so one of them names the
+successor and the others find an owner that lives. That costs a failed transaction a replica and stream, and there is no moment at
+which the one on duty has just died itself. A node that is away has `rejoin_s` to come back in; one whose lease is over has not.
+
+With `hls.start: always` a claimed stream that nobody segments is given to a worker in the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from lalmesh.errors import Unavailable
+from lalmesh.names import StreamKey
+from lalmesh.runtime.scheduling.model import Refused, Role
+from services.scheduler.changes import Change, ClaimChanged, HlsChanged, NodeChanged
+from services.scheduler.hls_ownership import find_orphans
+from services.scheduler.metrics import SchedulerMetrics
+from services.scheduler.parallel import for_each
+from services.scheduler.segmenting import Segmenting
+from services.scheduler.view import View
+
+log = logging.getLogger(__name__)
+
+TIME_S = 5.0  #: for one stream; the registry's own deadline is shorter
+RETRY_S = 1.0  #: pause after one that could not be helped: a worker joins, or the registry answers, within about this
+
+
+class Successions:
+    """Looks after streams without a living segmenter. Run `run` as a task of the scheduler."""
+
+    def __init__(self, view: View, segmenting: Segmenting, metrics: SchedulerMetrics, *, always: bool) -> None:
+        """Look into `view`, name by `segmenting`; `always`: also what is claimed and was never asked for."""
+        self._view = view
+        self._segmenting = segmenting
+        self._metrics = metrics
+        self._always = always
+        self._waiting: set[StreamKey] = set()  # claimed streams that may have no owner, where `always`
+        self._wake = asyncio.Event()
+
+    def handle(self, change: Change) -> None:
+        """Look soon if a change may leave a stream without a living owner."""
+        match change:
+            case NodeChanged(before, now):
+                if any(record is not None and record.role is Role.HLS for record in (before, now)):
+                    self._wake.set()
+            case HlsChanged(_, now) if now is not None:
+                self._expect(now.stream if now.owner is None else None)
+                self._wake.set()
+            case ClaimChanged(_, now) if now is not None:
+                self._expect(now.stream)
+            case _:
+                pass
+
+    async def run(self) -> None:
+        """Look without end."""
+        while True:
+            self._wake.clear()
+            try:
+                wait_s = await self._look()
+            except Exception:  # a bug of ours must not end the succession of every stream
+                log.exception("streams without a segmenter could not be looked after")
+                wait_s = RETRY_S
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+
+    def _expect(self, stream: StreamKey | None) -> None:
+        if self._always and stream is not None:
+            self._waiting.add(stream)
+            self._wake.set()
+
+    async def _look(self) -> float | None:
+        """Help every stream that needs it; seconds until the next look, None: not before something changes."""
+        if not self._view.directory.is_listed:
+            return None
+        orphans, wait_s = find_orphans(self._view.directory, self._view.clock())
+        helped = await for_each(orphans, self._succeed)
+        self._waiting = {stream for stream in self._waiting if self._view.directory.claim(stream) is not None}
+        waiting = list(self._waiting)
+        helped += await for_each(waiting, self._assign)
+        if all(helped):
+            return wait_s
+        return RETRY_S if wait_s is None else min(wait_s, RETRY_S)
+
+    async def _succeed(self, stream: StreamKey) -> bool:
+        """Whether the stream needs no more help."""
+        try:
+            ruling = await self._segmenting.succeed(stream, _end())
+        except Unavailable as exc:
+            log.warning("hls of %s has no successor yet: %s", stream, exc)
+            return False
+        self._metrics.hls_successions.labels(ruling.refusal.value if isinstance(ruling, Refused) else "settled").inc()
+        return not isinstance(ruling, Refused)
+
+    async def _assign(self, stream: StreamKey) -> bool:
+        """Whether the stream needs no more help."""
+        try:
+            ruling = await self._segmenting.assign(stream, _end())
+        except Unavailable as exc:
+            log.warning("hls of %s is not assigned yet: %s", stream, exc)
+            return False
+        if isinstance(ruling, Refused):
+            return False
+        self._waiting.discard(stream)
+        return True
+
+
+def _end() -> float:
+    return asyncio.get_running_loop().time() + TIME_S

@@ -1,0 +1,316 @@
+"""Who segments what, by the service over the registry in memory, whose clock the test turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import pytest
+
+from lalmesh.errors import Unavailable
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import Epoch, HlsOwner, NodeAddress, NodeId
+from lalmesh.runtime.registry import Compare, Delete, Operation, RegistryUnavailable, TransactionResult
+from lalmesh.runtime.scheduling import (
+    Claim,
+    Endpoint,
+    HeldStream,
+    HlsAssigned,
+    HlsEndpoint,
+    HlsLimit,
+    HlsReleased,
+    HlsSchedulerClient,
+    HlsWanted,
+    Joined,
+    NodeCommand,
+    NodeReport,
+    Refusal,
+    Refused,
+    Role,
+)
+from lalmesh.runtime.sessions import SessionTouch
+from services.scheduler import SchedulerService
+from services.scheduler.hls_records import hls_key
+from services.scheduler.records import claim_key, group_key
+from services.scheduler.registry import MemoryRegistry
+
+CAM = StreamKey.of("live", "cam")
+TERM = 1_700_000_000
+SOON_S = 5.0
+
+
+def address(name: str) -> NodeAddress:
+    return NodeAddress(NodeId(name, name.encode().ljust(8, b".")), f"{name}:1")
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FlakyRegistry(MemoryRegistry):
+    is_down = False
+
+    async def transact(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> TransactionResult:
+        if self.is_down:
+            raise RegistryUnavailable("down", retry_after_s=0.7)
+        return await super().transact(compares, operations)
+
+
+class Node:
+    """A member whose commands are kept as they come; every report is the test's."""
+
+    def __init__(self, name: str, role: Role) -> None:
+        self.address, self.role = address(name), role
+        self.commands: list[NodeCommand] = []
+        self._reports: asyncio.Queue[NodeReport | None] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    async def join(self, service: SchedulerService, *held: HeldStream) -> Node:
+        self._task = asyncio.create_task(self._listen(service))
+        await self.report(*held)
+        return self
+
+    async def report(self, *held: HeldStream, draining: bool = False) -> None:
+        endpoints = (Endpoint("https", "host", 1), Endpoint("http", self.address.node.name, 8081))
+        self._reports.put_nowait(
+            NodeReport(node=self.address, role=self.role, endpoints=endpoints, streams=held, draining=draining)
+        )
+        await settle()
+
+    async def vanish(self) -> None:
+        self._reports.put_nowait(None)
+        await settle()
+
+    def told(self) -> list[NodeCommand]:
+        """What it was told since the last time, but answers."""
+        told: list[NodeCommand] = [command for command in self.commands if not isinstance(command, Joined)]
+        self.commands.clear()
+        return told
+
+    async def _listen(self, service: SchedulerService) -> None:
+        async for command in service.join(self._sent()):
+            self.commands.append(command)
+
+    async def _sent(self) -> AsyncIterator[NodeReport]:
+        while (report := await self._reports.get()) is not None:
+            yield report
+
+
+async def settle() -> None:
+    """Let everything happen that waits for nothing but its turn."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    for _ in range(round(SOON_S / 0.01)):
+        if holds():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"did not come true in {SOON_S} s")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def registry(clock: Clock) -> FlakyRegistry:
+    return FlakyRegistry(clock)
+
+
+async def started(registry: MemoryRegistry, clock: Clock, *, always: bool = False) -> SchedulerService:
+    made = SchedulerService(registry, [b"key"], clock=clock, wall_clock=lambda: TERM + 0.9, rejoin_s=0.1, hls_always=always)
+    await made.start()
+    await made.ready()
+    await Node("o1", Role.ORIGIN).join(made)
+    await Node("e1", Role.EDGE).join(made)
+    return made
+
+
+@pytest.fixture
+async def service(registry: FlakyRegistry, clock: Clock) -> AsyncIterator[SchedulerService]:
+    made = await started(registry, clock)
+    yield made
+    await made.stop()
+
+
+async def publish(service: SchedulerService, stream: StreamKey = CAM) -> None:
+    await service.claim(address("e1"), [Claim(stream=stream, publication=b"p" * 16)], SOON_S)
+
+
+async def located(client: HlsSchedulerClient, after: Epoch | None = None) -> HlsOwner:
+    (owner,) = await client.locate_hls(address("h1"), [HlsWanted(CAM, after)], SOON_S)
+    assert isinstance(owner, HlsOwner), owner
+    owner.verify((b"key",))
+    return owner
+
+
+async def refusal(client: HlsSchedulerClient) -> Refusal:
+    (refused,) = await client.locate_hls(address("h1"), [HlsWanted(CAM)], SOON_S)
+    assert isinstance(refused, Refused), refused
+    return refused.refusal
+
+
+async def test_the_first_who_asks_has_a_worker_named_and_all_others_get_the_same(service: SchedulerService) -> None:
+    first, second = await Node("h1", Role.HLS).join(service), await Node("h2", Role.HLS).join(service)
+    assert await refusal(service) is Refusal.NOT_FOUND
+    await publish(service)
+    owner = await located(service)
+    assert await located(service) == await located(service, owner.epoch) == owner
+    assert owner.epoch.term == TERM
+    await settle()
+    told = {node.address: node.told() for node in (first, second)}
+    assert told.pop(owner.worker) == [HlsAssigned(owner)]
+    assert list(told.values()) == [[]]
+
+
+async def test_without_an_hls_node_there_is_no_worker(service: SchedulerService) -> None:
+    await publish(service)
+    assert await refusal(service) is Refusal.NO_WORKER
+
+
+async def test_raising_the_limit_keeps_the_epoch_and_is_no_news(service: SchedulerService) -> None:
+    node = await Node("h1", Role.HLS).join(service)
+    await publish(service)
+    owner = await located(service)
+    await settle()
+    node.told()
+    limits = [HlsLimit(CAM, owner.epoch, 20), HlsLimit(CAM, Epoch(1, 1), 99)]
+    assert await service.raise_hls_limit(node.address, limits, SOON_S) == [True, False]
+    assert await service.raise_hls_limit(address("h2"), limits[:1], SOON_S) == [False]
+    now = await located(service)
+    assert (now.epoch, now.limit, now.exact) == (owner.epoch, 20, False)
+    await settle()
+    assert node.told() == []
+
+
+async def test_the_next_owner_goes_on_at_the_number_that_was_handed_over(
+    service: SchedulerService, registry: FlakyRegistry, clock: Clock
+) -> None:
+    await Node("h1", Role.HLS).join(service)
+    await publish(service)
+    owner = await located(service)
+    released = [HlsReleased(CAM, owner.epoch, 17)]
+    assert await service.release_hls(owner.worker, released, SOON_S) == [True]
+    assert await service.release_hls(owner.worker, released, SOON_S) == [False]
+    entry, _ = await registry.get(hls_key(CAM))
+    assert entry is not None
+    assert entry.lease_id
+    again = await located(service)
+    assert (again.limit, again.exact) == (17, True)
+    assert again.epoch > owner.epoch
+    assert not await registry.renew_lease(entry.lease_id)  # ended with the rest
+
+
+async def test_the_numbers_of_a_stream_are_forgotten_in_time(
+    service: SchedulerService, registry: FlakyRegistry, clock: Clock
+) -> None:
+    await Node("h1", Role.HLS).join(service)
+    await publish(service)
+    owner = await located(service)
+    await service.release_hls(owner.worker, [HlsReleased(CAM, owner.epoch, 17)], SOON_S)
+    clock.now += 86_401
+    registry.expire()
+    assert (await registry.get(hls_key(CAM)))[0] is None
+
+
+async def test_a_dead_owner_has_a_successor_though_nobody_asks(service: SchedulerService, clock: Clock) -> None:
+    nodes = {name: await Node(name, Role.HLS).join(service) for name in ("h1", "h2")}
+    await publish(service)
+    before = await located(service)
+    await service.raise_hls_limit(before.worker, [HlsLimit(CAM, before.epoch, 20)], SOON_S)
+    dead = nodes.pop(before.worker.node.name)
+    (other,) = nodes.values()
+    await dead.vanish()
+    assert (await located(service)).epoch == before.epoch  # it may come back
+    clock.now += 0.2
+    await until(lambda: bool(other.told()))
+    after = await located(service, before.epoch)
+    assert (after.worker, after.limit, after.exact) == (other.address, 20, False)
+    assert await service.raise_hls_limit(before.worker, [HlsLimit(CAM, before.epoch, 40)], SOON_S) == [False]
+    await dead.join(service, HeldStream(stream=CAM, epoch=before.epoch))
+    assert HlsAssigned(after) in dead.told()  # so it learns that it lost it
+
+
+async def test_a_dead_owner_of_a_stream_that_has_ended_is_put_to_rest(
+    service: SchedulerService, registry: FlakyRegistry, clock: Clock
+) -> None:
+    node = await Node("h1", Role.HLS).join(service)
+    await publish(service)
+    owner = await located(service)
+    await registry.transact([], [Delete(claim_key(CAM)), Delete(group_key(CAM))])
+    await node.vanish()
+    clock.now += 0.2
+    await until(lambda: (record := service.directory.hls.record(CAM)) is not None and record.owner is None)
+    record = service.directory.hls.record(CAM)
+    assert record is not None
+    assert (record.epoch, record.exact, bool(record.lease_id)) == (owner.epoch, False, True)
+
+
+async def test_an_owner_that_comes_back_in_time_keeps_its_streams_and_hears_of_them(service: SchedulerService) -> None:
+    node = await Node("h1", Role.HLS).join(service)
+    await publish(service)
+    owner = await located(service)
+    await node.vanish()
+    node.told()
+    await node.join(service)
+    assert node.told() == [HlsAssigned(owner)]
+    assert await located(service, owner.epoch) == owner
+
+
+async def test_always_gives_every_claimed_stream_to_a_worker_as_soon_as_there_is_one(registry: FlakyRegistry, clock: Clock) -> None:
+    service = await started(registry, clock, always=True)
+    await publish(service)
+    await settle()
+    assert service.directory.hls.record(CAM) is None
+    node = await Node("h1", Role.HLS).join(service)
+    await until(lambda: service.directory.hls.record(CAM) is not None)
+    await publish(service, StreamKey.of("live", "second"))
+    await until(lambda: len(node.told()) == 1 or len(service.directory.hls.owned(node.address.node)) == 2)
+    owner = await located(service)
+    second = await Node("h2", Role.HLS).join(service)
+    await node.report(draining=True)
+    await service.release_hls(owner.worker, [HlsReleased(CAM, owner.epoch, 3)], SOON_S)
+    await until(lambda: CAM in service.directory.hls.owned(second.address.node))
+    assert (await located(service)).exact
+    await service.stop()
+
+
+async def test_without_the_registry_who_is_known_is_told_and_nothing_is_decided(
+    service: SchedulerService, registry: FlakyRegistry
+) -> None:
+    await Node("h1", Role.HLS).join(service)
+    await publish(service)
+    owner = await located(service)
+    registry.is_down = True
+    assert await located(service) == owner
+    (refused,) = await service.locate_hls(address("h1"), [HlsWanted(CAM, owner.epoch)], SOON_S)
+    assert isinstance(refused, Refused)
+    assert refused.refusal is Refusal.UNAVAILABLE
+    with pytest.raises(Unavailable):
+        await service.raise_hls_limit(owner.worker, [HlsLimit(CAM, owner.epoch, 20)], SOON_S)
+    with pytest.raises(Unavailable):
+        await service.release_hls(owner.worker, [HlsReleased(CAM, owner.epoch, 20)], SOON_S)
+
+
+async def test_edges_hear_where_hls_nodes_answer_and_nobody_else_does(service: SchedulerService) -> None:
+    hls, edge = await Node("h1", Role.HLS).join(service), await Node("e2", Role.EDGE).join(service)
+    await edge.report()
+    expected = (HlsEndpoint("h1", "h1", 8081),)
+    assert edge.commands[-1] == Joined(TERM, expected)
+    assert hls.commands[-1] == Joined(TERM)
+    await Node("h2", Role.HLS).join(service)
+    await hls.report(draining=True)
+    await edge.report()
+    assert edge.commands[-1] == Joined(TERM, (HlsEndpoint("h2", "h2", 8081),))
+
+
+async def test_players_are_counted_by_stream(service: SchedulerService) -> None:
+    touches = [SessionTouch(id=str(number), stream=CAM) for number in range(3)]
+    await service.touch_sessions(address("h1"), touches, SOON_S)
+    assert await service.count_sessions([CAM, StreamKey.of("live", "none")]) == [3, 0]
