@@ -1,4 +1,4 @@
-"""The section `scheduler`: its listeners and its etcd."""
+"""The section `scheduler`: its listeners, its etcd and its Redis."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 
-from lalmesh.runtime.config._base import Allowed, ConfigModel, Host, HostPort, Port, Text, require_pair
+from lalmesh.runtime.config._base import Allowed, ConfigModel, Host, HostPort, OptionalHost, Port, Text, require_pair
 
 KeyPrefix = Annotated[
     str,
     StringConstraints(max_length=255, pattern=r"^/([A-Za-z0-9._-]+/)+$"),
     Allowed("a path such as /lalmesh/, slash at both ends"),
+]
+
+RedisPrefix = Annotated[
+    str,
+    StringConstraints(max_length=255, pattern=r"^([A-Za-z0-9._-]+:)+$"),
+    Allowed("letters, digits and . _ -, each part with a colon after it"),
 ]
 
 
@@ -57,9 +63,44 @@ class EtcdConfig(ConfigModel):
         return self
 
 
+class RedisConfig(ConfigModel):
+    """The Redis that schedulers keep the sessions of players in."""
+
+    host: OptionalHost = Field(
+        default="", description="Host of the Redis server; empty: kept in memory, by each scheduler for itself."
+    )
+    port: Port = Field(default=6379, description="TCP port of the Redis server.")
+    database: int = Field(default=0, ge=0, le=65_535, description="Number of the database.")
+    username: Text = Field(default="", description="Redis user; empty: the default one.")
+    password: SecretStr = Field(default=SecretStr(""), description="Password of the user; empty: no authentication.")
+    password_file: Text = Field(default="", description="File that holds the password.")
+    tls: bool = Field(default=False, description="Whether Redis is spoken to over TLS.")
+    ca_file: Text = Field(default="", description="PEM file of the authority that signs Redis' certificate; empty: the system's.")
+    cert_file: Text = Field(default="", description="PEM file of the certificate shown to Redis.")
+    key_file: Text = Field(default="", description="PEM file of the private key of cert_file.")
+    timeout_s: float = Field(default=1.0, ge=0.1, le=60, description="Longest wait for one answer of Redis.")
+    prefix: RedisPrefix = Field(default="lalmesh:", description="What the keys of this cluster start with.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_pair(self.cert_file, self.key_file)
+        if not self.tls and (self.ca_file or self.cert_file):
+            raise ValueError("ca_file and cert_file need tls: without it Redis is spoken to in plain text")
+        if self.username and not self.password.get_secret_value():
+            raise ValueError("username needs a password")
+        if self.host and not self.port:
+            raise ValueError("host needs a port")
+        return self
+
+
 class SchedulerConfig(ConfigModel):
     """A scheduler: membership, ownership, routing."""
 
     grpc: SchedulerGrpcConfig = SchedulerGrpcConfig()
     http: SchedulerHttpConfig = SchedulerHttpConfig()
     etcd: EtcdConfig = EtcdConfig()
+    redis: RedisConfig = RedisConfig()
+    session_ttl_s: int = Field(default=60, ge=5, le=3600, description="A player of HLS that no node saw for this long has left.")
+    hls_remember_s: int = Field(
+        default=86_400, ge=60, le=31_536_000, description="The numbers of a stream are kept this long after its last HLS segment."
+    )
