@@ -1,0 +1,164 @@
+// Plays one stream and tells how it goes. The test calls watch() once; what is good enough is decided there, not here.
+"use strict";
+
+const video = document.getElementById("video");
+const SAMPLE_MS = 200;
+
+const notes = []; // what the player said, in order
+let fatal = null; // the first error that it does not get over by itself
+let endWaiting;
+const failed = new Promise((resolve) => (endWaiting = resolve));
+let behindLive = () => null; // seconds from the program date-time on the screen to now, where a player knows it
+
+function note(text) {
+  notes.push(`${(performance.now() / 1000).toFixed(2)} s: ${text}`);
+}
+
+function fail(text) {
+  fatal ??= text;
+  note(`fatal: ${text}`);
+  endWaiting();
+}
+
+// hls.js: a playlist of MPEG-TS or fMP4 segments, with parts where the playlist has them.
+function playHls(url) {
+  const hls = new Hls({ lowLatencyMode: true });
+  hls.on(Hls.Events.ERROR, (_, data) => {
+    const text = `${data.type} ${data.details} ${data.error?.message ?? ""} ${data.response?.code ?? ""} ${data.url ?? ""}`;
+    data.fatal ? fail(text) : note(text);
+  });
+  behindLive = () => (hls.playingDate ? (Date.now() - hls.playingDate.getTime()) / 1000 : null);
+  hls.loadSource(url);
+  hls.attachMedia(video);
+}
+
+// mpegts.js: an endless FLV or MPEG-TS, over HTTP or over a WebSocket as the URL says. It gets over no error.
+function playMpegts(url, type) {
+  const player = mpegts.createPlayer({ type, url, isLive: true });
+  player.on(mpegts.Events.ERROR, (kind, detail, info) => fail(`${kind} ${detail} ${JSON.stringify(info)}`));
+  player.on(mpegts.Events.LOADING_COMPLETE, () => fail("the stream ended"));
+  player.attachMediaElement(video);
+  player.load();
+}
+
+// fMP4 without a library: what comes is appended in order, and the picture begins where the first fragment does.
+class Appender {
+  #source = new MediaSource();
+  #buffer = null;
+  #waiting = []; // of functions that do one thing to the SourceBuffer
+
+  constructor() {
+    video.src = URL.createObjectURL(this.#source);
+    this.opened = new Promise((resolve) => this.#source.addEventListener("sourceopen", resolve, { once: true }));
+  }
+
+  begin(mime) {
+    note(mime);
+    if (this.#buffer) {
+      this.#do(() => this.#buffer.changeType(mime));
+      return;
+    }
+    this.#buffer = this.#source.addSourceBuffer(mime);
+    this.#buffer.addEventListener("updateend", () => this.#next());
+    this.#buffer.addEventListener("error", () => fail(`the SourceBuffer: ${video.error?.message ?? "error"}`));
+  }
+
+  append(bytes) {
+    this.#do(() => this.#buffer.appendBuffer(bytes));
+  }
+
+  #do(step) {
+    this.#waiting.push(step);
+    if (!this.#buffer.updating) this.#next();
+  }
+
+  #next() {
+    const { buffered } = video;
+    if (buffered.length && video.currentTime < buffered.start(0)) video.currentTime = buffered.start(0);
+    while (this.#waiting.length && !this.#buffer.updating) attempt(this.#waiting.shift());
+  }
+}
+
+function attempt(step) {
+  try {
+    step();
+  } catch (error) {
+    fail(String(error));
+  }
+}
+
+async function playHttpFmp4(url) {
+  const appender = new Appender();
+  const [answer] = await Promise.all([fetch(url), appender.opened]);
+  if (!answer.ok) throw new Error(`${answer.status}: ${await answer.text()}`);
+  appender.begin(answer.headers.get("Content-Type"));
+  for (const reader = answer.body.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) throw new Error("the stream ended");
+    appender.append(value);
+  }
+}
+
+async function playWebSocketFmp4(url) {
+  const appender = new Appender();
+  await appender.opened;
+  const socket = new WebSocket(url);
+  socket.binaryType = "arraybuffer";
+  socket.addEventListener("message", ({ data }) =>
+    attempt(() => (typeof data === "string" ? appender.begin(JSON.parse(data).mime) : appender.append(data))),
+  );
+  socket.addEventListener("close", ({ code, reason }) => fail(`the WebSocket closed: ${code} ${reason}`));
+}
+
+const PLAYERS = {
+  "hls.js": playHls,
+  "mpegts.js flv": (url) => playMpegts(url, "flv"),
+  "mpegts.js ts": (url) => playMpegts(url, "mpegts"),
+  "fetch fmp4": playHttpFmp4,
+  "websocket fmp4": playWebSocketFmp4,
+};
+
+video.addEventListener("error", () => fail(`the video element: ${video.error.code} ${video.error.message}`));
+video.addEventListener("waiting", () => note(`waits at ${video.currentTime.toFixed(3)}`));
+video.addEventListener("seeking", () => note(`seeks to ${video.currentTime.toFixed(3)}`));
+
+async function play(player, url) {
+  try {
+    await PLAYERS[player](url);
+  } catch (error) {
+    fail(String(error));
+  }
+}
+
+function sample(started) {
+  const { totalVideoFrames, droppedVideoFrames } = video.getVideoPlaybackQuality();
+  return {
+    at_s: (performance.now() - started) / 1000,
+    position_s: video.currentTime,
+    frames: totalVideoFrames,
+    dropped: droppedVideoFrames,
+    behind_live_s: behindLive(),
+    ahead_s: video.buffered.length ? video.buffered.end(video.buffered.length - 1) - video.currentTime : 0,
+  };
+}
+
+function sleep(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+// Play `url` and tell how it went over `seconds` from the first picture on. Ends early with a fatal error, and where no picture
+// comes in `startSeconds`.
+async function watch(player, url, seconds, startSeconds) {
+  const asked = performance.now();
+  const first = new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+  play(player, url);
+  await Promise.race([first, failed, sleep(startSeconds * 1000)]);
+  const started = performance.now();
+  if (!video.getVideoPlaybackQuality().totalVideoFrames) fail(`no picture in ${startSeconds} s`);
+  const samples = [sample(started)];
+  while (!fatal && samples.at(-1).at_s < seconds) {
+    await sleep(SAMPLE_MS);
+    samples.push(sample(started));
+  }
+  return { fatal, notes, samples, first_picture_s: (started - asked) / 1000, width: video.videoWidth, height: video.videoHeight };
+}

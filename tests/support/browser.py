@@ -1,0 +1,223 @@
+"""A real browser as player: the system's Chromium without a window, driven by Playwright, on pages from a server of their own.
+
+The pages have another origin than the streams, so all that they read passes the server's cross-origin rules. Each player has a
+page to itself and reports what the browser says of it: the position, the decoded pictures, the errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypedDict
+
+from aiohttp import web
+from playwright.async_api import Browser, Page, async_playwright
+
+from support.ports import LOOPBACK
+
+CHROMIUM = shutil.which("chromium")  #: Debian's; Playwright is never asked to fetch one
+FOLDER = Path(__file__).resolve().parents[1] / "e2e" / "browser"
+INSTALLED = Path(__file__).resolve().parents[2] / ".tools" / "browser"
+INSTALL_S = 300
+START_S = 15.0  #: for the first picture, on a machine that is busy with other tests
+SPARE_S = 10.0  #: what a page gets beyond the time that it watches before it counts as stuck
+
+_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",  # tests may run as root, where Chromium's sandbox does not
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+    "--autoplay-policy=no-user-gesture-required",
+)
+_FILES = {
+    "/": FOLDER / "pages" / "player.html",
+    "/player.js": FOLDER / "pages" / "player.js",
+    "/hls.js": INSTALLED / "node_modules" / "hls.js" / "dist" / "hls.min.js",
+    "/mpegts.js": INSTALLED / "node_modules" / "mpegts.js" / "dist" / "mpegts.js",
+}
+
+
+def available() -> bool:
+    """Whether Chromium, node and npm are installed."""
+    return bool(CHROMIUM and shutil.which("node") and shutil.which("npm"))
+
+
+def install() -> None:
+    """Bring the locked players from npm into `.tools/browser`, without running any of their scripts; nothing if they are there."""
+    lock = FOLDER / "package-lock.json"
+    stamp = INSTALLED / "installed.json"
+    if stamp.exists() and stamp.read_bytes() == lock.read_bytes():
+        return
+    INSTALLED.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(FOLDER / name, INSTALLED / name)
+    npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev"]
+    subprocess.run(npm, cwd=INSTALLED, stdin=subprocess.DEVNULL, check=True, timeout=INSTALL_S)
+    shutil.copy(lock, stamp)
+
+
+class Sample(TypedDict):
+    """How a player stood at one moment."""
+
+    at_s: float  #: since the first picture
+    position_s: float  #: currentTime
+    frames: int  #: totalVideoFrames: decoded and shown or dropped
+    dropped: int  #: droppedVideoFrames
+    behind_live_s: float | None  #: from the program date-time of what is shown to now, where the player knows it
+    ahead_s: float  #: how much more is in the buffer
+
+
+class _Answer(TypedDict):
+    fatal: str | None
+    notes: list[str]
+    samples: list[Sample]
+    first_picture_s: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How one player did."""
+
+    fatal: str | None  #: the error that ended it
+    notes: tuple[str, ...]  #: what player and browser said on the way, with the seconds since the page was opened
+    samples: tuple[Sample, ...]  #: several a second, from the first picture on
+    first_picture_s: float  #: since it was asked to play
+    size: tuple[int, int]  #: of the pictures
+
+    @property
+    def watched_s(self) -> float:
+        """How long it was watched."""
+        return self.samples[-1]["at_s"] - self.samples[0]["at_s"]
+
+    @property
+    def played_s(self) -> float:
+        """How far the position went on."""
+        return self.samples[-1]["position_s"] - self.samples[0]["position_s"]
+
+    @property
+    def frames_per_s(self) -> float:
+        """Decoded pictures."""
+        return (self.samples[-1]["frames"] - self.samples[0]["frames"]) / self.watched_s
+
+    @property
+    def behind_live_s(self) -> list[float]:
+        """All that it said of that, in order."""
+        return [behind for sample in self.samples if (behind := sample["behind_live_s"]) is not None]
+
+    def __str__(self) -> str:
+        """All that a failure message needs."""
+        head = f"fatal: {self.fatal}; first picture after {self.first_picture_s:.2f} s, {self.size[0]}x{self.size[1]}"
+        return "\n".join([head, *self.notes, *(str(sample) for sample in self.samples[-10:])])
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What a page is to play."""
+
+    player: str  #: one of PLAYERS in player.js
+    url: str
+
+
+class Pages:
+    """The pages and the players' scripts on a port of their own. The port is open at once; `watch` serves it."""
+
+    def __init__(self) -> None:
+        """Bind a free port."""
+        self._socket = socket.create_server((LOOPBACK, 0))
+        self.port = int(self._socket.getsockname()[1])
+
+    @property
+    def origin(self) -> str:
+        """As the browser says it in requests."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def __enter__(self) -> Self:
+        """The same; leaving the block closes the port."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the port."""
+        self._socket.close()
+
+    def watch(self, watches: Mapping[str, Watch], seconds: float, *, host: str = LOOPBACK) -> dict[str, Report]:
+        """Play all of `watches` side by side, each in a page of its own.
+
+        Args:
+            watches: by names that the answer has too.
+            seconds: how long each is watched, from its first picture on.
+            host: that the pages are asked from; ``localhost`` is another origin to a browser.
+        Raises:
+            ExceptionGroup: the browser does not start (playwright's Error), or a page is stuck (TimeoutError).
+        """
+        return asyncio.run(self._watch(watches, seconds, f"http://{host}:{self.port}/"))
+
+    async def _watch(self, watches: Mapping[str, Watch], seconds: float, page_url: str) -> dict[str, Report]:
+        async with self._served(), _browser() as browser, asyncio.TaskGroup() as group:
+            tasks = {name: group.create_task(_report(browser, page_url, watch, seconds)) for name, watch in watches.items()}
+        return {name: task.result() for name, task in tasks.items()}
+
+    @asynccontextmanager
+    async def _served(self) -> AsyncIterator[None]:
+        app = web.Application()
+        app.router.add_routes([web.get(path, _serving(file)) for path, file in _FILES.items()])
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, self._socket.dup()).start()
+            yield
+        finally:
+            await runner.cleanup()
+
+
+def _serving(file: Path) -> Callable[[web.Request], Awaitable[web.FileResponse]]:
+    async def answer(_: web.Request) -> web.FileResponse:
+        return web.FileResponse(file)
+
+    return answer
+
+
+@asynccontextmanager
+async def _browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+async def _report(browser: Browser, page_url: str, watch: Watch, seconds: float) -> Report:
+    page = await browser.new_page()  # with a profile of its own: connections that never end would use up those of a shared one
+    said: list[str] = []
+    page.on("pageerror", lambda error: said.append(f"page error: {error}"))
+    page.on("console", lambda message: said.append(f"console {message.type}: {message.text}"))
+    await page.goto(page_url)
+    answer = await _watched(page, watch, seconds)
+    return Report(
+        fatal=answer["fatal"],
+        notes=(*answer["notes"], *said),
+        samples=tuple(answer["samples"]),
+        first_picture_s=answer["first_picture_s"],
+        size=(answer["width"], answer["height"]),
+    )
+
+
+async def _watched(page: Page, watch: Watch, seconds: float) -> _Answer:
+    async with asyncio.timeout(START_S + seconds + SPARE_S):
+        answer: _Answer = await page.evaluate(
+            "([player, url, seconds, startSeconds]) => watch(player, url, seconds, startSeconds)",
+            [watch.player, watch.url, seconds, START_S],
+        )
+    return answer
