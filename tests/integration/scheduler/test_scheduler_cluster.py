@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
-import pytest
-from support.etcd import CAN_RUN_ETCD, EtcdServer
+from support.etcd import EtcdServer
 from support.members import LIMIT_S, Member, eventually
+from support.schedulers import KEY, LEASE_S, Cluster, etcd_registries
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.ownership import NO_PLACE, Epoch, Grant, Location, new_publication
-from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.scheduling import (
     Claim,
     Evicted,
     GroupMoved,
-    GrpcSchedulerClient,
     HeldStream,
     Move,
     Refusal,
@@ -32,79 +27,8 @@ from lalmesh.runtime.scheduling import (
     StreamFenced,
     Wanted,
 )
-from services.scheduler import SchedulerApp
-from services.scheduler.registry import EtcdRegistry, EtcdSettings, MemoryRegistry
 
-KEY = b"a cluster key"
-CHANNELS = Channels((KEY,))
 CAM = StreamKey.of("live", "cam")
-LEASE_S = 2
-prefixes = (f"/cluster-{number}/" for number in itertools.count())
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
-    if not CAN_RUN_ETCD:
-        pytest.skip("no etcd server here")
-    with EtcdServer(tmp_path_factory.mktemp("etcd")) as running:
-        yield running
-
-
-class Cluster:
-    """Replicas over one store, and clients of them."""
-
-    def __init__(self, registries: Iterator[Registry], stack: AsyncExitStack) -> None:
-        self._registries = registries
-        self._stack = stack
-        self.replicas: list[SchedulerApp] = []
-
-    async def replica(self) -> SchedulerApp:
-        """One more."""
-        registry = next(self._registries)
-        app = SchedulerApp(registry, [KEY], lease_s=LEASE_S, rejoin_s=0.3, silence_s=2.0, channels=CHANNELS, http_port=0)
-        await app.start()
-        self._stack.push_async_callback(app.stop)
-        async with asyncio.timeout(LIMIT_S):
-            await app.service.ready()
-        self.replicas.append(app)
-        return app
-
-    def client(self, *replicas: SchedulerApp) -> GrpcSchedulerClient:
-        """A client of some replicas, of all by default."""
-        made = GrpcSchedulerClient([f"127.0.0.1:{app.grpc_port}" for app in replicas or self.replicas], dial=CHANNELS.dial)
-        self._stack.push_async_callback(made.close)
-        return made
-
-    async def member(self, name: str, role: Role, client: GrpcSchedulerClient | None = None, **more: str | bytes | int) -> Member:
-        """A node that has joined, and that every replica knows; it vanishes at the end."""
-        node = Member(name, role, client or self.client(), **more)  # type: ignore[arg-type]
-        await self._stack.enter_async_context(node)
-        running = [app for app in self.replicas if app.service.is_running]
-        await eventually(lambda: all(app.service.directory.is_joined(node.address.node) for app in running))
-        return node
-
-
-@pytest.fixture(params=["memory", "etcd"])
-async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
-    async with AsyncExitStack() as stack:
-        if request.param == "memory":
-            store = MemoryRegistry(time.monotonic)
-            clock = asyncio.create_task(store.keep_time())
-            stack.push_async_callback(store.close)
-            stack.callback(clock.cancel)
-            cluster = Cluster(itertools.repeat(store), stack)
-        else:
-            cluster = Cluster(_etcd_registries(request.getfixturevalue("server"), stack), stack)
-        await cluster.replica()
-        yield cluster
-
-
-def _etcd_registries(server: EtcdServer, stack: AsyncExitStack) -> Iterator[Registry]:
-    settings = EtcdSettings(endpoints=(server.endpoint,), prefix=next(prefixes))
-    while True:
-        registry = EtcdRegistry(settings)
-        stack.push_async_callback(registry.close)
-        yield registry
 
 
 def move(grant: Grant, *avoid: str) -> Move:
@@ -328,7 +252,7 @@ async def test_a_moved_claim_that_nobody_has_is_not_found_rather_than_fenced(clu
 def test_an_operator_can_read_the_keys(server: EtcdServer) -> None:
     async def scene() -> None:
         async with AsyncExitStack() as stack:
-            cluster = Cluster(_etcd_registries(server, stack), stack)
+            cluster = Cluster(etcd_registries(server, stack), stack)
             await cluster.replica()
             await cluster.member("o1", Role.ORIGIN)
             edge = await cluster.member("e1", Role.EDGE)
