@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lalmesh.container.fmp4._carried import TrackCompleter, carried_tracks
-from lalmesh.container.fmp4._fragments import TIME_OFFSET, Sample, fragment
+from lalmesh.container.fmp4._fragments import Sample, fragment
 from lalmesh.container.fmp4._index import RandomAccessEntry, mfra
 from lalmesh.container.fmp4._init import init_segment
 from lalmesh.media import Kind, TrackSet
@@ -76,15 +76,16 @@ class FileContents:
 class FragmentedFile:
     """The bytes of one recording, of one `TrackSet`: what each fragment adds, and what finishes the file."""
 
-    def __init__(self, tracks: TrackSet, *, time_offset: int = TIME_OFFSET) -> None:
+    def __init__(self, tracks: TrackSet, *, time_offset: int | None = None) -> None:
         """Start an empty file.
 
         Args:
             tracks: of the stream.
-            time_offset: ticks that are added to all times; the first decode time with its sign turned lets a file begin at 0.
+            time_offset: ticks that are added to all times; None lets the file begin at 0 with the earliest of its first samples.
         """
         self.tracks = tracks
         self.size_bytes = 0  #: of all that was given so far
+        self.left_out = 0  #: samples that came later and are from before the time 0 of the file
         self._time_offset = time_offset
         self._contents = FileContents()
         self._sequence_number = 0
@@ -98,15 +99,18 @@ class FragmentedFile:
         """What one fragment adds to the file: before the first the init segment, which its samples complete.
 
         Raises:
-            LocalProtocolError: as `fragment`.
+            LocalProtocolError: the payloads are over `MAX_FRAGMENT_BYTES`.
         """
         if not self.size_bytes:
             self._complete(samples)
-        parts = fragment(self._sequence_number + 1, samples, self.tracks, time_offset=self._time_offset)
+        offset = self._offset_from(samples)
+        from_start = [sample for sample in samples if sample.unit.dts + offset >= 0]
+        self.left_out += len(samples) - len(from_start)
+        parts = fragment(self._sequence_number + 1, from_start, self.tracks, time_offset=offset)
         if not parts:
             return parts
         head = [] if self.size_bytes else [init_segment(self.tracks, duration_ticks=0)]
-        self._note(samples, self.size_bytes + sum(map(len, head)))
+        self._note(from_start, self.size_bytes + sum(map(len, head)), offset)
         self._sequence_number += 1
         parts = [*head, *parts]
         self.size_bytes += sum(map(len, parts))
@@ -121,14 +125,20 @@ class FragmentedFile:
             duration_ticks=self.duration_ticks,
         )
 
+    def _offset_from(self, samples: Sequence[Sample]) -> int:
+        """What is added to times, which the first samples decide."""
+        if self._time_offset is None and samples:
+            self._time_offset = -min(sample.unit.dts for sample in samples)
+        return self._time_offset or 0
+
     def _complete(self, samples: Sequence[Sample]) -> None:
         completer = TrackCompleter()
         for sample in samples:
             completer.see(sample.unit, self.tracks)
         self.tracks = completer.complete(self.tracks)
 
-    def _note(self, samples: Sequence[Sample], moof_start: int) -> None:
-        contents, offset = self._contents, self._time_offset
+    def _note(self, samples: Sequence[Sample], moof_start: int, offset: int) -> None:
+        contents = self._contents
         contents.begin_fragment(moof_start)
         for track in carried_tracks(self.tracks):
             is_video = track.kind is Kind.VIDEO
