@@ -17,7 +17,10 @@ from lalmesh.container.flv._constants import (
 )
 from lalmesh.container.flv._demux import BodyDemuxer
 from lalmesh.container.flv._events import MAX_CONFIGURATION_BYTES
-from lalmesh.container.flv._mux import BodyMuxer
+from lalmesh.container.flv._keyframes import MAX_INDEX_ENTRIES
+from lalmesh.container.flv._mux import BodyMuxer, carries
+from lalmesh.container.flv._recording import FlvRecording
+from lalmesh.container.flv._restore import RestoredFlv, restore_flv
 from lalmesh.container.flv._script import MAX_METADATA_BYTES
 from lalmesh.container.flv._tags import (
     HEADER_BYTES,
@@ -39,6 +42,7 @@ __all__ = [
     "MAX_BODY_BYTES",
     "MAX_CONFIGURATION_BYTES",
     "MAX_HEADER_BYTES",
+    "MAX_INDEX_ENTRIES",
     "MAX_METADATA_BYTES",
     "MAX_VIDEO_METADATA_BYTES",
     "ON_METADATA",
@@ -53,11 +57,15 @@ __all__ = [
     "VIDEO_TRACK_ID",
     "BodyDemuxer",
     "BodyMuxer",
+    "FlvRecording",
     "HevcForm",
     "OpusForm",
+    "RestoredFlv",
     "Tag",
     "TagReader",
+    "carries",
     "flv_header",
     "previous_tag_size",
+    "restore_flv",
     "tag_header",
 ]
