@@ -233,8 +233,11 @@ def _named(now: ReadPlaylist) -> Iterator[tuple[str, str]]:
 
 
 def _lasting(segment: ListedSegment) -> ListedSegment:
-    """What never changes of a listed segment; that its discontinuity sequence does not either is a rule of its own."""
-    return replace(segment, parts=(), discontinuity_sequence=0)
+    """What never changes of a listed segment; that its discontinuity sequence does not either is a rule of its own.
+
+    Of a gap there is nothing to parse, so it does not matter which initialization section is in force there.
+    """
+    return replace(segment, parts=(), discontinuity_sequence=0, map_uri="" if segment.gap else segment.map_uri)
 
 
 def _tags(segment: ListedSegment) -> tuple[object, ...]:

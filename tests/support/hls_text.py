@@ -85,7 +85,7 @@ def read_playlist(url: str, body: str) -> ReadPlaylist:
 def merge(delta: ReadPlaylist, known: dict[int, ListedSegment]) -> ReadPlaylist:
     """The full playlist that a player makes of `delta` and the segments that it knows; the first of unknown ones ends the merge."""
     numbers = range(delta.media_sequence, delta.media_sequence + delta.skipped)
-    skipped = [known[number] for number in numbers if number in known]
+    skipped = [replace(known[number], parts=()) for number in numbers if number in known]  # parts are skipped with their segment
     before = delta.discontinuity_sequence + sum(segment.discontinuity for segment in skipped)
     map_uri = skipped[-1].map_uri if skipped else ""
     later = [_carried_on(segment, map_uri, before) for segment in delta.segments]

@@ -101,16 +101,14 @@ def rounded_seconds(ticks: int) -> int:
     return (ms + 500) // 1000
 
 
-def first_with_parts(segments: Sequence[Segment], open_ticks: int, target_duration_s: int) -> int:
-    """The index of the first segment whose parts are listed: the first that ends near enough to the end of the playlist.
+def first_with_parts(segments: Sequence[Segment], target_duration_s: int) -> int:
+    """The index of the first segment whose parts are listed: it ends within three target durations of the end of the last one.
 
-    Args:
-        segments: of the playlist.
-        open_ticks: duration of the parts after the last segment.
-        target_duration_s: of the playlist.
+    The parts after the last segment do not count: a worker that takes over does not have them, and parts that were not listed any
+    more would come back.
     """
     limit = PARTS_LISTED_TARGETS * target_duration_s * TICKS_PER_SECOND
-    distance = open_ticks
+    distance = 0
     for index in range(len(segments) - 1, -1, -1):
         if distance >= limit:
             return index + 1

@@ -132,8 +132,7 @@ class _Writer:
 
     def _segments(self) -> Iterator[str]:
         playlist = self.playlist
-        open_ticks = sum(part.duration for part in playlist.open_parts)
-        with_parts = first_with_parts(playlist.segments, open_ticks, playlist.target_duration_s)
+        with_parts = first_with_parts(playlist.segments, playlist.target_duration_s)
         for index in range(self.skipped, len(playlist.segments)):
             segment = playlist.segments[index]
             yield from self._before(segment)

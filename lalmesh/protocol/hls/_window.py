@@ -240,7 +240,7 @@ class PlaylistWindow:
         """The playlist without the segments that have had their time, and those; and without parts that are not listed any more."""
         leaving = self._leaving(playlist.segments) if playlist.kind is PlaylistKind.LIVE else 0
         dropped, kept = playlist.segments[:leaving], list(playlist.segments[leaving:])
-        for index in range(first_with_parts(kept, 0, playlist.target_duration_s) - 1, -1, -1):
+        for index in range(first_with_parts(kept, playlist.target_duration_s) - 1, -1, -1):
             if not kept[index].parts:
                 break  # those before lost theirs earlier
             kept[index] = replace(kept[index], parts=())
