@@ -24,18 +24,22 @@ from lalmesh.runtime.link import DirectLink, LinkPool, OriginLink
 from lalmesh.runtime.link_metrics import link_metrics
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.registry import Registry
-from lalmesh.runtime.scheduling import GrpcSchedulerClient, SchedulerClient
+from lalmesh.runtime.scheduling import GrpcSchedulerClient, HlsSchedulerClient
+from lalmesh.runtime.sessions import SessionDirectory
 from services.edge.app import EdgeApp
 from services.edge.publisher import OriginLinks
+from services.hls.app import HlsApp
+from services.hls.storage import LateStorage
 from services.origin.app import OriginApp
 from services.scheduler.app import SchedulerApp
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.registry import EtcdRegistry, MemoryRegistry
+from services.scheduler.sessions import MemorySessions, RedisSessions
 from services.standalone import settings
 
 log = logging.getLogger(__name__)
 
-Role = Literal["standalone", "edge", "origin", "scheduler"]
+Role = Literal["standalone", "edge", "origin", "scheduler", "hls"]
 
 JOIN_TIMEOUT_S = 10.0  #: a standalone server has joined itself long before
 
@@ -64,6 +68,7 @@ class Node:
         self._edge: EdgeApp | None = None
         self._origin: OriginApp | None = None
         self._scheduler: SchedulerApp | None = None
+        self._hls: HlsApp | None = None
         self._health: HealthServer | None = None
         #: done, with the reason, once this node cannot go on
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -82,6 +87,8 @@ class Node:
             ports |= _some(api=self._scheduler.http_port, grpc=self._scheduler.grpc_port)
         if self._origin is not None:
             ports |= _some(grpc=self._origin.grpc_port)
+        if self._hls is not None:
+            ports |= _some(hls=self._hls.http_port, grpc=self._hls.grpc_port)
         if self._health is not None:
             ports["metrics"] = self._health.port
         return ports
@@ -111,13 +118,15 @@ class Node:
             await self._start_scheduler(keys, None if role == "standalone" else channels)
         if role in ("standalone", "origin"):
             await self._start_origin(keys, self._client(channels), None if role == "standalone" else channels)
+        if role in ("standalone", "hls"):
+            await self._start_hls(keys, self._client(channels), channels)
         if role in ("standalone", "edge"):
             await self._start_edge(self._client(channels), channels)
         await self._start_health()
         if role == "standalone":
             await self._joined()
 
-    def _client(self, channels: Channels) -> SchedulerClient:
+    def _client(self, channels: Channels) -> HlsSchedulerClient:
         if self._scheduler is not None:
             return self._scheduler.service
         client = GrpcSchedulerClient(self._config.cluster.schedulers, dial=channels.dial)
@@ -133,6 +142,9 @@ class Node:
             lease_s=config.cluster.lease_s,
             rejoin_s=config.cluster.rejoin_s,
             silence_s=config.cluster.silence_s,
+            hls_always=config.hls.start == "always",
+            hls_remember_s=config.scheduler.hls_remember_s,
+            sessions=self._sessions(),
             grpc_host=config.scheduler.grpc.host,
             grpc_port=config.scheduler.grpc.port,
             channels=channels,
@@ -153,23 +165,44 @@ class Node:
         self._stack.push_async_callback(registry.close)
         return registry
 
-    async def _start_origin(self, keys: tuple[bytes, ...], client: SchedulerClient, channels: Channels | None) -> None:
+    def _sessions(self) -> SessionDirectory:
+        redis, ttl_s = settings.redis_settings(self._config), self._config.scheduler.session_ttl_s
+        directory: SessionDirectory = MemorySessions(ttl_s=ttl_s) if redis is None else RedisSessions(redis, ttl_s=ttl_s)
+        self._stack.push_async_callback(directory.close)
+        return directory
+
+    async def _start_origin(self, keys: tuple[bytes, ...], client: HlsSchedulerClient, channels: Channels | None) -> None:
         node = settings.node_id(self._config, "origin", shared=self._role == "standalone")
         built = settings.origin_settings(self._config)
         self._origin = OriginApp(node, keys, built, client, self._metrics, channels, settings.machine_address, self._fail)
         await self._origin.start()
         self._stack.push_async_callback(self._origin.stop)
 
-    async def _start_edge(self, client: SchedulerClient, channels: Channels) -> None:
+    async def _start_hls(self, keys: tuple[bytes, ...], client: HlsSchedulerClient, channels: Channels) -> None:
+        node = settings.node_id(self._config, "hls", shared=self._role == "standalone")
+        built, links = settings.hls_settings(self._config), self._links(node, channels, "hls")
+        storage = LateStorage(self._config.hls.storage.url, settings.storage_options(self._config))
+        peers = None if self._role == "standalone" else channels
+        find = self._origin.streams_named if self._origin is not None else None
+        self._hls = HlsApp(
+            node, keys, built, client, links, storage, self._metrics, peers, settings.machine_address, self._fail, find=find
+        )
+        self._stack.push_async_callback(self._hls.stop)
+        await self._hls.start()
+
+    def _links(self, node: NodeId, channels: Channels, role: str) -> OriginLinks:
+        """How `node` reaches origins: directly where one is in this process."""
+        if self._origin is not None:
+            return DirectLinks(node, self._origin)
+        pool = LinkPool(node, channels.dial, settings.link_limits(self._config))
+        self._stack.push_async_callback(pool.close)
+        self._metrics.register(_LinkCollector(pool, role))
+        return pool
+
+    async def _start_edge(self, client: HlsSchedulerClient, channels: Channels) -> None:
         node = settings.node_id(self._config, "edge", shared=self._role == "standalone")
         built = settings.edge_settings(self._config)
-        links: OriginLinks
-        if self._origin is not None:
-            links = DirectLinks(node, self._origin)
-        else:
-            links = pool = LinkPool(node, channels.dial, settings.link_limits(self._config))
-            self._stack.push_async_callback(pool.close)
-            self._metrics.register(_LinkCollector(pool))
+        links = self._links(node, channels, "edge")
         self._edge = EdgeApp(node, built, client, links, self._metrics, settings.machine_address, self._fail)
         self._stack.push_async_callback(self._edge.stop)
         await self._edge.start()
@@ -181,7 +214,7 @@ class Node:
 
     def _unready(self) -> str:
         """Why this node is not ready: only until it has joined once."""
-        for part in (self._origin, self._edge):
+        for part in (self._origin, self._hls, self._edge):
             if part is not None and part.evicted:
                 return f"evicted: {part.evicted}"
             if part is not None and not part.has_joined:
@@ -202,7 +235,7 @@ class Node:
         """
         try:
             async with asyncio.timeout(JOIN_TIMEOUT_S):
-                for part in (self._origin, self._edge):
+                for part in (self._origin, self._hls, self._edge):
                     if part is not None:
                         await part.joined.wait()
         except TimeoutError:
@@ -210,10 +243,11 @@ class Node:
 
 
 class _LinkCollector(Collector):
-    """What went over an edge's links, read when it is asked for."""
+    """What went over a node's links, read when it is asked for."""
 
-    def __init__(self, pool: LinkPool) -> None:
+    def __init__(self, pool: LinkPool, role: str) -> None:
         self._pool = pool
+        self._role = role
 
     def describe(self) -> Iterable[Metric]:
         """Nothing in advance."""
@@ -221,7 +255,7 @@ class _LinkCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """What there is now."""
-        return link_metrics("edge", len(self._pool.sessions), self._pool.totals)
+        return link_metrics(self._role, len(self._pool.sessions), self._pool.totals)
 
 
 def _some(**ports: int | None) -> dict[str, int]:

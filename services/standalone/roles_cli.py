@@ -38,6 +38,7 @@ _HELP: dict[Role, str] = {
     "standalone": "Run all roles in this process, with no other service.",
     "edge": "Run an edge: takes publishers and players.",
     "origin": "Run an origin: owns streams and their caches.",
+    "hls": "Run an hls node: makes segments of streams, stores and serves them.",
     "scheduler": "Run a scheduler: keeps the cluster in etcd and answers the API.",
 }
 

@@ -9,20 +9,28 @@ import socket
 import ssl
 from pathlib import Path
 
+from lalmesh.media import ms_to_ticks
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.config import Config, ConfigError, EdgeConfig, Problem
+from lalmesh.runtime.follower import FollowSettings
 from lalmesh.runtime.link import LinkLimits
 from lalmesh.runtime.ownership import NodeId, new_incarnation
 from lalmesh.runtime.ring import RingLimits
 from lalmesh.runtime.scheduling import Capacity
+from lalmesh.runtime.storage import StorageOptions
 from services.edge.app import EdgeSettings, ListenSettings
 from services.edge.fanout import FanOutSettings
 from services.edge.listener import ListenerLimits
 from services.edge.publication import PublicationSettings
 from services.edge.relay import RelaySettings
+from services.hls.app import HlsSettings
+from services.hls.cuts import CutSettings
+from services.hls.rendition import Format
+from services.hls.worker import Cleanup, WorkerSettings
 from services.origin.app import OriginSettings
 from services.origin.group import GroupSettings
 from services.scheduler.registry import EtcdSettings
+from services.scheduler.sessions import RedisSettings
 
 RANDOM_KEY_BYTES = 32
 
@@ -203,6 +211,57 @@ def origin_settings(config: Config) -> OriginSettings:
     )
 
 
+def hls_settings(config: Config) -> HlsSettings:
+    """What an hls node is built with."""
+    hls, cluster = config.hls, config.cluster
+    always = hls.start == "always"
+    worker = WorkerSettings(
+        cuts=CutSettings(
+            segment=ms_to_ticks(hls.segment_ms),
+            part=ms_to_ticks(hls.part_ms),
+            max_target_s=hls.max_target_s,
+        ),
+        list_size=hls.list_num,
+        delete_threshold=hls.delete_threshold_num,
+        cleanup=Cleanup(hls.cleanup),
+        formats=tuple(Format) if always else (),
+        idle_s=None if always else hls.idle_s,
+        wait_s=hls.wait_s,
+        follow=FollowSettings(lost_s=config.origin.grace_s, keep_s=hls.keep_s),
+    )
+    return HlsSettings(
+        zone=cluster.zone,
+        machine=cluster.machine_name(host_name=socket.gethostname()),
+        http_host=hls.http.host,
+        http_port=hls.http.port,
+        advertise_http_port=hls.http.advertise_port,
+        grpc_host=hls.grpc.host,
+        grpc_port=hls.grpc.port,
+        advertise_host=hls.advertise_host,
+        capacity=Capacity(streams=hls.capacity.streams),
+        worker=worker,
+        memory_bytes=hls.memory_bytes,
+        cors_origins=hls.http.cors_origins,
+        session_key=hls.session.hash_key.get_secret_value().encode(),
+        session_idle_s=hls.session.idle_s,
+        match_app=cluster.match_app,
+        report_interval_s=cluster.report_interval_ms / 1000,
+        silence_s=cluster.silence_s,
+    )
+
+
+def storage_options(config: Config) -> StorageOptions:
+    """How shared storage is reached."""
+    storage = config.hls.storage
+    return StorageOptions(
+        endpoint=storage.endpoint,
+        region=storage.region,
+        access_key_id=storage.access_key_id,
+        secret_access_key=storage.secret_access_key.get_secret_value(),
+        deadline_s=storage.deadline_s,
+    )
+
+
 def etcd_settings(config: Config) -> EtcdSettings:
     """How a scheduler reaches etcd."""
     etcd = config.scheduler.etcd
@@ -215,6 +274,26 @@ def etcd_settings(config: Config) -> EtcdSettings:
         key_file=etcd.key_file,
         timeout_s=etcd.timeout_s,
         prefix=etcd.prefix,
+    )
+
+
+def redis_settings(config: Config) -> RedisSettings | None:
+    """How a scheduler reaches Redis; None where sessions are kept in memory."""
+    redis = config.scheduler.redis
+    if not redis.host:
+        return None
+    return RedisSettings(
+        host=redis.host,
+        port=redis.port,
+        database=redis.database,
+        username=redis.username,
+        password=redis.password.get_secret_value(),
+        tls=redis.tls,
+        ca_file=redis.ca_file,
+        cert_file=redis.cert_file,
+        key_file=redis.key_file,
+        timeout_s=redis.timeout_s,
+        prefix=redis.prefix,
     )
 
 

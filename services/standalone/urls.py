@@ -20,6 +20,8 @@ def describe(config: Config, role: Role, ports: dict[str, int]) -> str:
         lines += ["push:", f"  ffmpeg {EXAMPLE_SOURCE} {EXAMPLE_CODECS} -f flv {rtmp}", "play:", f"  ffplay {rtmp}"]
     if "http" in ports:
         lines.append(f"  ffplay http://{_reached_at(edge.http.host, ports['http'])}/{EXAMPLE_STREAM}.flv")
+    if "hls" in ports:
+        lines.append(f"  ffplay http://{_reached_at(config.hls.http.host, ports['hls'])}/hls/{EXAMPLE_STREAM}/index.m3u8")
     if "api" in ports:
         lines += ["look:", f"  curl http://{_reached_at(config.scheduler.http.host, ports['api'])}/v1/streams"]
     elif "metrics" in ports:

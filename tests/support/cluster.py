@@ -37,12 +37,16 @@ _LISTENERS: dict[str, dict[str, object]] = {
         "edge.advertise.host": LOOPBACK, "metrics.port": 0,
     },
     "origin": {"origin.grpc.host": LOOPBACK, "origin.grpc.port": 0, "origin.advertise_host": LOOPBACK, "metrics.port": 0},
+    "hls": {
+        "hls.http.host": LOOPBACK, "hls.http.port": 0, "hls.grpc.host": LOOPBACK, "hls.grpc.port": 0,
+        "hls.advertise_host": LOOPBACK, "metrics.port": 0,
+    },
     "scheduler": {
         "scheduler.grpc.host": LOOPBACK, "scheduler.grpc.port": 0,
         "scheduler.http.host": LOOPBACK, "scheduler.http.port": 0, "metrics.port": 0,
     },
 }  # fmt: skip
-_LISTENERS["standalone"] = _LISTENERS["edge"] | _LISTENERS["origin"] | _LISTENERS["scheduler"]
+_LISTENERS["standalone"] = _LISTENERS["edge"] | _LISTENERS["origin"] | _LISTENERS["scheduler"] | _LISTENERS["hls"]
 
 #: Under which listener's port a protocol is reached, and the setting that fixes that port.
 _PORT_SETTINGS = {
@@ -50,6 +54,7 @@ _PORT_SETTINGS = {
     "rtmps": "edge.rtmps.port",
     "http": "edge.http.port",
     "https": "edge.https.port",
+    "hls": "hls.http.port",
     "api": "scheduler.http.port",
     "metrics": "metrics.port",
 }
@@ -64,7 +69,7 @@ class Node:
         """Start the process; `wait_ready` waits for it.
 
         Args:
-            role: ``standalone``, ``edge``, ``origin`` or ``scheduler``.
+            role: ``standalone``, ``edge``, ``origin``, ``hls`` or ``scheduler``.
             name: of the node; its files in `folder` are called after it.
             folder: for the log and the ports file.
             settings: configuration beyond listeners on loopback; beats those.
@@ -75,7 +80,8 @@ class Node:
         self.log = folder / f"{name}.log"
         self._ports_file = folder / f"{name}.ports.json"
         self._arguments = arguments
-        self._settings: dict[str, object] = {**_LISTENERS[role], **(settings or {})}
+        own = {"hls.storage.url": str(folder / "media")} if role in ("hls", "standalone") else {}
+        self._settings: dict[str, object] = {**_LISTENERS[role], **own, **(settings or {})}
         self._ports: dict[str, int] = {}
         self._child = self._launch()
 
@@ -142,12 +148,24 @@ class Node:
 
     def flv_url(self, stream: str, *, tls: bool = False) -> str:
         """Where to play `stream` over HTTP-FLV."""
-        scheme = "https" if tls else "http"
-        return f"{scheme}://{LOOPBACK}:{self._ports[scheme]}/{stream}.flv"
+        return self.http_url(f"{stream}.flv", tls=tls)
 
     def ws_url(self, stream: str, *, tls: bool = False) -> str:
         """Where to play `stream` over WebSocket-FLV."""
-        return self.flv_url(stream, tls=tls).replace("http", "ws", 1)
+        return self.socket_url(f"{stream}.flv", tls=tls)
+
+    def http_url(self, path: str, *, tls: bool = False) -> str:
+        """Where an edge answers for `path` over HTTP."""
+        scheme = "https" if tls else "http"
+        return f"{scheme}://{LOOPBACK}:{self._ports[scheme]}/{path}"
+
+    def socket_url(self, path: str, *, tls: bool = False) -> str:
+        """Where an edge answers for `path` over WebSocket."""
+        return self.http_url(path, tls=tls).replace("http", "ws", 1)
+
+    def hls_url(self, path: str) -> str:
+        """Where an hls node answers for `path` below ``/hls/``."""
+        return f"http://{LOOPBACK}:{self._ports['hls']}/hls/{path}"
 
     def metrics(self) -> str:
         """What ``/metrics`` says."""
@@ -229,7 +247,14 @@ class Cluster:
     """etcd, schedulers, origins and edges; each node says that it is on a machine of its own. A context manager."""
 
     def __init__(
-        self, folder: Path, *, schedulers: int = 1, origins: int = 2, edges: int = 2, settings: Mapping[str, Settings] | None = None
+        self,
+        folder: Path,
+        *,
+        schedulers: int = 1,
+        origins: int = 2,
+        edges: int = 2,
+        hls: int = 0,
+        settings: Mapping[str, Settings] | None = None,
     ) -> None:
         """Describe it; entering the block starts it.
 
@@ -238,13 +263,15 @@ class Cluster:
             schedulers: how many.
             origins: how many.
             edges: how many.
+            hls: how many hls nodes; they share a storage folder.
             settings: configuration by role; under ``all`` for every node.
         """
         self.folder = folder
         self.schedulers: list[Node] = []
         self.origins: list[Node] = []
         self.edges: list[Node] = []
-        self._counts = {"scheduler": schedulers, "origin": origins, "edge": edges}
+        self.hls: list[Node] = []
+        self._counts = {"scheduler": schedulers, "origin": origins, "edge": edges, "hls": hls}
         self._settings = settings or {}
         self._names = {role: itertools.count(1) for role in self._counts}
         self._stack = ExitStack()
@@ -260,7 +287,7 @@ class Cluster:
     @property
     def nodes(self) -> list[Node]:
         """All lalmesh processes."""
-        return [*self.schedulers, *self.origins, *self.edges]
+        return [*self.schedulers, *self.origins, *self.edges, *self.hls]
 
     @property
     def api_url(self) -> str:
@@ -274,7 +301,7 @@ class Cluster:
         given = {**self._settings.get("all", {}), **self._settings.get(role, {}), **(settings or {})}
         node = Node(role, name, self.folder, {**own, **given})
         self._stack.callback(node.stop)
-        {"scheduler": self.schedulers, "origin": self.origins, "edge": self.edges}[role].append(node)
+        {"scheduler": self.schedulers, "origin": self.origins, "edge": self.edges, "hls": self.hls}[role].append(node)
         return node
 
     def _shared(self, role: str) -> dict[str, object]:
@@ -296,7 +323,7 @@ class Cluster:
         try:
             self._etcd = self._stack.enter_context(EtcdServer(self.folder / "etcd"))
             self._start(["scheduler"])
-            self._start(["origin", "edge"])
+            self._start(["origin", "edge", "hls"])
         except BaseException:
             self._stack.close()
             raise
@@ -304,7 +331,7 @@ class Cluster:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """End everything; all nodes are asked at once, etcd ends last."""
-        for node in [*self.edges, *self.origins, *self.schedulers]:
+        for node in [*self.edges, *self.hls, *self.origins, *self.schedulers]:
             node.resume()
             node.terminate()
         self._stack.close()

@@ -20,6 +20,14 @@ from lalmesh.runtime.config._edge import (
     RtmpConfig,
     RtmpsConfig,
 )
+from lalmesh.runtime.config._hls import (
+    HlsCapacityConfig,
+    HlsConfig,
+    HlsGrpcConfig,
+    HlsHttpConfig,
+    HlsSessionConfig,
+    HlsStorageConfig,
+)
 from lalmesh.runtime.config._load import Loaded, Role, check_role, load, load_config
 from lalmesh.runtime.config._origin import CapacityConfig, OriginConfig, OriginGrpcConfig, RingConfig
 from lalmesh.runtime.config._problem import ConfigError, Problem
@@ -38,6 +46,12 @@ __all__ = [
     "EdgeTlsConfig",
     "EtcdConfig",
     "FanOutConfig",
+    "HlsCapacityConfig",
+    "HlsConfig",
+    "HlsGrpcConfig",
+    "HlsHttpConfig",
+    "HlsSessionConfig",
+    "HlsStorageConfig",
     "HttpConfig",
     "HttpsConfig",
     "LimitsConfig",

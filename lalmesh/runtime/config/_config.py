@@ -9,6 +9,7 @@ from pydantic import ConfigDict, model_validator
 from lalmesh.runtime.config._base import ConfigModel
 from lalmesh.runtime.config._cluster import ClusterConfig
 from lalmesh.runtime.config._edge import EdgeConfig
+from lalmesh.runtime.config._hls import HlsConfig
 from lalmesh.runtime.config._origin import OriginConfig
 from lalmesh.runtime.config._scheduler import SchedulerConfig
 from lalmesh.runtime.config._telemetry import MetricsConfig, TelemetryConfig
@@ -23,6 +24,7 @@ class Config(ConfigModel):
     edge: EdgeConfig = EdgeConfig()
     origin: OriginConfig = OriginConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
+    hls: HlsConfig = HlsConfig()
     metrics: MetricsConfig = MetricsConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
 

@@ -19,7 +19,7 @@ from lalmesh.runtime.config._sources import Entry, Found, from_environ, from_fil
 
 MAX_SHOWN_CHARS = 80  #: of a wrong value in a message
 
-Role = Literal["standalone", "edge", "origin", "scheduler"]
+Role = Literal["standalone", "edge", "origin", "scheduler", "hls"]
 
 
 @dataclass(slots=True, frozen=True)

@@ -1,0 +1,100 @@
+"""The section `hls`: where it listens, how streams are cut, what is stored, how players are counted."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from lalmesh.runtime.config._base import ConfigModel, Host, HttpOrigin, OptionalHost, Port, SharedKey, Text
+
+
+class HlsHttpConfig(ConfigModel):
+    """The HTTP listener that players, or edges for them, ask for playlists and segments."""
+
+    host: Host = Field(default="0.0.0.0", description="Address to listen on.")
+    port: Port = Field(default=8081, description="TCP port; 0 takes a free one.")
+    advertise_port: Port = Field(default=0, description="Port that edges reach it by; 0: the listening one.")
+    cors_origins: tuple[HttpOrigin, ...] = Field(
+        default=(),
+        strict=False,
+        max_length=1000,
+        description="Web pages that may read playlists and segments; * stands for any, without credentials.",
+    )
+
+
+class HlsGrpcConfig(ConfigModel):
+    """The gRPC listener that other hls nodes ask for what is not stored yet."""
+
+    host: Host = Field(default="0.0.0.0", description="Address to listen on.")
+    port: Port = Field(default=50054, description="TCP port; 0 takes a free one.")
+
+
+class HlsStorageConfig(ConfigModel):
+    """Where segments and recordings are stored, the same for all hls nodes."""
+
+    url: Text = Field(
+        default="lalmesh-media", description="A folder, s3://BUCKET/PREFIX, or memory: (one process only, nothing outlives it)."
+    )
+    endpoint: Text = Field(default="", description="URL of an S3-compatible store; empty: the store of AWS.")
+    region: Text = Field(default="", description="Region of the store; empty: from the environment.")
+    access_key_id: Text = Field(default="", description="Name of the access key; empty: from the environment or the machine.")
+    secret_access_key: SecretStr = Field(default=SecretStr(""), description="The access key itself.")
+    secret_access_key_file: Text = Field(default="", description="File that holds the access key itself.")
+    deadline_s: float = Field(default=10.0, ge=0.5, le=600, description="Longest wait for one call to the store.")
+
+
+class HlsSessionConfig(ConfigModel):
+    """Counting players: each gets a session id with its first playlist, and asks with it from then on."""
+
+    hash_key: SharedKey = Field(default=SecretStr(""), description="Key that session ids are signed with; empty: no counting.")
+    hash_key_file: Text = Field(default="", description="File that holds hash_key.")
+    idle_s: float = Field(default=30.0, ge=1, le=86_400, description="A player that asks for nothing for this long has left.")
+
+
+class HlsCapacityConfig(ConfigModel):
+    """What placement may load this node with."""
+
+    streams: int = Field(default=0, ge=0, le=1_000_000, description="Streams at a time; 0: no limit.")
+
+
+class HlsConfig(ConfigModel):
+    """The hls service: cuts streams into segments, stores them, serves playlists and segments."""
+
+    start: Literal["on_demand", "always"] = Field(
+        default="on_demand", description="Whether a stream is segmented from its first request on, or from its start."
+    )
+    segment_ms: int = Field(default=3000, ge=500, le=60_000, description="A segment ends at the first key frame after this long.")
+    part_ms: int = Field(default=500, ge=100, le=5000, description="Longest part of a low-latency playlist.")
+    max_target_s: int = Field(default=12, ge=1, le=120, description="Longest segment; a longer group of pictures is cut.")
+    list_num: int = Field(default=6, ge=3, le=10_000, description="Segments in a live playlist.")
+    delete_threshold_num: int = Field(
+        default=6, ge=1, le=10_000, description="Stored segments kept beyond the playlist, where cleanup is rolling."
+    )
+    cleanup: Literal["never", "after_end", "rolling"] = Field(
+        default="rolling",
+        description="What becomes of stored segments: they stay; all go some time after the stream's end; "
+        "or those that have left the playlist go too.",
+    )
+    idle_s: float = Field(default=60.0, ge=1, le=86_400, description="How long a stream is segmented that nobody asks for.")
+    wait_s: float = Field(default=20.0, ge=0, le=600, description="How long a first request waits for the first segment.")
+    memory_bytes: int = Field(
+        default=512 << 20, ge=16 << 20, le=1 << 40, description="Most bytes of segments in memory, of all streams of the node."
+    )
+    keep_s: float = Field(
+        default=30.0, ge=0, le=600, description="What origins keep for a worker that takes over; their own bounds hold."
+    )
+    advertise_host: OptionalHost = Field(default="", description="Host that others reach this node by; empty: the node's address.")
+    http: HlsHttpConfig = HlsHttpConfig()
+    grpc: HlsGrpcConfig = HlsGrpcConfig()
+    storage: HlsStorageConfig = HlsStorageConfig()
+    session: HlsSessionConfig = HlsSessionConfig()
+    capacity: HlsCapacityConfig = HlsCapacityConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.segment_ms > self.max_target_s * 1000:
+            raise ValueError("max_target_s must not be below segment_ms")
+        if self.part_ms * 2 > self.segment_ms:
+            raise ValueError("part_ms must be at most half of segment_ms")
+        return self

@@ -1,0 +1,58 @@
+"""What an hls node answers to a GET: the same whether over HTTP or to another node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lalmesh.protocol.hls import FileName, InitName, PartName, SegmentName
+
+PLAYLIST_TYPE = "application/vnd.apple.mpegurl"  #: RFC 8216 §10
+TS_TYPE = "video/mp2t"
+SEGMENT_TYPE = "video/iso.segment"
+INIT_TYPE = "video/mp4"
+
+#: a name is never used for other bytes; a day, as what left the playlist is asked for by nobody
+FILE_CACHING = "public, max-age=86400, immutable"
+BLOCKED_TARGETS = 6  #: target durations that an answer to a blocking request may be cached: its URL is asked for once
+UNCACHED = "no-store"
+RETRY_AFTER_S = 1
+
+
+@dataclass(slots=True, frozen=True)
+class Answer:
+    """An answer of HTTP."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def refusal(status: int, reason: str) -> Answer:
+    """An answer that says no, with the reason for people; nobody caches it."""
+    headers = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": UNCACHED}
+    if status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    return Answer(status, f"{reason}\n".encode(), headers)
+
+
+def file_answer(name: FileName, data: bytes) -> Answer:
+    """A segment, a part or an initialization section."""
+    return Answer(200, data, {"Content-Type": _file_type(name), "Cache-Control": FILE_CACHING})
+
+
+def playlist_answer(text: str, max_age_s: int) -> Answer:
+    """A playlist, which caches keep for `max_age_s` seconds."""
+    return Answer(200, text.encode(), {"Content-Type": PLAYLIST_TYPE, "Cache-Control": f"max-age={max_age_s}"})
+
+
+def _file_type(name: FileName) -> str:
+    match name:
+        case InitName():
+            return INIT_TYPE
+        case PartName():
+            return SEGMENT_TYPE
+        case SegmentName(suffix="ts"):
+            return TS_TYPE
+        case SegmentName():
+            return SEGMENT_TYPE

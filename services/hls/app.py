@@ -1,0 +1,248 @@
+"""The hls node: its workers, its listeners, its membership."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+
+import lalmesh
+from lalmesh.errors import Unavailable
+from lalmesh.names import StreamKey
+from lalmesh.runtime.addresses import host_port
+from lalmesh.runtime.channels import STOP_GRACE_S, Channels
+from lalmesh.runtime.follower import OriginLinks
+from lalmesh.runtime.load import ProcessLoad
+from lalmesh.runtime.ownership import NodeAddress, NodeId
+from lalmesh.runtime.scheduling import (
+    Capacity,
+    Endpoint,
+    Evicted,
+    GroupMoved,
+    HeldStream,
+    HlsAssigned,
+    HlsSchedulerClient,
+    Load,
+    Membership,
+    NodeCommand,
+    NodeReport,
+    Role,
+)
+from lalmesh.runtime.storage import Storage
+from services.hls.cleanup import keep_sweeping
+from services.hls.cors import CorsPolicy
+from services.hls.fetch import GrpcPeers, HlsFace, NoPeers
+from services.hls.http import HlsHttp
+from services.hls.metrics import HlsMetrics
+from services.hls.service import HlsService, Peers
+from services.hls.sessions import Players
+from services.hls.shelf import Budget
+from services.hls.worker import Cleanup, Worker, WorkerSettings
+from services.hls.workers import Workers
+
+log = logging.getLogger(__name__)
+
+LEAVE_DEADLINE_S = 2.0
+DRAIN_S = 15.0  #: for the open segments to become whole when the node stops
+TOUCH_S = 5.0  #: between two words to the session directory
+TOUCH_DEADLINE_S = 3.0
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class HlsSettings:
+    """What an hls node is to be."""
+
+    zone: str = ""
+    machine: str = ""
+    http_host: str = "127.0.0.1"
+    http_port: int = 0
+    advertise_http_port: int = 0  #: 0: the port that is listened on
+    grpc_host: str = "127.0.0.1"
+    grpc_port: int = 0
+    advertise_host: str = ""  #: what others reach it by; empty: the host's address
+    capacity: Capacity = field(default_factory=Capacity)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    memory_bytes: int = 512 << 20
+    cors_origins: tuple[str, ...] = ()
+    session_key: bytes = b""  #: empty: players are not counted
+    session_idle_s: float = 30.0
+    match_app: bool = True
+    report_interval_s: float = 1.0
+    silence_s: float = 2.0
+
+
+class HlsApp:
+    """One hls node. With `channels` it listens for other hls nodes; without it is the only one."""
+
+    def __init__(
+        self,
+        node: NodeId,
+        cluster_keys: tuple[bytes, ...],
+        settings: HlsSettings,
+        scheduler: HlsSchedulerClient,
+        links: OriginLinks,
+        storage: Storage,
+        registry: CollectorRegistry,
+        channels: Channels | None,
+        machine_address: Callable[[], str],
+        evicted: Callable[[str], None],
+        *,
+        find: Callable[[str], Sequence[StreamKey]] | None = None,
+    ) -> None:
+        """Build it; `start` runs it.
+
+        Args:
+            node: this node.
+            cluster_keys: that assignments may be signed with.
+            settings: what it is to be.
+            scheduler: whom it asks.
+            links: to the origins.
+            storage: shared by all hls nodes; it stays the caller's to close.
+            registry: for its metrics.
+            channels: makes the gRPC listener and reaches other hls nodes; None: there are none.
+            machine_address: gives the host for others where none is set.
+            evicted: hears that another start of this node has taken its place: this one has to end.
+            find: gives the streams of a name, where this process knows them all.
+        """
+        self.evicted = ""  # why, once it was
+        self.address = NodeAddress(node, "")
+        self.grpc_port = 0
+        self._evicted = evicted
+        self._settings = settings
+        self._scheduler = scheduler
+        self._channels = channels
+        self._machine_address = machine_address
+        self._storage = storage
+        self._loop = asyncio.get_running_loop()
+        self.workers = Workers(self.address, settings.worker, scheduler, links, storage, Budget(settings.memory_bytes))
+        self._peers = GrpcPeers(channels.dial) if channels is not None else None
+        peers: Peers = self._peers or NoPeers()
+        self.service = HlsService(self.workers, storage, peers, cluster_keys, match_app=settings.match_app, find=find)
+        self._players = Players(settings.session_idle_s, self._loop.time)
+        metrics = HlsMetrics(registry)
+        metrics.read_from(self.workers, self._players)
+        self._http = HlsHttp(self.service, self._players, metrics, CorsPolicy(settings.cors_origins), settings.session_key)
+        self._server = channels.server() if channels is not None else None
+        self._membership = Membership(
+            scheduler.join, self._report, self._command, interval_s=settings.report_interval_s, silence_s=settings.silence_s
+        )
+        self._process = ProcessLoad()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._draining = False
+
+    @property
+    def joined(self) -> asyncio.Event:
+        """Set while the scheduler answers."""
+        return self._membership.joined
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether the scheduler has answered once: from then on this node works without it."""
+        return self._membership.term > 0
+
+    @property
+    def http_port(self) -> int:
+        """The port that players and edges ask."""
+        return self._http.port
+
+    async def start(self) -> None:
+        """Listen, and join the cluster.
+
+        Raises:
+            OSError: a port cannot be bound.
+        """
+        settings = self._settings
+        host = settings.advertise_host or self._machine_address()
+        if self._server is not None and self._channels is not None:
+            self._server.add_generic_rpc_handlers((HlsFace(self.service).handlers(),))
+            self.grpc_port = self._channels.listen(self._server, settings.grpc_host, settings.grpc_port)
+            await self._server.start()
+            self.address = self.workers.node = self.address._replace(address=host_port(host, self.grpc_port))
+        await self._http.start(settings.http_host, settings.http_port)
+        self._tasks = [self._loop.create_task(self._membership.run(), name="hls-membership")]
+        if settings.worker.cleanup is not Cleanup.NEVER:
+            self._tasks.append(self._loop.create_task(keep_sweeping(self._storage, settings.worker.linger_s), name="hls-sweep"))
+        if settings.session_key:
+            self._tasks.append(self._loop.create_task(self._tell_sessions(), name="hls-sessions"))
+
+    async def stop(self) -> None:
+        """Take nothing new, let open segments become whole, hand streams over, leave the cluster, stop listening."""
+        self._draining = True
+        self._membership.report_now()
+        await self.workers.close(DRAIN_S)
+        await self._membership.leave(LEAVE_DEADLINE_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._http.stop()
+        if self._server is not None:
+            await self._server.stop(STOP_GRACE_S)
+        if self._peers is not None:
+            await self._peers.close()
+
+    async def _tell_sessions(self) -> None:
+        while True:
+            await asyncio.sleep(TOUCH_S)
+            touches = self._players.touches()
+            if not touches:
+                continue
+            try:
+                await self._scheduler.touch_sessions(self.address, touches, TOUCH_DEADLINE_S)
+            except Unavailable as error:
+                log.warning("players not counted: %s", error)
+
+    # membership
+
+    def _command(self, command: NodeCommand) -> None:
+        match command:
+            case HlsAssigned(owner):
+                self.service.forget_owner(owner)
+                self.workers.assigned(owner)
+            case GroupMoved(location):
+                self.workers.moved(location)
+            case Evicted(reason):
+                self.evicted = reason
+                self._evicted(f"hls node evicted from the cluster: {reason}")
+            case _:
+                pass
+
+    def _report(self) -> NodeReport:
+        held = tuple(self._held(worker) for worker in self.workers)
+        load = Load(
+            sessions=len(self._players),
+            streams=len(held),
+            cpu_fraction=self._process.cpu_fraction(),
+            memory_bytes=self._process.memory_bytes(),
+        )
+        return NodeReport(
+            node=self.address,
+            role=Role.HLS,
+            zone=self._settings.zone,
+            machine=self._settings.machine,
+            endpoints=self._endpoints(),
+            capacity=self._settings.capacity,
+            load=load,
+            draining=self._draining,
+            streams=held,
+            version=lalmesh.__version__,
+        )
+
+    def _endpoints(self) -> tuple[Endpoint, ...]:
+        if not self._http.port:
+            return ()
+        host = self._settings.advertise_host or self._machine_address()
+        return (Endpoint("http", host, self._settings.advertise_http_port or self._http.port),)
+
+    def _held(self, worker: Worker) -> HeldStream:
+        reader = worker.reader
+        return HeldStream(
+            stream=worker.stream,
+            epoch=worker.epoch,
+            publication=reader.last.publication if reader is not None and reader.last is not None else b"",
+            units=reader.counters.units if reader is not None else 0,
+            missing=reader.counters.missing if reader is not None else 0,
+            left_out=worker.left_out,
+        )

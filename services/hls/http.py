@@ -1,0 +1,123 @@
+"""HTTP of an hls node: everything under ``/hls/``."""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+import lalmesh
+from lalmesh.errors import InvalidName, RemoteProtocolError
+from lalmesh.protocol.hls import PlaylistName
+from services.hls.answer import PLAYLIST_TYPE, Answer, refusal
+from services.hls.cors import CorsPolicy
+from services.hls.metrics import HlsMetrics
+from services.hls.service import HlsService
+from services.hls.sessions import PARAMETER, Players, is_session_id, new_session_id
+
+log = logging.getLogger(__name__)
+
+SERVER = f"lalmesh/{lalmesh.__version__}"
+ANY_PATH = "/{path:(?s:.*)}"  #: one with a line break in it too, to be refused like other names
+PREFLIGHT_MAX_AGE_S = 86_400
+KEEPALIVE_S = 30.0  #: between two requests of a player: a few segments
+STOP_S = 1.0  #: for answers under way when the listener stops
+GZIP_FROM_BYTES = 1000  #: smaller playlists fit one packet as they are
+
+
+class HlsHttp:
+    """The HTTP listener of an hls node."""
+
+    def __init__(
+        self, service: HlsService, players: Players, metrics: HlsMetrics, cors: CorsPolicy, session_key: bytes = b""
+    ) -> None:
+        """Answer with `service`; count `players` where there is a `session_key`."""
+        self.port = 0
+        self._service = service
+        self._players = players
+        self._metrics = metrics
+        self._cors = cors
+        self._session_key = session_key
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen on `host` and `port` (0: a free one).
+
+        Raises:
+            OSError: the port cannot be bound.
+        """
+        app = web.Application()
+        app.router.add_route("OPTIONS", ANY_PATH, self._preflight)
+        app.router.add_get(ANY_PATH, self._get)  # HEAD too
+        app.on_response_prepare.append(self._add_headers)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=STOP_S, keepalive_timeout=KEEPALIVE_S
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        self.port = int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening; answers under way get a moment."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _add_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        response.headers["Server"] = SERVER
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.update(self._cors.headers(request.headers.get("Origin")))
+
+    async def _preflight(self, request: web.Request) -> web.Response:
+        headers = {"Allow": "GET, HEAD, OPTIONS"}
+        if "Access-Control-Allow-Origin" in self._cors.headers(request.headers.get("Origin")):
+            headers |= {"Access-Control-Allow-Methods": "GET, HEAD", "Access-Control-Max-Age": str(PREFLIGHT_MAX_AGE_S)}
+            asked = request.headers.get("Access-Control-Request-Headers")
+            if asked:
+                headers["Access-Control-Allow-Headers"] = asked
+        return web.Response(status=204, headers=headers)
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        path, query = request.rel_url.raw_path, request.rel_url.raw_query_string
+        answer = self._session_answer(request, path, query) if self._session_key else None
+        if answer is None:
+            answer = await self._service.answer(path, query)
+            self._count(request, path, query, answer)
+        self._metrics.requests.labels(str(answer.status)).inc()
+        return _response(request, answer)
+
+    # players
+
+    def _session_answer(self, request: web.Request, path: str, query: str) -> Answer | None:
+        """A first playlist is asked for again with a session id; one with an id that was never given is not found."""
+        try:
+            found, stream = self._service.parse(path)
+        except (InvalidName, RemoteProtocolError):
+            return None
+        session_id = _session_id(query)
+        if session_id:
+            return None if is_session_id(session_id, stream, self._session_key) else refusal(404, "unknown session")
+        if not isinstance(found.resource, PlaylistName):
+            return None
+        added = f"{PARAMETER}={new_session_id(stream, self._session_key)}"
+        where = f"{request.rel_url.raw_path}?{query}&{added}" if query else f"{request.rel_url.raw_path}?{added}"
+        return Answer(302, b"", {"Location": where, "Cache-Control": "no-store"})
+
+    def _count(self, request: web.Request, path: str, query: str, answer: Answer) -> None:
+        session_id = _session_id(query) if self._session_key else ""
+        if session_id and answer.status == 200:
+            _, stream = self._service.parse(path)
+            self._players.saw(stream, session_id, request.remote or "", len(answer.body))
+        self._metrics.sent_bytes.inc(len(answer.body))
+
+
+def _session_id(query: str) -> str:
+    return dict(parse_qsl(query)).get(PARAMETER, "")
+
+
+def _response(request: web.Request, answer: Answer) -> web.Response:
+    response = web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+    if len(answer.body) >= GZIP_FROM_BYTES and answer.headers.get("Content-Type") == PLAYLIST_TYPE:
+        response.headers["Vary"] = "Accept-Encoding"
+        response.enable_compression()  # where the player takes it
+    return response

@@ -1,0 +1,65 @@
+"""What an hls node counts. Totals are read when they are asked for; nothing is counted per unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from services.hls.sessions import Players
+from services.hls.workers import Workers
+
+
+class HlsMetrics:
+    """The counters of requests."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register with `registry`."""
+        self._registry = registry
+        self.requests = Counter("hls_requests", "Requests answered.", ("status",), registry=registry)
+        self.sent_bytes = Counter("hls_sent_bytes", "Bytes of playlists and segments in answers.", registry=registry)
+
+    def read_from(self, workers: Workers, players: Players) -> None:
+        """Tell of these at each scrape."""
+        self._registry.register(_HlsCollector(workers, players))
+
+
+class _HlsCollector(Collector):
+    def __init__(self, workers: Workers, players: Players) -> None:
+        self._workers = workers
+        self._players = players
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing in advance."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """What there is now."""
+        workers, made, stored = self._workers, self._workers.counters, self._workers.store_counters
+        yield GaugeMetricFamily("hls_streams", "Streams segmented here.", len(workers))
+        yield GaugeMetricFamily("hls_players", "Players that asked this node not long ago.", len(self._players))
+        yield GaugeMetricFamily("hls_memory_bytes", "Segments and parts in memory.", workers.budget.used_bytes)
+        yield GaugeMetricFamily(
+            "hls_unstored_segments", "Segments that wait to be stored.", sum(worker.waiting_segments for worker in workers)
+        )
+        left_out = GaugeMetricFamily("hls_tracks_left_out", "Tracks that a container cannot carry.", labels=("track",))
+        counts: dict[str, int] = {}
+        for track in (track for worker in workers for track in worker.left_out):
+            counts[track] = counts.get(track, 0) + 1
+        for track, count in counts.items():
+            left_out.add_metric((track,), count)
+        yield left_out
+        yield CounterMetricFamily("hls_segments", "Segments made.", made.segments)
+        yield CounterMetricFamily("hls_parts", "Parts made.", made.parts)
+        yield CounterMetricFamily("hls_segment_bytes", "Bytes of segments made.", made.segment_bytes)
+        yield CounterMetricFamily("hls_gaps", "Segments that nobody could make.", made.gaps)
+        yield CounterMetricFamily("hls_discontinuities", "Discontinuities announced.", made.discontinuities)
+        yield CounterMetricFamily("hls_stored_segments", "Segments stored.", stored.segments)
+        yield CounterMetricFamily("hls_stored_bytes", "Bytes stored.", stored.stored_bytes)
+        yield CounterMetricFamily("hls_storage_failures", "Calls to storage that did not succeed.", stored.failures)
+        yield CounterMetricFamily("hls_lost_segments", "Segments given up unstored.", stored.lost_segments)
+        readers = workers.reader_totals
+        yield CounterMetricFamily("hls_units", "Units taken in.", readers.units)
+        yield CounterMetricFamily("hls_missing_units", "Units that never came.", readers.missing)

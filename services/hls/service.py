@@ -1,0 +1,249 @@
+"""What this node answers for any stream: from its own worker, from storage, or from the worker's node (docs/design.md §6)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+from lalmesh.errors import InvalidName, LalmeshError, NotAuthorized, RemoteProtocolError, Unavailable
+from lalmesh.names import StreamKey
+from lalmesh.protocol.hls import (
+    FileName,
+    HlsPath,
+    PartName,
+    PlaylistName,
+    PlaylistWindow,
+    ReloadRequest,
+    kept_query,
+    parse_path,
+    parse_reload,
+    render_media,
+)
+from lalmesh.runtime.ownership import HlsOwner
+from lalmesh.runtime.scheduling import HlsWanted, Refusal, Refused
+from lalmesh.runtime.storage import Storage
+from services.hls import layout
+from services.hls.answer import Answer, file_answer, refusal
+from services.hls.layout import StoredState
+from services.hls.playlists import live_answer
+from services.hls.rendition import Format
+from services.hls.store import read_state
+from services.hls.worker import Worker
+from services.hls.workers import Workers
+
+log = logging.getLogger(__name__)
+
+LOCATE_DEADLINE_S = 3.0
+OWNERS_KEPT = 10_000  #: streams whose owner is remembered between requests
+MAX_QUERY_FIELDS = 100  #: parameters of one request
+ANY_APP = "live"  #: of a stream whose application the URL leaves out, where nobody knows better
+
+
+class OwnerLost(Unavailable):
+    """The node that segments the stream did not answer, or says that it is another."""
+
+
+class Peers(Protocol):
+    """The other hls nodes."""
+
+    async def fetch(self, owner: HlsOwner, path: str, query: str) -> Answer:
+        """What `owner`'s node answers.
+
+        Raises:
+            OwnerLost: it cannot be reached, or is not the owner.
+        """
+        ...
+
+
+class HlsService:
+    """Answers for every stream of the cluster."""
+
+    def __init__(
+        self,
+        workers: Workers,
+        storage: Storage,
+        peers: Peers,
+        keys: tuple[bytes, ...],
+        *,
+        match_app: bool = True,
+        find: Callable[[str], Sequence[StreamKey]] | None = None,
+    ) -> None:
+        """Answer.
+
+        Args:
+            workers: of this node.
+            storage: of all nodes.
+            peers: the other nodes.
+            keys: of the cluster, that assignments may be signed with.
+            match_app: whether streams of one name in two applications are two.
+            find: gives the streams of a name, where this process knows them all.
+        """
+        self._workers = workers
+        self._storage = storage
+        self._peers = peers
+        self._keys = keys
+        self._match_app = match_app
+        self._find = find or workers.named
+        self._owners: dict[StreamKey, HlsOwner] = {}
+
+    def parse(self, path: str) -> tuple[HlsPath, StreamKey]:
+        """What `path` asks for, and of which stream.
+
+        Raises:
+            InvalidName: it names no stream that may be.
+            RemoteProtocolError: nothing has such a path.
+        """
+        found = parse_path(path)
+        if not self._match_app:
+            return found, StreamKey(ANY_APP, found.name)
+        if found.app is not None:
+            return found, StreamKey(found.app, found.name)
+        streams = self._find(found.name)
+        return found, streams[0] if len(streams) == 1 else StreamKey(ANY_APP, found.name)
+
+    async def answer(self, path: str, query: str) -> Answer:
+        """The answer to a GET of `path` with `query`, both percent-encoded as they came. Never raises."""
+        try:
+            found, stream = self.parse(path)
+            reload = parse_reload(dict(parse_qsl(query, max_num_fields=MAX_QUERY_FIELDS)))
+            return await self._answer(found, stream, reload, path, query)
+        except InvalidName as error:
+            return refusal(400, str(error))
+        except RemoteProtocolError as error:
+            return refusal(400 if error.section else 404, error.reason)
+        except Unavailable as error:
+            return refusal(503, str(error))
+        except ValueError:
+            return refusal(400, "too many parameters")
+
+    async def answer_as_owner(self, owner: HlsOwner, path: str, query: str) -> Answer | None:
+        """The same for another node, which was told that this one is the owner; None where it is not.
+
+        Raises:
+            NotAuthorized: the assignment is not signed.
+        """
+        owner.verify(self._keys)
+        if owner.worker.node != self._workers.node.node:
+            raise NotAuthorized("the assignment is for another node or another start of this one")
+        await self._workers.let_go(owner.stream)
+        worker = self._workers.assigned(owner)
+        if worker is None:
+            return None
+        found, _ = self.parse(path)
+        try:
+            reload = parse_reload(dict(parse_qsl(query, max_num_fields=MAX_QUERY_FIELDS)))
+            return await self._from_worker(worker, found, reload, query) or refusal(404, "no such file")
+        except (RemoteProtocolError, ValueError) as error:
+            return refusal(400, str(error))
+
+    async def _answer(self, found: HlsPath, stream: StreamKey, reload: ReloadRequest, path: str, query: str) -> Answer:
+        await self._workers.let_go(stream)
+        worker = self._workers.get(stream)
+        if worker is not None:
+            answer = await self._from_worker(worker, found, reload, query)
+            if answer is not None:
+                return answer
+        if not isinstance(found.resource, PlaylistName):
+            answer = await self._stored_file(stream, found.resource)
+            if answer is not None or worker is not None:
+                return answer or refusal(404, "no such file")
+        return await self._from_owner(found, stream, reload, path, query)
+
+    async def _from_worker(self, worker: Worker, found: HlsPath, reload: ReloadRequest, query: str) -> Answer | None:
+        if isinstance(found.resource, PlaylistName):
+            if found.resource is PlaylistName.RECORD:
+                return refusal(404, "no record of this stream")
+            return await worker.playlist(found.resource, reload, kept_query(query), found.folder(worker.stream))
+        return await worker.file(found.resource)
+
+    async def _stored_file(self, stream: StreamKey, name: FileName) -> Answer | None:
+        if isinstance(name, PartName):
+            return None
+        data = await self._storage.get(layout.file_path(stream, str(name)))
+        return None if data is None else file_answer(name, data)
+
+    # the owner
+
+    async def _from_owner(self, found: HlsPath, stream: StreamKey, reload: ReloadRequest, path: str, query: str) -> Answer:
+        owner = await self._owner(stream, None)
+        for _ in range(2):
+            if owner is None:
+                return await self._from_the_past(found, stream, reload, query)
+            if not isinstance(found.resource, PlaylistName) and (found.resource.term, found.resource.revision) != owner.epoch:
+                return refusal(404, "no such file")
+            try:
+                return await self._ask(owner, found, reload, path, query)
+            except OwnerLost as error:
+                log.info("owner of the segments lost: %s", error, extra={"stream_key": str(stream)})
+                self._owners.pop(stream, None)
+                owner = await self._owner(stream, owner)
+        return refusal(503, "the owner of the stream cannot be reached")
+
+    async def _ask(self, owner: HlsOwner, found: HlsPath, reload: ReloadRequest, path: str, query: str) -> Answer:
+        """What the owner answers.
+
+        Raises:
+            OwnerLost: it does not.
+        """
+        if owner.worker.node != self._workers.node.node:
+            return await self._peers.fetch(owner, path, query)
+        worker = self._workers.assigned(owner)
+        if worker is None:
+            raise OwnerLost("given back already", retry_after_s=1.0)
+        return await self._from_worker(worker, found, reload, query) or refusal(404, "no such file")
+
+    async def _owner(self, stream: StreamKey, lost: HlsOwner | None) -> HlsOwner | None:
+        """Who segments `stream`, None where nobody publishes it.
+
+        Raises:
+            Unavailable: it cannot be told, or no node has room.
+        """
+        known = self._owners.get(stream)
+        if known is not None:
+            return known
+        wanted = HlsWanted(stream, lost.epoch if lost is not None else None)
+        answer = (await self._workers.scheduler.locate_hls(self._workers.node, [wanted], LOCATE_DEADLINE_S))[0]
+        if isinstance(answer, Refused):
+            if answer.refusal is Refusal.NOT_FOUND:
+                return None
+            raise Unavailable(answer.detail or answer.refusal.value, retry_after_s=answer.retry_after_s or 1.0)
+        if answer.worker.node != self._workers.node.node:  # of its own streams a node is told
+            self._owners[stream] = answer
+            if len(self._owners) > OWNERS_KEPT:
+                del self._owners[next(iter(self._owners))]
+        return answer
+
+    def forget_owner(self, owner: HlsOwner) -> None:
+        """The stream has (had) another owner than was remembered."""
+        known = self._owners.get(owner.stream)
+        if known is not None and known.epoch < owner.epoch:
+            del self._owners[owner.stream]
+
+    # streams that are over
+
+    async def _from_the_past(self, found: HlsPath, stream: StreamKey, reload: ReloadRequest, query: str) -> Answer:
+        """A stream that nobody publishes: its last playlist for as long as its segments are there."""
+        over = self._workers.over(stream)
+        if over is not None:
+            return await self._from_worker(over, found, reload, query) or refusal(404, "no such file")
+        if isinstance(found.resource, PlaylistName):
+            state = await read_state(self._storage, stream)
+            if state is not None and state.ended:
+                answer = _ended_playlist(state, found, stream, query)
+                if answer is not None:
+                    return answer
+        return refusal(404, f"{stream}: nobody publishes it")
+
+
+def _ended_playlist(state: StoredState, found: HlsPath, stream: StreamKey, query: str) -> Answer | None:
+    kind = Format.TS if found.resource is PlaylistName.PLAYLIST else Format.FMP4
+    try:
+        window = PlaylistWindow.from_state(state.renditions[kind.value]["window"])
+        if not window.playlist.ended:
+            window.end()
+    except (LalmeshError, KeyError, TypeError):
+        return None
+    text = render_media(window.playlist, query=kept_query(query), base=found.folder(stream))
+    return live_answer(window.playlist, text, blocked=False)
