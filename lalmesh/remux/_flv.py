@@ -6,6 +6,7 @@ from lalmesh.container.flv import flv_header, previous_tag_size, tag_header
 from lalmesh.media import Kind, TrackSet
 from lalmesh.remux._flv_messages import MessagePackager
 from lalmesh.remux._packager import Parts
+from lalmesh.remux._websocket import binary_frame_header, binary_message
 
 TAG_OVERHEAD_BYTES = 15  #: tag header and PreviousTagSize
 
@@ -26,20 +27,10 @@ class WebSocketFlvPackager(FlvPackager):
     """The same in WebSocket messages: the file header in the first, then one tag a message."""
 
     def _opening(self, tracks: TrackSet) -> bytes:
-        header = super()._opening(tracks)
-        return binary_frame_header(len(header)) + header
+        return binary_message(super()._opening(tracks))
 
     def _message(self, type_id: int, timestamp_ms: int, prefix: bytes, payload: bytes, parts: Parts) -> int:
         size = len(prefix) + len(payload)
         frame = binary_frame_header(size + TAG_OVERHEAD_BYTES)
         parts += (frame + tag_header(type_id, timestamp_ms, size) + prefix, payload, previous_tag_size(size))
         return len(frame) + size + TAG_OVERHEAD_BYTES
-
-
-def binary_frame_header(size: int) -> bytes:
-    """The header of one whole, unmasked, binary WebSocket message of `size` bytes (RFC 6455 §5.2)."""
-    if size < 126:
-        return bytes((0x82, size))
-    if size < 1 << 16:
-        return b"\x82\x7e" + size.to_bytes(2, "big")
-    return b"\x82\x7f" + size.to_bytes(8, "big")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TypeAlias
 
-from lalmesh.container.flv import TAG_SCRIPT, BodyMuxer
+from lalmesh.container.flv import TAG_SCRIPT, BodyMuxer, carries
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet, ticks_to_ms
-from lalmesh.remux._packager import Parts
+from lalmesh.remux._packager import Parts, not_carried
 
 _Message: TypeAlias = tuple[int, bytes]  # type and body
+_OPAQUE, _MP2 = Codec.OPAQUE, Codec.MP2  # all that FLV does not carry; a global is found faster than a member of an Enum
 
 METADATA_MS = 0  #: Interop: ffmpeg takes an onMetaData at any other time for a track of text
 
@@ -47,7 +48,7 @@ class MessagePackager(ABC):
     def _configurations(self, old: TrackSet, new: TrackSet, dts: int, parts: Parts) -> int:
         size = 0
         for track in new.tracks:
-            if track.codec is not Codec.OPAQUE:  # which FLV cannot carry
+            if carries(track.codec):
                 for message in self._configuration(old.get(track.track_id), track):
                     size += self._add(message, dts, parts)
         return size
@@ -65,15 +66,23 @@ class MessagePackager(ABC):
 
     def end(self, tracks: TrackSet, dts: int, parts: Parts) -> int:
         """Add to `parts` the end of each track of `tracks` whose form has one, after the unit at `dts`. Gives the bytes added."""
-        ended = [track for track in tracks.tracks if track.codec is not Codec.OPAQUE]
+        ended = [track for track in tracks.tracks if carries(track.codec)]
         return sum(self._add(self._muxer.sequence_end(track), dts, parts) for track in ended)
 
     def package(self, unit: AccessUnit, tracks: TrackSet, parts: Parts) -> int:
         """Add the message of one unit to `parts`. Gives the bytes added, 0 where FLV cannot carry it."""
         for track in tracks.tracks:
             if track.track_id == unit.track_id:
-                if track.codec is Codec.OPAQUE:
+                if track.codec is _OPAQUE or track.codec is _MP2:
                     return 0
                 muxer = self._muxer
                 return self._message(muxer.type_id(track), unit.dts // 90, muxer.body_prefix(track, unit), unit.payload, parts)
         return 0
+
+    def left_out(self, tracks: TrackSet) -> tuple[Track, ...]:
+        """The tracks that FLV cannot carry."""
+        return not_carried(tracks, carries)
+
+    def accepts(self, old: TrackSet, new: TrackSet) -> bool:
+        """Always: new configurations are messages like others."""
+        return True

@@ -11,7 +11,7 @@ from support.edge_fakes import AUDIO, BOTH
 
 from lalmesh.amf import serialize_amf0
 from lalmesh.codec import build_track
-from lalmesh.container.flv import TAG_SCRIPT, BodyDemuxer, BodyMuxer, TagReader, flv_header
+from lalmesh.container.flv import TAG_SCRIPT, BodyDemuxer, BodyMuxer, TagReader, carries, flv_header
 from lalmesh.media import AccessUnit, Codec, MediaEvent, Track, TrackEnded, TracksChanged, TrackSet
 from lalmesh.remux import FlvPackager, Parts
 
@@ -168,6 +168,15 @@ def test_what_flv_cannot_carry_is_left_out() -> None:
     assert packager.change(BOTH, tracks, 0, parts) == 0
     assert packager.start(tracks, 0) == packager.start(BOTH, 0)
     assert parts == []
+
+
+@pytest.mark.parametrize("codec", Codec)
+def test_what_is_told_to_be_left_out_is_what_flv_does_not_carry(codec: Codec) -> None:
+    packager = FlvPackager(BodyMuxer())
+    tracks = TrackSet((Track(track_id=9, codec=codec),), 1)
+    added = packager.package(AccessUnit(9, 0, 0, True, b"x"), tracks, [])
+    assert bool(packager.left_out(tracks)) == (not added)
+    assert carries(codec) == bool(added)
 
 
 def test_script_data_goes_through() -> None:
