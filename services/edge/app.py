@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 import lalmesh
 from lalmesh.container.flv import HevcForm
@@ -29,7 +29,10 @@ from lalmesh.runtime.scheduling import (
     SchedulerClient,
     StreamFenced,
 )
-from services.edge.http import CorsPolicy, HttpListener
+from services.edge.certificate import CHECK_S, ServerCertificate
+from services.edge.cors import CorsPolicy
+from services.edge.hls_client import HlsClient, HlsProxySettings
+from services.edge.http import HttpListener
 from services.edge.listener import SWEEP_S, ListenerLimits
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
@@ -38,6 +41,8 @@ from services.edge.publisher import OriginLinks, Publishers, Publishing
 from services.edge.relay import Relay, Relays, RelaySettings
 from services.edge.rtmp import RtmpListener
 from services.edge.session import Sessions
+from services.edge.totals import totals_of_certificate, totals_of_clients, totals_of_proxy, totals_of_streams
+from services.edge.upstreams import Upstream
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +69,13 @@ class EdgeSettings:
     machine: str = ""
     listen: tuple[ListenSettings, ...] = ()
     advertise_host: str = ""
-    tls: ssl.SSLContext | None = None  #: of the ports whose protocol ends with s
+    tls: ssl.SSLContext | None = None  #: of the ports whose protocol ends with s, where it is not `certificate` that they show
+    certificate: ServerCertificate | None = None  #: of the same, looked at again from time to time
     cors_origins: tuple[str, ...] = ()
     limits: ListenerLimits = field(default_factory=ListenerLimits)
     publication: PublicationSettings = field(default_factory=PublicationSettings)
     relay: RelaySettings = field(default_factory=RelaySettings)
+    hls: HlsProxySettings = field(default_factory=HlsProxySettings)
     take_over: bool = False
     wait_publisher_s: float = 10.0
     player_sndbuf_bytes: int = 512 << 10
@@ -134,6 +141,7 @@ class EdgeApp:
             chunk_size=settings.chunk_size,
         )
         self._listeners: dict[str, RtmpListener | HttpListener] = {}
+        self._hls: HlsClient | None = None  # once it listens
         self._membership = Membership(
             scheduler.join,
             self._report,
@@ -145,6 +153,7 @@ class EdgeApp:
         self._ingress = ByteRates(self._loop.time)
         self._egress = ByteRate(self._loop.time)
         self._tasks: list[asyncio.Task[None]] = []
+        self._next_check = 0.0  # of the certificate, the loop's time
         self.metrics.read_from(self._collect)
 
     @property
@@ -168,8 +177,9 @@ class EdgeApp:
         Raises:
             OSError: a port cannot be bound.
         """
+        self._hls = HlsClient(self._hls_upstreams, self._settings.hls, self._loop.time)
         for listen in self._settings.listen:
-            listener = self._listener(listen.protocol)
+            listener = self._listener(listen.protocol, self._hls)
             await listener.start(listen.host, listen.port)
             self._listeners[listen.protocol] = listener
         self._tasks = [
@@ -177,21 +187,33 @@ class EdgeApp:
             self._loop.create_task(self._membership.run(), name="edge-membership"),
         ]
 
-    def _listener(self, protocol: str) -> RtmpListener | HttpListener:
+    def _listener(self, protocol: str, hls: HlsClient) -> RtmpListener | HttpListener:
         settings = self._settings
-        tls = settings.tls if protocol.endswith("s") else None
+        secure = settings.certificate.context if settings.certificate is not None else settings.tls
+        tls = secure if protocol.endswith("s") else None
         if protocol.startswith("rtmp"):
             return RtmpListener(self._context, settings.limits, self.metrics, tls)
-        return HttpListener(self._context, settings.limits, self.metrics, CorsPolicy(settings.cors_origins), tls)
+        return HttpListener(self._context, settings.limits, self.metrics, CorsPolicy(settings.cors_origins), hls, tls)
+
+    def _hls_upstreams(self) -> tuple[Upstream, ...]:
+        """The hls nodes: as configured, else those that the scheduler named last."""
+        if self._settings.hls.upstreams:
+            return tuple(map(Upstream.parse, self._settings.hls.upstreams))
+        return tuple(Upstream(node.node, node.host, node.port) for node in self._membership.hls)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
-            for sweep in (*(listener.sweep for listener in self._listeners.values()), self.relays.sweep):
+            for sweep in (*(listener.sweep for listener in self._listeners.values()), self.relays.sweep, self._check_certificate):
                 try:
                     sweep()
                 except Exception:  # a bug with one of them must not keep the others from their deadlines
                     log.exception("sweep failed")
+
+    def _check_certificate(self) -> None:
+        if self._settings.certificate is not None and self._loop.time() >= self._next_check:
+            self._next_check = self._loop.time() + CHECK_S
+            self._settings.certificate.refresh()
 
     async def stop(self) -> None:
         """Take nothing new, end every session with a reason, give claims back, leave the cluster."""
@@ -214,6 +236,8 @@ class EdgeApp:
                 await listener.close(reason)
             else:
                 listener.close(reason)
+        if self._hls is not None:
+            await self._hls.close()
 
     # membership
 
@@ -257,9 +281,9 @@ class EdgeApp:
 
     def _streams(self) -> tuple[HeldStream, ...]:
         """What is published here and what is played here; a stream that is both is told once."""
-        players = {relay.stream: relay.players for relay in self.relays}
-        published = [self._published(publishing, players.pop(publishing.stream, 0)) for publishing in self.publishers]
-        return (*published, *(self._played(relay) for relay in self.relays if relay.stream in players))
+        relays = {relay.stream: relay for relay in self.relays}
+        published = [self._published(publishing, relays.pop(publishing.stream, None)) for publishing in self.publishers]
+        return (*published, *map(self._played, relays.values()))
 
     def _played(self, relay: Relay) -> HeldStream:
         reader = relay.reader
@@ -272,9 +296,10 @@ class EdgeApp:
             players=relay.players,
             units=reader.counters.units,
             missing=reader.counters.missing,
+            left_out=relay.left_out,
         )
 
-    def _published(self, publishing: Publishing, players: int) -> HeldStream:
+    def _published(self, publishing: Publishing, relay: Relay | None) -> HeldStream:
         core = publishing.core
         return HeldStream(
             stream=publishing.stream,
@@ -282,44 +307,19 @@ class EdgeApp:
             place=core.ring.place,
             publication=core.publication,
             tracks=core.tracks,
-            players=players,
+            players=relay.players if relay is not None else 0,
             bitrate_bps=self._ingress.bps(core, core.counters.payload_bytes),
             units=core.counters.units,
+            left_out=relay.left_out if relay is not None else (),
         )
 
     # metrics
 
     def _collect(self) -> Iterable[Metric]:
         """What the parts of this edge count themselves."""
-        yield GaugeMetricFamily("edge_publications", "Streams published here.", len(self.publishers))
-        yield GaugeMetricFamily("edge_relays", "Streams played here.", len(self.relays))
-        connections = GaugeMetricFamily("edge_connections", "Open connections.", labels=("listener",))
-        for name, listener in self._listeners.items():
-            connections.add_metric((name,), len(listener.admission))
-        yield connections
-        sessions = GaugeMetricFamily("edge_sessions", "Sessions by protocol and role.", labels=("protocol", "role"))
-        counts: dict[tuple[str, str], int] = {}
-        for session in self.sessions:
-            key = (session.protocol, session.role.value)
-            counts[key] = counts.get(key, 0) + 1
-        for key, count in counts.items():
-            sessions.add_metric(key, count)
-        yield sessions
-        yield from self._collect_fanouts()
-        yield from self._collect_readers()
-
-    def _collect_fanouts(self) -> Iterable[Metric]:
-        totals = self.relays.fanout_totals
-        yield CounterMetricFamily("edge_egress_bytes", "Bytes written to players.", totals.sent_bytes)
-        yield CounterMetricFamily("edge_joins", "Players that joined a fan-out.", totals.joins)
-        yield CounterMetricFamily("edge_skips", "Times that a slow player skipped to a random access point.", totals.skips)
-        yield CounterMetricFamily("edge_slow_closes", "Players closed because they stayed too slow.", totals.slow_closes)
-        yield CounterMetricFamily("edge_cache_overflows", "Caches given up because they passed a bound.", totals.cache_overflows)
-
-    def _collect_readers(self) -> Iterable[Metric]:
-        totals = self.relays.reader_totals
-        yield CounterMetricFamily("edge_relayed_units", "Units that relays took in.", totals.units)
-        yield CounterMetricFamily("edge_missing_units", "Units that relays never got.", totals.missing)
-        yield CounterMetricFamily("edge_unannounced_units", "Of those, the ones that nobody announced.", totals.unannounced)
-        yield CounterMetricFamily("edge_repeated_units", "Units that relays had already.", totals.repeated)
-        yield CounterMetricFamily("edge_fenced_units", "Units of outdated owners that relays refused.", totals.fenced)
+        yield from totals_of_streams(self.publishers, self.relays)
+        yield from totals_of_clients(self._listeners, self.sessions)
+        if self._hls is not None:
+            yield from totals_of_proxy(self._hls.counters)
+        if self._settings.certificate is not None:
+            yield from totals_of_certificate(self._settings.certificate)

@@ -18,13 +18,14 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from lalmesh.media import TrackSet
+from lalmesh.media import Track, TrackSet
 from lalmesh.remux import Packager, Parts
 from lalmesh.runtime.ring import Run, join_track
 from services.edge.direct import DirectSockets
 from services.edge.feed import FeedState, PlayerFeed
 from services.edge.join_cache import JoinCache, JoinCacheSettings, JoinPoint
 
+OTHER_CONFIGURATION = "the stream has another configuration now, which this format tells at its start only"
 MAX_PENDING_BYTES = 1 << 20  #: gathered media is flushed when it passes this, whatever the delay says
 
 
@@ -76,6 +77,7 @@ class FanOut:
     ) -> None:
         """Start without players; `skipped` hears of each player that falls over its bound, with the facts."""
         self.counters = FanOutCounters()
+        self.left_out: tuple[Track, ...] = ()  #: the tracks now that the format cannot carry
         self._packager = packager
         self._settings = settings
         self._loop = loop
@@ -201,14 +203,21 @@ class FanOut:
         self._schedule()
 
     def _change_tracks(self, run: Run) -> None:
-        """Tell players of new configurations, in order; what was cached of a stream that had no video yet is of no use."""
+        """Tell players of new configurations, in order; what was cached of a stream that had no video yet is of no use.
+
+        Players of a format that cannot tell them are closed: who asks again gets the new ones.
+        """
         old = self._tracks
-        if old.tracks and run.tracks.has_video != old.has_video:
+        goes_on = bool(old.tracks) and self._packager.accepts(old, run.tracks)
+        if old.tracks and not (goes_on and run.tracks.has_video == old.has_video):
             self._flush()
             self._cache.clear()
             self._opens = None
+        if old.tracks and not goes_on:
+            self._dismiss(OTHER_CONFIGURATION)
         self._tracks, self._join_track = run.tracks, join_track(run.tracks)
-        if not old.tracks:
+        self.left_out = self._packager.left_out(run.tracks)
+        if not goes_on:
             return
         self._parts_bytes += self._packager.change(old, run.tracks, run.units[0].dts, self._parts)
 
@@ -315,10 +324,11 @@ class FanOut:
         parts: Parts = []
         if self._packager.end(self._told, self._last_dts, parts):
             self._write_last(b"".join(parts))
-        feeds = [*self._live, *self._others]
-        self._live.clear()
-        self._others.clear()
-        for feed in feeds:
+        self._dismiss(reason)
+
+    def _dismiss(self, reason: str) -> None:
+        for feed in [*self._live, *self._others]:
+            self.remove(feed)
             feed.close(reason)
 
     def _write_last(self, data: bytes) -> None:

@@ -1,76 +1,34 @@
-"""HTTP and HTTPS on the edge: HTTP-FLV and WebSocket-FLV. aiohttp routes and upgrades; players then have their transports alone."""
+"""HTTP and HTTPS on the edge: aiohttp routes and upgrades; players of live streams then have their transports alone."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import ssl
-from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 import lalmesh
-from lalmesh.errors import InvalidName, ServiceError, StreamNotFound, Unavailable
-from lalmesh.names import StreamKey
-from lalmesh.remux import FlvPackager, WebSocketFlvPackager
+from lalmesh.errors import Unavailable
+from services.edge.cors import CorsPolicy
+from services.edge.hls_client import HlsClient
+from services.edge.hls_proxy import HlsProxy, is_proxied
+from services.edge.http_formats import format_of
+from services.edge.http_noise import NotHttp
+from services.edge.http_play import StreamPlaying
+from services.edge.http_refusal import Refusals
 from services.edge.listener import Admission, ListenerLimits, listen
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
-from services.edge.player_http import HttpPlayer, WebSocketPlayer
-from services.edge.relay import Relay
-from services.edge.takeover import Gate, TakenOver, gate_of, take_over
+from services.edge.takeover import Gate, gate_of
 
 log = logging.getLogger(__name__)
 
 SERVER = f"lalmesh/{lalmesh.__version__}"
-FLV_TYPE = "video/x-flv"
 ANY_PATH = "/{path:(?s:.*)}"  #: one with a line break in it too, to be refused like other names
 PREFLIGHT_MAX_AGE_S = 86_400
 MAX_REQUEST_LINE_BYTES = 8_190
 KEEPALIVE_S = 15.0  #: how long a connection without a request stays
-
-
-class _NotHttp(logging.Filter):
-    """What aiohttp says of bytes that are no HTTP: it counts, as a line without the traceback that it gives to each of them."""
-
-    def __init__(self, metrics: EdgeMetrics, scheme: str) -> None:
-        super().__init__()
-        self._errors = metrics.protocol_errors.labels(scheme)
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError):
-            self._errors.inc()
-            record.levelno, record.levelname = logging.WARNING, "WARNING"
-            record.msg, record.args, record.exc_info = "peer broke the protocol: %s", (type(error).__name__,), None
-        return True
-
-
-class CorsPolicy:
-    """Which web pages may read streams."""
-
-    def __init__(self, origins: tuple[str, ...]) -> None:
-        """Allow the listed origins, ``scheme://host[:port]``; ``*`` any, without credentials."""
-        self._any = "*" in origins
-        self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
-
-    def headers(self, origin: str | None) -> dict[str, str]:
-        """The headers of an answer to a page of `origin`."""
-        if self._any:
-            return {"Access-Control-Allow-Origin": "*"}
-        if origin is None or origin.lower() not in self._origins:
-            return {"Vary": "Origin"} if self._origins else {}
-        return {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true", "Vary": "Origin"}
-
-    def allows_socket(self, origin: str | None, host: str) -> bool:
-        """Whether a page of `origin` may open a WebSocket here; a client that is no browser sends no origin."""
-        if origin is None or self._any or origin.lower() in self._origins:
-            return True
-        try:
-            return urlsplit(origin).netloc.lower() == host.lower()
-        except ValueError:
-            return False
 
 
 class HttpListener:
@@ -82,26 +40,30 @@ class HttpListener:
         limits: ListenerLimits,
         metrics: EdgeMetrics,
         cors: CorsPolicy,
+        hls: HlsClient,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare; `start` listens."""
         self.scheme = "https" if tls is not None else "http"
-        self.metrics = metrics
-        self.context = context
         self.port = 0
-        self.loop = asyncio.get_running_loop()
         self.admission = Admission(self.scheme, limits, metrics)
         self._limits = limits
         self._cors = cors
         self._tls = tls
+        self._refusals = Refusals(metrics)
+        self._playing = StreamPlaying(context, cors, self._refusals, SERVER, is_secure=tls is not None)
+        self._proxy = HlsProxy(hls, self.scheme)
         self._server: asyncio.AbstractServer | None = None
+        self._runner = self._make_runner(metrics)
+
+    def _make_runner(self, metrics: EdgeMetrics) -> web.AppRunner:
         app = web.Application()
         app.router.add_route("OPTIONS", ANY_PATH, self._preflight)
         app.router.add_get(ANY_PATH, self._get, allow_head=False)
         app.on_response_prepare.append(self._add_headers)
         aiohttp_log = log.getChild(self.scheme)
-        aiohttp_log.filters = [_NotHttp(metrics, self.scheme)]
-        self._runner = web.AppRunner(
+        aiohttp_log.filters = [NotHttp(metrics, self.scheme)]
+        return web.AppRunner(
             app,
             access_log=None,
             logger=aiohttp_log,
@@ -167,92 +129,16 @@ class HttpListener:
     async def _get(self, request: web.Request) -> web.StreamResponse:
         refusal = self._begin(request)
         if refusal:
-            return self._refuse(request, 503, "limit", f"too many connections: {refusal}")
-        if not request.path.endswith(".flv"):
-            return self._refuse(request, 404, "not found", "nothing here")
-        is_socket = request.headers.get("Upgrade", "").lower() == "websocket"
-        if is_socket and not self._cors.allows_socket(request.headers.get("Origin"), request.host):
-            return self._refuse(request, 403, "origin", "this page may not open a WebSocket here")
+            return self._refusals.refuse(request, self.scheme, 503, "limit", f"too many connections: {refusal}")
+        if is_proxied(request.path):
+            return await self._proxied(request)
+        form = format_of(request.path)
+        if form is None:
+            return self._refusals.refuse(request, self.scheme, 404, "not found", "nothing here")
+        return await self._playing.play(request, form)
+
+    async def _proxied(self, request: web.Request) -> web.StreamResponse:
         try:
-            stream = self._stream_key(request)
-            relay = await self._acquire(request, stream)
-        except InvalidName as error:
-            return self._refuse(request, 400, "name", str(error))
-        except StreamNotFound as error:
-            return self._refuse(request, 404, "not found", str(error))
-        except ServiceError as error:
-            return self._refuse(request, 503, "unavailable", str(error), error)
-        return await (self._play_socket(request, stream, relay) if is_socket else self._play_flv(request, stream, relay))
-
-    async def _acquire(self, request: web.Request, stream: StreamKey) -> Relay:
-        """The relay of the stream; who leaves while he waits for it is waited for no longer.
-
-        Raises:
-            StreamNotFound: nobody publishes it.
-        """
-        gate = gate_of(request)
-        if gate is not None:
-            gate.waiting = asyncio.current_task()
-        try:
-            return await self.context.relays.acquire(stream, self.context.wait_publisher_s)
-        finally:
-            if gate is not None:
-                gate.waiting = None
-
-    def _refuse(
-        self, request: web.Request, status: int, reason: str, detail: str, error: ServiceError | None = None
-    ) -> web.Response:
-        self.metrics.refused.labels(f"{self.scheme}-flv", reason).inc()
-        log.info("request refused: %s", detail, extra={"peer": request.remote or "?", "status": status})
-        headers = {"X-Content-Type-Options": "nosniff"}
-        if isinstance(error, Unavailable):
-            headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-        response = web.Response(status=status, text=f"{detail}\n", headers=headers)
-        response.force_close()
-        return response
-
-    def _stream_key(self, request: web.Request) -> StreamKey:
-        """The stream that the path names.
-
-        Raises:
-            InvalidName: it names none that is allowed.
-        """
-        raw = request.rel_url.raw_path.strip("/").removesuffix(".flv")
-        try:
-            parts = [unquote(part, errors="strict") for part in raw.split("/")]
-        except UnicodeDecodeError:
-            raise InvalidName("stream name is not UTF-8") from None
-        if any("/" in part for part in parts):
-            raise InvalidName("encoded slash in a stream name")
-        return self.context.stream_key("/".join(parts[:-1]), parts[-1])
-
-    async def _play_flv(self, request: web.Request, stream: StreamKey, relay: Relay) -> web.StreamResponse:
-        player = HttpPlayer(self.context, f"{self.scheme}-flv", stream, self.loop)
-        with relay.given_back_unless_taken() as take:
-            transport = take_over(request, player)
-            if transport is not None:
-                transport.write(self._flv_head(request))
-                player.start(transport, take(), "http-flv", lambda: FlvPackager(self.context.body_muxer()))
-        return TakenOver()
-
-    def _flv_head(self, request: web.Request) -> bytes:
-        headers = {
-            "Server": SERVER,
-            "Content-Type": FLV_TYPE,
-            "Cache-Control": "no-store",
-            "Connection": "close",
-        } | self._cors.headers(request.headers.get("Origin"))
-        lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-        return "\r\n".join(lines).encode("latin-1")
-
-    async def _play_socket(self, request: web.Request, stream: StreamKey, relay: Relay) -> web.StreamResponse:
-        upgrade = web.WebSocketResponse(compress=False, autoping=False, autoclose=False)
-        with relay.given_back_unless_taken() as take:
-            if not upgrade.can_prepare(request).ok:
-                return self._refuse(request, 400, "upgrade", "not a WebSocket handshake")
-            await upgrade.prepare(request)
-            player = WebSocketPlayer(self.context, "wss-flv" if self._tls else "ws-flv", stream, self.loop)
-            transport = take_over(request, player)
-            if transport is not None:
-                player.start(transport, take(), "ws-flv", lambda: WebSocketFlvPackager(self.context.body_muxer()))
-        return TakenOver()
+            return await self._proxy.serve(request)
+        except Unavailable as error:
+            return self._refusals.for_error(request, f"{self.scheme}-hls", error)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lalmesh.container.flv import BodyMuxer, HevcForm
 from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
-from lalmesh.remux import Packager
 from services.edge.direct import direct_socket
 from services.edge.fanout import FanOut
 from services.edge.feed import PlayerFeed
 from services.edge.listener import limit_send_buffer
+from services.edge.outputs import OutputFormat
 from services.edge.publisher import Publishers
 from services.edge.relay import Relay, Relays
 from services.edge.session import Sessions
@@ -57,13 +57,13 @@ class EdgeContext:
 class Playing:
     """One player's hold on a relay and its feed. Made when the relay has been acquired; `end` gives both back."""
 
-    __slots__ = ("_ended", "_fanout", "_format_key", "_relay", "feed")
+    __slots__ = ("_ended", "_fanout", "_key", "_relay", "feed")
 
-    def __init__(self, relay: Relay, format_key: Hashable, packager: Callable[[], Packager], feed: PlayerFeed) -> None:
-        """Take part in the format `format_key` of the relay."""
+    def __init__(self, relay: Relay, form: OutputFormat, feed: PlayerFeed) -> None:
+        """Take part in the output `form` of the relay."""
         self._relay = relay
-        self._format_key = format_key
-        self._fanout: FanOut = relay.fanout(format_key, packager)
+        self._key = form.key
+        self._fanout: FanOut = relay.fanout(form)
         self._ended = False
         self.feed = feed
 
@@ -92,22 +92,21 @@ class Playing:
             self._ended = True
             self._fanout.remove(self.feed)
             self.feed.release()
-            self._relay.left(self._format_key)
+            self._relay.left(self._key)
             self._relay.let_go()
 
 
 def playing_on(
     transport: asyncio.Transport,
     relay: Relay,
-    format_key: Hashable,
-    packager: Callable[[], Packager],
+    form: OutputFormat,
     close: Callable[[str], None],
     sndbuf_bytes: int,
 ) -> Playing:
-    """A player of `relay` on `transport`; `close` ends it with a reason."""
+    """A player of `relay` in `form` on `transport`; `close` ends it with a reason."""
     feed = feed_of(transport, close, sndbuf_bytes)
     try:
-        return Playing(relay, format_key, packager, feed)
+        return Playing(relay, form, feed)
     except BaseException:
         feed.release()
         raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
 
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection, Ping, Pong
@@ -11,8 +10,8 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import RemoteProtocolError
 
 from lalmesh.names import StreamKey
-from lalmesh.remux import Packager
 from services.edge.listener import go_on_reading, peer_of, stop_reading
+from services.edge.outputs import OutputFormat
 from services.edge.player import EdgeContext, Playing, close_soon, playing_on
 from services.edge.relay import Relay
 from services.edge.session import Session, SessionRole
@@ -26,8 +25,8 @@ class HttpPlayer(asyncio.Protocol):
 
     def __init__(self, context: EdgeContext, protocol: str, stream: StreamKey, loop: asyncio.AbstractEventLoop) -> None:
         """A player of `stream` over `protocol`; `start` gives it its transport."""
+        self.protocol = protocol  #: what its session is called
         self._context = context
-        self._protocol = protocol
         self._stream = stream
         self._loop = loop
         self._transport: asyncio.Transport | None = None
@@ -36,12 +35,12 @@ class HttpPlayer(asyncio.Protocol):
         self._closing = ""
         self._received_bytes = 0
 
-    def start(self, transport: asyncio.Transport, relay: Relay, format_key: Hashable, packager: Callable[[], Packager]) -> None:
-        """Let media come over `transport`."""
+    def start(self, transport: asyncio.Transport, relay: Relay, form: OutputFormat) -> None:
+        """Let media come over `transport`, in `form`."""
         self._transport = transport
         sndbuf_bytes = self._context.player_sndbuf_bytes
-        playing = self._playing = playing_on(transport, relay, format_key, packager, self.close, sndbuf_bytes)
-        session = self._context.sessions.open(self._protocol, SessionRole.PLAYER, self._stream, peer_of(transport)[1], self.close)
+        playing = self._playing = playing_on(transport, relay, form, self.close, sndbuf_bytes)
+        session = self._context.sessions.open(self.protocol, SessionRole.PLAYER, self._stream, peer_of(transport)[1], self.close)
         session.bytes_moved = lambda: playing.sent_bytes
         self._session = session
         playing.start()

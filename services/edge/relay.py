@@ -10,21 +10,21 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 
 from lalmesh.errors import ServiceError, StreamNotFound
 from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
-from lalmesh.remux import Packager
 from lalmesh.runtime.link import CloseReason, Subscription, SubscriptionRequest
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, Place
 from lalmesh.runtime.reader import Reader, ReaderCounters
-from lalmesh.runtime.ring import Ring, RingLimits, Run
+from lalmesh.runtime.ring import RingLimits, Run
 from lalmesh.runtime.scheduling import MAX_LOCATE_S, Refusal, SchedulerClient, Wanted
 from lalmesh.runtime.tally import add_counters
 from services.edge.fanout import FanOut, FanOutCounters, FanOutSettings
-from services.edge.feed import PlayerFeed
+from services.edge.outputs import OutputFormat, Outputs
 from services.edge.publisher import OriginLinks, refusal_error
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class RelaySettings:
     linger_s: float = 3.0  #: how long a relay without players stays
     lost_s: float = 30.0  #: how long players are kept while no origin can be reached
     fanout: FanOutSettings = field(default_factory=FanOutSettings)
+    transcode: bool = True  #: whether G.711 is made AAC for formats that cannot carry it, where the extra is installed
 
     def ring_limits(self) -> RingLimits:
         """What a packager that comes later starts from."""
@@ -64,14 +65,12 @@ class Relay:
         self.ready.add_done_callback(_seen)
         self._relays = relays
         self._settings = relays.settings
-        self._ring = Ring(self._settings.ring_limits())
-        self._fanouts: dict[Hashable, FanOut] = {}
+        settings = self._settings
+        self._outputs = Outputs(stream, settings.fanout, settings.ring_limits(), relays.retire, transcode=settings.transcode)
         self._users = 0
         self._linger: asyncio.TimerHandle | None = None
         self._ended: str | None = None  # why, once it has ended
         self.unavailable: ServiceError | None = None  # why nobody can say where the stream is, if so
-        self._skips = 0  # since the last sweep
-        self._last_skip = ""
         self._location: Location | None = None  # of the present subscription
         self._closed: asyncio.Future[tuple[CloseReason, str]] | None = None  # of the present subscription
         self._delivered = False  # whether the present subscription has opened
@@ -82,17 +81,31 @@ class Relay:
     @property
     def players(self) -> int:
         """How many players there are, over all formats."""
-        return sum(fanout.players for fanout in self._fanouts.values())
+        return self._outputs.players
 
     @property
     def tracks(self) -> TrackSet:
         """The tracks at the newest unit."""
-        return self._ring.tracks
+        return self._outputs.tracks
 
     @property
     def fanouts(self) -> list[FanOut]:
         """The fan-outs, one a format."""
-        return list(self._fanouts.values())
+        return self._outputs.fanouts
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What players do not get since their format cannot carry it, ``format: codec`` each."""
+        return self._outputs.left_out
+
+    @property
+    def left_out_counts(self) -> Counter[tuple[str, str]]:
+        """Tracks that were left out so far, by format and codec."""
+        return self._outputs.left_out_counts
+
+    def tracks_for(self, form: OutputFormat) -> TrackSet:
+        """The tracks as players of `form` would get them now, if it can carry them."""
+        return self._outputs.tracks_for(form)
 
     # players
 
@@ -129,41 +142,20 @@ class Relay:
         self._relays.forget(self)  # at once: whoever comes now needs another
         self._task.cancel()
 
-    def fanout(self, format_key: Hashable, packager: Callable[[], Packager]) -> FanOut:
+    def fanout(self, form: OutputFormat) -> FanOut:
         """The fan-out of a format; a new one starts with what the relay has. Of a relay that has ended it ends as well, soon."""
-        fanout = self._fanouts.get(format_key)
-        if fanout is None:
-            fanout = FanOut(packager(), self._settings.fanout, self._loop, self._skipped)
-            self._fanouts[format_key] = fanout
-            joined = self._ring.join_position()
-            if joined is not None:
-                for run in self._ring.runs(joined):
-                    fanout.feed(run)
-                fanout.flush()
-            if self._ended is not None:
-                self._loop.call_soon(self._end_fanouts)
+        fanout = self._outputs.fanout(form)
+        if self._ended is not None:
+            self._loop.call_soon(self._end_outputs)
         return fanout
 
-    def left(self, format_key: Hashable) -> None:
-        """A player has gone; a format that nobody plays is packaged no more."""
-        fanout = self._fanouts.get(format_key)
-        if fanout is not None and not fanout.players:
-            fanout.close()
-            self._relays.retire(fanout)
-            del self._fanouts[format_key]
-
-    def _skipped(self, feed: PlayerFeed, facts: str) -> None:
-        self._skips += 1
-        self._last_skip = facts
+    def left(self, key: Hashable) -> None:
+        """A player of the format with that key has gone."""
+        self._outputs.left(key)
 
     def sweep(self) -> None:
-        """Once a second: close players that have been too slow for too long, and say how many have skipped."""
-        if self._skips:
-            facts = {"stream_key": str(self.stream)}
-            log.warning("%d slow players skip to the next random access point, last: %s", self._skips, self._last_skip, extra=facts)
-            self._skips = 0
-        for fanout in self.fanouts:
-            fanout.sweep()
+        """Once a second."""
+        self._outputs.sweep()
 
     # what the subscription calls
 
@@ -188,9 +180,7 @@ class Relay:
             return
         if fresh.missing:
             log.warning("%d units missing", fresh.missing, extra={"stream_key": str(self.stream)})
-        self._ring.append(fresh)
-        for fanout in self._fanouts.values():
-            fanout.feed(fresh)
+        self._outputs.feed(fresh)
         if not self.ready.done():
             self.ready.set_result(None)
 
@@ -279,13 +269,10 @@ class Relay:
             self._linger.cancel()
         if not self.ready.done():
             self.ready.set_exception(StreamNotFound(f"{self.stream}: {reason}"))
-        self._end_fanouts()
+        self._end_outputs()
 
-    def _end_fanouts(self) -> None:
-        fanouts, self._fanouts = self.fanouts, {}
-        for fanout in fanouts:
-            fanout.end(self._ended or "closed")
-            self._relays.retire(fanout)
+    def _end_outputs(self) -> None:
+        self._outputs.end(self._ended or "closed")
 
     async def close(self) -> None:
         """End it now."""
@@ -309,6 +296,7 @@ class Relays:
         self.settings = settings
         self._past_fanouts = FanOutCounters()
         self._past_readers = ReaderCounters()
+        self._past_left_out: Counter[tuple[str, str]] = Counter()
         self._relays: dict[StreamKey, Relay] = {}
         self._fences: dict[StreamKey, Epoch] = {}  # the highest epoch seen, of streams that are played no more
 
@@ -349,6 +337,7 @@ class Relays:
         if self._relays.get(relay.stream) is relay:
             del self._relays[relay.stream]
             add_counters(self._past_readers, relay.reader.counters)
+            self._past_left_out += relay.left_out_counts
             self._fences.pop(relay.stream, None)
             self._fences[relay.stream] = relay.reader.epoch
             if len(self._fences) > FENCES_KEPT:
@@ -380,6 +369,11 @@ class Relays:
         for relay in self:
             add_counters(totals, relay.reader.counters)
         return totals
+
+    @property
+    def left_out_totals(self) -> Counter[tuple[str, str]]:
+        """Tracks that players did not get, of all relays that are and were, by format and codec."""
+        return sum((relay.left_out_counts for relay in self), self._past_left_out)
 
     def sweep(self) -> None:
         """Call once a second."""

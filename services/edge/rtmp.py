@@ -35,6 +35,7 @@ from lalmesh.remux import RtmpPackager
 from services.edge.ingest import Ingest
 from services.edge.listener import Admission, ListenerLimits, go_on_reading, listen, peer_of, socket_transport, stop_reading
 from services.edge.metrics import EdgeMetrics
+from services.edge.outputs import OutputFormat
 from services.edge.player import EdgeContext, Playing, close_soon, playing_on
 from services.edge.publisher import Publishing
 from services.edge.relay import Relay
@@ -298,7 +299,8 @@ class RtmpConnection(asyncio.BufferedProtocol):
             return RtmpPackager(context.body_muxer(), chunk_size=context.chunk_size, stream_id=stream_id)
 
         close = self._player_closer(stream_id)
-        playing = playing_on(transport, relay, ("rtmp", stream_id), packager, close, context.player_sndbuf_bytes)
+        form = OutputFormat(key=("rtmp", stream_id), name="rtmp", packager=packager)
+        playing = playing_on(transport, relay, form, close, context.player_sndbuf_bytes)
         session = context.sessions.open(self._listener.protocol, SessionRole.PLAYER, stream, self._peer, close)
         self._streams[stream_id] = _Player(playing, session)
         playing.start()

@@ -14,11 +14,12 @@ import pytest
 from support.edge_fakes import BOTH, run_of, video
 from support.loops import LOOP_FACTORIES
 
-from lalmesh.media import AccessUnit, TrackSet
-from lalmesh.remux import Packager, Parts
+from lalmesh.media import AccessUnit, Track, TrackSet
+from lalmesh.remux import Parts
 from services.edge.direct import CAN_SEND_DIRECTLY, MANY_SOCKETS, direct_socket, shared_file
 from services.edge.fanout import FanOut, FanOutSettings
 from services.edge.feed import FeedState, PlayerFeed
+from services.edge.outputs import OutputFormat
 from services.edge.player import Playing, playing_on
 from services.edge.relay import Relay
 
@@ -46,6 +47,15 @@ class PlainPackager:
     def end(self, tracks: TrackSet, dts: int, parts: Parts) -> int:
         return 0
 
+    def left_out(self, tracks: TrackSet) -> tuple[Track, ...]:
+        return ()
+
+    def accepts(self, old: TrackSet, new: TrackSet) -> bool:
+        return True
+
+
+PLAIN = OutputFormat(key="", name="plain", packager=PlainPackager)
+
 
 class FakeRelay:
     """A relay with one format."""
@@ -53,10 +63,10 @@ class FakeRelay:
     def __init__(self, fanout: FanOut) -> None:
         self._fanout = fanout
 
-    def fanout(self, format_key: Hashable, packager: Callable[[], Packager]) -> FanOut:
+    def fanout(self, form: OutputFormat) -> FanOut:
         return self._fanout
 
-    def left(self, format_key: Hashable) -> None:
+    def left(self, key: Hashable) -> None:
         pass
 
     def let_go(self) -> None:
@@ -110,7 +120,7 @@ class Side(asyncio.Protocol):
     def start(self) -> None:
         """Play, as a terminator does."""
         relay = cast(Relay, FakeRelay(self.stage.fanout))
-        self.playing = playing_on(self.transport, relay, "", PlainPackager, lambda reason: None, SNDBUF_BYTES)
+        self.playing = playing_on(self.transport, relay, PLAIN, lambda reason: None, SNDBUF_BYTES)
         self.feed = self.playing.feed
         self.playing.start()
 

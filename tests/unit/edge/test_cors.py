@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.edge.http import CorsPolicy
+from services.edge.cors import CorsPolicy
 
 PAGE = "https://tv.example:8443"
 

@@ -24,6 +24,9 @@ NEWER = TrackSet((Track(track_id=1, codec=Codec.VP9, configuration=b"vpcC-2"), A
 class WordPackager:
     """Writes words: ``H`` with the version of the tracks, ``C`` with old and new, ``E`` at the end, units as track and number."""
 
+    def __init__(self, *, goes_on: bool = True) -> None:
+        self.goes_on = goes_on
+
     def start(self, tracks: TrackSet, dts: int) -> bytes:
         return b"H%d " % tracks.version
 
@@ -38,6 +41,12 @@ class WordPackager:
         if track is None or track.codec is Codec.OPAQUE:
             return 0
         return self._add(b"%s%d%s " % (b"va"[unit.track_id - 1 : unit.track_id], unit.seq, unit.payload[1:]), parts)
+
+    def left_out(self, tracks: TrackSet) -> tuple[Track, ...]:
+        return tuple(track for track in tracks.tracks if track.codec is Codec.OPAQUE)
+
+    def accepts(self, old: TrackSet, new: TrackSet) -> bool:
+        return self.goes_on
 
     def _add(self, word: bytes, parts: Parts) -> int:
         parts.append(word)
@@ -114,12 +123,12 @@ class Player:
 class Stage:
     """A fan-out with its surroundings."""
 
-    def __init__(self, **settings: float) -> None:
+    def __init__(self, *, goes_on: bool = True, **settings: float) -> None:
         self.loop = FakeLoop()
         self.skipped: list[str] = []
         made = FanOutSettings(**{"players_per_delay_ms": 1000, **settings})  # type: ignore[arg-type]
         loop = cast(asyncio.AbstractEventLoop, self.loop)
-        self.fanout = FanOut(WordPackager(), made, loop, lambda _feed, facts: self.skipped.append(facts))
+        self.fanout = FanOut(WordPackager(goes_on=goes_on), made, loop, lambda _feed, facts: self.skipped.append(facts))
 
     def join(self, *, slow: bool = False, high: int = 0) -> Player:
         player = Player(self, slow=slow, high=high)
@@ -226,6 +235,36 @@ def test_units_that_the_format_cannot_carry_are_left_out() -> None:
     player = stage.join()
     stage.send([*gop(0, 1), AccessUnit(3, 0, 0, True, b"x", 1), video(2)], opaque)
     assert player.words == words("H1 v0 v2")
+
+
+def test_where_a_format_cannot_tell_a_new_configuration_its_players_are_closed_and_new_ones_get_it() -> None:
+    stage = Stage(goes_on=False)
+    waiting = stage.join()
+    stage.send(gop(0, 2))
+    early, lagging = stage.join(), stage.join(slow=True)
+    stage.send([video(2), *gop(3, 2)], NEWER)
+    assert [player.words for player in (waiting, early, lagging)] == [words("H1 v0 v1")] * 3
+    assert all("another configuration" in player.closed for player in (waiting, early, lagging))
+    assert stage.fanout.players == 0
+    assert stage.join().words == words("H2 v3 v4")
+
+
+def test_after_another_configuration_a_join_waits_for_a_picture_of_it() -> None:
+    stage = Stage(goes_on=False, gop_num=9)
+    stage.send(gop(0, 2))
+    stage.send([video(2)], NEWER)
+    late = stage.join()
+    stage.send(gop(3, 2), NEWER)
+    assert late.words == words("H2 v3 v4")
+
+
+def test_the_tracks_that_are_left_out_are_those_of_now() -> None:
+    stage = Stage()
+    opaque = Track(track_id=3, codec=Codec.OPAQUE)
+    stage.send(gop(0, 1), TrackSet((*BOTH.tracks, opaque), 1))
+    assert stage.fanout.left_out == (opaque,)
+    stage.send(gop(1, 1), TrackSet(BOTH.tracks, 2))
+    assert not stage.fanout.left_out
 
 
 # gathering

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from support.edge_fakes import (
@@ -28,9 +28,11 @@ from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, UnitName
 from lalmesh.runtime.scheduling import Refusal, Refused
 from services.edge.feed import PlayerFeed
+from services.edge.outputs import OutputFormat
 from services.edge.relay import Relay, Relays, RelaySettings
 
 WAIT_S = 10.0
+FLV = OutputFormat(key="flv", name="flv", packager=lambda: FlvPackager(BodyMuxer()))
 
 
 @dataclass(eq=False)
@@ -43,7 +45,7 @@ class Player:
 
     def __post_init__(self) -> None:
         self.feed = PlayerFeed(self.written.append, lambda: 0, self.closed.append)
-        self.relay.fanout("flv", lambda: FlvPackager(BodyMuxer())).add(self.feed)
+        self.relay.fanout(FLV).add(self.feed)
 
 
 class Edge:
@@ -108,7 +110,7 @@ async def test_a_later_format_begins_with_what_the_relay_has() -> None:
     edge = Edge()
     relay, _ = await edge.playing()
     late = PlayerFeed((written := list[bytes]()).append, lambda: 0, lambda _: None)
-    relay.fanout("another", lambda: FlvPackager(BodyMuxer())).add(late)
+    relay.fanout(replace(FLV, key="another")).add(late)
     assert written
     assert written[0].startswith(b"FLV")
 
@@ -117,7 +119,7 @@ async def test_a_later_format_begins_with_what_the_relay_has() -> None:
 async def test_a_format_that_nobody_plays_is_packaged_no_more() -> None:
     edge = Edge()
     relay, player = await edge.playing()
-    relay.fanout("flv", lambda: FlvPackager(BodyMuxer())).remove(player.feed)
+    relay.fanout(FLV).remove(player.feed)
     relay.left("flv")
     assert relay.fanouts == []
     assert edge.relays.fanout_totals.joins == 1

@@ -1,0 +1,118 @@
+"""From a request for a live stream to its player: HTTP and WebSocket, in every format of `http_formats`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from lalmesh.errors import InvalidName, ServiceError
+from lalmesh.media import Kind
+from lalmesh.names import StreamKey
+from services.edge.cors import CorsPolicy
+from services.edge.http_formats import HttpFormat
+from services.edge.http_refusal import Refusals
+from services.edge.outputs import OutputFormat
+from services.edge.player import EdgeContext
+from services.edge.player_http import HttpPlayer, WebSocketPlayer
+from services.edge.relay import Relay
+from services.edge.takeover import TakenOver, gate_of, take_over
+
+
+class StreamPlaying:
+    """Lets the requests of one listener become players."""
+
+    def __init__(self, context: EdgeContext, cors: CorsPolicy, refusals: Refusals, server: str, *, is_secure: bool) -> None:
+        """Work for a listener that says that it is `server`, under TLS where it `is_secure`."""
+        self._context = context
+        self._cors = cors
+        self._refusals = refusals
+        self._server = server
+        self._is_secure = is_secure
+        self._loop = asyncio.get_running_loop()
+
+    async def play(self, request: web.Request, form: HttpFormat) -> web.StreamResponse:
+        """Let the request's connection be a player of the stream that its path names, or say why not."""
+        is_socket = request.headers.get("Upgrade", "").lower() == "websocket"
+        protocol = form.protocol(is_socket=is_socket, is_secure=self._is_secure)
+        if is_socket and not self._cors.allows_socket(request.headers.get("Origin"), request.host):
+            return self._refusals.refuse(request, protocol, 403, "origin", "this page may not open a WebSocket here")
+        try:
+            stream = self._stream_key(request, form)
+            relay = await self._acquire(request, stream)
+        except ServiceError as error:
+            return self._refusals.for_error(request, protocol, error)
+        output = form.output(self._context, is_socket=is_socket)
+        with relay.given_back_unless_taken() as take:
+            tracks = relay.tracks_for(output)
+            if not form.carries_some(self._context, tracks):
+                codecs = ", ".join(track.codec.value for track in tracks.tracks if track.kind is not Kind.DATA)
+                detail = f"{stream}: {form.name} cannot carry any of its tracks ({codecs})"
+                return self._refusals.refuse(request, protocol, 406, "codec", detail)
+            if is_socket:
+                return await self._play_socket(request, WebSocketPlayer(self._context, protocol, stream, self._loop), take, output)
+            head = self._head(request, form.content_type(tracks))
+            return self._play_http(request, HttpPlayer(self._context, protocol, stream, self._loop), head, take, output)
+
+    async def _acquire(self, request: web.Request, stream: StreamKey) -> Relay:
+        """The relay of the stream; who leaves while he waits for it is waited for no longer.
+
+        Raises:
+            StreamNotFound: nobody publishes it.
+        """
+        gate = gate_of(request)
+        if gate is not None:
+            gate.waiting = asyncio.current_task()
+        try:
+            return await self._context.relays.acquire(stream, self._context.wait_publisher_s)
+        finally:
+            if gate is not None:
+                gate.waiting = None
+
+    def _stream_key(self, request: web.Request, form: HttpFormat) -> StreamKey:
+        """The stream that the path names.
+
+        Raises:
+            InvalidName: it names none that is allowed.
+        """
+        raw = request.rel_url.raw_path.strip("/").removesuffix(form.suffix)
+        try:
+            parts = [unquote(part, errors="strict") for part in raw.split("/")]
+        except UnicodeDecodeError:
+            raise InvalidName("stream name is not UTF-8") from None
+        if any("/" in part for part in parts):
+            raise InvalidName("encoded slash in a stream name")
+        return self._context.stream_key("/".join(parts[:-1]), parts[-1])
+
+    def _play_http(
+        self, request: web.Request, player: HttpPlayer, head: bytes, take: Callable[[], Relay], output: OutputFormat
+    ) -> web.StreamResponse:
+        transport = take_over(request, player)
+        if transport is not None:
+            transport.write(head)
+            player.start(transport, take(), output)
+        return TakenOver()
+
+    def _head(self, request: web.Request, content_type: str) -> bytes:
+        headers = {
+            "Server": self._server,
+            "Content-Type": content_type,
+            "Cache-Control": "no-store",
+            "Connection": "close",
+        } | self._cors.headers(request.headers.get("Origin"))
+        lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        return "\r\n".join(lines).encode("latin-1")
+
+    async def _play_socket(
+        self, request: web.Request, player: WebSocketPlayer, take: Callable[[], Relay], output: OutputFormat
+    ) -> web.StreamResponse:
+        upgrade = web.WebSocketResponse(compress=False, autoping=False, autoclose=False)
+        if not upgrade.can_prepare(request).ok:
+            return self._refusals.refuse(request, player.protocol, 400, "upgrade", "not a WebSocket handshake")
+        await upgrade.prepare(request)
+        transport = take_over(request, player)
+        if transport is not None:
+            player.start(transport, take(), output)
+        return TakenOver()

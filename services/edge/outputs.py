@@ -1,0 +1,190 @@
+"""The outputs of one relay: a fan-out for each format that somebody plays, and what they share.
+
+Formats that cannot carry G.711 are fed from a *conversion*, where the track is AAC; it is made once for all of them, and only while
+one of them is played. A track that a format cannot carry is left out, which is said once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from lalmesh.media import Track, TrackSet
+from lalmesh.names import StreamKey
+from lalmesh.remux import Packager, can_transcode, needs_transcoding, transcoded_tracks
+from lalmesh.runtime.ring import Ring, RingLimits, Run
+from services.edge.conversion import Conversion
+from services.edge.fanout import FanOut, FanOutSettings
+from services.edge.feed import PlayerFeed
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class OutputFormat:
+    """A format that a relay can be played in."""
+
+    key: Hashable  #: which fan-out: players with the same key share one
+    name: str  #: what announcements call it: ``rtmp``, ``flv``, ``ts``, ``fmp4``
+    packager: Callable[[], Packager]
+    transcodes: bool = False  #: whether it gets AAC for G.711
+
+
+@dataclass(slots=True, frozen=True)
+class _Output:
+    """A format that is played."""
+
+    form: OutputFormat
+    fanout: FanOut
+
+
+class Outputs:
+    """The fan-outs of one relay, and the ring that a new one starts from."""
+
+    def __init__(
+        self, stream: StreamKey, settings: FanOutSettings, limits: RingLimits, retired: Callable[[FanOut], None], *, transcode: bool
+    ) -> None:
+        """Start without any.
+
+        Args:
+            stream: for the log.
+            settings: of each fan-out.
+            limits: of the ring.
+            retired: hears of each fan-out that is no more.
+            transcode: whether G.711 is made AAC, where that can be done here.
+        """
+        self.left_out_counts: Counter[tuple[str, str]] = Counter()  #: tracks that were left out, by format and codec; only rises
+        self._stream = stream
+        self._settings = settings
+        self._limits = limits
+        self._retired = retired
+        self._transcode = transcode
+        self._loop = asyncio.get_running_loop()
+        self._ring = Ring(limits)
+        self._conversion: Conversion | None = None
+        self._outputs: dict[Hashable, _Output] = {}
+        self._tracks = TrackSet()
+        self._announced: set[tuple[str, int, str]] = set()
+        self._skips = 0  # since the last sweep
+        self._last_skip = ""
+
+    @property
+    def players(self) -> int:
+        """How many players there are, over all formats."""
+        return sum(output.fanout.players for output in self._outputs.values())
+
+    @property
+    def tracks(self) -> TrackSet:
+        """The tracks at the newest unit."""
+        return self._ring.tracks
+
+    @property
+    def fanouts(self) -> list[FanOut]:
+        """The fan-outs, one a format."""
+        return [output.fanout for output in self._outputs.values()]
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What players do not get, ``format: codec`` each."""
+        return tuple(sorted({f"{form.name}: {track.codec.value}" for form, track in self._left_out()}))
+
+    def _left_out(self) -> list[tuple[OutputFormat, Track]]:
+        return [(output.form, track) for output in self._outputs.values() for track in output.fanout.left_out]
+
+    def tracks_for(self, form: OutputFormat) -> TrackSet:
+        """The tracks as players of `form` would get them now, if it can carry them."""
+        tracks = self._ring.tracks
+        return transcoded_tracks(tracks) if self._needs_conversion(form, tracks) else tracks
+
+    def _needs_conversion(self, form: OutputFormat, tracks: TrackSet) -> bool:
+        return self._transcode and form.transcodes and needs_transcoding(tracks) and can_transcode()
+
+    def fanout(self, form: OutputFormat) -> FanOut:
+        """The fan-out of a format; a new one starts with what the relay has."""
+        output = self._outputs.get(form.key)
+        return output.fanout if output is not None else self._open(form)
+
+    def _open(self, form: OutputFormat) -> FanOut:
+        fanout = FanOut(form.packager(), self._settings, self._loop, self._skipped)
+        ring = self._ring_for(form)
+        self._outputs[form.key] = _Output(form, fanout)
+        joined = ring.join_position()
+        if joined is not None:
+            for run in ring.runs(joined):
+                fanout.feed(run)
+            fanout.flush()
+        self._announce()
+        return fanout
+
+    def _ring_for(self, form: OutputFormat) -> Ring:
+        if self._conversion is None and self._needs_conversion(form, self._ring.tracks):
+            self._conversion = Conversion(self._limits)
+            joined = self._ring.join_position()
+            for run in self._ring.runs(joined) if joined is not None else ():
+                self._conversion.convert(run)
+        return self._conversion.ring if self._conversion is not None and form.transcodes else self._ring
+
+    def left(self, key: Hashable) -> None:
+        """A player has gone; a format that nobody plays is packaged no more."""
+        output = self._outputs.get(key)
+        if output is None or output.fanout.players:
+            return
+        output.fanout.close()
+        self._retired(output.fanout)
+        del self._outputs[key]
+        if not any(other.form.transcodes for other in self._outputs.values()):
+            self._conversion = None
+
+    def feed(self, run: Run) -> None:
+        """The next units, for everyone."""
+        self._ring.append(run)
+        changed = run.tracks is not self._tracks
+        if changed:
+            self._change_tracks(run.tracks)
+        converted = run if self._conversion is None else self._conversion.convert(run)
+        for output in list(self._outputs.values()):  # a fan-out may lose its players on what it is fed, and go
+            given = converted if output.form.transcodes else run
+            if given is not None:
+                output.fanout.feed(given)
+        if changed:
+            self._announce()
+
+    def _change_tracks(self, tracks: TrackSet) -> None:
+        self._tracks = tracks
+        if self._conversion is None and any(self._needs_conversion(output.form, tracks) for output in self._outputs.values()):
+            self._conversion = Conversion(self._limits)
+
+    def _announce(self) -> None:
+        """Say what is left out, once for each format and track."""
+        for form, track in self._left_out():
+            what = (form.name, track.track_id, track.codec.value)
+            if what in self._announced:
+                continue
+            self._announced.add(what)
+            self.left_out_counts[form.name, track.codec.value] += 1
+            facts = {"stream_key": str(self._stream), "format": form.name, "codec": track.codec.value}
+            log.warning("track left out: %s cannot carry %s", form.name, track.codec.value, extra=facts)
+
+    def _skipped(self, feed: PlayerFeed, facts: str) -> None:
+        self._skips += 1
+        self._last_skip = facts
+
+    def sweep(self) -> None:
+        """Once a second: close players that have been too slow for too long, and say how many have skipped."""
+        if self._skips:
+            facts = {"stream_key": str(self._stream)}
+            log.warning("%d slow players skip to the next random access point, last: %s", self._skips, self._last_skip, extra=facts)
+            self._skips = 0
+        for fanout in self.fanouts:
+            fanout.sweep()
+
+    def end(self, reason: str) -> None:
+        """The stream is over, for everyone."""
+        outputs, self._outputs = list(self._outputs.values()), {}
+        self._conversion = None
+        for output in outputs:
+            output.fanout.end(reason)
+            self._retired(output.fanout)

@@ -1,0 +1,82 @@
+"""What the parts of an edge count themselves, as metrics: read when they are asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from services.edge.certificate import ServerCertificate
+from services.edge.hls_client import HlsProxyCounters
+from services.edge.listener import Admission
+from services.edge.publisher import Publishers
+from services.edge.relay import Relays
+from services.edge.session import Sessions
+
+
+class Listener(Protocol):
+    """What is asked of a listener."""
+
+    admission: Admission
+
+
+def totals_of_streams(publishers: Publishers, relays: Relays) -> Iterable[Metric]:
+    """What is published and played."""
+    yield GaugeMetricFamily("edge_publications", "Streams published here.", len(publishers))
+    yield GaugeMetricFamily("edge_relays", "Streams played here.", len(relays))
+    yield from _fanouts(relays)
+    yield from _readers(relays)
+
+
+def totals_of_clients(listeners: Mapping[str, Listener], sessions: Sessions) -> Iterable[Metric]:
+    """Who is connected."""
+    connections = GaugeMetricFamily("edge_connections", "Open connections.", labels=("listener",))
+    for name, listener in listeners.items():
+        connections.add_metric((name,), len(listener.admission))
+    yield connections
+    metric = GaugeMetricFamily("edge_sessions", "Sessions by protocol and role.", labels=("protocol", "role"))
+    for key, count in Counter((session.protocol, session.role.value) for session in sessions).items():
+        metric.add_metric(key, count)
+    yield metric
+
+
+def _fanouts(relays: Relays) -> Iterable[Metric]:
+    totals = relays.fanout_totals
+    yield CounterMetricFamily("edge_egress_bytes", "Bytes written to players.", totals.sent_bytes)
+    yield CounterMetricFamily("edge_joins", "Players that joined a fan-out.", totals.joins)
+    yield CounterMetricFamily("edge_skips", "Times that a slow player skipped to a random access point.", totals.skips)
+    yield CounterMetricFamily("edge_slow_closes", "Players closed because they stayed too slow.", totals.slow_closes)
+    yield CounterMetricFamily("edge_cache_overflows", "Caches given up because they passed a bound.", totals.cache_overflows)
+    left_out = CounterMetricFamily(
+        "edge_tracks_left_out", "Tracks that players did not get, as their format cannot carry them.", labels=("format", "codec")
+    )
+    for key, count in relays.left_out_totals.items():
+        left_out.add_metric(key, count)
+    yield left_out
+
+
+def _readers(relays: Relays) -> Iterable[Metric]:
+    totals = relays.reader_totals
+    yield CounterMetricFamily("edge_relayed_units", "Units that relays took in.", totals.units)
+    yield CounterMetricFamily("edge_missing_units", "Units that relays never got.", totals.missing)
+    yield CounterMetricFamily("edge_unannounced_units", "Of those, the ones that nobody announced.", totals.unannounced)
+    yield CounterMetricFamily("edge_repeated_units", "Units that relays had already.", totals.repeated)
+    yield CounterMetricFamily("edge_fenced_units", "Units of outdated owners that relays refused.", totals.fenced)
+
+
+def totals_of_proxy(counters: HlsProxyCounters) -> Iterable[Metric]:
+    """What became of requests for HLS and recordings."""
+    requests = CounterMetricFamily("edge_hls_requests", "Requests for HLS and recordings by what answered.", labels=("by",))
+    for by, count in (("cache", counters.cached), ("shared request", counters.shared), ("hls node", counters.asked)):
+        requests.add_metric((by,), count)
+    yield requests
+    yield CounterMetricFamily("edge_hls_connect_failures", "Times that an hls node could not be reached.", counters.failed_connects)
+    yield CounterMetricFamily("edge_hls_unanswered", "Requests that no hls node answered.", counters.unanswered)
+
+
+def totals_of_certificate(certificate: ServerCertificate) -> Iterable[Metric]:
+    """How often the certificate changed, and how often that failed."""
+    yield CounterMetricFamily("edge_certificate_reloads", "Changed certificates that were taken.", certificate.reloads)
+    yield CounterMetricFamily("edge_certificate_failures", "Changed certificates that could not be used.", certificate.failures)

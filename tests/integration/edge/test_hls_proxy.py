@@ -1,0 +1,254 @@
+"""``/hls/`` and ``/record/`` through an edge, with real HTTP on both sides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import aiohttp
+import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from support.edge_fakes import EDGE, FakeLinks, FakeScheduler
+
+from services.edge.cors import CorsPolicy
+from services.edge.hls_client import MAX_SHARED_BYTES, HlsClient, HlsProxySettings
+from services.edge.http import HttpListener
+from services.edge.listener import ListenerLimits
+from services.edge.metrics import EdgeMetrics
+from services.edge.player import EdgeContext
+from services.edge.publication import PublicationSettings
+from services.edge.publisher import Publishers
+from services.edge.relay import Relays, RelaySettings
+from services.edge.session import Sessions
+from services.edge.upstreams import Upstream
+
+HOST = "127.0.0.1"
+LIMIT_S = 15.0
+
+
+class HlsNode:
+    """An hls node: counts what it is asked for, and answers when it is told to."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.asked: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self.release = asyncio.Event()
+        self.release.set()
+        self.control = "max-age=10"
+        self.status = 200
+        self.body = b"segment"
+        self.gone = 0  # requests that ended before their answer
+        app = web.Application()
+        app.router.add_get("/{path:.*}", self._answer)
+        self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+        self.upstream = Upstream(name, HOST, 0)
+
+    async def start(self) -> None:
+        await self.runner.setup()
+        site = web.TCPSite(self.runner, HOST, 0)
+        await site.start()
+        self.upstream = Upstream(self.name, HOST, self.runner.addresses[0][1])
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(request.path_qs)
+        self.headers.append(dict(request.headers))
+        try:
+            await self.release.wait()
+        except asyncio.CancelledError:
+            self.gone += 1
+            raise
+        headers = {"Cache-Control": self.control, "Content-Type": "video/mp2t", "X-Node": self.name}
+        if self.status == 302:
+            headers["Location"] = f"{request.path}?session_id={len(self.asked)}"
+        if request.http_range.start is not None:
+            part = self.body[request.http_range]
+            return web.Response(status=206, body=part, headers=headers | {"Content-Range": f"bytes 0-3/{len(self.body)}"})
+        if "chunked" in request.query:
+            response = web.StreamResponse(headers=headers)
+            await response.prepare(request)
+            await response.write(self.body)
+            return response
+        return web.Response(status=self.status, body=self.body, headers=headers)
+
+
+class Stage:
+    """An edge in front of hls nodes, and a client."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self.nodes: list[HlsNode] = []
+        self.upstreams: list[Upstream] = []
+
+    async def start(self, nodes: int = 1, cors: tuple[str, ...] = ()) -> None:
+        for number in range(nodes):
+            node = HlsNode(f"hls-{number}")
+            await node.start()
+            self._stack.push_async_callback(node.runner.cleanup)
+            self.nodes.append(node)
+            self.upstreams.append(node.upstream)
+        loop = asyncio.get_running_loop()
+        self.hls = HlsClient(lambda: self.upstreams, HlsProxySettings(), loop.time)
+        self._stack.push_async_callback(self.hls.close)
+        metrics, scheduler, links = EdgeMetrics(CollectorRegistry()), FakeScheduler(), FakeLinks()
+        context = EdgeContext(
+            publishers=Publishers(EDGE, scheduler, links, PublicationSettings(), take_over=False, claim_timeout_s=1.0),
+            relays=Relays(scheduler, links, RelaySettings()),
+            sessions=Sessions(metrics),
+            wait_publisher_s=0.1,
+            player_sndbuf_bytes=96 << 10,
+            max_message_bytes=8 << 20,
+            hevc="enhanced",
+            match_app=True,
+            chunk_size=60_000,
+        )
+        self.listener = HttpListener(context, ListenerLimits(), metrics, CorsPolicy(cors), self.hls)
+        await self.listener.start(HOST, 0)
+        self._stack.push_async_callback(self.listener.close, "over")
+        self._stack.callback(self.listener.stop_accepting)
+        self.session = await self._stack.enter_async_context(aiohttp.ClientSession())
+
+    @property
+    def node(self) -> HlsNode:
+        return self.nodes[0]
+
+    def url(self, path: str) -> str:
+        return f"http://{HOST}:{self.listener.port}{path}"
+
+    async def get(self, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.session.get(self.url(path), headers=named, allow_redirects=False) as answer:
+            return answer.status, await answer.read(), dict(answer.headers)
+
+    async def asked(self, count: int) -> None:
+        """Wait until the first node has been asked so often."""
+        while len(self.node.asked) < count:  # noqa: ASYNC110 -- bounded by `LIMIT_S`
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    async with asyncio.timeout(LIMIT_S), AsyncExitStack() as stack:
+        yield Stage(stack)
+
+
+async def test_a_segment_comes_through_and_is_kept_for_as_long_as_it_says(stage: Stage) -> None:
+    await stage.start()
+    answers = [await stage.get("/hls/live/a/1.2-3.ts?token=x%20y") for _ in range(3)]
+    assert [(status, body) for status, body, _ in answers] == [(200, b"segment")] * 3
+    assert stage.node.asked == ["/hls/live/a/1.2-3.ts?token=x%20y"]
+    headers = answers[2][2]
+    assert (headers["Content-Type"], headers["Cache-Control"], headers["Age"]) == ("video/mp2t", "max-age=10", "0")
+    assert headers["Server"].startswith("lalmesh/")
+    assert "X-Node" not in headers
+    assert stage.hls.counters.cached == 2
+
+
+async def test_the_node_hears_who_asks(stage: Stage) -> None:
+    await stage.start()
+    await stage.get("/record/", X_Forwarded_For="1.2.3.4", User_Agent="player", Cookie="secret")
+    heard = stage.node.headers[0]
+    assert (heard["X-Forwarded-For"], heard["X-Forwarded-Proto"], heard["User-Agent"]) == (HOST, "http", "player")
+    assert heard["X-Forwarded-Host"].startswith(HOST)
+    assert "Cookie" not in heard
+
+
+async def test_requests_for_one_thing_at_the_same_time_are_one(stage: Stage) -> None:
+    await stage.start()
+    stage.node.release.clear()
+    stage.node.control = "no-cache"
+    asking = [asyncio.create_task(stage.get("/hls/live/a/live.m3u8?_HLS_msn=7")) for _ in range(20)]
+    await stage.asked(1)
+    await asyncio.sleep(0.1)
+    stage.node.release.set()
+    assert {(await task)[1] for task in asking} == {b"segment"}
+    assert len(stage.node.asked) == 1
+    assert stage.hls.counters.shared == 19
+
+
+async def test_what_is_meant_for_one_alone_is_not_shared(stage: Stage) -> None:
+    await stage.start()
+    stage.node.release.clear()
+    stage.node.status, stage.node.control = 302, "no-store"
+    asking = [asyncio.create_task(stage.get("/hls/a.m3u8")) for _ in range(5)]
+    await stage.asked(1)
+    await asyncio.sleep(0.1)
+    stage.node.release.set()
+    places = {(await task)[2]["Location"] for task in asking}
+    assert len(places) == 5
+
+
+async def test_who_leaves_takes_nothing_from_others(stage: Stage) -> None:
+    await stage.start()
+    stage.node.release.clear()
+    first = asyncio.create_task(stage.get("/hls/live/a/live.m3u8"))
+    await stage.asked(1)
+    second = asyncio.create_task(stage.get("/hls/live/a/live.m3u8"))
+    await asyncio.sleep(0.1)
+    first.cancel()
+    await asyncio.sleep(0.1)
+    stage.node.release.set()
+    assert (await second)[:2] == (200, b"segment")
+    assert (len(stage.node.asked), stage.node.gone) == (1, 0)
+
+
+async def test_when_the_last_one_leaves_the_node_is_let_go(stage: Stage) -> None:
+    await stage.start()
+    stage.node.release.clear()
+    asking = [asyncio.create_task(stage.get("/hls/live/a/live.m3u8")) for _ in range(3)]
+    await stage.asked(1)
+    await asyncio.sleep(0.1)
+    for task in asking:
+        task.cancel()
+    while not stage.node.gone:  # noqa: ASYNC110 -- bounded by `LIMIT_S`
+        await asyncio.sleep(0.01)
+    assert stage.node.gone == 1
+
+
+async def test_a_range_goes_straight_through(stage: Stage) -> None:
+    await stage.start()
+    for _ in range(2):
+        status, body, headers = await stage.get("/record/live/a/x.mp4", Range="bytes=0-3")
+        assert (status, body, headers["Content-Range"]) == (206, b"segm", "bytes 0-3/7")
+    assert [heard["Range"] for heard in stage.node.headers] == ["bytes=0-3"] * 2
+
+
+@pytest.mark.parametrize("query", ["", "?chunked"])
+async def test_what_is_too_large_to_be_kept_goes_through(stage: Stage, query: str) -> None:
+    await stage.start()
+    stage.node.body = bytes(range(256)) * (MAX_SHARED_BYTES // 256 + 1000)
+    status, body, _ = await stage.get(f"/record/live/a/x.mp4{query}")
+    assert (status, body) == (200, stage.node.body)
+    assert stage.hls.counters.cached == 0
+
+
+async def test_a_node_that_is_gone_is_passed_over(stage: Stage) -> None:
+    await stage.start(nodes=3)
+    for path in (f"/hls/live/{number}/live.m3u8" for number in range(20)):
+        await stage.get(path)
+    assert all(node.asked for node in stage.nodes)
+    await stage.node.runner.cleanup()
+    answers = [await stage.get(f"/hls/live/{number}/live.m3u8?again") for number in range(20)]
+    assert {status for status, _, _ in answers} == {200}
+    assert stage.hls.counters.failed_connects == 1
+
+
+async def test_without_a_node_players_are_told_to_try_again(stage: Stage) -> None:
+    await stage.start(nodes=0)
+    status, body, headers = await stage.get("/hls/live/a.m3u8")
+    assert (status, body, headers["Retry-After"]) == (503, b"no hls node is known\n", "1")
+
+
+async def test_pages_may_read_as_they_may_read_streams(stage: Stage) -> None:
+    await stage.start(cors=("https://tv.example",))
+    _, _, headers = await stage.get("/hls/live/a.m3u8", Origin="https://tv.example")
+    assert headers["Access-Control-Allow-Origin"] == "https://tv.example"
+
+
+async def test_flv_of_an_application_hls_is_the_edges_own(stage: Stage) -> None:
+    await stage.start()
+    status, body, _ = await stage.get("/hls/a.flv")
+    assert (status, stage.node.asked) == (404, [])
+    assert body.startswith(b"hls/a: nobody published it")

@@ -1,0 +1,197 @@
+"""The outputs of a relay: what they share, what they leave out, and what is made AAC for some of them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Sequence
+
+import pytest
+from support.edge_fakes import AUDIO, BOTH, STREAM, VIDEO, epoch, gop, run_of, video
+
+from lalmesh.container.mpegts import TsDemuxer
+from lalmesh.media import AccessUnit, Codec, Track, TracksChanged, TrackSet
+from lalmesh.remux import Fmp4Packager, TsPackager
+from lalmesh.runtime.ring import RingLimits, Run
+from services.edge import outputs as outputs_module
+from services.edge.fanout import FanOut, FanOutSettings
+from services.edge.feed import PlayerFeed
+from services.edge.outputs import OutputFormat, Outputs
+
+TS = OutputFormat(key="http-ts", name="ts", packager=TsPackager, transcodes=True)
+WS_TS = OutputFormat(key="ws-ts", name="ts", packager=TsPackager, transcodes=True)
+FMP4 = OutputFormat(key="http-fmp4", name="fmp4", packager=Fmp4Packager, transcodes=True)
+PCMA = Track(track_id=2, codec=Codec.PCMA, sample_rate_hz=8000, channels=1)
+PHONE = TrackSet((PCMA,), 1)
+UNITS_OF_PCM = 100
+
+
+def pcm(first: int = 0, count: int = UNITS_OF_PCM) -> list[AccessUnit]:
+    """Units of 20 ms."""
+    return [AccessUnit(2, seq * 1800, 0, True, b"\xd5" * 160, seq, 1_000_000 + seq * 20_000) for seq in range(first, first + count)]
+
+
+class Player:
+    def __init__(self, fanout: FanOut) -> None:
+        self.got = b""
+        self.closed = ""
+        self.feed = PlayerFeed(self._write, lambda: 0, self._close)
+        fanout.add(self.feed)
+
+    def _write(self, data: bytes) -> None:
+        self.got += data
+
+    def _close(self, reason: str) -> None:
+        self.closed = reason
+
+    @property
+    def units(self) -> list[AccessUnit]:
+        """What a player of TS has."""
+        demuxer = TsDemuxer()
+        return [event for event in [*demuxer.feed(self.got), *demuxer.flush()] if isinstance(event, AccessUnit)]
+
+    @property
+    def codecs(self) -> set[Codec]:
+        demuxer = TsDemuxer()
+        changes = [event for event in [*demuxer.feed(self.got), *demuxer.flush()] if isinstance(event, TracksChanged)]
+        return {track.codec for track in changes[-1].tracks.tracks}
+
+
+class Stage:
+    """Outputs of one relay."""
+
+    def __init__(self, *, transcode: bool = True) -> None:
+        limits = RingLimits(gop_num=1, audio_cache_us=2_000_000)
+        self.retired: list[FanOut] = []
+        self.outputs = Outputs(STREAM, FanOutSettings(max_delay_ms=0), limits, self.retired.append, transcode=transcode)
+
+    def send(self, units: Sequence[AccessUnit], tracks: TrackSet) -> None:
+        self.outputs.feed(run_of(units, tracks=tracks))
+
+    def join(self, form: OutputFormat) -> Player:
+        return Player(self.outputs.fanout(form))
+
+    def leave(self, form: OutputFormat, player: Player) -> None:
+        self.outputs.fanout(form).remove(player.feed)
+        self.outputs.left(form.key)
+
+
+async def test_what_a_format_cannot_carry_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage()
+    tracks = TrackSet((VIDEO, AUDIO), 1)  # VP9
+    with caplog.at_level(logging.WARNING):
+        stage.send(gop(0, 2), tracks)
+        stage.join(TS)
+        stage.join(WS_TS)
+        stage.send(gop(2, 2), TrackSet((VIDEO, AUDIO), 2))
+    assert [record.getMessage() for record in caplog.records] == ["track left out: ts cannot carry vp9"]
+    assert stage.outputs.left_out == ("ts: vp9",)
+    assert stage.outputs.left_out_counts == {("ts", "vp9"): 1}
+
+
+async def test_what_nobody_plays_is_not_left_out() -> None:
+    stage = Stage()
+    stage.send(gop(0, 2), BOTH)
+    player = stage.join(TS)
+    stage.leave(TS, player)
+    assert (stage.outputs.left_out, len(stage.retired)) == ((), 1)
+    assert stage.outputs.left_out_counts.total() == 1
+
+
+async def test_without_transcoding_g711_is_left_out() -> None:
+    stage = Stage(transcode=False)
+    stage.send(pcm(), PHONE)
+    stage.join(FMP4)
+    assert stage.outputs.left_out == ("fmp4: pcma",)
+    assert stage.outputs.tracks_for(TS) is PHONE
+
+
+async def test_without_the_extra_g711_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs_module, "can_transcode", lambda: False)
+    stage = Stage()
+    stage.send(pcm(), PHONE)
+    stage.join(TS)
+    assert stage.outputs.left_out == ("ts: pcma",)
+
+
+def needs_av() -> None:
+    pytest.importorskip("av", reason="the extra transcode is not installed")
+
+
+async def test_g711_is_made_aac_for_formats_that_cannot_carry_it() -> None:
+    needs_av()
+    stage = Stage()
+    stage.send(pcm(), PHONE)
+    player = stage.join(TS)
+    stage.send(pcm(UNITS_OF_PCM), PHONE)
+    assert player.codecs == {Codec.AAC}
+    assert stage.outputs.left_out == ()
+    assert [track.codec for track in stage.outputs.tracks_for(TS).tracks] == [Codec.AAC]
+
+
+async def test_it_is_made_once_and_all_formats_get_the_same_frames() -> None:
+    needs_av()
+    stage = Stage()
+    stage.send(pcm(), PHONE)
+    early = stage.join(TS)
+    stage.send(pcm(UNITS_OF_PCM), PHONE)
+    late = stage.join(WS_TS)
+    stage.send(pcm(2 * UNITS_OF_PCM), PHONE)
+    first, second = ({unit.dts: unit.payload for unit in player.units} for player in (early, late))
+    assert second.keys() <= first.keys()
+    assert all(first[dts] == payload for dts, payload in second.items())
+    assert max(second) == max(first)
+    assert max(second) - min(second) > 3 * 90_000  # what is kept for joins, and what came after
+
+
+async def test_g711_that_appears_later_is_made_aac_too() -> None:
+    needs_av()
+    stage = Stage()
+    silent = TrackSet((Track(track_id=1, codec=Codec.VP9, configuration=b"vpcC"),), 1)
+    stage.send(gop(0, 2), silent)
+    player = stage.join(TS)
+    stage.send([video(2), *pcm(3)], TrackSet((*silent.tracks, PCMA), 2))
+    assert player.codecs == {Codec.AAC}
+
+
+async def test_when_nobody_plays_it_any_more_nothing_is_made() -> None:
+    needs_av()
+    stage = Stage()
+    stage.send(pcm(), PHONE)
+    player = stage.join(TS)
+    stage.leave(TS, player)
+    stage.send(pcm(UNITS_OF_PCM), PHONE)
+    again = stage.join(TS)
+    stage.send(pcm(2 * UNITS_OF_PCM), PHONE)
+    times = [unit.dts for unit in again.units]
+    assert {after - before for before, after in itertools.pairwise(times)} == {1920}
+
+
+async def test_players_of_another_configuration_go_and_new_ones_are_served() -> None:
+    stage = Stage()
+    tracks = TrackSet((AUDIO,), 1)
+    sounds = [AccessUnit(2, seq * 1920, 0, True, b"a", seq, seq) for seq in range(4)]
+    stage.send(sounds[:2], tracks)
+    old = stage.join(FMP4)
+    old.feed.close = lambda reason: (setattr(old, "closed", reason), stage.outputs.left(FMP4.key))  # type: ignore[assignment, func-returns-value]
+    louder = TrackSet(
+        (Track(track_id=2, codec=Codec.AAC, configuration=bytes.fromhex("1190"), sample_rate_hz=48_000, channels=2),), 2
+    )
+    stage.send(sounds[2:], louder)
+    assert "another configuration" in old.closed
+    assert (stage.outputs.players, len(stage.retired)) == (0, 1)
+    new = stage.join(FMP4)
+    assert new.got.startswith(Fmp4Packager().start(louder, 0))
+
+
+async def test_a_publication_after_another_is_converted_on() -> None:
+    needs_av()
+    stage = Stage()
+    stage.send(pcm(), PHONE)
+    player = stage.join(TS)
+    stage.outputs.feed(Run(epoch(2), b"2" * 16, PHONE, list(pcm(UNITS_OF_PCM))))
+    await asyncio.sleep(0)
+    times = [unit.dts for unit in player.units]
+    assert times == sorted(set(times))
+    assert len(times) > 180
