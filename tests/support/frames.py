@@ -6,14 +6,15 @@ hands them out, the times are the wire's milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from support import ffmpeg
 
 CONTEXT_ROWS = 3  #: rows shown before and after the first difference
+DECODED = ("-fps_mode", "passthrough", "-enc_time_base", "demux")  #: every picture as it comes, at the times that it has
 TAIL_MS = 500  #: how far apart the tracks of a recording that was cut off may end
 
 
@@ -122,6 +123,46 @@ def read(rows: Path) -> Recording:
 def of_file(file: Path, *, loops: int = 0) -> Recording:
     """The packets of a media file, played `loops` times more after the first, as a publisher with the same `loops` sends them."""
     return parse(ffmpeg.run("-copyts", "-stream_loop", str(loops), "-i", file, *ffmpeg.FRAME_HASHES, "-"))
+
+
+def of_transport_stream(file: Path) -> Recording:
+    """What a MPEG-TS file shows and sounds like: hashes of decoded pictures, and of the audio's packets without their framing."""
+    return _shown_and_heard(file, {"aac": ("-bsf:a", "aac_adtstoasc")})
+
+
+def as_transport_stream(file: Path) -> Recording:
+    """The same of a file of another format, to compare with. Pictures have no DTS of their own then: it is their PTS."""
+    return _shown_and_heard(file, {})
+
+
+def _shown_and_heard(file: Path, unframed: Mapping[str, tuple[str, ...]]) -> Recording:
+    """Pictures decoded, sound copied with the options that its codec has in `unframed`."""
+    streams: list[Stream] = []
+    frames: list[Frame] = []
+    for coded in (stream for stream in of_file(file).streams if stream.kind in ("video", "audio")):
+        hashing = DECODED if coded.kind == "video" else ("-c", "copy", *unframed.get(coded.codec, ()))
+        part = parse(ffmpeg.run("-copyts", "-i", file, "-map", f"0:{coded.index}", *hashing, "-f", "framemd5", "-"))
+        frames += [replace(frame, stream=len(streams)) for frame in part.frames]
+        streams.append(replace(part.streams[0], index=len(streams), extradata=None))
+    return Recording(tuple(streams), tuple(frames))
+
+
+def in_ms(recording: Recording) -> Recording:
+    """The same with times in milliseconds from the first on, whatever each track counted in.
+
+    Raises:
+        AssertionError: a time is no whole number of milliseconds after the first, so it is not what FLV had.
+    """
+    bases = {stream.index: stream.time_base for stream in recording.streams}
+    first = min(frame.dts * bases[frame.stream] for frame in recording.frames)
+
+    def since(frame: Frame, ticks: int) -> int:
+        time = (ticks * bases[frame.stream] - first) * 1000
+        assert time.denominator == 1, f"{frame} is {float(time)} ms after the first"
+        return int(time)
+
+    frames = tuple(replace(frame, dts=since(frame, frame.dts), pts=since(frame, frame.pts)) for frame in recording.frames)
+    return Recording(tuple(replace(stream, time_base=Fraction(1, 1000)) for stream in recording.streams), frames)
 
 
 def assert_same_from_join(source: Recording, received: Recording, *, to_end: bool = False, tail_ms: int = TAIL_MS) -> Join:

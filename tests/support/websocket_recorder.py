@@ -1,4 +1,6 @@
-"""Plays WebSocket-FLV into files, several at once: ``python -m support.websocket_recorder URL FILE [URL FILE ...]``.
+"""Plays streams over WebSocket into files, several at once: ``python -m support.websocket_recorder URL FILE [URL FILE ...]``.
+
+Text messages go into a file beside, with ``.text`` after its name, one a line.
 
 It ends with status 0 once the server has closed every socket in order; certificates are not checked.
 """
@@ -15,13 +17,18 @@ LIMIT_S = 60.0  #: for everything
 
 
 async def record(session: aiohttp.ClientSession, url: str, file: Path) -> None:
-    """Write the binary messages of `url` to `file`, one after the other."""
+    """Write the binary messages of `url` to `file`, one after the other, and the texts to the file beside."""
+    texts = file.with_name(f"{file.name}.text")
     async with session.ws_connect(url, ssl=False, max_msg_size=0) as socket:
         with file.open("wb", buffering=0) as output:
             async for message in socket:
-                if message.type is not aiohttp.WSMsgType.BINARY:
+                if message.type is aiohttp.WSMsgType.TEXT:
+                    with texts.open("a") as said:
+                        said.write(f"{message.data}\n")
+                elif message.type is aiohttp.WSMsgType.BINARY:
+                    output.write(message.data)
+                else:
                     raise SystemExit(f"{url}: {message}")
-                output.write(message.data)
         if socket.close_code != aiohttp.WSCloseCode.GOING_AWAY:
             raise SystemExit(f"{url}: closed with {socket.close_code}")
 
