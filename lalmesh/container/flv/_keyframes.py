@@ -38,8 +38,12 @@ class KeyframeIndex:
                 return
         self._entries.append((time_ms, position))
 
-    def value(self) -> dict[str, AmfValue]:
-        """The ``keyframes`` member of onMetaData: ``times`` in seconds, ``filepositions`` in bytes."""
-        times: list[AmfValue] = [time_ms / 1000 for time_ms, _ in self._entries]
-        positions: list[AmfValue] = [float(position) for _, position in self._entries]
+    def value(self, configurations_at: int) -> dict[str, AmfValue]:
+        """The ``keyframes`` member of onMetaData: ``times`` in seconds, ``filepositions`` in bytes.
+
+        Interop: the first entry is where the configurations are: flv.js and mpegts.js pass over it, as other writers have it so.
+        """
+        entries = [(0, configurations_at), *self._entries]
+        times: list[AmfValue] = [time_ms / 1000 for time_ms, _ in entries]
+        positions: list[AmfValue] = [float(position) for _, position in entries]
         return {"times": times, "filepositions": positions}

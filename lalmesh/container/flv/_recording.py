@@ -10,11 +10,18 @@ from lalmesh.amf import AmfValue, EcmaArray, parse_amf0, serialize_amf0
 from lalmesh.container.flv._constants import ON_METADATA, TAG_SCRIPT
 from lalmesh.container.flv._keyframes import ENTRY_BYTES, MAX_INDEX_ENTRIES, KeyframeIndex
 from lalmesh.container.flv._mux import BodyMuxer
-from lalmesh.container.flv._tags import HEADER_BYTES, PREVIOUS_TAG_SIZE_BYTES, flv_header, previous_tag_size, tag_header
+from lalmesh.container.flv._tags import (
+    HEADER_BYTES,
+    PREVIOUS_TAG_SIZE_BYTES,
+    TAG_HEADER_BYTES,
+    flv_header,
+    previous_tag_size,
+    tag_header,
+)
 from lalmesh.media import AccessUnit, Kind, Track, TrackSet, ticks_to_ms
 
 METADATA_AT = HEADER_BYTES + PREVIOUS_TAG_SIZE_BYTES  #: where the tag of the onMetaData begins
-MEMBERS_BYTES = 256  #: duration, filesize and the frame of the index: under 128 bytes
+MEMBERS_BYTES = 256  #: duration, filesize and the frame of the index with its first entry: under 140 bytes
 _PADDING = b"\x05"  # AMF 0 null
 
 
@@ -84,8 +91,9 @@ def metadata_members(body: bytes) -> EcmaArray:
 def metadata_body(members: EcmaArray, index: KeyframeIndex, duration_ms: int, size_bytes: int, room: int) -> bytes:
     """The body of an onMetaData, filled up to `room` bytes. The index is left out where it does not fit."""
     known: dict[str, AmfValue] = {"duration": duration_ms / 1000, "filesize": float(size_bytes)}
-    body = serialize_amf0(ON_METADATA, EcmaArray({**members, **known, **({"keyframes": index.value()} if len(index) else {})}))
-    if len(body) > room:
+    keyframes = index.value(METADATA_AT + TAG_HEADER_BYTES + room + PREVIOUS_TAG_SIZE_BYTES)
+    body = serialize_amf0(ON_METADATA, EcmaArray({**members, **known, "keyframes": keyframes}))
+    if len(body) > room or not len(index):
         body = serialize_amf0(ON_METADATA, EcmaArray({**members, **known}))
     return body + _PADDING * (room - len(body))
 

@@ -42,8 +42,10 @@ def restored(data: bytes) -> bytes:
 
 
 def entries(index: KeyframeIndex) -> list[tuple[float, float]]:
-    value = cast(dict[str, list[float]], index.value())
-    return list(zip(value["times"], value["filepositions"], strict=True))
+    value = cast(dict[str, list[float]], index.value(13))
+    [first, *rest] = zip(value["times"], value["filepositions"], strict=True)
+    assert first == (0.0, 13.0)
+    return rest
 
 
 def test_finishing_changes_no_size_and_nothing_behind_the_metadata() -> None:

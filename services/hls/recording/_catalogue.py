@@ -1,0 +1,90 @@
+"""Finished recordings as ``/record/`` shows them: lists in pages, and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from lalmesh.errors import InvalidName
+from lalmesh.names import StreamKey
+from lalmesh.runtime.storage import Storage
+from services.hls.recording._names import RECORD_FOLDER, RecordingName, stored_path
+from services.hls.recording._retention import StoredRecording, stored_recording
+from services.hls.recording._rules import RecordFormat
+
+MAX_PAGE = 1000  #: recordings of one page: 200 KB of JSON
+READ_BYTES = 1 << 20  #: of one call to the storage: what a slow client has in memory
+
+CONTENT_TYPES = {RecordFormat.FLV: "video/x-flv", RecordFormat.TS: "video/mp2t", RecordFormat.MP4: "video/mp4"}
+
+
+@dataclass(slots=True, frozen=True)
+class RecordingPage:
+    """Some recordings, by path: of a stream that is by time."""
+
+    recordings: tuple[StoredRecording, ...]
+    after: str  #: what to ask for the next page with; empty: there is none
+
+
+@dataclass(slots=True, frozen=True)
+class StoredFile:
+    """One recording that can be read."""
+
+    path: str  #: in shared storage
+    size_bytes: int
+    modified_us: int  #: Unix time in microseconds
+    content_type: str
+
+    @property
+    def entity_tag(self) -> str:
+        """Strong: a recording is stored once, and again only with the same bytes or more."""
+        return f'"{self.size_bytes:x}-{self.modified_us:x}"'
+
+
+class Catalogue:
+    """The recordings on shared storage."""
+
+    def __init__(self, storage: Storage) -> None:
+        """Read `storage`."""
+        self._storage = storage
+
+    async def page(self, stream: StreamKey | None = None, *, after: str = "", limit: int = MAX_PAGE) -> RecordingPage:
+        """At most `limit` recordings, of `stream` or of all, that come after the path `after`.
+
+        Raises:
+            StorageUnavailable: ask again.
+        """
+        limit = max(1, min(limit, MAX_PAGE))
+        folder = stored_path(stream.quoted()) if stream else RECORD_FOLDER
+        found = await self._storage.list(folder, after=stored_path(after) if after else "", limit=limit)
+        recordings = tuple(recording for recording in map(stored_recording, found) if recording is not None)
+        more = len(found) == limit
+        return RecordingPage(recordings, found[-1].path.removeprefix(f"{RECORD_FOLDER}/") if more else "")
+
+    async def find(self, path: str) -> StoredFile | None:
+        """The recording ``APP/NAME/FILE``; None where there is none, or `path` is not the name of one.
+
+        Raises:
+            StorageUnavailable: ask again.
+        """
+        try:
+            name = RecordingName.parse(path)
+        except InvalidName:
+            return None
+        found = await self._storage.stat(stored_path(name.path))
+        if found is None:
+            return None
+        return StoredFile(found.path, found.size_bytes, found.modified_us, CONTENT_TYPES[name.format])
+
+    async def read(self, file: StoredFile, start: int, end: int) -> AsyncIterator[bytes]:
+        """Bytes `start` up to but not including `end`, piece by piece; fewer where the file has been removed meanwhile.
+
+        Raises:
+            StorageUnavailable: the rest cannot be read now.
+        """
+        while start < end:
+            piece = await self._storage.get_range(file.path, start, min(end, start + READ_BYTES))
+            if not piece:
+                return
+            yield piece
+            start += len(piece)

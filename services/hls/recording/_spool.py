@@ -1,0 +1,137 @@
+"""The spool: the folder in which recordings grow, and wait for their upload. Everything here may block.
+
+A growing file has a suffix to its name and is locked by its process, so that whoever looks for files that nobody finishes any
+more, at start, takes none that somebody writes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from lalmesh.errors import InvalidName
+from services.hls.recording._events import Completion, Parts
+from services.hls.recording._names import RecordingName
+
+GROWING = ".growing"  #: suffix of a file that is not complete
+
+Opener: TypeAlias = Callable[[Path], BinaryIO]
+
+
+def open_new(path: Path) -> BinaryIO:
+    """A new file to be written without a buffer."""
+    return path.open("xb", buffering=0)
+
+
+@dataclass(slots=True, frozen=True)
+class SpooledFile:
+    """One file of the spool."""
+
+    name: RecordingName
+    path: Path
+    growing: bool
+    size_bytes: int
+
+
+class Spool:
+    """A spool folder of one process."""
+
+    def __init__(self, folder: Path, *, opener: Opener = open_new) -> None:
+        """Keep files below `folder`, which is made when the first comes; `opener` makes a file."""
+        self.folder = folder
+        self._opener = opener
+
+    def path(self, path: str, *, growing: bool = False) -> Path:
+        """Where the recording `path`, ``APP/NAME/FILE``, is."""
+        return self.folder / (path + GROWING if growing else path)
+
+    def begin(self, path: str, data: bytes) -> GrowingFile:
+        """Make the recording `path` with `data` in it.
+
+        Raises:
+            OSError: it cannot be made; there is no file then.
+        """
+        growing = self.path(path, growing=True)
+        growing.parent.mkdir(parents=True, exist_ok=True)
+        file = GrowingFile(self._opener(growing), growing, self.path(path))
+        try:
+            file.append([data])
+        except OSError:
+            file.close()
+            growing.unlink(missing_ok=True)
+            raise
+        return file
+
+    def files(self) -> Iterator[SpooledFile]:
+        """What is there, oldest start first of each stream. Files of other names are passed over."""
+        for path in sorted(self.folder.glob("*/*/*")):
+            growing = path.name.endswith(GROWING)
+            with suppress(InvalidName, FileNotFoundError):
+                name = RecordingName.parse(str(path.relative_to(self.folder)).removesuffix(GROWING))
+                yield SpooledFile(name, path, growing, path.stat().st_size)
+
+    def remove(self, path: str) -> None:
+        """Remove the complete recording `path`, and the folders that hold nothing more; no error where it is not there.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        gone = self.path(path)
+        gone.unlink(missing_ok=True)
+        for folder in (gone.parent, gone.parent.parent):
+            with suppress(OSError):  # something else is in it
+                folder.rmdir()
+
+
+class GrowingFile:
+    """A recording that is being written. What was appended is there, or (after an error) was cut off again."""
+
+    def __init__(self, file: BinaryIO, growing: Path, complete: Path) -> None:
+        """Write `file`, which is at `growing`; once complete it is at `complete`."""
+        self._file = file
+        self.growing = growing
+        self._complete = complete
+        self.size_bytes = 0
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def append(self, parts: Parts) -> None:
+        """Add `parts` at the end.
+
+        Raises:
+            OSError: nothing was added.
+        """
+        data = b"".join(parts)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._file.write(rest) or 0 :]
+        except OSError:
+            self._file.truncate(self.size_bytes)
+            self._file.seek(self.size_bytes)
+            raise
+        self.size_bytes += len(data)
+
+    def complete(self, completion: Completion) -> None:
+        """Add what completes it, see that the disk has it, and let it have its name.
+
+        Raises:
+            OSError: it is still growing, and whole up to its last unit.
+        """
+        if completion.tail:
+            self.append([completion.tail])
+        if completion.patch is not None:
+            position, data = completion.patch
+            self._file.seek(position)
+            self._file.write(data)
+        os.fsync(self._file.fileno())
+        self.growing.rename(self._complete)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it as it is."""
+        self._file.close()

@@ -1,0 +1,241 @@
+"""The shell of a recorder: its commands go to the disk in the executor, in order, and live is never made to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from lalmesh.runtime.ring import Run
+from services.hls.recording._events import Append, BeginFile, BreakFile, Command, EndFile, EndReason, RecordingFinished
+from services.hls.recording._names import RecordingName
+from services.hls.recording._recorder import Recorder
+from services.hls.recording._recovery import restore
+from services.hls.recording._spool import GrowingFile, Spool
+
+log = logging.getLogger(__name__)
+
+WRITE_BYTES = 512 << 10  #: waiting for the disk at which they are written; a crash of the process costs what waits
+WRITE_S = 1.0  #: or so long after the last write
+MAX_WAITING_BYTES = 32 << 20  #: for a slow disk: 12 s of a 20 Mbit/s stream; over it the file ends
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  #: after a disk refused to write: it doubles
+
+_REASONS = {errno.ENOSPC: EndReason.DISK_FULL, errno.EDQUOT: EndReason.DISK_FULL, errno.EFBIG: EndReason.DISK_FULL}
+
+
+@dataclass(slots=True)
+class RecordingCounters:
+    """What the recordings of a node did. Only rises."""
+
+    files: int = 0  #: completed
+    written_bytes: int = 0
+    lost_units: int = 0  #: not written because of the disk
+    broken_files: int = 0  #: ended because of the disk
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What became of commands."""
+
+    finished: list[RecordingFinished] = field(default_factory=list)
+    written_bytes: int = 0
+    reason: EndReason | None = None  # the disk refused: all that follows was not carried out
+    error: str = ""
+    lost_units: int = 0
+    broken: RecordingFinished | None = None  # what could be made of the file that the disk refused to go on with
+
+
+class _Disk:
+    """The open file, in the executor."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._file: GrowingFile | None = None
+        self._name: RecordingName | None = None
+
+    def perform(self, commands: list[Command]) -> _Outcome:
+        """Carry `commands` out until the disk refuses one; the file is then made whole as far as it goes."""
+        outcome = _Outcome()
+        for index, command in enumerate(commands):
+            try:
+                self._perform(command, outcome)
+            except OSError as error:
+                outcome.reason = _REASONS.get(error.errno or 0, EndReason.DISK_ERROR)
+                outcome.error = str(error)
+                outcome.lost_units = units_in(commands[index:])
+                outcome.broken = self._break(BreakFile(outcome.reason))
+                break
+        return outcome
+
+    def _perform(self, command: Command, outcome: _Outcome) -> None:
+        match command:
+            case BeginFile(name, data):
+                self._file, self._name = self._spool.begin(name.path, data), name
+                outcome.written_bytes += len(data)
+            case Append(parts, size_bytes, _):
+                if self._file is not None:
+                    self._file.append(parts)
+                    outcome.written_bytes += size_bytes
+            case EndFile(completion, finished, _):
+                if self._file is not None:
+                    self._file.complete(completion)
+                    self._file = None
+                    outcome.finished.append(finished)
+            case BreakFile():
+                broken = self._break(command)
+                outcome.finished += [broken] if broken else []
+
+    def _break(self, command: BreakFile) -> RecordingFinished | None:
+        """Make of the open file what can be made; None where there is none, or nothing in it can be played."""
+        file, name, self._file = self._file, self._name, None
+        if file is None or name is None:
+            return None
+        file.close()
+        with suppress(OSError):  # what the disk does not let be done now is done at the next start
+            finished = restore(file.growing, name, command.reason)
+            return replace(finished, missing=command.missing, left_out=command.left_out) if finished else None
+        return None
+
+
+def units_in(commands: list[Command]) -> int:
+    """How many units `commands` would write."""
+    return sum(command.units for command in commands if isinstance(command, Append | EndFile))
+
+
+class StreamRecording:
+    """One recorder and its files. `run` is its task; `receive` never waits and never fails."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        spool: Spool,
+        tell: Callable[[RecordingFinished], None],
+        counters: RecordingCounters | None = None,
+        *,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
+    ) -> None:
+        """Write what `recorder` makes into `spool`, and `tell` of each file that is complete."""
+        self.counters = counters or RecordingCounters()
+        self._recorder = recorder
+        self._disk = _Disk(spool)
+        self._tell = tell
+        self._max_waiting_bytes = max_waiting_bytes
+        self._waiting: list[Command] = []
+        self._waiting_bytes = 0  # with what is being written
+        self._urgent = asyncio.Event()
+        self._closing = False
+        self._slow = False
+        self._pause_s = FIRST_PAUSE_S
+        self._paused_until = 0.0
+
+    @property
+    def recording(self) -> bool:
+        """Whether a file is open."""
+        return self._recorder.recording
+
+    def receive(self, run: Run) -> None:
+        """Record the next units. Where the disk does not keep up they are counted, and the file ends."""
+        if self._closing:
+            return
+        if self._refusing():
+            self._lose(EndReason.DISK_ERROR, len(run.units))
+            return
+        commands = self._recorder.receive(run)
+        if self._waiting_bytes + _bytes_in(commands) > self._max_waiting_bytes:
+            self._slow = True
+            self._submit(self._lose(EndReason.DISK_SLOW, len(run.units)) or [BreakFile(EndReason.DISK_SLOW, len(run.units))])
+            log.warning("recording ends: %d bytes wait for the disk", self._waiting_bytes)
+            return
+        self._submit(commands)
+
+    def _refusing(self) -> bool:
+        if self._slow:
+            self._slow = self._waiting_bytes > 0
+        return self._slow or asyncio.get_running_loop().time() < self._paused_until
+
+    def _lose(self, reason: EndReason, units: int) -> list[Command]:
+        self.counters.lost_units += units
+        return self._recorder.break_off(reason, units)
+
+    def _submit(self, commands: list[Command]) -> None:
+        for command in commands:
+            _add_to(self._waiting, command)
+        self._waiting_bytes += _bytes_in(commands)
+        if self._waiting_bytes >= WRITE_BYTES or any(isinstance(command, EndFile | BreakFile) for command in commands):
+            self._urgent.set()
+
+    async def run(self) -> None:
+        """Write until `close`."""
+        loop = asyncio.get_running_loop()
+        while not self._closing or self._waiting:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WRITE_S):
+                    await self._urgent.wait()
+            self._urgent.clear()
+            if not self._waiting:
+                continue
+            batch, self._waiting = self._waiting, []
+            size_bytes = _bytes_in(batch)
+            outcome = await loop.run_in_executor(None, self._disk.perform, batch)
+            self._waiting_bytes -= size_bytes
+            self._take(outcome, loop.time())
+
+    def _take(self, outcome: _Outcome, now: float) -> None:
+        self.counters.written_bytes += outcome.written_bytes
+        if outcome.reason is not None:
+            self._refused(outcome, now)
+        elif outcome.written_bytes:
+            self._pause_s = FIRST_PAUSE_S
+        for finished in outcome.finished:
+            self.counters.files += 1
+            self._tell(finished)
+
+    def _refused(self, outcome: _Outcome, now: float) -> None:
+        """The disk took no more: all that waits is lost with it, and after a pause the next random access point begins a file."""
+        lost = outcome.lost_units + units_in(self._waiting)
+        self._waiting, self._waiting_bytes = [], 0
+        reason = outcome.reason or EndReason.DISK_ERROR
+        missing = sum(command.missing for command in self._lose(reason, lost) if isinstance(command, BreakFile))
+        if outcome.broken is None:
+            self._recorder.break_off(reason, missing)  # there is no file that could tell: the next one does
+        else:
+            outcome.finished.append(replace(outcome.broken, missing=missing))
+        self.counters.broken_files += 1
+        self._paused_until = now + self._pause_s
+        log.warning("recording broken off (%s), %d units lost, again in %g s", outcome.error, lost, self._pause_s)
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+    def close(self, reason: EndReason) -> None:
+        """Take nothing more; `run` returns once all is written."""
+        if not self._closing:
+            self._closing = True
+            self._submit(self._recorder.end(reason))
+            self._urgent.set()
+
+
+def _add_to(waiting: list[Command], command: Command) -> None:
+    """Add a command; what is appended goes to what waits already, so that the disk is asked once."""
+    last = waiting[-1] if waiting else None
+    if isinstance(last, Append) and isinstance(command, Append):
+        waiting[-1] = Append(last.parts + command.parts, last.size_bytes + command.size_bytes, last.units + command.units)
+    else:
+        waiting.append(command)
+
+
+def _bytes_in(commands: list[Command]) -> int:
+    return sum(_bytes_of(command) for command in commands)
+
+
+def _bytes_of(command: Command) -> int:
+    match command:
+        case Append(_, size_bytes, _):
+            return size_bytes
+        case BeginFile(_, data):
+            return len(data)
+        case EndFile(completion, _, _):
+            return len(completion.tail)
+        case BreakFile():
+            return 0

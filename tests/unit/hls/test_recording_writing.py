@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pytest
+from support.recordings import STREAM, VIDEO, pictures, recorder, run
+
+from lalmesh.container.flv import TagReader
+from lalmesh.media import TrackSet
+from services.hls.recording import EndReason, RecordingFinished, Spool, StreamRecording, recover
+from services.hls.recording import _writing as writing
+from services.hls.recording._spool import GROWING, open_new
+
+TRACKS = TrackSet((VIDEO,), 1)
+PICTURE_BYTES = 100 + 5 + 15
+
+
+class FakeFile:
+    """A file whose disk has room for `room` bytes, or fails as `fail` says."""
+
+    def __init__(self, path: Path, disk: Disk) -> None:
+        self._file, self._disk = open_new(path), disk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, data: bytes) -> int:
+        if self._disk.blocked is not None:
+            asyncio.run_coroutine_threadsafe(self._disk.blocked.wait(), self._disk.loop).result()
+        if len(data) > self._disk.room:
+            self._file.write(data[: self._disk.room])
+            raise OSError(self._disk.error, "no")
+        self._disk.room -= len(data)
+        return self._file.write(data)
+
+
+class Disk:
+    def __init__(self, room: int = 1 << 40, error: int = errno.ENOSPC) -> None:
+        self.room, self.error = room, error
+        self.blocked: asyncio.Event | None = None
+        self.loop = asyncio.get_running_loop()
+
+    def open(self, path: Path) -> BinaryIO:
+        return cast(BinaryIO, FakeFile(path, self))
+
+
+class Recorded:
+    """A stream that is recorded into `folder`."""
+
+    def __init__(self, folder: Path, opener: Callable[[Path], BinaryIO] = open_new, max_waiting_bytes: int = 32 << 20) -> None:
+        self.finished: list[RecordingFinished] = []
+        self.spool = Spool(folder, opener=opener)
+        self.recording = StreamRecording(recorder(), self.spool, self.finished.append, max_waiting_bytes=max_waiting_bytes)
+        self.task = asyncio.create_task(self.recording.run())
+
+    async def close(self) -> None:
+        self.recording.close(EndReason.ENDED)
+        async with asyncio.timeout(10):
+            await self.task
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not holds():  # noqa: ASYNC110 -- what is waited for happens in another thread
+                await asyncio.sleep(0.005)
+
+    def tags(self, finished: RecordingFinished) -> int:
+        return len(list(TagReader().feed(self.spool.path(finished.path).read_bytes())))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "WRITE_S", 0.02)
+    monkeypatch.setattr(writing, "FIRST_PAUSE_S", 0.05)
+
+
+async def test_what_is_recorded_is_a_file_in_the_spool(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.recording.receive(run(pictures(0, 50), TRACKS))
+    await recorded.close()
+    [finished] = recorded.finished
+    assert (finished.stream, finished.reason) == (STREAM, EndReason.ENDED)
+    assert recorded.spool.path(finished.path).stat().st_size == finished.size_bytes
+    assert recorded.tags(finished) == 52
+    assert recorded.recording.counters.written_bytes == finished.size_bytes
+
+
+async def test_a_growing_file_is_on_the_disk_soon(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.recording.receive(run(pictures(0, 50), TRACKS))
+    await recorded.until(lambda: any(file.growing and file.size_bytes > 50 * PICTURE_BYTES for file in recorded.spool.files()))
+    assert recover(recorded.spool) == []  # it is somebody's
+    await recorded.close()
+
+
+async def test_a_full_disk_ends_the_file_where_it_is_whole(tmp_path: Path) -> None:
+    disk = Disk(room=40_500)
+    recorded = Recorded(tmp_path, disk.open)
+    recorded.recording.receive(run(pictures(0, 26), TRACKS))
+    await recorded.until(lambda: any(file.size_bytes > 26 * PICTURE_BYTES for file in recorded.spool.files()))
+    recorded.recording.receive(run(pictures(26, 26 + 40), TRACKS))
+    await recorded.until(lambda: bool(recorded.finished))
+    [finished] = recorded.finished
+    assert (finished.reason, finished.missing) == (EndReason.DISK_FULL, 40)
+    assert recorded.tags(finished) == 28
+    assert finished.duration_ms == 26 * 40
+    assert recorded.recording.counters.lost_units == 40
+    await recorded.close()
+
+
+async def test_recording_goes_on_once_the_disk_has_room_again(tmp_path: Path) -> None:
+    disk = Disk(room=0)
+    recorded = Recorded(tmp_path, disk.open)
+    recorded.recording.receive(run(pictures(0, 26), TRACKS))
+    await recorded.until(lambda: recorded.recording.counters.broken_files == 1)
+    recorded.recording.receive(run(pictures(26, 27), TRACKS))
+    assert list(recorded.spool.files()) == []
+    disk.room = 1 << 40
+    await asyncio.sleep(0.1)
+    recorded.recording.receive(run(pictures(27, 77), TRACKS))
+    await recorded.close()
+    [finished] = recorded.finished
+    assert finished.reason is EndReason.ENDED
+    assert finished.missing == 26 + 1 + 23
+
+
+@pytest.mark.parametrize(("error", "reason"), [(errno.EFBIG, EndReason.DISK_FULL), (errno.EIO, EndReason.DISK_ERROR)])
+async def test_the_reason_tells_what_the_disk_said(tmp_path: Path, error: int, reason: EndReason) -> None:
+    disk = Disk(room=40_500, error=error)
+    recorded = Recorded(tmp_path, disk.open)
+    recorded.recording.receive(run(pictures(0, 26), TRACKS))
+    await recorded.until(lambda: any(file.size_bytes > 26 * PICTURE_BYTES for file in recorded.spool.files()))
+    recorded.recording.receive(run(pictures(26, 100), TRACKS))
+    await recorded.close()
+    assert [finished.reason for finished in recorded.finished] == [reason]
+
+
+async def test_a_slow_disk_makes_nobody_wait_and_costs_a_bounded_amount_of_memory(tmp_path: Path) -> None:
+    disk = Disk()
+    recorded = Recorded(tmp_path, disk.open, max_waiting_bytes=100_000)
+    recorded.recording.receive(run(pictures(0, 50), TRACKS))
+    await recorded.until(lambda: any(file.growing for file in recorded.spool.files()))
+    disk.blocked = asyncio.Event()
+    for first in range(50, 2000, 50):
+        recorded.recording.receive(run(pictures(first, first + 50), TRACKS))
+    assert recorded.recording._waiting_bytes <= 100_000
+    disk.blocked.set()
+    disk.blocked = None
+    await recorded.until(lambda: bool(recorded.finished) and not recorded.recording._waiting_bytes)
+    recorded.recording.receive(run(pictures(2000, 2050), TRACKS))
+    await recorded.close()
+    assert [finished.reason for finished in recorded.finished] == [EndReason.DISK_SLOW, EndReason.ENDED]
+    held = sum(recorded.tags(finished) - 2 for finished in recorded.finished)
+    assert held + recorded.recording.counters.lost_units == 2050
+    assert sum(finished.missing for finished in recorded.finished) == recorded.recording.counters.lost_units
+
+
+async def test_every_prefix_of_a_growing_file_is_recovered_whole(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path / "a")
+    recorded.recording.receive(run(pictures(0, 30), TRACKS))
+    await recorded.close()
+    [finished] = recorded.finished
+    data = recorded.spool.path(finished.path).read_bytes()
+    for size in [*range(0, len(data), 997), len(data) - 1, len(data)]:
+        spool = Spool(tmp_path / str(size))
+        growing = spool.path(finished.path, growing=True)
+        growing.parent.mkdir(parents=True)
+        growing.write_bytes(data[:size])
+        for found in recover(spool):
+            assert (found.reason, found.started_us) == (EndReason.RECOVERED, finished.started_us // 1000 * 1000)
+            whole = spool.path(found.path)
+            assert whole.stat().st_size == found.size_bytes
+            assert list(TagReader().feed(whole.read_bytes()))[-1].timestamp_ms + 40 == found.duration_ms
+        assert not list(spool.folder.rglob(f"*{GROWING}"))
+
+
+async def test_a_complete_file_found_at_the_start_is_told_of(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.recording.receive(run(pictures(0, 50), TRACKS))
+    await recorded.close()
+    [found] = recover(recorded.spool)
+    [finished] = recorded.finished
+    assert (found.path, found.size_bytes, found.duration_ms) == (finished.path, finished.size_bytes, finished.duration_ms)
