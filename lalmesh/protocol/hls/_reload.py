@@ -88,7 +88,7 @@ def _answer_to_part(playlist: MediaPlaylist, part_target: int, msn: int, part: i
     listed = len(playlist.open_parts) if msn == playlist.next_number else 0
     if part < listed:
         return Ready()
-    if part - (listed - 1) > _advance_part_limit(part_target):
+    if part > max(listed - 1 + _advance_part_limit(part_target), _parts_of_a_segment(playlist, part_target)):
         return Refused(400, f"part {part} of segment {msn} is too far ahead")
     return Wait()
 
@@ -105,6 +105,16 @@ def _existing(playlist: MediaPlaylist, msn: int, part: int) -> tuple[int, int]:
 def _advance_part_limit(part_target: int) -> int:
     """How many parts beyond the last one may be asked for; rounded up, so that a player that rounds is not refused."""
     return max(ADVANCE_PART_LIMIT, -(-ADVANCE_PART_LIMIT * TICKS_PER_SECOND // part_target))
+
+
+def _parts_of_a_segment(playlist: MediaPlaylist, part_target: int) -> int:
+    """How many parts a whole segment may have: they may be waited for in any case.
+
+    A worker that takes over begins the segment again and lists fewer parts than its players have seen. They ask for what comes next
+    as they know it; the standard's limit, which is only a recommendation, would refuse them.
+    """
+    longest = playlist.target_duration_s * TICKS_PER_SECOND + TICKS_PER_SECOND // 2  # rounded, it is still the target duration
+    return -(-longest // part_target)
 
 
 def _number(query: Mapping[str, str], name: str, limit: int) -> int | None:

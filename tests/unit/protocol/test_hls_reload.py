@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,6 +110,12 @@ def test_of_parts_of_a_second_three_may_be_asked_for_ahead() -> None:
     playlist = a_playlist(part_target=SECOND)
     assert answer_to(playlist, ReloadRequest(13, 4)) == Wait()
     assert isinstance(answer_to(playlist, ReloadRequest(13, 5)), Refused)
+
+
+def test_a_player_that_saw_more_parts_than_a_new_worker_has_made_may_wait() -> None:
+    playlist = replace(a_playlist(open_parts=0), target_duration_s=6)
+    assert answer_to(playlist, ReloadRequest(13, 12)) == Wait()
+    assert isinstance(answer_to(playlist, ReloadRequest(13, 14)), Refused)
 
 
 def test_an_empty_playlist_waits_for_its_first_segment() -> None:
