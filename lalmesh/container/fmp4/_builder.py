@@ -51,13 +51,15 @@ class FragmentBuilder:
             LocalProtocolError: more is pending than one fragment holds: it should have been taken long ago.
         """
         track = tracks.get(unit.track_id)
-        if track is None or not is_carried(track):
+        if track is None:
             return False
-        if len(self._samples) >= MAX_FRAGMENT_SAMPLES or self._bytes + len(unit.payload) > MAX_FRAGMENT_BYTES:
-            raise LocalProtocolError(f"{len(self._samples)} samples of {self._bytes} bytes are pending and there is one more")
         clock = self._clocks.get(unit.track_id)
         if clock is None or clock.track is not track:
+            if not is_carried(track):
+                return False
             clock = self._clocks[unit.track_id] = _Clock(track, first_duration(track, unit.payload))
+        if len(self._samples) >= MAX_FRAGMENT_SAMPLES or self._bytes + len(unit.payload) > MAX_FRAGMENT_BYTES:
+            raise LocalProtocolError(f"{len(self._samples)} samples of {self._bytes} bytes are pending and there is one more")
         self._samples.append(clock.begin(unit))
         self._bytes += len(unit.payload)
         return True

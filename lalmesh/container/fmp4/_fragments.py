@@ -64,7 +64,7 @@ def fragment(
         LocalProtocolError: a decode time is negative even so, or the payloads are over the bound.
     Source: ISO/IEC 14496-12 §8.8; ISO/IEC 23000-19 §7.3.2
     """
-    runs = [run for track in tracks.tracks if is_carried(track) for run in _runs(track.track_id, samples)]
+    runs = _runs(samples, tracks)
     if not runs:
         return []
     sizes = [sum(len(sample.unit.payload) for sample in run) for run in runs]
@@ -82,8 +82,15 @@ def fragment(
     return [b"".join(head), *(sample.unit.payload for run in runs for sample in run)]
 
 
-def _runs(track_id: int, samples: Sequence[Sample]) -> Iterator[list[Sample]]:
-    """The samples of the track, apart where their times step."""
+def _runs(samples: Sequence[Sample], tracks: TrackSet) -> list[Sequence[Sample]]:
+    """The samples of each carried track, apart where its times step."""
+    if len(samples) == 1:  # what a packager sends, some thousand times a second
+        track = tracks.get(samples[0].unit.track_id)
+        return [samples] if track is not None and is_carried(track) else []
+    return [run for track in tracks.tracks if is_carried(track) for run in _runs_of(track.track_id, samples)]
+
+
+def _runs_of(track_id: int, samples: Sequence[Sample]) -> Iterator[list[Sample]]:
     run: list[Sample] = []
     end = 0
     for sample in samples:
@@ -98,11 +105,11 @@ def _runs(track_id: int, samples: Sequence[Sample]) -> Iterator[list[Sample]]:
         yield run
 
 
-def _traf_bytes(run: list[Sample]) -> int:
+def _traf_bytes(run: Sequence[Sample]) -> int:
     return 8 + _TFHD_BYTES + _TFDT_BYTES + _TRUN_BYTES + _ENTRY.size * len(run)
 
 
-def _append_traf(head: list[bytes], run: list[Sample], data_offset: int, time_offset: int) -> None:
+def _append_traf(head: list[bytes], run: Sequence[Sample], data_offset: int, time_offset: int) -> None:
     first = run[0].unit
     decode_time = first.dts + time_offset
     if decode_time < 0:
