@@ -47,7 +47,8 @@ class HlsChecker:
 
         Args:
             date_time_tolerance_s: what date-times and durations may differ by between two segments.
-            stall_allowance_s: added to the 1.5 target durations after which a new segment must be there.
+            stall_allowance_s: added to the 1.5 target durations after which a new segment must be there, and to the part target
+                duration for a new part.
         """
         self.violations: list[Violation] = []
         self._tolerance = Decimal(str(date_time_tolerance_s))
@@ -57,8 +58,8 @@ class HlsChecker:
         self._contents: dict[str, str] = {}
         self._last: ReadPlaylist | None = None
         self._withdrawn: ListedSegment | None = None  # an open segment whose parts vanished
-        self._grown_at_s = 0.0
-        self._stalled = False
+        self._segment_pace = _Pace("stall", "segment")
+        self._part_pace = _Pace("part-stall", "part")
 
     def see(self, at_s: float, url: str, body: str) -> None:
         """Look at one answer, received at `at_s`."""
@@ -142,17 +143,33 @@ class HlsChecker:
             yield Problem("segment", "§6.2.1", f"tags of segment {opened.number} changed: {_tags(opened)} are {_tags(present)}")
 
     def _pace(self, now: ReadPlaylist, at_s: float) -> Iterator[Problem]:
-        if self._last is None or now.next_number > self._last.next_number or now.ended:
-            self._grown_at_s, self._stalled = at_s, False
-        waited_s = at_s - self._grown_at_s
-        if waited_s > 1.5 * float(now.target_s or 0) + self._allowance_s and not self._stalled:
-            self._stalled = True
-            yield Problem("stall", "§6.2.1", f"no new segment for {waited_s:.3f} s")
+        segment, part = (now.next_number,), (now.next_number, len(now.open_segment.parts) if now.open_segment else 0)
+        yield from self._segment_pace.problems(segment, at_s, 1.5 * float(now.target_s or 0) + self._allowance_s, over=now.ended)
+        part_s = float(now.part_target or 0) + self._allowance_s
+        yield from self._part_pace.problems(part, at_s, part_s, over=now.ended or now.part_target is None)
 
     def _remember(self, now: ReadPlaylist) -> None:
         for segment in now.segments:
             self._known.setdefault(segment.number, segment)
         self._last = now
+
+
+class _Pace:
+    """Whether something new comes in time (§6.2.1); of a long wait it is told once."""
+
+    def __init__(self, rule: str, what: str) -> None:
+        self._rule, self._what = rule, what
+        self._end: tuple[int, ...] = ()
+        self._grown_at_s = 0.0
+        self._told = False
+
+    def problems(self, end: tuple[int, ...], at_s: float, limit_s: float, *, over: bool) -> Iterator[Problem]:
+        if end > self._end or over:
+            self._end, self._grown_at_s, self._told = end, at_s, False
+        waited_s = at_s - self._grown_at_s
+        if waited_s > limit_s and not self._told:
+            self._told = True
+            yield Problem(self._rule, "§6.2.1", f"no new {self._what} for {waited_s:.3f} s")
 
 
 def _constants(before: ReadPlaylist, now: ReadPlaylist) -> Iterator[Problem]:

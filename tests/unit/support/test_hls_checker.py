@@ -233,8 +233,9 @@ def test_a_playlist_that_goes_on_after_its_end_is_found() -> None:
 
 def test_a_playlist_that_stands_still_is_found_once() -> None:
     polls = a_series()
-    still = [(polls[-1][0] + wait, URL, polls[-1][2]) for wait in (1.0, 3.6, 5.0)]
-    assert [violation.rule for violation in check([*polls, *still])] == ["stall"]
+    still = [(polls[-1][0] + wait, URL, polls[-1][2]) for wait in (0.9, 1.1, 3.4, 3.6, 5.0)]
+    found = [(round(violation.at_s - polls[-1][0], 3), violation.rule) for violation in check([*polls, *still])]
+    assert found == [(1.1, "part-stall"), (3.6, "stall")]
 
 
 def test_a_worker_that_takes_over_may_write_the_open_segment_anew() -> None:
@@ -245,11 +246,11 @@ def test_a_worker_that_takes_over_may_write_the_open_segment_anew() -> None:
     stream.part()
     polls = [(0.0, URL, stream.text())]
     stream.epoch, stream.opened = 3, []
-    polls.append((1.0, URL, stream.text()))  # its parts have vanished for a while
+    polls.append((0.3, URL, stream.text()))  # its parts have vanished for a while
     stream.part()
-    polls.append((1.5, URL, stream.text()))
+    polls.append((0.6, URL, stream.text()))
     stream.segment()
-    polls.append((2.0, URL, stream.text()))
+    polls.append((0.9, URL, stream.text()))
     assert check(polls) == []
 
 
