@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from lalmesh.runtime.config._base import ConfigModel, Host, HttpOrigin, OptionalHost, Port, Text, require_pair
+from lalmesh.runtime.config._base import ConfigModel, Host, HostPort, HttpOrigin, OptionalHost, Port, Text, require_pair
 
 
 class RtmpConfig(ConfigModel):
@@ -29,7 +29,7 @@ class RtmpsConfig(ConfigModel):
 
 
 class HttpConfig(ConfigModel):
-    """The HTTP listener: HTTP-FLV and WebSocket-FLV."""
+    """The HTTP listener: FLV, MPEG-TS and fMP4 over HTTP and WebSocket, and what hls nodes serve."""
 
     enable: bool = Field(default=True, description="Whether to listen.")
     host: Host = Field(default="0.0.0.0", description="Address to listen on.")
@@ -123,6 +123,10 @@ class PlayConfig(ConfigModel):
     hevc: Literal["enhanced", "legacy"] = Field(
         default="enhanced", description="How RTMP and FLV carry HEVC: Enhanced RTMP, or codec id 12 as older players know it."
     )
+    transcode: Literal["auto", "off"] = Field(
+        default="auto",
+        description="Whether TS and fMP4 get AAC for G.711, which they cannot carry: where the extra transcode is there, or never.",
+    )
     gop_num: int = Field(default=1, ge=0, le=100, description="Groups of pictures that a new player gets at once; 0: none.")
     gop_max_bytes: int = Field(default=32 << 20, ge=64 << 10, le=1 << 30, description="Most bytes that a new player gets at once.")
     gop_max_s: float = Field(default=60.0, ge=1, le=600, description="Most seconds that a new player gets at once.")
@@ -143,6 +147,17 @@ class FanOutConfig(ConfigModel):
     slow_player_s: float = Field(default=30.0, ge=1, le=3600, description="A player that skips for this long is closed.")
 
 
+class HlsProxyConfig(ConfigModel):
+    """What the edge passes on to hls nodes: /hls/ and /record/ of its HTTP and HTTPS listeners."""
+
+    upstreams: tuple[HostPort, ...] = Field(
+        default=(), strict=False, max_length=1000, description="HTTP of hls nodes; none: those that the scheduler knows."
+    )
+    cache_bytes: int = Field(
+        default=64 << 20, ge=0, le=64 << 30, description="Most bytes kept of answers that may be kept for a while; 0: none."
+    )
+
+
 class EdgeConfig(ConfigModel):
     """An edge: takes publishers and players."""
 
@@ -156,6 +171,7 @@ class EdgeConfig(ConfigModel):
     publish: PublishConfig = PublishConfig()
     play: PlayConfig = PlayConfig()
     fanout: FanOutConfig = FanOutConfig()
+    hls: HlsProxyConfig = HlsProxyConfig()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
