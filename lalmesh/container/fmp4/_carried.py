@@ -7,11 +7,12 @@ from dataclasses import replace
 from lalmesh.codec import av1, build_track, codec_string, vp9
 from lalmesh.container.fmp4._constants import SAMPLE_ENTRIES
 from lalmesh.container.fmp4._dolby import Ac3Specific
-from lalmesh.container.fmp4._entries import mp3_object_type
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
 from lalmesh.media import AccessUnit, Codec, Kind, Track, TrackSet
 
 _UNCONFIGURED = frozenset((Codec.MP3, Codec.AC3, Codec.EAC3))  #: their frames tell all, so a sample rate is enough to begin
+_VIDEO, _AUDIO = "video/mp4", "audio/mp4"
+_RFC6381 = {Codec.MP3: "mp4a.40.34"}  # by its MPEG-4 object type: what HLS and its players know, whatever `esds` says
 _TOLD_BY_FRAMES = frozenset((Codec.AC3, Codec.EAC3, Codec.AV1, Codec.VP9))
 
 
@@ -33,24 +34,21 @@ def carried_tracks(tracks: TrackSet) -> tuple[Track, ...]:
 
 
 def codecs_parameter(tracks: TrackSet) -> str:
-    """The ``codecs`` parameter of what goes out, such as ``avc1.64001f,mp4a.40.2``; empty where that is nothing (RFC 6381 §3.3)."""
-    return ",".join(map(_codec_string, carried_tracks(tracks)))
+    """The CODECS of what goes out, such as ``avc1.64001f,mp4a.40.2``; empty where that is nothing (RFC 6381 §3.3)."""
+    return ",".join(_RFC6381.get(track.codec) or codec_string(track) for track in carried_tracks(tracks))
 
 
 def mime_type(tracks: TrackSet) -> str:
     """The type of the stream with its codecs, such as ``video/mp4; codecs="avc1.64001f,mp4a.40.2"``, as MSE and HTTP want it.
 
-    ``audio/mp4`` where there is audio and no video; bare ``video/mp4`` where nothing goes out.
+    ``audio/mp4`` where there is audio and no video; bare ``video/mp4`` where nothing goes out. MP3 is ``mp3`` here, the name by
+    which browsers know it.
     """
     carried = carried_tracks(tracks)
-    only_audio = bool(carried) and all(track.kind is Kind.AUDIO for track in carried)
-    name = "audio/mp4" if only_audio else "video/mp4"
-    return f'{name}; codecs="{codecs_parameter(tracks)}"' if carried else name
-
-
-def _codec_string(track: Track) -> str:
-    # ``mp3`` is a name of its own in MSE, but in MP4 what the `esds` box says: browsers and hls.js know both of the older ones
-    return f"mp4a.{mp3_object_type(track):02X}" if track.codec is Codec.MP3 else codec_string(track)
+    if not carried:
+        return _VIDEO
+    name = _AUDIO if all(track.kind is Kind.AUDIO for track in carried) else _VIDEO
+    return f'{name}; codecs="{",".join(map(codec_string, carried))}"'
 
 
 def complete_track(track: Track, frame: bytes) -> Track:

@@ -37,11 +37,6 @@ def sample_entry(track: Track) -> bytes:
     return _visual_entry(track) if track.kind is Kind.VIDEO else _audio_entry(track)
 
 
-def mp3_object_type(track: Track) -> int:
-    """The objectTypeIndication of an MP3 track, by its sample rate."""
-    return OTI_MPEG1_AUDIO if track.sample_rate_hz >= _LOWEST_MPEG1_RATE_HZ else OTI_MPEG2_AUDIO
-
-
 def _visual_entry(track: Track) -> bytes:
     """VisualSampleEntry (§12.1.3); `pasp` is left out, since no track knows the shape of its pixels."""
     width, height = min(track.width, MAX_SIDE), min(track.height, MAX_SIDE)
@@ -71,7 +66,8 @@ def _aac(track: Track) -> bytes:
 
 
 def _mp3(track: Track) -> bytes:
-    return esds(mp3_object_type(track), b"")
+    """Layer III under the objectTypeIndication of its sample rate; there is nothing more to tell (ISO/IEC 14496-1 Table 5)."""
+    return esds(OTI_MPEG1_AUDIO if track.sample_rate_hz >= _LOWEST_MPEG1_RATE_HZ else OTI_MPEG2_AUDIO, b"")
 
 
 def _opus(track: Track) -> bytes:

@@ -68,7 +68,7 @@ def test_a_track_without_its_configuration_is_not_carried() -> None:
         ("vp9-flac-enhanced", 'video/mp4; codecs="vp09.00.10.08,fLaC"'),
         ("ac3-enhanced", 'audio/mp4; codecs="ac-3"'),
         ("eac3-enhanced", 'audio/mp4; codecs="ec-3"'),
-        ("mp3", 'audio/mp4; codecs="mp4a.6B"'),
+        ("mp3", 'audio/mp4; codecs="mp3"'),
         ("pcm-alaw", "video/mp4"),
     ],
 )
@@ -80,6 +80,7 @@ def test_codecs_are_those_of_the_carried_tracks_in_order() -> None:
     tracks = TrackSet((build_track(1, Codec.PCMA), AAC, build_track(3, Codec.H264)))
     assert codecs_parameter(tracks) == "mp4a.40.2"
     assert carried_tracks(tracks) == (AAC,)
+    assert codecs_parameter(TrackSet((MP3,))) == "mp4a.40.34"
 
 
 def test_the_brands_are_those_of_cmaf() -> None:
