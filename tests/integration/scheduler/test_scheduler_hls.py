@@ -270,7 +270,11 @@ async def test_after_a_wipe_of_etcd_the_owner_goes_on_and_a_new_one_is_above_it(
         edge = await published(cluster)
         node = await cluster.member("h1", Role.HLS)
         (owner,) = await locate(node)
-        assert await raise_limit(node, owner, 20)
+        for limit in range(1, 21):
+            assert await raise_limit(node, owner, limit)
+        written = app.service.directory.hls.record(CAM)
+        assert written is not None
+        await eventually(lambda: app.service.directory.revision >= written.mod_revision)  # or the wipe would not show
         await asyncio.to_thread(server.kill)
         await asyncio.to_thread(server.wipe)
         await asyncio.to_thread(server.start)
