@@ -25,7 +25,7 @@ CHROMIUM = shutil.which("chromium")  #: Debian's; Playwright is never asked to f
 FOLDER = Path(__file__).resolve().parents[1] / "e2e" / "browser"
 INSTALLED = Path(__file__).resolve().parents[2] / ".tools" / "browser"
 INSTALL_S = 300
-START_S = 15.0  #: for the first picture, on a machine that is busy with other tests
+START_S = 15.0  #: to play, on a machine that is busy with other tests
 SPARE_S = 10.0  #: what a page gets beyond the time that it watches before it counts as stuck
 
 _FLAGS = (
@@ -69,21 +69,21 @@ def install() -> None:
 class Sample(TypedDict):
     """How a player stood at one moment."""
 
-    at_s: float  #: since the first picture
+    at_s: float  #: since the second picture
     position_s: float  #: currentTime
     frames: int  #: totalVideoFrames: decoded and shown or dropped
     dropped: int  #: droppedVideoFrames
     behind_live_s: float | None  #: from the program date-time of what is shown to now, where the player knows it
     ahead_s: float  #: how much more is in the buffer
+    width: int  #: of the pictures
+    height: int
 
 
 class _Answer(TypedDict):
     fatal: str | None
     notes: list[str]
     samples: list[Sample]
-    first_picture_s: float
-    width: int
-    height: int
+    start_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +92,8 @@ class Report:
 
     fatal: str | None  #: the error that ended it
     notes: tuple[str, ...]  #: what player and browser said on the way, with the seconds since the page was opened
-    samples: tuple[Sample, ...]  #: several a second, from the first picture on
-    first_picture_s: float  #: since it was asked to play
-    size: tuple[int, int]  #: of the pictures
+    samples: tuple[Sample, ...]  #: several a second, from the second picture on
+    start_s: float  #: from being asked to play to the second picture
 
     @property
     def watched_s(self) -> float:
@@ -112,13 +111,18 @@ class Report:
         return (self.samples[-1]["frames"] - self.samples[0]["frames"]) / self.watched_s
 
     @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """The sizes of the pictures, in the order in which they came."""
+        return list(dict.fromkeys((sample["width"], sample["height"]) for sample in self.samples))
+
+    @property
     def behind_live_s(self) -> list[float]:
         """All that it said of that, in order."""
         return [behind for sample in self.samples if (behind := sample["behind_live_s"]) is not None]
 
     def __str__(self) -> str:
         """All that a failure message needs."""
-        head = f"fatal: {self.fatal}; first picture after {self.first_picture_s:.2f} s, {self.size[0]}x{self.size[1]}"
+        head = f"fatal: {self.fatal}; playing after {self.start_s:.2f} s; sizes {self.sizes}"
         return "\n".join([head, *self.notes, *(str(sample) for sample in self.samples[-10:])])
 
 
@@ -156,7 +160,7 @@ class Pages:
 
         Args:
             watches: by names that the answer has too.
-            seconds: how long each is watched, from its first picture on.
+            seconds: how long each is watched, once it plays.
             host: that the pages are asked from; ``localhost`` is another origin to a browser.
         Raises:
             ExceptionGroup: the browser does not start (playwright's Error), or a page is stuck (TimeoutError).
@@ -209,8 +213,7 @@ async def _report(browser: Browser, page_url: str, watch: Watch, seconds: float)
         fatal=answer["fatal"],
         notes=(*answer["notes"], *said),
         samples=tuple(answer["samples"]),
-        first_picture_s=answer["first_picture_s"],
-        size=(answer["width"], answer["height"]),
+        start_s=answer["start_s"],
     )
 
 

@@ -21,11 +21,16 @@ WATCHED_S = float(os.environ.get("E2E_BROWSER_S", "10"))
 PUBLISHED_S = 90 + WATCHED_S
 PICTURES_PER_S = 30.0  #: of the stream
 SIZE = (640, 360)
+TOLERANCE = 0.1  #: all players share the machine with other tests; one that drops pictures to the next key frame loses more
 
 #: The player, and the URL of what it plays below the server's own.
 FORMATS = {
     "http-flv": ("mpegts.js flv", "http", f"/{STREAM}.flv"),
     "ws-flv": ("mpegts.js flv", "ws", f"/{STREAM}.flv"),
+    "http-ts": ("mpegts.js ts", "http", f"/{STREAM}.ts"),
+    "ws-ts": ("mpegts.js ts", "ws", f"/{STREAM}.ts"),
+    "http-fmp4": ("fetch fmp4", "http", f"/{STREAM}.mp4"),
+    "ws-fmp4": ("websocket fmp4", "ws", f"/{STREAM}.mp4"),
 }
 
 
@@ -66,9 +71,9 @@ def test_a_browser_plays_without_an_error_or_a_halt(reports: dict[str, Report], 
     report = reports[name]
     assert report.fatal is None, report
     assert report.watched_s >= WATCHED_S, report
-    assert report.size == SIZE, report
-    assert report.played_s == pytest.approx(report.watched_s, rel=0.05), report
-    assert report.frames_per_s == pytest.approx(PICTURES_PER_S, rel=0.1), report
+    assert report.sizes == [SIZE], report
+    assert report.played_s == pytest.approx(report.watched_s, rel=TOLERANCE), report
+    assert report.frames_per_s == pytest.approx(PICTURES_PER_S, rel=TOLERANCE), report
 
 
 def test_a_page_of_another_origin_reads_nothing(pages: Pages, server: Node) -> None:

@@ -3,6 +3,7 @@
 
 const video = document.getElementById("video");
 const SAMPLE_MS = 200;
+const HOLE_S = 0.05; // so near its end a range counts as over: the picture is shown, the sound may end earlier
 
 const notes = []; // what the player said, in order
 let fatal = null; // the first error that it does not get over by itself
@@ -73,10 +74,18 @@ class Appender {
   }
 
   #next() {
-    const { buffered } = video;
-    if (buffered.length && video.currentTime < buffered.start(0)) video.currentTime = buffered.start(0);
+    skipHole();
     while (this.#waiting.length && !this.#buffer.updating) attempt(this.#waiting.shift());
   }
+}
+
+// Where nothing is buffered now and something is later, go there: before the first fragment, and where units are missing.
+function skipHole() {
+  const { buffered, currentTime } = video;
+  const starts = Array.from(buffered, (_, index) => buffered.start(index));
+  const inside = starts.some((start, index) => start <= currentTime && currentTime < buffered.end(index) - HOLE_S);
+  const next = starts.find((start) => start > currentTime);
+  if (!inside && next !== undefined) video.currentTime = next;
 }
 
 function attempt(step) {
@@ -138,6 +147,8 @@ function sample(started) {
     frames: totalVideoFrames,
     dropped: droppedVideoFrames,
     behind_live_s: behindLive(),
+    width: video.videoWidth,
+    height: video.videoHeight,
     ahead_s: video.buffered.length ? video.buffered.end(video.buffered.length - 1) - video.currentTime : 0,
   };
 }
@@ -146,13 +157,17 @@ function sleep(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-// Play `url` and tell how it went over `seconds` from the first picture on. Ends early with a fatal error, and where no picture
-// comes in `startSeconds`.
+function nextPicture() {
+  return new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+}
+
+// Play `url` and tell how it went over `seconds`, from the second picture on: the first may be shown long before playing begins.
+// Ends early with a fatal error, and where no picture comes in `startSeconds`.
 async function watch(player, url, seconds, startSeconds) {
   const asked = performance.now();
-  const first = new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+  const playing = nextPicture().then(nextPicture);
   play(player, url);
-  await Promise.race([first, failed, sleep(startSeconds * 1000)]);
+  await Promise.race([playing, failed, sleep(startSeconds * 1000)]);
   const started = performance.now();
   if (!video.getVideoPlaybackQuality().totalVideoFrames) fail(`no picture in ${startSeconds} s`);
   const samples = [sample(started)];
@@ -160,5 +175,5 @@ async function watch(player, url, seconds, startSeconds) {
     await sleep(SAMPLE_MS);
     samples.push(sample(started));
   }
-  return { fatal, notes, samples, first_picture_s: (started - asked) / 1000, width: video.videoWidth, height: video.videoHeight };
+  return { fatal, notes, samples, start_s: (started - asked) / 1000 };
 }
