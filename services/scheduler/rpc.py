@@ -21,14 +21,13 @@ from lalmesh.runtime.scheduling.hls_wire import (
     parse_session_touch,
 )
 from lalmesh.runtime.scheduling.model import NodeReport
+from lalmesh.runtime.scheduling.report_wire import parse_report, serialize_command
 from lalmesh.runtime.scheduling.wire import (
     parse_claim,
     parse_move,
     parse_released,
-    parse_report,
     parse_wanted,
     serialize_claim_result,
-    serialize_command,
     serialize_locate_hls_result,
     serialize_locate_result,
 )

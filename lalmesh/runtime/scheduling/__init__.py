@@ -1,6 +1,7 @@
 """The scheduler as its nodes see it: the interface, a client over gRPC, and membership."""
 
 from lalmesh.runtime.scheduling._client import SERVICE, Dial, GrpcSchedulerClient
+from lalmesh.runtime.scheduling._interface import HlsSchedulerClient, SchedulerClient
 from lalmesh.runtime.scheduling._membership import Membership
 from lalmesh.runtime.scheduling.hls import HlsAssigned, HlsEndpoint, HlsLimit, HlsReleased, HlsWanted
 from lalmesh.runtime.scheduling.model import (
@@ -12,7 +13,6 @@ from lalmesh.runtime.scheduling.model import (
     Evicted,
     GroupMoved,
     HeldStream,
-    HlsSchedulerClient,
     Joined,
     Load,
     Move,
@@ -22,7 +22,6 @@ from lalmesh.runtime.scheduling.model import (
     Refused,
     Released,
     Role,
-    SchedulerClient,
     StreamFenced,
     StreamState,
     Wanted,

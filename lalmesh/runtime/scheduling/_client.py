@@ -36,15 +36,14 @@ from lalmesh.runtime.scheduling.model import (
     Released,
     Wanted,
 )
+from lalmesh.runtime.scheduling.report_wire import parse_command, serialize_report
 from lalmesh.runtime.scheduling.wire import (
     parse_claim_result,
-    parse_command,
     parse_locate_hls_result,
     parse_locate_result,
     serialize_claim,
     serialize_move,
     serialize_released,
-    serialize_report,
     serialize_wanted,
 )
 from lalmesh.runtime.sessions import SessionTouch

@@ -23,6 +23,7 @@ from lalmesh.runtime.scheduling import (
     Refused,
     Role,
     hls_wire,
+    report_wire,
     wire,
 )
 from lalmesh.runtime.sessions import SessionTouch
@@ -45,13 +46,13 @@ OWNER = HlsOwner(stream=CAM, epoch=Epoch(7, 9), worker=H1, limit=20, exact=True)
             hls_wire.parse_session_touch,
             SessionTouch(id="s", stream=CAM, peer="1.2.3.4:5", sent_bytes=1 << 40, over=True),
         ),
-        (wire.serialize_command, wire.parse_command, HlsAssigned(OWNER)),
-        (wire.serialize_command, wire.parse_command, Joined(7, (HlsEndpoint("h1", "10.0.0.1", 8081),))),
+        (report_wire.serialize_command, report_wire.parse_command, HlsAssigned(OWNER)),
+        (report_wire.serialize_command, report_wire.parse_command, Joined(7, (HlsEndpoint("h1", "10.0.0.1", 8081),))),
         (wire.serialize_locate_hls_result, wire.parse_locate_hls_result, OWNER),
         (wire.serialize_locate_hls_result, wire.parse_locate_hls_result, Refused(Refusal.NO_WORKER, "none", 0.5)),
         (
-            wire.serialize_report,
-            wire.parse_report,
+            report_wire.serialize_report,
+            report_wire.parse_report,
             NodeReport(node=H1, role=Role.HLS, streams=(HeldStream(stream=CAM, left_out=("ts: pcma",)),)),
         ),
     ],

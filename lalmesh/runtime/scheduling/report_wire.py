@@ -1,0 +1,229 @@
+"""Membership as messages: reports up, commands down. The questions and answers are in `wire.py`.
+
+Pairs of ``parse_x`` and ``serialize_x``; parsers raise `RemoteProtocolError` for what a peer must not send.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from lalmesh.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
+from lalmesh.media import TrackSet
+from lalmesh.rpc.convert import (
+    parse_epoch,
+    parse_location,
+    parse_node,
+    parse_place,
+    parse_publication,
+    parse_stream,
+    parse_track_set,
+    serialize_epoch,
+    serialize_location,
+    serialize_node,
+    serialize_place,
+    serialize_track_set,
+)
+from lalmesh.rpc.lalmesh.v1 import scheduler_pb2
+from lalmesh.runtime.scheduling.hls import HlsAssigned
+from lalmesh.runtime.scheduling.hls_wire import (
+    parse_hls_endpoint,
+    parse_hls_owner,
+    serialize_hls_endpoint,
+    serialize_hls_owner,
+)
+from lalmesh.runtime.scheduling.model import (
+    Capacity,
+    Endpoint,
+    Evicted,
+    GroupMoved,
+    HeldStream,
+    Joined,
+    Load,
+    NodeCommand,
+    NodeReport,
+    Role,
+    StreamFenced,
+    StreamState,
+)
+
+MAX_ENDPOINTS = 64  #: listeners of one node: a dozen protocols, each on a few addresses
+MAX_TEXT_BYTES = 253  #: zone, machine, version: a DNS name at the longest
+MAX_LEFT_OUT = 64  #: tracks that outputs of one stream leave out: a few formats, each with a few
+
+_ROLES = {Role.EDGE: scheduler_pb2.ROLE_EDGE, Role.ORIGIN: scheduler_pb2.ROLE_ORIGIN, Role.HLS: scheduler_pb2.ROLE_HLS}
+_STATES = {
+    StreamState.WAITING: scheduler_pb2.STREAM_STATE_WAITING,
+    StreamState.LIVE: scheduler_pb2.STREAM_STATE_LIVE,
+    StreamState.GRACE: scheduler_pb2.STREAM_STATE_GRACE,
+    StreamState.CLOSED: scheduler_pb2.STREAM_STATE_CLOSED,
+}
+_ROLES_BACK = {number: role for role, number in _ROLES.items()}
+_STATES_BACK = {number: state for state, number in _STATES.items()}
+
+
+def _parse_held(message: scheduler_pb2.HeldStream) -> HeldStream:
+    try:
+        tracks = parse_track_set(message.tracks)
+    except UnsupportedError:  # a newer node: its report still counts
+        tracks = TrackSet(version=message.tracks.version)
+    return HeldStream(
+        stream=parse_stream(message.app, message.name),
+        epoch=parse_epoch(message.epoch),
+        place=parse_place(message.place),
+        publication=parse_publication(message.publication) if message.publication else b"",
+        state=_STATES_BACK.get(message.state, StreamState.LIVE),
+        tracks=tracks,
+        players=message.players,
+        bitrate_bps=message.bitrate_bps,
+        units=message.units,
+        missing=message.missing,
+        left_out=tuple(_text(text, "left out") for text in message.left_out[:MAX_LEFT_OUT]),
+    )
+
+
+def _serialize_held(held: HeldStream) -> scheduler_pb2.HeldStream:
+    return scheduler_pb2.HeldStream(
+        app=held.stream.app,
+        name=held.stream.name,
+        epoch=serialize_epoch(held.epoch),
+        place=serialize_place(held.place),
+        publication=held.publication,
+        state=_STATES[held.state],
+        tracks=serialize_track_set(held.tracks),
+        players=held.players,
+        bitrate_bps=held.bitrate_bps,
+        units=held.units,
+        missing=held.missing,
+        left_out=held.left_out[:MAX_LEFT_OUT],
+    )
+
+
+def _parse_endpoints(message: scheduler_pb2.NodeReport) -> tuple[Endpoint, ...]:
+    if len(message.endpoints) > MAX_ENDPOINTS:
+        raise LimitExceeded("endpoints of a node", len(message.endpoints), MAX_ENDPOINTS)
+    return tuple(
+        Endpoint(_text(endpoint.protocol, "protocol"), _text(endpoint.host, "host"), endpoint.port)
+        for endpoint in message.endpoints
+    )
+
+
+def _parse_capacity(message: scheduler_pb2.Capacity) -> Capacity:
+    return Capacity(
+        egress_bps=message.egress_bps, sessions=message.sessions, streams=message.streams, memory_bytes=message.memory_bytes
+    )
+
+
+def _serialize_capacity(capacity: Capacity) -> scheduler_pb2.Capacity:
+    return scheduler_pb2.Capacity(
+        egress_bps=capacity.egress_bps,
+        sessions=capacity.sessions,
+        streams=capacity.streams,
+        memory_bytes=capacity.memory_bytes,
+    )
+
+
+def _parse_load(message: scheduler_pb2.Load) -> Load:
+    return Load(
+        ingress_bps=message.ingress_bps,
+        egress_bps=message.egress_bps,
+        sessions=message.sessions,
+        streams=message.streams,
+        cpu_fraction=message.cpu_fraction,
+        memory_bytes=message.memory_bytes,
+    )
+
+
+def _serialize_load(load: Load) -> scheduler_pb2.Load:
+    return scheduler_pb2.Load(
+        ingress_bps=load.ingress_bps,
+        egress_bps=load.egress_bps,
+        sessions=load.sessions,
+        streams=load.streams,
+        cpu_fraction=load.cpu_fraction,
+        memory_bytes=load.memory_bytes,
+    )
+
+
+def parse_report(message: scheduler_pb2.NodeReport) -> NodeReport:
+    """What a node says of itself."""
+    role = _ROLES_BACK.get(message.role)
+    if role is None:
+        raise RemoteProtocolError(f"node of role {message.role}")
+    return NodeReport(
+        node=parse_node(message.node),
+        role=role,
+        zone=_text(message.zone, "zone"),
+        machine=_text(message.machine, "machine"),
+        endpoints=_parse_endpoints(message),
+        capacity=_parse_capacity(message.capacity),
+        load=_parse_load(message.load),
+        draining=message.draining,
+        leaving=message.leaving,
+        streams=tuple(_parse_held(held) for held in message.streams),
+        version=_text(message.version, "version"),
+    )
+
+
+def serialize_report(report: NodeReport) -> scheduler_pb2.NodeReport:
+    """What a node says of itself, as a message."""
+    return scheduler_pb2.NodeReport(
+        node=serialize_node(report.node),
+        role=_ROLES[report.role],
+        zone=report.zone,
+        machine=report.machine,
+        endpoints=[
+            scheduler_pb2.Endpoint(protocol=endpoint.protocol, host=endpoint.host, port=endpoint.port)
+            for endpoint in report.endpoints
+        ],
+        capacity=_serialize_capacity(report.capacity),
+        load=_serialize_load(report.load),
+        draining=report.draining,
+        leaving=report.leaving,
+        streams=[_serialize_held(held) for held in report.streams],
+        version=report.version,
+    )
+
+
+def parse_command(message: scheduler_pb2.NodeCommand) -> NodeCommand | None:
+    """What the scheduler tells a node; None for a command that this version does not know."""
+    match message.WhichOneof("command"):
+        case "joined":
+            return Joined(message.joined.term, tuple(map(parse_hls_endpoint, message.joined.hls)))
+        case "group_moved":
+            return GroupMoved(parse_location(message.group_moved.location))
+        case "fenced":
+            fenced = message.fenced
+            return StreamFenced(parse_stream(fenced.app, fenced.name), parse_epoch(fenced.epoch))
+        case "evicted":
+            return Evicted(message.evicted.reason)
+        case "hls_assigned":
+            return HlsAssigned(parse_hls_owner(message.hls_assigned.owner))
+        case _:
+            return None
+
+
+def serialize_command(command: NodeCommand) -> scheduler_pb2.NodeCommand:
+    """What the scheduler tells a node, as a message."""
+    match command:
+        case Joined(term, hls):
+            joined = scheduler_pb2.Joined(term=term, hls=map(serialize_hls_endpoint, hls))
+            return scheduler_pb2.NodeCommand(joined=joined)
+        case GroupMoved(location):
+            moved = scheduler_pb2.GroupMoved(location=serialize_location(location))
+            return scheduler_pb2.NodeCommand(group_moved=moved)
+        case StreamFenced(stream, epoch):
+            fenced = scheduler_pb2.Fenced(app=stream.app, name=stream.name, epoch=serialize_epoch(epoch))
+            return scheduler_pb2.NodeCommand(fenced=fenced)
+        case Evicted(reason):
+            return scheduler_pb2.NodeCommand(evicted=scheduler_pb2.Evicted(reason=reason))
+        case HlsAssigned(owner):
+            assigned = scheduler_pb2.HlsAssigned(owner=serialize_hls_owner(owner))
+            return scheduler_pb2.NodeCommand(hls_assigned=assigned)
+        case _:
+            assert_never(command)
+
+
+def _text(value: str, what: str) -> str:
+    if len(value.encode()) > MAX_TEXT_BYTES:
+        raise LimitExceeded(f"{what} bytes", len(value.encode()), MAX_TEXT_BYTES)
+    return value
