@@ -1,8 +1,9 @@
-"""ffmpeg and ffprobe read what the fMP4 muxer writes, packet by packet, and the demuxer reads what ffmpeg writes."""
+"""ffmpeg and GStreamer read what the fMP4 muxer writes, packet by packet, and the demuxer reads what ffmpeg writes."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -147,6 +148,24 @@ def ffprobe(*args: str | Path) -> str:
     return subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_S + 10, check=True, text=True
     ).stdout
+
+
+@pytest.mark.parametrize("name", ["h264_b3_aac", "hevc_aac", "av1_opus", "h264_mp3", *ENCODED])
+def test_gstreamer_reads_every_byte_that_was_written(name: str, tmp_path: Path) -> None:
+    program = shutil.which("gst-launch-1.0")
+    if program is None:
+        pytest.skip("GStreamer is not installed")
+    tracks, units = demuxed(source(name, tmp_path))
+    written = tmp_path / "written.mp4"
+    write(tracks, units, written, units_a_fragment=1)
+    branches = [part for kind in ("video", "audio") for part in f"d.{kind}_0 ! queue ! filesink location={tmp_path / kind}".split()]
+    command = [program, "-q", "filesrc", f"location={written}", "!", "qtdemux", "name=d", *branches]
+    subprocess.run(bounded(LIMIT_S, command), stdin=subprocess.DEVNULL, timeout=LIMIT_S + 10, check=True)
+    for kind in (Kind.VIDEO, Kind.AUDIO):
+        track = tracks.first(kind)
+        assert track is not None
+        sent = [unit.payload for unit in units if unit.track_id == track.track_id]
+        assert (tmp_path / kind.value).read_bytes() == b"".join(sent)
 
 
 def test_a_player_seeks_by_the_index(tmp_path: Path) -> None:
