@@ -46,8 +46,12 @@ def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 def start_cluster(tmp_path: Path, stack: ExitStack) -> StartCluster:
     """Start a cluster (arguments of `support.cluster.Cluster`); it ends with the test."""
 
-    def start(*, schedulers: int = 1, origins: int = 2, edges: int = 2, settings: Mapping[str, Settings] | None = None) -> Cluster:
-        return stack.enter_context(Cluster(tmp_path, schedulers=schedulers, origins=origins, edges=edges, settings=settings))
+    def start(
+        *, schedulers: int = 1, origins: int = 2, edges: int = 2, hls: int = 0, settings: Mapping[str, Settings] | None = None
+    ) -> Cluster:
+        return stack.enter_context(
+            Cluster(tmp_path, schedulers=schedulers, origins=origins, edges=edges, hls=hls, settings=settings)
+        )
 
     return start
 
