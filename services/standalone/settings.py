@@ -7,7 +7,6 @@ import os
 import secrets
 import socket
 import ssl
-from pathlib import Path
 
 from lalmesh.media import ms_to_ticks
 from lalmesh.runtime.channels import Channels
@@ -19,7 +18,9 @@ from lalmesh.runtime.ring import RingLimits
 from lalmesh.runtime.scheduling import Capacity
 from lalmesh.runtime.storage import StorageOptions
 from services.edge.app import EdgeSettings, ListenSettings
+from services.edge.certificate import ServerCertificate
 from services.edge.fanout import FanOutSettings
+from services.edge.hls_client import HlsProxySettings
 from services.edge.listener import ListenerLimits
 from services.edge.publication import PublicationSettings
 from services.edge.relay import RelaySettings
@@ -109,7 +110,11 @@ def edge_settings(config: Config) -> EdgeSettings:
         machine=cluster.machine_name(host_name=socket.gethostname()),
         listen=_listen(edge),
         advertise_host=edge.advertise.host,
-        tls=_tls(edge),
+        certificate=_certificate(edge),
+        hls=HlsProxySettings(
+            upstreams=tuple(edge.hls.upstreams),
+            cache_bytes=edge.hls.cache_bytes,
+        ),
         cors_origins=edge.http.cors_origins,
         limits=ListenerLimits(
             connections=edge.limits.connections,
@@ -118,7 +123,12 @@ def edge_settings(config: Config) -> EdgeSettings:
             idle_timeout_s=edge.limits.idle_timeout_s,
         ),
         publication=_publication(edge),
-        relay=RelaySettings(linger_s=edge.play.linger_s, lost_s=config.origin.grace_s, fanout=_fanout(config)),
+        relay=RelaySettings(
+            linger_s=edge.play.linger_s,
+            lost_s=config.origin.grace_s,
+            fanout=_fanout(config),
+            transcode=edge.play.transcode == "auto",
+        ),
         take_over=edge.publish.second_publisher == "take_over",
         wait_publisher_s=edge.play.wait_publisher_s,
         player_sndbuf_bytes=edge.fanout.player_sndbuf_bytes,
@@ -147,16 +157,13 @@ def _listen(edge: EdgeConfig) -> tuple[ListenSettings, ...]:
     )
 
 
-def _tls(edge: EdgeConfig) -> ssl.SSLContext | None:
+def _certificate(edge: EdgeConfig) -> ServerCertificate | None:
     if not edge.tls.has_certificate:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(Path(edge.tls.cert_file), Path(edge.tls.key_file))
+        return ServerCertificate(edge.tls.cert_file, edge.tls.key_file)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError([Problem("edge.tls", f"certificate cannot be used: {error}")]) from error
-    return context
 
 
 def _publication(edge: EdgeConfig) -> PublicationSettings:
