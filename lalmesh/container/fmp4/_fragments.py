@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lalmesh.container.fmp4._boxes import box
+from lalmesh.container.fmp4._boxes import HEADER_BYTES, box
 from lalmesh.container.fmp4._carried import is_carried
 from lalmesh.container.fmp4._constants import (
     NON_SYNC_FLAGS,
@@ -50,7 +50,8 @@ def fragment(
     """One `moof` and its `mdat`, in pieces: first all headers, then the payloads, which are not copied.
 
     Each track has one `traf`, and its samples lie together. Where the times of a track step, so that a sample does not begin where
-    the one before ends, the track gets one more `traf`, whose `tfdt` says where it goes on.
+    the one before ends, the track gets one more `traf`, whose `tfdt` says where it goes on. Payloads go out as they came: temporal
+    delimiters of AV1 stay in, which the binding would rather have left out and every decoder takes (AV1-ISOBMFF §2.4).
 
     Args:
         sequence_number: of the fragment, rising; its low 32 bits go out.
@@ -61,7 +62,7 @@ def fragment(
         time_offset: ticks that are added to all decode times.
 
     Raises:
-        LocalProtocolError: a decode time is negative even so, or the payloads are over the bound.
+        LocalProtocolError: a decode time is negative even so, a time has no room in its field, or the payloads are over the bound.
     Source: ISO/IEC 14496-12 §8.8; ISO/IEC 23000-19 §7.3.2
     """
     runs = _runs(samples, tracks)
@@ -71,13 +72,16 @@ def fragment(
     total = sum(sizes)
     if total > MAX_FRAGMENT_BYTES:
         raise LocalProtocolError(f"fragment of {total} bytes, limit {MAX_FRAGMENT_BYTES}")
-    moof_bytes = 8 + _MFHD_BYTES + sum(_traf_bytes(run) for run in runs)
+    moof_bytes = HEADER_BYTES + _MFHD_BYTES + sum(_traf_bytes(run) for run in runs)
     head = [_STYP] if styp else []
     head.append(_MOOF.pack(moof_bytes, b"moof", _MFHD_BYTES, b"mfhd", 0, sequence_number & 0xFFFF_FFFF))
     data_offset = moof_bytes + _MDAT.size
-    for run, size in zip(runs, sizes, strict=True):
-        _append_traf(head, run, data_offset, time_offset)
-        data_offset += size
+    try:
+        for run, size in zip(runs, sizes, strict=True):
+            _append_traf(head, run, data_offset, time_offset)
+            data_offset += size
+    except struct.error as error:
+        raise LocalProtocolError(f"a time has no room in its field: {error}", section="ISO/IEC 14496-12 §8.8") from error
     head.append(_MDAT.pack(_MDAT.size + total, b"mdat"))
     return [b"".join(head), *(sample.unit.payload for run in runs for sample in run)]
 
@@ -106,20 +110,17 @@ def _runs_of(track_id: int, samples: Sequence[Sample]) -> Iterator[list[Sample]]
 
 
 def _traf_bytes(run: Sequence[Sample]) -> int:
-    return 8 + _TFHD_BYTES + _TFDT_BYTES + _TRUN_BYTES + _ENTRY.size * len(run)
+    return HEADER_BYTES + _TFHD_BYTES + _TFDT_BYTES + _TRUN_BYTES + _ENTRY.size * len(run)
 
 
 def _append_traf(head: list[bytes], run: Sequence[Sample], data_offset: int, time_offset: int) -> None:
     first = run[0].unit
-    decode_time = first.dts + time_offset
-    if decode_time < 0:
-        raise LocalProtocolError(f"decode time {first.dts} less than offset {-time_offset}", section="ISO/IEC 14496-12 §8.8.12")
     entries_bytes = _ENTRY.size * len(run)
     head.append(
         _TRAF.pack(
             *(_traf_bytes(run), b"traf"),
             *(_TFHD_BYTES, b"tfhd", TF_BASE_IS_MOOF, first.track_id),
-            *(_TFDT_BYTES, b"tfdt", _VERSION_1, decode_time),
+            *(_TFDT_BYTES, b"tfdt", _VERSION_1, first.dts + time_offset),
             *(_TRUN_BYTES + entries_bytes, b"trun", _TRUN_FLAGS, len(run), data_offset),
         )
     )

@@ -83,6 +83,12 @@ def test_the_usual_offset_makes_room_for_negative_times() -> None:
         fragment(1, [picture(-TIME_OFFSET - 1, 1)], TRACKS)
 
 
+@pytest.mark.parametrize("sample", [picture(0, 1 << 32), picture(0, -1), picture(1 << 64, 1), picture(0, 1, cts=1 << 31)])
+def test_a_time_that_has_no_room_is_our_fault(sample: Sample) -> None:
+    with pytest.raises(LocalProtocolError):
+        fragment(1, [sample], TRACKS)
+
+
 def test_the_sequence_number_wraps() -> None:
     assert wire(sound(0, 5), number=(1 << 32) + 7) == wire(sound(0, 5), number=7)
 
