@@ -19,8 +19,15 @@ class Packet:
     pcr: int | None = None  #: ticks of 90 kHz
     payload: bytes | None = None  #: None: it has none
 
-    discontinuity = property(lambda self: bool(self.flags & 0x80))
-    random_access = property(lambda self: bool(self.flags & 0x40))
+    @property
+    def discontinuity(self) -> bool:
+        """discontinuity_indicator."""
+        return bool(self.flags & 0x80)
+
+    @property
+    def random_access(self) -> bool:
+        """random_access_indicator."""
+        return bool(self.flags & 0x40)
 
 
 @dataclass(slots=True)

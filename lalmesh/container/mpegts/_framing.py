@@ -6,7 +6,7 @@ A `Framer` gives the pieces of one unit, the first of them empty: the place of t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from lalmesh.codec import aac, h264, h265
 from lalmesh.codec.nalu import START_CODE, iter_avcc_headers, join_annexb
@@ -16,10 +16,13 @@ from lalmesh.media import AccessUnit, Codec, Track
 Piece: TypeAlias = bytes | memoryview
 Framer: TypeAlias = Callable[[AccessUnit], list[Piece]]
 
+MAX_AUDIO_BYTES: Final = 64_000  #: an Opus packet has up to 61,298 bytes (RFC 6716 §3.4), all other audio frames far fewer
+
 #: access unit delimiters that allow any kind of picture (ISO/IEC 14496-10 §7.4.2.4, ISO/IEC 23008-2 §7.4.3.5)
 _H264_DELIMITER = START_CODE + bytes((h264.NaluType.ACCESS_UNIT_DELIMITER, 0xF0))
 _H265_DELIMITER = START_CODE + bytes((h265.NaluType.ACCESS_UNIT_DELIMITER << 1, 1, 0x50))
 _OPUS_CONTROL = b"\x7f\xe0"  # control_header_prefix of 11 bits, then no trims and no extension
+_ADTS_LENGTH_SHIFT = 13  # bits of an ADTS header behind aac_frame_length (ISO/IEC 14496-3 Table 1.A.7)
 
 
 def framer(track: Track) -> Framer:
@@ -109,11 +112,11 @@ def _aac(track: Track) -> Framer:
     return frame
 
 
-_ADTS_LENGTH_SHIFT = 13  # bits of an ADTS header behind aac_frame_length (ISO/IEC 14496-3 Table 1.A.7)
-
-
 def _opus(track: Track) -> Framer:
-    """The control header of each packet: the size in bytes of 255 and a smaller one (Opus in MPEG-TS, opus_control_header)."""
+    """The control header of each packet: its size in bytes of 255 and a smaller one (Opus in MPEG-TS, opus_control_header).
+
+    What to leave out at the start of the stream (the pre-skip) is not said: whoever joins later does not begin there.
+    """
 
     def frame(unit: AccessUnit) -> list[Piece]:
         full, rest = divmod(_checked_size(unit), 255)
@@ -137,8 +140,6 @@ def _checked_size(unit: AccessUnit) -> int:
         raise LimitExceeded("audio frame bytes", size, MAX_AUDIO_BYTES)
     return size
 
-
-MAX_AUDIO_BYTES = 64_000  #: an Opus packet has up to 61,298 bytes (RFC 6716 §3.4), all other audio frames far fewer
 
 _FRAMERS: dict[Codec, Callable[[Track], Framer]] = {
     Codec.H264: _h264,

@@ -122,6 +122,9 @@ class TsMuxer:
         return sum(map(len, parts[before:]))
 
     def _follow(self, tracks: TrackSet) -> None:
+        if tracks == self._tracks:
+            self._tracks = tracks
+            return
         program = Program.of(tracks)
         if program.clock is not None and (self._program.clock is None or program.clock.pid != self._program.clock.pid):
             self._clock.ask()

@@ -10,8 +10,6 @@ from lalmesh.container.mpegts._timestamps import parse_timestamp
 from lalmesh.errors import RemoteProtocolError
 
 MAX_PES_LENGTH: Final = 0xFFFF  #: PES_packet_length has 16 bits
-MAX_PES_HEADER_BYTES: Final = 9 + 255  #: PES_header_data_length has 8 bits
-MAX_STAMPED_HEADER_BYTES: Final = 19  #: of what `pes_header` gives
 
 _SECTION = "ISO/IEC 13818-1 §2.4.3.6"
 _PREFIX = b"\x00\x00\x01"

@@ -12,6 +12,7 @@ from lalmesh.container.mpegts._constants import (
     DESCRIPTOR_REGISTRATION,
     EXTENSION_OPUS,
     FORMAT_IDENTIFIERS,
+    NULL_PID,
     PRIVATE_STREAM_1,
     STREAM_AAC,
     STREAM_AC3,
@@ -84,7 +85,7 @@ class Program:
 
     def pmt(self, version: int) -> bytes:
         """The section of the PMT (§2.4.4.8)."""
-        pcr_pid = self.clock.pid if self.clock is not None else 0x1FFF
+        pcr_pid = self.clock.pid if self.clock is not None else NULL_PID
         body = pmt_body(pcr_pid, map(_info, self.streams.values()))
         return Section(TABLE_PMT, PROGRAM_NUMBER, version, True, body).serialize()
 
