@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -69,8 +68,7 @@ class EdgeSettings:
     machine: str = ""
     listen: tuple[ListenSettings, ...] = ()
     advertise_host: str = ""
-    tls: ssl.SSLContext | None = None  #: of the ports whose protocol ends with s, where it is not `certificate` that they show
-    certificate: ServerCertificate | None = None  #: of the same, looked at again from time to time
+    certificate: ServerCertificate | None = None  #: of the ports whose protocol ends with s; looked at again from time to time
     cors_origins: tuple[str, ...] = ()
     limits: ListenerLimits = field(default_factory=ListenerLimits)
     publication: PublicationSettings = field(default_factory=PublicationSettings)
@@ -189,8 +187,7 @@ class EdgeApp:
 
     def _listener(self, protocol: str, hls: HlsClient) -> RtmpListener | HttpListener:
         settings = self._settings
-        secure = settings.certificate.context if settings.certificate is not None else settings.tls
-        tls = secure if protocol.endswith("s") else None
+        tls = settings.certificate.context if settings.certificate is not None and protocol.endswith("s") else None
         if protocol.startswith("rtmp"):
             return RtmpListener(self._context, settings.limits, self.metrics, tls)
         return HttpListener(self._context, settings.limits, self.metrics, CorsPolicy(settings.cors_origins), hls, tls)
