@@ -5,8 +5,9 @@ PREFIX session:MEMBER    hash: node, protocol, peer, sent_bytes, opened_us, seen
 PREFIX sessions:ends     sorted set of members by the Unix milliseconds at which they end: what has to be swept
 PREFIX sessions:index    sorted set of members, all of score 0, so in the order of their names: what is counted and paged
 ```
-Every call sweeps first what has ended, so the sets are as right as the hashes. The clock is the server's own. A server that does
-not answer is left alone for `AWAY_S`: nobody waits for it twice in a row, and nothing but figures depends on it.
+Every call sweeps first what has ended, so the sets are as right as the hashes. The clock is the server's own. The scripts make
+their keys up, so this is for one server (with replicas or not), and not for a Redis Cluster. A server that does not answer is left
+alone for `AWAY_S`: nobody waits for it twice in a row, and nothing but figures depends on it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ AWAY_S = 1.0  #: that a server which failed is left alone
 MAX_SWEPT = 1000  #: members that one round sweeps: about a millisecond of the server
 MAX_CONNECTIONS = 16  #: calls of one scheduler that are under way together; the next counts as failed
 
-#: Drop what has ended from both sets. KEYS: ends, index. ARGV: how many. Returns the server's Unix microseconds and the number.
+MAX_TOUCHED = 200  #: sessions that one script takes in: about a millisecond of the server, too
+
+#: Drop what has ended from both sets. KEYS: ends, index. ARGV: how many at most. Returns how many.
 SWEEP = """
 local time = redis.call('TIME')
 local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', time[1] * 1000 + math.floor(time[2] / 1000), 'LIMIT', 0, ARGV[1])
@@ -41,7 +44,24 @@ if #over > 0 then
     redis.call('ZREM', KEYS[1], unpack(over))
     redis.call('ZREM', KEYS[2], unpack(over))
 end
-return {time[1], time[2], #over}
+return #over
+"""
+
+#: Take sessions in. Six commands for each, sent from here, would cost twenty times the processor time (138 to 7 µs a session).
+#: KEYS: ends, index. ARGV: what hashes begin with, time to live in ms, node; then member, protocol, peer, bytes of each.
+TOUCH = """
+local time = redis.call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local now = string.format('%.0f', now_us)
+for i = 4, #ARGV, 4 do
+    local key = ARGV[1] .. ARGV[i]
+    redis.call('HSETNX', key, 'opened_us', now)
+    redis.call('HINCRBY', key, 'sent_bytes', ARGV[i + 3])
+    redis.call('HSET', key, 'node', ARGV[3], 'protocol', ARGV[i + 1], 'peer', ARGV[i + 2], 'seen_us', now)
+    redis.call('PEXPIRE', key, ARGV[2])
+    redis.call('ZADD', KEYS[1], math.floor(now_us / 1000) + ARGV[2], ARGV[i])
+    redis.call('ZADD', KEYS[2], 0, ARGV[i])
+end
 """
 
 
@@ -60,14 +80,15 @@ class RedisSessions:
 
     async def touch(self, node: str, sessions: Sequence[SessionTouch]) -> None:
         """See `SessionDirectory.touch`."""
+        seen = [touch for touch in sessions if not touch.over]
         async with self._asking():
-            now_us, _ = await self._sweep()
             pipe = self._redis.pipeline(transaction=False)
+            pipe.eval(SWEEP, 2, self._ends, self._index, MAX_SWEPT)
+            for start in range(0, len(seen), MAX_TOUCHED):
+                self._keep(pipe, node, seen[start : start + MAX_TOUCHED])
             for touch in sessions:
                 if touch.over:
                     self._drop(pipe, member_of(touch.stream, touch.id))
-                else:
-                    self._keep(pipe, node, touch, now_us)
             await pipe.execute()
 
     async def remove(self, sessions: Sequence[tuple[StreamKey, str]]) -> None:
@@ -106,28 +127,19 @@ class RedisSessions:
         """Close the connections."""
         await self._redis.aclose()
 
-    def _keep(self, pipe: Any, node: str, touch: SessionTouch, now_us: int) -> None:
-        member = member_of(touch.stream, touch.id)
-        key = self._hash + member
-        pipe.hsetnx(key, "opened_us", now_us)
-        pipe.hincrby(key, "sent_bytes", touch.sent_bytes)
-        pipe.hset(key, mapping={"node": node, "protocol": touch.protocol, "peer": touch.peer, "seen_us": now_us})
-        pipe.pexpire(key, self._ttl_ms)
-        pipe.zadd(self._ends, {member: now_us // 1000 + self._ttl_ms})
-        pipe.zadd(self._index, {member: 0})
+    def _keep(self, pipe: Any, node: str, touches: Sequence[SessionTouch]) -> None:
+        told: list[str | int] = []
+        for touch in touches:
+            told += (member_of(touch.stream, touch.id), touch.protocol, touch.peer, touch.sent_bytes)
+        pipe.eval(TOUCH, 2, self._ends, self._index, self._hash, self._ttl_ms, node, *told)
 
     def _drop(self, pipe: Any, member: str) -> None:
         pipe.delete(self._hash + member)
         pipe.zrem(self._ends, member)
         pipe.zrem(self._index, member)
 
-    async def _sweep(self) -> tuple[int, int]:
-        """The server's Unix microseconds, and how many members were swept."""
-        seconds, micros, swept = await self._redis.eval(SWEEP, 2, self._ends, self._index, MAX_SWEPT)
-        return int(seconds) * 1_000_000 + int(micros), int(swept)
-
     async def _sweep_all(self) -> None:
-        while (await self._sweep())[1] == MAX_SWEPT:
+        while await self._redis.eval(SWEEP, 2, self._ends, self._index, MAX_SWEPT) == MAX_SWEPT:
             pass
 
     @contextlib.asynccontextmanager

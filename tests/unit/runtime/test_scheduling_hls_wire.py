@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from google.protobuf.message import DecodeError, Message
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lalmesh.errors import NotAuthorized, RemoteProtocolError
 from lalmesh.names import StreamKey
@@ -78,6 +82,26 @@ def test_what_is_said_is_heard(serialize: Callable[[Any], Any], parse: Callable[
 def test_what_no_peer_may_send_is_its_error(parse: Callable[[Any], object], message: object) -> None:
     with pytest.raises(RemoteProtocolError):
         parse(message)
+
+
+@given(wire_bytes=st.binary(max_size=80))
+@pytest.mark.parametrize(
+    ("message", "parse"),
+    [
+        (hls_pb2.HlsOwner, hls_wire.parse_hls_owner),
+        (scheduler_pb2.HlsWanted, hls_wire.parse_hls_wanted),
+        (scheduler_pb2.HlsLimit, hls_wire.parse_hls_limit),
+        (scheduler_pb2.HlsReleased, hls_wire.parse_hls_released),
+        (scheduler_pb2.SessionTouch, hls_wire.parse_session_touch),
+        (scheduler_pb2.NodeCommand, report_wire.parse_command),
+        (scheduler_pb2.NodeReport, report_wire.parse_report),
+    ],
+)
+def test_any_bytes_are_a_value_or_the_error_of_a_peer(
+    message: type[Message], parse: Callable[[Any], object], wire_bytes: bytes
+) -> None:
+    with suppress(DecodeError, RemoteProtocolError):
+        parse(message.FromString(wire_bytes))
 
 
 def test_an_owner_is_vouched_for_by_the_cluster_key() -> None:

@@ -9,7 +9,7 @@ import pytest
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, NodeAddress, NodeId
-from lalmesh.runtime.scheduling import Evicted, Joined, Membership, NodeCommand, NodeReport, Role, StreamFenced
+from lalmesh.runtime.scheduling import Evicted, HlsEndpoint, Joined, Membership, NodeCommand, NodeReport, Role, StreamFenced
 
 ME = NodeAddress(NodeId("n1", b"12345678"), "n1:1")
 FENCED = StreamFenced(StreamKey.of("live", "cam"), Epoch(1, 2))
@@ -69,6 +69,14 @@ async def test_it_reports_and_reports_again() -> None:
         await running
     assert [report.leaving for report in scheduler.reports] == [False] * (len(scheduler.reports) - 1) + [True]
     assert not node.membership.joined.is_set()
+
+
+async def test_it_knows_the_hls_nodes_that_were_named_last() -> None:
+    where = (HlsEndpoint("h1", "10.0.0.1", 8081),)
+    node = Node(Scheduler([Joined(8, where), Evicted("over")]))
+    await run(node)
+    assert (node.membership.term, node.membership.hls) == (8, where)
+    assert node.told == [Evicted("over")]
 
 
 async def test_commands_are_handed_on_and_an_eviction_is_the_end() -> None:

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.sessions import MAX_PAGE, SessionTouch
+from services.scheduler.sessions import MemorySessions, RedisSettings
+from services.scheduler.sessions._names import end_of, first_of, member_of, split_member
+
+CAM = StreamKey.of("live/a", "cam 1")
+
+
+class Clock:
+    now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def seen(*ids: str) -> list[SessionTouch]:
+    return [SessionTouch(id=each, stream=CAM, sent_bytes=10) for each in ids]
+
+
+async def test_a_session_lives_for_its_time_from_when_it_was_last_seen() -> None:
+    clock = Clock()
+    directory = MemorySessions(ttl_s=60, wall_clock=clock)
+    await directory.touch("h1", seen("a", "b"))
+    clock.now += 59
+    await directory.touch("h2", seen("a"))
+    clock.now += 1
+    assert await directory.count([CAM]) == [1]
+    (session,) = (await directory.page()).sessions
+    assert (session.id, session.node, session.sent_bytes) == ("a", "h2", 20)
+    assert (session.seen_us - session.opened_us) == 59_000_000
+    clock.now += 59
+    assert await directory.count([CAM]) == [0]
+
+
+async def test_of_too_many_those_that_were_not_seen_for_longest_are_forgotten() -> None:
+    directory = MemorySessions(limit=3)
+    await directory.touch("h1", seen("a", "b", "c"))
+    await directory.touch("h1", seen("a", "d"))
+    assert [session.id for session in (await directory.page()).sessions] == ["a", "c", "d"]
+    assert await directory.count([CAM]) == [3]
+
+
+async def test_a_page_of_no_size_is_the_callers_bug() -> None:
+    for limit in (0, MAX_PAGE + 1):
+        with pytest.raises(ValueError):
+            await MemorySessions().page(limit=limit)
+
+
+def test_the_sessions_of_a_stream_stand_together() -> None:
+    longer = StreamKey.of("live/a", "cam 1!")
+    assert split_member(member_of(CAM, "x y")) == (CAM, "x y")
+    assert first_of(CAM) < member_of(CAM, "\x01") < member_of(CAM, "\U0010ffff") < end_of(CAM) < first_of(longer)
+
+
+def test_settings_that_cannot_work_are_refused() -> None:
+    with pytest.raises(ValueError, match="no host"):
+        RedisSettings(host="")
+    with pytest.raises(ValueError, match="prefix"):
+        RedisSettings(host="h", prefix="")
+    with pytest.raises(ValueError, match="go together"):
+        RedisSettings(host="h", cert_file="c")
+    assert "hidden" not in repr(RedisSettings(host="h", password="hidden"))
