@@ -15,7 +15,7 @@ from services.hls.recording._events import Append, BeginFile, Command, EndFile
 
 STREAM = StreamKey.of("live/eu", "cam 1")
 STARTED_US = 1_764_112_648_123_456  #: 2025-11-25 23:17:28.123456 UTC
-AVCC = bytes.fromhex("0142c01effe100176742c01ed900a04ff96100000303e90000bb800f162e4801000468cb8cb2")
+AVCC = bytes.fromhex("0142c014ffe100176742c014da05067e7c0440000003004000000c83c50aa801000468ce3c80")  #: of x264, 320x180
 VIDEO = Track(track_id=1, codec=Codec.H264, configuration=AVCC, width=320, height=180)
 AUDIO = Track(track_id=2, codec=Codec.AAC, configuration=b"\x12\x10", sample_rate_hz=44_100, channels=2)
 AV = TrackSet((VIDEO, AUDIO), 1)

@@ -2,10 +2,12 @@
 
 | part | what it does |
 |---|---|
+| `Recordings` | all of a node: puts together what follows |
 | `Recorder` | the core: runs in, commands for one file after the other out |
 | `StreamRecording` | its shell: the commands go to the disk in the executor |
 | `recover` | finishes what a crash left in the spool |
 | `Uploader` | stores finished files, and keeps the spool within its bound |
+| `GrowingUploads` | growing files go to shared storage in pieces; those of a lost machine are put together |
 | `sweep` | removes from shared storage what the rules let go |
 | `Catalogue`, `answer_range` | what ``/record/`` shows |
 """
@@ -14,9 +16,11 @@ from __future__ import annotations
 
 from services.hls.recording._catalogue import Catalogue, RecordingPage, StoredFile
 from services.hls.recording._events import EndReason, RecordingDropped, RecordingFinished, RecordingStored
+from services.hls.recording._growing import GROWING_FOLDER, GrowingUploads
 from services.hls.recording._names import RECORD_FOLDER, RecordingName, stored_path
 from services.hls.recording._ranges import ByteRange, RangeAnswer, Unsatisfiable, answer_range, parse_range
 from services.hls.recording._recorder import FileLimits, Recorder
+from services.hls.recording._recordings import RecordedStream, RecordingEvent, Recordings, RecordingSettings
 from services.hls.recording._recovery import recover
 from services.hls.recording._retention import StoredRecording, outdated, sweep
 from services.hls.recording._rules import RecordFormat, RecordRule, RecordRules
@@ -25,22 +29,28 @@ from services.hls.recording._upload import UploadCounters, Uploader
 from services.hls.recording._writing import RecordingCounters, StreamRecording
 
 __all__ = [
+    "GROWING_FOLDER",
     "RECORD_FOLDER",
     "ByteRange",
     "Catalogue",
     "EndReason",
     "FileLimits",
+    "GrowingUploads",
     "RangeAnswer",
     "RecordFormat",
     "RecordRule",
     "RecordRules",
+    "RecordedStream",
     "Recorder",
     "RecordingCounters",
     "RecordingDropped",
+    "RecordingEvent",
     "RecordingFinished",
     "RecordingName",
     "RecordingPage",
+    "RecordingSettings",
     "RecordingStored",
+    "Recordings",
     "Spool",
     "StoredFile",
     "StoredRecording",

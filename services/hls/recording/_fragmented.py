@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from lalmesh.container.fmp4 import FragmentBuilder, FragmentedFile, recover_file
+from lalmesh.container.fmp4 import FragmentBuilder, FragmentedFile, recover_file, whole_fragments_end
 from lalmesh.errors import LalmeshError
 from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Kind, TrackSet, ticks_to_ms
 from services.hls.recording._events import Completion, Parts, Restored
@@ -60,8 +60,8 @@ def restore_mp4(read: ReadAt, size: int) -> Restored:
     """Where the last whole fragment of a file of `size` bytes ends, and what completes it."""
     try:
         found = recover_file(read, size)
-    except LalmeshError:  # what never reached the disk after a loss of power reads as zeros
-        found = None
+    except LalmeshError:  # of which no index can be made: kept as it is, for somebody to look at
+        return Restored(whole_fragments_end(read, size), 0, Completion())
     if found is None:
         return Restored(0, 0, Completion())
     return Restored(found.keep_bytes, ticks_to_ms(found.duration_ticks), Completion(found.tail, (0, found.head)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,18 +15,23 @@ from services.hls.recording._formats import FORMATS
 from services.hls.recording._names import RecordingName
 from services.hls.recording._spool import GROWING, Spool
 
+log = logging.getLogger(__name__)
+
 ReadAt: TypeAlias = Callable[[int, int], bytes]  #: offset, count -> at most so many bytes
 
 
 def recover(spool: Spool) -> list[RecordingFinished]:
     """Finish every file of the spool that is locked by nobody, remove what holds nothing, and tell of all that wait for an upload.
 
-    Raises:
-        OSError: the disk does not let it; what was done before is done.
+    A file that the disk does not let be read or finished is left for the next start.
     """
     recordings: list[RecordingFinished] = []
     for file in list(spool.files()):
-        found = restore(file.path, file.name) if file.growing else _measure(file.path, file.name)
+        try:
+            found = restore(file.path, file.name) if file.growing else _measure(file.path, file.name)
+        except OSError as error:
+            log.warning("recording %s not recovered: %s", file.name.path, error)
+            continue
         if found is not None:
             recordings.append(found)
     return recordings

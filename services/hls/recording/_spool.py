@@ -20,6 +20,8 @@ from services.hls.recording._names import RecordingName
 
 GROWING = ".growing"  #: suffix of a file that is not complete
 
+MAKE_TRIES = 3  #: of a file in a folder that somebody may remove meanwhile
+
 Opener: TypeAlias = Callable[[Path], BinaryIO]
 
 
@@ -57,8 +59,7 @@ class Spool:
             OSError: it cannot be made; there is no file then.
         """
         growing = self.path(path, growing=True)
-        growing.parent.mkdir(parents=True, exist_ok=True)
-        file = GrowingFile(self._opener(growing), growing, self.path(path))
+        file = GrowingFile(self._make(growing), growing, self.path(path))
         try:
             file.append([data])
         except OSError:
@@ -67,13 +68,23 @@ class Spool:
             raise
         return file
 
+    def _make(self, growing: Path) -> BinaryIO:
+        for _ in range(MAKE_TRIES - 1):
+            growing.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # `remove` has taken the empty folder away again
+                return self._opener(growing)
+        growing.parent.mkdir(parents=True, exist_ok=True)
+        return self._opener(growing)
+
     def files(self) -> Iterator[SpooledFile]:
         """What is there, oldest start first of each stream. Files of other names are passed over."""
-        for path in sorted(self.folder.glob("*/*/*")):
-            growing = path.name.endswith(GROWING)
-            with suppress(InvalidName, FileNotFoundError):
-                name = RecordingName.parse(str(path.relative_to(self.folder)).removesuffix(GROWING))
-                yield SpooledFile(name, path, growing, path.stat().st_size)
+        for app in _entries(self.folder):
+            for stream in _entries(app):
+                for path in _entries(stream):
+                    growing = path.name.endswith(GROWING)
+                    with suppress(InvalidName, FileNotFoundError):
+                        name = RecordingName.parse(f"{app.name}/{stream.name}/{path.name.removesuffix(GROWING)}")
+                        yield SpooledFile(name, path, growing, path.stat().st_size)
 
     def remove(self, path: str) -> None:
         """Remove the complete recording `path`, and the folders that hold nothing more; no error where it is not there.
@@ -86,6 +97,14 @@ class Spool:
         for folder in (gone.parent, gone.parent.parent):
             with suppress(OSError):  # something else is in it
                 folder.rmdir()
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder, by name; nothing where it is gone or none."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 class GrowingFile:

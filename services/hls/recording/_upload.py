@@ -89,9 +89,15 @@ class Uploader:
             if finished.path in self._uploading:
                 continue
             del self._waiting[finished.path]
-            await loop.run_in_executor(None, self._spool.remove, finished.path)
+            await self._remove(finished)
             used -= finished.size_bytes
             self._drop(finished)
+
+    async def _remove(self, finished: RecordingFinished) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self._spool.remove, finished.path)
+        except OSError as error:  # it is uploaded once more after the next start
+            log.warning("recording %s stays in the spool: %s", finished.path, error)
 
     def _used_bytes(self) -> int:
         return sum(file.size_bytes for file in self._spool.files())
@@ -151,7 +157,7 @@ class Uploader:
         await self._storage.put_file(stored_path(finished.path), local)
         self._pause_s, self._paused_until = FIRST_PAUSE_S, 0.0
         self._waiting.pop(finished.path, None)
-        await loop.run_in_executor(None, self._spool.remove, finished.path)
+        await self._remove(finished)
         self.counters.stored_files += 1
         self.counters.stored_bytes += finished.size_bytes
         log.info("recording %s stored, %d bytes", finished.path, finished.size_bytes)

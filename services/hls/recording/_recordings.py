@@ -1,0 +1,179 @@
+"""All recordings of a node: what is recorded now, what waits for its upload, what is removed again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ring import Run
+from lalmesh.runtime.storage import Storage, StorageUnavailable
+from services.hls.recording._events import EndReason, RecordingDropped, RecordingFinished, RecordingStored
+from services.hls.recording._growing import GrowingUploads
+from services.hls.recording._recorder import FileLimits, Recorder
+from services.hls.recording._recovery import recover
+from services.hls.recording._retention import sweep
+from services.hls.recording._rules import RecordFormat, RecordRule, RecordRules
+from services.hls.recording._spool import Spool
+from services.hls.recording._upload import Uploader
+from services.hls.recording._writing import RecordingCounters, StreamRecording
+
+log = logging.getLogger(__name__)
+
+CLOSE_S = 10.0  #: that a disk gets for the end of a file; what it does not do is recovered at the next start
+LEAST_RESCUE_S = 600.0  #: without a new piece before a growing file counts as lost; also at least ten uploads
+
+RecordingEvent: TypeAlias = RecordingFinished | RecordingStored | RecordingDropped
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class RecordingSettings:
+    """What holds for all recordings of a node."""
+
+    spool_max_bytes: int = 20 << 30  #: of the spool: over it the oldest finished files are dropped
+    upload_s: float = 0.0  #: growing files go to shared storage so often, in pieces; 0: only whole ones do
+    sweep_s: float = 300.0  #: shared storage is looked through so often for what the rules let go, and for files of lost machines
+
+
+class RecordedStream:
+    """One stream that is being recorded, in one format or several."""
+
+    def __init__(self, recordings: Sequence[StreamRecording], tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Give each run to all `recordings`, whose tasks are `tasks`."""
+        self._recordings = recordings
+        self._tasks = tasks
+
+    def receive(self, run: Run) -> None:
+        """Record the next units; never waits, never fails."""
+        for recording in self._recordings:
+            recording.receive(run)
+
+    async def close(self, reason: EndReason) -> None:
+        """End the files. Returns once they are complete, or a disk that hangs has had `CLOSE_S`."""
+        for recording in self._recordings:
+            recording.close(reason)
+        _, late = await asyncio.wait(self._tasks, timeout=CLOSE_S) if self._tasks else (None, ())
+        for task in late:
+            task.cancel()
+
+
+class Recordings:
+    """The recordings of one node. `run` carries what goes on beside the recording itself."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        spool: Spool,
+        rules: RecordRules,
+        tell: Callable[[RecordingEvent], None],
+        settings: RecordingSettings | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Record into `spool`, upload to `storage`, keep there what `rules` say.
+
+        Args:
+            storage: shared storage.
+            spool: of this process alone.
+            rules: may be replaced at any time.
+            tell: of each file that was finished, stored or dropped.
+            settings: the rest.
+            clock: Unix time in seconds.
+        """
+        self.rules = rules
+        self.counters = RecordingCounters()
+        self.uploader = Uploader(storage, spool, self._uploaded, spool_max_bytes=(settings or RecordingSettings()).spool_max_bytes)
+        self._settings = settings or RecordingSettings()
+        self._storage = storage
+        self._spool = spool
+        self._tell = tell
+        self._clock = clock
+        self._growing = GrowingUploads(storage, spool)
+        self._finished: asyncio.Queue[RecordingFinished] = asyncio.Queue()  # each takes seconds to make: bounded by that
+        self._stored: asyncio.Queue[str] = asyncio.Queue()  # the same
+
+    def record(self, stream: StreamKey, rule: RecordRule) -> RecordedStream:
+        """Begin to record `stream` as `rule` says, whatever its pattern; HLS is the segmenter's."""
+        recordings = [self._recording(stream, rule, made) for made in rule.formats if made is not RecordFormat.HLS]
+        return RecordedStream(recordings, [asyncio.create_task(recording.run()) for recording in recordings])
+
+    def _recording(self, stream: StreamKey, rule: RecordRule, made: RecordFormat) -> StreamRecording:
+        return StreamRecording(Recorder(stream, made, FileLimits.of(rule)), self._spool, self._complete, self.counters)
+
+    def _complete(self, finished: RecordingFinished) -> None:
+        log.info(
+            "recording %s finished (%s), %d ms, %d bytes",
+            finished.path,
+            finished.reason.value,
+            finished.duration_ms,
+            finished.size_bytes,
+        )
+        self._tell(finished)
+        self._finished.put_nowait(finished)
+
+    def _uploaded(self, event: RecordingStored | RecordingDropped) -> None:
+        if isinstance(event, RecordingStored):
+            self._stored.put_nowait(event.recording.path)
+        self._tell(event)
+
+    async def run(self) -> None:
+        """Recover what a crash left, then upload, rescue and sweep until cancelled."""
+        loop = asyncio.get_running_loop()
+        for finished in await loop.run_in_executor(None, recover, self._spool):
+            self._complete(finished)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.uploader.run())
+            group.create_task(self._hand_over())
+            group.create_task(self._clean())
+            group.create_task(self._sweep())
+            if self._settings.upload_s:
+                group.create_task(self._growing.run(self._settings.upload_s))
+
+    async def drain(self, limit_s: float) -> int:
+        """Wait until all that is finished is stored, at most `limit_s`. Gives how many files are left for the next start."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while not self._finished.empty():
+                    await self.uploader.add(self._finished.get_nowait())
+                return await self.uploader.drain(limit_s)
+        return self.uploader.waiting_files
+
+    async def _hand_over(self) -> None:
+        while True:
+            finished = await self._finished.get()
+            try:
+                await self.uploader.add(finished)
+            except OSError as error:
+                log.warning("the spool cannot be looked through: %s", error)
+
+    async def _clean(self) -> None:
+        while True:
+            path = await self._stored.get()
+            with suppress(StorageUnavailable):  # whoever looks for lost files removes them
+                await self._growing.forget(path)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.sweep_s)
+            try:
+                await self.sweep()
+            except (StorageUnavailable, OSError) as error:
+                log.warning("shared storage not swept: %s", error)
+
+    async def sweep(self) -> None:
+        """Remove from shared storage what the rules let go, and take over what lost machines left.
+
+        Raises:
+            StorageUnavailable: the rest waits for the next time.
+            OSError: the spool cannot be written.
+        """
+        now = self._clock()
+        await sweep(self._storage, self.rules, int(now * 1_000_000))
+        quiet_s = max(LEAST_RESCUE_S, 10 * self._settings.upload_s)
+        for finished in await self._growing.rescue(int((now - quiet_s) * 1_000_000)):
+            self._complete(finished)
