@@ -58,8 +58,12 @@ class ProgramClock:
         while target - last > PCR_INTERVAL_TICKS:
             last += PCR_INTERVAL_TICKS
             yield self._say(last)
-        if not is_clock and target - last >= _BRIDGE_TICKS:
+        if is_clock:
+            return
+        if target - last >= _BRIDGE_TICKS:
+            last = target
             yield self._say(target)
+        self._at_pcr[track_id] = dts - (target - last)  # what has passed since counts on
 
     def start(self, dts: int) -> int | None:
         """The PCR before a unit of another track than the clock's at `dts`, where there is none yet."""

@@ -250,6 +250,45 @@ def test_a_frame_may_cross_from_one_pes_packet_to_the_next() -> None:
     assert [unit.dts for unit in units_of(demuxed(wire)[0])] == [9000, 10_920, 12_900]
 
 
+@pytest.mark.parametrize(
+    ("info", "frame"),
+    [
+        (AAC, adts(300)),
+        (StreamInfo(AUDIO_PID, 0x03), MP2_FRAME),
+        (StreamInfo(AUDIO_PID, 0x81), AC3_FRAME),
+        (StreamInfo(AUDIO_PID, 0x06, ((5, b"Opus"), (0x7F, b"\x80\x02"))), bytes.fromhex("7fe0 ff05 fc") + bytes(259)),
+    ],
+)
+@pytest.mark.parametrize("cut", [1, 3, 100, -1])
+def test_a_frame_may_be_cut_anywhere(info: StreamInfo, frame: bytes, cut: int) -> None:
+    line = Line()
+    wire = table(info) + line.sound(9000, frame + frame[:cut]) + line.sound(12_900, frame[cut:] + frame)
+    events, demuxer = demuxed(wire)
+    assert [unit.dts for unit in units_of(events)][::2] == [9000, 12_900]
+    assert len({unit.payload for unit in units_of(events)}) == 1
+    assert demuxer.counters.unsupported == 0
+
+
+def test_frames_without_a_time_are_counted() -> None:
+    body = bytes.fromhex("000001c0 0000 80 00 00") + adts()
+    events, demuxer = demuxed(table(AAC) + Line().audio.write(b"", body) + table(AAC))
+    assert (events, demuxer.counters.reasons) == ([], {"audio frame without a time": 1})
+
+
+def test_frames_without_a_time_of_their_own_follow_by_their_samples() -> None:
+    line = Line()
+    wire = table(AAC) + line.sound(9000, adts()) + line.audio.write(b"", bytes.fromhex("000001c0 001e 80 00 00") + adts())
+    assert [unit.dts for unit in units_of(demuxed(wire)[0])] == [9000, 10_920]
+
+
+def test_an_opus_packet_that_does_not_end_is_given_up() -> None:
+    info, line = StreamInfo(AUDIO_PID, 6, ((5, b"Opus"), (0x7F, b"\x80\x02"))), Line()
+    wire = table(info) + line.sound(0, b"\x7f\xe0" + b"\xff" * 65_000) + line.sound(960, bytes.fromhex("7fe0 02 fc03"))
+    events, demuxer = demuxed(wire)
+    assert [unit.dts for unit in units_of(events)] == [960]
+    assert demuxer.counters.reasons == {"audio frame that does not end": 1}
+
+
 def test_noise_between_frames_is_passed_over() -> None:
     events, demuxer = demuxed(table(AAC) + Line().sound(0, b"noise" + adts() + b"\xff\x00" + adts()))
     assert len(units_of(events)) == 2
@@ -331,6 +370,19 @@ def test_a_program_may_move_to_another_pid() -> None:
     wire = table(AAC) + table_packet(0, 1, Section(0, 1, 1, True, pat_body([(1, 0x21)])).serialize())
     wire += table_packet(0x21, 0, Section(2, 1, 1, True, pmt_body(0x1FFF, [AAC])).serialize())
     assert len(units_of(demuxed(wire + Line().sound(0, adts()))[0])) == 1
+
+
+def test_packets_without_a_payload_and_other_tables_say_nothing() -> None:
+    other = table_packet(PMT_PID, 1, Section(0x40, 1, 0, True, b"").serialize())
+    empty = bytes.fromhex("47 00 32 20 b7 00") + b"\xff" * 182
+    events, demuxer = demuxed(table(AAC) + other + empty + Line().sound(0, adts()))
+    assert len(units_of(events)) == 1
+    assert (demuxer.counters.unsupported, demuxer.counters.continuity_gaps) == (0, 0)
+
+
+def test_a_private_stream_that_nobody_names_is_counted() -> None:
+    _, demuxer = demuxed(table(StreamInfo(AUDIO_PID, 6, ((5, b"KLVA"),))))
+    assert demuxer.counters.reasons == {"stream_type 0x06": 1}
 
 
 def test_a_table_that_is_broken_or_not_yet_in_force_changes_nothing() -> None:

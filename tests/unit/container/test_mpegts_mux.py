@@ -2,6 +2,8 @@ import json
 from itertools import groupby
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.transport_stream import Packet, check_continuity, packets, pes_packets, pmts, widest
 from support.ts_units import (
     AAC_TICKS,
@@ -44,8 +46,9 @@ def pcrs(stream: list[Packet], pid: int = VIDEO_PID) -> list[int]:
 
 
 def table_times(stream: list[Packet]) -> list[int]:
-    """The PCR behind each PAT and PMT of a stream of one track."""
-    return [next(packet.pcr for packet in stream[table.at :] if packet.pcr is not None) for table in pmts(stream)]
+    """The first PCR behind each PAT and PMT that has one behind it."""
+    later = [[packet.pcr for packet in stream[table.at :] if packet.pcr is not None] for table in pmts(stream)]
+    return [clock[0] for clock in later if clock]
 
 
 def first_table(tracks: TrackSet, unit: AccessUnit) -> dict[int, tuple[int, bytes]]:
@@ -164,6 +167,27 @@ def test_audio_that_runs_ahead_does_not_push_the_clock() -> None:
     assert all(last_pcr(stream, pes.at) < (pes.dts or 0) for pes in pes_packets(stream, VIDEO_PID))
 
 
+@given(
+    st.sampled_from([1500, 3003, 3600, 6000, 9000, 18_000, 45_000]),
+    st.sampled_from([240, 1920, 2090, 5760, 11_520]),
+    st.integers(-9000, 9000),
+    st.integers(1, 60),
+)
+@settings(max_examples=40)
+def test_any_mix_of_tracks_keeps_tables_and_clock_in_time(picture_step: int, sound_step: int, skew: int, gop: int) -> None:
+    video, audio = pictures(90_000, 3, step=picture_step, gop=gop), sounds(90_000, 3, sound_step)
+    shifted = {id(unit): AccessUnit(2, unit.dts + skew, 0, True, unit.payload) for unit in audio}
+    stream = packets(muxed([shifted.get(id(unit), unit) for unit in in_order(video, audio)], BOTH))
+    check_continuity(stream)
+    clock = pcrs(stream)
+    assert clock == sorted(set(clock))
+    assert widest(clock) <= PCR_INTERVAL_TICKS
+    assert widest(table_times(stream)) <= TABLE_INTERVAL_TICKS + PCR_INTERVAL_TICKS  # read off a PCR that comes later
+    for pes in pes_packets(stream, VIDEO_PID) + pes_packets(stream, AUDIO_PID):
+        early = (pes.dts or 0) - last_pcr(stream, pes.at)
+        assert PCR_LEAD_TICKS - max(0, -skew) - abs(skew) <= early <= PCR_LEAD_TICKS + PCR_INTERVAL_TICKS + abs(skew)
+
+
 def test_a_pcr_never_goes_back() -> None:
     units = in_order(pictures(0, 6, step=7200), sounds(3000, 6))
     seen = pcrs(packets(muxed(units, BOTH)))
@@ -178,6 +202,17 @@ def test_another_configuration_is_another_version() -> None:
     stream = packets(b"".join(parts))
     assert [table.version for table in pmts(stream)] == [0, 1]
     assert [packet.pid for packet in stream[-4:]] == [0, 0x1000, AUDIO_PID, AUDIO_PID]
+
+
+def test_an_equal_track_set_changes_nothing() -> None:
+    muxer = TsMuxer()
+    wire = muxed([sound(0)], BOTH, muxer) + muxed([sound(AAC_TICKS)], TrackSet(BOTH.tracks), muxer)
+    assert len(pmts(packets(wire))) == 1
+
+
+@pytest.mark.parametrize("track_id", [0, 3841])
+def test_a_track_without_a_pid_of_its_own_is_left_out(track_id: int) -> None:
+    assert muxed([sound(0, track_id=track_id)], TrackSet((track(Codec.MP3, track_id=track_id),))) == b""
 
 
 def test_versions_wrap_after_31() -> None:
