@@ -1,0 +1,129 @@
+"""Whole edges: HLS of hls nodes through their own port, and a certificate that is renewed under way."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from support import frames, wire
+from support.cluster import Cluster, Node, Standalone
+from support.etcd import make_certificates
+from support.ffmpeg import Publisher
+from support.frames import assert_same_from_join
+from support.hls_player import HlsPlayer
+from support.media import media
+from support.ports import LOOPBACK
+from support.process import wait_until
+
+QUICK = {"hls.segment_ms": 1000, "hls.part_ms": 250, "hls.list_num": 4, "hls.delete_threshold_num": 2, "origin.grace_s": 0}
+LIMIT_S = 40.0
+RENEWED_S = 15.0  #: for an edge to see new files; it looks each 5 s
+ENOUGH = 5  #: segments of a second
+PLAYERS = 20
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as made:
+        yield made
+
+
+def push(name: str, node: Node, stack: ExitStack, folder: Path) -> None:
+    stack.enter_context(Publisher(media(name), node.rtmp_url("live/cam"), log=folder / "push.log", limit_s=90))
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=LIMIT_S) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, ""
+
+
+async def until_live(*urls: str) -> None:
+    await asyncio.to_thread(wait_until, "the playlists", lambda: all(get(url)[0] == 200 for url in urls), LIMIT_S)
+
+
+def counted(node: Node, metric: str) -> float:
+    """The value of a metric, 0 where it is not told."""
+    lines = (line.rpartition(" ") for line in node.metrics().splitlines())
+    return next((float(value) for name, _, value in lines if name == metric), 0.0)
+
+
+def check_frames(name: str, file: Path) -> None:
+    """What the segments hold is what was pushed, from some place on, without a hole."""
+    if file.suffix == ".ts":
+        sent, received = frames.as_transport_stream(media(name)), frames.of_transport_stream(file)
+    else:
+        sent, received = frames.of_file(media(name)), frames.of_file(file)
+    assert_same_from_join(frames.in_ms(sent), frames.in_ms(received))
+
+
+async def test_hls_through_edges_is_the_same_hls(stack: ExitStack, tmp_path: Path) -> None:
+    settings = {"hls": QUICK, "origin": {"origin.grace_s": 0}}
+    cluster = stack.enter_context(Cluster(tmp_path, origins=1, edges=2, hls=2, settings=settings))
+    push("h264_b3_aac", cluster.edges[0], stack, tmp_path)
+    servers = [f"http://{LOOPBACK}:{edge.ports['http']}" for edge in cluster.edges]
+    plain, quick = "/hls/live/cam.m3u8", "/hls/live/cam/live.m3u8"
+    await until_live(servers[1] + plain, servers[0] + quick)
+    async with HlsPlayer(servers, plain) as ts, HlsPlayer(servers, quick, low_latency=True) as fmp4, asyncio.TaskGroup() as group:
+        for player in (ts, fmp4):
+            group.create_task(player.play(lambda _: False, LIMIT_S))  # to the end
+    for player, name in ((ts, "played.ts"), (fmp4, "played.mp4")):
+        assert len(player.segments) >= ENOUGH
+        assert [str(violation) for violation in player.checker.violations] == []
+        check_frames("h264_b3_aac", player.file(tmp_path, name))
+
+
+async def test_many_players_at_one_edge_are_one_at_the_hls_node(stack: ExitStack, tmp_path: Path) -> None:
+    node = stack.enter_context(Standalone(tmp_path, QUICK))
+    push("h264_aac", node, stack, tmp_path)
+    url = node.http_url("hls/live/cam/live.m3u8")
+    await until_live(url)
+    before = counted(node, 'edge_hls_requests_total{by="hls node"}')
+    first = next(line.partition(":")[2] for line in get(url)[1].splitlines() if line.startswith("#EXT-X-MEDIA-SEQUENCE:"))
+    segments = get(url)[1].count("#EXTINF:")
+    waiting = f"{url}?_HLS_msn={int(first) + segments + 1}&_HLS_part=0"  # the next but one
+    answers = await asyncio.gather(*(asyncio.to_thread(get, waiting) for _ in range(PLAYERS)))
+    assert {status for status, _ in answers} == {200}
+    assert len({body for _, body in answers}) == 1
+    assert counted(node, 'edge_hls_requests_total{by="hls node"}') - before <= 1 + 2  # and the two without a query
+
+
+def shown(port: int) -> bytes:
+    """The certificate that a client is shown."""
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((LOOPBACK, port), timeout=5))).digest()
+
+
+async def test_a_renewed_certificate_is_shown_and_players_stay(stack: ExitStack, tmp_path: Path) -> None:
+    made = [make_certificates(tmp_path / name) for name in ("old", "new")]
+    cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+
+    def put(number: int) -> None:
+        shutil.copy(made[number].cert_file("server"), cert)
+        shutil.copy(made[number].key_file("server"), key)
+
+    put(0)
+    node = stack.enter_context(Standalone(tmp_path, {"edge.tls.cert_file": str(cert), "edge.tls.key_file": str(key)}))
+    push("h264_b3_aac_60s", node, stack, tmp_path)
+    context = ssl.create_default_context(cafile=made[0].ca_file)
+    reader, writer = await asyncio.open_connection(LOOPBACK, node.ports["https"], ssl=context)
+    playing = wire.Wire(reader, writer)
+    assert (await wire.request(playing, "/live/cam.ts")).headers["content-type"] == "video/mp2t"
+    first = await asyncio.to_thread(shown, node.ports["https"])
+    put(1)
+    await asyncio.to_thread(wait_until, "a new certificate", lambda: shown(node.ports["https"]) != first, RENEWED_S, every_s=0.5)
+    assert shown(node.ports["rtmps"]) == shown(node.ports["https"])
+    for _ in range(PLAYERS):
+        assert await playing.receive()
+    writer.close()
+    assert counted(node, "edge_certificate_reloads_total") == 1.0
