@@ -3,8 +3,7 @@ from fractions import Fraction
 import pytest
 
 from lalmesh.amf import AmfValue, EcmaArray, parse_amf0, serialize_amf0
-from lalmesh.container.flv import BodyMuxer, HevcForm
-from lalmesh.container.flv._mux import carries
+from lalmesh.container.flv import BodyMuxer, HevcForm, carries
 from lalmesh.errors import UnsupportedError
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 
