@@ -19,7 +19,7 @@ DEFAULT_PICTURE_TICKS: Final = TICKS_PER_SECOND // 25  #: between pictures of on
 _Sets: TypeAlias = dict[int, tuple[bytes, ...]]  # parameter sets by NALU type
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, kw_only=True)
 class PictureCodec:
     """What differs between the two."""
 
@@ -44,24 +44,24 @@ def _hvcc(sets: _Sets) -> bytes:
 
 
 H264 = PictureCodec(
-    Codec.H264,
-    h264.nalu_type,
-    h264.NaluType.ACCESS_UNIT_DELIMITER,
-    h264.NaluType.SPS,
-    (h264.NaluType.SPS, h264.NaluType.PPS),
-    (h264.NaluType.SPS, h264.NaluType.PPS),
-    _avcc,
-    h264.is_random_access,
+    codec=Codec.H264,
+    type_of=h264.nalu_type,
+    delimiter=h264.NaluType.ACCESS_UNIT_DELIMITER,
+    sps=h264.NaluType.SPS,
+    needed=(h264.NaluType.SPS, h264.NaluType.PPS),
+    sets=(h264.NaluType.SPS, h264.NaluType.PPS),
+    configuration=_avcc,
+    is_random_access=h264.is_random_access,
 )
 H265 = PictureCodec(
-    Codec.H265,
-    h265.nalu_type,
-    h265.NaluType.ACCESS_UNIT_DELIMITER,
-    h265.NaluType.SPS,
-    (h265.NaluType.SPS, h265.NaluType.PPS),
-    (h265.NaluType.VPS, h265.NaluType.SPS, h265.NaluType.PPS),
-    _hvcc,
-    h265.is_random_access,
+    codec=Codec.H265,
+    type_of=h265.nalu_type,
+    delimiter=h265.NaluType.ACCESS_UNIT_DELIMITER,
+    sps=h265.NaluType.SPS,
+    needed=(h265.NaluType.SPS, h265.NaluType.PPS),
+    sets=(h265.NaluType.VPS, h265.NaluType.SPS, h265.NaluType.PPS),
+    configuration=_hvcc,
+    is_random_access=h265.is_random_access,
 )
 
 
