@@ -21,6 +21,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from lalmesh.codec import aac, build_track, g711
+from lalmesh.errors import UnsupportedError
 from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Codec, Track, TrackSet
 
 if TYPE_CHECKING:
@@ -81,17 +82,27 @@ class Transcoder:
         self._encoders: dict[int, _Encoder] = {}
 
     def transcode(self, tracks: TrackSet, units: Iterable[AccessUnit]) -> tuple[TrackSet, list[AccessUnit]]:
-        """The tracks and the units that come of `units`, which belong to `tracks`; the same tracks give the same object."""
-        if tracks is not self._from:
-            self._change(tracks)
-        made: list[AccessUnit] = []
+        """The tracks and the units that come of `units`, which belong to `tracks`; the same tracks give the same object.
+
+        Raises:
+            UnsupportedError: the codecs refuse the track; this transcoder is of no more use.
+        """
+        from av import FFmpegError
+
+        try:
+            if tracks is not self._from:
+                self._change(tracks)
+            return self._to, list(self._made_of(units))
+        except (FFmpegError, ValueError) as error:
+            raise UnsupportedError(f"AAC of this G.711: {error}") from error
+
+    def _made_of(self, units: Iterable[AccessUnit]) -> Iterator[AccessUnit]:
         for unit in units:
             encoder = self._encoders.get(unit.track_id)
             if encoder is None:
-                made.append(unit)
+                yield unit
             else:
-                made += encoder.encode(unit)
-        return self._to, made
+                yield from encoder.encode(unit)
 
     def _change(self, tracks: TrackSet) -> None:
         self._from, self._to = tracks, transcoded_tracks(tracks)

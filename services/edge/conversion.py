@@ -20,7 +20,11 @@ class Conversion:
         self._next_seq = 0
 
     def convert(self, run: Run) -> Run | None:
-        """What comes of a run; None where nothing does yet, since a frame of AAC takes several units."""
+        """What comes of a run; None where nothing does yet, since a frame of AAC takes several units.
+
+        Raises:
+            UnsupportedError: it cannot be converted, nor can what follows.
+        """
         tracks, units = self._transcoder.transcode(run.tracks, run.units)
         if not units:
             return None

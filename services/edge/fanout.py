@@ -214,7 +214,7 @@ class FanOut:
             self._cache.clear()
             self._opens = None
         if old.tracks and not goes_on:
-            self._dismiss(OTHER_CONFIGURATION)
+            self.dismiss(OTHER_CONFIGURATION)
         self._tracks, self._join_track = run.tracks, join_track(run.tracks)
         self.left_out = self._packager.left_out(run.tracks)
         if not goes_on:
@@ -324,9 +324,10 @@ class FanOut:
         parts: Parts = []
         if self._packager.end(self._told, self._last_dts, parts):
             self._write_last(b"".join(parts))
-        self._dismiss(reason)
+        self.dismiss(reason)
 
-    def _dismiss(self, reason: str) -> None:
+    def dismiss(self, reason: str) -> None:
+        """Close every player."""
         for feed in [*self._live, *self._others]:
             self.remove(feed)
             feed.close(reason)

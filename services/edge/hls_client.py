@@ -114,7 +114,7 @@ class HlsClient:
         answer = await self._joined(wanted.target, fetch)
         if answer is not None and not answer.may_be_shared:
             return await self._fetched(wanted)  # meant for whoever asked first, such as a session of its own
-        self.counters.shared += 1
+        self.counters.shared += answer is not None
         return answer
 
     def _begin(self, wanted: Wanted) -> _Fetch:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 
 import aiohttp
 from aiohttp import web
@@ -49,7 +49,7 @@ class HlsProxy:
             answer = await self._client.answer(wanted)
             if answer is None:
                 return await self._pass_through(request, wanted)
-            return self._whole(answer)
+            return await self._whole(request, answer)
 
     def _headers(self, request: web.Request) -> dict[str, str]:
         """What a node is told of the request. Who is behind the peer nobody here can vouch for: what it says of that is dropped."""
@@ -61,28 +61,46 @@ class HlsProxy:
                 headers[name] = request.headers[name]
         return headers
 
-    def _whole(self, answer: Answer) -> web.Response:
+    async def _whole(self, request: web.Request, answer: Answer) -> web.StreamResponse:
         headers = dict(answer.headers)
         if answer.fresh_s:
             headers["Age"] = str(max(0, int(self._client.now() - answer.fetched_at)))  # caches below have to know (RFC 9111 §4.2.3)
-        return web.Response(status=answer.status, headers=headers, body=answer.body)
+        if len(answer.body) <= CHUNK_BYTES:
+            return web.Response(status=answer.status, headers=headers, body=answer.body)
+        response = web.StreamResponse(status=answer.status, headers=headers)
+        response.content_length = len(answer.body)
+        await _send(request, response, _chunks(answer.body))
+        return response
 
     async def _pass_through(self, request: web.Request, wanted: Wanted) -> web.StreamResponse:
         """Hand on what comes, as it comes, as fast as the client takes it."""
         async with self._client.opened(wanted) as upstream:
             response = web.StreamResponse(status=upstream.status, headers=passed_on(upstream))
             response.content_length = upstream.content_length
-            await response.prepare(request)
-            try:
-                async for chunk in upstream.content.iter_chunked(CHUNK_BYTES):
-                    async with asyncio.timeout(SLOW_CLIENT_S):
-                        await response.write(chunk)
-                await response.write_eof()
-            except (aiohttp.ClientError, TimeoutError, ConnectionError):
+            if not await _send(request, response, upstream.content.iter_chunked(CHUNK_BYTES)):
                 upstream.close()
-                if request.transport is not None:
-                    request.transport.abort()  # so that nobody takes the half for the whole
             return response
+
+
+async def _send(request: web.Request, response: web.StreamResponse, chunks: AsyncIterable[bytes | memoryview]) -> bool:
+    """Send an answer as fast as the client takes it. Gives whether that worked; else its connection is gone."""
+    await response.prepare(request)
+    try:
+        async for chunk in chunks:
+            async with asyncio.timeout(SLOW_CLIENT_S):
+                await response.write(chunk)
+        await response.write_eof()
+    except (aiohttp.ClientError, TimeoutError, ConnectionError):
+        if request.transport is not None:
+            request.transport.abort()  # so that nobody takes the half for the whole
+        return False
+    return True
+
+
+async def _chunks(body: bytes) -> AsyncIterator[memoryview]:
+    view = memoryview(body)
+    for at in range(0, len(body), CHUNK_BYTES):
+        yield view[at : at + CHUNK_BYTES]
 
 
 @contextlib.contextmanager

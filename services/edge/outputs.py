@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
+from lalmesh.errors import LalmeshError, UnsupportedError
 from lalmesh.media import Track, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.remux import Packager, can_transcode, needs_transcoding, transcoded_tracks
@@ -124,7 +125,7 @@ class Outputs:
             self._conversion = Conversion(self._limits)
             joined = self._ring.join_position()
             for run in self._ring.runs(joined) if joined is not None else ():
-                self._conversion.convert(run)
+                self._converted(run)
         return self._conversion.ring if self._conversion is not None and form.transcodes else self._ring
 
     def left(self, key: Hashable) -> None:
@@ -144,13 +145,34 @@ class Outputs:
         changed = run.tracks is not self._tracks
         if changed:
             self._change_tracks(run.tracks)
-        converted = run if self._conversion is None else self._conversion.convert(run)
+        converted = self._converted(run)
         for output in list(self._outputs.values()):  # a fan-out may lose its players on what it is fed, and go
             given = converted if output.form.transcodes else run
             if given is not None:
-                output.fanout.feed(given)
+                self._give(output, given)
         if changed:
             self._announce()
+
+    def _give(self, output: _Output, run: Run) -> None:
+        """Feed a fan-out; a format that fails on it ends, and no other hears of it."""
+        try:
+            output.fanout.feed(run)
+        except LalmeshError:
+            log.exception("format failed", extra={"stream_key": str(self._stream), "format": output.form.name})
+            self._outputs.pop(output.form.key, None)
+            output.fanout.dismiss("this stream cannot be had in this format")
+            self._retired(output.fanout)
+
+    def _converted(self, run: Run) -> Run | None:
+        """The run as formats get it that cannot carry G.711: where it cannot be converted, as it is from now on."""
+        if self._conversion is None:
+            return run
+        try:
+            return self._conversion.convert(run)
+        except UnsupportedError as error:
+            log.warning("cannot transcode: %s", error, extra={"stream_key": str(self._stream)})
+            self._conversion, self._transcode = None, False
+            return run
 
     def _change_tracks(self, tracks: TrackSet) -> None:
         self._tracks = tracks

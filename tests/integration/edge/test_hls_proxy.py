@@ -215,6 +215,15 @@ async def test_a_range_goes_straight_through(stage: Stage) -> None:
     assert [heard["Range"] for heard in stage.node.headers] == ["bytes=0-3"] * 2
 
 
+async def test_a_large_segment_is_kept_and_comes_whole(stage: Stage) -> None:
+    await stage.start()
+    stage.node.body = bytes(range(256)) * 10_000
+    answers = [await stage.get("/hls/live/a/1.2-3.ts") for _ in range(2)]
+    assert all((status, body) == (200, stage.node.body) for status, body, _ in answers)
+    assert answers[1][2]["Content-Length"] == str(len(stage.node.body))
+    assert (len(stage.node.asked), stage.hls.counters.cached) == (1, 1)
+
+
 @pytest.mark.parametrize("query", ["", "?chunked"])
 async def test_what_is_too_large_to_be_kept_goes_through(stage: Stage, query: str) -> None:
     await stage.start()

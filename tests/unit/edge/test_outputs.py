@@ -11,8 +11,9 @@ import pytest
 from support.edge_fakes import AUDIO, BOTH, STREAM, VIDEO, epoch, gop, run_of, video
 
 from lalmesh.container.mpegts import TsDemuxer
+from lalmesh.errors import LocalProtocolError, UnsupportedError
 from lalmesh.media import AccessUnit, Codec, Track, TracksChanged, TrackSet
-from lalmesh.remux import Fmp4Packager, TsPackager
+from lalmesh.remux import Fmp4Packager, Parts, Transcoder, TsPackager
 from lalmesh.runtime.ring import RingLimits, Run
 from services.edge import outputs as outputs_module
 from services.edge.fanout import FanOut, FanOutSettings
@@ -24,6 +25,7 @@ WS_TS = OutputFormat(key="ws-ts", name="ts", packager=TsPackager, transcodes=Tru
 FMP4 = OutputFormat(key="http-fmp4", name="fmp4", packager=Fmp4Packager, transcodes=True)
 PCMA = Track(track_id=2, codec=Codec.PCMA, sample_rate_hz=8000, channels=1)
 PHONE = TrackSet((PCMA,), 1)
+SOUND = TrackSet((AUDIO,), 1)
 UNITS_OF_PCM = 100
 
 
@@ -153,6 +155,40 @@ async def test_g711_that_appears_later_is_made_aac_too() -> None:
     player = stage.join(TS)
     stage.send([video(2), *pcm(3)], TrackSet((*silent.tracks, PCMA), 2))
     assert player.codecs == {Codec.AAC}
+
+
+async def test_where_transcoding_fails_g711_is_left_out_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs_av()
+    stage = Stage()
+    pictures = TrackSet((AUDIO, Track(track_id=3, codec=Codec.PCMU)), 1)
+    sound = [AccessUnit(2, seq * 1920, 0, True, b"\x21" * 9, seq) for seq in range(3)]
+    stage.send(sound[:1], pictures)
+    player = stage.join(TS)
+    monkeypatch.setattr(Transcoder, "transcode", failing)
+    stage.send(sound[1:], pictures)
+    assert stage.outputs.left_out == ("ts: pcmu",)
+    assert len(player.units) == 3
+
+
+def failing(*_: object) -> None:
+    raise UnsupportedError("this")
+
+
+async def test_a_format_that_fails_ends_and_no_other_hears_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(TsPackager):
+        def package(self, unit: AccessUnit, tracks: TrackSet, parts: Parts) -> int:
+            if unit.seq > 1:
+                raise LocalProtocolError("no")
+            return super().package(unit, tracks, parts)
+
+    stage = Stage()
+    sound = [AccessUnit(2, seq * 1920, 0, True, b"\x21" * 9, seq, seq) for seq in range(4)]
+    stage.send(sound[:2], SOUND)
+    broken, whole = stage.join(OutputFormat(key="failing", name="failing", packager=Failing)), stage.join(TS)
+    stage.send(sound[2:], SOUND)
+    assert broken.closed == "this stream cannot be had in this format"
+    assert (whole.closed, len(whole.units), len(stage.retired)) == ("", 4, 1)
+    assert "format failed" in caplog.text
 
 
 async def test_when_nobody_plays_it_any_more_nothing_is_made() -> None:
