@@ -23,6 +23,10 @@ class HlsDirectory:
         self._records: dict[str, HlsRecord] = {}
         self._owned: dict[NodeId, set[StreamKey]] = {}
 
+    def __len__(self) -> int:
+        """How many streams have an owner."""
+        return sum(map(len, self._owned.values()))
+
     def record(self, stream: StreamKey) -> HlsRecord | None:
         """What is known of the stream."""
         return self._records.get(hls_key(stream))

@@ -30,14 +30,19 @@ class SchedulerMetrics:
         self.hls_successions = Counter(
             "scheduler_hls_successions", "Streams whose hls node died, by result", ["result"], registry=self.registry
         )
+        self.session_failures = Counter(
+            "scheduler_session_failures", "Calls that the session directory did not answer", registry=self.registry
+        )
         self.evictions = Counter("scheduler_evictions", "Nodes told that they are no members any more", registry=self.registry)
         self.claim_seconds = Histogram(
             "scheduler_claim_seconds", "Time to answer one claim", buckets=CLAIM_BUCKETS_S, registry=self.registry
         )
 
-    def watch(self, nodes: Callable[[], Iterable[tuple[str, str]]], streams: Callable[[], int]) -> None:
-        """Read (role, state) of every node, and the number of streams, whenever the metrics are asked for."""
-        self.registry.register(_Gauges(nodes, streams))
+    def watch(
+        self, nodes: Callable[[], Iterable[tuple[str, str]]], streams: Callable[[], int], segmented: Callable[[], int]
+    ) -> None:
+        """Read (role, state) of every node, and the numbers of streams, whenever the metrics are asked for."""
+        self.registry.register(_Gauges(nodes, streams, segmented))
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""
@@ -45,9 +50,12 @@ class SchedulerMetrics:
 
 
 class _Gauges(Collector):
-    def __init__(self, nodes: Callable[[], Iterable[tuple[str, str]]], streams: Callable[[], int]) -> None:
+    def __init__(
+        self, nodes: Callable[[], Iterable[tuple[str, str]]], streams: Callable[[], int], segmented: Callable[[], int]
+    ) -> None:
         self._nodes = nodes
         self._streams = streams
+        self._segmented = segmented
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Count now."""
@@ -56,3 +64,4 @@ class _Gauges(Collector):
             nodes.add_metric([role, state], count)
         yield nodes
         yield GaugeMetricFamily("scheduler_streams", "Streams with a claim or a group", self._streams())
+        yield GaugeMetricFamily("scheduler_hls_streams", "Streams that an hls node segments", self._segmented())

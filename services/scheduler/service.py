@@ -87,7 +87,7 @@ class SchedulerService:
         self.directory = Directory(rejoin_s=rejoin_s)
         self.members = Members()
         self.metrics = metrics or SchedulerMetrics()
-        self.metrics.watch(self._node_states, lambda: len(self.directory.streams()))
+        self.metrics.watch(self._node_states, lambda: len(self.directory.streams()), lambda: len(self.directory.hls))
         self._view = View(registry, self.directory, clock=clock, wall_clock=wall_clock, tell=self._tell)
         self._ownership = Ownership(registry, self._view, keys[0])
         self._locator = Locator(self._view)
@@ -208,8 +208,9 @@ class SchedulerService:
         try:
             async with asyncio.timeout(deadline_s):
                 await self._sessions.touch(node.node.name, sessions)
-        except TimeoutError:
-            raise Unavailable("players were not counted in time", retry_after_s=RETRY_AFTER_S) from None
+        except (Unavailable, TimeoutError) as exc:
+            self.metrics.session_failures.inc()
+            raise Unavailable(str(exc) or "players were not counted in time", retry_after_s=RETRY_AFTER_S) from exc
 
     def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:
         """See `SchedulerClient.join`."""
@@ -229,6 +230,7 @@ class SchedulerService:
             async with asyncio.timeout(COUNT_TIMEOUT_S):
                 return [*await self._sessions.count(streams)]
         except (Unavailable, TimeoutError) as exc:
+            self.metrics.session_failures.inc()
             log.warning("players of HLS are not counted: %s", exc)
             return [None] * len(streams)
 

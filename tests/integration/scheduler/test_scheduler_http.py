@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -16,8 +16,10 @@ from lalmesh.media import Codec, Track, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.registry import RegistryUnavailable, TransactionResult
 from lalmesh.runtime.scheduling import HeldStream, Role
+from lalmesh.runtime.sessions import SessionsUnavailable
 from services.scheduler import SchedulerApp
 from services.scheduler.registry import MemoryRegistry
+from services.scheduler.sessions import MemorySessions
 
 TRACKS = TrackSet((Track(track_id=1, codec=Codec.H264, width=1920, height=1080, frame_rate=Fraction(30)),), 1)
 
@@ -55,6 +57,7 @@ async def test_health_readiness_and_metrics(web: Web) -> None:
     assert 'scheduler_claims_total{result="granted"} 1.0' in text
     assert 'scheduler_nodes{role="origin",state="joined"} 1.0' in text
     assert "scheduler_streams 1.0" in text
+    assert "scheduler_hls_streams 0.0" in text
     assert "scheduler_claim_seconds_count 1.0" in text
 
 
@@ -83,7 +86,7 @@ async def test_a_stream_is_shown_with_what_its_nodes_report(web: Web) -> None:
         cam = StreamKey.of("live", "cam")
         grant = await edge.granted(cam)
         assert (await web.get("/v1/streams"))["items"][0]["tracks"] is None
-        edge.held.append(HeldStream(stream=cam, tracks=TRACKS, players=3, bitrate_bps=2_600_000, units=75))
+        edge.held.append(HeldStream(stream=cam, tracks=TRACKS, players=3, bitrate_bps=2_600_000, units=75, left_out=("flv: mp2",)))
         origin.held.append(HeldStream(stream=cam, tracks=TRACKS, players=2))
         await eventually(lambda: len(service.members.holders(cam)) == 2)
         page = await web.get("/v1/streams")
@@ -100,6 +103,9 @@ async def test_a_stream_is_shown_with_what_its_nodes_report(web: Web) -> None:
         "edge": "e1",
         "origin": "o1",
         "heir": None,
+        "hls": None,
+        "left_out": ["flv: mp2"],
+        "hls_players": 0,
         "players": 3,
         "subscriptions": 2,
         "bitrate_bps": 2_600_000,
@@ -108,6 +114,26 @@ async def test_a_stream_is_shown_with_what_its_nodes_report(web: Web) -> None:
     assert {name: shown[name] for name in expected} == expected
     assert shown["tracks"][0]["codec"] == "h264"
     assert shown["tracks"][0]["frame_rate"] == 30.0
+
+
+async def test_without_the_session_directory_streams_are_shown_and_their_hls_players_are_not_known() -> None:
+    class Away(MemorySessions):
+        async def count(self, streams: Sequence[StreamKey]) -> list[int]:
+            raise SessionsUnavailable("down", retry_after_s=1.0)
+
+    app = SchedulerApp(MemoryRegistry(asyncio.get_running_loop().time), [b"key"], http_port=0, sessions=Away())
+    await app.start()
+    await app.service.ready()
+    async with (
+        aiohttp.ClientSession() as session,
+        Member("o1", Role.ORIGIN, app.service),
+        Member("e1", Role.EDGE, app.service) as e1,
+    ):
+        await e1.granted(StreamKey.of("live", "cam"))
+        (shown,) = (await Web(app, session).get("/v1/streams"))["items"]
+        assert (shown["hls_players"], shown["edge"]) == (None, "e1")
+        assert "scheduler_session_failures_total 1.0" in await Web(app, session).get("/metrics")
+    await app.stop()
 
 
 async def test_streams_and_nodes_come_in_pages(web: Web) -> None:
