@@ -3,7 +3,7 @@
 from lalmesh.runtime.scheduling._client import SERVICE, Dial, GrpcSchedulerClient
 from lalmesh.runtime.scheduling._interface import HlsSchedulerClient, SchedulerClient
 from lalmesh.runtime.scheduling._membership import Membership
-from lalmesh.runtime.scheduling.hls import HlsAssigned, HlsEndpoint, HlsLimit, HlsReleased, HlsWanted
+from lalmesh.runtime.scheduling.hls import HlsAssigned, HlsEndpoint, HlsLimit, HlsReleased, HlsWanted, RecordingRules
 from lalmesh.runtime.scheduling.model import (
     MAX_ITEMS,
     MAX_LOCATE_S,
@@ -51,6 +51,7 @@ __all__ = [
     "Move",
     "NodeCommand",
     "NodeReport",
+    "RecordingRules",
     "Refusal",
     "Refused",
     "Released",

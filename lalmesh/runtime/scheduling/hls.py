@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, HlsOwner
+from lalmesh.runtime.recording import RecordRule
 
 
 @dataclass(slots=True, frozen=True)
@@ -57,3 +58,14 @@ class HlsAssigned:
     """To the new owner: begin. To the owner before: stop. A lower epoch than one that is known says nothing any more."""
 
     owner: HlsOwner
+
+
+@dataclass(slots=True, frozen=True)
+class RecordingRules:
+    """To every hls node, when it joins and whenever something changes: all rules, in their order.
+
+    The whole list and not each stream's part of it: rules are few, a node matches its own streams, retention needs all of them
+    anyway, and there is nothing that could get out of step.
+    """
+
+    rules: tuple[RecordRule, ...]

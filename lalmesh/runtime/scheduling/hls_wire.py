@@ -9,12 +9,15 @@ from lalmesh.errors import LimitExceeded, RemoteProtocolError
 from lalmesh.rpc.convert import parse_epoch, parse_node, parse_stream, serialize_epoch, serialize_node
 from lalmesh.rpc.lalmesh.v1 import hls_pb2, scheduler_pb2
 from lalmesh.runtime.ownership import HlsOwner
-from lalmesh.runtime.scheduling.hls import HlsEndpoint, HlsLimit, HlsReleased, HlsWanted
+from lalmesh.runtime.recording import MAX_RULES, RecordFormat, RecordRule, make_rule
+from lalmesh.runtime.scheduling.hls import HlsEndpoint, HlsLimit, HlsReleased, HlsWanted, RecordingRules
 from lalmesh.runtime.sessions import MAX_ID_BYTES, SessionTouch
 
 MAX_PORT = (1 << 16) - 1
 MAX_NUMBER = (1 << 53) - 1  #: a media sequence number: what JSON and players' JavaScript keep exactly
 MAX_TEXT_BYTES = 253  #: host, protocol, address of a player: a DNS name at the longest
+
+_FORMATS = frozenset(made.value for made in RecordFormat)
 
 
 def parse_hls_owner(message: hls_pb2.HlsOwner) -> HlsOwner:
@@ -119,6 +122,42 @@ def serialize_session_touch(touch: SessionTouch) -> scheduler_pb2.SessionTouch:
         peer=touch.peer,
         sent_bytes=touch.sent_bytes,
         over=touch.over,
+    )
+
+
+def parse_recording_rules(message: scheduler_pb2.RecordingRules) -> RecordingRules:
+    """All rules of recording; formats that only a newer version knows are passed over."""
+    if len(message.rules) > MAX_RULES:
+        raise LimitExceeded("rules of recording", len(message.rules), MAX_RULES)
+    rules = tuple(rule for rule in map(_recording_rule, message.rules) if rule is not None)
+    return RecordingRules(rules)
+
+
+def _recording_rule(message: scheduler_pb2.RecordingRule) -> RecordRule | None:
+    formats = [name for name in message.formats if name in _FORMATS]
+    if not formats:
+        return None
+    limits = {name: getattr(message, name) for name in ("segment_s", "segment_bytes", "keep_s", "keep_bytes")}
+    try:
+        return make_rule(message.pattern, formats, limits)
+    except ValueError as exc:
+        raise RemoteProtocolError(f"rule of recording: {exc}") from exc
+
+
+def serialize_recording_rules(rules: RecordingRules) -> scheduler_pb2.RecordingRules:
+    """All rules of recording as a message."""
+    return scheduler_pb2.RecordingRules(
+        rules=[
+            scheduler_pb2.RecordingRule(
+                pattern=rule.pattern,
+                formats=[made.value for made in rule.formats],
+                segment_s=rule.segment_s,
+                segment_bytes=rule.segment_bytes,
+                keep_s=rule.keep_s,
+                keep_bytes=rule.keep_bytes,
+            )
+            for rule in rules.rules
+        ]
     )
 
 

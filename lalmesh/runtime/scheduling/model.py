@@ -8,7 +8,7 @@ from enum import Enum
 from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, NodeAddress, Place
-from lalmesh.runtime.scheduling.hls import HlsAssigned, HlsEndpoint
+from lalmesh.runtime.scheduling.hls import HlsAssigned, HlsEndpoint, RecordingRules
 
 MAX_ITEMS = 1000  #: claims, moves, wanted streams or sessions of one request: some 300 KB, so one list never holds up the others
 MAX_LOCATE_S = 10.0  #: the longest that a `locate` waits, whatever its deadline
@@ -186,4 +186,4 @@ class Evicted:
     reason: str
 
 
-NodeCommand = Joined | GroupMoved | StreamFenced | Evicted | HlsAssigned
+NodeCommand = Joined | GroupMoved | StreamFenced | Evicted | HlsAssigned | RecordingRules

@@ -24,12 +24,14 @@ from lalmesh.rpc.convert import (
     serialize_track_set,
 )
 from lalmesh.rpc.lalmesh.v1 import scheduler_pb2
-from lalmesh.runtime.scheduling.hls import HlsAssigned
+from lalmesh.runtime.scheduling.hls import HlsAssigned, RecordingRules
 from lalmesh.runtime.scheduling.hls_wire import (
     parse_hls_endpoint,
     parse_hls_owner,
+    parse_recording_rules,
     serialize_hls_endpoint,
     serialize_hls_owner,
+    serialize_recording_rules,
 )
 from lalmesh.runtime.scheduling.model import (
     Capacity,
@@ -198,6 +200,8 @@ def parse_command(message: scheduler_pb2.NodeCommand) -> NodeCommand | None:
             return Evicted(message.evicted.reason)
         case "hls_assigned":
             return HlsAssigned(parse_hls_owner(message.hls_assigned.owner))
+        case "recording_rules":
+            return parse_recording_rules(message.recording_rules)
         case _:
             return None
 
@@ -219,6 +223,8 @@ def serialize_command(command: NodeCommand) -> scheduler_pb2.NodeCommand:
         case HlsAssigned(owner):
             assigned = scheduler_pb2.HlsAssigned(owner=serialize_hls_owner(owner))
             return scheduler_pb2.NodeCommand(hls_assigned=assigned)
+        case RecordingRules():
+            return scheduler_pb2.NodeCommand(recording_rules=serialize_recording_rules(command))
         case _:
             assert_never(command)
 

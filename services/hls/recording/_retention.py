@@ -40,12 +40,12 @@ def outdated(recordings: Iterable[StoredRecording], rules: RecordRules, now_us: 
 
     Args:
         recordings: all there are.
-        rules: a recording is under the rule that its stream has now.
+        rules: a recording is under the rule that its stream has now for its format.
         now_us: Unix time in microseconds.
     """
     by_rule: dict[RecordRule, list[StoredRecording]] = {}
     for recording in recordings:
-        rule = rules.of(recording.name.stream)
+        rule = rules.of(recording.name.stream, recording.name.format)
         if rule is not None and (rule.keep_s or rule.keep_bytes):
             by_rule.setdefault(rule, []).append(recording)
     gone = [recording for rule, under in by_rule.items() for recording in _outdated(rule, under, now_us)]

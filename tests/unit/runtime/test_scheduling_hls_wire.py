@@ -14,6 +14,7 @@ from lalmesh.errors import NotAuthorized, RemoteProtocolError
 from lalmesh.names import StreamKey
 from lalmesh.rpc.lalmesh.v1 import hls_pb2, scheduler_pb2
 from lalmesh.runtime.ownership import Epoch, HlsOwner, NodeAddress, NodeId
+from lalmesh.runtime.recording import MAX_RULES, parse_rule
 from lalmesh.runtime.scheduling import (
     HeldStream,
     HlsAssigned,
@@ -23,6 +24,7 @@ from lalmesh.runtime.scheduling import (
     HlsWanted,
     Joined,
     NodeReport,
+    RecordingRules,
     Refusal,
     Refused,
     Role,
@@ -51,6 +53,7 @@ OWNER = HlsOwner(stream=CAM, epoch=Epoch(7, 9), worker=H1, limit=20, exact=True)
             SessionTouch(id="s", stream=CAM, peer="1.2.3.4:5", sent_bytes=1 << 40, over=True),
         ),
         (report_wire.serialize_command, report_wire.parse_command, HlsAssigned(OWNER)),
+        (report_wire.serialize_command, report_wire.parse_command, RecordingRules((parse_rule("live/* flv+hls keep_s=9"),))),
         (report_wire.serialize_command, report_wire.parse_command, Joined(7, (HlsEndpoint("h1", "10.0.0.1", 8081),))),
         (wire.serialize_locate_hls_result, wire.parse_locate_hls_result, OWNER),
         (wire.serialize_locate_hls_result, wire.parse_locate_hls_result, Refused(Refusal.NO_WORKER, "none", 0.5)),
@@ -119,3 +122,14 @@ def test_an_owner_is_vouched_for_by_the_cluster_key() -> None:
     ):
         with pytest.raises(NotAuthorized):
             changed.verify((b"key",))
+
+
+def test_rules_of_recording_are_bounded_and_formats_of_newer_versions_are_passed_over() -> None:
+    rule = scheduler_pb2.RecordingRule(pattern="live/*", formats=["flv", "webm"])
+    newer = scheduler_pb2.RecordingRule(pattern="live/*", formats=["webm"])
+    parsed = hls_wire.parse_recording_rules(scheduler_pb2.RecordingRules(rules=[newer, rule]))
+    assert parsed == RecordingRules((parse_rule("live/* flv"),))
+    with pytest.raises(RemoteProtocolError):
+        hls_wire.parse_recording_rules(scheduler_pb2.RecordingRules(rules=[rule] * (MAX_RULES + 1)))
+    with pytest.raises(RemoteProtocolError):
+        hls_wire.parse_recording_rules(scheduler_pb2.RecordingRules(rules=[scheduler_pb2.RecordingRule(formats=["flv"])]))

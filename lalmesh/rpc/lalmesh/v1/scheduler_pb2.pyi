@@ -148,18 +148,20 @@ class HeldStream(_message.Message):
     def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., state: _Optional[_Union[StreamState, str]] = ..., tracks: _Optional[_Union[_media_pb2.TrackSet, _Mapping]] = ..., players: _Optional[int] = ..., bitrate_bps: _Optional[int] = ..., units: _Optional[int] = ..., missing: _Optional[int] = ..., left_out: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class NodeCommand(_message.Message):
-    __slots__ = ("joined", "group_moved", "fenced", "evicted", "hls_assigned")
+    __slots__ = ("joined", "group_moved", "fenced", "evicted", "hls_assigned", "recording_rules")
     JOINED_FIELD_NUMBER: _ClassVar[int]
     GROUP_MOVED_FIELD_NUMBER: _ClassVar[int]
     FENCED_FIELD_NUMBER: _ClassVar[int]
     EVICTED_FIELD_NUMBER: _ClassVar[int]
     HLS_ASSIGNED_FIELD_NUMBER: _ClassVar[int]
+    RECORDING_RULES_FIELD_NUMBER: _ClassVar[int]
     joined: Joined
     group_moved: GroupMoved
     fenced: Fenced
     evicted: Evicted
     hls_assigned: HlsAssigned
-    def __init__(self, joined: _Optional[_Union[Joined, _Mapping]] = ..., group_moved: _Optional[_Union[GroupMoved, _Mapping]] = ..., fenced: _Optional[_Union[Fenced, _Mapping]] = ..., evicted: _Optional[_Union[Evicted, _Mapping]] = ..., hls_assigned: _Optional[_Union[HlsAssigned, _Mapping]] = ...) -> None: ...
+    recording_rules: RecordingRules
+    def __init__(self, joined: _Optional[_Union[Joined, _Mapping]] = ..., group_moved: _Optional[_Union[GroupMoved, _Mapping]] = ..., fenced: _Optional[_Union[Fenced, _Mapping]] = ..., evicted: _Optional[_Union[Evicted, _Mapping]] = ..., hls_assigned: _Optional[_Union[HlsAssigned, _Mapping]] = ..., recording_rules: _Optional[_Union[RecordingRules, _Mapping]] = ...) -> None: ...
 
 class Joined(_message.Message):
     __slots__ = ("term", "hls")
@@ -184,6 +186,28 @@ class HlsAssigned(_message.Message):
     OWNER_FIELD_NUMBER: _ClassVar[int]
     owner: _hls_pb2.HlsOwner
     def __init__(self, owner: _Optional[_Union[_hls_pb2.HlsOwner, _Mapping]] = ...) -> None: ...
+
+class RecordingRules(_message.Message):
+    __slots__ = ("rules",)
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    rules: _containers.RepeatedCompositeFieldContainer[RecordingRule]
+    def __init__(self, rules: _Optional[_Iterable[_Union[RecordingRule, _Mapping]]] = ...) -> None: ...
+
+class RecordingRule(_message.Message):
+    __slots__ = ("pattern", "formats", "segment_s", "segment_bytes", "keep_s", "keep_bytes")
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    FORMATS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_S_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    KEEP_S_FIELD_NUMBER: _ClassVar[int]
+    KEEP_BYTES_FIELD_NUMBER: _ClassVar[int]
+    pattern: str
+    formats: _containers.RepeatedScalarFieldContainer[str]
+    segment_s: int
+    segment_bytes: int
+    keep_s: int
+    keep_bytes: int
+    def __init__(self, pattern: _Optional[str] = ..., formats: _Optional[_Iterable[str]] = ..., segment_s: _Optional[int] = ..., segment_bytes: _Optional[int] = ..., keep_s: _Optional[int] = ..., keep_bytes: _Optional[int] = ...) -> None: ...
 
 class GroupMoved(_message.Message):
     __slots__ = ("location",)
