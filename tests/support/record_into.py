@@ -12,7 +12,7 @@ from pathlib import Path
 
 from services.hls.recording import EndReason, FileLimits, Recorder, RecordFormat, RecordingFinished, Spool, StreamRecording
 from services.hls.recording import _writing as writing
-from support.recordings import AV, STREAM, pictures, run, with_audio
+from support.recordings import AV, EPOCH, STREAM, pictures, run, with_audio
 
 GOP = 25
 PICTURE_BYTES = 250
@@ -25,7 +25,7 @@ def tell(finished: RecordingFinished) -> None:
 
 async def record(folder: Path, record_format: RecordFormat, gops: int) -> None:
     writing.WRITE_S = 0.02
-    recording = StreamRecording(Recorder(STREAM, record_format, FileLimits()), Spool(folder), tell)
+    recording = StreamRecording(Recorder(STREAM, record_format, FileLimits(), EPOCH), Spool(folder), tell)
     task = asyncio.create_task(recording.run())
     given = 0
     for gop in range(gops):

@@ -18,6 +18,7 @@ STARTED_US = 1_764_112_648_123_456  #: 2025-11-25 23:17:28.123456 UTC
 AVCC = bytes.fromhex("0142c014ffe100176742c014da05067e7c0440000003004000000c83c50aa801000468ce3c80")  #: of x264, 320x180
 VIDEO = Track(track_id=1, codec=Codec.H264, configuration=AVCC, width=320, height=180)
 AUDIO = Track(track_id=2, codec=Codec.AAC, configuration=b"\x12\x10", sample_rate_hz=44_100, channels=2)
+EPOCH = Epoch(1764, 12)
 AV = TrackSet((VIDEO, AUDIO), 1)
 FRAME_TICKS = 3600  #: 25 pictures a second
 AUDIO_TICKS = 2070  #: 23 ms, as RTMP has it
@@ -60,7 +61,7 @@ def runs_of_file(file: Path, *, number: int = 1) -> Iterator[Run]:
 
 
 def recorder(record_format: RecordFormat = RecordFormat.FLV, limits: FileLimits | None = None) -> Recorder:
-    return Recorder(STREAM, record_format, limits or FileLimits())
+    return Recorder(STREAM, record_format, limits or FileLimits(), EPOCH)
 
 
 class FilesInMemory:

@@ -12,12 +12,14 @@ from lalmesh.container.flv._keyframes import ENTRY_BYTES, MAX_INDEX_ENTRIES, Key
 from lalmesh.container.flv._mux import BodyMuxer
 from lalmesh.container.flv._tags import (
     HEADER_BYTES,
+    MAX_BODY_BYTES,
     PREVIOUS_TAG_SIZE_BYTES,
     TAG_HEADER_BYTES,
     flv_header,
     previous_tag_size,
     tag_header,
 )
+from lalmesh.errors import UnsupportedError
 from lalmesh.media import AccessUnit, Kind, Track, TrackSet, ticks_to_ms
 
 METADATA_AT = HEADER_BYTES + PREVIOUS_TAG_SIZE_BYTES  #: where the tag of the onMetaData begins
@@ -53,15 +55,21 @@ class FlvRecording:
         return b"".join(_tag(*message) for message in messages if message is not None)
 
     def add(self, unit: AccessUnit, parts: list[bytes | memoryview]) -> int:
-        """Add the tag of a unit, at a time from 0 on, to `parts`. Gives the bytes added, 0 where it is of none of the tracks."""
+        """Add the tag of a unit, at a time from 0 on, to `parts`. Gives the bytes added, 0 where it is of none of the tracks.
+
+        Raises:
+            UnsupportedError: it is over `MAX_BODY_BYTES`.
+        """
         track = self._tracks.get(unit.track_id)
         if track is None:
             return 0
         time_ms = ticks_to_ms(unit.dts)
-        if unit.random_access and unit.track_id == self._lead_id:
-            self._index.add(time_ms, self.size_bytes)
         prefix = self._muxer.body_prefix(track, unit)
         body_size = len(prefix) + len(unit.payload)
+        if body_size > MAX_BODY_BYTES:
+            raise UnsupportedError(f"FLV tag of {body_size} bytes")
+        if unit.random_access and unit.track_id == self._lead_id:
+            self._index.add(time_ms, self.size_bytes)
         head = tag_header(self._muxer.type_id(track), time_ms, body_size) + prefix
         tail = previous_tag_size(body_size)
         parts += (head, unit.payload, tail)
@@ -81,7 +89,7 @@ def metadata_members(body: bytes) -> EcmaArray:
     Raises:
         RemoteProtocolError: it is malformed.
     """
-    values = parse_amf0(body)
+    values = parse_amf0(body.rstrip(_PADDING))  # which would take longer than all the rest
     members = EcmaArray(values[1]) if len(values) > 1 and isinstance(values[1], dict) else EcmaArray()
     for name in ("duration", "filesize", "keyframes", "lasttimestamp", "lastkeyframetimestamp"):
         members.pop(name, None)

@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 from lalmesh.errors import Unavailable
 
 MAX_LISTED = 1000  #: objects of one page: what S3 gives at once
+MAX_LISTED_OF_ALL = 10_000  #: of one page of `list_all`, 3 MB: a folder is looked through as a whole for every page
 
 
 class StorageUnavailable(Unavailable):
@@ -108,7 +109,7 @@ class Storage(Protocol):
         ...
 
 
-async def list_all(storage: Storage, prefix: str, *, limit: int = MAX_LISTED) -> AsyncIterator[StoredObject]:
+async def list_all(storage: Storage, prefix: str, *, limit: int = MAX_LISTED_OF_ALL) -> AsyncIterator[StoredObject]:
     """Every object in the folder `prefix` and below, by path, asking for `limit` at a time.
 
     Raises:

@@ -97,7 +97,7 @@ class ObjectStorage:
 
     async def list(self, prefix: str, *, after: str = "", limit: int = MAX_LISTED) -> Objects:
         """See `Storage.list`. Of a store that lists in no order, all is looked at and `limit` is kept."""
-        async with self._call("list", prefix):
+        async with self._call("list", prefix, requests=max(1, limit // LIST_CHUNK)):
             if self._lists_in_order:
                 return await _first(self._listed(prefix, after, min(limit, LIST_CHUNK)), limit)
             return await _smallest(self._listed(prefix, after, LIST_CHUNK), limit)
@@ -122,9 +122,9 @@ class ObjectStorage:
                     continue
 
     @asynccontextmanager
-    async def _call(self, what: str, path: str, size_bytes: int = 0) -> AsyncIterator[None]:
+    async def _call(self, what: str, path: str, size_bytes: int = 0, *, requests: int = 1) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._deadline_s + size_bytes / self._slowest_bytes_per_s):
+            async with asyncio.timeout(self._deadline_s * requests + size_bytes / self._slowest_bytes_per_s):
                 yield
         except (BaseError, OSError, ValueError) as error:  # a TimeoutError is an OSError
             raise _unavailable(what, path, error) from error

@@ -26,6 +26,7 @@ class EndReason(Enum):
     DISK_FULL = "disk full"
     DISK_ERROR = "disk error"
     DISK_SLOW = "disk slow"  #: what waited for it passed its bound
+    MEDIA = "media cannot be written"  #: the format has no room for a unit
     RECOVERED = "recovered"  #: found unfinished: its process had died
 
 

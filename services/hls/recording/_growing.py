@@ -71,6 +71,10 @@ class GrowingUploads:
         if self._uploaded.pop(path, None) is not None:
             await remove_pieces(self._storage, path)
 
+    def release(self, path: str) -> None:
+        """The recording `path` is gone and never was stored: its pieces are all that is left, and somebody will rescue them."""
+        self._uploaded.pop(path, None)
+
     async def rescue(self, before_us: int) -> list[RecordingFinished]:
         """Put files together whose last piece was stored before `before_us` (Unix time in microseconds), to be uploaded.
 

@@ -24,8 +24,8 @@ class RecordingName:
 
     stream: StreamKey
     started_us: int  #: Unix time in microseconds of its first unit at the publishing edge; the name tells milliseconds
-    epoch: Epoch  #: of the publication that is in it
-    number: int  #: of the recorder's files, from 0
+    epoch: Epoch  #: of whoever recorded it: no two nodes write under one name
+    number: int  #: of the files under that epoch, from 0
     format: RecordFormat
 
     @property

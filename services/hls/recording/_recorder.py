@@ -8,6 +8,8 @@ configurations. Its times start at 0, so the first units are held until every tr
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Kind, Track, TrackSet, ticks_to_ms
@@ -45,7 +47,6 @@ class FileLimits:
 class _Source:
     """Where the units come from: a publication under one configuration."""
 
-    epoch: Epoch
     publication: bytes
     tracks: TrackSet  # that the format carries
     whole: TrackSet  # as the publication has it: the object tells quickly that nothing changed
@@ -94,15 +95,26 @@ class _File:
 class Recorder:
     """Records one stream in one format."""
 
-    def __init__(self, stream: StreamKey, record_format: RecordFormat, limits: FileLimits) -> None:
-        """Wait for units of `stream`."""
+    def __init__(
+        self, stream: StreamKey, record_format: RecordFormat, limits: FileLimits, epoch: Epoch, numbers: Iterator[int] | None = None
+    ) -> None:
+        """Wait for units of `stream`.
+
+        Args:
+            stream: what is recorded.
+            record_format: any but HLS.
+            limits: of one file.
+            epoch: of whoever records: since the names carry it, a second recorder of the same units overwrites nothing.
+            numbers: of the files to come, shared by all recorders under that epoch; from 0 where there is only this one.
+        """
         self._stream = stream
         self._format = record_format
         self._limits = limits
         self._source: _Source | None = None
         self._held: _Held | None = None
         self._file: _File | None = None
-        self._number = 0
+        self._epoch = epoch
+        self._numbers = numbers or itertools.count()
         self._parts: Parts = []  # of the open file, not given out yet
         self._parts_bytes = 0
         self._parts_units = 0
@@ -215,9 +227,8 @@ class Recorder:
     def _begin(self, source: _Source, held: _Held, commands: list[Command]) -> None:
         first = held.units[0]
         name = RecordingName(
-            stream=self._stream, started_us=first.wall_us, epoch=source.epoch, number=self._number, format=self._format
+            stream=self._stream, started_us=first.wall_us, epoch=self._epoch, number=next(self._numbers), format=self._format
         )
-        self._number += 1
         muxer = FORMATS[self._format].make(source.tracks)
         data = muxer.open()
         base = min(unit.dts for unit in held.units)
@@ -280,7 +291,7 @@ def _source(run: Run, record_format: RecordFormat) -> _Source:
     tracks = TrackSet(carried, run.tracks.version)
     kinds = frozenset(track.kind for track in carried if track.kind in _MEDIA)
     lead_id = join_track(tracks) if kinds else NO_TRACK
-    return _Source(run.epoch, run.publication, tracks, run.tracks, left_out, lead_id, kinds)
+    return _Source(run.publication, tracks, run.tracks, left_out, lead_id, kinds)
 
 
 def _same(old: TrackSet, new: TrackSet) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import Epoch
 from lalmesh.runtime.ring import Run
 from lalmesh.runtime.storage import Storage, StorageUnavailable
 from services.hls.recording._events import EndReason, RecordingDropped, RecordingFinished, RecordingStored
@@ -94,16 +96,22 @@ class Recordings:
         self._tell = tell
         self._clock = clock
         self._growing = GrowingUploads(storage, spool)
+        self._numbers = itertools.count()  # of the files of this process, whatever their stream
         self._finished: asyncio.Queue[RecordingFinished] = asyncio.Queue()  # each takes seconds to make: bounded by that
         self._stored: asyncio.Queue[str] = asyncio.Queue()  # the same
 
-    def record(self, stream: StreamKey, rule: RecordRule) -> RecordedStream:
-        """Begin to record `stream` as `rule` says, whatever its pattern; HLS is the segmenter's."""
-        recordings = [self._recording(stream, rule, made) for made in rule.formats if made is not RecordFormat.HLS]
-        return RecordedStream(recordings, [asyncio.create_task(recording.run()) for recording in recordings])
+    def record(self, stream: StreamKey, rule: RecordRule, epoch: Epoch) -> RecordedStream:
+        """Begin to record `stream` as `rule` says, whatever its pattern; HLS is the segmenter's.
 
-    def _recording(self, stream: StreamKey, rule: RecordRule, made: RecordFormat) -> StreamRecording:
-        return StreamRecording(Recorder(stream, made, FileLimits.of(rule)), self._spool, self._complete, self.counters)
+        Args:
+            stream: what is recorded.
+            rule: formats and lengths; how long files are kept is what `rules` say of the stream.
+            epoch: under which this node records it (see `Recorder`).
+        """
+        limits = FileLimits.of(rule)
+        recorders = [Recorder(stream, made, limits, epoch, self._numbers) for made in rule.formats if made is not RecordFormat.HLS]
+        recordings = [StreamRecording(recorder, self._spool, self._complete, self.counters) for recorder in recorders]
+        return RecordedStream(recordings, [asyncio.create_task(recording.run()) for recording in recordings])
 
     def _complete(self, finished: RecordingFinished) -> None:
         log.info(
@@ -119,6 +127,8 @@ class Recordings:
     def _uploaded(self, event: RecordingStored | RecordingDropped) -> None:
         if isinstance(event, RecordingStored):
             self._stored.put_nowait(event.recording.path)
+        else:
+            self._growing.release(event.recording.path)
         self._tell(event)
 
     async def run(self) -> None:
@@ -135,13 +145,12 @@ class Recordings:
                 group.create_task(self._growing.run(self._settings.upload_s))
 
     async def drain(self, limit_s: float) -> int:
-        """Wait until all that is finished is stored, at most `limit_s`. Gives how many files are left for the next start."""
+        """Wait until `run` has stored all that is finished, at most `limit_s`. Gives how many files are left for the next start."""
         with suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
-                while not self._finished.empty():
-                    await self.uploader.add(self._finished.get_nowait())
+                await self._finished.join()
                 return await self.uploader.drain(limit_s)
-        return self.uploader.waiting_files
+        return self.uploader.waiting_files + self._finished.qsize()
 
     async def _hand_over(self) -> None:
         while True:
@@ -150,6 +159,8 @@ class Recordings:
                 await self.uploader.add(finished)
             except OSError as error:
                 log.warning("the spool cannot be looked through: %s", error)
+            finally:
+                self._finished.task_done()
 
     async def _clean(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from lalmesh.errors import LalmeshError
 from lalmesh.runtime.ring import Run
 from services.hls.recording._events import Append, BeginFile, BreakFile, Command, EndFile, EndReason, RecordingFinished
 from services.hls.recording._names import RecordingName
@@ -143,13 +144,30 @@ class StreamRecording:
         if self._refusing():
             self._lose(EndReason.DISK_ERROR, len(run.units))
             return
-        commands = self._recorder.receive(run)
+        try:
+            commands = self._recorder.receive(run)
+        except LalmeshError as error:
+            self._cannot(run, error)
+            return
         if self._waiting_bytes + _bytes_in(commands) > self._max_waiting_bytes:
             self._slow = True
-            self._submit(self._lose(EndReason.DISK_SLOW, len(run.units)) or [BreakFile(EndReason.DISK_SLOW, len(run.units))])
-            log.warning("recording ends: %d bytes wait for the disk", self._waiting_bytes)
+            self._break(EndReason.DISK_SLOW, run)
+            log.warning("recording broken off: %d bytes wait for the disk", self._waiting_bytes)
             return
         self._submit(commands)
+
+    def _cannot(self, run: Run, error: LalmeshError) -> None:
+        self._break(EndReason.MEDIA, run)
+        self._pause(asyncio.get_running_loop().time())
+        log.warning("recording broken off: %s", error)
+
+    def _break(self, reason: EndReason, run: Run) -> None:
+        """End the file that the disk has open, which need not be the one that the recorder is at."""
+        self._submit(self._lose(reason, len(run.units)) or [BreakFile(reason, len(run.units))])
+
+    def _pause(self, now: float) -> None:
+        self._paused_until = now + self._pause_s
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
     def _refusing(self) -> bool:
         if self._slow:
@@ -204,9 +222,8 @@ class StreamRecording:
         else:
             outcome.finished.append(replace(outcome.broken, missing=missing))
         self.counters.broken_files += 1
-        self._paused_until = now + self._pause_s
         log.warning("recording broken off (%s), %d units lost, again in %g s", outcome.error, lost, self._pause_s)
-        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        self._pause(now)
 
     def close(self, reason: EndReason) -> None:
         """Take nothing more; `run` returns once all is written."""

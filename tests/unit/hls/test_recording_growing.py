@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.recordings import STREAM, VIDEO, pictures, run
+from support.recordings import EPOCH, STREAM, VIDEO, pictures, run
 
 from lalmesh.container.flv import TagReader
 from lalmesh.media import TrackSet
@@ -78,7 +78,7 @@ async def until_empty(storage: Storage, folder: str) -> None:
 
 async def test_a_recording_goes_from_units_to_shared_storage(tmp_path: Path) -> None:
     node = Node(open_storage("memory://"), tmp_path)
-    stream = node.recordings.record(STREAM, RULE)
+    stream = node.recordings.record(STREAM, RULE, EPOCH)
     stream.receive(run(pictures(0, 60), TRACKS))
     await stream.close(EndReason.STOPPED)
     await until(lambda: len(node.events) == 2)
@@ -91,7 +91,7 @@ async def test_a_recording_goes_from_units_to_shared_storage(tmp_path: Path) -> 
 
 async def test_a_growing_file_goes_up_in_pieces_that_go_when_the_whole_is_there(tmp_path: Path) -> None:
     node = Node(open_storage("memory://"), tmp_path)
-    stream = node.recordings.record(STREAM, RULE)
+    stream = node.recordings.record(STREAM, RULE, EPOCH)
     for first in (0, 60, 120):
         stream.receive(run(pictures(first, first + 60), TRACKS))
         await until_listed(node.storage, GROWING_FOLDER, HEAD_BYTES + (first + 60) * PICTURE_BYTES)
@@ -106,7 +106,7 @@ async def test_what_a_lost_machine_left_is_rescued_by_another(tmp_path: Path, mo
     monkeypatch.setattr(growing, "PIECE_BYTES", 10_000)
     storage = open_storage("memory://")
     lost = Node(storage, tmp_path / "a")
-    stream = lost.recordings.record(STREAM, RULE)
+    stream = lost.recordings.record(STREAM, RULE, EPOCH)
     stream.receive(run(pictures(0, 60), TRACKS))
     await until_listed(storage, GROWING_FOLDER, HEAD_BYTES + 60 * PICTURE_BYTES)
     await lost.lose()
@@ -127,7 +127,7 @@ async def test_what_a_lost_machine_left_is_rescued_by_another(tmp_path: Path, mo
 async def test_pieces_with_a_hole_give_what_is_before_it(tmp_path: Path) -> None:
     storage, spool = open_storage("memory://"), Spool(tmp_path)
     node = Node(storage, tmp_path / "a")
-    stream = node.recordings.record(STREAM, RULE)
+    stream = node.recordings.record(STREAM, RULE, EPOCH)
     stream.receive(run(pictures(0, 60), TRACKS))
     await stream.close(EndReason.STOPPED)
     await until(lambda: len(node.events) == 2)
@@ -160,7 +160,7 @@ async def test_pieces_in_which_nothing_can_be_played_are_removed(tmp_path: Path)
 async def test_what_a_crash_left_is_recovered_and_stored_at_the_next_start(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     first = Node(open_storage("memory://"), tmp_path / "other")
-    stream = first.recordings.record(STREAM, RULE)
+    stream = first.recordings.record(STREAM, RULE, EPOCH)
     stream.receive(run(pictures(0, 60), TRACKS))
     await until(lambda: any(file.size_bytes > HEAD_BYTES + 60 * PICTURE_BYTES for file in first.spool.files()))
     [file] = first.spool.files()
@@ -184,7 +184,7 @@ async def test_files_come_and_go_while_the_spool_is_listed(tmp_path: Path) -> No
             spool.begin(name.format(number), b"x").complete(Completion())
             spool.remove(name.format(number))
 
-    making = asyncio.create_task(asyncio.to_thread(make, 300))
+    making = asyncio.create_task(asyncio.to_thread(make, 40))
     while not making.done():
         assert len(await asyncio.to_thread(list, spool.files())) <= 1
     await making

@@ -76,7 +76,7 @@ def replace_dts(units: list[AccessUnit], track_id: int, ticks: int) -> list[Acce
 
 def test_the_name_tells_when_the_first_unit_was_received() -> None:
     [path] = record(recorder(), run(pictures(0, 50))).files
-    assert path == "live%2Feu/cam%201/20251125T231728.123Z-1000.1-0.flv"
+    assert path == "live%2Feu/cam%201/20251125T231728.123Z-1764.12-0.flv"
 
 
 def test_a_finished_file_tells_its_length_and_size() -> None:
@@ -134,7 +134,7 @@ def test_a_file_far_over_its_size_ends_too() -> None:
 def test_two_publications_are_two_files() -> None:
     files = record(recorder(), run(pictures(0, 50)), run(pictures(3, 50, base=99), number=2))
     assert reasons(files) == [EndReason.PUBLICATION, EndReason.ENDED]
-    assert [path.rpartition("-1000.")[2] for path in files.files] == ["1-0.flv", "2-1.flv"]
+    assert [path.rpartition("Z-")[2] for path in files.files] == ["1764.12-0.flv", "1764.12-1.flv"]
     assert len(times(list(files.files.values())[1], TAG_VIDEO)) == 25
 
 

@@ -3,19 +3,22 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pytest
-from support.recordings import STREAM, VIDEO, pictures, recorder, run
+from support.recordings import FRAME_TICKS, STREAM, VIDEO, FilesInMemory, pictures, recorder, run
 
 from lalmesh.container.flv import TagReader
-from lalmesh.media import TrackSet
-from services.hls.recording import EndReason, RecordingFinished, Spool, StreamRecording, recover
+from lalmesh.media import AccessUnit, TrackSet
+from services.hls.recording import EndReason, RecordFormat, RecordingFinished, Spool, StreamRecording, recover
 from services.hls.recording import _writing as writing
-from services.hls.recording._spool import GROWING, open_new
+from services.hls.recording._formats import FORMATS as MADE
+from services.hls.recording._spool import open_new
 
 TRACKS = TrackSet((VIDEO,), 1)
+FORMATS = [RecordFormat.FLV, RecordFormat.MP4, RecordFormat.TS]
 PICTURE_BYTES = 100 + 5 + 15
 
 
@@ -158,23 +161,57 @@ async def test_a_slow_disk_makes_nobody_wait_and_costs_a_bounded_amount_of_memor
     assert sum(finished.missing for finished in recorded.finished) == recorded.recording.counters.lost_units
 
 
-async def test_every_prefix_of_a_growing_file_is_recovered_whole(tmp_path: Path) -> None:
-    recorded = Recorded(tmp_path / "a")
-    recorded.recording.receive(run(pictures(0, 30), TRACKS))
-    await recorded.close()
-    [finished] = recorded.finished
-    data = recorded.spool.path(finished.path).read_bytes()
-    for size in [*range(0, len(data), 997), len(data) - 1, len(data)]:
+def grown(record_format: RecordFormat) -> tuple[str, bytes]:
+    """The path and the bytes of a file that nobody finished."""
+    files, recording = FilesInMemory(), recorder(record_format)
+    for first in range(0, 120, 10):
+        files.perform(recording.receive(run(pictures(first, first + 10, size=20), TRACKS)))
+    [(path, data)] = files.files.items()
+    return path, bytes(data)
+
+
+def read_of(data: bytes, offset: int, count: int) -> bytes:
+    return data[offset : offset + count]
+
+
+@pytest.mark.parametrize("record_format", FORMATS)
+def test_every_prefix_of_a_growing_file_is_made_whole_or_holds_nothing(record_format: RecordFormat) -> None:
+    _, data = grown(record_format)
+    before = 0
+    for size in [*range(500), *range(500, len(data) - 1000, 211), *range(len(data) - 1000, len(data) + 1)]:
+        found = MADE[record_format].restore(partial(read_of, data[:size]), size)
+        assert 0 <= found.end <= size
+        assert found.duration_ms >= before
+        before = found.duration_ms
+    assert before >= 2000
+
+
+@pytest.mark.parametrize("record_format", FORMATS)
+def test_what_a_crash_left_in_the_spool_is_recovered_or_removed(record_format: RecordFormat, tmp_path: Path) -> None:
+    path, data = grown(record_format)
+    for size in (0, 3, len(data) // 2, len(data) - 1, len(data)):
         spool = Spool(tmp_path / str(size))
-        growing = spool.path(finished.path, growing=True)
+        growing = spool.path(path, growing=True)
         growing.parent.mkdir(parents=True)
         growing.write_bytes(data[:size])
-        for found in recover(spool):
-            assert (found.reason, found.started_us) == (EndReason.RECOVERED, finished.started_us // 1000 * 1000)
-            whole = spool.path(found.path)
-            assert whole.stat().st_size == found.size_bytes
-            assert list(TagReader().feed(whole.read_bytes()))[-1].timestamp_ms + 40 == found.duration_ms
-        assert not list(spool.folder.rglob(f"*{GROWING}"))
+        recovered = recover(spool)
+        assert not growing.exists()
+        assert len(recovered) == spool.path(path).exists()
+        assert recovered or size < len(data) - 1
+        for found in recovered:
+            assert (found.reason, found.size_bytes) == (EndReason.RECOVERED, spool.path(path).stat().st_size)
+
+
+async def test_a_unit_that_the_format_has_no_room_for_ends_the_file_and_disturbs_nobody(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.recording.receive(run(pictures(0, 50), TRACKS))
+    recorded.recording.receive(run([AccessUnit(1, 50 * FRAME_TICKS, 0, False, bytes(1 << 24))], TRACKS))
+    recorded.recording.receive(run(pictures(51, 100), TRACKS))
+    await asyncio.sleep(0.1)
+    recorded.recording.receive(run(pictures(100, 150), TRACKS))
+    await recorded.close()
+    assert [finished.reason for finished in recorded.finished] == [EndReason.MEDIA, EndReason.ENDED]
+    assert [finished.missing for finished in recorded.finished] == [1, 49]
 
 
 async def test_a_complete_file_found_at_the_start_is_told_of(tmp_path: Path) -> None:
