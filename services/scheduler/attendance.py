@@ -179,7 +179,7 @@ class Attendance:
         if not self._members.close(session):
             return
         log.info("%s %s is away", session.report.role.value, session.node.name)
-        self._view.directory.mark_away(session.node, self._view.clock())
+        self._view.mark_away(session.node)
         if session.registration is not None:
             self._spawn(partial(self._registrar.note_away, session.registration))
 

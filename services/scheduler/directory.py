@@ -92,11 +92,14 @@ class Directory:
         """Take in what this scheduler wrote or read itself, where that is ahead of what it followed."""
         return self._write(entry, now) if entry.mod_revision > self.revision else []
 
-    def mark_away(self, node: NodeId, now: float) -> None:
-        """The membership stream of `node` ended here."""
-        if self.node(node) is not None:
-            self._away_since.setdefault(node, now)
-            self._hls_endpoints = None
+    def mark_away(self, node: NodeId, now: float) -> list[Change]:
+        """The membership stream of `node` ended here; the registry does not say so yet."""
+        record = self.node(node)
+        if record is None or node in self._away_since:
+            return []
+        self._away_since[node] = now
+        self._hls_endpoints = None
+        return [NodeChanged(record, record)]
 
     def end_lease(self, lease_id: int, now: float) -> list[Change]:
         """Forget the nodes under a lease that the registry says has ended, ahead of its own telling."""

@@ -28,7 +28,7 @@ class SchedulerMetrics:
         )
         self.hls_releases = Counter("scheduler_hls_releases", "HLS given back, by result", ["result"], registry=self.registry)
         self.hls_successions = Counter(
-            "scheduler_hls_successions", "Streams whose hls node died, by result", ["result"], registry=self.registry
+            "scheduler_hls_successions", "Streams that went on at another hls node, or to rest, unasked", registry=self.registry
         )
         self.session_failures = Counter(
             "scheduler_session_failures", "Calls that the session directory did not answer", registry=self.registry

@@ -12,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
+from lalmesh.runtime.registry import RegistryUnavailable
 from lalmesh.runtime.scheduling.model import Refused, Role
 from services.scheduler.changes import Change, ClaimChanged, HlsChanged, NodeChanged
-from services.scheduler.hls_ownership import find_orphans
+from services.scheduler.hls_ownership import Held, Owned, find_orphans
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.parallel import for_each
 from services.scheduler.segmenting import Segmenting
@@ -27,6 +29,8 @@ log = logging.getLogger(__name__)
 
 TIME_S = 5.0  #: for one stream; the registry's own deadline is shorter
 RETRY_S = 1.0  #: pause after one that could not be helped: a worker joins, or the registry answers, within about this
+
+Settle = Callable[[StreamKey, float], Awaitable[Owned | Held | Refused]]
 
 
 class Successions:
@@ -40,6 +44,7 @@ class Successions:
         self._always = always
         self._waiting: set[StreamKey] = set()  # claimed streams that may have no owner, where `always`
         self._wake = asyncio.Event()
+        self._failure: Unavailable | str | None = None  # why streams of the present look, or the last, go without
 
     def handle(self, change: Change) -> None:
         """Look soon if a change may leave a stream without a living owner."""
@@ -77,37 +82,29 @@ class Successions:
         """Help every stream that needs it; seconds until the next look, None: not before something changes."""
         if not self._view.directory.is_listed:
             return None
+        before, self._failure = self._failure, None
         orphans, wait_s = find_orphans(self._view.directory, self._view.clock())
-        helped = await for_each(orphans, self._succeed)
+        helped = await for_each(orphans, lambda stream: self._help(stream, self._segmenting.succeed))
         self._waiting = {stream for stream in self._waiting if self._view.directory.claim(stream) is not None}
-        waiting = list(self._waiting)
-        helped += await for_each(waiting, self._assign)
+        helped += await for_each(list(self._waiting), lambda stream: self._help(stream, self._segmenting.assign))
         if all(helped):
             return wait_s
+        level = logging.DEBUG if before else logging.WARNING  # once, not with every look
+        log.log(level, "%d streams have no segmenter yet: %s", helped.count(False), self._failure)
         return RETRY_S if wait_s is None else min(wait_s, RETRY_S)
 
-    async def _succeed(self, stream: StreamKey) -> bool:
-        """Whether the stream needs no more help."""
-        try:
-            ruling = await self._segmenting.succeed(stream, _end())
-        except Unavailable as exc:
-            log.warning("hls of %s has no successor yet: %s", stream, exc)
+    async def _help(self, stream: StreamKey, settle: Settle) -> bool:
+        """Whether the stream needs no more help. Where the registry does not answer, the rest of this look is left for the next."""
+        if isinstance(self._failure, RegistryUnavailable):
             return False
-        self._metrics.hls_successions.labels(ruling.refusal.value if isinstance(ruling, Refused) else "settled").inc()
-        return not isinstance(ruling, Refused)
-
-    async def _assign(self, stream: StreamKey) -> bool:
-        """Whether the stream needs no more help."""
         try:
-            ruling = await self._segmenting.assign(stream, _end())
+            ruling = await settle(stream, asyncio.get_running_loop().time() + TIME_S)
         except Unavailable as exc:
-            log.warning("hls of %s is not assigned yet: %s", stream, exc)
+            self._failure = exc
             return False
         if isinstance(ruling, Refused):
+            self._failure = self._failure or ruling.detail
             return False
         self._waiting.discard(stream)
+        self._metrics.hls_successions.inc()
         return True
-
-
-def _end() -> float:
-    return asyncio.get_running_loop().time() + TIME_S

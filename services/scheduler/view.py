@@ -59,6 +59,10 @@ class View:
             if entry is not None:
                 self._apply(self.directory.learn(entry, self.clock()))
 
+    def mark_away(self, node: NodeId) -> None:
+        """The membership stream of a node ended here."""
+        self._apply(self.directory.mark_away(node, self.clock()))
+
     def end_lease(self, lease_id: int) -> None:
         """Forget the nodes under a lease that has turned out to be over."""
         self._apply(self.directory.end_lease(lease_id, self.clock()))

@@ -237,6 +237,22 @@ async def test_a_dead_owner_has_a_successor_though_nobody_asks(service: Schedule
     assert HlsAssigned(after) in dead.told()  # so it learns that it lost it
 
 
+async def test_a_succession_waits_for_a_registry_that_is_away(
+    service: SchedulerService, registry: FlakyRegistry, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    nodes = {name: await Node(name, Role.HLS).join(service) for name in ("h1", "h2")}
+    await publish(service)
+    before = await located(service)
+    registry.is_down = True
+    await nodes.pop(before.worker.node.name).vanish()
+    clock.now += 0.2
+    (other,) = nodes.values()
+    await until(lambda: "1 streams have no segmenter yet: down" in caplog.text)
+    registry.is_down = False
+    await until(lambda: bool(other.told()))
+    assert (await located(service)).epoch > before.epoch
+
+
 async def test_a_dead_owner_of_a_stream_that_has_ended_is_put_to_rest(
     service: SchedulerService, registry: FlakyRegistry, clock: Clock
 ) -> None:
