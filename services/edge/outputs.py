@@ -109,16 +109,18 @@ class Outputs:
         return output.fanout if output is not None else self._open(form)
 
     def _open(self, form: OutputFormat) -> FanOut:
-        fanout = FanOut(form.packager(), self._settings, self._loop, self._skipped)
         ring = self._ring_for(form)
-        self._outputs[form.key] = _Output(form, fanout)
-        joined = ring.join_position()
-        if joined is not None:
-            for run in ring.runs(joined):
-                fanout.feed(run)
-            fanout.flush()
+        output = self._outputs[form.key] = _Output(form, FanOut(form.packager(), self._settings, self._loop, self._skipped))
+        try:
+            joined = ring.join_position()
+            for run in ring.runs(joined) if joined is not None else ():
+                output.fanout.feed(run)
+            output.fanout.flush()
+        except LalmeshError:
+            self._loop.call_soon(self._fail, output)  # once whoever wants it is its player, who then hears of it
+            log.exception("format failed at once", extra=self._facts(output))
         self._announce()
-        return fanout
+        return output.fanout
 
     def _ring_for(self, form: OutputFormat) -> Ring:
         if self._conversion is None and self._needs_conversion(form, self._ring.tracks):
@@ -158,10 +160,18 @@ class Outputs:
         try:
             output.fanout.feed(run)
         except LalmeshError:
-            log.exception("format failed", extra={"stream_key": str(self._stream), "format": output.form.name})
-            self._outputs.pop(output.form.key, None)
+            log.exception("format failed", extra=self._facts(output))
+            self._fail(output)
+
+    def _fail(self, output: _Output) -> None:
+        if self._outputs.get(output.form.key) is output:
+            del self._outputs[output.form.key]
             output.fanout.dismiss("this stream cannot be had in this format")
+            output.fanout.close()
             self._retired(output.fanout)
+
+    def _facts(self, output: _Output) -> dict[str, object]:
+        return {"stream_key": str(self._stream), "format": output.form.name}
 
     def _converted(self, run: Run) -> Run | None:
         """The run as formats get it that cannot carry G.711: where it cannot be converted, as it is from now on."""

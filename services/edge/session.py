@@ -28,7 +28,7 @@ class SessionRole(Enum):
 class Session:
     """One publisher or player."""
 
-    protocol: str  #: ``rtmp``, ``rtmps``, ``http-flv``, ``https-flv``, ``ws-flv``, ``wss-flv``
+    protocol: str  #: ``rtmp``, ``rtmps``; ``http-flv``, ``https-flv``, ``ws-flv``, ``wss-flv``; with ``ts`` and ``fmp4`` likewise
     role: SessionRole
     stream: StreamKey
     peer: str  #: address:port

@@ -191,6 +191,20 @@ async def test_a_format_that_fails_ends_and_no_other_hears_of_it(caplog: pytest.
     assert "format failed" in caplog.text
 
 
+async def test_who_asks_for_a_format_that_fails_at_once_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(TsPackager):
+        def package(self, unit: AccessUnit, tracks: TrackSet, parts: Parts) -> int:
+            raise LocalProtocolError("no")
+
+    stage = Stage()
+    stage.send([AccessUnit(2, 0, 0, True, b"\x21" * 9, 0, 0)], SOUND)
+    player = stage.join(OutputFormat(key="failing", name="failing", packager=Failing))
+    await asyncio.sleep(0)
+    assert player.closed == "this stream cannot be had in this format"
+    assert (stage.outputs.fanouts, len(stage.retired)) == ([], 1)
+    assert "failed at once" in caplog.text
+
+
 async def test_when_nobody_plays_it_any_more_nothing_is_made() -> None:
     needs_av()
     stage = Stage()
