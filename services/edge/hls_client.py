@@ -13,6 +13,7 @@ from yarl import URL
 
 from lalmesh.errors import Unavailable
 from services.edge.answer_cache import PASSED_ON, Answer, AnswerCache
+from services.edge.held_bodies import HeldBodies
 from services.edge.upstreams import HlsUpstreams, UpstreamChoice, stream_of
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class HlsClient:
     def __init__(self, upstreams: HlsUpstreams, settings: HlsProxySettings, clock: Callable[[], float]) -> None:
         """Ask `upstreams`; `clock` gives seconds."""
         self.counters = HlsProxyCounters()
+        self.held = HeldBodies()  #: answers on their way, beside the cache
         self._choice = UpstreamChoice(upstreams, clock)
         self._cache = AnswerCache(settings.cache_bytes)
         self._clock = clock
@@ -147,7 +149,7 @@ class HlsClient:
                 upstream.close()
                 return None
             try:
-                body = await _bounded_body(upstream)
+                body = await self._whole_body(upstream)
             except (aiohttp.ClientError, TimeoutError) as error:
                 self.counters.unanswered += 1
                 raise Unavailable(f"hls node broke off: {_said(error)}", retry_after_s=RETRY_AFTER_S) from error
@@ -156,6 +158,20 @@ class HlsClient:
         answer = Answer(status=upstream.status, headers=passed_on(upstream), body=body, fetched_at=self._clock())
         self._cache.put(wanted.target, answer)
         return answer
+
+    async def _whole_body(self, upstream: aiohttp.ClientResponse) -> bytes | None:
+        """The body; None where it is over `MAX_SHARED_BYTES`, or more than may be held of all together."""
+        chunks, size = list[bytes](), 0
+        try:
+            async for chunk in upstream.content.iter_any():
+                if size + len(chunk) > MAX_SHARED_BYTES or not self.held.take(len(chunk)):
+                    upstream.close()
+                    return None
+                chunks.append(chunk)
+                size += len(chunk)
+            return b"".join(chunks)
+        finally:
+            self.held.give_back(size)
 
     @contextlib.asynccontextmanager
     async def opened(self, wanted: Wanted) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -190,18 +206,6 @@ class HlsClient:
         self.counters.unanswered += 1
         log.warning("hls request unanswered: %s", reason, extra={"target": wanted.target.partition("?")[0]})
         raise Unavailable(reason, retry_after_s=RETRY_AFTER_S)
-
-
-async def _bounded_body(upstream: aiohttp.ClientResponse) -> bytes | None:
-    """The body; None where it is over `MAX_SHARED_BYTES`."""
-    chunks, size = list[bytes](), 0
-    async for chunk in upstream.content.iter_any():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > MAX_SHARED_BYTES:
-            upstream.close()
-            return None
-    return b"".join(chunks)
 
 
 def passed_on(upstream: aiohttp.ClientResponse) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """``/hls/`` and ``/record/`` on an edge: passed on to the hls nodes, so that one port serves everything.
 
-What players ask for at the same time is asked once, and what may be kept is kept for a while. Ranges and what is too large to be
-kept go straight through.
+What players of live streams ask for at the same time is asked once, and what may be kept is kept for a while. Recordings, ranges
+and what is too large to be kept go straight through, as fast as the client takes them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from services.edge.hls_client import HlsClient, Wanted, passed_on
 from services.edge.listener import peer_of
 from services.edge.takeover import gate_of
 
-PREFIXES = ("/hls/", "/record/")
+HLS, RECORDINGS = "/hls/", "/record/"
 SLOW_CLIENT_S = 30.0  #: for a client to take 64 KiB; as long as a player of a live stream may lag
 CHUNK_BYTES = 64 << 10
 
 
 def is_proxied(path: str) -> bool:
     """Whether hls nodes answer for `path`. Of streams in an application ``hls``, FLV is the edge's own: nothing in HLS ends so."""
-    return path.startswith("/record/") or (path.startswith("/hls/") and not path.endswith(".flv"))
+    return path.startswith(RECORDINGS) or (path.startswith(HLS) and not path.endswith(".flv"))
 
 
 class HlsProxy:
@@ -44,12 +44,13 @@ class HlsProxy:
         """
         wanted = Wanted(request.rel_url.raw_path_qs, self._headers(request))
         with _waiting(request):
-            if "Range" in request.headers:
+            if "Range" in request.headers or request.path.startswith(RECORDINGS):
                 return await self._pass_through(request, wanted)
             answer = await self._client.answer(wanted)
             if answer is None:
                 return await self._pass_through(request, wanted)
-            return await self._whole(request, answer)
+            with self._client.held.using(answer.body) as has_room:
+                return await (self._whole(request, answer) if has_room else self._pass_through(request, wanted))
 
     def _headers(self, request: web.Request) -> dict[str, str]:
         """What a node is told of the request. Who is behind the peer nobody here can vouch for: what it says of that is dropped."""

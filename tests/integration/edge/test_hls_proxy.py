@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from support.edge_fakes import EDGE, FakeLinks, FakeScheduler
 
 from services.edge.cors import CorsPolicy
+from services.edge.held_bodies import HeldBodies
 from services.edge.hls_client import MAX_SHARED_BYTES, HlsClient, HlsProxySettings
 from services.edge.http import HttpListener
 from services.edge.listener import ListenerLimits
@@ -224,11 +225,27 @@ async def test_a_large_segment_is_kept_and_comes_whole(stage: Stage) -> None:
     assert (len(stage.node.asked), stage.hls.counters.cached) == (1, 1)
 
 
+async def test_recordings_go_straight_through(stage: Stage) -> None:
+    await stage.start()
+    answers = [await stage.get("/record/live/a/x.mp4") for _ in range(2)]
+    assert [(status, body) for status, body, _ in answers] == [(200, b"segment")] * 2
+    assert (len(stage.node.asked), stage.hls.counters.cached, stage.hls.held.size_bytes) == (2, 0, 0)
+
+
+async def test_what_there_is_no_memory_for_goes_through(stage: Stage) -> None:
+    await stage.start()
+    stage.hls.held = HeldBodies(max_bytes=3)
+    assert (await stage.get("/hls/live/a/1.2-3.ts"))[:2] == (200, b"segment")
+    stage.hls.held = HeldBodies()
+    assert (await stage.get("/hls/live/a/1.2-3.ts"))[:2] == (200, b"segment")
+    assert (len(stage.node.asked), stage.hls.held.size_bytes) == (3, 0)
+
+
 @pytest.mark.parametrize("query", ["", "?chunked"])
 async def test_what_is_too_large_to_be_kept_goes_through(stage: Stage, query: str) -> None:
     await stage.start()
     stage.node.body = bytes(range(256)) * (MAX_SHARED_BYTES // 256 + 1000)
-    status, body, _ = await stage.get(f"/record/live/a/x.mp4{query}")
+    status, body, _ = await stage.get(f"/hls/live/a/1.2-3.ts{query}")
     assert (status, body) == (200, stage.node.body)
     assert stage.hls.counters.cached == 0
 
