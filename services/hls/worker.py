@@ -166,6 +166,7 @@ class Worker:
         self._task: asyncio.Task[Ending] = self._loop.create_task(self._run(), name=f"hls {self.stream}")
         self._task.add_done_callback(self._finished)
         self._storing = self._loop.create_task(self._writer.run(), name=f"hls storage {self.stream}")
+        self._storing.add_done_callback(self._storing_finished)
 
     # what is known of it
 
@@ -319,7 +320,7 @@ class Worker:
     async def _watch(self) -> Ending:
         """Wait until nobody has asked for long enough, or the node stops and the segment that was open is whole."""
         idle_s = self._settings.idle_s
-        while not self._stopping:
+        while not self._stopping and self.ending is None:
             left_s = self._asked_at + idle_s - self._loop.time() if idle_s is not None else 3600.0
             if left_s <= 0:
                 return Ending.IDLE
@@ -394,14 +395,23 @@ class Worker:
             self._task.cancel()
 
     def _finished(self, task: asyncio.Task[Ending]) -> None:
+        if self.ending is None and task.cancelled():  # closed by its node, which knows
+            self.ending = Ending.STOPPED
+            self._wake()
+            return
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("hls worker failed", exc_info=error, extra=self._facts)
             self.ending = Ending.FAILED
         elif self.ending is None:
-            self.ending = Ending.STOPPED if task.cancelled() else task.result()
-        log.info("segmenting ended: %s", self.ending.value if self.ending else "?", extra=self._facts)
+            self.ending = task.result()
+        log.info("segmenting ended: %s", self.ending.value, extra=self._facts)
         self._wake()
         self._host.ended(self)
+
+    def _storing_finished(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("storing segments failed", exc_info=error, extra=self._facts)
+            self._end(Ending.FAILED)
 
     # renditions
 

@@ -57,6 +57,7 @@ class Workers:
         self._tasks: set[asyncio.Task[None]] = set()
         self._letting_go: dict[StreamKey, asyncio.Task[None]] = {}
         self._stopping = False
+        self._gone = asyncio.Event()  # set when a worker is given back
         self._loop = asyncio.get_running_loop()
 
     def __iter__(self) -> Iterator[Worker]:
@@ -170,6 +171,7 @@ class Workers:
             self._letting_go.pop(stream, None)
             if self._workers.get(stream) is worker:
                 del self._workers[stream]
+            self._gone.set()
         if worker.ending is Ending.OVER and not self._stopping:
             self._over[stream] = worker
             if len(self._over) > MAX_ENDED:
@@ -222,11 +224,9 @@ class Workers:
             worker.stop()
         try:
             async with asyncio.timeout(deadline_s):
-                while self._tasks:
-                    waiting = [task for task in self._tasks if task in self._letting_go.values()]
-                    if not self._workers:
-                        break
-                    await asyncio.wait(waiting or self._tasks, timeout=0.05)
+                while self._workers:
+                    self._gone.clear()
+                    await self._gone.wait()
         except TimeoutError:
             log.warning("%d streams were not handed over in time", len(self._workers))
         for task in list(self._tasks):

@@ -1,0 +1,307 @@
+"""A worker: what it makes, how it stores, how another goes on for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+
+from support.edge_fakes import FakeSubscription
+from support.hls_fakes import OTHER, SETTINGS, STREAM, FakeStorage, HlsNode, owner, run, second
+from support.virtual_time import in_virtual_time, settle
+
+from lalmesh.protocol.hls import PlaylistName, ReloadRequest, parse_file_name
+from lalmesh.runtime.link import CloseReason
+from lalmesh.runtime.ownership import UnitName
+from services.hls.worker import Cleanup, Ending, Worker
+
+TS, LIVE, INDEX = PlaylistName.PLAYLIST, PlaylistName.LIVE, PlaylistName.INDEX
+
+
+def feed(origin: FakeSubscription, seconds: Iterable[int]) -> None:
+    for number in seconds:
+        origin.events.receive(run(second(number)))
+
+
+async def text(worker: Worker, name: PlaylistName = TS, reload: ReloadRequest | None = None) -> str:
+    answer = await worker.playlist(name, reload or ReloadRequest(), "", "")
+    assert answer.status == 200, answer.body
+    return answer.body.decode()
+
+
+def started(node: HlsNode, **assigned: int | bool) -> Worker:
+    worker = node.workers.assigned(owner(**assigned))  # type: ignore[arg-type]
+    assert worker is not None
+    return worker
+
+
+async def playing(node: HlsNode, seconds: int, *names: PlaylistName) -> tuple[Worker, FakeSubscription]:
+    """A worker that has been fed, with playlists that were asked for from the start."""
+    worker = started(node, limit=100)
+    asked = [asyncio.create_task(text(worker, name)) for name in names or (TS,)]
+    origin = await node.origin()
+    feed(origin, range(seconds))
+    await asyncio.gather(*asked)
+    await settle()
+    return worker, origin
+
+
+def listed(playlist: str) -> list[str]:
+    return [line for line in playlist.splitlines() if line and not line.startswith("#")]
+
+
+@in_virtual_time
+async def test_a_first_request_waits_for_the_first_segment() -> None:
+    node = HlsNode()
+    worker = started(node, limit=100)
+    asked = asyncio.create_task(text(worker))
+    origin = await node.origin()
+    feed(origin, range(2))
+    await settle()
+    assert not asked.done()
+    feed(origin, [2])
+    assert listed(await asked) == ["1000.1-100.ts"]
+
+
+@in_virtual_time
+async def test_a_stream_of_which_nothing_comes_is_answered_after_a_while() -> None:
+    worker = started(HlsNode())
+    answer = await worker.playlist(TS, ReloadRequest(), "", "")
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+
+
+@in_virtual_time
+async def test_segments_are_stored_with_a_marker_before_and_a_state_after_them() -> None:
+    node = HlsNode()
+    await playing(node, 7)
+    assert node.storage.names(".ts") == ["1000.1-100.ts", "1000.1-101.ts", "1000.1-102.ts"]
+    assert node.storage.names("00000000000000001000.00000000000000000001") == ["00000000000000001000.00000000000000000001"] * 2
+
+
+@in_virtual_time
+async def test_renditions_have_the_same_numbers_and_a_late_one_begins_with_what_is_kept() -> None:
+    node = HlsNode()
+    worker, _ = await playing(node, 9)
+    live = await text(worker, LIVE)
+    assert "#EXT-X-MEDIA-SEQUENCE:102" in live
+    assert [name for name in listed(live) if name.endswith(".m4s")] == ["1000.1-102.m4s", "1000.1-103.m4s"]
+    assert listed(await text(worker))[-1] == "1000.1-103.ts"
+
+
+@in_virtual_time
+async def test_a_blocking_reload_is_answered_when_its_part_is_there() -> None:
+    node = HlsNode()
+    worker, origin = await playing(node, 3, LIVE)
+    asked = asyncio.create_task(text(worker, LIVE, ReloadRequest(101, 3)))
+    await settle()
+    assert not asked.done()
+    feed(origin, [3])
+    assert "1000.1-101.3.m4s" in (await asked)
+
+
+@in_virtual_time
+async def test_a_blocking_reload_of_a_stream_that_stands_still_ends_with_503() -> None:
+    node = HlsNode()
+    worker, _ = await playing(node, 3, LIVE)
+    assert (await worker.playlist(LIVE, ReloadRequest(101, 3), "", "")).status == 503
+    assert (await worker.playlist(LIVE, ReloadRequest(200, 0), "", "")).status == 400
+
+
+@in_virtual_time
+async def test_a_part_that_is_hinted_at_is_waited_for_and_another_is_not() -> None:
+    node = HlsNode()
+    worker, origin = await playing(node, 3, LIVE)
+    hinted = (await text(worker, LIVE)).partition('HINT:TYPE=PART,URI="')[2].partition('"')[0]
+    asked = asyncio.create_task(worker.file(parse_file_name(hinted)))
+    await settle()
+    feed(origin, [3])
+    answer = await asked
+    assert answer is not None
+    assert answer.body[4:8] == b"moof"
+    assert await worker.file(parse_file_name("1000.1-900.0.m4s")) is None
+
+
+@in_virtual_time
+async def test_a_segment_is_the_sum_of_its_parts() -> None:
+    node = HlsNode()
+    worker, _ = await playing(node, 5, LIVE)
+    whole = await worker.file(parse_file_name("1000.1-100.m4s"))
+    parts = [await worker.file(parse_file_name(f"1000.1-100.{index}.m4s")) for index in range(5)]
+    assert whole is not None
+    assert whole.body == b"".join(part.body for part in parts if part is not None)
+
+
+@in_virtual_time
+async def test_the_end_of_the_stream_is_said_stored_and_handed_over_exactly() -> None:
+    node = HlsNode()
+    worker, origin = await playing(node, 5)
+    origin.events.subscription_closed(CloseReason.STREAM_ENDED, "it is over")
+    await settle(100)
+    assert worker.ending is Ending.OVER
+    assert (await text(worker)).endswith("#EXT-X-ENDLIST\n")
+    assert [released.next_number for released in node.scheduler.hls_released] == [103]
+    assert (node.workers.get(STREAM), node.workers.over(STREAM)) == (None, worker)
+
+
+@in_virtual_time
+async def test_what_is_over_is_removed_after_a_while_but_not_how_far_numbers_went() -> None:
+    node = HlsNode()
+    _, origin = await playing(node, 5)
+    origin.events.subscription_closed(CloseReason.STREAM_ENDED, "it is over")
+    await asyncio.sleep(SETTINGS.linger_s + 1)
+    assert node.storage.names(".ts") == []
+    assert any("/state/" in path for path in node.storage.objects)
+    assert node.workers.budget.used_bytes == 0
+
+
+@in_virtual_time
+async def test_old_segments_go_while_the_stream_is_live() -> None:
+    node = HlsNode()
+    await playing(node, 41)
+    assert len(node.storage.names(".ts")) == SETTINGS.list_size + SETTINGS.delete_threshold
+
+
+@in_virtual_time
+async def test_everything_stays_where_that_is_wanted() -> None:
+    node = HlsNode(settings=replace(SETTINGS, cleanup=Cleanup.NEVER))
+    await playing(node, 41)
+    assert len(node.storage.names(".ts")) == 20
+
+
+@in_virtual_time
+async def test_a_stream_that_nobody_asks_for_is_handed_over() -> None:
+    node = HlsNode()
+    worker, origin = await playing(node, 4)
+    await asyncio.sleep(61)
+    assert (worker.ending, origin.closed, len(node.workers)) == (Ending.IDLE, True, 0)
+    assert [released.next_number for released in node.scheduler.hls_released] == [101]
+
+
+@in_virtual_time
+async def test_a_node_that_stops_lets_the_open_segment_become_whole() -> None:
+    node = HlsNode()
+    _, origin = await playing(node, 4)
+    stopping = asyncio.create_task(node.workers.close(10.0))
+    await asyncio.sleep(0.5)
+    assert not stopping.done()
+    feed(origin, [4])
+    await stopping
+    assert [released.next_number for released in node.scheduler.hls_released] == [102]
+    assert node.storage.names(".ts")[-1] == "1000.1-101.ts"
+
+
+# storage
+
+
+@in_virtual_time
+async def test_storage_that_fails_costs_nothing_but_memory() -> None:
+    node = HlsNode()
+    worker, origin = await playing(node, 3)
+    node.storage.away = True
+    for number in range(3, 13):
+        feed(origin, [number])
+        await asyncio.sleep(1)
+    assert worker.waiting_segments == 5
+    assert listed(await text(worker))[-1] == "1000.1-105.ts"
+    node.storage.away = False
+    await asyncio.sleep(11)
+    assert (worker.waiting_segments, node.storage.names(".ts")[-1]) == (0, "1000.1-105.ts")
+    assert node.workers.store_counters.failures > 2
+
+
+@in_virtual_time
+async def test_numbers_that_are_far_ahead_of_storage_are_announced_first() -> None:
+    node = HlsNode()
+    _, origin = await playing(node, 3)
+    node.storage.away = True
+    for number in range(3, 15):
+        feed(origin, [number])
+        await settle()
+    assert [limit.limit for limit in node.scheduler.limits] == [123]
+
+
+@in_virtual_time
+async def test_memory_is_bounded_and_what_had_to_go_is_a_gap() -> None:
+    node = HlsNode(memory_bytes=100_000)
+    node.storage.away = True
+    worker, origin = await playing(node, 3)
+    feed(origin, range(3, 21))
+    await settle()
+    assert node.workers.budget.used_bytes <= 100_000
+    playlist = await text(worker)
+    assert "#EXT-X-GAP" in playlist
+    assert node.workers.store_counters.lost_segments > 0
+
+
+# successors
+
+
+@in_virtual_time
+async def test_a_successor_goes_on_after_the_last_stored_unit_under_its_own_name() -> None:
+    storage = FakeStorage()
+    first = HlsNode(storage)
+    await playing(first, 5, TS, LIVE)
+    second_node = HlsNode(storage)
+    worker = started(second_node, revision=2, limit=100)
+    origin = await second_node.origin()
+    assert origin.request.after == UnitName(b"1" * 16, 4 * 75 - 1)
+    feed(origin, range(4, 7))
+    await settle()
+    assert listed(await text(worker)) == ["1000.1-100.ts", "1000.1-101.ts", "1000.2-102.ts"]
+    live = await text(worker, LIVE)
+    assert '#EXT-X-MAP:URI="1000.1-init0.mp4"' in live
+    assert "DISCONTINUITY" not in live
+    assert worker.next_number == 103
+
+
+@in_virtual_time
+async def test_where_the_origin_no_longer_has_what_is_missing_there_are_gaps_and_a_discontinuity() -> None:
+    storage = FakeStorage()
+    await playing(HlsNode(storage), 5)
+    node = HlsNode(storage)
+    worker = started(node, revision=2, limit=100)
+    origin = await node.origin()
+    origin.events.receive(run(second(8), missing=4 * 75))
+    feed(origin, range(9, 12))
+    await settle()
+    lines = (await text(worker)).splitlines()
+    assert [lines[index + 2] for index, line in enumerate(lines) if line == "#EXT-X-GAP"] == ["1000.2-102.ts", "1000.2-103.ts"]
+    assert lines.index("#EXT-X-DISCONTINUITY") == lines.index("1000.2-104.ts") - 3
+
+
+@in_virtual_time
+async def test_a_worker_that_finds_a_higher_marker_stops() -> None:
+    storage = FakeStorage()
+    node = HlsNode(storage)
+    worker, origin = await playing(node, 5)
+    storage.objects["hls/live/a/owner/00000000000000001000.00000000000000000009"] = b""
+    feed(origin, range(5, 8))
+    await settle(100)
+    assert worker.ending is Ending.OUTDATED
+    assert node.storage.names(".ts")[-1] == "1000.1-101.ts"
+    assert node.scheduler.hls_released == []
+
+
+@in_virtual_time
+async def test_a_worker_whose_stream_is_somebody_elses_stops_at_once() -> None:
+    node = HlsNode()
+    worker, _ = await playing(node, 5)
+    assert node.workers.assigned(owner(2, at=OTHER)) is None
+    await settle()
+    assert (worker.ending, len(node.workers)) == (Ending.OUTDATED, 0)
+    assert node.workers.assigned(owner(1)) is None, "an outdated word was followed"
+
+
+@in_virtual_time
+async def test_after_the_end_another_publication_begins_a_playlist_with_higher_numbers() -> None:
+    storage = FakeStorage()
+    node = HlsNode(storage)
+    _, origin = await playing(node, 5)
+    origin.events.subscription_closed(CloseReason.STREAM_ENDED, "it is over")
+    await settle(100)
+    worker = started(node, revision=2, limit=103, exact=True)
+    again = await node.origin(2)
+    assert again.request.after is None
+    feed(again, range(3))
+    await settle()
+    assert listed(await text(worker)) == ["1000.2-103.ts"]
