@@ -13,7 +13,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 from lalmesh.errors import UnsupportedError
 from lalmesh.runtime.storage._interface import Storage, StorageUnavailable
-from lalmesh.runtime.storage._objects import RETRY_AFTER_S, ObjectStorage
+from lalmesh.runtime.storage._objects import PART_BYTES, PARTS_AT_ONCE, RETRY_AFTER_S, ObjectStorage
 
 if TYPE_CHECKING:
     from obstore.store import S3Config
@@ -75,10 +75,14 @@ def _s3(bucket: str, prefix: str, options: StorageOptions) -> S3Store:
     if options.access_key_id:
         config["access_key_id"] = options.access_key_id
         config["secret_access_key"] = options.secret_access_key
+    part_s = PARTS_AT_ONCE * PART_BYTES / options.slowest_bytes_per_s  # they share the line
     return S3Store(
         bucket,
         prefix=prefix or None,
         config=config,
-        client_options={"allow_http": options.endpoint.startswith("http:"), "timeout": timedelta(seconds=options.deadline_s)},
+        client_options={
+            "allow_http": options.endpoint.startswith("http:"),
+            "timeout": timedelta(seconds=options.deadline_s + part_s),
+        },
         retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=options.deadline_s)},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
@@ -108,7 +108,7 @@ class BreakFile:
 
     reason: EndReason
     missing: int = 0
-    left_out: tuple[str, ...] = field(default=())
+    left_out: tuple[str, ...] = ()
 
 
 Command: TypeAlias = BeginFile | Append | EndFile | BreakFile

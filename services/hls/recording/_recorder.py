@@ -10,23 +10,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Kind, Track, TrackSet, ticks_to_ms
+from lalmesh.media import TICKS_PER_SECOND, AccessUnit, ticks_to_ms
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch
-from lalmesh.runtime.ring import NO_TRACK, Run, join_track
+from lalmesh.runtime.ring import Run
 from services.hls.recording._events import Append, BeginFile, BreakFile, Command, EndFile, EndReason, Parts, RecordingFinished
 from services.hls.recording._formats import FORMATS, FileMuxer
 from services.hls.recording._names import RecordingName
 from services.hls.recording._rules import MAX_FILE_S, RecordFormat, RecordRule
+from services.hls.recording._source import MEDIA, Source
 
 MAX_HELD_TICKS = TICKS_PER_SECOND  #: that a file waits for a track that has shown nothing yet
 MAX_HELD_BYTES = 16 << 20  #: the same: two of the largest access units
 MAX_LATE_TICKS = 600 * TICKS_PER_SECOND  #: a file goes on over its length until a random access point comes; 10 s is long
 MAX_LATE_FACTOR = 2  #: and over its size: up to so many times that
-
-_MEDIA = (Kind.VIDEO, Kind.AUDIO)
 
 
 @dataclass(slots=True, frozen=True)
@@ -41,22 +40,6 @@ class FileLimits:
         """The limits of `rule`."""
         seconds = min(rule.segment_s or MAX_FILE_S, MAX_FILE_S)
         return cls(seconds * TICKS_PER_SECOND, rule.segment_bytes)
-
-
-@dataclass(slots=True)
-class _Source:
-    """Where the units come from: a publication under one configuration."""
-
-    publication: bytes
-    tracks: TrackSet  # that the format carries
-    whole: TrackSet  # as the publication has it: the object tells quickly that nothing changed
-    left_out: tuple[str, ...]
-    lead_id: int
-    kinds: frozenset[Kind]
-    settled: bool = False  # a file of it was begun: what tracks there are is known
-
-    def is_of(self, run: Run) -> bool:
-        return run.tracks is self.whole and run.publication == self.publication
 
 
 @dataclass(slots=True)
@@ -110,7 +93,7 @@ class Recorder:
         self._stream = stream
         self._format = record_format
         self._limits = limits
-        self._source: _Source | None = None
+        self._source: Source | None = None
         self._held: _Held | None = None
         self._file: _File | None = None
         self._epoch = epoch
@@ -139,7 +122,8 @@ class Recorder:
     def end(self, reason: EndReason) -> list[Command]:
         """No more comes, or what comes next belongs to another file. What is held becomes a file."""
         commands: list[Command] = []
-        self._end(reason, commands)
+        if self._source is not None:
+            self._end_of(self._source, reason, commands)
         return commands
 
     def break_off(self, reason: EndReason, missing: int) -> list[Command]:
@@ -156,29 +140,27 @@ class Recorder:
         return [BreakFile(reason, file.missing + missing, left_out)]
 
     def _change_source(self, run: Run, commands: list[Command]) -> None:
-        old, new = self._source, _source(run, self._format)
-        if old is not None and old.publication == new.publication and (_same(old.tracks, new.tracks) or self._may_grow(old, new)):
-            new = replace(new, settled=old.settled)  # of script data the newest holds for the next file
-            if self._file is not None:
-                new = replace(new, tracks=old.tracks)
-            self._source = new
-            return
-        if old is not None:
-            same = old.publication == new.publication
-            self._end(EndReason.CONFIGURATION if same else EndReason.PUBLICATION, commands)
+        old, new = self._source, Source.of(run, FORMATS[self._format].carries)
         self._source = new
-
-    def _may_grow(self, old: _Source, new: _Source) -> bool:
-        """Whether tracks only came to those of the units that are held."""
-        if self._file is not None or self._held is None or old.lead_id != new.lead_id:
-            return False
-        return all(new.tracks.get(track.track_id) == track for track in old.tracks.tracks if track.kind in _MEDIA)
+        if old is None:
+            return
+        if old.publication != new.publication:
+            self._end_of(old, EndReason.PUBLICATION, commands)
+        elif old.is_configured_as(new):
+            new.settled = old.settled
+            new.tracks = old.tracks if self._file is not None else new.tracks  # new script data is for the next file
+        elif self._file is not None or not old.grows_into(new):
+            self._end_of(old, EndReason.CONFIGURATION, commands)
+        elif old.lead_id != new.lead_id:
+            self._held = None  # the video came: a file begins with it
 
     def _note_missing(self, count: int) -> None:
         if self._file is not None:
             self._file.missing += count
         elif self._held is not None:
             self._held.missing += count
+        elif self._source is not None and self._source.settled:
+            self._missing += count
 
     def _take(self, unit: AccessUnit, commands: list[Command]) -> None:
         source = self._source
@@ -187,12 +169,12 @@ class Recorder:
         if self._file is not None:
             reason = self._full(self._file, unit, begins)
             if reason is not None:
-                self._end(reason, commands)
+                self._end_of(source, reason, commands)
         if self._file is not None:
             self._add(self._file, unit)
         elif self._held is not None or begins:
             self._hold(source, unit, commands)
-        elif source.settled and _is_media(source.tracks, unit):
+        elif source.settled and source.is_media(unit):
             self._missing += 1
 
     def _full(self, file: _File, unit: AccessUnit, begins: bool) -> EndReason | None:
@@ -204,7 +186,7 @@ class Recorder:
         too_large = by_size and file.size_bytes >= limits.size_bytes * MAX_LATE_FACTOR
         return EndReason.NO_RANDOM_ACCESS if too_large or ticks >= limits.ticks + MAX_LATE_TICKS else None
 
-    def _hold(self, source: _Source, unit: AccessUnit, commands: list[Command]) -> None:
+    def _hold(self, source: Source, unit: AccessUnit, commands: list[Command]) -> None:
         if source.tracks.get(unit.track_id) is None:
             return
         held = self._held
@@ -216,15 +198,15 @@ class Recorder:
         if self._ready(source, held):
             self._begin(source, held, commands)
 
-    def _ready(self, source: _Source, held: _Held) -> bool:
+    def _ready(self, source: Source, held: _Held) -> bool:
         """Whether every track has shown a unit, or has been waited for long enough."""
         shown = {source.tracks.get(unit.track_id) for unit in held.units}
         kinds = {track.kind for track in shown if track is not None}
-        if kinds.issuperset(source.kinds if source.settled else _MEDIA):
+        if kinds.issuperset(source.kinds if source.settled else MEDIA):
             return True
         return held.units[-1].dts - held.units[0].dts >= MAX_HELD_TICKS or held.size_bytes >= MAX_HELD_BYTES
 
-    def _begin(self, source: _Source, held: _Held, commands: list[Command]) -> None:
+    def _begin(self, source: Source, held: _Held, commands: list[Command]) -> None:
         first = held.units[0]
         name = RecordingName(
             stream=self._stream, started_us=first.wall_us, epoch=self._epoch, number=next(self._numbers), format=self._format
@@ -260,12 +242,11 @@ class Recorder:
             commands.append(Append(self._parts, self._parts_bytes, self._parts_units))
             self._parts, self._parts_bytes, self._parts_units = [], 0, 0
 
-    def _end(self, reason: EndReason, commands: list[Command]) -> None:
-        source = self._source
-        if self._held is not None and source is not None:
+    def _end_of(self, source: Source, reason: EndReason, commands: list[Command]) -> None:
+        if self._held is not None:
             self._begin(source, self._held, commands)
         file, self._file = self._file, None
-        if file is None or source is None:
+        if file is None:
             return
         completion = file.muxer.finish(file.duration_ticks)
         self._flush(commands)
@@ -282,29 +263,3 @@ class Recorder:
         )
         commands.append(EndFile(completion, finished, self._parts_units))
         self._parts_units = 0
-
-
-def _source(run: Run, record_format: RecordFormat) -> _Source:
-    carries = FORMATS[record_format].carries
-    carried = tuple(track for track in run.tracks.tracks if carries(track))
-    left_out = tuple(track.codec.value for track in run.tracks.tracks if track.kind in _MEDIA and track not in carried)
-    tracks = TrackSet(carried, run.tracks.version)
-    kinds = frozenset(track.kind for track in carried if track.kind in _MEDIA)
-    lead_id = join_track(tracks) if kinds else NO_TRACK
-    return _Source(run.publication, tracks, run.tracks, left_out, lead_id, kinds)
-
-
-def _same(old: TrackSet, new: TrackSet) -> bool:
-    """Whether picture and sound are configured as before; what script data says may change within a file."""
-    return [_configured(track) for track in old.tracks if track.kind in _MEDIA] == [
-        _configured(track) for track in new.tracks if track.kind in _MEDIA
-    ]
-
-
-def _configured(track: Track) -> Track:
-    return replace(track, version=0)
-
-
-def _is_media(tracks: TrackSet, unit: AccessUnit) -> bool:
-    track = tracks.get(unit.track_id)
-    return track is not None and track.kind in _MEDIA

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from lalmesh.errors import LalmeshError
 from lalmesh.runtime.ring import Run
+from services.hls.recording._disk import Disk, Outcome, missing_in, units_in
 from services.hls.recording._events import Append, BeginFile, BreakFile, Command, EndFile, EndReason, RecordingFinished
-from services.hls.recording._names import RecordingName
 from services.hls.recording._recorder import Recorder
-from services.hls.recording._recovery import restore
-from services.hls.recording._spool import GrowingFile, Spool
+from services.hls.recording._spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +21,6 @@ WRITE_BYTES = 512 << 10  #: waiting for the disk at which they are written; a cr
 WRITE_S = 1.0  #: or so long after the last write
 MAX_WAITING_BYTES = 32 << 20  #: for a slow disk: 12 s of a 20 Mbit/s stream; over it the file ends
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  #: after a disk refused to write: it doubles
-
-_REASONS = {errno.ENOSPC: EndReason.DISK_FULL, errno.EDQUOT: EndReason.DISK_FULL, errno.EFBIG: EndReason.DISK_FULL}
 
 
 @dataclass(slots=True)
@@ -35,75 +31,6 @@ class RecordingCounters:
     written_bytes: int = 0
     lost_units: int = 0  #: not written because of the disk
     broken_files: int = 0  #: ended because of the disk
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """What became of commands."""
-
-    finished: list[RecordingFinished] = field(default_factory=list)
-    written_bytes: int = 0
-    reason: EndReason | None = None  # the disk refused: all that follows was not carried out
-    error: str = ""
-    lost_units: int = 0
-    broken: RecordingFinished | None = None  # what could be made of the file that the disk refused to go on with
-
-
-class _Disk:
-    """The open file, in the executor."""
-
-    def __init__(self, spool: Spool) -> None:
-        self._spool = spool
-        self._file: GrowingFile | None = None
-        self._name: RecordingName | None = None
-
-    def perform(self, commands: list[Command]) -> _Outcome:
-        """Carry `commands` out until the disk refuses one; the file is then made whole as far as it goes."""
-        outcome = _Outcome()
-        for index, command in enumerate(commands):
-            try:
-                self._perform(command, outcome)
-            except OSError as error:
-                outcome.reason = _REASONS.get(error.errno or 0, EndReason.DISK_ERROR)
-                outcome.error = str(error)
-                outcome.lost_units = units_in(commands[index:])
-                outcome.broken = self._break(BreakFile(outcome.reason))
-                break
-        return outcome
-
-    def _perform(self, command: Command, outcome: _Outcome) -> None:
-        match command:
-            case BeginFile(name, data):
-                self._file, self._name = self._spool.begin(name.path, data), name
-                outcome.written_bytes += len(data)
-            case Append(parts, size_bytes, _):
-                if self._file is not None:
-                    self._file.append(parts)
-                    outcome.written_bytes += size_bytes
-            case EndFile(completion, finished, _):
-                if self._file is not None:
-                    self._file.complete(completion)
-                    self._file = None
-                    outcome.finished.append(finished)
-            case BreakFile():
-                broken = self._break(command)
-                outcome.finished += [broken] if broken else []
-
-    def _break(self, command: BreakFile) -> RecordingFinished | None:
-        """Make of the open file what can be made; None where there is none, or nothing in it can be played."""
-        file, name, self._file = self._file, self._name, None
-        if file is None or name is None:
-            return None
-        file.close()
-        with suppress(OSError):  # what the disk does not let be done now is done at the next start
-            finished = restore(file.growing, name, command.reason)
-            return replace(finished, missing=command.missing, left_out=command.left_out) if finished else None
-        return None
-
-
-def units_in(commands: list[Command]) -> int:
-    """How many units `commands` would write."""
-    return sum(command.units for command in commands if isinstance(command, Append | EndFile))
 
 
 class StreamRecording:
@@ -121,7 +48,7 @@ class StreamRecording:
         """Write what `recorder` makes into `spool`, and `tell` of each file that is complete."""
         self.counters = counters or RecordingCounters()
         self._recorder = recorder
-        self._disk = _Disk(spool)
+        self._disk = Disk(spool)
         self._tell = tell
         self._max_waiting_bytes = max_waiting_bytes
         self._waiting: list[Command] = []
@@ -201,7 +128,7 @@ class StreamRecording:
             self._waiting_bytes -= size_bytes
             self._take(outcome, loop.time())
 
-    def _take(self, outcome: _Outcome, now: float) -> None:
+    def _take(self, outcome: Outcome, now: float) -> None:
         self.counters.written_bytes += outcome.written_bytes
         if outcome.reason is not None:
             self._refused(outcome, now)
@@ -211,12 +138,13 @@ class StreamRecording:
             self.counters.files += 1
             self._tell(finished)
 
-    def _refused(self, outcome: _Outcome, now: float) -> None:
+    def _refused(self, outcome: Outcome, now: float) -> None:
         """The disk took no more: all that waits is lost with it, and after a pause the next random access point begins a file."""
         lost = outcome.lost_units + units_in(self._waiting)
+        missing = outcome.missing + missing_in(self._waiting)
         self._waiting, self._waiting_bytes = [], 0
         reason = outcome.reason or EndReason.DISK_ERROR
-        missing = sum(command.missing for command in self._lose(reason, lost) if isinstance(command, BreakFile))
+        missing += missing_in(self._lose(reason, lost))
         if outcome.broken is None:
             self._recorder.break_off(reason, missing)  # there is no file that could tell: the next one does
         else:

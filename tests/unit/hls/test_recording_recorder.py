@@ -160,6 +160,23 @@ def test_a_track_that_comes_a_moment_later_is_in_the_first_file() -> None:
     assert data[4] == 5  # audio and video
 
 
+def test_sound_that_comes_before_the_first_picture_begins_no_file() -> None:
+    sound = TrackSet((AUDIO,), 1)
+    first = [AccessUnit(2, n * AUDIO_TICKS, 0, True, b"\x21\x10\x04", n, STARTED_US) for n in range(3)]
+    files = record(recorder(), run(first, sound), run(with_audio(pictures(0, 50, base=3 * AUDIO_TICKS))))
+    [data] = files.files.values()
+    assert (data[4], times(data, TAG_VIDEO)[0]) == (5, 0)
+
+
+def test_a_hole_after_a_break_is_counted_into_the_next_file() -> None:
+    recording, files = recorder(), FilesInMemory()
+    recording.receive(run(pictures(0, 30)))
+    recording.break_off(EndReason.DISK_FULL, 0)
+    files.perform(recording.receive(run(pictures(35, 80), missing=5)))
+    files.perform(recording.end(EndReason.ENDED))
+    assert [ended.finished.missing for ended in files.ended] == [5 + 15]
+
+
 def test_a_track_that_never_comes_is_waited_for_no_longer_than_a_second() -> None:
     recording = recorder()
     last = MAX_HELD_TICKS // FRAME_TICKS
