@@ -78,8 +78,8 @@ def make_rule(pattern: str, formats: Sequence[str], limits: Mapping[str, int]) -
     Raises:
         ValueError: something in it is not allowed; the text says what.
     """
-    if not pattern or len(pattern.encode(errors="replace")) > MAX_PATTERN_BYTES or not pattern.isprintable():
-        raise ValueError(f"a pattern needs 1 to {MAX_PATTERN_BYTES} bytes of printable text")
+    if not 1 <= len(pattern.encode()) <= MAX_PATTERN_BYTES or any(ord(char) < 0x20 or ord(char) == 0x7F for char in pattern):
+        raise ValueError(f"a pattern needs 1 to {MAX_PATTERN_BYTES} bytes of text on one line")
     known = [made.value for made in RecordFormat]
     if not formats or any(name not in known for name in formats):
         raise ValueError(f"formats have to be some of {', '.join(known)}")

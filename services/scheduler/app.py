@@ -9,10 +9,12 @@ import grpc.aio
 from aiohttp import web
 
 from lalmesh.runtime.channels import Channels
+from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.sessions import SessionDirectory
 from services.scheduler.http import make_app
 from services.scheduler.metrics import SchedulerMetrics
+from services.scheduler.recording_http import add_recordings
 from services.scheduler.rpc import SchedulerFace
 from services.scheduler.service import HLS_REMEMBER_S, SchedulerService
 
@@ -35,12 +37,14 @@ class SchedulerApp:
         silence_s: float = 2.0,
         hls_always: bool = False,
         hls_remember_s: int = HLS_REMEMBER_S,
+        recording: Sequence[RecordRule] = (),
         sessions: SessionDirectory | None = None,
         grpc_host: str = "127.0.0.1",
         grpc_port: int = 0,
         channels: Channels | None = None,
         http_host: str = "127.0.0.1",
         http_port: int | None = None,
+        http_token: str = "",
         metrics: SchedulerMetrics | None = None,
     ) -> None:
         """Build it; nothing listens before `start`. Call it inside the running loop.
@@ -53,12 +57,14 @@ class SchedulerApp:
             silence_s: seconds without a report that end a membership stream.
             hls_always: give every claimed stream to an hls node, asked for or not.
             hls_remember_s: seconds that the numbers of a stream are kept which nobody segments.
+            recording: rules of the configuration.
             sessions: who watches without a connection; it stays the caller's to close. In memory by default.
             grpc_host: address to listen on.
             channels: makes the gRPC listener; None does not listen: the roles of this process call `service`.
             grpc_port: 0 takes any free port.
             http_host: address to listen on.
             http_port: 0 takes any free port; None does not listen.
+            http_token: that changes over HTTP need; empty: they are taken from this machine only.
             metrics: where to count; its own by default.
         """
         self.service = SchedulerService(
@@ -69,10 +75,12 @@ class SchedulerApp:
             silence_s=silence_s,
             hls_always=hls_always,
             hls_remember_s=hls_remember_s,
+            recording=recording,
             sessions=sessions,
             metrics=metrics,
         )
         self._channels = channels
+        self._http_token = http_token
         self._grpc_address = (grpc_host, grpc_port)
         self._http_address = None if http_port is None else (http_host, http_port)
         self._server: grpc.aio.Server | None = None
@@ -119,7 +127,9 @@ class SchedulerApp:
         if self._http_address is None:
             return
         host, port = self._http_address
-        self._runner = web.AppRunner(make_app(self.service), access_log=None, shutdown_timeout=HTTP_STOP_S)
+        app = make_app(self.service)
+        add_recordings(app, self.service.recordings, self._http_token)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=HTTP_STOP_S)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
         self.http_port = self._runner.addresses[0][1]

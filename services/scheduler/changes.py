@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.scheduler.hls_records import HlsRecord
+from services.scheduler.recording_rules import RulesChanged
 from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord
 
 
@@ -40,4 +41,4 @@ class HlsChanged:
     now: HlsRecord | None
 
 
-Change = NodeChanged | ClaimChanged | GroupChanged | HlsChanged
+Change = NodeChanged | ClaimChanged | GroupChanged | HlsChanged | RulesChanged

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar, assert_never
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeId
+from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Changed, FollowEvent, KeyValue, Listing, Removed
 from lalmesh.runtime.scheduling.hls import HlsEndpoint
 from lalmesh.runtime.scheduling.model import Role
@@ -20,6 +21,7 @@ from services.scheduler.changes import Change, ClaimChanged, GroupChanged, NodeC
 from services.scheduler.hls_directory import HlsDirectory
 from services.scheduler.hls_records import HLS
 from services.scheduler.placement import Candidate
+from services.scheduler.recording_rules import RECORDINGS, RuleDirectory
 from services.scheduler.records import (
     CLAIMS,
     GROUPS,
@@ -49,11 +51,12 @@ _Record = TypeVar("_Record", NodeRecord, ClaimRecord, GroupRecord)
 class Directory:
     """Nodes, claims, groups and hls owners as the registry told them last."""
 
-    def __init__(self, *, rejoin_s: float) -> None:
+    def __init__(self, *, rejoin_s: float, recording: Sequence[RecordRule] = ()) -> None:
         """Begin with nothing known.
 
         Args:
             rejoin_s: seconds that a node may be away before what it has may be taken over.
+            recording: rules of the configuration.
         """
         self._rejoin_s = rejoin_s
         self._nodes: dict[str, NodeRecord] = {}
@@ -65,6 +68,8 @@ class Directory:
         self._hls_endpoints: tuple[HlsEndpoint, ...] | None = None
         #: who segments what
         self.hls = HlsDirectory()
+        #: what is to be recorded
+        self.recording = RuleDirectory(recording)
         #: revision up to which the registry was followed
         self.revision = 0
         #: whether the registry was listed once
@@ -216,7 +221,7 @@ class Directory:
     def _replace(self, entries: tuple[KeyValue, ...], now: float) -> list[Change]:
         """A listing replaces all; what did not change is no change."""
         listed = {entry.key for entry in entries}
-        changes: list[Change] = [*self.hls.replace(listed)]
+        changes: list[Change] = [*self.hls.replace(listed), *self.recording.replace(listed)]
         for known, forget in ((self._claims, self._set_claim), (self._groups, self._set_group)):
             for key in [key for key in known if key not in listed]:
                 changes += forget(key, None)
@@ -242,6 +247,8 @@ class Directory:
                 return self._set_group(key, group)
         elif key.startswith(HLS):
             return [*self.hls.write(entry, listed=listed)]
+        elif key.startswith(RECORDINGS):
+            return [*self.recording.write(entry, listed=listed)]
         elif key == TERM_KEY:
             self._set_term(entry, listed=listed)
         return []
@@ -249,6 +256,8 @@ class Directory:
     def _remove(self, key: str, revision: int, now: float) -> list[Change]:
         if key.startswith(HLS):
             return [*self.hls.remove(key, revision)]
+        if key.startswith(RECORDINGS):
+            return [*self.recording.remove(key, revision)]
         known: NodeRecord | ClaimRecord | GroupRecord | TermRecord | None
         known = self._nodes.get(key) or self._claims.get(key) or self._groups.get(key)
         if key == TERM_KEY:

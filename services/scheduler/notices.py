@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import HlsOwner
-from lalmesh.runtime.scheduling.hls import HlsAssigned
+from lalmesh.runtime.scheduling.hls import HlsAssigned, RecordingRules
 from lalmesh.runtime.scheduling.model import GroupMoved, HeldStream, Role, StreamFenced
 from services.scheduler.changes import Change, ClaimChanged, GroupChanged, HlsChanged, NodeChanged
 from services.scheduler.claims import is_outdated
 from services.scheduler.directory import Directory
 from services.scheduler.hls_records import HlsRecord
 from services.scheduler.members import Members, Session
+from services.scheduler.recording_rules import RulesChanged
 from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord
 
 
@@ -48,6 +49,10 @@ class Notices:
                 self._tell_assigned(before, now)
             case NodeChanged(_, now) if now is not None:
                 self._tell_evicted(now)
+            case RulesChanged(rules):
+                for session in self._members:
+                    if session.report.role is Role.HLS:
+                        session.send(RecordingRules(rules))
             case _:
                 pass
 
@@ -65,7 +70,8 @@ class Notices:
                 session.send(StreamFenced(stream, claim.epoch))
 
     def _tell_missed_hls(self, session: Session) -> None:
-        """What it segments and does not say so, and what it says it segments and another does."""
+        """What is recorded; what it segments and does not say so, and what it says it segments and another does."""
+        session.send(RecordingRules(self._directory.recording.rules.rules))
         for stream in sorted({*self._directory.hls.owned(session.node), *session.held}):
             record, held = self._directory.hls.record(stream), session.held.get(stream)
             if record is not None and (held is None or held.epoch < record.epoch):

@@ -17,6 +17,7 @@ from prometheus_client import Counter
 from lalmesh.errors import ServiceError, Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Grant, HlsOwner, Location, NodeAddress
+from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.scheduling import Membership
 from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted
@@ -32,6 +33,7 @@ from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.notices import Notices
 from services.scheduler.ownership import Ownership
 from services.scheduler.parallel import for_each
+from services.scheduler.recordings import Recordings
 from services.scheduler.registrar import Registrar
 from services.scheduler.segmenting import Segmenting
 from services.scheduler.sessions import MemorySessions
@@ -59,6 +61,7 @@ class SchedulerService:
         silence_s: float = 2.0,
         hls_always: bool = False,
         hls_remember_s: int = HLS_REMEMBER_S,
+        recording: Sequence[RecordRule] = (),
         sessions: SessionDirectory | None = None,
         metrics: SchedulerMetrics | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -74,6 +77,7 @@ class SchedulerService:
             silence_s: seconds without a report that end a membership stream.
             hls_always: give every claimed stream to an hls node, asked for or not.
             hls_remember_s: seconds that the numbers of a stream are kept which nobody segments.
+            recording: rules of the configuration.
             sessions: who watches without a connection; it stays the caller's to close. In memory by default.
             metrics: where to count; its own by default.
             clock: seconds, never stepping.
@@ -84,12 +88,13 @@ class SchedulerService:
         self._silence_s = silence_s
         self._tasks: asyncio.TaskGroup | None = None
         self._runner: asyncio.Task[None] | None = None
-        self.directory = Directory(rejoin_s=rejoin_s)
+        self.directory = Directory(rejoin_s=rejoin_s, recording=recording)
         self.members = Members()
         self.metrics = metrics or SchedulerMetrics()
         self.metrics.watch(self._node_states, lambda: len(self.directory.streams()), lambda: len(self.directory.hls))
         self._view = View(registry, self.directory, clock=clock, wall_clock=wall_clock, tell=self._tell)
         self._ownership = Ownership(registry, self._view, keys[0])
+        self.recordings = Recordings(registry, self._view, wall_clock=wall_clock)
         self._locator = Locator(self._view)
         self._segmenting = Segmenting(registry, self._view, keys[0], remember_s=hls_remember_s)
         self._successions = Successions(self._view, self._segmenting, self.metrics, always=hls_always)

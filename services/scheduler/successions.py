@@ -4,7 +4,8 @@ Every replica that sees it tries. No duty lease says which one should: the write
 successor and the others find an owner that lives. That costs a failed transaction a replica and stream, and there is no moment at
 which the one on duty has just died itself. A node that is away has `rejoin_s` to come back in; one whose lease is over has not.
 
-With `hls.start: always` a claimed stream that nobody segments is given to a worker in the same way.
+With `hls.start: always`, or where a rule says that it is recorded, a claimed stream that nobody segments is given to a worker in
+the same way.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from services.scheduler.changes import Change, ClaimChanged, HlsChanged, NodeCha
 from services.scheduler.hls_ownership import Held, Owned, find_orphans
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.parallel import for_each
+from services.scheduler.recording_rules import RulesChanged
 from services.scheduler.segmenting import Segmenting
 from services.scheduler.view import View
 
@@ -42,7 +44,7 @@ class Successions:
         self._segmenting = segmenting
         self._metrics = metrics
         self._always = always
-        self._waiting: set[StreamKey] = set()  # claimed streams that may have no owner, where `always`
+        self._waiting: set[StreamKey] = set()  # claimed streams that may have no owner, and are to have one
         self._wake = asyncio.Event()
         self._failure: Unavailable | str | None = None  # why streams of the present look, or the last, go without
 
@@ -57,6 +59,9 @@ class Successions:
                 self._wake.set()
             case ClaimChanged(_, now) if now is not None:
                 self._expect(now.stream)
+            case RulesChanged():
+                for stream in self._view.directory.streams():
+                    self._expect(stream)
             case _:
                 pass
 
@@ -74,9 +79,13 @@ class Successions:
                     await self._wake.wait()
 
     def _expect(self, stream: StreamKey | None) -> None:
-        if self._always and stream is not None:
+        if stream is not None and self._is_wanted(stream):
             self._waiting.add(stream)
             self._wake.set()
+
+    def _is_wanted(self, stream: StreamKey) -> bool:
+        """Whether the stream is segmented though nobody asks for it."""
+        return self._always or self._view.directory.recording.rules.of(stream) is not None
 
     async def _look(self) -> float | None:
         """Help every stream that needs it; seconds until the next look, None: not before something changes."""
@@ -85,7 +94,8 @@ class Successions:
         before, self._failure = self._failure, None
         orphans, wait_s = find_orphans(self._view.directory, self._view.clock())
         helped = await for_each(orphans, lambda stream: self._help(stream, self._segmenting.succeed))
-        self._waiting = {stream for stream in self._waiting if self._view.directory.claim(stream) is not None}
+        claim = self._view.directory.claim
+        self._waiting = {stream for stream in self._waiting if claim(stream) is not None and self._is_wanted(stream)}
         helped += await for_each(list(self._waiting), lambda stream: self._help(stream, self._segmenting.assign))
         if all(helped):
             return wait_s

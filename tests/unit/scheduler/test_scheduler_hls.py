@@ -24,6 +24,7 @@ from lalmesh.runtime.scheduling import (
     Joined,
     NodeCommand,
     NodeReport,
+    RecordingRules,
     Refusal,
     Refused,
     Role,
@@ -86,7 +87,7 @@ class Node:
 
     def told(self) -> list[NodeCommand]:
         """What it was told since the last time, but answers."""
-        told: list[NodeCommand] = [command for command in self.commands if not isinstance(command, Joined)]
+        told: list[NodeCommand] = [command for command in self.commands if not isinstance(command, Joined | RecordingRules)]
         self.commands.clear()
         return told
 

@@ -1,0 +1,114 @@
+"""Rules of recording, by the service over the registry in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from support.members import Member, eventually
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.recording import parse_rule
+from lalmesh.runtime.registry import KeyValue
+from lalmesh.runtime.scheduling import HlsAssigned, RecordingRules, Role
+from services.scheduler import SchedulerService
+from services.scheduler.http import ProblemError
+from services.scheduler.recording_http import parse_body
+from services.scheduler.recording_rules import RuleDirectory, RuleRecord, RulesChanged, parse_rule_record, rule_key, serialize_rule
+from services.scheduler.records import DamagedRecordError
+from services.scheduler.registry import MemoryRegistry
+
+CAM = StreamKey.of("live", "cam[1]")
+RULE = parse_rule("live/* flv+mp4 keep_s=60")
+RECORD = RuleRecord(id="r1", rule=RULE, created_us=5, mod_revision=9)
+
+
+def entry(record: RuleRecord) -> KeyValue:
+    return KeyValue(rule_key(record.id), serialize_rule(record), record.mod_revision, record.mod_revision)
+
+
+@pytest.fixture
+async def registry() -> MemoryRegistry:
+    return MemoryRegistry(asyncio.get_running_loop().time)
+
+
+@pytest.fixture
+async def service(registry: MemoryRegistry) -> AsyncIterator[SchedulerService]:
+    service = SchedulerService(registry, [b"key"], recording=[parse_rule("vod/* ts")])
+    await service.start()
+    await service.ready()
+    yield service
+    await service.stop()
+
+
+def test_a_rule_survives_its_key() -> None:
+    assert parse_rule_record(entry(RECORD)) == RECORD
+    with pytest.raises(DamagedRecordError):
+        parse_rule_record(KeyValue(rule_key("r1"), b'{"pattern": "*"}', 1, 1))
+
+
+def test_rules_of_the_configuration_come_first_and_stay() -> None:
+    core = RuleDirectory([parse_rule("* ts")])
+    later = replace(RECORD, id="r0", created_us=6, mod_revision=10)
+    assert core.write(entry(later), listed=False)
+    changed = core.write(entry(RECORD), listed=False)
+    assert changed == [RulesChanged((parse_rule("* ts"), RULE, RULE))]
+    assert core.records() == [RECORD, later]
+    assert core.write(entry(RECORD), listed=True) == []
+    assert core.remove(rule_key("r1"), 11) == [RulesChanged((parse_rule("* ts"), RULE))]
+    assert core.remove(rule_key("r0"), 9) == []
+    assert core.replace([]) == [RulesChanged((parse_rule("* ts"),))]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"stream": "live/a", "pattern": "*", "formats": ["flv"]},
+        {"stream": 1, "formats": ["flv"]},
+        {"stream": "a", "formats": ["flv"]},
+        {"pattern": "*", "formats": "flv"},
+        {"pattern": "*", "formats": ["flv"], "keep_s": True},
+        {"pattern": "*", "formats": ["flv"], "keep": 1},
+        {"pattern": "*", "formats": []},
+    ],
+)
+def test_what_asks_for_no_rule_is_refused(body: dict[str, object]) -> None:
+    with pytest.raises(ProblemError):
+        parse_body(body)
+
+
+async def test_hls_nodes_are_told_the_rules_when_they_join_and_when_they_change(service: SchedulerService) -> None:
+    async with Member("h1", Role.HLS, service) as node, Member("o1", Role.ORIGIN, service) as other:
+        assert await node.told(RecordingRules) == RecordingRules((parse_rule("vod/* ts"),))
+        record = await service.recordings.add(RULE, CAM)
+        assert record.rule.matches(CAM)
+        assert not record.rule.matches(StreamKey.of("live", "cam1"))
+        await eventually(lambda: RecordingRules((parse_rule("vod/* ts"), record.rule)) in node.commands)
+        assert await service.recordings.remove(record.id)
+        await eventually(lambda: node.commands.count(RecordingRules((parse_rule("vod/* ts"),))) == 2)
+        assert not await service.recordings.remove(record.id)
+        assert not any(isinstance(command, RecordingRules) for command in other.commands)
+
+
+async def test_a_stream_that_is_recorded_has_a_worker_from_its_claim_on(service: SchedulerService) -> None:
+    origin, publisher = Member("o1", Role.ORIGIN, service), Member("e1", Role.EDGE, service)
+    async with Member("h1", Role.HLS, service) as node, origin, publisher:
+        await publisher.granted(StreamKey.of("live", "a"))
+        await publisher.granted(StreamKey.of("vod", "b"))
+        assigned = await node.told(HlsAssigned)
+        assert isinstance(assigned, HlsAssigned)
+        assert assigned.owner.stream == StreamKey.of("vod", "b")
+        await service.recordings.add(RULE)
+        await eventually(lambda: sum(isinstance(command, HlsAssigned) for command in node.commands) == 2)
+
+
+async def test_rules_outlive_the_scheduler(registry: MemoryRegistry, service: SchedulerService) -> None:
+    record = await service.recordings.add(RULE)
+    again = SchedulerService(registry, [b"key"])
+    await again.start()
+    await again.ready()
+    assert [found.id for found in again.recordings.known.records()] == [record.id]
+    await again.stop()
