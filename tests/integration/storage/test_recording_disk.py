@@ -16,7 +16,7 @@ from support.process import Child, wait_until
 from services.hls.recording import EndReason, RecordFormat, Spool, recover
 
 FORMATS = [RecordFormat.FLV, RecordFormat.MP4, RecordFormat.TS]
-LIMIT_S = 20
+LIMIT_S = 60
 ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENT = dict(os.environ, PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}")
 FULL_BYTES = 400 << 10  #: of the small disk: some 50 GOPs

@@ -81,14 +81,14 @@ async def test_the_loop_goes_on_while_a_folder_is_written(tmp_path: Path) -> Non
     storage = open_storage(str(tmp_path))
     local = tmp_path / "local.bin"
     local.write_bytes(bytes(200 << 20))
-    longest_s = 0.0
+    longest_s, started = 0.0, time.monotonic()
     task = asyncio.create_task(storage.put_file("large", local))
     while not task.done():
         began = time.monotonic()
         await asyncio.sleep(0.005)
         longest_s = max(longest_s, time.monotonic() - began)
     await task
-    assert longest_s < 0.5
+    assert longest_s < (time.monotonic() - started) / 3
 
 
 def test_other_kinds_of_urls_are_refused() -> None:
