@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.ownership import Epoch, HlsOwner, NodeAddress, NodeId
+from lalmesh.runtime.ownership import NO_EPOCH, Epoch, HlsOwner, NodeAddress, NodeId
 from lalmesh.runtime.registry import Absent, Compare, KeyValue, Put, Unchanged
 from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased
 from lalmesh.runtime.scheduling.model import Refusal, Refused
@@ -89,10 +89,15 @@ class Write:
 Ruling = Owned | Held | Refused | Write
 
 
-def decide_owner(stream: StreamKey, seen: HlsSeen, directory: Directory, now: float) -> Owned | Refused | Write:
-    """The owner that lives, whatever the asker found of it; otherwise another, where the stream is published."""
+def decide_owner(
+    stream: StreamKey, seen: HlsSeen, directory: Directory, now: float, *, shown: Epoch = NO_EPOCH
+) -> Owned | Refused | Write:
+    """The owner that lives, whatever the asker found of it; otherwise another, where the stream is published.
+
+    Where the asker has been `shown` an epoch that the registry knows nothing of, that was restored: whoever is named is above it.
+    """
     record = seen.record
-    answer = record.answer() if record is not None and lives(record, directory, now) else None
+    answer = record.answer() if record is not None and record.epoch >= shown and lives(record, directory, now) else None
     if answer is not None:
         return Owned(answer)
     if not seen.is_published:
@@ -103,7 +108,14 @@ def decide_owner(stream: StreamKey, seen: HlsSeen, directory: Directory, now: fl
     if chosen is None:
         return Refused(Refusal.NO_WORKER, f"no hls node has room for {stream}", RETRY_AFTER_S)
     worker, reason = chosen
-    return Write(_compares(stream, record, seen.term), _named(stream, worker.address, record, seen.term), reason)
+    named = HlsRecord(
+        stream=stream,
+        owner=worker.address,
+        epoch=Epoch(_term_above(seen.term.term, record, shown), 0),
+        limit=record.limit if record else 0,
+        exact=record is not None and record.owner is None and record.exact,  # a dead owner may have gone on
+    )
+    return Write(_compares(stream, record, seen.term), named, reason)
 
 
 def decide_succession(stream: StreamKey, seen: HlsSeen, directory: Directory, now: float) -> Owned | Held | Refused | Write:
@@ -120,12 +132,13 @@ def decide_succession(stream: StreamKey, seen: HlsSeen, directory: Directory, no
 def decide_limit(asked: HlsLimit, node: NodeAddress, seen: HlsSeen) -> Held | Write:
     """Raise the limit of an owner; never lower it.
 
-    A key that is absent is no loss of it (the registry was wiped): the owner has it written again under the epoch that it had.
+    A key that is absent, or older than the owner, is no loss of it (the registry was wiped, or restored): the owner has it written
+    again under the epoch that it had.
     """
     record = seen.record
-    if record is None:
-        again = HlsRecord(stream=asked.stream, owner=node, epoch=asked.epoch, limit=asked.limit)
-        return Write((Absent(hls_key(asked.stream)),), again, f"{node.node.name} has it from before")
+    if record is None or record.epoch < asked.epoch:
+        again = HlsRecord(stream=asked.stream, owner=node, epoch=asked.epoch, limit=max(asked.limit, record.limit if record else 0))
+        return Write((_same(asked.stream, record),), again, f"{node.node.name} has it from before")
     if not _is_owner(record, node.node, asked.epoch):
         return Held(False)
     if asked.limit <= record.limit and not record.exact:
@@ -170,15 +183,15 @@ def find_orphans(directory: Directory, now: float) -> tuple[list[StreamKey], flo
     return orphans, min(waits_s, default=None)
 
 
-def _named(stream: StreamKey, worker: NodeAddress, before: HlsRecord | None, term: TermRecord) -> HlsRecord:
-    """The record of a new owner. A number is exact only where the owner before handed it over: a dead one may have gone on."""
-    return HlsRecord(
-        stream=stream,
-        owner=worker,
-        epoch=Epoch(term.term, 0),
-        limit=before.limit if before else 0,
-        exact=before is not None and before.owner is None and before.exact,
-    )
+def _term_above(term: int, before: HlsRecord | None, shown: Epoch) -> int:
+    """The term under which a write that changes `before` gives an epoch above every one that is known of the stream.
+
+    The revision of the write will be above that of `before`, which is enough unless the registry was wiped or restored since.
+    """
+    newest = max(shown, before.epoch) if before is not None else shown
+    if newest.term < term:
+        return term
+    return newest.term + (newest.revision > (before.mod_revision if before is not None else 0))
 
 
 def _is_owner(record: HlsRecord, node: NodeId, epoch: Epoch) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
-from lalmesh.runtime.ownership import HlsOwner, NodeAddress
+from lalmesh.runtime.ownership import NO_EPOCH, Epoch, HlsOwner, NodeAddress
 from lalmesh.runtime.registry import KeyValue, Registry
 from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted
 from lalmesh.runtime.scheduling.model import Refusal, Refused
@@ -47,11 +47,12 @@ class Segmenting:
 
     async def locate(self, wanted: HlsWanted, end: float) -> HlsOwner | Refused:
         """The owner, named now where there is none; the view is enough for one that nobody has found not working."""
-        known = self._decide_owner(wanted.stream, HlsSeen.of(self._view.directory, wanted.stream))
-        if isinstance(known, Owned) and (wanted.after is None or known.owner.epoch > wanted.after):
+        shown = wanted.after or NO_EPOCH
+        known = self._decide_owner(wanted.stream, HlsSeen.of(self._view.directory, wanted.stream), shown)
+        if isinstance(known, Owned) and known.owner.epoch > shown:
             return self.signed(known.owner)
         try:
-            ruling = await self._in_time(wanted.stream, lambda seen: self._decide_owner(wanted.stream, seen), end)
+            ruling = await self._in_time(wanted.stream, lambda seen: self._decide_owner(wanted.stream, seen, shown), end)
         except Unavailable as exc:
             return Refused(Refusal.UNAVAILABLE, str(exc), exc.retry_after_s)
         if isinstance(ruling, Refused):
@@ -86,8 +87,8 @@ class Segmenting:
         """
         return await self._in_time(stream, lambda seen: self._decide_owner(stream, seen), end, trusts_view=True)
 
-    def _decide_owner(self, stream: StreamKey, seen: HlsSeen) -> Ruling:
-        return decide_owner(stream, seen, self._view.directory, self._view.clock())
+    def _decide_owner(self, stream: StreamKey, seen: HlsSeen, shown: Epoch = NO_EPOCH) -> Ruling:
+        return decide_owner(stream, seen, self._view.directory, self._view.clock(), shown=shown)
 
     async def _holds(self, stream: StreamKey, decide: Callable[[HlsSeen], Ruling], end: float) -> bool | Unavailable:
         try:

@@ -190,6 +190,29 @@ def test_an_owner_whose_key_was_wiped_writes_it_again_under_its_epoch() -> None:
     assert (written(ruling).epoch, written(ruling).limit) == (EPOCH, 60)
 
 
+def test_an_owner_that_a_restored_registry_knows_nothing_of_is_written_over_what_it_knows() -> None:
+    later = Epoch(1000, 90)
+    ruling = decide_limit(HlsLimit(CAM, later, 30), address("h2"), HlsSeen(record=parse_hls(owned())))
+    assert isinstance(ruling, Write)
+    assert ruling.compares == (Unchanged(KEY, 12),)
+    now = written(ruling)
+    assert (now.owner, now.epoch, now.limit) == (address("h2"), later, 40)
+
+
+def test_whoever_comes_after_what_a_restored_registry_forgot_is_above_it() -> None:
+    later = Epoch(1000, 90)  # a revision that the registry is far from now
+    core = directory(owned(), claim())
+    ruling = decide_owner(CAM, HlsSeen.of(core, CAM), core, 0.0, shown=later)
+    assert written(ruling).epoch == Epoch(1001, 30)
+    assert isinstance(decide_owner(CAM, HlsSeen.of(core, CAM), core, 0.0, shown=EPOCH), Owned)
+    kept = parse_hls(KeyValue(KEY, serialize_hls(replace(record_of("gone"), epoch=later)), 13, 13))
+    ruling = decide_owner(CAM, HlsSeen(core.term, kept, True), core, 0.0)
+    assert written(ruling).epoch == Epoch(1001, 30)
+    after = replace(written(ruling), owner=address("gone"))
+    core.handle(Changed(KeyValue("other", b"", 31, 31)), 0.0)
+    assert written(decide_owner(CAM, HlsSeen(core.term, after, True), core, 0.0)).epoch.term == 1001
+
+
 def test_a_release_leaves_the_exact_number_to_nobody() -> None:
     ruling = decide_release(HlsReleased(CAM, EPOCH, 37), address("h1").node, HlsSeen(record=parse_hls(owned())))
     assert isinstance(ruling, Write)
