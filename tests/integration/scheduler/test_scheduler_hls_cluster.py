@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -17,7 +18,7 @@ from support.schedulers import CHANNELS, KEY, REJOIN_S, Cluster, etcd_registries
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
-from lalmesh.runtime.ownership import NO_EPOCH, Epoch, HlsOwner
+from lalmesh.runtime.ownership import NO_EPOCH, Epoch, Grant, HlsOwner, new_publication
 from lalmesh.runtime.scheduling import (
     GrpcSchedulerClient,
     HeldStream,
@@ -291,6 +292,49 @@ async def test_after_a_wipe_of_etcd_the_owner_goes_on_and_a_new_one_is_above_it(
         await eventually(lambda: bool(assigned(other)))
         assert assigned(other)[0].epoch > owner.epoch
         assert assigned(other)[0].limit == 40
+
+
+@pytest.mark.skipif(not CAN_RUN_ETCD, reason="no etcd server here")
+async def test_after_a_restore_of_etcd_the_owner_goes_on_and_the_next_is_above_it_though_revisions_are_not(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(EtcdServer(tmp_path))
+        cluster = Cluster(etcd_registries(server, stack), stack)
+        app = await cluster.replica()
+        edge = await published(cluster)
+        node = await cluster.member("h1", Role.HLS)
+        await asyncio.to_thread(server.stop)
+        shutil.copytree(tmp_path / "data", tmp_path / "backup")
+        await asyncio.to_thread(server.start)
+        for number in range(40):  # what the backup knows nothing of
+            await _eventually_claimed(edge, StreamKey.of("later", str(number)))
+        (owner,) = await locate(node)
+        assert await raise_limit(node, owner, 20)
+        written = app.service.directory.hls.record(CAM)
+        assert written is not None
+        await eventually(lambda: app.service.directory.revision >= written.mod_revision)  # or the restore would not show
+        await asyncio.to_thread(server.kill)
+        shutil.rmtree(tmp_path / "data")
+        (tmp_path / "backup").rename(tmp_path / "data")
+        await asyncio.to_thread(server.start)
+        await eventually(lambda: app.service.directory.hls.record(CAM) is None)
+        await _eventually_raised(node, owner, 40)
+        await node.vanish()
+        await edge.granted(StreamKey.of("later", "still"))
+        other = await cluster.member("h2", Role.HLS)
+        await eventually(lambda: bool(assigned(other)))
+        after = assigned(other)[0]
+        assert after.epoch.revision < owner.epoch.revision
+        assert (after.epoch > owner.epoch, after.epoch.term, after.limit) == (True, owner.epoch.term + 1, 40)
+
+
+async def _eventually_claimed(edge: Member, stream: StreamKey) -> None:
+    """Claim as soon as the registry answers again."""
+    publication = new_publication()
+    for _ in range(100):
+        if isinstance(await edge.claim(stream, publication), Grant):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the registry did not come back")
 
 
 async def _eventually_raised(node: Member, owner: HlsOwner, limit: int) -> None:
