@@ -1,0 +1,49 @@
+"""What is removed from storage, and what never is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from support.hls_fakes import STREAM, FakeStorage
+
+from lalmesh.runtime.ownership import Epoch
+from services.hls import layout
+from services.hls.cleanup import remove_files, sweep
+
+
+def stored(*epochs: int, now_us: int = 0) -> FakeStorage:
+    storage = FakeStorage()
+    storage.now_us = now_us
+    for revision in epochs:
+        epoch = Epoch(1, revision)
+        paths = [layout.file_path(STREAM, f"1.{revision}-{name}") for name in ("5.ts", "5.m4s", "init0.mp4")]
+        for path in (*paths, layout.owner_path(STREAM, epoch), layout.state_path(STREAM, epoch)):
+            asyncio.run(storage.put(path, b"x"))
+    return storage
+
+
+def test_segments_go_and_how_far_numbers_went_stays() -> None:
+    storage = stored(3)
+    assert asyncio.run(remove_files(storage, STREAM, Epoch(1, 3))) == 3
+    assert storage.names("3") == ["00000000000000000001.00000000000000000003"] * 2
+
+
+def test_nothing_goes_that_a_later_worker_may_list() -> None:
+    storage = stored(3, 4)
+    assert asyncio.run(remove_files(storage, STREAM, Epoch(1, 3))) == 0
+
+
+def test_what_a_crashed_process_left_is_swept_once_it_is_of_no_use() -> None:
+    now_us = time.time_ns() // 1000
+    old, fresh = stored(3, now_us=now_us - 200_000_000), stored(3, now_us=now_us - 20_000_000)
+    assert asyncio.run(sweep(old, 36.0)) == 3
+    assert asyncio.run(sweep(fresh, 36.0)) == 0
+
+
+def test_foreign_files_are_let_be() -> None:
+    storage = stored(3)
+    for path in ("hls/README", "hls/%00/x/1.1-1.ts", "hls/live/a/notes.txt", "record/live/a/x.flv"):
+        asyncio.run(storage.put(path, b"x"))
+    asyncio.run(sweep(storage, 36.0))
+    assert all(path in storage.objects for path in ("hls/README", "hls/live/a/notes.txt", "record/live/a/x.flv"))

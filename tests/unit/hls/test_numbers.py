@@ -1,0 +1,47 @@
+"""Media sequence numbers: never used twice, whoever dies."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.hls.numbers import First, Numbers, first_number, fresh_number
+
+
+@pytest.mark.parametrize(
+    ("limit", "exact", "stored_next", "first"),
+    [
+        (0, False, None, First(777, resumes=False)),  # nothing is known
+        (50, False, None, First(50, resumes=False)),  # nothing is stored
+        (0, False, 12, First(12, resumes=True)),  # the open segment again, under its number
+        (13, False, 12, First(12, resumes=True)),  # no further than workers go without a word
+        (14, False, 12, First(12, resumes=True)),
+        (15, False, 12, First(15, resumes=False)),  # numbers were raised: storage lags
+        (12, True, 12, First(12, resumes=True)),  # handed over
+        (13, True, 12, First(13, resumes=True)),
+        (30, True, 12, First(30, resumes=False)),
+        (5, True, 12, First(12, resumes=True)),  # what is stored is used, whatever is said
+    ],
+)
+def test_a_worker_begins_at_the_first_number_that_is_surely_free(
+    limit: int, exact: bool, stored_next: int | None, first: First
+) -> None:
+    assert first_number(limit=limit, exact=exact, stored_next=stored_next, fresh=777) == first
+
+
+def test_two_numbers_beyond_what_is_stored_need_no_word() -> None:
+    numbers = Numbers(0, 10)
+    assert [numbers.limit_for(number) for number in (10, 11, 12)] == [None, None, 32]
+    numbers.stored(10)
+    assert numbers.limit_for(12) is None
+
+
+def test_below_the_limit_nothing_has_to_be_asked() -> None:
+    numbers = Numbers(15, 10)
+    assert [numbers.limit_for(number) for number in (14, 15)] == [None, 35]
+    numbers.raised(35)
+    assert numbers.limit_for(34) is None
+
+
+def test_where_nothing_is_known_time_outruns_the_numbers() -> None:
+    before = fresh_number(1_700_000_000.0, 3000)
+    assert fresh_number(1_700_000_000.0 + 300, 3000) == before + 100

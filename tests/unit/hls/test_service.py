@@ -1,0 +1,157 @@
+"""Any node answers for any stream: from its worker, from storage, from the owner."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from support.hls_fakes import NODE, OTHER, STREAM, FakeStorage, HlsNode, owner, run, second
+from support.virtual_time import in_virtual_time, settle
+
+from lalmesh.errors import NotAuthorized
+from lalmesh.names import StreamKey
+from lalmesh.runtime.link import CloseReason
+from lalmesh.runtime.ownership import HlsOwner
+from services.hls.answer import Answer
+from services.hls.service import HlsService, OwnerLost
+
+KEY = b"a cluster key"
+PLAYLIST = "/hls/live/a.m3u8"
+
+
+class FakePeers:
+    """Other nodes: answer 200 with the name of who was asked, unless that one is lost."""
+
+    def __init__(self) -> None:
+        self.lost: set[str] = set()
+        self.asked: list[tuple[str, str, str]] = []
+
+    async def fetch(self, owner: HlsOwner, path: str, query: str) -> Answer:
+        self.asked.append((owner.worker.node.name, path, query))
+        if owner.worker.node.name in self.lost:
+            raise OwnerLost("gone", retry_after_s=1.0)
+        return Answer(200, owner.worker.node.name.encode())
+
+
+class Replica:
+    def __init__(self, storage: FakeStorage | None = None, *, match_app: bool = True) -> None:
+        self.node = HlsNode(storage)
+        self.peers = FakePeers()
+        self.service = HlsService(self.node.workers, self.node.storage, self.peers, (KEY,), match_app=match_app)
+
+    async def get(self, path: str, query: str = "") -> tuple[int, str]:
+        answer = await self.service.answer(path, query)
+        return answer.status, answer.body.decode(errors="replace")
+
+    async def segment(self) -> None:
+        """Be the owner, with some segments."""
+        self.node.scheduler.owner = owner(limit=100)
+        asked = asyncio.create_task(self.get(PLAYLIST))
+        origin = await self.node.origin()
+        for number in range(9):
+            origin.events.receive(run(second(number)))
+        assert (await asked)[0] == 200
+        await settle(50)
+
+
+@in_virtual_time
+async def test_the_first_request_begins_a_worker_where_the_scheduler_names_this_node() -> None:
+    replica = Replica()
+    await replica.segment()
+    assert len(replica.node.workers) == 1
+    status, text = await replica.get(PLAYLIST, "token=1&_HLS_skip=YES&x=a%20b")
+    assert (status, text.splitlines()[-1]) == (200, "a/1000.1-103.ts?token=1&x=a%20b")
+    assert (await replica.get("/hls/live/a/1000.1-103.ts"))[0] == 200
+    assert (await replica.get("/hls/live/a/1000.1-100.ts"))[0] == 200, "one that is stored alone"
+    assert (await replica.get("/hls/live/a/1000.1-99.ts"))[0] == 404
+
+
+@in_virtual_time
+async def test_another_node_answers_from_storage_and_asks_the_owner_for_the_rest() -> None:
+    storage = FakeStorage()
+    await Replica(storage).segment()
+    other = Replica(storage)
+    assert (await other.get("/hls/live/a/1000.1-100.ts"))[0] == 200
+    assert other.peers.asked == []
+    other.node.scheduler.owner = owner(at=OTHER)
+    assert await other.get(PLAYLIST, "_HLS_msn=3") == (200, "hls-2")
+    assert await other.get("/hls/live/a/1000.1-104.0.m4s") == (200, "hls-2")
+    assert (await other.get("/hls/live/a/999.1-104.0.m4s"))[0] == 404, "no owner has what another epoch made"
+    assert [asked[1:] for asked in other.peers.asked] == [(PLAYLIST, "_HLS_msn=3"), ("/hls/live/a/1000.1-104.0.m4s", "")]
+    assert len(other.node.scheduler.hls_wanted) == 1, "the owner is remembered"
+
+
+@in_virtual_time
+async def test_an_owner_that_is_lost_is_told_and_the_next_one_asked() -> None:
+    replica = Replica()
+    replica.node.scheduler.owner = owner(1, at=OTHER)
+    replica.peers.lost.add("hls-2")
+    assert (await replica.get(PLAYLIST))[0] == 503
+    assert [wanted.after for wanted in replica.node.scheduler.hls_wanted][:2] == [None, owner(1).epoch]
+    replica.peers.lost.clear()
+    assert await replica.get(PLAYLIST) == (200, "hls-2")
+
+
+@in_virtual_time
+async def test_a_stream_that_nobody_publishes_is_not_found() -> None:
+    replica = Replica()
+    assert (await replica.get(PLAYLIST))[0] == 404
+
+
+@in_virtual_time
+async def test_the_last_playlist_of_a_stream_that_is_over_comes_from_any_node() -> None:
+    storage = FakeStorage()
+    replica = Replica(storage)
+    await replica.segment()
+    replica.node.links.subscriptions[0].events.subscription_closed(CloseReason.STREAM_ENDED, "over")
+    await settle(100)
+    replica.node.scheduler.owner = None
+    for node in (replica, Replica(storage)):
+        status, text = await node.get(PLAYLIST)
+        assert (status, text.splitlines()[-1]) == (200, "#EXT-X-ENDLIST")
+
+
+@in_virtual_time
+async def test_nonsense_is_refused() -> None:
+    replica = Replica()
+    await replica.segment()
+    for path, query, status in (
+        ("/hls/", "", 404),
+        ("/hls/live/a/notes.txt", "", 404),
+        ("/hls/live/../a.m3u8", "", 400),
+        ("/hls/live/%2e%2e/a.m3u8", "", 400),
+        ("/hls/live/a%00.m3u8", "", 400),
+        (PLAYLIST, "_HLS_part=1", 400),
+        ("/hls/live/a/live.m3u8", "_HLS_msn=99999999", 400),
+        (PLAYLIST, "&".join(f"a{n}=1" for n in range(200)), 400),
+    ):
+        assert (await replica.get(path, query))[0] == status, (path, query)
+
+
+@in_virtual_time
+async def test_an_application_that_is_left_out_is_found_by_the_name() -> None:
+    replica = Replica()
+    assert replica.service.parse("/hls/x.m3u8")[1] == StreamKey("live", "x")
+    await replica.segment()
+    assert (await replica.get("/hls/a/playlist.m3u8"))[1].splitlines()[-1] == "../live/a/1000.1-103.ts"
+    assert Replica(match_app=False).service.parse("/hls/tv/a.m3u8")[1] == StreamKey("live", "a")
+
+
+@in_virtual_time
+async def test_another_nodes_word_begins_a_worker_if_it_is_signed_and_for_this_node() -> None:
+    replica = Replica()
+    with pytest.raises(NotAuthorized):
+        await replica.service.answer_as_owner(owner(), PLAYLIST, "")
+    with pytest.raises(NotAuthorized):
+        await replica.service.answer_as_owner(owner(at=OTHER).signed(KEY), PLAYLIST, "")
+    asked = asyncio.create_task(replica.service.answer_as_owner(owner(limit=5).signed(KEY), PLAYLIST, "token=1"))
+    origin = await replica.node.origin()
+    for number in range(4):
+        origin.events.receive(run(second(number)))
+    answer = await asked
+    assert answer is not None
+    assert answer.body.decode().splitlines()[-1] == "a/1000.1-5.ts?token=1"
+    assert replica.node.workers.node == NODE
+    replica.node.workers.assigned(owner(2, at=OTHER))
+    assert await replica.service.answer_as_owner(owner(limit=5).signed(KEY), PLAYLIST, "") is None
+    assert replica.node.workers.get(STREAM) is None
