@@ -31,6 +31,7 @@ from lalmesh.runtime.scheduling import (
     StreamFenced,
     StreamState,
     Wanted,
+    report_wire,
     wire,
 )
 
@@ -208,13 +209,13 @@ def test_answers_survive_the_wire(granted: Grant | Refused, located: Location | 
 
 @given(REPORTS, COMMANDS)
 def test_reports_and_commands_survive_the_wire(report: NodeReport, command: Joined | GroupMoved | StreamFenced | Evicted) -> None:
-    sent = scheduler_pb2.NodeReport.FromString(wire.serialize_report(report).SerializeToString())
-    assert wire.parse_report(sent) == report
-    assert wire.parse_command(wire.serialize_command(command)) == command
+    sent = scheduler_pb2.NodeReport.FromString(report_wire.serialize_report(report).SerializeToString())
+    assert report_wire.parse_report(sent) == report
+    assert report_wire.parse_command(report_wire.serialize_command(command)) == command
 
 
 def test_a_command_of_a_newer_version_is_passed_over() -> None:
-    assert wire.parse_command(scheduler_pb2.NodeCommand()) is None
+    assert report_wire.parse_command(scheduler_pb2.NodeCommand()) is None
 
 
 def test_answers_without_content_are_refused() -> None:
@@ -232,12 +233,12 @@ def test_a_report_without_a_role_or_with_too_much_in_it_is_refused() -> None:
         scheduler_pb2.NodeReport(node=node(), role="ROLE_EDGE", endpoints=endpoints),
     ):
         with pytest.raises(RemoteProtocolError):
-            wire.parse_report(report)
+            report_wire.parse_report(report)
 
 
 def test_a_report_with_a_codec_of_a_newer_version_still_counts() -> None:
     held = scheduler_pb2.HeldStream(app="live", name="cam", tracks=media_pb2.TrackSet(tracks=[media_pb2.Track(track_id=1)]))
-    report = wire.parse_report(scheduler_pb2.NodeReport(node=node(), role="ROLE_EDGE", streams=[held]))
+    report = report_wire.parse_report(scheduler_pb2.NodeReport(node=node(), role="ROLE_EDGE", streams=[held]))
     assert report.streams[0].tracks == TrackSet()
 
 
