@@ -10,7 +10,7 @@ import asyncio
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ INSTALLED = Path(__file__).resolve().parents[2] / ".tools" / "browser"
 INSTALL_S = 300
 START_S = 15.0  #: to play, on a machine that is busy with other tests
 SPARE_S = 10.0  #: what a page gets beyond the time that it watches before it counts as stuck
+SHOWN_NOTES, SHOWN_SAMPLES = 30, 10  #: in a failure message: the first and the last; some players say hundreds of things
 
 _FLAGS = (
     "--headless=new",
@@ -69,7 +70,7 @@ def install() -> None:
 class Sample(TypedDict):
     """How a player stood at one moment."""
 
-    at_s: float  #: since the second picture
+    at_s: float  #: since the watching began
     position_s: float  #: currentTime
     frames: int  #: totalVideoFrames: decoded and shown or dropped
     dropped: int  #: droppedVideoFrames
@@ -83,7 +84,6 @@ class _Answer(TypedDict):
     fatal: str | None
     notes: list[str]
     samples: list[Sample]
-    start_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ class Report:
 
     fatal: str | None  #: the error that ended it
     notes: tuple[str, ...]  #: what player and browser said on the way, with the seconds since the page was opened
-    samples: tuple[Sample, ...]  #: several a second, from the second picture on
+    samples: tuple[Sample, ...]  #: several a second, while it was watched
     start_s: float  #: from being asked to play to the second picture
 
     @property
@@ -123,7 +123,7 @@ class Report:
     def __str__(self) -> str:
         """All that a failure message needs."""
         head = f"fatal: {self.fatal}; playing after {self.start_s:.2f} s; sizes {self.sizes}"
-        return "\n".join([head, *self.notes, *(str(sample) for sample in self.samples[-10:])])
+        return "\n".join([head, *self.notes[:SHOWN_NOTES], *(str(sample) for sample in self.samples[-SHOWN_SAMPLES:])])
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,22 +155,37 @@ class Pages:
         """Close the port."""
         self._socket.close()
 
-    def watch(self, watches: Mapping[str, Watch], seconds: float, *, host: str = LOOPBACK) -> dict[str, Report]:
+    def watch(
+        self,
+        watches: Mapping[str, Watch],
+        seconds: float,
+        *,
+        host: str = LOOPBACK,
+        once_playing: Callable[[], None] | None = None,
+    ) -> dict[str, Report]:
         """Play all of `watches` side by side, each in a page of its own.
 
         Args:
             watches: by names that the answer has too.
-            seconds: how long each is watched, once it plays.
+            seconds: how long all are watched, once each of them plays or has failed.
             host: that the pages are asked from; ``localhost`` is another origin to a browser.
+            once_playing: called when the watching begins.
         Raises:
             ExceptionGroup: the browser does not start (playwright's Error), or a page is stuck (TimeoutError).
         """
-        return asyncio.run(self._watch(watches, seconds, f"http://{host}:{self.port}/"))
+        return asyncio.run(self._watch(watches, seconds, f"http://{host}:{self.port}/", once_playing))
 
-    async def _watch(self, watches: Mapping[str, Watch], seconds: float, page_url: str) -> dict[str, Report]:
-        async with self._served(), _browser() as browser, asyncio.TaskGroup() as group:
-            tasks = {name: group.create_task(_report(browser, page_url, watch, seconds)) for name, watch in watches.items()}
-        return {name: task.result() for name, task in tasks.items()}
+    async def _watch(
+        self, watches: Mapping[str, Watch], seconds: float, page_url: str, once_playing: Callable[[], None] | None
+    ) -> dict[str, Report]:
+        async with self._served(), _browser() as browser:
+            players = {name: _Player(await browser.new_page(), watch) for name, watch in watches.items()}
+            await _together(player.start(page_url) for player in players.values())
+            tasks = [player.observe(seconds) for player in players.values()]
+            if once_playing is not None:
+                tasks.append(asyncio.to_thread(once_playing))
+            await _together(tasks)
+            return {name: player.report for name, player in players.items()}
 
     @asynccontextmanager
     async def _served(self) -> AsyncIterator[None]:
@@ -202,25 +217,36 @@ async def _browser() -> AsyncIterator[Browser]:
             await browser.close()
 
 
-async def _report(browser: Browser, page_url: str, watch: Watch, seconds: float) -> Report:
-    page = await browser.new_page()  # with a profile of its own: connections that never end would use up those of a shared one
-    said: list[str] = []
-    page.on("pageerror", lambda error: said.append(f"page error: {error}"))
-    page.on("console", lambda message: said.append(f"console {message.type}: {message.text}"))
-    await page.goto(page_url)
-    answer = await _watched(page, watch, seconds)
-    return Report(
-        fatal=answer["fatal"],
-        notes=(*answer["notes"], *said),
-        samples=tuple(answer["samples"]),
-        start_s=answer["start_s"],
-    )
+async def _together(tasks: Iterable[Coroutine[None, None, object]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for task in tasks:
+            group.create_task(task)
 
 
-async def _watched(page: Page, watch: Watch, seconds: float) -> _Answer:
-    async with asyncio.timeout(START_S + seconds + SPARE_S):
-        answer: _Answer = await page.evaluate(
-            "([player, url, seconds, startSeconds]) => watch(player, url, seconds, startSeconds)",
-            [watch.player, watch.url, seconds, START_S],
+class _Player:
+    """One page that plays."""
+
+    def __init__(self, page: Page, watch: Watch) -> None:
+        self.report: Report
+        self._page = page
+        self._watch = watch
+        self._start_s = 0.0
+        self._said: list[str] = []
+        page.on("pageerror", lambda error: self._said.append(f"page error: {error}"))
+        page.on("console", lambda message: self._said.append(f"console {message.type}: {message.text}"))
+
+    async def start(self, page_url: str) -> None:
+        async with asyncio.timeout(START_S + SPARE_S):
+            await self._page.goto(page_url)
+            call = "([player, url, limitSeconds]) => start(player, url, limitSeconds)"
+            self._start_s = await self._page.evaluate(call, [self._watch.player, self._watch.url, START_S])
+
+    async def observe(self, seconds: float) -> None:
+        async with asyncio.timeout(seconds + SPARE_S):
+            answer: _Answer = await self._page.evaluate("observe", seconds)
+        self.report = Report(
+            fatal=answer["fatal"],
+            notes=(*answer["notes"], *self._said),
+            samples=tuple(answer["samples"]),
+            start_s=self._start_s,
         )
-    return answer

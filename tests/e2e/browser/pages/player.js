@@ -1,9 +1,9 @@
-// Plays one stream and tells how it goes. The test calls watch() once; what is good enough is decided there, not here.
+// Plays one stream and tells how it goes. The test calls start(), then observe(); what is good enough is decided there.
 "use strict";
 
 const video = document.getElementById("video");
 const SAMPLE_MS = 200;
-const HOLE_S = 0.05; // so near its end a range counts as over: the picture is shown, the sound may end earlier
+const HOLE_S = 0.2; // so near its end a range counts as over: sound and picture do not end at one time
 
 const notes = []; // what the player said, in order
 let fatal = null; // the first error that it does not get over by itself
@@ -21,9 +21,9 @@ function fail(text) {
   endWaiting();
 }
 
-// hls.js: a playlist of MPEG-TS or fMP4 segments, with parts where the playlist has them.
-function playHls(url) {
-  const hls = new Hls({ lowLatencyMode: true });
+// hls.js: a playlist of MPEG-TS or fMP4 segments, part by part or only whole ones.
+function playHls(url, options) {
+  const hls = new Hls(options);
   hls.on(Hls.Events.ERROR, (_, data) => {
     const text = `${data.type} ${data.details} ${data.error?.message ?? ""} ${data.response?.code ?? ""} ${data.url ?? ""}`;
     data.fatal ? fail(text) : note(text);
@@ -33,12 +33,14 @@ function playHls(url) {
   hls.attachMedia(video);
 }
 
-// mpegts.js: an endless FLV or MPEG-TS, over HTTP or over a WebSocket as the URL says. It gets over no error.
+// mpegts.js: an endless FLV or MPEG-TS, over HTTP or over a WebSocket as the URL says. It gets over no error, and over holes its
+// page has to help it.
 function playMpegts(url, type) {
   const player = mpegts.createPlayer({ type, url, isLive: true });
   player.on(mpegts.Events.ERROR, (kind, detail, info) => fail(`${kind} ${detail} ${JSON.stringify(info)}`));
   player.on(mpegts.Events.LOADING_COMPLETE, () => fail("the stream ended"));
   player.attachMediaElement(video);
+  video.addEventListener("progress", skipHole);
   player.load();
 }
 
@@ -120,7 +122,8 @@ async function playWebSocketFmp4(url) {
 }
 
 const PLAYERS = {
-  "hls.js": playHls,
+  "hls.js": (url) => playHls(url, { lowLatencyMode: false }),
+  "hls.js low latency": (url) => playHls(url, { lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.5 }),
   "mpegts.js flv": (url) => playMpegts(url, "flv"),
   "mpegts.js ts": (url) => playMpegts(url, "mpegts"),
   "fetch fmp4": playHttpFmp4,
@@ -128,8 +131,14 @@ const PLAYERS = {
 };
 
 video.addEventListener("error", () => fail(`the video element: ${video.error.code} ${video.error.message}`));
-video.addEventListener("waiting", () => note(`waits at ${video.currentTime.toFixed(3)}`));
-video.addEventListener("seeking", () => note(`seeks to ${video.currentTime.toFixed(3)}`));
+video.addEventListener("waiting", () => note(`waits at ${position()}`));
+video.addEventListener("seeking", () => note(`seeks to ${position()}`));
+
+function position() {
+  const { buffered, currentTime } = video;
+  const ranges = Array.from(buffered, (_, index) => `${buffered.start(index).toFixed(3)}-${buffered.end(index).toFixed(3)}`);
+  return `${currentTime.toFixed(3)}, buffered ${ranges.join(" ") || "nothing"}`;
+}
 
 async function play(player, url) {
   try {
@@ -161,19 +170,24 @@ function nextPicture() {
   return new Promise((resolve) => video.requestVideoFrameCallback(resolve));
 }
 
-// Play `url` and tell how it went over `seconds`, from the second picture on: the first may be shown long before playing begins.
-// Ends early with a fatal error, and where no picture comes in `startSeconds`.
-async function watch(player, url, seconds, startSeconds) {
+// Play `url`. Resolves once it plays, after how many seconds it says, or with a fatal error; no picture in `limitSeconds` is one.
+// The first picture may be shown long before playing begins, the second one is not.
+async function start(player, url, limitSeconds) {
   const asked = performance.now();
   const playing = nextPicture().then(nextPicture);
   play(player, url);
-  await Promise.race([playing, failed, sleep(startSeconds * 1000)]);
+  await Promise.race([playing, failed, sleep(limitSeconds * 1000)]);
+  if (!video.getVideoPlaybackQuality().totalVideoFrames) fail(`no picture in ${limitSeconds} s`);
+  return (performance.now() - asked) / 1000;
+}
+
+// How it goes over the next `seconds`; ends early with a fatal error.
+async function observe(seconds) {
   const started = performance.now();
-  if (!video.getVideoPlaybackQuality().totalVideoFrames) fail(`no picture in ${startSeconds} s`);
   const samples = [sample(started)];
   while (!fatal && samples.at(-1).at_s < seconds) {
     await sleep(SAMPLE_MS);
     samples.push(sample(started));
   }
-  return { fatal, notes, samples, start_s: (started - asked) / 1000 };
+  return { fatal, notes, samples };
 }
