@@ -157,7 +157,7 @@ UPGRADE = (
 
 
 @pytest.mark.usefixtures("watched")
-@pytest.mark.parametrize("target", ["/", "/live/cam", "/live/cam.mp3", "/live/cam.flv.txt", "/live/nobody.ts", "/favicon.ico"])
+@pytest.mark.parametrize("target", ["/", "/live/cam", "/live/cam.mp3", "/live/cam.flv.txt", "/live/nobody.mkv", "/favicon.ico"])
 async def test_a_path_that_is_no_stream_is_not_found_at_once(node: Node, target: str) -> None:
     assert (await wire.head_of(node.ports["http"], target, limit_s=SOON_S)).status == 404
 
