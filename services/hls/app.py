@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
@@ -17,6 +18,7 @@ from lalmesh.runtime.channels import STOP_GRACE_S, Channels
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.load import ProcessLoad
 from lalmesh.runtime.ownership import NodeAddress, NodeId
+from lalmesh.runtime.recording import RecordRules
 from lalmesh.runtime.scheduling import (
     Capacity,
     Endpoint,
@@ -29,6 +31,7 @@ from lalmesh.runtime.scheduling import (
     Membership,
     NodeCommand,
     NodeReport,
+    RecordingRules,
     Role,
 )
 from lalmesh.runtime.storage import Storage
@@ -37,6 +40,10 @@ from services.hls.cors import CorsPolicy
 from services.hls.fetch import GrpcPeers, HlsFace, NoPeers
 from services.hls.http import HlsHttp
 from services.hls.metrics import HlsMetrics
+from services.hls.record_http import RecordHttp
+from services.hls.recorded import NodeRecordings
+from services.hls.recording import Catalogue, RecordingSettings
+from services.hls.recording_metrics import RecordingCollector
 from services.hls.service import HlsService, Peers
 from services.hls.sessions import Players
 from services.hls.shelf import Budget
@@ -66,6 +73,8 @@ class HlsSettings:
     capacity: Capacity = field(default_factory=Capacity)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     memory_bytes: int = 512 << 20
+    spool_dir: Path = Path("lalmesh-spool")  #: of this node alone
+    recording: RecordingSettings = field(default_factory=RecordingSettings)
     cors_origins: tuple[str, ...] = ()
     session_key: bytes = b""  #: empty: players are not counted
     session_idle_s: float = 30.0
@@ -118,13 +127,16 @@ class HlsApp:
         self._storage = storage
         self._loop = asyncio.get_running_loop()
         self.workers = Workers(self.address, settings.worker, scheduler, links, storage, Budget(settings.memory_bytes))
+        self.recordings = self.workers.recordings = NodeRecordings(storage, settings.spool_dir, settings.recording)
         self._peers = GrpcPeers(channels.dial) if channels is not None else None
         peers: Peers = self._peers or NoPeers()
         self.service = HlsService(self.workers, storage, peers, cluster_keys, match_app=settings.match_app, find=find)
         self._players = Players(settings.session_idle_s, self._loop.time)
         metrics = HlsMetrics(registry)
         metrics.read_from(self.workers, self._players)
+        registry.register(RecordingCollector(self.recordings))
         self._http = HlsHttp(self.service, self._players, metrics, CorsPolicy(settings.cors_origins), settings.session_key)
+        self._http.records = RecordHttp(Catalogue(storage))
         self._server = channels.server() if channels is not None else None
         self._membership = Membership(
             scheduler.join, self._report, self._command, interval_s=settings.report_interval_s, silence_s=settings.silence_s
@@ -162,6 +174,7 @@ class HlsApp:
             await self._server.start()
             self.address = self.workers.node = self.address._replace(address=host_port(host, self.grpc_port))
         await self._http.start(settings.http_host, settings.http_port)
+        self.recordings.start()
         self._tasks = [self._loop.create_task(self._membership.run(), name="hls-membership")]
         if settings.worker.cleanup is not Cleanup.NEVER:
             self._tasks.append(self._loop.create_task(keep_sweeping(self._storage, settings.worker.linger_s), name="hls-sweep"))
@@ -173,6 +186,7 @@ class HlsApp:
         self._draining = True
         self._membership.report_now()
         await self.workers.close(DRAIN_S)
+        await self.recordings.stop()
         await self._membership.leave(LEAVE_DEADLINE_S)
         for task in self._tasks:
             task.cancel()
@@ -201,6 +215,8 @@ class HlsApp:
             case HlsAssigned(owner):
                 self.service.forget_owner(owner)
                 self.workers.assigned(owner)
+            case RecordingRules(rules):
+                self.recordings.follow(RecordRules(rules))
             case GroupMoved(location):
                 self.workers.moved(location)
             case Evicted(reason):

@@ -1,4 +1,4 @@
-"""HTTP of an hls node: everything under ``/hls/``."""
+"""HTTP of an hls node: everything under ``/hls/``, and ``/record/`` where recordings are shown."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from lalmesh.protocol.hls import PlaylistName
 from services.hls.answer import PLAYLIST_TYPE, Answer, refusal
 from services.hls.cors import CorsPolicy
 from services.hls.metrics import HlsMetrics
+from services.hls.record_http import PREFIX as RECORD_PREFIX
+from services.hls.record_http import RecordHttp
 from services.hls.service import HlsService
 from services.hls.sessions import PARAMETER, Players, is_session_id, new_session_id
 
@@ -34,6 +36,7 @@ class HlsHttp:
     ) -> None:
         """Answer with `service`; count `players` where there is a `session_key`."""
         self.port = 0
+        self.records: RecordHttp | None = None  #: None: none are shown
         self._service = service
         self._players = players
         self._metrics = metrics
@@ -79,6 +82,10 @@ class HlsHttp:
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         path, query = request.rel_url.raw_path, request.rel_url.raw_query_string
+        if self.records is not None and path.startswith(RECORD_PREFIX):
+            response = await self.records.get(request)
+            self._metrics.requests.labels(str(response.status)).inc()
+            return response
         answer = self._session_answer(request, path, query) if self._session_key else None
         if answer is None:
             answer = await self._service.answer(path, query)

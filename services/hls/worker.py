@@ -41,6 +41,7 @@ from services.hls.cuts import Cut, CutSettings, SegmentBegun, SegmentClosed, Seg
 from services.hls.layout import StoredState
 from services.hls.numbers import Numbers, first_number, fresh_number
 from services.hls.playlists import Rendered, live_answer
+from services.hls.recorded import NodeRecordings, WorkerRecording
 from services.hls.rendition import Format, MadeFile, Rendition, make_rendition
 from services.hls.segmenter import Segmenter
 from services.hls.shelf import Budget, Shelf
@@ -114,6 +115,7 @@ class WorkerHost(Protocol):
     budget: Budget
     store_counters: StoreCounters
     counters: WorkerCounters
+    recordings: NodeRecordings | None  #: None: nothing is ever recorded
 
     @property
     def scheduler(self) -> SchedulerClient:
@@ -160,6 +162,10 @@ class Worker:
         self._changed: asyncio.Future[None] = self._loop.create_future()
         self._asked_at = self._loop.time()
         self._stopping = False
+        #: what is recorded of the stream
+        self.recording: WorkerRecording | None = None
+        if host.recordings is not None:
+            self.recording = host.recordings.begin(self.stream, self.epoch)
         self._writer = StorageWriter(
             host.storage, self.stream, self.epoch, host.store_counters, self._stored, lambda _: self._end(Ending.OUTDATED)
         )
@@ -188,11 +194,12 @@ class Worker:
     @property
     def left_out(self) -> tuple[str, ...]:
         """Tracks that a rendition cannot carry, such as ``hls-ts: pcma``."""
-        return tuple(
+        segments = tuple(
             f"hls-{rendition.format.value}: {track.codec.value}"
             for rendition in self._renditions.values()
             for track in rendition.left_out
         )
+        return segments + (self.recording.left_out if self.recording is not None else ())
 
     def moved(self, location: Location) -> None:
         """The stream has another origin."""
@@ -322,6 +329,9 @@ class Worker:
         idle_s = self._settings.idle_s
         while not self._stopping and self.ending is None:
             left_s = self._asked_at + idle_s - self._loop.time() if idle_s is not None else 3600.0
+            if left_s <= 0 and self._is_recorded:
+                self._asked_at = self._loop.time()
+                continue
             if left_s <= 0:
                 return Ending.IDLE
             await self._until(lambda: self._stopping or None, left_s)
@@ -331,6 +341,10 @@ class Worker:
             longest_s = self._settings.cuts.max_target_s
             await self._until(lambda: segmenter.number != number or None, longest_s)
         return Ending.STOPPED
+
+    @property
+    def _is_recorded(self) -> bool:
+        return self.recording is not None and self.recording.is_wanted
 
     async def _read_state(self) -> StoredState | None:
         try:
@@ -437,6 +451,8 @@ class Worker:
         """The next units of the stream, from the reader."""
         assert self._segmenter is not None
         assert self._follower is not None
+        if self.recording is not None:
+            self.recording.receive(run)
         self._take(self._segmenter.receive(run))
         reader = self._follower.reader
         self._before = (run.epoch, reader.offset, reader.is_shifted)

@@ -15,6 +15,8 @@ from lalmesh.runtime.scheduling import HlsLimit, HlsReleased, HlsSchedulerClient
 from lalmesh.runtime.storage import Storage, StorageUnavailable
 from lalmesh.runtime.tally import add_counters
 from services.hls.cleanup import remove_files
+from services.hls.recorded import NodeRecordings
+from services.hls.recording import EndReason
 from services.hls.shelf import Budget
 from services.hls.store import StoreCounters
 from services.hls.worker import Cleanup, Ending, Worker, WorkerCounters, WorkerSettings
@@ -50,6 +52,7 @@ class Workers:
         self.budget = budget
         self.counters = WorkerCounters()
         self.store_counters = StoreCounters()
+        self.recordings: NodeRecordings | None = None
         self._workers: dict[StreamKey, Worker] = {}
         self._over: dict[StreamKey, Worker] = {}  # whose streams have ended
         self._past_readers = ReaderCounters()
@@ -154,6 +157,8 @@ class Workers:
 
     def ended(self, worker: Worker) -> None:
         """See `WorkerHost.ended`."""
+        if worker.recording is not None:
+            worker.recording.finish(EndReason.ENDED if worker.ending is Ending.OVER else EndReason.STOPPED)
         if worker.reader is not None:
             add_counters(self._past_readers, worker.reader.counters)
         task = self._start(self._let_go(worker))

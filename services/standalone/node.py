@@ -144,12 +144,14 @@ class Node:
             silence_s=config.cluster.silence_s,
             hls_always=config.hls.start == "always",
             hls_remember_s=config.scheduler.hls_remember_s,
+            recording=settings.record_rules(config),
             sessions=self._sessions(),
             grpc_host=config.scheduler.grpc.host,
             grpc_port=config.scheduler.grpc.port,
             channels=channels,
             http_host=config.scheduler.http.host,
             http_port=config.scheduler.http.port,
+            http_token=config.scheduler.http.token.get_secret_value(),
             metrics=SchedulerMetrics(self._metrics),
         )
         await self._scheduler.start()

@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import ssl
+from pathlib import Path
 
 from lalmesh.media import ms_to_ticks
 from lalmesh.runtime.channels import Channels
@@ -14,6 +15,7 @@ from lalmesh.runtime.config import Config, ConfigError, EdgeConfig, Problem
 from lalmesh.runtime.follower import FollowSettings
 from lalmesh.runtime.link import LinkLimits
 from lalmesh.runtime.ownership import NodeId, new_incarnation
+from lalmesh.runtime.recording import RecordRule, parse_rule
 from lalmesh.runtime.ring import RingLimits
 from lalmesh.runtime.scheduling import Capacity
 from lalmesh.runtime.storage import StorageOptions
@@ -26,6 +28,7 @@ from services.edge.publication import PublicationSettings
 from services.edge.relay import RelaySettings
 from services.hls.app import HlsSettings
 from services.hls.cuts import CutSettings
+from services.hls.recording import RecordingSettings
 from services.hls.rendition import Format
 from services.hls.worker import Cleanup, WorkerSettings
 from services.origin.app import OriginSettings
@@ -248,6 +251,8 @@ def hls_settings(config: Config) -> HlsSettings:
         capacity=Capacity(streams=hls.capacity.streams),
         worker=worker,
         memory_bytes=hls.memory_bytes,
+        spool_dir=Path(hls.recording.spool_dir),
+        recording=RecordingSettings(spool_max_bytes=hls.recording.spool_max_bytes, upload_s=hls.recording.upload_s),
         cors_origins=hls.http.cors_origins,
         session_key=hls.session.hash_key.get_secret_value().encode(),
         session_idle_s=hls.session.idle_s,
@@ -255,6 +260,11 @@ def hls_settings(config: Config) -> HlsSettings:
         report_interval_s=cluster.report_interval_ms / 1000,
         silence_s=cluster.silence_s,
     )
+
+
+def record_rules(config: Config) -> tuple[RecordRule, ...]:
+    """What is recorded, as the configuration has it."""
+    return tuple(map(parse_rule, config.hls.recording.rules))
 
 
 def storage_options(config: Config) -> StorageOptions:

@@ -80,7 +80,9 @@ class Node:
         self.log = folder / f"{name}.log"
         self._ports_file = folder / f"{name}.ports.json"
         self._arguments = arguments
-        own = {"hls.storage.url": str(folder / "media")} if role in ("hls", "standalone") else {}
+        own: dict[str, object] = {}
+        if role in ("hls", "standalone"):
+            own = {"hls.storage.url": str(folder / "media"), "hls.recording.spool_dir": str(folder / f"{name}.spool")}
         self._settings: dict[str, object] = {**_LISTENERS[role], **own, **(settings or {})}
         self._ports: dict[str, int] = {}
         self._child = self._launch()

@@ -31,6 +31,7 @@ from lalmesh.runtime.config._hls import (
 from lalmesh.runtime.config._load import Loaded, Role, check_role, load, load_config
 from lalmesh.runtime.config._origin import CapacityConfig, OriginConfig, OriginGrpcConfig, RingConfig
 from lalmesh.runtime.config._problem import ConfigError, Problem
+from lalmesh.runtime.config._recording import HlsRecordingConfig
 from lalmesh.runtime.config._render import sample_yaml, show_yaml
 from lalmesh.runtime.config._scheduler import EtcdConfig, SchedulerConfig, SchedulerGrpcConfig, SchedulerHttpConfig
 from lalmesh.runtime.config._telemetry import MetricsConfig, TelemetryConfig
@@ -50,6 +51,7 @@ __all__ = [
     "HlsConfig",
     "HlsGrpcConfig",
     "HlsHttpConfig",
+    "HlsRecordingConfig",
     "HlsSessionConfig",
     "HlsStorageConfig",
     "HttpConfig",

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from lalmesh.runtime.config._base import ConfigModel, Host, HttpOrigin, OptionalHost, Port, SharedKey, Text
+from lalmesh.runtime.config._recording import HlsRecordingConfig
 
 
 class HlsHttpConfig(ConfigModel):
@@ -88,6 +89,7 @@ class HlsConfig(ConfigModel):
     http: HlsHttpConfig = HlsHttpConfig()
     grpc: HlsGrpcConfig = HlsGrpcConfig()
     storage: HlsStorageConfig = HlsStorageConfig()
+    recording: HlsRecordingConfig = HlsRecordingConfig()
     session: HlsSessionConfig = HlsSessionConfig()
     capacity: HlsCapacityConfig = HlsCapacityConfig()
 

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 
-from lalmesh.runtime.config._base import Allowed, ConfigModel, Host, HostPort, OptionalHost, Port, Text, require_pair
+from lalmesh.runtime.config._base import Allowed, ConfigModel, Host, HostPort, OptionalHost, Port, SharedKey, Text, require_pair
 
 KeyPrefix = Annotated[
     str,
@@ -33,6 +33,10 @@ class SchedulerHttpConfig(ConfigModel):
 
     host: Host = Field(default="0.0.0.0", description="Address to listen on.")
     port: Port = Field(default=8083, description="TCP port; 0 takes a free one.")
+    token: SharedKey = Field(
+        default=SecretStr(""), description="Bearer token that changes need; empty: they are taken from this machine only."
+    )
+    token_file: Text = Field(default="", description="File that holds the token.")
 
 
 class EtcdConfig(ConfigModel):

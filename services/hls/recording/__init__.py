@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from services.hls.recording._catalogue import Catalogue, RecordingPage, StoredFile
 from services.hls.recording._events import EndReason, RecordingDropped, RecordingFinished, RecordingStored
+from services.hls.recording._formats import carries
 from services.hls.recording._growing import GROWING_FOLDER, GrowingUploads
 from services.hls.recording._names import RECORD_FOLDER, RecordingName, stored_path
 from services.hls.recording._ranges import ByteRange, RangeAnswer, Unsatisfiable, answer_range, parse_range
@@ -59,6 +60,7 @@ __all__ = [
     "UploadCounters",
     "Uploader",
     "answer_range",
+    "carries",
     "outdated",
     "parse_range",
     "recover",

@@ -70,3 +70,8 @@ FORMATS = {
     RecordFormat.TS: Format(mpegts.carries_track, TsFile, restore_ts),
     RecordFormat.MP4: Format(fmp4.is_carried, Mp4File, restore_mp4),
 }
+
+
+def carries(record_format: RecordFormat, track: Track) -> bool:
+    """Whether files of that format can hold `track`."""
+    return FORMATS[record_format].carries(track)

@@ -120,6 +120,12 @@ class Recordings:
             finished.reason.value,
             finished.duration_ms,
             finished.size_bytes,
+            extra={
+                "stream_key": str(finished.stream),
+                "format": finished.format.value,
+                "missing": finished.missing,
+                "left_out": finished.left_out,
+            },
         )
         self._tell(finished)
         self._finished.put_nowait(finished)

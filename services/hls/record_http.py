@@ -1,0 +1,136 @@
+"""``/record/``: lists of finished recordings, and the recordings, whole or in ranges. Any hls node answers: all is in storage."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import quote, unquote
+
+from aiohttp import web
+
+from lalmesh.errors import InvalidName
+from lalmesh.names import StreamKey
+from lalmesh.runtime.storage import StorageUnavailable
+from services.hls.answer import RETRY_AFTER_S, UNCACHED
+from services.hls.recording import Catalogue, RecordingName, StoredFile, StoredRecording, answer_range
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/record/"
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000  #: recordings of one page: 400 KB of JSON
+FILE_CACHING = "public, max-age=60"  #: what a lost machine left may be stored again, and longer
+_SECOND_US = 1_000_000
+
+
+class RecordHttp:
+    """The handler of everything under ``/record/``."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        """Show `catalogue`."""
+        self._catalogue = catalogue
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """Answer a GET or HEAD."""
+        try:
+            *folders, last = [_decoded(part) for part in request.rel_url.raw_path.removeprefix(PREFIX).split("/")]
+            if not last:
+                return await self._list(request, folders)
+            stream = StreamKey.of("/".join(folders[:-1]), folders[-1] if folders else "")
+            return await self._file(request, f"{stream.quoted()}/{last}")
+        except InvalidName as error:
+            return _refused(400, str(error))
+        except StorageUnavailable as error:
+            return _refused(503, str(error))
+
+    async def _list(self, request: web.Request, folders: list[str]) -> web.Response:
+        """A page: of one stream's recordings by time, or of all by stream."""
+        stream = StreamKey.of("/".join(folders[:-1]), folders[-1]) if folders else None
+        limit = request.query.get("limit", str(DEFAULT_LIMIT))
+        if not (limit.isascii() and limit.isdigit()) or not 1 <= int(limit[:9]) <= MAX_LIMIT:
+            return _refused(400, f"limit has to be from 1 to {MAX_LIMIT}")
+        page = await self._catalogue.page(stream, after=request.query.get("after", ""), limit=int(limit))
+        body = {"items": [_described(found) for found in page.recordings], "after": page.after or None}
+        return web.json_response(body, headers={"Cache-Control": UNCACHED})
+
+    async def _file(self, request: web.Request, path: str) -> web.StreamResponse:
+        file = await self._catalogue.find(path)
+        if file is None:
+            return _refused(404, "no such recording")
+        headers = {
+            "Content-Type": file.content_type,
+            "Cache-Control": FILE_CACHING,
+            "Last-Modified": _http_date(file.modified_us),
+            "ETag": file.entity_tag,
+        }
+        if request.headers.get("If-None-Match") == file.entity_tag:
+            return web.Response(status=304, headers=headers)
+        answer = answer_range(
+            request.headers.get("Range", ""),
+            file.size_bytes,
+            entity_tag=file.entity_tag,
+            if_range=request.headers.get("If-Range", ""),
+        )
+        response = web.StreamResponse(status=answer.status, headers={**headers, **answer.headers})
+        response.content_length = answer.end - answer.start
+        if request.method == "HEAD" or answer.start == answer.end:
+            await response.prepare(request)
+            return response
+        return await self._send(request, response, file, answer.start, answer.end)
+
+    async def _send(
+        self, request: web.Request, response: web.StreamResponse, file: StoredFile, start: int, end: int
+    ) -> web.StreamResponse:
+        """Send bytes of a file. Where some cannot be read the connection breaks off, so that nobody takes them for the whole."""
+        pieces = self._catalogue.read(file, start, end)
+        piece = await anext(pieces, b"")  # storage that is away is told as such
+        await response.prepare(request)
+        try:
+            while piece:
+                await response.write(piece)
+                start += len(piece)
+                piece = await anext(pieces, b"")
+        except StorageUnavailable as error:
+            log.warning("recording %s broken off: %s", file.path, error)
+        except (ConnectionError, TimeoutError):
+            return response
+        if start < end and request.transport is not None:
+            request.transport.abort()
+        return response
+
+
+def record_url(name: RecordingName) -> str:
+    """Where a recording is, from the root."""
+    return f"{PREFIX}{quote(str(name.stream), safe='/')}/{name.file}"
+
+
+def _described(found: StoredRecording) -> dict[str, Any]:
+    name = found.name
+    return {
+        "url": record_url(name),
+        "stream": str(name.stream),
+        "app": name.stream.app,
+        "name": name.stream.name,
+        "format": name.format.value,
+        "size_bytes": found.size_bytes,
+        "started_us": name.started_us,
+        "stored_us": found.modified_us,
+    }
+
+
+def _decoded(part: str) -> str:
+    try:
+        return unquote(part, errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidName("path that is not UTF-8") from None
+
+
+def _http_date(unix_us: int) -> str:
+    return format_datetime(datetime.fromtimestamp(unix_us // _SECOND_US, UTC), usegmt=True)
+
+
+def _refused(status: int, reason: str) -> web.Response:
+    headers = {"Cache-Control": UNCACHED} | ({"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {})
+    return web.Response(status=status, text=f"{reason}\n", headers=headers)

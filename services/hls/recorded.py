@@ -1,0 +1,211 @@
+"""What this node records: the streams that it segments, as the rules say, out of the units that the segmenter gets.
+
+Rules that come or go while a stream is live begin its files at the next random access point, and end them at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+from lalmesh.media import Kind, TrackSet
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import Epoch
+from lalmesh.runtime.recording import RecordFormat, RecordRule, RecordRules
+from lalmesh.runtime.ring import Run
+from lalmesh.runtime.storage import Storage
+from services.hls.recording import (
+    EndReason,
+    FileLimits,
+    RecordedStream,
+    RecordingDropped,
+    RecordingEvent,
+    RecordingFinished,
+    Recordings,
+    RecordingSettings,
+    RecordingStored,
+    Spool,
+    carries,
+)
+
+log = logging.getLogger(__name__)
+
+RESTART_S = 5.0  #: pause after what goes on beside the recording has failed
+CLOSE_S = 12.0  #: for files to become whole when the node stops; a little more than a disk gets for one
+DRAIN_S = 10.0  #: and for uploads after that; what is left is uploaded after the next start
+
+
+@dataclass(slots=True)
+class RecordedCounters:
+    """What became of files. Only rises."""
+
+    finished_files: int = 0
+    finished_bytes: int = 0
+    missing_units: int = 0  #: that finished files lack
+
+
+@dataclass(slots=True)
+class _Written:
+    """One format of a stream that is being written."""
+
+    limits: FileLimits
+    files: RecordedStream
+
+
+class WorkerRecording:
+    """What is recorded of one worker's stream."""
+
+    def __init__(self, node: NodeRecordings, stream: StreamKey, epoch: Epoch) -> None:
+        """Record `stream` under the worker's `epoch`, as the rules of `node` say."""
+        self._node = node
+        self._stream = stream
+        self._epoch = epoch
+        self._wanted: dict[RecordFormat, RecordRule] = {}
+        self._written: dict[RecordFormat, _Written] = {}
+        self._tracks = TrackSet()
+        self._over = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether any rule wants the stream recorded: it is segmented then though nobody asks for it."""
+        return bool(self._wanted)
+
+    @property
+    def keeps_segments(self) -> bool:
+        """Whether the segments are to be kept."""
+        return RecordFormat.HLS in self._wanted
+
+    @property
+    def is_written(self) -> bool:
+        """Whether there are files of it."""
+        return bool(self._written)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Tracks that a format cannot carry, such as ``record-ts: pcma``."""
+        media = [track for track in self._tracks.tracks if track.kind in (Kind.VIDEO, Kind.AUDIO)]
+        return tuple(
+            f"record-{made.value}: {track.codec.value}" for made in self._written for track in media if not carries(made, track)
+        )
+
+    def follow(self, rules: RecordRules) -> None:
+        """Begin what the rules want, and end what they do not want any more."""
+        if self._over:
+            return
+        self._wanted = rules.by_format(self._stream)
+        for made, written in list(self._written.items()):
+            if made not in self._wanted or FileLimits.of(self._wanted[made]) != written.limits:
+                self._end(made, EndReason.STOPPED)
+        for made, rule in self._wanted.items():
+            if made is not RecordFormat.HLS and made not in self._written:
+                files = self._node.recordings.record(self._stream, _only(rule, made), self._epoch)
+                self._written[made] = _Written(FileLimits.of(rule), files)
+
+    def receive(self, run: Run) -> None:
+        """The next units of the stream."""
+        self._tracks = run.tracks
+        for written in self._written.values():
+            written.files.receive(run)
+
+    def finish(self, reason: EndReason) -> None:
+        """Take nothing more; the files become whole meanwhile."""
+        self._over = True
+        for made in list(self._written):
+            self._end(made, reason)
+        self._wanted = {}
+        self._node.forget(self)
+
+    def _end(self, made: RecordFormat, reason: EndReason) -> None:
+        self._node.close(self._written.pop(made).files, reason)
+
+
+def _only(rule: RecordRule, made: RecordFormat) -> RecordRule:
+    """The rule for one of its formats."""
+    return RecordRule(
+        pattern=rule.pattern,
+        formats=(made,),
+        segment_s=rule.segment_s,
+        segment_bytes=rule.segment_bytes,
+        keep_s=rule.keep_s,
+        keep_bytes=rule.keep_bytes,
+    )
+
+
+class NodeRecordings:
+    """The recordings of a node, whose rules the scheduler tells."""
+
+    def __init__(self, storage: Storage, spool_dir: Path, settings: RecordingSettings) -> None:
+        """Write into `spool_dir`, upload to `storage`; nothing of both is touched before there is something to record."""
+        self.counters = RecordedCounters()
+        self.recordings = Recordings(storage, Spool(spool_dir), RecordRules(()), self._tell, settings)
+        self._live: set[WorkerRecording] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def live_streams(self) -> int:
+        """How many streams are being written to files."""
+        return sum(recording.is_written for recording in self._live)
+
+    def start(self) -> None:
+        """Finish and upload what a crash left, and go on uploading."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="hls-recordings")
+
+    async def stop(self) -> None:
+        """End every file, and upload what can be uploaded in time."""
+        for recording in list(self._live):
+            recording.finish(EndReason.STOPPED)
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=CLOSE_S)
+        if self._task is None:
+            return
+        left = await self.recordings.drain(DRAIN_S)
+        if left:
+            log.warning("%d recordings are uploaded after the next start", left)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def follow(self, rules: RecordRules) -> None:
+        """These are the rules now."""
+        self.recordings.rules = rules
+        for recording in self._live:
+            recording.follow(rules)
+
+    def begin(self, stream: StreamKey, epoch: Epoch) -> WorkerRecording:
+        """A worker of `stream` begins under `epoch`."""
+        recording = WorkerRecording(self, stream, epoch)
+        self._live.add(recording)
+        recording.follow(self.recordings.rules)
+        return recording
+
+    def forget(self, recording: WorkerRecording) -> None:
+        """Its worker has ended."""
+        self._live.discard(recording)
+
+    def close(self, files: RecordedStream, reason: EndReason) -> None:
+        """Have `files` become whole, without anybody waiting for it."""
+        task = asyncio.get_running_loop().create_task(files.close(reason))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.recordings.run()
+            except Exception:  # a bug of ours: what is recorded stays in the spool meanwhile
+                log.exception("recordings are not uploaded, again in %g s", RESTART_S)
+                await asyncio.sleep(RESTART_S)
+
+    def _tell(self, event: RecordingEvent) -> None:
+        match event:
+            case RecordingFinished():
+                self.counters.finished_files += 1
+                self.counters.finished_bytes += event.size_bytes
+                self.counters.missing_units += event.missing
+            case RecordingStored() | RecordingDropped():
+                pass  # the uploader counts them
+            case _:
+                assert_never(event)

@@ -1,0 +1,216 @@
+"""Recording from end to end: what is pushed is in the files, whoever stops, starts, changes or dies."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import ffmpeg, frames
+from support.cluster import Cluster, Node, Standalone
+from support.ffmpeg import FFPROBE, Publisher
+from support.frames import Recording, assert_same_from_join
+from support.media import media
+from support.process import wait_until
+
+StartStandalone = Callable[..., Standalone]
+
+QUICK = {"hls.segment_ms": 1000, "hls.part_ms": 250, "origin.grace_s": 0}
+LIMIT_S = 40.0
+SOURCE_S = 8.0  #: of the test files
+
+
+def recording(*rules: str) -> dict[str, object]:
+    return {**QUICK, "hls.recording.rules": list(rules)}
+
+
+def push(name: str, node: Node, stack: ExitStack, folder: Path, stream: str = "live/cam", loops: int = 0) -> Publisher:
+    log = folder / f"push.{name}.{stream.replace('/', '.')}.log"
+    return stack.enter_context(Publisher(media(name), node.rtmp_url(stream), log=log, loops=loops, limit_s=90))
+
+
+def ask(url: str, method: str = "GET", body: object = None, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    data = None
+    if body is not None:
+        data, sent["Content-Type"] = json.dumps(body).encode(), "application/json"
+    request = urllib.request.Request(url, data, sent, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read(), {name.lower(): value for name, value in answer.headers.items()}
+    except urllib.error.HTTPError as error:
+        return error.code, error.read(), {name.lower(): value for name, value in error.headers.items()}
+
+
+def listed(node: Node, path: str = "record/live/cam/") -> list[dict[str, Any]]:
+    status, body, _ = ask(node.http_url(path))
+    assert status == 200, body
+    items: list[dict[str, Any]] = json.loads(body)["items"]
+    return items
+
+
+def wait_listed(node: Node, count: int, path: str = "record/live/cam/") -> list[dict[str, Any]]:
+    wait_until(f"{count} recordings", lambda: len(listed(node, path)) >= count, LIMIT_S)
+    return listed(node, path)
+
+
+def fetch(node: Node, item: dict[str, Any], folder: Path) -> Path:
+    """The recording as the edge gives it."""
+    status, data, headers = ask(node.http_url(item["url"].removeprefix("/")))
+    assert status == 200
+    assert len(data) == item["size_bytes"]
+    assert headers["accept-ranges"] == "bytes"
+    file = folder / str(item["url"]).rpartition("/")[2]
+    file.write_bytes(data)
+    return file
+
+
+def probed(file: Path) -> dict[str, Any]:
+    command = [FFPROBE, "-v", "error", "-show_format", "-show_streams", "-of", "json", file]
+    done = subprocess.run(ffmpeg.bounded(30, command), stdin=subprocess.DEVNULL, capture_output=True, timeout=40, check=True)
+    assert done.stderr == b""
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@cache
+def source(name: str, suffix: str) -> Recording:
+    return frames.in_ms(frames.as_transport_stream(media(name)) if suffix == "ts" else frames.of_file(media(name)))
+
+
+def check_frames(name: str, file: Path, *, to_end: bool = True) -> frames.Join:
+    suffix = file.suffix[1:]
+    received = frames.of_transport_stream(file) if suffix == "ts" else frames.of_file(file)
+    return assert_same_from_join(source(name, suffix), frames.in_ms(received), to_end=to_end)
+
+
+def written_streams(node: Node) -> int:
+    line = next(line for line in node.metrics().splitlines() if line.startswith("hls_recording_streams "))
+    return int(float(line.split()[1]))
+
+
+@pytest.mark.parametrize("name", ["h264_b3_aac", "hevc_aac"])
+def test_a_rule_records_all_that_was_pushed_in_every_format(
+    name: str, start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path
+) -> None:
+    node = start_standalone(recording("live/* flv+ts+mp4"))
+    push(name, node, stack, tmp_path)
+    items = wait_listed(node, 3)
+    assert sorted(item["format"] for item in items) == ["flv", "mp4", "ts"]
+    for item in items:
+        file = fetch(node, item, tmp_path)
+        sent = source(name, str(item["format"])).track("video")
+        assert check_frames(name, file).counts["video"] == len(sent)  # from the very first on
+        found = probed(file)["format"]
+        assert float(found["duration"]) == pytest.approx(SOURCE_S, abs=0.15)
+        if item["format"] != "ts":  # players of a transport stream take any start
+            assert float(found["start_time"]) == pytest.approx(0, abs=0.1)
+    flv = next(tmp_path.glob("*.flv")).read_bytes()
+    assert flv.index(b"keyframes") < flv.index(b"filepositions") < 2000
+    assert not any(file.is_file() for file in (tmp_path / "standalone.spool").rglob("*"))
+    assert "hls_recording_stored_files_total 3.0" in node.metrics()
+
+
+def test_ranges_of_a_recording(start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path) -> None:
+    node = start_standalone(recording("live/cam flv"))
+    push("aac", node, stack, tmp_path)
+    item = wait_listed(node, 1)[0]
+    url, size = node.http_url(item["url"].removeprefix("/")), int(item["size_bytes"])
+    _, whole, headers = ask(url)
+    assert headers["content-type"] == "video/x-flv"
+    tag = headers["etag"]
+    status, part, headers = ask(url, Range="bytes=100-299")
+    assert (status, part, headers["content-range"]) == (206, whole[100:300], f"bytes 100-299/{size}")
+    status, part, _ = ask(url, Range="bytes=-50", If_Range=tag)
+    assert (status, part) == (206, whole[-50:])
+    assert ask(url, Range="bytes=0-0", If_Range='"other"')[1] == whole
+    status, _, headers = ask(url, Range=f"bytes={size}-")
+    assert (status, headers["content-range"]) == (416, f"bytes */{size}")
+    status, body, headers = ask(f"http://127.0.0.1:{node.ports['hls']}{item['url']}", "HEAD")
+    assert (status, body, headers["content-length"]) == (200, b"", str(size))
+    assert "last-modified" in headers
+    assert ask(node.http_url("record/live/cam/none.flv"))[0] == 404
+    assert ask(node.http_url("record/live/cam/../x"))[0] in (400, 404)
+
+
+def test_recording_starts_and_stops_by_api(start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path) -> None:
+    node = start_standalone(QUICK)
+    push("h264_b3_aac_60s", node, stack, tmp_path)
+    api = f"{node.api_url}/v1/recordings"
+    status, body, _ = ask(api, "POST", {"stream": "live/cam", "formats": ["flv", "mp4"]})
+    assert status == 201
+    wait_until("a file that is written", lambda: written_streams(node) == 1, LIMIT_S)
+    wait_until("some media", lambda: sum(file.stat().st_size for file in files_in(tmp_path)) > 100_000, LIMIT_S)
+    assert listed(node) == []
+    assert ask(f"{api}/{json.loads(body)['id']}", "DELETE")[0] == 204
+    items = wait_listed(node, 2)
+    assert written_streams(node) == 0
+    for item in items:
+        check_frames("h264_b3_aac_60s", fetch(node, item, tmp_path), to_end=False)
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [file for file in (folder / "standalone.spool").rglob("*") if file.is_file()]
+
+
+def test_a_publisher_that_comes_back_with_another_size_gets_a_file_of_its_own(
+    start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path
+) -> None:
+    node = start_standalone({**recording("live/* mp4"), "origin.grace_s": 20})
+    for name in ("h264_aac", "h264_large_aac"):
+        push(name, node, stack, tmp_path).wait(LIMIT_S)
+    assert node.stop(30) == 0
+    node.restart().wait_ready()
+    items = wait_listed(node, 2)
+    assert len(items) == 2
+    for name, item, height in zip(("h264_aac", "h264_large_aac"), items, (180, 360), strict=True):
+        file = fetch(node, item, tmp_path)
+        check_frames(name, file)
+        assert [stream["height"] for stream in probed(file)["streams"] if stream["codec_type"] == "video"] == [height]
+
+
+def test_what_was_recorded_when_the_process_was_killed_is_stored_after_its_next_start(
+    start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path
+) -> None:
+    node = start_standalone(recording("live/* flv+ts+mp4"))
+    push("h264_b3_aac_60s", node, stack, tmp_path)
+    wait_until("some media", lambda: sum(file.stat().st_size for file in files_in(tmp_path)) > 500_000, LIMIT_S)
+    node.kill()
+    assert len(files_in(tmp_path)) == 3
+    node.restart().wait_ready()
+    items = wait_listed(node, 3)
+    assert sorted(item["format"] for item in items) == ["flv", "mp4", "ts"]
+    for item in items:
+        file = fetch(node, item, tmp_path)
+        if item["format"] != "ts":
+            check_frames("h264_b3_aac_60s", file, to_end=False)
+        assert float(probed(file)["format"]["duration"]) > 2
+    assert files_in(tmp_path) == []
+
+
+def test_a_cluster_records_by_a_rule_that_comes_by_api(
+    start_cluster: Callable[..., Cluster], stack: ExitStack, tmp_path: Path
+) -> None:
+    cluster = start_cluster(origins=1, edges=1, hls=2, settings={"hls": QUICK, "origin": {"origin.grace_s": 0}})
+    status, _, _ = ask(f"{cluster.api_url}/v1/recordings", "POST", {"pattern": "live/*", "formats": ["flv"], "segment_s": 3})
+    assert status == 201
+    push("h264_b3_aac", cluster.edges[0], stack, tmp_path)
+    items = wait_listed(cluster.edges[0], 3)
+    assert [float(probed(fetch(cluster.edges[0], item, tmp_path))["format"]["duration"]) for item in items] == pytest.approx(
+        [3, 3, 2], abs=0.3
+    )
+    for node in cluster.hls:  # any replica
+        status, body, _ = ask(f"http://127.0.0.1:{node.ports['hls']}/record/?limit=2")
+        page = json.loads(body)
+        assert len(page["items"]) == 2
+        status, body, _ = ask(f"http://127.0.0.1:{node.ports['hls']}/record/?after={page['after']}")
+        assert [item["url"] for item in json.loads(body)["items"]] == [items[2]["url"]]
+        status, body, _ = ask(f"http://127.0.0.1:{node.ports['hls']}{items[0]['url']}")
+        assert len(body) == items[0]["size_bytes"]
