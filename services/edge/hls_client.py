@@ -50,6 +50,7 @@ class Wanted:
 
     target: str  #: path and query as they came, percent-encoded
     headers: Mapping[str, str] = field(default_factory=dict)  #: to be sent on
+    method: str = "GET"
 
     @property
     def stream(self) -> str:
@@ -192,7 +193,7 @@ class HlsClient:
         for upstream in self._choice.ranked(wanted.stream):
             url = URL(f"http://{upstream.authority}{wanted.target}", encoded=True)
             try:
-                answer = await self._session.get(url, headers=wanted.headers, allow_redirects=False)
+                answer = await self._session.request(wanted.method, url, headers=wanted.headers, allow_redirects=False)
             except aiohttp.SocketTimeoutError as error:
                 reason = f"hls node {upstream.name} fell silent: {_said(error)}"
                 break  # it is there and may have begun: the next one would be as late

@@ -42,8 +42,10 @@ class HlsProxy:
         Raises:
             Unavailable: no hls node answers.
         """
-        wanted = Wanted(request.rel_url.raw_path_qs, self._headers(request))
+        wanted = Wanted(request.rel_url.raw_path_qs, self._headers(request), request.method)
         with _waiting(request):
+            if request.method == "HEAD":
+                return await self._head(request, wanted)
             if "Range" in request.headers or request.path.startswith(RECORDINGS):
                 return await self._pass_through(request, wanted)
             answer = await self._client.answer(wanted)
@@ -72,6 +74,15 @@ class HlsProxy:
         response.content_length = len(answer.body)
         await _send(request, response, _chunks(answer.body))
         return response
+
+    async def _head(self, request: web.Request, wanted: Wanted) -> web.StreamResponse:
+        """Hand on what a node says that it would answer."""
+        async with self._client.opened(wanted) as upstream:
+            response = web.StreamResponse(status=upstream.status, headers=passed_on(upstream))
+            length = upstream.headers.get("Content-Length", "")
+            response.content_length = int(length) if length.isascii() and length.isdigit() else None
+            await response.prepare(request)
+            return response
 
     async def _pass_through(self, request: web.Request, wanted: Wanted) -> web.StreamResponse:
         """Hand on what comes, as it comes, as fast as the client takes it."""

@@ -60,6 +60,7 @@ class HttpListener:
         app = web.Application()
         app.router.add_route("OPTIONS", ANY_PATH, self._preflight)
         app.router.add_get(ANY_PATH, self._get, allow_head=False)
+        app.router.add_head(ANY_PATH, self._head)
         app.on_response_prepare.append(self._add_headers)
         aiohttp_log = log.getChild(self.scheme)
         aiohttp_log.filters = [NotHttp(metrics, self.scheme)]
@@ -136,6 +137,13 @@ class HttpListener:
         if form is None:
             return self._refusals.refuse(request, self.scheme, 404, "not found", "nothing here")
         return await self._playing.play(request, form)
+
+    async def _head(self, request: web.Request) -> web.StreamResponse:
+        """Of a live stream there is nothing but the stream; what hls nodes have has a head too."""
+        if not is_proxied(request.path):
+            self._begin(request)
+            raise web.HTTPMethodNotAllowed("HEAD", ["GET", "OPTIONS"])
+        return await self._get(request)
 
     async def _proxied(self, request: web.Request) -> web.StreamResponse:
         try:

@@ -73,7 +73,7 @@ def fetch(node: Node, item: dict[str, Any], folder: Path) -> Path:
 
 
 def probed(file: Path) -> dict[str, Any]:
-    command = [FFPROBE, "-v", "error", "-show_format", "-show_streams", "-of", "json", file]
+    command: list[str | Path] = [FFPROBE, "-v", "error", "-show_format", "-show_streams", "-of", "json", file]
     done = subprocess.run(ffmpeg.bounded(30, command), stdin=subprocess.DEVNULL, capture_output=True, timeout=40, check=True)
     assert done.stderr == b""
     found: dict[str, Any] = json.loads(done.stdout)
@@ -133,7 +133,7 @@ def test_ranges_of_a_recording(start_standalone: StartStandalone, stack: ExitSta
     assert ask(url, Range="bytes=0-0", If_Range='"other"')[1] == whole
     status, _, headers = ask(url, Range=f"bytes={size}-")
     assert (status, headers["content-range"]) == (416, f"bytes */{size}")
-    status, body, headers = ask(f"http://127.0.0.1:{node.ports['hls']}{item['url']}", "HEAD")
+    status, body, headers = ask(url, "HEAD")
     assert (status, body, headers["content-length"]) == (200, b"", str(size))
     assert "last-modified" in headers
     assert ask(node.http_url("record/live/cam/none.flv"))[0] == 404
