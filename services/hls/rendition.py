@@ -136,6 +136,10 @@ class Rendition(ABC):
     def to_state(self) -> dict[str, Any]:
         """What the next worker needs to go on after the last whole segment."""
 
+    def range_of(self, part: str) -> tuple[str, int, int] | None:
+        """Where a part is in storage: the name of its segment, where it begins and ends there. None of one that is not stored."""
+        return None
+
     @property
     def left_out(self) -> list[Track]:
         """The tracks that the container cannot carry."""
@@ -287,6 +291,7 @@ class Fmp4Rendition(Rendition):
         self._configuration: tuple[object, ...] = _restored_configuration(restored)
         self._map_uri = str(restored.get("map_uri", "")) if restored else ""
         self._inits = 0
+        self._ranges = _restored_ranges(restored)
         self._init_due = False  # the present init segment has not been made: it waits for what first frames tell
 
     def to_state(self) -> dict[str, Any]:
@@ -295,7 +300,19 @@ class Fmp4Rendition(Rendition):
             "window": self.window.to_state() if self.window else None,
             "map_uri": self._map_uri,
             "configuration": self._configuration,
+            "parts": self._listed_ranges(),
         }
+
+    def range_of(self, part: str) -> tuple[str, int, int] | None:
+        """See `Rendition.range_of`."""
+        return self._ranges.get(part)
+
+    def _listed_ranges(self) -> dict[str, tuple[str, int, int]]:
+        """Those of the parts that are listed; the others are forgotten."""
+        segments = self.window.playlist.segments if self.window is not None else ()
+        listed = {part.uri for segment in segments for part in segment.parts}
+        self._ranges = {part: found for part, found in self._ranges.items() if part in listed}
+        return self._ranges
 
     def _part_target(self, targets: Targets) -> int | None:
         return targets.part
@@ -337,6 +354,10 @@ class Fmp4Rendition(Rendition):
         self.window.add_part(part, hint_uri=self._part_name(index + 1))
 
     def _take_segment(self) -> bytes:
+        name, start = str(SegmentName(*self._epoch, self._number, self._suffix)), 0
+        for index, part in enumerate(self._segment):
+            self._ranges[self._part_name(index)] = (name, start, start + len(part))
+            start += len(part)
         data, self._segment = b"".join(self._segment), []
         return data
 
@@ -373,3 +394,8 @@ def _continuity(restored: Mapping[str, Any] | None) -> mpegts.Continuity | None:
 
 def _restored_configuration(restored: Mapping[str, Any] | None) -> tuple[object, ...]:
     return tuple(tuple(track) for track in restored.get("configuration", ())) if restored else ()
+
+
+def _restored_ranges(restored: Mapping[str, Any] | None) -> dict[str, tuple[str, int, int]]:
+    found = restored.get("parts") if restored else None
+    return {part: (name, start, end) for part, (name, start, end) in found.items()} if found else {}

@@ -243,8 +243,10 @@ class Segmenter:
     def _begin_segment(self, unit: AccessUnit, at: int, cuts: list[Cut]) -> None:
         """Begin a segment with `unit`, which is held."""
         discontinuity, self._discontinuity = self._discontinuity, False
-        goes_on = self._end is not None and not discontinuity
-        self._begin_us = _followed(self._end_us, unit.wall_us, self._duration) if goes_on else unit.wall_us
+        if self._end is None or discontinuity:
+            self._begin_us = max(unit.wall_us, self._end_us)  # never before the end of what came before
+        else:
+            self._begin_us = _followed(self._end_us, unit.wall_us, self._duration)
         self._open = True
         self._begin = self._part_begin = self._now = at
         self._part_independent = None

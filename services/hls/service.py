@@ -171,7 +171,7 @@ class HlsService:
         for _ in range(2):
             if owner is None:
                 return await self._from_the_past(found, stream, reload, query)
-            if not isinstance(found.resource, PlaylistName) and (found.resource.term, found.resource.revision) != owner.epoch:
+            if not _may_have(owner, found):
                 return refusal(404, "no such file")
             try:
                 return await self._ask(owner, found, reload, path, query)
@@ -235,6 +235,15 @@ class HlsService:
                 if answer is not None:
                     return answer
         return refusal(404, f"{stream}: nobody publishes it")
+
+
+def _may_have(owner: HlsOwner, found: HlsPath) -> bool:
+    """Whether the owner can have what storage has not: what it made itself, and where parts of the worker before are."""
+    match found.resource:
+        case PlaylistName() | PartName():
+            return True
+        case name:
+            return (name.term, name.revision) == owner.epoch
 
 
 def _ended_playlist(state: StoredState, found: HlsPath, stream: StreamKey, query: str) -> Answer | None:

@@ -38,7 +38,7 @@ from lalmesh.runtime.scheduling import SchedulerClient
 from lalmesh.runtime.storage import Storage, StorageUnavailable
 from services.hls.answer import Answer, file_answer, playlist_answer, refusal
 from services.hls.cuts import Cut, CutSettings, SegmentBegun, SegmentClosed, SegmentLost, Start, TargetsFixed, configuration_of
-from services.hls.layout import StoredState
+from services.hls.layout import StoredState, file_path
 from services.hls.numbers import Numbers, first_number, fresh_number
 from services.hls.playlists import Rendered, live_answer
 from services.hls.recorded import NodeRecordings, WorkerRecording
@@ -257,7 +257,22 @@ class Worker:
             wait_s = RELOAD_TARGETS * playlist.target_duration_s if playlist is not None else self._settings.wait_s
             await self._until(lambda: self._shelf.get(text) is not None or not self._hinted(text) or None, wait_s)
             data = self._shelf.get(text)
+        if data is None and isinstance(name, PartName):
+            data = await self._stored_part(text)
         return file_answer(name, data) if data else None
+
+    async def _stored_part(self, name: str) -> bytes | None:
+        """A part that is in memory no more, or that the worker before has made: out of its segment.
+
+        Raises:
+            StorageUnavailable: it cannot be told.
+        """
+        rendition = self._renditions.get(Format.FMP4)
+        found = rendition.range_of(name) if rendition is not None else None
+        if found is None:
+            return None
+        segment, start, end = found
+        return await self._host.storage.get_range(file_path(self.stream, segment), start, end)
 
     def _hinted(self, uri: str) -> bool:
         playlist = self._playlist(Format.FMP4)

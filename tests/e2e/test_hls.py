@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from support import frames
+from support import ffmpeg, frames
 from support.cluster import Cluster, Node, Standalone
 from support.ffmpeg import Publisher
 from support.frames import Recording, assert_same_from_join
@@ -121,3 +123,132 @@ async def test_players_of_any_replica_play_on_when_the_worker_is_killed(
     assert [segment.number for segment in player.listed.values() if segment.gap] == []
     assert worker_of(cluster.api_url, "live/cam") != name
     check_frames("h264_b3_aac_60s", player.file(tmp_path, "played.mp4" if low_latency else "played.ts"))
+
+
+async def test_a_publisher_that_comes_back_goes_on_in_the_same_playlist(
+    start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path
+) -> None:
+    node = start_standalone({**QUICK, "origin.grace_s": 20})
+    first = push("h264_b3_aac_60s", node, stack, tmp_path)
+    path = "/hls/live/cam/live.m3u8"
+    async with HlsPlayer([server(node)], path, low_latency=True) as player:
+        await player.play(many, LIMIT_S)
+        await asyncio.to_thread(first.stop)
+        push("h264_large_aac", node, stack, tmp_path)
+        before = max(player.segments)
+        await player.play(lambda now: max(now.segments) > before + 3, LIMIT_S)
+    assert [str(violation) for violation in player.checker.violations if violation.rule != "stall"] == []
+    assert sum(segment.discontinuity for segment in player.listed.values()) == 1
+    assert len({segment.map_uri for segment in player.listed.values()}) == 2
+
+
+def test_numbers_never_go_back_over_a_restart_of_the_server(
+    start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path
+) -> None:
+    node = start_standalone(QUICK)
+    push("h264_aac", node, stack, tmp_path, loops=-1)
+    first = sequence_of(node)
+    node.kill()
+    node.restart().wait_ready()
+    push("h264_aac", node, stack, tmp_path, loops=-1)
+    assert sequence_of(node) > first
+
+
+def sequence_of(node: Node) -> int:
+    """The media sequence number of the stream's playlist, once there is one."""
+    wait_until("a playlist", lambda: get(node.hls_url("live/cam.m3u8"))[0] == 200, LIMIT_S)
+    lines = get(node.hls_url("live/cam.m3u8"))[1].decode().splitlines()
+    return int(next(line.partition(":")[2] for line in lines if line.startswith("#EXT-X-MEDIA-SEQUENCE")))
+
+
+def test_http_as_players_caches_and_browsers_want_it(start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path) -> None:
+    node = start_standalone({**QUICK, "hls.http.cors_origins": ["https://example.org"]})
+    push("h264_aac", node, stack, tmp_path, loops=-1)
+    page = {"Origin": "https://example.org"}
+    wait_until("segments", lambda: get(node.hls_url("live/cam.m3u8"))[1].count(b"#EXTINF") == 4, LIMIT_S)
+    status, body, headers = get(node.hls_url("live/cam/live.m3u8?token=a%26b"), headers={**page, "Accept-Encoding": "gzip"})
+    assert (status, headers["content-type"]) == (200, "application/vnd.apple.mpegurl")
+    assert (headers["content-encoding"], headers["access-control-allow-origin"]) == ("gzip", "https://example.org")
+    text = gzip.decompress(body).decode()
+    uris = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert all(uri.endswith("?token=a%26b") for uri in uris)
+    assert text.count("?token=a%26b") == text.count("URI=") + len(uris)
+    status, body, headers = get(node.hls_url(f"live/cam/{uris[0]}"))
+    assert (status, headers["content-type"]) == (200, "video/iso.segment")
+    assert "immutable" in headers["cache-control"]
+    head = get(node.hls_url(f"live/cam/{uris[0]}"), method="HEAD")
+    assert (head[0], head[1], int(head[2]["content-length"])) == (200, b"", len(body))
+    preflight = get(node.hls_url("live/cam/live.m3u8"), method="OPTIONS", headers={**page, "Access-Control-Request-Headers": "x-a"})
+    assert (preflight[0], preflight[2]["access-control-allow-headers"]) == (204, "x-a")
+    assert get(node.hls_url("live/nobody.m3u8"))[0] == 404
+    assert get(node.hls_url("live/cam/live.m3u8?_HLS_msn=5"))[0] == 200
+    through_edge = f"http://{LOOPBACK}:{node.ports['http']}/hls/live/cam.m3u8"
+    assert get(through_edge)[1].startswith(b"#EXTM3U"), "the edge does not pass /hls/ on"
+
+
+async def test_a_worker_that_is_told_to_stop_hands_over_and_players_play_on(
+    start_cluster: Callable[..., Cluster], stack: ExitStack, tmp_path: Path
+) -> None:
+    cluster = start_cluster(origins=1, edges=1, hls=3, settings={"hls": QUICK})
+    push("h264_b3_aac_60s", cluster.edges[0], stack, tmp_path)
+    path = "/hls/live/cam/live.m3u8"
+    await asyncio.to_thread(wait_until, "a stream", lambda: get(f"{server(cluster.hls[0])}{path}")[0] == 200, LIMIT_S)
+    name = worker_of(cluster.api_url, "live/cam")
+    stopped = next(node for node in cluster.hls if node.name == name)
+    async with HlsPlayer([server(node) for node in cluster.hls if node is not stopped], path, low_latency=True) as player:
+        await player.play(many, LIMIT_S)
+        before = max(player.segments)
+        stopped.terminate()
+        await player.play(lambda now: max(now.segments) > before + 6, LIMIT_S)
+    assert [str(violation) for violation in player.checker.violations] == []
+    assert sorted(player.listed) == list(range(min(player.listed), max(player.listed) + 1))
+    assert stopped.wait() == 0
+    check_frames("h264_b3_aac_60s", player.file(tmp_path, "played.mp4"))
+
+
+def test_players_are_counted_by_the_ids_in_their_urls(start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path) -> None:
+    node = start_standalone({**QUICK, "hls.session.hash_key_file": str(key_file(tmp_path))})
+    push("h264_aac", node, stack, tmp_path, loops=-1)
+    url = node.hls_url("live/cam.m3u8?token=1")
+    wait_until("a playlist", lambda: get(url)[0] == 200, LIMIT_S)
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        asked, text = answer.url, answer.read().decode()
+    session_id = asked.partition("session_id=")[2]
+    assert asked == f"{url}&session_id={session_id}"
+    segment = text.splitlines()[-1]
+    assert segment.endswith(f"?token=1&session_id={session_id}")
+    folder = node.hls_url("live/")
+    assert get(folder + segment)[0] == 200
+    assert get(folder + segment.partition("?")[0])[0] == 200, "a segment without an id is served"
+    assert get(folder + segment.replace(session_id, "0" * len(session_id)))[0] == 404
+    assert get(f"{url}&session_id=x")[0] == 404
+    wait_until("a count", lambda: hls_players(node.api_url) >= 1, LIMIT_S)
+
+
+def key_file(folder: Path) -> Path:
+    path = folder / "hash.key"
+    path.write_text("a key of tests, long enough")
+    return path
+
+
+def hls_players(api_url: str) -> int:
+    with urllib.request.urlopen(f"{api_url}/v1/streams", timeout=5) as answer:
+        return next((item["hls_players"] or 0 for item in json.load(answer)["items"] if item["stream"] == "live/cam"), 0)
+
+
+def test_other_players_play_it(start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path) -> None:
+    node = start_standalone(QUICK)
+    push("h264_b3_aac_60s", node, stack, tmp_path)
+    for path in ("live/cam.m3u8", "live/cam/index.m3u8"):
+        wait_until("a playlist", lambda path=path: get(node.hls_url(path))[0] == 200, LIMIT_S)  # type: ignore[misc]
+        rows = ffmpeg.run("-live_start_index", "0", "-i", node.hls_url(path), "-t", "3", "-map", "0:v", "-f", "framecrc", "-")
+        assert sum(1 for row in rows.splitlines() if row.startswith("0,")) >= 70
+        probe = [str(ffmpeg.FFPROBE), "-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", node.hls_url(path)]
+        done = subprocess.run(ffmpeg.bounded(20, probe), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        assert set(done.stdout.split()) == {"h264", "aac"}, done.stderr
+        file = tmp_path / f"gstreamer{path.count('/')}"
+        chain = ["souphttpsrc", f"location={node.hls_url(path)}", "!", "hlsdemux", "!", "filesink", f"location={file}"]
+        command = ffmpeg.bounded(6, ["gst-launch-1.0", "-q", *chain])  # it plays on until then
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        rows = ffmpeg.run("-i", file, "-map", "0:v", "-c", "copy", "-f", "framecrc", "-")
+        assert sum(1 for row in rows.splitlines() if row.startswith("0,")) >= 70

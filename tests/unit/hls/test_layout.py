@@ -39,11 +39,10 @@ def test_a_state_is_read_as_it_was_written() -> None:
     assert StoredState.parse(STATE.serialize()) == STATE
 
 
-@given(
-    st.binary(max_size=60)
-    | st.text(max_size=40).map(str.encode)
-    | st.integers(0, len(STATE.serialize()) - 1).map(lambda n: STATE.serialize()[:n])
-)
+_CUT_SHORT = st.integers(0, len(STATE.serialize()) - 1).map(lambda size: STATE.serialize()[:size])
+
+
+@given(st.binary(max_size=60) | st.text(max_size=40).map(str.encode) | _CUT_SHORT)
 def test_what_is_no_state_is_told_and_nothing_else(data: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         StoredState.parse(data)

@@ -249,6 +249,9 @@ async def test_a_successor_goes_on_after_the_last_stored_unit_under_its_own_name
     await settle()
     assert listed(await text(worker)) == ["1000.1-100.ts", "1000.1-101.ts", "1000.2-102.ts"]
     live = await text(worker, LIVE)
+    before, kept = await first.workers.get(STREAM).file(name := parse_file_name("1000.1-101.1.m4s")), await worker.file(name)  # type: ignore[union-attr]
+    assert before is not None
+    assert before == kept, "a part of the worker before, out of its segment"
     assert '#EXT-X-MAP:URI="1000.1-init0.mp4"' in live
     assert "DISCONTINUITY" not in live
     assert worker.next_number == 103
