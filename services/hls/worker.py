@@ -37,6 +37,7 @@ from lalmesh.runtime.ring import Run
 from lalmesh.runtime.scheduling import SchedulerClient
 from lalmesh.runtime.storage import Storage, StorageUnavailable
 from services.hls.answer import Answer, file_answer, playlist_answer, refusal
+from services.hls.conversion import Conversion
 from services.hls.cuts import Cut, CutSettings, SegmentBegun, SegmentClosed, SegmentLost, Start, TargetsFixed, configuration_of
 from services.hls.layout import StoredState, file_path
 from services.hls.numbers import Numbers, first_number, fresh_number
@@ -150,6 +151,7 @@ class Worker:
         self._wanted = set(host.settings.formats)
         self._restored: Mapping[str, Mapping[str, Any]] = {}  # renditions of the worker before
         self._goes_on = False  # whether their playlists go on
+        self._conversion = Conversion()
         self._segmenter: Segmenter | None = None
         self._follower: Follower | None = None
         self._numbers = Numbers(owner.limit, owner.limit)
@@ -157,6 +159,7 @@ class Worker:
         self._backlog: list[list[Cut]] = []  # of the last segments, the open one last
         self._last_closed: SegmentClosed | None = None
         self._unstored: list[MadeFile] = []  # of the open segment, and of those that a late rendition made
+        self._told_left_out: set[str] = set()
         self._outdated: list[str] = []  # stored files that left the playlists, the oldest first
         self._before: tuple[Epoch, int, bool] = (owner.epoch, 0, False)  # of the reader before the last run: epoch, offset, shifted
         self._changed: asyncio.Future[None] = self._loop.create_future()
@@ -468,7 +471,9 @@ class Worker:
         assert self._follower is not None
         if self.recording is not None:
             self.recording.receive(run)
-        self._take(self._segmenter.receive(run))
+        converted = self._conversion.convert(run)
+        if converted is not None:
+            self._take(self._segmenter.receive(converted))
         reader = self._follower.reader
         self._before = (run.epoch, reader.offset, reader.is_shifted)
 
@@ -511,6 +516,8 @@ class Worker:
 
     def _take_into(self, rendition: Rendition, cut: Cut) -> None:
         rendition.take(cut)
+        if isinstance(cut, SegmentBegun):
+            self._tell_left_out()
         made, rendition.made = rendition.made, []
         for file in made:
             self._host.counters.parts += not file.stored
@@ -519,6 +526,13 @@ class Worker:
                 self._lose(number)
             if file.stored and file.data:
                 self._unstored.append(file)
+
+    def _tell_left_out(self) -> None:
+        """Say what players do not get, once."""
+        for track in self.left_out:
+            if track not in self._told_left_out:
+                self._told_left_out.add(track)
+                log.warning("track left out: %s", track, extra=self._facts)
 
     def _lose(self, number: int) -> None:
         """Memory was full before the segment was stored."""
