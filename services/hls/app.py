@@ -42,7 +42,7 @@ from services.hls.http import HlsHttp
 from services.hls.metrics import HlsMetrics
 from services.hls.record_http import RecordHttp
 from services.hls.recorded import NodeRecordings
-from services.hls.recording import Catalogue, RecordingSettings
+from services.hls.recording import RecordingSettings
 from services.hls.recording_metrics import RecordingCollector
 from services.hls.service import HlsService, Peers
 from services.hls.sessions import Players
@@ -136,7 +136,7 @@ class HlsApp:
         metrics.read_from(self.workers, self._players)
         registry.register(RecordingCollector(self.recordings))
         self._http = HlsHttp(self.service, self._players, metrics, CorsPolicy(settings.cors_origins), settings.session_key)
-        self._http.records = RecordHttp(Catalogue(storage))
+        self._http.records = RecordHttp(storage)
         self._server = channels.server() if channels is not None else None
         self._membership = Membership(
             scheduler.join, self._report, self._command, interval_s=settings.report_interval_s, silence_s=settings.silence_s

@@ -12,8 +12,9 @@ from aiohttp import web
 
 from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
-from lalmesh.runtime.storage import StorageUnavailable
+from lalmesh.runtime.storage import Storage, StorageUnavailable
 from services.hls.answer import RETRY_AFTER_S, UNCACHED
+from services.hls.kept import KeptSegments
 from services.hls.recording import Catalogue, RecordingName, StoredFile, StoredRecording, answer_range
 
 log = logging.getLogger(__name__)
@@ -28,9 +29,10 @@ _SECOND_US = 1_000_000
 class RecordHttp:
     """The handler of everything under ``/record/``."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        """Show `catalogue`."""
-        self._catalogue = catalogue
+    def __init__(self, storage: Storage) -> None:
+        """Show what is in `storage`."""
+        self._catalogue = Catalogue(storage)
+        self._kept = KeptSegments(storage)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Answer a GET or HEAD."""
@@ -39,7 +41,8 @@ class RecordHttp:
             if not last:
                 return await self._list(request, folders)
             stream = StreamKey.of("/".join(folders[:-1]), folders[-1] if folders else "")
-            return await self._file(request, f"{stream.quoted()}/{last}")
+            found = await self._catalogue.find(f"{stream.quoted()}/{last}") or await self._kept.find(stream, last)
+            return await self._file(request, found) if found else _refused(404, "no such recording")
         except InvalidName as error:
             return _refused(400, str(error))
         except StorageUnavailable as error:
@@ -55,10 +58,7 @@ class RecordHttp:
         body = {"items": [_described(found) for found in page.recordings], "after": page.after or None}
         return web.json_response(body, headers={"Cache-Control": UNCACHED})
 
-    async def _file(self, request: web.Request, path: str) -> web.StreamResponse:
-        file = await self._catalogue.find(path)
-        if file is None:
-            return _refused(404, "no such recording")
+    async def _file(self, request: web.Request, file: StoredFile) -> web.StreamResponse:
         headers = {
             "Content-Type": file.content_type,
             "Cache-Control": FILE_CACHING,

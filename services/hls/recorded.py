@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
@@ -16,7 +17,8 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch
 from lalmesh.runtime.recording import RecordFormat, RecordRule, RecordRules
 from lalmesh.runtime.ring import Run
-from lalmesh.runtime.storage import Storage
+from lalmesh.runtime.storage import Storage, StorageUnavailable
+from services.hls.kept import sweep_kept
 from services.hls.recording import (
     EndReason,
     FileLimits,
@@ -141,9 +143,11 @@ class NodeRecordings:
         """Write into `spool_dir`, upload to `storage`; nothing of both is touched before there is something to record."""
         self.counters = RecordedCounters()
         self.recordings = Recordings(storage, Spool(spool_dir), RecordRules(()), self._tell, settings)
+        self._storage = storage
+        self._sweep_s = settings.sweep_s
         self._live: set[WorkerRecording] = set()
         self._closing: set[asyncio.Task[None]] = set()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def live_streams(self) -> int:
@@ -152,7 +156,11 @@ class NodeRecordings:
 
     def start(self) -> None:
         """Finish and upload what a crash left, and go on uploading."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="hls-recordings")
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._run(), name="hls-recordings"),
+            loop.create_task(self._sweep(), name="hls-kept-segments"),
+        ]
 
     async def stop(self) -> None:
         """End every file, and upload what can be uploaded in time."""
@@ -160,13 +168,14 @@ class NodeRecordings:
             recording.finish(EndReason.STOPPED)
         if self._closing:
             await asyncio.wait(self._closing, timeout=CLOSE_S)
-        if self._task is None:
+        if not self._tasks:
             return
         left = await self.recordings.drain(DRAIN_S)
         if left:
             log.warning("%d recordings are uploaded after the next start", left)
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def follow(self, rules: RecordRules) -> None:
         """These are the rules now."""
@@ -198,6 +207,17 @@ class NodeRecordings:
             except Exception:  # a bug of ours: what is recorded stays in the spool meanwhile
                 log.exception("recordings are not uploaded, again in %g s", RESTART_S)
                 await asyncio.sleep(RESTART_S)
+
+    async def _sweep(self) -> None:
+        """Let kept segments go from time to time, as the rules say."""
+        while True:
+            await asyncio.sleep(self._sweep_s)
+            try:
+                removed = await sweep_kept(self._storage, self.recordings.rules, time.time())
+                if removed:
+                    log.info("%d kept segments removed", removed)
+            except StorageUnavailable as error:
+                log.warning("kept segments not swept: %s", error)
 
     def _tell(self, event: RecordingEvent) -> None:
         match event:

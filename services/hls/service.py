@@ -26,6 +26,7 @@ from lalmesh.runtime.scheduling import HlsWanted, Refusal, Refused
 from lalmesh.runtime.storage import Storage
 from services.hls import layout
 from services.hls.answer import Answer, file_answer, refusal
+from services.hls.kept import KeptSegments
 from services.hls.layout import StoredState
 from services.hls.playlists import live_answer
 from services.hls.rendition import Format
@@ -82,6 +83,7 @@ class HlsService:
         """
         self._workers = workers
         self._storage = storage
+        self._kept = KeptSegments(storage)
         self._peers = peers
         self._keys = keys
         self._match_app = match_app
@@ -139,6 +141,8 @@ class HlsService:
             return refusal(400, str(error))
 
     async def _answer(self, found: HlsPath, stream: StreamKey, reload: ReloadRequest, path: str, query: str) -> Answer:
+        if found.resource is PlaylistName.RECORD:
+            return await self._kept.answer(found, stream, query)
         await self._workers.let_go(stream)
         worker = self._workers.get(stream)
         if worker is not None:
@@ -153,8 +157,6 @@ class HlsService:
 
     async def _from_worker(self, worker: Worker, found: HlsPath, reload: ReloadRequest, query: str) -> Answer | None:
         if isinstance(found.resource, PlaylistName):
-            if found.resource is PlaylistName.RECORD:
-                return refusal(404, "no record of this stream")
             return await worker.playlist(found.resource, reload, kept_query(query), found.folder(worker.stream))
         return await worker.file(found.resource)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from lalmesh.errors import RemoteProtocolError
 from lalmesh.names import StreamKey
@@ -44,6 +44,7 @@ class Job:
     files: list[MadeFile]
     state: bytes  #: of the worker after this segment
     outdated: list[str]  #: names of files that may go once this is stored
+    kept: Mapping[str, bytes] = field(default_factory=dict)  #: what is recorded of it, by path
 
 
 async def read_state(storage: Storage, stream: StreamKey, below: Epoch | None = None) -> StoredState | None:
@@ -125,7 +126,7 @@ class StorageWriter:
         """The files of a segment that waits are gone."""
         for job in self._jobs:
             if job.number == number and job.files:
-                job.files = []
+                job.files, job.kept = [], {}
                 self._counters.lost_segments += 1
 
     async def emptied(self) -> None:
@@ -165,6 +166,9 @@ class StorageWriter:
         for file in job.files:
             await self._storage.put(layout.file_path(self._stream, file.name), file.data)
             self._counters.stored_bytes += len(file.data)
+        for path, data in job.kept.items():
+            await self._storage.put(path, data)
+            self._counters.stored_bytes += len(data)
         await self._storage.put(layout.state_path(self._stream, self._epoch), job.state)
         self._counters.segments += 1
         if not self._is_alone:

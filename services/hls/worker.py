@@ -39,6 +39,7 @@ from lalmesh.runtime.storage import Storage, StorageUnavailable
 from services.hls.answer import Answer, file_answer, playlist_answer, refusal
 from services.hls.conversion import Conversion
 from services.hls.cuts import Cut, CutSettings, SegmentBegun, SegmentClosed, SegmentLost, Start, TargetsFixed, configuration_of
+from services.hls.kept import KeptName, kept_path
 from services.hls.layout import StoredState, file_path
 from services.hls.numbers import Numbers, first_number, fresh_number
 from services.hls.playlists import Rendered, live_answer
@@ -471,6 +472,8 @@ class Worker:
         assert self._follower is not None
         if self.recording is not None:
             self.recording.receive(run)
+            if self.recording.keeps_segments and Format.TS not in self._renditions:
+                self._want(Format.TS)
         converted = self._conversion.convert(run)
         if converted is not None:
             self._take(self._segmenter.receive(converted))
@@ -548,7 +551,17 @@ class Worker:
         """Have the segment stored, by all renditions, with the state of now."""
         files, self._unstored = self._unstored, []
         self._last_closed = closed
-        self._writer.add(Job(closed.number, files, self._state(closed).serialize(), self._outdated_files()))
+        self._writer.add(Job(closed.number, files, self._state(closed).serialize(), self._outdated_files(), self._kept(files)))
+
+    def _kept(self, files: list[MadeFile]) -> dict[str, bytes]:
+        """What is stored once more of the new `files`, by path, where segments are recorded."""
+        playlist = self._playlist(Format.TS)
+        if self.recording is None or not self.recording.keeps_segments or playlist is None:
+            return {}
+        data = {file.name: file.data for file in files}
+        segments = [segment for segment in playlist.segments if segment.uri in data]
+        names = [KeptName.of(segment, playlist.target_duration_s, self.epoch) for segment in segments]
+        return {kept_path(self.stream, str(name)): data[segment.uri] for name, segment in zip(names, segments, strict=True)}
 
     def _store_end(self) -> None:
         """Have it stored that the stream is over."""

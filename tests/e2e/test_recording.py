@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from support import ffmpeg, frames
@@ -214,3 +215,21 @@ def test_a_cluster_records_by_a_rule_that_comes_by_api(
         assert [item["url"] for item in json.loads(body)["items"]] == [items[2]["url"]]
         status, body, _ = ask(f"http://127.0.0.1:{node.ports['hls']}{items[0]['url']}")
         assert len(body) == items[0]["size_bytes"]
+
+
+def test_kept_segments_are_played_by_the_record_playlist(
+    start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path
+) -> None:
+    node = start_standalone(recording("live/* hls") | {"hls.list_num": 3, "hls.delete_threshold_num": 1})
+    push("h264_b3_aac", node, stack, tmp_path).wait(LIMIT_S)
+    url = node.http_url("hls/live/cam/record.m3u8")
+    wait_until("the end", lambda: b"#EXT-X-ENDLIST" in ask(url)[1], LIMIT_S)
+    status, body, _ = ask(url)
+    names = [line for line in body.decode().splitlines() if line and not line.startswith("#")]
+    assert (status, len(names), b"#EXT-X-DISCONTINUITY" in body) == (200, SOURCE_S, False)
+    file = tmp_path / "kept.ts"
+    file.write_bytes(b"".join(ask(urljoin(url, name))[1] for name in names))
+    assert check_frames("h264_b3_aac", file).counts["video"] == len(source("h264_b3_aac", "ts").track("video"))
+    assert listed(node) == []
+    done = ffmpeg.run("-i", url, "-map", "0:v", "-c", "copy", "-t", "6", "-f", "framemd5", "-")
+    assert done.count("\n0,") > 100
