@@ -206,6 +206,52 @@ async def test_a_worker_that_is_told_to_stop_hands_over_and_players_play_on(
     check_frames("h264_b3_aac_60s", player.file(tmp_path, "played.mp4"))
 
 
+async def test_three_replicas_keep_the_rules_through_kills_and_publishers(
+    start_cluster: Callable[..., Cluster], stack: ExitStack, tmp_path: Path
+) -> None:
+    cluster = start_cluster(
+        origins=1, edges=2, hls=3, settings={"hls": {**QUICK, "hls.list_num": 30}, "origin": {"origin.grace_s": 20}}
+    )
+    publisher = push("h264_b3_aac_60s", cluster.edges[0], stack, tmp_path)
+    path = "/hls/live/cam/live.m3u8"
+    await asyncio.to_thread(wait_until, "a stream", lambda: get(f"{server(cluster.hls[0])}{path}")[0] == 200, LIMIT_S)
+    async with HlsPlayer([server(node) for node in cluster.hls], path, low_latency=True) as player:
+        for round_ in range(2):
+            reached = max(player.segments, default=0)
+            await player.play(lambda now, least=reached: len(now.segments) >= ENOUGH and max(now.segments) > least + 3, LIMIT_S)  # type: ignore[misc]
+            name = worker_of(cluster.api_url, "live/cam")
+            killed = next(node for node in cluster.hls if node.name == name)
+            killed.kill()
+            reached = max(player.segments)
+            await player.play(lambda now, least=reached: max(now.segments) > least + 3, LIMIT_S)  # type: ignore[misc]
+            await asyncio.to_thread(killed.restart().wait_ready)
+            await asyncio.to_thread(publisher.stop)
+            await asyncio.to_thread(wait_until, "no publisher", lambda: not any(map(publishes, cluster.edges)), LIMIT_S)
+            publisher = push("h264_large_aac" if round_ else "h264_b3_aac_60s", cluster.edges[1], stack, tmp_path, loops=-1)
+        reached = max(player.segments)
+        await player.play(lambda now: max(now.segments) > reached + 4, LIMIT_S)
+    assert [str(violation) for violation in player.checker.violations if violation.rule != "stall"] == []
+    assert sorted(player.listed) == list(range(min(player.listed), max(player.listed) + 1))
+
+
+def publishes(edge: Node) -> bool:
+    return "edge_publications 0.0" not in edge.metrics()
+
+
+def test_live_goes_on_while_storage_cannot_be_written(start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path) -> None:
+    blocked = tmp_path / "media"
+    blocked.write_text("a file where the folder should be")
+    node = start_standalone(QUICK)
+    push("h264_b3_aac_60s", node, stack, tmp_path)
+    url = node.hls_url("live/cam.m3u8")
+    wait_until("segments", lambda: get(url)[1].count(b"#EXTINF") == 4, LIMIT_S)
+    segment = get(url)[1].decode().splitlines()[-1]
+    assert get(node.hls_url(f"live/{segment}"))[0] == 200
+    assert "hls_stored_segments_total 0.0" in node.metrics()
+    blocked.unlink()
+    wait_until("stored segments", lambda: len(list(tmp_path.rglob("*.ts"))) >= 4, LIMIT_S)
+
+
 def test_players_are_counted_by_the_ids_in_their_urls(start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path) -> None:
     node = start_standalone({**QUICK, "hls.session.hash_key_file": str(key_file(tmp_path))})
     push("h264_aac", node, stack, tmp_path, loops=-1)
