@@ -38,7 +38,17 @@ from lalmesh.runtime.scheduling import SchedulerClient
 from lalmesh.runtime.storage import Storage, StorageUnavailable
 from services.hls.answer import Answer, file_answer, playlist_answer, refusal
 from services.hls.conversion import Conversion
-from services.hls.cuts import Cut, CutSettings, SegmentBegun, SegmentClosed, SegmentLost, Start, TargetsFixed, configuration_of
+from services.hls.cuts import (
+    Cut,
+    CutSettings,
+    SegmentBegun,
+    SegmentClosed,
+    SegmentLost,
+    Start,
+    TargetsFixed,
+    UnitsAdded,
+    configuration_of,
+)
 from services.hls.kept import KeptName, kept_path
 from services.hls.layout import StoredState, file_path
 from services.hls.numbers import Numbers, first_number, fresh_number
@@ -487,7 +497,7 @@ class Worker:
                 self._take_into(rendition, cut)
             if isinstance(cut, SegmentClosed):
                 self._store(cut)
-        if cuts:
+        if any(not isinstance(cut, UnitsAdded) for cut in cuts):  # a unit more changes no playlist
             self._wake()
 
     def _count(self, cut: Cut) -> None:
