@@ -55,7 +55,8 @@ class RecordHttp:
         if not (limit.isascii() and limit.isdigit()) or not 1 <= int(limit[:9]) <= MAX_LIMIT:
             return _refused(400, f"limit has to be from 1 to {MAX_LIMIT}")
         page = await self._catalogue.page(stream, after=request.query.get("after", ""), limit=int(limit))
-        body = {"items": [_described(found) for found in page.recordings], "after": page.after or None}
+        following = f"{request.rel_url.raw_path}?limit={limit}&after={quote(page.after, safe='')}" if page.after else None
+        body = {"items": [_described(found) for found in page.recordings], "next": following}
         return web.json_response(body, headers={"Cache-Control": UNCACHED})
 
     async def _file(self, request: web.Request, file: StoredFile) -> web.StreamResponse:

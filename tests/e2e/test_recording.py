@@ -202,6 +202,7 @@ def test_a_cluster_records_by_a_rule_that_comes_by_api(
     cluster = start_cluster(origins=1, edges=1, hls=2, settings={"hls": QUICK, "origin": {"origin.grace_s": 0}})
     status, _, _ = ask(f"{cluster.api_url}/v1/recordings", "POST", {"pattern": "live/*", "formats": ["flv"], "segment_s": 3})
     assert status == 201
+    wait_until("hls nodes that the edge knows", lambda: ask(cluster.edges[0].http_url("record/"))[0] == 200, LIMIT_S)
     push("h264_b3_aac", cluster.edges[0], stack, tmp_path)
     items = wait_listed(cluster.edges[0], 3)
     assert [float(probed(fetch(cluster.edges[0], item, tmp_path))["format"]["duration"]) for item in items] == pytest.approx(
@@ -211,7 +212,7 @@ def test_a_cluster_records_by_a_rule_that_comes_by_api(
         status, body, _ = ask(f"http://127.0.0.1:{node.ports['hls']}/record/?limit=2")
         page = json.loads(body)
         assert len(page["items"]) == 2
-        status, body, _ = ask(f"http://127.0.0.1:{node.ports['hls']}/record/?after={page['after']}")
+        status, body, _ = ask(f"http://127.0.0.1:{node.ports['hls']}{page['next']}")
         assert [item["url"] for item in json.loads(body)["items"]] == [items[2]["url"]]
         status, body, _ = ask(f"http://127.0.0.1:{node.ports['hls']}{items[0]['url']}")
         assert len(body) == items[0]["size_bytes"]
