@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -298,3 +300,31 @@ def test_other_players_play_it(start_standalone: StartStandalone, stack: ExitSta
         subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         rows = ffmpeg.run("-i", file, "-map", "0:v", "-c", "copy", "-f", "framecrc", "-")
         assert sum(1 for row in rows.splitlines() if row.startswith("0,")) >= 70
+
+
+def test_every_stream_is_segmented_from_its_start_where_that_is_wanted(
+    start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path
+) -> None:
+    node = start_standalone({**QUICK, "hls.start": "always", "hls.idle_s": 1})
+    push("h264_aac", node, stack, tmp_path)
+    wait_until("segments", lambda: len(list(tmp_path.rglob("*.ts"))) >= 3 <= len(list(tmp_path.rglob("*.m4s"))), LIMIT_S)
+    assert "\nhls_requests_total{" not in node.metrics(), "somebody asked"
+
+
+def test_segments_of_a_stream_that_is_over_go_and_those_of_a_crash_are_swept(
+    start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path
+) -> None:
+    left = tmp_path / "media" / "hls" / "live" / "old"
+    (left / "state").mkdir(parents=True)
+    for name in ("1.1-5.ts", "1.1-init0.mp4", f"state/{1:020d}.{1:020d}"):
+        (left / name).write_bytes(b"x")
+        os.utime(left / name, (time.time() - 3600,) * 2)
+    node = start_standalone(QUICK)
+    wait_until("a sweep", lambda: not (left / "1.1-5.ts").exists(), LIMIT_S)
+    assert [path.name for path in left.rglob("*") if path.is_file()] == [f"{1:020d}.{1:020d}"]
+    push("h264_aac", node, stack, tmp_path)
+    wait_until("a playlist", lambda: get(node.hls_url("live/cam.m3u8"))[0] == 200, LIMIT_S)
+    folder = tmp_path / "media" / "hls" / "live" / "cam"
+    wait_until("the end", lambda: b"ENDLIST" in get(node.hls_url("live/cam.m3u8"))[1], LIMIT_S)
+    assert list(folder.glob("*.ts"))
+    wait_until("cleaning", lambda: not list(folder.glob("*.ts")), LIMIT_S)
