@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 from urllib.parse import parse_qsl
 
@@ -37,6 +38,7 @@ from services.hls.workers import Workers
 log = logging.getLogger(__name__)
 
 LOCATE_DEADLINE_S = 3.0
+PROMPT_S = 1.0  #: for storage to give a file before its owner is asked too: what is new is in memory there
 OWNERS_KEPT = 10_000  #: streams whose owner is remembered between requests
 MAX_QUERY_FIELDS = 100  #: parameters of one request
 ANY_APP = "live"  #: of a stream whose application the URL leaves out, where nobody knows better
@@ -149,11 +151,28 @@ class HlsService:
             answer = await self._from_worker(worker, found, reload, query)
             if answer is not None:
                 return answer
-        if not isinstance(found.resource, PlaylistName):
-            answer = await self._stored_file(stream, found.resource)
-            if answer is not None or worker is not None:
-                return answer or refusal(404, "no such file")
-        return await self._from_owner(found, stream, reload, path, query)
+        if isinstance(found.resource, PlaylistName):
+            return await self._from_owner(found, stream, reload, path, query)
+        if worker is not None:
+            return await self._stored_file(stream, found.resource) or refusal(404, "no such file")
+        return await self._file(stream, found.resource, lambda: self._from_owner(found, stream, reload, path, query))
+
+    async def _file(self, stream: StreamKey, name: FileName, ask_owner: Callable[[], Awaitable[Answer]]) -> Answer:
+        """A file from storage; from its owner's memory where it is not stored yet, or storage fails or hangs."""
+        reading = asyncio.ensure_future(self._stored_file(stream, name))
+        try:
+            await asyncio.wait([reading], timeout=PROMPT_S)
+            is_known = reading.done() and reading.exception() is None
+            stored = reading.result() if is_known else None
+            if stored is not None:
+                return stored
+            try:
+                answer = await ask_owner()
+            except Unavailable as error:
+                answer = refusal(503, str(error))
+            return answer if is_known or answer.status == 200 else await reading or answer
+        finally:
+            reading.cancel()
 
     async def _from_worker(self, worker: Worker, found: HlsPath, reload: ReloadRequest, query: str) -> Answer | None:
         if isinstance(found.resource, PlaylistName):

@@ -33,6 +33,16 @@ class FakePeers:
         return Answer(200, owner.worker.node.name.encode())
 
 
+class SlowStorage(FakeStorage):
+    """Gives objects after a while."""
+
+    slowness_s = 0.0
+
+    async def get(self, path: str) -> bytes | None:
+        await asyncio.sleep(self.slowness_s)
+        return await super().get(path)
+
+
 class Replica:
     def __init__(self, storage: FakeStorage | None = None, *, match_app: bool = True) -> None:
         self.node = HlsNode(storage)
@@ -79,6 +89,33 @@ async def test_another_node_answers_from_storage_and_asks_the_owner_for_the_rest
     assert (await other.get("/hls/live/a/999.1-104.m4s"))[0] == 404, "no owner has what another epoch made"
     assert [asked[1:] for asked in other.peers.asked] == [(PLAYLIST, "_HLS_msn=3"), ("/hls/live/a/1000.1-104.0.m4s", "")]
     assert len(other.node.scheduler.hls_wanted) == 1, "the owner is remembered"
+
+
+@in_virtual_time
+async def test_while_storage_fails_the_owner_is_asked_for_segments() -> None:
+    storage = FakeStorage()
+    await Replica(storage).segment()
+    other = Replica(storage)
+    other.node.scheduler.owner = owner(at=OTHER)
+    storage.away = True
+    assert await other.get("/hls/live/a/1000.1-103.ts") == (200, "hls-2")
+    assert (await other.get("/hls/live/a/999.1-103.ts"))[0] == 503, "it may be stored"
+    other.peers.lost.add("hls-2")
+    assert (await other.get("/hls/live/a/1000.1-103.ts"))[0] == 503
+
+
+@in_virtual_time
+async def test_while_storage_hangs_the_owner_is_asked_for_segments() -> None:
+    storage = SlowStorage()
+    await Replica(storage).segment()
+    other = Replica(storage)
+    other.node.scheduler.owner = owner(at=OTHER)
+    storage.slowness_s = 5.0
+    assert await other.get("/hls/live/a/1000.1-103.ts") == (200, "hls-2")
+    third = Replica(storage)
+    third.node.scheduler.owner = owner(2, at=OTHER)
+    assert (await third.get("/hls/live/a/1000.1-103.ts"))[0] == 200, "what the owner does not have is waited for"
+    assert third.peers.asked == []
 
 
 @in_virtual_time
