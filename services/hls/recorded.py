@@ -1,6 +1,7 @@
 """What this node records: the streams that it segments, as the rules say, out of the units that the segmenter gets.
 
-Rules that come or go while a stream is live begin its files at the next random access point, and end them at once.
+Rules that come or go while a stream is live begin and end its files at the next random access point: where one rule takes over from
+another, the next file goes on where the last has ended.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from lalmesh.media import Kind, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch
 from lalmesh.runtime.recording import RecordFormat, RecordRule, RecordRules
-from lalmesh.runtime.ring import Run
+from lalmesh.runtime.ring import Run, join_track
 from lalmesh.runtime.storage import Storage, StorageUnavailable
 from services.hls.kept import sweep_kept
 from services.hls.recording import (
@@ -67,6 +68,7 @@ class WorkerRecording:
         self._epoch = epoch
         self._wanted: dict[RecordFormat, RecordRule] = {}
         self._written: dict[RecordFormat, _Written] = {}
+        self._leaving: list[RecordedStream] = []  # not wanted any more, and open until the next random access point
         self._tracks = TrackSet()
         self._over = False
 
@@ -83,7 +85,7 @@ class WorkerRecording:
     @property
     def is_written(self) -> bool:
         """Whether there are files of it."""
-        return bool(self._written)
+        return bool(self._written or self._leaving)
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -100,7 +102,7 @@ class WorkerRecording:
         self._wanted = rules.by_format(self._stream)
         for made, written in list(self._written.items()):
             if made not in self._wanted or FileLimits.of(self._wanted[made]) != written.limits:
-                self._end(made, EndReason.STOPPED)
+                self._leaving.append(self._written.pop(made).files)
         for made, rule in self._wanted.items():
             if made is not RecordFormat.HLS and made not in self._written:
                 files = self._node.recordings.record(self._stream, _only(rule, made), self._epoch)
@@ -109,19 +111,38 @@ class WorkerRecording:
     def receive(self, run: Run) -> None:
         """The next units of the stream."""
         self._tracks = run.tracks
+        if self._leaving:
+            self._leave(run)
         for written in self._written.values():
             written.files.receive(run)
 
     def finish(self, reason: EndReason) -> None:
         """Take nothing more; the files become whole meanwhile."""
         self._over = True
-        for made in list(self._written):
-            self._end(made, reason)
+        for files in (*self._leaving, *(written.files for written in self._written.values())):
+            self._node.close(files, reason)
+        self._leaving.clear()
+        self._written.clear()
         self._wanted = {}
         self._node.forget(self)
 
-    def _end(self, made: RecordFormat, reason: EndReason) -> None:
-        self._node.close(self._written.pop(made).files, reason)
+    def _leave(self, run: Run) -> None:
+        """End what is not wanted any more at the next random access point, if it is in `run`."""
+        at = _random_access(run)
+        before = Run(run.epoch, run.publication, run.tracks, run.units[:at], run.place, run.missing)
+        for files in self._leaving:
+            if before.units:
+                files.receive(before)
+            if at is not None:
+                self._node.close(files, EndReason.STOPPED)
+        if at is not None:
+            self._leaving.clear()
+
+
+def _random_access(run: Run) -> int | None:
+    """Which unit of the run is the first that a file may begin with, None where none is."""
+    lead = join_track(run.tracks)
+    return next((index for index, unit in enumerate(run.units) if unit.random_access and unit.track_id == lead), None)
 
 
 def _only(rule: RecordRule, made: RecordFormat) -> RecordRule:

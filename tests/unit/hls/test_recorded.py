@@ -15,11 +15,11 @@ from support.virtual_time import in_virtual_time, settle
 from lalmesh.media import Codec, Track, TrackSet
 from lalmesh.runtime.recording import RecordRules, parse_rule
 from lalmesh.runtime.storage import Storage, open_storage
+from services.hls.hosting import Ending
 from services.hls.kept import ROOT
 from services.hls.record_http import record_url
 from services.hls.recorded import NodeRecordings, WorkerRecording
-from services.hls.recording import Catalogue, EndReason, RecordingName, RecordingSettings
-from services.hls.worker import Ending
+from services.hls.recording import Catalogue, EndReason, RecordingFinished, RecordingName, RecordingSettings
 
 G711 = TrackSet((VIDEO, Track(track_id=2, codec=Codec.PCMA, sample_rate_hz=8000, channels=1)), 1)
 
@@ -31,6 +31,19 @@ def rules(*lines: str) -> RecordRules:
 @pytest.fixture
 def storage() -> Storage:
     return open_storage("memory:")
+
+
+@pytest.fixture
+def finished(node: NodeRecordings, monkeypatch: pytest.MonkeyPatch) -> list[RecordingFinished]:
+    events: list[RecordingFinished] = []
+    complete = node.recordings._complete
+
+    def tell(event: RecordingFinished) -> None:
+        events.append(event)
+        complete(event)
+
+    monkeypatch.setattr(node.recordings, "_complete", tell)
+    return events
 
 
 @pytest.fixture
@@ -71,28 +84,34 @@ async def test_a_rule_that_comes_begins_at_the_next_random_access_point(node: No
     assert [name.started_us for name in await stored(node, storage)] == [first.wall_us // 1000 * 1000]
 
 
-async def test_a_rule_that_goes_ends_its_files_alone(node: NodeRecordings, storage: Storage) -> None:
+async def test_a_rule_that_goes_ends_its_files_alone_at_the_next_random_access_point(
+    node: NodeRecordings, storage: Storage, finished: list[RecordingFinished]
+) -> None:
     node.follow(rules("* flv", "* mp4"))
     recording = node.begin(STREAM, EPOCH)
     feed(recording, 0, 50)
     node.follow(rules("* mp4"))
-    await asyncio.sleep(0)
     feed(recording, 50, 100)
     assert recording.is_written
     node.follow(rules())
+    feed(recording, 100, 110)
     assert not recording.is_written
     assert len(await stored(node, storage)) == 2
+    assert sorted(event.duration_ms for event in finished) == pytest.approx([2000, 4000], abs=40)
 
 
-async def test_another_length_begins_another_file_and_another_keeping_does_not(node: NodeRecordings, storage: Storage) -> None:
+async def test_another_length_begins_another_file_and_another_keeping_does_not(
+    node: NodeRecordings, storage: Storage, finished: list[RecordingFinished]
+) -> None:
     node.follow(rules("* flv"))
     recording = node.begin(STREAM, EPOCH)
     feed(recording, 0, 50)
     node.follow(rules("* flv keep_s=9"))
-    feed(recording, 50, 100)
+    feed(recording, 50, 90)
     node.follow(rules("* flv segment_s=9"))
-    feed(recording, 100, 150)
+    feed(recording, 90, 150)
     assert len(await stored(node, storage)) == 2
+    assert sorted(event.duration_ms for event in finished) == pytest.approx([2000, 4000], abs=40)
 
 
 async def test_tracks_that_a_format_cannot_carry_are_told(node: NodeRecordings) -> None:
