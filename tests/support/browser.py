@@ -7,12 +7,14 @@ page to itself and reports what the browser says of it: the position, the decode
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import shutil
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Self, TypedDict
 
@@ -54,12 +56,20 @@ def available() -> bool:
 
 
 def install() -> None:
-    """Bring the locked players from npm into `.tools/browser`, without running any of their scripts; nothing if they are there."""
+    """Bring the locked players from npm into `.tools/browser`, without running any of their scripts; nothing if they are there.
+
+    Safe to call from several processes at once.
+    """
     lock = FOLDER / "package-lock.json"
     stamp = INSTALLED / "installed.json"
-    if stamp.exists() and stamp.read_bytes() == lock.read_bytes():
-        return
     INSTALLED.mkdir(parents=True, exist_ok=True)
+    with (INSTALLED / "install.lock").open("w") as only_one:
+        fcntl.flock(only_one, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_bytes() != lock.read_bytes():
+            _install(lock, stamp)
+
+
+def _install(lock: Path, stamp: Path) -> None:
     for name in ("package.json", "package-lock.json"):
         shutil.copy(FOLDER / name, INSTALLED / name)
     npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev"]
@@ -109,6 +119,12 @@ class Report:
     def frames_per_s(self) -> float:
         """Decoded pictures."""
         return (self.samples[-1]["frames"] - self.samples[0]["frames"]) / self.watched_s
+
+    @property
+    def longest_halt_s(self) -> float:
+        """The longest time in which the position stayed where it was."""
+        moved = [new["at_s"] for old, new in pairwise(self.samples) if new["position_s"] != old["position_s"]]
+        return max(new - old for old, new in pairwise([self.samples[0]["at_s"], *moved, self.samples[-1]["at_s"]]))
 
     @property
     def sizes(self) -> list[tuple[int, int]]:

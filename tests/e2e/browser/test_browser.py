@@ -15,7 +15,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from support import browser
 from support.browser import Pages, Report, Watch
 from support.cluster import Node, Standalone
 from support.ffmpeg import Publisher
@@ -55,16 +54,6 @@ LOW_LATENCY = {"ll-hls": ("hls.js low latency", "http", "http", "/hls/{}/index.m
 #: What is told of a new configuration. HTTP-fMP4 is not, it is closed. Interop: mpegts.js 1.8.2 appends the last picture of the old
 #: one under the new init segment, and makes an init segment of every audio frame once the sample rate has changed.
 GOING_ON = ("ws-fmp4", "ll-hls")
-
-
-@pytest.fixture(scope="module")
-def pages() -> Iterator[Pages]:
-    """The pages that play, on a port of their own."""
-    if not browser.available():
-        pytest.skip("chromium, node or npm is not installed")
-    browser.install()
-    with Pages() as pages:
-        yield pages
 
 
 @pytest.fixture(scope="module")
