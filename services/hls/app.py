@@ -38,6 +38,7 @@ from lalmesh.runtime.storage import Storage
 from services.hls.cleanup import keep_sweeping
 from services.hls.cors import CorsPolicy
 from services.hls.fetch import GrpcPeers, HlsFace, NoPeers
+from services.hls.hosting import Cleanup, WorkerSettings
 from services.hls.http import HlsHttp
 from services.hls.metrics import HlsMetrics
 from services.hls.record_http import RecordHttp
@@ -47,7 +48,7 @@ from services.hls.recording_metrics import RecordingCollector
 from services.hls.service import HlsService, Peers
 from services.hls.sessions import Players
 from services.hls.shelf import Budget
-from services.hls.worker import Cleanup, Worker, WorkerSettings
+from services.hls.worker import Worker
 from services.hls.workers import Workers
 
 log = logging.getLogger(__name__)

@@ -176,8 +176,8 @@ class HlsService:
 
     async def _from_worker(self, worker: Worker, found: HlsPath, reload: ReloadRequest, query: str) -> Answer | None:
         if isinstance(found.resource, PlaylistName):
-            return await worker.playlist(found.resource, reload, kept_query(query), found.folder(worker.stream))
-        return await worker.file(found.resource)
+            return await worker.playing.playlist(found.resource, reload, kept_query(query), found.folder(worker.stream))
+        return await worker.playing.file(found.resource)
 
     async def _stored_file(self, stream: StreamKey, name: FileName) -> Answer | None:
         if isinstance(name, PartName):

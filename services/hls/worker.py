@@ -13,134 +13,33 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import Any, Protocol, TypeVar
+from dataclasses import replace
 
+from lalmesh.media import TICKS_PER_MS
 from lalmesh.names import StreamKey
-from lalmesh.protocol.hls import (
-    FileName,
-    MediaPlaylist,
-    PartName,
-    PlaylistName,
-    Ready,
-    Refused,
-    ReloadRequest,
-    answer_to,
-    render_multivariant,
-)
-from lalmesh.runtime.follower import UNREACHABLE, Follower, FollowSettings, OriginLinks
+from lalmesh.runtime.follower import UNREACHABLE, Follower
 from lalmesh.runtime.ownership import Epoch, HlsOwner, Location
 from lalmesh.runtime.reader import Reader, ReaderMemory
 from lalmesh.runtime.ring import Run
-from lalmesh.runtime.scheduling import SchedulerClient
-from lalmesh.runtime.storage import Storage, StorageUnavailable
-from services.hls.answer import Answer, file_answer, playlist_answer, refusal
+from lalmesh.runtime.storage import StorageUnavailable
 from services.hls.conversion import Conversion
-from services.hls.cuts import (
-    Cut,
-    CutSettings,
-    SegmentBegun,
-    SegmentClosed,
-    SegmentLost,
-    Start,
-    TargetsFixed,
-    UnitsAdded,
-    configuration_of,
-)
+from services.hls.cuts import Cut, SegmentBegun, SegmentClosed, SegmentLost, Start, TargetsFixed, UnitsAdded, configuration_of
+from services.hls.hosting import Cleanup, Ending, WorkerHost
 from services.hls.kept import KeptName, kept_path
-from services.hls.layout import StoredState, file_path
+from services.hls.layout import StoredState
 from services.hls.numbers import Numbers, first_number, fresh_number
-from services.hls.playlists import Rendered, live_answer
-from services.hls.recorded import NodeRecordings, WorkerRecording
-from services.hls.rendition import Format, MadeFile, Rendition, make_rendition
+from services.hls.output import Output
+from services.hls.playing import Playing
+from services.hls.recorded import WorkerRecording
+from services.hls.rendition import Format, MadeFile
 from services.hls.segmenter import Segmenter
-from services.hls.shelf import Budget, Shelf
-from services.hls.store import Job, StorageWriter, StoreCounters, read_state
+from services.hls.store import Job, StorageWriter, read_state
 
 log = logging.getLogger(__name__)
 
-BACKLOG_SEGMENTS = 2  #: whole ones whose units are kept for a rendition that starts late
-RELOAD_TARGETS = 3  #: target durations that a blocking request waits at most (rfc8216bis §6.2.5.2)
 STORED_AFTER_END_S = 5.0  #: for the last segments to be stored before the stream is let go
+LOOK_S = 3600.0  #: between two looks at a stream that is segmented to its end
 _US = 1_000_000
-
-_Found = TypeVar("_Found")
-
-
-class Cleanup(Enum):
-    """What becomes of stored segments."""
-
-    NEVER = "never"
-    AFTER_END = "after_end"
-    ROLLING = "rolling"
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class WorkerSettings:
-    """How streams are segmented and kept."""
-
-    cuts: CutSettings = field(default_factory=CutSettings)
-    list_size: int = 6
-    delete_threshold: int = 6
-    cleanup: Cleanup = Cleanup.ROLLING
-    formats: tuple[Format, ...] = ()  #: that are made whether anybody asks or not
-    idle_s: float | None = 60.0  #: how long a stream is segmented that nobody asks for; None: to its end
-    wait_s: float = 20.0  #: how long a request waits for the first segment
-    follow: FollowSettings = field(default_factory=FollowSettings)
-
-    @property
-    def linger_s(self) -> float:
-        """How long segments are of use when the stream has ended."""
-        return self.cuts.segment * (self.list_size + self.delete_threshold) / 90_000
-
-
-class Ending(Enum):
-    """How a worker has ended."""
-
-    OVER = "the stream is over"
-    IDLE = "nobody asks for it"
-    STOPPED = "the node stops"
-    OUTDATED = "another node segments it"
-    FAILED = "failed"
-    LOST = UNREACHABLE
-
-
-@dataclass(slots=True)
-class WorkerCounters:
-    """What a worker has made. Only rises."""
-
-    segments: int = 0
-    parts: int = 0
-    segment_bytes: int = 0
-    gaps: int = 0  #: numbers that were given up
-    discontinuities: int = 0
-
-
-class WorkerHost(Protocol):
-    """What a worker needs of its node."""
-
-    settings: WorkerSettings
-    links: OriginLinks
-    storage: Storage
-    budget: Budget
-    store_counters: StoreCounters
-    counters: WorkerCounters
-    recordings: NodeRecordings | None  #: None: nothing is ever recorded
-
-    @property
-    def scheduler(self) -> SchedulerClient:
-        """Who knows where streams are."""
-        ...
-
-    def raise_limit(self, worker: Worker, limit: int) -> None:
-        """Have the registry count numbers below `limit` as used; `Worker.limit_raised` hears of it."""
-        ...
-
-    def ended(self, worker: Worker) -> None:
-        """The worker has ended; `Worker.ending` says how."""
-        ...
 
 
 class Worker:
@@ -156,24 +55,18 @@ class Worker:
         self._settings = host.settings
         self._loop = asyncio.get_running_loop()
         self._facts = {"stream_key": str(self.stream), "hls_epoch": f"{owner.epoch.term}.{owner.epoch.revision}"}
-        self._shelf = Shelf(host.budget)
-        self._renditions: dict[Format, Rendition] = {}
-        self._rendered = {kind: Rendered() for kind in Format}
-        self._wanted = set(host.settings.formats)
-        self._restored: Mapping[str, Mapping[str, Any]] = {}  # renditions of the worker before
-        self._goes_on = False  # whether their playlists go on
+        settings = host.settings
+        self.output = Output(self.epoch, settings.list_size, settings.formats, host.budget, host.counters, self._lose)
+        #: what players are answered
+        self.playing = Playing(self.stream, self.output, host.storage, settings.wait_s, self._asked)
         self._conversion = Conversion()
         self._segmenter: Segmenter | None = None
         self._follower: Follower | None = None
         self._numbers = Numbers(owner.limit, owner.limit)
-        self._targets: TargetsFixed | None = None
-        self._backlog: list[list[Cut]] = []  # of the last segments, the open one last
         self._last_closed: SegmentClosed | None = None
-        self._unstored: list[MadeFile] = []  # of the open segment, and of those that a late rendition made
         self._told_left_out: set[str] = set()
         self._outdated: list[str] = []  # stored files that left the playlists, the oldest first
         self._before: tuple[Epoch, int, bool] = (owner.epoch, 0, False)  # of the reader before the last run: epoch, offset, shifted
-        self._changed: asyncio.Future[None] = self._loop.create_future()
         self._asked_at = self._loop.time()
         self._stopping = False
         #: what is recorded of the stream
@@ -207,120 +100,16 @@ class Worker:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Tracks that a rendition cannot carry, such as ``hls-ts: pcma``."""
-        segments = tuple(
-            f"hls-{rendition.format.value}: {track.codec.value}"
-            for rendition in self._renditions.values()
-            for track in rendition.left_out
-        )
-        return segments + (self.recording.left_out if self.recording is not None else ())
+        """Tracks that an output cannot carry, such as ``hls-ts: pcma``."""
+        return self.output.left_out + (self.recording.left_out if self.recording is not None else ())
 
     def moved(self, location: Location) -> None:
         """The stream has another origin."""
         if self._follower is not None:
             self._follower.moved(location)
 
-    # questions
-
-    async def playlist(self, name: PlaylistName, reload: ReloadRequest, query: str, base: str) -> Answer:
-        """The playlist of that name, once it has what `reload` waits for.
-
-        Args:
-            name: which.
-            reload: what the player waits for.
-            query: to be put on every line.
-            base: to be put before every line.
-        """
-        kind = Format.TS if name is PlaylistName.PLAYLIST else Format.FMP4
+    def _asked(self) -> None:
         self._asked_at = self._loop.time()
-        self._want(kind)
-        window = await self._until(lambda: self._listed(kind, name), self._settings.wait_s)
-        rendition = self._renditions.get(kind)
-        if rendition is not None and rendition.is_empty:
-            codecs = ", ".join(track.codec.value for track in rendition.left_out)
-            return refusal(406, f"{kind.value} segments cannot carry {codecs}")
-        if window is None or rendition is None:
-            return refusal(404 if self.ending else 503, f"{self.stream}: no segment yet")
-        if name is PlaylistName.INDEX:
-            variant = rendition.variant(f"{base}{PlaylistName.LIVE.value}.m3u8")
-            return playlist_answer(render_multivariant(variant, query=query), window.target_duration_s)
-        return await self._live(kind, reload, query, base)
-
-    async def _live(self, kind: Format, reload: ReloadRequest, query: str, base: str) -> Answer:
-        playlist = self._playlist(kind)
-        assert playlist is not None
-        answer = answer_to(playlist, reload)
-        if not isinstance(answer, Ready | Refused):
-            await self._until(lambda: self._reached(kind, reload), RELOAD_TARGETS * playlist.target_duration_s)
-            playlist = self._playlist(kind) or playlist
-            answer = answer_to(playlist, reload)
-        if isinstance(answer, Refused):
-            return refusal(answer.status, answer.reason)
-        if not isinstance(answer, Ready):
-            return refusal(503, "the stream stands still")
-        text = self._rendered[kind].text(playlist, skip=reload.skip, query=query, base=base)
-        return live_answer(playlist, text, blocked=reload.msn is not None and playlist.part_target is not None)
-
-    async def file(self, name: FileName) -> Answer | None:
-        """The file of that name; None where it is not in memory. A part that playlists hint at is waited for."""
-        self._asked_at = self._loop.time()
-        text = str(name)
-        data = self._shelf.get(text)
-        if data is None and isinstance(name, PartName) and self._hinted(text):
-            playlist = self._playlist(Format.FMP4)
-            wait_s = RELOAD_TARGETS * playlist.target_duration_s if playlist is not None else self._settings.wait_s
-            await self._until(lambda: self._shelf.get(text) is not None or not self._hinted(text) or None, wait_s)
-            data = self._shelf.get(text)
-        if data is None and isinstance(name, PartName):
-            data = await self._stored_part(text)
-        return file_answer(name, data) if data else None
-
-    async def _stored_part(self, name: str) -> bytes | None:
-        """A part that is in memory no more, or that the worker before has made: out of its segment.
-
-        Raises:
-            StorageUnavailable: it cannot be told.
-        """
-        rendition = self._renditions.get(Format.FMP4)
-        found = rendition.range_of(name) if rendition is not None else None
-        if found is None:
-            return None
-        segment, start, end = found
-        return await self._host.storage.get_range(file_path(self.stream, segment), start, end)
-
-    def _hinted(self, uri: str) -> bool:
-        playlist = self._playlist(Format.FMP4)
-        return playlist is not None and playlist.hint_uri == uri
-
-    def _playlist(self, kind: Format) -> MediaPlaylist | None:
-        rendition = self._renditions.get(kind)
-        return rendition.window.playlist if rendition is not None and rendition.window is not None else None
-
-    def _listed(self, kind: Format, name: PlaylistName) -> MediaPlaylist | None:
-        """The playlist once there is something to play; the multivariant one says what only a whole segment tells."""
-        playlist = self._playlist(kind)
-        if playlist is None:
-            rendition = self._renditions.get(kind)
-            return _NOTHING if rendition is not None and rendition.is_empty else None
-        return playlist if playlist.segments or (playlist.open_parts and name is not PlaylistName.INDEX) else None
-
-    def _reached(self, kind: Format, reload: ReloadRequest) -> bool | None:
-        playlist = self._playlist(kind)
-        return True if playlist is None or isinstance(answer_to(playlist, reload), Ready | Refused) else None
-
-    async def _until(self, look: Callable[[], _Found | None], wait_s: float) -> _Found | None:
-        """What `look` finds, now or when something has changed; None where it is nothing for `wait_s` or until the end."""
-        try:
-            async with asyncio.timeout(wait_s):
-                while (found := look()) is None and self.ending is None:
-                    await asyncio.shield(self._changed)
-                return found
-        except TimeoutError:
-            return None
-
-    def _wake(self) -> None:
-        changed, self._changed = self._changed, self._loop.create_future()
-        changed.set_result(None)
 
     # the life of a worker
 
@@ -329,11 +118,6 @@ class Worker:
         start, memory = self._start(state)
         self._numbers = Numbers(self.owner.limit, start.number)
         self._segmenter = Segmenter(self._settings.cuts, start)
-        if start.targets is not None:
-            self._targets = TargetsFixed(start.targets)
-        for kind in Format:
-            if (self._goes_on and kind.value in self._restored) or kind in self._wanted:
-                self._open(kind)
         reader = Reader() if memory is None else Reader.resuming(memory)
         self._before = (reader.epoch, reader.offset, reader.is_shifted)
         self._follower = Follower(self.stream, self._host.scheduler, self._host.links, self._settings.follow, reader, self._deliver)
@@ -357,18 +141,18 @@ class Worker:
         """Wait until nobody has asked for long enough, or the node stops and the segment that was open is whole."""
         idle_s = self._settings.idle_s
         while not self._stopping and self.ending is None:
-            left_s = self._asked_at + idle_s - self._loop.time() if idle_s is not None else 3600.0
+            left_s = self._asked_at + idle_s - self._loop.time() if idle_s is not None else LOOK_S
             if left_s <= 0 and self._is_recorded:
                 self._asked_at = self._loop.time()
                 continue
             if left_s <= 0:
                 return Ending.IDLE
-            await self._until(lambda: self._stopping or None, left_s)
+            await self.output.until(lambda: self._stopping or None, left_s)
         if self._segmenter is not None:
             number = self._segmenter.number
             segmenter = self._segmenter
             longest_s = self._settings.cuts.max_target_s
-            await self._until(lambda: segmenter.number != number or None, longest_s)
+            await self.output.until(lambda: segmenter.number != number or None, longest_s)
         return Ending.STOPPED
 
     @property
@@ -385,18 +169,18 @@ class Worker:
 
     def _start(self, state: StoredState | None) -> tuple[Start, ReaderMemory | None]:
         """Where to begin: where the worker before has stopped, if that is not long ago."""
-        owner = self.owner
-        now_us = time.time_ns() // 1000
-        fresh = fresh_number(now_us / _US, self._settings.cuts.segment * 1000 // 90_000)
+        owner, now_us = self.owner, time.time_ns() // 1000
+        fresh = fresh_number(now_us / _US, self._settings.cuts.segment // TICKS_PER_MS)
         stored_next = state.next_number if state is not None else None
         first = first_number(limit=owner.limit, exact=owner.exact, stored_next=stored_next, fresh=fresh)
         if state is None:
+            self.output.begin({}, None, goes_on=False)
             return Start(number=first.number), None
         goes_on_s = self._settings.follow.keep_s + self._settings.cuts.max_target_s
         if state.ended or now_us - state.stored_us > goes_on_s * _US:
-            self._restored = state.renditions
+            self.output.begin(state.renditions, None, goes_on=False)
             return Start(number=first.number), None
-        self._restored, self._goes_on = state.renditions, True
+        self.output.begin(state.renditions, TargetsFixed(state.targets), goes_on=True)
         start = Start(
             number=first.number,
             targets=state.targets,
@@ -413,7 +197,7 @@ class Worker:
         if at_once:
             self._end(Ending.OUTDATED)
         self._stopping = True
-        self._wake()
+        self.output.wake()
 
     async def stopped(self) -> None:
         """Wait until it has ended, in whatever way, and what it made is stored or was given up."""
@@ -430,17 +214,18 @@ class Worker:
         self._task.cancel()
         self._storing.cancel()
         await asyncio.gather(self._task, self._storing, return_exceptions=True)
-        self._shelf.clear()
+        self.output.clear()
 
     def _end(self, ending: Ending) -> None:
         if self.ending is None:
             self.ending = ending
+            self.output.end()
             self._task.cancel()
 
     def _finished(self, task: asyncio.Task[Ending]) -> None:
         if self.ending is None and task.cancelled():  # closed by its node, which knows
             self.ending = Ending.STOPPED
-            self._wake()
+            self.output.end()
             return
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("hls worker failed", exc_info=error, extra=self._facts)
@@ -448,7 +233,7 @@ class Worker:
         elif self.ending is None:
             self.ending = task.result()
         log.info("segmenting ended: %s", self.ending.value, extra=self._facts)
-        self._wake()
+        self.output.end()
         self._host.ended(self)
 
     def _storing_finished(self, task: asyncio.Task[None]) -> None:
@@ -456,25 +241,7 @@ class Worker:
             log.error("storing segments failed", exc_info=error, extra=self._facts)
             self._end(Ending.FAILED)
 
-    # renditions
-
-    def _want(self, kind: Format) -> None:
-        self._wanted.add(kind)
-        if self._segmenter is not None:
-            self._open(kind)
-
-    def _open(self, kind: Format) -> None:
-        """Make a rendition from now on, and of what is kept."""
-        if kind in self._renditions:
-            return
-        restored = self._restored.get(kind.value)
-        rendition = make_rendition(kind, self.epoch, self._settings.list_size, restored, goes_on=self._goes_on)
-        self._renditions[kind] = rendition
-        if self._targets is not None:
-            rendition.take(self._targets)
-        for cuts in self._backlog:
-            for cut in cuts:
-                self._take_into(rendition, cut)
+    # what comes
 
     def _deliver(self, run: Run) -> None:
         """The next units of the stream, from the reader."""
@@ -482,8 +249,8 @@ class Worker:
         assert self._follower is not None
         if self.recording is not None:
             self.recording.receive(run)
-            if self.recording.keeps_segments and Format.TS not in self._renditions:
-                self._want(Format.TS)
+            if self.recording.keeps_segments:
+                self.output.want(Format.TS)
         converted = self._conversion.convert(run)
         if converted is not None:
             self._take(self._segmenter.receive(converted))
@@ -493,52 +260,33 @@ class Worker:
     def _take(self, cuts: list[Cut]) -> None:
         for cut in cuts:
             self._count(cut)
-            for rendition in self._renditions.values():
-                self._take_into(rendition, cut)
-            if isinstance(cut, SegmentClosed):
+            self.output.take(cut)
+            if isinstance(cut, SegmentBegun):
+                self._tell_left_out()
+            elif isinstance(cut, SegmentClosed):
                 self._store(cut)
         if any(not isinstance(cut, UnitsAdded) for cut in cuts):  # a unit more changes no playlist
-            self._wake()
+            self.output.wake()
 
     def _count(self, cut: Cut) -> None:
-        """Keep the cut for renditions that start late; see that its number may be used."""
+        """Count the cut; see that its number may be used."""
+        counters = self._host.counters
         match cut:
-            case TargetsFixed():
-                self._targets = cut
-                return
             case SegmentLost():
-                self._host.counters.gaps += 1
-                return
+                counters.gaps += 1
             case SegmentBegun(number, discontinuity):
-                self._backlog.append([])
-                del self._backlog[: -BACKLOG_SEGMENTS - 1]
-                self._host.counters.discontinuities += discontinuity
+                counters.discontinuities += discontinuity
                 limit = self._numbers.limit_for(number)  # live does not wait for the answer, nor stop where there is none
                 if limit is not None:
                     self._host.raise_limit(self, limit)
             case SegmentClosed():
-                self._host.counters.segments += 1
+                counters.segments += 1
             case _:
                 pass
-        if self._backlog:
-            self._backlog[-1].append(cut)
 
     def limit_raised(self, limit: int) -> None:
         """The registry counts numbers below `limit` as used."""
         self._numbers.raised(limit)
-
-    def _take_into(self, rendition: Rendition, cut: Cut) -> None:
-        rendition.take(cut)
-        if isinstance(cut, SegmentBegun):
-            self._tell_left_out()
-        made, rendition.made = rendition.made, []
-        for file in made:
-            self._host.counters.parts += not file.stored
-            self._host.counters.segment_bytes += len(file.data) * file.stored
-            for number in self._shelf.put(file):
-                self._lose(number)
-            if file.stored and file.data:
-                self._unstored.append(file)
 
     def _tell_left_out(self) -> None:
         """Say what players do not get, once."""
@@ -551,21 +299,18 @@ class Worker:
         """Memory was full before the segment was stored."""
         log.warning("segment %d given up unstored: memory is full", number, extra=self._facts)
         self._writer.give_up(number)
-        for rendition in self._renditions.values():
-            if rendition.window is not None:
-                rendition.window.mark_gap(number)
 
     # storage
 
     def _store(self, closed: SegmentClosed) -> None:
         """Have the segment stored, by all renditions, with the state of now."""
-        files, self._unstored = self._unstored, []
+        files = self.output.take_unstored()
         self._last_closed = closed
         self._writer.add(Job(closed.number, files, self._state(closed).serialize(), self._outdated_files(), self._kept(files)))
 
     def _kept(self, files: list[MadeFile]) -> dict[str, bytes]:
         """What is stored once more of the new `files`, by path, where segments are recorded."""
-        playlist = self._playlist(Format.TS)
+        playlist = self.output.playlist(Format.TS)
         if self.recording is None or not self.recording.keeps_segments or playlist is None:
             return {}
         data = {file.name: file.data for file in files}
@@ -581,38 +326,34 @@ class Worker:
             self._writer.add(Job(closed.number, [], state.serialize(), []))
 
     def _state(self, closed: SegmentClosed) -> StoredState:
-        assert self._targets is not None
+        targets, renditions = self.output.targets, self.output.renditions
+        assert targets is not None
         epoch, offset, shifted = self._before
         reader = self._follower.reader if self._follower is not None else None
         if reader is not None and reader.last is not None and reader.last.publication == closed.last.publication:
             epoch, offset, shifted = reader.epoch, reader.offset, reader.is_shifted
-        tracks = next(iter(self._renditions.values())).tracks if self._renditions else None
+        tracks = next(iter(renditions.values())).tracks if renditions else None
         return StoredState(
             next_number=closed.number + 1,
-            targets=self._targets.targets,
+            targets=targets.targets,
             end=closed.end,
             end_us=closed.end_us,
             stored_us=time.time_ns() // 1000,
             configuration=configuration_of(tracks) if tracks is not None else (),
             memory=ReaderMemory(epoch=epoch, last=closed.last, offset=offset, shifted=shifted, last_dts=closed.last_dts),
-            renditions={kind.value: rendition.to_state() for kind, rendition in self._renditions.items()},
+            renditions=self.output.to_state(),
         )
 
     def _outdated_files(self) -> list[str]:
         """The stored files that may go: those that left the playlists long enough ago."""
-        for rendition in self._renditions.values():
-            self._outdated += [segment.uri for segment in rendition.dropped]
-            rendition.dropped = []
+        self._outdated += self.output.take_dropped()
         if self._settings.cleanup is not Cleanup.ROLLING:
             self._outdated.clear()
             return []
-        keep = self._settings.delete_threshold * max(1, len(self._renditions))
+        keep = self._settings.delete_threshold * max(1, len(self.output.renditions))
         going, self._outdated = self._outdated[: -keep or None], self._outdated[-keep:]
         return going
 
     def _stored(self, number: int) -> None:
         self._numbers.stored(number)
-        self._shelf.stored(number)
-
-
-_NOTHING = MediaPlaylist(target_duration_s=1, media_sequence=0)  # stands for the playlist of a rendition that can carry nothing
+        self.output.stored(number)

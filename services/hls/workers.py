@@ -15,11 +15,12 @@ from lalmesh.runtime.scheduling import HlsLimit, HlsReleased, HlsSchedulerClient
 from lalmesh.runtime.storage import Storage, StorageUnavailable
 from lalmesh.runtime.tally import add_counters
 from services.hls.cleanup import remove_files
+from services.hls.hosting import Cleanup, Ending, WorkerCounters, WorkerSettings
 from services.hls.recorded import NodeRecordings
 from services.hls.recording import EndReason
 from services.hls.shelf import Budget
 from services.hls.store import StoreCounters
-from services.hls.worker import Cleanup, Ending, Worker, WorkerCounters, WorkerSettings
+from services.hls.worker import Worker
 
 log = logging.getLogger(__name__)
 

@@ -28,9 +28,9 @@ from services.edge.publication import PublicationSettings
 from services.edge.relay import RelaySettings
 from services.hls.app import HlsSettings
 from services.hls.cuts import CutSettings
+from services.hls.hosting import Cleanup, WorkerSettings
 from services.hls.recording import RecordingSettings
 from services.hls.rendition import Format
-from services.hls.worker import Cleanup, WorkerSettings
 from services.origin.app import OriginSettings
 from services.origin.group import GroupSettings
 from services.scheduler.registry import EtcdSettings

@@ -16,8 +16,8 @@ from lalmesh.runtime.scheduling import HlsLimit, HlsReleased, HlsWanted, Refusal
 from lalmesh.runtime.sessions import SessionTouch
 from lalmesh.runtime.storage import MAX_LISTED, StorageUnavailable, StoredObject
 from services.hls.cuts import CutSettings
+from services.hls.hosting import Cleanup, WorkerSettings
 from services.hls.shelf import Budget
-from services.hls.worker import Cleanup, WorkerSettings
 from services.hls.workers import Workers
 from support.edge_fakes import FIRST, FakeLinks, FakeScheduler, FakeSubscription, epoch, location, place
 from support.ts_units import BOTH, picture, sound

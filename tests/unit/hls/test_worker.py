@@ -13,7 +13,8 @@ from support.virtual_time import in_virtual_time, settle
 from lalmesh.protocol.hls import PlaylistName, ReloadRequest, parse_file_name
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import UnitName
-from services.hls.worker import Cleanup, Ending, Worker
+from services.hls.hosting import Cleanup, Ending
+from services.hls.worker import Worker
 
 TS, LIVE, INDEX = PlaylistName.PLAYLIST, PlaylistName.LIVE, PlaylistName.INDEX
 
@@ -24,7 +25,7 @@ def feed(origin: FakeSubscription, seconds: Iterable[int]) -> None:
 
 
 async def text(worker: Worker, name: PlaylistName = TS, reload: ReloadRequest | None = None) -> str:
-    answer = await worker.playlist(name, reload or ReloadRequest(), "", "")
+    answer = await worker.playing.playlist(name, reload or ReloadRequest(), "", "")
     assert answer.status == 200, answer.body
     return answer.body.decode()
 
@@ -66,7 +67,7 @@ async def test_a_first_request_waits_for_the_first_segment() -> None:
 @in_virtual_time
 async def test_a_stream_of_which_nothing_comes_is_answered_after_a_while() -> None:
     worker = started(HlsNode())
-    answer = await worker.playlist(TS, ReloadRequest(), "", "")
+    answer = await worker.playing.playlist(TS, ReloadRequest(), "", "")
     assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
 
 
@@ -103,8 +104,8 @@ async def test_a_blocking_reload_is_answered_when_its_part_is_there() -> None:
 async def test_a_blocking_reload_of_a_stream_that_stands_still_ends_with_503() -> None:
     node = HlsNode()
     worker, _ = await playing(node, 3, LIVE)
-    assert (await worker.playlist(LIVE, ReloadRequest(101, 3), "", "")).status == 503
-    assert (await worker.playlist(LIVE, ReloadRequest(200, 0), "", "")).status == 400
+    assert (await worker.playing.playlist(LIVE, ReloadRequest(101, 3), "", "")).status == 503
+    assert (await worker.playing.playlist(LIVE, ReloadRequest(200, 0), "", "")).status == 400
 
 
 @in_virtual_time
@@ -112,21 +113,21 @@ async def test_a_part_that_is_hinted_at_is_waited_for_and_another_is_not() -> No
     node = HlsNode()
     worker, origin = await playing(node, 3, LIVE)
     hinted = (await text(worker, LIVE)).partition('HINT:TYPE=PART,URI="')[2].partition('"')[0]
-    asked = asyncio.create_task(worker.file(parse_file_name(hinted)))
+    asked = asyncio.create_task(worker.playing.file(parse_file_name(hinted)))
     await settle()
     feed(origin, [3])
     answer = await asked
     assert answer is not None
     assert answer.body[4:8] == b"moof"
-    assert await worker.file(parse_file_name("1000.1-900.0.m4s")) is None
+    assert await worker.playing.file(parse_file_name("1000.1-900.0.m4s")) is None
 
 
 @in_virtual_time
 async def test_a_segment_is_the_sum_of_its_parts() -> None:
     node = HlsNode()
     worker, _ = await playing(node, 5, LIVE)
-    whole = await worker.file(parse_file_name("1000.1-100.m4s"))
-    parts = [await worker.file(parse_file_name(f"1000.1-100.{index}.m4s")) for index in range(5)]
+    whole = await worker.playing.file(parse_file_name("1000.1-100.m4s"))
+    parts = [await worker.playing.file(parse_file_name(f"1000.1-100.{index}.m4s")) for index in range(5)]
     assert whole is not None
     assert whole.body == b"".join(part.body for part in parts if part is not None)
 
@@ -249,7 +250,9 @@ async def test_a_successor_goes_on_after_the_last_stored_unit_under_its_own_name
     await settle()
     assert listed(await text(worker)) == ["1000.1-100.ts", "1000.1-101.ts", "1000.2-102.ts"]
     live = await text(worker, LIVE)
-    before, kept = await first.workers.get(STREAM).file(name := parse_file_name("1000.1-101.1.m4s")), await worker.file(name)  # type: ignore[union-attr]
+    name, earlier = parse_file_name("1000.1-101.1.m4s"), first.workers.get(STREAM)
+    assert earlier is not None
+    before, kept = await earlier.playing.file(name), await worker.playing.file(name)
     assert before is not None
     assert before == kept, "a part of the worker before, out of its segment"
     assert '#EXT-X-MAP:URI="1000.1-init0.mp4"' in live

@@ -1,0 +1,94 @@
+"""What a worker is told by its node, and what it tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from lalmesh.media import TICKS_PER_SECOND
+from lalmesh.runtime.follower import UNREACHABLE, FollowSettings, OriginLinks
+from lalmesh.runtime.scheduling import SchedulerClient
+from lalmesh.runtime.storage import Storage
+from services.hls.cuts import CutSettings
+from services.hls.recorded import NodeRecordings
+from services.hls.rendition import Format
+from services.hls.shelf import Budget
+from services.hls.store import StoreCounters
+
+if TYPE_CHECKING:
+    from services.hls.worker import Worker
+
+
+class Cleanup(Enum):
+    """What becomes of stored segments."""
+
+    NEVER = "never"
+    AFTER_END = "after_end"
+    ROLLING = "rolling"
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class WorkerSettings:
+    """How streams are segmented and kept."""
+
+    cuts: CutSettings = field(default_factory=CutSettings)
+    list_size: int = 6
+    delete_threshold: int = 6  #: stored segments that stay when they have left the playlists, where cleanup is rolling
+    cleanup: Cleanup = Cleanup.ROLLING
+    formats: tuple[Format, ...] = ()  #: that are made whether anybody asks or not
+    idle_s: float | None = 60.0  #: how long a stream is segmented that nobody asks for; None: to its end
+    wait_s: float = 20.0  #: how long a request waits for the first segment
+    follow: FollowSettings = field(default_factory=FollowSettings)
+
+    @property
+    def linger_s(self) -> float:
+        """How long segments are of use when the stream has ended."""
+        return self.cuts.segment * (self.list_size + self.delete_threshold) / TICKS_PER_SECOND
+
+
+class Ending(Enum):
+    """How a worker has ended."""
+
+    OVER = "the stream is over"
+    IDLE = "nobody asks for it"
+    STOPPED = "the node stops"
+    OUTDATED = "another node segments it"
+    FAILED = "failed"
+    LOST = UNREACHABLE
+
+
+@dataclass(slots=True)
+class WorkerCounters:
+    """What workers have made. Only rises."""
+
+    segments: int = 0
+    parts: int = 0
+    segment_bytes: int = 0
+    gaps: int = 0  #: numbers that were given up
+    discontinuities: int = 0
+
+
+class WorkerHost(Protocol):
+    """What a worker needs of its node."""
+
+    settings: WorkerSettings
+    links: OriginLinks
+    storage: Storage
+    budget: Budget
+    store_counters: StoreCounters
+    counters: WorkerCounters
+    recordings: NodeRecordings | None  #: None: nothing is ever recorded
+
+    @property
+    def scheduler(self) -> SchedulerClient:
+        """Who knows where streams are."""
+        ...
+
+    def raise_limit(self, worker: Worker, limit: int) -> None:
+        """Have the registry count numbers below `limit` as used; `Worker.limit_raised` hears of it."""
+        ...
+
+    def ended(self, worker: Worker) -> None:
+        """The worker has ended; `Worker.ending` says how."""
+        ...

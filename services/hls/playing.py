@@ -1,0 +1,127 @@
+"""What players of a stream that is segmented here are answered: now, or when what they wait for is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lalmesh.names import StreamKey
+from lalmesh.protocol.hls import (
+    FileName,
+    MediaPlaylist,
+    PartName,
+    PlaylistName,
+    Ready,
+    Refused,
+    ReloadRequest,
+    answer_to,
+    render_multivariant,
+)
+from lalmesh.runtime.storage import Storage
+from services.hls.answer import Answer, file_answer, playlist_answer, refusal
+from services.hls.layout import file_path
+from services.hls.output import Output
+from services.hls.playlists import Rendered, live_answer
+from services.hls.rendition import Format
+
+RELOAD_TARGETS = 3  #: target durations that a blocking request waits at most (rfc8216bis §6.2.5.2)
+
+_NOTHING = MediaPlaylist(target_duration_s=1, media_sequence=0)  # stands for the playlist of a rendition that can carry nothing
+
+
+class Playing:
+    """Answers from the output of one worker."""
+
+    def __init__(self, stream: StreamKey, output: Output, storage: Storage, wait_s: float, asked: Callable[[], None]) -> None:
+        """Answer for `stream`; a first request waits `wait_s` at most; `asked` hears of every one."""
+        self._stream = stream
+        self._output = output
+        self._storage = storage
+        self._wait_s = wait_s
+        self._asked = asked
+        self._rendered = {kind: Rendered() for kind in Format}
+
+    async def playlist(self, name: PlaylistName, reload: ReloadRequest, query: str, base: str) -> Answer:
+        """The playlist of that name, once it has what `reload` waits for.
+
+        Args:
+            name: which.
+            reload: what the player waits for.
+            query: to be put on every line.
+            base: to be put before every line.
+        """
+        kind = Format.TS if name is PlaylistName.PLAYLIST else Format.FMP4
+        self._asked()
+        self._output.want(kind)
+        playlist = await self._output.until(lambda: self._listed(kind, name), self._wait_s)
+        rendition = self._output.renditions.get(kind)
+        if rendition is not None and rendition.is_empty:
+            codecs = ", ".join(track.codec.value for track in rendition.left_out)
+            return refusal(406, f"{kind.value} segments cannot carry {codecs}")
+        if playlist is None or rendition is None:
+            return refusal(404 if self._output.ended else 503, f"{self._stream}: no segment yet")
+        if name is PlaylistName.INDEX:
+            variant = rendition.variant(f"{base}{PlaylistName.LIVE.value}.m3u8")
+            return playlist_answer(render_multivariant(variant, query=query), playlist.target_duration_s)
+        return await self._live(kind, playlist, reload, query, base)
+
+    async def _live(self, kind: Format, playlist: MediaPlaylist, reload: ReloadRequest, query: str, base: str) -> Answer:
+        answer = answer_to(playlist, reload)
+        if not isinstance(answer, Ready | Refused):
+            await self._output.until(lambda: self._reached(kind, reload), RELOAD_TARGETS * playlist.target_duration_s)
+            playlist = self._output.playlist(kind) or playlist
+            answer = answer_to(playlist, reload)
+        if isinstance(answer, Refused):
+            return refusal(answer.status, answer.reason)
+        if not isinstance(answer, Ready):
+            return refusal(503, "the stream stands still")
+        text = self._rendered[kind].text(playlist, skip=reload.skip, query=query, base=base)
+        return live_answer(playlist, text, blocked=reload.msn is not None and playlist.part_target is not None)
+
+    def _listed(self, kind: Format, name: PlaylistName) -> MediaPlaylist | None:
+        """The playlist once there is something to play; the multivariant one says what only a whole segment tells."""
+        playlist = self._output.playlist(kind)
+        if playlist is None:
+            rendition = self._output.renditions.get(kind)
+            return _NOTHING if rendition is not None and rendition.is_empty else None
+        return playlist if playlist.segments or (playlist.open_parts and name is not PlaylistName.INDEX) else None
+
+    def _reached(self, kind: Format, reload: ReloadRequest) -> bool | None:
+        playlist = self._output.playlist(kind)
+        return True if playlist is None or isinstance(answer_to(playlist, reload), Ready | Refused) else None
+
+    async def file(self, name: FileName) -> Answer | None:
+        """The file of that name; None where it is not in memory. A part that playlists hint at is waited for.
+
+        Raises:
+            StorageUnavailable: where a part may be stored, and it cannot be told.
+        """
+        self._asked()
+        data = self._output.file(str(name))
+        if data is None and isinstance(name, PartName):
+            data = await self._hinted_part(str(name)) or await self._stored_part(str(name))
+        return file_answer(name, data) if data else None
+
+    async def _hinted_part(self, name: str) -> bytes | None:
+        """A part that is the next to come."""
+        playlist = self._output.playlist(Format.FMP4)
+        if playlist is None or not self._is_hinted(name):
+            return None
+
+        def look() -> bool | None:
+            return True if self._output.file(name) is not None or not self._is_hinted(name) else None
+
+        await self._output.until(look, RELOAD_TARGETS * playlist.target_duration_s)
+        return self._output.file(name)
+
+    def _is_hinted(self, name: str) -> bool:
+        playlist = self._output.playlist(Format.FMP4)
+        return playlist is not None and playlist.hint_uri == name
+
+    async def _stored_part(self, name: str) -> bytes | None:
+        """A part that is in memory no more, or that the worker before has made: out of its segment."""
+        rendition = self._output.renditions.get(Format.FMP4)
+        found = rendition.range_of(name) if rendition is not None else None
+        if found is None:
+            return None
+        segment, start, end = found
+        return await self._storage.get_range(file_path(self._stream, segment), start, end)
