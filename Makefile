@@ -41,7 +41,7 @@ e2e: setup ## end-to-end tests with real publishers and players; ARGS='-k name' 
 
 bench: setup ## measure beside the floor and other servers: `make bench`, `make bench fanout`, ARGS='--players 100'
 	@tools/install-system-packages.sh bench
-	@for name in $(or $(BENCHES),fanout link); do $(BIN)/python -m bench.$$name $(ARGS); done
+	@for name in $(or $(BENCHES),fanout link hls); do $(BIN)/python -m bench.$$name $(ARGS); done
 
 bench-%: setup
 	@tools/install-system-packages.sh bench

@@ -1,11 +1,13 @@
-"""The load of a benchmark and the scales: cheap players, processor time of a server, limits of the machine."""
+"""The load of a benchmark and the scales: cheap players, a client that asks, processor time of a server, limits of the machine."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ BUILT = HERE.parent / ".tools" / "bench"
 BUILD_S = 60
 SPARE_FILES = 256  #: descriptors that a server or the players need beside the connections
 MARGIN_S = 20  #: beyond the planned time, before a measuring process counts as stuck
+ANSWER_S = 30  #: for one answer: a blocking one waits three target durations at most
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,6 +31,17 @@ class Players:
     mean_kbps: float
     lowest_kbps: float
     closed: int
+
+
+@dataclass(slots=True, frozen=True)
+class Answers:
+    """What was answered to a client that asks on many connections."""
+
+    per_s: float
+    size_bytes: float  #: of one, its head included
+    p50_ms: float  #: from a request to the end of its answer
+    p99_ms: float
+    failed: int  #: requests that were refused or not answered
 
 
 @dataclass(slots=True, frozen=True)
@@ -68,6 +82,25 @@ def pin(pid: int, where: set[int]) -> None:
     for member in family(pid):
         for task in Path(f"/proc/{member}/task").glob("*"):
             os.sched_setaffinity(int(task.name), where)
+
+
+class Cores:
+    """Gives the server under test and what loads it cores of their own, where that is wanted."""
+
+    def __init__(self, *, apart: bool) -> None:
+        """Keep them apart, or let the system place them."""
+        self._apart = apart
+        self._server, self._load = cores()
+
+    def give_server(self, pid: int) -> None:
+        """The process with its children is the server under test."""
+        if self._apart:
+            pin(pid, self._server)
+
+    def give_load(self, pid: int) -> None:
+        """The process with its children is part of the load."""
+        if self._apart:
+            pin(pid, self._load)
 
 
 def family(pid: int) -> list[int]:
@@ -116,3 +149,34 @@ def played(child: Child, limit_s: float) -> Players:
     except (IndexError, json.JSONDecodeError):
         raise AssertionError(f"the players failed: {child.describe()}") from None
     return Players(found["players"], found["mean_kbps"], found["lowest_kbps"], found["closed"])
+
+
+def can_ask() -> bool:
+    """Whether there is the program that `ask` runs."""
+    return shutil.which("wrk") is not None
+
+
+def ask(url: str, connections: int, seconds: float, log: Path, *, blocking: bool = False) -> Child:
+    """Start asking for `url` again and again on `connections` connections, for `seconds` rounded up.
+
+    With `blocking` that is a low-latency playlist that has to be waited for, and the next requests are for those that come next.
+    """
+    log.unlink(missing_ok=True)
+    shape = ["--threads", "1", "--connections", str(connections), "--duration", f"{math.ceil(seconds)}s"]
+    command = ["wrk", *shape, "--timeout", f"{ANSWER_S}s", "--script", str(HERE / "ask.lua"), url]
+    return Child([*command, "--", "blocking"] if blocking else command, log=log)
+
+
+def asked(child: Child, limit_s: float) -> Answers:
+    """What was answered, once all is asked.
+
+    Raises:
+        AssertionError: there was no answer at all.
+    """
+    child.wait(limit_s)
+    try:
+        found = json.loads(child.output().splitlines()[-1])
+        size_bytes = found["bytes"] / found["answers"]
+    except (IndexError, json.JSONDecodeError, ZeroDivisionError):
+        raise AssertionError(f"nothing was answered: {child.describe()}") from None
+    return Answers(found["per_s"], size_bytes, found["p50_ms"], found["p99_ms"], found["failed"])

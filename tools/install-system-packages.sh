@@ -18,7 +18,10 @@ packages() {
             echo 'gstreamer1.0-tools=gst-launch-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good'
             echo 'gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav chromium=chromium'
             ;;
-        bench) echo 'gcc=cc libc6-dev iproute2=ss ffmpeg=ffmpeg nginx=nginx libnginx-mod-rtmp nodejs=node npm=npm' ;;
+        bench)
+            echo 'gcc=cc libc6-dev iproute2=ss ffmpeg=ffmpeg nginx=nginx libnginx-mod-rtmp nodejs=node npm=npm'
+            echo 'wrk=wrk etcd-server=etcd etcd-client=etcdctl'
+            ;;
         *)
             echo "unknown group: $1 (python, test, bench)" >&2
             exit 2

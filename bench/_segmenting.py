@@ -1,0 +1,207 @@
+"""What it takes to segment streams: one server without HLS, with TS, with low-latency fMP4, with both."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import statistics
+import tempfile
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.cluster import PROGRAM, Standalone
+from support.ffmpeg import bounded
+from support.media import media
+from support.process import Child, wait_until
+
+from bench import _load
+from bench.fanout import LEAST_SHARE, stream_kbps
+
+START_S = 30.0  #: for one publisher to be there
+START_EACH_S = 3.0  #: and more for each: they begin on one core together
+FIRST_ANSWER_S = 40.0  #: for the first playlist of a stream: its first segment has to be whole
+LOOK_S = 0.2  #: between two looks at the number of streams
+BUFFER_S = 0.41  #: of the encoder (1 Mbit at 2450 kbit/s): so much of a stream may fall before or behind what is measured
+IDLE_S = 86_400  #: one request is enough
+
+PLAYLISTS = {  #: by what is made of a stream: the playlists that are asked for once
+    "none": (),
+    "ts": ("playlist",),
+    "ll": ("live",),
+    "both": ("playlist", "live"),
+}
+SHOWN = {"none": "none", "ts": "TS", "ll": "fMP4, low latency", "both": "both"}
+
+
+@dataclass(slots=True, frozen=True)
+class Subject:
+    """One row of the table."""
+
+    kind: str  #: a key of `PLAYLISTS`
+    streams: int
+    missing: str = ""  #: why it can't be measured here, if so
+
+    @property
+    def label(self) -> str:
+        """How it is chosen with --only."""
+        return label(self.kind, self.streams)
+
+    @property
+    def start(self) -> str:
+        """When the server begins: what is made of every stream is made in all formats, one format alone is made on demand."""
+        return "always" if self.kind == "both" else "on_demand"
+
+
+@dataclass(slots=True, frozen=True)
+class Sample:
+    """One subject in one round."""
+
+    usage: _load.Usage
+    arrived: float  #: of what had to, the share that did
+    segmented: float  #: of what arrived and was to be segmented, the share that was
+    given_up: int  #: units and segments that are missing, calls to storage that failed
+
+    @property
+    def problem(self) -> str:
+        """What makes the sample worthless, if anything."""
+        if self.arrived < LEAST_SHARE:
+            return f"{100 * self.arrived:.0f}% of the streams arrived"
+        if self.given_up:
+            return f"{self.given_up} units or segments were given up"
+        if self.segmented < LEAST_SHARE:
+            return f"{100 * self.segmented:.0f}% of the units were segmented"
+        return ""
+
+    @property
+    def shown(self) -> str:
+        """In a few words."""
+        return f"{self.usage.cpu_percent:.1f}% of a core"
+
+
+Samples = Mapping[str, Sequence[Sample | None]]  #: by label of the subject, one a round
+
+
+def label(kind: str, streams: int) -> str:
+    """How a subject is called."""
+    return f"segmenting-{kind}-{streams}"
+
+
+def subjects(streams: Sequence[int]) -> list[Subject]:
+    """All that can be measured, each number of streams without HLS first."""
+    missing = "" if Path(PROGRAM).exists() else f"{PROGRAM} is missing"
+    return [Subject(kind, number, missing) for number in streams for kind in PLAYLISTS]
+
+
+def measure(subject: Subject, plan: argparse.Namespace, cores: _load.Cores) -> Sample:
+    """One subject, once."""
+    with tempfile.TemporaryDirectory(prefix="lalmesh-bench-") as name, ExitStack() as stack:
+        folder = Path(name)
+        settings = {"hls.start": subject.start, "hls.idle_s": IDLE_S, "hls.segment_ms": plan.segment_ms}
+        node = stack.enter_context(Standalone(folder, settings))
+        cores.give_server(node.pid)
+        publishers = _publish(subject.streams, node, folder, stack, plan)
+        for publisher in publishers:
+            cores.give_load(publisher.pid)
+        _have_segmented(subject, node)
+        time.sleep(plan.settle)
+        before, begun = _counters(node), time.monotonic()
+        used = _load.usage(node.pid, plan.seconds)
+        after, seconds = _counters(node), time.monotonic() - begun
+        for publisher in publishers:
+            if not publisher.running:
+                raise AssertionError(f"a publisher ended: {publisher.describe()}")
+        gained = {name: after[name] - before[name] for name in after}
+        return _sample(subject, used, gained, seconds)
+
+
+def _publish(streams: int, node: Standalone, folder: Path, stack: ExitStack, plan: argparse.Namespace) -> list[Child]:
+    """Publish the stream under so many names; wait until all are there."""
+    start_s = START_S + START_EACH_S * streams
+    whole_s = start_s + FIRST_ANSWER_S + plan.settle + plan.seconds + _load.MARGIN_S
+    publishers = []
+    for number in range(streams):
+        command = [PROGRAM, "push", "--loop", "0", str(media("bench")), node.rtmp_url(f"bench/s{number}")]
+        publisher = Child(bounded(whole_s, command), log=folder / f"publisher-{number}.log")
+        publishers.append(stack.enter_context(publisher))
+    stack.callback(_end, node, publishers)
+    live = 'origin_groups{state="live"}'
+    wait_until("streams", lambda: _counters(node)[live] >= streams, start_s, child=publishers[0], every_s=LOOK_S)
+    return publishers
+
+
+def _end(node: Standalone, publishers: Sequence[Child]) -> None:
+    """End all at once: a server that is asked to would make its segments whole, which nobody needs."""
+    node.kill()
+    for publisher in publishers:
+        publisher.terminate()
+
+
+def _have_segmented(subject: Subject, node: Standalone) -> None:
+    """Ask once for what is to be made; it is made from now on."""
+    names = [f"bench/s{number}/{playlist}.m3u8" for number in range(subject.streams) for playlist in PLAYLISTS[subject.kind]]
+    if names:
+        with ThreadPoolExecutor(len(names)) as pool:
+            list(pool.map(_ask_once, [node.hls_url(name) for name in names]))
+
+
+def _ask_once(url: str) -> None:
+    with urllib.request.urlopen(url, timeout=FIRST_ANSWER_S) as answer:
+        answer.read()
+
+
+def _counters(node: Standalone) -> dict[str, float]:
+    """What the server counts, by name with labels."""
+    lines = re.findall(r"^((?:hls|origin)_\S+) (\S+)$", node.metrics(), re.M)
+    return {name: float(value) for name, value in lines}
+
+
+def _sample(subject: Subject, used: _load.Usage, gained: Mapping[str, float], seconds: float) -> Sample:
+    lost = ("hls_gaps_total", "hls_missing_units_total", "hls_lost_segments_total", "hls_storage_failures_total")
+    due_bytes = stream_kbps() * 1000 / 8 * max(0.0, seconds - BUFFER_S) * subject.streams
+    segmented = gained["hls_units_total"] / max(1.0, gained["origin_units_total"])
+    return Sample(
+        used,
+        arrived=gained["origin_payload_bytes_total"] / max(1.0, due_bytes),
+        segmented=segmented if PLAYLISTS[subject.kind] else 1.0,
+        given_up=round(sum(gained[name] for name in lost)),
+    )
+
+
+HEAD = ["segments", "streams", "% of a core", "lowest-highest", "+ % a stream", "MB", "+ MB a stream"]
+
+
+def row(subject: Subject, samples: Samples) -> list[str]:
+    """The line of one subject that has a sample."""
+    used = [sample.usage for sample in samples[subject.label] if sample is not None]
+    cpu = [usage.cpu_percent for usage in used]
+    cpu_more, mb_more = more_per_stream(subject, samples)
+    return [
+        SHOWN[subject.kind],
+        str(subject.streams),
+        f"{statistics.median(cpu):.1f}",
+        f"{min(cpu):.1f}-{max(cpu):.1f}",
+        "" if cpu_more is None else f"{cpu_more:.2f}",
+        f"{statistics.median(usage.rss_mb for usage in used):.0f}",
+        "" if mb_more is None else f"{mb_more:.1f}",
+    ]
+
+
+def more_per_stream(subject: Subject, samples: Samples) -> tuple[float | None, float | None]:
+    """What segmenting adds for each stream: percent of a core and MB; medians over the rounds of the differences within a round.
+
+    None for the server without HLS, and where no round has both.
+    """
+    if not PLAYLISTS[subject.kind]:
+        return None, None
+    own, other = samples[subject.label], samples.get(label("none", subject.streams), [])
+    pairs = [(a.usage, b.usage) for a, b in zip(own, other, strict=False) if a and b]
+    if not pairs:
+        return None, None
+    cpu = statistics.median(a.cpu_percent - b.cpu_percent for a, b in pairs)
+    mb = statistics.median(a.rss_mb - b.rss_mb for a, b in pairs)
+    return cpu / subject.streams, mb / subject.streams
