@@ -25,7 +25,12 @@ INPUT_S = 10  #: a parser that takes longer over one input has no bound
 OUTPUT_CHARS = 4000  #: of a target that failed
 START_S = 60  #: for the instrumentation, beyond the time asked for
 #: Captures that a target begins with.
-SEEDS = {"flv_stream": "tests/captures/flv", "rtmp_server": "tests/captures/rtmp", "rtmp_chunks": "tests/captures/rtmp"}
+SEEDS = {
+    "flv_stream": "tests/captures/flv",
+    "recording_restore": "tests/captures/flv",
+    "rtmp_server": "tests/captures/rtmp",
+    "rtmp_chunks": "tests/captures/rtmp",
+}
 
 
 def run(script: Path, seconds: int) -> bool:
