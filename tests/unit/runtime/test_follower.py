@@ -1,0 +1,118 @@
+"""Following a stream: one subscription, kept through whatever happens to its origin."""
+
+from __future__ import annotations
+
+import asyncio
+
+from support.edge_fakes import FIRST, SECOND, STREAM, FakeLinks, FakeScheduler, epoch, gop, location, place, run_of, video
+from support.virtual_time import in_virtual_time, settle
+
+from lalmesh.runtime.follower import UNREACHABLE, Follower, FollowSettings
+from lalmesh.runtime.link import CloseReason
+from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, UnitName
+from lalmesh.runtime.reader import Reader
+from lalmesh.runtime.ring import Run
+
+
+class Reading:
+    """A follower with a scheduler and links that tests drive."""
+
+    def __init__(self) -> None:
+        self.scheduler = FakeScheduler()
+        self.links = FakeLinks()
+        self.runs: list[Run] = []
+        settings = FollowSettings(lost_s=30, keep_s=12)
+        self.follower = Follower(STREAM, self.scheduler, self.links, settings, Reader(), self.runs.append)
+        self.task = asyncio.create_task(self.follower.run())
+
+    async def live(self) -> Reading:
+        """Reading a stream that is published."""
+        self.scheduler.put(location(1))
+        (await self.links.opened(1)).serve(run_of(gop(0, 3)))
+        return self
+
+    @property
+    def seqs(self) -> list[int]:
+        return [unit.seq for run in self.runs for unit in run.units]
+
+
+@in_virtual_time
+async def test_the_stream_is_found_and_read_and_its_origin_asked_to_keep_some() -> None:
+    reading = await Reading().live()
+    request = reading.links.subscriptions[0].request
+    assert (reading.seqs, request.after, request.keep_s) == ([0, 1, 2], None, 12)
+
+
+@in_virtual_time
+async def test_the_end_of_the_stream_ends_it() -> None:
+    reading = await Reading().live()
+    reading.links.subscriptions[0].events.subscription_closed(CloseReason.STREAM_ENDED, "it is over")
+    assert await reading.task == "it is over"
+    assert reading.links.subscriptions[0].closed
+
+
+@in_virtual_time
+async def test_after_a_broken_link_it_goes_on_at_the_same_origin() -> None:
+    reading = await Reading().live()
+    reading.links.subscriptions[0].events.subscription_closed(CloseReason.LINK_LOST, "broken")
+    again = await reading.links.opened(2)
+    assert (again.origin, again.request.after) == ("o", UnitName(FIRST, 2))
+    again.serve(run_of([video(2), video(3)]))
+    assert reading.seqs == [0, 1, 2, 3]
+
+
+@in_virtual_time
+async def test_a_stream_that_has_moved_is_followed_by_notice_or_by_asking() -> None:
+    reading = await Reading().live()
+    reading.follower.moved(location(1, "p"))
+    await settle()
+    assert not reading.links.subscriptions[0].closed, "a place that is not higher was followed"
+    reading.scheduler.put(location(2, "p"))
+    reading.follower.moved(location(2, "p"))
+    assert (await reading.links.opened(2)).origin == "p"
+    reading.scheduler.put(location(3, "o"))
+    reading.links.subscriptions[1].events.subscription_closed(CloseReason.SOURCE_LOST, "")
+    assert (await reading.links.opened(3)).origin == "o"
+
+
+@in_virtual_time
+async def test_an_origin_with_an_outdated_group_is_left() -> None:
+    reading = Reading()
+    reading.scheduler.put(location(2))
+    (await reading.links.opened(1)).serve(run_of(gop(0, 1), revision=2), revision=2)
+    reading.links.subscriptions[0].events.subscription_closed(CloseReason.LINK_LOST, "broken")
+    (await reading.links.opened(2)).events.subscription_opened(epoch(1), place(1))
+    await asyncio.sleep(1)
+    assert reading.links.subscriptions[1].closed
+
+
+@in_virtual_time
+async def test_an_heir_without_a_publication_is_waited_at() -> None:
+    reading = await Reading().live()
+    reading.scheduler.put(location(2, "p"))
+    reading.links.subscriptions[0].events.subscription_closed(CloseReason.SOURCE_LOST, "")
+    again = await reading.links.opened(2)
+    again.events.subscription_opened(NO_EPOCH, NO_PLACE)
+    await asyncio.sleep(5)
+    assert not again.closed
+    again.events.receive(run_of([video(3)]))
+    assert reading.seqs == [0, 1, 2, 3]
+
+
+@in_virtual_time
+async def test_another_publication_goes_on_in_time() -> None:
+    reading = await Reading().live()
+    reading.links.subscriptions[0].events.receive(run_of(gop(0, 2), revision=2, publication=SECOND))
+    times = [unit.dts for run in reading.runs for unit in run.units]
+    assert times == sorted(set(times))
+
+
+@in_virtual_time
+async def test_a_stream_that_no_origin_has_is_given_up_after_a_while() -> None:
+    reading = await Reading().live()
+    reading.scheduler.location = None
+    reading.links.subscriptions[0].events.subscription_closed(CloseReason.SOURCE_LOST, "")
+    await asyncio.sleep(25)
+    assert not reading.task.done()
+    await asyncio.sleep(30)
+    assert await reading.task == UNREACHABLE
