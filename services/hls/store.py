@@ -134,7 +134,9 @@ class StorageWriter:
         await self._empty.wait()
 
     async def run(self) -> None:
-        """Store what is added, until a higher epoch is found."""
+        """Mark the stream as this worker's, then store what is added, until a higher epoch is found."""
+        if await self._begin():
+            return
         while True:
             await self._more.wait()
             while self._jobs:
@@ -143,6 +145,19 @@ class StorageWriter:
                 self._jobs.popleft()
             self._more.clear()
             self._empty.set()
+
+    async def _begin(self) -> bool:
+        """Put the marker at once: a worker before that was told nothing stops at it, with the segment that it has open.
+
+        Returns:
+            Whether a higher one is there.
+        """
+        try:
+            return await self._is_outdated()
+        except StorageUnavailable as error:  # the first segment tries again
+            self._counters.failures += 1
+            log.warning("stream not marked: %s", error, extra=self._facts)
+            return False
 
     async def _done(self, job: Job) -> bool:
         """Store one segment, however long it takes; False where another worker has the stream."""
