@@ -26,6 +26,7 @@ StartStandalone = Callable[..., Standalone]
 QUICK = {"hls.segment_ms": 1000, "hls.part_ms": 250, "origin.grace_s": 0}
 LIMIT_S = 40.0
 SOURCE_S = 8.0  #: of the test files
+WRITE_MS = 1500  #: of media that a killed process had not written yet
 
 
 def recording(*rules: str) -> dict[str, object]:
@@ -234,3 +235,28 @@ def test_kept_segments_are_played_by_the_record_playlist(
     assert listed(node) == []
     done = ffmpeg.run("-i", url, "-map", "0:v", "-c", "copy", "-t", "6", "-f", "framemd5", "-")
     assert done.count("\n0,") > 100
+
+
+def test_another_node_records_on_when_the_recording_one_is_killed(
+    start_cluster: Callable[..., Cluster], stack: ExitStack, tmp_path: Path
+) -> None:
+    settings = {"scheduler": {"hls.recording.rules": ["live/* flv"]}, "hls": QUICK, "origin": {"origin.grace_s": 0}}
+    cluster = start_cluster(origins=1, edges=1, hls=2, settings=settings)
+    edge = cluster.edges[0]
+    wait_until("hls nodes that the edge knows", lambda: ask(edge.http_url("record/"))[0] == 200, LIMIT_S)
+    publisher = push("h264_b3_aac_60s", edge, stack, tmp_path)
+    wait_until("a recording node", lambda: any(map(written_streams, cluster.hls)), LIMIT_S)
+    killed, other = sorted(cluster.hls, key=written_streams, reverse=True)
+    wait_until("some media", lambda: spooled_bytes(tmp_path, killed) > 250_000, LIMIT_S)
+    killed.kill()
+    wait_until("some more media", lambda: spooled_bytes(tmp_path, other) > 250_000, LIMIT_S)
+    publisher.stop()
+    killed.restart().wait_ready()
+    first, second = (fetch(edge, item, tmp_path) for item in wait_listed(edge, 2))
+    assert check_frames("h264_b3_aac_60s", first, to_end=False).first_dts_ms <= 0
+    begun_ms = check_frames("h264_b3_aac_60s", second, to_end=False).first_dts_ms
+    assert begun_ms <= 1000 * float(probed(first)["format"]["duration"]) + WRITE_MS
+
+
+def spooled_bytes(folder: Path, node: Node) -> int:
+    return sum(file.stat().st_size for file in (folder / f"{node.name}.spool").rglob("*") if file.is_file())
