@@ -67,6 +67,7 @@ class Segmenter:
         self._part_independent: bool | None = None  # None: its first picture has not come
         self._held: list[AccessUnit] = []  # the last slot
         self._held_publication = b""
+        self._stands_still = False  # whether the main track does, so that the others move time on
         self._now = 0  # when the last slot began
         self._slot = FIRST_SLOT  # how long the one before it was
         self._last = UnitName(b"", -1)
@@ -188,7 +189,9 @@ class Segmenter:
             self._begin_segment(unit, unit.dts, cuts)
             return
         is_main = unit.track_id == self._main
-        if not is_main and unit.dts - self._now <= self.targets.part // 2:
+        if is_main:
+            self._stands_still = False
+        elif self._waits(unit, self.targets, cuts):
             self._held.append(unit)
             return
         at = max(unit.dts, self._now)
@@ -205,6 +208,21 @@ class Segmenter:
         self._flush(cuts)
         self._slot = at - self._now or self._slot
         self._held, self._now = [unit], at
+
+    def _waits(self, unit: AccessUnit, targets: Targets, cuts: list[Cut]) -> bool:
+        """Whether a unit of another than the main track belongs to the slot that is held, rather than to move time on itself.
+
+        It does not while the main track stands still. When that is noticed, what is held is looked at again, unit by unit.
+        """
+        if self._stands_still:
+            return unit.dts <= self._now
+        if unit.dts - self._now <= targets.part // 2:
+            return True
+        self._stands_still = True
+        waiting, self._held = self._held[1:], self._held[:1]
+        for one in waiting:
+            self._take(one, cuts)
+        return False
 
     def _close_before_slot(self, at: int, targets: Targets, cuts: list[Cut]) -> None:
         """Close what would be too long with the slot that ends at `at`."""
