@@ -174,7 +174,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--streams", type=_numbers, default=STREAMS, metavar="N,...", help="numbers of streams (1,10,50)")
     parser.add_argument("--segment-ms", type=int, default=3000, help="a segment ends at the first key frame after it (%(default)s)")
     parser.add_argument("--seconds", type=float, default=8, help="measured, after settling or warm-up (%(default)s)")
-    parser.add_argument("--settle", type=float, default=20, help="seconds of segmenting before its measurement (%(default)s)")
+    parser.add_argument("--settle", type=float, default=35, help="seconds of segmenting before its measurement (%(default)s)")
     parser.add_argument("--warm-up", type=float, default=2, help="seconds of asking before its measurement (%(default)s)")
     parser.add_argument("--connections", type=int, default=64, help="that ask as fast as answers come (%(default)s)")
     parser.add_argument("--waiting", type=int, default=500, help="players that wait for the next part (%(default)s)")
