@@ -54,6 +54,7 @@ class RecordedCounters:
 class _Written:
     """One format of a stream that is being written."""
 
+    format: RecordFormat
     limits: FileLimits
     files: RecordedStream
 
@@ -68,8 +69,8 @@ class WorkerRecording:
         self._epoch = epoch
         self._wanted: dict[RecordFormat, RecordRule] = {}
         self._written: dict[RecordFormat, _Written] = {}
-        self._leaving: list[RecordedStream] = []  # not wanted any more, and open until the next random access point
-        self._tracks = TrackSet()
+        self._leaving: list[_Written] = []  # not wanted any more, and open until the next random access point
+        self._tracks: dict[RecordFormat, TrackSet] = {}
         self._over = False
 
     @property
@@ -90,9 +91,11 @@ class WorkerRecording:
     @property
     def left_out(self) -> tuple[str, ...]:
         """Tracks that a format cannot carry, such as ``record-ts: pcma``."""
-        media = [track for track in self._tracks.tracks if track.kind in (Kind.VIDEO, Kind.AUDIO)]
         return tuple(
-            f"record-{made.value}: {track.codec.value}" for made in self._written for track in media if not carries(made, track)
+            f"record-{made.value}: {track.codec.value}"
+            for made in self._written
+            for track in self._tracks.get(made, TrackSet()).tracks
+            if track.kind in (Kind.VIDEO, Kind.AUDIO) and not carries(made, track)
         )
 
     def follow(self, rules: RecordRules) -> None:
@@ -102,41 +105,53 @@ class WorkerRecording:
         self._wanted = rules.by_format(self._stream)
         for made, written in list(self._written.items()):
             if made not in self._wanted or FileLimits.of(self._wanted[made]) != written.limits:
-                self._leaving.append(self._written.pop(made).files)
+                self._leaving.append(self._written.pop(made))
         for made, rule in self._wanted.items():
             if made is not RecordFormat.HLS and made not in self._written:
                 files = self._node.recordings.record(self._stream, _only(rule, made), self._epoch)
-                self._written[made] = _Written(FileLimits.of(rule), files)
+                self._written[made] = _Written(made, FileLimits.of(rule), files)
 
-    def receive(self, run: Run) -> None:
-        """The next units of the stream."""
-        self._tracks = run.tracks
+    def receive(self, run: Run, converted: Run | None) -> None:
+        """The next units of the stream.
+
+        Args:
+            run: as they came: what FLV takes.
+            converted: as the other formats take them, None where there are none yet.
+        """
         if self._leaving:
-            self._leave(run)
-        for written in self._written.values():
-            written.files.receive(run)
+            self._leaving = [written for written in self._leaving if not self._leave(written, _fit(written.format, run, converted))]
+        for made, written in self._written.items():
+            fitting = _fit(made, run, converted)
+            if fitting is not None:
+                self._tracks[made] = fitting.tracks
+                written.files.receive(fitting)
 
     def finish(self, reason: EndReason) -> None:
         """Take nothing more; the files become whole meanwhile."""
         self._over = True
-        for files in (*self._leaving, *(written.files for written in self._written.values())):
-            self._node.close(files, reason)
+        for written in (*self._leaving, *self._written.values()):
+            self._node.close(written.files, reason)
         self._leaving.clear()
         self._written.clear()
         self._wanted = {}
         self._node.forget(self)
 
-    def _leave(self, run: Run) -> None:
-        """End what is not wanted any more at the next random access point, if it is in `run`."""
+    def _leave(self, written: _Written, run: Run | None) -> bool:
+        """End what is not wanted any more at the next random access point; False where that is not in `run`."""
+        if run is None:
+            return False
         at = _random_access(run)
         before = Run(run.epoch, run.publication, run.tracks, run.units[:at], run.place, run.missing)
-        for files in self._leaving:
-            if before.units:
-                files.receive(before)
-            if at is not None:
-                self._node.close(files, EndReason.STOPPED)
+        if before.units:
+            written.files.receive(before)
         if at is not None:
-            self._leaving.clear()
+            self._node.close(written.files, EndReason.STOPPED)
+        return at is not None
+
+
+def _fit(made: RecordFormat, run: Run, converted: Run | None) -> Run | None:
+    """The units as files of a format take them: FLV has them as they came, G.711 too."""
+    return run if made is RecordFormat.FLV else converted
 
 
 def _random_access(run: Run) -> int | None:

@@ -247,11 +247,11 @@ class Worker:
         """The next units of the stream, from the reader."""
         assert self._segmenter is not None
         assert self._follower is not None
+        converted = self._conversion.convert(run)
         if self.recording is not None:
-            self.recording.receive(run)
+            self.recording.receive(run, converted)
             if self.recording.keeps_segments:
                 self.output.want(Format.TS)
-        converted = self._conversion.convert(run)
         if converted is not None:
             self._take(self._segmenter.receive(converted))
         reader = self._follower.reader

@@ -120,6 +120,20 @@ def test_a_rule_records_all_that_was_pushed_in_every_format(
     assert "hls_recording_stored_files_total 3.0" in node.metrics()
 
 
+def test_g711_is_as_it_was_in_flv_and_aac_in_the_others(
+    start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path
+) -> None:
+    node = start_standalone(recording("live/* flv+ts+mp4"))
+    push("h264_pcma", node, stack, tmp_path)
+    audio = {}
+    for item in wait_listed(node, 3):
+        file = fetch(node, item, tmp_path)
+        streams = {stream["codec_type"]: stream for stream in probed(file)["streams"]}
+        audio[item["format"]] = streams["audio"]["codec_name"]
+        assert float(streams["audio"]["duration"] if item["format"] != "flv" else SOURCE_S) == pytest.approx(SOURCE_S, abs=0.3)
+    assert audio == {"flv": "pcm_alaw", "ts": "aac", "mp4": "aac"}
+
+
 def test_ranges_of_a_recording(start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path) -> None:
     node = start_standalone(recording("live/cam flv"))
     push("aac", node, stack, tmp_path)

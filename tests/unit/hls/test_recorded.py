@@ -60,7 +60,8 @@ async def stored(node: NodeRecordings, storage: Storage) -> list[RecordingName]:
 
 
 def feed(recording: WorkerRecording, first: int, last: int) -> None:
-    recording.receive(run(with_audio(pictures(first, last))))
+    made = run(with_audio(pictures(first, last)))
+    recording.receive(made, made)
 
 
 async def test_each_format_of_the_rules_is_written(node: NodeRecordings, storage: Storage) -> None:
@@ -117,8 +118,11 @@ async def test_another_length_begins_another_file_and_another_keeping_does_not(
 async def test_tracks_that_a_format_cannot_carry_are_told(node: NodeRecordings) -> None:
     node.follow(rules("* flv+ts+hls"))
     recording = node.begin(STREAM, EPOCH)
-    recording.receive(run(pictures(0, 5), G711))
+    made = run(pictures(0, 5), G711)
+    recording.receive(made, made)
     assert recording.left_out == ("record-ts: pcma",)
+    recording.receive(run(pictures(5, 6), G711), run(pictures(5, 6)))
+    assert not recording.left_out
     assert recording.keeps_segments
     recording.finish(EndReason.STOPPED)
     recording.follow(rules("* flv"))
