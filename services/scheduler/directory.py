@@ -21,7 +21,7 @@ from services.scheduler.changes import Change, ClaimChanged, GroupChanged, NodeC
 from services.scheduler.hls_directory import HlsDirectory
 from services.scheduler.hls_records import HLS
 from services.scheduler.placement import Candidate
-from services.scheduler.recording_rules import RECORDINGS, RuleDirectory
+from services.scheduler.recording_rules import RECORDINGS, RuleDirectory, RulesChanged
 from services.scheduler.records import (
     CLAIMS,
     GROUPS,
@@ -231,7 +231,17 @@ class Directory:
             self._term = None
         for entry in entries:
             changes += self._write(entry, now, listed=True)
-        return changes
+        return self._with_all_rules(changes)
+
+    def _with_all_rules(self, changes: list[Change]) -> list[Change]:
+        """What a listing changed, rules told once and as a whole: those that are told a part would stop what they record.
+
+        The first listing tells them even if there are none but the configuration's: nobody was told before it.
+        """
+        others = [change for change in changes if not isinstance(change, RulesChanged)]
+        if len(others) == len(changes) and self.is_listed:
+            return changes
+        return [*others, RulesChanged(self.recording.rules.rules)]
 
     def _write(self, entry: KeyValue, now: float, *, listed: bool = False) -> list[Change]:
         """A key is as `entry` says, unless a later write of it is known; a `listed` entry is the truth even so."""

@@ -71,7 +71,8 @@ class Notices:
 
     def _tell_missed_hls(self, session: Session) -> None:
         """What is recorded; what it segments and does not say so, and what it says it segments and another does."""
-        session.send(RecordingRules(self._directory.recording.rules.rules))
+        if self._directory.is_listed:  # before, the rules are not known; then all are told
+            session.send(RecordingRules(self._directory.recording.rules.rules))
         for stream in sorted({*self._directory.hls.owned(session.node), *session.held}):
             record, held = self._directory.hls.record(stream), session.held.get(stream)
             if record is not None and (held is None or held.epoch < record.epoch):

@@ -13,6 +13,7 @@ from lalmesh.runtime.registry import Changed, KeyValue, Listing, Removed
 from services.scheduler.changes import HlsChanged
 from services.scheduler.directory import Directory
 from services.scheduler.hls_records import HlsRecord, hls_key, parse_hls, serialize_hls
+from services.scheduler.recording_rules import RulesChanged
 from services.scheduler.records import DamagedRecordError
 
 CAM = StreamKey.of("a/b", "cam 1")
@@ -47,7 +48,7 @@ def test_what_no_scheduler_wrote_is_damaged(value: bytes) -> None:
 
 def test_the_directory_knows_owners_and_their_streams() -> None:
     core = Directory(rejoin_s=1.0)
-    assert core.handle(Listing((entry(RECORD),), 9), 0.0) == [HlsChanged(None, core.hls.record(CAM))]
+    assert core.handle(Listing((entry(RECORD),), 9), 0.0) == [HlsChanged(None, core.hls.record(CAM)), RulesChanged(())]
     assert (list(core.hls.owners()), list(core.hls.owned(H1.node))) == ([H1.node], [CAM])
     assert core.handle(Changed(entry(RECORD)), 0.0) == []
     released = replace(RECORD, owner=None)

@@ -11,9 +11,10 @@ from support.members import Member, eventually
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.recording import parse_rule
-from lalmesh.runtime.registry import KeyValue
+from lalmesh.runtime.registry import KeyValue, Listing
 from lalmesh.runtime.scheduling import HlsAssigned, RecordingRules, Role
 from services.scheduler import SchedulerService
+from services.scheduler.directory import Directory
 from services.scheduler.http import ProblemError
 from services.scheduler.recording_http import parse_body
 from services.scheduler.recording_rules import RuleDirectory, RuleRecord, RulesChanged, parse_rule_record, rule_key, serialize_rule
@@ -112,3 +113,13 @@ async def test_rules_outlive_the_scheduler(registry: MemoryRegistry, service: Sc
     await again.ready()
     assert [found.id for found in again.recordings.known.records()] == [record.id]
     await again.stop()
+
+
+def test_a_listing_tells_all_rules_at_once() -> None:
+    core = Directory(rejoin_s=1, recording=[parse_rule("* ts")])
+    later = replace(RECORD, id="r2", rule=parse_rule("* mp4"))
+    listing = Listing((entry(RECORD), entry(later)), 20)
+    assert core.handle(listing, 0) == [RulesChanged((parse_rule("* ts"), RULE, parse_rule("* mp4")))]
+    assert core.handle(listing, 0) == []
+    assert core.handle(Listing((), 21), 0) == [RulesChanged((parse_rule("* ts"),))]
+    assert Directory(rejoin_s=1).handle(Listing((), 1), 0) == [RulesChanged(())]
