@@ -269,7 +269,7 @@ class TsRendition(Rendition):
         return data
 
     def _carries(self, track: Track) -> bool:
-        return mpegts.carries(track.codec)
+        return mpegts.carries_track(track)
 
     @property
     def _first_hint(self) -> str:

@@ -1,0 +1,124 @@
+"""Renditions: what of a stream they carry, what they name, what they hand on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from support.hls_fakes import second
+from support.ts_units import AUDIO, BOTH, VIDEO, track
+
+from lalmesh.container import fmp4
+from lalmesh.media import AccessUnit, Codec, TrackSet
+from lalmesh.protocol.hls import render_media
+from lalmesh.runtime.ownership import NO_PLACE, Epoch
+from lalmesh.runtime.ring import Run
+from services.hls.cuts import CutSettings, Start, Targets, TargetsFixed
+from services.hls.rendition import Format, MadeFile, Rendition, make_rendition
+from services.hls.segmenter import Segmenter
+
+EPOCH = Epoch(1000, 1)
+CUTS = CutSettings(segment=180_000, part=45_000)
+
+
+def cut_into(
+    rendition: Rendition, seconds: Iterable[list[AccessUnit]], tracks: TrackSet = BOTH, segmenter: Segmenter | None = None
+) -> list[MadeFile]:
+    segmenter = segmenter or Segmenter(CUTS, Start(number=7))
+    for units in seconds:
+        for one in segmenter.receive(Run(Epoch(1, 1), b"1" * 16, tracks, units, NO_PLACE)):
+            rendition.take(one)
+    return rendition.made
+
+
+def names(files: list[MadeFile]) -> list[str]:
+    return [file.name for file in files]
+
+
+def playlist(rendition: Rendition) -> str:
+    assert rendition.window is not None
+    return render_media(rendition.window.playlist)
+
+
+def test_transport_stream_segments_begin_with_tables_and_have_no_parts() -> None:
+    made = cut_into(make_rendition(Format.TS, EPOCH, 6), map(second, range(5)))
+    assert names(made) == ["1000.1-7.ts", "1000.1-8.ts"]
+    assert all(len(file.data) % 188 == 0 and file.data[0:3] == b"\x47\x40\x00" for file in made)
+
+
+def test_fragments_come_in_parts_after_their_init_segment() -> None:
+    made = cut_into(make_rendition(Format.FMP4, EPOCH, 6), map(second, range(3)))
+    assert names(made) == ["1000.1-init0.mp4", *(f"1000.1-7.{index}.m4s" for index in range(5)), "1000.1-7.m4s", *names(made)[7:]]
+    assert [file.stored for file in made[:7]] == [True, False, False, False, False, False, True]
+    assert made[0].data == fmp4.init_segment(BOTH)
+    assert made[6].data == b"".join(file.data for file in made[1:6])
+
+
+def test_another_configuration_is_another_init_segment_after_a_discontinuity() -> None:
+    other = TrackSet((VIDEO, track(Codec.AAC, bytes.fromhex("1210"))), 9)
+    rendition, segmenter = make_rendition(Format.FMP4, EPOCH, 6), Segmenter(CUTS, Start())
+    cut_into(rendition, map(second, range(3)), BOTH, segmenter)
+    cut_into(rendition, map(second, range(3, 6)), other, segmenter)
+    text = playlist(rendition)
+    assert text.index("init0.mp4") < text.index("#EXT-X-DISCONTINUITY\n") < text.index("init1.mp4")
+
+
+def test_what_a_container_cannot_carry_is_left_out_and_told() -> None:
+    tracks = TrackSet((track(Codec.VP9, b"", track_id=1), AUDIO))
+    rendition = make_rendition(Format.TS, EPOCH, 6)
+    made = cut_into(rendition, map(second, range(3)), tracks)
+    assert [one.codec for one in rendition.left_out] == [Codec.VP9]
+    assert not rendition.is_empty
+    assert made[0].data
+
+
+def test_a_stream_of_which_a_container_can_carry_nothing_has_gaps_alone() -> None:
+    rendition = make_rendition(Format.TS, EPOCH, 6)
+    made = cut_into(rendition, map(second, range(5)), TrackSet((track(Codec.VP9, b"", track_id=1),)))
+    assert rendition.is_empty
+    assert [file.data for file in made] == [b"", b""]
+    assert playlist(rendition).count("#EXT-X-GAP") == 2
+
+
+def test_the_next_worker_goes_on_in_playlist_and_container() -> None:
+    for kind in Format:
+        whole = make_rendition(kind, EPOCH, 6)
+        cut_into(whole, map(second, range(9)))
+        first, segmenter = make_rendition(kind, EPOCH, 6), Segmenter(CUTS, Start(number=7))
+        cut_into(first, map(second, range(5)), BOTH, segmenter)
+        again = make_rendition(kind, Epoch(1000, 2), 6, first.to_state(), goes_on=True)
+        assert segmenter.targets is not None
+        again.take(TargetsFixed(segmenter.targets))
+        resumed = Segmenter(CUTS, Start(number=9, targets=segmenter.targets, end=4 * 90_000))
+        from_there = cut_into(again, map(second, range(4, 9)), BOTH, resumed)
+        assert from_there
+        assert [line for line in playlist(again).splitlines() if line.startswith("#EXTINF")] == [
+            line for line in playlist(whole).splitlines() if line.startswith("#EXTINF")
+        ]
+        if kind is Format.FMP4:
+            assert "1000.2-init" not in playlist(again)
+
+
+def test_a_playlist_that_does_not_fit_any_more_is_begun_anew() -> None:
+    first = make_rendition(Format.TS, EPOCH, 6)
+    cut_into(first, map(second, range(5)))
+    state = first.to_state()
+    for damaged in ({}, {"window": None}, {"window": 5}, {"window": {}, "continuity": {"counters": 3}}):
+        rendition = make_rendition(Format.TS, EPOCH, 6, damaged, goes_on=True)
+        cut_into(rendition, map(second, range(3)))
+        assert "#EXT-X-MEDIA-SEQUENCE:7\n" in playlist(rendition)
+    far = make_rendition(Format.TS, EPOCH, 6, state, goes_on=True)
+    cut_into(far, map(second, range(3)), BOTH, Segmenter(CUTS, Start(number=500)))
+    assert "#EXT-X-MEDIA-SEQUENCE:500\n" in playlist(far)
+
+
+def test_numbers_between_two_workers_are_gaps() -> None:
+    first = make_rendition(Format.TS, EPOCH, 6)
+    cut_into(first, map(second, range(5)))
+    rendition = make_rendition(Format.TS, Epoch(1000, 2), 6, first.to_state(), goes_on=True)
+    targets = Targets(duration_s=2, part=43_200)
+    rendition.take(TargetsFixed(targets))
+    start = Start(number=11, targets=targets, discontinuity=True, end=4 * 90_000)
+    cut_into(rendition, map(second, range(4, 7)), BOTH, Segmenter(CUTS, start))
+    listed = [line for line in playlist(rendition).splitlines() if line.endswith(".ts")]
+    assert listed == ["1000.1-7.ts", "1000.1-8.ts", "1000.2-9.ts", "1000.2-10.ts", "1000.2-11.ts"]
+    assert playlist(rendition).count("#EXT-X-GAP") == 2
