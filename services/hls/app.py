@@ -55,6 +55,7 @@ log = logging.getLogger(__name__)
 
 LEAVE_DEADLINE_S = 2.0
 DRAIN_S = 15.0  #: for the open segments to become whole when the node stops
+LOOK_S = 1.0  #: between two looks for successors, while the scheduler does not answer: both list segments so long
 TOUCH_S = 5.0  #: between two words to the session directory
 TOUCH_DEADLINE_S = 3.0
 
@@ -179,6 +180,8 @@ class HlsApp:
         self._tasks = [self._loop.create_task(self._membership.run(), name="hls-membership")]
         if settings.worker.cleanup is not Cleanup.NEVER:
             self._tasks.append(self._loop.create_task(keep_sweeping(self._storage, settings.worker.linger_s), name="hls-sweep"))
+        if self._server is not None:
+            self._tasks.append(self._loop.create_task(self._look_for_successors(), name="hls-successors"))
         if settings.session_key:
             self._tasks.append(self._loop.create_task(self._tell_sessions(), name="hls-sessions"))
 
@@ -208,6 +211,12 @@ class HlsApp:
                 await self._scheduler.touch_sessions(self.address, touches, TOUCH_DEADLINE_S)
             except Unavailable as error:
                 log.warning("players not counted: %s", error)
+
+    async def _look_for_successors(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if self.has_joined and not self.joined.is_set():
+                await self.workers.look_for_successors()
 
     # membership
 

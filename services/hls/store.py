@@ -133,6 +133,13 @@ class StorageWriter:
         """Wait until nothing waits."""
         await self._empty.wait()
 
+    async def look(self) -> None:
+        """Look for a higher epoch between two segments too."""
+        try:
+            await self._is_outdated()
+        except StorageUnavailable:
+            self._counters.failures += 1
+
     async def run(self) -> None:
         """Mark the stream as this worker's, then store what is added, until a higher epoch is found."""
         if await self._begin():

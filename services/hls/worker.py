@@ -209,6 +209,10 @@ class Worker:
             except TimeoutError:
                 log.warning("%d segments are not stored", self._writer.waiting, extra=self._facts)
 
+    async def look_for_successor(self) -> None:
+        """End it if another worker's marker is in storage, without waiting for the next segment."""
+        await self._writer.look()
+
     async def close(self) -> None:
         """End everything of it now, and give its memory back."""
         self._task.cancel()

@@ -28,6 +28,7 @@ RAISE_DEADLINE_S = 5.0
 RELEASE_DEADLINE_S = 3.0
 RELEASE_RETRY_S = 5.0  #: until the scheduler has heard that a stream was given back: nobody else gets it before
 LET_GO_S = 5.0  #: that a request waits for a worker that is being given back
+LOOKS_AT_ONCE = 20  #: questions to storage
 FENCES_KEPT = 100_000  #: streams whose highest epoch is remembered
 MAX_ENDED = 1000  #: streams that are over whose playlists stay in memory for a while
 
@@ -125,6 +126,12 @@ class Workers:
             self._over.pop(stream, None)
             worker = self._workers[stream] = Worker(self, owner)
         return worker
+
+    async def look_for_successors(self) -> None:
+        """End the workers that have a successor somewhere: where the scheduler cannot say so, markers in storage do."""
+        workers = list(self)
+        for start in range(0, len(workers), LOOKS_AT_ONCE):
+            await asyncio.gather(*(worker.look_for_successor() for worker in workers[start : start + LOOKS_AT_ONCE]))
 
     def moved(self, location: Location) -> None:
         """A stream has another origin."""

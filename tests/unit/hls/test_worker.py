@@ -289,6 +289,21 @@ async def test_a_worker_that_finds_a_higher_marker_stops() -> None:
 
 
 @in_virtual_time
+async def test_a_node_that_nobody_tells_finds_its_successors_between_segments() -> None:
+    storage = FakeStorage()
+    node = HlsNode(storage)
+    worker, _ = await playing(node, 5)
+    await node.workers.look_for_successors()
+    assert len(node.workers) == 1
+    storage.objects["hls/live/a/owner/00000000000000001000.00000000000000000009"] = b""
+    await node.workers.look_for_successors()
+    await settle()
+    assert (worker.ending, len(node.workers)) == (Ending.OUTDATED, 0)
+    storage.away = True
+    await node.workers.look_for_successors()
+
+
+@in_virtual_time
 async def test_a_worker_whose_stream_is_somebody_elses_stops_at_once() -> None:
     node = HlsNode()
     worker, _ = await playing(node, 5)
