@@ -274,3 +274,22 @@ def test_another_node_records_on_when_the_recording_one_is_killed(
 
 def spooled_bytes(folder: Path, node: Node) -> int:
     return sum(file.stat().st_size for file in (folder / f"{node.name}.spool").rglob("*") if file.is_file())
+
+
+def test_a_scheduler_that_is_restarted_splits_no_file(
+    start_cluster: Callable[..., Cluster], stack: ExitStack, tmp_path: Path
+) -> None:
+    cluster = start_cluster(origins=1, edges=1, hls=1, settings={"hls": QUICK, "origin": {"origin.grace_s": 0}})
+    edge, node, scheduler = cluster.edges[0], cluster.hls[0], cluster.schedulers[0]
+    for formats in (["flv"], ["mp4"]):
+        assert ask(f"{cluster.api_url}/v1/recordings", "POST", {"pattern": "live/*", "formats": formats})[0] == 201
+    wait_until("hls nodes that the edge knows", lambda: ask(edge.http_url("record/"))[0] == 200, LIMIT_S)
+    push("h264_b3_aac", edge, stack, tmp_path)
+    wait_until("some media", lambda: spooled_bytes(tmp_path, node) > 100_000, LIMIT_S)
+    scheduler.kill()
+    scheduler.restart().wait_ready()
+    for item in wait_listed(edge, 2):
+        file = fetch(edge, item, tmp_path)
+        sent = source("h264_b3_aac", str(item["format"])).track("video")
+        assert check_frames("h264_b3_aac", file).counts["video"] == len(sent)
+    assert len(listed(edge)) == 2
