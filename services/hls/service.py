@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 LOCATE_DEADLINE_S = 3.0
 PROMPT_S = 1.0  #: for storage to give a file before its owner is asked too: what is new is in memory there
+SUCCESSION_S = 3.0  #: that a request waits where the owner has died: the scheduler names another after a good second
+SUCCESSION_PAUSE_S = 0.2
 OWNERS_KEPT = 10_000  #: streams whose owner is remembered between requests
 MAX_QUERY_FIELDS = 100  #: parameters of one request
 ANY_APP = "live"  #: of a stream whose application the URL leaves out, where nobody knows better
@@ -91,6 +93,7 @@ class HlsService:
         self._match_app = match_app
         self._find = find or workers.named
         self._owners: dict[StreamKey, HlsOwner] = {}
+        self._asking: dict[HlsWanted, asyncio.Future[HlsOwner | None]] = {}
 
     def parse(self, path: str) -> tuple[HlsPath, StreamKey]:
         """What `path` asks for, and of which stream.
@@ -189,7 +192,8 @@ class HlsService:
 
     async def _from_owner(self, found: HlsPath, stream: StreamKey, reload: ReloadRequest, path: str, query: str) -> Answer:
         owner = await self._owner(stream, None)
-        for _ in range(2):
+        end = asyncio.get_running_loop().time() + SUCCESSION_S
+        while True:
             if owner is None:
                 return await self._from_the_past(found, stream, reload, query)
             if not _may_have(owner, found):
@@ -199,8 +203,12 @@ class HlsService:
             except OwnerLost as error:
                 log.info("owner of the segments lost: %s", error, extra={"stream_key": str(stream)})
                 self._owners.pop(stream, None)
-                owner = await self._owner(stream, owner)
-        return refusal(503, "the owner of the stream cannot be reached")
+                successor = await self._owner(stream, owner)
+                if successor is not None and successor.epoch == owner.epoch:  # it is not given up yet
+                    if asyncio.get_running_loop().time() > end:
+                        return refusal(503, "the owner of the stream cannot be reached")
+                    await asyncio.sleep(SUCCESSION_PAUSE_S)
+                owner = successor
 
     async def _ask(self, owner: HlsOwner, found: HlsPath, reload: ReloadRequest, path: str, query: str) -> Answer:
         """What the owner answers.
@@ -216,7 +224,7 @@ class HlsService:
         return await self._from_worker(worker, found, reload, query) or refusal(404, "no such file")
 
     async def _owner(self, stream: StreamKey, lost: HlsOwner | None) -> HlsOwner | None:
-        """Who segments `stream`, None where nobody publishes it.
+        """Who segments `stream`, None where nobody publishes it. Of many that want to know, one asks.
 
         Raises:
             Unavailable: it cannot be told, or no node has room.
@@ -225,13 +233,20 @@ class HlsService:
         if known is not None:
             return known
         wanted = HlsWanted(stream, lost.epoch if lost is not None else None)
+        asking = self._asking.get(wanted)
+        if asking is None:
+            asking = self._asking[wanted] = asyncio.ensure_future(self._locate(wanted))
+            asking.add_done_callback(lambda _: self._asking.pop(wanted, None))
+        return await asyncio.shield(asking)  # the others go on where one that waits is cancelled
+
+    async def _locate(self, wanted: HlsWanted) -> HlsOwner | None:
         answer = (await self._workers.scheduler.locate_hls(self._workers.node, [wanted], LOCATE_DEADLINE_S))[0]
         if isinstance(answer, Refused):
             if answer.refusal is Refusal.NOT_FOUND:
                 return None
             raise Unavailable(answer.detail or answer.refusal.value, retry_after_s=answer.retry_after_s or 1.0)
         if answer.worker.node != self._workers.node.node:  # of its own streams a node is told
-            self._owners[stream] = answer
+            self._owners[wanted.stream] = answer
             if len(self._owners) > OWNERS_KEPT:
                 del self._owners[next(iter(self._owners))]
         return answer

@@ -130,6 +130,20 @@ async def test_an_owner_that_is_lost_is_told_and_the_next_one_asked() -> None:
 
 
 @in_virtual_time
+async def test_requests_wait_a_while_for_the_successor_of_a_dead_owner_and_one_of_them_asks() -> None:
+    replica = Replica()
+    replica.node.scheduler.owner = owner(1, at=OTHER)
+    replica.peers.lost.add("hls-2")
+    asked = [asyncio.create_task(replica.get(PLAYLIST)) for _ in range(20)]
+    await asyncio.sleep(1.1)
+    assert not any(task.done() for task in asked)
+    assert len(replica.node.scheduler.hls_wanted) < 10
+    replica.peers.lost.clear()
+    replica.node.scheduler.owner = owner(2, at=OTHER)
+    assert {await task for task in asked} == {(200, "hls-2")}
+
+
+@in_virtual_time
 async def test_a_stream_that_nobody_publishes_is_not_found() -> None:
     replica = Replica()
     assert (await replica.get(PLAYLIST))[0] == 404
