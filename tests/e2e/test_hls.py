@@ -66,33 +66,55 @@ def many(player: HlsPlayer) -> bool:
     return len(player.segments) >= ENOUGH
 
 
-@pytest.mark.parametrize(
-    ("name", "path"),
-    [
-        ("h264_b3_aac", "/hls/live/cam.m3u8"),
-        ("hevc_aac", "/hls/live/cam.m3u8"),
-        ("aac", "/hls/live/cam.m3u8"),
-        ("h264_b3_aac", "/hls/live/cam/live.m3u8"),
-        ("av1_opus", "/hls/live/cam/live.m3u8"),
-        ("aac", "/hls/live/cam/live.m3u8"),
-    ],
-)
-async def test_segments_hold_what_was_pushed_and_playlists_keep_the_rules(
-    name: str, path: str, start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path
-) -> None:
-    node = start_standalone(QUICK)
-    push(name, node, stack, tmp_path)
-    await asyncio.to_thread(wait_until, "a stream", lambda: get(node.hls_url("live/cam/index.m3u8"))[0] == 200, LIMIT_S)
-    low_latency = path.endswith("/live.m3u8")
-    async with HlsPlayer([server(node)], path, low_latency=low_latency) as player:
-        await player.play(lambda _: False, LIMIT_S)  # to the end
+TS_MEDIA = ("h264_b3_aac", "hevc_aac", "aac", "h264", "h264_mp3")
+LOW_LATENCY_MEDIA = ("h264_b3_aac", "hevc_aac", "av1_opus", "aac")
+Playbacks = dict[tuple[str, bool], HlsPlayer]
+
+
+@pytest.fixture(scope="module")
+def playbacks(tmp_path_factory: pytest.TempPathFactory) -> Playbacks:
+    """All media through one server, each played to its end."""
+    folder = tmp_path_factory.mktemp("playbacks")
+    with ExitStack() as stack:
+        node = stack.enter_context(Standalone(folder, QUICK))
+        for name in {*TS_MEDIA, *LOW_LATENCY_MEDIA}:
+            push(name, node, stack, folder, f"live/{name}")
+        return asyncio.run(play_all(node))
+
+
+async def play_all(node: Node) -> Playbacks:
+    players: Playbacks = {}
+    async with asyncio.TaskGroup() as group:
+        for low_latency, names in ((False, TS_MEDIA), (True, LOW_LATENCY_MEDIA)):
+            for name in names:
+                path = f"/hls/live/{name}/live.m3u8" if low_latency else f"/hls/live/{name}.m3u8"
+                player = players[name, low_latency] = HlsPlayer([server(node)], path, low_latency=low_latency)
+                group.create_task(play_to_end(player))
+    return players
+
+
+async def play_to_end(player: HlsPlayer) -> None:
+    async with player:
+        await player.play(lambda _: False, LIMIT_S)
+
+
+@pytest.mark.parametrize("name", TS_MEDIA)
+def test_segments_of_mpeg_ts_hold_what_was_pushed(name: str, playbacks: Playbacks, tmp_path: Path) -> None:
+    player = playbacks[name, False]
     assert len(player.segments) >= ENOUGH
     assert [str(violation) for violation in player.checker.violations] == []
-    check_frames(name, player.file(tmp_path, "played.mp4" if low_latency else "played.ts"))
-    if low_latency:
-        for number, data in player.segments.items():
-            parts = [part for (of, _), part in sorted(player.parts.items()) if of == number]
-            assert not parts or b"".join(parts) == data
+    check_frames(name, player.file(tmp_path, "played.ts"))
+
+
+@pytest.mark.parametrize("name", LOW_LATENCY_MEDIA)
+def test_segments_and_parts_of_fragments_hold_what_was_pushed(name: str, playbacks: Playbacks, tmp_path: Path) -> None:
+    player = playbacks[name, True]
+    assert len(player.segments) >= ENOUGH
+    assert [str(violation) for violation in player.checker.violations] == []
+    check_frames(name, player.file(tmp_path, "played.mp4"))
+    for number, data in player.segments.items():
+        parts = [part for (of, _), part in sorted(player.parts.items()) if of == number]
+        assert not parts or b"".join(parts) == data
 
 
 def worker_of(api_url: str, stream: str) -> str | None:
