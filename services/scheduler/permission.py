@@ -50,9 +50,11 @@ def _is_local(request: web.Request) -> bool:
 
 def _is_loopback(address: str) -> bool:
     try:
-        return ipaddress.ip_address(address).is_loopback
+        found = ipaddress.ip_address(address)
     except ValueError:
         return False
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None  # of a listener for both
+    return (mapped or found).is_loopback
 
 
 def _is_no_foreign_name(host: str) -> bool:

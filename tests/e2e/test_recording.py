@@ -24,6 +24,8 @@ from support.process import wait_until
 StartStandalone = Callable[..., Standalone]
 
 QUICK = {"hls.segment_ms": 1000, "hls.part_ms": 250, "origin.grace_s": 0}
+RECORD_PLAYLIST = "hls/live/cam/record.m3u8"
+AUDIO_FRAME_MS = 24
 LIMIT_S = 40.0
 SOURCE_S = 8.0  #: of the test files
 WRITE_MS = 1500  #: of media that a killed process had not written yet
@@ -91,6 +93,17 @@ def check_frames(name: str, file: Path, *, to_end: bool = True) -> frames.Join:
     suffix = file.suffix[1:]
     received = frames.of_transport_stream(file) if suffix == "ts" else frames.of_file(file)
     return assert_same_from_join(source(name, suffix), frames.in_ms(received), to_end=to_end)
+
+
+def kept_segments(node: Node, folder: Path) -> Path:
+    """All segments of a stream that is over, as its record playlist lists them, one after the other."""
+    url = node.http_url(RECORD_PLAYLIST)
+    wait_until("the end", lambda: b"#EXT-X-ENDLIST" in ask(url)[1], LIMIT_S)
+    text = ask(url)[1].decode()
+    assert "#EXT-X-DISCONTINUITY" not in text
+    file = folder / "kept.ts"
+    file.write_bytes(b"".join(ask(urljoin(url, name))[1] for name in text.splitlines() if name and not name.startswith("#")))
+    return file
 
 
 def written_streams(node: Node) -> int:
@@ -238,15 +251,11 @@ def test_kept_segments_are_played_by_the_record_playlist(
 ) -> None:
     node = start_standalone(recording("live/* hls") | {"hls.list_num": 3, "hls.delete_threshold_num": 1})
     push("h264_b3_aac", node, stack, tmp_path).wait(LIMIT_S)
-    url = node.http_url("hls/live/cam/record.m3u8")
-    wait_until("the end", lambda: b"#EXT-X-ENDLIST" in ask(url)[1], LIMIT_S)
-    status, body, _ = ask(url)
-    names = [line for line in body.decode().splitlines() if line and not line.startswith("#")]
-    assert (status, len(names), b"#EXT-X-DISCONTINUITY" in body) == (200, SOURCE_S, False)
-    file = tmp_path / "kept.ts"
-    file.write_bytes(b"".join(ask(urljoin(url, name))[1] for name in names))
+    file = kept_segments(node, tmp_path)
     assert check_frames("h264_b3_aac", file).counts["video"] == len(source("h264_b3_aac", "ts").track("video"))
     assert listed(node) == []
+    url = node.http_url(RECORD_PLAYLIST)
+    assert ask(url)[1].count(b"#EXTINF") == SOURCE_S
     done = ffmpeg.run("-i", url, "-map", "0:v", "-c", "copy", "-t", "6", "-f", "framemd5", "-")
     assert done.count("\n0,") > 100
 
@@ -254,7 +263,7 @@ def test_kept_segments_are_played_by_the_record_playlist(
 def test_another_node_records_on_when_the_recording_one_is_killed(
     start_cluster: Callable[..., Cluster], stack: ExitStack, tmp_path: Path
 ) -> None:
-    settings = {"scheduler": {"hls.recording.rules": ["live/* flv"]}, "hls": QUICK, "origin": {"origin.grace_s": 0}}
+    settings = {"scheduler": {"hls.recording.rules": ["live/* flv+hls"]}, "hls": QUICK, "origin": {"origin.grace_s": 0}}
     cluster = start_cluster(origins=1, edges=1, hls=2, settings=settings)
     edge = cluster.edges[0]
     wait_until("hls nodes that the edge knows", lambda: ask(edge.http_url("record/"))[0] == 200, LIMIT_S)
@@ -270,6 +279,8 @@ def test_another_node_records_on_when_the_recording_one_is_killed(
     assert check_frames("h264_b3_aac_60s", first, to_end=False).first_dts_ms <= 0
     begun_ms = check_frames("h264_b3_aac_60s", second, to_end=False).first_dts_ms
     assert begun_ms <= 1000 * float(probed(first)["format"]["duration"]) + WRITE_MS
+    kept = kept_segments(edge, tmp_path)
+    assert check_frames("h264_b3_aac_60s", kept, to_end=False).first_dts_ms <= AUDIO_FRAME_MS
 
 
 def spooled_bytes(folder: Path, node: Node) -> int:

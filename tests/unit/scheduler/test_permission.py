@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from services.scheduler.http import ProblemError
+from services.scheduler.permission import check_may_change
+
+
+def check(remote: str, host: str = "localhost:8083", token: str = "", **headers: str) -> int:
+    """The status that a request gets; 0 where it may pass."""
+    sent = {"Host": host} | {name.replace("_", "-"): value for name, value in headers.items()}
+    request = make_mocked_request("POST", "/", headers=sent).clone(remote=remote)
+    try:
+        check_may_change(request, token)
+    except ProblemError as error:
+        return error.status
+    return 0
+
+
+@pytest.mark.parametrize("remote", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8083", "[::1]:8083", "192.0.2.1", "LOCALHOST:1"])
+def test_programs_on_this_machine_may_change_things(remote: str, host: str) -> None:
+    assert check(remote, host) == 0
+
+
+@pytest.mark.parametrize("remote", ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "", "unix:"])
+def test_others_may_not(remote: str) -> None:
+    assert check(remote) == 403
+
+
+def test_neither_may_a_page_whose_name_leads_here_nor_a_proxy() -> None:
+    assert check("127.0.0.1", "attacker.example:8083") == 403
+    assert check("127.0.0.1", X_Forwarded_For="192.0.2.1") == 403
+    assert check("127.0.0.1", Forwarded="for=192.0.2.1") == 403
+
+
+def test_with_a_token_that_alone_counts() -> None:
+    assert check("127.0.0.1", token="secret") == 401
+    assert check("192.0.2.1", token="secret", Authorization="bearer secret") == 0
+    assert check("192.0.2.1", token="secret", Authorization="Basic secret") == 401
+    assert check("192.0.2.1", token="secret", Authorization="Bearer sécret") == 401
