@@ -60,6 +60,7 @@ class _HlsCollector(Collector):
         yield CounterMetricFamily("hls_stored_bytes", "Bytes stored.", stored.stored_bytes)
         yield CounterMetricFamily("hls_storage_failures", "Calls to storage that did not succeed.", stored.failures)
         yield CounterMetricFamily("hls_lost_segments", "Segments given up unstored.", stored.lost_segments)
+        yield CounterMetricFamily("hls_recording_kept_segments", "Segments recorded.", stored.kept_segments)
         readers = workers.reader_totals
         yield CounterMetricFamily("hls_units", "Units taken in.", readers.units)
         yield CounterMetricFamily("hls_missing_units", "Units that never came.", readers.missing)

@@ -34,6 +34,7 @@ class StoreCounters:
     stored_bytes: int = 0
     failures: int = 0  #: calls that did not succeed and were made again
     lost_segments: int = 0  #: given up unstored, because memory was full
+    kept_segments: int = 0  #: recorded
 
 
 @dataclass(slots=True)
@@ -193,6 +194,7 @@ class StorageWriter:
             self._counters.stored_bytes += len(data)
         await self._storage.put(layout.state_path(self._stream, self._epoch), job.state)
         self._counters.segments += 1
+        self._counters.kept_segments += len(job.kept)
         if not self._is_alone:
             await self._remove_states()
         if job.outdated:

@@ -254,6 +254,7 @@ def test_kept_segments_are_played_by_the_record_playlist(
     file = kept_segments(node, tmp_path)
     assert check_frames("h264_b3_aac", file).counts["video"] == len(source("h264_b3_aac", "ts").track("video"))
     assert listed(node) == []
+    assert f"hls_recording_kept_segments_total {SOURCE_S}\n" in node.metrics()
     url = node.http_url(RECORD_PLAYLIST)
     assert ask(url)[1].count(b"#EXTINF") == SOURCE_S
     done = ffmpeg.run("-i", url, "-map", "0:v", "-c", "copy", "-t", "6", "-f", "framemd5", "-")
