@@ -26,16 +26,17 @@ _US = 1_000_000
 async def remove_files(storage: Storage, stream: StreamKey, until: Epoch) -> int:
     """Remove the segments and initialization sections of `stream` that were written under `until` or a lower epoch.
 
-    Nothing is removed where a worker of a higher epoch has stored its state: its playlist may list them, and it removes them.
+    Nothing is removed where a worker of a higher epoch has begun: its playlist may list them, and it removes them.
 
     Returns:
         How many were removed.
     Raises:
         StorageUnavailable: some may be there still.
     """
-    states = [layout.epoch_in(found.path) for found in await storage.list(layout.state_folder(stream))]
-    if any(epoch is not None and epoch > until for epoch in states):
-        return 0
+    for of_workers in (layout.owner_folder(stream), layout.state_folder(stream)):
+        epochs = [layout.epoch_in(found.path) for found in await storage.list(of_workers)]
+        if any(epoch is not None and epoch > until for epoch in epochs):
+            return 0
     paths = [found.path async for found in list_all(storage, layout.folder(stream)) if _is_file_until(found.path, until)]
     await storage.delete(paths)
     return len(paths)

@@ -32,6 +32,9 @@ def test_segments_go_and_how_far_numbers_went_stays() -> None:
 def test_nothing_goes_that_a_later_worker_may_list() -> None:
     storage = stored(3, 4)
     assert asyncio.run(remove_files(storage, STREAM, Epoch(1, 3))) == 0
+    storage = stored(3)
+    asyncio.run(storage.put(layout.owner_path(STREAM, Epoch(1, 4)), b""))
+    assert asyncio.run(remove_files(storage, STREAM, Epoch(1, 3))) == 0, "one that has begun and stored nothing yet"
 
 
 def test_what_a_crashed_process_left_is_swept_once_it_is_of_no_use() -> None:
