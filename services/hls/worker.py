@@ -38,6 +38,7 @@ from services.hls.store import Job, StorageWriter, read_state
 log = logging.getLogger(__name__)
 
 STORED_AFTER_END_S = 5.0  #: for the last segments to be stored before the stream is let go
+QUIET_S = 1.0  #: a stream of which nothing comes for so long does not keep its node from stopping
 LOOK_S = 3600.0  #: between two looks at a stream that is segmented to its end
 _US = 1_000_000
 
@@ -67,7 +68,7 @@ class Worker:
         self._told_left_out: set[str] = set()
         self._outdated: list[str] = []  # stored files that left the playlists, the oldest first
         self._before: tuple[Epoch, int, bool] = (owner.epoch, 0, False)  # of the reader before the last run: epoch, offset, shifted
-        self._asked_at = self._loop.time()
+        self._asked_at = self._delivered_at = self._loop.time()
         self._stopping = False
         #: what is recorded of the stream
         self.recording: WorkerRecording | None = None
@@ -148,12 +149,19 @@ class Worker:
             if left_s <= 0:
                 return Ending.IDLE
             await self.output.until(lambda: self._stopping or None, left_s)
-        if self._segmenter is not None:
-            number = self._segmenter.number
-            segmenter = self._segmenter
-            longest_s = self._settings.cuts.max_target_s
-            await self.output.until(lambda: segmenter.number != number or None, longest_s)
+        await self._finish_segment()
         return Ending.STOPPED
+
+    async def _finish_segment(self) -> None:
+        """Wait until the segment that is open is whole; not where nothing comes that could make it so."""
+        segmenter = self._segmenter
+        if segmenter is None:
+            return
+        number, end = segmenter.number, self._loop.time() + self._settings.cuts.max_target_s
+        while segmenter.number == number and self.ending is None and self._loop.time() < end:
+            if self._loop.time() - self._delivered_at > QUIET_S:
+                return
+            await self.output.until(lambda: segmenter.number != number or None, QUIET_S / 2)
 
     @property
     def _is_recorded(self) -> bool:
@@ -249,6 +257,7 @@ class Worker:
 
     def _deliver(self, run: Run) -> None:
         """The next units of the stream, from the reader."""
+        self._delivered_at = self._loop.time()
         assert self._segmenter is not None
         assert self._follower is not None
         converted = self._conversion.convert(run)

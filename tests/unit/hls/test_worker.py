@@ -191,6 +191,16 @@ async def test_a_node_that_stops_lets_the_open_segment_become_whole() -> None:
     assert node.storage.names(".ts")[-1] == "1000.1-101.ts"
 
 
+@in_virtual_time
+async def test_a_stream_of_which_nothing_comes_does_not_keep_its_node_from_stopping() -> None:
+    node = HlsNode()
+    await playing(node, 4)
+    began = asyncio.get_running_loop().time()
+    await node.workers.close(10.0)
+    assert asyncio.get_running_loop().time() - began < 2
+    assert [released.next_number for released in node.scheduler.hls_released] == [101]
+
+
 # storage
 
 
