@@ -41,6 +41,7 @@ LOCATE_DEADLINE_S = 3.0
 PROMPT_S = 1.0  #: for storage to give a file before its owner is asked too: what is new is in memory there
 SUCCESSION_S = 3.0  #: that a request waits where the owner has died: the scheduler names another after a good second
 SUCCESSION_PAUSE_S = 0.2
+DOUBT_S = 1.0  #: between two looks whether an owner that has not answered yet is the owner still
 OWNERS_KEPT = 10_000  #: streams whose owner is remembered between requests
 MAX_QUERY_FIELDS = 100  #: parameters of one request
 ANY_APP = "live"  #: of a stream whose application the URL leaves out, where nobody knows better
@@ -217,14 +218,36 @@ class HlsService:
             OwnerLost: it does not.
         """
         if owner.worker.node != self._workers.node.node:
-            return await self._peers.fetch(owner, path, query)
+            return await self._fetched(owner, path, query)
         worker = self._workers.assigned(owner)
         if worker is None:
             raise OwnerLost("given back already", retry_after_s=1.0)
         return await self._from_worker(worker, found, reload, query) or refusal(404, "no such file")
 
+    async def _fetched(self, owner: HlsOwner, path: str, query: str) -> Answer:
+        """What the owner's node answers; a machine that has vanished says nothing, so its successor is looked for meanwhile.
+
+        Raises:
+            OwnerLost: it does not answer, or another is the owner by now.
+        """
+        fetching = asyncio.ensure_future(self._peers.fetch(owner, path, query))
+        try:
+            while not (await asyncio.wait([fetching], timeout=DOUBT_S))[0]:
+                if await self._has_successor(owner):
+                    raise OwnerLost(f"{owner.worker.node.name} has a successor", retry_after_s=1.0)
+            return fetching.result()
+        finally:
+            fetching.cancel()
+
+    async def _has_successor(self, owner: HlsOwner) -> bool:
+        try:
+            present = await self._located(HlsWanted(owner.stream))
+        except Unavailable:
+            return False
+        return present is not None and present.epoch > owner.epoch
+
     async def _owner(self, stream: StreamKey, lost: HlsOwner | None) -> HlsOwner | None:
-        """Who segments `stream`, None where nobody publishes it. Of many that want to know, one asks.
+        """Who segments `stream`, None where nobody publishes it.
 
         Raises:
             Unavailable: it cannot be told, or no node has room.
@@ -232,7 +255,10 @@ class HlsService:
         known = self._owners.get(stream)
         if known is not None:
             return known
-        wanted = HlsWanted(stream, lost.epoch if lost is not None else None)
+        return await self._located(HlsWanted(stream, lost.epoch if lost is not None else None))
+
+    async def _located(self, wanted: HlsWanted) -> HlsOwner | None:
+        """What the scheduler says; of many that want to know, one asks."""
         asking = self._asking.get(wanted)
         if asking is None:
             asking = self._asking[wanted] = asyncio.ensure_future(self._locate(wanted))

@@ -24,10 +24,13 @@ class FakePeers:
 
     def __init__(self) -> None:
         self.lost: set[str] = set()
+        self.silent: set[tuple[str, int]] = set()  # with the revision of the epoch
         self.asked: list[tuple[str, str, str]] = []
 
     async def fetch(self, owner: HlsOwner, path: str, query: str) -> Answer:
         self.asked.append((owner.worker.node.name, path, query))
+        if (owner.worker.node.name, owner.epoch.revision) in self.silent:
+            await asyncio.sleep(3600)
         if owner.worker.node.name in self.lost:
             raise OwnerLost("gone", retry_after_s=1.0)
         return Answer(200, owner.worker.node.name.encode())
@@ -141,6 +144,20 @@ async def test_requests_wait_a_while_for_the_successor_of_a_dead_owner_and_one_o
     replica.peers.lost.clear()
     replica.node.scheduler.owner = owner(2, at=OTHER)
     assert {await task for task in asked} == {(200, "hls-2")}
+
+
+@in_virtual_time
+async def test_an_owner_that_says_nothing_is_left_for_its_successor() -> None:
+    replica = Replica()
+    replica.node.scheduler.owner = owner(1, at=OTHER)
+    replica.peers.silent.add(("hls-2", 1))
+    asked = asyncio.create_task(replica.get(PLAYLIST, "_HLS_msn=3"))
+    await asyncio.sleep(10)
+    assert not asked.done(), "it may wait for the next segment"
+    replica.node.scheduler.owner = owner(2, at=OTHER)
+    async with asyncio.timeout(2):
+        assert await asked == (200, "hls-2")
+    assert len(replica.peers.asked) == 2
 
 
 @in_virtual_time
