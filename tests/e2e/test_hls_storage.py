@@ -106,28 +106,29 @@ def check_live(poller: HlsPoller) -> None:
     assert poller.least_buffer_s() > 0
 
 
+@pytest.mark.parametrize(("hangs", "away_s"), [(False, AWAY_S), (True, 8.0)], ids=["gone", "hanging"])
 async def test_every_replica_plays_live_from_memory_while_the_store_is_away(
-    start_cluster: StartCluster, stack: ExitStack, tmp_path: Path
+    hangs: bool, away_s: float, start_cluster: StartCluster, stack: ExitStack, tmp_path: Path
 ) -> None:
     store = await asyncio.to_thread(stack.enter_context, S3Server(tmp_path))
     (tmp_path / "secret").write_text("secret")
     at = {"url": store.url, "endpoint": store.endpoint, "region": "us-east-1", "access_key_id": "key"}
     at["secret_access_key_file"] = str(tmp_path / "secret")
-    settings = {**QUICK, **{f"hls.storage.{key}": value for key, value in at.items()}}
+    settings = {**QUICK, **{f"hls.storage.{key}": value for key, value in at.items()}, "hls.storage.deadline_s": 3}
     cluster = start_cluster(origins=1, edges=1, hls=2, settings={"hls": settings})
     push("h264_b3_aac_60s", cluster.edges[0], stack, tmp_path)
     async with polling(Replicas([server(node) for node in cluster.hls]), TS, LOW_LATENCY) as (ts, low_latency):
         await until("segments", lambda: min(len(ts.arrived), len(low_latency.arrived)) >= 3, LIMIT_S)
-        store.stop()
+        (store.freeze if hangs else store.stop)()
         away = ts.next_number
-        await asyncio.sleep(AWAY_S)
-        assert ts.next_number >= away + AWAY_S - 3
+        await asyncio.sleep(away_s)
+        assert ts.next_number >= away + away_s - 3
         assert metric(cluster.hls, "hls_storage_failures_total") > 0
-        assert metric(cluster.hls, "hls_unstored_segments") >= AWAY_S - 3
+        assert metric(cluster.hls, "hls_unstored_segments") >= away_s - 3
         stored = metric(cluster.hls, "hls_stored_segments_total")
-        await asyncio.to_thread(store.start)
+        await asyncio.to_thread(store.thaw if hangs else store.start)
         await until("nothing waits", lambda: metric(cluster.hls, "hls_unstored_segments") <= 1, BACK_S)
-        assert metric(cluster.hls, "hls_stored_segments_total") > stored + AWAY_S - 3
+        assert metric(cluster.hls, "hls_stored_segments_total") > stored + away_s - 3
     assert metric(cluster.hls, "hls_lost_segments_total") == 0
     for poller in (ts, low_latency):
         check_live(poller)
