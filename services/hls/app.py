@@ -78,6 +78,7 @@ class HlsSettings:
     spool_dir: Path = Path("lalmesh-spool")  #: of this node alone
     recording: RecordingSettings = field(default_factory=RecordingSettings)
     cors_origins: tuple[str, ...] = ()
+    connections: int = 20_000  #: of players and edges at a time
     session_key: bytes = b""  #: empty: players are not counted
     session_idle_s: float = 30.0
     match_app: bool = True
@@ -137,7 +138,14 @@ class HlsApp:
         metrics = HlsMetrics(registry)
         metrics.read_from(self.workers, self._players)
         registry.register(RecordingCollector(self.recordings))
-        self._http = HlsHttp(self.service, self._players, metrics, CorsPolicy(settings.cors_origins), settings.session_key)
+        self._http = HlsHttp(
+            self.service,
+            self._players,
+            metrics,
+            CorsPolicy(settings.cors_origins),
+            settings.session_key,
+            connections=settings.connections,
+        )
         self._http.records = RecordHttp(storage)
         self._server = channels.server() if channels is not None else None
         self._membership = Membership(

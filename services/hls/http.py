@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import logging
+from typing import cast
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -26,6 +28,7 @@ ANY_PATH = "/{path:(?s:.*)}"  #: one with a line break in it too, to be refused 
 PREFLIGHT_MAX_AGE_S = 86_400
 KEEPALIVE_S = 30.0  #: between two requests of a player: a few segments
 STOP_S = 1.0  #: for answers under way when the listener stops
+LISTEN_BACKLOG = 4096  #: connections that wait to be accepted: a burst of a thousand players in a second
 GZIP_FROM_BYTES = 1000  #: smaller playlists fit one packet as they are
 GZIP_LEVEL = 5  #: a playlist of 5 KB takes 0.1 ms and becomes a fifth
 MAX_ZIPPED = 256  #: playlists that are kept zipped: the newest of some streams, with the queries of some players
@@ -35,9 +38,16 @@ class HlsHttp:
     """The HTTP listener of an hls node."""
 
     def __init__(
-        self, service: HlsService, players: Players, metrics: HlsMetrics, cors: CorsPolicy, session_key: bytes = b""
+        self,
+        service: HlsService,
+        players: Players,
+        metrics: HlsMetrics,
+        cors: CorsPolicy,
+        session_key: bytes = b"",
+        *,
+        connections: int = 20_000,
     ) -> None:
-        """Answer with `service`; count `players` where there is a `session_key`."""
+        """Answer with `service` on so many `connections` at a time; count `players` where there is a `session_key`."""
         self.port = 0
         self.records: RecordHttp | None = None  #: None: none are shown
         self._service = service
@@ -46,7 +56,9 @@ class HlsHttp:
         self._cors = cors
         self._session_key = session_key
         self._zipped = ZippedPlaylists()
+        self._connections = connections
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> None:
         """Listen on `host` and `port` (0: a free one).
@@ -62,11 +74,22 @@ class HlsHttp:
             app, access_log=None, handle_signals=False, shutdown_timeout=STOP_S, keepalive_timeout=KEEPALIVE_S
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
-        self.port = int(self._runner.addresses[0][1])
+        self._listener = await asyncio.get_running_loop().create_server(self._accept, host, port, backlog=LISTEN_BACKLOG)
+        self.port = int(self._listener.sockets[0].getsockname()[1])
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        """What serves a new connection."""
+        server = self._runner.server if self._runner is not None else None
+        if server is None or len(server.connections) >= self._connections:
+            self._metrics.requests.labels("503").inc()
+            return _Refusal()
+        handler: asyncio.BaseProtocol = server()
+        return handler
 
     async def stop(self) -> None:
         """Stop listening; answers under way get a moment."""
+        if self._listener is not None:
+            self._listener.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -122,6 +145,16 @@ class HlsHttp:
             _, stream = self._service.parse(path)
             self._players.saw(stream, session_id, request.remote or "", len(answer.body))
         self._metrics.sent_bytes.inc(len(answer.body))
+
+
+class _Refusal(asyncio.Protocol):
+    """A connection over the limit: it is told so, whatever it wants."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say no, and close."""
+        out = cast(asyncio.WriteTransport, transport)
+        out.write(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        out.close()
 
 
 def _session_id(query: str) -> str:

@@ -254,6 +254,7 @@ def hls_settings(config: Config) -> HlsSettings:
         spool_dir=Path(hls.recording.spool_dir),
         recording=RecordingSettings(spool_max_bytes=hls.recording.spool_max_bytes, upload_s=hls.recording.upload_s),
         cors_origins=hls.http.cors_origins,
+        connections=hls.http.connections,
         session_key=hls.session.hash_key.get_secret_value().encode(),
         session_idle_s=hls.session.idle_s,
         match_app=cluster.match_app,

@@ -16,6 +16,7 @@ class HlsHttpConfig(ConfigModel):
     host: Host = Field(default="0.0.0.0", description="Address to listen on.")
     port: Port = Field(default=8081, description="TCP port; 0 takes a free one.")
     advertise_port: Port = Field(default=0, description="Port that edges reach it by; 0: the listening one.")
+    connections: int = Field(default=20_000, ge=1, le=1_000_000, description="Connections at a time, of players and of edges.")
     cors_origins: tuple[HttpOrigin, ...] = Field(
         default=(),
         strict=False,
