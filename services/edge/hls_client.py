@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -14,11 +14,12 @@ from yarl import URL
 from lalmesh.errors import Unavailable
 from services.edge.answer_cache import PASSED_ON, Answer, AnswerCache
 from services.edge.held_bodies import HeldBodies
-from services.edge.upstreams import HlsUpstreams, UpstreamChoice, stream_of
+from services.edge.upstreams import HlsUpstreams, Upstream, UpstreamChoice, stream_of
 
 log = logging.getLogger(__name__)
 
 CONNECT_S = 2.0  #: for a connection to a node; the next one is asked then
+DOUBT_S = 1.0  #: between two looks whether a node that has not answered yet is there still
 READ_S = 75.0  #: of silence: playlists that wait for what comes next may wait three target durations, and those be 20 s
 MAX_CONNECTIONS = 10_000  #: to all nodes; requests that wait for what comes next hold one each
 MAX_SHARED_BYTES = 8 << 20  #: of an answer that is kept in memory as a whole; 6 s at 10 Mbit/s are less
@@ -192,8 +193,9 @@ class HlsClient:
         reason = "no hls node is known"
         for upstream in self._choice.ranked(wanted.stream):
             url = URL(f"http://{upstream.authority}{wanted.target}", encoded=True)
+            request = self._session.request(wanted.method, url, headers=wanted.headers, allow_redirects=False)
             try:
-                answer = await self._session.request(wanted.method, url, headers=wanted.headers, allow_redirects=False)
+                answer = await self._asked(upstream, request)
             except aiohttp.SocketTimeoutError as error:
                 reason = f"hls node {upstream.name} fell silent: {_said(error)}"
                 break  # it is there and may have begun: the next one would be as late
@@ -207,6 +209,24 @@ class HlsClient:
         self.counters.unanswered += 1
         log.warning("hls request unanswered: %s", reason, extra={"target": wanted.target.partition("?")[0]})
         raise Unavailable(reason, retry_after_s=RETRY_AFTER_S)
+
+    async def _asked(self, upstream: Upstream, request: Coroutine[None, None, aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
+        """The answer to `request`, as long as its node is there: a machine that vanished says nothing for `READ_S`.
+
+        Raises:
+            aiohttp.ClientError: no answer, or the node has left meanwhile.
+        """
+        asking = asyncio.ensure_future(request)
+        try:
+            while not (await asyncio.wait([asking], timeout=DOUBT_S))[0]:
+                if not self._choice.knows(upstream):
+                    asking.cancel()
+                    raise aiohttp.ClientConnectionError("it has left the cluster")
+        except asyncio.CancelledError:
+            if not asking.cancel() and not asking.exception():
+                asking.result().close()
+            raise
+        return asking.result()
 
 
 def passed_on(upstream: aiohttp.ClientResponse) -> dict[str, str]:

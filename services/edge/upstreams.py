@@ -61,6 +61,10 @@ class UpstreamChoice:
         ranked = sorted(self._upstreams(), key=lambda upstream: _weight(stream, upstream.name), reverse=True)
         return sorted(ranked, key=lambda upstream: self._avoided.get(upstream, 0.0) > now)  # stable: the order stays otherwise
 
+    def knows(self, upstream: Upstream) -> bool:
+        """Whether it may be asked still."""
+        return upstream in self._upstreams()
+
     def failed(self, upstream: Upstream) -> None:
         """It could not be reached."""
         self._avoided.pop(upstream, None)

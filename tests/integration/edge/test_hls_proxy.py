@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -259,6 +260,29 @@ async def test_a_node_that_is_gone_is_passed_over(stage: Stage) -> None:
     answers = [await stage.get(f"/hls/live/{number}/live.m3u8?again") for number in range(20)]
     assert {status for status, _, _ in answers} == {200}
     assert stage.hls.counters.failed_connects == 1
+
+
+async def test_a_node_that_says_nothing_is_left_when_it_has_left_the_cluster(stage: Stage) -> None:
+    await stage.start(nodes=2)
+    path = await path_of_first(stage)
+    stage.node.release.clear()
+    asking = asyncio.create_task(stage.get(f"{path}?_HLS_msn=7"))
+    await stage.asked(len(stage.node.asked) + 1)
+    assert not (await asyncio.wait([asking], timeout=2.5))[0], "it may wait for what comes next"
+    stage.upstreams.remove(stage.node.upstream)
+    assert (await asking)[0] == 200
+    assert stage.node.gone == 1
+    assert stage.nodes[1].asked[-1] == f"{path}?_HLS_msn=7"
+
+
+async def path_of_first(stage: Stage) -> str:
+    """A playlist that the first node is asked for."""
+    for number in itertools.count():
+        path = f"/hls/live/{number}/live.m3u8"
+        await stage.get(path)
+        if stage.node.asked:
+            break
+    return path
 
 
 async def test_without_a_node_players_are_told_to_try_again(stage: Stage) -> None:
