@@ -15,6 +15,7 @@ from support.schedulers import KEY, LEASE_S, Cluster, etcd_registries
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NO_PLACE, Epoch, Grant, Location, new_publication
 from lalmesh.runtime.scheduling import (
+    MAX_LOCATE_S,
     Claim,
     Evicted,
     GroupMoved,
@@ -137,7 +138,7 @@ async def test_a_locate_is_answered_at_once_or_refused_at_its_deadline(cluster: 
     assert found == located
     assert isinstance(missing, Refused)
     assert missing.refusal is Refusal.NOT_FOUND
-    assert time.monotonic() - begun < 0.6
+    assert time.monotonic() - begun < MAX_LOCATE_S / 2  # a busy machine is late, but what is not found is not waited for
 
 
 async def test_a_group_is_given_back_only_when_no_publisher_is_left(cluster: Cluster) -> None:
