@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 AHEAD = 2  #: numbers beyond the stored ones that are used without a word: the open segment, and one that is being stored
-STEP = 20  #: numbers that are asked for at once: a minute of segments without storage
+MAX_STEP = 20  #: numbers that are asked for at once: a minute of segments without storage
 
 
 @dataclass(slots=True, frozen=True)
@@ -62,5 +62,10 @@ class Numbers:
         self._limit = max(self._limit, limit)
 
     def limit_for(self, number: int) -> int | None:
-        """The limit to have raised before `number` is used, None where that is not needed."""
-        return None if number < max(self._limit, self._stored_next + AHEAD) else number + STEP
+        """The limit to have raised before `number` is used, None where that is not needed.
+
+        As many numbers are asked for as are not stored, so the first time few: a publisher that changes closes two segments at
+        once, and a limit far beyond them would make a successor leave the numbers below it out, and begin the playlist anew.
+        """
+        unstored = number - self._stored_next
+        return None if number < max(self._limit, self._stored_next + AHEAD) else number + min(MAX_STEP, unstored)

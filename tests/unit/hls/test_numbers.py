@@ -30,16 +30,34 @@ def test_a_worker_begins_at_the_first_number_that_is_surely_free(
 
 def test_two_numbers_beyond_what_is_stored_need_no_word() -> None:
     numbers = Numbers(0, 10)
-    assert [numbers.limit_for(number) for number in (10, 11, 12)] == [None, None, 32]
+    assert [numbers.limit_for(number) for number in (10, 11, 12)] == [None, None, 14]
     numbers.stored(10)
     assert numbers.limit_for(12) is None
 
 
 def test_below_the_limit_nothing_has_to_be_asked() -> None:
     numbers = Numbers(15, 10)
-    assert [numbers.limit_for(number) for number in (14, 15)] == [None, 35]
+    assert [numbers.limit_for(number) for number in (14, 15)] == [None, 20]
     numbers.raised(35)
     assert numbers.limit_for(34) is None
+
+
+def test_while_storage_is_away_ever_more_numbers_are_asked_for() -> None:
+    numbers, asked = Numbers(0, 10), []
+    for number in range(10, 70):
+        limit = numbers.limit_for(number)
+        if limit is not None:
+            numbers.raised(limit)
+            asked.append(limit)
+    assert asked == [14, 18, 26, 42, 62, 82]
+
+
+def test_two_segments_that_close_at_once_do_not_make_a_successor_leave_numbers_out() -> None:
+    numbers = Numbers(0, 10)
+    limit = numbers.limit_for(12)
+    assert limit is not None
+    numbers.stored(11)
+    assert first_number(limit=limit, exact=False, stored_next=12, fresh=777) == First(12, resumes=True)
 
 
 def test_where_nothing_is_known_time_outruns_the_numbers() -> None:

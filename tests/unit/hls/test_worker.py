@@ -228,7 +228,7 @@ async def test_numbers_that_are_far_ahead_of_storage_are_announced_first() -> No
     for number in range(3, 15):
         feed(origin, [number])
         await settle()
-    assert [limit.limit for limit in node.scheduler.limits] == [123]
+    assert [limit.limit for limit in node.scheduler.limits] == [105, 109]
 
 
 @in_virtual_time
