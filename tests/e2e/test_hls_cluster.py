@@ -138,7 +138,8 @@ async def test_a_worker_whose_machine_vanishes_is_left_by_the_other_replicas_and
     cluster = start_cluster(origins=1, edges=1, hls=3, settings=SETTINGS)
     replicas = Replicas([server(node) for node in cluster.hls])
     push("h264_b3_aac_60s", cluster.edges[0], stack, tmp_path)
-    async with polling(replicas, TS, LOW_LATENCY) as (ts, low_latency):
+    edge = Replicas([f"http://{LOOPBACK}:{cluster.edges[0].ports['http']}"])
+    async with polling(replicas, TS, LOW_LATENCY) as (ts, low_latency), polling(edge, TS, LOW_LATENCY) as through_edge:
         await until("3 segments", lambda: min(len(ts.arrived), len(low_latency.arrived)) >= 3, LIMIT_S)
         frozen = await dropped_worker(cluster, replicas, low_latency)
         asked = len(ts.texts), len(low_latency.texts)
@@ -151,7 +152,7 @@ async def test_a_worker_whose_machine_vanishes_is_left_by_the_other_replicas_and
         replicas.add(server(frozen))
         last = ts.next_number
         await until("segments from all", lambda: min(ts.next_number, low_latency.next_number) >= last + 2, LIMIT_S)
-    for poller in (ts, low_latency):
+    for poller in (ts, low_latency, *through_edge):
         assert poller.violations(but=STALLS) == []
         assert poller.missed == []
         assert poller.least_buffer_s() > 0
