@@ -28,8 +28,12 @@ StartStandalone = Callable[..., Standalone]
 
 RUN_S = 20.0  #: for a command that ends by itself
 LEAVE_S = 5.0  #: to stop with sessions open
-ANY_PORTS = ("--set", "edge.rtmp.port=0", "--set", "edge.http.port=0", "--set", "metrics.port=0", "--set", "scheduler.http.port=0")
-LISTENERS = {"rtmp", "http", "api", "metrics"}
+ANY_PORTS = tuple(
+    word
+    for listener in ("edge.rtmp", "edge.http", "hls.http", "metrics", "scheduler.http")
+    for word in ("--set", f"{listener}.port=0")
+)
+LISTENERS = {"rtmp", "http", "hls", "api", "metrics"}
 
 
 def run(*arguments: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -84,7 +88,7 @@ def test_the_lines_that_a_server_prints_work_as_they_stand(tmp_path: Path, stack
     push = next(line for line in lines if line.startswith("ffmpeg "))
     plays = [line.removeprefix("ffplay ") for line in lines if line.startswith("ffplay ")]
     look = next(line for line in lines if line.startswith("curl ")).removeprefix("curl ")
-    assert [url.partition(":")[0] for url in plays] == ["rtmp", "http"]
+    assert [url.partition(":")[0] for url in plays] == ["rtmp", "http", "http"]
     stack.enter_context(Child(["timeout", "-k", "2", "40", "bash", "-c", f"exec {push}"], log=tmp_path / "push.log"))
     for url in plays:
         for program in (ffmpeg.FFMPEG, ffmpeg.OLD_FFMPEG):
