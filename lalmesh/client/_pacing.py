@@ -7,6 +7,7 @@ from lalmesh.media import Unwrapper, wrap
 
 MAX_LEAD_S = 10.0  #: a frame that is due later has a jump of the clock before it, which nobody wants to sit through
 MAX_LAG_S = 10.0  #: the same backwards; also a server so slow that catching up with it makes no sense
+LEAST_WAIT_S = 0.001  #: no shorter wait: it would cost a system call and a wake-up, and timers are no finer
 DEFAULT_FRAME_MS = 40  #: of a track with one frame only: 25 a second
 
 
@@ -19,11 +20,12 @@ class Pacer:
         self._zero_s: float | None = None  # the moment at which time 0 of the stream was or would have been
 
     def wait_s(self, timestamp_ms: int, now_s: float) -> float:
-        """Seconds until the frame of that time is due; 0 and less: now."""
+        """Seconds until the frame of that time is due; 0: now, as is what is due in less than `LEAST_WAIT_S`."""
         time_s = self._unwrapper.unwrap(timestamp_ms) / 1000
         if self._zero_s is None or not -MAX_LAG_S <= self._zero_s + time_s - now_s <= MAX_LEAD_S:
             self._zero_s = now_s - time_s
-        return self._zero_s + time_s - now_s
+        wait_s = self._zero_s + time_s - now_s
+        return wait_s if wait_s > LEAST_WAIT_S else 0.0
 
 
 class LoopClock:

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 READ_BUFFER_BYTES = 64 << 10  #: of each connection; a read at 5 Mbit/s every 100 ms fills it
 MAX_QUEUED_BYTES = 8 << 20  #: media that nobody took yet, before we stop reading: one message may be as large
 WRITE_HIGH_BYTES = 512 << 10  #: unsent bytes from which `RtmpLink.drain` waits: a second of 4 Mbit/s
+GATHER_BYTES = 64 << 10  #: of messages sent in one turn of the loop, before they are written: half a second of 1 Mbit/s
 MAX_UNSENT_BYTES = 32 << 20  #: unsent bytes of who never drains; four of the largest messages
 CLOSE_TIMEOUT_S = 2.0  #: for what was sent last to arrive
 
@@ -58,6 +59,7 @@ class RtmpLink(asyncio.BufferedProtocol):
         self._tags: deque[Tag] = deque()
         self._queued_bytes = 0
         self._paused = False
+        self._gathered_bytes = 0  # of messages that were sent and are not written yet
         self._changed = asyncio.Event()  # media came, or it is over
         self._writable = asyncio.Event()
         self._writable.set()
@@ -169,6 +171,7 @@ class RtmpLink(asyncio.BufferedProtocol):
             self._transport.close()
 
     def _flush(self) -> None:
+        self._gathered_bytes = 0
         data = self._client.data_to_send()
         if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
@@ -185,10 +188,14 @@ class RtmpLink(asyncio.BufferedProtocol):
             raise self.failure
 
     def send(self, type_id: int, timestamp_ms: int, parts: tuple[bytes, ...]) -> None:
-        """Publish one message; `RtmpPublisher.send` says the rest."""
+        """Publish one message, in one write with what else is sent in this turn of the loop; `RtmpPublisher.send` says the rest."""
         self.check()
         self._client.send_media(type_id, timestamp_ms, *parts)
-        self._flush()
+        if not self._gathered_bytes:
+            self._loop.call_soon(self._flush)
+        self._gathered_bytes += sum(map(len, parts))
+        if self._gathered_bytes >= GATHER_BYTES:
+            self._flush()
         if self._transport is not None and (unsent := self._transport.get_write_buffer_size()) > MAX_UNSENT_BYTES:
             self._fail(ConnectionFailed(f"{unsent} bytes unsent, limit {MAX_UNSENT_BYTES}"))
             self.abort()

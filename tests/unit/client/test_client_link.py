@@ -15,7 +15,7 @@ from lalmesh.client import (
     RefusedNotAuthorized,
     RefusedNotFound,
 )
-from lalmesh.client._rtmp_link import MAX_QUEUED_BYTES, MAX_UNSENT_BYTES, Mode, RtmpLink, parse_rtmp_url, redirected
+from lalmesh.client._rtmp_link import GATHER_BYTES, MAX_QUEUED_BYTES, MAX_UNSENT_BYTES, Mode, RtmpLink, parse_rtmp_url, redirected
 from lalmesh.container.flv import TAG_AUDIO, TAG_VIDEO, Tag
 from lalmesh.errors import RemoteProtocolError, StreamExists, StreamNotFound
 from lalmesh.protocol.rtmp import (
@@ -120,7 +120,27 @@ async def test_what_is_sent_arrives() -> None:
     ends = Ends("publish")
     ends.agree()
     ends.link.send(TAG_VIDEO, 40, (b"\x17\x01", b"picture"))
+    await asyncio.sleep(0)
     assert list(ends.events()) == [MediaMessage(1, TAG_VIDEO, 40, b"\x17\x01picture")]
+
+
+async def test_what_is_sent_in_one_turn_is_one_write() -> None:
+    ends = Ends("publish")
+    ends.agree()
+    ends.link.send(TAG_VIDEO, 40, (b"\x17\x01", b"picture"))
+    ends.link.send(TAG_AUDIO, 41, (b"\xaf\x01", b"sound"))
+    assert not ends.wire.written
+    await asyncio.sleep(0)
+    assert [message.timestamp_ms for message in ends.events() if isinstance(message, MediaMessage)] == [40, 41]
+
+
+async def test_no_turn_gathers_more_than_its_bound() -> None:
+    ends = Ends("publish")
+    ends.agree()
+    ends.link.send(TAG_VIDEO, 40, (bytes(GATHER_BYTES - 1),))
+    assert not ends.wire.written
+    ends.link.send(TAG_VIDEO, 80, (b"1",))
+    assert len(ends.wire.written) > GATHER_BYTES
 
 
 async def test_a_closed_publisher_says_that_its_stream_is_over() -> None:

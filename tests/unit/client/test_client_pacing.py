@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lalmesh.client._pacing import MAX_LAG_S, MAX_LEAD_S, LoopClock, Pacer
+from lalmesh.client._pacing import MAX_LEAD_S, LoopClock, Pacer
 from lalmesh.container.flv import TAG_AUDIO, TAG_SCRIPT, TAG_VIDEO, Tag
 
 
@@ -15,7 +15,14 @@ def test_frames_leave_at_the_pace_of_their_times() -> None:
     pacer = Pacer()
     assert pacer.wait_s(5000, 100.0) == 0
     assert round(pacer.wait_s(5040, 100.0), 6) == 0.04
-    assert round(pacer.wait_s(5080, 100.1), 6) == -0.02
+    assert pacer.wait_s(5080, 100.1) == 0
+
+
+def test_what_is_due_in_a_moment_leaves_with_what_is_due_now() -> None:
+    pacer = Pacer()
+    assert pacer.wait_s(5000, 100.0) == 0
+    assert pacer.wait_s(5001, 100.0001) == 0
+    assert round(pacer.wait_s(5002, 100.0), 6) == 0.002
 
 
 def test_the_pace_survives_the_wrap_of_the_clock() -> None:
@@ -42,7 +49,7 @@ def test_a_jump_back_begins_anew() -> None:
 def test_no_wait_is_longer_than_the_bound(frames: list[tuple[int, float]]) -> None:
     pacer = Pacer()
     for timestamp_ms, now_s in frames:
-        assert -MAX_LAG_S - 0.001 <= pacer.wait_s(timestamp_ms, now_s) <= MAX_LEAD_S + 0.001
+        assert 0 <= pacer.wait_s(timestamp_ms, now_s) <= MAX_LEAD_S + 0.001
 
 
 def run(clock: LoopClock, times: list[tuple[int, int]]) -> list[int]:
