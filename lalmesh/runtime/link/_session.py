@@ -148,6 +148,7 @@ class LinkSession:
         self._window_start = 0.0
         self._window_count = 0
         self._busy = False
+        self._overflowed = False  # whether the last batch had no room for all
 
     # what the owner calls
 
@@ -266,18 +267,23 @@ class LinkSession:
     # sending
 
     async def batches(self) -> AsyncIterator[origin_pb2.LinkBatch]:
-        """Every batch to send: paced while there is something, a heartbeat where there is nothing."""
+        """Every batch to send: paced while there is something, a heartbeat where there is nothing.
+
+        What a batch had no room for has waited long enough, and follows at once: the pace is no limit of the link's rate.
+        """
         while not self.closed:
             if not self._controls and not self._ready:
                 await self._idle()
             pause = (self.limits.busy_flush_s if self._busy else self.limits.flush_s) - (self._loop.time() - self._last_sent)
-            if pause > 0:
+            if pause > 0 and not self._overflowed:
                 await asyncio.sleep(pause)
             if self.closed:
                 return
             self._measure()
             self.counters.batches_sent += 1
-            yield self._next_batch()
+            batch = self._next_batch()
+            self._overflowed = bool(self._ready)
+            yield batch
 
     async def _idle(self) -> None:
         """Wait for something to send, at most until the next heartbeat is due."""

@@ -431,3 +431,11 @@ async def test_a_session_that_ends_stops_its_watch_and_its_batches() -> None:
     end.session.shut()
     await asyncio.gather(*waiting)
     assert loop.time() - start == pytest.approx(0.1)
+
+
+@in_virtual_time
+async def test_what_a_full_batch_leaves_behind_follows_at_once() -> None:
+    end, times = End(replace(SMALL, flush_s=0.02)), list[float]()
+    end.outlet(1, run(0, 200, size=1000))
+    await sent_at(end.session, times, 4)
+    assert times == [times[0]] * 4
