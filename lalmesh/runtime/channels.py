@@ -72,7 +72,7 @@ class Channels:
 
     def dial(self, address: str) -> grpc.aio.Channel:
         """A channel to the node at ``host:port``."""
-        interceptors: Sequence[Any] = [_ShowTokenUnary(self._token), _ShowTokenStream(self._token)]
+        interceptors: Sequence[Any] = [show(self._token) for show in (_ShowTokenUnary, _ShowTokenAnswers, _ShowTokenStream)]
         if self._tls is None:
             return grpc.aio.insecure_channel(address, options=self._options, interceptors=interceptors)
         ca, key, chain = self._tls
@@ -114,10 +114,12 @@ def _with_token(details: grpc.aio.ClientCallDetails, token: str) -> grpc.aio.Cli
 
 if TYPE_CHECKING:  # generic only for the type checker
     _UnaryInterceptor = grpc.aio.UnaryUnaryClientInterceptor[Any, Any]
+    _AnswersInterceptor = grpc.aio.UnaryStreamClientInterceptor[Any, Any]
     _StreamInterceptor = grpc.aio.StreamStreamClientInterceptor[Any, Any]
     _ServerInterceptor = grpc.aio.ServerInterceptor[Any, Any]
 else:
     _UnaryInterceptor = grpc.aio.UnaryUnaryClientInterceptor
+    _AnswersInterceptor = grpc.aio.UnaryStreamClientInterceptor
     _StreamInterceptor = grpc.aio.StreamStreamClientInterceptor
     _ServerInterceptor = grpc.aio.ServerInterceptor
 
@@ -127,6 +129,16 @@ class _ShowTokenUnary(_UnaryInterceptor):
         self._token = token
 
     async def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
+    ) -> Any:
+        return await continuation(_with_token(client_call_details, self._token), request)
+
+
+class _ShowTokenAnswers(_AnswersInterceptor):
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    async def intercept_unary_stream(
         self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
         return await continuation(_with_token(client_call_details, self._token), request)
@@ -162,7 +174,7 @@ class _DemandToken(_ServerInterceptor):
 
 
 def _refusal(handler: _Handler) -> _Handler:
-    """A handler of the same kind that refuses."""
+    """A handler that takes the same requests and refuses; whether it would have answered with a stream makes no difference."""
 
     async def refuse(_request: Any, context: Any) -> None:
         await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no valid cluster token")

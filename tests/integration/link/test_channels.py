@@ -28,11 +28,17 @@ async def echo_each(requests: AsyncIterator[media_pb2.UnitName], _context: Any) 
         yield request
 
 
+async def repeat(request: media_pb2.UnitName, _context: Any) -> AsyncIterator[media_pb2.UnitName]:
+    for _ in range(3):
+        yield request
+
+
 READ, WRITE = media_pb2.UnitName.FromString, media_pb2.UnitName.SerializeToString
 HANDLERS = grpc.method_handlers_generic_handler(
     SERVICE,
     {
         "One": grpc.unary_unary_rpc_method_handler(echo, READ, WRITE),
+        "Repeat": grpc.unary_stream_rpc_method_handler(repeat, READ, WRITE),
         "Each": grpc.stream_stream_rpc_method_handler(echo_each, READ, WRITE),
     },
 )
@@ -64,6 +70,16 @@ async def ask(channel: grpc.aio.Channel, size_bytes: int = 0, metadata: tuple[tu
     return int(answer.seq)
 
 
+async def ask_for_many(channel: grpc.aio.Channel) -> list[int]:
+    """One call that is answered with a stream; gives what came back."""
+    call = channel.unary_stream(
+        f"/{SERVICE}/Repeat",
+        request_serializer=WRITE,
+        response_deserializer=READ,
+    )
+    return [int(answer.seq) async for answer in call(media_pb2.UnitName(seq=7), timeout=DEADLINE_S)]
+
+
 async def ask_each(channel: grpc.aio.Channel) -> list[int]:
     """A call that streams both ways, each message after the answer to the one before; gives what came back."""
     answered = asyncio.Event()
@@ -88,7 +104,7 @@ async def ask_each(channel: grpc.aio.Channel) -> list[int]:
 
 async def refusal(channel: grpc.aio.Channel) -> set[grpc.StatusCode]:
     codes = set()
-    for asking in (ask(channel), ask_each(channel)):
+    for asking in (ask(channel), ask_for_many(channel), ask_each(channel)):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await asking
         codes.add(caught.value.code())
@@ -98,6 +114,7 @@ async def refusal(channel: grpc.aio.Channel) -> set[grpc.StatusCode]:
 async def test_a_node_with_the_cluster_key_is_answered() -> None:
     async with served(Channels((KEY,))) as address, Channels((KEY,)).dial(address) as channel:
         assert await ask(channel) == 7
+        assert await ask_for_many(channel) == [7, 7, 7]
         assert await ask_each(channel) == [1, 2, 3]
 
 
