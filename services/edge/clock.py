@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from lalmesh.codec import aac, opus
+from lalmesh.codec import aac, ac3, mp3, opus
 from lalmesh.errors import LalmeshError
 from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Codec, Track
 
 SEAM_TICKS = TICKS_PER_SECOND // 25  #: what is put between two units whose clock jumped: one picture at 25 a second
 STEP_BACK_TICKS = TICKS_PER_SECOND  #: a track that falls back by more has been restarted; by less, it is only out of order
-DEFAULT_SAMPLES = {Codec.AAC: 1024, Codec.MP3: 1152, Codec.AC3: 1536, Codec.EAC3: 1536}
 
 
 def frame_ticks(track: Track, payload: bytes) -> int:
     """How long an audio frame lasts, in ticks; 0 where that is not known (video: always)."""
     try:
-        if track.codec is Codec.OPUS:
-            return opus.packet_samples(payload) * TICKS_PER_SECOND // 48_000
-        if track.codec is Codec.AAC and track.configuration:
-            config = aac.AudioSpecificConfig.parse(track.configuration)
-            return config.samples_per_frame * TICKS_PER_SECOND // config.sample_rate_hz
+        samples, rate_hz = _samples_of(track, payload)
     except LalmeshError:
         return 0
-    if track.sample_rate_hz:
-        return DEFAULT_SAMPLES.get(track.codec, 0) * TICKS_PER_SECOND // track.sample_rate_hz
-    return 0
+    return samples * TICKS_PER_SECOND // rate_hz
+
+
+def _samples_of(track: Track, payload: bytes) -> tuple[int, int]:
+    """The samples a channel of a frame, 0 where neither track nor frame tell, and how many of them make a second."""
+    match track.codec:
+        case Codec.OPUS:
+            return opus.packet_samples(payload), opus.SAMPLE_RATE_HZ
+        case Codec.AAC:
+            config = aac.AudioSpecificConfig.parse(track.configuration)
+            return config.samples_per_frame, config.sample_rate_hz
+        case Codec.MP2 | Codec.MP3:
+            header = mp3.FrameHeader.parse(payload)
+            return header.samples_per_frame, header.sample_rate_hz
+        case Codec.AC3 | Codec.EAC3:
+            frame = ac3.SyncFrameHeader.parse(payload)
+            return frame.samples, frame.sample_rate_hz
+        case _:
+            return 0, 1
 
 
 class PublisherClock:

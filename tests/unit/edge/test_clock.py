@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.edge_fakes import AUDIO, VIDEO
@@ -121,9 +122,22 @@ def test_a_frame_lasts_as_long_as_its_configuration_says() -> None:
     opus = build_track(4, Codec.OPUS, bytes.fromhex("4f707573486561640102 3801 80bb0000 0000 00".replace(" ", "")))
     assert frame_ticks(AUDIO, b"") == FRAME
     assert frame_ticks(opus, b"\xfc") == SECOND // 50  # RFC 6716 §3.1: configuration 31 is 20 ms, code 0 one frame
-    assert frame_ticks(Track(track_id=5, codec=Codec.MP3, sample_rate_hz=48_000), b"") == 1152 * SECOND // 48_000
     assert frame_ticks(Track(track_id=5, codec=Codec.PCMA), b"") == 0
     assert frame_ticks(VIDEO, b"") == 0
+
+
+@pytest.mark.parametrize(
+    ("codec", "frame", "samples", "rate_hz"),
+    [
+        (Codec.MP2, "fffd8400", 1152, 48_000),  # ISO/IEC 11172-3 §2.4.2.3: layer II
+        (Codec.MP3, "fffb9400", 1152, 48_000),
+        (Codec.MP3, "fff39000", 576, 22_050),  # ISO/IEC 13818-3 §2.4.2.3: half of it in layer III of MPEG-2
+        (Codec.AC3, "0b7738900c4043e1", 1536, 48_000),  # ETSI TS 102 366 §4.3: six blocks
+        (Codec.MP2, "00", 0, 1),  # no frame at all
+    ],
+)
+def test_a_frame_lasts_as_long_as_its_header_says(codec: Codec, frame: str, samples: int, rate_hz: int) -> None:
+    assert frame_ticks(Track(track_id=5, codec=codec), bytes.fromhex(frame)) == samples * SECOND // rate_hz
 
 
 @given(st.lists(st.tuples(st.sampled_from([VIDEO, AUDIO, SCRIPT]), st.integers(0, 1 << 33), st.integers(0, 1 << 24))))
