@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lalmesh.container.mpegts import TsMuxer, carries
-from lalmesh.media import AccessUnit, Kind, Track, TrackSet
-from lalmesh.remux._packager import Parts, not_carried
+from lalmesh.container.mpegts import TsMuxer, carries_track
+from lalmesh.media import AccessUnit, Codec, Kind, Track, TrackSet
+from lalmesh.remux._packager import Parts
 from lalmesh.remux._websocket import binary_message, close_message
 
 
@@ -22,7 +22,7 @@ class TsPackager:
     def start(self, tracks: TrackSet, dts: int) -> bytes:
         """The tables that the unit at `dts` needs before it; nothing where players begin at pictures that bring their own."""
         lead = tracks.first(Kind.VIDEO)
-        return b"" if lead is not None and carries(lead.codec) else self._muxer.tables_for(tracks, dts)
+        return b"" if lead is not None and carries_track(lead) else self._muxer.tables_for(tracks, dts)
 
     def change(self, old: TrackSet, new: TrackSet, dts: int, parts: Parts) -> int:
         """Nothing: the first unit of `new` brings the new tables."""
@@ -37,8 +37,8 @@ class TsPackager:
         return self._muxer.mux(unit, tracks, parts)
 
     def left_out(self, tracks: TrackSet) -> tuple[Track, ...]:
-        """The tracks that TS cannot carry."""
-        return not_carried(tracks, carries)
+        """The tracks that TS cannot carry: because of their codec, or of their configuration."""
+        return tuple(track for track in tracks.tracks if track.codec is not Codec.SCRIPT and not carries_track(track))
 
     def accepts(self, old: TrackSet, new: TrackSet) -> bool:
         """Always: tables may change."""

@@ -104,9 +104,15 @@ def test_what_ts_cannot_carry_is_left_out_and_told(codec: Codec) -> None:
     assert packaged(packager, [AccessUnit(9, 0, 0, True, b"x"), AccessUnit(10, 0, 0, True, b"x")], tracks) == [b"", b""]
 
 
-def test_pictures_that_ts_cannot_carry_bring_no_tables_so_the_sound_gets_them() -> None:
+def test_a_configuration_that_ts_has_no_words_for_is_left_out_and_told() -> None:
+    spelled_out = Track(track_id=2, codec=Codec.AAC, configuration=b"\x11\x80")  # channels in a program_config_element
+    assert TsPackager().left_out(TrackSet((H264, spelled_out))) == (spelled_out,)
+
+
+@pytest.mark.parametrize("codec", [Codec.VP9, Codec.H264])
+def test_pictures_that_ts_cannot_carry_bring_no_tables_so_the_sound_gets_them(codec: Codec) -> None:
     packager = TsPackager()
-    tracks = TrackSet((Track(track_id=1, codec=Codec.VP9, configuration=b"vpcC"), AUDIO), 1)
+    tracks = TrackSet((Track(track_id=1, codec=codec, configuration=b"what"), AUDIO), 1)
     units = [sound(number) for number in range(5)]
     messages = packaged(packager, units, tracks)
     assert times(packager.start(tracks, units[2].dts) + b"".join(messages[2:])) == [(2, unit.dts) for unit in units[2:]]
