@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
+from support import npm
 from support.ports import free_ports
 
 from bench.peers._server import Server
 
 LOCKED = Path(__file__).resolve().parent / "node-media-server"
-INSTALLED = Path(__file__).resolve().parents[2] / ".tools" / "node"
-INSTALL_S = 300
+INSTALLED = npm.TOOLS / "node"
 
 
 class NodeMediaServer(Server):
@@ -44,18 +43,9 @@ class NodeMediaServer(Server):
     @staticmethod
     def available() -> bool:
         """Whether node and npm are installed."""
-        return bool(shutil.which("node") and shutil.which("npm"))
+        return npm.available()
 
     @staticmethod
     def install() -> None:
-        """Bring the locked packages into `.tools/node`, without running any of their scripts; nothing if they are there."""
-        lock = LOCKED / "package-lock.json"
-        stamp = INSTALLED / "installed.json"
-        if stamp.exists() and stamp.read_bytes() == lock.read_bytes():
-            return
-        INSTALLED.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(LOCKED / name, INSTALLED / name)
-        npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev"]
-        subprocess.run(npm, cwd=INSTALLED, stdin=subprocess.DEVNULL, check=True, timeout=INSTALL_S)
-        shutil.copy(lock, stamp)
+        """Bring the locked packages into `.tools/node`; see `npm.install`."""
+        npm.install(LOCKED, INSTALLED)

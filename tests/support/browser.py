@@ -7,10 +7,8 @@ page to itself and reports what the browser says of it: the position, the decode
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import shutil
 import socket
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,12 +19,12 @@ from typing import Self, TypedDict
 from aiohttp import web
 from playwright.async_api import Browser, Page, async_playwright
 
+from support import npm
 from support.ports import LOOPBACK
 
 CHROMIUM = shutil.which("chromium")  #: Debian's; Playwright is never asked to fetch one
 FOLDER = Path(__file__).resolve().parents[1] / "e2e" / "browser"
-INSTALLED = Path(__file__).resolve().parents[2] / ".tools" / "browser"
-INSTALL_S = 300
+INSTALLED = npm.TOOLS / "browser"
 START_S = 15.0  #: to play, on a machine that is busy with other tests
 SPARE_S = 10.0  #: what a page gets beyond the time that it watches before it counts as stuck
 SHOWN_NOTES, SHOWN_SAMPLES = 30, 10  #: in a failure message: the first and the last; some players say hundreds of things
@@ -52,29 +50,12 @@ _FILES = {
 
 def available() -> bool:
     """Whether Chromium, node and npm are installed."""
-    return bool(CHROMIUM and shutil.which("node") and shutil.which("npm"))
+    return bool(CHROMIUM) and npm.available()
 
 
 def install() -> None:
-    """Bring the locked players from npm into `.tools/browser`, without running any of their scripts; nothing if they are there.
-
-    Safe to call from several processes at once.
-    """
-    lock = FOLDER / "package-lock.json"
-    stamp = INSTALLED / "installed.json"
-    INSTALLED.mkdir(parents=True, exist_ok=True)
-    with (INSTALLED / "install.lock").open("w") as only_one:
-        fcntl.flock(only_one, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_bytes() != lock.read_bytes():
-            _install(lock, stamp)
-
-
-def _install(lock: Path, stamp: Path) -> None:
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(FOLDER / name, INSTALLED / name)
-    npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev"]
-    subprocess.run(npm, cwd=INSTALLED, stdin=subprocess.DEVNULL, check=True, timeout=INSTALL_S)
-    shutil.copy(lock, stamp)
+    """Bring the locked players into `.tools/browser`; see `npm.install`."""
+    npm.install(FOLDER, INSTALLED)
 
 
 class Sample(TypedDict):
