@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from lalmesh.runtime.storage._interface import MAX_LISTED, Storage, StorageUnavailable, StoredObject, list_all
+from lalmesh.runtime.storage._interface import MAX_LISTED, Storage, StorageUnavailable, StoredObject, list_all, list_pages
 from lalmesh.runtime.storage._open import StorageOptions, open_storage
 
-__all__ = ["MAX_LISTED", "Storage", "StorageOptions", "StorageUnavailable", "StoredObject", "list_all", "open_storage"]
+__all__ = [
+    "MAX_LISTED",
+    "Storage",
+    "StorageOptions",
+    "StorageUnavailable",
+    "StoredObject",
+    "list_all",
+    "list_pages",
+    "open_storage",
+]

@@ -14,7 +14,7 @@ from typing import Protocol, TypeAlias
 from lalmesh.errors import Unavailable
 
 MAX_LISTED = 1000  #: objects of one page: what S3 gives at once
-MAX_LISTED_OF_ALL = 10_000  #: of one page of `list_all`, 3 MB: a folder is looked through as a whole for every page
+MAX_LISTED_OF_ALL = 10_000  #: of one page of `list_pages`, 3 MB: memory is looked through as a whole for every page
 
 
 class StorageUnavailable(Unavailable):
@@ -48,7 +48,9 @@ class Storage(Protocol):
         ...
 
     async def put_file(self, path: str, local_file: Path) -> None:
-        """Store what `local_file` holds now, a large one in several parts at a time.
+        """Store what `local_file` holds, a large one in several parts at a time. What is stored a loss of power does not cost.
+
+        Nobody may change `local_file` any more: the store may share its bytes. It may be removed.
 
         Raises:
             StorageUnavailable: as `put`; also where `local_file` cannot be read.
@@ -109,17 +111,27 @@ class Storage(Protocol):
         ...
 
 
+async def list_pages(storage: Storage, prefix: str, *, limit: int = MAX_LISTED_OF_ALL) -> AsyncIterator[Objects]:
+    """Every object in the folder `prefix` and below, by path, `limit` at a time: for who looks at them in a thread.
+
+    Raises:
+        StorageUnavailable: as `Storage.list`, after the pages that were told before.
+    """
+    after = ""
+    while True:
+        page = await storage.list(prefix, after=after, limit=limit)
+        yield page
+        if len(page) < limit:
+            return
+        after = page[-1].path
+
+
 async def list_all(storage: Storage, prefix: str, *, limit: int = MAX_LISTED_OF_ALL) -> AsyncIterator[StoredObject]:
     """Every object in the folder `prefix` and below, by path, asking for `limit` at a time.
 
     Raises:
         StorageUnavailable: as `Storage.list`, after those that were told before.
     """
-    after = ""
-    while True:
-        page = await storage.list(prefix, after=after, limit=limit)
+    async for page in list_pages(storage, prefix, limit=limit):
         for found in page:
             yield found
-        if len(page) < limit:
-            return
-        after = page[-1].path

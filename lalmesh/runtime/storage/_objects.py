@@ -47,10 +47,8 @@ class ObjectStorage:
 
     async def put_file(self, path: str, local_file: Path) -> None:
         """See `Storage.put_file`."""
-        try:
+        async with self._call("store", path):
             size = (await asyncio.to_thread(local_file.stat)).st_size
-        except OSError as error:
-            raise _unavailable("store", path, error) from error
         part_bytes = max(PART_BYTES, size // MAX_PARTS)
         async with self._call("store", path, size):
             await obstore.put_async(self._store, path, local_file, chunk_size=part_bytes, max_concurrency=PARTS_AT_ONCE)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, MemoryStore, S3Store
+from obstore.store import MemoryStore, S3Store
 
 from lalmesh.errors import UnsupportedError
+from lalmesh.runtime.storage._folder import FolderStorage
 from lalmesh.runtime.storage._interface import Storage, StorageUnavailable
 from lalmesh.runtime.storage._objects import PART_BYTES, PARTS_AT_ONCE, RETRY_AFTER_S, ObjectStorage
 
@@ -60,10 +61,9 @@ def _folder(path: str, options: StorageOptions) -> Storage:
     folder = Path(path).absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        store = LocalStore(folder, automatic_cleanup=True)
+        return FolderStorage(folder, options.deadline_s, options.slowest_bytes_per_s)
     except (OSError, BaseError) as error:
         raise StorageUnavailable(f"storage folder {folder}: {error}", retry_after_s=RETRY_AFTER_S) from error
-    return ObjectStorage(store, options.deadline_s, options.slowest_bytes_per_s)
 
 
 def _s3(bucket: str, prefix: str, options: StorageOptions) -> S3Store:

@@ -1,0 +1,172 @@
+"""Storage in a folder: obstore's, with what it leaves to do.
+
+- A listing is by path, and opens no more folders than its page needs.
+- A file is stored by a link where both are on one file system: nothing is copied, and no room is needed for it twice. It is on the
+  disk before it has its name, so the caller may remove its own. What `put` stores is not waited for: a loss of power may cost it.
+- A process that is killed leaves what it was writing, under a name with ``#`` and a number. Listings leave that out, and remove it
+  when it is older than a day.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+from obstore.store import LocalStore
+
+from lalmesh.runtime.storage._interface import MAX_LISTED, Objects, StoredObject
+from lalmesh.runtime.storage._objects import ObjectStorage
+
+LEFT_S = 86_400.0  #: since the last byte, after which nobody is writing an unfinished object any more
+MAX_DEPTH = 16  #: of folders that are listed: our paths have five parts; links that lead in circles end here
+LINK_TRIES = 3  #: into a folder that somebody may remove meanwhile, because it was empty
+
+_UNFINISHED = re.compile(r".*#\d+", re.ASCII | re.DOTALL)
+_NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+class FolderStorage(ObjectStorage):
+    """A storage in a folder of a file system (see `lalmesh.runtime.storage.Storage`)."""
+
+    def __init__(self, folder: Path, deadline_s: float, slowest_bytes_per_s: int) -> None:
+        """Keep objects in `folder`, which exists."""
+        super().__init__(LocalStore(folder, automatic_cleanup=True), deadline_s, slowest_bytes_per_s)
+        self._folder = folder
+
+    async def put_file(self, path: str, local_file: Path) -> None:
+        """See `Storage.put_file`."""
+        async with self._call("store", path):
+            target = self._folder / _checked(path)
+            size = (await asyncio.to_thread(local_file.stat)).st_size
+        async with self._call("store", path, size):
+            if await asyncio.to_thread(link_file, local_file, target):
+                return
+        await super().put_file(path, local_file)
+        async with self._call("store", path, size):
+            await asyncio.to_thread(sync_file, target)
+
+    async def list(self, prefix: str, *, after: str = "", limit: int = MAX_LISTED) -> Objects:
+        """See `Storage.list`."""
+        async with self._call("list", prefix):
+            return await asyncio.to_thread(list_folder, self._folder, _checked(prefix), after, limit)
+
+
+def _checked(path: str) -> str:
+    """The path, which does not lead out of the folder; empty is the folder itself.
+
+    Raises:
+        ValueError: it may.
+    """
+    if path and any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError("path with an empty part or dots for one")
+    return path
+
+
+def link_file(local: Path, target: Path) -> bool:
+    """Let `target` be `local` too, whole and on the disk; False where links do not lead from one to the other.
+
+    Raises:
+        OSError: neither is known.
+    """
+    staged = target.with_name(f"{target.name}#{secrets.randbits(63)}")
+    try:
+        if not _link(local, staged):
+            return False
+        sync_file(staged, folder_too=False)
+        staged.replace(target)
+    finally:
+        staged.unlink(missing_ok=True)
+    _sync(target.parent)
+    return True
+
+
+def _link(local: Path, staged: Path) -> bool:
+    for tries_left in range(LINK_TRIES - 1, -1, -1):
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            staged.hardlink_to(local)
+        except FileNotFoundError:
+            if not tries_left or not local.exists():
+                raise
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return False
+        else:
+            return True
+    return False
+
+
+def sync_file(file: Path, *, folder_too: bool = True) -> None:
+    """Wait until the disk has `file`, and its name.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    _sync(file)
+    if folder_too:
+        _sync(file.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def list_folder(folder: Path, prefix: str, after: str, limit: int) -> Objects:
+    """The first `limit` objects by path in `prefix` of `folder`, of those that come after the path `after`.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    inside = f"{prefix}/" if prefix else ""
+    return list(islice(_walk(folder / prefix, inside, after, MAX_DEPTH), limit))
+
+
+def _walk(folder: Path, inside: str, after: str, depth: int) -> Iterator[StoredObject]:
+    """What is in `folder`, all of whose paths begin with `inside`; a folder counts with its slash, as its paths do."""
+    for path, name in sorted(_entries(folder, inside)):
+        if not path.endswith("/"):
+            found = _object(folder / name, path) if path > after else None
+            if found is not None:
+                yield found
+        elif depth and (path > after or after.startswith(path)):
+            yield from _walk(folder / name, path, after, depth - 1)
+
+
+def _entries(folder: Path, inside: str) -> Iterator[tuple[str, str]]:
+    """Path and name of all that is in a folder; nothing where it is gone or none."""
+    try:
+        with os.scandir(folder) as found:
+            for entry in found:
+                yield f"{inside}{entry.name}{'/' if entry.is_dir() else ''}", entry.name
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def _object(file: Path, path: str) -> StoredObject | None:
+    """The object at `path`, None where there is none, or an unfinished one."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:  # gone meanwhile, or a link that leads nowhere
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    if _UNFINISHED.fullmatch(file.name):
+        if time.time() - found.st_mtime > LEFT_S:
+            with suppress(OSError):  # another node was faster, or it is not ours to remove
+                file.unlink()
+        return None
+    return StoredObject(path, found.st_size, found.st_mtime_ns // 1000)

@@ -1,0 +1,109 @@
+"""A folder as storage: what it adds to what every storage owes its callers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lalmesh.runtime.storage import StorageUnavailable, list_all, open_storage
+from lalmesh.runtime.storage import _folder as folder_storage
+
+DAY_S = 86_400
+PARTS = st.text("ab.-%", min_size=1, max_size=3).filter(lambda part: part not in (".", ".."))
+PATHS = st.lists(PARTS, min_size=1, max_size=3).map("/".join)
+
+
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What is waited for until the disk has it."""
+    known: list[Path] = []
+    sync = folder_storage._sync
+
+    def note(path: Path) -> None:
+        known.append(path)
+        sync(path)
+
+    monkeypatch.setattr(folder_storage, "_sync", note)
+    return known
+
+
+async def test_a_file_is_stored_without_being_copied_and_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, local, known = open_storage(str(tmp_path / "media")), tmp_path / "local", synced(monkeypatch)
+    local.write_bytes(b"recording")
+    for _ in range(2):  # again over itself, too
+        await storage.put_file("record/live/a/1.flv", local)
+        assert os.listdir(tmp_path / "media" / "record" / "live" / "a") == ["1.flv"]
+    stored = tmp_path / "media" / "record" / "live" / "a" / "1.flv"
+    assert stored.stat().st_ino == local.stat().st_ino
+    assert known[-1] == stored.parent
+    local.unlink()
+    assert await storage.get("record/live/a/1.flv") == b"recording"
+
+
+async def test_a_file_of_another_file_system_is_copied_and_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, other: Path) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    storage, local, known = open_storage(str(tmp_path / "media")), tmp_path / "local", synced(monkeypatch)
+    local.write_bytes(b"recording")
+    await storage.put_file("a/1.flv", local)
+    assert await storage.get("a/1.flv") == b"recording"
+    assert known == [tmp_path / "media" / "a" / "1.flv", tmp_path / "media" / "a"]
+
+
+async def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path / "media"))
+    with pytest.raises(StorageUnavailable):
+        await storage.put_file("a/1.flv", tmp_path / "none")
+
+
+@pytest.mark.parametrize("path", ["../out", "a/../../out", "a//b", ".", "/etc/out"])
+async def test_nothing_outside_the_folder_is_written_or_listed(path: str, tmp_path: Path) -> None:
+    storage, local = open_storage(str(tmp_path / "media")), tmp_path / "local"
+    local.write_bytes(b"x")
+    with pytest.raises(StorageUnavailable):
+        await storage.put_file(path, local)
+    with pytest.raises(StorageUnavailable):
+        await storage.list(path)
+    assert sorted(os.listdir(tmp_path)) == ["local", "media"]
+
+
+async def test_what_a_killed_process_left_is_not_listed_and_goes_after_a_day(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path))
+    await storage.put("a/1.ts", b"whole")
+    young, old = tmp_path / "a" / "1.ts#1", tmp_path / "a" / "2.ts#12"
+    for left in (young, old):
+        left.write_bytes(b"hal")
+    os.utime(old, (0, time.time() - DAY_S - 60))
+    assert [found.path for found in await storage.list("")] == ["a/1.ts"]
+    assert sorted(os.listdir(tmp_path / "a")) == ["1.ts", "1.ts#1"]
+
+
+@given(st.sets(PATHS, max_size=12), st.integers(1, 4), PATHS)
+async def test_a_listing_is_by_path_whatever_the_names_and_the_pages(
+    tmp_path_factory: pytest.TempPathFactory, paths: set[str], limit: int, after: str
+) -> None:
+    folder = tmp_path_factory.mktemp("listed")
+    stored = sorted(path for path in paths if not any(other.startswith(f"{path}/") for other in paths))
+    for path in stored:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(b"x")
+    storage = open_storage(str(folder))
+    assert [found.path async for found in list_all(storage, "", limit=limit)] == stored
+    assert [found.path for found in await storage.list("", after=after)] == [path for path in stored if path > after]
+    prefix = after.partition("/")[0]
+    assert [found.path for found in await storage.list(prefix)] == [path for path in stored if path.startswith(f"{prefix}/")]
+
+
+async def test_a_link_that_leads_in_a_circle_does_not_make_a_listing_endless(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path))
+    await storage.put("a/1.ts", b"x")
+    (tmp_path / "a" / "again").symlink_to(tmp_path)
+    (tmp_path / "a" / "nowhere").symlink_to(tmp_path / "none")
+    assert len(await storage.list("")) <= folder_storage.MAX_DEPTH
