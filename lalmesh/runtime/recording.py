@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import lru_cache
 
 from lalmesh.names import StreamKey
 
@@ -15,7 +17,18 @@ MAX_PATTERN_BYTES = 1024  #: a stream name of 9 parts would be longer, and is no
 MAX_SECONDS = 10 * 366 * 86_400
 MAX_BYTES = 1 << 50
 
+COMPILED_PATTERNS = 2 * MAX_RULES  #: that stay compiled: those of all rules, and of as many before them
+
 _LIMITS = {"segment_s": MAX_FILE_S, "segment_bytes": MAX_BYTES, "keep_s": MAX_SECONDS, "keep_bytes": MAX_BYTES}
+
+
+class RuleError(ValueError):
+    """Somebody's rule is none."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        """Say which `field` of it is wrong, and why."""
+        self.field = field
+        super().__init__(reason)
 
 
 class RecordFormat(Enum):
@@ -35,12 +48,18 @@ class RecordRule:
     formats: tuple[RecordFormat, ...]
     segment_s: int = 0  #: a new file after so many seconds, at the next random access point; 0: `MAX_FILE_S`
     segment_bytes: int = 0  #: or after so many bytes; 0: no bound
-    keep_s: int = 0  #: files are removed from shared storage so long after their end; 0: never
+    keep_s: int = 0  #: files are removed from shared storage so long after they were stored; 0: never
     keep_bytes: int = 0  #: and, oldest first, where those of this rule pass so many bytes together; 0: never
 
     def matches(self, stream: StreamKey) -> bool:
         """Whether `stream` is recorded by this rule."""
-        return fnmatchcase(str(stream), self.pattern)
+        return _compiled(self.pattern).match(str(stream)) is not None
+
+
+@lru_cache(maxsize=COMPILED_PATTERNS)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """The pattern as `fnmatch.fnmatchcase` has it; that keeps 256 compiled, and with more rules each look would compile anew."""
+    return re.compile(translate(pattern))
 
 
 class RecordRules:
@@ -76,27 +95,35 @@ def make_rule(pattern: str, formats: Sequence[str], limits: Mapping[str, int]) -
         limits: by name, as the fields of `RecordRule` are called.
 
     Raises:
-        ValueError: something in it is not allowed; the text says what.
+        RuleError: something in it is not allowed.
     """
-    if not 1 <= len(pattern.encode()) <= MAX_PATTERN_BYTES or any(ord(char) < 0x20 or ord(char) == 0x7F for char in pattern):
-        raise ValueError(f"a pattern needs 1 to {MAX_PATTERN_BYTES} bytes of text on one line")
+    if not 1 <= _utf8_bytes(pattern) <= MAX_PATTERN_BYTES or any(ord(char) < 0x20 or ord(char) == 0x7F for char in pattern):
+        raise RuleError("pattern", f"a pattern needs 1 to {MAX_PATTERN_BYTES} bytes of text on one line")
     known = [made.value for made in RecordFormat]
     if not formats or any(name not in known for name in formats):
-        raise ValueError(f"formats have to be some of {', '.join(known)}")
+        raise RuleError("formats", f"formats have to be some of {', '.join(known)}")
     for name, value in limits.items():
         if name not in _LIMITS:
-            raise ValueError(f"{name[:50]!r} is none of {', '.join(_LIMITS)}")
-        if not 0 <= value <= _LIMITS[name]:
-            raise ValueError(f"{name} has to be from 0 to {_LIMITS[name]}")
+            raise RuleError(name, f"{name[:50]!r} is none of {', '.join(_LIMITS)}")
+        if type(value) is not int or not 0 <= value <= _LIMITS[name]:  # what came as JSON may be anything
+            raise RuleError(name, f"{name} has to be a whole number from 0 to {_LIMITS[name]}, not {value!r:.50}")
     made = tuple(dict.fromkeys(RecordFormat(name) for name in formats))
     return RecordRule(pattern=pattern, formats=made, **limits)
+
+
+def _utf8_bytes(text: str) -> int:
+    """How many bytes `text` has as UTF-8, 0 where it cannot be written so."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        return 0
 
 
 def parse_rule(text: str) -> RecordRule:
     """A rule as it is written on one line: ``live/* flv+mp4 segment_s=3600 keep_s=604800``.
 
     Raises:
-        ValueError: it is none; the text says why.
+        RuleError: it is none.
     """
     pattern, *rest = text.split() or [""]
     formats = rest[0].split("+") if rest else []
@@ -104,6 +131,6 @@ def parse_rule(text: str) -> RecordRule:
     for word in rest[1:]:
         name, equals, number = word.partition("=")
         if not equals or not (number.isascii() and number.isdigit()) or len(number) > 18:
-            raise ValueError(f"expected NAME=NUMBER, not {word[:50]!r}")
+            raise RuleError(name, f"expected NAME=NUMBER, not {word[:50]!r}")
         limits[name] = int(number)
     return make_rule(pattern, formats, limits)

@@ -26,10 +26,11 @@ _Key = TypeVar("_Key")
 class ProblemError(Exception):
     """A request that is answered with a problem (RFC 9457)."""
 
-    def __init__(self, status: HTTPStatus, detail: str) -> None:
-        """Keep the status and what is wrong."""
+    def __init__(self, status: HTTPStatus, detail: str, field: str = "") -> None:
+        """Keep the status and what is wrong, and with which `field` of the body."""
         self.status = status
         self.detail = detail
+        self.field = field
         super().__init__(detail)
 
 
@@ -119,7 +120,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except ProblemError as exc:
-        return _problem(exc.status, exc.detail)
+        return _problem(exc.status, exc.detail, field=exc.field)
     except web.HTTPException as exc:
         if exc.status < 400:
             raise
@@ -129,11 +130,13 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed on this side")
 
 
-def _problem(status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:
+def _problem(status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None, field: str = "") -> web.Response:
     body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
     kept = {"Allow": headers["Allow"]} if headers and "Allow" in headers else {}
+    if status is HTTPStatus.UNAUTHORIZED:
+        kept["WWW-Authenticate"] = "Bearer"  # RFC 9110 §11.6.1, RFC 6750 §3
     return web.Response(
-        text=json.dumps(body),
+        text=json.dumps(body | ({"field": field} if field else {})),
         status=status.value,
         content_type="application/problem+json",
         headers={"X-Content-Type-Options": "nosniff", **kept},

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from lalmesh.errors import InvalidName, Unavailable
 from lalmesh.names import StreamKey
-from lalmesh.runtime.recording import RecordRule, make_rule
+from lalmesh.runtime.recording import RecordRule, RuleError, make_rule
 from services.scheduler.http import Page, ProblemError
 from services.scheduler.permission import check_json, check_may_change
 from services.scheduler.recording_rules import RuleRecord, describe_rule
@@ -20,6 +20,7 @@ from services.scheduler.recordings import Recordings, TooManyRulesError, pattern
 
 PATH = "/v1/recordings"
 MAX_BODY_BYTES = 64 << 10  #: a rule is under 2 KiB
+CONFIGURED = "config-"  #: what the ids of rules of the configuration begin with
 _FIELDS = frozenset({"stream", "pattern", "formats"})
 
 
@@ -28,6 +29,7 @@ def add_recordings(app: web.Application, recordings: Recordings, token: str) -> 
     face = RecordingsFace(recordings, token)
     app.router.add_get(PATH, face.list)
     app.router.add_post(PATH, face.add)
+    app.router.add_get(f"{PATH}/{{id}}", face.show)
     app.router.add_delete(f"{PATH}/{{id}}", face.remove)
 
 
@@ -41,10 +43,19 @@ class RecordingsFace:
 
     async def list(self, request: web.Request) -> web.Response:
         """Every rule, a page at a time, in the order in which they are looked at."""
-        known = self._recordings.known
-        configured = [_described(f"config-{number}", rule, source="config") for number, rule in enumerate(known.configured)]
-        page = Page.of(request, [*configured, *map(_describe, known.records())])
+        page = Page.of(request, [*_configured(self._recordings), *map(_describe, self._recordings.known.records())])
         return page.answer(list(page.shown))
+
+    async def show(self, request: web.Request) -> web.Response:
+        """One rule."""
+        rule_id = request.match_info["id"]
+        record = self._recordings.known.record(rule_id)
+        found = (
+            _describe(record) if record else next((rule for rule in _configured(self._recordings) if rule["id"] == rule_id), None)
+        )
+        if found is None:
+            raise _unknown(rule_id)
+        return web.json_response(found)
 
     async def add(self, request: web.Request) -> web.Response:
         """One more rule."""
@@ -64,14 +75,14 @@ class RecordingsFace:
         """One rule less."""
         check_may_change(request, self._token)
         rule_id = request.match_info["id"]
-        if rule_id.startswith("config-"):
+        if rule_id.startswith(CONFIGURED):
             raise ProblemError(HTTPStatus.CONFLICT, "a rule of the configuration goes when the configuration says so")
         try:
             found = await self._recordings.remove(rule_id)
         except Unavailable as exc:
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, str(exc)) from exc
         if not found:
-            raise ProblemError(HTTPStatus.NOT_FOUND, f"no rule {rule_id[:50]!r}")
+            raise _unknown(rule_id)
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
 
@@ -91,19 +102,20 @@ def parse_body(body: Mapping[str, Any]) -> AskedRule:
     """
     stream, pattern, formats = body.get("stream"), body.get("pattern"), body.get("formats")
     if (stream is None) == (pattern is None):
-        raise _bad("either stream or pattern is needed")
-    if not isinstance(pattern if stream is None else stream, str):
-        raise _bad("stream and pattern have to be text")
+        raise _bad("either stream or pattern is needed", "stream")
+    for name, value in (("stream", stream), ("pattern", pattern)):
+        if not isinstance(value, str | None):
+            raise _bad(f"{name} has to be text", name)
     if not isinstance(formats, list) or not all(isinstance(name, str) for name in formats):
-        raise _bad("formats has to be a list of names")
+        raise _bad("formats has to be a list of names", "formats")
     limits = {name: value for name, value in body.items() if name not in _FIELDS}
-    if any(type(value) is not int for value in limits.values()):
-        raise _bad("limits have to be whole numbers")
     try:
         key = StreamKey.parse(stream) if stream is not None else None
         return AskedRule(make_rule(pattern_of(key) if key else str(pattern), formats, limits), key)
-    except (ValueError, InvalidName) as exc:
-        raise _bad(str(exc)) from exc
+    except RuleError as exc:
+        raise _bad(str(exc), exc.field) from exc
+    except InvalidName as exc:
+        raise _bad(str(exc), "stream") from exc
 
 
 async def _body(request: web.Request) -> Mapping[str, Any]:
@@ -118,12 +130,21 @@ async def _body(request: web.Request) -> Mapping[str, Any]:
     return body
 
 
-def _bad(detail: str) -> ProblemError:
-    return ProblemError(HTTPStatus.BAD_REQUEST, detail)
+def _bad(detail: str, field: str = "") -> ProblemError:
+    return ProblemError(HTTPStatus.BAD_REQUEST, detail, field)
+
+
+def _unknown(rule_id: str) -> ProblemError:
+    return ProblemError(HTTPStatus.NOT_FOUND, f"no rule {rule_id[:50]!r}")
 
 
 def _describe(record: RuleRecord) -> dict[str, Any]:
     return _described(record.id, record.rule, source="api", stream=record.stream, created_us=record.created_us)
+
+
+def _configured(recordings: Recordings) -> list[dict[str, Any]]:
+    rules = enumerate(recordings.known.configured)
+    return [_described(f"{CONFIGURED}{number}", rule, source="config") for number, rule in rules]
 
 
 def _described(rule_id: str, rule: RecordRule, *, source: str, stream: str = "", created_us: int | None = None) -> dict[str, Any]:

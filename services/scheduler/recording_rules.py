@@ -120,5 +120,8 @@ class RuleDirectory:
         return self._changed()
 
     def _changed(self) -> list[RulesChanged]:
-        self.rules = RecordRules([*self.configured, *(record.rule for record in self.records())][:MAX_RULES])
+        rules = [*self.configured, *(record.rule for record in self.records())]
+        if len(rules) > MAX_RULES:  # of the configuration, or by replicas that were asked at the same time
+            log.error("%d rules of recording, limit %d: the last are not followed", len(rules), MAX_RULES)
+        self.rules = RecordRules(rules[:MAX_RULES])
         return [RulesChanged(self.rules.rules)]

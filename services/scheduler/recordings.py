@@ -58,6 +58,8 @@ class Recordings:
         record = RuleRecord(id=secrets.token_hex(ID_BYTES), rule=rule, stream=str(stream or ""), created_us=created_us)
         key, value = rule_key(record.id), serialize_rule(record)
         result = await self._registry.transact([Absent(key)], [Put(key, value)])
+        if not result.succeeded:  # the same 64 random bits twice
+            return await self.add(rule, stream)
         self._view.learn(KeyValue(key, value, result.revision, result.revision))
         log.info("recording rule %s: %s as %s", record.id, rule.pattern, "+".join(made.value for made in rule.formats))
         return record

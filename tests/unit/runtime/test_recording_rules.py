@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.recording import RecordFormat, RecordRule, RecordRules, parse_rule
+from lalmesh.runtime import recording
+from lalmesh.runtime.recording import MAX_RULES, RecordFormat, RecordRule, RecordRules, RuleError, make_rule, parse_rule
 
 CAM = StreamKey.of("live/eu", "cam")
 
@@ -44,8 +47,30 @@ def test_what_is_no_rule_is_refused(text: str) -> None:
 
 @given(st.text())
 def test_any_text_is_a_rule_or_refused(text: str) -> None:
-    with suppress(ValueError):
+    with suppress(RuleError):
         assert parse_rule(text).formats
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=20))
+def test_any_pattern_matches_what_file_names_would_or_is_refused(pattern: str) -> None:
+    with suppress(RuleError):
+        rule = make_rule(pattern, ["flv"], {})
+        assert rule.matches(CAM) is fnmatchcase(str(CAM), pattern)
+
+
+@pytest.mark.parametrize("value", [True, "1", None, 1.5, -1, 1 << 60])
+def test_a_limit_that_is_no_number_names_its_field(value: Any) -> None:
+    with pytest.raises(RuleError, match="keep_s has to be") as caught:
+        make_rule("*", ["flv"], {"keep_s": value})
+    assert caught.value.field == "keep_s"
+
+
+def test_a_thousand_patterns_are_compiled_once() -> None:
+    rules = RecordRules([parse_rule(f"app{number}/* flv") for number in range(MAX_RULES)])
+    assert rules.of(CAM) is None
+    before = recording._compiled.cache_info().misses
+    assert rules.of(StreamKey.of("app999", "a")) is rules.rules[-1]
+    assert recording._compiled.cache_info().misses == before
 
 
 def test_each_format_is_under_the_first_rule_that_asks_for_it() -> None:

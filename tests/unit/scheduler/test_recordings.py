@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from http import HTTPStatus
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from support.members import Member, eventually
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.recording import parse_rule
+from lalmesh.runtime.recording import MAX_RULES, parse_rule
 from lalmesh.runtime.registry import KeyValue, Listing
 from lalmesh.runtime.scheduling import HlsAssigned, RecordingRules, Role
 from services.scheduler import SchedulerService
 from services.scheduler.directory import Directory
-from services.scheduler.http import ProblemError
-from services.scheduler.recording_http import parse_body
+from services.scheduler.http import ProblemError, problems
+from services.scheduler.recording_http import RecordingsFace, parse_body
 from services.scheduler.recording_rules import RuleDirectory, RuleRecord, RulesChanged, parse_rule_record, rule_key, serialize_rule
 from services.scheduler.records import DamagedRecordError
 from services.scheduler.registry import MemoryRegistry
@@ -64,21 +68,26 @@ def test_rules_of_the_configuration_come_first_and_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "field"),
     [
-        {},
-        {"stream": "live/a", "pattern": "*", "formats": ["flv"]},
-        {"stream": 1, "formats": ["flv"]},
-        {"stream": "a", "formats": ["flv"]},
-        {"pattern": "*", "formats": "flv"},
-        {"pattern": "*", "formats": ["flv"], "keep_s": True},
-        {"pattern": "*", "formats": ["flv"], "keep": 1},
-        {"pattern": "*", "formats": []},
+        ({}, "stream"),
+        ({"stream": "live/a", "pattern": "*", "formats": ["flv"]}, "stream"),
+        ({"stream": 1, "formats": ["flv"]}, "stream"),
+        ({"stream": "a", "formats": ["flv"]}, "stream"),
+        ({"pattern": ["*"], "formats": ["flv"]}, "pattern"),
+        ({"pattern": "\ud800", "formats": ["flv"]}, "pattern"),
+        ({"pattern": "*", "formats": "flv"}, "formats"),
+        ({"pattern": "*", "formats": [1]}, "formats"),
+        ({"pattern": "*", "formats": []}, "formats"),
+        ({"pattern": "*", "formats": ["flv"], "keep_s": True}, "keep_s"),
+        ({"pattern": "*", "formats": ["flv"], "keep_s": "60"}, "keep_s"),
+        ({"pattern": "*", "formats": ["flv"], "keep": "1"}, "keep"),
     ],
 )
-def test_what_asks_for_no_rule_is_refused(body: dict[str, object]) -> None:
-    with pytest.raises(ProblemError):
+def test_what_asks_for_no_rule_is_refused_and_the_field_named(body: dict[str, object], field: str) -> None:
+    with pytest.raises(ProblemError) as caught:
         parse_body(body)
+    assert (caught.value.status, caught.value.field) == (400, field)
 
 
 async def test_hls_nodes_are_told_the_rules_when_they_join_and_when_they_change(service: SchedulerService) -> None:
@@ -104,6 +113,36 @@ async def test_a_stream_that_is_recorded_has_a_worker_from_its_claim_on(service:
         assert assigned.owner.stream == StreamKey.of("vod", "b")
         await service.recordings.add(RULE)
         await eventually(lambda: sum(isinstance(command, HlsAssigned) for command in node.commands) == 2)
+
+
+async def test_a_rule_is_shown_where_its_location_says(service: SchedulerService) -> None:
+    record = await service.recordings.add(RULE)
+    face = RecordingsFace(service.recordings, "")
+    for rule_id, pattern in ((record.id, "live/*"), ("config-0", "vod/*")):
+        answer = await face.show(make_mocked_request("GET", "/", match_info={"id": rule_id}))
+        assert answer.text is not None
+        assert (json.loads(answer.text)["id"], json.loads(answer.text)["pattern"]) == (rule_id, pattern)
+    for rule_id in ("config-1", "none"):
+        with pytest.raises(ProblemError) as caught:
+            await face.show(make_mocked_request("GET", "/", match_info={"id": rule_id}))
+        assert caught.value.status == 404
+
+
+async def test_who_may_not_change_something_is_told_how_to_ask() -> None:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        raise ProblemError(HTTPStatus.UNAUTHORIZED, "a bearer token is needed", "keep_s")
+
+    answer = await problems(make_mocked_request("GET", "/"), refuse)
+    assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert isinstance(answer, web.Response)
+    assert json.loads(answer.text or "")["field"] == "keep_s"
+
+
+def test_rules_over_the_limit_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    core = RuleDirectory([parse_rule("* ts")] * MAX_RULES)
+    [changed] = core.write(entry(RECORD), listed=False)
+    assert len(changed.rules) == MAX_RULES
+    assert "not followed" in caplog.text
 
 
 async def test_rules_outlive_the_scheduler(registry: MemoryRegistry, service: SchedulerService) -> None:
