@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -18,7 +18,7 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch
 from lalmesh.runtime.recording import RecordFormat, RecordRule, RecordRules
 from lalmesh.runtime.ring import Run, join_track
-from lalmesh.runtime.storage import Storage, StorageUnavailable
+from lalmesh.runtime.storage import Storage
 from services.hls.kept import sweep_kept
 from services.hls.recording import (
     EndReason,
@@ -178,12 +178,12 @@ class NodeRecordings:
     def __init__(self, storage: Storage, spool_dir: Path, settings: RecordingSettings) -> None:
         """Write into `spool_dir`, upload to `storage`; nothing of both is touched before there is something to record."""
         self.counters = RecordedCounters()
-        self.recordings = Recordings(storage, Spool(spool_dir), RecordRules(()), self._tell, settings)
-        self._storage = storage
-        self._sweep_s = settings.sweep_s
+        self.recordings = Recordings(
+            storage, Spool(spool_dir), RecordRules(()), self._tell, settings, sweep_too=partial(sweep_kept, storage)
+        )
         self._live: set[WorkerRecording] = set()
         self._closing: set[asyncio.Task[None]] = set()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._task: asyncio.Task[None] | None = None
 
     @property
     def live_streams(self) -> int:
@@ -192,26 +192,29 @@ class NodeRecordings:
 
     def start(self) -> None:
         """Finish and upload what a crash left, and go on uploading."""
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(self._run(), name="hls-recordings"),
-            loop.create_task(self._sweep(), name="hls-kept-segments"),
-        ]
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="hls-recordings")
 
     async def stop(self) -> None:
         """End every file, and upload what can be uploaded in time."""
         for recording in list(self._live):
             recording.finish(EndReason.STOPPED)
-        if self._closing:
-            await asyncio.wait(self._closing, timeout=CLOSE_S)
-        if not self._tasks:
+        await self._close_all()
+        if self._task is None:
             return
         left = await self.recordings.drain(DRAIN_S)
         if left:
             log.warning("%d recordings are uploaded after the next start", left)
-        for task in self._tasks:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _close_all(self) -> None:
+        """Wait until the files are whole, or the disk has had its time."""
+        if not self._closing:
+            return
+        _, late = await asyncio.wait(self._closing, timeout=CLOSE_S)
+        for task in late:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*late, return_exceptions=True)
 
     def follow(self, rules: RecordRules) -> None:
         """These are the rules now."""
@@ -243,17 +246,6 @@ class NodeRecordings:
             except Exception:  # a bug of ours: what is recorded stays in the spool meanwhile
                 log.exception("recordings are not uploaded, again in %g s", RESTART_S)
                 await asyncio.sleep(RESTART_S)
-
-    async def _sweep(self) -> None:
-        """Let kept segments go from time to time, as the rules say."""
-        while True:
-            await asyncio.sleep(self._sweep_s)
-            try:
-                removed = await sweep_kept(self._storage, self.recordings.rules, time.time())
-                if removed:
-                    log.info("%d kept segments removed", removed)
-            except StorageUnavailable as error:
-                log.warning("kept segments not swept: %s", error)
 
     def _tell(self, event: RecordingEvent) -> None:
         match event:

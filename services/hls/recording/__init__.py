@@ -7,8 +7,8 @@
 | `StreamRecording` | its shell: the commands go to the disk in the executor |
 | `recover` | finishes what a crash left in the spool |
 | `Uploader` | stores finished files, and keeps the spool within its bound |
-| `GrowingUploads` | growing files go to shared storage in pieces; those of a lost machine are put together |
-| `sweep` | removes from shared storage what the rules let go |
+| `GrowingUploads`, `Rescue` | growing files go to shared storage in pieces; those of a lost machine are put together |
+| `sweep`, `SweepTurn` | what the rules let go is removed from shared storage, by one node of all |
 | `Catalogue`, `answer_range` | what ``/record/`` shows |
 """
 
@@ -23,9 +23,11 @@ from services.hls.recording._ranges import ByteRange, RangeAnswer, Unsatisfiable
 from services.hls.recording._recorder import FileLimits, Recorder
 from services.hls.recording._recordings import RecordedStream, RecordingEvent, Recordings, RecordingSettings
 from services.hls.recording._recovery import recover
+from services.hls.recording._rescue import Rescue
 from services.hls.recording._retention import StoredRecording, outdated, sweep
 from services.hls.recording._rules import RecordFormat, RecordRule, RecordRules
 from services.hls.recording._spool import Spool
+from services.hls.recording._turn import SweepTurn
 from services.hls.recording._upload import UploadCounters, Uploader
 from services.hls.recording._writing import RecordingCounters, StreamRecording
 
@@ -52,10 +54,12 @@ __all__ = [
     "RecordingSettings",
     "RecordingStored",
     "Recordings",
+    "Rescue",
     "Spool",
     "StoredFile",
     "StoredRecording",
     "StreamRecording",
+    "SweepTurn",
     "Unsatisfiable",
     "UploadCounters",
     "Uploader",

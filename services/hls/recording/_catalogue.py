@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
-from lalmesh.runtime.storage import Storage
+from lalmesh.runtime.storage import Storage, StoredObject
 from services.hls.recording._names import RECORD_FOLDER, RecordingName, stored_path
 from services.hls.recording._retention import StoredRecording, stored_recording
 from services.hls.recording._rules import RecordFormat
 
 MAX_PAGE = 1000  #: recordings of one page: 200 KB of JSON
+MAX_PATH_CHARS = 1024  #: what S3 has room for
 READ_BYTES = 1 << 20  #: of one call to the storage: what a slow client has in memory
 
 CONTENT_TYPES = {RecordFormat.FLV: "video/x-flv", RecordFormat.TS: "video/mp2t", RecordFormat.MP4: "video/mp4"}
@@ -52,12 +54,13 @@ class Catalogue:
         """At most `limit` recordings, of `stream` or of all, that come after the path `after`.
 
         Raises:
+            InvalidName: `after` is no path.
             StorageUnavailable: ask again.
         """
         limit = max(1, min(limit, MAX_PAGE))
         folder = stored_path(stream.quoted()) if stream else RECORD_FOLDER
-        found = await self._storage.list(folder, after=stored_path(after) if after else "", limit=limit)
-        recordings = tuple(recording for recording in map(stored_recording, found) if recording is not None)
+        found = await self._storage.list(folder, after=stored_path(_checked(after)) if after else "", limit=limit)
+        recordings = await asyncio.to_thread(_recordings_in, found)
         more = len(found) == limit
         return RecordingPage(recordings, found[-1].path.removeprefix(f"{RECORD_FOLDER}/") if more else "")
 
@@ -88,3 +91,18 @@ class Catalogue:
                 return
             yield piece
             start += len(piece)
+
+
+def _recordings_in(found: Sequence[StoredObject]) -> tuple[StoredRecording, ...]:
+    return tuple(recording for recording in map(stored_recording, found) if recording is not None)
+
+
+def _checked(path: str) -> str:
+    """What somebody says is the path of a recording: storage is asked with it.
+
+    Raises:
+        InvalidName: nothing has such a path.
+    """
+    if len(path) > MAX_PATH_CHARS or not path.isprintable() or any(part in ("", ".", "..") for part in path.split("/")):
+        raise InvalidName("a page cannot begin there")
+    return path

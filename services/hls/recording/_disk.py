@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from services.hls.recording._events import Append, BeginFile, BreakFile, Command, EndFile, EndReason, RecordingFinished
 from services.hls.recording._names import RecordingName
 from services.hls.recording._recovery import restore
 from services.hls.recording._spool import GrowingFile, Spool
+
+log = logging.getLogger(__name__)
 
 _REASONS = {errno.ENOSPC: EndReason.DISK_FULL, errno.EDQUOT: EndReason.DISK_FULL, errno.EFBIG: EndReason.DISK_FULL}
 
@@ -43,9 +45,8 @@ class Disk:
         for index, command in enumerate(commands):
             try:
                 self._perform(command, outcome)
-            except OSError as error:
-                outcome.reason = _REASONS.get(error.errno or 0, EndReason.DISK_ERROR)
-                outcome.error = str(error)
+            except Exception as error:
+                outcome.reason, outcome.error = _reason(error), str(error)
                 outcome.lost_units, outcome.missing = units_in(commands[index:]), missing_in(commands[index:])
                 outcome.broken = self._break(BreakFile(outcome.reason))
                 break
@@ -75,10 +76,20 @@ class Disk:
         if file is None or name is None:
             return None
         file.close()
-        with suppress(OSError):  # what the disk does not let be done now is done at the next start
+        try:
             finished = restore(file.growing, name, command.reason)
-            return replace(finished, missing=command.missing, left_out=command.left_out) if finished else None
-        return None
+        except Exception as error:  # what cannot be done now is done at the next start
+            log.warning("recording %s stays as it is until the next start (%s): %s", name.path, _reason(error).value, error)
+            return None
+        return replace(finished, missing=command.missing, left_out=command.left_out) if finished else None
+
+
+def _reason(error: Exception) -> EndReason:
+    """Why the file cannot go on; a bug of ours costs the file too, and no other."""
+    if not isinstance(error, OSError):
+        log.error("a recording failed", exc_info=error)
+        return EndReason.DISK_ERROR
+    return _REASONS.get(error.errno or 0, EndReason.DISK_ERROR)
 
 
 def units_in(commands: Sequence[Command]) -> int:

@@ -2,7 +2,7 @@
 
 No store lets an object grow, so a file goes up in pieces: each time what is new since the last. They lie in a folder of their own,
 and nobody plays them. Once the whole file is stored they are removed. Pieces that get no company any more are those of a lost
-machine: any node puts them together, recovers what they make, and uploads it under its name.
+machine: see `services.hls.recording._rescue`.
 """
 
 from __future__ import annotations
@@ -10,15 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from lalmesh.errors import InvalidName
-from lalmesh.runtime.storage import Storage, StorageUnavailable, StoredObject, list_all
-from services.hls.recording._events import RecordingFinished
-from services.hls.recording._names import RecordingName, stored_path
-from services.hls.recording._recovery import restore
-from services.hls.recording._spool import GrowingFile, Spool
+from lalmesh.runtime.storage import Storage, StorageUnavailable, list_all
+from services.hls.recording._spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +24,21 @@ OFFSET_DIGITS = 15  #: so that pieces are in order by name; no file is that long
 DELETED_AT_ONCE = 100  #: pieces of one call
 
 
+@dataclass(slots=True)
+class GrowingCounters:
+    """What went up in pieces. Only rises."""
+
+    pieces: int = 0
+    piece_bytes: int = 0
+    failures: int = 0  #: pieces that were not taken; they are tried again the next time
+
+
 class GrowingUploads:
     """Uploads what the growing files of a spool have got."""
 
     def __init__(self, storage: Storage, spool: Spool) -> None:
         """Upload from `spool` to `storage`."""
+        self.counters = GrowingCounters()
         self._storage = storage
         self._spool = spool
         self._uploaded: dict[str, int] = {}  # bytes, by path of the recording
@@ -42,25 +48,41 @@ class GrowingUploads:
 
         Raises:
             StorageUnavailable: the rest goes up the next time.
+            OSError: the spool cannot be listed.
         """
-        loop = asyncio.get_running_loop()
         total = 0
-        for file in await loop.run_in_executor(None, list, self._spool.files()):
-            if file.growing:
+        for file in await self._spool.call(lambda: list(self._spool.files())):
+            if not file.growing:
+                continue
+            try:
                 total += await self._upload(file.name.path, file.path, file.size_bytes)
+            except OSError as error:  # the others go up even so
+                self.counters.failures += 1
+                log.warning("recording %s cannot be read: %s", file.name.path, error)
         return total
 
     async def _upload(self, path: str, local: Path, size_bytes: int) -> int:
-        loop = asyncio.get_running_loop()
-        begin = self._uploaded.get(path, 0)
-        while self._uploaded.get(path, 0) < size_bytes:
-            at = self._uploaded.get(path, 0)
-            piece = await loop.run_in_executor(None, _read, local, at, min(PIECE_BYTES, size_bytes - at))
+        begin = at = self._uploaded.get(path, 0)
+        while at < size_bytes:
+            piece = await self._spool.call(_read, local, at, min(PIECE_BYTES, size_bytes - at))
             if not piece:  # it is complete meanwhile
                 break
-            await self._storage.put(f"{GROWING_FOLDER}/{path}/{at:0{OFFSET_DIGITS}}", piece)
-            self._uploaded[path] = at + len(piece)
-        return self._uploaded.get(path, 0) - begin
+            await self._put(f"{GROWING_FOLDER}/{path}/{at:0{OFFSET_DIGITS}}", piece)
+            at = self._uploaded[path] = at + len(piece)
+        return at - begin
+
+    async def _put(self, path: str, piece: bytes) -> None:
+        try:
+            await self._storage.put(path, piece)
+        except StorageUnavailable:
+            self.counters.failures += 1
+            raise
+        self.counters.pieces += 1
+        self.counters.piece_bytes += len(piece)
+
+    def adopt(self, path: str, size_bytes: int) -> None:
+        """The recording `path` is put together here of pieces of `size_bytes`: they are this node's to remove, and do not go up."""
+        self._uploaded[path] = size_bytes
 
     async def forget(self, path: str) -> None:
         """The whole recording `path` is stored: remove its pieces.
@@ -75,27 +97,6 @@ class GrowingUploads:
         """The recording `path` is gone and never was stored: its pieces are all that is left, and somebody will rescue them."""
         self._uploaded.pop(path, None)
 
-    async def rescue(self, before_us: int) -> list[RecordingFinished]:
-        """Put files together whose last piece was stored before `before_us` (Unix time in microseconds), to be uploaded.
-
-        The pieces stay until the whole is stored (`forget`); those of files that are stored already are removed. Several nodes may
-        do it at a time: they upload the same. A node that lives and is only slow to upload stores the longer file over it.
-
-        Raises:
-            StorageUnavailable: the rest waits for the next time.
-            OSError: the spool cannot be written.
-        """
-        rescued: list[RecordingFinished] = []
-        for lost in await _lost(self._storage, before_us):
-            path = lost.name.path
-            if await _is_stored(self._storage, lost):
-                await remove_pieces(self._storage, path)
-            elif not _in_spool(self._spool, path):
-                self._uploaded[path] = lost.size_bytes
-                finished = await _put_together(self._storage, self._spool, lost)
-                rescued += [finished] if finished else []
-        return rescued
-
     async def run(self, upload_s: float) -> None:
         """Upload each `upload_s` until cancelled."""
         while True:
@@ -104,10 +105,6 @@ class GrowingUploads:
                 await self.upload()
             except (StorageUnavailable, OSError) as error:
                 log.warning("growing recordings not stored, again in %g s: %s", upload_s, error)
-
-
-def _append(file: GrowingFile, data: bytes) -> None:
-    file.append([data])
 
 
 def _read(path: Path, offset: int, count: int) -> bytes:
@@ -127,61 +124,3 @@ async def remove_pieces(storage: Storage, path: str) -> None:
     pieces = [found.path async for found in list_all(storage, f"{GROWING_FOLDER}/{path}")]
     for at in range(0, len(pieces), DELETED_AT_ONCE):
         await storage.delete(pieces[at : at + DELETED_AT_ONCE])
-
-
-@dataclass(slots=True)
-class _Lost:
-    """The pieces of one file."""
-
-    name: RecordingName
-    pieces: list[StoredObject] = field(default_factory=list)
-
-    @property
-    def newest_us(self) -> int:
-        return max(piece.modified_us for piece in self.pieces)
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(piece.size_bytes for piece in self.pieces)
-
-
-async def _lost(storage: Storage, before_us: int) -> list[_Lost]:
-    files: dict[str, _Lost] = {}
-    async for piece in list_all(storage, GROWING_FOLDER):
-        path = piece.path.removeprefix(f"{GROWING_FOLDER}/").rpartition("/")[0]
-        try:
-            files.setdefault(path, _Lost(RecordingName.parse(path))).pieces.append(piece)
-        except InvalidName:
-            continue
-    return [lost for lost in files.values() if lost.newest_us < before_us]
-
-
-async def _is_stored(storage: Storage, lost: _Lost) -> bool:
-    return (await storage.size(stored_path(lost.name.path)) or 0) >= lost.size_bytes
-
-
-def _in_spool(spool: Spool, path: str) -> bool:
-    return spool.path(path).exists() or spool.path(path, growing=True).exists()
-
-
-async def _put_together(storage: Storage, spool: Spool, lost: _Lost) -> RecordingFinished | None:
-    """Make a file in the spool of the pieces, up to the first that is missing, and recover it."""
-    loop = asyncio.get_running_loop()
-    path, name = lost.name.path, lost.name
-    file = await loop.run_in_executor(None, spool.begin, path, b"")
-    try:
-        for piece in lost.pieces:
-            data = await storage.get(piece.path)
-            if data is None or int(piece.path.rpartition("/")[2]) != file.size_bytes:
-                break
-            await loop.run_in_executor(None, _append, file, data)
-    except (StorageUnavailable, OSError):
-        file.growing.unlink(missing_ok=True)
-        raise
-    finally:
-        file.close()
-    finished = await loop.run_in_executor(None, restore, file.growing, name)
-    log.warning("recording %s was left by a lost machine; %s", path, "rescued" if finished else "nothing in it can be played")
-    if finished is None:
-        await remove_pieces(storage, path)
-    return finished

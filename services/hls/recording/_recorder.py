@@ -108,6 +108,11 @@ class Recorder:
         """Whether a file is open."""
         return self._file is not None
 
+    @property
+    def held_units(self) -> int:
+        """Units that no command has given out yet: of a file that is not begun, or that its format holds back."""
+        return self._parts_units + (len(self._held.units) if self._held is not None else 0)
+
     def receive(self, run: Run) -> list[Command]:
         """Take the next units in; `missing` of the run is counted into the file that goes on after the hole."""
         commands: list[Command] = []
@@ -131,10 +136,11 @@ class Recorder:
 
         The next one begins at the next random access point.
         """
-        file, self._file, self._held = self._file, None, None
+        file, held = self._file, self._held
+        self._file = self._held = None
         self._parts, self._parts_bytes, self._parts_units = [], 0, 0
         if file is None:
-            self._missing += missing
+            self._missing += missing + (held.missing if held is not None else 0)
             return []
         left_out = self._source.left_out if self._source else ()
         return [BreakFile(reason, file.missing + missing, left_out)]

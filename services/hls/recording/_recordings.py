@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,21 +16,25 @@ from lalmesh.runtime.ownership import Epoch
 from lalmesh.runtime.ring import Run
 from lalmesh.runtime.storage import Storage, StorageUnavailable
 from services.hls.recording._events import EndReason, RecordingDropped, RecordingFinished, RecordingStored
-from services.hls.recording._growing import GrowingUploads
+from services.hls.recording._growing import GROWING_FOLDER, GrowingUploads
 from services.hls.recording._recorder import FileLimits, Recorder
 from services.hls.recording._recovery import recover
+from services.hls.recording._rescue import Rescue
 from services.hls.recording._retention import sweep
 from services.hls.recording._rules import RecordFormat, RecordRule, RecordRules
 from services.hls.recording._spool import Spool
+from services.hls.recording._turn import SweepTurn
 from services.hls.recording._upload import Uploader
 from services.hls.recording._writing import RecordingCounters, StreamRecording
 
 log = logging.getLogger(__name__)
 
-CLOSE_S = 10.0  #: that a disk gets for the end of a file; what it does not do is recovered at the next start
+CLOSE_S = 10.0  #: that a disk gets for the end of a file; what it has not taken by then is given up
 LEAST_RESCUE_S = 600.0  #: without a new piece before a growing file counts as lost; also at least ten uploads
+MEASURE_S = 10.0  #: between two looks at how large the spool is: growing files grow meanwhile
 
 RecordingEvent: TypeAlias = RecordingFinished | RecordingStored | RecordingDropped
+Sweep: TypeAlias = Callable[[RecordRules, float], Awaitable[int]]  #: of what rules let go, at a Unix time: gives how many went
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -56,12 +60,13 @@ class RecordedStream:
             recording.receive(run)
 
     async def close(self, reason: EndReason) -> None:
-        """End the files. Returns once they are complete, or a disk that hangs has had `CLOSE_S`."""
+        """End the files. Returns once they are complete; what a disk that hangs for `CLOSE_S` has not taken by then is given up."""
         for recording in self._recordings:
             recording.close(reason)
-        _, late = await asyncio.wait(self._tasks, timeout=CLOSE_S) if self._tasks else (None, ())
-        for task in late:
-            task.cancel()
+        if self._tasks and (await asyncio.wait(self._tasks, timeout=CLOSE_S))[1]:
+            for recording in self._recordings:
+                recording.give_up()
+            await asyncio.wait(self._tasks)
 
 
 class Recordings:
@@ -76,6 +81,7 @@ class Recordings:
         settings: RecordingSettings | None = None,
         *,
         clock: Callable[[], float] = time.time,
+        sweep_too: Sweep | None = None,
     ) -> None:
         """Record into `spool`, upload to `storage`, keep there what `rules` say.
 
@@ -86,16 +92,23 @@ class Recordings:
             tell: of each file that was finished, stored or dropped.
             settings: the rest.
             clock: Unix time in seconds.
+            sweep_too: what else is swept when it is this node's turn.
         """
+        self._settings = settings or RecordingSettings()
         self.rules = rules
         self.counters = RecordingCounters()
-        self.uploader = Uploader(storage, spool, self._uploaded, spool_max_bytes=(settings or RecordingSettings()).spool_max_bytes)
-        self._settings = settings or RecordingSettings()
+        self.removed_files = 0  #: that rules let go, by this node; only rises
+        self.rescued_files = 0  #: of lost machines; only rises
+        self.uploader = Uploader(storage, spool, self._uploaded, spool_max_bytes=self._settings.spool_max_bytes)
+        self.growing = GrowingUploads(storage, spool)
         self._storage = storage
         self._spool = spool
         self._tell = tell
         self._clock = clock
-        self._growing = GrowingUploads(storage, spool)
+        self._sweep_too = sweep_too
+        self._rescue = Rescue(storage, spool, self.growing)
+        self._turn = SweepTurn(storage, self._settings.sweep_s, clock)
+        self._recovered = False
         self._numbers = itertools.count()  # of the files of this process, whatever their stream
         self._finished: asyncio.Queue[RecordingFinished] = asyncio.Queue()  # each takes seconds to make: bounded by that
         self._stored: asyncio.Queue[str] = asyncio.Queue()  # the same
@@ -134,21 +147,28 @@ class Recordings:
         if isinstance(event, RecordingStored):
             self._stored.put_nowait(event.recording.path)
         else:
-            self._growing.release(event.recording.path)
+            self.growing.release(event.recording.path)
         self._tell(event)
 
     async def run(self) -> None:
-        """Recover what a crash left, then upload, rescue and sweep until cancelled."""
-        loop = asyncio.get_running_loop()
-        for finished in await loop.run_in_executor(None, recover, self._spool):
-            self._complete(finished)
+        """Recover what a crash left, upload, rescue and sweep until cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._recover())
             group.create_task(self.uploader.run())
             group.create_task(self._hand_over())
+            group.create_task(self._measure())
             group.create_task(self._clean())
             group.create_task(self._sweep())
             if self._settings.upload_s:
-                group.create_task(self._growing.run(self._settings.upload_s))
+                group.create_task(self.growing.run(self._settings.upload_s))
+
+    async def _recover(self) -> None:
+        """Once for a process: what it begins itself it finishes itself."""
+        if self._recovered:
+            return
+        for finished in await self._spool.call(recover, self._spool):
+            self._complete(finished)
+        self._recovered = True
 
     async def drain(self, limit_s: float) -> int:
         """Wait until `run` has stored all that is finished, at most `limit_s`. Gives how many files are left for the next start."""
@@ -168,19 +188,34 @@ class Recordings:
             finally:
                 self._finished.task_done()
 
+    async def _measure(self) -> None:
+        while True:
+            await asyncio.sleep(MEASURE_S)
+            try:
+                await self.uploader.keep_bound()
+            except OSError as error:
+                log.warning("the spool cannot be looked through: %s", error)
+
     async def _clean(self) -> None:
         while True:
             path = await self._stored.get()
             with suppress(StorageUnavailable):  # whoever looks for lost files removes them
-                await self._growing.forget(path)
+                await self.growing.forget(path)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(self._settings.sweep_s)
             try:
-                await self.sweep()
+                if await self._is_needed() and await self._turn.take():
+                    await self.sweep()
             except (StorageUnavailable, OSError) as error:
                 log.warning("shared storage not swept: %s", error)
+
+    async def _is_needed(self) -> bool:
+        """Whether there may be something to sweep: a node that records nothing leaves storage alone."""
+        if any(rule.keep_s or rule.keep_bytes for rule in self.rules.rules):
+            return True
+        return bool(await self._storage.list(GROWING_FOLDER, limit=1))
 
     async def sweep(self) -> None:
         """Remove from shared storage what the rules let go, and take over what lost machines left.
@@ -190,7 +225,10 @@ class Recordings:
             OSError: the spool cannot be written.
         """
         now = self._clock()
-        await sweep(self._storage, self.rules, int(now * 1_000_000))
+        self.removed_files += await sweep(self._storage, self.rules, int(now * 1_000_000))
+        if self._sweep_too is not None:
+            self.removed_files += await self._sweep_too(self.rules, now)
         quiet_s = max(LEAST_RESCUE_S, 10 * self._settings.upload_s)
-        for finished in await self._growing.rescue(int((now - quiet_s) * 1_000_000)):
+        for finished in await self._rescue.look(int((now - quiet_s) * 1_000_000)):
+            self.rescued_files += 1
             self._complete(finished)

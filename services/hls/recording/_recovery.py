@@ -6,14 +6,13 @@ import fcntl
 import logging
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from services.hls.recording._events import EndReason, RecordingFinished, Restored
 from services.hls.recording._formats import FORMATS
 from services.hls.recording._names import RecordingName
-from services.hls.recording._spool import GROWING, Spool
+from services.hls.recording._spool import GROWING, Spool, write_all
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +22,19 @@ ReadAt: TypeAlias = Callable[[int, int], bytes]  #: offset, count -> at most so 
 def recover(spool: Spool) -> list[RecordingFinished]:
     """Finish every file of the spool that is locked by nobody, remove what holds nothing, and tell of all that wait for an upload.
 
-    A file that the disk does not let be read or finished is left for the next start.
+    What this process has begun is not looked at. A file that cannot be read or finished is left for the next start.
     """
     recordings: list[RecordingFinished] = []
     for file in list(spool.files()):
+        if spool.has_begun(file.name.path):
+            continue
         try:
             found = restore(file.path, file.name) if file.growing else _measure(file.path, file.name)
         except OSError as error:
             log.warning("recording %s not recovered: %s", file.name.path, error)
+            continue
+        except Exception:  # a bug of ours, which costs this file and no other
+            log.exception("recording %s not recovered", file.name.path)
             continue
         if found is not None:
             recordings.append(found)
@@ -78,11 +82,13 @@ def _finish(file: BinaryIO, restored: Restored) -> None:
     file.truncate(restored.end)
     if restored.completion.patch is not None:
         position, data = restored.completion.patch
-        os.pwrite(file.fileno(), data, position)
-    with suppress(OSError):  # a full disk: it plays without its tail
-        written = os.pwrite(file.fileno(), restored.completion.tail, restored.end)
-        if written < len(restored.completion.tail):
-            file.truncate(restored.end)
+        file.seek(position)
+        write_all(file, data)
+    file.seek(restored.end)
+    try:
+        write_all(file, restored.completion.tail)
+    except OSError:  # a full disk: it plays without its tail
+        file.truncate(restored.end)
     os.fsync(file.fileno())
 
 

@@ -6,13 +6,16 @@ more, at start, takes none that somebody writes.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, ParamSpec, TypeAlias, TypeVar
 
 from lalmesh.errors import InvalidName
 from services.hls.recording._events import Completion, Parts
@@ -21,13 +24,28 @@ from services.hls.recording._names import RecordingName
 GROWING = ".growing"  #: suffix of a file that is not complete
 
 MAKE_TRIES = 3  #: of a file in a folder that somebody may remove meanwhile
+THREADS = 8  #: of a spool: a disk that hangs holds up these, and not what the rest of the process does in threads
 
 Opener: TypeAlias = Callable[[Path], BinaryIO]
+
+_Asked = ParamSpec("_Asked")
+_Given = TypeVar("_Given")
 
 
 def open_new(path: Path) -> BinaryIO:
     """A new file to be written without a buffer."""
     return path.open("xb", buffering=0)
+
+
+def write_all(file: BinaryIO, data: bytes) -> None:
+    """Write `data` where `file` is: one call of an unbuffered file may write less.
+
+    Raises:
+        OSError: some of it may have been written.
+    """
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,6 +65,16 @@ class Spool:
         """Keep files below `folder`, which is made when the first comes; `opener` makes a file."""
         self.folder = folder
         self._opener = opener
+        self._begun: set[str] = set()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="spool")
+
+    async def call(self, work: Callable[_Asked, _Given], *args: _Asked.args, **named: _Asked.kwargs) -> _Given:
+        """What `work`, which may block, gives: it is done in a thread of the spool's own."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **named))
+
+    def has_begun(self, path: str) -> bool:
+        """Whether this process has begun the recording `path`, which it has not removed yet."""
+        return path in self._begun
 
     def path(self, path: str, *, growing: bool = False) -> Path:
         """Where the recording `path`, ``APP/NAME/FILE``, is."""
@@ -59,14 +87,16 @@ class Spool:
             OSError: it cannot be made; there is no file then.
         """
         growing = self.path(path, growing=True)
-        file = GrowingFile(self._make(growing), growing, self.path(path))
+        self._begun.add(path)  # before anybody can find it
+        file = self._make(growing)
         try:
-            file.append([data])
+            begun = GrowingFile(file, growing, self.path(path))
+            begun.append([data])
         except OSError:
             file.close()
             growing.unlink(missing_ok=True)
             raise
-        return file
+        return begun
 
     def _make(self, growing: Path) -> BinaryIO:
         for _ in range(MAKE_TRIES - 1):
@@ -94,9 +124,19 @@ class Spool:
         """
         gone = self.path(path)
         gone.unlink(missing_ok=True)
+        self._begun.discard(path)
         for folder in (gone.parent, gone.parent.parent):
             with suppress(OSError):  # something else is in it
                 folder.rmdir()
+
+    def abandon(self, path: str) -> None:
+        """Remove the growing recording `path`, as `remove` does a complete one.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        self.path(path, growing=True).unlink(missing_ok=True)
+        self.remove(path)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -126,9 +166,7 @@ class GrowingFile:
         """
         data = b"".join(parts)
         try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[self._file.write(rest) or 0 :]
+            write_all(self._file, data)
         except OSError:
             self._file.truncate(self.size_bytes)
             self._file.seek(self.size_bytes)
@@ -146,7 +184,7 @@ class GrowingFile:
         if completion.patch is not None:
             position, data = completion.patch
             self._file.seek(position)
-            self._file.write(data)
+            write_all(self._file, data)
         os.fsync(self._file.fileno())
         self.growing.rename(self._complete)
         self.close()

@@ -51,9 +51,9 @@ def restore_ts(read: ReadAt, size: int) -> Restored:
     head = _Times(read, 0, min(end, WINDOW_PACKETS * PACKET_BYTES))
     if not head.first:
         return Restored(0, 0, Completion())
-    tail = _Times(read, max(0, end - WINDOW_PACKETS * PACKET_BYTES), end)
     start = min(head.first.values())
-    return Restored(end, ticks_to_ms(max((last - start) % _WRAP + step for last, step in tail.ends())), Completion())
+    ends = _last_times(read, end).ends()
+    return Restored(end, ticks_to_ms(max((last - start) % _WRAP + step for last, step in ends)), Completion())
 
 
 def _whole(read: ReadAt, size: int) -> int:
@@ -66,6 +66,15 @@ def _whole(read: ReadAt, size: int) -> int:
                 return start + at + PACKET_BYTES
         end = start
     return 0
+
+
+def _last_times(read: ReadAt, end: int) -> _Times:
+    """Those of the last window that tells any: one large picture may be longer than a window."""
+    times = _Times(read, max(0, end - WINDOW_PACKETS * PACKET_BYTES), end)
+    while not times.first and end:
+        end = max(0, end - WINDOW_PACKETS * PACKET_BYTES)
+        times = _Times(read, max(0, end - WINDOW_PACKETS * PACKET_BYTES), end)
+    return times
 
 
 @dataclass(slots=True)
@@ -92,7 +101,7 @@ class _Times:
 
     def ends(self) -> list[tuple[int, int]]:
         """The last time of each PID, and how far it lies behind the one before."""
-        return [(stream.last, stream.step) for stream in self._streams.values()] or [(0, 0)]
+        return [(stream.last, stream.step) for stream in self._streams.values()]
 
 
 def _decoding_times(data: bytes) -> Iterator[tuple[int, int]]:

@@ -28,13 +28,13 @@ class UploadCounters:
 
     stored_files: int = 0
     stored_bytes: int = 0
-    failures: int = 0  #: tries that the storage refused
+    failures: int = 0  #: tries that did not succeed
     dropped_files: int = 0  #: removed without having been stored
     dropped_bytes: int = 0
 
 
 class Uploader:
-    """Stores the finished files of a spool, the one that waits longest first, and removes them there."""
+    """Stores the finished files of a spool, the one that was not tried for longest first, and removes them there."""
 
     def __init__(
         self,
@@ -60,11 +60,13 @@ class Uploader:
         self._tell = tell
         self._spool_max_bytes = spool_max_bytes
         self._at_once = at_once
-        self._waiting: dict[str, RecordingFinished] = {}  # by path, in the order in which they came
+        self._waiting: dict[str, RecordingFinished] = {}  # by path, in the order in which they are tried
         self._uploading: set[str] = set()
         self._changed = asyncio.Condition()
         self._pause_s = FIRST_PAUSE_S
         self._paused_until = 0.0
+        self._dropping = asyncio.Lock()
+        self.spool_bytes = 0  #: of all files of the spool, when they were last counted
 
     @property
     def waiting_files(self) -> int:
@@ -75,27 +77,30 @@ class Uploader:
         """Upload a finished file; where the spool is over its bound, the oldest are dropped."""
         if len(self._waiting) < MAX_WAITING_FILES:
             self._waiting[finished.path] = finished
+        else:
+            log.error("recording %s waits for the next start: %d are waited for already", finished.path, MAX_WAITING_FILES)
         async with self._changed:
             self._changed.notify()
         await self.keep_bound()
 
     async def keep_bound(self) -> None:
         """Drop finished files, the oldest first, until the spool is within its bound or only growing ones are left."""
-        loop = asyncio.get_running_loop()
-        used = await loop.run_in_executor(None, self._used_bytes)
-        for finished in list(self._waiting.values()):
+        async with self._dropping:  # two at a time would drop twice what is too much
+            used = self.spool_bytes = await self._spool.call(self._used_bytes)
             if used <= self._spool_max_bytes:
                 return
-            if finished.path in self._uploading:
-                continue
-            del self._waiting[finished.path]
-            await self._remove(finished)
-            used -= finished.size_bytes
-            self._drop(finished)
+            for finished in sorted(self._waiting.values(), key=_start):
+                if finished.path in self._uploading or self._waiting.pop(finished.path, None) is None:
+                    continue  # it is being stored, or was meanwhile
+                await self._remove(finished)
+                used -= finished.size_bytes
+                self._drop(finished)
+                if used <= self._spool_max_bytes:
+                    return
 
     async def _remove(self, finished: RecordingFinished) -> None:
         try:
-            await asyncio.get_running_loop().run_in_executor(None, self._spool.remove, finished.path)
+            await self._spool.call(self._spool.remove, finished.path)
         except OSError as error:  # it is uploaded once more after the next start
             log.warning("recording %s stays in the spool: %s", finished.path, error)
 
@@ -130,7 +135,7 @@ class Uploader:
             finished = await self._next()
             try:
                 await self._upload(finished)
-            except StorageUnavailable as error:
+            except (StorageUnavailable, OSError) as error:
                 self._refused(finished, error, loop.time())
             finally:
                 self._uploading.discard(finished.path)
@@ -147,10 +152,14 @@ class Uploader:
                 await self._changed.wait()
 
     async def _upload(self, finished: RecordingFinished) -> None:
-        """Store one file, then remove it here. One that somebody else has removed is no longer waited for."""
-        loop = asyncio.get_running_loop()
+        """Store one file, then remove it here. One that somebody else has removed is no longer waited for.
+
+        Raises:
+            StorageUnavailable: it was not taken.
+            OSError: the spool cannot be looked into.
+        """
         local = self._spool.path(finished.path)
-        if not await loop.run_in_executor(None, local.exists):
+        if not await self._spool.call(local.exists):
             self._waiting.pop(finished.path, None)
             log.warning("recording %s is gone from the spool", finished.path)
             return
@@ -163,10 +172,15 @@ class Uploader:
         log.info("recording %s stored, %d bytes", finished.path, finished.size_bytes)
         self._tell(RecordingStored(finished))
 
-    def _refused(self, finished: RecordingFinished, error: StorageUnavailable, now: float) -> None:
+    def _refused(self, finished: RecordingFinished, error: Exception, now: float) -> None:
         self.counters.failures += 1
+        self._waiting[finished.path] = self._waiting.pop(finished.path)  # one that is never taken holds up no other
         if now < self._paused_until:  # another upload has said so already
             return
         log.warning("recording %s not stored, again in %g s: %s", finished.path, self._pause_s, error)
         self._paused_until = now + self._pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+
+def _start(finished: RecordingFinished) -> tuple[int, str]:
+    return finished.started_us, finished.path

@@ -1,4 +1,4 @@
-"""The shell of a recorder: its commands go to the disk in the executor, in order, and live is never made to wait."""
+"""The shell of a recorder: its commands go to the disk in the spool's threads, in order, and live is never made to wait."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ log = logging.getLogger(__name__)
 WRITE_BYTES = 512 << 10  #: waiting for the disk at which they are written; a crash of the process costs what waits
 WRITE_S = 1.0  #: or so long after the last write
 MAX_WAITING_BYTES = 32 << 20  #: for a slow disk: 12 s of a 20 Mbit/s stream; over it the file ends
+MAX_ALL_WAITING_BYTES = 256 << 20  #: the same, of all recordings of a node: live needs the memory
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  #: after a disk refused to write: it doubles
 
 
 @dataclass(slots=True)
 class RecordingCounters:
-    """What the recordings of a node did. Only rises."""
+    """What the recordings of a node did. All but the last only rise."""
 
     files: int = 0  #: completed
     written_bytes: int = 0
-    lost_units: int = 0  #: not written because of the disk
+    lost_units: int = 0  #: not written: the disk did not take them, or the format has no room for one
     broken_files: int = 0  #: ended because of the disk
+    waiting_bytes: int = 0  #: for the disk now, of all recordings
 
 
 class StreamRecording:
@@ -45,9 +47,18 @@ class StreamRecording:
         *,
         max_waiting_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
-        """Write what `recorder` makes into `spool`, and `tell` of each file that is complete."""
+        """Write what `recorder` makes into `spool`, and `tell` of each file that is complete.
+
+        Args:
+            recorder: makes the files.
+            spool: holds them.
+            tell: of each file that is complete.
+            counters: of the node, which bound what all its recordings together have waiting.
+            max_waiting_bytes: of this recording.
+        """
         self.counters = counters or RecordingCounters()
         self._recorder = recorder
+        self._spool = spool
         self._disk = Disk(spool)
         self._tell = tell
         self._max_waiting_bytes = max_waiting_bytes
@@ -68,29 +79,32 @@ class StreamRecording:
         """Record the next units. Where the disk does not keep up they are counted, and the file ends."""
         if self._closing:
             return
+        units = len(run.units)
         if self._refusing():
-            self._lose(EndReason.DISK_ERROR, len(run.units))
+            self._lose(EndReason.DISK_ERROR, units)
             return
+        units += self._recorder.held_units
         try:
             commands = self._recorder.receive(run)
-        except LalmeshError as error:
-            self._cannot(run, error)
+        except Exception as error:
+            self._break(EndReason.MEDIA, units, error)
+            self._pause(asyncio.get_running_loop().time())
             return
-        if self._waiting_bytes + _bytes_in(commands) > self._max_waiting_bytes:
+        if self._is_too_much(_bytes_in(commands)):
             self._slow = True
-            self._break(EndReason.DISK_SLOW, run)
-            log.warning("recording broken off: %d bytes wait for the disk", self._waiting_bytes)
+            self._break(EndReason.DISK_SLOW, units, f"{self._waiting_bytes} bytes wait for the disk")
             return
         self._submit(commands)
 
-    def _cannot(self, run: Run, error: LalmeshError) -> None:
-        self._break(EndReason.MEDIA, run)
-        self._pause(asyncio.get_running_loop().time())
-        log.warning("recording broken off: %s", error)
+    def _is_too_much(self, more_bytes: int) -> bool:
+        waiting, all_waiting = self._waiting_bytes + more_bytes, self.counters.waiting_bytes + more_bytes
+        return waiting > self._max_waiting_bytes or (all_waiting > MAX_ALL_WAITING_BYTES and self._waiting_bytes > 0)
 
-    def _break(self, reason: EndReason, run: Run) -> None:
+    def _break(self, reason: EndReason, units: int, why: object) -> None:
         """End the file that the disk has open, which need not be the one that the recorder is at."""
-        self._submit(self._lose(reason, len(run.units)) or [BreakFile(reason, len(run.units))])
+        self._submit(self._lose(reason, units) or [BreakFile(reason, units)])
+        bug = why if isinstance(why, Exception) and not isinstance(why, LalmeshError) else None  # live goes on even so
+        log.log(logging.ERROR if bug else logging.WARNING, "recording broken off: %s", why, exc_info=bug)
 
     def _pause(self, now: float) -> None:
         self._paused_until = now + self._pause_s
@@ -108,25 +122,32 @@ class StreamRecording:
     def _submit(self, commands: list[Command]) -> None:
         for command in commands:
             _add_to(self._waiting, command)
-        self._waiting_bytes += _bytes_in(commands)
+        self._hold(_bytes_in(commands))
         if self._waiting_bytes >= WRITE_BYTES or any(isinstance(command, EndFile | BreakFile) for command in commands):
             self._urgent.set()
 
+    def _hold(self, more_bytes: int) -> None:
+        self._waiting_bytes += more_bytes
+        self.counters.waiting_bytes += more_bytes
+
     async def run(self) -> None:
         """Write until `close`."""
-        loop = asyncio.get_running_loop()
-        while not self._closing or self._waiting:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(WRITE_S):
-                    await self._urgent.wait()
-            self._urgent.clear()
-            if not self._waiting:
-                continue
-            batch, self._waiting = self._waiting, []
-            size_bytes = _bytes_in(batch)
-            outcome = await loop.run_in_executor(None, self._disk.perform, batch)
-            self._waiting_bytes -= size_bytes
-            self._take(outcome, loop.time())
+        try:
+            while not self._closing or self._waiting:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(WRITE_S):
+                        await self._urgent.wait()
+                self._urgent.clear()
+                if self._waiting:
+                    await self._write()
+        finally:
+            self._hold(-self._waiting_bytes)
+
+    async def _write(self) -> None:
+        batch, self._waiting = self._waiting, []
+        outcome = await self._spool.call(self._disk.perform, batch)
+        self._hold(-_bytes_in(batch))
+        self._take(outcome, asyncio.get_running_loop().time())
 
     def _take(self, outcome: Outcome, now: float) -> None:
         self.counters.written_bytes += outcome.written_bytes
@@ -140,9 +161,8 @@ class StreamRecording:
 
     def _refused(self, outcome: Outcome, now: float) -> None:
         """The disk took no more: all that waits is lost with it, and after a pause the next random access point begins a file."""
-        lost = outcome.lost_units + units_in(self._waiting)
-        missing = outcome.missing + missing_in(self._waiting)
-        self._waiting, self._waiting_bytes = [], 0
+        lost = outcome.lost_units + units_in(self._waiting) + self._recorder.held_units
+        missing = outcome.missing + self._drop_waiting()
         reason = outcome.reason or EndReason.DISK_ERROR
         missing += missing_in(self._lose(reason, lost))
         if outcome.broken is None:
@@ -153,12 +173,33 @@ class StreamRecording:
         log.warning("recording broken off (%s), %d units lost, again in %g s", outcome.error, lost, self._pause_s)
         self._pause(now)
 
+    def _drop_waiting(self) -> int:
+        """Forget what waits. Gives how many units, lost before, it was to tell of."""
+        dropped, self._waiting = self._waiting, []
+        self._hold(-_bytes_in(dropped))
+        return missing_in(dropped)
+
     def close(self, reason: EndReason) -> None:
         """Take nothing more; `run` returns once all is written."""
-        if not self._closing:
-            self._closing = True
+        if self._closing:
+            return
+        self._closing = True
+        units = self._recorder.held_units
+        try:
             self._submit(self._recorder.end(reason))
-            self._urgent.set()
+        except Exception as error:
+            self._break(EndReason.MEDIA, units, error)
+        self._urgent.set()
+
+    def give_up(self) -> None:
+        """The disk hangs: forget what waits. What it has got is made whole once it goes on, and `run` returns."""
+        if not self._waiting:
+            return
+        lost = units_in(self._waiting)
+        missing = self._drop_waiting()
+        self.counters.lost_units += lost
+        self._waiting = [BreakFile(EndReason.DISK_SLOW, lost + missing)]
+        log.warning("recording given up: %d units wait for a disk that hangs", lost)
 
 
 def _add_to(waiting: list[Command], command: Command) -> None:

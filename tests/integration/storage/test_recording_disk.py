@@ -72,7 +72,7 @@ def test_a_full_disk_ends_the_file_whole_and_what_it_lacks_is_counted(record_for
 
 
 @pytest.mark.parametrize("record_format", FORMATS)
-def test_a_killed_process_leaves_what_can_be_recovered(record_format: RecordFormat, tmp_path: Path) -> None:
+def test_a_killed_process_leaves_what_plays_as_it_is_and_can_be_recovered(record_format: RecordFormat, tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
 
     def has_grown() -> bool:
@@ -82,6 +82,10 @@ def test_a_killed_process_leaves_what_can_be_recovered(record_format: RecordForm
         wait_until("large file", has_grown, LIMIT_S, child=child)
         assert recover(spool) == []
         child.kill()
+    [left] = spool.files()
+    cut = tmp_path / f"cut.{record_format.value}"  # in the middle of what was being written, as a killed process leaves it
+    cut.write_bytes(left.path.read_bytes()[:-5])
+    assert_playable(cut)
     began = time.monotonic()
     [found] = recover(spool)
     assert time.monotonic() - began < 2

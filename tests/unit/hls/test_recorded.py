@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from support.hls_fakes import STREAM as SEGMENTED
 from support.hls_fakes import HlsNode, owner, second
 from support.hls_fakes import run as segmented_run
@@ -20,6 +22,8 @@ from services.hls.kept import ROOT
 from services.hls.record_http import record_url
 from services.hls.recorded import NodeRecordings, WorkerRecording
 from services.hls.recording import Catalogue, EndReason, RecordingFinished, RecordingName, RecordingSettings
+from services.hls.recording._disk import Disk, Outcome
+from services.hls.recording_metrics import RecordingCollector
 
 G711 = TrackSet((VIDEO, Track(track_id=2, codec=Codec.PCMA, sample_rate_hz=8000, channels=1)), 1)
 
@@ -148,6 +152,35 @@ async def test_what_goes_on_beside_recording_goes_on_after_a_failure(
     await again.wait()
     await node.stop()
     assert "a bug" in caplog.text
+
+
+async def test_a_disk_that_hangs_does_not_keep_a_node_from_stopping(
+    node: NodeRecordings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    free = threading.Event()
+    monkeypatch.setattr("services.hls.recorded.CLOSE_S", 0.1)
+    monkeypatch.setattr(Disk, "perform", lambda self, commands: free.wait(10) and Outcome())
+    node.follow(rules("* flv"))
+    recording = node.begin(STREAM, EPOCH)
+    feed(recording, 0, 50)
+    try:
+        async with asyncio.timeout(5):
+            await node.stop()
+    finally:
+        free.set()
+
+
+async def test_every_figure_is_told_under_a_name_of_its_own(node: NodeRecordings, storage: Storage) -> None:
+    node.follow(rules("* flv"))
+    recording = node.begin(STREAM, EPOCH)
+    feed(recording, 0, 50)
+    recording.finish(EndReason.ENDED)
+    await stored(node, storage)
+    registry = CollectorRegistry()
+    registry.register(RecordingCollector(node))
+    told = {metric.name: metric.samples[0].value for metric in registry.collect()}
+    assert len(told) == len(list(RecordingCollector(node).collect()))
+    assert (told["hls_recording_files"], told["hls_recording_stored_files"], told["hls_recording_waiting_bytes"]) == (1, 1, 0)
 
 
 def test_a_url_has_the_parts_of_the_stream() -> None:

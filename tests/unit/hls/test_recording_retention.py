@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.hls_fakes import FakeStorage
 
+from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch
 from lalmesh.runtime.storage import open_storage
@@ -17,6 +22,7 @@ from services.hls.recording import (
     stored_path,
     sweep,
 )
+from services.hls.recording import _retention as retention
 
 SECOND_US = 1_000_000
 NOW_US = 2_000_000_000 * SECOND_US
@@ -90,6 +96,36 @@ async def test_a_sweep_removes_from_the_storage_and_leaves_other_objects() -> No
     assert await sweep(storage, RecordRules([rule("*", keep_bytes=200)]), NOW_US) == 1
     assert await sweep(storage, RecordRules([rule("*", keep_bytes=200)]), NOW_US) == 0
     assert len(await storage.list("")) == 4
+
+
+async def test_more_than_a_sweep_remembers_are_swept_even_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "MAX_SWEPT", 3)
+    storage = open_storage("memory://")
+    for age in range(1, 8):
+        await storage.put(stored_path(name("live/a", age).path), bytes(100))
+    assert await sweep(storage, RecordRules([rule("*", keep_bytes=200)]), NOW_US) == 5
+    assert await sweep(storage, RecordRules([rule("other/*", keep_bytes=1)]), NOW_US) == 0
+
+
+async def test_storage_is_left_alone_where_no_rule_bounds_anything() -> None:
+    storage = FakeStorage()
+    storage.away = True
+    assert await sweep(storage, RecordRules([rule("*")]), NOW_US) == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 300), st.booleans()), max_size=20), st.integers(0, 900))
+def test_what_goes_of_some_goes_of_all(made: list[tuple[int, int, bool]], keep_bytes: int) -> None:
+    rules = RecordRules([rule("*", keep_s=400, keep_bytes=keep_bytes)])
+    recordings = [(replace(stored("live/a", age, size), name=replace(name("live/a", age), number=number)), among)
+                  for number, (age, size, among) in enumerate(made)]  # fmt: skip
+    gone = outdated([recording for recording, _ in recordings], rules, NOW_US)
+    assert set(outdated([recording for recording, among in recordings if among], rules, NOW_US)) <= set(gone)
+
+
+@pytest.mark.parametrize("after", ["..", "a//b", "/a", "a/\n", "a" * 1025])
+async def test_a_page_that_begins_nowhere_is_refused(after: str) -> None:
+    with pytest.raises(InvalidName):
+        await Catalogue(open_storage("memory://")).page(after=after)
 
 
 async def test_the_catalogue_lists_a_stream_in_pages_by_time() -> None:

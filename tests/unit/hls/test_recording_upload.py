@@ -124,6 +124,55 @@ async def test_over_its_bound_the_spool_drops_the_oldest_and_says_so(tmp_path: P
     assert sorted(file.name.number for file in spool.files()) == [2, 3, 4]
 
 
+class Racing(Spool):
+    """A spool in which another upload comes to its end while a file is removed."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.uploader: Uploader | None = None
+        self.stored = ""
+
+    def remove(self, path: str) -> None:
+        assert self.uploader is not None
+        self.uploader._waiting.pop(self.stored, None)
+        super().remove(path)
+
+
+async def test_a_file_that_is_stored_while_another_is_dropped_is_not_dropped(tmp_path: Path) -> None:
+    spool, told = Racing(tmp_path), list[object]()
+    uploader = spool.uploader = Uploader(Broken(), spool, told.append, spool_max_bytes=500)
+    first, second = finished_file(spool, 1), finished_file(spool, 2)
+    spool.stored = second.path
+    uploader._waiting |= {first.path: first, second.path: second}
+    await uploader.keep_bound()
+    assert told == [RecordingDropped(first)]
+
+
+class Choosy(Broken):
+    """A storage that never takes one of the files."""
+
+    def __init__(self, refused: str) -> None:
+        super().__init__()
+        self.refused = refused
+
+    async def put_file(self, path: str, local_file: Path) -> None:
+        self.refuses = path == self.refused
+        await super().put_file(path, local_file)
+
+
+async def test_a_file_that_is_never_taken_holds_up_no_other(tmp_path: Path) -> None:
+    spool, told = Spool(tmp_path), list[object]()
+    made = [finished_file(spool, number) for number in range(4)]
+    uploader = Uploader(Choosy(stored_path(made[0].path)), spool, told.append, spool_max_bytes=1 << 30, at_once=1)
+    async with running(uploader):
+        for finished in made:
+            await uploader.add(finished)
+        await until(lambda: len(told) == 3)
+        await until(lambda: uploader.counters.failures >= 3)
+    assert told == [RecordingStored(finished) for finished in made[1:]]
+    assert uploader.waiting_files == 1
+
+
 async def test_a_growing_file_counts_but_is_never_dropped(tmp_path: Path) -> None:
     spool, told = Spool(tmp_path), list[object]()
     growing = finished_file(spool, 9, 5000)

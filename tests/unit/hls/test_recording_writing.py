@@ -11,15 +11,28 @@ import pytest
 from support.recordings import FRAME_TICKS, STREAM, VIDEO, FilesInMemory, pictures, recorder, run
 
 from lalmesh.container.flv import TagReader
+from lalmesh.container.mpegts import PACKET_BYTES
 from lalmesh.media import AccessUnit, TrackSet
-from services.hls.recording import EndReason, RecordFormat, RecordingFinished, Spool, StreamRecording, recover
+from services.hls.recording import (
+    EndReason,
+    RecordedStream,
+    Recorder,
+    RecordFormat,
+    RecordingCounters,
+    RecordingFinished,
+    Spool,
+    StreamRecording,
+    recover,
+)
+from services.hls.recording import _recordings as recordings
 from services.hls.recording import _writing as writing
 from services.hls.recording._formats import FORMATS as MADE
 from services.hls.recording._spool import open_new
+from services.hls.recording._transport import WINDOW_PACKETS
 
 TRACKS = TrackSet((VIDEO,), 1)
 FORMATS = [RecordFormat.FLV, RecordFormat.MP4, RecordFormat.TS]
-PICTURE_BYTES = 100 + 5 + 15
+PICTURE_BYTES = 100 + 5 + 15  #: with its tag
 
 
 class FakeFile:
@@ -32,7 +45,10 @@ class FakeFile:
         return getattr(self._file, name)
 
     def write(self, data: bytes) -> int:
+        if self._disk.bug:
+            raise RuntimeError("a bug")
         if self._disk.blocked is not None:
+            self._disk.waiting += 1
             asyncio.run_coroutine_threadsafe(self._disk.blocked.wait(), self._disk.loop).result()
         if len(data) > self._disk.room:
             self._file.write(data[: self._disk.room])
@@ -45,6 +61,8 @@ class Disk:
     def __init__(self, room: int = 1 << 40, error: int = errno.ENOSPC) -> None:
         self.room, self.error = room, error
         self.blocked: asyncio.Event | None = None
+        self.waiting = 0  #: calls that were blocked
+        self.bug = False
         self.loop = asyncio.get_running_loop()
 
     def open(self, path: Path) -> BinaryIO:
@@ -54,10 +72,18 @@ class Disk:
 class Recorded:
     """A stream that is recorded into `folder`."""
 
-    def __init__(self, folder: Path, opener: Callable[[Path], BinaryIO] = open_new, max_waiting_bytes: int = 32 << 20) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        opener: Callable[[Path], BinaryIO] = open_new,
+        max_waiting_bytes: int = 32 << 20,
+        counters: RecordingCounters | None = None,
+    ) -> None:
         self.finished: list[RecordingFinished] = []
         self.spool = Spool(folder, opener=opener)
-        self.recording = StreamRecording(recorder(), self.spool, self.finished.append, max_waiting_bytes=max_waiting_bytes)
+        self.recording = StreamRecording(
+            recorder(), self.spool, self.finished.append, counters, max_waiting_bytes=max_waiting_bytes
+        )
         self.task = asyncio.create_task(self.recording.run())
 
     async def close(self) -> None:
@@ -214,10 +240,105 @@ async def test_a_unit_that_the_format_has_no_room_for_ends_the_file_and_disturbs
     assert [finished.missing for finished in recorded.finished] == [1, 49]
 
 
+async def test_a_unit_that_no_room_is_for_is_found_at_the_end_too(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.recording.receive(run([AccessUnit(1, 0, 0, True, bytes(1 << 24))]))  # held: the sound has not come
+    await recorded.close()
+    assert recorded.recording.counters.lost_units == 1
+    assert list(recorded.spool.files()) == []
+
+
+async def test_a_bug_in_the_recorder_ends_the_file_and_disturbs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.recording.receive(run(pictures(0, 50), TRACKS))
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "receive", lambda self, run: 1 // 0)
+        recorded.recording.receive(run(pictures(50, 60), TRACKS))
+    await asyncio.sleep(0.1)
+    recorded.recording.receive(run(pictures(60, 150), TRACKS))
+    await recorded.close()
+    assert [finished.reason for finished in recorded.finished] == [EndReason.MEDIA, EndReason.ENDED]
+    assert recorded.recording.counters.lost_units == 10
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_bug_beside_the_disk_ends_the_file_and_the_next_begins(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    disk = Disk()
+    recorded = Recorded(tmp_path, disk.open)
+    recorded.recording.receive(run(pictures(0, 50), TRACKS))
+    await recorded.until(lambda: any(file.growing for file in recorded.spool.files()))
+    disk.bug = True
+    recorded.recording.receive(run(pictures(50, 60), TRACKS))
+    await recorded.until(lambda: recorded.recording.counters.broken_files == 1)
+    disk.bug = False
+    await asyncio.sleep(0.1)
+    recorded.recording.receive(run(pictures(75, 100), TRACKS))
+    await recorded.close()
+    assert [(finished.reason, finished.missing) for finished in recorded.finished] == [
+        (EndReason.DISK_ERROR, 10),
+        (EndReason.ENDED, 0),
+    ]
+    assert "a bug" in caplog.text
+
+
+async def test_what_a_disk_that_hangs_does_not_take_is_given_up_and_the_rest_made_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recordings, "CLOSE_S", 0.05)
+    disk = Disk()
+    recorded = Recorded(tmp_path, disk.open)
+    recorded.recording.receive(run(pictures(0, 50), TRACKS))
+    await recorded.until(lambda: any(file.size_bytes > 50 * PICTURE_BYTES for file in recorded.spool.files()))
+    disk.blocked = asyncio.Event()
+    recorded.recording.receive(run(pictures(50, 60), TRACKS))
+    await recorded.until(lambda: disk.waiting > 0)
+    recorded.recording.receive(run(pictures(60, 70), TRACKS))
+    closing = asyncio.create_task(RecordedStream([recorded.recording], [recorded.task]).close(EndReason.STOPPED))
+    await recorded.until(lambda: recorded.recording.counters.lost_units == 10)
+    assert recorded.recording.counters.waiting_bytes == 10 * PICTURE_BYTES  # what hangs
+    disk.blocked.set()
+    await closing
+    assert [(finished.reason, finished.missing) for finished in recorded.finished] == [(EndReason.DISK_SLOW, 10)]
+    assert recorded.tags(recorded.finished[0]) == 62
+    assert recorded.recording.counters.waiting_bytes == 0
+
+
+async def test_what_all_recordings_together_have_waiting_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "MAX_ALL_WAITING_BYTES", 200_000)
+    disk, counters = Disk(), RecordingCounters()
+    disk.blocked = asyncio.Event()
+    streams = [Recorded(tmp_path / str(number), disk.open, counters=counters) for number in range(10)]
+    for first in range(0, 1000, 50):
+        for recorded in streams:
+            recorded.recording.receive(run(pictures(first, first + 50), TRACKS))
+    assert counters.waiting_bytes <= 200_000 + len(streams) * 50_000  # each may have its first
+    assert counters.lost_units > 0
+    disk.blocked.set()
+    disk.blocked = None
+    for recorded in streams:
+        await recorded.close()
+    assert counters.waiting_bytes == 0
+
+
+def test_a_transport_stream_that_ends_with_one_large_picture_tells_its_length() -> None:
+    files, recording = FilesInMemory(), recorder(RecordFormat.TS)
+    files.perform(recording.receive(run(pictures(0, 26), TRACKS)))
+    size = 3 * WINDOW_PACKETS * PACKET_BYTES
+    large = AccessUnit(1, 26 * FRAME_TICKS, 0, False, (size - 4).to_bytes(4, "big") + bytes(size - 4))
+    files.perform(recording.receive(run([large], TRACKS)))
+    files.perform(recording.end(EndReason.ENDED))
+    [data] = files.files.values()
+    found = MADE[RecordFormat.TS].restore(partial(read_of, bytes(data)), len(data))
+    assert found.end == len(data)
+    assert found.duration_ms == pytest.approx(27 * 40, abs=40)
+
+
 async def test_a_complete_file_found_at_the_start_is_told_of(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path)
     recorded.recording.receive(run(pictures(0, 50), TRACKS))
     await recorded.close()
-    [found] = recover(recorded.spool)
+    [found] = recover(Spool(tmp_path))  # of the next process
     [finished] = recorded.finished
     assert (found.path, found.size_bytes, found.duration_ms) == (finished.path, finished.size_bytes, finished.duration_ms)
