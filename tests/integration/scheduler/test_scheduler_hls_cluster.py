@@ -34,6 +34,7 @@ from lalmesh.runtime.scheduling import (
 from lalmesh.runtime.sessions import SessionTouch
 
 CAM = StreamKey.of("live", "cam")
+SWEPT_S = 1.0  #: until a node that is away is noticed to have been so for `REJOIN_S`
 
 
 async def published(cluster: Cluster, *streams: StreamKey) -> Member:
@@ -103,7 +104,8 @@ async def test_a_killed_owner_has_one_successor_soon_and_the_number_limit_holds(
     begun = time.monotonic()
     await dead.vanish()
     await eventually(lambda: bool(assigned(other)))
-    assert REJOIN_S <= time.monotonic() - begun < REJOIN_S + 1.0
+    assert time.monotonic() - begun >= REJOIN_S
+    assert all(app.service.directory.is_away(dead.address.node) for app in cluster.replicas)  # so its lease has not run out
     (after,) = assigned(other)
     assert (after.worker, after.limit, after.exact) == (other.address, 20, False)
     assert after.epoch > before.epoch
@@ -213,14 +215,16 @@ async def test_always_has_a_worker_at_every_claimed_stream(cluster: Cluster) -> 
 async def test_many_streams_of_a_killed_owner_are_taken_over_quickly(cluster: Cluster) -> None:
     await cluster.replica()
     streams = [StreamKey.of("live", f"cam{number}") for number in range(300)]
+    begun = time.monotonic()
     await published(cluster, *streams)
+    one_by_one_s = time.monotonic() - begun
     first = await cluster.member("h1", Role.HLS)
     await locate(first, *streams)
     other = await cluster.member("h2", Role.HLS)
     begun = time.monotonic()
     await first.vanish()
     await eventually(lambda: len(assigned(other)) == len(streams))
-    assert time.monotonic() - begun < 5.0
+    assert time.monotonic() - begun < REJOIN_S + SWEPT_S + one_by_one_s  # they were claimed on the same machine, busy or not
 
 
 async def test_players_and_owner_are_shown_with_the_stream(cluster: Cluster) -> None:
