@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 from contextlib import suppress
@@ -18,7 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from support.ports import free_ports
+
 START_LIMIT_S = 20.0  #: a loaded machine needs far longer than the usual 0.2 s
+START_TRIES = 3  #: a port may be taken between looking and listening
 STOP_LIMIT_S = 10.0
 READY = b"serving client traffic"  #: the server's log line once a leader is elected and the port answers
 CAN_RUN_ETCD = shutil.which("etcd") is not None and shutil.which("etcdctl") is not None
@@ -59,17 +61,8 @@ def _openssl(made: Certificates, name: str, extension: str, *signer: str) -> Non
     subprocess.run(command, check=True, capture_output=True, timeout=START_LIMIT_S)
 
 
-def free_ports(count: int) -> list[int]:
-    """Loopback TCP ports that nobody listens on at the moment, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(sock.getsockname()[1]) for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
-
-
 class EtcdServer:
-    """One member with its data below `folder`; the same ports for its whole life.
+    """One member with its data below `folder`; the same ports for its whole life once it has started.
 
     Its elections are quick (0.2 s), so a lease of 1 s really lasts 1 s.
     """
@@ -80,7 +73,7 @@ class EtcdServer:
         self._data = folder / "data"
         self._log = folder / "etcd.log"
         self._certificates = certificates
-        self._client_port, self._peer_port = free_ports(2)
+        self._client_port, self._peer_port = 0, 0
         self._login: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
@@ -104,14 +97,26 @@ class EtcdServer:
 
     def start(self) -> None:
         """Start on the data there is, and wait until it serves."""
+        ports = self._client_port, self._peer_port
+        for _ in range(START_TRIES):
+            self._client_port, self._peer_port = ports if all(ports) else free_ports(2)
+            if self._is_started():
+                return
+            if not all(ports):
+                shutil.rmtree(self._data, ignore_errors=True)  # it names the ports
+        raise RuntimeError(f"etcd did not start: {self._log.read_text()[-2000:]}")
+
+    def _is_started(self) -> bool:
+        """Start it once; whether it serves."""
         ready = threading.Event()
         nothing = subprocess.DEVNULL
         self._process = subprocess.Popen(self._command(), stdin=nothing, stdout=nothing, stderr=subprocess.PIPE)
         self._reader = threading.Thread(target=self._read_log, args=(self._process, ready), daemon=True)
         self._reader.start()
-        if not ready.wait(START_LIMIT_S) or self._process.poll() is not None:
-            self.kill()
-            raise RuntimeError(f"etcd did not start: {self._log.read_text()[-2000:]}")
+        if ready.wait(START_LIMIT_S) and self._process.poll() is None:
+            return True
+        self.kill()
+        return False
 
     def stop(self) -> None:
         """Stop in order; no error where it does not run."""

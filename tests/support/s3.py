@@ -12,20 +12,24 @@ from typing import Self
 
 from lalmesh.runtime.storage import StorageOptions
 from support.ports import free_ports
-from support.process import Child, wait_until
+from support.process import Child, ProcessError, wait_until
 
 BUCKET = "media"
 START_LIMIT_S = 30.0  #: it takes 2 s, on a busy machine longer
+START_TRIES = 3  #: the port may be taken between looking and listening
 ANSWER_LIMIT_S = 5.0
 
 
 class S3Server:
-    """One server with one bucket, `BUCKET`; the same port for its whole life. What it holds is gone when it stops."""
+    """One server with one bucket, `BUCKET`; the same port for its whole life once it has started.
+
+    What it holds is gone when it stops.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Not started yet; its log goes to `folder`."""
         self._log = folder / "s3.log"
-        [self._port] = free_ports(1)
+        self._port = 0
         self._child: Child | None = None
 
     def __enter__(self) -> Self:
@@ -53,10 +57,22 @@ class S3Server:
 
     def start(self) -> None:
         """Start it, with an empty bucket."""
+        chosen = self._port
+        for _ in range(START_TRIES):
+            self._port = chosen or free_ports(1)[0]
+            self._child = self._launch()
+            try:
+                wait_until("answer of the S3 server", self._answers, START_LIMIT_S, child=self._child)
+            except ProcessError:
+                self._child.kill()
+            else:
+                self._request("PUT", f"/{BUCKET}")
+                return
+        raise AssertionError(f"the S3 server did not start: {self._child.describe() if self._child else ''}")
+
+    def _launch(self) -> Child:
         command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(self._port)]
-        self._child = Child(command, log=self._log, env={"PYTHONWARNINGS": "ignore", "PATH": os.environ.get("PATH", "")})
-        wait_until("answer of the S3 server", self._answers, START_LIMIT_S, child=self._child)
-        self._request("PUT", f"/{BUCKET}")
+        return Child(command, log=self._log, env={"PYTHONWARNINGS": "ignore", "PATH": os.environ.get("PATH", "")})
 
     def stop(self) -> None:
         """End it."""

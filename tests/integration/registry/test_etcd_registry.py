@@ -11,7 +11,8 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from support.etcd import CAN_RUN_ETCD, EtcdServer, free_ports, make_certificates
+from support.etcd import CAN_RUN_ETCD, EtcdServer, make_certificates
+from support.ports import free_ports
 
 from lalmesh.runtime.registry import Changed, FollowEvent, Listing, Put, Registry, RegistryUnavailable
 from services.scheduler.registry import EtcdRegistry, EtcdSettings
