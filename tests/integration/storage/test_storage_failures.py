@@ -15,7 +15,9 @@ from lalmesh.errors import UnsupportedError
 from lalmesh.runtime.storage import StorageOptions, StorageUnavailable, open_storage
 
 DEADLINE_S = 0.5
+HANGING_S = 2.0  #: deadline where nothing answers; what takes two of them takes long enough to be told from a busy machine
 READERS_S = 1.0
+ROUNDS = 10  #: of the loop, in the tenth of a second or more that 200 MiB take
 
 
 @pytest.fixture
@@ -25,14 +27,14 @@ def server(tmp_path: Path) -> Iterator[S3Server]:
 
 
 async def test_a_store_that_stops_answering_is_unavailable_in_time_and_then_there_again(server: S3Server) -> None:
-    storage = open_storage(server.url, server.options(deadline_s=DEADLINE_S))
+    storage = open_storage(server.url, server.options(deadline_s=HANGING_S))
     await storage.put("a", b"1")
     server.freeze()
+    calls = storage.put("a", b"2"), storage.get("a"), storage.list("a"), storage.size("a"), storage.delete(["a"])
     began = time.monotonic()
-    for call in (storage.put("a", b"2"), storage.get("a"), storage.list("a"), storage.size("a"), storage.delete(["a"])):
-        with pytest.raises(StorageUnavailable):
-            await call
-    assert time.monotonic() - began < 5 * DEADLINE_S + 2
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result) for result in results] == [StorageUnavailable] * len(calls)
+    assert HANGING_S <= time.monotonic() - began < 2 * HANGING_S
     server.thaw()
     # What was given up may still be carried out, in any order: so another object.
     async with asyncio.timeout(10):
@@ -82,14 +84,12 @@ async def test_the_loop_goes_on_while_a_folder_is_written(tmp_path: Path) -> Non
     storage = open_storage(str(tmp_path))
     local = tmp_path / "local.bin"
     local.write_bytes(bytes(200 << 20))
-    longest_s, started = 0.0, time.monotonic()
-    task = asyncio.create_task(storage.put_file("large", local))
+    rounds, task = 0, asyncio.create_task(storage.put_file("large", local))
     while not task.done():
-        began = time.monotonic()
-        await asyncio.sleep(0.005)
-        longest_s = max(longest_s, time.monotonic() - began)
+        rounds += 1
+        await asyncio.sleep(0.001)
     await task
-    assert longest_s < (time.monotonic() - started) / 3
+    assert rounds > ROUNDS  # two, if the loop did the writing
 
 
 def test_other_kinds_of_urls_are_refused() -> None:
