@@ -17,6 +17,9 @@ PASSED_ON = (
     "Content-Encoding", "Expires", "Location", "Retry-After", "X-Content-Type-Options",
 )  # fmt: skip
 
+#: what keeps an answer from being given to those who ask later
+_UNKEPT = frozenset(("no-store", "no-cache", "private"))
+
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Answer:
@@ -29,14 +32,19 @@ class Answer:
 
     @property
     def may_be_shared(self) -> bool:
-        """Whether those who asked for it at the same time may all have it: it is meant for no one alone (RFC 9111 §5.2.2)."""
+        """Whether those who asked for it at the same time may all have it: it is meant for no one alone (RFC 9111 §5.2.2).
+
+        That something is not there, or cannot be had now, is so for all of them, even where nobody may keep it.
+        """
+        if self.status in (404, 406, 410) or self.status >= 500:
+            return "private" not in self._directives()
         return self.status == 200 and not {"no-store", "private"} & self._directives().keys()
 
     @property
     def fresh_s(self) -> int:
         """For how many seconds it may be given to those who ask later; 0 not at all."""
         directives = self._directives()
-        if not self.may_be_shared or "no-cache" in directives:
+        if self.status not in (200, 404, 410) or _UNKEPT & directives.keys():
             return 0
         age = directives.get("s-maxage", directives.get("max-age", ""))
         return int(age) if age.isascii() and age.isdigit() and len(age) < 10 else 0

@@ -13,6 +13,9 @@ from prometheus_client.core import Metric
 
 import lalmesh
 from lalmesh.container.flv import HevcForm
+from lalmesh.runtime.certificate import ServerCertificate, certificate_metrics
+from lalmesh.runtime.cors import CorsPolicy
+from lalmesh.runtime.listener import ListenerLimits, sweep_each_second
 from lalmesh.runtime.load import ByteRate, ByteRates, ProcessLoad
 from lalmesh.runtime.ownership import NodeAddress, NodeId
 from lalmesh.runtime.scheduling import (
@@ -28,11 +31,8 @@ from lalmesh.runtime.scheduling import (
     SchedulerClient,
     StreamFenced,
 )
-from services.edge.certificate import CHECK_S, ServerCertificate
-from services.edge.cors import CorsPolicy
 from services.edge.hls_client import HlsClient, HlsProxySettings
 from services.edge.http import HttpListener
-from services.edge.listener import SWEEP_S, ListenerLimits
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
 from services.edge.publication import PublicationSettings
@@ -40,7 +40,7 @@ from services.edge.publisher import OriginLinks, Publishers, Publishing
 from services.edge.relay import Relay, Relays, RelaySettings
 from services.edge.rtmp import RtmpListener
 from services.edge.session import Sessions
-from services.edge.totals import totals_of_certificate, totals_of_clients, totals_of_proxy, totals_of_streams
+from services.edge.totals import totals_of_clients, totals_of_proxy, totals_of_streams
 from services.edge.upstreams import Upstream
 
 log = logging.getLogger(__name__)
@@ -151,7 +151,6 @@ class EdgeApp:
         self._ingress = ByteRates(self._loop.time)
         self._egress = ByteRate(self._loop.time)
         self._tasks: list[asyncio.Task[None]] = []
-        self._next_check = 0.0  # of the certificate, the loop's time
         self.metrics.read_from(self._collect)
 
     @property
@@ -181,7 +180,7 @@ class EdgeApp:
             await listener.start(listen.host, listen.port)
             self._listeners[listen.protocol] = listener
         self._tasks = [
-            self._loop.create_task(self._sweep(), name="edge-sweep"),
+            self._loop.create_task(sweep_each_second(self._sweeps), name="edge-sweep"),
             self._loop.create_task(self._membership.run(), name="edge-membership"),
         ]
 
@@ -198,19 +197,17 @@ class EdgeApp:
             return tuple(map(Upstream.parse, self._settings.hls.upstreams))
         return tuple(Upstream(node.node, node.host, node.port) for node in self._membership.hls)
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            for sweep in (*(listener.sweep for listener in self._listeners.values()), self.relays.sweep, self._check_certificate):
-                try:
-                    sweep()
-                except Exception:  # a bug with one of them must not keep the others from their deadlines
-                    log.exception("sweep failed")
+    def _sweeps(self) -> Iterable[Callable[[], None]]:
+        yield from (listener.sweep for listener in self._listeners.values())
+        yield self.relays.sweep
+        certificate = self._settings.certificate
+        if certificate is not None:
+            yield lambda: certificate.sweep(self._loop.time())
 
-    def _check_certificate(self) -> None:
-        if self._settings.certificate is not None and self._loop.time() >= self._next_check:
-            self._next_check = self._loop.time() + CHECK_S
-            self._settings.certificate.refresh()
+    def reload(self) -> None:
+        """Load the certificate again now, if it can be used."""
+        if self._settings.certificate is not None:
+            self._settings.certificate.refresh(at_once=True)
 
     async def stop(self) -> None:
         """Take nothing new, end every session with a reason, give claims back, leave the cluster."""
@@ -319,4 +316,4 @@ class EdgeApp:
         if self._hls is not None:
             yield from totals_of_proxy(self._hls.counters)
         if self._settings.certificate is not None:
-            yield from totals_of_certificate(self._settings.certificate)
+            yield from certificate_metrics("edge", self._settings.certificate)

@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 
 CONNECT_S = 2.0  #: for a connection to a node; the next one is asked then
 DOUBT_S = 1.0  #: between two looks whether a node that has not answered yet is there still
-READ_S = 75.0  #: of silence: playlists that wait for what comes next may wait three target durations, and those be 20 s
 MAX_CONNECTIONS = 10_000  #: to all nodes; requests that wait for what comes next hold one each
 MAX_SHARED_BYTES = 8 << 20  #: of an answer that is kept in memory as a whole; 6 s at 10 Mbit/s are less
+MAX_LARGE = 1_000  #: things that are remembered as larger: they are not begun twice, to be kept and then to be passed on
 RETRY_AFTER_S = 1.0
 
 
@@ -32,6 +32,7 @@ class HlsProxySettings:
 
     upstreams: tuple[str, ...] = ()  #: HOST:PORT each; none: those that the scheduler knows
     cache_bytes: int = 64 << 20  #: 0: nothing is kept
+    silence_s: float = 60.0  #: of a node after which it is given up: longer than it may let anybody wait
 
 
 @dataclass(slots=True)
@@ -80,9 +81,10 @@ class HlsClient:
         self._cache = AnswerCache(settings.cache_bytes)
         self._clock = clock
         self._fetches: dict[str, _Fetch] = {}
+        self._large: dict[str, None] = {}  # in the order in which they were found
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=settings.silence_s),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=("User-Agent", "Accept-Encoding"),
@@ -108,6 +110,8 @@ class HlsClient:
         Raises:
             Unavailable: no node could be reached, or the one that was fell silent.
         """
+        if wanted.target in self._large:
+            return None
         cached = self._cache.get(wanted.target, self._clock())
         if cached is not None:
             self.counters.cached += 1
@@ -149,6 +153,7 @@ class HlsClient:
             size = upstream.content_length
             if size is not None and size > MAX_SHARED_BYTES:
                 upstream.close()
+                self._is_large(wanted.target)
                 return None
             try:
                 body = await self._whole_body(upstream)
@@ -160,6 +165,11 @@ class HlsClient:
         answer = Answer(status=upstream.status, headers=passed_on(upstream), body=body, fetched_at=self._clock())
         self._cache.put(wanted.target, answer)
         return answer
+
+    def _is_large(self, target: str) -> None:
+        self._large[target] = None
+        if len(self._large) > MAX_LARGE:
+            del self._large[next(iter(self._large))]
 
     async def _whole_body(self, upstream: aiohttp.ClientResponse) -> bytes | None:
         """The body; None where it is over `MAX_SHARED_BYTES`, or more than may be held of all together."""
@@ -211,7 +221,7 @@ class HlsClient:
         raise Unavailable(reason, retry_after_s=RETRY_AFTER_S)
 
     async def _asked(self, upstream: Upstream, request: Coroutine[None, None, aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
-        """The answer to `request`, as long as its node is there: a machine that vanished says nothing for `READ_S`.
+        """The answer to `request`, as long as its node is there: a machine that vanished says nothing for long.
 
         Raises:
             aiohttp.ClientError: no answer, or the node has left meanwhile.

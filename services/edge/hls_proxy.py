@@ -1,26 +1,21 @@
 """``/hls/`` and ``/record/`` on an edge: passed on to the hls nodes, so that one port serves everything.
 
-What players of live streams ask for at the same time is asked once, and what may be kept is kept for a while. Recordings, ranges
-and what is too large to be kept go straight through, as fast as the client takes them.
+What is asked for at the same time is asked once, and what may be kept is kept for a while. Ranges, conditional requests and what is
+too large to be kept go straight through, as fast as the client takes them.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
-
-import aiohttp
 from aiohttp import web
 
+from lalmesh.runtime.http_gate import CHUNK_BYTES, answer_with, send, waiting_for_answer
+from lalmesh.runtime.listener import peer_of
 from services.edge.answer_cache import Answer
 from services.edge.hls_client import HlsClient, Wanted, passed_on
-from services.edge.listener import peer_of
-from services.edge.takeover import gate_of
 
 HLS, RECORDINGS = "/hls/", "/record/"
-SLOW_CLIENT_S = 30.0  #: for a client to take 64 KiB; as long as a player of a live stream may lag
-CHUNK_BYTES = 64 << 10
+#: what makes an answer one for this request alone (RFC 9110 §13.1, §14.2); the node decides
+CONDITIONS = ("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
 
 
 def is_proxied(path: str) -> bool:
@@ -42,11 +37,12 @@ class HlsProxy:
         Raises:
             Unavailable: no hls node answers.
         """
-        wanted = Wanted(request.rel_url.raw_path_qs, self._headers(request), request.method)
-        with _waiting(request):
+        conditions = {name: request.headers[name] for name in CONDITIONS if name in request.headers}
+        wanted = Wanted(request.rel_url.raw_path_qs, self._headers(request) | conditions, request.method)
+        with waiting_for_answer(request):
             if request.method == "HEAD":
                 return await self._head(request, wanted)
-            if "Range" in request.headers or request.path.startswith(RECORDINGS):
+            if conditions:
                 return await self._pass_through(request, wanted)
             answer = await self._client.answer(wanted)
             if answer is None:
@@ -59,21 +55,15 @@ class HlsProxy:
         headers = {"X-Forwarded-Proto": self._scheme, "X-Forwarded-Host": request.host, "Accept-Encoding": "identity"}
         if request.transport is not None:
             headers["X-Forwarded-For"] = peer_of(request.transport)[0]
-        for name in ("User-Agent", "Range", "If-Range"):
-            if name in request.headers:
-                headers[name] = request.headers[name]
+        if "User-Agent" in request.headers:
+            headers["User-Agent"] = request.headers["User-Agent"]
         return headers
 
     async def _whole(self, request: web.Request, answer: Answer) -> web.StreamResponse:
         headers = dict(answer.headers)
         if answer.fresh_s:
             headers["Age"] = str(max(0, int(self._client.now() - answer.fetched_at)))  # caches below have to know (RFC 9111 §4.2.3)
-        if len(answer.body) <= CHUNK_BYTES:
-            return web.Response(status=answer.status, headers=headers, body=answer.body)
-        response = web.StreamResponse(status=answer.status, headers=headers)
-        response.content_length = len(answer.body)
-        await _send(request, response, _chunks(answer.body))
-        return response
+        return await answer_with(request, answer.status, headers, answer.body)
 
     async def _head(self, request: web.Request, wanted: Wanted) -> web.StreamResponse:
         """Hand on what a node says that it would answer."""
@@ -89,43 +79,6 @@ class HlsProxy:
         async with self._client.opened(wanted) as upstream:
             response = web.StreamResponse(status=upstream.status, headers=passed_on(upstream))
             response.content_length = upstream.content_length
-            if not await _send(request, response, upstream.content.iter_chunked(CHUNK_BYTES)):
+            if not await send(request, response, upstream.content.iter_chunked(CHUNK_BYTES)):
                 upstream.close()
             return response
-
-
-async def _send(request: web.Request, response: web.StreamResponse, chunks: AsyncIterable[bytes | memoryview]) -> bool:
-    """Send an answer as fast as the client takes it. Gives whether that worked; else its connection is gone."""
-    await response.prepare(request)
-    try:
-        async for chunk in chunks:
-            async with asyncio.timeout(SLOW_CLIENT_S):
-                await response.write(chunk)
-        await response.write_eof()
-    except (aiohttp.ClientError, TimeoutError, ConnectionError):
-        if request.transport is not None:
-            request.transport.abort()  # so that nobody takes the half for the whole
-        return False
-    return True
-
-
-async def _chunks(body: bytes) -> AsyncIterator[memoryview]:
-    view = memoryview(body)
-    for at in range(0, len(body), CHUNK_BYTES):
-        yield view[at : at + CHUNK_BYTES]
-
-
-@contextlib.contextmanager
-def _waiting(request: web.Request) -> Iterator[None]:
-    """While it is answered, the connection's silence is no reason to end it, and its end ends the request."""
-    gate = gate_of(request)
-    if gate is None:
-        yield
-        return
-    gate.waiting, gate.connection.watch_idle = asyncio.current_task(), False
-    try:
-        yield
-    finally:
-        gate.waiting = None
-        gate.connection.last_read = asyncio.get_running_loop().time()
-        gate.connection.watch_idle = True

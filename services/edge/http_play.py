@@ -11,14 +11,15 @@ from aiohttp import web
 from lalmesh.errors import InvalidName, ServiceError
 from lalmesh.media import Kind
 from lalmesh.names import StreamKey
-from services.edge.cors import CorsPolicy
+from lalmesh.runtime.cors import CorsPolicy
+from lalmesh.runtime.http_gate import waiting_for_answer
 from services.edge.http_formats import HttpFormat
 from services.edge.http_refusal import Refusals
 from services.edge.outputs import OutputFormat
 from services.edge.player import EdgeContext
 from services.edge.player_http import HttpPlayer, WebSocketPlayer
 from services.edge.relay import Relay
-from services.edge.takeover import TakenOver, gate_of, take_over
+from services.edge.takeover import TakenOver, take_over
 
 
 class StreamPlaying:
@@ -34,14 +35,18 @@ class StreamPlaying:
         self._loop = asyncio.get_running_loop()
 
     async def play(self, request: web.Request, form: HttpFormat) -> web.StreamResponse:
-        """Let the request's connection be a player of the stream that its path names, or say why not."""
-        is_socket = request.headers.get("Upgrade", "").lower() == "websocket"
+        """Let the request's connection be a player of the stream that its path names, or say why not.
+
+        A HEAD is answered as a GET would be, so far as that goes without an end.
+        """
+        is_socket = request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket"
         protocol = form.protocol(is_socket=is_socket, is_secure=self._is_secure)
         if is_socket and not self._cors.allows_socket(request.headers.get("Origin"), request.host):
             return self._refusals.refuse(request, protocol, 403, "origin", "this page may not open a WebSocket here")
         try:
             stream = self._stream_key(request, form)
-            relay = await self._acquire(request, stream)
+            with waiting_for_answer(request):
+                relay = await self._context.relays.acquire(stream, self._context.wait_publisher_s)
         except ServiceError as error:
             return self._refusals.for_error(request, protocol, error)
         output = form.output(self._context, is_socket=is_socket)
@@ -53,23 +58,11 @@ class StreamPlaying:
                 return self._refusals.refuse(request, protocol, 406, "codec", detail)
             if is_socket:
                 return await self._play_socket(request, WebSocketPlayer(self._context, protocol, stream, self._loop), take, output)
-            head = self._head(request, form.content_type(tracks))
+            headers = {"Content-Type": form.content_type(tracks), "Cache-Control": "no-store"}
+            if request.method == "HEAD":
+                return web.StreamResponse(headers=headers)
+            head = self._head(request, headers)
             return self._play_http(request, HttpPlayer(self._context, protocol, stream, self._loop), head, take, output)
-
-    async def _acquire(self, request: web.Request, stream: StreamKey) -> Relay:
-        """The relay of the stream; who leaves while he waits for it is waited for no longer.
-
-        Raises:
-            StreamNotFound: nobody publishes it.
-        """
-        gate = gate_of(request)
-        if gate is not None:
-            gate.waiting = asyncio.current_task()
-        try:
-            return await self._context.relays.acquire(stream, self._context.wait_publisher_s)
-        finally:
-            if gate is not None:
-                gate.waiting = None
 
     def _stream_key(self, request: web.Request, form: HttpFormat) -> StreamKey:
         """The stream that the path names.
@@ -95,14 +88,9 @@ class StreamPlaying:
             player.start(transport, take(), output)
         return TakenOver()
 
-    def _head(self, request: web.Request, content_type: str) -> bytes:
-        headers = {
-            "Server": self._server,
-            "Content-Type": content_type,
-            "Cache-Control": "no-store",
-            "Connection": "close",
-        } | self._cors.headers(request.headers.get("Origin"))
-        lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    def _head(self, request: web.Request, headers: dict[str, str]) -> bytes:
+        said = {"Server": self._server, **headers, "Connection": "close"} | self._cors.headers(request.headers.get("Origin"))
+        lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in said.items()), "", ""]
         return "\r\n".join(lines).encode("latin-1")
 
     async def _play_socket(

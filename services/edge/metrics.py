@@ -8,24 +8,21 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from lalmesh.runtime.listener import ListenerMetrics
 
-class EdgeMetrics:
+
+class EdgeMetrics(ListenerMetrics):
     """The counters of one edge, and a reader of what its parts count themselves."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Register with `registry`."""
+        super().__init__("edge", registry)
         self._registry = registry
         labels = ("protocol", "role")
         self.sessions_opened = Counter("edge_sessions_opened", "Sessions begun.", labels, registry=registry)
         self.sessions_closed = Counter("edge_sessions_closed", "Sessions ended.", labels, registry=registry)
         self.refused = Counter(
             "edge_refused", "Publishers and players that were refused.", ("protocol", "reason"), registry=registry
-        )
-        self.protocol_errors = Counter(
-            "edge_protocol_errors", "Connections closed because the peer broke the protocol.", ("protocol",), registry=registry
-        )
-        self.connections_refused = Counter(
-            "edge_connections_refused", "Connections over a limit or too slow to begin.", ("listener", "reason"), registry=registry
         )
         self.ignored_messages = Counter(
             "edge_ignored_messages", "Messages of publishers that gave no media.", ("reason",), registry=registry

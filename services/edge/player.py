@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from lalmesh.container.flv import BodyMuxer, HevcForm
 from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
+from lalmesh.runtime.listener import limit_send_buffer
 from services.edge.direct import direct_socket
 from services.edge.fanout import FanOut
 from services.edge.feed import PlayerFeed
-from services.edge.listener import limit_send_buffer
 from services.edge.outputs import OutputFormat
 from services.edge.publisher import Publishers
 from services.edge.relay import Relay, Relays

@@ -10,7 +10,7 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import RemoteProtocolError
 
 from lalmesh.names import StreamKey
-from services.edge.listener import go_on_reading, peer_of, stop_reading
+from lalmesh.runtime.listener import go_on_reading, peer_of, stop_reading
 from services.edge.outputs import OutputFormat
 from services.edge.player import EdgeContext, Playing, close_soon, playing_on
 from services.edge.relay import Relay

@@ -32,8 +32,8 @@ from lalmesh.protocol.rtmp import (
     StreamClosed,
 )
 from lalmesh.remux import RtmpPackager
+from lalmesh.runtime.listener import Admission, ListenerLimits, go_on_reading, listen, peer_of, socket_transport, stop_reading
 from services.edge.ingest import Ingest
-from services.edge.listener import Admission, ListenerLimits, go_on_reading, listen, peer_of, socket_transport, stop_reading
 from services.edge.metrics import EdgeMetrics
 from services.edge.outputs import OutputFormat
 from services.edge.player import EdgeContext, Playing, close_soon, playing_on

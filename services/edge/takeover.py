@@ -1,8 +1,7 @@
 """Taking a connection away from aiohttp once it has routed the request.
 
-A `Gate` stands between each HTTP connection and whoever serves it: first aiohttp, then perhaps a player. A player is one transport
-and one small protocol: no task, no parser and no request object stay behind for it, and what is written goes straight to the
-transport.
+A player is one transport and one small protocol behind the gate of its connection: no task, no parser and no request object stay
+behind for it, and what is written goes straight to the transport.
 """
 
 from __future__ import annotations
@@ -12,63 +11,8 @@ import asyncio
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from services.edge.listener import Admission, Connection, go_on_reading, peer_of, socket_transport
-
-
-class Gate(asyncio.Protocol):
-    """Counts a connection and hands its events to the protocol that serves it now."""
-
-    __slots__ = ("_admission", "_inner", "connection", "refusal", "waiting")
-
-    connection: Connection
-    refusal: str  #: why the first request is to be refused, empty where it is not
-
-    def __init__(self, admission: Admission, inner: asyncio.Protocol) -> None:
-        """Begin with `inner`."""
-        self._admission = admission
-        self._inner = inner
-        self.waiting: asyncio.Task[object] | None = None  # a request that need not be answered once the client has gone
-
-    def serve(self, inner: asyncio.Protocol) -> None:
-        """Hand everything to `inner` from now on."""
-        self._inner = inner
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is here."""
-        made = socket_transport(transport)
-        self.connection, self.refusal = self._admission.admit(peer_of(transport)[0], lambda _reason: made.abort())
-        self.connection.watch_idle = True
-        self._inner.connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes came."""
-        self.connection.last_read = asyncio.get_running_loop().time()
-        self._inner.data_received(data)
-
-    def eof_received(self) -> bool | None:
-        """The client is done."""
-        return self._inner.eof_received()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is gone."""
-        self._admission.leave(self.connection)
-        if self.waiting is not None:
-            self.waiting.cancel()
-        self._inner.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """The transport is full."""
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        """The transport has drained."""
-        self._inner.resume_writing()
-
-
-def gate_of(request: web.BaseRequest) -> Gate | None:
-    """The gate of the request's connection, None where the client has gone."""
-    protocol = request.transport.get_protocol() if request.transport is not None else None
-    return protocol if isinstance(protocol, Gate) else None
+from lalmesh.runtime.http_gate import gate_of
+from lalmesh.runtime.listener import go_on_reading, socket_transport
 
 
 class TakenOver(web.StreamResponse):

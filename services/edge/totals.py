@@ -8,9 +8,8 @@ from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from services.edge.certificate import ServerCertificate
+from lalmesh.runtime.listener import Admission
 from services.edge.hls_client import HlsProxyCounters
-from services.edge.listener import Admission
 from services.edge.publisher import Publishers
 from services.edge.relay import Relays
 from services.edge.session import Sessions
@@ -74,9 +73,3 @@ def totals_of_proxy(counters: HlsProxyCounters) -> Iterable[Metric]:
     yield requests
     yield CounterMetricFamily("edge_hls_connect_failures", "Times that an hls node could not be reached.", counters.failed_connects)
     yield CounterMetricFamily("edge_hls_unanswered", "Requests that no hls node answered.", counters.unanswered)
-
-
-def totals_of_certificate(certificate: ServerCertificate) -> Iterable[Metric]:
-    """How often the certificate changed, and how often that failed."""
-    yield CounterMetricFamily("edge_certificate_reloads", "Changed certificates that were taken.", certificate.reloads)
-    yield CounterMetricFamily("edge_certificate_failures", "Changed certificates that could not be used.", certificate.failures)

@@ -16,6 +16,7 @@ INIT_TYPE = "video/mp4"
 FILE_CACHING = "public, max-age=86400, immutable"
 BLOCKED_TARGETS = 6  #: target durations that an answer to a blocking request may be cached: its URL is asked for once
 UNCACHED = "no-store"
+MISSING_CACHING = "max-age=1"  #: of what is not there: it may come any time, and a thousand who ask for it are one a second
 RETRY_AFTER_S = 1
 
 
@@ -29,8 +30,8 @@ class Answer:
 
 
 def refusal(status: int, reason: str) -> Answer:
-    """An answer that says no, with the reason for people; nobody caches it."""
-    headers = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": UNCACHED}
+    """An answer that says no, with the reason for people."""
+    headers = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": MISSING_CACHING if status == 404 else UNCACHED}
     if status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     return Answer(status, f"{reason}\n".encode(), headers)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+import ssl
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,8 +15,12 @@ import lalmesh
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.addresses import host_port
+from lalmesh.runtime.certificate import ServerCertificate
 from lalmesh.runtime.channels import STOP_GRACE_S, Channels
+from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.follower import OriginLinks
+from lalmesh.runtime.http_port import HttpPort
+from lalmesh.runtime.listener import ListenerLimits, sweep_each_second
 from lalmesh.runtime.load import ProcessLoad
 from lalmesh.runtime.ownership import NodeAddress, NodeId
 from lalmesh.runtime.recording import RecordRules
@@ -36,7 +41,6 @@ from lalmesh.runtime.scheduling import (
 )
 from lalmesh.runtime.storage import Storage
 from services.hls.cleanup import keep_sweeping
-from services.hls.cors import CorsPolicy
 from services.hls.fetch import GrpcPeers, HlsFace, NoPeers
 from services.hls.hosting import Cleanup, WorkerSettings
 from services.hls.http import HlsHttp
@@ -69,6 +73,10 @@ class HlsSettings:
     http_host: str = "127.0.0.1"
     http_port: int = 0
     advertise_http_port: int = 0  #: 0: the port that is listened on
+    https_host: str = "127.0.0.1"
+    https_port: int = 0
+    certificate: ServerCertificate | None = None  #: of the HTTPS port; None: there is none. Looked at again from time to time
+    limits: ListenerLimits = field(default_factory=ListenerLimits)  #: of each of the two
     grpc_host: str = "127.0.0.1"
     grpc_port: int = 0
     advertise_host: str = ""  #: what others reach it by; empty: the host's address
@@ -78,7 +86,6 @@ class HlsSettings:
     spool_dir: Path = Path("lalmesh-spool")  #: of this node alone
     recording: RecordingSettings = field(default_factory=RecordingSettings)
     cors_origins: tuple[str, ...] = ()
-    connections: int = 20_000  #: of players and edges at a time
     session_key: bytes = b""  #: empty: players are not counted
     session_idle_s: float = 30.0
     match_app: bool = True
@@ -135,18 +142,8 @@ class HlsApp:
         peers: Peers = self._peers or NoPeers()
         self.service = HlsService(self.workers, storage, peers, cluster_keys, match_app=settings.match_app, find=find)
         self._players = Players(settings.session_idle_s, self._loop.time)
-        metrics = HlsMetrics(registry)
-        metrics.read_from(self.workers, self._players)
+        self._ports = self._make_ports(HlsMetrics(registry))
         registry.register(RecordingCollector(self.recordings))
-        self._http = HlsHttp(
-            self.service,
-            self._players,
-            metrics,
-            CorsPolicy(settings.cors_origins),
-            settings.session_key,
-            connections=settings.connections,
-        )
-        self._http.records = RecordHttp(storage)
         self._server = channels.server() if channels is not None else None
         self._membership = Membership(
             scheduler.join, self._report, self._command, interval_s=settings.report_interval_s, silence_s=settings.silence_s
@@ -154,6 +151,17 @@ class HlsApp:
         self._process = ProcessLoad()
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
+
+    def _make_ports(self, metrics: HlsMetrics) -> dict[str, HttpPort]:
+        settings = self._settings
+        answers = HlsHttp(self.service, self._players, metrics, RecordHttp(self._storage), settings.session_key)
+        contexts: dict[str, ssl.SSLContext | None] = {"http": None}
+        if settings.certificate is not None:
+            contexts["https"] = settings.certificate.context
+        cors = CorsPolicy(settings.cors_origins)
+        ports = {name: HttpPort(name, answers.answer, cors, settings.limits, metrics, tls) for name, tls in contexts.items()}
+        metrics.read_from(self.workers, self._players, ports, settings.certificate)
+        return ports
 
     @property
     def joined(self) -> asyncio.Event:
@@ -168,7 +176,12 @@ class HlsApp:
     @property
     def http_port(self) -> int:
         """The port that players and edges ask."""
-        return self._http.port
+        return self._ports["http"].port
+
+    @property
+    def https_port(self) -> int:
+        """The same in TLS; 0 where there is no certificate."""
+        return self._ports["https"].port if "https" in self._ports else 0
 
     async def start(self) -> None:
         """Listen, and join the cluster.
@@ -183,9 +196,14 @@ class HlsApp:
             self.grpc_port = self._channels.listen(self._server, settings.grpc_host, settings.grpc_port)
             await self._server.start()
             self.address = self.workers.node = self.address._replace(address=host_port(host, self.grpc_port))
-        await self._http.start(settings.http_host, settings.http_port)
+        await self._ports["http"].start(settings.http_host, settings.http_port)
+        if "https" in self._ports:
+            await self._ports["https"].start(settings.https_host, settings.https_port)
         self.recordings.start()
-        self._tasks = [self._loop.create_task(self._membership.run(), name="hls-membership")]
+        self._tasks = [
+            self._loop.create_task(sweep_each_second(self._sweeps), name="hls-ports"),
+            self._loop.create_task(self._membership.run(), name="hls-membership"),
+        ]
         if settings.worker.cleanup is not Cleanup.NEVER:
             self._tasks.append(self._loop.create_task(keep_sweeping(self._storage, settings.worker.linger_s), name="hls-sweep"))
         if self._server is not None:
@@ -203,11 +221,22 @@ class HlsApp:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._http.stop()
+        await asyncio.gather(*(port.close("the hls node stops") for port in self._ports.values()))
         if self._server is not None:
             await self._server.stop(STOP_GRACE_S)
         if self._peers is not None:
             await self._peers.close()
+
+    def _sweeps(self) -> Iterable[Callable[[], None]]:
+        yield from (port.sweep for port in self._ports.values())
+        certificate = self._settings.certificate
+        if certificate is not None:
+            yield lambda: certificate.sweep(self._loop.time())
+
+    def reload(self) -> None:
+        """Load the certificate again now, if it can be used."""
+        if self._settings.certificate is not None:
+            self._settings.certificate.refresh(at_once=True)
 
     async def _tell_sessions(self) -> None:
         while True:
@@ -265,10 +294,10 @@ class HlsApp:
         )
 
     def _endpoints(self) -> tuple[Endpoint, ...]:
-        if not self._http.port:
+        if not self.http_port:
             return ()
         host = self._settings.advertise_host or self._machine_address()
-        return (Endpoint("http", host, self._settings.advertise_http_port or self._http.port),)
+        return (Endpoint("http", host, self._settings.advertise_http_port or self.http_port),)
 
     def _held(self, worker: Worker) -> HeldStream:
         reader = worker.reader

@@ -10,14 +10,15 @@ from lalmesh.runtime.ring import Run
 class Conversion:
     """Converts the runs of one stream. Units keep the names of those that they come of, so that a successor finds its place."""
 
-    def __init__(self) -> None:
-        """Convert nothing until there is something to convert."""
+    def __init__(self, *, enabled: bool = True) -> None:
+        """Convert nothing until there is something to convert; nothing at all where it is not `enabled`."""
+        self._enabled = enabled
         self._transcoder: Transcoder | None = None
         self._missing = 0  # before the next unit that is given
 
     def convert(self, run: Run) -> Run | None:
         """What comes of a run, None where nothing does yet; a run without G.711 is given as it is."""
-        if not (needs_transcoding(run.tracks) and can_transcode()):
+        if not (self._enabled and needs_transcoding(run.tracks) and can_transcode()):
             return run
         if self._transcoder is None:
             self._transcoder = Transcoder()

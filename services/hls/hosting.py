@@ -39,6 +39,7 @@ class WorkerSettings:
     formats: tuple[Format, ...] = ()  #: that are made whether anybody asks or not
     idle_s: float | None = 60.0  #: how long a stream is segmented that nobody asks for; None: to its end
     wait_s: float = 20.0  #: how long a request waits for the first segment
+    transcode: bool = True  #: whether G.711 is made AAC, where the extra is installed
     follow: FollowSettings = field(default_factory=FollowSettings)
 
     @property

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from lalmesh.runtime.certificate import ServerCertificate, certificate_metrics
+from lalmesh.runtime.http_port import HttpPort
+from lalmesh.runtime.listener import ListenerMetrics
 from services.hls.sessions import Players
 from services.hls.workers import Workers
 
 
-class HlsMetrics:
-    """The counters of requests."""
+class HlsMetrics(ListenerMetrics):
+    """The counters of requests and connections."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Register with `registry`."""
+        super().__init__("hls", registry)
         self._registry = registry
         self.requests = Counter("hls_requests", "Requests answered.", ("status",), registry=registry)
         self.sent_bytes = Counter("hls_sent_bytes", "Bytes of playlists and segments in answers.", registry=registry)
 
-    def read_from(self, workers: Workers, players: Players) -> None:
+    def read_from(
+        self, workers: Workers, players: Players, ports: Mapping[str, HttpPort], certificate: ServerCertificate | None
+    ) -> None:
         """Tell of these at each scrape."""
-        self._registry.register(_HlsCollector(workers, players))
+        self._registry.register(_HlsCollector(workers, players, ports, certificate))
 
 
 class _HlsCollector(Collector):
-    def __init__(self, workers: Workers, players: Players) -> None:
+    def __init__(
+        self, workers: Workers, players: Players, ports: Mapping[str, HttpPort], certificate: ServerCertificate | None
+    ) -> None:
         self._workers = workers
         self._players = players
+        self._ports = ports
+        self._certificate = certificate
 
     def describe(self) -> Iterable[Metric]:
         """Nothing in advance."""
@@ -37,6 +47,7 @@ class _HlsCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """What there is now."""
+        yield from self._listening()
         workers, made, stored = self._workers, self._workers.counters, self._workers.store_counters
         yield GaugeMetricFamily("hls_streams", "Streams segmented here.", len(workers))
         yield GaugeMetricFamily("hls_players", "Players that asked this node not long ago.", len(self._players))
@@ -64,3 +75,11 @@ class _HlsCollector(Collector):
         readers = workers.reader_totals
         yield CounterMetricFamily("hls_units", "Units taken in.", readers.units)
         yield CounterMetricFamily("hls_missing_units", "Units that never came.", readers.missing)
+
+    def _listening(self) -> Iterable[Metric]:
+        connections = GaugeMetricFamily("hls_connections", "Open connections.", labels=("listener",))
+        for name, port in self._ports.items():
+            connections.add_metric((name,), len(port.admission))
+        yield connections
+        if self._certificate is not None:
+            yield from certificate_metrics("hls", self._certificate)

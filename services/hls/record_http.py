@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
+from lalmesh.runtime.http_gate import in_chunks, send
 from lalmesh.runtime.storage import Storage, StorageUnavailable
 from services.hls.answer import RETRY_AFTER_S, UNCACHED
 from services.hls.kept import KeptSegments
@@ -66,10 +68,11 @@ class RecordHttp:
             "Last-Modified": _http_date(file.modified_us),
             "ETag": file.entity_tag,
         }
-        if request.headers.get("If-None-Match") == file.entity_tag:
-            return web.Response(status=304, headers=headers)
+        condition = _condition(request, file)
+        if condition != 200:
+            return web.Response(status=condition, headers=headers)
         answer = answer_range(
-            request.headers.get("Range", ""),
+            request.headers.get("Range", "") if request.method == "GET" else "",  # RFC 9110 §14.2: of no other method
             file.size_bytes,
             entity_tag=file.entity_tag,
             if_range=request.headers.get("If-Range", ""),
@@ -86,20 +89,42 @@ class RecordHttp:
     ) -> web.StreamResponse:
         """Send bytes of a file. Where some cannot be read the connection breaks off, so that nobody takes them for the whole."""
         pieces = self._catalogue.read(file, start, end)
-        piece = await anext(pieces, b"")  # storage that is away is told as such
-        await response.prepare(request)
-        try:
-            while piece:
-                await response.write(piece)
-                start += len(piece)
-                piece = await anext(pieces, b"")
-        except StorageUnavailable as error:
-            log.warning("recording %s broken off: %s", file.path, error)
-        except (ConnectionError, TimeoutError):
-            return response
-        if start < end and request.transport is not None:
-            request.transport.abort()
+        first = await anext(pieces, b"")  # storage that is away is told as such
+        await send(request, response, _all_of(file, end - start, first, pieces))
         return response
+
+
+async def _all_of(file: StoredFile, size: int, first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[memoryview]:
+    """The `size` bytes that were promised.
+
+    Raises:
+        ConnectionAbortedError: the rest cannot be read.
+    """
+    piece = first
+    try:
+        while piece:
+            size -= len(piece)
+            async for chunk in in_chunks(piece):
+                yield chunk
+            piece = await anext(others, b"")
+    except StorageUnavailable as error:
+        log.warning("recording %s broken off: %s", file.path, error)
+    if size:
+        raise ConnectionAbortedError(f"{size} bytes of {file.path} are missing")
+
+
+def _condition(request: web.Request, file: StoredFile) -> int:
+    """What the conditions of a request come to: 412, 304, or 200 to go on (RFC 9110 §13.2.2)."""
+    tag, modified_s = file.entity_tag.strip('"'), file.modified_us // _SECOND_US
+    if request.if_match is not None:
+        if not any(one.value == "*" or (one.value == tag and not one.is_weak) for one in request.if_match):
+            return 412
+    elif request.if_unmodified_since is not None and modified_s > request.if_unmodified_since.timestamp():
+        return 412
+    if request.if_none_match is not None:
+        return 304 if any(one.value in ("*", tag) for one in request.if_none_match) else 200
+    since = request.if_modified_since
+    return 304 if since is not None and modified_s <= since.timestamp() else 200
 
 
 def record_url(name: RecordingName) -> str:

@@ -60,7 +60,7 @@ class Worker:
         self.output = Output(self.epoch, settings.list_size, settings.formats, host.budget, host.counters, self._lose)
         #: what players are answered
         self.playing = Playing(self.stream, self.output, host.storage, settings.wait_s, self._asked)
-        self._conversion = Conversion()
+        self._conversion = Conversion(enabled=settings.transcode)
         self._segmenter: Segmenter | None = None
         self._follower: Follower | None = None
         self._numbers = Numbers(owner.limit, owner.limit)

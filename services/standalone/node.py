@@ -88,7 +88,7 @@ class Node:
         if self._origin is not None:
             ports |= _some(grpc=self._origin.grpc_port)
         if self._hls is not None:
-            ports |= _some(hls=self._hls.http_port, grpc=self._hls.grpc_port)
+            ports |= _some(hls=self._hls.http_port, hls_https=self._hls.https_port, grpc=self._hls.grpc_port)
         if self._health is not None:
             ports["metrics"] = self._health.port
         return ports
@@ -109,6 +109,12 @@ class Node:
     async def stop(self) -> None:
         """Stop every role, the last one started first."""
         await self._stack.aclose()
+
+    def reload(self) -> None:
+        """Load the certificates of public listeners again now, those that can be used."""
+        for part in (self._edge, self._hls):
+            if part is not None:
+                part.reload()
 
     async def _start_roles(self) -> None:
         config, role = self._config, self._role

@@ -96,6 +96,7 @@ async def _serve(config: Config, role: Role, ports_file: Path | None) -> None:
     node = Node(config, role)
     await node.start()
     _spare_the_collector()
+    _on_hangup(node.reload)
     try:
         if ports_file is not None:
             _write_ports(ports_file, node.ports)
@@ -144,6 +145,12 @@ def _stop_signal() -> asyncio.Event:
         except NotImplementedError:  # loops of Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(told))
     return stop
+
+
+def _on_hangup(reload: Callable[[], None]) -> None:
+    """Let SIGHUP load certificates again. Their files are looked at from time to time too: systems without it miss little."""
+    if hasattr(signal, "SIGHUP"):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
 
 def _write_ports(path: Path, ports: dict[str, int]) -> None:

@@ -10,25 +10,26 @@ import ssl
 from pathlib import Path
 
 from lalmesh.media import ms_to_ticks
+from lalmesh.runtime.certificate import ServerCertificate
 from lalmesh.runtime.channels import Channels
-from lalmesh.runtime.config import Config, ConfigError, EdgeConfig, Problem
+from lalmesh.runtime.config import Config, ConfigError, ConnectionLimitsConfig, EdgeConfig, Problem, ServerTlsConfig
 from lalmesh.runtime.follower import FollowSettings
 from lalmesh.runtime.link import LinkLimits
+from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.ownership import NodeId, new_incarnation
 from lalmesh.runtime.recording import RecordRule, parse_rule
 from lalmesh.runtime.ring import RingLimits
 from lalmesh.runtime.scheduling import Capacity
 from lalmesh.runtime.storage import StorageOptions
 from services.edge.app import EdgeSettings, ListenSettings
-from services.edge.certificate import ServerCertificate
 from services.edge.fanout import FanOutSettings
 from services.edge.hls_client import HlsProxySettings
-from services.edge.listener import ListenerLimits
 from services.edge.publication import PublicationSettings
 from services.edge.relay import RelaySettings
 from services.hls.app import HlsSettings
 from services.hls.cuts import CutSettings
 from services.hls.hosting import Cleanup, WorkerSettings
+from services.hls.playing import RELOAD_TARGETS
 from services.hls.recording import RecordingSettings
 from services.hls.rendition import Format
 from services.origin.app import OriginSettings
@@ -37,6 +38,7 @@ from services.scheduler.registry import EtcdSettings
 from services.scheduler.sessions import RedisSettings
 
 RANDOM_KEY_BYTES = 32
+HLS_MARGIN_S = 15.0  #: beyond what an hls node lets a request wait: its own questions to scheduler, storage and other nodes
 
 
 def node_name(config: Config, role: str) -> str:
@@ -113,18 +115,14 @@ def edge_settings(config: Config) -> EdgeSettings:
         machine=cluster.machine_name(host_name=socket.gethostname()),
         listen=_listen(edge),
         advertise_host=edge.advertise.host,
-        certificate=_certificate(edge),
+        certificate=_certificate("edge.tls", edge.tls),
         hls=HlsProxySettings(
             upstreams=tuple(edge.hls.upstreams),
             cache_bytes=edge.hls.cache_bytes,
+            silence_s=max(config.hls.wait_s, RELOAD_TARGETS * config.hls.max_target_s) + HLS_MARGIN_S,
         ),
         cors_origins=edge.http.cors_origins,
-        limits=ListenerLimits(
-            connections=edge.limits.connections,
-            connections_per_address=edge.limits.connections_per_address,
-            handshake_timeout_s=edge.limits.handshake_timeout_s,
-            idle_timeout_s=edge.limits.idle_timeout_s,
-        ),
+        limits=_limits(edge.limits),
         publication=_publication(edge),
         relay=RelaySettings(
             linger_s=edge.play.linger_s,
@@ -160,13 +158,22 @@ def _listen(edge: EdgeConfig) -> tuple[ListenSettings, ...]:
     )
 
 
-def _certificate(edge: EdgeConfig) -> ServerCertificate | None:
-    if not edge.tls.has_certificate:
+def _certificate(section: str, tls: ServerTlsConfig) -> ServerCertificate | None:
+    if not tls.has_certificate:
         return None
     try:
-        return ServerCertificate(edge.tls.cert_file, edge.tls.key_file)
+        return ServerCertificate(tls.cert_file, tls.key_file)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError([Problem("edge.tls", f"certificate cannot be used: {error}")]) from error
+        raise ConfigError([Problem(section, f"certificate cannot be used: {error}")]) from error
+
+
+def _limits(limits: ConnectionLimitsConfig) -> ListenerLimits:
+    return ListenerLimits(
+        connections=limits.connections,
+        connections_per_address=limits.connections_per_address,
+        handshake_timeout_s=limits.handshake_timeout_s,
+        idle_timeout_s=limits.idle_timeout_s,
+    )
 
 
 def _publication(edge: EdgeConfig) -> PublicationSettings:
@@ -222,7 +229,11 @@ def origin_settings(config: Config) -> OriginSettings:
 
 
 def hls_settings(config: Config) -> HlsSettings:
-    """What an hls node is built with."""
+    """What an hls node is built with.
+
+    Raises:
+        ConfigError: the certificate cannot be used.
+    """
     hls, cluster = config.hls, config.cluster
     always = hls.start == "always"
     worker = WorkerSettings(
@@ -237,6 +248,7 @@ def hls_settings(config: Config) -> HlsSettings:
         formats=tuple(Format) if always else (),
         idle_s=None if always else hls.idle_s,
         wait_s=hls.wait_s,
+        transcode=hls.transcode == "auto",
         follow=FollowSettings(lost_s=config.origin.grace_s, keep_s=hls.keep_s),
     )
     return HlsSettings(
@@ -245,6 +257,10 @@ def hls_settings(config: Config) -> HlsSettings:
         http_host=hls.http.host,
         http_port=hls.http.port,
         advertise_http_port=hls.http.advertise_port,
+        https_host=hls.https.host,
+        https_port=hls.https.port,
+        certificate=_certificate("hls.tls", hls.tls) if hls.https_enabled else None,
+        limits=_limits(hls.limits),
         grpc_host=hls.grpc.host,
         grpc_port=hls.grpc.port,
         advertise_host=hls.advertise_host,
@@ -254,7 +270,6 @@ def hls_settings(config: Config) -> HlsSettings:
         spool_dir=Path(hls.recording.spool_dir),
         recording=RecordingSettings(spool_max_bytes=hls.recording.spool_max_bytes, upload_s=hls.recording.upload_s),
         cors_origins=hls.http.cors_origins,
-        connections=hls.http.connections,
         session_key=hls.session.hash_key.get_secret_value().encode(),
         session_idle_s=hls.session.idle_s,
         match_app=cluster.match_app,

@@ -39,7 +39,7 @@ _LISTENERS: dict[str, dict[str, object]] = {
     "origin": {"origin.grpc.host": LOOPBACK, "origin.grpc.port": 0, "origin.advertise_host": LOOPBACK, "metrics.port": 0},
     "hls": {
         "hls.http.host": LOOPBACK, "hls.http.port": 0, "hls.grpc.host": LOOPBACK, "hls.grpc.port": 0,
-        "hls.advertise_host": LOOPBACK, "metrics.port": 0,
+        "hls.https.host": LOOPBACK, "hls.https.port": 0, "hls.advertise_host": LOOPBACK, "metrics.port": 0,
     },
     "scheduler": {
         "scheduler.grpc.host": LOOPBACK, "scheduler.grpc.port": 0,
@@ -55,6 +55,7 @@ _PORT_SETTINGS = {
     "http": "edge.http.port",
     "https": "edge.https.port",
     "hls": "hls.http.port",
+    "hls_https": "hls.https.port",
     "api": "scheduler.http.port",
     "metrics": "metrics.port",
 }

@@ -12,6 +12,7 @@ from lalmesh.runtime.config._edge import (
     EdgeConfig,
     EdgeTlsConfig,
     FanOutConfig,
+    HlsProxyConfig,
     HttpConfig,
     HttpsConfig,
     LimitsConfig,
@@ -25,15 +26,19 @@ from lalmesh.runtime.config._hls import (
     HlsConfig,
     HlsGrpcConfig,
     HlsHttpConfig,
+    HlsHttpsConfig,
+    HlsLimitsConfig,
     HlsSessionConfig,
     HlsStorageConfig,
+    HlsTlsConfig,
 )
+from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ServerTlsConfig
 from lalmesh.runtime.config._load import Loaded, Role, check_role, load, load_config
 from lalmesh.runtime.config._origin import CapacityConfig, OriginConfig, OriginGrpcConfig, RingConfig
 from lalmesh.runtime.config._problem import ConfigError, Problem
 from lalmesh.runtime.config._recording import HlsRecordingConfig
 from lalmesh.runtime.config._render import sample_yaml, show_yaml
-from lalmesh.runtime.config._scheduler import EtcdConfig, SchedulerConfig, SchedulerGrpcConfig, SchedulerHttpConfig
+from lalmesh.runtime.config._scheduler import EtcdConfig, RedisConfig, SchedulerConfig, SchedulerGrpcConfig, SchedulerHttpConfig
 from lalmesh.runtime.config._telemetry import MetricsConfig, TelemetryConfig
 
 __all__ = [
@@ -43,6 +48,7 @@ __all__ = [
     "ClusterTlsConfig",
     "Config",
     "ConfigError",
+    "ConnectionLimitsConfig",
     "EdgeConfig",
     "EdgeTlsConfig",
     "EtcdConfig",
@@ -51,9 +57,13 @@ __all__ = [
     "HlsConfig",
     "HlsGrpcConfig",
     "HlsHttpConfig",
+    "HlsHttpsConfig",
+    "HlsLimitsConfig",
+    "HlsProxyConfig",
     "HlsRecordingConfig",
     "HlsSessionConfig",
     "HlsStorageConfig",
+    "HlsTlsConfig",
     "HttpConfig",
     "HttpsConfig",
     "LimitsConfig",
@@ -65,6 +75,7 @@ __all__ = [
     "PlayConfig",
     "Problem",
     "PublishConfig",
+    "RedisConfig",
     "RingConfig",
     "Role",
     "RtmpConfig",
@@ -72,6 +83,7 @@ __all__ = [
     "SchedulerConfig",
     "SchedulerGrpcConfig",
     "SchedulerHttpConfig",
+    "ServerTlsConfig",
     "TelemetryConfig",
     "check_role",
     "config_schema",

@@ -6,7 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from lalmesh.runtime.config._base import ConfigModel, Host, HostPort, HttpOrigin, OptionalHost, Port, Text, require_pair
+from lalmesh.runtime.config._base import ConfigModel, Host, HostPort, HttpOrigin, OptionalHost, Port
+from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ServerTlsConfig
 
 
 class RtmpConfig(ConfigModel):
@@ -50,21 +51,8 @@ class HttpsConfig(ConfigModel):
     port: Port = Field(default=4433, description="TCP port; 0 takes a free one.")
 
 
-class EdgeTlsConfig(ConfigModel):
-    """The certificate of the public listeners, RTMPS and HTTPS."""
-
-    cert_file: Text = Field(default="", description="PEM file of the certificate chain.")
-    key_file: Text = Field(default="", description="PEM file of the private key of cert_file.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        require_pair(self.cert_file, self.key_file)
-        return self
-
-    @property
-    def has_certificate(self) -> bool:
-        """Whether the TLS listeners can start."""
-        return bool(self.cert_file)
+class EdgeTlsConfig(ServerTlsConfig):
+    """The certificate of RTMPS and HTTPS. Renewed files are taken within seconds, or at once on SIGHUP."""
 
 
 class AdvertiseConfig(ConfigModel):
@@ -77,15 +65,9 @@ class AdvertiseConfig(ConfigModel):
     https_port: Port = Field(default=0, description="HTTPS port; 0: the listening one.")
 
 
-class LimitsConfig(ConfigModel):
+class LimitsConfig(ConnectionLimitsConfig):
     """What one listener grants to the outside."""
 
-    connections: int = Field(default=20_000, ge=1, le=1_000_000, description="Connections at a time.")
-    connections_per_address: int = Field(
-        default=0, ge=0, le=1_000_000, description="Connections at a time from one address, loopback too; 0: no limit."
-    )
-    handshake_timeout_s: float = Field(default=10.0, ge=0.1, le=300, description="Longest handshake before publish or play.")
-    idle_timeout_s: float = Field(default=120.0, ge=1, le=86_400, description="Silence after which a connection is closed.")
     message_bytes: int = Field(default=8 << 20, ge=64 << 10, le=0xFFFFFF, description="Largest message taken from a publisher.")
 
 
@@ -175,17 +157,16 @@ class EdgeConfig(ConfigModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for name, enable in (("rtmps", self.rtmps.enable), ("https", self.https.enable)):
-            if enable and not self.tls.has_certificate:
-                raise ValueError(f"{name}.enable needs tls.cert_file and tls.key_file")
+        self.tls.require_for("rtmps", self.rtmps.enable)
+        self.tls.require_for("https", self.https.enable)
         return self
 
     @property
     def rtmps_enabled(self) -> bool:
-        """Whether to listen for RTMPS: as told, else where there is a certificate."""
-        return self.tls.has_certificate if self.rtmps.enable is None else self.rtmps.enable
+        """Whether to listen for RTMPS."""
+        return self.tls.enables(self.rtmps.enable)
 
     @property
     def https_enabled(self) -> bool:
-        """Whether to listen for HTTPS: as told, else where there is a certificate."""
-        return self.tls.has_certificate if self.https.enable is None else self.https.enable
+        """Whether to listen for HTTPS."""
+        return self.tls.enables(self.https.enable)

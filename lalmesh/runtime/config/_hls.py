@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from lalmesh.runtime.config._base import ConfigModel, Host, HttpOrigin, OptionalHost, Port, SharedKey, Text
+from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ServerTlsConfig
 from lalmesh.runtime.config._recording import HlsRecordingConfig
 
 
@@ -16,13 +17,28 @@ class HlsHttpConfig(ConfigModel):
     host: Host = Field(default="0.0.0.0", description="Address to listen on.")
     port: Port = Field(default=8081, description="TCP port; 0 takes a free one.")
     advertise_port: Port = Field(default=0, description="Port that edges reach it by; 0: the listening one.")
-    connections: int = Field(default=20_000, ge=1, le=1_000_000, description="Connections at a time, of players and of edges.")
     cors_origins: tuple[HttpOrigin, ...] = Field(
         default=(),
         strict=False,
         max_length=1000,
-        description="Web pages that may read playlists and segments; * stands for any, without credentials.",
+        description="Web pages that may read playlists and segments, HTTP and HTTPS; * stands for any, without credentials.",
     )
+
+
+class HlsHttpsConfig(ConfigModel):
+    """The HTTPS listener, for players that ask hls nodes themselves: what HTTP serves, in TLS."""
+
+    enable: bool | None = Field(default=None, description="Whether to listen; null: when hls.tls has a certificate.")
+    host: Host = Field(default="0.0.0.0", description="Address to listen on.")
+    port: Port = Field(default=4434, description="TCP port; 0 takes a free one.")
+
+
+class HlsTlsConfig(ServerTlsConfig):
+    """The certificate of HTTPS. Renewed files are taken within seconds, or at once on SIGHUP."""
+
+
+class HlsLimitsConfig(ConnectionLimitsConfig):
+    """What HTTP and HTTPS each grant to players and edges."""
 
 
 class HlsGrpcConfig(ConfigModel):
@@ -86,8 +102,15 @@ class HlsConfig(ConfigModel):
     keep_s: float = Field(
         default=30.0, ge=0, le=600, description="What origins keep for a worker that takes over; their own bounds hold."
     )
+    transcode: Literal["auto", "off"] = Field(
+        default="auto",
+        description="Whether segments get AAC for G.711, which they cannot carry: where the extra transcode is there, or never.",
+    )
     advertise_host: OptionalHost = Field(default="", description="Host that others reach this node by; empty: the node's address.")
     http: HlsHttpConfig = HlsHttpConfig()
+    https: HlsHttpsConfig = HlsHttpsConfig()
+    tls: HlsTlsConfig = HlsTlsConfig()
+    limits: HlsLimitsConfig = HlsLimitsConfig()
     grpc: HlsGrpcConfig = HlsGrpcConfig()
     storage: HlsStorageConfig = HlsStorageConfig()
     recording: HlsRecordingConfig = HlsRecordingConfig()
@@ -100,4 +123,10 @@ class HlsConfig(ConfigModel):
             raise ValueError("max_target_s must not be below segment_ms")
         if self.part_ms * 2 > self.segment_ms:
             raise ValueError("part_ms must be at most half of segment_ms")
+        self.tls.require_for("https", self.https.enable)
         return self
+
+    @property
+    def https_enabled(self) -> bool:
+        """Whether to listen for HTTPS."""
+        return self.tls.enables(self.https.enable)

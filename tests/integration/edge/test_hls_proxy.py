@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 
 import aiohttp
@@ -12,12 +12,13 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from support.edge_fakes import EDGE, FakeLinks, FakeScheduler
+from yarl import URL
 
-from services.edge.cors import CorsPolicy
+from lalmesh.runtime.cors import CorsPolicy
+from lalmesh.runtime.listener import ListenerLimits
 from services.edge.held_bodies import HeldBodies
 from services.edge.hls_client import MAX_SHARED_BYTES, HlsClient, HlsProxySettings
 from services.edge.http import HttpListener
-from services.edge.listener import ListenerLimits
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
 from services.edge.publication import PublicationSettings
@@ -43,6 +44,7 @@ class HlsNode:
         self.status = 200
         self.body = b"segment"
         self.gone = 0  # requests that ended before their answer
+        self.breaks_at = 0  # bytes of a body after which the connection breaks; 0: it does not
         app = web.Application()
         app.router.add_get("/{path:.*}", self._answer)
         self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
@@ -55,7 +57,7 @@ class HlsNode:
         self.upstream = Upstream(self.name, HOST, self.runner.addresses[0][1])
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(request.path_qs)
+        self.asked.append(request.rel_url.raw_path_qs)
         self.headers.append(dict(request.headers))
         try:
             await self.release.wait()
@@ -68,12 +70,25 @@ class HlsNode:
         if request.http_range.start is not None:
             part = self.body[request.http_range]
             return web.Response(status=206, body=part, headers=headers | {"Content-Range": f"bytes 0-3/{len(self.body)}"})
+        if request.headers.get("If-None-Match") == '"1"':
+            return web.Response(status=304, headers=headers | {"ETag": '"1"'})
+        if self.breaks_at:
+            return await self._break(request, headers)
         if "chunked" in request.query:
             response = web.StreamResponse(headers=headers)
             await response.prepare(request)
             await response.write(self.body)
             return response
         return web.Response(status=self.status, body=self.body, headers=headers)
+
+    async def _break(self, request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
+        response = web.StreamResponse(headers=headers)
+        response.content_length = len(self.body)
+        await response.prepare(request)
+        await response.write(self.body[: self.breaks_at])
+        assert request.transport is not None
+        request.transport.abort()
+        return response
 
 
 class Stage:
@@ -84,7 +99,7 @@ class Stage:
         self.nodes: list[HlsNode] = []
         self.upstreams: list[Upstream] = []
 
-    async def start(self, nodes: int = 1, cors: tuple[str, ...] = ()) -> None:
+    async def start(self, nodes: int = 1, cors: tuple[str, ...] = (), settings: HlsProxySettings | None = None) -> None:
         for number in range(nodes):
             node = HlsNode(f"hls-{number}")
             await node.start()
@@ -92,7 +107,7 @@ class Stage:
             self.nodes.append(node)
             self.upstreams.append(node.upstream)
         loop = asyncio.get_running_loop()
-        self.hls = HlsClient(lambda: self.upstreams, HlsProxySettings(), loop.time)
+        self.hls = HlsClient(lambda: self.upstreams, settings or HlsProxySettings(), loop.time)
         self._stack.push_async_callback(self.hls.close)
         metrics, scheduler, links = EdgeMetrics(CollectorRegistry()), FakeScheduler(), FakeLinks()
         context = EdgeContext(
@@ -119,10 +134,10 @@ class Stage:
     def url(self, path: str) -> str:
         return f"http://{HOST}:{self.listener.port}{path}"
 
-    async def get(self, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+    async def get(self, path: str, **headers: str) -> tuple[int, bytes, Mapping[str, str]]:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self.session.get(self.url(path), headers=named, allow_redirects=False) as answer:
-            return answer.status, await answer.read(), dict(answer.headers)
+        async with self.session.get(URL(self.url(path), encoded=True), headers=named, allow_redirects=False) as answer:
+            return answer.status, await answer.read(), answer.headers
 
     async def asked(self, count: int) -> None:
         """Wait until the first node has been asked so often."""
@@ -226,11 +241,112 @@ async def test_a_large_segment_is_kept_and_comes_whole(stage: Stage) -> None:
     assert (len(stage.node.asked), stage.hls.counters.cached) == (1, 1)
 
 
-async def test_recordings_go_straight_through(stage: Stage) -> None:
+async def test_what_is_no_part_of_a_live_stream_is_shared_and_kept_as_well(stage: Stage) -> None:
     await stage.start()
-    answers = [await stage.get("/record/live/a/x.mp4") for _ in range(2)]
-    assert [(status, body) for status, body, _ in answers] == [(200, b"segment")] * 2
-    assert (len(stage.node.asked), stage.hls.counters.cached, stage.hls.held.size_bytes) == (2, 0, 0)
+    stage.node.release.clear()
+    asking = [asyncio.create_task(stage.get("/record/live/a/0001.ts")) for _ in range(5)]
+    await stage.asked(1)
+    await asyncio.sleep(0.1)
+    stage.node.release.set()
+    assert {(await task)[1] for task in asking} == {b"segment"}
+    assert (await stage.get("/record/live/a/0001.ts"))[1] == b"segment"
+    assert (len(stage.node.asked), stage.hls.counters.cached) == (1, 1)
+
+
+async def test_a_large_recording_is_asked_for_twice_once_and_then_goes_straight_through(stage: Stage) -> None:
+    await stage.start()
+    stage.node.body = bytes(MAX_SHARED_BYTES + 1)
+    asked = []
+    for _ in range(3):
+        assert (await stage.get("/record/live/a/x.mp4"))[:2] == (200, stage.node.body)
+        asked.append(len(stage.node.asked))
+    assert (asked, stage.hls.counters.cached, stage.hls.held.size_bytes) == ([2, 3, 4], 0, 0)
+
+
+async def test_conditions_go_to_the_node(stage: Stage) -> None:
+    await stage.start()
+    for _ in range(2):
+        status, body, headers = await stage.get("/record/live/a/x.mp4", If_None_Match='"1"')
+        assert (status, body, headers["ETag"]) == (304, b"", '"1"')
+    assert len(stage.node.asked) == 2
+    assert (await stage.get("/record/live/a/x.mp4"))[0] == 200
+
+
+async def test_a_head_is_the_head_of_the_answer(stage: Stage) -> None:
+    await stage.start()
+    async with stage.session.head(stage.url("/hls/live/a/1.2-3.ts")) as answer:
+        assert (answer.status, await answer.read()) == (200, b"")
+        assert (answer.headers["Content-Length"], answer.headers["Content-Type"]) == ("7", "video/mp2t")
+    assert (await stage.get("/hls/live/a/1.2-3.ts"))[1] == b"segment"
+
+
+async def test_each_query_is_a_request_of_its_own_and_comes_as_it_was(stage: Stage) -> None:
+    await stage.start()
+    queries = ["session_id=1&token=a%2Fb", "session_id=2&token=a%2Fb", "token=a+b&session_id=1", ""]
+    for query in queries * 2:
+        assert (await stage.get(f"/hls/live/a.m3u8?{query}"))[0] == 200
+    assert stage.node.asked == ["/hls/live/a.m3u8" + (f"?{query}" if query else "") for query in queries]
+
+
+async def test_that_something_is_not_there_is_asked_once_by_many(stage: Stage) -> None:
+    await stage.start()
+    stage.node.status, stage.node.control = 404, "max-age=1"
+    stage.node.release.clear()
+    asking = [asyncio.create_task(stage.get("/hls/live/a.m3u8")) for _ in range(20)]
+    await stage.asked(1)
+    await asyncio.sleep(0.1)
+    stage.node.release.set()
+    assert {(await task)[0] for task in asking} == {404}
+    assert len(stage.node.asked) == 1
+
+
+async def test_many_who_wait_in_vain_are_told_together_and_it_is_not_kept(stage: Stage) -> None:
+    await stage.start()
+    stage.node.status, stage.node.control = 503, "no-store"
+    stage.node.release.clear()
+    asking = [asyncio.create_task(stage.get("/hls/live/a.m3u8")) for _ in range(20)]
+    await stage.asked(1)
+    await asyncio.sleep(0.1)
+    stage.node.release.set()
+    assert {(await task)[0] for task in asking} == {503}
+    assert (len(stage.node.asked), (await stage.get("/hls/live/a.m3u8"))[0], len(stage.node.asked)) == (1, 503, 2)
+
+
+async def test_an_answer_that_breaks_off_is_no_answer(stage: Stage) -> None:
+    await stage.start()
+    stage.node.body, stage.node.breaks_at = bytes(1000), 500
+    status, body, headers = await stage.get("/hls/live/a/1.2-3.ts")
+    assert (status, headers["Retry-After"]) == (503, "1")
+    assert body.startswith(b"hls node broke off")
+    stage.node.breaks_at = 0
+    assert (await stage.get("/hls/live/a/1.2-3.ts"))[:2] == (200, bytes(1000))
+    assert stage.hls.held.size_bytes == 0
+
+
+async def test_what_breaks_off_while_it_is_passed_on_breaks_off(stage: Stage) -> None:
+    await stage.start()
+    stage.node.body, stage.node.breaks_at = bytes(MAX_SHARED_BYTES + 1), 1 << 20
+    with pytest.raises(aiohttp.ClientError):
+        await stage.get("/record/live/a/x.mp4")
+
+
+async def test_a_node_that_hangs_is_given_up(stage: Stage) -> None:
+    await stage.start(settings=HlsProxySettings(silence_s=0.3))
+    stage.node.release.clear()
+    status, body, _ = await stage.get("/hls/live/a.m3u8")
+    assert (status, body.split(b":")[0]) == (503, b"hls node hls-0 fell silent")
+    assert stage.hls.counters.unanswered == 1
+
+
+async def test_who_leaves_in_the_middle_of_what_is_passed_on_ends_it(stage: Stage) -> None:
+    await stage.start()
+    stage.node.body = bytes(64 << 20)
+    answer = await stage.session.get(stage.url("/record/live/a/x.mp4"))
+    await answer.content.readexactly(1 << 20)
+    answer.close()
+    while len(stage.node.runner.server.connections):  # type: ignore[union-attr]  # noqa: ASYNC110 -- bounded by `LIMIT_S`
+        await asyncio.sleep(0.01)
+    assert len(stage.listener.admission) == 0
 
 
 async def test_what_there_is_no_memory_for_goes_through(stage: Stage) -> None:

@@ -15,11 +15,11 @@ from support.edge_fakes import AUDIO, EDGE, FakeLinks, FakeScheduler, FakeSubscr
 from lalmesh.container.fmp4 import Fmp4Demuxer
 from lalmesh.container.mpegts import TsDemuxer
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
-from services.edge.cors import CorsPolicy
+from lalmesh.runtime.cors import CorsPolicy
+from lalmesh.runtime.listener import ListenerLimits
 from services.edge.fanout import FanOutSettings
 from services.edge.hls_client import HlsClient, HlsProxySettings
 from services.edge.http import HttpListener
-from services.edge.listener import ListenerLimits
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
 from services.edge.publication import PublicationSettings
@@ -170,3 +170,14 @@ async def test_who_is_refused_leaves_the_relay_to_end(edge: Edge) -> None:
     (relay,) = edge.relays
     assert (relay.players, relay.fanouts) == (0, [])
     assert relay._linger is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"), [("/live/a.flv", "video/x-flv"), ("/live/a.mp4", 'audio/mp4; codecs="mp4a.40.2"')]
+)
+async def test_a_head_says_what_a_player_would_get_and_plays_nothing(edge: Edge, path: str, content_type: str) -> None:
+    first, _ = await edge.open("/live/a.flv", sounds(0, 2), SOUND)
+    async with edge.client.head(edge.url(path)) as answer:
+        assert (answer.status, answer.headers["Content-Type"], answer.headers["Cache-Control"]) == (200, content_type, "no-store")
+        assert "Content-Length" not in answer.headers
+    assert (first.status, len(edge.sessions)) == (200, 1)

@@ -16,11 +16,11 @@ from lalmesh.amf import AmfValue, serialize_amf0
 from lalmesh.container.flv import TAG_AUDIO
 from lalmesh.protocol.rtmp import ChunkReader, ChunkWriter, Message
 from lalmesh.protocol.rtmp._commands import parse_command
+from lalmesh.runtime import listener as listener_module
 from lalmesh.runtime.link import CloseReason
+from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.scheduling import Refusal, Refused
-from services.edge import listener as listener_module
 from services.edge.fanout import FanOutSettings
-from services.edge.listener import ListenerLimits
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
 from services.edge.publication import PublicationSettings

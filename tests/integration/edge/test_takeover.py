@@ -15,9 +15,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from support.loops import LOOP_FACTORIES
 
-from services.edge.listener import Admission, ListenerLimits, listen
-from services.edge.metrics import EdgeMetrics
-from services.edge.takeover import Gate, TakenOver, gate_of, take_over
+from lalmesh.runtime.http_gate import Gate, gate_of
+from lalmesh.runtime.listener import Admission, ListenerLimits, ListenerMetrics, listen
+from services.edge.takeover import TakenOver, take_over
 
 LIMIT_S = 5.0
 REQUEST = b"GET /live/a.flv HTTP/1.1\r\nHost: edge\r\n\r\n"
@@ -52,7 +52,7 @@ class Site:
         self.transports: list[asyncio.Transport] = []
         self.refusals: list[str] = []
         self.clients: list[asyncio.StreamWriter] = []
-        self.admission = Admission("http", ListenerLimits(connections=3), EdgeMetrics(CollectorRegistry()))
+        self.admission = Admission("http", ListenerLimits(connections=3), ListenerMetrics("edge", CollectorRegistry()))
         app = web.Application()
         app.router.add_get("/live/a.flv", self._play)
         app.router.add_get("/plain", self._plain)

@@ -97,10 +97,37 @@ async def test_a_file_is_given_whole_in_part_or_not_again(stack: AsyncExitStack)
     assert headers["content-range"] == f"bytes 1048570-2097160/{len(DATA)}"
     assert (await web_site.ask(path, If_None_Match=headers["etag"]))[0] == 304
     status, body, headers = await web_site.ask(path, "HEAD", Range="bytes=0-9")
-    assert (status, body, headers["content-length"]) == (206, b"", "10")
+    assert (status, body, headers["content-length"]) == (200, b"", str(len(DATA)))  # ranges are of GET (RFC 9110 §14.2)
     assert (await web_site.ask(path, Range=f"bytes={len(DATA)}-"))[0] == 416
     assert (await web_site.ask("/record/live/eu/cam%201/other.mp4"))[0] == 404
     assert (await web_site.ask(f"/record/{name(0).file}"))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "status"),
+    [
+        ("If-None-Match", "{tag}", 304),
+        ("If-None-Match", 'W/{tag}, "other"', 304),
+        ("If-None-Match", '"other"', 200),
+        ("If-None-Match", "*", 304),
+        ("If-Match", "{tag}", 200),
+        ("If-Match", '"other"', 412),
+        ("If-Match", "W/{tag}", 412),
+        ("If-Modified-Since", "{date}", 304),
+        ("If-Modified-Since", "Thu, 01 Jan 1970 00:00:00 GMT", 200),
+        ("If-Unmodified-Since", "{date}", 200),
+        ("If-Unmodified-Since", "Wed, 31 Dec 1969 23:59:59 GMT", 412),
+        ("If-Modified-Since", "no date", 200),
+    ],
+)
+async def test_conditions_are_kept(header: str, value: str, status: int, stack: AsyncExitStack) -> None:
+    storage = FakeStorage()
+    storage.now_us = 1_764_112_648_000_000
+    web_site = await site(stack, storage)
+    path = f"/record/live/eu/cam%201/{name(0).file}"
+    _, _, headers = await web_site.ask(path)
+    asked = {header: value.format(tag=headers["etag"], date=headers["last-modified"])}
+    assert (await web_site.ask(path, **asked))[0] == status
 
 
 async def test_storage_that_is_away_is_told(stack: AsyncExitStack) -> None:

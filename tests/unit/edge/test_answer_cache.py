@@ -35,7 +35,12 @@ def test_an_answer_is_given_for_as_long_as_it_says() -> None:
         ("max-age=-5", 200, 0, True),
         ("max-age=99999999999999", 200, 0, True),
         ("max-age=10", 302, 0, False),
-        ("max-age=10", 404, 0, False),
+        ("max-age=1", 404, 1, True),
+        ("no-store", 404, 0, True),
+        ("no-store", 503, 0, True),  # nobody may keep it, but those who asked together need not ask again one by one
+        ("max-age=10", 503, 0, True),
+        ("private", 404, 0, False),
+        ("max-age=10", 403, 0, False),
     ],
 )
 def test_what_may_be_kept_and_shared(control: str, status: int, fresh_s: int, shared: bool) -> None:

@@ -23,6 +23,11 @@ def test_a_stream_without_it_is_given_as_it_is() -> None:
     assert Conversion().convert(given) is given
 
 
+def test_where_it_is_switched_off_a_stream_with_it_is_given_as_it_is_too() -> None:
+    given = run(phone(50), tracks=PHONE)
+    assert Conversion(enabled=False).convert(given) is given
+
+
 def test_frames_of_aac_have_the_names_of_what_they_come_of() -> None:
     converted = Conversion().convert(run(phone(50), tracks=PHONE))
     assert converted is not None

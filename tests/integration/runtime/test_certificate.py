@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from support.loops import LOOP_FACTORIES
 
-from services.edge.certificate import ServerCertificate
-from services.edge.listener import listen
+from lalmesh.runtime.certificate import ServerCertificate
+from lalmesh.runtime.listener import listen
 
 LIMIT_S = 20.0
 KEYS = {"ec": ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"), "rsa": ("rsa:2048",)}
@@ -141,6 +141,25 @@ def test_a_broken_certificate_is_told_and_the_old_one_stays(
         server.close()
 
     run(check())
+
+
+def test_who_asks_for_it_gets_a_certificate_tried_again(files: Files) -> None:
+    files.put("one")
+    certificate = files.certificate
+    shutil.copy(files.made["two"][1], files.key)
+    assert [certificate.refresh(), certificate.refresh(), certificate.refresh(at_once=True)] == [False] * 3
+    assert certificate.failures == 2
+
+
+def test_the_files_are_looked_at_from_time_to_time(files: Files) -> None:
+    files.put("one")
+    certificate = files.certificate
+    certificate.sweep(100.0)
+    files.put("two")
+    certificate.sweep(104.0)
+    assert certificate.reloads == 0
+    certificate.sweep(105.0)
+    assert certificate.reloads == 1
 
 
 def test_files_written_again_with_the_same_bytes_are_no_other_certificate(files: Files) -> None:

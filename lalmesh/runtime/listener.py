@@ -17,11 +17,12 @@ import socket
 import ssl
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import cast
 
-from services.edge.metrics import EdgeMetrics
+import prometheus_client
+from prometheus_client import CollectorRegistry
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,23 @@ class ListenerLimits:
     connections_per_address: int = 0  #: 0 no limit
     handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S  #: of TLS, and then from there to a request
     idle_timeout_s: float = 120.0
+
+
+class ListenerMetrics:
+    """What the listeners of a node count."""
+
+    def __init__(self, role: str, registry: CollectorRegistry) -> None:
+        """Register with `registry`, under names that begin with `role`."""
+        self.role = role
+        self.protocol_errors = prometheus_client.Counter(
+            f"{role}_protocol_errors", "Connections closed because the peer broke the protocol.", ("protocol",), registry=registry
+        )
+        self.connections_refused = prometheus_client.Counter(
+            f"{role}_connections_refused",
+            "Connections over a limit or too slow to begin.",
+            ("listener", "reason"),
+            registry=registry,
+        )
 
 
 class Connection:
@@ -60,7 +78,7 @@ class Connection:
 class Admission:
     """Counts the connections of one listener and sweeps them."""
 
-    def __init__(self, name: str, limits: ListenerLimits, metrics: EdgeMetrics) -> None:
+    def __init__(self, name: str, limits: ListenerLimits, metrics: ListenerMetrics) -> None:
         """For the listener `name`."""
         self.name = name
         self._limits = limits
@@ -146,6 +164,17 @@ class Admission:
         """Close every connection."""
         for connection in list(self._connections):
             connection.expire(reason)
+
+
+async def sweep_each_second(sweeps: Callable[[], Iterable[Callable[[], None]]]) -> None:
+    """Call what `sweeps` gives once a second, without end: the one task that watches the deadlines of all listeners of a node."""
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        for sweep in sweeps():
+            try:
+                sweep()
+            except Exception:  # a bug with one of them must not keep the others from their deadlines
+                log.exception("sweep failed")
 
 
 def peer_of(transport: asyncio.BaseTransport) -> tuple[str, str]:

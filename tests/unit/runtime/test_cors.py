@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from services.edge.cors import CorsPolicy
+from lalmesh.runtime.cors import EXPOSED, CorsPolicy
 
 PAGE = "https://tv.example:8443"
 
 
 def test_any_page_may_read_without_credentials() -> None:
-    assert CorsPolicy(("*",)).headers(PAGE) == {"Access-Control-Allow-Origin": "*"}
+    expected = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": EXPOSED}
+    assert CorsPolicy(("*",)).headers(PAGE) == expected
 
 
 def test_a_listed_page_may_read_with_credentials() -> None:
@@ -44,3 +45,13 @@ def test_a_socket_may_be_opened_by_no_browser_the_same_host_or_a_listed_page(
     listed: tuple[str, ...], origin: str | None, allowed: bool
 ) -> None:
     assert CorsPolicy(listed).allows_socket(origin, "edge.example:8080") is allowed
+
+
+def test_a_preflight_is_told_what_may_be_asked_with_which_headers() -> None:
+    said = CorsPolicy((PAGE,)).preflight(PAGE, "range")
+    assert (said["Access-Control-Allow-Methods"], said["Access-Control-Allow-Headers"]) == ("GET, HEAD", "range")
+    assert "Access-Control-Allow-Headers" not in CorsPolicy(("*",)).preflight(PAGE, None)
+
+
+def test_a_page_that_may_not_read_is_told_nothing_before_either() -> None:
+    assert CorsPolicy((PAGE,)).preflight("https://evil.example", "range") == {}

@@ -1,4 +1,4 @@
-"""The certificate of the public listeners, and its renewal without a restart.
+"""The certificate of public listeners, and its renewal without a restart.
 
 Every handshake asks for the context of the newest certificate (the callback for server names, which OpenSSL calls for each hello,
 with a name or without). To load a new certificate into the old context would not do: OpenSSL keeps one for each type of key, so an
@@ -11,7 +11,10 @@ import hashlib
 import logging
 import os
 import ssl
+from collections.abc import Iterable
 from pathlib import Path
+
+from prometheus_client.core import CounterMetricFamily, Metric
 
 log = logging.getLogger(__name__)
 
@@ -34,28 +37,36 @@ class ServerCertificate:
         self.reloads = 0  #: times that another certificate was taken
         self.failures = 0  #: times that the files had changed and could not be used
         self._files = (Path(cert_file), Path(key_file))
+        self._next_check = 0.0
         self._stamp = self._stamped()
         self._digest = self._read()
         self._newest = self._load()
         self.context = self._load()  #: of listeners; it never changes, what it shows does
         self.context.sni_callback = self._show_newest
 
-    def refresh(self) -> bool:
+    def sweep(self, now: float) -> None:
+        """Look at the files every `CHECK_S`; call it often. `now` is any clock in seconds that does not step."""
+        if now >= self._next_check:
+            self._next_check = now + CHECK_S
+            self.refresh()
+
+    def refresh(self, *, at_once: bool = False) -> bool:
         """Look at the files; gives whether another certificate is shown from now on. One that cannot be used is not.
 
-        The two files may be written one after the other: what does not fit together now is tried again once they change again.
+        The two files may be written one after the other: what does not fit together now is tried again once they change again, or
+        when somebody asks for it (`at_once`).
         """
         try:
             stamp = self._stamped()
         except OSError as error:
-            return self._failed((), error)
-        if stamp == self._stamp:
+            return self._failed((), error, at_once=at_once)
+        if stamp == self._stamp and not at_once:
             return False
         try:
             digest = self._read()
             newest = self._newest if digest == self._digest else self._load()
         except (OSError, ssl.SSLError) as error:
-            return self._failed(stamp, error)
+            return self._failed(stamp, error, at_once=at_once)
         changed = newest is not self._newest
         self._stamp, self._digest, self._newest = stamp, digest, newest
         if changed:
@@ -63,9 +74,9 @@ class ServerCertificate:
             log.info("certificate loaded again", extra={"cert_file": str(self._files[0])})
         return changed
 
-    def _failed(self, stamp: _Stamp, error: Exception) -> bool:
-        """Say it once, until the files change again."""
-        if stamp != self._stamp:
+    def _failed(self, stamp: _Stamp, error: Exception, *, at_once: bool) -> bool:
+        """Say it once, until the files change or somebody asks again."""
+        if stamp != self._stamp or at_once:
             self.failures += 1
             facts = {"cert_file": str(self._files[0])}
             log.warning("changed certificate cannot be used, the old one stays: %s", error, extra=facts)
@@ -91,3 +102,11 @@ class ServerCertificate:
 
     def _show_newest(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
         connection.context = self._newest
+
+
+def certificate_metrics(role: str, certificate: ServerCertificate) -> Iterable[Metric]:
+    """How often the certificate of a node changed, and how often that failed; the names begin with `role`."""
+    yield CounterMetricFamily(f"{role}_certificate_reloads", "Changed certificates that were taken.", certificate.reloads)
+    yield CounterMetricFamily(
+        f"{role}_certificate_failures", "Times that a changed certificate could not be used.", certificate.failures
+    )

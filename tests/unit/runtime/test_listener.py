@@ -8,8 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from support.virtual_time import in_virtual_time
 
-from services.edge.listener import REFUSALS_KEPT, Admission, Connection, ListenerLimits
-from services.edge.metrics import EdgeMetrics
+from lalmesh.runtime.listener import REFUSALS_KEPT, Admission, Connection, ListenerLimits, ListenerMetrics, sweep_each_second
 
 
 class Listener:
@@ -17,7 +16,7 @@ class Listener:
 
     def __init__(self, limits: ListenerLimits) -> None:
         self.registry = CollectorRegistry()
-        self.admission = Admission("rtmp", limits, EdgeMetrics(self.registry))
+        self.admission = Admission("rtmp", limits, ListenerMetrics("edge", self.registry))
         self.expired: list[str] = []
 
     def connect(self, address: str = "10.0.0.1") -> tuple[Connection, str]:
@@ -123,3 +122,18 @@ async def test_all_are_closed_at_the_end() -> None:
     listener.connect()
     listener.admission.expire_all("the edge stops")
     assert listener.expired == ["the edge stops"] * 2
+
+
+@in_virtual_time
+async def test_a_sweep_that_fails_keeps_no_other_from_its_deadlines(caplog: pytest.LogCaptureFixture) -> None:
+    swept: list[float] = []
+
+    def fails() -> None:
+        raise RuntimeError("a bug")
+
+    sweeping = asyncio.create_task(sweep_each_second(lambda: (fails, lambda: swept.append(asyncio.get_running_loop().time()))))
+    begun = asyncio.get_running_loop().time()
+    await asyncio.sleep(2.5)
+    sweeping.cancel()
+    assert [round(at - begun) for at in swept] == [1, 2]
+    assert [record.getMessage() for record in caplog.records] == ["sweep failed"] * 2

@@ -1,0 +1,53 @@
+"""Which web pages may read what a node serves."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+METHODS = "GET, HEAD"
+PREFLIGHT_MAX_AGE_S = 86_400
+#: what a page may see of an answer beside what any page may: a player of HLS reads from Age how old its playlist is
+EXPOSED = "Age, Content-Range, Date, Retry-After"
+
+
+class CorsPolicy:
+    """Which web pages may read what a node serves."""
+
+    def __init__(self, origins: tuple[str, ...]) -> None:
+        """Allow the listed origins, ``scheme://host[:port]``; ``*`` any, without credentials."""
+        self._any = "*" in origins
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+
+    def headers(self, origin: str | None) -> dict[str, str]:
+        """The headers of an answer to a page of `origin`."""
+        if self._any:
+            return {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": EXPOSED}
+        if origin is None or origin.lower() not in self._origins:
+            return {"Vary": "Origin"} if self._origins else {}
+        return {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Allow-Credentials": "true",
+            "Access-Control-Expose-Headers": EXPOSED,
+            "Vary": "Origin",
+        }
+
+    def preflight(self, origin: str | None, asked_headers: str | None) -> dict[str, str]:
+        """What the answer to an OPTIONS request says beside `headers`: it only reads here, with whatever headers it likes.
+
+        Args:
+            origin: of the page.
+            asked_headers: what it wants to send, its Access-Control-Request-Headers.
+        """
+        if "Access-Control-Allow-Origin" not in self.headers(origin):
+            return {}
+        said = {"Access-Control-Allow-Methods": METHODS, "Access-Control-Max-Age": str(PREFLIGHT_MAX_AGE_S)}
+        return said | ({"Access-Control-Allow-Headers": asked_headers} if asked_headers else {})
+
+    def allows_socket(self, origin: str | None, host: str) -> bool:
+        """Whether a page of `origin` may open a WebSocket here; a client that is no browser sends no origin."""
+        if origin is None or self._any or origin.lower() in self._origins:
+            return True
+        try:
+            return urlsplit(origin).netloc.lower() == host.lower()
+        except ValueError:
+            return False

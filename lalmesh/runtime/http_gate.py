@@ -1,0 +1,122 @@
+"""What stands between the connections of an HTTP listener and whoever serves them: first aiohttp, then perhaps a player."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+
+import aiohttp
+from aiohttp import web
+
+from lalmesh.runtime.listener import Admission, Connection, peer_of, socket_transport
+
+SLOW_CLIENT_S = 30.0  #: for a client to take `CHUNK_BYTES`; as long as a player of a live stream may lag
+CHUNK_BYTES = 64 << 10  #: of an answer that is written piece by piece
+
+
+class Gate(asyncio.Protocol):
+    """Counts a connection and hands its events to the protocol that serves it now."""
+
+    __slots__ = ("_admission", "_inner", "connection", "refusal", "waiting")
+
+    connection: Connection
+    refusal: str  #: why the first request is to be refused, empty where it is not
+
+    def __init__(self, admission: Admission, inner: asyncio.Protocol) -> None:
+        """Begin with `inner`."""
+        self._admission = admission
+        self._inner = inner
+        self.waiting: asyncio.Task[object] | None = None  # a request that need not be answered once the client has gone
+
+    def serve(self, inner: asyncio.Protocol) -> None:
+        """Hand everything to `inner` from now on."""
+        self._inner = inner
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is here."""
+        made = socket_transport(transport)
+        self.connection, self.refusal = self._admission.admit(peer_of(transport)[0], lambda _reason: made.abort())
+        self.connection.watch_idle = True
+        self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        self.connection.last_read = asyncio.get_running_loop().time()
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """The client is done."""
+        return self._inner.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._admission.leave(self.connection)
+        if self.waiting is not None:
+            self.waiting.cancel()
+        self._inner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The transport is full."""
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The transport has drained."""
+        self._inner.resume_writing()
+
+
+def gate_of(request: web.BaseRequest) -> Gate | None:
+    """The gate of the request's connection, None where the client has gone."""
+    protocol = request.transport.get_protocol() if request.transport is not None else None
+    return protocol if isinstance(protocol, Gate) else None
+
+
+@contextlib.contextmanager
+def waiting_for_answer(request: web.Request) -> Iterator[None]:
+    """While `request` is answered, its connection's silence is no reason to end it, and its end ends the request."""
+    gate = gate_of(request)
+    if gate is None:
+        yield
+        return
+    gate.waiting, gate.connection.watch_idle = asyncio.current_task(), False
+    try:
+        yield
+    finally:
+        gate.waiting = None
+        gate.connection.last_read = asyncio.get_running_loop().time()
+        gate.connection.watch_idle = True
+
+
+async def send(request: web.Request, response: web.StreamResponse, chunks: AsyncIterable[bytes | memoryview]) -> bool:
+    """Send an answer, in chunks of `CHUNK_BYTES` at most, as fast as the client takes it. Gives whether that worked.
+
+    Where it did not, its connection is gone: nobody is to take the half for the whole.
+    """
+    await response.prepare(request)
+    try:
+        async for chunk in chunks:
+            async with asyncio.timeout(SLOW_CLIENT_S):
+                await response.write(chunk)
+        await response.write_eof()
+    except (aiohttp.ClientError, TimeoutError, ConnectionError):
+        if request.transport is not None:
+            request.transport.abort()
+        return False
+    return True
+
+
+async def in_chunks(body: bytes) -> AsyncIterator[memoryview]:
+    """`body` in pieces that `send` takes, without copies."""
+    view = memoryview(body)
+    for at in range(0, len(body), CHUNK_BYTES):
+        yield view[at : at + CHUNK_BYTES]
+
+
+async def answer_with(request: web.Request, status: int, headers: Mapping[str, str], body: bytes) -> web.StreamResponse:
+    """An answer that is in memory: at once where it is small, else piece by piece, as fast as the client takes it."""
+    if len(body) <= CHUNK_BYTES or request.method == "HEAD":
+        return web.Response(status=status, headers=headers, body=body)
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = len(body)
+    await send(request, response, in_chunks(body))
+    return response

@@ -1,0 +1,154 @@
+"""One HTTP or HTTPS port of a node: limits, deadlines, CORS; what is asked for is answered elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+import lalmesh
+from lalmesh.runtime.cors import METHODS, CorsPolicy
+from lalmesh.runtime.http_gate import Gate, gate_of
+from lalmesh.runtime.listener import Admission, ListenerLimits, ListenerMetrics, listen
+
+log = logging.getLogger(__name__)
+
+SERVER = f"lalmesh/{lalmesh.__version__}"
+ANY_PATH = "/{path:(?s:.*)}"  #: one with a line break in it too, to be refused like other names
+ALLOWED = (*METHODS.split(", "), "OPTIONS")
+MAX_REQUEST_LINE_BYTES = 8_190
+KEEPALIVE_S = 30.0  #: how long a connection without a request stays: between two requests of a player, a few segments
+STOP_S = 1.0  #: for answers under way when the port closes
+RETRY_AFTER_S = 1  #: what those over a limit are told
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class HttpPort:
+    """Takes connections and hands every GET and HEAD on. `start` listens, `sweep` has to be called once a second."""
+
+    def __init__(
+        self,
+        name: str,
+        answer: Answer,
+        cors: CorsPolicy,
+        limits: ListenerLimits,
+        metrics: ListenerMetrics,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            name: what metrics and logs call it: ``http``, ``https``.
+            answer: answers a GET or HEAD.
+            cors: which pages may read the answers.
+            limits: what is granted to clients.
+            metrics: where those are counted that are refused.
+            tls: how to encrypt.
+        """
+        self.port = 0
+        self.admission = Admission(name, limits, metrics)
+        self._answer = answer
+        self._cors = cors
+        self._limits = limits
+        self._tls = tls
+        self._server: asyncio.AbstractServer | None = None
+        app = web.Application()
+        app.router.add_route("*", ANY_PATH, self._route)
+        app.on_response_prepare.append(self._add_headers)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=_quiet_log(name, metrics),
+            handle_signals=False,
+            keepalive_timeout=KEEPALIVE_S,
+            max_line_size=MAX_REQUEST_LINE_BYTES,
+            shutdown_timeout=STOP_S,
+        )
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen on `host` and `port` (0: a free one).
+
+        Raises:
+            OSError: the port cannot be bound.
+        """
+        await self._runner.setup()
+        serve = self._runner.server
+        assert serve is not None
+        timeout_s = self._limits.handshake_timeout_s
+        self._server, self.port = await listen(
+            lambda: Gate(self.admission, serve()), host, port, self._tls, handshake_timeout_s=timeout_s
+        )
+
+    def sweep(self) -> None:
+        """Close connections that never begin or fall silent."""
+        self.admission.sweep()
+
+    def stop_accepting(self) -> None:
+        """Take no new connections."""
+        if self._server is not None:
+            self._server.close()
+
+    async def close(self, reason: str) -> None:
+        """Take no new connections, let answers under way have `STOP_S`, close what is left with `reason`."""
+        self.stop_accepting()
+        await self._runner.cleanup()
+        self.admission.expire_all(reason)
+
+    async def _route(self, request: web.Request) -> web.StreamResponse:
+        gate = gate_of(request)
+        if gate is not None:
+            gate.connection.begun = True
+            if gate.refusal:
+                return _too_many(gate.refusal)
+        match request.method:
+            case "GET" | "HEAD":
+                return await self._answer(request)
+            case "OPTIONS":
+                asked = request.headers.get("Access-Control-Request-Headers")
+                said = self._cors.preflight(request.headers.get("Origin"), asked)
+                return web.Response(status=204, headers={"Allow": ", ".join(ALLOWED)} | said)
+            case _:
+                raise web.HTTPMethodNotAllowed(request.method, ALLOWED)
+
+    async def _add_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        response.headers["Server"] = SERVER
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        for name, value in self._cors.headers(request.headers.get("Origin")).items():
+            known = response.headers.get(name)
+            response.headers[name] = f"{known}, {value}" if known else value  # Vary may have been there
+
+
+def _too_many(reason: str) -> web.Response:
+    headers = {"Retry-After": str(RETRY_AFTER_S), "Cache-Control": "no-store"}
+    response = web.Response(status=503, text=f"too many connections: {reason}\n", headers=headers)
+    response.force_close()
+    return response
+
+
+def _quiet_log(name: str, metrics: ListenerMetrics) -> logging.Logger:
+    """A log for aiohttp, which gives a traceback for every client that does not speak HTTP."""
+    made = log.getChild(f"{metrics.role}-{name}")  # roles may share a process
+    made.filters = [_NotHttp(metrics, name)]
+    return made
+
+
+class _NotHttp(logging.Filter):
+    """Makes bytes that are no HTTP a count, and a line without a traceback."""
+
+    def __init__(self, metrics: ListenerMetrics, name: str) -> None:
+        super().__init__()
+        self._errors = metrics.protocol_errors.labels(name)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through, those of bytes that are no HTTP in few words."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            self._errors.inc()
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.msg, record.args, record.exc_info = "peer broke the protocol: %s", (type(error).__name__,), None
+        return True
