@@ -36,6 +36,9 @@ MAX_PPS = 255  #: numOfPictureParameterSets has eight
 
 RECOVERY_POINT: Final = 6  #: payloadType of the recovery point SEI message (§D.1.8)
 
+_SLICE_HEAD_BYTES: Final = 64  #: of a slice that are read: all fields up to delta_pic_order_cnt fit in 32, escaped in 48
+_FIRST_SLICES = frozenset({1, 2, 5})  #: a slice, its partition A, an IDR slice: each begins with a slice header
+
 _FF_BYTES = re.compile(rb"\xff*")
 _RECORD_SECTION = "ISO/IEC 14496-15 §5.3.3.1"
 _SPS_SECTION = "ISO/IEC 14496-10 §7.3.2.1.1"
@@ -473,3 +476,177 @@ def _sei_number(rbsp: bytes, at: int) -> tuple[int, int]:
     run = _FF_BYTES.match(rbsp, at)
     end = run.end() if run else at
     return 255 * (end - at) + (rbsp[end] if end < len(rbsp) else 0), end + 1
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Pps:
+    """One picture parameter set: what a slice header needs of it (§7.4.2.2)."""
+
+    pps_id: int  #: 0 to 255
+    sps_id: int  #: 0 to 31
+    bottom_field_pic_order: bool  #: bottom_field_pic_order_in_frame_present_flag
+
+
+def parse_pps(nalu: bytes) -> Pps:
+    """Read a picture parameter set as far as picture order needs it.
+
+    Args:
+        nalu: the whole NALU, at most `MAX_PARAMETER_SET_BYTES`.
+
+    Raises:
+        RemoteProtocolError: another NALU type, cut off, a value outside the range of the standard.
+    Source: ISO/IEC 14496-10 §7.3.2.2
+    """
+    if nalu_type(nalu) != NaluType.PPS:
+        raise RemoteProtocolError(f"NALU type {nalu_type(nalu)} is no PPS", section="ISO/IEC 14496-10 §7.3.2.2", at=0)
+    bits = parameter_set_bits(nalu, header_bytes=1)
+    pps_id, sps_id = bounded_ue(bits, "pic_parameter_set_id", 255), bounded_ue(bits, "seq_parameter_set_id", 31)
+    bits.skip(1)  # entropy_coding_mode_flag
+    return Pps(pps_id=pps_id, sps_id=sps_id, bottom_field_pic_order=bits.flag())
+
+
+def begins_picture(nalu: bytes | memoryview) -> bool:
+    """Whether a slice is the first of its picture: first_mb_in_slice is 0 (§7.4.3). False of what is no slice, or cut off."""
+    return len(nalu) > 1 and nalu[0] & 0x1F in _FIRST_SLICES and nalu[1] >= 0x80
+
+
+def slice_type(nalu: bytes) -> int:
+    """Give the slice_type of a slice, 0 to 9: P, B, I, SP, SI, and again from 5 on where all slices of the picture are (Table 7-6).
+
+    Raises:
+        RemoteProtocolError: the header is cut off, or the value over 9.
+    """
+    bits = BitReader(unescape_rbsp(nalu[:_SLICE_HEAD_BYTES])[1:])
+    bits.ue()  # first_mb_in_slice
+    return bounded_ue(bits, "slice_type", 9)
+
+
+@dataclass(slots=True, frozen=True)
+class _SliceOrder:
+    """What a slice header says of its picture's place."""
+
+    sps: Sps
+    is_idr: bool
+    is_reference: bool
+    frame_num: int
+    is_field: bool
+    is_bottom: bool
+    lsb: int  #: pic_order_cnt_lsb; type 0
+    deltas: tuple[int, int]  #: delta_pic_order_cnt_bottom is the second with type 0; delta_pic_order_cnt with type 1
+
+
+class PictureOrder:
+    """The output order of the pictures of one stream, worked out from their slice headers in decoding order (§8.2.1).
+
+    memory_management_control_operation 5, which hardly any encoder writes, is not looked for: counts behind it are off until the
+    next IDR picture.
+    """
+
+    def __init__(self, record: AvcDecoderConfigurationRecord) -> None:
+        """Read the parameter sets of `record`.
+
+        Raises:
+            RemoteProtocolError: one does not parse.
+        """
+        self._sps = {sps.sps_id: sps for sps in map(parse_sps, record.sps)}
+        self._pps = {pps.pps_id: pps for pps in map(parse_pps, record.pps)}
+        self._sequence = 0
+        self._reference = (0, 0)  # prevPicOrderCntMsb and prevPicOrderCntLsb
+        self._frame_num = 0  # prevFrameNum
+        self._frame_num_offset = 0  # prevFrameNumOffset
+
+    def place(self, payload: bytes) -> tuple[int, int] | None:
+        """The place of the next access unit: coded video sequences so far, and its picture order count in the last.
+
+        Args:
+            payload: one AVCC access unit (4-byte lengths), behind the one before it in decoding order.
+
+        Returns:
+            What sorts in output order; None without a slice of a known parameter set.
+
+        Raises:
+            RemoteProtocolError: as `iter_avcc_headers` up to the first slice, or its header is broken.
+        """
+        for at, length in iter_avcc_headers(payload):
+            if payload[at] & 0x1F in _FIRST_SLICES:
+                header = self._parse_slice(payload[at : at + min(length, _SLICE_HEAD_BYTES)])
+                if header is None:
+                    return None
+                count = self._count(header)
+                return self._sequence, count
+        return None
+
+    def _parse_slice(self, nalu: bytes) -> _SliceOrder | None:
+        """Read slice_header() up to delta_pic_order_cnt (§7.3.3)."""
+        bits = BitReader(unescape_rbsp(nalu)[1:])
+        bits.ue()  # first_mb_in_slice
+        bits.ue()  # slice_type
+        pps = self._pps.get(bits.ue())
+        sps = self._sps.get(pps.sps_id) if pps is not None else None
+        if pps is None or sps is None:
+            return None
+        bits.skip(2 if sps.separate_colour_plane else 0)
+        frame_num = bits.read(sps.log2_max_frame_num)
+        is_field = not sps.frame_mbs_only and bits.flag()
+        is_bottom = is_field and bits.flag()
+        is_idr = nalu[0] & 0x1F == NaluType.IDR_SLICE
+        if is_idr:
+            bits.ue()  # idr_pic_id
+        lsb = bits.read(sps.poc.log2_max_lsb) if sps.poc.type == 0 else 0
+        deltas = _parse_order_deltas(bits, sps.poc, pps.bottom_field_pic_order and not is_field)
+        return _SliceOrder(sps, is_idr, nalu[0] & 0x60 != 0, frame_num, is_field, is_bottom, lsb, deltas)
+
+    def _count(self, header: _SliceOrder) -> int:
+        """PicOrderCnt of the picture, and what the next one needs to know of it."""
+        if header.is_idr:
+            self._sequence += 1
+            self._reference = (0, 0)
+            self._frame_num_offset = 0
+        elif self._frame_num > header.frame_num:
+            self._frame_num_offset += 1 << header.sps.log2_max_frame_num
+        self._frame_num = header.frame_num
+        match header.sps.poc.type:
+            case 0:
+                return self._count_by_lsb(header)
+            case 1:
+                return self._count_by_cycle(header)
+            case _:
+                return 2 * (self._frame_num_offset + header.frame_num) - (not header.is_reference)  # (8-12)
+
+    def _count_by_lsb(self, header: _SliceOrder) -> int:
+        """Type 0 (§8.2.1.1)."""
+        (msb, previous), lsb, size = self._reference, header.lsb, 1 << header.sps.poc.log2_max_lsb
+        if lsb < previous and previous - lsb >= size // 2:
+            msb += size
+        elif lsb > previous and lsb - previous > size // 2:
+            msb -= size
+        if header.is_reference:
+            self._reference = msb, lsb
+        return msb + lsb + min(0, header.deltas[1])
+
+    def _count_by_cycle(self, header: _SliceOrder) -> int:
+        """Type 1 (§8.2.1.2)."""
+        poc, offsets = header.sps.poc, header.sps.poc.offsets_for_ref_frame
+        number = self._frame_num_offset + header.frame_num if offsets else 0
+        if not header.is_reference and number > 0:
+            number -= 1
+        expected = 0
+        if number > 0:
+            cycles, place = divmod(number - 1, len(offsets))
+            expected = cycles * sum(offsets) + sum(offsets[: place + 1])
+        if not header.is_reference:
+            expected += poc.offset_for_non_ref_pic
+        top = expected + header.deltas[0]
+        bottom = top + poc.offset_for_top_to_bottom_field + header.deltas[1]
+        if header.is_field:
+            return bottom if header.is_bottom else top
+        return min(top, bottom)
+
+
+def _parse_order_deltas(bits: BitReader, poc: PicOrderCnt, of_frame: bool) -> tuple[int, int]:
+    """Read delta_pic_order_cnt_bottom or delta_pic_order_cnt; `of_frame`: both fields may have their own (§7.3.3)."""
+    if poc.type == 0:
+        return 0, bits.se() if of_frame else 0
+    if poc.type == 1 and not poc.delta_always_zero:
+        return bits.se(), bits.se() if of_frame else 0
+    return 0, 0

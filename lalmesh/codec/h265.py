@@ -17,6 +17,7 @@ from lalmesh.codec.nalu import (
     picture_rate,
     serialize_record_nalus,
     skip_vui_appearance,
+    unescape_rbsp,
 )
 from lalmesh.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
 
@@ -35,6 +36,10 @@ _SPS_SECTION = "ISO/IEC 23008-2 §7.3.2.2.1"
 _HEADER_BYTES = 2
 _FIRST_IRAP, _LAST_IRAP = 16, 23  #: BLA, IDR, CRA and two reserved types (Table 7-1)
 _FIRST_NON_VCL = 32
+_BLA = (16, 17, 18)  #: BLA_W_LP to BLA_N_LP
+#: leading pictures, and those that no picture of their sub-layer refers to: none of them is prevTid0Pic (§8.3.1)
+_NO_REFERENCE_FOR_ORDER = frozenset((*range(0, 15, 2), 7, 9))
+_SLICE_HEAD_BYTES = 64  #: of a slice segment that are read: all fields up to slice_pic_order_cnt_lsb fit in 32
 #: chroma_format_idc -> (SubWidthC, SubHeightC) (Table 6-1)
 _CHROMA_SUBSAMPLING = {0: (1, 1), 1: (2, 2), 2: (2, 1), 3: (1, 1)}
 _PROFILE_NAMES = {
@@ -567,3 +572,102 @@ def is_random_access(payload: bytes) -> bool:
         if kind < _FIRST_NON_VCL:
             return _FIRST_IRAP <= kind <= _LAST_IRAP
     return False
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Pps:
+    """One picture parameter set: what the begin of a slice segment header needs of it (§7.4.3.3.1)."""
+
+    pps_id: int  #: 0 to 63
+    sps_id: int  #: 0 to 15
+    output_flag_present: bool
+    extra_slice_header_bits: int  #: num_extra_slice_header_bits, 0 to 7
+
+
+def parse_pps(nalu: bytes) -> Pps:
+    """Read a picture parameter set as far as picture order needs it.
+
+    Args:
+        nalu: the whole NALU, at most `MAX_PARAMETER_SET_BYTES`.
+
+    Raises:
+        RemoteProtocolError: another NALU type, cut off, a value outside the range of the standard.
+    Source: ISO/IEC 23008-2 §7.3.2.3.1
+    """
+    if nalu_type(nalu) != NaluType.PPS:
+        raise RemoteProtocolError(f"NALU type {nalu_type(nalu)} is no PPS", section="ISO/IEC 23008-2 §7.3.2.3.1", at=0)
+    bits = parameter_set_bits(nalu, _HEADER_BYTES)
+    pps_id, sps_id = bounded_ue(bits, "pps_pic_parameter_set_id", 63), bounded_ue(bits, "pps_seq_parameter_set_id", 15)
+    bits.skip(1)  # dependent_slice_segments_enabled_flag
+    return Pps(pps_id=pps_id, sps_id=sps_id, output_flag_present=bits.flag(), extra_slice_header_bits=bits.read(3))
+
+
+def begins_picture(nalu: bytes | memoryview) -> bool:
+    """Whether a NALU is the first slice segment of its picture (§7.4.7.1). False of what is no slice segment, or cut off."""
+    return len(nalu) > _HEADER_BYTES and (nalu[0] >> 1) & 0x3F < _FIRST_NON_VCL and nalu[_HEADER_BYTES] >= 0x80
+
+
+class PictureOrder:
+    """The output order of the pictures of one stream, worked out from their slice headers in decoding order (§8.3.1)."""
+
+    def __init__(self, record: HevcDecoderConfigurationRecord) -> None:
+        """Read the parameter sets of `record`.
+
+        Raises:
+            RemoteProtocolError: one does not parse.
+            UnsupportedError: one belongs to another layer than 0.
+        """
+        sets = record.parameter_sets
+        self._sps = {sps.sps_id: sps for sps in map(parse_sps, sets.sps)}
+        self._pps = {pps.pps_id: pps for pps in map(parse_pps, sets.pps)}
+        self._sequence = 0
+        self._reference = 0  # PicOrderCntVal of prevTid0Pic
+
+    def place(self, payload: bytes) -> tuple[int, int] | None:
+        """The place of the next access unit: coded video sequences so far, and its picture order count in the last.
+
+        Args:
+            payload: one AVCC access unit (4-byte lengths), behind the one before it in decoding order.
+
+        Returns:
+            What sorts in output order; None without a slice of a known parameter set.
+
+        Raises:
+            RemoteProtocolError: as `iter_avcc_headers` up to the first slice, or its header is broken.
+        """
+        for at, length in iter_avcc_headers(payload):
+            if length > _HEADER_BYTES and (payload[at] >> 1) & 0x3F < _FIRST_NON_VCL:
+                return self._place(payload[at : at + min(length, _SLICE_HEAD_BYTES)])
+        return None
+
+    def _place(self, nalu: bytes) -> tuple[int, int] | None:
+        kind, temporal_id = nalu_type(nalu), (nalu[1] & 7) - 1
+        is_idr = kind in (NaluType.IDR_W_RADL, NaluType.IDR_N_LP)
+        parsed = self._parse_lsb(nalu, is_irap=_FIRST_IRAP <= kind <= _LAST_IRAP, is_idr=is_idr)
+        if parsed is None:
+            return None
+        lsb, size = parsed
+        if is_idr or kind in _BLA or not self._sequence:
+            self._sequence += 1  # NoRaslOutputFlag is 1: the most significant bits begin at 0 (§8.3.1)
+            count = lsb
+        else:
+            before = size // 2 - 1  # the nearest to the reference, of two equally near the later (8-1)
+            count = self._reference + (lsb - self._reference + before) % size - before
+        if temporal_id == 0 and kind not in _NO_REFERENCE_FOR_ORDER:
+            self._reference = count
+        return self._sequence, count
+
+    def _parse_lsb(self, nalu: bytes, *, is_irap: bool, is_idr: bool) -> tuple[int, int] | None:
+        """slice_pic_order_cnt_lsb and what it counts up to, of the first slice segment of a picture (§7.3.6.1)."""
+        bits = BitReader(unescape_rbsp(nalu)[_HEADER_BYTES:])
+        if not bits.flag():  # first_slice_segment_in_pic_flag
+            return None
+        bits.skip(1 if is_irap else 0)  # no_output_of_prior_pics_flag
+        pps = self._pps.get(bits.ue())
+        sps = self._sps.get(pps.sps_id) if pps is not None else None
+        if pps is None or sps is None:
+            return None
+        bits.skip(pps.extra_slice_header_bits)
+        bits.ue()  # slice_type
+        bits.skip(pps.output_flag_present + 2 * sps.separate_colour_plane)  # pic_output_flag, colour_plane_id
+        return 0 if is_idr else bits.read(sps.log2_max_poc_lsb), 1 << sps.log2_max_poc_lsb
