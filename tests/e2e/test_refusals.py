@@ -27,9 +27,9 @@ StartStandalone = Callable[..., Standalone]
 
 PAGE = "https://page.example"
 HANDSHAKE_S = 1.5
-WAIT_S = 2.0  #: for a publisher
+WAIT_S = 60.0  #: for a publisher
 MESSAGE_BYTES = 100_000
-SOON_S = 1.0  #: much less than `WAIT_S`
+SOON_S = 10.0  #: much less than `WAIT_S`, and more than a busy machine needs
 SETTINGS = {
     "edge.http.cors_origins": [PAGE],
     "edge.limits.handshake_timeout_s": HANDSHAKE_S,
@@ -213,7 +213,7 @@ async def test_media_of_a_player_closes_the_connection(node: Node, running: str,
     async with wire.rtmp(node.rtmp_url(running), "play") as peer:
         await peer.started()
         await peer.wire.send(ChunkWriter().send(4, Message(type_id, 1, 0, b"\xaf\x01body")))
-        await peer.wire.drained(SOON_S * 3)  # what was on its way to a player comes first
+        await peer.wire.drained(SOON_S)  # what was on its way to a player comes first
 
 
 @pytest.mark.usefixtures("watched")
@@ -222,7 +222,7 @@ async def test_garbage_on_the_rtmp_port_closes_the_connection(node: Node, seed: 
     noise = random.Random(seed).randbytes(20_000)
     async with wire.connected(node.ports["rtmp"]) as connection:
         await connection.send((b"\x03" if seed % 2 else b"") + noise)
-        await connection.drained(HANDSHAKE_S + 3)
+        await connection.drained(HANDSHAKE_S + SOON_S)
 
 
 @pytest.mark.usefixtures("watched")
@@ -230,7 +230,7 @@ async def test_garbage_on_the_rtmp_port_closes_the_connection(node: Node, seed: 
 async def test_garbage_after_the_handshake_closes_the_connection(node: Node, seed: int) -> None:
     async with shaken(node) as connection:
         await connection.send(random.Random(SEED + seed).randbytes(200_000))
-        await connection.drained(HANDSHAKE_S + 3)
+        await connection.drained(HANDSHAKE_S + SOON_S)
 
 
 @pytest.mark.usefixtures("watched")
@@ -238,7 +238,7 @@ async def test_garbage_after_the_handshake_closes_the_connection(node: Node, see
 async def test_garbage_on_the_http_port_closes_the_connection(node: Node, seed: int) -> None:
     async with wire.connected(node.ports["http"]) as connection:
         await connection.send(random.Random(seed).randbytes(20_000) + b"\r\n\r\n")
-        await connection.drained(HANDSHAKE_S + 3)
+        await connection.drained(HANDSHAKE_S + SOON_S)
 
 
 @pytest.mark.usefixtures("watched")
@@ -247,14 +247,14 @@ async def test_garbage_from_a_websocket_player_closes_the_connection(node: Node,
     async with wire.connected(node.ports["http"]) as connection:
         assert (await wire.request(connection, f"/{running}.flv", *UPGRADE)).status == 101
         await connection.send(random.Random(seed).randbytes(100_000))
-        await connection.drained(SOON_S * 5)
+        await connection.drained(SOON_S)
 
 
 @pytest.mark.usefixtures("watched")
 async def test_too_much_from_an_http_player_closes_the_connection(node: Node, running: str) -> None:
     async with wire.flv(node.flv_url(running)) as peer:
         await peer.wire.send(b"x" * 200_000)
-        await peer.wire.drained(SOON_S * 5)
+        await peer.wire.drained(SOON_S)
 
 
 BROKEN = {
@@ -296,20 +296,20 @@ async def test_a_connection_that_does_not_begin_is_closed(node: Node, port: str,
     began = time.monotonic()
     async with wire.connected(node.ports[port]) as connection:
         await connection.send(data)
-        await connection.drained(HANDSHAKE_S + 3)
+        await connection.drained(HANDSHAKE_S + SOON_S)
     assert time.monotonic() - began >= HANDSHAKE_S - 0.1
 
 
 @pytest.mark.usefixtures("watched")
 async def test_a_connection_that_never_asks_for_a_stream_is_closed(node: Node) -> None:
     async with shaken(node) as connection:
-        await connection.drained(HANDSHAKE_S + 3)
+        await connection.drained(HANDSHAKE_S + SOON_S)
 
 
 async def test_a_silent_publisher_is_closed(start_standalone: StartStandalone) -> None:
     node = start_standalone({"edge.limits.idle_timeout_s": 1})
     async with publishing(node, "live/cam") as peer:
-        await peer.wire.drained(5)
+        await peer.wire.drained(1 + SOON_S)
 
 
 async def test_more_connections_than_allowed_are_refused_politely(
@@ -382,7 +382,7 @@ async def test_a_ping_over_websocket_is_answered_and_a_close_too(node: Node, run
     async with aiohttp.ClientSession() as session, session.ws_connect(node.ws_url(running), autoping=False) as socket:
         for payload in (b"", b"are you there", b"x" * 125):
             await socket.ping(payload)
-            async with asyncio.timeout(SOON_S * 5):
+            async with asyncio.timeout(SOON_S):
                 while (answer := await socket.receive()).type is not aiohttp.WSMsgType.PONG:
                     assert answer.type is aiohttp.WSMsgType.BINARY
             assert answer.data == payload
