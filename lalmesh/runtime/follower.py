@@ -18,7 +18,7 @@ from lalmesh.runtime.link import CloseReason, OriginLink, Subscription, Subscrip
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, Place
 from lalmesh.runtime.reader import Reader
 from lalmesh.runtime.ring import Run
-from lalmesh.runtime.scheduling import MAX_LOCATE_S, SchedulerClient, Wanted
+from lalmesh.runtime.scheduling import MAX_LOCATE_S, Refused, SchedulerClient, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ class OriginLinks(Protocol):
 class FollowSettings:
     """How a follower waits and gives up."""
 
-    lost_s: float = 30.0  #: how long to look for a stream that was there, while no origin has it
+    lost_s: float = 30.0  #: how long to look for a stream while no origin has it
+    awaits_first: bool = False  #: look without end for a stream of which nothing has come yet: whoever wants it says how long
     keep_s: float = 0.0  #: how much of the stream its origin is asked to keep for a successor
 
 
@@ -68,11 +69,12 @@ class Follower:
             deliver: takes what the reader gives; must not block.
         """
         self.reader = reader
+        self.deliver = deliver  #: may be replaced at any time
+        self.refused: Refused | None = None  #: why the scheduler could not say where the stream is, when it was asked last
         self._stream = stream
         self._scheduler = scheduler
         self._links = links
         self._settings = settings
-        self._deliver = deliver
         self._location: Location | None = None  # of the present subscription
         self._closed: asyncio.Future[tuple[CloseReason, str]] | None = None  # of the present subscription
         self._delivered = False  # whether the present subscription has opened
@@ -97,10 +99,14 @@ class Follower:
                 location = await self._next_location(location, reason)
             now = loop.time()
             lost_since = now if lost_since is None else lost_since
-            if now - lost_since > self._settings.lost_s:
+            if now - lost_since > self._settings.lost_s and not self._awaits_first:
                 return UNREACHABLE
             await asyncio.sleep(retry_s * random.uniform(0.5, 1.0))
             retry_s = min(MAX_RETRY_S, retry_s * 2)
+
+    @property
+    def _awaits_first(self) -> bool:
+        return self._settings.awaits_first and self.reader.last is None
 
     def moved(self, location: Location) -> None:
         """The stream is somewhere else now: leave a lower place."""
@@ -118,12 +124,10 @@ class Follower:
         """The origin has the group; without an epoch it waits for the publication as we do."""
         if epoch == NO_EPOCH:
             return
-        reader = self.reader
-        if epoch < reader.epoch or (epoch == reader.epoch and place < reader.place):
+        if self.reader.moved(epoch, place):
+            self._delivered = True
+        else:
             self.subscription_closed(CloseReason.FENCED, "outdated origin")
-            return
-        self._delivered = True
-        reader.place = max(place, reader.place)
 
     def receive(self, run: Run) -> None:
         """The next units."""
@@ -132,7 +136,7 @@ class Follower:
             return
         if fresh.missing:
             log.warning("%d units missing", fresh.missing, extra=self._facts)
-        self._deliver(fresh)
+        self.deliver(fresh)
 
     def subscription_closed(self, reason: CloseReason, detail: str) -> None:
         """No more comes from there."""
@@ -144,6 +148,7 @@ class Follower:
     async def _locate(self, after: Place, wait_s: float) -> Location | None:
         wanted = Wanted(self._stream, None if after == NO_PLACE else after)
         answer = (await self._scheduler.locate([wanted], wait_s))[0]
+        self.refused = answer if isinstance(answer, Refused) else None
         return answer if isinstance(answer, Location) else None
 
     async def _next_location(self, location: Location, reason: CloseReason) -> Location | None:

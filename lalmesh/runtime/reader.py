@@ -50,7 +50,7 @@ class Reader:
         self.epoch: Epoch = seen
         self.place: Place = NO_PLACE
         self.last: UnitName | None = None
-        self._written_under: Epoch = NO_EPOCH  # epoch of the last unit; `epoch` may be ahead of it, by what an origin said
+        self._written_under: Epoch = NO_EPOCH  # epoch of the last unit; `epoch` may be ahead of it, by what was seen before
         self._offset = 0
         self._last_dts: dict[int, int] = {}  # by track, as given out
 
@@ -76,13 +76,12 @@ class Reader:
     def moved(self, epoch: Epoch, place: Place) -> bool:
         """Note what a subscription says of its origin; False where that is outdated and must not be followed.
 
-        An origin without an epoch has had no publication yet: an heir that the reader has reached first. It is waited at.
+        The epoch is that of the origin's newest publication. Units of an earlier one, which the reader lacks, may come before, so
+        nothing is fenced by it yet.
         """
-        if epoch == NO_EPOCH:
-            return True
         if epoch < self.epoch or (epoch == self.epoch and place < self.place):
             return False
-        self.epoch, self.place = epoch, max(place, self.place)
+        self.place = max(place, self.place)
         return True
 
     def receive(self, run: Run) -> Run | None:

@@ -7,12 +7,12 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Protocol
 
 from lalmesh.errors import Fenced, NoOriginAvailable, ServiceError, StreamExists, Unavailable
 from lalmesh.media import MediaEvent
 from lalmesh.names import StreamKey
-from lalmesh.runtime.link import CloseReason, OriginLink, Outlet, PublicationRequest
+from lalmesh.runtime.follower import OriginLinks as OriginLinks  # of whoever builds `Publishers`
+from lalmesh.runtime.link import CloseReason, Outlet, PublicationRequest
 from lalmesh.runtime.ownership import Grant, NodeAddress, Place, UnitName, new_publication
 from lalmesh.runtime.ring import Cursor
 from lalmesh.runtime.scheduling import Claim, Move, Refusal, Refused, Released, SchedulerClient
@@ -26,14 +26,6 @@ RELEASE_DEADLINE_S = 3.0  #: giving a claim back; where it fails the lease ends 
 BEFORE_FIRST = -1  #: the unit before the first of a publication
 STEADY_S = 5.0  #: an origin that took units for so long was no failure
 UNDO_ATTEMPTS = 5  #: to find out what a claim without an answer got; after that the lease of this edge ends it
-
-
-class OriginLinks(Protocol):
-    """Where links to origins come from."""
-
-    def link(self, address: str) -> OriginLink:
-        """The link to the origin at ``host:port``."""
-        ...
 
 
 def refusal_error(refused: Refused, stream: StreamKey) -> ServiceError:

@@ -1,7 +1,7 @@
 """Relays: an edge's single subscription to each stream that it plays, shared by all its players (docs/design.md §4).
 
 The first player of a stream opens its relay, the last one closes it after `linger_s`. A relay that loses its origin keeps its
-players and goes on after the last unit that it has, wherever the stream is then.
+players, and its follower goes on after the last unit that it has, wherever the stream is then.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
@@ -17,20 +16,18 @@ from dataclasses import dataclass, field, replace
 from lalmesh.errors import ServiceError, StreamNotFound
 from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
-from lalmesh.runtime.link import CloseReason, Subscription, SubscriptionRequest
-from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, Place
+from lalmesh.runtime.follower import Follower, FollowSettings, OriginLinks
+from lalmesh.runtime.ownership import NO_EPOCH, Epoch, Location
 from lalmesh.runtime.reader import Reader, ReaderCounters
 from lalmesh.runtime.ring import RingLimits, Run
-from lalmesh.runtime.scheduling import MAX_LOCATE_S, Refusal, SchedulerClient, Wanted
+from lalmesh.runtime.scheduling import Refusal, SchedulerClient
 from lalmesh.runtime.tally import add_counters
 from services.edge.fanout import FanOut, FanOutCounters, FanOutSettings
 from services.edge.outputs import OutputFormat, Outputs
-from services.edge.publisher import OriginLinks, refusal_error
+from services.edge.publisher import refusal_error
 
 log = logging.getLogger(__name__)
 
-FIRST_RETRY_S = 0.05  #: before an origin is tried again
-MAX_RETRY_S = 1.0  #: pauses double up to this
 FENCES_KEPT = 100_000  #: streams whose highest epoch is remembered after their last player
 
 
@@ -60,23 +57,30 @@ class Relay:
     def __init__(self, relays: Relays, stream: StreamKey, seen: Epoch) -> None:
         """Start looking for the stream; `seen` is the highest epoch that this edge knows of it."""
         self.stream = stream
-        self.reader = Reader(seen)
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.ready.add_done_callback(_seen)
+        self.ready.add_done_callback(lambda ready: ready.exception())  # nobody may be waiting for a relay that fails
         self._relays = relays
-        self._settings = relays.settings
-        settings = self._settings
+        settings = self._settings = relays.settings
         self._outputs = Outputs(stream, settings.fanout, settings.ring_limits(), relays.retire, transcode=settings.transcode)
         self._users = 0
         self._linger: asyncio.TimerHandle | None = None
         self._ended: str | None = None  # why, once it has ended
-        self.unavailable: ServiceError | None = None  # why nobody can say where the stream is, if so
-        self._location: Location | None = None  # of the present subscription
-        self._closed: asyncio.Future[tuple[CloseReason, str]] | None = None  # of the present subscription
-        self._delivered = False  # whether the present subscription has opened
+        follow = FollowSettings(lost_s=settings.lost_s, awaits_first=True)
+        self._follower = Follower(stream, relays.scheduler, relays.links, follow, Reader(seen), self._begin)
         self._loop = asyncio.get_running_loop()
-        self._task = self._loop.create_task(self._follow(), name=f"relay {stream}")
+        self._task = self._loop.create_task(self._follower.run(), name=f"relay {stream}")
         self._task.add_done_callback(self._finished)
+
+    @property
+    def reader(self) -> Reader:
+        """What it has of the stream."""
+        return self._follower.reader
+
+    @property
+    def unavailable(self) -> ServiceError | None:
+        """Why nobody can say where the stream is, if so."""
+        refused = self._follower.refused
+        return None if refused is None or refused.refusal is Refusal.NOT_FOUND else refusal_error(refused, self.stream)
 
     @property
     def players(self) -> int:
@@ -157,101 +161,17 @@ class Relay:
         """Once a second."""
         self._outputs.sweep()
 
-    # what the subscription calls
-
-    def subscription_opened(self, epoch: Epoch, place: Place) -> None:
-        """The origin has the group; without an epoch it waits for the publication as we do.
-
-        The epoch is that of its newest publication: units of an earlier one, which we lack, may come before.
-        """
-        if epoch == NO_EPOCH:
-            return
-        reader = self.reader
-        if epoch < reader.epoch or (epoch == reader.epoch and place < reader.place):
-            self.subscription_closed(CloseReason.FENCED, "outdated origin")
-            return
-        self._delivered = True
-        reader.place = max(place, reader.place)
-
-    def receive(self, run: Run) -> None:
-        """The next units, for everyone."""
-        fresh = self.reader.receive(run)
-        if fresh is None:
-            return
-        if fresh.missing:
-            log.warning("%d units missing", fresh.missing, extra={"stream_key": str(self.stream)})
-        self._outputs.feed(fresh)
-        if not self.ready.done():
-            self.ready.set_result(None)
-
-    def subscription_closed(self, reason: CloseReason, detail: str) -> None:
-        """No more comes from there."""
-        if self._closed is not None and not self._closed.done():
-            self._closed.set_result((reason, detail))
-
-    def moved(self, location: Location) -> None:
-        """The stream is somewhere else now: leave a lower place."""
-        present = self._location
-        if present is None or location.place <= max(self.reader.place, present.place):
-            return
-        if location.origin == present.origin:  # the same group, claimed anew
-            self._location = location
-        else:
-            self.subscription_closed(CloseReason.SOURCE_LOST, f"moved to {location.origin.node.name}")
-
     # the life of a relay
 
-    async def _follow(self) -> str:
-        """Stay subscribed until the stream ends; gives the reason for the end."""
-        location: Location | None = None
-        lost_since: float | None = None
-        retry_s = FIRST_RETRY_S
-        while True:
-            if location is None:
-                location = await self._locate(NO_PLACE if lost_since is None else self.reader.place)
-            if location is not None:
-                reason, detail = await self._subscribe(location)
-                log.info("subscription ended: %s %s", reason.name, detail, extra={"stream_key": str(self.stream)})
-                if reason is CloseReason.STREAM_ENDED:
-                    return detail
-                if self._delivered:
-                    lost_since, retry_s = None, FIRST_RETRY_S
-                location = await self._next_location(location, reason)
-            now = self._loop.time()
-            lost_since = now if lost_since is None else lost_since
-            if self.reader.last is not None and now - lost_since > self._settings.lost_s:
-                return "no origin could be reached"
-            await asyncio.sleep(retry_s * random.uniform(0.5, 1.0))
-            retry_s = min(MAX_RETRY_S, retry_s * 2)
+    def _begin(self, run: Run) -> None:
+        """The first units: whoever waits may play. The next ones go past this."""
+        self._follower.deliver = self._outputs.feed
+        self._outputs.feed(run)
+        self.ready.set_result(None)
 
-    async def _locate(self, after: Place) -> Location | None:
-        wanted = Wanted(self.stream, None if after == NO_PLACE else after)
-        answer = (await self._relays.scheduler.locate([wanted], MAX_LOCATE_S))[0]
-        if isinstance(answer, Location):
-            self.unavailable = None
-            return answer
-        away = answer.refusal is not Refusal.NOT_FOUND
-        self.unavailable = refusal_error(answer, self.stream) if away else None
-        return None
-
-    async def _next_location(self, location: Location, reason: CloseReason) -> Location | None:
-        """Where to go on: where the scheduler says the stream has moved to; else, after a broken link, the same origin again."""
-        wait_s = self._settings.linger_s if reason is not CloseReason.LINK_LOST else 0.2
-        answer = (await self._relays.scheduler.locate([Wanted(self.stream, location.place)], wait_s))[0]
-        if isinstance(answer, Location):
-            return answer
-        return location if reason in (CloseReason.LINK_LOST, CloseReason.DRAINING, CloseReason.NOT_FOUND) else None
-
-    async def _subscribe(self, location: Location) -> tuple[CloseReason, str]:
-        self._closed = self._loop.create_future()
-        self._delivered = False
-        self._location = location
-        request = SubscriptionRequest(stream=self.stream, place=location.place, after=self.reader.last)
-        subscription: Subscription = self._relays.links.link(location.origin.address).subscribe(request, self)
-        try:
-            return await self._closed
-        finally:
-            subscription.close()
+    def moved(self, location: Location) -> None:
+        """The stream is somewhere else now."""
+        self._follower.moved(location)
 
     def _finished(self, task: asyncio.Task[str]) -> None:
         if task.cancelled():
@@ -278,12 +198,6 @@ class Relay:
         """End it now."""
         self._task.cancel()
         await asyncio.wait([self._task])
-
-
-def _seen(future: asyncio.Future[None]) -> None:
-    """Nobody may be waiting for a relay that fails."""
-    if not future.cancelled():
-        future.exception()
 
 
 class Relays:

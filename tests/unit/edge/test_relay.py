@@ -12,7 +12,6 @@ from support.edge_fakes import (
     STREAM,
     FakeLinks,
     FakeScheduler,
-    epoch,
     gop,
     location,
     place,
@@ -189,16 +188,6 @@ async def test_after_a_broken_link_the_relay_resumes_at_the_same_origin() -> Non
 
 
 @in_virtual_time
-async def test_a_stream_that_has_moved_is_followed() -> None:
-    edge = Edge()
-    await edge.playing()
-    edge.scheduler.put(location(2, "p"))
-    edge.links.subscriptions[0].events.subscription_closed(CloseReason.SOURCE_LOST, "")
-    again = await edge.links.opened(2)
-    assert (again.origin, again.request.place, again.request.after) == ("p", place(2), UnitName(FIRST, 2))
-
-
-@in_virtual_time
 async def test_the_schedulers_notice_of_a_move_is_followed() -> None:
     edge = Edge()
     await edge.playing()
@@ -210,33 +199,6 @@ async def test_the_schedulers_notice_of_a_move_is_followed() -> None:
     edge.relays.moved(location(3, "p"))
     assert (await edge.links.opened(2)).origin == "p"
     assert edge.links.subscriptions[0].closed
-
-
-@in_virtual_time
-async def test_an_origin_with_an_outdated_group_is_left() -> None:
-    edge = Edge()
-    edge.scheduler.put(location(2))
-    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
-    (await edge.links.opened(1)).serve(run_of(gop(0, 1), revision=2), revision=2)
-    await acquired
-    edge.links.subscriptions[0].events.subscription_closed(CloseReason.LINK_LOST, "broken")
-    (await edge.links.opened(2)).events.subscription_opened(epoch(1), place(1))
-    await asyncio.sleep(1)
-    assert edge.links.subscriptions[1].closed
-
-
-@in_virtual_time
-async def test_a_relay_waits_at_an_origin_that_has_no_publication_yet() -> None:
-    edge = Edge()
-    _, player = await edge.playing()
-    edge.scheduler.put(location(2, "p"))
-    edge.links.subscriptions[0].events.subscription_closed(CloseReason.SOURCE_LOST, "")
-    again = await edge.links.opened(2)
-    again.events.subscription_opened(NO_EPOCH, NO_PLACE)
-    await asyncio.sleep(5)
-    assert not again.closed
-    again.events.receive(run_of([video(3)]))
-    assert len(player.written) == 2
 
 
 @in_virtual_time

@@ -12,16 +12,17 @@ from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, UnitName
 from lalmesh.runtime.reader import Reader
 from lalmesh.runtime.ring import Run
+from lalmesh.runtime.scheduling import Refusal, Refused
 
 
 class Reading:
     """A follower with a scheduler and links that tests drive."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, awaits_first: bool = False) -> None:
         self.scheduler = FakeScheduler()
         self.links = FakeLinks()
         self.runs: list[Run] = []
-        settings = FollowSettings(lost_s=30, keep_s=12)
+        settings = FollowSettings(lost_s=30, keep_s=12, awaits_first=awaits_first)
         self.follower = Follower(STREAM, self.scheduler, self.links, settings, Reader(), self.runs.append)
         self.task = asyncio.create_task(self.follower.run())
 
@@ -116,3 +117,31 @@ async def test_a_stream_that_no_origin_has_is_given_up_after_a_while() -> None:
     assert not reading.task.done()
     await asyncio.sleep(30)
     assert await reading.task == UNREACHABLE
+
+
+@in_virtual_time
+async def test_a_stream_that_nothing_has_come_of_is_looked_for_as_long_as_it_is_wanted() -> None:
+    reading = Reading(awaits_first=True)
+    await asyncio.sleep(300)
+    assert not reading.task.done()
+    await reading.live()
+    assert reading.seqs == [0, 1, 2]
+
+
+@in_virtual_time
+async def test_it_is_known_why_nobody_can_say_where_the_stream_is() -> None:
+    reading = Reading()
+    reading.scheduler.away = Refused(Refusal.UNAVAILABLE, "no scheduler answers")
+    await settle()
+    assert reading.follower.refused == reading.scheduler.away
+    reading.scheduler.away = None
+    await reading.live()
+    assert reading.follower.refused is None
+
+
+@in_virtual_time
+async def test_who_gets_the_units_may_change() -> None:
+    reading, later = await Reading().live(), list[Run]()
+    reading.follower.deliver = later.append
+    reading.links.subscriptions[0].events.receive(run_of([video(3)]))
+    assert (reading.seqs, [unit.seq for run in later for unit in run.units]) == ([0, 1, 2], [3])
