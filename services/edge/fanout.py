@@ -2,27 +2,20 @@
 
 Units are packaged once into *messages*; messages gathered since the last flush become one *block* of bytes; the same block is
 written to every player. A block never begins in the middle of a message, and a new one begins at each random access point, so that
-the cached blocks from there on are what a player gets when it joins.
-
-```
-waiting ──random access point──► live ──transport full──► lagging ──over its bound──► skipping
-   ▲                              ▲                          │                           │
-   │                              └────────── drained ───────┘                           │
-   └───────────────────────────────────────── drained ───────────────────────────────────┘
-```
+the cached blocks from there on are what a player gets when it joins. Whom blocks go to is the `Audience`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lalmesh.media import Track, TrackSet
 from lalmesh.remux import Packager, Parts
 from lalmesh.runtime.ring import Run, join_track
-from services.edge.direct import DirectSockets
-from services.edge.feed import FeedState, PlayerFeed
+from services.edge.audience import Audience
+from services.edge.feed import PlayerFeed
 from services.edge.join_cache import JoinCache, JoinCacheSettings, JoinPoint
 
 OTHER_CONFIGURATION = "the stream has another configuration now, which this format tells at its start only"
@@ -53,18 +46,6 @@ class FanOutCounters:
     cache_overflows: int = 0  #: times that a part of what is kept for joins was given up
 
 
-class _Targets:
-    """The live players as a flush wants them: no look at a player that took everything."""
-
-    __slots__ = ("direct", "sockets", "through_transport")
-
-    def __init__(self, live: Iterable[PlayerFeed]) -> None:
-        reached = [(feed, feed.socket) for feed in live if feed.socket is not None]
-        self.direct = [feed for feed, _ in reached]
-        self.sockets = DirectSockets([sock for _, sock in reached])  # of those, in the same order
-        self.through_transport = [feed for feed in live if feed.socket is None]
-
-
 class FanOut:
     """Package the units of a stream once, and write them to every player."""
 
@@ -81,9 +62,8 @@ class FanOut:
         self._packager = packager
         self._settings = settings
         self._loop = loop
-        self._skipped = skipped
+        self._audience = Audience(packager, settings, self.counters, loop, skipped)
         self._tracks = TrackSet()
-        self._told = TrackSet()  # the tracks at the end of the last block: what whoever got that block knows of
         self._join_track = -1
         self._cache = JoinCache(packager, settings)
         self._parts: Parts = []  # gathered since the last flush
@@ -91,32 +71,21 @@ class FanOut:
         self._opens: JoinPoint | None = None  # the point that the gathered parts begin at, if they begin at one
         self._last_dts = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._live: dict[PlayerFeed, None] = {}
-        self._targets: _Targets | None = None  # the live ones, as a flush wants them; None: not known
-        self._others: set[PlayerFeed] = set()  # waiting, lagging or skipping
 
     @property
     def players(self) -> int:
         """How many players there are."""
-        return len(self._live) + len(self._others)
+        return len(self._audience)
 
     # players
 
     def add(self, feed: PlayerFeed) -> None:
         """Let a player join: with the cache up to the last flush, or at the next random access point."""
-        self.counters.joins += 1
-        burst = self._cache.burst()
-        if burst is None:
-            self._others.add(feed)
-            return
-        feed.allowance_bytes = len(burst)
-        self._go_live(feed)
-        self._write_alone(feed, burst)
+        self._audience.join(feed, self._cache.burst())
 
     def remove(self, feed: PlayerFeed) -> None:
         """Forget a player."""
-        self._leave_live(feed)
-        self._others.discard(feed)
+        self._audience.remove(feed)
 
     def sent_bytes(self, feed: PlayerFeed) -> int:
         """What was written to a player so far."""
@@ -124,65 +93,15 @@ class FanOut:
 
     def paused(self, feed: PlayerFeed) -> None:
         """The player's transport is full, whatever filled it."""
-        feed.is_full = True
-        if feed.lagging_since is None:
-            feed.lagging_since = self._loop.time()
-        if self._leave_live(feed):
-            if feed.got_more(self.counters.block_bytes):
-                feed.allowance_bytes = 0  # it has taken what its join gave it, or nearly all of that
-            self._lag(feed)
+        self._audience.paused(feed)
 
     def resumed(self, feed: PlayerFeed) -> None:
         """The player's transport has drained; of one that was removed, what was left in it went out."""
-        feed.is_full = False
-        feed.lagging_since = None
-        if feed not in self._others:
-            return
-        feed.allowance_bytes = 0
-        if feed.state is FeedState.LAGGING:
-            self._others.discard(feed)
-            self._go_live(feed)
-        elif feed.state is FeedState.SKIPPING:
-            feed.state = FeedState.WAITING
-
-    def _go_live(self, feed: PlayerFeed) -> None:
-        """It gets everything from now on, at once or, where its transport is full, behind what waits there."""
-        if feed.is_full:
-            self._lag(feed)
-            return
-        feed.state = FeedState.LIVE
-        feed.count_from(self.counters.block_bytes)
-        self._live[feed] = None
-        self._targets = None
-
-    def _lag(self, feed: PlayerFeed) -> None:
-        feed.state = FeedState.LAGGING
-        feed.tracks = self._told
-        self._others.add(feed)
-
-    def _leave_live(self, feed: PlayerFeed) -> bool:
-        if feed not in self._live:
-            return False
-        del self._live[feed]
-        self._targets = None
-        feed.count_until(self.counters.block_bytes)
-        feed.state = FeedState.WAITING
-        return True
-
-    def _write_alone(self, feed: PlayerFeed, data: bytes) -> None:
-        feed.count(len(data))
-        self.counters.sent_bytes += len(data)
-        feed.write(data)
+        self._audience.resumed(feed)
 
     def sweep(self) -> None:
         """Close the players that have been too slow for too long; call it about once a second."""
-        if not self._others:
-            return
-        limit = self._loop.time() - self._settings.slow_player_s
-        for feed in [feed for feed in self._others if feed.lagging_since is not None and feed.lagging_since < limit]:
-            self.counters.slow_closes += 1
-            self.remove(feed)
-            feed.close(f"too slow: not caught up in {self._settings.slow_player_s:g} s")
+        self._audience.sweep()
 
     # media
 
@@ -224,7 +143,7 @@ class FanOut:
     @property
     def delay_ms(self) -> int:
         """For how long media is gathered now."""
-        return min(self._settings.max_delay_ms, self.players // self._settings.players_per_delay_ms)
+        return min(self._settings.max_delay_ms, len(self._audience) // self._settings.players_per_delay_ms)
 
     def _schedule(self) -> None:
         delay_ms = self.delay_ms
@@ -251,63 +170,11 @@ class FanOut:
         self._parts.clear()
         self._parts_bytes = 0
         opens, self._opens = self._opens, None
-        self._told = self._tracks
-        others = list(self._others)  # before the block is written: whoever falls behind on it has it
-        self.counters.blocks += 1
-        self.counters.block_bytes += len(block)
-        self.counters.sent_bytes += len(block) * len(self._live)
-        self._send_to_live(block)
-        for feed in others:
-            self._write_to_other(feed, block, opens)
+        self._audience.send(block, opens, self._tracks)
         self._cache.add(block, opens, has_video=self._tracks.has_video, dts=self._last_dts)
         self.counters.cache_overflows = self._cache.overflows
 
-    def _send_to_live(self, block: bytes) -> None:
-        """One call a player. What a socket does not take goes to its transport, which then says that it is full."""
-        if self._targets is None:
-            self._targets = _Targets(self._live)
-        targets, late = self._targets, [(feed, 0) for feed in self._targets.through_transport]
-        for place, sent in targets.sockets.send(block):
-            late.append((targets.direct[place], sent))
-        for feed, sent in late:
-            if feed in self._live:
-                feed.write(block[sent:])
-
-    def _write_to_other(self, feed: PlayerFeed, block: bytes, opens: JoinPoint | None) -> None:
-        if feed in self._others:  # not removed meanwhile
-            if feed.state is FeedState.LAGGING:
-                self._write_to_lagging(feed, block)
-            elif feed.state is FeedState.WAITING and opens is not None:
-                opening = self._opening(feed, opens)
-                self._others.discard(feed)
-                self._go_live(feed)
-                self._write_alone(feed, opening + block)
-
-    def _opening(self, feed: PlayerFeed, opens: JoinPoint) -> bytes:
-        """What a waiting player needs before a block that begins at a random access point."""
-        if feed.tracks is None:
-            return self._packager.start(opens.tracks, opens.dts)
-        parts: Parts = []
-        if feed.tracks is not opens.tracks:
-            self._packager.change(feed.tracks, opens.tracks, opens.dts, parts)
-        return b"".join(parts)
-
-    def _write_to_lagging(self, feed: PlayerFeed, block: bytes) -> None:
-        settings = self._settings
-        waiting_bytes = feed.backlog()
-        lag_s = self._loop.time() - (feed.lagging_since or 0.0)
-        over_bytes = waiting_bytes + len(block) > settings.player_queue_bytes + feed.allowance_bytes
-        in_time = lag_s <= settings.player_queue_s or feed.allowance_bytes > 0
-        if in_time and not over_bytes:
-            feed.tracks = self._told
-            self._write_alone(feed, block)
-            return
-        feed.state = FeedState.SKIPPING
-        feed.skips += 1
-        self.counters.skips += 1
-        self._skipped(feed, f"{waiting_bytes} bytes wait, {lag_s:.1f} s behind")
-
-    # the cache
+    # the end
 
     def close(self) -> None:
         """Stop: nobody plays it."""
@@ -322,18 +189,10 @@ class FanOut:
         """
         self._flush()
         parts: Parts = []
-        if self._packager.end(self._told, self._last_dts, parts):
-            self._write_last(b"".join(parts))
+        if self._packager.end(self._audience.told, self._last_dts, parts):
+            self._audience.send_last(b"".join(parts))
         self.dismiss(reason)
 
     def dismiss(self, reason: str) -> None:
         """Close every player."""
-        for feed in [*self._live, *self._others]:
-            self.remove(feed)
-            feed.close(reason)
-
-    def _write_last(self, data: bytes) -> None:
-        """The bound of a player that lags is not asked for: nothing comes after this."""
-        for feed in [*self._live, *(feed for feed in self._others if feed.state is FeedState.LAGGING)]:
-            if feed in self._live or feed in self._others:  # not removed meanwhile
-                self._write_alone(feed, data)
+        self._audience.dismiss(reason)

@@ -555,7 +555,7 @@ def test_a_waiting_player_that_another_ones_write_removes_stays_away() -> None:
     stage.fanout.remove(other.feed)
     stage.fanout.add(breaker)
     stage.fanout.counters.joins = 0
-    stage.fanout._others.add(other.feed)
+    stage.fanout._audience._others.add(other.feed)
     stage.send(gop(1, 1))
     assert stage.fanout.players == 1
 
@@ -576,7 +576,7 @@ def test_who_got_all_so_far_is_told_that_the_tracks_have_ended() -> None:
     for seq in range(1, 9):
         stage.send([video(seq)])
     waiting = PlayerFeed(lambda _: pytest.fail("it has nothing that could end"), lambda: 0, lambda _: None)
-    stage.fanout._others.add(waiting)
+    stage.fanout._audience._others.add(waiting)
     assert [player.feed.state for player in (live, lagging)] == [FeedState.LIVE, FeedState.LAGGING]
     assert skipping.feed.state is FeedState.SKIPPING
     stage.fanout.end("over")
