@@ -1,10 +1,4 @@
-"""The ring: one bounded buffer of access units with cursors (docs/design.md §4).
-
-Publication, group, relay and every sender on a link use the same one. Positions count units since the ring was made and never
-come again; a cursor is a position. A unit's name is ``(publication, seq)``. Where publication, epoch or tracks change, and where
-units are missing, the ring keeps a *mark*, so that what is read is always a `Run`: consecutive units of one publication under
-one track set.
-"""
+"""The buffer and its marks."""
 
 from __future__ import annotations
 
@@ -13,37 +7,15 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lalmesh.media import AccessUnit, Kind, TrackSet
-from lalmesh.runtime.ownership import NO_PLACE, Epoch, Place, UnitName
+from lalmesh.media import AccessUnit, TrackSet
+from lalmesh.runtime.ownership import NO_PLACE, Epoch, UnitName
+from lalmesh.runtime.ring._run import Run, join_track
 
 COMPACT_AT = 1024  #: units given up at the front before the list is cut: keeps trimming cheap
 MAX_RUN_UNITS = 4096  #: of one read: a run of empty units stays below what a link takes, a long backlog is not copied at each read
 MAX_PUBLICATIONS = 16  #: the newest whose place among the others is remembered: holes across more are counted less exactly
-NO_TRACK = -1
 
 _GIVEN_UP = AccessUnit(0, 0, 0, False, b"")  # stands where a unit was, so that its payload is free at once
-
-
-@dataclass(slots=True)
-class Run:
-    """Consecutive access units of one publication under one track set, at least one."""
-
-    epoch: Epoch
-    publication: bytes
-    tracks: TrackSet
-    units: list[AccessUnit]
-    place: Place = NO_PLACE  #: of the group that they come from
-    missing: int = 0  #: units directly before these that are known to be lost: an announced hole
-
-    @property
-    def first_seq(self) -> int:
-        """The number of the first unit."""
-        return self.units[0].seq
-
-    @property
-    def last_name(self) -> UnitName:
-        """The name of the last unit."""
-        return UnitName(self.publication, self.units[-1].seq)
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -71,12 +43,6 @@ class _Mark:
     first_seq: int
     missing: int
     join_track: int  #: track whose random access points are join points
-
-
-def join_track(tracks: TrackSet) -> int:
-    """The track at whose random access points a player may join: the first video track, else the first audio track."""
-    track = tracks.first(Kind.VIDEO) or tracks.first(Kind.AUDIO)
-    return track.track_id if track else NO_TRACK
 
 
 class Ring:
@@ -299,93 +265,3 @@ class Ring:
 
 def _position_of(mark: _Mark) -> int:
     return mark.position
-
-
-class Cursor:
-    """One reader's place in a ring.
-
-    It gives every unit once and in order. If the ring has moved past it, it goes on at the next random access point and says
-    how many units it passed over.
-    """
-
-    __slots__ = ("_after", "_position", "_ring", "_seeking")
-
-    def __init__(self, ring: Ring, position: int, *, seeking: bool = False, after: UnitName | None = None) -> None:
-        """Read from `position`, or (`seeking`) from the first random access point there; pass over what `after` covers."""
-        self._ring = ring
-        self._position = position
-        self._seeking = seeking
-        self._after = after  # the last unit that the reader has
-
-    @classmethod
-    def joining(cls, ring: Ring) -> Cursor:
-        """Start at a random access point: a cached one, else the next."""
-        position = ring.join_position()
-        return cls(ring, ring.end, seeking=True) if position is None else cls(ring, position)
-
-    @classmethod
-    def resuming(cls, ring: Ring, after: UnitName) -> Cursor:
-        """Start after the unit `after`; where that is not kept, at a random access point, and the hole is announced."""
-        position = ring.position_after(after)
-        if position is not None:
-            return cls(ring, position, after=after)
-        last = ring.last_name
-        if last is None or (last.publication == after.publication and last.seq < after.seq):
-            return cls(ring, ring.end, after=after)  # the reader is ahead: the publisher will replay
-        if last.publication == after.publication:
-            return cls(ring, ring.start, seeking=True, after=after)  # as if it had just fallen off
-        first = ring.first_of(last.publication)
-        if first is not None:
-            return cls(ring, first, after=after)
-        joined = ring.join_position()
-        return cls(ring, ring.end if joined is None else joined, seeking=True, after=after)
-
-    @property
-    def pending(self) -> bool:
-        """Whether a read may give something."""
-        return self._position < self._ring.end
-
-    def read(self, max_bytes: int, larger_bytes: int | None = None) -> Run | None:
-        """The next run of at most `max_bytes` payload bytes, or one larger unit of at most `larger_bytes` (None: of any size).
-
-        None where there is nothing to give now; it is still `pending` where the next unit is larger than allowed.
-        """
-        ring = self._ring
-        while self._position < ring.end:
-            if self._position < ring.start:
-                self._position, self._seeking = ring.start, True
-            if self._seeking and not self._seek():
-                return None
-            run = ring.read(self._position, max_bytes, larger_bytes)
-            if run is None:
-                return None
-            self._position += len(run.units)
-            if self._after is None:
-                self._after = run.last_name
-                run.missing = 0  # nothing is missing before the first unit that a reader gets
-                return run
-            if self._fit(run, self._after):
-                return run
-        return None
-
-    def _seek(self) -> bool:
-        joined = self._ring.next_join(self._position)
-        if joined is None:
-            self._position = self._ring.end
-            return False
-        self._position, self._seeking = joined, False
-        return True
-
-    def _fit(self, run: Run, after: UnitName) -> bool:
-        """Cut off what the reader has; say what it misses. False where nothing is left."""
-        if run.publication == after.publication:
-            known = after.seq + 1 - run.first_seq
-            if known >= len(run.units):
-                return False
-            if known > 0:
-                run.units = run.units[known:]
-            run.missing = run.first_seq - after.seq - 1
-        else:
-            run.missing = max(run.missing, self._ring.missing_between(after, UnitName(run.publication, run.first_seq)))
-        self._after = run.last_name
-        return True

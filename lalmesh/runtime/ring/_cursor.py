@@ -1,0 +1,97 @@
+"""A reader's place in a ring."""
+
+from __future__ import annotations
+
+from lalmesh.runtime.ownership import UnitName
+from lalmesh.runtime.ring._ring import Ring
+from lalmesh.runtime.ring._run import Run
+
+
+class Cursor:
+    """One reader's place in a ring.
+
+    It gives every unit once and in order. If the ring has moved past it, it goes on at the next random access point and says
+    how many units it passed over.
+    """
+
+    __slots__ = ("_after", "_position", "_ring", "_seeking")
+
+    def __init__(self, ring: Ring, position: int, *, seeking: bool = False, after: UnitName | None = None) -> None:
+        """Read from `position`, or (`seeking`) from the first random access point there; pass over what `after` covers."""
+        self._ring = ring
+        self._position = position
+        self._seeking = seeking
+        self._after = after  # the last unit that the reader has
+
+    @classmethod
+    def joining(cls, ring: Ring) -> Cursor:
+        """Start at a random access point: a cached one, else the next."""
+        position = ring.join_position()
+        return cls(ring, ring.end, seeking=True) if position is None else cls(ring, position)
+
+    @classmethod
+    def resuming(cls, ring: Ring, after: UnitName) -> Cursor:
+        """Start after the unit `after`; where that is not kept, at a random access point, and the hole is announced."""
+        position = ring.position_after(after)
+        if position is not None:
+            return cls(ring, position, after=after)
+        last = ring.last_name
+        if last is None or (last.publication == after.publication and last.seq < after.seq):
+            return cls(ring, ring.end, after=after)  # the reader is ahead: the publisher will replay
+        if last.publication == after.publication:
+            return cls(ring, ring.start, seeking=True, after=after)  # as if it had just fallen off
+        first = ring.first_of(last.publication)
+        if first is not None:
+            return cls(ring, first, after=after)
+        joined = ring.join_position()
+        return cls(ring, ring.end if joined is None else joined, seeking=True, after=after)
+
+    @property
+    def pending(self) -> bool:
+        """Whether a read may give something."""
+        return self._position < self._ring.end
+
+    def read(self, max_bytes: int, larger_bytes: int | None = None) -> Run | None:
+        """The next run of at most `max_bytes` payload bytes, or one larger unit of at most `larger_bytes` (None: of any size).
+
+        None where there is nothing to give now; it is still `pending` where the next unit is larger than allowed.
+        """
+        ring = self._ring
+        while self._position < ring.end:
+            if self._position < ring.start:
+                self._position, self._seeking = ring.start, True
+            if self._seeking and not self._seek():
+                return None
+            run = ring.read(self._position, max_bytes, larger_bytes)
+            if run is None:
+                return None
+            self._position += len(run.units)
+            if self._after is None:
+                self._after = run.last_name
+                run.missing = 0  # nothing is missing before the first unit that a reader gets
+                return run
+            if self._fit(run, self._after):
+                return run
+        return None
+
+    def _seek(self) -> bool:
+        joined = self._ring.next_join(self._position)
+        if joined is None:
+            self._position = self._ring.end
+            return False
+        self._position, self._seeking = joined, False
+        return True
+
+    def _fit(self, run: Run, after: UnitName) -> bool:
+        """Cut off what the reader has; say what it misses. False where nothing is left."""
+        if run.publication == after.publication:
+            known = after.seq + 1 - run.first_seq
+            if known >= len(run.units):
+                return False
+            if known > 0:
+                run.units = run.units[known:]
+            run.missing = run.first_seq - after.seq - 1
+        else:
+            run.missing = max(run.missing, self._ring.missing_between(after, UnitName(run.publication, run.first_seq)))
+        self._after = run.last_name
+        return True

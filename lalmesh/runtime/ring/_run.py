@@ -1,0 +1,38 @@
+"""What is read from a ring, and travels over links."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lalmesh.media import AccessUnit, Kind, TrackSet
+from lalmesh.runtime.ownership import NO_PLACE, Epoch, Place, UnitName
+
+NO_TRACK = -1
+
+
+@dataclass(slots=True)
+class Run:
+    """Consecutive access units of one publication under one track set, at least one."""
+
+    epoch: Epoch
+    publication: bytes
+    tracks: TrackSet
+    units: list[AccessUnit]
+    place: Place = NO_PLACE  #: of the group that they come from
+    missing: int = 0  #: units directly before these that are known to be lost: an announced hole
+
+    @property
+    def first_seq(self) -> int:
+        """The number of the first unit."""
+        return self.units[0].seq
+
+    @property
+    def last_name(self) -> UnitName:
+        """The name of the last unit."""
+        return UnitName(self.publication, self.units[-1].seq)
+
+
+def join_track(tracks: TrackSet) -> int:
+    """The track at whose random access points a player may join: the first video track, else the first audio track."""
+    track = tracks.first(Kind.VIDEO) or tracks.first(Kind.AUDIO)
+    return track.track_id if track else NO_TRACK
