@@ -15,13 +15,14 @@ MAX_INITS = 8  #: init segments remembered: asked for are the one before a chang
 class Fmp4Packager:
     """Fragmented MP4 as it goes over HTTP: the init segment, then one fragment a unit, at once.
 
-    How long a unit lasts nobody knows before the next one comes: it is said to last as long as the one before it, and the time in
-    the next fragment puts that right. A file of HTTP has one init segment, so a player of another one has to ask again.
+    How long a unit lasts nobody knows before the next one comes: it is said to last as long as such units usually do, and the time
+    in the next fragment puts that right; what browsers would take for a hole is closed. A file of HTTP has one init segment, so a
+    player of another one has to ask again.
     """
 
     def __init__(self) -> None:
         """Start with fragment 1."""
-        self._builder = FragmentBuilder()
+        self._builder = FragmentBuilder(closes_holes=True)
         self._completer = TrackCompleter()
         self._sequence_number = 0
         self._inits: dict[TrackSet, bytes] = {}
@@ -39,7 +40,9 @@ class Fmp4Packager:
         return 0
 
     def package(self, unit: AccessUnit, tracks: TrackSet, parts: Parts) -> int:
-        """Add the fragment of one unit to `parts`. Gives the bytes added, 0 where fMP4 cannot carry it."""
+        """Add the fragment of one unit to `parts`, with the silence before it that is missing. Gives the bytes added, 0 where fMP4
+        cannot carry it.
+        """
         self._completer.see(unit, tracks)
         if not self._builder.add(unit, tracks):
             return 0

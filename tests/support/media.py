@@ -20,10 +20,18 @@ _H264_B3 = (
     *("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", *_KEY_EACH_SECOND),
     *("-bf", "3", "-b_strategy", "0", "-b:v", "400k"),
 )
+_H264_KEY_EACH_4_S = (
+    *("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-bf", "0", "-b:v", "400k"),
+    *("-g", "1000", "-sc_threshold", "0", "-force_key_frames", "expr:gte(t,n_forced*4)"),
+)
 _AAC = ("-c:a", "aac", "-b:a", "64k")
+# Of each four seconds: where there are no pictures, where there is one of four, and where there is no sound.
+_PAUSE = "'not(between(mod(t,4),1.2,1.9))'"
+_SLOWER = "'if(gt(mod(t,4),3),not(mod(n,4)),1)'"
+_MISSING = "'between(mod(pts*tb,4),1.2,1.4)'"
 
 
-def _video(size: str, rate: int = 25, noise: int = 0) -> tuple[str, ...]:
+def _video(size: str, rate: str | int = 25, noise: int = 0) -> tuple[str, ...]:
     grain = f",noise=alls={noise}:allf=t" if noise else ""
     return ("-f", "lavfi", "-i", f"testsrc2=s={size}:r={rate}{grain}")
 
@@ -37,12 +45,19 @@ def _constant(rate: str, buffer: str) -> tuple[str, ...]:
 
 
 _SMALL = _video("320x180")
+_NTSC = (
+    *(*_video("320x180", "30000/1001"), *_audio(), "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"),
+    *("-g", "300", "-sc_threshold", "0", "-bf", "3", "-b_strategy", "0", "-b:v", "400k"),
+)
 #: What there is: inputs, encoders, duration.
 RECIPES: dict[str, tuple[str, ...]] = {
     "h264_aac": (*_SMALL, *_audio(), *_H264_PLAIN, *_AAC, "-ac", "2", "-t", "8"),
     "h264_b3_aac": (*_SMALL, *_audio(), *_H264_B3, *_AAC, "-t", "8"),
     "h264_b3_aac_60s": (*_SMALL, *_audio(), *_H264_B3, *_AAC, "-t", "60"),  # long enough to join often, no packet twice
     "h264_large_aac": (*_video("640x360"), *_audio(48_000), *_H264_PLAIN, *_AAC, "-t", "8"),
+    # 29.97 pictures a second and a key frame every 10 s; in the second one, one more after 1 s.
+    "h264_ntsc_10s": (*_NTSC, *_AAC, "-t", "12.5"),
+    "h264_ntsc_1s_10s": (*_NTSC, "-force_key_frames", "1.001", *_AAC, "-t", "12.5"),
     "hevc_aac": (
         *_SMALL, *_audio(), "-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p",
         "-x265-params", "log-level=error:keyint=25:min-keyint=25:scenecut=0", *_AAC, "-t", "8",
@@ -57,6 +72,15 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "h264_pcma": (*_SMALL, *_audio(8_000), *_H264_PLAIN, "-c:a", "pcm_alaw", "-ac", "1", "-t", "8"),
     "h264_pcmu": (*_SMALL, *_audio(8_000), *_H264_PLAIN, "-c:a", "pcm_mulaw", "-ac", "1", "-t", "8"),
     "h264_20m_aac": (*_video("640x360", noise=60), *_audio(), *_H264, "-bf", "0", *_constant("20M", "10M"), *_AAC, "-t", "8"),
+    # Pictures stop for 700 ms in the middle of a group and come at 25, then at 6 a second; and sound of which 200 ms are missing.
+    "h264_pausing_aac": (
+        *_video("640x360"), *_audio(), "-vf", f"select={_PAUSE},select={_SLOWER}", "-fps_mode", "vfr", *_H264_KEY_EACH_4_S, *_AAC,
+        "-t", "16",
+    ),
+    "h264_aac_missing": (
+        *_video("640x360"), *_audio(), *_H264_KEY_EACH_4_S, *_AAC, "-ac", "2", "-bsf:a", f"noise=drop={_MISSING}",
+        "-t", "16",
+    ),
     # The stream of the fan-out benchmark: 2.6 Mbit/s in all, 30 pictures a second, a key frame every 2 s, AAC.
     "bench": (
         *_video("640x360", 30, noise=20), *_audio(), "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-bf", "0",

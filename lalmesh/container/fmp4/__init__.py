@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lalmesh.container.fmp4._builder import MAX_SAMPLE_TICKS, FragmentBuilder
+from lalmesh.container.fmp4._builder import FragmentBuilder
 from lalmesh.container.fmp4._carried import (
     TrackCompleter,
     carried_tracks,
@@ -15,6 +15,7 @@ from lalmesh.container.fmp4._carried import (
 from lalmesh.container.fmp4._demux import MAX_MDAT_BYTES, MAX_MOOF_BYTES, MAX_MOOV_BYTES, Fmp4Demuxer
 from lalmesh.container.fmp4._files import MAX_INDEX_ENTRIES, FileContents, FileEnd, FragmentedFile
 from lalmesh.container.fmp4._fragments import MAX_FRAGMENT_BYTES, MAX_FRAGMENT_SAMPLES, TIME_OFFSET, Sample, fragment
+from lalmesh.container.fmp4._gaps import MAX_SAMPLE_TICKS
 from lalmesh.container.fmp4._index import RandomAccessEntry, mfra
 from lalmesh.container.fmp4._init import init_segment
 from lalmesh.container.fmp4._recovery import Read, file_contents, recover_file, whole_fragments_end

@@ -7,21 +7,27 @@ the unit that follows is.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from lalmesh.container.fmp4._carried import is_carried
 from lalmesh.container.fmp4._durations import first_duration
 from lalmesh.container.fmp4._fragments import MAX_FRAGMENT_BYTES, MAX_FRAGMENT_SAMPLES, Sample
+from lalmesh.container.fmp4._gaps import MAX_SAMPLE_TICKS, decoded_early, is_hole, silence
 from lalmesh.errors import LocalProtocolError
-from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Track, TrackSet
-
-#: longest time that one sample is given; beyond, the times stepped or units are missing, and the next `tfdt` says so
-MAX_SAMPLE_TICKS = 10 * TICKS_PER_SECOND
+from lalmesh.media import AccessUnit, Codec, Kind, Track, TrackSet
 
 
 class FragmentBuilder:
     """Gather the units of a stream and give them as samples. All that is pending belongs to one `TrackSet`."""
 
-    def __init__(self) -> None:
-        """Start with nothing pending."""
+    def __init__(self, *, closes_holes: bool = False) -> None:
+        """Start with nothing pending.
+
+        Args:
+            closes_holes: for players of Media Source Extensions, who lose pictures on a hole in the time of any track: pictures
+                that come late are decoded earlier, and where sound is missing there is silence. Else units stay as they are.
+        """
+        self._closes_holes = closes_holes
         self._clocks: dict[int, _Clock] = {}  # by track id
         self._samples: list[Sample] = []
         self._bytes = 0
@@ -39,7 +45,7 @@ class FragmentBuilder:
     @property
     def pending_ticks(self) -> int:
         """How long they last together: from the first decode time to the end of the last sample, over all tracks."""
-        waiting = [clock for clock in self._clocks.values() if clock.last is not None]
+        waiting = [clock for clock in self._clocks.values() if clock.is_pending]
         return max((clock.end for clock in waiting), default=0) - min((clock.start for clock in waiting), default=0)
 
     def add(self, unit: AccessUnit, tracks: TrackSet) -> bool:
@@ -57,24 +63,34 @@ class FragmentBuilder:
         if clock is None or clock.track is not track:
             if not is_carried(track):
                 return False
-            clock = self._clocks[unit.track_id] = _Clock(track, first_duration(track, unit.payload))
-        if len(self._samples) >= MAX_FRAGMENT_SAMPLES or self._bytes + len(unit.payload) > MAX_FRAGMENT_BYTES:
-            raise LocalProtocolError(f"{len(self._samples)} samples of {self._bytes} bytes are pending and there is one more")
-        self._samples.append(clock.begin(unit))
-        self._bytes += len(unit.payload)
+            clock = self._clocks[unit.track_id] = _Clock(track, unit)
+        clock.learn(unit)
+        if self._closes_holes:
+            for filling in clock.missing(unit):
+                self._append(clock.begin(filling))
+            unit = clock.in_time(unit)
+        self._append(clock.begin(unit))
         return True
+
+    def _append(self, sample: Sample) -> None:
+        size = len(sample.unit.payload)
+        if len(self._samples) >= MAX_FRAGMENT_SAMPLES or self._bytes + size > MAX_FRAGMENT_BYTES:
+            raise LocalProtocolError(f"{len(self._samples)} samples of {self._bytes} bytes are pending and there is one more")
+        self._samples.append(sample)
+        self._bytes += size
 
     def take(self, following: AccessUnit | None = None) -> list[Sample]:
         """Give what is pending, in the order in which it came; nothing is pending then.
 
         Args:
             following: the unit that will be added next, where it is known: the last sample of its track lasts until then. Any
-                other last sample lasts as long as the one before it of its track, or as codec and configuration say.
+                other last sample lasts as long as pictures usually do, or as the codec of the sound says.
         """
-        if following is not None and (clock := self._clocks.get(following.track_id)) is not None:
+        clock = None if following is None else self._clocks.get(following.track_id)
+        if clock is not None and following is not None and not (self._closes_holes and any(clock.missing(following))):
             clock.end_at(following.dts)
         for clock in self._clocks.values():
-            clock.last = None
+            clock.is_pending = False
         samples, self._samples, self._bytes = self._samples, [], 0
         return samples
 
@@ -82,35 +98,58 @@ class FragmentBuilder:
 class _Clock:
     """How long the samples of one track last."""
 
-    __slots__ = ("_dts", "_usual", "last", "start", "track")
+    __slots__ = ("_dts", "_last", "_paused", "_usual", "is_pending", "start", "track")
 
-    def __init__(self, track: Track, usual: int) -> None:
+    def __init__(self, track: Track, unit: AccessUnit) -> None:
         self.track = track
-        self.last: Sample | None = None  # pending still
+        self.is_pending = False  # whether the last sample can still be changed
         self.start = 0  # decode time of the first that is pending
-        self._dts: int | None = None  # of the last, pending or not
-        self._usual = usual
+        self._last: Sample | None = None
+        self._usual = first_duration(track, unit.payload)
+        self._dts: int | None = None  # of the last unit as it came
+        self._paused = False  # whether the last one came after much longer than usual
 
     @property
     def end(self) -> int:
-        """Where the last one that is pending ends."""
-        return self.start if self.last is None else self.last.unit.dts + self.last.duration
+        """Where the last sample ends."""
+        return self.start if self._last is None else self._last.unit.dts + self._last.duration
+
+    def learn(self, unit: AccessUnit) -> None:
+        """Take note of how long units last: of sound as its codec says, of pictures as the distance was; one long pause is none."""
+        if self.track.kind is not Kind.VIDEO:
+            if self.track.codec is Codec.OPUS:  # whose packets may each have another length
+                self._usual = first_duration(self.track, unit.payload)
+            return
+        distance = 0 if self._dts is None else unit.dts - self._dts
+        self._dts = unit.dts
+        if 0 < distance <= MAX_SAMPLE_TICKS:
+            is_pause = is_hole(distance, self._usual)
+            if self._paused or not is_pause:
+                self._usual = distance
+            self._paused = is_pause
 
     def begin(self, unit: AccessUnit) -> Sample:
         """The sample of `unit`, which ends the one before."""
         self.end_at(unit.dts)
-        if self.last is None:
+        if not self.is_pending:
             self.start = unit.dts
-        self.last = Sample(unit, self._usual)
-        self._dts = unit.dts
-        return self.last
+        self._last, self.is_pending = Sample(unit, self._usual), True
+        return self._last
 
     def end_at(self, dts: int) -> None:
-        """The next sample begins at `dts`: how long the last one lasts, and the next ones, until they are known, too."""
-        if self._dts is None or not 0 <= dts - self._dts <= MAX_SAMPLE_TICKS:
-            return
-        distance = dts - self._dts
-        if distance:
-            self._usual = distance
-        if self.last is not None:
-            self.last.duration = distance
+        """The next sample begins at `dts`: how long the last one lasts, if it is pending still."""
+        if self._last is not None and self.is_pending and 0 <= dts - self._last.unit.dts <= MAX_SAMPLE_TICKS:
+            self._last.duration = dts - self._last.unit.dts
+
+    def missing(self, unit: AccessUnit) -> Iterator[AccessUnit]:
+        """The silence that is missing before `unit`."""
+        last = self._last
+        if last is not None and self.track.kind is Kind.AUDIO and is_hole(unit.dts - last.unit.dts, last.duration):
+            yield from silence(self.track, last.unit, last.duration, unit.dts)
+
+    def in_time(self, unit: AccessUnit) -> AccessUnit:
+        """A picture such that it comes after no hole, where what was said of the one before cannot be changed any more."""
+        last = self._last
+        if last is None or self.is_pending or self.track.kind is not Kind.VIDEO:
+            return unit
+        return decoded_early(unit, last.unit, last.duration) if is_hole(unit.dts - last.unit.dts, last.duration) else unit

@@ -25,6 +25,7 @@ _DPI_72 = 0x0048_0000
 _DEPTH_24 = 0x18
 _STEREO = 2  # where nobody tells
 _SIXTEEN_BITS = 16
+_MAX_RATE_HZ = 0xFFFF
 _LOWEST_MPEG1_RATE_HZ = 32_000
 
 
@@ -52,13 +53,22 @@ def _visual_entry(track: Track) -> bytes:
 def _audio_entry(track: Track) -> bytes:
     """AudioSampleEntry (§12.2.3); a rate over 16 bits is left at 0: the configuration tells."""
     channels, bits = min(track.channels or _STEREO, MAX_SIDE), _SIXTEEN_BITS
-    rate = track.sample_rate_hz if track.sample_rate_hz <= 0xFFFF else 0
+    rate = track.sample_rate_hz if track.sample_rate_hz <= _MAX_RATE_HZ else 0
     if track.codec is Codec.FLAC:
-        bits = StreamInfo.parse(track.configuration).bits_per_sample
+        bits, rate = StreamInfo.parse(track.configuration).bits_per_sample, _divided(track.sample_rate_hz)
     elif track.codec is Codec.OPUS:
         rate = OPUS_SAMPLE_RATE_HZ
     fields = _AUDIO.pack(_FIRST_DATA_REFERENCE, channels, bits, 0, 0, rate << 16)
     return box(SAMPLE_ENTRIES[track.codec], fields, _AUDIO_CONFIGURATIONS[track.codec](track))
+
+
+def _divided(rate_hz: int) -> int:
+    """The greatest regular division of a rate that 16 bits hold, else the most that they hold (FLAC in ISOBMFF §3.3.1)."""
+    while rate_hz > _MAX_RATE_HZ:
+        if rate_hz % 2:
+            return _MAX_RATE_HZ
+        rate_hz //= 2
+    return rate_hz
 
 
 def _aac(track: Track) -> bytes:

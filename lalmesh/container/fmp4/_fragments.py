@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lalmesh.container.fmp4._boxes import HEADER_BYTES, box
-from lalmesh.container.fmp4._carried import is_carried
+from lalmesh.container.fmp4._carried import carried_tracks, is_carried
 from lalmesh.container.fmp4._constants import (
     NON_SYNC_FLAGS,
     SYNC_FLAGS,
@@ -33,7 +33,8 @@ _TRAF = struct.Struct(">I4sI4sIII4sIQI4sIIi")  # traf; tfhd with its track; tfdt
 _ENTRY = struct.Struct(">IIIi")  # duration, size, flags, composition offset
 _MDAT = struct.Struct(">I4s")
 _MFHD_BYTES, _TFHD_BYTES, _TFDT_BYTES, _TRUN_BYTES = 16, 16, 20, 20
-_STYP = box(b"styp", b"msdh", bytes(4), b"msdh", b"cmfc")  # a segment that follows an init segment (ISO/IEC 23000-19 §7.3.3)
+#: a segment that follows an init segment (ISO/IEC 23009-1 §6.3.4.2); of CMAF where it has one track (23000-19 §7.3.3)
+_STYP_OF_ONE, _STYP = (box(b"styp", b"msdh", bytes(4), b"msdh", *brands) for brands in ([b"cmfc"], []))
 
 
 @dataclass(slots=True)
@@ -73,7 +74,7 @@ def fragment(
     if total > MAX_FRAGMENT_BYTES:
         raise LocalProtocolError(f"fragment of {total} bytes, limit {MAX_FRAGMENT_BYTES}")
     moof_bytes = HEADER_BYTES + _MFHD_BYTES + sum(_traf_bytes(run) for run in runs)
-    head = [_STYP] if styp else []
+    head = [_STYP_OF_ONE if len(carried_tracks(tracks)) == 1 else _STYP] if styp else []
     head.append(_MOOF.pack(moof_bytes, b"moof", _MFHD_BYTES, b"mfhd", 0, sequence_number & 0xFFFF_FFFF))
     data_offset = moof_bytes + _MDAT.size
     try:

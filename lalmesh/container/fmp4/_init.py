@@ -60,9 +60,10 @@ def init_segment(tracks: TrackSet, *, duration_ticks: int | None = None) -> byte
 
 
 def _ftyp(carried: tuple[Track, ...]) -> bytes:
-    """The brands: CMAF, and that of AV1 where there is some (AV1-ISOBMFF §2.1)."""
+    """The brands: CMAF, which knows only tracks by themselves, and that of AV1 (ISO/IEC 23000-19 §7.2; AV1-ISOBMFF §2.1)."""
+    of_track = [b"cmfc"] if len(carried) == 1 else []
     of_codec = [b"av01"] if any(track.codec is Codec.AV1 for track in carried) else []
-    return box(b"ftyp", b"iso6", bytes(4), b"iso6", b"cmfc", b"mp41", *of_codec)
+    return box(b"ftyp", b"iso6", bytes(4), b"iso6", *of_track, b"mp41", *of_codec)
 
 
 def _mvhd(carried: tuple[Track, ...], duration: int) -> bytes:

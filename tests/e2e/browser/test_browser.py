@@ -24,6 +24,7 @@ from support.process import wait_until
 
 STREAM = "live/cam"
 REPUBLISHED = "live/changing"
+UNSTEADY = "live/{}"
 WATCHED_S = float(os.environ.get("E2E_BROWSER_S", "10"))
 PUBLISHED_S = 90 + WATCHED_S
 PICTURES_PER_S = 30.0  #: of the stream
@@ -32,6 +33,7 @@ TOLERANCE = 0.2  #: all players share the machine with other tests; one that dro
 
 SEGMENTS = 3  #: in the playlist before players come: they begin so far from its end
 START_S = 30.0  #: for those segments
+UNSTEADY_S = 12.0  #: three of the four seconds that such a stream repeats
 REPUBLISHED_S = 6.0  #: from the first publisher's end until the second one's pictures are seen everywhere
 MAX_BEHIND_LIVE_S = 3.0  #: in low-latency HLS with parts of 0.5 s
 #: Key frames are 2 s apart, so segments last 2 s too.
@@ -54,6 +56,10 @@ LOW_LATENCY = {"ll-hls": ("hls.js low latency", "http", "http", "/hls/{}/index.m
 #: What is told of a new configuration. HTTP-fMP4 is not, it is closed. Interop: mpegts.js 1.8.2 appends the last picture of the old
 #: one under the new init segment, and makes an init segment of every audio frame once the sample rate has changed.
 GOING_ON = ("ws-fmp4", "ll-hls")
+#: Streams that pause: how many pictures they have in four seconds, with one key frame. A player that takes a pause for a hole drops
+#: what comes between it and the key frame: half of them and more.
+UNSTEADY_PICTURES = {"h264_pausing_aac": 64, "h264_aac_missing": 100}
+FRAGMENTED = ("http-fmp4", "ws-fmp4", "ll-hls")
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +120,17 @@ def test_low_latency_hls_stays_near_to_live(pages: Pages, server: Node) -> None:
     assert report.frames_per_s > (1 - TOLERANCE) * PICTURES_PER_S, str(report)
     assert report.behind_live_s, str(report)
     assert statistics.median(report.behind_live_s) < MAX_BEHIND_LIVE_S, str(report)
+
+
+@pytest.mark.parametrize("name", UNSTEADY_PICTURES)
+def test_pauses_of_pictures_and_of_sound_cost_no_picture(pages: Pages, server: Node, tmp_path: Path, name: str) -> None:
+    stream = UNSTEADY.format(name)
+    with publish(name, server, stream, tmp_path):
+        reports = pages.watch({player: watch(server, player, stream) for player in FRAGMENTED}, UNSTEADY_S)
+    for player, report in reports.items():
+        assert report.fatal is None, f"{player}: {report}"
+        assert report.played_s == pytest.approx(report.watched_s, rel=TOLERANCE), f"{player}: {report}"
+        assert report.frames_per_s == pytest.approx(UNSTEADY_PICTURES[name] / 4, rel=TOLERANCE), f"{player}: {report}"
 
 
 def test_players_go_on_when_another_publisher_brings_another_size(pages: Pages, server: Node, tmp_path: Path) -> None:

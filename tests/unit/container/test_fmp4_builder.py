@@ -33,9 +33,26 @@ def test_a_sample_lasts_until_the_next_of_its_track() -> None:
     assert durations(builder.take()) == [3000, 4000, 4000]
 
 
-def test_the_last_sample_lasts_as_long_as_the_one_before_it() -> None:
-    builder = add(FragmentBuilder(), unit(2, 0), unit(2, 1900), unit(2, 3900))
-    assert durations(builder.take(), 2) == [1900, 2000, 2000]
+def test_the_last_picture_lasts_as_long_as_the_one_before_it_and_sound_as_its_codec_says() -> None:
+    builder = add(FragmentBuilder(), unit(1, 0), unit(2, 0), unit(2, 1900), unit(1, 3600), unit(2, 3900))
+    samples = builder.take()
+    assert (durations(samples), durations(samples, 2)) == ([3600, 3600], [1900, 2000, 1920])
+
+
+def test_one_long_pause_is_not_how_long_pictures_last_and_two_are() -> None:
+    builder, seen = FragmentBuilder(), list[int]()
+    for dts in (0, 3000, 66_000, 69_000, 132_000, 195_000):
+        seen += durations(add(builder, unit(1, dts)).take())
+    assert seen == [3003, 3000, 3000, 3000, 3000, 63_000]
+
+
+def test_each_packet_of_opus_may_have_another_length() -> None:
+    opus = TrackSet((Track(track_id=2, codec=Codec.OPUS, configuration=b"OpusHead"),))
+    builder, seen = FragmentBuilder(), list[int]()
+    for dts, payload in ((0, b"\x08data"), (1800, b"\x18data"), (7200, b"\x08data")):  # 20 ms and 60 ms: RFC 6716 Table 2
+        builder.add(unit(2, dts, payload), opus)
+        seen += durations(builder.take(), 2)
+    assert seen == [1800, 5400, 1800]
 
 
 def test_the_last_sample_is_exact_where_the_unit_that_follows_is_known() -> None:

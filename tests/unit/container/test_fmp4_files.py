@@ -91,7 +91,7 @@ def test_a_finished_file_knows_its_duration_and_where_to_seek() -> None:
     whole = finished(data, file.finish())
     mehd = child(whole, b"moov", b"mvex", b"mehd")
     assert mehd is not None
-    assert int.from_bytes(mehd[4:], "big") == file.duration_ticks == 103_860
+    assert int.from_bytes(mehd[4:], "big") == file.duration_ticks == 103_880
     keys = [unit for unit in capture(NAME)[1] if unit.track_id == 1 and unit.random_access]
     contents = file_contents(reader(whole), len(whole))
     assert [entry.time for entry in contents.entries] == [unit.pts - capture(NAME)[1][0].dts for unit in keys]

@@ -72,9 +72,14 @@ def test_what_is_not_carried_is_left_out() -> None:
 
 
 def test_a_segment_of_its_own_begins_with_its_type() -> None:
-    # ISO/IEC 14496-12 §8.16.2; ISO/IEC 23000-19 §7.3.3
-    styp = bytes.fromhex("00000018 73747970 6d736468 00000000 6d736468 636d6663")
+    # ISO/IEC 14496-12 §8.16.2; ISO/IEC 23009-1 §6.3.4.2
+    styp = bytes.fromhex("00000014 73747970 6d736468 00000000 6d736468")
     assert wire(sound(0, 5), styp=True) == styp + wire(sound(0, 5))
+
+
+def test_a_segment_of_one_track_is_one_of_cmaf() -> None:
+    styp = bytes.fromhex("00000018 73747970 6d736468 00000000 6d736468 636d6663")  # ISO/IEC 23000-19 §7.3.3
+    assert b"".join(fragment(1, [sound(0, 5)], TrackSet((AUDIO,)), styp=True)).startswith(styp)
 
 
 def test_the_usual_offset_makes_room_for_negative_times() -> None:

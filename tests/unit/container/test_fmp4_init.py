@@ -86,6 +86,7 @@ def test_codecs_are_those_of_the_carried_tracks_in_order() -> None:
 def test_the_brands_are_those_of_cmaf() -> None:
     # ISO/IEC 14496-12 §4.3: major brand, minor version, compatible brands
     assert boxed(init_segment(TrackSet((AAC,))), b"ftyp") == b"iso6\0\0\0\0iso6cmfcmp41"
+    assert b"cmfc" not in boxed(init_segment(tracks_of("h264-aac-bframes")), b"ftyp")  # ISO/IEC 23000-19 §7.3.1: one track a file
     assert boxed(init_segment(tracks_of("av1-opus-enhanced")), b"ftyp").endswith(b"av01")
 
 
@@ -179,6 +180,13 @@ def test_a_flac_entry_has_its_stream_info() -> None:
     assert kind == b"fLaC"
     assert child(body, b"dfLa", start=28) == bytes.fromhex("00000000 80000022" + info)  # FLAC in ISOBMFF §3.3.2
     assert body[16:20] == bytes.fromhex("0002 0010")
+
+
+@pytest.mark.parametrize(("rate_hz", "said_hz"), [(48_000, 48_000), (88_200, 44_100), (192_000, 48_000), (77_777, 65_535)])
+def test_a_rate_of_flac_over_16_bits_is_a_regular_division_of_it(rate_hz: int, said_hz: int) -> None:
+    info = "1000 1000 000000 000000" + f"{rate_hz << 12 | 0x2F0:08x}" + "00000000" + "00" * 16
+    body = entry(build_track(2, Codec.FLAC, bytes.fromhex(info)))[1]
+    assert int.from_bytes(body[24:28], "big") == said_hz << 16  # FLAC in ISOBMFF §3.3.1
 
 
 def test_a_rate_over_16_bits_is_left_to_the_configuration() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -49,10 +51,33 @@ def facts(units: list[AccessUnit]) -> list[tuple[int, int, int, bool, bytes]]:
     return [(unit.track_id, unit.dts + TIME_OFFSET, unit.cts, unit.random_access, unit.payload) for unit in units]
 
 
-@given(st.lists(_PICTURES | _SOUND, max_size=8))
+@st.composite
+def flowing(draw: st.DrawFn) -> list[AccessUnit]:
+    """Units without a hole between those of a track."""
+    clocks, units = {1: draw(_TIMES), 2: draw(_TIMES)}, []
+    for unit in draw(st.lists(_PICTURES | _SOUND, max_size=8)):
+        units.append(replace(unit, dts=clocks[unit.track_id]))
+        clocks[unit.track_id] += draw(st.integers(1800, 3600))
+    return units
+
+
+@given(flowing())
 def test_what_is_packaged_reads_back(units: list[AccessUnit]) -> None:
     packager = Fmp4Packager()
     assert demuxed(packager.start(BOTH, 0) + b"".join(packaged(packager, units))) == facts(units)
+
+
+def test_a_late_picture_is_shown_in_time_and_missing_sound_is_silence() -> None:
+    units = [AccessUnit(track_id, dts, 0, True, b"unit") for dts in (0, 63_000) for track_id in (1, 2)]
+    packager = Fmp4Packager()
+    read = demuxed(packager.start(BOTH, 0) + b"".join(packaged(packager, units)))
+    assert [(dts + cts - TIME_OFFSET, payload) for track_id, dts, cts, _, payload in read if track_id == 1] == [
+        (0, b"unit"),
+        (63_000, b"unit"),
+    ]
+    sound = [dts - TIME_OFFSET for track_id, dts, *_ in read if track_id == 2]
+    assert (sound[0], sound[-1]) == (0, 63_000)
+    assert all(after - before < 2 * 2090 for before, after in pairwise(sound))
 
 
 def test_a_player_joins_at_any_fragment() -> None:
