@@ -17,8 +17,9 @@ from lalmesh.runtime.link._interface import (
     SubscriptionPort,
     SubscriptionRequest,
 )
+from lalmesh.runtime.link._limits import LinkCounters, LinkLimits
 from lalmesh.runtime.link._listener import LinkServicer
-from lalmesh.runtime.link._session import LinkCounters, LinkLimits, LinkSession
+from lalmesh.runtime.link._session import LinkSession
 
 __all__ = [
     "ChannelFactory",

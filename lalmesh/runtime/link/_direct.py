@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 
 from lalmesh.runtime.link._interface import (
+    FAILED,
     CloseReason,
     IncomingPublication,
     IncomingSubscription,
@@ -28,7 +29,6 @@ from lalmesh.runtime.ring import Cursor, Run
 log = logging.getLogger(__name__)
 
 RUN_BYTES = 1 << 62  #: a direct call hands over everything there is
-FAILED = "failed on the other side"
 
 
 class _DirectOutlet:

@@ -16,6 +16,8 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, Grant, NodeId, Place, UnitName
 from lalmesh.runtime.ring import Cursor, Run
 
+FAILED = "failed on the other side"  #: what the peer is told of a stream; the log of the side that failed has the traceback
+
 
 class CloseReason(Enum):
     """Why one stream on a link has ended; the numbers are those of `proto/lalmesh/v1/origin.proto`."""

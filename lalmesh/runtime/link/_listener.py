@@ -21,7 +21,9 @@ from lalmesh.runtime.link._interface import (
     PublicationRequest,
     SubscriptionRequest,
 )
-from lalmesh.runtime.link._session import LinkCounters, LinkLimits, LinkSession, WireOutlet
+from lalmesh.runtime.link._limits import LinkCounters, LinkLimits
+from lalmesh.runtime.link._outlet import WireOutlet
+from lalmesh.runtime.link._session import LinkSession
 from lalmesh.runtime.ownership import Epoch, NodeId, Place, UnitName
 from lalmesh.runtime.tally import add_counters
 

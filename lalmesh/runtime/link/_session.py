@@ -15,107 +15,20 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 
 from lalmesh.errors import UnsupportedError
 from lalmesh.rpc.lalmesh.v1 import origin_pb2
-from lalmesh.runtime.link._interface import CloseReason
-from lalmesh.runtime.link._wire import RunDecoder, RunEncoder
-from lalmesh.runtime.ring import Cursor, Run
+from lalmesh.runtime.link._interface import FAILED, CloseReason
+from lalmesh.runtime.link._limits import LinkCounters, LinkLimits
+from lalmesh.runtime.link._outlet import WireOutlet
+from lalmesh.runtime.link._wire import RunDecoder
+from lalmesh.runtime.ring import Run
 
 log = logging.getLogger(__name__)
 
 MAX_CONTROL_ITEMS = 65_536  #: opens, answers and closes that wait to be sent: ten thousand streams open and close at once
 RATE_WINDOW_S = 0.25  #: over which the rate of batches is measured
-UNIT_OVERHEAD_BYTES = 32  #: what a unit costs on the wire beside its payload, roughly
-RUN_OVERHEAD_BYTES = 64  #: what a run costs beside its units, roughly
-MESSAGE_MARGIN_BYTES = 512 << 10  #: of a message, left for what is not counted: track sets, mostly
 MIN_SHARE_BYTES = 16 << 10  #: what a stream gets of a batch in its turn however many wait: less would cut a burst to pieces
-FAILED = "failed on the other side"  #: what the peer is told; the log of this side has the traceback
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class LinkLimits:
-    """The pace and the bounds of a link."""
-
-    dead_s: float = 2.0  #: so much silence breaks it
-    heartbeat_s: float = 0.5  #: each side sends at least this often
-    flush_s: float = 0.002  #: a send follows the last by at least so much
-    busy_flush_s: float = 0.010  #: ... and by so much while it sends more than `busy_messages_per_s`
-    busy_messages_per_s: int = 300
-    batch_bytes: int = 512 << 10  #: payload of a batch, or one larger unit
-    max_message_bytes: int = 16 << 20  #: what gRPC accepts; a stream with a unit of almost that is ended with `CloseReason.LIMIT`
-
-    @property
-    def max_unit_bytes(self) -> int:
-        """The largest unit that a message can carry."""
-        return self.max_message_bytes - MESSAGE_MARGIN_BYTES
-
-
-@dataclass(slots=True)
-class LinkCounters:
-    """What went over a link."""
-
-    batches_sent: int = 0
-    batches_received: int = 0
-    units_sent: int = 0
-    units_received: int = 0
-    payload_bytes_sent: int = 0
-    payload_bytes_received: int = 0
-
-
-class WireOutlet:
-    """The sending half of one stream."""
-
-    __slots__ = ("_cursor", "_encoder", "_session", "closing", "handle")
-
-    def __init__(self, session: LinkSession, handle: int) -> None:
-        """Send on `session` under `handle`."""
-        self._session = session
-        self._cursor: Cursor | None = None
-        self._encoder = RunEncoder()
-        self.handle = handle
-        self.closing: tuple[CloseReason, str] | None = None
-        session.add_outlet(self)
-
-    def send_from(self, cursor: Cursor) -> None:
-        """Send what the cursor gives, now and whenever `wake` is called."""
-        self._cursor = cursor
-        self.wake()
-
-    def wake(self) -> None:
-        """There may be more behind the cursor."""
-        if self._cursor is not None and self._cursor.pending:
-            self._session.mark_ready(self)
-
-    def close(self, reason: CloseReason, detail: str = "") -> None:
-        """Send what the cursor still gives, then end."""
-        if self.closing is None:
-            self.closing = (reason, detail)
-            self._session.mark_ready(self)
-
-    def fill(self, batch: origin_pb2.LinkBatch, share_bytes: int, larger_bytes: int, counters: LinkCounters) -> int:
-        """Add runs of at most `share_bytes` in all, or one larger unit of at most `larger_bytes`. Gives the bytes used."""
-        used = 0
-        while self._cursor is not None and used < share_bytes:
-            run = self._cursor.read(share_bytes - used, 0 if used else larger_bytes)
-            if run is None:
-                break
-            size = self._encoder.encode(run, batch.items.add(handle=self.handle).run)
-            counters.units_sent += len(run.units)
-            counters.payload_bytes_sent += size
-            used += size + RUN_OVERHEAD_BYTES + UNIT_OVERHEAD_BYTES * len(run.units)
-        return used
-
-    @property
-    def pending(self) -> bool:
-        """Whether there is more to send."""
-        return self._cursor is not None and self._cursor.pending
-
-    def stop(self) -> None:
-        """Nothing more is to be sent, not even that it has ended."""
-        self._cursor = None
-        self.closing = self.closing or (CloseReason.DONE, "")
 
 
 class LinkSession:

@@ -16,8 +16,10 @@ from lalmesh.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 from lalmesh.rpc.lalmesh.v1 import media_pb2, origin_pb2
 from lalmesh.runtime.link import CloseReason, LinkCounters, LinkLimits, LinkSession
-from lalmesh.runtime.link import _session as session_module
-from lalmesh.runtime.link._session import MAX_CONTROL_ITEMS, MESSAGE_MARGIN_BYTES, MIN_SHARE_BYTES, WireOutlet
+from lalmesh.runtime.link._interface import FAILED
+from lalmesh.runtime.link._limits import MESSAGE_MARGIN_BYTES
+from lalmesh.runtime.link._outlet import WireOutlet
+from lalmesh.runtime.link._session import MAX_CONTROL_ITEMS, MIN_SHARE_BYTES
 from lalmesh.runtime.link._wire import MAX_UNITS_PER_RUN, RunDecoder, RunEncoder
 from lalmesh.runtime.ownership import Epoch, Place
 from lalmesh.runtime.ring import Cursor, Ring, Run
@@ -284,7 +286,7 @@ async def test_a_receiver_that_fails_ends_alone(caplog: pytest.LogCaptureFixture
     for batch in sender.batches():
         receiver.session.feed(batch)
     assert [unit.seq for unit in taken[0].units] == [0, 1, 2]
-    assert receiver.failures == [(1, session_module.FAILED)]
+    assert receiver.failures == [(1, FAILED)]
     assert "Traceback" in caplog.text
 
 

@@ -1,0 +1,37 @@
+"""The pace and the bounds of a link, and what is counted of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MESSAGE_MARGIN_BYTES = 512 << 10  #: of a message, left for what is not counted: track sets, mostly
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class LinkLimits:
+    """The pace and the bounds of a link."""
+
+    dead_s: float = 2.0  #: so much silence breaks it
+    heartbeat_s: float = 0.5  #: each side sends at least this often
+    flush_s: float = 0.002  #: a send follows the last by at least so much
+    busy_flush_s: float = 0.010  #: ... and by so much while it sends more than `busy_messages_per_s`
+    busy_messages_per_s: int = 300
+    batch_bytes: int = 512 << 10  #: payload of a batch, or one larger unit
+    max_message_bytes: int = 16 << 20  #: what gRPC accepts; a stream with a unit of almost that is ended with `CloseReason.LIMIT`
+
+    @property
+    def max_unit_bytes(self) -> int:
+        """The largest unit that a message can carry."""
+        return self.max_message_bytes - MESSAGE_MARGIN_BYTES
+
+
+@dataclass(slots=True)
+class LinkCounters:
+    """What went over a link."""
+
+    batches_sent: int = 0
+    batches_received: int = 0
+    units_sent: int = 0
+    units_received: int = 0
+    payload_bytes_sent: int = 0
+    payload_bytes_received: int = 0
