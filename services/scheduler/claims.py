@@ -15,7 +15,7 @@ A pure core: it knows the directory and the time, and no registry.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lalmesh.errors import NoOriginAvailable
 from lalmesh.names import StreamKey
@@ -23,6 +23,7 @@ from lalmesh.runtime.ownership import Epoch, Grant, NodeAddress, NodeId
 from lalmesh.runtime.registry import Absent, Compare, KeyValue, Put, Unchanged
 from lalmesh.runtime.scheduling.model import Claim, HeldStream, Move, Refusal, Refused, Released
 from services.scheduler.directory import Directory
+from services.scheduler.kept import found_record
 from services.scheduler.placement import Candidate, Decision, heir_of, place
 from services.scheduler.records import (
     TERM_KEY,
@@ -58,17 +59,11 @@ class Seen:
 
     def with_found(self, found: Mapping[str, KeyValue | None], stream: StreamKey) -> Seen:
         """The same with the keys of `found` as they were found; raises `DamagedRecordError`."""
-        seen = self
-        if TERM_KEY in found:
-            entry = found[TERM_KEY]
-            seen = replace(seen, term=parse_term(entry) if entry else None)
-        if (key := claim_key(stream)) in found:
-            entry = found[key]
-            seen = replace(seen, claim=parse_claim(entry) if entry else None)
-        if (key := group_key(stream)) in found:
-            entry = found[key]
-            seen = replace(seen, group=parse_group(entry) if entry else None)
-        return seen
+        return Seen(
+            term=found_record(found, TERM_KEY, parse_term, self.term),
+            claim=found_record(found, claim_key(stream), parse_claim, self.claim),
+            group=found_record(found, group_key(stream), parse_group, self.group),
+        )
 
 
 @dataclass(slots=True, frozen=True)

@@ -6,10 +6,9 @@ registry says, and one that writes compares revisions.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar, assert_never
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Protocol, assert_never
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeId
@@ -20,6 +19,7 @@ from lalmesh.runtime.scheduling.model import Role
 from services.scheduler.changes import Change, ClaimChanged, GroupChanged, NodeChanged
 from services.scheduler.hls_directory import HlsDirectory
 from services.scheduler.hls_records import HLS
+from services.scheduler.kept import Kept
 from services.scheduler.placement import Candidate
 from services.scheduler.recording_rules import RECORDINGS, RuleDirectory, RulesChanged
 from services.scheduler.records import (
@@ -28,7 +28,6 @@ from services.scheduler.records import (
     NODES,
     TERM_KEY,
     ClaimRecord,
-    DamagedRecordError,
     GroupRecord,
     NodeRecord,
     TermRecord,
@@ -41,11 +40,17 @@ from services.scheduler.records import (
     parse_term,
 )
 
-log = logging.getLogger(__name__)
-
 HLS_PROTOCOL = "http"  #: the endpoint of an hls node that edges proxy to
 
-_Record = TypeVar("_Record", NodeRecord, ClaimRecord, GroupRecord)
+
+class _Part(Protocol):
+    """What is known of the keys under one prefix; see `Kept`."""
+
+    def replace(self, listed: Collection[str]) -> Sequence[Change]: ...
+
+    def write(self, entry: KeyValue, *, listed: bool) -> Sequence[Change]: ...
+
+    def remove(self, key: str, revision: int) -> Sequence[Change]: ...
 
 
 class Directory:
@@ -59,17 +64,26 @@ class Directory:
             recording: rules of the configuration.
         """
         self._rejoin_s = rejoin_s
-        self._nodes: dict[str, NodeRecord] = {}
-        self._claims: dict[str, ClaimRecord] = {}
-        self._groups: dict[str, GroupRecord] = {}
+        self._now = 0.0  # when what is being taken in was told
+        self._nodes = Kept(parse_node, self._node_told)
+        self._claims = Kept(parse_claim, lambda before, now: [ClaimChanged(before, now)])
+        self._groups = Kept(parse_group, self._group_told)
+        self._terms: Kept[TermRecord, Change] = Kept(parse_term, lambda before, now: [])
         self._away_since: dict[NodeId, float] = {}
         self._carried: Counter[NodeId] = Counter()
-        self._term: TermRecord | None = None
         self._hls_endpoints: tuple[HlsEndpoint, ...] | None = None
         #: who segments what
         self.hls = HlsDirectory()
         #: what is to be recorded
         self.recording = RuleDirectory(recording)
+        self._parts: Mapping[str, _Part] = {
+            HLS: self.hls.records,
+            RECORDINGS: self.recording,
+            CLAIMS: self._claims,
+            GROUPS: self._groups,
+            NODES: self._nodes,
+            TERM_KEY: self._terms,
+        }
         #: revision up to which the registry was followed
         self.revision = 0
         #: whether the registry was listed once
@@ -79,23 +93,26 @@ class Directory:
 
     def handle(self, event: FollowEvent, now: float) -> list[Change]:
         """Take in what the registry told; `now` is any clock in seconds that does not step."""
+        self._now = now
         match event:
             case Listing(entries, revision):
-                changes = self._replace(entries, now)
+                changes = self._replace(entries)
                 self.revision, self.is_listed = revision, True
                 return changes
             case Changed(entry):
                 self.revision = max(self.revision, entry.mod_revision)
-                return self._write(entry, now)
+                return [*self._write(entry)]
             case Removed(key, revision):
                 self.revision = max(self.revision, revision)
-                return self._remove(key, revision, now)
+                part = self._part(key)
+                return [*part.remove(key, revision)] if part is not None else []
             case _:
                 assert_never(event)
 
     def learn(self, entry: KeyValue, now: float) -> list[Change]:
         """Take in what this scheduler wrote or read itself, where that is ahead of what it followed."""
-        return self._write(entry, now) if entry.mod_revision > self.revision else []
+        self._now = now
+        return [*self._write(entry)] if entry.mod_revision > self.revision else []
 
     def mark_away(self, node: NodeId, now: float) -> list[Change]:
         """The membership stream of `node` ended here; the registry does not say so yet."""
@@ -108,15 +125,16 @@ class Directory:
 
     def end_lease(self, lease_id: int, now: float) -> list[Change]:
         """Forget the nodes under a lease that the registry says has ended, ahead of its own telling."""
+        self._now = now
         ended = [key for key, record in self._nodes.items() if record.lease_id == lease_id]
-        return [change for key in ended for change in self._set_node(key, None, now)]
+        return [change for key in ended for change in self._nodes.set(key, None)]
 
     # What is known ---------------------------------------------------------------------------------------------------
 
     @property
     def term(self) -> TermRecord | None:
         """The term, None while none is known."""
-        return self._term
+        return self._terms.get(TERM_KEY)
 
     def claim(self, stream: StreamKey) -> ClaimRecord | None:
         """Who may write the stream."""
@@ -218,19 +236,12 @@ class Directory:
 
     # How it is kept --------------------------------------------------------------------------------------------------
 
-    def _replace(self, entries: tuple[KeyValue, ...], now: float) -> list[Change]:
+    def _replace(self, entries: tuple[KeyValue, ...]) -> list[Change]:
         """A listing replaces all; what did not change is no change."""
         listed = {entry.key for entry in entries}
-        changes: list[Change] = [*self.hls.replace(listed), *self.recording.replace(listed)]
-        for known, forget in ((self._claims, self._set_claim), (self._groups, self._set_group)):
-            for key in [key for key in known if key not in listed]:
-                changes += forget(key, None)
-        for key in [key for key in self._nodes if key not in listed]:
-            changes += self._set_node(key, None, now)
-        if TERM_KEY not in listed:
-            self._term = None
+        changes = [change for part in self._parts.values() for change in part.replace(listed)]
         for entry in entries:
-            changes += self._write(entry, now, listed=True)
+            changes += self._write(entry, listed=True)
         return self._with_all_rules(changes)
 
     def _with_all_rules(self, changes: list[Change]) -> list[Change]:
@@ -243,94 +254,29 @@ class Directory:
             return changes
         return [*others, RulesChanged(self.recording.rules.rules)]
 
-    def _write(self, entry: KeyValue, now: float, *, listed: bool = False) -> list[Change]:
+    def _write(self, entry: KeyValue, *, listed: bool = False) -> Sequence[Change]:
         """A key is as `entry` says, unless a later write of it is known; a `listed` entry is the truth even so."""
-        key = entry.key
-        if key.startswith(NODES):
-            if (node := _newer(entry, self._nodes.get(key), parse_node, listed=listed)) is not None:
-                return self._set_node(key, node, now)
-        elif key.startswith(CLAIMS):
-            if (claim := _newer(entry, self._claims.get(key), parse_claim, listed=listed)) is not None:
-                return self._set_claim(key, claim)
-        elif key.startswith(GROUPS):
-            if (group := _newer(entry, self._groups.get(key), parse_group, listed=listed)) is not None:
-                return self._set_group(key, group)
-        elif key.startswith(HLS):
-            return [*self.hls.write(entry, listed=listed)]
-        elif key.startswith(RECORDINGS):
-            return [*self.recording.write(entry, listed=listed)]
-        elif key == TERM_KEY:
-            self._set_term(entry, listed=listed)
-        return []
+        part = self._part(entry.key)
+        return part.write(entry, listed=listed) if part is not None else []
 
-    def _remove(self, key: str, revision: int, now: float) -> list[Change]:
-        if key.startswith(HLS):
-            return [*self.hls.remove(key, revision)]
-        if key.startswith(RECORDINGS):
-            return [*self.recording.remove(key, revision)]
-        known: NodeRecord | ClaimRecord | GroupRecord | TermRecord | None
-        known = self._nodes.get(key) or self._claims.get(key) or self._groups.get(key)
-        if key == TERM_KEY:
-            known = self._term
-        if known is None or known.mod_revision > revision:
-            return []
-        if key == TERM_KEY:
-            self._term = None
-        elif key.startswith(NODES):
-            return self._set_node(key, None, now)
-        elif key.startswith(CLAIMS):
-            return self._set_claim(key, None)
-        else:
-            return self._set_group(key, None)
-        return []
+    def _part(self, key: str) -> _Part | None:
+        return next((part for prefix, part in self._parts.items() if key.startswith(prefix)), None)
 
-    def _set_term(self, entry: KeyValue, *, listed: bool) -> None:
-        if not listed and self._term is not None and self._term.mod_revision >= entry.mod_revision:
-            return
-        try:
-            self._term = parse_term(entry)
-        except DamagedRecordError as exc:
-            log.error("%s", exc)
-
-    def _set_node(self, key: str, record: NodeRecord | None, now: float) -> list[Change]:
-        before = _exchange(self._nodes, key, record)
+    def _node_told(self, before: NodeRecord | None, now: NodeRecord | None) -> list[NodeChanged]:
         self._hls_endpoints = None
-        if before is not None and (record is None or record.node != before.node):
+        if before is not None and (now is None or now.node != before.node):
             self._away_since.pop(before.node, None)
-        if record is not None and record.away:
-            self._away_since.setdefault(record.node, now)
-        elif record is not None and (before is None or before.mod_revision != record.mod_revision):
-            self._away_since.pop(record.node, None)
-        return [] if before == record else [NodeChanged(before, record)]
+        if now is not None and now.away:
+            self._away_since.setdefault(now.node, self._now)
+        elif now is not None and (before is None or before.mod_revision != now.mod_revision):
+            self._away_since.pop(now.node, None)
+        return [NodeChanged(before, now)]
 
-    def _set_claim(self, key: str, record: ClaimRecord | None) -> list[Change]:
-        before = _exchange(self._claims, key, record)
-        return [] if before == record else [ClaimChanged(before, record)]
-
-    def _set_group(self, key: str, record: GroupRecord | None) -> list[Change]:
-        before = _exchange(self._groups, key, record)
-        if record is not None:
-            self._carried[record.origin.node] += 1
+    def _group_told(self, before: GroupRecord | None, now: GroupRecord | None) -> list[GroupChanged]:
+        if now is not None:
+            self._carried[now.origin.node] += 1
         if before is not None:
             self._carried[before.origin.node] -= 1
             if not self._carried[before.origin.node]:
                 del self._carried[before.origin.node]
-        return [] if before == record else [GroupChanged(before, record)]
-
-
-def _exchange(records: dict[str, _Record], key: str, record: _Record | None) -> _Record | None:
-    before = records.pop(key, None)
-    if record is not None:
-        records[key] = record
-    return before
-
-
-def _newer(entry: KeyValue, known: _Record | None, parse: Callable[[KeyValue], _Record], *, listed: bool) -> _Record | None:
-    """The record in `entry`, None where it is damaged or older than what is known."""
-    if not listed and known is not None and known.mod_revision >= entry.mod_revision:
-        return None
-    try:
-        return parse(entry)
-    except DamagedRecordError as exc:
-        log.error("%s", exc)
-        return None
+        return [GroupChanged(before, now)]

@@ -21,6 +21,7 @@ from lalmesh.runtime.scheduling.model import Refusal, Refused
 from services.scheduler.claims import RETRY_AFTER_S
 from services.scheduler.directory import Directory
 from services.scheduler.hls_records import HlsRecord, hls_key, parse_hls, serialize_hls
+from services.scheduler.kept import found_record
 from services.scheduler.placement import choose_worker
 from services.scheduler.records import TERM_KEY, TermRecord, claim_key, group_key, parse_term
 
@@ -42,16 +43,14 @@ class HlsSeen:
 
     def with_found(self, found: Mapping[str, KeyValue | None], stream: StreamKey) -> HlsSeen:
         """The same with the keys of `found` as they were found; raises `DamagedRecordError`."""
-        seen = self
-        if TERM_KEY in found:
-            entry = found[TERM_KEY]
-            seen = replace(seen, term=parse_term(entry) if entry else None)
-        if (key := hls_key(stream)) in found:
-            entry = found[key]
-            seen = replace(seen, record=parse_hls(entry) if entry else None)
+        is_published = self.is_published
         if claim_key(stream) in found and group_key(stream) in found:
-            seen = replace(seen, is_published=any((found[claim_key(stream)], found[group_key(stream)])))
-        return seen
+            is_published = any((found[claim_key(stream)], found[group_key(stream)]))
+        return HlsSeen(
+            term=found_record(found, TERM_KEY, parse_term, self.term),
+            record=found_record(found, hls_key(stream), parse_hls, self.record),
+            is_published=is_published,
+        )
 
 
 @dataclass(slots=True, frozen=True)

@@ -190,8 +190,8 @@ async def test_a_claim_whose_answer_was_lost_is_answered_alike_when_repeated(
 @pytest.mark.usefixtures("nodes")
 async def test_a_stale_view_is_corrected_by_the_transaction(service: SchedulerService, registry: FlakyRegistry) -> None:
     grant = await granted(service)
-    service.directory._claims.clear()  # as if the view had not seen it yet
-    service.directory._groups.clear()
+    service.directory._claims.replace([])  # as if the view had not seen it yet
+    service.directory._groups.replace([])
     again = await claim(service, P2)
     assert isinstance(again, Refused)
     assert again.refusal is Refusal.EXISTS
