@@ -11,20 +11,18 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
-import lalmesh
 from lalmesh.container.flv import HevcForm
 from lalmesh.runtime.certificate import ServerCertificate, certificate_metrics
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.listener import ListenerLimits, sweep_each_second
-from lalmesh.runtime.load import ByteRate, ByteRates, ProcessLoad
-from lalmesh.runtime.ownership import NodeAddress, NodeId
+from lalmesh.runtime.load import ByteRate, ByteRates
+from lalmesh.runtime.member import Member, MemberSettings
+from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling import (
     Endpoint,
-    Evicted,
     GroupMoved,
     HeldStream,
     Load,
-    Membership,
     NodeCommand,
     NodeReport,
     Role,
@@ -45,7 +43,6 @@ from services.edge.upstreams import Upstream
 
 log = logging.getLogger(__name__)
 
-LEAVE_DEADLINE_S = 2.0
 STOP_DEADLINE_S = 3.0
 GOODBYES_S = 1.5  #: for clients to take in what they were told last
 
@@ -64,10 +61,8 @@ class ListenSettings:
 class EdgeSettings:
     """What an edge is to be."""
 
-    zone: str = ""
-    machine: str = ""
+    member: MemberSettings = field(default_factory=MemberSettings)
     listen: tuple[ListenSettings, ...] = ()
-    advertise_host: str = ""
     certificate: ServerCertificate | None = None  #: of the ports whose protocol ends with s; looked at again from time to time
     cors_origins: tuple[str, ...] = ()
     limits: ListenerLimits = field(default_factory=ListenerLimits)
@@ -82,8 +77,6 @@ class EdgeSettings:
     match_app: bool = True
     chunk_size: int = 60_000
     claim_timeout_s: float = 5.0
-    report_interval_s: float = 1.0
-    silence_s: float = 2.0
 
 
 class EdgeApp:
@@ -110,15 +103,21 @@ class EdgeApp:
             machine_address: gives the host for others where none is set.
             evicted: hears that another start of this node has taken its place: this one has to end.
         """
-        self.evicted = ""  # why, once it was
-        self._evicted = evicted
         self._settings = settings
-        self._machine_address = machine_address
         self._loop = asyncio.get_running_loop()
-        self.address = NodeAddress(node, "")
+        self.member = Member(
+            node,
+            Role.EDGE,
+            settings.member,
+            scheduler,
+            self._report,
+            self._command,
+            machine_address=machine_address,
+            evicted=evicted,
+        )
         self.metrics = EdgeMetrics(registry)
         self.publishers = Publishers(
-            self.address,
+            self.member.address,
             scheduler,
             links,
             settings.publication,
@@ -140,28 +139,10 @@ class EdgeApp:
         )
         self._listeners: dict[str, RtmpListener | HttpListener] = {}
         self._hls: HlsClient | None = None  # once it listens
-        self._membership = Membership(
-            scheduler.join,
-            self._report,
-            self._command,
-            interval_s=settings.report_interval_s,
-            silence_s=settings.silence_s,
-        )
-        self._process = ProcessLoad()
         self._ingress = ByteRates(self._loop.time)
         self._egress = ByteRate(self._loop.time)
         self._tasks: list[asyncio.Task[None]] = []
         self.metrics.read_from(self._collect)
-
-    @property
-    def joined(self) -> asyncio.Event:
-        """Set while the scheduler answers."""
-        return self._membership.joined
-
-    @property
-    def has_joined(self) -> bool:
-        """Whether the scheduler has answered once: from then on this node works without it."""
-        return self._membership.term > 0
 
     @property
     def ports(self) -> dict[str, int]:
@@ -181,7 +162,7 @@ class EdgeApp:
             self._listeners[listen.protocol] = listener
         self._tasks = [
             self._loop.create_task(sweep_each_second(self._sweeps), name="edge-sweep"),
-            self._loop.create_task(self._membership.run(), name="edge-membership"),
+            self._loop.create_task(self.member.run(), name="edge-membership"),
         ]
 
     def _listener(self, protocol: str, hls: HlsClient) -> RtmpListener | HttpListener:
@@ -195,7 +176,7 @@ class EdgeApp:
         """The hls nodes: as configured, else those that the scheduler named last."""
         if self._settings.hls.upstreams:
             return tuple(map(Upstream.parse, self._settings.hls.upstreams))
-        return tuple(Upstream(node.node, node.host, node.port) for node in self._membership.hls)
+        return tuple(Upstream(node.node, node.host, node.port) for node in self.member.hls)
 
     def _sweeps(self) -> Iterable[Callable[[], None]]:
         yield from (listener.sweep for listener in self._listeners.values())
@@ -221,7 +202,7 @@ class EdgeApp:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYES_S):
                 await asyncio.gather(*(listener.admission.emptied() for listener in self._listeners.values()))
-        await self._membership.leave(LEAVE_DEADLINE_S)
+        await self.member.leave()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -241,9 +222,6 @@ class EdgeApp:
                 self.publishers.fenced(stream, epoch)
             case GroupMoved(location):
                 self.relays.moved(location)
-            case Evicted(reason):
-                self.evicted = reason
-                self._evicted(f"edge evicted from the cluster: {reason}")
             case _:
                 pass
 
@@ -254,24 +232,14 @@ class EdgeApp:
             egress_bps=self._egress.bps(self.relays.fanout_totals.sent_bytes),
             sessions=len(self.sessions),
             streams=len(self.relays),
-            cpu_fraction=self._process.cpu_fraction(),
-            memory_bytes=self._process.memory_bytes(),
         )
-        return NodeReport(
-            node=self.address,
-            role=Role.EDGE,
-            zone=self._settings.zone,
-            machine=self._settings.machine,
-            endpoints=self._endpoints(),
-            load=load,
-            streams=held,
-            version=lalmesh.__version__,
-        )
+        return self.member.report(load, held, self._endpoints())
 
     def _endpoints(self) -> tuple[Endpoint, ...]:
-        host = self._settings.advertise_host or self._machine_address()
         ports = {listen.protocol: listen.advertise_port for listen in self._settings.listen}
-        return tuple(Endpoint(name, host, ports.get(name) or listener.port) for name, listener in self._listeners.items())
+        return tuple(
+            Endpoint(name, self.member.host, ports.get(name) or listener.port) for name, listener in self._listeners.items()
+        )
 
     def _streams(self) -> tuple[HeldStream, ...]:
         """What is published here and what is played here; a stream that is both is told once."""

@@ -11,29 +11,24 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-import lalmesh
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
-from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.certificate import ServerCertificate
 from lalmesh.runtime.channels import STOP_GRACE_S, Channels
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.http_port import HttpPort
 from lalmesh.runtime.listener import ListenerLimits, sweep_each_second
-from lalmesh.runtime.load import ProcessLoad
-from lalmesh.runtime.ownership import NodeAddress, NodeId
+from lalmesh.runtime.member import Member, MemberSettings
+from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.recording import RecordRules
 from lalmesh.runtime.scheduling import (
-    Capacity,
     Endpoint,
-    Evicted,
     GroupMoved,
     HeldStream,
     HlsAssigned,
     HlsSchedulerClient,
     Load,
-    Membership,
     NodeCommand,
     NodeReport,
     RecordingRules,
@@ -57,7 +52,6 @@ from services.hls.workers import Workers
 
 log = logging.getLogger(__name__)
 
-LEAVE_DEADLINE_S = 2.0
 DRAIN_S = 15.0  #: for the open segments to become whole when the node stops
 LOOK_S = 1.0  #: between two looks for successors, while the scheduler does not answer: both list segments so long
 TOUCH_S = 5.0  #: between two words to the session directory
@@ -68,8 +62,7 @@ TOUCH_DEADLINE_S = 3.0
 class HlsSettings:
     """What an hls node is to be."""
 
-    zone: str = ""
-    machine: str = ""
+    member: MemberSettings = field(default_factory=MemberSettings)
     http_host: str = "127.0.0.1"
     http_port: int = 0
     advertise_http_port: int = 0  #: 0: the port that is listened on
@@ -79,8 +72,6 @@ class HlsSettings:
     limits: ListenerLimits = field(default_factory=ListenerLimits)  #: of each of the two
     grpc_host: str = "127.0.0.1"
     grpc_port: int = 0
-    advertise_host: str = ""  #: what others reach it by; empty: the host's address
-    capacity: Capacity = field(default_factory=Capacity)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     memory_bytes: int = 512 << 20
     spool_dir: Path = Path("lalmesh-spool")  #: of this node alone
@@ -89,8 +80,6 @@ class HlsSettings:
     session_key: bytes = b""  #: empty: players are not counted
     session_idle_s: float = 30.0
     match_app: bool = True
-    report_interval_s: float = 1.0
-    silence_s: float = 2.0
 
 
 class HlsApp:
@@ -126,17 +115,23 @@ class HlsApp:
             evicted: hears that another start of this node has taken its place: this one has to end.
             find: gives the streams of a name, where this process knows them all.
         """
-        self.evicted = ""  # why, once it was
-        self.address = NodeAddress(node, "")
         self.grpc_port = 0
-        self._evicted = evicted
         self._settings = settings
         self._scheduler = scheduler
         self._channels = channels
-        self._machine_address = machine_address
         self._storage = storage
+        self.member = Member(
+            node,
+            Role.HLS,
+            settings.member,
+            scheduler,
+            self._report,
+            self._command,
+            machine_address=machine_address,
+            evicted=evicted,
+        )
         self._loop = asyncio.get_running_loop()
-        self.workers = Workers(self.address, settings.worker, scheduler, links, storage, Budget(settings.memory_bytes))
+        self.workers = Workers(self.member.address, settings.worker, scheduler, links, storage, Budget(settings.memory_bytes))
         self.recordings = self.workers.recordings = NodeRecordings(storage, settings.spool_dir, settings.recording)
         self._peers = GrpcPeers(channels.dial) if channels is not None else None
         peers: Peers = self._peers or NoPeers()
@@ -145,10 +140,6 @@ class HlsApp:
         self._ports = self._make_ports(HlsMetrics(registry))
         registry.register(RecordingCollector(self.recordings))
         self._server = channels.server() if channels is not None else None
-        self._membership = Membership(
-            scheduler.join, self._report, self._command, interval_s=settings.report_interval_s, silence_s=settings.silence_s
-        )
-        self._process = ProcessLoad()
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
 
@@ -162,16 +153,6 @@ class HlsApp:
         ports = {name: HttpPort(name, answers.answer, cors, settings.limits, metrics, tls) for name, tls in contexts.items()}
         metrics.read_from(self.workers, self._players, ports, settings.certificate)
         return ports
-
-    @property
-    def joined(self) -> asyncio.Event:
-        """Set while the scheduler answers."""
-        return self._membership.joined
-
-    @property
-    def has_joined(self) -> bool:
-        """Whether the scheduler has answered once: from then on this node works without it."""
-        return self._membership.term > 0
 
     @property
     def http_port(self) -> int:
@@ -190,19 +171,18 @@ class HlsApp:
             OSError: a port cannot be bound.
         """
         settings = self._settings
-        host = settings.advertise_host or self._machine_address()
         if self._server is not None and self._channels is not None:
             self._server.add_generic_rpc_handlers((HlsFace(self.service).handlers(),))
             self.grpc_port = self._channels.listen(self._server, settings.grpc_host, settings.grpc_port)
             await self._server.start()
-            self.address = self.workers.node = self.address._replace(address=host_port(host, self.grpc_port))
+            self.workers.node = self.member.listens_at(self.grpc_port)
         await self._ports["http"].start(settings.http_host, settings.http_port)
         if "https" in self._ports:
             await self._ports["https"].start(settings.https_host, settings.https_port)
         self.recordings.start()
         self._tasks = [
             self._loop.create_task(sweep_each_second(self._sweeps), name="hls-ports"),
-            self._loop.create_task(self._membership.run(), name="hls-membership"),
+            self._loop.create_task(self.member.run(), name="hls-membership"),
         ]
         if settings.worker.cleanup is not Cleanup.NEVER:
             self._tasks.append(self._loop.create_task(keep_sweeping(self._storage, settings.worker.linger_s), name="hls-sweep"))
@@ -214,10 +194,10 @@ class HlsApp:
     async def stop(self) -> None:
         """Take nothing new, let open segments become whole, hand streams over, leave the cluster, stop listening."""
         self._draining = True
-        self._membership.report_now()
+        self.member.report_now()
         await self.workers.close(DRAIN_S)
         await self.recordings.stop()
-        await self._membership.leave(LEAVE_DEADLINE_S)
+        await self.member.leave()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -245,14 +225,14 @@ class HlsApp:
             if not touches:
                 continue
             try:
-                await self._scheduler.touch_sessions(self.address, touches, TOUCH_DEADLINE_S)
+                await self._scheduler.touch_sessions(self.member.address, touches, TOUCH_DEADLINE_S)
             except Unavailable as error:
                 log.warning("players not counted: %s", error)
 
     async def _look_for_successors(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
-            if self.has_joined and not self.joined.is_set():
+            if self.member.has_joined and not self.member.joined.is_set():
                 await self.workers.look_for_successors()
 
     # membership
@@ -266,38 +246,18 @@ class HlsApp:
                 self.recordings.follow(RecordRules(rules))
             case GroupMoved(location):
                 self.workers.moved(location)
-            case Evicted(reason):
-                self.evicted = reason
-                self._evicted(f"hls node evicted from the cluster: {reason}")
             case _:
                 pass
 
     def _report(self) -> NodeReport:
         held = tuple(self._held(worker) for worker in self.workers)
-        load = Load(
-            sessions=len(self._players),
-            streams=len(held),
-            cpu_fraction=self._process.cpu_fraction(),
-            memory_bytes=self._process.memory_bytes(),
-        )
-        return NodeReport(
-            node=self.address,
-            role=Role.HLS,
-            zone=self._settings.zone,
-            machine=self._settings.machine,
-            endpoints=self._endpoints(),
-            capacity=self._settings.capacity,
-            load=load,
-            draining=self._draining,
-            streams=held,
-            version=lalmesh.__version__,
-        )
+        load = Load(sessions=len(self._players), streams=len(held))
+        return self.member.report(load, held, self._endpoints(), draining=self._draining)
 
     def _endpoints(self) -> tuple[Endpoint, ...]:
         if not self.http_port:
             return ()
-        host = self._settings.advertise_host or self._machine_address()
-        return (Endpoint("http", host, self._settings.advertise_http_port or self.http_port),)
+        return (Endpoint("http", self.member.host, self._settings.advertise_http_port or self.http_port),)
 
     def _held(self, worker: Worker) -> HeldStream:
         reader = worker.reader

@@ -11,22 +11,18 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-import lalmesh
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
-from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.channels import STOP_GRACE_S, Channels
 from lalmesh.runtime.link import LinkCounters, LinkLimits, LinkServicer
 from lalmesh.runtime.link_metrics import link_metrics
-from lalmesh.runtime.load import ByteRate, ByteRates, ProcessLoad
-from lalmesh.runtime.ownership import Epoch, Location, NodeAddress, NodeId, Place
+from lalmesh.runtime.load import ByteRate, ByteRates
+from lalmesh.runtime.member import Member, MemberSettings
+from lalmesh.runtime.ownership import Epoch, Location, NodeId, Place
 from lalmesh.runtime.scheduling import (
-    Capacity,
-    Evicted,
     GroupMoved,
     HeldStream,
     Load,
-    Membership,
     NodeCommand,
     NodeReport,
     Released,
@@ -42,7 +38,6 @@ log = logging.getLogger(__name__)
 
 RELEASE_DEADLINE_S = 5.0
 LOCATE_DEADLINE_S = 1.0  #: where a group may have gone that could not be released
-LEAVE_DEADLINE_S = 2.0
 
 _STATES = {
     GroupState.WAITING: StreamState.WAITING,
@@ -57,16 +52,11 @@ _STATES = {
 class OriginSettings:
     """What an origin is to be."""
 
-    zone: str = ""
-    machine: str = ""
+    member: MemberSettings = field(default_factory=MemberSettings)
     grpc_host: str = "127.0.0.1"
     grpc_port: int = 0
-    advertise_host: str = ""  #: what edges reach it by; empty: the host that it listens on
-    capacity: Capacity = field(default_factory=Capacity)
     groups: GroupSettings = field(default_factory=GroupSettings)
     link: LinkLimits = field(default_factory=LinkLimits)
-    report_interval_s: float = 1.0
-    silence_s: float = 2.0
 
 
 class OriginApp:
@@ -95,40 +85,28 @@ class OriginApp:
             machine_address: gives the host for others where none is set.
             evicted: hears that another start of this node has taken its place: this one has to end.
         """
-        self.evicted = ""  # why, once it was
-        self._evicted = evicted
         self._settings = settings
         self._scheduler = scheduler
         self._channels = channels
-        self._machine_address = machine_address
         self.groups = Groups(node, cluster_keys, settings.groups, self._release)
-        self.address = NodeAddress(node, "")
         self.grpc_port = 0
         self._links: LinkServicer | None = None
         self._server = channels.server() if channels is not None else None
-        self._membership = Membership(
-            scheduler.join,
+        self.member = Member(
+            node,
+            Role.ORIGIN,
+            settings.member,
+            scheduler,
             self._report,
             self._command,
-            interval_s=settings.report_interval_s,
-            silence_s=settings.silence_s,
+            machine_address=machine_address,
+            evicted=evicted,
         )
-        self._member: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._process = ProcessLoad()
         self._ingress = ByteRates(self._loop.time)
         self._egress = ByteRate(self._loop.time)
         registry.register(_OriginCollector(self))
-
-    @property
-    def joined(self) -> asyncio.Event:
-        """Set while the scheduler answers."""
-        return self._membership.joined
-
-    @property
-    def has_joined(self) -> bool:
-        """Whether the scheduler has answered once: from then on this node works without it."""
-        return self._membership.term > 0
 
     @property
     def links(self) -> int:
@@ -156,16 +134,15 @@ class OriginApp:
             self._server.add_generic_rpc_handlers((self._links.handlers(),))
             self.grpc_port = self._channels.listen(self._server, settings.grpc_host, settings.grpc_port)
             await self._server.start()
-            host = settings.advertise_host or self._machine_address()
-            self.address = self.address._replace(address=host_port(host, self.grpc_port))
-        self._member = self._loop.create_task(self._membership.run(), name="origin-membership")
+            self.member.listens_at(self.grpc_port)
+        self._task = self._loop.create_task(self.member.run(), name="origin-membership")
 
     async def stop(self) -> None:
         """Leave the cluster, end every group, stop listening."""
-        await self._membership.leave(LEAVE_DEADLINE_S)
-        if self._member is not None:
-            self._member.cancel()
-            await asyncio.gather(self._member, return_exceptions=True)
+        await self.member.leave()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
         await self.groups.close()
         if self._server is not None:
             await self._server.stop(STOP_GRACE_S)
@@ -173,7 +150,7 @@ class OriginApp:
     async def _release(self, stream: StreamKey, epoch: Epoch, place: Place) -> bool | None:
         released = Released(stream=stream, epoch=epoch, place=place)
         try:
-            done = (await self._scheduler.release(self.address, groups=[released], deadline_s=RELEASE_DEADLINE_S))[0]
+            done = (await self._scheduler.release(self.member.address, groups=[released], deadline_s=RELEASE_DEADLINE_S))[0]
         except Unavailable as error:
             log.warning("group not released: %s", error, extra={"stream_key": str(stream)})
             return None
@@ -187,9 +164,6 @@ class OriginApp:
         match command:
             case GroupMoved(location):
                 self.groups.moved(location)
-            case Evicted(reason):
-                self.evicted = reason
-                self._evicted(f"origin evicted from the cluster: {reason}")
             case _:
                 log.info("scheduler says %s", command)
 
@@ -200,19 +174,8 @@ class OriginApp:
             egress_bps=self._egress.bps(self.link_totals.payload_bytes_sent),
             sessions=sum(stream.players for stream in held),
             streams=len(held),
-            cpu_fraction=self._process.cpu_fraction(),
-            memory_bytes=self._process.memory_bytes(),
         )
-        return NodeReport(
-            node=self.address,
-            role=Role.ORIGIN,
-            zone=self._settings.zone,
-            machine=self._settings.machine,
-            capacity=self._settings.capacity,
-            load=load,
-            streams=held,
-            version=lalmesh.__version__,
-        )
+        return self.member.report(load, held)
 
     def _held(self, group: Group) -> HeldStream:
         return HeldStream(

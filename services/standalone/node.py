@@ -223,9 +223,9 @@ class Node:
     def _unready(self) -> str:
         """Why this node is not ready: only until it has joined once."""
         for part in (self._origin, self._hls, self._edge):
-            if part is not None and part.evicted:
-                return f"evicted: {part.evicted}"
-            if part is not None and not part.has_joined:
+            if part is not None and part.member.evicted:
+                return f"evicted: {part.member.evicted}"
+            if part is not None and not part.member.has_joined:
                 return "not joined yet"
         if self._scheduler is not None and not self._scheduler.service.is_ready:
             return "the registry was not read yet"
@@ -245,7 +245,7 @@ class Node:
             async with asyncio.timeout(JOIN_TIMEOUT_S):
                 for part in (self._origin, self._hls, self._edge):
                     if part is not None:
-                        await part.joined.wait()
+                        await part.member.joined.wait()
         except TimeoutError:
             raise Unavailable("the roles of this server did not join each other", retry_after_s=0.0) from None
 

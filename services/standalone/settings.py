@@ -16,6 +16,7 @@ from lalmesh.runtime.config import Config, ConfigError, ConnectionLimitsConfig, 
 from lalmesh.runtime.follower import FollowSettings
 from lalmesh.runtime.link import LinkLimits
 from lalmesh.runtime.listener import ListenerLimits
+from lalmesh.runtime.member import MemberSettings
 from lalmesh.runtime.ownership import NodeId, new_incarnation
 from lalmesh.runtime.recording import RecordRule, parse_rule
 from lalmesh.runtime.ring import RingLimits
@@ -111,10 +112,8 @@ def edge_settings(config: Config) -> EdgeSettings:
     """
     edge, cluster = config.edge, config.cluster
     return EdgeSettings(
-        zone=cluster.zone,
-        machine=cluster.machine_name(host_name=socket.gethostname()),
+        member=_member(config, edge.advertise.host),
         listen=_listen(edge),
-        advertise_host=edge.advertise.host,
         certificate=_certificate("edge.tls", edge.tls),
         hls=HlsProxySettings(
             upstreams=tuple(edge.hls.upstreams),
@@ -138,6 +137,16 @@ def edge_settings(config: Config) -> EdgeSettings:
         match_app=cluster.match_app,
         chunk_size=edge.rtmp.chunk_size_bytes,
         claim_timeout_s=cluster.claim_timeout_s,
+    )
+
+
+def _member(config: Config, advertise_host: str, streams: int = 0) -> MemberSettings:
+    cluster = config.cluster
+    return MemberSettings(
+        zone=cluster.zone,
+        machine=cluster.machine_name(host_name=socket.gethostname()),
+        advertise_host=advertise_host,
+        capacity=Capacity(streams=streams),
         report_interval_s=cluster.report_interval_ms / 1000,
         silence_s=cluster.silence_s,
     )
@@ -205,7 +214,7 @@ def _fanout(config: Config) -> FanOutSettings:
 
 def origin_settings(config: Config) -> OriginSettings:
     """What an origin is built with."""
-    origin, cluster = config.origin, config.cluster
+    origin = config.origin
     ring = RingLimits(
         keep_us=int(config.edge.publish.replay_s * 1e6),
         gop_num=origin.gop_num,
@@ -215,16 +224,11 @@ def origin_settings(config: Config) -> OriginSettings:
         max_units=origin.ring.max_units,
     )
     return OriginSettings(
-        zone=cluster.zone,
-        machine=cluster.machine_name(host_name=socket.gethostname()),
+        member=_member(config, origin.advertise_host, origin.capacity.streams),
         grpc_host=origin.grpc.host,
         grpc_port=origin.grpc.port,
-        advertise_host=origin.advertise_host,
-        capacity=Capacity(streams=origin.capacity.streams),
         groups=GroupSettings(ring=ring, grace_s=origin.grace_s),
         link=link_limits(config),
-        report_interval_s=cluster.report_interval_ms / 1000,
-        silence_s=cluster.silence_s,
     )
 
 
@@ -234,7 +238,7 @@ def hls_settings(config: Config) -> HlsSettings:
     Raises:
         ConfigError: the certificate cannot be used.
     """
-    hls, cluster = config.hls, config.cluster
+    hls = config.hls
     always = hls.start == "always"
     worker = WorkerSettings(
         cuts=CutSettings(
@@ -252,8 +256,7 @@ def hls_settings(config: Config) -> HlsSettings:
         follow=FollowSettings(lost_s=config.origin.grace_s, keep_s=hls.keep_s),
     )
     return HlsSettings(
-        zone=cluster.zone,
-        machine=cluster.machine_name(host_name=socket.gethostname()),
+        member=_member(config, hls.advertise_host, hls.capacity.streams),
         http_host=hls.http.host,
         http_port=hls.http.port,
         advertise_http_port=hls.http.advertise_port,
@@ -263,8 +266,6 @@ def hls_settings(config: Config) -> HlsSettings:
         limits=_limits(hls.limits),
         grpc_host=hls.grpc.host,
         grpc_port=hls.grpc.port,
-        advertise_host=hls.advertise_host,
-        capacity=Capacity(streams=hls.capacity.streams),
         worker=worker,
         memory_bytes=hls.memory_bytes,
         spool_dir=Path(hls.recording.spool_dir),
@@ -272,9 +273,7 @@ def hls_settings(config: Config) -> HlsSettings:
         cors_origins=hls.http.cors_origins,
         session_key=hls.session.hash_key.get_secret_value().encode(),
         session_idle_s=hls.session.idle_s,
-        match_app=cluster.match_app,
-        report_interval_s=cluster.report_interval_ms / 1000,
-        silence_s=cluster.silence_s,
+        match_app=config.cluster.match_app,
     )
 
 
