@@ -1,0 +1,57 @@
+"""RTP and RTCP: packets, their order, their clocks, and the payload formats of each codec (RFC 3550). Sans-I/O."""
+
+from __future__ import annotations
+
+from lalmesh.protocol.rtp._interval import report_interval_s
+from lalmesh.protocol.rtp._ntp import ntp_to_unix_us, unix_us_to_ntp
+from lalmesh.protocol.rtp._packet import HeaderExtension, RtpPacket, is_rtcp
+from lalmesh.protocol.rtp._reorder import (
+    DEFAULT_REORDER_MS,
+    MAX_HELD_PACKETS,
+    Lost,
+    Ordered,
+    ReorderBuffer,
+    ReorderCounters,
+)
+from lalmesh.protocol.rtp._reports import ReceiverReport, ReportBlock, SenderReport
+from lalmesh.protocol.rtp._rtcp import (
+    Compound,
+    Goodbye,
+    RtcpPacket,
+    SdesChunk,
+    SdesType,
+    SourceDescription,
+    parse_compound,
+    serialize_compound,
+)
+from lalmesh.protocol.rtp._statistics import ReceiverStatistics
+from lalmesh.protocol.rtp._timeline import Timeline, TrackClock
+
+__all__ = [
+    "DEFAULT_REORDER_MS",
+    "MAX_HELD_PACKETS",
+    "Compound",
+    "Goodbye",
+    "HeaderExtension",
+    "Lost",
+    "Ordered",
+    "ReceiverReport",
+    "ReceiverStatistics",
+    "ReorderBuffer",
+    "ReorderCounters",
+    "ReportBlock",
+    "RtcpPacket",
+    "RtpPacket",
+    "SdesChunk",
+    "SdesType",
+    "SenderReport",
+    "SourceDescription",
+    "Timeline",
+    "TrackClock",
+    "is_rtcp",
+    "ntp_to_unix_us",
+    "parse_compound",
+    "report_interval_s",
+    "serialize_compound",
+    "unix_us_to_ntp",
+]
