@@ -49,10 +49,12 @@ class FolderStorage(ObjectStorage):
             size = (await asyncio.to_thread(local_file.stat)).st_size
         async with self._call("store", path, size):
             if await asyncio.to_thread(link_file, local_file, target):
+                await asyncio.to_thread(sync_names, target, self._folder)
                 return
         await super().put_file(path, local_file)
         async with self._call("store", path, size):
-            await asyncio.to_thread(sync_file, target)
+            await asyncio.to_thread(sync, target)
+            await asyncio.to_thread(sync_names, target, self._folder)
 
     async def list(self, prefix: str, *, after: str = "", limit: int = MAX_LISTED) -> Objects:
         """See `Storage.list`."""
@@ -72,7 +74,7 @@ def _checked(path: str) -> str:
 
 
 def link_file(local: Path, target: Path) -> bool:
-    """Let `target` be `local` too, whole and on the disk; False where links do not lead from one to the other.
+    """Let `target` be `local` too, whole, its bytes on the disk; False where links do not lead from one to the other.
 
     Raises:
         OSError: neither is known.
@@ -81,11 +83,10 @@ def link_file(local: Path, target: Path) -> bool:
     try:
         if not _link(local, staged):
             return False
-        sync_file(staged, folder_too=False)
+        sync(staged)
         staged.replace(target)
     finally:
         staged.unlink(missing_ok=True)
-    _sync(target.parent)
     return True
 
 
@@ -106,18 +107,24 @@ def _link(local: Path, staged: Path) -> bool:
     return False
 
 
-def sync_file(file: Path, *, folder_too: bool = True) -> None:
-    """Wait until the disk has `file`, and its name.
+def sync_names(file: Path, root: Path) -> None:
+    """Wait until the disk has the name of `file`, and those of the folders up to `root`, some of which may be new.
 
     Raises:
         OSError: the disk does not take it.
     """
-    _sync(file)
-    if folder_too:
-        _sync(file.parent)
+    for folder in file.parents:
+        sync(folder)
+        if folder == root:
+            return
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until the disk has the bytes of a file, or the names in a folder.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
