@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -26,11 +27,12 @@ _Key = TypeVar("_Key")
 class ProblemError(Exception):
     """A request that is answered with a problem (RFC 9457)."""
 
-    def __init__(self, status: HTTPStatus, detail: str, field: str = "") -> None:
-        """Keep the status and what is wrong, and with which `field` of the body."""
+    def __init__(self, status: HTTPStatus, detail: str, *, field: str = "", retry_after_s: float = 0) -> None:
+        """Keep the status and what is wrong, with which `field` of the body, and when another try may do (0: not known)."""
         self.status = status
         self.detail = detail
         self.field = field
+        self.retry_after_s = retry_after_s
         super().__init__(detail)
 
 
@@ -120,24 +122,28 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except ProblemError as exc:
-        return _problem(exc.status, exc.detail, field=exc.field)
+        return _problem(exc.status, exc.detail, _headers(exc), exc.field)
     except web.HTTPException as exc:
         if exc.status < 400:
             raise
-        return _problem(HTTPStatus(exc.status), exc.reason, exc.headers)
+        return _problem(HTTPStatus(exc.status), exc.reason, {"Allow": exc.headers["Allow"]} if "Allow" in exc.headers else {})
     except Exception:  # a bug of ours: the caller learns that there is one, the log which
         log.exception("%s %s failed", request.method, request.path)
         return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed on this side")
 
 
+def _headers(exc: ProblemError) -> dict[str, str]:
+    headers = {"Retry-After": str(math.ceil(exc.retry_after_s))} if exc.retry_after_s else {}
+    if exc.status is HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 §11.6.1, RFC 6750 §3
+    return headers
+
+
 def _problem(status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None, field: str = "") -> web.Response:
     body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
-    kept = {"Allow": headers["Allow"]} if headers and "Allow" in headers else {}
-    if status is HTTPStatus.UNAUTHORIZED:
-        kept["WWW-Authenticate"] = "Bearer"  # RFC 9110 §11.6.1, RFC 6750 §3
     return web.Response(
         text=json.dumps(body | ({"field": field} if field else {})),
         status=status.value,
         content_type="application/problem+json",
-        headers={"X-Content-Type-Options": "nosniff", **kept},
+        headers={"X-Content-Type-Options": "nosniff", **(headers or {})},
     )

@@ -67,7 +67,7 @@ class RecordingsFace:
         except TooManyRulesError as exc:
             raise ProblemError(HTTPStatus.CONFLICT, str(exc)) from exc
         except Unavailable as exc:
-            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, str(exc)) from exc
+            raise _away(exc) from exc
         headers = {"Location": f"{PATH}/{record.id}"}
         return web.json_response(_describe(record), status=HTTPStatus.CREATED, headers=headers)
 
@@ -80,7 +80,7 @@ class RecordingsFace:
         try:
             found = await self._recordings.remove(rule_id)
         except Unavailable as exc:
-            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, str(exc)) from exc
+            raise _away(exc) from exc
         if not found:
             raise _unknown(rule_id)
         return web.Response(status=HTTPStatus.NO_CONTENT)
@@ -131,7 +131,11 @@ async def _body(request: web.Request) -> Mapping[str, Any]:
 
 
 def _bad(detail: str, field: str = "") -> ProblemError:
-    return ProblemError(HTTPStatus.BAD_REQUEST, detail, field)
+    return ProblemError(HTTPStatus.BAD_REQUEST, detail, field=field)
+
+
+def _away(exc: Unavailable) -> ProblemError:
+    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, str(exc), retry_after_s=exc.retry_after_s)
 
 
 def _unknown(rule_id: str) -> ProblemError:

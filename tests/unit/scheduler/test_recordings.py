@@ -130,10 +130,10 @@ async def test_a_rule_is_shown_where_its_location_says(service: SchedulerService
 
 async def test_who_may_not_change_something_is_told_how_to_ask() -> None:
     async def refuse(request: web.Request) -> web.StreamResponse:
-        raise ProblemError(HTTPStatus.UNAUTHORIZED, "a bearer token is needed", "keep_s")
+        raise ProblemError(HTTPStatus.UNAUTHORIZED, "a bearer token is needed", field="keep_s", retry_after_s=1.5)
 
     answer = await problems(make_mocked_request("GET", "/"), refuse)
-    assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert (answer.status, answer.headers["WWW-Authenticate"], answer.headers["Retry-After"]) == (401, "Bearer", "2")
     assert isinstance(answer, web.Response)
     assert json.loads(answer.text or "")["field"] == "keep_s"
 
