@@ -27,6 +27,7 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.keepalive_time_ms", 2000),  # a machine that vanished says nothing: calls to it must not wait for TCP to notice
     ("grpc.keepalive_timeout_ms", 2000),
+    ("grpc.http2.ping_timeout_ms", 4000),  # so long an answer to a ping is waited for; without it a minute, whatever is above
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
     ("grpc.http2.max_ping_strikes", 0),
