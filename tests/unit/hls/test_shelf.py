@@ -43,3 +43,14 @@ def test_all_shelves_share_the_budget_and_give_it_back() -> None:
     other.put(file(1))
     one.clear()
     assert budget.used_bytes == 10
+
+
+def test_what_storage_has_of_any_stream_goes_before_what_it_has_not() -> None:
+    budget = Budget(60)
+    one, other = Shelf(budget), Shelf(budget)
+    for number in range(3):
+        one.put(file(number))
+    one.stored(2)
+    assert [other.put(file(number)) for number in range(5)] == [[], [], [], [], []]
+    assert (len(one), len(other)) == (1, 5)
+    assert other.put(file(5)) == [0], "the newest of the other stays"
