@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.ownership import HlsOwner
+from lalmesh.runtime.ownership import NO_EPOCH, HlsOwner
 from lalmesh.runtime.scheduling.hls import HlsAssigned, RecordingRules
-from lalmesh.runtime.scheduling.model import GroupMoved, HeldStream, Role, StreamFenced
+from lalmesh.runtime.scheduling.model import GroupMoved, Role, StreamFenced
 from services.scheduler.changes import Change, ClaimChanged, GroupChanged, HlsChanged, NodeChanged
 from services.scheduler.claims import is_outdated
 from services.scheduler.directory import Directory
@@ -84,7 +84,7 @@ class Notices:
 
     def _tell_fenced(self, before: ClaimRecord | None, now: ClaimRecord) -> None:
         """Tell the edge that had the claim, and any that says it writes under an earlier epoch, to let go."""
-        outdated = self._outdated(now.stream, Role.EDGE, lambda held: is_outdated(held, now))
+        outdated = [session for session in self._edges(now.stream) if is_outdated(session.held[now.stream], now)]
         holder = self._members.of(before.edge.node) if before is not None else None
         if holder is not None and holder not in outdated:
             outdated.append(holder)
@@ -93,26 +93,24 @@ class Notices:
                 session.send(StreamFenced(now.stream, now.epoch))
 
     def _tell_assigned(self, before: HlsRecord | None, now: HlsRecord) -> None:
-        """Tell the new owner, the former one, and any that says it segments the stream under an earlier epoch."""
+        """Tell the new owner; where there was another, every hls node: each may be asking that one, and waiting for its answer."""
         if now.owner is None or (before is not None and (before.owner, before.epoch) == (now.owner, now.epoch)):
             return
-        told = self._outdated(now.stream, Role.HLS, lambda held: held.epoch < now.epoch)
-        for owner in (now.owner, before.owner if before is not None else None):
-            session = self._members.of(owner.node) if owner is not None else None
-            if session is not None and session not in told:
-                told.append(session)
-        for session in told:
-            self._assign(now, session)
+        had_owner = before is not None and before.epoch != NO_EPOCH
+        for session in self._members:
+            held = session.held.get(now.stream)
+            is_concerned = had_owner or session.node == now.owner.node or (held is not None and held.epoch < now.epoch)
+            if session.report.role is Role.HLS and is_concerned:
+                self._assign(now, session)
 
     def _assign(self, record: HlsRecord, session: Session) -> None:
         answer = record.answer()
         if answer is not None:
             session.send(HlsAssigned(self._signed(answer)))
 
-    def _outdated(self, stream: StreamKey, role: Role, is_outdated: Callable[[HeldStream], bool]) -> list[Session]:
-        """The nodes of a role that carry a stream in a way that is outdated."""
-        holders = [session for session in self._members.holders(stream) if session.report.role is role]
-        return [session for session in holders if is_outdated(session.held[stream])]
+    def _edges(self, stream: StreamKey) -> list[Session]:
+        """The edges that carry the stream."""
+        return [session for session in self._members.holders(stream) if session.report.role is Role.EDGE]
 
     def _tell_evicted(self, now: NodeRecord) -> None:
         session = self._members.named(now.node.name)
