@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 SERVICE = "lalmesh.v1.Hls"
 METHOD = f"/{SERVICE}/Fetch"
-DEADLINE_S = 75.0  #: a blocking reload waits three target durations, and those may be 20 s; a first request for the first segment
 CHUNK_BYTES = 512 << 10
 MAX_BODY_BYTES = 512 << 20  #: a segment of a minute at 60 Mbit/s
 MAX_PEERS = 1000  #: nodes whose channels are kept
@@ -67,26 +66,26 @@ class GrpcPeers:
         self._dial = dial
         self._channels: dict[str, grpc.aio.Channel] = {}
 
-    async def fetch(self, owner: HlsOwner, path: str, query: str) -> Answer:
+    async def fetch(self, owner: HlsOwner, path: str, query: str, deadline_s: float) -> Answer:
         """See `services.hls.service.Peers.fetch`."""
         request = hls_pb2.FetchRequest(
-            assignment=serialize_hls_owner(owner), path=path, query=query, deadline_ms=round(DEADLINE_S * 1000)
+            assignment=serialize_hls_owner(owner), path=path, query=query, deadline_ms=round(deadline_s * 1000)
         )
         try:
-            return await self._fetched(owner.worker.address, request)
+            return await self._fetched(owner.worker.address, request, deadline_s)
         except grpc.aio.AioRpcError as error:
             raise OwnerLost(f"{owner.worker.node.name}: {error.code().name}: {error.details()}", retry_after_s=1.0) from error
         except RemoteProtocolError as error:
             raise OwnerLost(f"{owner.worker.node.name}: {error}", retry_after_s=1.0) from error
 
-    async def _fetched(self, address: str, request: hls_pb2.FetchRequest) -> Answer:
+    async def _fetched(self, address: str, request: hls_pb2.FetchRequest, deadline_s: float) -> Answer:
         # A call of one request is the same on the wire as a stream of one, and those carry the token of the cluster.
         method = self._channel(address).stream_stream(
             METHOD,
             request_serializer=hls_pb2.FetchRequest.SerializeToString,
             response_deserializer=hls_pb2.FetchChunk.FromString,
         )
-        call = method(_one(request), timeout=DEADLINE_S)
+        call = method(_one(request), timeout=deadline_s)
         head: hls_pb2.FetchHead | None = None
         body = bytearray()
         try:
@@ -121,7 +120,7 @@ class GrpcPeers:
 class NoPeers:
     """A node that is alone: every stream is its own."""
 
-    async def fetch(self, owner: HlsOwner, path: str, query: str) -> Answer:
+    async def fetch(self, owner: HlsOwner, path: str, query: str, deadline_s: float) -> Answer:
         """See `services.hls.service.Peers.fetch`."""
         raise OwnerLost(f"no way to {owner.worker.node.name}", retry_after_s=1.0)
 

@@ -1,16 +1,18 @@
 """Which media sequence numbers a worker may use, and where it begins: a pure core (docs/design.md §5, Fencing).
 
 A number is never used for two contents, whoever dies. What is stored shows how far a worker has come; it may be `AHEAD` numbers
-further, and beyond that it has the registry count them as used first. So a successor knows a number that is free without asking
-the dead, and numbers rarely have holes.
+further, and beyond that it has the registry count them as used first: it asks one segment before it needs them. So a successor
+knows a number that is free without asking the dead, and numbers rarely have holes. Where storage does not say how far the dead has
+come, the clock does: numbers never outrun it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-AHEAD = 2  #: numbers beyond the stored ones that are used without a word: the open segment, and one that is being stored
+AHEAD = 3  #: numbers beyond the stored ones that are used without a word: the open segment, one that is being stored, and one more
 MAX_STEP = 20  #: numbers that are asked for at once: a minute of segments without storage
+CLOCKS_APART = 20  #: numbers that are left out where the clock alone says which are free: another machine's may be ahead
 
 
 @dataclass(slots=True, frozen=True)
@@ -21,7 +23,7 @@ class First:
     resumes: bool  #: whether it goes on in the segment that the worker before had open
 
 
-def first_number(*, limit: int, exact: bool, stored_next: int | None, fresh: int) -> First:
+def first_number(*, limit: int, exact: bool, stored_next: int | None, fresh: int, is_known: bool = True) -> First:
     """The first number of a worker.
 
     Args:
@@ -29,7 +31,10 @@ def first_number(*, limit: int, exact: bool, stored_next: int | None, fresh: int
         exact: `limit` is the very next number: the worker before has handed over.
         stored_next: the number after the last one that is stored; None: nothing is.
         fresh: where to begin if nothing is known at all.
+        is_known: whether `stored_next` is: a worker whose storage keeps up uses numbers far above its limit.
     """
+    if not is_known:
+        return First(max(limit, fresh + CLOCKS_APART), resumes=False)
     if stored_next is None:
         return First(limit or fresh, resumes=False)
     if exact or limit <= stored_next + AHEAD:
@@ -62,10 +67,11 @@ class Numbers:
         self._limit = max(self._limit, limit)
 
     def limit_for(self, number: int) -> int | None:
-        """The limit to have raised before `number` is used, None where that is not needed.
+        """The limit to have raised when `number` begins, for the numbers after it; None where that is not needed yet.
 
         As many numbers are asked for as are not stored, so the first time few: a publisher that changes closes two segments at
         once, and a limit far beyond them would make a successor leave the numbers below it out, and begin the playlist anew.
         """
+        following = number + 1
         unstored = number - self._stored_next
-        return None if number < max(self._limit, self._stored_next + AHEAD) else number + min(MAX_STEP, unstored)
+        return None if following < max(self._limit, self._stored_next + AHEAD) else following + min(MAX_STEP, unstored)

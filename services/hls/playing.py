@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lalmesh.media import TICKS_PER_SECOND
 from lalmesh.names import StreamKey
 from lalmesh.protocol.hls import (
     FileName,
@@ -13,6 +14,7 @@ from lalmesh.protocol.hls import (
     Ready,
     Refused,
     ReloadRequest,
+    SegmentName,
     answer_to,
     render_multivariant,
 )
@@ -24,6 +26,10 @@ from services.hls.playlists import Rendered, live_answer
 from services.hls.rendition import Format
 
 RELOAD_TARGETS = 3  #: target durations that a blocking request waits at most (rfc8216bis §6.2.5.2)
+#: target durations that the first TS playlist has, so that who begins with it does not run dry: a player looks for the next segment
+#: when it has had the first for a target duration, and half of one later if it came too early
+ENOUGH_TARGETS = 2
+ENOUGH_WAIT_S = 6.0  #: at most so long after the first segment: players give a playlist up after 10 s
 
 _NOTHING = MediaPlaylist(target_duration_s=1, media_sequence=0)  # stands for the playlist of a rendition that can carry nothing
 
@@ -59,6 +65,10 @@ class Playing:
             return refusal(406, f"{kind.value} segments cannot carry {codecs}")
         if playlist is None or rendition is None:
             return refusal(404 if self._output.ended else 503, f"{self._stream}: no segment yet")
+        if kind is Format.TS:
+            playlist = (
+                await self._output.until(lambda: self._with_enough(kind), ENOUGH_WAIT_S) or self._output.playlist(kind) or playlist
+            )
         if name is PlaylistName.INDEX:
             variant = rendition.variant(f"{base}{PlaylistName.LIVE.value}.m3u8")
             return playlist_answer(render_multivariant(variant, query=query), playlist.target_duration_s)
@@ -85,6 +95,12 @@ class Playing:
             return _NOTHING if rendition is not None and rendition.is_empty else None
         return playlist if playlist.segments or (playlist.open_parts and name is not PlaylistName.INDEX) else None
 
+    def _with_enough(self, kind: Format) -> MediaPlaylist | None:
+        """The playlist once a player can begin with it and go on."""
+        playlist = self._output.playlist(kind) or _NOTHING
+        listed = sum(segment.duration for segment in playlist.segments)
+        return playlist if listed >= ENOUGH_TARGETS * playlist.target_duration_s * TICKS_PER_SECOND else None
+
     def _reached(self, kind: Format, reload: ReloadRequest) -> bool | None:
         playlist = self._output.playlist(kind)
         return True if playlist is None or isinstance(answer_to(playlist, reload), Ready | Refused) else None
@@ -96,10 +112,32 @@ class Playing:
             StorageUnavailable: where a part may be stored, and it cannot be told.
         """
         self._asked()
-        data = self._output.file(str(name))
-        if data is None and isinstance(name, PartName):
-            data = await self._hinted_part(str(name)) or await self._stored_part(str(name))
+        await self._output.until(lambda: self._output.has_begun or None, self._wait_s)
+        own = self._output.made_again(name)
+        if own is not None:
+            await self._remade(own)
+        data = self._output.file(str(own or name))
+        if data is None:
+            data = await self._not_in_memory(name, own)
         return file_answer(name, data) if data else None
+
+    async def _not_in_memory(self, name: FileName, own: SegmentName | PartName | None) -> bytes | None:
+        match own or name:
+            case PartName() as part:
+                return await self._hinted_part(str(part)) or await self._stored_part(str(part))
+            case found:
+                return await self._storage.get(file_path(self._stream, str(found))) if own is not None else None
+
+    async def _remade(self, name: SegmentName | PartName) -> None:
+        """Wait for what the worker before has made, and this one is about to, from what the origin has kept."""
+        kind = Format.TS if isinstance(name, SegmentName) and name.suffix == "ts" else Format.FMP4
+
+        def look() -> bool | None:
+            playlist = self._output.playlist(kind)
+            is_past = kind not in self._output.renditions or (playlist is not None and playlist.next_number > name.number)
+            return True if is_past or self._output.file(str(name)) is not None else None
+
+        await self._output.until(look, self._wait_s)
 
     async def _hinted_part(self, name: str) -> bytes | None:
         """A part that is the next to come."""

@@ -101,6 +101,13 @@ class Segmenter:
         cuts.append(StreamOver())
         return cuts
 
+    def pause(self) -> list[Cut]:
+        """Nothing has come for long: close what is open, once the targets are known. What comes goes on in another segment."""
+        cuts: list[Cut] = []
+        if self._open:
+            self._close_open(cuts)
+        return cuts
+
     # what does not go on
 
     def _breaks(self, run: Run) -> bool:
@@ -116,17 +123,22 @@ class Segmenter:
         return not (self._first and set(new) >= set(self._configuration))
 
     def _break(self, cuts: list[Cut], following: int | None = None) -> None:
-        """Close what is open; the last slot lasts as long as the one before, at most until `following`."""
+        """Close what is open; what comes is after a discontinuity."""
         if self._first:
             self._fix_targets(cuts)
-        if self._open and self.targets is not None:
-            at = self._now + self._slot
-            if following is not None and self._now < following < at:
-                at = following
-            self._close_before_slot(at, self.targets, cuts)
-            self._flush(cuts)
-            self._close_segment(at, cuts)
+        if self._open:
+            self._close_open(cuts, following)
         self._discontinuity = self._discontinuity or self._end is not None
+
+    def _close_open(self, cuts: list[Cut], following: int | None = None) -> None:
+        """Close the open segment; the last slot lasts as long as the one before, at most until `following`."""
+        assert self.targets is not None  # no segment opens before they are known
+        at = self._now + self._slot
+        if following is not None and self._now < following < at:
+            at = following
+        self._close_before_slot(at, self.targets, cuts)
+        self._flush(cuts)
+        self._close_segment(at, cuts)
 
     def _use(self, tracks: TrackSet) -> None:
         self._tracks = tracks
@@ -186,6 +198,8 @@ class Segmenter:
         """One unit: the slot before it is whole if time moves on with it."""
         assert self.targets is not None
         if not self._open:
+            if self._end is not None and abs(unit.dts - self._end) > self.targets.part:  # a hole after a pause
+                self._discontinuity = True
             self._begin_segment(unit, unit.dts, cuts)
             return
         is_main = unit.track_id == self._main

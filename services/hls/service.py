@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Protocol, assert_never
 from urllib.parse import parse_qsl
 
 from lalmesh.errors import InvalidName, LalmeshError, NotAuthorized, RemoteProtocolError, Unavailable
@@ -13,22 +13,24 @@ from lalmesh.names import StreamKey
 from lalmesh.protocol.hls import (
     FileName,
     HlsPath,
+    InitName,
     PartName,
     PlaylistName,
     PlaylistWindow,
     ReloadRequest,
+    SegmentName,
     kept_query,
     parse_path,
     parse_reload,
     render_media,
 )
 from lalmesh.runtime.ownership import HlsOwner
-from lalmesh.runtime.scheduling import HlsWanted, Refusal, Refused
 from lalmesh.runtime.storage import Storage
 from services.hls import layout
 from services.hls.answer import Answer, file_answer, refusal
 from services.hls.kept import KeptSegments
 from services.hls.layout import StoredState
+from services.hls.owners import Owners
 from services.hls.playlists import live_answer
 from services.hls.rendition import Format
 from services.hls.store import read_state
@@ -37,12 +39,12 @@ from services.hls.workers import Workers
 
 log = logging.getLogger(__name__)
 
-LOCATE_DEADLINE_S = 3.0
 PROMPT_S = 1.0  #: for storage to give a file before its owner is asked too: what is new is in memory there
 SUCCESSION_S = 3.0  #: that a request waits where the owner has died: the scheduler names another after a good second
 SUCCESSION_PAUSE_S = 0.2
-DOUBT_S = 1.0  #: between two looks whether an owner that has not answered yet is the owner still
-OWNERS_KEPT = 10_000  #: streams whose owner is remembered between requests
+ANSWER_S = 15.0  #: for the owner to give a file that is there: from its memory, or from storage, whose deadline is 10 s
+#: where it may wait for what comes: a blocking reload three target durations, of 20 s; a first request for the first segments
+WAITING_ANSWER_S = 75.0
 MAX_QUERY_FIELDS = 100  #: parameters of one request
 ANY_APP = "live"  #: of a stream whose application the URL leaves out, where nobody knows better
 
@@ -54,11 +56,11 @@ class OwnerLost(Unavailable):
 class Peers(Protocol):
     """The other hls nodes."""
 
-    async def fetch(self, owner: HlsOwner, path: str, query: str) -> Answer:
+    async def fetch(self, owner: HlsOwner, path: str, query: str, deadline_s: float) -> Answer:
         """What `owner`'s node answers.
 
         Raises:
-            OwnerLost: it cannot be reached, or is not the owner.
+            OwnerLost: it cannot be reached, does not answer in `deadline_s`, or is not the owner.
         """
         ...
 
@@ -93,8 +95,7 @@ class HlsService:
         self._keys = keys
         self._match_app = match_app
         self._find = find or workers.named
-        self._owners: dict[StreamKey, HlsOwner] = {}
-        self._asking: dict[HlsWanted, asyncio.Future[HlsOwner | None]] = {}
+        self._owners = Owners(workers)
 
     def parse(self, path: str) -> tuple[HlsPath, StreamKey]:
         """What `path` asks for, and of which stream.
@@ -192,7 +193,7 @@ class HlsService:
     # the owner
 
     async def _from_owner(self, found: HlsPath, stream: StreamKey, reload: ReloadRequest, path: str, query: str) -> Answer:
-        owner = await self._owner(stream, None)
+        owner = await self._owners.find(stream)
         end = asyncio.get_running_loop().time() + SUCCESSION_S
         while True:
             if owner is None:
@@ -203,8 +204,7 @@ class HlsService:
                 return await self._ask(owner, found, reload, path, query)
             except OwnerLost as error:
                 log.info("owner of the segments lost: %s", error, extra={"stream_key": str(stream)})
-                self._owners.pop(stream, None)
-                successor = await self._owner(stream, owner)
+                successor = await self._owners.find_after(owner)
                 if successor is not None and successor.epoch == owner.epoch:  # it is not given up yet
                     if asyncio.get_running_loop().time() > end:
                         return refusal(503, "the owner of the stream cannot be reached")
@@ -218,70 +218,33 @@ class HlsService:
             OwnerLost: it does not.
         """
         if owner.worker.node != self._workers.node.node:
-            return await self._fetched(owner, path, query)
+            return await self._fetched(owner, found, path, query)
         worker = self._workers.assigned(owner)
         if worker is None:
             raise OwnerLost("given back already", retry_after_s=1.0)
         return await self._from_worker(worker, found, reload, query) or refusal(404, "no such file")
 
-    async def _fetched(self, owner: HlsOwner, path: str, query: str) -> Answer:
+    async def _fetched(self, owner: HlsOwner, found: HlsPath, path: str, query: str) -> Answer:
         """What the owner's node answers; a machine that has vanished says nothing, so its successor is looked for meanwhile.
 
         Raises:
             OwnerLost: it does not answer, or another is the owner by now.
         """
-        fetching = asyncio.ensure_future(self._peers.fetch(owner, path, query))
+        deadline_s = ANSWER_S if isinstance(found.resource, SegmentName | InitName) else WAITING_ANSWER_S
+        fetching = asyncio.ensure_future(self._peers.fetch(owner, path, query, deadline_s))
+        succeeded = asyncio.ensure_future(self._owners.succeeded(owner))
         try:
-            while not (await asyncio.wait([fetching], timeout=DOUBT_S))[0]:
-                if await self._has_successor(owner):
-                    raise OwnerLost(f"{owner.worker.node.name} has a successor", retry_after_s=1.0)
-            return fetching.result()
+            await asyncio.wait([fetching, succeeded], return_when=asyncio.FIRST_COMPLETED)
+            if fetching.done():
+                return fetching.result()
+            raise OwnerLost(f"{owner.worker.node.name} has a successor", retry_after_s=1.0)
         finally:
             fetching.cancel()
-
-    async def _has_successor(self, owner: HlsOwner) -> bool:
-        try:
-            present = await self._located(HlsWanted(owner.stream))
-        except Unavailable:
-            return False
-        return present is not None and present.epoch > owner.epoch
-
-    async def _owner(self, stream: StreamKey, lost: HlsOwner | None) -> HlsOwner | None:
-        """Who segments `stream`, None where nobody publishes it.
-
-        Raises:
-            Unavailable: it cannot be told, or no node has room.
-        """
-        known = self._owners.get(stream)
-        if known is not None:
-            return known
-        return await self._located(HlsWanted(stream, lost.epoch if lost is not None else None))
-
-    async def _located(self, wanted: HlsWanted) -> HlsOwner | None:
-        """What the scheduler says; of many that want to know, one asks."""
-        asking = self._asking.get(wanted)
-        if asking is None:
-            asking = self._asking[wanted] = asyncio.ensure_future(self._locate(wanted))
-            asking.add_done_callback(lambda _: self._asking.pop(wanted, None))
-        return await asyncio.shield(asking)  # the others go on where one that waits is cancelled
-
-    async def _locate(self, wanted: HlsWanted) -> HlsOwner | None:
-        answer = (await self._workers.scheduler.locate_hls(self._workers.node, [wanted], LOCATE_DEADLINE_S))[0]
-        if isinstance(answer, Refused):
-            if answer.refusal is Refusal.NOT_FOUND:
-                return None
-            raise Unavailable(answer.detail or answer.refusal.value, retry_after_s=answer.retry_after_s or 1.0)
-        if answer.worker.node != self._workers.node.node:  # of its own streams a node is told
-            self._owners[wanted.stream] = answer
-            if len(self._owners) > OWNERS_KEPT:
-                del self._owners[next(iter(self._owners))]
-        return answer
+            succeeded.cancel()
 
     def forget_owner(self, owner: HlsOwner) -> None:
-        """The stream has (had) another owner than was remembered."""
-        known = self._owners.get(owner.stream)
-        if known is not None and known.epoch < owner.epoch:
-            del self._owners[owner.stream]
+        """The scheduler says that `owner` segments its stream now, whoever was remembered."""
+        self._owners.learn(owner)
 
     # streams that are over
 
@@ -300,12 +263,16 @@ class HlsService:
 
 
 def _may_have(owner: HlsOwner, found: HlsPath) -> bool:
-    """Whether the owner can have what storage has not: what it made itself, and where parts of the worker before are."""
+    """Whether the owner can have what storage has not: what it made itself, or makes again for the worker before."""
     match found.resource:
         case PlaylistName() | PartName():
             return True
-        case name:
-            return (name.term, name.revision) == owner.epoch
+        case SegmentName(term, revision):
+            return (term, revision) <= owner.epoch
+        case InitName(term, revision):
+            return (term, revision) == owner.epoch
+        case _:
+            assert_never(found.resource)
 
 
 def _ended_playlist(state: StoredState, found: HlsPath, stream: StreamKey, query: str) -> Answer | None:

@@ -1,7 +1,9 @@
 """A worker's way to storage: one segment after the other, each with the state that a successor needs (docs/design.md §5, Fencing).
 
-Before each segment the markers are looked at: where a higher one is there, another worker has the stream, and this one stops.
-Storage that fails costs nothing but memory: what waits is tried again, with growing pauses, and live goes on.
+The markers are looked at before each segment and after its state: where a higher one is there, another worker has the stream, and
+this one stops. A successor puts its marker *before* it reads the state, so of the two one sees the other: what a worker is told is
+stored, its successor has seen. Storage that fails costs nothing but memory: what waits is tried again, with growing pauses, and
+live goes on.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.5  #: after the first failure; pauses double
 MAX_RETRY_S = 10.0
+MAX_GOING = 10_000  #: names of files that wait to be removed while that fails: hours; beyond, they go with the last of the stream
 
 
 @dataclass(slots=True)
@@ -108,6 +111,7 @@ class StorageWriter:
         self._more = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
+        self._going: list[str] = []  # names of files that may be removed
         self._marked = False
         self._is_alone = False
         self._facts = {"stream_key": str(stream)}
@@ -124,15 +128,29 @@ class StorageWriter:
         self._more.set()
 
     def give_up(self, number: int) -> None:
-        """The files of a segment that waits are gone."""
-        for job in self._jobs:
-            if job.number == number and job.files:
-                job.files, job.kept = [], {}
-                self._counters.lost_segments += 1
+        """The files of a segment that waits are gone: nothing of it waits any more but the names that may go with it."""
+        for index, job in enumerate(self._jobs):
+            if job.number != number or not job.files:
+                continue
+            job.files, job.kept = [], {}
+            self._counters.lost_segments += 1
+            if 0 < index < len(self._jobs) - 1:  # the first may be on its way, and the state of the last is the newest
+                following = self._jobs[index + 1]
+                following.outdated = [*job.outdated, *following.outdated][-MAX_GOING:]
+                del self._jobs[index]
+            return
 
     async def emptied(self) -> None:
         """Wait until nothing waits."""
         await self._empty.wait()
+
+    async def mark(self) -> None:
+        """Put this worker's marker: one before it that was told nothing stops there, with the segment that it has open.
+
+        Raises:
+            StorageUnavailable: it may not be there; the first segment tries again.
+        """
+        await self._is_outdated()
 
     async def look(self) -> None:
         """Look for a higher epoch between two segments too."""
@@ -142,30 +160,17 @@ class StorageWriter:
             self._counters.failures += 1
 
     async def run(self) -> None:
-        """Mark the stream as this worker's, then store what is added, until a higher epoch is found."""
-        if await self._begin():
-            return
+        """Store what is added, until a higher epoch is found."""
         while True:
             await self._more.wait()
             while self._jobs:
                 if not await self._done(self._jobs[0]):
                     return
-                self._jobs.popleft()
+                job = self._jobs.popleft()
+                self._stored(job.number)
+                await self._tidy(job)
             self._more.clear()
             self._empty.set()
-
-    async def _begin(self) -> bool:
-        """Put the marker at once: a worker before that was told nothing stops at it, with the segment that it has open.
-
-        Returns:
-            Whether a higher one is there.
-        """
-        try:
-            return await self._is_outdated()
-        except StorageUnavailable as error:  # the first segment tries again
-            self._counters.failures += 1
-            log.warning("stream not marked: %s", error, extra=self._facts)
-            return False
 
     async def _done(self, job: Job) -> bool:
         """Store one segment, however long it takes; False where another worker has the stream."""
@@ -180,26 +185,40 @@ class StorageWriter:
                 await asyncio.sleep(pause_s)
                 pause_s = min(MAX_RETRY_S, pause_s * 2)
             else:
-                self._stored(job.number)
                 return True
 
     async def _store(self, job: Job) -> bool:
         if await self._is_outdated():
             return False
-        for file in job.files:
-            await self._storage.put(layout.file_path(self._stream, file.name), file.data)
-            self._counters.stored_bytes += len(file.data)
-        for path, data in job.kept.items():
-            await self._storage.put(path, data)
-            self._counters.stored_bytes += len(data)
+        files = {layout.file_path(self._stream, file.name): file.data for file in job.files} | dict(job.kept)
+        await self._put_all(files)
         await self._storage.put(layout.state_path(self._stream, self._epoch), job.state)
-        self._counters.segments += 1
+        if await self._is_outdated():
+            return False
+        self._counters.segments += bool(job.files)
         self._counters.kept_segments += len(job.kept)
-        if not self._is_alone:
-            await self._remove_states()
-        if job.outdated:
-            await self._storage.delete([layout.file_path(self._stream, name) for name in job.outdated])
+        self._counters.stored_bytes += sum(map(len, files.values()))
         return True
+
+    async def _put_all(self, files: Mapping[str, bytes]) -> None:
+        """Store all at once, a few files; where one fails the others are waited for, so that none is written behind a later try."""
+        results = await asyncio.gather(*(self._storage.put(path, data) for path, data in files.items()), return_exceptions=True)
+        for error in results:
+            if error is not None:
+                raise error
+
+    async def _tidy(self, job: Job) -> None:
+        """Remove what is of no use any more; what cannot be removed now goes with the next segment."""
+        self._going = [*self._going, *job.outdated][-MAX_GOING:]
+        try:
+            if not self._is_alone:
+                await self._remove_states()
+            if self._going:
+                await self._storage.delete([layout.file_path(self._stream, name) for name in self._going])
+                self._going = []
+        except StorageUnavailable as error:
+            self._counters.failures += 1
+            log.warning("outdated files not removed: %s; %d wait", error, len(self._going), extra=self._facts)
 
     async def _remove_states(self) -> None:
         """The states of earlier workers are of no use any more."""

@@ -13,34 +13,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import replace
 
-from lalmesh.media import TICKS_PER_MS
+from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.follower import UNREACHABLE, Follower
 from lalmesh.runtime.ownership import Epoch, HlsOwner, Location
 from lalmesh.runtime.reader import Reader, ReaderMemory
 from lalmesh.runtime.ring import Run
-from lalmesh.runtime.storage import StorageUnavailable
+from services.hls.beginning import beginning_of
 from services.hls.conversion import Conversion
-from services.hls.cuts import Cut, SegmentBegun, SegmentClosed, SegmentLost, Start, TargetsFixed, UnitsAdded, configuration_of
-from services.hls.hosting import Cleanup, Ending, WorkerHost
-from services.hls.kept import KeptName, kept_path
-from services.hls.layout import StoredState
-from services.hls.numbers import Numbers, first_number, fresh_number
+from services.hls.cuts import Cut, SegmentBegun, SegmentClosed, SegmentLost, UnitsAdded
+from services.hls.hosting import Ending, WorkerHost
+from services.hls.numbers import AHEAD, Numbers
 from services.hls.output import Output
 from services.hls.playing import Playing
 from services.hls.recorded import WorkerRecording
-from services.hls.rendition import Format, MadeFile
+from services.hls.rendition import Format
 from services.hls.segmenter import Segmenter
-from services.hls.store import Job, StorageWriter, read_state
+from services.hls.storing import Storing
+from services.hls.watching import Watch
 
 log = logging.getLogger(__name__)
 
 STORED_AFTER_END_S = 5.0  #: for the last segments to be stored before the stream is let go
-QUIET_S = 1.0  #: a stream of which nothing comes for so long does not keep its node from stopping
-LOOK_S = 3600.0  #: between two looks at a stream that is segmented to its end
-_US = 1_000_000
+_NS_PER_US = 1000
 
 
 class Worker:
@@ -57,29 +53,27 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._facts = {"stream_key": str(self.stream), "hls_epoch": f"{owner.epoch.term}.{owner.epoch.revision}"}
         settings = host.settings
-        self.output = Output(self.epoch, settings.list_size, settings.formats, host.budget, host.counters, self._lose)
+        self.output = Output(self, self.epoch, settings.list_size, settings.formats, host.budget, host.counters)
+        self._watch = Watch(self.output, settings, lambda: self.recording is not None and self.recording.is_wanted)
         #: what players are answered
-        self.playing = Playing(self.stream, self.output, host.storage, settings.wait_s, self._asked)
+        self.playing = Playing(self.stream, self.output, host.storage, settings.wait_s, self._watch.asked)
         self._conversion = Conversion(enabled=settings.transcode)
         self._segmenter: Segmenter | None = None
         self._follower: Follower | None = None
         self._numbers = Numbers(owner.limit, owner.limit)
-        self._last_closed: SegmentClosed | None = None
+        self._tracks = TrackSet()  # of the newest segment
         self._told_left_out: set[str] = set()
-        self._outdated: list[str] = []  # stored files that left the playlists, the oldest first
         self._before: tuple[Epoch, int, bool] = (owner.epoch, 0, False)  # of the reader before the last run: epoch, offset, shifted
-        self._asked_at = self._delivered_at = self._loop.time()
-        self._stopping = False
         #: what is recorded of the stream
         self.recording: WorkerRecording | None = None
         if host.recordings is not None:
             self.recording = host.recordings.begin(self.stream, self.epoch)
-        self._writer = StorageWriter(
-            host.storage, self.stream, self.epoch, host.store_counters, self._stored, lambda _: self._end(Ending.OUTDATED)
+        self._storage = Storing(
+            host, self.stream, self.epoch, self.output, self.recording, self._stored, lambda: self._end(Ending.OUTDATED)
         )
         self._task: asyncio.Task[Ending] = self._loop.create_task(self._run(), name=f"hls {self.stream}")
         self._task.add_done_callback(self._finished)
-        self._storing = self._loop.create_task(self._writer.run(), name=f"hls storage {self.stream}")
+        self._storing = self._loop.create_task(self._storage.run(), name=f"hls storage {self.stream}")
         self._storing.add_done_callback(self._storing_finished)
 
     # what is known of it
@@ -97,7 +91,7 @@ class Worker:
     @property
     def waiting_segments(self) -> int:
         """Segments that are not stored yet."""
-        return self._writer.waiting
+        return self._storage.waiting
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -109,103 +103,48 @@ class Worker:
         if self._follower is not None:
             self._follower.moved(location)
 
-    def _asked(self) -> None:
-        self._asked_at = self._loop.time()
-
     # the life of a worker
 
     async def _run(self) -> Ending:
-        state = await self._read_state()
-        start, memory = self._start(state)
-        self._numbers = Numbers(self.owner.limit, start.number)
-        self._segmenter = Segmenter(self._settings.cuts, start)
+        segmenter, memory = await self._begin()
         reader = Reader() if memory is None else Reader.resuming(memory)
         self._before = (reader.epoch, reader.offset, reader.is_shifted)
         self._follower = Follower(self.stream, self._host.scheduler, self._host.links, self._settings.follow, reader, self._deliver)
-        log.info("segmenting from number %d", start.number, extra=self._facts)
+        self._watch.delivered()
         async with asyncio.TaskGroup() as group:
             following = group.create_task(self._follower.run())
-            watching = group.create_task(self._watch())
+            watching = group.create_task(self._watch.until_left(segmenter))
+            pausing = group.create_task(self._watch.close_what_stands_still(segmenter, self._take))
             await asyncio.wait((following, watching), return_when=asyncio.FIRST_COMPLETED)
-            following.cancel()
-            watching.cancel()
+            for task in (following, watching, pausing):
+                task.cancel()
         if watching.done() and not watching.cancelled():
             ending = watching.result()
         else:
             ending = Ending.LOST if following.result() == UNREACHABLE else Ending.OVER
         if ending is Ending.OVER:
-            self._take(self._segmenter.finish())
-            self._store_end()
+            self._take(segmenter.finish())
+            self._storage.add_end()
         return ending
 
-    async def _watch(self) -> Ending:
-        """Wait until nobody has asked for long enough, or the node stops and the segment that was open is whole."""
-        idle_s = self._settings.idle_s
-        while not self._stopping and self.ending is None:
-            left_s = self._asked_at + idle_s - self._loop.time() if idle_s is not None else LOOK_S
-            if left_s <= 0 and self._is_recorded:
-                self._asked_at = self._loop.time()
-                continue
-            if left_s <= 0:
-                return Ending.IDLE
-            await self.output.until(lambda: self._stopping or None, left_s)
-        await self._finish_segment()
-        return Ending.STOPPED
-
-    async def _finish_segment(self) -> None:
-        """Wait until the segment that is open is whole; not where nothing comes that could make it so."""
-        segmenter = self._segmenter
-        if segmenter is None:
-            return
-        number, end = segmenter.number, self._loop.time() + self._settings.cuts.max_target_s
-        while segmenter.number == number and self.ending is None and self._loop.time() < end:
-            if self._loop.time() - self._delivered_at > QUIET_S:
-                return
-            await self.output.until(lambda: segmenter.number != number or None, QUIET_S / 2)
-
-    @property
-    def _is_recorded(self) -> bool:
-        return self.recording is not None and self.recording.is_wanted
-
-    async def _read_state(self) -> StoredState | None:
-        try:
-            return await read_state(self._host.storage, self.stream, self.epoch)
-        except StorageUnavailable as error:
-            self._host.store_counters.failures += 1
-            log.warning("nothing is known of what was stored: %s", error, extra=self._facts)
-            return None
-
-    def _start(self, state: StoredState | None) -> tuple[Start, ReaderMemory | None]:
-        """Where to begin: where the worker before has stopped, if that is not long ago."""
-        owner, now_us = self.owner, time.time_ns() // 1000
-        fresh = fresh_number(now_us / _US, self._settings.cuts.segment // TICKS_PER_MS)
-        stored_next = state.next_number if state is not None else None
-        first = first_number(limit=owner.limit, exact=owner.exact, stored_next=stored_next, fresh=fresh)
-        if state is None:
-            self.output.begin({}, None, goes_on=False)
-            return Start(number=first.number), None
-        goes_on_s = self._settings.follow.keep_s + self._settings.cuts.max_target_s
-        if state.ended or now_us - state.stored_us > goes_on_s * _US:
-            self.output.begin(state.renditions, None, goes_on=False)
-            return Start(number=first.number), None
-        self.output.begin(state.renditions, TargetsFixed(state.targets), goes_on=True)
-        start = Start(
-            number=first.number,
-            targets=state.targets,
-            discontinuity=not first.resumes,
-            end=state.end,
-            end_us=state.end_us,
-            configuration=state.configuration,
-            publication=state.memory.last.publication,
-        )
-        return start, state.memory
+    async def _begin(self) -> tuple[Segmenter, ReaderMemory | None]:
+        """Begin where the worker before has stopped, if that can be told."""
+        state, is_known = await self._storage.begin()
+        beginning = beginning_of(self.owner, state, self._settings, time.time_ns() // _NS_PER_US, is_known=is_known)
+        start = beginning.start
+        self._numbers = Numbers(self.owner.limit, start.number)
+        if not beginning.goes_on and start.number + AHEAD > self.owner.limit:  # nothing in storage shows yet what it uses
+            self._host.raise_limit(self, start.number + AHEAD)
+        self.output.begin(beginning.renditions, beginning.targets, goes_on=beginning.goes_on, again_from=beginning.again_from)
+        self._segmenter = Segmenter(self._settings.cuts, start)
+        log.info("segmenting from number %d", start.number, extra=self._facts)
+        return self._segmenter, beginning.memory
 
     def stop(self, *, at_once: bool = False) -> None:
         """End it when the open segment is whole, or `at_once` where another node has the stream."""
         if at_once:
             self._end(Ending.OUTDATED)
-        self._stopping = True
-        self.output.wake()
+        self._watch.stop()
 
     async def stopped(self) -> None:
         """Wait until it has ended, in whatever way, and what it made is stored or was given up."""
@@ -213,13 +152,13 @@ class Worker:
         if self.ending is not Ending.OUTDATED:
             try:
                 async with asyncio.timeout(STORED_AFTER_END_S):
-                    await self._writer.emptied()
+                    await self._storage.emptied()
             except TimeoutError:
-                log.warning("%d segments are not stored", self._writer.waiting, extra=self._facts)
+                log.warning("%d segments are not stored", self._storage.waiting, extra=self._facts)
 
     async def look_for_successor(self) -> None:
         """End it if another worker's marker is in storage, without waiting for the next segment."""
-        await self._writer.look()
+        await self._storage.look()
 
     async def close(self) -> None:
         """End everything of it now, and give its memory back."""
@@ -257,7 +196,7 @@ class Worker:
 
     def _deliver(self, run: Run) -> None:
         """The next units of the stream, from the reader."""
-        self._delivered_at = self._loop.time()
+        self._watch.delivered()
         assert self._segmenter is not None
         assert self._follower is not None
         converted = self._conversion.convert(run)
@@ -275,9 +214,10 @@ class Worker:
             self._count(cut)
             self.output.take(cut)
             if isinstance(cut, SegmentBegun):
+                self._tracks = cut.tracks
                 self._tell_left_out()
             elif isinstance(cut, SegmentClosed):
-                self._store(cut)
+                self._storage.add(cut, self._tracks, self._memory_at(cut))
         if any(not isinstance(cut, UnitsAdded) for cut in cuts):  # a unit more changes no playlist
             self.output.wake()
 
@@ -308,64 +248,26 @@ class Worker:
                 self._told_left_out.add(track)
                 log.warning("track left out: %s", track, extra=self._facts)
 
-    def _lose(self, number: int) -> None:
-        """Memory was full before the segment was stored."""
+    # what the output calls
+
+    def lost(self, number: int) -> None:
+        """See `OutputHost.lost`."""
         log.warning("segment %d given up unstored: memory is full", number, extra=self._facts)
-        self._writer.give_up(number)
+        self._storage.give_up(number)
+
+    def made_late(self) -> None:
+        """See `OutputHost.made_late`."""
+        self._storage.add_late()
 
     # storage
 
-    def _store(self, closed: SegmentClosed) -> None:
-        """Have the segment stored, by all renditions, with the state of now."""
-        files = self.output.take_unstored()
-        self._last_closed = closed
-        self._writer.add(Job(closed.number, files, self._state(closed).serialize(), self._outdated_files(), self._kept(files)))
-
-    def _kept(self, files: list[MadeFile]) -> dict[str, bytes]:
-        """What is stored once more of the new `files`, by path, where segments are recorded."""
-        playlist = self.output.playlist(Format.TS)
-        if self.recording is None or not self.recording.keeps_segments or playlist is None:
-            return {}
-        data = {file.name: file.data for file in files}
-        segments = [segment for segment in playlist.segments if segment.uri in data]
-        names = [KeptName.of(segment, playlist.target_duration_s, self.epoch) for segment in segments]
-        return {kept_path(self.stream, str(name)): data[segment.uri] for name, segment in zip(names, segments, strict=True)}
-
-    def _store_end(self) -> None:
-        """Have it stored that the stream is over."""
-        closed = self._last_closed
-        if closed is not None:
-            state = replace(self._state(closed), ended=True)
-            self._writer.add(Job(closed.number, [], state.serialize(), []))
-
-    def _state(self, closed: SegmentClosed) -> StoredState:
-        targets, renditions = self.output.targets, self.output.renditions
-        assert targets is not None
+    def _memory_at(self, closed: SegmentClosed) -> ReaderMemory:
+        """What the reader remembered at the last unit of the segment; the run that closed it may be of the next publication."""
         epoch, offset, shifted = self._before
-        reader = self._follower.reader if self._follower is not None else None
+        reader = self.reader
         if reader is not None and reader.last is not None and reader.last.publication == closed.last.publication:
             epoch, offset, shifted = reader.epoch, reader.offset, reader.is_shifted
-        tracks = next(iter(renditions.values())).tracks if renditions else None
-        return StoredState(
-            next_number=closed.number + 1,
-            targets=targets.targets,
-            end=closed.end,
-            end_us=closed.end_us,
-            stored_us=time.time_ns() // 1000,
-            configuration=configuration_of(tracks) if tracks is not None else (),
-            memory=ReaderMemory(epoch=epoch, last=closed.last, offset=offset, shifted=shifted, last_dts=closed.last_dts),
-            renditions=self.output.to_state(),
-        )
-
-    def _outdated_files(self) -> list[str]:
-        """The stored files that may go: those that left the playlists long enough ago."""
-        self._outdated += self.output.take_dropped()
-        if self._settings.cleanup is not Cleanup.ROLLING:
-            self._outdated.clear()
-            return []
-        keep = self._settings.delete_threshold * max(1, len(self.output.renditions))
-        going, self._outdated = self._outdated[: -keep or None], self._outdated[-keep:]
-        return going
+        return ReaderMemory(epoch=epoch, last=closed.last, offset=offset, shifted=shifted, last_dts=closed.last_dts)
 
     def _stored(self, number: int) -> None:
         self._numbers.stored(number)

@@ -181,7 +181,8 @@ class Workers:
             if worker.ending is not Ending.OUTDATED:
                 await self._release(worker)
         finally:
-            self._letting_go.pop(stream, None)
+            if self._letting_go.get(stream) is asyncio.current_task():  # another worker of the stream may be on its way too
+                del self._letting_go[stream]
             if self._workers.get(stream) is worker:
                 del self._workers[stream]
             self._gone.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -113,6 +114,40 @@ class FakeStorage:
         return [path.rpartition("/")[2] for path in sorted(self.objects) if path.endswith(suffix)]
 
 
+class SlowStorage(FakeStorage):
+    """Takes a while to give objects, and holds calls of a kind up until they are let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slowness_s = 0.0  #: of reading one object
+        self._held: dict[str, asyncio.Event] = {}
+
+    def hold(self, end: str) -> None:
+        """Hold up what is put at, or listed of, paths with this end."""
+        self._held[end] = asyncio.Event()
+
+    def let_go(self, end: str) -> None:
+        """Let it happen, what waits and what comes."""
+        self._held.pop(end).set()
+
+    async def put(self, path: str, data: bytes) -> None:
+        await self._wait(path)
+        await super().put(path, data)
+
+    async def get(self, path: str) -> bytes | None:
+        await asyncio.sleep(self.slowness_s)
+        return await super().get(path)
+
+    async def list(self, prefix: str, *, after: str = "", limit: int = MAX_LISTED) -> Objects:
+        await self._wait(prefix)
+        return await super().list(prefix, after=after, limit=limit)
+
+    async def _wait(self, path: str) -> None:
+        for end, event in list(self._held.items()):
+            if path.endswith(end):
+                await event.wait()
+
+
 class FakeHlsScheduler(FakeScheduler):
     """Answers for hls nodes what it was told to."""
 
@@ -138,6 +173,9 @@ class FakeHlsScheduler(FakeScheduler):
 
     async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:
         self.touches += sessions
+
+    async def find_streams(self, names: Sequence[str], deadline_s: float) -> list[list[StreamKey]]:
+        return [[STREAM] if name == STREAM.name and self.owner is not None else [] for name in names]
 
 
 class HlsNode:

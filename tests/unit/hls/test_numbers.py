@@ -15,7 +15,8 @@ from services.hls.numbers import First, Numbers, first_number, fresh_number
         (0, False, 12, First(12, resumes=True)),  # the open segment again, under its number
         (13, False, 12, First(12, resumes=True)),  # no further than workers go without a word
         (14, False, 12, First(12, resumes=True)),
-        (15, False, 12, First(15, resumes=False)),  # numbers were raised: storage lags
+        (15, False, 12, First(12, resumes=True)),
+        (16, False, 12, First(16, resumes=False)),  # numbers were raised: storage lags
         (12, True, 12, First(12, resumes=True)),  # handed over
         (13, True, 12, First(13, resumes=True)),
         (30, True, 12, First(30, resumes=False)),
@@ -28,18 +29,24 @@ def test_a_worker_begins_at_the_first_number_that_is_surely_free(
     assert first_number(limit=limit, exact=exact, stored_next=stored_next, fresh=777) == first
 
 
-def test_two_numbers_beyond_what_is_stored_need_no_word() -> None:
+@pytest.mark.parametrize(("limit", "exact", "first"), [(0, False, 797), (50, False, 797), (900, False, 900), (50, True, 797)])
+def test_where_storage_does_not_answer_the_clock_says_what_is_free(limit: int, exact: bool, first: int) -> None:
+    found = first_number(limit=limit, exact=exact, stored_next=None, fresh=777, is_known=False)
+    assert found == First(first, resumes=False)
+
+
+def test_what_lies_three_numbers_beyond_what_is_stored_is_asked_for_one_segment_before() -> None:
     numbers = Numbers(0, 10)
-    assert [numbers.limit_for(number) for number in (10, 11, 12)] == [None, None, 14]
+    assert [numbers.limit_for(number) for number in (10, 11, 12)] == [None, None, 15]
     numbers.stored(10)
     assert numbers.limit_for(12) is None
 
 
 def test_below_the_limit_nothing_has_to_be_asked() -> None:
     numbers = Numbers(15, 10)
-    assert [numbers.limit_for(number) for number in (14, 15)] == [None, 20]
+    assert [numbers.limit_for(number) for number in (13, 14)] == [None, 19]
     numbers.raised(35)
-    assert numbers.limit_for(34) is None
+    assert numbers.limit_for(33) is None
 
 
 def test_while_storage_is_away_ever_more_numbers_are_asked_for() -> None:
@@ -49,7 +56,7 @@ def test_while_storage_is_away_ever_more_numbers_are_asked_for() -> None:
         if limit is not None:
             numbers.raised(limit)
             asked.append(limit)
-    assert asked == [14, 18, 26, 42, 62, 82]
+    assert asked == [15, 19, 27, 43, 63, 83]
 
 
 def test_two_segments_that_close_at_once_do_not_make_a_successor_leave_numbers_out() -> None:

@@ -256,3 +256,36 @@ def test_no_stream_passes_a_target_loses_a_unit_or_depends_on_how_it_was_deliver
     assert all(0 < part.duration <= targets.part for part in of_kind(cuts, PartClosed))
     assert all(0 < duration <= targets.longest for duration in durations(cuts))
     assert sum(part.duration for part in of_kind(cuts, PartClosed)) == sum(durations(cuts))
+
+
+# a stream that stands still
+
+
+def paused(units: Sequence[AccessUnit], later: Sequence[AccessUnit]) -> tuple[list[Cut], list[Cut]]:
+    """What a pause after `units` gives, and what comes with `later` ones."""
+    segmenter = Segmenter(SETTINGS, KNOWN)
+    segmenter.receive(run_of(units, tracks=VIDEO_ONLY))
+    closed = segmenter.pause()
+    assert segmenter.pause() == []
+    return closed, segmenter.receive(run_of(later, tracks=VIDEO_ONLY))
+
+
+def test_what_is_open_is_closed_with_all_that_has_come_when_nothing_comes() -> None:
+    closed, later = paused(pictures(60), pictures(50, first=60))
+    assert durations(closed) == [60 * PICTURE - 50 * PICTURE]
+    assert of_kind(closed, SegmentClosed)[0].last.seq == 59
+    assert not any(begun.discontinuity for begun in of_kind(later, SegmentBegun))
+    assert of_kind(later, SegmentBegun)[0].begin == 60 * PICTURE
+    assert not of_kind(later, PartClosed)[0].independent
+
+
+def test_a_hole_after_a_pause_is_a_discontinuity() -> None:
+    _, later = paused(pictures(60), pictures(50, first=90))
+    assert of_kind(later, SegmentBegun)[0].discontinuity
+
+
+def test_a_pause_does_not_decide_the_targets() -> None:
+    segmenter = Segmenter(SETTINGS, Start())
+    segmenter.receive(run_of(pictures(10), tracks=VIDEO_ONLY))
+    assert segmenter.pause() == []
+    assert segmenter.finish()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from support.hls_fakes import NODE, OTHER, STREAM, FakeStorage, HlsNode, owner, run, second
+from support.hls_fakes import NODE, OTHER, STREAM, FakeStorage, HlsNode, SlowStorage, owner, run, second
 from support.virtual_time import in_virtual_time, settle
 
 from lalmesh.errors import NotAuthorized
@@ -27,23 +27,13 @@ class FakePeers:
         self.silent: set[tuple[str, int]] = set()  # with the revision of the epoch
         self.asked: list[tuple[str, str, str]] = []
 
-    async def fetch(self, owner: HlsOwner, path: str, query: str) -> Answer:
+    async def fetch(self, owner: HlsOwner, path: str, query: str, deadline_s: float) -> Answer:
         self.asked.append((owner.worker.node.name, path, query))
         if (owner.worker.node.name, owner.epoch.revision) in self.silent:
             await asyncio.sleep(3600)
         if owner.worker.node.name in self.lost:
             raise OwnerLost("gone", retry_after_s=1.0)
         return Answer(200, owner.worker.node.name.encode())
-
-
-class SlowStorage(FakeStorage):
-    """Gives objects after a while."""
-
-    slowness_s = 0.0
-
-    async def get(self, path: str) -> bytes | None:
-        await asyncio.sleep(self.slowness_s)
-        return await super().get(path)
 
 
 class Replica:
@@ -89,7 +79,7 @@ async def test_another_node_answers_from_storage_and_asks_the_owner_for_the_rest
     other.node.scheduler.owner = owner(at=OTHER)
     assert await other.get(PLAYLIST, "_HLS_msn=3") == (200, "hls-2")
     assert await other.get("/hls/live/a/1000.1-104.0.m4s") == (200, "hls-2")
-    assert (await other.get("/hls/live/a/999.1-104.m4s"))[0] == 404, "no owner has what another epoch made"
+    assert (await other.get("/hls/live/a/999.1-init4.mp4"))[0] == 404, "no owner has what another epoch made"
     assert [asked[1:] for asked in other.peers.asked] == [(PLAYLIST, "_HLS_msn=3"), ("/hls/live/a/1000.1-104.0.m4s", "")]
     assert len(other.node.scheduler.hls_wanted) == 1, "the owner is remembered"
 
@@ -102,7 +92,7 @@ async def test_while_storage_fails_the_owner_is_asked_for_segments() -> None:
     other.node.scheduler.owner = owner(at=OTHER)
     storage.away = True
     assert await other.get("/hls/live/a/1000.1-103.ts") == (200, "hls-2")
-    assert (await other.get("/hls/live/a/999.1-103.ts"))[0] == 503, "it may be stored"
+    assert (await other.get("/hls/live/a/1001.1-103.ts"))[0] == 503, "it may be stored"
     other.peers.lost.add("hls-2")
     assert (await other.get("/hls/live/a/1000.1-103.ts"))[0] == 503
 
@@ -116,7 +106,7 @@ async def test_while_storage_hangs_the_owner_is_asked_for_segments() -> None:
     storage.slowness_s = 5.0
     assert await other.get("/hls/live/a/1000.1-103.ts") == (200, "hls-2")
     third = Replica(storage)
-    third.node.scheduler.owner = owner(2, at=OTHER)
+    third.node.scheduler.owner = owner(0, at=OTHER)
     assert (await third.get("/hls/live/a/1000.1-103.ts"))[0] == 200, "what the owner does not have is waited for"
     assert third.peers.asked == []
 
@@ -158,6 +148,32 @@ async def test_an_owner_that_says_nothing_is_left_for_its_successor() -> None:
     async with asyncio.timeout(2):
         assert await asked == (200, "hls-2")
     assert len(replica.peers.asked) == 2
+
+
+@in_virtual_time
+async def test_who_waits_for_an_owner_is_told_of_the_next_at_once() -> None:
+    replica = Replica()
+    replica.node.scheduler.owner = owner(1, at=OTHER)
+    replica.peers.silent.add(("hls-2", 1))
+    asked = [asyncio.create_task(replica.get(PLAYLIST, "_HLS_msn=3")) for _ in range(3)]
+    await settle()
+    wanted = len(replica.node.scheduler.hls_wanted)
+    replica.service.forget_owner(owner(2, at=OTHER))
+    await settle()
+    assert {task.result() for task in asked} == {(200, "hls-2")}
+    replica.service.forget_owner(owner(1, at=OTHER))
+    assert await replica.get(PLAYLIST) == (200, "hls-2"), "an outdated word was followed"
+    assert len(replica.node.scheduler.hls_wanted) == wanted
+
+
+@in_virtual_time
+async def test_the_owner_is_asked_for_segments_of_the_worker_before_it_and_not_for_those_of_a_later() -> None:
+    replica = Replica()
+    replica.node.scheduler.owner = owner(5, at=OTHER)
+    assert await replica.get("/hls/live/a/1000.4-103.ts") == (200, "hls-2")
+    assert (await replica.get("/hls/live/a/1000.6-103.ts"))[0] == 404
+    assert (await replica.get("/hls/live/a/1000.4-init0.mp4"))[0] == 404
+    assert len(replica.peers.asked) == 1
 
 
 @in_virtual_time
@@ -214,11 +230,11 @@ async def test_another_nodes_word_begins_a_worker_if_it_is_signed_and_for_this_n
         await replica.service.answer_as_owner(owner(at=OTHER).signed(KEY), PLAYLIST, "")
     asked = asyncio.create_task(replica.service.answer_as_owner(owner(limit=5).signed(KEY), PLAYLIST, "token=1"))
     origin = await replica.node.origin()
-    for number in range(4):
+    for number in range(5):
         origin.events.receive(run(second(number)))
     answer = await asked
     assert answer is not None
-    assert answer.body.decode().splitlines()[-1] == "a/1000.1-5.ts?token=1"
+    assert answer.body.decode().splitlines()[-1] == "a/1000.1-6.ts?token=1"
     assert replica.node.workers.node == NODE
     replica.node.workers.assigned(owner(2, at=OTHER))
     assert await replica.service.answer_as_owner(owner(limit=5).signed(KEY), PLAYLIST, "") is None

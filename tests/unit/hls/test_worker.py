@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
-from support.edge_fakes import FakeSubscription
+from support.edge_fakes import SECOND, FakeSubscription
 from support.hls_fakes import OTHER, SETTINGS, STREAM, FakeStorage, HlsNode, owner, run, second
 from support.virtual_time import in_virtual_time, settle
 
@@ -14,6 +14,7 @@ from lalmesh.protocol.hls import PlaylistName, ReloadRequest, parse_file_name
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import UnitName
 from services.hls.hosting import Cleanup, Ending
+from services.hls.playing import ENOUGH_WAIT_S
 from services.hls.worker import Worker
 
 TS, LIVE, INDEX = PlaylistName.PLAYLIST, PlaylistName.LIVE, PlaylistName.INDEX
@@ -43,7 +44,7 @@ async def playing(node: HlsNode, seconds: int, *names: PlaylistName) -> tuple[Wo
     origin = await node.origin()
     feed(origin, range(seconds))
     await asyncio.gather(*asked)
-    await settle()
+    await settle(300)
     return worker, origin
 
 
@@ -52,16 +53,56 @@ def listed(playlist: str) -> list[str]:
 
 
 @in_virtual_time
-async def test_a_first_request_waits_for_the_first_segment() -> None:
+async def test_a_first_request_waits_for_two_target_durations() -> None:
     node = HlsNode()
     worker = started(node, limit=100)
     asked = asyncio.create_task(text(worker))
     origin = await node.origin()
-    feed(origin, range(2))
+    feed(origin, range(4))
     await settle()
     assert not asked.done()
-    feed(origin, [2])
-    assert listed(await asked) == ["1000.1-100.ts"]
+    feed(origin, [4])
+    assert listed(await asked) == ["1000.1-100.ts", "1000.1-101.ts"]
+
+
+@in_virtual_time
+async def test_a_first_request_is_answered_with_one_segment_after_a_while() -> None:
+    node = HlsNode()
+    worker = started(node, limit=100)
+    asked = asyncio.create_task(text(worker))
+    feed(await node.origin(), range(3))
+    await asyncio.sleep(ENOUGH_WAIT_S - 4.1)
+    assert not asked.done()
+    assert len(listed(await asked)) in (1, 2)
+
+
+@in_virtual_time
+async def test_the_open_segment_is_closed_when_nothing_comes_for_a_target_duration() -> None:
+    node = HlsNode()
+    worker, origin = await playing(node, 6)
+    await asyncio.sleep(1.9)
+    assert listed(await text(worker))[-1] == "1000.1-101.ts"
+    await asyncio.sleep(0.2)
+    await settle()
+    assert "#EXTINF:2.000,\n1000.1-102.ts" in await text(worker)
+    await asyncio.sleep(10)
+    feed(origin, [6, 7, 8])
+    await settle()
+    playlist = await text(worker)
+    assert listed(playlist)[-1] == "1000.1-103.ts"
+    assert "DISCONTINUITY" not in playlist
+
+
+@in_virtual_time
+async def test_a_publisher_that_comes_back_begins_another_segment_after_a_discontinuity() -> None:
+    node = HlsNode()
+    worker, origin = await playing(node, 6)
+    await asyncio.sleep(3)
+    for number in range(3):
+        origin.events.receive(run(second(number), publication=SECOND, revision=2))
+    await settle()
+    playlist = await text(worker)
+    assert playlist.index("1000.1-102.ts") < playlist.index("#EXT-X-DISCONTINUITY\n") < playlist.index("1000.1-103.ts")
 
 
 @in_virtual_time
@@ -172,33 +213,33 @@ async def test_everything_stays_where_that_is_wanted() -> None:
 @in_virtual_time
 async def test_a_stream_that_nobody_asks_for_is_handed_over() -> None:
     node = HlsNode()
-    worker, origin = await playing(node, 4)
+    worker, origin = await playing(node, 6)
     await asyncio.sleep(61)
     assert (worker.ending, origin.closed, len(node.workers)) == (Ending.IDLE, True, 0)
-    assert [released.next_number for released in node.scheduler.hls_released] == [101]
+    assert [released.next_number for released in node.scheduler.hls_released] == [103]
 
 
 @in_virtual_time
 async def test_a_node_that_stops_lets_the_open_segment_become_whole() -> None:
     node = HlsNode()
-    _, origin = await playing(node, 4)
+    _, origin = await playing(node, 6)
     stopping = asyncio.create_task(node.workers.close(10.0))
     await asyncio.sleep(0.5)
     assert not stopping.done()
-    feed(origin, [4])
+    feed(origin, [6])
     await stopping
-    assert [released.next_number for released in node.scheduler.hls_released] == [102]
-    assert node.storage.names(".ts")[-1] == "1000.1-101.ts"
+    assert [released.next_number for released in node.scheduler.hls_released] == [103]
+    assert node.storage.names(".ts")[-1] == "1000.1-102.ts"
 
 
 @in_virtual_time
 async def test_a_stream_of_which_nothing_comes_does_not_keep_its_node_from_stopping() -> None:
     node = HlsNode()
-    await playing(node, 4)
+    await playing(node, 6)
     began = asyncio.get_running_loop().time()
     await node.workers.close(10.0)
     assert asyncio.get_running_loop().time() - began < 2
-    assert [released.next_number for released in node.scheduler.hls_released] == [101]
+    assert [released.next_number for released in node.scheduler.hls_released] == [102]
 
 
 # storage
@@ -207,28 +248,28 @@ async def test_a_stream_of_which_nothing_comes_does_not_keep_its_node_from_stopp
 @in_virtual_time
 async def test_storage_that_fails_costs_nothing_but_memory() -> None:
     node = HlsNode()
-    worker, origin = await playing(node, 3)
+    worker, origin = await playing(node, 5)
     node.storage.away = True
-    for number in range(3, 13):
+    for number in range(5, 15):
         feed(origin, [number])
         await asyncio.sleep(1)
     assert worker.waiting_segments == 5
-    assert listed(await text(worker))[-1] == "1000.1-105.ts"
+    assert listed(await text(worker))[-1] == "1000.1-106.ts"
     node.storage.away = False
     await asyncio.sleep(11)
-    assert (worker.waiting_segments, node.storage.names(".ts")[-1]) == (0, "1000.1-105.ts")
+    assert (worker.waiting_segments, node.storage.names(".ts")[-1]) == (0, "1000.1-107.ts")
     assert node.workers.store_counters.failures > 2
 
 
 @in_virtual_time
 async def test_numbers_that_are_far_ahead_of_storage_are_announced_first() -> None:
     node = HlsNode()
-    _, origin = await playing(node, 3)
+    _, origin = await playing(node, 5)
     node.storage.away = True
-    for number in range(3, 15):
+    for number in range(5, 15):
         feed(origin, [number])
         await settle()
-    assert [limit.limit for limit in node.scheduler.limits] == [105, 109]
+    assert [limit.limit for limit in node.scheduler.limits] == [103, 105, 107, 111]
 
 
 @in_virtual_time
@@ -333,6 +374,6 @@ async def test_after_the_end_another_publication_begins_a_playlist_with_higher_n
     worker = started(node, revision=2, limit=103, exact=True)
     again = await node.origin(2)
     assert again.request.after is None
-    feed(again, range(3))
+    feed(again, range(5))
     await settle()
-    assert listed(await text(worker)) == ["1000.2-103.ts"]
+    assert listed(await text(worker)) == ["1000.2-103.ts", "1000.2-104.ts"]

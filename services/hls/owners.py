@@ -1,0 +1,110 @@
+"""Who segments which stream, as far as this node knows: told by the scheduler, or asked for and remembered."""
+
+from __future__ import annotations
+
+import asyncio
+from weakref import WeakValueDictionary
+
+from lalmesh.errors import Unavailable
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import HlsOwner
+from lalmesh.runtime.scheduling import HlsWanted, Refusal, Refused
+from services.hls.workers import Workers
+
+LOCATE_DEADLINE_S = 3.0
+DOUBT_S = 1.0  #: between two looks whether an owner that has not answered yet is the owner still
+OWNERS_KEPT = 10_000  #: streams whose owner is remembered between requests
+
+
+class Owners:
+    """The owners of streams."""
+
+    def __init__(self, workers: Workers) -> None:
+        """Ask the scheduler that `workers` of this node ask."""
+        self._workers = workers
+        self._known: dict[StreamKey, HlsOwner] = {}  # of other nodes: of its own streams this one is told
+        self._asking: dict[HlsWanted, asyncio.Future[HlsOwner | None]] = {}
+        self._news: WeakValueDictionary[StreamKey, asyncio.Future[HlsOwner]] = WeakValueDictionary()  # kept by those who wait
+
+    async def find(self, stream: StreamKey) -> HlsOwner | None:
+        """Who segments `stream`, None where nobody publishes it.
+
+        Raises:
+            Unavailable: it cannot be told, or no node has room.
+        """
+        known = self._known.get(stream)
+        return known if known is not None else await self._located(HlsWanted(stream))
+
+    async def find_after(self, lost: HlsOwner) -> HlsOwner | None:
+        """Who segments the stream of an owner that was found not working; the same where the scheduler has not given it up.
+
+        Raises:
+            Unavailable: as `find`.
+        """
+        known = self._known.get(lost.stream)
+        if known is not None and known.epoch > lost.epoch:
+            return known
+        self._known.pop(lost.stream, None)
+        return await self._located(HlsWanted(lost.stream, lost.epoch))
+
+    def learn(self, owner: HlsOwner) -> None:
+        """`owner` segments its stream now, unless a later one is known; who waits for another is told."""
+        known = self._known.get(owner.stream)
+        if known is not None and known.epoch < owner.epoch:
+            del self._known[owner.stream]
+        if known is None or known.epoch < owner.epoch:
+            self._remember(owner)
+        news = self._news.get(owner.stream)
+        if news is not None and not news.done():
+            news.set_result(owner)
+
+    async def succeeded(self, owner: HlsOwner) -> None:
+        """Wait until another than `owner` segments its stream: the scheduler says so, asked from time to time or not."""
+        while True:
+            news = self._awaited(owner.stream)
+            await asyncio.wait([news], timeout=DOUBT_S)
+            present = news.result() if news.done() else await self._present(owner.stream)
+            if present is not None and present.epoch > owner.epoch:
+                return
+
+    def _awaited(self, stream: StreamKey) -> asyncio.Future[HlsOwner]:
+        """What becomes the next owner that is told; one for all that wait."""
+        news = self._news.get(stream)
+        if news is None or news.done():
+            news = self._news[stream] = asyncio.get_running_loop().create_future()
+        return news
+
+    async def _present(self, stream: StreamKey) -> HlsOwner | None:
+        try:
+            return await self._located(HlsWanted(stream))
+        except Unavailable:
+            return None
+
+    async def _located(self, wanted: HlsWanted) -> HlsOwner | None:
+        """What the scheduler says; of many that want to know, one asks."""
+        asking = self._asking.get(wanted)
+        if asking is None:
+            asking = self._asking[wanted] = asyncio.ensure_future(self._locate(wanted))
+            asking.add_done_callback(lambda done: self._asked(wanted, done))
+        return await asyncio.shield(asking)  # the others go on where one that waits is cancelled
+
+    def _asked(self, wanted: HlsWanted, done: asyncio.Future[HlsOwner | None]) -> None:
+        self._asking.pop(wanted, None)
+        if not done.cancelled():
+            done.exception()  # all that waited may have been cancelled: then nobody else looks at it
+
+    async def _locate(self, wanted: HlsWanted) -> HlsOwner | None:
+        answer = (await self._workers.scheduler.locate_hls(self._workers.node, [wanted], LOCATE_DEADLINE_S))[0]
+        if isinstance(answer, Refused):
+            if answer.refusal is Refusal.NOT_FOUND:
+                return None
+            raise Unavailable(answer.detail or answer.refusal.value, retry_after_s=answer.retry_after_s or 1.0)
+        self._remember(answer)
+        return answer
+
+    def _remember(self, owner: HlsOwner) -> None:
+        if owner.worker.node == self._workers.node.node:
+            return
+        self._known[owner.stream] = owner
+        if len(self._known) > OWNERS_KEPT:
+            del self._known[next(iter(self._known))]
