@@ -35,7 +35,7 @@ from services.scheduler.app import SchedulerApp
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.registry import EtcdRegistry, MemoryRegistry
 from services.scheduler.sessions import MemorySessions, RedisSessions
-from services.standalone import settings
+from services.standalone import role_settings, settings
 
 log = logging.getLogger(__name__)
 
@@ -181,14 +181,14 @@ class Node:
 
     async def _start_origin(self, keys: tuple[bytes, ...], client: HlsSchedulerClient, channels: Channels | None) -> None:
         node = settings.node_id(self._config, "origin", shared=self._role == "standalone")
-        built = settings.origin_settings(self._config)
+        built = role_settings.origin_settings(self._config)
         self._origin = OriginApp(node, keys, built, client, self._metrics, channels, settings.machine_address, self._fail)
         await self._origin.start()
         self._stack.push_async_callback(self._origin.stop)
 
     async def _start_hls(self, keys: tuple[bytes, ...], client: HlsSchedulerClient, channels: Channels) -> None:
         node = settings.node_id(self._config, "hls", shared=self._role == "standalone")
-        built, links = settings.hls_settings(self._config), self._links(node, channels, "hls")
+        built, links = role_settings.hls_settings(self._config), self._links(node, channels, "hls")
         storage = LateStorage(self._config.hls.storage.url, settings.storage_options(self._config))
         peers = None if self._role == "standalone" else channels
         find = self._origin.streams_named if self._origin is not None else None
@@ -202,14 +202,14 @@ class Node:
         """How `node` reaches origins: directly where one is in this process."""
         if self._origin is not None:
             return DirectLinks(node, self._origin)
-        pool = LinkPool(node, channels.dial, settings.link_limits(self._config))
+        pool = LinkPool(node, channels.dial, role_settings.link_limits(self._config))
         self._stack.push_async_callback(pool.close)
         self._metrics.register(_LinkCollector(pool, role))
         return pool
 
     async def _start_edge(self, client: HlsSchedulerClient, channels: Channels) -> None:
         node = settings.node_id(self._config, "edge", shared=self._role == "standalone")
-        built = settings.edge_settings(self._config)
+        built = role_settings.edge_settings(self._config)
         links = self._links(node, channels, "edge")
         self._edge = EdgeApp(node, built, client, links, self._metrics, settings.machine_address, self._fail)
         self._stack.push_async_callback(self._edge.stop)
