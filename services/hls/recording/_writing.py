@@ -97,8 +97,11 @@ class StreamRecording:
         self._submit(commands)
 
     def _is_too_much(self, more_bytes: int) -> bool:
+        """Whether the disk does not keep up; a run that is large by itself, as after a move of the stream, says nothing of it."""
+        if not self._waiting_bytes:
+            return False
         waiting, all_waiting = self._waiting_bytes + more_bytes, self.counters.waiting_bytes + more_bytes
-        return waiting > self._max_waiting_bytes or (all_waiting > MAX_ALL_WAITING_BYTES and self._waiting_bytes > 0)
+        return waiting > self._max_waiting_bytes or all_waiting > MAX_ALL_WAITING_BYTES
 
     def _break(self, reason: EndReason, units: int, why: object) -> None:
         """End the file that the disk has open, which need not be the one that the recorder is at."""

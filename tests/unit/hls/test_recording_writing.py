@@ -197,6 +197,13 @@ def grown(record_format: RecordFormat) -> tuple[str, bytes]:
     return path, bytes(data)
 
 
+async def test_a_run_that_is_large_by_itself_is_recorded_where_nothing_waits(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path, max_waiting_bytes=1000)
+    recorded.recording.receive(run(pictures(0, 50), TRACKS))
+    await recorded.close()
+    assert [(finished.reason, finished.missing) for finished in recorded.finished] == [(EndReason.ENDED, 0)]
+
+
 def read_of(data: bytes, offset: int, count: int) -> bytes:
     return data[offset : offset + count]
 
