@@ -6,7 +6,7 @@ protocol carries in another width or at another rate is unwrapped on entry and w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from fractions import Fraction
 from typing import TypeAlias
@@ -79,6 +79,12 @@ class Track:
         """What the track carries."""
         return self.codec.kind
 
+    def after(self, old: Track | None) -> Track:
+        """The track as it follows `old` under the same id: with the next version, or `old` itself where nothing differs."""
+        if old is None:
+            return self
+        return old if replace(self, version=old.version) == old else replace(self, version=old.version + 1)
+
 
 @dataclass(slots=True, frozen=True)
 class TrackSet:
@@ -106,6 +112,12 @@ class TrackSet:
         if track not in others:
             others.append(track)
         return TrackSet(tuple(others), self.version + 1)
+
+    def with_latest(self, track: Track) -> TrackSet:
+        """The set in which `track` follows the one of its id, with the next version; this very set where that is the same track."""
+        old = self.get(track.track_id)
+        latest = track.after(old)
+        return self if latest is old else self.with_track(latest)
 
     def without_track(self, track_id: int) -> TrackSet:
         """The set that lacks the track of that id."""

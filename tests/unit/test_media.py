@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -47,6 +48,14 @@ def test_each_change_of_a_track_set_makes_a_new_version_in_the_same_order() -> N
     assert tracks.with_track(changed) == TrackSet((changed, AUDIO), 3)
     assert tracks.without_track(1) == TrackSet((AUDIO,), 3)
     assert tracks.with_track(VIDEO) == TrackSet((VIDEO, AUDIO), 3)
+
+
+def test_a_track_follows_the_one_of_its_id_with_the_next_version_unless_it_is_the_same() -> None:
+    tracks = TrackSet().with_latest(VIDEO)
+    assert tracks == TrackSet((VIDEO,), 1)
+    assert tracks.with_latest(replace(VIDEO, version=7)) is tracks
+    changed = replace(VIDEO, codec=Codec.H265)
+    assert tracks.with_latest(changed) == TrackSet((replace(changed, version=VIDEO.version + 1),), 2)
 
 
 def test_presentation_follows_from_decoding_time() -> None:

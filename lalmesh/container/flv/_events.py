@@ -60,10 +60,5 @@ class Stream:
 
     def replace(self, track: Track) -> list[MediaEvent]:
         """Let `track` follow the one of its id, with the next version; no event where it is the same."""
-        old = self.tracks.get(track.track_id)
-        if old is not None:
-            if replace(track, version=old.version) == old:
-                return []
-            track = replace(track, version=old.version + 1)
-        self.tracks = self.tracks.with_track(track)
-        return [TracksChanged(self.tracks)]
+        before, self.tracks = self.tracks, self.tracks.with_latest(track)
+        return [] if self.tracks is before else [TracksChanged(self.tracks)]

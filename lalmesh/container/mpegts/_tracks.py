@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lalmesh.container.mpegts._constants import TIME_BITS
 from lalmesh.media import MediaCounters, MediaEvent, PassedOver, Track, TracksChanged, TrackSet, Unwrapper
@@ -37,13 +37,8 @@ class Tracks:
 
     def replace(self, track: Track) -> list[MediaEvent]:
         """Let `track` follow the one of its id, with the next version; no event where it is the same."""
-        old = self.tracks.get(track.track_id)
-        if old is not None:
-            if replace(track, version=old.version) == old:
-                return []
-            track = replace(track, version=old.version + 1)
-        self.tracks = self.tracks.with_track(track)
-        return [TracksChanged(self.tracks)]
+        before, self.tracks = self.tracks, self.tracks.with_latest(track)
+        return [] if self.tracks is before else [TracksChanged(self.tracks)]
 
 
 def composition_time(pts: int, dts: int) -> int:
