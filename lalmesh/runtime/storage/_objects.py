@@ -59,7 +59,8 @@ class ObjectStorage:
             try:
                 found = await obstore.get_async(self._store, path)
                 return (await found.bytes_async()).to_bytes()
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                _check_bucket(error)
                 return None
 
     async def get_range(self, path: str, start: int, end: int) -> bytes | None:
@@ -69,7 +70,8 @@ class ObjectStorage:
         async with self._call("read", path, end - start):
             try:
                 return (await obstore.get_range_async(self._store, path, start=start, end=end)).to_bytes()
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                _check_bucket(error)
                 return None
             except BaseError:
                 if not await self._ends_before(path, start):
@@ -142,6 +144,12 @@ async def _smallest(chunks: AsyncIterator[Objects], limit: int) -> Objects:
     async for chunk in chunks:
         kept = heapq.nsmallest(limit, kept + chunk, key=_path_of)
     return kept
+
+
+def _check_bucket(error: FileNotFoundError) -> None:
+    """Raise `error` where it is the bucket that is not there, and not the object: a caller may not build on that."""
+    if "NoSuchBucket" in str(error):
+        raise error
 
 
 def _path_of(found: StoredObject) -> str:

@@ -56,8 +56,9 @@ async def test_a_store_that_is_gone_is_unavailable(server: S3Server) -> None:
 
 async def test_a_bucket_that_is_not_there_is_unavailable(server: S3Server) -> None:
     storage = open_storage("s3://nosuch", server.options())
-    with pytest.raises(StorageUnavailable):
-        await storage.put("a", b"1")
+    for call in (storage.put("a", b"1"), storage.get("a"), storage.get_range("a", 0, 1), storage.list("a"), storage.delete(["a"])):
+        with pytest.raises(StorageUnavailable):
+            await call
 
 
 async def test_a_reader_of_a_folder_never_sees_half_an_object(tmp_path: Path) -> None:
