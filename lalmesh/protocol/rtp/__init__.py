@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from lalmesh.protocol.rtp._depacketizer import Depacketized, Depacketizer, DepacketizerCounters, TimedUnit
+from lalmesh.protocol.rtp._factory import build_depacketizer, build_opaque_depacketizer, build_packetizer
+from lalmesh.protocol.rtp._formats import PayloadFormat, format_of, static_format
 from lalmesh.protocol.rtp._interval import report_interval_s
 from lalmesh.protocol.rtp._ntp import ntp_to_unix_us, unix_us_to_ntp
 from lalmesh.protocol.rtp._packet import HeaderExtension, RtpPacket, is_rtcp
+from lalmesh.protocol.rtp._packetizer import MAX_PACKET_BYTES, MAX_PAYLOAD_BYTES, Packetizer, Payload
 from lalmesh.protocol.rtp._reorder import (
     DEFAULT_REORDER_MS,
     MAX_HELD_PACKETS,
@@ -30,11 +34,19 @@ from lalmesh.protocol.rtp._timeline import Timeline, TrackClock
 __all__ = [
     "DEFAULT_REORDER_MS",
     "MAX_HELD_PACKETS",
+    "MAX_PACKET_BYTES",
+    "MAX_PAYLOAD_BYTES",
     "Compound",
+    "Depacketized",
+    "Depacketizer",
+    "DepacketizerCounters",
     "Goodbye",
     "HeaderExtension",
     "Lost",
     "Ordered",
+    "Packetizer",
+    "Payload",
+    "PayloadFormat",
     "ReceiverReport",
     "ReceiverStatistics",
     "ReorderBuffer",
@@ -46,12 +58,18 @@ __all__ = [
     "SdesType",
     "SenderReport",
     "SourceDescription",
+    "TimedUnit",
     "Timeline",
     "TrackClock",
+    "build_depacketizer",
+    "build_opaque_depacketizer",
+    "build_packetizer",
+    "format_of",
     "is_rtcp",
     "ntp_to_unix_us",
     "parse_compound",
     "report_interval_s",
     "serialize_compound",
+    "static_format",
     "unix_us_to_ntp",
 ]

@@ -1,0 +1,111 @@
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lalmesh.errors import RemoteProtocolError
+from lalmesh.protocol.rtp._interleaving import Deinterleaver
+from lalmesh.protocol.rtp._nalus import Part, Piece, h265_parser, parse_h264
+
+H265, H265_DON = h265_parser(has_don=False), h265_parser(has_don=True)
+WHOLE, FIRST, MIDDLE, LAST = Part.WHOLE, Part.FIRST, Part.MIDDLE, Part.LAST
+
+
+def pieces(parse: Callable[[bytes], list[Piece]], wire: str) -> list[tuple[Part, str, int | None, int]]:
+    return [(piece.part, piece.data.hex(), piece.don, piece.later) for piece in parse(bytes.fromhex(wire))]
+
+
+@pytest.mark.parametrize(
+    ("wire", "expected"),
+    [
+        ("65 aabb", [(WHOLE, "65aabb", None, 0)]),  # RFC 6184 §5.6: a single NALU
+        ("78 0002 67aa 0003 68bbcc", [(WHOLE, "67aa", None, 0), (WHOLE, "68bbcc", None, 0)]),  # §5.7.1: STAP-A
+        ("79 ffff 0002 67aa 0002 68bb", [(WHOLE, "67aa", 0xFFFF, 0), (WHOLE, "68bb", 0, 0)]),  # §5.7.1: STAP-B
+        # §5.7.2: MTAP16: DONB, then size, DOND, time offset
+        ("7a 0010 0002 01 0384 41aa 0002 00 0708 41bb", [(WHOLE, "41aa", 0x11, 900), (WHOLE, "41bb", 0x10, 1800)]),
+        ("7b 0010 0002 01 010384 41aa", [(WHOLE, "41aa", 0x11, 66_436)]),  # §5.7.2: MTAP24
+        ("7c 85 aabb", [(FIRST, "65aabb", None, 0)]),  # §5.8: FU-A, S
+        ("7c 05 ccdd", [(MIDDLE, "ccdd", None, 0)]),
+        ("7c 45 ee", [(LAST, "ee", None, 0)]),
+        ("5d 81 0007 aa", [(FIRST, "41aa", 7, 0)]),  # §5.8: FU-B holds a DON
+        ("7c c5 aa", [(WHOLE, "65aa", None, 0)]),  # S and E: not allowed, but clear
+        ("60", []),  # §5.2: types 0, 30 and 31 are reserved
+        ("7e aa", []),
+        ("7f aa", []),
+    ],
+)
+def test_payloads_of_h264(wire: str, expected: list[tuple[Part, str, int | None, int]]) -> None:
+    assert pieces(parse_h264, wire) == expected
+
+
+@pytest.mark.parametrize(
+    ("wire", "expected"),
+    [
+        ("2601 aabb", [(WHOLE, "2601aabb", None, 0)]),  # RFC 7798 §4.4.1: a single NALU
+        ("6001 0003 4001aa 0004 4201bbcc", [(WHOLE, "4001aa", None, 0), (WHOLE, "4201bbcc", None, 0)]),  # §4.4.2: AP
+        ("6201 93 aabb", [(FIRST, "2601aabb", None, 0)]),  # §4.4.3: FU, S, type 19
+        ("6201 13 cc", [(MIDDLE, "cc", None, 0)]),
+        ("6201 53 dd", [(LAST, "dd", None, 0)]),
+        ("6401 aa", []),  # §4.4.4: PACI is not carried
+        ("5201 aa", []),  # 41 to 47 are reserved
+    ],
+)
+def test_payloads_of_h265(wire: str, expected: list[tuple[Part, str, int | None, int]]) -> None:
+    assert pieces(H265, wire) == expected
+
+
+@pytest.mark.parametrize(
+    ("wire", "expected"),
+    [
+        ("2601 0102 aabb", [(WHOLE, "2601aabb", 0x102, 0)]),  # RFC 7798 §4.4.1: DONL behind the header
+        # §4.4.2: DONL before the first, DOND, one less than the difference, before the others
+        ("6001 fffe 0003 4001aa 00 0003 4201bb 02 0003 4401cc",
+         [(WHOLE, "4001aa", 0xFFFE, 0), (WHOLE, "4201bb", 0xFFFF, 0), (WHOLE, "4401cc", 2, 0)]),
+        ("6201 93 0005 aabb", [(FIRST, "2601aabb", 5, 0)]),  # §4.4.3: DONL in the first fragment alone
+        ("6201 53 dd", [(LAST, "dd", None, 0)]),
+        ("6401 aa", []),
+    ],
+)  # fmt: skip
+def test_payloads_of_h265_with_decoding_order_numbers(wire: str, expected: list[tuple[Part, str, int | None, int]]) -> None:
+    assert pieces(H265_DON, wire) == expected
+
+
+@pytest.mark.parametrize(
+    "wire",
+    ["", "78", "78 00", "78 0000", "78 0003 67aa", "79 00", "79 0001", "7a 0000 0001 00 00", "7a 0000 0002 00 0000 41",
+     "7b 0000 0001 00 0000", "7c", "7c 85", "5d 81 0000"],
+)  # fmt: skip
+def test_broken_payloads_of_h264_are_refused(wire: str) -> None:
+    with pytest.raises(RemoteProtocolError):
+        parse_h264(bytes.fromhex(wire))
+
+
+@pytest.mark.parametrize("wire", ["", "26", "2601", "6001", "6001 0000", "6001 0003 4001", "6201 93"])
+def test_broken_payloads_of_h265_are_refused(wire: str) -> None:
+    for parse in (H265, H265_DON):
+        with pytest.raises(RemoteProtocolError):
+            parse(bytes.fromhex(wire))
+
+
+@pytest.mark.parametrize("wire", ["2601 01", "6001 0000", "6001 0000 0003 4001aa 00", "6201 93 0000"])
+def test_decoding_order_numbers_that_are_cut_off_are_refused(wire: str) -> None:
+    with pytest.raises(RemoteProtocolError):
+        H265_DON(bytes.fromhex(wire))
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_payload_or_refused(data: bytes) -> None:
+    for parse in (parse_h264, H265, H265_DON):
+        with suppress(RemoteProtocolError):
+            assert all(piece.data for piece in parse(data))
+
+
+@given(st.lists(st.integers(0, 5), max_size=40), st.integers(0, 0xFFFF))
+def test_nalus_come_back_in_decoding_order(delays: list[int], start: int) -> None:
+    sent = sorted(range(len(delays)), key=lambda index: (index + delays[index], index))
+    deinterleaver = Deinterleaver(8)
+    first_few = [deinterleaver.push(start + index & 0xFFFF, index, b"%d" % index) for index in sent]
+    given_back = [timed for timed in first_few if timed is not None] + deinterleaver.flush()
+    assert [timed.timestamp for timed in given_back] == list(range(len(delays)))
