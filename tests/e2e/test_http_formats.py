@@ -1,7 +1,7 @@
 """Every frame that is pushed comes out of MPEG-TS and fMP4 too, over HTTP and WebSocket: publisher × server × player.
 
 fMP4 carries coded packets as they were, and is compared as FLV is. TS frames them anew, so there pictures are compared as they are
-shown, and sound without its framing. Times are the publisher's but for one constant.
+shown, and sound without its framing. Times are the publisher's but for one constant. Unusual ones are in `test_every_output`.
 """
 
 from __future__ import annotations
@@ -11,27 +11,23 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from e2e.test_frames import LEAST_S, Run, into
-from support import ffmpeg, frames, wire
-from support.cluster import PROGRAM, Node
+from support import ffmpeg, frames
+from support.cluster import Node
 from support.frames import Recording, assert_same_from_join
 from support.media import media
 from support.process import wait_until
-
-from lalmesh.container.flv import TAG_SCRIPT
 
 TS_MEDIA = ("h264_aac", "h264_b3_aac", "hevc_aac", "aac", "h264", "h264_mp3")
 FMP4_MEDIA = (*TS_MEDIA, "av1_opus")
 SERVERS = ("standalone", "cluster")
 PHONE = "h264_pcma"  #: G.711, which becomes AAC
 LIMIT_S = 5.0
-JOINED_MS = 200  #: the longest step where a clock was mended
 
 
 class Playbacks:
@@ -150,74 +146,3 @@ def test_what_a_format_cannot_carry_is_told_and_the_rest_comes(table: Playbacks)
     assert [stream.codec for stream in received.streams] == ["opus"]
     assert 'edge_tracks_left_out_total{codec="av1",format="ts"} 1.0' in table.egress.metrics()
     assert "track left out: ts cannot carry av1" in table.egress.output()
-
-
-def moved(name: str, file: Path, by_ms: int, *, from_ms: int = 0) -> Path:
-    """A test file whose times are later from some time on."""
-    tags = wire.tags_of_file(media(name))
-    timed = [tag for tag in tags if tag.type_id != TAG_SCRIPT]  # whose time is always 0
-    later = [replace(tag, timestamp_ms=tag.timestamp_ms + (by_ms if tag.timestamp_ms >= from_ms else 0)) for tag in timed]
-    return wire.file_of_tags(later, file)
-
-
-def long_gop(file: Path) -> Path:
-    """29.97 pictures a second, one key frame in 6 s."""
-    inputs = ("-f", "lavfi", "-i", "testsrc2=s=320x180:r=30000/1001", "-f", "lavfi", "-i", "sine=f=440:r=44100")
-    video = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "180", "-sc_threshold", "0", "-bf", "2")
-    ffmpeg.run("-y", *inputs, *video, "-c:a", "aac", "-t", "7", "-f", "flv", file)
-    return file
-
-
-WRAP_MS = (1 << 33) // 90 - 1000 - 4000  #: 4 s before 33 bits are full, less the second by which times of TS go out later
-HOUR_MS = 3_600_000
-
-
-@pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playbacks]:
-    """Streams with unusual times."""
-    folder = tmp_path_factory.mktemp("odd")
-    with ExitStack() as stack:
-        ingest, egress, api_url = into(folder, "standalone", stack, {})
-        run = Run(folder, stack)
-        odd = Playbacks(folder, run, egress, api_url)
-        files = {
-            "wrap": moved("h264_b3_aac", folder / "wrap.flv", WRAP_MS),
-            "jump": moved("h264_aac", folder / "jump.flv", HOUR_MS, from_ms=3000),
-            "long": long_gop(folder / "long.flv"),
-        }
-        for name, file in files.items():
-            command = run.command(f"push.{name}", PROGRAM, "push", file, ingest.rtmp_url(f"live/{name}"))
-            run.publish(name, file, command)
-        run.wait_live(api_url)
-        for name in files:
-            odd.record(name, "ts")
-            odd.record(name, "mp4")
-        odd.record_sockets()
-        run.finish()
-        yield odd
-
-
-def sent_and_received(odd: Playbacks, name: str, playback: str) -> tuple[Recording, Recording]:
-    file, published = odd.file(playback), odd.run.sources[name]
-    if file.suffix == ".ts":
-        return frames.in_ms(frames.as_transport_stream(published)), frames.in_ms(frames.of_transport_stream(file))
-    return frames.in_ms(frames.of_file(published)), frames.in_ms(frames.of_file(file))
-
-
-FORMS = ("http-ts", "ws-ts", "http-mp4", "ws-mp4")
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["wrap", "long"])
-def test_times_are_the_publishers_whatever_they_are(odd: Playbacks, name: str, form: str) -> None:
-    assert_same_from_join(*sent_and_received(odd, name, f"{form}.{name}"), to_end=True)
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_a_clock_that_jumps_an_hour_is_mended_in_every_format(odd: Playbacks, form: str) -> None:
-    sent, received = sent_and_received(odd, "jump", f"{form}.jump")
-    for kind in ("video", "audio"):
-        got = received.track(kind)
-        assert [frame.md5 for frame in got] == [frame.md5 for frame in sent.track(kind)][-len(got) :]
-        assert all(0 < after.dts - before.dts < JOINED_MS for before, after in pairwise(got))
-    assert received.track("video")[-1].dts > LEAST_S * 1000

@@ -25,9 +25,6 @@ from support.process import wait_until
 StartStandalone = Callable[..., Standalone]
 
 QUICK = {"hls.segment_ms": 1000, "hls.part_ms": 250, "origin.grace_s": 0}
-RECORD_PLAYLIST = "hls/live/cam/record.m3u8"
-AUDIO_FRAME_MS = 24
-REORDERED_MS = 400  #: a publisher that is stopped has sent pictures that are shown later, and not all between them
 LIMIT_S = 40.0
 SOURCE_S = 8.0  #: of the test files
 WRITE_MS = 1500  #: of media that a killed process had not written yet
@@ -97,9 +94,13 @@ def check_frames(name: str, file: Path, *, to_end: bool = True) -> frames.Join:
     return assert_same_from_join(source(name, suffix), frames.in_ms(received), to_end=to_end)
 
 
-def kept_segments(node: Node, folder: Path) -> Path:
+def record_url(node: Node, stream: str = "live/cam") -> str:
+    return node.http_url(f"hls/{stream}/record.m3u8")
+
+
+def kept_segments(node: Node, folder: Path, stream: str = "live/cam") -> Path:
     """All segments of a stream that is over, as its record playlist lists them, one after the other."""
-    url = node.http_url(RECORD_PLAYLIST)
+    url = record_url(node, stream)
     wait_until("the end", lambda: b"#EXT-X-ENDLIST" in ask(url)[1], LIMIT_S)
     text = ask(url)[1].decode()
     assert "#EXT-X-DISCONTINUITY" not in text
@@ -257,7 +258,7 @@ def test_kept_segments_are_played_by_the_record_playlist(
     assert check_frames("h264_b3_aac", file).counts["video"] == len(source("h264_b3_aac", "ts").track("video"))
     assert listed(node) == []
     assert f"hls_recording_kept_segments_total {SOURCE_S}\n" in node.metrics()
-    url = node.http_url(RECORD_PLAYLIST)
+    url = record_url(node)
     assert ask(url)[1].count(b"#EXTINF") == SOURCE_S
     done = ffmpeg.run("-i", url, "-map", "0:v", "-c", "copy", "-t", "6", "-f", "framemd5", "-")
     assert done.count("\n0,") > 100
@@ -278,18 +279,36 @@ def test_another_node_records_on_when_the_recording_one_is_killed(
     wait_until("some more media", lambda: spooled_bytes(tmp_path, other) > 250_000, LIMIT_S)
     publisher.stop()
     killed.restart().wait_ready()
-    first, second = (fetch(edge, item, tmp_path) for item in wait_listed(edge, 2))
-    assert check_frames("h264_b3_aac_60s", first, to_end=False).first_dts_ms <= 0
-    begun_ms = check_frames("h264_b3_aac_60s", second, to_end=False).first_dts_ms
-    assert begun_ms <= 1000 * float(probed(first)["format"]["duration"]) + WRITE_MS
-    kept = without_end(frames.in_ms(frames.of_transport_stream(kept_segments(edge, tmp_path))))
-    assert assert_same_from_join(source("h264_b3_aac_60s", "ts"), kept).first_dts_ms <= AUDIO_FRAME_MS
+    name, (first, second) = "h264_b3_aac_60s", (fetch(edge, item, tmp_path) for item in wait_listed(edge, 2))
+    assert check_frames(name, first, to_end=False).first_dts_ms <= 0
+    joined = check_frames(name, second, to_end=False)
+    assert joined.first_dts_ms <= 1000 * float(probed(first)["format"]["duration"]) + WRITE_MS
+    kept = kept_segments(edge, tmp_path)
+    assert_same_from_join(begun(name, kept), frames.in_ms(frames.of_transport_stream(kept)), to_end=True)
+    assert last_dts_ms(name, kept) == {kind: dts - joined.offset_ms for kind, dts in ends(second).items()}
 
 
-def without_end(received: Recording) -> Recording:
-    """Without the last pictures of a publisher that was stopped: it had sent some that are shown later, and not those before."""
-    last_ms = max(frame.dts for frame in received.frames)
-    return replace(received, frames=tuple(frame for frame in received.frames if frame.dts < last_ms - REORDERED_MS))
+def ends(file: Path) -> dict[str, int]:
+    """The time of the last packet of each track."""
+    rows = frames.in_ms(frames.of_file(file))
+    return {kind: rows.track(kind)[-1].dts for kind in rows.kinds}
+
+
+def last_dts_ms(name: str, kept: Path) -> dict[str, int]:
+    """The time in a test file of the last packet of each track that `kept` has, which begins as the file does."""
+    sent, got = source(name, "flv"), frames.of_file(kept)
+    return {kind: sent.track(kind)[len(got.track(kind)) - 1].dts for kind in sent.kinds}
+
+
+def begun(name: str, kept: Path) -> Recording:
+    """What a test file shows and sounds like up to where it is in `kept`: its first packets, as many as that has.
+
+    Not up to a time: pictures are sent before others that are shown earlier, and a publisher may be stopped between them.
+    """
+    sent, got, whole = frames.of_file(media(name)), frames.of_file(kept), frames.as_transport_stream(media(name))
+    counts = {stream.index: len(got.track(stream.kind)) for stream in whole.streams}
+    times = {stream.index: {frame.pts for frame in sent.track(stream.kind)[: counts[stream.index]]} for stream in whole.streams}
+    return frames.in_ms(replace(whole, frames=tuple(frame for frame in whole.frames if frame.pts in times[frame.stream])))
 
 
 def spooled_bytes(folder: Path, node: Node) -> int:

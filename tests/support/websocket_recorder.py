@@ -28,9 +28,9 @@ async def record(session: aiohttp.ClientSession, url: str, file: Path) -> None:
                 elif message.type is aiohttp.WSMsgType.BINARY:
                     output.write(message.data)
                 else:
-                    raise SystemExit(f"{url}: {message}")
+                    raise ConnectionError(f"{url}: {message}")
         if socket.close_code != aiohttp.WSCloseCode.GOING_AWAY:
-            raise SystemExit(f"{url}: closed with {socket.close_code}")
+            raise ConnectionError(f"{url}: closed with {socket.close_code}")
 
 
 async def main(arguments: list[str]) -> None:
