@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
+#: The fixture `run` of integration tests: runs a coroutine on either loop.
+Run = Callable[[Coroutine[Any, Any, None]], None]
 NEEDS_UVLOOP = pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reason="uvloop is not installed")
 
 

@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from support.edge_fakes import EDGE, FakeLinks, FakeScheduler
+from support.edge_context import edge_context
+from support.edge_fakes import FakeLinks, FakeScheduler
 from yarl import URL
 
 from lalmesh.runtime.cors import CorsPolicy
@@ -20,11 +21,6 @@ from services.edge.held_bodies import HeldBodies
 from services.edge.hls_client import MAX_SHARED_BYTES, HlsClient, HlsProxySettings
 from services.edge.http import HttpListener
 from services.edge.metrics import EdgeMetrics
-from services.edge.player import EdgeContext
-from services.edge.publication import PublicationSettings
-from services.edge.publisher import Publishers
-from services.edge.relay import Relays, RelaySettings
-from services.edge.session import Sessions
 from services.edge.upstreams import Upstream
 
 HOST = "127.0.0.1"
@@ -109,18 +105,8 @@ class Stage:
         loop = asyncio.get_running_loop()
         self.hls = HlsClient(lambda: self.upstreams, settings or HlsProxySettings(), loop.time)
         self._stack.push_async_callback(self.hls.close)
-        metrics, scheduler, links = EdgeMetrics(CollectorRegistry()), FakeScheduler(), FakeLinks()
-        context = EdgeContext(
-            publishers=Publishers(EDGE, scheduler, links, PublicationSettings(), take_over=False, claim_timeout_s=1.0),
-            relays=Relays(scheduler, links, RelaySettings()),
-            sessions=Sessions(metrics),
-            wait_publisher_s=0.1,
-            player_sndbuf_bytes=96 << 10,
-            max_message_bytes=8 << 20,
-            hevc="enhanced",
-            match_app=True,
-            chunk_size=60_000,
-        )
+        metrics = EdgeMetrics(CollectorRegistry())
+        context = edge_context(metrics, FakeScheduler(), FakeLinks())
         self.listener = HttpListener(context, ListenerLimits(), metrics, CorsPolicy(cors), self.hls)
         await self.listener.start(HOST, 0)
         self._stack.push_async_callback(self.listener.close, "over")

@@ -10,7 +10,8 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
-from support.edge_fakes import AUDIO, EDGE, FakeLinks, FakeScheduler, FakeSubscription, gop, location, run_of
+from support.edge_context import edge_context
+from support.edge_fakes import AUDIO, FakeLinks, FakeScheduler, FakeSubscription, gop, location, run_of
 
 from lalmesh.container.fmp4 import Fmp4Demuxer
 from lalmesh.container.mpegts import TsDemuxer
@@ -21,11 +22,7 @@ from services.edge.fanout import FanOutSettings
 from services.edge.hls_client import HlsClient, HlsProxySettings
 from services.edge.http import HttpListener
 from services.edge.metrics import EdgeMetrics
-from services.edge.player import EdgeContext
-from services.edge.publication import PublicationSettings
-from services.edge.publisher import Publishers
-from services.edge.relay import Relays, RelaySettings
-from services.edge.session import Sessions
+from services.edge.relay import RelaySettings
 
 HOST = "127.0.0.1"
 LIMIT_S = 10.0
@@ -46,19 +43,9 @@ class Edge:
         self.scheduler, self.links = FakeScheduler(), FakeLinks()
         self.scheduler.put(location(1))
         metrics = EdgeMetrics(self.registry)
-        self.relays = Relays(self.scheduler, self.links, RelaySettings(fanout=FanOutSettings(max_delay_ms=0)))
-        self.sessions = Sessions(metrics)
-        context = EdgeContext(
-            publishers=Publishers(EDGE, self.scheduler, self.links, PublicationSettings(), take_over=False, claim_timeout_s=1.0),
-            relays=self.relays,
-            sessions=self.sessions,
-            wait_publisher_s=LIMIT_S,
-            player_sndbuf_bytes=96 << 10,
-            max_message_bytes=8 << 20,
-            hevc="enhanced",
-            match_app=True,
-            chunk_size=60_000,
-        )
+        at_once = RelaySettings(fanout=FanOutSettings(max_delay_ms=0))
+        context = edge_context(metrics, self.scheduler, self.links, at_once, wait_publisher_s=LIMIT_S)
+        self.relays, self.sessions = context.relays, context.sessions
         hls = HlsClient(tuple, HlsProxySettings(), asyncio.get_running_loop().time)
         self.listener = HttpListener(context, ListenerLimits(), metrics, CorsPolicy(()), hls)
         stack.push_async_callback(hls.close)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from prometheus_client import CollectorRegistry
-from support.edge_fakes import EDGE, FakeLinks, FakeOutlet, FakeScheduler, FakeSubscription, gop, location, place, run_of, video
-from support.loops import LOOP_FACTORIES
+from support.edge_context import edge_context
+from support.edge_fakes import FakeLinks, FakeOutlet, FakeScheduler, FakeSubscription, gop, location, place, run_of, video
+from support.loops import Run
 
 from lalmesh.amf import AmfValue, serialize_amf0
 from lalmesh.container.flv import TAG_AUDIO
@@ -22,12 +22,8 @@ from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.scheduling import Refusal, Refused
 from services.edge.fanout import FanOutSettings
 from services.edge.metrics import EdgeMetrics
-from services.edge.player import EdgeContext
-from services.edge.publication import PublicationSettings
-from services.edge.publisher import Publishers
-from services.edge.relay import Relays, RelaySettings
+from services.edge.relay import RelaySettings
 from services.edge.rtmp import RtmpListener
-from services.edge.session import Sessions
 
 HOST = "127.0.0.1"
 LIMIT_S = 20.0
@@ -38,19 +34,6 @@ SOUND = b"\xaf\0\x12\x10"  #: the configuration of AAC-LC, 44.1 kHz, stereo
 FRAME = b"\xaf\x01frame"
 EXISTS = Refused(Refusal.EXISTS, "elsewhere")
 
-Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-@pytest.fixture(params=LOOP_FACTORIES)
-def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a coroutine on either loop, within a limit."""
-
-    def runner(work: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=request.param) as runner:
-            runner.run(asyncio.wait_for(work, LIMIT_S))
-
-    return runner
-
 
 class Edge:
     """The RTMP port of an edge, whose scheduler and origins the test drives."""
@@ -60,22 +43,9 @@ class Edge:
         self.scheduler.put(location(1))
         self._clients: list[Client] = []
         metrics = EdgeMetrics(CollectorRegistry())
-        self.relays = Relays(self.scheduler, self.links, RelaySettings(fanout=FanOutSettings(slow_player_s=SLOW_S)))
-        self.publishers = Publishers(
-            EDGE, self.scheduler, self.links, PublicationSettings(), take_over=False, claim_timeout_s=LIMIT_S
-        )
-        self.sessions = Sessions(metrics)
-        context = EdgeContext(
-            publishers=self.publishers,
-            relays=self.relays,
-            sessions=self.sessions,
-            wait_publisher_s=LIMIT_S,
-            player_sndbuf_bytes=96 << 10,
-            max_message_bytes=8 << 20,
-            hevc="enhanced",
-            match_app=True,
-            chunk_size=60_000,
-        )
+        slow = RelaySettings(fanout=FanOutSettings(slow_player_s=SLOW_S))
+        context = edge_context(metrics, self.scheduler, self.links, slow, wait_publisher_s=LIMIT_S, claim_timeout_s=LIMIT_S)
+        self.relays, self.publishers, self.sessions = context.relays, context.publishers, context.sessions
         self.listener = RtmpListener(context, limits or ListenerLimits(), metrics, tls)
 
     async def __aenter__(self) -> Edge:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 import subprocess
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from support.loops import LOOP_FACTORIES
+from support.loops import Run
 
 from lalmesh.runtime.http_gate import Gate, gate_of
 from lalmesh.runtime.listener import Admission, ListenerLimits, ListenerMetrics, listen
@@ -108,20 +106,6 @@ class Site:
     def aiohttp_connections(self) -> int:
         assert self.runner.server is not None
         return len(self.runner.server.connections)
-
-
-@pytest.fixture(params=LOOP_FACTORIES)
-def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
-    """Runs a coroutine on either loop, within a limit."""
-
-    def runner(work: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=request.param) as runner:
-            runner.run(asyncio.wait_for(work, LIMIT_S))
-
-    return runner
-
-
-Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
 def test_a_connection_that_was_taken_over_is_the_takers_alone(run: Run) -> None:

@@ -8,30 +8,16 @@ import logging
 import shutil
 import ssl
 import subprocess
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.loops import LOOP_FACTORIES
+from support.loops import Run
 
 from lalmesh.runtime.certificate import ServerCertificate
 from lalmesh.runtime.listener import listen
 
 LIMIT_S = 20.0
 KEYS = {"ec": ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"), "rsa": ("rsa:2048",)}
-Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-@pytest.fixture(params=LOOP_FACTORIES)
-def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a coroutine on either loop, within a limit."""
-
-    def runner(work: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=request.param) as runner:
-            runner.run(asyncio.wait_for(work, LIMIT_S))
-
-    return runner
 
 
 def make(folder: Path, name: str, key: str = "ec") -> tuple[Path, Path]:

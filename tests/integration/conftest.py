@@ -1,0 +1,23 @@
+"""What the tests on real sockets share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from support.loops import LOOP_FACTORIES, Run
+
+LIMIT_S = 20.0
+
+
+@pytest.fixture(params=LOOP_FACTORIES)
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine on either loop, within a limit."""
+
+    def runner(work: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(asyncio.wait_for(work, LIMIT_S))
+
+    return runner

@@ -1,0 +1,34 @@
+"""What the listeners of an edge work with, around a scheduler and links that tests drive."""
+
+from __future__ import annotations
+
+from services.edge.metrics import EdgeMetrics
+from services.edge.player import EdgeContext
+from services.edge.publication import PublicationSettings
+from services.edge.publisher import Publishers
+from services.edge.relay import Relays, RelaySettings
+from services.edge.session import Sessions
+from support.edge_fakes import EDGE, FakeLinks, FakeScheduler
+
+
+def edge_context(
+    metrics: EdgeMetrics,
+    scheduler: FakeScheduler,
+    links: FakeLinks,
+    relay: RelaySettings | None = None,
+    *,
+    wait_publisher_s: float = 0.1,
+    claim_timeout_s: float = 1.0,
+) -> EdgeContext:
+    """An edge that nobody publishes to or plays from yet."""
+    return EdgeContext(
+        publishers=Publishers(EDGE, scheduler, links, PublicationSettings(), take_over=False, claim_timeout_s=claim_timeout_s),
+        relays=Relays(scheduler, links, relay or RelaySettings()),
+        sessions=Sessions(metrics),
+        wait_publisher_s=wait_publisher_s,
+        player_sndbuf_bytes=96 << 10,
+        max_message_bytes=8 << 20,
+        hevc="enhanced",
+        match_app=True,
+        chunk_size=60_000,
+    )
