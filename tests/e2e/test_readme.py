@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 from support import ffmpeg, frames
-from support.cluster import Standalone
+from support.cluster import Node, Standalone
 from support.etcd import CAN_RUN_ETCD
 from support.frames import assert_same_from_join
-from support.ports import free_ports
+from support.ports import LOOPBACK, free_ports
 from support.process import Child, wait_until
+from support.s3 import BUCKET, S3Server
 
 Media = Callable[[str], Path]
 
@@ -71,22 +72,32 @@ def headless(line: str) -> str:
     return re.sub(r"^ffplay (\S+)", rf"ffmpeg -nostdin -loglevel error -xerror -i \1 -t {PLAY_S} -f null -", line)
 
 
+def got(url: str) -> str:
+    """What is answered; nothing while that is an error."""
+    try:
+        with urllib.request.urlopen(url, timeout=RUN_S) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return ""
+
+
 def listed(api_port: int, what: str) -> list[dict[str, object]]:
     """What the scheduler lists; nothing while it does not answer."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{api_port}/v1/{what}", timeout=2) as answer:
-            items: list[dict[str, object]] = json.load(answer)["items"]
-            return items
-    except OSError:
-        return []
+    answer = got(f"http://{LOOPBACK}:{api_port}/v1/{what}")
+    items: list[dict[str, object]] = json.loads(answer)["items"] if answer else []
+    return items
 
 
-def test_push_play_and_look(standalone: Standalone, media: Media, tmp_path: Path, stack: ExitStack) -> None:
-    ports = {"1935": "rtmp", "8080": "http", "8083": "api"}
-    block = replaced(block_after("Push and play"), {old: str(standalone.ports[name]) for old, name in ports.items()})
-    push, *others = [line for line in block.splitlines() if re.match(r"\w", line)]
+def lines_of(block: str, node: Node, ports: Mapping[str, str]) -> list[str]:
+    """The commands of a block for `node`, whose listeners have the `ports`."""
+    moved = replaced(block, {old: str(node.ports[name]) for old, name in ports.items()})
+    return [line for line in moved.splitlines() if re.match(r"\w", line)]
+
+
+def test_push_play_look_and_record(standalone: Standalone, media: Media, tmp_path: Path, stack: ExitStack) -> None:
+    push, *others = lines_of(block_after("Push and play"), standalone, {"1935": "rtmp", "8080": "http", "8083": "api"})
     assert push.startswith("ffmpeg ")
-    assert [line.split()[0] for line in others] == [*["ffplay"] * 5, "lalmesh", "curl"]
+    assert [line.split()[0] for line in others] == [*["ffplay"] * 6, "lalmesh", "curl"]
     ffmpeg.run("-i", media("h264_b3_aac_60s"), "-c", "copy", tmp_path / "video.mp4")
     env = environment({})
     stack.enter_context(Child(ffmpeg.bounded(90, shell(tmp_path, f"exec {push}")), log=tmp_path / "push.log", env=env))
@@ -95,10 +106,35 @@ def test_push_play_and_look(standalone: Standalone, media: Media, tmp_path: Path
         assert expected in said[-2]
     assert [item["stream"] for item in json.loads(said[-1])["items"]] == ["live/test"]
 
+    add, look, play, remove, files = lines_of(block_after("Record and store"), standalone, {"8080": "http", "8083": "api"})
+    rule = json.loads(run(tmp_path, add, env))
+    assert [item["id"] for item in json.loads(run(tmp_path, look, env))["items"]] == [rule["id"]]
+    wait_until("a kept segment", lambda: "#EXTINF" in got(play.split()[1]), RUN_S, every_s=0.2)
+    run(tmp_path, headless(play), env)
+    run(tmp_path, replaced(remove, {"ID": rule["id"]}), env)
+    wait_until("a file", lambda: bool(json.loads(run(tmp_path, files, env))["items"]), RUN_S, every_s=0.2)
+
+
+def test_segments_are_stored_in_s3(media: Media, tmp_path: Path, stack: ExitStack) -> None:
+    store = stack.enter_context(S3Server(tmp_path))
+    listeners = ("EDGE__RTMP", "EDGE__HTTP", "HLS__HTTP", "HLS__GRPC", "SCHEDULER__HTTP", "METRICS")
+    env = environment({f"LALMESH_{listener}__PORT": "0" for listener in listeners})
+    block = replaced(block_after("Record and store", nth=1), {"9000": store.endpoint.rpartition(":")[2]})
+    ports_file = tmp_path / "ports.json"
+    script = f"{block.rstrip()} --ports-file {ports_file}"
+    server = stack.enter_context(Child(shell(tmp_path, script), log=tmp_path / "server.log", env=env))
+    wait_until("ports", ports_file.exists, RUN_S, child=server)
+    ports = json.loads(ports_file.read_text())
+    url = f"rtmp://{LOOPBACK}:{ports['rtmp']}/live/test"
+    stack.enter_context(ffmpeg.Publisher(media("h264_b3_aac"), url, log=tmp_path / "push.log", loops=-1))
+    wait_until("a segment", lambda: "#EXTINF" in got(f"http://{LOOPBACK}:{ports['hls']}/hls/live/test.m3u8"), RUN_S, child=server)
+    stored = f"{store.endpoint}/{BUCKET}?list-type=2&prefix=lalmesh/"
+    wait_until("what is stored", lambda: ".ts</Key>" in got(stored), RUN_S, child=server, every_s=0.2)
+
 
 @pytest.mark.skipif(not CAN_RUN_ETCD, reason="etcd and etcdctl are not installed")
 def test_a_cluster_by_hand(media: Media, tmp_path: Path, stack: ExitStack) -> None:
-    etcd, etcd_peer, scheduler, api, origin, rtmp, http, rtmp_2, http_2 = free_ports(9)
+    etcd, etcd_peer, scheduler, api, origin, hls, hls_grpc, rtmp, http, rtmp_2, http_2 = free_ports(11)
     changes = {"2379": str(etcd), "1936": str(rtmp_2), "8086": str(http_2), "/tmp/lalmesh-etcd": "etcd-data"}
     client, peer = f"http://127.0.0.1:{etcd}", f"http://127.0.0.1:{etcd_peer}"
     env = environment({
@@ -106,28 +142,30 @@ def test_a_cluster_by_hand(media: Media, tmp_path: Path, stack: ExitStack) -> No
         "ETCD_LISTEN_PEER_URLS": peer, "ETCD_INITIAL_ADVERTISE_PEER_URLS": peer, "ETCD_INITIAL_CLUSTER": f"default={peer}",
         "LALMESH_SCHEDULER__GRPC__PORT": str(scheduler), "LALMESH_CLUSTER__SCHEDULERS": f"127.0.0.1:{scheduler}",
         "LALMESH_SCHEDULER__HTTP__PORT": str(api), "LALMESH_ORIGIN__GRPC__PORT": str(origin),
+        "LALMESH_HLS__HTTP__PORT": str(hls), "LALMESH_HLS__GRPC__PORT": str(hls_grpc),
         "LALMESH_EDGE__RTMP__PORT": str(rtmp), "LALMESH_EDGE__HTTP__PORT": str(http),
     })  # fmt: skip
     block = block_after("What a cluster looks like", nth=1)
-    assert block.count("&\n") == 5
+    assert block.count("&\n") == 6
     cluster = stack.enter_context(
         Child(shell(tmp_path, f"{replaced(block, changes)}{STAY}"), log=tmp_path / "cluster.log", env=env)
     )
     stack.callback(cluster.stop, LEAVE_S)  # all of them: they are one process group
-    wait_until("three nodes", lambda: len(listed(api, "nodes")) == 3, RUN_S, child=cluster, every_s=0.1)
+    wait_until("four nodes", lambda: len(listed(api, "nodes")) == 4, RUN_S, child=cluster, every_s=0.1)
 
-    file, rows = media("h264_b3_aac"), tmp_path / "played.md5"
-    url = re.search(r"http://127.0.0.1:8086/live/test.flv", README.read_text())
-    assert url
+    file, rows = media("h264_b3_aac_60s"), tmp_path / "played.md5"
+    urls = re.findall(r"`(http://127.0.0.1:8086/[^`]+)`", README.read_text())
+    flv, playlist = (replaced(url, {"8086": str(http_2)}) for url in urls)
     push = ffmpeg.Publisher(file, f"rtmp://127.0.0.1:{rtmp}/live/test", log=tmp_path / "push.log")
-    play = ffmpeg.Player(replaced(url[0], {"8086": str(http_2)}), rows, log=tmp_path / "play.log")
+    play = ffmpeg.Player(flv, rows, log=tmp_path / "play.log")
     stack.enter_context(push)
     stack.enter_context(play)
     wait_until("the stream", lambda: bool(listed(api, "streams")), RUN_S, child=push, every_s=0.1)
-    look = re.search(r"^`(ETCDCTL_API=3 etcdctl .*)`\.$", README.read_text(), re.MULTILINE)
+    look = re.search(r"`(ETCDCTL_API=3 etcdctl [^`]+)`", README.read_text())
     assert look
     assert "/lalmesh/claims/live/test" in run(tmp_path, look[1], env)
     wait_until("some seconds of frames", lambda: play.row_count() > PLAYED, RUN_S, child=play, every_s=0.1)
+    run(tmp_path, headless(f"ffplay {playlist}"), env)
     play.stop()
     assert_same_from_join(frames.of_file(file), frames.read(rows))
     assert cluster.stop(LEAVE_S) == 0, "some processes had to be killed"
