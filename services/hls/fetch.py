@@ -79,13 +79,12 @@ class GrpcPeers:
             raise OwnerLost(f"{owner.worker.node.name}: {error}", retry_after_s=1.0) from error
 
     async def _fetched(self, address: str, request: hls_pb2.FetchRequest, deadline_s: float) -> Answer:
-        # A call of one request is the same on the wire as a stream of one, and those carry the token of the cluster.
-        method = self._channel(address).stream_stream(
+        method = self._channel(address).unary_stream(
             METHOD,
             request_serializer=hls_pb2.FetchRequest.SerializeToString,
             response_deserializer=hls_pb2.FetchChunk.FromString,
         )
-        call = method(_one(request), timeout=deadline_s)
+        call = method(request, timeout=deadline_s)
         head: hls_pb2.FetchHead | None = None
         body = bytearray()
         try:
@@ -123,7 +122,3 @@ class NoPeers:
     async def fetch(self, owner: HlsOwner, path: str, query: str, deadline_s: float) -> Answer:
         """See `services.hls.service.Peers.fetch`."""
         raise OwnerLost(f"no way to {owner.worker.node.name}", retry_after_s=1.0)
-
-
-async def _one(request: hls_pb2.FetchRequest) -> AsyncIterator[hls_pb2.FetchRequest]:
-    yield request
