@@ -28,10 +28,11 @@ class Fmp4Rendition(Rendition):
         self._builder = fmp4.FragmentBuilder(closes_holes=True)
         self._completer = fmp4.TrackCompleter()
         self._segment: list[bytes] = []  # its parts
-        self._configuration: tuple[object, ...] = _restored_configuration(restored)
-        self._map_uri = str(restored.get("map_uri", "")) if restored else ""
+        before = restored if goes_on else None  # its files may be gone from storage where its playlist does not go on
+        self._configuration: tuple[object, ...] = _restored_configuration(before)
+        self._map_uri = str(before.get("map_uri", "")) if before else ""
         self._inits = 0
-        self._ranges = _restored_ranges(restored)
+        self._ranges = _restored_ranges(before)
         self._init_due = False  # the present init segment has not been made: it waits for what first frames tell
 
     def to_state(self) -> dict[str, Any]:

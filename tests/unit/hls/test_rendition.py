@@ -98,6 +98,16 @@ def test_the_next_worker_goes_on_in_playlist_and_container() -> None:
             assert "1000.2-init" not in playlist(again)
 
 
+def test_a_playlist_that_does_not_go_on_lists_no_file_of_the_worker_before() -> None:
+    for kind in Format:
+        first = make_rendition(kind, EPOCH, 6)
+        cut_into(first, map(second, range(5)))
+        later = make_rendition(kind, Epoch(1000, 2), 6, first.to_state(), goes_on=False)
+        cut_into(later, map(second, range(50, 55)), BOTH, Segmenter(CUTS, Start(number=9)))
+        assert "1000.2-" in playlist(later)
+        assert "1000.1-" not in playlist(later)
+
+
 def test_a_playlist_that_does_not_fit_any_more_is_begun_anew() -> None:
     first = make_rendition(Format.TS, EPOCH, 6)
     cut_into(first, map(second, range(5)))
