@@ -9,37 +9,19 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.edge_fakes import AUDIO
-from wsproto.connection import Connection, ConnectionType
-from wsproto.events import BytesMessage, TextMessage
+from support.packaging import BOTH, H264, messages_of, packaged, received
 
 from lalmesh.codec import build_track
 from lalmesh.container.fmp4 import TIME_OFFSET, Fmp4Demuxer, mime_type
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 from lalmesh.remux import Fmp4Packager, Parts, WebSocketFmp4Packager
 
-# of ffmpeg's libx264, 176 x 144
-H264 = build_track(
-    1, Codec.H264, bytes.fromhex("01640009ffe1001867640009acd94626c044000003000400000300783c48965801000468efbcb0fdf8f800")
-)
-BOTH = TrackSet((H264, AUDIO), 1)
 LOUDER = TrackSet((H264, build_track(2, Codec.AAC, bytes.fromhex("1190"))), 2)
 SCRIPT = Track(track_id=3, codec=Codec.SCRIPT, configuration=b"metadata")
 
 _TIMES = st.integers(0, 1 << 40)
 _PICTURES = st.builds(AccessUnit, st.just(1), _TIMES, st.integers(0, 90_000), st.booleans(), st.binary(min_size=1, max_size=300))
 _SOUND = st.builds(AccessUnit, st.just(2), _TIMES, st.just(0), st.just(True), st.binary(min_size=1, max_size=300))
-
-
-def packaged(packager: Fmp4Packager, units: list[AccessUnit], tracks: TrackSet = BOTH) -> list[bytes]:
-    """What each unit added."""
-    messages = []
-    for unit in units:
-        parts = Parts()
-        size = packager.package(unit, tracks, parts)
-        messages.append(b"".join(parts))
-        assert size == len(messages[-1])
-    return messages
 
 
 def demuxed(wire: bytes) -> list[tuple[int, int, int, bool, bytes]]:
@@ -107,27 +89,8 @@ def test_what_fmp4_cannot_carry_is_left_out_and_told(codec: Codec) -> None:
     assert packager.start(tracks, 0) == packager.start(BOTH, 0)
 
 
-def received(wire: bytes) -> list[str | bytes]:
-    """The messages that a WebSocket client gets."""
-    client = Connection(ConnectionType.CLIENT)
-    client.receive_data(wire)
-    messages: list[str | bytes] = []
-    text, data = "", b""
-    for event in client.events():
-        if isinstance(event, TextMessage):
-            text += event.data
-        elif isinstance(event, BytesMessage):
-            data += bytes(event.data)
-        else:
-            raise AssertionError(event)
-        if event.message_finished:
-            messages.append(text or data)
-            text, data = "", b""
-    return messages
-
-
 def test_over_websocket_the_first_message_says_what_it_is() -> None:
-    said, init = received(WebSocketFmp4Packager().start(BOTH, 0))
+    said, init = messages_of(WebSocketFmp4Packager().start(BOTH, 0))
     assert json.loads(said) == {"mime": mime_type(BOTH)} == {"mime": 'video/mp4; codecs="avc1.640009,mp4a.40.2"'}
     assert init == Fmp4Packager().start(BOTH, 0)
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import pytest
 from support.edge_fakes import AUDIO
-from wsproto.connection import Connection, ConnectionType
-from wsproto.events import BytesMessage
+from support.packaging import BOTH, H264, packaged, received
 
 from lalmesh.codec import build_track
 from lalmesh.container.mpegts import PACKET_BYTES, TABLES_BYTES, TIME_OFFSET_TICKS, TsDemuxer
 from lalmesh.media import AccessUnit, Codec, Track, TracksChanged, TrackSet
 from lalmesh.remux import Parts, TsPackager, WebSocketTsPackager
 
-# of ffmpeg's libx264, 176 x 144
-H264 = build_track(
-    1, Codec.H264, bytes.fromhex("01640009ffe1001867640009acd94626c044000003000400000300783c48965801000468efbcb0fdf8f800")
-)
-BOTH = TrackSet((H264, AUDIO), 1)
 SOUND = TrackSet((AUDIO,), 1)
 
 
@@ -28,17 +22,6 @@ def picture(number: int, *, key: bool) -> AccessUnit:
 
 def sound(number: int) -> AccessUnit:
     return AccessUnit(2, number * 1920, 0, True, b"\x21" + bytes((number,)) * 20)
-
-
-def packaged(packager: TsPackager, units: list[AccessUnit], tracks: TrackSet) -> list[bytes]:
-    """What each unit added."""
-    messages = []
-    for unit in units:
-        parts = Parts()
-        size = packager.package(unit, tracks, parts)
-        messages.append(b"".join(parts))
-        assert size == len(messages[-1])
-    return messages
 
 
 def times(wire: bytes) -> list[tuple[int, int]]:
@@ -123,20 +106,6 @@ def test_a_stream_is_told_of_as_the_publisher_described_it() -> None:
     wire = b"".join(packaged(TsPackager(), [picture(0, key=True), sound(0)], BOTH))
     changes = [event for event in [*demuxer.feed(wire), *demuxer.flush()] if isinstance(event, TracksChanged)]
     assert {track.codec for track in changes[-1].tracks.tracks} == {Codec.H264, Codec.AAC}
-
-
-def received(wire: bytes) -> list[bytes]:
-    """The messages that a WebSocket client gets."""
-    client = Connection(ConnectionType.CLIENT)
-    client.receive_data(wire)
-    messages, message = [], b""
-    for event in client.events():
-        assert isinstance(event, BytesMessage)
-        message += event.data
-        if event.message_finished:
-            messages.append(message)
-            message = b""
-    return messages
 
 
 def test_over_websocket_each_unit_is_one_message() -> None:

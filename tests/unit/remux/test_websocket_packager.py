@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.edge_fakes import AUDIO
-from wsproto.connection import Connection, ConnectionType
-from wsproto.events import BytesMessage
+from support.packaging import packaged, received
 
 from lalmesh.container.flv import BodyMuxer
 from lalmesh.media import AccessUnit, TrackSet
@@ -16,40 +15,18 @@ from lalmesh.remux import FlvPackager, Parts, WebSocketFlvPackager
 TRACKS = TrackSet((AUDIO,), 1)
 
 
-def received(wire: bytes) -> list[bytes]:
-    """The messages that a client gets."""
-    client = Connection(ConnectionType.CLIENT)
-    client.receive_data(wire)
-    messages, message = [], b""
-    for event in client.events():
-        assert isinstance(event, BytesMessage)
-        message += event.data
-        if event.message_finished:
-            messages.append(message)
-            message = b""
-    return messages
-
-
-def packaged(packager: FlvPackager, unit: AccessUnit) -> bytes:
-    parts = Parts()
-    size = packager.package(unit, TRACKS, parts)
-    wire = b"".join(parts)
-    assert size == len(wire)
-    return wire
-
-
 @given(st.lists(st.binary(min_size=1, max_size=400), max_size=5))
 def test_each_tag_is_one_message(payloads: list[bytes]) -> None:
     units = [AccessUnit(2, number * 1920, 0, True, payload) for number, payload in enumerate(payloads)]
     plain, framed = FlvPackager(BodyMuxer()), WebSocketFlvPackager(BodyMuxer())
-    wire = b"".join(packaged(framed, unit) for unit in units)
-    assert received(wire) == [packaged(plain, unit) for unit in units]
+    assert received(b"".join(packaged(framed, units, TRACKS))) == packaged(plain, units, TRACKS)
 
 
 @pytest.mark.parametrize("size", [108, 109, 65_518, 65_519, 100_000])
 def test_lengths_of_every_form_are_right(size: int) -> None:
-    unit = AccessUnit(2, 0, 0, True, bytes(size))  # a message is 17 bytes longer; forms change at 126 and 65536
-    assert received(packaged(WebSocketFlvPackager(BodyMuxer()), unit)) == [packaged(FlvPackager(BodyMuxer()), unit)]
+    units = [AccessUnit(2, 0, 0, True, bytes(size))]  # a message is 17 bytes longer; forms change at 126 and 65536
+    [framed] = packaged(WebSocketFlvPackager(BodyMuxer()), units, TRACKS)
+    assert received(framed) == packaged(FlvPackager(BodyMuxer()), units, TRACKS)
 
 
 def test_the_opening_is_whole_messages_with_the_file_header_in_the_first() -> None:
