@@ -65,7 +65,7 @@ class FragmentBuilder:
                 return False
             clock = self._clocks[unit.track_id] = _Clock(track, unit)
         clock.learn(unit)
-        if self._closes_holes:
+        if self._closes_holes and clock.is_late(unit):
             for filling in clock.missing(unit):
                 self._append(clock.begin(filling))
             unit = clock.in_time(unit)
@@ -86,27 +86,35 @@ class FragmentBuilder:
             following: the unit that will be added next, where it is known: the last sample of its track lasts until then. Any
                 other last sample lasts as long as pictures usually do, or as the codec of the sound says.
         """
-        clock = None if following is None else self._clocks.get(following.track_id)
-        if clock is not None and following is not None and not (self._closes_holes and any(clock.missing(following))):
-            clock.end_at(following.dts)
+        if following is not None:
+            self._end_at(following)
         for clock in self._clocks.values():
             clock.is_pending = False
         samples, self._samples, self._bytes = self._samples, [], 0
         return samples
 
+    def _end_at(self, following: AccessUnit) -> None:
+        clock = self._clocks.get(following.track_id)
+        if clock is None:
+            return
+        if self._closes_holes and clock.is_late(following) and any(clock.missing(following)):
+            return  # silence follows
+        clock.end_at(following.dts)
+
 
 class _Clock:
     """How long the samples of one track last."""
 
-    __slots__ = ("_dts", "_last", "_paused", "_usual", "is_pending", "start", "track")
+    __slots__ = ("_dts", "_is_video", "_last", "_paused", "_usual", "is_pending", "start", "track")
 
     def __init__(self, track: Track, unit: AccessUnit) -> None:
         self.track = track
         self.is_pending = False  # whether the last sample can still be changed
         self.start = 0  # decode time of the first that is pending
+        self._is_video = track.kind is Kind.VIDEO
         self._last: Sample | None = None
         self._usual = first_duration(track, unit.payload)
-        self._dts: int | None = None  # of the last unit as it came
+        self._dts = unit.dts  # of the last unit as it came
         self._paused = False  # whether the last one came after much longer than usual
 
     @property
@@ -116,12 +124,11 @@ class _Clock:
 
     def learn(self, unit: AccessUnit) -> None:
         """Take note of how long units last: of sound as its codec says, of pictures as the distance was; one long pause is none."""
-        if self.track.kind is not Kind.VIDEO:
+        if not self._is_video:
             if self.track.codec is Codec.OPUS:  # whose packets may each have another length
                 self._usual = first_duration(self.track, unit.payload)
             return
-        distance = 0 if self._dts is None else unit.dts - self._dts
-        self._dts = unit.dts
+        distance, self._dts = unit.dts - self._dts, unit.dts
         if 0 < distance <= MAX_SAMPLE_TICKS:
             is_pause = is_hole(distance, self._usual)
             if self._paused or not is_pause:
@@ -141,15 +148,17 @@ class _Clock:
         if self._last is not None and self.is_pending and 0 <= dts - self._last.unit.dts <= MAX_SAMPLE_TICKS:
             self._last.duration = dts - self._last.unit.dts
 
-    def missing(self, unit: AccessUnit) -> Iterator[AccessUnit]:
-        """The silence that is missing before `unit`."""
-        last = self._last
-        if last is not None and self.track.kind is Kind.AUDIO and is_hole(unit.dts - last.unit.dts, last.duration):
-            yield from silence(self.track, last.unit, last.duration, unit.dts)
+    def is_late(self, unit: AccessUnit) -> bool:
+        """Whether there is a hole before `unit`, if the last sample stays as it is."""
+        return self._last is not None and is_hole(unit.dts - self._last.unit.dts, self._last.duration)
 
-    def in_time(self, unit: AccessUnit) -> AccessUnit:
-        """A picture such that it comes after no hole, where what was said of the one before cannot be changed any more."""
-        last = self._last
-        if last is None or self.is_pending or self.track.kind is not Kind.VIDEO:
-            return unit
-        return decoded_early(unit, last.unit, last.duration) if is_hole(unit.dts - last.unit.dts, last.duration) else unit
+    def missing(self, late: AccessUnit) -> Iterator[AccessUnit]:
+        """The silence that is missing before a unit that is late."""
+        if self._last is not None and not self._is_video:
+            yield from silence(self.track, self._last.unit, self._last.duration, late.dts)
+
+    def in_time(self, late: AccessUnit) -> AccessUnit:
+        """A picture that is late such that it is not, where what was said of the one before cannot be changed any more."""
+        if self._last is None or self.is_pending or not self._is_video:
+            return late
+        return decoded_early(late, self._last.unit, self._last.duration)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from lalmesh.codec.nalu import relength
 from lalmesh.container.fmp4._boxes import parse_header
@@ -12,7 +11,7 @@ from lalmesh.container.fmp4._fragments import MAX_FRAGMENT_BYTES
 from lalmesh.container.fmp4._movie import MovieTrack, parse_movie
 from lalmesh.container.fmp4._movie_fragments import FragmentReader, SampleRef
 from lalmesh.errors import LimitExceeded, RemoteProtocolError
-from lalmesh.media import AccessUnit, Kind, MediaCounters, MediaEvent, Track, TracksChanged, TrackSet, rescale
+from lalmesh.media import AccessUnit, Kind, MediaCounters, MediaEvent, TracksChanged, TrackSet, rescale
 
 MAX_MOOV_BYTES = 1 << 20  #: an init segment of ten tracks with all their parameter sets is below 64 KiB
 MAX_MOOF_BYTES = 2 << 20  #: 65,536 samples of 16 bytes, and their headers
@@ -97,17 +96,11 @@ class Fmp4Demuxer:
         self._movie = parse_movie(body, self.counters)
         self._samples = []
         self._fragments = FragmentReader({track_id: found.defaults for track_id, found in self._movie.items()})
-        tracks = tuple(self._versioned(found.track) for found in self._movie.values())
+        tracks = tuple(found.track.after(self.tracks.get(found.track.track_id)) for found in self._movie.values())
         if tracks == self.tracks.tracks:
             return []
         self.tracks = TrackSet(tracks, self.tracks.version + 1)
         return [TracksChanged(self.tracks)]
-
-    def _versioned(self, track: Track) -> Track:
-        old = self.tracks.get(track.track_id)
-        if old is None:
-            return track
-        return old if replace(track, version=old.version) == old else replace(track, version=old.version + 1)
 
     def _units(self, samples: list[SampleRef], data: bytes, data_start: int) -> Iterator[MediaEvent]:
         if sum(sample.size for sample in samples) > len(data):  # so that no byte is given twice

@@ -24,6 +24,7 @@ from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Codec, Track
 #: longest time that one sample is given, and longest hole that is closed; beyond, the times stepped or units are missing, and the
 #: next `tfdt` says so
 MAX_SAMPLE_TICKS = 10 * TICKS_PER_SECOND
+MAX_SILENT_FRAMES = 500  #: put into one hole: 10 s of the usual frames; one that takes more stays
 _HOLE_FROM = 2  # durations of the last frame (MSE §3.5.8, step 6)
 _OPUS_CONFIG = 0xFC  # of a TOC byte: all but the frame count code, which is then 0: one frame (RFC 6716 §3.1)
 
@@ -42,10 +43,9 @@ def decoded_early(unit: AccessUnit, before: AccessUnit, duration: int) -> Access
 def silence(track: Track, before: AccessUnit, duration: int, until: int) -> Iterator[AccessUnit]:
     """Silent frames from the end of the frame `before`, of that duration, up to `until`; none where no silence is known."""
     frame = _silent_frame(track, before.payload)
-    if not frame:
-        return
     step = first_duration(track, frame)
-    for dts in range(before.dts + duration, until - step + 1, step):
+    times = range(before.dts + duration, until - step + 1, step)
+    for dts in times if frame and len(times) <= MAX_SILENT_FRAMES else ():
         yield AccessUnit(track.track_id, dts, 0, True, frame, before.seq, before.wall_us)
 
 

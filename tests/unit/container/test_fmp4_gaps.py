@@ -138,10 +138,25 @@ def test_silence_of_opus_is_a_frame_without_data() -> None:
     assert [(sample.unit.payload, sample.duration) for sample in samples[1:-1]] == [(b"\xfc", 1800)] * 5
 
 
-def test_sound_whose_silence_is_not_known_keeps_its_hole() -> None:
-    surround = Track(track_id=2, codec=Codec.AAC, configuration=bytes.fromhex("11b0"), sample_rate_hz=48_000)
-    samples = one_by_one([sound(0), sound(10 * FRAME)], TrackSet((VIDEO, surround)))
-    assert [(sample.unit.dts, sample.duration) for sample in samples] == [(0, FRAME), (10 * FRAME, FRAME)]
+def test_a_hole_that_takes_very_many_frames_of_silence_stays() -> None:
+    opus = Track(track_id=2, codec=Codec.OPUS, configuration=OpusHead(channels=2).serialize())
+    for seconds, count in ((1, 400), (2, 2)):  # frames of 2.5 ms
+        assert len(one_by_one([sound(0, b"\xe0"), sound(seconds * 90_000, b"\xe0")], TrackSet((opus,)))) == count + (count > 2)
+
+
+@pytest.mark.parametrize(
+    "track",
+    [
+        Track(track_id=2, codec=Codec.AAC, configuration=bytes.fromhex("11b0"), sample_rate_hz=48_000),  # 5.1 channels
+        Track(track_id=2, codec=Codec.AAC, configuration=b"?"),
+        Track(track_id=2, codec=Codec.OPUS, configuration=b"?"),
+        Track(track_id=2, codec=Codec.FLAC, configuration=b"?"),
+        Track(track_id=2, codec=Codec.MP3, sample_rate_hz=48_000),
+    ],
+)
+def test_sound_whose_silence_is_not_known_keeps_its_hole(track: Track) -> None:
+    units = [sound(0), sound(90_000)]
+    assert [sample.unit for sample in one_by_one(units, TrackSet((VIDEO, track)))] == units
 
 
 def test_a_step_of_the_clock_is_no_hole() -> None:
