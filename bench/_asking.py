@@ -116,6 +116,7 @@ class Rig:
         push = [PROGRAM, "push", "--loop", "0", str(media("bench")), self._cluster.edges[0].rtmp_url(STREAM)]
         self._publisher = stack.enter_context(Child(bounded(limit_s, push), log=folder / "publisher.log"))
         self._media = folder / "media"
+        self._chosen: dict[str, str] = {}  # paths by what is asked for: all servers are asked for the same file
         self._nginx = stack.enter_context(NginxFiles(folder / "nginx", self._media)) if NginxFiles.available() else None
         for pid in _load.family(os.getpid())[1:]:  # all of the above, etcd too
             cores.give_load(pid)
@@ -161,7 +162,7 @@ class Rig:
         return node.pid, node.ports[listener]
 
     def _path(self, what: str) -> str:
-        """The newest of what is asked for."""
+        """Of what is asked for: the newest when the first server is asked, and the same for those after it."""
         match what:
             case "playlist":
                 return f"/hls/{STREAM}/playlist.m3u8"
@@ -169,6 +170,11 @@ class Rig:
                 return f"/hls/{STREAM}/live.m3u8"
             case "blocking":
                 return self._next_path()
+            case _:
+                return self._chosen.get(what) or self._chosen.setdefault(what, self._newest_path(what))
+
+    def _newest_path(self, what: str) -> str:
+        match what:
             case "part":
                 return self._playlist("live").segments[-1].parts[0].uri
             case "segment":

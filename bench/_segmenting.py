@@ -1,11 +1,10 @@
-"""What it takes to segment streams: one server without HLS, with TS, with low-latency fMP4, with both."""
+"""What it takes to segment streams: one server without HLS, then with TS or low-latency fMP4, then with both."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import statistics
-import tempfile
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -28,13 +27,17 @@ FIRST_ANSWER_S = 40.0  #: for the first playlist of a stream: its first segment 
 LOOK_S = 0.2  #: between two looks at the number of streams
 BUFFER_S = 0.41  #: of the encoder (1 Mbit at 2450 kbit/s): so much of a stream may fall before or behind what is measured
 IDLE_S = 86_400  #: one request is enough
+#: Shares of the time to settle: a server that makes nothing has all it needs after one group of pictures; where one format is made
+#: the origin holds what it keeps for a worker that takes over, and another one adds no more than its segments in memory.
+SETTLE_NOTHING, SETTLE_FIRST, SETTLE_MORE = 0.1, 1.0, 0.5
 
-PLAYLISTS = {  #: by what is made of a stream: the playlists that are asked for once
+PLAYLISTS = {  #: by what is made of a stream, in the order of measuring: the playlists that are asked for once
     "none": (),
     "ts": ("playlist",),
     "ll": ("live",),
     "both": ("playlist", "live"),
 }
+ALONE = ("ts", "ll")  #: a server that makes one of them can't make the other alone any more
 SHOWN = {"none": "none", "ts": "TS", "ll": "fMP4, low latency", "both": "both"}
 
 
@@ -50,11 +53,6 @@ class Subject:
     def label(self) -> str:
         """How it is chosen with --only."""
         return label(self.kind, self.streams)
-
-    @property
-    def start(self) -> str:
-        """When the server begins: what is made of every stream is made in all formats, one format alone is made on demand."""
-        return "always" if self.kind == "both" else "on_demand"
 
 
 @dataclass(slots=True, frozen=True)
@@ -97,67 +95,77 @@ def subjects(streams: Sequence[int]) -> list[Subject]:
     return [Subject(kind, number, missing) for number in streams for kind in PLAYLISTS]
 
 
-def measure(subject: Subject, plan: argparse.Namespace, cores: _load.Cores) -> Sample:
-    """One subject, once."""
-    with tempfile.TemporaryDirectory(prefix="lalmesh-bench-") as name, ExitStack() as stack:
-        folder = Path(name)
-        settings = {"hls.start": subject.start, "hls.idle_s": IDLE_S, "hls.segment_ms": plan.segment_ms}
-        node = stack.enter_context(Standalone(folder, settings))
-        cores.give_server(node.pid)
-        publishers = _publish(subject.streams, node, folder, stack, plan)
-        for publisher in publishers:
+def turns(chosen: Sequence[Subject], streams: int, number: int) -> list[Subject]:
+    """What a server with `streams` is measured with, one after the other; of the formats alone the other one next time."""
+    mine = [subject for subject in chosen if subject.streams == streams]
+    alone = [subject for subject in mine if subject.kind in ALONE]
+    left_out = alone[number % 2] if len(alone) == len(ALONE) else None
+    return [subject for subject in mine if subject is not left_out]
+
+
+class Rig:
+    """A server that takes streams in; what it makes of them is never taken back."""
+
+    def __init__(self, folder: Path, stack: ExitStack, streams: int, plan: argparse.Namespace, cores: _load.Cores) -> None:
+        """Start it and the publishers, and wait until all streams are there; `stack` ends it."""
+        self._streams = streams
+        self._plan = plan
+        self._made: set[str] = set()  # the playlists that were asked for
+        self._node = stack.enter_context(Standalone(folder, {"hls.idle_s": IDLE_S, "hls.segment_ms": plan.segment_ms}))
+        cores.give_server(self._node.pid)
+        start_s = START_S + START_EACH_S * streams
+        whole_s = start_s + len(PLAYLISTS) * (FIRST_ANSWER_S + plan.settle + plan.seconds + _load.MARGIN_S)
+        self._publishers = [stack.enter_context(self._publish(number, folder, whole_s)) for number in range(streams)]
+        stack.callback(self._end)
+        for publisher in self._publishers:
             cores.give_load(publisher.pid)
-        _have_segmented(subject, node)
-        time.sleep(plan.settle)
-        before, begun = _counters(node), time.monotonic()
-        used = _load.usage(node.pid, plan.seconds)
-        after, seconds = _counters(node), time.monotonic() - begun
-        for publisher in publishers:
+        wait_until("streams", self._has_all, start_s, child=self._publishers[0], every_s=LOOK_S)
+
+    def _publish(self, number: int, folder: Path, limit_s: float) -> Child:
+        """Publish the stream under a name of its own."""
+        command = [PROGRAM, "push", "--loop", "0", str(media("bench")), self._node.rtmp_url(f"bench/s{number}")]
+        return Child(bounded(limit_s, command), log=folder / f"publisher-{number}.log")
+
+    def _has_all(self) -> bool:
+        return self._counters()['origin_groups{state="live"}'] >= self._streams
+
+    def _end(self) -> None:
+        """End all at once: a server that is asked to would make its segments whole, which nobody needs."""
+        self._node.kill()
+        for publisher in self._publishers:
+            publisher.terminate()
+
+    def measure(self, subject: Subject) -> Sample:
+        """Let it make what `subject` says, if it does not yet, and measure."""
+        time.sleep(self._plan.settle * self._have_made(PLAYLISTS[subject.kind]))
+        before, begun = self._counters(), time.monotonic()
+        used = _load.usage(self._node.pid, self._plan.seconds)
+        after, seconds = self._counters(), time.monotonic() - begun
+        for publisher in self._publishers:
             if not publisher.running:
                 raise AssertionError(f"a publisher ended: {publisher.describe()}")
-        gained = {name: after[name] - before[name] for name in after}
+        gained = {name: after[name] - before.get(name, 0.0) for name in after}
         return _sample(subject, used, gained, seconds)
 
+    def _have_made(self, playlists: Sequence[str]) -> float:
+        """Ask once for what is to be made; it is made from now on. The share of the time to settle that is needed then."""
+        share = SETTLE_MORE if self._made else SETTLE_FIRST if playlists else SETTLE_NOTHING
+        names = [f"bench/s{number}/{name}.m3u8" for number in range(self._streams) for name in playlists if name not in self._made]
+        if names:
+            with ThreadPoolExecutor(len(names)) as pool:
+                list(pool.map(_ask_once, [self._node.hls_url(name) for name in names]))
+        self._made.update(playlists)
+        return share
 
-def _publish(streams: int, node: Standalone, folder: Path, stack: ExitStack, plan: argparse.Namespace) -> list[Child]:
-    """Publish the stream under so many names; wait until all are there."""
-    start_s = START_S + START_EACH_S * streams
-    whole_s = start_s + FIRST_ANSWER_S + plan.settle + plan.seconds + _load.MARGIN_S
-    publishers = []
-    for number in range(streams):
-        command = [PROGRAM, "push", "--loop", "0", str(media("bench")), node.rtmp_url(f"bench/s{number}")]
-        publisher = Child(bounded(whole_s, command), log=folder / f"publisher-{number}.log")
-        publishers.append(stack.enter_context(publisher))
-    stack.callback(_end, node, publishers)
-    live = 'origin_groups{state="live"}'
-    wait_until("streams", lambda: _counters(node)[live] >= streams, start_s, child=publishers[0], every_s=LOOK_S)
-    return publishers
-
-
-def _end(node: Standalone, publishers: Sequence[Child]) -> None:
-    """End all at once: a server that is asked to would make its segments whole, which nobody needs."""
-    node.kill()
-    for publisher in publishers:
-        publisher.terminate()
-
-
-def _have_segmented(subject: Subject, node: Standalone) -> None:
-    """Ask once for what is to be made; it is made from now on."""
-    names = [f"bench/s{number}/{playlist}.m3u8" for number in range(subject.streams) for playlist in PLAYLISTS[subject.kind]]
-    if names:
-        with ThreadPoolExecutor(len(names)) as pool:
-            list(pool.map(_ask_once, [node.hls_url(name) for name in names]))
+    def _counters(self) -> dict[str, float]:
+        """What the server counts, by name with labels."""
+        lines = re.findall(r"^((?:hls|origin)_\S+) (\S+)$", self._node.metrics(), re.M)
+        return {name: float(value) for name, value in lines}
 
 
 def _ask_once(url: str) -> None:
     with urllib.request.urlopen(url, timeout=FIRST_ANSWER_S) as answer:
         answer.read()
-
-
-def _counters(node: Standalone) -> dict[str, float]:
-    """What the server counts, by name with labels."""
-    lines = re.findall(r"^((?:hls|origin)_\S+) (\S+)$", node.metrics(), re.M)
-    return {name: float(value) for name, value in lines}
 
 
 def _sample(subject: Subject, used: _load.Usage, gained: Mapping[str, float], seconds: float) -> Sample:

@@ -1,8 +1,9 @@
-"""What HLS costs: segmenting 1, 10 and 50 streams, and answering players, beside nginx with the same files.
+"""What HLS costs: segmenting 10 and 50 streams, and answering players, beside nginx with the same files.
 
-Segmenting is one standalone server that takes streams in: without HLS, with TS, with low-latency fMP4, with both; what HLS adds is
-the difference within a round. Answering is an hls node, an edge before it and nginx, each asked by one client on many connections,
-while a cluster runs with one stream. The server that is measured has a core to itself where there are two.
+Segmenting is one standalone server that takes streams in: first without HLS, then with one format, at last with both; what HLS adds
+is the difference within that server. Which format comes first changes from round to round. Answering is an hls node, an edge before
+it and nginx, each asked by one client on many connections, while a cluster runs with one stream. The server that is measured has a
+core to itself where there are two.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Protocol, TypeVar
 from bench import _asking, _load, _report, _segmenting
 from bench.fanout import stream_kbps
 
-STREAMS = (1, 10, 50)
+STREAMS = (10, 50)  #: with the first small costs show (those of one stream would drown), with the second whether they grow
 RESULTS = _load.BUILT / "hls.json"
 RIG_S = 300.0  #: for a cluster to start, and for segments to leave memory
 TITLE = "HLS: segmenting, and answering players"
@@ -38,11 +39,12 @@ class _Sample(Protocol):
 
 
 _Taken = TypeVar("_Taken", bound=_Sample)
+_Rig = TypeVar("_Rig")
 
 
 @dataclass(slots=True)
 class Found:
-    """What was measured: samples by label, one a round, None where one was worthless."""
+    """What was measured: samples by label, one a round, None where one was worthless or had no turn."""
 
     segmenting: dict[str, list[_segmenting.Sample | None]] = field(default_factory=dict)
     asking: dict[str, list[_asking.Sample | None]] = field(default_factory=dict)
@@ -87,35 +89,42 @@ class Bench:
     def run(self) -> Found:
         """All rounds."""
         for number in range(1, self._plan.rounds + 1):
-            for subject in self._chosen.segmenting:
-                self._segment(subject, number)
+            for place, streams in enumerate(dict.fromkeys(subject.streams for subject in self._chosen.segmenting)):
+                self._segment(streams, number, _segmenting.turns(self._chosen.segmenting, streams, number + place))
             if self._chosen.asking:
                 self._ask(number)
         return self.found
 
-    def _segment(self, subject: _segmenting.Subject, number: int) -> None:
-        taken = self._attempt(subject.label, number, partial(_segmenting.measure, subject, self._plan, self._cores))
-        self.found.segmenting.setdefault(subject.label, []).append(taken)
+    def _segment(self, streams: int, number: int, due: Sequence[_segmenting.Subject]) -> None:
+        with tempfile.TemporaryDirectory(prefix="lalmesh-bench-") as name, ExitStack() as stack:
+            start = partial(_segmenting.Rig, Path(name), stack, streams, self._plan, self._cores)
+            rig = self._started(f"{streams} streams", start)
+            for subject in self._chosen.segmenting:
+                if subject.streams == streams:
+                    measure = partial(rig.measure, subject) if rig is not None and subject in due else None
+                    self.found.segmenting.setdefault(subject.label, []).append(self._attempt(subject.label, number, measure))
 
     def _ask(self, number: int) -> None:
-        with tempfile.TemporaryDirectory(prefix="lalmesh-bench-") as name, ExitStack() as stack:
-            rig = self._rig(Path(name), stack)
-            for subject in self._chosen.asking:
-                taken = self._attempt(subject.label, number, partial(rig.measure, subject)) if rig is not None else None
-                self.found.asking.setdefault(subject.label, []).append(taken)
-
-    def _rig(self, folder: Path, stack: ExitStack) -> _asking.Rig | None:
-        """What is asked, None where it does not come up."""
         plan = self._plan
         limit_s = RIG_S + len(self._chosen.asking) * (plan.warm_up + plan.seconds + _load.ANSWER_S + _load.MARGIN_S)
+        with tempfile.TemporaryDirectory(prefix="lalmesh-bench-") as name, ExitStack() as stack:
+            rig = self._started("cluster", partial(_asking.Rig, Path(name), stack, plan, self._cores, limit_s))
+            for subject in self._chosen.asking:
+                measure = partial(rig.measure, subject) if rig is not None else None
+                self.found.asking.setdefault(subject.label, []).append(self._attempt(subject.label, number, measure))
+
+    def _started(self, what: str, start: Callable[[], _Rig]) -> _Rig | None:
+        """What is measured, None where it does not come up."""
         try:
-            return _asking.Rig(folder, stack, plan, self._cores, limit_s)
+            return start()
         except FAILURES as error:
-            self.found.problems["cluster"] = str(error)
+            self.found.problems[what] = str(error)
             return None
 
-    def _attempt(self, label: str, number: int, measure: Callable[[], _Taken]) -> _Taken | None:
-        """One subject, once; None where the sample is worthless."""
+    def _attempt(self, label: str, number: int, measure: Callable[[], _Taken] | None) -> _Taken | None:
+        """One subject, once; None where the sample is worthless, and where there is nothing to `measure`."""
+        if measure is None:
+            return None
         sample: _Taken | None
         try:
             sample = measure()
@@ -147,7 +156,7 @@ def _on_segmenting(plan: argparse.Namespace) -> str:
         f"Segmenting streams of {stream_kbps() / 1000:.1f} Mbit/s (H.264 at 30 pictures a second, AAC) in a standalone server. "
         f"Segments end at the first key frame after {plan.segment_ms / 1000:g} s and are stored in a folder. {plan.rounds} rounds "
         f"of {plan.seconds:g} s each, begun {plan.settle:g} s after the first playlists, median; processor time and memory of the "
-        "whole server. `+` is what it takes beyond the same server without HLS, within a round."
+        "whole server. `+` is what it takes beyond what it took a minute before, without HLS."
     )
 
 
@@ -171,14 +180,14 @@ def keep(plan: argparse.Namespace, about: dict[str, str], found: Found) -> None:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="bench.hls", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--streams", type=_numbers, default=STREAMS, metavar="N,...", help="numbers of streams (1,10,50)")
+    parser.add_argument("--streams", type=_numbers, default=STREAMS, metavar="N,...", help="numbers of streams (10,50)")
     parser.add_argument("--segment-ms", type=int, default=3000, help="a segment ends at the first key frame after it (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=8, help="measured, after settling or warm-up (%(default)s)")
-    parser.add_argument("--settle", type=float, default=35, help="seconds of segmenting before its measurement (%(default)s)")
-    parser.add_argument("--warm-up", type=float, default=2, help="seconds of asking before its measurement (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=4, help="measured each time; as long as a segment (%(default)s)")
+    parser.add_argument("--settle", type=float, default=30, help="seconds of segmenting before its measurement (%(default)s)")
+    parser.add_argument("--warm-up", type=float, default=1, help="seconds of asking before its measurement (%(default)s)")
     parser.add_argument("--connections", type=int, default=64, help="that ask as fast as answers come (%(default)s)")
     parser.add_argument("--waiting", type=int, default=500, help="players that wait for the next part (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each subject is measured (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=4, help="of 5 minutes; even: both formats have their turns (%(default)s)")
     parser.add_argument("--only", default="", metavar="NAME,...", help="subjects whose label begins with one of these")
     parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help="where the samples go (%(default)s)")
     parser.add_argument("--report", action="store_true", help="write the tables into docs/performance.md")

@@ -24,6 +24,7 @@ step "quick checks and unit tests" make check
 step "integration tests" make integration
 step "end-to-end tests" make e2e
 step "the one-file program" archive_serves
-step "the fan-out benchmark, in small, to see that it runs" make bench-fanout ARGS="--players 20 --seconds 2 --warm-up 1 --rounds 1 --no-verdict"
+step "the fan-out benchmark, in small, to see that it runs" make bench-fanout ARGS="--players 20 --seconds 2 --warm-up 1 --rounds 1 \
+--no-verdict --only floor-flv-100,lalmesh-flv-0,lalmesh-rtmp-100,nginx,node-media-server-flv"
 step "the HLS benchmark, in small, to see that it runs" make bench-hls ARGS="--streams 1 --segment-ms 1000 --seconds 0.5 --settle 0 \
---warm-up 0 --rounds 1 --waiting 50 --only segmenting-both,edge-blocking,nginx-part"
+--warm-up 0 --rounds 1 --waiting 50 --only segmenting-none,segmenting-both,edge-blocking,nginx-part"
