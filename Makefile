@@ -34,9 +34,11 @@ unit: setup ## unit tests alone; ARGS='-k name' to choose
 	@$(BIN)/pytest -n 2 tests/unit $(ARGS)
 
 integration: setup ## tests against real peers: etcd, nginx, node-media-server
+	@tools/install-system-packages.sh test
 	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --durations 5 tests/integration $(ARGS)
 
 e2e: setup ## end-to-end tests with real publishers and players; ARGS='-k name' to choose
+	@tools/install-system-packages.sh test
 	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --durations 10 tests/e2e $(ARGS)
 
 bench: setup ## measure beside the floor and other servers: `make bench`, `make bench fanout`, ARGS='--players 100'
