@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import pytest
+from support.etcd import CAN_RUN_ETCD, EtcdServer
 from support.loops import LOOP_FACTORIES, Run
 
 LIMIT_S = 20.0
@@ -21,3 +22,12 @@ def run(request: pytest.FixtureRequest) -> Run:
             runner.run(asyncio.wait_for(work, LIMIT_S))
 
     return runner
+
+
+@pytest.fixture(scope="module")
+def etcd_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    """One that all tests of a module share, each under a prefix of its own."""
+    if not CAN_RUN_ETCD:
+        pytest.skip("no etcd server here")
+    with EtcdServer(tmp_path_factory.mktemp("etcd")) as running:
+        yield running

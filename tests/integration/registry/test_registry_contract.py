@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
-from support.etcd import CAN_RUN_ETCD, EtcdServer
+from support.etcd import EtcdServer
 
 from lalmesh.errors import LocalProtocolError
 from lalmesh.runtime.registry import (
@@ -35,14 +35,6 @@ TTL_S = 1
 prefixes = (f"/contract-{number}/" for number in itertools.count())
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
-    if not CAN_RUN_ETCD:
-        pytest.skip("no etcd server here")
-    with EtcdServer(tmp_path_factory.mktemp("etcd")) as running:
-        yield running
-
-
 async def memory() -> AsyncIterator[Registry]:
     registry = MemoryRegistry(time.monotonic)
     clock = asyncio.create_task(registry.keep_time())
@@ -59,7 +51,7 @@ async def etcd(server: EtcdServer) -> AsyncIterator[Registry]:
 
 @pytest.fixture(params=["memory", "etcd"])
 async def registry(request: pytest.FixtureRequest) -> AsyncIterator[Registry]:
-    made = memory() if request.param == "memory" else etcd(request.getfixturevalue("server"))
+    made = memory() if request.param == "memory" else etcd(request.getfixturevalue("etcd_server"))
     async for one in made:
         yield one
 

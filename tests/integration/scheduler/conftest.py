@@ -5,22 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
-from support.etcd import CAN_RUN_ETCD, EtcdServer
 from support.schedulers import Cluster, etcd_registries
 
 from services.scheduler.registry import MemoryRegistry
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
-    if not CAN_RUN_ETCD:
-        pytest.skip("no etcd server here")
-    with EtcdServer(tmp_path_factory.mktemp("etcd")) as running:
-        yield running
 
 
 @pytest.fixture(params=["memory", "etcd"])
@@ -33,6 +24,6 @@ async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
             stack.callback(clock.cancel)
             cluster = Cluster(itertools.repeat(store), stack)
         else:
-            cluster = Cluster(etcd_registries(request.getfixturevalue("server"), stack), stack)
+            cluster = Cluster(etcd_registries(request.getfixturevalue("etcd_server"), stack), stack)
         await cluster.replica()
         yield cluster

@@ -255,17 +255,17 @@ async def test_a_moved_claim_that_nobody_has_is_not_found_rather_than_fenced(clu
     assert answer.refusal is Refusal.NOT_FOUND
 
 
-def test_an_operator_can_read_the_keys(server: EtcdServer) -> None:
+def test_an_operator_can_read_the_keys(etcd_server: EtcdServer) -> None:
     async def scene() -> None:
         async with AsyncExitStack() as stack:
-            cluster = Cluster(etcd_registries(server, stack), stack)
+            cluster = Cluster(etcd_registries(etcd_server, stack), stack)
             await cluster.replica()
             await cluster.member("o1", Role.ORIGIN)
             edge = await cluster.member("e1", Role.EDGE)
             grant = await edge.granted(StreamKey.of("a/b", "cam 1"))
-            text = await asyncio.to_thread(server.control, "get", "--prefix", "/cluster-", "-w", "json")
+            text = await asyncio.to_thread(etcd_server.control, "get", "--prefix", "/cluster-", "-w", "json")
             assert json.loads(text)["count"] >= 5
-            claim = await asyncio.to_thread(_value, server, "claims/a%2Fb/cam%201")
+            claim = await asyncio.to_thread(_value, etcd_server, "claims/a%2Fb/cam%201")
             assert (claim["publication"], claim["edge"]["name"]) == (grant.publication.hex(), "e1")
 
     asyncio.run(scene())

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from support.turned_clock import Clock
 
 from services.edge.upstreams import AVOID_S, Upstream, UpstreamChoice, stream_of
 
 NODES = [Upstream(f"hls-{number}", f"10.0.0.{number}", 8081) for number in range(5)]
 STREAMS = [f"live/{number}" for number in range(500)]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def choice(nodes: list[Upstream] = NODES, clock: Clock | None = None) -> UpstreamChoice:

@@ -7,18 +7,11 @@ from contextlib import aclosing, asynccontextmanager, suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.turned_clock import Clock
 
 from lalmesh.runtime.registry import Absent, Changed, Delete, FollowEvent, LeaseLost, Listing, Operation, Put, Removed
 from services.scheduler.registry import MemoryRegistry
 from services.scheduler.registry._memory import MAX_LAG_EVENTS
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @asynccontextmanager

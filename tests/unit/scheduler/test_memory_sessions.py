@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from support.turned_clock import Clock
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.sessions import MAX_PAGE, SessionTouch
@@ -8,13 +9,6 @@ from services.scheduler.sessions import MemorySessions, RedisSettings
 from services.scheduler.sessions._names import end_of, first_of, member_of, split_member
 
 CAM = StreamKey.of("live/a", "cam 1")
-
-
-class Clock:
-    now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def seen(*ids: str) -> list[SessionTouch]:

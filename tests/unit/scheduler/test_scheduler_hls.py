@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 
 import pytest
+from support.turned_clock import Clock, FlakyRegistry
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, HlsOwner, NodeAddress, NodeId
-from lalmesh.runtime.registry import Compare, Delete, Operation, RegistryUnavailable, TransactionResult
+from lalmesh.runtime.registry import Delete
 from lalmesh.runtime.scheduling import (
     Claim,
     Endpoint,
@@ -42,22 +43,6 @@ SOON_S = 5.0
 
 def address(name: str) -> NodeAddress:
     return NodeAddress(NodeId(name, name.encode().ljust(8, b".")), f"{name}:1")
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class FlakyRegistry(MemoryRegistry):
-    is_down = False
-
-    async def transact(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> TransactionResult:
-        if self.is_down:
-            raise RegistryUnavailable("down", retry_after_s=0.7)
-        return await super().transact(compares, operations)
 
 
 class Node:

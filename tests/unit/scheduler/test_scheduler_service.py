@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import pytest
+from support.turned_clock import Clock, FlakyRegistry
 
 from lalmesh.errors import RemoteProtocolError, Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeAddress, NodeId, Place
-from lalmesh.runtime.registry import Compare, Delete, KeyValue, Operation, Put, RegistryUnavailable, TransactionResult
+from lalmesh.runtime.registry import Delete, Put
 from lalmesh.runtime.scheduling import (
     Claim,
     Evicted,
@@ -30,46 +31,12 @@ from lalmesh.runtime.scheduling import (
 )
 from services.scheduler import SchedulerService
 from services.scheduler.records import claim_key, group_key
-from services.scheduler.registry import MemoryRegistry
 
 CAM = StreamKey.of("live", "cam")
 P1, P2 = b"1" * 16, b"2" * 16
 ORIGIN = NodeAddress(NodeId("o1", b"origin.1"), "o1:1")
 EDGE = NodeAddress(NodeId("e1", b"edge...1"), "e1:1")
 SOON_S = 5.0
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class FlakyRegistry(MemoryRegistry):
-    """`is_down`: no answer. `loses_answers`: what is asked for is done, but nobody hears of it."""
-
-    is_down = False
-    loses_answers = False
-
-    async def transact(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> TransactionResult:
-        self.check()
-        result = await super().transact(compares, operations)
-        if self.loses_answers:
-            raise RegistryUnavailable("no answer", retry_after_s=0.7)
-        return result
-
-    async def get(self, key: str) -> tuple[KeyValue | None, int]:
-        self.check()
-        return await super().get(key)
-
-    async def renew_lease(self, lease_id: int) -> bool:
-        self.check()
-        return await super().renew_lease(lease_id)
-
-    def check(self) -> None:
-        if self.is_down:
-            raise RegistryUnavailable("down", retry_after_s=0.7)
 
 
 class Node:
