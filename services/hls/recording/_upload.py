@@ -133,6 +133,9 @@ class Uploader:
         while True:
             await asyncio.sleep(max(0.0, self._paused_until - loop.time()))
             finished = await self._next()
+            if loop.time() < self._paused_until:  # another was refused while this one waited for a file
+                self._uploading.discard(finished.path)
+                continue
             try:
                 await self._upload(finished)
             except (StorageUnavailable, OSError) as error:

@@ -33,6 +33,7 @@ from services.hls.recording import (
 )
 from services.hls.recording import _growing as growing
 from services.hls.recording import _recordings as recordings
+from services.hls.recording import _upload as upload
 from services.hls.recording import _writing as writing
 from services.hls.recording._events import Completion, Parts, Restored
 from services.hls.recording._formats import FORMATS
@@ -50,6 +51,7 @@ SETTINGS = RecordingSettings(upload_s=0.02, sweep_s=0.02)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "WRITE_S", 0.01)
+    monkeypatch.setattr(upload, "FIRST_PAUSE_S", 0.05)
 
 
 class Node:
@@ -247,11 +249,6 @@ async def test_what_a_crash_left_is_recovered_and_stored_at_the_next_start(tmp_p
     await until(lambda: any(isinstance(event, RecordingStored) for event in node.events))
     assert not any(isinstance(event, RecordingDropped) for event in node.events)
     await node.lose()
-    again = asyncio.create_task(node.recordings.run())  # as after a bug: nothing is told of twice
-    await asyncio.sleep(0.1)
-    again.cancel()
-    await asyncio.gather(again, return_exceptions=True)
-    assert sum(isinstance(event, RecordingFinished) for event in node.events) == 1
 
 
 async def test_what_this_process_records_while_it_recovers_is_told_of_once(tmp_path: Path) -> None:
@@ -263,6 +260,18 @@ async def test_what_this_process_records_while_it_recovers_is_told_of_once(tmp_p
     assert [found.path for found in recover(Spool(tmp_path))] == [path]  # of the next process
     spool.remove(path)
     assert not spool.has_begun(path)
+
+
+async def test_what_is_found_at_the_start_is_told_of_once_though_uploads_begin_again(tmp_path: Path) -> None:
+    Spool(tmp_path).begin(NAME, transport_stream()).complete(Completion())
+    node = Node(Away(refuses_files=True), tmp_path)
+    await until(lambda: node.recordings.uploader.counters.failures > 0)
+    await node.lose()
+    again = asyncio.create_task(node.recordings.run())  # as after a bug of ours
+    await until(lambda: node.recordings.uploader.counters.failures > 1)
+    again.cancel()
+    await asyncio.gather(again, return_exceptions=True)
+    assert [type(event) for event in node.events] == [RecordingFinished]
 
 
 async def test_a_file_that_a_bug_of_ours_trips_over_does_not_keep_the_others_from_being_recovered(

@@ -109,6 +109,19 @@ async def test_a_storage_that_is_away_is_tried_again_until_it_is_back(tmp_path: 
     assert len(await broken.storage.list("record")) == 5
 
 
+async def test_a_storage_that_refuses_is_left_alone_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "FIRST_PAUSE_S", 60)
+    spool = Spool(tmp_path)
+    uploader = Uploader(Broken(), spool, list[object]().append, spool_max_bytes=1 << 30)
+    async with running(uploader):
+        await asyncio.sleep(0)
+        await uploader.add(finished_file(spool, 1))
+        await until(lambda: uploader.counters.failures > 0)
+        await uploader.add(finished_file(spool, 2))
+        await asyncio.sleep(0.05)
+    assert uploader.counters.failures == 1
+
+
 async def test_over_its_bound_the_spool_drops_the_oldest_and_says_so(tmp_path: Path) -> None:
     spool, told = Spool(tmp_path), list[object]()
     uploader = Uploader(Broken(), spool, told.append, spool_max_bytes=3500)

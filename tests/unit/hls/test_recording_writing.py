@@ -250,7 +250,7 @@ async def test_a_unit_that_the_format_has_no_room_for_ends_the_file_and_disturbs
 
 async def test_a_unit_that_no_room_is_for_is_found_at_the_end_too(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path)
-    recorded.recording.receive(run([AccessUnit(1, 0, 0, True, bytes(1 << 24))]))  # held: the sound has not come
+    recorded.recording.receive(run([AccessUnit(1, 0, 0, True, bytes((1 << 24) - 4))]))  # held: the sound has not come
     await recorded.close()
     assert recorded.recording.counters.lost_units == 1
     assert list(recorded.spool.files()) == []
@@ -333,6 +333,7 @@ async def test_what_all_recordings_together_have_waiting_is_bounded(tmp_path: Pa
 async def test_a_disk_that_hangs_holds_up_nothing_but_recordings(tmp_path: Path) -> None:
     spool, free = Spool(tmp_path), threading.Event()
     hanging = [asyncio.create_task(spool.call(free.wait, 10)) for _ in range(100)]
+    await asyncio.sleep(0)
     async with asyncio.timeout(5):
         assert await asyncio.to_thread(lambda: True)
     free.set()
