@@ -17,8 +17,9 @@ from yarl import URL
 
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.listener import ListenerLimits
+from services.edge.answer_cache import Answer
 from services.edge.held_bodies import HeldBodies
-from services.edge.hls_client import MAX_SHARED_BYTES, HlsClient, HlsProxySettings
+from services.edge.hls_client import MAX_SHARED_BYTES, HlsClient, HlsProxySettings, Wanted
 from services.edge.http import HttpListener
 from services.edge.metrics import EdgeMetrics
 from services.edge.upstreams import Upstream
@@ -87,6 +88,19 @@ class HlsNode:
         return response
 
 
+class WatchedClient(HlsClient):
+    """Tells how many requests wait for an answer."""
+
+    waiting = 0
+
+    async def answer(self, wanted: Wanted) -> Answer | None:
+        self.waiting += 1
+        try:
+            return await super().answer(wanted)
+        finally:
+            self.waiting -= 1
+
+
 class Stage:
     """An edge in front of hls nodes, and a client."""
 
@@ -103,7 +117,7 @@ class Stage:
             self.nodes.append(node)
             self.upstreams.append(node.upstream)
         loop = asyncio.get_running_loop()
-        self.hls = HlsClient(lambda: self.upstreams, settings or HlsProxySettings(), loop.time)
+        self.hls = WatchedClient(lambda: self.upstreams, settings or HlsProxySettings(), loop.time)
         self._stack.push_async_callback(self.hls.close)
         metrics = EdgeMetrics(CollectorRegistry())
         context = edge_context(metrics, FakeScheduler(), FakeLinks())
@@ -128,6 +142,11 @@ class Stage:
     async def asked(self, count: int) -> None:
         """Wait until the first node has been asked so often."""
         while len(self.node.asked) < count:  # noqa: ASYNC110 -- bounded by `LIMIT_S`
+            await asyncio.sleep(0.01)
+
+    async def waiting(self, count: int) -> None:
+        """Wait until so many players wait for an answer."""
+        while self.hls.waiting != count:  # noqa: ASYNC110 -- bounded by `LIMIT_S`
             await asyncio.sleep(0.01)
 
 
@@ -163,8 +182,7 @@ async def test_requests_for_one_thing_at_the_same_time_are_one(stage: Stage) -> 
     stage.node.release.clear()
     stage.node.control = "no-cache"
     asking = [asyncio.create_task(stage.get("/hls/live/a/live.m3u8?_HLS_msn=7")) for _ in range(20)]
-    await stage.asked(1)
-    await asyncio.sleep(0.1)
+    await stage.waiting(20)
     stage.node.release.set()
     assert {(await task)[1] for task in asking} == {b"segment"}
     assert len(stage.node.asked) == 1
@@ -176,8 +194,7 @@ async def test_what_is_meant_for_one_alone_is_not_shared(stage: Stage) -> None:
     stage.node.release.clear()
     stage.node.status, stage.node.control = 302, "no-store"
     asking = [asyncio.create_task(stage.get("/hls/a.m3u8")) for _ in range(5)]
-    await stage.asked(1)
-    await asyncio.sleep(0.1)
+    await stage.waiting(5)
     stage.node.release.set()
     places = {(await task)[2]["Location"] for task in asking}
     assert len(places) == 5
@@ -189,9 +206,9 @@ async def test_who_leaves_takes_nothing_from_others(stage: Stage) -> None:
     first = asyncio.create_task(stage.get("/hls/live/a/live.m3u8"))
     await stage.asked(1)
     second = asyncio.create_task(stage.get("/hls/live/a/live.m3u8"))
-    await asyncio.sleep(0.1)
+    await stage.waiting(2)
     first.cancel()
-    await asyncio.sleep(0.1)
+    await stage.waiting(1)
     stage.node.release.set()
     assert (await second)[:2] == (200, b"segment")
     assert (len(stage.node.asked), stage.node.gone) == (1, 0)
@@ -202,7 +219,7 @@ async def test_when_the_last_one_leaves_the_node_is_let_go(stage: Stage) -> None
     stage.node.release.clear()
     asking = [asyncio.create_task(stage.get("/hls/live/a/live.m3u8")) for _ in range(3)]
     await stage.asked(1)
-    await asyncio.sleep(0.1)
+    await stage.waiting(3)
     for task in asking:
         task.cancel()
     while not stage.node.gone:  # noqa: ASYNC110 -- bounded by `LIMIT_S`
@@ -231,8 +248,7 @@ async def test_what_is_no_part_of_a_live_stream_is_shared_and_kept_as_well(stage
     await stage.start()
     stage.node.release.clear()
     asking = [asyncio.create_task(stage.get("/record/live/a/0001.ts")) for _ in range(5)]
-    await stage.asked(1)
-    await asyncio.sleep(0.1)
+    await stage.waiting(5)
     stage.node.release.set()
     assert {(await task)[1] for task in asking} == {b"segment"}
     assert (await stage.get("/record/live/a/0001.ts"))[1] == b"segment"
@@ -279,8 +295,7 @@ async def test_that_something_is_not_there_is_asked_once_by_many(stage: Stage) -
     stage.node.status, stage.node.control = 404, "max-age=1"
     stage.node.release.clear()
     asking = [asyncio.create_task(stage.get("/hls/live/a.m3u8")) for _ in range(20)]
-    await stage.asked(1)
-    await asyncio.sleep(0.1)
+    await stage.waiting(20)
     stage.node.release.set()
     assert {(await task)[0] for task in asking} == {404}
     assert len(stage.node.asked) == 1
@@ -291,8 +306,7 @@ async def test_many_who_wait_in_vain_are_told_together_and_it_is_not_kept(stage:
     stage.node.status, stage.node.control = 503, "no-store"
     stage.node.release.clear()
     asking = [asyncio.create_task(stage.get("/hls/live/a.m3u8")) for _ in range(20)]
-    await stage.asked(1)
-    await asyncio.sleep(0.1)
+    await stage.waiting(20)
     stage.node.release.set()
     assert {(await task)[0] for task in asking} == {503}
     assert (len(stage.node.asked), (await stage.get("/hls/live/a.m3u8"))[0], len(stage.node.asked)) == (1, 503, 2)

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from support.loops import Run
+from support.members import eventually
 
 from lalmesh.runtime.http_gate import Gate, gate_of
 from lalmesh.runtime.listener import Admission, ListenerLimits, ListenerMetrics, listen
@@ -113,15 +114,13 @@ def test_a_connection_that_was_taken_over_is_the_takers_alone(run: Run) -> None:
         async with Site() as site:
             before = len(asyncio.all_tasks())
             players = [await site.play() for _ in range(3)]
-            await asyncio.sleep(0.05)  # let handler tasks end
-            assert len(asyncio.all_tasks()) == before
-            assert (site.aiohttp_connections, len(site.admission)) == (0, 3)
+            await eventually(lambda: (len(asyncio.all_tasks()), site.aiohttp_connections) == (before, 0))
+            assert len(site.admission) == 3
             for number, (reader, writer) in enumerate(players):
                 site.transports[number].write(b"media")
                 assert await reader.readexactly(5) == b"media"
                 writer.write(b"hello")
-            await asyncio.sleep(0.05)
-            assert [taker.received for taker in site.takers] == [b"hello"] * 3
+            await eventually(lambda: [taker.received for taker in site.takers] == [b"hello"] * 3)
 
     run(check())
 
@@ -144,8 +143,7 @@ def test_the_taker_hears_when_its_transport_fills_and_drains(run: Run) -> None:
             site.transports[0].set_write_buffer_limits(high=1000, low=0)
             site.transports[0].write(bytes(16 << 20))
             await reader.readexactly(16 << 20)
-            await asyncio.sleep(0.05)
-            assert site.takers[0].events == ["paused", "resumed"]
+            await eventually(lambda: site.takers[0].events == ["paused", "resumed"])
 
     run(check())
 
