@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from lalmesh.protocol.rtp._decoding_times import DecodingTimes, PictureOrder
 from lalmesh.protocol.rtp._depacketizer import Depacketized, Depacketizer, DepacketizerCounters, TimedUnit
 from lalmesh.protocol.rtp._factory import build_depacketizer, build_opaque_depacketizer, build_packetizer
 from lalmesh.protocol.rtp._formats import PayloadFormat, format_of, static_format
+from lalmesh.protocol.rtp._gate import RandomAccessGate
 from lalmesh.protocol.rtp._interval import report_interval_s
 from lalmesh.protocol.rtp._ntp import ntp_to_unix_us, unix_us_to_ntp
 from lalmesh.protocol.rtp._packet import HeaderExtension, RtpPacket, is_rtcp
 from lalmesh.protocol.rtp._packetizer import MAX_PACKET_BYTES, MAX_PAYLOAD_BYTES, Packetizer, Payload
+from lalmesh.protocol.rtp._receiver import ReceiverCounters, ReceiverSettings, TrackEvent, TrackReceiver
 from lalmesh.protocol.rtp._reorder import (
     DEFAULT_REORDER_MS,
     MAX_HELD_PACKETS,
@@ -28,6 +31,7 @@ from lalmesh.protocol.rtp._rtcp import (
     parse_compound,
     serialize_compound,
 )
+from lalmesh.protocol.rtp._sender import Run, SenderIdentity, TrackSender, WallClock, join_runs
 from lalmesh.protocol.rtp._statistics import ReceiverStatistics
 from lalmesh.protocol.rtp._timeline import Timeline, TrackClock
 
@@ -37,6 +41,7 @@ __all__ = [
     "MAX_PACKET_BYTES",
     "MAX_PAYLOAD_BYTES",
     "Compound",
+    "DecodingTimes",
     "Depacketized",
     "Depacketizer",
     "DepacketizerCounters",
@@ -47,25 +52,36 @@ __all__ = [
     "Packetizer",
     "Payload",
     "PayloadFormat",
+    "PictureOrder",
+    "RandomAccessGate",
+    "ReceiverCounters",
     "ReceiverReport",
+    "ReceiverSettings",
     "ReceiverStatistics",
     "ReorderBuffer",
     "ReorderCounters",
     "ReportBlock",
     "RtcpPacket",
     "RtpPacket",
+    "Run",
     "SdesChunk",
     "SdesType",
+    "SenderIdentity",
     "SenderReport",
     "SourceDescription",
     "TimedUnit",
     "Timeline",
     "TrackClock",
+    "TrackEvent",
+    "TrackReceiver",
+    "TrackSender",
+    "WallClock",
     "build_depacketizer",
     "build_opaque_depacketizer",
     "build_packetizer",
     "format_of",
     "is_rtcp",
+    "join_runs",
     "ntp_to_unix_us",
     "parse_compound",
     "report_interval_s",
