@@ -8,6 +8,7 @@ from urllib.parse import quote, unquote
 from lalmesh.errors import InvalidName
 
 MAX_PART_BYTES = 255  #: UTF-8 bytes of one part; file systems allow no more
+ANY_APP = "-"  #: the application of every stream where applications are ignored (`cluster.match_app`)
 MAX_APP_PARTS = 8  #: parts of an application name: deeper trees have no use and would make keys long
 
 

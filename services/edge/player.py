@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lalmesh.container.flv import BodyMuxer, HevcForm
 from lalmesh.errors import InvalidName
-from lalmesh.names import StreamKey
+from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.listener import limit_send_buffer
 from services.edge.direct import direct_socket
 from services.edge.fanout import FanOut
@@ -18,7 +18,6 @@ from services.edge.publisher import Publishers
 from services.edge.relay import Relay, Relays
 from services.edge.session import Sessions
 
-ANY_APP = "-"  #: the application of every stream where applications are ignored
 WRITE_HIGH_WATER_BYTES = 64 << 10  #: a transport that is written through and holds more than this has a player that lags
 CLOSE_FLUSH_S = 5.0  #: how long a closed player may take to read what waits for it
 

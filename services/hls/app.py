@@ -40,6 +40,7 @@ from services.hls.fetch import GrpcPeers, HlsFace, NoPeers
 from services.hls.hosting import Cleanup, WorkerSettings
 from services.hls.http import HlsHttp
 from services.hls.metrics import HlsMetrics
+from services.hls.naming import StreamNames
 from services.hls.record_http import RecordHttp
 from services.hls.recorded import NodeRecordings
 from services.hls.recording import RecordingSettings
@@ -54,6 +55,7 @@ log = logging.getLogger(__name__)
 
 DRAIN_S = 15.0  #: for the open segments to become whole when the node stops
 LOOK_S = 1.0  #: between two looks for successors, while the scheduler does not answer: both list segments so long
+FIND_DEADLINE_S = 3.0  #: for the scheduler to say which streams have a name
 TOUCH_S = 5.0  #: between two words to the session directory
 TOUCH_DEADLINE_S = 3.0
 
@@ -97,8 +99,6 @@ class HlsApp:
         channels: Channels | None,
         machine_address: Callable[[], str],
         evicted: Callable[[str], None],
-        *,
-        find: Callable[[str], Sequence[StreamKey]] | None = None,
     ) -> None:
         """Build it; `start` runs it.
 
@@ -113,7 +113,6 @@ class HlsApp:
             channels: makes the gRPC listener and reaches other hls nodes; None: there are none.
             machine_address: gives the host for others where none is set.
             evicted: hears that another start of this node has taken its place: this one has to end.
-            find: gives the streams of a name, where this process knows them all.
         """
         self.grpc_port = 0
         self._settings = settings
@@ -135,7 +134,8 @@ class HlsApp:
         self.recordings = self.workers.recordings = NodeRecordings(storage, settings.spool_dir, settings.recording)
         self._peers = GrpcPeers(channels.dial) if channels is not None else None
         peers: Peers = self._peers or NoPeers()
-        self.service = HlsService(self.workers, storage, peers, cluster_keys, match_app=settings.match_app, find=find)
+        self._names = StreamNames(self._find, self._loop.time, match_app=settings.match_app)
+        self.service = HlsService(self.workers, storage, peers, cluster_keys, self._names)
         self._players = Players(settings.session_idle_s, self._loop.time)
         self._ports = self._make_ports(HlsMetrics(registry))
         registry.register(RecordingCollector(self.recordings))
@@ -145,7 +145,8 @@ class HlsApp:
 
     def _make_ports(self, metrics: HlsMetrics) -> dict[str, HttpPort]:
         settings = self._settings
-        answers = HlsHttp(self.service, self._players, metrics, RecordHttp(self._storage), settings.session_key)
+        records = RecordHttp(self._storage, match_app=settings.match_app)
+        answers = HlsHttp(self.service, self._names, records, self._players, metrics, settings.session_key)
         contexts: dict[str, ssl.SSLContext | None] = {"http": None}
         if settings.certificate is not None:
             contexts["https"] = settings.certificate.context
@@ -217,6 +218,9 @@ class HlsApp:
         """Load the certificate again now, if it can be used."""
         if self._settings.certificate is not None:
             self._settings.certificate.refresh(at_once=True)
+
+    async def _find(self, name: str) -> Sequence[StreamKey]:
+        return (await self._scheduler.find_streams([name], FIND_DEADLINE_S))[0]
 
     async def _tell_sessions(self) -> None:
         while True:

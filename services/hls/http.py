@@ -7,11 +7,12 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from lalmesh.errors import InvalidName, RemoteProtocolError
+from lalmesh.errors import InvalidName, RemoteProtocolError, Unavailable
 from lalmesh.protocol.hls import PlaylistName
 from lalmesh.runtime.http_gate import answer_with, waiting_for_answer
 from services.hls.answer import PLAYLIST_TYPE, UNCACHED, Answer, refusal
 from services.hls.metrics import HlsMetrics
+from services.hls.naming import StreamNames
 from services.hls.record_http import PREFIX as RECORD_PREFIX
 from services.hls.record_http import RecordHttp
 from services.hls.service import HlsService
@@ -26,10 +27,17 @@ class HlsHttp:
     """What an hls node answers to a GET or HEAD, on any of its ports."""
 
     def __init__(
-        self, service: HlsService, players: Players, metrics: HlsMetrics, records: RecordHttp, session_key: bytes = b""
+        self,
+        service: HlsService,
+        names: StreamNames,
+        records: RecordHttp,
+        players: Players,
+        metrics: HlsMetrics,
+        session_key: bytes = b"",
     ) -> None:
-        """Answer with `service` and `records`; count `players` where there is a `session_key`."""
+        """Answer with `service` and `records`; count `players` of the streams that `names` tells where there is a `session_key`."""
         self._service = service
+        self._names = names
         self._players = players
         self._metrics = metrics
         self._records = records
@@ -48,37 +56,32 @@ class HlsHttp:
 
     async def _hls(self, request: web.Request) -> web.StreamResponse:
         path, query = request.rel_url.raw_path, request.rel_url.raw_query_string
-        answer = self._session_answer(path, query) if self._session_key else None
-        if answer is None:
-            answer = await self._service.answer(path, query)
-            self._count(request, path, query, answer)
+        answer = await (self._counted(request, path, query) if self._session_key else self._service.answer(path, query))
+        if request.method == "GET":
+            self._metrics.sent_bytes.inc(len(answer.body))
         sent = self._zipped.encoded(answer, request.headers.get("Accept-Encoding", ""))
         return await answer_with(request, sent.status, sent.headers, sent.body)
 
-    # players
+    async def _counted(self, request: web.Request, path: str, query: str) -> Answer:
+        """The answer to a player that is counted.
 
-    def _session_answer(self, path: str, query: str) -> Answer | None:
-        """A first playlist is asked for again with a session id; one with an id that was never given is not found."""
+        A first playlist is asked for again with a session id; one with an id that was never given is not found.
+        """
         try:
-            found, stream = self._service.parse(path)
-        except (InvalidName, RemoteProtocolError):
-            return None
+            found, stream = await self._names.resolve(path)
+        except (InvalidName, RemoteProtocolError, Unavailable):
+            return await self._service.answer(path, query)  # which says so
         session_id = _session_id(query)
-        if session_id:
-            return None if is_session_id(session_id, stream, self._session_key) else refusal(404, "unknown session")
-        if not isinstance(found.resource, PlaylistName):
-            return None
-        added = f"{PARAMETER}={new_session_id(stream, self._session_key)}"
-        return Answer(302, b"", {"Location": f"{path}?{query}&{added}" if query else f"{path}?{added}", "Cache-Control": UNCACHED})
-
-    def _count(self, request: web.Request, path: str, query: str, answer: Answer) -> None:
-        if request.method == "HEAD":
-            return
-        session_id = _session_id(query) if self._session_key else ""
-        if session_id and answer.status == 200:
-            _, stream = self._service.parse(path)
+        if not session_id and isinstance(found.resource, PlaylistName):
+            added = f"{PARAMETER}={new_session_id(stream, self._session_key)}"
+            where = f"{path}?{query}&{added}" if query else f"{path}?{added}"
+            return Answer(302, b"", {"Location": where, "Cache-Control": UNCACHED})
+        if session_id and not is_session_id(session_id, stream, self._session_key):
+            return refusal(404, "unknown session")
+        answer = await self._service.answer(path, query)
+        if session_id and answer.status == 200 and request.method == "GET":
             self._players.saw(stream, session_id, request.remote or "", len(answer.body))
-        self._metrics.sent_bytes.inc(len(answer.body))
+        return answer
 
 
 def _session_id(query: str) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 from aiohttp import web
 
 from lalmesh.errors import InvalidName
-from lalmesh.names import StreamKey
+from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.http_gate import in_chunks, send
 from lalmesh.runtime.storage import Storage, StorageUnavailable
 from services.hls.answer import RETRY_AFTER_S, UNCACHED
@@ -31,8 +31,9 @@ _SECOND_US = 1_000_000
 class RecordHttp:
     """The handler of everything under ``/record/``."""
 
-    def __init__(self, storage: Storage) -> None:
-        """Show what is in `storage`."""
+    def __init__(self, storage: Storage, *, match_app: bool = True) -> None:
+        """Show what is in `storage`. Without `match_app` applications mean nothing, whatever the URL says."""
+        self._match_app = match_app
         self._catalogue = Catalogue(storage)
         self._kept = KeptSegments(storage)
 
@@ -42,7 +43,7 @@ class RecordHttp:
             *folders, last = [_decoded(part) for part in request.rel_url.raw_path.removeprefix(PREFIX).split("/")]
             if not last:
                 return await self._list(request, folders)
-            stream = StreamKey.of("/".join(folders[:-1]), folders[-1] if folders else "")
+            stream = self._stream(folders)
             found = await self._catalogue.find(f"{stream.quoted()}/{last}") or await self._kept.find(stream, last)
             return await self._file(request, found) if found else _refused(404, "no such recording")
         except InvalidName as error:
@@ -52,7 +53,7 @@ class RecordHttp:
 
     async def _list(self, request: web.Request, folders: list[str]) -> web.Response:
         """A page: of one stream's recordings by time, or of all by stream."""
-        stream = StreamKey.of("/".join(folders[:-1]), folders[-1]) if folders else None
+        stream = self._stream(folders) if folders else None
         limit = request.query.get("limit", str(DEFAULT_LIMIT))
         if not (limit.isascii() and limit.isdigit()) or not 1 <= int(limit[:9]) <= MAX_LIMIT:
             return _refused(400, f"limit has to be from 1 to {MAX_LIMIT}")
@@ -60,6 +61,10 @@ class RecordHttp:
         following = f"{request.rel_url.raw_path}?limit={limit}&after={quote(page.after, safe='')}" if page.after else None
         body = {"items": [_described(found) for found in page.recordings], "next": following}
         return web.json_response(body, headers={"Cache-Control": UNCACHED})
+
+    def _stream(self, folders: list[str]) -> StreamKey:
+        stream = StreamKey.of("/".join(folders[:-1]), folders[-1] if folders else "")
+        return stream if self._match_app else StreamKey(ANY_APP, stream.name)
 
     async def _file(self, request: web.Request, file: StoredFile) -> web.StreamResponse:
         headers = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Protocol, assert_never
 from urllib.parse import parse_qsl
 
@@ -30,6 +30,7 @@ from services.hls import layout
 from services.hls.answer import Answer, file_answer, refusal
 from services.hls.kept import KeptSegments
 from services.hls.layout import StoredState
+from services.hls.naming import StreamNames
 from services.hls.owners import Owners
 from services.hls.playlists import live_answer
 from services.hls.rendition import Format
@@ -46,7 +47,6 @@ ANSWER_S = 15.0  #: for the owner to give a file that is there: from its memory,
 #: where it may wait for what comes: a blocking reload three target durations, of 20 s; a first request for the first segments
 WAITING_ANSWER_S = 75.0
 MAX_QUERY_FIELDS = 100  #: parameters of one request
-ANY_APP = "live"  #: of a stream whose application the URL leaves out, where nobody knows better
 
 
 class OwnerLost(Unavailable):
@@ -68,16 +68,7 @@ class Peers(Protocol):
 class HlsService:
     """Answers for every stream of the cluster."""
 
-    def __init__(
-        self,
-        workers: Workers,
-        storage: Storage,
-        peers: Peers,
-        keys: tuple[bytes, ...],
-        *,
-        match_app: bool = True,
-        find: Callable[[str], Sequence[StreamKey]] | None = None,
-    ) -> None:
+    def __init__(self, workers: Workers, storage: Storage, peers: Peers, keys: tuple[bytes, ...], names: StreamNames) -> None:
         """Answer.
 
         Args:
@@ -85,37 +76,20 @@ class HlsService:
             storage: of all nodes.
             peers: the other nodes.
             keys: of the cluster, that assignments may be signed with.
-            match_app: whether streams of one name in two applications are two.
-            find: gives the streams of a name, where this process knows them all.
+            names: tells which stream a URL names.
         """
         self._workers = workers
         self._storage = storage
         self._kept = KeptSegments(storage)
         self._peers = peers
         self._keys = keys
-        self._match_app = match_app
-        self._find = find or workers.named
+        self._names = names
         self._owners = Owners(workers)
-
-    def parse(self, path: str) -> tuple[HlsPath, StreamKey]:
-        """What `path` asks for, and of which stream.
-
-        Raises:
-            InvalidName: it names no stream that may be.
-            RemoteProtocolError: nothing has such a path.
-        """
-        found = parse_path(path)
-        if not self._match_app:
-            return found, StreamKey(ANY_APP, found.name)
-        if found.app is not None:
-            return found, StreamKey(found.app, found.name)
-        streams = self._find(found.name)
-        return found, streams[0] if len(streams) == 1 else StreamKey(ANY_APP, found.name)
 
     async def answer(self, path: str, query: str) -> Answer:
         """The answer to a GET of `path` with `query`, both percent-encoded as they came. Never raises."""
         try:
-            found, stream = self.parse(path)
+            found, stream = await self._names.resolve(path)
             reload = parse_reload(dict(parse_qsl(query, max_num_fields=MAX_QUERY_FIELDS)))
             return await self._answer(found, stream, reload, path, query)
         except InvalidName as error:
@@ -140,11 +114,11 @@ class HlsService:
         worker = self._workers.assigned(owner)
         if worker is None:
             return None
-        found, _ = self.parse(path)
         try:
+            found = parse_path(path)
             reload = parse_reload(dict(parse_qsl(query, max_num_fields=MAX_QUERY_FIELDS)))
             return await self._from_worker(worker, found, reload, query) or refusal(404, "no such file")
-        except (RemoteProtocolError, ValueError) as error:
+        except (InvalidName, RemoteProtocolError, ValueError) as error:
             return refusal(400, str(error))
 
     async def _answer(self, found: HlsPath, stream: StreamKey, reload: ReloadRequest, path: str, query: str) -> Answer:

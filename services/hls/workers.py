@@ -102,10 +102,6 @@ class Workers:
         if task is not None:
             await asyncio.wait([task], timeout=LET_GO_S)
 
-    def named(self, name: str) -> list[StreamKey]:
-        """The streams of that name that are segmented here."""
-        return [stream for stream in (*self._workers, *self._over) if stream.name == name]
-
     def assigned(self, owner: HlsOwner) -> Worker | None:
         """`owner` segments its stream: begin where that is here, stop where it is not any more. Gives the worker that is here.
 

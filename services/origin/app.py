@@ -118,10 +118,6 @@ class OriginApp:
         """The counters of all links that are and were."""
         return self._links.totals if self._links is not None else LinkCounters()
 
-    def streams_named(self, name: str) -> list[StreamKey]:
-        """The streams here whose name is `name`, whatever their application."""
-        return [group.stream for group in self.groups if group.stream.name == name]
-
     async def start(self) -> None:
         """Listen, and join the cluster.
 

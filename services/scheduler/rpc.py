@@ -69,6 +69,7 @@ class SchedulerFace:
             "RaiseHlsLimit": unary(self.raise_hls, pb.RaiseHlsLimitRequest.FromString, pb.RaiseHlsLimitResponse.SerializeToString),
             "ReleaseHls": unary(self.release_hls, pb.ReleaseHlsRequest.FromString, pb.ReleaseHlsResponse.SerializeToString),
             "TouchSessions": unary(self.touch, pb.TouchSessionsRequest.FromString, pb.TouchSessionsResponse.SerializeToString),
+            "FindStreams": unary(self.find, pb.FindStreamsRequest.FromString, pb.FindStreamsResponse.SerializeToString),
         }
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
@@ -156,6 +157,16 @@ class SchedulerFace:
         except (Unavailable, RemoteProtocolError) as exc:
             await _abort(context, exc)
         return scheduler_pb2.TouchSessionsResponse()
+
+    async def find(self, request: scheduler_pb2.FindStreamsRequest, context: Context) -> scheduler_pb2.FindStreamsResponse:
+        """Streams of which only the name is known."""
+        await _check_count(len(request.names), context)
+        try:
+            found = await self._service.find_streams(request.names, _deadline_s(context))
+        except Unavailable as exc:
+            await _abort(context, exc)
+        answers = [scheduler_pb2.FoundStreams(apps=[stream.app for stream in streams]) for streams in found]
+        return scheduler_pb2.FindStreamsResponse(found=answers)
 
 
 def _deadline_s(context: Context, otherwise_s: float = DEFAULT_DEADLINE_S) -> float:

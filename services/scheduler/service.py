@@ -30,6 +30,7 @@ from services.scheduler.directory import Directory
 from services.scheduler.locator import Locator
 from services.scheduler.members import Members
 from services.scheduler.metrics import SchedulerMetrics
+from services.scheduler.names import StreamNames
 from services.scheduler.notices import Notices
 from services.scheduler.ownership import Ownership
 from services.scheduler.parallel import for_each
@@ -96,6 +97,7 @@ class SchedulerService:
         self._ownership = Ownership(registry, self._view, keys[0])
         self.recordings = Recordings(registry, self._view, wall_clock=wall_clock)
         self._locator = Locator(self._view)
+        self._names = StreamNames(self.directory)
         self._segmenting = Segmenting(registry, self._view, keys[0], remember_s=hls_remember_s)
         self._successions = Successions(self._view, self._segmenting, self.metrics, always=hls_always)
         self._sessions = sessions or MemorySessions(wall_clock=wall_clock)
@@ -217,6 +219,12 @@ class SchedulerService:
             self.metrics.session_failures.inc()
             raise Unavailable(str(exc) or "players were not counted in time", retry_after_s=RETRY_AFTER_S) from exc
 
+    async def find_streams(self, names: Sequence[str], deadline_s: float) -> list[list[StreamKey]]:
+        """See `HlsSchedulerClient.find_streams`."""
+        if not self.directory.is_listed:
+            raise Unavailable("the registry was not read yet", retry_after_s=RETRY_AFTER_S)
+        return [self._names.find(name) for name in names]
+
     def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:
         """See `SchedulerClient.join`."""
         return self._attendance.join(reports)
@@ -243,6 +251,7 @@ class SchedulerService:
         """Let those hear of a change of the view whom it is for."""
         if isinstance(change, GroupChanged) and change.now is not None:
             self._locator.wake(change.now.stream)
+        self._names.handle(change)
         self._successions.handle(change)
         self._notices.tell(change)
 

@@ -191,10 +191,7 @@ class Node:
         built, links = role_settings.hls_settings(self._config), self._links(node, channels, "hls")
         storage = LateStorage(self._config.hls.storage.url, settings.storage_options(self._config))
         peers = None if self._role == "standalone" else channels
-        find = self._origin.streams_named if self._origin is not None else None
-        self._hls = HlsApp(
-            node, keys, built, client, links, storage, self._metrics, peers, settings.machine_address, self._fail, find=find
-        )
+        self._hls = HlsApp(node, keys, built, client, links, storage, self._metrics, peers, settings.machine_address, self._fail)
         self._stack.push_async_callback(self._hls.stop)
         await self._hls.start()
 

@@ -50,6 +50,18 @@ async def test_without_it_a_stream_is_found_in_every_application_and_in_none(
         frames.assert_same_from_join(source, wire.recording(tags))
 
 
+async def test_without_it_hls_finds_a_stream_in_every_application_and_in_none(
+    start_cluster: StartCluster, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    everywhere = {"cluster.match_app": False}
+    cluster = start_cluster(origins=1, hls=1, settings={"edge": everywhere, "hls": everywhere | {"hls.segment_ms": 1000}})
+    node = pushed(cluster, media("h264_aac"), stack, tmp_path)
+    async with wire.player(node.flv_url("live/cam")) as player:
+        assert await player.tags()  # it is there
+    for path in ("live/cam.m3u8", "other/deeper/cam.m3u8", "cam.m3u8", "tv/cam/index.m3u8"):
+        assert (await wire.head_of(node.ports["http"], f"/hls/{path}", limit_s=LIMIT_S)).status == 200, path
+
+
 async def test_with_it_a_stream_of_another_application_is_another(
     start_cluster: StartCluster, media: Media, stack: ExitStack, tmp_path: Path
 ) -> None:

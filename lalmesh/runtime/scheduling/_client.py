@@ -14,7 +14,8 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from lalmesh.errors import RemoteProtocolError, Unavailable, UnsupportedError
-from lalmesh.rpc.convert import serialize_node
+from lalmesh.names import StreamKey
+from lalmesh.rpc.convert import parse_stream, serialize_node
 from lalmesh.rpc.lalmesh.v1 import scheduler_pb2
 from lalmesh.runtime.ownership import Grant, HlsOwner, Location, NodeAddress
 from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted
@@ -189,6 +190,19 @@ class GrpcSchedulerClient:
             request = scheduler_pb2.TouchSessionsRequest(node=serialize_node(node), sessions=map(serialize_session_touch, part))
             await self._call("TouchSessions", scheduler_pb2.TouchSessionsResponse, request, deadline_s)
 
+    async def find_streams(self, names: Sequence[str], deadline_s: float) -> list[list[StreamKey]]:
+        """See `HlsSchedulerClient.find_streams`."""
+
+        async def ask(part: Sequence[str]) -> Sequence[list[StreamKey]]:
+            request = scheduler_pb2.FindStreamsRequest(names=part)
+            answer = await self._call("FindStreams", scheduler_pb2.FindStreamsResponse, request, deadline_s)
+            return [[parse_stream(app, name) for app in found.apps] for name, found in zip(part, answer.found, strict=False)]
+
+        try:
+            return await _all_in_parts(names, ask)
+        except RemoteProtocolError as exc:
+            raise Unavailable(str(exc), retry_after_s=RETRY_AFTER_S) from exc
+
     async def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:
         """See `SchedulerClient.join`; each call goes to the replica after the one that the last call could not use."""
 
@@ -259,9 +273,9 @@ async def _in_parts(
     return results
 
 
-async def _all_in_parts(items: Sequence[_Item], ask: Callable[[Sequence[_Item]], Awaitable[Sequence[bool]]]) -> list[bool]:
+async def _all_in_parts(items: Sequence[_Item], ask: Callable[[Sequence[_Item]], Awaitable[Sequence[_Result]]]) -> list[_Result]:
     """Ask for at most `MAX_ITEMS` at a time; a part that gets no usable answer raises `Unavailable`."""
-    answers: list[bool] = []
+    answers: list[_Result] = []
     for start in range(0, len(items), MAX_ITEMS):
         part = items[start : start + MAX_ITEMS]
         got = await ask(part)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
+from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Grant, HlsOwner, Location, NodeAddress
 from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted
 from lalmesh.runtime.scheduling.model import Claim, Move, NodeCommand, NodeReport, Refused, Released, Wanted
@@ -96,5 +97,13 @@ class HlsSchedulerClient(SchedulerClient, Protocol):
 
         Raises:
             Unavailable: they may not have been counted. Nothing else depends on it.
+        """
+        ...
+
+    async def find_streams(self, names: Sequence[str], deadline_s: float) -> list[list[StreamKey]]:
+        """Ask which streams have each of `names`, whatever their applications; where they are many, some of them.
+
+        Raises:
+            Unavailable: it cannot be told now.
         """
         ...

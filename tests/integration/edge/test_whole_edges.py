@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import shutil
+import signal
+import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -26,6 +29,7 @@ from support.process import wait_until
 QUICK = {"hls.segment_ms": 1000, "hls.part_ms": 250, "hls.list_num": 4, "hls.delete_threshold_num": 2, "origin.grace_s": 0}
 LIMIT_S = 40.0
 RENEWED_S = 15.0  #: for an edge to see new files; it looks each 5 s
+AT_ONCE_S = 3.0  #: less than that
 ENOUGH = 5  #: segments of a second
 PLAYERS = 20
 
@@ -49,8 +53,12 @@ def get(url: str) -> tuple[int, str]:
             return error.code, ""
 
 
+def are_live(*urls: str) -> None:
+    wait_until("the playlists", lambda: all(get(url)[0] == 200 for url in urls), LIMIT_S)
+
+
 async def until_live(*urls: str) -> None:
-    await asyncio.to_thread(wait_until, "the playlists", lambda: all(get(url)[0] == 200 for url in urls), LIMIT_S)
+    await asyncio.to_thread(are_live, *urls)
 
 
 def counted(node: Node, metric: str) -> float:
@@ -127,3 +135,59 @@ async def test_a_renewed_certificate_is_shown_and_players_stay(stack: ExitStack,
         assert await playing.receive()
     writer.close()
     assert counted(node, "edge_certificate_reloads_total") == 1.0
+
+
+def asked_to_reload(node: Node, *listeners: str) -> set[bytes]:
+    """The certificates that `listeners` show once they show others, having been told by SIGHUP."""
+    before = {listener: shown(node.ports[listener]) for listener in listeners}
+    os.kill(node.pid, signal.SIGHUP)
+
+    def is_new() -> bool:
+        return all(shown(node.ports[listener]) != old for listener, old in before.items())
+
+    wait_until("new certificates", is_new, AT_ONCE_S)
+    return {shown(node.ports[listener]) for listener in listeners}
+
+
+def test_hls_nodes_speak_tls_too_and_sighup_takes_new_certificates_at_once(stack: ExitStack, tmp_path: Path) -> None:
+    made = [make_certificates(tmp_path / name) for name in ("old", "new")]
+    cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+
+    def put(number: int) -> None:
+        shutil.copy(made[number].cert_file("server"), cert)
+        shutil.copy(made[number].key_file("server"), key)
+
+    put(0)
+    files = {f"{role}.tls.{which}_file": str(file) for role in ("edge", "hls") for which, file in (("cert", cert), ("key", key))}
+    node = stack.enter_context(Standalone(tmp_path, {**QUICK, **files}))
+    push("h264_aac", node, stack, tmp_path)
+    are_live(node.hls_url("live/cam.m3u8"))
+    context = ssl.create_default_context(cafile=made[0].ca_file)
+    for port, path in ((node.ports["hls_https"], "/hls/live/cam.m3u8"), (node.ports["https"], "/record/")):
+        with urllib.request.urlopen(f"https://{LOOPBACK}:{port}{path}", timeout=LIMIT_S, context=context) as answer:
+            assert answer.status == 200
+    put(1)
+    assert len(asked_to_reload(node, "hls_https", "https", "rtmps")) == 1
+    assert counted(node, "hls_certificate_reloads_total") == 1.0
+    assert node.running
+
+
+async def test_a_name_without_its_application_is_found_wherever_it_is_segmented(stack: ExitStack, tmp_path: Path) -> None:
+    cluster = stack.enter_context(Cluster(tmp_path, origins=1, edges=2, hls=2, settings={"hls": QUICK}))
+    push("h264_aac", cluster.edges[0], stack, tmp_path)
+    named = [node.hls_url(path) for node in cluster.hls for path in ("cam.m3u8", "cam/playlist.m3u8")]
+    await until_live(cluster.edges[1].http_url("hls/cam.m3u8"), *named)
+    files = [line for line in get(named[1])[1].splitlines() if not line.startswith("#")]
+    assert files
+    assert all(line.startswith("../live/cam/") for line in files)
+    assert get(cluster.hls[1].hls_url("other.m3u8"))[0] == 404
+
+
+def test_an_hls_node_waits_for_nobody_who_says_nothing(stack: ExitStack, tmp_path: Path) -> None:
+    limits = {"hls.limits.handshake_timeout_s": 2.0, "hls.limits.connections_per_address": 1}
+    node = stack.enter_context(Standalone(tmp_path, limits))
+    with socket.create_connection((LOOPBACK, node.ports["hls"]), timeout=LIMIT_S) as silent:
+        assert get(node.hls_url("live/cam.m3u8"))[0] == 503
+        assert silent.recv(1) == b""
+    assert counted(node, 'hls_connections_refused_total{listener="http",reason="handshake timeout"}') == 1.0
+    assert counted(node, 'hls_connections_refused_total{listener="http",reason="limit"}') == 1.0

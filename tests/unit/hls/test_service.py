@@ -13,6 +13,7 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import HlsOwner
 from services.hls.answer import Answer
+from services.hls.naming import StreamNames
 from services.hls.service import HlsService, OwnerLost
 
 KEY = b"a cluster key"
@@ -37,10 +38,14 @@ class FakePeers:
 
 
 class Replica:
-    def __init__(self, storage: FakeStorage | None = None, *, match_app: bool = True) -> None:
+    def __init__(self, storage: FakeStorage | None = None) -> None:
         self.node = HlsNode(storage)
         self.peers = FakePeers()
-        self.service = HlsService(self.node.workers, self.node.storage, self.peers, (KEY,), match_app=match_app)
+        names = StreamNames(self._find, asyncio.get_running_loop().time)
+        self.service = HlsService(self.node.workers, self.node.storage, self.peers, (KEY,), names)
+
+    async def _find(self, name: str) -> list[StreamKey]:
+        return (await self.node.scheduler.find_streams([name], 1.0))[0]
 
     async def get(self, path: str, query: str = "") -> tuple[int, str]:
         answer = await self.service.answer(path, query)
@@ -215,10 +220,9 @@ async def test_nonsense_is_refused() -> None:
 @in_virtual_time
 async def test_an_application_that_is_left_out_is_found_by_the_name() -> None:
     replica = Replica()
-    assert replica.service.parse("/hls/x.m3u8")[1] == StreamKey("live", "x")
+    assert await replica.get("/hls/x.m3u8") == (404, "live/x: nobody publishes it\n")
     await replica.segment()
     assert (await replica.get("/hls/a/playlist.m3u8"))[1].splitlines()[-1] == "../live/a/1000.1-103.ts"
-    assert Replica(match_app=False).service.parse("/hls/tv/a.m3u8")[1] == StreamKey("live", "a")
 
 
 @in_virtual_time

@@ -498,3 +498,21 @@ class SessionTouch(_message.Message):
 class TouchSessionsResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class FindStreamsRequest(_message.Message):
+    __slots__ = ("names",)
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, names: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class FindStreamsResponse(_message.Message):
+    __slots__ = ("found",)
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    found: _containers.RepeatedCompositeFieldContainer[FoundStreams]
+    def __init__(self, found: _Optional[_Iterable[_Union[FoundStreams, _Mapping]]] = ...) -> None: ...
+
+class FoundStreams(_message.Message):
+    __slots__ = ("apps",)
+    APPS_FIELD_NUMBER: _ClassVar[int]
+    apps: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, apps: _Optional[_Iterable[str]] = ...) -> None: ...
