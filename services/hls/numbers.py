@@ -2,8 +2,8 @@
 
 A number is never used for two contents, whoever dies. What is stored shows how far a worker has come; it may be `AHEAD` numbers
 further, and beyond that it has the registry count them as used first: it asks one segment before it needs them. So a successor
-knows a number that is free without asking the dead, and numbers rarely have holes. Where storage does not say how far the dead has
-come, the clock does: numbers never outrun it.
+knows a number that is free without asking the dead, and numbers rarely have holes. For one whose storage does not answer the
+registry is told from time to time how far a worker has come.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 AHEAD = 3  #: numbers beyond the stored ones that are used without a word: the open segment, one that is being stored, and one more
 MAX_STEP = 20  #: numbers that are asked for at once: a minute of segments without storage
-CLOCKS_APART = 20  #: numbers that are left out where the clock alone says which are free: another machine's may be ahead
+BEHIND = 20  #: numbers that the registry may be behind those that are used and stored: a word a minute
 
 
 @dataclass(slots=True, frozen=True)
@@ -33,8 +33,8 @@ def first_number(*, limit: int, exact: bool, stored_next: int | None, fresh: int
         fresh: where to begin if nothing is known at all.
         is_known: whether `stored_next` is: a worker whose storage keeps up uses numbers far above its limit.
     """
-    if not is_known:
-        return First(max(limit, fresh + CLOCKS_APART), resumes=False)
+    if not is_known:  # the clock helps where the registry could not be told
+        return First(max(limit, fresh) + BEHIND + AHEAD, resumes=False)
     if stored_next is None:
         return First(limit or fresh, resumes=False)
     if exact or limit <= stored_next + AHEAD:
@@ -70,8 +70,10 @@ class Numbers:
         """The limit to have raised when `number` begins, for the numbers after it; None where that is not needed yet.
 
         As many numbers are asked for as are not stored, so the first time few: a publisher that changes closes two segments at
-        once, and a limit far beyond them would make a successor leave the numbers below it out, and begin the playlist anew.
+        once, and a limit far beyond them would make a successor leave the numbers below it out, and begin the playlist anew. What
+        only tells the registry how far it has come is below what a successor finds stored.
         """
         following = number + 1
-        unstored = number - self._stored_next
-        return None if following < max(self._limit, self._stored_next + AHEAD) else following + min(MAX_STEP, unstored)
+        if following >= max(self._limit, self._stored_next + AHEAD):
+            return following + min(MAX_STEP, number - self._stored_next)
+        return following if following >= self._limit + BEHIND else None

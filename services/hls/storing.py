@@ -24,8 +24,9 @@ from services.hls.store import Job, StorageWriter, read_state
 
 log = logging.getLogger(__name__)
 
-#: for storage to tell how far the worker before has come; after it live begins without (a request waits `WorkerSettings.wait_s`)
+#: for storage to tell how far the worker before has come; after it live begins without. Shorter where the registry knows of none
 STATE_WAIT_S = 2.0
+PREDECESSOR_WAIT_S = 5.0  #: players have three segments, of 3 s or more, and the worker before has been dead for about 3 s
 
 
 class Storing:
@@ -73,19 +74,19 @@ class Storing:
         """Store, until another worker has the stream."""
         await self._writer.run()
 
-    async def begin(self) -> tuple[StoredState | None, bool]:
+    async def begin(self, wait_s: float) -> tuple[StoredState | None, bool]:
         """Mark the stream as this worker's, and read how far the worker before has come: in this order, see `store.py`.
 
         Returns:
-            The state, None where there is none; and whether that is known: storage may fail, or not answer for `STATE_WAIT_S`.
+            The state, None where there is none; and whether that is known: storage may fail, or not answer for `wait_s`.
         """
         try:
-            async with asyncio.timeout(STATE_WAIT_S):
+            async with asyncio.timeout(wait_s):
                 await self._writer.mark()
                 return await read_state(self._storage, self._stream, self._epoch), True
         except (StorageUnavailable, TimeoutError) as error:
             self._counters.failures += 1
-            reason = str(error) or f"no answer in {STATE_WAIT_S:g} s"
+            reason = str(error) or f"no answer in {wait_s:g} s"
             log.warning("nothing is known of what was stored: %s", reason, extra=self._facts)
             return None, False
 

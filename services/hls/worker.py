@@ -30,7 +30,7 @@ from services.hls.playing import Playing
 from services.hls.recorded import WorkerRecording
 from services.hls.rendition import Format
 from services.hls.segmenter import Segmenter
-from services.hls.storing import Storing
+from services.hls.storing import PREDECESSOR_WAIT_S, STATE_WAIT_S, Storing
 from services.hls.watching import Watch
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class Worker:
 
     async def _begin(self) -> tuple[Segmenter, ReaderMemory | None]:
         """Begin where the worker before has stopped, if that can be told."""
-        state, is_known = await self._storage.begin()
+        state, is_known = await self._storage.begin(PREDECESSOR_WAIT_S if self.owner.limit else STATE_WAIT_S)
         beginning = beginning_of(self.owner, state, self._settings, time.time_ns() // _NS_PER_US, is_known=is_known)
         start = beginning.start
         self._numbers = Numbers(self.owner.limit, start.number)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -17,6 +21,27 @@ from services.hls.fetch import CHUNK_BYTES, GrpcPeers, HlsFace
 from services.hls.service import HlsService, OwnerLost
 
 KEY = b"a cluster key"
+FROZEN_S = 10.0  #: for a call to notice that its peer is frozen: a ping each 2 s, 4 s for its answer, and a busy machine
+SILENT = """
+import asyncio
+from lalmesh.runtime.channels import Channels
+from services.hls.fetch import HlsFace
+
+class Silent:
+    async def answer_as_owner(self, owner, path, query):
+        await asyncio.sleep(60)
+
+async def main():
+    channels = Channels((b"a cluster key",))
+    server = channels.server()
+    server.add_generic_rpc_handlers((HlsFace(Silent()).handlers(),))
+    port = channels.listen(server, "127.0.0.1", 0)
+    await server.start()
+    print(port, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""  #: a node that takes calls and never answers
 LARGE = bytes(range(256)) * (3 * CHUNK_BYTES // 256) + b"end"
 
 
@@ -86,3 +111,40 @@ async def test_a_node_that_cannot_be_reached_is_lost() -> None:
         ).signed(KEY)
         with pytest.raises(OwnerLost, match="UNAVAILABLE"):
             await peers.fetch(nobody, "/hls/live/a.m3u8", "", 10.0)
+
+
+@asynccontextmanager
+async def silent_peer() -> AsyncIterator[tuple[asyncio.subprocess.Process, HlsOwner]]:
+    """A node in a process of its own that never answers, and the owner that it is."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SILENT, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        port, told = int(await process.stdout.readline()), owner()
+        there = NodeAddress(told.worker.node, f"127.0.0.1:{port}")
+        yield process, HlsOwner(stream=told.stream, epoch=told.epoch, worker=there, limit=0).signed(KEY)
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_a_node_that_is_frozen_is_lost_long_before_the_deadline() -> None:
+    async with silent_peer() as (process, there):
+        peers = GrpcPeers(Channels((KEY,)).dial)
+        asked = asyncio.create_task(peers.fetch(there, "/hls/live/a.m3u8", "", 60.0))
+        await asyncio.sleep(0.5)
+        assert not asked.done()
+        os.kill(process.pid, signal.SIGSTOP)
+        with pytest.raises(OwnerLost, match="UNAVAILABLE"):
+            async with asyncio.timeout(FROZEN_S):
+                await asked
+        await peers.close()
+
+
+async def test_a_node_that_does_not_answer_in_time_is_lost() -> None:
+    async with silent_peer() as (_, there):
+        peers = GrpcPeers(Channels((KEY,)).dial)
+        with pytest.raises(OwnerLost, match="DEADLINE_EXCEEDED"):
+            await peers.fetch(there, "/hls/live/a/1000.1-1.ts", "", 0.5)
+        await peers.close()

@@ -29,8 +29,8 @@ def test_a_worker_begins_at_the_first_number_that_is_surely_free(
     assert first_number(limit=limit, exact=exact, stored_next=stored_next, fresh=777) == first
 
 
-@pytest.mark.parametrize(("limit", "exact", "first"), [(0, False, 797), (50, False, 797), (900, False, 900), (50, True, 797)])
-def test_where_storage_does_not_answer_the_clock_says_what_is_free(limit: int, exact: bool, first: int) -> None:
+@pytest.mark.parametrize(("limit", "exact", "first"), [(0, False, 800), (50, False, 800), (900, False, 923), (50, True, 800)])
+def test_where_storage_does_not_answer_registry_and_clock_say_what_is_free(limit: int, exact: bool, first: int) -> None:
     found = first_number(limit=limit, exact=exact, stored_next=None, fresh=777, is_known=False)
     assert found == First(first, resumes=False)
 
@@ -47,6 +47,20 @@ def test_below_the_limit_nothing_has_to_be_asked() -> None:
     assert [numbers.limit_for(number) for number in (13, 14)] == [None, 19]
     numbers.raised(35)
     assert numbers.limit_for(33) is None
+
+
+def test_the_registry_is_never_far_behind_what_is_used_and_its_word_leaves_no_number_out() -> None:
+    numbers, told = Numbers(10, 10), []
+    for number in range(10, 100):
+        limit = numbers.limit_for(number)
+        if limit is not None:
+            numbers.raised(limit)
+            told.append(limit)
+            assert first_number(limit=limit, exact=False, stored_next=number, fresh=0) == First(number, resumes=True)
+        free = first_number(limit=told[-1] if told else 10, exact=False, stored_next=None, fresh=0, is_known=False)
+        assert free.number > number
+        numbers.stored(number)
+    assert told == [30, 50, 70, 90]
 
 
 def test_while_storage_is_away_ever_more_numbers_are_asked_for() -> None:

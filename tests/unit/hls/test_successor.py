@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+import pytest
 from support.edge_fakes import FakeSubscription
 from support.hls_fakes import HlsNode, SlowStorage, owner, run, second
 from support.virtual_time import in_virtual_time, settle
 
 from lalmesh.protocol.hls import PlaylistName, ReloadRequest, parse_file_name
 from services.hls.listing import HELD_TARGETS
-from services.hls.storing import STATE_WAIT_S
+from services.hls.storing import PREDECESSOR_WAIT_S, STATE_WAIT_S
 from services.hls.worker import Worker
 
 TS, LIVE = PlaylistName.PLAYLIST, PlaylistName.LIVE
@@ -215,14 +216,15 @@ async def test_the_marker_is_put_before_the_state_is_read() -> None:
     assert (await listed(after))[-2:] == ["1000.1-102.ts", "1000.2-103.ts"]
 
 
+@pytest.mark.parametrize("limit", [0, 100])
 @in_virtual_time
-async def test_a_worker_whose_storage_hangs_begins_without_it_above_all_numbers_that_may_be_used() -> None:
+async def test_a_worker_whose_storage_hangs_begins_without_it_above_all_numbers_that_may_be_used(limit: int) -> None:
     storage = SlowStorage()
     storage.hold("/owner")
     node = HlsNode(storage)
-    worker = started(node)
+    worker = started(node, limit=limit)
     asked = asyncio.create_task(listed(worker))
-    await asyncio.sleep(STATE_WAIT_S + 0.1)
+    await asyncio.sleep((PREDECESSOR_WAIT_S if limit else STATE_WAIT_S) + 0.1)
     feed(await node.origin(), range(5))
     (first, second_) = await asked
     number = int(first.rpartition("-")[2].removesuffix(".ts"))
