@@ -120,6 +120,8 @@ class HlsService:
             return await self._from_worker(worker, found, reload, query) or refusal(404, "no such file")
         except (InvalidName, RemoteProtocolError, ValueError) as error:
             return refusal(400, str(error))
+        except Unavailable as error:  # storage is; this node is the owner all the same
+            return refusal(503, str(error))
 
     async def _answer(self, found: HlsPath, stream: StreamKey, reload: ReloadRequest, path: str, query: str) -> Answer:
         if found.resource is PlaylistName.RECORD:
