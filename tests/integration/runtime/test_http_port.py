@@ -30,6 +30,7 @@ class Site:
         self._stack = stack
         self.registry = CollectorRegistry()
         self.release = asyncio.Event()
+        self.waited_for = asyncio.Event()
         self.cancelled = asyncio.Event()
 
     async def listen(self, limits: ListenerLimits, cors: CorsPolicy | None = None) -> None:
@@ -42,6 +43,7 @@ class Site:
         with waiting_for_answer(request):
             match request.path:
                 case "/waits":
+                    self.waited_for.set()
                     try:
                         await self.release.wait()
                     except asyncio.CancelledError:
@@ -142,7 +144,7 @@ async def test_who_leaves_is_waited_for_no_longer(site: Site) -> None:
     await site.listen(ListenerLimits())
     _, writer = await site.connect()
     writer.write(GET.replace(b"/a", b"/waits"))
-    await asyncio.sleep(0.05)
+    await site.waited_for.wait()
     writer.close()
     await site.cancelled.wait()
     assert len(site.port.admission) == 0
