@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 
-from lalmesh.container.fmp4 import FragmentBuilder, TrackCompleter, carries, fragment, init_segment, mime_type
+from lalmesh.container.fmp4 import (
+    MAX_SAMPLE_TICKS,
+    FragmentBuilder,
+    TrackCompleter,
+    carries,
+    fragment,
+    init_segment,
+    mime_type,
+)
 from lalmesh.media import AccessUnit, Track, TrackSet
 from lalmesh.remux._packager import Parts, not_carried
 from lalmesh.remux._websocket import binary_message, close_message, text_message
 
+MAX_ADVANCE_TICKS = 3 * MAX_SAMPLE_TICKS  #: how much earlier a picture is decoded at most: that of pauses in a row adds up
 MAX_INITS = 8  #: init segments remembered: asked for are the one before a change and the one after it
 
 
@@ -22,7 +31,7 @@ class Fmp4Packager:
 
     def __init__(self) -> None:
         """Start with fragment 1."""
-        self._builder = FragmentBuilder(closes_holes=True)
+        self._builder = FragmentBuilder(longest_hole=MAX_ADVANCE_TICKS)
         self._completer = TrackCompleter()
         self._sequence_number = 0
         self._inits: dict[TrackSet, bytes] = {}

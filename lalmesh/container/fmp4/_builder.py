@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from lalmesh.container.fmp4._carried import is_carried
 from lalmesh.container.fmp4._durations import first_duration
 from lalmesh.container.fmp4._fragments import MAX_FRAGMENT_BYTES, MAX_FRAGMENT_SAMPLES, Sample
-from lalmesh.container.fmp4._gaps import MAX_SAMPLE_TICKS, decoded_early, is_hole, silence
+from lalmesh.container.fmp4._gaps import MAX_SAMPLE_TICKS, decoded_early, hole_ticks, silence
 from lalmesh.errors import LocalProtocolError
 from lalmesh.media import AccessUnit, Codec, Kind, Track, TrackSet
 
@@ -20,14 +20,15 @@ from lalmesh.media import AccessUnit, Codec, Kind, Track, TrackSet
 class FragmentBuilder:
     """Gather the units of a stream and give them as samples. All that is pending belongs to one `TrackSet`."""
 
-    def __init__(self, *, closes_holes: bool = False) -> None:
+    def __init__(self, *, longest_hole: int = 0) -> None:
         """Start with nothing pending.
 
         Args:
-            closes_holes: for players of Media Source Extensions, who lose pictures on a hole in the time of any track: pictures
-                that come late are decoded earlier, and where sound is missing there is silence. Else units stay as they are.
+            longest_hole: ticks. For players of Media Source Extensions, who lose pictures on a hole in the time of any track, holes
+                up to this are closed: pictures that come late are decoded earlier, and where sound is missing there is silence.
+                0: units stay as they are.
         """
-        self._closes_holes = closes_holes
+        self._longest_hole = longest_hole
         self._clocks: dict[int, _Clock] = {}  # by track id
         self._samples: list[Sample] = []
         self._bytes = 0
@@ -65,11 +66,12 @@ class FragmentBuilder:
                 return False
             clock = self._clocks[unit.track_id] = _Clock(track, unit)
         clock.learn(unit)
-        if self._closes_holes and clock.is_late(unit):
+        if 0 < clock.hole_before(unit) <= self._longest_hole:
             for filling in clock.missing(unit):
                 self._append(clock.begin(filling))
-            unit = clock.in_time(unit)
-        self._append(clock.begin(unit))
+            self._append(clock.begin_in_time(unit))
+        else:
+            self._append(clock.begin(unit))
         return True
 
     def _append(self, sample: Sample) -> None:
@@ -79,16 +81,19 @@ class FragmentBuilder:
         self._samples.append(sample)
         self._bytes += size
 
-    def take(self, following: AccessUnit | None = None) -> list[Sample]:
+    def take(self, following: AccessUnit | None = None, *, until: int | None = None) -> list[Sample]:
         """Give what is pending, in the order in which it came; nothing is pending then.
 
         Args:
             following: the unit that will be added next, where it is known: the last sample of its track lasts until then. Any
                 other last sample lasts as long as pictures usually do, or as the codec of the sound says.
+            until: the time to which all pictures have come, where it is known: the last one lasts at least until then.
         """
         if following is not None:
             self._end_at(following)
         for clock in self._clocks.values():
+            if until is not None:
+                clock.lasts_at_least_until(until)
             clock.is_pending = False
         samples, self._samples, self._bytes = self._samples, [], 0
         return samples
@@ -97,7 +102,7 @@ class FragmentBuilder:
         clock = self._clocks.get(following.track_id)
         if clock is None:
             return
-        if self._closes_holes and clock.is_late(following) and any(clock.missing(following)):
+        if 0 < clock.hole_before(following) <= self._longest_hole and any(clock.missing(following)):
             return  # silence follows
         clock.end_at(following.dts)
 
@@ -105,17 +110,17 @@ class FragmentBuilder:
 class _Clock:
     """How long the samples of one track last."""
 
-    __slots__ = ("_dts", "_is_video", "_last", "_paused", "_usual", "is_pending", "start", "track")
+    __slots__ = ("_advance", "_is_video", "_last", "_paused", "_usual", "is_pending", "start", "track")
 
     def __init__(self, track: Track, unit: AccessUnit) -> None:
         self.track = track
         self.is_pending = False  # whether the last sample can still be changed
         self.start = 0  # decode time of the first that is pending
         self._is_video = track.kind is Kind.VIDEO
-        self._last: Sample | None = None
         self._usual = first_duration(track, unit.payload)
-        self._dts = unit.dts  # of the last unit as it came
-        self._paused = False  # whether the last one came after much longer than usual
+        self._paused = False  # whether the last unit came after much longer than usual
+        self._last: Sample | None = None
+        self._advance = 0  # how much earlier the last is decoded than it came
 
     @property
     def end(self) -> int:
@@ -124,41 +129,58 @@ class _Clock:
 
     def learn(self, unit: AccessUnit) -> None:
         """Take note of how long units last: of sound as its codec says, of pictures as the distance was; one long pause is none."""
-        if not self._is_video:
-            if self.track.codec is Codec.OPUS:  # whose packets may each have another length
-                self._usual = first_duration(self.track, unit.payload)
-            return
-        distance, self._dts = unit.dts - self._dts, unit.dts
-        if 0 < distance <= MAX_SAMPLE_TICKS:
-            is_pause = is_hole(distance, self._usual)
-            if self._paused or not is_pause:
-                self._usual = distance
-            self._paused = is_pause
+        if self._is_video:
+            distance = self._distance_to(unit.dts)
+            if distance:
+                is_pause = hole_ticks(distance, self._usual) > 0
+                if self._paused or not is_pause:
+                    self._usual = distance
+                self._paused = is_pause
+        elif self.track.codec is Codec.OPUS:  # whose packets may each have another length
+            self._usual = first_duration(self.track, unit.payload)
+
+    def _distance_to(self, dts: int) -> int | None:
+        """How long after the last unit came one that came at `dts`; None where there is none or the times stepped."""
+        if self._last is None:
+            return None
+        distance = dts - self._last.unit.dts - self._advance
+        return distance if 0 <= distance <= MAX_SAMPLE_TICKS else None
 
     def begin(self, unit: AccessUnit) -> Sample:
         """The sample of `unit`, which ends the one before."""
         self.end_at(unit.dts)
+        return self._append(unit)
+
+    def _append(self, unit: AccessUnit, advance: int = 0) -> Sample:
         if not self.is_pending:
             self.start = unit.dts
-        self._last, self.is_pending = Sample(unit, self._usual), True
+        self._last, self._advance, self.is_pending = Sample(unit, self._usual), advance, True
         return self._last
 
     def end_at(self, dts: int) -> None:
         """The next sample begins at `dts`: how long the last one lasts, if it is pending still."""
-        if self._last is not None and self.is_pending and 0 <= dts - self._last.unit.dts <= MAX_SAMPLE_TICKS:
+        if self.is_pending and self._last is not None and self._distance_to(dts) is not None:
             self._last.duration = dts - self._last.unit.dts
 
-    def is_late(self, unit: AccessUnit) -> bool:
-        """Whether there is a hole before `unit`, if the last sample stays as it is."""
-        return self._last is not None and is_hole(unit.dts - self._last.unit.dts, self._last.duration)
+    def lasts_at_least_until(self, time: int) -> None:
+        """No picture comes before `time`."""
+        if self._is_video and self.end < time:
+            self.end_at(time)
+
+    def hole_before(self, unit: AccessUnit) -> int:
+        """The ticks of the hole before `unit`, if the last sample stays as it is; not above 0: none."""
+        if self._last is None or self._distance_to(unit.dts) is None:
+            return 0
+        return hole_ticks(unit.dts - self._last.unit.dts, self._last.duration)
 
     def missing(self, late: AccessUnit) -> Iterator[AccessUnit]:
         """The silence that is missing before a unit that is late."""
         if self._last is not None and not self._is_video:
             yield from silence(self.track, self._last.unit, self._last.duration, late.dts)
 
-    def in_time(self, late: AccessUnit) -> AccessUnit:
-        """A picture that is late such that it is not, where what was said of the one before cannot be changed any more."""
+    def begin_in_time(self, late: AccessUnit) -> Sample:
+        """The sample of a unit that is late: of a picture such that it is not, where the one before cannot be changed any more."""
         if self._last is None or self.is_pending or not self._is_video:
-            return late
-        return decoded_early(late, self._last.unit, self._last.duration)
+            return self.begin(late)
+        unit = decoded_early(late, self._last.unit, self._last.duration)
+        return self._append(unit, late.dts - unit.dts)

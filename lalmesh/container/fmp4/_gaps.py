@@ -21,17 +21,16 @@ from lalmesh.container.fmp4._durations import first_duration
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
 from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Codec, Track
 
-#: longest time that one sample is given, and longest hole that is closed; beyond, the times stepped or units are missing, and the
-#: next `tfdt` says so
+#: longest time that one sample is given; beyond, the times stepped or units are missing, and the next `tfdt` says so
 MAX_SAMPLE_TICKS = 10 * TICKS_PER_SECOND
 MAX_SILENT_FRAMES = 500  #: put into one hole: 10 s of the usual frames; one that takes more stays
 _HOLE_FROM = 2  # durations of the last frame (MSE §3.5.8, step 6)
 _OPUS_CONFIG = 0xFC  # of a TOC byte: all but the frame count code, which is then 0: one frame (RFC 6716 §3.1)
 
 
-def is_hole(distance: int, duration: int) -> bool:
-    """Whether players take a frame so many ticks after one of that duration for the end of a hole, and it can be closed."""
-    return _HOLE_FROM * duration < distance <= MAX_SAMPLE_TICKS
+def hole_ticks(distance: int, duration: int) -> int:
+    """How much too late a frame comes so many ticks after one of that duration; not above 0: players take it for no hole."""
+    return distance - _HOLE_FROM * duration
 
 
 def decoded_early(unit: AccessUnit, before: AccessUnit, duration: int) -> AccessUnit:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lalmesh.container import fmp4
-from lalmesh.media import AccessUnit, Track
+from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Track
 from lalmesh.protocol.hls import InitName, Part, PartName, PlaylistWindow, SegmentName
 from lalmesh.runtime.ownership import Epoch
 from services.hls.cuts import PartClosed, SegmentBegun, Targets, configuration_of
@@ -14,6 +14,9 @@ from services.hls.rendition._files import Format, MadeFile
 from services.hls.rendition._rendition import Rendition
 
 _PARTS_PER_NUMBER = 10_000  #: sequence numbers of fragments rise over segments too: more parts than this a segment never has
+#: Interop: hls.js 1.7 takes a part whose first decode time is a second or more before its place in the playlist for one of another
+#: time line; a hole begins two frames after what it is measured from
+_LONGEST_HOLE = TICKS_PER_SECOND * 3 // 4
 
 
 class Fmp4Rendition(Rendition):
@@ -25,9 +28,10 @@ class Fmp4Rendition(Rendition):
     def __init__(self, epoch: Epoch, list_size: int, restored: Mapping[str, Any] | None, *, goes_on: bool) -> None:
         """See `Rendition`."""
         super().__init__(epoch, list_size, restored, goes_on=goes_on)
-        self._builder = fmp4.FragmentBuilder(closes_holes=True)
+        self._builder = fmp4.FragmentBuilder(longest_hole=_LONGEST_HOLE)
         self._completer = fmp4.TrackCompleter()
         self._segment: list[bytes] = []  # its parts
+        self._part_begin = 0  # ticks
         before = restored if goes_on else None  # its files may be gone from storage where its playlist does not go on
         self._configuration: tuple[object, ...] = _restored_configuration(before)
         self._map_uri = str(before.get("map_uri", "")) if before else ""
@@ -66,8 +70,9 @@ class Fmp4Rendition(Rendition):
             self._inits += 1
             self._init_due = True
         if self._init_due or begun.discontinuity:  # what came before is no past of this segment
-            self._builder = fmp4.FragmentBuilder(closes_holes=True)
+            self._builder = fmp4.FragmentBuilder(longest_hole=_LONGEST_HOLE)
         self._segment = []
+        self._part_begin = begun.begin
         window.begin_segment(
             program_date_time_us=begun.program_date_time_us,
             discontinuity=begun.discontinuity,
@@ -85,7 +90,8 @@ class Fmp4Rendition(Rendition):
             self._init_due = False
             init = fmp4.init_segment(self._completer.complete(self.tracks))
             self.made.append(MadeFile(self._map_uri, init, self._number, stored=True))
-        samples = self._builder.take(closed.following)
+        self._part_begin += closed.duration
+        samples = self._builder.take(closed.following, until=self._part_begin)
         index = len(self._segment)
         sequence_number = self._number * _PARTS_PER_NUMBER + index
         data = b"".join(fmp4.fragment(sequence_number, samples, self.tracks, styp=not index))

@@ -31,7 +31,7 @@ def sound(dts: int, payload: bytes = b"sound") -> AccessUnit:
 
 def one_by_one(units: Iterable[AccessUnit], tracks: TrackSet = BOTH) -> list[Sample]:
     """A fragment each, as packagers make them."""
-    builder, samples = FragmentBuilder(closes_holes=True), list[Sample]()
+    builder, samples = FragmentBuilder(longest_hole=40 * MAX_SAMPLE_TICKS), list[Sample]()
     for unit in units:
         builder.add(unit, tracks)
         samples += builder.take()
@@ -79,7 +79,7 @@ def test_decode_times_catch_up_and_never_pass_what_was_sent() -> None:
 
 
 def test_a_pause_within_a_fragment_is_how_long_the_picture_lasts() -> None:
-    builder = FragmentBuilder(closes_holes=True)
+    builder = FragmentBuilder(longest_hole=40 * MAX_SAMPLE_TICKS)
     for unit in (picture(0, key=True), picture(63_000)):
         builder.add(unit, BOTH)
     samples = builder.take(picture(126_000))
@@ -97,7 +97,7 @@ def test_a_browser_keeps_every_unit_whenever_it_comes(steps: list[tuple[int, int
     for track_id, step, cts in steps:
         clocks[track_id] += step
         units.append(picture(clocks[1], cts) if track_id == 1 else sound(clocks[2]))
-    builder, samples = FragmentBuilder(closes_holes=True), list[Sample]()
+    builder, samples = FragmentBuilder(longest_hole=40 * MAX_SAMPLE_TICKS), list[Sample]()
     for index, unit in enumerate(units):
         if index in cuts:
             samples += builder.take(unit)
@@ -119,7 +119,7 @@ def test_missing_sound_is_silence_right_up_to_what_follows() -> None:
 @pytest.mark.parametrize("in_one_fragment", [False, True])
 @pytest.mark.parametrize("is_known", [False, True])
 def test_missing_sound_is_silence_wherever_fragments_end(*, in_one_fragment: bool, is_known: bool) -> None:
-    builder, units = FragmentBuilder(closes_holes=True), [sound(0), sound(10 * FRAME)]
+    builder, units = FragmentBuilder(longest_hole=40 * MAX_SAMPLE_TICKS), [sound(0), sound(10 * FRAME)]
     builder.add(units[0], BOTH)
     samples = [] if in_one_fragment else builder.take(units[1] if is_known else None)
     builder.add(units[1], BOTH)
@@ -163,6 +163,27 @@ def test_a_step_of_the_clock_is_no_hole() -> None:
     for step in (-1, MAX_SAMPLE_TICKS + 1):
         units = [picture(900_000, key=True), sound(900_000), picture(900_000 + step), sound(900_000 + step)]
         assert [sample.unit for sample in one_by_one(units)] == units
+
+
+def test_a_hole_that_is_longer_than_was_asked_for_stays() -> None:
+    builder, units = (
+        FragmentBuilder(longest_hole=9000),
+        [picture(0, key=True), picture(2 * PICTURE + 9001), sound(0), sound(90_000)],
+    )
+    samples = []
+    for unit in units:
+        builder.add(unit, BOTH)
+        samples += builder.take()
+    assert [sample.unit for sample in samples] == units
+
+
+def test_the_last_picture_lasts_as_long_as_no_other_has_come() -> None:
+    builder = FragmentBuilder(longest_hole=45_000)
+    for unit in (picture(0, key=True), sound(0)):
+        builder.add(unit, BOTH)
+    assert [sample.duration for sample in builder.take(sound(FRAME), until=30_000)] == [30_000, FRAME]
+    builder.add(picture(63_000), BOTH)
+    assert [(sample.unit.dts, sample.unit.pts) for sample in builder.take()] == [(60_000, 63_000)]
 
 
 def test_where_holes_are_kept_units_are_kept() -> None:

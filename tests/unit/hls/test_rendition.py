@@ -62,6 +62,38 @@ def test_another_configuration_is_another_init_segment_after_a_discontinuity() -
     assert text.index("init0.mp4") < text.index("#EXT-X-DISCONTINUITY\n") < text.index("init1.mp4")
 
 
+def pausing(first: int, last: int) -> list[AccessUnit]:
+    """Two seconds without the pictures between two of them."""
+    units = [*second(0), *second(1)]
+    return [unit for unit in units if unit.track_id != VIDEO.track_id or not first * 3600 < unit.dts < last * 3600]
+
+
+def demuxed(files: list[MadeFile]) -> list[AccessUnit]:
+    wire = b"".join(file.data for file in files if file.stored)
+    return [event for event in fmp4.Fmp4Demuxer().feed(wire) if isinstance(event, AccessUnit)]
+
+
+def test_a_picture_that_lasts_over_the_end_of_a_part_is_followed_by_one_that_is_shown_in_time() -> None:
+    sent = pausing(8, 34)  # of 25 a second, in parts of half a second
+    made = cut_into(make_rendition(Format.FMP4, EPOCH, 6), [sent, second(2)])
+    pictures = [unit for unit in demuxed(made) if unit.track_id == VIDEO.track_id]
+    shown = [unit.pts - fmp4.TIME_OFFSET for unit in pictures]
+    assert shown == [unit.pts for unit in sent if unit.track_id == VIDEO.track_id]
+    assert pictures[9].cts > 0
+    assert pictures[10].cts == 0
+
+
+def test_nothing_fills_the_time_before_a_discontinuity() -> None:
+    rendition, segmenter = make_rendition(Format.FMP4, EPOCH, 6), Segmenter(CUTS, Start())
+    for number, missing in ((0, 0), (3, 1), (4, 0), (5, 0)):
+        for one in segmenter.receive(Run(Epoch(1, 1), b"1" * 16, BOTH, second(number), NO_PLACE, missing)):
+            rendition.take(one)
+    assert "#EXT-X-DISCONTINUITY\n" in playlist(rendition)
+    units = demuxed(rendition.made)
+    assert {unit.payload for unit in units} <= {unit.payload for number in range(6) for unit in second(number)}
+    assert not any(unit.cts for unit in units)
+
+
 def test_what_a_container_cannot_carry_is_left_out_and_told() -> None:
     tracks = TrackSet((track(Codec.VP9, b"", track_id=1), AUDIO))
     rendition = make_rendition(Format.TS, EPOCH, 6)
