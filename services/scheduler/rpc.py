@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, NoReturn, TypeVar
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Generic, NoReturn, TypeVar
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message
 
 from lalmesh.errors import LimitExceeded, RemoteProtocolError, Unavailable
 from lalmesh.rpc.convert import parse_node
-from lalmesh.rpc.lalmesh.v1 import origin_pb2, scheduler_pb2
-from lalmesh.runtime.ownership import NodeAddress
+from lalmesh.rpc.lalmesh.v1 import scheduler_pb2 as pb
 from lalmesh.runtime.scheduling import MAX_ITEMS, MAX_LOCATE_S, SERVICE, Refusal, Refused
 from lalmesh.runtime.scheduling.hls_wire import (
     parse_hls_limit,
@@ -43,9 +44,131 @@ STATUS = {  #: what a caller is told where there is no answer
 }
 
 Context = grpc.aio.ServicerContext[Any, Any]
-_Message = TypeVar("_Message")
+_Request = TypeVar("_Request", bound=Message)
+_Item = TypeVar("_Item")
 _Parsed = TypeVar("_Parsed")
-_Result = TypeVar("_Result")
+
+
+@dataclass(slots=True, frozen=True)
+class _Method(Generic[_Request, _Item, _Parsed]):
+    """A row of the table of methods: a list of things is asked, and answered as one."""
+
+    request: type[_Request]
+    items: Callable[[_Request], Sequence[_Item]]
+    parse: Callable[[_Item], _Parsed]
+    ask: Callable[[_Request, list[_Parsed], float], Awaitable[Any]]  #: the service, within so many seconds
+    answer: Callable[[Any], Message]  #: to what the service gave
+    _: KW_ONLY
+    refuses_alone: bool = False  #: what is wrong is refused among the results; otherwise it ends the call
+    deadline_s: float = DEFAULT_DEADLINE_S  #: of callers that state none
+
+    def handler(self) -> grpc.RpcMethodHandler[Any, Any]:
+        """For a server."""
+        return grpc.unary_unary_rpc_method_handler(self._handle, self.request.FromString, _serialize)
+
+    async def _handle(self, request: _Request, context: Context) -> Message:
+        messages = self.items(request)
+        try:
+            if len(messages) > MAX_ITEMS:
+                raise LimitExceeded("items of a request", len(messages), MAX_ITEMS)
+            asked, refusals = self._parse_each(messages)
+            given = await self.ask(request, asked, _deadline_s(context, self.deadline_s))
+        except (Unavailable, RemoteProtocolError) as exc:
+            await _abort(context, exc)
+        return self.answer(_with_refusals(given, refusals) if self.refuses_alone else given)
+
+    def _parse_each(self, messages: Sequence[_Item]) -> tuple[list[_Parsed], list[Refused | None]]:
+        """What was parsed, and in the order of the messages the refusals of those that are wrong."""
+        refusals: list[Refused | None] = []
+        parsed: list[_Parsed] = []
+        for message in messages:
+            try:
+                parsed.append(self.parse(message))
+                refusals.append(None)
+            except RemoteProtocolError as exc:
+                if not self.refuses_alone:
+                    raise
+                refusals.append(Refused(Refusal.INVALID, str(exc)))
+        return parsed, refusals
+
+
+def _methods(service: SchedulerService) -> dict[str, _Method[Any, Any, Any]]:
+    """The methods that are asked once and answered once."""
+    return {
+        "ClaimPublish": _Method(
+            pb.ClaimPublishRequest,
+            lambda asked: asked.claims,
+            parse_claim,
+            lambda asked, claims, deadline_s: service.claim(parse_node(asked.edge), claims, deadline_s),
+            lambda results: pb.ClaimPublishResponse(results=map(serialize_claim_result, results)),
+            refuses_alone=True,
+        ),
+        "MoveGroup": _Method(
+            pb.MoveGroupRequest,
+            lambda asked: asked.moves,
+            parse_move,
+            lambda asked, moves, deadline_s: service.move(parse_node(asked.edge), moves, deadline_s),
+            lambda results: pb.MoveGroupResponse(results=map(serialize_claim_result, results)),
+            refuses_alone=True,
+        ),
+        "Locate": _Method(
+            pb.LocateRequest,
+            lambda asked: asked.wanted,
+            parse_wanted,
+            lambda _, wanted, deadline_s: service.locate(wanted, deadline_s),
+            lambda results: pb.LocateResponse(results=map(serialize_locate_result, results)),
+            refuses_alone=True,
+            deadline_s=MAX_LOCATE_S,
+        ),
+        "Release": _Method(
+            pb.ReleaseRequest,
+            lambda asked: [*asked.claims, *asked.groups],
+            parse_released,
+            lambda asked, given, deadline_s: service.release(
+                parse_node(asked.node),
+                claims=given[: len(asked.claims)],
+                groups=given[len(asked.claims) :],
+                deadline_s=deadline_s,
+            ),
+            lambda released: pb.ReleaseResponse(results=[pb.ReleaseResult(released=each) for each in released]),
+        ),
+        "LocateHls": _Method(
+            pb.LocateHlsRequest,
+            lambda asked: asked.wanted,
+            parse_hls_wanted,
+            lambda asked, wanted, deadline_s: service.locate_hls(parse_node(asked.node), wanted, deadline_s),
+            lambda results: pb.LocateHlsResponse(results=map(serialize_locate_hls_result, results)),
+            refuses_alone=True,
+        ),
+        "RaiseHlsLimit": _Method(
+            pb.RaiseHlsLimitRequest,
+            lambda asked: asked.limits,
+            parse_hls_limit,
+            lambda asked, limits, deadline_s: service.raise_hls_limit(parse_node(asked.node), limits, deadline_s),
+            lambda raised: pb.RaiseHlsLimitResponse(raised=raised),
+        ),
+        "ReleaseHls": _Method(
+            pb.ReleaseHlsRequest,
+            lambda asked: asked.released,
+            parse_hls_released,
+            lambda asked, given, deadline_s: service.release_hls(parse_node(asked.node), given, deadline_s),
+            lambda released: pb.ReleaseHlsResponse(released=released),
+        ),
+        "TouchSessions": _Method(
+            pb.TouchSessionsRequest,
+            lambda asked: asked.sessions,
+            parse_session_touch,
+            lambda asked, sessions, deadline_s: service.touch_sessions(parse_node(asked.node), sessions, deadline_s),
+            lambda _: pb.TouchSessionsResponse(),
+        ),
+        "FindStreams": _Method(
+            pb.FindStreamsRequest,
+            lambda asked: asked.names,
+            str,
+            lambda _, names, deadline_s: service.find_streams(names, deadline_s),
+            lambda found: pb.FindStreamsResponse(found=[pb.FoundStreams(apps=[each.app for each in streams]) for streams in found]),
+        ),
+    }
 
 
 class SchedulerFace:
@@ -57,25 +180,11 @@ class SchedulerFace:
 
     def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
         """All methods, for a server."""
-        pb = scheduler_pb2
-        unary, both = grpc.unary_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
-        methods = {
-            "Join": both(self.join, pb.NodeReport.FromString, pb.NodeCommand.SerializeToString),
-            "ClaimPublish": unary(self.claim, pb.ClaimPublishRequest.FromString, pb.ClaimPublishResponse.SerializeToString),
-            "MoveGroup": unary(self.move, pb.MoveGroupRequest.FromString, pb.MoveGroupResponse.SerializeToString),
-            "Locate": unary(self.locate, pb.LocateRequest.FromString, pb.LocateResponse.SerializeToString),
-            "Release": unary(self.release, pb.ReleaseRequest.FromString, pb.ReleaseResponse.SerializeToString),
-            "LocateHls": unary(self.locate_hls, pb.LocateHlsRequest.FromString, pb.LocateHlsResponse.SerializeToString),
-            "RaiseHlsLimit": unary(self.raise_hls, pb.RaiseHlsLimitRequest.FromString, pb.RaiseHlsLimitResponse.SerializeToString),
-            "ReleaseHls": unary(self.release_hls, pb.ReleaseHlsRequest.FromString, pb.ReleaseHlsResponse.SerializeToString),
-            "TouchSessions": unary(self.touch, pb.TouchSessionsRequest.FromString, pb.TouchSessionsResponse.SerializeToString),
-            "FindStreams": unary(self.find, pb.FindStreamsRequest.FromString, pb.FindStreamsResponse.SerializeToString),
-        }
-        return grpc.method_handlers_generic_handler(SERVICE, methods)
+        join = grpc.stream_stream_rpc_method_handler(self.join, pb.NodeReport.FromString, _serialize)
+        once = {name: method.handler() for name, method in _methods(self._service).items()}
+        return grpc.method_handlers_generic_handler(SERVICE, {"Join": join, **once})
 
-    async def join(
-        self, messages: AsyncIterator[scheduler_pb2.NodeReport], context: Context
-    ) -> AsyncIterator[scheduler_pb2.NodeCommand]:
+    async def join(self, messages: AsyncIterator[pb.NodeReport], context: Context) -> AsyncIterator[pb.NodeCommand]:
         """Membership."""
 
         async def reports() -> AsyncIterator[NodeReport]:
@@ -89,87 +198,8 @@ class SchedulerFace:
         except Unavailable as exc:
             await _abort(context, exc)
 
-    async def claim(self, request: scheduler_pb2.ClaimPublishRequest, context: Context) -> scheduler_pb2.ClaimPublishResponse:
-        """Claims of an edge."""
-        edge = await _node(request.edge, len(request.claims), context)
-        claims, fill = _parse_each(request.claims, parse_claim)
-        results = fill(await self._service.claim(edge, claims, _deadline_s(context)))
-        return scheduler_pb2.ClaimPublishResponse(results=map(serialize_claim_result, results))
 
-    async def move(self, request: scheduler_pb2.MoveGroupRequest, context: Context) -> scheduler_pb2.MoveGroupResponse:
-        """Moves of an edge."""
-        edge = await _node(request.edge, len(request.moves), context)
-        moves, fill = _parse_each(request.moves, parse_move)
-        results = fill(await self._service.move(edge, moves, _deadline_s(context)))
-        return scheduler_pb2.MoveGroupResponse(results=map(serialize_claim_result, results))
-
-    async def locate(self, request: scheduler_pb2.LocateRequest, context: Context) -> scheduler_pb2.LocateResponse:
-        """Streams that somebody wants to read."""
-        await _check_count(len(request.wanted), context)
-        wanted, fill = _parse_each(request.wanted, parse_wanted)
-        results = fill(await self._service.locate(wanted, _deadline_s(context, MAX_LOCATE_S)))
-        return scheduler_pb2.LocateResponse(results=map(serialize_locate_result, results))
-
-    async def release(self, request: scheduler_pb2.ReleaseRequest, context: Context) -> scheduler_pb2.ReleaseResponse:
-        """What a node gives back."""
-        node = await _node(request.node, len(request.claims) + len(request.groups), context)
-        try:
-            claims = [parse_released(message) for message in request.claims]
-            groups = [parse_released(message) for message in request.groups]
-            released = await self._service.release(node, claims=claims, groups=groups, deadline_s=_deadline_s(context))
-        except (Unavailable, RemoteProtocolError) as exc:
-            await _abort(context, exc)
-        return scheduler_pb2.ReleaseResponse(results=[scheduler_pb2.ReleaseResult(released=each) for each in released])
-
-    async def locate_hls(self, request: scheduler_pb2.LocateHlsRequest, context: Context) -> scheduler_pb2.LocateHlsResponse:
-        """Streams whose owner an hls node wants to know."""
-        node = await _node(request.node, len(request.wanted), context)
-        wanted, fill = _parse_each(request.wanted, parse_hls_wanted)
-        results = fill(await self._service.locate_hls(node, wanted, _deadline_s(context)))
-        return scheduler_pb2.LocateHlsResponse(results=map(serialize_locate_hls_result, results))
-
-    async def raise_hls(self, request: scheduler_pb2.RaiseHlsLimitRequest, context: Context) -> scheduler_pb2.RaiseHlsLimitResponse:
-        """Limits of an hls node."""
-        node = await _node(request.node, len(request.limits), context)
-        try:
-            limits = [parse_hls_limit(message) for message in request.limits]
-            raised = await self._service.raise_hls_limit(node, limits, _deadline_s(context))
-        except (Unavailable, RemoteProtocolError) as exc:
-            await _abort(context, exc)
-        return scheduler_pb2.RaiseHlsLimitResponse(raised=raised)
-
-    async def release_hls(self, request: scheduler_pb2.ReleaseHlsRequest, context: Context) -> scheduler_pb2.ReleaseHlsResponse:
-        """What an hls node hands over."""
-        node = await _node(request.node, len(request.released), context)
-        try:
-            given = [parse_hls_released(message) for message in request.released]
-            released = await self._service.release_hls(node, given, _deadline_s(context))
-        except (Unavailable, RemoteProtocolError) as exc:
-            await _abort(context, exc)
-        return scheduler_pb2.ReleaseHlsResponse(released=released)
-
-    async def touch(self, request: scheduler_pb2.TouchSessionsRequest, context: Context) -> scheduler_pb2.TouchSessionsResponse:
-        """Players that a node has seen."""
-        node = await _node(request.node, len(request.sessions), context)
-        try:
-            sessions = [parse_session_touch(message) for message in request.sessions]
-            await self._service.touch_sessions(node, sessions, _deadline_s(context))
-        except (Unavailable, RemoteProtocolError) as exc:
-            await _abort(context, exc)
-        return scheduler_pb2.TouchSessionsResponse()
-
-    async def find(self, request: scheduler_pb2.FindStreamsRequest, context: Context) -> scheduler_pb2.FindStreamsResponse:
-        """Streams of which only the name is known."""
-        await _check_count(len(request.names), context)
-        try:
-            found = await self._service.find_streams(request.names, _deadline_s(context))
-        except Unavailable as exc:
-            await _abort(context, exc)
-        answers = [scheduler_pb2.FoundStreams(apps=[stream.app for stream in streams]) for streams in found]
-        return scheduler_pb2.FindStreamsResponse(found=answers)
-
-
-def _deadline_s(context: Context, otherwise_s: float = DEFAULT_DEADLINE_S) -> float:
+def _deadline_s(context: Context, otherwise_s: float) -> float:
     """Seconds to decide in: the caller's, less what the answer needs to get there."""
     remaining = context.time_remaining()
     if remaining is None:
@@ -177,41 +207,14 @@ def _deadline_s(context: Context, otherwise_s: float = DEFAULT_DEADLINE_S) -> fl
     return float(max(0.0, remaining - min(MARGIN_S, remaining * MARGIN_FRACTION)))
 
 
-def _parse_each(
-    messages: Iterable[_Message], parse: Callable[[_Message], _Parsed]
-) -> tuple[list[_Parsed], Callable[[Sequence[_Result | Refused]], list[_Result | Refused]]]:
-    """Parse every message; those that are wrong are refused alone.
-
-    Returns:
-        What was parsed, and what puts the refusals back among its results, in the order of the messages.
-    """
-    refusals: list[Refused | None] = []
-    parsed: list[_Parsed] = []
-    for message in messages:
-        try:
-            parsed.append(parse(message))
-            refusals.append(None)
-        except RemoteProtocolError as exc:
-            refusals.append(Refused(Refusal.INVALID, str(exc)))
-
-    def fill(results: Sequence[_Result | Refused]) -> list[_Result | Refused]:
-        given = iter(results)
-        return [next(given) if refused is None else refused for refused in refusals]
-
-    return parsed, fill
+def _with_refusals(results: Sequence[Any], refusals: Sequence[Refused | None]) -> list[Any]:
+    """The results with the refusals among them, where there are any."""
+    given = iter(results)
+    return [next(given) if refused is None else refused for refused in refusals]
 
 
-async def _node(message: origin_pb2.NodeRef, count: int, context: Context) -> NodeAddress:
-    await _check_count(count, context)
-    try:
-        return parse_node(message)
-    except RemoteProtocolError as exc:
-        await _abort(context, exc)
-
-
-async def _check_count(count: int, context: Context) -> None:
-    if count > MAX_ITEMS:
-        await _abort(context, LimitExceeded("items of a request", count, MAX_ITEMS))
+def _serialize(message: Message) -> bytes:
+    return message.SerializeToString()
 
 
 async def _abort(context: Context, exc: Unavailable | RemoteProtocolError) -> NoReturn:
