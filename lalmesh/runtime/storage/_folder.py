@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import re
@@ -25,8 +24,10 @@ from obstore.store import LocalStore
 
 from lalmesh.runtime.storage._interface import MAX_LISTED, Objects, StoredObject
 from lalmesh.runtime.storage._objects import ObjectStorage
+from lalmesh.runtime.threads import Threads
 
 LEFT_S = 86_400.0  #: since the last byte, after which nobody is writing an unfinished object any more
+THREADS = 8  #: of a storage
 MAX_DEPTH = 16  #: of folders that are listed: our paths have five parts; links that lead in circles end here
 LINK_TRIES = 3  #: into a folder that somebody may remove meanwhile, because it was empty
 
@@ -41,25 +42,26 @@ class FolderStorage(ObjectStorage):
         """Keep objects in `folder`, which exists."""
         super().__init__(LocalStore(folder, automatic_cleanup=True), deadline_s, slowest_bytes_per_s)
         self._folder = folder
+        self._threads = Threads(THREADS, "storage")
 
     async def put_file(self, path: str, local_file: Path) -> None:
         """See `Storage.put_file`."""
         async with self._call("store", path):
             target = self._folder / _checked(path)
-            size = (await asyncio.to_thread(local_file.stat)).st_size
+            size = (await self._threads.call(local_file.stat)).st_size
         async with self._call("store", path, size):
-            if await asyncio.to_thread(link_file, local_file, target):
-                await asyncio.to_thread(sync_names, target, self._folder)
+            if await self._threads.call(link_file, local_file, target):
+                await self._threads.call(sync_names, target, self._folder)
                 return
         await super().put_file(path, local_file)
         async with self._call("store", path, size):
-            await asyncio.to_thread(sync, target)
-            await asyncio.to_thread(sync_names, target, self._folder)
+            await self._threads.call(sync, target)
+            await self._threads.call(sync_names, target, self._folder)
 
     async def list(self, prefix: str, *, after: str = "", limit: int = MAX_LISTED) -> Objects:
         """See `Storage.list`."""
         async with self._call("list", prefix):
-            return await asyncio.to_thread(list_folder, self._folder, _checked(prefix), after, limit)
+            return await self._threads.call(list_folder, self._folder, _checked(prefix), after, limit)
 
 
 def _checked(path: str) -> str:

@@ -51,7 +51,7 @@ class GrowingUploads:
             OSError: the spool cannot be listed.
         """
         total = 0
-        for file in await self._spool.call(lambda: list(self._spool.files())):
+        for file in await self._spool.threads.call(lambda: list(self._spool.files())):
             if not file.growing:
                 continue
             try:
@@ -64,7 +64,7 @@ class GrowingUploads:
     async def _upload(self, path: str, local: Path, size_bytes: int) -> int:
         begin = at = self._uploaded.get(path, 0)
         while at < size_bytes:
-            piece = await self._spool.call(_read, local, at, min(PIECE_BYTES, size_bytes - at))
+            piece = await self._spool.threads.call(_read, local, at, min(PIECE_BYTES, size_bytes - at))
             if not piece:  # it is complete meanwhile
                 break
             await self._put(f"{GROWING_FOLDER}/{path}/{at:0{OFFSET_DIGITS}}", piece)

@@ -166,7 +166,7 @@ class Recordings:
         """Once for a process: what it begins itself it finishes itself."""
         if self._recovered:
             return
-        for finished in await self._spool.call(recover, self._spool):
+        for finished in await self._spool.threads.call(recover, self._spool):
             self._complete(finished)
         self._recovered = True
 

@@ -55,7 +55,7 @@ class Rescue:
         before, self._suspects = self._suspects, {}
         async for lost in _lost(self._storage):
             path = lost.name.path
-            if lost.newest_us >= before_us or await self._spool.call(self._is_here, path):
+            if lost.newest_us >= before_us or await self._spool.threads.call(self._is_here, path):
                 continue
             if before.get(path) != lost.newest_us:
                 self._suspects[path] = lost.newest_us
@@ -88,16 +88,16 @@ class Rescue:
     async def _put_together(self, lost: _Lost) -> RecordingFinished | None:
         """Make a file in the spool of the pieces, up to the first that is missing, and recover it."""
         spool, path = self._spool, lost.name.path
-        file = await spool.call(spool.begin, path, b"")
+        file = await spool.threads.call(spool.begin, path, b"")
         try:
             await self._fetch(path, file)
-            await spool.call(file.close)
-            finished = await spool.call(restore, file.growing, lost.name)
+            await spool.threads.call(file.close)
+            finished = await spool.threads.call(restore, file.growing, lost.name)
         except (StorageUnavailable, OSError):
-            await spool.call(spool.abandon, path)
+            await spool.threads.call(spool.abandon, path)
             raise
         if finished is None:
-            await spool.call(spool.abandon, path)
+            await spool.threads.call(spool.abandon, path)
         return finished
 
     async def _fetch(self, path: str, file: GrowingFile) -> None:
@@ -107,7 +107,7 @@ class Rescue:
             data = await self._storage.get(piece.path)
             if data is None:
                 return
-            await self._spool.call(file.append, [data])
+            await self._spool.threads.call(file.append, [data])
 
 
 async def _lost(storage: Storage) -> AsyncIterator[_Lost]:

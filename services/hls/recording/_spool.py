@@ -6,30 +6,25 @@ more, at start, takes none that somebody writes.
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO, ParamSpec, TypeAlias, TypeVar
+from typing import BinaryIO, TypeAlias
 
 from lalmesh.errors import InvalidName
+from lalmesh.runtime.threads import Threads
 from services.hls.recording._events import Completion, Parts
 from services.hls.recording._names import RecordingName
 
 GROWING = ".growing"  #: suffix of a file that is not complete
 
 MAKE_TRIES = 3  #: of a file in a folder that somebody may remove meanwhile
-THREADS = 8  #: of a spool: a disk that hangs holds up these, and not what the rest of the process does in threads
+THREADS = 8  #: of a spool
 
 Opener: TypeAlias = Callable[[Path], BinaryIO]
-
-_Asked = ParamSpec("_Asked")
-_Given = TypeVar("_Given")
 
 
 def open_new(path: Path) -> BinaryIO:
@@ -64,13 +59,9 @@ class Spool:
     def __init__(self, folder: Path, *, opener: Opener = open_new) -> None:
         """Keep files below `folder`, which is made when the first comes; `opener` makes a file."""
         self.folder = folder
+        self.threads = Threads(THREADS, "spool")  #: for all that is asked of it on a loop
         self._opener = opener
         self._begun: set[str] = set()
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="spool")
-
-    async def call(self, work: Callable[_Asked, _Given], *args: _Asked.args, **named: _Asked.kwargs) -> _Given:
-        """What `work`, which may block, gives: it is done in a thread of the spool's own."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **named))
 
     def has_begun(self, path: str) -> bool:
         """Whether this process has begun the recording `path`, which it has not removed yet."""

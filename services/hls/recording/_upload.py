@@ -86,7 +86,7 @@ class Uploader:
     async def keep_bound(self) -> None:
         """Drop finished files, the oldest first, until the spool is within its bound or only growing ones are left."""
         async with self._dropping:  # two at a time would drop twice what is too much
-            used = self.spool_bytes = await self._spool.call(self._used_bytes)
+            used = self.spool_bytes = await self._spool.threads.call(self._used_bytes)
             if used <= self._spool_max_bytes:
                 return
             for finished in sorted(self._waiting.values(), key=_start):
@@ -100,7 +100,7 @@ class Uploader:
 
     async def _remove(self, finished: RecordingFinished) -> None:
         try:
-            await self._spool.call(self._spool.remove, finished.path)
+            await self._spool.threads.call(self._spool.remove, finished.path)
         except OSError as error:  # it is uploaded once more after the next start
             log.warning("recording %s stays in the spool: %s", finished.path, error)
 
@@ -162,7 +162,7 @@ class Uploader:
             OSError: the spool cannot be looked into.
         """
         local = self._spool.path(finished.path)
-        if not await self._spool.call(local.exists):
+        if not await self._spool.threads.call(local.exists):
             self._waiting.pop(finished.path, None)
             log.warning("recording %s is gone from the spool", finished.path)
             return

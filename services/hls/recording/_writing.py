@@ -148,7 +148,7 @@ class StreamRecording:
 
     async def _write(self) -> None:
         batch, self._waiting = self._waiting, []
-        outcome = await self._spool.call(self._disk.perform, batch)
+        outcome = await self._spool.threads.call(self._disk.perform, batch)
         self._hold(-_bytes_in(batch))
         self._take(outcome, asyncio.get_running_loop().time())
 

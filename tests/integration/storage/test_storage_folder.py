@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lalmesh.runtime.storage import StorageUnavailable, list_all, open_storage
+from lalmesh.runtime.storage import StorageOptions, StorageUnavailable, list_all, open_storage
 from lalmesh.runtime.storage import _folder as folder_storage
 
 DAY_S = 86_400
@@ -100,6 +102,17 @@ async def test_a_listing_is_by_path_whatever_the_names_and_the_pages(
     assert [found.path for found in await storage.list("", after=after)] == [path for path in stored if path > after]
     prefix = after.partition("/")[0]
     assert [found.path for found in await storage.list(prefix)] == [path for path in stored if path.startswith(f"{prefix}/")]
+
+
+async def test_a_file_system_that_hangs_holds_up_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = threading.Event()
+    monkeypatch.setattr(folder_storage, "list_folder", lambda *_: free.wait(10) and [])
+    storage = open_storage(str(tmp_path), StorageOptions(deadline_s=0.2))
+    asked = await asyncio.gather(*(storage.list("") for _ in range(100)), return_exceptions=True)
+    assert all(isinstance(answer, StorageUnavailable) for answer in asked)
+    async with asyncio.timeout(5):
+        assert await asyncio.to_thread(lambda: True)
+    free.set()
 
 
 async def test_a_link_that_leads_in_a_circle_does_not_make_a_listing_endless(tmp_path: Path) -> None:

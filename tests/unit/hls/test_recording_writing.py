@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -328,16 +327,6 @@ async def test_what_all_recordings_together_have_waiting_is_bounded(tmp_path: Pa
     for recorded in streams:
         await recorded.close()
     assert counters.waiting_bytes == 0
-
-
-async def test_a_disk_that_hangs_holds_up_nothing_but_recordings(tmp_path: Path) -> None:
-    spool, free = Spool(tmp_path), threading.Event()
-    hanging = [asyncio.create_task(spool.call(free.wait, 10)) for _ in range(100)]
-    await asyncio.sleep(0)
-    async with asyncio.timeout(5):
-        assert await asyncio.to_thread(lambda: True)
-    free.set()
-    await asyncio.gather(*hanging)
 
 
 def test_a_transport_stream_that_ends_with_one_large_picture_tells_its_length() -> None:
