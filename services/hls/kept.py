@@ -6,6 +6,7 @@ could disagree about: what storage lists is what was recorded.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections import deque
@@ -20,12 +21,15 @@ from lalmesh.runtime.ownership import Epoch
 from lalmesh.runtime.recording import RecordFormat, RecordRule, RecordRules
 from lalmesh.runtime.storage import Storage, list_all
 from services.hls.answer import TS_TYPE, Answer, playlist_answer, refusal
+from services.hls.asked_once import AskedOnce
 from services.hls.recording import StoredFile
 from services.hls.store import read_state
 
 ROOT = "record-hls"  #: in shared storage: ``APP/NAME/FILE`` below it
 MAX_LISTED = 30_000  #: segments of a playlist: a day of 3 s, 3 MB of text; the oldest are left out
 ENDED_S = 60.0  #: without a new segment after which a recording counts as complete, though nobody has said that its stream is over
+FRESH_S = 1.0  #: that a playlist is taken for the present one: all its players cost one listing a second
+MAX_KNOWN = 20  #: streams whose playlist is remembered meanwhile: of the longest, 200 MB
 DELETED_AT_ONCE = 100  #: paths of one call
 _MS_TICKS = TICKS_PER_SECOND // 1000
 _FILE = re.compile(r"(\d{16})-(\d{1,19})\.(\d{1,19})-(\d{1,16})-(\d{1,9})-(\d{1,5})(d?)\.ts", re.ASCII)
@@ -97,6 +101,8 @@ class KeptSegments:
     def __init__(self, storage: Storage) -> None:
         """Look into `storage`."""
         self._storage = storage
+        self._listed = AskedOnce(self._list)
+        self._known: dict[StreamKey, tuple[float, MediaPlaylist | None]] = {}  # when it was listed, by the loop's clock, and what
 
     async def answer(self, found: HlsPath, stream: StreamKey, query: str) -> Answer:
         """The playlist ``record.m3u8`` of `stream`.
@@ -104,6 +110,15 @@ class KeptSegments:
         Raises:
             StorageUnavailable: it cannot be told.
         """
+        listed_at, playlist = self._known.get(stream, (float("-inf"), None))
+        if asyncio.get_running_loop().time() - listed_at > FRESH_S:
+            playlist = await self._listed.get(stream)
+        if playlist is None:
+            return refusal(404, f"{stream}: no segments are kept")
+        base = "../" * (found.depth + 1) + f"record/{'/'.join(_url_parts(stream))}/"
+        return playlist_answer(render_media(playlist, query=kept_query(query), base=base), playlist.target_duration_s)
+
+    async def _list(self, stream: StreamKey) -> MediaPlaylist | None:
         names: deque[KeptName] = deque(maxlen=MAX_LISTED)
         async for stored in list_all(self._storage, _folder(stream)):
             name = KeptName.parse(stored.path.rpartition("/")[2])
@@ -111,10 +126,11 @@ class KeptSegments:
                 names.append(name)
         state = await read_state(self._storage, stream) if names else None
         playlist = recorded_playlist(names, time.time(), over=state is not None and state.ended)
-        if playlist is None:
-            return refusal(404, f"{stream}: no segments are kept")
-        base = "../" * (found.depth + 1) + f"record/{'/'.join(_url_parts(stream))}/"
-        return playlist_answer(render_media(playlist, query=kept_query(query), base=base), playlist.target_duration_s)
+        self._known.pop(stream, None)
+        self._known[stream] = asyncio.get_running_loop().time(), playlist
+        if len(self._known) > MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+        return playlist
 
     async def find(self, stream: StreamKey, file: str) -> StoredFile | None:
         """The kept segment of that name.

@@ -140,11 +140,11 @@ class StoredState:
             last_dts={int(track): dts for track, dts in found["last_dts"].items()},
         )
         return cls(
-            next_number=found["next"],
-            targets=Targets(duration_s=found["target_s"], part=found["part"]),
-            end=found["end"],
-            end_us=found["end_us"],
-            stored_us=found["stored_us"],
+            next_number=int(found["next"]),
+            targets=Targets(duration_s=int(found["target_s"]), part=int(found["part"])),
+            end=int(found["end"]),
+            end_us=int(found["end_us"]),
+            stored_us=int(found["stored_us"]),
             configuration=tuple(tuple(track) for track in found["configuration"]),
             memory=memory,
             ended=found["ended"],

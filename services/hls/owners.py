@@ -9,6 +9,7 @@ from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import HlsOwner
 from lalmesh.runtime.scheduling import HlsWanted, Refusal, Refused
+from services.hls.asked_once import AskedOnce
 from services.hls.workers import Workers
 
 LOCATE_DEADLINE_S = 3.0
@@ -23,7 +24,7 @@ class Owners:
         """Ask the scheduler that `workers` of this node ask."""
         self._workers = workers
         self._known: dict[StreamKey, HlsOwner] = {}  # of other nodes: of its own streams this one is told
-        self._asking: dict[HlsWanted, asyncio.Future[HlsOwner | None]] = {}
+        self._located = AskedOnce(self._locate)
         self._news: WeakValueDictionary[StreamKey, asyncio.Future[HlsOwner]] = WeakValueDictionary()  # kept by those who wait
 
     async def find(self, stream: StreamKey) -> HlsOwner | None:
@@ -33,7 +34,7 @@ class Owners:
             Unavailable: it cannot be told, or no node has room.
         """
         known = self._known.get(stream)
-        return known if known is not None else await self._located(HlsWanted(stream))
+        return known if known is not None else await self._located.get(HlsWanted(stream))
 
     async def find_after(self, lost: HlsOwner) -> HlsOwner | None:
         """Who segments the stream of an owner that was found not working; the same where the scheduler has not given it up.
@@ -45,7 +46,7 @@ class Owners:
         if known is not None and known.epoch > lost.epoch:
             return known
         self._known.pop(lost.stream, None)
-        return await self._located(HlsWanted(lost.stream, lost.epoch))
+        return await self._located.get(HlsWanted(lost.stream, lost.epoch))
 
     def learn(self, owner: HlsOwner) -> None:
         """`owner` segments its stream now, unless a later one is known; who waits for another is told."""
@@ -76,24 +77,12 @@ class Owners:
 
     async def _present(self, stream: StreamKey) -> HlsOwner | None:
         try:
-            return await self._located(HlsWanted(stream))
+            return await self._located.get(HlsWanted(stream))
         except Unavailable:
             return None
 
-    async def _located(self, wanted: HlsWanted) -> HlsOwner | None:
-        """What the scheduler says; of many that want to know, one asks."""
-        asking = self._asking.get(wanted)
-        if asking is None:
-            asking = self._asking[wanted] = asyncio.ensure_future(self._locate(wanted))
-            asking.add_done_callback(lambda done: self._asked(wanted, done))
-        return await asyncio.shield(asking)  # the others go on where one that waits is cancelled
-
-    def _asked(self, wanted: HlsWanted, done: asyncio.Future[HlsOwner | None]) -> None:
-        self._asking.pop(wanted, None)
-        if not done.cancelled():
-            done.exception()  # all that waited may have been cancelled: then nobody else looks at it
-
     async def _locate(self, wanted: HlsWanted) -> HlsOwner | None:
+        """What the scheduler says."""
         answer = (await self._workers.scheduler.locate_hls(self._workers.node, [wanted], LOCATE_DEADLINE_S))[0]
         if isinstance(answer, Refused):
             if answer.refusal is Refusal.NOT_FOUND:

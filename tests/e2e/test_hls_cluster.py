@@ -68,6 +68,16 @@ async def kill_worker(cluster: Cluster, replicas: Replicas, low_latency: HlsPoll
     return killed
 
 
+async def kill_worker_at_a_seam(cluster: Cluster, replicas: Replicas, low_latency: HlsPoller) -> None:
+    """SIGKILL the worker when it has just listed a segment as whole."""
+    killed = await asyncio.to_thread(worker_of, cluster)
+    assert killed is not None
+    replicas.drop(server(killed))
+    number = low_latency.next_number
+    await until("another segment", lambda: low_latency.next_number > number, LIMIT_S)
+    killed.kill()
+
+
 async def test_replicas_play_on_through_another_publisher_and_two_killed_workers(
     start_cluster: StartCluster, stack: ExitStack, tmp_path: Path
 ) -> None:
@@ -83,7 +93,7 @@ async def test_replicas_play_on_through_another_publisher_and_two_killed_workers
         replicas.add(server(killed))
         push("h264_large_aac", cluster.edges[0], stack, tmp_path)
         await until("the other publisher", lambda: len(low_latency.maps) == 2, LIMIT_S)
-        await kill_worker(cluster, replicas, low_latency)
+        await kill_worker_at_a_seam(cluster, replicas, low_latency)
         last = ts.next_number
         await until("segments after a second kill", lambda: min(ts.next_number, low_latency.next_number) >= last + 3, LIMIT_S)
     for poller in (ts, low_latency, *through_edge):

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+
 from hypothesis import given
 from hypothesis import strategies as st
 from support.hls_fakes import FakeStorage
+from support.virtual_time import in_virtual_time
 
 from lalmesh.names import StreamKey
 from lalmesh.protocol.hls import PlaylistKind, parse_path
 from lalmesh.runtime.ownership import Epoch
 from lalmesh.runtime.recording import RecordRules, parse_rule
-from services.hls.kept import KeptName, KeptSegments, kept_path, recorded_playlist, sweep_kept
+from lalmesh.runtime.storage import MAX_LISTED, StoredObject
+from services.hls.kept import FRESH_S, KeptName, KeptSegments, kept_path, recorded_playlist, sweep_kept
 
 NOW_S = 1_800_000_000.0
 STREAM = StreamKey.of("live/eu", "cam 1")
@@ -50,6 +54,29 @@ def test_a_recording_to_which_nothing_is_added_is_complete() -> None:
     assert playlist is not None
     assert (playlist.ended, playlist.kind) == (True, PlaylistKind.VOD)
     assert recorded_playlist([], NOW_S) is None
+
+
+class Counting(FakeStorage):
+    """Counts listings."""
+
+    listings = 0
+
+    async def list(self, prefix: str, *, after: str = "", limit: int = MAX_LISTED) -> list[StoredObject]:
+        self.listings += prefix.startswith("record-hls/")
+        return await super().list(prefix, after=after, limit=limit)
+
+
+@in_virtual_time
+async def test_all_players_of_a_recording_cost_one_listing_a_second() -> None:
+    storage = Counting()
+    kept, asked = KeptSegments(storage), parse_path("/hls/live/eu/cam%201/record.m3u8")
+    assert (await kept.answer(asked, STREAM, "")).status == 404
+    await storage.put(kept_path(STREAM, str(name(7))), b"segment")
+    await asyncio.sleep(FRESH_S + 0.1)
+    answers = await asyncio.gather(*(kept.answer(asked, STREAM, f"token={number}") for number in range(20)))
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.body for answer in answers}) == 20
+    assert storage.listings == 2
 
 
 async def test_lines_lead_to_where_recordings_are() -> None:

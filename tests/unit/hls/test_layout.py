@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,3 +53,10 @@ def test_what_is_no_state_is_told_and_nothing_else(data: bytes) -> None:
 def test_a_state_of_another_version_is_passed_over() -> None:
     with pytest.raises(RemoteProtocolError, match="version 2"):
         StoredState.parse(STATE.serialize().replace(b'"version":1', b'"version":2'))
+
+
+@pytest.mark.parametrize("field", ["next", "target_s", "part", "end", "end_us", "stored_us"])
+def test_a_state_with_a_word_for_a_number_is_told(field: str) -> None:
+    damaged = json.loads(STATE.serialize()) | {field: "seven"}
+    with pytest.raises(RemoteProtocolError):
+        StoredState.parse(json.dumps(damaged).encode())

@@ -103,6 +103,20 @@ async def test_while_storage_fails_the_owner_is_asked_for_segments() -> None:
 
 
 @in_virtual_time
+async def test_an_owner_whose_storage_fails_is_the_owner_still() -> None:
+    replica = Replica()
+    await replica.segment()
+    assert (await replica.get("/hls/live/a/live.m3u8"))[0] == 200
+    worker = replica.node.workers.get(STREAM)
+    assert worker is not None
+    worker.output.clear()
+    replica.node.storage.away = True
+    answer = await replica.service.answer_as_owner(owner(limit=100).signed(KEY), "/hls/live/a/1000.1-103.0.m4s", "")
+    assert answer is not None
+    assert answer.status == 503
+
+
+@in_virtual_time
 async def test_while_storage_hangs_the_owner_is_asked_for_segments() -> None:
     storage = SlowStorage()
     await Replica(storage).segment()
