@@ -51,9 +51,7 @@ class GrowingUploads:
             OSError: the spool cannot be listed.
         """
         total = 0
-        for file in await self._spool.threads.call(lambda: list(self._spool.files())):
-            if not file.growing:
-                continue
+        for file in await self._spool.threads.call(lambda: list(self._spool.files(complete=False))):
             try:
                 total += await self._upload(file.name.path, file.path, file.size_bytes)
             except OSError as error:  # the others go up even so

@@ -97,15 +97,24 @@ class Spool:
         growing.parent.mkdir(parents=True, exist_ok=True)
         return self._opener(growing)
 
-    def files(self) -> Iterator[SpooledFile]:
-        """What is there, oldest start first of each stream. Files of other names are passed over."""
+    def files(self, *, complete: bool = True) -> Iterator[SpooledFile]:
+        """What is there, oldest start first of each stream; without those that are `complete`, of which many may wait, if asked so.
+
+        Files of other names are passed over.
+        """
         for app in _entries(self.folder):
-            for stream in _entries(app):
-                for path in _entries(stream):
-                    growing = path.name.endswith(GROWING)
-                    with suppress(InvalidName, FileNotFoundError):
-                        name = RecordingName.parse(f"{app.name}/{stream.name}/{path.name.removesuffix(GROWING)}")
-                        yield SpooledFile(name, path, growing, path.stat().st_size)
+            for stream in _entries(self.folder / app):
+                for file in _entries(self.folder / app / stream):
+                    growing = file.endswith(GROWING)
+                    if growing or complete:
+                        with suppress(InvalidName, FileNotFoundError):
+                            name = RecordingName.parse(f"{app}/{stream}/{file.removesuffix(GROWING)}")
+                            path = self.folder / app / stream / file
+                            yield SpooledFile(name, path, growing, path.stat().st_size)
+
+    def used_bytes(self) -> int:
+        """Of all that is in the folder, whatever its name: it is asked often, and many files may wait."""
+        return sum(_size(os.path.join(folder, name)) for folder, _, names in os.walk(self.folder) for name in names)
 
     def remove(self, path: str) -> None:
         """Remove the complete recording `path`, and the folders that hold nothing more; no error where it is not there.
@@ -130,10 +139,17 @@ class Spool:
         self.remove(path)
 
 
-def _entries(folder: Path) -> list[Path]:
-    """What is in a folder, by name; nothing where it is gone or none."""
+def _size(path: str) -> int:
     try:
-        return sorted(folder.iterdir())
+        return os.stat(path).st_size
+    except FileNotFoundError:  # meanwhile
+        return 0
+
+
+def _entries(folder: Path) -> list[str]:
+    """The names in a folder, in order; nothing where it is gone or none."""
+    try:
+        return sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return []
 

@@ -86,7 +86,7 @@ class Uploader:
     async def keep_bound(self) -> None:
         """Drop finished files, the oldest first, until the spool is within its bound or only growing ones are left."""
         async with self._dropping:  # two at a time would drop twice what is too much
-            used = self.spool_bytes = await self._spool.threads.call(self._used_bytes)
+            used = self.spool_bytes = await self._spool.threads.call(self._spool.used_bytes)
             if used <= self._spool_max_bytes:
                 return
             for finished in sorted(self._waiting.values(), key=_start):
@@ -103,9 +103,6 @@ class Uploader:
             await self._spool.threads.call(self._spool.remove, finished.path)
         except OSError as error:  # it is uploaded once more after the next start
             log.warning("recording %s stays in the spool: %s", finished.path, error)
-
-    def _used_bytes(self) -> int:
-        return sum(file.size_bytes for file in self._spool.files())
 
     def _drop(self, finished: RecordingFinished) -> None:
         self.counters.dropped_files += 1
