@@ -110,17 +110,17 @@ class HlsService:
         owner.verify(self._keys)
         if owner.worker.node != self._workers.node.node:
             raise NotAuthorized("the assignment is for another node or another start of this one")
-        await self._workers.let_go(owner.stream)
-        worker = self._workers.assigned(owner)
-        if worker is None:
-            return None
         try:
+            await self._workers.let_go(owner.stream)
+            worker = self._workers.assigned(owner)
+            if worker is None:
+                return None
             found = parse_path(path)
             reload = parse_reload(dict(parse_qsl(query, max_num_fields=MAX_QUERY_FIELDS)))
             return await self._from_worker(worker, found, reload, query) or refusal(404, "no such file")
         except (InvalidName, RemoteProtocolError, ValueError) as error:
             return refusal(400, str(error))
-        except Unavailable as error:  # storage is; this node is the owner all the same
+        except Unavailable as error:  # storage is, or the scheduler; this node is the owner all the same
             return refusal(503, str(error))
 
     async def _answer(self, found: HlsPath, stream: StreamKey, reload: ReloadRequest, path: str, query: str) -> Answer:

@@ -196,6 +196,13 @@ class Worker:
 
     def _deliver(self, run: Run) -> None:
         """The next units of the stream, from the reader."""
+        try:
+            self._receive(run)
+        except Exception:  # a bug of ours: the other streams of the link go on
+            log.exception("units could not be segmented", extra=self._facts)
+            self._end(Ending.FAILED)
+
+    def _receive(self, run: Run) -> None:
         self._watch.delivered()
         assert self._segmenter is not None
         assert self._follower is not None

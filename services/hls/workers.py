@@ -60,7 +60,7 @@ class Workers:
         self._past_readers = ReaderCounters()
         self._fences: dict[StreamKey, Epoch] = {}  # the highest epoch seen
         self._tasks: set[asyncio.Task[None]] = set()
-        self._letting_go: dict[StreamKey, asyncio.Task[None]] = {}
+        self._letting_go: dict[StreamKey, asyncio.Future[None]] = {}  # done when the worker is given back
         self._stopping = False
         self._gone = asyncio.Event()  # set when a worker is given back
         self._loop = asyncio.get_running_loop()
@@ -97,10 +97,14 @@ class Workers:
         return self._over.get(stream)
 
     async def let_go(self, stream: StreamKey) -> None:
-        """Wait until a worker of `stream` that has ended is given back."""
-        task = self._letting_go.get(stream)
-        if task is not None:
-            await asyncio.wait([task], timeout=LET_GO_S)
+        """Wait until a worker of `stream` that has ended is given back.
+
+        Raises:
+            Unavailable: it is not, and no other gets the stream before: the scheduler does not answer.
+        """
+        given_back = self._letting_go.get(stream)
+        if given_back is not None and not (await asyncio.wait([given_back], timeout=LET_GO_S))[0]:
+            raise Unavailable(f"{stream} is being handed over", retry_after_s=1.0)
 
     def assigned(self, owner: HlsOwner) -> Worker | None:
         """`owner` segments its stream: begin where that is here, stop where it is not any more. Gives the worker that is here.
@@ -165,11 +169,12 @@ class Workers:
             worker.recording.finish(EndReason.ENDED if worker.ending is Ending.OVER else EndReason.STOPPED)
         if worker.reader is not None:
             add_counters(self._past_readers, worker.reader.counters)
-        task = self._start(self._let_go(worker))
+        given_back: asyncio.Future[None] = self._loop.create_future()
         if self._workers.get(worker.stream) is worker:
-            self._letting_go[worker.stream] = task
+            self._letting_go[worker.stream] = given_back
+        self._start(self._let_go(worker, given_back))
 
-    async def _let_go(self, worker: Worker) -> None:
+    async def _let_go(self, worker: Worker, given_back: asyncio.Future[None]) -> None:
         """Give an ended worker back, and its memory; what it stored goes later, if nobody has gone on by then."""
         stream = worker.stream
         try:
@@ -177,7 +182,8 @@ class Workers:
             if worker.ending is not Ending.OUTDATED:
                 await self._release(worker)
         finally:
-            if self._letting_go.get(stream) is asyncio.current_task():  # another worker of the stream may be on its way too
+            given_back.set_result(None)
+            if self._letting_go.get(stream) is given_back:  # another worker of the stream may be on its way too
                 del self._letting_go[stream]
             if self._workers.get(stream) is worker:
                 del self._workers[stream]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from lalmesh.errors import Unavailable
 from lalmesh.media import AccessUnit, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.follower import FollowSettings
@@ -158,6 +159,7 @@ class FakeHlsScheduler(FakeScheduler):
         self.limits: list[HlsLimit] = []
         self.hls_released: list[HlsReleased] = []
         self.touches: list[SessionTouch] = []
+        self.is_away = False  #: whether it takes nothing back
 
     async def locate_hls(self, node: NodeAddress, wanted: Sequence[HlsWanted], deadline_s: float) -> list[HlsOwner | Refused]:
         self.hls_wanted += wanted
@@ -168,6 +170,8 @@ class FakeHlsScheduler(FakeScheduler):
         return [True for _ in limits]
 
     async def release_hls(self, node: NodeAddress, released: Sequence[HlsReleased], deadline_s: float) -> list[bool]:
+        if self.is_away:
+            raise Unavailable("away", retry_after_s=1.0)
         self.hls_released += released
         return [True for _ in released]
 

@@ -103,6 +103,30 @@ async def test_while_storage_fails_the_owner_is_asked_for_segments() -> None:
 
 
 @in_virtual_time
+async def test_who_asks_while_a_stream_is_handed_over_waits_no_longer_than_that() -> None:
+    replica = Replica()
+    await replica.segment()
+    replica.node.links.subscriptions[0].events.subscription_closed(CloseReason.STREAM_ENDED, "over")
+    await settle(2)
+    replica.node.scheduler.owner = None
+    began = asyncio.get_running_loop().time()
+    assert (await replica.get(PLAYLIST))[0] == 200
+    assert asyncio.get_running_loop().time() - began < 1
+
+
+@in_virtual_time
+async def test_a_stream_that_cannot_be_handed_over_is_refused_rather_than_answered_with_what_was() -> None:
+    replica = Replica()
+    await replica.segment()
+    replica.node.scheduler.is_away = True
+    await asyncio.sleep(61)  # nobody asks
+    assert (await replica.get(PLAYLIST))[0] == 503
+    replica.node.scheduler.is_away = False
+    await asyncio.sleep(6)
+    assert len(replica.node.workers) == 0
+
+
+@in_virtual_time
 async def test_an_owner_whose_storage_fails_is_the_owner_still() -> None:
     replica = Replica()
     await replica.segment()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
+import pytest
 from support.edge_fakes import SECOND, FakeSubscription
 from support.hls_fakes import OTHER, SETTINGS, STREAM, FakeStorage, HlsNode, owner, run, second
 from support.virtual_time import in_virtual_time, settle
@@ -240,6 +241,21 @@ async def test_a_stream_of_which_nothing_comes_does_not_keep_its_node_from_stopp
     await node.workers.close(10.0)
     assert asyncio.get_running_loop().time() - began < 2
     assert [released.next_number for released in node.scheduler.hls_released] == [102]
+
+
+@in_virtual_time
+async def test_units_that_cannot_be_segmented_end_their_worker_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = HlsNode()
+    worker, origin = await playing(node, 6)
+
+    def fail(_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(worker.output, "take", fail)
+    feed(origin, [6])
+    await settle(50)
+    assert (worker.ending, len(node.workers)) == (Ending.FAILED, 0)
+    assert [released.stream for released in node.scheduler.hls_released] == [STREAM]
 
 
 # storage
