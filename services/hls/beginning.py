@@ -60,8 +60,7 @@ def beginning_of(owner: HlsOwner, state: StoredState | None, settings: WorkerSet
     )
     if state is None:
         return Beginning(start=Start(number=first.number))
-    goes_on_s = settings.follow.keep_s + settings.cuts.max_target_s
-    if state.ended or now_us - state.stored_us > goes_on_s * _US:
+    if state.ended or now_us - state.stored_us > settings.resumable_s * _US:
         return Beginning(start=Start(number=first.number), renditions=state.renditions)
     start = Start(
         number=first.number,

@@ -47,6 +47,16 @@ class WorkerSettings:
         """How long segments are of use when the stream has ended."""
         return self.cuts.segment * (self.list_size + self.delete_threshold) / TICKS_PER_SECOND
 
+    @property
+    def resumable_s(self) -> float:
+        """How long after the last segment another worker goes on with the playlists of a stream that has not ended."""
+        return self.follow.keep_s + self.cuts.max_target_s
+
+    @property
+    def useful_s(self) -> float:
+        """How long segments are of use when nobody segments their stream."""
+        return max(self.linger_s, self.resumable_s)
+
 
 class Ending(Enum):
     """How a worker has ended."""

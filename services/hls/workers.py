@@ -195,7 +195,7 @@ class Workers:
         else:
             await worker.close()
         if worker.ending is not Ending.OUTDATED and not self._stopping:
-            await asyncio.sleep(self.settings.linger_s)
+            await asyncio.sleep(self.settings.linger_s if worker.ending is Ending.OVER else self.settings.useful_s)
             await self._clean_up(worker)
 
     async def _release(self, worker: Worker) -> None:
