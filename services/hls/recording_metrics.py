@@ -34,7 +34,9 @@ class RecordingCollector(Collector):
         yield CounterMetricFamily("hls_recording_file_bytes", "Bytes of files finished.", ended.finished_bytes)
         yield CounterMetricFamily("hls_recording_missing_units", "Units that finished files lack.", ended.missing_units)
         yield CounterMetricFamily("hls_recording_written_bytes", "Bytes written to the spool.", written.written_bytes)
-        yield CounterMetricFamily("hls_recording_lost_units", "Units not written because of the disk.", written.lost_units)
+        yield CounterMetricFamily(
+            "hls_recording_lost_units", "Units not written: no disk, or no room in the format.", written.lost_units
+        )
         yield CounterMetricFamily("hls_recording_broken_files", "Files ended because of the disk.", written.broken_files)
 
     def _stored(self) -> Iterable[Metric]:

@@ -75,8 +75,8 @@ class Disk:
         file, name, self._file = self._file, self._name, None
         if file is None or name is None:
             return None
-        file.close()
         try:
+            file.close()
             finished = restore(file.growing, name, command.reason)
         except Exception as error:  # what cannot be done now is done at the next start
             log.warning("recording %s stays as it is until the next start (%s): %s", name.path, _reason(error).value, error)

@@ -44,6 +44,11 @@ class FakeFile:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
+    def close(self) -> None:
+        self._file.close()
+        if self._disk.loses:
+            raise OSError(errno.EIO, "lost")
+
     def write(self, data: bytes) -> int:
         if self._disk.bug:
             raise RuntimeError("a bug")
@@ -63,6 +68,7 @@ class Disk:
         self.blocked: asyncio.Event | None = None
         self.waiting = 0  #: calls that were blocked
         self.bug = False
+        self.loses = False  #: what it has taken, as it says when a file is closed
         self.loop = asyncio.get_running_loop()
 
     def open(self, path: Path) -> BinaryIO:
@@ -288,6 +294,19 @@ async def test_a_bug_beside_the_disk_ends_the_file_and_the_next_begins(tmp_path:
         (EndReason.ENDED, 0),
     ]
     assert "a bug" in caplog.text
+
+
+async def test_a_disk_that_loses_a_file_costs_that_file(tmp_path: Path) -> None:
+    disk = Disk(room=40_500)
+    disk.loses = True
+    recorded = Recorded(tmp_path, disk.open)
+    recorded.recording.receive(run(pictures(0, 100), TRACKS))
+    await recorded.until(lambda: recorded.recording.counters.broken_files == 1)
+    disk.room, disk.loses = 1 << 40, False
+    await asyncio.sleep(0.1)
+    recorded.recording.receive(run(pictures(100, 150), TRACKS))
+    await recorded.close()
+    assert [(finished.reason, finished.missing) for finished in recorded.finished] == [(EndReason.ENDED, 100)]
 
 
 async def test_what_a_disk_that_hangs_does_not_take_is_given_up_and_the_rest_made_whole(
