@@ -23,7 +23,7 @@ from pathlib import Path
 from obstore.store import LocalStore
 
 from lalmesh.runtime.storage._interface import MAX_LISTED, Objects, StoredObject
-from lalmesh.runtime.storage._objects import ObjectStorage
+from lalmesh.runtime.storage._objects import LIST_CHUNK, ObjectStorage
 from lalmesh.runtime.threads import Threads
 
 LEFT_S = 86_400.0  #: since the last byte, after which nobody is writing an unfinished object any more
@@ -60,7 +60,7 @@ class FolderStorage(ObjectStorage):
 
     async def list(self, prefix: str, *, after: str = "", limit: int = MAX_LISTED) -> Objects:
         """See `Storage.list`."""
-        async with self._call("list", prefix):
+        async with self._call("list", prefix, requests=max(1, limit // LIST_CHUNK)):
             return await self._threads.call(list_folder, self._folder, _checked(prefix), after, limit)
 
 

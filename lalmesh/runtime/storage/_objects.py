@@ -22,7 +22,7 @@ RETRY_AFTER_S = 1.0
 PART_BYTES = 8 << 20  #: of a file that is stored in several; S3 takes 5 MiB and more
 MAX_PARTS = 9_000  #: S3 takes 10,000: larger files get larger parts
 PARTS_AT_ONCE = 4  #: so many of `PART_BYTES` are in memory for one file
-LIST_CHUNK = 1000  #: objects that cross from obstore at once
+LIST_CHUNK = 1000  #: objects that cross from obstore at once, and that a listing gets one deadline for
 
 Store = LocalStore | MemoryStore | S3Store
 
