@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from support.packaging import BOTH, H264, messages_of, packaged, received
 
 from lalmesh.codec import build_track
+from lalmesh.codec.aac import AudioSpecificConfig, silent_frame
 from lalmesh.container.fmp4 import TIME_OFFSET, Fmp4Demuxer, mime_type
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 from lalmesh.remux import Fmp4Packager, Parts, WebSocketFmp4Packager
 
 LOUDER = TrackSet((H264, build_track(2, Codec.AAC, bytes.fromhex("1190"))), 2)
+SILENCE = silent_frame(AudioSpecificConfig.parse(AUDIO.configuration))
 SCRIPT = Track(track_id=3, codec=Codec.SCRIPT, configuration=b"metadata")
 
 _TIMES = st.integers(0, 1 << 40)
@@ -47,6 +49,14 @@ def flowing(draw: st.DrawFn) -> list[AccessUnit]:
 def test_what_is_packaged_reads_back(units: list[AccessUnit]) -> None:
     packager = Fmp4Packager()
     assert demuxed(packager.start(BOTH, 0) + b"".join(packaged(packager, units))) == facts(units)
+
+
+@given(st.lists(_PICTURES | _SOUND, max_size=8))
+def test_whatever_the_times_each_unit_goes_out_once_and_is_shown_when_it_should_be(units: list[AccessUnit]) -> None:
+    packager = Fmp4Packager()
+    read = demuxed(packager.start(BOTH, 0) + b"".join(packaged(packager, units)))
+    shown = [(track_id, dts + cts - TIME_OFFSET, payload) for track_id, dts, cts, _, payload in read if payload != SILENCE]
+    assert shown == [(unit.track_id, unit.pts, unit.payload) for unit in units]
 
 
 def test_a_late_picture_is_shown_in_time_and_missing_sound_is_silence() -> None:
