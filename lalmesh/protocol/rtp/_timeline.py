@@ -1,8 +1,8 @@
 """RTP timestamps of several tracks on one time line, in ticks of 90 kHz (RFC 3550 §5.1, §6.4.1).
 
-RTP clocks begin at random. Until sender reports tell, the first packet of each track is placed by the time of its arrival. Once the
-track that leads (video, where there is any) and another one both have reports, the other one is shifted to where the wall clock of
-the sender puts it. What leads is never shifted, so pictures keep their distances exactly.
+RTP clocks begin at random. The first packet of each track is placed where the wall clock of the sender puts it beside the other
+tracks, as far as sender reports have come, else by the time of its arrival. When reports come later, tracks are shifted to where
+they belong beside the one that leads (video, if there is any), which itself never is: pictures keep their distances exactly.
 """
 
 from __future__ import annotations
@@ -45,18 +45,26 @@ class Timeline:
             self._start_us = now_us
         return START_TICKS + (now_us - self._start_us) * TICKS_PER_MS // 1000
 
+    def join(self, clock: TrackClock) -> None:
+        """Place a track that begins beside the others, if both sides have reports."""
+        other = next((other for other in self._clocks if other is not clock and other.skew is not None), None)
+        if other is not None and other.skew is not None and clock.skew is not None:
+            self._move(clock, other.skew - clock.skew)
+
     def align(self) -> None:
         """Shift the tracks that are off what leads by more than `TOLERANCE_TICKS`."""
         lead, *others = self._clocks
         if lead.skew is None:
             return
         for clock in others:
-            if clock.skew is None or abs(clock.skew - lead.skew) <= TOLERANCE_TICKS:
-                continue
-            if abs(clock.skew - lead.skew) > MAX_SKEW_TICKS:
-                self.ignored_reports += 1
-            else:
-                clock.shift(lead.skew - clock.skew)
+            if clock.skew is not None and abs(clock.skew - lead.skew) > TOLERANCE_TICKS:
+                self._move(clock, lead.skew - clock.skew)
+
+    def _move(self, clock: TrackClock, ticks: int) -> None:
+        if abs(ticks) > MAX_SKEW_TICKS:
+            self.ignored_reports += 1
+        else:
+            clock.shift(ticks)
 
 
 class TrackClock:
@@ -80,6 +88,7 @@ class TrackClock:
             self._first = self._last = timestamp
             self._offset = self._timeline.arrival_ticks(now_us)
             self._measure()
+            self._timeline.join(self)
         self._last = self._unwrap(timestamp)
         return self._place(self._last)
 
@@ -88,6 +97,7 @@ class TrackClock:
         if report.ntp_timestamp:
             self._report = report
             self._measure()
+            self._timeline.align()
 
     def restart(self) -> None:
         """The source was replaced: its timestamps have nothing to do with those so far."""
@@ -103,7 +113,6 @@ class TrackClock:
         if self._report is not None and self._first is not None:
             at_report = self._place(self._unwrap(self._report.rtp_timestamp))
             self.skew = at_report - ntp_to_ticks(self._report.ntp_timestamp)
-            self._timeline.align()
 
     def _unwrap(self, timestamp: int) -> int:
         return self._last + (timestamp - self._last + _HALF & _MASK) - _HALF

@@ -59,6 +59,15 @@ def test_reports_before_the_first_packet_count() -> None:
     assert sound.ticks(456, 500 * MS) == START + 40 * 90
 
 
+def test_what_leads_may_begin_last() -> None:
+    video, sound = clocks()
+    sound.report(report(40, 456))
+    video.report(report(0, 123))
+    assert sound.ticks(456, 0) == START
+    assert video.ticks(123, 300 * MS) == START - 40 * 90
+    assert sound.ticks(456 + 480, 0) == START + 900
+
+
 def test_a_difference_that_nobody_hears_is_left_alone() -> None:
     video, sound = clocks()
     video.ticks(0, 0)
