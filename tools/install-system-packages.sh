@@ -74,7 +74,7 @@ if [ ! -e $policy ]; then
     trap '"${as_root[@]}" rm -f $policy' EXIT
 fi
 
-echo "Installing the Debian packages ${missing[*]} (no service will be started)"
+echo "Installing the Debian packages ${missing[*]} (some minutes at first; no service will be started)"
 apt() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -q -o DPkg::Lock::Timeout=120 "$@" </dev/null
 }
