@@ -19,6 +19,10 @@ START_TICKS: Final = TICKS_PER_SECOND
 TOLERANCE_TICKS: Final = 20 * TICKS_PER_MS
 #: reports that put tracks further apart come of clocks that have nothing to do with each other
 MAX_SKEW_TICKS: Final = 10 * TICKS_PER_SECOND
+#: A step of timestamps that arrival does not explain is that of a sender that began anew; back, B-frames go less far.
+JUMP_TICKS: Final = 10 * TICKS_PER_SECOND
+JUMP_BACK_TICKS: Final = TICKS_PER_SECOND
+SEAM_TICKS: Final = TICKS_PER_SECOND // 25  #: at least so much later than all before goes on what began anew
 
 _MASK = 0xFFFFFFFF
 _HALF = 0x80000000
@@ -70,27 +74,58 @@ class Timeline:
 class TrackClock:
     """Where the RTP timestamps of one track are on the time line."""
 
-    __slots__ = ("_clock_rate_hz", "_first", "_last", "_offset", "_report", "_timeline", "skew")
+    __slots__ = (
+        "_clock_rate_hz",
+        "_first",
+        "_last",
+        "_last_us",
+        "_newest",
+        "_offset",
+        "_report",
+        "_timeline",
+        "jumps",
+        "skew",
+    )
 
     def __init__(self, timeline: Timeline, clock_rate_hz: int) -> None:
         """Begin with the next packet, on `timeline`."""
         self._timeline = timeline
         self._clock_rate_hz = clock_rate_hz
         self._first: int | None = None  # RTP timestamp that is at the offset
-        self._last = 0  # the newest, unwrapped
+        self._last = 0  # the last one, unwrapped
+        self._last_us = 0  # when that came
+        self._newest: int | None = None  # the latest time given, ticks
         self._offset = 0
         self._report: SenderReport | None = None
         self.skew: int | None = None  #: ticks of our line less ticks of the sender's wall clock; None: no report yet
+        self.jumps = 0  #: times that the sender began anew with other timestamps
 
     def ticks(self, timestamp: int, now_us: int) -> int:
         """The time of an RTP timestamp (32 bits, taken as the one nearest to the last); a first packet came at `now_us`."""
+        if self._first is not None and self._jumps(timestamp, now_us):
+            self.jumps += 1
+            self.restart()
         if self._first is None:
-            self._first = self._last = timestamp
-            self._offset = self._timeline.arrival_ticks(now_us)
-            self._measure()
-            self._timeline.join(self)
-        self._last = self._unwrap(timestamp)
-        return self._place(self._last)
+            self._begin(timestamp, now_us)
+        self._last, self._last_us = self._unwrap(timestamp), now_us
+        ticks = self._place(self._last)
+        if self._newest is None or ticks > self._newest:
+            self._newest = ticks
+        return ticks
+
+    def _jumps(self, timestamp: int, now_us: int) -> bool:
+        step = rescale(self._unwrap(timestamp) - self._last, self._clock_rate_hz)
+        if -JUMP_BACK_TICKS <= step <= JUMP_TICKS:
+            return False
+        return step < 0 or step - (now_us - self._last_us) * TICKS_PER_MS // 1000 > JUMP_TICKS
+
+    def _begin(self, timestamp: int, now_us: int) -> None:
+        self._first = self._last = timestamp
+        self._offset = self._timeline.arrival_ticks(now_us)
+        if self._newest is not None:
+            self._offset = max(self._offset, self._newest + SEAM_TICKS)
+        self._measure()
+        self._timeline.join(self)
 
     def report(self, report: SenderReport) -> None:
         """Learn from a sender report which wall-clock time an RTP timestamp has; one without a wall clock says nothing."""
@@ -100,7 +135,7 @@ class TrackClock:
             self._timeline.align()
 
     def restart(self) -> None:
-        """The source was replaced: its timestamps have nothing to do with those so far."""
+        """The timestamps that follow have nothing to do with those so far: times go on by arrival."""
         self._first = self._report = self.skew = None
 
     def shift(self, ticks: int) -> None:

@@ -191,6 +191,15 @@ def test_one_packet_of_another_source_is_passed_over_and_two_replace_it() -> Non
     assert (link.receiver.ssrc, link.receiver.counters.restarts, link.receiver.counters.other_sources) == (2, 1, 1)
 
 
+def test_a_source_that_begins_anew_goes_on() -> None:
+    link = Link()
+    link.send(picture(1_000, idr=True), now_us=0)
+    link.sender.next_sequence_number = 30_000
+    events = [event for at in (0, 1, 2) for event in link.send(picture(at, count=at, idr=at == 0), now_us=2_000_000 + at * 40_000)]
+    assert times([*events, *link.receiver.flush(0)]) == [(50, 50), (51, 51), (52, 52)]
+    assert link.receiver.reorder_counters.restarts == 1
+
+
 def test_what_is_not_ours_is_counted() -> None:
     link = Link()
     assert link.receiver.receive(b"no packet", 0) == []

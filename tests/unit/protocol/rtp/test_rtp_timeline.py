@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,3 +103,28 @@ def test_a_new_source_goes_on_at_its_arrival() -> None:
     video.ticks(1_000, 0)
     video.restart()
     assert video.ticks(0x80000000, 2_000 * MS) == START + 180_000
+
+
+@pytest.mark.parametrize("timestamp", [500_000_000, 0xF0000000, 900_000])
+def test_a_sender_that_begins_anew_goes_on_at_its_arrival(timestamp: int) -> None:
+    video, _ = clocks()
+    video.ticks(1_000_000, 0)
+    assert video.ticks(1_090_000, 1_000 * MS) == START + 90_000
+    assert video.ticks(timestamp, 1_500 * MS) == START + 135_000
+    assert video.ticks(timestamp + 3_600, 1_540 * MS) == START + 138_600
+    assert video.jumps == 1
+
+
+def test_what_began_anew_is_later_than_all_before() -> None:
+    video, _ = clocks()
+    video.ticks(0, 0)
+    video.ticks(900_000, 0)  # ten seconds at once, out of the cache of a server
+    assert video.ticks(500_000, 100 * MS) == START + 900_000 + 3_600
+
+
+def test_a_long_silence_is_no_jump() -> None:
+    video, _ = clocks()
+    video.ticks(0, 0)
+    assert video.ticks(60 * 90_000, 60_500 * MS) == START + 60 * 90_000
+    assert video.ticks(60 * 90_000 + 3_600, 120_000 * MS) == START + 60 * 90_000 + 3_600  # TCP that was stuck
+    assert video.jumps == 0
