@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 CONNECT_S = 2.0  #: for a connection to a node; the next one is asked then
 DOUBT_S = 1.0  #: between two looks whether a node that has not answered yet is there still
-MAX_CONNECTIONS = 10_000  #: to all nodes; requests that wait for what comes next hold one each
 MAX_SHARED_BYTES = 8 << 20  #: of an answer that is kept in memory as a whole; 6 s at 10 Mbit/s are less
 MAX_LARGE = 1_000  #: things that are remembered as larger: they are not begun twice, to be kept and then to be passed on
 RETRY_AFTER_S = 1.0
@@ -83,7 +82,7 @@ class HlsClient:
         self._fetches: dict[str, _Fetch] = {}
         self._large: dict[str, None] = {}  # in the order in which they were found
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
+            connector=aiohttp.TCPConnector(limit=0),  # each is for a client's connection, which its listener has let in
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=settings.silence_s),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -156,7 +155,7 @@ class HlsClient:
                 self._is_large(wanted.target)
                 return None
             try:
-                body = await self._whole_body(upstream)
+                body = await self._whole_body(wanted.target, upstream)
             except (aiohttp.ClientError, TimeoutError) as error:
                 self.counters.unanswered += 1
                 raise Unavailable(f"hls node broke off: {_said(error)}", retry_after_s=RETRY_AFTER_S) from error
@@ -171,12 +170,14 @@ class HlsClient:
         if len(self._large) > MAX_LARGE:
             del self._large[next(iter(self._large))]
 
-    async def _whole_body(self, upstream: aiohttp.ClientResponse) -> bytes | None:
+    async def _whole_body(self, target: str, upstream: aiohttp.ClientResponse) -> bytes | None:
         """The body; None where it is over `MAX_SHARED_BYTES`, or more than may be held of all together."""
         chunks, size = list[bytes](), 0
         try:
             async for chunk in upstream.content.iter_any():
-                if size + len(chunk) > MAX_SHARED_BYTES or not self.held.take(len(chunk)):
+                if size + len(chunk) > MAX_SHARED_BYTES:
+                    self._is_large(target)
+                if target in self._large or not self.held.take(len(chunk)):
                     upstream.close()
                     return None
                 chunks.append(chunk)

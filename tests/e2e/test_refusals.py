@@ -352,7 +352,7 @@ async def test_a_preflight_says_what_is_allowed_and_runs_nothing(node: Node, run
         )
         assert answer.status == 204
         assert answer.headers["access-control-allow-origin"] == PAGE
-        assert answer.headers["access-control-allow-methods"] == "GET"
+        assert answer.headers["access-control-allow-methods"] == "GET, HEAD"
         assert answer.headers["access-control-allow-headers"] == "range"
         assert "Origin" in answer.headers["vary"]
     assert node.output().count("player opened") == opened

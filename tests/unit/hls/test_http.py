@@ -7,7 +7,7 @@ import gzip
 import pytest
 
 from lalmesh.protocol.hls import parse_file_name
-from services.hls.answer import file_answer, playlist_answer
+from services.hls.answer import file_answer, playlist_answer, refusal
 from services.hls.http import ZippedPlaylists
 
 TEXT = "#EXTM3U\n" * 500
@@ -35,3 +35,10 @@ def test_segments_and_short_playlists_go_as_they_are() -> None:
     segment = file_answer(parse_file_name("1.1-1.ts"), bytes(5000))
     assert "Content-Encoding" not in made.encoded(segment, "gzip").headers
     assert "Content-Encoding" not in made.encoded(playlist_answer("#EXTM3U", 1), "gzip").headers
+
+
+@pytest.mark.parametrize(("status", "control"), [(404, "max-age=1"), (400, "no-store"), (406, "no-store"), (503, "no-store")])
+def test_that_something_is_not_there_may_be_kept_for_a_moment_and_no_other_refusal(status: int, control: str) -> None:
+    answer = refusal(status, "no")
+    assert answer.headers["Cache-Control"] == control
+    assert ("Retry-After" in answer.headers) is (status == 503)
