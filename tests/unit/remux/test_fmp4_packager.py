@@ -18,7 +18,7 @@ from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 from lalmesh.remux import Fmp4Packager, Parts, WebSocketFmp4Packager
 
 LOUDER = TrackSet((H264, build_track(2, Codec.AAC, bytes.fromhex("1190"))), 2)
-SILENCE = silent_frame(AudioSpecificConfig.parse(AUDIO.configuration))
+SILENCE = silent_frame(AudioSpecificConfig.parse(bytes.fromhex("1210")))  # of the sound of BOTH
 SCRIPT = Track(track_id=3, codec=Codec.SCRIPT, configuration=b"metadata")
 
 _TIMES = st.integers(0, 1 << 40)
