@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 CONNECT_S = 2.0  #: for a connection to a node; the next one is asked then
 DOUBT_S = 1.0  #: between two looks whether a node that has not answered yet is there still
 MAX_SHARED_BYTES = 8 << 20  #: of an answer that is kept in memory as a whole; 6 s at 10 Mbit/s are less
+#: kept of answers that something is not there, beside the cache: whoever asks for what is nowhere must not drive out what there is
+MISSING_BYTES, MAX_MISSING = 1 << 20, 500
 MAX_LARGE = 1_000  #: things that are remembered as larger: they are not begun twice, to be kept and then to be passed on
 RETRY_AFTER_S = 1.0
 
@@ -78,6 +80,7 @@ class HlsClient:
         self.held = HeldBodies()  #: answers on their way, beside the cache
         self._choice = UpstreamChoice(upstreams, clock)
         self._cache = AnswerCache(settings.cache_bytes)
+        self._missing = AnswerCache(min(settings.cache_bytes, MISSING_BYTES), MAX_MISSING)
         self._clock = clock
         self._fetches: dict[str, _Fetch] = {}
         self._large: dict[str, None] = {}  # in the order in which they were found
@@ -111,7 +114,7 @@ class HlsClient:
         """
         if wanted.target in self._large:
             return None
-        cached = self._cache.get(wanted.target, self._clock())
+        cached = self._cache.get(wanted.target, self._clock()) or self._missing.get(wanted.target, self._clock())
         if cached is not None:
             self.counters.cached += 1
             return cached
@@ -162,7 +165,7 @@ class HlsClient:
         if body is None:
             return None
         answer = Answer(status=upstream.status, headers=passed_on(upstream), body=body, fetched_at=self._clock())
-        self._cache.put(wanted.target, answer)
+        (self._cache if answer.status == 200 else self._missing).put(wanted.target, answer)
         return answer
 
     def _is_large(self, target: str) -> None:

@@ -84,7 +84,9 @@ class HlsConfig(ConfigModel):
     )
     segment_ms: int = Field(default=3000, ge=500, le=60_000, description="A segment ends at the first key frame after this long.")
     part_ms: int = Field(default=500, ge=100, le=5000, description="Longest part of a low-latency playlist.")
-    max_target_s: int = Field(default=12, ge=1, le=120, description="Longest segment; a longer group of pictures is cut.")
+    max_target_s: int = Field(
+        default=12, ge=1, le=120, description="Longest segment; a longer group of pictures is cut. Edges read it too."
+    )
     list_num: int = Field(default=6, ge=3, le=10_000, description="Segments in a live playlist.")
     delete_threshold_num: int = Field(
         default=6, ge=1, le=10_000, description="Stored segments kept beyond the playlist, where cleanup is rolling."
@@ -95,7 +97,9 @@ class HlsConfig(ConfigModel):
         "or those that have left the playlist go too.",
     )
     idle_s: float = Field(default=60.0, ge=1, le=86_400, description="How long a stream is segmented that nobody asks for.")
-    wait_s: float = Field(default=20.0, ge=0, le=600, description="How long a first request waits for the first segment.")
+    wait_s: float = Field(
+        default=20.0, ge=0, le=600, description="How long a first request waits for the first segment. Edges read it too."
+    )
     memory_bytes: int = Field(
         default=512 << 20, ge=16 << 20, le=1 << 40, description="Most bytes of segments in memory, of all streams of the node."
     )

@@ -17,7 +17,7 @@ from yarl import URL
 
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.listener import ListenerLimits
-from services.edge.answer_cache import Answer
+from services.edge.answer_cache import ENTRY_BYTES, Answer
 from services.edge.held_bodies import HeldBodies
 from services.edge.hls_client import MAX_SHARED_BYTES, HlsClient, HlsProxySettings, Wanted
 from services.edge.http import HttpListener
@@ -299,6 +299,15 @@ async def test_that_something_is_not_there_is_asked_once_by_many(stage: Stage) -
     stage.node.release.set()
     assert {(await task)[0] for task in asking} == {404}
     assert len(stage.node.asked) == 1
+
+
+async def test_who_asks_for_what_is_nowhere_drives_out_nothing(stage: Stage) -> None:
+    await stage.start(settings=HlsProxySettings(cache_bytes=4 * ENTRY_BYTES))
+    await stage.get("/hls/live/a/1.2-3.ts")
+    stage.node.status, stage.node.control = 404, "max-age=1"
+    for number in range(10):
+        assert (await stage.get(f"/hls/live/a/{number}.1-1.ts"))[0] == 404
+    assert (await stage.get("/hls/live/a/1.2-3.ts"))[0] == 200
 
 
 async def test_many_who_wait_in_vain_are_told_together_and_it_is_not_kept(stage: Stage) -> None:

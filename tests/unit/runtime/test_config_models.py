@@ -3,8 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from lalmesh.runtime import config
 from lalmesh.runtime.config import (
     ClusterConfig,
     Config,
@@ -12,6 +13,9 @@ from lalmesh.runtime.config import (
     EdgeConfig,
     EdgeTlsConfig,
     EtcdConfig,
+    HlsConfig,
+    HlsHttpsConfig,
+    HlsTlsConfig,
     HttpsConfig,
     load_config,
 )
@@ -48,6 +52,8 @@ def test_a_configuration_cannot_be_changed() -> None:
         ({"edge": {"tls": {"cert_file": "c"}}}, "belong together"),
         ({"edge": {"rtmps": {"enable": True}}}, "rtmps.enable needs tls.cert_file"),
         ({"edge": {"https": {"enable": True}}}, "https.enable needs tls.cert_file"),
+        ({"hls": {"https": {"enable": True}}}, "https.enable needs tls.cert_file"),
+        ({"hls": {"tls": {"key_file": "k"}}}, "belong together"),
         ({"edge": {"publish": {"replay_s": 40.0}}}, "replay_max_s must not be below replay_s"),
         ({"cluster": {"tls": {"cert_file": "c", "key_file": "k"}}}, "not all are given"),
         ({"cluster": {"link": {"heartbeat_ms": 1500}}}, "at most half of dead_s"),
@@ -61,6 +67,26 @@ def test_a_configuration_cannot_be_changed() -> None:
 def test_keys_that_contradict_each_other_are_refused(tree: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         Config.model_validate(tree)
+
+
+def test_hls_nodes_follow_their_own_certificate() -> None:
+    certified = HlsTlsConfig(cert_file="c", key_file="k")
+    assert not HlsConfig().https_enabled
+    assert HlsConfig(tls=certified).https_enabled
+    assert not HlsConfig(tls=certified, https=HlsHttpsConfig(enable=False)).https_enabled
+
+
+def test_every_section_of_the_tree_is_exported() -> None:
+    kinds: set[type[BaseModel]] = set()
+
+    def look(section: BaseModel) -> None:
+        kinds.add(type(section))
+        for _, value in section:
+            if isinstance(value, BaseModel):
+                look(value)
+
+    look(Config())
+    assert {kind.__name__ for kind in kinds} <= set(config.__all__)
 
 
 def test_tls_listeners_follow_the_certificate_unless_told() -> None:
