@@ -205,6 +205,8 @@ class TrackReceiver:
             if isinstance(item, Lost):
                 self._depacketizer.lost()
                 continue
+            if not item.payload:  # sent to keep addresses open, or to see how much the way carries
+                continue
             try:
                 given = self._depacketizer.feed(item)
             except RemoteProtocolError:
@@ -218,10 +220,12 @@ class TrackReceiver:
     def _event(self, item: Depacketized, now_us: int) -> list[TrackEvent]:
         if isinstance(item, Track):
             return self._change(item)
+        track = self.track
+        assert track is not None  # the depacketizer gives it first
         pts = self._clock.ticks(item.timestamp, now_us)
-        if self.track is not None and self.track.kind is Kind.VIDEO:
-            return [*self._picture(item, self.track.track_id, pts)]
-        return self._sound(item, pts)
+        if track.kind is Kind.VIDEO:
+            return [*self._picture(item, track, pts)]
+        return self._sound(item, track, pts)
 
     def _change(self, track: Track) -> list[TrackEvent]:
         """Let what follows belong to `track`, if it differs."""
@@ -232,17 +236,15 @@ class TrackReceiver:
         self.track = track
         return [*configure_times(self.times, track), track]
 
-    def _picture(self, unit: TimedUnit, track_id: int, pts: int) -> list[AccessUnit]:
+    def _picture(self, unit: TimedUnit, track: Track, pts: int) -> list[AccessUnit]:
         if not self.gate.admits(pts, random_access=unit.random_access, after_loss=unit.after_loss):
             return []
-        return self.times.feed(AccessUnit(track_id, pts, 0, unit.random_access, unit.payload))
+        return self.times.feed(AccessUnit(track.track_id, pts, 0, unit.random_access, unit.payload))
 
-    def _sound(self, unit: TimedUnit, pts: int) -> list[TrackEvent]:
+    def _sound(self, unit: TimedUnit, track: Track, pts: int) -> list[TrackEvent]:
         """Sound and opaque packets; of the latter, several may share a time."""
-        if self.track is None:
-            return []
-        if self.track.kind is Kind.AUDIO and self._last_dts is not None and pts <= self._last_dts:
+        if track.kind is Kind.AUDIO and self._last_dts is not None and pts <= self._last_dts:
             self.counters.not_rising += 1
             return []
         self._last_dts = pts
-        return [AccessUnit(self.track.track_id, pts, 0, unit.random_access, unit.payload)]
+        return [AccessUnit(track.track_id, pts, 0, unit.random_access, unit.payload)]

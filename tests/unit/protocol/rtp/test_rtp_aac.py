@@ -91,6 +91,16 @@ def test_a_frame_may_come_in_fragments() -> None:
     assert tested.feed(packet(hbr(b"defg", sizes=(7,)), at=5)) == [TimedUnit(5, b"abcdefg")]
 
 
+def test_a_frame_whose_end_is_missing_without_a_loss_is_dropped() -> None:
+    tested = receiver()
+    tested.feed(packet(hbr(b"abc", sizes=(7,)), at=5, marker=False))
+    assert tested.feed(packet(hbr(b"abcd", sizes=(8,)), at=6, marker=False)) == []
+    assert tested.feed(packet(hbr(b"efgh", sizes=(8,)), at=6)) == [TimedUnit(6, b"abcdefgh", after_loss=True)]
+    assert tested.feed(packet(hbr(b"abc", sizes=(7,)), at=7, marker=False)) == []
+    assert tested.feed(packet(hbr(b"de", sizes=(7,)), at=7)) == []
+    assert tested.counters.broken_units == 2
+
+
 @pytest.mark.parametrize("lost", [0, 1, 2])
 def test_loss_of_a_fragment_drops_its_frame_alone(lost: int) -> None:
     tested, given_back = receiver(), list[Depacketized]()
@@ -122,6 +132,11 @@ def test_interleaving_is_refused() -> None:
 def test_broken_payloads_are_refused(wire: str) -> None:
     with pytest.raises(RemoteProtocolError):
         receiver().feed(packet(bytes.fromhex(wire)))
+
+
+def test_an_auxiliary_section_that_is_cut_off_is_refused() -> None:
+    with pytest.raises(RemoteProtocolError):
+        receiver(auxiliarydatasizelength="8").feed(packet(bytes.fromhex("0010 0028 ff") + b"frame"))
 
 
 def test_a_header_of_no_bits_is_refused() -> None:

@@ -108,6 +108,25 @@ def test_tiles_without_the_header_of_their_frame_are_dropped() -> None:
     assert tested.counters.broken_units == 1
 
 
+def test_what_holds_no_picture_is_no_unit() -> None:
+    assert known().feed(packet(b"\x10\x12\x00", marker=True)) == []  # a temporal delimiter
+    assert known().feed(packet(b"\x10\x80", marker=True)) == []  # no OBU: the forbidden bit
+
+
+def test_a_sequence_header_that_does_not_parse_ends_the_track() -> None:
+    tested = known()
+    assert tested.feed(packet(b"\x28\x02\x08\xff\x30\x10key", at=1, marker=True)) == []
+    assert tested.track is None
+
+
+def test_a_unit_of_too_many_obus_is_dropped() -> None:
+    tested = known()
+    for _ in range(40):
+        assert tested.feed(packet(b"\x00" + b"\x02\x30\x30" * 30, at=1)) == []
+    assert tested.feed(packet(b"\x10\x30\x30", at=1, marker=True)) == []
+    assert tested.counters.broken_units == 1
+
+
 @pytest.mark.parametrize("wire", ["", "10", "20 05 08", "30 00 00", "00 ff", "00 05 08"])
 def test_broken_payloads_are_refused(wire: str) -> None:
     with pytest.raises(RemoteProtocolError):

@@ -13,6 +13,12 @@ SPS, PPS = bytes.fromhex("6764000dacd941419f9f011000000300100000030320f1429960")
 AVCC = h264.AvcDecoderConfigurationRecord.from_parameter_sets([SPS], [PPS]).serialize()
 
 
+def test_av1_tells_its_level() -> None:
+    # AV1 RTP §7.2
+    track = Track(track_id=1, codec=Codec.AV1, configuration=bytes.fromhex("81440c00"))
+    assert format_of(track).parameters == {"profile": "2", "level-idx": "4", "tier": "0"}
+
+
 def test_payload_types_below_96_need_no_map() -> None:
     # RFC 3551 Tables 4 and 5
     assert static_format(0) == PayloadFormat("PCMU", 8_000)

@@ -121,6 +121,10 @@ def test_any_packets_of_mpeg_audio_give_frames_or_are_refused(payloads: list[byt
             tested.feed(packet(payload))
 
 
+def test_sound_waits_for_nothing_at_the_end() -> None:
+    assert mpa().flush() == build_depacketizer(1, PayloadFormat("PCMA", 8_000)).flush() == []
+
+
 def test_opaque_packets_are_kept_as_they_are() -> None:
     tested = build_opaque_depacketizer(3, b"m=application 0 RTP/AVP 107\r\n")
     assert tested.track == Track(track_id=3, codec=Codec.OPAQUE, configuration=b"m=application 0 RTP/AVP 107\r\n")

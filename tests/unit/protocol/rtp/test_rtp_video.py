@@ -205,6 +205,41 @@ def test_interleaved_nalus_are_put_in_decoding_order() -> None:
     assert payloads(send.depacketizer.flush()) == [[IDR, SECOND_SLICE], [P], [P]]
 
 
+def test_what_comes_before_a_picture_is_bounded() -> None:
+    send = h264_receiver()
+    for _ in range(70):
+        send(SEI, at=1)
+    assert [len(nalus) for nalus in payloads(send(IDR, at=1, marker=True))] == [65]
+    assert send.depacketizer.counters.ignored == 6
+
+
+def test_a_picture_over_the_bounds_is_dropped() -> None:
+    send = h264_receiver()
+    aggregate = b"\x78" + (b"\x00\x02" + IDR[:2]) * 1024
+    for _ in range(9):
+        send(aggregate, at=1)
+    assert send(IDR, at=1, marker=True) == []
+    send(b"\x7c\x85\x88", at=2)
+    for _ in range(130):
+        send(b"\x7c\x05" + bytes(65_000), at=2)
+    assert send(b"\x7c\x45!", at=2, marker=True) == []
+    assert send.depacketizer.counters.broken_units == 2
+    assert payloads(send(P, at=3, marker=True)) == [[P]]
+
+
+def test_a_slice_that_is_cut_off_is_no_random_access_point() -> None:
+    send = h264_receiver()
+    [one] = send(SPS, at=1) + send(PPS, at=1) + send(b"\x41\x80", at=1, marker=True)
+    assert isinstance(one, TimedUnit)
+    assert not one.random_access
+
+
+def test_a_nalu_shorter_than_its_header_is_counted() -> None:
+    send = Sent(build_depacketizer(1, format_of(H265_TRACK)))
+    assert send(b"\x60\x01\x00\x01\x02\x00\x03\x02\x01\x80", at=1, marker=True) != []
+    assert send.depacketizer.counters.ignored == 1
+
+
 def test_reserved_payloads_are_counted() -> None:
     send = h264_receiver()
     assert send(b"\x7e\x00") == []
@@ -247,6 +282,11 @@ def test_fragments_are_of_one_size() -> None:
     assert [(wire[:2].hex(), marker) for wire, marker in wires] == [("7c85", False), ("7c05", False), ("7c45", True)]
     wires = cut(H265_TRACK, unit(b"\x26\x01" + bytes(250)), 103)
     assert [wire[:3].hex() for wire, _ in wires] == ["620193", "620113", "620153"]
+
+
+def test_what_is_small_goes_before_fragments() -> None:
+    wires = cut(H264_TRACK, unit(SEI, b"\x41\x80" + bytes(200), P), 150)
+    assert [wire[:2].hex() for wire, _ in wires] == ["0605", "5c81", "5c41", "419a"]
 
 
 def test_a_unit_that_does_not_parse_is_refused() -> None:
