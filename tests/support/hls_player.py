@@ -33,6 +33,7 @@ class HlsPlayer:
         self.statuses: list[int] = []
         self.slow: list[str] = []  #: files that were listed and did not come at the first try
         self.playlist: ReadPlaylist | None = None
+        self._read_at = 0.0  # monotonic seconds
         self._servers = itertools.cycle(servers)
         self._path = path
         self._low_latency = low_latency
@@ -77,7 +78,8 @@ class HlsPlayer:
         status, body, url = await self.get(target)
         self.statuses.append(status)
         if status == 200:
-            self.checker.see(time.monotonic(), url, body.decode())
+            self._read_at = time.monotonic()
+            self.checker.see(self._read_at, url, body.decode())
             read = read_playlist(url, body.decode())
             self.playlist = merge(read, self.listed) if read.skipped else read
             await self._take(self.playlist)
@@ -89,7 +91,12 @@ class HlsPlayer:
         if not self._low_latency or playlist is None:
             return self._path
         parts = len(playlist.open_segment.parts) if playlist.open_segment is not None else 0
-        return f"{self._path}?_HLS_msn={playlist.next_number}&_HLS_part={parts}&_HLS_skip=YES"
+        skip = "&_HLS_skip=YES" if self._is_fresh(playlist) else ""
+        return f"{self._path}?_HLS_msn={playlist.next_number}&_HLS_part={parts}{skip}"
+
+    def _is_fresh(self, playlist: ReadPlaylist) -> bool:
+        """Whether a delta playlist will do: not where that is older than half the skip boundary (RFC 8216bis §6.3.7)."""
+        return time.monotonic() - self._read_at <= float(playlist.control.get("CAN-SKIP-UNTIL", 0)) / 2
 
     async def _take(self, playlist: ReadPlaylist) -> None:
         opened = [playlist.open_segment] if playlist.open_segment is not None and self._low_latency else []
