@@ -40,6 +40,7 @@ PLAYED = ("http-flv", "ws-flv", "http-ts", "ws-ts", "http-mp4", "ws-mp4")
 HLS = ("hls-ts", "hls-mp4")
 RECORDED = ("recorded-flv", "recorded-ts", "recorded-mp4")
 OUTPUTS = (*PLAYED, *HLS, *RECORDED, "recorded-hls")
+TS_OUTPUTS = ("http-ts", "ws-ts", "hls-ts", "recorded-ts", "recorded-hls")
 WITH_PUBLISHERS_TIMES = ("http-ts", "ws-ts", "hls-ts", "recorded-hls")  #: those of MPEG-TS whose times do not begin at 0
 PACE = ("stall", "part-stall")  #: rules that a busy machine breaks
 
@@ -180,6 +181,12 @@ def test_every_packet_comes_out_once_and_on_time(outputs: Outputs, name: str, ou
     received = frames.of_transport_stream(file) if file.suffix == ".ts" else frames.of_file(file)
     joined = assert_same_from_join(expected(name, file.suffix[1:]), frames.in_ms(received), to_end=True)
     assert joined.first_dts_ms <= JOINED_MS
+
+
+@pytest.mark.parametrize("output", TS_OUTPUTS)
+@pytest.mark.parametrize("name", CASES)
+def test_clock_and_tables_of_a_transport_stream_come_as_often_as_they_must(outputs: Outputs, name: str, output: str) -> None:
+    transport_stream.check_regular(outputs.file(name, output).read_bytes())
 
 
 @pytest.mark.parametrize("output", WITH_PUBLISHERS_TIMES)

@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass, field
 
 PACKET = 188
+PCR_TICKS, PSI_TICKS = 9_000, 45_000  #: 100 ms and 500 ms: the longest that players may have to wait for clock and tables
 
 
 @dataclass(slots=True)
@@ -91,6 +92,21 @@ def check_continuity(stream: list[Packet]) -> None:
             continue
         assert packet.counter == (last.get(packet.pid, packet.counter - 1) + 1) % 16, packet
         last[packet.pid] = packet.counter
+
+
+def check_regular(data: bytes) -> None:
+    """How often a player that begins anywhere finds clock and tables; counters without a hole, whoever wrote which part."""
+    stream = packets(data)
+    check_continuity(stream)
+    clock, tables = [], []
+    for packet in stream:
+        if packet.pcr is not None:
+            clock.append(packet.pcr)
+        if packet.pid == 0 and clock:
+            tables.append(clock[-1])
+    assert tables
+    assert widest(clock) <= PCR_TICKS
+    assert widest([*tables, clock[-1]]) <= PSI_TICKS
 
 
 def pes_packets(stream: list[Packet], pid: int) -> list[Pes]:
