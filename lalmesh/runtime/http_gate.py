@@ -12,7 +12,7 @@ from aiohttp import web
 from lalmesh.runtime.listener import Admission, Connection, peer_of, socket_transport
 
 SLOW_CLIENT_S = 30.0  #: for a client to take `CHUNK_BYTES`: 70 kbit/s, with which nothing can be watched
-CHUNK_BYTES = 256 << 10  #: of an answer that is written piece by piece: smaller ones cost a fifth more processor, larger ones no less
+CHUNK_BYTES = 256 << 10  #: of an answer written piece by piece: smaller ones cost a fifth more processor, larger ones no less
 
 
 class Gate(asyncio.Protocol):
