@@ -27,6 +27,8 @@ from support.process import Child
 
 from lalmesh.container.flv import TAG_SCRIPT
 
+pytestmark = pytest.mark.timeout(300)  # the first test waits for all that is pushed
+
 RUN_S = 60.0  #: for the longest case, 12.5 s, on a slow machine
 JOINED_MS = 2000  #: by when in the stream every player has begun
 ODD_MS = 4000  #: when in the stream its clock does what it should not
