@@ -24,7 +24,6 @@ from support.process import wait_until
 
 STREAM = "live/cam"
 REPUBLISHED = "live/changing"
-UNSTEADY = "live/{}"
 WATCHED_S = float(os.environ.get("E2E_BROWSER_S", "10"))
 PUBLISHED_S = 90 + WATCHED_S
 PICTURES_PER_S = 30.0  #: of the stream
@@ -124,13 +123,14 @@ def test_low_latency_hls_stays_near_to_live(pages: Pages, server: Node) -> None:
 
 @pytest.mark.parametrize("name", UNSTEADY_PICTURES)
 def test_pauses_of_pictures_and_of_sound_cost_no_picture(pages: Pages, server: Node, tmp_path: Path, name: str) -> None:
-    stream = UNSTEADY.format(name)
+    stream = f"live/{name}"
     with publish(name, server, stream, tmp_path):
         reports = pages.watch({player: watch(server, player, stream) for player in FRAGMENTED}, UNSTEADY_S)
     for player, report in reports.items():
         assert report.fatal is None, f"{player}: {report}"
-        assert report.played_s == pytest.approx(report.watched_s, rel=TOLERANCE), f"{player}: {report}"
-        assert report.frames_per_s == pytest.approx(UNSTEADY_PICTURES[name] / 4, rel=TOLERANCE), f"{player}: {report}"
+        assert report.played_s > report.watched_s / 2, f"{player}: {report}"
+        pictures = report.frames_per_s * report.watched_s
+        assert pictures == pytest.approx(report.played_s * UNSTEADY_PICTURES[name] / 4, rel=TOLERANCE), f"{player}: {report}"
 
 
 def test_players_go_on_when_another_publisher_brings_another_size(pages: Pages, server: Node, tmp_path: Path) -> None:
