@@ -31,6 +31,10 @@ RELOAD_TARGETS = 3  #: target durations that a blocking request waits at most (r
 ENOUGH_TARGETS = 2
 ENOUGH_WAIT_S = 6.0  #: at most so long after the first segment: players give a playlist up after 10 s
 
+#: who asks for a segment has those before it, and no delta playlist may skip others: the last six target durations never are, which
+#: is more than so many segments. Where more have come meanwhile, as when a successor took a while, the whole playlist is the answer
+DELTA_SEGMENTS = 3
+
 _NOTHING = MediaPlaylist(target_duration_s=1, media_sequence=0)  # stands for the playlist of a rendition that can carry nothing
 
 
@@ -84,7 +88,8 @@ class Playing:
             return refusal(answer.status, answer.reason)
         if not isinstance(answer, Ready):
             return refusal(503, "the stream stands still")
-        text = self._rendered[kind].text(playlist, skip=reload.skip, query=query, base=base)
+        is_near = reload.msn is None or playlist.next_number <= reload.msn + DELTA_SEGMENTS
+        text = self._rendered[kind].text(playlist, skip=reload.skip and is_near, query=query, base=base)
         return live_answer(playlist, text, blocked=reload.msn is not None and playlist.part_target is not None)
 
     def _listed(self, kind: Format, name: PlaylistName) -> MediaPlaylist | None:

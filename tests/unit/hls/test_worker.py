@@ -151,6 +151,16 @@ async def test_a_blocking_reload_of_a_stream_that_stands_still_ends_with_503() -
 
 
 @in_virtual_time
+async def test_a_delta_playlist_skips_nothing_that_its_player_cannot_have() -> None:
+    node = HlsNode(settings=replace(SETTINGS, list_size=20))
+    worker, _ = await playing(node, 33, LIVE)
+    assert worker.next_number == 116
+    assert "#EXT-X-SKIP" in await text(worker, LIVE, ReloadRequest(115, 0, skip=True))
+    assert "#EXT-X-SKIP" in await text(worker, LIVE, ReloadRequest(skip=True))
+    assert "#EXT-X-SKIP" not in await text(worker, LIVE, ReloadRequest(105, 0, skip=True)), "it knows 100 to 104"
+
+
+@in_virtual_time
 async def test_a_part_that_is_hinted_at_is_waited_for_and_another_is_not() -> None:
     node = HlsNode()
     worker, origin = await playing(node, 3, LIVE)
