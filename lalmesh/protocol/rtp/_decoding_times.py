@@ -29,6 +29,8 @@ MAX_REORDER_DEPTH: Final = 16  #: no standard lets a decoder hold more pictures
 MAX_EMPTY_GAPS: Final = 8
 #: A sequence that begins later than this after all before it does not go on with their times: too long from decoding to showing.
 GAP_TICKS: Final = 500 * TICKS_PER_MS
+#: A step back by less is no B-frame, but a clock that jitters: no two pictures are closer.
+JITTER_TICKS: Final = 4 * TICKS_PER_MS
 DEFAULT_SPACING_TICKS: Final = 40 * TICKS_PER_MS  #: of pictures, where none is known
 
 Place: TypeAlias = tuple[int, int]  #: coded video sequence, and picture order count in it: sorts in output order
@@ -69,6 +71,7 @@ class DecodingTimes:
         self._last_place: Place | None = None  # of the picture whose PTS that was
         self._spacing = DEFAULT_SPACING_TICKS
         self._empty_gaps = 0
+        self.mended = 0  #: pictures whose PTS was not after the one before, though they are shown after it: now it is by 1 ms
         self.dropped = 0  #: pictures that are shown before one whose DTS is out already: the depth was not known yet
 
     @property
@@ -98,10 +101,13 @@ class DecodingTimes:
         """Take the next picture in decoding order, its DTS being its PTS; those that have their times now."""
         pts, place = unit.dts, self._place(unit)
         if self._last is not None and pts <= self._last:
-            self._depth = min(self._depth + 1, MAX_REORDER_DEPTH)
-            self._empty_gaps = 0
-            self.dropped += 1
-            return []
+            if not self._jitters(self._last - pts, place):
+                self._depth = min(self._depth + 1, MAX_REORDER_DEPTH)
+                self._empty_gaps = 0
+                self.dropped += 1
+                return []
+            unit.dts = pts = self._last + TICKS_PER_MS
+            self.mended += 1
         if place is not None and self._begins_later(pts, place):
             self._bridge(pts)
         insort(self._shown, _Shown(pts, place), key=_pts)
@@ -124,6 +130,12 @@ class DecodingTimes:
             return self._order.place(unit.payload)
         except RemoteProtocolError:
             return None
+
+    def _jitters(self, back: int, place: Place | None) -> bool:
+        """Whether a picture `back` ticks before the last DTS is nevertheless the next to be shown."""
+        if place is not None and self._last_place is not None:
+            return place > self._last_place
+        return back < JITTER_TICKS
 
     def _is_early(self, pts: int) -> bool:
         """Whether the picture at `pts`, the newest, is the next to be shown, and one may still come that is shown before it."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from lalmesh.media import TICKS_PER_MS, AccessUnit, rescale, wrap
+from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, rescale, wrap
 from lalmesh.protocol.rtp._ntp import unix_us_to_ntp
 from lalmesh.protocol.rtp._packet import HEADER_BYTES, pack_header, serialize_extension
 from lalmesh.protocol.rtp._packetizer import Packetizer, Payload
@@ -82,7 +82,7 @@ class TrackSender:
 
     def timestamp(self, pts: int) -> int:
         """The RTP timestamp of a presentation time in ticks of 90 kHz."""
-        return wrap(rescale(pts, 90_000, self.identity.clock_rate_hz) + self.identity.timestamp_offset, 32)
+        return wrap(rescale(pts, TICKS_PER_SECOND, self.identity.clock_rate_hz) + self.identity.timestamp_offset, 32)
 
     def report(self, cname: str, wall_us: int) -> bytes:
         """A sender report to send at `wall_us` (Unix µs), under our `cname`; empty before the first unit."""

@@ -117,6 +117,21 @@ def test_without_places_the_depth_is_learnt_from_drops() -> None:
     assert tested.dropped == 1
 
 
+def test_a_clock_that_jitters_is_mended_and_teaches_no_depth() -> None:
+    tested = times()
+    jittering = [picture(at, count=count) for at, count in ((0, 0), (1, 2), (0.9, 4), (2, 6), (2, 8))]
+    given_back = [unit for one in jittering for unit in tested.feed(one)]
+    assert [unit.dts for unit in given_back] == [0, T, T + 90, 2 * T, 2 * T + 90]
+    assert (tested.mended, tested.dropped, tested.depth) == (2, 0, 0)
+    unnamed = times(allowed_depth=0)
+    assert [unit.dts for at in (0, 3600, 3500, 3600) for unit in unnamed.feed(AccessUnit(1, at, 0, False, b""))] == [
+        0,
+        3600,
+        3690,
+        3780,
+    ]
+
+
 def test_another_configuration_begins_anew() -> None:
     tested = times()
     fed(tested, shown(0, 4, 2))
