@@ -223,6 +223,21 @@ async def test_a_dead_owner_has_a_successor_though_nobody_asks(service: Schedule
     assert HlsAssigned(after) in dead.told()  # so it learns that it lost it
 
 
+async def test_every_hls_node_hears_of_another_owner_and_of_a_first_one_only_that_one(
+    service: SchedulerService, clock: Clock
+) -> None:
+    nodes = {name: await Node(name, Role.HLS).join(service) for name in ("h1", "h2", "h3")}
+    await publish(service)
+    before = await located(service)
+    await settle()
+    assert {name for name, node in nodes.items() if node.told()} == {before.worker.node.name}
+    await nodes.pop(before.worker.node.name).vanish()
+    clock.now += 0.2
+    await until(lambda: all(node.commands for node in nodes.values()))
+    after = await located(service, before.epoch)
+    assert [node.told() for node in nodes.values()] == [[HlsAssigned(after)]] * 2
+
+
 async def test_a_succession_waits_for_a_registry_that_is_away(
     service: SchedulerService, registry: FlakyRegistry, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
