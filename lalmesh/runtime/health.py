@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from lalmesh.runtime.cors import CorsPolicy
+from lalmesh.runtime.http_port import HttpPort
+from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics, sweep_each_second
+
+LIMITS = ListenerLimits(connections=1000)  #: probes and scrapes: a handful in all
+
 
 class HealthServer:
     """Answers probes and scrapes. Alive is who answers; `ready` gives the reason for not being ready, empty where there is none."""
 
     def __init__(self, registry: CollectorRegistry, ready: Callable[[], str]) -> None:
-        """Serve the metrics of `registry`."""
+        """Serve the metrics of `registry`. Made where a loop runs."""
         self._registry = registry
         self._ready = ready
-        self._runner: web.AppRunner | None = None
-        self.port = 0
+        self._http = HttpPort("metrics", self._answer, CorsPolicy(()), LIMITS, ListenerMetrics("health", registry))
+        self._sweeping: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens, 0 before."""
+        return self._http.port
 
     async def start(self, host: str, port: int) -> None:
         """Listen on `host` and `port` (0: a free one).
@@ -25,27 +37,23 @@ class HealthServer:
         Raises:
             OSError: the port cannot be bound.
         """
-        app = web.Application()
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._metrics)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        await self._http.start(host, port)
+        self._sweeping = asyncio.create_task(sweep_each_second(lambda: (self._http.sweep,)), name="health-sweep")
 
     async def stop(self) -> None:
         """Stop listening."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        await self._http.close("the node stops")
 
-    async def _healthz(self, _: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def _readyz(self, _: web.Request) -> web.Response:
-        reason = self._ready()
-        return web.Response(status=503 if reason else 200, text=f"{reason or 'ready'}\n")
-
-    async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def _answer(self, request: web.Request) -> web.Response:
+        match request.path:
+            case "/healthz":
+                return web.Response(text="ok\n")
+            case "/readyz":
+                reason = self._ready()
+                return web.Response(status=503 if reason else 200, text=f"{reason or 'ready'}\n")
+            case "/metrics":
+                return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+            case _:
+                return web.Response(status=404, text="nothing here\n")
