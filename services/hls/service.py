@@ -170,7 +170,7 @@ class HlsService:
 
     async def _from_owner(self, found: HlsPath, stream: StreamKey, reload: ReloadRequest, path: str, query: str) -> Answer:
         owner = await self._owners.find(stream)
-        end = asyncio.get_running_loop().time() + SUCCESSION_S
+        clock, end_s = asyncio.get_running_loop().time, float("inf")
         while True:
             if owner is None:
                 return await self._from_the_past(found, stream, reload, query)
@@ -180,9 +180,10 @@ class HlsService:
                 return await self._ask(owner, found, reload, path, query)
             except OwnerLost as error:
                 log.info("owner of the segments lost: %s", error, extra={"stream_key": str(stream)})
+                end_s = min(end_s, clock() + SUCCESSION_S)
                 successor = await self._owners.find_after(owner)
                 if successor is not None and successor.epoch == owner.epoch:  # it is not given up yet
-                    if asyncio.get_running_loop().time() > end:
+                    if clock() > end_s:
                         return refusal(503, "the owner of the stream cannot be reached")
                     await asyncio.sleep(SUCCESSION_PAUSE_S)
                 owner = successor

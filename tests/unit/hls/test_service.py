@@ -26,12 +26,14 @@ class FakePeers:
     def __init__(self) -> None:
         self.lost: set[str] = set()
         self.silent: set[tuple[str, int]] = set()  # with the revision of the epoch
+        self.dies_after_s = 3600.0  #: the silent ones
         self.asked: list[tuple[str, str, str]] = []
 
     async def fetch(self, owner: HlsOwner, path: str, query: str, deadline_s: float) -> Answer:
         self.asked.append((owner.worker.node.name, path, query))
         if (owner.worker.node.name, owner.epoch.revision) in self.silent:
-            await asyncio.sleep(3600)
+            await asyncio.sleep(self.dies_after_s)
+            raise OwnerLost("gone", retry_after_s=1.0)
         if owner.worker.node.name in self.lost:
             raise OwnerLost("gone", retry_after_s=1.0)
         return Answer(200, owner.worker.node.name.encode())
@@ -177,6 +179,19 @@ async def test_requests_wait_a_while_for_the_successor_of_a_dead_owner_and_one_o
     replica.peers.lost.clear()
     replica.node.scheduler.owner = owner(2, at=OTHER)
     assert {await task for task in asked} == {(200, "hls-2")}
+
+
+@in_virtual_time
+async def test_a_request_that_has_waited_for_its_segment_waits_for_the_successor_too() -> None:
+    replica = Replica()
+    replica.node.scheduler.owner = owner(1, at=OTHER)
+    replica.peers.silent.add(("hls-2", 1))
+    replica.peers.dies_after_s = 9.0
+    asked = asyncio.create_task(replica.get(PLAYLIST, "_HLS_msn=3"))
+    await asyncio.sleep(10)
+    assert not asked.done()
+    replica.node.scheduler.owner = owner(2, at=OTHER)
+    assert await asked == (200, "hls-2")
 
 
 @in_virtual_time
