@@ -68,8 +68,9 @@ class DecodingTimes:
         self._shown: list[_Shown] = []  # by PTS; `_depth` of them once nothing waits
         self._waiting: list[AccessUnit] = []  # in decoding order
         self._last: int | None = None  # the last DTS
+        self._last_shown: int | None = None  # the last DTS that was a PTS
         self._last_place: Place | None = None  # of the picture whose PTS that was
-        self._spacing = DEFAULT_SPACING_TICKS
+        self._spacing = DEFAULT_SPACING_TICKS  # between those, lately
         self._empty_gaps = 0
         self.mended = 0  #: pictures whose PTS was not after the one before, though they are shown after it: now it is by 1 ms
         self.dropped = 0  #: pictures that are shown before one whose DTS is out already: the depth was not known yet
@@ -155,7 +156,7 @@ class DecodingTimes:
             if is_early:
                 break
             shown = self._shown.pop(0)
-            self._pass(shown.place)
+            self._pass(shown)
             times.append(shown.pts)
         if not times:
             return []
@@ -163,8 +164,6 @@ class DecodingTimes:
         given: list[AccessUnit] = []
         for unit, dts in zip(units, [*self._squeezed(len(units) - len(times), times[0]), *times], strict=False):
             self._give(unit, dts, given)
-        if len(times) > 1:
-            self._spacing = times[1] - times[0]
         return given
 
     def _squeezed(self, count: int, until: int) -> list[int]:
@@ -181,11 +180,14 @@ class DecodingTimes:
         self._last = dts
         given.append(unit)
 
-    def _pass(self, place: Place | None) -> None:
+    def _pass(self, shown: _Shown) -> None:
         """A picture has had its turn in output order."""
-        if place is not None and self._last_place is not None and place == (self._last_place[0], self._last_place[1] + 1):
+        place, last = shown.place, self._last_place
+        if place is not None and last is not None and place == (last[0], last[1] + 1):
             self._step = 1  # even of H.264, some encoders count pictures
-        self._last_place = place
+        if self._last_shown is not None and 0 < shown.pts - self._last_shown < GAP_TICKS:
+            self._spacing = shown.pts - self._last_shown
+        self._last_place, self._last_shown = place, shown.pts
 
     def _begins_later(self, pts: int, place: Place) -> bool:
         """Whether a picture begins a sequence after a hole in time, with nothing before it that is still to be shown."""
