@@ -1,0 +1,121 @@
+"""HTTP of an hls node in front of its service: sessions, heads, what is zipped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import cast
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry
+from support.hls_fakes import FakeStorage
+from yarl import URL
+
+from lalmesh.errors import Unavailable
+from lalmesh.names import StreamKey
+from lalmesh.runtime.cors import CorsPolicy
+from lalmesh.runtime.http_port import HttpPort
+from lalmesh.runtime.listener import ListenerLimits
+from services.hls.answer import Answer, playlist_answer, refusal
+from services.hls.http import HlsHttp
+from services.hls.metrics import HlsMetrics
+from services.hls.naming import StreamNames
+from services.hls.record_http import RecordHttp
+from services.hls.service import HlsService
+from services.hls.sessions import Players, new_session_id
+
+HOST, KEY, LIMIT_S = "127.0.0.1", b"a key of sessions", 10.0
+TEXT = "#EXTM3U\n" * 500
+STREAM = StreamKey("live", "cam")
+
+
+class Site:
+    """An hls node's HTTP, whose service says the same to everybody."""
+
+    def __init__(self, key: bytes = KEY) -> None:
+        self.asked: list[str] = []
+        self.is_away = False
+        self.registry = CollectorRegistry()
+        self.players = Players(30.0, asyncio.get_running_loop().time)
+        names = StreamNames(self._find, asyncio.get_running_loop().time)
+        metrics = HlsMetrics(self.registry)
+        http = HlsHttp(cast(HlsService, self), names, RecordHttp(FakeStorage()), self.players, metrics, key)
+        self.port = HttpPort("http", http.answer, CorsPolicy(()), ListenerLimits(), metrics)
+
+    async def _find(self, name: str) -> list[StreamKey]:
+        if self.is_away:
+            raise Unavailable("no scheduler", retry_after_s=1.0)
+        return [STREAM]
+
+    async def answer(self, path: str, query: str) -> Answer:
+        """What the service answers."""
+        self.asked.append(f"{path}?{query}")
+        return refusal(503, "no scheduler") if self.is_away else playlist_answer(TEXT, 1)
+
+    async def ask(self, target: str, method: str = "GET") -> tuple[int, str, str]:
+        """Status, body and Location."""
+        url = URL(f"http://{HOST}:{self.port.port}{target}", encoded=True)
+        async with aiohttp.ClientSession() as session, session.request(method, url, allow_redirects=False) as answer:
+            return answer.status, await answer.text(), answer.headers.get("Location", "")
+
+    @property
+    def sent_bytes(self) -> float | None:
+        return self.registry.get_sample_value("hls_sent_bytes_total")
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with asyncio.timeout(LIMIT_S), AsyncExitStack() as made:
+        yield made
+
+
+async def started(stack: AsyncExitStack, key: bytes = KEY) -> Site:
+    site = Site(key)
+    await site.port.start(HOST, 0)
+    stack.push_async_callback(site.port.close, "over")
+    return site
+
+
+async def test_a_first_playlist_is_asked_for_again_with_an_id_and_what_was_asked_stays(stack: AsyncExitStack) -> None:
+    site = await started(stack)
+    status, _, where = await site.ask("/hls/cam.m3u8?token=a%2Fb&_HLS_msn=7")
+    assert (status, site.asked) == (302, [])
+    assert where.startswith("/hls/cam.m3u8?token=a%2Fb&_HLS_msn=7&session_id=")
+    assert (await site.ask(where))[:2] == (200, TEXT)
+    assert (len(site.players), [touch.sent_bytes for touch in site.players.touches()]) == (1, [len(TEXT)])
+
+
+async def test_an_id_of_another_stream_or_none_of_ours_is_not_found(stack: AsyncExitStack) -> None:
+    site = await started(stack)
+    for session_id in ("x", new_session_id(StreamKey("live", "other"), KEY)):
+        assert (await site.ask(f"/hls/live/cam.m3u8?session_id={session_id}"))[0] == 404
+    assert (site.asked, len(site.players)) == ([], 0)
+
+
+async def test_a_head_is_no_player_and_nothing_that_was_sent(stack: AsyncExitStack) -> None:
+    site = await started(stack)
+    target = f"/hls/live/cam.m3u8?session_id={new_session_id(STREAM, KEY)}"
+    assert await site.ask(target, "HEAD") == (200, "", "")
+    assert (len(site.players), site.sent_bytes) == (0, 0.0)
+    await site.ask(target)
+    assert (len(site.players), site.sent_bytes) == (1, float(len(TEXT)))
+
+
+async def test_a_segment_needs_no_id(stack: AsyncExitStack) -> None:
+    site = await started(stack)
+    assert (await site.ask("/hls/live/cam/1.1-1.ts"))[0] == 200
+    assert len(site.players) == 0
+
+
+async def test_where_the_name_cannot_be_told_the_service_says_so(stack: AsyncExitStack) -> None:
+    site = await started(stack)
+    site.is_away = True
+    assert (await site.ask("/hls/cam.m3u8"))[0] == 503
+
+
+async def test_without_a_key_nobody_is_counted(stack: AsyncExitStack) -> None:
+    site = await started(stack, b"")
+    assert (await site.ask("/hls/live/cam.m3u8"))[0] == 200
+    assert len(site.players) == 0
