@@ -1,0 +1,108 @@
+"""A description as it is kept: what was said, in its order, and what it means where anybody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from lalmesh.protocol.sdp._formats import MediaFormat, parse_format
+
+
+class Attribute(NamedTuple):
+    """One ``a=`` line."""
+
+    name: str  #: in lower case
+    value: str = ""  #: what follows the colon; empty where there is none
+
+    def __str__(self) -> str:
+        """The line, without its end."""
+        return f"a={self.name}:{self.value}" if self.value else f"a={self.name}"
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class MediaDescription:
+    """One ``m=`` section (RFC 8866 §5.14)."""
+
+    media: str  #: ``video``, ``audio``, ``application`` ..., in lower case
+    port: int = 0  #: UDP port; 0 in RTSP, where SETUP says it
+    protocol: str = "RTP/AVP"
+    payload_types: tuple[str, ...] = ()  #: as said, the preferred one first; numbers where the protocol is RTP
+    connection: str = ""  #: the ``c=`` line of the section
+    bandwidth: tuple[str, ...] = ()  #: its ``b=`` lines, such as ``AS:4000``
+    attributes: tuple[Attribute, ...] = ()  #: in order
+
+    @property
+    def control(self) -> str:
+        """The control URL: absolute, relative or empty (RFC 2326 §C.1.1)."""
+        return find(self.attributes, "control")
+
+    @property
+    def direction(self) -> str:
+        """``sendrecv``, ``sendonly``, ``recvonly`` or ``inactive``; empty where it is not said (RFC 8866 §6.7)."""
+        said = (attribute.name for attribute in self.attributes)
+        return next((name for name in said if name in ("sendrecv", "sendonly", "recvonly", "inactive")), "")
+
+    @property
+    def formats(self) -> list[MediaFormat]:
+        """What its payload types stand for, in order; those that nothing tells of are left out.
+
+        Of a protocol that is not RTP, there are none.
+        """
+        if "RTP/" not in self.protocol.upper():
+            return []
+        parsed = [parse_format(self.media, number, self._values("rtpmap"), self._values("fmtp")) for number in self.payload_types]
+        return [media_format for media_format in parsed if media_format is not None]
+
+    def with_control(self, control: str) -> MediaDescription:
+        """The same under another control URL, without the addresses and ports of who wrote it: to be sent on."""
+        kept = tuple(attribute for attribute in self.attributes if attribute.name not in ("control", "range"))
+        return replace(self, port=0, connection="", attributes=(*kept, Attribute("control", control)))
+
+    def serialize(self) -> bytes:
+        """The section, each line with its CRLF."""
+        lines = [f"m={self.media} {self.port} {self.protocol} {' '.join(self.payload_types)}".rstrip()]
+        lines += [f"c={self.connection}"] if self.connection else []
+        lines += [f"b={bandwidth}" for bandwidth in self.bandwidth]
+        return join_lines((*lines, *map(str, self.attributes)))
+
+    def _values(self, name: str) -> list[str]:
+        return [attribute.value for attribute in self.attributes if attribute.name == name]
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class SessionDescription:
+    """A whole description (RFC 8866 §5). What RTSP has no use for, such as ``k=`` or ``r=``, is not kept."""
+
+    origin: str = "- 0 0 IN IP4 127.0.0.1"  #: the ``o=`` line
+    name: str = "-"  #: the ``s=`` line
+    connection: str = ""  #: the ``c=`` line
+    attributes: tuple[Attribute, ...] = ()  #: of the session, in order
+    media: tuple[MediaDescription, ...] = ()
+
+    @property
+    def control(self) -> str:
+        """The control URL of the whole presentation: absolute, relative, ``*`` or empty (RFC 2326 §C.1.1)."""
+        return find(self.attributes, "control")
+
+    @property
+    def range(self) -> str:
+        """What can be played, such as ``npt=0-`` or ``clock=20240101T000000Z-``; empty: not said (RFC 2326 §C.1.5)."""
+        return find(self.attributes, "range")
+
+    def serialize(self) -> bytes:
+        """The whole text, in the order of RFC 8866 §9."""
+        lines = ["v=0", f"o={self.origin}", f"s={self.name}"]
+        lines += [f"c={self.connection}"] if self.connection else []
+        lines += ["t=0 0", *map(str, self.attributes)]
+        return join_lines(lines) + b"".join(media.serialize() for media in self.media)
+
+
+def find(attributes: Iterable[Attribute], name: str) -> str:
+    """The value of the first attribute of that name; empty where there is none."""
+    return next((attribute.value for attribute in attributes if attribute.name == name), "")
+
+
+def join_lines(lines: Iterable[str]) -> bytes:
+    """Lines as bytes, each with its CRLF."""
+    return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace")

@@ -1,0 +1,407 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lalmesh.codec import aac, build_track
+from lalmesh.codec.opus import OpusHead
+from lalmesh.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
+from lalmesh.media import Codec, Kind, Track
+from lalmesh.protocol import rtp
+from lalmesh.protocol.sdp import (
+    MAX_DESCRIPTION_BYTES,
+    MAX_LINES,
+    MAX_MEDIA,
+    Attribute,
+    MediaDescription,
+    MediaFormat,
+    SessionDescription,
+    assign_payload_types,
+    build_media,
+    build_session,
+    parse_media,
+    parse_session,
+)
+
+# RFC 2326 §10.2, with the parameters of its media spelt out
+RFC_2326 = b"""v=0
+o=mhandley 2890844526 2890842807 IN IP4 126.16.64.4
+s=SDP Seminar
+i=A Seminar on the session description protocol
+u=http://www.cs.ucl.ac.uk/staff/M.Handley/sdp.03.ps
+e=mjh@isi.edu (Mark Handley)
+c=IN IP4 224.2.17.12/127
+t=2873397496 2873404696
+a=recvonly
+m=audio 3456 RTP/AVP 0
+m=video 2232 RTP/AVP 31
+m=whiteboard 32416 UDP WB
+a=orient:portrait
+"""
+
+HIKVISION = b"""v=0\r
+o=- 1596543210123456 1596543210123456 IN IP4 192.168.1.64\r
+s=Media Presentation\r
+e=NONE\r
+b=AS:5100\r
+t=0 0\r
+a=control:rtsp://192.168.1.64:554/Streaming/Channels/101/?transportmode=unicast\r
+m=video 0 RTP/AVP 96\r
+c=IN IP4 0.0.0.0\r
+b=AS:5000\r
+a=recvonly\r
+a=x-dimensions:1920,1080\r
+a=control:rtsp://192.168.1.64:554/Streaming/Channels/101/trackID=1?transportmode=unicast\r
+a=rtpmap:96 H264/90000\r
+a=fmtp:96 profile-level-id=420029; packetization-mode=1; \
+sprop-parameter-sets=Z00AKo2NQDwBE/LgLcBAQFAAAD6AAAw1DoYACYkAAABfXhbvLjQwAExIAAAC+vC3eXCg,aO44gA==\r
+m=audio 0 RTP/AVP 104\r
+a=rtpmap:104 mpeg4-generic/16000/1\r
+a=fmtp:104 profile-level-id=15; streamtype=5; mode=AAC-hbr; config=1408;\
+SizeLength=13; IndexLength=3; IndexDeltaLength=3; Profile=1;\r
+m=application 0 RTP/AVP 107\r
+a=control:rtsp://192.168.1.64:554/Streaming/Channels/101/trackID=3?transportmode=unicast\r
+a=rtpmap:107 vnd.onvif.metadata/90000\r
+a=Media_header:MEDIAINFO=494D4B48010300000400000100000000000000000000000000000000000000000000000000000000;\r
+a=appversion:1.0\r
+"""
+
+DAHUA = b"""v=0\r
+o=- 2251938202 2251938202 IN IP4 0.0.0.0\r
+s=RTSP Session/2.0\r
+c=IN IP4 0.0.0.0\r
+t=0 0\r
+a=control:*\r
+a=range:npt=now-\r
+a=packetization-supported:DH\r
+m=video 0 RTP/AVP 98\r
+a=control:trackID=0\r
+a=framerate:25.000000\r
+a=rtpmap:98 H265/90000\r
+a=fmtp:98 profile-id=1;sprop-sps=QgEBAWAAAAMAsAAAAwAAAwB7oAPAgBDlja5JMvTcBAQEAg==;\
+sprop-pps=RAHA8vA8kAA=;sprop-vps=QAEMAf//AWAAAAMAsAAAAwAAAwB7rAk=\r
+a=recvonly\r
+m=audio 0 RTP/AVP 8\r
+a=control:trackID=1\r
+a=rtpmap:8 PCMA/8000\r
+a=recvonly\r
+"""
+
+FFMPEG = b"""v=0
+o=- 0 0 IN IP4 127.0.0.1
+s=No Name
+c=IN IP4 127.0.0.1
+t=0 0
+a=tool:libavformat 61.7.100
+m=video 0 RTP/AVP 96
+b=AS:2000
+a=rtpmap:96 H264/90000
+a=fmtp:96 packetization-mode=1; sprop-parameter-sets=Z2QADazZQUGfnwEQAAADABAAAAMDIPFCmWA=,aO+8sA==; profile-level-id=64000D
+a=control:streamid=0
+m=audio 0 RTP/AVP 97
+b=AS:128
+a=rtpmap:97 MPEG4-GENERIC/44100/2
+a=fmtp:97 profile-level-id=1;mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3; config=121056E500
+a=control:streamid=1
+"""
+
+GSTREAMER = b"""v=0
+o=- 5523454574219 1 IN IP4 127.0.0.1
+s=Session streamed with GStreamer
+i=rtsp-server
+t=0 0
+a=tool:GStreamer
+a=type:broadcast
+a=range:npt=now-
+a=control:rtsp://127.0.0.1:8554/test
+m=video 0 RTP/AVP 96
+c=IN IP4 0.0.0.0
+b=AS:2097
+a=rtpmap:96 H264/90000
+a=fmtp:96 packetization-mode=1;profile-level-id=42c01e;sprop-parameter-sets=Z0LAHtoCgL/lwEQAAAMABAAAAwDwPFi6gA==,aM48gA==
+a=framerate:30
+a=control:stream=0
+a=ts-refclk:local
+a=mediaclk:sender
+"""
+
+AXIS = b"""v=0\r\no=- 18302136002250915244 1 IN IP4 192.168.0.90\r\ns=Session streamed with GStreamer\r\nt=0 0\r
+a=control:rtsp://192.168.0.90/axis-media/media.amp?videocodec=h264\r
+m=video 0 RTP/AVP 96\r
+a=rtpmap:96 H264/90000\r
+a=fmtp:96 packetization-mode=1;profile-level-id=4d0029;sprop-parameter-sets=Z00AKeKQDwBE/LgLcBAQGkHiRFQ=,aO48gA==\r
+a=control:rtsp://192.168.0.90/axis-media/media.amp/stream=0?videocodec=h264\r
+a=transform:1.000000,0.000000,0.000000;0.000000,1.000000,0.000000;0.000000,0.000000,1.000000\r
+"""
+
+LIVE555 = b"""v=0\r\no=- 1700000000000000 1 IN IP4 10.0.0.2\r\ns=H.264 Video\r\ni=live\r
+t=0 0\r\na=tool:LIVE555 Streaming Media v2023.01.19\r
+a=type:broadcast\r\na=control:*\r\na=range:npt=0-\r\na=x-qt-text-nam:H.264 Video\r\nm=audio 0 RTP/AVP 14\r\nc=IN IP4 0.0.0.0\r
+b=AS:128\r\na=control:track1\r\n"""
+
+CAPTURES = [RFC_2326, HIKVISION, DAHUA, FFMPEG, GSTREAMER, AXIS, LIVE555]
+
+
+def formats(data: bytes) -> list[MediaFormat]:
+    return [media_format for media in parse_session(data).media for media_format in media.formats]
+
+
+def only(lines: str) -> MediaFormat:
+    (media_format,) = formats(lines.encode())
+    return media_format
+
+
+def test_the_example_of_rfc_2326_is_read() -> None:
+    description = parse_session(RFC_2326)
+    assert description.name == "SDP Seminar"
+    assert description.attributes == (Attribute("recvonly"),)
+    assert [media.media for media in description.media] == ["audio", "video", "whiteboard"]
+    assert description.media[0].port == 3456
+    assert formats(RFC_2326) == [MediaFormat(0, "PCMU", 8_000), MediaFormat(31, "H261", 90_000)]
+    assert description.media[2].protocol == "UDP"
+
+
+def test_the_description_of_hikvision_is_read() -> None:
+    description = parse_session(HIKVISION)
+    assert description.control.startswith("rtsp://192.168.1.64:554/Streaming/Channels/101/?")
+    video, audio, metadata = description.media
+    assert video.direction == "recvonly"
+    assert video.control == "rtsp://192.168.1.64:554/Streaming/Channels/101/trackID=1?transportmode=unicast"
+    assert audio.control == ""
+    (sound,) = audio.formats
+    assert (sound.encoding_name, sound.clock_rate_hz, sound.channels) == ("mpeg4-generic", 16_000, 1)
+    assert sound.parameters["config"] == "1408"
+    assert sound.parameters["sizelength"] == "13"
+    assert metadata.formats == [MediaFormat(107, "vnd.onvif.metadata", 90_000)]
+    assert ("media_header", True) in [(name, value.endswith(";")) for name, value in metadata.attributes]
+
+
+def test_the_description_of_dahua_is_read() -> None:
+    description = parse_session(DAHUA)
+    assert (description.control, description.range) == ("*", "npt=now-")
+    assert [media.control for media in description.media] == ["trackID=0", "trackID=1"]
+    video, audio = formats(DAHUA)
+    assert video.parameters["sprop-vps"] == "QAEMAf//AWAAAAMAsAAAAwAAAwB7rAk="
+    assert audio == MediaFormat(8, "PCMA", 8_000)
+
+
+@pytest.mark.parametrize(
+    ("data", "codecs"), [(FFMPEG, [Codec.H264, Codec.AAC]), (GSTREAMER, [Codec.H264]), (DAHUA, [Codec.H265, Codec.PCMA])]
+)
+def test_descriptions_with_parameter_sets_give_whole_tracks(data: bytes, codecs: list[Codec]) -> None:
+    tracks = [track_of(media_format) for media_format in formats(data)]
+    assert [track.codec for track in tracks if track is not None] == codecs
+
+
+def test_a_static_payload_type_needs_no_map() -> None:
+    assert formats(LIVE555) == [MediaFormat(14, "MPA", 90_000)]
+    assert only("m=audio 0 RTP/AVP 10\n") == MediaFormat(10, "L16", 44_100, 2)
+
+
+def test_a_map_overrules_a_static_payload_type() -> None:
+    assert only("m=audio 0 RTP/AVP 0\na=rtpmap:0 PCMA/16000/2\n") == MediaFormat(0, "PCMA", 16_000, 2)
+
+
+@pytest.mark.parametrize(
+    ("rtpmap", "expected"),
+    [
+        ("a=rtpmap:96 H264/90000", MediaFormat(96, "H264", 90_000)),
+        ("a=rtpmap: 96  H264/90000/1 ", MediaFormat(96, "H264", 90_000)),
+        ("a=rtpmap:96\tH264", MediaFormat(96, "H264", 90_000)),
+        (" a=rtpmap : 96 h265 / 90000", MediaFormat(96, "h265", 90_000)),
+        ("a=rtpmap:97 H265/90000\na=rtpmap:96 H264/90000", MediaFormat(96, "H264", 90_000)),
+    ],
+)
+def test_maps_are_read_as_cameras_write_them(rtpmap: str, expected: MediaFormat) -> None:
+    assert only(f"m=video 0 RTP/AVP 96\n{rtpmap}\n") == expected
+
+
+@pytest.mark.parametrize(
+    ("fmtp", "name", "clock_rate_hz"),
+    [
+        ("packetization-mode=1;profile-level-id=4D002A", "H264", 90_000),
+        ("sprop-vps=QAE=; sprop-sps=QgE=; sprop-pps=RAE=", "H265", 90_000),
+        ("mode=AAC-hbr;SizeLength=13;config=1408", "mpeg4-generic", 16_000),
+    ],
+)
+def test_a_missing_map_is_told_by_the_parameters(fmtp: str, name: str, clock_rate_hz: int) -> None:
+    found = only(f"m=video 0 RTP/AVP 96\na=fmtp:96 {fmtp}\n")
+    assert (found.encoding_name, found.clock_rate_hz) == (name, clock_rate_hz)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "m=video 0 RTP/AVP 96",
+        "m=video 0 RTP/AVP 128\na=rtpmap:128 H264/90000",
+        "m=video 0 RTP/AVP x",
+        "m=video 0 RTP/AVP",
+        "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/0",
+        "m=video 0 RTP/AVP 96\na=rtpmap:96 /90000",
+        "m=audio 0 RTP/AVP 96\na=fmtp:96 sizelength=13;config=xyz",
+        "m=whiteboard 32416 UDP WB",
+    ],
+)
+def test_what_nothing_tells_of_has_no_format(lines: str) -> None:
+    assert formats(lines.encode()) == []
+
+
+def test_aac_without_config_becomes_what_clock_and_channels_tell() -> None:
+    found = only("m=audio 0 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/44100/2\na=fmtp:97 mode=AAC-hbr;config=;sizelength=13\n")
+    assert found.parameters["config"] == "1210"  # ISO/IEC 14496-3 §1.6.2.1: AAC-LC, index 4, two channels
+    track = track_of(found)
+    assert track is not None
+    assert (track.codec, track.sample_rate_hz, track.channels) == (Codec.AAC, 44_100, 2)
+
+
+@pytest.mark.parametrize("rtpmap", ["mpeg4-generic/99999999", "mpeg4-generic/44100/99"])
+def test_aac_without_config_that_nothing_tells_is_left_alone(rtpmap: str) -> None:
+    assert "config" not in only(f"m=audio 0 RTP/AVP 97\na=rtpmap:97 {rtpmap}\n").parameters
+
+
+def test_parameter_sets_in_the_wrong_order_or_broken_do_no_harm() -> None:
+    swapped = "aO+8sA,%%%,Z2QADazZQUGfnwEQAAADABAAAAMDIPFCmWA="
+    found = only(f"m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 sprop-parameter-sets={swapped}\n")
+    track = track_of(found)
+    assert track is not None
+    assert (track.width, track.height) == (320, 180)
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\n\r\n", "\r\r\n", "\0\r\n"])
+def test_any_line_end_will_do(end: str) -> None:
+    data = "\ufeffv=0\ns=x\nm=audio 0 RTP/AVP 8\na=control:1".replace("\n", end).encode() + b"\0\0<html>\n\n="
+    description = parse_session(data)
+    assert (description.name, description.media[0].control) == ("x", "1")
+
+
+def test_what_rtsp_can_do_without_may_be_missing() -> None:
+    description = parse_session(b"m=audio 0 RTP/AVP 8")
+    assert description == SessionDescription(media=(MediaDescription(media="audio", payload_types=("8",)),))
+
+
+@pytest.mark.parametrize("data", [b"", b"v=0\r\ns=x\r\n", b"<html>not found</html>", b"m=video", b"m=video 0\n"])
+def test_no_media_is_an_error(data: bytes) -> None:
+    with pytest.raises(RemoteProtocolError):
+        parse_session(data)
+
+
+@pytest.mark.parametrize("data", [b"a" * (MAX_DESCRIPTION_BYTES + 1), b"a=\n" * (MAX_LINES + 1), b"m=a 0 b\n" * (MAX_MEDIA + 1)])
+def test_a_description_has_bounds(data: bytes) -> None:
+    with pytest.raises(LimitExceeded):
+        parse_session(data)
+
+
+def test_one_section_is_kept_for_who_sends_it_on() -> None:
+    section = parse_session(HIKVISION).media[2]
+    assert parse_media(section.serialize()) == section
+    moved = section.with_control("trackID=2")
+    assert moved.control == "trackID=2"
+    assert moved.formats == section.formats
+    with pytest.raises(RemoteProtocolError):
+        parse_media(HIKVISION)
+
+
+def test_a_description_of_ours_has_all_that_players_ask_for() -> None:
+    video = MediaFormat(96, "H264", 90_000, 1, {"packetization-mode": "1", "sprop-parameter-sets": "Z2QA,aO8="})
+    media = build_media(Kind.VIDEO, video, payload_type=96, control="trackID=0")
+    assert build_session([media], session_id=17, address="10.0.0.1").serialize() == (
+        b"v=0\r\no=- 17 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\na=range:npt=now-\r\na=control:*\r\n"
+        b"m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
+        b"a=fmtp:96 packetization-mode=1; sprop-parameter-sets=Z2QA,aO8=\r\na=control:trackID=0\r\n"
+    )
+
+
+def test_ipv6_is_said_where_it_is_used() -> None:
+    text = build_session([], session_id=1, address="fe80::1").serialize()
+    assert b"IN IP6 fe80::1\r\n" in text
+    assert b"c=IN IP6 ::\r\n" in text
+
+
+def test_fixed_payload_types_are_used_and_the_others_count_up() -> None:
+    names = [
+        ("H264", 90_000, 1),
+        ("PCMA", 8_000, 1),
+        ("MPA", 90_000, 1),
+        ("PCMA", 16_000, 1),
+        ("pcma", 8_000, 1),
+        ("opus", 48_000, 2),
+    ]
+    wanted = [MediaFormat(0, *name) for name in names]
+    assert assign_payload_types(wanted, taken=(97,)) == [96, 8, 14, 98, 99, 100]
+    with pytest.raises(LocalProtocolError):
+        assign_payload_types(wanted[:1], taken=range(96, 128))
+
+
+def track_of(media_format: MediaFormat) -> Track | None:
+    told = rtp.PayloadFormat(media_format.encoding_name, media_format.clock_rate_hz, media_format.channels, media_format.parameters)
+    return rtp.build_depacketizer(1, told).track
+
+
+@pytest.mark.parametrize(
+    ("codec", "configuration"),
+    [
+        (Codec.AAC, aac.AudioSpecificConfig(sample_rate_hz=44_100, channel_configuration=2).serialize()),
+        (Codec.AAC, aac.AudioSpecificConfig(sample_rate_hz=48_000, channel_configuration=6).serialize()),
+        (Codec.OPUS, OpusHead(channels=1).serialize()),
+        (Codec.OPUS, OpusHead(channels=2).serialize()),
+        (Codec.PCMA, b""),
+        (Codec.PCMU, b""),
+    ],
+)
+def test_a_track_that_goes_out_comes_in_the_same(codec: Codec, configuration: bytes) -> None:
+    track = build_track(1, codec, configuration, channels=1 if codec in (Codec.PCMA, Codec.PCMU) else 0)
+    told = rtp.format_of(track)
+    (payload_type,) = assign_payload_types([told])
+    text = build_session([build_media(track.kind, told, payload_type=payload_type, control="1")], session_id=1).serialize()
+    (found,) = formats(text)
+    assert track_of(found) == track
+
+
+tokens = st.text("abcXYZ019-", min_size=1, max_size=8)
+values = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=20)
+attributes = st.builds(Attribute, tokens.map(str.lower), values)
+sections = st.builds(
+    MediaDescription,
+    media=tokens.map(str.lower),
+    port=st.integers(0, 65_535),
+    protocol=st.sampled_from(["RTP/AVP", "RTP/SAVP", "UDP"]),
+    payload_types=st.lists(tokens, max_size=3).map(tuple),
+    connection=values,
+    bandwidth=st.lists(values, max_size=2).map(tuple),
+    attributes=st.lists(attributes, max_size=4).map(tuple),
+)
+sessions = st.builds(
+    SessionDescription,
+    origin=values.filter(bool),
+    name=values.filter(bool),
+    connection=values,
+    attributes=st.lists(attributes, max_size=3).map(tuple),
+    media=st.lists(sections, min_size=1, max_size=3).map(tuple),
+)
+
+
+@given(sessions)
+def test_any_description_comes_back(description: SessionDescription) -> None:
+    assert parse_session(description.serialize()) == description
+
+
+@given(st.sampled_from(CAPTURES), st.data())
+def test_a_description_that_is_cut_or_changed_is_read_or_refused(capture: bytes, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(capture)))
+    changed = capture[:at] + data.draw(st.binary(max_size=4)) + capture[at + data.draw(st.integers(0, 30)) :]
+    for text in (capture[:at], changed):
+        try:
+            description = parse_session(text)
+        except RemoteProtocolError:
+            continue
+        assert all(found.clock_rate_hz > 0 for media in description.media for found in media.formats)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_give_a_description_or_an_error(data: bytes) -> None:
+    for text in (data, b"m=video 0 RTP/AVP 96\n" + data, b"m=audio 0 RTP/AVP 96\na=fmtp:96 sizelength=13;config=" + data):
+        try:
+            [media.formats for media in parse_session(text).media]
+        except RemoteProtocolError:
+            continue
