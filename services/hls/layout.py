@@ -22,7 +22,7 @@ from lalmesh.runtime.reader import ReaderMemory
 from services.hls.cuts import Targets
 
 ROOT = "hls"
-STATE_VERSION = 1  #: of the form of `StoredState`; another is passed over, as if nothing was stored
+STATE_VERSION = 1  #: of the form of `StoredState`; where it is another, a worker begins anew above all numbers that may be used
 EPOCH_DIGITS = 20  #: of a 64-bit number
 
 

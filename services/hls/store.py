@@ -51,16 +51,25 @@ class Job:
     kept: Mapping[str, bytes] = field(default_factory=dict)  #: what is recorded of it, by path
 
 
-async def read_state(storage: Storage, stream: StreamKey, below: Epoch | None = None) -> StoredState | None:
+async def read_state(storage: Storage, stream: StreamKey) -> StoredState | None:
     """The state of the last worker of `stream`, None where there is none that can be read.
-
-    Args:
-        storage: where to look.
-        stream: whose.
-        below: of workers under lower epochs only.
 
     Raises:
         StorageUnavailable: it cannot be told.
+    """
+    try:
+        return await read_state_below(storage, stream, None)
+    except RemoteProtocolError as error:
+        log.warning("state of an hls worker passed over: %s", error, extra={"stream_key": str(stream)})
+        return None
+
+
+async def read_state_below(storage: Storage, stream: StreamKey, below: Epoch | None) -> StoredState | None:
+    """The state of the last worker of `stream` under an epoch lower than `below`, None where there is none.
+
+    Raises:
+        StorageUnavailable: it cannot be told.
+        RemoteProtocolError: it cannot be read; an earlier one would say too little.
     """
     found = [
         (epoch, stored.path)
@@ -68,14 +77,9 @@ async def read_state(storage: Storage, stream: StreamKey, below: Epoch | None = 
         if (epoch := layout.epoch_in(stored.path))
     ]
     for epoch, path in sorted(found, reverse=True):
-        if below is not None and epoch >= below:
-            continue
-        data = await storage.get(path)
-        try:
-            if data is not None:
-                return StoredState.parse(data)
-        except RemoteProtocolError as error:
-            log.warning("state of an hls worker passed over: %s", error, extra={"stream_key": str(stream)})
+        data = await storage.get(path) if below is None or epoch < below else None
+        if data is not None:
+            return StoredState.parse(data)
     return None
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from lalmesh.errors import RemoteProtocolError
 from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch
@@ -20,7 +21,7 @@ from services.hls.layout import StoredState
 from services.hls.output import Output
 from services.hls.recorded import WorkerRecording
 from services.hls.rendition import Format, MadeFile
-from services.hls.store import Job, StorageWriter, read_state
+from services.hls.store import Job, StorageWriter, read_state_below
 
 log = logging.getLogger(__name__)
 
@@ -78,13 +79,14 @@ class Storing:
         """Mark the stream as this worker's, and read how far the worker before has come: in this order, see `store.py`.
 
         Returns:
-            The state, None where there is none; and whether that is known: storage may fail, or not answer for `wait_s`.
+            The state, None where there is none; and whether that is known: storage may fail, not answer for `wait_s`, or hold one
+            that another version wrote.
         """
         try:
             async with asyncio.timeout(wait_s):
                 await self._writer.mark()
-                return await read_state(self._storage, self._stream, self._epoch), True
-        except (StorageUnavailable, TimeoutError) as error:
+                return await read_state_below(self._storage, self._stream, self._epoch), True
+        except (StorageUnavailable, RemoteProtocolError, TimeoutError) as error:
             self._counters.failures += 1
             reason = str(error) or f"no answer in {wait_s:g} s"
             log.warning("nothing is known of what was stored: %s", reason, extra=self._facts)

@@ -216,6 +216,17 @@ async def test_the_marker_is_put_before_the_state_is_read() -> None:
     assert (await listed(after))[-2:] == ["1000.1-102.ts", "1000.2-103.ts"]
 
 
+@in_virtual_time
+async def test_a_state_of_another_version_says_that_there_are_numbers_and_not_which() -> None:
+    storage = SlowStorage()
+    worker, _ = await begun(storage)
+    await worker.close()
+    path = next(path for path in storage.objects if "/state/" in path)
+    storage.objects[path] = storage.objects[path].replace(b'"version":1', b'"version":2')
+    after = await succeeding(storage, range(4, 7))
+    assert after.next_number > 100_000_000
+
+
 @pytest.mark.parametrize("limit", [0, 100])
 @in_virtual_time
 async def test_a_worker_whose_storage_hangs_begins_without_it_above_all_numbers_that_may_be_used(limit: int) -> None:
