@@ -24,7 +24,7 @@ STOP_GRACE_S = 0.5  #: for calls under way when a server stops
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_reconnect_backoff_ms", 1000),  # the default, 120 s, would keep nodes apart long after both are back
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),  # the time one attempt may take: a busy node, a far one and TLS need some
     ("grpc.keepalive_time_ms", 2000),  # a machine that vanished says nothing: calls to it must not wait for TCP to notice
     ("grpc.keepalive_timeout_ms", 2000),
     ("grpc.http2.ping_timeout_ms", 4000),  # so long an answer to a ping is waited for; without it a minute, whatever is above

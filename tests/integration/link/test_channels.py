@@ -17,6 +17,7 @@ from lalmesh.runtime.channels import TOKEN_HEADER, Channels, token_of
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 SERVICE = "test.Echo"
 DEADLINE_S = 10.0
+FAR_S = 0.15  #: halfway round the world
 
 
 async def echo(request: media_pb2.UnitName, _context: Any) -> media_pb2.UnitName:
@@ -54,6 +55,31 @@ async def served(channels: Channels) -> AsyncIterator[str]:
         yield f"{LOOPBACK}:{port}"
     finally:
         await server.stop(0)
+
+
+async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Pass on what comes, `FAR_S` later."""
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(1 << 16):
+            await asyncio.sleep(FAR_S)
+            writer.write(data)
+    writer.close()
+
+
+@contextlib.asynccontextmanager
+async def far_away(address: str) -> AsyncIterator[str]:
+    """An address that leads to another, where everything takes `FAR_S` each way."""
+    host, _, port = address.partition(":")
+    carrying: list[asyncio.Task[None]] = []
+
+    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection(host, int(port))
+        carrying.extend(map(asyncio.create_task, (carry(reader, there[1]), carry(there[0], writer))))
+
+    server = await asyncio.start_server(lead, LOOPBACK, 0)
+    async with server:
+        yield f"{LOOPBACK}:{server.sockets[0].getsockname()[1]}"
+        await asyncio.gather(*carrying)  # they end with the connections
 
 
 def one(channel: grpc.aio.Channel) -> Any:
@@ -247,3 +273,9 @@ def test_a_certificate_that_cannot_be_read_is_an_os_error(certificates: Path) ->
         Channels((KEY,), ca_file=str(certificates / "none"), cert_file="none", key_file="none")
     with pytest.raises(OSError):
         Channels((KEY,), cert_file=str(certificates / "node-ours.pem"))
+
+
+async def test_a_node_that_is_far_away_is_reached_at_the_first_try() -> None:
+    channels = Channels((KEY,))
+    async with served(channels) as near, far_away(near) as address, channels.dial(address) as channel:
+        assert await ask(channel) == 7
