@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from lalmesh.runtime.cors import CorsPolicy
-from lalmesh.runtime.http_port import HttpPort
+from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics, sweep_each_second
 
 LIMITS = ListenerLimits(connections=1000)  #: probes and scrapes: a handful in all
@@ -23,7 +23,7 @@ class HealthServer:
         """Serve the metrics of `registry`. Made where a loop runs."""
         self._registry = registry
         self._ready = ready
-        self._http = HttpPort("metrics", self._answer, CorsPolicy(()), LIMITS, ListenerMetrics("health", registry))
+        self._http = HttpPort("metrics", reading_app(self._answer, CorsPolicy(())), LIMITS, ListenerMetrics("health", registry))
         self._sweeping: asyncio.Task[None] | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""One HTTP or HTTPS port of a node: limits, deadlines, CORS; what is asked for is answered elsewhere."""
+"""One HTTP or HTTPS port of a node: limits and deadlines around an application; and the application of those that only give."""
 
 from __future__ import annotations
 
@@ -28,14 +28,37 @@ RETRY_AFTER_S = 1  #: what those over a limit are told
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+def reading_app(answer: Answer, cors: CorsPolicy) -> web.Application:
+    """An application that hands every GET and HEAD to `answer`, whose answers the pages may read that `cors` names."""
+
+    async def route(request: web.Request) -> web.StreamResponse:
+        match request.method:
+            case "GET" | "HEAD":
+                return await answer(request)
+            case "OPTIONS":
+                said = cors.preflight(request.headers.get("Origin"), request.headers.get("Access-Control-Request-Headers"))
+                return web.Response(status=204, headers={"Allow": ", ".join(ALLOWED)} | said)
+            case _:
+                raise web.HTTPMethodNotAllowed(request.method, ALLOWED)
+
+    async def add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
+        for name, value in cors.headers(request.headers.get("Origin")).items():
+            known = response.headers.get(name)
+            response.headers[name] = f"{known}, {value}" if known else value  # Vary may have been there
+
+    app = web.Application()
+    app.router.add_route("*", ANY_PATH, route)
+    app.on_response_prepare.append(add_headers)
+    return app
+
+
 class HttpPort:
-    """Takes connections and hands every GET and HEAD on. `start` listens, `sweep` has to be called once a second."""
+    """Takes connections for an application. `start` listens, `sweep` has to be called once a second."""
 
     def __init__(
         self,
         name: str,
-        answer: Answer,
-        cors: CorsPolicy,
+        app: web.Application,
         limits: ListenerLimits,
         metrics: ListenerMetrics,
         tls: ssl.SSLContext | None = None,
@@ -44,22 +67,18 @@ class HttpPort:
 
         Args:
             name: what metrics and logs call it: ``http``, ``https``.
-            answer: answers a GET or HEAD.
-            cors: which pages may read the answers.
+            app: answers; it is of this port alone.
             limits: what is granted to clients.
             metrics: where those are counted that are refused.
             tls: how to encrypt.
         """
         self.port = 0
         self.admission = Admission(name, limits, metrics)
-        self._answer = answer
-        self._cors = cors
         self._limits = limits
         self._tls = tls
         self._server: asyncio.AbstractServer | None = None
-        app = web.Application()
-        app.router.add_route("*", ANY_PATH, self._route)
-        app.on_response_prepare.append(self._add_headers)
+        app.middlewares.insert(0, _let_in)
+        app.on_response_prepare.append(_add_headers)
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -99,28 +118,21 @@ class HttpPort:
         await self._runner.cleanup()
         self.admission.expire_all(reason)
 
-    async def _route(self, request: web.Request) -> web.StreamResponse:
-        gate = gate_of(request)
-        if gate is not None:
-            gate.connection.begun = True
-            if gate.refusal:
-                return _too_many(gate.refusal)
-        match request.method:
-            case "GET" | "HEAD":
-                return await self._answer(request)
-            case "OPTIONS":
-                asked = request.headers.get("Access-Control-Request-Headers")
-                said = self._cors.preflight(request.headers.get("Origin"), asked)
-                return web.Response(status=204, headers={"Allow": ", ".join(ALLOWED)} | said)
-            case _:
-                raise web.HTTPMethodNotAllowed(request.method, ALLOWED)
 
-    async def _add_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
-        response.headers["Server"] = SERVER
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        for name, value in self._cors.headers(request.headers.get("Origin")).items():
-            known = response.headers.get(name)
-            response.headers[name] = f"{known}, {value}" if known else value  # Vary may have been there
+@web.middleware
+async def _let_in(request: web.Request, handler: Answer) -> web.StreamResponse:
+    """Note that the connection has come to a request; one over a limit is told so."""
+    gate = gate_of(request)
+    if gate is not None:
+        gate.connection.begun = True
+        if gate.refusal:
+            return _too_many(gate.refusal)
+    return await handler(request)
+
+
+async def _add_headers(_: web.BaseRequest, response: web.StreamResponse) -> None:
+    response.headers["Server"] = SERVER
+    response.headers["X-Content-Type-Options"] = "nosniff"
 
 
 def _too_many(reason: str) -> web.Response:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from lalmesh.errors import Unavailable
 from lalmesh.runtime.cors import CorsPolicy
-from lalmesh.runtime.http_port import SERVER, HttpPort
+from lalmesh.runtime.http_port import SERVER, HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits
 from services.edge.hls_client import HlsClient
 from services.edge.hls_proxy import HlsProxy, is_proxied
@@ -33,7 +33,7 @@ class HttpListener(HttpPort):
     ) -> None:
         """Prepare; `start` listens."""
         self.scheme = "https" if tls is not None else "http"
-        super().__init__(self.scheme, self._get, cors, limits, metrics, tls)
+        super().__init__(self.scheme, reading_app(self._get, cors), limits, metrics, tls)
         self._refusals = Refusals(metrics)
         self._playing = StreamPlaying(context, cors, self._refusals, SERVER, is_secure=tls is not None)
         self._proxy = HlsProxy(hls, self.scheme)

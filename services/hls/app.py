@@ -17,7 +17,7 @@ from lalmesh.runtime.certificate import ServerCertificate
 from lalmesh.runtime.channels import STOP_GRACE_S, Channels
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.follower import OriginLinks
-from lalmesh.runtime.http_port import HttpPort
+from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits, sweep_each_second
 from lalmesh.runtime.member import Member, MemberSettings
 from lalmesh.runtime.ownership import NodeId
@@ -151,7 +151,9 @@ class HlsApp:
         if settings.certificate is not None:
             contexts["https"] = settings.certificate.context
         cors = CorsPolicy(settings.cors_origins)
-        ports = {name: HttpPort(name, answers.answer, cors, settings.limits, metrics, tls) for name, tls in contexts.items()}
+        ports = {
+            name: HttpPort(name, reading_app(answers.answer, cors), settings.limits, metrics, tls) for name, tls in contexts.items()
+        }
         metrics.read_from(self.workers, self._players, ports, settings.certificate)
         return ports
 

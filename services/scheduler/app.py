@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
 import grpc.aio
-from aiohttp import web
 
 from lalmesh.runtime.channels import Channels
+from lalmesh.runtime.http_port import HttpPort
+from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics, sweep_each_second
 from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.sessions import SessionDirectory
@@ -21,7 +23,7 @@ from services.scheduler.service import HLS_REMEMBER_S, SchedulerService
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 1.0  #: for calls under way; nodes ask another replica after that
-HTTP_STOP_S = 1.0
+HTTP_LIMITS = ListenerLimits(connections=5_000)  #: a thousand consoles and routers ask in a few connections each
 
 
 class SchedulerApp:
@@ -84,7 +86,9 @@ class SchedulerApp:
         self._grpc_address = (grpc_host, grpc_port)
         self._http_address = None if http_port is None else (http_host, http_port)
         self._server: grpc.aio.Server | None = None
-        self._runner: web.AppRunner | None = None
+        self._http: HttpPort | None = None
+        self._http_metrics = ListenerMetrics("scheduler", self.service.metrics.registry)
+        self._sweeping: asyncio.Task[None] | None = None
         #: ports that are listened on; None before `start` and where nothing listens
         self.grpc_port: int | None = None
         self.http_port: int | None = None
@@ -108,9 +112,11 @@ class SchedulerApp:
         await self.service.stop()  # membership streams end in order
         if self._server is not None:
             await self._server.stop(STOP_GRACE_S)
-        if self._runner is not None:
-            await self._runner.cleanup()
-        self._server = self._runner = None
+        if self._http is not None:
+            await self._http.close("the scheduler stops")
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        self._server = self._http = self._sweeping = None
         self.grpc_port = self.http_port = None
 
     async def _listen_grpc(self) -> None:
@@ -129,8 +135,8 @@ class SchedulerApp:
         host, port = self._http_address
         app = make_app(self.service)
         add_recordings(app, self.service.recordings, self._http_token)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=HTTP_STOP_S)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
-        self.http_port = self._runner.addresses[0][1]
+        http = self._http = HttpPort("http", app, HTTP_LIMITS, self._http_metrics)
+        await http.start(host, port)
+        self._sweeping = asyncio.create_task(sweep_each_second(lambda: (http.sweep,)), name="scheduler-sweep")
+        self.http_port = http.port
         log.info("HTTP on %s:%d", host, self.http_port)

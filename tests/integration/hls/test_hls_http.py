@@ -16,7 +16,7 @@ from yarl import URL
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.cors import CorsPolicy
-from lalmesh.runtime.http_port import HttpPort
+from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits
 from services.hls.answer import Answer, playlist_answer, refusal
 from services.hls.http import HlsHttp
@@ -42,7 +42,7 @@ class Site:
         names = StreamNames(self._find, asyncio.get_running_loop().time)
         metrics = HlsMetrics(self.registry)
         http = HlsHttp(cast(HlsService, self), names, RecordHttp(FakeStorage()), self.players, metrics, key)
-        self.port = HttpPort("http", http.answer, CorsPolicy(()), ListenerLimits(), metrics)
+        self.port = HttpPort("http", reading_app(http.answer, CorsPolicy(())), ListenerLimits(), metrics)
 
     async def _find(self, name: str) -> list[StreamKey]:
         if self.is_away:

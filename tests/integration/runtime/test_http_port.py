@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from lalmesh.runtime import http_gate
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.http_gate import answer_with, waiting_for_answer
-from lalmesh.runtime.http_port import HttpPort
+from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics
 
 HOST = "127.0.0.1"
@@ -35,7 +35,7 @@ class Site:
 
     async def listen(self, limits: ListenerLimits, cors: CorsPolicy | None = None) -> None:
         metrics = ListenerMetrics("node", self.registry)
-        self.port = HttpPort("http", self._answer, cors or CorsPolicy(()), limits, metrics)
+        self.port = HttpPort("http", reading_app(self._answer, cors or CorsPolicy(())), limits, metrics)
         await self.port.start(HOST, 0)
         self._stack.push_async_callback(self.port.close, "over")
 
