@@ -20,11 +20,13 @@ from lalmesh.codec.nalu import (
     annexb_to_avcc,
     avcc_to_annexb,
     bounded_ue,
+    check_parameter_sets,
     escape_rbsp,
     iter_avcc_headers,
     join_annexb,
     join_avcc,
     parameter_set_bits,
+    parse_cropped_size,
     picture_rate,
     relength,
     serialize_record_nalus,
@@ -188,3 +190,25 @@ def test_a_parameter_set_longer_than_its_length_can_say_is_our_bug() -> None:
     assert serialize_record_nalus([b"\x68\xce"]) == bytes.fromhex("000268ce")
     with pytest.raises(LocalProtocolError):
         serialize_record_nalus([bytes(0x10000)])
+
+
+@pytest.mark.parametrize(
+    ("chroma_format_idc", "fields", "size"),
+    [(0, 1, (97, 96)), (1, 1, (94, 92)), (1, 2, (94, 84)), (2, 1, (94, 96)), (3, 2, (97, 92))],
+)
+def test_a_window_counts_samples_of_chroma(chroma_format_idc: int, fields: int, size: tuple[int, int]) -> None:
+    bits = BitReader(bytes.fromhex("a6 44 00"))  # 1 010 011 00100 010: left 1, right 2, top 3, bottom 1
+    assert parse_cropped_size(bits, 100, 100, chroma_format_idc, fields=fields) == size
+
+
+def test_a_window_leaves_something_of_the_picture() -> None:
+    assert parse_cropped_size(BitReader(b"\x00"), 16, 16, 1) == (16, 16)
+    with pytest.raises(RemoteProtocolError, match="picture cropped to -2x14"):
+        parse_cropped_size(BitReader(bytes.fromhex("a6 44 00")), 4, 22, 1)
+
+
+@pytest.mark.parametrize("sets", [{"SPS": []}, {"SPS": [b"\x67", b""]}, {"SPS": [b"\x67"] * 3}, {"SPS": [bytes(0x10000)]}])
+def test_parameter_sets_that_fit_no_record_are_named(sets: dict[str, list[bytes]]) -> None:
+    check_parameter_sets({"SPS": [b"\x67"] * 2}, {"SPS": 2}, "§1")
+    with pytest.raises(RemoteProtocolError):
+        check_parameter_sets(sets, {"SPS": 2}, "§1")

@@ -1,27 +1,15 @@
-"""What H.264 and H.265 share: the two ways to hold the NALUs of an access unit, and pieces of their parameter sets and records.
-
-*AVCC* puts a big-endian length before each NALU (ISO/IEC 14496-15 §5.3.2), 4 bytes wide wherever lalmesh holds an access unit;
-*Annex B* puts a start code before each (ISO/IEC 14496-10 Annex B, ISO/IEC 23008-2 Annex B). Empty NALUs, which some encoders write,
-are dropped on the way in.
-"""
+"""AVCC and Annex B, and the bytes that keep NALUs free of start codes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
 
-from lalmesh.bits import BitReader
 from lalmesh.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
 
 LENGTH_SIZE = 4  #: bytes of a NALU length inside lalmesh
 MAX_NALU_BYTES = 8 << 20  #: key frames of 4K at 50 Mbit/s stay far below
 MAX_NALUS_PER_ACCESS_UNIT = 8192  #: slices cut to 1200 bytes for RTP fill 8 MiB with fewer
-MAX_PARAMETER_SET_BYTES = 4096  #: the largest that encoders write are a few hundred bytes; reading bits costs their square
-MAX_RECORD_BYTES = 256 << 10  #: a decoder configuration record with all of an encoder's SEI is below 4 KiB
-MAX_NALU_LENGTH_IN_RECORD = 0xFFFF  #: 16-bit lengths (ISO/IEC 14496-15 §5.3.3.1.2, §8.3.3.1.2)
-MAX_FRAME_RATE = 1000  #: pictures a second; above, encoders wrote their clock rate and not a picture rate
-EXTENDED_SAR = 255  #: aspect_ratio_idc after which width and height follow
 
 START_CODE = b"\x00\x00\x00\x01"
 _SHORT_START_CODE = START_CODE[1:]
@@ -138,114 +126,3 @@ def unescape_rbsp(nalu: bytes) -> bytes:
 def escape_rbsp(rbsp: bytes) -> bytes:
     """Give a NALU, header included, with the emulation prevention bytes that it needs (ISO/IEC 14496-10 §7.4.1)."""
     return _EMULATION.sub(b"\x00\x00\x03", rbsp)
-
-
-def parameter_set_bits(nalu: bytes, header_bytes: int) -> BitReader:
-    """Start reading a parameter set behind its NALU header of `header_bytes`.
-
-    Raises:
-        LimitExceeded: more than `MAX_PARAMETER_SET_BYTES`.
-    """
-    if len(nalu) > MAX_PARAMETER_SET_BYTES:
-        raise LimitExceeded("parameter set bytes", len(nalu), MAX_PARAMETER_SET_BYTES)
-    return BitReader(unescape_rbsp(nalu)[header_bytes:])
-
-
-def bounded_ue(bits: BitReader, what: str, limit: int) -> int:
-    """Read the ue(v) called `what` in the standard, 0 to `limit`.
-
-    Raises:
-        RemoteProtocolError: it is cut off, or (LimitExceeded) above `limit`.
-    """
-    value = bits.ue()
-    if value > limit:
-        raise LimitExceeded(what, value, limit)
-    return value
-
-
-def skip_vui_appearance(bits: BitReader) -> None:
-    """Pass over what begins both VUIs, aspect ratio to chroma location (ISO/IEC 14496-10 §E.1.1, ISO/IEC 23008-2 §E.2.1)."""
-    if bits.flag() and bits.read(8) == EXTENDED_SAR:  # aspect_ratio_info_present_flag
-        bits.skip(32)  # sar_width, sar_height
-    if bits.flag():  # overscan_info_present_flag
-        bits.skip(1)
-    if bits.flag():  # video_signal_type_present_flag
-        bits.skip(4)  # video_format, video_full_range_flag
-        if bits.flag():  # colour_description_present_flag
-            bits.skip(24)
-    if bits.flag():  # chroma_loc_info_present_flag
-        bits.ue()
-        bits.ue()
-
-
-def picture_rate(time_scale: int, ticks: int) -> Fraction | None:
-    """Pictures a second where one lasts `ticks` of a clock of `time_scale` Hz; None where that says nothing."""
-    if not time_scale or not ticks or time_scale > MAX_FRAME_RATE * ticks:
-        return None
-    return Fraction(time_scale, ticks)
-
-
-class RecordReader:
-    """Read the bytes of a decoder configuration record in order."""
-
-    __slots__ = ("_at", "_data", "_section")
-
-    def __init__(self, data: bytes, section: str) -> None:
-        """Start at the first byte of `data`, a record defined in `section`.
-
-        Raises:
-            LimitExceeded: more than `MAX_RECORD_BYTES`.
-        """
-        if len(data) > MAX_RECORD_BYTES:
-            raise LimitExceeded("decoder configuration record bytes", len(data), MAX_RECORD_BYTES, section=section)
-        self._data = data
-        self._at = 0
-        self._section = section
-
-    @property
-    def bytes_left(self) -> int:
-        """How many bytes have not been read."""
-        return len(self._data) - self._at
-
-    def take(self, count: int) -> bytes:
-        """Give the next `count` bytes.
-
-        Raises:
-            RemoteProtocolError: fewer are left.
-        """
-        if count > self.bytes_left:
-            raise RemoteProtocolError(f"{count} bytes wanted, {self.bytes_left} left", section=self._section, at=self._at)
-        self._at += count
-        return self._data[self._at - count : self._at]
-
-    def uint(self, count: int) -> int:
-        """Give the next `count` bytes as an unsigned number."""
-        return int.from_bytes(self.take(count), "big")
-
-    def nalus(self, count: int) -> tuple[bytes, ...]:
-        """Give the next `count` NALUs, each after a length of 16 bits.
-
-        Raises:
-            RemoteProtocolError: one is empty or cut off.
-        """
-        return tuple(self._nalu() for _ in range(count))
-
-    def _nalu(self) -> bytes:
-        nalu = self.take(self.uint(2))
-        if not nalu:
-            raise RemoteProtocolError("empty parameter set", section=self._section, at=self._at)
-        return nalu
-
-
-def serialize_record_nalus(nalus: Iterable[bytes]) -> bytes:
-    """Give `nalus` each after its length of 16 bits.
-
-    Raises:
-        LocalProtocolError: one is longer than a length can say.
-    """
-    parts: list[bytes] = []
-    for nalu in nalus:
-        if len(nalu) > MAX_NALU_LENGTH_IN_RECORD:
-            raise LocalProtocolError(f"parameter set of {len(nalu)} bytes, limit {MAX_NALU_LENGTH_IN_RECORD}")
-        parts += (len(nalu).to_bytes(2, "big"), nalu)
-    return b"".join(parts)
