@@ -1,4 +1,4 @@
-"""Codecs: headers, parameter sets and configuration records, one module each; and tracks described from them."""
+"""Codecs: headers, parameter sets and configuration records, one module or package each; and tracks described from them."""
 
 from lalmesh.codec._tracks import build_track, codec_string
 
