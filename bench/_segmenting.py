@@ -27,9 +27,9 @@ FIRST_ANSWER_S = 40.0  #: for the first playlist of a stream: its first segment 
 LOOK_S = 0.2  #: between two looks at the number of streams
 BUFFER_S = 0.41  #: of the encoder (1 Mbit at 2450 kbit/s): so much of a stream may fall before or behind what is measured
 IDLE_S = 86_400  #: one request is enough
-#: Shares of the time to settle: a server that makes nothing has all it needs after one group of pictures; where one format is made
-#: the origin holds what it keeps for a worker that takes over, and another one adds no more than its segments in memory.
-SETTLE_NOTHING, SETTLE_FIRST, SETTLE_MORE = 0.1, 1.0, 0.5
+#: Shares of the time to settle: a server that makes nothing has all it needs after a group of pictures or two; where a format is
+#: made the origin holds what it keeps for a worker that takes over, and another one adds no more than its segments in memory.
+SETTLE_NOTHING, SETTLE_FIRST, SETTLE_MORE = 0.2, 1.0, 0.5
 
 PLAYLISTS = {  #: by what is made of a stream, in the order of measuring: the playlists that are asked for once
     "none": (),

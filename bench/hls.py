@@ -155,8 +155,8 @@ def _on_segmenting(plan: argparse.Namespace) -> str:
     return (
         f"Segmenting streams of {stream_kbps() / 1000:.1f} Mbit/s (H.264 at 30 pictures a second, AAC) in a standalone server. "
         f"Segments end at the first key frame after {plan.segment_ms / 1000:g} s and are stored in a folder. {plan.rounds} rounds "
-        f"of {plan.seconds:g} s each, begun {plan.settle:g} s after the first playlists, median; processor time and memory of the "
-        "whole server. `+` is what it takes beyond what it took a minute before, without HLS."
+        f"of {plan.seconds:g} s each, begun {plan.settle:g} s after the first playlists (half of that for the second format), "
+        "median; processor time and memory of the whole server. `+` is what it takes beyond the minute before, without HLS."
     )
 
 
