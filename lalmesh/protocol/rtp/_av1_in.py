@@ -8,6 +8,7 @@ from lalmesh.codec import build_track
 from lalmesh.codec.av1 import (
     OBU_SEQUENCE_HEADER,
     OBU_TEMPORAL_DELIMITER,
+    AV1CodecConfigurationRecord,
     Obu,
     is_random_access,
     parse_obus,
@@ -16,7 +17,6 @@ from lalmesh.codec.av1 import (
 )
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
 from lalmesh.media import Codec, Track
-from lalmesh.protocol.rtp._av1_configuration import av1_configuration
 from lalmesh.protocol.rtp._depacketizer import MAX_UNIT_BYTES, Depacketized, DepacketizerCounters, TimedUnit
 from lalmesh.protocol.rtp._packet import RtpPacket
 
@@ -127,7 +127,8 @@ class Av1Depacketizer:
             return []
         self._sequence_header = sequence_header
         try:
-            self.track = build_track(self._track_id, Codec.AV1, av1_configuration(sequence_header))
+            record = AV1CodecConfigurationRecord.from_sequence_header(sequence_header)
+            self.track = build_track(self._track_id, Codec.AV1, record.serialize())
         except (RemoteProtocolError, UnsupportedError):
             self.track = None
         return [self.track] if self.track is not None else []
