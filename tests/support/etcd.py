@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from support.ports import free_ports
+from support.process import wait_stopped
 
 START_LIMIT_S = 20.0  #: a loaded machine needs far longer than the usual 0.2 s
 START_TRIES = 3  #: a port may be taken between looking and listening
@@ -134,6 +135,8 @@ class EtcdServer:
     def freeze(self) -> None:
         """Stop it from running while its connections stay; `thaw`, `kill` and `stop` end that."""
         self._signal(signal.SIGSTOP)
+        if self._process is not None:
+            wait_stopped(self._process.pid)
 
     def thaw(self) -> None:
         """Let it run on."""

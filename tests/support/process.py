@@ -102,6 +102,7 @@ class Child:
     def pause(self) -> None:
         """Freeze it (SIGSTOP): its sockets stay open and nothing answers."""
         self.signal(signal.SIGSTOP)
+        wait_stopped(self.pid)
 
     def resume(self) -> None:
         """Let it go on after `pause`."""
@@ -115,6 +116,11 @@ class Child:
         """End the process, whatever happened; a frozen one is woken first, to obey."""
         self.resume()
         self.stop()
+
+
+def wait_stopped(pid: int) -> None:
+    """Return once a child that was sent SIGSTOP stands still: the signal returns while its threads still run. Or it has ended."""
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
 
 def wait_until(what: str, holds: Callable[[], bool], limit_s: float, *, child: Child | None = None, every_s: float = 0.02) -> None:
