@@ -1,6 +1,14 @@
 """H.264: NALU types, parameter sets, the `avcC` record, random access, picture order (ISO/IEC 14496-10; ISO/IEC 14496-15 §5)."""
 
-from lalmesh.codec.h264._nalus import MAX_SEI_MESSAGES, MAX_SEI_NALUS, RECOVERY_POINT, NaluType, is_random_access, nalu_type
+from lalmesh.codec.h264._nalus import (
+    MAX_SEI_MESSAGES,
+    MAX_SEI_NALUS,
+    RECOVERY_POINT,
+    NaluType,
+    is_random_access,
+    is_slice,
+    nalu_type,
+)
 from lalmesh.codec.h264._picture_order import PictureOrder
 from lalmesh.codec.h264._pps import Pps, parse_pps
 from lalmesh.codec.h264._profiles import MAX_DPB_FRAMES
@@ -28,6 +36,7 @@ __all__ = [
     "Sps",
     "begins_picture",
     "is_random_access",
+    "is_slice",
     "nalu_type",
     "parse_pps",
     "parse_sps",

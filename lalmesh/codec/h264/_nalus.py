@@ -14,6 +14,7 @@ MAX_SEI_NALUS = 16  #: SEI NALUs of one access unit that are looked at
 
 RECOVERY_POINT: Final = 6  #: payloadType of the recovery point SEI message (§D.1.8)
 
+_FIRST_SLICE, _LAST_SLICE = 1, 5  # SLICE to IDR_SLICE
 _FF_BYTES = re.compile(rb"\xff*")
 
 
@@ -50,6 +51,11 @@ def nalu_type(nalu: bytes) -> int:
     if not nalu:
         raise RemoteProtocolError("empty NALU", section="ISO/IEC 14496-10 §7.3.1")
     return nalu[0] & 0x1F
+
+
+def is_slice(nalu: bytes) -> bool:
+    """Whether a NALU, which is not empty, is a slice or a partition of one (§7.3.1)."""
+    return _FIRST_SLICE <= nalu[0] & 0x1F <= _LAST_SLICE
 
 
 def is_random_access(payload: bytes) -> bool:

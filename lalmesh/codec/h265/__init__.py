@@ -1,6 +1,6 @@
 """H.265: NALU types, parameter sets, the `hvcC` record, random access, picture order (ISO/IEC 23008-2; ISO/IEC 14496-15 §8)."""
 
-from lalmesh.codec.h265._nalus import NaluType, is_random_access, nalu_type
+from lalmesh.codec.h265._nalus import NaluType, is_random_access, is_slice, nalu_type
 from lalmesh.codec.h265._picture_order import PictureOrder, begins_picture
 from lalmesh.codec.h265._pps import Pps, parse_pps
 from lalmesh.codec.h265._profile import ProfileTierLevel
@@ -34,6 +34,7 @@ __all__ = [
     "Sps",
     "begins_picture",
     "is_random_access",
+    "is_slice",
     "nalu_type",
     "parse_pps",
     "parse_sps",

@@ -53,6 +53,11 @@ def nalu_type(nalu: bytes) -> int:
     return (nalu[0] >> 1) & 0x3F
 
 
+def is_slice(nalu: bytes) -> bool:
+    """Whether a NALU, which is not empty, is a slice segment (§7.4.2.2)."""
+    return nalu[0] >> 1 & 0x3F < FIRST_NON_VCL
+
+
 def is_random_access(payload: bytes) -> bool:
     """Whether decoding can start at an AVCC access unit (4-byte lengths): its picture is an IRAP picture.
 

@@ -2,67 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from collections.abc import Iterator
+from typing import Final
 
-from lalmesh.codec import build_track, h264, h265
-from lalmesh.codec.nalu import MAX_PARAMETER_SET_BYTES, join_avcc, split_annexb
+from lalmesh.codec.nalu import join_avcc, split_annexb
+from lalmesh.codec.nalu_codecs import NaluCodec
+from lalmesh.codec.parameter_sets import ParameterSetStore
 from lalmesh.container.mpegts._pes import PesPacket
 from lalmesh.container.mpegts._tracks import Tracks, composition_time
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
-from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Codec, MediaEvent, Track
+from lalmesh.media import TICKS_PER_SECOND, AccessUnit, MediaEvent
 
 MAX_PICTURE_BYTES: Final = 16 << 20  #: over several PES packets: twice the largest NALU
 DEFAULT_PICTURE_TICKS: Final = TICKS_PER_SECOND // 25  #: between pictures of one PES packet whose rate nobody says
-
-_Sets: TypeAlias = dict[int, tuple[bytes, ...]]  # parameter sets by NALU type
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class PictureCodec:
-    """What differs between the two."""
-
-    codec: Codec
-    type_of: Callable[[bytes], int]
-    delimiter: int
-    sps: int
-    needed: tuple[int, ...]  #: types of parameter sets that a configuration needs
-    sets: tuple[int, ...]  #: all types of parameter sets
-    configuration: Callable[[_Sets], bytes]
-    is_random_access: Callable[[bytes], bool]
-
-
-def _avcc(sets: _Sets) -> bytes:
-    sps, pps = sets[h264.NaluType.SPS], sets[h264.NaluType.PPS]
-    return h264.AvcDecoderConfigurationRecord.from_parameter_sets(sps, pps).serialize()
-
-
-def _hvcc(sets: _Sets) -> bytes:
-    vps, sps, pps = (sets.get(kind, ()) for kind in (h265.NaluType.VPS, h265.NaluType.SPS, h265.NaluType.PPS))
-    return h265.HevcDecoderConfigurationRecord.from_parameter_sets(h265.ParameterSets(vps=vps, sps=sps, pps=pps)).serialize()
-
-
-H264 = PictureCodec(
-    codec=Codec.H264,
-    type_of=h264.nalu_type,
-    delimiter=h264.NaluType.ACCESS_UNIT_DELIMITER,
-    sps=h264.NaluType.SPS,
-    needed=(h264.NaluType.SPS, h264.NaluType.PPS),
-    sets=(h264.NaluType.SPS, h264.NaluType.PPS),
-    configuration=_avcc,
-    is_random_access=h264.is_random_access,
-)
-H265 = PictureCodec(
-    codec=Codec.H265,
-    type_of=h265.nalu_type,
-    delimiter=h265.NaluType.ACCESS_UNIT_DELIMITER,
-    sps=h265.NaluType.SPS,
-    needed=(h265.NaluType.SPS, h265.NaluType.PPS),
-    sets=(h265.NaluType.VPS, h265.NaluType.SPS, h265.NaluType.PPS),
-    configuration=_hvcc,
-    is_random_access=h265.is_random_access,
-)
 
 
 class Pictures:
@@ -72,13 +24,12 @@ class Pictures:
     sets are taken out: those that go out get their own.
     """
 
-    def __init__(self, track_id: int, codec: PictureCodec, tracks: Tracks) -> None:
+    def __init__(self, track_id: int, codec: NaluCodec, tracks: Tracks) -> None:
         """Give the pictures of `codec` to track `track_id` of `tracks`."""
         self._track_id = track_id
         self._codec = codec
         self._tracks = tracks
-        self._sets: _Sets = {}
-        self._track: Track | None = None
+        self._store = ParameterSetStore(track_id, codec)
         self._pending = bytearray()
         self._times: tuple[int, int] | None = None  # dts and cts of what is pending
 
@@ -139,7 +90,7 @@ class Pictures:
             yield picture
 
     def _picture_ticks(self) -> int:
-        rate = self._track.frame_rate if self._track is not None else None
+        rate = self._store.track.frame_rate if self._store.track is not None else None
         return int(TICKS_PER_SECOND / rate) if rate else DEFAULT_PICTURE_TICKS
 
     def _picture(self, dts: int, cts: int, nalus: list[bytes]) -> list[MediaEvent]:
@@ -148,33 +99,17 @@ class Pictures:
         payload = join_avcc([nalu for nalu in nalus if self._codec.type_of(nalu) not in self._codec.sets])
         if not payload:
             return events
-        if self._track is None:
+        if self._store.track is None:
             self._tracks.count_early(self._track_id)
             return events
         random_access = self._codec.is_random_access(payload)
         return [*events, AccessUnit(self._track_id, dts, cts, random_access, payload)]
 
-    def _learn(self, nalus: list[bytes]) -> list[MediaEvent]:
-        """Take the parameter sets of a picture in: with an SPS those of each type replace the former, else they are added."""
-        sets = dict(self._sets)
-        replaces = any(self._codec.type_of(nalu) == self._codec.sps for nalu in nalus)
-        for kind in self._codec.sets:
-            new = tuple(nalu for nalu in nalus if self._codec.type_of(nalu) == kind and len(nalu) <= MAX_PARAMETER_SET_BYTES)
-            if new:
-                kept = () if replaces else sets.get(kind, ())
-                sets[kind] = tuple(dict.fromkeys((*kept, *new)))
-        if sets == self._sets or not all(sets.get(kind) for kind in self._codec.needed):
-            self._sets = sets
-            return []
-        return self._configure(sets)
-
-    def _configure(self, sets: _Sets) -> list[MediaEvent]:
-        """Let what follows be under `sets`; where they are broken, nothing is given until there are others."""
+    def _learn(self, parameter_sets: list[bytes]) -> list[MediaEvent]:
+        """Let what follows be under these parameter sets; where they are broken, nothing is given until there are others."""
         try:
-            track = build_track(self._track_id, self._codec.codec, self._codec.configuration(sets))
+            track = self._store.learn(parameter_sets)
         except (RemoteProtocolError, UnsupportedError):
             self._tracks.count_broken(f"{self._codec.codec.value} parameter sets that do not parse")
-            self._sets, self._track = {}, None
             return []
-        self._sets, self._track = sets, track
-        return self._tracks.replace(track)
+        return [] if track is None else self._tracks.replace(track)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from lalmesh.codec.nalu_codecs import H264, H265, NaluCodec
 from lalmesh.codec.opus import SAMPLE_RATE_HZ, OpusHead
 from lalmesh.container.mpegts._constants import (
     DESCRIPTOR_AC3,
@@ -21,7 +22,7 @@ from lalmesh.container.mpegts._constants import (
     STREAM_MPEG2_AUDIO,
     STREAM_PRIVATE,
 )
-from lalmesh.container.mpegts._pictures import H264, H265, PictureCodec, Pictures
+from lalmesh.container.mpegts._pictures import Pictures
 from lalmesh.container.mpegts._pids import Elementary
 from lalmesh.container.mpegts._psi import StreamInfo
 from lalmesh.container.mpegts._sounds import Parser, Sounds, opus_parser, parse_ac3, parse_adts, parse_mpeg_audio
@@ -74,7 +75,7 @@ def opus_head(channel_config_code: int) -> OpusHead:
     )
 
 
-def _video(codec: PictureCodec) -> tuple[Kind, _Maker]:
+def _video(codec: NaluCodec) -> tuple[Kind, _Maker]:
     return Kind.VIDEO, lambda info, tracks: Pictures(VIDEO_TRACK_ID, codec, tracks)
 
 

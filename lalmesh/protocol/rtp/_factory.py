@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from lalmesh.codec import build_track, g711
+from lalmesh.codec.nalu_codecs import H264, H265
 from lalmesh.codec.opus import OpusHead
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
 from lalmesh.media import Codec, Track
@@ -24,7 +25,6 @@ from lalmesh.protocol.rtp._sounds_out import (
     OpaquePacketizer,
     WholePacketizer,
 )
-from lalmesh.protocol.rtp._video_codecs import H264, H265
 from lalmesh.protocol.rtp._video_in import VideoDepacketizer
 from lalmesh.protocol.rtp._video_out import VideoPacketizer
 

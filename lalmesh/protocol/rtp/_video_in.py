@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lalmesh.codec.nalu import MAX_NALU_BYTES, join_avcc
+from lalmesh.codec.nalu_codecs import NaluCodec
+from lalmesh.codec.parameter_sets import ParameterSetStore
+from lalmesh.errors import RemoteProtocolError, UnsupportedError
 from lalmesh.media import Track, wrap
 from lalmesh.protocol.rtp._depacketizer import Depacketized, DepacketizerCounters, TimedUnit
 from lalmesh.protocol.rtp._interleaving import Deinterleaver
 from lalmesh.protocol.rtp._nalus import NaluParser, Part, Piece
 from lalmesh.protocol.rtp._packet import RtpPacket
-from lalmesh.protocol.rtp._parameter_sets import ParameterSetStore
 from lalmesh.protocol.rtp._pictures import Picture, PictureAssembler
-from lalmesh.protocol.rtp._video_codecs import VideoCodec
+from lalmesh.protocol.rtp._random_access import is_random_access
 
 
 class VideoDepacketizer:
@@ -25,7 +27,7 @@ class VideoDepacketizer:
     def __init__(
         self,
         track_id: int,
-        codec: VideoCodec,
+        codec: NaluCodec,
         parse: NaluParser,
         *,
         parameter_sets: Sequence[bytes] = (),
@@ -43,7 +45,7 @@ class VideoDepacketizer:
         self._codec = codec
         self._parse = parse
         self._store = ParameterSetStore(track_id, codec)
-        self._store.learn([nalu for nalu in parameter_sets if len(nalu) >= codec.header_bytes])
+        self._learn([nalu for nalu in parameter_sets if len(nalu) >= codec.header_bytes])
         self.counters = DepacketizerCounters()
         trusts_marker = not interleaving_depth  # the last packet of a picture may come before others of it
         self._assembler = PictureAssembler(codec.is_slice, codec.begins_picture, self.counters, trusts_marker=trusts_marker)
@@ -122,12 +124,18 @@ class VideoDepacketizer:
         elif (timed := self._interleaving.push(don, timestamp, nalu)) is not None:
             self._give(self._assembler.add(timed.nalu, timed.timestamp), given)
 
+    def _learn(self, parameter_sets: Sequence[bytes]) -> Track | None:
+        try:
+            return self._store.learn(parameter_sets)
+        except (RemoteProtocolError, UnsupportedError):
+            return None  # the pictures that come before others are counted
+
     def _give(self, picture: Picture | None, given: list[Depacketized]) -> None:
         """Add a picture, behind the track if its parameter sets change that."""
         if picture is None:
             return
         sets = [nalu for nalu in picture.nalus if self._codec.type_of(nalu) in self._codec.sets]
-        track = self._store.learn(sets) if sets else None
+        track = self._learn(sets) if sets else None
         if track is not None:
             given.append(track)
         left_out = (self._codec.delimiter, *self._codec.sets)
@@ -135,5 +143,5 @@ class VideoDepacketizer:
         if self._store.track is None:
             self.counters.unconfigured_units += 1
             return
-        random_access = self._codec.is_random_access(picture.nalus, payload)
+        random_access = is_random_access(self._codec, picture.nalus, payload)
         given.append(TimedUnit(picture.timestamp, payload, random_access, picture.after_loss))

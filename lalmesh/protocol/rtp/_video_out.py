@@ -7,9 +7,9 @@ last of which is shorter: they leave together by segmentation offload. Parameter
 from __future__ import annotations
 
 from lalmesh.codec.nalu import iter_avcc_headers
+from lalmesh.codec.nalu_codecs import NaluCodec
 from lalmesh.media import AccessUnit
 from lalmesh.protocol.rtp._packetizer import MAX_PAYLOAD_BYTES, Chunk, Payload
-from lalmesh.protocol.rtp._video_codecs import VideoCodec
 
 _STAP_A, _FU_A = 24, 28
 _AP, _FU = 48, 49
@@ -20,7 +20,7 @@ _SIZE_BYTES = 2  # before each NALU of an aggregate
 class VideoPacketizer:
     """One track under one configuration."""
 
-    def __init__(self, codec: VideoCodec, configuration: bytes, *, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> None:
+    def __init__(self, codec: NaluCodec, configuration: bytes, *, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> None:
         """Send the parameter sets of `configuration` (avcC or hvcC, perhaps empty) in payloads of `max_payload_bytes` at most.
 
         Raises:

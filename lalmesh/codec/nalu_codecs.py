@@ -1,4 +1,4 @@
-"""What differs between H.264 and H.265 in RTP."""
+"""H.264 and H.265 by one interface, for containers and protocols that carry both as NALUs."""
 
 from __future__ import annotations
 
@@ -7,40 +7,27 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from lalmesh.codec import h264, h265
-from lalmesh.errors import RemoteProtocolError
 from lalmesh.media import Codec
 
 ParameterSetsByType: TypeAlias = dict[int, tuple[bytes, ...]]
 
-_FIRST_NON_VCL_H265 = 32
-_LAST_SLICE_H264 = 5
-_I_SLICES = (2, 7)  # slice_type (ISO/IEC 14496-10 Table 7-6)
-
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class VideoCodec:
-    """One of the two."""
+class NaluCodec:
+    """One of the two; what is told of a NALU is told of a whole one, header included."""
 
     codec: Codec
     header_bytes: int  #: of a NALU
-    delimiter: int  #: type of access unit delimiters, which are left out
+    delimiter: int  #: type of access unit delimiters
     sps: int
     needed: tuple[int, ...]  #: types of parameter sets that a configuration needs
     sets: tuple[int, ...]  #: all types of parameter sets, in the order in which they are sent
     type_of: Callable[[bytes], int]
     is_slice: Callable[[bytes], bool]
     begins_picture: Callable[[bytes], bool]
+    is_random_access: Callable[[bytes], bool]  #: of an AVCC access unit
     configuration: Callable[[ParameterSetsByType], bytes]  #: of parameter sets
     parameter_sets: Callable[[bytes], tuple[bytes, ...]]  #: of a configuration, in the order in which they are sent
-    is_random_access: Callable[[list[bytes], bytes], bool]  #: of the NALUs of an access unit, and the same as its payload
-
-
-def _is_h264_slice(nalu: bytes) -> bool:
-    return 1 <= nalu[0] & 0x1F <= _LAST_SLICE_H264
-
-
-def _is_h265_slice(nalu: bytes) -> bool:
-    return nalu[0] >> 1 & 0x3F < _FIRST_NON_VCL_H265
 
 
 def _avcc(sets: ParameterSetsByType) -> bytes:
@@ -63,26 +50,7 @@ def _sets_of_hvcc(configuration: bytes) -> tuple[bytes, ...]:
     return (*sets.vps, *sets.sps, *sets.pps)
 
 
-def _is_h264_random_access(nalus: list[bytes], payload: bytes) -> bool:
-    """An IDR picture or a recovery point; or an I picture that parameter sets go with.
-
-    Interop: encoders that never send IDR pictures, and say so nowhere, repeat their parameter sets where decoding can start.
-    """
-    if h264.is_random_access(payload):
-        return True
-    has_sps = any(h264.nalu_type(nalu) == h264.NaluType.SPS for nalu in nalus)
-    return has_sps and all(_is_intra(nalu) for nalu in nalus if _is_h264_slice(nalu))
-
-
-def _is_intra(nalu: bytes) -> bool:
-    """Whether an H.264 slice refers to no other picture; of one that is cut off, nobody knows."""
-    try:
-        return h264.slice_type(nalu) in _I_SLICES
-    except RemoteProtocolError:
-        return False
-
-
-H264: Final = VideoCodec(
+H264: Final = NaluCodec(
     codec=Codec.H264,
     header_bytes=1,
     delimiter=h264.NaluType.ACCESS_UNIT_DELIMITER,
@@ -90,13 +58,13 @@ H264: Final = VideoCodec(
     needed=(h264.NaluType.SPS, h264.NaluType.PPS),
     sets=(h264.NaluType.SPS, h264.NaluType.PPS),
     type_of=h264.nalu_type,
-    is_slice=_is_h264_slice,
+    is_slice=h264.is_slice,
     begins_picture=h264.begins_picture,
+    is_random_access=h264.is_random_access,
     configuration=_avcc,
     parameter_sets=_sets_of_avcc,
-    is_random_access=_is_h264_random_access,
 )
-H265: Final = VideoCodec(
+H265: Final = NaluCodec(
     codec=Codec.H265,
     header_bytes=2,
     delimiter=h265.NaluType.ACCESS_UNIT_DELIMITER,
@@ -104,9 +72,9 @@ H265: Final = VideoCodec(
     needed=(h265.NaluType.SPS, h265.NaluType.PPS),
     sets=(h265.NaluType.VPS, h265.NaluType.SPS, h265.NaluType.PPS),
     type_of=h265.nalu_type,
-    is_slice=_is_h265_slice,
+    is_slice=h265.is_slice,
     begins_picture=h265.begins_picture,
+    is_random_access=h265.is_random_access,
     configuration=_hvcc,
     parameter_sets=_sets_of_hvcc,
-    is_random_access=lambda nalus, payload: h265.is_random_access(payload),
 )
