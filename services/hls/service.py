@@ -32,6 +32,7 @@ from services.hls.kept import KeptSegments
 from services.hls.layout import StoredState
 from services.hls.naming import StreamNames
 from services.hls.owners import Owners
+from services.hls.playing import RELOAD_TARGETS
 from services.hls.playlists import live_answer
 from services.hls.rendition import Format
 from services.hls.store import read_state
@@ -44,8 +45,6 @@ PROMPT_S = 1.0  #: for storage to give a file before its owner is asked too: wha
 SUCCESSION_S = 3.0  #: that a request waits where the owner has died: the scheduler names another after a good second
 SUCCESSION_PAUSE_S = 0.2
 ANSWER_S = 15.0  #: for the owner to give a file that is there: from its memory, or from storage, whose deadline is 10 s
-#: where it may wait for what comes: a blocking reload three target durations, of 20 s; a first request for the first segments
-WAITING_ANSWER_S = 75.0
 MAX_QUERY_FIELDS = 100  #: parameters of one request
 
 
@@ -85,6 +84,9 @@ class HlsService:
         self._keys = keys
         self._names = names
         self._owners = Owners(workers)
+        # for an owner that waits for what comes: the first segment, then three target durations of a blocking reload
+        longest_s = workers.settings.wait_s + RELOAD_TARGETS * workers.settings.cuts.max_target_s
+        self._waiting_answer_s = longest_s + ANSWER_S
 
     async def answer(self, path: str, query: str) -> Answer:
         """The answer to a GET of `path` with `query`, both percent-encoded as they came. Never raises."""
@@ -207,7 +209,7 @@ class HlsService:
         Raises:
             OwnerLost: it does not answer, or another is the owner by now.
         """
-        deadline_s = ANSWER_S if isinstance(found.resource, SegmentName | InitName) else WAITING_ANSWER_S
+        deadline_s = ANSWER_S if isinstance(found.resource, SegmentName | InitName) else self._waiting_answer_s
         fetching = asyncio.ensure_future(self._peers.fetch(owner, path, query, deadline_s))
         succeeded = asyncio.ensure_future(self._owners.succeeded(owner))
         try:

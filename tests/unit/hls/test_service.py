@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
-from support.hls_fakes import NODE, OTHER, STREAM, FakeStorage, HlsNode, SlowStorage, owner, run, second
+from support.hls_fakes import NODE, OTHER, SETTINGS, STREAM, FakeStorage, HlsNode, SlowStorage, owner, run, second
 from support.virtual_time import in_virtual_time, settle
 
 from lalmesh.errors import NotAuthorized
@@ -13,8 +14,10 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import HlsOwner
 from services.hls.answer import Answer
+from services.hls.cuts import CutSettings
+from services.hls.hosting import WorkerSettings
 from services.hls.naming import StreamNames
-from services.hls.service import HlsService, OwnerLost
+from services.hls.service import ANSWER_S, HlsService, OwnerLost
 
 KEY = b"a cluster key"
 PLAYLIST = "/hls/live/a.m3u8"
@@ -27,10 +30,12 @@ class FakePeers:
         self.lost: set[str] = set()
         self.silent: set[tuple[str, int]] = set()  # with the revision of the epoch
         self.dies_after_s = 3600.0  #: the silent ones
+        self.deadlines_s: list[float] = []
         self.asked: list[tuple[str, str, str]] = []
 
     async def fetch(self, owner: HlsOwner, path: str, query: str, deadline_s: float) -> Answer:
         self.asked.append((owner.worker.node.name, path, query))
+        self.deadlines_s.append(deadline_s)
         if (owner.worker.node.name, owner.epoch.revision) in self.silent:
             await asyncio.sleep(self.dies_after_s)
             raise OwnerLost("gone", retry_after_s=1.0)
@@ -40,8 +45,8 @@ class FakePeers:
 
 
 class Replica:
-    def __init__(self, storage: FakeStorage | None = None) -> None:
-        self.node = HlsNode(storage)
+    def __init__(self, storage: FakeStorage | None = None, settings: WorkerSettings = SETTINGS) -> None:
+        self.node = HlsNode(storage, settings)
         self.peers = FakePeers()
         names = StreamNames(self._find, asyncio.get_running_loop().time)
         self.service = HlsService(self.node.workers, self.node.storage, self.peers, (KEY,), names)
@@ -206,6 +211,19 @@ async def test_an_owner_that_says_nothing_is_left_for_its_successor() -> None:
     async with asyncio.timeout(2):
         assert await asked == (200, "hls-2")
     assert len(replica.peers.asked) == 2
+
+
+@in_virtual_time
+@pytest.mark.parametrize(("wait_s", "max_target_s"), [(20.0, 12), (20.0, 120), (600.0, 12)])
+async def test_an_owner_may_take_as_long_as_the_configuration_lets_it_wait(wait_s: float, max_target_s: int) -> None:
+    cuts = CutSettings(segment=SETTINGS.cuts.segment, part=SETTINGS.cuts.part, max_target_s=max_target_s)
+    replica = Replica(settings=replace(SETTINGS, cuts=cuts, wait_s=wait_s))
+    replica.node.scheduler.owner = owner(1, at=OTHER)
+    await replica.get(PLAYLIST, "_HLS_msn=3")
+    await replica.get("/hls/live/a/1000.1-3.ts")
+    waiting_s, there_s = replica.peers.deadlines_s
+    assert waiting_s > wait_s + 3 * max_target_s
+    assert there_s == ANSWER_S
 
 
 @in_virtual_time
