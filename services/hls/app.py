@@ -131,7 +131,9 @@ class HlsApp:
         )
         self._loop = asyncio.get_running_loop()
         self.workers = Workers(self.member.address, settings.worker, scheduler, links, storage, Budget(settings.memory_bytes))
-        self.recordings = self.workers.recordings = NodeRecordings(storage, settings.spool_dir, settings.recording)
+        self.recordings = self.workers.recordings = NodeRecordings(
+            storage, settings.spool_dir, settings.recording, self.member.joined.is_set
+        )
         self._peers = GrpcPeers(channels.dial) if channels is not None else None
         peers: Peers = self._peers or NoPeers()
         self._names = StreamNames(self._find, self._loop.time, match_app=settings.match_app)
@@ -188,7 +190,7 @@ class HlsApp:
             self._loop.create_task(self.member.run(), name="hls-membership"),
         ]
         if settings.worker.cleanup is not Cleanup.NEVER:
-            self._tasks.append(self._loop.create_task(keep_sweeping(self._storage, settings.worker.linger_s), name="hls-sweep"))
+            self._tasks.append(self._loop.create_task(keep_sweeping(self._storage, settings.worker.useful_s), name="hls-sweep"))
         if self._server is not None:
             self._tasks.append(self._loop.create_task(self._look_for_successors(), name="hls-successors"))
         if settings.session_key:

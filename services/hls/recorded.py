@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -175,11 +176,26 @@ def _only(rule: RecordRule, made: RecordFormat) -> RecordRule:
 class NodeRecordings:
     """The recordings of a node, whose rules the scheduler tells."""
 
-    def __init__(self, storage: Storage, spool_dir: Path, settings: RecordingSettings) -> None:
-        """Write into `spool_dir`, upload to `storage`; nothing of both is touched before there is something to record."""
+    def __init__(
+        self, storage: Storage, spool_dir: Path, settings: RecordingSettings, has_joined: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Write into `spool_dir`, upload to `storage`; nothing of both is touched before there is something to record.
+
+        Args:
+            storage: shared storage.
+            spool_dir: of this process alone.
+            settings: the rest.
+            has_joined: whether the scheduler answers, so that the rules are those that hold.
+        """
         self.counters = RecordedCounters()
         self.recordings = Recordings(
-            storage, Spool(spool_dir), RecordRules(()), self._tell, settings, sweep_too=partial(sweep_kept, storage)
+            storage,
+            Spool(spool_dir),
+            RecordRules(()),
+            self._tell,
+            settings,
+            are_rules_fresh=has_joined,
+            sweep_too=partial(sweep_kept, storage),
         )
         self._live: set[WorkerRecording] = set()
         self._closing: set[asyncio.Task[None]] = set()

@@ -81,6 +81,7 @@ class Recordings:
         settings: RecordingSettings | None = None,
         *,
         clock: Callable[[], float] = time.time,
+        are_rules_fresh: Callable[[], bool] = lambda: True,
         sweep_too: Sweep | None = None,
     ) -> None:
         """Record into `spool`, upload to `storage`, keep there what `rules` say.
@@ -92,6 +93,7 @@ class Recordings:
             tell: of each file that was finished, stored or dropped.
             settings: the rest.
             clock: Unix time in seconds.
+            are_rules_fresh: whether `rules` are what holds now; while they may be outdated, nothing is swept by them.
             sweep_too: what else is swept when it is this node's turn.
         """
         self._settings = settings or RecordingSettings()
@@ -105,6 +107,7 @@ class Recordings:
         self._spool = spool
         self._tell = tell
         self._clock = clock
+        self.are_rules_fresh = are_rules_fresh
         self._sweep_too = sweep_too
         self._rescue = Rescue(storage, spool, self.growing)
         self._turn = SweepTurn(storage, self._settings.sweep_s, clock)
@@ -212,7 +215,9 @@ class Recordings:
                 log.warning("shared storage not swept: %s", error)
 
     async def _is_needed(self) -> bool:
-        """Whether there may be something to sweep: a node that records nothing leaves storage alone."""
+        """Whether there may be something to sweep: a node that records nothing, or may have old rules, leaves storage alone."""
+        if not self.are_rules_fresh():
+            return False
         if any(rule.keep_s or rule.keep_bytes for rule in self.rules.rules):
             return True
         return bool(await self._storage.list(GROWING_FOLDER, limit=1))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 from support.hls_fakes import STREAM as SEGMENTED
-from support.hls_fakes import HlsNode, owner, second
+from support.hls_fakes import FakeStorage, HlsNode, owner, second
 from support.hls_fakes import run as segmented_run
 from support.recordings import EPOCH, STREAM, VIDEO, pictures, run, with_audio
 from support.virtual_time import in_virtual_time, settle
@@ -181,6 +181,27 @@ async def test_every_figure_is_told_under_a_name_of_its_own(node: NodeRecordings
     told = {metric.name: metric.samples[0].value for metric in registry.collect()}
     assert len(told) == len(list(RecordingCollector(node).collect()))
     assert (told["hls_recording_files"], told["hls_recording_stored_files"], told["hls_recording_waiting_bytes"]) == (1, 1, 0)
+
+
+async def test_who_is_cut_off_from_the_scheduler_removes_nothing_by_rules_that_may_be_old(tmp_path: Path) -> None:
+    storage, looks = FakeStorage(), 0
+
+    def has_joined() -> bool:
+        nonlocal looks
+        looks += 1
+        return looks > 3
+
+    node = NodeRecordings(storage, tmp_path / "spool", RecordingSettings(sweep_s=0.02), has_joined)
+    node.follow(rules("* flv keep_s=1"))
+    await storage.put("record/live/a/20251125T231728.123Z-1.2-0.flv", b"old")
+    node.start()
+    async with asyncio.timeout(10):
+        while looks < 3:  # noqa: ASYNC110 -- a storage tells nobody
+            await asyncio.sleep(0.005)
+        assert storage.names(".flv")
+        while storage.names(".flv"):  # noqa: ASYNC110 -- the same
+            await asyncio.sleep(0.005)
+    await node.stop()
 
 
 def test_a_url_has_the_parts_of_the_stream() -> None:
