@@ -14,6 +14,7 @@ from prometheus_client.core import Metric
 from lalmesh.container.flv import HevcForm
 from lalmesh.runtime.certificate import ServerCertificate, certificate_metrics
 from lalmesh.runtime.cors import CorsPolicy
+from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.listener import ListenerLimits, sweep_each_second
 from lalmesh.runtime.load import ByteRate, ByteRates
 from lalmesh.runtime.member import Member, MemberSettings
@@ -34,7 +35,7 @@ from services.edge.http import HttpListener
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
 from services.edge.publication import PublicationSettings
-from services.edge.publisher import OriginLinks, Publishers, Publishing
+from services.edge.publisher import Publishers, Publishing
 from services.edge.relay import Relay, Relays, RelaySettings
 from services.edge.rtmp import RtmpListener
 from services.edge.session import Sessions

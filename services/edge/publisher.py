@@ -11,7 +11,7 @@ from dataclasses import replace
 from lalmesh.errors import Fenced, NoOriginAvailable, ServiceError, StreamExists, Unavailable
 from lalmesh.media import MediaEvent
 from lalmesh.names import StreamKey
-from lalmesh.runtime.follower import OriginLinks as OriginLinks  # of whoever builds `Publishers`
+from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.link import CloseReason, Outlet, PublicationRequest
 from lalmesh.runtime.ownership import Grant, NodeAddress, Place, UnitName, new_publication
 from lalmesh.runtime.ring import Cursor

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from lalmesh.errors import Unavailable
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.config import Config
+from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.health import HealthServer
 from lalmesh.runtime.link import DirectLink, LinkPool, OriginLink
 from lalmesh.runtime.link_metrics import link_metrics
@@ -27,7 +28,6 @@ from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.scheduling import GrpcSchedulerClient, HlsSchedulerClient
 from lalmesh.runtime.sessions import SessionDirectory
 from services.edge.app import EdgeApp
-from services.edge.publisher import OriginLinks
 from services.hls.app import HlsApp
 from services.hls.storage import LateStorage
 from services.origin.app import OriginApp
