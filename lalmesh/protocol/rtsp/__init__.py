@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from lalmesh.protocol.rtsp._calls import Authenticator
+from lalmesh.protocol.rtsp._client import RtspClient
+from lalmesh.protocol.rtsp._client_tracks import TrackRequest
 from lalmesh.protocol.rtsp._events import (
+    Announced,
     AnnounceRequested,
+    ClientEvent,
+    Described,
     DescribeRequested,
+    Ended,
+    Failed,
+    FellBackToTcp,
     PacketReceived,
     Paused,
     PlayRequested,
     RecordRequested,
+    Redirected,
     ServerEvent,
     SetupRequested,
+    Started,
     TornDown,
+    TrackSetUp,
 )
 from lalmesh.protocol.rtsp._fields import DEFAULT_SESSION_TIMEOUT_S, MediaRange, RtpInfo, SessionId
 from lalmesh.protocol.rtsp._messages import (
@@ -27,7 +39,7 @@ from lalmesh.protocol.rtsp._messages import (
 from lalmesh.protocol.rtsp._reader import MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEADER_FIELDS, MessageReader
 from lalmesh.protocol.rtsp._server import RandomBytes, RtspServer
 from lalmesh.protocol.rtsp._server_session import MAX_TRACKS
-from lalmesh.protocol.rtsp._states import METHODS, ServerState
+from lalmesh.protocol.rtsp._states import METHODS, ClientState, ServerState
 from lalmesh.protocol.rtsp._transport import Pair, Transport, parse_transports, serialize_transports
 from lalmesh.protocol.rtsp._url import DEFAULT_PORTS, RtspUrl, StreamPath, base_url, match_control, resolve_control, split_path
 
@@ -41,7 +53,15 @@ __all__ = [
     "MAX_TRACKS",
     "METHODS",
     "AnnounceRequested",
+    "Announced",
+    "Authenticator",
+    "ClientEvent",
+    "ClientState",
     "DescribeRequested",
+    "Described",
+    "Ended",
+    "Failed",
+    "FellBackToTcp",
     "Headers",
     "InterleavedFrame",
     "MediaRange",
@@ -53,17 +73,22 @@ __all__ = [
     "PlayRequested",
     "RandomBytes",
     "RecordRequested",
+    "Redirected",
     "Request",
     "Response",
     "RtpInfo",
+    "RtspClient",
     "RtspServer",
     "RtspUrl",
     "ServerEvent",
     "ServerState",
     "SessionId",
     "SetupRequested",
+    "Started",
     "StreamPath",
     "TornDown",
+    "TrackRequest",
+    "TrackSetUp",
     "Transport",
     "base_url",
     "match_control",

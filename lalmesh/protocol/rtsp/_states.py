@@ -1,4 +1,4 @@
-"""What may follow what at the server: the table of a session (RFC 2326 §A.2). Any other pair is answered with 455.
+"""What may follow what. At the server, the table of a session (RFC 2326 §A.2); any other pair is answered with 455:
 
 ```
                SETUP                      PLAY
@@ -11,6 +11,12 @@ INIT ─────────────────► READY_TO_PLAY ◄─
 
 TEARDOWN leads back to INIT from everywhere. OPTIONS, GET_PARAMETER and SET_PARAMETER are answered in every state. A session belongs
 to the connection that it was set up on: no client in use spreads one over several.
+
+A client goes on with each answer to a request of its own, and to SETTING_UP by `RtspClient.setup`; ENDED comes from everywhere:
+
+```
+OPENING ─ OPTIONS ─► ASKING ─ DESCRIBE, ANNOUNCE ─► DESCRIBED ─► SETTING_UP ─ SETUP each ─► STARTING ─ PLAY, RECORD ─► ACTIVE
+```
 """
 
 from __future__ import annotations
@@ -29,6 +35,18 @@ class ServerState(Enum):
     PLAYING = auto()
     READY_TO_RECORD = auto()
     RECORDING = auto()
+
+
+class ClientState(Enum):
+    """Where a client is."""
+
+    OPENING = auto()
+    ASKING = auto()
+    DESCRIBED = auto()
+    SETTING_UP = auto()
+    STARTING = auto()
+    ACTIVE = auto()
+    ENDED = auto()
 
 
 ANYTIME_METHODS: Final = ("OPTIONS", "GET_PARAMETER", "SET_PARAMETER")
