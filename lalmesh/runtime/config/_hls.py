@@ -67,7 +67,12 @@ class HlsSessionConfig(ConfigModel):
 
     hash_key: SharedKey = Field(default=SecretStr(""), description="Key that session ids are signed with; empty: no counting.")
     hash_key_file: Text = Field(default="", description="File that holds hash_key.")
-    idle_s: float = Field(default=30.0, ge=1, le=86_400, description="A player that asks for nothing for this long has left.")
+    idle_s: float = Field(
+        default=30.0,
+        ge=1,
+        le=86_400,
+        description="A player that asks for nothing for this long has left. scheduler.session_ttl_s has to be 5 s more.",
+    )
 
 
 class HlsCapacityConfig(ConfigModel):

@@ -18,6 +18,7 @@ from lalmesh.runtime.config._secrets import from_secret_files
 from lalmesh.runtime.config._sources import Entry, Found, from_environ, from_file, from_sets
 
 MAX_SHOWN_CHARS = 80  #: of a wrong value in a message
+SESSIONS_TOLD_S = 5.0  #: hls nodes tell schedulers so often which players they saw
 
 Role = Literal["standalone", "edge", "origin", "scheduler", "hls"]
 
@@ -62,25 +63,34 @@ def load(path: Path | None, sets: Sequence[str], environ: Mapping[str, str]) -> 
 
 
 def check_role(config: Config, role: Role) -> None:
-    """Refuse a configuration that lacks what `role` cannot start without.
+    """Refuse a configuration that lacks what `role` cannot start without, or has what its parts cannot do together.
 
     Raises:
-        ConfigError: no cluster key, no scheduler to join, no etcd; never for ``standalone``, which makes its own.
+        ConfigError: no cluster key, no scheduler to join, no etcd; ``standalone`` makes its own. There alone is it certain that one
+            configuration is that of scheduler and hls node, so players that would go missing between the two are told of.
     """
-    problems = list(_missing(config, role))
+    problems = list(_contradictions(config) if role == "standalone" else _missing(config, role))
     if problems:
         raise ConfigError(problems)
 
 
 def _missing(config: Config, role: Role) -> Iterator[Problem]:
-    if role == "standalone":
-        return
     if not config.cluster.key.get_secret_value():
         yield Problem("cluster.key", f"{role} needs the key of the cluster; give cluster.key_file or LALMESH_CLUSTER__KEY")
     if role == "scheduler" and not config.scheduler.etcd.endpoints:
         yield Problem("scheduler.etcd.endpoints", "scheduler needs an etcd; only standalone keeps its registry in memory")
     if role != "scheduler" and not config.cluster.schedulers:
         yield Problem("cluster.schedulers", f"{role} needs a scheduler to join")
+
+
+def _contradictions(config: Config) -> Iterator[Problem]:
+    session, ttl_s = config.hls.session, config.scheduler.session_ttl_s
+    if session.hash_key.get_secret_value() and session.idle_s + SESSIONS_TOLD_S > ttl_s:
+        yield Problem(
+            "scheduler.session_ttl_s",
+            f"{ttl_s} is less than {SESSIONS_TOLD_S:g} above hls.session.idle_s, {session.idle_s:g}: "
+            "players would be missed that have not left",
+        )
 
 
 def _collect(source: Iterable[Found], entries: dict[str, Entry], problems: list[Problem]) -> None:

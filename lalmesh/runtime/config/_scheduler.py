@@ -104,7 +104,12 @@ class SchedulerConfig(ConfigModel):
     http: SchedulerHttpConfig = SchedulerHttpConfig()
     etcd: EtcdConfig = EtcdConfig()
     redis: RedisConfig = RedisConfig()
-    session_ttl_s: int = Field(default=60, ge=5, le=3600, description="A player of HLS that no node saw for this long has left.")
+    session_ttl_s: int = Field(
+        default=60,
+        ge=5,
+        le=3600,
+        description="A player of HLS that no node saw for this long has left; at least 5 s more than hls.session.idle_s.",
+    )
     hls_remember_s: int = Field(
         default=86_400, ge=60, le=31_536_000, description="The numbers of a stream are kept this long after its last HLS segment."
     )

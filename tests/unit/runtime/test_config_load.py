@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from lalmesh.errors import LalmeshError
 from lalmesh.runtime.config import Config, ConfigError, check_role, load, load_config
+from lalmesh.runtime.config._load import SESSIONS_TOLD_S
+from services.hls.app import TOUCH_S
 
 KEY = "0123456789abcdef"
 
@@ -171,6 +173,17 @@ def test_roles_are_told_what_they_lack() -> None:
     check_role(keyed, "scheduler")
     with pytest.raises(ConfigError, match=r"cluster\.schedulers: edge needs a scheduler"):
         check_role(keyed, "edge")
+
+
+def test_a_standalone_server_misses_no_player_that_has_not_left() -> None:
+    assert TOUCH_S <= SESSIONS_TOLD_S
+    counted = {"LALMESH_HLS__SESSION__HASH_KEY": KEY}
+    check_role(load_config(None, ["hls.session.idle_s=55"], counted), "standalone")
+    late = ["hls.session.idle_s=56"]
+    with pytest.raises(ConfigError, match=r"scheduler\.session_ttl_s: 60 is less than 5 above hls\.session\.idle_s, 56"):
+        check_role(load_config(None, late, counted), "standalone")
+    check_role(load_config(None, [*late, "scheduler.session_ttl_s=61"], counted), "standalone")
+    check_role(load_config(None, late, {}), "standalone")
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
