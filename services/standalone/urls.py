@@ -21,12 +21,19 @@ def describe(config: Config, role: Role, ports: dict[str, int]) -> str:
     if "http" in ports:
         lines.append(f"  ffplay http://{_reached_at(edge.http.host, ports['http'])}/{EXAMPLE_STREAM}.flv")
     if "hls" in ports:
-        lines.append(f"  ffplay http://{_reached_at(config.hls.http.host, ports['hls'])}/hls/{EXAMPLE_STREAM}/index.m3u8")
+        lines.append(f"  ffplay http://{_hls_at(config, ports)}/hls/{EXAMPLE_STREAM}/index.m3u8")
     if "api" in ports:
         lines += ["look:", f"  curl http://{_reached_at(config.scheduler.http.host, ports['api'])}/v1/streams"]
     elif "metrics" in ports:
         lines += ["look:", f"  curl http://{_reached_at(config.metrics.host, ports['metrics'])}/readyz"]
     return "\n".join(lines)
+
+
+def _hls_at(config: Config, ports: dict[str, int]) -> str:
+    """Where to ask for HLS: an edge in this process passes it on, so that one port is enough for everything."""
+    if "http" in ports:
+        return _reached_at(config.edge.http.host, ports["http"])
+    return _reached_at(config.hls.http.host, ports["hls"])
 
 
 def _reached_at(host: str, port: int) -> str:
