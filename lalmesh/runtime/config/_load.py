@@ -89,7 +89,7 @@ def _contradictions(config: Config) -> Iterator[Problem]:
         yield Problem(
             "scheduler.session_ttl_s",
             f"{ttl_s} is less than {SESSIONS_TOLD_S:g} above hls.session.idle_s, {session.idle_s:g}: "
-            "players would be missed that have not left",
+            "players that have not left would go missing",
         )
 
 
