@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from lalmesh.errors import RemoteProtocolError
@@ -107,7 +108,11 @@ def _offered(request: Request) -> tuple[int, list[Transport]]:
         said = [way for header in request.headers.all("transport") for way in parse_transports(header)]
     except RemoteProtocolError:
         return 400, []
-    usable = [way for way in said if way.is_tcp or (way.is_udp and way.client_port is not None)]
+    usable = [
+        replace(way, source="", destination="")  # the address is that of the connection, wherever a client would have us send
+        for way in said
+        if way.is_tcp or (way.is_udp and way.client_port is not None)
+    ]
     return (0 if usable else 461 if said else 400), usable
 
 
@@ -124,9 +129,7 @@ def _on_record(request: Request, _: ServerSession, __: Answers) -> ServerEvent:
 
 def _on_pause(request: Request, session: ServerSession, answers: Answers) -> ServerEvent:
     tracks = session.meant(request.uri)
-    session.activate(tracks, is_active=False)
-    if not any(track.is_active for track in session.tracks.values()):
-        session.state = SERVER_STEPS[session.state, "PAUSE"]
+    session.deactivate(tracks)
     answers.send(200, *session.fields)
     return Paused(tracks)
 

@@ -203,7 +203,7 @@ class RtspServer:
         if number is None or not 0 <= number < MAX_TRACKS:
             raise LocalProtocolError(f"SETUP of track {number}", section="RFC 2326 §10.4")
         chosen = session.set_up(number, event.request.uri, transport)
-        session.state, session.path = SERVER_STEPS[session.state, "SETUP"], event.path
+        session.state = SERVER_STEPS[session.state, "SETUP"]
         session.session_id = session.session_id or self._random_bytes(SESSION_ID_BYTES).hex()
         told = SessionId(session.session_id, self._timeout_s).serialize()
         self._answers.send(200, ("Session", told), ("Transport", chosen.serialize()))
@@ -220,7 +220,7 @@ class RtspServer:
             LocalProtocolError: no PLAY waits.
         """
         event = self._answer(PlayRequested)
-        self._session.activate(event.tracks, is_active=True)
+        self._session.activate(event.tracks)
         self._session.state = ServerState.PLAYING
         infos = [RtpInfo(self._session.tracks[track].uri, *first[track]) for track in event.tracks if first and track in first]
         info = [("RTP-Info", serialize_rtp_info(infos))] if infos else []
@@ -233,7 +233,7 @@ class RtspServer:
             LocalProtocolError: no RECORD waits.
         """
         self._answer(RecordRequested)
-        self._session.activate(tuple(self._session.tracks), is_active=True)
+        self._session.activate(tuple(self._session.tracks))
         self._session.state = ServerState.RECORDING
         self._answers.send(200, *self._session.fields)
 

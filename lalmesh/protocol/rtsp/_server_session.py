@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from lalmesh.protocol.rtsp._messages import MAX_CHANNEL, Field
-from lalmesh.protocol.rtsp._states import ServerState
+from lalmesh.protocol.rtsp._states import SERVER_STEPS, ServerState
 from lalmesh.protocol.rtsp._transport import Pair, Transport
 from lalmesh.protocol.rtsp._url import StreamPath, match_control
 
@@ -87,13 +87,21 @@ class ServerSession:
         found = self._channels.get(number)
         return found if found is not None and self.tracks[found[0]].is_active else None
 
-    def activate(self, tracks: Sequence[int], *, is_active: bool) -> None:
-        """Let tracks play or record, or pause them."""
+    def activate(self, tracks: Sequence[int]) -> None:
+        """Let tracks play or record."""
         for track in tracks:
-            self.tracks[track].is_active = is_active
+            self.tracks[track].is_active = True
+
+    def deactivate(self, tracks: Sequence[int]) -> None:
+        """Pause tracks. With the last of them, the session pauses."""
+        for track in tracks:
+            self.tracks[track].is_active = False
+        if not any(track.is_active for track in self.tracks.values()):
+            self.state = SERVER_STEPS[self.state, "PAUSE"]
 
     def remove(self, tracks: Sequence[int]) -> None:
-        """Forget tracks."""
+        """Forget tracks, but not all."""
+        self.deactivate(tracks)
         for track in tracks:
             self._forget_channels(track)
             del self.tracks[track]

@@ -35,7 +35,7 @@ class Transport:
     ssrc: int | None = None  #: of who sends, 32 bits
     mode: str = ""  #: ``play`` or ``record``; empty: play
     source: str = ""  #: address of who sends, where it is another than the server's
-    destination: str = ""  #: address to send to. Not to be trusted: it is where a stranger wants packets to go
+    destination: str = ""  #: address to send to, where it is another than the client's
 
     @property
     def is_tcp(self) -> bool:

@@ -241,6 +241,26 @@ def test_a_player_may_set_up_a_track_that_it_knows_already() -> None:
         peer.server.accept_setup(event.transports[0])
 
 
+def test_tracks_that_only_the_application_knows_are_set_up_as_it_says() -> None:
+    peer = Peer()
+    for track in (0, 1):
+        (event,) = peer.ask("SETUP", f"{URI}/trackID={track}", Transport=TCP)
+        assert isinstance(event, SetupRequested)
+        assert event.path.name == f"trackID={track}"
+        peer.server.accept_setup(event.transports[0], track=track)
+        peer.session = peer.server.session_id
+    assert peer.ask("TEARDOWN", f"{URI}/trackID=0") == [TornDown((0,), False)]
+    (event,) = peer.ask("PLAY")
+    assert isinstance(event, PlayRequested)
+    assert event.tracks == (1,)
+
+
+def test_a_client_cannot_have_packets_sent_elsewhere() -> None:
+    (event,) = described().ask("SETUP", f"{URI}/trackID=0", Transport=f"{UDP};destination=10.0.0.99;source=10.0.0.98")
+    assert isinstance(event, SetupRequested)
+    assert event.transports == (Transport(client_port=(5000, 5001)),)
+
+
 def test_play_tells_where_packets_begin_for_this_player() -> None:
     peer = ready()
     (event,) = peer.ask("PLAY", Range="npt=0.000-")
@@ -280,8 +300,9 @@ def test_one_track_can_be_played_paused_and_torn_down_alone() -> None:
     peer.server.accept_play()
     assert peer.ask("PAUSE", f"{URI}/trackID=1") == [Paused((1,))]
     assert peer.server.state is ServerState.PLAYING
-    assert peer.ask("TEARDOWN", f"{URI}/trackID=1") == [TornDown((1,), False)]
-    assert peer.ask("TEARDOWN", f"{URI}/trackID=0") == [TornDown((0,), True)]
+    assert peer.ask("TEARDOWN", f"{URI}/trackID=0") == [TornDown((0,), False)]
+    assert peer.server.state.name == "READY_TO_PLAY"
+    assert peer.ask("TEARDOWN", f"{URI}/trackID=1") == [TornDown((1,), True)]
     assert peer.server.session_id == ""
 
 
