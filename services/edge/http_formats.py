@@ -30,6 +30,7 @@ class HttpFormat:
     packager: Callable[[EdgeContext], Packager]
     socket_packager: Callable[[EdgeContext], Packager]
     transcodes: bool  #: whether it gets AAC for G.711
+    tells_tracks_once: bool = False  #: whether players over HTTP, not WebSocket, hear of the tracks at their start only
 
     def protocol(self, *, is_socket: bool, is_secure: bool) -> str:
         """What sessions of it are called: ``http-flv``, ``https-flv``, ``ws-flv``, ``wss-flv`` ..."""
@@ -39,7 +40,13 @@ class HttpFormat:
         """What a relay is asked for; with TLS or without, the bytes are the same."""
         packager = self.socket_packager if is_socket else self.packager
         key = self.protocol(is_socket=is_socket, is_secure=False)
-        return OutputFormat(key=key, name=self.name, packager=lambda: packager(context), transcodes=self.transcodes)
+        return OutputFormat(
+            key=key,
+            name=self.name,
+            packager=lambda: packager(context),
+            transcodes=self.transcodes,
+            tells_tracks_once=self.tells_tracks_once and not is_socket,
+        )
 
     def carries_some(self, context: EdgeContext, tracks: TrackSet) -> bool:
         """Whether it can carry one of `tracks`, or there is none yet."""
@@ -72,6 +79,7 @@ FORMATS = (
         packager=lambda context: Fmp4Packager(),
         socket_packager=lambda context: WebSocketFmp4Packager(),
         transcodes=True,
+        tells_tracks_once=True,
     ),
 )
 

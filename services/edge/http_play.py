@@ -51,6 +51,9 @@ class StreamPlaying:
             return self._refusals.for_error(request, protocol, error)
         output = form.output(self._context, is_socket=is_socket)
         with relay.given_back_unless_taken() as take:
+            if output.tells_tracks_once:
+                with waiting_for_answer(request):
+                    await relay.settled()
             tracks = relay.tracks_for(output)
             if not form.carries_some(self._context, tracks):
                 codecs = ", ".join(track.codec.value for track in tracks.tracks if track.kind is not Kind.DATA)

@@ -10,16 +10,17 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lalmesh.errors import LalmeshError, UnsupportedError
-from lalmesh.media import Track, TrackSet
+from lalmesh.media import Kind, Track, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.remux import Packager, can_transcode, needs_transcoding, transcoded_tracks
 from lalmesh.runtime.ring import Ring, RingLimits, Run
 from services.edge.conversion import Conversion
 from services.edge.fanout import FanOut, FanOutSettings
 from services.edge.feed import PlayerFeed
+from services.edge.settling import Settling
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class OutputFormat:
     name: str  #: what announcements call it: ``rtmp``, ``flv``, ``ts``, ``fmp4``
     packager: Callable[[], Packager]
     transcodes: bool = False  #: whether it gets AAC for G.711
+    tells_tracks_once: bool = False  #: whether its players hear of the tracks at their start only
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,6 +60,7 @@ class Outputs:
             transcode: whether G.711 is made AAC, where that can be done here.
         """
         self.left_out_counts: Counter[tuple[str, str]] = Counter()  #: tracks that were left out, by format and codec; only rises
+        self.settling = Settling()
         self._stream = stream
         self._settings = settings
         self._limits = limits
@@ -114,7 +117,7 @@ class Outputs:
         try:
             joined = ring.join_position()
             for run in ring.runs(joined) if joined is not None else ():
-                output.fanout.feed(run)
+                output.fanout.feed(_under_all_tracks(run, ring.tracks) if form.tells_tracks_once else run)
             output.fanout.flush()
         except LalmeshError:
             self._loop.call_soon(self._fail, output)  # once whoever wants it is its player, who then hears of it
@@ -147,6 +150,8 @@ class Outputs:
         changed = run.tracks is not self._tracks
         if changed:
             self._change_tracks(run.tracks)
+        if changed or not self.settling.done:
+            self.settling.see(run)
         converted = self._converted(run)
         for output in list(self._outputs.values()):  # a fan-out may lose its players on what it is fed, and go
             given = converted if output.form.transcodes else run
@@ -217,6 +222,13 @@ class Outputs:
         """The stream is over, for everyone."""
         outputs, self._outputs = list(self._outputs.values()), {}
         self._conversion = None
+        self.settling.end()
         for output in outputs:
             output.fanout.end(reason)
             self._retired(output.fanout)
+
+
+def _under_all_tracks(run: Run, tracks: TrackSet) -> Run:
+    """The run under `tracks`, where those only add to its own: who can be told of tracks once is told of all from its start."""
+    own = (track for track in run.tracks.tracks if track.kind is not Kind.DATA)
+    return replace(run, tracks=tracks) if all(track in tracks.tracks for track in own) else run

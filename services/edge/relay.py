@@ -111,6 +111,10 @@ class Relay:
         """The tracks as players of `form` would get them now, if it can carry them."""
         return self._outputs.tracks_for(form)
 
+    async def settled(self) -> None:
+        """Return once all tracks of a stream that has just begun are there, as far as anybody can tell (`settling`)."""
+        await self._outputs.settling.wait()
+
     # players
 
     def hold(self) -> None:
@@ -233,18 +237,13 @@ class Relays:
         if relay is None:
             relay = self._relays[stream] = Relay(self, stream, self._fences.get(stream, NO_EPOCH))
         relay.hold()
-        try:
-            async with asyncio.timeout(wait_s):
-                await asyncio.shield(relay.ready)
-        except TimeoutError:
-            relay.let_go()
-            if relay.unavailable is not None:
-                raise relay.unavailable from None
-            raise StreamNotFound(f"{stream}: nobody published it within {wait_s:g} s") from None
-        except BaseException:
-            relay.let_go()
-            raise
-        return relay
+        with relay.given_back_unless_taken() as take:
+            try:
+                async with asyncio.timeout(wait_s):
+                    await asyncio.shield(relay.ready)
+            except TimeoutError:
+                raise (relay.unavailable or StreamNotFound(f"{stream}: nobody published it within {wait_s:g} s")) from None
+            return take()
 
     def forget(self, relay: Relay) -> None:
         """The relay has ended."""

@@ -11,23 +11,27 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from e2e.test_frames import LEAST_S, Run, into
-from support import ffmpeg, frames
-from support.cluster import Node
+from e2e.test_frames import LEAST_S, RUN_S, Run, into
+from support import ffmpeg, frames, wire
+from support.cluster import PROGRAM, Node
 from support.frames import Recording, assert_same_from_join
 from support.media import media
 from support.process import wait_until
+
+from lalmesh.container.flv import TAG_AUDIO, TAG_SCRIPT, Tag
 
 TS_MEDIA = ("h264_aac", "h264_b3_aac", "hevc_aac", "aac", "h264", "h264_mp3")
 FMP4_MEDIA = (*TS_MEDIA, "av1_opus")
 SERVERS = ("standalone", "cluster")
 PHONE = "h264_pcma"  #: G.711, which becomes AAC
 LIMIT_S = 5.0
+LATE_MS = 300  #: by which sound begins after the pictures
 
 
 class Playbacks:
@@ -146,3 +150,35 @@ def test_what_a_format_cannot_carry_is_told_and_the_rest_comes(table: Playbacks)
     assert [stream.codec for stream in received.streams] == ["opus"]
     assert 'edge_tracks_left_out_total{codec="av1",format="ts"} 1.0' in table.egress.metrics()
     assert "track left out: ts cannot carry av1" in table.egress.output()
+
+
+def with_late_sound(file: Path, *, names_it: bool) -> Path:
+    """A file whose sound and its configuration come late, which its onMetaData tells, or it has none."""
+    tags = wire.tags_of_file(media("h264_aac"))
+    header = next(tag for tag in tags if tag.type_id == TAG_AUDIO)
+    assert wire.is_header(header)
+
+    def kept(tag: Tag) -> bool:
+        return names_it if tag.type_id == TAG_SCRIPT else tag.type_id != TAG_AUDIO or tag.timestamp_ms >= LATE_MS
+
+    late = [tag for tag in tags if kept(tag)]
+    late.insert(next(at for at, tag in enumerate(late) if tag.type_id == TAG_AUDIO), replace(header, timestamp_ms=LATE_MS))
+    return wire.file_of_tags(late, file)
+
+
+def test_players_of_fragments_wait_for_sound_that_begins_after_the_pictures(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        ingest, egress, _ = into(tmp_path, "standalone", stack, {"edge.play.wait_publisher_s": RUN_S})
+        run = Run(tmp_path, stack)
+        sources = {name: with_late_sound(tmp_path / f"{name}.flv", names_it=name == "named") for name in ("named", "unnamed")}
+        players = {name: tmp_path / f"{name}.mp4" for name in sources}
+        for name, file in players.items():
+            url = egress.http_url(f"live/{name}.mp4")
+            run.record(name, file, run.command(f"play.{name}", sys.executable, "-m", "support.http_recorder", url, file))
+        wait_until("all players", lambda: f"\nedge_relays {len(players)}.0\n" in egress.metrics(), LIMIT_S)
+        for name, file in sources.items():
+            run.publish(name, file, run.command(f"push.{name}", PROGRAM, "push", file, ingest.rtmp_url(f"live/{name}")))
+        run.finish()
+        for name, file in players.items():
+            sent, received = frames.in_ms(frames.of_file(sources[name])), frames.in_ms(run.received(name))
+            assert assert_same_from_join(sent, received, to_end=True).first_dts_ms == 0, file

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 
 import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 from support.edge_context import edge_context
-from support.edge_fakes import AUDIO, FakeLinks, FakeScheduler, FakeSubscription, gop, location, run_of
+from support.edge_fakes import AUDIO, VIDEO, FakeLinks, FakeScheduler, FakeSubscription, gop, location, run_of
 
+from lalmesh.amf import serialize_amf0
 from lalmesh.container.fmp4 import Fmp4Demuxer
 from lalmesh.container.mpegts import TsDemuxer
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.listener import ListenerLimits
+from services.edge import settling
 from services.edge.fanout import FanOutSettings
 from services.edge.hls_client import HlsClient, HlsProxySettings
 from services.edge.http import HttpListener
@@ -26,7 +29,9 @@ from services.edge.relay import RelaySettings
 
 HOST = "127.0.0.1"
 LIMIT_S = 10.0
-SOUND = TrackSet((AUDIO,), 1)
+NAMED = serialize_amf0("onMetaData", {"audiocodecid": 10.0})
+SOUND = TrackSet((Track(track_id=3, codec=Codec.SCRIPT, configuration=NAMED), AUDIO), 1)
+PICTURE = replace(VIDEO, configuration=bytes.fromhex("01000000001582010101 0000"))  # version 1, profile 0, level 2.1, 8 bits
 LOUDER = TrackSet((Track(track_id=2, codec=Codec.AAC, configuration=bytes.fromhex("1190"), sample_rate_hz=48_000, channels=2),), 2)
 
 
@@ -116,6 +121,35 @@ async def test_a_new_configuration_ends_fragments_and_who_asks_again_gets_it(edg
             events = list(demuxer.feed(await again.content.readany()))
             later += [event for event in events if isinstance(event, AccessUnit)]
         assert demuxer.tracks.tracks[0].sample_rate_hz == 48_000
+
+
+async def test_fragments_begin_once_sound_has_joined_the_pictures(edge: Edge) -> None:
+    asking = asyncio.create_task(edge.client.get(edge.url("/live/a.mp4")))
+    subscription = await edge.links.opened(1)
+    subscription.serve(run_of(gop(0, 8), tracks=TrackSet((PICTURE,), 1)))
+    (relay,) = edge.relays
+    await relay.ready
+    subscription.events.receive(run_of(gop(0, 9)[8:], tracks=TrackSet((PICTURE, AUDIO), 2)))
+    async with await asking as answer:
+        assert answer.headers["Content-Type"] == 'video/mp4; codecs="vp09.00.21.08,mp4a.40.2"'
+        demuxer, units = Fmp4Demuxer(), list[AccessUnit]()
+        while len(units) < 9:
+            units += [event for event in demuxer.feed(await answer.content.readany()) if isinstance(event, AccessUnit)]
+        assert {track.codec for track in demuxer.tracks.tracks} == {Codec.VP9, Codec.AAC}
+
+
+async def test_who_leaves_while_tracks_are_waited_for_lets_go_of_the_relay(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settling, "MAX_WAIT_S", 10 * LIMIT_S)
+    edge.relays.settings = replace(edge.relays.settings, linger_s=0)
+    asking = asyncio.create_task(edge.client.get(edge.url("/live/a.mp4")))
+    (await edge.links.opened(1)).serve(run_of(gop(0, 8), tracks=TrackSet((PICTURE,), 1)))
+    (relay,) = edge.relays
+    await relay.ready
+    asking.cancel()
+    with suppress(asyncio.CancelledError):
+        await asking
+    await asyncio.wait([relay._task])
+    assert (len(edge.relays), relay.fanouts) == (0, [])
 
 
 async def test_over_websocket_a_new_configuration_is_told_in_order(edge: Edge) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from support.edge_fakes import AUDIO, BOTH, STREAM, VIDEO, epoch, gop, run_of, video
@@ -26,6 +27,8 @@ FMP4 = OutputFormat(key="http-fmp4", name="fmp4", packager=Fmp4Packager, transco
 PCMA = Track(track_id=2, codec=Codec.PCMA, sample_rate_hz=8000, channels=1)
 PHONE = TrackSet((PCMA,), 1)
 SOUND = TrackSet((AUDIO,), 1)
+PICTURE = replace(VIDEO, configuration=bytes.fromhex("01000000001582010101 0000"))  # version 1, profile 0, level 2.1, 8 bits
+PICTURE_AND_SOUND = TrackSet((PICTURE, AUDIO), 2)
 UNITS_OF_PCM = 100
 
 
@@ -233,6 +236,23 @@ async def test_players_of_another_configuration_go_and_new_ones_are_served() -> 
     assert (stage.outputs.players, len(stage.retired)) == (0, 1)
     new = stage.join(FMP4)
     assert new.got.startswith(Fmp4Packager().start(louder, 0))
+
+
+@pytest.mark.parametrize("tells_once", [False, True])
+async def test_who_hears_of_tracks_once_has_the_pictures_from_before_the_sound(tells_once: bool) -> None:
+    stage = Stage()
+    stage.send(gop(0, 8), TrackSet((PICTURE,), 1))
+    stage.send(gop(0, 12)[8:], PICTURE_AND_SOUND)
+    player = stage.join(replace(FMP4, tells_tracks_once=tells_once))
+    assert player.got.startswith(Fmp4Packager().start(PICTURE_AND_SOUND, 0)) == tells_once
+    assert player.got.count(b"moof") == (12 if tells_once else 0)
+
+
+async def test_pictures_of_another_configuration_are_not_given_out_under_the_newest() -> None:
+    stage = Stage()
+    stage.send(gop(0, 8), TrackSet((replace(PICTURE, configuration=bytes.fromhex("01000000001482010101 0000")),), 1))
+    stage.send(gop(0, 12)[8:], PICTURE_AND_SOUND)
+    assert stage.join(replace(FMP4, tells_tracks_once=True)).got == b""
 
 
 async def test_a_publication_after_another_is_converted_on() -> None:

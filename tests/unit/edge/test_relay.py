@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from support.edge_fakes import (
+    BOTH,
     FIRST,
     SECOND,
     STREAM,
+    VIDEO,
     FakeLinks,
     FakeScheduler,
     gop,
@@ -22,6 +24,7 @@ from support.virtual_time import in_virtual_time, settle
 
 from lalmesh.container.flv import BodyMuxer
 from lalmesh.errors import StreamNotFound, Unavailable
+from lalmesh.media import TrackSet
 from lalmesh.remux import FlvPackager
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, UnitName
@@ -254,6 +257,33 @@ async def test_the_end_of_the_edge_ends_every_relay() -> None:
     with pytest.raises(StreamNotFound):
         await waiting
     assert (len(player.closed), len(edge.relays)) == (1, 0)
+
+
+@in_virtual_time
+async def test_tracks_that_come_a_moment_after_the_others_are_waited_for() -> None:
+    edge = Edge()
+    edge.scheduler.put(location(1))
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    subscription = await edge.links.opened(1)
+    subscription.serve(run_of(gop(0, 3), tracks=TrackSet((VIDEO,), 1)))
+    relay = await acquired
+    asyncio.get_running_loop().call_later(0.3, subscription.events.receive, run_of([video(3)], tracks=BOTH))
+    before = relay.tracks_for(FLV)
+    await relay.settled()
+    assert (len(before.tracks), relay.tracks_for(FLV)) == (1, BOTH)
+
+
+@in_virtual_time
+async def test_an_end_is_waited_for_no_longer() -> None:
+    edge = Edge()
+    edge.scheduler.put(location(1))
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    subscription = await edge.links.opened(1)
+    subscription.serve(run_of(gop(0, 3), tracks=TrackSet((VIDEO,), 1)))
+    relay, begun = await acquired, asyncio.get_running_loop().time()
+    subscription.events.subscription_closed(CloseReason.STREAM_ENDED, "it is over")
+    await relay.settled()
+    assert asyncio.get_running_loop().time() - begun < 0.1
 
 
 @in_virtual_time
