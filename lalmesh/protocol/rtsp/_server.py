@@ -125,7 +125,7 @@ class RtspServer:
 
     def _events(self) -> Iterator[ServerEvent]:
         try:
-            while self._inbox and not self._waits(self._inbox[0]):
+            while self._inbox and (self._pending is None or not self._waits(self._inbox[0])):
                 message = self._inbox.popleft()
                 if isinstance(message, InterleavedFrame):
                     found = self._session.channel(message.channel)
@@ -137,7 +137,8 @@ class RtspServer:
                     if event is not None:
                         self._pending = None if isinstance(event, Paused | TornDown) else event
                         yield event
-            self._check_held()
+            if self._inbox:
+                self._check_held()
         except RemoteProtocolError as error:
             self._inbox.clear()
             self._error = self._error or error
@@ -147,7 +148,7 @@ class RtspServer:
 
     def _waits(self, message: Message) -> bool:
         """Whether `message` depends on the answer to the request that waits."""
-        return self._pending is not None and (isinstance(message, Request) or isinstance(self._pending, RecordRequested))
+        return isinstance(message, Request) or isinstance(self._pending, RecordRequested)
 
     def _check_held(self) -> None:
         sizes = [len(message.payload) for message in self._inbox if isinstance(message, InterleavedFrame)]

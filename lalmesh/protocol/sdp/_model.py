@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lalmesh.protocol.sdp._formats import MediaFormat, parse_format
+
+MAX_FORMATS: Final = 32  #: of one section that are looked at; cameras offer one, a browser a dozen
 
 
 class Attribute(NamedTuple):
@@ -45,13 +47,14 @@ class MediaDescription:
 
     @property
     def formats(self) -> list[MediaFormat]:
-        """What its payload types stand for, in order; those that nothing tells of are left out.
+        """What its first `MAX_FORMATS` payload types stand for, in order; those that nothing tells of are left out.
 
         Of a protocol that is not RTP, there are none.
         """
         if "RTP/" not in self.protocol.upper():
             return []
-        parsed = [parse_format(self.media, number, self._values("rtpmap"), self._values("fmtp")) for number in self.payload_types]
+        maps, parameters = self._values("rtpmap"), self._values("fmtp")
+        parsed = [parse_format(self.media, number, maps, parameters) for number in self.payload_types[:MAX_FORMATS]]
         return [media_format for media_format in parsed if media_format is not None]
 
     def with_control(self, control: str) -> MediaDescription:

@@ -45,6 +45,7 @@ from lalmesh.protocol.rtsp import (
     resolve_control,
     serialize_frame,
 )
+from lalmesh.protocol.rtsp._calls import MAX_PENDING_CALLS
 from lalmesh.protocol.sdp import parse_session
 
 URL = RtspUrl.parse("rtsp://user:secret@h:8554/live/cam?k=v")
@@ -307,6 +308,33 @@ def test_what_is_no_answer_is_an_error_for_ever() -> None:
     for _ in range(2):
         with pytest.raises(RemoteProtocolError):
             script.raw(b"\x00")
+
+
+def test_a_way_that_is_none_is_an_error() -> None:
+    script = described()
+    script.client.setup([TrackRequest("rtsp://h/1")])
+    script.asked()
+    with pytest.raises(RemoteProtocolError):
+        script.say(Transport="RTP/AVP/TCP;interleaved=300-301")
+
+
+def test_a_client_that_is_closed_while_it_falls_back_asks_no_more() -> None:
+    script = described()
+    script.client.setup([TrackRequest("rtsp://h/1", (2, 3))])
+    script.asked()
+    answer = Response(status=461, headers=Headers((("CSeq", script.request.headers.get("cseq")),)))
+    for event in script.client.feed(answer.serialize(), 0.0):
+        assert event == FellBackToTcp()
+        script.client.close()
+    assert script.quiet()
+
+
+def test_a_server_that_never_answers_signs_of_life_costs_nothing_more() -> None:
+    script = active()
+    for number in range(2 * MAX_PENDING_CALLS):
+        script.client.handle_timer(200.0 + 60.0 * number)
+    script.client.data_to_send()
+    assert len(script.client._calls._pending) == MAX_PENDING_CALLS
 
 
 def test_credentials_are_asked_for_once_and_shown_ever_after() -> None:

@@ -23,6 +23,7 @@ DAHUA = "rtsp://h/cam/realmonitor?channel=1&subtype=0"
 def test_urls_are_taken_apart_and_put_together(url: str, host: str, port: int, rest: str) -> None:
     parsed = RtspUrl.parse(url)
     assert (parsed.host, parsed.port, parsed.rest) == (host, port, rest)
+    assert parsed.tls is url.lower().startswith("rtsps:")
     assert RtspUrl.parse(str(parsed)) == parsed
 
 

@@ -23,6 +23,7 @@ from lalmesh.protocol.sdp import (
     parse_media,
     parse_session,
 )
+from lalmesh.protocol.sdp._model import MAX_FORMATS
 
 # RFC 2326 §10.2, with the parameters of its media spelt out
 RFC_2326 = b"""v=0
@@ -290,6 +291,11 @@ def test_no_media_is_an_error(data: bytes) -> None:
 def test_a_description_has_bounds(data: bytes) -> None:
     with pytest.raises(LimitExceeded):
         parse_session(data)
+
+
+def test_a_section_of_endless_payload_types_costs_no_more_than_a_few() -> None:
+    numbers = " ".join(["0"] * 20_000)
+    assert len(formats(f"m=audio 0 RTP/AVP {numbers}\n".encode())) == MAX_FORMATS
 
 
 def test_one_section_is_kept_for_who_sends_it_on() -> None:
