@@ -35,8 +35,9 @@ from lalmesh.protocol.rtsp._server_session import MAX_TRACKS, ServerSession
 from lalmesh.protocol.rtsp._states import SERVER_STEPS, ServerState
 from lalmesh.protocol.rtsp._transport import Transport
 
-MAX_HELD_MESSAGES: Final = 1024  #: while a request waits: a second of a publisher that does not wait for its answer
-MAX_HELD_BYTES: Final = 8 << 20
+MAX_HELD_PACKETS: Final = 4096  #: while a request waits: a second of a fast publisher that does not wait for its answer
+MAX_HELD_BYTES: Final = 8 << 20  #: of them
+MAX_HELD_REQUESTS: Final = 64  #: behind it; clients send all their SETUPs at once, and no more. Each may have 80 KiB
 SESSION_ID_BYTES: Final = 16  #: random: nobody guesses the session of somebody else
 
 RandomBytes: TypeAlias = Callable[[int], bytes]
@@ -152,10 +153,13 @@ class RtspServer:
 
     def _check_held(self) -> None:
         sizes = [len(message.payload) for message in self._inbox if isinstance(message, InterleavedFrame)]
-        if len(self._inbox) > MAX_HELD_MESSAGES:
-            raise LimitExceeded("messages before the answer to a request", len(self._inbox), MAX_HELD_MESSAGES)
+        requests = len(self._inbox) - len(sizes)
+        if len(sizes) > MAX_HELD_PACKETS:
+            raise LimitExceeded("packets before the answer to a request", len(sizes), MAX_HELD_PACKETS)
         if sum(sizes) > MAX_HELD_BYTES:
             raise LimitExceeded("bytes before the answer to a request", sum(sizes), MAX_HELD_BYTES)
+        if requests > MAX_HELD_REQUESTS:
+            raise LimitExceeded("requests before the answer to a request", requests, MAX_HELD_REQUESTS)
 
     # what the application answers
 

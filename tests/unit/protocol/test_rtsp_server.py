@@ -30,7 +30,7 @@ from lalmesh.protocol.rtsp import (
     serialize_frame,
 )
 from lalmesh.protocol.rtsp._answers import MAX_UNSENT_BYTES
-from lalmesh.protocol.rtsp._server import MAX_HELD_MESSAGES
+from lalmesh.protocol.rtsp._server import MAX_HELD_PACKETS, MAX_HELD_REQUESTS
 
 URI = "rtsp://h:5544/live/cam"
 TCP = "RTP/AVP/TCP;unicast;interleaved=0-1"
@@ -443,9 +443,11 @@ def test_what_waits_has_bounds() -> None:
     peer = Peer()
     peer.ask("DESCRIBE")
     with pytest.raises(LimitExceeded):
-        peer.say(peer.wire("OPTIONS") * (MAX_HELD_MESSAGES + 1))
-    with pytest.raises(LimitExceeded):
-        recording(is_answered=False).say(serialize_frame(0, bytes(60_000)) * 200)
+        peer.say(peer.wire("OPTIONS") * (MAX_HELD_REQUESTS + 1))
+    for size_bytes, count in ((60_000, 200), (1, MAX_HELD_PACKETS + 1)):
+        publisher = recording(is_answered=False)
+        with pytest.raises(LimitExceeded):
+            publisher.say(serialize_frame(0, bytes(size_bytes)) * count)
 
 
 def test_answers_that_nobody_takes_do_not_pile_up() -> None:
