@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.hls_checker import HlsChecker
 from support.hls_fakes import FakeStorage
-from support.virtual_time import in_virtual_time
 
 from lalmesh.names import StreamKey
-from lalmesh.protocol.hls import PlaylistKind, parse_path
+from lalmesh.protocol.hls import PlaylistKind, parse_path, render_media
 from lalmesh.runtime.ownership import Epoch
-from lalmesh.runtime.recording import RecordRules, parse_rule
-from lalmesh.runtime.storage import MAX_LISTED, StoredObject
-from services.hls.kept import FRESH_S, KeptName, KeptSegments, kept_path, recorded_playlist, sweep_kept
+from lalmesh.runtime.storage import MAX_LISTED, StorageUnavailable, StoredObject
+from services.hls.kept import KeptName, KeptSegments, Place, kept_path, place_path, recorded_playlist
+from services.hls.kept import _playlist as playlists
+from services.hls.kept import _segments as segments
+from services.hls.kept._place import place_after
 
 NOW_S = 1_800_000_000.0
 STREAM = StreamKey.of("live/eu", "cam 1")
@@ -47,12 +51,52 @@ def test_a_recording_that_grows_lists_what_is_there() -> None:
     assert (playlist.media_sequence, playlist.ended, playlist.kind) == (7, False, PlaylistKind.LIVE)
     assert [segment.uri for segment in playlist.segments] == [str(name(7)), str(name(8, 2)), str(name(12))]
     assert [segment.discontinuity for segment in playlist.segments] == [False, False, True]
+    assert [segment.number for segment in playlist.segments] == [7, 8, 9]
+
+
+def test_what_is_left_out_for_its_length_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [name(1), name(2, discontinuity=True), name(9), name(10), name(20)]
+    monkeypatch.setattr(playlists, "MAX_LISTED", 2)
+    playlist = recorded_playlist(names, NOW_S)
+    assert playlist is not None
+    assert (playlist.media_sequence, playlist.discontinuity_sequence) == (4, 2)
+    assert [segment.discontinuity for segment in playlist.segments] == [False, True]
+
+
+@given(st.sets(st.integers(0, 40), min_size=2), st.data())
+def test_segments_that_went_change_nothing_of_the_others(numbers: set[int], data: st.DataObject) -> None:
+    names = [name(number, discontinuity=data.draw(st.booleans())) for number in sorted(numbers)]
+    gone = data.draw(st.integers(1, len(names) - 1))
+    begin = functools.reduce(place_after, names[:gone], None)
+    whole = recorded_playlist(names, NOW_S)
+    for left in (recorded_playlist(names, NOW_S, begin=begin), recorded_playlist(names[gone:], NOW_S, begin=begin)):
+        assert whole is not None
+        assert left is not None
+        assert left.segments == whole.segments[gone:]
+        assert left.discontinuity_sequence == sum(segment.discontinuity for segment in whole.segments[:gone])
+
+
+def test_segments_may_go_from_a_complete_recording() -> None:
+    names, checker = [name(number, age_s=100 - 2 * number) for number in (1, 2, 5, 6, 7, 8, 9)], HlsChecker()
+    begin = functools.reduce(place_after, names[:3], None)
+    for at_s, over, gone in ((0, False, None), (1, True, None), (2, True, begin)):
+        playlist = recorded_playlist(names, NOW_S, over=over, begin=gone)
+        assert playlist is not None
+        checker.see(at_s, "http://node/record.m3u8", render_media(playlist))
+    assert checker.violations == []
+
+
+@given(st.integers(0, 10**16 - 1), st.integers(0, 10**16 - 1), st.integers(0, 10**16 - 1))
+def test_a_place_is_read_as_it_was_written(number: int, missing: int, discontinuities: int) -> None:
+    place = Place(number, missing, discontinuities, 6)
+    assert Place.parse(str(place)) == place
+    assert Place.parse(f"{place}.ts") is None
 
 
 def test_a_recording_to_which_nothing_is_added_is_complete() -> None:
     playlist = recorded_playlist([name(7, age_s=100)], NOW_S)
     assert playlist is not None
-    assert (playlist.ended, playlist.kind) == (True, PlaylistKind.VOD)
+    assert (playlist.ended, playlist.kind) == (True, PlaylistKind.LIVE)
     assert recorded_playlist([], NOW_S) is None
 
 
@@ -66,17 +110,40 @@ class Counting(FakeStorage):
         return await super().list(prefix, after=after, limit=limit)
 
 
-@in_virtual_time
-async def test_all_players_of_a_recording_cost_one_listing_a_second() -> None:
+async def test_all_players_of_a_recording_cost_one_listing_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     storage = Counting()
     kept, asked = KeptSegments(storage), parse_path("/hls/live/eu/cam%201/record.m3u8")
+    monkeypatch.setattr(segments, "FRESH_S", 1000.0)
     assert (await kept.answer(asked, STREAM, "")).status == 404
     await storage.put(kept_path(STREAM, str(name(7))), b"segment")
-    await asyncio.sleep(FRESH_S + 0.1)
+    assert (await kept.answer(asked, STREAM, "")).status == 404
+    monkeypatch.setattr(segments, "FRESH_S", -1.0)
     answers = await asyncio.gather(*(kept.answer(asked, STREAM, f"token={number}") for number in range(20)))
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 20
     assert storage.listings == 2
+
+
+@pytest.mark.parametrize("times", [1, 10])
+async def test_a_playlist_whose_beginning_moves_is_listed_anew(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Swept(Counting):
+        """Somebody else removes segments while they are listed."""
+
+        async def list(self, prefix: str, *, after: str = "", limit: int = MAX_LISTED) -> list[StoredObject]:
+            found = await super().list(prefix, after=after, limit=limit)
+            if prefix.startswith("record-hls/") and self.listings <= times:
+                await self.put(place_path(STREAM, Place(self.listings, 0, 3, 3)), b"")
+            return found
+
+    storage = Swept()
+    for number in range(1, 4):
+        await storage.put(kept_path(STREAM, str(name(number))), b"segment")
+    answering = KeptSegments(storage).answer(parse_path("/hls/live/eu/cam%201/record.m3u8"), STREAM, "")
+    if times > 1:
+        with pytest.raises(StorageUnavailable):
+            await answering
+    else:
+        assert "#EXT-X-MEDIA-SEQUENCE:2\n#EXT-X-DISCONTINUITY-SEQUENCE:3\n" in (await answering).body.decode()
 
 
 async def test_lines_lead_to_where_recordings_are() -> None:
@@ -90,15 +157,3 @@ async def test_lines_lead_to_where_recordings_are() -> None:
     assert found.size_bytes == 7
     assert await kept.find(STREAM, "x.ts") is None
     assert (await kept.answer(parse_path("/hls/live/b/record.m3u8"), StreamKey.of("live", "b"), "")).status == 404
-
-
-async def test_rules_let_segments_go() -> None:
-    storage = FakeStorage()
-    for number in range(5):
-        await storage.put(kept_path(STREAM, str(name(number, age_s=100 - number))), b"12345")
-    assert await sweep_kept(storage, RecordRules([parse_rule("live/* hls")]), NOW_S) == 0
-    assert (
-        await sweep_kept(storage, RecordRules([parse_rule("live/* flv keep_s=1"), parse_rule("live/* hls keep_s=97")]), NOW_S) == 1
-    )
-    assert await sweep_kept(storage, RecordRules([parse_rule("live/* hls keep_bytes=10")]), NOW_S) == 2
-    assert storage.names() == [str(name(3, age_s=97)), str(name(4, age_s=96))]

@@ -1,0 +1,162 @@
+"""Which kept segments go from storage: by age and by total size, rule by rule."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+
+from lalmesh.errors import InvalidName
+from lalmesh.names import StreamKey
+from lalmesh.runtime.recording import RecordFormat, RecordRule, RecordRules
+from lalmesh.runtime.storage import Storage, StoredObject, list_pages
+from services.hls.kept._names import ROOT, KeptName, one_of_each_number
+from services.hls.kept._place import Place, place_after, place_path, read_places
+
+log = logging.getLogger(__name__)
+
+DELETED_AT_ONCE = 100  #: paths of one call
+MAX_SWEPT = 500_000  #: segments that are remembered at a time, some 150 MB; of more, what is let go among them goes first
+
+
+@dataclass(slots=True, frozen=True)
+class _Kept:
+    """A kept segment that a rule bounds."""
+
+    stream: StreamKey
+    path: str  #: sorts those of a stream by number
+    end_ms: int  #: Unix time; of a stream none ends before an earlier one, so that always the first go, whatever clocks said
+    size_bytes: int
+
+
+class _Sweep:
+    """What one sweep has seen. Segments come by path, so a stream's all at once, by number."""
+
+    def __init__(self, rules: RecordRules, now_s: float) -> None:
+        self._rules = rules
+        self._now_ms = int(now_s * 1000)
+        self._known: dict[str, tuple[StreamKey, RecordRule] | None] = {}  # by folder: there may be a thousand rules
+        self._ended: tuple[str, int] = ("", 0)  # the folder of the last segment, and the latest end in it
+        self._held: dict[RecordRule, list[_Kept]] = {}  # those that go where newer ones take too many bytes
+        self._held_count = 0
+        self.is_full = False  #: too many are kept by size: no more are held
+
+    @property
+    def has_many(self) -> bool:
+        """Whether no more are to be held before some go."""
+        return self._held_count >= MAX_SWEPT
+
+    def see(self, page: Sequence[StoredObject]) -> list[_Kept]:
+        """Look at some more. Gives those that are too old."""
+        return [kept for stored in page if (kept := self._too_old(stored)) is not None]
+
+    def _too_old(self, stored: StoredObject) -> _Kept | None:
+        folder, _, file = stored.path.removeprefix(f"{ROOT}/").rpartition("/")
+        bounded, name = self._bounded(folder), KeptName.parse(file)
+        if bounded is None or name is None:
+            return None
+        stream, rule = bounded
+        end_ms = max(name.end_ms, self._ended[1]) if self._ended[0] == folder else name.end_ms
+        self._ended = folder, end_ms
+        kept = _Kept(stream, stored.path, end_ms, stored.size_bytes)
+        if rule.keep_s and end_ms + rule.keep_s * 1000 < self._now_ms:
+            return kept
+        if rule.keep_bytes and not self.is_full:
+            self._held.setdefault(rule, []).append(kept)
+            self._held_count += 1
+        return None
+
+    def _bounded(self, folder: str) -> tuple[StreamKey, RecordRule] | None:
+        """Whose segments are in a folder, and the rule that bounds them."""
+        if folder not in self._known:
+            self._known[folder] = self._rule_of(folder)
+        return self._known[folder]
+
+    def _rule_of(self, folder: str) -> tuple[StreamKey, RecordRule] | None:
+        try:
+            stream = StreamKey.from_quoted(folder)
+        except InvalidName:
+            return None
+        rule = self._rules.of(stream, RecordFormat.HLS)
+        return (stream, rule) if rule is not None and (rule.keep_s or rule.keep_bytes) else None
+
+    def take_too_many(self) -> list[_Kept]:
+        """Those of the held ones that no longer fit, by path. Of some of all segments that is none that would fit among all."""
+        gone: list[_Kept] = []
+        for rule, held in self._held.items():
+            held.sort(key=attrgetter("end_ms", "path"), reverse=True)
+            fitting = _fitting(held, rule.keep_bytes)
+            gone += held[fitting:]
+            del held[fitting:]
+        self._held_count -= len(gone)
+        return sorted(gone, key=attrgetter("path"))
+
+
+def _fitting(held: Iterable[_Kept], keep_bytes: int) -> int:
+    """How many have room in `keep_bytes`, from the first on."""
+    count = kept_bytes = 0
+    for kept in held:
+        kept_bytes += kept.size_bytes
+        if kept_bytes > keep_bytes:
+            break
+        count += 1
+    return count
+
+
+async def sweep_kept(storage: Storage, rules: RecordRules, now_s: float) -> int:
+    """Remove the kept segments that their rules let go: by age, and the oldest of a rule where its all have too many bytes.
+
+    Any node may do it, several too. Segments are looked at in threads: there may be millions.
+
+    Returns:
+        How many.
+    Raises:
+        StorageUnavailable: the rest waits for the next time.
+    """
+    if not any(RecordFormat.HLS in rule.formats and (rule.keep_s or rule.keep_bytes) for rule in rules.rules):
+        return 0
+    sweep, removed = _Sweep(rules, now_s), 0
+    async for page in list_pages(storage, ROOT):
+        removed += await _remove(storage, await asyncio.to_thread(sweep.see, page))
+        if sweep.has_many and not sweep.is_full:
+            removed += await _remove(storage, await asyncio.to_thread(sweep.take_too_many))
+            sweep.is_full = sweep.has_many
+            if sweep.is_full:
+                log.error("over %d segments are kept by size: not all are swept", MAX_SWEPT)
+    return removed + await _remove(storage, await asyncio.to_thread(sweep.take_too_many))
+
+
+async def _remove(storage: Storage, gone: Sequence[_Kept]) -> int:
+    """Remove those, which are sorted by path. Gives how many."""
+    for stream, of_stream in groupby(gone, attrgetter("stream")):
+        paths = [kept.path for kept in of_stream]
+        await _begin_after(storage, stream, paths)
+        for chunk in _chunks(paths):
+            await storage.delete(chunk)
+    return len(gone)
+
+
+async def _begin_after(storage: Storage, stream: StreamKey, paths: Sequence[str]) -> None:
+    """Have playlists of `stream` begin after the last of `paths`, which go, with the numbers that they have now."""
+    places = await read_places(storage, stream)
+    begin = await asyncio.to_thread(_last_place, places[-1] if places else None, paths)
+    if begin is not None and begin not in places:
+        await storage.put(place_path(stream, begin), b"")
+        await storage.delete([place_path(stream, place) for place in places])
+
+
+def _last_place(begin: Place | None, paths: Iterable[str]) -> Place | None:
+    """The place after the last of `paths`, or `begin` where that is later."""
+    place = begin
+    names = [name for path in paths if (name := KeptName.parse(path.rpartition("/")[2])) is not None]
+    for name in one_of_each_number(names):
+        if place is None or name.number > place.number:
+            place = place_after(place, name)
+    return place
+
+
+def _chunks(paths: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (paths[at : at + DELETED_AT_ONCE] for at in range(0, len(paths), DELETED_AT_ONCE))
