@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -84,26 +85,35 @@ class _Sweep:
         return (stream, rule) if rule is not None and (rule.keep_s or rule.keep_bytes) else None
 
     def take_too_many(self) -> list[_Kept]:
-        """Those of the held ones that no longer fit, by path. Of some of all segments that is none that would fit among all."""
+        """Those of the held ones that no longer fit, a stream's together.
+
+        Of some of all segments that is none that would fit among all.
+        """
         gone: list[_Kept] = []
         for rule, held in self._held.items():
-            held.sort(key=attrgetter("end_ms", "path"), reverse=True)
-            fitting = _fitting(held, rule.keep_bytes)
-            gone += held[fitting:]
-            del held[fitting:]
+            newest_gone = _newest_gone(held, rule.keep_bytes)
+            gone += [kept for kept in held if _age(kept) <= newest_gone]
+            held[:] = [kept for kept in held if _age(kept) > newest_gone]
         self._held_count -= len(gone)
-        return sorted(gone, key=attrgetter("path"))
+        return gone
 
 
-def _fitting(held: Iterable[_Kept], keep_bytes: int) -> int:
-    """How many have room in `keep_bytes`, from the first on."""
-    count = kept_bytes = 0
-    for kept in held:
+def _newest_gone(held: Iterable[_Kept], keep_bytes: int) -> tuple[int, str]:
+    """The age of the newest that has no room in `keep_bytes`, or of none.
+
+    Those of each stream are in order already. So they are merged: sorting half a million would not let go of the interpreter.
+    """
+    streams = [list(of_stream) for _, of_stream in groupby(held, attrgetter("stream"))]
+    kept_bytes = 0
+    for kept in heapq.merge(*map(reversed, streams), key=_age, reverse=True):
         kept_bytes += kept.size_bytes
         if kept_bytes > keep_bytes:
-            break
-        count += 1
-    return count
+            return _age(kept)
+    return 0, ""
+
+
+def _age(kept: _Kept) -> tuple[int, str]:
+    return kept.end_ms, kept.path
 
 
 async def sweep_kept(storage: Storage, rules: RecordRules, now_s: float) -> int:
@@ -130,7 +140,7 @@ async def sweep_kept(storage: Storage, rules: RecordRules, now_s: float) -> int:
 
 
 async def _remove(storage: Storage, gone: Sequence[_Kept]) -> int:
-    """Remove those, which are sorted by path. Gives how many."""
+    """Remove those; of a stream all stand together, by path. Gives how many."""
     for stream, of_stream in groupby(gone, attrgetter("stream")):
         paths = [kept.path for kept in of_stream]
         await _begin_after(storage, stream, paths)

@@ -39,6 +39,11 @@ def test_a_name_is_read_as_it_was_written(number: int, begun_ms: int, duration: 
     assert KeptName.parse(str(made)) == made
 
 
+def test_a_name_says_what_a_playlist_says() -> None:
+    text = "0000000000000007-1000.1-1799999997000-180000-3d.ts"  # stored ones are read by every later version
+    assert KeptName.parse(text) == name(7, discontinuity=True)
+
+
 @given(st.text())
 def test_any_text_is_a_name_or_none(text: str) -> None:
     found = KeptName.parse(text)
