@@ -12,7 +12,7 @@ E2E_JOBS ?= 2
 FUZZ_S ?= 60
 ARGS ?=
 
-.PHONY: help setup run test check unit integration e2e bench proto format fuzz dist lock docs clean
+.PHONY: help setup run test check unit integration e2e browser bench proto format fuzz dist lock docs clean
 
 help: ## list the commands
 	@echo 'make COMMAND, where COMMAND is one of'
@@ -39,7 +39,11 @@ integration: setup ## tests against real peers: etcd, nginx, node-media-server
 
 e2e: setup ## end-to-end tests with real publishers and players; ARGS='-k name' to choose
 	@tools/install-system-packages.sh test
-	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --durations 10 tests/e2e $(ARGS)
+	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --durations 10 tests/e2e --ignore tests/e2e/browser $(ARGS)
+
+browser: setup ## the same with a browser, which draws every picture in real time and so has the machine to itself
+	@tools/install-system-packages.sh test
+	@$(BIN)/pytest --durations 5 tests/e2e/browser $(ARGS)
 
 bench: setup ## measure beside the floor and other servers: `make bench`, `make bench fanout`, ARGS='--players 100'
 	@tools/install-system-packages.sh bench

@@ -23,6 +23,7 @@ step "the environment" make setup
 step "quick checks and unit tests" make check
 step "integration tests" make integration
 step "end-to-end tests" make e2e
+step "end-to-end tests with a browser" make browser
 step "the one-file program" archive_serves
 step "the fan-out benchmark, in small, to see that it runs" make bench-fanout ARGS="--players 20 --seconds 2 --warm-up 1 --rounds 1 \
 --no-verdict --only floor-flv-100,lalmesh-flv-0,lalmesh-rtmp-100,nginx,node-media-server-flv"
