@@ -133,12 +133,13 @@ class _Writer:
     def _segments(self) -> Iterator[str]:
         playlist = self.playlist
         with_parts = first_with_parts(playlist.segments, playlist.target_duration_s)
+        decimals = 5 if playlist.fragmented else 3  # asked once: it looks at every segment
         for index in range(self.skipped, len(playlist.segments)):
             segment = playlist.segments[index]
             yield from self._before(segment)
             if index >= with_parts:
                 yield from self._parts(segment.parts)
-            yield from self._segment(segment)
+            yield from self._segment(segment, decimals)
 
     def _before(self, segment: Segment | OpenSegment) -> Iterator[str]:
         """What applies to a segment, and so to its first part, stands before both (rfc8216bis §4.4.4.9)."""
@@ -155,10 +156,9 @@ class _Writer:
             flags = (",INDEPENDENT=YES" if part.independent else "") + (",GAP=YES" if part.gap else "")
             yield f'#EXT-X-PART:DURATION={_seconds(part.duration)},URI="{self.address.of(part.uri)}"{flags}'
 
-    def _segment(self, segment: Segment) -> Iterator[str]:
+    def _segment(self, segment: Segment, decimals: int) -> Iterator[str]:
         if segment.gap:
             yield "#EXT-X-GAP"
-        decimals = 5 if self.playlist.fragmented else 3
         yield f"#EXTINF:{_seconds(segment.duration, decimals)},"
         yield self.address.of(segment.uri)
 

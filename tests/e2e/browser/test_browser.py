@@ -1,7 +1,7 @@
 """A real browser plays what the server offers: Chromium with hls.js, with mpegts.js, and with pages of our own for MSE.
 
-All formats play side by side, each in a page of its own, from pages of another origin. `make e2e` watches for ten seconds;
-``E2E_BROWSER_S=30 make browser`` for thirty.
+All formats play side by side, each in a page of its own, from pages of another origin. `make browser` watches for ten seconds,
+and with ``E2E_BROWSER_S=30`` before it for thirty.
 """
 
 from __future__ import annotations
