@@ -25,10 +25,10 @@ MAX_SWEPT = 500_000  #: segments that are remembered at a time, some 150 MB; of 
 
 @dataclass(slots=True, frozen=True)
 class _Kept:
-    """A kept segment that a rule bounds."""
+    """What a rule bounds: the kept segment of one number, all that several workers made of it."""
 
     stream: StreamKey
-    path: str  #: sorts those of a stream by number
+    paths: tuple[str, ...]  #: sorted; they sort those of a stream by number
     end_ms: int  #: Unix time; of a stream none ends before an earlier one, so that always the first go, whatever clocks said
     size_bytes: int
 
@@ -40,7 +40,8 @@ class _Sweep:
         self._rules = rules
         self._now_ms = int(now_s * 1000)
         self._known: dict[str, tuple[StreamKey, RecordRule] | None] = {}  # by folder: there may be a thousand rules
-        self._ended: tuple[str, int] = ("", 0)  # the folder of the last segment, and the latest end in it
+        self._last: tuple[str, int] = ("", 0)  # the folder of the last segment, and its number
+        self._open: _Kept | None = None  # what was seen of that number: the next page may have more
         self._held: dict[RecordRule, list[_Kept]] = {}  # those that go where newer ones take too many bytes
         self._held_count = 0
         self.is_full = False  #: too many are kept by size: no more are held
@@ -51,19 +52,33 @@ class _Sweep:
         return self._held_count >= MAX_SWEPT
 
     def see(self, page: Sequence[StoredObject]) -> list[_Kept]:
-        """Look at some more. Gives those that are too old."""
-        return [kept for stored in page if (kept := self._too_old(stored)) is not None]
+        """Look at some more. Gives those that are too old, but nothing of the last number before more is seen."""
+        return [kept for stored in page if (kept := self._see(stored)) is not None]
 
-    def _too_old(self, stored: StoredObject) -> _Kept | None:
+    def _see(self, stored: StoredObject) -> _Kept | None:
+        """Look at one more. Gives the number before it where that is too old."""
         folder, _, file = stored.path.removeprefix(f"{ROOT}/").rpartition("/")
         bounded, name = self._bounded(folder), KeptName.parse(file)
         if bounded is None or name is None:
             return None
-        stream, rule = bounded
-        end_ms = max(name.end_ms, self._ended[1]) if self._ended[0] == folder else name.end_ms
-        self._ended = folder, end_ms
-        kept = _Kept(stream, stored.path, end_ms, stored.size_bytes)
-        if rule.keep_s and end_ms + rule.keep_s * 1000 < self._now_ms:
+        stream, before, end_ms = bounded[0], self._open, name.end_ms
+        if before is not None and self._last[0] == folder:
+            end_ms = max(end_ms, before.end_ms)
+            if self._last[1] == name.number:
+                self._open = _Kept(stream, (*before.paths, stored.path), end_ms, before.size_bytes + stored.size_bytes)
+                return None
+        gone = self.see_no_more()
+        self._last, self._open = (folder, name.number), _Kept(stream, (stored.path,), end_ms, stored.size_bytes)
+        return gone
+
+    def see_no_more(self) -> _Kept | None:
+        """Nothing more comes of the last number. Gives it where it is too old."""
+        kept, bounded = self._open, self._bounded(self._last[0])
+        self._open = None
+        if kept is None or bounded is None:
+            return None
+        rule = bounded[1]
+        if rule.keep_s and kept.end_ms + rule.keep_s * 1000 < self._now_ms:
             return kept
         if rule.keep_bytes and not self.is_full:
             self._held.setdefault(rule, []).append(kept)
@@ -113,7 +128,7 @@ def _newest_gone(held: Iterable[_Kept], keep_bytes: int) -> tuple[int, str]:
 
 
 def _age(kept: _Kept) -> tuple[int, str]:
-    return kept.end_ms, kept.path
+    return kept.end_ms, kept.paths[0]
 
 
 async def sweep_kept(storage: Storage, rules: RecordRules, now_s: float) -> int:
@@ -136,17 +151,21 @@ async def sweep_kept(storage: Storage, rules: RecordRules, now_s: float) -> int:
             sweep.is_full = sweep.has_many
             if sweep.is_full:
                 log.error("over %d segments are kept by size: not all are swept", MAX_SWEPT)
+    last = sweep.see_no_more()
+    removed += await _remove(storage, [last] if last is not None else [])
     return removed + await _remove(storage, await asyncio.to_thread(sweep.take_too_many))
 
 
 async def _remove(storage: Storage, gone: Sequence[_Kept]) -> int:
-    """Remove those; of a stream all stand together, by path. Gives how many."""
+    """Remove those; of a stream all stand together, by path. Gives how many files."""
+    removed = 0
     for stream, of_stream in groupby(gone, attrgetter("stream")):
-        paths = [kept.path for kept in of_stream]
+        paths = [path for kept in of_stream for path in kept.paths]
         await _begin_after(storage, stream, paths)
         for chunk in _chunks(paths):
             await storage.delete(chunk)
-    return len(gone)
+        removed += len(paths)
+    return removed
 
 
 async def _begin_after(storage: Storage, stream: StreamKey, paths: Sequence[str]) -> None:

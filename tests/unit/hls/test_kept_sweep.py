@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -115,6 +116,32 @@ async def test_playlists_go_on_when_segments_before_a_hole_are_removed() -> None
     assert await sweep_kept(storage, rules("live/* hls keep_bytes=50"), NOW_S) == 7
     assert "#EXT-X-MEDIA-SEQUENCE:71\n#EXT-X-DISCONTINUITY-SEQUENCE:2\n" in await look(3)
     assert checker.violations == []
+
+
+@pytest.mark.parametrize("rule", ["live/* hls keep_s=70", "live/* hls keep_bytes=75"])
+@pytest.mark.parametrize("limit", [1, 2, 3, 1000])
+async def test_what_several_workers_made_of_one_number_goes_together(
+    limit: int, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, checker = FakeStorage(), HlsChecker()
+    again = replace(name(63, discontinuity=True, target_s=5), epoch=Epoch(1000, 2))
+    await keep(storage, *map(name, range(60, 80)), again)
+    checker.see(0, "http://node/record.m3u8", await playlist(storage))
+    monkeypatch.setattr(sweeping, "list_pages", partial(list_pages, limit=limit))
+    assert await sweep_kept(storage, rules(rule), NOW_S) == (5 if "keep_s" in rule else 6)
+    checker.see(1, "http://node/record.m3u8", body := await playlist(storage))
+    assert "#EXT-X-TARGETDURATION:5\n" in body
+    assert "#EXT-X-DISCONTINUITY-SEQUENCE:1\n" in body
+    assert checker.violations == []
+
+
+async def test_a_segment_that_a_later_worker_made_longer_stays_with_what_the_first_made_of_it() -> None:
+    storage = FakeStorage()
+    longer = replace(name(61, discontinuity=True), epoch=Epoch(1000, 2), duration=900_000)
+    await keep(storage, *map(name, range(60, 70)), longer)
+    assert await sweep_kept(storage, rules("live/* hls keep_s=72"), NOW_S) == 1
+    assert "#EXT-X-DISCONTINUITY-SEQUENCE:0\n#EXT-X-DISCONTINUITY\n" in (body := await playlist(storage))
+    assert str(longer) in body
 
 
 async def test_playlists_go_on_where_removing_fails_halfway() -> None:
