@@ -10,7 +10,10 @@ from aiohttp import web
 from lalmesh.errors import InvalidName, RemoteProtocolError, Unavailable
 from lalmesh.protocol.hls import PlaylistName
 from lalmesh.runtime.http_gate import answer_with, waiting_for_answer
+from lalmesh.runtime.threads import Threads
 from services.hls.answer import PLAYLIST_TYPE, UNCACHED, Answer, refusal
+from services.hls.asked_once import AskedOnce
+from services.hls.bytes_cache import BytesCache
 from services.hls.metrics import HlsMetrics
 from services.hls.naming import StreamNames
 from services.hls.record_http import PREFIX as RECORD_PREFIX
@@ -20,7 +23,10 @@ from services.hls.sessions import PARAMETER, Players, is_session_id, new_session
 
 GZIP_FROM_BYTES = 1000  #: smaller playlists fit one packet as they are
 GZIP_LEVEL = 5  #: a playlist of 5 KB takes 0.1 ms and becomes a fifth
-MAX_ZIPPED = 256  #: playlists that are kept zipped: the newest of some streams, with the queries of some players
+ZIPPED_AT_ONCE_BYTES = 64 << 10  #: these take 0.3 ms; a larger one, as of a recording, would hold up the loop: threads zip it
+THREADS = 2  #: that zip: more would take turns with the loop
+MAX_ZIPPED_BYTES = 32 << 20  #: of playlists that are kept zipped, and as they were: thousands of live ones, or some recordings
+MAX_ZIPPED_BODY_BYTES = 8 << 20  #: of one: the longest recording without a query has half of it
 
 
 class HlsHttp:
@@ -59,8 +65,8 @@ class HlsHttp:
         answer = await (self._counted(request, path, query) if self._session_key else self._service.answer(path, query))
         if request.method == "GET":
             self._metrics.sent_bytes.inc(len(answer.body))
-        sent = self._zipped.encoded(answer, request.headers.get("Accept-Encoding", ""))
-        return await answer_with(request, sent.status, sent.headers, sent.body)
+        answer = await self._zipped.encoded(answer, request.headers.get("Accept-Encoding", ""))  # nobody holds the other meanwhile
+        return await answer_with(request, answer.status, answer.headers, answer.body)
 
     async def _counted(self, request: web.Request, path: str, query: str) -> Answer:
         """The answer to a player that is counted.
@@ -93,24 +99,33 @@ class ZippedPlaylists:
 
     def __init__(self) -> None:
         """Start with none."""
-        self._zipped: dict[bytes, bytes] = {}
+        self._threads = Threads(THREADS, "zip")
+        self._zipped: BytesCache[bytes] = BytesCache(MAX_ZIPPED_BYTES)
+        self._zipping = AskedOnce(self._zip_in_thread)
 
-    def encoded(self, answer: Answer, accepted: str) -> Answer:
+    async def encoded(self, answer: Answer, accepted: str) -> Answer:
         """The answer as a player gets it that takes what its Accept-Encoding (`accepted`) says."""
         if len(answer.body) < GZIP_FROM_BYTES or answer.headers.get("Content-Type") != PLAYLIST_TYPE:
             return answer
         headers = {**answer.headers, "Vary": "Accept-Encoding"}
         if not _takes_gzip(accepted):
             return Answer(answer.status, answer.body, headers)
-        return Answer(answer.status, self._zip(answer.body), {**headers, "Content-Encoding": "gzip"})
+        return Answer(answer.status, await self._zip(answer.body), {**headers, "Content-Encoding": "gzip"})
 
-    def _zip(self, body: bytes) -> bytes:
+    async def _zip(self, body: bytes) -> bytes:
         zipped = self._zipped.get(body)
         if zipped is None:
-            zipped = self._zipped[body] = gzip.compress(body, GZIP_LEVEL, mtime=0)
-            if len(self._zipped) > MAX_ZIPPED:
-                del self._zipped[next(iter(self._zipped))]
+            zipped = _gzipped(body) if len(body) <= ZIPPED_AT_ONCE_BYTES else await self._zipping.get(body)
+            if len(body) <= MAX_ZIPPED_BODY_BYTES:
+                self._zipped.put(body, zipped, key_bytes=len(body))
         return zipped
+
+    async def _zip_in_thread(self, body: bytes) -> bytes:
+        return await self._threads.call(_gzipped, body)
+
+
+def _gzipped(body: bytes) -> bytes:
+    return gzip.compress(body, GZIP_LEVEL, mtime=0)
 
 
 def _takes_gzip(accepted: str) -> bool:

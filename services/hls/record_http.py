@@ -16,7 +16,7 @@ from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.http_gate import in_chunks, send
 from lalmesh.runtime.storage import Storage, StorageUnavailable
 from services.hls.answer import RETRY_AFTER_S, UNCACHED
-from services.hls.kept import KeptSegments
+from services.hls.kept import find_kept
 from services.hls.recording import Catalogue, RecordingName, StoredFile, StoredRecording, answer_range
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ class RecordHttp:
     def __init__(self, storage: Storage, *, match_app: bool = True) -> None:
         """Show what is in `storage`. Without `match_app` applications mean nothing, whatever the URL says."""
         self._match_app = match_app
+        self._storage = storage
         self._catalogue = Catalogue(storage)
-        self._kept = KeptSegments(storage)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Answer a GET or HEAD."""
@@ -44,7 +44,7 @@ class RecordHttp:
             if not last:
                 return await self._list(request, folders)
             stream = self._stream(folders)
-            found = await self._catalogue.find(f"{stream.quoted()}/{last}") or await self._kept.find(stream, last)
+            found = await self._catalogue.find(f"{stream.quoted()}/{last}") or await find_kept(self._storage, stream, last)
             return await self._file(request, found) if found else _refused(404, "no such recording")
         except InvalidName as error:
             return _refused(400, str(error))

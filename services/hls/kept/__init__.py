@@ -10,7 +10,7 @@ from __future__ import annotations
 from services.hls.kept._names import ROOT, KeptName, kept_path
 from services.hls.kept._place import Place, place_path
 from services.hls.kept._playlist import recorded_playlist
-from services.hls.kept._segments import FRESH_S, KeptSegments
+from services.hls.kept._segments import FRESH_S, KeptSegments, find_kept
 from services.hls.kept._sweep import sweep_kept
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "KeptName",
     "KeptSegments",
     "Place",
+    "find_kept",
     "kept_path",
     "place_path",
     "recorded_playlist",

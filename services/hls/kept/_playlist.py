@@ -9,7 +9,7 @@ from lalmesh.protocol.hls import MediaPlaylist, Segment
 from services.hls.kept._names import KeptName
 from services.hls.kept._place import Place, place_after
 
-MAX_LISTED = 30_000  #: segments of a playlist: a day of 3 s, 3 MB of text; the oldest are left out
+MAX_LISTED = 30_000  #: segments of a playlist: a day of 3 s, 4.5 MB of text; the oldest are left out
 ENDED_S = 60.0  #: without a new segment after which a recording counts as complete, though nobody has said that its stream is over
 
 

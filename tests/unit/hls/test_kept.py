@@ -13,7 +13,7 @@ from lalmesh.names import StreamKey
 from lalmesh.protocol.hls import PlaylistKind, parse_path, render_media
 from lalmesh.runtime.ownership import Epoch
 from lalmesh.runtime.storage import MAX_LISTED, StorageUnavailable, StoredObject
-from services.hls.kept import KeptName, KeptSegments, Place, kept_path, place_path, recorded_playlist
+from services.hls.kept import KeptName, KeptSegments, Place, find_kept, kept_path, place_path, recorded_playlist
 from services.hls.kept import _playlist as playlists
 from services.hls.kept import _segments as segments
 from services.hls.kept._place import place_after
@@ -129,6 +129,30 @@ async def test_all_players_of_a_recording_cost_one_listing_a_second(monkeypatch:
     assert storage.listings == 2
 
 
+async def test_a_text_is_made_once_of_each_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = FakeStorage()
+    kept, asked = KeptSegments(storage), parse_path("/hls/live/eu/cam%201/record.m3u8")
+    await storage.put(kept_path(STREAM, str(name(7))), b"segment")
+    monkeypatch.setattr(segments, "FRESH_S", 1000.0)
+    first, again, other = [(await kept.answer(asked, STREAM, query)).body for query in ("a=1", "a=1&_HLS_msn=3", "a=2")]
+    assert first is again
+    assert first != other
+    await storage.put(kept_path(STREAM, str(name(8))), b"segment")
+    monkeypatch.setattr(segments, "FRESH_S", -1.0)
+    assert str(name(8)) in (await kept.answer(asked, STREAM, "a=1")).body.decode()
+
+
+async def test_a_query_that_would_make_a_long_playlist_huge_is_refused() -> None:
+    storage = FakeStorage()
+    kept, asked = KeptSegments(storage), parse_path("/hls/live/eu/cam%201/record.m3u8")
+    await storage.put(kept_path(STREAM, str(name(7))), b"segment")
+    longest = "x=" + "y" * (segments.MAX_QUERY_BYTES - 2)
+    assert (await kept.answer(asked, STREAM, f"{longest}&_HLS_msn=1")).status == 200
+    answer = await kept.answer(asked, STREAM, f"{longest}y")
+    assert (answer.status, b"1000 bytes" in answer.body) == (414, True)
+    assert (await kept.answer(asked, STREAM, "x=" + '"' * (segments.MAX_QUERY_BYTES // 2))).status == 414  # as it would stand there
+
+
 @pytest.mark.parametrize("times", [1, 10])
 async def test_a_playlist_whose_beginning_moves_is_listed_anew(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
     class Swept(Counting):
@@ -157,8 +181,8 @@ async def test_lines_lead_to_where_recordings_are() -> None:
     await storage.put(kept_path(STREAM, file), b"segment")
     answer = await kept.answer(parse_path("/hls/live/eu/cam%201/record.m3u8"), STREAM, "token=1")
     assert f"\n../../../../record/live/eu/cam%201/{file}?token=1\n" in answer.body.decode()
-    found = await kept.find(STREAM, file)
+    found = await find_kept(storage, STREAM, file)
     assert found is not None
     assert found.size_bytes == 7
-    assert await kept.find(STREAM, "x.ts") is None
+    assert await find_kept(storage, STREAM, "x.ts") is None
     assert (await kept.answer(parse_path("/hls/live/b/record.m3u8"), StreamKey.of("live", "b"), "")).status == 404
