@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 
 from lalmesh.errors import InvalidName, RemoteProtocolError
 from lalmesh.names import StreamKey
 from lalmesh.protocol.hls import parse_file_name
 from lalmesh.runtime.ownership import Epoch
-from lalmesh.runtime.storage import Storage, StorageUnavailable, list_all
+from lalmesh.runtime.storage import Storage, StorageUnavailable, StoredObject, list_all, list_pages
 from services.hls import layout
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ def _is_file_until(path: str, until: Epoch) -> bool:
 async def sweep(storage: Storage, useful_s: float) -> int:
     """Remove the files of every stream whose last worker has stored nothing for long enough. Gives how many were removed.
 
+    All that is stored is looked at, in threads: there may be very much.
+
     Args:
         storage: to be swept.
         useful_s: for how long segments are of use after they were stored.
@@ -64,17 +67,22 @@ async def sweep(storage: Storage, useful_s: float) -> int:
     """
     before_us = time.time_ns() // 1000 - round((useful_s + SETTLED_S) * _US)
     newest: dict[StreamKey, tuple[int, Epoch]] = {}
-    async for found in list_all(storage, layout.ROOT):
-        stream = _stream_of(found.path)
-        if stream is None:
-            continue
-        modified_us, epoch = newest.get(stream, (0, Epoch(0, 0)))
-        newest[stream] = (max(modified_us, found.modified_us), max(epoch, _epoch_of(found.path)))
+    async for page in list_pages(storage, layout.ROOT):
+        await asyncio.to_thread(_note_newest, newest, page)
     removed = 0
     for stream, (modified_us, epoch) in newest.items():
         if modified_us < before_us:
             removed += await remove_files(storage, stream, epoch)
     return removed
+
+
+def _note_newest(newest: dict[StreamKey, tuple[int, Epoch]], page: Sequence[StoredObject]) -> None:
+    """Note when something was stored of each stream last, and under which epoch."""
+    for found in page:
+        stream = _stream_of(found.path)
+        if stream is not None:
+            modified_us, epoch = newest.get(stream, (0, Epoch(0, 0)))
+            newest[stream] = (max(modified_us, found.modified_us), max(epoch, _epoch_of(found.path)))
 
 
 def _stream_of(path: str) -> StreamKey | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
+import pytest
 from support.hls_fakes import STREAM, FakeStorage
 
+from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch
 from services.hls import layout
 from services.hls.cleanup import remove_files, sweep
@@ -50,3 +53,17 @@ def test_foreign_files_are_let_be() -> None:
         asyncio.run(storage.put(path, b"x"))
     asyncio.run(sweep(storage, 36.0))
     assert all(path in storage.objects for path in ("hls/README", "hls/live/a/notes.txt", "record/live/a/x.flv"))
+
+
+def test_what_is_stored_is_not_looked_at_in_the_threads_of_live_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: set[int] = set()
+    stream_of = layout.stream_of
+
+    def watched(path: str) -> StreamKey | None:
+        threads.add(threading.get_ident())
+        return stream_of(path)
+
+    monkeypatch.setattr(layout, "stream_of", watched)
+    assert asyncio.run(sweep(stored(3), 36.0)) == 3
+    assert threads
+    assert threading.get_ident() not in threads
