@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from lalmesh.errors import RemoteProtocolError, Unavailable
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.protocol.hls import HlsPath, parse_path
+from services.hls.asked_once import AskedOnce
 
 FRESH_S = 1.0  #: that an answer of the scheduler is taken for the present one: all players of a stream cost one question a second
 NAMES_KEPT = 10_000  #: names of streams that are remembered
@@ -36,7 +36,7 @@ class StreamNames:
         self._clock = clock
         self._match_app = match_app
         self._known: dict[str, _Known] = {}
-        self._asking: dict[str, asyncio.Future[StreamKey]] = {}
+        self._asked = AskedOnce(self._look_up)
 
     async def resolve(self, path: str) -> tuple[HlsPath, StreamKey]:
         """What `path` asks for, and of which stream.
@@ -57,14 +57,12 @@ class StreamNames:
         known = self._known.get(name)
         if known is not None and self._clock() < known.until_s:
             return known.stream
-        asking = self._asking.get(name)
-        if asking is None:
-            asking = self._asking[name] = asyncio.ensure_future(self._look_up(name, known.stream if known else None))
-            asking.add_done_callback(lambda _: self._asking.pop(name, None))
-        return await asyncio.shield(asking)  # the others go on where one that waits is cancelled
+        return await self._asked.get(name)
 
-    async def _look_up(self, name: str, before: StreamKey | None) -> StreamKey:
+    async def _look_up(self, name: str) -> StreamKey:
         """Ask. What was found before stays where nothing else is known: a stream that is over, a scheduler that is away."""
+        known = self._known.get(name)
+        before = known.stream if known is not None else None
         try:
             streams = await self._find(name)
         except Unavailable:
