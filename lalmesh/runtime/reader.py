@@ -48,6 +48,7 @@ class Reader:
         """Start with no unit, refusing what is written under an epoch below `seen`."""
         self.counters = ReaderCounters()
         self.epoch: Epoch = seen
+        self.seen: Epoch = seen  #: the highest that an origin has named; units of it may not have come yet
         self.place: Place = NO_PLACE
         self.last: UnitName | None = None
         self._written_under: Epoch = NO_EPOCH  # epoch of the last unit; `epoch` may be ahead of it, by what was seen before
@@ -77,11 +78,12 @@ class Reader:
         """Note what a subscription says of its origin; False where that is outdated and must not be followed.
 
         The epoch is that of the origin's newest publication. Units of an earlier one, which the reader lacks, may come before, so
-        nothing is fenced by it yet.
+        nothing that comes here is fenced by it yet; who reads the stream after this reader begins with what was `seen`.
         """
         if epoch < self.epoch or (epoch == self.epoch and place < self.place):
             return False
         self.place = max(place, self.place)
+        self.seen = max(epoch, self.seen)
         return True
 
     def receive(self, run: Run) -> Run | None:
@@ -100,6 +102,7 @@ class Reader:
         if changed:
             self._begin(run)
         self.epoch, self.place = run.epoch, max(run.place, self.place)
+        self.seen = max(run.epoch, self.seen)
         self._written_under = run.epoch
         self.last = UnitName(run.publication, units[-1].seq)
         self.counters.units += len(units)

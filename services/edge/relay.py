@@ -252,7 +252,7 @@ class Relays:
             add_counters(self._past_readers, relay.reader.counters)
             self._past_left_out += relay.left_out_counts
             self._fences.pop(relay.stream, None)
-            self._fences[relay.stream] = relay.reader.epoch
+            self._fences[relay.stream] = relay.reader.seen
             if len(self._fences) > FENCES_KEPT:
                 del self._fences[next(iter(self._fences))]
 

@@ -296,6 +296,22 @@ async def test_where_nobody_can_say_where_a_stream_is_the_player_is_told_to_try_
 
 
 @in_virtual_time
+async def test_a_later_relay_refuses_what_is_below_an_epoch_that_an_origin_has_only_named() -> None:
+    edge = Edge()
+    relay, _ = await edge.playing()
+    edge.links.subscriptions[0].events.subscription_closed(CloseReason.LINK_LOST, "broken")
+    (await edge.links.opened(2)).serve(revision=2)
+    relay.let_go()
+    await asyncio.sleep(3.1)
+    assert len(edge.relays) == 0
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    (await edge.links.opened(3)).events.receive(run_of(gop(3, 3)))
+    assert edge.relays.reader_totals.fenced == 3
+    edge.links.subscriptions[2].events.receive(run_of(gop(0, 3), revision=2, publication=SECOND))
+    assert (await acquired).reader.last is not None
+
+
+@in_virtual_time
 async def test_a_later_relay_still_refuses_an_owner_that_was_outdated_before() -> None:
     edge = Edge()
     edge.scheduler.put(location(7))
