@@ -78,6 +78,7 @@ class WorkerCounters:
     segment_bytes: int = 0
     gaps: int = 0  #: numbers that were given up
     discontinuities: int = 0
+    unmuxed_units: int = 0  #: that a container did not take, each counted once a container
 
 
 class WorkerHost(Protocol):

@@ -66,6 +66,7 @@ class _HlsCollector(Collector):
         yield CounterMetricFamily("hls_parts", "Parts made.", made.parts)
         yield CounterMetricFamily("hls_segment_bytes", "Bytes of segments made.", made.segment_bytes)
         yield CounterMetricFamily("hls_gaps", "Segments that nobody could make.", made.gaps)
+        yield CounterMetricFamily("hls_unmuxed_units", "Units that could not be written into a container.", made.unmuxed_units)
         yield CounterMetricFamily("hls_discontinuities", "Discontinuities announced.", made.discontinuities)
         yield CounterMetricFamily("hls_stored_segments", "Segments stored.", stored.segments)
         yield CounterMetricFamily("hls_stored_bytes", "Bytes stored.", stored.stored_bytes)

@@ -195,6 +195,8 @@ class Output:
     def _take_into(self, listing: Listing, cut: Cut) -> None:
         rendition = listing.rendition
         listing.take(cut, holds=not self._lags)
+        self._counters.unmuxed_units += rendition.failures
+        rendition.failures = 0
         made, rendition.made = rendition.made, []
         for file in made:
             self._counters.parts += not file.stored

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, assert_never
 
 from lalmesh.container import fmp4
-from lalmesh.errors import LalmeshError
+from lalmesh.errors import LalmeshError, LocalProtocolError
 from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Kind, Track, TrackSet
 from lalmesh.protocol.hls import PlaylistWindow, Segment, SegmentName, Variant
 from lalmesh.runtime.ownership import Epoch
@@ -25,6 +26,8 @@ from services.hls.cuts import (
     media_tracks,
 )
 from services.hls.rendition._files import Format, MadeFile
+
+log = logging.getLogger(__name__)
 
 
 class Rendition(ABC):
@@ -46,7 +49,7 @@ class Rendition(ABC):
         self.peak_bps = 0  #: of a segment
         self.stream_bytes = 0
         self.stream_ticks = 0
-        self.failures = 0  #: units that could not be muxed
+        self.failures = 0  #: units that could not be muxed: for the worker to count and set back
         self._epoch = epoch
         self._list_size = list_size
         self._restored = restored
@@ -56,6 +59,7 @@ class Rendition(ABC):
         self._number = 0
         self._discontinuity = False
         self._begun_us = 0
+        self._told_of_bug = False
 
     # what comes
 
@@ -181,6 +185,11 @@ class Rendition(ABC):
     def _add(self, unit: AccessUnit) -> None:
         try:
             self._mux(unit)
+        except LocalProtocolError:  # a bug of ours: the others go on all the same
+            self.failures += 1
+            if not self._told_of_bug:
+                self._told_of_bug = True
+                log.exception("unit could not be muxed", extra={"hls_epoch": f"{self._epoch.term}.{self._epoch.revision}"})
         except LalmeshError:  # a unit that does not fit its container, or a damaged one: the others go on
             self.failures += 1
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pytest
 from support.hls_fakes import second
 from support.ts_units import AUDIO, BOTH, VIDEO, track
 
-from lalmesh.container import fmp4
+from lalmesh.container import fmp4, mpegts
+from lalmesh.errors import LalmeshError, LocalProtocolError, UnsupportedError
 from lalmesh.media import AccessUnit, Codec, TrackSet
 from lalmesh.protocol.hls import render_media
 from lalmesh.runtime.ownership import NO_PLACE, Epoch
@@ -51,6 +53,20 @@ def test_fragments_come_in_parts_after_their_init_segment() -> None:
     assert [file.stored for file in made[:7]] == [True, False, False, False, False, False, True]
     assert made[0].data == fmp4.init_segment(BOTH)
     assert made[6].data == b"".join(file.data for file in made[1:6])
+
+
+@pytest.mark.parametrize(("error", "told"), [(LocalProtocolError("a bug"), 1), (UnsupportedError("a codec"), 0)])
+def test_units_that_do_not_fit_are_passed_over_and_a_bug_of_ours_is_told_once(
+    error: LalmeshError, told: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(mpegts.TsMuxer, "mux", fail)
+    rendition = make_rendition(Format.TS, EPOCH, 6)
+    cut_into(rendition, map(second, range(3)))
+    assert rendition.failures > 150
+    assert len(caplog.records) == told
 
 
 def test_another_configuration_is_another_init_segment_after_a_discontinuity() -> None:
