@@ -46,7 +46,7 @@ class Owners:
         if known is not None and known.epoch > lost.epoch:
             return known
         self._known.pop(lost.stream, None)
-        return await self._located.get(HlsWanted(lost.stream, lost.epoch))
+        return await self._located.get(HlsWanted(lost.stream, max(lost.epoch, self._workers.highest_seen(lost.stream))))
 
     def learn(self, owner: HlsOwner) -> None:
         """`owner` segments its stream now, unless a later one is known; who waits for another is told."""

@@ -41,7 +41,7 @@ class Storing:
         output: Output,
         recording: WorkerRecording | None,
         stored: Callable[[int], None],
-        outdated: Callable[[], None],
+        outdated: Callable[[Epoch], None],
     ) -> None:
         """Store what `output` makes, and once more what `recording` keeps.
 
@@ -52,7 +52,7 @@ class Storing:
             output: what it makes.
             recording: what is recorded of it.
             stored: hears of each number that is stored.
-            outdated: hears that another worker has the stream.
+            outdated: hears of the epoch under which another worker has the stream.
         """
         self._storage = host.storage
         self._settings = host.settings
@@ -61,7 +61,7 @@ class Storing:
         self._epoch = epoch
         self._output = output
         self._recording = recording
-        self._writer = StorageWriter(host.storage, stream, epoch, host.store_counters, stored, lambda _: outdated())
+        self._writer = StorageWriter(host.storage, stream, epoch, host.store_counters, stored, outdated)
         self._last: StoredState | None = None  # after the last whole segment
         self._outdated: list[str] = []  # stored files that left the playlists, the oldest first
         self._facts = {"stream_key": str(stream)}
@@ -129,7 +129,8 @@ class Storing:
     def add_end(self) -> None:
         """Have it stored that the stream is over."""
         if self._last is not None:
-            self._hand_over(replace(self._last, ended=True, renditions=self._output.to_state()), [])
+            now_us = time.time_ns() // 1000  # the last segment may be of long ago: its publisher could have come back
+            self._hand_over(replace(self._last, ended=True, stored_us=now_us, renditions=self._output.to_state()), [])
 
     def _hand_over(self, state: StoredState, outdated: list[str]) -> None:
         files = self._output.take_unstored()

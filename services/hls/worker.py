@@ -48,6 +48,7 @@ class Worker:
         self.epoch: Epoch = owner.epoch
         self.owner = owner
         self.ending: Ending | None = None
+        self.outdated_by: Epoch | None = None  #: that storage has shown
         self._host = host
         self._settings = host.settings
         self._loop = asyncio.get_running_loop()
@@ -68,9 +69,7 @@ class Worker:
         self.recording: WorkerRecording | None = None
         if host.recordings is not None:
             self.recording = host.recordings.begin(self.stream, self.epoch)
-        self._storage = Storing(
-            host, self.stream, self.epoch, self.output, self.recording, self._stored, lambda: self._end(Ending.OUTDATED)
-        )
+        self._storage = Storing(host, self.stream, self.epoch, self.output, self.recording, self._stored, self._outdated)
         self._task: asyncio.Task[Ending] = self._loop.create_task(self._run(), name=f"hls {self.stream}")
         self._task.add_done_callback(self._finished)
         self._storing = self._loop.create_task(self._storage.run(), name=f"hls storage {self.stream}")
@@ -172,6 +171,11 @@ class Worker:
             self.ending = ending
             self.output.end()
             self._task.cancel()
+
+    def _outdated(self, epoch: Epoch) -> None:
+        """Another worker has stored something under a higher epoch."""
+        self.outdated_by = epoch
+        self._end(Ending.OUTDATED)
 
     def _finished(self, task: asyncio.Task[Ending]) -> None:
         if self.ending is None and task.cancelled():  # closed by its node, which knows

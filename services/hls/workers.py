@@ -11,7 +11,7 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.ownership import NO_EPOCH, Epoch, HlsOwner, Location, NodeAddress
 from lalmesh.runtime.reader import ReaderCounters
-from lalmesh.runtime.scheduling import HlsLimit, HlsReleased, HlsSchedulerClient
+from lalmesh.runtime.scheduling import HlsLimit, HlsReleased, HlsSchedulerClient, HlsWanted, Refusal
 from lalmesh.runtime.storage import Storage, StorageUnavailable
 from lalmesh.runtime.tally import add_counters
 from services.hls.cleanup import remove_files
@@ -25,6 +25,7 @@ from services.hls.worker import Worker
 log = logging.getLogger(__name__)
 
 RAISE_DEADLINE_S = 5.0
+SHOW_DEADLINE_S = 5.0
 RELEASE_DEADLINE_S = 3.0
 RELEASE_RETRY_S = 5.0  #: until the scheduler has heard that a stream was given back: nobody else gets it before
 LET_GO_S = 5.0  #: that a request waits for a worker that is being given back
@@ -92,6 +93,10 @@ class Workers:
         """The worker of `stream`, if it is segmented here."""
         return self._workers.get(stream)
 
+    def highest_seen(self, stream: StreamKey) -> Epoch:
+        """The highest epoch of `stream` that is known here, from the scheduler or from storage."""
+        return self._fences.get(stream, NO_EPOCH)
+
     def over(self, stream: StreamKey) -> Worker | None:
         """The worker of a stream that has ended here not long ago."""
         return self._over.get(stream)
@@ -111,7 +116,7 @@ class Workers:
 
         An epoch below one that is known says nothing.
         """
-        stream, seen = owner.stream, self._fences.get(owner.stream, NO_EPOCH)
+        stream, seen = owner.stream, self.highest_seen(owner.stream)
         worker = self._workers.get(stream)
         if owner.epoch < seen or self._stopping:
             return worker
@@ -188,6 +193,8 @@ class Workers:
             if self._workers.get(stream) is worker:
                 del self._workers[stream]
             self._gone.set()
+        if worker.outdated_by is not None and not self._stopping:
+            self._start(self._show(stream, worker.outdated_by))
         if worker.ending is Ending.OVER and not self._stopping:
             self._over[stream] = worker
             if len(self._over) > MAX_ENDED:
@@ -208,6 +215,28 @@ class Workers:
                 log.warning("stream not handed over: %s", error, extra={"stream_key": str(worker.stream)})
             if self._stopping:
                 return
+            await asyncio.sleep(RELEASE_RETRY_S)
+
+    async def _show(self, stream: StreamKey, found: Epoch) -> None:
+        """Show the scheduler an epoch that storage has.
+
+        As a rule it is a successor's. Where the registry was restored, or a clock went back, it may be nobody's, and the scheduler
+        would go on naming this node under one that storage refuses: shown a higher one, it names an owner above that.
+        """
+        if found <= self.highest_seen(stream):
+            return
+        self._remember(stream, found)
+        while self.highest_seen(stream) == found and not self._stopping:
+            try:
+                answer = (await self.scheduler.locate_hls(self.node, [HlsWanted(stream, found)], SHOW_DEADLINE_S))[0]
+            except Unavailable as error:
+                log.warning("epoch of another worker not shown: %s", error, extra={"stream_key": str(stream)})
+            else:
+                if isinstance(answer, HlsOwner):
+                    self.assigned(answer)
+                    return
+                if answer.refusal is Refusal.NOT_FOUND:
+                    return
             await asyncio.sleep(RELEASE_RETRY_S)
 
     async def _clean_up(self, worker: Worker) -> None:

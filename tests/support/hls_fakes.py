@@ -160,9 +160,12 @@ class FakeHlsScheduler(FakeScheduler):
         self.hls_released: list[HlsReleased] = []
         self.touches: list[SessionTouch] = []
         self.is_away = False  #: whether it takes nothing back
+        self.hls_refusals: list[Refused] = []  #: given before the owner
 
     async def locate_hls(self, node: NodeAddress, wanted: Sequence[HlsWanted], deadline_s: float) -> list[HlsOwner | Refused]:
         self.hls_wanted += wanted
+        if self.hls_refusals:
+            return [self.hls_refusals.pop(0)]
         return [self.owner or Refused(Refusal.NOT_FOUND)]
 
     async def raise_hls_limit(self, node: NodeAddress, limits: Sequence[HlsLimit], deadline_s: float) -> list[bool]:

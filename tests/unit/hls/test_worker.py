@@ -9,14 +9,20 @@ from dataclasses import replace
 import pytest
 from support.edge_fakes import SECOND, FakeSubscription
 from support.hls_fakes import OTHER, SETTINGS, STREAM, FakeStorage, HlsNode, owner, run, second
+from support.ts_units import AUDIO
 from support.virtual_time import in_virtual_time, settle
 
+from lalmesh.container import mpegts
+from lalmesh.errors import UnsupportedError
+from lalmesh.media import AccessUnit, TrackSet
 from lalmesh.protocol.hls import PlaylistName, ReloadRequest, parse_file_name
 from lalmesh.runtime.link import CloseReason
-from lalmesh.runtime.ownership import UnitName
+from lalmesh.runtime.ownership import Epoch, UnitName
+from lalmesh.runtime.scheduling import HlsWanted, Refusal, Refused
 from services.hls.hosting import Cleanup, Ending
 from services.hls.playing import ENOUGH_WAIT_S
 from services.hls.worker import Worker
+from services.hls.workers import RELEASE_RETRY_S
 
 TS, LIVE, INDEX = PlaylistName.PLAYLIST, PlaylistName.LIVE, PlaylistName.INDEX
 
@@ -378,6 +384,48 @@ async def test_a_worker_that_finds_a_higher_marker_stops() -> None:
     assert worker.ending is Ending.OUTDATED
     assert node.storage.names(".ts")[-1] == "1000.1-101.ts"
     assert node.scheduler.hls_released == []
+
+
+@in_virtual_time
+async def test_a_marker_from_before_the_registry_was_restored_is_shown_and_the_next_worker_is_above_it() -> None:
+    node = HlsNode()
+    node.storage.objects["hls/live/a/owner/00000000000000001001.00000000000000000009"] = b""
+    node.scheduler.owner = replace(owner(limit=100), epoch=Epoch(1002, 1))
+    worker = started(node, limit=100)
+    await settle(100)
+    assert worker.ending is Ending.OUTDATED
+    assert node.scheduler.hls_wanted == [HlsWanted(STREAM, Epoch(1001, 9))]
+    after = node.workers.get(STREAM)
+    assert after is not None
+    assert (after.epoch, after.ending) == (Epoch(1002, 1), None)
+
+
+@in_virtual_time
+async def test_an_epoch_that_no_scheduler_could_be_shown_is_shown_again() -> None:
+    node = HlsNode()
+    node.storage.objects["hls/live/a/owner/00000000000000001001.00000000000000000009"] = b""
+    node.scheduler.hls_refusals = [Refused(Refusal.UNAVAILABLE), Refused(Refusal.NO_WORKER)]
+    node.scheduler.owner = replace(owner(limit=100), epoch=Epoch(1002, 1))
+    started(node, limit=100)
+    await asyncio.sleep(1)
+    assert len(node.workers) == 0
+    await asyncio.sleep(2 * RELEASE_RETRY_S)
+    assert len(node.workers) == 1
+
+
+@in_virtual_time
+async def test_units_that_a_container_does_not_take_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    mux = mpegts.TsMuxer.mux
+
+    def without_sound(muxer: mpegts.TsMuxer, unit: AccessUnit, tracks: TrackSet, into: list[bytes | memoryview]) -> None:
+        if unit.track_id == AUDIO.track_id:
+            raise UnsupportedError("sound")
+        mux(muxer, unit, tracks, into)
+
+    monkeypatch.setattr(mpegts.TsMuxer, "mux", without_sound)
+    node = HlsNode()
+    await playing(node, 6)
+    assert 200 < node.workers.counters.unmuxed_units <= 300
 
 
 @in_virtual_time
