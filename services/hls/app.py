@@ -248,7 +248,7 @@ class HlsApp:
     def _command(self, command: NodeCommand) -> None:
         match command:
             case HlsAssigned(owner):
-                self.service.forget_owner(owner)
+                self.service.learn_owner(owner)
                 self.workers.assigned(owner)
             case RecordingRules(rules):
                 self.recordings.follow(RecordRules(rules))

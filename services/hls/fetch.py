@@ -68,9 +68,7 @@ class GrpcPeers:
 
     async def fetch(self, owner: HlsOwner, path: str, query: str, deadline_s: float) -> Answer:
         """See `services.hls.service.Peers.fetch`."""
-        request = hls_pb2.FetchRequest(
-            assignment=serialize_hls_owner(owner), path=path, query=query, deadline_ms=round(deadline_s * 1000)
-        )
+        request = hls_pb2.FetchRequest(assignment=serialize_hls_owner(owner), path=path, query=query)
         try:
             return await self._fetched(owner.worker.address, request, deadline_s)
         except grpc.aio.AioRpcError as error:

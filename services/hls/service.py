@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol, assert_never
 from urllib.parse import parse_qsl
@@ -28,11 +29,12 @@ from lalmesh.runtime.ownership import HlsOwner
 from lalmesh.runtime.storage import Storage
 from services.hls import layout
 from services.hls.answer import Answer, file_answer, refusal
+from services.hls.hosting import Cleanup
 from services.hls.kept import KeptSegments
 from services.hls.layout import StoredState
 from services.hls.naming import StreamNames
 from services.hls.owners import Owners
-from services.hls.playing import RELOAD_TARGETS
+from services.hls.playing import longest_wait_s
 from services.hls.playlists import live_answer
 from services.hls.rendition import Format
 from services.hls.store import read_state
@@ -46,10 +48,16 @@ SUCCESSION_S = 3.0  #: that a request waits where the owner has died: the schedu
 SUCCESSION_PAUSE_S = 0.2
 ANSWER_S = 15.0  #: for the owner to give a file that is there: from its memory, or from storage, whose deadline is 10 s
 MAX_QUERY_FIELDS = 100  #: parameters of one request
+_US = 1_000_000
 
 
 class OwnerLost(Unavailable):
     """The node that segments the stream did not answer, or says that it is another."""
+
+
+def waiting_answer_s(wait_s: float, max_target_s: int) -> float:
+    """For the owner to answer a request that waits for what comes, where the first segment is waited for `wait_s`."""
+    return longest_wait_s(wait_s, max_target_s) + ANSWER_S
 
 
 class Peers(Protocol):
@@ -84,9 +92,7 @@ class HlsService:
         self._keys = keys
         self._names = names
         self._owners = Owners(workers)
-        # for an owner that waits for what comes: the first segment, then three target durations of a blocking reload
-        longest_s = workers.settings.wait_s + RELOAD_TARGETS * workers.settings.cuts.max_target_s
-        self._waiting_answer_s = longest_s + ANSWER_S
+        self._waiting_answer_s = waiting_answer_s(workers.settings.wait_s, workers.settings.cuts.max_target_s)
 
     async def answer(self, path: str, query: str) -> Answer:
         """The answer to a GET of `path` with `query`, both percent-encoded as they came. Never raises."""
@@ -143,6 +149,7 @@ class HlsService:
     async def _file(self, stream: StreamKey, name: FileName, ask_owner: Callable[[], Awaitable[Answer]]) -> Answer:
         """A file from storage; from its owner's memory where it is not stored yet, or storage fails or hangs."""
         reading = asyncio.ensure_future(self._stored_file(stream, name))
+        reading.add_done_callback(_look_at_error)  # it may fail when its owner has answered, and nobody asks any more
         try:
             await asyncio.wait([reading], timeout=PROMPT_S)
             is_known = reading.done() and reading.exception() is None
@@ -221,7 +228,7 @@ class HlsService:
             fetching.cancel()
             succeeded.cancel()
 
-    def forget_owner(self, owner: HlsOwner) -> None:
+    def learn_owner(self, owner: HlsOwner) -> None:
         """The scheduler says that `owner` segments its stream now, whoever was remembered."""
         self._owners.learn(owner)
 
@@ -234,11 +241,22 @@ class HlsService:
             return await self._from_worker(over, found, reload, query) or refusal(404, "no such file")
         if isinstance(found.resource, PlaylistName):
             state = await read_state(self._storage, stream)
-            if state is not None and state.ended:
+            if state is not None and state.ended and self._has_segments(state):
                 answer = _ended_playlist(state, found, stream, query)
                 if answer is not None:
                     return answer
         return refusal(404, f"{stream}: nobody publishes it")
+
+    def _has_segments(self, over: StoredState) -> bool:
+        """Whether the segments of a stream that is over are kept still: its state stays when they go."""
+        settings = self._workers.settings
+        return settings.cleanup is Cleanup.NEVER or time.time_ns() // 1000 - over.stored_us < settings.linger_s * _US
+
+
+def _look_at_error(reading: asyncio.Future[Answer | None]) -> None:
+    """Have asyncio know that somebody has seen it."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 def _may_have(owner: HlsOwner, found: HlsPath) -> bool:

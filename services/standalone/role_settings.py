@@ -23,13 +23,13 @@ from services.edge.relay import RelaySettings
 from services.hls.app import HlsSettings
 from services.hls.cuts import CutSettings
 from services.hls.hosting import Cleanup, WorkerSettings
-from services.hls.playing import RELOAD_TARGETS
 from services.hls.recording import RecordingSettings
 from services.hls.rendition import Format
+from services.hls.service import waiting_answer_s
 from services.origin.app import OriginSettings
 from services.origin.group import GroupSettings
 
-HLS_MARGIN_S = 15.0  #: beyond what an hls node lets a request wait: its own questions to scheduler, storage and other nodes
+HLS_MARGIN_S = 10.0  #: beyond what an hls node gives the owner of a stream to answer: its questions to scheduler and storage before
 
 
 def link_limits(config: Config) -> LinkLimits:
@@ -60,7 +60,7 @@ def edge_settings(config: Config) -> EdgeSettings:
         hls=HlsProxySettings(
             upstreams=tuple(edge.hls.upstreams),
             cache_bytes=edge.hls.cache_bytes,
-            silence_s=max(config.hls.wait_s, RELOAD_TARGETS * config.hls.max_target_s) + HLS_MARGIN_S,
+            silence_s=waiting_answer_s(config.hls.wait_s, config.hls.max_target_s) + HLS_MARGIN_S,
         ),
         cors_origins=edge.http.cors_origins,
         limits=_limits(edge.limits),
