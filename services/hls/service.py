@@ -149,7 +149,6 @@ class HlsService:
     async def _file(self, stream: StreamKey, name: FileName, ask_owner: Callable[[], Awaitable[Answer]]) -> Answer:
         """A file from storage; from its owner's memory where it is not stored yet, or storage fails or hangs."""
         reading = asyncio.ensure_future(self._stored_file(stream, name))
-        reading.add_done_callback(_look_at_error)  # it may fail when its owner has answered, and nobody asks any more
         try:
             await asyncio.wait([reading], timeout=PROMPT_S)
             is_known = reading.done() and reading.exception() is None
@@ -162,7 +161,7 @@ class HlsService:
                 answer = refusal(503, str(error))
             return answer if is_known or answer.status == 200 else await reading or answer
         finally:
-            reading.cancel()
+            reading.cancel()  # asyncio does not miss its error then either, if it failed after the owner was asked
 
     async def _from_worker(self, worker: Worker, found: HlsPath, reload: ReloadRequest, query: str) -> Answer | None:
         if isinstance(found.resource, PlaylistName):
@@ -251,12 +250,6 @@ class HlsService:
         """Whether the segments of a stream that is over are kept still: its state stays when they go."""
         settings = self._workers.settings
         return settings.cleanup is Cleanup.NEVER or time.time_ns() // 1000 - over.stored_us < settings.linger_s * _US
-
-
-def _look_at_error(reading: asyncio.Future[Answer | None]) -> None:
-    """Have asyncio know that somebody has seen it."""
-    if not reading.cancelled():
-        reading.exception()
 
 
 def _may_have(owner: HlsOwner, found: HlsPath) -> bool:

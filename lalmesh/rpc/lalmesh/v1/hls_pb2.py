@@ -26,7 +26,7 @@ from lalmesh.rpc.lalmesh.v1 import media_pb2 as lalmesh_dot_v1_dot_media__pb2
 from lalmesh.rpc.lalmesh.v1 import origin_pb2 as lalmesh_dot_v1_dot_origin__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14lalmesh/v1/hls.proto\x12\nlalmesh.v1\x1a\x16lalmesh/v1/media.proto\x1a\x17lalmesh/v1/origin.proto\"\x9d\x01\n\x08HlsOwner\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12 \n\x05\x65poch\x18\x03 \x01(\x0b\x32\x11.lalmesh.v1.Epoch\x12#\n\x06worker\x18\x04 \x01(\x0b\x32\x13.lalmesh.v1.NodeRef\x12\r\n\x05limit\x18\x05 \x01(\x04\x12\r\n\x05\x65xact\x18\x06 \x01(\x08\x12\x11\n\tsignature\x18\x07 \x01(\x0c\"\x8c\x01\n\x0c\x46\x65tchRequest\x12(\n\nassignment\x18\x01 \x01(\x0b\x32\x14.lalmesh.v1.HlsOwner\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\t\x12\x14\n\x07session\x18\x04 \x01(\x0cH\x00\x88\x01\x01\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x05 \x01(\rB\n\n\x08_session\"L\n\nFetchChunk\x12%\n\x04head\x18\x01 \x01(\x0b\x32\x15.lalmesh.v1.FetchHeadH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05\x63hunk\"\x80\x01\n\tFetchHead\x12\x0e\n\x06status\x18\x01 \x01(\r\x12\x33\n\x07headers\x18\x02 \x03(\x0b\x32\".lalmesh.v1.FetchHead.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x42\n\x03Hls\x12;\n\x05\x46\x65tch\x12\x18.lalmesh.v1.FetchRequest\x1a\x16.lalmesh.v1.FetchChunk0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14lalmesh/v1/hls.proto\x12\nlalmesh.v1\x1a\x16lalmesh/v1/media.proto\x1a\x17lalmesh/v1/origin.proto\"\x9d\x01\n\x08HlsOwner\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12 \n\x05\x65poch\x18\x03 \x01(\x0b\x32\x11.lalmesh.v1.Epoch\x12#\n\x06worker\x18\x04 \x01(\x0b\x32\x13.lalmesh.v1.NodeRef\x12\r\n\x05limit\x18\x05 \x01(\x04\x12\r\n\x05\x65xact\x18\x06 \x01(\x08\x12\x11\n\tsignature\x18\x07 \x01(\x0c\"w\n\x0c\x46\x65tchRequest\x12(\n\nassignment\x18\x01 \x01(\x0b\x32\x14.lalmesh.v1.HlsOwner\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\t\x12\x14\n\x07session\x18\x04 \x01(\x0cH\x00\x88\x01\x01\x42\n\n\x08_session\"L\n\nFetchChunk\x12%\n\x04head\x18\x01 \x01(\x0b\x32\x15.lalmesh.v1.FetchHeadH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05\x63hunk\"\x80\x01\n\tFetchHead\x12\x0e\n\x06status\x18\x01 \x01(\r\x12\x33\n\x07headers\x18\x02 \x03(\x0b\x32\".lalmesh.v1.FetchHead.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x42\n\x03Hls\x12;\n\x05\x46\x65tch\x12\x18.lalmesh.v1.FetchRequest\x1a\x16.lalmesh.v1.FetchChunk0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,14 +37,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FETCHHEAD_HEADERSENTRY']._serialized_options = b'8\001'
   _globals['_HLSOWNER']._serialized_start=86
   _globals['_HLSOWNER']._serialized_end=243
-  _globals['_FETCHREQUEST']._serialized_start=246
-  _globals['_FETCHREQUEST']._serialized_end=386
-  _globals['_FETCHCHUNK']._serialized_start=388
-  _globals['_FETCHCHUNK']._serialized_end=464
-  _globals['_FETCHHEAD']._serialized_start=467
-  _globals['_FETCHHEAD']._serialized_end=595
-  _globals['_FETCHHEAD_HEADERSENTRY']._serialized_start=549
-  _globals['_FETCHHEAD_HEADERSENTRY']._serialized_end=595
-  _globals['_HLS']._serialized_start=597
-  _globals['_HLS']._serialized_end=663
+  _globals['_FETCHREQUEST']._serialized_start=245
+  _globals['_FETCHREQUEST']._serialized_end=364
+  _globals['_FETCHCHUNK']._serialized_start=366
+  _globals['_FETCHCHUNK']._serialized_end=442
+  _globals['_FETCHHEAD']._serialized_start=445
+  _globals['_FETCHHEAD']._serialized_end=573
+  _globals['_FETCHHEAD_HEADERSENTRY']._serialized_start=527
+  _globals['_FETCHHEAD_HEADERSENTRY']._serialized_end=573
+  _globals['_HLS']._serialized_start=575
+  _globals['_HLS']._serialized_end=641
 # @@protoc_insertion_point(module_scope)

@@ -27,18 +27,16 @@ class HlsOwner(_message.Message):
     def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., worker: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., limit: _Optional[int] = ..., exact: _Optional[bool] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class FetchRequest(_message.Message):
-    __slots__ = ("assignment", "path", "query", "session", "deadline_ms")
+    __slots__ = ("assignment", "path", "query", "session")
     ASSIGNMENT_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
-    DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
     assignment: HlsOwner
     path: str
     query: str
     session: bytes
-    deadline_ms: int
-    def __init__(self, assignment: _Optional[_Union[HlsOwner, _Mapping]] = ..., path: _Optional[str] = ..., query: _Optional[str] = ..., session: _Optional[bytes] = ..., deadline_ms: _Optional[int] = ...) -> None: ...
+    def __init__(self, assignment: _Optional[_Union[HlsOwner, _Mapping]] = ..., path: _Optional[str] = ..., query: _Optional[str] = ..., session: _Optional[bytes] = ...) -> None: ...
 
 class FetchChunk(_message.Message):
     __slots__ = ("head", "data")
