@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from lalmesh.runtime.storage._interface import MAX_LISTED, Storage, StorageUnavailable, StoredObject, list_all, list_pages
+from lalmesh.runtime.storage._interface import (
+    MAX_LISTED,
+    Storage,
+    StorageUnavailable,
+    StoredObject,
+    delete_all,
+    list_all,
+    list_pages,
+)
 from lalmesh.runtime.storage._open import StorageOptions, open_storage
 
 __all__ = [
@@ -11,6 +19,7 @@ __all__ = [
     "StorageOptions",
     "StorageUnavailable",
     "StoredObject",
+    "delete_all",
     "list_all",
     "list_pages",
     "open_storage",

@@ -85,6 +85,7 @@ def link_file(local: Path, target: Path) -> bool:
     try:
         if not _link(local, staged):
             return False
+        os.utime(staged)  # it is as old as it is here, not as its last byte is
         sync(staged)
         staged.replace(target)
     finally:

@@ -15,6 +15,7 @@ from lalmesh.errors import Unavailable
 
 MAX_LISTED = 1000  #: objects of one page: what S3 gives at once
 MAX_LISTED_OF_ALL = 10_000  #: of one page of `list_pages`, 3 MB: memory is looked through as a whole for every page
+DELETED_AT_ONCE = 100  #: paths of one call of `delete_all`: a folder removes them one by one, within one deadline
 
 
 class StorageUnavailable(Unavailable):
@@ -135,3 +136,13 @@ async def list_all(storage: Storage, prefix: str, *, limit: int = MAX_LISTED_OF_
     async for page in list_pages(storage, prefix, limit=limit):
         for found in page:
             yield found
+
+
+async def delete_all(storage: Storage, paths: Sequence[str]) -> None:
+    """Remove the objects, however many; no error where one does not exist.
+
+    Raises:
+        StorageUnavailable: as `Storage.delete`; some are gone.
+    """
+    for at in range(0, len(paths), DELETED_AT_ONCE):
+        await storage.delete(paths[at : at + DELETED_AT_ONCE])

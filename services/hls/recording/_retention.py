@@ -9,13 +9,12 @@ from dataclasses import dataclass
 
 from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
-from lalmesh.runtime.storage import Storage, StoredObject, list_pages
+from lalmesh.runtime.storage import Storage, StoredObject, delete_all, list_pages
 from services.hls.recording._names import RECORD_FOLDER, RecordingName
 from services.hls.recording._rules import RecordFormat, RecordRule, RecordRules
 
 log = logging.getLogger(__name__)
 
-DELETED_AT_ONCE = 100  #: paths of one call
 MAX_SWEPT = 500_000  #: recordings that are remembered at a time, some 150 MB; of more, what is let go among them goes first
 
 
@@ -124,8 +123,7 @@ async def _remove_outdated(storage: Storage, held: list[StoredRecording], rules:
     """Remove what the rules let go of those that are `held`, from there too."""
     gone = await asyncio.to_thread(outdated, held, rules, now_us)
     paths = [f"{RECORD_FOLDER}/{recording.name.path}" for recording in gone]
-    for at in range(0, len(paths), DELETED_AT_ONCE):
-        await storage.delete(paths[at : at + DELETED_AT_ONCE])
+    await delete_all(storage, paths)
     if paths:
         log.info("%d recordings removed, from %s on", len(paths), paths[0])
         removed = set(gone)

@@ -12,7 +12,7 @@ import pytest
 from support.s3 import S3Server
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.storage import Storage, StoredObject, list_all, open_storage
+from lalmesh.runtime.storage import Storage, StoredObject, _interface, delete_all, list_all, open_storage
 
 prefixes = (f"contract{number}" for number in itertools.count())
 SECOND_US = 1_000_000
@@ -134,6 +134,15 @@ async def test_deleting_removes_and_does_not_mind_what_is_not_there(storage: Sto
     await storage.delete(["gone/0"])
     await storage.delete([])
     assert await paths(storage, "gone") == ["gone/2"]
+
+
+async def test_more_than_one_call_removes_are_removed(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_interface, "DELETED_AT_ONCE", 2)
+    for number in range(6):
+        await storage.put(f"gone/{number}", b"x")
+    await delete_all(storage, [f"gone/{number}" for number in range(5)])
+    await delete_all(storage, [])
+    assert await paths(storage, "gone") == ["gone/5"]
 
 
 async def test_many_calls_run_at_once(storage: Storage) -> None:

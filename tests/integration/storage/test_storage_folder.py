@@ -48,6 +48,15 @@ async def test_a_file_is_stored_without_being_copied_and_is_on_the_disk(tmp_path
     assert await storage.get("record/live/a/1.flv") == b"recording"
 
 
+async def test_a_stored_file_is_as_old_as_it_is_in_the_storage(tmp_path: Path) -> None:
+    storage, local = open_storage(str(tmp_path / "media")), tmp_path / "local"
+    local.write_bytes(b"waited for two days")
+    os.utime(local, (0, time.time() - 2 * DAY_S))
+    await storage.put_file("a/1.flv", local)
+    [found] = await storage.list("a")
+    assert time.time() - found.modified_us / 1_000_000 < DAY_S
+
+
 async def test_a_file_of_another_file_system_is_copied_and_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Path, other: Path) -> None:
         raise OSError(errno.EXDEV, "another file system")
