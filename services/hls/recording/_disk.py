@@ -81,7 +81,10 @@ class Disk:
         except Exception as error:  # what cannot be done now is done at the next start
             log.warning("recording %s stays as it is until the next start (%s): %s", name.path, _reason(error).value, error)
             return None
-        return replace(finished, missing=command.missing, left_out=command.left_out) if finished else None
+        if finished is None:
+            self._spool.forget(name.path)
+            return None
+        return replace(finished, missing=command.missing, left_out=command.left_out)
 
 
 def _reason(error: Exception) -> EndReason:

@@ -10,18 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lalmesh.runtime.storage import Storage, StorageUnavailable, list_all
-from services.hls.recording._spool import Spool
+from lalmesh.runtime.storage import Storage, StorageUnavailable, delete_all, list_all
+from services.hls.recording._spool import Spool, SpooledFile
 
 log = logging.getLogger(__name__)
 
 GROWING_FOLDER = "record-growing"  #: in shared storage: ``APP/NAME/FILE/<offset>`` below it
 PIECE_BYTES = 8 << 20  #: of one piece at most: it is in memory once
 OFFSET_DIGITS = 15  #: so that pieces are in order by name; no file is that long
-DELETED_AT_ONCE = 100  #: pieces of one call
 
 
 @dataclass(slots=True)
@@ -51,13 +51,20 @@ class GrowingUploads:
             OSError: the spool cannot be listed.
         """
         total = 0
-        for file in await self._spool.threads.call(lambda: list(self._spool.files(complete=False))):
+        files, gone = await self._spool.threads.call(self._look, [*self._uploaded])
+        for path in gone:
+            self.release(path)
+        for file in files:
             try:
                 total += await self._upload(file.name.path, file.path, file.size_bytes)
             except OSError as error:  # the others go up even so
                 self.counters.failures += 1
                 log.warning("recording %s cannot be read: %s", file.name.path, error)
         return total
+
+    def _look(self, uploaded: Sequence[str]) -> tuple[list[SpooledFile], list[str]]:
+        """The growing files, and which of `uploaded` are gone: the disk broke them, and nothing could be made of them."""
+        return list(self._spool.files(complete=False)), [path for path in uploaded if not self._spool.holds(path)]
 
     async def _upload(self, path: str, local: Path, size_bytes: int) -> int:
         begin = at = self._uploaded.get(path, 0)
@@ -88,12 +95,12 @@ class GrowingUploads:
         Raises:
             StorageUnavailable: they are removed by whoever looks for lost ones.
         """
-        if self._uploaded.pop(path, None) is not None:
+        if self.release(path):
             await remove_pieces(self._storage, path)
 
-    def release(self, path: str) -> None:
-        """The recording `path` is gone and never was stored: its pieces are all that is left, and somebody will rescue them."""
-        self._uploaded.pop(path, None)
+    def release(self, path: str) -> bool:
+        """The recording `path` is gone from the spool. Gives whether it has pieces: left alone, they are rescued by somebody."""
+        return self._uploaded.pop(path, None) is not None
 
     async def run(self, upload_s: float) -> None:
         """Upload each `upload_s` until cancelled."""
@@ -120,5 +127,4 @@ async def remove_pieces(storage: Storage, path: str) -> None:
         StorageUnavailable: some may be left.
     """
     pieces = [found.path async for found in list_all(storage, f"{GROWING_FOLDER}/{path}")]
-    for at in range(0, len(pieces), DELETED_AT_ONCE):
-        await storage.delete(pieces[at : at + DELETED_AT_ONCE])
+    await delete_all(storage, pieces)

@@ -16,7 +16,7 @@ from lalmesh.runtime.ownership import Epoch
 from lalmesh.runtime.ring import Run
 from lalmesh.runtime.storage import Storage, StorageUnavailable
 from services.hls.recording._events import EndReason, RecordingDropped, RecordingFinished, RecordingStored
-from services.hls.recording._growing import GROWING_FOLDER, GrowingUploads
+from services.hls.recording._growing import GROWING_FOLDER, GrowingUploads, remove_pieces
 from services.hls.recording._recorder import FileLimits, Recorder
 from services.hls.recording._recovery import recover
 from services.hls.recording._rescue import Rescue
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 CLOSE_S = 10.0  #: that a disk gets for the end of a file; what it has not taken by then is given up
 LEAST_RESCUE_S = 600.0  #: without a new piece before a growing file counts as lost; also at least ten uploads
 MEASURE_S = 10.0  #: between two looks at how large the spool is: growing files grow meanwhile
+TOLD_AT_ONCE = 100  #: recovered files: there may be 50,000, and live goes on
 
 RecordingEvent: TypeAlias = RecordingFinished | RecordingStored | RecordingDropped
 Sweep: TypeAlias = Callable[[RecordRules, float], Awaitable[int]]  #: of what rules let go, at a Unix time: gives how many went
@@ -111,10 +112,10 @@ class Recordings:
         self._sweep_too = sweep_too
         self._rescue = Rescue(storage, spool, self.growing)
         self._turn = SweepTurn(storage, self._settings.sweep_s, clock)
-        self._recovered = False
+        self._recovered = asyncio.Event()  # all that the spool held is known: before, nobody could tell what is oldest
         self._numbers = itertools.count()  # of the files of this process, whatever their stream
         self._finished: asyncio.Queue[RecordingFinished] = asyncio.Queue()  # each takes seconds to make: bounded by that
-        self._stored: asyncio.Queue[str] = asyncio.Queue()  # the same
+        self._stored: asyncio.Queue[str] = asyncio.Queue()  # those of which there are pieces; the same
 
     def record(self, stream: StreamKey, rule: RecordRule, epoch: Epoch) -> RecordedStream:
         """Begin to record `stream` as `rule` says, whatever its pattern; HLS is the segmenter's.
@@ -130,6 +131,10 @@ class Recordings:
         return RecordedStream(recordings, [asyncio.create_task(recording.run()) for recording in recordings])
 
     def _complete(self, finished: RecordingFinished) -> None:
+        self._announce(finished)
+        self._finished.put_nowait(finished)
+
+    def _announce(self, finished: RecordingFinished) -> None:
         log.info(
             "recording %s finished (%s), %d ms, %d bytes",
             finished.path,
@@ -144,13 +149,11 @@ class Recordings:
             },
         )
         self._tell(finished)
-        self._finished.put_nowait(finished)
 
     def _uploaded(self, event: RecordingStored | RecordingDropped) -> None:
-        if isinstance(event, RecordingStored):
-            self._stored.put_nowait(event.recording.path)
-        else:
-            self.growing.release(event.recording.path)
+        path = event.recording.path
+        if self.growing.release(path) and isinstance(event, RecordingStored):
+            self._stored.put_nowait(path)
         self._tell(event)
 
     async def run(self) -> None:
@@ -167,11 +170,18 @@ class Recordings:
 
     async def _recover(self) -> None:
         """Once for a process: what it begins itself it finishes itself."""
-        if self._recovered:
+        if self._recovered.is_set():
             return
-        for finished in await self._spool.threads.call(recover, self._spool):
-            self._complete(finished)
-        self._recovered = True
+        recovered = await self._spool.threads.call(recover, self._spool)
+        try:
+            for number, finished in enumerate(recovered):
+                self._announce(finished)
+                if number % TOLD_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+        finally:
+            for finished in recovered:
+                self._finished.put_nowait(finished)
+            self._recovered.set()
 
     async def drain(self, limit_s: float) -> int:
         """Wait until `run` has stored all that is finished, at most `limit_s`. Gives how many files are left for the next start."""
@@ -182,16 +192,21 @@ class Recordings:
         return self.uploader.waiting_files + self._finished.qsize()
 
     async def _hand_over(self) -> None:
+        """All that wait at a time: for each the whole spool would be measured."""
+        await self._recovered.wait()
         while True:
-            finished = await self._finished.get()
+            finished = [await self._finished.get()]
+            finished += (self._finished.get_nowait() for _ in range(self._finished.qsize()))
             try:
-                await self.uploader.add(finished)
+                await self.uploader.add(*finished)
             except OSError as error:
                 log.warning("the spool cannot be looked through: %s", error)
             finally:
-                self._finished.task_done()
+                for _ in finished:
+                    self._finished.task_done()
 
     async def _measure(self) -> None:
+        await self._recovered.wait()
         while True:
             await asyncio.sleep(MEASURE_S)
             try:
@@ -203,7 +218,7 @@ class Recordings:
         while True:
             path = await self._stored.get()
             with suppress(StorageUnavailable):  # whoever looks for lost files removes them
-                await self.growing.forget(path)
+                await remove_pieces(self._storage, path)
 
     async def _sweep(self) -> None:
         while True:
@@ -234,6 +249,6 @@ class Recordings:
         if self._sweep_too is not None:
             self.removed_files += await self._sweep_too(self.rules, now)
         quiet_s = max(LEAST_RESCUE_S, 10 * self._settings.upload_s)
-        for finished in await self._rescue.look(int((now - quiet_s) * 1_000_000)):
+        async for finished in self._rescue.look(int((now - quiet_s) * 1_000_000)):
             self.rescued_files += 1
             self._complete(finished)

@@ -40,8 +40,8 @@ class Rescue:
         self._growing = growing
         self._suspects: dict[str, int] = {}  # paths that were quiet the last time, and when their last piece was stored
 
-    async def look(self, before_us: int) -> list[RecordingFinished]:
-        """Put the files together whose last piece was stored before `before_us` (Unix microseconds), to be uploaded.
+    async def look(self, before_us: int) -> AsyncIterator[RecordingFinished]:
+        """Put the files together whose last piece was stored before `before_us` (Unix microseconds): each is to be uploaded.
 
         Only those that were so the last time too: where storage was away, their nodes get until now to go on. The pieces stay
         until the whole is stored; those of files that are stored already are removed. Several nodes may do it at a time: they
@@ -51,22 +51,17 @@ class Rescue:
             StorageUnavailable: the rest waits for the next time.
             OSError: the spool cannot be written.
         """
-        rescued: list[RecordingFinished] = []
         before, self._suspects = self._suspects, {}
         async for lost in _lost(self._storage):
             path = lost.name.path
-            if lost.newest_us >= before_us or await self._spool.threads.call(self._is_here, path):
+            if lost.newest_us >= before_us or await self._spool.threads.call(self._spool.holds, path):
                 continue
             if before.get(path) != lost.newest_us:
                 self._suspects[path] = lost.newest_us
                 continue
             finished = await self._rescue(lost)
-            rescued += [finished] if finished else []
-        return rescued
-
-    def _is_here(self, path: str) -> bool:
-        spool = self._spool
-        return spool.has_begun(path) or spool.path(path).exists() or spool.path(path, growing=True).exists()
+            if finished is not None:
+                yield finished
 
     async def _rescue(self, lost: _Lost) -> RecordingFinished | None:
         path = lost.name.path
@@ -74,7 +69,6 @@ class Rescue:
         if stored_bytes is not None and stored_bytes >= lost.size_bytes:
             await remove_pieces(self._storage, path)
             return None
-        self._growing.adopt(path, lost.size_bytes)
         try:
             finished = await self._put_together(lost)
         except (StorageUnavailable, OSError):
@@ -89,6 +83,7 @@ class Rescue:
         """Make a file in the spool of the pieces, up to the first that is missing, and recover it."""
         spool, path = self._spool, lost.name.path
         file = await spool.threads.call(spool.begin, path, b"")
+        self._growing.adopt(path, lost.size_bytes)  # while it holds nothing that could go up
         try:
             await self._fetch(path, file)
             await spool.threads.call(file.close)

@@ -67,6 +67,10 @@ class Spool:
         """Whether this process has begun the recording `path`, which it has not removed yet."""
         return path in self._begun
 
+    def holds(self, path: str) -> bool:
+        """Whether the recording `path` is here, or about to be."""
+        return self.has_begun(path) or self.path(path, growing=True).exists() or self.path(path).exists()
+
     def path(self, path: str, *, growing: bool = False) -> Path:
         """Where the recording `path`, ``APP/NAME/FILE``, is."""
         return self.folder / (path + GROWING if growing else path)
@@ -77,8 +81,15 @@ class Spool:
         Raises:
             OSError: it cannot be made; there is no file then.
         """
-        growing = self.path(path, growing=True)
         self._begun.add(path)  # before anybody can find it
+        try:
+            return self._begin(path, data)
+        except OSError:
+            self.forget(path)
+            raise
+
+    def _begin(self, path: str, data: bytes) -> GrowingFile:
+        growing = self.path(path, growing=True)
         file = self._make(growing)
         try:
             begun = GrowingFile(file, growing, self.path(path))
@@ -122,10 +133,14 @@ class Spool:
         Raises:
             OSError: it cannot be removed.
         """
-        gone = self.path(path)
-        gone.unlink(missing_ok=True)
+        self.path(path).unlink(missing_ok=True)
+        self.forget(path)
+
+    def forget(self, path: str) -> None:
+        """The recording `path` is gone, or was never made: remove the folders that hold nothing more."""
         self._begun.discard(path)
-        for folder in (gone.parent, gone.parent.parent):
+        stream = self.path(path).parent
+        for folder in (stream, stream.parent):
             with suppress(OSError):  # something else is in it
                 folder.rmdir()
 

@@ -73,14 +73,18 @@ class Uploader:
         """Finished files that are not stored yet."""
         return len(self._waiting)
 
-    async def add(self, finished: RecordingFinished) -> None:
-        """Upload a finished file; where the spool is over its bound, the oldest are dropped."""
-        if len(self._waiting) < MAX_WAITING_FILES:
-            self._waiting[finished.path] = finished
-        else:
-            log.error("recording %s waits for the next start: %d are waited for already", finished.path, MAX_WAITING_FILES)
+    async def add(self, *finished: RecordingFinished) -> None:
+        """Upload finished files; where the spool is over its bound, the oldest of all are dropped.
+
+        Raises:
+            OSError: they are uploaded, but how large the spool is cannot be told.
+        """
+        room = MAX_WAITING_FILES - len(self._waiting)
+        self._waiting |= {each.path: each for each in finished[:room]}
+        if len(finished) > room:
+            log.error("%d recordings wait for the next start: %d are waited for", len(finished) - room, MAX_WAITING_FILES)
         async with self._changed:
-            self._changed.notify()
+            self._changed.notify_all()
         await self.keep_bound()
 
     async def keep_bound(self) -> None:

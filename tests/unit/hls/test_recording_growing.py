@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.hls_fakes import FakeStorage
 from support.recordings import EPOCH, STREAM, VIDEO, pictures, run
+from support.virtual_time import in_virtual_time
 
 from lalmesh.container.flv import TagReader
 from lalmesh.media import TrackSet
@@ -21,6 +21,7 @@ from services.hls.recording import (
     EndReason,
     RecordFormat,
     RecordingDropped,
+    RecordingEvent,
     RecordingFinished,
     Recordings,
     RecordingSettings,
@@ -38,10 +39,12 @@ from services.hls.recording import _writing as writing
 from services.hls.recording._events import Completion, Parts, Restored
 from services.hls.recording._formats import FORMATS
 from services.hls.recording._transport import TsFile
+from services.hls.recording._turn import SETTLE_S
 
 TRACKS = TrackSet((VIDEO,), 1)
 NAME = "live/a/20251125T231728.123Z-1764.12-2.ts"
 RULE = RecordRule(pattern="*", formats=(RecordFormat.FLV, RecordFormat.HLS))
+KEEPING = RecordRules([RecordRule(pattern="*", formats=(RecordFormat.TS,), keep_s=1)])
 FAR_US = 1 << 62
 HEAD_BYTES = 36_000  #: the room for the index
 PICTURE_BYTES = 100 + 5 + 15
@@ -76,7 +79,7 @@ class Away(FakeStorage):
 
     def __init__(self, *, refuses_files: bool = False) -> None:
         super().__init__()
-        self.refuses_reads, self.refuses_files = False, refuses_files
+        self.unreadable, self.refuses_files = "", refuses_files
 
     async def put_file(self, path: str, local_file: Path) -> None:
         if self.refuses_files:
@@ -84,9 +87,21 @@ class Away(FakeStorage):
         await super().put_file(path, local_file)
 
     async def get(self, path: str) -> bytes | None:
-        if self.refuses_reads:
+        if self.unreadable and self.unreadable in path:
             raise StorageUnavailable("no network", retry_after_s=1)
         return await super().get(path)
+
+
+class Timed(FakeStorage):
+    """Storage with the loop's clock."""
+
+    async def put(self, path: str, data: bytes) -> None:
+        self.now_us = round(asyncio.get_running_loop().time() * 1_000_000)
+        await super().put(path, data)
+
+
+async def rescued(rescue: Rescue, before_us: int = FAR_US) -> list[RecordingFinished]:
+    return [finished async for finished in rescue.look(before_us)]
 
 
 def transport_stream() -> bytes:
@@ -179,10 +194,10 @@ async def test_pieces_with_a_hole_give_what_is_before_it(tmp_path: Path) -> None
     for at in (0, 40_000, 41_000):
         await storage.put(f"{GROWING_FOLDER}/{name}/{at:015}", data[at : at + 500] if at else data[:39_000])
     rescue = Rescue(storage, spool, growing.GrowingUploads(storage, spool))
-    assert await rescue.look(FAR_US) == []  # the first time they are only suspected
-    [finished] = await rescue.look(FAR_US)
+    assert await rescued(rescue) == []  # the first time they are only suspected
+    [finished] = await rescued(rescue)
     assert 0 < finished.size_bytes <= 39_000
-    assert await rescue.look(FAR_US) == []  # it is in the spool already
+    assert await rescued(rescue) == []  # it is in the spool already
 
 
 async def test_pieces_in_which_nothing_can_be_played_are_removed(tmp_path: Path) -> None:
@@ -193,7 +208,7 @@ async def test_pieces_in_which_nothing_can_be_played_are_removed(tmp_path: Path)
     spool = Spool(tmp_path)
     rescue = Rescue(storage, spool, growing.GrowingUploads(storage, spool))
     for before_us, left in ((0, 2), (FAR_US, 2), (FAR_US, 1)):
-        assert await rescue.look(before_us) == []
+        assert await rescued(rescue, before_us) == []
         assert len(await storage.list(GROWING_FOLDER)) == left
     assert os.listdir(tmp_path) == []
 
@@ -203,9 +218,9 @@ async def test_a_file_that_goes_on_once_storage_is_back_is_not_taken_from_its_no
     name = f"{GROWING_FOLDER}/live/a/20251125T231728.123Z-1764.12-2.ts"
     await storage.put(f"{name}/{0:015}", b"first")
     rescue = Rescue(storage, spool, growing.GrowingUploads(storage, spool))
-    assert await rescue.look(FAR_US) == []
+    assert await rescued(rescue) == []
     await storage.put(f"{name}/{5:015}", b"next")
-    assert await rescue.look(FAR_US) == []
+    assert await rescued(rescue) == []
     assert len(await storage.list(GROWING_FOLDER)) == 2
 
 
@@ -213,14 +228,40 @@ async def test_pieces_that_cannot_be_read_now_are_put_together_later(tmp_path: P
     storage, spool = Away(), Spool(tmp_path)
     await storage.put(f"{GROWING_FOLDER}/{NAME}/{0:015}", transport_stream())
     rescue = Rescue(storage, spool, growing.GrowingUploads(storage, spool))
-    await rescue.look(FAR_US)
-    storage.refuses_reads = True
+    await rescued(rescue)
+    storage.unreadable = NAME
     with pytest.raises(StorageUnavailable):
-        await rescue.look(FAR_US)
+        await rescued(rescue)
     assert os.listdir(tmp_path) == []
-    storage.refuses_reads = False
-    await rescue.look(FAR_US)
-    assert [finished.path for finished in await rescue.look(FAR_US)] == [NAME]
+    storage.unreadable = ""
+    await rescued(rescue)
+    assert [finished.path for finished in await rescued(rescue)] == [NAME]
+
+
+async def test_a_file_that_is_put_together_is_told_of_whatever_becomes_of_the_next(tmp_path: Path) -> None:
+    storage, told, other = Away(), list[RecordingEvent](), NAME.replace("-2.ts", "-3.ts")
+    for path in (NAME, other):
+        await storage.put(f"{GROWING_FOLDER}/{path}/{0:015}", transport_stream())
+    node = Recordings(storage, Spool(tmp_path), RecordRules([RULE]), told.append, clock=lambda: 1e11)
+    await node.sweep()
+    storage.unreadable = other
+    with pytest.raises(StorageUnavailable):
+        await node.sweep()
+    assert [event.path for event in told if isinstance(event, RecordingFinished)] == [NAME]
+    assert node.rescued_files == 1
+
+
+async def test_pieces_of_a_file_that_came_to_nothing_go(tmp_path: Path) -> None:
+    storage, spool = FakeStorage(), Spool(tmp_path)
+    uploads = growing.GrowingUploads(storage, spool)
+    spool.begin(NAME, b"nothing").close()
+    assert await uploads.upload() == 7
+    spool.abandon(NAME)
+    assert await uploads.upload() == 0
+    assert not uploads.release(NAME)  # it is not remembered
+    rescue = Rescue(storage, spool, uploads)
+    assert [await rescued(rescue) for _ in range(2)] == [[], []]
+    assert await storage.list(GROWING_FOLDER) == []
 
 
 async def test_a_file_that_cannot_be_read_does_not_keep_the_others_from_going_up(tmp_path: Path) -> None:
@@ -274,6 +315,28 @@ async def test_what_is_found_at_the_start_is_told_of_once_though_uploads_begin_a
     assert [type(event) for event in node.events] == [RecordingFinished]
 
 
+async def test_of_what_is_found_at_the_start_the_oldest_goes_where_the_spool_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, walks = transport_stream(), list[str]()
+    oldest = "live/b/20251120T231728.123Z-1764.12-2.ts"
+    for path in ("live/a/20251127T231728.123Z-1764.12-2.ts", oldest, "live/c/20251124T231728.123Z-1764.12-2.ts"):
+        Spool(tmp_path).begin(path, data).complete(Completion())
+    node = Node(FakeStorage(), tmp_path, RecordingSettings(spool_max_bytes=len(data) * 5 // 2))
+
+    def used_bytes() -> int:
+        walks.append("whole")
+        return 3 * len(data)
+
+    monkeypatch.setattr(node.recordings.uploader, "run", asyncio.Event().wait)  # nothing is uploaded meanwhile
+    monkeypatch.setattr(node.spool, "used_bytes", used_bytes)
+    await until(lambda: len(node.events) == 4)
+    await node.lose()
+    [dropped] = [event for event in node.events if isinstance(event, RecordingDropped)]
+    assert dropped.recording.path == oldest
+    assert walks == ["whole"]
+
+
 async def test_a_file_that_a_bug_of_ours_trips_over_does_not_keep_the_others_from_being_recovered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -307,24 +370,37 @@ async def test_a_file_that_grows_makes_the_oldest_go_where_the_spool_has_no_room
     await node.lose()
 
 
-async def test_of_two_nodes_one_sweeps_what_the_rules_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage, asked = open_storage("memory://"), list[int]()
-    old = f"{RECORD_FOLDER}/{NAME}"
-    await storage.put(old, b"x")
-    nodes = [Node(storage, tmp_path / str(number), RecordingSettings(sweep_s=0.5), now_s=time.time() + 5) for number in range(2)]
+@in_virtual_time
+async def test_of_two_nodes_one_sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, swept = Timed(), list[int]()
 
-    async def also(number: int, rules: RecordRules, now_s: float) -> int:
-        asked.append(number)
-        return 1
+    async def sweep(number: int) -> None:
+        swept.append(number)
 
-    for number, node in enumerate(nodes):
-        node.recordings.rules = RecordRules([RecordRule(pattern="*", formats=(RecordFormat.TS,), keep_s=1)])
-        monkeypatch.setattr(node.recordings, "_sweep_too", partial(also, number))
-    await until(lambda: bool(asked))
-    assert [node.recordings.removed_files for node in nodes if node.recordings.removed_files] == [2]
+    def node() -> Recordings:
+        return Recordings(storage, Spool(tmp_path), KEEPING, list[RecordingEvent]().append, clock=asyncio.get_running_loop().time)
+
+    nodes = [node() for _ in range(2)]
+    for number, recordings_of_one in enumerate(nodes):
+        monkeypatch.setattr(recordings_of_one, "sweep", partial(sweep, number))
+    tasks = [asyncio.create_task(recordings_of_one._sweep()) for recordings_of_one in nodes]
+    await asyncio.sleep(3 * (RecordingSettings().sweep_s + SETTLE_S) + 1)
+    for task in tasks:
+        task.cancel()
+    assert len(swept) == 3
+    assert len(set(swept)) == 1
+
+
+async def test_a_sweep_removes_what_the_rules_let_go_here_and_elsewhere(tmp_path: Path) -> None:
+    async def also(rules: RecordRules, now_s: float) -> int:
+        return 2
+
+    storage, told = FakeStorage(), list[RecordingEvent]()
+    await storage.put(f"{RECORD_FOLDER}/{NAME}", b"x")
+    node = Recordings(storage, Spool(tmp_path), KEEPING, told.append, clock=lambda: 1e11, sweep_too=also)
+    await node.sweep()
+    assert node.removed_files == 3
     assert await storage.list(RECORD_FOLDER) == []
-    await asyncio.gather(*(node.lose() for node in nodes))
-    assert len(set(asked)) == 1
 
 
 async def test_files_come_and_go_while_the_spool_is_listed(tmp_path: Path) -> None:

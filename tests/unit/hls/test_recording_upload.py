@@ -137,6 +137,23 @@ async def test_over_its_bound_the_spool_drops_the_oldest_and_says_so(tmp_path: P
     assert sorted(file.name.number for file in spool.files()) == [2, 3, 4]
 
 
+async def test_of_files_that_come_together_the_oldest_goes_whatever_their_order(tmp_path: Path) -> None:
+    spool, told = Spool(tmp_path), list[object]()
+    uploader = Uploader(Broken(), spool, told.append, spool_max_bytes=2500)
+    made = [finished_file(spool, number) for number in (3, 1, 2)]
+    await uploader.add(*made)
+    assert told == [RecordingDropped(made[1])]
+
+
+async def test_more_files_than_are_remembered_stay_in_the_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "MAX_WAITING_FILES", 2)
+    spool = Spool(tmp_path)
+    uploader = Uploader(Broken(), spool, list[object]().append, spool_max_bytes=1 << 30)
+    await uploader.add(*(finished_file(spool, number) for number in range(3)))
+    assert uploader.waiting_files == 2
+    assert len(list(spool.files())) == 3
+
+
 class Racing(Spool):
     """A spool in which another upload comes to its end while a file is removed."""
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -144,6 +145,30 @@ async def test_a_full_disk_ends_the_file_where_it_is_whole(tmp_path: Path) -> No
     assert finished.duration_ms == 26 * 40
     assert recorded.recording.counters.lost_units == 40
     await recorded.close()
+
+
+async def test_a_file_that_cannot_be_made_is_not_remembered(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, opener=Disk(room=5).open)
+    with pytest.raises(OSError, match="no"):
+        spool.begin("live/a/1.ts", bytes(10))
+    assert not spool.holds("live/a/1.ts")
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_file_in_which_nothing_can_be_played_is_not_remembered(tmp_path: Path) -> None:
+    begun: list[Path] = []
+    disk = Disk(room=38_000)  # for the index, and for no picture
+
+    def note(path: Path) -> BinaryIO:
+        begun.append(path)
+        return disk.open(path)
+
+    recorded = Recorded(tmp_path, note)
+    recorded.recording.receive(run(pictures(0, 26), TRACKS))
+    await recorded.close()
+    assert recorded.finished == []
+    [growing] = begun
+    assert not recorded.spool.holds(str(growing.relative_to(tmp_path)).removesuffix(".growing"))
 
 
 async def test_recording_goes_on_once_the_disk_has_room_again(tmp_path: Path) -> None:
