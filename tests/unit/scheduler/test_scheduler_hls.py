@@ -155,6 +155,18 @@ async def test_the_first_who_asks_has_a_worker_named_and_all_others_get_the_same
     assert list(told.values()) == [[]]
 
 
+async def test_who_shows_an_epoch_from_before_the_registry_was_restored_gets_an_owner_above_it(service: SchedulerService) -> None:
+    node = await Node("h1", Role.HLS).join(service)
+    await publish(service)
+    owner = await located(service)
+    forgotten = Epoch(owner.epoch.term + 1, owner.epoch.revision + 9)
+    above = await located(service, forgotten)
+    assert above.epoch > forgotten
+    assert await located(service) == above
+    await settle()
+    assert node.told()[-1] == HlsAssigned(above)
+
+
 async def test_without_an_hls_node_there_is_no_worker(service: SchedulerService) -> None:
     await publish(service)
     assert await refusal(service) is Refusal.NO_WORKER
