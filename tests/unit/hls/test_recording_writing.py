@@ -33,6 +33,7 @@ from services.hls.recording._transport import WINDOW_PACKETS
 
 TRACKS = TrackSet((VIDEO,), 1)
 FORMATS = [RecordFormat.FLV, RecordFormat.MP4, RecordFormat.TS]
+HEAD_BYTES = 36_000  #: the room for the index
 PICTURE_BYTES = 100 + 5 + 15  #: with its tag
 
 
@@ -127,7 +128,9 @@ async def test_what_is_recorded_is_a_file_in_the_spool(tmp_path: Path) -> None:
 async def test_a_growing_file_is_on_the_disk_soon(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path)
     recorded.recording.receive(run(pictures(0, 50), TRACKS))
-    await recorded.until(lambda: any(file.growing and file.size_bytes > 50 * PICTURE_BYTES for file in recorded.spool.files()))
+    await recorded.until(
+        lambda: any(file.growing and file.size_bytes > HEAD_BYTES + 50 * PICTURE_BYTES for file in recorded.spool.files())
+    )
     assert recover(recorded.spool) == []  # it is somebody's
     await recorded.close()
 
@@ -136,7 +139,7 @@ async def test_a_full_disk_ends_the_file_where_it_is_whole(tmp_path: Path) -> No
     disk = Disk(room=40_500)
     recorded = Recorded(tmp_path, disk.open)
     recorded.recording.receive(run(pictures(0, 26), TRACKS))
-    await recorded.until(lambda: any(file.size_bytes > 26 * PICTURE_BYTES for file in recorded.spool.files()))
+    await recorded.until(lambda: any(file.size_bytes > HEAD_BYTES + 26 * PICTURE_BYTES for file in recorded.spool.files()))
     recorded.recording.receive(run(pictures(26, 26 + 40), TRACKS))
     await recorded.until(lambda: bool(recorded.finished))
     [finished] = recorded.finished
@@ -157,7 +160,7 @@ async def test_a_file_that_cannot_be_made_is_not_remembered(tmp_path: Path) -> N
 
 async def test_a_file_in_which_nothing_can_be_played_is_not_remembered(tmp_path: Path) -> None:
     begun: list[Path] = []
-    disk = Disk(room=38_000)  # for the index, and for no picture
+    disk = Disk(room=HEAD_BYTES + 2000)  # for no picture
 
     def note(path: Path) -> BinaryIO:
         begun.append(path)
@@ -192,7 +195,7 @@ async def test_the_reason_tells_what_the_disk_said(tmp_path: Path, error: int, r
     disk = Disk(room=40_500, error=error)
     recorded = Recorded(tmp_path, disk.open)
     recorded.recording.receive(run(pictures(0, 26), TRACKS))
-    await recorded.until(lambda: any(file.size_bytes > 26 * PICTURE_BYTES for file in recorded.spool.files()))
+    await recorded.until(lambda: any(file.size_bytes > HEAD_BYTES + 26 * PICTURE_BYTES for file in recorded.spool.files()))
     recorded.recording.receive(run(pictures(26, 100), TRACKS))
     await recorded.close()
     assert [finished.reason for finished in recorded.finished] == [reason]
@@ -202,7 +205,7 @@ async def test_a_slow_disk_makes_nobody_wait_and_costs_a_bounded_amount_of_memor
     disk = Disk()
     recorded = Recorded(tmp_path, disk.open, max_waiting_bytes=100_000)
     recorded.recording.receive(run(pictures(0, 50), TRACKS))
-    await recorded.until(lambda: any(file.growing for file in recorded.spool.files()))
+    await recorded.until(lambda: any(file.size_bytes > HEAD_BYTES + 50 * PICTURE_BYTES for file in recorded.spool.files()))
     disk.blocked = asyncio.Event()
     for first in range(50, 2000, 50):
         recorded.recording.receive(run(pictures(first, first + 50), TRACKS))
@@ -306,7 +309,7 @@ async def test_a_bug_beside_the_disk_ends_the_file_and_the_next_begins(tmp_path:
     disk = Disk()
     recorded = Recorded(tmp_path, disk.open)
     recorded.recording.receive(run(pictures(0, 50), TRACKS))
-    await recorded.until(lambda: any(file.growing for file in recorded.spool.files()))
+    await recorded.until(lambda: any(file.size_bytes > HEAD_BYTES + 50 * PICTURE_BYTES for file in recorded.spool.files()))
     disk.bug = True
     recorded.recording.receive(run(pictures(50, 60), TRACKS))
     await recorded.until(lambda: recorded.recording.counters.broken_files == 1)
@@ -341,7 +344,7 @@ async def test_what_a_disk_that_hangs_does_not_take_is_given_up_and_the_rest_mad
     disk = Disk()
     recorded = Recorded(tmp_path, disk.open)
     recorded.recording.receive(run(pictures(0, 50), TRACKS))
-    await recorded.until(lambda: any(file.size_bytes > 50 * PICTURE_BYTES for file in recorded.spool.files()))
+    await recorded.until(lambda: any(file.size_bytes > HEAD_BYTES + 50 * PICTURE_BYTES for file in recorded.spool.files()))
     disk.blocked = asyncio.Event()
     recorded.recording.receive(run(pictures(50, 60), TRACKS))
     await recorded.until(lambda: disk.waiting > 0)
