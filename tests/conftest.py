@@ -4,7 +4,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-# `make check` is short, `make fuzz` goes deep. A slow, shared machine is no reason to fail: only the time limit of a whole test counts.
+# `make check` is short, `make fuzz` goes deep. A slow, shared machine is no reason to fail: only the time limit of a test counts.
 # In CI the examples never change.
 settings.register_profile("lalmesh", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("lalmesh"), derandomize=True, print_blob=True)
