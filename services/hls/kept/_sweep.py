@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -13,13 +13,12 @@ from operator import attrgetter
 from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
 from lalmesh.runtime.recording import RecordFormat, RecordRule, RecordRules
-from lalmesh.runtime.storage import Storage, StoredObject, list_pages
+from lalmesh.runtime.storage import Storage, StoredObject, delete_all, list_pages
 from services.hls.kept._names import ROOT, KeptName, one_of_each_number
 from services.hls.kept._place import Place, place_after, place_path, read_places
 
 log = logging.getLogger(__name__)
 
-DELETED_AT_ONCE = 100  #: paths of one call
 MAX_SWEPT = 500_000  #: segments that are remembered at a time, some 150 MB; of more, what is let go among them goes first
 
 
@@ -162,8 +161,7 @@ async def _remove(storage: Storage, gone: Sequence[_Kept]) -> int:
     for stream, of_stream in groupby(gone, attrgetter("stream")):
         paths = [path for kept in of_stream for path in kept.paths]
         await _begin_after(storage, stream, paths)
-        for chunk in _chunks(paths):
-            await storage.delete(chunk)
+        await delete_all(storage, paths)
         removed += len(paths)
     return removed
 
@@ -185,7 +183,3 @@ def _last_place(begin: Place | None, paths: Iterable[str]) -> Place | None:
         if place is None or name.number > place.number:
             place = place_after(place, name)
     return place
-
-
-def _chunks(paths: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (paths[at : at + DELETED_AT_ONCE] for at in range(0, len(paths), DELETED_AT_ONCE))
