@@ -48,7 +48,7 @@ class Reader:
         """Start with no unit, refusing what is written under an epoch below `seen`."""
         self.counters = ReaderCounters()
         self.epoch: Epoch = seen
-        self.seen: Epoch = seen  #: the highest that an origin has named; units of it may not have come yet
+        self._named: Epoch = seen  # the highest that an origin has named; units of it may not have come yet
         self.place: Place = NO_PLACE
         self.last: UnitName | None = None
         self._written_under: Epoch = NO_EPOCH  # epoch of the last unit; `epoch` may be ahead of it, by what was seen before
@@ -70,6 +70,11 @@ class Reader:
         return self._offset
 
     @property
+    def seen(self) -> Epoch:
+        """The highest epoch that came here or that an origin has named."""
+        return max(self._named, self.epoch)
+
+    @property
     def is_shifted(self) -> bool:
         """Whether this is not the first publication, so that times are shifted."""
         return self.counters.publications > 1
@@ -83,7 +88,7 @@ class Reader:
         if epoch < self.epoch or (epoch == self.epoch and place < self.place):
             return False
         self.place = max(place, self.place)
-        self.seen = max(epoch, self.seen)
+        self._named = max(epoch, self._named)
         return True
 
     def receive(self, run: Run) -> Run | None:
@@ -102,7 +107,6 @@ class Reader:
         if changed:
             self._begin(run)
         self.epoch, self.place = run.epoch, max(run.place, self.place)
-        self.seen = max(run.epoch, self.seen)
         self._written_under = run.epoch
         self.last = UnitName(run.publication, units[-1].seq)
         self.counters.units += len(units)
