@@ -6,12 +6,12 @@ cannot change once players have it: `RtpStream.describes` says whether other tra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
-from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Codec, Kind, Track, TrackSet, rescale, wrap
+from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Codec, Kind, Track, TrackSet
 from lalmesh.protocol.rtp import (
     Packetizer,
     Payload,
@@ -94,7 +94,6 @@ class RtpStream:
         self._is_described = False  # whether they go on under the description
         self._reported: int | None = None  # when reports were sent last, in ticks of the stream
         self._wall_us = 0  # of the newest unit
-        self._newest = 0  # presentation time of it, ticks
 
     def describes(self, tracks: TrackSet) -> bool:
         """Whether `tracks` can be played under the description that players have."""
@@ -108,18 +107,6 @@ class RtpStream:
         """The synchronization source of a track of the description, 32 bits."""
         return self._outgoing[track_index].sender.identity.ssrc
 
-    def of_one_instant(self, first: Mapping[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
-        """What ``RTP-Info`` says of tracks that begin with these packets.
-
-        Args:
-            first: by track index, sequence number and RTP timestamp of a packet of the last hours.
-
-        Returns:
-            The same numbers, each with the timestamp that its track has at the earliest of them (RFC 2326 §12.33).
-        """
-        begin = min((self._outgoing[index].ticks(timestamp, self._newest) for index, (_, timestamp) in first.items()), default=0)
-        return {index: (number, self._outgoing[index].sender.timestamp(begin)) for index, (number, _) in first.items()}
-
     def package(self, unit: AccessUnit, tracks: TrackSet) -> RtpBurst | None:
         """What the next unit, which is under `tracks`, becomes; None where nothing goes out for it."""
         if tracks is not self._tracks:
@@ -127,7 +114,7 @@ class RtpStream:
         outgoing = self._by_id.get(unit.track_id)
         if outgoing is None or not self._is_described:
             return None
-        sender, self._newest = outgoing.sender, unit.pts
+        sender = outgoing.sender
         first, timestamp = sender.next_sequence_number, sender.timestamp(unit.pts)
         reports = self._reports(unit)
         try:
@@ -176,12 +163,6 @@ class _Outgoing:
     def packetize(self, unit: AccessUnit) -> list[Payload]:
         """The payloads of a unit under the newest configuration."""
         return self._packetizer.packetize(unit)
-
-    def ticks(self, rtp_timestamp: int, near: int) -> int:
-        """The presentation time of an RTP timestamp, the nearest one to `near`."""
-        late = wrap(rtp_timestamp - self.sender.timestamp(near), 32)
-        late -= 1 << 32 if late >> 31 else 0
-        return near + rescale(late, self.sender.identity.clock_rate_hz)
 
     def follow(self, tracks: TrackSet) -> None:
         """Be the track as it is in `tracks`."""

@@ -73,16 +73,14 @@ class RtspPlaying:
         return replace(told, server_port=pair.ports)
 
     def play(self) -> First:
-        """Be ready to send; by track, the sequence number of the first packet, and the RTP timestamp of one instant for all.
+        """Be ready to send; by track, sequence number and RTP timestamp of the first packet. Media go out after `start`.
 
-        Media go out after `start`. Tracks are missing that wait for the next random access point. Who plays already goes on.
+        Tracks are missing that have to wait for the next random access point. Who plays already goes on.
         """
         if not self._ways:
             self._has_started = False
             self._ways = self._build_ways()
-        if self._has_started or self._rtp is None:
-            return {}
-        return self._rtp.of_one_instant({track: first for way in self._ways for track, first in way.first_packets.items()})
+        return {} if self._has_started else {track: first for way in self._ways for track, first in way.first_packets.items()}
 
     def start(self) -> None:
         """The client has been told: send."""

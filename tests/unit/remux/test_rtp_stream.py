@@ -194,16 +194,6 @@ def test_tracks_that_sent_something_say_goodbye() -> None:
     assert (index, said[-1]) == (0, Goodbye((out.ssrc(0),)))
 
 
-def test_where_tracks_begin_is_told_of_one_instant() -> None:
-    out = stream()
-    sent = bursts(out, [picture(0, key=True), *(sound(number) for number in range(3, 9))])
-    said = out.of_one_instant({burst.track_index: (burst.first_sequence_number, burst.rtp_timestamp) for burst in sent[:2]})
-    late = 3 * 44_100 // 25
-    assert said[0] == (sent[0].first_sequence_number, sent[0].rtp_timestamp)
-    assert said[1] == (sent[1].first_sequence_number, sent[1].rtp_timestamp - late & 0xFFFFFFFF)
-    assert out.of_one_instant({}) == {}
-
-
 def test_fragments_are_of_one_size_so_that_they_leave_together() -> None:
     [burst] = bursts(stream(), [picture(0, key=True, size=10_000)])
     fragments = [packet for packet in burst.packets if packet[12] & 0x1F == FU_A]
