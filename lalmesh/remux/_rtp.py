@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
-from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Codec, Kind, Track, TrackSet
+from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Codec, Kind, Track, TrackSet
 from lalmesh.protocol.rtp import (
     Packetizer,
     Payload,
@@ -86,7 +86,7 @@ class RtpStream:
         self.sdp = self.description(tracks)  #: as it was in the beginning
         self._cname = random_bytes(8).hex()
         self._told = _told(carried)
-        self._wall_clock = WallClock()
+        self._wall_clock = _StreamClock()
         self._outgoing = _build_outgoing(carried, lines, self._wall_clock, random_bytes)
         self._by_id = {outgoing.track.track_id: outgoing for outgoing in self._outgoing}
         self._lead_id = next((track.track_id for track, _ in carried if track.kind is Kind.VIDEO), 0)  # 0: no track has it
@@ -141,14 +141,36 @@ class RtpStream:
 
     def _reports(self, unit: AccessUnit) -> list[tuple[int, bytes]]:
         """The sender reports that are due before a unit: those of all tracks at once, so that a player can put them in step."""
-        self._wall_us = unit.wall_us
+        self._wall_us = self._wall_clock.wall_us(unit)
         is_join = unit.random_access and unit.track_id == self._lead_id
         pause = JOIN_REPORT_TICKS if is_join else REPORT_TICKS
         if self._reported is not None and 0 <= unit.dts - self._reported < pause:
             return []
         self._reported = unit.dts
-        self._wall_clock.see(unit)
-        return [(outgoing.index, outgoing.sender.report(self._cname, unit.wall_us)) for outgoing in self._outgoing]
+        return [(outgoing.index, outgoing.sender.report(self._cname, self._wall_us)) for outgoing in self._outgoing]
+
+
+class _StreamClock(WallClock):
+    """The wall clock as the stream's own time has it since the first unit.
+
+    Reports that followed how units really come would move what is played with them: players take each report at its word.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._first: tuple[int, int] | None = None  # decoding time and wall clock of it
+
+    def see(self, unit: AccessUnit) -> None:
+        """The first unit tells for good."""
+        if self._first is None:
+            self._first = unit.dts, unit.wall_us
+            super().see(unit)
+
+    def wall_us(self, unit: AccessUnit) -> int:
+        """When a unit would have come if all had come evenly, Unix µs."""
+        self.see(unit)
+        first_dts, first_wall_us = self._first or (unit.dts, unit.wall_us)
+        return first_wall_us + (unit.dts - first_dts) * 1000 // TICKS_PER_MS
 
 
 class _Outgoing:

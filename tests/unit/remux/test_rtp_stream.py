@@ -168,6 +168,16 @@ def test_reports_put_the_tracks_in_step() -> None:
         assert report.ssrc == out.ssrc(burst.track_index)
 
 
+def test_units_that_come_late_do_not_move_what_reports_say() -> None:
+    out = stream()
+    units = [picture(0, key=True), replace(picture(50, key=True), wall_us=WALL_US + 9_000_000)]
+    reports = [parse_compound(burst.reports[0][1]).packets[0] for burst in bursts(out, units)]
+    for report, burst in zip(reports, bursts(stream(), units), strict=True):
+        assert isinstance(report, SenderReport)
+        assert report.rtp_timestamp == burst.rtp_timestamp
+        assert abs(ntp_to_unix_us(report.ntp_timestamp) - WALL_US) in (0, 1, 2_000_000, 1_999_999)
+
+
 def test_reports_count_what_went_before_them() -> None:
     out = stream(TrackSet((H264,), 1))
     units = [picture(number, key=number % 50 == 0) for number in range(51)]
