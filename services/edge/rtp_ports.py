@@ -48,6 +48,10 @@ class RtpPair(Protocol):
         """Send an RTCP packet to the client."""
         ...
 
+    def read(self) -> None:
+        """Take in now what has come and waits."""
+        ...
+
     def close(self) -> None:
         """Give the ports back; a second call does nothing."""
         ...
@@ -170,6 +174,10 @@ class _OwnPair:
         if self._sockets is not None:
             self._owner.sender.send(self._sockets[1], (Run(packet, len(packet)),), self._targets[1])
 
+    def read(self) -> None:
+        """See `RtpPair`."""
+        self._read(is_rtcp=False)
+
     def close(self) -> None:
         """See `RtpPair`."""
         if self._sockets is not None:
@@ -216,6 +224,10 @@ class _SharedPair:
         self._routes[0][rtp] = self._routes[1][rtcp] = received
         return _SharedWay(self, (rtp, rtcp))
 
+    def read(self) -> None:
+        """Take in now what waits, whosever it is."""
+        self._read(is_rtcp=False)
+
     def remove(self, targets: tuple[Address, Address]) -> None:
         """Forget a client."""
         for target, routes in zip(targets, self._routes, strict=True):
@@ -255,6 +267,10 @@ class _SharedWay:
         """See `RtpPair`."""
         if not self._is_closed:
             self._shared.owner.sender.send(self._shared.sockets[1], (Run(packet, len(packet)),), self._targets[1])
+
+    def read(self) -> None:
+        """See `RtpPair`."""
+        self._shared.read()
 
     def close(self) -> None:
         """See `RtpPair`."""

@@ -118,6 +118,8 @@ class RtspPublisher:
     def close(self, reason: str) -> None:
         """End it: what still waits goes out, ports and the stream are given back."""
         self._is_closed = True
+        for pair in list(self._pairs.values()):
+            pair.read()  # a goodbye on the connection may overtake the last datagrams
         for number in list(self._pairs):
             self._close_pair(number)
         if self._ingest is not None:

@@ -28,6 +28,9 @@ class FakeWay:
             size = run.segment_bytes
             self.packets += [RtpPacket.parse(run.data[at : at + size]) for at in range(0, len(run.data), size)]
 
+    def read(self) -> None:
+        """Nothing waits."""
+
     def send_rtcp(self, packet: bytes) -> None:
         """Keep it."""
         self.rtcp.append(packet)

@@ -77,6 +77,9 @@ class FakePair:
     def send_rtcp(self, packet: bytes) -> None:
         self.reports.append(packet)
 
+    def read(self) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 
