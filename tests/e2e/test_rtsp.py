@@ -37,7 +37,7 @@ NEEDS_CLIENT_SINK = pytest.mark.skipif(
     subprocess.run(["gst-inspect-1.0", "--exists", "rtspclientsink"], check=False, capture_output=True).returncode != 0,
     reason="gstreamer1.0-rtsp is not installed",
 )
-#: The first report comes after some packets; where it moves the sound back by a frame or more, `TrackReceiver` drops what is not later.
+#: The first report comes after some packets; where it moves the sound back by a frame, `TrackReceiver` drops what is not later.
 MAY_LOSE_A_SOUND = pytest.mark.xfail(strict=False, reason="a sound is dropped where a late report moves the track back")
 
 
