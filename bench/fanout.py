@@ -45,6 +45,7 @@ class Running:
     pid: int
     push_url: str | None  #: None: it needs no publisher
     players: tuple[str, ...]  #: how `players.c` is told what to play
+    sent: Callable[[], float] | None = None  #: how often it has written to players so far; None: as the kernel counts for TCP
 
 
 @dataclass(slots=True, frozen=True)
@@ -69,7 +70,7 @@ class Sample:
 
     usage: _load.Usage
     players: _load.Players
-    writes: float  #: a second and player: TCP segments with data; on loopback one holds a whole write
+    writes: float  #: a second and player: of TCP, segments with data; on loopback one holds a whole write
 
     def problem(self, stream_kbps: float) -> str:
         """What makes the sample worthless, if anything."""
@@ -189,10 +190,10 @@ def measure(subject: Subject, plan: argparse.Namespace) -> Sample:
         wanted = before + plan.players
         wait_until("players", lambda: _load.connections(port) >= wanted, CONNECT_S, child=players, every_s=LOOK_S)
         time.sleep(plan.warm_up)
-        segments, begun = _load.data_segments(port), time.monotonic()
+        count = server.sent or (lambda: _load.data_segments(port))
+        sent, begun = count(), time.monotonic()
         used = _load.usage(server.pid, plan.seconds)
-        segments = _load.data_segments(port) - segments
-        writes = segments / (time.monotonic() - begun) / plan.players
+        writes = (count() - sent) / (time.monotonic() - begun) / plan.players
         return Sample(used, _load.played(players, plan.seconds + _load.MARGIN_S), writes)
 
 

@@ -68,3 +68,8 @@ def rtmp_refusal(code: str, description: str) -> Refused:
 def http_refusal(status: int, description: str) -> Refused:
     """The error that a status of HTTP stands for."""
     return _HTTP_REFUSALS.get(status, Refused)(f"HTTP {status}", description)
+
+
+def rtsp_refusal(status: int, reason: str, method: str) -> Refused:
+    """The error that the status of an answer to `method` stands for."""
+    return _HTTP_REFUSALS.get(status, Refused)(f"RTSP {status}", f"{method}: {reason}" if reason else method)

@@ -5,6 +5,11 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from lalmesh.protocol.rtp import DEFAULT_REORDER_MS
+
+RtspTransport = Literal["auto", "udp", "tcp"]
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -19,6 +24,12 @@ class ClientOptions:
     max_redirects: int = 2  #: one to a node, one more where that has just handed the stream over
     verify: bool = True  #: check the server's certificate and name
     ca_file: Path | None = None  #: whom to trust instead of the system's authorities
+    #: how the packets of RTSP go. auto: a player tries UDP, and takes the connection where the server does not do UDP or nothing
+    #: comes by it; a publisher takes the connection, since nobody tells it that nothing comes; both do so where that is encrypted
+    rtsp_transport: RtspTransport = "auto"
+    udp_silence_s: float = 3.0  #: without a first packet, after which ``auto`` gives UDP up
+    reorder_ms: int = DEFAULT_REORDER_MS  #: the most that a packet lost on its way by UDP delays those behind it
+    drop_broken_gop: bool = False  #: after a loss, drop pictures up to the next that can be decoded alone
 
     def ssl_context(self) -> ssl.SSLContext:
         """The context of encrypted connections.

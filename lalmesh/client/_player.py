@@ -36,9 +36,9 @@ class Player(ABC):
 
     @property
     def protocol(self) -> str:
-        """How the stream comes: ``rtmp``, ``rtmps``, ``http-flv``, ``https-flv``, ``ws-flv`` or ``wss-flv``."""
+        """How the stream comes: ``rtmp(s)``, ``rtsp(s)``, ``http-flv``, ``https-flv``, ``ws-flv`` or ``wss-flv``."""
         scheme = self.url.partition(":")[0].lower()
-        return scheme if scheme.startswith("rtmp") else f"{scheme}-flv"
+        return scheme if scheme.startswith(("rtmp", "rtsp")) else f"{scheme}-flv"
 
     async def __aenter__(self) -> Self:
         """Connect, and be let in."""

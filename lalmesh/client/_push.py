@@ -10,12 +10,18 @@ from pathlib import Path
 
 from lalmesh.client._flv_file import read_tags
 from lalmesh.client._frames import Counts, TagKind, TagSorter
+from lalmesh.client._link import ClientLink
+from lalmesh.client._open import is_described, open_publisher
 from lalmesh.client._options import DEFAULT_OPTIONS, ClientOptions
 from lalmesh.client._pacing import LoopClock, Pacer
-from lalmesh.client._rtmp import RtmpPublisher
+from lalmesh.client._publisher import Publisher
 from lalmesh.client._transmux import HevcChoice, HevcTransmuxer, transmuxer
 from lalmesh.container.flv import Tag
 from lalmesh.errors import RemoteProtocolError
+from lalmesh.media import Kind, TrackSet
+
+LOOK_AHEAD_MS = 1000  #: of frames of one track that are read before there is taken to be no other
+LOOK_AHEAD_BYTES = 16 << 20  #: the same: two of the largest messages of RTMP
 
 
 async def push(
@@ -32,7 +38,7 @@ async def push(
 
     Args:
         source: the file; None for standard input, which can be read once.
-        url: ``rtmp://HOST/APP/NAME`` or ``rtmps://``.
+        url: of any publisher that `open_publisher` knows.
         counts: raised as messages are sent, for whoever wants to know meanwhile.
         options: limits and trust.
         loops: how often; 0 for ever. Times go on from one run to the next.
@@ -41,21 +47,38 @@ async def push(
 
     Raises:
         OSError: the file cannot be read.
-        LalmeshError: the file is no FLV or has nothing in it, or one of what `RtmpPublisher` raises.
+        LalmeshError: the file is no FLV or has nothing in it, or one of what a `Publisher` raises.
     """
     async with aclosing(looped(source, loops)) as tags:
-        first = await anext(tags)  # for what is no FLV nothing is dialled, and no stream taken
-        async with RtmpPublisher(url, options) as out:
+        # For what is no FLV nothing is dialled, and no stream taken.
+        beginning, tracks = await _beginning(tags, whole=is_described(url))
+        async with open_publisher(url, tracks, options) as out:
             pusher = _Pusher(out, counts, None if fast else Pacer(), transmuxer(hevc))
-            await pusher.push(*first)
+            for kind, tag in beginning:
+                await pusher.push(kind, tag)
             async for kind, tag in tags:
                 await pusher.push(kind, tag)
+
+
+async def _beginning(tags: AsyncGenerator[tuple[TagKind, Tag], None], *, whole: bool) -> tuple[list[tuple[TagKind, Tag]], TrackSet]:
+    """The first tag, or if `whole` as many as tell what tracks there are; and the tracks."""
+    sorter, given, frames_ms, size_bytes = TagSorter(), list[tuple[TagKind, Tag]](), list[int](), 0
+    async for kind, tag in tags:
+        given.append((kind, tag))
+        sorter.sort(tag)
+        size_bytes += len(tag.body)
+        frames_ms += [tag.timestamp_ms] if kind.is_frame else []
+        if not whole or all(sorter.tracks.first(wanted) for wanted in (Kind.VIDEO, Kind.AUDIO)):
+            break
+        if size_bytes >= LOOK_AHEAD_BYTES or (frames_ms and frames_ms[-1] - frames_ms[0] >= LOOK_AHEAD_MS):
+            break
+    return given, sorter.tracks
 
 
 class _Pusher:
     """Sends tags when they are due."""
 
-    def __init__(self, out: RtmpPublisher, counts: Counts, pacer: Pacer | None, convert: HevcTransmuxer | None) -> None:
+    def __init__(self, out: Publisher[ClientLink], counts: Counts, pacer: Pacer | None, convert: HevcTransmuxer | None) -> None:
         self._out = out
         self._counts = counts
         self._pacer = pacer

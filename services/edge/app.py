@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
@@ -15,6 +16,7 @@ from lalmesh.container.flv import HevcForm
 from lalmesh.runtime.certificate import ServerCertificate, certificate_metrics
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.follower import OriginLinks
+from lalmesh.runtime.http_port import HttpPort
 from lalmesh.runtime.listener import ListenerLimits, sweep_each_second
 from lalmesh.runtime.load import ByteRate, ByteRates
 from lalmesh.runtime.member import Member, MemberSettings
@@ -38,11 +40,18 @@ from services.edge.publication import PublicationSettings
 from services.edge.publisher import Publishers, Publishing
 from services.edge.relay import Relay, Relays, RelaySettings
 from services.edge.rtmp import RtmpListener
+from services.edge.rtsp import RtspListener
+from services.edge.rtsp_link import RtspSettings
+from services.edge.rtsp_play import RtspPlaying
+from services.edge.rtsp_service import RtspService
+from services.edge.rtsp_websocket import RtspSocketListener
 from services.edge.session import Sessions
-from services.edge.totals import totals_of_clients, totals_of_proxy, totals_of_streams
+from services.edge.totals import totals_of_clients, totals_of_proxy, totals_of_streams, totals_of_udp
 from services.edge.upstreams import Upstream
 
 log = logging.getLogger(__name__)
+
+Listener: TypeAlias = RtmpListener | RtspListener | RtspSocketListener | HttpListener
 
 STOP_DEADLINE_S = 3.0
 GOODBYES_S = 1.5  #: for clients to take in what they were told last
@@ -52,7 +61,7 @@ GOODBYES_S = 1.5  #: for clients to take in what they were told last
 class ListenSettings:
     """One port of an edge."""
 
-    protocol: str  #: ``rtmp``, ``rtmps``, ``http``, ``https``
+    protocol: str  #: ``rtmp``, ``rtmps``, ``rtsp``, ``rtsps``, ``ws_rtsp``, ``http``, ``https``
     host: str
     port: int  #: 0 takes a free one
     advertise_port: int = 0  #: 0: the port that is listened on
@@ -70,6 +79,7 @@ class EdgeSettings:
     publication: PublicationSettings = field(default_factory=PublicationSettings)
     relay: RelaySettings = field(default_factory=RelaySettings)
     hls: HlsProxySettings = field(default_factory=HlsProxySettings)
+    rtsp: RtspSettings | None = None  #: None: no RTSP anywhere, not over WebSocket either
     take_over: bool = False
     wait_publisher_s: float = 10.0
     player_sndbuf_bytes: int = 512 << 10
@@ -138,7 +148,8 @@ class EdgeApp:
             match_app=settings.match_app,
             chunk_size=settings.chunk_size,
         )
-        self._listeners: dict[str, RtmpListener | HttpListener] = {}
+        self._rtsp = self._rtsp_service(settings.rtsp) if settings.rtsp is not None else None
+        self._listeners: dict[str, Listener] = {}
         self._hls: HlsClient | None = None  # once it listens
         self._ingress = ByteRates(self._loop.time)
         self._egress = ByteRate(self._loop.time)
@@ -166,12 +177,22 @@ class EdgeApp:
             self._loop.create_task(self.member.run(), name="edge-membership"),
         ]
 
-    def _listener(self, protocol: str, hls: HlsClient) -> RtmpListener | HttpListener:
-        settings = self._settings
+    def _rtsp_service(self, settings: RtspSettings) -> RtspService:
+        silence_s = self._settings.limits.idle_timeout_s
+        return RtspService(self._context, settings, self.metrics, RtspPlaying, silence_s=silence_s)
+
+    def _listener(self, protocol: str, hls: HlsClient) -> Listener:
+        settings, rtsp, cors = self._settings, self._rtsp, CorsPolicy(self._settings.cors_origins)
         tls = settings.certificate.context if settings.certificate is not None and protocol.endswith("s") else None
-        if protocol.startswith("rtmp"):
-            return RtmpListener(self._context, settings.limits, self.metrics, tls)
-        return HttpListener(self._context, settings.limits, self.metrics, CorsPolicy(settings.cors_origins), hls, tls)
+        match protocol:
+            case "rtmp" | "rtmps":
+                return RtmpListener(self._context, settings.limits, self.metrics, tls)
+            case "rtsp" | "rtsps" if rtsp is not None:
+                return RtspListener(rtsp, settings.limits, self.metrics, tls)
+            case "ws_rtsp" if rtsp is not None:
+                return RtspSocketListener(rtsp, settings.limits, self.metrics, cors)
+            case _:
+                return HttpListener(self._context, settings.limits, self.metrics, cors, hls, tls, rtsp)
 
     def _hls_upstreams(self) -> tuple[Upstream, ...]:
         """The hls nodes: as configured, else those that the scheduler named last."""
@@ -182,6 +203,8 @@ class EdgeApp:
     def _sweeps(self) -> Iterable[Callable[[], None]]:
         yield from (listener.sweep for listener in self._listeners.values())
         yield self.relays.sweep
+        if self._rtsp is not None:
+            yield self._rtsp.sweep
         certificate = self._settings.certificate
         if certificate is not None:
             yield lambda: certificate.sweep(self._loop.time())
@@ -208,10 +231,12 @@ class EdgeApp:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for listener in self._listeners.values():
-            if isinstance(listener, HttpListener):
+            if isinstance(listener, HttpPort):
                 await listener.close(reason)
             else:
                 listener.close(reason)
+        if self._rtsp is not None:
+            self._rtsp.close()
         if self._hls is not None:
             await self._hls.close()
 
@@ -284,5 +309,7 @@ class EdgeApp:
         yield from totals_of_clients(self._listeners, self.sessions)
         if self._hls is not None:
             yield from totals_of_proxy(self._hls.counters)
+        if self._rtsp is not None:
+            yield from totals_of_udp(self._rtsp.ports)
         if self._settings.certificate is not None:
             yield from certificate_metrics("edge", self._settings.certificate)

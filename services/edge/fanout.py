@@ -79,9 +79,14 @@ class FanOut:
 
     # players
 
+    @property
+    def burst(self) -> bytes | None:
+        """What a player that joined now would get at once; None: nothing before the next random access point."""
+        return self._cache.burst()
+
     def add(self, feed: PlayerFeed) -> None:
         """Let a player join: with the cache up to the last flush, or at the next random access point."""
-        self._audience.join(feed, self._cache.burst())
+        self._audience.join(feed, self.burst)
 
     def remove(self, feed: PlayerFeed) -> None:
         """Forget a player."""

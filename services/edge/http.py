@@ -17,6 +17,8 @@ from services.edge.http_play import StreamPlaying
 from services.edge.http_refusal import Refusals
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
+from services.edge.rtsp_service import RtspService
+from services.edge.rtsp_websocket import RtspSockets, asks_for_rtsp
 
 
 class HttpListener(HttpPort):
@@ -30,15 +32,20 @@ class HttpListener(HttpPort):
         cors: CorsPolicy,
         hls: HlsClient,
         tls: ssl.SSLContext | None = None,
+        rtsp: RtspService | None = None,
     ) -> None:
-        """Prepare; `start` listens."""
+        """Prepare; `start` listens. With `rtsp`, WebSockets may carry RTSP."""
         self.scheme = "https" if tls is not None else "http"
         super().__init__(self.scheme, reading_app(self._get, cors), limits, metrics, tls)
         self._refusals = Refusals(metrics)
         self._playing = StreamPlaying(context, cors, self._refusals, SERVER, is_secure=tls is not None)
         self._proxy = HlsProxy(hls, self.scheme)
+        is_secure = tls is not None
+        self._rtsp = RtspSockets(rtsp, cors, self._refusals, is_secure=is_secure) if rtsp is not None else None
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
+        if self._rtsp is not None and asks_for_rtsp(request):
+            return await self._rtsp.open(request)
         if is_proxied(request.path):
             return await self._proxied(request)
         form = format_of(request.path)

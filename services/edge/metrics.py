@@ -27,6 +27,9 @@ class EdgeMetrics(ListenerMetrics):
         self.ignored_messages = Counter(
             "edge_ignored_messages", "Messages of publishers that gave no media.", ("reason",), registry=registry
         )
+        self.ignored_packets = Counter(
+            "edge_ignored_packets", "RTP packets of publishers that were lost or gave no media.", ("reason",), registry=registry
+        )
         self.clock_jumps = Counter("edge_clock_jumps", "Times that a publisher's clock jumped and was mended.", registry=registry)
 
     def read_from(self, read: Callable[[], Iterable[Metric]]) -> None:

@@ -1,28 +1,37 @@
 """The outputs of one relay: a fan-out for each format that somebody plays, and what they share.
 
-Formats that cannot carry G.711 are fed from a *conversion*, where the track is AAC; it is made once for all of them, and only while
-one of them is played. A track that a format cannot carry is left out, which is said once.
+Formats that cannot carry G.711 are fed from a *conversion*, where the track is AAC; formats of RTP from another, where the units
+are packets. Each is made once for all of them, and only while one of them is played. A track that a format cannot carry is left
+out, which is said once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from typing import TypeAlias, TypeVar
 
 from lalmesh.errors import LalmeshError, UnsupportedError
 from lalmesh.media import Kind, Track, TrackSet
 from lalmesh.names import StreamKey
-from lalmesh.remux import Packager, can_transcode, needs_transcoding, transcoded_tracks
+from lalmesh.remux import Packager, RtpStream, can_transcode, needs_transcoding, transcoded_tracks
 from lalmesh.runtime.ring import Ring, RingLimits, Run
 from services.edge.conversion import Conversion
 from services.edge.fanout import FanOut, FanOutSettings
 from services.edge.feed import PlayerFeed
+from services.edge.packetizing import Packetizing
+from services.edge.rtp_fanout import DatagramFanOut
 from services.edge.settling import Settling
 
 log = logging.getLogger(__name__)
+
+AnyFanOut: TypeAlias = FanOut | DatagramFanOut  #: bytes in order to each player, or datagrams
+
+_Made = TypeVar("_Made", FanOut, DatagramFanOut)
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -30,10 +39,11 @@ class OutputFormat:
     """A format that a relay can be played in."""
 
     key: Hashable  #: which fan-out: players with the same key share one
-    name: str  #: what announcements call it: ``rtmp``, ``flv``, ``ts``, ``fmp4``
+    name: str  #: what announcements call it: ``rtmp``, ``flv``, ``ts``, ``fmp4``, ``rtp``
     packager: Callable[[], Packager]
     transcodes: bool = False  #: whether it gets AAC for G.711
     tells_tracks_once: bool = False  #: whether its players hear of the tracks at their start only
+    rtp: RtpStream | None = None  #: whose packets are the units that it gets, in place of the stream's own
 
 
 @dataclass(slots=True, frozen=True)
@@ -41,14 +51,20 @@ class _Output:
     """A format that is played."""
 
     form: OutputFormat
-    fanout: FanOut
+    fanout: AnyFanOut
 
 
 class Outputs:
     """The fan-outs of one relay, and the ring that a new one starts from."""
 
     def __init__(
-        self, stream: StreamKey, settings: FanOutSettings, limits: RingLimits, retired: Callable[[FanOut], None], *, transcode: bool
+        self,
+        stream: StreamKey,
+        settings: FanOutSettings,
+        limits: RingLimits,
+        retired: Callable[[AnyFanOut], None],
+        *,
+        transcode: bool,
     ) -> None:
         """Start without any.
 
@@ -69,9 +85,12 @@ class Outputs:
         self._loop = asyncio.get_running_loop()
         self._ring = Ring(limits)
         self._conversion: Conversion | None = None
+        self._packetizing: Packetizing | None = None
+        self._rtp: RtpStream | None = None  # as players were told of it last
         self._outputs: dict[Hashable, _Output] = {}
         self._tracks = TrackSet()
         self._announced: set[tuple[str, int, str]] = set()
+        self._ended: str | None = None  # why, once the stream is over
         self._skips = 0  # since the last sweep
         self._last_skip = ""
 
@@ -86,7 +105,7 @@ class Outputs:
         return self._ring.tracks
 
     @property
-    def fanouts(self) -> list[FanOut]:
+    def fanouts(self) -> list[AnyFanOut]:
         """The fan-outs, one a format."""
         return [output.fanout for output in self._outputs.values()]
 
@@ -106,32 +125,68 @@ class Outputs:
     def _needs_conversion(self, form: OutputFormat, tracks: TrackSet) -> bool:
         return self._transcode and form.transcodes and needs_transcoding(tracks) and can_transcode()
 
-    def fanout(self, form: OutputFormat) -> FanOut:
-        """The fan-out of a format; a new one starts with what the relay has."""
-        output = self._outputs.get(form.key)
-        return output.fanout if output is not None else self._open(form)
+    def rtp_stream(self) -> RtpStream:
+        """How the stream goes out by RTP; the same for all players until its tracks need another description.
 
-    def _open(self, form: OutputFormat) -> FanOut:
+        Raises:
+            UnsupportedError: RTP can carry none of its tracks.
+        """
+        if self._rtp is None or not self._rtp.describes(self._ring.tracks):
+            self._rtp = RtpStream(self._ring.tracks, os.urandom)
+        return self._rtp
+
+    def goes_out_as(self, rtp: RtpStream) -> bool:
+        """Whether that is how it goes out by RTP now."""
+        return self._rtp is rtp and rtp.describes(self._ring.tracks)
+
+    def fanout(self, form: OutputFormat) -> FanOut:
+        """The fan-out of a format; a new one starts with what the relay has. Of a stream that is over it ends as well, soon."""
+        output = self._outputs.get(form.key)
+        if output is not None and isinstance(output.fanout, FanOut):
+            return output.fanout
+        return self._open(form, FanOut(form.packager(), self._settings, self._loop, self._skipped))
+
+    def datagrams(self, form: OutputFormat) -> DatagramFanOut:
+        """The fan-out of a format of RTP to players by UDP, likewise."""
+        output = self._outputs.get(form.key)
+        if output is not None and isinstance(output.fanout, DatagramFanOut):
+            return output.fanout
+        return self._open(form, DatagramFanOut(form.packager(), self._settings, self._loop))
+
+    def _open(self, form: OutputFormat, fanout: _Made) -> _Made:
         ring = self._ring_for(form)
-        output = self._outputs[form.key] = _Output(form, FanOut(form.packager(), self._settings, self._loop, self._skipped))
+        output = self._outputs[form.key] = _Output(form, fanout)
         try:
             joined = ring.join_position()
             for run in ring.runs(joined) if joined is not None else ():
-                output.fanout.feed(_under_all_tracks(run, ring.tracks) if form.tells_tracks_once else run)
-            output.fanout.flush()
+                fanout.feed(_under_all_tracks(run, ring.tracks) if form.tells_tracks_once else run)
+            fanout.flush()
         except LalmeshError:
             self._loop.call_soon(self._fail, output)  # once whoever wants it is its player, who then hears of it
             log.exception("format failed at once", extra=self._facts(output))
+        if self._ended is not None:
+            self._loop.call_soon(self.end, self._ended)
         self._announce()
-        return output.fanout
+        return fanout
 
     def _ring_for(self, form: OutputFormat) -> Ring:
+        if form.rtp is not None:
+            return self._packetizing_of(form.rtp).ring
         if self._conversion is None and self._needs_conversion(form, self._ring.tracks):
             self._conversion = Conversion(self._limits)
             joined = self._ring.join_position()
             for run in self._ring.runs(joined) if joined is not None else ():
                 self._converted(run)
         return self._conversion.ring if self._conversion is not None and form.transcodes else self._ring
+
+    def _packetizing_of(self, stream: RtpStream) -> Packetizing:
+        """The packets of `stream`; new ones begin with what the relay has, under all of its tracks, as its description has."""
+        if self._packetizing is None or self._packetizing.stream is not stream:
+            self._packetizing = Packetizing(stream, self._limits)
+            joined = self._ring.join_position()
+            for run in self._ring.runs(joined) if joined is not None else ():
+                self._packetizing.convert(_under_all_tracks(run, self._ring.tracks))
+        return self._packetizing
 
     def left(self, key: Hashable) -> None:
         """A player has gone; a format that nobody plays is packaged no more."""
@@ -143,6 +198,8 @@ class Outputs:
         del self._outputs[key]
         if not any(other.form.transcodes for other in self._outputs.values()):
             self._conversion = None
+        if not any(other.form.rtp is not None for other in self._outputs.values()):
+            self._packetizing = None
 
     def feed(self, run: Run) -> None:
         """The next units, for everyone."""
@@ -153,8 +210,9 @@ class Outputs:
         if changed or not self.settling.done:
             self.settling.see(run)
         converted = self._converted(run)
+        packets = self._packetizing.convert(run) if self._packetizing is not None else None
         for output in list(self._outputs.values()):  # a fan-out may lose its players on what it is fed, and go
-            given = converted if output.form.transcodes else run
+            given = converted if output.form.transcodes else packets if output.form.rtp is not None else run
             if given is not None:
                 self._give(output, given)
         if changed:
@@ -220,8 +278,9 @@ class Outputs:
 
     def end(self, reason: str) -> None:
         """The stream is over, for everyone."""
+        self._ended = reason
         outputs, self._outputs = list(self._outputs.values()), {}
-        self._conversion = None
+        self._conversion = self._packetizing = None
         self.settling.end()
         for output in outputs:
             output.fanout.end(reason)

@@ -66,6 +66,11 @@ class Playing:
         self._ended = False
         self.feed = feed
 
+    @property
+    def burst(self) -> bytes | None:
+        """What the player would get at once if it started now; None: nothing before the next random access point."""
+        return self._fanout.burst
+
     def start(self) -> None:
         """Let media come. What the transport still holds, of whatever was said before, counts as a player that lags."""
         self._fanout.add(self.feed)

@@ -23,7 +23,7 @@ from lalmesh.runtime.ring import RingLimits, Run
 from lalmesh.runtime.scheduling import Refusal, SchedulerClient
 from lalmesh.runtime.tally import add_counters
 from services.edge.fanout import FanOut, FanOutCounters, FanOutSettings
-from services.edge.outputs import OutputFormat, Outputs
+from services.edge.outputs import AnyFanOut, OutputFormat, Outputs
 from services.edge.publisher import refusal_error
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,6 @@ class Relay:
         self._outputs = Outputs(stream, settings.fanout, settings.ring_limits(), relays.retire, transcode=settings.transcode)
         self._users = 0
         self._linger: asyncio.TimerHandle | None = None
-        self._ended: str | None = None  # why, once it has ended
         follow = FollowSettings(lost_s=settings.lost_s, awaits_first=True)
         self._follower = Follower(stream, relays.scheduler, relays.links, follow, Reader(seen), self._begin)
         self._loop = asyncio.get_running_loop()
@@ -93,7 +92,7 @@ class Relay:
         return self._outputs.tracks
 
     @property
-    def fanouts(self) -> list[FanOut]:
+    def fanouts(self) -> list[AnyFanOut]:
         """The fan-outs, one a format."""
         return self._outputs.fanouts
 
@@ -150,12 +149,14 @@ class Relay:
         self._relays.forget(self)  # at once: whoever comes now needs another
         self._task.cancel()
 
+    @property
+    def outputs(self) -> Outputs:
+        """The formats that it is played in."""
+        return self._outputs
+
     def fanout(self, form: OutputFormat) -> FanOut:
         """The fan-out of a format; a new one starts with what the relay has. Of a relay that has ended it ends as well, soon."""
-        fanout = self._outputs.fanout(form)
-        if self._ended is not None:
-            self._loop.call_soon(self._end_outputs)
-        return fanout
+        return self._outputs.fanout(form)
 
     def left(self, key: Hashable) -> None:
         """A player of the format with that key has gone."""
@@ -187,16 +188,12 @@ class Relay:
             self._end(task.result())
 
     def _end(self, reason: str) -> None:
-        self._ended = reason
         self._relays.forget(self)
         if self._linger is not None:
             self._linger.cancel()
         if not self.ready.done():
             self.ready.set_exception(StreamNotFound(f"{self.stream}: {reason}"))
-        self._end_outputs()
-
-    def _end_outputs(self) -> None:
-        self._outputs.end(self._ended or "closed")
+        self._outputs.end(reason)
 
     async def close(self) -> None:
         """End it now."""
@@ -256,7 +253,7 @@ class Relays:
             if len(self._fences) > FENCES_KEPT:
                 del self._fences[next(iter(self._fences))]
 
-    def retire(self, fanout: FanOut) -> None:
+    def retire(self, fanout: AnyFanOut) -> None:
         """The fan-out has ended."""
         add_counters(self._past_fanouts, fanout.counters)
 

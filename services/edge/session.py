@@ -28,7 +28,9 @@ class SessionRole(Enum):
 class Session:
     """One publisher or player."""
 
-    protocol: str  #: ``rtmp``, ``rtmps``; ``http-flv``, ``https-flv``, ``ws-flv``, ``wss-flv``; with ``ts`` and ``fmp4`` likewise
+    #: ``rtmp``, ``rtmps``; ``http-flv``, ``https-flv``, ``ws-flv``, ``wss-flv``; with ``ts`` and ``fmp4`` likewise;
+    #: ``rtsp``, ``rtsps``, ``ws-rtsp``, ``wss-rtsp``
+    protocol: str
     role: SessionRole
     stream: StreamKey
     peer: str  #: address:port

@@ -12,6 +12,7 @@ from lalmesh.runtime.listener import Admission
 from services.edge.hls_client import HlsProxyCounters
 from services.edge.publisher import Publishers
 from services.edge.relay import Relays
+from services.edge.rtp_ports import RtpPorts
 from services.edge.session import Sessions
 
 
@@ -63,6 +64,15 @@ def _readers(relays: Relays) -> Iterable[Metric]:
     yield CounterMetricFamily("edge_unannounced_units", "Of those, the ones that nobody announced.", totals.unannounced)
     yield CounterMetricFamily("edge_repeated_units", "Units that relays had already.", totals.repeated)
     yield CounterMetricFamily("edge_fenced_units", "Units of outdated owners that relays refused.", totals.fenced)
+
+
+def totals_of_udp(ports: RtpPorts) -> Iterable[Metric]:
+    """How RTP goes by UDP."""
+    yield GaugeMetricFamily("edge_udp_tracks", "Tracks of RTSP clients that use UDP.", len(ports))
+    counters = ports.counters
+    yield CounterMetricFamily("edge_udp_strangers", "Datagrams that came from nobody that was known there.", counters.strangers)
+    yield CounterMetricFamily("edge_udp_unsent", "RTP packets that the kernel did not take.", counters.unsent)
+    yield CounterMetricFamily("edge_udp_send_calls", "System calls that sent RTP.", counters.calls)
 
 
 def totals_of_proxy(counters: HlsProxyCounters) -> Iterable[Metric]:

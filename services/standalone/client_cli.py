@@ -21,6 +21,7 @@ from lalmesh.client import (
     FlvWriter,
     HevcChoice,
     ProbeReport,
+    RtspTransport,
     TrackReport,
     probe,
     pull,
@@ -31,12 +32,16 @@ from lalmesh.errors import LalmeshError
 _Result = TypeVar("_Result")
 
 UrlArgument = Annotated[
-    str, typer.Argument(metavar="URL", help="rtmp(s)://HOST/APP/NAME, or http(s):// or ws(s):// of a FLV stream.")
+    str, typer.Argument(metavar="URL", help="rtmp(s):// or rtsp(s)://HOST/APP/NAME, or http(s):// or ws(s):// of a FLV stream.")
 ]
-PublishUrlArgument = Annotated[str, typer.Argument(metavar="URL", help="rtmp://HOST/APP/NAME or rtmps://.")]
+PublishUrlArgument = Annotated[str, typer.Argument(metavar="URL", help="rtmp(s):// or rtsp(s)://HOST/APP/NAME.")]
 HevcOption = Annotated[HevcChoice, typer.Option("--hevc", help="Form of HEVC: as it comes, FourCC hvc1, or codec id 12.")]
 TimeoutOption = Annotated[float, typer.Option("--timeout", metavar="S", min=0.1, help="Longest wait for the server, each time.")]
 InsecureOption = Annotated[bool, typer.Option("--insecure", help="Do not check the server's certificate.")]
+RtspOption = Annotated[
+    RtspTransport,
+    typer.Option("--rtsp-transport", help="How the packets of RTSP go. auto: play by UDP where that works, publish by TCP."),
+]
 CaOption = Annotated[
     Path | None, typer.Option("--ca", metavar="FILE", help="Authorities to trust, PEM.", exists=True, dir_okay=False)
 ]
@@ -60,11 +65,12 @@ def push_command(
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     insecure: InsecureOption = False,
     ca: CaOption = None,
+    rtsp_transport: RtspOption = "auto",
 ) -> None:
-    """Publish a FLV file in real time, its bytes as they are."""
+    """Publish a FLV file in real time: over RTMP its bytes as they are, over RTSP its pictures and its sound."""
     if source == "-" and loop != 1:
         raise typer.BadParameter("standard input can be read once only", param_hint="--loop")
-    path, options, counts = None if source == "-" else Path(source), _options(timeout, insecure, ca), Counts()
+    path, options, counts = None if source == "-" else Path(source), _options(timeout, insecure, ca, rtsp_transport), Counts()
     with _exit_on_failure("push"):
         try:
             _run(push(path, url, counts, options=options, loops=loop, fast=fast, hevc=hevc))
@@ -83,9 +89,10 @@ def pull_command(
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     insecure: InsecureOption = False,
     ca: CaOption = None,
+    rtsp_transport: RtspOption = "auto",
 ) -> None:
     """Play a stream into a FLV file that is whole whenever it ends."""
-    options, counts = _options(timeout, insecure, ca), Counts()
+    options, counts = _options(timeout, insecure, ca, rtsp_transport), Counts()
     reason: str | None = None
     with _exit_on_failure("pull"), _output(target) as file:
         writer = FlvWriter(file, seekable=file.seekable())
@@ -105,16 +112,17 @@ def probe_command(
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     insecure: InsecureOption = False,
     ca: CaOption = None,
+    rtsp_transport: RtspOption = "auto",
 ) -> None:
     """Tell what a stream is, and how fast it comes."""
     with _exit_on_failure("probe"):
-        report = _run(probe(url, duration_s=duration, options=_options(timeout, insecure, ca)))
+        report = _run(probe(url, duration_s=duration, options=_options(timeout, insecure, ca, rtsp_transport)))
     if report is None:
         raise typer.Exit(1)  # interrupted before there was anything to tell
     typer.echo(json.dumps(asdict(report), indent=2) if as_json else describe(report))
 
 
-def _options(timeout_s: float, insecure: bool, ca_file: Path | None) -> ClientOptions:
+def _options(timeout_s: float, insecure: bool, ca_file: Path | None, rtsp_transport: RtspTransport) -> ClientOptions:
     return ClientOptions(
         connect_timeout_s=timeout_s,
         handshake_timeout_s=timeout_s,
@@ -122,6 +130,7 @@ def _options(timeout_s: float, insecure: bool, ca_file: Path | None) -> ClientOp
         stall_timeout_s=timeout_s,
         verify=not insecure,
         ca_file=ca_file,
+        rtsp_transport=rtsp_transport,
     )
 
 

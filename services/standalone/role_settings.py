@@ -7,8 +7,19 @@ import ssl
 from pathlib import Path
 
 from lalmesh.media import ms_to_ticks
+from lalmesh.protocol.http_auth import Scheme
 from lalmesh.runtime.certificate import ServerCertificate
-from lalmesh.runtime.config import Config, ConfigError, ConnectionLimitsConfig, EdgeConfig, Problem, ServerTlsConfig
+from lalmesh.runtime.config import (
+    SHARED_PORTS,
+    Config,
+    ConfigError,
+    ConnectionLimitsConfig,
+    EdgeConfig,
+    Problem,
+    RtspConfig,
+    ServerTlsConfig,
+    users_of,
+)
 from lalmesh.runtime.follower import FollowSettings
 from lalmesh.runtime.link import LinkLimits
 from lalmesh.runtime.listener import ListenerLimits
@@ -20,6 +31,8 @@ from services.edge.fanout import FanOutSettings
 from services.edge.hls_client import HlsProxySettings
 from services.edge.publication import PublicationSettings
 from services.edge.relay import RelaySettings
+from services.edge.rtp_ports import UdpSettings
+from services.edge.rtsp_link import AuthSettings, RtspSettings
 from services.hls.app import HlsSettings
 from services.hls.cuts import CutSettings
 from services.hls.hosting import Cleanup, WorkerSettings
@@ -28,6 +41,14 @@ from services.hls.rendition import Format
 from services.hls.service import waiting_answer_s
 from services.origin.app import OriginSettings
 from services.origin.group import GroupSettings
+
+#: What to offer for each setting, the last one for clients that take that: ffmpeg and live555 do.
+_AUTH_SCHEMES = {
+    "digest": (Scheme.DIGEST_SHA256, Scheme.DIGEST_MD5),
+    "sha-256": (Scheme.DIGEST_SHA256,),
+    "basic": (Scheme.BASIC,),
+    "any": (Scheme.BASIC, Scheme.DIGEST_SHA256, Scheme.DIGEST_MD5),
+}
 
 HLS_MARGIN_S = 10.0  #: beyond what an hls node gives the owner of a stream to answer: its questions to scheduler and storage before
 
@@ -62,6 +83,7 @@ def edge_settings(config: Config) -> EdgeSettings:
             cache_bytes=edge.hls.cache_bytes,
             silence_s=waiting_answer_s(config.hls.wait_s, config.hls.max_target_s) + HLS_MARGIN_S,
         ),
+        rtsp=_rtsp(edge),
         cors_origins=edge.http.cors_origins,
         limits=_limits(edge.limits),
         publication=_publication(edge),
@@ -99,6 +121,9 @@ def _listen(edge: EdgeConfig) -> tuple[ListenSettings, ...]:
     ports = (
         ("rtmp", edge.rtmp.enable, edge.rtmp, at.rtmp_port),
         ("rtmps", edge.rtmps_enabled, edge.rtmps, at.rtmps_port),
+        ("rtsp", edge.rtsp.enable, edge.rtsp, at.rtsp_port),
+        ("rtsps", edge.rtsps_enabled, edge.rtsps, at.rtsps_port),
+        ("ws_rtsp", edge.ws_rtsp.enable, edge.ws_rtsp, at.ws_rtsp_port),
         ("http", edge.http.enable, edge.http, at.http_port),
         ("https", edge.https_enabled, edge.https, at.https_port),
     )
@@ -107,6 +132,33 @@ def _listen(edge: EdgeConfig) -> tuple[ListenSettings, ...]:
         for protocol, enabled, listener, advertise_port in ports
         if enabled
     )
+
+
+def _rtsp(edge: EdgeConfig) -> RtspSettings | None:
+    """How RTSP is spoken; None where no port is to speak it."""
+    rtsp = edge.rtsp
+    if not (rtsp.enable or edge.rtsps_enabled or edge.ws_rtsp.enable):
+        return None
+    return RtspSettings(
+        session_timeout_s=rtsp.session_timeout_s,
+        reorder_ms=rtsp.reorder_ms,
+        drop_broken_gop=rtsp.drop_broken_gop,
+        wait_publisher_s=edge.play.wait_publisher_s if rtsp.wait_publisher else 0.0,
+        udp=_udp(rtsp),
+        udp_start=rtsp.udp_start,
+        auth=AuthSettings(
+            publish_users=users_of(rtsp.auth.publish_users),
+            play_users=users_of(rtsp.auth.play_users),
+            schemes=_AUTH_SCHEMES[rtsp.auth.scheme],
+        ),
+    )
+
+
+def _udp(rtsp: RtspConfig) -> UdpSettings:
+    if rtsp.udp_ports == SHARED_PORTS:
+        return UdpSettings(host=rtsp.host, shared_port=rtsp.shared_udp_port)
+    first, _, last = rtsp.udp_ports.partition("-")
+    return UdpSettings(host=rtsp.host, first_port=int(first), last_port=int(last))
 
 
 def _certificate(section: str, tls: ServerTlsConfig) -> ServerCertificate | None:

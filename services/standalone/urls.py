@@ -18,6 +18,8 @@ def describe(config: Config, role: Role, ports: dict[str, int]) -> str:
     if "rtmp" in ports:
         rtmp = f"rtmp://{_reached_at(edge.rtmp.host, ports['rtmp'])}/{EXAMPLE_STREAM}"
         lines += ["push:", f"  ffmpeg {EXAMPLE_SOURCE} {EXAMPLE_CODECS} -f flv {rtmp}", "play:", f"  ffplay {rtmp}"]
+    if "rtsp" in ports:
+        lines.append(f"  ffplay rtsp://{_reached_at(edge.rtsp.host, ports['rtsp'])}/{EXAMPLE_STREAM}")
     if "http" in ports:
         lines.append(f"  ffplay http://{_reached_at(edge.http.host, ports['http'])}/{EXAMPLE_STREAM}.flv")
     if "hls" in ports:

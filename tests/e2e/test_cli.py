@@ -30,10 +30,10 @@ RUN_S = 20.0  #: for a command that ends by itself
 LEAVE_S = 5.0  #: to stop with sessions open
 ANY_PORTS = tuple(
     word
-    for listener in ("edge.rtmp", "edge.http", "hls.http", "metrics", "scheduler.http")
+    for listener in ("edge.rtmp", "edge.rtsp", "edge.ws_rtsp", "edge.http", "hls.http", "metrics", "scheduler.http")
     for word in ("--set", f"{listener}.port=0")
 )
-LISTENERS = {"rtmp", "http", "hls", "api", "metrics"}
+LISTENERS = {"rtmp", "rtsp", "ws_rtsp", "http", "hls", "api", "metrics"}
 
 
 def run(*arguments: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -88,7 +88,7 @@ def test_the_lines_that_a_server_prints_work_as_they_stand(tmp_path: Path, stack
     push = next(line for line in lines if line.startswith("ffmpeg "))
     plays = [line.removeprefix("ffplay ") for line in lines if line.startswith("ffplay ")]
     look = next(line for line in lines if line.startswith("curl ")).removeprefix("curl ")
-    assert [url.partition(":")[0] for url in plays] == ["rtmp", "http", "http"]
+    assert [url.partition(":")[0] for url in plays] == ["rtmp", "rtsp", "http", "http"]
     stack.enter_context(Child(["timeout", "-k", "2", "40", "bash", "-c", f"exec {push}"], log=tmp_path / "push.log"))
     for url in plays:
         for program in (ffmpeg.FFMPEG, ffmpeg.OLD_FFMPEG):
@@ -217,7 +217,7 @@ def test_file_environment_and_set_reach_the_server_in_that_order(tmp_path: Path,
     rtmp, http, by_file = free_ports(3)
     file, ports = tmp_path / "lalmesh.yaml", tmp_path / "ports.json"
     said = {
-        "edge": {"rtmp": {"port": by_file}, "http": {"port": by_file}},
+        "edge": {"rtmp": {"port": by_file}, "http": {"port": by_file}, "rtsp": {"port": 0}, "ws_rtsp": {"port": 0}},
         "metrics": {"port": 0},
         "scheduler": {"http": {"port": 0}},
     }

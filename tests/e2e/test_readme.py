@@ -117,7 +117,7 @@ def test_push_play_look_and_record(standalone: Standalone, media: Media, tmp_pat
 
 def test_segments_are_stored_in_s3(media: Media, tmp_path: Path, stack: ExitStack) -> None:
     store = stack.enter_context(S3Server(tmp_path))
-    listeners = ("EDGE__RTMP", "EDGE__HTTP", "HLS__HTTP", "HLS__GRPC", "SCHEDULER__HTTP", "METRICS")
+    listeners = ("EDGE__RTMP", "EDGE__RTSP", "EDGE__WS_RTSP", "EDGE__HTTP", "HLS__HTTP", "HLS__GRPC", "SCHEDULER__HTTP", "METRICS")
     env = environment({f"LALMESH_{listener}__PORT": "0" for listener in listeners})
     block = replaced(block_after("Record and store", nth=1), {"9000": store.endpoint.rpartition(":")[2]})
     ports_file = tmp_path / "ports.json"
@@ -135,7 +135,9 @@ def test_segments_are_stored_in_s3(media: Media, tmp_path: Path, stack: ExitStac
 @pytest.mark.skipif(not CAN_RUN_ETCD, reason="etcd and etcdctl are not installed")
 def test_a_cluster_by_hand(media: Media, tmp_path: Path, stack: ExitStack) -> None:
     etcd, etcd_peer, scheduler, api, origin, hls, hls_grpc, rtmp, http, rtmp_2, http_2 = free_ports(11)
+    rtsp, ws_rtsp, rtsp_2, ws_rtsp_2 = free_ports(4)
     changes = {"2379": str(etcd), "1936": str(rtmp_2), "8086": str(http_2), "/tmp/lalmesh-etcd": "etcd-data"}
+    changes |= {"5545": str(rtsp_2), "5567": str(ws_rtsp_2)}
     client, peer = f"http://127.0.0.1:{etcd}", f"http://127.0.0.1:{etcd_peer}"
     env = environment({
         "ETCD_LISTEN_CLIENT_URLS": client, "ETCD_ADVERTISE_CLIENT_URLS": client, "ETCDCTL_ENDPOINTS": client,
@@ -144,6 +146,7 @@ def test_a_cluster_by_hand(media: Media, tmp_path: Path, stack: ExitStack) -> No
         "LALMESH_SCHEDULER__HTTP__PORT": str(api), "LALMESH_ORIGIN__GRPC__PORT": str(origin),
         "LALMESH_HLS__HTTP__PORT": str(hls), "LALMESH_HLS__GRPC__PORT": str(hls_grpc),
         "LALMESH_EDGE__RTMP__PORT": str(rtmp), "LALMESH_EDGE__HTTP__PORT": str(http),
+        "LALMESH_EDGE__RTSP__PORT": str(rtsp), "LALMESH_EDGE__WS_RTSP__PORT": str(ws_rtsp),
     })  # fmt: skip
     block = block_after("What a cluster looks like", nth=1)
     assert block.count("&\n") == 6

@@ -34,6 +34,8 @@ _LISTENERS: dict[str, dict[str, object]] = {
     "edge": {
         "edge.rtmp.host": LOOPBACK, "edge.rtmp.port": 0, "edge.http.host": LOOPBACK, "edge.http.port": 0,
         "edge.rtmps.host": LOOPBACK, "edge.rtmps.port": 0, "edge.https.host": LOOPBACK, "edge.https.port": 0,
+        "edge.rtsp.host": LOOPBACK, "edge.rtsp.port": 0, "edge.rtsps.host": LOOPBACK, "edge.rtsps.port": 0,
+        "edge.ws_rtsp.host": LOOPBACK, "edge.ws_rtsp.port": 0,
         "edge.advertise.host": LOOPBACK, "metrics.port": 0,
     },
     "origin": {"origin.grpc.host": LOOPBACK, "origin.grpc.port": 0, "origin.advertise_host": LOOPBACK, "metrics.port": 0},
@@ -52,6 +54,9 @@ _LISTENERS["standalone"] = _LISTENERS["edge"] | _LISTENERS["origin"] | _LISTENER
 _PORT_SETTINGS = {
     "rtmp": "edge.rtmp.port",
     "rtmps": "edge.rtmps.port",
+    "rtsp": "edge.rtsp.port",
+    "rtsps": "edge.rtsps.port",
+    "ws_rtsp": "edge.ws_rtsp.port",
     "http": "edge.http.port",
     "https": "edge.https.port",
     "hls": "hls.http.port",
@@ -147,6 +152,11 @@ class Node:
     def rtmp_url(self, stream: str, *, tls: bool = False) -> str:
         """Where to push and play `stream` (``app/name``)."""
         scheme = "rtmps" if tls else "rtmp"
+        return f"{scheme}://{LOOPBACK}:{self._ports[scheme]}/{stream}"
+
+    def rtsp_url(self, stream: str, *, tls: bool = False) -> str:
+        """Where to push and play `stream` by RTSP."""
+        scheme = "rtsps" if tls else "rtsp"
         return f"{scheme}://{LOOPBACK}:{self._ports[scheme]}/{stream}"
 
     def flv_url(self, stream: str, *, tls: bool = False) -> str:

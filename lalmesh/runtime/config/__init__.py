@@ -38,10 +38,12 @@ from lalmesh.runtime.config._origin import CapacityConfig, OriginConfig, OriginG
 from lalmesh.runtime.config._problem import ConfigError, Problem
 from lalmesh.runtime.config._recording import HlsRecordingConfig
 from lalmesh.runtime.config._render import sample_yaml, show_yaml
+from lalmesh.runtime.config._rtsp import SHARED_PORTS, RtspAuthConfig, RtspConfig, RtspsConfig, WsRtspConfig, users_of
 from lalmesh.runtime.config._scheduler import EtcdConfig, RedisConfig, SchedulerConfig, SchedulerGrpcConfig, SchedulerHttpConfig
 from lalmesh.runtime.config._telemetry import MetricsConfig, TelemetryConfig
 
 __all__ = [
+    "SHARED_PORTS",
     "AdvertiseConfig",
     "CapacityConfig",
     "ClusterConfig",
@@ -80,11 +82,15 @@ __all__ = [
     "Role",
     "RtmpConfig",
     "RtmpsConfig",
+    "RtspAuthConfig",
+    "RtspConfig",
+    "RtspsConfig",
     "SchedulerConfig",
     "SchedulerGrpcConfig",
     "SchedulerHttpConfig",
     "ServerTlsConfig",
     "TelemetryConfig",
+    "WsRtspConfig",
     "check_role",
     "config_schema",
     "load",
@@ -92,4 +98,5 @@ __all__ = [
     "reference_markdown",
     "sample_yaml",
     "show_yaml",
+    "users_of",
 ]

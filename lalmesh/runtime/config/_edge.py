@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from lalmesh.runtime.config._base import ConfigModel, Host, HostPort, HttpOrigin, OptionalHost, Port
 from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ServerTlsConfig
+from lalmesh.runtime.config._rtsp import RtspConfig, RtspsConfig, WsRtspConfig
 
 
 class RtmpConfig(ConfigModel):
@@ -52,7 +53,7 @@ class HttpsConfig(ConfigModel):
 
 
 class EdgeTlsConfig(ServerTlsConfig):
-    """The certificate of RTMPS and HTTPS. Renewed files are taken within seconds, or at once on SIGHUP."""
+    """The certificate of RTMPS, RTSPS and HTTPS. Renewed files are taken within seconds, or at once on SIGHUP."""
 
 
 class AdvertiseConfig(ConfigModel):
@@ -61,6 +62,9 @@ class AdvertiseConfig(ConfigModel):
     host: OptionalHost = Field(default="", description="Host name or address; empty: the address of the node.")
     rtmp_port: Port = Field(default=0, description="RTMP port; 0: the listening one.")
     rtmps_port: Port = Field(default=0, description="RTMPS port; 0: the listening one.")
+    rtsp_port: Port = Field(default=0, description="RTSP port; 0: the listening one.")
+    rtsps_port: Port = Field(default=0, description="RTSPS port; 0: the listening one.")
+    ws_rtsp_port: Port = Field(default=0, description="Port of RTSP over WebSocket; 0: the listening one.")
     http_port: Port = Field(default=0, description="HTTP port; 0: the listening one.")
     https_port: Port = Field(default=0, description="HTTPS port; 0: the listening one.")
 
@@ -145,6 +149,9 @@ class EdgeConfig(ConfigModel):
 
     rtmp: RtmpConfig = RtmpConfig()
     rtmps: RtmpsConfig = RtmpsConfig()
+    rtsp: RtspConfig = RtspConfig()
+    rtsps: RtspsConfig = RtspsConfig()
+    ws_rtsp: WsRtspConfig = WsRtspConfig()
     http: HttpConfig = HttpConfig()
     https: HttpsConfig = HttpsConfig()
     tls: EdgeTlsConfig = EdgeTlsConfig()
@@ -158,6 +165,7 @@ class EdgeConfig(ConfigModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         self.tls.require_for("rtmps", self.rtmps.enable)
+        self.tls.require_for("rtsps", self.rtsps.enable)
         self.tls.require_for("https", self.https.enable)
         return self
 
@@ -165,6 +173,11 @@ class EdgeConfig(ConfigModel):
     def rtmps_enabled(self) -> bool:
         """Whether to listen for RTMPS."""
         return self.tls.enables(self.rtmps.enable)
+
+    @property
+    def rtsps_enabled(self) -> bool:
+        """Whether to listen for RTSPS."""
+        return self.tls.enables(self.rtsps.enable)
 
     @property
     def https_enabled(self) -> bool:

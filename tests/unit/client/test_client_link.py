@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from support.fake_transport import FakeTransport
 
 from lalmesh.client import (
     ConnectionFailed,
@@ -15,7 +16,8 @@ from lalmesh.client import (
     RefusedNotAuthorized,
     RefusedNotFound,
 )
-from lalmesh.client._rtmp_link import GATHER_BYTES, MAX_QUEUED_BYTES, MAX_UNSENT_BYTES, Mode, RtmpLink, parse_rtmp_url, redirected
+from lalmesh.client._link import MAX_QUEUED_BYTES, MAX_UNSENT_BYTES, Mode
+from lalmesh.client._rtmp_link import GATHER_BYTES, RtmpLink, parse_rtmp_url, redirected
 from lalmesh.container.flv import TAG_AUDIO, TAG_VIDEO, Tag
 from lalmesh.errors import RemoteProtocolError, StreamExists, StreamNotFound
 from lalmesh.protocol.rtmp import (
@@ -32,54 +34,13 @@ from lalmesh.protocol.rtmp import (
 )
 
 
-class Wire(asyncio.Transport):
-    """A transport that keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = bytearray()
-        self.stuck_bytes = 0
-        self.reading = True
-        self.closed = ""
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += data
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        pass
-
-    def get_write_buffer_size(self) -> int:
-        return self.stuck_bytes
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def write_eof(self) -> None:
-        self.closed = self.closed or "eof"
-
-    def close(self) -> None:
-        self.closed = self.closed or "close"
-
-    def abort(self) -> None:
-        self.closed = "abort"
-
-    def is_closing(self) -> bool:
-        return bool(self.closed)
-
-
 class Ends:
     """A link and a server core, and the bytes between them."""
 
     def __init__(self, mode: Mode) -> None:
         url = parse_rtmp_url("rtmp://host/live/a")
         self.link = RtmpLink(RtmpClient(url, mode, os.urandom), mode)
-        self.wire = Wire()
+        self.wire = FakeTransport()
         self.server = RtmpServer(os.urandom)
         self.link.connection_made(self.wire)
 

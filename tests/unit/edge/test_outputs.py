@@ -19,7 +19,7 @@ from lalmesh.runtime.ring import RingLimits, Run
 from services.edge import outputs as outputs_module
 from services.edge.fanout import FanOut, FanOutSettings
 from services.edge.feed import PlayerFeed
-from services.edge.outputs import OutputFormat, Outputs
+from services.edge.outputs import AnyFanOut, OutputFormat, Outputs
 
 TS = OutputFormat(key="http-ts", name="ts", packager=TsPackager, transcodes=True)
 WS_TS = OutputFormat(key="ws-ts", name="ts", packager=TsPackager, transcodes=True)
@@ -68,7 +68,7 @@ class Stage:
 
     def __init__(self, *, transcode: bool = True) -> None:
         limits = RingLimits(gop_num=1, audio_cache_us=2_000_000)
-        self.retired: list[FanOut] = []
+        self.retired: list[AnyFanOut] = []
         self.outputs = Outputs(STREAM, FanOutSettings(max_delay_ms=0), limits, self.retired.append, transcode=transcode)
 
     def send(self, units: Sequence[AccessUnit], tracks: TrackSet) -> None:

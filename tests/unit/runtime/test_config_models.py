@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from lalmesh.runtime import config
 from lalmesh.runtime.config import (
@@ -18,6 +18,7 @@ from lalmesh.runtime.config import (
     HlsTlsConfig,
     HttpsConfig,
     load_config,
+    users_of,
 )
 from lalmesh.runtime.config._keys import all_keys, all_sections
 
@@ -51,6 +52,11 @@ def test_a_configuration_cannot_be_changed() -> None:
     [
         ({"edge": {"tls": {"cert_file": "c"}}}, "belong together"),
         ({"edge": {"rtmps": {"enable": True}}}, "rtmps.enable needs tls.cert_file"),
+        ({"edge": {"rtsps": {"enable": True}}}, "rtsps.enable needs tls.cert_file"),
+        ({"edge": {"rtsp": {"udp_ports": "20001-20010"}}}, "begins with an even one and ends with an odd one"),
+        ({"edge": {"rtsp": {"udp_ports": "20000"}}}, "pattern"),
+        ({"edge": {"rtsp": {"shared_udp_port": 20_001}}}, "multiple of 2"),
+        ({"edge": {"rtsp": {"auth": {"play_users": SecretStr("a:b c")}}}}, "user 2 is not NAME:PASSWORD"),
         ({"edge": {"https": {"enable": True}}}, "https.enable needs tls.cert_file"),
         ({"hls": {"https": {"enable": True}}}, "https.enable needs tls.cert_file"),
         ({"hls": {"tls": {"key_file": "k"}}}, "belong together"),
@@ -95,6 +101,11 @@ def test_tls_listeners_follow_the_certificate_unless_told() -> None:
     assert not EdgeConfig().https_enabled
     assert EdgeConfig(tls=certified).rtmps_enabled
     assert not EdgeConfig(tls=certified, https=HttpsConfig(enable=False)).https_enabled
+
+
+def test_users_stand_with_blanks_or_line_ends_between() -> None:
+    assert users_of(SecretStr("alice:in\nbob:out:side  carol:x")) == {"alice": "in", "bob": "out:side", "carol": "x"}
+    assert users_of(SecretStr("")) == {}
 
 
 def test_a_node_without_a_name_takes_host_name_and_role() -> None:

@@ -1,0 +1,31 @@
+"""A stream as the formats of RTP get it: the same units, each with its packets in place of its payload."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lalmesh.media import AccessUnit
+from lalmesh.remux import RtpStream, rtp_frames
+from lalmesh.runtime.ring import Ring, RingLimits, Run
+
+
+class Packetizing:
+    """The packets of one stream, made once, and the ring that a new fan-out starts from."""
+
+    def __init__(self, stream: RtpStream, limits: RingLimits) -> None:
+        """Start; units come through `convert`."""
+        self.stream = stream
+        self.ring = Ring(limits)
+
+    def convert(self, run: Run) -> Run:
+        """A run whose payloads are frames of `lalmesh.remux.rtp_frames`, empty where nothing goes out for the unit."""
+        package, tracks = self.stream.package, run.tracks
+        units = [
+            AccessUnit(
+                unit.track_id, unit.dts, unit.cts, unit.random_access, rtp_frames(package(unit, tracks)), unit.seq, unit.wall_us
+            )
+            for unit in run.units
+        ]
+        packets = replace(run, units=units)
+        self.ring.append(packets)
+        return packets

@@ -1,0 +1,178 @@
+"""From the packets of one publisher to its publication, and the account of what was lost or passed over on the way.
+
+One run comes of all packets that were read at once. What is passed over is said once per session and reason, counted in metrics
+once a second, and summed up for the line that closes the session.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from lalmesh.media import MediaEvent, Track, TracksChanged, TrackSet
+from lalmesh.protocol.rtp import ReceiverSettings, Timeline, TrackEvent, TrackReceiver
+from services.edge.ingest import Feedable
+from services.edge.metrics import EdgeMetrics
+from services.edge.rtp_tracks import IncomingTrack
+from services.edge.session import Session
+
+log = logging.getLogger(__name__)
+
+LOST = "lost packet"
+
+
+class RtpIngest:
+    """Takes in what one publisher sends. Times of arrival are µs of the loop's clock."""
+
+    __slots__ = ("_counted", "_metrics", "_publishing", "_receivers", "_session", "_tracks")
+
+    def __init__(
+        self,
+        tracks: Mapping[int, tuple[IncomingTrack, ReceiverSettings]],
+        publishing: Feedable,
+        session: Session,
+        metrics: EdgeMetrics,
+    ) -> None:
+        """Begin.
+
+        Args:
+            tracks: those that were set up, by their number.
+            publishing: where the media goes.
+            session: for logs.
+            metrics: where what is passed over is counted.
+        """
+        timeline = Timeline()
+        self._receivers = {
+            number: receiver
+            for number, (track, settings) in tracks.items()
+            if (receiver := _receiver(track, timeline, settings)) is not None
+        }
+        self._publishing = publishing
+        self._session = session
+        self._metrics = metrics
+        self._tracks = TrackSet()
+        self._counted: dict[str, int] = {}
+
+    def begin(self, wall_us: int) -> None:
+        """Let the tracks be known whose description says enough, before the first packet (`wall_us`: Unix µs)."""
+        known = [receiver.track for receiver in self._receivers.values() if receiver.track is not None]
+        self._publish(known, wall_us)
+
+    def feed(self, packets: Iterable[tuple[int, bytes]], now_us: int, wall_us: int) -> None:
+        """Take in packets, each with the number of its track, that came at `now_us` (`wall_us`: Unix µs).
+
+        Raises:
+            UnsupportedError: the stream needs what is not implemented; what came before it has been taken in.
+        """
+        events, receivers = list[TrackEvent](), self._receivers
+        try:
+            for number, packet in packets:
+                if (receiver := receivers.get(number)) is not None:
+                    events += receiver.receive(packet, now_us)
+        finally:
+            self._publish(events, wall_us)
+
+    def feed_rtcp(self, number: int, packet: bytes, now_us: int) -> None:
+        """Take in an RTCP packet of a track."""
+        if (receiver := self._receivers.get(number)) is not None:
+            receiver.receive_rtcp(packet, now_us)
+
+    @property
+    def next_timer(self) -> int | None:
+        """When `handle_timer` is due, µs; None: not at all."""
+        timers = [timer for receiver in self._receivers.values() if (timer := receiver.next_timer) is not None]
+        return min(timers) if timers else None
+
+    def handle_timer(self, now_us: int, wall_us: int) -> None:
+        """Go on without what has been missing for too long."""
+        events = [event for receiver in self._receivers.values() for event in receiver.handle_timer(now_us)]
+        self._publish(events, wall_us)
+
+    def report(self, number: int, ssrc: int, cname: str, now_us: int) -> bytes:
+        """A receiver report of a track, from our `ssrc`; empty where nothing of it is taken, or nothing has come."""
+        receiver = self._receivers.get(number)
+        return receiver.report(ssrc, cname, now_us) if receiver is not None and receiver.ssrc is not None else b""
+
+    def remove(self, number: int, now_us: int, wall_us: int) -> None:
+        """The publisher is done with a track; it stays in the track set."""
+        receiver = self._receivers.pop(number, None)
+        if receiver is not None:
+            self._publish(receiver.flush(now_us), wall_us)
+
+    def end(self, now_us: int, wall_us: int) -> None:
+        """Give all that waits: nothing more comes."""
+        self._publish([event for receiver in self._receivers.values() for event in receiver.flush(now_us)], wall_us)
+        self.account()
+
+    def account(self) -> None:
+        """Bring what was lost or passed over since the last time into the metrics; say it where it is new."""
+        for reason, count in self._counts().items():
+            before = self._counted.get(reason, 0)
+            if count <= before:
+                continue
+            if not before and reason != LOST:
+                log.warning("publisher sends what is passed over: %s", reason, extra=self._names())
+            self._metrics.ignored_packets.labels(reason).inc(count - before)
+            self._counted[reason] = count
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """For the line that closes the session: packets that gave nothing, by reason, and jumps of the clock; none where none."""
+        counts = {reason: count for reason, count in self._counts().items() if count}
+        facts = {"ignored_packets": counts, "clock_jumps": self._publishing.core.clock_jumps}
+        return {name: value for name, value in facts.items() if value}
+
+    def _counts(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for receiver in self._receivers.values():
+            for reason, count in _counts_of(receiver).items():
+                counts[reason] = counts.get(reason, 0) + count
+        return counts
+
+    def _publish(self, events: Sequence[TrackEvent], wall_us: int) -> None:
+        if events:
+            self._publishing.feed(self._media_events(events), wall_us)
+
+    def _media_events(self, events: Iterable[TrackEvent]) -> Iterator[MediaEvent]:
+        for event in events:
+            if not isinstance(event, Track):
+                yield event
+                continue
+            tracks = self._tracks.with_latest(event)
+            if tracks is not self._tracks:
+                self._tracks = tracks
+                yield TracksChanged(tracks)
+
+    def _names(self) -> dict[str, object]:
+        session = self._session
+        return {
+            "session_id": session.session_id,
+            "protocol": session.protocol,
+            "stream_key": str(session.stream),
+            "peer": session.peer,
+        }
+
+
+def _receiver(track: IncomingTrack, timeline: Timeline, settings: ReceiverSettings) -> TrackReceiver | None:
+    if track.depacketizer is None:
+        return None
+    clock = timeline.add(track.clock_rate_hz, leads=track.is_video)
+    return TrackReceiver(
+        track.depacketizer, clock, payload_type=track.payload_type, clock_rate_hz=track.clock_rate_hz, settings=settings
+    )
+
+
+def _counts_of(receiver: TrackReceiver) -> dict[str, int]:
+    """What one track lost or passed over, by reason."""
+    packets, reorder, units = receiver.counters, receiver.reorder_counters, receiver.depacketizer_counters
+    return {
+        LOST: reorder.lost,
+        "malformed packet": packets.malformed,
+        "other payload type": packets.other_payload_types,
+        "other source": packets.other_sources,
+        "time not after the one before": packets.not_rising,
+        "broken unit": units.broken_units,
+        "unit before its configuration": units.unconfigured_units,
+        "picture without reference": receiver.gate.dropped,
+        "picture too late to be shown": receiver.times.dropped,
+    }

@@ -1,0 +1,99 @@
+"""Who may publish and play over RTSP: the users of the configuration, by Basic or Digest (docs/design.md §10).
+
+It is decided before anything is announced or described. What was allowed holds for the same stream on the same connection, so that
+a nonce that expires in the middle of a session ends nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final
+
+from lalmesh.errors import RemoteProtocolError, UnsupportedError
+from lalmesh.protocol.http_auth import Credentials, ServerAuth, Verdict, parse_credentials
+from lalmesh.protocol.rtsp import Request, StreamPath
+from services.edge.rtsp_link import AuthSettings
+from services.edge.session import SessionRole
+
+REALM: Final = "lalmesh"
+MAX_WRONG: Final = 16  #: wrong credentials on one connection: whoever guesses has to come again, and be counted and logged
+
+
+class Answer(Enum):
+    """What a request may do."""
+
+    ALLOWED = "allowed"
+    UNKNOWN = "no credentials"  #: the client has to say who it is, or to say it again with a fresh nonce
+    WRONG = "wrong credentials"
+
+
+class RtspAuth:
+    """What the listeners of an edge ask."""
+
+    def __init__(self, settings: AuthSettings, secret: bytes) -> None:
+        """Let in whom `settings` name; `secret`: 16 random bytes and up, for nonces."""
+        self._server = ServerAuth(REALM, secret, schemes=settings.schemes)
+        self._users: Mapping[SessionRole, Mapping[str, str]] = {
+            SessionRole.PUBLISHER: settings.publish_users,
+            SessionRole.PLAYER: settings.play_users,
+        }
+
+    def connection(self, address: str) -> ConnectionAuth:
+        """For one connection from `address`."""
+        return ConnectionAuth(self, address)
+
+    def check(self, request: Request, role: SessionRole, address: str) -> tuple[Answer, list[str]]:
+        """What `request` may do, and the challenges that go with a refusal."""
+        users, now_s = self._users[role], time.time()
+        if not users:
+            return Answer.ALLOWED, []
+        shown = _credentials(request)
+        verdict = Verdict.REFUSED
+        if shown is not None:
+            verdict = self._server.check(
+                shown, users.get(shown.user), method=request.method, uri=request.uri, now_s=now_s, client=address
+            )
+        if verdict is Verdict.ACCEPTED:
+            return Answer.ALLOWED, []
+        is_stale = verdict is Verdict.STALE
+        answer = Answer.UNKNOWN if is_stale or not request.headers.get("authorization") else Answer.WRONG
+        return answer, self._server.challenges(now_s, address, stale=is_stale)
+
+
+class ConnectionAuth:
+    """What one connection was allowed, and how often it was wrong."""
+
+    def __init__(self, auth: RtspAuth, address: str) -> None:
+        """Begin as a stranger."""
+        self._auth = auth
+        self._address = address
+        self._allowed: set[tuple[SessionRole, str, str]] = set()
+        self.wrong = 0  #: times
+
+    @property
+    def is_over(self) -> bool:
+        """It has been wrong so often that it has to go."""
+        return self.wrong >= MAX_WRONG
+
+    def challenges(self, request: Request, role: SessionRole, path: StreamPath) -> list[str]:
+        """The ``WWW-Authenticate`` headers of the refusal of `request` about the stream at `path`; none where it is allowed."""
+        wanted = (role, path.app, path.name)
+        if wanted in self._allowed:
+            return []
+        answer, challenges = self._auth.check(request, role, self._address)
+        if answer is Answer.ALLOWED:
+            self._allowed = {wanted}  # the one stream of this connection
+        elif answer is Answer.WRONG:
+            self.wrong += 1
+        return challenges
+
+
+def _credentials(request: Request) -> Credentials | None:
+    """What the client shows; None where that is nothing, or nothing that is known here."""
+    shown = request.headers.get("authorization")
+    try:
+        return parse_credentials(shown) if shown else None
+    except (RemoteProtocolError, UnsupportedError):
+        return None

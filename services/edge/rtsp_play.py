@@ -1,0 +1,161 @@
+"""RTSP players: from the name of a stream to its packets on a connection, by UDP, or both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from lalmesh.names import StreamKey
+from lalmesh.protocol.rtsp import Transport
+from lalmesh.remux import RtpStream
+from services.edge.fanout import OTHER_CONFIGURATION
+from services.edge.rtsp_link import Described, RtspLink
+from services.edge.rtsp_ways import DatagramWay, First, InterleavedWay, Way
+from services.edge.session import Session, SessionRole
+
+if TYPE_CHECKING:
+    from services.edge.relay import Relay
+    from services.edge.rtp_ports import RtpPair
+
+LEAST_WAIT_S: Final = 1.0  #: for a stream that is there: its relay may have to be opened first
+
+
+class RtspPlaying:
+    """One player on a connection: an `RtspPlayer`.
+
+    What it was told of the stream holds until its end: where other tracks come, so does that end.
+    """
+
+    def __init__(self, link: RtspLink) -> None:
+        """A player on the connection `link`, of nothing yet."""
+        self._link = link
+        self._stream: StreamKey | None = None
+        self._relay: Relay | None = None  # held from the description to the end
+        self._rtp: RtpStream | None = None  # as the player was told of it
+        self._pairs: dict[int, RtpPair] = {}  # by track index
+        self._ways: list[Way] = []  # of what plays
+        self._has_started = False
+        self._session: Session | None = None
+        self._sent_bytes = 0  # before the last pause
+        self._is_over = False
+
+    async def describe(self, stream: StreamKey) -> Described:
+        """Get hold of a stream; its description, once all its tracks are there as far as anybody can tell.
+
+        Raises:
+            ServiceError: there is none, or nobody can tell now.
+            UnsupportedError: none of its tracks can go out by RTP.
+        """
+        wait_s = max(self._link.settings.wait_publisher_s, LEAST_WAIT_S)
+        relay = await self._link.context.relays.acquire(stream, wait_s)
+        with relay.given_back_unless_taken() as take:
+            await relay.settled()
+            rtp = relay.outputs.rtp_stream()
+            if not self._is_over:
+                self._let_go()
+                self._stream, self._relay, self._rtp = stream, take(), rtp
+        return Described(sdp=rtp.description(relay.tracks), controls=rtp.controls)
+
+    def setup(self, track: int, transport: Transport) -> Transport:
+        """Take `transport`, TCP or UDP, for a track; it comes back with what the client has to know (ports, SSRC).
+
+        Raises:
+            OSError: no UDP port is free.
+        """
+        if self._rtp is None or not 0 <= track < len(self._rtp.controls):
+            raise OSError(f"no track {track} here")
+        self._close_pair(track)
+        told = replace(transport, ssrc=self._rtp.ssrc(track))
+        if not transport.is_udp or transport.client_port is None:
+            return told
+        link = self._link
+        pair = self._pairs[track] = link.ports.open(link.address, transport.client_port, lambda is_rtcp, datagrams: link.heard())
+        return replace(told, server_port=pair.ports)
+
+    def play(self) -> First:
+        """Be ready to send; by track, sequence number and RTP timestamp of the first packet. Media go out after `start`.
+
+        Tracks are missing that have to wait for the next random access point. Who plays already goes on.
+        """
+        if not self._ways:
+            self._has_started = False
+            self._ways = self._build_ways()
+        return {} if self._has_started else {track: first for way in self._ways for track, first in way.first_packets.items()}
+
+    def start(self) -> None:
+        """The client has been told: send."""
+        if not self._ways:
+            self._link.close(OTHER_CONFIGURATION)
+        elif not self._has_started:
+            self._has_started = True
+            self._open_session()
+            for way in self._ways:
+                way.start()
+
+    def pause(self) -> None:
+        """Send nothing until `play`."""
+        ways, self._ways = self._ways, []
+        for way in ways:
+            self._sent_bytes += way.sent_bytes
+            way.end()
+
+    def transport_full(self) -> None:
+        """The transport of the connection takes no more for now."""
+        for way in self._ways:
+            way.full()
+
+    def transport_drained(self) -> None:
+        """It takes more."""
+        for way in self._ways:
+            way.drained()
+
+    def rtcp(self, track: int, packet: bytes) -> None:
+        """An RTCP packet of the client came on the connection: nothing here depends on how it receives."""
+
+    def close(self, reason: str) -> None:
+        """End: give relay, ports and session back; a second call does nothing."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self.pause()
+        for track in list(self._pairs):
+            self._close_pair(track)
+        self._let_go()
+        if self._session is not None:
+            self._link.context.sessions.closed(self._session, reason)
+
+    def _build_ways(self) -> list[Way]:
+        """The ways of the tracks that are set up; none where the stream is another one by now than the player was told."""
+        link, relay, rtp = self._link, self._relay, self._rtp
+        if relay is None or rtp is None or not relay.outputs.goes_out_as(rtp):
+            return []
+        ways: list[Way] = []
+        transports = link.transports
+        channels = tuple(
+            transports[index].interleaved if index in transports and index not in self._pairs else None
+            for index in range(len(rtp.controls))
+        )
+        if any(channels) and link.transport is not None:
+            ways.append(InterleavedWay(link, link.transport, relay, rtp, channels))
+        pairs = {index: pair for index, pair in self._pairs.items() if index in transports}
+        if pairs:
+            ways.append(DatagramWay(link, relay, rtp, pairs))
+        return ways
+
+    def _open_session(self) -> None:
+        if self._session is not None or self._stream is None:
+            return
+        link = self._link
+        session = self._session = link.context.sessions.open(link.protocol, SessionRole.PLAYER, self._stream, link.peer, link.close)
+        session.bytes_moved = lambda: self._sent_bytes + sum(way.sent_bytes for way in self._ways)
+        session.facts = lambda: {"udp_tracks": len(self._pairs)}
+
+    def _close_pair(self, track: int) -> None:
+        pair = self._pairs.pop(track, None)
+        if pair is not None:
+            pair.close()
+
+    def _let_go(self) -> None:
+        if self._relay is not None:
+            self._relay.let_go()
+            self._relay = None

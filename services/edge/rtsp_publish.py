@@ -1,0 +1,211 @@
+"""A publisher over RTSP, from ANNOUNCE to its end. It sends among the messages or by UDP, each track as it was set up."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from lalmesh.errors import UnsupportedError
+from lalmesh.protocol.rtp import ReceiverSettings, report_interval_s
+from lalmesh.protocol.rtsp import Transport, serialize_frame
+from services.edge.publisher import Publishing
+from services.edge.rtp_ingest import RtpIngest
+from services.edge.rtp_ports import RtpPair
+from services.edge.rtp_tracks import IncomingTrack
+from services.edge.rtsp_link import RtspLink
+from services.edge.session import Session
+
+RECORD_DEADLINE_S: Final = 15.0  #: from ANNOUNCE to RECORD: the stream is taken meanwhile; a slow client needs five round trips
+MAX_UNSENT_REPORT_BYTES: Final = 64 << 10  #: a publisher that reads nothing gets no more reports
+REPORT_BYTES: Final = 100  #: of a receiver report with a name, IP and UDP headers included
+NO_BITRATE_BPS: Final = 1_000_000  #: taken for the bandwidth of a session before anything has come
+
+
+class RtspPublisher:
+    """What one connection publishes."""
+
+    def __init__(self, link: RtspLink, publishing: Publishing, session: Session, tracks: Sequence[IncomingTrack]) -> None:
+        """Take part as `session`; nothing is taken in before `record`."""
+        self.session = session
+        self._link = link
+        self._publishing = publishing
+        self._tracks = tracks
+        self._pairs: dict[int, RtpPair] = {}
+        self._ingest: RtpIngest | None = None  # once it records
+        self._timer_due = False
+        self._is_closed = False
+        self._begun_s = self._last_media_s = link.loop.time()
+        self._report_due_s = 0.0
+        self._has_reported = False
+        self._ssrc = int.from_bytes(os.urandom(4), "big")
+        self._cname = os.urandom(8).hex()  # says nothing of this machine, and is the same for all tracks (RFC 7022)
+        session.bytes_moved = lambda: publishing.core.counters.payload_bytes
+
+    # what the connection asks
+
+    def setup(self, number: int, offered: Transport) -> Transport:
+        """Take a way for a track; it comes back as the client is to be told.
+
+        Raises:
+            OSError: no UDP port is free.
+        """
+        self._close_pair(number)
+        if not offered.is_udp or offered.client_port is None:
+            return offered
+        pair = self._link.ports.open(self._link.address, offered.client_port, partial(self._received, number))
+        self._pairs[number] = pair
+        return replace(offered, server_port=pair.ports)
+
+    def record(self) -> None:
+        """Take media in, on the ways that are set up."""
+        if self._ingest is not None:
+            return  # goes on after a pause
+        now_s = self._link.loop.time()
+        tracks = {
+            number: (self._tracks[number], self._receiver_settings(transport))
+            for number, transport in self._link.transports.items()
+            if number < len(self._tracks)
+        }
+        self._ingest = RtpIngest(tracks, self._publishing, self.session, self._link.metrics)
+        self.session.facts = lambda: self._ingest.facts if self._ingest is not None else {}
+        self._ingest.begin(_wall_us())
+        self._begun_s = self._last_media_s = now_s
+        self._report_due_s = now_s + self._report_interval_s()
+
+    def feed(self, packets: Iterable[tuple[int, bytes]]) -> None:
+        """Take in the packets of one read, each with the number of its track.
+
+        Raises:
+            UnsupportedError: the stream needs what is not implemented.
+        """
+        if self._ingest is None:
+            return
+        now_s = self._last_media_s = self._link.loop.time()
+        try:
+            self._ingest.feed(packets, _us(now_s), _wall_us())
+        finally:
+            self._await_missing(_us(now_s))
+
+    def feed_rtcp(self, number: int, packet: bytes) -> None:
+        """Take in an RTCP packet."""
+        if self._ingest is not None:
+            self._ingest.feed_rtcp(number, packet, self._now_us())
+
+    def remove(self, numbers: Iterable[int]) -> None:
+        """The client is done with some tracks."""
+        for number in numbers:
+            self._close_pair(number)
+            if self._ingest is not None:
+                self._ingest.remove(number, self._now_us(), _wall_us())
+
+    def sweep(self, now_s: float, silence_s: float) -> str:
+        """Once a second: send the reports that are due, count. Gives a reason to close the connection; empty: there is none."""
+        ingest = self._ingest
+        if ingest is None:
+            return f"no RECORD within {RECORD_DEADLINE_S:g} s" if now_s - self._begun_s > RECORD_DEADLINE_S else ""
+        ingest.account()
+        if now_s >= self._report_due_s:
+            self._report(ingest, _us(now_s))
+            self._has_reported = True
+            self._report_due_s = now_s + self._report_interval_s()
+        return f"no media for {silence_s:g} s" if now_s - self._last_media_s > silence_s else ""
+
+    def close(self, reason: str) -> None:
+        """End it: what still waits goes out, ports and the stream are given back."""
+        self._is_closed = True
+        for pair in list(self._pairs.values()):
+            pair.read()  # a goodbye on the connection may overtake the last datagrams
+        for number in list(self._pairs):
+            self._close_pair(number)
+        if self._ingest is not None:
+            self._ingest.end(self._now_us(), _wall_us())
+        self._publishing.close()
+        self._link.context.sessions.closed(self.session, reason)
+
+    # datagrams, and what is missing
+
+    def _received(self, number: int, is_rtcp: bool, datagrams: list[bytes]) -> None:
+        """Datagrams of a track came."""
+        self._link.heard()
+        if is_rtcp:
+            for datagram in datagrams:
+                self.feed_rtcp(number, datagram)
+            return
+        try:
+            self.feed([(number, datagram) for datagram in datagrams])
+        except UnsupportedError as error:
+            self._link.close(f"protocol error: {error}")
+
+    def _await_missing(self, now_us: int) -> None:
+        """One timer, and only while packets wait for one that is missing."""
+        due = self._ingest.next_timer if self._ingest is not None and not self._timer_due else None
+        if due is not None:
+            self._timer_due = True
+            self._link.loop.call_later(max(0, due - now_us) / 1e6, self._give_up_missing)
+
+    def _give_up_missing(self) -> None:
+        self._timer_due = False
+        if self._ingest is None or self._is_closed:
+            return
+        now_us = self._now_us()
+        try:
+            self._ingest.handle_timer(now_us, _wall_us())
+        except UnsupportedError as error:
+            self._link.close(f"protocol error: {error}")
+        else:
+            self._await_missing(now_us)
+
+    def _receiver_settings(self, transport: Transport) -> ReceiverSettings:
+        """Among the messages nothing is lost: what is missing there was so before, and waiting brings nothing."""
+        settings = self._link.settings
+        reorder_ms = settings.reorder_ms if transport.is_udp else 0
+        return ReceiverSettings(reorder_ms=reorder_ms, drop_broken_gop=settings.drop_broken_gop)
+
+    # reports
+
+    def _report(self, ingest: RtpIngest, now_us: int) -> None:
+        for number, transport in self._link.transports.items():
+            report = ingest.report(number, self._ssrc, self._cname, now_us)
+            if not report:
+                continue
+            if (pair := self._pairs.get(number)) is not None:
+                pair.send_rtcp(report)
+            elif transport.interleaved is not None:
+                self._write_frame(transport.interleaved[1], report)
+
+    def _write_frame(self, channel: int, packet: bytes) -> None:
+        transport = self._link.transport
+        if transport is not None and transport.get_write_buffer_size() < MAX_UNSENT_REPORT_BYTES:
+            self._link.write(serialize_frame(channel, packet))
+
+    def _report_interval_s(self) -> float:
+        moved, lasted_s = self._publishing.core.counters.payload_bytes, self._link.loop.time() - self._begun_s
+        return report_interval_s(
+            members=2,
+            senders=1,
+            session_bandwidth_bps=max(1, int(moved * 8 / lasted_s)) if moved and lasted_s > 0 else NO_BITRATE_BPS,
+            is_sender=False,
+            average_rtcp_bytes=REPORT_BYTES,
+            is_first=not self._has_reported,
+            randomness=random.random(),
+        )
+
+    def _close_pair(self, number: int) -> None:
+        if (pair := self._pairs.pop(number, None)) is not None:
+            pair.close()
+
+    def _now_us(self) -> int:
+        return _us(self._link.loop.time())
+
+
+def _us(seconds: float) -> int:
+    return int(seconds * 1_000_000)
+
+
+def _wall_us() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,43 @@
+"""What a service's refusal is in RTSP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lalmesh.errors import (
+    InvalidName,
+    LalmeshError,
+    NotAuthorized,
+    StreamExists,
+    StreamNotFound,
+    Unavailable,
+    UnsupportedError,
+)
+
+
+@dataclass(slots=True, frozen=True)
+class Refusal:
+    """The answer to a request that is refused."""
+
+    status: int
+    reason: str  #: what a metric counts it by
+    fields: tuple[tuple[str, str], ...] = ()  #: headers
+
+
+def refusal_of(error: LalmeshError) -> Refusal:
+    """What a client is told."""
+    match error:
+        case InvalidName():
+            return Refusal(400, "name")
+        case StreamNotFound():
+            return Refusal(404, "not found")
+        case StreamExists():
+            return Refusal(403, "exists")
+        case NotAuthorized():
+            return Refusal(403, "forbidden")
+        case UnsupportedError():
+            return Refusal(415, "codec")
+        case Unavailable():
+            return Refusal(503, "unavailable", (("Retry-After", str(max(1, round(error.retry_after_s)))),))
+        case _:
+            return Refusal(503, "unavailable")

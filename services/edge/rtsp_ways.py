@@ -1,0 +1,127 @@
+"""The two ways to an RTSP player: among the messages of its connection, and by UDP. Each is a hold on a relay and its fan-out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from lalmesh.remux import Channels, InterleavedPackager, RtpStream, WebSocketInterleavedPackager, plain_channels
+from services.edge.outputs import OutputFormat
+from services.edge.player import playing_on
+from services.edge.relay import Relay
+from services.edge.rtp_players import DatagramPlayer
+from services.edge.rtp_ports import RtpPair
+from services.edge.rtsp_link import RtspLink
+
+First = Mapping[int, tuple[int, int]]  #: by track index: sequence number and RTP timestamp of its first packet
+
+
+class Way(Protocol):
+    """How some tracks go to a player, from one PLAY to a PAUSE or the end."""
+
+    @property
+    def first_packets(self) -> First:
+        """What the player gets first if it starts now; tracks are missing of which it has to wait for something new."""
+        ...
+
+    @property
+    def sent_bytes(self) -> int:
+        """What was sent so far."""
+        ...
+
+    def start(self) -> None:
+        """Let media come."""
+        ...
+
+    def full(self) -> None:
+        """The transport of the connection is full."""
+        ...
+
+    def drained(self) -> None:
+        """The transport of the connection has drained."""
+        ...
+
+    def end(self) -> None:
+        """Give the relay back."""
+        ...
+
+
+class InterleavedWay:
+    """Among the messages: players that use the same channels get the same bytes, as players of any other format do."""
+
+    def __init__(self, link: RtspLink, transport: asyncio.Transport, relay: Relay, rtp: RtpStream, channels: Channels) -> None:
+        """Take part in what goes out on `channels`."""
+        packager = WebSocketInterleavedPackager if link.is_socket else InterleavedPackager
+        self._packager = packager(rtp, channels)
+        key = ("rtsp", rtp, channels, link.is_socket)
+        form = OutputFormat(key=key, name="rtp", packager=lambda: packager(rtp, channels), rtp=rtp)
+        relay.hold()
+        self._playing = playing_on(transport, relay, form, link.close, link.context.player_sndbuf_bytes)
+
+    @property
+    def first_packets(self) -> First:
+        """As the cache has them."""
+        burst = self._playing.burst
+        return self._packager.first_packets(burst) if burst is not None else {}
+
+    @property
+    def sent_bytes(self) -> int:
+        """What was written."""
+        return self._playing.sent_bytes
+
+    def start(self) -> None:
+        """Let media come, behind what the connection still holds."""
+        self._playing.start()
+
+    def full(self) -> None:
+        """The player lags."""
+        self._playing.pause()
+
+    def drained(self) -> None:
+        """It is there again."""
+        self._playing.resume()
+
+    def end(self) -> None:
+        """Give the relay back."""
+        self._playing.end()
+
+
+class DatagramWay:
+    """By UDP."""
+
+    def __init__(self, link: RtspLink, relay: Relay, rtp: RtpStream, pairs: Mapping[int, RtpPair]) -> None:
+        """Take part in what goes out by UDP, on `pairs` by track index."""
+        self._relay = relay
+        self._key = ("rtp", rtp)
+        self._from_cache = link.settings.udp_start == "gop"
+        self._player = DatagramPlayer(pairs, link.close)
+        form = OutputFormat(key=self._key, name="rtp", packager=lambda: InterleavedPackager(rtp, plain_channels(rtp)), rtp=rtp)
+        relay.hold()
+        self._fanout = relay.outputs.datagrams(form)
+
+    @property
+    def first_packets(self) -> First:
+        """As the cache has them, where the player begins with that."""
+        return self._fanout.first_packets(self._player, from_cache=self._from_cache)
+
+    @property
+    def sent_bytes(self) -> int:
+        """What was sent, whatever came of it."""
+        return self._fanout.sent_bytes(self._player)
+
+    def start(self) -> None:
+        """Let media come."""
+        self._fanout.add(self._player, from_cache=self._from_cache)
+
+    def full(self) -> None:
+        """Nothing: media do not use the connection."""
+
+    def drained(self) -> None:
+        """Nothing, likewise."""
+
+    def end(self) -> None:
+        """Give the relay back."""
+        self._fanout.remove(self._player)
+        self._relay.left(self._key)
+        self._relay.let_go()

@@ -1,0 +1,142 @@
+"""UDP sockets for media: bound in pairs, read in batches, written to with segmentation offload (DESIGN.md section 4)."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from lalmesh.protocol.rtp import Run
+
+log = logging.getLogger(__name__)
+
+MAX_DATAGRAM_BYTES: Final = 1 << 16
+MAX_READS: Final = 128  #: datagrams taken in one turn of the loop: 0.5 s of a 2.6 Mbit/s stream, then others have their turn
+RECEIVE_BUFFER_BYTES: Final = 2 << 20  #: a turn of a busy loop, of the fastest publisher; the kernel gives what it allows
+SEND_BUFFER_BYTES: Final = 2 << 20  #: the picture of a random access point to each player of a shared pair
+MAX_TRIES: Final = 32  #: at two ports beside each other that nobody has
+
+_UDP_SEGMENT: Final = 103  # linux/udp.h; Python 3.11 does not name it
+_SEGMENT_SIZE = struct.Struct("=H")
+#: The kernel, or the device on the way, has no segmentation offload; EIO: it lacks checksum offload.
+_NO_OFFLOAD: Final = frozenset((errno.EIO, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.ENOSYS))
+#: This run cannot go that way: a packet is larger than the way takes whole, so that each has to be cut on its own.
+_NOT_THIS_RUN: Final = frozenset((errno.EINVAL, errno.EMSGSIZE))
+
+Address: TypeAlias = tuple[str, int]
+Sockets: TypeAlias = tuple[socket.socket, socket.socket]  #: of RTP, of RTCP
+
+_read_buffer = memoryview(bytearray(MAX_DATAGRAM_BYTES))  # used up before the next read: there is one thread and no await
+
+
+@dataclass(slots=True)
+class UdpCounters:
+    """What happened to datagrams. Only rises."""
+
+    strangers: int = 0  #: came from nobody that was known there
+    unsent: int = 0  #: the kernel did not take them: its buffer was full, or there was no way
+    calls: int = 0  #: system calls that sent
+
+
+def bind_pair(host: str, port: int, family: socket.AddressFamily) -> Sockets:
+    """Sockets of `port` and the next one; for 0, of any even port and the next one.
+
+    Raises:
+        OSError: they are in use.
+    """
+    if port:
+        return _bind_both(host, port, family)
+    for _ in range(MAX_TRIES):
+        with _bind(host, 0, family) as probe:
+            even: int = probe.getsockname()[1] & ~1
+        try:
+            return _bind_both(host, even, family)
+        except OSError:
+            continue
+    raise OSError(errno.EADDRINUSE, "no two UDP ports beside each other are free")
+
+
+def _bind_both(host: str, port: int, family: socket.AddressFamily) -> Sockets:
+    rtp = _bind(host, port, family)
+    try:
+        return rtp, _bind(host, port + 1, family)
+    except OSError:
+        rtp.close()
+        raise
+
+
+def _bind(host: str, port: int, family: socket.AddressFamily) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def read_batch(sock: socket.socket) -> Iterator[tuple[bytes, Address]]:
+    """What waits in a socket, up to `MAX_READS` datagrams, each with where it came from."""
+    for _ in range(MAX_READS):
+        try:
+            size, source = sock.recvfrom_into(_read_buffer)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:  # an ICMP message about what we sent
+            log.debug("UDP read: %s", error)
+            continue
+        yield bytes(_read_buffer[:size]), (source[0], source[1])
+
+
+class UdpSender:
+    """Sends runs of packets: each in one system call, where the kernel cuts them; else packet by packet."""
+
+    def __init__(self, counters: UdpCounters, *, offload: bool = True) -> None:
+        """Count in `counters`; without `offload` the kernel is not asked to cut."""
+        self._counters = counters
+        self.offload = offload  #: until the kernel refuses
+
+    def send(self, sock: socket.socket, runs: Sequence[Run], target: Address) -> None:
+        """Send packets to `target`; what the kernel does not take now is lost, as on the way."""
+        for run in runs:
+            if len(run.data) <= run.segment_bytes:
+                self._send_one(sock, run.data, target)
+            elif not (self.offload and self._send_run(sock, run, target)):
+                self._send_each(sock, run, target)
+
+    def _send_run(self, sock: socket.socket, run: Run, target: Address) -> bool:
+        """Whether the kernel took it, or would have."""
+        segment = (socket.IPPROTO_UDP, _UDP_SEGMENT, _SEGMENT_SIZE.pack(run.segment_bytes))
+        self._counters.calls += 1
+        try:
+            sock.sendmsg((run.data,), (segment,), 0, target)
+        except OSError as error:
+            if error.errno in _NO_OFFLOAD:
+                self.offload = False
+                log.info("UDP goes out packet by packet: the kernel refuses segmentation offload: %s", error)
+            elif error.errno not in _NOT_THIS_RUN:
+                self._counters.unsent += -(-len(run.data) // run.segment_bytes)
+                return True
+            return False
+        return True
+
+    def _send_each(self, sock: socket.socket, run: Run, target: Address) -> None:
+        data, size = memoryview(run.data), run.segment_bytes
+        for at in range(0, len(data), size):
+            self._send_one(sock, data[at : at + size], target)
+
+    def _send_one(self, sock: socket.socket, packet: bytes | memoryview, target: Address) -> None:
+        self._counters.calls += 1
+        try:
+            sock.sendto(packet, target)
+        except OSError:
+            self._counters.unsent += 1

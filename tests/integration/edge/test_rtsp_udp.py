@@ -1,0 +1,184 @@
+"""UDP ports of an edge on real sockets: pairs of their own, one pair for all, strangers, and segmentation offload."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import pytest
+from support.loops import Run as Runner
+
+from lalmesh.protocol.rtp import Run, join_runs
+from services.edge import udp_sockets
+from services.edge.rtp_ports import RtpPorts, UdpSettings
+from services.edge.udp_sockets import UdpCounters, UdpSender
+
+HOST, OTHER_HOST = "127.0.0.1", "127.0.0.2"
+LIMIT_S = 5.0
+RANGE = UdpSettings(host=HOST, first_port=20_400, last_port=20_599)
+ONE_PAIR = UdpSettings(host=HOST, first_port=20_600, last_port=20_601)
+SHARED = UdpSettings(host=HOST, shared_port=0)
+BOTH = [pytest.param(RANGE, id="range"), pytest.param(SHARED, id="shared")]
+
+
+class Client:
+    """Two sockets of a client."""
+
+    def __init__(self, host: str = HOST) -> None:
+        self.rtp, self.rtcp = udp_sockets.bind_pair(host, 0, socket.AF_INET)
+        for sock in (self.rtp, self.rtcp):
+            sock.setblocking(True)
+            sock.settimeout(LIMIT_S)
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        return self.rtp.getsockname()[1], self.rtcp.getsockname()[1]
+
+    def close(self) -> None:
+        self.rtp.close()
+        self.rtcp.close()
+
+
+@contextlib.contextmanager
+def client(host: str = HOST) -> Iterator[Client]:
+    made = Client(host)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+class Inbox:
+    """What a pair received."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[bool, bytes]] = []
+        self._came = asyncio.Event()
+
+    def take(self, is_rtcp: bool, datagrams: list[bytes]) -> None:
+        self.got += [(is_rtcp, datagram) for datagram in datagrams]
+        self._came.set()
+
+    async def wait(self, count: int) -> list[tuple[bool, bytes]]:
+        async with asyncio.timeout(LIMIT_S):
+            while len(self.got) < count:
+                self._came.clear()
+                await self._came.wait()
+        return sorted(self.got)
+
+
+@pytest.mark.parametrize("settings", BOTH)
+def test_both_ways(run: Runner, settings: UdpSettings) -> None:
+    async def work() -> None:
+        ports, inbox = RtpPorts(settings), Inbox()
+        with client() as other:
+            pair = ports.open(HOST, other.ports, inbox.take)
+            assert (pair.ports[0] % 2, pair.ports[1] - pair.ports[0], len(ports)) == (0, 1, 1)
+            other.rtp.sendto(b"media", (HOST, pair.ports[0]))
+            other.rtcp.sendto(b"report", (HOST, pair.ports[1]))
+            assert await inbox.wait(2) == [(False, b"media"), (True, b"report")]
+            pair.send(join_runs((b"a" * 100, b"b" * 100, b"c" * 50)))
+            pair.send_rtcp(b"ours")
+            assert [other.rtp.recv(2000) for _ in range(3)] == [b"a" * 100, b"b" * 100, b"c" * 50]
+            assert other.rtcp.recv(2000) == b"ours"
+            pair.close()
+            pair.close()
+            assert len(ports) == 0
+        ports.close()
+
+    run(work())
+
+
+@pytest.mark.parametrize("settings", BOTH)
+def test_strangers_are_counted_and_not_heard(run: Runner, settings: UdpSettings) -> None:
+    async def work() -> None:
+        ports, inbox = RtpPorts(settings), Inbox()
+        with client() as known, client(OTHER_HOST) as stranger:
+            pair = ports.open(HOST, known.ports, inbox.take)
+            stranger.rtp.sendto(b"not mine", (HOST, pair.ports[0]))
+            known.rtp.sendto(b"mine", (HOST, pair.ports[0]))
+            assert await inbox.wait(1) == [(False, b"mine")]
+            assert ports.counters.strangers == 1
+            pair.close()
+        ports.close()
+
+    run(work())
+
+
+def test_a_client_behind_nat_is_answered_where_it_is_heard(run: Runner) -> None:
+    async def work() -> None:
+        ports, inbox = RtpPorts(RANGE), Inbox()
+        with client() as named, client() as real:
+            pair = ports.open(HOST, named.ports, inbox.take)
+            real.rtp.sendto(b"hole", (HOST, pair.ports[0]))
+            await inbox.wait(1)
+            pair.send(join_runs((b"media",)))
+            assert real.rtp.recv(100) == b"media"
+            pair.close()
+
+    run(work())
+
+
+def test_a_range_ends_and_what_is_given_back_is_used_again(run: Runner) -> None:
+    async def work() -> None:
+        ports = RtpPorts(ONE_PAIR)
+        pair = ports.open(HOST, (5000, 5001), Inbox().take)
+        with pytest.raises(OSError, match="no UDP ports are free in 20600-20601"):
+            ports.open(HOST, (5002, 5003), Inbox().take)
+        pair.close()
+        ports.open(HOST, (5002, 5003), Inbox().take).close()
+
+    run(work())
+
+
+def test_clients_share_a_pair_as_long_as_they_can_be_told_apart(run: Runner) -> None:
+    async def work() -> None:
+        ports, inboxes = RtpPorts(SHARED), (Inbox(), Inbox())
+        with client() as one, client() as two:
+            first, second = (ports.open(HOST, who.ports, inbox.take) for who, inbox in zip((one, two), inboxes, strict=True))
+            assert (first.ports, len(ports)) == (second.ports, 2)
+            with pytest.raises(OSError, match="are in use here"):
+                ports.open(HOST, one.ports, Inbox().take)
+            two.rtp.sendto(b"two", (HOST, first.ports[0]))
+            one.rtp.sendto(b"one", (HOST, first.ports[0]))
+            assert [await inbox.wait(1) for inbox in inboxes] == [[(False, b"one")], [(False, b"two")]]
+            first.close()
+            ports.open(HOST, one.ports, Inbox().take).close()
+            second.close()
+        ports.close()
+
+    run(work())
+
+
+def test_a_run_is_one_system_call_where_the_kernel_cuts_it() -> None:
+    with client() as one, client() as two:
+        counters = UdpCounters()
+        sender = UdpSender(counters)
+        sender.send(one.rtp, (Run(b"x" * 1000 + b"y" * 10, 500),), (HOST, two.ports[0]))
+        assert [len(two.rtp.recv(2000)) for _ in range(3)] == [500, 500, 10]
+        assert counters.calls == (1 if sender.offload else 4)
+
+
+def test_without_offload_packets_go_one_by_one() -> None:
+    with client() as one, client() as two:
+        counters = UdpCounters()
+        UdpSender(counters, offload=False).send(one.rtp, (Run(b"x" * 1000 + b"y" * 10, 500),), (HOST, two.ports[0]))
+        assert [len(two.rtp.recv(2000)) for _ in range(3)] == [500, 500, 10]
+        assert counters.calls == 3
+
+
+def test_what_the_kernel_refuses_once_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp_sockets, "_UDP_SEGMENT", 0x7FFF)  # no such message: EINVAL, each run on its own
+    with client() as one, client() as two:
+        sender = UdpSender(UdpCounters())
+        sender.send(one.rtp, (Run(b"x" * 1000, 500),), (HOST, two.ports[0]))
+        assert [len(two.rtp.recv(2000)) for _ in range(2)] == [500, 500]
+
+
+def test_what_cannot_be_sent_is_counted() -> None:
+    with client() as one:
+        counters = UdpCounters()
+        UdpSender(counters).send(one.rtp, (Run(b"x" * 1000, 500), Run(b"y", 1)), ("192.0.2.1", 9))
+        assert counters.unsent in (0, 3)  # bound to loopback: no way there, or a kernel that says nothing

@@ -1,0 +1,142 @@
+"""Packets of a publisher become units, and what was lost is counted and said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from prometheus_client import CollectorRegistry
+from support.edge_fakes import FIRST, STREAM, epoch
+
+from lalmesh.media import Codec, MediaEvent, Track
+from lalmesh.protocol.rtp import ReceiverSettings, RtpPacket, build_depacketizer, build_opaque_depacketizer, static_format
+from services.edge.metrics import EdgeMetrics
+from services.edge.publication import Publication, PublicationSettings
+from services.edge.rtp_ingest import RtpIngest
+from services.edge.rtp_tracks import IncomingTrack
+from services.edge.session import Session, SessionRole
+
+NOW_US, WALL_US = 5_000_000, 1_700_000_000_000_000
+REORDER_US = 200_000
+PCMA_TYPE, OPAQUE_TYPE = 8, 99
+
+
+class FakePublishing:
+    """A publication without a cluster."""
+
+    def __init__(self) -> None:
+        self.core = Publication(FIRST, PublicationSettings())
+        self.core.grant(epoch(1))
+        self.feeds = 0
+
+    def feed(self, events: Iterable[MediaEvent], now_us: int) -> None:
+        self.feeds += 1
+        self.core.feed(events, now_us)
+
+
+class Stage:
+    """One publisher of a sound and of something unknown."""
+
+    def __init__(self, reorder_ms: int = 200) -> None:
+        self.registry = CollectorRegistry()
+        self.publishing = FakePublishing()
+        session = Session("rtsp", SessionRole.PUBLISHER, STREAM, "peer:1", 0.0, lambda _: None)
+        pcma = static_format(PCMA_TYPE)
+        assert pcma is not None
+        sound = IncomingTrack(control="", depacketizer=build_depacketizer(1, pcma), payload_type=PCMA_TYPE, clock_rate_hz=8_000)
+        opaque = IncomingTrack(control="", depacketizer=build_opaque_depacketizer(2, b"m=x"), payload_type=OPAQUE_TYPE)
+        nothing = IncomingTrack(control="", depacketizer=None)
+        settings = ReceiverSettings(reorder_ms=reorder_ms)
+        tracks = {number: (track, settings) for number, track in enumerate((sound, opaque, nothing))}
+        self.ingest = RtpIngest(tracks, self.publishing, session, EdgeMetrics(self.registry))
+        self.ingest.begin(WALL_US)
+
+    def send(self, *numbers: int, track: int = 0, payload_type: int = PCMA_TYPE, now_us: int = NOW_US) -> None:
+        self.ingest.feed([(track, packet(number, payload_type)) for number in numbers], now_us, WALL_US)
+
+    @property
+    def units(self) -> int:
+        return self.publishing.core.counters.units
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        return self.publishing.core.tracks.tracks
+
+    def ignored(self, reason: str) -> float | None:
+        return self.registry.get_sample_value("edge_ignored_packets_total", {"reason": reason})
+
+
+def packet(number: int, payload_type: int = PCMA_TYPE) -> bytes:
+    """20 ms of sound."""
+    return RtpPacket(payload_type, number, 160 * number, 7, False, bytes(160)).serialize()
+
+
+def test_tracks_that_are_described_are_known_before_the_first_packet() -> None:
+    assert [track.codec for track in Stage().tracks] == [Codec.PCMA, Codec.OPAQUE]
+
+
+def test_the_packets_of_one_read_come_in_one_run() -> None:
+    stage = Stage()
+    before = stage.publishing.feeds
+    stage.send(1, 2, 3)
+    assert (stage.units, stage.publishing.feeds - before) == (3, 1)
+
+
+def test_an_opaque_track_has_whole_packets() -> None:
+    stage = Stage()
+    stage.send(1, track=1, payload_type=OPAQUE_TYPE)
+    (run,) = stage.publishing.core.ring.runs(stage.publishing.core.ring.start)
+    assert run.units[0].payload == packet(1, OPAQUE_TYPE)
+
+
+def test_packets_of_a_track_that_is_not_taken_are_passed_over() -> None:
+    stage = Stage()
+    stage.send(1, track=2)
+    stage.send(1, track=9)
+    assert stage.units == 0
+
+
+def test_what_is_missing_is_waited_for_and_then_given_up() -> None:
+    stage = Stage()
+    stage.send(1)
+    assert not stage.ingest.next_timer
+    stage.send(3, now_us=NOW_US + 1000)
+    assert (stage.units, stage.ingest.next_timer) == (1, NOW_US + 1000 + REORDER_US)
+    stage.ingest.handle_timer(NOW_US + 1000 + REORDER_US, WALL_US)
+    assert (stage.units, stage.ingest.next_timer) == (2, None)
+    stage.ingest.account()
+    assert (stage.ignored("lost packet"), stage.ingest.facts) == (1.0, {"ignored_packets": {"lost packet": 1}})
+
+
+def test_nothing_that_waits_is_lost_at_the_end() -> None:
+    stage = Stage()
+    stage.send(1, 3)
+    stage.ingest.end(NOW_US, WALL_US)
+    assert stage.units == 2
+
+
+def test_what_is_passed_over_is_warned_of_once_and_counted_always(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage()
+    for number in range(3):
+        stage.send(number, number, payload_type=77)
+        stage.ingest.account()
+    assert stage.ignored("other payload type") == 6.0
+    [record] = caplog.records
+    assert record.getMessage() == "publisher sends what is passed over: other payload type"
+
+
+def test_a_track_that_is_removed_takes_nothing_more() -> None:
+    stage = Stage()
+    stage.send(1)
+    stage.ingest.remove(0, NOW_US, WALL_US)
+    stage.send(2)
+    assert stage.units == 1
+
+
+def test_a_report_names_a_source_that_has_sent() -> None:
+    stage = Stage()
+    assert stage.ingest.report(0, 5, "name", NOW_US) == b""
+    stage.send(1)
+    report = stage.ingest.report(0, 5, "name", NOW_US)
+    assert report[:2] == b"\x81\xc9"  # a receiver report with one block
+    assert report[8:12] == (7).to_bytes(4, "big")
