@@ -27,7 +27,7 @@ from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Codec, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.link import CloseReason, LinkLimits, LinkPool, LinkServicer, Outlet, PublicationPort, PublicationRequest
-from lalmesh.runtime.ownership import Epoch, Grant, NodeAddress, NodeId, Place, UnitName, new_publication
+from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeAddress, NodeId, Place, UnitName, new_publication
 from lalmesh.runtime.ring import Cursor, Ring, RingLimits, Run
 
 STREAMS = (1, 10, 100)
@@ -155,6 +155,9 @@ class _Source:
     def publication_opened(self, held: UnitName | None, place: Place) -> None:
         if self.outlet is not None:
             self.outlet.send_from(Cursor(self._ring, self._ring.end))
+
+    def source_lost(self, location: Location) -> None:
+        raise AssertionError(f"moved to {location.origin.node.name}")
 
     def publication_closed(self, reason: CloseReason, detail: str) -> None:
         raise AssertionError(f"{reason}: {detail}")

@@ -170,6 +170,27 @@ def serialize_location(location: Location) -> scheduler_pb2.Location:
     )
 
 
+def parse_source_lost(message: origin_pb2.SourceLost) -> Location:
+    """Where an origin says that a stream is."""
+    return Location(
+        stream=parse_stream(message.app, message.name),
+        place=parse_place(message.place),
+        origin=parse_node(message.origin),
+        heir=parse_node(message.heir) if message.HasField("heir") else None,
+    )
+
+
+def serialize_source_lost(location: Location) -> origin_pb2.SourceLost:
+    """What an origin says of where a stream is, as a message."""
+    return origin_pb2.SourceLost(
+        app=location.stream.app,
+        name=location.stream.name,
+        place=serialize_place(location.place),
+        origin=serialize_node(location.origin),
+        heir=serialize_node(location.heir) if location.heir else None,
+    )
+
+
 def parse_track(message: media_pb2.Track) -> Track:
     """One track.
 

@@ -138,6 +138,10 @@ class Follower:
             log.warning("%d units missing", fresh.missing, extra=self._facts)
         self.deliver(fresh)
 
+    def source_lost(self, location: Location) -> None:
+        """See `moved`."""
+        self.moved(location)
+
     def subscription_closed(self, reason: CloseReason, detail: str) -> None:
         """No more comes from there."""
         if self._closed is not None and not self._closed.done():

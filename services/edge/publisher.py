@@ -13,7 +13,7 @@ from lalmesh.media import MediaEvent
 from lalmesh.names import StreamKey
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.link import CloseReason, Outlet, PublicationRequest
-from lalmesh.runtime.ownership import Grant, NodeAddress, Place, UnitName, new_publication
+from lalmesh.runtime.ownership import Grant, Location, NodeAddress, Place, UnitName, new_publication
 from lalmesh.runtime.ring import Cursor
 from lalmesh.runtime.scheduling import Claim, Move, Refusal, Refused, Released, SchedulerClient
 from services.edge.publication import Publication, PublicationSettings
@@ -88,6 +88,9 @@ class Publishing:
         cursor = Cursor(ring, ring.start if position is None else position, after=after)
         if self._outlet is not None:
             self._outlet.send_from(cursor)
+
+    def source_lost(self, location: Location) -> None:
+        """The stream is somewhere else: the scheduler says so too, with a grant for that place."""
 
     def publication_closed(self, reason: CloseReason, detail: str) -> None:
         """The origin takes no more: find another, unless somebody else owns the stream now."""

@@ -16,7 +16,7 @@ from lalmesh.runtime.link import (
     SubscriptionPort,
     SubscriptionRequest,
 )
-from lalmesh.runtime.ownership import NO_PLACE, Epoch, Grant, NodeAddress, NodeId, Place, UnitName
+from lalmesh.runtime.ownership import NO_PLACE, Epoch, Grant, Location, NodeAddress, NodeId, Place, UnitName
 from lalmesh.runtime.ring import Cursor, Ring, RingLimits, Run
 
 EPOCH, PLACE = Epoch(1, 7), Place(1, 8)
@@ -25,6 +25,7 @@ ORIGIN = NodeId("origin-1", b"o" * 8)
 PUBLICATION = b"p" * 16
 TRACKS = TrackSet((Track(track_id=1, codec=Codec.H264), Track(track_id=2, codec=Codec.AAC)), 1)
 KEY_EACH = 10  #: every tenth unit is a random access point
+ELSEWHERE = Location(stream=StreamKey("live", "cam0"), place=Place(1, 9), origin=NodeAddress(NodeId("origin-2", b"2" * 8), "o2:1"))
 KEEP_ALL = RingLimits(keep_us=1 << 60, max_us=1 << 60, max_units=1 << 20)
 
 
@@ -63,6 +64,7 @@ class FakePublisher:
         self.ring = Ring(limits)
         self.publication = publication
         self.opened: tuple[UnitName | None, Place] | None = None
+        self.told: list[Location] = []
         self.closed: tuple[CloseReason, str] | None = None
         self.next_seq = 0
         self.outlet = link.publish(PublicationRequest(grant=grant(number, publication)), self)
@@ -78,6 +80,10 @@ class FakePublisher:
         position = self.ring.position_after(after)
         self.outlet.send_from(Cursor(self.ring, self.ring.start if position is None else position, after=after))
 
+    def source_lost(self, location: Location) -> None:
+        assert self.closed is None
+        self.told.append(location)
+
     def publication_closed(self, reason: CloseReason, detail: str) -> None:
         assert self.closed is None
         self.closed = (reason, detail)
@@ -88,6 +94,7 @@ class FakeReader:
 
     def __init__(self, link: OriginLink, number: int = 0, after: UnitName | None = None, *, failing: bool = False) -> None:
         self.opened: tuple[Epoch, Place] | None = None
+        self.told: list[Location] = []
         self.closed: tuple[CloseReason, str] | None = None
         self.runs: list[Run] = []
         self.failing = failing
@@ -114,6 +121,10 @@ class FakeReader:
         if self.failing:
             raise ZeroDivisionError("a reader of this test fails")
         self.runs.append(run)
+
+    def source_lost(self, location: Location) -> None:
+        assert self.closed is None
+        self.told.append(location)
 
     def subscription_closed(self, reason: CloseReason, detail: str) -> None:
         assert self.closed is None

@@ -10,7 +10,14 @@ from dataclasses import replace
 import grpc
 
 from lalmesh.errors import RemoteProtocolError
-from lalmesh.rpc.convert import parse_epoch, parse_place, parse_unit_name, serialize_grant, serialize_unit_name
+from lalmesh.rpc.convert import (
+    parse_epoch,
+    parse_place,
+    parse_source_lost,
+    parse_unit_name,
+    serialize_grant,
+    serialize_unit_name,
+)
 from lalmesh.rpc.lalmesh.v1 import origin_pb2
 from lalmesh.runtime.link._interface import (
     CloseReason,
@@ -209,8 +216,12 @@ class GrpcLink:
                     opened = item.subscription_opened
                     epoch, place = parse_epoch(opened.epoch), parse_place(opened.place)
                     self._session.call(item.handle, subscription.subscription_opened, epoch, place)
+            case "source_lost":
+                self._source_lost(item)
             case "closed":
                 self._close_stream(item.handle, close_reason(item.closed.reason), item.closed.detail)
+            case None:
+                pass  # an origin of a later version has more to say
             case other:
                 raise RemoteProtocolError(f"origin sent {other}")
 
@@ -220,6 +231,11 @@ class GrpcLink:
             opened = item.publication_opened
             held = parse_unit_name(opened.held) if opened.HasField("held") else None
             self._session.call(item.handle, publication.publication_opened, held, parse_place(opened.place))
+
+    def _source_lost(self, item: origin_pb2.LinkItem) -> None:
+        stream = self._publications.get(item.handle) or self._subscriptions.get(item.handle)
+        if stream is not None:
+            self._session.call(item.handle, stream.source_lost, parse_source_lost(item.source_lost))
 
 
 def close_reason(value: int) -> CloseReason:

@@ -23,7 +23,7 @@ from lalmesh.runtime.link._interface import (
     SubscriptionEvents,
     SubscriptionRequest,
 )
-from lalmesh.runtime.ownership import Epoch, NodeId, Place, UnitName
+from lalmesh.runtime.ownership import Epoch, Location, NodeId, Place, UnitName
 from lalmesh.runtime.ring import Cursor, Run
 
 log = logging.getLogger(__name__)
@@ -112,6 +112,14 @@ class _PublicationPort:
         if self.outlet is not None and self.outlet.live:
             self._events.publication_opened(held, place)
 
+    def source_lost(self, location: Location) -> None:
+        """Tell it where the stream is now."""
+        self._loop.call_soon(self._source_lost, location)
+
+    def _source_lost(self, location: Location) -> None:
+        if self.outlet is not None and self.outlet.live:
+            self._events.source_lost(location)
+
     def close(self, reason: CloseReason, detail: str = "") -> None:
         """Refuse or end it."""
         self._loop.call_soon(self._close, reason, detail)
@@ -139,6 +147,14 @@ class _SubscriptionPort(_DirectOutlet):
     def _opened(self, epoch: Epoch, place: Place) -> None:
         if self.live:
             self._events.subscription_opened(epoch, place)
+
+    def source_lost(self, location: Location) -> None:
+        """Tell it where the stream is now."""
+        self._loop.call_soon(self._source_lost, location)
+
+    def _source_lost(self, location: Location) -> None:
+        if self.live:
+            self._events.source_lost(location)
 
     def send_from(self, cursor: Cursor) -> None:
         """Send what the cursor gives, after the answer that opens it."""

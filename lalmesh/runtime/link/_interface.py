@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Protocol
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.ownership import Epoch, Grant, NodeId, Place, UnitName
+from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeId, Place, UnitName
 from lalmesh.runtime.ring import Cursor, Run
 
 FAILED = "failed on the other side"  #: what the peer is told of a stream; the log of the side that failed has the traceback
@@ -76,6 +76,10 @@ class PublicationEvents(Protocol):
         """The origin takes units; `held` is the newest that it has of this stream."""
         ...
 
+    def source_lost(self, location: Location) -> None:
+        """The stream is, or is likely to be, at `location` now; nothing is closed by that."""
+        ...
+
     def publication_closed(self, reason: CloseReason, detail: str) -> None:
         """The origin takes no more; nothing is called after this."""
         ...
@@ -90,6 +94,10 @@ class SubscriptionEvents(Protocol):
 
     def receive(self, run: Run) -> None:
         """The next units."""
+        ...
+
+    def source_lost(self, location: Location) -> None:
+        """The stream is, or is likely to be, at `location` now; what is here goes on coming."""
         ...
 
     def subscription_closed(self, reason: CloseReason, detail: str) -> None:
@@ -124,6 +132,10 @@ class PublicationPort(Protocol):
         """Take it in."""
         ...
 
+    def source_lost(self, location: Location) -> None:
+        """Tell it that the stream is, or is likely to be, at `location` now."""
+        ...
+
     def close(self, reason: CloseReason, detail: str = "") -> None:
         """Refuse or end it."""
         ...
@@ -134,6 +146,10 @@ class SubscriptionPort(Outlet, Protocol):
 
     def opened(self, epoch: Epoch, place: Place) -> None:
         """Take it in."""
+        ...
+
+    def source_lost(self, location: Location) -> None:
+        """Tell it that the stream is, or is likely to be, at `location` now."""
         ...
 
 

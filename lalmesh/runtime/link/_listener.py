@@ -10,7 +10,15 @@ from dataclasses import replace
 import grpc
 
 from lalmesh.errors import RemoteProtocolError
-from lalmesh.rpc.convert import parse_grant, parse_node_id, parse_place, parse_stream, parse_unit_name, serialize_unit_name
+from lalmesh.rpc.convert import (
+    parse_grant,
+    parse_node_id,
+    parse_place,
+    parse_stream,
+    parse_unit_name,
+    serialize_source_lost,
+    serialize_unit_name,
+)
 from lalmesh.rpc.lalmesh.v1 import origin_pb2
 from lalmesh.runtime.link._dialler import close_reason
 from lalmesh.runtime.link._interface import (
@@ -24,7 +32,7 @@ from lalmesh.runtime.link._interface import (
 from lalmesh.runtime.link._limits import LinkCounters, LinkLimits
 from lalmesh.runtime.link._outlet import WireOutlet
 from lalmesh.runtime.link._session import LinkSession
-from lalmesh.runtime.ownership import Epoch, NodeId, Place, UnitName
+from lalmesh.runtime.ownership import Epoch, Location, NodeId, Place, UnitName
 from lalmesh.runtime.tally import add_counters
 
 log = logging.getLogger(__name__)
@@ -48,6 +56,10 @@ class _PublicationPort:
         if held is not None:
             answer.held.CopyFrom(serialize_unit_name(held))
 
+    def source_lost(self, location: Location) -> None:
+        """Tell it where the stream is now."""
+        self._link.session.control(self._handle).source_lost.CopyFrom(serialize_source_lost(location))
+
     def close(self, reason: CloseReason, detail: str = "") -> None:
         """Refuse or end it."""
         if not self.ended:
@@ -69,6 +81,10 @@ class _SubscriptionPort(WireOutlet):
         answer = self._link.session.control(self.handle).subscription_opened
         answer.epoch.term, answer.epoch.revision = epoch
         answer.place.term, answer.place.revision, answer.place.heir = place
+
+    def source_lost(self, location: Location) -> None:
+        """Tell it where the stream is now."""
+        self._link.session.control(self.handle).source_lost.CopyFrom(serialize_source_lost(location))
 
     def close(self, reason: CloseReason, detail: str = "") -> None:
         """Send what the cursor still gives, then end."""

@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import grpc
 import pytest
 from support.links import (
     EDGE,
+    ELSEWHERE,
     EPOCH,
     KEY_EACH,
     PLACE,
@@ -30,7 +32,7 @@ from lalmesh.runtime.link import CloseReason, LinkLimits, LinkPool, LinkServicer
 from lalmesh.runtime.link import _listener as listener_module
 from lalmesh.runtime.link._dialler import METHOD
 from lalmesh.runtime.link._listener import SERVICE
-from lalmesh.runtime.ownership import UnitName
+from lalmesh.runtime.ownership import NodeAddress, UnitName
 from lalmesh.runtime.ring import RingLimits
 
 CHANNELS = Channels((b"k" * 32,))
@@ -179,6 +181,19 @@ async def test_an_origin_ends_a_publication_with_its_reason() -> None:
         beside = pair.reader(1)
         await eventually(lambda: beside.opened is not None)
         assert (len(pair.origin.group().ring), pair.origin.group().ended) == (0, [])
+
+
+@pytest.mark.parametrize("heir", [None, ELSEWHERE.origin])
+async def test_word_that_the_stream_is_elsewhere_closes_nothing(heir: NodeAddress | None) -> None:
+    told = replace(ELSEWHERE, heir=heir)
+    async with linked() as pair:
+        publisher, reader = pair.publisher(), pair.reader()
+        await eventually(lambda: publisher.opened is not None and reader.opened is not None)
+        for port in (pair.origin.group().publications[0], pair.origin.group().subscriptions[0]):
+            port.source_lost(told)
+        publisher.feed(2)
+        await eventually(lambda: reader.seqs == [0, 1])
+        assert (publisher.told, reader.told) == ([told], [told])
 
 
 async def test_a_reader_that_leaves_is_sent_no_more() -> None:
@@ -471,6 +486,21 @@ async def test_an_origin_that_breaks_the_protocol_loses_the_link() -> None:
         reader = FakeReader(pool.link(address))
         await eventually(lambda: reader.closed is not None)
         assert reader.closed == (LINK_LOST, "origin sent open_subscription")
+
+
+async def test_what_only_a_newer_origin_knows_is_passed_over() -> None:
+    async def newer(requests: Any, context: Any) -> None:
+        async for _ in requests:
+            await context.write(origin_pb2.LinkBatch(items=[origin_pb2.LinkItem(handle=1)]))
+            ended = origin_pb2.LinkItem(handle=1)
+            ended.closed.reason = CloseReason.STREAM_ENDED.value  # type: ignore[assignment]
+            await context.write(origin_pb2.LinkBatch(items=[ended]))
+            await asyncio.Event().wait()
+
+    async with served(method(newer)) as address, dialled(address) as pool:
+        reader = FakeReader(pool.link(address))
+        await eventually(lambda: reader.closed is not None)
+        assert reader.closed == (CloseReason.STREAM_ENDED, "")
 
 
 async def test_a_close_reason_of_a_newer_version_counts_as_done() -> None:

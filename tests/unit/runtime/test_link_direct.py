@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from support.links import EDGE, EPOCH, PLACE, PUBLICATION, FakeOrigin, FakePublisher, FakeReader, plain, run, units
+from support.links import EDGE, ELSEWHERE, EPOCH, PLACE, PUBLICATION, FakeOrigin, FakePublisher, FakeReader, plain, run, units
 
 from lalmesh.runtime.link import CloseReason, DirectLink
 from lalmesh.runtime.ownership import UnitName
@@ -94,6 +94,17 @@ async def test_the_origin_ends_both_kinds_with_a_reason_after_the_last_units() -
     assert (publisher.closed, reader.closed) == ((CloseReason.FENCED, "newer"), (CloseReason.STREAM_ENDED, "over"))
     assert reader.seqs == [0, 1, 2]
     assert origin.group().ended == []
+
+
+async def test_word_that_the_stream_is_elsewhere_closes_nothing() -> None:
+    origin = FakeOrigin()
+    publisher, reader = FakePublisher(joined(origin)), FakeReader(joined(origin))
+    await settle()
+    for port in (origin.group().publications[0], origin.group().subscriptions[0]):
+        port.source_lost(ELSEWHERE)
+    await settle()
+    publisher.feed(2)
+    assert (publisher.told, reader.told, reader.seqs) == ([ELSEWHERE], [ELSEWHERE], [0, 1])
 
 
 async def test_a_reader_that_leaves_hears_no_more() -> None:

@@ -38,7 +38,7 @@ class LinkBatch(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[LinkItem, _Mapping]]] = ...) -> None: ...
 
 class LinkItem(_message.Message):
-    __slots__ = ("handle", "hello", "open_publication", "publication_opened", "open_subscription", "subscription_opened", "run", "closed")
+    __slots__ = ("handle", "hello", "open_publication", "publication_opened", "open_subscription", "subscription_opened", "run", "closed", "source_lost")
     HANDLE_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
     OPEN_PUBLICATION_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,7 @@ class LinkItem(_message.Message):
     SUBSCRIPTION_OPENED_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     CLOSED_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_LOST_FIELD_NUMBER: _ClassVar[int]
     handle: int
     hello: LinkHello
     open_publication: OpenPublication
@@ -55,7 +56,8 @@ class LinkItem(_message.Message):
     subscription_opened: SubscriptionOpened
     run: _media_pb2.Run
     closed: Closed
-    def __init__(self, handle: _Optional[int] = ..., hello: _Optional[_Union[LinkHello, _Mapping]] = ..., open_publication: _Optional[_Union[OpenPublication, _Mapping]] = ..., publication_opened: _Optional[_Union[PublicationOpened, _Mapping]] = ..., open_subscription: _Optional[_Union[OpenSubscription, _Mapping]] = ..., subscription_opened: _Optional[_Union[SubscriptionOpened, _Mapping]] = ..., run: _Optional[_Union[_media_pb2.Run, _Mapping]] = ..., closed: _Optional[_Union[Closed, _Mapping]] = ...) -> None: ...
+    source_lost: SourceLost
+    def __init__(self, handle: _Optional[int] = ..., hello: _Optional[_Union[LinkHello, _Mapping]] = ..., open_publication: _Optional[_Union[OpenPublication, _Mapping]] = ..., publication_opened: _Optional[_Union[PublicationOpened, _Mapping]] = ..., open_subscription: _Optional[_Union[OpenSubscription, _Mapping]] = ..., subscription_opened: _Optional[_Union[SubscriptionOpened, _Mapping]] = ..., run: _Optional[_Union[_media_pb2.Run, _Mapping]] = ..., closed: _Optional[_Union[Closed, _Mapping]] = ..., source_lost: _Optional[_Union[SourceLost, _Mapping]] = ...) -> None: ...
 
 class LinkHello(_message.Message):
     __slots__ = ("node", "incarnation")
@@ -152,6 +154,20 @@ class SubscriptionOpened(_message.Message):
     epoch: _media_pb2.Epoch
     place: _media_pb2.Place
     def __init__(self, epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ...) -> None: ...
+
+class SourceLost(_message.Message):
+    __slots__ = ("app", "name", "place", "origin", "heir")
+    APP_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    HEIR_FIELD_NUMBER: _ClassVar[int]
+    app: str
+    name: str
+    place: _media_pb2.Place
+    origin: NodeRef
+    heir: NodeRef
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., origin: _Optional[_Union[NodeRef, _Mapping]] = ..., heir: _Optional[_Union[NodeRef, _Mapping]] = ...) -> None: ...
 
 class Closed(_message.Message):
     __slots__ = ("reason", "detail")
