@@ -299,6 +299,7 @@ class EdgeApp:
             bitrate_bps=self._ingress.bps(core, core.counters.payload_bytes),
             units=core.counters.units,
             left_out=relay.left_out if relay is not None else (),
+            published=True,
         )
 
     # metrics

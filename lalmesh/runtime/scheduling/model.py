@@ -7,7 +7,7 @@ from enum import Enum
 
 from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
-from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, NodeAddress, Place
+from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Grant, Location, NodeAddress, NodeId, Place
 from lalmesh.runtime.scheduling.hls import HlsAssigned, HlsEndpoint, RecordingRules
 
 MAX_ITEMS = 1000  #: claims, moves, wanted streams or sessions of one request: some 300 KB, so one list never holds up the others
@@ -54,12 +54,23 @@ class Refused:
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
+class Held:
+    """What a publication was granted, and where its group is."""
+
+    epoch: Epoch
+    place: Place
+    origin: NodeAddress  #: that has the group, be it the heir that took over
+    heir: NodeAddress | None = None
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
 class Claim:
     """An edge asks for the right to write a stream."""
 
     stream: StreamKey
     publication: bytes  #: made by the edge; the same again asks the same question again
     take_over: bool = False  #: replace a live publisher
+    held: Held | None = None  #: a re-claim: the registry may have forgotten what was granted already; None: a first claim
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -71,6 +82,7 @@ class Move:
     place: Place  #: the place that no longer works
     publication: bytes
     avoid: tuple[str, ...] = ()  #: names of origins that were tried
+    at: NodeId | None = None  #: the heir that has taken over, to be written down; None: find another origin
 
 
 @dataclass(slots=True, frozen=True)
@@ -79,6 +91,7 @@ class Wanted:
 
     stream: StreamKey
     after: Place | None = None  #: wait for a higher place; None: any
+    unreachable: NodeId | None = None  #: the origin that this reader cannot reach; others may
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -108,6 +121,7 @@ class Capacity:
     sessions: int = 0
     streams: int = 0
     memory_bytes: int = 0
+    cpu_fraction: float = 0.0  #: of all cores that the node may use
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -137,6 +151,7 @@ class HeldStream:
     units: int = 0  #: received since the publication began
     missing: int = 0  #: holes since the publication began, in units
     left_out: tuple[str, ...] = ()  #: tracks that an output of the node cannot carry, such as ``ts: pcma``
+    published: bool = False  #: edge: by a publisher of its own, not only played
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -169,6 +184,21 @@ class GroupMoved:
     """A stream that the node carries is read and written somewhere else now."""
 
     location: Location
+    grant: Grant | None = None  #: to the publishing edge: signed, for the new place
+
+
+@dataclass(slots=True, frozen=True)
+class ReclaimWanted:
+    """To an edge: the registry does not show what it publishes there. It is to claim these streams again, with what it holds."""
+
+    streams: tuple[StreamKey, ...]
+
+
+@dataclass(slots=True, frozen=True)
+class Drain:
+    """Give everything away in order, then end, as on SIGTERM."""
+
+    deadline_s: float = 0.0  #: 0: what the node is configured to take
 
 
 @dataclass(slots=True, frozen=True)
@@ -186,4 +216,4 @@ class Evicted:
     reason: str
 
 
-NodeCommand = Joined | GroupMoved | StreamFenced | Evicted | HlsAssigned | RecordingRules
+NodeCommand = Joined | GroupMoved | StreamFenced | ReclaimWanted | Drain | Evicted | HlsAssigned | RecordingRules

@@ -11,6 +11,7 @@ from lalmesh.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
 from lalmesh.media import TrackSet
 from lalmesh.rpc.convert import (
     parse_epoch,
+    parse_grant,
     parse_location,
     parse_node,
     parse_place,
@@ -18,6 +19,7 @@ from lalmesh.rpc.convert import (
     parse_stream,
     parse_track_set,
     serialize_epoch,
+    serialize_grant,
     serialize_location,
     serialize_node,
     serialize_place,
@@ -35,6 +37,7 @@ from lalmesh.runtime.scheduling.hls_wire import (
 )
 from lalmesh.runtime.scheduling.model import (
     Capacity,
+    Drain,
     Endpoint,
     Evicted,
     GroupMoved,
@@ -43,6 +46,7 @@ from lalmesh.runtime.scheduling.model import (
     Load,
     NodeCommand,
     NodeReport,
+    ReclaimWanted,
     Role,
     StreamFenced,
     StreamState,
@@ -80,6 +84,7 @@ def _parse_held(message: scheduler_pb2.HeldStream) -> HeldStream:
         units=message.units,
         missing=message.missing,
         left_out=tuple(_text(text, "left out") for text in message.left_out[:MAX_LEFT_OUT]),
+        published=message.published,
     )
 
 
@@ -97,6 +102,7 @@ def _serialize_held(held: HeldStream) -> scheduler_pb2.HeldStream:
         units=held.units,
         missing=held.missing,
         left_out=held.left_out[:MAX_LEFT_OUT],
+        published=held.published,
     )
 
 
@@ -111,7 +117,11 @@ def _parse_endpoints(message: scheduler_pb2.NodeReport) -> tuple[Endpoint, ...]:
 
 def _parse_capacity(message: scheduler_pb2.Capacity) -> Capacity:
     return Capacity(
-        egress_bps=message.egress_bps, sessions=message.sessions, streams=message.streams, memory_bytes=message.memory_bytes
+        egress_bps=message.egress_bps,
+        sessions=message.sessions,
+        streams=message.streams,
+        memory_bytes=message.memory_bytes,
+        cpu_fraction=message.cpu_fraction,
     )
 
 
@@ -121,6 +131,7 @@ def _serialize_capacity(capacity: Capacity) -> scheduler_pb2.Capacity:
         sessions=capacity.sessions,
         streams=capacity.streams,
         memory_bytes=capacity.memory_bytes,
+        cpu_fraction=capacity.cpu_fraction,
     )
 
 
@@ -192,7 +203,12 @@ def parse_command(message: scheduler_pb2.NodeCommand) -> NodeCommand | None:
         case "joined":
             return Joined(message.joined.term, tuple(map(parse_hls_endpoint, message.joined.hls)))
         case "group_moved":
-            return GroupMoved(parse_location(message.group_moved.location))
+            moved = message.group_moved
+            return GroupMoved(parse_location(moved.location), parse_grant(moved.grant) if moved.HasField("grant") else None)
+        case "reclaim_wanted":
+            return ReclaimWanted(tuple(parse_stream(each.app, each.name) for each in message.reclaim_wanted.streams))
+        case "drain":
+            return Drain(message.drain.deadline_ms / 1000)
         case "fenced":
             fenced = message.fenced
             return StreamFenced(parse_stream(fenced.app, fenced.name), parse_epoch(fenced.epoch))
@@ -212,9 +228,15 @@ def serialize_command(command: NodeCommand) -> scheduler_pb2.NodeCommand:
         case Joined(term, hls):
             joined = scheduler_pb2.Joined(term=term, hls=map(serialize_hls_endpoint, hls))
             return scheduler_pb2.NodeCommand(joined=joined)
-        case GroupMoved(location):
-            moved = scheduler_pb2.GroupMoved(location=serialize_location(location))
+        case GroupMoved(location, grant):
+            signed = None if grant is None else serialize_grant(grant)
+            moved = scheduler_pb2.GroupMoved(location=serialize_location(location), grant=signed)
             return scheduler_pb2.NodeCommand(group_moved=moved)
+        case ReclaimWanted(streams):
+            wanted = scheduler_pb2.ReclaimWanted(streams=[scheduler_pb2.Stream(app=app, name=name) for app, name in streams])
+            return scheduler_pb2.NodeCommand(reclaim_wanted=wanted)
+        case Drain(deadline_s):
+            return scheduler_pb2.NodeCommand(drain=scheduler_pb2.Drain(deadline_ms=round(deadline_s * 1000)))
         case StreamFenced(stream, epoch):
             fenced = scheduler_pb2.Fenced(app=stream.app, name=stream.name, epoch=serialize_epoch(epoch))
             return scheduler_pb2.NodeCommand(fenced=fenced)

@@ -10,18 +10,20 @@ from lalmesh.rpc.convert import (
     parse_epoch,
     parse_grant,
     parse_location,
+    parse_node,
     parse_place,
     parse_publication,
     parse_stream,
     serialize_epoch,
     serialize_grant,
     serialize_location,
+    serialize_node,
     serialize_place,
 )
 from lalmesh.rpc.lalmesh.v1 import scheduler_pb2
-from lalmesh.runtime.ownership import Grant, HlsOwner, Location
+from lalmesh.runtime.ownership import Grant, HlsOwner, Location, NodeAddress, NodeId
 from lalmesh.runtime.scheduling.hls_wire import parse_hls_owner, serialize_hls_owner
-from lalmesh.runtime.scheduling.model import Claim, Move, Refusal, Refused, Released, Wanted
+from lalmesh.runtime.scheduling.model import Claim, Held, Move, Refusal, Refused, Released, Wanted
 
 MAX_AVOID = 256  #: origins that one move leaves out: more than a cluster has tried before the edge gives up
 
@@ -47,13 +49,36 @@ def parse_claim(message: scheduler_pb2.Claim) -> Claim:
         stream=parse_stream(message.app, message.name),
         publication=parse_publication(message.publication),
         take_over=message.take_over,
+        held=_parse_held(message.held) if message.HasField("held") else None,
     )
 
 
 def serialize_claim(claim: Claim) -> scheduler_pb2.Claim:
     """A claim as a message."""
     return scheduler_pb2.Claim(
-        app=claim.stream.app, name=claim.stream.name, publication=claim.publication, take_over=claim.take_over
+        app=claim.stream.app,
+        name=claim.stream.name,
+        publication=claim.publication,
+        take_over=claim.take_over,
+        held=None if claim.held is None else _serialize_held(claim.held),
+    )
+
+
+def _parse_held(message: scheduler_pb2.HeldClaim) -> Held:
+    return Held(
+        epoch=parse_epoch(message.epoch),
+        place=parse_place(message.place),
+        origin=parse_node(message.origin),
+        heir=parse_node(message.heir) if message.HasField("heir") else None,
+    )
+
+
+def _serialize_held(held: Held) -> scheduler_pb2.HeldClaim:
+    return scheduler_pb2.HeldClaim(
+        epoch=serialize_epoch(held.epoch),
+        place=serialize_place(held.place),
+        origin=serialize_node(held.origin),
+        heir=None if held.heir is None else serialize_node(held.heir),
     )
 
 
@@ -67,6 +92,7 @@ def parse_move(message: scheduler_pb2.Move) -> Move:
         place=parse_place(message.place),
         publication=parse_publication(message.publication),
         avoid=tuple(message.avoid_nodes),
+        at=parse_node(message.at).node if message.HasField("at") else None,
     )
 
 
@@ -79,19 +105,27 @@ def serialize_move(move: Move) -> scheduler_pb2.Move:
         place=serialize_place(move.place),
         publication=move.publication,
         avoid_nodes=move.avoid[:MAX_AVOID],
+        at=None if move.at is None else serialize_node(_nowhere(move.at)),
     )
 
 
 def parse_wanted(message: scheduler_pb2.Wanted) -> Wanted:
     """A wanted stream."""
     after = parse_place(message.after) if message.HasField("after") else None
-    return Wanted(parse_stream(message.app, message.name), after)
+    unreachable = parse_node(message.unreachable).node if message.HasField("unreachable") else None
+    return Wanted(parse_stream(message.app, message.name), after, unreachable)
 
 
 def serialize_wanted(wanted: Wanted) -> scheduler_pb2.Wanted:
     """A wanted stream as a message."""
     after = None if wanted.after is None else serialize_place(wanted.after)
-    return scheduler_pb2.Wanted(app=wanted.stream.app, name=wanted.stream.name, after=after)
+    unreachable = None if wanted.unreachable is None else serialize_node(_nowhere(wanted.unreachable))
+    return scheduler_pb2.Wanted(app=wanted.stream.app, name=wanted.stream.name, after=after, unreachable=unreachable)
+
+
+def _nowhere(node: NodeId) -> NodeAddress:
+    """The node without an address: who it is says enough."""
+    return NodeAddress(node, "")
 
 
 def parse_released(message: scheduler_pb2.Released) -> Released:

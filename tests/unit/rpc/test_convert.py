@@ -16,14 +16,18 @@ from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeAddress, NodeI
 from lalmesh.runtime.scheduling import (
     Capacity,
     Claim,
+    Drain,
     Endpoint,
     Evicted,
     GroupMoved,
+    Held,
     HeldStream,
     Joined,
     Load,
     Move,
+    NodeCommand,
     NodeReport,
+    ReclaimWanted,
     Refusal,
     Refused,
     Released,
@@ -42,7 +46,8 @@ STREAMS = st.builds(StreamKey.of, NAMES, NAMES)
 EPOCHS = st.builds(Epoch, UINT64, UINT64)
 PLACES = st.builds(Place, UINT64, UINT64, st.booleans())
 PUBLICATIONS = st.binary(min_size=16, max_size=16)
-NODES = st.builds(NodeAddress, st.builds(NodeId, NAMES, st.binary(min_size=8, max_size=8)), st.sampled_from(["", "h:1", "[::1]:2"]))
+NODE_IDS = st.builds(NodeId, NAMES, st.binary(min_size=8, max_size=8))
+NODES = st.builds(NodeAddress, NODE_IDS, st.sampled_from(["", "h:1", "[::1]:2"]))
 GRANTS = st.builds(
     Grant,
     stream=STREAMS,
@@ -84,6 +89,7 @@ HELD = st.builds(
     bitrate_bps=UINT64,
     units=UINT64,
     missing=UINT64,
+    published=st.booleans(),
 )
 REPORTS = st.builds(
     NodeReport,
@@ -92,7 +98,9 @@ REPORTS = st.builds(
     zone=NAMES,
     machine=NAMES,
     endpoints=st.lists(st.builds(Endpoint, NAMES, NAMES, st.integers(0, 65535)), max_size=2).map(tuple),
-    capacity=st.builds(Capacity, egress_bps=UINT64, sessions=UINT32, streams=UINT32, memory_bytes=UINT64),
+    capacity=st.builds(
+        Capacity, egress_bps=UINT64, sessions=UINT32, streams=UINT32, memory_bytes=UINT64, cpu_fraction=st.floats(0, 1)
+    ),
     load=st.builds(Load, ingress_bps=UINT64, egress_bps=UINT64, cpu_fraction=st.floats(0, 1)),
     draining=st.booleans(),
     leaving=st.booleans(),
@@ -102,13 +110,22 @@ REPORTS = st.builds(
 REFUSED = st.builds(Refused, st.sampled_from(Refusal), NAMES, st.integers(0, 100_000).map(lambda ms: ms / 1000))
 COMMANDS = (
     st.builds(Joined, UINT64)
-    | st.builds(GroupMoved, LOCATIONS)
+    | st.builds(GroupMoved, LOCATIONS, st.none() | GRANTS)
+    | st.builds(ReclaimWanted, st.lists(STREAMS, max_size=3).map(tuple))
+    | st.builds(Drain, st.integers(0, 100_000).map(lambda ms: ms / 1000))
     | st.builds(StreamFenced, STREAMS, EPOCHS)
     | st.builds(Evicted, NAMES)
 )
-CLAIMS = st.builds(Claim, stream=STREAMS, publication=PUBLICATIONS, take_over=st.booleans())
+HELD_CLAIMS = st.builds(Held, epoch=EPOCHS, place=PLACES, origin=NODES, heir=st.none() | NODES)
+CLAIMS = st.builds(Claim, stream=STREAMS, publication=PUBLICATIONS, take_over=st.booleans(), held=st.none() | HELD_CLAIMS)
 MOVES = st.builds(
-    Move, stream=STREAMS, epoch=EPOCHS, place=PLACES, publication=PUBLICATIONS, avoid=st.lists(NAMES, max_size=3).map(tuple)
+    Move,
+    stream=STREAMS,
+    epoch=EPOCHS,
+    place=PLACES,
+    publication=PUBLICATIONS,
+    avoid=st.lists(NAMES, max_size=3).map(tuple),
+    at=st.none() | NODE_IDS,
 )
 RELEASED = st.builds(Released, stream=STREAMS, epoch=EPOCHS, publication=st.just(b"") | PUBLICATIONS, place=PLACES)
 
@@ -193,7 +210,7 @@ def test_any_grant_bytes_give_a_grant_or_the_documented_error(data: bytes) -> No
         convert.parse_grant(message)
 
 
-@given(CLAIMS, MOVES, RELEASED, st.builds(Wanted, STREAMS, st.none() | PLACES))
+@given(CLAIMS, MOVES, RELEASED, st.builds(Wanted, STREAMS, st.none() | PLACES, st.none() | NODE_IDS))
 def test_questions_survive_the_wire(claim: Claim, move: Move, released: Released, wanted: Wanted) -> None:
     assert wire.parse_claim(wire.serialize_claim(claim)) == claim
     assert wire.parse_move(wire.serialize_move(move)) == move
@@ -208,7 +225,7 @@ def test_answers_survive_the_wire(granted: Grant | Refused, located: Location | 
 
 
 @given(REPORTS, COMMANDS)
-def test_reports_and_commands_survive_the_wire(report: NodeReport, command: Joined | GroupMoved | StreamFenced | Evicted) -> None:
+def test_reports_and_commands_survive_the_wire(report: NodeReport, command: NodeCommand) -> None:
     sent = scheduler_pb2.NodeReport.FromString(report_wire.serialize_report(report).SerializeToString())
     assert report_wire.parse_report(sent) == report
     assert report_wire.parse_command(report_wire.serialize_command(command)) == command

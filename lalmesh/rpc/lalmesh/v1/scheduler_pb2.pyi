@@ -66,16 +66,18 @@ class Endpoint(_message.Message):
     def __init__(self, protocol: _Optional[str] = ..., host: _Optional[str] = ..., port: _Optional[int] = ...) -> None: ...
 
 class Capacity(_message.Message):
-    __slots__ = ("egress_bps", "sessions", "streams", "memory_bytes")
+    __slots__ = ("egress_bps", "sessions", "streams", "memory_bytes", "cpu_fraction")
     EGRESS_BPS_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CPU_FRACTION_FIELD_NUMBER: _ClassVar[int]
     egress_bps: int
     sessions: int
     streams: int
     memory_bytes: int
-    def __init__(self, egress_bps: _Optional[int] = ..., sessions: _Optional[int] = ..., streams: _Optional[int] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
+    cpu_fraction: float
+    def __init__(self, egress_bps: _Optional[int] = ..., sessions: _Optional[int] = ..., streams: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., cpu_fraction: _Optional[float] = ...) -> None: ...
 
 class Load(_message.Message):
     __slots__ = ("ingress_bps", "egress_bps", "sessions", "streams", "cpu_fraction", "memory_bytes")
@@ -120,7 +122,7 @@ class NodeReport(_message.Message):
     def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., role: _Optional[_Union[Role, str]] = ..., zone: _Optional[str] = ..., machine: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., draining: _Optional[bool] = ..., leaving: _Optional[bool] = ..., streams: _Optional[_Iterable[_Union[HeldStream, _Mapping]]] = ..., version: _Optional[str] = ...) -> None: ...
 
 class HeldStream(_message.Message):
-    __slots__ = ("app", "name", "epoch", "place", "publication", "state", "tracks", "players", "bitrate_bps", "units", "missing", "left_out")
+    __slots__ = ("app", "name", "epoch", "place", "publication", "state", "tracks", "players", "bitrate_bps", "units", "missing", "left_out", "published")
     APP_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +135,7 @@ class HeldStream(_message.Message):
     UNITS_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
     LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_FIELD_NUMBER: _ClassVar[int]
     app: str
     name: str
     epoch: _media_pb2.Epoch
@@ -145,23 +148,28 @@ class HeldStream(_message.Message):
     units: int
     missing: int
     left_out: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., state: _Optional[_Union[StreamState, str]] = ..., tracks: _Optional[_Union[_media_pb2.TrackSet, _Mapping]] = ..., players: _Optional[int] = ..., bitrate_bps: _Optional[int] = ..., units: _Optional[int] = ..., missing: _Optional[int] = ..., left_out: _Optional[_Iterable[str]] = ...) -> None: ...
+    published: bool
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., state: _Optional[_Union[StreamState, str]] = ..., tracks: _Optional[_Union[_media_pb2.TrackSet, _Mapping]] = ..., players: _Optional[int] = ..., bitrate_bps: _Optional[int] = ..., units: _Optional[int] = ..., missing: _Optional[int] = ..., left_out: _Optional[_Iterable[str]] = ..., published: _Optional[bool] = ...) -> None: ...
 
 class NodeCommand(_message.Message):
-    __slots__ = ("joined", "group_moved", "fenced", "evicted", "hls_assigned", "recording_rules")
+    __slots__ = ("joined", "group_moved", "fenced", "evicted", "hls_assigned", "recording_rules", "reclaim_wanted", "drain")
     JOINED_FIELD_NUMBER: _ClassVar[int]
     GROUP_MOVED_FIELD_NUMBER: _ClassVar[int]
     FENCED_FIELD_NUMBER: _ClassVar[int]
     EVICTED_FIELD_NUMBER: _ClassVar[int]
     HLS_ASSIGNED_FIELD_NUMBER: _ClassVar[int]
     RECORDING_RULES_FIELD_NUMBER: _ClassVar[int]
+    RECLAIM_WANTED_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
     joined: Joined
     group_moved: GroupMoved
     fenced: Fenced
     evicted: Evicted
     hls_assigned: HlsAssigned
     recording_rules: RecordingRules
-    def __init__(self, joined: _Optional[_Union[Joined, _Mapping]] = ..., group_moved: _Optional[_Union[GroupMoved, _Mapping]] = ..., fenced: _Optional[_Union[Fenced, _Mapping]] = ..., evicted: _Optional[_Union[Evicted, _Mapping]] = ..., hls_assigned: _Optional[_Union[HlsAssigned, _Mapping]] = ..., recording_rules: _Optional[_Union[RecordingRules, _Mapping]] = ...) -> None: ...
+    reclaim_wanted: ReclaimWanted
+    drain: Drain
+    def __init__(self, joined: _Optional[_Union[Joined, _Mapping]] = ..., group_moved: _Optional[_Union[GroupMoved, _Mapping]] = ..., fenced: _Optional[_Union[Fenced, _Mapping]] = ..., evicted: _Optional[_Union[Evicted, _Mapping]] = ..., hls_assigned: _Optional[_Union[HlsAssigned, _Mapping]] = ..., recording_rules: _Optional[_Union[RecordingRules, _Mapping]] = ..., reclaim_wanted: _Optional[_Union[ReclaimWanted, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
 
 class Joined(_message.Message):
     __slots__ = ("term", "hls")
@@ -210,10 +218,32 @@ class RecordingRule(_message.Message):
     def __init__(self, pattern: _Optional[str] = ..., formats: _Optional[_Iterable[str]] = ..., segment_s: _Optional[int] = ..., segment_bytes: _Optional[int] = ..., keep_s: _Optional[int] = ..., keep_bytes: _Optional[int] = ...) -> None: ...
 
 class GroupMoved(_message.Message):
-    __slots__ = ("location",)
+    __slots__ = ("location", "grant")
     LOCATION_FIELD_NUMBER: _ClassVar[int]
+    GRANT_FIELD_NUMBER: _ClassVar[int]
     location: Location
-    def __init__(self, location: _Optional[_Union[Location, _Mapping]] = ...) -> None: ...
+    grant: _origin_pb2.Grant
+    def __init__(self, location: _Optional[_Union[Location, _Mapping]] = ..., grant: _Optional[_Union[_origin_pb2.Grant, _Mapping]] = ...) -> None: ...
+
+class ReclaimWanted(_message.Message):
+    __slots__ = ("streams",)
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    streams: _containers.RepeatedCompositeFieldContainer[Stream]
+    def __init__(self, streams: _Optional[_Iterable[_Union[Stream, _Mapping]]] = ...) -> None: ...
+
+class Stream(_message.Message):
+    __slots__ = ("app", "name")
+    APP_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    app: str
+    name: str
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class Drain(_message.Message):
+    __slots__ = ("deadline_ms",)
+    DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
+    deadline_ms: int
+    def __init__(self, deadline_ms: _Optional[int] = ...) -> None: ...
 
 class Fenced(_message.Message):
     __slots__ = ("app", "name", "epoch")
@@ -264,16 +294,30 @@ class ClaimPublishRequest(_message.Message):
     def __init__(self, edge: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., claims: _Optional[_Iterable[_Union[Claim, _Mapping]]] = ...) -> None: ...
 
 class Claim(_message.Message):
-    __slots__ = ("app", "name", "publication", "take_over")
+    __slots__ = ("app", "name", "publication", "take_over", "held")
     APP_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PUBLICATION_FIELD_NUMBER: _ClassVar[int]
     TAKE_OVER_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     app: str
     name: str
     publication: bytes
     take_over: bool
-    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., publication: _Optional[bytes] = ..., take_over: _Optional[bool] = ...) -> None: ...
+    held: HeldClaim
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., publication: _Optional[bytes] = ..., take_over: _Optional[bool] = ..., held: _Optional[_Union[HeldClaim, _Mapping]] = ...) -> None: ...
+
+class HeldClaim(_message.Message):
+    __slots__ = ("epoch", "place", "origin", "heir")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    HEIR_FIELD_NUMBER: _ClassVar[int]
+    epoch: _media_pb2.Epoch
+    place: _media_pb2.Place
+    origin: _origin_pb2.NodeRef
+    heir: _origin_pb2.NodeRef
+    def __init__(self, epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., origin: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., heir: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ...) -> None: ...
 
 class ClaimPublishResponse(_message.Message):
     __slots__ = ("results",)
@@ -298,20 +342,22 @@ class MoveGroupRequest(_message.Message):
     def __init__(self, edge: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., moves: _Optional[_Iterable[_Union[Move, _Mapping]]] = ...) -> None: ...
 
 class Move(_message.Message):
-    __slots__ = ("app", "name", "epoch", "place", "publication", "avoid_nodes")
+    __slots__ = ("app", "name", "epoch", "place", "publication", "avoid_nodes", "at")
     APP_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     PLACE_FIELD_NUMBER: _ClassVar[int]
     PUBLICATION_FIELD_NUMBER: _ClassVar[int]
     AVOID_NODES_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
     app: str
     name: str
     epoch: _media_pb2.Epoch
     place: _media_pb2.Place
     publication: bytes
     avoid_nodes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., avoid_nodes: _Optional[_Iterable[str]] = ...) -> None: ...
+    at: _origin_pb2.NodeRef
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., avoid_nodes: _Optional[_Iterable[str]] = ..., at: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ...) -> None: ...
 
 class MoveGroupResponse(_message.Message):
     __slots__ = ("results",)
@@ -326,14 +372,16 @@ class LocateRequest(_message.Message):
     def __init__(self, wanted: _Optional[_Iterable[_Union[Wanted, _Mapping]]] = ...) -> None: ...
 
 class Wanted(_message.Message):
-    __slots__ = ("app", "name", "after")
+    __slots__ = ("app", "name", "after", "unreachable")
     APP_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
+    UNREACHABLE_FIELD_NUMBER: _ClassVar[int]
     app: str
     name: str
     after: _media_pb2.Place
-    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., after: _Optional[_Union[_media_pb2.Place, _Mapping]] = ...) -> None: ...
+    unreachable: _origin_pb2.NodeRef
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., after: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., unreachable: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ...) -> None: ...
 
 class LocateResponse(_message.Message):
     __slots__ = ("results",)
