@@ -31,7 +31,8 @@ from lalmesh.runtime.scheduling import (
     StreamState,
     Wanted,
 )
-from services.origin.group import Group, GroupSettings, GroupState
+from services.origin.events import GroupState
+from services.origin.group import Group, GroupSettings
 from services.origin.groups import Groups
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ _STATES = {
     GroupState.LIVE: StreamState.LIVE,
     GroupState.GRACE: StreamState.GRACE,
     GroupState.RELEASING: StreamState.GRACE,
+    GroupState.MOVED: StreamState.CLOSED,
     GroupState.CLOSED: StreamState.CLOSED,
 }
 
@@ -158,7 +160,7 @@ class OriginApp:
 
     def _command(self, command: NodeCommand) -> None:
         match command:
-            case GroupMoved(location):
+            case GroupMoved(location, _):
                 self.groups.moved(location)
             case _:
                 log.info("scheduler says %s", command)

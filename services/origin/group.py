@@ -4,9 +4,10 @@
 waiting ──PublicationOpened──► live ──PublicationLost──► grace ──GraceExpired──► releasing ──Released──► closed
                                  ▲                         │                        │
                                  └────PublicationOpened────┴────────────────────────┘  (a publisher came back)
+live, grace, releasing ──Moved──► moved ──the last one left──► closed
+                                    └──PublicationOpened──► live  (the stream came back)
 ```
-From `waiting` it goes to `closed` when nobody waits any more or nothing came; from the others, when the stream has another origin
-(`Moved`). `closed` is the end: whatever comes after is refused.
+From `waiting` it goes to `closed` when nobody waits any more or nothing came. `closed` is the end: whatever comes after is refused.
 
 The group checks that what comes is the next, keeps it in its ring, and says from where each subscriber is to be sent. It changes
 no unit. Its shell owns the ports of publications and subscribers; the core knows them by number.
@@ -15,153 +16,36 @@ no unit. Its shell owns the ports of publications and subscribers; the core know
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import assert_never
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.link import CloseReason
-from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Place, UnitName
+from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, NodeAddress, Place
 from lalmesh.runtime.ring import Cursor, Ring, RingLimits, Run
+from services.origin.events import (
+    AcceptPublication,
+    AcceptSubscriber,
+    ClosePublication,
+    CloseSubscriber,
+    Command,
+    Event,
+    Forget,
+    GroupState,
+    Moved,
+    PublicationLost,
+    PublicationOpened,
+    Release,
+    ReleaseAnswered,
+    RunReceived,
+    SubscriberJoined,
+    SubscriberLeft,
+    TellPublication,
+    TellSubscriber,
+    TimerFired,
+    Wake,
+)
 
 MAX_SUBSCRIBERS = 10_000  #: readers of one stream: nodes, not players
-
-
-class GroupState(Enum):
-    """Where a group is in its life."""
-
-    WAITING = "waiting"  #: readers are here, no publication has been
-    LIVE = "live"
-    GRACE = "grace"  #: the publisher has gone and may come back
-    RELEASING = "releasing"  #: the registry is being asked whether the stream has ended
-    CLOSED = "closed"
-
-
-# events
-
-
-@dataclass(slots=True, frozen=True)
-class PublicationOpened:
-    """A publication with a checked grant wants in."""
-
-    port: int
-    epoch: Epoch
-    publication: bytes
-    place: Place
-
-
-@dataclass(slots=True)
-class RunReceived:
-    """Units of a publication."""
-
-    port: int
-    run: Run
-
-
-@dataclass(slots=True, frozen=True)
-class PublicationLost:
-    """A publication has ended, or its link broke."""
-
-    port: int
-
-
-@dataclass(slots=True, frozen=True)
-class SubscriberJoined:
-    """A reader wants the stream, after a unit that it has or from a random access point."""
-
-    port: int
-    after: UnitName | None
-    keep_us: int = 0  #: how much to keep for whoever goes on after it, and as long after it has left; microseconds
-
-
-@dataclass(slots=True, frozen=True)
-class SubscriberLeft:
-    """A reader has gone."""
-
-    port: int
-
-
-@dataclass(slots=True, frozen=True)
-class TimerFired:
-    """The time that `Group.next_timer` named has come."""
-
-
-@dataclass(slots=True, frozen=True)
-class ReleaseAnswered:
-    """What the registry said to `Release`: the stream has ended, or (False) somebody claims it; None: it did not answer."""
-
-    released: bool | None
-    place: Place  #: that of the `Release`: a publisher may have come and gone since
-
-
-@dataclass(slots=True, frozen=True)
-class Moved:
-    """The stream has another origin, at `place`."""
-
-    place: Place
-
-
-Event = PublicationOpened | RunReceived | PublicationLost | SubscriberJoined | SubscriberLeft | TimerFired | ReleaseAnswered | Moved
-
-
-# commands
-
-
-@dataclass(slots=True, frozen=True)
-class AcceptPublication:
-    """Tell a publication what the group holds."""
-
-    port: int
-    held: UnitName | None
-    place: Place
-
-
-@dataclass(slots=True, frozen=True)
-class ClosePublication:
-    """Refuse or end a publication."""
-
-    port: int
-    reason: CloseReason
-    detail: str
-
-
-@dataclass(slots=True, frozen=True)
-class AcceptSubscriber:
-    """Answer a reader and send to it from the cursor."""
-
-    port: int
-    epoch: Epoch
-    place: Place
-    cursor: Cursor
-
-
-@dataclass(slots=True, frozen=True)
-class CloseSubscriber:
-    """End a reader."""
-
-    port: int
-    reason: CloseReason
-    detail: str
-
-
-@dataclass(slots=True, frozen=True)
-class Wake:
-    """There is more in the ring for every subscriber."""
-
-
-@dataclass(slots=True, frozen=True)
-class Release:
-    """Ask the registry whether the stream has ended, and delete the group there if so."""
-
-    epoch: Epoch
-    place: Place
-
-
-@dataclass(slots=True, frozen=True)
-class Forget:
-    """The group is closed."""
-
-
-Command = AcceptPublication | ClosePublication | AcceptSubscriber | CloseSubscriber | Wake | Release | Forget
 
 _WAKE: list[Command] = [Wake()]
 
@@ -171,7 +55,7 @@ class GroupSettings:
     """What a group keeps, and how long it waits."""
 
     ring: RingLimits = field(default_factory=lambda: RingLimits(keep_us=3_000_000))
-    grace_s: float = 30.0
+    grace_s: float = 30.0  #: also how long readers are kept that stay when the stream has another origin
     release_retry_s: float = 2.0  #: after a registry that did not answer, or a claim that has not been followed by a publication
     waiting_s: float = 30.0  #: how long readers may wait for a first publication
 
@@ -203,6 +87,8 @@ class Group:
         self.next_timer: float | None = None  #: when `TimerFired` is due
         self._settings = settings
         self._writer: int | None = None  # port of the live publication
+        self._heir: NodeAddress | None = None  # of the present place
+        self._elsewhere: Location | None = None  # where the stream is, or is likely to be, if not here
         self._subscribers: set[int] = set()
         self._keeps: dict[int, int] = {}  # µs by port, of the subscribers that want anything kept
         self._left_keep_us = 0  # the same of those that left not long ago
@@ -225,8 +111,8 @@ class Group:
                 return self._run_received(port, run)
             case PublicationOpened():
                 return self._publication_opened(event)
-            case PublicationLost(port):
-                return self._publication_lost(port, now_s)
+            case PublicationLost():
+                return self._publication_lost(event, now_s)
             case SubscriberJoined():
                 return self._subscriber_joined(event, now_s)
             case SubscriberLeft(port):
@@ -235,8 +121,8 @@ class Group:
                 return self._timer_fired(now_s)
             case ReleaseAnswered(released, place):
                 return self._release_answered(released, place, now_s)
-            case Moved(place):
-                return self._moved(place)
+            case Moved(location, here):
+                return self._settled(location, now_s) if here else self._moved(location, now_s)
             case _:
                 assert_never(event)
 
@@ -246,14 +132,20 @@ class Group:
         if event.epoch < self.epoch or (event.epoch == self.epoch and self.publication not in (b"", event.publication)):
             detail = f"epoch {event.epoch.term}.{event.epoch.revision} is outdated"
             return [ClosePublication(event.port, CloseReason.FENCED, detail)]
+        if self.state is GroupState.MOVED and self._elsewhere is not None and event.place < self._elsewhere.place:
+            return [ClosePublication(event.port, CloseReason.SOURCE_LOST, "the stream has another origin")]
         commands: list[Command] = []
-        if self._writer is not None and self._writer != event.port:
+        if self._writer is not None and event.publication == self.publication:  # by another link; the one before is dead
+            commands.append(ClosePublication(self._writer, CloseReason.DONE, "opened again"))
+        elif self._writer is not None:
             commands.append(ClosePublication(self._writer, CloseReason.FENCED, "a newer publication has come"))
         if event.publication != self.publication:
             self.counters.publications += 1
         self._writer, self.epoch, self.publication = event.port, event.epoch, event.publication
-        self.place = self.ring.place = max(self.place, event.place)
-        self.state, self.next_timer = GroupState.LIVE, None
+        if event.place >= self.place:
+            self.place = self.ring.place = event.place
+            self._heir = event.heir
+        self.state, self.next_timer, self._elsewhere = GroupState.LIVE, None, None
         commands.append(AcceptPublication(event.port, self.ring.last_name, self.place))
         return commands
 
@@ -279,12 +171,17 @@ class Group:
         self.ring.append(run)
         return _WAKE
 
-    def _publication_lost(self, port: int, now_s: float) -> list[Command]:
-        if port != self._writer:
+    def _publication_lost(self, event: PublicationLost, now_s: float) -> list[Command]:
+        if event.port != self._writer:
             return []
         self._writer = None
-        self.state = GroupState.GRACE
         self.next_timer = now_s + self._settings.grace_s
+        if self.state is GroupState.MOVED:
+            return self._close_if_left()
+        self.state = GroupState.GRACE
+        if event.cut_off and self._heir is not None:
+            self._elsewhere = Location(stream=self.stream, place=self.place._replace(heir=True), origin=self._heir)
+            return self._tell(self._elsewhere)
         return []
 
     # the readers
@@ -299,7 +196,10 @@ class Group:
         if self.state is GroupState.WAITING and self.next_timer is None:
             self.next_timer = now_s + self._settings.waiting_s
         cursor = Cursor.joining(self.ring) if event.after is None else Cursor.resuming(self.ring, event.after)
-        return [AcceptSubscriber(event.port, self.epoch, self.place, cursor)]
+        commands: list[Command] = [AcceptSubscriber(event.port, self.epoch, self.place, cursor)]
+        if self._elsewhere is not None:
+            commands.append(TellSubscriber(event.port, self._elsewhere))
+        return commands
 
     def _subscriber_left(self, port: int, now_s: float) -> list[Command]:
         self._subscribers.discard(port)
@@ -310,7 +210,7 @@ class Group:
             self._keep()
         if self.state is GroupState.WAITING and not self._subscribers:
             return self._close(CloseReason.DONE, "nobody waits")
-        return []
+        return self._close_if_left() if self.state is GroupState.MOVED else []
 
     def _keep(self) -> None:
         """Let the ring keep what the readers want, those too that left not long ago: another may go on where one has died."""
@@ -329,6 +229,8 @@ class Group:
         if self.state is GroupState.GRACE:
             self.state = GroupState.RELEASING
             return [Release(self.epoch, self.place)]
+        if self.state is GroupState.MOVED and self._writer is None:
+            return self._close(CloseReason.SOURCE_LOST, "the stream has another origin")
         return []
 
     def _release_answered(self, released: bool | None, place: Place, now_s: float) -> list[Command]:
@@ -340,15 +242,45 @@ class Group:
         self.next_timer = now_s + self._settings.release_retry_s
         return []
 
-    def _moved(self, place: Place) -> list[Command]:
-        """Send everyone to where the stream is now; readers first get all that is here."""
-        if self.state is GroupState.WAITING or place <= self.place:
-            return []  # those who wait were sent here, perhaps for a place that is higher still
-        writer, self._writer = self._writer, None
-        ended: list[Command] = []
-        if writer is not None:
-            ended.append(ClosePublication(writer, CloseReason.SOURCE_LOST, "the stream has another origin"))
-        return ended + self._close(CloseReason.SOURCE_LOST, "the stream has another origin")
+    # other origins
+
+    def _settled(self, location: Location, now_s: float) -> list[Command]:
+        """The stream is here: where this is the heir that took over, its place is one like any other now."""
+        if self.state is GroupState.WAITING or location.place <= self.place:
+            return []
+        if self.state is GroupState.MOVED:
+            if self._elsewhere is not None and location.place < self._elsewhere.place:
+                return []
+            self.state = GroupState.LIVE if self._writer is not None else GroupState.GRACE
+            self.next_timer = None if self._writer is not None else now_s + self._settings.grace_s
+        self.place = self.ring.place = location.place
+        self._heir, self._elsewhere = location.heir, None
+        return []
+
+    def _moved(self, location: Location, now_s: float) -> list[Command]:
+        """Tell everyone where the stream is now, and serve them until they have left."""
+        if location.place <= self.place or (self.state is GroupState.MOVED and not self._is_news(location)):
+            return []
+        if self.state is GroupState.WAITING:  # those who wait were sent here, perhaps for a place that is higher still
+            return self._tell(location)
+        self._elsewhere = location
+        if self.state is not GroupState.MOVED:
+            self.state = GroupState.MOVED
+            self.next_timer = None if self._writer is not None else now_s + self._settings.grace_s
+        return self._close_if_left() or self._tell(location)
+
+    def _is_news(self, location: Location) -> bool:
+        return self._elsewhere is None or location.place > self._elsewhere.place
+
+    def _tell(self, location: Location) -> list[Command]:
+        commands: list[Command] = [TellSubscriber(port, location) for port in sorted(self._subscribers)]
+        return commands if self._writer is None else [TellPublication(self._writer, location), *commands]
+
+    def _close_if_left(self) -> list[Command]:
+        """The end of a group that has moved, once nobody is here any more."""
+        if self._writer is not None or self._subscribers:
+            return []
+        return self._close(CloseReason.SOURCE_LOST, "the stream has another origin")
 
     def _close(self, reason: CloseReason, detail: str) -> list[Command]:
         self.state, self.next_timer = GroupState.CLOSED, None

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from lalmesh.errors import NotAuthorized
 from lalmesh.names import StreamKey
+from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.link import (
     CloseReason,
     IncomingPublication,
@@ -22,12 +23,12 @@ from lalmesh.runtime.link import (
 from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeId, Place
 from lalmesh.runtime.ring import Run
 from lalmesh.runtime.tally import add_counters
-from services.origin import group as core
+from services.origin import events
+from services.origin.group import Group, GroupCounters, GroupSettings
 
 log = logging.getLogger(__name__)
 
 MAX_GROUPS = 50_000  #: streams of one origin
-FENCES_KEPT = 100_000  #: streams whose highest epoch and its publication are remembered after their group has gone
 
 #: Ask the registry to delete a group that has no claim: True done, False somebody claims it, None no answer.
 ReleaseGroup = Callable[[StreamKey, Epoch, Place], Awaitable[bool | None]]
@@ -37,7 +38,7 @@ ReleaseGroup = Callable[[StreamKey, Epoch, Place], Awaitable[bool | None]]
 class GroupEntry:
     """A group with the ports of those who write and read it."""
 
-    core: core.Group
+    core: Group
     publications: dict[int, PublicationPort] = field(default_factory=dict)
     subscriptions: dict[int, SubscriptionPort] = field(default_factory=dict)
     timer: asyncio.TimerHandle | None = None
@@ -60,13 +61,13 @@ class _IncomingPublication(_Incoming):
 
     def receive(self, run: Run) -> None:
         """The next units."""
-        self._groups.handle(self._entry, core.RunReceived(self._port, run))
+        self._groups.handle(self._entry, events.RunReceived(self._port, run))
 
     def closed(self, reason: CloseReason) -> None:
         """The publishing edge ended it, or the link broke."""
         if self._entry.publications.pop(self._port, None) is not None:
             log.info("publication ended", extra={"stream_key": str(self._entry.core.stream), "reason": reason.name})
-            self._groups.handle(self._entry, core.PublicationLost(self._port))
+            self._groups.handle(self._entry, events.PublicationLost(self._port, reason is CloseReason.LINK_LOST))
 
 
 class _IncomingSubscription(_Incoming):
@@ -75,7 +76,7 @@ class _IncomingSubscription(_Incoming):
     def closed(self, reason: CloseReason) -> None:
         """The reader left, or the link broke."""
         if self._entry.subscriptions.pop(self._port, None) is not None:
-            self._groups.handle(self._entry, core.SubscriberLeft(self._port))
+            self._groups.handle(self._entry, events.SubscriberLeft(self._port))
 
 
 class _Refused:
@@ -91,20 +92,20 @@ class _Refused:
 class Groups:
     """The `OriginEndpoint` of an origin."""
 
-    def __init__(self, node: NodeId, cluster_keys: tuple[bytes, ...], settings: core.GroupSettings, release: ReleaseGroup) -> None:
+    def __init__(self, node: NodeId, cluster_keys: tuple[bytes, ...], settings: GroupSettings, release: ReleaseGroup) -> None:
         """Own the groups that grants signed with one of `cluster_keys` bring to `node`."""
         self._node = node
         self._keys = cluster_keys
         self._settings = settings
         self._release = release
         self._groups: dict[StreamKey, GroupEntry] = {}
-        self._fences: dict[StreamKey, tuple[Epoch, bytes]] = {}
-        self._past = core.GroupCounters()  # of the groups that are gone
+        self._fences = Fences()
+        self._past = GroupCounters()  # of the groups that are gone
         self._next_port = 1
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
 
-    def __iter__(self) -> Iterator[core.Group]:
+    def __iter__(self) -> Iterator[Group]:
         """Every group."""
         return iter([entry.core for entry in self._groups.values()])
 
@@ -113,7 +114,7 @@ class Groups:
         return len(self._groups)
 
     @property
-    def totals(self) -> core.GroupCounters:
+    def totals(self) -> GroupCounters:
         """The counters of all groups that are and were."""
         totals = replace(self._past)
         for group in self:
@@ -131,7 +132,7 @@ class Groups:
             log.warning("grant refused: %s", error, extra={"stream_key": str(grant.stream), "peer": peer.name})
             port.close(CloseReason.BAD_GRANT, str(error))
             return _Refused()
-        if self._is_outdated(grant):
+        if self._fences.refuses(grant.stream, grant.epoch, grant.publication):
             port.close(CloseReason.FENCED, "a newer publication has been here")
             return _Refused()
         entry = self._entry(grant.stream)
@@ -140,10 +141,12 @@ class Groups:
             return _Refused()
         number = self._new_port()
         entry.publications[number] = port
-        place = grant.place._replace(heir=True) if request.take_over_as_heir else grant.place
+        place, heir = grant.place, grant.heir
+        if request.take_over_as_heir:
+            place, heir = place._replace(heir=True), None
         log.info("publication of epoch %d.%d", *grant.epoch, extra={"stream_key": str(grant.stream), "peer": peer.name})
-        self.handle(entry, core.PublicationOpened(number, grant.epoch, grant.publication, place))
-        self._remember(grant.stream, entry.core.epoch, entry.core.publication)
+        self.handle(entry, events.PublicationOpened(number, grant.epoch, grant.publication, place, heir))
+        self._fences.see(grant.stream, entry.core.epoch, entry.core.publication)
         return _IncomingPublication(self, entry, number)
 
     def open_subscription(self, peer: NodeId, request: SubscriptionRequest, port: SubscriptionPort) -> IncomingSubscription:
@@ -154,16 +157,16 @@ class Groups:
             return _Refused()
         number = self._new_port()
         entry.subscriptions[number] = port
-        self.handle(entry, core.SubscriberJoined(number, request.after, round(request.keep_s * 1e6)))
+        self.handle(entry, events.SubscriberJoined(number, request.after, round(request.keep_s * 1e6)))
         return _IncomingSubscription(self, entry, number)
 
     # what the scheduler says
 
     def moved(self, location: Location) -> None:
-        """A stream is read and written somewhere else now, if that is not here."""
+        """Where a stream is read and written now."""
         entry = self._groups.get(location.stream)
-        if entry is not None and location.origin.node != self._node:
-            self.handle(entry, core.Moved(location.place))
+        if entry is not None:
+            self.handle(entry, events.Moved(location, here=location.origin.node == self._node))
 
     # the parts of the calls above
 
@@ -178,51 +181,45 @@ class Groups:
     def _entry(self, stream: StreamKey) -> GroupEntry | None:
         entry = self._groups.get(stream)
         if entry is None and len(self._groups) < MAX_GROUPS:
-            entry = self._groups[stream] = GroupEntry(core.Group(stream, self._settings))
+            entry = self._groups[stream] = GroupEntry(Group(stream, self._settings))
         return entry
 
     def _new_port(self) -> int:
         self._next_port += 1
         return self._next_port
 
-    def _is_outdated(self, grant: Grant) -> bool:
-        epoch, publication = self._fences.get(grant.stream, (grant.epoch, grant.publication))
-        return grant.epoch < epoch or (grant.epoch == epoch and grant.publication != publication)
-
-    def _remember(self, stream: StreamKey, epoch: Epoch, publication: bytes) -> None:
-        self._fences.pop(stream, None)
-        self._fences[stream] = (epoch, publication)
-        if len(self._fences) > FENCES_KEPT:
-            del self._fences[next(iter(self._fences))]
-
     # the shell of one group
 
-    def handle(self, entry: GroupEntry, event: core.Event) -> None:
+    def handle(self, entry: GroupEntry, event: events.Event) -> None:
         """Give one event to a group and carry out what it says."""
         for command in entry.core.handle(event, self._loop.time()):
             self._carry_out(entry, command)
         if entry.core.next_timer != entry.timer_at:
             self._set_timer(entry)
 
-    def _carry_out(self, entry: GroupEntry, command: core.Command) -> None:
+    def _carry_out(self, entry: GroupEntry, command: events.Command) -> None:
         match command:
-            case core.Wake():
+            case events.Wake():
                 for port in list(entry.subscriptions.values()):
                     port.wake()
-            case core.AcceptPublication(port, held, place):
+            case events.AcceptPublication(port, held, place):
                 entry.publications[port].opened(held, place)
-            case core.ClosePublication(port, reason, detail):
+            case events.TellPublication(port, location):
+                entry.publications[port].source_lost(location)
+            case events.ClosePublication(port, reason, detail):
                 if (publication := entry.publications.pop(port, None)) is not None:
                     publication.close(reason, detail)
-            case core.AcceptSubscriber(port, epoch, place, cursor):
+            case events.AcceptSubscriber(port, epoch, place, cursor):
                 entry.subscriptions[port].opened(epoch, place)
                 entry.subscriptions[port].send_from(cursor)
-            case core.CloseSubscriber(port, reason, detail):
+            case events.TellSubscriber(port, location):
+                entry.subscriptions[port].source_lost(location)
+            case events.CloseSubscriber(port, reason, detail):
                 if (subscription := entry.subscriptions.pop(port, None)) is not None:
                     subscription.close(reason, detail)
-            case core.Release(epoch, place):
+            case events.Release(epoch, place):
                 self._start(self._ask_release(entry, epoch, place))
-            case core.Forget():
+            case events.Forget():
                 self._forget(entry)
             case _:
                 assert_never(command)
@@ -235,7 +232,7 @@ class Groups:
 
     def _timer_fired(self, entry: GroupEntry) -> None:
         entry.timer = entry.timer_at = None  # a loop of coarse clock may call a moment early: then it is set again
-        self.handle(entry, core.TimerFired())
+        self.handle(entry, events.TimerFired())
 
     async def _ask_release(self, entry: GroupEntry, epoch: Epoch, place: Place) -> None:
         try:
@@ -243,7 +240,7 @@ class Groups:
         except Exception:  # a bug there must not leave the group waiting for its answer for ever
             log.exception("release failed", extra={"stream_key": str(entry.core.stream)})
             released = None
-        self.handle(entry, core.ReleaseAnswered(released, place))
+        self.handle(entry, events.ReleaseAnswered(released, place))
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -7,21 +7,20 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.edge_fakes import FIRST, SECOND, STREAM, audio, epoch, gop, place, run_of, video
+from support.edge_fakes import FIRST, ORIGINS, SECOND, STREAM, audio, epoch, gop, location, place, run_of, video
 
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, UnitName
 from lalmesh.runtime.ring import Cursor, Run
-from services.origin import group as core
-from services.origin.group import (
+from services.origin import group as group_module
+from services.origin.events import (
     AcceptPublication,
     AcceptSubscriber,
     ClosePublication,
     CloseSubscriber,
     Command,
+    Event,
     Forget,
-    Group,
-    GroupSettings,
     GroupState,
     Moved,
     PublicationLost,
@@ -31,18 +30,21 @@ from services.origin.group import (
     RunReceived,
     SubscriberJoined,
     SubscriberLeft,
+    TellPublication,
+    TellSubscriber,
     TimerFired,
     Wake,
 )
+from services.origin.group import Group, GroupSettings
 
 SETTINGS = GroupSettings(grace_s=30, release_retry_s=2, waiting_s=20)
 
 
 def opened(port: int = 1, revision: int = 1, publication: bytes = FIRST) -> PublicationOpened:
-    return PublicationOpened(port, epoch(revision), publication, place(revision))
+    return PublicationOpened(port, epoch(revision), publication, place(revision), ORIGINS["p"])
 
 
-def group(*events: core.Event) -> Group:
+def group(*events: Event) -> Group:
     made = Group(STREAM, SETTINGS)
     for event in events:
         made.handle(event, 0.0)
@@ -148,18 +150,95 @@ def test_the_loss_of_a_publication_that_was_replaced_changes_nothing() -> None:
     assert live.state is GroupState.LIVE
 
 
-def test_a_stream_that_has_another_origin_ends_here() -> None:
+# other origins
+
+
+def moved(revision: int) -> Moved:
+    return Moved(location(revision, "p"))
+
+
+def told(commands: list[Command]) -> list[tuple[str, int]]:
+    """Who is told where the stream is, and nothing else."""
+    assert all(isinstance(command, TellPublication | TellSubscriber) for command in commands)
+    return [(type(command).__name__, command.port) for command in commands if hasattr(command, "port")]
+
+
+def test_a_stream_that_has_another_origin_is_served_until_the_last_one_has_left() -> None:
     live = group(opened(), RunReceived(1, run_of(gop(0, 3))), SubscriberJoined(5, None))
-    assert live.handle(Moved(place(1)), 1.0) == []
-    commands = live.handle(Moved(place(2)), 1.0)
-    assert [type(command) for command in commands] == [ClosePublication, CloseSubscriber, Forget]
-    assert all(c.reason is CloseReason.SOURCE_LOST for c in commands if isinstance(c, ClosePublication | CloseSubscriber))
+    assert live.handle(moved(1), 1.0) == []
+    assert told(live.handle(moved(2), 1.0)) == [("TellPublication", 1), ("TellSubscriber", 5)]
+    assert (live.handle(moved(2), 1.5), live.state) == ([], GroupState.MOVED)
+    assert live.handle(RunReceived(1, run_of(gop(3, 1))), 2.0) == [Wake()]
+    assert live.handle(PublicationLost(1), 3.0) == []
+    assert live.handle(SubscriberLeft(5), 4.0) == [Forget()]
 
 
-def test_those_who_wait_for_a_publication_are_not_sent_away() -> None:
+def test_who_comes_after_a_stream_has_moved_is_sent_on() -> None:
+    left = group(opened(), SubscriberJoined(5, None), moved(2))
+    _, sent_on = left.handle(SubscriberJoined(6, None), 1.0)
+    assert sent_on == TellSubscriber(6, location(2, "p"))
+    (closed,) = left.handle(opened(2), 1.0)
+    assert isinstance(closed, ClosePublication)
+    assert closed.reason is CloseReason.SOURCE_LOST
+
+
+def test_a_stream_may_come_back_where_it_was() -> None:
+    left = group(opened(), SubscriberJoined(5, None), moved(2), PublicationLost(1))
+    left.handle(opened(2, 3), 1.0)
+    assert (left.state, left.place) == (GroupState.LIVE, place(3))
+    assert len(left.handle(SubscriberJoined(6, None), 1.0)) == 1
+
+
+def test_a_stream_that_is_sent_back_before_anyone_has_left_goes_on() -> None:
+    back = group(opened(), SubscriberJoined(5, None), moved(2), Moved(location(3), here=True))
+    assert (back.state, back.place, back.next_timer) == (GroupState.LIVE, place(3), None)
+
+
+def test_readers_that_stay_where_a_stream_has_left_are_sent_away_in_time() -> None:
+    left = group(opened(), SubscriberJoined(5, None), moved(2), PublicationLost(1))
+    assert left.handle(TimerFired(), 29.0) == []
+    closed, forget = left.handle(TimerFired(), 30.0)
+    assert closed == CloseSubscriber(5, CloseReason.SOURCE_LOST, "the stream has another origin")
+    assert forget == Forget()
+
+
+def test_a_moved_stream_without_anyone_is_forgotten_at_once() -> None:
+    assert group(opened(), PublicationLost(1)).handle(moved(2), 1.0) == [Forget()]
+
+
+def test_those_who_wait_for_a_publication_are_told_and_not_sent_away() -> None:
     waiting = group(SubscriberJoined(5, None))
-    assert waiting.handle(Moved(place(7)), 1.0) == []
+    assert told(waiting.handle(moved(7), 1.0)) == [("TellSubscriber", 5)]
     assert waiting.state is GroupState.WAITING
+
+
+def test_readers_of_a_publication_that_was_cut_off_hear_of_its_heir() -> None:
+    live = group(opened(), SubscriberJoined(5, None))
+    (told_of,) = live.handle(PublicationLost(1, cut_off=True), 1.0)
+    assert isinstance(told_of, TellSubscriber)
+    assert (told_of.location.origin, told_of.location.place) == (ORIGINS["p"], place(1)._replace(heir=True))
+    assert live.handle(SubscriberJoined(6, None), 1.0)[1] == TellSubscriber(6, told_of.location)
+    live.handle(opened(2), 2.0)
+    assert len(live.handle(SubscriberJoined(7, None), 3.0)) == 1
+
+
+def test_a_publication_that_has_said_goodbye_has_no_heir() -> None:
+    assert group(opened(), SubscriberJoined(5, None)).handle(PublicationLost(1), 1.0) == []
+
+
+def test_the_place_of_an_heir_rises_when_it_is_written_down() -> None:
+    heir = group(PublicationOpened(1, epoch(1), FIRST, place(1)._replace(heir=True)), RunReceived(1, run_of(gop(0, 1))))
+    assert heir.handle(Moved(location(2), here=True), 1.0) == []
+    (accepted,) = heir.handle(SubscriberJoined(5, None), 1.0)
+    assert isinstance(accepted, AcceptSubscriber)
+    assert (accepted.place, runs(accepted.cursor)[0].place) == (place(2), place(2))
+
+
+def test_a_publication_that_opens_again_under_the_place_before_keeps_the_higher_one() -> None:
+    heir = group(opened(), Moved(location(2), here=True))
+    closed, accepted = heir.handle(opened(2), 1.0)
+    assert closed == ClosePublication(1, CloseReason.DONE, "opened again")
+    assert accepted == AcceptPublication(2, None, place(2))
 
 
 def test_a_closed_group_stays_closed() -> None:
@@ -284,7 +363,7 @@ def test_a_reader_of_the_earlier_publication_gets_its_rest_and_all_of_the_next()
 
 
 def test_readers_over_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core, "MAX_SUBSCRIBERS", 2)
+    monkeypatch.setattr(group_module, "MAX_SUBSCRIBERS", 2)
     live = group(opened(), SubscriberJoined(5, None), SubscriberJoined(6, None))
     (closed,) = live.handle(SubscriberJoined(7, None), 1.0)
     assert isinstance(closed, CloseSubscriber)
@@ -332,6 +411,10 @@ class Shell:
                     self.subscribers[port] = cursor
                 case CloseSubscriber(port, _, _):
                     self.subscribers.pop(port, None)
+                case TellPublication(port, _):
+                    assert port in self.publications
+                case TellSubscriber(port, _):
+                    assert port in self.subscribers
                 case Forget():
                     assert not self.forgotten
                     self.forgotten = True
@@ -343,9 +426,10 @@ class Shell:
 
 LEGAL = {
     GroupState.WAITING: {GroupState.LIVE, GroupState.CLOSED},
-    GroupState.LIVE: {GroupState.GRACE, GroupState.CLOSED},
-    GroupState.GRACE: {GroupState.LIVE, GroupState.RELEASING, GroupState.CLOSED},
-    GroupState.RELEASING: {GroupState.LIVE, GroupState.GRACE, GroupState.CLOSED},
+    GroupState.LIVE: {GroupState.GRACE, GroupState.MOVED, GroupState.CLOSED},
+    GroupState.GRACE: {GroupState.LIVE, GroupState.RELEASING, GroupState.MOVED, GroupState.CLOSED},
+    GroupState.RELEASING: {GroupState.LIVE, GroupState.GRACE, GroupState.MOVED, GroupState.CLOSED},
+    GroupState.MOVED: {GroupState.LIVE, GroupState.GRACE, GroupState.CLOSED},
     GroupState.CLOSED: set(),
 }
 _PUBLICATIONS = [bytes([number]) * 16 for number in range(3)]
@@ -367,7 +451,7 @@ _EVENTS = st.one_of(
     st.builds(lambda port, revision, which: opened(port, revision, _PUBLICATIONS[which]), _PORTS, _REVISIONS, st.integers(0, 2)),
     st.builds(RunReceived, _PORTS, _RUNS),
     st.builds(RunReceived, _PORTS, _RUNS),
-    st.builds(PublicationLost, _PORTS),
+    st.builds(PublicationLost, _PORTS, st.booleans()),
     st.builds(
         SubscriberJoined,
         st.integers(10, 12),
@@ -376,12 +460,12 @@ _EVENTS = st.one_of(
     st.builds(SubscriberLeft, st.integers(10, 12)),
     st.just(TimerFired()),
     st.builds(ReleaseAnswered, st.sampled_from([True, False, None]), st.builds(place, _REVISIONS)),
-    st.builds(Moved, st.builds(place, _REVISIONS)),
+    st.builds(Moved, st.builds(location, _REVISIONS, st.sampled_from("op")), st.booleans()),
 )
 
 
 @given(st.lists(st.tuples(_EVENTS, st.floats(0, 40)), max_size=25))
-def test_no_sequence_of_events_breaks_a_group(events: list[tuple[core.Event, float]]) -> None:
+def test_no_sequence_of_events_breaks_a_group(events: list[tuple[Event, float]]) -> None:
     shell, now = Shell(), 0.0
     used: set[int] = set()  # a port is opened once
     made = shell.core
@@ -413,6 +497,6 @@ def test_no_sequence_of_events_breaks_a_group(events: list[tuple[core.Event, flo
 def _check_timer(made: Group, now: float) -> None:
     if made.state in (GroupState.LIVE, GroupState.CLOSED, GroupState.RELEASING):
         assert made.next_timer is None
-    elif made.state is GroupState.GRACE or made.subscribers:
+    elif made.state is GroupState.GRACE or (made.state is GroupState.WAITING and made.subscribers):
         assert made.next_timer is not None
         assert made.next_timer <= now + 30

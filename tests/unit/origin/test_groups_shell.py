@@ -12,10 +12,11 @@ from support.virtual_time import in_virtual_time, settle
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.link import CloseReason, IncomingPublication, IncomingSubscription, PublicationRequest, SubscriptionRequest
-from lalmesh.runtime.ownership import NO_PLACE, Epoch, Grant, NodeAddress, NodeId, Place, UnitName
+from lalmesh.runtime.ownership import NO_PLACE, Epoch, Grant, Location, NodeAddress, NodeId, Place, UnitName
 from lalmesh.runtime.ring import Cursor
 from services.origin import groups as shell
-from services.origin.group import GroupSettings, GroupState
+from services.origin.events import GroupState
+from services.origin.group import GroupSettings
 from services.origin.groups import Groups
 
 KEY = b"k" * 32
@@ -29,6 +30,7 @@ class Port:
 
     opened_with: list[tuple[object, Place]] = field(default_factory=list)
     closed: list[CloseReason] = field(default_factory=list)
+    told: list[Location] = field(default_factory=list)
     got: list[int] = field(default_factory=list)
     cursor: Cursor | None = None
 
@@ -42,6 +44,9 @@ class Port:
     def wake(self) -> None:
         while self.cursor is not None and (run := self.cursor.read(1 << 30)) is not None:
             self.got += [unit.seq for unit in run.units]
+
+    def source_lost(self, location: Location) -> None:
+        self.told.append(location)
 
     def close(self, reason: CloseReason, detail: str = "") -> None:
         self.closed.append(reason)
@@ -149,16 +154,6 @@ async def test_the_highest_epoch_is_remembered_when_the_group_has_gone() -> None
 
 
 @in_virtual_time
-async def test_only_so_many_epochs_are_remembered() -> None:
-    origin = Origin()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shell, "FENCES_KEPT", 2)
-        for number in range(3):
-            origin.publish(replace(grant(5), stream=StreamKey("live", str(number))).signed(KEY))
-    assert list(origin.groups._fences) == [StreamKey("live", "1"), StreamKey("live", "2")]
-
-
-@in_virtual_time
 async def test_a_stream_ends_after_the_grace_and_the_registrys_word() -> None:
     origin = Origin([True])
     reader, _ = origin.read()
@@ -215,16 +210,34 @@ async def test_a_replaced_publication_is_told_and_what_it_still_sends_is_refused
 
 
 @in_virtual_time
-async def test_a_stream_that_has_moved_sends_its_readers_away() -> None:
+async def test_a_stream_that_has_moved_tells_everyone_and_is_forgotten_when_they_have_left() -> None:
     origin = Origin()
     port, incoming = origin.publish(grant())
-    reader, _ = origin.read()
+    reader, subscription = origin.read()
     incoming.receive(run_of(gop(0, 3)))
-    origin.groups.moved(location(2, "o"))
-    assert len(origin.groups) == 1
     origin.groups.moved(location(2, "p"))
-    assert (port.closed, reader.closed, reader.got) == ([CloseReason.SOURCE_LOST], [CloseReason.SOURCE_LOST], [0, 1, 2])
+    assert (port.told, reader.told, reader.closed, reader.got) == ([location(2, "p")], [location(2, "p")], [], [0, 1, 2])
+    incoming.closed(CloseReason.SOURCE_LOST)
+    subscription.closed(CloseReason.DONE)
     assert len(origin.groups) == 0
+
+
+@in_virtual_time
+async def test_a_stream_that_is_written_down_as_being_here_rises_to_its_new_place() -> None:
+    origin = Origin()
+    origin.publish(grant(origin=ORIGINS["p"], heir=HERE), as_heir=True)
+    origin.groups.moved(location(2, "o"))
+    (group,) = origin.groups
+    assert (group.place, group.state) == (place(2), GroupState.LIVE)
+
+
+@in_virtual_time
+async def test_readers_of_a_publication_whose_link_broke_hear_of_its_heir() -> None:
+    origin = Origin()
+    _, incoming = origin.publish(grant(heir=ORIGINS["p"]))
+    reader, _ = origin.read()
+    incoming.closed(CloseReason.LINK_LOST)
+    assert [told.origin for told in reader.told] == [ORIGINS["p"]]
 
 
 @in_virtual_time
