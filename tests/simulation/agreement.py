@@ -1,0 +1,94 @@
+"""What must be true some time after all faults are over: everybody says the same, and every stream plays."""
+
+from __future__ import annotations
+
+from lalmesh.names import StreamKey
+from services.edge.publisher import Publishing
+from services.origin.events import GroupState
+from services.origin.group import Group
+from services.scheduler.records import ClaimRecord, GroupRecord, claim_key, group_key, parse_claim, parse_group
+from simulation.cluster import Cluster
+from simulation.nodes import UNIT_S
+
+FRESH_S = 5 * UNIT_S  #: so old may the last unit be that a player of a live stream has
+
+
+def disagreements(cluster: Cluster) -> list[str]:
+    """Everything that is not as it must be."""
+    found = [f"{node.name} does not run" for node in cluster.nodes if not node.is_running]
+    for stream in cluster.streams:
+        found += _of(cluster, stream)
+    return found
+
+
+def _of(cluster: Cluster, stream: StreamKey) -> list[str]:
+    live = [each for edge in cluster.edges if edge.is_running for each in edge.app.publishers if each.stream == stream]
+    if len(live) != 1:
+        wanted = any(encoder.stream == stream and not encoder.stopped for encoder in cluster.encoders)
+        return [f"{stream}: {len(live)} publications"] if live or wanted else []
+    publishing = live[0]
+    entries = cluster.etcd.store.entries
+    claim, group = entries.get(claim_key(stream)), entries.get(group_key(stream))
+    found = []
+    if claim is None or group is None:
+        found.append(f"{stream} is published, but its claim is {claim}, its group {group}")
+    else:
+        found += _registered(cluster, publishing, parse_claim(claim), parse_group(group))
+    return found + _played(cluster, publishing)
+
+
+def _registered(cluster: Cluster, publishing: Publishing, claim: ClaimRecord, group: GroupRecord) -> list[str]:
+    stream, core = publishing.stream, publishing.core
+    found = []
+    if claim.publication != core.publication or claim.epoch != core.epoch:
+        found.append(f"{stream} is written by {core.publication.hex()[:6]} at {core.epoch}, but the registry has {claim}")
+    for scheduler in cluster.schedulers:
+        directory = scheduler.service.directory
+        if directory.claim(stream) != claim or directory.group(stream) != group:
+            found.append(f"{stream}: {scheduler.name} sees {directory.claim(stream)} at {directory.group(stream)}")
+    held = _live_groups(cluster, stream)
+    if [name for name, _ in held] != [group.origin.node.name]:
+        found.append(f"{stream} is taken in by {[name for name, _ in held]}, but the registry has {group.origin.node.name}")
+    found += [f"{stream}: {name} takes in another publication" for name, each in held if each.publication != core.publication]
+    return found
+
+
+def _live_groups(cluster: Cluster, stream: StreamKey) -> list[tuple[str, Group]]:
+    return [
+        (origin.name, group)
+        for origin in cluster.origins
+        if origin.is_running
+        for group in origin.app.groups
+        if group.stream == stream and group.state is GroupState.LIVE
+    ]
+
+
+def _played(cluster: Cluster, publishing: Publishing) -> list[str]:
+    stream, found = publishing.stream, []
+    for edge in cluster.edges:
+        if not edge.is_running or stream not in edge.played:
+            continue
+        recorder = edge.players.get(stream)
+        if recorder is None or recorder.over.done():
+            found.append(f"{stream} is not played at {edge.name}")
+        elif cluster.world.now - recorder.seen.last_at > FRESH_S:
+            found.append(f"{stream} has stood still at {edge.name} since {recorder.seen.last_at:.3f} s")
+        elif recorder.seen.publication != publishing.core.publication:
+            found.append(f"{stream}: {edge.name} plays another publication")
+    return found
+
+
+def losses(cluster: Cluster) -> list[str]:
+    """What players missed: units, or their connection."""
+    found = disturbances(cluster)
+    for edge in cluster.edges:
+        for stream, recorder in edge.players.items():
+            if recorder.seen.missing:
+                found.append(f"{edge.name} misses {recorder.seen.missing} units of {stream}")
+    return found
+
+
+def disturbances(cluster: Cluster) -> list[str]:
+    """Publishers and players that were closed."""
+    found = [closure for encoder in cluster.encoders for closure in encoder.closures]
+    return found + [closure for edge in cluster.edges for closure in edge.closures]

@@ -1,0 +1,316 @@
+"""etcd, as one linearizable store that each scheduler reaches or not: revisions, leases, watches, and what goes wrong with it.
+
+The rules of transactions and leases are those of `MemoryRegistry`. What comes on top: watches that resume from a revision, as
+long as that is not compacted; a leader that is lost, so that nothing is answered, and whose successor lets every lease live its
+whole time again; data that is wiped, or restored from a snapshot, under another cluster id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
+
+from lalmesh.runtime.registry import (
+    Changed,
+    Compare,
+    FollowEvent,
+    KeyValue,
+    Listing,
+    Operation,
+    RegistryUnavailable,
+    Removed,
+    TransactionResult,
+)
+from services.scheduler.registry import MemoryRegistry
+from simulation.network import End, Network
+from simulation.world import Process
+
+log = logging.getLogger(__name__)
+
+NAME = "etcd"
+TIMEOUT_S = 1.5  #: of every call; with leases of 4 s what 5 s are with leases of 10 s
+EXPIRY_S = 0.25  #: between two looks for leases that have ended
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0  #: before a broken watch is opened again; as in `registry._watch`
+
+News = list[Changed | Removed]
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True, frozen=True)
+class Snapshot:
+    """The data at some moment."""
+
+    revision: int
+    entries: dict[str, KeyValue]
+    leases: dict[int, Any]
+
+
+class _Store(MemoryRegistry):
+    """The rules, with a history of changes."""
+
+    def __init__(self, clock: Callable[[], float], changed: Callable[[list[Changed | Removed]], None]) -> None:
+        super().__init__(clock)
+        self.history: list[tuple[int, Changed | Removed]] = []
+        self.compacted = 1  #: the history begins after this revision
+        self._changed = changed
+        self._news: list[Changed | Removed] = []
+        self._followers.add(self)  # type: ignore[arg-type]
+
+    @property
+    def revision(self) -> int:
+        return self._revision
+
+    @property
+    def entries(self) -> dict[str, KeyValue]:
+        return self._entries
+
+    def tell(self, event: Changed | Removed, key: str) -> None:
+        """A change, as followers hear of it."""
+        self.history.append((self._revision, event))
+        self._news.append(event)
+
+    def _write(self, operations: Any) -> None:
+        super()._write(operations)
+        if self._news:
+            news, self._news = self._news, []
+            self._changed(news)
+
+    def compact(self) -> None:
+        self.history.clear()
+        self.compacted = self._revision
+
+    def snapshot(self) -> Snapshot:
+        leases = {number: replace(lease, keys=set(lease.keys)) for number, lease in self._leases.items()}
+        return Snapshot(self._revision, dict(self._entries), leases)
+
+    def become(self, snapshot: Snapshot) -> None:
+        """Go on from other data. Leases live their whole time again; numbers of leases never come again, as with etcd."""
+        self._revision, self._entries = snapshot.revision, dict(snapshot.entries)
+        self._leases = {number: replace(lease, keys=set(lease.keys)) for number, lease in snapshot.leases.items()}
+        self.prolong_leases()
+        self.compact()
+
+    def prolong_leases(self) -> None:
+        for lease in self._leases.values():
+            lease.ends_at = self._clock() + lease.ttl_s
+
+
+class Etcd:
+    """The store and its listeners."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._process = Process(network.world, NAME)
+        self.store = _Store(self._process.time, self._tell)
+        self.cluster_id = 1
+        self.has_leader = True
+        self._watches: dict[End, None] = {}
+        network.run(self._process)
+        network.serve(self._process, NAME, self._call)
+        network.serve(self._process, "watch", self._watch)
+        self._process.call_soon(self._expire)
+
+    # faults
+
+    def lose_leader(self) -> None:
+        """Nothing is answered from now on, no lease ends."""
+        self.has_leader = False
+
+    def elect(self) -> None:
+        """A new leader, which lets every lease live its whole time again."""
+        self.has_leader = True
+        self.store.prolong_leases()
+        self._break_watches()
+
+    def compact(self) -> None:
+        self.store.compact()
+
+    def become(self, snapshot: Snapshot) -> None:
+        """Wiped, or restored."""
+        self.cluster_id += 1
+        self.store.become(snapshot)
+        self._break_watches()
+
+    def wipe(self) -> None:
+        self.become(Snapshot(1, {}, {}))
+
+    # what it does
+
+    def _expire(self) -> None:
+        if self.has_leader:
+            self.store.expire()
+        self._process.call_later(EXPIRY_S, self._expire)
+
+    def _call(self, reply: Callable[[Any], None], method: str, *args: Any) -> None:
+        if not self.has_leader:
+            return
+        try:
+            result = _at_once(getattr(self.store, method)(*args))
+        except Exception as error:
+            result = error
+        reply((result, self.cluster_id))
+
+    def _watch(self, _process: Process, end: End, _source: str) -> None:
+        def opened(revision: int, cluster_id: int) -> None:
+            if cluster_id != self.cluster_id or revision < self.store.compacted or revision > self.store.revision:
+                end.send(None)  # list again
+                return
+            missed = [event for at, event in self.store.history if at > revision]
+            self._watches[end] = None
+            end.send(missed)
+
+        end.receive = opened
+        end.closed = lambda _reason: self._watches.pop(end, None)
+
+    def _tell(self, news: list[Changed | Removed]) -> None:
+        for end in self._watches:
+            end.send(news)
+
+    def _break_watches(self) -> None:
+        watches, self._watches = self._watches, {}
+        for end in watches:
+            end.close("reset")
+
+
+def _at_once(work: Coroutine[Any, Any, _T]) -> _T:
+    """What a coroutine that waits for nothing gives."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: _T = done.value
+        return result
+    raise AssertionError("the store waits for something")
+
+
+class EtcdClient:
+    """The `Registry` of one scheduler."""
+
+    def __init__(self, network: Network, process: Process) -> None:
+        self._network = network
+        self._process = process
+
+    async def get(self, key: str) -> tuple[KeyValue | None, int]:
+        result: tuple[KeyValue | None, int] = (await self._ask("get", key))[0]
+        return result
+
+    async def list(self, prefix: str) -> Listing:
+        listing: Listing = (await self._ask("list", prefix))[0]
+        return listing
+
+    async def transact(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> TransactionResult:
+        result: TransactionResult = (await self._ask("transact", compares, operations))[0]
+        return result
+
+    async def grant_lease(self, ttl_s: int) -> int:
+        lease_id: int = (await self._ask("grant_lease", ttl_s))[0]
+        return lease_id
+
+    async def renew_lease(self, lease_id: int) -> bool:
+        renewed: bool = (await self._ask("renew_lease", lease_id))[0]
+        return renewed
+
+    async def revoke_lease(self, lease_id: int) -> None:
+        await self._ask("revoke_lease", lease_id)
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+    async def _ask(self, method: str, *args: Any) -> tuple[Any, int]:
+        """The answer, and the id of the cluster that gave it."""
+        answered: asyncio.Future[Any] = self._process.create_future()
+        self._network.call(self._process, NAME, NAME, partial(settle, answered), method, *args)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                result = await answered
+        except TimeoutError as error:
+            raise RegistryUnavailable(f"etcd: no answer in {TIMEOUT_S:g} s", retry_after_s=1.0) from error
+        if isinstance(result, ConnectionRefusedError):
+            raise RegistryUnavailable("etcd: refused", retry_after_s=1.0)
+        if isinstance(result[0], Exception):
+            raise result[0]
+        return result[0], result[1]
+
+    async def follow(self, prefix: str) -> AsyncIterator[FollowEvent]:
+        """As `EtcdRegistry.follow`."""
+        position: tuple[int, int] | None = None  # revision, cluster id
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                if position is None:
+                    listing, cluster_id = await self._ask("list", prefix)
+                    position = (listing.revision, cluster_id)
+                    yield listing
+                async for news in self._watched(position):
+                    pause_s = FIRST_PAUSE_S
+                    for event in news:
+                        position = (event.entry.mod_revision if isinstance(event, Changed) else event.revision, position[1])
+                        if (event.entry.key if isinstance(event, Changed) else event.key).startswith(prefix):
+                            yield event
+            except _StartOver:
+                position = None
+            except RegistryUnavailable as error:
+                log.info("following is interrupted: %s", error)
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _watched(self, position: tuple[int, int]) -> AsyncIterator[News]:
+        end = self._network.connect(self._process, NAME, "watch", dead_s=2 * TIMEOUT_S)
+        inbox = Inbox(self._process, end)
+        end.send(*position)
+        try:
+            async for (news,) in inbox:
+                if news is None:
+                    raise _StartOver
+                yield news
+        finally:
+            end.close()
+
+
+def settle(answered: asyncio.Future[Any], result: Any) -> None:
+    """Give a call its answer, where it still waits."""
+    if not answered.done():
+        answered.set_result(result)
+
+
+class _StartOver(Exception):
+    """Changes may have been missed."""
+
+
+class Inbox:
+    """What comes on an end of a connection, one message after the other, until it ends."""
+
+    def __init__(self, process: Process, end: End) -> None:
+        self._process = process
+        self._messages: list[tuple[Any, ...]] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._over = False
+        end.receive, end.closed = self._receive, self._end
+
+    def _receive(self, *message: Any) -> None:
+        if message:
+            self._messages.append(message)
+            self._wake()
+
+    def _end(self, _reason: str) -> None:
+        self._over = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def __aiter__(self) -> Inbox:
+        return self
+
+    async def __anext__(self) -> tuple[Any, ...]:
+        while not self._messages:
+            if self._over:
+                raise StopAsyncIteration
+            self._waiter = self._process.create_future()
+            await self._waiter
+        return self._messages.pop(0)

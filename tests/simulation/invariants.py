@@ -1,0 +1,128 @@
+"""What must hold after each step, looked at where it could break; the first breach ends the schedule."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import NO_EPOCH, Epoch, Grant
+from lalmesh.runtime.ring import Run
+from simulation.world import Process, World
+
+log = logging.getLogger(__name__)
+
+
+class Breach(AssertionError):
+    """Something that must never be."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one reader gave to its players."""
+
+    publication: bytes = b""
+    seq: int = -1
+    over: set[bytes] = field(default_factory=set)  #: publications before
+    dts: dict[int, int] = field(default_factory=dict)  #: by track
+    epoch: Epoch = NO_EPOCH
+    units: int = 0
+    missing: int = 0  #: announced
+    last_payload: bytes = b""
+    last_at: float = 0.0
+    longest_gap_s: float = 0.0
+
+
+class Watcher:
+    """Sees everything."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._names: dict[tuple[bytes, int], bytes] = {}  # payload of each unit by its name
+        self._writers: dict[tuple[StreamKey, Epoch], bytes] = {}  # publication by stream and epoch
+        self._heights: dict[tuple[str, Process, StreamKey], Epoch] = {}  # highest epoch by kind and place
+        self.breach: Breach | None = None
+
+    def fail(self, what: str) -> None:
+        """Note a breach; the schedule ends with it."""
+        if self.breach is None:
+            self.breach = Breach(f"at {self._world.now:.3f} s: {what}")
+            log.error("BREACH %s", what)
+        raise self.breach
+
+    def _rises(self, kind: str, process: Process, stream: StreamKey, epoch: Epoch) -> None:
+        """At each node a stream's epoch never falls."""
+        key = (kind, process, stream)
+        before = self._heights.get(key, NO_EPOCH)
+        if epoch < before:
+            self.fail(f"{process.name} {kind} {stream}: epoch {_dot(before)} falls to {_dot(epoch)}")
+        self._heights[key] = epoch
+
+    def _one_writer(self, stream: StreamKey, epoch: Epoch, publication: bytes) -> None:
+        """Within an epoch there is one writer."""
+        if self._writers.setdefault((stream, epoch), publication) != publication:
+            self.fail(f"{stream}: epoch {_dot(epoch)} has two publications")
+
+    def granted(self, grant: Grant) -> None:
+        """An edge has got a grant."""
+        self._one_writer(grant.stream, grant.epoch, grant.publication)
+
+    def accepted(self, process: Process, grant: Grant) -> None:
+        """An origin takes a publication in."""
+        self._rises("accepts", process, grant.stream, grant.epoch)
+        self._one_writer(grant.stream, grant.epoch, grant.publication)
+
+    def told(self, process: Process, stream: StreamKey, epoch: Epoch) -> None:
+        """An origin tells a reader of its epoch."""
+        if epoch != NO_EPOCH:
+            self._rises("tells", process, stream, epoch)
+
+    def segments(self, process: Process, stream: StreamKey, epoch: Epoch) -> None:
+        """An hls node segments a stream."""
+        self._rises("segments", process, stream, epoch)
+
+    def published(self, publication: bytes, seq: int, payload: bytes) -> None:
+        """A publication has numbered a unit."""
+        if self._names.setdefault((publication, seq), payload) != payload:
+            self.fail(f"unit {publication.hex()[:6]}.{seq} is two units")
+
+    def delivered(self, process: Process, stream: StreamKey, seen: Seen, run: Run) -> None:
+        """A reader gives units to its players."""
+        self._rises("plays", process, stream, run.epoch)
+        self._one_writer(stream, run.epoch, run.publication)
+        where = f"{process.name} {stream}"
+        if run.publication != seen.publication:
+            self._begins(where, seen, run)
+        for unit in run.units:
+            seq = unit.seq
+            if seq <= seen.seq:
+                self.fail(f"{where}: unit {run.publication.hex()[:6]}.{seq} after {seen.seq}")
+            hole = seq - seen.seq - 1
+            if hole and seen.units and run.missing < hole:
+                self.fail(f"{where}: {hole} units before {run.publication.hex()[:6]}.{seq} missing, {run.missing} announced")
+            seen.seq = seq
+            if unit.dts <= seen.dts.get(unit.track_id, -1 << 60):
+                self.fail(f"{where}: time falls to {unit.dts} at {run.publication.hex()[:6]}.{seq}")
+            seen.dts[unit.track_id] = unit.dts
+            if self._names.get((run.publication, seq)) != unit.payload:
+                self.fail(f"{where}: unit {run.publication.hex()[:6]}.{seq} is not what was published under that name")
+            seen.units += 1
+            seen.last_payload = unit.payload
+        now = self._world.now
+        if seen.last_at:
+            seen.longest_gap_s = max(seen.longest_gap_s, now - seen.last_at)
+        seen.missing += run.missing
+        seen.last_at = now
+
+    def _begins(self, where: str, seen: Seen, run: Run) -> None:
+        """Another publication: its beginning is announced by itself, what is missing of it is not."""
+        if run.publication in seen.over:
+            self.fail(f"{where}: publication {run.publication.hex()[:6]} again, after a later one")
+        if run.epoch < seen.epoch:
+            self.fail(f"{where}: epoch falls from {_dot(seen.epoch)} to {_dot(run.epoch)}")
+        seen.over.add(seen.publication)
+        seen.publication, seen.seq, seen.epoch = run.publication, -1, run.epoch
+
+
+def _dot(epoch: Epoch) -> str:
+    return f"{epoch.term}.{epoch.revision}"

@@ -1,0 +1,90 @@
+"""One schedule, from its seed to what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simulation.agreement import disagreements, disturbances, losses
+from simulation.cluster import Cluster, determined
+from simulation.faults import END_S, HEALED_S, Fault, Plan, plan_of
+from simulation.invariants import Breach
+from simulation.network import Weather
+
+SLICE_S = 1.0  #: between two looks for a breach
+WORST_GAP_S = 1.0  #: at a player, where only the origin's process dies
+
+
+@dataclass(slots=True, frozen=True)
+class Outcome:
+    """What came of a schedule."""
+
+    plan: Plan
+    problems: tuple[str, ...]
+    fingerprint: tuple[int, int]  #: the same for every run of the same seed and code: steps taken, units given to players
+
+    def __str__(self) -> str:
+        lines = [str(self.plan), *(f"  * {problem}" for problem in self.problems)]
+        return "\n".join(lines)
+
+
+def run_seed(seed: int) -> Outcome:
+    """Run the schedule of a seed."""
+    return run_plan(plan_of(seed))
+
+
+def run_plan(plan: Plan) -> Outcome:
+    """Run a schedule."""
+    with determined(plan.seed):
+        cluster = Cluster(
+            Weather(),
+            streams=plan.streams,
+            take_over=plan.take_over,
+            rivals=plan.rivals,
+            skew=plan.skew,
+            wall_skew_s=plan.wall_skew_s,
+        )
+        cluster.start()
+        for fault in plan.faults:
+            _arrange(cluster, fault)
+        problems = _run(cluster, plan)
+        cluster.world.end()
+        units = sum(recorder.seen.units for edge in cluster.edges for recorder in edge.players.values())
+        return Outcome(plan, tuple(problems), (cluster.world.steps, units))
+
+
+def _arrange(cluster: Cluster, fault: Fault) -> None:
+    """Have a fault begin and end in time."""
+    world, ether = cluster.world, cluster.network.ether
+
+    def begin() -> None:
+        end = fault.begin(cluster)
+        if end is not None:
+            world.at(min(HEALED_S, fault.at_s + fault.for_s), ether, end)
+
+    world.at(fault.at_s, ether, begin)
+
+
+def _run(cluster: Cluster, plan: Plan) -> list[str]:
+    world = cluster.world
+    try:
+        while world.now < END_S and cluster.watcher.breach is None:
+            world.run(world.now + SLICE_S)
+    except Breach:
+        pass
+    if cluster.watcher.breach is not None:
+        return [str(cluster.watcher.breach)]
+    problems = list(world.failures) + disagreements(cluster)
+    if plan.lossless:
+        problems += losses(cluster) + _gaps(cluster)
+    if plan.undisturbed:
+        problems += disturbances(cluster)
+    return problems
+
+
+def _gaps(cluster: Cluster) -> list[str]:
+    return [
+        f"{stream} stood still for {recorder.seen.longest_gap_s:.2f} s at {edge.name}"
+        for edge in cluster.edges
+        for stream, recorder in edge.players.items()
+        if recorder.seen.longest_gap_s > WORST_GAP_S
+    ]
