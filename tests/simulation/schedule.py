@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
 from simulation.agreement import disagreements, disturbances, losses
@@ -20,7 +21,7 @@ class Outcome:
 
     plan: Plan
     problems: tuple[str, ...]
-    fingerprint: tuple[int, int]  #: the same for every run of the same seed and code: steps taken, units given to players
+    fingerprint: tuple[int, int, int]  #: the same for every run of the same seed and code: steps, units played, chance at the end
 
     def __str__(self) -> str:
         lines = [str(self.plan), *(f"  * {problem}" for problem in self.problems)]
@@ -49,7 +50,7 @@ def run_plan(plan: Plan) -> Outcome:
         problems = _run(cluster, plan)
         cluster.world.end()
         units = sum(recorder.seen.units for edge in cluster.edges for recorder in edge.players.values())
-        return Outcome(plan, tuple(problems), (cluster.world.steps, units))
+        return Outcome(plan, tuple(problems), (cluster.world.steps, units, random.getrandbits(32)))
 
 
 def _arrange(cluster: Cluster, fault: Fault) -> None:
