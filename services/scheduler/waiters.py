@@ -18,7 +18,7 @@ class Waiters:
         """Begin with none; at most `limit` wait together."""
         self._limit = limit
         self._count = 0
-        self._events: dict[StreamKey, set[asyncio.Event]] = {}
+        self._events: dict[StreamKey, dict[asyncio.Event, None]] = {}  # woken in the order in which they came
 
     @contextmanager
     def waiting(self, stream: StreamKey) -> Iterator[asyncio.Event | None]:
@@ -28,12 +28,12 @@ class Waiters:
             return
         event = asyncio.Event()
         self._count += 1
-        self._events.setdefault(stream, set()).add(event)
+        self._events.setdefault(stream, {})[event] = None
         try:
             yield event
         finally:
             self._count -= 1
-            self._events[stream].discard(event)
+            del self._events[stream][event]
             if not self._events[stream]:
                 del self._events[stream]
 

@@ -6,8 +6,10 @@ from lalmesh.names import StreamKey
 from services.edge.publisher import Publishing
 from services.origin.events import GroupState
 from services.origin.group import Group
+from services.scheduler.hls_records import hls_key, parse_hls
 from services.scheduler.records import ClaimRecord, GroupRecord, claim_key, group_key, parse_claim, parse_group
 from simulation.cluster import Cluster
+from simulation.hls import seen_of
 from simulation.nodes import UNIT_S
 
 FRESH_S = 5 * UNIT_S  #: so old may the last unit be that a player of a live stream has
@@ -34,7 +36,7 @@ def _of(cluster: Cluster, stream: StreamKey) -> list[str]:
         found.append(f"{stream} is published, but its claim is {claim}, its group {group}")
     else:
         found += _registered(cluster, publishing, parse_claim(claim), parse_group(group))
-    return found + _played(cluster, publishing)
+    return found + _played(cluster, publishing) + (_segmented(cluster, stream) if cluster.segmenters else [])
 
 
 def _registered(cluster: Cluster, publishing: Publishing, claim: ClaimRecord, group: GroupRecord) -> list[str]:
@@ -76,6 +78,20 @@ def _played(cluster: Cluster, publishing: Publishing) -> list[str]:
         elif recorder.seen.publication != publishing.core.publication:
             found.append(f"{stream}: {edge.name} plays another publication")
     return found
+
+
+def _segmented(cluster: Cluster, stream: StreamKey) -> list[str]:
+    """The registry's owner segments the stream, and nobody else."""
+    entry = cluster.etcd.store.entries.get(hls_key(stream))
+    record = parse_hls(entry) if entry is not None else None
+    if record is None or record.owner is None:
+        return [f"{stream} has no owner of its segments"]
+    workers = [(node, worker) for node in cluster.segmenters if (worker := node.app.workers.get(stream)) is not None]
+    if [(node.name, worker.epoch) for node, worker in workers] != [(record.owner.node.name, record.epoch)]:
+        return [f"{stream} is segmented by {[(node.name, worker.epoch) for node, worker in workers]}, the registry has {record}"]
+    if cluster.world.now - seen_of(workers[0][1]).last_at > FRESH_S:
+        return [f"{stream} stands still at {workers[0][0].name} since {seen_of(workers[0][1]).last_at:.3f} s"]
+    return []
 
 
 def losses(cluster: Cluster) -> list[str]:

@@ -7,6 +7,7 @@ import logging
 import random
 import secrets
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,10 +15,11 @@ from unittest.mock import patch
 
 from lalmesh.names import StreamKey
 from simulation.etcd import Etcd
+from simulation.hls import HlsNode, SegmentedRuns, SharedStorage
 from simulation.invariants import Watcher
 from simulation.network import Network, Weather
 from simulation.nodes import EdgeNode, Encoder, Node, OriginNode, Recorder, SchedulerNode, Surroundings
-from simulation.world import World
+from simulation.world import World, wall_time_ns
 
 SCHEDULERS = ("scheduler-1", "scheduler-2")
 
@@ -40,7 +42,9 @@ def determined(seed: int) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(patch.object(secrets, "token_bytes", ids.randbytes))
         stack.enter_context(patch("services.edge.relay.Outputs", Recorder))
+        stack.enter_context(patch("services.hls.worker.Conversion", SegmentedRuns))
         stack.enter_context(patch("lalmesh.runtime.member.ProcessLoad", _NoLoad))
+        stack.enter_context(patch.object(time, "time_ns", wall_time_ns))
         stack.enter_context(_muted())
         yield
 
@@ -76,6 +80,7 @@ class Cluster:
         streams: int = 1,
         take_over: bool = False,
         rivals: bool = False,
+        hls: bool = False,
         skew: float = 0.0,
         wall_skew_s: float = 0.0,
     ) -> None:
@@ -89,11 +94,13 @@ class Cluster:
         self.etcd = Etcd(self.network)
         around = Surroundings(self.world, self.network, self.watcher, SCHEDULERS)
         self.streams = [StreamKey("live", f"cam{number}") for number in range(streams)]
-        self.schedulers = [SchedulerNode(around, name, clocks()) for name in SCHEDULERS]
+        self.schedulers = [SchedulerNode(around, name, clocks(), hls_always=hls) for name in SCHEDULERS]
         self.origins = [OriginNode(around, f"origin-{number}", clocks()) for number in (1, 2, 3)]
         self.edges = [
             EdgeNode(around, f"edge-{number}", clocks(), self._played(number), take_over=take_over) for number in (1, 2, 3)
         ]
+        storage = SharedStorage(self.world)
+        self.segmenters = [HlsNode(around, f"hls-{number}", clocks(), storage) for number in (1, 2) if hls]
         self.encoders = [
             Encoder(around, f"encoder-{stream.name}{which}", stream, self._edges_for(number), sound=number == 1)
             for number, stream in enumerate(self.streams)
@@ -102,7 +109,7 @@ class Cluster:
 
     @property
     def nodes(self) -> list[Node]:
-        return [*self.schedulers, *self.origins, *self.edges]
+        return [*self.schedulers, *self.origins, *self.edges, *self.segmenters]
 
     def _played(self, number: int) -> list[StreamKey]:
         """The first stream is played at two edges, the second at one; one of them may be where it is published."""

@@ -27,7 +27,7 @@ End = Callable[[], object]
 
 
 def node(cluster: Cluster, whom: str) -> Node | None:
-    """A node by its name, or by what it does for the first stream now: ``origin``, ``heir``, ``publisher``, ``reader``."""
+    """A node by its name, or one of `DUTIES`: by what it does for the first stream now."""
     match whom:
         case "origin":
             return origin_of(cluster)
@@ -35,11 +35,13 @@ def node(cluster: Cluster, whom: str) -> Node | None:
             return heir_of(cluster)
         case "publisher":
             return publisher_of(cluster)
+        case "segmenter":
+            return next((each for each in cluster.segmenters if each.is_running and len(each.app.workers)), None)
         case "reader":
             publishing = publisher_of(cluster)
             return next((edge for edge in cluster.edges if edge.players and edge is not publishing), None)
         case _:
-            return next(each for each in cluster.nodes if each.name == whom)
+            return next((each for each in cluster.nodes if each.name == whom), None)
 
 
 def origin_of(cluster: Cluster) -> OriginNode | None:
@@ -256,6 +258,7 @@ class Plan:
     streams: int = 1
     take_over: bool = False
     rivals: bool = False
+    hls: bool = False
     skew: float = 0.0  #: how much faster or slower than time monotonic clocks may run
     wall_skew_s: float = 0.0  #: how far wall clocks may be off
     lossless: bool = False  #: nothing that goes wrong may cost a unit, nor disturb a player
@@ -264,7 +267,7 @@ class Plan:
     def __str__(self) -> str:
         settings = [
             f"{name}={getattr(self, name)}"
-            for name in ("streams", "take_over", "rivals", "skew", "wall_skew_s")
+            for name in ("streams", "take_over", "rivals", "hls", "skew", "wall_skew_s")
             if getattr(self, name)
         ]
         lines = [f"seed {self.seed}, {self.kind}: {', '.join(settings)}"]
@@ -274,7 +277,8 @@ class Plan:
 SCHEDULERS = ("scheduler-1", "scheduler-2")
 ORIGINS = ("origin-1", "origin-2", "origin-3")
 EDGES = ("edge-1", "edge-2", "edge-3")
-DUTIES = ("origin", "heir", "publisher", "reader")
+SEGMENTERS = ("hls-1", "hls-2")
+DUTIES = ("origin", "heir", "publisher", "reader", "segmenter")
 
 
 @dataclass(slots=True)
@@ -291,7 +295,7 @@ class _Draw:
         return round(at_s, 3), round(min(for_s, HEALED_S - at_s), 3)
 
     def anybody(self) -> str:
-        return self.rng.choice((*SCHEDULERS, *ORIGINS, *EDGES, *DUTIES, *DUTIES))
+        return self.rng.choice((*SCHEDULERS, *ORIGINS, *EDGES, *SEGMENTERS, *DUTIES, *DUTIES))
 
     def death(self, *whom: str) -> Fault:
         at_s, for_s = self.time()
@@ -315,6 +319,8 @@ class _Draw:
                 (SCHEDULERS, (ETCD,)),
                 (SCHEDULERS, (*ORIGINS, *EDGES)),
                 (("scheduler-1",), (*ORIGINS, *EDGES)),
+                (("segmenter",), (*SCHEDULERS,)),
+                (("segmenter",), ("*",)),
                 ((self.anybody(),), (self.anybody(),)),
                 ((self.anybody(), self.anybody()), ("*",)),
             )
@@ -354,6 +360,7 @@ def plan_of(seed: int) -> Plan:
     draw = _Draw(rng)
     kind = KINDS[seed % len(KINDS)]
     plan = Plan(seed=seed, kind=kind, faults=[], streams=rng.choice((1, 2)), skew=rng.choice((0.0, 0.0, 0.01)))
+    plan.hls = rng.random() < 0.4
     match kind:
         case "origin lost":
             at_s = round(rng.uniform(4.0, HEALED_S - 4.0), 3)
@@ -374,6 +381,9 @@ def plan_of(seed: int) -> Plan:
             plan.faults = draw.some(draw.cut, 3)
         case "deaths":
             plan.faults = draw.some(lambda: draw.death(*DUTIES, *ORIGINS, *EDGES), 3)
+        case "segmenters lost":
+            plan.faults = draw.some(lambda: draw.death("segmenter", "segmenter", *SEGMENTERS, "origin", *SCHEDULERS), 3)
+            plan.hls = True
         case "publishers come and go":
             plan.faults = draw.some(draw.pause, 2) + draw.some(lambda: draw.death("publisher", "origin"), 1)
             plan.take_over, plan.rivals = rng.random() < 0.5, rng.random() < 0.7
@@ -397,6 +407,7 @@ KINDS = (
     "cuts",
     "anything",
     "deaths",
+    "segmenters lost",
     "publishers come and go",
     "origin lost, nobody to ask",
     "anything",

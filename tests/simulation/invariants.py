@@ -41,6 +41,8 @@ class Watcher:
         self._names: dict[tuple[bytes, int], bytes] = {}  # payload of each unit by its name
         self._writers: dict[tuple[StreamKey, Epoch], bytes] = {}  # publication by stream and epoch
         self._heights: dict[tuple[str, Process, StreamKey], Epoch] = {}  # highest epoch by kind and place
+        self._segmenters: dict[tuple[StreamKey, Epoch], Process] = {}
+        self._streams: dict[bytes, StreamKey] = {}  # by publication
         self.breach: Breach | None = None
 
     def fail(self, what: str) -> None:
@@ -63,12 +65,18 @@ class Watcher:
         if self._writers.setdefault((stream, epoch), publication) != publication:
             self.fail(f"{stream}: epoch {_dot(epoch)} has two publications")
 
+    def stream_of(self, publication: bytes) -> StreamKey:
+        """The stream that a publication is of."""
+        return self._streams[publication]
+
     def granted(self, grant: Grant) -> None:
         """An edge has got a grant."""
+        self._streams[grant.publication] = grant.stream
         self._one_writer(grant.stream, grant.epoch, grant.publication)
 
     def accepted(self, process: Process, grant: Grant) -> None:
         """An origin takes a publication in."""
+        self._streams[grant.publication] = grant.stream
         self._rises("accepts", process, grant.stream, grant.epoch)
         self._one_writer(grant.stream, grant.epoch, grant.publication)
 
@@ -78,8 +86,10 @@ class Watcher:
             self._rises("tells", process, stream, epoch)
 
     def segments(self, process: Process, stream: StreamKey, epoch: Epoch) -> None:
-        """An hls node segments a stream."""
+        """An hls node begins to segment a stream under an epoch of its own."""
         self._rises("segments", process, stream, epoch)
+        if self._segmenters.setdefault((stream, epoch), process) is not process:
+            self.fail(f"{stream}: two hls nodes segment it under {_dot(epoch)}")
 
     def published(self, publication: bytes, seq: int, payload: bytes) -> None:
         """A publication has numbered a unit."""

@@ -251,11 +251,12 @@ class Network:
 
     def _accept(self, connection: Connection, port: str) -> None:
         source, target = connection.way
+        far = connection.far
         if target in self._vanished:
+            connection.shut(far)
             return
         process = self.processes.get(target)
         listener = self._listeners.get((process, port)) if process is not None else None
-        far = connection.far
         if process is None or listener is None:
             far.close("refused")
             return

@@ -116,10 +116,19 @@ class SchedulerNode(Node):
 
     service: SchedulerService
 
+    def __init__(self, around: Surroundings, name: str, clocks: tuple[float, float], *, hls_always: bool = False) -> None:
+        super().__init__(around, name, clocks)
+        self._hls_always = hls_always
+
     def _boot(self) -> None:
         process, network = self.process, self.around.network
         self.service = SchedulerService(
-            EtcdClient(network, process), [KEY], lease_s=LEASE_S, clock=process.time, wall_clock=process.wall_time
+            EtcdClient(network, process),
+            [KEY],
+            lease_s=LEASE_S,
+            hls_always=self._hls_always,
+            clock=process.time,
+            wall_clock=process.wall_time,
         )
         process.create_task(self.service.start())
         serve_scheduler(network, process, self.service)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import random
+import traceback
 from dataclasses import dataclass
 
 from simulation.agreement import disagreements, disturbances, losses
@@ -10,6 +12,8 @@ from simulation.cluster import Cluster, determined
 from simulation.faults import END_S, HEALED_S, Fault, Plan, plan_of
 from simulation.invariants import Breach
 from simulation.network import Weather
+
+log = logging.getLogger(__name__)
 
 SLICE_S = 1.0  #: between two looks for a breach
 WORST_GAP_S = 1.0  #: at a player, where only the origin's process dies
@@ -41,6 +45,7 @@ def run_plan(plan: Plan) -> Outcome:
             streams=plan.streams,
             take_over=plan.take_over,
             rivals=plan.rivals,
+            hls=plan.hls,
             skew=plan.skew,
             wall_skew_s=plan.wall_skew_s,
         )
@@ -72,6 +77,10 @@ def _run(cluster: Cluster, plan: Plan) -> list[str]:
             world.run(world.now + SLICE_S)
     except Breach:
         pass
+    except Exception as error:  # what is called by the loop itself, not within a task
+        log.exception("a process failed")
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return [f"at {world.now:.3f} s: {error!r} in {where.filename}:{where.lineno}"]
     if cluster.watcher.breach is not None:
         return [str(cluster.watcher.breach)]
     problems = list(world.failures) + disagreements(cluster)
