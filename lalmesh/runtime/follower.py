@@ -1,7 +1,6 @@
-"""Following a stream: one subscription, kept through whatever happens to its origin (docs/design.md §5, Origin lost).
+"""Following a stream: one reader's subscriptions, kept through whatever happens to its origin (docs/design.md §5, Origin lost).
 
-The reader's memory decides where to go on. The follower finds the stream, subscribes after the last unit that the reader has, and
-finds it again wherever it goes, until it ends.
+What to do the core decides (`lalmesh.runtime.following`); this carries it out.
 """
 
 from __future__ import annotations
@@ -10,23 +9,40 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias, assert_never
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime.following import (
+    UNREACHABLE,
+    Closed,
+    Command,
+    Delivered,
+    Event,
+    Finish,
+    Following,
+    FollowSettings,
+    Locate,
+    NotLocated,
+    Opened,
+    Started,
+    Subscribe,
+    TimerFired,
+    Told,
+    Unsubscribe,
+)
+from lalmesh.runtime.gathering import Gatherer
 from lalmesh.runtime.link import CloseReason, OriginLink, Subscription, SubscriptionRequest
-from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, Place
+from lalmesh.runtime.ownership import NO_PLACE, Epoch, Location, Place
 from lalmesh.runtime.reader import Reader
 from lalmesh.runtime.ring import Run
-from lalmesh.runtime.scheduling import MAX_LOCATE_S, Refused, SchedulerClient, Wanted
+from lalmesh.runtime.scheduling import Refused, Wanted
+
+__all__ = ["UNREACHABLE", "FollowSettings", "Follower", "Locates", "OriginLinks"]
 
 log = logging.getLogger(__name__)
 
-FIRST_RETRY_S = 0.05  #: before an origin is tried again
-MAX_RETRY_S = 1.0  #: pauses double up to this
-BROKEN_LINK_WAIT_S = 0.2  #: for word that the stream has moved, before the same origin is tried again
-OTHER_WAIT_S = 3.0  #: the same after any other end of a subscription
-UNREACHABLE = "no origin could be reached"
+#: Asks where streams are; one for all followers of a node, so that those that lose an origin together ask together.
+Locates: TypeAlias = Gatherer[Wanted, Location | Refused]
 
 
 class OriginLinks(Protocol):
@@ -37,13 +53,43 @@ class OriginLinks(Protocol):
         ...
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
-class FollowSettings:
-    """How a follower waits and gives up."""
+class _Subscribed:
+    """One subscription, as its link sees it."""
 
-    lost_s: float = 30.0  #: how long to look for a stream while no origin has it
-    awaits_first: bool = False  #: look without end for a stream of which nothing has come yet: whoever wants it says how long
-    keep_s: float = 0.0  #: how much of the stream its origin is asked to keep for a successor
+    __slots__ = ("_follower", "_is_settled", "_port", "subscription")
+
+    def __init__(self, follower: Follower, port: int) -> None:
+        self._follower = follower
+        self._port = port
+        self._is_settled = False
+        self.subscription: Subscription | None = None
+
+    def subscription_opened(self, epoch: Epoch, place: Place) -> None:
+        """The origin has the group, or waits for the publication as we do."""
+        self._follower.handle(Opened(self._port, epoch, place))
+
+    def receive(self, run: Run) -> None:
+        """The next units."""
+        follower = self._follower
+        if not self._is_settled:
+            self._is_settled = follower.settles(self._port, run)
+            if not self._is_settled:
+                follower.reader.refuse(run)
+                return
+        fresh = follower.reader.receive(run)
+        if fresh is None:
+            return
+        if fresh.missing:
+            follower.log_missing(fresh.missing)
+        follower.deliver(fresh)
+
+    def source_lost(self, location: Location) -> None:
+        """The stream is somewhere else; what is there goes on coming."""
+        self._follower.handle(Told(location))
+
+    def subscription_closed(self, reason: CloseReason, detail: str) -> None:
+        """No more comes from there."""
+        self._follower.closed(self._port, reason, detail)
 
 
 class Follower:
@@ -52,126 +98,130 @@ class Follower:
     def __init__(
         self,
         stream: StreamKey,
-        scheduler: SchedulerClient,
+        locates: Locates,
         links: OriginLinks,
         settings: FollowSettings,
         reader: Reader,
         deliver: Callable[[Run], None],
+        rng: random.Random | None = None,
     ) -> None:
         """Prepare.
 
         Args:
             stream: what to follow.
-            scheduler: who knows where it is.
+            locates: asks the scheduler where it is.
             links: to the origins.
             settings: how to wait.
             reader: whose memory says what is new; the caller may have filled it.
             deliver: takes what the reader gives; must not block.
+            rng: spreads the pauses; a fresh one by default.
         """
         self.reader = reader
         self.deliver = deliver  #: may be replaced at any time
         self.refused: Refused | None = None  #: why the scheduler could not say where the stream is, when it was asked last
         self._stream = stream
-        self._scheduler = scheduler
+        self._locates = locates
         self._links = links
-        self._settings = settings
-        self._location: Location | None = None  # of the present subscription
-        self._closed: asyncio.Future[tuple[CloseReason, str]] | None = None  # of the present subscription
-        self._delivered = False  # whether the present subscription has opened
+        self._keep_s = settings.keep_s
+        self._core = Following(settings, reader, rng or random.Random())
+        self._loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[str] = self._loop.create_future()
+        self._subscribed: dict[int, _Subscribed] = {}
+        self._locating: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
         self._facts = {"stream_key": str(stream)}
 
     async def run(self) -> str:
         """Stay subscribed until the stream ends. Gives why it ended."""
-        location: Location | None = None
-        lost_since: float | None = None
-        retry_s = FIRST_RETRY_S
-        loop = asyncio.get_running_loop()
-        while True:
-            if location is None:
-                location = await self._locate(NO_PLACE if lost_since is None else self.reader.place, MAX_LOCATE_S)
-            if location is not None:
-                reason, detail = await self._subscribe(location)
-                log.info("subscription ended: %s %s", reason.name, detail, extra=self._facts)
-                if reason is CloseReason.STREAM_ENDED:
-                    return detail
-                if self._delivered:
-                    lost_since, retry_s = None, FIRST_RETRY_S
-                location = await self._next_location(location, reason)
-            now = loop.time()
-            lost_since = now if lost_since is None else lost_since
-            if now - lost_since > self._settings.lost_s and not self._awaits_first:
-                return UNREACHABLE
-            await asyncio.sleep(retry_s * random.uniform(0.5, 1.0))
-            retry_s = min(MAX_RETRY_S, retry_s * 2)
-
-    @property
-    def _awaits_first(self) -> bool:
-        return self._settings.awaits_first and self.reader.last is None
+        try:
+            self.handle(Started())
+            return await self._over
+        finally:
+            self._over.cancel()
+            for port in list(self._subscribed):
+                self._unsubscribe(port)
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._locating is not None:
+                self._locating.cancel()
 
     def moved(self, location: Location) -> None:
-        """The stream is somewhere else now: leave a lower place."""
-        present = self._location
-        if present is None or location.place <= max(self.reader.place, present.place):
+        """The scheduler says where the stream is now."""
+        self.handle(Told(location))
+
+    # what subscriptions call
+
+    def settles(self, port: int, run: Run) -> bool:
+        """The first units of a subscription: whether it is the one to follow from now on."""
+        self.handle(Delivered(port, run.epoch, run.place))
+        return self._core.settled and self._core.followed == port
+
+    def closed(self, port: int, reason: CloseReason, detail: str) -> None:
+        """A subscription has ended."""
+        if self._subscribed.pop(port, None) is not None:
+            log.info("subscription ended: %s %s", reason.name, detail, extra=self._facts)
+            self.handle(Closed(port, reason, detail))
+
+    def log_missing(self, count: int) -> None:
+        """Units were lost on the way."""
+        log.warning("%d units missing", count, extra=self._facts)
+
+    # the shell of the core
+
+    def handle(self, event: Event) -> None:
+        """Give one event to the core and carry out what it says. A core that fails, which is a bug of ours, ends `run`."""
+        if self._over.done():
             return
-        if location.origin == present.origin:  # the same group, claimed anew
-            self._location = location
-        else:
-            self.subscription_closed(CloseReason.SOURCE_LOST, f"moved to {location.origin.node.name}")
-
-    # what the subscription calls
-
-    def subscription_opened(self, epoch: Epoch, place: Place) -> None:
-        """The origin has the group; without an epoch it waits for the publication as we do."""
-        if epoch == NO_EPOCH:
-            return
-        if self.reader.moved(epoch, place):
-            self._delivered = True
-        else:
-            self.subscription_closed(CloseReason.FENCED, "outdated origin")
-
-    def receive(self, run: Run) -> None:
-        """The next units."""
-        fresh = self.reader.receive(run)
-        if fresh is None:
-            return
-        if fresh.missing:
-            log.warning("%d units missing", fresh.missing, extra=self._facts)
-        self.deliver(fresh)
-
-    def source_lost(self, location: Location) -> None:
-        """See `moved`."""
-        self.moved(location)
-
-    def subscription_closed(self, reason: CloseReason, detail: str) -> None:
-        """No more comes from there."""
-        if self._closed is not None and not self._closed.done():
-            self._closed.set_result((reason, detail))
-
-    # the parts of `run`
-
-    async def _locate(self, after: Place, wait_s: float) -> Location | None:
-        wanted = Wanted(self._stream, None if after == NO_PLACE else after)
-        answer = (await self._scheduler.locate([wanted], wait_s))[0]
-        self.refused = answer if isinstance(answer, Refused) else None
-        return answer if isinstance(answer, Location) else None
-
-    async def _next_location(self, location: Location, reason: CloseReason) -> Location | None:
-        """Where to go on: where the scheduler says the stream has moved to; else, after a broken link, the same origin again."""
-        wait_s = BROKEN_LINK_WAIT_S if reason is CloseReason.LINK_LOST else OTHER_WAIT_S
-        found = await self._locate(location.place, wait_s)
-        if found is not None:
-            return found
-        return location if reason in (CloseReason.LINK_LOST, CloseReason.DRAINING, CloseReason.NOT_FOUND) else None
-
-    async def _subscribe(self, location: Location) -> tuple[CloseReason, str]:
-        self._closed = asyncio.get_running_loop().create_future()
-        self._delivered = False
-        self._location = location
-        request = SubscriptionRequest(
-            stream=self._stream, place=location.place, after=self.reader.last, keep_s=self._settings.keep_s
-        )
-        subscription: Subscription = self._links.link(location.origin.address).subscribe(request, self)
         try:
-            return await self._closed
-        finally:
-            subscription.close()
+            for command in self._core.handle(event, self._loop.time()):
+                self._carry_out(command)
+            if self._core.next_timer != self._timer_at:
+                self._set_timer()
+        except Exception as error:
+            if not self._over.done():
+                self._over.set_exception(error)
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case Subscribe(port, origin, place):
+                request = SubscriptionRequest(stream=self._stream, place=place, after=self.reader.last, keep_s=self._keep_s)
+                subscribed = self._subscribed[port] = _Subscribed(self, port)
+                subscribed.subscription = self._links.link(origin.address).subscribe(request, subscribed)
+            case Unsubscribe(port):
+                self._unsubscribe(port)
+            case Locate(after, wait_s, unreachable):
+                wanted = Wanted(self._stream, None if after == NO_PLACE else after, unreachable)
+                self._locating = self._loop.create_task(self._locate(wanted, wait_s))
+            case Finish(reason):
+                self._over.set_result(reason)
+            case _:
+                assert_never(command)
+
+    def _unsubscribe(self, port: int) -> None:
+        subscribed = self._subscribed.pop(port)
+        if subscribed.subscription is not None:
+            subscribed.subscription.close()
+
+    async def _locate(self, wanted: Wanted, wait_s: float) -> None:
+        try:
+            answer = await self._locates.ask(wanted, wait_s)
+        except Exception as error:
+            if not self._over.done():
+                self._over.set_exception(error)
+            return
+        self.refused = answer if isinstance(answer, Refused) else None
+        if isinstance(answer, Refused):
+            self.handle(NotLocated(answer.retry_after_s))
+        else:
+            self.handle(Told(answer, asked=True))
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._core.next_timer
+        self._timer = None if self._timer_at is None else self._loop.call_at(self._timer_at, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = self._timer_at = None
+        self.handle(TimerFired())

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit
+from lalmesh.runtime.fences import NO_FENCE, Fence
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Place, UnitName
 from lalmesh.runtime.ring import Run
 
@@ -44,22 +45,27 @@ class ReaderMemory:
 class Reader:
     """One reader's memory of one stream."""
 
-    def __init__(self, seen: Epoch = NO_EPOCH) -> None:
-        """Start with no unit, refusing what is written under an epoch below `seen`."""
+    def __init__(self, seen: Epoch = NO_EPOCH, writer: bytes = b"") -> None:
+        """Start with no unit.
+
+        Args:
+            seen: refuse what is written under an epoch below it.
+            writer: refuse under that epoch whatever this publication does not write; empty: not known.
+        """
         self.counters = ReaderCounters()
         self.epoch: Epoch = seen
         self._named: Epoch = seen  # the highest that an origin has named; units of it may not have come yet
         self.place: Place = NO_PLACE
         self.last: UnitName | None = None
-        self._written_under: Epoch = NO_EPOCH  # epoch of the last unit; `epoch` may be ahead of it, by what was seen before
+        self._writer = writer  # of the units of `epoch`, as far as it is known
         self._offset = 0
         self._last_dts: dict[int, int] = {}  # by track, as given out
 
     @classmethod
-    def resuming(cls, memory: ReaderMemory) -> Reader:
-        """A reader that goes on after the last unit of another."""
-        reader = cls(memory.epoch)
-        reader.last, reader._written_under, reader._offset = memory.last, memory.epoch, memory.offset
+    def resuming(cls, memory: ReaderMemory, seen: Fence = NO_FENCE) -> Reader:
+        """A reader that goes on after the last unit of another, refusing also what is outdated by what was `seen` here."""
+        reader = cls(*max(Fence(memory.epoch, memory.last.publication), seen, key=lambda fence: fence.epoch))
+        reader.last, reader._offset = memory.last, memory.offset
         reader._last_dts = dict(memory.last_dts)
         reader.counters.publications = 2 if memory.shifted else 1
         return reader
@@ -70,14 +76,22 @@ class Reader:
         return self._offset
 
     @property
-    def seen(self) -> Epoch:
-        """The highest epoch that came here or that an origin has named."""
-        return max(self._named, self.epoch)
+    def seen(self) -> Fence:
+        """The highest epoch that came here or that an origin has named, and who writes under it if that is known."""
+        return Fence(self._named) if self._named > self.epoch else Fence(self.epoch, self._writer)
 
     @property
     def is_shifted(self) -> bool:
         """Whether this is not the first publication, so that times are shifted."""
         return self.counters.publications > 1
+
+    def follows(self, epoch: Epoch, place: Place) -> bool:
+        """Whether what is written under `epoch` at `place` is not outdated by what was seen."""
+        return epoch > self.epoch or (epoch == self.epoch and place >= self.place)
+
+    def refuse(self, run: Run) -> None:
+        """Count a run that is not taken in, since the place that it comes from is outdated."""
+        self.counters.fenced += len(run.units)
 
     def moved(self, epoch: Epoch, place: Place) -> bool:
         """Note what a subscription says of its origin; False where that is outdated and must not be followed.
@@ -85,7 +99,7 @@ class Reader:
         The epoch is that of the origin's newest publication. Units of an earlier one, which the reader lacks, may come before, so
         nothing that comes here is fenced by it yet; who reads the stream after this reader begins with what was `seen`.
         """
-        if epoch < self.epoch or (epoch == self.epoch and place < self.place):
+        if not self.follows(epoch, place):
             return False
         self.place = max(place, self.place)
         self._named = max(epoch, self._named)
@@ -107,20 +121,20 @@ class Reader:
         if changed:
             self._begin(run)
         self.epoch, self.place = run.epoch, max(run.place, self.place)
-        self._written_under = run.epoch
+        self._writer = run.publication
         self.last = UnitName(run.publication, units[-1].seq)
         self.counters.units += len(units)
         units = self._go_on(units)
         return Run(run.epoch, run.publication, run.tracks, units, run.place, missing)
 
     def _outdated(self, run: Run) -> bool:
-        """An epoch below the highest seen, or another publication under the epoch of the last unit.
+        """An epoch below the highest seen, or another publication under that.
 
         A lower place is not refused here: within an epoch there is one writer, and its units are the same wherever they come from.
         """
         if run.epoch < self.epoch:
             return True
-        return run.epoch == self._written_under and self.last is not None and self.last.publication != run.publication
+        return run.epoch == self.epoch and self._writer not in (b"", run.publication)
 
     def _unknown(self, run: Run) -> list[AccessUnit]:
         """The units of the run that are not here yet; the publication is the one of the last unit."""

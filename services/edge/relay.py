@@ -16,8 +16,10 @@ from dataclasses import dataclass, field, replace
 from lalmesh.errors import ServiceError, StreamNotFound
 from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
+from lalmesh.runtime.fences import Fence, Fences
 from lalmesh.runtime.follower import Follower, FollowSettings, OriginLinks
-from lalmesh.runtime.ownership import NO_EPOCH, Epoch, Location
+from lalmesh.runtime.gathering import Gatherer
+from lalmesh.runtime.ownership import Location
 from lalmesh.runtime.reader import Reader, ReaderCounters
 from lalmesh.runtime.ring import RingLimits, Run
 from lalmesh.runtime.scheduling import Refusal, SchedulerClient
@@ -27,8 +29,6 @@ from services.edge.outputs import AnyFanOut, OutputFormat, Outputs
 from services.edge.publisher import refusal_error
 
 log = logging.getLogger(__name__)
-
-FENCES_KEPT = 100_000  #: streams whose highest epoch is remembered after their last player
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -54,8 +54,8 @@ class RelaySettings:
 class Relay:
     """One stream on its way to the players of this edge."""
 
-    def __init__(self, relays: Relays, stream: StreamKey, seen: Epoch) -> None:
-        """Start looking for the stream; `seen` is the highest epoch that this edge knows of it."""
+    def __init__(self, relays: Relays, stream: StreamKey, seen: Fence) -> None:
+        """Start looking for the stream; `seen` is what this edge knows of who writes it."""
         self.stream = stream
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ready.add_done_callback(lambda ready: ready.exception())  # nobody may be waiting for a relay that fails
@@ -65,7 +65,7 @@ class Relay:
         self._users = 0
         self._linger: asyncio.TimerHandle | None = None
         follow = FollowSettings(lost_s=settings.lost_s, awaits_first=True)
-        self._follower = Follower(stream, relays.scheduler, relays.links, follow, Reader(seen), self._begin)
+        self._follower = Follower(stream, relays.locates, relays.links, follow, Reader(*seen), self._begin)
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._follower.run(), name=f"relay {stream}")
         self._task.add_done_callback(self._finished)
@@ -204,16 +204,18 @@ class Relay:
 class Relays:
     """The relays of one edge."""
 
-    def __init__(self, scheduler: SchedulerClient, links: OriginLinks, settings: RelaySettings) -> None:
-        """Find streams through `scheduler` and read them over `links`."""
-        self.scheduler = scheduler
+    def __init__(
+        self, scheduler: SchedulerClient, links: OriginLinks, settings: RelaySettings, fences: Fences | None = None
+    ) -> None:
+        """Find streams through `scheduler` and read them over `links`; `fences` is what this edge has seen of them."""
+        self.locates = Gatherer(scheduler.locate)
         self.links = links
         self.settings = settings
         self._past_fanouts = FanOutCounters()
         self._past_readers = ReaderCounters()
         self._past_left_out: Counter[tuple[str, str]] = Counter()
         self._relays: dict[StreamKey, Relay] = {}
-        self._fences: dict[StreamKey, Epoch] = {}  # the highest epoch seen, of streams that are played no more
+        self._fences = fences if fences is not None else Fences()
 
     def __iter__(self) -> Iterator[Relay]:
         """Every relay."""
@@ -232,7 +234,7 @@ class Relays:
         """
         relay = self._relays.get(stream)
         if relay is None:
-            relay = self._relays[stream] = Relay(self, stream, self._fences.get(stream, NO_EPOCH))
+            relay = self._relays[stream] = Relay(self, stream, self._fences.of(stream))
         relay.hold()
         with relay.given_back_unless_taken() as take:
             try:
@@ -248,10 +250,7 @@ class Relays:
             del self._relays[relay.stream]
             add_counters(self._past_readers, relay.reader.counters)
             self._past_left_out += relay.left_out_counts
-            self._fences.pop(relay.stream, None)
-            self._fences[relay.stream] = relay.reader.seen
-            if len(self._fences) > FENCES_KEPT:
-                del self._fences[next(iter(self._fences))]
+            self._fences.see(relay.stream, *relay.reader.seen)
 
     def retire(self, fanout: AnyFanOut) -> None:
         """The fan-out has ended."""

@@ -7,8 +7,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from lalmesh.media import TICKS_PER_SECOND
-from lalmesh.runtime.follower import UNREACHABLE, FollowSettings, OriginLinks
-from lalmesh.runtime.scheduling import SchedulerClient
+from lalmesh.runtime.fences import Fences
+from lalmesh.runtime.follower import UNREACHABLE, FollowSettings, Locates, OriginLinks
 from lalmesh.runtime.storage import Storage
 from services.hls.cuts import CutSettings
 from services.hls.recorded import NodeRecordings
@@ -86,16 +86,13 @@ class WorkerHost(Protocol):
 
     settings: WorkerSettings
     links: OriginLinks
+    locates: Locates  #: asks where streams are
+    seen: Fences  #: who was seen to write streams, before any worker of theirs that is
     storage: Storage
     budget: Budget
     store_counters: StoreCounters
     counters: WorkerCounters
     recordings: NodeRecordings | None  #: None: nothing is ever recorded
-
-    @property
-    def scheduler(self) -> SchedulerClient:
-        """Who knows where streams are."""
-        ...
 
     def raise_limit(self, worker: Worker, limit: int) -> None:
         """Have the registry count numbers below `limit` as used; `Worker.limit_raised` hears of it."""

@@ -106,9 +106,10 @@ class Worker:
 
     async def _run(self) -> Ending:
         segmenter, memory = await self._begin()
-        reader = Reader() if memory is None else Reader.resuming(memory)
+        seen = self._host.seen.of(self.stream)
+        reader = Reader(*seen) if memory is None else Reader.resuming(memory, seen)
         self._before = (reader.epoch, reader.offset, reader.is_shifted)
-        self._follower = Follower(self.stream, self._host.scheduler, self._host.links, self._settings.follow, reader, self._deliver)
+        self._follower = Follower(self.stream, self._host.locates, self._host.links, self._settings.follow, reader, self._deliver)
         self._watch.delivered()
         async with asyncio.TaskGroup() as group:
             following = group.create_task(self._follower.run())

@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Iterator
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
+from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
+from lalmesh.runtime.gathering import Gatherer
 from lalmesh.runtime.ownership import NO_EPOCH, Epoch, HlsOwner, Location, NodeAddress
 from lalmesh.runtime.reader import ReaderCounters
 from lalmesh.runtime.scheduling import HlsLimit, HlsReleased, HlsSchedulerClient, HlsWanted, Refusal
@@ -51,6 +53,8 @@ class Workers:
         self.settings = settings
         self._scheduler = scheduler
         self.links = links
+        self.locates = Gatherer(scheduler.locate)
+        self.seen = Fences()
         self.storage = storage
         self.budget = budget
         self.counters = WorkerCounters()
@@ -174,6 +178,7 @@ class Workers:
             worker.recording.finish(EndReason.ENDED if worker.ending is Ending.OVER else EndReason.STOPPED)
         if worker.reader is not None:
             add_counters(self._past_readers, worker.reader.counters)
+            self.seen.see(worker.stream, *worker.reader.seen)
         given_back: asyncio.Future[None] = self._loop.create_future()
         if self._workers.get(worker.stream) is worker:
             self._letting_go[worker.stream] = given_back

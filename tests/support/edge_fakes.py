@@ -22,7 +22,7 @@ from lalmesh.runtime.scheduling import Claim, Move, NodeCommand, NodeReport, Ref
 
 STREAM = StreamKey("live", "a")
 EDGE = NodeAddress(NodeId("edge-1", b"e" * 8), "edge-1:1")
-ORIGINS = {name: NodeAddress(NodeId(name, name.encode() * 8), f"{name}:1") for name in ("o", "p")}
+ORIGINS = {name: NodeAddress(NodeId(name, name.encode() * 8), f"{name}:1") for name in ("o", "p", "q")}
 FIRST, SECOND = b"1" * 16, b"2" * 16  #: publications
 
 VIDEO = Track(track_id=1, codec=Codec.VP9, configuration=b"vpcC-1", width=640, height=360)
@@ -40,9 +40,9 @@ def place(revision: int) -> Place:
     return Place(1, revision)
 
 
-def location(revision: int, origin: str = "o") -> Location:
+def location(revision: int, origin: str = "o", heir: str = "") -> Location:
     """Where the stream is."""
-    return Location(stream=STREAM, place=place(revision), origin=ORIGINS[origin])
+    return Location(stream=STREAM, place=place(revision), origin=ORIGINS[origin], heir=ORIGINS[heir] if heir else None)
 
 
 def video(seq: int, *, key: bool = False, payload: bytes = b"v") -> AccessUnit:
@@ -76,9 +76,11 @@ class FakeScheduler:
         self.claims: list[Claim] = []
         self.claim_refusals: list[Refused] = []  #: answers before claims are granted
         self.moves: list[Move] = []
+        self.move_calls: list[int] = []  #: how many moves each had
         self.move_answers: list[str | Refused] = []  #: names of origins, or refusals
         self.released: list[Released] = []
         self.wanted: list[Wanted] = []
+        self.locate_calls: list[int] = []  #: how many streams each wanted
         self.location: Location | None = None
         self.away: Refused | None = None  #: what `locate` answers where the scheduler is not to be reached
         self.claim_gate = asyncio.Event()
@@ -116,21 +118,29 @@ class FakeScheduler:
         )
 
     async def move(self, edge: NodeAddress, moves: Sequence[Move], deadline_s: float) -> list[Grant | Refused]:
+        self.move_calls.append(len(moves))
         self.moves += moves
-        answer = self.move_answers.pop(0) if self.move_answers else "p"
-        return [self._grant(moves[0].publication, answer, moves[0].epoch) if isinstance(answer, str) else answer]
+        return [self._answer_move(asked) for asked in moves]
+
+    def _answer_move(self, asked: Move) -> Grant | Refused:
+        answer = self.move_answers.pop(0) if self.move_answers else asked.at.name if asked.at is not None else "p"
+        return self._grant(asked.publication, answer, asked.epoch) if isinstance(answer, str) else answer
 
     async def locate(self, wanted: Sequence[Wanted], deadline_s: float) -> list[Location | Refused]:
+        self.locate_calls.append(len(wanted))
         self.wanted += wanted
+        return [*await asyncio.gather(*(self._locate(each, deadline_s) for each in wanted))]
+
+    async def _locate(self, wanted: Wanted, deadline_s: float) -> Location | Refused:
         if self.away is not None:
-            return [self.away]
+            return self.away
         try:
             async with asyncio.timeout(deadline_s):
-                while self.location is None or (wanted[0].after is not None and self.location.place <= wanted[0].after):
+                while self.location is None or (wanted.after is not None and self.location.place <= wanted.after):
                     await self._moved.wait()
         except TimeoutError:
-            return [Refused(Refusal.NOT_FOUND)]
-        return [self.location]
+            return Refused(Refusal.NOT_FOUND)
+        return self.location
 
     async def release(
         self, node: NodeAddress, *, claims: Sequence[Released] = (), groups: Sequence[Released] = (), deadline_s: float

@@ -200,7 +200,9 @@ async def test_the_schedulers_notice_of_a_move_is_followed() -> None:
     assert not edge.links.subscriptions[0].closed
     edge.scheduler.put(location(3, "p"))
     edge.relays.moved(location(3, "p"))
-    assert (await edge.links.opened(2)).origin == "p"
+    moved = await edge.links.opened(2)
+    assert (moved.origin, edge.links.subscriptions[0].closed) == ("p", False)
+    moved.serve(run_of([video(3)], revision=1), revision=3)
     assert edge.links.subscriptions[0].closed
 
 

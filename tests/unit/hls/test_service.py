@@ -333,7 +333,7 @@ async def test_an_epoch_of_storage_that_the_scheduler_forgot_is_shown_to_it_wher
     await settle()
     assert [wanted.after for wanted in replica.node.scheduler.hls_wanted] == [None, Epoch(1001, 9)]
     replica.node.scheduler.owner = replace(owner(limit=100), epoch=Epoch(1002, 1))
-    origin = await replica.node.origin(2)
+    origin = await replica.node.origin(1)
     for number in range(9):
         origin.events.receive(run(second(number)))
     status, text = await asked

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from support.edge_fakes import FIRST, SECOND, STREAM, FakeLinks, FakeScheduler, epoch, gop, location, place, run_of, video
+import pytest
+from support.edge_fakes import FIRST, SECOND, STREAM, FakeLinks, FakeScheduler, gop, location, run_of, video
 from support.virtual_time import in_virtual_time, settle
 
 from lalmesh.runtime.follower import UNREACHABLE, Follower, FollowSettings
+from lalmesh.runtime.gathering import Gatherer
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, UnitName
 from lalmesh.runtime.reader import Reader
@@ -23,7 +25,7 @@ class Reading:
         self.links = FakeLinks()
         self.runs: list[Run] = []
         settings = FollowSettings(lost_s=30, keep_s=12, awaits_first=awaits_first)
-        self.follower = Follower(STREAM, self.scheduler, self.links, settings, Reader(), self.runs.append)
+        self.follower = Follower(STREAM, Gatherer(self.scheduler.locate), self.links, settings, Reader(), self.runs.append)
         self.task = asyncio.create_task(self.follower.run())
 
     async def live(self) -> Reading:
@@ -49,7 +51,7 @@ async def test_the_end_of_the_stream_ends_it() -> None:
     reading = await Reading().live()
     reading.links.subscriptions[0].events.subscription_closed(CloseReason.STREAM_ENDED, "it is over")
     assert await reading.task == "it is over"
-    assert reading.links.subscriptions[0].closed
+    assert len(reading.links.subscriptions) == 1
 
 
 @in_virtual_time
@@ -67,24 +69,97 @@ async def test_a_stream_that_has_moved_is_followed_by_notice_or_by_asking() -> N
     reading = await Reading().live()
     reading.follower.moved(location(1, "p"))
     await settle()
-    assert not reading.links.subscriptions[0].closed, "a place that is not higher was followed"
-    reading.scheduler.put(location(2, "p"))
+    assert len(reading.links.subscriptions) == 1, "a place that is not higher was followed"
     reading.follower.moved(location(2, "p"))
-    assert (await reading.links.opened(2)).origin == "p"
+    moved = await reading.links.opened(2)
+    assert (moved.origin, reading.links.subscriptions[0].closed) == ("p", False)
+    moved.serve(run_of([video(3)]), revision=2)
+    assert (reading.seqs, reading.links.subscriptions[0].closed) == ([0, 1, 2, 3], True)
     reading.scheduler.put(location(3, "o"))
-    reading.links.subscriptions[1].events.subscription_closed(CloseReason.SOURCE_LOST, "")
+    moved.events.subscription_closed(CloseReason.LINK_LOST, "broken")
     assert (await reading.links.opened(3)).origin == "o"
 
 
 @in_virtual_time
-async def test_an_origin_with_an_outdated_group_is_left() -> None:
+async def test_both_subscriptions_deliver_until_the_new_one_has() -> None:
+    reading = await Reading().live()
+    old = reading.links.subscriptions[0]
+    old.events.source_lost(location(2, "p"))
+    new = await reading.links.opened(2)
+    old.events.receive(run_of([video(3)]))
+    new.serve(run_of([video(3), video(4)]), revision=2)
+    assert (reading.seqs, old.closed, reading.follower.reader.counters.repeated) == ([0, 1, 2, 3, 4], True, 1)
+
+
+@in_virtual_time
+async def test_the_heir_is_gone_to_at_once_and_waited_at() -> None:
+    reading = Reading()
+    reading.scheduler.put(location(1, heir="p"))
+    (await reading.links.opened(1)).serve(run_of(gop(0, 3)))
+    reading.links.subscriptions[0].events.subscription_closed(CloseReason.LINK_LOST, "broken")
+    assert len(reading.links.subscriptions) == 2, "not at once"
+    heir = reading.links.subscriptions[1]
+    assert (heir.origin, heir.request.after) == ("p", UnitName(FIRST, 2))
+    heir.events.subscription_opened(NO_EPOCH, NO_PLACE)
+    await asyncio.sleep(5)
+    heir.events.receive(run_of([video(3)]))
+    assert reading.seqs == [0, 1, 2, 3]
+
+
+@in_virtual_time
+async def test_units_of_an_outdated_place_are_not_taken() -> None:
     reading = Reading()
     reading.scheduler.put(location(2))
     (await reading.links.opened(1)).serve(run_of(gop(0, 1), revision=2), revision=2)
     reading.links.subscriptions[0].events.subscription_closed(CloseReason.LINK_LOST, "broken")
-    (await reading.links.opened(2)).events.subscription_opened(epoch(1), place(1))
-    await asyncio.sleep(1)
-    assert reading.links.subscriptions[1].closed
+    (await reading.links.opened(2)).serve(run_of([video(1)]), revision=1)
+    assert (reading.seqs, reading.follower.reader.counters.fenced) == ([0], 1)
+
+
+@in_virtual_time
+async def test_readers_that_lose_an_origin_together_ask_together() -> None:
+    scheduler, links = FakeScheduler(), FakeLinks()
+    locates, settings = Gatherer(scheduler.locate), FollowSettings()
+    followers = [Follower(STREAM, locates, links, settings, Reader(), lambda _: None) for _ in range(5)]
+    tasks = [asyncio.create_task(follower.run()) for follower in followers]
+    scheduler.put(location(1))
+    await links.opened(5)
+    for subscription in links.subscriptions:
+        subscription.events.subscription_closed(CloseReason.LINK_LOST, "broken")
+    await settle()
+    assert scheduler.locate_calls == [5, 5]
+    for task in tasks:
+        task.cancel()
+
+
+@in_virtual_time
+async def test_an_origin_that_stays_out_of_reach_is_reported() -> None:
+    reading = await Reading().live()
+    reading.links.subscriptions[0].events.subscription_closed(CloseReason.LINK_LOST, "broken")
+    for number in range(2, 5):
+        (await reading.links.opened(number)).events.subscription_closed(CloseReason.LINK_LOST, "broken")
+    await asyncio.sleep(5)
+    assert [wanted.unreachable for wanted in reading.scheduler.wanted][:2] == [None, None]
+    assert reading.scheduler.wanted[-1].unreachable == location(1).origin.node
+
+
+@in_virtual_time
+async def test_the_end_of_the_follower_closes_what_is_open() -> None:
+    reading = await Reading().live()
+    reading.follower.moved(location(2, "p"))
+    await reading.links.opened(2)
+    reading.task.cancel()
+    await settle()
+    assert [subscription.closed for subscription in reading.links.subscriptions] == [True, True]
+
+
+@in_virtual_time
+async def test_a_core_that_fails_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = await Reading().live()
+    monkeypatch.setattr(reading.follower._core, "handle", lambda _event, _now: 1 / 0)
+    reading.follower.moved(location(2, "p"))
+    with pytest.raises(ZeroDivisionError):
+        await reading.task
 
 
 @in_virtual_time

@@ -1,0 +1,51 @@
+"""Following a stream wherever it goes: the decisions of a reader, pure; `lalmesh.runtime.follower` carries them out."""
+
+from lalmesh.runtime.following._core import (
+    ALONE_AFTER,
+    FIRST_RETRY_S,
+    LOCATE_S,
+    MAX_RETRY_S,
+    STEADY_S,
+    UNREACHABLE,
+    Following,
+    FollowSettings,
+)
+from lalmesh.runtime.following._events import (
+    Closed,
+    Command,
+    Delivered,
+    Event,
+    Finish,
+    Locate,
+    NotLocated,
+    Opened,
+    Started,
+    Subscribe,
+    TimerFired,
+    Told,
+    Unsubscribe,
+)
+
+__all__ = [
+    "ALONE_AFTER",
+    "FIRST_RETRY_S",
+    "LOCATE_S",
+    "MAX_RETRY_S",
+    "STEADY_S",
+    "UNREACHABLE",
+    "Closed",
+    "Command",
+    "Delivered",
+    "Event",
+    "Finish",
+    "FollowSettings",
+    "Following",
+    "Locate",
+    "NotLocated",
+    "Opened",
+    "Started",
+    "Subscribe",
+    "TimerFired",
+    "Told",
+    "Unsubscribe",
+]

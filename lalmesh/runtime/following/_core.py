@@ -1,0 +1,280 @@
+"""Where a reader takes its stream from: a pure core, ``handle(event, now_s) -> commands`` (docs/design.md §5, Origin lost).
+
+A reader *follows* one subscription. It may have others: at the heir where the origin is lost, at the place that the stream has
+moved to. Whichever comes there first waits, reader or publication; the subscription that is followed stays until another one
+delivers. Nobody follows a lower place than one that was seen.
+
+```
+              Told                       Opened by a group that is known      Closed
+   looking ───────────► at its origin ──────────────────────────► following ─────────► looking: at the heir at once,
+      ▲                                                             │   ▲               at both with growing pauses,
+      └──────────── nothing for `lost_s`: Finish ◄──────────────────┘   │ Told            wherever the scheduler says
+                                                                        └── and at the new place, until that delivers
+```
+Its shell owns the subscriptions, asks the scheduler, and gives units to the reader; the core knows subscriptions by number.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import assert_never
+
+from lalmesh.runtime.following._events import (
+    Closed,
+    Command,
+    Delivered,
+    Event,
+    Finish,
+    Locate,
+    NotLocated,
+    Opened,
+    Started,
+    Subscribe,
+    TimerFired,
+    Told,
+    Unsubscribe,
+)
+from lalmesh.runtime.link import CloseReason
+from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Location, NodeAddress, NodeId, Place
+from lalmesh.runtime.reader import Reader
+from lalmesh.runtime.scheduling import MAX_LOCATE_S
+
+FIRST_RETRY_S = 0.05  #: before an origin is tried again, and before the scheduler is asked again
+MAX_RETRY_S = 1.0  #: pauses double up to this
+STEADY_S = 5.0  #: a subscription that was followed for so long was no failure
+LOCATE_S = 2.0  #: that the scheduler is given to learn of a higher place; its answer holds up those asked for with it
+ASK_AGAIN_S = 1.0  #: after an answer, where the origin that it names does not give the stream
+ALONE_AFTER = 2  #: attempts at an origin after which it counts as one that this reader cannot reach
+UNREACHABLE = "no origin could be reached"
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class FollowSettings:
+    """How a follower waits and gives up."""
+
+    lost_s: float = 30.0  #: how long to look for a stream while no origin has it
+    awaits_first: bool = False  #: look without end for a stream of which nothing has come yet: whoever wants it says how long
+    keep_s: float = 0.0  #: how much of the stream its origin is asked to keep for a successor
+
+
+@dataclass(slots=True)
+class _Port:
+    """A subscription."""
+
+    origin: NodeAddress
+    place: Place = NO_PLACE  # of its group, once that is known
+
+
+class Following:
+    """One reader's way after its stream."""
+
+    def __init__(self, settings: FollowSettings, reader: Reader, rng: random.Random) -> None:
+        """Follow for `reader`, whose memory says what was seen; `rng` spreads the pauses of many readers."""
+        self.followed: int | None = None  #: the subscription whose units are taken
+        self.settled = False  #: whether it has delivered
+        self._settings = settings
+        self._reader = reader
+        self._rng = rng
+        self._ports: dict[int, _Port] = {}
+        self._next_port = 1
+        self._location: Location | None = None  # the highest place that was told, of the scheduler's
+        self._tried: Counter[NodeId] = Counter()  # attempts that failed since a subscription was followed
+        self._followed_at_s = 0.0
+        self._lost_at_s: float | None = None  # since when nothing comes from where the stream should be
+        self._units = 0  # the reader's count then
+        self._asking = False
+        self._ask_at_s: float | None = None
+        self._ask_pause_s = FIRST_RETRY_S
+        self._retry_at_s: float | None = None
+        self._retry_pause_s = FIRST_RETRY_S
+        self._over = False
+
+    @property
+    def next_timer(self) -> float | None:
+        """When `TimerFired` is due."""
+        if self._over:
+            return None
+        times = (self._ask_at_s, self._retry_at_s, self._give_up_at_s())
+        return min((at for at in times if at is not None), default=None)
+
+    def handle(self, event: Event, now_s: float) -> list[Command]:
+        """Take one event in; `now_s` is any clock that rises, in seconds."""
+        if self._over:
+            return []
+        match event:
+            case Started():
+                self._lose(now_s)
+                return self._ask()
+            case Told():
+                return self._told(event, now_s)
+            case NotLocated(retry_after_s):
+                self._asking = False
+                self._ask_later(now_s, retry_after_s)
+                return []
+            case Opened():
+                return self._opened(event, now_s)
+            case Delivered():
+                return self._delivered(event, now_s)
+            case Closed():
+                return self._closed(event, now_s)
+            case TimerFired():
+                return self._timer_fired(now_s)
+            case _:
+                assert_never(event)
+
+    # where the stream is
+
+    def _told(self, event: Told, now_s: float) -> list[Command]:
+        location = event.location
+        if event.asked:
+            self._asking = False
+        if location.place.heir:  # its origin has lost the publication, and can only guess where that goes
+            return self._subscribe(location.origin, location.place) if location.place > self._reader.place else []
+        if location.place < self._reader.place or (self._location is not None and location.place <= self._location.place):
+            if event.asked:
+                self._ask_later(now_s)
+            return []
+        self._location = location
+        if event.asked:
+            self._ask_later(now_s, ASK_AGAIN_S)  # it may have moved on before this origin was reached
+        if self._is_behind():
+            self._lose(now_s)
+        elif self.followed is not None:  # it is where it was followed already, by the origin's word or as the heir
+            self._lost_at_s = None
+            return []
+        return self._subscribe(location.origin, location.place)
+
+    def _is_behind(self) -> bool:
+        """Whether the stream is known to be somewhere else than where it is followed."""
+        port = self._ports[self.followed] if self.followed is not None else None
+        if port is None or self._location is None or port.origin.node == self._location.origin.node:
+            return False
+        return port.place < self._location.place
+
+    def _candidates(self) -> Iterator[NodeAddress]:
+        """Where the stream may be read: its origin, and if none is followed the heir of that."""
+        if self._location is None:
+            return
+        if self.followed is None or self._is_behind():
+            yield self._location.origin
+        if self.followed is None and self._location.heir is not None:
+            yield self._location.heir
+
+    def _subscribe(self, origin: NodeAddress, place: Place) -> list[Command]:
+        if any(port.origin.node == origin.node for port in self._ports.values()):
+            return []
+        number = self._next_port
+        self._next_port += 1
+        self._ports[number] = _Port(origin)
+        return [Subscribe(number, origin, place)]
+
+    # subscriptions
+
+    def _opened(self, event: Opened, now_s: float) -> list[Command]:
+        port = self._ports.get(event.port)
+        if port is None or event.epoch == NO_EPOCH or not self._reader.moved(event.epoch, event.place):
+            return []  # or an outdated group, where the publication may come still: its units are judged when they do
+        port.place = event.place
+        if self.followed is None:
+            self._follow(event.port, now_s)
+        return []
+
+    def _delivered(self, event: Delivered, now_s: float) -> list[Command]:
+        port = self._ports.get(event.port)
+        if port is None:
+            return []
+        port.place = max(port.place, event.place)
+        if event.port != self.followed and not self._reader.follows(event.epoch, port.place):
+            return []
+        self._follow(event.port, now_s)
+        self.settled = True
+        wanted = {origin.node for origin in self._candidates()}
+        left = [number for number, one in self._ports.items() if number != self.followed and one.origin.node not in wanted]
+        for number in left:
+            del self._ports[number]
+        return [Unsubscribe(number) for number in left]
+
+    def _follow(self, number: int, now_s: float) -> None:
+        if self.followed != number:
+            self.followed, self.settled, self._followed_at_s = number, False, now_s
+        self._tried.clear()
+        self._ask_at_s, self._ask_pause_s = None, FIRST_RETRY_S
+        if not self._is_behind():
+            self._lost_at_s = self._retry_at_s = None
+
+    def _closed(self, event: Closed, now_s: float) -> list[Command]:
+        port = self._ports.pop(event.port, None)
+        if port is None:
+            return []
+        was_followed = event.port == self.followed
+        if event.reason is CloseReason.STREAM_ENDED and (was_followed or self.followed is None):
+            return self._finish(event.detail)
+        self._tried[port.origin.node] += 1
+        if was_followed:
+            self.followed, self.settled = None, False
+            if now_s - self._followed_at_s >= STEADY_S:
+                self._retry_pause_s = FIRST_RETRY_S
+            self._lose(now_s)
+        if not any(self._candidates()):
+            return []
+        self._retry_later(now_s)
+        untried = [origin for origin in self._candidates() if not self._tried[origin.node]]
+        return [*self._ask(), *(command for origin in untried for command in self._subscribe(origin, self._place()))]
+
+    def _place(self) -> Place:
+        return self._location.place if self._location is not None else NO_PLACE
+
+    # pauses and the end of patience
+
+    def _lose(self, now_s: float) -> None:
+        if self._lost_at_s is None:
+            self._lost_at_s, self._units = now_s, self._reader.counters.units
+
+    def _give_up_at_s(self) -> float | None:
+        if self._lost_at_s is None or (self._settings.awaits_first and self._reader.last is None):
+            return None
+        return self._lost_at_s + self._settings.lost_s
+
+    def _ask(self) -> list[Command]:
+        if self._asking or self.followed is not None:
+            return []
+        self._asking, self._ask_at_s = True, None
+        place = max(self._reader.place, self._place())
+        if place == NO_PLACE:
+            return [Locate(NO_PLACE, MAX_LOCATE_S)]
+        origin = self._location.origin.node if self._location is not None else None
+        alone = origin if origin is not None and self._tried[origin] >= ALONE_AFTER else None
+        return [Locate(place, LOCATE_S, alone)]
+
+    def _ask_later(self, now_s: float, at_least_s: float = 0.0) -> None:
+        if self.followed is None:
+            self._ask_at_s = now_s + max(at_least_s, self._ask_pause_s * self._rng.uniform(0.5, 1.0))
+            self._ask_pause_s = min(MAX_RETRY_S, self._ask_pause_s * 2)
+
+    def _retry_later(self, now_s: float) -> None:
+        if self._retry_at_s is None:
+            self._retry_at_s = now_s + self._retry_pause_s * self._rng.uniform(0.5, 1.0)
+            self._retry_pause_s = min(MAX_RETRY_S, self._retry_pause_s * 2)
+
+    def _timer_fired(self, now_s: float) -> list[Command]:
+        give_up_at_s = self._give_up_at_s()
+        if give_up_at_s is not None and now_s >= give_up_at_s:
+            if self.followed is None or self._reader.counters.units == self._units:
+                return self._finish(UNREACHABLE)
+            self._lost_at_s = None  # it is served on where it was
+            self._lose(now_s)
+        commands: list[Command] = []
+        if self._ask_at_s is not None and now_s >= self._ask_at_s:
+            self._ask_at_s = None
+            commands += self._ask()
+        if self._retry_at_s is not None and now_s >= self._retry_at_s:
+            self._retry_at_s = None
+            commands += [command for origin in self._candidates() for command in self._subscribe(origin, self._place())]
+        return commands
+
+    def _finish(self, reason: str) -> list[Command]:
+        self._over = True
+        return [Finish(reason)]
