@@ -14,6 +14,7 @@ from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics, sweep_each
 from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.sessions import SessionDirectory
+from services.scheduler.drain_http import add_drain
 from services.scheduler.http import make_app
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.recording_http import add_recordings
@@ -34,6 +35,7 @@ class SchedulerApp:
         registry: Registry,
         keys: Sequence[bytes],
         *,
+        name: str = "",
         lease_s: int = 10,
         rejoin_s: float = 1.0,
         silence_s: float = 2.0,
@@ -54,6 +56,7 @@ class SchedulerApp:
         Args:
             registry: what all replicas share; it stays the caller's to close.
             keys: cluster keys, the signing one first.
+            name: of this replica among others; empty: there can be no other, nor nodes that outlive it and would be waited for.
             lease_s: seconds that a node lives without being renewed.
             rejoin_s: seconds after which what a node that is away has may be taken over.
             silence_s: seconds without a report that end a membership stream.
@@ -72,6 +75,7 @@ class SchedulerApp:
         self.service = SchedulerService(
             registry,
             keys,
+            name=name,
             lease_s=lease_s,
             rejoin_s=rejoin_s,
             silence_s=silence_s,
@@ -134,6 +138,7 @@ class SchedulerApp:
             return
         host, port = self._http_address
         app = make_app(self.service)
+        add_drain(app, self.service, self._http_token)
         add_recordings(app, self.service.recordings, self._http_token)
         http = self._http = HttpPort("http", app, HTTP_LIMITS, self._http_metrics)
         await http.start(host, port)

@@ -44,6 +44,7 @@ class Attendance:
         lease_s: float,
         spawn: Callable[[Callable[[], Awaitable[None]]], asyncio.Task[None]],
         tell_missed: Callable[[Session], None],
+        check: Callable[[Session], None],
     ) -> None:
         """Keep `members` in the registry.
 
@@ -56,6 +57,7 @@ class Attendance:
             lease_s: seconds that a node lives without being renewed; after half of them it is sent on.
             spawn: runs tasks until they end or the service stops; raises `Unavailable` after that.
             tell_missed: tells a node that has joined what changed while it was away.
+            check: compares what a member holds with what is known.
         """
         self._registrar = registrar
         self._view = view
@@ -65,6 +67,7 @@ class Attendance:
         self._patience_s = lease_s / 2
         self._spawn = spawn
         self._tell_missed = tell_missed
+        self._check = check
 
     async def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:
         """See `SchedulerClient.join`."""
@@ -102,7 +105,7 @@ class Attendance:
         report: NodeReport | None = session.report
         try:
             while report is not None and not report.leaving:
-                self._members.report(session, report)
+                self._take_in(session, report)
                 if keeper is None:
                     keeper = self._spawn(partial(self._keep, session))
                     await self._wait_tried(session)
@@ -118,10 +121,19 @@ class Attendance:
             session.end()
             self._part(session)
 
+    def _take_in(self, session: Session, report: NodeReport) -> None:
+        """What a report says: how loaded the node is, what it holds, and which epochs and places it has seen by that."""
+        self._members.report(session, report)
+        self._view.directory.report(session.node, report.load, self._view.clock())
+        if report.streams:
+            self._view.terms.show(max(held.epoch for held in report.streams), max(held.place for held in report.streams))
+        if self._members.is_open(session):
+            self._check(session)
+
     def _joined(self, session: Session) -> Joined:
         """The answer to a report; edges, which proxy to the hls nodes, hear where those are."""
         is_edge = session.report.role is Role.EDGE
-        return Joined(self._view.term, self._view.directory.hls_endpoints() if is_edge else ())
+        return Joined(self._view.terms.term, self._view.directory.hls_endpoints() if is_edge else ())
 
     async def _wait_tried(self, session: Session) -> None:
         """The first answer says that the node is registered, unless the registry fails or takes too long over it."""
@@ -172,12 +184,14 @@ class Attendance:
     def _let_go(self, session: Session) -> None:
         """End the stream of a node that is to join again, here or elsewhere. It is not away: what it has waits for it."""
         self._members.close(session)
+        self._view.directory.offers.loads.forget(session.node)
         session.end()
 
     def _part(self, session: Session) -> None:
         """The stream of a member ended here."""
         if not self._members.close(session):
             return
+        self._view.directory.offers.loads.forget(session.node)
         log.info("%s %s is away", session.report.role.value, session.node.name)
         self._view.mark_away(session.node)
         if session.registration is not None:

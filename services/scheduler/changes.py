@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.scheduler.cluster_records import DrainRecord, DutyRecord, SchedulerRecord, SettlingRecord
 from services.scheduler.hls_records import HlsRecord
 from services.scheduler.recording_rules import RulesChanged
 from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord
@@ -41,4 +42,37 @@ class HlsChanged:
     now: HlsRecord | None
 
 
-Change = NodeChanged | ClaimChanged | GroupChanged | HlsChanged | RulesChanged
+@dataclass(slots=True, frozen=True)
+class SettlingChanged:
+    """First claims begin, or cease, to wait."""
+
+    before: SettlingRecord | None
+    now: SettlingRecord | None
+
+
+@dataclass(slots=True, frozen=True)
+class SchedulerChanged:
+    """A replica stands, or does not any more."""
+
+    before: SchedulerRecord | None
+    now: SchedulerRecord | None
+
+
+@dataclass(slots=True, frozen=True)
+class DutyChanged:
+    """Another replica, or none, has a duty."""
+
+    before: DutyRecord | None
+    now: DutyRecord | None
+
+
+@dataclass(slots=True, frozen=True)
+class DrainChanged:
+    """A node is to drain."""
+
+    before: DrainRecord | None
+    now: DrainRecord | None
+
+
+ClusterChange = SettlingChanged | SchedulerChanged | DutyChanged | DrainChanged
+Change = NodeChanged | ClaimChanged | GroupChanged | HlsChanged | RulesChanged | ClusterChange

@@ -7,7 +7,7 @@ registry says, and one that writes compares revisions.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, assert_never
 
 from lalmesh.names import StreamKey
@@ -15,29 +15,28 @@ from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Changed, FollowEvent, KeyValue, Listing, Removed
 from lalmesh.runtime.scheduling.hls import HlsEndpoint
-from lalmesh.runtime.scheduling.model import Role
+from lalmesh.runtime.scheduling.model import Load, Role
 from services.scheduler.changes import Change, ClaimChanged, GroupChanged, NodeChanged
+from services.scheduler.cluster_records import DRAINS, DUTIES, SCHEDULERS, SETTLING_KEY, TERM_KEY, TermRecord
+from services.scheduler.cluster_state import ClusterState
 from services.scheduler.hls_directory import HlsDirectory
 from services.scheduler.hls_records import HLS
 from services.scheduler.kept import Kept
-from services.scheduler.placement import Candidate
+from services.scheduler.offers import Offers
 from services.scheduler.recording_rules import RECORDINGS, RuleDirectory, RulesChanged
 from services.scheduler.records import (
     CLAIMS,
     GROUPS,
     NODES,
-    TERM_KEY,
     ClaimRecord,
     GroupRecord,
     NodeRecord,
-    TermRecord,
     claim_key,
     group_key,
     node_key,
     parse_claim,
     parse_group,
     parse_node,
-    parse_term,
 )
 
 HLS_PROTOCOL = "http"  #: the endpoint of an hls node that edges proxy to
@@ -68,7 +67,7 @@ class Directory:
         self._nodes = Kept(parse_node, self._node_told)
         self._claims = Kept(parse_claim, lambda before, now: [ClaimChanged(before, now)])
         self._groups = Kept(parse_group, self._group_told)
-        self._terms: Kept[TermRecord, Change] = Kept(parse_term, lambda before, now: [])
+        self._is_listing = False
         self._away_since: dict[NodeId, float] = {}
         self._carried: Counter[NodeId] = Counter()
         self._hls_endpoints: tuple[HlsEndpoint, ...] | None = None
@@ -76,13 +75,21 @@ class Directory:
         self.hls = HlsDirectory()
         #: what is to be recorded
         self.recording = RuleDirectory(recording)
+        #: term, settling, replicas
+        self.cluster = ClusterState()
+        #: who may be given something
+        self.offers = Offers(self._nodes.values, state_of=self.state_of, carried=self._carries, now=lambda: self._now)
         self._parts: Mapping[str, _Part] = {
             HLS: self.hls.records,
             RECORDINGS: self.recording,
             CLAIMS: self._claims,
             GROUPS: self._groups,
             NODES: self._nodes,
-            TERM_KEY: self._terms,
+            TERM_KEY: self.cluster.terms,
+            SETTLING_KEY: self.cluster.settlings,
+            SCHEDULERS: self.cluster.schedulers,
+            DUTIES: self.cluster.duties,
+            DRAINS: self.cluster.drains,
         }
         #: revision up to which the registry was followed
         self.revision = 0
@@ -129,12 +136,17 @@ class Directory:
         ended = [key for key, record in self._nodes.items() if record.lease_id == lease_id]
         return [change for key in ended for change in self._nodes.set(key, None)]
 
+    def report(self, node: NodeId, load: Load, now: float) -> None:
+        """A node says here how loaded it is."""
+        self._now = now
+        self.offers.loads.report(node, load, now)
+
     # What is known ---------------------------------------------------------------------------------------------------
 
     @property
     def term(self) -> TermRecord | None:
         """The term, None while none is known."""
-        return self._terms.get(TERM_KEY)
+        return self.cluster.term
 
     def claim(self, stream: StreamKey) -> ClaimRecord | None:
         """Who may write the stream."""
@@ -166,6 +178,10 @@ class Directory:
         """How many groups an origin has."""
         return self._carried[node]
 
+    def groups(self) -> Collection[GroupRecord]:
+        """Every group."""
+        return self._groups.values()
+
     def is_away(self, node: NodeId) -> bool:
         """Whether the membership stream of a node that is still known has ended."""
         return node in self._away_since
@@ -178,7 +194,12 @@ class Directory:
         """``joined``, ``draining`` or ``away``."""
         if self.is_away(record.node):
             return "away"
-        return "draining" if record.draining else "joined"
+        return "draining" if record.draining or self.cluster.drain(record.node) is not None else "joined"
+
+    def is_draining(self, node: NodeId) -> bool:
+        """Whether the node gives away what it has."""
+        record = self.node(node)
+        return record is not None and self.state_of(record) == "draining"
 
     def is_live(self, node: NodeId, now: float) -> bool:
         """Whether the node may keep what it has: a member, or away for less than `rejoin_s`."""
@@ -191,23 +212,6 @@ class Directory:
     def rejoin_left_s(self, node: NodeId, now: float) -> float:
         """Seconds that a node which is away still has to come back in."""
         return self._rejoin_s - self.away_s(node, now)
-
-    def candidate(self, node: NodeId) -> Candidate | None:
-        """The origin `node` as placement sees it, whether or not new groups may go to it."""
-        record = self.node(node)
-        return None if record is None else self._candidate(record)
-
-    def candidates(self) -> Iterator[Candidate]:
-        """Every origin that new groups may go to."""
-        for record in self._nodes.values():
-            if record.role is Role.ORIGIN and not record.draining and record.node not in self._away_since:
-                yield self._candidate(record)
-
-    def workers(self) -> Iterator[Candidate]:
-        """Every hls node that streams may be given to; what it carries are those that it segments."""
-        for record in self._nodes.values():
-            if record.role is Role.HLS and not record.draining and record.node not in self._away_since:
-                yield self._candidate(record)
 
     def hls_endpoints(self) -> tuple[HlsEndpoint, ...]:
         """Where the joined hls nodes answer HTTP, by name; those that drain only where no other is left."""
@@ -224,24 +228,19 @@ class Directory:
             if endpoint.protocol == HLS_PROTOCOL
         )
 
-    def _candidate(self, record: NodeRecord) -> Candidate:
-        carried = len(self.hls.owned(record.node)) if record.role is Role.HLS else self._carried[record.node]
-        return Candidate(
-            address=record.address,
-            machine=record.machine,
-            streams=carried,
-            capacity=record.capacity.streams,
-            lease_id=record.lease_id,
-        )
+    def _carries(self, record: NodeRecord) -> int:
+        return len(self.hls.owned(record.node)) if record.role is Role.HLS else self._carried[record.node]
 
     # How it is kept --------------------------------------------------------------------------------------------------
 
     def _replace(self, entries: tuple[KeyValue, ...]) -> list[Change]:
         """A listing replaces all; what did not change is no change."""
         listed = {entry.key for entry in entries}
+        self._is_listing = True
         changes = [change for part in self._parts.values() for change in part.replace(listed)]
         for entry in entries:
             changes += self._write(entry, listed=True)
+        self._is_listing = False
         return self._with_all_rules(changes)
 
     def _with_all_rules(self, changes: list[Change]) -> list[Change]:
@@ -266,6 +265,9 @@ class Directory:
         self._hls_endpoints = None
         if before is not None and (now is None or now.node != before.node):
             self._away_since.pop(before.node, None)
+            self.offers.loads.forget(before.node)
+        if now is not None and (before is None or now.load != before.load):
+            self.offers.loads.shown(now.node, self._now)
         if now is not None and now.away:
             self._away_since.setdefault(now.node, self._now)
         elif now is not None and (before is None or before.mod_revision != now.mod_revision):
@@ -273,6 +275,8 @@ class Directory:
         return [NodeChanged(before, now)]
 
     def _group_told(self, before: GroupRecord | None, now: GroupRecord | None) -> list[GroupChanged]:
+        if now is not None and not self._is_listing and (before is None or before.origin != now.origin):
+            self.offers.loads.granted(now.origin.node, self._now)  # those of a listing have been there for long
         if now is not None:
             self._carried[now.origin.node] += 1
         if before is not None:

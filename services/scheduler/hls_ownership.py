@@ -18,12 +18,13 @@ from lalmesh.runtime.ownership import NO_EPOCH, Epoch, HlsOwner, NodeAddress, No
 from lalmesh.runtime.registry import Absent, Compare, KeyValue, Put, Unchanged
 from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased
 from lalmesh.runtime.scheduling.model import Refusal, Refused
-from services.scheduler.claims import RETRY_AFTER_S
+from services.scheduler.cluster_records import TERM_KEY, TermRecord, parse_term
 from services.scheduler.directory import Directory
+from services.scheduler.hls_placement import choose_worker
 from services.scheduler.hls_records import HlsRecord, hls_key, parse_hls, serialize_hls
 from services.scheduler.kept import found_record
-from services.scheduler.placement import choose_worker
-from services.scheduler.records import TERM_KEY, TermRecord, claim_key, group_key, parse_term
+from services.scheduler.records import claim_key, group_key
+from services.scheduler.rulings import RETRY_AFTER_S
 
 VIEW_LAG_S = 0.5  #: the view is behind the registry for less than this, unless that is away
 
@@ -103,7 +104,7 @@ def decide_owner(
         return Refused(Refusal.NOT_FOUND, f"{stream} is nowhere")
     if seen.term is None:
         return Refused(Refusal.UNAVAILABLE, "the term is not known", RETRY_AFTER_S)
-    chosen = choose_worker(stream, directory.workers())
+    chosen = choose_worker(stream, directory.offers.workers())
     if chosen is None:
         return Refused(Refusal.NO_WORKER, f"no hls node has room for {stream}", RETRY_AFTER_S)
     worker, reason = chosen

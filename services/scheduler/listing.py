@@ -64,6 +64,7 @@ def describe_node(service: SchedulerService, record: NodeRecord) -> dict[str, An
         "capacity": asdict(record.capacity),
         "groups": service.directory.groups_of(record.node),
         "load": asdict(session.report.load) if session else None,
+        "unreachable_reports": service.unreachable.count(record.node),
     }
 
 

@@ -1,4 +1,8 @@
-"""Where streams are: answered from the view, asked of the registry once, waited for until the caller's deadline."""
+"""Where streams are: answered from the view, waited for until the caller's deadline.
+
+The view may lag, and the watch that feeds it may be stuck for seconds while etcd changes its leader. So who waits has the registry
+asked as well: at once, and again with growing pauses while that is ahead of the view.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Location
 from lalmesh.runtime.scheduling.model import Refusal, Refused, Wanted
-from services.scheduler.claims import RETRY_AFTER_S
+from services.scheduler.rulings import RETRY_AFTER_S
 from services.scheduler.view import View
 from services.scheduler.waiters import Waiters
+
+FIRST_LOOK_S = 1.0  #: pause before the registry is asked again for a stream that somebody waits for; doubles
 
 
 class Locator:
@@ -21,6 +27,7 @@ class Locator:
         """Look into `view`."""
         self._view = view
         self._waiters = Waiters()
+        self._asking: asyncio.Future[bool] | None = None
 
     def known(self, wanted: Wanted) -> Location | None:
         """What the view shows now."""
@@ -34,7 +41,7 @@ class Locator:
         self._waiters.wake(stream)
 
     async def wait_for(self, wanted: Wanted, wait_s: float) -> Location | Refused:
-        """Ask the registry once, since the view may lag, then wait for the view to show what is wanted."""
+        """Wait for the view, or the registry itself, to show what is wanted."""
         refused = Refused(Refusal.NOT_FOUND, f"{wanted.stream} is nowhere")
         with self._waiters.waiting(wanted.stream) as woken:
             if woken is None:
@@ -45,7 +52,24 @@ class Locator:
                         await self._view.look_for_group(wanted.stream)
                     except Unavailable as exc:
                         refused = Refused(Refusal.UNAVAILABLE, str(exc), exc.retry_after_s or RETRY_AFTER_S)
-                    while self.known(wanted) is None:
-                        woken.clear()
-                        await woken.wait()
+                    await self._wait(wanted, woken)
         return self.known(wanted) or refused
+
+    async def _wait(self, wanted: Wanted, woken: asyncio.Event) -> None:
+        pause_s = FIRST_LOOK_S
+        while self.known(wanted) is None:
+            woken.clear()
+            try:
+                async with asyncio.timeout(pause_s):
+                    await woken.wait()
+            except TimeoutError:
+                pause_s *= 2
+                with contextlib.suppress(Unavailable):
+                    if await self._is_behind():
+                        await self._view.look_for_group(wanted.stream)
+
+    async def _is_behind(self) -> bool:
+        """Whether the view is; asked once for all that want to know at the same time."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._view.is_behind())
+        return await asyncio.shield(self._asking)

@@ -33,16 +33,26 @@ class SchedulerMetrics:
         self.session_failures = Counter(
             "scheduler_session_failures", "Calls that the session directory did not answer", registry=self.registry
         )
+        self.terms = Counter("scheduler_terms", "Terms made or raised by this replica", registry=self.registry)
+        self.reclaims = Counter("scheduler_reclaims", "Re-claims answered, by result", ["result"], registry=self.registry)
+        self.planned_moves = Counter("scheduler_planned_moves", "Groups moved off origins that drain", registry=self.registry)
+        self.unreachable = Counter(
+            "scheduler_unreachable", "Readers that could not reach an origin, by origin", ["origin"], registry=self.registry
+        )
         self.evictions = Counter("scheduler_evictions", "Nodes told that they are no members any more", registry=self.registry)
         self.claim_seconds = Histogram(
             "scheduler_claim_seconds", "Time to answer one claim", buckets=CLAIM_BUCKETS_S, registry=self.registry
         )
 
     def watch(
-        self, nodes: Callable[[], Iterable[tuple[str, str]]], streams: Callable[[], int], segmented: Callable[[], int]
+        self,
+        nodes: Callable[[], Iterable[tuple[str, str]]],
+        streams: Callable[[], int],
+        segmented: Callable[[], int],
+        settling: Callable[[], bool],
     ) -> None:
-        """Read (role, state) of every node, and the numbers of streams, whenever the metrics are asked for."""
-        self.registry.register(_Gauges(nodes, streams, segmented))
+        """Read (role, state) of every node, the numbers of streams, and whether the cluster settles, when metrics are asked for."""
+        self.registry.register(_Gauges(nodes, streams, segmented, settling))
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""
@@ -51,8 +61,13 @@ class SchedulerMetrics:
 
 class _Gauges(Collector):
     def __init__(
-        self, nodes: Callable[[], Iterable[tuple[str, str]]], streams: Callable[[], int], segmented: Callable[[], int]
+        self,
+        nodes: Callable[[], Iterable[tuple[str, str]]],
+        streams: Callable[[], int],
+        segmented: Callable[[], int],
+        settling: Callable[[], bool],
     ) -> None:
+        self._settling = settling
         self._nodes = nodes
         self._streams = streams
         self._segmented = segmented
@@ -65,3 +80,4 @@ class _Gauges(Collector):
         yield nodes
         yield GaugeMetricFamily("scheduler_streams", "Streams with a claim or a group", self._streams())
         yield GaugeMetricFamily("scheduler_hls_streams", "Streams that an hls node segments", self._segmented())
+        yield GaugeMetricFamily("scheduler_settling", "1 while first claims wait for nodes to come back", int(self._settling()))

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.ownership import NO_EPOCH, HlsOwner
+from lalmesh.runtime.ownership import NO_EPOCH, Grant, HlsOwner
 from lalmesh.runtime.scheduling.hls import HlsAssigned, RecordingRules
-from lalmesh.runtime.scheduling.model import GroupMoved, Role, StreamFenced
-from services.scheduler.changes import Change, ClaimChanged, GroupChanged, HlsChanged, NodeChanged
+from lalmesh.runtime.scheduling.model import Drain, GroupMoved, ReclaimWanted, Role, StreamFenced
+from services.scheduler.changes import Change, ClaimChanged, DrainChanged, GroupChanged, HlsChanged, NodeChanged
 from services.scheduler.claims import is_outdated
+from services.scheduler.cluster_records import DrainRecord
 from services.scheduler.directory import Directory
 from services.scheduler.hls_records import HlsRecord
 from services.scheduler.members import Members, Session
 from services.scheduler.recording_rules import RulesChanged
-from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord
+from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord, grant_of
 
 
 class Notices:
@@ -31,24 +32,36 @@ class Notices:
         *,
         evict: Callable[[Session, str], None],
         signed: Callable[[HlsOwner], HlsOwner],
+        granted: Callable[[Grant], Grant],
     ) -> None:
-        """Tell `members`; `evict` ends the membership of one, `signed` vouches for who segments a stream."""
+        """Tell `members`.
+
+        Args:
+            directory: what is known.
+            members: whom to tell.
+            evict: ends the membership of one.
+            signed: vouches for who segments a stream.
+            granted: vouches for who writes it.
+        """
         self._directory = directory
         self._members = members
         self._evict = evict
         self._signed = signed
+        self._granted = granted
 
     def tell(self, change: Change) -> None:
         """Tell those whom a change of the view is for."""
         match change:
-            case GroupChanged(_, now) if now is not None:
-                self._tell_moved(now)
+            case GroupChanged(before, now):
+                self._tell_moved(before, now)
             case ClaimChanged(before, now) if now is not None:
                 self._tell_fenced(before, now)
             case HlsChanged(before, now) if now is not None:
                 self._tell_assigned(before, now)
             case NodeChanged(_, now) if now is not None:
                 self._tell_evicted(now)
+            case DrainChanged(_, now) if now is not None:
+                self._tell_drain(now)
             case RulesChanged(rules):
                 for session in self._members:
                     if session.report.role is Role.HLS:
@@ -57,17 +70,19 @@ class Notices:
                 pass
 
     def tell_missed(self, session: Session) -> None:
-        """Tell a node what has become of its streams while it was at no replica, or at one that did not hear of it."""
+        """Tell a node what it was not told while it was at no replica, or at one that did not hear of it; see `Reminders` too."""
         if session.report.role is Role.HLS:
             self._tell_missed_hls(session)
-        for stream, held in session.held.items():
-            group, claim = self._directory.group(stream), self._directory.claim(stream)
-            if group is not None and group.place > held.place:
-                session.send(GroupMoved(group.location))
-            if session.report.role is not Role.EDGE or claim is None or claim.edge.node == session.node:
-                continue
-            if is_outdated(held, claim):
-                session.send(StreamFenced(stream, claim.epoch))
+        drain = self._directory.cluster.drain(session.node)
+        if drain is not None and not session.report.draining:
+            session.send(Drain(drain.deadline_s))
+
+    def moved(self, now: GroupRecord, session: Session) -> GroupMoved:
+        """What a node is told of where a stream is; the publishing edge gets its grant for that place along."""
+        claim = self._directory.claim(now.stream)
+        if claim is None or claim.edge.node != session.node or claim.epoch != now.epoch:
+            return GroupMoved(now.location)
+        return GroupMoved(now.location, self._granted(grant_of(claim, now)))
 
     def _tell_missed_hls(self, session: Session) -> None:
         """What is recorded; what it segments and does not say so, and what it says it segments and another does."""
@@ -78,9 +93,32 @@ class Notices:
             if record is not None and (held is None or held.epoch < record.epoch):
                 self._assign(record, session)
 
-    def _tell_moved(self, now: GroupRecord) -> None:
-        for session in self._members.holders(now.stream):
-            session.send(GroupMoved(now.location))
+    def _tell_moved(self, before: GroupRecord | None, now: GroupRecord | None) -> None:
+        """Tell all who carry the stream, and those who will not have said so yet: where it is written from, and to."""
+        if now is None:
+            self._tell_lost(before)
+            return
+        concerned = {session.node.name: session for session in self._members.holders(now.stream)}
+        if now.epoch != now.place[:2]:  # else it was claimed at this very moment, and the claim is answered
+            claim = self._directory.claim(now.stream)
+            for node in (now.origin.node, before.origin.node if before else None, claim.edge.node if claim else None):
+                session = self._members.of(node) if node is not None else None
+                if session is not None:
+                    concerned[session.node.name] = session
+        for session in concerned.values():
+            session.send(self.moved(now, session))
+
+    def _tell_lost(self, before: GroupRecord | None) -> None:
+        """A claim without a group: its publication says where it is, or asks for another place."""
+        claim = self._directory.claim(before.stream) if before is not None else None
+        holder = self._members.of(claim.edge.node) if claim is not None else None
+        if claim is not None and holder is not None:
+            holder.send(ReclaimWanted((claim.stream,)))
+
+    def _tell_drain(self, now: DrainRecord) -> None:
+        session = self._members.of(now.node)
+        if session is not None:
+            session.send(Drain(now.deadline_s))
 
     def _tell_fenced(self, before: ClaimRecord | None, now: ClaimRecord) -> None:
         """Tell the edge that had the claim, and any that says it writes under an earlier epoch, to let go."""

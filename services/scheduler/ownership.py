@@ -1,4 +1,4 @@
-"""Claims, moves and releases of single streams: the decisions of `claims.py`, carried out until the registry agrees."""
+"""Claims, moves and releases of single streams: what `rulings.py` is about, carried out until the registry agrees."""
 
 from __future__ import annotations
 
@@ -11,18 +11,10 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Grant, NodeId
 from lalmesh.runtime.registry import Absent, Compare, Delete, LeaseLost, Registry, Unchanged
 from lalmesh.runtime.scheduling.model import Claim, Move, Refusal, Refused, Released
-from services.scheduler.claims import (
-    RETRY_AFTER_S,
-    Granted,
-    Ruling,
-    Seen,
-    Write,
-    decide_claim,
-    decide_move,
-    is_claim_of,
-    is_group_of,
-)
+from services.scheduler.claims import decide_claim, is_claim_of, is_group_of
+from services.scheduler.moves import decide_move, decide_planned_move
 from services.scheduler.records import DamagedRecordError, GroupRecord, claim_key, grant_of, group_key
+from services.scheduler.rulings import RETRY_AFTER_S, Granted, Ruling, Seen, Write
 from services.scheduler.view import View
 
 log = logging.getLogger(__name__)
@@ -37,17 +29,37 @@ class Ownership:
         self._view = view
         self._key = key
 
+    def signed(self, grant: Grant) -> Grant:
+        """The same as this scheduler vouches for it."""
+        return grant.signed(self._key)
+
     async def claim(self, asked: Claim, edge: NodeId, end: float) -> Grant | Refused:
         """The grant, or why there is none."""
 
         def decide(seen: Seen) -> Ruling:
             return decide_claim(asked, edge, seen, self._view.directory, self._view.clock())
 
+        if asked.held is not None:
+            self._view.terms.show(asked.held.epoch, asked.held.place)
         return await self._settle(asked.stream, edge, decide, end)
 
     async def move(self, asked: Move, edge: NodeId, end: float) -> Grant | Refused:
         """The grant with the present place, or why there is none."""
+        self._view.terms.show(asked.epoch, asked.place)
         return await self._settle(asked.stream, edge, lambda seen: decide_move(asked, edge, seen, self._view.directory), end)
+
+    async def move_away(self, stream: StreamKey, end: float) -> Grant | Refused | None:
+        """The grant for another origin than the one that drains, why there is none, or None where nothing is to be moved."""
+        held = self._view.directory.claim(stream)
+        nothing = Refused(Refusal.NOT_FOUND, "nothing is to be moved")
+        if held is None:
+            return None
+
+        def decide(seen: Seen) -> Ruling:
+            return decide_planned_move(stream, seen, self._view.directory) or nothing
+
+        answer = await self._settle(stream, held.edge.node, decide, end)
+        return None if answer == nothing else answer
 
     async def release_claim(self, released: Released, node: NodeId, end: float) -> bool | Unavailable:
         """Whether the claim was the node's and is deleted; `Unavailable` where that is not known."""
@@ -72,27 +84,34 @@ class Ownership:
 
     async def _settle_in_time(self, stream: StreamKey, edge: NodeId, decide: Callable[[Seen], Ruling]) -> Grant | Refused:
         """Decide by the view, and by the registry where the view would have nothing written."""
+        await self._view.terms.keep_up()
         seen, is_fresh = Seen.of(self._view.directory, stream), False
         while True:
             ruling = decide(seen)
             if isinstance(ruling, Write):
                 seen, is_done = await self._carry_out(stream, ruling, seen)
                 if is_done and seen.claim and seen.group:
-                    log.info("%s to %s: %s", stream, seen.group.origin.node.name, ruling.reason)
-                    return grant_of(seen.claim, seen.group).signed(self._key)
+                    log.info("%s at %s: %s", stream, seen.group.origin.node.name, ruling.reason)
+                    return self.signed(grant_of(seen.claim, seen.group))
                 is_fresh = True
             elif is_fresh:
-                return ruling.grant.signed(self._key) if isinstance(ruling, Granted) else ruling
+                return self.signed(ruling.grant) if isinstance(ruling, Granted) else ruling
             else:
                 seen, is_fresh = await self._view.read(stream, edge), True
 
     async def _carry_out(self, stream: StreamKey, write: Write, seen: Seen) -> tuple[Seen, bool]:
         """Carry a write out: what is there now, and whether it was done."""
+        loads = self._view.directory.offers.loads
+        if write.origin is not None:
+            loads.reserve(write.origin)  # the next decision sees it, whenever this transaction is through
         try:
-            result = await self._registry.transact(write.compares, write.operations)
+            result = await self._view.terms.transact(write.compares, write.operations)
         except LeaseLost as exc:
             self._view.end_lease(exc.lease_id)
             return seen, False
+        finally:
+            if write.origin is not None:
+                loads.conclude(write.origin)
         found = write.entries(result.revision) if result.succeeded else result.found
         self._view.learn(*found.values())
         return seen.with_found(found, stream), result.succeeded

@@ -1,14 +1,14 @@
 """What the registry holds for the scheduler: the keys, and the records in them as JSON that an operator can read.
 
 ```
-cluster/term        Unix seconds                                           for ever
 nodes/NAME          who a node is and what it can carry                    under the node's lease
 claims/APP/NAME     who may write a stream                                 under the publishing edge's lease
 groups/APP/NAME     where it is read and written                           under the origin's lease
 hls/APP/NAME        who segments it, and its numbers (`hls_records.py`)    for ever; under one of its own once nobody does
 ```
-The revision of the transaction that writes a claim is its epoch, and that of the one that writes a group its place, so neither
-stands in the value; only the term does.
+What is of the cluster as a whole is in `cluster_records.py`. The revision of the transaction that writes a claim is its epoch, and
+that of the one that writes a group its place, so neither stands in the value; only the term does. A claim that was made again keeps
+the epoch that it had before, and so carries it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ from lalmesh.errors import InvalidName, ServiceError
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeAddress, NodeId, Place
 from lalmesh.runtime.registry import KeyValue
-from lalmesh.runtime.scheduling.model import Capacity, Endpoint, NodeReport, Role
+from lalmesh.runtime.scheduling.model import Capacity, Endpoint, Load, NodeReport, Role
 
-TERM_KEY = "cluster/term"
 NODES = "nodes/"
 CLAIMS = "claims/"
 GROUPS = "groups/"
@@ -59,14 +58,6 @@ def group_key(stream: StreamKey) -> str:
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class TermRecord:
-    """The term, as it was last written."""
-
-    term: int
-    mod_revision: int
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
 class NodeRecord:
     """A member."""
 
@@ -76,6 +67,7 @@ class NodeRecord:
     machine: str  #: never empty: a node that stated none is a machine of its own
     endpoints: tuple[Endpoint, ...] = ()
     capacity: Capacity = field(default_factory=Capacity)
+    load: Load = field(default_factory=Load)  #: some time ago, for replicas that the node does not report to; see `Registrar`
     version: str = ""
     draining: bool = False
     away: bool = False  #: its membership stream ended
@@ -98,6 +90,7 @@ class NodeRecord:
             machine=report.machine or f"node:{report.node.node.name}",
             endpoints=report.endpoints,
             capacity=report.capacity,
+            load=report.load,
             version=report.version,
             draining=report.draining,
             away=away,
@@ -114,13 +107,14 @@ class ClaimRecord:
     publication: bytes
     edge: NodeAddress
     origin: str  #: name of the origin that the claim was placed at first; for the operator's eyes
+    kept: Epoch | None = None  #: the epoch that it had before it was made again; None: that of the transaction which wrote it
     lease_id: int = 0
     mod_revision: int = 0
 
     @property
     def epoch(self) -> Epoch:
         """The epoch that was granted."""
-        return Epoch(self.term, self.mod_revision)
+        return self.kept or Epoch(self.term, self.mod_revision)
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -160,18 +154,6 @@ def grant_of(claim: ClaimRecord, group: GroupRecord) -> Grant:
     )
 
 
-def serialize_term(term: int) -> bytes:
-    """The value of `TERM_KEY`."""
-    return b"%d" % term
-
-
-def parse_term(entry: KeyValue) -> TermRecord:
-    """The record in `TERM_KEY`; raises `DamagedRecordError`."""
-    if not entry.value.isdigit():
-        raise DamagedRecordError(entry.key)
-    return TermRecord(term=int(entry.value), mod_revision=entry.mod_revision)
-
-
 def serialize_node(record: NodeRecord) -> bytes:
     """The value of a node's key."""
     return dump(
@@ -183,6 +165,7 @@ def serialize_node(record: NodeRecord) -> bytes:
             "address": record.address.address,
             "endpoints": [asdict(endpoint) for endpoint in record.endpoints],
             "capacity": asdict(record.capacity),
+            "load": asdict(record.load),
             "version": record.version,
             "draining": record.draining,
             "away": record.away,
@@ -205,7 +188,8 @@ def _node(entry: KeyValue, value: dict[str, Any]) -> NodeRecord:
         zone=str(value["zone"]),
         machine=str(value["machine"]),
         endpoints=tuple(Endpoint(str(item["protocol"]), str(item["host"]), int(item["port"])) for item in value["endpoints"]),
-        capacity=Capacity(**{str(name): int(count) for name, count in value["capacity"].items()}),
+        capacity=Capacity(**_figures(value["capacity"])),
+        load=Load(**_figures(value["load"])),
         version=str(value["version"]),
         draining=bool(value["draining"]),
         away=bool(value["away"]),
@@ -215,16 +199,20 @@ def _node(entry: KeyValue, value: dict[str, Any]) -> NodeRecord:
     )
 
 
+def _figures(value: dict[str, Any]) -> dict[str, Any]:
+    """Numbers by name; whole but for fractions."""
+    return {str(name): float(figure) if name.endswith("_fraction") else int(figure) for name, figure in value.items()}
+
+
 def serialize_claim(record: ClaimRecord) -> bytes:
     """The value of a claim's key."""
-    return dump(
-        {
-            "term": record.term,
-            "publication": record.publication.hex(),
-            "edge": dump_address(record.edge),
-            "origin": record.origin,
-        }
-    )
+    value = {
+        "term": record.term,
+        "publication": record.publication.hex(),
+        "edge": dump_address(record.edge),
+        "origin": record.origin,
+    }
+    return dump(value if record.kept is None else {**value, "epoch": record.kept._asdict()})
 
 
 def parse_claim(entry: KeyValue) -> ClaimRecord:
@@ -239,6 +227,7 @@ def _claim(entry: KeyValue, value: dict[str, Any]) -> ClaimRecord:
         publication=bytes.fromhex(value["publication"]),
         edge=parse_address(value["edge"]),
         origin=str(value["origin"]),
+        kept=_epoch(value["epoch"]) if "epoch" in value else None,
         lease_id=entry.lease_id,
         mod_revision=entry.mod_revision,
     )
@@ -268,11 +257,15 @@ def _group(entry: KeyValue, value: dict[str, Any]) -> GroupRecord:
         term=int(value["term"]),
         origin=parse_address(value["origin"]),
         heir=parse_address(value["heir"]) if value["heir"] else None,
-        epoch=Epoch(int(value["epoch"]["term"]), int(value["epoch"]["revision"]) or entry.mod_revision),
+        epoch=_epoch(value["epoch"], otherwise=entry.mod_revision),
         publication=bytes.fromhex(value["publication"]),
         lease_id=entry.lease_id,
         mod_revision=entry.mod_revision,
     )
+
+
+def _epoch(value: dict[str, Any], *, otherwise: int = 0) -> Epoch:
+    return Epoch(int(value["term"]), int(value["revision"]) or otherwise)
 
 
 def dump(value: dict[str, Any]) -> bytes:

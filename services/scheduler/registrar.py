@@ -9,6 +9,7 @@ from lalmesh.errors import ServiceError, Unavailable
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.registry import Absent, Compare, KeyValue, LeaseLost, Put, Registry, Unchanged
 from lalmesh.runtime.scheduling.model import NodeReport
+from services.scheduler.candidates import Candidate
 from services.scheduler.records import (
     MAX_REPLACED,
     DamagedRecordError,
@@ -18,6 +19,7 @@ from services.scheduler.records import (
     serialize_node,
 )
 
+LOAD_STEP = 0.05  #: a load is written down when the share of the fullest dimension has changed by so much: seldom
 MAX_ATTEMPTS = 8  #: transactions of one registration: two replicas that fight over a node are done after two or three
 
 
@@ -70,6 +72,8 @@ class Registrar:
             registration = replace(registration, renewed_at=now)
         before = registration.record
         wanted = NodeRecord.of(report, replaced=before.replaced)
+        if not _is_notable(before, wanted):
+            wanted = replace(wanted, load=before.load)
         if replace(wanted, lease_id=before.lease_id, mod_revision=before.mod_revision) == before:
             return registration
         written = await self._write(Unchanged(node_key(wanted.node.name), before.mod_revision), wanted, before.lease_id)
@@ -147,3 +151,13 @@ class Registrar:
             return None
         self._learn(KeyValue(put.key, put.value, result.revision, result.revision, lease_id))
         return replace(record, lease_id=lease_id, mod_revision=result.revision)
+
+
+def _is_notable(before: NodeRecord, now: NodeRecord) -> bool:
+    """Whether replicas that the node does not report to should know of its load. Groups they count themselves."""
+    return abs(_share(now) - _share(before)) >= LOAD_STEP
+
+
+def _share(record: NodeRecord) -> float:
+    fullest = Candidate(address=record.address, machine=record.machine, capacity=record.capacity, load=record.load).fullest
+    return fullest.share if fullest is not None else 0.0

@@ -13,7 +13,6 @@ from lalmesh.runtime.ownership import NO_EPOCH, Epoch, HlsOwner, NodeAddress
 from lalmesh.runtime.registry import KeyValue, Registry
 from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted
 from lalmesh.runtime.scheduling.model import Refusal, Refused
-from services.scheduler.claims import RETRY_AFTER_S
 from services.scheduler.hls_ownership import (
     Held,
     HlsSeen,
@@ -26,6 +25,7 @@ from services.scheduler.hls_ownership import (
     decide_succession,
 )
 from services.scheduler.records import DamagedRecordError
+from services.scheduler.rulings import RETRY_AFTER_S
 from services.scheduler.view import View
 
 log = logging.getLogger(__name__)

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 
-from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeId
-from lalmesh.runtime.registry import Absent, FollowEvent, KeyValue, Put, Registry, Unchanged
-from services.scheduler.changes import Change
-from services.scheduler.claims import Seen
+from lalmesh.runtime.registry import FollowEvent, KeyValue, Listing, Registry, Unchanged
+from services.scheduler.changes import Change, ClaimChanged, GroupChanged
+from services.scheduler.cluster_records import SETTLING_KEY, TERM_KEY
 from services.scheduler.directory import Directory
 from services.scheduler.hls_ownership import HlsSeen
 from services.scheduler.hls_records import hls_key
-from services.scheduler.records import TERM_KEY, claim_key, group_key, node_key, serialize_term
+from services.scheduler.metrics import SchedulerMetrics
+from services.scheduler.records import claim_key, group_key, node_key
+from services.scheduler.rulings import Seen
+from services.scheduler.terms import NEVER, Terms
 
-log = logging.getLogger(__name__)
-
-NEVER = -1  #: a mod revision that no key has
-TERM_RETRY_S = 1.0  #: pause between two attempts to make the term
 MAX_READS = 32  #: readers' questions to the registry that are under way together; more wait their turn
 
 
@@ -31,33 +28,44 @@ class View:
         self,
         registry: Registry,
         directory: Directory,
+        metrics: SchedulerMetrics,
         *,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        lease_s: int,
+        settles_first: bool,
         tell: Callable[[Change], None],
     ) -> None:
-        """Begin with `directory` as it is; `tell` hears of every change. See `SchedulerService` for the rest."""
+        """Begin with `directory` as it is; `tell` hears of every change. See `SchedulerService` and `Terms` for the rest."""
         self._registry = registry
-        self._wall_clock = wall_clock
         self._tell = tell
         self._reads = asyncio.Semaphore(MAX_READS)
         self.clock = clock
         self.directory = directory
-        #: the newest term that was known; 0 before
-        self.term = 0
+        #: what keeps the term
+        self.terms = Terms(
+            registry,
+            directory,
+            metrics,
+            wall_clock=wall_clock,
+            lease_s=lease_s,
+            settles_first=settles_first,
+            learn=self.learn,
+        )
         #: set once the term is known and the registry was listed
         self.ready = asyncio.Event()
 
     async def follow(self) -> None:
-        """Follow the registry without end, and have a term in it."""
+        """Follow the registry without end."""
         async for event in self._registry.follow(""):
-            await self._handle(event)
+            self._handle(event)
 
     def learn(self, *entries: KeyValue | None) -> None:
         """Let the directory have what was read or written here, where it is ahead."""
         for entry in entries:
             if entry is not None:
                 self._apply(self.directory.learn(entry, self.clock()))
+        self._note_ready()
 
     def mark_away(self, node: NodeId) -> None:
         """The membership stream of a node ended here."""
@@ -74,8 +82,8 @@ class View:
             DamagedRecordError: a value is none that a scheduler wrote.
             Unavailable: the registry cannot be reached.
         """
-        found = await self._read(TERM_KEY, claim_key(stream), group_key(stream), node_key(node.name))
-        return Seen().with_found(found, stream)
+        found = await self._read(TERM_KEY, SETTLING_KEY, claim_key(stream), group_key(stream), node_key(node.name))
+        return Seen(standing=self.directory.cluster.standing).with_found(found, stream)
 
     async def read_hls(self, stream: StreamKey) -> HlsSeen:
         """What the registry says now of who segments a stream; see `read`."""
@@ -90,36 +98,43 @@ class View:
             Unavailable: the registry cannot be reached.
         """
         async with self._reads:
-            entry, _ = await self._registry.get(group_key(stream))
+            entry, revision = await self._registry.get(group_key(stream))
+        self.terms.told(revision)
         self.learn(entry)
+
+    async def is_behind(self) -> bool:
+        """Whether the registry has gone on without the directory having followed: its watch may be stuck.
+
+        Others may write to the same store, so it is a hint.
+
+        Raises:
+            Unavailable: the registry cannot be reached.
+        """
+        _, revision = await self._registry.get(TERM_KEY)
+        return revision > self.directory.revision
 
     async def _read(self, *keys: str) -> Mapping[str, KeyValue | None]:
         result = await self._registry.transact([Unchanged(key, NEVER) for key in keys], [])
+        self.terms.told(result.revision)
         self.learn(*result.found.values())
         return result.found
 
-    async def _handle(self, event: FollowEvent) -> None:
+    def _handle(self, event: FollowEvent) -> None:
         self._apply(self.directory.handle(event, self.clock()))
-        await self._make_term()
-        while self.directory.term is None:
-            await asyncio.sleep(TERM_RETRY_S)
-            await self._make_term()
-        self.term = self.directory.term.term
-        self.ready.set()
+        if isinstance(event, Listing):
+            self.terms.listed(event.revision)
+        else:
+            self.terms.told(self.directory.revision)
+        self._note_ready()
 
-    async def _make_term(self) -> None:
-        """Make the term if nobody has; above every one that was seen here."""
-        if self.directory.term is not None:
-            return
-        value = serialize_term(max(int(self._wall_clock()), self.term + 1))
-        try:
-            result = await self._registry.transact([Absent(TERM_KEY)], [Put(TERM_KEY, value)])
-        except Unavailable as exc:
-            log.warning("the term cannot be made: %s", exc)
-            return
-        made = KeyValue(TERM_KEY, value, result.revision, result.revision)
-        self.learn(made if result.succeeded else result.found.get(TERM_KEY))
+    def _note_ready(self) -> None:
+        if self.directory.is_listed and self.directory.term is not None:
+            self.ready.set()
 
     def _apply(self, changes: list[Change]) -> None:
         for change in changes:
+            if isinstance(change, ClaimChanged) and change.now is not None:
+                self.terms.show(change.now.epoch)  # it may be older than the term, and still above it where that was restored
+            elif isinstance(change, GroupChanged) and change.now is not None:
+                self.terms.show(change.now.place)
             self._tell(change)

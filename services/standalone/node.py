@@ -145,6 +145,7 @@ class Node:
         self._scheduler = SchedulerApp(
             registry,
             keys,
+            name=settings.node_name(config, "scheduler") if config.scheduler.etcd.endpoints else "",
             lease_s=config.cluster.lease_s,
             rejoin_s=config.cluster.rejoin_s,
             silence_s=config.cluster.silence_s,

@@ -256,6 +256,9 @@ class Standalone(Node):
         super().__init__("standalone", name, folder, settings, arguments=arguments)
 
 
+OTHER_SCHEDULER = {"/lalmesh/cluster/term": "1700000000", "/lalmesh/schedulers/other/00": "{}"}  #: of one that stands for ever
+
+
 class Cluster:
     """etcd, schedulers, origins and edges; each node says that it is on a machine of its own. A context manager."""
 
@@ -268,6 +271,7 @@ class Cluster:
         edges: int = 2,
         hls: int = 0,
         settings: Mapping[str, Settings] | None = None,
+        settles: bool = False,
     ) -> None:
         """Describe it; entering the block starts it.
 
@@ -278,8 +282,10 @@ class Cluster:
             edges: how many.
             hls: how many hls nodes; they share a storage folder.
             settings: configuration by role; under ``all`` for every node.
+            settles: whether the first schedulers find a registry that nobody has used, and so have publishers wait for `lease_s`.
         """
         self.folder = folder
+        self._settles = settles
         self.schedulers: list[Node] = []
         self.origins: list[Node] = []
         self.edges: list[Node] = []
@@ -335,6 +341,9 @@ class Cluster:
         """Start everything; all nodes are ready."""
         try:
             self._etcd = self._stack.enter_context(EtcdServer(self.folder / "etcd"))
+            if not self._settles:
+                for key, value in OTHER_SCHEDULER.items():
+                    self._etcd.control("put", key, value)
             self._start(["scheduler"])
             self._start(["origin", "edge", "hls"])
         except BaseException:

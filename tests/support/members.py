@@ -95,6 +95,15 @@ class Member:
         assert isinstance(result, Grant), result
         return result
 
+    async def granted_in_time(self, stream: StreamKey) -> Grant:
+        """The same where it may be refused for a while: what is asked for is asked for again until it is granted."""
+        publication = new_publication()
+        for _ in range(round(LIMIT_S / LOOK_S)):
+            if isinstance(result := await self.claim(stream, publication), Grant):
+                return result
+            await asyncio.sleep(LOOK_S)
+        raise AssertionError(f"{stream} was not granted in {LIMIT_S} s")
+
     async def told(self, kind: type[NodeCommand]) -> NodeCommand:
         """The first command of a kind, now or soon."""
         await eventually(lambda: any(isinstance(command, kind) for command in self.commands))

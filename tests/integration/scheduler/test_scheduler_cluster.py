@@ -109,7 +109,7 @@ async def test_a_move_goes_to_the_heir_and_readers_and_holders_hear(cluster: Clu
     moved.verify((KEY,))
     location = Location(stream=CAM, place=moved.place, origin=moved.origin, heir=moved.heir)
     assert await waiting == [location]
-    assert await edge.told(GroupMoved) == GroupMoved(location)
+    assert await edge.told(GroupMoved) == GroupMoved(location, moved)
     assert await edge.client.move(edge.address, [move(grant)], LIMIT_S) == [moved]
 
 

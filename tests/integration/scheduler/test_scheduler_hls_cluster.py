@@ -291,7 +291,7 @@ async def test_after_a_wipe_of_etcd_the_owner_goes_on_and_a_new_one_is_above_it(
         assert (record["epoch"], record["limit"]) == (owner.epoch._asdict(), 40)
         await node.vanish()
         await eventually(lambda: app.service.directory.is_joined(edge.address.node))
-        await edge.granted(CAM)
+        await edge.granted_in_time(CAM)  # once the cluster has settled
         other = await cluster.member("h2", Role.HLS)
         await eventually(lambda: bool(assigned(other)))
         assert assigned(other)[0].epoch > owner.epoch
@@ -323,7 +323,7 @@ async def test_after_a_restore_of_etcd_the_owner_goes_on_and_the_next_is_above_i
         await eventually(lambda: app.service.directory.hls.record(CAM) is None)
         await _eventually_raised(node, owner, 40)
         await node.vanish()
-        await edge.granted(StreamKey.of("later", "still"))
+        await edge.granted_in_time(StreamKey.of("later", "still"))  # once the cluster has settled
         other = await cluster.member("h2", Role.HLS)
         await eventually(lambda: bool(assigned(other)))
         after = assigned(other)[0]

@@ -7,17 +7,10 @@ from lalmesh.runtime.ownership import Epoch, NodeAddress, NodeId, Place
 from lalmesh.runtime.registry import Absent, KeyValue, Listing, Unchanged
 from lalmesh.runtime.scheduling.model import Claim, Move, NodeReport, Refusal, Refused, Released, Role
 from services.scheduler import records
-from services.scheduler.claims import (
-    Granted,
-    Ruling,
-    Seen,
-    Write,
-    decide_claim,
-    decide_move,
-    is_claim_of,
-    is_group_of,
-)
+from services.scheduler.claims import decide_claim, is_claim_of, is_group_of
 from services.scheduler.directory import Directory
+from services.scheduler.moves import decide_move
+from services.scheduler.rulings import Granted, Ruling, Seen, Write
 
 CAM = StreamKey.of("live", "cam")
 P1, P2 = b"1" * 16, b"2" * 16
@@ -81,7 +74,7 @@ def refusal(ruling: Ruling) -> Refusal:
 def test_a_first_claim_writes_both_keys_if_neither_exists() -> None:
     ruling = claim(directory())
     assert isinstance(ruling, Write)
-    assert ruling.compares == (Absent(CLAIM_KEY), Absent(GROUP_KEY), Unchanged("cluster/term", 2))
+    assert ruling.compares == (Absent(CLAIM_KEY), Absent(GROUP_KEY), Unchanged("cluster/term", 2), Absent("cluster/settling"))
     seen = written(ruling)
     assert seen.claim is not None
     assert seen.group is not None

@@ -11,6 +11,7 @@ from lalmesh.runtime.registry import Changed, FollowEvent, KeyValue, Listing, Re
 from lalmesh.runtime.scheduling.model import Capacity, NodeReport, Role
 from services.scheduler import records
 from services.scheduler.changes import ClaimChanged, GroupChanged, NodeChanged
+from services.scheduler.cluster_records import TermRecord
 from services.scheduler.directory import Directory
 
 CAM = StreamKey.of("live", "cam")
@@ -47,7 +48,7 @@ def test_a_listing_shows_term_nodes_claims_and_groups() -> None:
     term = KeyValue("cluster/term", b"1700000000", 2, 2)
     core = directory(Listing((claim(4), term, group(4), node("o1", 3)), 4))
     assert core.is_listed
-    assert core.term == records.TermRecord(term=1700000000, mod_revision=2)
+    assert core.term == TermRecord(term=1700000000, mod_revision=2)
     assert core.streams() == [CAM]
     assert [record.node.name for record in core.nodes()] == ["o1"]
     assert core.groups_of(address("o1").node) == 1
@@ -94,7 +95,7 @@ def test_a_group_that_moves_is_counted_at_its_new_origin() -> None:
 def test_only_origins_that_are_joined_and_not_draining_are_candidates() -> None:
     entries = (node("e1", 2, role=Role.EDGE), node("o1", 3), node("o2", 4, draining=True), node("o3", 5, away=True))
     core = directory(Listing(entries, 5))
-    assert [candidate.name for candidate in core.candidates()] == ["o1"]
+    assert [candidate.name for candidate in core.offers.origins()] == ["o1"]
     assert [core.state_of(record) for record in core.nodes()] == ["joined", "joined", "draining", "away"]
 
 

@@ -19,8 +19,10 @@ from lalmesh.runtime.ownership import NO_EPOCH, Epoch, HlsOwner, NodeAddress, No
 from lalmesh.runtime.registry import Changed, Compare, Delete, Listing, Operation, Put, Removed, TransactionResult
 from lalmesh.runtime.scheduling import HlsLimit, HlsReleased, HlsWanted, NodeReport, Role
 from services.scheduler import records
+from services.scheduler.cluster_records import TERM_KEY
 from services.scheduler.directory import Directory
 from services.scheduler.hls_records import hls_key, parse_hls
+from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.registry import MemoryRegistry
 from services.scheduler.segmenting import Segmenting
 from services.scheduler.view import View
@@ -58,7 +60,16 @@ class Replica:
         self._log, self._position = registry.log, 0
         self._directory = Directory(rejoin_s=0.0)
         self._directory.handle(Listing((), 1), 0.0)
-        self.view = View(registry, self._directory, clock=lambda: 0.0, wall_clock=lambda: 0.0, tell=lambda _: None)
+        self.view = View(
+            registry,
+            self._directory,
+            SchedulerMetrics(),
+            clock=lambda: 0.0,
+            wall_clock=lambda: 0.0,
+            lease_s=10,
+            settles_first=False,
+            tell=lambda _: None,
+        )
         self.segmenting = Segmenting(registry, self.view, b"key", remember_s=60)
 
     def catch_up(self, events: int) -> None:
@@ -94,7 +105,7 @@ class World:
     async def begin(self) -> None:
         edge = NodeAddress(NodeId("e1", b"edge...1"), "e1:1")
         claim = records.ClaimRecord(stream=CAM, term=7, publication=b"p" * 16, edge=edge, origin="o1")
-        puts = [Put(records.TERM_KEY, b"7"), Put(records.claim_key(CAM), records.serialize_claim(claim))]
+        puts = [Put(TERM_KEY, b"7"), Put(records.claim_key(CAM), records.serialize_claim(claim))]
         await self.registry.transact([], puts)
         for name in NODES:
             await self.join(name)

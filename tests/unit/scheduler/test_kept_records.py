@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lalmesh.runtime.registry import KeyValue
+from services.scheduler.cluster_records import TERM_KEY, TermRecord, parse_term
 from services.scheduler.kept import Kept, found_record
-from services.scheduler.records import TERM_KEY, DamagedRecordError, TermRecord, parse_term
+from services.scheduler.records import DamagedRecordError
 
 Change = tuple[TermRecord | None, TermRecord | None]
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from lalmesh.errors import NoOriginAvailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeAddress, NodeId
-from services.scheduler.placement import Candidate, heir_of, place
+from lalmesh.runtime.scheduling.model import Capacity
+from services.scheduler.candidates import Candidate
+from services.scheduler.placement import Publisher, heir_of, place
 
 CAM = StreamKey.of("live", "cam")
 STREAMS = [StreamKey.of("live", f"cam{n}") for n in range(300)]
@@ -17,7 +19,7 @@ STREAMS = [StreamKey.of("live", f"cam{n}") for n in range(300)]
 
 def origin(name: str, *, machine: str = "", streams: int = 0, capacity: int = 0) -> Candidate:
     address = NodeAddress(NodeId(name, b"12345678"), f"{name}:50052")
-    return Candidate(address=address, machine=machine or name, streams=streams, capacity=capacity)
+    return Candidate(address=address, machine=machine or name, streams=streams, capacity=Capacity(streams=capacity))
 
 
 THREE = [origin("a"), origin("b"), origin("c")]
@@ -83,8 +85,8 @@ def test_the_heir_is_never_on_the_machine_of_the_origin() -> None:
 
 def test_the_publishers_machine_is_taken_only_for_want_of_another() -> None:
     origins = [origin("a", machine="m1"), origin("b", machine="m2", streams=50)]
-    assert place(CAM, origins, publisher_machine="m1").origin.name == "b"
-    alone = place(CAM, origins[:1], publisher_machine="m1")
+    assert place(CAM, origins, publisher=Publisher("m1")).origin.name == "b"
+    alone = place(CAM, origins[:1], publisher=Publisher("m1"))
     assert alone.origin.name == "a"
     assert "for want of another" in alone.reason
 
@@ -101,7 +103,7 @@ def test_the_preferred_one_is_taken_where_it_has_room() -> None:
 
 
 def test_a_group_that_stays_gets_an_heir_elsewhere() -> None:
-    heir = heir_of(CAM, THREE[0], THREE, publisher_machine="b")
+    heir = heir_of(CAM, THREE[0], THREE, publisher=Publisher("b"))
     assert heir == THREE[2]
 
 
@@ -116,9 +118,9 @@ def test_every_decision_keeps_the_rules(nodes: list[tuple[int, int, int, int]], 
     roomy = [each for each in candidates if each.has_room]
     if not roomy:
         with pytest.raises(NoOriginAvailable):
-            place(CAM, candidates, publisher_machine=f"m{publisher}")
+            place(CAM, candidates, publisher=Publisher(f"m{publisher}"))
         return
-    decision = place(CAM, candidates, publisher_machine=f"m{publisher}")
+    decision = place(CAM, candidates, publisher=Publisher(f"m{publisher}"))
     assert decision.origin in roomy
     if any(each.machine != f"m{publisher}" for each in roomy):
         assert decision.origin.machine != f"m{publisher}"

@@ -1,0 +1,134 @@
+"""What the registry holds of the cluster as a whole: the keys, and the records in them.
+
+```
+cluster/term                  Unix seconds                                                for ever
+cluster/settling              first claims wait while it lives                            under a lease of its own, `lease_s`
+schedulers/NAME/INCARNATION   a replica that stands                                       under the replica's lease
+duties/NAME                   the replica that does what only one is to do                under the replica's lease
+drains/NAME                   a node that is to drain                                     under the node's lease
+```
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote
+
+from lalmesh.runtime.ownership import NodeId
+from lalmesh.runtime.registry import KeyValue
+from services.scheduler.records import DamagedRecordError, dump, parse_record
+
+TERM_KEY = "cluster/term"
+SETTLING_KEY = "cluster/settling"
+SCHEDULERS = "schedulers/"
+DUTIES = "duties/"
+DRAINS = "drains/"
+
+
+def scheduler_key(name: str, incarnation: bytes) -> str:
+    """The key of a replica."""
+    return f"{SCHEDULERS}{quote(name, safe='')}/{incarnation.hex()}"
+
+
+def duty_key(duty: str) -> str:
+    """The key of a duty."""
+    return DUTIES + duty
+
+
+def drain_key(name: str) -> str:
+    """The key that says that a node is to drain."""
+    return DRAINS + quote(name, safe="")
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class TermRecord:
+    """The term, as it was last written."""
+
+    term: int
+    mod_revision: int
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class SettlingRecord:
+    """Nodes are given time to say what they hold."""
+
+    reason: str  #: for the operator's eyes
+    mod_revision: int = 0
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class SchedulerRecord:
+    """A replica that has settled, or found others that have, and has not been away since."""
+
+    key: str
+    mod_revision: int = 0
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class DutyRecord:
+    """Who does what only one replica is to do."""
+
+    holder: str  #: its key
+    mod_revision: int = 0
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class DrainRecord:
+    """A node that is to give everything away."""
+
+    node: NodeId
+    deadline_s: float = 0.0  #: 0: what the node is configured to take
+    mod_revision: int = 0
+
+
+def serialize_term(term: int) -> bytes:
+    """The value of `TERM_KEY`."""
+    return b"%d" % term
+
+
+def parse_term(entry: KeyValue) -> TermRecord:
+    """The record in `TERM_KEY`; raises `DamagedRecordError`."""
+    if not entry.value.isdigit():
+        raise DamagedRecordError(entry.key)
+    return TermRecord(term=int(entry.value), mod_revision=entry.mod_revision)
+
+
+def serialize_settling(reason: str) -> bytes:
+    """The value of `SETTLING_KEY`."""
+    return dump({"reason": reason})
+
+
+def parse_settling(entry: KeyValue) -> SettlingRecord:
+    """The record in `SETTLING_KEY`; raises `DamagedRecordError`."""
+    return parse_record(entry, lambda _, value: SettlingRecord(reason=str(value["reason"]), mod_revision=entry.mod_revision))
+
+
+def parse_scheduler(entry: KeyValue) -> SchedulerRecord:
+    """The record in a replica's key, whose value is for the operator's eyes."""
+    return SchedulerRecord(key=entry.key, mod_revision=entry.mod_revision)
+
+
+def serialize_duty(holder: str) -> bytes:
+    """The value of a duty's key."""
+    return dump({"holder": holder})
+
+
+def parse_duty(entry: KeyValue) -> DutyRecord:
+    """The record in a duty's key; raises `DamagedRecordError`."""
+    return parse_record(entry, lambda _, value: DutyRecord(holder=str(value["holder"]), mod_revision=entry.mod_revision))
+
+
+def serialize_drain(node: NodeId, deadline_s: float) -> bytes:
+    """The value of the key that says that a node is to drain."""
+    return dump({"incarnation": node.incarnation.hex(), "deadline_s": deadline_s})
+
+
+def parse_drain(entry: KeyValue) -> DrainRecord:
+    """The record in such a key; raises `DamagedRecordError`."""
+    return parse_record(entry, _drain)
+
+
+def _drain(entry: KeyValue, value: dict[str, Any]) -> DrainRecord:
+    node = NodeId(unquote(entry.key.removeprefix(DRAINS)), bytes.fromhex(value["incarnation"]))
+    return DrainRecord(node=node, deadline_s=float(value["deadline_s"]), mod_revision=entry.mod_revision)

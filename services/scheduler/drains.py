@@ -1,0 +1,133 @@
+"""Drains: nodes that are told to give everything away, and the groups of origins that do, moved one by one.
+
+A node drains because it says so (its own SIGTERM), or because it is told: `drains/NAME`, which every replica follows, and which the
+one that the node joined hands on. Its groups are moved by the replica that has the duty, each in one transaction that leaves the
+claim as it is, and the old origin serves on until its last reader has left. Nothing else moves by itself: an origin that joins
+gets new streams only, and the load of the others is left as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from lalmesh.errors import Unavailable
+from lalmesh.names import StreamKey
+from lalmesh.runtime.registry import KeyValue, Put, Registry, Unchanged
+from lalmesh.runtime.scheduling.model import Refused
+from services.scheduler.changes import Change, ClaimChanged, DrainChanged, DutyChanged, GroupChanged, NodeChanged
+from services.scheduler.cluster_records import drain_key, serialize_drain
+from services.scheduler.metrics import SchedulerMetrics
+from services.scheduler.ownership import Ownership
+from services.scheduler.parallel import for_each
+from services.scheduler.presence import Presence
+from services.scheduler.records import NodeRecord, node_key
+from services.scheduler.view import View
+
+log = logging.getLogger(__name__)
+
+DUTY = "moves"
+MOVES_AT_ONCE = 8  #: planned moves that are under way together: few enough for a new origin to take what is replayed to it
+PAUSE_S = 0.05  #: between two rounds of them: 1,000 groups are moved in some 10 s, half the usual time to drain
+TIME_S = 5.0  #: for one move; the registry's own deadline is shorter
+RETRY_S = 1.0  #: pause after a move that could not be made, or a registry that does not answer
+
+
+class Drains:
+    """Tells nodes to drain, and moves what draining origins have. Run `run` as a task of the scheduler."""
+
+    def __init__(self, registry: Registry, view: View, ownership: Ownership, presence: Presence, metrics: SchedulerMetrics) -> None:
+        """Look into `view`, move by `ownership` where `presence` has the duty."""
+        self._metrics = metrics
+        self._registry = registry
+        self._view = view
+        self._ownership = ownership
+        self._presence = presence
+        self._wake = asyncio.Event()
+        self._failure = ""
+
+    async def ask(self, name: str, deadline_s: float) -> NodeRecord | None:
+        """Have a node drain within `deadline_s` seconds, 0 for what it is configured to take; None where it is not known.
+
+        Raises:
+            Unavailable: not known whether it was asked; asking again does no harm.
+        """
+        record = next((node for node in self._view.directory.nodes() if node.node.name == name), None)
+        if record is None:
+            return None
+        put = Put(drain_key(name), serialize_drain(record.node, deadline_s), record.lease_id)
+        result = await self._registry.transact([Unchanged(node_key(name), record.mod_revision)], [put])
+        if not result.succeeded:
+            self._view.learn(result.found.get(node_key(name)))
+            raise Unavailable(f"{name} has changed meanwhile", retry_after_s=RETRY_S)
+        self._view.learn(KeyValue(put.key, put.value, result.revision, result.revision, put.lease_id))
+        return record
+
+    def handle(self, change: Change) -> None:
+        """Look soon if a change may leave a draining origin with a group to be moved."""
+        match change:
+            case NodeChanged() | DrainChanged() | DutyChanged():
+                self._wake.set()
+            case ClaimChanged(_, now) if now is not None:
+                self._wake_for(now.stream)
+            case GroupChanged(_, now) if now is not None:
+                self._wake_for(now.stream)
+            case _:
+                pass
+
+    async def run(self) -> None:
+        """Look without end."""
+        while True:
+            self._wake.clear()
+            try:
+                wait_s = await self._look()
+            except Unavailable as exc:
+                log.warning("groups cannot be moved: %s", exc)
+                wait_s = RETRY_S
+            except Exception:  # a bug of ours must not end the moves of every stream
+                log.exception("groups of draining origins could not be looked after")
+                wait_s = RETRY_S
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+
+    def _wake_for(self, stream: StreamKey) -> None:
+        group = self._view.directory.group(stream)
+        if group is not None and self._view.directory.is_draining(group.origin.node):
+            self._wake.set()
+
+    async def _look(self) -> float | None:
+        """Move what is to be moved; seconds until the next look, None: not before something changes."""
+        streams = self._find()
+        if not streams:
+            return None
+        if not await self._presence.has_duty(DUTY):
+            return RETRY_S
+        log.info("%d groups of draining origins are to be moved", len(streams))
+        moved = True
+        for start in range(0, len(streams), MOVES_AT_ONCE):
+            done = await for_each(streams[start : start + MOVES_AT_ONCE], self._move)
+            moved = moved and all(done)
+            await asyncio.sleep(PAUSE_S)
+        return 0 if moved else RETRY_S
+
+    def _find(self) -> list[StreamKey]:
+        """Claimed streams at origins that drain."""
+        directory = self._view.directory
+        draining = directory.offers.draining()
+        if not any(map(directory.groups_of, draining)):
+            return []
+        groups = [group.stream for group in directory.groups() if group.origin.node in draining]
+        return sorted(stream for stream in groups if directory.claim(stream) is not None)
+
+    async def _move(self, stream: StreamKey) -> bool:
+        """Whether the group is, or needs to be, nowhere else."""
+        answer = await self._ownership.move_away(stream, asyncio.get_running_loop().time() + TIME_S)
+        if not isinstance(answer, Refused):
+            self._metrics.planned_moves.inc(answer is not None)
+            return True
+        level = logging.DEBUG if answer.detail == self._failure else logging.WARNING  # once, not with every look
+        self._failure = answer.detail
+        log.log(level, "%s stays at an origin that drains: %s", stream, answer.detail)
+        return False
