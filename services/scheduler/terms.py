@@ -4,7 +4,7 @@
   absent                                 made: Unix seconds, or one above every one that is known here
   shown a higher term, or an epoch of    raised past it, in one transaction that compares the term,
   this term above the store's revision   and that makes the cluster settle
-  the store went back under us           the same: what was seen of it before counts as shown
+  the store went back under us           the same: any epoch of this term may have been granted
 ```
 So an epoch that is granted afterwards is above every one that was granted before, though etcd was wiped or restored from an old
 snapshot. Places are made of the same two numbers and count as well.
@@ -33,6 +33,7 @@ from services.scheduler.metrics import SchedulerMetrics
 log = logging.getLogger(__name__)
 
 NEVER = -1  #: a mod revision that no key has
+LAST_REVISION = (1 << 63) - 1  #: etcd counts in signed 64 bits
 RETRY_S = 0.5  #: pause between two attempts to raise the term
 MAX_WRITES = 128  #: transactions of one replica that are under way together; more wait their turn
 
@@ -111,7 +112,8 @@ class Terms:
         async with self._writes:
             before = self._revision
             result = await self._registry.transact(compares, operations)
-            if result.revision >= before:  # linearizable: what begins after a revision was seen ends at none below it
+            # Linearizable: what begins after a revision was seen ends at none below it, and above it where it writes.
+            if result.revision >= before + (result.succeeded and bool(operations)):
                 self.told(result.revision)
                 return result
             self._went_back(before)
@@ -161,9 +163,9 @@ class Terms:
         return record is None or record.term < self.term or self._shown > Epoch(record.term, self._revision)
 
     def _went_back(self, revision: int) -> None:
-        """What was seen of the store up to `revision` counts as shown: epochs may have been granted up to there."""
+        """The term is spent: others may have granted epochs at revisions that were not even seen here."""
         log.warning("the registry went back from revision %d", revision)
-        self.show(Epoch(self.term, revision))
+        self.show(Epoch(self.term, LAST_REVISION))
 
     async def _catch_up(self) -> None:
         """Ask the registry, which may be ahead of the view, and raise the term where that does not help."""

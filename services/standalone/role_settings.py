@@ -11,6 +11,7 @@ from lalmesh.protocol.http_auth import Scheme
 from lalmesh.runtime.certificate import ServerCertificate
 from lalmesh.runtime.config import (
     SHARED_PORTS,
+    CapacityConfig,
     Config,
     ConfigError,
     ConnectionLimitsConfig,
@@ -104,15 +105,25 @@ def edge_settings(config: Config) -> EdgeSettings:
     )
 
 
-def _member(config: Config, advertise_host: str, streams: int = 0) -> MemberSettings:
+def _member(config: Config, advertise_host: str, capacity: Capacity | None = None) -> MemberSettings:
     cluster = config.cluster
     return MemberSettings(
         zone=cluster.zone,
         machine=cluster.machine_name(host_name=socket.gethostname()),
         advertise_host=advertise_host,
-        capacity=Capacity(streams=streams),
+        capacity=capacity or Capacity(),
         report_interval_s=cluster.report_interval_ms / 1000,
         silence_s=cluster.silence_s,
+    )
+
+
+def _capacity(config: CapacityConfig) -> Capacity:
+    return Capacity(
+        egress_bps=config.egress_mbps * 1_000_000,
+        sessions=config.sessions,
+        streams=config.streams,
+        memory_bytes=config.memory_bytes,
+        cpu_fraction=config.cpu_percent / 100,
     )
 
 
@@ -218,7 +229,7 @@ def origin_settings(config: Config) -> OriginSettings:
         max_units=origin.ring.max_units,
     )
     return OriginSettings(
-        member=_member(config, origin.advertise_host, origin.capacity.streams),
+        member=_member(config, origin.advertise_host, _capacity(origin.capacity)),
         grpc_host=origin.grpc.host,
         grpc_port=origin.grpc.port,
         groups=GroupSettings(ring=ring, grace_s=origin.grace_s),
@@ -250,7 +261,7 @@ def hls_settings(config: Config) -> HlsSettings:
         follow=FollowSettings(lost_s=config.origin.grace_s, keep_s=hls.keep_s),
     )
     return HlsSettings(
-        member=_member(config, hls.advertise_host, hls.capacity.streams),
+        member=_member(config, hls.advertise_host, Capacity(streams=hls.capacity.streams)),
         http_host=hls.http.host,
         http_port=hls.http.port,
         advertise_http_port=hls.http.advertise_port,

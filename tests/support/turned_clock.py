@@ -43,3 +43,29 @@ class FlakyRegistry(MemoryRegistry):
     def check(self) -> None:
         if self.is_down:
             raise RegistryUnavailable("down", retry_after_s=0.7)
+
+
+class RestoredRegistry(FlakyRegistry):
+    """One that can be wiped, or set back to what it held some time ago; who follows it hears of that when the test says so."""
+
+    def snapshot(self) -> tuple[int, dict[str, KeyValue]]:
+        """What it holds now."""
+        return self._revision, dict(self._entries)
+
+    def restore(self, snapshot: tuple[int, dict[str, KeyValue]]) -> None:
+        """Hold what it held then; leases live on."""
+        self._revision, self._entries = snapshot[0], dict(snapshot[1])
+        for lease in self._leases.values():
+            lease.keys = {key for key in lease.keys if key in self._entries}
+
+    def wipe(self) -> None:
+        """Hold nothing, as at the first start."""
+        self._revision = 1
+        self._entries.clear()
+        self._leases.clear()
+
+    def start_over(self) -> None:
+        """Followers find out."""
+        for follower in self._followers:
+            follower.start_over()
+            follower.wake.set()

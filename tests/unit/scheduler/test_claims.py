@@ -2,73 +2,36 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lalmesh.names import StreamKey
-from lalmesh.runtime.ownership import Epoch, NodeAddress, NodeId, Place
-from lalmesh.runtime.registry import Absent, KeyValue, Listing, Unchanged
-from lalmesh.runtime.scheduling.model import Claim, Move, NodeReport, Refusal, Refused, Released, Role
+from support.rulings import (
+    CAM,
+    CLAIM_KEY,
+    GROUP_KEY,
+    NODES,
+    OTHER_ORIGIN,
+    P1,
+    P2,
+    SETTLING,
+    address,
+    directory,
+    group,
+    held,
+    node,
+    refusal,
+    written,
+)
+
+from lalmesh.runtime.ownership import Epoch, Place
+from lalmesh.runtime.registry import Absent, KeyValue, Unchanged
+from lalmesh.runtime.scheduling.model import Claim, Refusal, Refused, Released, Role
 from services.scheduler import records
 from services.scheduler.claims import decide_claim, is_claim_of, is_group_of
 from services.scheduler.directory import Directory
-from services.scheduler.moves import decide_move
 from services.scheduler.rulings import Granted, Ruling, Seen, Write
-
-CAM = StreamKey.of("live", "cam")
-P1, P2 = b"1" * 16, b"2" * 16
-EPOCH, PLACE = Epoch(1000, 10), Place(1000, 10)  # as `held` and `group` have them
-TERM = KeyValue("cluster/term", b"1000", 2, 2)
-CLAIM_KEY, GROUP_KEY = records.claim_key(CAM), records.group_key(CAM)
-
-
-def address(name: str) -> NodeAddress:
-    return NodeAddress(NodeId(name, name.encode().ljust(8, b".")), f"{name}:1")
-
-
-def node(name: str, role: Role, revision: int) -> KeyValue:
-    record = records.NodeRecord.of(NodeReport(node=address(name), role=role))
-    return KeyValue(records.node_key(name), records.serialize_node(record), revision, revision, lease_id=revision)
-
-
-NODES = (node("e1", Role.EDGE, 3), node("e2", Role.EDGE, 4), node("o1", Role.ORIGIN, 5), node("o2", Role.ORIGIN, 6))
-OTHER_ORIGIN = {"o1": "o2", "o2": "o1"}
-
-
-def directory(*entries: KeyValue, nodes: tuple[KeyValue, ...] = NODES) -> Directory:
-    made = Directory(rejoin_s=1.0)
-    made.handle(Listing((TERM, *nodes, *entries), 20), 0.0)
-    return made
-
-
-def held(edge: str = "e1", publication: bytes = P1, revision: int = 10) -> KeyValue:
-    record = records.ClaimRecord(stream=CAM, term=1000, publication=publication, edge=address(edge), origin="o1")
-    return KeyValue(CLAIM_KEY, records.serialize_claim(record), revision, revision)
-
-
-def group(origin: str = "o1", heir: str = "o2", revision: int = 10) -> KeyValue:
-    record = records.GroupRecord(
-        stream=CAM, term=1000, origin=address(origin), heir=address(heir), epoch=Epoch(1000, 10), publication=P1
-    )
-    return KeyValue(GROUP_KEY, records.serialize_group(record), revision, revision)
 
 
 def claim(core: Directory, edge: str = "e1", publication: bytes = P1, *, take_over: bool = False, now: float = 0.0) -> Ruling:
     asked = Claim(stream=CAM, publication=publication, take_over=take_over)
     return decide_claim(asked, address(edge).node, Seen.of(core, CAM), core, now)
-
-
-def move(core: Directory, *avoid: str, epoch: Epoch = EPOCH, place: Place = PLACE, edge: str = "e1") -> Ruling:
-    asked = Move(stream=CAM, epoch=epoch, place=place, publication=P1, avoid=avoid)
-    return decide_move(asked, address(edge).node, Seen.of(core, CAM), core)
-
-
-def written(ruling: Ruling) -> Seen:
-    """What is there once a write was carried out at revision 30."""
-    assert isinstance(ruling, Write), ruling
-    return Seen().with_found(ruling.entries(30), CAM)
-
-
-def refusal(ruling: Ruling) -> Refusal:
-    assert isinstance(ruling, Refused), ruling
-    return ruling.refusal
 
 
 def test_a_first_claim_writes_both_keys_if_neither_exists() -> None:
@@ -163,49 +126,6 @@ def test_without_term_or_origin_nothing_is_granted() -> None:
     assert refusal(decide_claim(Claim(stream=CAM, publication=P1), address("e1").node, seen, core, 0.0)) is Refusal.UNAVAILABLE
 
 
-def test_a_move_goes_to_the_heir_under_the_same_epoch() -> None:
-    ruling = move(directory(held(), group("o1", "o2")), "o1")
-    assert isinstance(ruling, Write)
-    assert ruling.compares[:2] == (Unchanged(CLAIM_KEY, 10), Unchanged(GROUP_KEY, 10))
-    assert [put.key for put in ruling.operations] == [GROUP_KEY]
-    moved = written(ruling).group
-    assert moved is not None
-    assert (moved.origin, moved.epoch, moved.place) == (address("o2"), Epoch(1000, 10), Place(1000, 30))
-
-
-def test_a_move_from_an_outdated_place_is_told_the_present_one() -> None:
-    ruling = move(directory(held(), group(revision=15)))
-    assert isinstance(ruling, Granted)
-    assert ruling.grant.place == Place(1000, 15)
-
-
-def test_a_move_away_from_the_heir_that_took_over_is_made() -> None:
-    ruling = move(directory(held(), group(revision=10)), "o1", place=Place(1000, 10, True))
-    assert isinstance(ruling, Write)
-
-
-def test_a_move_with_an_outdated_claim_is_fenced() -> None:
-    core = directory(held("e2", P2, 12), group(revision=12))
-    assert refusal(move(core)) is Refusal.FENCED
-    assert refusal(move(directory(held(), group()), edge="e2")) is Refusal.FENCED
-
-
-def test_a_move_without_a_claim_is_told_to_claim_again() -> None:
-    assert refusal(move(directory(group()))) is Refusal.NOT_FOUND
-    assert refusal(move(directory(held(revision=10)), epoch=Epoch(1001, 3))) is Refusal.NOT_FOUND
-
-
-def test_a_move_never_returns_to_where_the_group_is() -> None:
-    assert refusal(move(directory(held(), group(), nodes=NODES[:3]))) is Refusal.NO_ORIGIN
-    assert refusal(move(directory(held(), group()), "o2")) is Refusal.NO_ORIGIN
-
-
-def test_where_the_group_is_lost_an_origin_that_was_tried_is_better_than_none() -> None:
-    moved = written(move(directory(held()), "o1", "o2")).group
-    assert moved is not None
-    assert moved.origin.node.name in OTHER_ORIGIN
-
-
 def test_only_the_holder_gives_back() -> None:
     record, place = records.parse_claim(held()), records.parse_group(group())
     mine = Released(stream=CAM, epoch=Epoch(1000, 10), publication=P1, place=Place(1000, 10))
@@ -216,3 +136,31 @@ def test_only_the_holder_gives_back() -> None:
     assert is_group_of(place, mine, address("o1").node)
     assert not is_group_of(place, mine, address("o2").node)
     assert not is_group_of(place, replace(mine, place=Place(1000, 9)), address("o1").node)
+
+
+def test_while_the_cluster_settles_first_claims_wait_and_the_holder_is_answered() -> None:
+    for take_over in (False, True):
+        refused = claim(directory(SETTLING, group()), "e2", P2, take_over=take_over)
+        assert isinstance(refused, Refused)
+        assert (refused.refusal, refused.retry_after_s > 0) == (Refusal.UNAVAILABLE, True)
+        assert "the term is new" in refused.detail
+    assert isinstance(claim(directory(SETTLING, held(), group()), "e1", P1), Granted)
+
+
+def test_a_first_claim_compares_what_its_replica_stands_by() -> None:
+    core = directory()
+    core.cluster.standing = (Unchanged("schedulers/s/1", 7),)
+    ruling = claim(core)
+    assert isinstance(ruling, Write)
+    assert ruling.compares[-1] == Unchanged("schedulers/s/1", 7)
+    for found in (None, KeyValue("schedulers/s/1", b"{}", 8, 8)):
+        seen = Seen.of(core, CAM).with_found({"schedulers/s/1": found}, CAM)
+        asked = Claim(stream=CAM, publication=P1)
+        assert refusal(decide_claim(asked, address("e1").node, seen, core, 0.0)) is Refusal.UNAVAILABLE
+
+
+def test_a_group_does_not_stay_at_an_origin_that_drains() -> None:
+    draining = (*NODES[:2], node("o1", Role.ORIGIN, 5, draining=True), NODES[3])
+    placed = written(claim(directory(group("o1"), nodes=draining))).group
+    assert placed is not None
+    assert placed.origin == address("o2")

@@ -13,7 +13,7 @@ from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Location, NodeAddress, NodeId, Place
 from lalmesh.runtime.scheduling import Refusal, Refused, Wanted
-from services.scheduler.locator import Locator
+from services.scheduler.locator import FIRST_LOOK_S, Locator
 from services.scheduler.view import View
 
 CAM = StreamKey.of("live", "cam")
@@ -42,6 +42,9 @@ class FakeView:
     looked: int = 0
     look_s: float = 0.0
     away: bool = False
+    behind: bool = False  #: the registry has gone on
+    asked: int = 0  #: whether it has
+    waiting: dict[StreamKey, Shown] = field(default_factory=dict)  #: what it holds, and the watch has not brought
 
     @property
     def directory(self) -> FakeView:
@@ -55,6 +58,12 @@ class FakeView:
         await asyncio.sleep(self.look_s)
         if self.away:
             raise Unavailable("no registry", retry_after_s=0.7)
+        self.groups.update(self.waiting)
+
+    async def is_behind(self) -> bool:
+        self.asked += 1
+        await asyncio.sleep(0)
+        return self.behind
 
 
 def locator(view: FakeView) -> Locator:
@@ -103,3 +112,23 @@ async def test_what_turns_up_or_moves_meanwhile_is_told_at_once() -> None:
     assert waiting.done()
     assert waiting.result() == location(6)
     assert now_s() - begun_s == pytest.approx(LATE_S)
+
+
+@in_virtual_time
+async def test_while_the_watch_is_stuck_the_registry_itself_is_asked_again() -> None:
+    view, begun_s = FakeView({CAM: Shown(location(5))}), now_s()
+    waits = locator(view)
+    waiting = asyncio.create_task(waits.wait_for(Wanted(CAM, after=location(5).place), 10.0))
+    await asyncio.sleep(0.1)
+    view.behind, view.waiting = True, {CAM: Shown(location(6))}
+    assert await waiting == location(6)
+    assert now_s() - begun_s <= FIRST_LOOK_S
+
+
+@in_virtual_time
+async def test_many_that_wait_ask_once_whether_the_watch_is_stuck_and_look_for_nothing_where_it_is_not() -> None:
+    view = FakeView()
+    waits = locator(view)
+    await asyncio.gather(*(waits.wait_for(Wanted(StreamKey.of("live", f"cam{n}")), 10.0) for n in range(100)))
+    assert view.looked == 100
+    assert view.asked <= 4  # after 1, 3, 7 seconds

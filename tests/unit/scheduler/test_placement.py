@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -17,9 +18,9 @@ CAM = StreamKey.of("live", "cam")
 STREAMS = [StreamKey.of("live", f"cam{n}") for n in range(300)]
 
 
-def origin(name: str, *, machine: str = "", streams: int = 0, capacity: int = 0) -> Candidate:
+def origin(name: str, *, machine: str = "", zone: str = "", streams: int = 0, capacity: int = 0) -> Candidate:
     address = NodeAddress(NodeId(name, b"12345678"), f"{name}:50052")
-    return Candidate(address=address, machine=machine or name, streams=streams, capacity=Capacity(streams=capacity))
+    return Candidate(address=address, machine=machine or name, zone=zone, streams=streams, capacity=Capacity(streams=capacity))
 
 
 THREE = [origin("a"), origin("b"), origin("c")]
@@ -81,6 +82,28 @@ def test_the_heir_is_never_on_the_machine_of_the_origin() -> None:
     decision = place(CAM, [origin("a", machine="m1"), origin("b", machine="m1"), origin("c", machine="m2", streams=9)])
     assert {decision.origin.machine, decision.heir.machine if decision.heir else ""} == {"m1", "m2"}
     assert place(CAM, [origin("a", machine="m1"), origin("b", machine="m1")]).heir is None
+
+
+def test_the_publishers_zone_is_preferred_while_it_has_room() -> None:
+    near, far = origin("a", zone="z1", streams=50, capacity=100), origin("b", zone="z2", capacity=100)
+    decision = place(CAM, [near, far], publisher=Publisher("m9", "z1"))
+    assert (decision.origin, decision.heir) == (near, far)
+    assert "in zone z1" in decision.reason
+    full = replace(near, streams=100)
+    decision = place(CAM, [full, far], publisher=Publisher("m9", "z1"))
+    assert decision.origin == far
+    assert "none of zone z1" in decision.reason
+
+
+def test_another_zone_comes_before_the_publishers_machine() -> None:
+    decision = place(CAM, [origin("a", machine="m1", zone="z1"), origin("b", zone="z2")], publisher=Publisher("m1", "z1"))
+    assert decision.origin.name == "b"
+
+
+def test_an_origin_that_joins_gets_streams_and_no_other_gets_any() -> None:
+    for stream in STREAMS:
+        before, after = place(stream, THREE).origin, place(stream, [*THREE, origin("d")]).origin
+        assert after == before or after.name == "d"
 
 
 def test_the_publishers_machine_is_taken_only_for_want_of_another() -> None:

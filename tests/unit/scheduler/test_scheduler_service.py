@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from support.reporting import SOON_S, Node, settle
 from support.turned_clock import Clock, FlakyRegistry
 
 from lalmesh.errors import RemoteProtocolError, Unavailable
@@ -36,43 +37,6 @@ CAM = StreamKey.of("live", "cam")
 P1, P2 = b"1" * 16, b"2" * 16
 ORIGIN = NodeAddress(NodeId("o1", b"origin.1"), "o1:1")
 EDGE = NodeAddress(NodeId("e1", b"edge...1"), "e1:1")
-SOON_S = 5.0
-
-
-class Node:
-    """A membership stream whose every report the test sends itself."""
-
-    def __init__(self, service: SchedulerService, address: NodeAddress, role: Role) -> None:
-        self.address, self.role = address, role
-        self._reports: asyncio.Queue[NodeReport | None] = asyncio.Queue()
-        self.commands = service.join(self._sent())
-
-    async def _sent(self) -> AsyncIterator[NodeReport]:
-        while (report := await self._reports.get()) is not None:
-            yield report
-
-    def report_soon(self) -> None:
-        """Send a report and wait for nothing."""
-        self._reports.put_nowait(NodeReport(node=self.address, role=self.role))
-
-    async def is_let_go(self) -> bool:
-        """Send a report; whether the stream then ends without another word than answers."""
-        self.report_soon()
-        async with asyncio.timeout(SOON_S):
-            return all([isinstance(command, Joined) async for command in self.commands])
-
-    async def report(self, *, leaving: bool = False, draining: bool = False, streams: tuple[HeldStream, ...] = ()) -> NodeCommand:
-        """Send a report and wait for the next command."""
-        report = NodeReport(node=self.address, role=self.role, leaving=leaving, draining=draining, streams=streams)
-        self._reports.put_nowait(report)
-        async with asyncio.timeout(SOON_S):
-            return await anext(self.commands)
-
-    async def end(self) -> None:
-        """End the stream without a word."""
-        self._reports.put_nowait(None)
-        async with asyncio.timeout(SOON_S):
-            assert [command async for command in self.commands] == []
 
 
 @pytest.fixture
@@ -113,12 +77,6 @@ async def granted(client: SchedulerClient, publication: bytes = P1) -> Grant:
     result = await claim(client, publication)
     assert isinstance(result, Grant), result
     return result
-
-
-async def settle() -> None:
-    """Let everything happen that waits for nothing but its turn."""
-    for _ in range(50):
-        await asyncio.sleep(0)
 
 
 def counted(service: SchedulerService, name: str, **labels: str) -> float:

@@ -1,0 +1,65 @@
+"""Nodes that are nothing but membership streams, whose every report a test sends itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from lalmesh.runtime.ownership import NodeAddress
+from lalmesh.runtime.scheduling import HeldStream, Joined, NodeCommand, NodeReport, Role
+from services.scheduler import SchedulerService
+
+SOON_S = 5.0  #: of every wait in a test
+
+
+class Node:
+    """A membership stream whose every report the test sends itself."""
+
+    def __init__(self, service: SchedulerService, address: NodeAddress, role: Role) -> None:
+        self.address, self.role = address, role
+        self._reports: asyncio.Queue[NodeReport | None] = asyncio.Queue()
+        self.commands = service.join(self._sent())
+
+    async def _sent(self) -> AsyncIterator[NodeReport]:
+        while (report := await self._reports.get()) is not None:
+            yield report
+
+    def report_soon(self) -> None:
+        """Send a report and wait for nothing."""
+        self._reports.put_nowait(NodeReport(node=self.address, role=self.role))
+
+    async def is_let_go(self) -> bool:
+        """Send a report; whether the stream then ends without another word than answers."""
+        self.report_soon()
+        async with asyncio.timeout(SOON_S):
+            return all([isinstance(command, Joined) async for command in self.commands])
+
+    async def report(self, *, leaving: bool = False, draining: bool = False, streams: tuple[HeldStream, ...] = ()) -> NodeCommand:
+        """Send a report and wait for the next command."""
+        report = NodeReport(node=self.address, role=self.role, leaving=leaving, draining=draining, streams=streams)
+        self._reports.put_nowait(report)
+        async with asyncio.timeout(SOON_S):
+            return await anext(self.commands)
+
+    async def told(self, *, streams: tuple[HeldStream, ...] = (), draining: bool = False) -> list[NodeCommand]:
+        """Send a report; what comes until it is answered."""
+        self._reports.put_nowait(NodeReport(node=self.address, role=self.role, streams=streams, draining=draining))
+        heard: list[NodeCommand] = []
+        async with asyncio.timeout(SOON_S):
+            async for command in self.commands:
+                if isinstance(command, Joined):
+                    return heard
+                heard.append(command)
+        raise AssertionError("the stream has ended")
+
+    async def end(self) -> None:
+        """End the stream without a word."""
+        self._reports.put_nowait(None)
+        async with asyncio.timeout(SOON_S):
+            assert [command async for command in self.commands] == []
+
+
+async def settle() -> None:
+    """Let everything happen that waits for nothing but its turn."""
+    for _ in range(50):
+        await asyncio.sleep(0)

@@ -1,0 +1,136 @@
+"""Nodes that are told to drain, and origins that are emptied."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from support.reporting import SOON_S, Node, settle
+from support.turned_clock import Clock, FlakyRegistry
+from support.virtual_time import in_virtual_time
+
+from lalmesh.errors import Unavailable
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import Grant, NodeAddress, NodeId
+from lalmesh.runtime.scheduling import Claim, Drain, GroupMoved, Joined, NodeCommand, Role
+from services.scheduler import SchedulerService
+
+STREAMS = [StreamKey.of("live", f"cam{number}") for number in range(20)]
+
+
+def address(name: str) -> NodeAddress:
+    return NodeAddress(NodeId(name, name.encode().ljust(8, b".")), f"{name}:1")
+
+
+class World:
+    """Two origins and an edge with every stream, at one replica."""
+
+    def __init__(self, name: str = "") -> None:
+        self.registry = FlakyRegistry(Clock())
+        self.service = SchedulerService(self.registry, [b"key"], name=name, wall_clock=lambda: 7)
+        self.nodes: dict[str, Node] = {}
+
+    async def begin(self, *roles: tuple[str, Role]) -> None:
+        await self.service.start()
+        await settle()
+        for name, role in roles:
+            await self.join(name, role)
+
+    async def join(self, name: str, role: Role, service: SchedulerService | None = None) -> Node:
+        node = self.nodes[name] = Node(service or self.service, address(name), role)
+        await node.report()
+        return node
+
+    async def claim(self) -> list[Grant]:
+        claims = [Claim(stream=stream, publication=n.to_bytes(16, "big")) for n, stream in enumerate(STREAMS)]
+        results = await self.service.claim(address("e1"), claims, SOON_S)
+        return [result for result in results if isinstance(result, Grant)]
+
+    def groups_of(self, name: str) -> int:
+        return self.service.directory.groups_of(address(name).node)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    made = World()
+    await made.begin(("o1", Role.ORIGIN), ("e1", Role.EDGE))
+    yield made
+    await made.service.stop()
+
+
+async def test_a_node_is_told_to_drain_once_and_again_when_it_comes_back(world: World) -> None:
+    record = await world.service.drains.ask("o1", 20.0)
+    assert record is not None
+    await settle()
+    assert await world.nodes["o1"].told() == [Drain(20.0)]
+    assert await world.nodes["o1"].told() == []
+    again = Node(world.service, address("o1"), Role.ORIGIN)
+    assert await again.report() == Drain(20.0)
+    assert world.service.directory.state_of(record) == "draining"
+
+
+async def test_another_start_of_the_node_does_not_drain(world: World) -> None:
+    await world.service.drains.ask("o1", 0.0)
+    new = Node(world.service, NodeAddress(NodeId("o1", b"another!"), "o1:2"), Role.ORIGIN)
+    assert isinstance(await new.report(), Joined)
+    assert [record.name for record in world.service.directory.offers.origins()] == ["o1"]
+
+
+async def test_a_node_that_nobody_knows_cannot_drain_and_one_that_changes_may_be_asked_again(world: World) -> None:
+    assert await world.service.drains.ask("stranger", 0.0) is None
+    world.registry.is_down = True
+    with pytest.raises(Unavailable):
+        await world.service.drains.ask("o1", 0.0)
+
+
+@in_virtual_time
+async def test_the_groups_of_an_origin_that_drains_go_one_by_one_to_the_others_and_everybody_is_told() -> None:
+    world = World()
+    await world.begin(("o1", Role.ORIGIN), ("e1", Role.EDGE))
+    granted = await world.claim()
+    await world.join("o2", Role.ORIGIN)
+    assert (world.groups_of("o1"), world.groups_of("o2")) == (20, 0)  # one that joins gets new streams only
+    await world.nodes["o1"].report(draining=True)
+    heard = await _until_moved(world)
+    moved = [command for command in heard if isinstance(command, GroupMoved)]
+    assert sorted(command.location.stream for command in moved) == sorted(STREAMS)
+    for command in moved:
+        assert command.grant is not None
+        command.grant.verify((b"key",))
+        assert (command.grant.origin, command.grant.place) == (address("o2"), command.location.place)
+    assert {grant.epoch for grant in granted} == {command.grant.epoch for command in moved if command.grant}
+    assert (world.groups_of("o1"), world.groups_of("o2")) == (0, 20)
+    await world.service.stop()
+
+
+async def _until_moved(world: World) -> list[NodeCommand]:
+    """Some seconds of reports; what the edge hears."""
+    heard: list[NodeCommand] = []
+    for _ in range(20):
+        await asyncio.sleep(0.2)
+        heard += await world.nodes["e1"].told()
+        await world.nodes["o2"].told()
+        await world.nodes["o1"].told(draining=True)
+    return heard
+
+
+@in_virtual_time
+async def test_only_the_replica_with_the_duty_moves_groups() -> None:
+    world = World("s1")
+    await world.begin(("o1", Role.ORIGIN), ("e1", Role.EDGE), ("o2", Role.ORIGIN))
+    await settle()
+    other = SchedulerService(world.registry, [b"key"], name="s2", wall_clock=lambda: 7)
+    await other.start()
+    await settle()
+    assert await world.service._presence.has_duty("moves")
+    assert not await other._presence.has_duty("moves")
+    record = world.service.directory.cluster.duty("moves")
+    assert record is not None
+    await settle()
+    await world.registry.revoke_lease(world.service._presence._lease_id)  # it has died
+    await settle()
+    assert await other._presence.has_duty("moves")
+    assert not await world.service._presence.has_duty("moves")
+    for service in (world.service, other):
+        await service.stop()

@@ -1,0 +1,292 @@
+"""Terms, and what happens when schedulers, leases or the store itself come back from being away."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from support.reporting import SOON_S, Node, settle
+from support.turned_clock import Clock, RestoredRegistry
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import Epoch, Grant, NodeAddress, NodeId, Place
+from lalmesh.runtime.scheduling import (
+    Claim,
+    Held,
+    HeldStream,
+    Move,
+    ReclaimWanted,
+    Refusal,
+    Refused,
+    Role,
+    StreamFenced,
+    Wanted,
+)
+from services.scheduler import SchedulerService
+
+CAM = StreamKey.of("live", "cam")
+P1, P2 = b"1" * 16, b"2" * 16
+TERM = 1_700_000_000
+LEASE_S = 10
+ORIGIN = NodeAddress(NodeId("o1", b"origin.1"), "o1:1")
+EDGE = NodeAddress(NodeId("e1", b"edge...1"), "e1:1")
+RIVAL = NodeAddress(NodeId("e2", b"edge...2"), "e2:1")
+
+
+class World:
+    """A registry and the replicas over it."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.registry = RestoredRegistry(self.clock)
+        self.services: list[SchedulerService] = []
+
+    async def scheduler(self, name: str = "") -> SchedulerService:
+        """One more replica, which is ready."""
+        made = SchedulerService(self.registry, [b"key"], name=name, clock=self.clock, wall_clock=lambda: TERM, lease_s=LEASE_S)
+        self.services.append(made)
+        await made.start()
+        await settle()
+        return made
+
+    async def cluster(self, name: str = "") -> tuple[SchedulerService, Node, Node, Node]:
+        """A replica with an origin and two edges, and nothing that has to settle any more."""
+        service = await self.scheduler(name)
+        nodes = Node(service, ORIGIN, Role.ORIGIN), Node(service, EDGE, Role.EDGE), Node(service, RIVAL, Role.EDGE)
+        await self.pass_time(LEASE_S + 1)
+        for node in nodes:
+            await node.report()
+        await settle()
+        return service, *nodes
+
+    async def pass_time(self, seconds: float) -> None:
+        """In steps in which leases are renewed that somebody renews."""
+        for _ in range(round(seconds)):
+            self.clock.now += 1
+            for service in self.services:
+                if service._presence._name:
+                    await service._presence._keep()
+            self.registry.expire()
+            await settle()
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    made = World()
+    yield made
+    for service in made.services:
+        await service.stop()
+
+
+async def claim(
+    service: SchedulerService, edge: NodeAddress = EDGE, publication: bytes = P1, held: Held | None = None
+) -> Grant | Refused:
+    return (await service.claim(edge, [Claim(stream=CAM, publication=publication, held=held)], SOON_S))[0]
+
+
+async def granted(service: SchedulerService, edge: NodeAddress = EDGE, publication: bytes = P1, held: Held | None = None) -> Grant:
+    result = await claim(service, edge, publication, held)
+    assert isinstance(result, Grant), result
+    return result
+
+
+def held_by(grant: Grant) -> Held:
+    return Held(epoch=grant.epoch, place=grant.place, origin=grant.origin, heir=grant.heir)
+
+
+def carried(grant: Grant) -> HeldStream:
+    return HeldStream(stream=CAM, epoch=grant.epoch, place=grant.place, publication=grant.publication, published=True)
+
+
+def term(service: SchedulerService) -> int:
+    assert service.directory.term is not None
+    return service.directory.term.term
+
+
+async def test_a_first_scheduler_has_all_others_wait_for_a_lease(world: World) -> None:
+    service = await world.scheduler("s1")
+    await Node(service, ORIGIN, Role.ORIGIN).report()
+    edge = Node(service, EDGE, Role.EDGE)
+    await edge.report()
+    refused = await claim(service)
+    assert isinstance(refused, Refused)
+    assert (refused.refusal, refused.retry_after_s > 0) == (Refusal.UNAVAILABLE, True)
+    await world.pass_time(LEASE_S - 1)
+    assert service.directory.cluster.settling is not None
+    await world.pass_time(2)
+    assert service.directory.cluster.settling is None
+
+
+async def test_a_scheduler_that_finds_another_has_nobody_wait(world: World) -> None:
+    await world.cluster("s1")
+    second = await world.scheduler("s2")
+    assert second.directory.cluster.settling is None
+    assert isinstance(await granted(second), Grant)
+
+
+async def test_a_scheduler_that_can_be_the_only_one_has_nobody_wait(world: World) -> None:
+    service, *_ = await world.cluster()
+    assert isinstance(await granted(service), Grant)
+
+
+async def test_a_scheduler_that_was_cut_off_for_longer_than_the_leases_grants_nothing_before_the_cluster_has_settled(
+    world: World,
+) -> None:
+    service, *_ = await world.cluster("s1")
+    grant = await granted(service)
+    world.clock.now += LEASE_S + 1  # nobody was renewed
+    world.registry.expire()  # and the view has not heard of it yet
+    for record in (ORIGIN, EDGE, RIVAL):
+        await Node(service, record, Role.ORIGIN if record == ORIGIN else Role.EDGE).report()
+    refused = await claim(service, RIVAL, P2)
+    assert isinstance(refused, Refused)
+    assert refused.refusal is Refusal.UNAVAILABLE
+    await world.pass_time(1)
+    assert service.directory.cluster.settling is not None
+    assert (await granted(service, held=held_by(grant))).epoch == grant.epoch
+
+
+async def test_while_all_settles_a_rival_that_knocks_all_the_time_never_wins_over_a_publisher_that_is_there(world: World) -> None:
+    service, *nodes = await world.cluster("s1")
+    grant = await granted(service)
+    await service.stop()
+    world.services.clear()
+    world.clock.now += 300
+    world.registry.expire()
+    again = await world.scheduler("s1")
+    origin, edge, rival = (Node(again, node.address, node.role) for node in nodes)
+    await rival.report()
+    for _ in range(3):
+        assert isinstance(await claim(again, RIVAL, P2), Refused)
+    assert await edge.told(streams=(carried(grant),)) == [ReclaimWanted((CAM,))]
+    await origin.report()
+    assert (await granted(again, held=held_by(grant))).epoch == grant.epoch
+    refusals = []
+    for _ in range(LEASE_S + 2):
+        await world.pass_time(1)
+        for node in (origin, rival):
+            node.report_soon()
+        await edge.told(streams=(carried(grant),))
+        refused = await claim(again, RIVAL, P2)
+        assert isinstance(refused, Refused)
+        refusals.append(refused.refusal)
+    assert (refusals[0], refusals[-1]) == (Refusal.UNAVAILABLE, Refusal.EXISTS)
+
+
+async def test_of_two_that_claim_again_the_lower_epoch_is_told_to_let_go(world: World) -> None:
+    service, _, edge, _ = await world.cluster()
+    lower = await granted(service)
+    higher = Held(epoch=Epoch(TERM, lower.epoch.revision + 1), place=lower.place, origin=ORIGIN)
+    assert (await granted(service, RIVAL, P2, higher)).epoch == higher.epoch
+    assert StreamFenced(CAM, higher.epoch) in await edge.told(streams=(carried(lower),))
+    refused = await claim(service, held=held_by(lower))
+    assert isinstance(refused, Refused)
+    assert refused.refusal is Refusal.FENCED
+
+
+SHOWN = {
+    "an epoch of a higher term": Epoch(TERM + 5, 3),
+    "an epoch of this term above the store": Epoch(TERM, 1_000_000),
+}
+
+
+@pytest.mark.parametrize("way", ["report", "claim", "move", "locate"])
+@pytest.mark.parametrize("shown", SHOWN.values(), ids=SHOWN)
+async def test_a_scheduler_that_is_shown_an_epoch_above_its_own_raises_the_term_past_it(
+    world: World, shown: Epoch, way: str
+) -> None:
+    service, _, edge, _ = await world.cluster()
+    place = Place(*shown)
+    match way:
+        case "report":
+            await edge.told(streams=(HeldStream(stream=CAM, epoch=shown, publication=P1, published=True),))
+        case "claim":
+            await claim(service, held=Held(epoch=shown, place=place, origin=ORIGIN))
+        case "move":
+            await service.move(EDGE, [Move(stream=CAM, epoch=shown, place=place, publication=P1)], SOON_S)
+        case _:
+            await service.locate([Wanted(CAM, place)], 0.0)
+    await settle()
+    assert term(service) == max(TERM, shown.term) + 1
+    assert service.directory.cluster.settling is not None
+    world.clock.now += LEASE_S + 1
+    world.registry.expire()
+    for address in (ORIGIN, RIVAL):
+        await Node(service, address, Role.ORIGIN if address == ORIGIN else Role.EDGE).report()
+    await settle()
+    other = await service.claim(RIVAL, [Claim(stream=StreamKey.of("live", "other"), publication=P2)], SOON_S)
+    assert isinstance(other[0], Grant)
+    assert other[0].epoch > shown
+
+
+async def test_what_is_shown_in_order_raises_nothing(world: World) -> None:
+    service, _, edge, _ = await world.cluster()
+    grant = await granted(service)
+    await edge.told(streams=(carried(grant),))
+    await settle()
+    assert (term(service), service.directory.cluster.settling) == (TERM, None)
+
+
+async def test_after_a_wipe_the_term_is_above_all_before_and_who_was_there_goes_on(world: World) -> None:
+    service, *_ = await world.cluster("s1")
+    grant = await granted(service)
+    world.registry.wipe()
+    world.registry.start_over()
+    await world.pass_time(1)
+    assert term(service) > grant.epoch.term
+    for address in (ORIGIN, EDGE, RIVAL):
+        await Node(service, address, Role.ORIGIN if address == ORIGIN else Role.EDGE).report()
+    assert isinstance(await claim(service, RIVAL, P2), Refused)
+    again = await granted(service, held=held_by(grant))
+    assert (again.epoch, again.publication, again.origin) == (grant.epoch, P1, ORIGIN)
+    assert again.place > grant.place
+
+
+async def test_after_a_restore_no_epoch_is_granted_twice_even_before_the_view_has_heard_of_it(world: World) -> None:
+    service, *_ = await world.cluster()
+    snapshot = world.registry.snapshot()
+    before = await granted(service)
+    world.registry.restore(snapshot)
+    refused = await claim(service, RIVAL, P2)  # the transaction shows it: the store is at a lower revision than it was
+    assert isinstance(refused, Refused)
+    assert refused.refusal is Refusal.UNAVAILABLE
+    world.registry.start_over()
+    await settle()
+    assert term(service) > TERM
+    assert (await granted(service, held=held_by(before))).epoch == before.epoch
+    refused = await claim(service, RIVAL, P2)
+    assert isinstance(refused, Refused)
+
+
+async def test_two_replicas_raise_the_term_once_or_twice_and_agree(world: World) -> None:
+    first, *_ = await world.cluster("s1")
+    second = await world.scheduler("s2")
+    for service in (first, second):
+        await service.locate([Wanted(CAM, Place(TERM + 7, 1))], 0.0)
+    await settle()
+    assert term(first) == term(second) == TERM + 8
+
+
+async def test_an_edge_is_asked_again_only_for_what_two_reports_in_a_row_show_to_be_missing(world: World) -> None:
+    service, _, edge, _ = await world.cluster()
+    grant = await granted(service)
+    unknown = HeldStream(stream=StreamKey.of("live", "new"), epoch=grant.epoch, publication=P2, published=True)
+    assert await edge.told(streams=(carried(grant), unknown)) == []
+    assert await edge.told(streams=(carried(grant), unknown)) == [ReclaimWanted((unknown.stream,))]
+    assert [await edge.told(streams=(carried(grant), unknown)) for _ in range(3)] == [[], [], [ReclaimWanted((unknown.stream,))]]
+
+
+async def test_what_is_only_played_is_never_to_be_claimed_again(world: World) -> None:
+    _, _, edge, _ = await world.cluster()
+    played = HeldStream(stream=CAM, epoch=Epoch(TERM, 2), publication=P2)
+    assert [await edge.told(streams=(played,)) for _ in range(4)] == [[]] * 4
+
+
+async def test_a_claim_whose_group_is_gone_has_its_publication_asked_at_once(world: World) -> None:
+    service, _, edge, _ = await world.cluster()
+    await granted(service)
+    record = service.directory.node(ORIGIN.node)
+    assert record is not None
+    await world.registry.revoke_lease(record.lease_id)
+    await settle()
+    assert ReclaimWanted((CAM,)) in await edge.told()
