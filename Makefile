@@ -10,9 +10,10 @@ export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)
 
 E2E_JOBS ?= 2
 FUZZ_S ?= 60
+SEEDS ?= 20000
 ARGS ?=
 
-.PHONY: help setup run test check unit integration e2e browser bench proto format fuzz dist lock docs clean
+.PHONY: help setup run test check unit sim integration e2e browser bench proto format fuzz dist lock docs clean
 
 help: ## list the commands
 	@echo 'make COMMAND, where COMMAND is one of'
@@ -32,6 +33,9 @@ check: setup ## the quick checks, in parallel: style, types, layers, generated c
 
 unit: setup ## unit tests alone; ARGS='-k name' to choose
 	@$(BIN)/pytest -n 2 tests/unit $(ARGS)
+
+sim: setup ## simulated schedules of faults, SEEDS=20000 (or 500-999) of them; SEED=1234 tells one step by step
+	@$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED) --verbose,--seeds $(SEEDS))
 
 integration: setup ## tests against real peers: etcd, nginx, node-media-server
 	@tools/install-system-packages.sh test

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lalmesh.names import StreamKey
-from services.edge.publisher import Publishing
+from services.edge.publishing import Publishing
 from services.origin.events import GroupState
 from services.origin.group import Group
 from services.scheduler.hls_records import hls_key, parse_hls

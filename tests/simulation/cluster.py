@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
 from lalmesh.names import StreamKey
+from services.scheduler.cluster_records import SETTLING_KEY
 from simulation.etcd import Etcd
 from simulation.hls import HlsNode, SegmentedRuns, SharedStorage
 from simulation.invariants import Watcher
@@ -22,6 +23,8 @@ from simulation.nodes import EdgeNode, Encoder, Node, OriginNode, Recorder, Sche
 from simulation.world import World, wall_time_ns
 
 SCHEDULERS = ("scheduler-1", "scheduler-2")
+STARTED_S = 0.2  #: all nodes have been started
+SETTLED_S = 0.5  #: schedulers have the cluster settle before this, publishers come after it
 
 
 class _NoLoad:
@@ -34,6 +37,13 @@ class _NoLoad:
         return 1 << 26
 
 
+class _Chance(random.Random):
+    """In the place of `random.Random`: what is not seeded is seeded from the chance of all."""
+
+    def __init__(self, seed: int | str | None = None) -> None:
+        super().__init__(random.getrandbits(64) if seed is None else seed)
+
+
 @contextmanager
 def determined(seed: int) -> Iterator[None]:
     """Chance, ids and load come from `seed` alone, and recorders stand where relays have their outputs."""
@@ -41,6 +51,7 @@ def determined(seed: int) -> Iterator[None]:
     random.seed(f"events {seed}")
     with ExitStack() as stack:
         stack.enter_context(patch.object(secrets, "token_bytes", ids.randbytes))
+        stack.enter_context(patch.object(random, "Random", _Chance))
         stack.enter_context(patch("services.edge.relay.Outputs", Recorder))
         stack.enter_context(patch("services.hls.worker.Conversion", SegmentedRuns))
         stack.enter_context(patch("lalmesh.runtime.member.ProcessLoad", _NoLoad))
@@ -121,8 +132,9 @@ class Cluster:
         return edges
 
     def start(self) -> None:
-        """Start everybody at about the same time."""
+        """Start everybody at about the same time. That the cluster is new and has to settle is passed over."""
+        self.world.at(SETTLED_S, self.network.ether, self.etcd.delete, SETTLING_KEY)
         for node in self.nodes:
-            self.world.at(random.uniform(0.0, 0.2), self.network.ether, node.start)
+            self.world.at(random.uniform(0.0, STARTED_S), self.network.ether, node.start)
         for encoder in self.encoders:
-            encoder.begin(random.uniform(0.5, 1.5))
+            encoder.begin(random.uniform(SETTLED_S, SETTLED_S + 1.0))

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from lalmesh.runtime.registry import (
     Changed,
     Compare,
+    Delete,
     FollowEvent,
     KeyValue,
     Listing,
@@ -138,6 +139,10 @@ class Etcd:
 
     def wipe(self) -> None:
         self.become(Snapshot(1, {}, {}))
+
+    def delete(self, key: str) -> None:
+        """Somebody removes a key by hand."""
+        _at_once(self.store.transact([], [Delete(key)]))
 
     # what it does
 

@@ -22,7 +22,7 @@ from lalmesh.runtime.member import MemberSettings
 from lalmesh.runtime.ownership import NodeId, new_incarnation
 from lalmesh.runtime.ring import Run
 from services.edge.app import EdgeApp, EdgeSettings
-from services.edge.publisher import Publishing
+from services.edge.publishing import Publishing
 from services.edge.relay import Relay, RelaySettings
 from services.origin.app import OriginApp, OriginSettings
 from services.origin.group import GroupSettings
@@ -125,6 +125,7 @@ class SchedulerNode(Node):
         self.service = SchedulerService(
             EtcdClient(network, process),
             [KEY],
+            name=self.name,
             lease_s=LEASE_S,
             hls_always=self._hls_always,
             clock=process.time,

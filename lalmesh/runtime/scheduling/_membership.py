@@ -57,7 +57,7 @@ class Membership:
         self._command = command
         self._interval_s = interval_s
         self._silence_s = silence_s
-        self._rng = rng or random.Random(random.getrandbits(64))  # where chance is determined, so is this
+        self._rng = rng or random.Random()
         self._pause_s = FIRST_PAUSE_S
         self._leaving = False
         self._last_report: NodeReport | None = None
