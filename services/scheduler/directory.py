@@ -6,7 +6,6 @@ registry says, and one that writes compares revisions.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, assert_never
 
@@ -22,6 +21,7 @@ from services.scheduler.cluster_state import ClusterState
 from services.scheduler.hls_directory import HlsDirectory
 from services.scheduler.hls_records import HLS
 from services.scheduler.kept import Kept
+from services.scheduler.node_streams import StreamsOfNodes
 from services.scheduler.offers import Offers
 from services.scheduler.recording_rules import RECORDINGS, RuleDirectory, RulesChanged
 from services.scheduler.records import (
@@ -65,11 +65,12 @@ class Directory:
         self._rejoin_s = rejoin_s
         self._now = 0.0  # when what is being taken in was told
         self._nodes = Kept(parse_node, self._node_told)
-        self._claims = Kept(parse_claim, lambda before, now: [ClaimChanged(before, now)])
+        self._claims = Kept(parse_claim, self._claim_told)
         self._groups = Kept(parse_group, self._group_told)
         self._is_listing = False
         self._away_since: dict[NodeId, float] = {}
-        self._carried: Counter[NodeId] = Counter()
+        self._claimed = StreamsOfNodes()
+        self._carried = StreamsOfNodes()
         self._hls_endpoints: tuple[HlsEndpoint, ...] | None = None
         #: who segments what
         self.hls = HlsDirectory()
@@ -176,11 +177,15 @@ class Directory:
 
     def groups_of(self, node: NodeId) -> int:
         """How many groups an origin has."""
-        return self._carried[node]
+        return len(self.carried_by(node))
 
-    def groups(self) -> Collection[GroupRecord]:
-        """Every group."""
-        return self._groups.values()
+    def carried_by(self, node: NodeId) -> Collection[StreamKey]:
+        """The groups that an origin has."""
+        return self._carried.of(node)
+
+    def claimed_by(self, node: NodeId) -> Collection[StreamKey]:
+        """The streams that an edge may write."""
+        return self._claimed.of(node)
 
     def is_away(self, node: NodeId) -> bool:
         """Whether the membership stream of a node that is still known has ended."""
@@ -229,7 +234,7 @@ class Directory:
         )
 
     def _carries(self, record: NodeRecord) -> int:
-        return len(self.hls.owned(record.node)) if record.role is Role.HLS else self._carried[record.node]
+        return len(self.hls.owned(record.node)) if record.role is Role.HLS else self.groups_of(record.node)
 
     # How it is kept --------------------------------------------------------------------------------------------------
 
@@ -277,10 +282,15 @@ class Directory:
     def _group_told(self, before: GroupRecord | None, now: GroupRecord | None) -> list[GroupChanged]:
         if now is not None and not self._is_listing and (before is None or before.origin != now.origin):
             self.offers.loads.granted(now.origin.node, self._now)  # those of a listing have been there for long
-        if now is not None:
-            self._carried[now.origin.node] += 1
-        if before is not None:
-            self._carried[before.origin.node] -= 1
-            if not self._carried[before.origin.node]:
-                del self._carried[before.origin.node]
+        self._carried.replace(
+            (before.origin.node, before.stream) if before is not None else None,
+            (now.origin.node, now.stream) if now is not None else None,
+        )
         return [GroupChanged(before, now)]
+
+    def _claim_told(self, before: ClaimRecord | None, now: ClaimRecord | None) -> list[ClaimChanged]:
+        self._claimed.replace(
+            (before.edge.node, before.stream) if before is not None else None,
+            (now.edge.node, now.stream) if now is not None else None,
+        )
+        return [ClaimChanged(before, now)]

@@ -116,10 +116,8 @@ class Drains:
         """Claimed streams at origins that drain."""
         directory = self._view.directory
         draining = directory.offers.draining()
-        if not any(map(directory.groups_of, draining)):
-            return []
-        groups = [group.stream for group in directory.groups() if group.origin.node in draining]
-        return sorted(stream for stream in groups if directory.claim(stream) is not None)
+        carried = [stream for origin in draining for stream in directory.carried_by(origin)]
+        return sorted(stream for stream in carried if directory.claim(stream) is not None)
 
     async def _move(self, stream: StreamKey) -> bool:
         """Whether the group is, or needs to be, nowhere else."""

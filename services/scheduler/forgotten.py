@@ -1,19 +1,25 @@
-"""What a node holds and the registry does not show, or shows an earlier state of. A pure core.
+"""What a node holds and the registry does not show, or the other way round. A pure core.
 
 Keys are absent where leases ran out while the control plane was away; stores are wiped and restored; a notice may have come while
 the node was at no replica. So each report is compared with the directory. What was said for the first time in the very last report
 may only be newer than the view: a difference counts once two reports in a row show it.
+
+What the registry says is a node's and the node does not hold was given up: a release was never answered, or the store was restored
+from before it. While the node lives its lease would keep that for ever. It is deleted after a while, which is no loss if it is
+wrong: whoever has the stream after all claims it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.ownership import NO_EPOCH
-from lalmesh.runtime.scheduling.model import HeldStream
+from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, NodeId
+from lalmesh.runtime.scheduling.model import HeldStream, Role
 from services.scheduler.directory import Directory
 
+GIVEN_UP_REPORTS = 3  #: a claim that was answered shows in the next report, or the one after
+GIVEN_UP_S = 5.0  #: and an edge that has no answer yet, asks for one for so long
 AGAIN_REPORTS = 3  #: a node that was told is told again after so many reports, the first of which may not show yet what it did
 
 
@@ -30,6 +36,31 @@ class Differences:
         return [stream for stream, count in self._reports.items() if count == 2 or (count > 2 and (count - 2) % AGAIN_REPORTS == 0)]
 
 
+class Absences:
+    """The streams that the registry says are one node's, and that its reports do not show."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._reports: dict[StreamKey, tuple[int, float]] = {}  # how many in a row, and since when
+
+    def due(self, absent: Iterable[StreamKey], now: float) -> list[StreamKey]:
+        """Those that have been absent from so many reports, for so long, that the node has given them up."""
+        known = self._reports
+        self._reports = {stream: (known[stream][0] + 1, known[stream][1]) if stream in known else (1, now) for stream in absent}
+        return [
+            stream for stream, (count, since) in self._reports.items() if count >= GIVEN_UP_REPORTS and now - since >= GIVEN_UP_S
+        ]
+
+
+def find_absent(node: NodeId, role: Role, held: Mapping[StreamKey, HeldStream], directory: Directory) -> list[StreamKey]:
+    """Claims of an edge that it does not publish, and groups of an origin that it does not have and nobody claims."""
+    if role is Role.EDGE:
+        return [stream for stream in directory.claimed_by(node) if stream not in held or not held[stream].published]
+    if role is Role.ORIGIN:
+        return [stream for stream in directory.carried_by(node) if stream not in held and directory.claim(stream) is None]
+    return []
+
+
 def is_forgotten(held: HeldStream, directory: Directory) -> bool:
     """Whether the registry shows less than an edge holds of what it publishes: it is to claim that again."""
     if not held.published or held.epoch == NO_EPOCH:
@@ -43,6 +74,6 @@ def is_forgotten(held: HeldStream, directory: Directory) -> bool:
 
 
 def is_overtaken(held: HeldStream, directory: Directory) -> bool:
-    """Whether a node is where its stream is no longer."""
+    """Whether a node is where its stream is no longer; one that is nowhere yet asks by itself."""
     group = directory.group(held.stream)
-    return group is not None and group.place > held.place
+    return group is not None and NO_PLACE < held.place < group.place

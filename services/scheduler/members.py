@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling.model import HeldStream, NodeCommand, NodeReport
-from services.scheduler.forgotten import Differences
+from services.scheduler.forgotten import Absences, Differences
 from services.scheduler.registrar import Registration
 
 MAX_COMMANDS = 1 << 14  #: commands that wait for one node: one for every stream of a large origin at once
@@ -31,6 +31,8 @@ class Session:
         self.held: dict[StreamKey, HeldStream] = {held.stream: held for held in report.streams}
         #: streams that stand differently in the registry
         self.differences = Differences()
+        #: streams that are its own in the registry and that it does not hold
+        self.absences = Absences()
         self._commands: deque[NodeCommand] = deque()
         self._wake = asyncio.Event()
         self._ended = False

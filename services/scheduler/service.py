@@ -18,6 +18,7 @@ from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.scheduling import Membership
 from lalmesh.runtime.scheduling.model import MAX_LOCATE_S, Claim, Move, NodeCommand, NodeReport, Refused, Released, Wanted
 from lalmesh.runtime.sessions import SessionDirectory
+from services.scheduler.abandoned import Abandoned
 from services.scheduler.answers import HlsAnswers, counted, end_of, known
 from services.scheduler.attendance import Attendance
 from services.scheduler.changes import Change, GroupChanged
@@ -112,6 +113,7 @@ class SchedulerService(HlsAnswers):
         self._presence = Presence(registry, self._view, name, lease_s=lease_s)
         self._ownership = Ownership(registry, self._view, keys[0])
         self.recordings = Recordings(registry, self._view, wall_clock=wall_clock)
+        self._abandoned = Abandoned(self._view, self._ownership, self._spawn)
         self.drains = Drains(registry, self._view, self._ownership, self._presence, self.metrics)
         self.unreachable = Unreachable(self.metrics, clock)
         self._locator = Locator(self._view)
@@ -126,7 +128,7 @@ class SchedulerService(HlsAnswers):
             lease_s=lease_s,
             spawn=self._spawn,
             tell_missed=self._tell_missed,
-            check=lambda session: self._reminders.check(session),
+            check=self._check,
         )
         self._notices = Notices(
             self.directory,
@@ -245,6 +247,10 @@ class SchedulerService(HlsAnswers):
     def _tell_missed(self, session: Session) -> None:
         self._notices.tell_missed(session)
         self._reminders.check(session, at_once=True)
+
+    def _check(self, session: Session) -> None:
+        self._reminders.check(session)
+        self._abandoned.check(session)
 
     def _take_note(self, wanted: Wanted) -> None:
         """What a reader says beside its question."""

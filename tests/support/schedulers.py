@@ -41,16 +41,18 @@ class Cluster:
         self._stack = stack
         self.replicas: list[SchedulerApp] = []
 
-    async def replica(self, *, hls_always: bool = False) -> SchedulerApp:
-        """One more."""
+    async def replica(self, *, name: str = "", grpc_port: int = 0, hls_always: bool = False) -> SchedulerApp:
+        """One more; with a name it is one of several, and settles where it is the first."""
         app = SchedulerApp(
             next(self._registries),
             [KEY],
+            name=name,
             lease_s=LEASE_S,
             rejoin_s=REJOIN_S,
             silence_s=2.0,
             hls_always=hls_always,
             channels=CHANNELS,
+            grpc_port=grpc_port,
             http_port=0,
         )
         await app.start()

@@ -289,9 +289,9 @@ async def test_after_a_wipe_of_etcd_the_owner_goes_on_and_a_new_one_is_above_it(
         lines = (await asyncio.to_thread(server.control, "get", "--prefix", "/cluster-")).splitlines()
         record = json.loads(lines[next(n for n, line in enumerate(lines) if line.endswith("/hls/live/cam")) + 1])
         assert (record["epoch"], record["limit"]) == (owner.epoch._asdict(), 40)
-        await node.vanish()
         await eventually(lambda: app.service.directory.is_joined(edge.address.node))
         await edge.granted_in_time(CAM)  # once the cluster has settled
+        await node.vanish()
         other = await cluster.member("h2", Role.HLS)
         await eventually(lambda: bool(assigned(other)))
         assert assigned(other)[0].epoch > owner.epoch
@@ -322,8 +322,8 @@ async def test_after_a_restore_of_etcd_the_owner_goes_on_and_the_next_is_above_i
         await asyncio.to_thread(server.start)
         await eventually(lambda: app.service.directory.hls.record(CAM) is None)
         await _eventually_raised(node, owner, 40)
-        await node.vanish()
         await edge.granted_in_time(StreamKey.of("later", "still"))  # once the cluster has settled
+        await node.vanish()
         other = await cluster.member("h2", Role.HLS)
         await eventually(lambda: bool(assigned(other)))
         after = assigned(other)[0]

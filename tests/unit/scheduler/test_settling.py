@@ -18,6 +18,7 @@ from lalmesh.runtime.scheduling import (
     ReclaimWanted,
     Refusal,
     Refused,
+    Released,
     Role,
     StreamFenced,
     Wanted,
@@ -290,3 +291,46 @@ async def test_a_claim_whose_group_is_gone_has_its_publication_asked_at_once(wor
     await world.registry.revoke_lease(record.lease_id)
     await settle()
     assert ReclaimWanted((CAM,)) in await edge.told()
+
+
+async def test_a_claim_that_its_edge_has_given_up_is_deleted_and_one_that_it_publishes_never_is(world: World) -> None:
+    service, origin, edge, rival = await world.cluster()
+    grant = await granted(service)
+    for _ in range(9):
+        world.clock.now += 0.9
+        await edge.told(streams=(carried(grant),))
+    await settle()
+    assert service.directory.claim(CAM) is not None
+    for _ in range(7):
+        assert service.directory.claim(CAM) is not None
+        world.clock.now += 0.9
+        await edge.told()
+    await settle()
+    assert service.directory.claim(CAM) is None
+    for node in (origin, rival):
+        await node.told()
+    await settle()
+    assert isinstance(await claim(service, RIVAL, P2), Grant)
+
+
+async def test_a_group_without_a_claim_that_its_origin_has_not_is_deleted(world: World) -> None:
+    service, origin, edge, _ = await world.cluster()
+    grant = await granted(service)
+    for _ in range(7):
+        world.clock.now += 0.9
+        await edge.told(streams=(carried(grant),))
+        await origin.told()  # the publisher has yet to open it
+    assert service.directory.group(CAM) is not None
+    await service.release(EDGE, claims=[Released(stream=CAM, epoch=grant.epoch, publication=P1)], deadline_s=SOON_S)
+    await edge.told()
+    in_grace = HeldStream(stream=CAM, epoch=grant.epoch, place=grant.place, publication=P1)
+    for _ in range(7):
+        world.clock.now += 0.9
+        await origin.told(streams=(in_grace,))
+    await settle()
+    assert service.directory.group(CAM) is not None
+    for _ in range(7):
+        world.clock.now += 0.9
+        await origin.told()
+    await settle()
+    assert service.directory.group(CAM) is None

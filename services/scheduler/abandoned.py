@@ -1,0 +1,59 @@
+"""Claims and groups that a living node has given up without the registry knowing: they are deleted. See `forgotten.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import NodeId
+from lalmesh.runtime.scheduling.model import Released, Role
+from services.scheduler.forgotten import find_absent
+from services.scheduler.members import Session
+from services.scheduler.ownership import Ownership
+from services.scheduler.parallel import for_each
+from services.scheduler.view import View
+
+log = logging.getLogger(__name__)
+
+TIME_S = 5.0  #: for one of them; the next report has it tried again
+
+
+class Abandoned:
+    """Gives back for nodes what they do not hold."""
+
+    def __init__(
+        self, view: View, ownership: Ownership, spawn: Callable[[Callable[[], Awaitable[None]]], asyncio.Task[None]]
+    ) -> None:
+        """Look into `view`, delete by `ownership`; `spawn` runs tasks until they end or the scheduler stops."""
+        self._clock, self._directory = view.clock, view.directory
+        self._ownership = ownership
+        self._spawn = spawn
+        self._busy: set[str] = set()
+
+    def check(self, session: Session) -> None:
+        """Delete what the reports of a member have not shown for a while."""
+        role = session.report.role
+        due = session.absences.due(find_absent(session.node, role, session.held, self._directory), self._clock())
+        if due and session.node.name not in self._busy:
+            self._busy.add(session.node.name)
+            self._spawn(partial(self._give_back, session.node, role, due))
+
+    async def _give_back(self, node: NodeId, role: Role, streams: list[StreamKey]) -> None:
+        try:
+            done = await for_each(streams, lambda stream: self._release(node, role, stream))
+        finally:
+            self._busy.discard(node.name)
+        log.warning("%s does not hold %d streams that are its own: %d were given back", node.name, len(streams), done.count(True))
+
+    async def _release(self, node: NodeId, role: Role, stream: StreamKey) -> bool:
+        end = asyncio.get_running_loop().time() + TIME_S
+        claim, group = self._directory.claim(stream), self._directory.group(stream)
+        if role is Role.EDGE and claim is not None:
+            released = Released(stream=stream, epoch=claim.epoch, publication=claim.publication)
+            return await self._ownership.release_claim(released, node, end) is True
+        if role is Role.ORIGIN and group is not None:
+            return await self._ownership.release_group(Released(stream=stream, place=group.place), node, end) is True
+        return False
