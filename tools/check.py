@@ -19,7 +19,7 @@ JOBS = 3  #: on two cores: the unit tests use both, the short checks fill the ga
 
 #: The slow ones first.
 CHECKS: dict[str, list[str]] = {
-    "unit tests": ["pytest", "-n", "2", "tests/unit", "tests/simulation"],
+    "unit tests": ["pytest", "-n", "2", "tests/unit"],
     "types": ["mypy", "--explicit-package-bases", *SOURCES],
     "layers": ["lint-imports"],
     "generated code": ["python", "tools/proto.py", "--check"],

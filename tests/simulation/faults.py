@@ -7,10 +7,12 @@ that has a stream, the edge that publishes it) is looked up when it begins.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+from lalmesh.errors import Unavailable
 from services.origin.events import GroupState
 from simulation.cluster import Cluster
 from simulation.etcd import NAME as ETCD
@@ -92,6 +94,32 @@ class Killed(Fault):
             return None
         victim.kill(silently=self.silently)
         return lambda: None if victim.is_running else victim.start()
+
+
+@dataclass(slots=True, kw_only=True)
+class Drained(Fault):
+    """A node is told to drain, and is restarted at the end."""
+
+    whom: str
+
+    def begin(self, cluster: Cluster) -> End | None:
+        victim = node(cluster, self.whom)
+        scheduler = next((each for each in cluster.schedulers if each.process.set_aside is None), None)
+        if victim is None or not victim.is_running or scheduler is None:
+            return None
+        process, work = scheduler.process, scheduler.service.drains.ask(victim.name, self.for_s)
+        process.call_soon(lambda: process.create_task(_unless_unavailable(work)))
+
+        def restart() -> None:
+            victim.kill()
+            victim.start()
+
+        return restart
+
+
+async def _unless_unavailable(work: Awaitable[object]) -> None:
+    with suppress(Unavailable):
+        await work
 
 
 @dataclass(slots=True, kw_only=True)
@@ -301,6 +329,10 @@ class _Draw:
         at_s, for_s = self.time()
         return Killed(at_s=at_s, for_s=for_s, whom=self.rng.choice(whom), silently=self.rng.random() < 0.3)
 
+    def drain(self) -> Fault:
+        at_s, for_s = self.time()
+        return Drained(at_s=at_s, for_s=for_s, whom=self.rng.choice(("origin", *ORIGINS)))
+
     def cut(self) -> Fault:
         at_s, for_s = self.time()
         both_ways = self.rng.random() < 0.6
@@ -371,6 +403,10 @@ def plan_of(seed: int) -> Plan:
             plan.faults = [Killed(at_s=at_s, for_s=5.0, whom=name) for name in SCHEDULERS]
             plan.faults.append(Killed(at_s=at_s + rng.uniform(0.1, 3.0), for_s=2.0, whom="origin"))
             plan.lossless = True
+        case "origin drained":
+            at_s = round(rng.uniform(4.0, HEALED_S - 6.0), 3)
+            plan.faults = [Drained(at_s=at_s, for_s=rng.uniform(2.0, 6.0), whom="origin")]
+            plan.lossless = True
         case "control plane away":
             plan.faults = draw.some(lambda: draw.death(*SCHEDULERS), 2) + draw.some(lambda: draw.store(harmless=True), 2)
             plan.undisturbed = True
@@ -390,7 +426,7 @@ def plan_of(seed: int) -> Plan:
         case _:
             sorts = (
                 draw.cut, draw.slowness, draw.weather, draw.clock, draw.pause,
-                lambda: draw.store(harmless=False), lambda: draw.death(*SCHEDULERS, *ORIGINS, *EDGES, *DUTIES),
+                draw.drain, lambda: draw.store(harmless=False), lambda: draw.death(*SCHEDULERS, *ORIGINS, *EDGES, *DUTIES),
             )  # fmt: skip
             plan.faults = [rng.choice(sorts)() for _ in range(rng.randint(2, 5))]
             plan.take_over, plan.rivals = rng.random() < 0.2, rng.random() < 0.3
@@ -407,6 +443,7 @@ KINDS = (
     "cuts",
     "anything",
     "deaths",
+    "origin drained",
     "segmenters lost",
     "publishers come and go",
     "origin lost, nobody to ask",

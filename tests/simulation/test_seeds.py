@@ -1,0 +1,55 @@
+"""Schedules that have found something, kept as what their seeds stood for then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from simulation.cluster import clear_away
+from simulation.faults import SCHEDULERS, Cut, Halted, Killed, Paused, Plan, Restored, Rough, Wiped
+from simulation.schedule import run_plan
+
+CHANCES = range(4)  #: seeds of chance that each is run with
+
+NOBODY_TO_ASK = [Killed(at_s=4.221, for_s=5.0, whom=name) for name in SCHEDULERS]
+
+FOUND: dict[str, Plan] = {
+    # Subscribed before the publication, it took the time until the first unit for a loss that was never over.
+    "a reader that waited for its stream loses the origin much later": Plan(
+        seed=0, kind="kept", streams=2, lossless=True, faults=[Killed(at_s=12.2, for_s=3.0, whom="origin")]
+    ),
+    "the heir serves while there is no scheduler": Plan(
+        seed=0, kind="kept", lossless=True, faults=[*NOBODY_TO_ASK, Killed(at_s=6.465, for_s=2.0, whom="origin")]
+    ),
+    "claims and groups come back after the data of etcd is gone": Plan(
+        seed=0, kind="kept", streams=2, hls=True, undisturbed=True, faults=[Wiped(at_s=13.6, for_s=0.0)]
+    ),
+    # The lease of the publishing edge had run out, that of the origin had not.
+    "a claim is gone and its group is not": Plan(
+        seed=0, kind="kept", faults=[Cut(at_s=7.688, for_s=6.509, source=("publisher",), target=("*",))]
+    ),
+    "every lease runs out while the schedulers do not reach etcd": Plan(
+        seed=0, kind="kept", streams=2, undisturbed=True, faults=[Cut(at_s=8.0, for_s=6.0, source=SCHEDULERS, target=("etcd",))]
+    ),
+    # It blocked its stream for as long as its edge lived.
+    "a claim that was given back is in the snapshot that etcd is restored from": Plan(
+        seed=0,
+        kind="kept",
+        hls=True,
+        wall_skew_s=5.0,
+        faults=[
+            Restored(at_s=5.024, for_s=2.984),
+            Paused(at_s=7.993, for_s=0.23, which=0, moves=True),
+            Rough(at_s=8.82, for_s=4.779, loss=0.3, doubled=0.3),
+            Halted(at_s=11.24, for_s=0.503, whom="heir"),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found_is_mended(name: str) -> None:
+    outcomes = [run_plan(replace(FOUND[name], seed=chance)) for chance in CHANCES]
+    clear_away()
+    assert [str(outcome) for outcome in outcomes if outcome.problems] == []
