@@ -58,7 +58,7 @@ class ClusterState:
 
     def drain(self, node: NodeId) -> DrainRecord | None:
         """Whether that incarnation of a node was told to drain, and until when."""
-        record = self.drains.get(drain_key(node.name))
+        record = self.drains.get(drain_key(node.name)) if self.drains.values() else None  # asked for with every claim
         return record if record is not None and record.node == node else None
 
     def begin_to_stand(self, own: SchedulerRecord) -> None:

@@ -45,7 +45,8 @@ class Drains:
         self._ownership = ownership
         self._presence = presence
         self._wake = asyncio.Event()
-        self._failure = ""
+        self._stuck = 0  # groups that could not be moved by the last look
+        self._failure = ""  # why one of them could not
 
     async def ask(self, name: str, deadline_s: float) -> NodeRecord | None:
         """Have a node drain within `deadline_s` seconds, 0 for what it is configured to take; None where it is not known.
@@ -105,12 +106,15 @@ class Drains:
         if not await self._presence.has_duty(DUTY):
             return RETRY_S
         log.info("%d groups of draining origins are to be moved", len(streams))
-        moved = True
+        before, self._stuck = self._stuck, 0
         for start in range(0, len(streams), MOVES_AT_ONCE):
-            done = await for_each(streams[start : start + MOVES_AT_ONCE], self._move)
-            moved = moved and all(done)
+            await for_each(streams[start : start + MOVES_AT_ONCE], self._move)
             await asyncio.sleep(PAUSE_S)
-        return 0 if moved else RETRY_S
+        if not self._stuck:
+            return 0
+        level = logging.DEBUG if before else logging.WARNING  # once, not with every look
+        log.log(level, "%d groups stay at origins that drain: %s", self._stuck, self._failure)
+        return RETRY_S
 
     def _find(self) -> list[StreamKey]:
         """Claimed streams at origins that drain."""
@@ -119,13 +123,9 @@ class Drains:
         carried = [stream for origin in draining for stream in directory.carried_by(origin)]
         return sorted(stream for stream in carried if directory.claim(stream) is not None)
 
-    async def _move(self, stream: StreamKey) -> bool:
-        """Whether the group is, or needs to be, nowhere else."""
+    async def _move(self, stream: StreamKey) -> None:
         answer = await self._ownership.move_away(stream, asyncio.get_running_loop().time() + TIME_S)
-        if not isinstance(answer, Refused):
+        if isinstance(answer, Refused):
+            self._stuck, self._failure = self._stuck + 1, answer.detail
+        else:
             self._metrics.planned_moves.inc(answer is not None)
-            return True
-        level = logging.DEBUG if answer.detail == self._failure else logging.WARNING  # once, not with every look
-        self._failure = answer.detail
-        log.log(level, "%s stays at an origin that drains: %s", stream, answer.detail)
-        return False

@@ -64,12 +64,21 @@ class Locator:
                     await woken.wait()
             except TimeoutError:
                 pause_s *= 2
-                with contextlib.suppress(Unavailable):
-                    if await self._is_behind():
-                        await self._view.look_for_group(wanted.stream)
+                if await self._is_behind():
+                    await self._look(wanted.stream)
 
     async def _is_behind(self) -> bool:
         """Whether the view is; asked once for all that want to know at the same time."""
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.ensure_future(self._view.is_behind())
+            self._asking = asyncio.ensure_future(self._ask())
         return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> bool:
+        try:
+            return await self._view.is_behind()
+        except Unavailable:
+            return False
+
+    async def _look(self, stream: StreamKey) -> None:
+        with contextlib.suppress(Unavailable):
+            await self._view.look_for_group(stream)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -28,6 +29,7 @@ from lalmesh.runtime.scheduling.model import Capacity, Endpoint, Load, NodeRepor
 NODES = "nodes/"
 CLAIMS = "claims/"
 GROUPS = "groups/"
+MAX_KEYS = 1 << 15  #: keys that are kept spelt out, some 6 MB: each report asks for those of every stream in it
 MAX_REPLACED = 8  #: earlier incarnations that a node record remembers: enough for a node that restarts in a loop
 
 _Record = TypeVar("_Record")
@@ -47,11 +49,13 @@ def node_key(name: str) -> str:
     return NODES + quote(name, safe="")
 
 
+@lru_cache(maxsize=MAX_KEYS)
 def claim_key(stream: StreamKey) -> str:
     """The key that says who may write the stream."""
     return CLAIMS + stream.quoted()
 
 
+@lru_cache(maxsize=MAX_KEYS)
 def group_key(stream: StreamKey) -> str:
     """The key that says where the stream is."""
     return GROUPS + stream.quoted()

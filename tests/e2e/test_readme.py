@@ -155,6 +155,8 @@ def test_a_cluster_by_hand(media: Media, tmp_path: Path, stack: ExitStack) -> No
     )
     stack.callback(cluster.stop, LEAVE_S)  # all of them: they are one process group
     wait_until("four nodes", lambda: len(listed(api, "nodes")) == 4, RUN_S, child=cluster, every_s=0.1)
+    settled = f"http://{LOOPBACK}:{api}/metrics"
+    wait_until("the end of settling", lambda: "scheduler_settling 0.0" in got(settled), RUN_S, child=cluster, every_s=0.1)
 
     file, rows = media("h264_b3_aac_60s"), tmp_path / "played.md5"
     urls = re.findall(r"`(http://127.0.0.1:8086/[^`]+)`", README.read_text())

@@ -15,7 +15,7 @@ from support.members import Member, eventually
 from lalmesh.media import Codec, Track, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.registry import RegistryUnavailable, TransactionResult
-from lalmesh.runtime.scheduling import HeldStream, Role
+from lalmesh.runtime.scheduling import Drain, HeldStream, Role
 from lalmesh.runtime.sessions import SessionsUnavailable
 from services.scheduler import SchedulerApp
 from services.scheduler.registry import MemoryRegistry
@@ -172,3 +172,33 @@ async def test_a_bug_of_ours_is_a_problem_and_its_traceback_is_logged(
     problem = await web.get("/v1/streams", 500)
     assert (problem["title"], problem["detail"]) == ("Internal Server Error", "the request failed on this side")
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_node_is_told_to_drain(web: Web) -> None:
+    url = f"http://127.0.0.1:{web.app.http_port}/v1/nodes/o1/drain"
+    async with Member("o1", Role.ORIGIN, web.app.service) as origin:
+        async with web.session.post(url, json={"deadline_s": 7.5}) as answer:
+            assert (answer.status, (await answer.json())["state"]) == (202, "draining")
+        assert await origin.told(Drain) == Drain(7.5)
+        async with web.session.post(url) as answer:
+            assert answer.status == 202
+        async with web.session.post(url, headers={"X-Forwarded-For": "192.0.2.1"}) as answer:
+            assert answer.status == 403
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ('{"deadline_s": -1}', 400),
+        ('{"deadline_s": NaN}', 400),
+        ('{"deadline_s": true}', 400),
+        ("[]", 400),
+        ('{"soon": 1}', 400),
+        ("", 404),
+    ],
+)
+async def test_a_drain_that_cannot_be_is_refused(web: Web, body: str, status: int) -> None:
+    url = f"http://127.0.0.1:{web.app.http_port}/v1/nodes/stranger/drain"
+    async with web.session.post(url, data=body or None, headers={"Content-Type": "application/json"}) as answer:
+        assert answer.status == status, await answer.text()
+        assert answer.content_type == "application/problem+json"

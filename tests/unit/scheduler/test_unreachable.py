@@ -1,0 +1,30 @@
+"""Origins that readers cannot reach."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from support.turned_clock import Clock
+
+from lalmesh.runtime.ownership import NodeId
+from services.scheduler.metrics import SchedulerMetrics
+from services.scheduler.unreachable import SHOWN_S, Unreachable
+
+ORIGIN = NodeId("o1", b"12345678")
+
+
+def test_reports_are_counted_for_a_while_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    clock, metrics = Clock(), SchedulerMetrics()
+    reports = Unreachable(metrics, clock)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(5):
+            reports.report(ORIGIN)
+            clock.now += 1
+    assert [record.getMessage() for record in caplog.records] == ["a reader cannot reach o1"]
+    assert reports.count(ORIGIN) == 5
+    clock.now += SHOWN_S - 3
+    assert reports.count(ORIGIN) == 3
+    clock.now += SHOWN_S
+    assert reports.count(ORIGIN) == 0
+    assert metrics.registry.get_sample_value("scheduler_unreachable_total", {"origin": "o1"}) == 5
