@@ -15,6 +15,7 @@ from prometheus_client.core import Metric
 from lalmesh.container.flv import HevcForm
 from lalmesh.runtime.certificate import ServerCertificate, certificate_metrics
 from lalmesh.runtime.cors import CorsPolicy
+from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.http_port import HttpPort
 from lalmesh.runtime.listener import ListenerLimits, sweep_each_second
@@ -28,6 +29,7 @@ from lalmesh.runtime.scheduling import (
     Load,
     NodeCommand,
     NodeReport,
+    ReclaimWanted,
     Role,
     SchedulerClient,
     StreamFenced,
@@ -37,7 +39,8 @@ from services.edge.http import HttpListener
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
 from services.edge.publication import PublicationSettings
-from services.edge.publisher import Publishers, Publishing
+from services.edge.publisher import Publishers
+from services.edge.publishing import Publishing
 from services.edge.relay import Relay, Relays, RelaySettings
 from services.edge.rtmp import RtmpListener
 from services.edge.rtsp import RtspListener
@@ -127,6 +130,7 @@ class EdgeApp:
             evicted=evicted,
         )
         self.metrics = EdgeMetrics(registry)
+        fences = Fences()
         self.publishers = Publishers(
             self.member.address,
             scheduler,
@@ -134,8 +138,9 @@ class EdgeApp:
             settings.publication,
             take_over=settings.take_over,
             claim_timeout_s=settings.claim_timeout_s,
+            fences=fences,
         )
-        self.relays = Relays(scheduler, links, settings.relay)
+        self.relays = Relays(scheduler, links, settings.relay, fences)
         self.sessions = Sessions(self.metrics)
         self._context = EdgeContext(
             publishers=self.publishers,
@@ -246,8 +251,11 @@ class EdgeApp:
         match command:
             case StreamFenced(stream, epoch):
                 self.publishers.fenced(stream, epoch)
-            case GroupMoved(location):
+            case GroupMoved(location, grant):
+                self.publishers.moved(location, grant)
                 self.relays.moved(location)
+            case ReclaimWanted(streams):
+                self.publishers.reclaim(streams)
             case _:
                 pass
 

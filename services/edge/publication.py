@@ -13,11 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lalmesh.media import AccessUnit, MediaEvent, TracksChanged, TrackSet
-from lalmesh.runtime.ownership import NO_EPOCH, Epoch
-from lalmesh.runtime.ring import Ring, RingLimits, Run
+from lalmesh.runtime.ownership import NO_EPOCH, Epoch, UnitName
+from lalmesh.runtime.ring import Cursor, Ring, RingLimits, Run
 from services.edge.clock import PublisherClock
 from services.edge.silent_audio import SilentAudio
 
+BEFORE_FIRST = -1  #: the unit before the first of a publication
 MAX_UNITS = 50_000  #: bound of the replay ring; 30 s of 1,600 units a second
 
 
@@ -79,6 +80,14 @@ class Publication:
                 run.epoch = epoch
                 self.ring.append(run)
         self.epoch = epoch
+
+    def cursor_after(self, held: UnitName | None) -> Cursor:
+        """For an origin that holds the units up to `held`: everything that is kept and that it lacks."""
+        after = UnitName(self.publication, BEFORE_FIRST)
+        if held is not None and held.publication == self.publication:
+            after = held
+        position = self.ring.position_after(after)
+        return Cursor(self.ring, self.ring.start if position is None else position, after=after)
 
     def feed(self, events: Iterable[MediaEvent], now_us: int) -> bool:
         """Take in what a demuxer gave, received at `now_us` (Unix µs). Tells whether units came of it."""

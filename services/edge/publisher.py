@@ -1,30 +1,31 @@
-"""The shell of a publication: claims the stream, brings its units to the origin, and finds another where that one is lost."""
+"""The publications of an edge: what it claims, claims again, gives back, and asks the scheduler in lists."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from lalmesh.errors import Fenced, NoOriginAvailable, ServiceError, StreamExists, Unavailable
-from lalmesh.media import MediaEvent
 from lalmesh.names import StreamKey
+from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
-from lalmesh.runtime.link import CloseReason, Outlet, PublicationRequest
-from lalmesh.runtime.ownership import Grant, Location, NodeAddress, Place, UnitName, new_publication
-from lalmesh.runtime.ring import Cursor
+from lalmesh.runtime.gathering import Gatherer
+from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeAddress
 from lalmesh.runtime.scheduling import Claim, Move, Refusal, Refused, Released, SchedulerClient
-from services.edge.publication import Publication, PublicationSettings
+from services.edge.publication import PublicationSettings
+from services.edge.publishing import Publishing
+from services.edge.writing_events import Answered, Told
 
 log = logging.getLogger(__name__)
 
-FIRST_RETRY_S = 0.1  #: before an origin is tried again
-MAX_RETRY_S = 2.0  #: pauses double up to this
 RELEASE_DEADLINE_S = 3.0  #: giving a claim back; where it fails the lease ends it
-BEFORE_FIRST = -1  #: the unit before the first of a publication
-STEADY_S = 5.0  #: an origin that took units for so long was no failure
+UNDO_PAUSE_S = 2.0  #: between two questions after a claim without an answer
+MOVES_GATHERED_S = 0.02  #: heirs that take over after one loss answer within a few milliseconds; nobody waits for this
 UNDO_ATTEMPTS = 5  #: to find out what a claim without an answer got; after that the lease of this edge ends it
 
 
@@ -42,121 +43,6 @@ def refusal_error(refused: Refused, stream: StreamKey) -> ServiceError:
             return Unavailable(detail, retry_after_s=refused.retry_after_s)
 
 
-class Publishing:
-    """One live publication: `feed` it, `close` it. `ended` is called once where the cluster ends it, with a reason."""
-
-    def __init__(self, edge: Publishers, stream: StreamKey, settings: PublicationSettings, ended: Callable[[str], None]) -> None:
-        """Prepare the publication; `Publishers.start` claims the stream."""
-        self.stream = stream
-        self.core = Publication(new_publication(), settings)
-        self.grant: Grant | None = None
-        self._edge = edge
-        self._ended = ended
-        self._outlet: Outlet | None = None
-        self._loop = asyncio.get_running_loop()
-        self._opened_at: float | None = None  # when the present origin took the publication in
-        self._retry_s = FIRST_RETRY_S
-        self._failures = 0  # since an origin was steady
-        self._recovery: asyncio.Task[None] | None = None
-        self._closed = False
-
-    def feed(self, events: Iterable[MediaEvent], now_us: int) -> None:
-        """Take in what a demuxer gave, received at `now_us` (Unix µs)."""
-        if self.core.feed(events, now_us) and self._outlet is not None:
-            self._outlet.wake()
-
-    def open(self, grant: Grant) -> None:
-        """Go to the origin that the grant names."""
-        self.grant = grant
-        self._opened_at = None
-        self.core.grant(grant.epoch)
-        self.core.ring.place = grant.place
-        link = self._edge.links.link(grant.origin.address)
-        self._outlet = link.publish(PublicationRequest(grant=grant), self)
-
-    # what the link calls
-
-    def publication_opened(self, held: UnitName | None, place: Place) -> None:
-        """The origin takes units; replay what it lacks."""
-        self._opened_at = self._loop.time()
-        self.core.ring.place = place
-        after = UnitName(self.core.publication, BEFORE_FIRST)
-        if held is not None and held.publication == self.core.publication:
-            after = held
-        ring = self.core.ring
-        position = ring.position_after(after)
-        cursor = Cursor(ring, ring.start if position is None else position, after=after)
-        if self._outlet is not None:
-            self._outlet.send_from(cursor)
-
-    def source_lost(self, location: Location) -> None:
-        """The stream is somewhere else: the scheduler says so too, with a grant for that place."""
-
-    def publication_closed(self, reason: CloseReason, detail: str) -> None:
-        """The origin takes no more: find another, unless somebody else owns the stream now."""
-        self._outlet = None
-        if self._closed:
-            return
-        log.warning("publication lost its origin: %s %s", reason.name, detail, extra={"stream_key": str(self.stream)})
-        if reason is CloseReason.FENCED:
-            self.end(f"taken over: {detail}")
-            return
-        if self._opened_at is not None and self._loop.time() - self._opened_at >= STEADY_S:
-            self._retry_s, self._failures = FIRST_RETRY_S, 0
-        self._failures += 1
-        self._recovery = self._edge.spawn(self._recover(reason))
-
-    async def _recover(self, reason: CloseReason) -> None:
-        """After a broken link the same origin once more at once; after that, and else, wherever the scheduler says.
-
-        Pauses grow. Where there is no other origin, the same one is tried again: it may only have been out of reach.
-        """
-        if self.grant is None:
-            return
-        try:
-            await self._find_origin(self.grant, reason)
-        except Exception:  # an encoder must not go on into nothing because of a bug
-            log.exception("recovery failed", extra={"stream_key": str(self.stream)})
-            self.end("internal error")
-
-    async def _find_origin(self, grant: Grant, reason: CloseReason) -> None:
-        if self._failures > 1:
-            await asyncio.sleep(self._retry_s * random.uniform(0.5, 1.0))
-            self._retry_s = min(MAX_RETRY_S, self._retry_s * 2)
-        if self._failures > 1 or reason is not CloseReason.LINK_LOST:
-            answer = await self._edge.move(self)
-            if isinstance(answer, Refused) and answer.refusal is Refusal.NOT_FOUND:
-                answer = await self._edge.claim_again(self)
-            if isinstance(answer, Refused):
-                if answer.refusal in (Refusal.FENCED, Refusal.EXISTS):
-                    self.end(f"taken over: {answer.detail}")
-                    return
-                log.warning("no other origin: %s", answer.detail, extra={"stream_key": str(self.stream)})
-                await asyncio.sleep(answer.retry_after_s)
-                answer = grant
-            self.grant = grant = answer
-        if not self._closed:
-            self.open(grant)
-
-    def end(self, reason: str) -> None:
-        """The cluster ends it."""
-        if not self._closed:
-            self.close()
-            self._ended(reason)
-
-    def close(self) -> None:
-        """The publisher has gone: give the stream back."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._recovery is not None and self._recovery is not asyncio.current_task():
-            self._recovery.cancel()
-        if self._outlet is not None:
-            self._outlet.close(CloseReason.DONE)
-            self._outlet = None
-        self._edge.closed(self)
-
-
 class Publishers:
     """The publications of one edge."""
 
@@ -169,10 +55,27 @@ class Publishers:
         *,
         take_over: bool,
         claim_timeout_s: float,
+        fences: Fences | None = None,
+        rng: random.Random | None = None,
     ) -> None:
-        """Publish as `node`; with `take_over` a newcomer replaces a live publisher, otherwise it is refused."""
+        """Prepare.
+
+        Args:
+            node: who publishes.
+            scheduler: whom it asks.
+            links: to the origins.
+            settings: of each publication.
+            take_over: a newcomer replaces a live publisher, otherwise it is refused.
+            claim_timeout_s: seconds that the scheduler has for its answers.
+            fences: what this edge has seen of streams.
+            rng: spreads pauses; a fresh one by default.
+        """
         self.node = node
         self.links = links
+        self.fences = fences if fences is not None else Fences()
+        self.rng = rng or random.Random()
+        self._claims: Gatherer[Claim, Grant | Refused] = Gatherer(partial(scheduler.claim, node))
+        self._moves: Gatherer[Move, Grant | Refused] = Gatherer(partial(scheduler.move, node), window_s=MOVES_GATHERED_S)
         self._scheduler = scheduler
         self._settings = settings
         self._take_over = take_over
@@ -229,25 +132,35 @@ class Publishers:
                 return
             if answer.refusal is not Refusal.UNAVAILABLE:
                 return
-            await asyncio.sleep(max(answer.retry_after_s, MAX_RETRY_S))
+            await asyncio.sleep(max(answer.retry_after_s, UNDO_PAUSE_S))
 
-    async def claim_again(self, publishing: Publishing) -> Grant | Refused:
-        """Claim anew what the registry has forgotten; anyone else who claimed it meanwhile keeps it."""
-        return await self._claim(Claim(stream=publishing.stream, publication=publishing.core.publication))
+    async def claim_again(self, claim: Claim) -> Grant | Refused:
+        """Claim anew what the registry has forgotten, with all who ask in the same turn; who claimed it meanwhile keeps it."""
+        return await self._claims.ask(claim, self._claim_timeout_s)
 
-    async def move(self, publishing: Publishing) -> Grant | Refused:
-        """Ask for another origin than the present one."""
-        grant = publishing.grant
-        if grant is None:
-            return Refused(Refusal.FENCED, "never granted")
-        move = Move(
-            stream=publishing.stream,
-            epoch=grant.epoch,
-            place=grant.place,
-            publication=publishing.core.publication,
-            avoid=(grant.origin.node.name,),
-        )
-        return (await self._scheduler.move(self.node, [move], self._claim_timeout_s))[0]
+    async def move(self, move: Move) -> Grant | Refused:
+        """Ask for another origin, or have one written down, with all who ask within a moment."""
+        return await self._moves.ask(move, self._claim_timeout_s)
+
+    def moved(self, location: Location, grant: Grant | None) -> None:
+        """The scheduler says where a stream is now."""
+        publishing = self._live.get(location.stream)
+        if publishing is not None:
+            publishing.handle(Told(location, grant))
+
+    def reclaim(self, streams: Iterable[StreamKey]) -> None:
+        """The registry does not show that these are published here: claim them again, with what is held, in one call."""
+        for stream in streams:
+            publishing = self._live.get(stream)
+            claim = publishing.held_claim() if publishing is not None else None
+            if publishing is not None and claim is not None:
+                self.spawn(self._reclaim(publishing, claim))
+
+    async def _reclaim(self, publishing: Publishing, claim: Claim) -> None:
+        answer = await self.claim_again(claim)
+        if isinstance(answer, Refused):
+            log.warning("not claimed again: %s", answer.detail, extra={"stream_key": str(claim.stream)})
+        publishing.handle(Answered(answer, asked=False))
 
     def closed(self, publishing: Publishing) -> None:
         """Give the claim back."""
@@ -266,15 +179,16 @@ class Publishers:
             if self._releases.get(grant.stream) is asyncio.current_task():
                 del self._releases[grant.stream]
 
-    def fenced(self, stream: StreamKey, epoch: tuple[int, int]) -> None:
+    def fenced(self, stream: StreamKey, epoch: Epoch) -> None:
         """The scheduler says that somebody else owns `stream` under `epoch`."""
         publishing = self._live.get(stream)
+        self.fences.see(stream, epoch)
         if publishing is not None and publishing.core.epoch < epoch:
             publishing.end("taken over: another publisher owns the stream")
 
-    def spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` beside the sessions, until it ends or the edge stops."""
-        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

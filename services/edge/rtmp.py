@@ -37,7 +37,7 @@ from services.edge.ingest import Ingest
 from services.edge.metrics import EdgeMetrics
 from services.edge.outputs import OutputFormat
 from services.edge.player import EdgeContext, Playing, close_soon, playing_on
-from services.edge.publisher import Publishing
+from services.edge.publishing import Publishing
 from services.edge.relay import Relay
 from services.edge.session import Session, SessionRole
 

@@ -13,7 +13,7 @@ from typing import Final
 from lalmesh.errors import UnsupportedError
 from lalmesh.protocol.rtp import ReceiverSettings, report_interval_s
 from lalmesh.protocol.rtsp import Transport, serialize_frame
-from services.edge.publisher import Publishing
+from services.edge.publishing import Publishing
 from services.edge.rtp_ingest import RtpIngest
 from services.edge.rtp_ports import RtpPair
 from services.edge.rtp_tracks import IncomingTrack

@@ -78,6 +78,8 @@ class FakeScheduler:
         self.moves: list[Move] = []
         self.move_calls: list[int] = []  #: how many moves each had
         self.move_answers: list[str | Refused] = []  #: names of origins, or refusals
+        self.heir = ""  #: of what is granted
+        self.claim_calls: list[int] = []  #: how many claims each had
         self.released: list[Released] = []
         self.wanted: list[Wanted] = []
         self.locate_calls: list[int] = []  #: how many streams each wanted
@@ -96,14 +98,18 @@ class FakeScheduler:
         self._moved = asyncio.Event()
 
     async def claim(self, edge: NodeAddress, claims: Sequence[Claim], deadline_s: float) -> list[Grant | Refused]:
+        self.claim_calls.append(len(claims))
         self.claims += claims
         self.asked += claims
+        return [await self._answer_claim(asked) for asked in claims]
+
+    async def _answer_claim(self, asked: Claim) -> Grant | Refused:
         if self.claim_refusals:
-            return [self.claim_refusals.pop(0)]
-        if claims[0].publication not in self._granted:
-            self._granted[claims[0].publication] = self._grant(claims[0].publication, "o")
+            return self.claim_refusals.pop(0)
+        if asked.publication not in self._granted:
+            self._granted[asked.publication] = self._grant(asked.publication, "o")
         await self.claim_gate.wait()
-        return [self._granted[claims[0].publication]]
+        return self._granted[asked.publication]
 
     def _grant(self, publication: bytes, origin: str, at: Epoch | None = None) -> Grant:
         self._revision += 1
@@ -113,7 +119,7 @@ class FakeScheduler:
             publication=publication,
             edge=EDGE,
             origin=ORIGINS[origin],
-            heir=None,
+            heir=ORIGINS[self.heir] if self.heir else None,
             place=place(self._revision),
         )
 

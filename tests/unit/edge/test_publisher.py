@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
-from support.edge_fakes import BOTH, EDGE, STREAM, FakeLinks, FakeOutlet, FakeScheduler, epoch, place
+from support.edge_fakes import BOTH, EDGE, ORIGINS, STREAM, FakeLinks, FakeOutlet, FakeScheduler, epoch, location, place
 from support.virtual_time import in_virtual_time, settle
 
 from lalmesh.errors import Fenced, NoOriginAvailable, ServiceError, StreamExists, Unavailable
 from lalmesh.media import AccessUnit, MediaEvent, TracksChanged
+from lalmesh.names import StreamKey
+from lalmesh.runtime.fences import Fence
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import UnitName
 from lalmesh.runtime.scheduling import Refusal, Refused
 from services.edge.publication import PublicationSettings
-from services.edge.publisher import Publishers, Publishing
+from services.edge.publisher import Publishers
+from services.edge.publishing import Publishing
 
 NOW_US = 1_700_000_000_000_000
 
@@ -247,7 +251,7 @@ async def test_a_move_that_is_fenced_ends_the_publication() -> None:
     await edge.live()
     edge.scheduler.move_answers = [Refused(Refusal.FENCED, "another epoch")]
     await edge.lose(1, CloseReason.DRAINING)
-    await settle()
+    await asyncio.sleep(0.1)
     assert edge.ended == ["taken over: another epoch"]
 
 
@@ -272,7 +276,7 @@ async def test_a_forgotten_claim_that_somebody_else_has_made_ends_the_publicatio
     edge.scheduler.move_answers = [Refused(Refusal.NOT_FOUND)]
     edge.scheduler.claim_refusals = [Refused(Refusal.EXISTS, "published elsewhere")]
     await edge.lose(1, CloseReason.DRAINING)
-    await settle()
+    await asyncio.sleep(0.1)
     assert edge.ended == ["taken over: published elsewhere"]
 
 
@@ -293,3 +297,88 @@ async def test_the_end_of_the_edge_gives_every_claim_back() -> None:
     await edge.live()
     await edge.publishers.close(3.0)
     assert (len(edge.publishers), len(edge.scheduler.released)) == (0, 1)
+
+
+@in_virtual_time
+async def test_the_heir_gets_at_once_what_it_lacks_and_that_is_written_down() -> None:
+    edge = Edge()
+    edge.scheduler.heir = "q"
+    publishing, _ = await edge.live()
+    send(publishing, range(3))
+    outlet = edge.links.publications[0]
+    outlet.events.publication_closed(CloseReason.LINK_LOST, "")
+    heir = edge.links.publications[1]
+    assert (heir.origin, heir.request.take_over_as_heir, heir.request.grant) == ("q", True, outlet.request.grant)
+    send(publishing, [3])
+    heir.events.publication_opened(None, place(1)._replace(heir=True))
+    await asyncio.sleep(0.1)
+    assert (heir.seqs, edge.scheduler.moves[0].at) == ([0, 1, 2, 3], ORIGINS["q"].node)
+    assert (publishing.core.ring.place, len(edge.links.publications)) == (place(2), 2)
+
+
+@in_virtual_time
+async def test_a_planned_move_gives_every_unit_to_the_new_origin_and_ends_the_old_one_after_that() -> None:
+    edge = Edge()
+    publishing, old = await edge.live()
+    send(publishing, range(3))
+    assert publishing.grant is not None
+    granted = replace(publishing.grant, origin=ORIGINS["p"], place=place(2))
+    edge.publishers.moved(location(2, "p"), granted)
+    new = edge.links.publications[1]
+    send(publishing, [3])
+    assert (old.seqs, new.seqs, old.closed) == ([0, 1, 2, 3], [], None)
+    new.events.publication_opened(UnitName(publishing.core.publication, 1), place(2))
+    send(publishing, [4])
+    assert (old.seqs, new.seqs, old.closed) == ([0, 1, 2, 3], [2, 3, 4], CloseReason.SOURCE_LOST)
+
+
+@in_virtual_time
+async def test_an_edge_that_loses_a_link_asks_once_for_all_that_was_on_it() -> None:
+    edge = Edge()
+    for name in "abcde":
+        await edge.publishers.start(StreamKey("live", name), edge.ended.append)
+    for outlet in list(edge.links.publications):
+        outlet.events.publication_closed(CloseReason.DRAINING, "")
+    await asyncio.sleep(0.1)
+    assert (edge.scheduler.move_calls, len(edge.links.publications)) == ([5], 10)
+
+
+@in_virtual_time
+async def test_what_the_registry_has_forgotten_is_claimed_again_in_one_call_with_what_is_held() -> None:
+    edge = Edge()
+    streams = [StreamKey("live", name) for name in "abc"]
+    for stream in streams:
+        await edge.publishers.start(stream, edge.ended.append)
+    edge.publishers.reclaim([*streams, StreamKey("live", "nobody")])
+    await settle()
+    assert edge.scheduler.claim_calls == [1, 1, 1, 3]
+    assert [claim.held.epoch for claim in edge.scheduler.claims[3:] if claim.held] == [epoch(1), epoch(2), epoch(3)]
+    assert edge.ended == []
+
+
+@in_virtual_time
+async def test_a_stream_that_somebody_else_has_claimed_again_first_ends_here() -> None:
+    edge = Edge()
+    await edge.live()
+    edge.scheduler.claim_refusals = [Refused(Refusal.FENCED, "epoch 9 is there")]
+    edge.publishers.reclaim([STREAM])
+    await settle()
+    assert edge.ended == ["taken over: epoch 9 is there"]
+
+
+@in_virtual_time
+async def test_what_an_edge_has_published_and_heard_of_it_remembers() -> None:
+    edge = Edge()
+    publishing, _ = await edge.live()
+    assert edge.publishers.fences.of(STREAM) == Fence(epoch(1), publishing.core.publication)
+    edge.publishers.fenced(STREAM, epoch(7))
+    assert edge.publishers.fences.of(STREAM) == Fence(epoch(7))
+
+
+@in_virtual_time
+async def test_a_core_that_fails_ends_the_publication(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = Edge()
+    publishing, _ = await edge.live()
+    monkeypatch.setattr(publishing._writing, "handle", lambda _event, _now: 1 / 0)
+    await edge.lose(1)
+    assert (edge.ended, len(edge.publishers)) == (["internal error"], 0)

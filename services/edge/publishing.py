@@ -1,0 +1,226 @@
+"""The shell of one publication: brings its units to the origins that `writing.py` says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from functools import partial
+from typing import Any, Protocol, assert_never
+
+from lalmesh.media import MediaEvent
+from lalmesh.names import StreamKey
+from lalmesh.runtime.fences import Fences
+from lalmesh.runtime.follower import OriginLinks
+from lalmesh.runtime.link import CloseReason, Outlet, PublicationRequest
+from lalmesh.runtime.ownership import Grant, Location, NodeAddress, Place, UnitName, new_publication
+from lalmesh.runtime.scheduling import Claim, Move, Refused
+from services.edge.publication import Publication, PublicationSettings
+from services.edge.writing import Writing
+from services.edge.writing_events import (
+    Answered,
+    AskClaim,
+    AskMove,
+    Close,
+    Closed,
+    Command,
+    End,
+    Event,
+    Open,
+    Opened,
+    Started,
+    TimerFired,
+    Told,
+)
+
+log = logging.getLogger(__name__)
+
+
+class PublishingEdge(Protocol):
+    """What a publication needs of its edge."""
+
+    links: OriginLinks
+    fences: Fences
+    rng: random.Random
+
+    async def move(self, move: Move) -> Grant | Refused:
+        """Ask for another origin, or have one written down."""
+        ...
+
+    async def claim_again(self, claim: Claim) -> Grant | Refused:
+        """Claim anew what the registry has forgotten."""
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` beside the sessions, until it ends or the edge stops."""
+        ...
+
+    def closed(self, publishing: Publishing) -> None:
+        """Give the claim back."""
+        ...
+
+
+class _Written:
+    """One way of a publication to an origin, as its link sees it."""
+
+    __slots__ = ("_port", "_publishing", "outlet")
+
+    def __init__(self, publishing: Publishing, port: int) -> None:
+        self._publishing = publishing
+        self._port = port
+        self.outlet: Outlet | None = None
+
+    def publication_opened(self, held: UnitName | None, place: Place) -> None:
+        """The origin takes units; replay what it lacks."""
+        if self.outlet is not None:
+            self.outlet.send_from(self._publishing.core.cursor_after(held))
+        self._publishing.handle(Opened(self._port, place))
+
+    def source_lost(self, location: Location) -> None:
+        """The stream is somewhere else now; units go on being taken here."""
+        self._publishing.handle(Told(location))
+
+    def publication_closed(self, reason: CloseReason, detail: str) -> None:
+        """The origin takes no more."""
+        self._publishing.lost(self._port, reason, detail)
+
+
+class Publishing:
+    """One live publication: `feed` it, `close` it. `ended` is called once where the cluster ends it, with a reason."""
+
+    def __init__(
+        self, edge: PublishingEdge, stream: StreamKey, settings: PublicationSettings, ended: Callable[[str], None]
+    ) -> None:
+        """Prepare the publication; `Publishers.start` claims the stream."""
+        self.stream = stream
+        self.core = Publication(new_publication(), settings)
+        self._edge = edge
+        self._ended = ended
+        self._writing: Writing | None = None  # once there is a grant
+        self._written: dict[int, _Written] = {}
+        self._outlets: tuple[Outlet, ...] = ()  # of those
+        self._loop = asyncio.get_running_loop()
+        self._asking: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
+        self._closed = False
+        self._facts = {"stream_key": str(stream)}
+
+    @property
+    def grant(self) -> Grant | None:
+        """The newest."""
+        return self._writing.grant if self._writing is not None else None
+
+    def feed(self, events: Iterable[MediaEvent], now_us: int) -> None:
+        """Take in what a demuxer gave, received at `now_us` (Unix µs)."""
+        if self.core.feed(events, now_us):
+            for outlet in self._outlets:
+                outlet.wake()
+
+    def open(self, grant: Grant) -> None:
+        """Go to the origin that the grant names."""
+        self._writing = Writing(grant, self._edge.rng)
+        self.handle(Started())
+
+    def held_claim(self) -> Claim | None:
+        """What the registry is to know again if it has forgotten; None before there is a grant."""
+        if self._writing is None:
+            return None
+        return Claim(stream=self.stream, publication=self.core.publication, held=self._writing.held())
+
+    def lost(self, port: int, reason: CloseReason, detail: str) -> None:
+        """An origin takes no more."""
+        if self._written.pop(port, None) is not None:
+            self._use_outlets()
+            log.warning("publication lost an origin: %s %s", reason.name, detail, extra=self._facts)
+            self.handle(Closed(port, reason, detail))
+
+    # the shell of the core
+
+    def handle(self, event: Event) -> None:
+        """Give one event to the core and carry out what it says."""
+        writing = self._writing
+        if writing is None or self._closed:
+            return
+        try:
+            for command in writing.handle(event, self._loop.time()):
+                self._carry_out(command)
+        except Exception:  # an encoder must not go on into nothing because of a bug
+            log.exception("publication failed", extra=self._facts)
+            self.end("internal error")
+        if not self._closed:
+            self.core.ring.place = writing.place
+            if writing.next_timer != self._timer_at:
+                self._set_timer(writing.next_timer)
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case Open(port, origin, grant, as_heir):
+                self._open(port, origin, PublicationRequest(grant=grant, take_over_as_heir=as_heir))
+            case Close(port):
+                outlet = self._written.pop(port).outlet
+                self._use_outlets()
+                if outlet is not None:
+                    outlet.close(CloseReason.SOURCE_LOST)
+            case AskMove(move):
+                self._ask(partial(self._edge.move, move))
+            case AskClaim(claim):
+                self._ask(partial(self._edge.claim_again, claim))
+            case End(reason):
+                self.end(reason)
+            case _:
+                assert_never(command)
+
+    def _open(self, port: int, origin: NodeAddress, request: PublicationRequest) -> None:
+        if request.take_over_as_heir:
+            log.warning("publication goes to the heir: %s", origin.node.name, extra=self._facts)
+        self.core.grant(request.grant.epoch)
+        self._edge.fences.see(self.stream, request.grant.epoch, self.core.publication)
+        written = self._written[port] = _Written(self, port)
+        written.outlet = self._edge.links.link(origin.address).publish(request, written)
+        self._use_outlets()
+
+    def _use_outlets(self) -> None:
+        self._outlets = tuple(written.outlet for written in self._written.values() if written.outlet is not None)
+
+    def _ask(self, question: Callable[[], Awaitable[Grant | Refused]]) -> None:
+        self._asking = self._edge.spawn(self._asked(question))
+
+    async def _asked(self, question: Callable[[], Awaitable[Grant | Refused]]) -> None:
+        answer = await question()
+        if isinstance(answer, Refused):
+            log.warning("the scheduler refuses: %s", answer.detail or answer.refusal.value, extra=self._facts)
+        self.handle(Answered(answer))
+
+    def _set_timer(self, at: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = None if at is None else self._loop.call_at(at, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = self._timer_at = None
+        self.handle(TimerFired())
+
+    # the end
+
+    def end(self, reason: str) -> None:
+        """The cluster ends it."""
+        if not self._closed:
+            self.close()
+            self._ended(reason)
+
+    def close(self) -> None:
+        """The publisher has gone: give the stream back."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._asking is not None and self._asking is not asyncio.current_task():
+            self._asking.cancel()
+        self._set_timer(None)
+        outlets, self._outlets = self._outlets, ()
+        self._written.clear()
+        for outlet in outlets:
+            outlet.close(CloseReason.DONE)
+        self._edge.closed(self)
