@@ -84,9 +84,9 @@ class Ownership:
 
     async def _settle_in_time(self, stream: StreamKey, edge: NodeId, decide: Callable[[Seen], Ruling]) -> Grant | Refused:
         """Decide by the view, and by the registry where the view would have nothing written."""
-        await self._view.terms.keep_up()
         seen, is_fresh = Seen.of(self._view.directory, stream), False
         while True:
+            await self._view.terms.keep_up()
             ruling = decide(seen)
             if isinstance(ruling, Write):
                 seen, is_done = await self._carry_out(stream, ruling, seen)

@@ -89,15 +89,18 @@ class Terms:
         if self._is_behind():
             self._wake.set()
 
-    def listed(self, revision: int) -> None:
-        """The store says all that it holds, at `revision`."""
-        if revision < self._revision:
-            self._went_back(self._revision)
-        self._revision = revision
-        self._keep()
+    @property
+    def revision(self) -> int:
+        """The highest that the store, as it is, has told."""
+        return self._revision
 
-    def told(self, revision: int) -> None:
-        """The store has come to `revision`."""
+    def told(self, revision: int, *, since: int = 0) -> None:
+        """The store has come to `revision`.
+
+        It is linearizable: what was asked for after `since` was known is answered at none below that, unless it is not what it was.
+        """
+        if revision < since:
+            self._go_back(since, revision)
         self._revision = max(self._revision, revision)
         self._keep()
 
@@ -112,13 +115,11 @@ class Terms:
         async with self._writes:
             before = self._revision
             result = await self._registry.transact(compares, operations)
-            # Linearizable: what begins after a revision was seen ends at none below it, and above it where it writes.
-            if result.revision >= before + (result.succeeded and bool(operations)):
-                self.told(result.revision)
+            has_written = result.succeeded and bool(operations)
+            self.told(result.revision, since=before + has_written)
+            if result.revision >= before + has_written:
                 return result
-            self._went_back(before)
-            self._revision = result.revision
-            if result.succeeded:
+            if has_written:
                 await self._undo(operations, result.revision)
         raise StoreWentBackError("the registry went back in time", retry_after_s=0.5)
 
@@ -162,18 +163,21 @@ class Terms:
         record = self._directory.term
         return record is None or record.term < self.term or self._shown > Epoch(record.term, self._revision)
 
-    def _went_back(self, revision: int) -> None:
+    def _go_back(self, before: int, now: int) -> None:
         """The term is spent: others may have granted epochs at revisions that were not even seen here."""
-        log.warning("the registry went back from revision %d", revision)
-        self.show(Epoch(self.term, LAST_REVISION))
+        if self._shown < (spent := Epoch(self.term, LAST_REVISION)):
+            log.warning("the registry went back from revision %d to %d", before, now)
+            self.show(spent)
+        self._revision = now
 
     async def _catch_up(self) -> None:
         """Ask the registry, which may be ahead of the view, and raise the term where that does not help."""
+        since = self._revision
         now = await self._registry.transact([Unchanged(TERM_KEY, NEVER)], [])
         entry = now.found.get(TERM_KEY)
         record = parse_term(entry) if entry is not None else None
         self._learn(entry)
-        self._revision = max(self._revision, now.revision)
+        self.told(now.revision, since=since)
         if record is None or record.term < self.term or self._shown > Epoch(record.term, now.revision):
             await self._raise(record)
 

@@ -98,8 +98,9 @@ class View:
             Unavailable: the registry cannot be reached.
         """
         async with self._reads:
+            since = self.terms.revision
             entry, revision = await self._registry.get(group_key(stream))
-        self.terms.told(revision)
+        self.terms.told(revision, since=since)
         self.learn(entry)
 
     async def is_behind(self) -> bool:
@@ -114,15 +115,17 @@ class View:
         return revision > self.directory.revision
 
     async def _read(self, *keys: str) -> Mapping[str, KeyValue | None]:
+        since = self.terms.revision
         result = await self._registry.transact([Unchanged(key, NEVER) for key in keys], [])
-        self.terms.told(result.revision)
+        self.terms.told(result.revision, since=since)
         self.learn(*result.found.values())
         return result.found
 
     def _handle(self, event: FollowEvent) -> None:
+        followed = self.directory.revision
         self._apply(self.directory.handle(event, self.clock()))
         if isinstance(event, Listing):
-            self.terms.listed(event.revision)
+            self.terms.told(event.revision, since=followed)
         else:
             self.terms.told(self.directory.revision)
         self._note_ready()

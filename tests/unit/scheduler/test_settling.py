@@ -259,6 +259,23 @@ async def test_after_a_restore_no_epoch_is_granted_twice_even_before_the_view_ha
     assert isinstance(refused, Refused)
 
 
+async def test_after_a_restore_a_read_shows_it_as_well(world: World) -> None:
+    service, *_ = await world.cluster()
+    snapshot = world.registry.snapshot()
+    before = await granted(service)
+    world.registry.restore(snapshot)
+    service.directory._claims.replace([])
+    service.directory._groups.replace([])
+    await service.locate([Wanted(CAM)], 0.0)
+    await settle()
+    refused = await claim(service, RIVAL, P2)
+    assert isinstance(refused, Refused)
+    assert refused.refusal is Refusal.UNAVAILABLE
+    world.registry.start_over()
+    await settle()
+    assert term(service) > before.epoch.term
+
+
 async def test_two_replicas_raise_the_term_once_or_twice_and_agree(world: World) -> None:
     first, *_ = await world.cluster("s1")
     second = await world.scheduler("s2")
