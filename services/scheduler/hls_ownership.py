@@ -126,17 +126,19 @@ def decide_succession(stream: StreamKey, seen: HlsSeen, directory: Directory, no
     if lives(record, directory, now) or seen.is_published:
         return decide_owner(stream, seen, directory, now)
     rest = replace(record, owner=None, exact=False)
-    return Write((_same(stream, record),), rest, f"{record.owner.node.name} is gone, and so is the stream")
+    compares = (_same(stream, record), Absent(claim_key(stream)), Absent(group_key(stream)))  # who claims it now is not seen yet
+    return Write(compares, rest, f"{record.owner.node.name} is gone, and so is the stream")
 
 
 def decide_limit(asked: HlsLimit, node: NodeAddress, seen: HlsSeen) -> Held | Write:
     """Raise the limit of an owner; never lower it.
 
     A key that is absent, or older than the owner, is no loss of it (the registry was wiped, or restored): the owner has it written
-    again under the epoch that it had.
+    again under the epoch that it had. Nor is one at rest that nobody handed over: the owner was taken for dead, and is back.
     """
     record = seen.record
-    if record is None or record.epoch < asked.epoch:
+    was_taken_for_dead = record is not None and record.owner is None and not record.exact and record.epoch == asked.epoch
+    if record is None or was_taken_for_dead or record.epoch < asked.epoch:
         again = HlsRecord(stream=asked.stream, owner=node, epoch=asked.epoch, limit=max(asked.limit, record.limit if record else 0))
         return Write((_same(asked.stream, record),), again, f"{node.node.name} has it from before")
     if not _is_owner(record, node.node, asked.epoch):
@@ -167,7 +169,12 @@ def lives(record: HlsRecord, directory: Directory, now: float) -> bool:
 
 
 def find_orphans(directory: Directory, now: float) -> tuple[list[StreamKey], float | None]:
-    """The streams whose owner has died, and the seconds until another may be given up; None: nobody is away."""
+    """The streams whose owner has died, and the seconds until another may be given up; None: nobody is away.
+
+    While the cluster settles nobody has died: whoever is not there may be about to say that he is.
+    """
+    if directory.cluster.settling is not None:
+        return [], None
     orphans: list[StreamKey] = []
     waits_s: list[float] = []
     for node in directory.hls.owners():

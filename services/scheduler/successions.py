@@ -19,7 +19,7 @@ from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.registry import RegistryUnavailable
 from lalmesh.runtime.scheduling.model import Refused, Role
-from services.scheduler.changes import Change, ClaimChanged, HlsChanged, NodeChanged
+from services.scheduler.changes import Change, ClaimChanged, HlsChanged, NodeChanged, SettlingChanged
 from services.scheduler.hls_ownership import Held, Owned, find_orphans
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.parallel import for_each
@@ -56,6 +56,8 @@ class Successions:
                     self._wake.set()
             case HlsChanged(_, now) if now is not None:
                 self._expect(now.stream if now.owner is None else None)
+                self._wake.set()
+            case SettlingChanged():
                 self._wake.set()
             case ClaimChanged(_, now) if now is not None:
                 self._expect(now.stream)

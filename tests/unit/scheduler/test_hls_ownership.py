@@ -252,3 +252,26 @@ def test_one_that_the_view_does_not_know_yet_is_looked_at_again() -> None:
     orphans, wait_s = find_orphans(core, 0.0)
     assert orphans == []
     assert wait_s is not None
+
+
+def test_a_stream_comes_to_rest_only_while_nobody_claims_it_whatever_the_view_has_seen() -> None:
+    core = directory(owned("gone"))
+    rest = decide_succession(CAM, HlsSeen.of(core, CAM), core, 0.0)
+    assert isinstance(rest, Write)
+    assert rest.compares == (Unchanged(KEY, 12), Absent(records.claim_key(CAM)), Absent(records.group_key(CAM)))
+    found = {KEY: owned("gone"), records.claim_key(CAM): claim(), records.group_key(CAM): None}
+    again = decide_succession(CAM, HlsSeen.of(core, CAM).with_found(found, CAM), core, 0.0)
+    assert written(again).owner in (address("h1"), address("h2"))
+
+
+def test_while_the_cluster_settles_nobody_is_taken_for_dead() -> None:
+    settling = KeyValue("cluster/settling", b'{"reason":"the term is new"}', 9, 9)
+    assert find_orphans(directory(owned("gone"), settling), 0.0) == ([], None)
+
+
+def test_an_owner_that_was_taken_for_dead_takes_back_what_is_at_rest_unless_it_was_handed_over() -> None:
+    asked = HlsLimit(CAM, EPOCH, 60)
+    back = written(decide_limit(asked, address("h1"), HlsSeen.of(directory(owned(None, limit=40)), CAM)))
+    assert (back.owner, back.epoch, back.limit) == (address("h1"), EPOCH, 60)
+    for later in (owned(None, exact=True), owned("h2")):
+        assert decide_limit(asked, address("h1"), HlsSeen.of(directory(later), CAM)) == Held(False)
