@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 NAME = "etcd"
 TIMEOUT_S = 1.5  #: of every call; with leases of 4 s what 5 s are with leases of 10 s
+WRITES = 1000  #: that the store has seen before a schedule, and sees between a snapshot and its return
 EXPIRY_S = 0.25  #: between two looks for leases that have ended
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0  #: before a broken watch is opened again; as in `registry._watch`
 
@@ -81,6 +82,10 @@ class _Store(MemoryRegistry):
             news, self._news = self._news, []
             self._changed(news)
 
+    def pass_over(self, writes: int) -> None:
+        """So many writes that are of no interest here."""
+        self._revision += writes
+
     def compact(self) -> None:
         self.history.clear()
         self.compacted = self._revision
@@ -108,6 +113,7 @@ class Etcd:
         self._network = network
         self._process = Process(network.world, NAME)
         self.store = _Store(self._process.time, self._tell)
+        self.store.pass_over(WRITES)
         self.cluster_id = 1
         self.has_leader = True
         self._watches: dict[End, None] = {}
@@ -136,6 +142,12 @@ class Etcd:
         self.cluster_id += 1
         self.store.become(snapshot)
         self._break_watches()
+
+    def snapshot(self) -> Snapshot:
+        """What it may be restored from later; much is written meanwhile."""
+        snapshot = self.store.snapshot()
+        self.store.pass_over(WRITES)
+        return snapshot
 
     def wipe(self) -> None:
         self.become(Snapshot(1, {}, {}))

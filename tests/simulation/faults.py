@@ -16,11 +16,10 @@ from lalmesh.errors import Unavailable
 from services.origin.events import GroupState
 from simulation.cluster import Cluster
 from simulation.etcd import NAME as ETCD
-from simulation.etcd import Snapshot
 from simulation.network import Weather
 from simulation.nodes import EdgeNode, Node, OriginNode
 
-FIRST_S, HEALED_S, END_S = 3.0, 16.0, 30.0  #: faults begin, all faults are over, the schedule is over
+FIRST_S, HEALED_S, END_S = 3.0, 17.0, 30.0  #: faults begin, all faults are over, the schedule is over
 
 
 End = Callable[[], object]
@@ -230,7 +229,7 @@ class Restored(Fault):
     """etcd goes back, at the end, to what it was at the beginning."""
 
     def begin(self, cluster: Cluster) -> End | None:
-        snapshot: Snapshot = cluster.etcd.store.snapshot()
+        snapshot = cluster.etcd.snapshot()
         return lambda: cluster.etcd.become(snapshot)
 
 
@@ -317,9 +316,9 @@ class _Draw:
     faults: list[Fault] = field(default_factory=list)
 
     def time(self) -> tuple[float, float]:
-        """When a fault begins and how long it lasts: most are short, some outlast leases."""
-        at_s = self.rng.uniform(FIRST_S, HEALED_S - 2.0)
-        for_s = self.rng.choice((0.3, 1.0, 1.0, 2.0, 2.5, 4.0, 6.0)) * self.rng.uniform(0.5, 1.5)
+        """When a fault begins and how long it lasts: some are over before anybody notices, some outlast leases."""
+        at_s = self.rng.uniform(FIRST_S, HEALED_S - 3.0)
+        for_s = self.rng.choice((0.3, 1.0, 2.0, 2.5, 4.0, 6.0, 8.0)) * self.rng.uniform(0.7, 1.4)
         return round(at_s, 3), round(min(for_s, HEALED_S - at_s), 3)
 
     def anybody(self) -> str:
@@ -339,25 +338,36 @@ class _Draw:
         one, other = self.rng.choice(
             (
                 (("origin",), ("publisher",)),
-                (("publisher",), ("origin",)),
                 (("reader",), ("origin",)),
                 (("origin",), ("*",)),
                 (("publisher",), ("*",)),
-                (("origin",), ("heir",)),
+                (("publisher", "origin"), ("*",)),
+                (("publisher", "origin"), SCHEDULERS),
                 (("publisher",), SCHEDULERS),
                 (("origin",), SCHEDULERS),
-                (("scheduler-1",), (ETCD,)),
-                (("scheduler-2",), (ETCD,)),
+                (("publisher", "scheduler-1"), ("*",)),
+                (("origin", "heir"), ("publisher",)),
+                ((self.rng.choice(SCHEDULERS),), (ETCD,)),
                 (SCHEDULERS, (ETCD,)),
                 (SCHEDULERS, (*ORIGINS, *EDGES)),
-                (("scheduler-1",), (*ORIGINS, *EDGES)),
-                (("segmenter",), (*SCHEDULERS,)),
+                ((self.rng.choice(SCHEDULERS),), (*ORIGINS, *EDGES)),
                 (("segmenter",), ("*",)),
                 ((self.anybody(),), (self.anybody(),)),
                 ((self.anybody(), self.anybody()), ("*",)),
             )
         )
         return Cut(at_s=at_s, for_s=for_s, source=one, target=other, both_ways=both_ways)
+
+    def cut_off(self) -> list[Fault]:
+        """The publishing edge reaches no scheduler until another publishes, and finds its origin again before or after that."""
+        at_s, for_s = round(self.rng.uniform(4.0, 8.0), 3), round(self.rng.uniform(5.0, 8.0), 3)
+        whom = self.rng.choice((("publisher",), ("publisher",), ("publisher", "origin")))
+        faults: list[Fault] = [Cut(at_s=at_s, for_s=for_s, source=whom, target=SCHEDULERS, both_ways=self.rng.random() < 0.7)]
+        if self.rng.random() < 0.8:
+            target = self.rng.choice((("origin",), ("origin", "heir"), ORIGINS))
+            lost_s = round(for_s - self.rng.uniform(-0.5, 2.0), 3)
+            faults.append(Cut(at_s=at_s, for_s=lost_s, source=("publisher",), target=target, both_ways=self.rng.random() < 0.7))
+        return faults
 
     def slowness(self) -> Fault:
         at_s, for_s = self.time()
@@ -382,8 +392,21 @@ class _Draw:
         at_s, for_s = self.time()
         return Paused(at_s=at_s, for_s=for_s, which=self.rng.randrange(4), moves=self.rng.random() < 0.6)
 
-    def some(self, draw: Callable[[], Fault], most: int) -> list[Fault]:
-        return [draw() for _ in range(self.rng.randint(1, most))]
+    def some(self, draw: Callable[[], Fault], most: int, least: int = 1) -> list[Fault]:
+        return [draw() for _ in range(self.rng.randint(least, most))]
+
+    def loss(self, at_s: float) -> Fault:
+        """The origin is lost, in one of the ways that must cost nothing."""
+        for_s = self.rng.choice((0.3, 1.0, 3.0))
+        match self.rng.randrange(6):
+            case 0:
+                return Killed(at_s=at_s, for_s=for_s, whom="origin", silently=True)
+            case 1:
+                return Cut(at_s=at_s, for_s=4.0, source=("origin",), target=("*",))
+            case 2:
+                return Cut(at_s=at_s, for_s=4.0, source=("origin",), target=("publisher",), both_ways=self.rng.random() < 0.5)
+            case _:
+                return Killed(at_s=at_s, for_s=for_s, whom="origin")
 
 
 def plan_of(seed: int) -> Plan:
@@ -396,12 +419,12 @@ def plan_of(seed: int) -> Plan:
     match kind:
         case "origin lost":
             at_s = round(rng.uniform(4.0, HEALED_S - 4.0), 3)
-            plan.faults = [Killed(at_s=at_s, for_s=rng.choice((0.3, 1.0, 3.0)), whom="origin")]
+            plan.faults = [draw.loss(at_s)]
             plan.lossless = True
         case "origin lost, nobody to ask":
             at_s = round(rng.uniform(4.0, HEALED_S - 5.0), 3)
             plan.faults = [Killed(at_s=at_s, for_s=5.0, whom=name) for name in SCHEDULERS]
-            plan.faults.append(Killed(at_s=at_s + rng.uniform(0.1, 3.0), for_s=2.0, whom="origin"))
+            plan.faults.append(draw.loss(round(at_s + rng.uniform(0.1, 3.0), 3)))
             plan.lossless = True
         case "origin drained":
             at_s = round(rng.uniform(4.0, HEALED_S - 6.0), 3)
@@ -411,12 +434,20 @@ def plan_of(seed: int) -> Plan:
             plan.faults = draw.some(lambda: draw.death(*SCHEDULERS), 2) + draw.some(lambda: draw.store(harmless=True), 2)
             plan.undisturbed = True
         case "data of etcd lost":
-            plan.faults = draw.some(lambda: draw.store(harmless=False), 2)
+            plan.faults = draw.some(lambda: draw.store(harmless=False), 3)
+            if rng.random() < 0.5:
+                plan.faults += draw.some(draw.pause, 2)
+                plan.rivals = rng.random() < 0.5
             plan.wall_skew_s = rng.choice((0.0, 5.0, 3600.0))
         case "cuts":
-            plan.faults = draw.some(draw.cut, 3)
+            plan.faults = draw.some(draw.cut, 4)
+            plan.rivals = rng.random() < 0.5
+        case "publisher cut off":
+            plan.faults = draw.cut_off() + draw.some(draw.cut, 2, least=0)
+            plan.rivals = True
         case "deaths":
-            plan.faults = draw.some(lambda: draw.death(*DUTIES, *ORIGINS, *EDGES), 3)
+            plan.faults = draw.some(lambda: draw.death(*DUTIES, *ORIGINS, *EDGES), 5)
+            plan.rivals = rng.random() < 0.5
         case "segmenters lost":
             plan.faults = draw.some(lambda: draw.death("segmenter", "segmenter", *SEGMENTERS, "origin", *SCHEDULERS), 3)
             plan.hls = True
@@ -428,8 +459,8 @@ def plan_of(seed: int) -> Plan:
                 draw.cut, draw.slowness, draw.weather, draw.clock, draw.pause,
                 draw.drain, lambda: draw.store(harmless=False), lambda: draw.death(*SCHEDULERS, *ORIGINS, *EDGES, *DUTIES),
             )  # fmt: skip
-            plan.faults = [rng.choice(sorts)() for _ in range(rng.randint(2, 5))]
-            plan.take_over, plan.rivals = rng.random() < 0.2, rng.random() < 0.3
+            plan.faults = draw.some(lambda: rng.choice(sorts)(), 7, least=2)
+            plan.take_over, plan.rivals = rng.random() < 0.2, rng.random() < 0.5
             plan.wall_skew_s = rng.choice((0.0, 0.0, 5.0, 3600.0))
     plan.faults.sort(key=lambda fault: fault.at_s)
     return plan
@@ -442,6 +473,7 @@ KINDS = (
     "data of etcd lost",
     "cuts",
     "anything",
+    "publisher cut off",
     "deaths",
     "origin drained",
     "segmenters lost",

@@ -249,6 +249,7 @@ class Encoder:
         self._process: Process = self.edge.process
         self._is_connecting = False
         self._number = random.randrange(1000)
+        self._began = 0  # number at which its clock began, anew with each connection
         self._ether = around.network.ether
 
     @property
@@ -280,6 +281,7 @@ class Encoder:
             self._go_elsewhere()
             return
         self._process, self._is_connecting = process, True
+        self._began = self._number - random.randrange(100)
         process.call_soon(lambda: process.create_task(self._publish(edge, process)))
 
     async def _publish(self, edge: EdgeNode, process: Process) -> None:
@@ -312,7 +314,7 @@ class Encoder:
 
     def _go_elsewhere(self) -> None:
         self.edge = random.choice(self._edges)
-        self._again(random.uniform(0.5, 1.5))
+        self._again(random.uniform(0.3, 1.0))
 
     def _again(self, after_s: float) -> None:
         world = self._around.world
@@ -332,7 +334,7 @@ class Encoder:
         if publishing is None:
             return
         payload = f"{self.name}:{self._number}".encode()
-        unit = AccessUnit(1, self._number * UNIT_TICKS, 0, self._number % self._key_each == 0, payload)
+        unit = AccessUnit(1, (self._number - self._began) * UNIT_TICKS, 0, self._number % self._key_each == 0, payload)
         world.at(world.now, self._process, self._feed, publishing, unit)
 
     def _feed(self, publishing: Publishing, event: MediaEvent) -> None:

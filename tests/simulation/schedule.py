@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 from simulation.agreement import disagreements, disturbances, losses
 from simulation.cluster import Cluster, determined
-from simulation.faults import END_S, HEALED_S, Fault, Plan, plan_of
+from simulation.faults import END_S, HEALED_S, Cut, Fault, Killed, Plan, plan_of
 from simulation.invariants import Breach
-from simulation.network import Weather
+from simulation.network import DEAD_S, Weather
 
 log = logging.getLogger(__name__)
 
 SLICE_S = 1.0  #: between two looks for a breach
-WORST_GAP_S = 1.0  #: at a player, where only the origin's process dies
+WORST_GAP_S = 1.0  #: at a player, where the origin's process dies or its groups are moved
+WORST_SILENT_GAP_S = DEAD_S + 1.0 + 0.3  #: where its machine vanishes or is cut off; a unit comes only every 200 ms
 
 
 @dataclass(slots=True, frozen=True)
@@ -88,16 +89,18 @@ def _run(cluster: Cluster, plan: Plan) -> list[str]:
         return [str(cluster.watcher.breach)]
     problems = list(world.failures) + disagreements(cluster)
     if plan.lossless:
-        problems += losses(cluster) + _gaps(cluster)
+        problems += losses(cluster) + _gaps(cluster, plan)
     if plan.undisturbed:
         problems += disturbances(cluster)
     return problems
 
 
-def _gaps(cluster: Cluster) -> list[str]:
+def _gaps(cluster: Cluster, plan: Plan) -> list[str]:
+    silent = any(isinstance(fault, Cut) or (isinstance(fault, Killed) and fault.silently) for fault in plan.faults)
+    worst_s = WORST_SILENT_GAP_S if silent else WORST_GAP_S
     return [
         f"{stream} stood still for {recorder.seen.longest_gap_s:.2f} s at {edge.name}"
         for edge in cluster.edges
         for stream, recorder in edge.players.items()
-        if recorder.seen.longest_gap_s > WORST_GAP_S
+        if recorder.seen.longest_gap_s > worst_s
     ]

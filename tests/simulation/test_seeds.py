@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from simulation.cluster import clear_away
 from simulation.faults import SCHEDULERS, Cut, Halted, Killed, Paused, Plan, Restored, Rough, Wiped
 from simulation.schedule import run_plan
 
@@ -51,5 +50,4 @@ FOUND: dict[str, Plan] = {
 @pytest.mark.parametrize("name", FOUND)
 def test_what_was_found_is_mended(name: str) -> None:
     outcomes = [run_plan(replace(FOUND[name], seed=chance)) for chance in CHANCES]
-    clear_away()
     assert [str(outcome) for outcome in outcomes if outcome.problems] == []

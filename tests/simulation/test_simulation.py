@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lalmesh.runtime.registry import Absent, Changed, FollowEvent, Listing, Put
-from simulation.cluster import clear_away, determined
+from simulation.cluster import determined
 from simulation.etcd import Etcd, EtcdClient
 from simulation.faults import Plan, plan_of
 from simulation.network import Network, Weather
@@ -21,7 +21,6 @@ from simulation.world import Process, World
 def _chance() -> Iterator[None]:
     with determined(1):
         yield
-    clear_away()
 
 
 class Pair:
@@ -186,9 +185,11 @@ def test_a_follower_that_may_have_missed_something_lists_again(fault: str, then:
     followed.put("a")
     followed.network.cut("etcd", "scheduler")
     followed.put("b")
+    followed.network.cut("scheduler", "etcd")
     followed.world.run(followed.world.now + 5.0)  # until it takes the connection for dead
     getattr(followed.etcd, fault)()
     followed.network.heal("etcd", "scheduler")
+    followed.network.heal("scheduler", "etcd")
     followed.world.run(followed.world.now + 5.0)
     assert followed.keys[-1] == then
 
