@@ -14,6 +14,7 @@ from support.edge_fakes import (
     VIDEO,
     FakeLinks,
     FakeScheduler,
+    epoch,
     gop,
     location,
     place,
@@ -26,6 +27,7 @@ from lalmesh.container.flv import BodyMuxer
 from lalmesh.errors import StreamNotFound, Unavailable
 from lalmesh.media import TrackSet
 from lalmesh.remux import FlvPackager
+from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, UnitName
 from lalmesh.runtime.scheduling import Refusal, Refused
@@ -56,7 +58,8 @@ class Edge:
     def __init__(self) -> None:
         self.scheduler = FakeScheduler()
         self.links = FakeLinks()
-        self.relays = Relays(self.scheduler, self.links, RelaySettings(linger_s=3, lost_s=30))
+        self.fences = Fences()
+        self.relays = Relays(self.scheduler, self.links, RelaySettings(linger_s=3, lost_s=30), self.fences)
 
     async def playing(self) -> tuple[Relay, Player]:
         """A player of a stream that is published."""
@@ -327,3 +330,28 @@ async def test_a_later_relay_still_refuses_an_owner_that_was_outdated_before() -
     assert edge.relays.reader_totals.fenced == 3
     edge.links.subscriptions[1].events.receive(run_of(gop(3, 3), revision=7))
     assert (await acquired).reader.last is not None
+
+
+@in_virtual_time
+async def test_a_later_relay_refuses_another_publication_under_the_same_epoch() -> None:
+    edge = Edge()
+    relay, _ = await edge.playing()
+    relay.let_go()
+    await asyncio.sleep(3.1)
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    (await edge.links.opened(2)).serve(run_of(gop(0, 3), publication=SECOND))
+    assert edge.relays.reader_totals.fenced == 3
+    edge.links.subscriptions[1].events.receive(run_of(gop(3, 3)))
+    await acquired
+
+
+@in_virtual_time
+async def test_a_relay_refuses_what_is_below_an_epoch_that_its_edge_has_published_under() -> None:
+    edge = Edge()
+    edge.fences.see(STREAM, epoch(5))
+    edge.scheduler.put(location(1))
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    (await edge.links.opened(1)).serve(run_of(gop(0, 3), revision=4), revision=4)
+    assert edge.relays.reader_totals.fenced == 3
+    edge.links.subscriptions[0].events.receive(run_of(gop(0, 3), revision=6, publication=SECOND))
+    await acquired

@@ -466,3 +466,17 @@ async def test_after_the_end_another_publication_begins_a_playlist_with_higher_n
     feed(again, range(5))
     await settle()
     assert listed(await text(worker)) == ["1000.2-103.ts", "1000.2-104.ts"]
+
+
+@in_virtual_time
+async def test_a_later_worker_refuses_a_publication_that_its_node_has_seen_outdated() -> None:
+    node = HlsNode()
+    first = started(node)
+    (await node.origin()).events.receive(run(second(0), revision=5))
+    first.stop(at_once=True)
+    await settle()
+    later = node.workers.assigned(owner(2))
+    assert later is not None
+    (await node.origin(2)).events.receive(run(second(1), revision=4, publication=SECOND))
+    assert later.reader is not None
+    assert (later.reader.counters.units, later.reader.counters.fenced) == (0, 75)

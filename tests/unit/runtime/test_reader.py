@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lalmesh.media import TICKS_PER_MS, AccessUnit, TrackSet
+from lalmesh.runtime.fences import Fence
 from lalmesh.runtime.ownership import NO_PLACE, Epoch, Place, UnitName
 from lalmesh.runtime.reader import SEAM_TICKS, Reader, ReaderMemory
 from lalmesh.runtime.ring import Run
@@ -203,3 +204,27 @@ def test_a_reader_that_goes_on_for_another_gives_what_the_other_would_have_given
     )
     resumed = Reader.resuming(memory)
     assert [resumed.receive(one) for one in runs[1:]] == [None, *whole[2:]]
+
+
+def test_who_was_seen_to_write_before_is_not_replaced_under_the_same_epoch() -> None:
+    before = Reader()
+    before.receive(run(2, 0, 0))
+    later = Reader(*before.seen)
+    assert later.receive(run(1, 0, 0)) is None
+    assert later.receive(run(3, 0, 0, under=2)) is None
+    assert seqs(later.receive(run(2, 1, 900))) == [1]
+    assert later.counters.fenced == 2
+
+
+def test_an_epoch_that_was_only_named_has_no_writer_yet() -> None:
+    before = Reader()
+    before.receive(run(1, 0, 0))
+    before.moved(epoch(2), NO_PLACE)
+    assert before.seen == Fence(epoch(2))
+    assert seqs(Reader(*before.seen).receive(run(5, 0, 0, under=2))) == [0]
+
+
+def test_a_reader_that_goes_on_for_another_knows_what_its_node_has_seen() -> None:
+    memory = ReaderMemory(epoch=epoch(2), last=UnitName(publication(2), 1))
+    assert seqs(Reader.resuming(memory, Fence(epoch(1), publication(1))).receive(run(2, 2, 0))) == [2]
+    assert Reader.resuming(memory, Fence(epoch(3))).receive(run(2, 2, 0)) is None
