@@ -36,6 +36,7 @@ from services.scheduler.recordings import Recordings
 from services.scheduler.registrar import Registrar
 from services.scheduler.reminders import Reminders
 from services.scheduler.rulings import RETRY_AFTER_S
+from services.scheduler.segmented import Segmented
 from services.scheduler.segmenting import Segmenting
 from services.scheduler.sessions import MemorySessions
 from services.scheduler.successions import Successions
@@ -113,6 +114,7 @@ class SchedulerService(HlsAnswers):
         self._presence = Presence(registry, self._view, name, lease_s=lease_s)
         self._ownership = Ownership(registry, self._view, keys[0])
         self.recordings = Recordings(registry, self._view, wall_clock=wall_clock)
+        self._segmented = Segmented(directory.hls, segmenting, self._spawn)
         self._abandoned = Abandoned(self._view, self._ownership, self._spawn)
         self.drains = Drains(registry, self._view, self._ownership, self._presence, self.metrics)
         self.unreachable = Unreachable(self.metrics, clock)
@@ -251,6 +253,7 @@ class SchedulerService(HlsAnswers):
     def _check(self, session: Session) -> None:
         self._reminders.check(session)
         self._abandoned.check(session)
+        self._segmented.check(session)
 
     def _take_note(self, wanted: Wanted) -> None:
         """What a reader says beside its question."""

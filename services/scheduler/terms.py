@@ -188,11 +188,12 @@ class Terms:
         if before is not None or self.term or self._shown > NO_EPOCH or self._settles_first:
             lease_id = await self._registry.grant_lease(self._lease_s)
             puts.append(Put(SETTLING_KEY, serialize_settling(f"term {term} is new"), lease_id))
+        known = before.term if before is not None else self.term
         result = await self._registry.transact([compare], puts)
         if not result.succeeded:
             self._learn(result.found.get(TERM_KEY))
             return
-        log.warning("term %d, after %d", term, before.term if before is not None else self.term)
+        log.warning("term %d, after %d", term, known)
         self._metrics.terms.inc()
         for put in puts:
             self._learn(KeyValue(put.key, put.value, result.revision, result.revision, put.lease_id))

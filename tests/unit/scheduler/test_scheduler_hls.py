@@ -343,3 +343,21 @@ async def test_players_are_counted_by_stream(service: SchedulerService) -> None:
     touches = [SessionTouch(id=str(number), stream=CAM) for number in range(3)]
     await service.touch_sessions(address("h1"), touches, SOON_S)
     assert await service.count_sessions([CAM, StreamKey.of("live", "none")]) == [3, 0]
+
+
+async def test_what_a_node_segments_and_the_registry_has_forgotten_is_written_down_again(
+    service: SchedulerService, registry: FlakyRegistry
+) -> None:
+    node = await Node("h1", Role.HLS).join(service)
+    await publish(service)
+    owner = await located(service)
+    held = HeldStream(stream=CAM, epoch=owner.epoch)
+    await node.report(held)
+    await registry.transact([], [Delete(hls_key(CAM))])
+    await settle()
+    await node.report(held)
+    assert service.directory.hls.record(CAM) is None  # the view may only be late
+    await node.report(held)
+    record = service.directory.hls.record(CAM)
+    assert record is not None
+    assert (record.owner, record.epoch) == (address("h1"), owner.epoch)
