@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from lalmesh.runtime.ownership import NodeAddress
-from lalmesh.runtime.scheduling import HeldStream, Joined, NodeCommand, NodeReport, Role
+from lalmesh.runtime.scheduling import Capacity, HeldStream, Joined, Load, NodeCommand, NodeReport, Role
 from services.scheduler import SchedulerService
 
 SOON_S = 5.0  #: of every wait in a test
@@ -40,6 +40,12 @@ class Node:
         self._reports.put_nowait(report)
         async with asyncio.timeout(SOON_S):
             return await anext(self.commands)
+
+    async def carries(self, load: Load, capacity: Capacity) -> None:
+        """Send a report of how loaded it is and wait for the answer."""
+        self._reports.put_nowait(NodeReport(node=self.address, role=self.role, load=load, capacity=capacity))
+        async with asyncio.timeout(SOON_S):
+            assert isinstance(await anext(self.commands), Joined)
 
     async def told(self, *, streams: tuple[HeldStream, ...] = (), draining: bool = False) -> list[NodeCommand]:
         """Send a report; what comes until it is answered."""

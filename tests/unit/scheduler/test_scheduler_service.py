@@ -14,11 +14,13 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeAddress, NodeId, Place
 from lalmesh.runtime.registry import Delete, Put
 from lalmesh.runtime.scheduling import (
+    Capacity,
     Claim,
     Evicted,
     GroupMoved,
     HeldStream,
     Joined,
+    Load,
     Membership,
     NodeCommand,
     NodeReport,
@@ -31,7 +33,7 @@ from lalmesh.runtime.scheduling import (
     Wanted,
 )
 from services.scheduler import SchedulerService
-from services.scheduler.records import claim_key, group_key
+from services.scheduler.records import claim_key, group_key, node_key, parse_node
 
 CAM = StreamKey.of("live", "cam")
 P1, P2 = b"1" * 16, b"2" * 16
@@ -399,3 +401,19 @@ async def test_a_node_of_this_process_joins_directly(service: SchedulerService) 
         await running
     assert told == []
     assert service.directory.nodes() == []
+
+
+async def test_a_load_is_written_down_for_other_replicas_where_it_has_changed_by_much(
+    service: SchedulerService, registry: FlakyRegistry
+) -> None:
+    node = Node(service, ORIGIN, Role.ORIGIN)
+    written = []
+    for sessions in (10, 11, 30, 31):
+        await node.carries(Load(sessions=sessions), Capacity(sessions=100))
+        await settle()
+        entry, _ = await registry.get(node_key("o1"))
+        assert entry is not None
+        written.append(parse_node(entry).load.sessions)
+    assert written == [10, 10, 30, 30]
+    (candidate,) = service.directory.offers.origins()
+    assert candidate.load.sessions == 31  # as it was reported here
