@@ -119,7 +119,7 @@ def _member(config: Config, advertise_host: str, capacity: Capacity | None = Non
 
 def _capacity(config: CapacityConfig) -> Capacity:
     return Capacity(
-        egress_bps=config.egress_mbps * 1_000_000,
+        egress_bps=config.egress_bps,
         sessions=config.sessions,
         streams=config.streams,
         memory_bytes=config.memory_bytes,

@@ -26,7 +26,7 @@ class CapacityConfig(ConfigModel):
     """What placement may load this origin with; how loaded it is, is its share of the fullest of these."""
 
     streams: int = Field(default=0, ge=0, le=1_000_000, description="Streams at a time; 0: no limit.")
-    egress_mbps: int = Field(default=0, ge=0, le=10_000_000, description="Megabits a second that are sent; 0: no limit.")
+    egress_bps: int = Field(default=0, ge=0, le=10**13, description="Bits a second that are sent; 0: no limit.")
     sessions: int = Field(default=0, ge=0, le=10_000_000, description="Readers of all streams together; 0: no limit.")
     cpu_percent: int = Field(default=0, ge=0, le=100, description="Processor time of all usable cores; 0: no limit.")
     memory_bytes: int = Field(default=0, ge=0, le=1 << 50, description="Memory of the process; 0: no limit.")

@@ -22,7 +22,7 @@ from lalmesh.runtime.config import (
 )
 from lalmesh.runtime.config._keys import all_keys, all_sections
 
-UNITS = {"s", "ms", "bytes", "bps", "num", "units", "port"}
+UNITS = {"s", "ms", "bytes", "bps", "num", "units", "port", "percent"}
 
 
 def test_every_key_and_section_is_described() -> None:
@@ -34,7 +34,7 @@ def test_every_number_is_bounded_and_names_what_it_counts() -> None:
     numbers = [key for key in all_keys().values() if key.kind in ("integer", "number")]
     assert [key.path for key in numbers if " to " not in key.allowed] == []
     unitless = {key.name for key in numbers if key.name.rpartition("_")[2] not in UNITS}
-    assert unitless == {"connections", "connections_per_address", "database", "streams"}
+    assert unitless == {"connections", "connections_per_address", "database", "sessions", "streams"}
 
 
 def test_defaults_are_valid() -> None:
