@@ -248,6 +248,7 @@ class Encoder:
         self._key_each = 1 if sound else KEY_EACH
         self._process: Process = self.edge.process
         self._is_connecting = False
+        self._is_retired = False
         self._number = random.randrange(1000)
         self._began = 0  # number at which its clock began, anew with each connection
         self._ether = around.network.ether
@@ -269,9 +270,15 @@ class Encoder:
         if publishing is not None:
             self._around.world.at(self._around.world.now, self._process, publishing.close)
 
+    def retire(self) -> None:
+        """Go, and never come back."""
+        self._is_retired = True
+        self.stop()
+
     def resume(self) -> None:
-        self.stopped = False
-        self._again(0.0)
+        if not self._is_retired:
+            self.stopped = False
+            self._again(0.0)
 
     def _connect(self) -> None:
         if self.stopped or self.publishing is not None:

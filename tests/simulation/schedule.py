@@ -55,7 +55,7 @@ def run_plan(plan: Plan) -> Outcome:
             _arrange(cluster, fault)
         if plan.take_over:  # two that take the stream from each other would never come to rest
             for rival in cluster.encoders[1::2] if plan.rivals else ():
-                cluster.world.at(HEALED_S, cluster.network.ether, rival.stop)
+                cluster.world.at(HEALED_S, cluster.network.ether, rival.retire)
         problems = _run(cluster, plan)
         cluster.world.end()
         units = sum(recorder.seen.units for edge in cluster.edges for recorder in edge.players.values())

@@ -69,16 +69,6 @@ PLANTED: dict[str, tuple[Plant, tuple[str, ...], str]] = {
         RIVALS,
         "epoch .* falls|two publications",
     ),
-    "nobody checks epochs and places": (
-        lambda: _planted(
-            patch.multiple(Group, _publication_opened=_takes_anybody_in),
-            patch.object(Fences, "refuses", lambda *_: False),
-            patch.object(Reader, "_outdated", lambda *_: False),
-            patch.object(Reader, "follows", lambda *_: True),
-        ),
-        RIVALS,
-        "plays .* falls|again, after a later one",
-    ),
     "readers check neither epochs nor places": (
         lambda: _planted(patch.object(Reader, "_outdated", lambda *_: False), patch.object(Reader, "follows", lambda *_: True)),
         RIVALS,
