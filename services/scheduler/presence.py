@@ -1,13 +1,14 @@
 """A replica among the others: its key, under a lease of its own, and the duties that go with it.
 
 ```
-             others stand: key written
-  starts ------------------------------> stands --- lease or key lost ---> starts again
+             others stand, or it did a moment ago: key written
+  starts ------------------------------------------------------> stands --- lease or key lost ---> starts again
              nobody does: key and `cluster/settling` written together
 ```
 Who finds no other replica cannot know for how long nobody renewed the leases of the nodes: claims of publishers that are there may
 be gone. So first claims wait until the nodes had time to come back and say what they hold; and each first claim compares the key
-of its replica, so that one which was cut off from the registry for long finds out before it grants anything.
+of its replica, so that one which was cut off from the registry for long finds out before it grants anything. One that was cut off
+for less than half of a node's lease knows that those of all nodes have lived, for they had been renewed up to then.
 
 The lease is a third of a node's. A key that a dead replica left behind is then there only while most of the nodes' leases is left:
 who takes it for a replica that stands does no harm.
@@ -60,6 +61,7 @@ class Presence:
         self._lease_s = max(LEAST_LEASE_S, lease_s // 3)
         self._key = scheduler_key(name, new_incarnation())
         self._lease_id = 0
+        self._stood_at: float | None = None  # when it was known last that it does
         self._lost = asyncio.Event()
         if name:
             view.directory.cluster.cease_to_stand()
@@ -108,7 +110,9 @@ class Presence:
     async def _keep(self) -> None:
         """Renew the lease, or begin again where it or the key was lost."""
         cluster = self._view.directory.cluster
+        now = self._view.clock()
         if cluster.standing and not self._lost.is_set() and await self._registry.renew_lease(self._lease_id):
+            self._stood_at = now
             return
         self._lost.clear()
         cluster.cease_to_stand()
@@ -116,7 +120,7 @@ class Presence:
         self._lease_id = await self._registry.grant_lease(self._lease_s)
         others = [entry for entry in (await self._registry.list(SCHEDULERS)).entries if entry.key != self._key]
         puts = [Put(self._key, dump({"name": self._name}), self._lease_id)]
-        if not others:
+        if not others and (self._stood_at is None or now - self._stood_at > self._settle_s / 2):
             settling = serialize_settling(f"{self._name} found no other scheduler")
             puts.append(Put(SETTLING_KEY, settling, await self._registry.grant_lease(self._settle_s)))
             log.warning("no other scheduler stands: first claims wait for %d s", self._settle_s)
@@ -126,3 +130,4 @@ class Presence:
             self._view.learn(entry)
             if put.key == self._key:
                 cluster.begin_to_stand(parse_scheduler(entry))
+                self._stood_at = now

@@ -147,6 +147,16 @@ async def test_a_scheduler_that_was_cut_off_for_longer_than_the_leases_grants_no
     assert (await granted(service, held=held_by(grant))).epoch == grant.epoch
 
 
+async def test_a_scheduler_that_was_cut_off_for_a_moment_has_nobody_wait(world: World) -> None:
+    service, *_ = await world.cluster("s1")
+    world.clock.now += LEASE_S / 2 - 1
+    world.registry.expire()  # its own lease, and no node's
+    await settle()
+    await world.pass_time(1)
+    assert service.directory.cluster.settling is None
+    assert isinstance(await granted(service), Grant)
+
+
 async def test_while_all_settles_a_rival_that_knocks_all_the_time_never_wins_over_a_publisher_that_is_there(world: World) -> None:
     service, *nodes = await world.cluster("s1")
     grant = await granted(service)
