@@ -358,6 +358,20 @@ class _Draw:
         )
         return Cut(at_s=at_s, for_s=for_s, source=one, target=other, both_ways=both_ways)
 
+    def plane_cut(self) -> Fault:
+        """Schedulers reach neither etcd nor nodes, or one of them does not."""
+        at_s, for_s = self.time()
+        one, other = self.rng.choice(
+            (
+                (SCHEDULERS, (ETCD,)),
+                ((self.rng.choice(SCHEDULERS),), (ETCD,)),
+                (SCHEDULERS, (*ORIGINS, *EDGES, *SEGMENTERS)),
+                ((self.rng.choice(SCHEDULERS),), (*ORIGINS, *EDGES, *SEGMENTERS)),
+                (SCHEDULERS, (self.anybody(),)),
+            )
+        )
+        return Cut(at_s=at_s, for_s=for_s, source=one, target=other, both_ways=self.rng.random() < 0.6)
+
     def cut_off(self) -> list[Fault]:
         """The publishing edge reaches no scheduler until another publishes, and finds its origin again before or after that."""
         at_s, for_s = round(self.rng.uniform(4.0, 8.0), 3), round(self.rng.uniform(5.0, 8.0), 3)
@@ -430,14 +444,22 @@ def plan_of(seed: int) -> Plan:
             at_s = round(rng.uniform(4.0, HEALED_S - 6.0), 3)
             plan.faults = [Drained(at_s=at_s, for_s=rng.uniform(2.0, 6.0), whom="origin")]
             plan.lossless = True
+        case "origins lost, one after the other":
+            plan.faults = [draw.loss(round(at_s + rng.uniform(0.0, 0.5), 3)) for at_s in (3.5, 10.0)]
+            plan.lossless = True
         case "control plane away":
-            plan.faults = draw.some(lambda: draw.death(*SCHEDULERS), 2) + draw.some(lambda: draw.store(harmless=True), 2)
-            plan.undisturbed = True
+            sorts = (lambda: draw.death(*SCHEDULERS), draw.plane_cut, lambda: draw.store(harmless=True))
+            plan.faults = draw.some(lambda: rng.choice(sorts)(), 5)
+            plan.undisturbed = True  # a rival may win against an edge that no scheduler hears for longer than a lease
+            plan.rivals = rng.random() < 0.5 and not any(
+                isinstance(fault, Cut) and fault.target != (ETCD,) for fault in plan.faults
+            )
         case "data of etcd lost":
             plan.faults = draw.some(lambda: draw.store(harmless=False), 3)
-            if rng.random() < 0.5:
+            plan.rivals = rng.random() < 0.5
+            plan.undisturbed = rng.random() < 0.5
+            if not plan.undisturbed:
                 plan.faults += draw.some(draw.pause, 2)
-                plan.rivals = rng.random() < 0.5
             plan.wall_skew_s = rng.choice((0.0, 5.0, 3600.0))
         case "cuts":
             plan.faults = draw.some(draw.cut, 4)
@@ -462,6 +484,8 @@ def plan_of(seed: int) -> Plan:
             plan.faults = draw.some(lambda: rng.choice(sorts)(), 7, least=2)
             plan.take_over, plan.rivals = rng.random() < 0.2, rng.random() < 0.5
             plan.wall_skew_s = rng.choice((0.0, 0.0, 5.0, 3600.0))
+    if plan.lossless and any(isinstance(fault, Cut) for fault in plan.faults):
+        plan.streams = 1  # a reader that alone is cut from the origin of another stream waits, and is promised no more
     plan.faults.sort(key=lambda fault: fault.at_s)
     return plan
 
@@ -476,6 +500,7 @@ KINDS = (
     "publisher cut off",
     "deaths",
     "origin drained",
+    "origins lost, one after the other",
     "segmenters lost",
     "publishers come and go",
     "origin lost, nobody to ask",
