@@ -55,6 +55,7 @@ class Terms:
         lease_s: int,
         settles_first: bool,
         learn: Callable[[KeyValue | None], None],
+        start_over: Callable[[], None],
     ) -> None:
         """Begin with nothing known.
 
@@ -66,6 +67,7 @@ class Terms:
             lease_s: seconds that the cluster settles for.
             settles_first: whether the very first term that is known here makes it settle too.
             learn: told of what was read and written.
+            start_over: called where what is known of the store is of another past.
         """
         self._registry = registry
         self._directory = directory
@@ -74,6 +76,7 @@ class Terms:
         self._lease_s = lease_s
         self._settles_first = settles_first
         self._learn = learn
+        self._start_over = start_over
         self._shown = NO_EPOCH
         self._revision = 0  # the highest that the store, as it is, has told
         self._raising = asyncio.Lock()
@@ -169,6 +172,7 @@ class Terms:
             log.warning("the registry went back from revision %d to %d", before, now)
             self.show(spent)
         self._revision = now
+        self._start_over()
 
     async def _catch_up(self) -> None:
         """Ask the registry, which may be ahead of the view, and raise the term where that does not help."""

@@ -40,6 +40,8 @@ class View:
         self._registry = registry
         self._tell = tell
         self._reads = asyncio.Semaphore(MAX_READS)
+        self._is_listing = False
+        self._outdated = asyncio.Event()  # what is known may be of another past than the store has now
         self.clock = clock
         self.directory = directory
         #: what keeps the term
@@ -51,14 +53,36 @@ class View:
             lease_s=lease_s,
             settles_first=settles_first,
             learn=self.learn,
+            start_over=self._start_over,
         )
         #: set once the term is known and the registry was listed
         self.ready = asyncio.Event()
 
     async def follow(self) -> None:
-        """Follow the registry without end."""
+        """Follow the registry without end; from a new listing on where it turned out to have gone back.
+
+        The watch need not notice: what was learnt ahead of it may be all that was lost.
+        """
+        while True:
+            self._outdated.clear()
+            following, outdated = (asyncio.ensure_future(work) for work in (self._follow(), self._outdated.wait()))
+            try:
+                await asyncio.wait({following, outdated}, return_when=asyncio.FIRST_COMPLETED)
+                if following.done():
+                    following.result()
+                    return
+            finally:
+                for task in (following, outdated):
+                    task.cancel()
+                await asyncio.gather(following, outdated, return_exceptions=True)
+
+    async def _follow(self) -> None:
         async for event in self._registry.follow(""):
             self._handle(event)
+
+    def _start_over(self) -> None:
+        if not self._is_listing:
+            self._outdated.set()
 
     def learn(self, *entries: KeyValue | None) -> None:
         """Let the directory have what was read or written here, where it is ahead."""
@@ -125,7 +149,9 @@ class View:
         followed = self.directory.revision
         self._apply(self.directory.handle(event, self.clock()))
         if isinstance(event, Listing):
+            self._is_listing = True
             self.terms.told(event.revision, since=followed)
+            self._is_listing = False
         else:
             self.terms.told(self.directory.revision)
         self._note_ready()
