@@ -9,8 +9,8 @@ from services.origin.group import Group
 from services.scheduler.hls_records import hls_key, parse_hls
 from services.scheduler.records import ClaimRecord, GroupRecord, claim_key, group_key, parse_claim, parse_group
 from simulation.cluster import Cluster
+from simulation.encoders import UNIT_S
 from simulation.hls import seen_of
-from simulation.nodes import UNIT_S
 
 FRESH_S = 5 * UNIT_S  #: so old may the last unit be that a player of a live stream has
 

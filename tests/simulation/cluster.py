@@ -15,11 +15,12 @@ from unittest.mock import patch
 
 from lalmesh.names import StreamKey
 from services.scheduler.cluster_records import SETTLING_KEY
+from simulation.encoders import Encoder
 from simulation.etcd import Etcd
 from simulation.hls import HlsNode, SegmentedRuns, SharedStorage
 from simulation.invariants import Watcher
 from simulation.network import Network, Weather
-from simulation.nodes import EdgeNode, Encoder, Node, OriginNode, Recorder, SchedulerNode, Surroundings
+from simulation.nodes import EdgeNode, Node, OriginNode, Recorder, SchedulerNode, Surroundings
 from simulation.world import World, wall_time_ns
 
 SCHEDULERS = ("scheduler-1", "scheduler-2")

@@ -12,9 +12,6 @@ from typing import Any
 from lalmesh.names import StreamKey
 from lalmesh.runtime.link import (
     CloseReason,
-    IncomingPublication,
-    IncomingSubscription,
-    OriginEndpoint,
     Outlet,
     PublicationEvents,
     PublicationRequest,
@@ -24,18 +21,19 @@ from lalmesh.runtime.link import (
 )
 from lalmesh.runtime.ownership import Epoch, Location, NodeId, Place, UnitName
 from lalmesh.runtime.ring import Cursor, Run
+from simulation.connections import End
 from simulation.invariants import Watcher
-from simulation.network import DEAD_S, End, Network
+from simulation.network import DEAD_S, Network
 from simulation.world import Process
 
 PORT = "link"
 RUN_BYTES = 1 << 30
 
 
-class _Sender:
+class Sender:
     """The sending half of one stream on a link."""
 
-    def __init__(self, link: _Half, handle: int) -> None:
+    def __init__(self, link: Half, handle: int) -> None:
         self.handle = handle
         self._link = link
         self._cursor: Cursor | None = None
@@ -64,16 +62,16 @@ class _Sender:
         self._link.end.send("closed", self.handle, reason, detail)
 
 
-class _Half:
+class Half:
     """What both ends of a link have."""
 
     def __init__(self, end: End) -> None:
         self.end = end
-        self.senders: dict[int, _Sender] = {}
+        self.senders: dict[int, Sender] = {}
         end.receive, end.closed, end.drained = self.receive, self.lost, self._drained
 
-    def sender(self, handle: int) -> _Sender:
-        made = self.senders[handle] = _Sender(self, handle)
+    def sender(self, handle: int) -> Sender:
+        made = self.senders[handle] = Sender(self, handle)
         return made
 
     def _drained(self) -> None:
@@ -88,13 +86,10 @@ class _Half:
         raise NotImplementedError
 
 
-# the dialler
-
-
 class _Outlet:
     """A publication on its way out."""
 
-    def __init__(self, link: SimulatedLink, sender: _Sender) -> None:
+    def __init__(self, link: SimulatedLink, sender: Sender) -> None:
         self._link = link
         self._sender = sender
 
@@ -123,7 +118,7 @@ class _Subscription:
             self._link.end.send("closed", self._handle, CloseReason.DONE, "")
 
 
-class SimulatedLink(_Half):
+class SimulatedLink(Half):
     """An `OriginLink`."""
 
     def __init__(self, end: End, node: NodeId, watcher: Watcher, lost: Callable[[SimulatedLink], None]) -> None:
@@ -209,99 +204,3 @@ class LinkPool:
     def _forget(self, link: SimulatedLink) -> None:
         for address in [address for address, known in self._links.items() if known is link]:
             del self._links[address]
-
-
-# the origin
-
-
-class _Port:
-    """An origin's way to answer one publication or subscription."""
-
-    def __init__(self, link: _IncomingLink, handle: int, request: PublicationRequest | SubscriptionRequest) -> None:
-        self._link = link
-        self._sender = link.sender(handle)
-        self._request = request
-        self.is_over = False
-
-    def source_lost(self, location: Location) -> None:
-        self._link.end.send("source_lost", self._sender.handle, location)
-
-    def close(self, reason: CloseReason, detail: str = "") -> None:
-        self.is_over = True
-        self._link.forget(self._sender.handle)
-        self._sender.finish(reason, detail)
-
-
-class _PublicationPort(_Port):
-    def opened(self, held: UnitName | None, place: Place) -> None:
-        assert isinstance(self._request, PublicationRequest)
-        self._link.watcher.accepted(self._link.process, self._request.grant)
-        self._link.end.send("publication_opened", self._sender.handle, held, place)
-
-
-class _SubscriptionPort(_Port):
-    def opened(self, epoch: Epoch, place: Place) -> None:
-        assert isinstance(self._request, SubscriptionRequest)
-        self._link.watcher.told(self._link.process, self._request.stream, epoch)
-        self._link.end.send("subscription_opened", self._sender.handle, epoch, place)
-
-    def send_from(self, cursor: Cursor) -> None:
-        self._sender.send_from(cursor)
-
-    def wake(self) -> None:
-        self._sender.wake()
-
-
-class _IncomingLink(_Half):
-    """One dialler's link, at the origin."""
-
-    def __init__(self, end: End, process: Process, endpoint: OriginEndpoint, watcher: Watcher) -> None:
-        super().__init__(end)
-        self.process = process
-        self.watcher = watcher
-        self._endpoint = endpoint
-        self._peer: NodeId | None = None
-        self._streams: dict[int, IncomingPublication | IncomingSubscription] = {}
-
-    def forget(self, handle: int) -> None:
-        self._streams.pop(handle, None)
-        self.senders.pop(handle, None)
-
-    def _hello(self, _handle: int, node: NodeId) -> None:
-        self._peer = node
-
-    def _open(self, handle: int, request: PublicationRequest | SubscriptionRequest) -> None:
-        assert self._peer is not None
-        incoming: IncomingPublication | IncomingSubscription
-        if isinstance(request, PublicationRequest):
-            publication = _PublicationPort(self, handle, request)
-            incoming, is_over = self._endpoint.open_publication(self._peer, request, publication), publication.is_over
-        else:
-            subscription = _SubscriptionPort(self, handle, request)
-            incoming, is_over = self._endpoint.open_subscription(self._peer, request, subscription), subscription.is_over
-        if not is_over:  # refused within the call
-            self._streams[handle] = incoming
-
-    def _run(self, handle: int, run: Run) -> None:
-        incoming: Any = self._streams.get(handle)
-        if incoming is not None:
-            incoming.receive(run)
-
-    def _closed(self, handle: int, reason: CloseReason, _detail: str) -> None:
-        incoming = self._streams.get(handle)
-        self.forget(handle)
-        if incoming is not None:
-            incoming.closed(reason)
-
-    def lost(self, reason: str) -> None:
-        for handle in list(self._streams):
-            self._closed(handle, CloseReason.LINK_LOST, reason)
-
-
-def serve_links(network: Network, process: Process, endpoint: OriginEndpoint, watcher: Watcher) -> None:
-    """Take links to an origin."""
-
-    def accept(accepting: Process, end: End, _source: str) -> None:
-        _IncomingLink(end, accepting, endpoint, watcher)
-
-    network.serve(process, PORT, accept)

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 
 from simulation.agreement import disagreements, disturbances, losses
 from simulation.cluster import Cluster, determined
-from simulation.faults import END_S, HEALED_S, Cut, Fault, Killed, Plan, plan_of
+from simulation.draws import HEALED_S
+from simulation.faults import Cut, Fault, Killed
 from simulation.invariants import Breach
 from simulation.network import DEAD_S, Weather
+from simulation.plans import Plan, plan_of
 
 log = logging.getLogger(__name__)
 
+END_S = 30.0  #: the schedule is over
 SLICE_S = 1.0  #: between two looks for a breach
 WORST_GAP_S = 1.0  #: at a player, where the origin's process dies or its groups are moved
 WORST_SILENT_GAP_S = DEAD_S + 1.0 + 0.3  #: where its machine vanishes or is cut off; a unit comes only every 200 ms

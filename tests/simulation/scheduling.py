@@ -31,8 +31,9 @@ from lalmesh.runtime.scheduling import (
 )
 from lalmesh.runtime.sessions import SessionTouch
 from services.scheduler import SchedulerService
-from simulation.etcd import Inbox, settle
-from simulation.network import End, Network
+from simulation.connections import End
+from simulation.inbox import Inbox, settle
+from simulation.network import Network
 from simulation.world import Process
 
 PORT = "scheduler"

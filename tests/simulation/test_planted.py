@@ -23,7 +23,7 @@ from services.origin.group import Group
 from services.scheduler.directory import Directory
 from services.scheduler.records import GROUPS, GroupRecord
 from services.scheduler.terms import Terms
-from simulation.faults import KINDS
+from simulation.plans import KINDS
 from simulation.schedule import run_seed
 
 TRIES = 150  #: schedules that a planted fault has to be found by

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from simulation.faults import SCHEDULERS, Cut, Halted, Killed, Paused, Plan, Restored, Rough, Wiped
+from simulation.draws import SCHEDULERS
+from simulation.faults import Cut, Halted, Killed, Paused, Restored, Rough, Wiped
+from simulation.plans import Plan
 from simulation.schedule import run_plan
 
 CHANCES = range(4)  #: seeds of chance that each is run with

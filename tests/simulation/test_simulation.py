@@ -10,9 +10,10 @@ import pytest
 
 from lalmesh.runtime.registry import Absent, Changed, FollowEvent, Listing, Put
 from simulation.cluster import determined
-from simulation.etcd import Etcd, EtcdClient
-from simulation.faults import Plan, plan_of
+from simulation.etcd import Etcd
+from simulation.etcd_client import EtcdClient
 from simulation.network import Network, Weather
+from simulation.plans import Plan, plan_of
 from simulation.schedule import run_plan, run_seed
 from simulation.world import Process, World
 
