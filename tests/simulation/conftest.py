@@ -14,7 +14,7 @@ from simulation.cluster import clear_away
 @pytest.fixture(autouse=True)
 def _cleared_away() -> Iterator[None]:
     gc.disable()
-    logging.disable(logging.CRITICAL)
+    logging.disable(logging.WARNING)
     yield
     clear_away()
     logging.disable(logging.NOTSET)

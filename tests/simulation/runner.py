@@ -23,7 +23,7 @@ MAX_SHOWN = 10  #: failing schedules that are printed
 
 def run_batch(seeds: Sequence[int]) -> list[Outcome]:
     """Run some, one after the other; gives those that failed."""
-    logging.disable(logging.CRITICAL)
+    logging.disable(logging.WARNING)
     gc.disable()
     failed = [outcome for seed in seeds if (outcome := run_seed(seed)).problems]
     clear_away()
@@ -58,7 +58,7 @@ def tell(seed: int, *, verbose: bool) -> int:
         logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
         logging.getLogger().handlers[0].setFormatter(_Told())
     else:
-        logging.disable(logging.CRITICAL)
+        logging.disable(logging.WARNING)
     gc.disable()
     outcome = run_seed(seed)
     clear_away()

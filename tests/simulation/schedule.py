@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from simulation.agreement import disagreements, disturbances, losses
@@ -14,6 +16,7 @@ from simulation.faults import Cut, Fault, Killed
 from simulation.invariants import Breach
 from simulation.network import DEAD_S, Weather
 from simulation.plans import Plan, plan_of
+from simulation.world import World
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +62,34 @@ def run_plan(plan: Plan) -> Outcome:
         if plan.take_over:  # two that take the stream from each other would never come to rest
             for rival in cluster.encoders[1::2] if plan.rivals else ():
                 cluster.world.at(HEALED_S, cluster.network.ether, rival.retire)
-        problems = _run(cluster, plan)
+        with _caught(cluster.world):
+            problems = _run(cluster, plan)
         cluster.world.end()
         units = sum(recorder.seen.units for edge in cluster.edges for recorder in edge.players.values())
         return Outcome(plan, tuple(problems), (cluster.world.steps, units, random.getrandbits(32)))
+
+
+class _Caught(logging.Handler):
+    """What services caught and logged with its traceback: they go on after a bug of ours, a schedule must not."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.ERROR)
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and not isinstance(error.__context__, GeneratorExit):  # else: of a process that was killed
+            self._world.failures.append(f"at {self._world.now:.3f} s: {record.getMessage()}: {error!r}")
+
+
+@contextmanager
+def _caught(world: World) -> Iterator[None]:
+    handler = _Caught(world)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 def _arrange(cluster: Cluster, fault: Fault) -> None:

@@ -22,6 +22,7 @@ from services.hls.workers import Workers
 from services.origin.group import Group
 from services.scheduler.directory import Directory
 from services.scheduler.records import GROUPS, GroupRecord
+from services.scheduler.reminders import Reminders
 from services.scheduler.terms import Terms
 from simulation.plans import KINDS
 from simulation.schedule import run_seed
@@ -116,6 +117,11 @@ PLANTED: dict[str, tuple[Plant, tuple[str, ...], str]] = {
         lambda: patch.object(Publishers, "reclaim", lambda *_: None),
         ("data of etcd lost", "cuts"),
         "its claim is None",
+    ),
+    "something fails, is logged and passed over": (
+        lambda: patch.object(Reminders, "check", side_effect=ZeroDivisionError),
+        ENCODERS,
+        "ZeroDivisionError",
     ),
     "hls nodes keep what another segments": (
         lambda: patch.object(Workers, "assigned", _keeps_its_own),
