@@ -19,13 +19,13 @@ from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeAddress
 from lalmesh.runtime.scheduling import Claim, Move, Refusal, Refused, Released, SchedulerClient
 from services.edge.publication import PublicationSettings
 from services.edge.publishing import Publishing
-from services.edge.writing_events import Answered, Told
+from services.edge.writing_events import ClaimWanted, Told
 
 log = logging.getLogger(__name__)
 
 RELEASE_DEADLINE_S = 3.0  #: giving a claim back; where it fails the lease ends it
 UNDO_PAUSE_S = 2.0  #: between two questions after a claim without an answer
-MOVES_GATHERED_S = 0.02  #: heirs that take over after one loss answer within a few milliseconds; nobody waits for this
+GATHERED_S = 0.02  #: heirs that take over after one loss answer within a few milliseconds; nobody waits for this
 UNDO_ATTEMPTS = 5  #: to find out what a claim without an answer got; after that the lease of this edge ends it
 
 
@@ -74,8 +74,8 @@ class Publishers:
         self.links = links
         self.fences = fences if fences is not None else Fences()
         self.rng = rng or random.Random()
-        self._claims: Gatherer[Claim, Grant | Refused] = Gatherer(partial(scheduler.claim, node))
-        self._moves: Gatherer[Move, Grant | Refused] = Gatherer(partial(scheduler.move, node), window_s=MOVES_GATHERED_S)
+        self._claims: Gatherer[Claim, Grant | Refused] = Gatherer(partial(scheduler.claim, node), window_s=GATHERED_S)
+        self._moves: Gatherer[Move, Grant | Refused] = Gatherer(partial(scheduler.move, node), window_s=GATHERED_S)
         self._scheduler = scheduler
         self._settings = settings
         self._take_over = take_over
@@ -104,6 +104,8 @@ class Publishers:
         claim = Claim(stream=stream, publication=publishing.core.publication, take_over=self._take_over)
         if (release := self._releases.get(stream)) is not None:
             await asyncio.wait([release])  # an encoder that comes back at once must not find its own claim
+        if stream in self._live and not self._take_over:  # whatever the registry has forgotten
+            raise StreamExists(f"{stream} is being published at this edge")
         try:
             answer = await self._claim(claim)
         except asyncio.CancelledError:  # the publisher has gone meanwhile
@@ -135,7 +137,7 @@ class Publishers:
             await asyncio.sleep(max(answer.retry_after_s, UNDO_PAUSE_S))
 
     async def claim_again(self, claim: Claim) -> Grant | Refused:
-        """Claim anew what the registry has forgotten, with all who ask in the same turn; who claimed it meanwhile keeps it."""
+        """Claim anew what the registry has forgotten, with all who ask within a moment; who claimed it meanwhile keeps it."""
         return await self._claims.ask(claim, self._claim_timeout_s)
 
     async def move(self, move: Move) -> Grant | Refused:
@@ -149,18 +151,11 @@ class Publishers:
             publishing.handle(Told(location, grant))
 
     def reclaim(self, streams: Iterable[StreamKey]) -> None:
-        """The registry does not show that these are published here: claim them again, with what is held, in one call."""
+        """The registry does not show that these are published here: they are claimed again, with what is held, in one call."""
         for stream in streams:
             publishing = self._live.get(stream)
-            claim = publishing.held_claim() if publishing is not None else None
-            if publishing is not None and claim is not None:
-                self.spawn(self._reclaim(publishing, claim))
-
-    async def _reclaim(self, publishing: Publishing, claim: Claim) -> None:
-        answer = await self.claim_again(claim)
-        if isinstance(answer, Refused):
-            log.warning("not claimed again: %s", answer.detail, extra={"stream_key": str(claim.stream)})
-        publishing.handle(Answered(answer, asked=False))
+            if publishing is not None:
+                publishing.handle(ClaimWanted())
 
     def closed(self, publishing: Publishing) -> None:
         """Give the claim back."""

@@ -123,12 +123,6 @@ class Publishing:
         self._writing = Writing(grant, self._edge.rng)
         self.handle(Started())
 
-    def held_claim(self) -> Claim | None:
-        """What the registry is to know again if it has forgotten; None before there is a grant."""
-        if self._writing is None:
-            return None
-        return Claim(stream=self.stream, publication=self.core.publication, held=self._writing.held())
-
     def lost(self, port: int, reason: CloseReason, detail: str) -> None:
         """An origin takes no more."""
         if self._written.pop(port, None) is not None:

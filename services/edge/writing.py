@@ -26,6 +26,7 @@ from services.edge.writing_events import (
     Answered,
     AskClaim,
     AskMove,
+    ClaimWanted,
     Close,
     Closed,
     Command,
@@ -70,6 +71,7 @@ class Writing:
         self._tried: list[str] = []  # names of origins that failed since one was steady
         self._failures = 0  # since then
         self._turns = 0  # of trying origin and heir again
+        self._claim_wanted = False  # the registry has forgotten the claim
         self._asking = False
         self._ask_at_s: float | None = None
         self._ask_pause_s = FIRST_RETRY_S
@@ -108,8 +110,11 @@ class Writing:
                 return self._closed(event, now_s)
             case Told():
                 return self._told(event, now_s)
-            case Answered():
-                return self._answered(event, now_s)
+            case ClaimWanted():
+                self._claim_wanted = True
+                return self._ask_if_needed()
+            case Answered(answer):
+                return self._answered(answer, now_s)
             case TimerFired():
                 return self._timer_fired(now_s)
             case _:
@@ -205,9 +210,11 @@ class Writing:
 
     def _ask_if_needed(self) -> list[Command]:
         self._ask_at_s = None
-        if self._asking or not self._needs_word():
+        if self._asking or not (self._claim_wanted or self._needs_word()):
             return []
         self._asking = True
+        if self._claim_wanted:
+            return [AskClaim(Claim(stream=self.grant.stream, publication=self.grant.publication, held=self.held()))]
         grant, port = self.grant, self._ports[self._written] if self._written is not None else None
         heir = port.origin.node if port is not None and port.as_heir and self._heir_opened else None
         tried = tuple(name for name in self._tried if heir is None or name != heir.name)
@@ -218,26 +225,25 @@ class Writing:
         self._ask_at_s = now_s + max(at_least_s, self._ask_pause_s * self._rng.uniform(0.5, 1.0))
         self._ask_pause_s = min(MAX_RETRY_S, self._ask_pause_s * 2)
 
-    def _answered(self, event: Answered, now_s: float) -> list[Command]:
-        answer = event.answer
-        if event.asked:
-            self._asking = False
+    def _answered(self, answer: Grant | Refused, now_s: float) -> list[Command]:
+        self._asking = False
         if isinstance(answer, Refused):
-            return self._refused(answer, now_s) if event.asked or _is_final(answer) else []
+            return self._refused(answer, now_s)
+        self._claim_wanted = False
         commands = self._adopt(answer)
         if self._needs_word() and self._ask_at_s is None:
             self._ask_later(now_s)
         return commands
 
     def _refused(self, refused: Refused, now_s: float) -> list[Command]:
-        if _is_final(refused):
+        if refused.refusal in (Refusal.FENCED, Refusal.EXISTS):
             return self._end(refused.detail)
-        if refused.refusal is Refusal.NOT_FOUND:
-            self._asking = True
-            return [AskClaim(Claim(stream=self.grant.stream, publication=self.grant.publication, held=self.held()))]
+        if refused.refusal is Refusal.NOT_FOUND and not self._claim_wanted:
+            self._claim_wanted = True
+            return self._ask_if_needed()
         if refused.refusal is Refusal.NO_ORIGIN:
             self._tried = []  # what was lost before may be back
-        if self._needs_word():
+        if self._claim_wanted or self._needs_word():
             self._ask_later(now_s, refused.retry_after_s)
         return []
 
@@ -276,7 +282,3 @@ class Writing:
     def _end(self, detail: str) -> list[Command]:
         self._over = True
         return [End(f"taken over: {detail}")]
-
-
-def _is_final(refused: Refused) -> bool:
-    return refused.refusal in (Refusal.FENCED, Refusal.EXISTS)

@@ -42,11 +42,15 @@ class Told:
 
 
 @dataclass(slots=True, frozen=True)
+class ClaimWanted:
+    """The registry does not show the claim: it is to be made again, until it is there."""
+
+
+@dataclass(slots=True, frozen=True)
 class Answered:
-    """What the scheduler says to `AskMove` or `AskClaim`; or (not `asked`) to a claim that it wanted made again itself."""
+    """What the scheduler says to `AskMove` or `AskClaim`."""
 
     answer: Grant | Refused
-    asked: bool = True
 
 
 @dataclass(slots=True, frozen=True)
@@ -54,7 +58,7 @@ class TimerFired:
     """The time that `Writing.next_timer` named has come."""
 
 
-Event = Started | Opened | Closed | Told | Answered | TimerFired
+Event = Started | Opened | Closed | Told | ClaimWanted | Answered | TimerFired
 
 
 # commands

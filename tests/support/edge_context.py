@@ -19,10 +19,11 @@ def edge_context(
     *,
     wait_publisher_s: float = 0.1,
     claim_timeout_s: float = 1.0,
+    take_over: bool = False,
 ) -> EdgeContext:
     """An edge that nobody publishes to or plays from yet."""
     return EdgeContext(
-        publishers=Publishers(EDGE, scheduler, links, PublicationSettings(), take_over=False, claim_timeout_s=claim_timeout_s),
+        publishers=Publishers(EDGE, scheduler, links, PublicationSettings(), take_over=take_over, claim_timeout_s=claim_timeout_s),
         relays=Relays(scheduler, links, relay or RelaySettings()),
         sessions=Sessions(metrics),
         wait_publisher_s=wait_publisher_s,

@@ -350,7 +350,7 @@ async def test_what_the_registry_has_forgotten_is_claimed_again_in_one_call_with
     for stream in streams:
         await edge.publishers.start(stream, edge.ended.append)
     edge.publishers.reclaim([*streams, StreamKey("live", "nobody")])
-    await settle()
+    await asyncio.sleep(0.1)
     assert edge.scheduler.claim_calls == [1, 1, 1, 3]
     assert [claim.held.epoch for claim in edge.scheduler.claims[3:] if claim.held] == [epoch(1), epoch(2), epoch(3)]
     assert edge.ended == []
@@ -362,7 +362,7 @@ async def test_a_stream_that_somebody_else_has_claimed_again_first_ends_here() -
     await edge.live()
     edge.scheduler.claim_refusals = [Refused(Refusal.FENCED, "epoch 9 is there")]
     edge.publishers.reclaim([STREAM])
-    await settle()
+    await asyncio.sleep(0.1)
     assert edge.ended == ["taken over: epoch 9 is there"]
 
 
@@ -382,3 +382,12 @@ async def test_a_core_that_fails_ends_the_publication(monkeypatch: pytest.Monkey
     monkeypatch.setattr(publishing._writing, "handle", lambda _event, _now: 1 / 0)
     await edge.lose(1)
     assert (edge.ended, len(edge.publishers)) == (["internal error"], 0)
+
+
+@in_virtual_time
+async def test_a_newcomer_at_the_same_edge_is_refused_whatever_the_registry_knows() -> None:
+    edge = Edge()
+    await edge.live()
+    with pytest.raises(StreamExists, match="at this edge"):
+        await edge.start()
+    assert len(edge.scheduler.claims) == 1

@@ -142,12 +142,14 @@ class FakePlayer:
 class Stage:
     """One connection to an edge whose scheduler the test drives."""
 
-    def __init__(self, settings: RtspSettings | None = None, *, url: str = URL, protocol: str = "rtsp") -> None:
+    def __init__(
+        self, settings: RtspSettings | None = None, *, url: str = URL, protocol: str = "rtsp", take_over: bool = False
+    ) -> None:
         self.registry = CollectorRegistry()
         metrics = EdgeMetrics(self.registry)
         self.scheduler, self.links, self.ports = FakeScheduler(), FakeLinks(), FakePorts()
         self.players: list[FakePlayer] = []
-        context = edge_context(metrics, self.scheduler, self.links)
+        context = edge_context(metrics, self.scheduler, self.links, take_over=take_over)
         self.publishers, self.sessions = context.publishers, context.sessions
         self.service = RtspService(context, settings or RtspSettings(), metrics, self._player, silence_s=SILENCE_S)
         self.service.ports = cast(RtpPorts, self.ports)
@@ -233,7 +235,7 @@ async def test_a_second_publisher_is_refused_before_it_is_told_of_success() -> N
 
 @in_virtual_time
 async def test_a_second_publisher_takes_over_where_the_cluster_lets_it() -> None:
-    first = Stage()
+    first = Stage(take_over=True)
     await first.record()
     second = first.beside()
     await second.record()

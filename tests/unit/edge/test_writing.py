@@ -18,6 +18,7 @@ from services.edge.writing_events import (
     Answered,
     AskClaim,
     AskMove,
+    ClaimWanted,
     Close,
     Closed,
     Command,
@@ -65,7 +66,7 @@ class Written:
         self.now += after_s
         if isinstance(event, Closed):
             self.open.pop(event.port, None)
-        if isinstance(event, Answered) and event.asked:
+        if isinstance(event, Answered):
             self.asking -= 1
         commands = self.core.handle(event, self.now)
         for command in commands:
@@ -237,15 +238,16 @@ def test_what_is_held_at_the_granted_origin_names_its_heir() -> None:
 
 def test_a_claim_made_again_under_another_epoch_is_written_anew() -> None:
     written = Written().writing()
-    commands = written.does(Answered(grant(7, "o", under=7), asked=False))
+    written.does(ClaimWanted())
+    commands = written.does(Answered(grant(7, "o", under=7)))
     assert commands == [Close(1), Open(2, ORIGINS["o"], grant(7, "o", under=7), as_heir=False)]
 
 
 @pytest.mark.parametrize("refusal", [Refusal.FENCED, Refusal.EXISTS])
-@pytest.mark.parametrize("asked", [True, False])
-def test_who_has_been_outdated_ends(refusal: Refusal, *, asked: bool) -> None:
+def test_who_has_been_outdated_ends(refusal: Refusal) -> None:
     written = Written().writing()
-    assert written.does(Answered(Refused(refusal, "another"), asked)) == [End("taken over: another")]
+    written.does(ClaimWanted())
+    assert written.does(Answered(Refused(refusal, "another"))) == [End("taken over: another")]
     assert (written.does(TimerFired()), written.core.next_timer) == ([], None)
 
 
@@ -253,10 +255,23 @@ def test_an_origin_that_knows_a_newer_publication_ends_it() -> None:
     assert Written().writing().does(Closed(1, CloseReason.FENCED, "newer")) == [End("taken over: newer")]
 
 
-def test_a_claim_that_nobody_asked_for_and_is_refused_for_now_changes_nothing() -> None:
+def test_a_claim_that_is_wanted_again_is_asked_for_until_it_is_there() -> None:
     written = Written().writing()
-    assert written.does(Answered(Refused(Refusal.UNAVAILABLE), asked=False)) == []
-    assert written.core.next_timer is None
+    (claim,) = written.does(ClaimWanted())
+    assert written.does(ClaimWanted()) == []
+    for refusal in (Refusal.NOT_JOINED, Refusal.UNAVAILABLE):
+        assert written.does(Answered(Refused(refusal, "", 0.5))) == []
+        assert written.fires() == [claim]
+    assert written.does(Answered(grant(7, "o"))) == []
+    assert (written.core.next_timer, written.core.place) == (None, place(7))
+
+
+def test_a_claim_that_is_wanted_while_a_move_is_asked_for_waits_for_its_answer() -> None:
+    written = Written().writing()
+    written.at_heir()
+    assert written.does(ClaimWanted()) == []
+    written.does(AWAY)
+    assert isinstance(written.fires()[0], AskClaim)
 
 
 def test_after_a_steady_while_a_loss_is_a_first_one_again() -> None:
@@ -293,6 +308,7 @@ _EVENTS = st.one_of(
     st.builds(lambda granted: Told(location(granted.place.revision, granted.origin.node.name), granted), _GRANTS),
     st.builds(Told, st.builds(location, st.integers(1, 6), st.sampled_from("opq"))),
     st.builds(Answered, _GRANTS | _REFUSED),
+    st.just(ClaimWanted()),
     st.just(TimerFired()),
 )
 
