@@ -70,7 +70,15 @@ class Node:
     """One lalmesh process in one role."""
 
     def __init__(
-        self, role: str, name: str, folder: Path, settings: Settings | None = None, *, arguments: Sequence[str] = ()
+        self,
+        role: str,
+        name: str,
+        folder: Path,
+        settings: Settings | None = None,
+        *,
+        arguments: Sequence[str] = (),
+        host: str = LOOPBACK,
+        inside: Sequence[str] = (),
     ) -> None:
         """Start the process; `wait_ready` waits for it.
 
@@ -78,25 +86,31 @@ class Node:
             role: ``standalone``, ``edge``, ``origin``, ``hls`` or ``scheduler``.
             name: of the node; its files in `folder` are called after it.
             folder: for the log and the ports file.
-            settings: configuration beyond listeners on loopback; beats those.
+            settings: configuration beyond listeners on `host`; beats those.
             arguments: of the command line beyond settings.
+            host: where it listens and is reached.
+            inside: the command that runs it elsewhere, such as in a network namespace; it has to become the process.
         """
         self.role = role
         self.name = name
         self.log = folder / f"{name}.log"
         self._ports_file = folder / f"{name}.ports.json"
         self._arguments = arguments
+        self._host = host
+        self._inside = inside
         own: dict[str, object] = {}
         if role in ("hls", "standalone"):
             own = {"hls.storage.url": str(folder / "media"), "hls.recording.spool_dir": str(folder / f"{name}.spool")}
-        self._settings: dict[str, object] = {**_LISTENERS[role], **own, **(settings or {})}
+        listeners = {key: host if value == LOOPBACK else value for key, value in _LISTENERS[role].items()}
+        common = {"metrics.host": host, "cluster.drain_s": 0}  # a test that is over waits for nobody
+        self._settings: dict[str, object] = {**listeners, **common, **own, **(settings or {})}
         self._ports: dict[str, int] = {}
         self._child = self._launch()
 
     def _launch(self) -> Child:
         self._ports_file.unlink(missing_ok=True)
         sets = [part for key, value in self._settings.items() for part in ("--set", f"{key}={_written(value)}")]
-        command = [PROGRAM, self.role, *sets, "--ports-file", str(self._ports_file), *self._arguments]
+        command = [*self._inside, PROGRAM, self.role, *sets, "--ports-file", str(self._ports_file), *self._arguments]
         own_code = {"PYTHONPATH": ""}  # a packed program would find the checkout's there
         return Child(command, log=self.log, env={"LALMESH_CLUSTER__KEY": CLUSTER_KEY, "PYTHONUNBUFFERED": "1", **own_code})
 
@@ -137,27 +151,27 @@ class Node:
     @property
     def health_url(self) -> str:
         """Where ``/healthz``, ``/readyz`` and ``/metrics`` are."""
-        return f"http://{LOOPBACK}:{self._ports.get('metrics') or self._ports['api']}"
+        return f"http://{self._host}:{self._ports.get('metrics') or self._ports['api']}"
 
     @property
     def api_url(self) -> str:
         """The HTTP API of a scheduler, or of the standalone server."""
-        return f"http://{LOOPBACK}:{self._ports['api']}"
+        return f"http://{self._host}:{self._ports['api']}"
 
     @property
     def grpc_address(self) -> str:
         """Where other nodes reach it."""
-        return f"{LOOPBACK}:{self._ports['grpc']}"
+        return f"{self._host}:{self._ports['grpc']}"
 
     def rtmp_url(self, stream: str, *, tls: bool = False) -> str:
         """Where to push and play `stream` (``app/name``)."""
         scheme = "rtmps" if tls else "rtmp"
-        return f"{scheme}://{LOOPBACK}:{self._ports[scheme]}/{stream}"
+        return f"{scheme}://{self._host}:{self._ports[scheme]}/{stream}"
 
     def rtsp_url(self, stream: str, *, tls: bool = False) -> str:
         """Where to push and play `stream` by RTSP."""
         scheme = "rtsps" if tls else "rtsp"
-        return f"{scheme}://{LOOPBACK}:{self._ports[scheme]}/{stream}"
+        return f"{scheme}://{self._host}:{self._ports[scheme]}/{stream}"
 
     def flv_url(self, stream: str, *, tls: bool = False) -> str:
         """Where to play `stream` over HTTP-FLV."""
@@ -170,7 +184,7 @@ class Node:
     def http_url(self, path: str, *, tls: bool = False) -> str:
         """Where an edge answers for `path` over HTTP."""
         scheme = "https" if tls else "http"
-        return f"{scheme}://{LOOPBACK}:{self._ports[scheme]}/{path}"
+        return f"{scheme}://{self._host}:{self._ports[scheme]}/{path}"
 
     def socket_url(self, path: str, *, tls: bool = False) -> str:
         """Where an edge answers for `path` over WebSocket."""
@@ -178,7 +192,7 @@ class Node:
 
     def hls_url(self, path: str) -> str:
         """Where an hls node answers for `path` below ``/hls/``."""
-        return f"http://{LOOPBACK}:{self._ports['hls']}/hls/{path}"
+        return f"http://{self._host}:{self._ports['hls']}/hls/{path}"
 
     def metrics(self) -> str:
         """What ``/metrics`` says."""

@@ -45,6 +45,8 @@ def _constant(rate: str, buffer: str) -> tuple[str, ...]:
 
 
 _SMALL = _video("320x180")
+_NOISE = ("-f", "lavfi", "-i", "anoisesrc=r=44100:a=0.3:seed=1")
+_OTHER_NOISE = ("-f", "lavfi", "-i", "anoisesrc=r=44100:a=0.3:seed=2")
 _NTSC = (
     *(*_video("320x180", "30000/1001"), *_audio(), "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"),
     *("-g", "300", "-sc_threshold", "0", "-bf", "3", "-b_strategy", "0", "-b:v", "400k"),
@@ -81,6 +83,12 @@ RECIPES: dict[str, tuple[str, ...]] = {
         *_video("640x360"), *_audio(), *_H264_KEY_EACH_4_S, *_AAC, "-ac", "2", "-bsf:a", f"noise=drop={_MISSING}",
         "-t", "16",
     ),
+    # 30 pictures a second with a key frame each second, and sound: no payload comes twice in any of them.
+    "unique_av": (*_video("320x180", 30, noise=20), *_NOISE, *_H264_PLAIN, "-g", "30", "-keyint_min", "30", *_AAC, "-t", "60"),
+    "unique_av_rival": (
+        *_video("256x144", 30, noise=30), *_OTHER_NOISE, *_H264_PLAIN, "-g", "30", "-keyint_min", "30", *_AAC, "-t", "60",
+    ),
+    "unique_sound": (*_NOISE, *_AAC, "-t", "60"),
     # The stream of the fan-out benchmark: 2.6 Mbit/s in all, 30 pictures a second, a key frame every 2 s, AAC.
     "bench": (
         *_video("640x360", 30, noise=20), *_audio(), "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-bf", "0",

@@ -1,0 +1,61 @@
+"""The publisher moves to another edge, or its edge dies and it has to: players see one stream."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from e2e.chaos.stage import Report, Stage
+
+RETURN_S = 2.0  #: for an encoder whose edge has been killed to be let in elsewhere
+AFTER_S = 3.0
+
+
+async def publisher_moved(stage: Stage, times: int) -> Report:
+    """The encoder stops and begins again at another edge, within the grace."""
+    cluster = stage.cluster
+    report = Report("Publisher moved to another edge", times)
+    stage.begin()
+    publisher = await stage.publish(stage.av, cluster.edge(1))
+    players = {stage.av: stage.players(stage.av, [cluster.edge(3)])}
+    async with stage.playing(*players[stage.av]):
+        for number in range(times):
+            await asyncio.to_thread(publisher.stop)
+            stopped_s = time.monotonic()
+            publisher = await stage.publish(stage.av, cluster.edge(2 - number % 2))
+            await asyncio.gather(*(player.more(10.0, units=60) for player in players[stage.av]))
+            report.take_gaps(players[stage.av], stopped_s, time.monotonic())
+        stage.judge(report, players, joints=times)
+    await asyncio.to_thread(publisher.stop)
+    return report
+
+
+async def publishing_edge_killed(stage: Stage, times: int, *, with_origin: bool = False) -> Report:
+    """The edge dies, `with_origin` the owner too; the encoder comes back elsewhere and is let in within `RETURN_S`."""
+    cluster = stage.cluster
+    what = "Origin and publishing edge killed together" if with_origin else "Publishing edge killed"
+    report = Report(what, times)
+    stage.begin()
+    await stage.publish(stage.av, cluster.edge(1))
+    at, there = cluster.edge(1), cluster.edge(2)
+    players = {stage.av: stage.players(stage.av, [cluster.edge(3)])}
+    async with stage.playing(*players[stage.av]):
+        for _ in range(times):
+            await cluster.steady(stage.av)
+            lost = [at, *([await cluster.owner(stage.av)] if with_origin else [])]
+            killed_s = time.monotonic()
+            for node in lost:
+                node.kill()
+            publisher = await stage.publish(stage.av, there)
+            took_s = time.monotonic() - killed_s
+            report.notes.append(f"let in elsewhere after {took_s:.2f} s")
+            if took_s > RETURN_S and not with_origin:
+                report.faults.append(f"let in elsewhere after {took_s:.2f} s, bound {RETURN_S} s")
+            await asyncio.sleep(AFTER_S)
+            await asyncio.gather(*(player.more(10.0, units=60) for player in players[stage.av]))
+            report.take_gaps(players[stage.av], killed_s, time.monotonic())
+            await cluster.restart(*lost)
+            at, there = there, at
+        stage.judge(report, players, joints=times)
+    await asyncio.to_thread(publisher.stop)
+    return report

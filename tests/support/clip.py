@@ -1,0 +1,141 @@
+"""Clips in which no payload comes twice: a player can tell which access unit it has been given, and whether one is missing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from lalmesh.container.flv import BodyDemuxer
+from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Kind
+from support.wire import tags_of_file
+
+_OUTPUTS_ADD = (7, 8, 9)  #: H.264 NALU types that transport streams and RTP carry beside the picture: SPS, PPS, delimiter
+STEP_TICKS = 4 * TICKS_PER_MS  #: how far a step of time may be from the clip's: RTMP rounds to milliseconds, twice
+LOOP_TICKS = 200 * TICKS_PER_MS  #: the same where the clip begins again: its tracks do not end together
+
+
+def digest(unit: AccessUnit, kind: Kind) -> bytes:
+    """What names a unit, however it came."""
+    if kind is not Kind.VIDEO:
+        return hashlib.md5(unit.payload).digest()
+    named = hashlib.md5()
+    for nalu in _nalus(unit.payload):
+        if nalu[0] & 31 not in _OUTPUTS_ADD:
+            named.update(nalu)
+    return named.digest()
+
+
+def _nalus(payload: bytes) -> Iterator[bytes]:
+    at = 0
+    while at + 4 < len(payload):
+        size = int.from_bytes(payload[at : at + 4], "big")
+        yield payload[at + 4 : at + 4 + size]
+        at += 4 + size
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """One access unit at a player."""
+
+    at_s: float  #: monotonic
+    kind: Kind
+    name: bytes  #: its `digest`
+    dts: int  #: ticks
+    random_access: bool
+
+
+class Clip:
+    """What a publisher sends, over and over."""
+
+    def __init__(self, file: Path) -> None:
+        """Read an FLV file.
+
+        Raises:
+            AssertionError: a payload comes twice.
+        """
+        self.file = file
+        self.times: dict[Kind, list[int]] = {Kind.VIDEO: [], Kind.AUDIO: []}  #: ticks of decoding, in order
+        self.numbers: dict[bytes, int] = {}  #: within the units of the same kind
+        demuxer = BodyDemuxer()
+        for tag in tags_of_file(file):
+            for event in demuxer.demux(tag.type_id, tag.timestamp_ms, tag.body):
+                if not isinstance(event, AccessUnit) or (track := demuxer.tracks.get(event.track_id)) is None:
+                    continue
+                if (times := self.times.get(track.kind)) is not None:
+                    name = digest(event, track.kind)
+                    assert name not in self.numbers, f"{file.name}: unit {len(times)} of {track.kind.value} is not the only one"
+                    self.numbers[name] = len(times)
+                    times.append(event.dts)
+
+
+@dataclass
+class Verdict:
+    """What is wrong with what one player got, and how it went."""
+
+    faults: list[str] = field(default_factory=list)
+    units: int = 0
+    joints: int = 0  #: where another publication begins
+    orders: list[tuple[int, float]] = field(default_factory=list)  #: which clip from when on, as the units of it came
+
+
+def judge(got: Sequence[Got], clips: Sequence[Clip], *, joints: int = 0) -> Verdict:
+    """Look at name, sequence and time of every unit.
+
+    Args:
+        got: all units of one player in the order in which they came.
+        clips: what may have been published.
+        joints: how often a unit may not be the next one of its clip, in each kind: a publisher began anew.
+    """
+    verdict = Verdict(units=len(got))
+    for kind in (Kind.VIDEO, Kind.AUDIO):
+        of_kind = [one for one in got if one.kind is kind]
+        _judge_kind(verdict, of_kind, clips, joints)
+    return verdict
+
+
+def _judge_kind(verdict: Verdict, got: Sequence[Got], clips: Sequence[Clip], joints: int) -> None:
+    places = [(one, *_place(one, clips)) for one in got]
+    for one, clip, _ in places:
+        if clip < 0:
+            verdict.faults.append(f"{one.kind.value} at dts {one.dts} is of no clip")
+            return
+    if places:
+        verdict.orders.append((places[0][1], got[0].at_s))
+    seen_joints = 0
+    for (before, clip, number), (one, its_clip, its_number) in pairwise(places):
+        where = f"{one.kind.value} unit {number} of clip {clip} (dts {before.dts}), then {its_number} of {its_clip} ({one.dts})"
+        if one.dts <= before.dts:
+            verdict.faults.append(f"time does not rise: {where}")
+        times = clips[clip].times[one.kind]
+        if clip == its_clip and its_number == (number + 1) % len(times):
+            planned = times[its_number] - times[number]
+            off = abs(one.dts - before.dts - planned) if its_number else abs(one.dts - before.dts)
+            if off > (STEP_TICKS if its_number else LOOP_TICKS):
+                verdict.faults.append(f"time is {off / TICKS_PER_SECOND:.3f} s off: {where}")
+            continue
+        seen_joints += 1
+        if its_clip != clip:
+            verdict.orders.append((its_clip, one.at_s))
+        if seen_joints > joints:
+            verdict.faults.append(f"not the next: {where}")
+    verdict.joints = max(verdict.joints, seen_joints)
+
+
+def _place(one: Got, clips: Sequence[Clip]) -> tuple[int, int]:
+    for index, clip in enumerate(clips):
+        if (number := clip.numbers.get(one.name)) is not None:
+            return index, number
+    return -1, -1
+
+
+def longest_gap_s(got: Sequence[Got], since_s: float, until_s: float) -> float:
+    """The longest time between two units of a kind, the later of which came in that time, minus their media distance."""
+    longest = 0.0
+    for kind in (Kind.VIDEO, Kind.AUDIO):
+        for before, one in pairwise(one for one in got if one.kind is kind):
+            if since_s < one.at_s <= until_s:
+                longest = max(longest, one.at_s - before.at_s - (one.dts - before.dts) / TICKS_PER_SECOND)
+    return longest

@@ -1,0 +1,199 @@
+"""Players that note every access unit: when it came, what it was, its time. All run in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from urllib.parse import urljoin
+
+import aiohttp
+
+from lalmesh.client import ClientOptions, open_player
+from lalmesh.container.flv import BodyDemuxer
+from lalmesh.container.mpegts import TsDemuxer
+from lalmesh.errors import LalmeshError
+from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Kind, MediaEvent, TrackSet
+from support.clip import Clip, Got, Verdict, digest, judge, longest_gap_s
+
+STALL_S = 45.0  #: of silence that no player here gives up for: what is waited for is told by the test
+POLL_S = 0.1  #: between two questions for a playlist
+ANSWER_S = 10.0  #: for one answer over HTTP
+READ_BYTES = 64 << 10
+
+
+class Recorder(ABC):
+    """One player. A task runs it; see `recording`."""
+
+    def __init__(self, name: str, url: str) -> None:
+        """Play `url`; `name` says in reports who it is."""
+        self.name = name
+        self.url = url
+        self.got: list[Got] = []
+        self.ended = ""  #: why it is over; empty while it plays
+        self.key_came = asyncio.Event()  #: a random access picture has come, or a sound where there are no pictures
+
+    async def run(self) -> None:
+        """Play until the server ends it."""
+        try:
+            await self._play()
+            self.ended = self.ended or "closed by the server"
+        except (LalmeshError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            self.ended = f"{type(error).__name__}: {error}"
+
+    @abstractmethod
+    async def _play(self) -> None:
+        """Play until the end."""
+
+    def _note(self, events: Iterable[MediaEvent], tracks: TrackSet) -> None:
+        now = time.monotonic()
+        for event in events:
+            if not isinstance(event, AccessUnit) or (track := tracks.get(event.track_id)) is None:
+                continue
+            if track.kind is Kind.DATA:
+                continue
+            self.got.append(Got(now, track.kind, digest(event, track.kind), event.dts, event.random_access))
+            if event.random_access and (track.kind is Kind.VIDEO or not tracks.has_video):
+                self.key_came.set()
+
+    async def next_key(self) -> None:
+        """Wait for a random access point."""
+        self.key_came.clear()
+        await self.key_came.wait()
+
+    async def more(self, limit_s: float, *, units: int = 1) -> None:
+        """Wait for so many more units.
+
+        Raises:
+            AssertionError: they do not come within `limit_s`.
+        """
+        wanted = len(self.got) + units
+        end = time.monotonic() + limit_s
+        while len(self.got) < wanted:
+            assert not self.ended, f"{self.name}: {self.ended}"
+            assert time.monotonic() < end, f"{self.name}: nothing for {limit_s} s"
+            await asyncio.sleep(0.01)
+
+    def judge(self, *clips: Clip, joints: int = 0) -> Verdict:
+        """See `support.clip.judge`; that it was closed is a fault too."""
+        verdict = judge(self.got, clips, joints=joints)
+        if self.ended:
+            verdict.faults.insert(0, f"closed: {self.ended}")
+        if not self.got:
+            verdict.faults.append("nothing came")
+        verdict.faults = [f"{self.name}: {fault}" for fault in verdict.faults]
+        return verdict
+
+    def gap_s(self, since_s: float, until_s: float) -> float:
+        """The longest that it stood still in that time."""
+        return longest_gap_s(self.got, since_s, until_s)
+
+
+class TagRecorder(Recorder):
+    """RTMP, RTSP (interleaved), HTTP-FLV or WebSocket-FLV, by the scheme of the URL."""
+
+    async def _play(self) -> None:
+        options = ClientOptions(stall_timeout_s=STALL_S, first_media_timeout_s=STALL_S, rtsp_transport="tcp")
+        demuxer = BodyDemuxer()
+        async with open_player(self.url, options) as player:
+            async for tag in player:
+                self._note(demuxer.demux(tag.type_id, tag.timestamp_ms, tag.body), demuxer.tracks)
+            self.ended = player.end_reason
+
+
+class TsRecorder(Recorder):
+    """A transport stream over HTTP."""
+
+    async def _play(self) -> None:
+        demuxer = TsDemuxer()
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=STALL_S)
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(self.url) as answer:
+            answer.raise_for_status()
+            async for data in answer.content.iter_any():
+                self._note(demuxer.feed(data), demuxer.tracks)
+
+
+class HlsRecorder(Recorder):
+    """HLS with segments that are transport streams: the numbers have no hole, and every unit is there."""
+
+    def __init__(self, name: str, url: str) -> None:
+        """Play the media playlist at `url`."""
+        super().__init__(name, url)
+        self.numbers: list[int] = []
+        self.faults: list[str] = []
+        self._begun: list[tuple[float, int]] = []  #: when each segment came whole, and its first time in ticks
+        self._demuxer = TsDemuxer()
+
+    async def _play(self) -> None:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S)) as session:
+            while not self.ended:
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError):  # it asks again: no player gives up for one answer
+                    await self._reload(session)
+                await asyncio.sleep(POLL_S)
+
+    async def _reload(self, session: aiohttp.ClientSession) -> None:
+        async with session.get(self.url) as answer:
+            if answer.status != 200:
+                return
+            text, base = await answer.text(), str(answer.url)
+        lines = text.splitlines()
+        number = next((int(line.partition(":")[2]) for line in lines if line.startswith("#EXT-X-MEDIA-SEQUENCE:")), 0)
+        files = [line for line in lines if line and not line.startswith("#")]
+        for index, file in enumerate(files, number):
+            is_new = not self.numbers or index > self.numbers[-1]
+            if is_new and not await self._take(session, index, urljoin(base, file)):
+                return
+        if "#EXT-X-ENDLIST" in lines:
+            self.ended = "the playlist has ended"
+
+    async def _take(self, session: aiohttp.ClientSession, number: int, url: str) -> bool:
+        async with session.get(url) as answer:
+            if answer.status != 200:
+                return False
+            data = await answer.read()
+        if self.numbers and number != self.numbers[-1] + 1:
+            self.faults.append(f"segment {number} after {self.numbers[-1]}")
+        self.numbers.append(number)
+        before = len(self.got)
+        self._note(self._demuxer.feed(data), self._demuxer.tracks)
+        if len(self.got) > before:
+            self._begun.append((time.monotonic(), self.got[before].dts))
+        return True
+
+    def judge(self, *clips: Clip, joints: int = 0) -> Verdict:
+        """The numbers of the segments too."""
+        verdict = super().judge(*clips, joints=joints)
+        verdict.faults += [f"{self.name}: {fault}" for fault in self.faults]
+        return verdict
+
+    def gap_s(self, since_s: float, until_s: float) -> float:
+        """Between segments: the units of one come together."""
+        late = [
+            at_s - before_s - (dts - before_dts) / TICKS_PER_SECOND
+            for (before_s, before_dts), (at_s, dts) in pairwise(self._begun)
+            if since_s < at_s <= until_s
+        ]
+        return max(late, default=0.0)
+
+
+def recorder(name: str, url: str) -> Recorder:
+    """The one for the URL."""
+    if url.endswith(".m3u8"):
+        return HlsRecorder(name, url)
+    return TsRecorder(name, url) if url.endswith(".ts") else TagRecorder(name, url)
+
+
+@asynccontextmanager
+async def recording(*recorders: Recorder) -> AsyncIterator[None]:
+    """All play until the block is left."""
+    tasks = [asyncio.create_task(one.run()) for one in recorders]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
