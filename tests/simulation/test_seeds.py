@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from simulation.draws import SCHEDULERS
+from simulation.draws import EDGES, ORIGINS, SCHEDULERS
 from simulation.faults import Cut, Halted, Killed, Paused, Restored, Rough, Wiped
 from simulation.plans import Plan
 from simulation.schedule import run_plan
@@ -44,6 +44,24 @@ FOUND: dict[str, Plan] = {
             Paused(at_s=7.993, for_s=0.23, which=0, moves=True),
             Rough(at_s=8.82, for_s=4.779, loss=0.3, doubled=0.3),
             Halted(at_s=11.24, for_s=0.503, whom="heir"),
+        ],
+    ),
+    # Each edge was asked for its claims once, before its node was written down again, and asked for nothing more.
+    "a rival knocks while the data of etcd is gone": Plan(
+        seed=0,
+        kind="kept",
+        streams=2,
+        rivals=True,
+        undisturbed=True,
+        faults=[Wiped(at_s=4.835, for_s=0.0), Wiped(at_s=11.403, for_s=0.0)],
+    ),
+    "nobody reaches a scheduler for longer than a lease": Plan(
+        seed=0,
+        kind="kept",
+        rivals=True,
+        faults=[
+            Cut(at_s=3.833, for_s=6.461, source=SCHEDULERS, target=(*ORIGINS, *EDGES)),
+            Cut(at_s=13.26, for_s=3.74, source=("origin",), target=("*",), both_ways=False),
         ],
     ),
 }
