@@ -259,7 +259,8 @@ class Group:
 
     def _moved(self, location: Location, now_s: float) -> list[Command]:
         """Tell everyone where the stream is now, and serve them until they have left."""
-        if location.place <= self.place or (self.state is GroupState.MOVED and not self._is_news(location)):
+        known = self._elsewhere.place if self.state is GroupState.MOVED and self._elsewhere is not None else self.place
+        if location.place <= max(known, self.place):
             return []
         if self.state is GroupState.WAITING:  # those who wait were sent here, perhaps for a place that is higher still
             return self._tell(location)
@@ -268,9 +269,6 @@ class Group:
             self.state = GroupState.MOVED
             self.next_timer = None if self._writer is not None else now_s + self._settings.grace_s
         return self._close_if_left() or self._tell(location)
-
-    def _is_news(self, location: Location) -> bool:
-        return self._elsewhere is None or location.place > self._elsewhere.place
 
     def _tell(self, location: Location) -> list[Command]:
         commands: list[Command] = [TellSubscriber(port, location) for port in sorted(self._subscribers)]
