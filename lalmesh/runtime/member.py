@@ -12,6 +12,7 @@ from lalmesh.runtime.load import ProcessLoad
 from lalmesh.runtime.ownership import NodeAddress, NodeId
 from lalmesh.runtime.scheduling import (
     Capacity,
+    Drain,
     Endpoint,
     Evicted,
     HeldStream,
@@ -68,6 +69,8 @@ class Member:
         """
         self.address = NodeAddress(node, "")  #: with the host and port of its gRPC listener, once it has one
         self.evicted = ""  #: why, once it was
+        self.is_draining = False  #: as the next report says
+        self.drain_asked: Callable[[float], None] = _nobody  #: hears that the scheduler has it drain, within so many seconds
         self._role = role
         self._settings = settings
         self._told = command
@@ -98,6 +101,11 @@ class Member:
         """The hls nodes that the scheduler named last."""
         return self._membership.hls
 
+    @property
+    def elsewhere(self) -> tuple[Endpoint, ...]:
+        """Of an edge that drains: where other edges are, as the scheduler named them last."""
+        return self._membership.elsewhere
+
     def listens_at(self, grpc_port: int) -> NodeAddress:
         """Other nodes reach this one at `grpc_port`; gives its address from now on."""
         self.address = self.address._replace(address=host_port(self.host, grpc_port))
@@ -111,13 +119,16 @@ class Member:
         """Send the next report at once: something changed that others wait for."""
         self._membership.report_now()
 
+    def begin_drain(self) -> None:
+        """Say at once, and from now on, that this node gives away what it has: it is given nothing new."""
+        self.is_draining = True
+        self.report_now()
+
     async def leave(self) -> None:
         """Leave in order, or within `LEAVE_DEADLINE_S` without an answer."""
         await self._membership.leave(LEAVE_DEADLINE_S)
 
-    def report(
-        self, load: Load, streams: Sequence[HeldStream], endpoints: Sequence[Endpoint] = (), *, draining: bool = False
-    ) -> NodeReport:
+    def report(self, load: Load, streams: Sequence[HeldStream], endpoints: Sequence[Endpoint] = ()) -> NodeReport:
         """What to report now: `load`, to which what the process takes of the machine is added, and what the node has."""
         return NodeReport(
             node=self.address,
@@ -127,14 +138,21 @@ class Member:
             endpoints=tuple(endpoints),
             capacity=self._settings.capacity,
             load=replace(load, cpu_fraction=self._process.cpu_fraction(), memory_bytes=self._process.memory_bytes()),
-            draining=draining,
+            draining=self.is_draining,
             streams=tuple(streams),
             version=lalmesh.__version__,
         )
 
     def _command(self, command: NodeCommand) -> None:
-        if isinstance(command, Evicted):
-            self.evicted = command.reason
-            self._evicted(f"{self._role.value} node evicted from the cluster: {command.reason}")
-        else:
-            self._told(command)
+        match command:
+            case Evicted(reason):
+                self.evicted = reason
+                self._evicted(f"{self._role.value} node evicted from the cluster: {reason}")
+            case Drain(deadline_s):
+                self.drain_asked(deadline_s)
+            case _:
+                self._told(command)
+
+
+def _nobody(deadline_s: float) -> None:
+    """Nobody hears of a drain that the scheduler asks for."""

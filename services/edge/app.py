@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -34,6 +35,7 @@ from lalmesh.runtime.scheduling import (
     SchedulerClient,
     StreamFenced,
 )
+from services.edge.draining import TIME_OVER, Draining, until_all_have_gone
 from services.edge.hls_client import HlsClient, HlsProxySettings
 from services.edge.http import HttpListener
 from services.edge.metrics import EdgeMetrics
@@ -152,6 +154,7 @@ class EdgeApp:
             hevc=settings.hevc,
             match_app=settings.match_app,
             chunk_size=settings.chunk_size,
+            draining=Draining(lambda: self.member.elsewhere),
         )
         self._rtsp = self._rtsp_service(settings.rtsp) if settings.rtsp is not None else None
         self._listeners: dict[str, Listener] = {}
@@ -219,9 +222,20 @@ class EdgeApp:
         if self._settings.certificate is not None:
             self._settings.certificate.refresh(at_once=True)
 
+    async def drain(self, limit_s: float) -> None:
+        """Let nobody in, say so to the scheduler and to those who are here, and wait until they have gone, or for `limit_s`."""
+        draining = self._context.draining
+        draining.begin()
+        self.member.begin_drain()
+        await until_all_have_gone(draining, self.sessions, self._hls_asked_at, self.metrics, limit_s)
+
+    def _hls_asked_at(self) -> float:
+        ports = [listener for listener in self._listeners.values() if isinstance(listener, HttpListener)]
+        return max((port.hls_asked_at for port in ports), default=-math.inf)
+
     async def stop(self) -> None:
         """Take nothing new, end every session with a reason, give claims back, leave the cluster."""
-        reason = "the edge stops"
+        reason = TIME_OVER if self._context.draining.has_begun else "the edge stops"
         for listener in self._listeners.values():
             listener.stop_accepting()
         for session in self.sessions:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import ssl
 
 from aiohttp import web
@@ -19,6 +21,7 @@ from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
 from services.edge.rtsp_service import RtspService
 from services.edge.rtsp_websocket import RtspSockets, asks_for_rtsp
+from services.edge.upstreams import PLAYLIST_SUFFIX
 
 
 class HttpListener(HttpPort):
@@ -37,6 +40,9 @@ class HttpListener(HttpPort):
         """Prepare; `start` listens. With `rtsp`, WebSockets may carry RTSP."""
         self.scheme = "https" if tls is not None else "http"
         super().__init__(self.scheme, reading_app(self._get, cors), limits, metrics, tls)
+        self.hls_asked_at = -math.inf  #: when hls nodes were asked last for somebody here, by the time of the loop
+        self._draining = context.draining
+        self._loop = asyncio.get_running_loop()
         self._refusals = Refusals(metrics)
         self._playing = StreamPlaying(context, cors, self._refusals, SERVER, is_secure=tls is not None)
         self._proxy = HlsProxy(hls, self.scheme)
@@ -44,6 +50,8 @@ class HttpListener(HttpPort):
         self._rtsp = RtspSockets(rtsp, cors, self._refusals, is_secure=is_secure) if rtsp is not None else None
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
+        if self._draining.has_begun and (elsewhere := self._elsewhere(request)):
+            return self._refusals.send_elsewhere(request, self.scheme, elsewhere)
         if self._rtsp is not None and asks_for_rtsp(request):
             return await self._rtsp.open(request)
         if is_proxied(request.path):
@@ -53,7 +61,14 @@ class HttpListener(HttpPort):
             return self._refusals.refuse(request, self.scheme, 404, "not found", "nothing here")
         return await self._playing.play(request, form)
 
+    def _elsewhere(self, request: web.Request) -> str:
+        """Where a request that begins or continues playing is to go instead; empty: nowhere, or its client would not follow."""
+        if "Upgrade" in request.headers or not (request.path.endswith(PLAYLIST_SUFFIX) or format_of(request.path)):
+            return ""
+        return self._draining.url(self.scheme, request.rel_url.raw_path_qs)
+
     async def _proxied(self, request: web.Request) -> web.StreamResponse:
+        self.hls_asked_at = self._loop.time()
         try:
             return await self._proxy.serve(request)
         except Unavailable as error:

@@ -46,7 +46,7 @@ class StreamPlaying:
         try:
             stream = self._stream_key(request, form)
             with waiting_for_answer(request):
-                relay = await self._context.relays.acquire(stream, self._context.wait_publisher_s)
+                relay = await self._context.relay(stream)
         except ServiceError as error:
             return self._refusals.for_error(request, protocol, error)
         output = form.output(self._context, is_socket=is_socket)

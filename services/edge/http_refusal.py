@@ -32,6 +32,14 @@ class Refusals:
         response.force_close()
         return response
 
+    def send_elsewhere(self, request: web.Request, protocol: str, url: str) -> web.Response:
+        """Have the client ask `url` instead: this edge drains."""
+        self._metrics.refused.labels(protocol, "draining").inc()
+        log.info("request sent elsewhere: %s", url, extra={"peer": request.remote or "?"})
+        response = web.Response(status=302, headers={"Location": url, "Cache-Control": "no-store"})
+        response.force_close()
+        return response
+
     def for_error(self, request: web.Request, protocol: str, error: ServiceError) -> web.Response:
         """What a service's refusal is in HTTP."""
         match error:

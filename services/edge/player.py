@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lalmesh.container.flv import BodyMuxer, HevcForm
 from lalmesh.errors import InvalidName
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.listener import limit_send_buffer
 from services.edge.direct import direct_socket
+from services.edge.draining import Draining
 from services.edge.fanout import FanOut
 from services.edge.feed import PlayerFeed
 from services.edge.outputs import OutputFormat
 from services.edge.publisher import Publishers
+from services.edge.publishing import Publishing
 from services.edge.relay import Relay, Relays
 from services.edge.session import Sessions
 
@@ -35,6 +37,25 @@ class EdgeContext:
     hevc: HevcForm
     match_app: bool
     chunk_size: int
+    draining: Draining = field(default_factory=Draining)
+
+    async def publish(self, stream: StreamKey, ended: Callable[[str], None]) -> Publishing:
+        """Begin a publication; see `Publishers.start`.
+
+        Raises:
+            ServiceError: it is refused.
+        """
+        self.draining.check()
+        return await self.publishers.start(stream, ended)
+
+    async def relay(self, stream: StreamKey, wait_s: float | None = None) -> Relay:
+        """The relay of a stream for a new player, who may have to wait for a publisher; see `Relays.acquire`.
+
+        Raises:
+            ServiceError: there is none.
+        """
+        self.draining.check()
+        return await self.relays.acquire(stream, self.wait_publisher_s if wait_s is None else wait_s)
 
     def stream_key(self, app: str, name: str) -> StreamKey:
         """The checked key of a stream.

@@ -33,6 +33,7 @@ from lalmesh.protocol.rtmp import (
 )
 from lalmesh.remux import RtmpPackager
 from lalmesh.runtime.listener import Admission, ListenerLimits, go_on_reading, listen, peer_of, socket_transport, stop_reading
+from services.edge.draining import REASON
 from services.edge.ingest import Ingest
 from services.edge.metrics import EdgeMetrics
 from services.edge.outputs import OutputFormat
@@ -95,6 +96,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._streams: dict[int, _Publisher | _Player] = {}
         self._requests: dict[int, asyncio.Task[None]] = {}
         self._transport: asyncio.Transport | None = None
+        self._app = ""
         self._closing = ""
         self._refusal = ""
         self._paused = False
@@ -235,7 +237,24 @@ class RtmpConnection(asyncio.BufferedProtocol):
             self._send()
             self._close(self._refusal)
             return
+        self._app = event.app
+        if self._context.draining.has_begun:
+            self._listener.metrics.refused.labels(self._listener.protocol, "draining").inc()
+            self._server.reject_connect(description=REASON, redirect_url=self._elsewhere())
+            self._send()
+            self._close(REASON)
+            return
         self._server.accept_connect()
+
+    def _elsewhere(self) -> str:
+        """Where to connect to instead; empty where nothing is known."""
+        return self._context.draining.url(self._listener.protocol, f"/{self._app}")
+
+    def _ask_to_reconnect(self) -> bool:
+        """Ask the client to go on elsewhere; one that does not understand that is not asked."""
+        asked = self._transport is not None and self._server.request_reconnect(self._elsewhere(), REASON)
+        self._send()
+        return asked
 
     def _request(self, stream_id: int, work: Awaitable[None]) -> None:
         """Answer in a task; the same message stream cannot ask again before it has been answered."""
@@ -260,12 +279,13 @@ class RtmpConnection(asyncio.BufferedProtocol):
         try:
             stream = self._context.stream_key(event.app, event.name)
             taken_over = self._publisher_closer(stream_id, "NetStream.Publish.BadName")
-            publishing = await self._context.publishers.start(stream, taken_over)
+            publishing = await self._context.publish(stream, taken_over)
         except ServiceError as error:
             self._refuse_publish(stream_id, event, error)
             return
         close = self._publisher_closer(stream_id, "NetStream.Publish.Failed")
         session = self._context.sessions.open(self._listener.protocol, SessionRole.PUBLISHER, stream, self._peer, close)
+        session.ask_to_reconnect = self._ask_to_reconnect
         self._streams[stream_id] = _Publisher(publishing, session, self._listener.metrics)
         self._server.accept_publish(stream_id)
         self._send()
@@ -282,7 +302,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         stream_id = event.stream_id
         try:
             stream = self._context.stream_key(event.app, event.name)
-            relay = await self._context.relays.acquire(stream, self._context.wait_publisher_s)
+            relay = await self._context.relay(stream)
         except ServiceError as error:
             self._refuse_play(stream_id, event, error)
             return
@@ -302,6 +322,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         form = OutputFormat(key=("rtmp", stream_id), name="rtmp", packager=packager)
         playing = playing_on(transport, relay, form, close, context.player_sndbuf_bytes)
         session = context.sessions.open(self._listener.protocol, SessionRole.PLAYER, stream, self._peer, close)
+        session.ask_to_reconnect = self._ask_to_reconnect
         self._streams[stream_id] = _Player(playing, session)
         playing.start()
         if self._paused:  # by another player on this connection, whose burst has not drained

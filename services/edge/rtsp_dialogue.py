@@ -316,7 +316,7 @@ class RtspDialogue:
 
     async def _publish(self, event: AnnounceRequested, tracks: list[IncomingTrack]) -> None:
         stream = self.context.stream_key(event.path.app, event.path.name)
-        publishing = await self.context.publishers.start(stream, self.close)
+        publishing = await self.context.publish(stream, self.close)
         session = self.context.sessions.open(self.protocol, SessionRole.PUBLISHER, stream, self.peer, self.close)
         self._publisher = RtspPublisher(self, publishing, session, tracks)
         self._core.accept_announce([track.control for track in tracks])

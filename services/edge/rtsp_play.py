@@ -47,7 +47,7 @@ class RtspPlaying:
             UnsupportedError: none of its tracks can go out by RTP.
         """
         wait_s = max(self._link.settings.wait_publisher_s, LEAST_WAIT_S)
-        relay = await self._link.context.relays.acquire(stream, wait_s)
+        relay = await self._link.context.relay(stream, wait_s)
         with relay.given_back_unless_taken() as take:
             await relay.settled()
             rtp = relay.outputs.rtp_stream()

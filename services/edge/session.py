@@ -39,6 +39,8 @@ class Session:
     session_id: str = field(default_factory=lambda: secrets.token_hex(SESSION_ID_BYTES))
     bytes_moved: Callable[[], int] = lambda: 0  #: in from a publisher, out to a player
     facts: Callable[[], dict[str, object]] = dict  #: what its closing line says beside
+    #: ask its client to go on at another edge; gives whether it was asked
+    ask_to_reconnect: Callable[[], bool] = lambda: False
 
 
 class Sessions:

@@ -53,7 +53,8 @@ from services.hls.workers import Workers
 
 log = logging.getLogger(__name__)
 
-DRAIN_S = 15.0  #: for the open segments to become whole when the node stops
+DRAIN_S = 15.0  #: for the open segments to become whole when the node stops, if it is to stop at once
+SERVE_ON_S = 2.0  #: after everything was handed over, for edges to hear whom to ask instead: in the answer to their next report
 LOOK_S = 1.0  #: between two looks for successors, while the scheduler does not answer: both list segments so long
 FIND_DEADLINE_S = 3.0  #: for the scheduler to say which streams have a name
 TOUCH_S = 5.0  #: between two words to the session directory
@@ -143,7 +144,6 @@ class HlsApp:
         registry.register(RecordingCollector(self.recordings))
         self._server = channels.server() if channels is not None else None
         self._tasks: list[asyncio.Task[None]] = []
-        self._draining = False
 
     def _make_ports(self, metrics: HlsMetrics) -> dict[str, HttpPort]:
         settings = self._settings
@@ -196,11 +196,20 @@ class HlsApp:
         if settings.session_key:
             self._tasks.append(self._loop.create_task(self._tell_sessions(), name="hls-sessions"))
 
+    async def drain(self, limit_s: float) -> None:
+        """Take nothing new, let open segments become whole, hand the streams over, answer for a while still; `limit_s` in all."""
+        ends_at = self._loop.time() + limit_s
+        self.member.begin_drain()
+        log.info("draining: %d streams", len(self.workers))
+        await self.workers.close(limit_s)
+        log.info("drained: %d streams are still here", len(self.workers))
+        await asyncio.sleep(max(0.0, min(SERVE_ON_S, ends_at - self._loop.time())))
+
     async def stop(self) -> None:
         """Take nothing new, let open segments become whole, hand streams over, leave the cluster, stop listening."""
-        self._draining = True
-        self.member.report_now()
-        await self.workers.close(DRAIN_S)
+        if not self.member.is_draining:
+            self.member.begin_drain()
+            await self.workers.close(DRAIN_S)
         await self.recordings.stop()
         await self.member.leave()
         for task in self._tasks:
@@ -260,7 +269,7 @@ class HlsApp:
     def _report(self) -> NodeReport:
         held = tuple(self._held(worker) for worker in self.workers)
         load = Load(sessions=len(self._players), streams=len(held))
-        return self.member.report(load, held, self._endpoints(), draining=self._draining)
+        return self.member.report(load, held, self._endpoints())
 
     def _endpoints(self) -> tuple[Endpoint, ...]:
         if not self.http_port:

@@ -38,6 +38,7 @@ from services.origin.groups import Groups
 log = logging.getLogger(__name__)
 
 RELEASE_DEADLINE_S = 5.0
+LOOK_S = 0.1  #: between two looks whether all groups have gone
 LOCATE_DEADLINE_S = 1.0  #: where a group may have gone that could not be released
 
 _STATES = {
@@ -134,6 +135,24 @@ class OriginApp:
             await self._server.start()
             self.member.listens_at(self.grpc_port)
         self._task = self._loop.create_task(self.member.run(), name="origin-membership")
+
+    async def drain(self, limit_s: float) -> None:
+        """Have the scheduler move every group, and serve on until the last reader of the last one has left, or for `limit_s`."""
+        self.member.begin_drain()
+        log.info("draining: %d groups", len(self.groups))
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._none_left()
+        except TimeoutError:
+            log.warning("drained for %g s: %d groups are still here", limit_s, len(self.groups))
+        else:
+            log.info("drained: all groups have gone")
+
+    async def _none_left(self) -> None:
+        while True:
+            if not len(self.groups):
+                return
+            await asyncio.sleep(LOOK_S)
 
     async def stop(self) -> None:
         """Leave the cluster, end every group, stop listening."""

@@ -112,10 +112,11 @@ class SchedulerApp:
             raise
 
     async def stop(self) -> None:
-        """End membership, finish what is under way, stop listening. Nodes keep what they have and go to another replica."""
+        """End membership, finish what is under way, stop listening, give duties back. Nodes go to another replica as they are."""
         await self.service.stop()  # membership streams end in order
         if self._server is not None:
             await self._server.stop(STOP_GRACE_S)
+        await self.service.leave()
         if self._http is not None:
             await self._http.close("the scheduler stops")
         if self._sweeping is not None:

@@ -22,6 +22,7 @@ from functools import partial
 
 from lalmesh.errors import RemoteProtocolError, Unavailable
 from lalmesh.runtime.scheduling.model import Evicted, Joined, NodeCommand, NodeReport, Role
+from services.scheduler.elsewhere import edge_endpoints
 from services.scheduler.members import Members, Session
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.registrar import NameTakenError, Registrar
@@ -131,9 +132,11 @@ class Attendance:
             self._check(session)
 
     def _joined(self, session: Session) -> Joined:
-        """The answer to a report; edges, which proxy to the hls nodes, hear where those are."""
-        is_edge = session.report.role is Role.EDGE
-        return Joined(self._view.terms.term, self._view.directory.hls_endpoints() if is_edge else ())
+        """The answer to a report; edges hear where the hls nodes are, to which they proxy, and one that drains where others are."""
+        directory, report = self._view.directory, session.report
+        if report.role is not Role.EDGE:
+            return Joined(self._view.terms.term)
+        return Joined(self._view.terms.term, directory.hls_endpoints(), edge_endpoints(directory) if report.draining else ())
 
     async def _wait_tried(self, session: Session) -> None:
         """The first answer says that the node is registered, unless the registry fails or takes too long over it."""

@@ -39,6 +39,7 @@ from services.scheduler.view import View
 log = logging.getLogger(__name__)
 
 LEAST_LEASE_S = 2  #: etcd lengthens shorter ones
+LEAVE_S = 2.0  #: for the registry to take a lease back
 RETRY_S = 0.5  #: pause after the registry did not answer
 
 
@@ -86,6 +87,20 @@ class Presence:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._lost.wait()
+
+    async def leave(self) -> None:
+        """Give duties and key back, so that others take them now, while others stand.
+
+        The last one leaves its key to run out: whoever starts meanwhile knows by it that the leases of the nodes were renewed.
+        """
+        cluster = self._view.directory.cluster
+        if cluster.standing and any(record.key != self._key for record in cluster.schedulers.values()):
+            cluster.cease_to_stand()
+            try:
+                async with asyncio.timeout(LEAVE_S):
+                    await self._registry.revoke_lease(self._lease_id)
+            except (Unavailable, TimeoutError) as exc:
+                log.warning("the lease of this replica is left to run out: %s", exc)
 
     async def has_duty(self, duty: str) -> bool:
         """Whether this replica is the one that does it; it takes a duty that nobody has.

@@ -158,6 +158,10 @@ class SchedulerService(HlsAnswers):
             with contextlib.suppress(asyncio.CancelledError):
                 await self._runner
 
+    async def leave(self) -> None:
+        """Give duties and key back: the last word, after `stop` and when no more calls are under way."""
+        await self._presence.leave()
+
     async def ready(self) -> None:
         """Wait until the term is known and the registry was listed once."""
         await self._view.ready.wait()

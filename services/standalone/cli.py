@@ -9,6 +9,7 @@ import typer
 import lalmesh
 from services.standalone.client_cli import add_client_commands
 from services.standalone.config_cli import config_app
+from services.standalone.drain_cli import add_drain_command
 from services.standalone.roles_cli import add_roles
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ def lalmesh_command(
 
 add_roles(app)
 add_client_commands(app)
+add_drain_command(app)
 app.add_typer(config_app)
 
 

@@ -72,6 +72,9 @@ class Node:
         self._health: HealthServer | None = None
         #: done, with the reason, once this node cannot go on
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        #: done once the scheduler has this node drain, with the seconds that it may take: 0 for what it is configured to take
+        self.drain_asked: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._is_draining = False
         disable_created_metrics()  # type: ignore[no-untyped-call]
         ProcessCollector(registry=self._metrics)
         PlatformCollector(registry=self._metrics)
@@ -106,6 +109,19 @@ class Node:
             await self.stop()
             raise
 
+    async def drain(self, limit_s: float = 0.0) -> None:
+        """Give away what this node has, within `limit_s` or, where that is 0, what is configured. `stop` it then.
+
+        A standalone server has nobody to give anything to: it waits for its players to go where it is told how long.
+        """
+        self._is_draining = True
+        if self._role == "standalone":
+            parts: tuple[EdgeApp | HlsApp | OriginApp | None, ...] = (self._edge,)
+        else:
+            parts, limit_s = (self._edge, self._hls, self._origin), limit_s or self._config.cluster.drain_s
+        if limit_s:
+            await asyncio.gather(*(part.drain(limit_s) for part in parts if part is not None))
+
     async def stop(self) -> None:
         """Stop every role, the last one started first."""
         await self._stack.aclose()
@@ -115,6 +131,10 @@ class Node:
         for part in (self._edge, self._hls):
             if part is not None:
                 part.reload()
+
+    def _drain_told(self, limit_s: float) -> None:
+        if not self.drain_asked.done():
+            self.drain_asked.set_result(limit_s)
 
     async def _start_roles(self) -> None:
         config, role = self._config, self._role
@@ -184,6 +204,7 @@ class Node:
         node = settings.node_id(self._config, "origin", shared=self._role == "standalone")
         built = role_settings.origin_settings(self._config)
         self._origin = OriginApp(node, keys, built, client, self._metrics, channels, settings.machine_address, self._fail)
+        self._origin.member.drain_asked = self._drain_told
         await self._origin.start()
         self._stack.push_async_callback(self._origin.stop)
 
@@ -194,6 +215,7 @@ class Node:
         peers = None if self._role == "standalone" else channels
         self._hls = HlsApp(node, keys, built, client, links, storage, self._metrics, peers, settings.machine_address, self._fail)
         self._stack.push_async_callback(self._hls.stop)
+        self._hls.member.drain_asked = self._drain_told
         await self._hls.start()
 
     def _links(self, node: NodeId, channels: Channels, role: str) -> OriginLinks:
@@ -211,6 +233,7 @@ class Node:
         links = self._links(node, channels, "edge")
         self._edge = EdgeApp(node, built, client, links, self._metrics, settings.machine_address, self._fail)
         self._stack.push_async_callback(self._edge.stop)
+        self._edge.member.drain_asked = self._drain_told
         await self._edge.start()
 
     async def _start_health(self) -> None:
@@ -219,7 +242,9 @@ class Node:
         await self._health.start(self._config.metrics.host, self._config.metrics.port)
 
     def _unready(self) -> str:
-        """Why this node is not ready: only until it has joined once."""
+        """Why this node is not ready: until it has joined once, and from when it gives away what it has."""
+        if self._is_draining:
+            return "draining"
         for part in (self._origin, self._hls, self._edge):
             if part is not None and part.member.evicted:
                 return f"evicted: {part.member.evicted}"

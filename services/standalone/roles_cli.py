@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import logging
@@ -85,7 +86,7 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(config: Config, role: Role, ports_file: Path | None) -> None:
-    """Run the node until a signal comes.
+    """Run the node until a signal or its scheduler ends it, and it has drained.
 
     Raises:
         ServiceError: it cannot go on.
@@ -102,14 +103,25 @@ async def _serve(config: Config, role: Role, ports_file: Path | None) -> None:
             _write_ports(ports_file, node.ports)
         typer.echo(describe(config, role, node.ports))
         sys.stdout.flush()
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait((stopping, node.failed), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        await _until_drained(node, stop)
         log.info("stopping")
     finally:
         await node.stop()
     if node.failed.done():
         raise ServiceError(node.failed.result())
+
+
+async def _until_drained(node: Node, stop: asyncio.Event) -> None:
+    """Wait until the node is told to end and has given away what it has, or cannot go on."""
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait((stopping, node.drain_asked, node.failed), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not node.failed.done():
+        draining = asyncio.ensure_future(node.drain(node.drain_asked.result() if node.drain_asked.done() else 0.0))
+        await asyncio.wait((draining, node.failed), return_when=asyncio.FIRST_COMPLETED)
+        draining.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await draining
 
 
 def _spare_the_collector() -> None:

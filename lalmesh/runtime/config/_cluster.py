@@ -83,6 +83,12 @@ class ClusterConfig(ConfigModel):
     silence_s: float = Field(
         default=2.0, ge=0.5, le=600, description="Silence after which a node and its scheduler give each other up."
     )
+    drain_s: float = Field(
+        default=20.0,
+        ge=0,
+        le=86_400,
+        description="How long a node that is told to end waits for what it has to go elsewhere. Standalone does not wait.",
+    )
     claim_timeout_s: float = Field(default=5.0, ge=0.1, le=60, description="Longest wait for the answer to a claim.")
     match_app: bool = Field(default=True, description="Whether streams of one name in two applications are two streams.")
     link: LinkConfig = LinkConfig()

@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from lalmesh.errors import RemoteProtocolError, Unavailable
 from lalmesh.runtime.scheduling.hls import HlsEndpoint
-from lalmesh.runtime.scheduling.model import Evicted, Joined, NodeCommand, NodeReport
+from lalmesh.runtime.scheduling.model import Endpoint, Evicted, Joined, NodeCommand, NodeReport
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,8 @@ class Membership:
         self.term = 0
         #: hls nodes that the scheduler named last; they stay while it is away
         self.hls: tuple[HlsEndpoint, ...] = ()
+        #: of an edge that drains: where other edges are, as the scheduler named them last
+        self.elsewhere: tuple[Endpoint, ...] = ()
         #: why the node was evicted, once it was
         self.evicted: str | None = None
 
@@ -128,9 +130,10 @@ class Membership:
 
     def _handle(self, command: NodeCommand) -> None:
         match command:
-            case Joined(term, hls):
+            case Joined(term, hls, elsewhere):
                 self.term = term or self.term
                 self.hls = hls
+                self.elsewhere = elsewhere
                 self._pause_s = FIRST_PAUSE_S
                 self.joined.set()
                 return

@@ -177,6 +177,7 @@ class Joined:
 
     term: int  #: 0 while the scheduler does not know it
     hls: tuple[HlsEndpoint, ...] = ()  #: to edges: the hls nodes that are joined; any answers for any stream
+    elsewhere: tuple[Endpoint, ...] = ()  #: to edges that drain: where their players and publishers may go
 
 
 @dataclass(slots=True, frozen=True)

@@ -109,10 +109,15 @@ def _serialize_held(held: HeldStream) -> scheduler_pb2.HeldStream:
 def _parse_endpoints(message: scheduler_pb2.NodeReport) -> tuple[Endpoint, ...]:
     if len(message.endpoints) > MAX_ENDPOINTS:
         raise LimitExceeded("endpoints of a node", len(message.endpoints), MAX_ENDPOINTS)
-    return tuple(
-        Endpoint(_text(endpoint.protocol, "protocol"), _text(endpoint.host, "host"), endpoint.port)
-        for endpoint in message.endpoints
-    )
+    return tuple(map(_parse_endpoint, message.endpoints))
+
+
+def _parse_endpoint(message: scheduler_pb2.Endpoint) -> Endpoint:
+    return Endpoint(_text(message.protocol, "protocol"), _text(message.host, "host"), message.port)
+
+
+def _serialize_endpoint(endpoint: Endpoint) -> scheduler_pb2.Endpoint:
+    return scheduler_pb2.Endpoint(protocol=endpoint.protocol, host=endpoint.host, port=endpoint.port)
 
 
 def _parse_capacity(message: scheduler_pb2.Capacity) -> Capacity:
@@ -184,10 +189,7 @@ def serialize_report(report: NodeReport) -> scheduler_pb2.NodeReport:
         role=_ROLES[report.role],
         zone=report.zone,
         machine=report.machine,
-        endpoints=[
-            scheduler_pb2.Endpoint(protocol=endpoint.protocol, host=endpoint.host, port=endpoint.port)
-            for endpoint in report.endpoints
-        ],
+        endpoints=map(_serialize_endpoint, report.endpoints),
         capacity=_serialize_capacity(report.capacity),
         load=_serialize_load(report.load),
         draining=report.draining,
@@ -201,7 +203,8 @@ def parse_command(message: scheduler_pb2.NodeCommand) -> NodeCommand | None:
     """What the scheduler tells a node; None for a command that this version does not know."""
     match message.WhichOneof("command"):
         case "joined":
-            return Joined(message.joined.term, tuple(map(parse_hls_endpoint, message.joined.hls)))
+            joined = message.joined
+            return Joined(joined.term, tuple(map(parse_hls_endpoint, joined.hls)), tuple(map(_parse_endpoint, joined.elsewhere)))
         case "group_moved":
             moved = message.group_moved
             return GroupMoved(parse_location(moved.location), parse_grant(moved.grant) if moved.HasField("grant") else None)
@@ -225,9 +228,11 @@ def parse_command(message: scheduler_pb2.NodeCommand) -> NodeCommand | None:
 def serialize_command(command: NodeCommand) -> scheduler_pb2.NodeCommand:
     """What the scheduler tells a node, as a message."""
     match command:
-        case Joined(term, hls):
-            joined = scheduler_pb2.Joined(term=term, hls=map(serialize_hls_endpoint, hls))
-            return scheduler_pb2.NodeCommand(joined=joined)
+        case Joined(term, hls, elsewhere):
+            endpoints = map(_serialize_endpoint, elsewhere)
+            return scheduler_pb2.NodeCommand(
+                joined=scheduler_pb2.Joined(term=term, hls=map(serialize_hls_endpoint, hls), elsewhere=endpoints)
+            )
         case GroupMoved(location, grant):
             signed = None if grant is None else serialize_grant(grant)
             moved = scheduler_pb2.GroupMoved(location=serialize_location(location), grant=signed)
