@@ -118,6 +118,18 @@ def test_a_listing_of_the_same_does_not_bring_an_away_node_back() -> None:
     assert core.is_away(address("o1").node)
 
 
+def test_a_stream_is_listed_while_it_has_a_claim_or_a_group() -> None:
+    core = directory()
+    assert core.streams() == []
+    core.handle(Changed(claim(2)), 0)
+    assert core.streams() == [CAM]
+    core.handle(Changed(group(3)), 0)
+    core.handle(Removed(records.claim_key(CAM), 4), 0)
+    assert core.streams() == [CAM]
+    core.handle(Removed(records.group_key(CAM), 5), 0)
+    assert core.streams() == []
+
+
 def test_another_incarnation_is_another_node() -> None:
     core = directory(Listing((node("o1", 2),), 2))
     assert core.node(address("o1", b"another.").node) is None
