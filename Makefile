@@ -13,7 +13,7 @@ FUZZ_S ?= 60
 SEEDS ?= 20000
 ARGS ?=
 
-.PHONY: help setup run test check unit sim integration e2e browser bench proto format fuzz dist lock docs clean
+.PHONY: help setup run test check unit sim integration e2e chaos browser bench proto format fuzz dist lock docs clean
 
 help: ## list the commands
 	@echo 'make COMMAND, where COMMAND is one of'
@@ -44,7 +44,11 @@ integration: setup ## tests against real peers: etcd, nginx, node-media-server
 
 e2e: setup ## end-to-end tests with real publishers and players; ARGS='-k name' to choose
 	@tools/install-system-packages.sh test
-	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --durations 10 tests/e2e --ignore tests/e2e/browser $(ARGS)
+	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --durations 10 tests/e2e --ignore tests/e2e/browser --ignore tests/e2e/chaos $(ARGS)
+
+chaos: setup ## kill, cut off and stop what a cluster is made of, as root; SHORT=1 as `make test` does, ARGS='--only kill'
+	@tools/install-system-packages.sh test
+	@$(BIN)/$(if $(SHORT),pytest -s tests/e2e/chaos,python -m e2e.chaos --report) $(ARGS)
 
 browser: setup ## the same with a browser, which draws every picture in real time and so has the machine to itself
 	@tools/install-system-packages.sh test

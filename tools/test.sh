@@ -24,6 +24,7 @@ step "quick checks and unit tests" make check
 step "2,000 simulated schedules of faults" make sim SEEDS=2000
 step "integration tests" make integration
 step "end-to-end tests" make e2e
+step "chaos: 5 kills, and 20 s without anybody who decides" make chaos SHORT=1
 step "end-to-end tests with a browser" make browser
 step "the one-file program" archive_serves
 step "the fan-out benchmark, in small, to see that it runs" make bench-fanout ARGS="--players 20 --seconds 2 --warm-up 1 --rounds 1 \

@@ -31,7 +31,7 @@ async def schedulers_stopped(cluster: ChaosCluster) -> AsyncIterator[None]:
 
 
 async def origins_killed(stage: Stage, times: int, *, alone: bool = False, seed: int = 1) -> Report:
-    """SIGKILL of the owner of a stream, of each stream in turn, each second time right after a keyframe.
+    """SIGKILL of the owner of a stream, of each stream in turn, two times at any moment, two times right after a keyframe.
 
     Args:
         stage: where.
@@ -43,16 +43,16 @@ async def origins_killed(stage: Stage, times: int, *, alone: bool = False, seed:
     report = Report("Origin killed" + (", every scheduler stopped before" if alone else ""), times)
     async with stage.show(cluster.edge(1), [cluster.edge(2), cluster.edge(3), cluster.edge(1)]) as players:
         for number in range(times):
-            stream = stage.streams[number // 2 % 2]
+            stream, after_key = stage.streams[number % 2], number // 2 % 2 == 1
             await cluster.steady(*stage.streams)
             if alone and not await cluster.is_steady(stream, heir=True):
                 await _renew_heir(cluster, stream, stage.streams)
             owner = await cluster.owner(stream)
             if alone:
                 async with schedulers_stopped(cluster):
-                    await _kill(report, owner, players, stream, chance, after_key=number % 2 == 1)
+                    await _kill(report, owner, players, stream, chance, after_key=after_key)
             else:
-                await _kill(report, owner, players, stream, chance, after_key=number % 2 == 1)
+                await _kill(report, owner, players, stream, chance, after_key=after_key)
             await cluster.restart(owner)
         await cluster.steady(*stage.streams)
         await asyncio.gather(*(player.more(10.0, units=30) for player in flat(players)))

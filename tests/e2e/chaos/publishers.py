@@ -14,7 +14,7 @@ AFTER_S = 3.0
 async def publisher_moved(stage: Stage, times: int) -> Report:
     """The encoder stops and begins again at another edge, within the grace."""
     cluster = stage.cluster
-    report = Report("Publisher moved to another edge", times)
+    report = Report("Publisher moved to another edge", times, bound_s=0.0)
     stage.begin()
     publisher = await stage.publish(stage.av, cluster.edge(1))
     players = {stage.av: stage.players(stage.av, [cluster.edge(3)])}
@@ -34,7 +34,7 @@ async def publishing_edge_killed(stage: Stage, times: int, *, with_origin: bool 
     """The edge dies, `with_origin` the owner too; the encoder comes back elsewhere and is let in within `RETURN_S`."""
     cluster = stage.cluster
     what = "Origin and publishing edge killed together" if with_origin else "Publishing edge killed"
-    report = Report(what, times)
+    report = Report(what, times, bound_s=0.0)
     stage.begin()
     await stage.publish(stage.av, cluster.edge(1))
     at, there = cluster.edge(1), cluster.edge(2)
