@@ -6,6 +6,7 @@ The methods block (a start takes about 0.2 s); a test that must keep its event l
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -62,19 +63,36 @@ def _openssl(made: Certificates, name: str, extension: str, *signer: str) -> Non
     subprocess.run(command, check=True, capture_output=True, timeout=START_LIMIT_S)
 
 
+@dataclass(frozen=True)
+class Seat:
+    """Which one of several members a server is."""
+
+    name: str
+    client_port: int
+    peer_port: int
+    cluster: str  #: every member with its peer URL, as ``initial-cluster`` takes it
+
+
 class EtcdServer:
     """One member with its data below `folder`; the same ports for its whole life once it has started.
 
-    Its elections are quick (0.2 s), so a lease of 1 s really lasts 1 s.
+    Alone its elections are quick (0.2 s), so a lease of 1 s really lasts 1 s.
     """
 
-    def __init__(self, folder: Path, *, certificates: Certificates | None = None) -> None:
-        """Not started yet. With `certificates` it speaks TLS and lets in only clients that the authority vouches for."""
+    def __init__(self, folder: Path, *, certificates: Certificates | None = None, seat: Seat | None = None) -> None:
+        """Not started yet.
+
+        Args:
+            folder: for its data and log.
+            certificates: with these it speaks TLS and lets in only clients that the authority vouches for.
+            seat: among others (`support.etcd_cluster`); by default it is alone.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self._data = folder / "data"
         self._log = folder / "etcd.log"
         self._certificates = certificates
-        self._client_port, self._peer_port = 0, 0
+        self._seat = seat
+        self._client_port, self._peer_port = (seat.client_port, seat.peer_port) if seat else (0, 0)
         self._login: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
@@ -87,6 +105,12 @@ class EtcdServer:
         self.stop()
 
     @property
+    def pid(self) -> int:
+        """Of the process, while there is one."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def port(self) -> int:
         """The port for clients on 127.0.0.1."""
         return self._client_port
@@ -95,6 +119,11 @@ class EtcdServer:
     def endpoint(self) -> str:
         """The URL for clients."""
         return f"{'https' if self._certificates else 'http'}://127.0.0.1:{self._client_port}"
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The URLs for clients: the one."""
+        return (self.endpoint,)
 
     def start(self) -> None:
         """Start on the data there is, and wait until it serves."""
@@ -152,9 +181,26 @@ class EtcdServer:
         done = subprocess.run([*command, *words], check=True, capture_output=True, timeout=START_LIMIT_S, env=environment)
         return done.stdout.decode()
 
+    def revision(self) -> int:
+        """The newest that it knows of."""
+        (status,) = json.loads(self.control("endpoint", "status", "--write-out=json"))
+        return int(status["Status"]["header"]["revision"])
+
     def compact(self, revision: int) -> None:
         """Forget the history below `revision`."""
         self.control("compaction", str(revision))
+
+    def save(self, file: Path) -> None:
+        """Write a snapshot of all that the registry holds to a file that is not there yet."""
+        self.control("snapshot", "save", str(file))
+
+    def restore(self, file: Path) -> None:
+        """Have a server that does not run and has no data begin with what was saved."""
+        tool = "etcdutl" if shutil.which("etcdutl") else "etcdctl"  # etcdctl can no longer do it since 3.6
+        options = [f"--{name}={value}" for name, value in {"data-dir": self._data, **self._membership()}.items()]
+        command = [tool, "snapshot", "restore", str(file), *options]
+        environment = {**os.environ, "ETCDCTL_API": "3"}
+        subprocess.run(command, check=True, capture_output=True, timeout=START_LIMIT_S, env=environment)
 
     def enable_login(self, username: str, password: str, prefix: str) -> None:
         """Let in only those who log in; `username` may read and write what begins with `prefix`."""
@@ -171,16 +217,14 @@ class EtcdServer:
         self._login = ("--user=root:root",)
 
     def _command(self) -> list[str]:
-        peer = f"http://127.0.0.1:{self._peer_port}"
         options: dict[str, Any] = {
             "data-dir": self._data,
             "listen-client-urls": self.endpoint,
             "advertise-client-urls": self.endpoint,
-            "listen-peer-urls": peer,
-            "initial-advertise-peer-urls": peer,
-            "initial-cluster": f"default={peer}",
-            "heartbeat-interval": 20,
-            "election-timeout": 200,
+            "listen-peer-urls": self._peer_url,
+            **self._membership(),
+            "heartbeat-interval": 100 if self._seat else 20,
+            "election-timeout": 1000 if self._seat else 200,
             "bcrypt-cost": 4,
             "logger": "zap",
         }
@@ -190,6 +234,14 @@ class EtcdServer:
             options["trusted-ca-file"] = self._certificates.ca_file
         flags = [f"--{name}={value}" for name, value in options.items()]
         return ["etcd", *flags, *(["--client-cert-auth"] if self._certificates else [])]
+
+    @property
+    def _peer_url(self) -> str:
+        return f"http://127.0.0.1:{self._peer_port}"
+
+    def _membership(self) -> dict[str, str]:
+        name, cluster = (self._seat.name, self._seat.cluster) if self._seat else ("default", f"default={self._peer_url}")
+        return {"name": name, "initial-advertise-peer-urls": self._peer_url, "initial-cluster": cluster}
 
     def _read_log(self, process: subprocess.Popen[bytes], ready: threading.Event) -> None:
         assert process.stderr is not None

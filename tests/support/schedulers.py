@@ -14,6 +14,7 @@ from lalmesh.runtime.scheduling import GrpcSchedulerClient, NodeReport, Role
 from services.scheduler import SchedulerApp
 from services.scheduler.registry import EtcdRegistry, EtcdSettings
 from support.etcd import EtcdServer
+from support.etcd_cluster import EtcdCluster
 from support.members import LIMIT_S, Member, eventually
 
 KEY = b"a cluster key"
@@ -79,9 +80,9 @@ class Cluster:
         return node
 
 
-def etcd_registries(server: EtcdServer, stack: AsyncExitStack) -> Iterator[Registry]:
+def etcd_registries(server: EtcdServer | EtcdCluster, stack: AsyncExitStack) -> Iterator[Registry]:
     """Registries of one cluster that has the server to itself, as many as are asked for."""
-    settings = EtcdSettings(endpoints=(server.endpoint,), prefix=next(_prefixes), timeout_s=2.0)
+    settings = EtcdSettings(endpoints=server.endpoints, prefix=next(_prefixes), timeout_s=2.0)
     while True:
         registry = EtcdRegistry(settings)
         stack.push_async_callback(registry.close)
