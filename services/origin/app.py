@@ -38,7 +38,7 @@ from services.origin.groups import Groups
 log = logging.getLogger(__name__)
 
 RELEASE_DEADLINE_S = 5.0
-LOOK_S = 0.1  #: between two looks whether all groups have gone
+LOOK_S = 0.1  #: between two looks whether anybody reads or writes
 LOCATE_DEADLINE_S = 1.0  #: where a group may have gone that could not be released
 
 _STATES = {
@@ -137,7 +137,7 @@ class OriginApp:
         self._task = self._loop.create_task(self.member.run(), name="origin-membership")
 
     async def drain(self, limit_s: float) -> None:
-        """Have the scheduler move every group, and serve on until the last reader of the last one has left, or for `limit_s`."""
+        """Have the scheduler move every group, and serve on until nobody reads or writes any, or for `limit_s`."""
         self.member.begin_drain()
         log.info("draining: %d groups", len(self.groups))
         try:
@@ -146,11 +146,11 @@ class OriginApp:
         except TimeoutError:
             log.warning("drained for %g s: %d groups are still here", limit_s, len(self.groups))
         else:
-            log.info("drained: all groups have gone")
+            log.info("drained: nobody reads or writes here")
 
     async def _none_left(self) -> None:
         while True:
-            if not len(self.groups):
+            if not any(group.subscribers or group.state is GroupState.LIVE for group in self.groups):
                 return
             await asyncio.sleep(LOOK_S)
 
