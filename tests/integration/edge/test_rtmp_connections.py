@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -19,7 +20,8 @@ from lalmesh.protocol.rtmp._commands import parse_command
 from lalmesh.runtime import listener as listener_module
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.listener import ListenerLimits
-from lalmesh.runtime.scheduling import Refusal, Refused
+from lalmesh.runtime.scheduling import Endpoint, Refusal, Refused
+from services.edge.draining import Draining
 from services.edge.fanout import FanOutSettings
 from services.edge.metrics import EdgeMetrics
 from services.edge.relay import RelaySettings
@@ -32,6 +34,7 @@ SLOW_S = 0.1  #: after which a player that lags is ended
 BLOCK, BLOCKS = bytes(1 << 20), 16  #: more than sockets and a player's queue take
 SOUND = b"\xaf\0\x12\x10"  #: the configuration of AAC-LC, 44.1 kHz, stereo
 FRAME = b"\xaf\x01frame"
+ELSEWHERE = (Endpoint("rtmp", "other", 1936),)
 EXISTS = Refused(Refusal.EXISTS, "elsewhere")
 
 
@@ -45,6 +48,8 @@ class Edge:
         metrics = EdgeMetrics(CollectorRegistry())
         slow = RelaySettings(fanout=FanOutSettings(slow_player_s=SLOW_S))
         context = edge_context(metrics, self.scheduler, self.links, slow, wait_publisher_s=LIMIT_S, claim_timeout_s=LIMIT_S)
+        context = replace(context, draining=Draining(lambda: ELSEWHERE))
+        self.draining = context.draining
         self.relays, self.publishers, self.sessions = context.relays, context.publishers, context.sessions
         self.listener = RtmpListener(context, limits or ListenerLimits(), metrics, tls)
 
@@ -68,10 +73,10 @@ class Edge:
         self._clients.append(client)
         return client
 
-    async def connect(self) -> Client:
+    async def connect(self, caps_ex: int = 0) -> Client:
         """A client that may ask for streams."""
         client = await self.dial()
-        await client.begin()
+        await client.begin(caps_ex=caps_ex)
         return client
 
     async def publishing(self, client: Client, stream_id: int) -> FakeOutlet:
@@ -100,11 +105,11 @@ class Client:
         self._to_server, self._from_server = ChunkWriter(), ChunkReader()
         self._unseen: list[Message] = []
 
-    async def begin(self, streams: int = 3) -> None:
+    async def begin(self, streams: int = 3, caps_ex: int = 0) -> None:
         """Connect, and create message streams from 1 on."""
         self.writer.write(b"\x03" + bytes(2 * HANDSHAKE_BYTES))
         await self.reader.readexactly(1 + 2 * HANDSHAKE_BYTES)
-        self.call("connect", {"app": "live"})
+        self.call("connect", {"app": "live", "capsEx": float(caps_ex)})
         for _ in range(streams):
             self.call("createStream", None)
 
@@ -124,14 +129,16 @@ class Client:
             assert data, "the connection was closed"
             self._unseen += self._from_server.feed(data)
 
-    async def heard(self, code: str, stream_id: int) -> None:
-        """Wait for a status on a message stream."""
+    async def heard(self, code: str, stream_id: int) -> dict[str, AmfValue]:
+        """What comes with a status on a message stream, once it has come."""
 
         def wanted(message: Message) -> bool:
             info = parse_command(message).argument(1) if message.type_id == 20 and message.stream_id == stream_id else None
             return isinstance(info, dict) and info.get("code") == code
 
-        await self.message(wanted)
+        info = parse_command(await self.message(wanted)).argument(1)
+        assert isinstance(info, dict)
+        return info
 
     async def answers(self) -> None:
         """Wait until what was sent has been dealt with."""
@@ -312,5 +319,49 @@ def test_a_handshake_of_tls_has_a_deadline(run: Run) -> None:
     async def check() -> None:
         async with Edge(ListenerLimits(handshake_timeout_s=0.1), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)) as edge:
             await (await edge.dial()).closed()
+
+    run(check())
+
+
+def test_a_client_of_an_edge_that_drains_is_sent_to_another(run: Run) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            edge.draining.begin()
+            client = await edge.connect()
+            info = await client.heard("NetConnection.Connect.Rejected", 0)
+            assert info["ex"] == {"code": 302.0, "redirect": "rtmp://other:1936/live"}
+            await client.closed()
+
+    run(check())
+
+
+def test_who_is_connected_to_an_edge_that_drains_may_begin_nothing_new(run: Run) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            client = await edge.connect()
+            await edge.publishing(client, 1)
+            edge.draining.begin()
+            client.call("play", None, "a", stream_id=2)
+            await client.heard("NetStream.Play.Failed", 2)
+            client.call("publish", None, "b", stream_id=3)
+            await client.heard("NetStream.Publish.Failed", 3)
+            assert len(edge.sessions) == 1
+
+    run(check())
+
+
+@pytest.mark.parametrize("understands", [True, False])
+def test_a_client_that_understands_it_is_asked_to_reconnect(run: Run, understands: bool) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            client = await edge.connect(caps_ex=int(understands))
+            await edge.publishing(client, 1)
+            edge.draining.begin()
+            (session,) = edge.sessions
+            assert session.ask_to_reconnect() is understands
+            if understands:
+                info = await client.heard("NetConnection.Connect.ReconnectRequest", 0)
+                assert info["tcUrl"] == "rtmp://other:1936/live"
+            await client.answers()
 
     run(check())
