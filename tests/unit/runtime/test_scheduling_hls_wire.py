@@ -17,6 +17,7 @@ from lalmesh.runtime.ownership import Epoch, HlsOwner, NodeAddress, NodeId
 from lalmesh.runtime.recording import MAX_RULES, parse_rule
 from lalmesh.runtime.scheduling import (
     HeldStream,
+    Endpoint,
     HlsAssigned,
     HlsEndpoint,
     HlsLimit,
@@ -36,6 +37,7 @@ from lalmesh.runtime.sessions import SessionTouch
 
 CAM = StreamKey.of("live/a", "cam")
 H1 = NodeAddress(NodeId("h1", b"12345678"), "h1:50054")
+OTHERS = (Endpoint("rtmp", "10.0.0.2", 1935), Endpoint("http", "::1", 8080))
 OWNER = HlsOwner(stream=CAM, epoch=Epoch(7, 9), worker=H1, limit=20, exact=True)
 
 
@@ -54,7 +56,7 @@ OWNER = HlsOwner(stream=CAM, epoch=Epoch(7, 9), worker=H1, limit=20, exact=True)
         ),
         (report_wire.serialize_command, report_wire.parse_command, HlsAssigned(OWNER)),
         (report_wire.serialize_command, report_wire.parse_command, RecordingRules((parse_rule("live/* flv+hls keep_s=9"),))),
-        (report_wire.serialize_command, report_wire.parse_command, Joined(7, (HlsEndpoint("h1", "10.0.0.1", 8081),))),
+        (report_wire.serialize_command, report_wire.parse_command, Joined(7, (HlsEndpoint("h1", "10.0.0.1", 8081),), OTHERS)),
         (wire.serialize_locate_hls_result, wire.parse_locate_hls_result, OWNER),
         (wire.serialize_locate_hls_result, wire.parse_locate_hls_result, Refused(Refusal.NO_WORKER, "none", 0.5)),
         (
