@@ -5,6 +5,7 @@ Pairs of ``parse_x`` and ``serialize_x``; parsers raise `RemoteProtocolError` fo
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import assert_never
 
 from lalmesh.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
@@ -25,7 +26,7 @@ from lalmesh.rpc.convert import (
     serialize_place,
     serialize_track_set,
 )
-from lalmesh.rpc.lalmesh.v1 import scheduler_pb2
+from lalmesh.rpc.lalmesh.v1 import media_pb2, scheduler_pb2
 from lalmesh.runtime.scheduling.hls import HlsAssigned, RecordingRules
 from lalmesh.runtime.scheduling.hls_wire import (
     parse_hls_endpoint,
@@ -54,6 +55,7 @@ from lalmesh.runtime.scheduling.model import (
 
 MAX_ENDPOINTS = 64  #: listeners of one node: a dozen protocols, each on a few addresses
 MAX_TEXT_BYTES = 253  #: zone, machine, version: a DNS name at the longest
+MAX_TRACK_SETS = 20_000  #: remembered as they were parsed, some 1 KB each: those of as many streams as one cluster has
 MAX_LEFT_OUT = 64  #: tracks that outputs of one stream leave out: a few formats, each with a few
 
 _ROLES = {Role.EDGE: scheduler_pb2.ROLE_EDGE, Role.ORIGIN: scheduler_pb2.ROLE_ORIGIN, Role.HLS: scheduler_pb2.ROLE_HLS}
@@ -67,18 +69,24 @@ _ROLES_BACK = {number: role for role, number in _ROLES.items()}
 _STATES_BACK = {number: state for state, number in _STATES.items()}
 
 
-def _parse_held(message: scheduler_pb2.HeldStream) -> HeldStream:
+@lru_cache(MAX_TRACK_SETS)
+def _parse_tracks(message: bytes) -> TrackSet:
+    """The tracks of a stream, which are the same in each report of each node that has it; parsing them is most of the work."""
+    tracks = media_pb2.TrackSet.FromString(message)
     try:
-        tracks = parse_track_set(message.tracks)
+        return parse_track_set(tracks)
     except UnsupportedError:  # a newer node: its report still counts
-        tracks = TrackSet(version=message.tracks.version)
+        return TrackSet(version=tracks.version)
+
+
+def _parse_held(message: scheduler_pb2.HeldStream) -> HeldStream:
     return HeldStream(
         stream=parse_stream(message.app, message.name),
         epoch=parse_epoch(message.epoch),
         place=parse_place(message.place),
         publication=parse_publication(message.publication) if message.publication else b"",
         state=_STATES_BACK.get(message.state, StreamState.LIVE),
-        tracks=tracks,
+        tracks=_parse_tracks(message.tracks.SerializeToString()),
         players=message.players,
         bitrate_bps=message.bitrate_bps,
         units=message.units,
