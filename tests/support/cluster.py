@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from support.etcd import EtcdServer
+from support.etcd_cluster import EtcdCluster
 from support.ports import LOOPBACK
 from support.process import Child, ProcessError, wait_until
 
@@ -309,6 +310,7 @@ class Cluster:
         self._names = {role: itertools.count(1) for role in self._counts}
         self._stack = ExitStack()
         self._etcd: EtcdServer | None = None
+        self._endpoints: tuple[str, ...] = ()
 
     @property
     def etcd(self) -> EtcdServer:
@@ -339,8 +341,12 @@ class Cluster:
 
     def _shared(self, role: str) -> dict[str, object]:
         if role == "scheduler":
-            return {"scheduler.etcd.endpoints": [f"{LOOPBACK}:{self.etcd.port}"]}
+            return {"scheduler.etcd.endpoints": [url.removeprefix("http://") for url in self._endpoints]}
         return {"cluster.schedulers": [node.grpc_address for node in self.schedulers]}
+
+    def _start_etcd(self) -> EtcdServer | EtcdCluster:
+        self._etcd = self._stack.enter_context(EtcdServer(self.folder / "etcd"))
+        return self._etcd
 
     def _start(self, roles: Sequence[str]) -> None:
         """All nodes of `roles` at once, then wait for each."""
@@ -354,10 +360,11 @@ class Cluster:
     def __enter__(self) -> Self:
         """Start everything; all nodes are ready."""
         try:
-            self._etcd = self._stack.enter_context(EtcdServer(self.folder / "etcd"))
+            server = self._start_etcd()
+            self._endpoints = server.endpoints
             if not self._settles:
                 for key, value in OTHER_SCHEDULER.items():
-                    self._etcd.control("put", key, value)
+                    server.control("put", key, value)
             self._start(["scheduler"])
             self._start(["origin", "edge", "hls"])
         except BaseException:
