@@ -13,7 +13,7 @@ from e2e.chaos.stage import Report, Stage, flat
 from support.cluster import Node
 from support.recorder import Recorder
 
-AFTER_S = 2.5  #: what is played after a kill before the next thing happens: more than the longest gap that is allowed
+AFTER_S = 2.0  #: what is played after a kill before the next thing happens: more than the longest gap that is allowed
 RENEWALS = 4  #: moves for a group to get an heir that lives
 KEY_S = 0.05  #: a kill "right after a keyframe" comes within this of its arrival at a player
 
@@ -30,25 +30,26 @@ async def schedulers_stopped(cluster: ChaosCluster) -> AsyncIterator[None]:
             node.resume()
 
 
-async def origins_killed(stage: Stage, times: int, *, alone: bool = False, seed: int = 1) -> Report:
+async def origins_killed(stage: Stage, times: int, *, alone: int = 0, seed: int = 1) -> Report:
     """SIGKILL of the owner of a stream, of each stream in turn, two times at any moment, two times right after a keyframe.
 
     Args:
         stage: where.
         times: how many kills.
-        alone: whether all schedulers are stopped first: the heir serves.
+        alone: so many of them, the first ones, come after all schedulers have been stopped: the heir serves.
         seed: of the moments.
     """
     cluster, chance = stage.cluster, random.Random(seed)
-    report = Report("Origin killed" + (", every scheduler stopped before" if alone else ""), times)
+    before = f", every scheduler stopped before{'' if alone == times else f' {alone} of them'}" if alone else ""
+    report = Report(f"Origin killed{before}", times)
     async with stage.show(cluster.edge(1), [cluster.edge(2), cluster.edge(3), cluster.edge(1)]) as players:
         for number in range(times):
             stream, after_key = stage.streams[number % 2], number // 2 % 2 == 1
             await cluster.steady(*stage.streams)
-            if alone and not await cluster.is_steady(stream, heir=True):
+            if number < alone and not await cluster.is_steady(stream, heir=True):
                 await _renew_heir(cluster, stream, stage.streams)
             owner = await cluster.owner(stream)
-            if alone:
+            if number < alone:
                 async with schedulers_stopped(cluster):
                     await _kill(report, owner, players, stream, chance, after_key=after_key)
             else:

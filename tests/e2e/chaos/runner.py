@@ -51,26 +51,26 @@ class Scenario:
 def short() -> list[Scenario]:
     """5 kills, an outage of 20 s."""
     return [
-        Scenario("kill", lambda stage: origins_killed(stage, 3)),
-        Scenario("kill-alone", lambda stage: origins_killed(stage, 2, alone=True)),
+        Scenario("kill", lambda stage: origins_killed(stage, 5, alone=2)),
         Scenario("away", lambda stage: all_away(stage, 20, frozen=True)),
     ]
 
 
 def full(times: int, outage_s: float, per_s: int) -> list[Scenario]:
-    """What the project promises."""
+    """What the project promises. Cuts and moves take longer than kills, and are done less often."""
+    cuts = max(1, times // 8)
     return [
         Scenario("kill", lambda stage: origins_killed(stage, times)),
-        Scenario("kill-alone", lambda stage: origins_killed(stage, times, alone=True)),
-        Scenario("cut", lambda stage: origin_cut(stage, 6)),
-        Scenario("cut-way", lambda stage: origin_cut_from_edge(stage, 6)),
-        Scenario("cut-edge", lambda stage: edge_cut_and_taken_over(stage, 6)),
-        Scenario("scheduler", lambda stage: scheduler_lost(stage, 4, per_s=per_s)),
+        Scenario("kill-alone", lambda stage: origins_killed(stage, times, alone=times)),
+        Scenario("cut", lambda stage: origin_cut(stage, cuts)),
+        Scenario("cut-way", lambda stage: origin_cut_from_edge(stage, cuts)),
+        Scenario("cut-edge", lambda stage: edge_cut_and_taken_over(stage, cuts)),
+        Scenario("scheduler", lambda stage: scheduler_lost(stage, max(1, cuts // 2), per_s=per_s)),
         Scenario("away-killed", lambda stage: all_away(stage, outage_s, frozen=False)),
         Scenario("away-frozen", lambda stage: all_away(stage, outage_s, frozen=True)),
-        Scenario("moved", lambda stage: publisher_moved(stage, 10)),
-        Scenario("edge", lambda stage: publishing_edge_killed(stage, 6)),
-        Scenario("edge-and-origin", lambda stage: publishing_edge_killed(stage, 6, with_origin=True)),
+        Scenario("moved", lambda stage: publisher_moved(stage, cuts)),
+        Scenario("edge", lambda stage: publishing_edge_killed(stage, cuts)),
+        Scenario("edge-and-origin", lambda stage: publishing_edge_killed(stage, cuts, with_origin=True)),
     ]
 
 
