@@ -179,7 +179,7 @@ async def contended(server: EtcdServer | EtcdCluster) -> AsyncIterator[Contended
     """Two replicas over a store that is started here, two origins, a publisher of all `STREAMS` and its rival."""
     async with AsyncExitStack() as stack:
         await asyncio.to_thread(server.start)
-        stack.push_async_callback(asyncio.to_thread, server.stop)
+        stack.push_async_callback(asyncio.to_thread, server.kill)
         cluster = Cluster(etcd_registries(server, stack), stack)
         for name in ("s1", "s2"):
             await cluster.replica(name=name)
