@@ -240,7 +240,9 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._app = event.app
         if self._context.draining.has_begun:
             self._listener.metrics.refused.labels(self._listener.protocol, "draining").inc()
-            self._server.reject_connect(description=REASON, redirect_url=self._elsewhere())
+            redirect_url = self._elsewhere()
+            log.info("connection refused: %s", REASON, extra={"peer": self._peer, "redirect": redirect_url})
+            self._server.reject_connect(description=REASON, redirect_url=redirect_url)
             self._send()
             self._close(REASON)
             return

@@ -136,7 +136,8 @@ class Attendance:
         directory, report = self._view.directory, session.report
         if report.role is not Role.EDGE:
             return Joined(self._view.terms.term)
-        return Joined(self._view.terms.term, directory.hls_endpoints(), edge_endpoints(directory) if report.draining else ())
+        elsewhere = edge_endpoints(directory, session.node) if report.draining else ()
+        return Joined(self._view.terms.term, directory.hls_endpoints(), elsewhere)
 
     async def _wait_tried(self, session: Session) -> None:
         """The first answer says that the node is registered, unless the registry fails or takes too long over it."""

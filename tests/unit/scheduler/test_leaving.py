@@ -12,7 +12,7 @@ from services.scheduler import SchedulerService
 from services.scheduler.cluster_records import SCHEDULERS
 from services.scheduler.directory import Directory
 from services.scheduler.elsewhere import edge_endpoints
-from services.scheduler.records import NodeRecord, node_key, serialize_node
+from services.scheduler.records import NodeRecord, node_key, parse_node, serialize_node
 
 
 async def started(registry: Registry, name: str) -> SchedulerService:
@@ -58,6 +58,7 @@ def test_only_edges_that_take_sessions_are_named_to_one_that_drains_the_idlest_f
         node("e2", 2, Role.EDGE, sessions=3),
         node("e3", 3, Role.EDGE, draining=True),
         node("o1", 4, Role.ORIGIN),
+        drained := node("e4", 5, Role.EDGE),  # it has just said so
     )
-    directory.handle(Listing(entries, 4), 0.0)
-    assert [endpoint.host for endpoint in edge_endpoints(directory)] == ["e2", "e1"]
+    directory.handle(Listing(entries, 5), 0.0)
+    assert [endpoint.host for endpoint in edge_endpoints(directory, parse_node(drained).node)] == ["e2", "e1"]
