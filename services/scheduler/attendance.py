@@ -25,7 +25,7 @@ from lalmesh.runtime.scheduling.model import Evicted, Joined, NodeCommand, NodeR
 from services.scheduler.elsewhere import edge_endpoints
 from services.scheduler.members import Members, Session
 from services.scheduler.metrics import SchedulerMetrics
-from services.scheduler.registrar import NameTakenError, Registrar
+from services.scheduler.registrar import NameTakenError, Registrar, is_overwritten
 from services.scheduler.view import View
 
 log = logging.getLogger(__name__)
@@ -159,7 +159,8 @@ class Attendance:
         while True:
             session.reported.clear()
             try:
-                session.registration = await self._registrar.keep(session.registration, session.report)
+                known = self._view.directory.node(session.node)
+                session.registration = await self._registrar.keep(session.registration, session.report, known)
                 kept_at = session.registration.renewed_at
                 self._open(session)
             except NameTakenError as exc:
@@ -196,10 +197,14 @@ class Attendance:
         if not self._members.close(session):
             return
         self._view.directory.offers.loads.forget(session.node)
+        registration, known = session.registration, self._view.directory.node(session.node)
+        if registration is not None and known is not None and is_overwritten(registration, known):
+            log.info("%s %s is at another replica", session.report.role.value, session.node.name)
+            return
         log.info("%s %s is away", session.report.role.value, session.node.name)
         self._view.mark_away(session.node)
-        if session.registration is not None:
-            self._spawn(partial(self._registrar.note_away, session.registration))
+        if registration is not None:
+            self._spawn(partial(self._registrar.note_away, registration))
 
     async def _take_leave(self, session: Session, keeper: asyncio.Task[None] | None) -> None:
         """The node leaves in order: what is still its own ends with its lease."""

@@ -52,12 +52,13 @@ class Registrar:
         self._clock = clock
         self._learn = learn
 
-    async def keep(self, registration: Registration | None, report: NodeReport) -> Registration:
+    async def keep(self, registration: Registration | None, report: NodeReport, known: NodeRecord | None) -> Registration:
         """Make the registry say what the node says, and renew its lease where a third of it has passed.
 
         Args:
             registration: what this returned last for the same membership stream; None for its first report.
             report: the newest one.
+            known: what the registry is known to say of the node.
 
         Raises:
             NameTakenError: a newer incarnation has the name.
@@ -65,6 +66,8 @@ class Registrar:
         """
         if registration is None:
             return await self._register(report, joins=True)
+        if known is not None and is_overwritten(registration, known):
+            return await self._register(report, joins=False)
         now = self._clock()
         if now - registration.renewed_at >= self._lease_s / 3:
             if not await self._registry.renew_lease(registration.record.lease_id):
@@ -151,6 +154,11 @@ class Registrar:
             return None
         self._learn(KeyValue(put.key, put.value, result.revision, result.revision, lease_id))
         return replace(record, lease_id=lease_id, mod_revision=result.revision)
+
+
+def is_overwritten(registration: Registration, known: NodeRecord) -> bool:
+    """Whether another replica has written the node since this one did: it had a stream of it that came late, or has it now."""
+    return known.mod_revision > registration.record.mod_revision
 
 
 def _is_notable(before: NodeRecord, now: NodeRecord) -> bool:

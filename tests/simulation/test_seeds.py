@@ -11,7 +11,7 @@ from simulation.faults import Cut, Halted, Killed, Paused, Restored, Rough, Wipe
 from simulation.plans import Plan
 from simulation.schedule import run_plan
 
-CHANCES = range(4)  #: seeds of chance that each is run with
+CHANCES = range(8)  #: seeds of chance that each is run with
 
 NOBODY_TO_ASK = [Killed(at_s=4.221, for_s=5.0, whom=name) for name in SCHEDULERS]
 
@@ -54,6 +54,18 @@ FOUND: dict[str, Plan] = {
         rivals=True,
         undisturbed=True,
         faults=[Wiped(at_s=4.835, for_s=0.0), Wiped(at_s=11.403, for_s=0.0)],
+    ),
+    # A membership stream that arrived late made another replica note the node as away, and nobody noted that it was not.
+    "membership streams arrive that were opened long ago": Plan(
+        seed=0,
+        kind="kept",
+        streams=2,
+        skew=0.01,
+        faults=[
+            Cut(at_s=4.227, for_s=6.777, source=("publisher",), target=SCHEDULERS),
+            Cut(at_s=8.094, for_s=1.708, source=("scheduler-1",), target=(*ORIGINS, *EDGES)),
+            Cut(at_s=13.615, for_s=3.385, source=("origin",), target=SCHEDULERS, both_ways=False),
+        ],
     ),
     "nobody reaches a scheduler for longer than a lease": Plan(
         seed=0,

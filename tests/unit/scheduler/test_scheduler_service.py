@@ -260,6 +260,30 @@ async def test_a_stream_that_ends_leaves_its_node_away_and_its_lease_alive(
     assert isinstance(await claim(service, P2), Refused)
 
 
+async def test_a_stream_that_came_late_to_another_replica_leaves_its_node_where_it_is(
+    service: SchedulerService, nodes: tuple[Node, Node], registry: FlakyRegistry, clock: Clock
+) -> None:
+    other = SchedulerService(registry, [b"key"], clock=clock, wall_clock=lambda: 1_700_000_000.9)
+    await other.start()
+    await other.ready()
+    late = Node(other, EDGE, Role.EDGE)
+    await late.report()
+    await late.end()
+    await settle()
+    assert service.directory.is_away(EDGE.node)  # by the other's word, until the node says something here
+    await nodes[1].report()
+    await settle()
+    assert (service.directory.is_joined(EDGE.node), other.directory.is_joined(EDGE.node)) == (True, True)
+    again = Node(other, EDGE, Role.EDGE)
+    await again.report()
+    await nodes[1].report()
+    await settle()
+    await again.end()
+    await settle()
+    assert (service.directory.is_joined(EDGE.node), other.directory.is_joined(EDGE.node)) == (True, True)
+    await other.stop()
+
+
 async def test_a_node_that_falls_silent_is_away(registry: FlakyRegistry) -> None:
     service = SchedulerService(registry, [b"key"], silence_s=0.05)
     await service.start()
