@@ -23,7 +23,9 @@ from services.edge.writing_events import ClaimWanted, Told
 
 log = logging.getLogger(__name__)
 
-RELEASE_DEADLINE_S = 3.0  #: giving a claim back; where it fails the lease ends it
+RELEASE_DEADLINE_S = 3.0  #: giving a claim back; who publishes the stream again waits for so long at most
+RELEASE_PAUSE_S = 1.0  #: until it is tried again; the lease does not end it while this edge lives
+MAX_RELEASE_PAUSE_S = 30.0  #: pauses double up to this
 UNDO_PAUSE_S = 2.0  #: between two questions after a claim without an answer
 GATHERED_S = 0.02  #: heirs that take over after one loss answer within a few milliseconds; nobody waits for this
 UNDO_ATTEMPTS = 5  #: to find out what a claim without an answer got; after that the lease of this edge ends it
@@ -82,7 +84,9 @@ class Publishers:
         self._claim_timeout_s = claim_timeout_s
         self._live: dict[StreamKey, Publishing] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._releases: dict[StreamKey, asyncio.Task[None]] = {}  # under way
+        self._releases: dict[StreamKey, asyncio.Task[None]] = {}  # under way for the first time
+        self._late_releases: set[asyncio.Task[None]] = set()  # of those that were not answered
+        self._closing = False
 
     def __iter__(self) -> Iterator[Publishing]:
         """Every live publication."""
@@ -167,12 +171,29 @@ class Publishers:
     async def _release(self, grant: Grant) -> None:
         released = Released(stream=grant.stream, epoch=grant.epoch, publication=grant.publication)
         try:
-            await self._scheduler.release(self.node, claims=[released], deadline_s=RELEASE_DEADLINE_S)
-        except Unavailable as error:
-            log.warning("claim not given back: %s", error, extra={"stream_key": str(grant.stream)})
+            if not await self._is_answered(released) and not self._closing:
+                self._keep(self._late_releases, self._release_late(released))
         finally:
             if self._releases.get(grant.stream) is asyncio.current_task():
                 del self._releases[grant.stream]
+
+    async def _release_late(self, released: Released) -> None:
+        """Ask again with growing pauses until there is an answer: it names the publication, so nobody else's is given back."""
+        pause_s = RELEASE_PAUSE_S
+        while True:
+            await asyncio.sleep(pause_s * self.rng.uniform(0.5, 1.0))
+            if await self._is_answered(released):
+                return
+            pause_s = min(MAX_RELEASE_PAUSE_S, pause_s * 2)
+
+    async def _is_answered(self, released: Released) -> bool:
+        """Give a claim back; whether that is done, or was done before."""
+        try:
+            await self._scheduler.release(self.node, claims=[released], deadline_s=RELEASE_DEADLINE_S)
+        except Unavailable as error:
+            log.warning("claim not given back: %s", error, extra={"stream_key": str(released.stream)})
+            return False
+        return True
 
     def fenced(self, stream: StreamKey, epoch: Epoch) -> None:
         """The scheduler says that somebody else owns `stream` under `epoch`."""
@@ -183,13 +204,20 @@ class Publishers:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` beside the sessions, until it ends or the edge stops."""
+        return self._keep(self._tasks, work)
+
+    def _keep(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
         return task
 
     async def close(self, deadline_s: float) -> None:
-        """End every publication and give its claim back, within `deadline_s`."""
+        """End every publication and give its claim back, within `deadline_s`; what is not, the lease of this edge ends."""
+        self._closing = True
+        for task in self._late_releases:
+            task.cancel()
+        await asyncio.gather(*self._late_releases, return_exceptions=True)
         for publishing in self:
             publishing.close()
         if self._tasks:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from lalmesh.codec import build_track
+from lalmesh.errors import Unavailable
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.link import (
@@ -73,6 +74,7 @@ class FakeScheduler:
     def __init__(self) -> None:
         self.asked: list[Claim | Released] = []  #: both in the order in which they were done
         self.release_s = 0.0  #: how long a release takes
+        self.release_failures = 0  #: releases to come that are not answered
         self.claims: list[Claim] = []
         self.claim_refusals: list[Refused] = []  #: answers before claims are granted
         self.moves: list[Move] = []
@@ -152,6 +154,9 @@ class FakeScheduler:
         self, node: NodeAddress, *, claims: Sequence[Released] = (), groups: Sequence[Released] = (), deadline_s: float
     ) -> list[bool]:
         await asyncio.sleep(self.release_s)
+        if self.release_failures:
+            self.release_failures -= 1
+            raise Unavailable("no scheduler", retry_after_s=0.5)
         self.asked += [*claims, *groups]
         self.released += [*claims, *groups]
         return [True for _ in (*claims, *groups)]

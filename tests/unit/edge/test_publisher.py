@@ -146,6 +146,34 @@ async def test_a_publisher_that_comes_back_at_once_does_not_find_its_own_claim()
 
 
 @in_virtual_time
+async def test_a_claim_that_could_not_be_given_back_is_given_back_later_and_keeps_nobody_waiting() -> None:
+    edge = Edge()
+    publishing, _ = await edge.live()
+    edge.scheduler.release_failures = 3
+    publishing.close()
+    await settle()
+    again = await edge.start()  # whoever publishes next waits for the first answer only
+    await asyncio.sleep(10)
+    (released,) = edge.scheduler.released
+    assert released.publication == publishing.core.publication != again.core.publication
+    assert edge.scheduler.release_failures == 0
+    await edge.publishers.close(1.0)
+
+
+@in_virtual_time
+async def test_an_edge_that_stops_leaves_claims_to_its_lease() -> None:
+    edge = Edge()
+    publishing, _ = await edge.live()
+    edge.scheduler.release_failures = 1_000
+    publishing.close()
+    await asyncio.sleep(100)
+    assert 1_000 - edge.scheduler.release_failures < 12  # with growing pauses
+    begun = asyncio.get_running_loop().time()
+    await edge.publishers.close(5.0)
+    assert asyncio.get_running_loop().time() == begun
+
+
+@in_virtual_time
 async def test_after_a_broken_link_the_same_origin_is_tried_at_once_and_gets_what_it_lacks() -> None:
     edge = Edge()
     publishing, _ = await edge.live()
