@@ -251,7 +251,10 @@ class Writing:
         """Write by a newer grant: at the place that it names, keeping what is open until that is."""
         if (grant.epoch, grant.place) <= (self.grant.epoch, self.grant.place):
             return []
-        is_same_epoch, self.grant, self._heir_opened = grant.epoch == self.grant.epoch, grant, False
+        is_same_epoch, is_same_origin = grant.epoch == self.grant.epoch, grant.origin.node == self.grant.origin.node
+        self.grant, self._heir_opened = grant, False
+        if grant.heir is not None:  # it is there, by the scheduler's word, whatever was tried under its name before
+            self._tried = [name for name in self._tried if name != grant.heir.node.name]
         if not is_same_epoch:  # units are written under another epoch from now on
             return [*self._close(self._take_written()), *self._close(self._opening), *self._open(grant.origin)]
         written = self._ports[self._written] if self._written is not None else None
@@ -260,6 +263,9 @@ class Writing:
             closed = self._close(self._opening)
             self._opening = None
             return closed
+        if written is not None and written.as_heir and is_same_origin:  # another was named after this one had taken over
+            self._heir_opened = True
+            return self._ask_if_needed()
         if self._opening is not None and self._ports[self._opening].origin.node == grant.origin.node:
             return []
         self._retry_at_s = None

@@ -238,8 +238,7 @@ class Group:
             return []  # a publication has come meanwhile
         if released:
             return self._close(CloseReason.STREAM_ENDED, "the publisher did not come back")
-        self.state = GroupState.GRACE
-        self.next_timer = now_s + self._settings.release_retry_s
+        self.state, self.next_timer = GroupState.GRACE, now_s + self._settings.release_retry_s
         return []
 
     # other origins
@@ -253,6 +252,8 @@ class Group:
                 return []
             self.state = GroupState.LIVE if self._writer is not None else GroupState.GRACE
             self.next_timer = None if self._writer is not None else now_s + self._settings.grace_s
+        elif self.state is GroupState.RELEASING:  # for a place that was left: what is answered to that counts no more
+            self.state, self.next_timer = GroupState.GRACE, now_s + self._settings.release_retry_s
         self.place = self.ring.place = location.place
         self._heir, self._elsewhere = location.heir, None
         return []

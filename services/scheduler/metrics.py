@@ -35,6 +35,7 @@ class SchedulerMetrics:
         )
         self.terms = Counter("scheduler_terms", "Terms made or raised by this replica", registry=self.registry)
         self.reclaims = Counter("scheduler_reclaims", "Re-claims answered, by result", ["result"], registry=self.registry)
+        self.heirs_named = Counter("scheduler_heirs_named", "Heirs named for groups whose own is gone", registry=self.registry)
         self.planned_moves = Counter("scheduler_planned_moves", "Groups moved off origins that drain", registry=self.registry)
         self.unreachable = Counter(
             "scheduler_unreachable", "Readers that could not reach an origin, by origin", ["origin"], registry=self.registry

@@ -3,7 +3,7 @@
 ```
   no claim, or a lower epoch    NOT_FOUND: to be claimed again, with what is held
   a higher epoch, another       FENCED
-  the group has moved on        the present place
+  the group has moved on        the present place; that another heir was named since is no move
   the heir has taken over       written down (`Move.at`), never moved elsewhere
   else                          the heir where there is room, or wherever placement says; not where it was, nor where it was tried
 ```
@@ -40,7 +40,7 @@ def decide_move(asked: Move, edge: NodeId, seen: Seen, directory: Directory) -> 
         return Refused(Refusal.NOT_FOUND, f"no claim on {asked.stream} is known: claim it again")
     if held.epoch != asked.epoch or held.publication != asked.publication or held.edge.node != edge:
         return Refused(Refusal.FENCED, f"{asked.stream} is at epoch {held.epoch.term}.{held.epoch.revision}")
-    if group is not None and group.place > asked.place:
+    if group is not None and group.pointed_place > asked.place:
         return Granted(grant_of(held, group))
     publisher = publisher_of(directory.node(edge))
     if asked.at is None:

@@ -12,6 +12,8 @@ from lalmesh.runtime.ownership import Grant, NodeId
 from lalmesh.runtime.registry import Absent, Compare, Delete, LeaseLost, Registry, Unchanged
 from lalmesh.runtime.scheduling.model import Claim, Move, Refusal, Refused, Released
 from services.scheduler.claims import decide_claim, is_claim_of, is_group_of
+from services.scheduler.directory import Directory
+from services.scheduler.heirs import decide_heir
 from services.scheduler.moves import decide_move, decide_planned_move
 from services.scheduler.records import DamagedRecordError, GroupRecord, claim_key, grant_of, group_key
 from services.scheduler.rulings import RETRY_AFTER_S, Granted, Ruling, Seen, Write
@@ -50,16 +52,11 @@ class Ownership:
 
     async def move_away(self, stream: StreamKey, end: float) -> Grant | Refused | None:
         """The grant for another origin than the one that drains, why there is none, or None where nothing is to be moved."""
-        held = self._view.directory.claim(stream)
-        nothing = Refused(Refusal.NOT_FOUND, "nothing is to be moved")
-        if held is None:
-            return None
+        return await self._settle_if_needed(stream, decide_planned_move, end)
 
-        def decide(seen: Seen) -> Ruling:
-            return decide_planned_move(stream, seen, self._view.directory) or nothing
-
-        answer = await self._settle(stream, held.edge.node, decide, end)
-        return None if answer == nothing else answer
+    async def name_heir(self, stream: StreamKey, end: float) -> Grant | Refused | None:
+        """The grant with another heir, why there is none, or None where none is to be named, or can be."""
+        return await self._settle_if_needed(stream, decide_heir, end)
 
     async def release_claim(self, released: Released, node: NodeId, end: float) -> bool | Unavailable:
         """Whether the claim was the node's and is deleted; `Unavailable` where that is not known."""
@@ -68,6 +65,17 @@ class Ownership:
     async def release_group(self, released: Released, node: NodeId, end: float) -> bool | Unavailable:
         """Whether the group was the node's, had no claim, and is deleted; `Unavailable` where that is not known."""
         return await _in_time(self._release_group(released, node), end)
+
+    async def _settle_if_needed(
+        self, stream: StreamKey, decide: Callable[[StreamKey, Seen, Directory], Ruling | None], end: float
+    ) -> Grant | Refused | None:
+        """What nobody asked for: None where nothing is to be done."""
+        held = self._view.directory.claim(stream)
+        nothing = Refused(Refusal.NOT_FOUND, "nothing is to be done")
+        if held is None:
+            return None
+        answer = await self._settle(stream, held.edge.node, lambda seen: decide(stream, seen, self._view.directory) or nothing, end)
+        return None if answer == nothing else answer
 
     async def _settle(self, stream: StreamKey, edge: NodeId, decide: Callable[[Seen], Ruling], end: float) -> Grant | Refused:
         if not self._view.directory.is_listed:

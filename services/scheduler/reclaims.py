@@ -12,7 +12,7 @@ from lalmesh.runtime.registry import Put
 from lalmesh.runtime.scheduling.model import Claim, Held, Refusal, Refused
 from services.scheduler.directory import Directory
 from services.scheduler.placement import Decision, heir_of, place
-from services.scheduler.records import ClaimRecord, NodeRecord, grant_of
+from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord, grant_of
 from services.scheduler.rulings import (
     RETRY_AFTER_S,
     TERM_UNKNOWN,
@@ -56,13 +56,18 @@ def _with_group(
     if seen.term is None:
         return TERM_UNKNOWN
     compares = unchanged(claim.stream, seen, seen.term)
-    if seen.group is not None and seen.group.place >= held.place:
+    if seen.group is not None and _is_known(held, seen.group):
         return Write(compares, puts, "claimed again") if puts else Granted(grant_of(claim, seen.group))
     decision = _where_it_was(claim, held, member, seen, directory)
     if isinstance(decision, Refused):  # the right to write is secured first
         return Write(compares, puts, "claimed again, without a group yet") if puts else decision
     group = put_group(claim, decision, seen.term.term, claim.epoch)
     return Write(compares, (*puts, group), decision.reason, decision.origin.address.node)
+
+
+def _is_known(held: Held, group: GroupRecord) -> bool:
+    """Whether the registry knows where the publication is: an heir that took over does so whoever was named in its place since."""
+    return group.place >= held.place and (not held.place.heir or group.pointed_place > held.place)
 
 
 def _where_it_was(claim: ClaimRecord, held: Held, member: NodeRecord, seen: Seen, directory: Directory) -> Decision | Refused:

@@ -131,6 +131,9 @@ class GroupRecord:
     heir: NodeAddress | None
     epoch: Epoch  #: of the claim that the group was last pointed for
     publication: bytes
+    pointed: Place | None = (
+        None  #: its place when it was pointed to the origin, where only heirs were named since; None: the present
+    )
     lease_id: int = 0
     mod_revision: int = 0
 
@@ -138,6 +141,11 @@ class GroupRecord:
     def place(self) -> Place:
         """Where and since when."""
         return Place(self.term, self.mod_revision)
+
+    @property
+    def pointed_place(self) -> Place:
+        """The place that it had first where it is: who has seen that knows where the stream is, if not who the heir is."""
+        return self.pointed or self.place
 
     @property
     def location(self) -> Location:
@@ -210,12 +218,8 @@ def _figures(value: dict[str, Any]) -> dict[str, Any]:
 
 def serialize_claim(record: ClaimRecord) -> bytes:
     """The value of a claim's key."""
-    value = {
-        "term": record.term,
-        "publication": record.publication.hex(),
-        "edge": dump_address(record.edge),
-        "origin": record.origin,
-    }
+    edge, publication = dump_address(record.edge), record.publication.hex()
+    value = {"term": record.term, "publication": publication, "edge": edge, "origin": record.origin}
     return dump(value if record.kept is None else {**value, "epoch": record.kept._asdict()})
 
 
@@ -239,15 +243,15 @@ def _claim(entry: KeyValue, value: dict[str, Any]) -> ClaimRecord:
 
 def serialize_group(record: GroupRecord) -> bytes:
     """The value of a group's key. An epoch of revision 0 stands for that of the transaction which writes it."""
-    return dump(
-        {
-            "term": record.term,
-            "origin": dump_address(record.origin),
-            "heir": dump_address(record.heir) if record.heir else None,
-            "epoch": record.epoch._asdict(),
-            "publication": record.publication.hex(),
-        }
-    )
+    value = {
+        "term": record.term,
+        "origin": dump_address(record.origin),
+        "heir": dump_address(record.heir) if record.heir else None,
+        "epoch": record.epoch._asdict(),
+        "publication": record.publication.hex(),
+    }
+    pointed = record.pointed
+    return dump(value if pointed is None else {**value, "pointed": {"term": pointed.term, "revision": pointed.revision}})
 
 
 def parse_group(entry: KeyValue) -> GroupRecord:
@@ -263,6 +267,7 @@ def _group(entry: KeyValue, value: dict[str, Any]) -> GroupRecord:
         heir=parse_address(value["heir"]) if value["heir"] else None,
         epoch=_epoch(value["epoch"], otherwise=entry.mod_revision),
         publication=bytes.fromhex(value["publication"]),
+        pointed=Place(*_epoch(value["pointed"])) if "pointed" in value else None,
         lease_id=entry.lease_id,
         mod_revision=entry.mod_revision,
     )

@@ -24,6 +24,7 @@ from services.scheduler.attendance import Attendance
 from services.scheduler.changes import Change, GroupChanged
 from services.scheduler.directory import Directory
 from services.scheduler.drains import Drains
+from services.scheduler.inheritance import Inheritance
 from services.scheduler.locator import Locator
 from services.scheduler.members import Members, Session
 from services.scheduler.metrics import SchedulerMetrics
@@ -45,6 +46,7 @@ from services.scheduler.view import View
 
 log = logging.getLogger(__name__)
 
+CALM_S = 0.5  #: after the silence that makes a node away; no heir is named before
 HLS_REMEMBER_S = 86_400  #: a stream that comes back the day after goes on counting
 
 
@@ -117,6 +119,7 @@ class SchedulerService(HlsAnswers):
         self._segmented = Segmented(directory.hls, segmenting, self._spawn)
         self._abandoned = Abandoned(self._view, self._ownership, self._spawn)
         self.drains = Drains(registry, self._view, self._ownership, self._presence, self.metrics)
+        self._inheritance = Inheritance(self._view, self._ownership, self._presence, self.metrics, calm_s=silence_s + CALM_S)
         self.unreachable = Unreachable(self.metrics, clock)
         self._locator = Locator(self._view)
         self._successions = Successions(self._view, self._segmenting, self.metrics, always=hls_always)
@@ -179,7 +182,7 @@ class SchedulerService(HlsAnswers):
     async def _run(self, begun: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            for part in (self._view.terms, self._presence, self._successions, self.drains):
+            for part in (self._view.terms, self._presence, self._successions, self.drains, self._inheritance):
                 tasks.create_task(part.run())
             begun.set()
             await self._view.follow()
@@ -246,7 +249,7 @@ class SchedulerService(HlsAnswers):
         """Let those hear of a change of the view whom it is for."""
         if isinstance(change, GroupChanged) and change.now is not None:
             self._locator.wake(change.now.stream)
-        for part in (self._names, self._successions, self._presence, self.drains):
+        for part in (self._names, self._successions, self._presence, self.drains, self._inheritance):
             part.handle(change)
         self._notices.tell(change)
 

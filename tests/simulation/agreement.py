@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import NodeAddress
 from services.edge.publishing import Publishing
 from services.origin.events import GroupState
 from services.origin.group import Group
@@ -11,6 +12,7 @@ from services.scheduler.records import ClaimRecord, GroupRecord, claim_key, grou
 from simulation.cluster import Cluster
 from simulation.encoders import UNIT_S
 from simulation.hls import seen_of
+from simulation.nodes import OriginNode
 
 FRESH_S = 5 * UNIT_S  #: so old may the last unit be that a player of a live stream has
 
@@ -51,8 +53,14 @@ def _registered(cluster: Cluster, publishing: Publishing, claim: ClaimRecord, gr
     held = _live_groups(cluster, stream)
     if [name for name, _ in held] != [group.origin.node.name]:
         found.append(f"{stream} is taken in by {[name for name, _ in held]}, but the registry has {group.origin.node.name}")
+    if group.heir is None or not any(origin.name == group.heir.node.name and _is(origin, group.heir) for origin in cluster.origins):
+        found.append(f"{stream} has no heir that lives: {group.heir}")
     found += [f"{stream}: {name} takes in another publication" for name, each in held if each.publication != core.publication]
     return found
+
+
+def _is(origin: OriginNode, address: NodeAddress) -> bool:
+    return origin.is_running and origin.app.member.address.node == address.node
 
 
 def _live_groups(cluster: Cluster, stream: StreamKey) -> list[tuple[str, Group]]:

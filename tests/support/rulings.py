@@ -43,9 +43,15 @@ def held(edge: str = "e1", publication: bytes = P1, revision: int = 10) -> KeyVa
     return KeyValue(CLAIM_KEY, records.serialize_claim(record), revision, revision)
 
 
-def group(origin: str = "o1", heir: str = "o2", revision: int = 10) -> KeyValue:
+def group(origin: str = "o1", heir: str = "o2", revision: int = 10, pointed: Place | None = None) -> KeyValue:
     record = records.GroupRecord(
-        stream=CAM, term=1000, origin=address(origin), heir=address(heir), epoch=Epoch(1000, 10), publication=P1
+        stream=CAM,
+        term=1000,
+        origin=address(origin),
+        heir=address(heir) if heir else None,
+        epoch=Epoch(1000, 10),
+        publication=P1,
+        pointed=pointed,
     )
     return KeyValue(GROUP_KEY, records.serialize_group(record), revision, revision)
 

@@ -133,6 +133,31 @@ def test_that_the_heir_took_over_is_written_down_with_growing_pauses_while_nobod
     assert (written.core.place, written.core.next_timer, written.open) == (place(2), None, {2: "p"})
 
 
+def test_another_heir_reopens_nothing_and_is_where_the_publication_goes() -> None:
+    written = Written().writing()
+    assert written.does(moved(2, "o", "q")) == []
+    assert (written.core.place, written.open, written.asking) == (place(2), {1: "o"}, 0)
+    assert ways(written.does(Closed(1, LOST))) == [("q", True)]
+
+
+def test_an_heir_that_failed_before_is_good_again_once_it_is_named_anew() -> None:
+    written = Written().writing()
+    written.at_heir()
+    written.does(Answered(grant(2, "p", "")))
+    assert written.does(moved(3, "p", "o")) == []
+    assert ways(written.does(Closed(2, LOST))) == [("o", True)]
+
+
+def test_an_heir_that_has_taken_over_stays_where_another_was_named_meanwhile() -> None:
+    written = Written().writing()
+    written.at_heir()
+    assert written.does(moved(2, "o", "q")) == []
+    move = asked_move(written.does(Answered(grant(2, "o", "q"))) or written.fires())
+    assert (move.at, move.place) == (ORIGINS["p"].node, place(2))
+    assert written.does(Answered(grant(3, "p", "q"))) == []
+    assert (written.core.place, written.open) == (place(3), {2: "p"})
+
+
 def test_where_the_scheduler_has_moved_it_elsewhere_meanwhile_the_newer_place_wins() -> None:
     written = Written().writing()
     written.at_heir()

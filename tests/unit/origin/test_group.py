@@ -234,6 +234,15 @@ def test_the_place_of_an_heir_rises_when_it_is_written_down() -> None:
     assert (accepted.place, runs(accepted.cursor)[0].place) == (place(2), place(2))
 
 
+def test_a_group_whose_place_rises_while_it_asks_to_be_released_asks_again() -> None:
+    releasing = group(opened(), PublicationLost(1))
+    releasing.handle(TimerFired(), 30.0)
+    assert releasing.handle(Moved(location(2), here=True), 30.5) == []
+    assert releasing.handle(ReleaseAnswered(False, place(1)), 30.6) == []
+    assert releasing.next_timer is not None
+    assert releasing.handle(TimerFired(), releasing.next_timer) == [Release(epoch(1), place(2))]
+
+
 def test_a_publication_that_opens_again_under_the_place_before_keeps_the_higher_one() -> None:
     heir = group(opened(), Moved(location(2), here=True))
     closed, accepted = heir.handle(opened(2), 1.0)

@@ -54,6 +54,14 @@ def test_a_move_from_an_outdated_place_is_told_the_present_one() -> None:
     assert ruling.grant.place == Place(1000, 15)
 
 
+def test_another_heir_is_no_move_and_the_old_one_that_has_taken_over_is_written_down() -> None:
+    core = directory(held(), group("o1", "o3", revision=15, pointed=PLACE), nodes=THREE)
+    assert isinstance(move(core, place=Place(1000, 9)), Granted)
+    moved = written(move(core, "o1", at="o2")).group
+    assert moved is not None
+    assert (moved.origin, moved.heir, moved.pointed_place) == (address("o2"), address("o3"), Place(1000, 30))
+
+
 def test_a_move_away_from_the_heir_that_took_over_is_made() -> None:
     ruling = move(directory(held(), group(revision=10)), "o1", place=Place(1000, 10, True))
     assert isinstance(ruling, Write)
