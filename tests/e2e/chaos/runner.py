@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shlex
+import shutil
 import sys
 import tempfile
 import time
@@ -98,7 +100,7 @@ def publish(reports: dict[str, Report]) -> None:
     text = PAGE.read_text() if PAGE.exists() else ABOUT
     for name, report in reports.items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        section = f"{begin}\n{_section(name, report)}\n{end}\n"
+        section = f"{begin}\n{_section(report)}\n{end}\n"
         if begin in text:
             head, _, rest = text.partition(begin)
             text = head + section + rest.partition(f"{end}\n")[2]
@@ -107,8 +109,9 @@ def publish(reports: dict[str, Report]) -> None:
     PAGE.write_text(text)
 
 
-def _section(name: str, report: Report) -> str:
-    about = {**_report.context(), "command": f"make chaos ARGS='--only {name}'"}
+def _section(report: Report) -> str:
+    given = shlex.join(word for word in sys.argv[1:] if word != "--report")
+    about = {**_report.context(), "command": f"make chaos ARGS={shlex.quote(given)}" if given else "make chaos"}
     told = [f"- {note}" for note in report.notes]
     faults = [f"- fault: {fault.splitlines()[0]}" for fault in report.faults[:SHOWN_FAULTS]]
     parts = [f"## {report.title}", _report.listed(about), _report.table(HEAD, [_row(report)]), "\n".join([*told, *faults])]
@@ -123,7 +126,7 @@ def _row(report: Report) -> tuple[str, ...]:
 
 
 def main() -> None:
-    """Run; ends with 1 where something is wrong."""
+    """Run; ends with 1 where something is wrong, and keeps the logs then."""
     parser = argparse.ArgumentParser(prog="make chaos ARGS=...", description=__doc__)
     parser.add_argument("--short", action="store_true", help="5 kills and 20 s, as make test has them")
     parser.add_argument("--times", type=int, default=50, help="kills of each sort")
@@ -137,9 +140,10 @@ def main() -> None:
     scenarios = short() if given.short else full(given.times, given.outage_s, given.per_s)
     chosen = [each for each in scenarios if not given.only or each.name in given.only.split(",")]
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    print(f"logs in {folder}", flush=True)
     with ChaosCluster(folder) as cluster:
         reports = asyncio.run(run(cluster, chosen))
     if given.report:
         publish(dict(zip((each.name for each in chosen), reports, strict=True)))
-    sys.exit(any(report.faults for report in reports))
+    if any(report.faults for report in reports):
+        sys.exit(f"there were faults; the logs are in {folder}")
+    shutil.rmtree(folder)
