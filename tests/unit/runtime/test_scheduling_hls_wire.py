@@ -16,8 +16,8 @@ from lalmesh.rpc.lalmesh.v1 import hls_pb2, scheduler_pb2
 from lalmesh.runtime.ownership import Epoch, HlsOwner, NodeAddress, NodeId
 from lalmesh.runtime.recording import MAX_RULES, parse_rule
 from lalmesh.runtime.scheduling import (
-    HeldStream,
     Endpoint,
+    HeldStream,
     HlsAssigned,
     HlsEndpoint,
     HlsLimit,
