@@ -107,7 +107,7 @@ async def _running(cluster: Cluster, *, apart: bool) -> AsyncIterator[_Bench]:
 def measure_rates(seconds: float, folder: Path, *, apart: bool) -> dict[str, Rate]:
     """All kinds of questions, each for so long."""
     with Cluster(folder, schedulers=1, origins=0, edges=0) as cluster:
-        return asyncio.run(_measure_rates(seconds, cluster, apart=apart))
+        return _nodes.runner().run(_measure_rates(seconds, cluster, apart=apart))
 
 
 async def _measure_rates(seconds: float, cluster: Cluster, *, apart: bool) -> dict[str, Rate]:
@@ -185,7 +185,7 @@ def _used_s(pid: int) -> float:
 def measure_idle(nodes: int, streams: int, seconds: float, folder: Path, *, apart: bool) -> Idle:
     """So many nodes that report each second; every stream is published at one edge, has an origin and is played at another edge."""
     with Cluster(folder, schedulers=1, origins=0, edges=0) as cluster:
-        return asyncio.run(_measure_idle(nodes, streams, seconds, cluster, apart=apart))
+        return _nodes.runner().run(_measure_idle(nodes, streams, seconds, cluster, apart=apart))
 
 
 async def _measure_idle(nodes: int, streams: int, seconds: float, cluster: Cluster, *, apart: bool) -> Idle:

@@ -54,7 +54,7 @@ def measure(streams: int, folder: Path) -> Sample:
         origins = [cluster.add("origin"), *(cluster.add("origin", beside) for _ in range(HEIRS))]
         for origin in origins:
             origin.wait_ready()
-        return asyncio.run(_measure(streams, cluster))
+        return _nodes.runner().run(_measure(streams, cluster))
 
 
 async def _measure(streams: int, cluster: Cluster) -> Sample:

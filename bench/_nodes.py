@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import random
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import cache
 from typing import Any
 
 from lalmesh.codec import build_track
@@ -40,6 +42,14 @@ UNIT_BYTES = 400
 CLAIM_S = 20.0  #: for a claim and for a place
 AT_ONCE = 100  #: claims of one edge that are under way together
 TRACKS = TrackSet((build_track(1, Codec.PCMA),), 1)  #: what the track says does not matter to ownership
+
+
+@cache
+def runner() -> asyncio.Runner:
+    """The one loop of this process: gRPC does not take to a second one."""
+    made = asyncio.Runner()
+    atexit.register(made.close)
+    return made
 
 
 class Joined:
@@ -186,4 +196,4 @@ async def ended(tasks: Sequence[asyncio.Task[object]]) -> None:
             await task
 
 
-__all__ = ["Joined", "LightEdge", "Watched", "ended", "feed"]
+__all__ = ["Joined", "LightEdge", "Watched", "ended", "feed", "runner"]
