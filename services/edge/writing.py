@@ -54,6 +54,10 @@ class _Port:
     place: Place
     opened_at_s: float | None = None
 
+    def granted(self, place: Place) -> None:
+        """The newest grant names this origin, at `place`: if it was an heir, it is one no more."""
+        self.as_heir, self.place = False, max(self.place, place)
+
 
 class Writing:
     """One publication's way to its origins."""
@@ -182,12 +186,11 @@ class Writing:
 
     def _try_again(self) -> list[Command]:
         """Origin and heir in turn; only the heir once it has taken over."""
-        ways = [(self.grant.origin, False)] if not self._heir_opened else []
-        if self.grant.heir is not None:
-            ways.append((self.grant.heir, True))
-        origin, as_heir = ways[self._turns % len(ways)]
+        heir, turn = self.grant.heir, self._turns
         self._turns += 1
-        return self._open(origin, as_heir=as_heir)
+        if heir is not None and (self._heir_opened or turn % 2):
+            return self._open(heir, as_heir=True)
+        return self._open(self.grant.origin)
 
     # the scheduler
 
@@ -216,7 +219,7 @@ class Writing:
         if self._claim_wanted:
             return [AskClaim(Claim(stream=self.grant.stream, publication=self.grant.publication, held=self.held()))]
         grant, port = self.grant, self._ports[self._written] if self._written is not None else None
-        heir = port.origin.node if port is not None and port.as_heir and self._heir_opened else None
+        heir = port.origin.node if port is not None and port.as_heir else None
         tried = tuple(name for name in self._tried if heir is None or name != heir.name)
         move = Move(stream=grant.stream, epoch=grant.epoch, place=grant.place, publication=grant.publication, avoid=tried, at=heir)
         return [AskMove(move)]
@@ -259,15 +262,18 @@ class Writing:
             return [*self._close(self._take_written()), *self._close(self._opening), *self._open(grant.origin)]
         written = self._ports[self._written] if self._written is not None else None
         if written is not None and written.origin.node == grant.origin.node:
-            written.place = max(written.place, grant.place)
+            written.granted(grant.place)
             closed = self._close(self._opening)
             self._opening = None
             return closed
         if written is not None and written.as_heir and is_same_origin:  # another was named after this one had taken over
-            self._heir_opened = True
             return self._ask_if_needed()
-        if self._opening is not None and self._ports[self._opening].origin.node == grant.origin.node:
+        opening = self._ports[self._opening] if self._opening is not None else None
+        if opening is not None and opening.origin.node == grant.origin.node:
+            opening.granted(grant.place)
             return []
+        if written is not None:  # the group goes elsewhere, whoever had taken it over
+            written.as_heir = False
         self._retry_at_s = None
         return [*self._close(self._opening), *self._open(grant.origin)]
 

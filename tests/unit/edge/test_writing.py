@@ -158,6 +158,39 @@ def test_an_heir_that_has_taken_over_stays_where_another_was_named_meanwhile() -
     assert (written.core.place, written.open) == (place(3), {2: "p"})
 
 
+def test_an_heir_that_is_named_as_the_origin_while_it_is_opened_is_one_like_any_other() -> None:
+    written = Written().writing()
+    written.does(Closed(1, LOST))
+    assert written.does(moved(2, "p")) == []
+    assert written.does(Opened(2, place(1)._replace(heir=True))) == []
+    assert (written.core.place, written.core.next_timer, written.asking) == (place(2), None, 0)
+    move = asked_move(written.does(Closed(2, LOST)))
+    assert (move.place, move.avoid, move.at) == (place(2), ("o", "p"), None)
+    assert ways(written.fires()) == [("p", False)]
+
+
+def test_an_heir_that_was_written_down_is_left_for_a_place_above_it() -> None:
+    written = Written().writing()
+    written.at_heir()
+    written.does(Answered(grant(2, "p", "o")))
+    assert ways(written.does(moved(3, "q"))) == [("q", False)]
+    written.does(Closed(3, LOST))
+    move = asked_move(written.fires())
+    assert (move.place, move.at, written.open) == (place(3), None, {2: "p"})
+    assert ways(written.does(Answered(grant(4, "q")))) == [("q", False)]
+
+
+def test_where_another_heir_was_named_the_granted_origin_is_tried_again_too() -> None:
+    written = Written().writing()
+    written.at_heir()
+    written.does(moved(2, "o", "q"))
+    assert ways(written.does(Closed(2, LOST))) == [("q", True)]
+    written.does(Closed(3, LOST))
+    assert ways(written.fires()) == [("o", False)]
+    written.does(Closed(4, LOST))
+    assert ways(written.fires()) == [("q", True)]
+
+
 def test_where_the_scheduler_has_moved_it_elsewhere_meanwhile_the_newer_place_wins() -> None:
     written = Written().writing()
     written.at_heir()
