@@ -2,7 +2,7 @@
 
 A reader *follows* one subscription. It may have others: at the heir where the origin is lost, at the place that the stream has
 moved to. Whichever comes there first waits, reader or publication; the subscription that is followed stays until another one
-delivers. Nobody follows a lower place than one that was seen.
+delivers, and where it ends before, one that has opened takes its place. Nobody follows a lower place than one that was seen.
 
 ```
               Told                       Opened by a group that is known      Closed
@@ -38,7 +38,7 @@ from lalmesh.runtime.following._events import (
     Unsubscribe,
 )
 from lalmesh.runtime.link import CloseReason
-from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Location, NodeAddress, NodeId, Place
+from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, NodeAddress, NodeId, Place
 from lalmesh.runtime.reader import Reader
 from lalmesh.runtime.scheduling import MAX_LOCATE_S
 
@@ -65,7 +65,8 @@ class _Port:
     """A subscription."""
 
     origin: NodeAddress
-    place: Place = NO_PLACE  # of its group, once that is known
+    epoch: Epoch = NO_EPOCH  # of its group, once that is known
+    place: Place = NO_PLACE
 
 
 class Following:
@@ -177,7 +178,7 @@ class Following:
         port = self._ports.get(event.port)
         if port is None or event.epoch == NO_EPOCH or not self._reader.moved(event.epoch, event.place):
             return []  # or an outdated group, where the publication may come still: its units are judged when they do
-        port.place = event.place
+        port.epoch, port.place = event.epoch, event.place
         if self.followed is None:
             self._follow(event.port, now_s)
         return []
@@ -212,17 +213,28 @@ class Following:
         was_followed = event.port == self.followed
         if event.reason is CloseReason.STREAM_ENDED and (was_followed or self.followed is None):
             return self._finish(event.detail)
-        self._tried[port.origin.node] += 1
         if was_followed:
             self.followed, self.settled = None, False
             if now_s - self._followed_at_s >= STEADY_S:
                 self._retry_pause_s = FIRST_RETRY_S
             self._lose(now_s)
+            if (opened := self._highest_opened()) is not None:
+                self._follow(opened, now_s)
+        self._tried[port.origin.node] += 1
         if not any(self._candidates()):
             return []
         self._retry_later(now_s)
         untried = [origin for origin in self._candidates() if not self._tried[origin.node]]
         return [*self._ask(), *(command for origin in untried for command in self._subscribe(origin, self._place()))]
+
+    def _highest_opened(self) -> int | None:
+        """Of the subscriptions whose group is known and not outdated by now, the one to follow."""
+        opened = {
+            number: (port.epoch, port.place)
+            for number, port in self._ports.items()
+            if port.epoch != NO_EPOCH and self._reader.follows(port.epoch, port.place)
+        }
+        return max(opened, key=opened.__getitem__, default=None)
 
     def _place(self) -> Place:
         return self._location.place if self._location is not None else NO_PLACE

@@ -169,6 +169,25 @@ def test_a_stream_that_moves_is_read_at_both_places_until_the_new_one_delivers()
     assert (reading.core.followed, reading.core.next_timer) == (2, None)
 
 
+def test_where_the_old_place_is_lost_the_new_one_that_has_opened_is_followed() -> None:
+    reading = Reading().following()
+    reading.does(Told(location(2, "q")))
+    reading.does(Opened(2, epoch(1), place(2)))
+    assert reading.does(Closed(1, LOST)) == []
+    assert (reading.core.followed, reading.core.settled, reading.core.next_timer) == (2, False, None)
+    assert reading.delivers(2, 2) == []
+    assert (reading.core.settled, reading.open) == (True, {2: "q"})
+
+
+def test_a_place_that_has_opened_and_was_outdated_since_is_not_followed() -> None:
+    reading = Reading().following()
+    reading.does(Told(location(2, "q")))
+    reading.does(Opened(2, epoch(1), place(2)))
+    reading.delivers(1, 3)
+    assert reading.does(Closed(1, LOST)) != []
+    assert reading.core.followed is None
+
+
 def test_a_new_place_that_fails_is_tried_again_while_the_old_one_delivers() -> None:
     reading = Reading().following()
     reading.does(Told(location(2, "q")))
