@@ -15,7 +15,7 @@ from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.link import CloseReason, Outlet, PublicationRequest
 from lalmesh.runtime.ownership import Grant, Location, NodeAddress, Place, UnitName, new_publication
-from lalmesh.runtime.scheduling import Claim, Move, Refused
+from lalmesh.runtime.scheduling import Claim, Move, Refusal, Refused
 from services.edge.publication import Publication, PublicationSettings
 from services.edge.writing import Writing
 from services.edge.writing_events import (
@@ -182,9 +182,15 @@ class Publishing:
         self._asking = self._edge.spawn(self._asked(question))
 
     async def _asked(self, question: Callable[[], Awaitable[Grant | Refused]]) -> None:
-        answer = await question()
-        if isinstance(answer, Refused):
-            log.warning("the scheduler refuses: %s", answer.detail or answer.refusal.value, extra=self._facts)
+        answer: Grant | Refused
+        try:
+            answer = await question()
+        except Exception:  # a bug of ours, maybe over one of many that ask together: what is written goes on, and is asked again
+            log.exception("the scheduler could not be asked", extra=self._facts)
+            answer = Refused(Refusal.UNAVAILABLE, "internal error")
+        else:
+            if isinstance(answer, Refused):
+                log.warning("the scheduler refuses: %s", answer.detail or answer.refusal.value, extra=self._facts)
         self.handle(Answered(answer))
 
     def _set_timer(self, at: float | None) -> None:
