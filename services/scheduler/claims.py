@@ -72,9 +72,9 @@ def _repeat(held: ClaimRecord, member: NodeRecord, seen: Seen, directory: Direct
 def _wait(seen: Seen) -> Refused | None:
     """Refuse while those who hold streams may not have said so yet."""
     if seen.standing is None:
-        return Refused(Refusal.UNAVAILABLE, "this scheduler is not written down (yet)", RETRY_AFTER_S)
+        return Refused(Refusal.SETTLING, "this scheduler is not written down (yet)", RETRY_AFTER_S)
     if seen.settling is not None:
-        return Refused(Refusal.UNAVAILABLE, f"first claims wait: {seen.settling.reason}", SETTLED_AFTER_S)
+        return Refused(Refusal.SETTLING, f"first claims wait: {seen.settling.reason}", SETTLED_AFTER_S)
     return None
 
 

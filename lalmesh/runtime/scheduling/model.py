@@ -42,6 +42,7 @@ class Refusal(Enum):
     NOT_JOINED = "not_joined"  #: the asking node is no member (now)
     INVALID = "invalid"
     NO_WORKER = "no_worker"  #: no hls node has room
+    SETTLING = "settling"  #: first claims wait until those who hold streams had time to say so; nothing was granted
 
 
 @dataclass(slots=True, frozen=True)

@@ -36,6 +36,7 @@ _REFUSALS = {
     Refusal.NOT_JOINED: scheduler_pb2.REFUSAL_NOT_JOINED,
     Refusal.INVALID: scheduler_pb2.REFUSAL_INVALID,
     Refusal.NO_WORKER: scheduler_pb2.REFUSAL_NO_WORKER,
+    Refusal.SETTLING: scheduler_pb2.REFUSAL_SETTLING,
 }
 _REFUSALS_BACK = {number: refusal for refusal, number in _REFUSALS.items()}
 

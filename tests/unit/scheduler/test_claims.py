@@ -142,7 +142,7 @@ def test_while_the_cluster_settles_first_claims_wait_and_the_holder_is_answered(
     for take_over in (False, True):
         refused = claim(directory(SETTLING, group()), "e2", P2, take_over=take_over)
         assert isinstance(refused, Refused)
-        assert (refused.refusal, refused.retry_after_s > 0) == (Refusal.UNAVAILABLE, True)
+        assert (refused.refusal, refused.retry_after_s > 0) == (Refusal.SETTLING, True)
         assert "the term is new" in refused.detail
     assert isinstance(claim(directory(SETTLING, held(), group()), "e1", P1), Granted)
 
@@ -156,7 +156,7 @@ def test_a_first_claim_compares_what_its_replica_stands_by() -> None:
     for found in (None, KeyValue("schedulers/s/1", b"{}", 8, 8)):
         seen = Seen.of(core, CAM).with_found({"schedulers/s/1": found}, CAM)
         asked = Claim(stream=CAM, publication=P1)
-        assert refusal(decide_claim(asked, address("e1").node, seen, core, 0.0)) is Refusal.UNAVAILABLE
+        assert refusal(decide_claim(asked, address("e1").node, seen, core, 0.0)) is Refusal.SETTLING
 
 
 def test_a_group_does_not_stay_at_an_origin_that_drains() -> None:

@@ -111,7 +111,7 @@ async def test_a_first_scheduler_has_all_others_wait_for_a_lease(world: World) -
     await edge.report()
     refused = await claim(service)
     assert isinstance(refused, Refused)
-    assert (refused.refusal, refused.retry_after_s > 0) == (Refusal.UNAVAILABLE, True)
+    assert (refused.refusal, refused.retry_after_s > 0) == (Refusal.SETTLING, True)
     await world.pass_time(LEASE_S - 1)
     assert service.directory.cluster.settling is not None
     await world.pass_time(2)
@@ -141,7 +141,7 @@ async def test_a_scheduler_that_was_cut_off_for_longer_than_the_leases_grants_no
         await Node(service, record, Role.ORIGIN if record == ORIGIN else Role.EDGE).report()
     refused = await claim(service, RIVAL, P2)
     assert isinstance(refused, Refused)
-    assert refused.refusal is Refusal.UNAVAILABLE
+    assert refused.refusal is Refusal.SETTLING
     await world.pass_time(1)
     assert service.directory.cluster.settling is not None
     assert (await granted(service, held=held_by(grant))).epoch == grant.epoch
@@ -181,7 +181,7 @@ async def test_while_all_settles_a_rival_that_knocks_all_the_time_never_wins_ove
         refused = await claim(again, RIVAL, P2)
         assert isinstance(refused, Refused)
         refusals.append(refused.refusal)
-    assert (refusals[0], refusals[-1]) == (Refusal.UNAVAILABLE, Refusal.EXISTS)
+    assert (refusals[0], refusals[-1]) == (Refusal.SETTLING, Refusal.EXISTS)
 
 
 async def test_of_two_that_claim_again_the_lower_epoch_is_told_to_let_go(world: World) -> None:
@@ -260,7 +260,7 @@ async def test_after_a_restore_no_epoch_is_granted_twice_even_before_the_view_ha
     world.registry.restore(snapshot)
     refused = await claim(service, RIVAL, P2)  # the transaction shows it: the store is at a lower revision than it was
     assert isinstance(refused, Refused)
-    assert refused.refusal is Refusal.UNAVAILABLE
+    assert refused.refusal is Refusal.SETTLING
     world.registry.start_over()
     await settle()
     assert term(service) > TERM
@@ -281,7 +281,7 @@ async def test_after_a_restore_a_read_shows_it_as_well(world: World) -> None:
     assert service.directory.claim(CAM) is None  # the registry was listed again, though its watch shows nothing
     refused = await claim(service, RIVAL, P2)
     assert isinstance(refused, Refused)
-    assert refused.refusal is Refusal.UNAVAILABLE
+    assert refused.refusal is Refusal.SETTLING
 
 
 async def test_two_replicas_raise_the_term_once_or_twice_and_agree(world: World) -> None:

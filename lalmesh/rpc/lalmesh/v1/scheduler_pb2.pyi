@@ -36,6 +36,7 @@ class Refusal(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSAL_NOT_JOINED: _ClassVar[Refusal]
     REFUSAL_INVALID: _ClassVar[Refusal]
     REFUSAL_NO_WORKER: _ClassVar[Refusal]
+    REFUSAL_SETTLING: _ClassVar[Refusal]
 ROLE_UNSPECIFIED: Role
 ROLE_EDGE: Role
 ROLE_ORIGIN: Role
@@ -54,6 +55,7 @@ REFUSAL_FENCED: Refusal
 REFUSAL_NOT_JOINED: Refusal
 REFUSAL_INVALID: Refusal
 REFUSAL_NO_WORKER: Refusal
+REFUSAL_SETTLING: Refusal
 
 class Endpoint(_message.Message):
     __slots__ = ("protocol", "host", "port")
