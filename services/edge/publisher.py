@@ -28,7 +28,7 @@ RELEASE_PAUSE_S = 1.0  #: until it is tried again; the lease does not end it whi
 MAX_RELEASE_PAUSE_S = 30.0  #: pauses double up to this
 UNDO_PAUSE_S = 2.0  #: between two questions after a claim without an answer
 GATHERED_S = 0.02  #: heirs that take over after one loss answer within a few milliseconds; nobody waits for this
-UNDO_ATTEMPTS = 5  #: to find out what a claim without an answer got; after that the lease of this edge ends it
+UNDO_ATTEMPTS = 5  #: to find out what a claim without an answer got; after that the scheduler deletes what no report shows
 
 
 def refusal_error(refused: Refused, stream: StreamKey) -> ServiceError:
@@ -116,7 +116,7 @@ class Publishers:
             self.spawn(self._undo(claim))
             raise
         if isinstance(answer, Refused):
-            if answer.refusal is Refusal.UNAVAILABLE:
+            if answer.refusal is Refusal.UNAVAILABLE:  # it may have been granted; any other refusal is an answer
                 self.spawn(self._undo(claim))
             raise refusal_error(answer, stream)
         replaced = self._live.get(stream)

@@ -85,6 +85,7 @@ async def test_units_that_come_before_the_origin_has_answered_wait() -> None:
         (Refusal.NO_ORIGIN, NoOriginAvailable),
         (Refusal.UNAVAILABLE, Unavailable),
         (Refusal.NOT_JOINED, Unavailable),
+        (Refusal.SETTLING, Unavailable),
     ],
 )
 def test_a_claim_that_is_refused_says_why(refusal: Refusal, error: type[ServiceError]) -> None:
@@ -121,6 +122,26 @@ async def test_a_claim_that_may_have_been_granted_is_given_back() -> None:
     assert [claim.take_over for claim in edge.scheduler.claims] == [True, False, False]
     assert len({claim.publication for claim in edge.scheduler.claims}) == 1
     assert len(edge.scheduler.released) == 1
+
+
+@in_virtual_time
+async def test_a_claim_that_was_answered_with_a_refusal_is_not_asked_about_again() -> None:
+    edge = Edge()
+    edge.scheduler.claim_refusals = [Refused(Refusal.SETTLING, "the cluster settles", 1.0)]
+    with pytest.raises(Unavailable) as refused:
+        await edge.start()
+    await asyncio.sleep(60)
+    assert (refused.value.retry_after_s, len(edge.scheduler.claims), edge.scheduler.released) == (1.0, 1, [])
+
+
+@in_virtual_time
+async def test_what_a_claim_without_an_answer_got_is_known_once_a_refusal_answers_it() -> None:
+    edge = Edge()
+    edge.scheduler.claim_refusals = [Refused(Refusal.UNAVAILABLE), Refused(Refusal.SETTLING, "nothing was granted", 1.0)]
+    with pytest.raises(Unavailable):
+        await edge.start()
+    await asyncio.sleep(60)
+    assert (len(edge.scheduler.claims), edge.scheduler.released) == (2, [])
 
 
 @in_virtual_time
@@ -295,6 +316,20 @@ async def test_a_claim_that_the_registry_has_forgotten_is_made_again() -> None:
     again.events.publication_opened(None, place(2))
     assert ({run.epoch for run in again.sent}, again.seqs) == ({epoch(2)}, [0, 1, 2])
     assert edge.scheduler.claims[1].publication == publishing.core.publication
+
+
+@in_virtual_time
+async def test_a_question_that_fails_by_a_bug_is_asked_again_and_units_go_on_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = Edge()
+    publishing, outlet = await edge.live()
+    with monkeypatch.context() as patch:
+        patch.setattr(edge.scheduler, "_answer_claim", lambda _asked: 1 / 0)
+        edge.publishers.reclaim([STREAM])
+        await asyncio.sleep(0.03)
+    send(publishing, range(3))
+    await asyncio.sleep(60)
+    assert (len(edge.scheduler.claims), edge.ended) == (3, [])
+    assert (outlet.seqs, outlet.closed) == ([0, 1, 2], None)
 
 
 @in_virtual_time
