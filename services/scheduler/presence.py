@@ -67,6 +67,11 @@ class Presence:
         if name:
             view.directory.cluster.cease_to_stand()
 
+    @property
+    def key(self) -> str:
+        """Under which the replica is written down while it stands."""
+        return self._key
+
     def handle(self, change: Change) -> None:
         """Begin again at once where the key of this replica is gone."""
         if isinstance(change, SchedulerChanged) and change.now is None and change.before and change.before.key == self._key:

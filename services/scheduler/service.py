@@ -36,6 +36,7 @@ from services.scheduler.presence import Presence
 from services.scheduler.recordings import Recordings
 from services.scheduler.registrar import Registrar
 from services.scheduler.reminders import Reminders
+from services.scheduler.replicas import Replicas
 from services.scheduler.rulings import RETRY_AFTER_S
 from services.scheduler.segmented import Segmented
 from services.scheduler.segmenting import Segmenting
@@ -114,6 +115,7 @@ class SchedulerService(HlsAnswers):
         sessions = sessions or MemorySessions(wall_clock=wall_clock)
         super().__init__(directory, segmenting, StreamNames(directory), sessions, metrics)
         self._presence = Presence(registry, self._view, name, lease_s=lease_s)
+        self.replicas = Replicas(registry, self._view, self._presence)
         self._ownership = Ownership(registry, self._view, keys[0])
         self.recordings = Recordings(registry, self._view, wall_clock=wall_clock)
         self._segmented = Segmented(directory.hls, segmenting, self._spawn)
@@ -249,7 +251,7 @@ class SchedulerService(HlsAnswers):
         """Let those hear of a change of the view whom it is for."""
         if isinstance(change, GroupChanged) and change.now is not None:
             self._locator.wake(change.now.stream)
-        for part in (self._names, self._successions, self._presence, self.drains, self._inheritance):
+        for part in (self._names, self._successions, self._presence, self.replicas, self.drains, self._inheritance):
             part.handle(change)
         self._notices.tell(change)
 

@@ -1,0 +1,90 @@
+"""One node by name over HTTP, and a replica of the scheduler that is told to end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from support.reporting import Node, settle
+from support.turned_clock import Clock, FlakyRegistry
+
+from lalmesh.runtime.ownership import NodeAddress, NodeId
+from lalmesh.runtime.scheduling import Drain, Role
+from services.scheduler import SchedulerService
+from services.scheduler.drain_http import add_drain
+from services.scheduler.http import ProblemError
+
+ORIGIN = NodeAddress(NodeId("o1", b"12345678"), "o1:1")
+
+
+class Api:
+    """The part of the API under test, without a socket."""
+
+    def __init__(self, service: SchedulerService) -> None:
+        self._app = web.Application()
+        self.service = service
+        add_drain(self._app, service, "secret")
+
+    async def ask(self, method: str, path: str) -> tuple[int, Any]:
+        request = make_mocked_request(method, path, headers={"Host": "localhost", "Authorization": "Bearer secret"})
+        found = await self._app.router.resolve(request)
+        request._match_info = found
+        try:
+            answer = await found.handler(request)
+        except ProblemError as problem:
+            return problem.status, problem.detail
+        assert isinstance(answer, web.Response)
+        assert isinstance(answer.body, bytes)
+        return answer.status, json.loads(answer.body)
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    service = SchedulerService(FlakyRegistry(Clock()), [b"key"], name="s1", wall_clock=lambda: 7)
+    await service.start()
+    await settle()
+    yield Api(service)
+    await service.stop()
+
+
+async def test_a_node_is_shown_by_name_and_is_told_to_drain(api: Api) -> None:
+    node = Node(api.service, ORIGIN, Role.ORIGIN)
+    await node.report()
+    status, shown = await api.ask("GET", "/v1/nodes/o1")
+    assert (status, shown["name"], shown["role"], shown["state"]) == (200, "o1", "origin", "joined")
+    assert (await api.ask("POST", "/v1/nodes/o1/drain"))[0] == 202
+    await settle()
+    assert await node.told() == [Drain(0.0)]
+    assert (await api.ask("GET", "/v1/nodes/o1"))[1]["state"] == "draining"
+
+
+async def test_a_replica_is_shown_by_name_and_is_told_to_end(api: Api) -> None:
+    told = list[float]()
+    api.service.replicas.drain_asked = told.append
+    status, shown = await api.ask("GET", "/v1/nodes/s1")
+    assert (status, shown["role"], shown["state"], shown["is_here"]) == (200, "scheduler", "joined", True)
+    assert await api.ask("POST", "/v1/nodes/s1/drain") == (202, shown | {"state": "draining"})
+    assert told == [0.0]
+
+
+async def test_a_node_comes_before_a_replica_of_the_same_name(api: Api) -> None:
+    told = list[float]()
+    api.service.replicas.drain_asked = told.append
+    await Node(api.service, NodeAddress(NodeId("s1", b"12345678"), "s1:1"), Role.EDGE).report()
+    assert (await api.ask("POST", "/v1/nodes/s1/drain"))[1]["role"] == "edge"
+    await settle()
+    assert told == []
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/nodes/stranger"), ("POST", "/v1/nodes/stranger/drain")])
+async def test_what_nobody_knows_is_not_there(api: Api, method: str, path: str) -> None:
+    assert await api.ask(method, path) == (404, "no node 'stranger'")
+
+
+async def test_before_the_registry_was_read_nobody_is_taken_for_gone() -> None:
+    api = Api(SchedulerService(FlakyRegistry(Clock()), [b"key"], name="s1"))
+    assert (await api.ask("GET", "/v1/nodes/o1"))[0] == 503
