@@ -1,4 +1,7 @@
-"""``lalmesh drain NODE``: have a node give everything away and end. Exit status 0 is done, 1 is refused or failed."""
+"""``lalmesh drain NODE``: have a node give everything away and end. Exit status 0 is done, 1 is refused or failed.
+
+A replica of the scheduler is a node here: any of them can be asked, also the one that is to end.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -20,10 +24,9 @@ from services.standalone.config_cli import ConfigOption, SetOption
 
 REQUEST_S = 10.0  #: for one answer of the API
 ASK_AGAIN_S = 0.5  #: between two questions whether the node is still there
-ITEMS_PER_PAGE = 1000  #: the most that the API gives
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  #: who listens on every address is asked on this machine
 
-NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="Name of the node, as /v1/nodes lists it.")]
+NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="Name of the node, as /v1/nodes lists it, or of a scheduler.")]
 DeadlineOption = Annotated[
     float, typer.Option("--deadline", metavar="S", min=0, help="How long it may take; 0: what the node is configured to take.")
 ]
@@ -51,13 +54,26 @@ def drain_command(
         http = load_config(config, sets or [], os.environ).scheduler.http
         here = f"http://{host_port(ANY_ADDRESS.get(http.host, http.host), http.port)}"
         scheduler = _Api(api or here, http.token.get_secret_value())
-        incarnation = scheduler.drain(node, deadline)
+        told = scheduler.drain(node, deadline)
         typer.echo(f"{node} drains")
-        while wait and scheduler.lists(node, incarnation):
+        while wait and scheduler.knows(told):
             time.sleep(ASK_AGAIN_S)
     except (LalmeshError, OSError) as error:
         typer.echo(f"lalmesh drain: {error}", err=True)
         raise typer.Exit(1) from None
+
+
+@dataclass(slots=True, frozen=True)
+class _Told:
+    """Who was told to drain."""
+
+    path: str  #: where the API shows it
+    incarnation: str
+    is_asked: bool  #: it is the scheduler that is asked
+
+
+class _NotFound(ServiceError):
+    """The API has nothing of that name."""
 
 
 class _Api:
@@ -67,30 +83,30 @@ class _Api:
         self._url = url.rstrip("/")
         self._token = token
 
-    def drain(self, node: str, deadline_s: float) -> str:
-        """Have a node drain. Gives its incarnation.
+    def drain(self, node: str, deadline_s: float) -> _Told:
+        """Have a node drain.
 
         Raises:
             ServiceError: it is refused, or nobody answers.
         """
-        return str(self._ask(f"/v1/nodes/{quote(node, safe='')}/drain", {"deadline_s": deadline_s})["incarnation"])
+        path = f"/v1/nodes/{quote(node, safe='')}"
+        shown = self._ask(f"{path}/drain", {"deadline_s": deadline_s})
+        return _Told(path, str(shown["incarnation"]), bool(shown.get("is_here")))
 
-    def lists(self, node: str, incarnation: str) -> bool:
-        """Whether that start of the node is in the cluster still. So it is taken to be while nobody can say.
+    def knows(self, told: _Told) -> bool:
+        """Whether that start of the node is in the cluster still.
+
+        So it is taken to be while nobody can say; but a scheduler that was told to end itself has ended once it does not answer.
 
         Raises:
             ServiceError: the question is refused.
         """
-        number = pages = 1
-        while number <= pages:
-            try:
-                page = self._ask(f"/v1/nodes?page={number}&items_per_page={ITEMS_PER_PAGE}")
-            except Unavailable:
-                return True
-            if any((item["name"], item["incarnation"]) == (node, incarnation) for item in page["items"]):
-                return True
-            number, pages = number + 1, page["page_count"]
-        return False
+        try:
+            return str(self._ask(told.path)["incarnation"]) == told.incarnation
+        except _NotFound:
+            return False
+        except Unavailable:
+            return not told.is_asked
 
     def _ask(self, path: str, body: dict[str, object] | None = None) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
@@ -116,5 +132,7 @@ def _refusal(error: urllib.error.HTTPError) -> ServiceError:
             return NotAuthorized(detail)
         case HTTPStatus.SERVICE_UNAVAILABLE:
             return Unavailable(detail, retry_after_s=ASK_AGAIN_S)
+        case HTTPStatus.NOT_FOUND:
+            return _NotFound(detail)
         case _:
             return ServiceError(detail)

@@ -5,24 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, disable_created_metrics
-from prometheus_client.core import Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
 
 from lalmesh.errors import Unavailable
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.config import Config
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.health import HealthServer
-from lalmesh.runtime.link import DirectLink, LinkPool, OriginLink
-from lalmesh.runtime.link_metrics import link_metrics
+from lalmesh.runtime.link import LinkPool
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.scheduling import GrpcSchedulerClient, HlsSchedulerClient
@@ -36,24 +33,13 @@ from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.registry import EtcdRegistry, MemoryRegistry
 from services.scheduler.sessions import MemorySessions, RedisSessions
 from services.standalone import role_settings, settings
+from services.standalone.links import DirectLinks, LinkCollector
 
 log = logging.getLogger(__name__)
 
 Role = Literal["standalone", "edge", "origin", "scheduler", "hls"]
 
 JOIN_TIMEOUT_S = 10.0  #: a standalone server has joined itself long before
-
-
-class DirectLinks:
-    """Links within this process: there is one origin."""
-
-    def __init__(self, node: NodeId, origin: OriginApp) -> None:
-        """Link `node` to `origin`."""
-        self._link = DirectLink(node, origin.groups)
-
-    def link(self, address: str) -> OriginLink:
-        """The link to the only origin."""
-        return self._link
 
 
 class Node:
@@ -109,17 +95,21 @@ class Node:
             await self.stop()
             raise
 
-    async def drain(self, limit_s: float = 0.0) -> None:
-        """Give away what this node has, within `limit_s` or, where that is 0, what is configured. `stop` it then.
+    @property
+    def drain_s(self) -> float:
+        """How long it may take to drain where nobody says how long.
 
         A standalone server has nobody to give anything to: it waits for its players to go where it is told how long.
         """
+        return 0.0 if self._role == "standalone" else self._config.cluster.drain_s
+
+    async def drain(self, limit_s: float) -> None:
+        """Give away what this node has, within `limit_s`. `stop` it then."""
         self._is_draining = True
-        if self._role == "standalone":
-            parts: tuple[EdgeApp | HlsApp | OriginApp | None, ...] = (self._edge,)
-        else:
-            parts, limit_s = (self._edge, self._hls, self._origin), limit_s or self._config.cluster.drain_s
-        if limit_s:
+        parts: tuple[EdgeApp | HlsApp | OriginApp | None, ...] = (self._edge,)
+        if self._role != "standalone":
+            parts = (self._edge, self._hls, self._origin)
+        if limit_s > 0:
             await asyncio.gather(*(part.drain(limit_s) for part in parts if part is not None))
 
     async def stop(self) -> None:
@@ -181,6 +171,7 @@ class Node:
             http_token=config.scheduler.http.token.get_secret_value(),
             metrics=SchedulerMetrics(self._metrics),
         )
+        self._scheduler.service.replicas.drain_asked = self._drain_told
         await self._scheduler.start()
         self._stack.push_async_callback(self._scheduler.stop)
 
@@ -224,7 +215,7 @@ class Node:
             return DirectLinks(node, self._origin)
         pool = LinkPool(node, channels.dial, role_settings.link_limits(self._config))
         self._stack.push_async_callback(pool.close)
-        self._metrics.register(_LinkCollector(pool, role))
+        self._metrics.register(LinkCollector(pool, role))
         return pool
 
     async def _start_edge(self, client: HlsSchedulerClient, channels: Channels) -> None:
@@ -271,22 +262,6 @@ class Node:
                         await part.member.joined.wait()
         except TimeoutError:
             raise Unavailable("the roles of this server did not join each other", retry_after_s=0.0) from None
-
-
-class _LinkCollector(Collector):
-    """What went over a node's links, read when it is asked for."""
-
-    def __init__(self, pool: LinkPool, role: str) -> None:
-        self._pool = pool
-        self._role = role
-
-    def describe(self) -> Iterable[Metric]:
-        """Nothing in advance."""
-        return []
-
-    def collect(self) -> Iterable[Metric]:
-        """What there is now."""
-        return link_metrics(self._role, len(self._pool.sessions), self._pool.totals)
 
 
 def _some(**ports: int | None) -> dict[str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import json
 import logging
@@ -21,6 +20,7 @@ from lalmesh.runtime.config import Config, ConfigError, Problem, check_role, loa
 from lalmesh.runtime.log_setup import configure_logging
 from services.standalone import settings
 from services.standalone.config_cli import ConfigOption, SetOption
+from services.standalone.draining import until_drained
 from services.standalone.node import Node, Role
 from services.standalone.urls import describe
 
@@ -103,25 +103,12 @@ async def _serve(config: Config, role: Role, ports_file: Path | None) -> None:
             _write_ports(ports_file, node.ports)
         typer.echo(describe(config, role, node.ports))
         sys.stdout.flush()
-        await _until_drained(node, stop)
+        await until_drained(node, stop)
         log.info("stopping")
     finally:
         await node.stop()
     if node.failed.done():
         raise ServiceError(node.failed.result())
-
-
-async def _until_drained(node: Node, stop: asyncio.Event) -> None:
-    """Wait until the node is told to end and has given away what it has, or cannot go on."""
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait((stopping, node.drain_asked, node.failed), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not node.failed.done():
-        draining = asyncio.ensure_future(node.drain(node.drain_asked.result() if node.drain_asked.done() else 0.0))
-        await asyncio.wait((draining, node.failed), return_when=asyncio.FIRST_COMPLETED)
-        draining.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await draining
 
 
 def _spare_the_collector() -> None:
