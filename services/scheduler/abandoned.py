@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling.model import Released, Role
 from services.scheduler.forgotten import find_absent
@@ -41,19 +40,12 @@ class Abandoned:
             self._busy.add(session.node.name)
             self._spawn(partial(self._give_back, session.node, role, due))
 
-    async def _give_back(self, node: NodeId, role: Role, streams: list[StreamKey]) -> None:
+    async def _give_back(self, node: NodeId, role: Role, absent: list[Released]) -> None:
+        release = self._ownership.release_claim if role is Role.EDGE else self._ownership.release_group
+        now = asyncio.get_running_loop().time
         try:
-            done = await for_each(streams, lambda stream: self._release(node, role, stream))
+            done = await for_each(absent, lambda each: release(each, node, now() + TIME_S))
         finally:
             self._busy.discard(node.name)
-        log.warning("%s does not hold %d streams that are its own: %d were given back", node.name, len(streams), done.count(True))
-
-    async def _release(self, node: NodeId, role: Role, stream: StreamKey) -> bool:
-        end = asyncio.get_running_loop().time() + TIME_S
-        claim, group = self._directory.claim(stream), self._directory.group(stream)
-        if role is Role.EDGE and claim is not None:
-            released = Released(stream=stream, epoch=claim.epoch, publication=claim.publication)
-            return await self._ownership.release_claim(released, node, end) is True
-        if role is Role.ORIGIN and group is not None:
-            return await self._ownership.release_group(Released(stream=stream, place=group.place), node, end) is True
-        return False
+        given = [result is True for result in done].count(True)
+        log.warning("%s does not hold %d streams that are its own: %d were given back", node.name, len(absent), given)

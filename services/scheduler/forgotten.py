@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, NodeId
-from lalmesh.runtime.scheduling.model import HeldStream, Role
+from lalmesh.runtime.scheduling.model import HeldStream, Released, Role
 from services.scheduler.directory import Directory
 
 GIVEN_UP_REPORTS = 3  #: a claim that was answered shows in the next report, or the one after
@@ -37,27 +37,29 @@ class Differences:
 
 
 class Absences:
-    """The streams that the registry says are one node's, and that its reports do not show."""
+    """What the registry says is one node's, and its reports do not show: each claim and each place of a group by itself."""
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._reports: dict[StreamKey, tuple[int, float]] = {}  # how many in a row, and since when
+        self._reports: dict[Released, tuple[int, float]] = {}  # how many in a row, and since when
 
-    def due(self, absent: Iterable[StreamKey], now: float) -> list[StreamKey]:
-        """Those that have been absent from so many reports, for so long, that the node has given them up."""
+    def due(self, absent: Iterable[Released], now: float) -> list[Released]:
+        """What has been absent from so many reports, for so long, that the node has given it up."""
         known = self._reports
-        self._reports = {stream: (known[stream][0] + 1, known[stream][1]) if stream in known else (1, now) for stream in absent}
-        return [
-            stream for stream, (count, since) in self._reports.items() if count >= GIVEN_UP_REPORTS and now - since >= GIVEN_UP_S
-        ]
+        self._reports = {each: (known[each][0] + 1, known[each][1]) if each in known else (1, now) for each in absent}
+        return [each for each, (count, since) in self._reports.items() if count >= GIVEN_UP_REPORTS and now - since >= GIVEN_UP_S]
 
 
-def find_absent(node: NodeId, role: Role, held: Mapping[StreamKey, HeldStream], directory: Directory) -> list[StreamKey]:
+def find_absent(node: NodeId, role: Role, held: Mapping[StreamKey, HeldStream], directory: Directory) -> list[Released]:
     """Claims of an edge that it does not publish, and groups of an origin that it does not have and nobody claims."""
     if role is Role.EDGE:
-        return [stream for stream in directory.claimed_by(node) if stream not in held or not held[stream].published]
+        streams = [stream for stream in directory.claimed_by(node) if stream not in held or not held[stream].published]
+        claims = [claim for stream in streams if (claim := directory.claim(stream)) is not None]
+        return [Released(stream=claim.stream, epoch=claim.epoch, publication=claim.publication) for claim in claims]
     if role is Role.ORIGIN:
-        return [stream for stream in directory.carried_by(node) if stream not in held and directory.claim(stream) is None]
+        streams = [stream for stream in directory.carried_by(node) if stream not in held and directory.claim(stream) is None]
+        groups = [group for stream in streams if (group := directory.group(stream)) is not None]
+        return [Released(stream=group.stream, place=group.place) for group in groups]
     return []
 
 

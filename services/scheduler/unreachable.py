@@ -29,6 +29,8 @@ class Unreachable:
     def report(self, origin: NodeId) -> None:
         """A reader says that it cannot reach `origin`."""
         now = self._clock()
+        if origin not in self._reports:
+            self._forget(now)
         self._metrics.unreachable.labels(origin.name).inc()
         self._reports[origin].append(now)
         if now - self._logged.get(origin, -LOG_S) >= LOG_S:
@@ -40,7 +42,10 @@ class Unreachable:
         reports = self._reports.get(origin)
         while reports and reports[0] < self._clock() - SHOWN_S:
             reports.popleft()
-        if reports is not None and not reports:
+        return len(reports) if reports else 0
+
+    def _forget(self, now: float) -> None:
+        """Drop what counts no more: origins that have ended are not asked for again, and each start of one is another."""
+        for origin in [each for each, reports in self._reports.items() if not reports or reports[-1] < now - SHOWN_S]:
             del self._reports[origin]
             self._logged.pop(origin, None)
-        return len(reports) if reports else 0

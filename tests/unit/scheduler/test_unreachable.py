@@ -28,3 +28,12 @@ def test_reports_are_counted_for_a_while_and_logged_once(caplog: pytest.LogCaptu
     clock.now += SHOWN_S
     assert reports.count(ORIGIN) == 0
     assert metrics.registry.get_sample_value("scheduler_unreachable_total", {"origin": "o1"}) == 5
+
+
+def test_what_was_said_of_origins_that_have_ended_is_not_kept() -> None:
+    clock = Clock()
+    reports = Unreachable(SchedulerMetrics(), clock)
+    for start in range(100):
+        reports.report(NodeId("o1", bytes([start] * 8)))
+        clock.now += SHOWN_S / 2
+    assert len(reports._reports) == len(reports._logged) == 3
