@@ -20,14 +20,11 @@ from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.http_port import HttpPort
 from lalmesh.runtime.listener import ListenerLimits, sweep_each_second
-from lalmesh.runtime.load import ByteRate, ByteRates
 from lalmesh.runtime.member import Member, MemberSettings
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling import (
     Endpoint,
     GroupMoved,
-    HeldStream,
-    Load,
     NodeCommand,
     NodeReport,
     ReclaimWanted,
@@ -37,13 +34,13 @@ from lalmesh.runtime.scheduling import (
 )
 from services.edge.draining import TIME_OVER, Draining, until_all_have_gone
 from services.edge.hls_client import HlsClient, HlsProxySettings
+from services.edge.holdings import Holdings
 from services.edge.http import HttpListener
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
 from services.edge.publication import PublicationSettings
 from services.edge.publisher import Publishers
-from services.edge.publishing import Publishing
-from services.edge.relay import Relay, Relays, RelaySettings
+from services.edge.relay import Relays, RelaySettings
 from services.edge.rtmp import RtmpListener
 from services.edge.rtsp import RtspListener
 from services.edge.rtsp_link import RtspSettings
@@ -159,8 +156,7 @@ class EdgeApp:
         self._rtsp = self._rtsp_service(settings.rtsp) if settings.rtsp is not None else None
         self._listeners: dict[str, Listener] = {}
         self._hls: HlsClient | None = None  # once it listens
-        self._ingress = ByteRates(self._loop.time)
-        self._egress = ByteRate(self._loop.time)
+        self._holdings = Holdings(self.publishers, self.relays, self.sessions, self._loop.time)
         self._tasks: list[asyncio.Task[None]] = []
         self.metrics.read_from(self._collect)
 
@@ -274,54 +270,12 @@ class EdgeApp:
                 pass
 
     def _report(self) -> NodeReport:
-        held = self._streams()
-        load = Load(
-            ingress_bps=sum(stream.bitrate_bps for stream in held),
-            egress_bps=self._egress.bps(self.relays.fanout_totals.sent_bytes),
-            sessions=len(self.sessions),
-            streams=len(self.relays),
-        )
-        return self.member.report(load, held, self._endpoints())
+        return self.member.report(*self._holdings.now(), self._endpoints())
 
     def _endpoints(self) -> tuple[Endpoint, ...]:
         ports = {listen.protocol: listen.advertise_port for listen in self._settings.listen}
         return tuple(
             Endpoint(name, self.member.host, ports.get(name) or listener.port) for name, listener in self._listeners.items()
-        )
-
-    def _streams(self) -> tuple[HeldStream, ...]:
-        """What is published here and what is played here; a stream that is both is told once."""
-        relays = {relay.stream: relay for relay in self.relays}
-        published = [self._published(publishing, relays.pop(publishing.stream, None)) for publishing in self.publishers]
-        return (*published, *map(self._played, relays.values()))
-
-    def _played(self, relay: Relay) -> HeldStream:
-        reader = relay.reader
-        return HeldStream(
-            stream=relay.stream,
-            epoch=reader.epoch,
-            place=reader.place,
-            publication=reader.last.publication if reader.last is not None else b"",
-            tracks=relay.tracks,
-            players=relay.players,
-            units=reader.counters.units,
-            missing=reader.counters.missing,
-            left_out=relay.left_out,
-        )
-
-    def _published(self, publishing: Publishing, relay: Relay | None) -> HeldStream:
-        core = publishing.core
-        return HeldStream(
-            stream=publishing.stream,
-            epoch=core.epoch,
-            place=core.ring.place,
-            publication=core.publication,
-            tracks=core.tracks,
-            players=relay.players if relay is not None else 0,
-            bitrate_bps=self._ingress.bps(core, core.counters.payload_bytes),
-            units=core.counters.units,
-            left_out=relay.left_out if relay is not None else (),
-            published=True,
         )
 
     # metrics

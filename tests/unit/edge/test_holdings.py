@@ -1,0 +1,55 @@
+"""What an edge reports of its streams."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from lalmesh.media import TrackSet
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import Epoch, Place
+from services.edge.holdings import Holdings
+from services.edge.publisher import Publishers
+from services.edge.relay import Relays
+from services.edge.session import Sessions
+
+CAM, FILM = StreamKey.of("live", "cam"), StreamKey.of("live", "film")
+NO_TRACKS = TrackSet(())
+
+
+class Core:
+    """A publication, as far as it is reported."""
+
+    epoch, publication, tracks = Epoch(1, 5), b"p" * 16, NO_TRACKS
+    ring = SimpleNamespace(place=Place(1, 5))
+
+    def __init__(self) -> None:
+        self.counters = SimpleNamespace(payload_bytes=0, units=75)
+
+
+def relay(stream: StreamKey, players: int) -> Any:
+    reader = SimpleNamespace(epoch=Epoch(1, 7), place=Place(1, 7), last=None, counters=SimpleNamespace(units=50, missing=2))
+    return SimpleNamespace(stream=stream, players=players, tracks=NO_TRACKS, left_out=("flv: mp2",), reader=reader)
+
+
+class Streams(list[Any]):
+    """Relays, and what they sent."""
+
+    fanout_totals = SimpleNamespace(sent_bytes=0)
+
+
+def test_a_stream_that_is_published_and_played_is_told_once_and_how_loaded_the_edge_is() -> None:
+    now = 100.0
+    core, relays = Core(), Streams([relay(CAM, 3), relay(FILM, 2)])
+    publishers = [SimpleNamespace(stream=CAM, core=core)]
+    sessions = ["publisher", *("player" for _ in range(5))]
+    holdings = Holdings(cast(Publishers, publishers), cast(Relays, relays), cast(Sessions, sessions), lambda: now)
+    holdings.now()
+    now, core.counters.payload_bytes, relays.fanout_totals.sent_bytes = 101.0, 250_000, 1_000_000
+    load, streams = holdings.now()
+    assert [(held.stream, held.published, held.players, held.units, held.missing) for held in streams] == [
+        (CAM, True, 3, 75, 0),
+        (FILM, False, 2, 50, 2),
+    ]
+    assert [held.place.revision for held in streams] == [5, 7]
+    assert (load.ingress_bps, load.egress_bps, load.sessions, load.streams) == (2_000_000, 8_000_000, 6, 2)
