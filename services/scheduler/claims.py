@@ -5,14 +5,14 @@ from __future__ import annotations
 from lalmesh.errors import NoOriginAvailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, NodeId
-from lalmesh.runtime.registry import Absent
+from lalmesh.runtime.registry import Absent, Compare, Unchanged
 from lalmesh.runtime.scheduling.model import Claim, HeldStream, Refusal, Refused, Released
 from services.scheduler.cluster_records import SETTLING_KEY
 from services.scheduler.directory import Directory
 from services.scheduler.moves import decide_move_of
 from services.scheduler.placement import Decision, Publisher, heir_of, place
 from services.scheduler.reclaims import decide_reclaim
-from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord, grant_of
+from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord, grant_of, node_key
 from services.scheduler.rulings import (
     RETRY_AFTER_S,
     TERM_UNKNOWN,
@@ -42,9 +42,11 @@ def decide_claim(asked: Claim, edge: NodeId, seen: Seen, directory: Directory, n
         return _repeat(held, member, seen, directory)
     if (refused := _wait(seen)) is not None:
         return refused
-    if held is not None and not asked.take_over and (refused := _defend(held, directory, now)) is not None:
+    if held is None or asked.take_over:
+        return _write_claim(asked, member, seen, directory, now)
+    if (refused := _defend(held, directory, now)) is not None:
         return refused
-    return _write_claim(asked, member, seen, directory, now)
+    return _write_claim(asked, member, seen, directory, now, _as_it_is_known(held.edge.node, directory))
 
 
 def is_claim_of(record: ClaimRecord, released: Released, node: NodeId) -> bool:
@@ -89,8 +91,14 @@ def _defend(held: ClaimRecord, directory: Directory, now: float) -> Refused | No
     return None
 
 
-def _write_claim(asked: Claim, member: NodeRecord, seen: Seen, directory: Directory, now: float) -> Ruling:
-    """One transaction that makes the claim and points the group, while nothing settles and this replica stands."""
+def _as_it_is_known(holder: NodeId, directory: Directory) -> Compare:
+    """Whether a holder that is gone, or away for too long, has not come back at another replica, unknown to this one."""
+    record = directory.named(holder.name)
+    return Absent(node_key(holder.name)) if record is None else Unchanged(node_key(holder.name), record.mod_revision)
+
+
+def _write_claim(asked: Claim, member: NodeRecord, seen: Seen, directory: Directory, now: float, *holder: Compare) -> Ruling:
+    """One transaction that makes the claim and points the group, while nothing settles, this replica stands, and `holder` holds."""
     if seen.term is None:
         return TERM_UNKNOWN
     try:
@@ -105,7 +113,7 @@ def _write_claim(asked: Claim, member: NodeRecord, seen: Seen, directory: Direct
         origin=decision.origin.name,
     )
     puts = (put_claim(claim, member), put_group(claim, decision, seen.term.term, Epoch(seen.term.term, 0)))
-    compares = (*unchanged(asked.stream, seen, seen.term), Absent(SETTLING_KEY), *(seen.standing or ()))
+    compares = (*unchanged(asked.stream, seen, seen.term), Absent(SETTLING_KEY), *holder, *(seen.standing or ()))
     return Write(compares, puts, decision.reason, decision.origin.address.node)
 
 

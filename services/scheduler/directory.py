@@ -7,7 +7,7 @@ registry says, and one that writes compares revisions.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeId
@@ -20,7 +20,7 @@ from services.scheduler.cluster_records import DRAINS, DUTIES, SCHEDULERS, SETTL
 from services.scheduler.cluster_state import ClusterState
 from services.scheduler.hls_directory import HlsDirectory
 from services.scheduler.hls_records import HLS
-from services.scheduler.kept import Kept
+from services.scheduler.kept import Kept, Part
 from services.scheduler.node_streams import StreamsOfNodes
 from services.scheduler.offers import Offers
 from services.scheduler.recording_rules import RECORDINGS, RuleDirectory, RulesChanged
@@ -40,16 +40,6 @@ from services.scheduler.records import (
 )
 
 HLS_PROTOCOL = "http"  #: the endpoint of an hls node that edges proxy to
-
-
-class _Part(Protocol):
-    """What is known of the keys under one prefix; see `Kept`."""
-
-    def replace(self, listed: Collection[str]) -> Sequence[Change]: ...
-
-    def write(self, entry: KeyValue, *, listed: bool) -> Sequence[Change]: ...
-
-    def remove(self, key: str, revision: int) -> Sequence[Change]: ...
 
 
 class Directory:
@@ -81,7 +71,7 @@ class Directory:
         self.cluster = ClusterState()
         #: who may be given something
         self.offers = Offers(self._nodes.values, state_of=self.state_of, carried=self._carries, now=lambda: self._now)
-        self._parts: Mapping[str, _Part] = {
+        self._parts: Mapping[str, Part] = {
             HLS: self.hls.records,
             RECORDINGS: self.recording,
             CLAIMS: self._claims,
@@ -122,6 +112,12 @@ class Directory:
         """Take in what this scheduler wrote or read itself, where that is ahead of what it followed."""
         self._now = now
         return [*self._write(entry)] if entry.mod_revision > self.revision else []
+
+    def learn_gone(self, key: str, revision: int, now: float) -> list[Change]:
+        """Take in that this scheduler found a key to be absent at `revision`, ahead of what it followed."""
+        self._now = now
+        part = self._part(key) if revision > self.revision else None
+        return [*part.remove(key, revision)] if part is not None else []
 
     def mark_away(self, node: NodeId, now: float) -> list[Change]:
         """The membership stream of `node` ended here; the registry does not say so yet."""
@@ -174,8 +170,12 @@ class Directory:
 
     def node(self, node: NodeId) -> NodeRecord | None:
         """The record of a node under that very incarnation."""
-        record = self._nodes.get(node_key(node.name))
+        record = self.named(node.name)
         return record if record is not None and record.node == node else None
+
+    def named(self, name: str) -> NodeRecord | None:
+        """The record of a node under whatever incarnation."""
+        return self._nodes.get(node_key(name))
 
     def groups_of(self, node: NodeId) -> int:
         """How many groups an origin has."""
@@ -265,7 +265,7 @@ class Directory:
         part = self._part(entry.key)
         return part.write(entry, listed=listed) if part is not None else []
 
-    def _part(self, key: str) -> _Part | None:
+    def _part(self, key: str) -> Part | None:
         return next((part for prefix, part in self._parts.items() if key.startswith(prefix)), None)
 
     def _node_told(self, before: NodeRecord | None, now: NodeRecord | None) -> list[NodeChanged]:

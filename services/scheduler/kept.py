@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, ItemsView, Mapping, Sequence, 
 from typing import Generic, Protocol, TypeVar
 
 from lalmesh.runtime.registry import KeyValue
+from services.scheduler.changes import Change
 from services.scheduler.records import DamagedRecordError
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,22 @@ class _Record(Protocol):
     @property
     def mod_revision(self) -> int:
         """Of the write that it is from."""
+        ...
+
+
+class Part(Protocol):
+    """What is known of the keys under one prefix; see `Kept`."""
+
+    def replace(self, listed: Collection[str]) -> Sequence[Change]:
+        """Forget what is not `listed`."""
+        ...
+
+    def write(self, entry: KeyValue, *, listed: bool) -> Sequence[Change]:
+        """Take in a key."""
+        ...
+
+    def remove(self, key: str, revision: int) -> Sequence[Change]:
+        """Forget a key."""
         ...
 
 

@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Grant, NodeId
-from lalmesh.runtime.registry import Absent, Compare, Delete, LeaseLost, Registry, Unchanged
+from lalmesh.runtime.registry import Absent, Delete, LeaseLost, Registry, Unchanged
 from lalmesh.runtime.scheduling.model import Claim, Move, Refusal, Refused, Released
 from services.scheduler.claims import decide_claim, is_claim_of, is_group_of
+from services.scheduler.cluster_records import SETTLING_KEY
 from services.scheduler.directory import Directory
 from services.scheduler.heirs import decide_heir
 from services.scheduler.moves import decide_move, decide_planned_move
-from services.scheduler.records import DamagedRecordError, GroupRecord, claim_key, grant_of, group_key
+from services.scheduler.records import NODES, DamagedRecordError, GroupRecord, claim_key, grant_of, group_key
 from services.scheduler.rulings import RETRY_AFTER_S, Granted, Ruling, Seen, Write
 from services.scheduler.view import View
 
@@ -63,7 +64,7 @@ class Ownership:
         return await _in_time(self._release_claim(released, node), end)
 
     async def release_group(self, released: Released, node: NodeId, end: float) -> bool | Unavailable:
-        """Whether the group was the node's, had no claim, and is deleted; `Unavailable` where that is not known."""
+        """Whether the group was the node's, had no claim, and is deleted; `Unavailable` where that cannot be said."""
         return await _in_time(self._release_group(released, node), end)
 
     async def _settle_if_needed(
@@ -122,6 +123,7 @@ class Ownership:
                 loads.conclude(write.origin)
         found = write.entries(result.revision) if result.succeeded else result.found
         self._view.learn(*found.values())
+        self._view.learn_gone([key for key, entry in found.items() if entry is None and key.startswith(NODES)], result.revision)
         return seen.with_found(found, stream), result.succeeded
 
     async def _release_claim(self, released: Released, node: NodeId) -> bool:
@@ -135,21 +137,35 @@ class Ownership:
     async def _release_group(self, released: Released, node: NodeId) -> bool:
         """Only where nobody has claimed the stream: a publisher that came back has its readers here.
 
-        A group whose key is gone already, with the lease of its origin, has ended as well.
+        A group whose key is gone already, with the lease of its origin, has ended as well. While the cluster settles none has: its
+        publisher may be there and have yet to say so.
         """
         known = self._view.directory.group(released.stream)
-        if known is not None and is_group_of(known, released, node) and await self._delete_group(known):
+        if known is not None and is_group_of(known, released, node) and await self._end_group(released.stream, known):
             return True
         seen = await self._view.read(released.stream, node)
-        if seen.group is None:
-            return seen.claim is None
-        return is_group_of(seen.group, released, node) and await self._delete_group(seen.group)
+        if seen.group is not None and not is_group_of(seen.group, released, node):
+            return False
+        return await self._end_group(released.stream, seen.group)
 
-    async def _delete_group(self, group: GroupRecord) -> bool:
-        return await self._delete(group_key(group.stream), group.mod_revision, Absent(claim_key(group.stream)))
+    async def _end_group(self, stream: StreamKey, group: GroupRecord | None) -> bool:
+        """Whether a stream has ended: nobody claims it, and its group, as it was read, is deleted or was gone.
 
-    async def _delete(self, key: str, mod_revision: int, *compares: Compare) -> bool:
-        result = await self._registry.transact([Unchanged(key, mod_revision), *compares], [Delete(key)])
+        Raises:
+            Unavailable: the cluster settles, or has to.
+        """
+        await self._view.terms.keep_up()
+        key = group_key(stream)
+        compare = Absent(key) if group is None else Unchanged(key, group.mod_revision)
+        compares = (compare, Absent(claim_key(stream)), Absent(SETTLING_KEY))
+        result = await self._view.terms.transact(compares, [] if group is None else [Delete(key)])
+        if (settling := result.found.get(SETTLING_KEY)) is not None:
+            self._view.learn(settling)
+            raise Unavailable(f"{stream} may have a publisher that has yet to come back", retry_after_s=RETRY_AFTER_S)
+        return result.succeeded
+
+    async def _delete(self, key: str, mod_revision: int) -> bool:
+        result = await self._registry.transact([Unchanged(key, mod_revision)], [Delete(key)])
         return result.succeeded
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeId
@@ -90,6 +90,11 @@ class View:
             if entry is not None:
                 self._apply(self.directory.learn(entry, self.clock()))
         self._note_ready()
+
+    def learn_gone(self, keys: Sequence[str], revision: int) -> None:
+        """Let the directory have that keys were found to be absent at `revision`."""
+        for key in keys:
+            self._apply(self.directory.learn_gone(key, revision, self.clock()))
 
     def mark_away(self, node: NodeId) -> None:
         """The membership stream of a node ended here."""

@@ -38,8 +38,10 @@ def directory(*entries: KeyValue, nodes: tuple[KeyValue, ...] = NODES) -> Direct
     return made
 
 
-def held(edge: str = "e1", publication: bytes = P1, revision: int = 10) -> KeyValue:
-    record = records.ClaimRecord(stream=CAM, term=1000, publication=publication, edge=address(edge), origin="o1")
+def held(edge: str = "e1", publication: bytes = P1, revision: int = 10, start: bytes = b"") -> KeyValue:
+    """The claim of an edge; `start`: of another incarnation of it."""
+    holder = NodeAddress(NodeId(edge, start), f"{edge}:1") if start else address(edge)
+    record = records.ClaimRecord(stream=CAM, term=1000, publication=publication, edge=holder, origin="o1")
     return KeyValue(CLAIM_KEY, records.serialize_claim(record), revision, revision)
 
 

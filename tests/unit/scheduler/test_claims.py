@@ -92,6 +92,23 @@ def test_the_claim_of_a_node_that_is_gone_may_be_taken() -> None:
     assert isinstance(claim(core, "e2", P2), Write)
 
 
+def test_a_claim_is_taken_only_while_its_holder_is_as_away_or_as_gone_as_it_is_known_to_be() -> None:
+    core = directory(held(), group())
+    core.mark_away(address("e1").node, 0.0)
+    gone, other_start = directory(held("gone"), group()), directory(held("e1", start=b"before.."), group())
+    for made, compare in (
+        (core, Unchanged(records.node_key("e1"), 3)),
+        (gone, Absent(records.node_key("gone"))),
+        (other_start, Unchanged(records.node_key("e1"), 3)),
+    ):
+        ruling = claim(made, "e2", P2, now=5.0)
+        assert isinstance(ruling, Write)
+        assert compare in ruling.compares
+        forced = claim(made, "e2", P2, take_over=True, now=5.0)
+        assert isinstance(forced, Write)
+        assert compare not in forced.compares
+
+
 def test_a_holder_that_the_view_cannot_know_yet_is_not_gone() -> None:
     core = directory()
     seen = Seen.of(core, CAM).with_found({CLAIM_KEY: held("new", revision=21)}, CAM)

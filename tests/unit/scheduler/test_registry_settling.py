@@ -8,8 +8,10 @@ import pytest
 from support.reporting import SOON_S, Node, settle
 from support.turned_clock import Clock, RestoredRegistry
 
+from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, Grant, NodeAddress, NodeId, Place
+from lalmesh.runtime.registry import Delete, Put
 from lalmesh.runtime.scheduling import (
     Claim,
     Held,
@@ -24,6 +26,8 @@ from lalmesh.runtime.scheduling import (
     Wanted,
 )
 from services.scheduler import SchedulerService
+from services.scheduler.cluster_records import SETTLING_KEY, serialize_settling
+from services.scheduler.records import claim_key, group_key, node_key
 
 CAM = StreamKey.of("live", "cam")
 P1, P2 = b"1" * 16, b"2" * 16
@@ -359,3 +363,49 @@ async def test_a_group_without_a_claim_that_its_origin_has_not_is_deleted(world:
         await origin.told()
     await settle()
     assert service.directory.group(CAM) is None
+
+
+async def test_a_holder_that_came_back_at_another_replica_unheard_of_keeps_its_claim(world: World) -> None:
+    service, *_ = await world.cluster()
+    await granted(service)
+    service._view.mark_away(EDGE.node)
+    world.clock.now += 5
+    entry, _ = await world.registry.get(node_key(EDGE.node.name))
+    assert entry is not None
+    await world.registry.transact([], [Put(entry.key, entry.value, entry.lease_id)])  # and the view has not heard of it yet
+    refused = await claim(service, RIVAL, P2)
+    assert isinstance(refused, Refused)
+    assert refused.refusal is Refusal.EXISTS
+
+
+async def test_the_claim_of_a_holder_that_has_ended_unheard_of_is_taken(world: World) -> None:
+    service, *_ = await world.cluster()
+    await granted(service)
+    await settle()
+    service._view.mark_away(EDGE.node)
+    world.clock.now += 5
+    await world.registry.transact([], [Delete(node_key(EDGE.node.name))])
+    assert (await granted(service, RIVAL, P2)).publication == P2
+
+
+@pytest.mark.parametrize("is_gone", [False, True], ids=["a group that is there", "a group that is gone"])
+async def test_no_stream_ends_while_the_cluster_settles_or_has_to(world: World, *, is_gone: bool) -> None:
+    service, *_ = await world.cluster()
+    grant = await granted(service)
+    await world.registry.transact([], [Delete(claim_key(CAM)), *([Delete(group_key(CAM))] if is_gone else [])])
+    await settle()
+    group = Released(stream=CAM, place=grant.place)
+    await world.registry.transact([], [Put(SETTLING_KEY, serialize_settling("a test"))])  # unheard of
+    with pytest.raises(Unavailable):
+        await service.release(ORIGIN, groups=[group], deadline_s=SOON_S)
+    await world.registry.transact([], [Delete(SETTLING_KEY)])
+    snapshot = world.registry.snapshot()
+    await world.registry.transact([], [Put("elsewhere", b"")])
+    await settle()
+    world.registry.restore(snapshot)  # unheard of
+    with pytest.raises(Unavailable):
+        await service.release(ORIGIN, groups=[group], deadline_s=SOON_S)
+    await settle()
+    await world.registry.transact([], [Delete(SETTLING_KEY)])
+    await settle()
+    assert await service.release(ORIGIN, groups=[group], deadline_s=SOON_S) == [True]
