@@ -3,113 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
-import subprocess
 import time
-import urllib.request
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import aiohttp
 import pytest
-from support import wire
 from support.clip import Clip
-from support.cluster import PROGRAM, Cluster, Node
+from support.cluster import Cluster, Node
+from support.drained import (
+    AT_ONCE_S,
+    DRAIN_S,
+    LIMIT_S,
+    SETTINGS,
+    STREAM,
+    UNITS,
+    by_command,
+    by_signal,
+    ends,
+    listed,
+    owner,
+    publishing,
+    show,
+)
 from support.ffmpeg import Publisher
 from support.process import wait_until
-from support.recorder import Recorder, recorder, recording
+from support.recorder import recorder, recording
 
 Media = Callable[[str], Path]
 StartCluster = Callable[..., Cluster]
 
-STREAM = "live/cam"
-DRAIN_S = 8.0
-AT_ONCE_S = 4.0  #: for a node that waits for nothing more to say goodbye and end
-LIMIT_S = 30.0
-UNITS = 150  #: two seconds of pictures and sound
-SETTINGS = {
-    "all": {"cluster.drain_s": DRAIN_S},
-    "hls": {"hls.segment_ms": 1000, "hls.list_num": 20},
-}
+MANY = [f"live/cam{number}" for number in range(20)]
+SEGMENTED = MANY[:6]  #: of these, those that are played by HLS too: each such player asks ten times a second
 
 #: Tells a node of a cluster to drain.
 Tell = Callable[[Cluster, Node], None]
-
-
-def by_command(cluster: Cluster, node: Node) -> None:
-    done = subprocess.run(
-        [PROGRAM, "drain", node.name, "--api", cluster.api_url], capture_output=True, text=True, timeout=LIMIT_S, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{node.name} drains\n"
-
-
-def by_signal(cluster: Cluster, node: Node) -> None:
-    node.terminate()
-
-
 told = pytest.mark.parametrize("tell", [by_command, by_signal])
-
-
-def owner(cluster: Cluster, role: str) -> Node:
-    """The node of that role (``origin``, ``hls``) that has the stream."""
-
-    def named() -> str:
-        with urllib.request.urlopen(f"{cluster.api_url}/v1/streams", timeout=5) as answer:
-            items = {item["stream"]: item for item in json.load(answer)["items"]}
-        return str(items.get(STREAM, {}).get(role) or "")
-
-    wait_until(f"an {role}", lambda: bool(named()), LIMIT_S)
-    name = named()
-    return next(node for node in (*cluster.origins, *cluster.hls) if node.name == name)
-
-
-class Show:
-    """A stream that is published, and those who play it."""
-
-    def __init__(self, cluster: Cluster, clip: Clip, players: list[Recorder]) -> None:
-        self.cluster = cluster
-        self.clip = clip
-        self.players = players
-
-    async def go_on(self, units: int = UNITS) -> None:
-        """So many more units for everybody."""
-        await asyncio.gather(*(player.more(LIMIT_S, units=units) for player in self.players))
-
-    def judge(self, *, joints: int = 0) -> None:
-        """Everybody is still there, and has every unit once and in order."""
-        faults = [fault for player in self.players for fault in player.judge(self.clip, joints=joints).faults]
-        assert not faults, "\n".join(faults)
-
-
-@asynccontextmanager
-async def show(cluster: Cluster, media: Media, log: Path, ingest: Node, at: Node) -> AsyncIterator[Show]:
-    """Published at `ingest`, played at `at` by every protocol, by HLS where there are hls nodes."""
-    clip = Clip(media("unique_av"))
-    urls = {
-        "flv": at.flv_url(STREAM),
-        "rtmp": at.rtmp_url(STREAM),
-        "ts": at.http_url(f"{STREAM}.ts"),
-        "rtsp": at.rtsp_url(STREAM),
-    }
-    if cluster.hls:
-        urls["hls"] = at.http_url(f"hls/{STREAM}.m3u8")
-    with Publisher(clip.file, ingest.rtmp_url(STREAM), log=log / "push.log", loops=-1, limit_s=150):
-        players = [recorder(name, url) for name, url in urls.items()]
-        async with recording(*players):
-            made = Show(cluster, clip, players)
-            await made.go_on()
-            yield made
-
-
-async def ends(node: Node, limit_s: float) -> float:
-    """Seconds until the process has ended, in order."""
-    began = time.monotonic()
-    assert await asyncio.to_thread(node.wait, limit_s) == 0, node.output()
-    return time.monotonic() - began
 
 
 @told
@@ -165,6 +95,31 @@ async def test_an_edge_that_drains_sends_people_elsewhere_and_closes_who_stays(
     assert drained.output().count("the edge drains, and its time is over") >= len(staying)
 
 
+@pytest.mark.parametrize("asked", [True, False])
+async def test_a_scheduler_that_is_told_to_end_hands_over_and_nobody_sees_it(
+    asked: bool, start_cluster: StartCluster, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    cluster = start_cluster(schedulers=2, hls=1, settings=SETTINGS)
+    first, second = cluster.schedulers
+    ended, other = (first, second) if asked else (second, first)
+    nodes = len(cluster.nodes) - 2
+    async with show(cluster, media, tmp_path, *cluster.edges) as shown:
+        await asyncio.to_thread(by_command, cluster, ended, "--wait")
+        await ends(ended, AT_ONCE_S)
+
+        def all_joined() -> bool:
+            return sum(item["load"] is not None for item in listed(other.api_url, "nodes")) == nodes
+
+        await asyncio.to_thread(wait_until, "nodes at the other scheduler", all_joined, LIMIT_S)
+        ingest, at = cluster.edges
+        stack.enter_context(Publisher(shown.clip.file, ingest.rtmp_url("live/new"), log=tmp_path / "new.log", limit_s=60))
+        new = recorder("new", at.flv_url("live/new"))
+        async with recording(new):
+            await new.more(LIMIT_S)
+        await shown.go_on(2 * UNITS)
+        shown.judge()
+
+
 def urls_of(edge: Node) -> dict[str, str]:
     return {"flv": edge.flv_url(STREAM), "rtmp": edge.rtmp_url(STREAM), "ws": edge.ws_url(STREAM), "rtsp": edge.rtsp_url(STREAM)}
 
@@ -214,19 +169,6 @@ async def test_a_publisher_of_an_edge_that_drains_goes_on_elsewhere_and_players_
         shown.judge(joints=1)
 
 
-async def test_a_second_signal_ends_a_drain_at_once(start_cluster: StartCluster, media: Media, tmp_path: Path) -> None:
-    cluster = start_cluster(origins=1, settings=SETTINGS)
-    kept, drained = cluster.edges
-    async with show(cluster, media, tmp_path, kept, kept) as shown, wire.player(drained.flv_url(STREAM)):
-        drained.terminate()
-        await asyncio.sleep(1.0)
-        assert drained.running
-        os.kill(drained.pid, signal.SIGTERM)
-        assert await asyncio.to_thread(drained.wait, 1.0) == 1
-        await shown.go_on()
-        shown.judge()
-
-
 async def test_every_node_is_restarted_and_players_of_an_edge_that_stays_see_nothing(
     start_cluster: StartCluster, media: Media, tmp_path: Path
 ) -> None:
@@ -240,3 +182,24 @@ async def test_every_node_is_restarted_and_players_of_an_edge_that_stays_see_not
             await shown.go_on(UNITS // 2)
         await shown.go_on(2 * UNITS)
         shown.judge()
+
+
+async def test_nodes_that_have_many_streams_drain_and_no_player_of_any_sees_it(start_cluster: StartCluster, media: Media) -> None:
+    cluster = start_cluster(origins=3, hls=2, settings=SETTINGS)
+    ingest, at = cluster.edges
+    pictures, sound = Clip(media("unique_av")), Clip(media("unique_sound"))
+    clips = {stream: sound if number % 5 else pictures for number, stream in enumerate(MANY)}
+    players = [(clip, recorder(stream, at.flv_url(stream))) for stream, clip in clips.items()]
+    async with publishing({ingest.rtmp_url(stream): clip.file for stream, clip in clips.items()}):
+        await asyncio.to_thread(owner, cluster, "origin", MANY)
+        players += [(clips[each], recorder(f"{each} by HLS", at.http_url(f"hls/{each}.m3u8"))) for each in SEGMENTED]
+        everybody = [player for _, player in players]
+        async with recording(*everybody):
+            await asyncio.gather(*(player.more(LIMIT_S, units=UNITS) for player in everybody))
+            for role, streams in (("origin", MANY), ("hls", SEGMENTED)):
+                busiest = await asyncio.to_thread(owner, cluster, role, streams)
+                await asyncio.to_thread(by_command, cluster, busiest)
+                assert await ends(busiest, DRAIN_S + AT_ONCE_S) < DRAIN_S, f"{busiest.name} waited for its deadline"
+                await asyncio.gather(*(player.more(LIMIT_S, units=UNITS) for player in everybody))
+            faults = [fault for clip, player in players for fault in player.judge(clip).faults]
+    assert not faults, "\n".join(faults)
