@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from services.origin.events import GroupState
 from simulation.cluster import Cluster
-from simulation.nodes import EdgeNode, Node, OriginNode
+from simulation.nodes import EdgeNode, Node, OriginNode, SchedulerNode
 
-DUTIES = ("origin", "heir", "publisher", "reader", "segmenter")
+DUTIES = ("origin", "heir", "publisher", "reader", "segmenter")  #: and, where a plan names them, "spare" and "host"
 
 
 def node(cluster: Cluster, whom: str) -> Node | None:
-    """A node by its name, or one of `DUTIES`: by what it does for the first stream now."""
+    """A node by its name, or one of `DUTIES`: by what it does for the first stream now.
+
+    A ``spare`` is the origin that is neither origin nor heir, the ``host`` the scheduler that the publishing edge is a member of.
+    """
     match whom:
         case "origin":
             return origin_of(cluster)
         case "heir":
             return heir_of(cluster)
+        case "spare":
+            busy = (origin_of(cluster), heir_of(cluster))
+            return next((origin for origin in cluster.origins if origin not in busy), None)
         case "publisher":
             return publisher_of(cluster)
+        case "host":
+            return host_of(cluster)
         case "segmenter":
             return next((each for each in cluster.segmenters if each.is_running and len(each.app.workers)), None)
         case "reader":
@@ -45,3 +53,12 @@ def heir_of(cluster: Cluster) -> Node | None:
 def publisher_of(cluster: Cluster) -> EdgeNode | None:
     """The edge that the first stream is published at."""
     return next((encoder.edge for encoder in cluster.encoders if encoder.is_live and encoder.stream == cluster.streams[0]), None)
+
+
+def host_of(cluster: Cluster) -> SchedulerNode | None:
+    """The scheduler that the edge with the first stream is a member of."""
+    edge = publisher_of(cluster)
+    if edge is None:
+        return None
+    running = (scheduler for scheduler in cluster.schedulers if scheduler.is_running)
+    return next((each for each in running if any(session.node.name == edge.name for session in each.service.members)), None)

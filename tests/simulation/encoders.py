@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from lalmesh.errors import ServiceError
 from lalmesh.media import AccessUnit, Codec, MediaEvent, Track, TracksChanged, TrackSet
 from lalmesh.names import StreamKey
 from services.edge.publishing import Publishing
-from simulation.nodes import EdgeNode, Surroundings
+from services.edge.session import SessionRole
+from simulation.nodes import EdgeNode, Surroundings, leaves_soon
 from simulation.world import Process
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class Encoder:
         self._tracks = AUDIO if sound else VIDEO
         self._key_each = 1 if sound else KEY_EACH
         self._process: Process = self.edge.process
+        self._ended: Callable[[str], None] = _nothing  # of its session
         self._is_connecting = False
         self._is_retired = False
         self._number = random.randrange(1000)
@@ -62,6 +65,7 @@ class Encoder:
         publishing, self.publishing = self.publishing, None
         if publishing is not None:
             self._around.world.at(self._around.world.now, self._process, publishing.close)
+            self._around.world.at(self._around.world.now, self._process, self._ended, "unpublished")
 
     def retire(self) -> None:
         """Go, and never come back."""
@@ -91,10 +95,12 @@ class Encoder:
             log.info("%s closed: %s", self.name, reason)
             if started and self.publishing is started[0]:
                 self.publishing = None
+                self._ended(reason)
                 self.closures.append(f"{self._around.world.now:.3f} s: {self.name}: {reason}")
                 self._go_elsewhere()
 
         try:
+            edge.admit()
             publishing = await edge.app.publishers.start(self.stream, ended)
         except ServiceError as error:
             log.info("%s refused: %s", self.name, error)
@@ -108,9 +114,26 @@ class Encoder:
         self._is_connecting = False
         started.append(publishing)
         self.publishing = publishing
+        self._begin_session(edge, publishing)
         assert publishing.grant is not None
         self._around.watcher.granted(publishing.grant)
         self._feed(publishing, TracksChanged(self._tracks))
+
+    def _begin_session(self, edge: EdgeNode, publishing: Publishing) -> None:
+        sessions = edge.app.sessions
+
+        def leave(reason: str) -> None:
+            """Its edge drains: it goes by itself, or is closed when the time is over."""
+            if self.publishing is publishing:
+                log.info("%s leaves: %s", self.name, reason)
+                self.publishing = None
+                publishing.close()
+                self._ended(reason)
+                self._go_elsewhere()
+
+        session = sessions.open("rtmp", SessionRole.PUBLISHER, self.stream, self.name, leave)
+        session.ask_to_reconnect = partial(leaves_soon, leave, "publishes elsewhere")
+        self._ended = lambda reason: sessions.closed(session, reason)
 
     def _go_elsewhere(self) -> None:
         self.edge = random.choice(self._edges)
@@ -146,3 +169,7 @@ class Encoder:
             name = publishing.core.ring.last_name
             assert name is not None
             self._around.watcher.published(name.publication, name.seq, event.payload)
+
+
+def _nothing(_reason: str) -> None:
+    """It has no session yet."""

@@ -106,7 +106,8 @@ class Etcd:
         self.store.pass_over(WRITES)
         self.cluster_id = 1
         self.has_leader = True
-        self._watches: dict[End, None] = {}
+        self._watches: dict[End, str] = {}  # who watches
+        self._stuck: dict[str, list[tuple[End, News]]] = {}  # what waits for those whose watches are stuck
         network.run(self._process)
         network.serve(self._process, NAME, self._call)
         network.serve(self._process, "watch", self._watch)
@@ -133,11 +134,20 @@ class Etcd:
         self.store.become(snapshot)
         self._break_watches()
 
-    def snapshot(self) -> Snapshot:
-        """What it may be restored from later; much is written meanwhile."""
+    def snapshot(self, writes: int = WRITES) -> Snapshot:
+        """What it may be restored from later; so much is written meanwhile beside what is seen here."""
         snapshot = self.store.snapshot()
-        self.store.pass_over(WRITES)
+        self.store.pass_over(writes)
         return snapshot
+
+    def hold_watches(self, name: str) -> None:
+        """The watches of a scheduler are stuck; what it asks is answered."""
+        self._stuck.setdefault(name, [])
+
+    def release_watches(self, name: str) -> None:
+        """They go on, with all that they have missed."""
+        for end, news in self._stuck.pop(name, ()):
+            end.send(news)
 
     def wipe(self) -> None:
         self.become(Snapshot(1, {}, {}))
@@ -162,21 +172,28 @@ class Etcd:
             result = error
         reply((result, self.cluster_id))
 
-    def _watch(self, _process: Process, end: End, _source: str) -> None:
+    def _watch(self, _process: Process, end: End, source: str) -> None:
         def opened(revision: int, cluster_id: int) -> None:
             if cluster_id != self.cluster_id or revision < self.store.compacted or revision > self.store.revision:
                 end.send(None)  # list again
                 return
             missed = [event for at, event in self.store.history if at > revision]
-            self._watches[end] = None
-            end.send(missed)
+            self._watches[end] = source
+            self._send(end, source, missed)
 
         end.receive = opened
         end.closed = lambda _reason: self._watches.pop(end, None)
 
     def _tell(self, news: list[Changed | Removed]) -> None:
-        for end in self._watches:
+        for end, source in self._watches.items():
+            self._send(end, source, news)
+
+    def _send(self, end: End, source: str, news: News) -> None:
+        stuck = self._stuck.get(source)
+        if stuck is None:
             end.send(news)
+        else:
+            stuck.append((end, news))
 
     def _break_watches(self) -> None:
         watches, self._watches = self._watches, {}

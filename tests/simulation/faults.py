@@ -11,6 +11,7 @@ from lalmesh.errors import Unavailable
 from simulation.cluster import Cluster
 from simulation.duties import node
 from simulation.etcd import NAME as ETCD
+from simulation.etcd import WRITES
 from simulation.network import Weather
 
 End = Callable[[], object]  #: what ends a fault
@@ -45,16 +46,17 @@ class Killed(Fault):
 
 @dataclass(slots=True, kw_only=True)
 class Drained(Fault):
-    """A node is told to drain, and is restarted at the end."""
+    """A node is told to drain, and does so and ends; it is started again at the end, killed first where it is there still."""
 
     whom: str
+    within_s: float = 0.0  #: that it has to give everything away; 0: until the end
 
     def begin(self, cluster: Cluster) -> End | None:
         victim = node(cluster, self.whom)
         scheduler = next((each for each in cluster.schedulers if each.process.set_aside is None), None)
         if victim is None or not victim.is_running or scheduler is None:
             return None
-        process, work = scheduler.process, scheduler.service.drains.ask(victim.name, self.for_s)
+        process, work = scheduler.process, scheduler.service.drains.ask(victim.name, self.within_s or self.for_s)
         process.call_soon(lambda: process.create_task(_unless_unavailable(work)))
 
         def restart() -> None:
@@ -174,11 +176,27 @@ class Wiped(Fault):
 
 @dataclass(slots=True, kw_only=True)
 class Restored(Fault):
-    """etcd goes back, at the end, to what it was at the beginning."""
+    """etcd goes back, at the end, to what it was at the beginning, `writes` and more revisions ago."""
+
+    writes: int = WRITES
 
     def begin(self, cluster: Cluster) -> End | None:
-        snapshot = cluster.etcd.snapshot()
+        snapshot = cluster.etcd.snapshot(self.writes)
         return lambda: cluster.etcd.become(snapshot)
+
+
+@dataclass(slots=True, kw_only=True)
+class Stuck(Fault):
+    """The watches of a scheduler tell it nothing: it is answered by etcd, and is behind with all that it did not ask for."""
+
+    whom: str
+
+    def begin(self, cluster: Cluster) -> End | None:
+        victim = node(cluster, self.whom)
+        if victim is None:
+            return None
+        cluster.etcd.hold_watches(victim.name)
+        return partial(cluster.etcd.release_watches, victim.name)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -63,7 +63,9 @@ class SegmentedRuns:
 
     def convert(self, run: Run) -> Run:
         watcher = Recorder.watcher
-        watcher.delivered(self._process, watcher.stream_of(run.publication), self.seen, run)
+        stream = watcher.stream_of(run.publication)
+        watcher.delivered(self._process, stream, self.seen, run)
+        watcher.segmenting(stream, run)
         return run
 
 
@@ -104,9 +106,14 @@ class HlsNode(Node):
         )
         self.app.workers.node = self.app.member.listens_at(GRPC_PORT)
         self.app.workers.recordings = None
+        self.app.member.drain_asked = self._told_to_drain
         self._watch(self.app.workers)
         process.create_task(self.app.member.run())
         process.create_task(self._look())
+
+    async def _give_away(self, within_s: float) -> None:
+        await self.app.drain(within_s)
+        await self.app.member.leave()
 
     def _watch(self, workers: Workers) -> None:
         """Let the watcher see which epochs begin here."""

@@ -33,6 +33,34 @@ class Seen:
     longest_gap_s: float = 0.0
 
 
+@dataclass(slots=True)
+class Segmented:
+    """What the segmenters of a stream got, all of them together: a successor goes over some of it again."""
+
+    publication: bytes = b""
+    epoch: Epoch = NO_EPOCH
+    seq: int = -1  #: of the last unit that any of them got
+    missing: int = 0  #: that none of them got, between two that one of them did
+    last_at: float = 0.0  #: when it went on
+    longest_gap_s: float = 0.0
+
+    def see(self, run: Run, now: float) -> None:
+        """One of them got `run`."""
+        if not run.units or run.epoch < self.epoch:
+            return
+        if run.publication != self.publication:  # what is missing of its beginning is missing nowhere
+            self.publication, self.seq = run.publication, run.units[0].seq - 1
+        self.epoch = run.epoch
+        last = run.units[-1].seq
+        if last <= self.seq:
+            return
+        self.missing += max(0, run.units[0].seq - self.seq - 1)
+        self.seq = last
+        if self.last_at:
+            self.longest_gap_s = max(self.longest_gap_s, now - self.last_at)
+        self.last_at = now
+
+
 class Watcher:
     """Sees everything."""
 
@@ -43,6 +71,7 @@ class Watcher:
         self._heights: dict[tuple[str, Process, StreamKey], Epoch] = {}  # highest epoch by kind and place
         self._segmenters: dict[tuple[StreamKey, Epoch], Process] = {}
         self._streams: dict[bytes, StreamKey] = {}  # by publication
+        self.segmented: dict[StreamKey, Segmented] = {}
         self.breach: Breach | None = None
 
     def fail(self, what: str) -> None:
@@ -90,6 +119,10 @@ class Watcher:
         self._rises("segments", process, stream, epoch)
         if self._segmenters.setdefault((stream, epoch), process) is not process:
             self.fail(f"{stream}: two hls nodes segment it under {_dot(epoch)}")
+
+    def segmenting(self, stream: StreamKey, run: Run) -> None:
+        """A segmenter of a stream, whichever, got units."""
+        self.segmented.setdefault(stream, Segmented()).see(run, self._world.now)
 
     def published(self, publication: bytes, seq: int, payload: bytes) -> None:
         """A publication has numbered a unit."""

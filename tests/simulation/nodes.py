@@ -1,6 +1,7 @@
 """The nodes of the simulated cluster: the real apps of every role, each in a process of its own that can die and start again.
 
-Players are recorders in the place of a relay's outputs.
+Players are recorders in the place of a relay's outputs. Every player and publisher has a session, so that an edge
+which drains knows whom to tell and for whom to wait.
 """
 
 from __future__ import annotations
@@ -9,20 +10,23 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from prometheus_client import CollectorRegistry
 
-from lalmesh.errors import ServiceError
+from lalmesh.errors import ServiceError, Unavailable
 from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.member import MemberSettings
 from lalmesh.runtime.ownership import NodeId, new_incarnation
 from lalmesh.runtime.ring import Run
 from services.edge.app import EdgeApp, EdgeSettings
+from services.edge.draining import REASON, RETRY_AFTER_S
 from services.edge.relay import Relay, RelaySettings
+from services.edge.session import SessionRole
 from services.origin.app import OriginApp, OriginSettings
 from services.origin.group import GroupSettings
 from services.scheduler import SchedulerService
@@ -43,6 +47,8 @@ GRACE_S = 6.0
 LOST_S = 8.0
 CLAIM_TIMEOUT_S = 3.0
 WAIT_S = 5.0  #: that a player waits for a stream
+FOLLOWS_WORD = 0.5  #: share of clients that leave an edge which drains when they are asked to
+LEAVES_S = (0.1, 1.0)  #: that they take for it
 
 
 @dataclass(slots=True)
@@ -64,6 +70,7 @@ class Node:
         self._clocks = clocks
         self.process = Process(around.world, name)
         self.process.kill()
+        self._is_leaving = False
 
     @property
     def is_running(self) -> bool:
@@ -73,6 +80,7 @@ class Node:
         """Start it, as a new incarnation."""
         fast, wall_ahead_s = self._clocks
         self.process = Process(self.around.world, self.name, fast=fast, wall_ahead_s=wall_ahead_s)
+        self._is_leaving = False
         self.around.network.run(self.process)
         self.process.call_soon(self._boot)
 
@@ -97,6 +105,20 @@ class Node:
 
     def _node_id(self) -> NodeId:
         return NodeId(self.name, new_incarnation())
+
+    def _told_to_drain(self, within_s: float) -> None:
+        """The scheduler has it drain, as often as it joins: it gives everything away, leaves, and its process ends."""
+        if not self._is_leaving:
+            self._is_leaving = True
+            self.process.create_task(self._leave(within_s))
+
+    async def _leave(self, within_s: float) -> None:
+        await self._give_away(within_s)
+        log.info("drained, and ends")
+        self.kill()
+
+    async def _give_away(self, within_s: float) -> None:
+        raise NotImplementedError
 
     def _evicted(self, reason: str) -> None:
         """Another start of this node has taken its place; here that is a fault that a restart mends."""
@@ -140,8 +162,13 @@ class OriginNode(Node):
             self._node_id(), (KEY,), settings, self._scheduler(), CollectorRegistry(), None, lambda: self.name, self._evicted
         )
         self.app.member.listens_at(GRPC_PORT)
+        self.app.member.drain_asked = self._told_to_drain
         serve_links(self.around.network, self.process, self.app.groups, self.around.watcher)
         self.process.create_task(self.app.member.run())
+
+    async def _give_away(self, within_s: float) -> None:
+        await self.app.drain(within_s)
+        await self.app.stop()
 
 
 class EdgeNode(Node):
@@ -166,25 +193,52 @@ class EdgeNode(Node):
         links = LinkPool(self.around.network, self.process, node, self.around.watcher)
         self.app = EdgeApp(node, settings, self._scheduler(), links, CollectorRegistry(), lambda: self.name, self._evicted)
         self.app.member.listens_at(GRPC_PORT)
+        self.app.member.drain_asked = self._told_to_drain
         self.process.create_task(self.app.member.run())
         self.players.clear()
         for stream in self.played:
             self.process.create_task(self._play(stream))
 
+    async def _give_away(self, within_s: float) -> None:
+        await self.app.drain(within_s)
+        await self.app.stop()
+
+    def admit(self) -> None:
+        """Let somebody new in, as listeners do.
+
+        Raises:
+            Unavailable: the edge drains.
+        """
+        if self.app.member.is_draining:
+            raise Unavailable(REASON, retry_after_s=RETRY_AFTER_S)
+
     async def _play(self, stream: StreamKey) -> None:
         """A player that comes back whenever it is closed."""
         while True:
             try:
+                self.admit()
                 relay = await self.app.relays.acquire(stream, WAIT_S)
             except ServiceError as error:
                 log.info("no play of %s: %s", stream, error)
             else:
                 recorder = recorder_of(relay)
                 self.players[stream] = recorder
+                session = self.app.sessions.open("rtmp", SessionRole.PLAYER, stream, self.name, recorder.end)
+                session.ask_to_reconnect = partial(leaves_soon, recorder.end, "plays elsewhere")
                 reason = await recorder.over
-                self.closures.append(f"{self.around.world.now:.3f} s: players of {stream} at {self.name}: {reason}")
+                self.app.sessions.closed(session, reason)
+                if not self.app.member.is_draining:
+                    self.closures.append(f"{self.around.world.now:.3f} s: players of {stream} at {self.name}: {reason}")
                 relay.let_go()
             await asyncio.sleep(random.uniform(0.2, 0.7))
+
+
+def leaves_soon(leave: Callable[[str], None], reason: str) -> bool:
+    """Ask a client of an edge that drains to go on elsewhere; whether it is one that does."""
+    if random.random() >= FOLLOWS_WORD:
+        return False
+    asyncio.get_running_loop().call_later(random.uniform(*LEAVES_S), leave, reason)
+    return True
 
 
 class Recorder:
