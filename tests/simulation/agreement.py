@@ -103,8 +103,8 @@ def _segmented(cluster: Cluster, stream: StreamKey) -> list[str]:
 
 
 def losses(cluster: Cluster) -> list[str]:
-    """What players missed: units, or their connection."""
-    found = disturbances(cluster)
+    """What players and segmenters missed: units, or their connection."""
+    found = disturbances(cluster) + segment_losses(cluster)
     for edge in cluster.edges:
         for stream, recorder in edge.players.items():
             if recorder.seen.missing:
@@ -112,7 +112,13 @@ def losses(cluster: Cluster) -> list[str]:
     return found
 
 
+def segment_losses(cluster: Cluster) -> list[str]:
+    """Units that no segmenter of their stream got."""
+    segmented = cluster.watcher.segmented
+    return [f"no segmenter got {whole.missing} units of {stream}" for stream, whole in segmented.items() if whole.missing]
+
+
 def disturbances(cluster: Cluster) -> list[str]:
-    """Publishers and players that were closed."""
+    """Publishers and players that were closed, other than by the drain of their own edge."""
     found = [closure for encoder in cluster.encoders for closure in encoder.closures]
     return found + [closure for edge in cluster.edges for closure in edge.closures]

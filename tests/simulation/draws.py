@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from simulation.duties import DUTIES
 from simulation.etcd import NAME as ETCD
+from simulation.etcd import WRITES
 from simulation.faults import (
     Compacted,
     Cut,
@@ -21,6 +22,7 @@ from simulation.faults import (
     Rough,
     Slow,
     Stepped,
+    Stuck,
     Wiped,
 )
 
@@ -50,9 +52,11 @@ class Draw:
         at_s, for_s = self.time()
         return Killed(at_s=at_s, for_s=for_s, whom=self.rng.choice(whom), silently=self.rng.random() < 0.3)
 
-    def drain(self) -> Fault:
+    def drain(self, *whom: str) -> Fault:
+        """Some have time enough for it, some are closed when it is over, some are killed in the middle."""
         at_s, for_s = self.time()
-        return Drained(at_s=at_s, for_s=for_s, whom=self.rng.choice(("origin", *ORIGINS)))
+        within_s = round(for_s * self.rng.choice((0.4, 0.8, 2.0)), 3)
+        return Drained(at_s=at_s, for_s=for_s, within_s=within_s, whom=self.rng.choice(whom))
 
     def cut(self) -> Fault:
         at_s, for_s = self.time()
@@ -105,11 +109,59 @@ class Draw:
             faults.append(Cut(at_s=at_s, for_s=lost_s, source=("publisher",), target=target, both_ways=self.rng.random() < 0.7))
         return faults
 
+    def back_in_time(self) -> list[Fault]:
+        """etcd goes back to before the present publication while both schedulers are away, whose keys are in it; a rival knocks.
+
+        The publishing edge comes back last, so that somebody has to wait for it.
+        """
+        uniform = self.rng.uniform
+        gone_s, back_s = uniform(3.0, 3.5), uniform(4.3, 5.0)
+        killed_s = uniform(7.0, 9.0)
+        restored_s = killed_s + uniform(0.1, 0.4)
+        faults: list[Fault] = [
+            Paused(at_s=round(gone_s, 3), for_s=round(back_s - gone_s, 3), which=which, moves=self.rng.random() < 0.5)
+            for which in (0, 1)
+        ]
+        taken_s, writes = uniform(gone_s + 0.3, back_s - 0.1), self.rng.choice((0, 0, 3, 10, WRITES))
+        faults.append(Restored(at_s=round(taken_s, 3), for_s=round(restored_s - taken_s, 3), writes=writes))
+        at_s = round(killed_s, 3)
+        faults += [Killed(at_s=at_s, for_s=round(restored_s - killed_s + uniform(0.1, 1.0), 3), whom=name) for name in SCHEDULERS]
+        return [*faults, Cut(at_s=at_s, for_s=round(uniform(1.0, 3.0), 3), source=("publisher",), target=SCHEDULERS)]
+
+    def grace_over(self) -> list[Fault]:
+        """The only origin that is left loses the publisher for as long as it waits, and etcd its data just before that."""
+        cut_s = round(self.rng.uniform(3.5, 4.5), 3)
+        faults: list[Fault] = [Killed(at_s=3.0, for_s=14.0, whom=whom) for whom in ("heir", "spare")]
+        faults.append(Cut(at_s=cut_s, for_s=8.3, source=("publisher",), target=("origin",)))
+        lost_s = round(cut_s + self.rng.uniform(6.8, 7.5), 3)
+        faults.append(self.rng.choice((Wiped(at_s=lost_s, for_s=0.0), Restored(at_s=2.9, for_s=round(lost_s - 2.9, 3)))))
+        return faults
+
+    def hop(self) -> list[Fault]:
+        """The publishing edge goes to another replica, and the one that it was at does not hear of it."""
+        at_s = round(self.rng.uniform(4.0, 8.0), 3)
+        stuck_s, cut_s = round(self.rng.uniform(5.0, 8.0), 3), round(self.rng.uniform(2.5, 8.0), 3)
+        both_ways = self.rng.random() < 0.5
+        return [
+            Stuck(at_s=at_s, for_s=stuck_s, whom="host"),
+            Cut(at_s=at_s, for_s=cut_s, source=("publisher",), target=("host",), both_ways=both_ways),
+        ]
+
+    def handover(self, at_s: float) -> Fault:
+        """The segmenter goes, in one of the ways that must cost no unit."""
+        if self.rng.random() < 0.5:
+            return Drained(at_s=at_s, for_s=5.5, whom="segmenter")
+        return Killed(at_s=at_s, for_s=self.rng.choice((0.3, 1.0, 3.0)), whom="segmenter")
+
     def slowness(self) -> Fault:
         at_s, for_s = self.time()
         if self.rng.random() < 0.5:
             return Halted(at_s=at_s, for_s=for_s, whom=self.anybody())
         return Slow(at_s=at_s, for_s=for_s, whom=self.anybody(), more_s=self.rng.choice((0.1, 0.5, 1.5)))
+
+    def stuck(self) -> Fault:
+        at_s, for_s = self.time()
+        return Stuck(at_s=at_s, for_s=for_s, whom=self.rng.choice(("host", *SCHEDULERS)))
 
     def weather(self) -> Fault:
         at_s, for_s = self.time()

@@ -29,7 +29,8 @@ class Plan:
     skew: float = 0.0  #: how much faster or slower than time monotonic clocks may run
     wall_skew_s: float = 0.0  #: how far wall clocks may be off
     lossless: bool = False  #: nothing that goes wrong may cost a unit, nor disturb a player
-    undisturbed: bool = False  #: nothing that goes wrong may disturb a publisher or a player
+    undisturbed: bool = False  #: nothing that goes wrong may disturb a publisher or a player, but those of an edge that drains
+    whole: bool = False  #: nothing that goes wrong may cost the segmenters of a stream a unit, nor keep them for long
 
     def __str__(self) -> str:
         settings = [
@@ -116,6 +117,33 @@ def _segmenters_lost(plan: Plan, draw: Draw) -> None:
     plan.hls = True
 
 
+def _segmenter_hands_over(plan: Plan, draw: Draw) -> None:
+    plan.faults = [draw.handover(round(at_s + draw.rng.uniform(0.0, 1.0), 3)) for at_s in (4.0, 11.0)]
+    plan.hls = plan.whole = plan.undisturbed = True
+
+
+def _edge_drained(plan: Plan, draw: Draw) -> None:
+    plan.faults = draw.some(lambda: draw.drain("publisher", "publisher", "reader", *EDGES), 2)
+    plan.rivals = draw.rng.random() < 0.5
+    plan.undisturbed = True
+
+
+def _etcd_goes_back_unseen(plan: Plan, draw: Draw) -> None:
+    plan.faults = draw.back_in_time()
+    plan.rivals = plan.undisturbed = True
+
+
+def _grace_over_while_settling(plan: Plan, draw: Draw) -> None:
+    plan.faults = draw.grace_over()
+    plan.streams = 1  # another may well have lost its origin
+    plan.undisturbed = True
+
+
+def _edge_hops(plan: Plan, draw: Draw) -> None:
+    plan.faults = draw.hop()
+    plan.rivals = plan.undisturbed = True
+
+
 def _publishers_come_and_go(plan: Plan, draw: Draw) -> None:
     plan.faults = draw.some(draw.pause, 2) + draw.some(lambda: draw.death("publisher", "origin"), 1)
     plan.take_over, plan.rivals = draw.rng.random() < 0.5, draw.rng.random() < 0.7
@@ -128,7 +156,8 @@ def _anything(plan: Plan, draw: Draw) -> None:
         draw.weather,
         draw.clock,
         draw.pause,
-        draw.drain,
+        lambda: draw.drain("origin", *ORIGINS, "publisher", "reader", *EDGES, "segmenter", *SEGMENTERS),
+        draw.stuck,
         lambda: draw.store(harmless=False),
         lambda: draw.death(*SCHEDULERS, *ORIGINS, *EDGES, *DUTIES),
     )
@@ -148,6 +177,11 @@ _FILLED: dict[str, Callable[[Plan, Draw], None]] = {
     "origin drained": _origin_drained,
     "origins lost, one after the other": _one_after_the_other,
     "segmenters lost": _segmenters_lost,
+    "segmenter hands over": _segmenter_hands_over,
+    "edge drained": _edge_drained,
+    "etcd goes back unseen": _etcd_goes_back_unseen,
+    "grace over while settling": _grace_over_while_settling,
+    "edge hops": _edge_hops,
     "publishers come and go": _publishers_come_and_go,
     "origin lost, nobody to ask": _nobody_to_ask,
 }

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from simulation.agreement import disagreements, disturbances, losses
+from simulation.agreement import disagreements, disturbances, losses, segment_losses
 from simulation.cluster import Cluster, determined
 from simulation.draws import HEALED_S
 from simulation.faults import Cut, Fault, Killed
@@ -24,6 +24,7 @@ END_S = 30.0  #: the schedule is over
 SLICE_S = 1.0  #: between two looks for a breach
 WORST_GAP_S = 1.0  #: at a player, where the origin's process dies or its groups are moved
 WORST_SILENT_GAP_S = DEAD_S + 1.0 + 0.3  #: where its machine vanishes or is cut off; a unit comes only every 200 ms
+WORST_SUCCESSION_S = 1.0 + 1.0  #: between two segmenters: one that dies has `rejoin_s` to come back in
 
 
 @dataclass(slots=True, frozen=True)
@@ -120,6 +121,8 @@ def _run(cluster: Cluster, plan: Plan) -> list[str]:
     problems = list(world.failures) + disagreements(cluster)
     if plan.lossless:
         problems += losses(cluster) + _gaps(cluster, plan)
+    elif plan.whole:
+        problems += segment_losses(cluster) + _segment_gaps(cluster, WORST_SUCCESSION_S)
     if plan.undisturbed:
         problems += disturbances(cluster)
     return problems
@@ -133,4 +136,12 @@ def _gaps(cluster: Cluster, plan: Plan) -> list[str]:
         for edge in cluster.edges
         for stream, recorder in edge.players.items()
         if recorder.seen.longest_gap_s > worst_s
+    ] + _segment_gaps(cluster, worst_s)
+
+
+def _segment_gaps(cluster: Cluster, worst_s: float) -> list[str]:
+    return [
+        f"{stream} stood still for {whole.longest_gap_s:.2f} s at its segmenters"
+        for stream, whole in cluster.watcher.segmented.items()
+        if whole.longest_gap_s > worst_s
     ]

@@ -18,6 +18,7 @@ from lalmesh.runtime.registry import Changed, FollowEvent
 from lalmesh.runtime.ring import RingLimits
 from services.edge.publication import PublicationSettings
 from services.edge.publisher import Publishers
+from services.hls.worker import Worker
 from services.hls.workers import Workers
 from services.origin.group import Group
 from services.scheduler.directory import Directory
@@ -39,6 +40,11 @@ def seeds_of(*kinds: str) -> Iterator[int]:
 
 def _keeps_its_own(workers: Workers, owner: HlsOwner, _assigned: Any = Workers.assigned) -> Any:
     return workers.get(owner.stream) or _assigned(workers, owner)
+
+
+async def _begins_with_what_comes(worker: Worker, _begin: Any = Worker._begin) -> Any:
+    segmenter, _ = await _begin(worker)
+    return segmenter, None
 
 
 @contextmanager
@@ -122,6 +128,11 @@ PLANTED: dict[str, tuple[Plant, tuple[str, ...], str]] = {
         lambda: patch.object(Reminders, "check", side_effect=ZeroDivisionError),
         ENCODERS,
         "ZeroDivisionError",
+    ),
+    "segmenters do not begin where the one before has stopped": (
+        lambda: patch.object(Worker, "_begin", _begins_with_what_comes),
+        ("segmenter hands over",),
+        "no segmenter got",
     ),
     "hls nodes keep what another segments": (
         lambda: patch.object(Workers, "assigned", _keeps_its_own),

@@ -7,13 +7,21 @@ from dataclasses import replace
 import pytest
 
 from simulation.draws import EDGES, ORIGINS, SCHEDULERS
-from simulation.faults import Cut, Halted, Killed, Paused, Restored, Rough, Wiped
+from simulation.faults import Cut, Fault, Halted, Killed, Paused, Restored, Rough, Stuck, Wiped
 from simulation.plans import Plan
 from simulation.schedule import run_plan
 
 CHANCES = range(8)  #: seeds of chance that each is run with
 
 NOBODY_TO_ASK = [Killed(at_s=4.221, for_s=5.0, whom=name) for name in SCHEDULERS]
+
+#: Nobody publishes for a while, so that a snapshot of then has no claim.
+GONE_FOR_A_MOMENT: list[Fault] = [Paused(at_s=3.0, for_s=1.2, which=which, moves=False) for which in (0, 1)]
+#: The publishing edge reaches them last.
+STARTED_AGAIN: list[Fault] = [
+    *(Killed(at_s=8.8, for_s=0.7, whom=name) for name in SCHEDULERS),
+    Cut(at_s=8.8, for_s=3.0, source=("publisher",), target=SCHEDULERS),
+]
 
 FOUND: dict[str, Plan] = {
     # Subscribed before the publication, it took the time until the first unit for a loss that was never over.
@@ -65,6 +73,36 @@ FOUND: dict[str, Plan] = {
             Cut(at_s=4.227, for_s=6.777, source=("publisher",), target=SCHEDULERS),
             Cut(at_s=8.094, for_s=1.708, source=("scheduler-1",), target=(*ORIGINS, *EDGES)),
             Cut(at_s=13.615, for_s=3.385, source=("origin",), target=SCHEDULERS, both_ways=False),
+        ],
+    ),
+    # The keys that the dead schedulers had left in the snapshot were taken for schedulers that stand: nobody settled.
+    "etcd goes back by a moment while both schedulers start again": Plan(
+        seed=0,
+        kind="kept",
+        rivals=True,
+        undisturbed=True,
+        faults=[*GONE_FOR_A_MOMENT, Restored(at_s=3.6, for_s=5.4, writes=0), *STARTED_AGAIN],
+    ),
+    # That neither claim nor group was there was taken for the end of the stream, though its publisher had yet to say what it has.
+    "the grace of a group is over when the data of etcd is gone": Plan(
+        seed=0,
+        kind="kept",
+        undisturbed=True,
+        faults=[
+            *(Killed(at_s=3.0, for_s=14.0, whom=whom) for whom in ("heir", "spare")),
+            Cut(at_s=4.0, for_s=8.3, source=("publisher",), target=("origin",)),
+            Wiped(at_s=11.0, for_s=0.0),
+        ],
+    ),
+    # Whoever took its claim over compared the claim, and not whether its edge was gone.
+    "an edge goes to another replica and the one that it was at does not hear of it": Plan(
+        seed=0,
+        kind="kept",
+        rivals=True,
+        undisturbed=True,
+        faults=[
+            Stuck(at_s=5.0, for_s=6.0, whom="host"),
+            Cut(at_s=5.0, for_s=5.0, source=("publisher",), target=("host",)),
         ],
     ),
     "nobody reaches a scheduler for longer than a lease": Plan(
