@@ -5,7 +5,7 @@ cluster/term                  Unix seconds                                      
 cluster/settling              first claims wait while it lives                            under a lease of its own, `lease_s`
 schedulers/NAME/INCARNATION   a replica that stands                                       under the replica's lease
 duties/NAME                   the replica that does what only one is to do                under the replica's lease
-drains/NAME                   a node that is to drain                                     under the node's lease
+drains/NAME                   a node or replica that is to drain                          under the lease of its own key
 ```
 """
 
@@ -37,7 +37,7 @@ def duty_key(duty: str) -> str:
 
 
 def drain_key(name: str) -> str:
-    """The key that says that a node is to drain."""
+    """The key that says that a node, or a replica, is to drain."""
     return DRAINS + quote(name, safe="")
 
 
@@ -55,6 +55,7 @@ class SettlingRecord:
 
     reason: str  #: for the operator's eyes
     mod_revision: int = 0
+    lease_id: int = 0  #: it ends with that
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class DutyRecord:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class DrainRecord:
-    """A node that is to give everything away."""
+    """A node, or a replica, that is to give everything away."""
 
     node: NodeId
     deadline_s: float = 0.0  #: 0: what the node is configured to take
@@ -101,7 +102,11 @@ def serialize_settling(reason: str) -> bytes:
 
 def parse_settling(entry: KeyValue) -> SettlingRecord:
     """The record in `SETTLING_KEY`; raises `DamagedRecordError`."""
-    return parse_record(entry, lambda _, value: SettlingRecord(reason=str(value["reason"]), mod_revision=entry.mod_revision))
+    return parse_record(entry, _settling)
+
+
+def _settling(entry: KeyValue, value: dict[str, Any]) -> SettlingRecord:
+    return SettlingRecord(reason=str(value["reason"]), mod_revision=entry.mod_revision, lease_id=entry.lease_id)
 
 
 def parse_scheduler(entry: KeyValue) -> SchedulerRecord:

@@ -1,17 +1,18 @@
 """A replica among the others: its key, under a lease of its own, and the duties that go with it.
 
 ```
-             others stand, or it did a moment ago: key written
-  starts ------------------------------------------------------> stands --- lease or key lost ---> starts again
-             nobody does: key and `cluster/settling` written together
+             another one stands: it was found, and again a lease later; or first claims wait: they do for a whole lease from now on
+  starts ------------------------------------------------------------------------------------> stands: key written
+             nobody does: key and `cluster/settling` written together                             |
+     ^-------------------------------------- lease or key lost -----------------------------------+
 ```
 Who finds no other replica cannot know for how long nobody renewed the leases of the nodes: claims of publishers that are there may
 be gone. So first claims wait until the nodes had time to come back and say what they hold; and each first claim compares the key
-of its replica, so that one which was cut off from the registry for long finds out before it grants anything. One that was cut off
-for less than half of a node's lease knows that those of all nodes have lived, for they had been renewed up to then.
+of its replica, so that one which was cut off from the registry finds out before it grants anything. For how long that was no clock
+can tell: a machine that stands still has its clock stand still as well.
 
-The lease is a third of a node's. A key that a dead replica left behind is then there only while most of the nodes' leases is left:
-who takes it for a replica that stands does no harm.
+A key that is found proves nothing: its replica may be dead, and the store restored from a time at which it was not. A lease later
+it is gone, unless somebody renews it.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from services.scheduler.changes import Change, SchedulerChanged
 from services.scheduler.cluster_records import (
     SCHEDULERS,
     SETTLING_KEY,
+    SchedulerRecord,
     duty_key,
-    parse_scheduler,
     scheduler_key,
     serialize_duty,
     serialize_settling,
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 LEAST_LEASE_S = 2  #: etcd lengthens shorter ones
 LEAVE_S = 2.0  #: for the registry to take a lease back
 RETRY_S = 0.5  #: pause after the registry did not answer
+LATE_S = 1.0  #: after its time a lease is over in any case: etcd looks twice a second
 
 
 class Presence:
@@ -62,10 +64,14 @@ class Presence:
         self._lease_s = max(LEAST_LEASE_S, lease_s // 3)
         self._key = scheduler_key(name, new_incarnation())
         self._lease_id = 0
-        self._stood_at: float | None = None  # when it was known last that it does
+        self._found_at: float | None = None  # when others were found first, while it is not known whether they live
         self._lost = asyncio.Event()
+        #: set once it stood
+        self.stood = asyncio.Event()
         if name:
             view.directory.cluster.cease_to_stand()
+        else:
+            self.stood.set()
 
     @property
     def key(self) -> str:
@@ -96,7 +102,7 @@ class Presence:
     async def leave(self) -> None:
         """Give duties and key back, so that others take them now, while others stand.
 
-        The last one leaves its key to run out: whoever starts meanwhile knows by it that the leases of the nodes were renewed.
+        The last one leaves its key to run out: whoever waits to stand knows by it that the leases of the nodes were renewed.
         """
         cluster = self._view.directory.cluster
         if cluster.standing and any(record.key != self._key for record in cluster.schedulers.values()):
@@ -130,24 +136,37 @@ class Presence:
     async def _keep(self) -> None:
         """Renew the lease, or begin again where it or the key was lost."""
         cluster = self._view.directory.cluster
-        now = self._view.clock()
         if cluster.standing and not self._lost.is_set() and await self._registry.renew_lease(self._lease_id):
-            self._stood_at = now
             return
         self._lost.clear()
         cluster.cease_to_stand()
         await self._view.ready.wait()
-        self._lease_id = await self._registry.grant_lease(self._lease_s)
-        others = [entry for entry in (await self._registry.list(SCHEDULERS)).entries if entry.key != self._key]
-        puts = [Put(self._key, dump({"name": self._name}), self._lease_id)]
-        if not others and (self._stood_at is None or now - self._stood_at > self._settle_s / 2):
-            settling = serialize_settling(f"{self._name} found no other scheduler")
-            puts.append(Put(SETTLING_KEY, settling, await self._registry.grant_lease(self._settle_s)))
+        await self._begin()
+
+    async def _begin(self) -> None:
+        """Stand where another replica does, or while the cluster settles; else the next look may tell."""
+        since, self._found_at = self._found_at, None  # where the registry fails all begins anew: nobody was renewed meanwhile
+        now = self._view.clock()
+        if all(entry.key == self._key for entry in (await self._registry.list(SCHEDULERS)).entries):
             log.warning("no other scheduler stands: first claims wait for %d s", self._settle_s)
-        result = await self._registry.transact([], puts)
-        for put in puts:
-            entry = KeyValue(put.key, put.value, result.revision, result.revision, put.lease_id)
-            self._view.learn(entry)
-            if put.key == self._key:
-                cluster.begin_to_stand(parse_scheduler(entry))
-                self._stood_at = now
+            settling = serialize_settling(f"{self._name} found no other scheduler")
+            await self._stand(Put(SETTLING_KEY, settling, await self._registry.grant_lease(self._settle_s)))
+        elif await self._prolong_settling() or (since is not None and now - since >= self._lease_s + LATE_S):
+            await self._stand()
+        else:
+            self._found_at = self._view.clock() if since is None else since
+
+    async def _prolong_settling(self) -> bool:
+        """Whether the cluster settles, and goes on with it for a whole lease from now on."""
+        entry, _ = await self._registry.get(SETTLING_KEY)
+        return entry is not None and await self._registry.renew_lease(entry.lease_id)
+
+    async def _stand(self, *puts: Put) -> None:
+        """Write the key down, and `puts` with it."""
+        self._lease_id = await self._registry.grant_lease(self._lease_s)
+        own = Put(self._key, dump({"name": self._name}), self._lease_id)
+        result = await self._registry.transact([], [own, *puts])
+        for put in (own, *puts):
+            self._view.learn(KeyValue(put.key, put.value, result.revision, result.revision, put.lease_id))
+        self._view.directory.cluster.begin_to_stand(SchedulerRecord(key=self._key, mod_revision=result.revision))
+        self.stood.set()

@@ -168,13 +168,14 @@ class SchedulerService(HlsAnswers):
         await self._presence.leave()
 
     async def ready(self) -> None:
-        """Wait until the term is known and the registry was listed once."""
+        """Wait until the term is known, the registry was listed once, and this replica stands."""
         await self._view.ready.wait()
+        await self._presence.stood.wait()
 
     @property
     def is_ready(self) -> bool:
         """Whether it was ready once, and runs."""
-        return self._view.ready.is_set() and self.is_running
+        return self._view.ready.is_set() and self._presence.stood.is_set() and self.is_running
 
     @property
     def is_running(self) -> bool:

@@ -271,7 +271,8 @@ class Standalone(Node):
         super().__init__("standalone", name, folder, settings, arguments=arguments)
 
 
-OTHER_SCHEDULER = {"/lalmesh/cluster/term": "1700000000", "/lalmesh/schedulers/other/00": "{}"}  #: of one that stands for ever
+OTHER_SCHEDULER = "/lalmesh/schedulers/other/00"  #: the key of one that stands for ever
+SETTLING = "/lalmesh/cluster/settling"
 
 
 class Cluster:
@@ -362,10 +363,10 @@ class Cluster:
         try:
             server = self._start_etcd()
             self._endpoints = server.endpoints
-            if not self._settles:
-                for key, value in OTHER_SCHEDULER.items():
-                    server.control("put", key, value)
             self._start(["scheduler"])
+            if not self._settles:  # nobody was there before; schedulers that are started again find the other one
+                server.control("put", OTHER_SCHEDULER, "{}")
+                server.control("del", SETTLING)
             self._start(["origin", "edge", "hls"])
         except BaseException:
             self._stack.close()

@@ -33,6 +33,7 @@ CAM = StreamKey.of("live", "cam")
 P1, P2 = b"1" * 16, b"2" * 16
 TERM = 1_700_000_000
 LEASE_S = 10
+PRESENCE_S = LEASE_S // 3  #: the lease of a scheduler
 ORIGIN = NodeAddress(NodeId("o1", b"origin.1"), "o1:1")
 EDGE = NodeAddress(NodeId("e1", b"edge...1"), "e1:1")
 RIVAL = NodeAddress(NodeId("e2", b"edge...2"), "e2:1")
@@ -122,11 +123,58 @@ async def test_a_first_scheduler_has_all_others_wait_for_a_lease(world: World) -
     assert service.directory.cluster.settling is None
 
 
-async def test_a_scheduler_that_finds_another_has_nobody_wait(world: World) -> None:
+async def test_a_scheduler_that_finds_another_grants_nothing_before_it_knows_that_the_other_lives(world: World) -> None:
     await world.cluster("s1")
     second = await world.scheduler("s2")
+    for _ in range(PRESENCE_S):
+        assert isinstance(await claim(second), Refused)
+        assert not second.is_ready
+        await world.pass_time(1)
+    await world.pass_time(1)
+    assert second.is_ready
     assert second.directory.cluster.settling is None
     assert isinstance(await granted(second), Grant)
+
+
+async def test_keys_of_schedulers_that_are_dead_are_no_reason_not_to_settle(world: World) -> None:
+    first, *_ = await world.cluster("s1")
+    other = await world.scheduler("s2")
+    await world.pass_time(PRESENCE_S + 2)
+    snapshot = world.registry.snapshot()
+    for service in (first, other):
+        await service.stop()
+    world.services.clear()
+    world.registry.restore(snapshot)
+    again = await world.scheduler("s1")
+    assert again.directory.cluster.settling is None
+    await world.pass_time(PRESENCE_S + 1)
+    assert again.directory.cluster.settling is not None
+    assert again.is_ready
+
+
+async def test_a_scheduler_that_starts_while_first_claims_wait_has_them_wait_for_a_lease_more(world: World) -> None:
+    await world.scheduler("s1")
+    await world.pass_time(LEASE_S - 2)
+    second = await world.scheduler("s2")
+    assert second.is_ready
+    await world.pass_time(LEASE_S - 1)
+    assert second.directory.cluster.settling is not None
+    await world.pass_time(2)
+    assert second.directory.cluster.settling is None
+
+
+async def test_a_scheduler_that_loses_the_registry_while_it_waits_begins_to_wait_anew(world: World) -> None:
+    await world.cluster("s1")
+    second = await world.scheduler("s2")
+    await world.pass_time(PRESENCE_S)
+    world.registry.is_down = True
+    with pytest.raises(Unavailable):
+        await second._presence._keep()
+    world.registry.is_down = False
+    await world.pass_time(PRESENCE_S)
+    assert not second.is_ready
+    await world.pass_time(2)
+    assert second.is_ready
 
 
 async def test_a_scheduler_that_can_be_the_only_one_has_nobody_wait(world: World) -> None:
@@ -151,14 +199,15 @@ async def test_a_scheduler_that_was_cut_off_for_longer_than_the_leases_grants_no
     assert (await granted(service, held=held_by(grant))).epoch == grant.epoch
 
 
-async def test_a_scheduler_that_was_cut_off_for_a_moment_has_nobody_wait(world: World) -> None:
+@pytest.mark.parametrize("clock_s", [0, PRESENCE_S + 1], ids=["a clock that stood still", "a clock that went on"])
+async def test_a_scheduler_that_has_lost_its_own_lease_and_finds_no_other_has_all_wait(world: World, clock_s: int) -> None:
     service, *_ = await world.cluster("s1")
-    world.clock.now += LEASE_S / 2 - 1
-    world.registry.expire()  # its own lease, and no node's
+    world.clock.now += clock_s
+    await world.registry.revoke_lease(service._presence._lease_id)
     await settle()
     await world.pass_time(1)
-    assert service.directory.cluster.settling is None
-    assert isinstance(await granted(service), Grant)
+    assert service.directory.cluster.settling is not None
+    assert isinstance(await claim(service), Refused)
 
 
 async def test_while_all_settles_a_rival_that_knocks_all_the_time_never_wins_over_a_publisher_that_is_there(world: World) -> None:
