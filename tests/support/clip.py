@@ -132,10 +132,44 @@ def _place(one: Got, clips: Sequence[Clip]) -> tuple[int, int]:
 
 
 def longest_gap_s(got: Sequence[Got], since_s: float, until_s: float) -> float:
-    """The longest time between two units of a kind, the later of which came in that time, minus their media distance."""
-    longest = 0.0
+    """How long a player stood still at most: between two units of a kind, minus their media distance, or until now.
+
+    Args:
+        got: all units of one player in the order in which they came.
+        since_s: only what ends after this counts (monotonic).
+        until_s: when it is looked: what has not come by then is waited for since the last of its kind, or, of a player that
+            has nothing at all, since `since_s`.
+    """
+    by_then = [one for one in got if one.at_s <= until_s]
+    longest = 0.0 if by_then else until_s - since_s
     for kind in (Kind.VIDEO, Kind.AUDIO):
-        for before, one in pairwise(one for one in got if one.kind is kind):
-            if since_s < one.at_s <= until_s:
+        of_kind = [one for one in by_then if one.kind is kind]
+        for before, one in pairwise(of_kind):
+            if one.at_s > since_s:
                 longest = max(longest, one.at_s - before.at_s - (one.dts - before.dts) / TICKS_PER_SECOND)
+        if of_kind:
+            longest = max(longest, until_s - of_kind[-1].at_s)
     return longest
+
+
+@dataclass(frozen=True, slots=True)
+class GotSegment:
+    """One segment at a player of HLS; its units come together."""
+
+    at_s: float  #: monotonic, when it was there whole
+    first: int  #: the lowest time of decoding in it, ticks
+    last: int  #: the highest
+
+
+def longest_segment_gap_s(got: Sequence[GotSegment], since_s: float, until_s: float) -> float:
+    """The same of segments: one is due when as much time has passed as it has media, the next one as the last one has."""
+    by_then = [one for one in got if one.at_s <= until_s]
+    if not by_then:
+        return until_s - since_s
+    late = [
+        one.at_s - before.at_s - (one.last - before.last) / TICKS_PER_SECOND
+        for before, one in pairwise(by_then)
+        if one.at_s > since_s
+    ]
+    last = by_then[-1]
+    return max(0.0, *late, until_s - last.at_s - (last.last - last.first) / TICKS_PER_SECOND)

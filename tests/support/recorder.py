@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from itertools import pairwise
+from itertools import takewhile
 from urllib.parse import urljoin
 
 import aiohttp
@@ -17,8 +17,8 @@ from lalmesh.client import ClientOptions, open_player
 from lalmesh.container.flv import BodyDemuxer
 from lalmesh.container.mpegts import TsDemuxer
 from lalmesh.errors import LalmeshError
-from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Kind, MediaEvent, TrackSet
-from support.clip import Clip, Got, Verdict, digest, judge, longest_gap_s
+from lalmesh.media import AccessUnit, Kind, MediaEvent, TrackSet
+from support.clip import Clip, Got, GotSegment, Verdict, digest, judge, longest_gap_s, longest_segment_gap_s
 
 STALL_S = 45.0  #: of silence that no player here gives up for: what is waited for is told by the test
 POLL_S = 0.1  #: between two questions for a playlist
@@ -78,6 +78,18 @@ class Recorder(ABC):
             assert time.monotonic() < end, f"{self.name}: nothing for {limit_s} s"
             await asyncio.sleep(0.01)
 
+    async def plays_on(self, since_s: float, limit_s: float) -> bool:
+        """Whether a unit of each kind that it has had comes after `since_s` (monotonic), within `limit_s` from now."""
+        kinds = {one.kind for one in self.got}
+        end = time.monotonic() + limit_s
+        while True:
+            fresh = {one.kind for one in takewhile(lambda one: one.at_s > since_s, reversed(self.got))}
+            if fresh and fresh >= kinds:
+                return True
+            if self.ended or time.monotonic() >= end:
+                return False
+            await asyncio.sleep(0.01)
+
     def judge(self, *clips: Clip, joints: int = 0) -> Verdict:
         """See `support.clip.judge`; that it was closed is a fault too."""
         verdict = judge(self.got, clips, joints=joints)
@@ -89,7 +101,7 @@ class Recorder(ABC):
         return verdict
 
     def gap_s(self, since_s: float, until_s: float) -> float:
-        """The longest that it stood still in that time."""
+        """The longest that it stood still in that time, to the end of which it is counted."""
         return longest_gap_s(self.got, since_s, until_s)
 
 
@@ -125,7 +137,7 @@ class HlsRecorder(Recorder):
         super().__init__(name, url)
         self.numbers: list[int] = []
         self.faults: list[str] = []
-        self._begun: list[tuple[float, int]] = []  #: when each segment came whole, and its first time in ticks
+        self.segments: list[GotSegment] = []
         self._demuxer = TsDemuxer()
 
     async def _play(self) -> None:
@@ -160,8 +172,8 @@ class HlsRecorder(Recorder):
         self.numbers.append(number)
         before = len(self.got)
         self._note(self._demuxer.feed(data), self._demuxer.tracks)
-        if len(self.got) > before:
-            self._begun.append((time.monotonic(), self.got[before].dts))
+        if times := [one.dts for one in self.got[before:]]:
+            self.segments.append(GotSegment(time.monotonic(), min(times), max(times)))
         return True
 
     def judge(self, *clips: Clip, joints: int = 0) -> Verdict:
@@ -172,12 +184,7 @@ class HlsRecorder(Recorder):
 
     def gap_s(self, since_s: float, until_s: float) -> float:
         """Between segments: the units of one come together."""
-        late = [
-            at_s - before_s - (dts - before_dts) / TICKS_PER_SECOND
-            for (before_s, before_dts), (at_s, dts) in pairwise(self._begun)
-            if since_s < at_s <= until_s
-        ]
-        return max(late, default=0.0)
+        return longest_segment_gap_s(self.segments, since_s, until_s)
 
 
 def recorder(name: str, url: str) -> Recorder:

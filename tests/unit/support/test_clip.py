@@ -6,11 +6,11 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from support.clip import Clip, Got, digest, judge, longest_gap_s
+from support.clip import Clip, Got, GotSegment, digest, judge, longest_gap_s, longest_segment_gap_s
 from support.wire import file_of_tags
 
 from lalmesh.container.flv import TAG_AUDIO, Tag
-from lalmesh.media import TICKS_PER_MS, AccessUnit, Kind
+from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Kind
 
 FRAMES, STEP_MS = 40, 23
 HEADER = Tag(TAG_AUDIO, 0, bytes.fromhex("af001210"))
@@ -70,5 +70,39 @@ def test_a_new_publication_is_a_joint_and_what_follows_is_told(tmp_path: Path) -
 def test_a_gap_is_what_a_player_waited_beyond_the_distance_of_the_units() -> None:
     units = got(0, 20)
     late = [*units[:10], *(dataclasses.replace(one, at_s=one.at_s + 0.5) for one in units[10:])]
-    assert longest_gap_s(late, 0.0, 10.0) == pytest.approx(0.5)
-    assert longest_gap_s(late, 0.0, 0.1) == pytest.approx(0.0)
+    assert longest_gap_s(late, 0.0, late[-1].at_s) == pytest.approx(0.5)
+    assert longest_gap_s(late, 0.0, late[5].at_s) == pytest.approx(0.0)
+
+
+def test_a_gap_goes_on_to_the_moment_of_the_look() -> None:
+    units = got(0, 20)
+    assert longest_gap_s(units, 0.2, 1.437) == pytest.approx(1.0)
+    assert longest_gap_s([*units, *got(100, 5)], 0.2, 1.437) == pytest.approx(1.0)
+    assert longest_gap_s([], 0.2, 1.2) == pytest.approx(1.0)
+
+
+def test_a_gap_of_one_kind_is_one_though_the_other_goes_on() -> None:
+    sound = got(0, 100)
+    pictures = [dataclasses.replace(one, kind=Kind.VIDEO) for one in got(0, 10)]
+    both = sorted([*sound, *pictures], key=lambda one: one.at_s)
+    assert longest_gap_s(both, 0.0, sound[-1].at_s) == pytest.approx((99 - 9) * STEP_MS / 1000)
+
+
+def segments(*at_s: float, length_s: float = 1.0) -> list[GotSegment]:
+    """Segments that follow each other without a hole, by when they came."""
+    lengths = [(number * length_s, (number + 1) * length_s) for number in range(len(at_s))]
+    return [
+        GotSegment(at, round(first * TICKS_PER_SECOND), round(last * TICKS_PER_SECOND))
+        for at, (first, last) in zip(at_s, lengths, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("came", "until_s", "gap_s"),
+    [((1.0, 2.0, 3.0), 3.9, 0.0), ((1.0, 2.0, 3.5), 3.9, 0.5), ((1.0, 2.0), 3.9, 0.9), ((1.0, 2.0, 9.0), 3.9, 0.9), ((), 3.9, 2.4)],
+    ids=["in time", "late", "ended", "late beyond the look", "nothing"],
+)
+def test_a_segment_is_late_by_what_it_came_or_still_comes_after_its_length(
+    came: tuple[float, ...], until_s: float, gap_s: float
+) -> None:
+    assert longest_segment_gap_s(segments(*came), 1.5, until_s) == pytest.approx(gap_s)
