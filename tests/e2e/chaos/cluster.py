@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import re
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -94,24 +96,40 @@ class ChaosCluster:
 
     async def streams(self) -> dict[str, Item]:
         """All streams as a scheduler that answers shows them; none where none does."""
-        return {item["stream"]: item for item in await asyncio.to_thread(self._items, "streams")}
-
-    def _items(self, what: str) -> list[Item]:
         for node in self.of("scheduler"):
-            try:
-                with urllib.request.urlopen(f"{node.api_url}/v1/{what}", timeout=ANSWER_S) as answer:
-                    return list(json.load(answer)["items"])
-            except OSError:
-                continue
-        return []
+            if items := await asyncio.to_thread(_items, node, "streams"):
+                return {item["stream"]: item for item in items}
+        return {}
+
+    async def unreachable(self, origin: Node) -> float:
+        """How often readers have said so far that they cannot reach `origin`, to whichever scheduler that runs."""
+        texts = await asyncio.gather(*(asyncio.to_thread(node.metrics) for node in self.of("scheduler")))
+        counted = re.compile(rf'^scheduler_unreachable_total\{{origin="{origin.name}"\}} (\S+)$', re.MULTILINE)
+        return sum(float(match[1]) for text in texts for match in counted.finditer(text))
 
     async def registry(self, prefix: str) -> dict[str, Item]:
         """What etcd holds under the prefix, by the rest of the key."""
-        return await asyncio.to_thread(self._registry, f"/lalmesh/{prefix}")
+        return {name: value for name, (value, _) in (await self._entries(prefix)).items()}
 
-    def _registry(self, prefix: str) -> dict[str, Item]:
-        lines = self.etcd.control("get", "--prefix", prefix).splitlines()
-        return {key.removeprefix(prefix): json.loads(value) for key, value in zip(lines[::2], lines[1::2], strict=True)}
+    async def pointed(self) -> dict[str, tuple[int, int]]:
+        """The place that each stream was pointed to, as term and revision: any move raises it, another heir alone does not."""
+        pointed = dict[str, tuple[int, int]]()
+        for stream, (group, revision) in (await self._entries("groups/")).items():
+            place = group.get("pointed") or {"term": group["term"], "revision": revision}
+            pointed[stream] = place["term"], place["revision"]
+        return pointed
+
+    async def _entries(self, prefix: str) -> dict[str, tuple[Item, int]]:
+        """What etcd holds under the prefix, by the rest of the key, each with the revision that wrote it."""
+        prefix = f"/lalmesh/{prefix}"
+        answer = json.loads(await asyncio.to_thread(self.etcd.control, "get", "--prefix", prefix, "--write-out=json"))
+        return {
+            base64.b64decode(each["key"]).decode().removeprefix(prefix): (
+                json.loads(base64.b64decode(each["value"])),
+                int(each["mod_revision"]),
+            )
+            for each in answer.get("kvs", ())
+        }
 
     async def is_steady(self, stream: str, *, heir: bool = False) -> bool:
         """Whether the registry names for the stream an edge and an origin, and an `heir`, that are members as they run now."""
@@ -123,17 +141,27 @@ class ChaosCluster:
         named = [claim["edge"], group["origin"], *([group["heir"] or {"name": "", "incarnation": ""}] if heir else [])]
         return all((one["name"], one["incarnation"]) in members for one in named)
 
-    async def steady(self, *streams: str, limit_s: float = 20.0) -> float:
-        """Wait until all are; how many seconds that took."""
+    async def steady(self, *streams: str, heir: bool = False, limit_s: float = 20.0) -> float:
+        """Wait until all are, with an `heir` that lives each where that is asked for; how many seconds that took."""
         begun = time.monotonic()
+        what = "owner and heir" if heir else "owner"
         for stream in streams:
-            await until(f"owner of {stream}", partial(self.is_steady, stream), limit_s)
+            await until(f"{what} of {stream}", partial(self.is_steady, stream, heir=heir), limit_s)
         return time.monotonic() - begun
 
     async def owner(self, stream: str) -> Node:
         """The origin that the registry names."""
         group = (await self.registry("groups/"))[stream]
         return self.nodes[group["origin"]["name"]]
+
+
+def _items(scheduler: Node, what: str) -> list[Item]:
+    """What its API lists; nothing where it does not answer."""
+    try:
+        with urllib.request.urlopen(f"{scheduler.api_url}/v1/{what}", timeout=ANSWER_S) as answer:
+            return list(json.load(answer)["items"])
+    except OSError:
+        return []
 
 
 async def until(what: str, holds: Callable[[], Any], limit_s: float, *, every_s: float = 0.1) -> None:

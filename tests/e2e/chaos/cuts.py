@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeAlias
 
 from e2e.chaos.cluster import others, until
-from e2e.chaos.stage import Report, Stage
+from e2e.chaos.logs import closings, wrong_ends, wrong_epochs
+from e2e.chaos.stage import Players, Report, Stage
 from support.cluster import Node
+from support.netns import Namespace, Network
 from support.process import Child
 from support.recorder import Recorder
 
@@ -20,6 +22,9 @@ BOUND_S = LINK_DEAD_S + 1.0
 CUT_S = 6.0  #: longer than a lease
 QUIET_S = 4.0  #: after healing, in which nothing may move
 
+OnPlace: TypeAlias = Callable[[Namespace], object]  #: what is done to the machine of an origin
+Ownership: TypeAlias = dict[str, tuple[object, ...]]  #: by stream
+
 
 async def origin_cut(stage: Stage, times: int) -> Report:
     """The wire of the owner is unplugged, then plugged in again."""
@@ -27,53 +32,57 @@ async def origin_cut(stage: Stage, times: int) -> Report:
     report = Report("Origin's network cut", times, bound_s=BOUND_S)
     async with stage.show(cluster.edge(1), [cluster.edge(2), cluster.edge(3), cluster.edge(1)]) as players:
         for number in range(times):
-            await cluster.steady(*stage.streams)
-            stream = stage.streams[number % 2]
-            place = cluster.places[(await cluster.owner(stream)).name]
-            cut_s = time.monotonic()
-            place.unplug()
-            await asyncio.sleep(CUT_S)
-            report.take_gaps(players[stream], cut_s, time.monotonic())
-            await _no_flap(stage, report, place.plug)
-        stage.judge(report, players)
-    report.check_gaps()
+            await _cut_owner(stage, report, players, stage.streams[number % 2], Namespace.unplug, Namespace.plug)
+        await stage.judge(report, players)
     return report
 
 
-async def origin_cut_from_edge(stage: Stage, times: int) -> Report:
-    """Only the way between the owner and the publishing edge is cut; both reach everyone else."""
+async def origin_cut_from_edge(stage: Stage, times: int, *, one_way: bool = False) -> Report:
+    """Only the way between owner and publishing edge is cut, `one_way` only what the edge sends; both reach everyone else."""
     cluster = stage.cluster
-    report = Report("Way between origin and publishing edge cut", times, bound_s=BOUND_S)
+    title = "What the publishing edge sends to the origin is lost" if one_way else "Way between origin and publishing edge cut"
+    report = Report(title, times, bound_s=BOUND_S)
+    edge = cluster.places["edge-1"]
+    ways: tuple[OnPlace, OnPlace] = (edge.lose, edge.find) if one_way else (partial(Network.cut, edge), partial(Network.heal, edge))
     async with stage.show(cluster.edge(1), [cluster.edge(2), cluster.edge(3)]) as players:
         for number in range(times):
-            await cluster.steady(*stage.streams)
-            stream = stage.streams[number % 2]
-            ends = cluster.places[(await cluster.owner(stream)).name], cluster.places["edge-1"]
-            cut_s = time.monotonic()
-            cluster.network.cut(*ends)
-            await asyncio.sleep(CUT_S)
-            report.take_gaps(players[stream], cut_s, time.monotonic())
-            await _no_flap(stage, report, partial(cluster.network.heal, *ends))
-        stage.judge(report, players)
-    report.check_gaps()
+            await _cut_owner(stage, report, players, stage.streams[number % 2], *ways)
+        await stage.judge(report, players)
     return report
 
 
-async def _no_flap(stage: Stage, report: Report, heal: Callable[[], object]) -> None:
-    """Heal, and see that no stream that has settled elsewhere moves back."""
-    await stage.cluster.steady(*stage.streams)
-    before = await _ownership(stage)
-    heal()
+async def _cut_owner(stage: Stage, report: Report, players: Players, stream: str, cut: OnPlace, heal: OnPlace) -> None:
+    """Cut off the owner of `stream`; players of what it owns play on within the bound, and healing moves nothing."""
+    cluster = stage.cluster
+    await cluster.steady(*stage.streams)
+    owner = await cluster.owner(stream)
+    hit, calm = await stage.by_owner(players, owner)
+    cut_s = time.monotonic()
+    cut(cluster.places[owner.name])
+    await asyncio.sleep(CUT_S)
+    await report.take_gaps(hit, cut_s, calm=calm)
+    await cluster.steady(*stage.streams)
+    before = await ownership(stage)
+    heal(cluster.places[owner.name])
+    await check_quiet(stage, report, before)
+
+
+async def check_quiet(stage: Stage, report: Report, before: Ownership) -> None:
+    """See that no stream moves back to where it was before it settled elsewhere, or anywhere."""
     await asyncio.sleep(QUIET_S)
-    after = await _ownership(stage)
+    after = await ownership(stage)
     if after != before:
         report.faults.append(f"moved by healing: {before}, then {after}")
 
 
-async def _ownership(stage: Stage) -> dict[str, tuple[str, str]]:
-    cluster = stage.cluster
-    claims, groups = await cluster.registry("claims/"), await cluster.registry("groups/")
-    return {stream: (claims[stream]["edge"]["name"], groups[stream]["origin"]["name"]) for stream in stage.streams}
+async def ownership(stage: Stage) -> Ownership:
+    """Who writes each stream under which publication, and to which place it was pointed."""
+    claims, pointed = await stage.cluster.registry("claims/"), await stage.cluster.pointed()
+    owned = Ownership()
+    for stream in stage.streams:
+        claim = claims.get(stream, {"edge": None, "publication": None})
+        owned[stream] = claim["edge"], claim["publication"], pointed.get(stream)
+    return owned
 
 
 async def edge_cut_and_taken_over(stage: Stage, times: int) -> Report:
@@ -93,27 +102,32 @@ async def _take_over(stage: Stage, report: Report, loser: Node, winner: Node) ->
     cluster = stage.cluster
     stage.begin()
     old = await stage.publish(stage.av, loser)
-    others_at = [winner, cluster.edge(3)]
-    far, near = stage.players(stage.av, others_at), stage.joined(stage.av, loser)
+    far, near = stage.players(stage.av, [winner, cluster.edge(3)]), stage.joined(stage.av, loser)
     async with stage.playing(*far, *near):
         await cluster.steady(stage.av)
-        epoch = (await cluster.streams())[stage.av]["epoch"]
-        seen = len(loser.output())
-        ends = [cluster.places[loser.name], *(cluster.places[node.name] for node in others([*cluster.nodes.values()], loser))]
-        cluster.network.cut(*ends)
+        before = (await cluster.streams())[stage.av]["epoch"]
+        everyone_else = [cluster.places[node.name] for node in others([*cluster.nodes.values()], loser)]
+        cluster.network.cut(cluster.places[loser.name], *everyone_else)
         cut_s = time.monotonic()
         new = await stage.publish(stage.av, winner, clip=stage.rival_clip)
         report.notes.append(f"the other was let in {time.monotonic() - cut_s:.1f} s after the cut")
         await asyncio.gather(*(player.more(10.0, units=60) for player in far if not _is_hls(player)))
-        cluster.network.heal(*ends)
+        cluster.network.heal(cluster.places[loser.name], *everyone_else)
         await until("closing of the loser", partial(_has_ended, old), 20.0)
         await asyncio.gather(*(player.more(10.0, units=60) for player in (*near, *far)))
         _look(stage, report, [*far, *near])
-        report.notes.append(f"the loser was told: {_reason(loser.output()[seen:])}")
         raised = (await cluster.streams())[stage.av]["epoch"]
-        if (raised["term"], raised["revision"]) <= (epoch["term"], epoch["revision"]) or not new.running:
-            report.faults.append(f"epoch {epoch}, then {raised}; the winner {'runs' if new.running else 'has ended'}")
+        if _pair(raised) <= _pair(before) or not new.running:
+            report.faults.append(f"epoch {before}, then {raised}; the winner {'runs' if new.running else 'has ended'}")
+        report.notes.append(f"the loser was told: {', '.join(closings(loser.output(), stage.av)) or 'nothing'}")
+        logs = {origin.name: origin.output() for origin in cluster.of("origin")}
+        report.faults += wrong_ends(stage.av, loser.output(), winner.output())
+        report.faults += wrong_epochs(stage.av, logs, {loser.name: _pair(before), winner.name: _pair(raised)})
     await asyncio.to_thread(new.stop)
+
+
+def _pair(epoch: Mapping[str, int]) -> tuple[int, int]:
+    return epoch["term"], epoch["revision"]
 
 
 def _look(stage: Stage, report: Report, players: list[Recorder]) -> None:
@@ -144,8 +158,3 @@ def _is_hls(player: Recorder) -> bool:
 
 async def _has_ended(publisher: Child) -> bool:
     return not publisher.running
-
-
-def _reason(log: str) -> str:
-    found = re.findall(r'"event": "publisher closed: ([^"]*)"', log)
-    return found[-1] if found else "nothing"

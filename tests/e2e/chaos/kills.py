@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from e2e.chaos.cluster import ChaosCluster
-from e2e.chaos.stage import Report, Stage, flat
+from e2e.chaos.stage import Report, Stage
 from support.cluster import Node
 from support.recorder import Recorder
 
 AFTER_S = 2.0  #: what is played after a kill before the next thing happens: more than the longest gap that is allowed
-RENEWALS = 4  #: moves for a group to get an heir that lives
+TOLD_S = 0.5  #: for who writes and who reads to hear of an heir that the registry has just been given
 KEY_S = 0.05  #: a kill "right after a keyframe" comes within this of its arrival at a player
 
 
@@ -36,7 +36,8 @@ async def origins_killed(stage: Stage, times: int, *, alone: int = 0, seed: int 
     Args:
         stage: where.
         times: how many kills.
-        alone: so many of them, the first ones, come after all schedulers have been stopped: the heir serves.
+        alone: so many of them, the first ones, come after all schedulers have been stopped: the heir serves. The schedulers have
+            to name one that lives by themselves, after each kill and at the end.
         seed: of the moments.
     """
     cluster, chance = stage.cluster, random.Random(seed)
@@ -46,39 +47,25 @@ async def origins_killed(stage: Stage, times: int, *, alone: int = 0, seed: int 
         for number in range(times):
             stream, after_key = stage.streams[number % 2], number // 2 % 2 == 1
             await cluster.steady(*stage.streams)
-            if number < alone and not await cluster.is_steady(stream, heir=True):
-                await _renew_heir(cluster, stream, stage.streams)
+            if number < alone:
+                await cluster.steady(*stage.streams, heir=True)
+                await asyncio.sleep(TOLD_S)
             owner = await cluster.owner(stream)
+            hit, calm = await stage.by_owner(players, owner)
             if number < alone:
                 async with schedulers_stopped(cluster):
-                    await _kill(report, owner, players, stream, chance, after_key=after_key)
+                    killed_s = await _kill(owner, players[stream][0], chance, after_key=after_key)
             else:
-                await _kill(report, owner, players, stream, chance, after_key=after_key)
+                killed_s = await _kill(owner, players[stream][0], chance, after_key=after_key)
+            await report.take_gaps(hit, killed_s, calm=calm)
             await cluster.restart(owner)
-        await cluster.steady(*stage.streams)
-        await asyncio.gather(*(player.more(10.0, units=30) for player in flat(players)))
-        stage.judge(report, players)
-    report.check_gaps()
+        await cluster.steady(*stage.streams, heir=True)
+        await stage.judge(report, players)
     return report
 
 
-async def _renew_heir(cluster: ChaosCluster, stream: str, streams: tuple[str, ...]) -> None:
-    """The heir died with another stream's origin, or was away at the last move, and a group gets a new one only when it moves."""
-    for _ in range(RENEWALS):
-        owner = await cluster.owner(stream)
-        owner.kill()
-        await asyncio.sleep(AFTER_S)
-        await cluster.restart(owner)
-        await cluster.steady(*streams)
-        if await cluster.is_steady(stream, heir=True):
-            return
-    raise AssertionError(f"{stream} got no heir in {RENEWALS} moves")
-
-
-async def _kill(
-    report: Report, owner: Node, players: dict[str, list[Recorder]], stream: str, chance: random.Random, *, after_key: bool
-) -> None:
-    watching = players[stream][0]
+async def _kill(owner: Node, watching: Recorder, chance: random.Random, *, after_key: bool) -> float:
+    """Kill at the moment that is wanted, and look on for `AFTER_S`; when it was done (monotonic)."""
     if after_key:
         await watching.next_key()
         await asyncio.sleep(chance.uniform(0, KEY_S / 2))
@@ -87,4 +74,4 @@ async def _kill(
     killed_s = time.monotonic()
     owner.kill()
     await asyncio.sleep(AFTER_S)
-    report.take_gaps(players[stream], killed_s, killed_s + AFTER_S)
+    return killed_s

@@ -24,8 +24,8 @@ async def publisher_moved(stage: Stage, times: int) -> Report:
             stopped_s = time.monotonic()
             publisher = await stage.publish(stage.av, cluster.edge(2 - number % 2))
             await asyncio.gather(*(player.more(10.0, units=60) for player in players[stage.av]))
-            report.take_gaps(players[stage.av], stopped_s, time.monotonic())
-        stage.judge(report, players, joints=times)
+            await report.take_gaps(players[stage.av], stopped_s)
+        await stage.judge(report, players, joints=times)
     await asyncio.to_thread(publisher.stop)
     return report
 
@@ -53,9 +53,9 @@ async def publishing_edge_killed(stage: Stage, times: int, *, with_origin: bool 
                 report.faults.append(f"let in elsewhere after {took_s:.2f} s, bound {RETURN_S} s")
             await asyncio.sleep(AFTER_S)
             await asyncio.gather(*(player.more(10.0, units=60) for player in players[stage.av]))
-            report.take_gaps(players[stage.av], killed_s, time.monotonic())
+            await report.take_gaps(players[stage.av], killed_s)
             await cluster.restart(*lost)
             at, there = there, at
-        stage.judge(report, players, joints=times)
+        await stage.judge(report, players, joints=times)
     await asyncio.to_thread(publisher.stop)
     return report

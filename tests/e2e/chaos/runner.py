@@ -19,6 +19,7 @@ from e2e.chaos.cluster import ChaosCluster
 from e2e.chaos.control import all_away, scheduler_lost
 from e2e.chaos.cuts import edge_cut_and_taken_over, origin_cut, origin_cut_from_edge
 from e2e.chaos.kills import origins_killed
+from e2e.chaos.one_way import node_unheard, reader_cut_off
 from e2e.chaos.publishers import publisher_moved, publishing_edge_killed
 from e2e.chaos.stage import Report, Stage
 from support.netns import can_make_namespaces
@@ -36,9 +37,11 @@ HTTP-FLV, HTTP-TS, RTSP and HLS look at every access unit: by the hash of its pa
 to be the next one; its time has to rise by what the clip says. A player that is closed, a unit that is missing, comes twice or has
 another time is a fault.
 
-*gap* is how long a player stood still: the longest time between two units after the blow, minus their distance in the stream. HLS
-is told apart: its units come by segments (1 s here), for which the player asks ten times a second. A bound of 0 is none: where the
-publisher itself was away, the gap is its absence.
+*gap* is how long a player stood still: the longest time between two units of a kind after the blow, minus their distance in the
+stream, or since its last one. It is looked at once every player has got more of each kind than it had; one that gets no more is a
+fault. p50 is of players of streams that the blow struck, *worst* of all; those that it did not may stand still for 1 s. HLS is told
+apart: its units come by segments (1 s here), for which the player asks ten times a second, and may be 0.2 s later. A bound of 0 is
+none: where the publisher itself was away, the gap is its absence.
 """
 
 
@@ -66,6 +69,9 @@ def full(times: int, outage_s: float, per_s: int) -> list[Scenario]:
         Scenario("kill-alone", lambda stage: origins_killed(stage, times, alone=times)),
         Scenario("cut", lambda stage: origin_cut(stage, cuts)),
         Scenario("cut-way", lambda stage: origin_cut_from_edge(stage, cuts)),
+        Scenario("way-to-origin", lambda stage: origin_cut_from_edge(stage, cuts, one_way=True)),
+        Scenario("way-to-reader", lambda stage: reader_cut_off(stage, cuts)),
+        Scenario("way-to-scheduler", lambda stage: node_unheard(stage, max(2, cuts))),
         Scenario("cut-edge", lambda stage: edge_cut_and_taken_over(stage, cuts)),
         Scenario("scheduler", lambda stage: scheduler_lost(stage, max(1, cuts // 2), per_s=per_s)),
         Scenario("away-killed", lambda stage: all_away(stage, outage_s, frozen=False)),
@@ -96,8 +102,9 @@ async def run(cluster: ChaosCluster, scenarios: list[Scenario]) -> list[Report]:
 
 
 def publish(reports: dict[str, Report]) -> None:
-    """Replace the sections of these scenarios in `PAGE`, or add them."""
-    text = PAGE.read_text() if PAGE.exists() else ABOUT
+    """Replace the sections of these scenarios in `PAGE`, or add them, under what is to be said of all."""
+    _, mark, sections = (PAGE.read_text() if PAGE.exists() else "").partition("<!-- ")
+    text = f"{ABOUT.rstrip()}\n\n{mark}{sections}"
     for name, report in reports.items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         section = f"{begin}\n{_section(report)}\n{end}\n"

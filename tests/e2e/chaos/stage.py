@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from statistics import median
+from typing import TypeAlias
 
 from e2e.chaos.cluster import ChaosCluster
 from support.clip import Clip
@@ -15,13 +16,18 @@ from support.cluster import Node
 from support.ffmpeg import Publisher
 from support.media import media
 from support.process import Child
-from support.recorder import HlsRecorder, Recorder, recorder, recording
+from support.recorder import POLL_S, HlsRecorder, Recorder, recorder, recording
 
 AV, SOUND = "unique_av", "unique_sound"  #: H.264 at 30 pictures a second with AAC, and AAC alone
 RIVAL = "unique_av_rival"  #: what a second publisher of the first sends
 ACCEPTED_S = 15.0  #: for a publisher to be let in: a new registry settles first
 PLAYING_S = 30.0  #: for all players to play: HLS has to have segments
 PUBLISHING_S = 1800.0  #: no publisher is needed for longer
+PLAYS_ON_S = 10.0  #: for the next unit of each player when a look at it ends; HLS has to have another segment
+CALM_S = 1.0  #: that a player may stand still to which nothing should happen
+HLS_MORE_S = 2 * POLL_S  #: that a segment may be later than its units: one poll that just misses it, and what it takes to fetch
+
+Players: TypeAlias = Mapping[str, Sequence[Recorder]]  #: by stream
 
 
 @dataclass
@@ -30,9 +36,10 @@ class Report:
 
     title: str
     times: int = 0  #: how often it was done
-    gaps_s: list[float] = field(default_factory=list)  #: of each player each time
-    hls_gaps_s: list[float] = field(default_factory=list)
-    bound_s: float = 1.0  #: of gaps
+    gaps_s: list[float] = field(default_factory=list)  #: of each player that it is done to, each time
+    calm_gaps_s: list[float] = field(default_factory=list)  #: of the others
+    hls_gaps_s: list[float] = field(default_factory=list)  #: of players of HLS, whichever they are
+    bound_s: float = 1.0  #: of `gaps_s`; 0: the publisher itself is away, and so the gap is its absence
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     units: int = 0  #: that players have got and that were looked at
@@ -41,27 +48,46 @@ class Report:
     @property
     def worst_s(self) -> float:
         """The longest that a player stood still."""
-        return max(self.gaps_s, default=0.0)
+        return max([*self.gaps_s, *self.calm_gaps_s], default=0.0)
 
     def line(self) -> str:
         """For people."""
-        p50 = median(self.gaps_s) if self.gaps_s else 0.0
-        gaps = f"gap p50 {p50:.3f} s, worst {self.worst_s:.3f} s" if self.gaps_s else "no gap measured"
+        p50 = f"p50 {median(self.gaps_s):.3f} s, " if self.gaps_s else ""
+        gaps = f"gap {p50}worst {self.worst_s:.3f} s" if self.gaps_s or self.calm_gaps_s else "no gap measured"
         hls = f", HLS worst {max(self.hls_gaps_s):.2f} s" if self.hls_gaps_s else ""
         what = f"{self.times} times, {self.players} players, {self.units} units"
         return f"{self.title}: {what}; {gaps}{hls}; {len(self.faults)} faults" + "".join(f"\n    {note}" for note in self.notes)
 
-    def take_gaps(self, players: Iterable[Recorder], since_s: float, until_s: float) -> None:
-        """Add how long each of `players` stood still in that time."""
-        for player in players:
-            gaps = self.hls_gaps_s if isinstance(player, HlsRecorder) else self.gaps_s
-            gaps.append(player.gap_s(since_s, until_s))
+    async def take_gaps(self, players: Iterable[Recorder], since_s: float, *, calm: Iterable[Recorder] = ()) -> None:
+        """Add how long each player has stood still since then, once all play on; a gap over the bound is a fault.
 
-    def check_gaps(self) -> None:
-        """A gap over the bound is a fault; one of HLS has the length of a poll more."""
-        for gap in self.gaps_s:
-            if gap >= self.bound_s:
-                self.faults.append(f"a player stood still for {gap:.3f} s, bound {self.bound_s} s")
+        Args:
+            players: those that it was done to.
+            since_s: when it was done (monotonic).
+            calm: those to which nothing should have happened; they may stand still for `CALM_S`.
+        """
+        looked_at = [*((one, False) for one in players), *((one, True) for one in calm)]
+        await self.check_playing([one for one, _ in looked_at])
+        until_s = time.monotonic()
+        for player, is_calm in looked_at:
+            gap_s = player.gap_s(since_s, until_s)
+            bound_s = CALM_S if is_calm else self.bound_s
+            if isinstance(player, HlsRecorder):
+                self.hls_gaps_s.append(gap_s)
+                bound_s += HLS_MORE_S if bound_s else 0.0
+            else:
+                (self.calm_gaps_s if is_calm else self.gaps_s).append(gap_s)
+            if bound_s and gap_s >= bound_s:
+                self.faults.append(f"{player.name} stood still for {gap_s:.3f} s, bound {bound_s:g} s")
+
+    async def check_playing(self, players: Iterable[Recorder], limit_s: float = PLAYS_ON_S) -> None:
+        """Wait until each has got more from now on; a fault where one does not within `limit_s`."""
+        now = time.monotonic()
+        waited_for = list(players)
+        plays_on = await asyncio.gather(*(player.plays_on(now, limit_s) for player in waited_for))
+        for player, plays in zip(waited_for, plays_on, strict=True):
+            if not plays:
+                self.faults.append(f"{player.name} plays no more: {player.ended or f'not all kinds of units in {limit_s:g} s'}")
 
 
 class Stage:
@@ -148,8 +174,15 @@ class Stage:
             for publisher in publishers:
                 await asyncio.to_thread(publisher.stop)
 
-    def judge(self, report: Report, players: dict[str, list[Recorder]], *, joints: int = 0) -> None:
-        """Add what is wrong with what the players of each stream got."""
+    async def by_owner(self, players: Players, owner: Node) -> tuple[list[Recorder], list[Recorder]]:
+        """The players of the streams that `owner` has, and the others."""
+        owned = [stream for stream in players if await self.cluster.owner(stream) is owner]
+        lost = {stream: of_stream for stream, of_stream in players.items() if stream in owned}
+        return flat(lost), flat({stream: of_stream for stream, of_stream in players.items() if stream not in owned})
+
+    async def judge(self, report: Report, players: Players, *, joints: int = 0) -> None:
+        """Wait until the players of each stream have got more, and add what is wrong with all that they got."""
+        await report.check_playing(flat(players))
         for stream, of_stream in players.items():
             for player in of_stream:
                 verdict = player.judge(self.clip_of(stream), joints=joints)
@@ -163,6 +196,6 @@ class Stage:
             publisher.stop()
 
 
-def flat(players: dict[str, list[Recorder]]) -> list[Recorder]:
+def flat(players: Players) -> list[Recorder]:
     """All of them."""
     return [player for of_stream in players.values() for player in of_stream]
