@@ -18,15 +18,18 @@ class Reminders:
         self._directory = directory
         self._notices = notices
 
-    def check(self, session: Session, *, at_once: bool = False) -> None:
+    def check(self, session: Session, *, at_once: bool = False) -> bool:
         """Tell a node whose newest report shows that it does not know how its streams stand, or that the registry does not.
 
         Args:
             session: of a member.
             at_once: whether what differs for the first time counts already: of a node that comes back.
+
+        Returns:
+            Whether there is something that the node is to claim again.
         """
         if not self._directory.is_listed or session.report.role is Role.HLS:
-            return
+            return False
         different = [stream for stream, held in session.held.items() if self._differs(session, held)]
         due = session.differences.due(different, at_once=at_once)
         forgotten = [stream for stream in due if is_forgotten(session.held[stream], self._directory)]
@@ -34,6 +37,7 @@ class Reminders:
             session.send(ReclaimWanted(tuple(forgotten[start : start + MAX_ITEMS])))
         for stream in due:
             self._tell(session, session.held[stream])
+        return bool(forgotten)
 
     def _differs(self, session: Session, held: HeldStream) -> bool:
         return (

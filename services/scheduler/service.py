@@ -41,6 +41,7 @@ from services.scheduler.rulings import RETRY_AFTER_S
 from services.scheduler.segmented import Segmented
 from services.scheduler.segmenting import Segmenting
 from services.scheduler.sessions import MemorySessions
+from services.scheduler.settlement import Settlement
 from services.scheduler.successions import Successions
 from services.scheduler.unreachable import Unreachable
 from services.scheduler.view import View
@@ -115,6 +116,7 @@ class SchedulerService(HlsAnswers):
         sessions = sessions or MemorySessions(wall_clock=wall_clock)
         super().__init__(directory, segmenting, StreamNames(directory), sessions, metrics)
         self._presence = Presence(registry, self._view, name, lease_s=lease_s)
+        self._settlement = Settlement(registry, self._view, lease_s=lease_s)
         self.replicas = Replicas(registry, self._view, self._presence)
         self._ownership = Ownership(registry, self._view, keys[0])
         self.recordings = Recordings(registry, self._view, wall_clock=wall_clock)
@@ -185,7 +187,7 @@ class SchedulerService(HlsAnswers):
     async def _run(self, begun: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            for part in (self._view.terms, self._presence, self._successions, self.drains, self._inheritance):
+            for part in (self._view.terms, self._presence, self._settlement, self._successions, self.drains, self._inheritance):
                 tasks.create_task(part.run())
             begun.set()
             await self._view.follow()
@@ -204,7 +206,10 @@ class SchedulerService(HlsAnswers):
 
         async def answer(asked: Claim) -> Grant | Refused:
             with self.metrics.claim_seconds.time():
-                return await self._ownership.claim(asked, edge.node, end)
+                result = await self._ownership.claim(asked, edge.node, end)
+            if asked.held is not None and isinstance(result, Grant):
+                self._settlement.note()
+            return result
 
         results = await for_each(claims, answer)
         for asked, result in zip(claims, results, strict=True):
@@ -252,16 +257,19 @@ class SchedulerService(HlsAnswers):
         """Let those hear of a change of the view whom it is for."""
         if isinstance(change, GroupChanged) and change.now is not None:
             self._locator.wake(change.now.stream)
-        for part in (self._names, self._successions, self._presence, self.replicas, self.drains, self._inheritance):
+        parts = (self._names, self._successions, self._presence, self._settlement, self.replicas, self.drains, self._inheritance)
+        for part in parts:
             part.handle(change)
         self._notices.tell(change)
 
     def _tell_missed(self, session: Session) -> None:
         self._notices.tell_missed(session)
-        self._reminders.check(session, at_once=True)
+        if self._reminders.check(session, at_once=True):
+            self._settlement.note()
 
     def _check(self, session: Session) -> None:
-        self._reminders.check(session)
+        if self._reminders.check(session):
+            self._settlement.note()
         self._abandoned.check(session)
         self._segmented.check(session)
 

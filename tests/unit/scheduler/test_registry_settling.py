@@ -28,11 +28,13 @@ from lalmesh.runtime.scheduling import (
 from services.scheduler import SchedulerService
 from services.scheduler.cluster_records import SETTLING_KEY, serialize_settling
 from services.scheduler.records import claim_key, group_key, node_key
+from services.scheduler.settlement import MAX_LEASES
 
 CAM = StreamKey.of("live", "cam")
 P1, P2 = b"1" * 16, b"2" * 16
 TERM = 1_700_000_000
 LEASE_S = 10
+NEVER_SILENT_S = 3600.0  #: the test turns the clock
 PRESENCE_S = LEASE_S // 3  #: the lease of a scheduler
 ORIGIN = NodeAddress(NodeId("o1", b"origin.1"), "o1:1")
 EDGE = NodeAddress(NodeId("e1", b"edge...1"), "e1:1")
@@ -49,7 +51,15 @@ class World:
 
     async def scheduler(self, name: str = "") -> SchedulerService:
         """One more replica, which is ready."""
-        made = SchedulerService(self.registry, [b"key"], name=name, clock=self.clock, wall_clock=lambda: TERM, lease_s=LEASE_S)
+        made = SchedulerService(
+            self.registry,
+            [b"key"],
+            name=name,
+            clock=self.clock,
+            wall_clock=lambda: TERM,
+            lease_s=LEASE_S,
+            silence_s=NEVER_SILENT_S,
+        )
         self.services.append(made)
         await made.start()
         await settle()
@@ -65,6 +75,18 @@ class World:
         await settle()
         return service, *nodes
 
+    async def settle_now(self) -> None:
+        """As with a new term."""
+        lease_id = await self.registry.grant_lease(LEASE_S)
+        await self.registry.transact([], [Put(SETTLING_KEY, serialize_settling("a test"), lease_id)])
+        await settle()
+
+    async def renew(self, service: SchedulerService, address: NodeAddress) -> None:
+        """As its reports do."""
+        record = service.directory.node(address.node)
+        assert record is not None
+        assert await self.registry.renew_lease(record.lease_id)
+
     async def pass_time(self, seconds: float) -> None:
         """In steps in which leases are renewed that somebody renews."""
         for _ in range(round(seconds)):
@@ -72,6 +94,7 @@ class World:
             for service in self.services:
                 if service._presence._name:
                     await service._presence._keep()
+                await service._settlement._look()
             self.registry.expire()
             await settle()
 
@@ -458,3 +481,31 @@ async def test_no_stream_ends_while_the_cluster_settles_or_has_to(world: World, 
     await world.registry.transact([], [Delete(SETTLING_KEY)])
     await settle()
     assert await service.release(ORIGIN, groups=[group], deadline_s=SOON_S) == [True]
+
+
+async def test_10_000_claims_are_written_again_before_a_rival_is_let_in_however_long_that_takes(world: World) -> None:
+    service, *_ = await world.cluster()
+    keys = [StreamKey.of("live", f"cam{number}") for number in range(10_000)]
+    held = Held(epoch=Epoch(TERM, 3), place=Place(TERM, 3), origin=ORIGIN)
+    await world.settle_now()
+    for start in range(0, len(keys), 500):
+        asked = [Claim(stream=key, publication=P1, held=held) for key in keys[start : start + 500]]
+        assert all(isinstance(result, Grant) for result in await service.claim(EDGE, asked, SOON_S))
+        await world.pass_time(1)  # which is 2 ms for each
+        for address in (ORIGIN, EDGE, RIVAL):
+            await world.renew(service, address)
+        (refused,) = await service.claim(RIVAL, [Claim(stream=keys[-1], publication=P2)], SOON_S)
+        assert isinstance(refused, Refused)
+    await world.pass_time(LEASE_S + 1)
+    assert service.directory.cluster.settling is None
+
+
+async def test_what_can_never_be_claimed_again_does_not_keep_all_others_waiting_for_ever(world: World) -> None:
+    service, *_ = await world.cluster()
+    await world.settle_now()
+    waited_s = 0
+    while service.directory.cluster.settling is not None:
+        service._settlement.note()
+        await world.pass_time(1)
+        waited_s += 1
+    assert MAX_LEASES * LEASE_S <= waited_s <= (MAX_LEASES + 1) * LEASE_S
