@@ -58,7 +58,7 @@ class Attendance:
             lease_s: seconds that a node lives without being renewed; after half of them it is sent on.
             spawn: runs tasks until they end or the service stops; raises `Unavailable` after that.
             tell_missed: tells a node that has joined what changed while it was away.
-            check: compares what a member holds with what is known.
+            check: has what a member holds compared with what is known, some time after it was answered.
         """
         self._registrar = registrar
         self._view = view
@@ -111,6 +111,7 @@ class Attendance:
                     keeper = self._spawn(partial(self._keep, session))
                     await self._wait_tried(session)
                 session.send(self._joined(session))
+                self._check(session)
                 report = await self._next_report(reports)
             if report is not None:
                 await self._take_leave(session, keeper)
@@ -128,8 +129,6 @@ class Attendance:
         self._view.directory.report(session.node, report.load, self._view.clock())
         if report.streams:
             self._view.terms.show(max(held.epoch for held in report.streams), max(held.place for held in report.streams))
-        if self._members.is_open(session):
-            self._check(session)
 
     def _joined(self, session: Session) -> Joined:
         """The answer to a report; edges hear where the hls nodes are, to which they proxy, and one that drains where others are."""

@@ -28,6 +28,8 @@ class Session:
         self.tried = asyncio.Event()
         #: set by each report
         self.reported = asyncio.Event()
+        #: whether one of its reports was compared with the directory
+        self.is_compared = False
         self.held: dict[StreamKey, HeldStream] = {held.stream: held for held in report.streams}
         #: streams that stand differently in the registry
         self.differences = Differences()
@@ -55,6 +57,11 @@ class Session:
         """End the stream after what was sent until now."""
         self._ended = True
         self._wake.set()
+
+    @property
+    def has_commands(self) -> bool:
+        """Whether some have yet to be taken."""
+        return bool(self._commands)
 
     async def next_command(self) -> NodeCommand | None:
         """The next command, None at the end."""

@@ -22,6 +22,7 @@ from services.scheduler.abandoned import Abandoned
 from services.scheduler.answers import HlsAnswers, counted, end_of, known
 from services.scheduler.attendance import Attendance
 from services.scheduler.changes import Change, GroupChanged
+from services.scheduler.comparisons import Comparisons
 from services.scheduler.directory import Directory
 from services.scheduler.drains import Drains
 from services.scheduler.inheritance import Inheritance
@@ -127,6 +128,7 @@ class SchedulerService(HlsAnswers):
         self.unreachable = Unreachable(self.metrics, clock)
         self._locator = Locator(self._view)
         self._successions = Successions(self._view, self._segmenting, self.metrics, always=hls_always)
+        self._comparisons = Comparisons(self.members, self._check)
         registrar = Registrar(registry, lease_s=lease_s, clock=clock, learn=self._view.learn)
         self._attendance = Attendance(
             registrar,
@@ -137,7 +139,7 @@ class SchedulerService(HlsAnswers):
             lease_s=lease_s,
             spawn=self._spawn,
             tell_missed=self._tell_missed,
-            check=self._check,
+            check=self._comparisons.ask,
         )
         self._notices = Notices(
             self.directory,
@@ -187,7 +189,8 @@ class SchedulerService(HlsAnswers):
     async def _run(self, begun: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            for part in (self._view.terms, self._presence, self._settlement, self._successions, self.drains, self._inheritance):
+            parts = (self._view.terms, self._presence, self._settlement, self._successions, self.drains, self._inheritance)
+            for part in (*parts, self._comparisons):
                 tasks.create_task(part.run())
             begun.set()
             await self._view.follow()
@@ -264,14 +267,14 @@ class SchedulerService(HlsAnswers):
 
     def _tell_missed(self, session: Session) -> None:
         self._notices.tell_missed(session)
-        if self._reminders.check(session, at_once=True):
-            self._settlement.note()
 
-    def _check(self, session: Session) -> None:
-        if self._reminders.check(session):
+    def _check(self, session: Session, has_joined: bool) -> None:
+        """Compare what a member holds; of one that has joined just now the rest may be on its way."""
+        if self._reminders.check(session, at_once=has_joined):
             self._settlement.note()
-        self._abandoned.check(session)
-        self._segmented.check(session)
+        if not has_joined:
+            self._abandoned.check(session)
+            self._segmented.check(session)
 
     def _take_note(self, wanted: Wanted) -> None:
         """What a reader says beside its question."""

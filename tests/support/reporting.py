@@ -17,6 +17,7 @@ class Node:
 
     def __init__(self, service: SchedulerService, address: NodeAddress, role: Role) -> None:
         self.address, self.role = address, role
+        self._service = service
         self._reports: asyncio.Queue[NodeReport | None] = asyncio.Queue()
         self.commands = service.join(self._sent())
 
@@ -48,15 +49,17 @@ class Node:
             assert isinstance(await anext(self.commands), Joined)
 
     async def told(self, *, streams: tuple[HeldStream, ...] = (), draining: bool = False) -> list[NodeCommand]:
-        """Send a report; what comes until it is answered."""
+        """Send a report; what comes until it is answered, and compared."""
         self._reports.put_nowait(NodeReport(node=self.address, role=self.role, streams=streams, draining=draining))
         heard: list[NodeCommand] = []
         async with asyncio.timeout(SOON_S):
-            async for command in self.commands:
-                if isinstance(command, Joined):
-                    return heard
+            while not isinstance(command := await anext(self.commands), Joined):
                 heard.append(command)
-        raise AssertionError("the stream has ended")
+            await settle()
+            session = self._service.members.of(self.address.node)
+            while session is not None and session.has_commands:
+                heard.append(await anext(self.commands))
+        return heard
 
     async def end(self) -> None:
         """End the stream without a word."""

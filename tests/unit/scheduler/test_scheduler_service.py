@@ -211,7 +211,7 @@ async def test_a_node_that_comes_from_another_replica_is_told_what_it_missed(
     again = Node(service, EDGE, Role.EDGE)
     told = [await again.report(streams=(held,)), await anext(again.commands), await anext(again.commands)]
     moved = GroupMoved(Location(stream=CAM, place=new.place, origin=new.origin, heir=new.heir))
-    assert told == [moved, StreamFenced(CAM, new.epoch), Joined(1_700_000_000)]
+    assert told == [Joined(1_700_000_000), moved, StreamFenced(CAM, new.epoch)]
 
 
 async def test_a_lease_is_renewed_by_reports_and_by_nothing_else(
