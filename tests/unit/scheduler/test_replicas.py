@@ -9,9 +9,8 @@ from support.reporting import settle
 from support.turned_clock import Clock, FlakyRegistry
 
 from lalmesh.errors import Unavailable
-from lalmesh.runtime.registry import Put
 from services.scheduler import SchedulerService
-from services.scheduler.cluster_records import SCHEDULERS, drain_key, scheduler_key
+from services.scheduler.cluster_records import SCHEDULERS, drain_key
 
 
 class World:
@@ -36,7 +35,6 @@ class World:
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     made = World()
-    await made.registry.transact([], [Put(scheduler_key("before", b"12345678"), b"{}")])  # so that nobody settles
     for name in ("s1", "s2"):
         await made.start(name)
     yield made
