@@ -152,17 +152,23 @@ class Ownership:
         """Whether a stream has ended: nobody claims it, and its group, as it was read, is deleted or was gone.
 
         Raises:
-            Unavailable: the cluster settles, or has to.
+            Unavailable: the cluster settles, or has to; or this replica does not stand, so that it may have to.
         """
         await self._view.terms.keep_up()
-        key = group_key(stream)
+        unknown = Unavailable(f"{stream} may have a publisher that has yet to come back", retry_after_s=RETRY_AFTER_S)
+        if (standing := self._view.directory.cluster.standing) is None:
+            raise unknown
+        key, claim = group_key(stream), claim_key(stream)
         compare = Absent(key) if group is None else Unchanged(key, group.mod_revision)
-        compares = (compare, Absent(claim_key(stream)), Absent(SETTLING_KEY))
+        compares = (compare, Absent(claim), Absent(SETTLING_KEY), *standing)
         result = await self._view.terms.transact(compares, [] if group is None else [Delete(key)])
-        if (settling := result.found.get(SETTLING_KEY)) is not None:
-            self._view.learn(settling)
-            raise Unavailable(f"{stream} may have a publisher that has yet to come back", retry_after_s=RETRY_AFTER_S)
-        return result.succeeded
+        if result.succeeded:
+            return True
+        self._view.learn(result.found[SETTLING_KEY])
+        there = result.found[key]
+        if result.found[claim] is None and (there.mod_revision if there else 0) == (group.mod_revision if group else 0):
+            raise unknown
+        return False
 
     async def _delete(self, key: str, mod_revision: int) -> bool:
         result = await self._registry.transact([Unchanged(key, mod_revision)], [Delete(key)])

@@ -483,6 +483,17 @@ async def test_no_stream_ends_while_the_cluster_settles_or_has_to(world: World, 
     assert await service.release(ORIGIN, groups=[group], deadline_s=SOON_S) == [True]
 
 
+async def test_a_scheduler_that_does_not_stand_yet_has_no_stream_end(world: World) -> None:
+    first, *_ = await world.cluster("s1")
+    grant = await granted(first)
+    second = await world.scheduler("s2")
+    group, claimed = Released(stream=CAM, place=grant.place), Released(stream=CAM, epoch=grant.epoch, publication=P1)
+    assert await second.release(EDGE, claims=[claimed], deadline_s=SOON_S) == [True]
+    with pytest.raises(Unavailable):
+        await second.release(ORIGIN, groups=[group], deadline_s=SOON_S)
+    assert await first.release(ORIGIN, groups=[group], deadline_s=SOON_S) == [True]
+
+
 async def test_10_000_claims_are_written_again_before_a_rival_is_let_in_however_long_that_takes(world: World) -> None:
     service, *_ = await world.cluster()
     keys = [StreamKey.of("live", f"cam{number}") for number in range(10_000)]
