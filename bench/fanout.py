@@ -33,7 +33,7 @@ STREAM = "live/bench"
 STREAM_READY_S = 3.0  #: from the start of the publisher: its headers and a whole GOP have arrived
 CONNECT_S = 60.0  #: for all players to be connected
 LOOK_S = 0.2  #: between two counts of the connections
-LEAST_SHARE = 0.9  #: of the stream's bit rate: a player that got less was not served. (A GOP cache gives some players more.)
+LEAST_SHARE = 0.9  #: of the stream's bit rate: a player that got less was not served
 FLOORS_MS = (0, 100)  #: how long the floors gather
 RESULTS = _load.BUILT / "fanout.json"
 
@@ -183,7 +183,8 @@ def measure(subject: Subject, plan: argparse.Namespace) -> Sample:
                 time.sleep(STREAM_READY_S)
         port = int(server.players[1])
         before = _load.connections(port)  # a publisher's may be among them
-        players = _load.play(server.players, plan.players, plan.warm_up + plan.seconds + 1, folder / "players.log")
+        counted_s = plan.seconds + 1
+        players = _load.play(server.players, plan.players, plan.warm_up + counted_s, plan.warm_up, folder / "players.log")
         stack.enter_context(players)
         if plan.pin:
             _load.pin(players.pid, load_cores)
