@@ -180,6 +180,7 @@ class TrackReceiver:
         """Follow the first source at once, another one when a second packet of it comes (RFC 3550 §A.1)."""
         if self._ssrc is None:
             self._ssrc = packet.ssrc
+            self._clock.follow(packet.ssrc)
             return self._packet(packet, now_us)
         before, self._candidate = self._candidate, packet
         if before is None or before.ssrc != packet.ssrc or packet.sequence_number != before.sequence_number + 1 & 0xFFFF:
