@@ -26,6 +26,7 @@ from services.edge.feed import PlayerFeed
 from services.edge.packetizing import Packetizing
 from services.edge.rtp_fanout import DatagramFanOut
 from services.edge.settling import Settling
+from services.edge.udp_sockets import UdpSender
 
 log = logging.getLogger(__name__)
 
@@ -146,12 +147,12 @@ class Outputs:
             return output.fanout
         return self._open(form, FanOut(form.packager(), self._settings, self._loop, self._skipped))
 
-    def datagrams(self, form: OutputFormat) -> DatagramFanOut:
-        """The fan-out of a format of RTP to players by UDP, likewise."""
+    def datagrams(self, form: OutputFormat, sender: UdpSender) -> DatagramFanOut:
+        """The fan-out of a format of RTP to players by UDP, likewise; a new one sends by `sender`."""
         output = self._outputs.get(form.key)
         if output is not None and isinstance(output.fanout, DatagramFanOut):
             return output.fanout
-        return self._open(form, DatagramFanOut(form.packager(), self._settings, self._loop))
+        return self._open(form, DatagramFanOut(form.packager(), self._settings, sender, self._loop))
 
     def _open(self, form: OutputFormat, fanout: _Made) -> _Made:
         ring = self._ring_for(form)

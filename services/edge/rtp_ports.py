@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeAlias
 
 from lalmesh.protocol.rtp import Run
 from lalmesh.protocol.rtsp import Pair
-from services.edge.udp_sockets import Address, Sockets, UdpCounters, UdpSender, bind_pair, read_batch
+from services.edge.udp_sockets import Address, Route, Sockets, UdpCounters, UdpSender, bind_pair, read_batch
 
 Received: TypeAlias = Callable[[bool, list[bytes]], None]  #: whether they are RTCP, and the datagrams
 
@@ -40,8 +40,9 @@ class RtpPair(Protocol):
         """Ours: of RTP, of RTCP."""
         ...
 
-    def send(self, runs: Sequence[Run]) -> None:
-        """Send RTP packets to the client; what the kernel does not take is lost and counted."""
+    @property
+    def route(self) -> Route:
+        """That of RTP to the client, until this is closed; send on many at once by `RtpPorts.sender`."""
         ...
 
     def send_rtcp(self, packet: bytes) -> None:
@@ -160,19 +161,19 @@ class _OwnPair:
         self._owner = owner
         self._sockets: Sockets | None = sockets
         self._address = address
-        self._targets = [(address, port) for port in client_ports]
+        self._routes = tuple(Route(sock, (address, port)) for sock, port in zip(sockets, client_ports, strict=True))
         self._received = received
         owner.read_from(sockets, self._read)
 
-    def send(self, runs: Sequence[Run]) -> None:
+    @property
+    def route(self) -> Route:
         """See `RtpPair`."""
-        if self._sockets is not None:
-            self._owner.sender.send(self._sockets[0], runs, self._targets[0])
+        return self._routes[0]
 
     def send_rtcp(self, packet: bytes) -> None:
         """See `RtpPair`."""
         if self._sockets is not None:
-            self._owner.sender.send(self._sockets[1], (Run(packet, len(packet)),), self._targets[1])
+            self._owner.sender.send((Run(packet, len(packet)),), self._routes[1:])
 
     def read(self) -> None:
         """See `RtpPair`."""
@@ -191,7 +192,7 @@ class _OwnPair:
         datagrams: list[bytes] = []
         for datagram, source in read_batch(self._sockets[is_rtcp]):
             if source[0] == self._address:
-                self._targets[is_rtcp] = source
+                self._routes[is_rtcp].target = source
                 datagrams.append(datagram)
             else:
                 self._owner.counters.strangers += 1
@@ -254,19 +255,16 @@ class _SharedWay:
 
     def __init__(self, shared: _SharedPair, targets: tuple[Address, Address]) -> None:
         self.ports = shared.ports
+        self.route = Route(shared.sockets[0], targets[0])
+        self._rtcp_route = Route(shared.sockets[1], targets[1])
         self._shared = shared
         self._targets = targets
         self._is_closed = False
 
-    def send(self, runs: Sequence[Run]) -> None:
-        """See `RtpPair`."""
-        if not self._is_closed:
-            self._shared.owner.sender.send(self._shared.sockets[0], runs, self._targets[0])
-
     def send_rtcp(self, packet: bytes) -> None:
         """See `RtpPair`."""
         if not self._is_closed:
-            self._shared.owner.sender.send(self._shared.sockets[1], (Run(packet, len(packet)),), self._targets[1])
+            self._shared.owner.sender.send((Run(packet, len(packet)),), (self._rtcp_route,))
 
     def read(self) -> None:
         """See `RtpPair`."""

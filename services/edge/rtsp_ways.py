@@ -98,7 +98,7 @@ class DatagramWay:
         self._player = DatagramPlayer(pairs, link.close)
         form = OutputFormat(key=self._key, name="rtp", packager=lambda: InterleavedPackager(rtp, plain_channels(rtp)), rtp=rtp)
         relay.hold()
-        self._fanout = relay.outputs.datagrams(form)
+        self._fanout = relay.outputs.datagrams(form, link.ports.sender)
 
     @property
     def first_packets(self) -> First:

@@ -8,6 +8,8 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from operator import attrgetter, call
 from typing import Final, TypeAlias
 
 from lalmesh.protocol.rtp import Run
@@ -30,6 +32,7 @@ _NOT_THIS_RUN: Final = frozenset((errno.EINVAL, errno.EMSGSIZE))
 Address: TypeAlias = tuple[str, int]
 Sockets: TypeAlias = tuple[socket.socket, socket.socket]  #: of RTP, of RTCP
 
+_SENDTO, _SENDMSG, _TARGET = attrgetter("sock.sendto"), attrgetter("sock.sendmsg"), attrgetter("target")  # of a `Route`
 _read_buffer = memoryview(bytearray(MAX_DATAGRAM_BYTES))  # used up before the next read: there is one thread and no await
 
 
@@ -97,46 +100,69 @@ def read_batch(sock: socket.socket) -> Iterator[tuple[bytes, Address]]:
         yield bytes(_read_buffer[:size]), (source[0], source[1])
 
 
+@dataclass(slots=True)
+class Route:
+    """From a socket of ours to a client."""
+
+    sock: socket.socket
+    target: Address  #: may change with each datagram that comes from there
+
+
 class UdpSender:
-    """Sends runs of packets: each in one system call, where the kernel cuts them; else packet by packet."""
+    """Sends runs of packets: each in one system call a client, where the kernel cuts them; else packet by packet."""
 
     def __init__(self, counters: UdpCounters, *, offload: bool = True) -> None:
         """Count in `counters`; without `offload` the kernel is not asked to cut."""
         self._counters = counters
         self.offload = offload  #: until the kernel refuses
 
-    def send(self, sock: socket.socket, runs: Sequence[Run], target: Address) -> None:
-        """Send packets to `target`; what the kernel does not take now is lost, as on the way."""
+    def send(self, runs: Sequence[Run], routes: Sequence[Route]) -> None:
+        """Send packets on each route; what the kernel does not take now is lost, as on the way."""
         for run in runs:
             if len(run.data) <= run.segment_bytes:
-                self._send_one(sock, run.data, target)
-            elif not (self.offload and self._send_run(sock, run, target)):
-                self._send_each(sock, run, target)
+                self._send_packet(run.data, routes)
+            elif refused := self._send_run(run, routes) if self.offload else routes:
+                self._send_each(run, refused)
 
-    def _send_run(self, sock: socket.socket, run: Run, target: Address) -> bool:
-        """Whether the kernel took it, or would have."""
-        segment = (socket.IPPROTO_UDP, _UDP_SEGMENT, _SEGMENT_SIZE.pack(run.segment_bytes))
-        self._counters.calls += 1
-        try:
-            sock.sendmsg((run.data,), (segment,), 0, target)
-        except OSError as error:
-            if error.errno in _NO_OFFLOAD:
+    def _send_run(self, run: Run, routes: Sequence[Route]) -> list[Route]:
+        """Let the kernel cut; the routes on which it does not."""
+        segment = ((socket.IPPROTO_UDP, _UDP_SEGMENT, _SEGMENT_SIZE.pack(run.segment_bytes)),)
+        sends = map(call, map(_SENDMSG, routes), repeat((run.data,)), repeat(segment), repeat(0), map(_TARGET, routes))
+        self._counters.calls += len(routes)
+        refused = []
+        for place, error in _failed(sends):
+            if error.errno in _NO_OFFLOAD and self.offload:
                 self.offload = False
                 log.info("UDP goes out packet by packet: the kernel refuses segmentation offload: %s", error)
-            elif error.errno not in _NOT_THIS_RUN:
+            if error.errno in _NO_OFFLOAD or error.errno in _NOT_THIS_RUN:
+                refused.append(routes[place])
+            else:
                 self._counters.unsent += -(-len(run.data) // run.segment_bytes)
-                return True
-            return False
-        return True
+        return refused
 
-    def _send_each(self, sock: socket.socket, run: Run, target: Address) -> None:
+    def _send_each(self, run: Run, routes: Sequence[Route]) -> None:
         data, size = memoryview(run.data), run.segment_bytes
         for at in range(0, len(data), size):
-            self._send_one(sock, data[at : at + size], target)
+            self._send_packet(data[at : at + size], routes)
 
-    def _send_one(self, sock: socket.socket, packet: bytes | memoryview, target: Address) -> None:
-        self._counters.calls += 1
+    def _send_packet(self, packet: bytes | memoryview, routes: Sequence[Route]) -> None:
+        self._counters.calls += len(routes)
+        self._counters.unsent += len(_failed(map(call, map(_SENDTO, routes), repeat(packet), map(_TARGET, routes))))
+
+
+def _failed(sends: Iterator[int]) -> list[tuple[int, OSError]]:
+    """Carry out `sends`: those that fail, by their place.
+
+    All run in one call, which stops at the first that fails and goes on behind it: nothing of ours runs between two sends, whose
+    caches the kernel has used up by then.
+    """
+    sent: list[int] = []
+    failed: list[tuple[int, OSError]] = []
+    while True:
         try:
-            sock.sendto(packet, target)
-        except OSError:
-            self._counters.unsent += 1
+            sent.extend(sends)
+        except OSError as error:
+            failed.append((len(sent), error))
+            sent.append(0)
+        else:
+            return failed

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import cast
 
 from prometheus_client import CollectorRegistry
 
 from lalmesh.errors import StreamNotFound
 from lalmesh.names import StreamKey
-from lalmesh.protocol.rtp import Run
 from lalmesh.protocol.rtsp import Response, Transport
 from lalmesh.runtime.listener import Connection
 from services.edge.metrics import EdgeMetrics
@@ -66,9 +65,6 @@ class FakePair:
         self.received = received
         self.reports: list[bytes] = []
         self.closed = False
-
-    def send(self, runs: Sequence[Run]) -> None:
-        pass
 
     def send_rtcp(self, packet: bytes) -> None:
         self.reports.append(packet)

@@ -13,7 +13,7 @@ from support.loops import Run as Runner
 from lalmesh.protocol.rtp import Run, join_runs
 from services.edge import udp_sockets
 from services.edge.rtp_ports import RtpPorts, UdpSettings
-from services.edge.udp_sockets import UdpCounters, UdpSender
+from services.edge.udp_sockets import Route, UdpCounters, UdpSender
 
 HOST, OTHER_HOST = "127.0.0.1", "127.0.0.2"
 LIMIT_S = 5.0
@@ -79,7 +79,7 @@ def test_both_ways(run: Runner, settings: UdpSettings) -> None:
             other.rtp.sendto(b"media", (HOST, pair.ports[0]))
             other.rtcp.sendto(b"report", (HOST, pair.ports[1]))
             assert await inbox.wait(2) == [(False, b"media"), (True, b"report")]
-            pair.send(join_runs((b"a" * 100, b"b" * 100, b"c" * 50)))
+            ports.sender.send(join_runs((b"a" * 100, b"b" * 100, b"c" * 50)), (pair.route,))
             pair.send_rtcp(b"ours")
             assert [other.rtp.recv(2000) for _ in range(3)] == [b"a" * 100, b"b" * 100, b"c" * 50]
             assert other.rtcp.recv(2000) == b"ours"
@@ -114,7 +114,7 @@ def test_a_client_behind_nat_is_answered_where_it_is_heard(run: Runner) -> None:
             pair = ports.open(HOST, named.ports, inbox.take)
             real.rtp.sendto(b"hole", (HOST, pair.ports[0]))
             await inbox.wait(1)
-            pair.send(join_runs((b"media",)))
+            ports.sender.send(join_runs((b"media",)), (pair.route,))
             assert real.rtp.recv(100) == b"media"
             pair.close()
 
@@ -156,7 +156,7 @@ def test_a_run_is_one_system_call_where_the_kernel_cuts_it() -> None:
     with client() as one, client() as two:
         counters = UdpCounters()
         sender = UdpSender(counters)
-        sender.send(one.rtp, (Run(b"x" * 1000 + b"y" * 10, 500),), (HOST, two.ports[0]))
+        sender.send((Run(b"x" * 1000 + b"y" * 10, 500),), (Route(one.rtp, (HOST, two.ports[0])),))
         assert [len(two.rtp.recv(2000)) for _ in range(3)] == [500, 500, 10]
         assert counters.calls == (1 if sender.offload else 4)
 
@@ -164,21 +164,33 @@ def test_a_run_is_one_system_call_where_the_kernel_cuts_it() -> None:
 def test_without_offload_packets_go_one_by_one() -> None:
     with client() as one, client() as two:
         counters = UdpCounters()
-        UdpSender(counters, offload=False).send(one.rtp, (Run(b"x" * 1000 + b"y" * 10, 500),), (HOST, two.ports[0]))
+        UdpSender(counters, offload=False).send((Run(b"x" * 1000 + b"y" * 10, 500),), (Route(one.rtp, (HOST, two.ports[0])),))
         assert [len(two.rtp.recv(2000)) for _ in range(3)] == [500, 500, 10]
         assert counters.calls == 3
+
+
+def test_each_client_gets_all_that_can_be_sent_to_it() -> None:
+    with client() as one, client() as two:
+        counters = UdpCounters()
+        closed = Route(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), (HOST, two.ports[0]))
+        closed.sock.close()
+        routes = (closed, Route(one.rtp, (HOST, two.ports[0])), closed, Route(one.rtp, (HOST, one.ports[0])))
+        UdpSender(counters).send((Run(b"x" * 1000, 500), Run(b"y", 1)), routes)
+        for who in (one, two):
+            assert [len(who.rtp.recv(2000)) for _ in range(3)] == [500, 500, 1]
+        assert counters.unsent == 6
 
 
 def test_what_the_kernel_refuses_once_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(udp_sockets, "_UDP_SEGMENT", 0x7FFF)  # no such message: EINVAL, each run on its own
     with client() as one, client() as two:
         sender = UdpSender(UdpCounters())
-        sender.send(one.rtp, (Run(b"x" * 1000, 500),), (HOST, two.ports[0]))
+        sender.send((Run(b"x" * 1000, 500),), (Route(one.rtp, (HOST, two.ports[0])),))
         assert [len(two.rtp.recv(2000)) for _ in range(2)] == [500, 500]
 
 
 def test_what_cannot_be_sent_is_counted() -> None:
     with client() as one:
         counters = UdpCounters()
-        UdpSender(counters).send(one.rtp, (Run(b"x" * 1000, 500), Run(b"y", 1)), ("192.0.2.1", 9))
+        UdpSender(counters).send((Run(b"x" * 1000, 500), Run(b"y", 1)), (Route(one.rtp, ("192.0.2.1", 9)),))
         assert counters.unsent in (0, 3)  # bound to loopback: no way there, or a kernel that says nothing

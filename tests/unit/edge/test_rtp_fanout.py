@@ -22,6 +22,7 @@ from services.edge.fanout import OTHER_CONFIGURATION, FanOutSettings
 from services.edge.packetizing import Packetizing
 from services.edge.rtp_fanout import DatagramFanOut
 from services.edge.rtp_players import REPLAY_SPEED, DatagramPlayer
+from services.edge.udp_sockets import UdpCounters, UdpSender
 
 SOUND = TrackSet((AUDIO,), 1)
 
@@ -100,7 +101,8 @@ class Stage:
         self._packets = Packetizing(self.stream, RingLimits())
         packager = InterleavedPackager(self.stream, plain_channels(self.stream))
         made = FanOutSettings(**settings)
-        self.fanout = DatagramFanOut(packager, made, cast(asyncio.AbstractEventLoop, self.loop))
+        sender = UdpSender(UdpCounters())
+        self.fanout = DatagramFanOut(packager, made, sender, cast(asyncio.AbstractEventLoop, self.loop))
         self._tracks = tracks
 
     def send(self, units: Iterable[AccessUnit], tracks: TrackSet | None = None) -> None:

@@ -21,6 +21,7 @@ from services.edge.fanout import OTHER_CONFIGURATION, FanOutSettings
 from services.edge.feed import PlayerFeed
 from services.edge.outputs import AnyFanOut, OutputFormat, Outputs
 from services.edge.rtp_players import DatagramPlayer
+from services.edge.udp_sockets import UdpCounters, UdpSender
 
 ELSEWHERE: Channels = ((6, 7), (8, 9))
 
@@ -84,7 +85,7 @@ class Stage:
 
     def join_udp(self) -> FakeWay:
         way = FakeWay()
-        fanout = self.outputs.datagrams(by_udp(self.outputs.rtp_stream()))
+        fanout = self.outputs.datagrams(by_udp(self.outputs.rtp_stream()), UdpSender(UdpCounters()))
         fanout.add(DatagramPlayer({0: way}, lambda reason: None), from_cache=False)
         return way
 
