@@ -20,7 +20,7 @@ from lalmesh.runtime.follower import Follower, FollowSettings, OriginLinks
 from lalmesh.runtime.ownership import NO_EPOCH, Epoch, Location
 from lalmesh.runtime.reader import Reader, ReaderCounters
 from lalmesh.runtime.ring import RingLimits, Run
-from lalmesh.runtime.scheduling import Refusal, SchedulerClient
+from lalmesh.runtime.scheduling import Refusal, Refused, SchedulerClient, Wanted
 from lalmesh.runtime.tally import add_counters
 from services.edge.fanout import FanOut, FanOutCounters, FanOutSettings
 from services.edge.outputs import AnyFanOut, OutputFormat, Outputs
@@ -28,6 +28,7 @@ from services.edge.publisher import refusal_error
 
 log = logging.getLogger(__name__)
 
+OPEN_S = 1.0  #: for the first units of a stream that is there; also for the scheduler to say whether it is
 FENCES_KEPT = 100_000  #: streams whose highest epoch is remembered after their last player
 
 
@@ -226,11 +227,20 @@ class Relays:
     async def acquire(self, stream: StreamKey, wait_s: float) -> Relay:
         """The relay of `stream` once it has units, held for the caller, who lets it go.
 
+        Args:
+            stream: what is to be played.
+            wait_s: how long to wait for a publisher; 0: a stream that nobody publishes is refused at once.
+
         Raises:
             StreamNotFound: nobody published it within `wait_s`.
             Unavailable: nobody could say so within `wait_s`.
         """
         relay = self._relays.get(stream)
+        if not wait_s:
+            if relay is None or not relay.ready.done():
+                await self._look_for(stream)
+                relay = self._relays.get(stream)
+            wait_s = OPEN_S
         if relay is None:
             relay = self._relays[stream] = Relay(self, stream, self._fences.get(stream, NO_EPOCH))
         relay.hold()
@@ -241,6 +251,12 @@ class Relays:
             except TimeoutError:
                 raise (relay.unavailable or StreamNotFound(f"{stream}: nobody published it within {wait_s:g} s")) from None
             return take()
+
+    async def _look_for(self, stream: StreamKey) -> None:
+        answer = (await self.scheduler.locate([Wanted(stream, at_once=True)], OPEN_S))[0]
+        if isinstance(answer, Refused):
+            is_missing = answer.refusal is Refusal.NOT_FOUND
+            raise StreamNotFound(f"{stream}: nobody publishes it") if is_missing else refusal_error(answer, stream)
 
     def forget(self, relay: Relay) -> None:
         """The relay has ended."""

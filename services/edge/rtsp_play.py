@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from lalmesh.names import StreamKey
 from lalmesh.protocol.rtsp import Transport
@@ -16,8 +16,6 @@ from services.edge.session import Session, SessionRole
 if TYPE_CHECKING:
     from services.edge.relay import Relay
     from services.edge.rtp_ports import RtpPair
-
-LEAST_WAIT_S: Final = 1.0  #: for a stream that is there: its relay may have to be opened first
 
 
 class RtspPlaying:
@@ -46,8 +44,7 @@ class RtspPlaying:
             ServiceError: there is none, or nobody can tell now.
             UnsupportedError: none of its tracks can go out by RTP.
         """
-        wait_s = max(self._link.settings.wait_publisher_s, LEAST_WAIT_S)
-        relay = await self._link.context.relays.acquire(stream, wait_s)
+        relay = await self._link.context.relays.acquire(stream, self._link.settings.wait_publisher_s)
         with relay.given_back_unless_taken() as take:
             await relay.settled()
             rtp = relay.outputs.rtp_stream()

@@ -34,7 +34,7 @@ class Locator:
         self._waiters.wake(stream)
 
     async def wait_for(self, wanted: Wanted, wait_s: float) -> Location | Refused:
-        """Ask the registry once, since the view may lag, then wait for the view to show what is wanted."""
+        """Ask the registry once, since the view may lag, then wait for the view to show what is wanted, unless at once."""
         refused = Refused(Refusal.NOT_FOUND, f"{wanted.stream} is nowhere")
         with self._waiters.waiting(wanted.stream) as woken:
             if woken is None:
@@ -45,7 +45,7 @@ class Locator:
                         await self._view.look_for_group(wanted.stream)
                     except Unavailable as exc:
                         refused = Refused(Refusal.UNAVAILABLE, str(exc), exc.retry_after_s or RETRY_AFTER_S)
-                    while self.known(wanted) is None:
+                    while self.known(wanted) is None and not wanted.at_once:
                         woken.clear()
                         await woken.wait()
         return self.known(wanted) or refused

@@ -125,7 +125,7 @@ class FakeScheduler:
         if self.away is not None:
             return [self.away]
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(0 if wanted[0].at_once else deadline_s):
                 while self.location is None or (wanted[0].after is not None and self.location.place <= wanted[0].after):
                     await self._moved.wait()
         except TimeoutError:

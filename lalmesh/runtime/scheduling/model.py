@@ -79,6 +79,7 @@ class Wanted:
 
     stream: StreamKey
     after: Place | None = None  #: wait for a higher place; None: any
+    at_once: bool = False  #: do not wait: answer once the registry has been asked
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -85,13 +85,13 @@ def serialize_move(move: Move) -> scheduler_pb2.Move:
 def parse_wanted(message: scheduler_pb2.Wanted) -> Wanted:
     """A wanted stream."""
     after = parse_place(message.after) if message.HasField("after") else None
-    return Wanted(parse_stream(message.app, message.name), after)
+    return Wanted(parse_stream(message.app, message.name), after, message.at_once)
 
 
 def serialize_wanted(wanted: Wanted) -> scheduler_pb2.Wanted:
     """A wanted stream as a message."""
     after = None if wanted.after is None else serialize_place(wanted.after)
-    return scheduler_pb2.Wanted(app=wanted.stream.app, name=wanted.stream.name, after=after)
+    return scheduler_pb2.Wanted(app=wanted.stream.app, name=wanted.stream.name, after=after, at_once=wanted.at_once)
 
 
 def parse_released(message: scheduler_pb2.Released) -> Released:

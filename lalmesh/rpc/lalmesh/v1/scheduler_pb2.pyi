@@ -326,14 +326,16 @@ class LocateRequest(_message.Message):
     def __init__(self, wanted: _Optional[_Iterable[_Union[Wanted, _Mapping]]] = ...) -> None: ...
 
 class Wanted(_message.Message):
-    __slots__ = ("app", "name", "after")
+    __slots__ = ("app", "name", "after", "at_once")
     APP_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
+    AT_ONCE_FIELD_NUMBER: _ClassVar[int]
     app: str
     name: str
     after: _media_pb2.Place
-    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., after: _Optional[_Union[_media_pb2.Place, _Mapping]] = ...) -> None: ...
+    at_once: bool
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., after: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., at_once: _Optional[bool] = ...) -> None: ...
 
 class LocateResponse(_message.Message):
     __slots__ = ("results",)
