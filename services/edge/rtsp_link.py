@@ -125,7 +125,13 @@ class RtspPlayer(Protocol):
         ...
 
     def play(self) -> Mapping[int, tuple[int, int]]:
-        """Be ready to send; by track, sequence number and RTP timestamp of the first packet. Media go out after `start`."""
+        """Be ready to send; by track, the sequence number of its first packet, and its RTP timestamp at one instant of all.
+
+        Media go out after `start`.
+
+        Raises:
+            ServiceError: what was described is there no more.
+        """
         ...
 
     def start(self) -> None:

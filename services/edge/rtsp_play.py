@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lalmesh.errors import StreamNotFound
 from lalmesh.names import StreamKey
 from lalmesh.protocol.rtsp import Transport
 from lalmesh.remux import RtpStream
@@ -70,20 +71,23 @@ class RtspPlaying:
         return replace(told, server_port=pair.ports)
 
     def play(self) -> First:
-        """Be ready to send; by track, sequence number and RTP timestamp of the first packet. Media go out after `start`.
+        """Be ready to send; by track, the sequence number of its first packet, and its RTP timestamp at one instant of all.
 
-        Tracks are missing that have to wait for the next random access point. Who plays already goes on.
+        Media go out after `start`. Tracks are missing that have to wait for the next random access point. Who plays goes on.
+
+        Raises:
+            StreamNotFound: the stream is another one by now than the player was told.
         """
         if not self._ways:
             self._has_started = False
             self._ways = self._build_ways()
-        return {} if self._has_started else {track: first for way in self._ways for track, first in way.first_packets.items()}
+        if self._has_started or self._rtp is None:
+            return {}
+        return self._rtp.of_one_instant({track: first for way in self._ways for track, first in way.first_packets.items()})
 
     def start(self) -> None:
         """The client has been told: send."""
-        if not self._ways:
-            self._link.close(OTHER_CONFIGURATION)
-        elif not self._has_started:
+        if not self._has_started:
             self._has_started = True
             self._open_session()
             for way in self._ways:
@@ -122,10 +126,10 @@ class RtspPlaying:
             self._link.context.sessions.closed(self._session, reason)
 
     def _build_ways(self) -> list[Way]:
-        """The ways of the tracks that are set up; none where the stream is another one by now than the player was told."""
+        """The ways of the tracks that are set up."""
         link, relay, rtp = self._link, self._relay, self._rtp
         if relay is None or rtp is None or not relay.outputs.goes_out_as(rtp):
-            return []
+            raise StreamNotFound(f"{self._stream}: {OTHER_CONFIGURATION}")
         ways: list[Way] = []
         transports = link.transports
         channels = tuple(

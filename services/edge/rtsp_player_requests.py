@@ -24,6 +24,7 @@ class PlayerRequests:
         self._link = link
         self._answers = answers
         self._make_player = make_player
+        self._path = StreamPath("", "", "")  # of its stream
         self._undescribed: Described | None = None  # of a player that set tracks up without asking what there are
 
     async def describe(self, event: DescribeRequested) -> None:
@@ -36,18 +37,19 @@ class PlayerRequests:
         if core.transports:
             player.close("only described")
         else:
-            self._replace(player)
+            self._replace(player, event.path)
         core.accept_describe(described.sdp, described.controls, base_url=described.base)
 
     async def setup_undescribed(self, event: SetupRequested) -> None:
         """The last part of the URL is that of a track, what is before it the stream."""
         app, _, name = event.path.app.rpartition("/")
         player = self._make_player(self._link)
-        described = await self._described(player, event.path._replace(app=app, name=name))
+        path = event.path._replace(app=app, name=name)
+        described = await self._described(player, path)
         if described is None:
             return
         base = described.base or event.request.uri.rstrip("/").rpartition("/")[0]
-        self._replace(player)
+        self._replace(player, path)
         self._undescribed = Described(sdp=b"", controls=described.controls, base=base)
         self.setup(event, player)
 
@@ -67,7 +69,12 @@ class PlayerRequests:
         if player is None:
             core.reject(454)
             return
-        core.accept_play(player.play())
+        try:
+            first = player.play()
+        except ServiceError as error:
+            self._answers.refuse_for(SessionRole.PLAYER, self._path, error)
+            return
+        core.accept_play(first)
         self._answers.send()
         player.start()
 
@@ -94,7 +101,7 @@ class PlayerRequests:
             player.close("gone")
             raise
 
-    def _replace(self, player: RtspPlayer) -> None:
+    def _replace(self, player: RtspPlayer, path: StreamPath) -> None:
         if self.player is not None:
             self.player.close("described anew")
-        self.player, self._undescribed = player, None
+        self.player, self._path, self._undescribed = player, path, None

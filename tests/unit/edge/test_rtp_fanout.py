@@ -122,7 +122,7 @@ def test_live_players_get_each_run_in_one_call() -> None:
         assert player.pictures == [0]
         assert player.ways[0].calls == 2  # the parameter sets and the fragments
         assert (player.ways[1].calls, len(player.ways[1].packets)) == (1, 1)
-        assert (len(player.ways[0].rtcp), len(player.ways[1].rtcp)) == (1, 1)
+        assert (len(player.ways[0].rtcp), len(player.ways[1].rtcp)) == (2, 1)  # that of the pictures is said again
 
 
 def test_all_players_get_the_same_packets() -> None:

@@ -36,7 +36,7 @@ def picture(number: int, *, key: bool = False, size: int = 100) -> AccessUnit:
 
 
 def sound(number: int) -> AccessUnit:
-    return AccessUnit(2, number * 3600, 0, True, b"\x21" + bytes((number,)) * 20, number, WALL_US + number * 40_000)
+    return AccessUnit(2, number * 3600, 0, True, b"\x21" + bytes((number & 0xFF,)) * 20, number, WALL_US + number * 40_000)
 
 
 def bursts(stream: RtpStream, units: Iterable[AccessUnit], tracks: TrackSet = BOTH) -> list[RtpBurst]:
@@ -54,6 +54,11 @@ def test_numbers_of_a_track_go_on_whatever_is_between() -> None:
     assert [packet.sequence_number for packet in video] == [first + index & 0xFFFF for index in range(len(video))]
     assert [burst.first_sequence_number for burst in sent[::2]] == [packets([burst])[0].sequence_number for burst in sent[::2]]
     assert len({packet.ssrc for packet in packets(sent)}) == 2
+
+
+def sender_reports(bursts: Iterable[RtpBurst]) -> list[SenderReport]:
+    found = (parse_compound(packet).packets[0] for burst in bursts for _, packet in burst.reports)
+    return [report for report in found if isinstance(report, SenderReport)]
 
 
 def test_a_burst_has_the_time_of_its_packets() -> None:
@@ -143,7 +148,7 @@ def test_nothing_goes_out_under_tracks_that_the_description_is_not_true_of() -> 
 
 def test_a_malformed_unit_is_left_out_and_counted() -> None:
     out = stream()
-    bursts(out, [picture(0, key=True)])
+    bursts(out, [picture(0, key=True), sound(0), sound(1)])
     assert out.package(replace(picture(1), payload=b"\xff\xff\xff\xff\x41"), BOTH) is None
     assert out.malformed_units == 1
     assert len(bursts(out, [picture(2)])) == 1
@@ -152,17 +157,43 @@ def test_a_malformed_unit_is_left_out_and_counted() -> None:
 def test_reports_of_all_tracks_go_before_random_access_points_and_every_five_seconds() -> None:
     units = [unit for number in range(250) for unit in (picture(number, key=number in (0, 10, 30)), sound(number))]
     sent = bursts(stream(), units)
-    reported = [(number, [index for index, _ in burst.reports]) for number, burst in enumerate(sent) if burst.reports]
+    reported = [(number, [index for index, _ in burst.reports]) for number, burst in enumerate(sent) if len(burst.reports) > 1]
     # 10 comes too soon after 0, 30 in time, and 155 is five seconds later
     assert reported == [(0, [0, 1]), (2 * 30, [0, 1]), (2 * 155, [0, 1])]
+
+
+def test_each_track_reports_again_behind_its_first_packet() -> None:
+    out = stream()
+    sent = bursts(out, [replace(picture(0, key=True), cts=7200), sound(0), sound(1), picture(1), sound(2)])
+    assert [[index for index, _ in burst.reports] for burst in sent] == [[0, 1], [0], [1], [], []]
+    for again, first in ((sent[1], sent[0]), (sent[2], sent[1])):
+        [report] = sender_reports([again])
+        assert report.rtp_timestamp == first.rtp_timestamp
+
+
+def test_reports_of_a_stream_without_pictures_go_twice_a_second() -> None:
+    tracks = TrackSet((AUDIO,), 1)
+    sent = bursts(stream(tracks), [sound(number) for number in range(50)], tracks)
+    assert [number for number, burst in enumerate(sent) if burst.reports] == [0, 1, 13, 14, 26, 27, 39, 40]
+
+
+def test_what_reports_say_lies_on_one_line() -> None:
+    units = [unit for number in range(900) for unit in (replace(picture(number, key=number % 25 == 0), cts=7), sound(number))]
+    out = stream()
+    reports = sender_reports(bursts(out, [replace(unit, dts=unit.dts + unit.seq % 3) for unit in units]))
+    for ssrc, rate_hz in ((out.ssrc(0), 90_000), (out.ssrc(1), 44_100)):
+        first, *rest = [report for report in reports if report.ssrc == ssrc]
+        assert len(rest) > 60
+        for report in rest:
+            late = (report.ntp_timestamp - first.ntp_timestamp) * rate_hz / (1 << 32)
+            off = report.rtp_timestamp - first.rtp_timestamp - round(late) & 0xFFFFFFFF
+            assert min(off, (1 << 32) - off) <= 1
 
 
 def test_reports_put_the_tracks_in_step() -> None:
     out = stream()
     [first, heard] = bursts(out, [picture(0, key=True), sound(0)])
-    reports = [parse_compound(packet).packets[0] for _, packet in first.reports]
-    for report, burst in zip(reports, (first, heard), strict=True):
-        assert isinstance(report, SenderReport)
+    for report, burst in zip(sender_reports([first]), (first, heard), strict=True):
         assert abs(ntp_to_unix_us(report.ntp_timestamp) - WALL_US) <= 1
         assert report.rtp_timestamp == burst.rtp_timestamp
         assert report.ssrc == out.ssrc(burst.track_index)
@@ -171,9 +202,8 @@ def test_reports_put_the_tracks_in_step() -> None:
 def test_units_that_come_late_do_not_move_what_reports_say() -> None:
     out = stream()
     units = [picture(0, key=True), replace(picture(50, key=True), wall_us=WALL_US + 9_000_000)]
-    reports = [parse_compound(burst.reports[0][1]).packets[0] for burst in bursts(out, units)]
-    for report, burst in zip(reports, bursts(stream(), units), strict=True):
-        assert isinstance(report, SenderReport)
+    sent = bursts(out, units)
+    for report, burst in zip((sender_reports([burst])[-2] for burst in sent), sent, strict=True):
         assert report.rtp_timestamp == burst.rtp_timestamp
         assert abs(ntp_to_unix_us(report.ntp_timestamp) - WALL_US) in (0, 1, 2_000_000, 1_999_999)
 
@@ -182,9 +212,7 @@ def test_reports_count_what_went_before_them() -> None:
     out = stream(TrackSet((H264,), 1))
     units = [picture(number, key=number % 50 == 0) for number in range(51)]
     sent = bursts(out, units, TrackSet((H264,), 1))
-    [(_, packet)] = sent[50].reports
-    [report, _] = parse_compound(packet).packets
-    assert isinstance(report, SenderReport)
+    [report] = sender_reports(sent[50:])
     assert report.packet_count == len(packets(sent[:50]))
 
 
@@ -202,6 +230,17 @@ def test_tracks_that_sent_something_say_goodbye() -> None:
     [(index, packet)] = out.goodbyes()
     said = parse_compound(packet).packets
     assert (index, said[-1]) == (0, Goodbye((out.ssrc(0),)))
+
+
+def test_where_tracks_begin_is_told_of_the_instant_of_the_first_picture() -> None:
+    out = stream()
+    late = 2 * 44_100 // 25
+    sent = bursts(out, [picture(7, key=True), sound(9), sound(10)])
+    said = out.of_one_instant({burst.track_index: (burst.first_sequence_number, burst.rtp_timestamp) for burst in sent[:2]})
+    assert said[0] == (sent[0].first_sequence_number, sent[0].rtp_timestamp)
+    assert said[1] == (sent[1].first_sequence_number, sent[1].rtp_timestamp - late & 0xFFFFFFFF)
+    heard = {1: (sent[2].first_sequence_number, sent[2].rtp_timestamp)}
+    assert (out.of_one_instant(heard), out.of_one_instant({})) == (heard, {})
 
 
 def test_fragments_are_of_one_size_so_that_they_leave_together() -> None:
