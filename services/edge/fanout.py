@@ -84,9 +84,9 @@ class FanOut:
         """What a player that joined now would get at once; None: nothing before the next random access point."""
         return self._cache.burst()
 
-    def add(self, feed: PlayerFeed) -> None:
+    def add(self, feed: PlayerFeed, *, from_cache: bool = True) -> None:
         """Let a player join: with the cache up to the last flush, or at the next random access point."""
-        self._audience.join(feed, self.burst)
+        self._audience.join(feed, self.burst if from_cache else None)
 
     def remove(self, feed: PlayerFeed) -> None:
         """Forget a player."""

@@ -197,11 +197,11 @@ class RtspDialogue:
             case SetupRequested():
                 self._setup(event)
             case PlayRequested():
-                self._plays.play()
+                self._plays.play(event)
             case RecordRequested():
                 self._publishes.record()
             case Paused():
-                self._plays.pause()
+                self._plays.pause(event.tracks)
             case TornDown():
                 self._torn_down(event)
             case PacketReceived():
@@ -238,6 +238,8 @@ class RtspDialogue:
             self._end("closed by the client")
         elif self._publishes.publisher is not None:
             self._publishes.publisher.remove(event.tracks)
+        else:
+            self._plays.remove(event.tracks)
 
     def _end(self, reason: str) -> None:
         """End what is published and played here, and the request that waits, unless it is what ends them."""

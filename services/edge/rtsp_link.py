@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -124,8 +124,8 @@ class RtspPlayer(Protocol):
         """
         ...
 
-    def play(self) -> Mapping[int, tuple[int, int]]:
-        """Be ready to send; by track, the sequence number of its first packet, and its RTP timestamp at one instant of all.
+    def play(self, tracks: Collection[int]) -> Mapping[int, tuple[int, int]]:
+        """Be ready to send `tracks`; by track, the number of its first packet, and its RTP timestamp at one instant of all.
 
         Media go out after `start`.
 
@@ -138,8 +138,12 @@ class RtspPlayer(Protocol):
         """The client has been told: send."""
         ...
 
-    def pause(self) -> None:
-        """Send nothing until `play`."""
+    def pause(self, tracks: Collection[int]) -> None:
+        """Send nothing of `tracks` until `play`."""
+        ...
+
+    def remove(self, tracks: Collection[int]) -> None:
+        """The client is done with `tracks`, but not with all."""
         ...
 
     def transport_full(self) -> None:

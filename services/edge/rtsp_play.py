@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -33,7 +35,7 @@ class RtspPlaying:
         self._rtp: RtpStream | None = None  # as the player was told of it
         self._pairs: dict[int, RtpPair] = {}  # by track index
         self._ways: list[Way] = []  # of what plays
-        self._has_started = False
+        self._unstarted: list[Way] = []  # ... and of what will, once the client has been told
         self._session: Session | None = None
         self._sent_bytes = 0  # before the last pause
         self._is_over = False
@@ -70,35 +72,49 @@ class RtspPlaying:
         pair = self._pairs[track] = link.ports.open(link.address, transport.client_port, lambda is_rtcp, datagrams: link.heard())
         return replace(told, server_port=pair.ports)
 
-    def play(self) -> First:
+    def play(self, tracks: Collection[int]) -> First:
         """Be ready to send; by track, the sequence number of its first packet, and its RTP timestamp at one instant of all.
 
-        Media go out after `start`. Tracks are missing that have to wait for the next random access point. Who plays goes on.
+        Media go out after `start`. Tracks are missing that have to wait for the next random access point, or that play already.
 
         Raises:
             StreamNotFound: the stream is another one by now than the player was told.
         """
-        if not self._ways:
-            self._has_started = False
-            self._ways = self._build_ways()
-        if self._has_started or self._rtp is None:
+        playing = {track for way in self._ways for track in way.tracks}
+        self._unstarted = self._build_ways(set(tracks) - playing, from_cache=True)
+        if self._rtp is None:
             return {}
-        return self._rtp.of_one_instant({track: first for way in self._ways for track, first in way.first_packets.items()})
+        first = {track: packet for way in self._unstarted for track, packet in way.first_packets.items()}
+        return self._rtp.of_one_instant(first)
 
     def start(self) -> None:
         """The client has been told: send."""
-        if not self._has_started:
-            self._has_started = True
-            self._open_session()
-            for way in self._ways:
-                way.start()
-
-    def pause(self) -> None:
-        """Send nothing until `play`."""
-        ways, self._ways = self._ways, []
+        ways, self._unstarted = self._unstarted, []
+        self._ways += ways
+        self._open_session()
         for way in ways:
-            self._sent_bytes += way.sent_bytes
-            way.end()
+            way.start()
+
+    def pause(self, tracks: Collection[int]) -> None:
+        """Send nothing of `tracks` until `play`; what plays beside them on the same way goes on at the next random access point."""
+        for way in [way for way in self._ways if not way.tracks.isdisjoint(tracks)]:
+            self._end_way(way)
+            with contextlib.suppress(StreamNotFound):  # then the player is about to be closed
+                rest = self._build_ways(way.tracks.difference(tracks), from_cache=False)
+                self._ways += rest
+                for again in rest:
+                    again.start()
+
+    def remove(self, tracks: Collection[int]) -> None:
+        """The client is done with `tracks`, but not with all."""
+        self.pause(tracks)
+        for track in tracks:
+            self._close_pair(track)
+
+    def _end_way(self, way: Way) -> None:
+        self._ways.remove(way)
+        self._sent_bytes += way.sent_bytes
+        way.end()
 
     def transport_full(self) -> None:
         """The transport of the connection takes no more for now."""
@@ -118,29 +134,30 @@ class RtspPlaying:
         if self._is_over:
             return
         self._is_over = True
-        self.pause()
+        for way in list(self._ways):
+            self._end_way(way)
         for track in list(self._pairs):
             self._close_pair(track)
         self._let_go()
         if self._session is not None:
             self._link.context.sessions.closed(self._session, reason)
 
-    def _build_ways(self) -> list[Way]:
-        """The ways of the tracks that are set up."""
+    def _build_ways(self, tracks: Collection[int], *, from_cache: bool) -> list[Way]:
+        """The ways of those of `tracks` that are set up; they begin with what is cached, or at the next random access point."""
         link, relay, rtp = self._link, self._relay, self._rtp
         if relay is None or rtp is None or not relay.outputs.goes_out_as(rtp):
             raise StreamNotFound(f"{self._stream}: {OTHER_CONFIGURATION}")
         ways: list[Way] = []
-        transports = link.transports
+        transports = {index: transport for index, transport in link.transports.items() if index in tracks}
         channels = tuple(
             transports[index].interleaved if index in transports and index not in self._pairs else None
             for index in range(len(rtp.controls))
         )
         if any(channels) and link.transport is not None:
-            ways.append(InterleavedWay(link, link.transport, relay, rtp, channels))
+            ways.append(InterleavedWay(link, link.transport, relay, rtp, channels, from_cache=from_cache))
         pairs = {index: pair for index, pair in self._pairs.items() if index in transports}
         if pairs:
-            ways.append(DatagramWay(link, relay, rtp, pairs))
+            ways.append(DatagramWay(link, relay, rtp, pairs, from_cache=from_cache))
         return ways
 
     def _open_session(self) -> None:

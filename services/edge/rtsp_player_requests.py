@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from lalmesh.errors import ServiceError, UnsupportedError
-from lalmesh.protocol.rtsp import DescribeRequested, ServerState, SetupRequested, StreamPath, match_control
+from lalmesh.protocol.rtsp import DescribeRequested, PlayRequested, SetupRequested, StreamPath, match_control
 from services.edge.rtsp_link import Described, RtspPlayer
 from services.edge.session import SessionRole
 
@@ -63,14 +63,14 @@ class PlayerRequests:
         else:
             self._answers.choose_way(event, track, player.setup)
 
-    def play(self) -> None:
+    def play(self, event: PlayRequested) -> None:
         """The client hears of it before the first packet comes."""
         player, core = self.player, self._answers.core
         if player is None:
             core.reject(454)
             return
         try:
-            first = player.play()
+            first = player.play(event.tracks)
         except ServiceError as error:
             self._answers.refuse_for(SessionRole.PLAYER, self._path, error)
             return
@@ -78,10 +78,15 @@ class PlayerRequests:
         self._answers.send()
         player.start()
 
-    def pause(self) -> None:
-        """Send nothing more, once the last track has paused."""
-        if self.player is not None and self._answers.core.state is not ServerState.PLAYING:
-            self.player.pause()
+    def pause(self, tracks: Collection[int]) -> None:
+        """Send nothing more of `tracks`."""
+        if self.player is not None:
+            self.player.pause(tracks)
+
+    def remove(self, tracks: Collection[int]) -> None:
+        """The client is done with `tracks`, but not with all."""
+        if self.player is not None:
+            self.player.remove(tracks)
 
     def close(self, reason: str) -> None:
         """End what plays."""

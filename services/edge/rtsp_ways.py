@@ -20,6 +20,8 @@ First = Mapping[int, tuple[int, int]]  #: by track index: sequence number and RT
 class Way(Protocol):
     """How some tracks go to a player, from one PLAY to a PAUSE or the end."""
 
+    tracks: frozenset[int]  #: their indices
+
     @property
     def first_packets(self) -> First:
         """What the player gets first if it starts now; tracks are missing of which it has to wait for something new."""
@@ -50,8 +52,12 @@ class Way(Protocol):
 class InterleavedWay:
     """Among the messages: players that use the same channels get the same bytes, as players of any other format do."""
 
-    def __init__(self, link: RtspLink, transport: asyncio.Transport, relay: Relay, rtp: RtpStream, channels: Channels) -> None:
-        """Take part in what goes out on `channels`."""
+    def __init__(
+        self, link: RtspLink, transport: asyncio.Transport, relay: Relay, rtp: RtpStream, channels: Channels, *, from_cache: bool
+    ) -> None:
+        """Take part in what goes out on `channels`, beginning with what is cached, or at the next random access point."""
+        self.tracks = frozenset(index for index, pair in enumerate(channels) if pair is not None)
+        self._from_cache = from_cache
         packager = WebSocketInterleavedPackager if link.is_socket else InterleavedPackager
         self._packager = packager(rtp, channels)
         key = ("rtsp", rtp, channels, link.is_socket)
@@ -62,7 +68,7 @@ class InterleavedWay:
     @property
     def first_packets(self) -> First:
         """As the cache has them."""
-        burst = self._playing.burst
+        burst = self._playing.burst if self._from_cache else None
         return self._packager.first_packets(burst) if burst is not None else {}
 
     @property
@@ -72,7 +78,7 @@ class InterleavedWay:
 
     def start(self) -> None:
         """Let media come, behind what the connection still holds."""
-        self._playing.start()
+        self._playing.start(from_cache=self._from_cache)
 
     def full(self) -> None:
         """The player lags."""
@@ -90,11 +96,12 @@ class InterleavedWay:
 class DatagramWay:
     """By UDP."""
 
-    def __init__(self, link: RtspLink, relay: Relay, rtp: RtpStream, pairs: Mapping[int, RtpPair]) -> None:
-        """Take part in what goes out by UDP, on `pairs` by track index."""
+    def __init__(self, link: RtspLink, relay: Relay, rtp: RtpStream, pairs: Mapping[int, RtpPair], *, from_cache: bool) -> None:
+        """Take part in what goes out by UDP, on `pairs` by track index, likewise as far as the setting is so."""
+        self.tracks = frozenset(pairs)
         self._relay = relay
         self._key = ("rtp", rtp)
-        self._from_cache = link.settings.udp_start == "gop"
+        self._from_cache = from_cache and link.settings.udp_start == "gop"
         self._player = DatagramPlayer(pairs, link.close)
         form = OutputFormat(key=self._key, name="rtp", packager=lambda: InterleavedPackager(rtp, plain_channels(rtp)), rtp=rtp)
         relay.hold()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import cast
 
 from prometheus_client import CollectorRegistry
@@ -108,15 +108,18 @@ class FakePlayer:
         self.asked.append(f"setup {track}")
         return transport
 
-    def play(self) -> Mapping[int, tuple[int, int]]:
+    def play(self, tracks: Collection[int]) -> Mapping[int, tuple[int, int]]:
         self.asked.append("play")
         return {0: (17, 1234)}
 
     def start(self) -> None:
         self.asked.append("start")
 
-    def pause(self) -> None:
+    def pause(self, tracks: Collection[int]) -> None:
         self.asked.append("pause")
+
+    def remove(self, tracks: Collection[int]) -> None:
+        self.asked.append(f"remove {tracks}")
 
     def transport_full(self) -> None:
         self.asked.append("full")

@@ -222,6 +222,35 @@ def test_after_a_pause_nothing_comes_until_play(run: Run) -> None:
     run(work())
 
 
+def test_one_track_pauses_alone_and_comes_back(run: Run) -> None:
+    async def work() -> None:
+        async with edge() as server:
+            client = await server.dial()
+            asking = asyncio.create_task(client.describe())
+            await server.serve()
+            await asking
+            await client.play(TCP.format(0, 1), TCP.format(2, 3))
+            await client.packets(2, 1)
+            assert (await client.ask(client.talk.request("PAUSE", "/streamid=1"))).status == 200
+            client.talk.frames.clear()
+            server.send([picture(5), picture(6, key=True), sound(6, seq=7)])
+            server.send([replace(picture(7), seq=8)])
+            while (await client.packets(0, 1))[-1].payload[-1] != 7:
+                await client.read()
+            seen = {packet.timestamp for packet in await client.packets(0, 1)}
+            assert (len(seen), [frame for frame in client.talk.frames if frame.channel == 2]) == (2, [])
+            played = await client.ask(client.talk.request("PLAY", "/streamid=1"))
+            assert told_first(played) == {1: number_and_time((await client.packets(2, 1))[0])}
+            assert (await client.ask(client.talk.request("TEARDOWN", "/streamid=0"))).status == 200
+            client.talk.frames.clear()
+            server.send([replace(picture(8), seq=9), sound(8, seq=10)])
+            await client.packets(2, 1)
+            assert {frame.channel for frame in client.talk.frames if not is_rtcp(frame.payload)} == {2}
+            await client.close()
+
+    run(work())
+
+
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("start", ["gop", "next"])
 def test_a_player_by_udp(run: Run, *, shared: bool, start: UdpStart) -> None:
