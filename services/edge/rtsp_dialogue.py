@@ -65,8 +65,7 @@ class RtspDialogue:
         self._service = service
         self._wire = wire
         self._connection = connection
-        timeout_s = service.settings.session_timeout_s
-        self._core = RtspServer(os.urandom, session_timeout_s=timeout_s, server_name=SERVER)
+        self._core = RtspServer(os.urandom, session_timeout_s=service.settings.session_timeout_s, server_name=SERVER)
         self._answers = RtspAnswers(self, self._core, service.auth.connection(self.address))
         self._publishes = PublisherRequests(self, self._answers)
         self._plays = PlayerRequests(self, self._answers, service.player)
@@ -236,9 +235,8 @@ class RtspDialogue:
     def _torn_down(self, event: TornDown) -> None:
         if event.is_whole:
             self._end("closed by the client")
-        elif self._publishes.publisher is not None:
-            self._publishes.publisher.remove(event.tracks)
         else:
+            self._publishes.remove(event.tracks)
             self._plays.remove(event.tracks)
 
     def _end(self, reason: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from lalmesh.errors import RemoteProtocolError, ServiceError
@@ -84,6 +84,11 @@ class PublisherRequests:
         packets.clear()
         if self.publisher is not None:
             self.publisher.feed(taken)
+
+    def remove(self, tracks: Collection[int]) -> None:
+        """The client is done with `tracks`, but not with all."""
+        if self.publisher is not None:
+            self.publisher.remove(tracks)
 
     def sweep(self, now_s: float, silence_s: float) -> str:
         """Once a second. Gives a reason to close the connection; empty: there is none."""

@@ -68,6 +68,13 @@ async def test_a_publisher_that_is_taken_over_loses_its_connection() -> None:
     [
         ("rtsp://host/cam", PCMA_SDP, 400),
         ("rtsp://host/live/%2e%2e", PCMA_SDP, 400),
+        ("rtsp://host/%2e%2e/cam", PCMA_SDP, 400),
+        ("rtsp://host/live/../cam", PCMA_SDP, 400),
+        ("rtsp://host/live/a%2fb", PCMA_SDP, 400),
+        ("rtsp://host/live/a%00", PCMA_SDP, 400),
+        ("rtsp://host/live/a%5cb", PCMA_SDP, 400),
+        ("rtsp://host/live/%ff", PCMA_SDP, 400),
+        (f"rtsp://host/live/{'a' * 256}", PCMA_SDP, 400),
         (URL, b"v=0\r\n", 400),
         (URL, b"v=0\r\nm=application 9 DTLS/SCTP 5000\r\n", 415),
     ],
