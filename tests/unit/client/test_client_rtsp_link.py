@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from errno import ENOTCONN
 
 import pytest
 from support.fake_transport import FakeTransport
@@ -165,6 +166,31 @@ async def test_a_publisher_is_let_in_and_sends_packets_in_one_write() -> None:
     await asyncio.sleep(0)
     ends.agree()
     assert [(event.track, event.payload) for event in ends.packets()] == [(0, b"one"), (0, b"two"), (1, b"three")]
+
+
+async def test_what_is_drained_is_on_its_way_at_once() -> None:
+    ends = Ends("publish")
+    ends.agree()
+    ends.link.send(0, [b"one"])
+    with pytest.raises(StopIteration):  # it waits for nothing: the loop has no turn in which it would be sent
+        ends.link.drain().send(None)
+    ends.agree()
+    assert [event.payload for event in ends.packets()] == [b"one"]
+
+
+async def test_a_connection_that_was_reset_is_closed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = Ends("publish")
+    ends.agree()
+    monkeypatch.setattr(ends.wire, "write_eof", raise_not_connected)
+    closing = asyncio.ensure_future(ends.link.close())
+    await asyncio.sleep(0)
+    assert ends.wire.closed == "abort"
+    ends.link.connection_lost(None)
+    await closing
+
+
+def raise_not_connected() -> None:
+    raise OSError(ENOTCONN, "not connected")
 
 
 async def test_a_publisher_says_goodbye() -> None:
