@@ -45,7 +45,8 @@ class Player:
         self._form = interleaved(outputs.rtp_stream(), channels)
         self._got = b""
         self.closed = ""
-        self.feed = PlayerFeed(self._write, lambda: 0, self._close)
+        self.waiting = 0  # bytes in its transport
+        self.feed = PlayerFeed(self._write, lambda: self.waiting, self._close)
         self.fanout = outputs.fanout(self._form)
         self.fanout.add(self.feed)
 
@@ -75,10 +76,11 @@ class Player:
 class Stage:
     """Outputs of one relay."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, player_queue_bytes: int = 8 << 20) -> None:
         self.retired: list[AnyFanOut] = []
         limits = RingLimits(gop_num=1, audio_cache_us=2_000_000)
-        self.outputs = Outputs(STREAM, FanOutSettings(max_delay_ms=0), limits, self.retired.append, transcode=False)
+        settings = FanOutSettings(max_delay_ms=0, player_queue_bytes=player_queue_bytes)
+        self.outputs = Outputs(STREAM, settings, limits, self.retired.append, transcode=False)
 
     def send(self, units: Iterable[AccessUnit], tracks: TrackSet = BOTH) -> None:
         self.outputs.feed(run_of(units, tracks=tracks))
@@ -105,6 +107,23 @@ async def test_players_on_all_ways_get_the_same_packets() -> None:
     numbers = [packet.sequence_number for packet in early.packets(0)]
     assert numbers == [numbers[0] + index & 0xFFFF for index in range(len(numbers))]
     assert early.reports > 0
+
+
+async def test_a_player_that_lags_loses_whole_packets_up_to_a_random_access_point() -> None:
+    """What comes behind a loss is still frames, and a picture that can be decoded."""
+    stage = Stage(player_queue_bytes=1000)
+    stage.send(pictures(0, 2))
+    quick, slow = (Player(stage.outputs, channels) for channels in (plain_channels(stage.outputs.rtp_stream()), ELSEWHERE))
+    slow.waiting = 2000
+    slow.fanout.paused(slow.feed)
+    stage.send([picture(2), picture(3)])
+    slow.waiting = 0
+    slow.fanout.resumed(slow.feed)
+    stage.send([picture(4), *pictures(5, 3)])
+    everything, got = quick.packets(0), slow.packets(0)
+    begun = next(index for index, packet in enumerate(everything) if packet.timestamp == everything[0].timestamp + 5 * 3600)
+    assert got == [packet for packet in everything[:begun] if packet in got] + everything[begun:]
+    assert (slow.feed.skips, slow.closed, len(got) < len(everything)) == (1, "", True)
 
 
 async def test_who_is_described_the_same_is_told_of_the_same_stream() -> None:
