@@ -89,6 +89,8 @@ class RtspPlaying:
 
     def start(self) -> None:
         """The client has been told: send."""
+        if self._is_over:
+            return
         ways, self._unstarted = self._unstarted, []
         self._ways += ways
         self._open_session()
@@ -136,6 +138,8 @@ class RtspPlaying:
         self._is_over = True
         for way in list(self._ways):
             self._end_way(way)
+        for way in self._unstarted:
+            way.end()
         for track in list(self._pairs):
             self._close_pair(track)
         self._let_go()
