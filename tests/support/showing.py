@@ -32,7 +32,7 @@ class Showing:
     source: Recording  #: its file, pictures decoded, sound without its framing
     touched: AbstractSet[Place] = frozenset()  #: units of which something was lost
 
-    def check(self, got: Recording, *, least_s: float, only_right: bool) -> None:
+    def check(self, got: Recording, *, least_s: float, only_right: bool, held_s: Fraction = Fraction(0)) -> None:
         """Check a playback that began at some time, and went on to the end.
 
         From its first picture on, everything is there and as it was that was not lost and that needs nothing that was: a picture
@@ -42,6 +42,7 @@ class Showing:
             got: as `source`.
             least_s: of pictures, or it proves little.
             only_right: nothing else is there, either.
+            held_s: how long the first picture may have been held up on its way: sound that passed it meanwhile is not there.
 
         Raises:
             AssertionError: with the first difference.
@@ -50,8 +51,9 @@ class Showing:
         assert pictures, "no picture"
         offset_s = self._offset_s(pictures)
         assert pictures[-1].time_s - pictures[0].time_s >= least_s
-        self._check_track("video", pictures, offset_s, pictures[0].time_s - offset_s, only_right=only_right)
-        self._check_track("audio", _frames(got, "audio"), offset_s, pictures[0].time_s - offset_s, only_right=True)
+        begin_s = pictures[0].time_s - offset_s
+        self._check_track("video", pictures, offset_s, begin_s, only_right=only_right)
+        self._check_track("audio", _frames(got, "audio"), offset_s, begin_s + held_s, only_right=True)
 
     def _offset_s(self, pictures: list[Frame]) -> Fraction:
         """By how much the playback is later: what most of its pictures say."""

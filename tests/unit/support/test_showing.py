@@ -50,6 +50,15 @@ def test_a_playback_may_begin_later() -> None:
     check([frame for frame in shown(later=LATER) if frame.pts > LATER + TICKS_PER_SECOND // 2])
 
 
+def test_sound_that_passed_a_picture_that_was_held_up_may_be_missing() -> None:
+    frames = shown()
+    del frames[place(AUDIO, 2)]
+    checked = Showing(FILM, recording(shown()))
+    checked.check(recording(frames), least_s=0.1, only_right=True, held_s=Fraction(1, 5))
+    with pytest.raises(AssertionError, match="audio missing"):
+        checked.check(recording(frames), least_s=0.1, only_right=True)
+
+
 @pytest.mark.parametrize("number", [VIDEO, AUDIO])
 def test_a_frame_that_is_missing_is_found(number: int) -> None:
     frames = shown()
