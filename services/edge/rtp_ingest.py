@@ -1,15 +1,16 @@
 """From the packets of one publisher to its publication, and the account of what was lost or passed over on the way.
 
-One run comes of all packets that were read at once. What is passed over is said once per session and reason, counted in metrics
-once a second, and summed up for the line that closes the session.
+One run comes of all packets that were read at once, units of all tracks in decoding order. What is passed over is said once per
+session and reason, counted in metrics once a second, and summed up for the line that closes the session.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 
-from lalmesh.media import MediaEvent, Track, TracksChanged, TrackSet
+from lalmesh.media import AccessUnit, MediaEvent, Track, TracksChanged, TrackSet
 from lalmesh.protocol.rtp import ReceiverSettings, Timeline, TrackEvent, TrackReceiver
 from services.edge.ingest import Feedable
 from services.edge.metrics import EdgeMetrics
@@ -64,13 +65,13 @@ class RtpIngest:
         Raises:
             UnsupportedError: the stream needs what is not implemented; what came before it has been taken in.
         """
-        events, receivers = list[TrackEvent](), self._receivers
+        events, receivers = dict[int, list[TrackEvent]](), self._receivers
         try:
             for number, packet in packets:
-                if (receiver := receivers.get(number)) is not None:
-                    events += receiver.receive(packet, now_us)
+                if (receiver := receivers.get(number)) is not None and (given := receiver.receive(packet, now_us)):
+                    events.setdefault(number, []).extend(given)
         finally:
-            self._publish(events, wall_us)
+            self._publish(_by_time(list(events.values())), wall_us)
 
     def feed_rtcp(self, number: int, packet: bytes, now_us: int) -> None:
         """Take in an RTCP packet of a track."""
@@ -151,6 +152,21 @@ class RtpIngest:
             "stream_key": str(session.stream),
             "peer": session.peer,
         }
+
+
+def _by_time(tracks: Sequence[list[TrackEvent]]) -> Sequence[TrackEvent]:
+    """What several tracks gave, in decoding order: by UDP it was read track by track, and players begin at a picture."""
+    if len(tracks) < 2:
+        return tracks[0] if tracks else ()
+    timed: list[tuple[int, TrackEvent]] = []
+    for events in tracks:
+        latest = next((event.dts for event in events if isinstance(event, AccessUnit)), 0)
+        for event in events:
+            if isinstance(event, AccessUnit):
+                latest = max(latest, event.dts)  # opaque packets may go back
+            timed.append((latest, event))
+    timed.sort(key=itemgetter(0))
+    return [event for _, event in timed]
 
 
 def _receiver(track: IncomingTrack, timeline: Timeline, settings: ReceiverSettings) -> TrackReceiver | None:

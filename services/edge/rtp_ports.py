@@ -208,6 +208,7 @@ class _SharedPair:
         self.sockets = sockets
         self.owner = owner
         self._routes: tuple[dict[Address, Received], dict[Address, Received]] = ({}, {})
+        self._is_giving = False
         owner.read_from(sockets, self._read)
 
     def __len__(self) -> int:
@@ -226,8 +227,9 @@ class _SharedPair:
         return _SharedWay(self, (rtp, rtcp))
 
     def read(self) -> None:
-        """Take in now what waits, whosever it is."""
-        self._read(is_rtcp=False)
+        """Take in now what waits, whosever it is; not while older datagrams are given, which it would overtake."""
+        if not self._is_giving:
+            self._read(is_rtcp=False)
 
     def remove(self, targets: tuple[Address, Address]) -> None:
         """Forget a client."""
@@ -245,9 +247,13 @@ class _SharedPair:
                 batches.setdefault(source, []).append(datagram)
             else:
                 self.owner.counters.strangers += 1
-        for source, datagrams in batches.items():
-            if (received := routes.get(source)) is not None:  # what another one led to may have ended it
-                received(is_rtcp, datagrams)
+        self._is_giving = True
+        try:
+            for source, datagrams in batches.items():
+                if (received := routes.get(source)) is not None:  # what another one led to may have ended it
+                    received(is_rtcp, datagrams)
+        finally:
+            self._is_giving = False
 
 
 class _SharedWay:

@@ -38,6 +38,7 @@ class RtspPublisher:
         self._pairs: dict[int, RtpPair] = {}
         self._ingest: RtpIngest | None = None  # once it records
         self._timer_due = False
+        self._gathered: list[tuple[int, bytes]] | None = None  # while the tracks are read one after the other
         self._is_closed = False
         self._begun_s = self._last_media_s = link.loop.time()
         self._report_due_s = 0.0
@@ -136,8 +137,16 @@ class RtspPublisher:
             for datagram in datagrams:
                 self.feed_rtcp(number, datagram)
             return
+        packets = [(number, datagram) for datagram in datagrams]
+        if self._gathered is not None:
+            self._gathered += packets
+            return
+        self._gathered = packets
+        for other in [pair for other, pair in self._pairs.items() if other != number]:
+            other.read()  # after a burst or a wait, units of all tracks go on in their order
+        self._gathered = None
         try:
-            self.feed([(number, datagram) for datagram in datagrams])
+            self.feed(packets)
         except UnsupportedError as error:
             self._link.close(f"protocol error: {error}")
 

@@ -82,6 +82,14 @@ def test_the_packets_of_one_read_come_in_one_run() -> None:
     assert (stage.units, stage.publishing.feeds - before) == (3, 1)
 
 
+def test_units_come_in_decoding_order_though_they_were_read_track_by_track() -> None:
+    stage = Stage()
+    sounds = [(0, packet(number)) for number in (1, 2, 3)]
+    stage.ingest.feed([*sounds, (1, packet(1, OPAQUE_TYPE))], NOW_US, WALL_US)
+    (run,) = stage.publishing.core.ring.runs(stage.publishing.core.ring.start)
+    assert [unit.track_id for unit in run.units] == [1, 2, 1, 1]
+
+
 def test_an_opaque_track_has_whole_packets() -> None:
     stage = Stage()
     stage.send(1, track=1, payload_type=OPAQUE_TYPE)
