@@ -64,13 +64,16 @@ class FakePair:
     def __init__(self, received: Received) -> None:
         self.received = received
         self.reports: list[bytes] = []
+        self.waiting: list[bytes] = []  #: datagrams that have come and are not read yet
         self.closed = False
 
     def send_rtcp(self, packet: bytes) -> None:
         self.reports.append(packet)
 
     def read(self) -> None:
-        pass
+        if self.waiting:
+            waiting, self.waiting = self.waiting, []
+            self.received(False, waiting)
 
     def close(self) -> None:
         self.closed = True

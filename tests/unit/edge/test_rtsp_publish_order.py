@@ -1,0 +1,47 @@
+"""In which order the tracks of a publisher go on that has a port for each."""
+
+from __future__ import annotations
+
+from support.rtsp_stage import Stage
+from support.rtsp_talk import PCMA_SDP, UDP, packet
+from support.virtual_time import in_virtual_time
+
+TWO_SOUNDS = PCMA_SDP + b"m=audio 0 RTP/AVP 8\r\na=control:streamid=1\r\n"
+
+
+async def recording() -> Stage:
+    """A publisher of two sounds by UDP."""
+    stage = Stage()
+    assert await stage.status(stage.talk.announce(TWO_SOUNDS)) == 200
+    for number in (0, 1):
+        ways = UDP.format(5000 + 2 * number, 5001 + 2 * number)
+        assert await stage.status(stage.talk.setup(ways, f"/streamid={number}")) == 200
+    assert await stage.status(stage.talk.request("RECORD")) == 200
+    return stage
+
+
+def tracks(stage: Stage) -> list[int]:
+    """Of each unit."""
+    (publishing,) = stage.publishers
+    ring = publishing.core.ring
+    return [unit.track_id for run in ring.runs(ring.start) for unit in run.units]
+
+
+@in_virtual_time
+async def test_what_waits_at_the_other_port_is_taken_in_where_it_belongs() -> None:
+    stage = await recording()
+    first, second = stage.ports.pairs
+    second.waiting = [packet(1), packet(2)]
+    first.received(False, [packet(number) for number in (1, 2, 3, 4)])
+    assert tracks(stage) == [1, 2, 1, 2, 1, 1]
+    second.received(False, [packet(3)])
+    assert tracks(stage) == [1, 2, 1, 2, 1, 1, 2]
+
+
+@in_virtual_time
+async def test_what_waits_at_the_end_is_all_taken_in() -> None:
+    stage = await recording()
+    first, second = stage.ports.pairs
+    first.waiting, second.waiting = [packet(1), packet(2)], [packet(1)]
+    assert await stage.status(stage.talk.request("TEARDOWN")) == 200
+    assert not first.waiting + second.waiting
