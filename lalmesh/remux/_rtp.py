@@ -25,6 +25,7 @@ from lalmesh.remux._rtp_description import (
 REPORT_TICKS: Final = 5 * TICKS_PER_SECOND  #: from one round of sender reports to the next (RFC 3550 §6.2)
 #: ... to one where players begin: these may be a second apart, give or take a tick, or come with every picture
 JOIN_REPORT_TICKS: Final = TICKS_PER_SECOND // 2
+VALID_PACKETS: Final = 2  #: in order, before a receiver believes that there is a source (RFC 3550 §A.1)
 
 
 @dataclass(slots=True)
@@ -70,8 +71,8 @@ class RtpStream:
         self._tracks = TrackSet()  # of the newest unit
         self._is_described = False  # whether they go on under the description
         self._reported: int | None = None  # when reports were sent last, in ticks of the stream
-        self._unheard: set[int] = set()  # tracks that have sent nothing since
-        self._begun: list[tuple[_Outgoing, int]] = []  # those that just have, and the time of that
+        self._unheard: dict[int, int] = {}  # by track index, packets that are still to go out before it reports again
+        self._begun: list[tuple[_Outgoing, int]] = []  # tracks that do so now, and of which time
         self._newest = 0  # presentation time of the newest unit
 
     def describes(self, tracks: TrackSet) -> bool:
@@ -119,8 +120,7 @@ class RtpStream:
             self.malformed_units += 1
             packets = []
         if packets and outgoing.index in self._unheard:
-            self._unheard.remove(outgoing.index)
-            self._begun.append((outgoing, unit.pts))
+            self._count_unheard(outgoing, len(packets), unit.pts)
         if not packets and not reports:
             return None
         return RtpBurst(outgoing.index, packets, timestamp, unit.random_access, first, reports)
@@ -142,8 +142,8 @@ class RtpStream:
     def _reports(self, unit: AccessUnit) -> list[tuple[int, bytes]]:
         """The sender reports that go before a unit. All tracks report at once, of one instant, that of its presentation.
 
-        Each reports again behind its first packet after that. Interop: GStreamer takes no report of a time before the first packet
-        that it got of a track.
+        Each reports again behind its first packets after that. Interop: GStreamer takes no report of a time before the first packet
+        that it got of a track, nor by UDP one that comes before the second.
         """
         self._wall_clock.see(unit)
         again = [self._report(outgoing, pts) for outgoing, pts in self._begun]
@@ -151,14 +151,21 @@ class RtpStream:
         if not self._is_due(unit):
             return again
         self._reported = unit.dts
-        self._unheard = {outgoing.index for outgoing in self._outgoing}
+        self._unheard = {outgoing.index: VALID_PACKETS for outgoing in self._outgoing}
         return again + [self._report(outgoing, unit.pts) for outgoing in self._outgoing]
+
+    def _count_unheard(self, outgoing: _Outgoing, packets: int, pts: int) -> None:
+        left = self._unheard.pop(outgoing.index) - packets
+        if left > 0:
+            self._unheard[outgoing.index] = left
+        else:
+            self._begun.append((outgoing, pts))
 
     def _is_due(self, unit: AccessUnit) -> bool:
         """Whether all tracks have to report: players begin at pictures that are random access points, else anywhere."""
         begins = self._lead is None or (unit.random_access and unit.track_id == self._lead.track.track_id)
         pause = JOIN_REPORT_TICKS if begins else REPORT_TICKS
-        return self._reported is None or not 0 <= unit.dts - self._reported < pause
+        return self._reported is None or not -JOIN_REPORT_TICKS < unit.dts - self._reported < pause  # tracks may be that far apart
 
     def _report(self, outgoing: _Outgoing, pts: int) -> tuple[int, bytes]:
         return outgoing.index, outgoing.sender.report(self._cname, self._wall_clock.wall_us(pts))
