@@ -14,7 +14,7 @@ from lalmesh.protocol.rtsp import serialize_frame
 from support.ports import LOOPBACK
 from support.udp_relay import udp_pair
 
-REORDER_BY = 3  #: packets, of any track, that overtake one that is late
+REORDER_BY = 2  #: packets, of any track, that overtake one that is late: more take too long where there are few
 
 Place: TypeAlias = tuple[int, int]  #: index of a track, and of a unit in it
 
