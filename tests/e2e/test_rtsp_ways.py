@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pytest
 from e2e.test_frames import RUN_S, Run
-from e2e.test_rtsp_play import SHOWN
 from support import ffmpeg, frames
 from support.cluster import Node, Standalone
 from support.etcd import make_certificates
 from support.media import media
 from support.process import wait_until
-from support.shown_times import HELD_BACK, check_times, source
+from support.shown_times import HELD_BACK, SHOWN, check_times, source
 
 MEDIA = "h264_aac"
 #: What the bridge carries, by name: the listener, and how it is spoken to.
@@ -77,7 +76,9 @@ class Ways:
         """ffmpeg into rows."""
         rows = self.rows(stream, way)
         read: list[str | Path] = [*ffmpeg.quiet(ffmpeg.FFMPEG), "-copyts", *options(way), "-i", self.url(way, stream)]
-        self._run.record(rows.stem, rows, self._run.command(rows.stem, *read, *SHOWN, "-flush_packets", "1", rows))
+        self._run.record(
+            rows.stem, rows, self._run.command(rows.stem, *read, *SHOWN, "-f", "framemd5", "-flush_packets", "1", rows)
+        )
 
     def rows(self, stream: str, way: str) -> Path:
         """What a player got."""
