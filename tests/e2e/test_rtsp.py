@@ -22,7 +22,6 @@ from support.cluster import PROGRAM, Node
 from support.media import media
 from support.process import Child, wait_until
 from support.shown_times import HELD_BACK, check_decode_times, check_times, of_file, source
-from support.shown_times import SPREAD_S as SPREAD_S
 
 pytestmark = pytest.mark.timeout(300)  # the first test of a server waits for all that is pushed
 
