@@ -187,6 +187,9 @@ class _OwnPair:
             self._sockets = None
 
     def _read(self, is_rtcp: bool) -> None:
+        """Reports first: who reports before the first packet of a track, as ffmpeg does, is understood from that packet on."""
+        if not is_rtcp:
+            self._read(is_rtcp=True)
         if self._sockets is None:
             return
         datagrams: list[bytes] = []
@@ -241,6 +244,9 @@ class _SharedPair:
         self.owner.release(self.sockets)
 
     def _read(self, is_rtcp: bool) -> None:
+        """Reports first, as from a track's own pair."""
+        if not is_rtcp:
+            self._read(is_rtcp=True)
         routes, batches = self._routes[is_rtcp], dict[Address, list[bytes]]()
         for datagram, source in read_batch(self.sockets[is_rtcp]):
             if source in routes:

@@ -47,6 +47,7 @@ def check_times(
     spread_s: Fraction = SPREAD_S,
     after_s: Fraction | int = 0,
     kinds: Sequence[str] | None = None,
+    join_s: Fraction | int = 0,
 ) -> None:
     """Check that from the first picture on (where there is none: the first sound) everything is shown, and in time.
 
@@ -55,8 +56,9 @@ def check_times(
         got: what a player got, in the same way.
         held_back: so many sounds may be missing at the end.
         spread_s: between the frame that is most late and the one that is least, of all tracks.
-        after_s: times of sounds are looked at from there on, in seconds of what was sent; of pictures, always.
+        after_s: times are looked at from there on, in seconds of what was sent.
         kinds: None: all that was sent.
+        join_s: so much later than the first picture the sound may begin: what overtook that picture on its way was before it.
 
     Raises:
         AssertionError: with what is missing, or how far times are off.
@@ -67,10 +69,9 @@ def check_times(
     begin = times(got, lead)[0][0] - offset
     late: dict[str, list[Fraction]] = {}
     for kind in kinds:
-        is_sound = kind == "audio"
-        pairs = _pairs(kind, times(sent, kind), times(got, kind), offset, held_back if is_sound else 0)
-        _check_begin(kind, times(sent, kind), pairs, begin)
-        late[kind] = [after - before for before, after in pairs if not is_sound or before >= after_s]
+        pairs = _pairs(kind, times(sent, kind), times(got, kind), offset, held_back if kind == "audio" else 0)
+        _check_begin(kind, times(sent, kind), pairs, begin + join_s)
+        late[kind] = [after - before for before, after in pairs if before >= after_s]
         assert late[kind], f"no {kind} from {float(after_s)} s on"
     _check_spread(late, spread_s)
     assert times(got, lead)[-1][0] - times(got, lead)[0][0] >= LEAST_S
