@@ -50,6 +50,7 @@ class Publishing:
         self.stream = stream
         self.core = Publication(new_publication(), settings)
         self.grant: Grant | None = None
+        self.leaving: Callable[[], None] | None = None  #: of a publisher that takes in its last media behind its goodbye: ends that
         self._edge = edge
         self._ended = ended
         self._outlet: Outlet | None = None
@@ -139,13 +140,16 @@ class Publishing:
         """The cluster ends it."""
         if not self._closed:
             self.close()
-            self._ended(reason)
+            if self.leaving is None:
+                self._ended(reason)
 
     def close(self) -> None:
         """The publisher has gone: give the stream back."""
         if self._closed:
             return
         self._closed = True
+        if self.leaving is not None:
+            self.leaving()
         if self._recovery is not None and self._recovery is not asyncio.current_task():
             self._recovery.cancel()
         if self._outlet is not None:
@@ -196,6 +200,8 @@ class Publishers:
         """
         publishing = Publishing(self, stream, self._settings, ended)
         claim = Claim(stream=stream, publication=publishing.core.publication, take_over=self._take_over)
+        if (before := self._live.get(stream)) is not None and before.leaving is not None:
+            before.close()
         if (release := self._releases.get(stream)) is not None:
             await asyncio.wait([release])  # an encoder that comes back at once must not find its own claim
         try:

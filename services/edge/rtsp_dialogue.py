@@ -234,6 +234,7 @@ class RtspDialogue:
 
     def _torn_down(self, event: TornDown) -> None:
         if event.is_whole:
+            self._publishes.leave("closed by the client")
             self._end("closed by the client")
         else:
             self._publishes.remove(event.tracks)

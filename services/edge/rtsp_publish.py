@@ -116,11 +116,23 @@ class RtspPublisher:
             self._report_due_s = now_s + self._report_interval_s()
         return f"no media for {silence_s:g} s" if now_s - self._last_media_s > silence_s else ""
 
+    def leave(self, reason: str) -> None:
+        """The client has said goodbye. Among datagrams that may have overtaken the last: end once they have had time to come.
+
+        Who publishes the stream anew by this edge is not kept waiting.
+        """
+        wait_ms = self._link.settings.reorder_ms
+        if self._ingest is None or not self._pairs or not wait_ms:
+            self.close(reason)
+            return
+        self._publishing.leaving = partial(self.close, reason)
+        self._link.loop.call_later(wait_ms / 1000, self._publishing.close)
+
     def close(self, reason: str) -> None:
         """End it: what still waits goes out, ports and the stream are given back."""
         self._is_closed = True
         for pair in list(self._pairs.values()):
-            pair.read()  # a goodbye on the connection may overtake the last datagrams
+            pair.read()  # what ends it may overtake the last datagrams
         for number in list(self._pairs):
             self._close_pair(number)
         if self._ingest is not None:

@@ -94,6 +94,12 @@ class PublisherRequests:
         """Once a second. Gives a reason to close the connection; empty: there is none."""
         return self.publisher.sweep(now_s, silence_s) if self.publisher is not None else ""
 
+    def leave(self, reason: str) -> None:
+        """The client is done with all of it; datagrams may still be on their way."""
+        publisher, self.publisher = self.publisher, None
+        if publisher is not None:
+            publisher.leave(reason)
+
     def close(self, reason: str) -> None:
         """End what is published."""
         publisher, self.publisher = self.publisher, None

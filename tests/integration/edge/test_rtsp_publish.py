@@ -185,6 +185,31 @@ def test_media_come_by_udp(run: Run, udp: UdpSettings) -> None:
     run(work())
 
 
+def test_media_come_by_udp_behind_the_goodbye_that_overtook_them(run: Run) -> None:
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        async with edge() as server:
+            rtp, _ = await loop.create_datagram_endpoint(Datagrams, (HOST, 0))
+            mine = rtp.get_extra_info("sockname")[1]
+            client = await server.dial()
+            answer = await client.record(UDP.format(mine, mine + 1))
+            outlet = await server.origin()
+            port = int(answer.headers.get("transport").partition("server_port=")[2].partition("-")[0])
+            rtp.sendto(packet(0), (HOST, port))
+            await units(outlet, 1)
+            assert (await client.ask(client.talk.request("TEARDOWN"))).status == 200
+            await client.close()
+            await asyncio.sleep(0.05)
+            rtp.sendto(packet(1), (HOST, port))
+            await units(outlet, 2)
+            while len(server.sessions):  # noqa: ASYNC110 -- nothing else tells
+                await asyncio.sleep(0.005)
+            assert len(server.service.ports) == 0
+            rtp.close()
+
+    run(work())
+
+
 def test_media_come_through_tls(run: Run, tmp_path: Path) -> None:
     certificates = make_certificates(tmp_path)
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from support.rtsp_stage import Stage
 from support.rtsp_talk import PCMA_SDP, UDP, packet
 from support.virtual_time import in_virtual_time
 
+from services.edge.rtsp_link import RtspSettings
+
+WAIT_S = RtspSettings().reorder_ms / 1000
 TWO_SOUNDS = PCMA_SDP + b"m=audio 0 RTP/AVP 8\r\na=control:streamid=1\r\n"
 
 
@@ -43,5 +48,46 @@ async def test_what_waits_at_the_end_is_all_taken_in() -> None:
     stage = await recording()
     first, second = stage.ports.pairs
     first.waiting, second.waiting = [packet(1), packet(2)], [packet(1)]
-    assert await stage.status(stage.talk.request("TEARDOWN")) == 200
+    stage.dialogue.close("over")
     assert not first.waiting + second.waiting
+
+
+@in_virtual_time
+async def test_what_comes_behind_a_goodbye_that_overtook_it_is_taken_in() -> None:
+    stage = await recording()
+    first, second = stage.ports.pairs
+    (publishing,) = stage.publishers
+    first.received(False, [packet(1), packet(2)])
+    assert await stage.status(stage.talk.request("TEARDOWN")) == 200
+    await asyncio.sleep(WAIT_S / 2)
+    first.received(False, [packet(3)])
+    second.waiting = [packet(1)]
+    assert len(stage.sessions) == 1
+    await asyncio.sleep(WAIT_S)
+    assert publishing.core.counters.units == 4
+    assert first.closed
+    assert second.closed
+    assert len(stage.sessions) == len(stage.publishers) == 0
+
+
+@in_virtual_time
+async def test_who_publishes_anew_does_not_wait_for_what_may_come_behind_a_goodbye() -> None:
+    stage = await recording()
+    assert await stage.status(stage.talk.request("TEARDOWN")) == 200
+    assert len(stage.publishers) == 1
+    other = stage.beside()
+    await other.record()
+    assert all(pair.closed for pair in stage.ports.pairs)
+    assert len(stage.sessions) == len(stage.publishers) == 1
+    assert not stage.wire.closed
+    await asyncio.sleep(2 * WAIT_S)
+    assert len(stage.sessions) == len(stage.publishers) == 1
+
+
+@in_virtual_time
+async def test_a_goodbye_to_an_edge_that_stops_ends_it_at_once() -> None:
+    stage = await recording()
+    assert await stage.status(stage.talk.request("TEARDOWN")) == 200
+    await stage.publishers.close(1.0)
+    assert len(stage.sessions) == 0
+    assert all(pair.closed for pair in stage.ports.pairs)
