@@ -44,6 +44,7 @@ class Player:
         self._channels = channels
         self._form = interleaved(outputs.rtp_stream(), channels)
         self._got = b""
+        self.written: list[bytes] = []
         self.closed = ""
         self.waiting = 0  # bytes in its transport
         self.feed = PlayerFeed(self._write, lambda: self.waiting, self._close)
@@ -52,6 +53,7 @@ class Player:
 
     def _write(self, data: bytes) -> None:
         self._got += data
+        self.written.append(data)
 
     def _close(self, reason: str) -> None:
         self.closed = reason
@@ -107,6 +109,20 @@ async def test_players_on_all_ways_get_the_same_packets() -> None:
     numbers = [packet.sequence_number for packet in early.packets(0)]
     assert numbers == [numbers[0] + index & 0xFFFF for index in range(len(numbers))]
     assert early.reports > 0
+
+
+async def test_players_that_use_the_same_channels_share_the_bytes_themselves() -> None:
+    stage = Stage()
+    stage.send(pictures(0, 3))
+    one, two = (Player(stage.outputs, ELSEWHERE) for _ in range(2))
+    other = Player(stage.outputs, plain_channels(stage.outputs.rtp_stream()))
+    before = len(one.written), len(other.written)
+    stage.send([picture(3), sound(3, seq=4)])
+    stage.send([picture(5, key=True)])
+    assert len(one.written) > before[0]
+    assert len(other.written) > before[1]
+    assert all(mine is yours for mine, yours in zip(one.written[before[0] :], two.written[before[0] :], strict=True))
+    assert not {id(data) for data in one.written} & {id(data) for data in other.written}
 
 
 async def test_a_player_that_lags_loses_whole_packets_up_to_a_random_access_point() -> None:

@@ -12,6 +12,7 @@ from support.edge_fakes import AUDIO, VIDEO
 from support.packaging import BOTH, H264
 
 from lalmesh.codec import build_track
+from lalmesh.codec.h265 import HevcDecoderConfigurationRecord, ParameterSets
 from lalmesh.errors import UnsupportedError
 from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Codec, Track, TrackSet
 from lalmesh.protocol.rtp import Goodbye, RtpPacket, SenderReport, ntp_to_unix_us, parse_compound
@@ -21,6 +22,12 @@ from lalmesh.remux import RtpBurst, RtpStream, rtp_session, rtp_tracks
 SPS, PPS = bytes.fromhex("67640009acd94626c044000003000400000300783c489658"), bytes.fromhex("68efbcb0")
 OTHER_PPS = bytes.fromhex("68efbcb1")
 STAP_A, FU_A = 24, 28  # RFC 6184 §5.2
+# of ffmpeg's libx265, 320 x 180
+H265_VPS = bytes.fromhex("40010c01ffff016000000300900000030000030078959409")
+H265_SPS = bytes.fromhex("42010101600000030090000003000003003ca00a080c1f3e595952930bc05a020000030002000003003210")
+H265_PPS = bytes.fromhex("4401c073c189")
+H265_IDR, H265_TRAIL = bytes.fromhex("000000042601af00"), bytes.fromhex("000000040201d000")  # each behind its length
+H265_AP = 48  # RFC 7798 §4.4.2
 WALL_US = 1_700_000_000_000_000
 OPAQUE = b"m=application 0 RTP/AVP 98\r\na=rtpmap:98 vnd.onvif.metadata/90000\r\na=control:track3\r\n"
 
@@ -73,6 +80,19 @@ def test_parameter_sets_go_before_each_random_access_point() -> None:
     assert [payload[0] & 0x1F for payload in first] == [STAP_A, 1, STAP_A]
     assert SPS in first[2]
     assert PPS in first[2]
+
+
+def test_parameter_sets_of_h265_go_before_each_random_access_point() -> None:
+    record = HevcDecoderConfigurationRecord.from_parameter_sets(ParameterSets(vps=(H265_VPS,), sps=(H265_SPS,), pps=(H265_PPS,)))
+    tracks = TrackSet((build_track(1, Codec.H265, record.serialize()),), 1)
+    units = [replace(picture(at, key=at != 1), payload=H265_IDR if at != 1 else H265_TRAIL) for at in range(3)]
+    first, other, again = bursts(stream(tracks), units, tracks)
+    for burst in (first, again):
+        payload = burst.packets[0][12:]
+        assert payload[0] >> 1 == H265_AP
+        assert all(nalu in payload for nalu in (H265_VPS, H265_SPS, H265_PPS))
+        assert payload.index(H265_VPS) < payload.index(H265_SPS) < payload.index(H265_PPS)
+    assert other.packets[0][12:] == H265_TRAIL[4:]
 
 
 def test_new_parameter_sets_go_in_band_under_the_same_description() -> None:
