@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import TypeAlias
 
@@ -48,6 +49,7 @@ def check_times(
     after_s: Fraction | int = 0,
     kinds: Sequence[str] | None = None,
     join_s: Fraction | int = 0,
+    unplaced_s: Fraction | int = 0,
 ) -> None:
     """Check that from the first picture on (where there is none: the first sound) everything is shown, and in time.
 
@@ -59,6 +61,7 @@ def check_times(
         after_s: times are looked at from there on, in seconds of what was sent.
         kinds: None: all that was sent.
         join_s: so much later than the first picture the sound may begin: what overtook that picture on its way was before it.
+        unplaced_s: so long from the first picture on, frames have to be there, but times are not looked at.
 
     Raises:
         AssertionError: with what is missing, or how far times are off.
@@ -67,12 +70,13 @@ def check_times(
     lead = kinds[0]
     offset = _offset(times(sent, lead), times(got, lead))
     begin = times(got, lead)[0][0] - offset
+    looked_at_s = max(after_s, begin + unplaced_s) if unplaced_s else after_s
     late: dict[str, list[Fraction]] = {}
     for kind in kinds:
         pairs = _pairs(kind, times(sent, kind), times(got, kind), offset, held_back if kind == "audio" else 0)
         _check_begin(kind, times(sent, kind), pairs, begin + join_s)
-        late[kind] = [after - before for before, after in pairs if before >= after_s]
-        assert late[kind], f"no {kind} from {float(after_s)} s on"
+        late[kind] = [after - before for before, after in pairs if before >= looked_at_s]
+        assert late[kind], f"no {kind} from {float(looked_at_s)} s on"
     _check_spread(late, spread_s)
     assert times(got, lead)[-1][0] - times(got, lead)[0][0] >= LEAST_S
 
@@ -81,7 +85,7 @@ def times(recording: Recording, kind: str) -> list[Shown]:
     """What a track shows, in the order in which it is shown."""
     stream = recording.stream(kind)
     assert stream is not None, f"no {kind}"
-    return sorted((frame.pts * stream.time_base, frame.md5) for frame in recording.track(kind))
+    return sorted(((frame.pts * stream.time_base, frame.md5) for frame in recording.track(kind)), key=itemgetter(0))
 
 
 def check_decode_times(file: Path) -> None:

@@ -22,8 +22,8 @@ def later(frames: list[Frame], ms: int = LATE_MS) -> list[Frame]:
     return [Frame(one.stream, one.dts + ms, one.pts + ms, one.size, one.md5) for one in frames]
 
 
-def check(pictures: list[Frame], sounds: list[Frame], held_back: int = 0, after_s: int = 0) -> None:
-    check_times(SENT, Recording(STREAMS, (*pictures, *sounds)), held_back, after_s=after_s)
+def check(pictures: list[Frame], sounds: list[Frame], held_back: int = 0, after_s: int = 0, unplaced_s: Fraction | int = 0) -> None:
+    check_times(SENT, Recording(STREAMS, (*pictures, *sounds)), held_back, after_s=after_s, unplaced_s=unplaced_s)
 
 
 def test_all_of_it_from_a_join_on_is_right() -> None:
@@ -68,3 +68,13 @@ def test_times_are_looked_at_from_when_they_are_to_be_right() -> None:
     )
     with pytest.raises(AssertionError, match="times differ"):
         check(later(PICTURES), later(SOUNDS[:-5]) + later(SOUNDS[-5:], LATE_MS + 5), after_s=1)
+
+
+def test_frames_at_the_beginning_may_be_anywhere_where_it_is_said_how_long() -> None:
+    astray = later(PICTURES[25:27], LATE_MS - 30) + later(PICTURES[27:])
+    sounds = later(SOUNDS[50:54], LATE_MS - 30) + later(SOUNDS[54:])
+    check(astray, sounds, unplaced_s=Fraction(8, 100))
+    with pytest.raises(AssertionError, match="times differ"):
+        check(astray, sounds, unplaced_s=Fraction(4, 100))
+    with pytest.raises(AssertionError, match="times differ"):
+        check(astray, sounds)
