@@ -158,7 +158,8 @@ class RtspLink(ClientLink):
     def _end(self, reason: str) -> None:
         if not self.ended:
             self._take_rest()
-            self._media.flush(self._now_us())
+            with suppress(UnsupportedError):  # likewise
+                self._media.flush(self._now_us())
         super()._end(reason)
         self._heard.set()
 

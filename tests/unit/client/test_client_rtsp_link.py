@@ -51,6 +51,7 @@ class Media(RtspMedia):
     due_us: int | None = None
     untaken: int = 0
     flushed: bool = False
+    flush_error: UnsupportedError | None = None
 
     @property
     def description(self) -> bytes:
@@ -81,6 +82,8 @@ class Media(RtspMedia):
 
     def flush(self, now_us: int) -> None:
         self.flushed = True
+        if self.flush_error is not None:
+            raise self.flush_error
 
     def goodbyes(self) -> list[Report]:
         return [Report(1, b"bye")] if self.published else []
@@ -282,6 +285,15 @@ async def test_a_stream_that_the_server_closes_is_over() -> None:
     ends.link.connection_lost(None)
     assert ends.media.flushed
     await asyncio.wait_for(ends.link.wait_untaken(), WAIT_S)
+    assert ends.link.ended == "closed by the server"
+
+
+async def test_what_cannot_be_read_at_the_end_is_left_out_and_the_end_goes_on() -> None:
+    ends = Ends("play")
+    ends.agree()
+    ends.media.flush_error = UnsupportedError("interleaved AAC")
+    ends.link.connection_lost(None)
+    await asyncio.wait_for(ends.link.wait_gone(), WAIT_S)
     assert ends.link.ended == "closed by the server"
 
 
