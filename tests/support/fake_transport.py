@@ -35,6 +35,10 @@ class FakeTransport(asyncio.Transport):
         """Say that it is."""
         self.reading = True
 
+    def is_reading(self) -> bool:
+        """As it was told."""
+        return self.reading
+
     def can_write_eof(self) -> bool:
         """As a bare socket."""
         return True
