@@ -16,7 +16,7 @@ from support.rtp_fakes import FakeWay, picture, pictures, sound
 from lalmesh.media import AccessUnit, TrackSet
 from lalmesh.protocol.rtp import Goodbye, parse_compound
 from lalmesh.remux import InterleavedPackager, RtpStream, plain_channels
-from lalmesh.runtime.ring import RingLimits
+from lalmesh.runtime.ring import Ring, RingLimits
 from services.edge import rtp_players
 from services.edge.fanout import OTHER_CONFIGURATION, FanOutSettings
 from services.edge.packetizing import Packetizing
@@ -98,7 +98,7 @@ class Stage:
     def __init__(self, tracks: TrackSet = BOTH, **settings: int) -> None:
         self.loop = FakeLoop()
         self.stream = RtpStream(tracks, Random(1).randbytes)
-        self._packets = Packetizing(self.stream, RingLimits())
+        self._packets = Packetizing(self.stream, RingLimits(), Ring(RingLimits()))
         packager = InterleavedPackager(self.stream, plain_channels(self.stream))
         made = FanOutSettings(**settings)
         sender = UdpSender(UdpCounters())
