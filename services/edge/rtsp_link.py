@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -93,6 +94,18 @@ class RtspLink(Protocol):
     def close(self, reason: str) -> None:
         """End the connection, after what waits has been sent."""
         ...
+
+
+def local_address(link: RtspLink) -> str:
+    """The address of ours that the client connected to.
+
+    Raises:
+        OSError: the connection is gone.
+    """
+    if link.transport is None:
+        raise OSError(errno.ENOTCONN, "the connection is gone")
+    address: str = link.transport.get_extra_info("sockname")[0]
+    return address
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

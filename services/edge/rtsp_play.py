@@ -12,7 +12,7 @@ from lalmesh.names import StreamKey
 from lalmesh.protocol.rtsp import Transport
 from lalmesh.remux import RtpStream
 from services.edge.fanout import OTHER_CONFIGURATION
-from services.edge.rtsp_link import Described, RtspLink
+from services.edge.rtsp_link import Described, RtspLink, local_address
 from services.edge.rtsp_ways import DatagramWay, First, InterleavedWay, Way
 from services.edge.session import Session, SessionRole
 
@@ -69,7 +69,9 @@ class RtspPlaying:
         if not transport.is_udp or transport.client_port is None:
             return told
         link = self._link
-        pair = self._pairs[track] = link.ports.open(link.address, transport.client_port, lambda is_rtcp, datagrams: link.heard())
+        pair = self._pairs[track] = link.ports.open(
+            local_address(link), link.address, transport.client_port, track, lambda is_rtcp, numbered: link.heard()
+        )
         return replace(told, server_port=pair.ports)
 
     def play(self, tracks: Collection[int]) -> First:

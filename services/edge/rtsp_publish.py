@@ -15,10 +15,12 @@ from lalmesh.protocol.rtp import ReceiverSettings, report_interval_s
 from lalmesh.protocol.rtsp import Transport, serialize_frame
 from services.edge.publisher import Publishing
 from services.edge.rtp_ingest import RtpIngest
+from services.edge.rtp_pairs import Numbered
 from services.edge.rtp_ports import RtpPair
 from services.edge.rtp_tracks import IncomingTrack
-from services.edge.rtsp_link import RtspLink
+from services.edge.rtsp_link import RtspLink, local_address
 from services.edge.session import Session
+from services.edge.udp_sockets import MAX_LAST_READS
 
 RECORD_DEADLINE_S: Final = 15.0  #: from ANNOUNCE to RECORD: the stream is taken meanwhile; a slow client needs five round trips
 MAX_UNSENT_REPORT_BYTES: Final = 64 << 10  #: a publisher that reads nothing gets no more reports
@@ -58,7 +60,8 @@ class RtspPublisher:
         self._close_pair(number)
         if not offered.is_udp or offered.client_port is None:
             return offered
-        pair = self._link.ports.open(self._link.address, offered.client_port, partial(self._received, number))
+        link = self._link
+        pair = link.ports.open(local_address(link), link.address, offered.client_port, number, self._received)
         self._pairs[number] = pair
         return replace(offered, server_port=pair.ports)
 
@@ -132,7 +135,7 @@ class RtspPublisher:
         """End it: what still waits goes out, ports and the stream are given back."""
         self._is_closed = True
         for pair in list(self._pairs.values()):
-            pair.read()  # what ends it may overtake the last datagrams
+            pair.read(MAX_LAST_READS)  # what ends it may overtake the last datagrams
         for number in list(self._pairs):
             self._close_pair(number)
         if self._ingest is not None:
@@ -142,19 +145,19 @@ class RtspPublisher:
 
     # datagrams, and what is missing
 
-    def _received(self, number: int, is_rtcp: bool, datagrams: list[bytes]) -> None:
-        """Datagrams of a track came."""
+    def _received(self, is_rtcp: bool, packets: list[Numbered]) -> None:
+        """Datagrams of a track came, or, by the port that all share, of some."""
         self._link.heard()
         if is_rtcp:
-            for datagram in datagrams:
-                self.feed_rtcp(number, datagram)
+            for number, packet in packets:
+                self.feed_rtcp(number, packet)
             return
-        packets = [(number, datagram) for datagram in datagrams]
         if self._gathered is not None:
             self._gathered += packets
             return
         self._gathered = packets
-        for other in [pair for other, pair in self._pairs.items() if other != number]:
+        heard = {number for number, _ in packets}
+        for other in [pair for number, pair in self._pairs.items() if number not in heard]:
             other.read()  # after a burst or a wait, units of all tracks go on in their order
         self._gathered = None
         try:

@@ -18,16 +18,18 @@ log = logging.getLogger(__name__)
 
 MAX_DATAGRAM_BYTES: Final = 1 << 16
 MAX_READS: Final = 128  #: datagrams taken in one turn of the loop: 0.5 s of a 2.6 Mbit/s stream, then others have their turn
+MAX_LAST_READS: Final = 4096  #: of a socket that is about to be closed: as many as its buffer holds; others wait for some 20 ms
 RECEIVE_BUFFER_BYTES: Final = 2 << 20  #: a turn of a busy loop, of the fastest publisher; the kernel gives what it allows
 SEND_BUFFER_BYTES: Final = 2 << 20  #: the picture of a random access point to each player of a shared pair
 MAX_TRIES: Final = 32  #: at two ports beside each other that nobody has
 
 _UDP_SEGMENT: Final = 103  # linux/udp.h; Python 3.11 does not name it
 _SEGMENT_SIZE = struct.Struct("=H")
-#: The kernel, or the device on the way, has no segmentation offload; EIO: it lacks checksum offload.
-_NO_OFFLOAD: Final = frozenset((errno.EIO, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.ENOSYS))
-#: This run cannot go that way: a packet is larger than the way takes whole, so that each has to be cut on its own.
-_NOT_THIS_RUN: Final = frozenset((errno.EINVAL, errno.EMSGSIZE))
+#: The kernel has no segmentation offload.
+_NO_OFFLOAD: Final = frozenset((errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.ENOSYS))
+#: This run cannot go that way: a packet is larger than the way takes whole, so that each has to be cut on its own; EIO: the way has
+#: IPsec, or a device without checksum offload.
+_NOT_THIS_RUN: Final = frozenset((errno.EIO, errno.EINVAL, errno.EMSGSIZE))
 
 Address: TypeAlias = tuple[str, int]
 Sockets: TypeAlias = tuple[socket.socket, socket.socket]  #: of RTP, of RTCP
@@ -45,34 +47,35 @@ class UdpCounters:
     calls: int = 0  #: system calls that sent
 
 
-def bind_pair(host: str, port: int, family: socket.AddressFamily) -> Sockets:
-    """Sockets of `port` and the next one; for 0, of any even port and the next one.
+def bind_pair(address: str, port: int) -> Sockets:
+    """Sockets of `port` and the next one at an address of ours; for 0, of any even port and the next one.
 
     Raises:
         OSError: they are in use.
     """
     if port:
-        return _bind_both(host, port, family)
+        return _bind_both(address, port)
     for _ in range(MAX_TRIES):
-        with _bind(host, 0, family) as probe:
+        with _bind(address, 0) as probe:
             even: int = probe.getsockname()[1] & ~1
         try:
-            return _bind_both(host, even, family)
+            return _bind_both(address, even)
         except OSError:
             continue
     raise OSError(errno.EADDRINUSE, "no two UDP ports beside each other are free")
 
 
-def _bind_both(host: str, port: int, family: socket.AddressFamily) -> Sockets:
-    rtp = _bind(host, port, family)
+def _bind_both(address: str, port: int) -> Sockets:
+    rtp = _bind(address, port)
     try:
-        return rtp, _bind(host, port + 1, family)
+        return rtp, _bind(address, port + 1)
     except OSError:
         rtp.close()
         raise
 
 
-def _bind(host: str, port: int, family: socket.AddressFamily) -> socket.socket:
+def _bind(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
@@ -80,16 +83,16 @@ def _bind(host: str, port: int, family: socket.AddressFamily) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((host, port))
+        sock.bind((address, port))
     except OSError:
         sock.close()
         raise
     return sock
 
 
-def read_batch(sock: socket.socket) -> Iterator[tuple[bytes, Address]]:
-    """What waits in a socket, up to `MAX_READS` datagrams, each with where it came from."""
-    for _ in range(MAX_READS):
+def read_batch(sock: socket.socket, most: int) -> Iterator[tuple[bytes, Address]]:
+    """What waits in a socket, up to `most` datagrams, each with where it came from."""
+    for _ in range(most):
         try:
             size, source = sock.recvfrom_into(_read_buffer)
         except (BlockingIOError, InterruptedError):
@@ -105,7 +108,7 @@ class Route:
     """From a socket of ours to a client."""
 
     sock: socket.socket
-    target: Address  #: may change with each datagram that comes from there
+    target: Address  #: changes where it turns out that the client is elsewhere
 
 
 class UdpSender:

@@ -9,7 +9,7 @@ from typing import cast
 
 from lalmesh.media import AccessUnit
 from lalmesh.protocol.rtp import RtpPacket
-from services.edge.udp_sockets import Address, Route
+from services.edge.udp_sockets import MAX_READS, Address, Route
 
 WALL_US = 1_700_000_000_000_000
 
@@ -40,7 +40,7 @@ class FakeWay:
         self.packets += [RtpPacket.parse(data[at : at + size]) for at in range(0, len(data), size)]
         return len(data)
 
-    def read(self) -> None:
+    def read(self, most: int = MAX_READS) -> None:
         """Nothing waits."""
 
     def send_rtcp(self, packet: bytes) -> None:

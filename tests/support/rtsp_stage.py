@@ -14,17 +14,19 @@ from lalmesh.names import StreamKey
 from lalmesh.protocol.rtsp import Response, Transport
 from lalmesh.runtime.listener import Connection
 from services.edge.metrics import EdgeMetrics
-from services.edge.rtp_ports import Received, RtpPorts
+from services.edge.rtp_pairs import Received
+from services.edge.rtp_ports import RtpPorts
 from services.edge.rtsp_dialogue import RtspDialogue
 from services.edge.rtsp_link import Described, RtspLink, RtspSettings
 from services.edge.rtsp_service import RtspService
+from services.edge.udp_sockets import MAX_READS
 from support.edge_context import edge_context
 from support.edge_fakes import FakeLinks, FakeScheduler
 from support.rtsp_talk import PCMA_SDP, TCP, Talk
 from support.virtual_time import settle
 
 URL = "rtsp://host/live/cam"
-ADDRESS = "10.0.0.1"
+ADDRESS, LOCAL_ADDRESS = "10.0.0.1", "10.0.0.2"
 SILENCE_S = 120.0
 
 
@@ -33,6 +35,9 @@ class FakeTransport:
 
     def get_write_buffer_size(self) -> int:
         return 0
+
+    def get_extra_info(self, name: str) -> tuple[str, int]:
+        return {"sockname": (LOCAL_ADDRESS, 5544)}[name]
 
 
 class FakeWire:
@@ -61,16 +66,20 @@ class FakePair:
 
     ports = (20_000, 20_001)
 
-    def __init__(self, received: Received) -> None:
-        self.received = received
+    def __init__(self, number: int, received: Received) -> None:
+        self._number = number
+        self._received = received
         self.reports: list[bytes] = []
         self.waiting: list[bytes] = []  #: datagrams that have come and are not read yet
         self.closed = False
 
+    def received(self, is_rtcp: bool, datagrams: list[bytes]) -> None:
+        self._received(is_rtcp, [(self._number, datagram) for datagram in datagrams])
+
     def send_rtcp(self, packet: bytes) -> None:
         self.reports.append(packet)
 
-    def read(self) -> None:
+    def read(self, most: int = MAX_READS) -> None:
         if self.waiting:
             waiting, self.waiting = self.waiting, []
             self.received(False, waiting)
@@ -86,10 +95,11 @@ class FakePorts:
         self.pairs: list[FakePair] = []
         self.exhausted = False
 
-    def open(self, address: str, client_ports: tuple[int, int], received: Received) -> FakePair:
+    def open(self, local: str, address: str, client_ports: tuple[int, int], number: int, received: Received) -> FakePair:
+        assert local == LOCAL_ADDRESS
         if self.exhausted:
             raise OSError("no UDP ports are free")
-        self.pairs.append(FakePair(received))
+        self.pairs.append(FakePair(number, received))
         return self.pairs[-1]
 
 

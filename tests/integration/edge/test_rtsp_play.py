@@ -37,7 +37,7 @@ from services.edge.rtsp_websocket import RtspSocketListener
 HOST = "127.0.0.1"
 LIMIT_S = 10.0
 URL = f"rtsp://{HOST}/live/a"
-PLAIN = RtspSettings(udp=UdpSettings(host=HOST, first_port=20_400, last_port=20_599), wait_publisher_s=LIMIT_S)
+PLAIN = RtspSettings(udp=UdpSettings(first_port=20_400, last_port=20_599), wait_publisher_s=LIMIT_S)
 BEGUN = [*pictures(0, 3), sound(2, seq=3), picture(4)]
 VIDEO_ONLY = TrackSet((H264,), 2)
 
@@ -256,7 +256,7 @@ def test_one_track_pauses_alone_and_comes_back(run: Run) -> None:
 def test_a_player_by_udp(run: Run, *, shared: bool, start: UdpStart) -> None:
     async def work() -> None:
         loop = asyncio.get_running_loop()
-        udp = UdpSettings(host=HOST, shared_port=0) if shared else PLAIN.udp
+        udp = UdpSettings(shared_port=0) if shared else PLAIN.udp
         async with edge(replace(PLAIN, udp=udp, udp_start=start)) as server:
             ports = [await loop.create_datagram_endpoint(Datagrams, (HOST, 0)) for _ in range(2)]
             (rtp, media), (rtcp, reports) = sorted(ports, key=lambda port: int(port[0].get_extra_info("sockname")[1]))
