@@ -25,7 +25,7 @@ LOST = "lost packet"
 class RtpIngest:
     """Takes in what one publisher sends. Times of arrival are µs of the loop's clock."""
 
-    __slots__ = ("_counted", "_metrics", "_publishing", "_receivers", "_session", "_tracks")
+    __slots__ = ("_counted", "_metrics", "_publishing", "_receivers", "_removed", "_session", "_tracks")
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class RtpIngest:
             for number, (track, settings) in tracks.items()
             if (receiver := _receiver(track, timeline, settings)) is not None
         }
+        self._removed: list[TrackReceiver] = []  # what they lost or passed over stays counted
         self._publishing = publishing
         self._session = session
         self._metrics = metrics
@@ -98,6 +99,7 @@ class RtpIngest:
         """The publisher is done with a track; it stays in the track set."""
         receiver = self._receivers.pop(number, None)
         if receiver is not None:
+            self._removed.append(receiver)
             self._publish(receiver.flush(now_us), wall_us)
 
     def end(self, now_us: int, wall_us: int) -> None:
@@ -125,7 +127,7 @@ class RtpIngest:
 
     def _counts(self) -> dict[str, int]:
         counts: dict[str, int] = {}
-        for receiver in self._receivers.values():
+        for receiver in (*self._receivers.values(), *self._removed):
             for reason, count in _counts_of(receiver).items():
                 counts[reason] = counts.get(reason, 0) + count
         return counts

@@ -107,7 +107,7 @@ class TrackReceiver:
 
     @property
     def reorder_counters(self) -> ReorderCounters:
-        """What happened to packets on their way, of the present source."""
+        """What happened to packets on their way, of all sources that were followed."""
         return self._reorder.counters
 
     @property
@@ -192,10 +192,9 @@ class TrackReceiver:
         return [*events, *self._packet(before, now_us), *self._packet(packet, now_us)]
 
     def _restart(self, ssrc: int, now_us: int) -> list[TrackEvent]:
-        events = self._take(self._reorder.flush(), now_us)
+        events = self._take(self._reorder.restart(), now_us)
         self._depacketizer.lost()
         self._ssrc, self._candidate = ssrc, None
-        self._reorder = ReorderBuffer(reorder_ms=self.settings.reorder_ms, max_packets=self.settings.max_packets)
         self._statistics = ReceiverStatistics(self._clock_rate_hz)
         self._clock.restart()
         return events

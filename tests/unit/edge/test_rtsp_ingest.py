@@ -141,6 +141,14 @@ def test_a_track_that_is_removed_takes_nothing_more() -> None:
     assert stage.units == 1
 
 
+def test_what_was_lost_of_a_track_that_is_removed_stays_counted() -> None:
+    stage = Stage()
+    stage.send(1, 3)
+    stage.ingest.remove(0, NOW_US, WALL_US)
+    stage.ingest.account()
+    assert (stage.ignored("lost packet"), stage.ingest.facts) == (1.0, {"ignored_packets": {"lost packet": 1}})
+
+
 def test_a_report_names_a_source_that_has_sent() -> None:
     stage = Stage()
     assert stage.ingest.report(0, 5, "name", NOW_US) == b""

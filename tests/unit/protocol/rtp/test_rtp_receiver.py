@@ -249,6 +249,16 @@ def test_one_packet_of_another_source_is_passed_over_and_two_replace_it() -> Non
     assert (link.receiver.ssrc, link.receiver.counters.restarts, link.receiver.counters.other_sources) == (2, 1, 1)
 
 
+def test_what_was_lost_of_a_source_is_counted_on_behind_another() -> None:
+    link, other = Link(SOUND, reorder_ms=0), Link(SOUND, reorder_ms=0, ssrc=2)
+    other.receiver = link.receiver
+    for sender, first in ((link, 0), (other, 10)):
+        for at in range(first, first + 6):
+            sender.send(AccessUnit(2, at * 1_800, 0, True, b"%d" % at), lost=0 if at == first + 4 else None)
+    assert (link.receiver.ssrc, link.receiver.reorder_counters.lost) == (2, 2)
+    assert link.receiver.statistics.received == 5
+
+
 def test_a_source_that_begins_anew_goes_on() -> None:
     link = Link()
     link.send(picture(1_000, idr=True), now_us=0)
