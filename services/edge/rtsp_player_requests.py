@@ -52,6 +52,8 @@ class PlayerRequests:
         self._replace(player, path)
         self._undescribed = Described(sdp=b"", controls=described.controls, base=base)
         self.setup(event, player)
+        if not self._answers.core.transports:
+            self.close("nothing set up")
 
     def setup(self, event: SetupRequested, player: RtspPlayer) -> None:
         """Take a way for a track."""

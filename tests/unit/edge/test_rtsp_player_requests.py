@@ -42,6 +42,14 @@ async def test_tracks_may_be_set_up_by_who_knows_them() -> None:
 
 
 @in_virtual_time
+async def test_who_sets_up_what_is_not_there_holds_nothing_and_may_ask_again() -> None:
+    stage = Stage()
+    assert await stage.status(stage.talk.setup(TCP.format(0, 1), "/streamid=7")) == 404
+    assert stage.players[0].asked == ["describe live/cam", "close nothing set up"]
+    assert await stage.status(stage.talk.setup(TCP.format(0, 1))) == 200
+
+
+@in_virtual_time
 async def test_a_player_pauses_and_goes() -> None:
     stage = Stage()
     player = await stage.play()
