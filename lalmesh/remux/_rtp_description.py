@@ -54,10 +54,10 @@ def _format(track: Track) -> PayloadFormat | None:
     try:
         if track.codec is not Codec.OPAQUE:
             return format_of(track)
-        said = parse_media(track.configuration).formats
+        said = parse_media(track.configuration).passed_on
     except (UnsupportedError, RemoteProtocolError):
         return None
-    return PayloadFormat(said[0].encoding_name, said[0].clock_rate_hz, said[0].channels, said[0].parameters) if said else None
+    return PayloadFormat(said.encoding_name, said.clock_rate_hz, said.channels, said.parameters) if said else None
 
 
 def told_of(carried: Sequence[CarriedTrack]) -> list[tuple[object, ...]]:
@@ -76,7 +76,7 @@ def told_of(carried: Sequence[CarriedTrack]) -> list[tuple[object, ...]]:
 def description_lines(carried: Sequence[CarriedTrack]) -> list[DescriptionLine]:
     """The sections of a description; that of an opaque track as it came, but for its control URL."""
     opaque = {index: parse_media(track.configuration) for index, (track, _) in enumerate(carried) if track.codec is Codec.OPAQUE}
-    taken = {index: media.formats[0].payload_type for index, media in opaque.items()}
+    taken = {index: said.payload_type for index, media in opaque.items() if (said := media.passed_on) is not None}
     ours = [told for index, (_, told) in enumerate(carried) if index not in opaque]
     free = iter(assign_payload_types(ours, taken.values()))
     lines = []

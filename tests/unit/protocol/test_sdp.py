@@ -197,6 +197,19 @@ def test_one_section_is_kept_for_who_sends_it_on() -> None:
         parse_media(HIKVISION)
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("m=application 0 RTP/AVP 98 107\na=rtpmap:107 x/8000", MediaFormat(107, "x", 8_000)),
+        ("m=application 0 RTP/AVP 98", MediaFormat(98, "", 90_000)),
+        ("m=application 0 RTP/AVP", None),
+        ("m=application 9 DTLS/SCTP 5000", None),
+    ],
+)
+def test_what_is_not_understood_is_passed_on_as_one_format(lines: str, expected: MediaFormat | None) -> None:
+    assert parse_media(lines.encode()).passed_on == expected
+
+
 def test_a_description_of_ours_has_all_that_players_ask_for() -> None:
     video = MediaFormat(96, "H264", 90_000, 1, {"packetization-mode": "1", "sprop-parameter-sets": "Z2QA,aO8="})
     media = build_media(Kind.VIDEO, video, payload_type=96, control="trackID=0")
