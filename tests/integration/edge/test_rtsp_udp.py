@@ -97,6 +97,22 @@ def test_both_ways(run: Runner, settings: UdpSettings) -> None:
 
 
 @pytest.mark.parametrize("settings", BOTH)
+def test_clients_come_by_ipv6_too(run: Runner, settings: UdpSettings) -> None:
+    async def work() -> None:
+        ports, inbox = RtpPorts(settings), Inbox()
+        with client("::1") as other:
+            pair = ports.open("::1", "::1", other.ports, 0, inbox.take)
+            other.rtp.sendto(b"media", ("::1", pair.ports[0]))
+            assert await inbox.wait(1) == [(False, b"media")]
+            pair.send_rtcp(b"ours")
+            assert other.rtcp.recv(100) == b"ours"
+            pair.close()
+        ports.close()
+
+    run(work())
+
+
+@pytest.mark.parametrize("settings", BOTH)
 def test_strangers_are_counted_and_not_heard(run: Runner, settings: UdpSettings) -> None:
     async def work() -> None:
         ports, inbox = RtpPorts(settings), Inbox()
