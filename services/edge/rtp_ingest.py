@@ -7,9 +7,10 @@ session and reason, counted in metrics once a second, and summed up for the line
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 
+from lalmesh.errors import UnsupportedError
 from lalmesh.media import AccessUnit, MediaEvent, Track, TracksChanged, TrackSet
 from lalmesh.protocol.rtp import ReceiverSettings, Timeline, TrackEvent, TrackReceiver
 from services.edge.ingest import Feedable
@@ -86,9 +87,12 @@ class RtpIngest:
         return min(timers) if timers else None
 
     def handle_timer(self, now_us: int, wall_us: int) -> None:
-        """Go on without what has been missing for too long."""
-        events = [event for receiver in self._receivers.values() for event in receiver.handle_timer(now_us)]
-        self._publish(events, wall_us)
+        """Go on without what has been missing for too long.
+
+        Raises:
+            UnsupportedError: a track needs what is not implemented; what the others gave has been taken in.
+        """
+        self._take_waiting(lambda receiver: receiver.handle_timer(now_us), wall_us)
 
     def report(self, number: int, ssrc: int, cname: str, now_us: int) -> bytes:
         """A receiver report of a track, from our `ssrc`; empty where nothing of it is taken, or nothing has come."""
@@ -96,16 +100,26 @@ class RtpIngest:
         return receiver.report(ssrc, cname, now_us) if receiver is not None and receiver.ssrc is not None else b""
 
     def remove(self, number: int, now_us: int, wall_us: int) -> None:
-        """The publisher is done with a track; it stays in the track set."""
+        """The publisher is done with a track; it stays in the track set.
+
+        Raises:
+            UnsupportedError: as `handle_timer`.
+        """
         receiver = self._receivers.pop(number, None)
         if receiver is not None:
             self._removed.append(receiver)
             self._publish(receiver.flush(now_us), wall_us)
 
     def end(self, now_us: int, wall_us: int) -> None:
-        """Give all that waits: nothing more comes."""
-        self._publish([event for receiver in self._receivers.values() for event in receiver.flush(now_us)], wall_us)
-        self.account()
+        """Give all that waits: nothing more comes.
+
+        Raises:
+            UnsupportedError: as `handle_timer`.
+        """
+        try:
+            self._take_waiting(lambda receiver: receiver.flush(now_us), wall_us)
+        finally:
+            self.account()
 
     def account(self) -> None:
         """Bring what was lost or passed over since the last time into the metrics; say it where it is new."""
@@ -131,6 +145,18 @@ class RtpIngest:
             for reason, count in _counts_of(receiver).items():
                 counts[reason] = counts.get(reason, 0) + count
         return counts
+
+    def _take_waiting(self, take: Callable[[TrackReceiver], list[TrackEvent]], wall_us: int) -> None:
+        """Take what waits in every receiver, whatever one of them raises."""
+        events, unsupported = list[TrackEvent](), list[UnsupportedError]()
+        for receiver in self._receivers.values():
+            try:
+                events += take(receiver)
+            except UnsupportedError as error:
+                unsupported.append(error)
+        self._publish(events, wall_us)
+        if unsupported:
+            raise unsupported[0]
 
     def _publish(self, events: Sequence[TrackEvent], wall_us: int) -> None:
         if events:
