@@ -24,7 +24,6 @@ from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling import (
     Endpoint,
     GroupMoved,
-    HeldStream,
     Load,
     NodeCommand,
     NodeReport,
@@ -32,13 +31,14 @@ from lalmesh.runtime.scheduling import (
     SchedulerClient,
     StreamFenced,
 )
+from services.edge.held_streams import held_streams
 from services.edge.hls_client import HlsClient, HlsProxySettings
 from services.edge.http import HttpListener
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
 from services.edge.publication import PublicationSettings
-from services.edge.publisher import Publishers, Publishing
-from services.edge.relay import Relay, Relays, RelaySettings
+from services.edge.publisher import Publishers
+from services.edge.relay import Relays, RelaySettings
 from services.edge.rtmp import RtmpListener
 from services.edge.rtsp import RtspListener
 from services.edge.rtsp_link import RtspSettings
@@ -250,7 +250,7 @@ class EdgeApp:
                 pass
 
     def _report(self) -> NodeReport:
-        held = self._streams()
+        held = held_streams(self.publishers, self.relays, self._ingress)
         load = Load(
             ingress_bps=sum(stream.bitrate_bps for stream in held),
             egress_bps=self._egress.bps(self.relays.fanout_totals.sent_bytes),
@@ -263,40 +263,6 @@ class EdgeApp:
         ports = {listen.protocol: listen.advertise_port for listen in self._settings.listen}
         return tuple(
             Endpoint(name, self.member.host, ports.get(name) or listener.port) for name, listener in self._listeners.items()
-        )
-
-    def _streams(self) -> tuple[HeldStream, ...]:
-        """What is published here and what is played here; a stream that is both is told once."""
-        relays = {relay.stream: relay for relay in self.relays}
-        published = [self._published(publishing, relays.pop(publishing.stream, None)) for publishing in self.publishers]
-        return (*published, *map(self._played, relays.values()))
-
-    def _played(self, relay: Relay) -> HeldStream:
-        reader = relay.reader
-        return HeldStream(
-            stream=relay.stream,
-            epoch=reader.epoch,
-            place=reader.place,
-            publication=reader.last.publication if reader.last is not None else b"",
-            tracks=relay.tracks,
-            players=relay.players,
-            units=reader.counters.units,
-            missing=reader.counters.missing,
-            left_out=relay.left_out,
-        )
-
-    def _published(self, publishing: Publishing, relay: Relay | None) -> HeldStream:
-        core = publishing.core
-        return HeldStream(
-            stream=publishing.stream,
-            epoch=core.epoch,
-            place=core.ring.place,
-            publication=core.publication,
-            tracks=core.tracks,
-            players=relay.players if relay is not None else 0,
-            bitrate_bps=self._ingress.bps(core, core.counters.payload_bytes),
-            units=core.counters.units,
-            left_out=relay.left_out if relay is not None else (),
         )
 
     # metrics

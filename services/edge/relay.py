@@ -19,7 +19,7 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.follower import Follower, FollowSettings, OriginLinks
 from lalmesh.runtime.ownership import NO_EPOCH, Epoch, Location
 from lalmesh.runtime.reader import Reader, ReaderCounters
-from lalmesh.runtime.ring import RingLimits, Run
+from lalmesh.runtime.ring import Run
 from lalmesh.runtime.scheduling import Refusal, Refused, SchedulerClient, Wanted
 from lalmesh.runtime.tally import add_counters
 from services.edge.fanout import FanOut, FanOutCounters, FanOutSettings
@@ -41,16 +41,6 @@ class RelaySettings:
     fanout: FanOutSettings = field(default_factory=FanOutSettings)
     transcode: bool = True  #: whether G.711 is made AAC for formats that cannot carry it, where the extra is installed
 
-    def ring_limits(self) -> RingLimits:
-        """What a packager that comes later starts from."""
-        fanout = self.fanout
-        return RingLimits(
-            gop_num=max(1, fanout.gop_num),
-            audio_cache_us=fanout.audio_cache_ms * 1000,
-            max_us=int(fanout.gop_max_s * 1e6),
-            max_bytes=fanout.gop_max_bytes,
-        )
-
 
 class Relay:
     """One stream on its way to the players of this edge."""
@@ -62,7 +52,7 @@ class Relay:
         self.ready.add_done_callback(lambda ready: ready.exception())  # nobody may be waiting for a relay that fails
         self._relays = relays
         settings = self._settings = relays.settings
-        self._outputs = Outputs(stream, settings.fanout, settings.ring_limits(), relays.retire, transcode=settings.transcode)
+        self._outputs = Outputs(stream, settings.fanout, settings.fanout.ring_limits(), relays.retire, transcode=settings.transcode)
         self._users = 0
         self._linger: asyncio.TimerHandle | None = None
         follow = FollowSettings(lost_s=settings.lost_s, awaits_first=True)
@@ -106,10 +96,6 @@ class Relay:
     def left_out_counts(self) -> Counter[tuple[str, str]]:
         """Tracks that were left out so far, by format and codec."""
         return self._outputs.left_out_counts
-
-    def tracks_for(self, form: OutputFormat) -> TrackSet:
-        """The tracks as players of `form` would get them now, if it can carry them."""
-        return self._outputs.tracks_for(form)
 
     async def settled(self) -> None:
         """Return once all tracks of a stream that has just begun are there, as far as anybody can tell (`settling`)."""

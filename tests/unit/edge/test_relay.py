@@ -290,9 +290,9 @@ async def test_tracks_that_come_a_moment_after_the_others_are_waited_for() -> No
     subscription.serve(run_of(gop(0, 3), tracks=TrackSet((VIDEO,), 1)))
     relay = await acquired
     asyncio.get_running_loop().call_later(0.3, subscription.events.receive, run_of([video(3)], tracks=BOTH))
-    before = relay.tracks_for(FLV)
+    before = relay.outputs.tracks_for(FLV)
     await relay.settled()
-    assert (len(before.tracks), relay.tracks_for(FLV)) == (1, BOTH)
+    assert (len(before.tracks), relay.outputs.tracks_for(FLV)) == (1, BOTH)
 
 
 @in_virtual_time
