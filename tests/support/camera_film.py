@@ -18,8 +18,8 @@ from lalmesh.protocol.rtp import (
     WallClock,
     build_packetizer,
     format_of,
-    static_payload_type,
 )
+from lalmesh.protocol.sdp import FIRST_DYNAMIC_PAYLOAD_TYPE, assign_payload_types
 from support.camera_ways import CameraSettings, Way
 
 SPROPS = frozenset(("sprop-parameter-sets", "sprop-vps", "sprop-sps", "sprop-pps", "profile-level-id"))
@@ -67,8 +67,8 @@ class Film:
 
     def payload_type(self, number: int) -> int:
         """Of a track."""
-        fixed = static_payload_type(format_of(self.tracks[number]))
-        return 96 + number if fixed is None else fixed
+        fixed = assign_payload_types([format_of(self.tracks[number])])[0]
+        return FIRST_DYNAMIC_PAYLOAD_TYPE + number if fixed >= FIRST_DYNAMIC_PAYLOAD_TYPE else fixed
 
     def senders(self) -> list[TrackSender]:
         """What numbers the packets of each track, for one showing."""
