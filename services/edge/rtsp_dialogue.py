@@ -200,6 +200,7 @@ class RtspDialogue:
             case RecordRequested():
                 self._publishes.record()
             case Paused():
+                self._publishes.pause(event.tracks)
                 self._plays.pause(event.tracks)
             case TornDown():
                 self._torn_down(event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import time
@@ -21,6 +22,8 @@ from services.edge.rtp_tracks import IncomingTrack
 from services.edge.rtsp_link import RtspLink, local_address
 from services.edge.session import Session
 from services.edge.udp_sockets import MAX_LAST_READS
+
+log = logging.getLogger(__name__)
 
 RECORD_DEADLINE_S: Final = 15.0  #: from ANNOUNCE to RECORD: the stream is taken meanwhile; a slow client needs five round trips
 MAX_UNSENT_REPORT_BYTES: Final = 64 << 10  #: a publisher that reads nothing gets no more reports
@@ -42,7 +45,9 @@ class RtspPublisher:
         self._timer_due = False
         self._gathered: list[tuple[int, bytes]] | None = None  # while the tracks are read one after the other
         self._is_closed = False
+        self._paused: set[int] = set()
         self._begun_s = self._last_media_s = link.loop.time()
+        self._units_seen = 0  # packets alone, which give none, are no media
         self._report_due_s = 0.0
         self._has_reported = False
         self._ssrc = int.from_bytes(os.urandom(4), "big")
@@ -57,16 +62,19 @@ class RtspPublisher:
         Raises:
             OSError: no UDP port is free.
         """
-        self._close_pair(number)
         if not offered.is_udp or offered.client_port is None:
+            self._close_pair(number)
             return offered
-        link = self._link
-        pair = link.ports.open(local_address(link), link.address, offered.client_port, number, self._received)
-        self._pairs[number] = pair
+        link, pair, before = self._link, self._pairs.get(number), self._link.transports.get(number)
+        if pair is None or before is None or before.client_port != offered.client_port:
+            pair = link.ports.open(local_address(link), link.address, offered.client_port, number, self._received)
+            self._close_pair(number)  # not before: where there are no others, these stay
+            self._pairs[number] = pair
         return replace(offered, server_port=pair.ports)
 
     def record(self) -> None:
         """Take media in, on the ways that are set up."""
+        self._paused.clear()
         if self._ingest is not None:
             return  # goes on after a pause
         now_s = self._link.loop.time()
@@ -81,6 +89,18 @@ class RtspPublisher:
         self._begun_s = self._last_media_s = now_s
         self._report_due_s = now_s + self._report_interval_s()
 
+    @property
+    def has_recorded(self) -> bool:
+        """Whether media have been taken in: from then on no way can change."""
+        return self._ingest is not None
+
+    def pause(self, numbers: Iterable[int]) -> None:
+        """Take in what has come of some tracks, and nothing more until `record`."""
+        for number in numbers:
+            if (pair := self._pairs.get(number)) is not None:
+                pair.read()
+            self._paused.add(number)
+
     def feed(self, packets: Iterable[tuple[int, bytes]]) -> None:
         """Take in the packets of one read, each with the number of its track.
 
@@ -89,7 +109,7 @@ class RtspPublisher:
         """
         if self._ingest is None:
             return
-        now_s = self._last_media_s = self._link.loop.time()
+        now_s = self._link.loop.time()
         try:
             self._ingest.feed(packets, _us(now_s), _wall_us())
         finally:
@@ -113,6 +133,8 @@ class RtspPublisher:
         if ingest is None:
             return f"no RECORD within {RECORD_DEADLINE_S:g} s" if now_s - self._begun_s > RECORD_DEADLINE_S else ""
         ingest.account()
+        if (units := self._publishing.core.counters.units) != self._units_seen:
+            self._units_seen, self._last_media_s = units, now_s
         if now_s >= self._report_due_s:
             self._report(ingest, _us(now_s))
             self._has_reported = True
@@ -138,10 +160,14 @@ class RtspPublisher:
             pair.read(MAX_LAST_READS)  # what ends it may overtake the last datagrams
         for number in list(self._pairs):
             self._close_pair(number)
-        if self._ingest is not None:
-            self._ingest.end(self._now_us(), _wall_us())
-        self._publishing.close()
-        self._link.context.sessions.closed(self.session, reason)
+        try:
+            if self._ingest is not None:
+                self._ingest.end(self._now_us(), _wall_us())
+        except UnsupportedError as error:
+            log.warning("publisher ends with what is not implemented: %s", error, extra={"peer": self._link.peer})
+        finally:
+            self._publishing.close()
+            self._link.context.sessions.closed(self.session, reason)
 
     # datagrams, and what is missing
 
@@ -152,6 +178,8 @@ class RtspPublisher:
             for number, packet in packets:
                 self.feed_rtcp(number, packet)
             return
+        if self._paused:
+            packets = [packet for packet in packets if packet[0] not in self._paused]
         if self._gathered is not None:
             self._gathered += packets
             return

@@ -59,10 +59,12 @@ class PublisherRequests:
 
     def setup(self, event: SetupRequested) -> None:
         """Take a way for a track."""
-        if self.publisher is not None and event.track is not None:
-            self._answers.choose_way(event, event.track, self.publisher.setup)
-        else:
+        if self.publisher is None or event.track is None:
             self._answers.core.reject(454)
+        elif self.publisher.has_recorded:
+            self._answers.core.reject(455)
+        else:
+            self._answers.choose_way(event, event.track, self.publisher.setup)
 
     def record(self) -> None:
         """Take media in from now on."""
@@ -84,6 +86,11 @@ class PublisherRequests:
         packets.clear()
         if self.publisher is not None:
             self.publisher.feed(taken)
+
+    def pause(self, tracks: Collection[int]) -> None:
+        """Take nothing more in of `tracks`."""
+        if self.publisher is not None:
+            self.publisher.pause(tracks)
 
     def remove(self, tracks: Collection[int]) -> None:
         """The client is done with `tracks`, but not with all."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from support.rtsp_stage import Stage
 from support.rtsp_talk import PCMA_SDP, UDP, packet
 from support.virtual_time import in_virtual_time
 
+from lalmesh.protocol.rtp import RtpPacket
 from services.edge.rtsp_link import RtspSettings
 
 WAIT_S = RtspSettings().reorder_ms / 1000
@@ -91,3 +93,43 @@ async def test_a_goodbye_to_an_edge_that_stops_ends_it_at_once() -> None:
     await stage.publishers.close(1.0)
     assert len(stage.sessions) == 0
     assert all(pair.closed for pair in stage.ports.pairs)
+
+
+AAC_SDP = b"""v=0\r\nm=audio 0 RTP/AVP 97\r\na=rtpmap:97 mpeg4-generic/44100/2\r\na=control:streamid=0\r
+a=fmtp:97 mode=AAC-hbr;config=1210;sizelength=13;indexlength=3;indexdeltalength=3\r\n"""
+
+
+def aac(number: int, *, index: int) -> bytes:
+    """A frame of 4 bytes, which says that `index` frames before it come later (RFC 3640 §3.2.1)."""
+    return RtpPacket(97, number, 1024 * number, 7, True, bytes((0, 16, 0, 4 << 3 | index)) + b"\x21" * 4).serialize()
+
+
+@in_virtual_time
+@pytest.mark.parametrize("is_polite", [True, False])
+async def test_what_is_not_understood_at_the_end_gives_the_stream_back_all_the_same(*, is_polite: bool) -> None:
+    stage = Stage()
+    assert await stage.status(stage.talk.announce(AAC_SDP)) == 200
+    assert await stage.status(stage.talk.setup(UDP.format(5000, 5001))) == 200
+    assert await stage.status(stage.talk.request("RECORD")) == 200
+    (pair,) = stage.ports.pairs
+    pair.received(False, [aac(1, index=0), aac(3, index=1)])  # the second waits for what is missing before it
+    if is_polite:
+        assert await stage.status(stage.talk.request("TEARDOWN")) == 200
+        await stage.publishers.close(1.0)
+    else:
+        stage.dialogue.lost("closed by the peer")
+    assert len(stage.sessions) == len(stage.publishers) == 0
+
+
+@in_virtual_time
+async def test_a_pause_lets_nothing_more_in_until_record() -> None:
+    stage = await recording()
+    first, second = stage.ports.pairs
+    first.waiting = [packet(1)]  # was sent before
+    assert await stage.status(stage.talk.request("PAUSE")) == 200
+    first.received(False, [packet(2)])
+    second.received(False, [packet(1)])
+    assert tracks(stage) == [1]
+    assert await stage.status(stage.talk.request("RECORD")) == 200
+    second.received(False, [packet(2)])
+    assert tracks(stage) == [1, 2]

@@ -9,6 +9,7 @@ from support.rtsp_stage import SILENCE_S, URL, Stage
 from support.rtsp_talk import PCMA_SDP, TCP, UDP, frame, packet
 from support.virtual_time import in_virtual_time, settle
 
+from lalmesh.protocol.rtsp import serialize_frame
 from lalmesh.runtime.scheduling import Refusal, Refused
 from services.edge.rtsp_link import RtspSettings
 from services.edge.rtsp_publish import RECORD_DEADLINE_S
@@ -112,6 +113,52 @@ async def test_a_publisher_that_sends_nothing_is_closed() -> None:
     assert not stage.wire.closed
     await stage.later(3)
     assert stage.wire.closed == f"no media for {SILENCE_S:g} s"
+
+
+@in_virtual_time
+async def test_a_publisher_of_what_gives_nothing_is_closed() -> None:
+    stage = Stage()
+    await stage.record()
+    stage.dialogue.feed(frame(1))
+    for _ in range(int(SILENCE_S) + 3):
+        stage.dialogue.feed(serialize_frame(0, b"no packet"))
+        await stage.later(1)
+    assert stage.wire.closed == f"no media for {SILENCE_S:g} s"
+
+
+@in_virtual_time
+async def test_a_track_that_gets_no_other_ports_keeps_those_that_it_has() -> None:
+    stage = Stage()
+    assert await stage.status(stage.talk.announce()) == 200
+    assert await stage.status(stage.talk.setup(UDP.format(5000, 5001))) == 200
+    stage.ports.exhausted = True
+    assert await stage.status(stage.talk.setup(UDP.format(6000, 6001))) == 461
+    assert await stage.status(stage.talk.setup(UDP.format(5000, 5001))) == 200
+    assert await stage.status(stage.talk.request("RECORD")) == 200
+    stage.ports.pairs[0].received(False, [packet(1)])
+    assert (stage.units, stage.ports.pairs[0].closed) == (1, False)
+
+
+@in_virtual_time
+async def test_a_track_that_gets_other_ports_gives_back_those_that_it_had() -> None:
+    stage = Stage()
+    assert await stage.status(stage.talk.announce()) == 200
+    for port in (5000, 6000):
+        assert await stage.status(stage.talk.setup(UDP.format(port, port + 1))) == 200
+    assert [pair.closed for pair in stage.ports.pairs] == [True, False]
+    assert await stage.status(stage.talk.setup(TCP.format(0, 1))) == 200
+    assert stage.ports.pairs[1].closed
+
+
+@in_virtual_time
+async def test_no_way_changes_once_media_have_come() -> None:
+    stage = Stage()
+    await stage.record()
+    assert await stage.status(stage.talk.request("PAUSE")) == 200
+    assert await stage.status(stage.talk.setup(UDP.format(5000, 5001))) == 455
+    assert await stage.status(stage.talk.request("RECORD")) == 200
+    stage.dialogue.feed(frame(1))
+    assert stage.units == 1
 
 
 @in_virtual_time
