@@ -65,9 +65,9 @@ class VideoPacketizer:
         """The NALUs of a unit, behind parameter sets where decoding can start; none that would be taken for an aggregate."""
         view = memoryview(unit.payload)  # so that the bytes are copied once, into the packet
         nalus: list[Chunk] = [
-            view[at : at + length]
+            nalu
             for at, length in iter_avcc_headers(unit.payload)
-            if length >= self._codec.header_bytes and self._type(view[at : at + 1]) not in self._payload_types
+            if length >= self._codec.header_bytes and self._type(nalu := view[at : at + length]) not in self._payload_types
         ]
         if not unit.random_access or any(self._type(nalu) == self._codec.sps for nalu in nalus):
             return nalus
