@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lalmesh.errors import StreamNotFound
+from lalmesh.errors import StreamNotFound, Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.protocol.rtsp import Transport
-from lalmesh.remux import RtpStream
+from lalmesh.remux import RtpStream, plain_channels
 from services.edge.fanout import OTHER_CONFIGURATION
 from services.edge.rtsp_link import Described, RtspLink, local_address
-from services.edge.rtsp_ways import DatagramWay, First, InterleavedWay, Way
+from services.edge.rtsp_ways import DatagramWay, First, InterleavedWay, Way, has_room_for_channels
 from services.edge.session import Session, SessionRole
 
 if TYPE_CHECKING:
@@ -64,14 +63,18 @@ class RtspPlaying:
         """
         if self._rtp is None or not 0 <= track < len(self._rtp.controls):
             raise OSError(f"no track {track} here")
-        self._close_pair(track)
         told = replace(transport, ssrc=self._rtp.ssrc(track))
         if not transport.is_udp or transport.client_port is None:
-            return told
-        link = self._link
-        pair = self._pairs[track] = link.ports.open(
-            local_address(link), link.address, transport.client_port, track, lambda is_rtcp, numbered: link.heard()
-        )
+            self._close_pair(track)
+            is_own = not transport.is_tcp or self._relay is None or has_room_for_channels(self._relay)
+            return told if is_own else replace(told, interleaved=plain_channels(self._rtp)[track])
+        link, pair, before = self._link, self._pairs.get(track), self._link.transports.get(track)
+        if pair is None or before is None or before.client_port != transport.client_port:
+            pair = link.ports.open(
+                local_address(link), link.address, transport.client_port, track, lambda is_rtcp, numbered: link.heard()
+            )
+            self._close_pair(track)  # not before: where there are no others, these stay
+            self._pairs[track] = pair
         return replace(told, server_port=pair.ports)
 
     def play(self, tracks: Collection[int]) -> First:
@@ -81,6 +84,7 @@ class RtspPlaying:
 
         Raises:
             StreamNotFound: the stream is another one by now than the player was told.
+            Unavailable: too many choices of channels are in use.
         """
         playing = {track for way in self._ways for track in way.tracks}
         self._unstarted = self._build_ways(set(tracks) - playing, from_cache=True)
@@ -103,11 +107,16 @@ class RtspPlaying:
         """Send nothing of `tracks` until `play`; what plays beside them on the same way goes on at the next random access point."""
         for way in [way for way in self._ways if not way.tracks.isdisjoint(tracks)]:
             self._end_way(way)
-            with contextlib.suppress(StreamNotFound):  # then the player is about to be closed
+            try:
                 rest = self._build_ways(way.tracks.difference(tracks), from_cache=False)
-                self._ways += rest
-                for again in rest:
-                    again.start()
+            except StreamNotFound:
+                continue  # the player is about to be closed
+            except Unavailable as error:
+                self._link.close(str(error))
+                return
+            self._ways += rest
+            for again in rest:
+                again.start()
 
     def remove(self, tracks: Collection[int]) -> None:
         """The client is done with `tracks`, but not with all."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
+from lalmesh.errors import Unavailable
 from lalmesh.remux import Channels, InterleavedPackager, RtpStream, WebSocketInterleavedPackager, plain_channels
 from services.edge.outputs import OutputFormat
 from services.edge.player import playing_on
@@ -14,7 +16,36 @@ from services.edge.rtp_players import DatagramPlayer
 from services.edge.rtp_ports import RtpPair
 from services.edge.rtsp_link import RtspLink
 
+#: choices of channels in use, of one stream, where who comes is still given those that it wants: most want the plain ones, and each
+#: other choice has a fan-out and a cache of its own. Beyond, players are told the plain ones
+MAX_CHANNEL_MAPS: Final = 8
+MAX_LATE_CHANNEL_MAPS: Final = 16  #: ... where who was told of others while there was room may still play on them
+LATE_RETRY_S: Final = 5.0  #: after which such a player may ask again
+
 First = Mapping[int, tuple[int, int]]  #: by track index: sequence number and RTP timestamp of its first packet
+
+
+@dataclass(slots=True, frozen=True)
+class _ChannelMap:
+    """Which players share their bytes."""
+
+    rtp: RtpStream
+    channels: Channels
+    is_socket: bool
+
+    @property
+    def is_plain(self) -> bool:
+        """Each track that is there has the channels that it is kept on."""
+        return all(pair in (None, plain) for pair, plain in zip(self.channels, plain_channels(self.rtp), strict=True))
+
+
+def has_room_for_channels(relay: Relay) -> bool:
+    """Whether players may choose their channels."""
+    return _own_maps(relay) < MAX_CHANNEL_MAPS
+
+
+def _own_maps(relay: Relay) -> int:
+    return sum(isinstance(key, _ChannelMap) and not key.is_plain for key in relay.outputs.keys)
 
 
 class Way(Protocol):
@@ -55,12 +86,18 @@ class InterleavedWay:
     def __init__(
         self, link: RtspLink, transport: asyncio.Transport, relay: Relay, rtp: RtpStream, channels: Channels, *, from_cache: bool
     ) -> None:
-        """Take part in what goes out on `channels`, beginning with what is cached, or at the next random access point."""
+        """Take part in what goes out on `channels`, beginning with what is cached, or at the next random access point.
+
+        Raises:
+            Unavailable: too many other choices of channels are in use.
+        """
         self.tracks = frozenset(index for index, pair in enumerate(channels) if pair is not None)
         self._from_cache = from_cache
         packager = WebSocketInterleavedPackager if link.is_socket else InterleavedPackager
         self._packager = packager(rtp, channels)
-        key = ("rtsp", rtp, channels, link.is_socket)
+        key = _ChannelMap(rtp, channels, link.is_socket)
+        if not key.is_plain and key not in relay.outputs.keys and _own_maps(relay) >= MAX_LATE_CHANNEL_MAPS:
+            raise Unavailable("too many choices of channels", retry_after_s=LATE_RETRY_S)
         form = OutputFormat(key=key, name="rtp", packager=lambda: packager(rtp, channels), rtp=rtp)
         relay.hold()
         self._playing = playing_on(transport, relay, form, link.close, link.context.player_sndbuf_bytes)

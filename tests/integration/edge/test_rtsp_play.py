@@ -24,6 +24,7 @@ from lalmesh.protocol.sdp import parse_session
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.listener import ListenerLimits
+from services.edge import rtsp_ways
 from services.edge.fanout import OTHER_CONFIGURATION, FanOutSettings
 from services.edge.metrics import EdgeMetrics
 from services.edge.relay import RelaySettings
@@ -198,6 +199,36 @@ def test_players_on_other_channels_get_the_same_packets(run: Run) -> None:
     run(work())
 
 
+def test_players_on_many_other_channels_get_the_plain_ones(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each choice of channels has a fan-out and a cache of its own."""
+    monkeypatch.setattr(rtsp_ways, "MAX_CHANNEL_MAPS", 1)
+    monkeypatch.setattr(rtsp_ways, "MAX_LATE_CHANNEL_MAPS", 2)
+
+    async def work() -> None:
+        async with edge() as server:
+            early = [await server.dial() for _ in range(4)]
+            asking = asyncio.create_task(early[0].describe())
+            await server.serve()
+            await asking
+            for number, client in enumerate(early):
+                await client.describe()
+                wanted = TCP.format(10 + 2 * number, 11 + 2 * number)
+                answer = await client.ask(client.talk.setup(wanted))
+                assert f"interleaved={10 + 2 * number}-" in answer.headers.get("transport")
+            played = [await client.ask(client.talk.request("PLAY")) for client in early]
+            assert [answer.status for answer in played] == [200, 200, 503, 503]
+            late = await server.dial()
+            await late.describe()
+            answer = await late.ask(late.talk.setup(TCP.format(30, 31)))
+            assert "interleaved=0-1" in answer.headers.get("transport")
+            assert (await late.ask(late.talk.request("PLAY"))).status == 200
+            assert await late.packets(0, 8)
+            for client in (*early, late):
+                await client.close()
+
+    run(work())
+
+
 def test_after_a_pause_nothing_comes_until_play(run: Run) -> None:
     async def work() -> None:
         async with edge() as server:
@@ -281,6 +312,23 @@ def test_a_player_by_udp(run: Run, *, shared: bool, start: UdpStart) -> None:
                 await asyncio.sleep(0.005)
             rtp.close()
             rtcp.close()
+
+    run(work())
+
+
+def test_a_track_that_gets_no_other_ports_keeps_those_that_it_has(run: Run) -> None:
+    async def work() -> None:
+        one_pair = UdpSettings(first_port=20_598, last_port=20_599)
+        async with edge(replace(PLAIN, udp=one_pair)) as server:
+            client = await server.dial()
+            asking = asyncio.create_task(client.describe())
+            await server.serve()
+            await asking
+            answers = [await client.ask(client.talk.setup(UDP.format(port, port + 1))) for port in (5000, 6000, 5000)]
+            assert [answer.status for answer in answers] == [200, 461, 200]
+            assert (await client.ask(client.talk.request("PLAY"))).status == 200
+            assert len(server.service.ports) == 1
+            await client.close()
 
     run(work())
 
