@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -332,8 +332,10 @@ def introduction(plan: argparse.Namespace) -> str:
     )
 
 
-def keep(plan: argparse.Namespace, about: dict[str, str], samples: Samples, problems: dict[str, str]) -> None:
-    """Write everything that was found as JSON."""
+def keep(
+    plan: argparse.Namespace, about: Mapping[str, str], samples: Mapping[str, Sequence[Sample | None]], problems: Mapping[str, str]
+) -> None:
+    """Write everything that was found as JSON, by the names that `samples` has."""
     shape = {"players": plan.players, "seconds": plan.seconds, "rounds": plan.rounds}
     found = {label: [sample and asdict(sample) for sample in mine] for label, mine in samples.items()}
     plan.json.parent.mkdir(parents=True, exist_ok=True)

@@ -8,13 +8,11 @@ the median misses is a failure.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -148,14 +146,6 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def keep(plan: argparse.Namespace, about: Mapping[str, str], samples: Samples, problems: Mapping[str, str]) -> None:
-    """Write everything that was found as JSON."""
-    shape = {"players": plan.players, "seconds": plan.seconds, "rounds": plan.rounds}
-    found = {way: [sample and asdict(sample) for sample in mine] for way, mine in samples.items()}
-    plan.json.parent.mkdir(parents=True, exist_ok=True)
-    plan.json.write_text(json.dumps({"about": about, "plan": shape, "samples": found, "problems": problems}, indent=1))
-
-
 def main() -> None:
     """Measure, print, keep; exit with 1 if a sample was worthless or a bar is missed."""
     plan = arguments()
@@ -171,7 +161,7 @@ def main() -> None:
     rows = [row(way, samples) for way in samples if any(samples[way])]
     text = "\n\n".join((introduction(plan), _report.listed(about), _report.table(HEAD, rows)))
     print(f"\n{title}\n\n{text}\n")
-    keep(plan, about, samples, problems)
+    fanout.keep(plan, about, samples, problems)
     if plan.report:
         _report.publish("rtsp", title, text)
     failed = missed(samples) if plan.verdict else []

@@ -58,3 +58,14 @@ class FakeTransport(asyncio.Transport):
     def is_closing(self) -> bool:
         """After any of the three."""
         return bool(self.closed)
+
+
+def deliver(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
+    """Let `data` come, as a loop gives it to a protocol with a buffer of its own."""
+    view = memoryview(data)
+    while view:
+        into = memoryview(protocol.get_buffer(-1))
+        size = min(len(into), len(view))
+        into[:size] = view[:size]
+        protocol.buffer_updated(size)
+        view = view[size:]

@@ -15,7 +15,7 @@ from support.edge_fakes import FakeLinks, FakeScheduler, FakeSubscription, locat
 from support.loops import Run
 from support.packaging import BOTH, H264
 from support.rtp_fakes import picture, pictures, sound
-from support.rtsp_talk import TCP, UDP, Talk
+from support.rtsp_talk import TCP, UDP, Talk, TalkClient
 
 from lalmesh.media import AccessUnit, TrackSet
 from lalmesh.protocol.rtp import Goodbye, RtpPacket, is_rtcp, parse_compound
@@ -59,13 +59,19 @@ class Edge:
         self.subscription: FakeSubscription | None = None
 
     async def dial(self) -> Client:
-        return Client(*await asyncio.open_connection(HOST, self.plain.port))
+        return Client(URL, *await asyncio.open_connection(HOST, self.plain.port))
 
     async def serve(self, units: Sequence[AccessUnit] = BEGUN, tracks: TrackSet = BOTH) -> None:
         """What the origin has, once it is asked."""
         self.scheduler.put(location(1))
         self.subscription = await self.links.opened(1)
         self.subscription.serve(run_of(units, tracks=tracks))
+
+    async def describe_to(self, client: Client) -> Response:
+        """Let the stream begin while a client asks what it is; the answer."""
+        asking = asyncio.create_task(client.describe())
+        await self.serve()
+        return await asking
 
     def send(self, units: Sequence[AccessUnit], tracks: TrackSet = BOTH) -> None:
         assert self.subscription is not None
@@ -89,23 +95,8 @@ async def edge(settings: RtspSettings = PLAIN) -> AsyncIterator[Edge]:
             made.service.close()
 
 
-class Client:
-    """An RTSP client over a stream."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.talk = Talk(URL)
-        self.reader, self.writer = reader, writer
-
-    async def ask(self, request: bytes) -> Response:
-        self.writer.write(request)
-        while (answer := self.talk.answer()) is None:
-            await self.read()
-        return answer
-
-    async def read(self) -> None:
-        data = await self.reader.read(1 << 16)
-        assert data, "the connection was closed"
-        self.talk.take(data)
+class Client(TalkClient):
+    """A player."""
 
     async def describe(self) -> Response:
         return await self.ask(self.talk.request("DESCRIBE"))
@@ -125,16 +116,6 @@ class Client:
 
     def _packets(self, channel: int) -> list[RtpPacket]:
         return [RtpPacket.parse(frame.payload) for frame in self.talk.frames if frame.channel == channel]
-
-    async def closed(self) -> None:
-        """Read until the server has closed."""
-        while data := await self.reader.read(1 << 16):
-            self.talk.take(data)
-        self.writer.close()
-
-    async def close(self) -> None:
-        self.writer.close()
-        await self.writer.wait_closed()
 
 
 def told_first(answer: Response) -> dict[int, tuple[int, int]]:
@@ -159,9 +140,7 @@ def test_a_player_gets_what_is_cached_and_what_comes(run: Run) -> None:
     async def work() -> None:
         async with edge() as server:
             client = await server.dial()
-            asking = asyncio.create_task(client.describe())
-            await server.serve()
-            described = await asking
+            described = await server.describe_to(client)
             assert len(parse_session(described.body).media) == 2
             played = await client.play(TCP.format(0, 1), TCP.format(2, 3))
             assert [session.protocol for session in server.sessions] == ["rtsp"]
@@ -184,9 +163,7 @@ def test_players_on_other_channels_get_the_same_packets(run: Run) -> None:
     async def work() -> None:
         async with edge() as server:
             one, other = await server.dial(), await server.dial()
-            asking = asyncio.create_task(one.describe())
-            await server.serve()
-            await asking
+            await server.describe_to(one)
             await other.describe()
             await one.play(TCP.format(0, 1), TCP.format(2, 3))
             await other.play(TCP.format(10, 11), TCP.format(4, 5))
@@ -207,9 +184,7 @@ def test_players_on_many_other_channels_get_the_plain_ones(run: Run, monkeypatch
     async def work() -> None:
         async with edge() as server:
             early = [await server.dial() for _ in range(4)]
-            asking = asyncio.create_task(early[0].describe())
-            await server.serve()
-            await asking
+            await server.describe_to(early[0])
             for number, client in enumerate(early):
                 await client.describe()
                 wanted = TCP.format(10 + 2 * number, 11 + 2 * number)
@@ -233,9 +208,7 @@ def test_after_a_pause_nothing_comes_until_play(run: Run) -> None:
     async def work() -> None:
         async with edge() as server:
             client = await server.dial()
-            asking = asyncio.create_task(client.describe())
-            await server.serve()
-            await asking
+            await server.describe_to(client)
             await client.play(TCP.format(0, 1), TCP.format(2, 3))
             assert (await client.ask(client.talk.request("PAUSE"))).status == 200
             client.talk.frames.clear()
@@ -257,9 +230,7 @@ def test_one_track_pauses_alone_and_comes_back(run: Run) -> None:
     async def work() -> None:
         async with edge() as server:
             client = await server.dial()
-            asking = asyncio.create_task(client.describe())
-            await server.serve()
-            await asking
+            await server.describe_to(client)
             await client.play(TCP.format(0, 1), TCP.format(2, 3))
             await client.packets(2, 1)
             assert (await client.ask(client.talk.request("PAUSE", "/streamid=1"))).status == 200
@@ -293,9 +264,7 @@ def test_a_player_by_udp(run: Run, *, shared: bool, start: UdpStart) -> None:
             (rtp, media), (rtcp, reports) = sorted(ports, key=lambda port: int(port[0].get_extra_info("sockname")[1]))
             mine = [transport.get_extra_info("sockname")[1] for transport in (rtp, rtcp)]
             client = await server.dial()
-            asking = asyncio.create_task(client.describe())
-            await server.serve()
-            await asking
+            await server.describe_to(client)
             played = await client.play(UDP.format(*mine))
             server.send([picture(5, key=True), picture(6)])
             got = [RtpPacket.parse(await media.came.get())]
@@ -321,9 +290,7 @@ def test_a_track_that_gets_no_other_ports_keeps_those_that_it_has(run: Run) -> N
         one_pair = UdpSettings(first_port=20_598, last_port=20_599)
         async with edge(replace(PLAIN, udp=one_pair)) as server:
             client = await server.dial()
-            asking = asyncio.create_task(client.describe())
-            await server.serve()
-            await asking
+            await server.describe_to(client)
             answers = [await client.ask(client.talk.setup(UDP.format(port, port + 1))) for port in (5000, 6000, 5000)]
             assert [answer.status for answer in answers] == [200, 461, 200]
             assert (await client.ask(client.talk.request("PLAY"))).status == 200
@@ -374,9 +341,7 @@ def test_other_tracks_close_a_player(run: Run, caplog: pytest.LogCaptureFixture)
     async def work() -> None:
         async with edge() as server:
             client = await server.dial()
-            asking = asyncio.create_task(client.describe())
-            await server.serve()
-            await asking
+            await server.describe_to(client)
             await client.play(TCP.format(0, 1))
             server.send([picture(5)], VIDEO_ONLY)
             await client.closed()
@@ -391,9 +356,7 @@ def test_tracks_that_changed_before_play_are_not_found_until_described_anew(run:
     async def work() -> None:
         async with edge() as server:
             client = await server.dial()
-            asking = asyncio.create_task(client.describe())
-            await server.serve()
-            await asking
+            await server.describe_to(client)
             await client.ask(client.talk.setup(TCP.format(0, 1)))
             server.send([picture(5)], VIDEO_ONLY)
             assert (await client.ask(client.talk.request("PLAY"))).status == 404
@@ -412,9 +375,7 @@ def test_the_end_of_the_stream_is_said(run: Run) -> None:
     async def work() -> None:
         async with edge() as server:
             client = await server.dial()
-            asking = asyncio.create_task(client.describe())
-            await server.serve()
-            await asking
+            await server.describe_to(client)
             await client.play(TCP.format(0, 1))
             await client.packets(0, 8)
             assert server.subscription is not None

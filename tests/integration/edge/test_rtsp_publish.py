@@ -16,7 +16,7 @@ from support.edge_context import edge_context
 from support.edge_fakes import FakeLinks, FakeOutlet, FakeScheduler, place
 from support.etcd import make_certificates
 from support.loops import Run
-from support.rtsp_talk import TCP, UDP, Talk, frame, packet
+from support.rtsp_talk import TCP, UDP, Talk, TalkClient, frame, packet
 
 from lalmesh.protocol.http_auth import ClientAuth
 from lalmesh.protocol.rtsp import Response
@@ -59,7 +59,7 @@ class Edge:
 
     async def dial(self, tls: ssl.SSLContext | None = None) -> Client:
         """A client of the plain port."""
-        return Client(*await asyncio.open_connection(HOST, self.plain.port, ssl=tls))
+        return Client(URL, *await asyncio.open_connection(HOST, self.plain.port, ssl=tls))
 
     async def origin(self) -> FakeOutlet:
         """What the origin has of the stream."""
@@ -90,20 +90,8 @@ async def edge(
             made.service.close()
 
 
-class Client:
-    """An RTSP client over a stream."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.talk = Talk(URL)
-        self.reader, self.writer = reader, writer
-
-    async def ask(self, request: bytes) -> Response:
-        self.writer.write(request)
-        while (answer := self.talk.answer()) is None:
-            data = await self.reader.read(1 << 16)
-            assert data, "the connection was closed"
-            self.talk.take(data)
-        return answer
+class Client(TalkClient):
+    """A publisher."""
 
     async def record(self, transport: str = TCP.format(0, 1)) -> Response:
         """Publish one sound; the answer to SETUP."""
@@ -112,16 +100,6 @@ class Client:
         assert answer.status == 200
         assert (await self.ask(self.talk.request("RECORD"))).status == 200
         return answer
-
-    async def closed(self) -> None:
-        """Wait until the server has closed."""
-        while await self.reader.read(1 << 16):
-            pass
-        self.writer.close()
-
-    async def close(self) -> None:
-        self.writer.close()
-        await self.writer.wait_closed()
 
 
 class Datagrams(asyncio.DatagramProtocol):

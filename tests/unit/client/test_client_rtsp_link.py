@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from errno import ENOTCONN
 
 import pytest
-from support.fake_transport import FakeTransport
+from support.fake_transport import FakeTransport, deliver
 
 from lalmesh.client import ClientOptions, ConnectionFailed, Refused, RefusedNotAuthorized, RefusedNotFound, RtspTransport
 from lalmesh.client._link import MAX_QUEUED_BYTES, Mode
@@ -138,13 +138,7 @@ class Ends:
                 self.server.accept_record()
 
     def deliver(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            into = self.link.get_buffer(-1)
-            size = min(len(into), len(view))
-            into[:size] = view[:size]
-            self.link.buffer_updated(size)
-            view = view[size:]
+        deliver(self.link, data)
 
     def packets(self) -> list[PacketReceived]:
         return [event for event in self.events if isinstance(event, PacketReceived)]
