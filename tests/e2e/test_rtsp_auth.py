@@ -89,7 +89,7 @@ def play(client: str, url: str, file: Path) -> list[str | Path]:
             return [PROGRAM, "pull", url, file]
         case "gstreamer":
             pipeline = f"""gst-launch-1.0 -q -e rtspsrc name=in location={url} protocols=tcp buffer-mode=none
-                in. ! application/x-rtp,media=video ! queue ! rtph264depay ! h264parse ! out.
+                in. ! rtph264depay ! queue ! h264parse ! out.
                 matroskamux name=out ! filesink location={file}"""
             return list(pipeline.split())
         case _:

@@ -35,14 +35,15 @@ PLAYED = {
     ("gstreamer", "udp"): ("h264_b3_aac", "hevc_aac", "h264_opus"),
 }
 MEDIA = sorted({name for names in PLAYED.values() for name in names})
-#: From the packets of a track to what Matroska takes.
+#: From the packets of a track to what Matroska takes. A depayloader comes first: it can be linked to the one pad that fits it. Filters
+#: of caps for the pads race instead: both pads come at once, from threads of their own, and now and then one is left without a link.
 TAKEN_APART = {
-    "h264": "rtph264depay ! h264parse",
-    "hevc": "rtph265depay ! h265parse",
-    "aac": "rtpmp4gdepay ! aacparse",
-    "pcma": "rtppcmadepay",
-    "mp3": "rtpmpadepay ! mpegaudioparse",
-    "opus": "rtpopusdepay ! opusparse",
+    "h264": "rtph264depay ! queue ! h264parse",
+    "hevc": "rtph265depay ! queue ! h265parse",
+    "aac": "rtpmp4gdepay ! queue ! aacparse",
+    "pcma": "rtppcmadepay ! queue",
+    "mp3": "rtpmpadepay ! queue ! mpegaudioparse",
+    "opus": "rtpopusdepay ! queue ! opusparse",
 }
 #: Rows of pictures as they are shown, and of sound as it comes, which GStreamer's Matroska does not say that one may begin with.
 SHOWN = ("-map", "0:v?", "-map", "0:a?", *frames.DECODED, "-c:a", "copy", "-copyinkf:a", "-f", "framemd5")
@@ -102,8 +103,8 @@ def gstreamer_play(case: Case, url: str, file: Path) -> list[str | Path]:
     """Matroska of what comes, at the times of RTP: the jitter buffer would change them after its own clock."""
     picture, sound = case.media.split("_")[0], case.media.split("_")[-1]
     pipeline = f"""gst-launch-1.0 -q -e rtspsrc name=in location={url} protocols={case.transport} buffer-mode=none latency=500
-        in. ! application/x-rtp,media=video ! queue ! {TAKEN_APART[picture]} ! out.
-        in. ! application/x-rtp,media=audio ! queue ! {TAKEN_APART[sound]} ! out.
+        in. ! {TAKEN_APART[picture]} ! out.
+        in. ! {TAKEN_APART[sound]} ! out.
         matroskamux name=out ! filesink location={file}"""
     return list(pipeline.split())
 
