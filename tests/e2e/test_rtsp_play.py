@@ -35,8 +35,8 @@ PLAYED = {
     ("gstreamer", "udp"): ("h264_b3_aac", "hevc_aac", "h264_opus"),
 }
 MEDIA = sorted({name for names in PLAYED.values() for name in names})
-#: From the packets of a track to what Matroska takes. A depayloader comes first: it can be linked to the one pad that fits it. Filters
-#: of caps for the pads race instead: both pads come at once, from threads of their own, and now and then one is left without a link.
+#: From the packets of a track to what Matroska takes. A depayloader comes first: it can be linked to the one pad that fits it.
+#: Filters of caps would race: both pads come at once, from threads of their own, and now and then one is left unlinked.
 TAKEN_APART = {
     "h264": "rtph264depay ! queue ! h264parse",
     "hevc": "rtph265depay ! queue ! h265parse",
