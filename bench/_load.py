@@ -25,7 +25,7 @@ ANSWER_S = 30  #: for one answer: a blocking one waits three target durations at
 
 @dataclass(slots=True, frozen=True)
 class Players:
-    """What all players together got."""
+    """What all players together got after their warm-up."""
 
     players: int
     mean_kbps: float
@@ -135,10 +135,13 @@ def _established(port: int, *more: str) -> str:
     return done.stdout
 
 
-def play(url: tuple[str, ...], players: int, seconds: float, log: Path) -> Child:
-    """Start `players` players for `seconds`; `url` is what `players.c` takes before the number."""
+def play(url: tuple[str, ...], players: int, seconds: float, warm_up_s: float, log: Path) -> Child:
+    """Start `players` players for `seconds`; `url` is what `players.c` takes before the number.
+
+    What they get in the first `warm_up_s` of that does not count.
+    """
     log.unlink(missing_ok=True)
-    return Child([build("players"), *url, str(players), str(seconds)], log=log)
+    return Child([build("players"), *url, str(players), str(seconds), str(warm_up_s)], log=log)
 
 
 def played(child: Child, limit_s: float) -> Players:

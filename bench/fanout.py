@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ STREAM = "live/bench"
 STREAM_READY_S = 3.0  #: from the start of the publisher: its headers and a whole GOP have arrived
 CONNECT_S = 60.0  #: for all players to be connected
 LOOK_S = 0.2  #: between two counts of the connections
-LEAST_SHARE = 0.9  #: of the stream's bit rate: a player that got less was not served. (A GOP cache gives some players more.)
+LEAST_SHARE = 0.9  #: of the stream's bit rate: a player that got less was not served
 FLOORS_MS = (0, 100)  #: how long the floors gather
 RESULTS = _load.BUILT / "fanout.json"
 
@@ -183,7 +183,8 @@ def measure(subject: Subject, plan: argparse.Namespace) -> Sample:
                 time.sleep(STREAM_READY_S)
         port = int(server.players[1])
         before = _load.connections(port)  # a publisher's may be among them
-        players = _load.play(server.players, plan.players, plan.warm_up + plan.seconds + 1, folder / "players.log")
+        counted_s = plan.seconds + 1
+        players = _load.play(server.players, plan.players, plan.warm_up + counted_s, plan.warm_up, folder / "players.log")
         stack.enter_context(players)
         if plan.pin:
             _load.pin(players.pid, load_cores)
@@ -331,8 +332,10 @@ def introduction(plan: argparse.Namespace) -> str:
     )
 
 
-def keep(plan: argparse.Namespace, about: dict[str, str], samples: Samples, problems: dict[str, str]) -> None:
-    """Write everything that was found as JSON."""
+def keep(
+    plan: argparse.Namespace, about: Mapping[str, str], samples: Mapping[str, Sequence[Sample | None]], problems: Mapping[str, str]
+) -> None:
+    """Write everything that was found as JSON, by the names that `samples` has."""
     shape = {"players": plan.players, "seconds": plan.seconds, "rounds": plan.rounds}
     found = {label: [sample and asdict(sample) for sample in mine] for label, mine in samples.items()}
     plan.json.parent.mkdir(parents=True, exist_ok=True)

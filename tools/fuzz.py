@@ -30,6 +30,13 @@ SEEDS = {
     "recording_restore": "tests/captures/flv",
     "rtmp_server": "tests/captures/rtmp",
     "rtmp_chunks": "tests/captures/rtmp",
+    "http_auth": "tests/captures/http_auth",
+    "rtcp": "tests/captures/rtcp",
+    "rtp_packets": "tests/captures/rtp",
+    "rtp_payloads": "tests/captures/rtp_payloads",
+    "rtsp_client": "tests/captures/rtsp_answers",
+    "rtsp_server": "tests/captures/rtsp",
+    "sdp": "tests/captures/sdp",
 }
 
 

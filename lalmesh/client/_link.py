@@ -194,10 +194,13 @@ class ClientLink(asyncio.BufferedProtocol, ABC):
         if self._transport is None:
             return
         self._read_on()  # or the server's goodbye would not be seen
-        if not self._transport.is_closing() and self._transport.can_write_eof():
-            self._transport.write_eof()
-        else:
-            self._transport.close()
+        try:
+            if not self._transport.is_closing() and self._transport.can_write_eof():
+                self._transport.write_eof()
+            else:
+                self._transport.close()
+        except OSError:  # the server has reset the connection, and the loop does not know yet
+            self.abort()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._gone.wait()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final, Literal, assert_never
 
 from lalmesh.client._errors import ConnectionFailed, rtsp_refusal
@@ -88,8 +89,8 @@ class RtspLink(ClientLink):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._ways.close()
         super().connection_lost(exc)
+        self._ways.close()
 
     # the core
 
@@ -156,7 +157,9 @@ class RtspLink(ClientLink):
 
     def _end(self, reason: str) -> None:
         if not self.ended:
-            self._media.flush(self._now_us())
+            self._take_rest()
+            with suppress(UnsupportedError):  # likewise
+                self._media.flush(self._now_us())
         super()._end(reason)
         self._heard.set()
 
@@ -183,6 +186,12 @@ class RtspLink(ClientLink):
             self._media.receive(track, packet, now_us, is_rtcp=is_rtcp)
         if not is_rtcp:
             self._heard.set()
+
+    def _take_rest(self) -> None:
+        """Nothing more comes: a goodbye, or the end of the connection, may have overtaken the last datagrams."""
+        with suppress(UnsupportedError):  # it is over anyway
+            for track, datagrams in self._ways.rest():
+                self._receive(track, datagrams, False, self._loop.time())
 
     def _after_turn(self) -> None:
         if self._media.untaken_bytes:
@@ -243,6 +252,7 @@ class RtspLink(ClientLink):
         Raises:
             LalmeshError: what ended the connection.
         """
+        self._flush()  # who sends and drains without end lets nobody else do it
         await self._ways.drain()
         await super().drain()
 

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 MAX_ATTEMPTS: Final = 32  #: at a free pair; the neighbour of a port that the system chose is rarely taken
 MAX_DATAGRAM_BYTES: Final = 65_535
 MAX_READS: Final = 64  #: datagrams of one socket in one turn of the loop, so that the others get theirs
+MAX_LAST_READS: Final = 4096  #: the same at the end: more than `BUFFER_BYTES` of the kernel hold
 BUFFER_BYTES: Final = 2 << 20  #: asked of the kernel for either way: a large key frame comes at once
 MAX_UNSENT_PACKETS: Final = 4096  #: that wait for the kernel; of those behind it the newest are dropped, as a router would
 
@@ -103,9 +104,18 @@ class UdpPair:
         for sock in (self._rtp, self._rtcp):
             sock.close()
 
+    def rest(self) -> list[bytes]:
+        """What has come to the RTP port and was not read yet."""
+        return self._received(self._rtp, MAX_LAST_READS)
+
     def _read(self, sock: socket.socket, is_rtcp: bool) -> None:
+        datagrams = self._received(sock, MAX_READS)
+        if datagrams:
+            self._receive(datagrams, is_rtcp)
+
+    def _received(self, sock: socket.socket, at_most: int) -> list[bytes]:
         datagrams: list[bytes] = []
-        for _ in range(MAX_READS):
+        for _ in range(at_most):
             try:
                 data, address = sock.recvfrom(MAX_DATAGRAM_BYTES)
             except BlockingIOError:
@@ -114,8 +124,7 @@ class UdpPair:
                 continue
             if address[0] in self._hosts:
                 datagrams.append(data)
-        if datagrams:
-            self._receive(datagrams, is_rtcp)
+        return datagrams
 
     def _sent(self, sock: socket.socket, packet: bytes) -> bool:
         """Whether the kernel took it; what it will never take counts as lost on the way."""

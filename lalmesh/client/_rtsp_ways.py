@@ -80,6 +80,10 @@ class PacketWays:
         for pair in self._pairs:
             await pair.drain()
 
+    def rest(self) -> list[tuple[int, list[bytes]]]:
+        """The RTP packets of each track that have come by UDP and were not read yet."""
+        return [(track, pair.rest()) for track, pair in enumerate(self._pairs)]
+
     def pause(self) -> None:
         """Leave what comes by UDP to the kernel."""
         for pair in self._pairs:

@@ -9,8 +9,6 @@ BITRATE_BPS = 64_000  #: of one channel
 
 #: the encoding names of RFC 3551 §6
 NAMES = {Codec.PCMA: "PCMA", Codec.PCMU: "PCMU"}
-#: the static RTP payload types of RFC 3551 §6, for one channel at 8 kHz
-PAYLOAD_TYPES = {Codec.PCMU: 0, Codec.PCMA: 8}
 #: the byte of a sample of silence (G.711 Tables 1a and 2a, the smallest positive value)
 SILENCE = {Codec.PCMA: 0xD5, Codec.PCMU: 0xFF}
 

@@ -13,7 +13,8 @@ from lalmesh.remux._interleaved import (
 )
 from lalmesh.remux._packager import Packager, Parts
 from lalmesh.remux._rtmp import RtmpPackager
-from lalmesh.remux._rtp import RtpBurst, RtpStream, rtp_session, rtp_tracks
+from lalmesh.remux._rtp import RtpBurst, RtpStream
+from lalmesh.remux._rtp_description import rtp_session, rtp_tracks
 from lalmesh.remux._transcode import Transcoder, can_transcode, needs_transcoding, transcoded_tracks
 from lalmesh.remux._ts import TsPackager, WebSocketTsPackager
 

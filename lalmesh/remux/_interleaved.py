@@ -16,7 +16,8 @@ from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 from lalmesh.protocol.rtp import Run, join_runs
 from lalmesh.protocol.rtsp import Pair, serialize_frame, serialize_frame_header
 from lalmesh.remux._packager import Parts
-from lalmesh.remux._rtp import RtpBurst, RtpStream, rtp_tracks
+from lalmesh.remux._rtp import RtpBurst, RtpStream
+from lalmesh.remux._rtp_description import rtp_tracks
 from lalmesh.remux._websocket import close_message
 
 Channels: TypeAlias = tuple[Pair | None, ...]  #: by track index: those of RTP and RTCP; None: the track is not played

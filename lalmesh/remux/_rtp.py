@@ -1,4 +1,4 @@
-"""RTP to players: the packets of a stream, made once for all of them, and what a session description tells of its tracks.
+"""RTP to players: the packets of a stream, made once for all of them.
 
 SSRCs, sequence numbers and times belong to the stream, so whoever plays it gets the same packets, over whatever way. A description
 cannot change once players have it: `RtpStream.describes` says whether other tracks can go on under it.
@@ -6,31 +6,26 @@ cannot change once players have it: `RtpStream.describes` says whether other tra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
-from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Codec, Kind, Track, TrackSet
-from lalmesh.protocol.rtp import (
-    Packetizer,
-    Payload,
-    PayloadFormat,
-    SenderIdentity,
-    TrackSender,
-    WallClock,
-    build_packetizer,
-    format_of,
+from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Kind, Track, TrackSet, rescale, wrap
+from lalmesh.protocol.rtp import Packetizer, Payload, SenderIdentity, TrackSender, WallClock, build_packetizer
+from lalmesh.remux._rtp_description import (
+    CarriedTrack,
+    DescriptionLine,
+    carried_tracks,
+    description_lines,
+    rtp_session,
+    told_of,
 )
-from lalmesh.protocol.rtsp import MAX_TRACKS
-from lalmesh.protocol.sdp import MediaDescription, assign_payload_types, build_media, build_session, parse_media
 
 REPORT_TICKS: Final = 5 * TICKS_PER_SECOND  #: from one round of sender reports to the next (RFC 3550 §6.2)
-JOIN_REPORT_TICKS: Final = TICKS_PER_SECOND  #: to one before a random access point, where players begin: closer together than usual
-
-_CONTROL: Final = "streamid={}"  # of a track, as ffmpeg and lal call it
-
-_Carried: TypeAlias = tuple[Track, PayloadFormat]
+#: ... to one where players begin: these may be a second apart, give or take a tick, or come with every picture
+JOIN_REPORT_TICKS: Final = TICKS_PER_SECOND // 2
+VALID_PACKETS: Final = 2  #: in order, before a receiver believes that there is a source (RFC 3550 §A.1)
 
 
 @dataclass(slots=True)
@@ -43,23 +38,6 @@ class RtpBurst:
     random_access: bool
     first_sequence_number: int  #: of the packets, 16 bits
     reports: list[tuple[int, bytes]]  #: sender reports that go before them, each with its track index; mostly none
-
-
-def rtp_tracks(tracks: TrackSet) -> tuple[Track, ...]:
-    """The tracks that RTP can carry, in the order of the description, at most `MAX_TRACKS`."""
-    return tuple(track for track, _ in _carried(tracks))
-
-
-def rtp_session(tracks: TrackSet, *, session_id: int = 1) -> tuple[bytes, list[str]]:
-    """The description of the tracks that RTP can carry, and the control URL of each.
-
-    Args:
-        tracks: of the stream.
-        session_id: names the stream in its description.
-    """
-    lines = _lines(_carried(tracks))
-    session = build_session([line.media for line in lines], session_id=session_id)
-    return session.serialize(), [line.media.control for line in lines]
 
 
 class RtpStream:
@@ -75,29 +53,31 @@ class RtpStream:
         Raises:
             UnsupportedError: RTP can carry none of them.
         """
-        carried = _carried(tracks)
+        carried = carried_tracks(tracks)
         if not carried:
             codecs = ", ".join(track.codec.value for track in tracks.tracks if track.kind is not Kind.DATA)
             raise UnsupportedError(f"{codecs or 'a stream without tracks'} in RTP")
-        lines = _lines(carried)
+        lines = description_lines(carried)
         self.controls = [line.media.control for line in lines]  #: control URLs of the tracks of the description
         self.malformed_units = 0  #: left out, since they cannot be taken apart
         self._session_id = int.from_bytes(random_bytes(4), "big")
         self.sdp = self.description(tracks)  #: as it was in the beginning
         self._cname = random_bytes(8).hex()
-        self._told = _told(carried)
+        self._told = told_of(carried)
         self._wall_clock = _StreamClock()
         self._outgoing = _build_outgoing(carried, lines, self._wall_clock, random_bytes)
         self._by_id = {outgoing.track.track_id: outgoing for outgoing in self._outgoing}
-        self._lead_id = next((track.track_id for track, _ in carried if track.kind is Kind.VIDEO), 0)  # 0: no track has it
+        self._lead = next((out for out in self._outgoing if out.track.kind is Kind.VIDEO), None)
         self._tracks = TrackSet()  # of the newest unit
         self._is_described = False  # whether they go on under the description
         self._reported: int | None = None  # when reports were sent last, in ticks of the stream
-        self._wall_us = 0  # of the newest unit
+        self._unheard: dict[int, int] = {}  # by track index, packets that are still to go out before it reports again
+        self._begun: list[tuple[_Outgoing, int]] = []  # tracks that do so now, and of which time
+        self._newest = 0  # presentation time of the newest unit
 
     def describes(self, tracks: TrackSet) -> bool:
         """Whether `tracks` can be played under the description that players have."""
-        return self._told == _told(_carried(tracks))
+        return self._told == told_of(carried_tracks(tracks))
 
     def description(self, tracks: TrackSet) -> bytes:
         """What players are told: the description of `tracks`, which this stream describes, with their newest parameter sets."""
@@ -107,6 +87,23 @@ class RtpStream:
         """The synchronization source of a track of the description, 32 bits."""
         return self._outgoing[track_index].sender.identity.ssrc
 
+    def of_one_instant(self, first: Mapping[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
+        """What ``RTP-Info`` says of tracks that begin with these packets.
+
+        Args:
+            first: by track index, sequence number and RTP timestamp of a packet of the last hours.
+
+        Returns:
+            The same numbers, each with the timestamp that its track has at the first picture; where there is none, at the first
+            packet of the first track: all are of one instant (RFC 2326 §12.33), so that players have sound and pictures in step.
+        """
+        if not first:
+            return {}
+        lead = self._lead if self._lead is not None and self._lead.index in first else self._outgoing[min(first)]
+        begin = lead.ticks(first[lead.index][1], self._newest)
+        told = {index: (number, self._outgoing[index].sender.timestamp(begin)) for index, (number, _) in first.items()}
+        return told | {lead.index: first[lead.index]}
+
     def package(self, unit: AccessUnit, tracks: TrackSet) -> RtpBurst | None:
         """What the next unit, which is under `tracks`, becomes; None where nothing goes out for it."""
         if tracks is not self._tracks:
@@ -114,7 +111,7 @@ class RtpStream:
         outgoing = self._by_id.get(unit.track_id)
         if outgoing is None or not self._is_described:
             return None
-        sender = outgoing.sender
+        sender, self._newest = outgoing.sender, unit.pts
         first, timestamp = sender.next_sequence_number, sender.timestamp(unit.pts)
         reports = self._reports(unit)
         try:
@@ -122,13 +119,16 @@ class RtpStream:
         except RemoteProtocolError:
             self.malformed_units += 1
             packets = []
+        if packets and outgoing.index in self._unheard:
+            self._count_unheard(outgoing, len(packets), unit.pts)
         if not packets and not reports:
             return None
         return RtpBurst(outgoing.index, packets, timestamp, unit.random_access, first, reports)
 
     def goodbyes(self) -> list[tuple[int, bytes]]:
         """What goes out when the stream is over: RTCP packets, each with its track index."""
-        said = [(out.index, out.sender.goodbye(self._cname, self._wall_us)) for out in self._outgoing if out.sender.packet_count]
+        wall_us = self._wall_clock.wall_us(self._newest)
+        said = [(out.index, out.sender.goodbye(self._cname, wall_us)) for out in self._outgoing if out.sender.packet_count]
         return [(index, packet) for index, packet in said if packet]
 
     def _change(self, tracks: TrackSet) -> None:
@@ -140,14 +140,35 @@ class RtpStream:
                 outgoing.follow(tracks)
 
     def _reports(self, unit: AccessUnit) -> list[tuple[int, bytes]]:
-        """The sender reports that are due before a unit: those of all tracks at once, so that a player can put them in step."""
-        self._wall_us = self._wall_clock.wall_us(unit)
-        is_join = unit.random_access and unit.track_id == self._lead_id
-        pause = JOIN_REPORT_TICKS if is_join else REPORT_TICKS
-        if self._reported is not None and 0 <= unit.dts - self._reported < pause:
-            return []
+        """The sender reports that go before a unit. All tracks report at once, of one instant, that of its presentation.
+
+        Each reports again behind its first packets after that. Interop: GStreamer takes no report of a time before the first packet
+        that it got of a track, nor by UDP one that comes before the second.
+        """
+        self._wall_clock.see(unit)
+        again = [self._report(outgoing, pts) for outgoing, pts in self._begun]
+        self._begun.clear()
+        if not self._is_due(unit):
+            return again
         self._reported = unit.dts
-        return [(outgoing.index, outgoing.sender.report(self._cname, self._wall_us)) for outgoing in self._outgoing]
+        self._unheard = {outgoing.index: VALID_PACKETS for outgoing in self._outgoing}
+        return again + [self._report(outgoing, unit.pts) for outgoing in self._outgoing]
+
+    def _count_unheard(self, outgoing: _Outgoing, packets: int, pts: int) -> None:
+        left = self._unheard.pop(outgoing.index) - packets
+        if left > 0:
+            self._unheard[outgoing.index] = left
+        else:
+            self._begun.append((outgoing, pts))
+
+    def _is_due(self, unit: AccessUnit) -> bool:
+        """Whether all tracks have to report: players begin at pictures that are random access points, else anywhere."""
+        begins = self._lead is None or (unit.random_access and unit.track_id == self._lead.track.track_id)
+        pause = JOIN_REPORT_TICKS if begins else REPORT_TICKS
+        return self._reported is None or not -JOIN_REPORT_TICKS < unit.dts - self._reported < pause  # tracks may be that far apart
+
+    def _report(self, outgoing: _Outgoing, pts: int) -> tuple[int, bytes]:
+        return outgoing.index, outgoing.sender.report(self._cname, self._wall_clock.wall_us(pts))
 
 
 class _StreamClock(WallClock):
@@ -166,11 +187,10 @@ class _StreamClock(WallClock):
             self._first = unit.dts, unit.wall_us
             super().see(unit)
 
-    def wall_us(self, unit: AccessUnit) -> int:
-        """When a unit would have come if all had come evenly, Unix µs."""
-        self.see(unit)
-        first_dts, first_wall_us = self._first or (unit.dts, unit.wall_us)
-        return first_wall_us + (unit.dts - first_dts) * 1000 // TICKS_PER_MS
+    def wall_us(self, ticks: int) -> int:
+        """When a time of the stream would be if all units came evenly, Unix µs: rounded up, so that it is of that very tick."""
+        first_dts, first_wall_us = self._first or (0, 0)
+        return first_wall_us - (first_dts - ticks) * 1000 // TICKS_PER_MS
 
 
 class _Outgoing:
@@ -186,6 +206,12 @@ class _Outgoing:
         """The payloads of a unit under the newest configuration."""
         return self._packetizer.packetize(unit)
 
+    def ticks(self, rtp_timestamp: int, near: int) -> int:
+        """The presentation time of an RTP timestamp, the nearest one to `near`."""
+        late = wrap(rtp_timestamp - self.sender.timestamp(near), 32)
+        late -= 1 << 32 if late >> 31 else 0
+        return near + rescale(late, self.sender.identity.clock_rate_hz)
+
     def follow(self, tracks: TrackSet) -> None:
         """Be the track as it is in `tracks`."""
         track = tracks.get(self.track.track_id)
@@ -194,17 +220,8 @@ class _Outgoing:
             self.track = track
 
 
-@dataclass(slots=True, frozen=True)
-class _Line:
-    """One track in a description."""
-
-    media: MediaDescription
-    payload_type: int
-    clock_rate_hz: int
-
-
 def _build_outgoing(
-    carried: Sequence[_Carried], lines: Sequence[_Line], wall_clock: WallClock, random_bytes: Callable[[int], bytes]
+    carried: Sequence[CarriedTrack], lines: Sequence[DescriptionLine], wall_clock: WallClock, random_bytes: Callable[[int], bytes]
 ) -> list[_Outgoing]:
     def number(size_bytes: int) -> int:
         return int.from_bytes(random_bytes(size_bytes), "big")
@@ -220,50 +237,3 @@ def _build_outgoing(
         )
         outgoing.append(_Outgoing(index, track, identity, wall_clock))
     return outgoing
-
-
-def _carried(tracks: TrackSet) -> list[_Carried]:
-    """The tracks that RTP can carry, each with how."""
-    found = ((track, _format(track)) for track in tracks.tracks)
-    return [(track, told) for track, told in found if told is not None][:MAX_TRACKS]
-
-
-def _format(track: Track) -> PayloadFormat | None:
-    """How a track goes out; None: not at all. Of an opaque one its section of a description tells."""
-    try:
-        if track.codec is not Codec.OPAQUE:
-            return format_of(track)
-        said = parse_media(track.configuration).formats
-    except (UnsupportedError, RemoteProtocolError):
-        return None
-    return PayloadFormat(said[0].encoding_name, said[0].clock_rate_hz, said[0].channels, said[0].parameters) if said else None
-
-
-def _told(carried: Sequence[_Carried]) -> list[tuple[object, ...]]:
-    """What a description fixes. Parameter sets are in band too, so that those in it are but a beginning."""
-    return [
-        (
-            track.track_id,
-            track.codec,
-            (told.name, told.clock_rate_hz, told.channels),
-            track.configuration if track.codec in (Codec.AAC, Codec.OPAQUE) else b"",
-        )
-        for track, told in carried
-    ]
-
-
-def _lines(carried: Sequence[_Carried]) -> list[_Line]:
-    """The sections of a description; that of an opaque track as it came, but for its control URL."""
-    opaque = {index: parse_media(track.configuration) for index, (track, _) in enumerate(carried) if track.codec is Codec.OPAQUE}
-    taken = {index: media.formats[0].payload_type for index, media in opaque.items()}
-    ours = [told for index, (_, told) in enumerate(carried) if index not in opaque]
-    free = iter(assign_payload_types(ours, taken.values()))
-    lines = []
-    for index, (track, told) in enumerate(carried):
-        control, payload_type = _CONTROL.format(index), taken[index] if index in taken else next(free)
-        if index in opaque:
-            media = opaque[index].with_control(control)
-        else:
-            media = build_media(track.kind, told, payload_type=payload_type, control=control)
-        lines.append(_Line(media, payload_type, told.clock_rate_hz))
-    return lines

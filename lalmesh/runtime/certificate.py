@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from prometheus_client.core import CounterMetricFamily, Metric
@@ -102,6 +102,25 @@ class ServerCertificate:
 
     def _show_newest(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
         connection.context = self._newest
+
+
+class CertificateWatch:
+    """Whether the certificate of a node has changed, where it has one: looked at as time passes, and when somebody asks."""
+
+    def __init__(self, certificate: ServerCertificate | None, clock: Callable[[], float]) -> None:
+        """Watch it; `clock` gives seconds and does not step."""
+        self._certificate = certificate
+        self._clock = clock
+
+    def sweep(self) -> None:
+        """Call it often."""
+        if self._certificate is not None:
+            self._certificate.sweep(self._clock())
+
+    def reload(self) -> None:
+        """Load it again now, if it can be used."""
+        if self._certificate is not None:
+            self._certificate.refresh(at_once=True)
 
 
 def certificate_metrics(role: str, certificate: ServerCertificate) -> Iterable[Metric]:

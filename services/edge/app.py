@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
 from lalmesh.container.flv import HevcForm
-from lalmesh.runtime.certificate import ServerCertificate, certificate_metrics
+from lalmesh.runtime.certificate import CertificateWatch, ServerCertificate, certificate_metrics
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
@@ -118,6 +118,7 @@ class EdgeApp:
         """
         self._settings = settings
         self._loop = asyncio.get_running_loop()
+        self._certificate = CertificateWatch(settings.certificate, self._loop.time)
         self.member = Member(
             node,
             Role.EDGE,
@@ -209,14 +210,11 @@ class EdgeApp:
         yield self.relays.sweep
         if self._rtsp is not None:
             yield self._rtsp.sweep
-        certificate = self._settings.certificate
-        if certificate is not None:
-            yield lambda: certificate.sweep(self._loop.time())
+        yield self._certificate.sweep
 
     def reload(self) -> None:
         """Load the certificate again now, if it can be used."""
-        if self._settings.certificate is not None:
-            self._settings.certificate.refresh(at_once=True)
+        self._certificate.reload()
 
     async def drain(self, limit_s: float) -> None:
         """Let nobody in, say so to the scheduler and to those who are here, and wait until they have gone, or for `limit_s`."""

@@ -42,7 +42,8 @@ class PublisherClock:
 
     Times that the input carries are kept. Only where its clock jumps against the wall clock is everything after shifted, all
     tracks by the same, so that it goes on; a unit that shares the stamp of the one before it on its track is placed by its length.
-    Data tracks follow: encoders stamp script data with zero at any time, so it says nothing about their clock.
+    Data tracks follow: encoders stamp script data with zero at any time, so it says nothing about their clock. Opaque ones keep the
+    stamps that packets share or that fall, since those tell which packets are of one frame.
     """
 
     def __init__(self, jump_ms: int) -> None:
@@ -73,7 +74,7 @@ class PublisherClock:
                 dts = newest + SEAM_TICKS
                 self._offset = dts - stamp
                 self.jumps += 1
-        if last is not None and dts <= last:
+        if last is not None and dts <= last and codec is not Codec.OPAQUE:
             shared = track is not None and stamp == self._last_stamp[track_id]
             dts = last + max(frame_ticks(track, unit.payload) if track is not None and shared else 0, TICKS_PER_MS)
         unit.dts = self._last[track_id] = dts

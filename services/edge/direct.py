@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 
 CAN_SEND_DIRECTLY = hasattr(os, "memfd_create") and hasattr(os, "sendfile")
 SHARED_FILE_BYTES = 8 << 10  #: a copy of so much costs the kernel as much as handing over the pages, 6 to 7 µs with all else
@@ -41,49 +42,43 @@ def direct_socket(transport: asyncio.BaseTransport) -> socket.socket | None:
 class DirectSockets:
     """Many sockets, as a block that goes to all of them wants them."""
 
-    __slots__ = ("_descriptors", "_sends")
+    __slots__ = ("_descriptors",)
 
     def __init__(self, sockets: Sequence[socket.socket]) -> None:
         """Prepare to send to `sockets`."""
         self._descriptors = [sock.fileno() for sock in sockets]
-        self._sends = [sock.send for sock in sockets]
 
     def send(self, block: bytes) -> list[tuple[int, int]]:
         """Send `block` to each socket, as one file where it is large and they are many.
 
         Gives those that did not take it all: their place among the sockets, and how many bytes they took.
         """
-        file = shared_file(block) if len(block) >= SHARED_FILE_BYTES and len(self._sends) >= MANY_SOCKETS else NO_FILE
+        size, descriptors = len(block), self._descriptors
+        file = shared_file(block) if size >= SHARED_FILE_BYTES and len(descriptors) >= MANY_SOCKETS else NO_FILE
         if file == NO_FILE:
-            return _send_to_each(block, self._sends)
+            return _late(map(os.write, descriptors, repeat(block)), size)
         try:
-            return _send_file_to_each(file, len(block), self._descriptors)
+            return _late(map(os.sendfile, descriptors, repeat(file), repeat(0), repeat(size)), size)
         finally:
             os.close(file)
 
 
-def _send_to_each(block: bytes, sends: Iterable[Callable[[bytes], int]]) -> list[tuple[int, int]]:
-    size, late = len(block), list[tuple[int, int]]()
-    for place, send in enumerate(sends):
-        try:
-            sent = send(block)
-        except OSError:  # nothing goes now, or ever again: its transport finds out
-            sent = 0
-        if sent != size:
-            late.append((place, sent))
-    return late
+def _late(sends: Iterator[int], size: int) -> list[tuple[int, int]]:
+    """Carry out `sends`, each of which gives how many bytes it sent: the places of those that were fewer than `size`, and how many.
 
-
-def _send_file_to_each(file: int, size: int, descriptors: Iterable[int]) -> list[tuple[int, int]]:
-    sendfile, late = os.sendfile, list[tuple[int, int]]()
-    for place, descriptor in enumerate(descriptors):
+    All of them run in one call, which stops at the first that fails and keeps what there was before it; so nothing of ours runs
+    between two sends, whose caches the kernel has used up by then.
+    """
+    sent: list[int] = []
+    while True:
         try:
-            sent = sendfile(descriptor, file, 0, size)
-        except OSError:  # as above
-            sent = 0
-        if sent != size:
-            late.append((place, sent))
-    return late
+            sent.extend(sends)
+            break
+        except OSError:  # nothing goes there now, or ever again: its transport finds out
+            sent.append(0)
+    if sent.count(size) == len(sent):
+        return []
+    return [(place, taken) for place, taken in enumerate(sent) if taken != size]
 
 
 def shared_file(block: bytes) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from lalmesh.media import Track, TrackSet
 from lalmesh.remux import Packager, Parts
-from lalmesh.runtime.ring import Run, join_track
+from lalmesh.runtime.ring import RingLimits, Run, join_track
 from services.edge.audience import Audience
 from services.edge.feed import PlayerFeed
 from services.edge.join_cache import JoinCache, JoinCacheSettings, JoinPoint
@@ -31,6 +31,15 @@ class FanOutSettings(JoinCacheSettings):
     player_queue_bytes: int = 8 << 20  #: what may wait for one player
     player_queue_s: float = 10.0  #: for how long it may wait
     slow_player_s: float = 30.0  #: a player that has not caught up by then is closed
+
+    def ring_limits(self) -> RingLimits:
+        """What a packager that comes later starts from."""
+        return RingLimits(
+            gop_num=max(1, self.gop_num),
+            audio_cache_us=self.audio_cache_ms * 1000,
+            max_us=int(self.gop_max_s * 1e6),
+            max_bytes=self.gop_max_bytes,
+        )
 
 
 @dataclass(slots=True)
@@ -84,9 +93,9 @@ class FanOut:
         """What a player that joined now would get at once; None: nothing before the next random access point."""
         return self._cache.burst()
 
-    def add(self, feed: PlayerFeed) -> None:
+    def add(self, feed: PlayerFeed, *, from_cache: bool = True) -> None:
         """Let a player join: with the cache up to the last flush, or at the next random access point."""
-        self._audience.join(feed, self.burst)
+        self._audience.join(feed, self.burst if from_cache else None)
 
     def remove(self, feed: PlayerFeed) -> None:
         """Forget a player."""

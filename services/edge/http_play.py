@@ -54,7 +54,7 @@ class StreamPlaying:
             if output.tells_tracks_once:
                 with waiting_for_answer(request):
                     await relay.settled()
-            tracks = relay.tracks_for(output)
+            tracks = relay.outputs.tracks_for(output)
             if not form.carries_some(self._context, tracks):
                 codecs = ", ".join(track.codec.value for track in tracks.tracks if track.kind is not Kind.DATA)
                 detail = f"{stream}: {form.name} cannot carry any of its tracks ({codecs})"

@@ -11,21 +11,22 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Hashable
+from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from lalmesh.errors import LalmeshError, UnsupportedError
-from lalmesh.media import Kind, Track, TrackSet
+from lalmesh.media import Track, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.remux import Packager, RtpStream, can_transcode, needs_transcoding, transcoded_tracks
 from lalmesh.runtime.ring import Ring, RingLimits, Run
 from services.edge.conversion import Conversion
 from services.edge.fanout import FanOut, FanOutSettings
 from services.edge.feed import PlayerFeed
-from services.edge.packetizing import Packetizing
+from services.edge.packetizing import Packetizing, under_all_tracks
 from services.edge.rtp_fanout import DatagramFanOut
 from services.edge.settling import Settling
+from services.edge.udp_sockets import UdpSender
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,11 @@ class Outputs:
         return self._ring.tracks
 
     @property
+    def keys(self) -> Collection[Hashable]:
+        """Of the formats that are played."""
+        return self._outputs.keys()
+
+    @property
     def fanouts(self) -> list[AnyFanOut]:
         """The fan-outs, one a format."""
         return [output.fanout for output in self._outputs.values()]
@@ -146,20 +152,20 @@ class Outputs:
             return output.fanout
         return self._open(form, FanOut(form.packager(), self._settings, self._loop, self._skipped))
 
-    def datagrams(self, form: OutputFormat) -> DatagramFanOut:
-        """The fan-out of a format of RTP to players by UDP, likewise."""
+    def datagrams(self, form: OutputFormat, sender: UdpSender) -> DatagramFanOut:
+        """The fan-out of a format of RTP to players by UDP, likewise; a new one sends by `sender`."""
         output = self._outputs.get(form.key)
         if output is not None and isinstance(output.fanout, DatagramFanOut):
             return output.fanout
-        return self._open(form, DatagramFanOut(form.packager(), self._settings, self._loop))
+        return self._open(form, DatagramFanOut(form.packager(), self._settings, sender, self._loop))
 
     def _open(self, form: OutputFormat, fanout: _Made) -> _Made:
-        ring = self._ring_for(form)
         output = self._outputs[form.key] = _Output(form, fanout)
         try:
+            ring = self._ring_for(form)
             joined = ring.join_position()
             for run in ring.runs(joined) if joined is not None else ():
-                fanout.feed(_under_all_tracks(run, ring.tracks) if form.tells_tracks_once else run)
+                fanout.feed(under_all_tracks(run, ring.tracks) if form.tells_tracks_once else run)
             fanout.flush()
         except LalmeshError:
             self._loop.call_soon(self._fail, output)  # once whoever wants it is its player, who then hears of it
@@ -171,22 +177,15 @@ class Outputs:
 
     def _ring_for(self, form: OutputFormat) -> Ring:
         if form.rtp is not None:
-            return self._packetizing_of(form.rtp).ring
+            if self._packetizing is None or self._packetizing.stream is not form.rtp:
+                self._packetizing = Packetizing(form.rtp, self._limits, self._ring)
+            return self._packetizing.ring
         if self._conversion is None and self._needs_conversion(form, self._ring.tracks):
             self._conversion = Conversion(self._limits)
             joined = self._ring.join_position()
             for run in self._ring.runs(joined) if joined is not None else ():
                 self._converted(run)
         return self._conversion.ring if self._conversion is not None and form.transcodes else self._ring
-
-    def _packetizing_of(self, stream: RtpStream) -> Packetizing:
-        """The packets of `stream`; new ones begin with what the relay has, under all of its tracks, as its description has."""
-        if self._packetizing is None or self._packetizing.stream is not stream:
-            self._packetizing = Packetizing(stream, self._limits)
-            joined = self._ring.join_position()
-            for run in self._ring.runs(joined) if joined is not None else ():
-                self._packetizing.convert(_under_all_tracks(run, self._ring.tracks))
-        return self._packetizing
 
     def left(self, key: Hashable) -> None:
         """A player has gone; a format that nobody plays is packaged no more."""
@@ -210,7 +209,7 @@ class Outputs:
         if changed or not self.settling.done:
             self.settling.see(run)
         converted = self._converted(run)
-        packets = self._packetizing.convert(run) if self._packetizing is not None else None
+        packets = self._packets(run)
         for output in list(self._outputs.values()):  # a fan-out may lose its players on what it is fed, and go
             given = converted if output.form.transcodes else packets if output.form.rtp is not None else run
             if given is not None:
@@ -246,6 +245,17 @@ class Outputs:
             log.warning("cannot transcode: %s", error, extra={"stream_key": str(self._stream)})
             self._conversion, self._transcode = None, False
             return run
+
+    def _packets(self, run: Run) -> Run | None:
+        """The run as formats of RTP get it: where it cannot be made packets, they end, and no other hears of it."""
+        try:
+            return self._packetizing.convert(run) if self._packetizing is not None else None
+        except LalmeshError:
+            self._packetizing = None
+            for output in [output for output in self._outputs.values() if output.form.rtp is not None]:
+                log.exception("format failed", extra=self._facts(output))
+                self._fail(output)
+            return None
 
     def _change_tracks(self, tracks: TrackSet) -> None:
         self._tracks = tracks
@@ -285,9 +295,3 @@ class Outputs:
         for output in outputs:
             output.fanout.end(reason)
             self._retired(output.fanout)
-
-
-def _under_all_tracks(run: Run, tracks: TrackSet) -> Run:
-    """The run under `tracks`, where those only add to its own: who can be told of tracks once is told of all from its start."""
-    own = (track for track in run.tracks.tracks if track.kind is not Kind.DATA)
-    return replace(run, tracks=tracks) if all(track in tracks.tracks for track in own) else run

@@ -92,9 +92,12 @@ class Playing:
         """What the player would get at once if it started now; None: nothing before the next random access point."""
         return self._fanout.burst
 
-    def start(self) -> None:
-        """Let media come. What the transport still holds, of whatever was said before, counts as a player that lags."""
-        self._fanout.add(self.feed)
+    def start(self, *, from_cache: bool = True) -> None:
+        """Let media come: what is cached, or from the next random access point on.
+
+        What the transport still holds, of whatever was said before, counts as a player that lags.
+        """
+        self._fanout.add(self.feed, from_cache=from_cache)
         if self.feed.backlog() > high_water(self.feed):  # its protocol was told before there was a player to tell
             self._fanout.paused(self.feed)
 

@@ -106,6 +106,8 @@ class Publishers:
         """
         publishing = Publishing(self, stream, self._settings, ended)
         claim = Claim(stream=stream, publication=publishing.core.publication, take_over=self._take_over)
+        if (before := self._live.get(stream)) is not None and before.leaving is not None:
+            before.close()
         if (release := self._releases.get(stream)) is not None:
             await asyncio.wait([release])  # an encoder that comes back at once must not find its own claim
         if stream in self._live and not self._take_over:  # whatever the registry has forgotten

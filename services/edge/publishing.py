@@ -95,6 +95,7 @@ class Publishing:
         """Prepare the publication; `Publishers.start` claims the stream."""
         self.stream = stream
         self.core = Publication(new_publication(), settings)
+        self.leaving: Callable[[], None] | None = None  #: of a publisher that takes in its last media behind its goodbye: ends that
         self._edge = edge
         self._ended = ended
         self._writing: Writing | None = None  # once there is a grant
@@ -209,13 +210,16 @@ class Publishing:
         """The cluster ends it."""
         if not self._closed:
             self.close()
-            self._ended(reason)
+            if self.leaving is None:
+                self._ended(reason)
 
     def close(self) -> None:
         """The publisher has gone: give the stream back."""
         if self._closed:
             return
         self._closed = True
+        if self.leaving is not None:
+            self.leaving()
         if self._asking is not None and self._asking is not asyncio.current_task():
             self._asking.cancel()
         self._set_timer(None)

@@ -21,14 +21,16 @@ from lalmesh.runtime.follower import Follower, FollowSettings, OriginLinks
 from lalmesh.runtime.gathering import Gatherer
 from lalmesh.runtime.ownership import Location
 from lalmesh.runtime.reader import Reader, ReaderCounters
-from lalmesh.runtime.ring import RingLimits, Run
-from lalmesh.runtime.scheduling import Refusal, SchedulerClient
+from lalmesh.runtime.ring import Run
+from lalmesh.runtime.scheduling import Refusal, Refused, SchedulerClient, Wanted
 from lalmesh.runtime.tally import add_counters
 from services.edge.fanout import FanOut, FanOutCounters, FanOutSettings
 from services.edge.outputs import AnyFanOut, OutputFormat, Outputs
 from services.edge.publisher import refusal_error
 
 log = logging.getLogger(__name__)
+
+OPEN_S = 1.0  #: for the first units of a stream that is there; also for the scheduler to say whether it is
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -39,16 +41,6 @@ class RelaySettings:
     lost_s: float = 30.0  #: how long players are kept while no origin can be reached
     fanout: FanOutSettings = field(default_factory=FanOutSettings)
     transcode: bool = True  #: whether G.711 is made AAC for formats that cannot carry it, where the extra is installed
-
-    def ring_limits(self) -> RingLimits:
-        """What a packager that comes later starts from."""
-        fanout = self.fanout
-        return RingLimits(
-            gop_num=max(1, fanout.gop_num),
-            audio_cache_us=fanout.audio_cache_ms * 1000,
-            max_us=int(fanout.gop_max_s * 1e6),
-            max_bytes=fanout.gop_max_bytes,
-        )
 
 
 class Relay:
@@ -61,7 +53,7 @@ class Relay:
         self.ready.add_done_callback(lambda ready: ready.exception())  # nobody may be waiting for a relay that fails
         self._relays = relays
         settings = self._settings = relays.settings
-        self._outputs = Outputs(stream, settings.fanout, settings.ring_limits(), relays.retire, transcode=settings.transcode)
+        self._outputs = Outputs(stream, settings.fanout, settings.fanout.ring_limits(), relays.retire, transcode=settings.transcode)
         self._users = 0
         self._linger: asyncio.TimerHandle | None = None
         follow = FollowSettings(lost_s=settings.lost_s, awaits_first=True)
@@ -105,10 +97,6 @@ class Relay:
     def left_out_counts(self) -> Counter[tuple[str, str]]:
         """Tracks that were left out so far, by format and codec."""
         return self._outputs.left_out_counts
-
-    def tracks_for(self, form: OutputFormat) -> TrackSet:
-        """The tracks as players of `form` would get them now, if it can carry them."""
-        return self._outputs.tracks_for(form)
 
     async def settled(self) -> None:
         """Return once all tracks of a stream that has just begun are there, as far as anybody can tell (`settling`)."""
@@ -209,6 +197,7 @@ class Relays:
     ) -> None:
         """Find streams through `scheduler` and read them over `links`; `fences` is what this edge has seen of them."""
         self.locates = Gatherer(scheduler.locate)
+        self._looks = Gatherer(scheduler.locate)  # do not wait, so they go with none that do
         self.links = links
         self.settings = settings
         self._past_fanouts = FanOutCounters()
@@ -228,11 +217,20 @@ class Relays:
     async def acquire(self, stream: StreamKey, wait_s: float) -> Relay:
         """The relay of `stream` once it has units, held for the caller, who lets it go.
 
+        Args:
+            stream: what is to be played.
+            wait_s: how long to wait for a publisher; 0: a stream that nobody publishes is refused at once.
+
         Raises:
             StreamNotFound: nobody published it within `wait_s`.
             Unavailable: nobody could say so within `wait_s`.
         """
         relay = self._relays.get(stream)
+        if not wait_s:
+            if relay is None or not relay.ready.done():
+                await self._look_for(stream)
+                relay = self._relays.get(stream)
+            wait_s = OPEN_S
         if relay is None:
             relay = self._relays[stream] = Relay(self, stream, self._fences.of(stream))
         relay.hold()
@@ -243,6 +241,12 @@ class Relays:
             except TimeoutError:
                 raise (relay.unavailable or StreamNotFound(f"{stream}: nobody published it within {wait_s:g} s")) from None
             return take()
+
+    async def _look_for(self, stream: StreamKey) -> None:
+        answer = await self._looks.ask(Wanted(stream, at_once=True), OPEN_S)
+        if isinstance(answer, Refused):
+            is_missing = answer.refusal is Refusal.NOT_FOUND
+            raise StreamNotFound(f"{stream}: nobody publishes it") if is_missing else refusal_error(answer, stream)
 
     def forget(self, relay: Relay) -> None:
         """The relay has ended."""

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import ssl
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import assert_never
@@ -32,7 +31,7 @@ from lalmesh.protocol.rtmp import (
     StreamClosed,
 )
 from lalmesh.remux import RtmpPackager
-from lalmesh.runtime.listener import Admission, ListenerLimits, go_on_reading, listen, peer_of, socket_transport, stop_reading
+from lalmesh.runtime.listener import ListenerLimits, go_on_reading, peer_of, socket_transport, stop_reading
 from services.edge.draining import REASON
 from services.edge.ingest import Ingest
 from services.edge.metrics import EdgeMetrics
@@ -41,10 +40,9 @@ from services.edge.player import EdgeContext, Playing, close_soon, playing_on
 from services.edge.publishing import Publishing
 from services.edge.relay import Relay
 from services.edge.session import Session, SessionRole
+from services.edge.stream_listener import StreamListener
 
 log = logging.getLogger(__name__)
-
-READ_BUFFER_BYTES = 256 << 10  #: one buffer a loop: each read is used up before the next begins
 
 
 class _Publisher:
@@ -101,7 +99,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._refusal = ""
         self._paused = False
         self._peer = "?"
-        self._buffer = listener.buffer if listener.share_buffer else memoryview(bytearray(READ_BUFFER_BYTES))
+        self._buffer = listener.buffer()
 
     # asyncio
 
@@ -112,7 +110,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._connection, self._refusal = self._listener.admission.admit(address, self._expire)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next read goes. A view: asyncio's TLS slices it, and a slice of a bytearray would be a copy."""
+        """Where the next read goes."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -384,44 +382,18 @@ class RtmpConnection(asyncio.BufferedProtocol):
         return close
 
 
-class RtmpListener:
+class RtmpListener(StreamListener):
     """The RTMP or (with `tls`) RTMPS port of an edge."""
 
     def __init__(
         self, context: EdgeContext, limits: ListenerLimits, metrics: EdgeMetrics, tls: ssl.SSLContext | None = None
     ) -> None:
         """Prepare; `start` listens."""
-        self.protocol = "rtmps" if tls is not None else "rtmp"
+        super().__init__("rtmp", limits, metrics, tls)
         self.context = context
         self.metrics = metrics
-        self.admission = Admission(self.protocol, limits, metrics)
-        self._limits = limits
         self.loop = asyncio.get_running_loop()
-        self.buffer = memoryview(bytearray(READ_BUFFER_BYTES))
-        #: a completion-based loop reads into the buffers of all connections at once, so there each has its own
-        self.share_buffer = sys.platform != "win32"
-        self.port = 0
-        self._tls = tls
-        self._server: asyncio.AbstractServer | None = None
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen.
-
-        Raises:
-            OSError: the port cannot be bound.
-        """
-        timeout_s = self._limits.handshake_timeout_s
-        self._server, self.port = await listen(lambda: RtmpConnection(self), host, port, self._tls, handshake_timeout_s=timeout_s)
-
-    def sweep(self) -> None:
-        """Call once a second."""
-        self.admission.sweep()
-
-    def stop_accepting(self) -> None:
-        """Take no new connections."""
-        if self._server is not None:
-            self._server.close()
-
-    def close(self, reason: str) -> None:
-        """Close all connections."""
-        self.admission.expire_all(reason)
+    def connection(self) -> RtmpConnection:
+        """A client has come."""
+        return RtmpConnection(self)

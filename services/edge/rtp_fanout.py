@@ -15,18 +15,19 @@ from lalmesh.runtime.ring import NO_TRACK, Run, join_track
 from services.edge.fanout import OTHER_CONFIGURATION, FanOutCounters, FanOutSettings
 from services.edge.rtp_blocks import Block, RecentBlocks
 from services.edge.rtp_players import DatagramAudience, DatagramPlayer
+from services.edge.udp_sockets import UdpSender
 
 
 class DatagramFanOut:
     """Send the packets of a stream to every player by UDP."""
 
-    def __init__(self, packager: Packager, settings: FanOutSettings, loop: asyncio.AbstractEventLoop) -> None:
-        """Start without players; `packager` gives frames on the channels of `lalmesh.remux.plain_channels`."""
+    def __init__(self, packager: Packager, settings: FanOutSettings, sender: UdpSender, loop: asyncio.AbstractEventLoop) -> None:
+        """Start without players; `packager` gives frames on the channels of `lalmesh.remux.plain_channels`, `sender` sends them."""
         self.counters = FanOutCounters()
         self.left_out: tuple[Track, ...] = ()  #: the tracks now that RTP cannot carry
         self._packager = packager
         self._recent = RecentBlocks(settings.gop_max_bytes if settings.gop_num else 0)
-        self._audience = DatagramAudience(self._recent, self.counters, loop)
+        self._audience = DatagramAudience(self._recent, self.counters, sender, loop)
         self._tracks = TrackSet()
         self._join_track = NO_TRACK
         self._last_dts = 0

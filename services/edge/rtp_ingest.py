@@ -1,15 +1,17 @@
 """From the packets of one publisher to its publication, and the account of what was lost or passed over on the way.
 
-One run comes of all packets that were read at once. What is passed over is said once per session and reason, counted in metrics
-once a second, and summed up for the line that closes the session.
+One run comes of all packets that were read at once, units of all tracks in decoding order. What is passed over is said once per
+session and reason, counted in metrics once a second, and summed up for the line that closes the session.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 
-from lalmesh.media import MediaEvent, Track, TracksChanged, TrackSet
+from lalmesh.errors import UnsupportedError
+from lalmesh.media import AccessUnit, MediaEvent, Track, TracksChanged, TrackSet
 from lalmesh.protocol.rtp import ReceiverSettings, Timeline, TrackEvent, TrackReceiver
 from services.edge.ingest import Feedable
 from services.edge.metrics import EdgeMetrics
@@ -24,7 +26,7 @@ LOST = "lost packet"
 class RtpIngest:
     """Takes in what one publisher sends. Times of arrival are µs of the loop's clock."""
 
-    __slots__ = ("_counted", "_metrics", "_publishing", "_receivers", "_session", "_tracks")
+    __slots__ = ("_counted", "_metrics", "_publishing", "_receivers", "_removed", "_session", "_tracks")
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class RtpIngest:
             for number, (track, settings) in tracks.items()
             if (receiver := _receiver(track, timeline, settings)) is not None
         }
+        self._removed: list[TrackReceiver] = []  # what they lost or passed over stays counted
         self._publishing = publishing
         self._session = session
         self._metrics = metrics
@@ -64,13 +67,13 @@ class RtpIngest:
         Raises:
             UnsupportedError: the stream needs what is not implemented; what came before it has been taken in.
         """
-        events, receivers = list[TrackEvent](), self._receivers
+        events, receivers = dict[int, list[TrackEvent]](), self._receivers
         try:
             for number, packet in packets:
-                if (receiver := receivers.get(number)) is not None:
-                    events += receiver.receive(packet, now_us)
+                if (receiver := receivers.get(number)) is not None and (given := receiver.receive(packet, now_us)):
+                    events.setdefault(number, []).extend(given)
         finally:
-            self._publish(events, wall_us)
+            self._publish(_by_time(list(events.values())), wall_us)
 
     def feed_rtcp(self, number: int, packet: bytes, now_us: int) -> None:
         """Take in an RTCP packet of a track."""
@@ -84,9 +87,12 @@ class RtpIngest:
         return min(timers) if timers else None
 
     def handle_timer(self, now_us: int, wall_us: int) -> None:
-        """Go on without what has been missing for too long."""
-        events = [event for receiver in self._receivers.values() for event in receiver.handle_timer(now_us)]
-        self._publish(events, wall_us)
+        """Go on without what has been missing for too long.
+
+        Raises:
+            UnsupportedError: a track needs what is not implemented; what the others gave has been taken in.
+        """
+        self._take_waiting(lambda receiver: receiver.handle_timer(now_us), wall_us)
 
     def report(self, number: int, ssrc: int, cname: str, now_us: int) -> bytes:
         """A receiver report of a track, from our `ssrc`; empty where nothing of it is taken, or nothing has come."""
@@ -94,15 +100,26 @@ class RtpIngest:
         return receiver.report(ssrc, cname, now_us) if receiver is not None and receiver.ssrc is not None else b""
 
     def remove(self, number: int, now_us: int, wall_us: int) -> None:
-        """The publisher is done with a track; it stays in the track set."""
+        """The publisher is done with a track; it stays in the track set.
+
+        Raises:
+            UnsupportedError: as `handle_timer`.
+        """
         receiver = self._receivers.pop(number, None)
         if receiver is not None:
+            self._removed.append(receiver)
             self._publish(receiver.flush(now_us), wall_us)
 
     def end(self, now_us: int, wall_us: int) -> None:
-        """Give all that waits: nothing more comes."""
-        self._publish([event for receiver in self._receivers.values() for event in receiver.flush(now_us)], wall_us)
-        self.account()
+        """Give all that waits: nothing more comes.
+
+        Raises:
+            UnsupportedError: as `handle_timer`.
+        """
+        try:
+            self._take_waiting(lambda receiver: receiver.flush(now_us), wall_us)
+        finally:
+            self.account()
 
     def account(self) -> None:
         """Bring what was lost or passed over since the last time into the metrics; say it where it is new."""
@@ -124,10 +141,22 @@ class RtpIngest:
 
     def _counts(self) -> dict[str, int]:
         counts: dict[str, int] = {}
-        for receiver in self._receivers.values():
+        for receiver in (*self._receivers.values(), *self._removed):
             for reason, count in _counts_of(receiver).items():
                 counts[reason] = counts.get(reason, 0) + count
         return counts
+
+    def _take_waiting(self, take: Callable[[TrackReceiver], list[TrackEvent]], wall_us: int) -> None:
+        """Take what waits in every receiver, whatever one of them raises."""
+        events, unsupported = list[TrackEvent](), list[UnsupportedError]()
+        for receiver in self._receivers.values():
+            try:
+                events += take(receiver)
+            except UnsupportedError as error:
+                unsupported.append(error)
+        self._publish(events, wall_us)
+        if unsupported:
+            raise unsupported[0]
 
     def _publish(self, events: Sequence[TrackEvent], wall_us: int) -> None:
         if events:
@@ -151,6 +180,21 @@ class RtpIngest:
             "stream_key": str(session.stream),
             "peer": session.peer,
         }
+
+
+def _by_time(tracks: Sequence[list[TrackEvent]]) -> Sequence[TrackEvent]:
+    """What several tracks gave, in decoding order: by UDP it was read track by track, and players begin at a picture."""
+    if len(tracks) < 2:
+        return tracks[0] if tracks else ()
+    timed: list[tuple[int, TrackEvent]] = []
+    for events in tracks:
+        latest = next((event.dts for event in events if isinstance(event, AccessUnit)), 0)
+        for event in events:
+            if isinstance(event, AccessUnit):
+                latest = max(latest, event.dts)  # opaque packets may go back
+            timed.append((latest, event))
+    timed.sort(key=itemgetter(0))
+    return [event for _, event in timed]
 
 
 def _receiver(track: IncomingTrack, timeline: Timeline, settings: ReceiverSettings) -> TrackReceiver | None:

@@ -22,6 +22,7 @@ from services.edge.rtp_blocks import Block, RecentBlocks
 if TYPE_CHECKING:
     from services.edge.fanout import FanOutCounters
     from services.edge.rtp_ports import RtpPair
+    from services.edge.udp_sockets import Route, UdpSender
 
 REPLAY_SPEED: Final = 4  #: times real time, at most, for what is cached: a burst at once would be lost on the way
 REPLAY_TICK_S: Final = 0.01  #: at four times real time, one picture of 25 a second
@@ -50,16 +51,35 @@ class _Replay:
     since_s: float
 
 
+class _Targets:
+    """The ways of one track to some players, as a block wants them."""
+
+    __slots__ = ("routes", "ways")
+
+    def __init__(self, ways: list[RtpPair]) -> None:
+        self.ways = ways
+        self.routes: list[Route] = [way.route for way in ways]
+
+
+def _targets(players: Iterable[DatagramPlayer]) -> dict[int, _Targets]:
+    ways: dict[int, list[RtpPair]] = {}
+    for player in players:
+        for index, way in player.ways.items():
+            ways.setdefault(index, []).append(way)
+    return {index: _Targets(found) for index, found in ways.items()}
+
+
 class DatagramAudience:
     """Everyone who plays one stream by UDP."""
 
-    def __init__(self, recent: RecentBlocks, counters: FanOutCounters, loop: asyncio.AbstractEventLoop) -> None:
-        """Start without players, who may begin with `recent`; what goes out is counted in `counters`."""
+    def __init__(self, recent: RecentBlocks, counters: FanOutCounters, sender: UdpSender, loop: asyncio.AbstractEventLoop) -> None:
+        """Start without players, who may begin with `recent`; what goes out by `sender` is counted in `counters`."""
         self._recent = recent
+        self._sender = sender
         self._counters = counters
         self._loop = loop
         self._live: dict[DatagramPlayer, None] = {}
-        self._ways: dict[int, list[RtpPair]] | None = None  # of the live ones by track index; None: not known
+        self._targets: dict[int, _Targets] | None = None  # the live ones by track index; None: not known
         self._totals: dict[int, int] = {}  # bytes that went to live players, by track index
         self._waiting: dict[DatagramPlayer, None] = {}
         self._replays: dict[DatagramPlayer, _Replay] = {}
@@ -95,7 +115,7 @@ class DatagramAudience:
             player.sent_alone_bytes = self.sent_bytes(player)
             player.counted_from = None
             del self._live[player]
-            self._ways = None
+            self._targets = None
         self._waiting.pop(player, None)
         self._replays.pop(player, None)
 
@@ -118,17 +138,13 @@ class DatagramAudience:
 
     def send_live(self, groups: Iterable[RtpDatagrams]) -> None:
         """Send to who is live."""
-        if self._ways is None:
-            self._ways = {}
-            for player in self._live:
-                for index, way in player.ways.items():
-                    self._ways.setdefault(index, []).append(way)
+        if self._targets is None:
+            self._targets = _targets(self._live)
         for group in groups:
-            ways = self._ways.get(group.track_index)
-            if ways:
+            targets = self._targets.get(group.track_index)
+            if targets is not None:
                 self._totals[group.track_index] = self._totals.get(group.track_index, 0) + group.size_bytes
-                self._counters.sent_bytes += group.size_bytes * len(ways)
-                _send(group, ways)
+                self._send(group, targets)
 
     def dismiss(self, reason: str) -> None:
         """Close every player."""
@@ -145,7 +161,7 @@ class DatagramAudience:
     def _go_live(self, player: DatagramPlayer) -> None:
         player.counted_from = dict(self._totals)
         self._live[player] = None
-        self._ways = None
+        self._targets = None
 
     # what is cached, at a pace
 
@@ -180,16 +196,12 @@ class DatagramAudience:
             way = player.ways.get(group.track_index)
             if way is not None:
                 player.sent_alone_bytes += group.size_bytes
-                self._counters.sent_bytes += group.size_bytes
-                _send(group, (way,))
+                self._send(group, _Targets([way]))
 
-
-def _send(group: RtpDatagrams, ways: Iterable[RtpPair]) -> None:
-    """Send packets of one track on each way."""
-    for packet in group.rtcp:
-        for way in ways:
-            way.send_rtcp(packet)
-    runs = group.runs
-    if runs:
-        for way in ways:
-            way.send(runs)
+    def _send(self, group: RtpDatagrams, targets: _Targets) -> None:
+        """Send packets of one track on each way."""
+        self._counters.sent_bytes += group.size_bytes * len(targets.ways)
+        for packet in group.rtcp:
+            for way in targets.ways:
+                way.send_rtcp(packet)
+        self._sender.send(group.runs, targets.routes)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
 from lalmesh.media import TICKS_PER_SECOND
 from lalmesh.protocol.rtp import Depacketizer, PayloadFormat, build_depacketizer, build_opaque_depacketizer
 from lalmesh.protocol.rtsp import resolve_control
 from lalmesh.protocol.sdp import MediaDescription, MediaFormat, SessionDescription
-
-MAX_PAYLOAD_TYPE: Final = 127
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -73,16 +70,14 @@ def _known(track_id: int, media: MediaDescription) -> Iterator[tuple[MediaFormat
 
 def _opaque(track_id: int, media: MediaDescription) -> IncomingTrack:
     """Packets as they are; with the section that describes them, without the publisher's addresses."""
-    payload_type = next(iter(media.payload_types), "")
-    is_number = payload_type.isascii() and payload_type.isdigit() and len(payload_type) <= 3
-    if "RTP/" not in media.protocol.upper() or not is_number or int(payload_type) > MAX_PAYLOAD_TYPE:
+    said = media.passed_on
+    if said is None:
         return IncomingTrack(control=media.control, depacketizer=None)
-    known = next((one for one in media.formats if one.payload_type == int(payload_type)), None)
     return IncomingTrack(
         control=media.control,
         depacketizer=build_opaque_depacketizer(track_id, media.with_control(media.control).serialize()),
-        payload_type=int(payload_type),
-        clock_rate_hz=known.clock_rate_hz if known is not None else TICKS_PER_SECOND,
+        payload_type=said.payload_type,
+        clock_rate_hz=said.clock_rate_hz,
     )
 
 

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import sys
 
-from lalmesh.runtime.listener import (
-    Admission,
-    ListenerLimits,
-    go_on_reading,
-    listen,
-    peer_of,
-    socket_transport,
-    stop_reading,
-)
+from lalmesh.runtime.listener import ListenerLimits, go_on_reading, peer_of, socket_transport, stop_reading
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import close_soon
 from services.edge.rtsp_dialogue import RtspDialogue
 from services.edge.rtsp_service import RtspService
-
-READ_BUFFER_BYTES = 256 << 10  #: one buffer a loop: each read is used up before the next begins
+from services.edge.stream_listener import StreamListener
 
 
 class RtspConnection(asyncio.BufferedProtocol):
@@ -33,7 +23,7 @@ class RtspConnection(asyncio.BufferedProtocol):
         self.transport: asyncio.Transport | None = None
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self._buffer = listener.buffer if listener.share_buffer else memoryview(bytearray(READ_BUFFER_BYTES))
+        self._buffer = listener.buffer()
 
     # asyncio
 
@@ -47,7 +37,7 @@ class RtspConnection(asyncio.BufferedProtocol):
         self._dialogue.refusal = refusal
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next read goes. A view: asyncio's TLS slices it, and a slice of a bytearray would be a copy."""
+        """Where the next read goes."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -92,42 +82,16 @@ class RtspConnection(asyncio.BufferedProtocol):
             self.transport.abort()
 
 
-class RtspListener:
+class RtspListener(StreamListener):
     """The RTSP or (with `tls`) RTSPS port of an edge."""
 
     def __init__(
         self, service: RtspService, limits: ListenerLimits, metrics: EdgeMetrics, tls: ssl.SSLContext | None = None
     ) -> None:
         """Prepare; `start` listens."""
-        self.protocol = "rtsps" if tls is not None else "rtsp"
+        super().__init__("rtsp", limits, metrics, tls)
         self.service = service
-        self.admission = Admission(self.protocol, limits, metrics)
-        self.buffer = memoryview(bytearray(READ_BUFFER_BYTES))
-        #: a completion-based loop reads into the buffers of all connections at once, so there each has its own
-        self.share_buffer = sys.platform != "win32"
-        self.port = 0
-        self._limits = limits
-        self._tls = tls
-        self._server: asyncio.AbstractServer | None = None
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen.
-
-        Raises:
-            OSError: the port cannot be bound.
-        """
-        timeout_s = self._limits.handshake_timeout_s
-        self._server, self.port = await listen(lambda: RtspConnection(self), host, port, self._tls, handshake_timeout_s=timeout_s)
-
-    def sweep(self) -> None:
-        """Call once a second."""
-        self.admission.sweep()
-
-    def stop_accepting(self) -> None:
-        """Take no new connections."""
-        if self._server is not None:
-            self._server.close()
-
-    def close(self, reason: str) -> None:
-        """Close all connections."""
-        self.admission.expire_all(reason)
+    def connection(self) -> RtspConnection:
+        """A client has come."""
+        return RtspConnection(self)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import errno
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -95,6 +96,18 @@ class RtspLink(Protocol):
         ...
 
 
+def local_address(link: RtspLink) -> str:
+    """The address of ours that the client connected to.
+
+    Raises:
+        OSError: the connection is gone.
+    """
+    if link.transport is None:
+        raise OSError(errno.ENOTCONN, "the connection is gone")
+    address: str = link.transport.get_extra_info("sockname")[0]
+    return address
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Described:
     """What a player is told of a stream."""
@@ -124,16 +137,26 @@ class RtspPlayer(Protocol):
         """
         ...
 
-    def play(self) -> Mapping[int, tuple[int, int]]:
-        """Be ready to send; by track, sequence number and RTP timestamp of the first packet. Media go out after `start`."""
+    def play(self, tracks: Collection[int]) -> Mapping[int, tuple[int, int]]:
+        """Be ready to send `tracks`; by track, the number of its first packet, and its RTP timestamp at one instant of all.
+
+        Media go out after `start`.
+
+        Raises:
+            ServiceError: what was described is there no more.
+        """
         ...
 
     def start(self) -> None:
         """The client has been told: send."""
         ...
 
-    def pause(self) -> None:
-        """Send nothing until `play`."""
+    def pause(self, tracks: Collection[int]) -> None:
+        """Send nothing of `tracks` until `play`."""
+        ...
+
+    def remove(self, tracks: Collection[int]) -> None:
+        """The client is done with `tracks`, but not with all."""
         ...
 
     def transport_full(self) -> None:

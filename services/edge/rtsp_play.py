@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from lalmesh.errors import StreamNotFound, Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.protocol.rtsp import Transport
-from lalmesh.remux import RtpStream
+from lalmesh.remux import RtpStream, plain_channels
 from services.edge.fanout import OTHER_CONFIGURATION
-from services.edge.rtsp_link import Described, RtspLink
-from services.edge.rtsp_ways import DatagramWay, First, InterleavedWay, Way
+from services.edge.rtsp_link import Described, RtspLink, local_address
+from services.edge.rtsp_ways import DatagramWay, First, InterleavedWay, Way, has_room_for_channels
 from services.edge.session import Session, SessionRole
 
 if TYPE_CHECKING:
     from services.edge.relay import Relay
     from services.edge.rtp_ports import RtpPair
-
-LEAST_WAIT_S: Final = 1.0  #: for a stream that is there: its relay may have to be opened first
 
 
 class RtspPlaying:
@@ -34,7 +34,7 @@ class RtspPlaying:
         self._rtp: RtpStream | None = None  # as the player was told of it
         self._pairs: dict[int, RtpPair] = {}  # by track index
         self._ways: list[Way] = []  # of what plays
-        self._has_started = False
+        self._unstarted: list[Way] = []  # ... and of what will, once the client has been told
         self._session: Session | None = None
         self._sent_bytes = 0  # before the last pause
         self._is_over = False
@@ -46,8 +46,7 @@ class RtspPlaying:
             ServiceError: there is none, or nobody can tell now.
             UnsupportedError: none of its tracks can go out by RTP.
         """
-        wait_s = max(self._link.settings.wait_publisher_s, LEAST_WAIT_S)
-        relay = await self._link.context.relay(stream, wait_s)
+        relay = await self._link.context.relay(stream, self._link.settings.wait_publisher_s)
         with relay.given_back_unless_taken() as take:
             await relay.settled()
             rtp = relay.outputs.rtp_stream()
@@ -64,40 +63,71 @@ class RtspPlaying:
         """
         if self._rtp is None or not 0 <= track < len(self._rtp.controls):
             raise OSError(f"no track {track} here")
-        self._close_pair(track)
         told = replace(transport, ssrc=self._rtp.ssrc(track))
         if not transport.is_udp or transport.client_port is None:
-            return told
-        link = self._link
-        pair = self._pairs[track] = link.ports.open(link.address, transport.client_port, lambda is_rtcp, datagrams: link.heard())
+            self._close_pair(track)
+            is_own = not transport.is_tcp or self._relay is None or has_room_for_channels(self._relay)
+            return told if is_own else replace(told, interleaved=plain_channels(self._rtp)[track])
+        link, pair, before = self._link, self._pairs.get(track), self._link.transports.get(track)
+        if pair is None or before is None or before.client_port != transport.client_port:
+            pair = link.ports.open(
+                local_address(link), link.address, transport.client_port, track, lambda is_rtcp, numbered: link.heard()
+            )
+            self._close_pair(track)  # not before: where there are no others, these stay
+            self._pairs[track] = pair
         return replace(told, server_port=pair.ports)
 
-    def play(self) -> First:
-        """Be ready to send; by track, sequence number and RTP timestamp of the first packet. Media go out after `start`.
+    def play(self, tracks: Collection[int]) -> First:
+        """Be ready to send; by track, the sequence number of its first packet, and its RTP timestamp at one instant of all.
 
-        Tracks are missing that have to wait for the next random access point. Who plays already goes on.
+        Media go out after `start`. Tracks are missing that have to wait for the next random access point, or that play already.
+
+        Raises:
+            StreamNotFound: the stream is another one by now than the player was told.
+            Unavailable: too many choices of channels are in use.
         """
-        if not self._ways:
-            self._has_started = False
-            self._ways = self._build_ways()
-        return {} if self._has_started else {track: first for way in self._ways for track, first in way.first_packets.items()}
+        playing = {track for way in self._ways for track in way.tracks}
+        self._unstarted = self._build_ways(set(tracks) - playing, from_cache=True)
+        if self._rtp is None:
+            return {}
+        first = {track: packet for way in self._unstarted for track, packet in way.first_packets.items()}
+        return self._rtp.of_one_instant(first)
 
     def start(self) -> None:
         """The client has been told: send."""
-        if not self._ways:
-            self._link.close(OTHER_CONFIGURATION)
-        elif not self._has_started:
-            self._has_started = True
-            self._open_session()
-            for way in self._ways:
-                way.start()
-
-    def pause(self) -> None:
-        """Send nothing until `play`."""
-        ways, self._ways = self._ways, []
+        if self._is_over:
+            return
+        ways, self._unstarted = self._unstarted, []
+        self._ways += ways
+        self._open_session()
         for way in ways:
-            self._sent_bytes += way.sent_bytes
-            way.end()
+            way.start()
+
+    def pause(self, tracks: Collection[int]) -> None:
+        """Send nothing of `tracks` until `play`; what plays beside them on the same way goes on at the next random access point."""
+        for way in [way for way in self._ways if not way.tracks.isdisjoint(tracks)]:
+            self._end_way(way)
+            try:
+                rest = self._build_ways(way.tracks.difference(tracks), from_cache=False)
+            except StreamNotFound:
+                continue  # the player is about to be closed
+            except Unavailable as error:
+                self._link.close(str(error))
+                return
+            self._ways += rest
+            for again in rest:
+                again.start()
+
+    def remove(self, tracks: Collection[int]) -> None:
+        """The client is done with `tracks`, but not with all."""
+        self.pause(tracks)
+        for track in tracks:
+            self._close_pair(track)
+
+    def _end_way(self, way: Way) -> None:
+        self._ways.remove(way)
+        self._sent_bytes += way.sent_bytes
+        way.end()
 
     def transport_full(self) -> None:
         """The transport of the connection takes no more for now."""
@@ -117,29 +147,32 @@ class RtspPlaying:
         if self._is_over:
             return
         self._is_over = True
-        self.pause()
+        for way in list(self._ways):
+            self._end_way(way)
+        for way in self._unstarted:
+            way.end()
         for track in list(self._pairs):
             self._close_pair(track)
         self._let_go()
         if self._session is not None:
             self._link.context.sessions.closed(self._session, reason)
 
-    def _build_ways(self) -> list[Way]:
-        """The ways of the tracks that are set up; none where the stream is another one by now than the player was told."""
+    def _build_ways(self, tracks: Collection[int], *, from_cache: bool) -> list[Way]:
+        """The ways of those of `tracks` that are set up; they begin with what is cached, or at the next random access point."""
         link, relay, rtp = self._link, self._relay, self._rtp
         if relay is None or rtp is None or not relay.outputs.goes_out_as(rtp):
-            return []
+            raise StreamNotFound(f"{self._stream}: {OTHER_CONFIGURATION}")
         ways: list[Way] = []
-        transports = link.transports
+        transports = {index: transport for index, transport in link.transports.items() if index in tracks}
         channels = tuple(
             transports[index].interleaved if index in transports and index not in self._pairs else None
             for index in range(len(rtp.controls))
         )
         if any(channels) and link.transport is not None:
-            ways.append(InterleavedWay(link, link.transport, relay, rtp, channels))
+            ways.append(InterleavedWay(link, link.transport, relay, rtp, channels, from_cache=from_cache))
         pairs = {index: pair for index, pair in self._pairs.items() if index in transports}
         if pairs:
-            ways.append(DatagramWay(link, relay, rtp, pairs))
+            ways.append(DatagramWay(link, relay, rtp, pairs, from_cache=from_cache))
         return ways
 
     def _open_session(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import time
@@ -15,10 +16,14 @@ from lalmesh.protocol.rtp import ReceiverSettings, report_interval_s
 from lalmesh.protocol.rtsp import Transport, serialize_frame
 from services.edge.publishing import Publishing
 from services.edge.rtp_ingest import RtpIngest
+from services.edge.rtp_pairs import Numbered
 from services.edge.rtp_ports import RtpPair
 from services.edge.rtp_tracks import IncomingTrack
-from services.edge.rtsp_link import RtspLink
+from services.edge.rtsp_link import RtspLink, local_address
 from services.edge.session import Session
+from services.edge.udp_sockets import MAX_LAST_READS
+
+log = logging.getLogger(__name__)
 
 RECORD_DEADLINE_S: Final = 15.0  #: from ANNOUNCE to RECORD: the stream is taken meanwhile; a slow client needs five round trips
 MAX_UNSENT_REPORT_BYTES: Final = 64 << 10  #: a publisher that reads nothing gets no more reports
@@ -38,8 +43,11 @@ class RtspPublisher:
         self._pairs: dict[int, RtpPair] = {}
         self._ingest: RtpIngest | None = None  # once it records
         self._timer_due = False
+        self._gathered: list[tuple[int, bytes]] | None = None  # while the tracks are read one after the other
         self._is_closed = False
+        self._paused: set[int] = set()
         self._begun_s = self._last_media_s = link.loop.time()
+        self._units_seen = 0  # packets alone, which give none, are no media
         self._report_due_s = 0.0
         self._has_reported = False
         self._ssrc = int.from_bytes(os.urandom(4), "big")
@@ -54,15 +62,19 @@ class RtspPublisher:
         Raises:
             OSError: no UDP port is free.
         """
-        self._close_pair(number)
         if not offered.is_udp or offered.client_port is None:
+            self._close_pair(number)
             return offered
-        pair = self._link.ports.open(self._link.address, offered.client_port, partial(self._received, number))
-        self._pairs[number] = pair
+        link, pair, before = self._link, self._pairs.get(number), self._link.transports.get(number)
+        if pair is None or before is None or before.client_port != offered.client_port:
+            pair = link.ports.open(local_address(link), link.address, offered.client_port, number, self._received)
+            self._close_pair(number)  # not before: where there are no others, these stay
+            self._pairs[number] = pair
         return replace(offered, server_port=pair.ports)
 
     def record(self) -> None:
         """Take media in, on the ways that are set up."""
+        self._paused.clear()
         if self._ingest is not None:
             return  # goes on after a pause
         now_s = self._link.loop.time()
@@ -77,6 +89,18 @@ class RtspPublisher:
         self._begun_s = self._last_media_s = now_s
         self._report_due_s = now_s + self._report_interval_s()
 
+    @property
+    def has_recorded(self) -> bool:
+        """Whether media have been taken in: from then on no way can change."""
+        return self._ingest is not None
+
+    def pause(self, numbers: Iterable[int]) -> None:
+        """Take in what has come of some tracks, and nothing more until `record`."""
+        for number in numbers:
+            if (pair := self._pairs.get(number)) is not None:
+                pair.read()
+            self._paused.add(number)
+
     def feed(self, packets: Iterable[tuple[int, bytes]]) -> None:
         """Take in the packets of one read, each with the number of its track.
 
@@ -85,7 +109,7 @@ class RtspPublisher:
         """
         if self._ingest is None:
             return
-        now_s = self._last_media_s = self._link.loop.time()
+        now_s = self._link.loop.time()
         try:
             self._ingest.feed(packets, _us(now_s), _wall_us())
         finally:
@@ -109,35 +133,63 @@ class RtspPublisher:
         if ingest is None:
             return f"no RECORD within {RECORD_DEADLINE_S:g} s" if now_s - self._begun_s > RECORD_DEADLINE_S else ""
         ingest.account()
+        if (units := self._publishing.core.counters.units) != self._units_seen:
+            self._units_seen, self._last_media_s = units, now_s
         if now_s >= self._report_due_s:
             self._report(ingest, _us(now_s))
             self._has_reported = True
             self._report_due_s = now_s + self._report_interval_s()
         return f"no media for {silence_s:g} s" if now_s - self._last_media_s > silence_s else ""
 
+    def leave(self, reason: str) -> None:
+        """The client has said goodbye. Among datagrams that may have overtaken the last: end once they have had time to come.
+
+        Who publishes the stream anew by this edge is not kept waiting.
+        """
+        wait_ms = self._link.settings.reorder_ms
+        if self._ingest is None or not self._pairs or not wait_ms:
+            self.close(reason)
+            return
+        self._publishing.leaving = partial(self.close, reason)
+        self._link.loop.call_later(wait_ms / 1000, self._publishing.close)
+
     def close(self, reason: str) -> None:
         """End it: what still waits goes out, ports and the stream are given back."""
         self._is_closed = True
         for pair in list(self._pairs.values()):
-            pair.read()  # a goodbye on the connection may overtake the last datagrams
+            pair.read(MAX_LAST_READS)  # what ends it may overtake the last datagrams
         for number in list(self._pairs):
             self._close_pair(number)
-        if self._ingest is not None:
-            self._ingest.end(self._now_us(), _wall_us())
-        self._publishing.close()
-        self._link.context.sessions.closed(self.session, reason)
+        try:
+            if self._ingest is not None:
+                self._ingest.end(self._now_us(), _wall_us())
+        except UnsupportedError as error:
+            log.warning("publisher ends with what is not implemented: %s", error, extra={"peer": self._link.peer})
+        finally:
+            self._publishing.close()
+            self._link.context.sessions.closed(self.session, reason)
 
     # datagrams, and what is missing
 
-    def _received(self, number: int, is_rtcp: bool, datagrams: list[bytes]) -> None:
-        """Datagrams of a track came."""
+    def _received(self, is_rtcp: bool, packets: list[Numbered]) -> None:
+        """Datagrams of a track came, or, by the port that all share, of some."""
         self._link.heard()
         if is_rtcp:
-            for datagram in datagrams:
-                self.feed_rtcp(number, datagram)
+            for number, packet in packets:
+                self.feed_rtcp(number, packet)
             return
+        if self._paused:
+            packets = [packet for packet in packets if packet[0] not in self._paused]
+        if self._gathered is not None:
+            self._gathered += packets
+            return
+        self._gathered = packets
+        heard = {number for number, _ in packets}
+        for other in [pair for number, pair in self._pairs.items() if number not in heard]:
+            other.read()  # after a burst or a wait, units of all tracks go on in their order
+        self._gathered = None
         try:
-            self.feed([(number, datagram) for datagram in datagrams])
+            self.feed(packets)
         except UnsupportedError as error:
             self._link.close(f"protocol error: {error}")
 

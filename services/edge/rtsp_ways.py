@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
+from lalmesh.errors import Unavailable
 from lalmesh.remux import Channels, InterleavedPackager, RtpStream, WebSocketInterleavedPackager, plain_channels
 from services.edge.outputs import OutputFormat
 from services.edge.player import playing_on
@@ -14,11 +16,42 @@ from services.edge.rtp_players import DatagramPlayer
 from services.edge.rtp_ports import RtpPair
 from services.edge.rtsp_link import RtspLink
 
+#: choices of channels in use, of one stream, where who comes is still given those that it wants: most want the plain ones, and each
+#: other choice has a fan-out and a cache of its own. Beyond, players are told the plain ones
+MAX_CHANNEL_MAPS: Final = 8
+MAX_LATE_CHANNEL_MAPS: Final = 16  #: ... where who was told of others while there was room may still play on them
+LATE_RETRY_S: Final = 5.0  #: after which such a player may ask again
+
 First = Mapping[int, tuple[int, int]]  #: by track index: sequence number and RTP timestamp of its first packet
+
+
+@dataclass(slots=True, frozen=True)
+class _ChannelMap:
+    """Which players share their bytes."""
+
+    rtp: RtpStream
+    channels: Channels
+    is_socket: bool
+
+    @property
+    def is_plain(self) -> bool:
+        """Each track that is there has the channels that it is kept on."""
+        return all(pair in (None, plain) for pair, plain in zip(self.channels, plain_channels(self.rtp), strict=True))
+
+
+def has_room_for_channels(relay: Relay) -> bool:
+    """Whether players may choose their channels."""
+    return _own_maps(relay) < MAX_CHANNEL_MAPS
+
+
+def _own_maps(relay: Relay) -> int:
+    return sum(isinstance(key, _ChannelMap) and not key.is_plain for key in relay.outputs.keys)
 
 
 class Way(Protocol):
     """How some tracks go to a player, from one PLAY to a PAUSE or the end."""
+
+    tracks: frozenset[int]  #: their indices
 
     @property
     def first_packets(self) -> First:
@@ -50,11 +83,21 @@ class Way(Protocol):
 class InterleavedWay:
     """Among the messages: players that use the same channels get the same bytes, as players of any other format do."""
 
-    def __init__(self, link: RtspLink, transport: asyncio.Transport, relay: Relay, rtp: RtpStream, channels: Channels) -> None:
-        """Take part in what goes out on `channels`."""
+    def __init__(
+        self, link: RtspLink, transport: asyncio.Transport, relay: Relay, rtp: RtpStream, channels: Channels, *, from_cache: bool
+    ) -> None:
+        """Take part in what goes out on `channels`, beginning with what is cached, or at the next random access point.
+
+        Raises:
+            Unavailable: too many other choices of channels are in use.
+        """
+        self.tracks = frozenset(index for index, pair in enumerate(channels) if pair is not None)
+        self._from_cache = from_cache
         packager = WebSocketInterleavedPackager if link.is_socket else InterleavedPackager
         self._packager = packager(rtp, channels)
-        key = ("rtsp", rtp, channels, link.is_socket)
+        key = _ChannelMap(rtp, channels, link.is_socket)
+        if not key.is_plain and key not in relay.outputs.keys and _own_maps(relay) >= MAX_LATE_CHANNEL_MAPS:
+            raise Unavailable("too many choices of channels", retry_after_s=LATE_RETRY_S)
         form = OutputFormat(key=key, name="rtp", packager=lambda: packager(rtp, channels), rtp=rtp)
         relay.hold()
         self._playing = playing_on(transport, relay, form, link.close, link.context.player_sndbuf_bytes)
@@ -62,7 +105,7 @@ class InterleavedWay:
     @property
     def first_packets(self) -> First:
         """As the cache has them."""
-        burst = self._playing.burst
+        burst = self._playing.burst if self._from_cache else None
         return self._packager.first_packets(burst) if burst is not None else {}
 
     @property
@@ -72,7 +115,7 @@ class InterleavedWay:
 
     def start(self) -> None:
         """Let media come, behind what the connection still holds."""
-        self._playing.start()
+        self._playing.start(from_cache=self._from_cache)
 
     def full(self) -> None:
         """The player lags."""
@@ -90,15 +133,16 @@ class InterleavedWay:
 class DatagramWay:
     """By UDP."""
 
-    def __init__(self, link: RtspLink, relay: Relay, rtp: RtpStream, pairs: Mapping[int, RtpPair]) -> None:
-        """Take part in what goes out by UDP, on `pairs` by track index."""
+    def __init__(self, link: RtspLink, relay: Relay, rtp: RtpStream, pairs: Mapping[int, RtpPair], *, from_cache: bool) -> None:
+        """Take part in what goes out by UDP, on `pairs` by track index, likewise as far as the setting is so."""
+        self.tracks = frozenset(pairs)
         self._relay = relay
         self._key = ("rtp", rtp)
-        self._from_cache = link.settings.udp_start == "gop"
+        self._from_cache = from_cache and link.settings.udp_start == "gop"
         self._player = DatagramPlayer(pairs, link.close)
         form = OutputFormat(key=self._key, name="rtp", packager=lambda: InterleavedPackager(rtp, plain_channels(rtp)), rtp=rtp)
         relay.hold()
-        self._fanout = relay.outputs.datagrams(form)
+        self._fanout = relay.outputs.datagrams(form, link.ports.sender)
 
     @property
     def first_packets(self) -> First:

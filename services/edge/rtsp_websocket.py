@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from aiohttp import web
-from wsproto.connection import Connection, ConnectionType
+from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import RemoteProtocolError
@@ -89,7 +89,7 @@ class RtspSocket(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Frames of the client."""
         dialogue = self._dialogue
-        if self.transport is None or dialogue is None:
+        if self.transport is None or dialogue is None or self._socket.state is ConnectionState.CLOSED:
             return
         self._socket.receive_data(data)
         received = bytearray()  # by all frames of one read: one run comes of them
@@ -100,7 +100,7 @@ class RtspSocket(asyncio.Protocol):
                         received += part
                     case TextMessage(data=text):  # Interop: some players send their requests as text
                         received += text.encode()
-                    case Ping(payload=payload):
+                    case Ping(payload=payload) if not self._said_goodbye:  # nothing goes out behind it (RFC 6455 §5.5.1)
                         self.transport.write(self._socket.send(Pong(payload=payload)))
                     case CloseConnection():
                         dialogue.feed(bytes(received))

@@ -8,6 +8,8 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from operator import attrgetter, call
 from typing import Final, TypeAlias
 
 from lalmesh.protocol.rtp import Run
@@ -16,20 +18,23 @@ log = logging.getLogger(__name__)
 
 MAX_DATAGRAM_BYTES: Final = 1 << 16
 MAX_READS: Final = 128  #: datagrams taken in one turn of the loop: 0.5 s of a 2.6 Mbit/s stream, then others have their turn
+MAX_LAST_READS: Final = 4096  #: of a socket that is about to be closed: as many as its buffer holds; others wait for some 20 ms
 RECEIVE_BUFFER_BYTES: Final = 2 << 20  #: a turn of a busy loop, of the fastest publisher; the kernel gives what it allows
 SEND_BUFFER_BYTES: Final = 2 << 20  #: the picture of a random access point to each player of a shared pair
 MAX_TRIES: Final = 32  #: at two ports beside each other that nobody has
 
 _UDP_SEGMENT: Final = 103  # linux/udp.h; Python 3.11 does not name it
 _SEGMENT_SIZE = struct.Struct("=H")
-#: The kernel, or the device on the way, has no segmentation offload; EIO: it lacks checksum offload.
-_NO_OFFLOAD: Final = frozenset((errno.EIO, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.ENOSYS))
-#: This run cannot go that way: a packet is larger than the way takes whole, so that each has to be cut on its own.
-_NOT_THIS_RUN: Final = frozenset((errno.EINVAL, errno.EMSGSIZE))
+#: The kernel has no segmentation offload.
+_NO_OFFLOAD: Final = frozenset((errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.ENOSYS))
+#: This run cannot go that way: a packet is larger than the way takes whole, so that each has to be cut on its own; EIO: the way has
+#: IPsec, or a device without checksum offload.
+_NOT_THIS_RUN: Final = frozenset((errno.EIO, errno.EINVAL, errno.EMSGSIZE))
 
 Address: TypeAlias = tuple[str, int]
 Sockets: TypeAlias = tuple[socket.socket, socket.socket]  #: of RTP, of RTCP
 
+_SENDTO, _SENDMSG, _TARGET = attrgetter("sock.sendto"), attrgetter("sock.sendmsg"), attrgetter("target")  # of a `Route`
 _read_buffer = memoryview(bytearray(MAX_DATAGRAM_BYTES))  # used up before the next read: there is one thread and no await
 
 
@@ -42,34 +47,35 @@ class UdpCounters:
     calls: int = 0  #: system calls that sent
 
 
-def bind_pair(host: str, port: int, family: socket.AddressFamily) -> Sockets:
-    """Sockets of `port` and the next one; for 0, of any even port and the next one.
+def bind_pair(address: str, port: int) -> Sockets:
+    """Sockets of `port` and the next one at an address of ours; for 0, of any even port and the next one.
 
     Raises:
         OSError: they are in use.
     """
     if port:
-        return _bind_both(host, port, family)
+        return _bind_both(address, port)
     for _ in range(MAX_TRIES):
-        with _bind(host, 0, family) as probe:
+        with _bind(address, 0) as probe:
             even: int = probe.getsockname()[1] & ~1
         try:
-            return _bind_both(host, even, family)
+            return _bind_both(address, even)
         except OSError:
             continue
     raise OSError(errno.EADDRINUSE, "no two UDP ports beside each other are free")
 
 
-def _bind_both(host: str, port: int, family: socket.AddressFamily) -> Sockets:
-    rtp = _bind(host, port, family)
+def _bind_both(address: str, port: int) -> Sockets:
+    rtp = _bind(address, port)
     try:
-        return rtp, _bind(host, port + 1, family)
+        return rtp, _bind(address, port + 1)
     except OSError:
         rtp.close()
         raise
 
 
-def _bind(host: str, port: int, family: socket.AddressFamily) -> socket.socket:
+def _bind(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
@@ -77,16 +83,16 @@ def _bind(host: str, port: int, family: socket.AddressFamily) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((host, port))
+        sock.bind((address, port))
     except OSError:
         sock.close()
         raise
     return sock
 
 
-def read_batch(sock: socket.socket) -> Iterator[tuple[bytes, Address]]:
-    """What waits in a socket, up to `MAX_READS` datagrams, each with where it came from."""
-    for _ in range(MAX_READS):
+def read_batch(sock: socket.socket, most: int) -> Iterator[tuple[bytes, Address]]:
+    """What waits in a socket, up to `most` datagrams, each with where it came from."""
+    for _ in range(most):
         try:
             size, source = sock.recvfrom_into(_read_buffer)
         except (BlockingIOError, InterruptedError):
@@ -97,46 +103,69 @@ def read_batch(sock: socket.socket) -> Iterator[tuple[bytes, Address]]:
         yield bytes(_read_buffer[:size]), (source[0], source[1])
 
 
+@dataclass(slots=True)
+class Route:
+    """From a socket of ours to a client."""
+
+    sock: socket.socket
+    target: Address  #: changes where it turns out that the client is elsewhere
+
+
 class UdpSender:
-    """Sends runs of packets: each in one system call, where the kernel cuts them; else packet by packet."""
+    """Sends runs of packets: each in one system call a client, where the kernel cuts them; else packet by packet."""
 
     def __init__(self, counters: UdpCounters, *, offload: bool = True) -> None:
         """Count in `counters`; without `offload` the kernel is not asked to cut."""
         self._counters = counters
         self.offload = offload  #: until the kernel refuses
 
-    def send(self, sock: socket.socket, runs: Sequence[Run], target: Address) -> None:
-        """Send packets to `target`; what the kernel does not take now is lost, as on the way."""
+    def send(self, runs: Sequence[Run], routes: Sequence[Route]) -> None:
+        """Send packets on each route; what the kernel does not take now is lost, as on the way."""
         for run in runs:
             if len(run.data) <= run.segment_bytes:
-                self._send_one(sock, run.data, target)
-            elif not (self.offload and self._send_run(sock, run, target)):
-                self._send_each(sock, run, target)
+                self._send_packet(run.data, routes)
+            elif refused := self._send_run(run, routes) if self.offload else routes:
+                self._send_each(run, refused)
 
-    def _send_run(self, sock: socket.socket, run: Run, target: Address) -> bool:
-        """Whether the kernel took it, or would have."""
-        segment = (socket.IPPROTO_UDP, _UDP_SEGMENT, _SEGMENT_SIZE.pack(run.segment_bytes))
-        self._counters.calls += 1
-        try:
-            sock.sendmsg((run.data,), (segment,), 0, target)
-        except OSError as error:
-            if error.errno in _NO_OFFLOAD:
+    def _send_run(self, run: Run, routes: Sequence[Route]) -> list[Route]:
+        """Let the kernel cut; the routes on which it does not."""
+        segment = ((socket.IPPROTO_UDP, _UDP_SEGMENT, _SEGMENT_SIZE.pack(run.segment_bytes)),)
+        sends = map(call, map(_SENDMSG, routes), repeat((run.data,)), repeat(segment), repeat(0), map(_TARGET, routes))
+        self._counters.calls += len(routes)
+        refused = []
+        for place, error in _failed(sends):
+            if error.errno in _NO_OFFLOAD and self.offload:
                 self.offload = False
                 log.info("UDP goes out packet by packet: the kernel refuses segmentation offload: %s", error)
-            elif error.errno not in _NOT_THIS_RUN:
+            if error.errno in _NO_OFFLOAD or error.errno in _NOT_THIS_RUN:
+                refused.append(routes[place])
+            else:
                 self._counters.unsent += -(-len(run.data) // run.segment_bytes)
-                return True
-            return False
-        return True
+        return refused
 
-    def _send_each(self, sock: socket.socket, run: Run, target: Address) -> None:
+    def _send_each(self, run: Run, routes: Sequence[Route]) -> None:
         data, size = memoryview(run.data), run.segment_bytes
         for at in range(0, len(data), size):
-            self._send_one(sock, data[at : at + size], target)
+            self._send_packet(data[at : at + size], routes)
 
-    def _send_one(self, sock: socket.socket, packet: bytes | memoryview, target: Address) -> None:
-        self._counters.calls += 1
+    def _send_packet(self, packet: bytes | memoryview, routes: Sequence[Route]) -> None:
+        self._counters.calls += len(routes)
+        self._counters.unsent += len(_failed(map(call, map(_SENDTO, routes), repeat(packet), map(_TARGET, routes))))
+
+
+def _failed(sends: Iterator[int]) -> list[tuple[int, OSError]]:
+    """Carry out `sends`: those that fail, by their place.
+
+    All run in one call, which stops at the first that fails and goes on behind it: nothing of ours runs between two sends, whose
+    caches the kernel has used up by then.
+    """
+    sent: list[int] = []
+    failed: list[tuple[int, OSError]] = []
+    while True:
         try:
-            sock.sendto(packet, target)
-        except OSError:
-            self._counters.unsent += 1
+            sent.extend(sends)
+        except OSError as error:
+            failed.append((len(sent), error))
+            sent.append(0)
+        else:
+            return failed

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
-from lalmesh.runtime.certificate import ServerCertificate
+from lalmesh.runtime.certificate import CertificateWatch, ServerCertificate
 from lalmesh.runtime.channels import STOP_GRACE_S, Channels
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.follower import OriginLinks
@@ -131,6 +131,7 @@ class HlsApp:
             evicted=evicted,
         )
         self._loop = asyncio.get_running_loop()
+        self._certificate = CertificateWatch(settings.certificate, self._loop.time)
         self.workers = Workers(self.member.address, settings.worker, scheduler, links, storage, Budget(settings.memory_bytes))
         self.recordings = self.workers.recordings = NodeRecordings(
             storage, settings.spool_dir, settings.recording, self.member.joined.is_set
@@ -223,14 +224,11 @@ class HlsApp:
 
     def _sweeps(self) -> Iterable[Callable[[], None]]:
         yield from (port.sweep for port in self._ports.values())
-        certificate = self._settings.certificate
-        if certificate is not None:
-            yield lambda: certificate.sweep(self._loop.time())
+        yield self._certificate.sweep
 
     def reload(self) -> None:
         """Load the certificate again now, if it can be used."""
-        if self._settings.certificate is not None:
-            self._settings.certificate.refresh(at_once=True)
+        self._certificate.reload()
 
     async def _find(self, name: str) -> Sequence[StreamKey]:
         return (await self._scheduler.find_streams([name], FIND_DEADLINE_S))[0]

@@ -41,7 +41,7 @@ class Locator:
         self._waiters.wake(stream)
 
     async def wait_for(self, wanted: Wanted, wait_s: float) -> Location | Refused:
-        """Wait for the view, or the registry itself, to show what is wanted."""
+        """Wait for the view, or the registry itself, to show what is wanted; where it is wanted at once, ask the registry once."""
         refused = Refused(Refusal.NOT_FOUND, f"{wanted.stream} is nowhere")
         with self._waiters.waiting(wanted.stream) as woken:
             if woken is None:
@@ -52,7 +52,8 @@ class Locator:
                         await self._view.look_for_group(wanted.stream)
                     except Unavailable as exc:
                         refused = Refused(Refusal.UNAVAILABLE, str(exc), exc.retry_after_s or RETRY_AFTER_S)
-                    await self._wait(wanted, woken)
+                    if not wanted.at_once:
+                        await self._wait(wanted, woken)
         return self.known(wanted) or refused
 
     async def _wait(self, wanted: Wanted, woken: asyncio.Event) -> None:

@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 from collections.abc import Coroutine, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, BinaryIO, TypeVar
 
@@ -41,6 +41,9 @@ InsecureOption = Annotated[bool, typer.Option("--insecure", help="Do not check t
 RtspOption = Annotated[
     RtspTransport,
     typer.Option("--rtsp-transport", help="How the packets of RTSP go. auto: play by UDP where that works, publish by TCP."),
+]
+DropOption = Annotated[
+    bool, typer.Option("--drop-broken-gop", help="After a loss in RTSP, drop pictures up to the next key frame.")
 ]
 CaOption = Annotated[
     Path | None, typer.Option("--ca", metavar="FILE", help="Authorities to trust, PEM.", exists=True, dir_okay=False)
@@ -90,9 +93,11 @@ def pull_command(
     insecure: InsecureOption = False,
     ca: CaOption = None,
     rtsp_transport: RtspOption = "auto",
+    drop_broken_gop: DropOption = False,
 ) -> None:
     """Play a stream into a FLV file that is whole whenever it ends."""
-    options, counts = _options(timeout, insecure, ca, rtsp_transport), Counts()
+    options = replace(_options(timeout, insecure, ca, rtsp_transport), drop_broken_gop=drop_broken_gop)
+    counts = Counts()
     reason: str | None = None
     with _exit_on_failure("pull"), _output(target) as file:
         writer = FlvWriter(file, seekable=file.seekable())

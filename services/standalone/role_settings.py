@@ -167,9 +167,9 @@ def _rtsp(edge: EdgeConfig) -> RtspSettings | None:
 
 def _udp(rtsp: RtspConfig) -> UdpSettings:
     if rtsp.udp_ports == SHARED_PORTS:
-        return UdpSettings(host=rtsp.host, shared_port=rtsp.shared_udp_port)
+        return UdpSettings(shared_port=rtsp.shared_udp_port)
     first, _, last = rtsp.udp_ports.partition("-")
-    return UdpSettings(host=rtsp.host, first_port=int(first), last_port=int(last))
+    return UdpSettings(first_port=int(first), last_port=int(last))
 
 
 def _certificate(section: str, tls: ServerTlsConfig) -> ServerCertificate | None:

@@ -95,16 +95,17 @@ def lines_of(block: str, node: Node, ports: Mapping[str, str]) -> list[str]:
 
 
 def test_push_play_look_and_record(standalone: Standalone, media: Media, tmp_path: Path, stack: ExitStack) -> None:
-    push, *others = lines_of(block_after("Push and play"), standalone, {"1935": "rtmp", "8080": "http", "8083": "api"})
-    assert push.startswith("ffmpeg ")
-    assert [line.split()[0] for line in others] == [*["ffplay"] * 6, "lalmesh", "curl"]
+    ports = {"1935": "rtmp", "5544": "rtsp", "8080": "http", "8083": "api"}
+    push, camera, *others = lines_of(block_after("Push and play"), standalone, ports)
+    assert [line.split()[0] for line in (push, camera, *others)] == [*["ffmpeg"] * 2, *["ffplay"] * 7, "lalmesh", "curl"]
     ffmpeg.run("-i", media("h264_b3_aac_60s"), "-c", "copy", tmp_path / "video.mp4")
     env = environment({})
-    stack.enter_context(Child(ffmpeg.bounded(90, shell(tmp_path, f"exec {push}")), log=tmp_path / "push.log", env=env))
+    for name, line in {"push": push, "camera": camera}.items():
+        stack.enter_context(Child(ffmpeg.bounded(90, shell(tmp_path, f"exec {line}")), log=tmp_path / f"{name}.log", env=env))
     said = [run(tmp_path, headless(line), env) for line in others]
     for expected in ("video h264", "audio aac", "320x180"):
         assert expected in said[-2]
-    assert [item["stream"] for item in json.loads(said[-1])["items"]] == ["live/test"]
+    assert {item["stream"] for item in json.loads(said[-1])["items"]} == {"live/test", "live/camera"}
 
     add, look, play, remove, files = lines_of(block_after("Record and store"), standalone, {"8080": "http", "8083": "api"})
     rule = json.loads(run(tmp_path, add, env))

@@ -23,12 +23,13 @@ OPENINGS = [b"".join(OK % (number + 1) for number in range(count)) for count in 
 
 
 def target(data: bytes) -> None:
-    choice = data[0] if data else 0
+    is_capture = data.startswith(b"RTSP/")  # what came of it, the last bytes say
+    choice = data[-2] & 7 if is_capture else data[0] if data else 0
     auth = ClientAuth("u", "p", bytes) if choice & 1 else None
     client = RtspClient(RtspUrl.parse("rtsp://h/a/b"), "play" if choice & 2 else "publish", description=b"v=0", auth=auth)
     ports = (6, 7) if choice & 4 else None
     over = False
-    for now_s, part in enumerate((OPENINGS[(choice >> 3) % len(OPENINGS)], *halves(data[1:]))):
+    for now_s, part in enumerate((OPENINGS[(choice >> 3) % len(OPENINGS)], *halves(data if is_capture else data[1:]))):
         for event in client.feed(part, now_s * 100.0):
             assert not over
             over = isinstance(event, Failed | Redirected | Ended)

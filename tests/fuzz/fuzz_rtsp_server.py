@@ -74,8 +74,9 @@ class Application:
 
 def target(data: bytes) -> None:
     application = Application(int.from_bytes(data[-9:-1], "little") & ~0xFF)  # the first requests are granted; the last byte cuts
-    opening = OPENINGS[data[0] % len(OPENINGS)] if data else b""
-    for part in (opening, *halves(data[1:]), b"", b""):
+    is_capture = data.startswith(b"OPTIONS")
+    opening = OPENINGS[data[0] % len(OPENINGS)] if data and not is_capture else b""
+    for part in (opening, *halves(data if is_capture else data[1:]), b"", b""):
         application.feed(part)
 
 

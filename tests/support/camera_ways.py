@@ -8,12 +8,15 @@ import random
 import socket
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from lalmesh.protocol.rtsp import serialize_frame
 from support.ports import LOOPBACK
 from support.udp_relay import udp_pair
 
-REORDER_BY = 3  #: packets that overtake one that is late
+REORDER_BY = 2  #: packets, of any track, that overtake one that is late: more take too long where there are few
+
+Place: TypeAlias = tuple[int, int]  #: index of a track, and of a unit in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +31,8 @@ class CameraSettings:
     has_rtpmap: bool = True
     has_sprop: bool = False
     has_extension: bool = True
+    #: methods that it says it has; those that it does not say it has it answers all the same
+    public: str = "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER"
     does_udp: bool = True
     sends_udp: bool = True  #: False: it says so, but no packet ever comes by UDP
     timeout_s: float = 2.0  #: without a request, after which it closes the connection; told in whole seconds
@@ -37,6 +42,8 @@ class CameraSettings:
     seed: int = 1
     speed: float = 1.0  #: times real time
     loops: int = 0  #: of its file; 0: for ever
+    reports_late: bool = False  #: the first report of a track comes behind its first picture or sound, not before it
+    says_goodbye: bool = False  #: at the end of that, by RTCP
 
 
 @dataclass(slots=True)
@@ -48,6 +55,7 @@ class CameraCounters:
     sent: int = 0
     lost: int = 0
     late: int = 0
+    touched: set[Place] = field(default_factory=set)  #: units of which something was lost
     reports: int = 0  #: RTCP packets from players
     punched: int = 0  #: other datagrams from players
 
@@ -61,11 +69,7 @@ class Way(ABC):
         self._counters = counters
         self._can_reorder = can_reorder
         self._random = random.Random(settings.seed)
-        self._late: list[tuple[int, bytes]] = []  # with how many packets are still to overtake
-
-    @abstractmethod
-    def told(self, asked: str) -> str:
-        """The ``Transport`` header of the answer to `asked`."""
+        self._late: list[tuple[int, bytes]] = []  # with how many packets are to be sent before
 
     @abstractmethod
     def _write(self, packet: bytes, *, is_rtcp: bool) -> None:
@@ -76,27 +80,26 @@ class Way(ABC):
         """Nothing more is sent."""
 
     def report(self, packet: bytes) -> None:
-        """Send an RTCP packet: those arrive."""
-        self._write(packet, is_rtcp=True)
+        """Send an RTCP packet, if it is one: those arrive."""
+        if packet:
+            self._write(packet, is_rtcp=True)
 
-    def media(self, packet: bytes) -> None:
-        """Send an RTP packet, or lose it, or keep it until others have overtaken it."""
+    def media(self, packet: bytes, place: Place) -> None:
+        """Send an RTP packet of the unit at `place`, or lose it, or keep it until others have overtaken it."""
         self._counters.sent += 1
         if self._random.random() < self._settings.loss:
             self._counters.lost += 1
+            self._counters.touched.add(place)
         elif self._can_reorder and self._random.random() < self._settings.reorder:
             self._counters.late += 1
-            self._late.append((REORDER_BY, packet))
+            self._late.append((self._counters.sent + REORDER_BY, packet))
         else:
             self._write(packet, is_rtcp=False)
-            self._overtake()
 
-    def _overtake(self) -> None:
-        self._late = [(left - 1, packet) for left, packet in self._late]
-        for left, packet in self._late:
-            if left <= 0:
-                self._write(packet, is_rtcp=False)
-        self._late = [(left, packet) for left, packet in self._late if left > 0]
+    def catch_up(self) -> None:
+        """Send what enough packets have overtaken."""
+        while self._late and self._late[0][0] <= self._counters.sent:
+            self._write(self._late.pop(0)[1], is_rtcp=False)
 
     def finish(self) -> None:
         """Send what is late: nothing more comes to overtake it."""
@@ -114,9 +117,10 @@ class InterleavedWay(Way):
         self._writer = writer
         self._channel = channel
 
-    def told(self, asked: str) -> str:
-        """As `Way.told`."""
-        return f'RTP/AVP/TCP;unicast;interleaved={self._channel}-{self._channel + 1};ssrc=22345684;mode="play"'
+    @property
+    def transport(self) -> str:
+        """The words of a ``Transport`` header."""
+        return f"RTP/AVP/TCP;unicast;interleaved={self._channel}-{self._channel + 1}"
 
     def _write(self, packet: bytes, *, is_rtcp: bool) -> None:
         if not self._writer.is_closing():
@@ -129,24 +133,25 @@ class InterleavedWay(Way):
 class DatagramWay(Way):
     """A pair of ports; what comes to it is counted."""
 
-    def __init__(self, settings: CameraSettings, counters: CameraCounters, to: tuple[int, int]) -> None:
-        """Send to these ports of loopback."""
+    def __init__(self, settings: CameraSettings, counters: CameraCounters, to: tuple[int, int] | None = None) -> None:
+        """Send to these ports of loopback; None: they are not known yet."""
         super().__init__(settings, counters, can_reorder=True)
-        self._to = to
+        self.to = to
         self._sockets = udp_pair()
         self._port: int = self._sockets[0].getsockname()[1]
         self._loop = asyncio.get_running_loop()
         for sock, is_rtcp in zip(self._sockets, (False, True), strict=True):
             self._loop.add_reader(sock, self._read, sock, is_rtcp)
 
-    def told(self, asked: str) -> str:
-        """As `Way.told`."""
-        return f"{asked.strip()};server_port={self._port}-{self._port + 1}"
+    @property
+    def ports(self) -> str:
+        """Those that it sends from, as a ``Transport`` header has them."""
+        return f"{self._port}-{self._port + 1}"
 
     def _write(self, packet: bytes, *, is_rtcp: bool) -> None:
-        if self._settings.sends_udp:
+        if self._settings.sends_udp and self.to is not None:
             with contextlib.suppress(OSError):
-                self._sockets[is_rtcp].sendto(packet, (LOOPBACK, self._to[is_rtcp]))
+                self._sockets[is_rtcp].sendto(packet, (LOOPBACK, self.to[is_rtcp]))
 
     def _read(self, sock: socket.socket, is_rtcp: bool) -> None:
         with contextlib.suppress(OSError):

@@ -143,7 +143,7 @@ class FakeScheduler:
         if self.away is not None:
             return self.away
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(0 if wanted.at_once else deadline_s):
                 while self.location is None or (wanted.after is not None and self.location.place <= wanted.after):
                     await self._moved.wait()
         except TimeoutError:

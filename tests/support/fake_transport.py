@@ -35,6 +35,10 @@ class FakeTransport(asyncio.Transport):
         """Say that it is."""
         self.reading = True
 
+    def is_reading(self) -> bool:
+        """As it was told."""
+        return self.reading
+
     def can_write_eof(self) -> bool:
         """As a bare socket."""
         return True
@@ -54,3 +58,14 @@ class FakeTransport(asyncio.Transport):
     def is_closing(self) -> bool:
         """After any of the three."""
         return bool(self.closed)
+
+
+def deliver(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
+    """Let `data` come, as a loop gives it to a protocol with a buffer of its own."""
+    view = memoryview(data)
+    while view:
+        into = memoryview(protocol.get_buffer(-1))
+        size = min(len(into), len(view))
+        into[:size] = view[:size]
+        protocol.buffer_updated(size)
+        view = view[size:]

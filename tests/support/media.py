@@ -71,6 +71,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "aac": (*_audio(), *_AAC, "-t", "8"),
     "h264": (*_SMALL, *_H264_PLAIN, "-t", "8"),
     "h264_mp3": (*_SMALL, *_audio(), *_H264_PLAIN, "-c:a", "libmp3lame", "-b:a", "64k", "-t", "8"),
+    "h264_opus": (*_SMALL, *_audio(48_000), *_H264_PLAIN, "-c:a", "libopus", "-b:a", "64k", "-t", "8"),
     "h264_pcma": (*_SMALL, *_audio(8_000), *_H264_PLAIN, "-c:a", "pcm_alaw", "-ac", "1", "-t", "8"),
     "h264_pcmu": (*_SMALL, *_audio(8_000), *_H264_PLAIN, "-c:a", "pcm_mulaw", "-ac", "1", "-t", "8"),
     "h264_20m_aac": (*_video("640x360", noise=60), *_audio(), *_H264, "-bf", "0", *_constant("20M", "10M"), *_AAC, "-t", "8"),

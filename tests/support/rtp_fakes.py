@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import socket
+import sys
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 from lalmesh.media import AccessUnit
-from lalmesh.protocol.rtp import RtpPacket, Run
+from lalmesh.protocol.rtp import RtpPacket
+from services.edge.udp_sockets import MAX_READS, Address, Route
 
 WALL_US = 1_700_000_000_000_000
 
 
 class FakeWay:
-    """The way of one track: keeps what was sent."""
+    """The way of one track, and the socket that its route is of: keeps what was sent."""
 
     ports = (20_000, 20_001)
 
     def __init__(self) -> None:
+        self.route = Route(cast(socket.socket, self), ("127.0.0.1", 5000))
         self.calls = 0
         self.rtcp: list[bytes] = []
         self.packets: list[RtpPacket] = []
         self.closed = False
 
-    def send(self, runs: Sequence[Run]) -> None:
-        """One call of the kernel a run."""
-        for run in runs:
-            self.calls += 1
-            size = run.segment_bytes
-            self.packets += [RtpPacket.parse(run.data[at : at + size]) for at in range(0, len(run.data), size)]
+    def sendto(self, data: bytes, target: Address) -> int:
+        """One packet."""
+        self.calls += 1
+        self.packets.append(RtpPacket.parse(data))
+        return len(data)
 
-    def read(self) -> None:
+    def sendmsg(self, parts: Sequence[bytes], ancillary: Iterable[tuple[int, int, bytes]], flags: int, target: Address) -> int:
+        """One run, which is cut as it says."""
+        self.calls += 1
+        data, [(_, _, segment)] = b"".join(parts), ancillary
+        size = int.from_bytes(segment, sys.byteorder)
+        self.packets += [RtpPacket.parse(data[at : at + size]) for at in range(0, len(data), size)]
+        return len(data)
+
+    def read(self, most: int = MAX_READS) -> None:
         """Nothing waits."""
 
     def send_rtcp(self, packet: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from lalmesh.protocol.rtp import RtpPacket
@@ -52,6 +53,39 @@ class Talk:
     def answer(self) -> Response | None:
         """The next answer that has come; None where there is none."""
         return self._answers.pop(0) if self._answers else None
+
+
+class TalkClient:
+    """Talks over a connection."""
+
+    def __init__(self, url: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Talk about the stream at `url`."""
+        self.talk = Talk(url)
+        self.reader, self.writer = reader, writer
+
+    async def ask(self, request: bytes) -> Response:
+        """The answer to a request."""
+        self.writer.write(request)
+        while (answer := self.talk.answer()) is None:
+            await self.read()
+        return answer
+
+    async def read(self) -> None:
+        """Take in what comes next."""
+        data = await self.reader.read(1 << 16)
+        assert data, "the connection was closed"
+        self.talk.take(data)
+
+    async def closed(self) -> None:
+        """Read until the server has closed."""
+        while data := await self.reader.read(1 << 16):
+            self.talk.take(data)
+        self.writer.close()
+
+    async def close(self) -> None:
+        """Close it."""
+        self.writer.close()
+        await self.writer.wait_closed()
 
 
 def packet(number: int, *, ssrc: int = 7) -> bytes:

@@ -11,9 +11,10 @@ import contextlib
 import random
 import re
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from support.ports import LOOPBACK
 
@@ -33,6 +34,7 @@ class Weather:
     reorder: float = 0.0  #: these are late by `reorder_ms` more
     reorder_ms: float = 10.0
     delay_ms: float = 0.0  #: of all
+    bursts: tuple[range, ...] = ()  #: of RTP packets that are lost together, counted from 0 over all tracks
     seed: int = 1
 
 
@@ -45,13 +47,17 @@ class RelayCounters:
     late: int = 0
 
 
+Tap: TypeAlias = Callable[[int, bytes, bool], None]  #: index of the track, RTP packet, whether it is lost
+
+
 class UdpRelay:
     """``async with UdpRelay(server_port, Weather(loss=0.01)) as relay: relay.port``, where a client finds the server."""
 
-    def __init__(self, server_port: int, weather: Weather) -> None:
-        """Stand before the RTSP server on `server_port` of loopback."""
+    def __init__(self, server_port: int, weather: Weather, tap: Tap | None = None) -> None:
+        """Stand before the RTSP server on `server_port` of loopback; `tap` sees what comes from the client, when it comes."""
         self.server_port = server_port
         self.weather = weather
+        self.tap = tap
         self.counters = RelayCounters()
         self.port = 0
         self._random = random.Random(weather.seed)
@@ -103,7 +109,7 @@ class UdpRelay:
 
     def _ours(self, data: bytes, tracks: list[_Track]) -> bytes:
         def replace(found: re.Match[bytes]) -> bytes:
-            track = _Track(self, int(found[1]))
+            track = _Track(self, len(tracks), int(found[1]))
             tracks.append(track)
             self._tracks.append(track)
             return b"client_port=%d-%d" % (track.to_server_port, track.to_server_port + 1)
@@ -112,8 +118,8 @@ class UdpRelay:
 
     def delay_s(self) -> float | None:
         """How late the next RTP packet is; None: it is lost."""
-        weather = self.weather
-        if self._random.random() < weather.loss:
+        weather, place = self.weather, self.counters.passed + self.counters.lost
+        if self._random.random() < weather.loss or any(place in burst for burst in weather.bursts):
             self.counters.lost += 1
             return None
         self.counters.passed += 1
@@ -141,8 +147,9 @@ def _theirs(data: bytes, tracks: list[_Track]) -> bytes:
 class _Track:
     """The ports of one track: a pair that the client knows, a pair that the server knows."""
 
-    def __init__(self, relay: UdpRelay, client_port: int) -> None:
+    def __init__(self, relay: UdpRelay, number: int, client_port: int) -> None:
         self.relay = relay
+        self.number = number
         self.client_port = client_port
         self.server_ports: tuple[int, int] | tuple[()] = ()
         self.to_client, self.to_server = udp_pair(), udp_pair()
@@ -156,6 +163,8 @@ class _Track:
     def from_client(self, index: int) -> None:
         for data in _received(self.to_client[index]):
             delay_s = self.relay.delay_s() if index == 0 else 0.0
+            if index == 0 and self.relay.tap is not None:
+                self.relay.tap(self.number, data, delay_s is None)
             if delay_s:
                 self.loop.call_later(delay_s, self.send_on, index, data)
             elif delay_s is not None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from lalmesh.codec.h264._pps import parse_pps
 from lalmesh.codec.h264._record import AvcDecoderConfigurationRecord
-from lalmesh.codec.h264._slices import FIRST_SLICES, SLICE_HEAD_BYTES, SliceOrder, parse_slice_order
+from lalmesh.codec.h264._slices import FIRST_SLICES, SlicePlace, parse_slice_order
 from lalmesh.codec.h264._sps import parse_sps
-from lalmesh.codec.nalu import iter_avcc_headers
+from lalmesh.codec.nalu import SliceOrder
 
 
-class PictureOrder:
+class PictureOrder(SliceOrder):
     """The output order of the pictures of one stream, worked out from their slice headers in decoding order (§8.2.1).
 
     memory_management_control_operation 5, which hardly any encoder writes, is not looked for: counts behind it are off until the
@@ -29,28 +29,17 @@ class PictureOrder:
         self._frame_num = 0  # prevFrameNum
         self._frame_num_offset = 0  # prevFrameNumOffset
 
-    def place(self, payload: bytes) -> tuple[int, int] | None:
-        """The place of the next access unit: coded video sequences so far, and its picture order count in the last.
+    def _is_slice(self, first: int, length: int) -> bool:
+        return first & 0x1F in FIRST_SLICES
 
-        Args:
-            payload: one AVCC access unit (4-byte lengths), behind the one before it in decoding order.
+    def _place(self, head: bytes) -> tuple[int, int] | None:
+        header = parse_slice_order(head, self._sps, self._pps)
+        if header is None:
+            return None
+        count = self._count(header)
+        return self._sequence, count
 
-        Returns:
-            What sorts in output order; None without a slice of a known parameter set.
-
-        Raises:
-            RemoteProtocolError: as `iter_avcc_headers` up to the first slice, or its header is broken.
-        """
-        for at, length in iter_avcc_headers(payload):
-            if payload[at] & 0x1F in FIRST_SLICES:
-                header = parse_slice_order(payload[at : at + min(length, SLICE_HEAD_BYTES)], self._sps, self._pps)
-                if header is None:
-                    return None
-                count = self._count(header)
-                return self._sequence, count
-        return None
-
-    def _count(self, header: SliceOrder) -> int:
+    def _count(self, header: SlicePlace) -> int:
         """PicOrderCnt of the picture, and what the next one needs to know of it."""
         if header.is_idr:
             self._sequence += 1
@@ -67,7 +56,7 @@ class PictureOrder:
             case _:
                 return 2 * (self._frame_num_offset + header.frame_num) - (not header.is_reference)  # (8-12)
 
-    def _count_by_lsb(self, header: SliceOrder) -> int:
+    def _count_by_lsb(self, header: SlicePlace) -> int:
         """Type 0 (§8.2.1.1)."""
         (msb, previous), lsb, size = self._reference, header.lsb, 1 << header.sps.poc.log2_max_lsb
         if lsb < previous and previous - lsb >= size // 2:
@@ -78,7 +67,7 @@ class PictureOrder:
             self._reference = msb, lsb
         return msb + lsb + min(0, header.deltas[1])
 
-    def _count_by_cycle(self, header: SliceOrder) -> int:
+    def _count_by_cycle(self, header: SlicePlace) -> int:
         """Type 1 (§8.2.1.2)."""
         poc, offsets = header.sps.poc, header.sps.poc.offsets_for_ref_frame
         number = self._frame_num_offset + header.frame_num if offsets else 0

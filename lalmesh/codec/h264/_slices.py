@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from lalmesh.bits import BitReader
 from lalmesh.codec.h264._nalus import NaluType
 from lalmesh.codec.h264._pps import Pps
 from lalmesh.codec.h264._sps import PicOrderCnt, Sps
-from lalmesh.codec.nalu import bounded_ue, unescape_rbsp
+from lalmesh.codec.nalu import SLICE_HEAD_BYTES, bounded_ue, unescape_rbsp
 
-SLICE_HEAD_BYTES: Final = 64  #: of a slice that are read: all fields up to delta_pic_order_cnt fit in 32, escaped in 48
 FIRST_SLICES = frozenset({1, 2, 5})  #: a slice, its partition A, an IDR slice: each begins with a slice header
 
 
@@ -33,7 +31,7 @@ def slice_type(nalu: bytes) -> int:
 
 
 @dataclass(slots=True, frozen=True)
-class SliceOrder:
+class SlicePlace:
     """What a slice header says of its picture's place."""
 
     sps: Sps
@@ -46,7 +44,7 @@ class SliceOrder:
     deltas: tuple[int, int]  #: delta_pic_order_cnt_bottom is the second with type 0; delta_pic_order_cnt with type 1
 
 
-def parse_slice_order(nalu: bytes, sps_by_id: Mapping[int, Sps], pps_by_id: Mapping[int, Pps]) -> SliceOrder | None:
+def parse_slice_order(nalu: bytes, sps_by_id: Mapping[int, Sps], pps_by_id: Mapping[int, Pps]) -> SlicePlace | None:
     """Read slice_header() up to delta_pic_order_cnt (§7.3.3); None where its parameter sets are not known.
 
     Args:
@@ -73,7 +71,7 @@ def parse_slice_order(nalu: bytes, sps_by_id: Mapping[int, Sps], pps_by_id: Mapp
         bits.ue()  # idr_pic_id
     lsb = bits.read(sps.poc.log2_max_lsb) if sps.poc.type == 0 else 0
     deltas = _parse_order_deltas(bits, sps.poc, pps.bottom_field_pic_order and not is_field)
-    return SliceOrder(sps, is_idr, nalu[0] & 0x60 != 0, frame_num, is_field, is_bottom, lsb, deltas)
+    return SlicePlace(sps, is_idr, nalu[0] & 0x60 != 0, frame_num, is_field, is_bottom, lsb, deltas)
 
 
 def _parse_order_deltas(bits: BitReader, poc: PicOrderCnt, of_frame: bool) -> tuple[int, int]:

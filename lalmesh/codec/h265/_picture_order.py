@@ -7,12 +7,11 @@ from lalmesh.codec.h265._nalus import FIRST_IRAP, FIRST_NON_VCL, HEADER_BYTES, L
 from lalmesh.codec.h265._pps import parse_pps
 from lalmesh.codec.h265._record import HevcDecoderConfigurationRecord
 from lalmesh.codec.h265._sps import parse_sps
-from lalmesh.codec.nalu import iter_avcc_headers, unescape_rbsp
+from lalmesh.codec.nalu import SliceOrder, unescape_rbsp
 
 _BLA = (16, 17, 18)  #: BLA_W_LP to BLA_N_LP
 #: leading pictures, and those that no picture of their sub-layer refers to: none of them is prevTid0Pic (§8.3.1)
 _NO_REFERENCE_FOR_ORDER = frozenset((*range(0, 15, 2), 7, 9))
-_SLICE_HEAD_BYTES = 64  #: of a slice segment that are read: all fields up to slice_pic_order_cnt_lsb fit in 32
 
 
 def begins_picture(nalu: bytes | memoryview) -> bool:
@@ -20,7 +19,7 @@ def begins_picture(nalu: bytes | memoryview) -> bool:
     return len(nalu) > HEADER_BYTES and (nalu[0] >> 1) & 0x3F < FIRST_NON_VCL and nalu[HEADER_BYTES] >= 0x80
 
 
-class PictureOrder:
+class PictureOrder(SliceOrder):
     """The output order of the pictures of one stream, worked out from their slice headers in decoding order (§8.3.1)."""
 
     def __init__(self, record: HevcDecoderConfigurationRecord) -> None:
@@ -36,27 +35,13 @@ class PictureOrder:
         self._sequence = 0
         self._reference = 0  # PicOrderCntVal of prevTid0Pic
 
-    def place(self, payload: bytes) -> tuple[int, int] | None:
-        """The place of the next access unit: coded video sequences so far, and its picture order count in the last.
+    def _is_slice(self, first: int, length: int) -> bool:
+        return length > HEADER_BYTES and (first >> 1) & 0x3F < FIRST_NON_VCL
 
-        Args:
-            payload: one AVCC access unit (4-byte lengths), behind the one before it in decoding order.
-
-        Returns:
-            What sorts in output order; None without a slice of a known parameter set.
-
-        Raises:
-            RemoteProtocolError: as `iter_avcc_headers` up to the first slice, or its header is broken.
-        """
-        for at, length in iter_avcc_headers(payload):
-            if length > HEADER_BYTES and (payload[at] >> 1) & 0x3F < FIRST_NON_VCL:
-                return self._place(payload[at : at + min(length, _SLICE_HEAD_BYTES)])
-        return None
-
-    def _place(self, nalu: bytes) -> tuple[int, int] | None:
-        kind, temporal_id = nalu_type(nalu), (nalu[1] & 7) - 1
+    def _place(self, head: bytes) -> tuple[int, int] | None:
+        kind, temporal_id = nalu_type(head), (head[1] & 7) - 1
         is_idr = kind in (NaluType.IDR_W_RADL, NaluType.IDR_N_LP)
-        parsed = self._parse_lsb(nalu, is_irap=FIRST_IRAP <= kind <= LAST_IRAP, is_idr=is_idr)
+        parsed = self._parse_lsb(head, is_irap=FIRST_IRAP <= kind <= LAST_IRAP, is_idr=is_idr)
         if parsed is None:
             return None
         lsb, size = parsed
@@ -70,9 +55,9 @@ class PictureOrder:
             self._reference = count
         return self._sequence, count
 
-    def _parse_lsb(self, nalu: bytes, *, is_irap: bool, is_idr: bool) -> tuple[int, int] | None:
+    def _parse_lsb(self, head: bytes, *, is_irap: bool, is_idr: bool) -> tuple[int, int] | None:
         """slice_pic_order_cnt_lsb and what it counts up to, of the first slice segment of a picture (§7.3.6.1)."""
-        bits = BitReader(unescape_rbsp(nalu)[HEADER_BYTES:])
+        bits = BitReader(unescape_rbsp(head)[HEADER_BYTES:])
         if not bits.flag():  # first_slice_segment_in_pic_flag
             return None
         bits.skip(1 if is_irap else 0)  # no_output_of_prior_pics_flag

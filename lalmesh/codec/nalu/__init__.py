@@ -32,6 +32,7 @@ from lalmesh.codec.nalu._parameter_sets import (
     picture_rate,
     skip_vui_appearance,
 )
+from lalmesh.codec.nalu._picture_order import SLICE_HEAD_BYTES, SliceOrder
 from lalmesh.codec.nalu._records import (
     MAX_NALU_LENGTH_IN_RECORD,
     MAX_RECORD_BYTES,
@@ -49,8 +50,10 @@ __all__ = [
     "MAX_NALU_LENGTH_IN_RECORD",
     "MAX_PARAMETER_SET_BYTES",
     "MAX_RECORD_BYTES",
+    "SLICE_HEAD_BYTES",
     "START_CODE",
     "RecordReader",
+    "SliceOrder",
     "annexb_to_avcc",
     "avcc_to_annexb",
     "bounded_ue",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lalmesh.protocol.rtp._decoding_times import DecodingTimes, PictureOrder
 from lalmesh.protocol.rtp._depacketizer import Depacketized, Depacketizer, DepacketizerCounters, TimedUnit
 from lalmesh.protocol.rtp._factory import build_depacketizer, build_opaque_depacketizer, build_packetizer
-from lalmesh.protocol.rtp._formats import PayloadFormat, format_of, static_format, static_payload_type
+from lalmesh.protocol.rtp._formats import PayloadFormat, format_of
 from lalmesh.protocol.rtp._gate import RandomAccessGate
 from lalmesh.protocol.rtp._interval import report_interval_s
 from lalmesh.protocol.rtp._ntp import ntp_to_unix_us, unix_us_to_ntp
@@ -86,7 +86,5 @@ __all__ = [
     "parse_compound",
     "report_interval_s",
     "serialize_compound",
-    "static_format",
-    "static_payload_type",
     "unix_us_to_ntp",
 ]

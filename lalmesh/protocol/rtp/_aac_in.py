@@ -186,6 +186,8 @@ class AacDepacketizer:
 
     def _fragment(self, packet: RtpPacket, data: bytes, whole_bytes: int) -> list[Depacketized]:
         """Keep a fragment; its frame where it is the last (§3.2.3.1)."""
+        if not data:
+            raise RemoteProtocolError(f"fragment of a frame of {whole_bytes} bytes without data", section="RFC 3640 §3.2.3.1")
         if self._fragments and (packet.timestamp != self._timestamp or whole_bytes != self._whole_bytes):
             self._drop_fragments()
         self._timestamp, self._whole_bytes = packet.timestamp, whole_bytes

@@ -37,28 +37,6 @@ class PayloadFormat:
         return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else default
 
 
-_STATIC: Final = {
-    g711.PAYLOAD_TYPES[Codec.PCMU]: PayloadFormat("PCMU", g711.SAMPLE_RATE_HZ),
-    g711.PAYLOAD_TYPES[Codec.PCMA]: PayloadFormat("PCMA", g711.SAMPLE_RATE_HZ),
-    14: PayloadFormat("MPA", MPEG_CLOCK_RATE_HZ),
-}
-
-
-def static_format(payload_type: int) -> PayloadFormat | None:
-    """The format that a payload type below 96 stands for without ``a=rtpmap``; None of those not known here (RFC 3551 §6)."""
-    return _STATIC.get(payload_type)
-
-
-def static_payload_type(payload_format: PayloadFormat) -> int | None:
-    """The payload type below 96 that stands for a format; None where it has none (RFC 3551 §6).
-
-    Interop: ffmpeg takes MPA apart under its static type only.
-    """
-    wanted = (payload_format.name, payload_format.clock_rate_hz, payload_format.channels)
-    known = ((number, (told.name, told.clock_rate_hz, told.channels)) for number, told in _STATIC.items())
-    return next((number for number, told in known if told == wanted), None)
-
-
 def format_of(track: Track) -> PayloadFormat:
     """The format in which `track` goes out.
 

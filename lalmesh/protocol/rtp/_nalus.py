@@ -14,6 +14,9 @@ MAX_NALUS_PER_PACKET: Final = 1024  #: of a datagram of 64 KiB, more would be NA
 _H264_SECTION, _H265_SECTION = "RFC 6184 §5.2", "RFC 7798 §4.4"
 _STAP_A, _STAP_B, _MTAP16, _MTAP24, _FU_A, _FU_B = 24, 25, 26, 27, 28, 29
 _AP, _FU = 48, 49
+#: Types that payloads have, and NALUs in them do not: aggregates, fragments, and what is kept for more of that.
+H264_PAYLOAD_TYPES: Final = range(24, 32)  #: RFC 6184 §5.2
+H265_PAYLOAD_TYPES: Final = range(48, 51)  #: RFC 7798 §4.4; above them is what encoders have for themselves
 _FIRST_RESERVED_H265 = 41  # 41 to 47; and from 50 on PACI and what is not specified
 _START, _END = 0x80, 0x40
 _H265_TYPE, _H265_NOT_TYPE = 0x7E, 0x81  # of the first byte of a NALU header
@@ -45,7 +48,7 @@ def parse_h264(payload: bytes) -> list[Piece]:
     """The pieces of a payload of H.264; none of one whose type is reserved.
 
     Raises:
-        RemoteProtocolError: empty, cut off, an aggregate of nothing or inside another.
+        RemoteProtocolError: empty, cut off, an aggregate of nothing, or an aggregate or fragment inside another.
     Source: RFC 6184 §5.2
     """
     if not payload:
@@ -54,10 +57,10 @@ def parse_h264(payload: bytes) -> list[Piece]:
         case 0 | 30 | 31:
             return []
         case 24:
-            return _aggregated(payload, 1, _H264_SECTION)
+            return _checked_h264(_aggregated(payload, 1, _H264_SECTION))
         case 25:
             don = _number(payload, 1, 2, _H264_SECTION)
-            pieces = _aggregated(payload, 3, _H264_SECTION)
+            pieces = _checked_h264(_aggregated(payload, 3, _H264_SECTION))
             for index, piece in enumerate(pieces):  # the numbers of those that follow rise by one (§5.7.1)
                 piece.don = don + index & 0xFFFF
             return pieces
@@ -96,7 +99,7 @@ def _multi_time(payload: bytes, *, offset_bytes: int) -> list[Piece]:
         at += 3 + offset_bytes
         pieces.append(Piece(Part.WHOLE, _take(payload, at, size, section), base + difference & 0xFFFF, later))
         at += size
-    return _checked(pieces, section)
+    return _checked_h264(pieces)
 
 
 def h265_parser(*, has_don: bool) -> NaluParser:
@@ -108,12 +111,12 @@ def _parse_h265(payload: bytes) -> list[Piece]:
     """The pieces of a payload of H.265 without DON fields; none of one whose type is reserved.
 
     Raises:
-        RemoteProtocolError: cut off, an aggregate of nothing or inside another.
+        RemoteProtocolError: cut off, an aggregate of nothing, or an aggregate or fragment inside another.
     Source: RFC 7798 §4.4
     """
     match _h265_type(payload):
         case 48:
-            return _aggregated(payload, 2, _H265_SECTION)
+            return _checked_h265(_aggregated(payload, 2, _H265_SECTION))
         case 49:
             return [_h265_fragment(payload, has_don=False)]
         case kind if kind >= _FIRST_RESERVED_H265:
@@ -136,14 +139,15 @@ def _parse_h265_with_don(payload: bytes) -> list[Piece]:
 
 
 def _h265_type(payload: bytes) -> int:
-    if len(payload) <= 2:
+    if len(payload) < 2:
         raise RemoteProtocolError(f"H265 payload of {len(payload)} bytes", section=_H265_SECTION)
     return payload[0] >> 1 & 0x3F
 
 
 def _h265_fragment(payload: bytes, *, has_don: bool) -> Piece:
     """FU: DONL is in the first fragment alone (RFC 7798 §4.4.3)."""
-    section, flags = "RFC 7798 §4.4.3", payload[2]
+    section = "RFC 7798 §4.4.3"
+    flags = _number(payload, 2, 1, section)
     has_don = has_don and bool(flags & _START)
     head = 5 if has_don else 3
     if len(payload) <= head:
@@ -164,7 +168,7 @@ def _h265_aggregated_with_don(payload: bytes) -> list[Piece]:
         size = _number(payload, at, 2, section)
         pieces.append(Piece(Part.WHOLE, _take(payload, at + 2, size, section), don))
         at += 2 + size
-    return _checked(pieces, section)
+    return _checked_h265(pieces)
 
 
 def _aggregated(payload: bytes, at: int, section: str) -> list[Piece]:
@@ -174,12 +178,22 @@ def _aggregated(payload: bytes, at: int, section: str) -> list[Piece]:
         size = _number(payload, at, 2, section)
         pieces.append(Piece(Part.WHOLE, _take(payload, at + 2, size, section)))
         at += 2 + size
-    return _checked(pieces, section)
+    return pieces
 
 
-def _checked(pieces: list[Piece], section: str) -> list[Piece]:
-    if not 0 < len(pieces) <= MAX_NALUS_PER_PACKET:
-        raise RemoteProtocolError(f"aggregate of {len(pieces)} NALUs", section=section)
+def _checked_h264(pieces: list[Piece]) -> list[Piece]:
+    """What an aggregate holds, which is single NALUs (RFC 6184 §5.7)."""
+    return _checked(pieces, any(piece.data[0] & 0x1F in H264_PAYLOAD_TYPES for piece in pieces), "RFC 6184 §5.7")
+
+
+def _checked_h265(pieces: list[Piece]) -> list[Piece]:
+    """What an aggregate holds, which is single NALUs (RFC 7798 §4.4.2)."""
+    return _checked(pieces, any(piece.data[0] >> 1 & 0x3F in H265_PAYLOAD_TYPES for piece in pieces), "RFC 7798 §4.4.2")
+
+
+def _checked(pieces: list[Piece], is_nested: bool, section: str) -> list[Piece]:
+    if is_nested or not 0 < len(pieces) <= MAX_NALUS_PER_PACKET:
+        raise RemoteProtocolError(f"aggregate of {len(pieces)} NALUs, or of another payload", section=section)
     return pieces
 
 

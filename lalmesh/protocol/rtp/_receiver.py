@@ -107,7 +107,7 @@ class TrackReceiver:
 
     @property
     def reorder_counters(self) -> ReorderCounters:
-        """What happened to packets on their way, of the present source."""
+        """What happened to packets on their way, of all sources that were followed."""
         return self._reorder.counters
 
     @property
@@ -180,6 +180,7 @@ class TrackReceiver:
         """Follow the first source at once, another one when a second packet of it comes (RFC 3550 §A.1)."""
         if self._ssrc is None:
             self._ssrc = packet.ssrc
+            self._clock.follow(packet.ssrc)
             return self._packet(packet, now_us)
         before, self._candidate = self._candidate, packet
         if before is None or before.ssrc != packet.ssrc or packet.sequence_number != before.sequence_number + 1 & 0xFFFF:
@@ -191,10 +192,9 @@ class TrackReceiver:
         return [*events, *self._packet(before, now_us), *self._packet(packet, now_us)]
 
     def _restart(self, ssrc: int, now_us: int) -> list[TrackEvent]:
-        events = self._take(self._reorder.flush(), now_us)
+        events = self._take(self._reorder.restart(), now_us)
         self._depacketizer.lost()
         self._ssrc, self._candidate = ssrc, None
-        self._reorder = ReorderBuffer(reorder_ms=self.settings.reorder_ms, max_packets=self.settings.max_packets)
         self._statistics = ReceiverStatistics(self._clock_rate_hz)
         self._clock.restart()
         return events

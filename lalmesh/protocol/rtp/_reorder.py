@@ -45,7 +45,7 @@ class ReorderCounters:
 
 
 class ReorderBuffer:
-    """The packets of one source, in order. Times are µs of any clock that does not step."""
+    """The packets of a source, in order. Times are µs of any clock that does not step."""
 
     def __init__(self, *, reorder_ms: int = DEFAULT_REORDER_MS, max_packets: int = MAX_HELD_PACKETS) -> None:
         """Let a packet wait for those before it for up to `reorder_ms` (0: not at all), `max_packets` at a time."""
@@ -89,6 +89,13 @@ class ReorderBuffer:
         given: list[Ordered] = []
         while self._held:
             self._skip_gap(given)
+        return given
+
+    def restart(self) -> list[Ordered]:
+        """Give all that waits: the packets of another source follow. The counters go on."""
+        given = self.flush()
+        self._next = self._stray = None
+        self._gaps.clear()
         return given
 
     def _hold(self, position: int, packet: RtpPacket, now_us: int) -> list[Ordered]:

@@ -64,8 +64,7 @@ class MpegAudioDepacketizer:
         """Take the next packet; the frames that are complete with it.
 
         Raises:
-            RemoteProtocolError: its payload is malformed.
-            UnsupportedError: free format, whose frame size nobody tells.
+            RemoteProtocolError: its payload is malformed, or in free format, whose frame size nobody tells.
         """
         if len(packet.payload) <= _MPEG_HEADER_BYTES:
             raise RemoteProtocolError(f"MPEG audio payload of {len(packet.payload)} bytes", section=_SECTION)
@@ -103,11 +102,13 @@ class MpegAudioDepacketizer:
         while at < len(data):
             try:
                 header = FrameHeader.parse(data[at : at + HEADER_BYTES])
-            except (RemoteProtocolError, UnsupportedError):
-                if not given:
-                    raise
-                self.counters.ignored += 1  # behind good frames
-                break
+            except (RemoteProtocolError, UnsupportedError) as exc:
+                if given:
+                    self.counters.ignored += 1  # behind good frames
+                    break
+                if isinstance(exc, UnsupportedError):  # one such frame does not end a publisher
+                    raise RemoteProtocolError("MPEG audio in free format", section=_SECTION) from exc
+                raise
             frame = data[at : at + header.frame_bytes]
             if len(frame) < header.frame_bytes or not frame:
                 self._keep(frame, is_only=at == 0)

@@ -3,6 +3,17 @@
 RTP clocks begin at random. The first packet of each track is placed where the wall clock of the sender puts it beside the other
 tracks, as far as sender reports have come, else by the time of its arrival. When reports come later, tracks are shifted to where
 they belong beside the one that leads (video, if there is any), which itself never is: pictures keep their distances exactly.
+
+The first shift of a track is exact, since arrival says little; after it, reports that differ by less than anybody sees or hears
+are left alone. A shift forward is a hole in the sound, and is there at once. A shift back cannot be: what was given is given, and
+nothing is dropped. Each unit then takes back at most half of its distance to the one before:
+
+```
+sound that belongs 30 ms earlier, 20 ms a packet     arrived   0  20  40  60  80 100
+                                                     given     0  10  20  30  50  70
+```
+ffmpeg reports before the first packet of each track, so nothing of it is ever shifted. Who waits as the standard wants it, as
+GStreamer does, reports after 1 to 3.1 s (§6.2): too long to hold a stream back for it, so its sound lies as it arrived until then.
 """
 
 from __future__ import annotations
@@ -13,12 +24,12 @@ from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, rescale
 from lalmesh.protocol.rtp._ntp import ntp_to_ticks
 from lalmesh.protocol.rtp._reports import SenderReport
 
-#: where the first packet is placed: room for a track that reports put before it
-START_TICKS: Final = TICKS_PER_SECOND
 #: Nobody sees or hears less; reports of the same sender differ by some ms, since it makes them between its packets.
 TOLERANCE_TICKS: Final = 20 * TICKS_PER_MS
 #: reports that put tracks further apart come of clocks that have nothing to do with each other
 MAX_SKEW_TICKS: Final = 10 * TICKS_PER_SECOND
+#: where the first packet is placed: room for a track that reports put before it, and for DTS before its first PTS
+START_TICKS: Final = MAX_SKEW_TICKS + TICKS_PER_SECOND
 #: A step of timestamps that arrival does not explain is that of a sender that began anew; back, B-frames go less far.
 JUMP_TICKS: Final = 10 * TICKS_PER_SECOND
 JUMP_BACK_TICKS: Final = TICKS_PER_SECOND
@@ -52,23 +63,27 @@ class Timeline:
     def join(self, clock: TrackClock) -> None:
         """Place a track that begins beside the others, if both sides have reports."""
         other = next((other for other in self._clocks if other is not clock and other.skew is not None), None)
-        if other is not None and other.skew is not None and clock.skew is not None:
-            self._move(clock, other.skew - clock.skew)
+        if other is not None:
+            self._move(clock, other, 0)
 
     def align(self) -> None:
-        """Shift the tracks that are off what leads by more than `TOLERANCE_TICKS`."""
+        """Shift the tracks that are not where they belong beside what leads."""
         lead, *others = self._clocks
-        if lead.skew is None:
-            return
+        was_aligned = lead.is_aligned
         for clock in others:
-            if clock.skew is not None and abs(clock.skew - lead.skew) > TOLERANCE_TICKS:
-                self._move(clock, lead.skew - clock.skew)
+            self._move(clock, lead, TOLERANCE_TICKS if was_aligned and clock.is_aligned else 0)
 
-    def _move(self, clock: TrackClock, ticks: int) -> None:
+    def _move(self, clock: TrackClock, other: TrackClock, tolerance_ticks: int) -> None:
+        """Shift `clock` to where reports put it beside `other`, if it is off by more than `tolerance_ticks`."""
+        if clock.skew is None or other.skew is None:
+            return
+        ticks = other.skew - clock.skew
         if abs(ticks) > MAX_SKEW_TICKS:
             self.ignored_reports += 1
-        else:
+            return
+        if abs(ticks) > tolerance_ticks:
             clock.shift(ticks)
+        clock.is_aligned = other.is_aligned = True
 
 
 class TrackClock:
@@ -79,10 +94,12 @@ class TrackClock:
         "_first",
         "_last",
         "_last_us",
+        "_late",
         "_newest",
         "_offset",
         "_report",
         "_timeline",
+        "is_aligned",
         "jumps",
         "skew",
     )
@@ -96,8 +113,10 @@ class TrackClock:
         self._last_us = 0  # when that came
         self._newest: int | None = None  # the latest time given, ticks
         self._offset = 0
+        self._late = 0  # how much later than it belongs the next one is still given, ticks
         self._report: SenderReport | None = None
         self.skew: int | None = None  #: ticks of our line less ticks of the sender's wall clock; None: no report yet
+        self.is_aligned = False  #: whether reports have put it beside another track since it began
         self.jumps = 0  #: times that the sender began anew with other timestamps
 
     def ticks(self, timestamp: int, now_us: int) -> int:
@@ -108,9 +127,13 @@ class TrackClock:
         if self._first is None:
             self._begin(timestamp, now_us)
         self._last, self._last_us = self._unwrap(timestamp), now_us
-        ticks = self._place(self._last)
-        if self._newest is None or ticks > self._newest:
+        ticks = self._place(self._last) + self._late
+        if self._newest is None:
             self._newest = ticks
+        elif ticks > self._newest:
+            taken_back = min(self._late, (ticks - self._newest) // 2)
+            self._late -= taken_back
+            self._newest = ticks = ticks - taken_back
         return ticks
 
     def _jumps(self, timestamp: int, now_us: int) -> bool:
@@ -122,10 +145,18 @@ class TrackClock:
     def _begin(self, timestamp: int, now_us: int) -> None:
         self._first = self._last = timestamp
         self._offset = self._timeline.arrival_ticks(now_us)
-        if self._newest is not None:
+        if self._newest is None:
+            self._measure()
+            self._timeline.join(self)
+        else:
             self._offset = max(self._offset, self._newest + SEAM_TICKS)
-        self._measure()
-        self._timeline.join(self)
+            self._measure()
+            self._timeline.align()
+
+    def follow(self, ssrc: int) -> None:
+        """The first packet is of the source `ssrc`: a report of another, which came before it, says nothing."""
+        if self._report is not None and self._report.ssrc != ssrc:
+            self._report = None
 
     def report(self, report: SenderReport) -> None:
         """Learn from a sender report which wall-clock time an RTP timestamp has; one without a wall clock says nothing."""
@@ -137,10 +168,13 @@ class TrackClock:
     def restart(self) -> None:
         """The timestamps that follow have nothing to do with those so far: times go on by arrival."""
         self._first = self._report = self.skew = None
+        self._late = 0
+        self.is_aligned = False
 
     def shift(self, ticks: int) -> None:
-        """Let all that follows be later by `ticks`."""
+        """Let what follows be later by `ticks`; earlier only bit by bit, if anything has been given."""
         self._offset += ticks
+        self._late = max(0, self._late - ticks) if self._newest is not None else 0
         if self.skew is not None:
             self.skew += ticks
 

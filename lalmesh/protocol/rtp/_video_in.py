@@ -121,8 +121,9 @@ class VideoDepacketizer:
             self.counters.ignored += 1
         elif self._interleaving is None or don is None:
             self._give(self._assembler.add(nalu, timestamp), given)
-        elif (timed := self._interleaving.push(don, timestamp, nalu)) is not None:
-            self._give(self._assembler.add(timed.nalu, timed.timestamp), given)
+        else:
+            for timed in self._interleaving.push(don, timestamp, nalu):
+                self._give(self._assembler.add(timed.nalu, timed.timestamp), given)
 
     def _learn(self, parameter_sets: Sequence[bytes]) -> Track | None:
         try:

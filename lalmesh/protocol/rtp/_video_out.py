@@ -9,6 +9,7 @@ from __future__ import annotations
 from lalmesh.codec.nalu import iter_avcc_headers
 from lalmesh.codec.nalu_codecs import NaluCodec
 from lalmesh.media import AccessUnit
+from lalmesh.protocol.rtp._nalus import H264_PAYLOAD_TYPES, H265_PAYLOAD_TYPES
 from lalmesh.protocol.rtp._packetizer import MAX_PAYLOAD_BYTES, Chunk, Payload
 
 _STAP_A, _FU_A = 24, 28
@@ -30,6 +31,7 @@ class VideoPacketizer:
         self._max_bytes = max_payload_bytes
         self._parameter_sets = codec.parameter_sets(configuration) if configuration else ()
         self._is_h264 = codec.header_bytes == 1
+        self._payload_types = H264_PAYLOAD_TYPES if self._is_h264 else H265_PAYLOAD_TYPES
 
     def packetize(self, unit: AccessUnit) -> list[Payload]:
         """The payloads of an access unit; the last one has the marker.
@@ -60,10 +62,12 @@ class VideoPacketizer:
         return payloads
 
     def _nalus(self, unit: AccessUnit) -> list[Chunk]:
-        """The NALUs of a unit, behind parameter sets where decoding can start."""
+        """The NALUs of a unit, behind parameter sets where decoding can start; none that would be taken for an aggregate."""
         view = memoryview(unit.payload)  # so that the bytes are copied once, into the packet
         nalus: list[Chunk] = [
-            view[at : at + length] for at, length in iter_avcc_headers(unit.payload) if length >= self._codec.header_bytes
+            nalu
+            for at, length in iter_avcc_headers(unit.payload)
+            if length >= self._codec.header_bytes and self._type(nalu := view[at : at + length]) not in self._payload_types
         ]
         if not unit.random_access or any(self._type(nalu) == self._codec.sps for nalu in nalus):
             return nalus

@@ -7,7 +7,6 @@ tracks are set up again on the connection.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal, TypeAlias
 
@@ -26,8 +25,8 @@ from lalmesh.protocol.rtsp._events import (
     Started,
 )
 from lalmesh.protocol.rtsp._fields import DEFAULT_SESSION_TIMEOUT_S, parse_range, parse_rtp_info, parse_session_id
-from lalmesh.protocol.rtsp._messages import InterleavedFrame, Message, Request, Response
-from lalmesh.protocol.rtsp._reader import MessageReader
+from lalmesh.protocol.rtsp._inbox import Inbox
+from lalmesh.protocol.rtsp._messages import InterleavedFrame, Request, Response
 from lalmesh.protocol.rtsp._server_session import MAX_TRACKS
 from lalmesh.protocol.rtsp._states import ClientState
 from lalmesh.protocol.rtsp._url import RtspUrl, base_url
@@ -64,9 +63,7 @@ class RtspClient:
         self._uri = str(url)
         self._root = self._uri[: -len(url.rest)] if url.rest else self._uri
         self._calls = Calls(auth, user_agent)
-        self._reader = MessageReader()
-        self._inbox: deque[Message] = deque()
-        self._error: RemoteProtocolError | None = None
+        self._inbox = Inbox()
         self._state = ClientState.OPENING
         self._public: frozenset[str] = frozenset()  # what the server says it can do
         self._tracks = ClientTracks(is_record=mode == "publish")
@@ -104,11 +101,7 @@ class RtspClient:
             LimitExceeded: the same, where a named bound was passed.
         """
         self._now_s = now_s
-        if self._error is None:
-            try:
-                self._inbox.extend(self._reader.feed(data))
-            except RemoteProtocolError as error:
-                self._error = error
+        self._inbox.feed(data)
         return self._events()
 
     def data_to_send(self) -> bytes:
@@ -139,17 +132,16 @@ class RtspClient:
 
     def _events(self) -> Iterator[ClientEvent]:
         try:
-            while self._inbox:
-                message = self._inbox.popleft()
+            while self._inbox.messages:
+                message = self._inbox.messages.popleft()
                 if isinstance(message, InterleavedFrame):
                     yield from self._packet(message)
                 elif self._state is not ClientState.ENDED:
                     yield from self._response(message) if isinstance(message, Response) else self._request(message)
         except RemoteProtocolError as error:
-            self._inbox.clear()
-            self._error = self._error or error
-        if self._error is not None:
-            raise self._error
+            self._inbox.break_off(error)
+        if self._inbox.error is not None:
+            raise self._inbox.error
 
     def _packet(self, frame: InterleavedFrame) -> Iterator[ClientEvent]:
         """Interop: packets come before the answer to PLAY, which goes another way through most servers."""

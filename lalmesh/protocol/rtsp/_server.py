@@ -10,8 +10,7 @@ The core must not know what streams exist, who may have them, which ports are fr
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 from lalmesh.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
@@ -28,8 +27,8 @@ from lalmesh.protocol.rtsp._events import (
     TornDown,
 )
 from lalmesh.protocol.rtsp._fields import DEFAULT_SESSION_TIMEOUT_S, RtpInfo, SessionId, serialize_rtp_info
+from lalmesh.protocol.rtsp._inbox import Inbox
 from lalmesh.protocol.rtsp._messages import Field, InterleavedFrame, Message, Request
-from lalmesh.protocol.rtsp._reader import MessageReader
 from lalmesh.protocol.rtsp._requests import handle_request
 from lalmesh.protocol.rtsp._server_session import MAX_TRACKS, ServerSession
 from lalmesh.protocol.rtsp._states import SERVER_STEPS, ServerState
@@ -64,12 +63,10 @@ class RtspServer:
         """
         self._random_bytes = random_bytes
         self._timeout_s = session_timeout_s
-        self._reader = MessageReader()
         self._answers = Answers(server_name)
         self._session = ServerSession()
-        self._inbox: deque[Message] = deque()
+        self._inbox = Inbox()
         self._pending: ServerEvent | None = None
-        self._error: RemoteProtocolError | None = None
         self._heard_s = 0.0
 
     @property
@@ -113,11 +110,7 @@ class RtspServer:
         """
         if data:
             self.heard(now_s)
-        if self._error is None:
-            try:
-                self._inbox.extend(self._reader.feed(data))
-            except RemoteProtocolError as error:
-                self._error = error
+        self._inbox.feed(data)
         return self._events()
 
     def data_to_send(self) -> bytes:
@@ -125,9 +118,10 @@ class RtspServer:
         return self._answers.data_to_send()
 
     def _events(self) -> Iterator[ServerEvent]:
+        inbox = self._inbox.messages
         try:
-            while self._inbox and (self._pending is None or not self._waits(self._inbox[0])):
-                message = self._inbox.popleft()
+            while inbox and (self._pending is None or not self._waits(inbox[0])):
+                message = inbox.popleft()
                 if isinstance(message, InterleavedFrame):
                     found = self._session.channel(message.channel)
                     if found is not None:  # Interop: some send before they are asked to, or go on after they were not
@@ -138,22 +132,21 @@ class RtspServer:
                     if event is not None:
                         self._pending = None if isinstance(event, Paused | TornDown) else event
                         yield event
-            if self._inbox:
-                self._check_held()
+            if inbox:
+                self._check_held(inbox)
         except RemoteProtocolError as error:
-            self._inbox.clear()
-            self._error = self._error or error
-        if self._error is not None and not self._inbox:
-            self._answers.refuse_connection(self._error)
-            raise self._error
+            self._inbox.break_off(error)
+        if self._inbox.error is not None and not inbox:
+            self._answers.refuse_connection(self._inbox.error)
+            raise self._inbox.error
 
     def _waits(self, message: Message) -> bool:
         """Whether `message` depends on the answer to the request that waits."""
         return isinstance(message, Request) or isinstance(self._pending, RecordRequested)
 
-    def _check_held(self) -> None:
-        sizes = [len(message.payload) for message in self._inbox if isinstance(message, InterleavedFrame)]
-        requests = len(self._inbox) - len(sizes)
+    def _check_held(self, held: Collection[Message]) -> None:
+        sizes = [len(message.payload) for message in held if isinstance(message, InterleavedFrame)]
+        requests = len(held) - len(sizes)
         if len(sizes) > MAX_HELD_PACKETS:
             raise LimitExceeded("packets before the answer to a request", len(sizes), MAX_HELD_PACKETS)
         if sum(sizes) > MAX_HELD_BYTES:

@@ -43,7 +43,8 @@ STATIC_FORMATS: Final[Mapping[int, tuple[str, int, int]]] = {
 }
 
 _RTPMAP = re.compile(r"([^/\s]+)\s*(?:/\s*([0-9]{1,9}))?\s*(?:/\s*([0-9]{1,3}))?")
-_VIDEO_CLOCK_RATE_HZ, _AUDIO_CLOCK_RATE_HZ = 90_000, 8_000
+VIDEO_CLOCK_RATE_HZ: Final = 90_000  #: also of what nobody tells of
+_AUDIO_CLOCK_RATE_HZ: Final = 8_000
 #: parameters that only one payload format has: what tells it where there is no ``a=rtpmap``
 _TELLTALES: Final = {
     "sprop-parameter-sets": "H264",
@@ -75,7 +76,7 @@ def parse_format(media: str, number: str, rtpmaps: Iterable[str], fmtps: Iterabl
         rtpmaps: values of the ``a=rtpmap`` lines of the section.
         fmtps: values of its ``a=fmtp`` lines.
     """
-    payload_type = _parse_payload_type(number)
+    payload_type = parse_payload_type(number)
     if payload_type is None:
         return None
     parameters = parse_parameters(_about(payload_type, fmtps))
@@ -102,12 +103,13 @@ def _about(payload_type: int, values: Iterable[str]) -> str:
     """What the lines say of a payload type: the number comes first, and some put more than one space behind it."""
     for value in values:
         number, _, rest = value.strip().replace("\t", " ").partition(" ")
-        if _parse_payload_type(number) == payload_type:
+        if parse_payload_type(number) == payload_type:
             return rest.strip()
     return ""
 
 
-def _parse_payload_type(text: str) -> int | None:
+def parse_payload_type(text: str) -> int | None:
+    """A payload type as it stands in a ``m=`` line; None where it is none."""
     is_number = text.isascii() and text.isdigit() and len(text) <= 3
     return int(text) if is_number and int(text) <= MAX_PAYLOAD_TYPE else None
 
@@ -118,7 +120,7 @@ def _parse_map(media: str, payload_type: int, rtpmap: str, parameters: Mapping[s
     fixed = STATIC_FORMATS.get(payload_type, ("", 0, 1))
     if said is None:
         return fixed if fixed[0] else _guessed(parameters)
-    default_hz = fixed[1] or (_VIDEO_CLOCK_RATE_HZ if media == "video" else _AUDIO_CLOCK_RATE_HZ)
+    default_hz = fixed[1] or (VIDEO_CLOCK_RATE_HZ if media == "video" else _AUDIO_CLOCK_RATE_HZ)
     return said[1], int(said[2]) if said[2] else default_hz, int(said[3]) if said[3] else 1
 
 
@@ -126,7 +128,7 @@ def _guessed(parameters: Mapping[str, str]) -> tuple[str, int, int]:
     """A dynamic payload type without ``a=rtpmap``, which some cameras leave out: its parameters tell (see `_TELLTALES`)."""
     name = next((_TELLTALES[parameter] for parameter in parameters if parameter in _TELLTALES), "")
     if name != "mpeg4-generic":
-        return name, _VIDEO_CLOCK_RATE_HZ, 1
+        return name, VIDEO_CLOCK_RATE_HZ, 1
     try:
         config = aac.AudioSpecificConfig.parse(bytes.fromhex(parameters.get("config", "")))
     except (ValueError, RemoteProtocolError, UnsupportedError):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from lalmesh.protocol.sdp._formats import MediaFormat, parse_format
+from lalmesh.protocol.sdp._formats import VIDEO_CLOCK_RATE_HZ, MediaFormat, parse_format, parse_payload_type
 
 MAX_FORMATS: Final = 32  #: of one section that are looked at; cameras offer one, a browser a dozen
 
@@ -56,6 +56,19 @@ class MediaDescription:
         maps, parameters = self._values("rtpmap"), self._values("fmtp")
         parsed = [parse_format(self.media, number, maps, parameters) for number in self.payload_types[:MAX_FORMATS]]
         return [media_format for media_format in parsed if media_format is not None]
+
+    @property
+    def passed_on(self) -> MediaFormat | None:
+        """What its packets are passed on as by who does not understand them: its first format.
+
+        Where nothing tells of any, it is the first payload type, without an encoding name. None where there is none, or the
+        protocol is not RTP.
+        """
+        if "RTP/" not in self.protocol.upper():
+            return None
+        numbers = (parse_payload_type(number) for number in self.payload_types)
+        untold = (MediaFormat(number, "", VIDEO_CLOCK_RATE_HZ) for number in numbers if number is not None)
+        return next(iter(self.formats), None) or next(untold, None)
 
     def with_control(self, control: str) -> MediaDescription:
         """The same under another control URL, without the addresses and ports of who wrote it: to be sent on."""

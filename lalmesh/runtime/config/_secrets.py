@@ -1,4 +1,4 @@
-"""Secrets that stand in files of their own: ``cluster.key_file`` gives ``cluster.key``."""
+"""Secrets that stand in files of their own: ``cluster.key_file`` gives ``cluster.key``, ``publish_users_file`` many passwords."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from lalmesh.runtime.config._problem import Problem
 from lalmesh.runtime.config._sources import Entry, Found
 
 MAX_SECRET_BYTES = 4096  #: one line of text; more is the wrong file
+MAX_USERS_BYTES = 1 << 20  #: some 40,000 users with their passwords
 
 
 def from_secret_files(entries: Mapping[str, Entry]) -> Iterator[Found]:
@@ -26,14 +27,15 @@ def from_secret_files(entries: Mapping[str, Entry]) -> Iterator[Found]:
 
 
 def _read(path: str, named: Entry, file_name: str) -> Found:
+    max_bytes = MAX_USERS_BYTES if path.endswith("_users") else MAX_SECRET_BYTES
     try:
         with Path(file_name).open("rb") as file:
-            text = file.read(MAX_SECRET_BYTES + 1).decode()
+            data = file.read(max_bytes + 1)
+        secret = data.decode().strip()
     except OSError as exc:
         return Problem(named.path, f"{file_name} cannot be read: {exc.strerror}", named.source)
     except ValueError:  # not UTF-8, or a zero byte in the name
         return Problem(named.path, f"{file_name!r} is not a file of UTF-8 text", named.source)
-    secret = text.strip()
-    if not secret or len(text) > MAX_SECRET_BYTES:
-        return Problem(named.path, f"{file_name} is empty or larger than {MAX_SECRET_BYTES} bytes", named.source)
+    if not secret or len(data) > max_bytes:
+        return Problem(named.path, f"{file_name} is empty or larger than {max_bytes} bytes", named.source)
     return Entry(path, secret, named.path)

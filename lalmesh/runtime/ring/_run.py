@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lalmesh.media import AccessUnit, Kind, TrackSet
+from lalmesh.media import AccessUnit, Codec, Kind, TrackSet
 from lalmesh.runtime.ownership import NO_PLACE, Epoch, Place, UnitName
 
 NO_TRACK = -1
@@ -33,6 +33,7 @@ class Run:
 
 
 def join_track(tracks: TrackSet) -> int:
-    """The track at whose random access points a player may join: the first video track, else the first audio track."""
-    track = tracks.first(Kind.VIDEO) or tracks.first(Kind.AUDIO)
+    """The track at whose random access points a player may join: the first of video, else of audio, else one that is passed on."""
+    opaque = (track for track in tracks.tracks if track.codec is Codec.OPAQUE)
+    track = tracks.first(Kind.VIDEO) or tracks.first(Kind.AUDIO) or next(opaque, None)
     return track.track_id if track else NO_TRACK

@@ -93,6 +93,7 @@ class Wanted:
     stream: StreamKey
     after: Place | None = None  #: wait for a higher place; None: any
     unreachable: NodeId | None = None  #: the origin that this reader cannot reach; others may
+    at_once: bool = False  #: do not wait: answer once the registry has been asked
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -114,14 +114,15 @@ def parse_wanted(message: scheduler_pb2.Wanted) -> Wanted:
     """A wanted stream."""
     after = parse_place(message.after) if message.HasField("after") else None
     unreachable = parse_node(message.unreachable).node if message.HasField("unreachable") else None
-    return Wanted(parse_stream(message.app, message.name), after, unreachable)
+    return Wanted(parse_stream(message.app, message.name), after, unreachable, message.at_once)
 
 
 def serialize_wanted(wanted: Wanted) -> scheduler_pb2.Wanted:
     """A wanted stream as a message."""
     after = None if wanted.after is None else serialize_place(wanted.after)
     unreachable = None if wanted.unreachable is None else serialize_node(_nowhere(wanted.unreachable))
-    return scheduler_pb2.Wanted(app=wanted.stream.app, name=wanted.stream.name, after=after, unreachable=unreachable)
+    app, name = wanted.stream
+    return scheduler_pb2.Wanted(app=app, name=name, after=after, unreachable=unreachable, at_once=wanted.at_once)
 
 
 def _nowhere(node: NodeId) -> NodeAddress:

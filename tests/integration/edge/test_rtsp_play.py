@@ -15,7 +15,7 @@ from support.edge_fakes import FakeLinks, FakeScheduler, FakeSubscription, locat
 from support.loops import Run
 from support.packaging import BOTH, H264
 from support.rtp_fakes import picture, pictures, sound
-from support.rtsp_talk import TCP, UDP, Talk
+from support.rtsp_talk import TCP, UDP, Talk, TalkClient
 
 from lalmesh.media import AccessUnit, TrackSet
 from lalmesh.protocol.rtp import Goodbye, RtpPacket, is_rtcp, parse_compound
@@ -24,6 +24,7 @@ from lalmesh.protocol.sdp import parse_session
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.listener import ListenerLimits
+from services.edge import rtsp_ways
 from services.edge.fanout import OTHER_CONFIGURATION, FanOutSettings
 from services.edge.metrics import EdgeMetrics
 from services.edge.relay import RelaySettings
@@ -37,7 +38,7 @@ from services.edge.rtsp_websocket import RtspSocketListener
 HOST = "127.0.0.1"
 LIMIT_S = 10.0
 URL = f"rtsp://{HOST}/live/a"
-PLAIN = RtspSettings(udp=UdpSettings(host=HOST, first_port=20_400, last_port=20_599), wait_publisher_s=LIMIT_S)
+PLAIN = RtspSettings(udp=UdpSettings(first_port=20_400, last_port=20_599), wait_publisher_s=LIMIT_S)
 BEGUN = [*pictures(0, 3), sound(2, seq=3), picture(4)]
 VIDEO_ONLY = TrackSet((H264,), 2)
 
@@ -58,13 +59,19 @@ class Edge:
         self.subscription: FakeSubscription | None = None
 
     async def dial(self) -> Client:
-        return Client(*await asyncio.open_connection(HOST, self.plain.port))
+        return Client(URL, *await asyncio.open_connection(HOST, self.plain.port))
 
     async def serve(self, units: Sequence[AccessUnit] = BEGUN, tracks: TrackSet = BOTH) -> None:
         """What the origin has, once it is asked."""
         self.scheduler.put(location(1))
         self.subscription = await self.links.opened(1)
         self.subscription.serve(run_of(units, tracks=tracks))
+
+    async def describe_to(self, client: Client) -> Response:
+        """Let the stream begin while a client asks what it is; the answer."""
+        asking = asyncio.create_task(client.describe())
+        await self.serve()
+        return await asking
 
     def send(self, units: Sequence[AccessUnit], tracks: TrackSet = BOTH) -> None:
         assert self.subscription is not None
@@ -88,23 +95,8 @@ async def edge(settings: RtspSettings = PLAIN) -> AsyncIterator[Edge]:
             made.service.close()
 
 
-class Client:
-    """An RTSP client over a stream."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.talk = Talk(URL)
-        self.reader, self.writer = reader, writer
-
-    async def ask(self, request: bytes) -> Response:
-        self.writer.write(request)
-        while (answer := self.talk.answer()) is None:
-            await self.read()
-        return answer
-
-    async def read(self) -> None:
-        data = await self.reader.read(1 << 16)
-        assert data, "the connection was closed"
-        self.talk.take(data)
+class Client(TalkClient):
+    """A player."""
 
     async def describe(self) -> Response:
         return await self.ask(self.talk.request("DESCRIBE"))
@@ -124,16 +116,6 @@ class Client:
 
     def _packets(self, channel: int) -> list[RtpPacket]:
         return [RtpPacket.parse(frame.payload) for frame in self.talk.frames if frame.channel == channel]
-
-    async def closed(self) -> None:
-        """Read until the server has closed."""
-        while data := await self.reader.read(1 << 16):
-            self.talk.take(data)
-        self.writer.close()
-
-    async def close(self) -> None:
-        self.writer.close()
-        await self.writer.wait_closed()
 
 
 def told_first(answer: Response) -> dict[int, tuple[int, int]]:
@@ -158,9 +140,7 @@ def test_a_player_gets_what_is_cached_and_what_comes(run: Run) -> None:
     async def work() -> None:
         async with edge() as server:
             client = await server.dial()
-            asking = asyncio.create_task(client.describe())
-            await server.serve()
-            described = await asking
+            described = await server.describe_to(client)
             assert len(parse_session(described.body).media) == 2
             played = await client.play(TCP.format(0, 1), TCP.format(2, 3))
             assert [session.protocol for session in server.sessions] == ["rtsp"]
@@ -169,7 +149,8 @@ def test_a_player_gets_what_is_cached_and_what_comes(run: Run) -> None:
             server.send([picture(5), sound(5, seq=6)])
             pictures_got = await client.packets(0, count + 3)
             assert going_on(pictures_got)
-            assert told_first(played) == {0: number_and_time(pictures_got[0]), 1: number_and_time(heard)}
+            at_first_picture = heard.timestamp - 2 * 44_100 // 25 & 0xFFFFFFFF
+            assert told_first(played) == {0: number_and_time(pictures_got[0]), 1: (heard.sequence_number, at_first_picture)}
             assert len(await client.packets(2, 2)) == 2
             await client.close()
             while len(server.sessions):  # noqa: ASYNC110 -- nothing else tells
@@ -182,9 +163,7 @@ def test_players_on_other_channels_get_the_same_packets(run: Run) -> None:
     async def work() -> None:
         async with edge() as server:
             one, other = await server.dial(), await server.dial()
-            asking = asyncio.create_task(one.describe())
-            await server.serve()
-            await asking
+            await server.describe_to(one)
             await other.describe()
             await one.play(TCP.format(0, 1), TCP.format(2, 3))
             await other.play(TCP.format(10, 11), TCP.format(4, 5))
@@ -197,13 +176,39 @@ def test_players_on_other_channels_get_the_same_packets(run: Run) -> None:
     run(work())
 
 
+def test_players_on_many_other_channels_get_the_plain_ones(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each choice of channels has a fan-out and a cache of its own."""
+    monkeypatch.setattr(rtsp_ways, "MAX_CHANNEL_MAPS", 1)
+    monkeypatch.setattr(rtsp_ways, "MAX_LATE_CHANNEL_MAPS", 2)
+
+    async def work() -> None:
+        async with edge() as server:
+            early = [await server.dial() for _ in range(4)]
+            await server.describe_to(early[0])
+            for number, client in enumerate(early):
+                await client.describe()
+                wanted = TCP.format(10 + 2 * number, 11 + 2 * number)
+                answer = await client.ask(client.talk.setup(wanted))
+                assert f"interleaved={10 + 2 * number}-" in answer.headers.get("transport")
+            played = [await client.ask(client.talk.request("PLAY")) for client in early]
+            assert [answer.status for answer in played] == [200, 200, 503, 503]
+            late = await server.dial()
+            await late.describe()
+            answer = await late.ask(late.talk.setup(TCP.format(30, 31)))
+            assert "interleaved=0-1" in answer.headers.get("transport")
+            assert (await late.ask(late.talk.request("PLAY"))).status == 200
+            assert await late.packets(0, 8)
+            for client in (*early, late):
+                await client.close()
+
+    run(work())
+
+
 def test_after_a_pause_nothing_comes_until_play(run: Run) -> None:
     async def work() -> None:
         async with edge() as server:
             client = await server.dial()
-            asking = asyncio.create_task(client.describe())
-            await server.serve()
-            await asking
+            await server.describe_to(client)
             await client.play(TCP.format(0, 1), TCP.format(2, 3))
             assert (await client.ask(client.talk.request("PAUSE"))).status == 200
             client.talk.frames.clear()
@@ -221,20 +226,45 @@ def test_after_a_pause_nothing_comes_until_play(run: Run) -> None:
     run(work())
 
 
+def test_one_track_pauses_alone_and_comes_back(run: Run) -> None:
+    async def work() -> None:
+        async with edge() as server:
+            client = await server.dial()
+            await server.describe_to(client)
+            await client.play(TCP.format(0, 1), TCP.format(2, 3))
+            await client.packets(2, 1)
+            assert (await client.ask(client.talk.request("PAUSE", "/streamid=1"))).status == 200
+            client.talk.frames.clear()
+            server.send([picture(5), picture(6, key=True), sound(6, seq=7)])
+            server.send([replace(picture(7), seq=8)])
+            while (await client.packets(0, 1))[-1].payload[-1] != 7:
+                await client.read()
+            seen = {packet.timestamp for packet in await client.packets(0, 1)}
+            assert (len(seen), [frame for frame in client.talk.frames if frame.channel == 2]) == (2, [])
+            played = await client.ask(client.talk.request("PLAY", "/streamid=1"))
+            assert told_first(played) == {1: number_and_time((await client.packets(2, 1))[0])}
+            assert (await client.ask(client.talk.request("TEARDOWN", "/streamid=0"))).status == 200
+            client.talk.frames.clear()
+            server.send([replace(picture(8), seq=9), sound(8, seq=10)])
+            await client.packets(2, 1)
+            assert {frame.channel for frame in client.talk.frames if not is_rtcp(frame.payload)} == {2}
+            await client.close()
+
+    run(work())
+
+
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("start", ["gop", "next"])
 def test_a_player_by_udp(run: Run, *, shared: bool, start: UdpStart) -> None:
     async def work() -> None:
         loop = asyncio.get_running_loop()
-        udp = UdpSettings(host=HOST, shared_port=0) if shared else PLAIN.udp
+        udp = UdpSettings(shared_port=0) if shared else PLAIN.udp
         async with edge(replace(PLAIN, udp=udp, udp_start=start)) as server:
             ports = [await loop.create_datagram_endpoint(Datagrams, (HOST, 0)) for _ in range(2)]
             (rtp, media), (rtcp, reports) = sorted(ports, key=lambda port: int(port[0].get_extra_info("sockname")[1]))
             mine = [transport.get_extra_info("sockname")[1] for transport in (rtp, rtcp)]
             client = await server.dial()
-            asking = asyncio.create_task(client.describe())
-            await server.serve()
-            await asking
+            await server.describe_to(client)
             played = await client.play(UDP.format(*mine))
             server.send([picture(5, key=True), picture(6)])
             got = [RtpPacket.parse(await media.came.get())]
@@ -251,6 +281,21 @@ def test_a_player_by_udp(run: Run, *, shared: bool, start: UdpStart) -> None:
                 await asyncio.sleep(0.005)
             rtp.close()
             rtcp.close()
+
+    run(work())
+
+
+def test_a_track_that_gets_no_other_ports_keeps_those_that_it_has(run: Run) -> None:
+    async def work() -> None:
+        one_pair = UdpSettings(first_port=20_598, last_port=20_599)
+        async with edge(replace(PLAIN, udp=one_pair)) as server:
+            client = await server.dial()
+            await server.describe_to(client)
+            answers = [await client.ask(client.talk.setup(UDP.format(port, port + 1))) for port in (5000, 6000, 5000)]
+            assert [answer.status for answer in answers] == [200, 461, 200]
+            assert (await client.ask(client.talk.request("PLAY"))).status == 200
+            assert len(server.service.ports) == 1
+            await client.close()
 
     run(work())
 
@@ -296,9 +341,7 @@ def test_other_tracks_close_a_player(run: Run, caplog: pytest.LogCaptureFixture)
     async def work() -> None:
         async with edge() as server:
             client = await server.dial()
-            asking = asyncio.create_task(client.describe())
-            await server.serve()
-            await asking
+            await server.describe_to(client)
             await client.play(TCP.format(0, 1))
             server.send([picture(5)], VIDEO_ONLY)
             await client.closed()
@@ -309,18 +352,21 @@ def test_other_tracks_close_a_player(run: Run, caplog: pytest.LogCaptureFixture)
     assert any(OTHER_CONFIGURATION in record.getMessage() for record in caplog.records)
 
 
-def test_tracks_that_changed_before_play_close_it_too(run: Run) -> None:
+def test_tracks_that_changed_before_play_are_not_found_until_described_anew(run: Run) -> None:
     async def work() -> None:
         async with edge() as server:
             client = await server.dial()
-            asking = asyncio.create_task(client.describe())
-            await server.serve()
-            await asking
+            await server.describe_to(client)
             await client.ask(client.talk.setup(TCP.format(0, 1)))
             server.send([picture(5)], VIDEO_ONLY)
-            await client.ask(client.talk.request("PLAY"))
-            await client.closed()
+            assert (await client.ask(client.talk.request("PLAY"))).status == 404
             assert client.talk.frames == []
+            assert (await client.ask(client.talk.request("TEARDOWN"))).status == 200
+            client.talk.session = ""
+            assert len(parse_session((await client.describe()).body).media) == 1
+            assert (await client.play(TCP.format(0, 1))).status == 200
+            assert (await client.packets(0, 1))[0].payload[-1] == 5
+            await client.close()
 
     run(work())
 
@@ -329,9 +375,7 @@ def test_the_end_of_the_stream_is_said(run: Run) -> None:
     async def work() -> None:
         async with edge() as server:
             client = await server.dial()
-            asking = asyncio.create_task(client.describe())
-            await server.serve()
-            await asking
+            await server.describe_to(client)
             await client.play(TCP.format(0, 1))
             await client.packets(0, 8)
             assert server.subscription is not None
@@ -347,8 +391,10 @@ def test_a_stream_that_nobody_publishes_is_not_found(run: Run) -> None:
         async with edge(replace(PLAIN, wait_publisher_s=0.0)) as server:
             client = await server.dial()
             assert (await client.describe()).status == 404
+            server.scheduler.put(location(1))
+            asking = asyncio.create_task(client.describe())
             await server.serve()
-            assert (await client.describe()).status == 200
+            assert (await asking).status == 200
             await client.close()
 
     run(work())

@@ -16,7 +16,7 @@ from support.edge_context import edge_context
 from support.edge_fakes import FakeLinks, FakeOutlet, FakeScheduler, place
 from support.etcd import make_certificates
 from support.loops import Run
-from support.rtsp_talk import TCP, UDP, Talk, frame, packet
+from support.rtsp_talk import TCP, UDP, Talk, TalkClient, frame, packet
 
 from lalmesh.protocol.http_auth import ClientAuth
 from lalmesh.protocol.rtsp import Response
@@ -36,8 +36,8 @@ from services.edge.rtsp_websocket import RtspSocketListener
 HOST = "127.0.0.1"
 LIMIT_S = 10.0
 URL = f"rtsp://{HOST}/live/cam"
-UDP_RANGE = UdpSettings(host=HOST, first_port=20_200, last_port=20_399)
-UDP_SHARED = UdpSettings(host=HOST, shared_port=0)
+UDP_RANGE = UdpSettings(first_port=20_200, last_port=20_399)
+UDP_SHARED = UdpSettings(shared_port=0)
 PLAIN = RtspSettings(udp=UDP_RANGE)
 
 
@@ -59,7 +59,7 @@ class Edge:
 
     async def dial(self, tls: ssl.SSLContext | None = None) -> Client:
         """A client of the plain port."""
-        return Client(*await asyncio.open_connection(HOST, self.plain.port, ssl=tls))
+        return Client(URL, *await asyncio.open_connection(HOST, self.plain.port, ssl=tls))
 
     async def origin(self) -> FakeOutlet:
         """What the origin has of the stream."""
@@ -90,20 +90,8 @@ async def edge(
             made.service.close()
 
 
-class Client:
-    """An RTSP client over a stream."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.talk = Talk(URL)
-        self.reader, self.writer = reader, writer
-
-    async def ask(self, request: bytes) -> Response:
-        self.writer.write(request)
-        while (answer := self.talk.answer()) is None:
-            data = await self.reader.read(1 << 16)
-            assert data, "the connection was closed"
-            self.talk.take(data)
-        return answer
+class Client(TalkClient):
+    """A publisher."""
 
     async def record(self, transport: str = TCP.format(0, 1)) -> Response:
         """Publish one sound; the answer to SETUP."""
@@ -112,16 +100,6 @@ class Client:
         assert answer.status == 200
         assert (await self.ask(self.talk.request("RECORD"))).status == 200
         return answer
-
-    async def closed(self) -> None:
-        """Wait until the server has closed."""
-        while await self.reader.read(1 << 16):
-            pass
-        self.writer.close()
-
-    async def close(self) -> None:
-        self.writer.close()
-        await self.writer.wait_closed()
 
 
 class Datagrams(asyncio.DatagramProtocol):
@@ -181,6 +159,31 @@ def test_media_come_by_udp(run: Run, udp: UdpSettings) -> None:
             assert reports.came.empty()
             rtp.close()
             rtcp.close()
+
+    run(work())
+
+
+def test_media_come_by_udp_behind_the_goodbye_that_overtook_them(run: Run) -> None:
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        async with edge() as server:
+            rtp, _ = await loop.create_datagram_endpoint(Datagrams, (HOST, 0))
+            mine = rtp.get_extra_info("sockname")[1]
+            client = await server.dial()
+            answer = await client.record(UDP.format(mine, mine + 1))
+            outlet = await server.origin()
+            port = int(answer.headers.get("transport").partition("server_port=")[2].partition("-")[0])
+            rtp.sendto(packet(0), (HOST, port))
+            await units(outlet, 1)
+            assert (await client.ask(client.talk.request("TEARDOWN"))).status == 200
+            await client.close()
+            await asyncio.sleep(0.05)
+            rtp.sendto(packet(1), (HOST, port))
+            await units(outlet, 2)
+            while len(server.sessions):  # noqa: ASYNC110 -- nothing else tells
+                await asyncio.sleep(0.005)
+            assert len(server.service.ports) == 0
+            rtp.close()
 
     run(work())
 

@@ -7,7 +7,6 @@ import select
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,9 +31,8 @@ from lalmesh.protocol.rtp import (
     build_packetizer,
     format_of,
     parse_compound,
-    static_format,
-    static_payload_type,
 )
+from lalmesh.protocol.sdp import FIRST_DYNAMIC_PAYLOAD_TYPE, assign_payload_types, parse_session
 
 RECEIVE_BUFFER_BYTES = 8 << 20  #: as much of it as the kernel gives
 SILENCE_S = 2.0  #: after which ffmpeg has sent all
@@ -110,21 +108,10 @@ def received(receivers: list[socket.socket]) -> Iterator[tuple[int, bytes, int]]
 
 def formats(description: str) -> list[tuple[int, PayloadFormat]]:
     """Payload type and format of each section of a session description that ffmpeg has written."""
-    found: list[tuple[int, PayloadFormat]] = []
-    for section in description.split("m=")[1:]:
-        first, *lines = section.splitlines()
-        number = int(first.split()[-1])
-        told = static_format(number)
-        for line in lines:
-            if line.startswith("a=rtpmap:"):
-                name, rate, *channels = line.split(" ", 1)[1].split("/")
-                told = PayloadFormat(name, int(rate), int(channels[0]) if channels else 1)
-            elif line.startswith("a=fmtp:") and told is not None:
-                pairs = (part.strip().partition("=") for part in line.split(" ", 1)[1].split(";") if part.strip())
-                told = replace(told, parameters={key.lower(): value for key, _, value in pairs})
-        assert told is not None
-        found.append((number, told))
-    return found
+    found = [media.formats[0] for media in parse_session(description.encode()).media]
+    return [
+        (told.payload_type, PayloadFormat(told.encoding_name, told.clock_rate_hz, told.channels, told.parameters)) for told in found
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -175,8 +162,8 @@ def offset_ms(track: Track, sent: list[AccessUnit], units: list[AccessUnit]) -> 
 
 def payload_type(track: Track, index: int) -> int:
     """The static type where there is one, as everybody expects it."""
-    static = static_payload_type(format_of(track))
-    return 96 + index if static is None else static
+    fixed = assign_payload_types([format_of(track)])[0]
+    return FIRST_DYNAMIC_PAYLOAD_TYPE + index if fixed >= FIRST_DYNAMIC_PAYLOAD_TYPE else fixed
 
 
 def description_of(tracks: list[Track], ports: list[int]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.loops import Run
 
-from lalmesh.runtime.certificate import ServerCertificate
+from lalmesh.runtime.certificate import CertificateWatch, ServerCertificate
 from lalmesh.runtime.listener import listen
 
 LIMIT_S = 20.0
@@ -146,6 +146,24 @@ def test_the_files_are_looked_at_from_time_to_time(files: Files) -> None:
     assert certificate.reloads == 0
     certificate.sweep(105.0)
     assert certificate.reloads == 1
+
+
+def test_a_node_looks_at_its_certificate_as_time_passes_and_when_it_is_asked(files: Files) -> None:
+    files.put("one")
+    certificate = files.certificate
+    watch = CertificateWatch(certificate, lambda: 100.0)
+    watch.sweep()
+    files.put("two")
+    watch.sweep()
+    assert certificate.reloads == 0
+    watch.reload()
+    assert certificate.reloads == 1
+
+
+def test_a_node_without_a_certificate_has_nothing_to_look_at() -> None:
+    watch = CertificateWatch(None, lambda: 0.0)
+    watch.sweep()
+    watch.reload()
 
 
 def test_files_written_again_with_the_same_bytes_are_no_other_certificate(files: Files) -> None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from support.fake_transport import FakeTransport
+from support.fake_transport import FakeTransport, deliver
 
 from lalmesh.client import (
     ConnectionFailed,
@@ -53,13 +53,7 @@ class Ends:
             self.deliver(self.server.data_to_send())
 
     def deliver(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            into = self.link.get_buffer(-1)
-            size = min(len(into), len(view))
-            into[:size] = view[:size]
-            self.link.buffer_updated(size)
-            view = view[size:]
+        deliver(self.link, data)
 
     def agree(self) -> None:
         for event in self.events():

@@ -6,9 +6,10 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from errno import ENOTCONN
 
 import pytest
-from support.fake_transport import FakeTransport
+from support.fake_transport import FakeTransport, deliver
 
 from lalmesh.client import ClientOptions, ConnectionFailed, Refused, RefusedNotAuthorized, RefusedNotFound, RtspTransport
 from lalmesh.client._link import MAX_QUEUED_BYTES, Mode
@@ -50,6 +51,7 @@ class Media(RtspMedia):
     due_us: int | None = None
     untaken: int = 0
     flushed: bool = False
+    flush_error: UnsupportedError | None = None
 
     @property
     def description(self) -> bytes:
@@ -80,6 +82,8 @@ class Media(RtspMedia):
 
     def flush(self, now_us: int) -> None:
         self.flushed = True
+        if self.flush_error is not None:
+            raise self.flush_error
 
     def goodbyes(self) -> list[Report]:
         return [Report(1, b"bye")] if self.published else []
@@ -134,13 +138,7 @@ class Ends:
                 self.server.accept_record()
 
     def deliver(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            into = self.link.get_buffer(-1)
-            size = min(len(into), len(view))
-            into[:size] = view[:size]
-            self.link.buffer_updated(size)
-            view = view[size:]
+        deliver(self.link, data)
 
     def packets(self) -> list[PacketReceived]:
         return [event for event in self.events if isinstance(event, PacketReceived)]
@@ -165,6 +163,31 @@ async def test_a_publisher_is_let_in_and_sends_packets_in_one_write() -> None:
     await asyncio.sleep(0)
     ends.agree()
     assert [(event.track, event.payload) for event in ends.packets()] == [(0, b"one"), (0, b"two"), (1, b"three")]
+
+
+async def test_what_is_drained_is_on_its_way_at_once() -> None:
+    ends = Ends("publish")
+    ends.agree()
+    ends.link.send(0, [b"one"])
+    with pytest.raises(StopIteration):  # it waits for nothing: the loop has no turn in which it would be sent
+        ends.link.drain().send(None)
+    ends.agree()
+    assert [event.payload for event in ends.packets()] == [b"one"]
+
+
+async def test_a_connection_that_was_reset_is_closed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = Ends("publish")
+    ends.agree()
+    monkeypatch.setattr(ends.wire, "write_eof", raise_not_connected)
+    closing = asyncio.ensure_future(ends.link.close())
+    await asyncio.sleep(0)
+    assert ends.wire.closed == "abort"
+    ends.link.connection_lost(None)
+    await closing
+
+
+def raise_not_connected() -> None:
+    raise OSError(ENOTCONN, "not connected")
 
 
 async def test_a_publisher_says_goodbye() -> None:
@@ -256,6 +279,15 @@ async def test_a_stream_that_the_server_closes_is_over() -> None:
     ends.link.connection_lost(None)
     assert ends.media.flushed
     await asyncio.wait_for(ends.link.wait_untaken(), WAIT_S)
+    assert ends.link.ended == "closed by the server"
+
+
+async def test_what_cannot_be_read_at_the_end_is_left_out_and_the_end_goes_on() -> None:
+    ends = Ends("play")
+    ends.agree()
+    ends.media.flush_error = UnsupportedError("interleaved AAC")
+    ends.link.connection_lost(None)
+    await asyncio.wait_for(ends.link.wait_gone(), WAIT_S)
     assert ends.link.ended == "closed by the server"
 
 

@@ -207,13 +207,15 @@ def test_sound_before_the_time_0_is_left_out() -> None:
 # publishing
 
 
-def test_the_first_unit_goes_after_reports_of_all_tracks() -> None:
+def test_the_first_unit_goes_after_reports_of_all_tracks_which_report_again_behind_their_first_packet() -> None:
     tags, kinds = tags_of("h264-aac-bframes"), list[tuple[int, bool]]()
     out = sending(tags)
-    for tag in tags[:6]:
+    for tag in tags[:9]:
         kinds += [(given.track, given.is_rtcp) for given in out.package(tag.type_id, tag.timestamp_ms, tag.body, WALL_US)]
     assert kinds[:2] == [(0, True), (1, True)]
-    assert not any(is_rtcp for _, is_rtcp in kinds[2:])
+    for track in range(2):
+        assert kinds.index((track, False)) < kinds.index((track, True), 2)
+        assert kinds[2:].count((track, True)) == 1
 
 
 def test_a_track_that_begins_later_is_left_out() -> None:

@@ -14,7 +14,8 @@ from services.edge.clock import PublisherClock, frame_ticks
 SECOND = 90_000
 FRAME = 1024 * 90_000 // 44_100
 SCRIPT = Track(track_id=3, codec=Codec.SCRIPT)
-TRACKS = {track.track_id: track for track in (VIDEO, AUDIO, SCRIPT)}
+OPAQUE = Track(track_id=4, codec=Codec.OPAQUE)
+TRACKS = {track.track_id: track for track in (VIDEO, AUDIO, SCRIPT, OPAQUE)}
 
 
 class Publisher:
@@ -52,6 +53,11 @@ def test_frames_of_one_stamp_are_placed_by_their_length() -> None:
 def test_pictures_of_one_stamp_rise_by_a_millisecond() -> None:
     publisher = Publisher()
     assert [publisher.send(VIDEO, 900) for _ in range(3)] == [900, 990, 1080]
+
+
+def test_packets_that_are_passed_on_keep_the_stamp_that_they_share() -> None:
+    publisher = Publisher()
+    assert [publisher.send(OPAQUE, dts) for dts in (900, 900, 4500, 4500, 3600)] == [900, 900, 4500, 4500, 3600]
 
 
 def test_a_small_step_back_on_a_track_is_flattened_and_the_others_keep_their_times() -> None:

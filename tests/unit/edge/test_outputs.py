@@ -14,12 +14,13 @@ from support.edge_fakes import AUDIO, BOTH, STREAM, VIDEO, epoch, gop, run_of, v
 from lalmesh.container.mpegts import TsDemuxer
 from lalmesh.errors import LocalProtocolError, UnsupportedError
 from lalmesh.media import AccessUnit, Codec, Track, TracksChanged, TrackSet
-from lalmesh.remux import Fmp4Packager, Parts, Transcoder, TsPackager
+from lalmesh.remux import Fmp4Packager, InterleavedPackager, Parts, Transcoder, TsPackager, plain_channels
 from lalmesh.runtime.ring import RingLimits, Run
 from services.edge import outputs as outputs_module
 from services.edge.fanout import FanOut, FanOutSettings
 from services.edge.feed import PlayerFeed
 from services.edge.outputs import AnyFanOut, OutputFormat, Outputs
+from services.edge.packetizing import Packetizing
 
 TS = OutputFormat(key="http-ts", name="ts", packager=TsPackager, transcodes=True)
 WS_TS = OutputFormat(key="ws-ts", name="ts", packager=TsPackager, transcodes=True)
@@ -192,6 +193,26 @@ async def test_a_format_that_fails_ends_and_no_other_hears_of_it(caplog: pytest.
     assert broken.closed == "this stream cannot be had in this format"
     assert (whole.closed, len(whole.units), len(stage.retired)) == ("", 4, 1)
     assert "format failed" in caplog.text
+
+
+@pytest.mark.parametrize("first", [0, 2])
+async def test_a_stream_that_cannot_be_made_packets_ends_rtp_and_nothing_else(monkeypatch: pytest.MonkeyPatch, first: int) -> None:
+    def failing_at(self: Packetizing, run: Run) -> Run:
+        if run.units[-1].seq >= first:
+            raise LocalProtocolError("no")
+        return replace(run, units=[])
+
+    monkeypatch.setattr(Packetizing, "convert", failing_at)
+    stage = Stage()
+    sound = [AccessUnit(2, seq * 1920, 0, True, b"\x21" * 9, seq, seq) for seq in range(4)]
+    stage.send(sound[:2], SOUND)
+    rtp = stage.outputs.rtp_stream()
+    form = OutputFormat(key="rtp", name="rtp", packager=lambda: InterleavedPackager(rtp, plain_channels(rtp)), rtp=rtp)
+    broken, whole = stage.join(form), stage.join(TS)
+    stage.send(sound[2:], SOUND)
+    await asyncio.sleep(0)
+    assert broken.closed == "this stream cannot be had in this format"
+    assert (whole.closed, len(whole.units), len(stage.retired)) == ("", 4, 1)
 
 
 async def test_who_asks_for_a_format_that_fails_at_once_is_told(caplog: pytest.LogCaptureFixture) -> None:

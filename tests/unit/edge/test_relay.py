@@ -103,6 +103,28 @@ async def test_a_player_waits_only_so_long_and_its_relay_goes_away() -> None:
 
 
 @in_virtual_time
+async def test_who_does_not_wait_for_a_publisher_is_refused_at_once() -> None:
+    edge = Edge()
+    begun = asyncio.get_running_loop().time()
+    with pytest.raises(StreamNotFound, match="nobody publishes it"):
+        await edge.relays.acquire(STREAM, 0)
+    assert (asyncio.get_running_loop().time(), len(edge.relays)) == (begun, 0)
+    edge.scheduler.away = Refused(Refusal.UNAVAILABLE, "no scheduler answers", 0.5)
+    with pytest.raises(Unavailable, match="no scheduler answers"):
+        await edge.relays.acquire(STREAM, 0)
+
+
+@in_virtual_time
+async def test_who_does_not_wait_for_a_publisher_waits_for_the_units_of_a_stream_that_is_there() -> None:
+    edge = Edge()
+    edge.scheduler.put(location(1))
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, 0))
+    (await edge.links.opened(1)).serve(run_of(gop(0, 1)))
+    relay = await acquired
+    assert await edge.relays.acquire(STREAM, 0) is relay
+
+
+@in_virtual_time
 async def test_players_of_a_stream_share_one_relay() -> None:
     edge = Edge()
     relay, _ = await edge.playing()
@@ -273,9 +295,9 @@ async def test_tracks_that_come_a_moment_after_the_others_are_waited_for() -> No
     subscription.serve(run_of(gop(0, 3), tracks=TrackSet((VIDEO,), 1)))
     relay = await acquired
     asyncio.get_running_loop().call_later(0.3, subscription.events.receive, run_of([video(3)], tracks=BOTH))
-    before = relay.tracks_for(FLV)
+    before = relay.outputs.tracks_for(FLV)
     await relay.settled()
-    assert (len(before.tracks), relay.tracks_for(FLV)) == (1, BOTH)
+    assert (len(before.tracks), relay.outputs.tracks_for(FLV)) == (1, BOTH)
 
 
 @in_virtual_time

@@ -16,12 +16,13 @@ from support.rtp_fakes import FakeWay, picture, pictures, sound
 from lalmesh.media import AccessUnit, TrackSet
 from lalmesh.protocol.rtp import Goodbye, parse_compound
 from lalmesh.remux import InterleavedPackager, RtpStream, plain_channels
-from lalmesh.runtime.ring import RingLimits
+from lalmesh.runtime.ring import Ring, RingLimits
 from services.edge import rtp_players
 from services.edge.fanout import OTHER_CONFIGURATION, FanOutSettings
 from services.edge.packetizing import Packetizing
 from services.edge.rtp_fanout import DatagramFanOut
 from services.edge.rtp_players import REPLAY_SPEED, DatagramPlayer
+from services.edge.udp_sockets import UdpCounters, UdpSender
 
 SOUND = TrackSet((AUDIO,), 1)
 
@@ -97,10 +98,11 @@ class Stage:
     def __init__(self, tracks: TrackSet = BOTH, **settings: int) -> None:
         self.loop = FakeLoop()
         self.stream = RtpStream(tracks, Random(1).randbytes)
-        self._packets = Packetizing(self.stream, RingLimits())
+        self._packets = Packetizing(self.stream, RingLimits(), Ring(RingLimits()))
         packager = InterleavedPackager(self.stream, plain_channels(self.stream))
         made = FanOutSettings(**settings)
-        self.fanout = DatagramFanOut(packager, made, cast(asyncio.AbstractEventLoop, self.loop))
+        sender = UdpSender(UdpCounters())
+        self.fanout = DatagramFanOut(packager, made, sender, cast(asyncio.AbstractEventLoop, self.loop))
         self._tracks = tracks
 
     def send(self, units: Iterable[AccessUnit], tracks: TrackSet | None = None) -> None:
@@ -120,7 +122,7 @@ def test_live_players_get_each_run_in_one_call() -> None:
         assert player.pictures == [0]
         assert player.ways[0].calls == 2  # the parameter sets and the fragments
         assert (player.ways[1].calls, len(player.ways[1].packets)) == (1, 1)
-        assert (len(player.ways[0].rtcp), len(player.ways[1].rtcp)) == (1, 1)
+        assert (len(player.ways[0].rtcp), len(player.ways[1].rtcp)) == (2, 1)  # that of the pictures is said again
 
 
 def test_all_players_get_the_same_packets() -> None:

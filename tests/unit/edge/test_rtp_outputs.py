@@ -21,6 +21,7 @@ from services.edge.fanout import OTHER_CONFIGURATION, FanOutSettings
 from services.edge.feed import PlayerFeed
 from services.edge.outputs import AnyFanOut, OutputFormat, Outputs
 from services.edge.rtp_players import DatagramPlayer
+from services.edge.udp_sockets import UdpCounters, UdpSender
 
 ELSEWHERE: Channels = ((6, 7), (8, 9))
 
@@ -43,13 +44,16 @@ class Player:
         self._channels = channels
         self._form = interleaved(outputs.rtp_stream(), channels)
         self._got = b""
+        self.written: list[bytes] = []
         self.closed = ""
-        self.feed = PlayerFeed(self._write, lambda: 0, self._close)
+        self.waiting = 0  # bytes in its transport
+        self.feed = PlayerFeed(self._write, lambda: self.waiting, self._close)
         self.fanout = outputs.fanout(self._form)
         self.fanout.add(self.feed)
 
     def _write(self, data: bytes) -> None:
         self._got += data
+        self.written.append(data)
 
     def _close(self, reason: str) -> None:
         self.closed = reason
@@ -74,17 +78,18 @@ class Player:
 class Stage:
     """Outputs of one relay."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, player_queue_bytes: int = 8 << 20) -> None:
         self.retired: list[AnyFanOut] = []
         limits = RingLimits(gop_num=1, audio_cache_us=2_000_000)
-        self.outputs = Outputs(STREAM, FanOutSettings(max_delay_ms=0), limits, self.retired.append, transcode=False)
+        settings = FanOutSettings(max_delay_ms=0, player_queue_bytes=player_queue_bytes)
+        self.outputs = Outputs(STREAM, settings, limits, self.retired.append, transcode=False)
 
     def send(self, units: Iterable[AccessUnit], tracks: TrackSet = BOTH) -> None:
         self.outputs.feed(run_of(units, tracks=tracks))
 
     def join_udp(self) -> FakeWay:
         way = FakeWay()
-        fanout = self.outputs.datagrams(by_udp(self.outputs.rtp_stream()))
+        fanout = self.outputs.datagrams(by_udp(self.outputs.rtp_stream()), UdpSender(UdpCounters()))
         fanout.add(DatagramPlayer({0: way}, lambda reason: None), from_cache=False)
         return way
 
@@ -104,6 +109,37 @@ async def test_players_on_all_ways_get_the_same_packets() -> None:
     numbers = [packet.sequence_number for packet in early.packets(0)]
     assert numbers == [numbers[0] + index & 0xFFFF for index in range(len(numbers))]
     assert early.reports > 0
+
+
+async def test_players_that_use_the_same_channels_share_the_bytes_themselves() -> None:
+    stage = Stage()
+    stage.send(pictures(0, 3))
+    one, two = (Player(stage.outputs, ELSEWHERE) for _ in range(2))
+    other = Player(stage.outputs, plain_channels(stage.outputs.rtp_stream()))
+    before = len(one.written), len(other.written)
+    stage.send([picture(3), sound(3, seq=4)])
+    stage.send([picture(5, key=True)])
+    assert len(one.written) > before[0]
+    assert len(other.written) > before[1]
+    assert all(mine is yours for mine, yours in zip(one.written[before[0] :], two.written[before[0] :], strict=True))
+    assert not {id(data) for data in one.written} & {id(data) for data in other.written}
+
+
+async def test_a_player_that_lags_loses_whole_packets_up_to_a_random_access_point() -> None:
+    """What comes behind a loss is still frames, and a picture that can be decoded."""
+    stage = Stage(player_queue_bytes=1000)
+    stage.send(pictures(0, 2))
+    quick, slow = (Player(stage.outputs, channels) for channels in (plain_channels(stage.outputs.rtp_stream()), ELSEWHERE))
+    slow.waiting = 2000
+    slow.fanout.paused(slow.feed)
+    stage.send([picture(2), picture(3)])
+    slow.waiting = 0
+    slow.fanout.resumed(slow.feed)
+    stage.send([picture(4), *pictures(5, 3)])
+    everything, got = quick.packets(0), slow.packets(0)
+    begun = next(index for index, packet in enumerate(everything) if packet.timestamp == everything[0].timestamp + 5 * 3600)
+    assert got == [packet for packet in everything[:begun] if packet in got] + everything[begun:]
+    assert (slow.feed.skips, slow.closed, len(got) < len(everything)) == (1, "", True)
 
 
 async def test_who_is_described_the_same_is_told_of_the_same_stream() -> None:

@@ -8,8 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from support.edge_fakes import FIRST, STREAM, epoch
 
+from lalmesh.errors import UnsupportedError
 from lalmesh.media import Codec, MediaEvent, Track
-from lalmesh.protocol.rtp import ReceiverSettings, RtpPacket, build_depacketizer, build_opaque_depacketizer, static_format
+from lalmesh.protocol.rtp import PayloadFormat, ReceiverSettings, RtpPacket, build_depacketizer, build_opaque_depacketizer
 from services.edge.metrics import EdgeMetrics
 from services.edge.publication import Publication, PublicationSettings
 from services.edge.rtp_ingest import RtpIngest
@@ -19,6 +20,8 @@ from services.edge.session import Session, SessionRole
 NOW_US, WALL_US = 5_000_000, 1_700_000_000_000_000
 REORDER_US = 200_000
 PCMA_TYPE, OPAQUE_TYPE = 8, 99
+PCMA = PayloadFormat("PCMA", 8_000)
+AAC = PayloadFormat("mpeg4-generic", 8_000, 2, {"mode": "AAC-hbr", "config": "1590"})
 
 
 class FakePublishing:
@@ -37,13 +40,11 @@ class FakePublishing:
 class Stage:
     """One publisher of a sound and of something unknown."""
 
-    def __init__(self, reorder_ms: int = 200) -> None:
+    def __init__(self, reorder_ms: int = 200, told: PayloadFormat = PCMA) -> None:
         self.registry = CollectorRegistry()
         self.publishing = FakePublishing()
         session = Session("rtsp", SessionRole.PUBLISHER, STREAM, "peer:1", 0.0, lambda _: None)
-        pcma = static_format(PCMA_TYPE)
-        assert pcma is not None
-        sound = IncomingTrack(control="", depacketizer=build_depacketizer(1, pcma), payload_type=PCMA_TYPE, clock_rate_hz=8_000)
+        sound = IncomingTrack(control="", depacketizer=build_depacketizer(1, told), payload_type=PCMA_TYPE, clock_rate_hz=8_000)
         opaque = IncomingTrack(control="", depacketizer=build_opaque_depacketizer(2, b"m=x"), payload_type=OPAQUE_TYPE)
         nothing = IncomingTrack(control="", depacketizer=None)
         settings = ReceiverSettings(reorder_ms=reorder_ms)
@@ -82,6 +83,14 @@ def test_the_packets_of_one_read_come_in_one_run() -> None:
     assert (stage.units, stage.publishing.feeds - before) == (3, 1)
 
 
+def test_units_come_in_decoding_order_though_they_were_read_track_by_track() -> None:
+    stage = Stage()
+    sounds = [(0, packet(number)) for number in (1, 2, 3)]
+    stage.ingest.feed([*sounds, (1, packet(1, OPAQUE_TYPE))], NOW_US, WALL_US)
+    (run,) = stage.publishing.core.ring.runs(stage.publishing.core.ring.start)
+    assert [unit.track_id for unit in run.units] == [1, 2, 1, 1]
+
+
 def test_an_opaque_track_has_whole_packets() -> None:
     stage = Stage()
     stage.send(1, track=1, payload_type=OPAQUE_TYPE)
@@ -115,6 +124,19 @@ def test_nothing_that_waits_is_lost_at_the_end() -> None:
     assert stage.units == 2
 
 
+@pytest.mark.parametrize("is_over", [True, False])
+def test_a_track_that_is_not_understood_keeps_nothing_back_that_waits_of_others(is_over: bool) -> None:
+    stage = Stage(told=AAC)
+    interleaved = RtpPacket(PCMA_TYPE, 3, 0, 7, True, bytes.fromhex("0010 0009 00")).serialize()  # AU-index 1 (RFC 3640 §3.2.1.1)
+    stage.ingest.feed([(0, packet(1)), (0, interleaved)], NOW_US, WALL_US)
+    stage.send(1, 3, track=1, payload_type=OPAQUE_TYPE)
+    give = stage.ingest.end if is_over else stage.ingest.handle_timer
+    with pytest.raises(UnsupportedError):
+        give(NOW_US + REORDER_US, WALL_US)
+    assert stage.units == 2
+    assert stage.ignored("lost packet") == (2.0 if is_over else None)
+
+
 def test_what_is_passed_over_is_warned_of_once_and_counted_always(caplog: pytest.LogCaptureFixture) -> None:
     stage = Stage()
     for number in range(3):
@@ -131,6 +153,14 @@ def test_a_track_that_is_removed_takes_nothing_more() -> None:
     stage.ingest.remove(0, NOW_US, WALL_US)
     stage.send(2)
     assert stage.units == 1
+
+
+def test_what_was_lost_of_a_track_that_is_removed_stays_counted() -> None:
+    stage = Stage()
+    stage.send(1, 3)
+    stage.ingest.remove(0, NOW_US, WALL_US)
+    stage.ingest.account()
+    assert (stage.ignored("lost packet"), stage.ingest.facts) == (1.0, {"ignored_packets": {"lost packet": 1}})
 
 
 def test_a_report_names_a_source_that_has_sent() -> None:

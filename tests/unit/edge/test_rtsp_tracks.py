@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from lalmesh.media import Codec
+from random import Random
+
+import pytest
+
+from lalmesh.media import AccessUnit, Codec, TrackSet
+from lalmesh.protocol.rtp import RtpPacket
 from lalmesh.protocol.sdp import parse_media, parse_session
+from lalmesh.remux import RtpStream
 from services.edge.rtp_tracks import IncomingTrack, incoming_tracks
 
 URI = "rtsp://host/live/cam"
@@ -39,6 +45,23 @@ def test_an_unknown_format_is_passed_on_as_it_is_without_addresses() -> None:
     assert sound.depacketizer.track is not None
     section = parse_media(sound.depacketizer.track.configuration)
     assert (section.connection, section.formats[0].encoding_name) == ("", "MP4A-LATM")
+
+
+@pytest.mark.parametrize(
+    ("payload_types", "taken"),
+    [("98 107", (107, 8_000)), ("98", (98, 90_000)), ("x 98", (98, 90_000))],
+)
+def test_the_packets_that_are_passed_on_are_those_that_players_are_told_of(payload_types: str, taken: tuple[int, int]) -> None:
+    section = f"m=application 0 RTP/AVP {payload_types}\r\na=rtpmap:107 vnd.onvif.metadata/8000\r\n"
+    (data,) = tracks(section)
+    assert (data.payload_type, data.clock_rate_hz) == taken
+    assert data.depacketizer is not None
+    assert data.depacketizer.track is not None
+    stream = RtpStream(TrackSet((data.depacketizer.track,), 1), Random(1).randbytes)
+    packet = RtpPacket(taken[0], 1, 0, 7, True, b"<a/>").serialize()
+    burst = stream.package(AccessUnit(1, 0, 0, True, packet), TrackSet((data.depacketizer.track,), 1))
+    assert burst is not None
+    assert RtpPacket.parse(burst.packets[0]).payload_type == taken[0]
 
 
 def test_a_second_picture_is_passed_on_as_it_is() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,123 +27,10 @@ from lalmesh.protocol.sdp import (
 )
 from lalmesh.protocol.sdp._model import MAX_FORMATS
 
-# RFC 2326 §10.2, with the parameters of its media spelt out
-RFC_2326 = b"""v=0
-o=mhandley 2890844526 2890842807 IN IP4 126.16.64.4
-s=SDP Seminar
-i=A Seminar on the session description protocol
-u=http://www.cs.ucl.ac.uk/staff/M.Handley/sdp.03.ps
-e=mjh@isi.edu (Mark Handley)
-c=IN IP4 224.2.17.12/127
-t=2873397496 2873404696
-a=recvonly
-m=audio 3456 RTP/AVP 0
-m=video 2232 RTP/AVP 31
-m=whiteboard 32416 UDP WB
-a=orient:portrait
-"""
-
-HIKVISION = b"""v=0\r
-o=- 1596543210123456 1596543210123456 IN IP4 192.168.1.64\r
-s=Media Presentation\r
-e=NONE\r
-b=AS:5100\r
-t=0 0\r
-a=control:rtsp://192.168.1.64:554/Streaming/Channels/101/?transportmode=unicast\r
-m=video 0 RTP/AVP 96\r
-c=IN IP4 0.0.0.0\r
-b=AS:5000\r
-a=recvonly\r
-a=x-dimensions:1920,1080\r
-a=control:rtsp://192.168.1.64:554/Streaming/Channels/101/trackID=1?transportmode=unicast\r
-a=rtpmap:96 H264/90000\r
-a=fmtp:96 profile-level-id=420029; packetization-mode=1; \
-sprop-parameter-sets=Z00AKo2NQDwBE/LgLcBAQFAAAD6AAAw1DoYACYkAAABfXhbvLjQwAExIAAAC+vC3eXCg,aO44gA==\r
-m=audio 0 RTP/AVP 104\r
-a=rtpmap:104 mpeg4-generic/16000/1\r
-a=fmtp:104 profile-level-id=15; streamtype=5; mode=AAC-hbr; config=1408;\
-SizeLength=13; IndexLength=3; IndexDeltaLength=3; Profile=1;\r
-m=application 0 RTP/AVP 107\r
-a=control:rtsp://192.168.1.64:554/Streaming/Channels/101/trackID=3?transportmode=unicast\r
-a=rtpmap:107 vnd.onvif.metadata/90000\r
-a=Media_header:MEDIAINFO=494D4B48010300000400000100000000000000000000000000000000000000000000000000000000;\r
-a=appversion:1.0\r
-"""
-
-DAHUA = b"""v=0\r
-o=- 2251938202 2251938202 IN IP4 0.0.0.0\r
-s=RTSP Session/2.0\r
-c=IN IP4 0.0.0.0\r
-t=0 0\r
-a=control:*\r
-a=range:npt=now-\r
-a=packetization-supported:DH\r
-m=video 0 RTP/AVP 98\r
-a=control:trackID=0\r
-a=framerate:25.000000\r
-a=rtpmap:98 H265/90000\r
-a=fmtp:98 profile-id=1;sprop-sps=QgEBAWAAAAMAsAAAAwAAAwB7oAPAgBDlja5JMvTcBAQEAg==;\
-sprop-pps=RAHA8vA8kAA=;sprop-vps=QAEMAf//AWAAAAMAsAAAAwAAAwB7rAk=\r
-a=recvonly\r
-m=audio 0 RTP/AVP 8\r
-a=control:trackID=1\r
-a=rtpmap:8 PCMA/8000\r
-a=recvonly\r
-"""
-
-FFMPEG = b"""v=0
-o=- 0 0 IN IP4 127.0.0.1
-s=No Name
-c=IN IP4 127.0.0.1
-t=0 0
-a=tool:libavformat 61.7.100
-m=video 0 RTP/AVP 96
-b=AS:2000
-a=rtpmap:96 H264/90000
-a=fmtp:96 packetization-mode=1; sprop-parameter-sets=Z2QADazZQUGfnwEQAAADABAAAAMDIPFCmWA=,aO+8sA==; profile-level-id=64000D
-a=control:streamid=0
-m=audio 0 RTP/AVP 97
-b=AS:128
-a=rtpmap:97 MPEG4-GENERIC/44100/2
-a=fmtp:97 profile-level-id=1;mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3; config=121056E500
-a=control:streamid=1
-"""
-
-GSTREAMER = b"""v=0
-o=- 5523454574219 1 IN IP4 127.0.0.1
-s=Session streamed with GStreamer
-i=rtsp-server
-t=0 0
-a=tool:GStreamer
-a=type:broadcast
-a=range:npt=now-
-a=control:rtsp://127.0.0.1:8554/test
-m=video 0 RTP/AVP 96
-c=IN IP4 0.0.0.0
-b=AS:2097
-a=rtpmap:96 H264/90000
-a=fmtp:96 packetization-mode=1;profile-level-id=42c01e;sprop-parameter-sets=Z0LAHtoCgL/lwEQAAAMABAAAAwDwPFi6gA==,aM48gA==
-a=framerate:30
-a=control:stream=0
-a=ts-refclk:local
-a=mediaclk:sender
-"""
-
-AXIS = b"""v=0\r\no=- 18302136002250915244 1 IN IP4 192.168.0.90\r\ns=Session streamed with GStreamer\r\nt=0 0\r
-a=control:rtsp://192.168.0.90/axis-media/media.amp?videocodec=h264\r
-m=video 0 RTP/AVP 96\r
-a=rtpmap:96 H264/90000\r
-a=fmtp:96 packetization-mode=1;profile-level-id=4d0029;sprop-parameter-sets=Z00AKeKQDwBE/LgLcBAQGkHiRFQ=,aO48gA==\r
-a=control:rtsp://192.168.0.90/axis-media/media.amp/stream=0?videocodec=h264\r
-a=transform:1.000000,0.000000,0.000000;0.000000,1.000000,0.000000;0.000000,0.000000,1.000000\r
-"""
-
-LIVE555 = b"""v=0\r\no=- 1700000000000000 1 IN IP4 10.0.0.2\r\ns=H.264 Video\r\ni=live\r
-t=0 0\r\na=tool:LIVE555 Streaming Media v2023.01.19\r
-a=type:broadcast\r\na=control:*\r\na=range:npt=0-\r\na=x-qt-text-nam:H.264 Video\r\nm=audio 0 RTP/AVP 14\r\nc=IN IP4 0.0.0.0\r
-b=AS:128\r\na=control:track1\r\n"""
-
-CAPTURES = [RFC_2326, HIKVISION, DAHUA, FFMPEG, GSTREAMER, AXIS, LIVE555]
+FOLDER = Path(__file__).parents[2] / "captures" / "sdp"
+RFC_2326, HIKVISION, DAHUA, FFMPEG, GSTREAMER, AXIS, LIVE555 = CAPTURES = [
+    (FOLDER / f"{name}.sdp").read_bytes() for name in ("rfc2326", "hikvision", "dahua", "ffmpeg", "gstreamer", "axis", "live555")
+]
 
 
 def formats(data: bytes) -> list[MediaFormat]:
@@ -306,6 +195,19 @@ def test_one_section_is_kept_for_who_sends_it_on() -> None:
     assert moved.formats == section.formats
     with pytest.raises(RemoteProtocolError):
         parse_media(HIKVISION)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("m=application 0 RTP/AVP 98 107\na=rtpmap:107 x/8000", MediaFormat(107, "x", 8_000)),
+        ("m=application 0 RTP/AVP 98", MediaFormat(98, "", 90_000)),
+        ("m=application 0 RTP/AVP", None),
+        ("m=application 9 DTLS/SCTP 5000", None),
+    ],
+)
+def test_what_is_not_understood_is_passed_on_as_one_format(lines: str, expected: MediaFormat | None) -> None:
+    assert parse_media(lines.encode()).passed_on == expected
 
 
 def test_a_description_of_ours_has_all_that_players_ask_for() -> None:

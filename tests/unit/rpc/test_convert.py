@@ -210,7 +210,7 @@ def test_any_grant_bytes_give_a_grant_or_the_documented_error(data: bytes) -> No
         convert.parse_grant(message)
 
 
-@given(CLAIMS, MOVES, RELEASED, st.builds(Wanted, STREAMS, st.none() | PLACES, st.none() | NODE_IDS))
+@given(CLAIMS, MOVES, RELEASED, st.builds(Wanted, STREAMS, st.none() | PLACES, st.none() | NODE_IDS, st.booleans()))
 def test_questions_survive_the_wire(claim: Claim, move: Move, released: Released, wanted: Wanted) -> None:
     assert wire.parse_claim(wire.serialize_claim(claim)) == claim
     assert wire.parse_move(wire.serialize_move(move)) == move

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lalmesh.runtime.config import ConfigError, load, load_config, show_yaml
+from lalmesh.runtime.config import ConfigError, load, load_config, show_yaml, users_of
 
 SECRET = "hunter2-hunter2-hunter2"
 
@@ -51,6 +51,17 @@ def test_a_secret_file_that_holds_none_is_refused(content: bytes | None, problem
         file.write_bytes(content)
     with pytest.raises(ConfigError, match=rf"^cluster\.key_file: .*{problem}.*\(--set\)$"):
         load_config(None, [f"cluster.key_file={file}"], {})
+
+
+def test_a_file_of_users_may_be_longer_than_one_secret(tmp_path: Path) -> None:
+    file = tmp_path / "users"
+    file.write_text("".join(f"camera-{number}:{SECRET}\n" for number in range(1000)))
+    for key in ("publish_users", "play_users"):
+        config = load_config(None, [f"edge.rtsp.auth.{key}_file={file}"], {})
+        assert len(users_of(getattr(config.edge.rtsp.auth, key))) == 1000
+    file.write_bytes(b"x" * (1 << 20) + b"x")
+    with pytest.raises(ConfigError, match="larger than 1048576 bytes"):
+        load_config(None, [f"edge.rtsp.auth.play_users_file={file}"], {})
 
 
 def test_a_short_key_is_refused_and_not_shown(tmp_path: Path) -> None:

@@ -154,6 +154,12 @@ def test_the_main_track_is_the_first_picture_track_else_the_first_audio_track() 
     assert [join_track(tracks) for tracks in (AV, AUDIO_ONLY, TrackSet())] == [1, 2, ring_module.NO_TRACK]
 
 
+def test_the_main_track_of_what_is_only_passed_on_is_the_first_of_that() -> None:
+    script = Track(track_id=3, codec=Codec.SCRIPT)
+    passed_on = TrackSet((script, Track(track_id=4, codec=Codec.OPAQUE), Track(track_id=5, codec=Codec.OPAQUE)), 1)
+    assert [join_track(tracks) for tracks in (passed_on, TrackSet((script,), 1))] == [4, ring_module.NO_TRACK]
+
+
 # resuming
 
 

@@ -365,6 +365,18 @@ async def test_a_locate_waits_for_a_higher_place(service: SchedulerService) -> N
 
 
 @pytest.mark.usefixtures("nodes")
+async def test_what_is_wanted_at_once_is_not_waited_for(service: SchedulerService) -> None:
+    async with asyncio.timeout(SOON_S / 2):
+        (refused,) = await service.locate([Wanted(CAM, at_once=True)], SOON_S)
+    assert isinstance(refused, Refused)
+    assert refused.refusal is Refusal.NOT_FOUND
+    grant = await granted(service)
+    (found,) = await service.locate([Wanted(CAM, at_once=True)], SOON_S)
+    assert isinstance(found, Location)
+    assert found.place == grant.place
+
+
+@pytest.mark.usefixtures("nodes")
 async def test_a_locate_that_could_not_ask_the_registry_says_so(service: SchedulerService, registry: FlakyRegistry) -> None:
     registry.is_down = True
     (refused,) = await service.locate([Wanted(CAM)], 0.01)

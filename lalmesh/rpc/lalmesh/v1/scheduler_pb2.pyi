@@ -376,16 +376,18 @@ class LocateRequest(_message.Message):
     def __init__(self, wanted: _Optional[_Iterable[_Union[Wanted, _Mapping]]] = ...) -> None: ...
 
 class Wanted(_message.Message):
-    __slots__ = ("app", "name", "after", "unreachable")
+    __slots__ = ("app", "name", "after", "unreachable", "at_once")
     APP_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     UNREACHABLE_FIELD_NUMBER: _ClassVar[int]
+    AT_ONCE_FIELD_NUMBER: _ClassVar[int]
     app: str
     name: str
     after: _media_pb2.Place
     unreachable: _origin_pb2.NodeRef
-    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., after: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., unreachable: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ...) -> None: ...
+    at_once: bool
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., after: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., unreachable: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., at_once: _Optional[bool] = ...) -> None: ...
 
 class LocateResponse(_message.Message):
     __slots__ = ("results",)

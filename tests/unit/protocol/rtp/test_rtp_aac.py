@@ -85,6 +85,12 @@ def test_without_headers_each_packet_is_a_frame() -> None:
     assert tested.feed(packet(b"frame")) == [TimedUnit(0, b"frame")]
 
 
+def test_a_fragment_of_nothing_is_refused() -> None:
+    # RFC 3640 §3.2.3: the header says 100 bytes, none are there
+    with pytest.raises(RemoteProtocolError):
+        receiver().feed(packet(bytes.fromhex("0010 0320"), marker=False))
+
+
 def test_a_frame_may_come_in_fragments() -> None:
     tested = receiver()
     assert tested.feed(packet(hbr(b"abc", sizes=(7,)), at=5, marker=False)) == []

@@ -6,7 +6,7 @@ from lalmesh.codec import build_track, h264
 from lalmesh.codec.opus import OpusHead
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
 from lalmesh.media import Codec, Track
-from lalmesh.protocol.rtp import PayloadFormat, build_depacketizer, build_packetizer, format_of, static_format, static_payload_type
+from lalmesh.protocol.rtp import PayloadFormat, build_depacketizer, build_packetizer, format_of
 from lalmesh.protocol.rtp._formats import decode_parameter_sets
 
 SPS, PPS = bytes.fromhex("6764000dacd941419f9f011000000300100000030320f1429960"), bytes.fromhex("68efbcb0")
@@ -17,17 +17,6 @@ def test_av1_tells_its_level() -> None:
     # AV1 RTP §7.2
     track = Track(track_id=1, codec=Codec.AV1, configuration=bytes.fromhex("81440c00"))
     assert format_of(track).parameters == {"profile": "2", "level-idx": "4", "tier": "0"}
-
-
-def test_payload_types_below_96_need_no_map() -> None:
-    # RFC 3551 Tables 4 and 5
-    assert static_format(0) == PayloadFormat("PCMU", 8_000)
-    assert static_format(8) == PayloadFormat("PCMA", 8_000)
-    assert static_format(14) == PayloadFormat("MPA", 90_000)
-    assert static_format(96) is None
-    assert [static_payload_type(told) for told in map(static_format, (0, 8, 14)) if told] == [0, 8, 14]
-    assert static_payload_type(PayloadFormat("PCMA", 16_000)) is None
-    assert static_payload_type(PayloadFormat("pcma", 8_000)) == 8
 
 
 def test_h264_tells_its_parameter_sets() -> None:

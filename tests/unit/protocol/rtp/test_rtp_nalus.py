@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.errors import RemoteProtocolError
+from lalmesh.protocol.rtp._depacketizer import MAX_UNIT_BYTES
 from lalmesh.protocol.rtp._interleaving import Deinterleaver
 from lalmesh.protocol.rtp._nalus import Part, Piece, h265_parser, parse_h264
 
@@ -50,6 +51,7 @@ def test_payloads_of_h264(wire: str, expected: list[tuple[Part, str, int | None,
         ("6201 53 dd", [(LAST, "dd", None, 0)]),
         ("6401 aa", []),  # §4.4.4: PACI is not carried
         ("5201 aa", []),  # 41 to 47 are reserved
+        ("4a01", [(WHOLE, "4a01", None, 0)]),  # an end of sequence is its header (ISO/IEC 23008-2 §7.3.2.6)
     ],
 )
 def test_payloads_of_h265(wire: str, expected: list[tuple[Part, str, int | None, int]]) -> None:
@@ -66,6 +68,7 @@ def test_payloads_of_h265(wire: str, expected: list[tuple[Part, str, int | None,
         ("6201 93 0005 aabb", [(FIRST, "2601aabb", 5, 0)]),  # §4.4.3: DONL in the first fragment alone
         ("6201 53 dd", [(LAST, "dd", None, 0)]),
         ("6401 aa", []),
+        ("4a01 0007", [(WHOLE, "4a01", 7, 0)]),
     ],
 )  # fmt: skip
 def test_payloads_of_h265_with_decoding_order_numbers(wire: str, expected: list[tuple[Part, str, int | None, int]]) -> None:
@@ -75,24 +78,33 @@ def test_payloads_of_h265_with_decoding_order_numbers(wire: str, expected: list[
 @pytest.mark.parametrize(
     "wire",
     ["", "78", "78 00", "78 0000", "78 0003 67aa", "79 00", "79 0001", "7a 0000 0001 00 00", "7a 0000 0002 00 0000 41",
-     "7b 0000 0001 00 0000", "7c", "7c 85", "5d 81 0000"],
+     "7b 0000 0001 00 0000", "7c", "7c 85", "5d 81 0000",
+     "78 0004 78000141", "78 0002 7c85", "79 0000 0002 7c85", "7a 0000 0002 00 0000 7c85"],
 )  # fmt: skip
 def test_broken_payloads_of_h264_are_refused(wire: str) -> None:
     with pytest.raises(RemoteProtocolError):
         parse_h264(bytes.fromhex(wire))
 
 
-@pytest.mark.parametrize("wire", ["", "26", "2601", "6001", "6001 0000", "6001 0003 4001", "6201 93"])
+@pytest.mark.parametrize("wire", ["", "26", "6001", "6001 0000", "6001 0003 4001", "6201", "6201 93"])
 def test_broken_payloads_of_h265_are_refused(wire: str) -> None:
     for parse in (H265, H265_DON):
         with pytest.raises(RemoteProtocolError):
             parse(bytes.fromhex(wire))
 
 
-@pytest.mark.parametrize("wire", ["2601 01", "6001 0000", "6001 0000 0003 4001aa 00", "6201 93 0000"])
+@pytest.mark.parametrize("wire", ["2601", "2601 01", "6001 0000", "6001 0000 0003 4001aa 00", "6201 93 0000"])
 def test_decoding_order_numbers_that_are_cut_off_are_refused(wire: str) -> None:
     with pytest.raises(RemoteProtocolError):
         H265_DON(bytes.fromhex(wire))
+
+
+@pytest.mark.parametrize("inner", ["6001", "6201", "6401"])
+def test_an_aggregate_of_h265_holds_no_other_nor_fragments(inner: str) -> None:
+    # RFC 7798 §4.4.2
+    for parse, don in ((H265, ""), (H265_DON, "0000")):
+        with pytest.raises(RemoteProtocolError):
+            parse(bytes.fromhex(f"6001 {don} 0004 {inner} 93aa"))
 
 
 @given(st.binary(max_size=60))
@@ -106,6 +118,14 @@ def test_any_bytes_are_a_payload_or_refused(data: bytes) -> None:
 def test_nalus_come_back_in_decoding_order(delays: list[int], start: int) -> None:
     sent = sorted(range(len(delays)), key=lambda index: (index + delays[index], index))
     deinterleaver = Deinterleaver(8)
-    first_few = [deinterleaver.push(start + index & 0xFFFF, index, b"%d" % index) for index in sent]
-    given_back = [timed for timed in first_few if timed is not None] + deinterleaver.flush()
-    assert [timed.timestamp for timed in given_back] == list(range(len(delays)))
+    first_few = [timed for index in sent for timed in deinterleaver.push(start + index & 0xFFFF, index, b"%d" % index)]
+    assert [timed.timestamp for timed in first_few + deinterleaver.flush()] == list(range(len(delays)))
+
+
+def test_nalus_that_wait_for_their_order_take_no_more_than_an_access_unit() -> None:
+    deinterleaver, large = Deinterleaver(8), bytes(MAX_UNIT_BYTES // 2)
+    assert deinterleaver.push(2, 2, large) == deinterleaver.push(1, 1, large) == []
+    assert [timed.timestamp for timed in deinterleaver.push(3, 3, b"small")] == [1]
+    assert [timed.timestamp for timed in deinterleaver.push(4, 4, large)] == [2]
+    assert [timed.timestamp for timed in deinterleaver.flush()] == [3, 4]
+    assert deinterleaver.push(5, 5, large) == deinterleaver.push(6, 6, large) == []

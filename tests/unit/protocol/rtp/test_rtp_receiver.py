@@ -35,7 +35,7 @@ VPS_265 = bytes.fromhex("40010c01ffff016000000300900000030000030078959409")
 SPS_265 = bytes.fromhex("42010101600000030090000003000003003ca00a080c1f3e595952930bc05a020000030002000003003210")
 SETS_265 = h265.ParameterSets(vps=(VPS_265,), sps=(SPS_265,), pps=(bytes.fromhex("4401c073c189"),))
 H265_TRACK = build_track(1, Codec.H265, h265.HevcDecoderConfigurationRecord.from_parameter_sets(SETS_265).serialize())
-START = 90_000
+START = 11 * 90_000
 T = 3600
 
 
@@ -191,16 +191,29 @@ def test_sound_that_is_lost_is_missing_and_nothing_else() -> None:
     assert link.receiver.reorder_counters.lost == 1
 
 
-def test_sound_that_reports_put_back_does_not_fall() -> None:
+def test_sound_that_reports_put_back_is_all_given_and_rises() -> None:
     timeline = Timeline()
     video, sound = Link(timeline=timeline), Link(SOUND, timeline=timeline)
     video.send(picture(0, idr=True), now_us=0)
     sound.send(AccessUnit(2, 0, 0, True, b"0"), now_us=100_000)
     for link in (video, sound):
         assert not link.receiver.receive_rtcp(link.sender.report("cname", 0), 0)
-    events = [event for at in range(1, 8) for event in sound.send(AccessUnit(2, at * 1_800, 0, True, b"%d" % at), now_us=0)]
-    assert [event.dts - START for event in events if isinstance(event, AccessUnit)] == [10_800, 12_600]
-    assert sound.receiver.counters.not_rising == 5
+    events = [event for at in range(1, 14) for event in sound.send(AccessUnit(2, at * 1_800, 0, True, b"%d" % at), now_us=0)]
+    given = [event.dts - START for event in events if isinstance(event, AccessUnit)]
+    assert given[:3] + given[-3:] == [9_900, 10_800, 11_700, 19_800, 21_600, 23_400]
+    assert (len(given), sound.receiver.counters.not_rising) == (13, 0)
+
+
+def test_a_report_of_another_source_than_the_first_packet_says_nothing() -> None:
+    timeline = Timeline()
+    video, sound, other = Link(timeline=timeline), Link(SOUND, timeline=timeline), Link(SOUND, ssrc=9)
+    video.send(picture(0, idr=True), now_us=0)
+    other.send(AccessUnit(2, 90_000, 0, True, b"x"))
+    video.receiver.receive_rtcp(video.sender.report("cname", 0), 0)
+    sound.receiver.receive_rtcp(other.sender.report("cname", 0), 0)
+    (unit,) = sound.send(AccessUnit(2, 0, 0, True, b"0"), now_us=20_000)
+    assert isinstance(unit, AccessUnit)
+    assert unit.dts == START + 1_800
 
 
 def test_a_report_tells_the_source_how_it_is_received() -> None:
@@ -234,6 +247,16 @@ def test_one_packet_of_another_source_is_passed_over_and_two_replace_it() -> Non
     events = [event for wire in wires for event in link.receiver.receive(wire, 2_000_000)]
     assert times(events) == [(50, 50), (51, 51)]  # its first packet came 2 s after the start
     assert (link.receiver.ssrc, link.receiver.counters.restarts, link.receiver.counters.other_sources) == (2, 1, 1)
+
+
+def test_what_was_lost_of_a_source_is_counted_on_behind_another() -> None:
+    link, other = Link(SOUND, reorder_ms=0), Link(SOUND, reorder_ms=0, ssrc=2)
+    other.receiver = link.receiver
+    for sender, first in ((link, 0), (other, 10)):
+        for at in range(first, first + 6):
+            sender.send(AccessUnit(2, at * 1_800, 0, True, b"%d" % at), lost=0 if at == first + 4 else None)
+    assert (link.receiver.ssrc, link.receiver.reorder_counters.lost) == (2, 2)
+    assert link.receiver.statistics.received == 5
 
 
 def test_a_source_that_begins_anew_goes_on() -> None:

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from lalmesh.protocol.rtp import SenderReport, Timeline, TrackClock, unix_us_to_ntp
 
 MS = 1000
-START = 90_000
+START = 11 * 90_000
 
 
 def report(wall_ms: int, rtp_timestamp: int) -> SenderReport:
@@ -18,6 +20,12 @@ def clocks() -> tuple[TrackClock, TrackClock]:
     timeline = Timeline()
     sound = timeline.add(48_000)
     return timeline.add(90_000, leads=True), sound
+
+
+def align(video: TrackClock, sound: TrackClock) -> None:
+    """Reports that put the timestamps 0 of both tracks beside each other."""
+    video.report(report(0, 0))
+    sound.report(report(0, 0))
 
 
 @given(st.integers(0, 0xFFFFFFFF), st.lists(st.integers(-90_000, 900_000), max_size=20))
@@ -44,11 +52,11 @@ def test_tracks_are_placed_by_arrival_without_reports() -> None:
 def test_reports_put_tracks_where_their_sender_has_them() -> None:
     video, sound = clocks()
     video.ticks(0, 0)
-    sound.ticks(0, 250 * MS)  # came late, though it belongs 100 ms behind the picture
+    sound.ticks(0, 50 * MS)  # came early, though it belongs 100 ms behind the picture
     video.report(report(1_000, 90_000))
-    assert sound.ticks(480, 250 * MS) == START + 250 * 90 + 900
+    assert sound.ticks(480, 50 * MS) == START + 50 * 90 + 900
     sound.report(report(1_000, 900 * 48))
-    assert sound.ticks(960, 260 * MS) == START + 100 * 90 + 1800
+    assert sound.ticks(960, 60 * MS) == START + 100 * 90 + 1800
     assert video.ticks(3600, 300 * MS) == START + 3600
 
 
@@ -69,13 +77,113 @@ def test_what_leads_may_begin_last() -> None:
     assert sound.ticks(456 + 480, 0) == START + 900
 
 
-def test_a_difference_that_nobody_hears_is_left_alone() -> None:
+def test_a_shift_back_is_taken_in_parts_of_at_most_half_a_distance() -> None:
+    video, sound = clocks()
+    video.ticks(0, 0)
+    sound.ticks(0, 30 * MS)  # belongs beside the picture
+    align(video, sound)
+    assert [(sound.ticks(960 * at, 0) - START) // 90 for at in range(1, 6)] == [40, 50, 60, 80, 100]
+    assert [(sound.ticks(960 * at, 0) - START) // 90 for at in range(6, 8)] == [120, 140]
+
+
+def test_a_shift_forward_ends_one_back_that_is_under_way() -> None:
+    video, sound = clocks()
+    video.ticks(0, 0)
+    sound.ticks(0, 90 * MS)
+    align(video, sound)
+    assert sound.ticks(960, 0) == START + 100 * 90  # 80 ms later than it belongs
+    sound.report(report(0, -70 * 48))  # it belongs 70 ms later than had been said
+    assert sound.ticks(1920, 0) == START + 110 * 90  # 110 ms is its place now, for 10 ms were taken back again
+    assert sound.ticks(2880, 0) == START + 130 * 90
+
+
+def test_what_has_been_put_right_is_left_alone_where_nobody_hears_the_difference() -> None:
     video, sound = clocks()
     video.ticks(0, 0)
     sound.ticks(0, 15 * MS)
+    align(video, sound)
+    assert [sound.ticks(48 * at, 0) - START for at in (100, 120)] == [100 * 90, 120 * 90]
+    sound.report(report(0, -19 * 48))
+    assert sound.ticks(48 * 140, 0) == START + 140 * 90
+    sound.report(report(0, -21 * 48))
+    assert sound.ticks(48 * 160, 0) == START + 181 * 90
+
+
+def test_after_a_restart_of_what_leads_reports_are_exact_again() -> None:
+    video, sound = clocks()
+    video.ticks(0, 0)
+    sound.ticks(0, 15 * MS)
+    align(video, sound)
+    video.restart()
+    assert video.ticks(0, 1_000 * MS) == START + 90_000
+    video.report(report(990, 0))
+    assert sound.ticks(48 * 1_200, 0) == START + 1_210 * 90
+
+
+def test_tracks_follow_what_leads_and_not_each_other() -> None:
+    timeline = Timeline()
+    video, sound, other = timeline.add(90_000, leads=True), timeline.add(48_000), timeline.add(48_000)
+    for at, clock in enumerate((video, sound, other)):
+        clock.ticks(0, 5 * at * MS)
+    for clock in (other, sound):
+        clock.report(report(0, 0))
+    assert [clock.ticks(48_000, 0) - START for clock in (sound, other)] == [90_000 + 450, 90_000 + 900]
     video.report(report(0, 0))
-    sound.report(report(0, 0))
-    assert sound.ticks(0, 0) == START + 15 * 90
+    assert [clock.ticks(96_000, 0) - START for clock in (sound, other)] == [180_000, 180_000]
+
+
+def test_a_track_whose_other_never_reports_stays_as_it_arrived() -> None:
+    for reporting in (0, 1):
+        both = clocks()
+        both[0].ticks(0, 0)
+        both[1].ticks(0, 15 * MS)
+        both[reporting].report(report(5_000, 7))
+        assert both[1].ticks(960, 0) == START + 35 * 90
+
+
+def test_a_track_that_began_again_is_put_back_without_falling() -> None:
+    video, sound = clocks()
+    video.ticks(0, 0)
+    sound.ticks(0, 0)
+    align(video, sound)
+    sound.restart()
+    sound.report(report(0, 0))  # comes before the first packet of the new source
+    assert sound.ticks(0, 100 * MS) == START + 50 * 90  # belongs at 0
+    assert [(sound.ticks(1_920 * at, 0) - START) // 90 for at in (1, 2, 3, 4)] == [70, 90, 120, 160]
+
+
+@given(
+    st.lists(st.tuples(st.integers(2, 4_000), st.none() | st.tuples(st.booleans(), st.integers(-12_000, 12_000))), max_size=60),
+    st.integers(0, 500),
+)
+def test_sound_rises_whatever_reports_say_of_it(steps: list[tuple[int, tuple[bool, int] | None]], late_ms: int) -> None:
+    """Late, wrong and contradicting reports of either track; two samples at 48 kHz are the least distance."""
+    video, sound = clocks()
+    video.ticks(0, 0)
+    given_at, at = [sound.ticks(0, late_ms * MS)], 0
+    for step, told in steps:
+        if told is not None:
+            clock, wall_ms = (video, sound)[told[0]], told[1]
+            clock.report(report(wall_ms, at * (90 if told[0] else 48) // 48))
+        at += step
+        given_at.append(sound.ticks(at, 0))
+    assert all(one < two for one, two in pairwise(given_at))
+
+
+@given(st.lists(st.integers(-30, 300), max_size=40), st.integers(0, 40), st.integers(0, 40), st.integers(-200, 200))
+def test_right_reports_give_right_times_whatever_the_jitter_and_whenever_they_come(
+    jitter_ms: list[int], video_report_at: int, sound_report_at: int, sound_late_ms: int
+) -> None:
+    """Both tracks send 20 ms a packet; 200 ms are taken back in twenty of them."""
+    video, sound = clocks()
+    for at in range(80):
+        now_us = (400 + 20 * at + (jitter_ms[at] if at < len(jitter_ms) else 0)) * MS
+        if at == video_report_at:
+            video.report(report(20 * at, 1_800 * at))
+        if at == sound_report_at:
+            sound.report(report(20 * at + sound_late_ms, 960 * at))
+        shown, heard = video.ticks(1_800 * at, now_us), sound.ticks(960 * at, now_us + sound_late_ms // 2 * MS)
+    assert heard - shown == sound_late_ms * 90
 
 
 def test_wall_clocks_that_have_nothing_to_do_with_each_other_are_ignored() -> None:

@@ -289,6 +289,21 @@ def test_what_is_small_goes_before_fragments() -> None:
     assert [wire[:2].hex() for wire, _ in wires] == ["0605", "5c81", "5c41", "419a"]
 
 
+def test_nalus_that_would_be_taken_for_aggregates_or_fragments_are_left_out() -> None:
+    # RFC 6184 §5.2, RFC 7798 §4.4; what they hold is a whole NALU
+    for kind in (24, 28, 31):
+        assert cut(H264_TRACK, unit(bytes((kind,)) + b"\x00\x02\x41\x9a", P)) == [(P, True)]
+    for kind in (48, 49, 50):
+        assert cut(H265_TRACK, unit(bytes((kind << 1, 1)) + b"\x93\xaa", b"\x02\x01\x80")) == [(b"\x02\x01\x80", True)]
+
+
+def test_an_end_of_sequence_behind_a_large_slice_comes_back() -> None:
+    sent = unit(b"\x02\x01\x80" + bytes(5000), b"\x4a\x01")
+    send = Sent(build_depacketizer(1, format_of(H265_TRACK)))
+    given_back = [item for wire, marker in cut(H265_TRACK, sent) for item in send(wire, marker=marker)]
+    assert given_back == [TimedUnit(0, sent.payload, random_access=False)]
+
+
 def test_a_unit_that_does_not_parse_is_refused() -> None:
     with pytest.raises(RemoteProtocolError):
         cut(H264_TRACK, AccessUnit(1, 0, 0, False, b"\x00\x00\x00\x09abc"))

@@ -1,0 +1,81 @@
+"""What an RTSP connection answers, whoever is at its other end: who may, which way a track takes, and every refusal."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from lalmesh.errors import LalmeshError
+from lalmesh.protocol.rtsp import Request, RtspServer, SetupRequested, StreamPath, Transport
+from services.edge.rtsp_refusal import refusal_of
+from services.edge.session import SessionRole
+
+if TYPE_CHECKING:
+    from services.edge.rtsp_auth import ConnectionAuth
+    from services.edge.rtsp_link import RtspLink
+
+log = logging.getLogger(__name__)
+
+MAX_NAME_CHARS: Final = 600  #: of a stream's name in a log line; those that are allowed are shorter
+
+
+class RtspAnswers:
+    """Answers the request that waits, and counts and logs those that are refused."""
+
+    def __init__(self, link: RtspLink, core: RtspServer, auth: ConnectionAuth) -> None:
+        """Answer on the connection `link` in the words of `core`, as far as `auth` lets its client."""
+        self.core = core
+        self._link = link
+        self._auth = auth
+
+    def send(self) -> None:
+        """Send what has been answered."""
+        data = self.core.data_to_send()
+        if data:
+            self._link.write(data)
+
+    def allows(self, request: Request, role: SessionRole, path: StreamPath) -> bool:
+        """Whether the client may. Without credentials, or with wrong ones, it is refused as often as it asks, within a bound."""
+        wrong_before = self._auth.wrong
+        challenges = self._auth.challenges(request, role, path)
+        if not challenges:
+            return True
+        self.core.reject(401, *(("WWW-Authenticate", challenge) for challenge in challenges))
+        if self._auth.wrong != wrong_before:
+            self.count_refusal(role, path, "credentials", "wrong credentials")
+        if self._auth.is_over:
+            self.send()
+            self._link.close("wrong credentials too often")
+        return False
+
+    def choose_way(self, event: SetupRequested, track: int, setup: Callable[[int, Transport], Transport]) -> None:
+        """Take the first of the ways that will do. UDP would undo what TLS is for, and goes past what a WebSocket is for."""
+        for offered in event.transports:
+            if offered.is_udp and self._link.protocol != "rtsp":
+                continue
+            try:
+                chosen = setup(track, offered)
+            except OSError as error:
+                log.warning("no UDP for a client: %s", error, extra={"peer": self._link.peer})
+                continue
+            self.core.accept_setup(chosen, track=track)
+            return
+        self.core.reject(461)
+
+    def refuse_for(self, role: SessionRole, path: StreamPath, error: LalmeshError) -> None:
+        """Refuse in the words for what went wrong."""
+        refusal = refusal_of(error)
+        self.count_refusal(role, path, refusal.reason, str(error))
+        self.core.reject(refusal.status, *refusal.fields)
+
+    def refuse(self, role: SessionRole, path: StreamPath, status: int, reason: str, detail: str) -> None:
+        """Refuse with `status`; `reason` is what a metric counts it by."""
+        self.count_refusal(role, path, reason, detail)
+        self.core.reject(status)
+
+    def count_refusal(self, role: SessionRole, path: StreamPath, reason: str, detail: str) -> None:
+        """Take note of a refusal."""
+        self._link.metrics.refused.labels(self._link.protocol, reason).inc()
+        what = f"{path.app}/{path.name}"[:MAX_NAME_CHARS]
+        log.warning("%s of %r refused: %s", role.value, what, detail, extra={"peer": self._link.peer})

@@ -1,0 +1,48 @@
+"""Who may, and which way a track takes, in virtual time and without a socket."""
+
+from __future__ import annotations
+
+from support.rtsp_stage import URL, Stage
+from support.rtsp_talk import TCP, UDP
+from support.virtual_time import in_virtual_time
+
+from lalmesh.protocol.http_auth import ClientAuth
+from services.edge.rtsp_link import AuthSettings, RtspSettings
+
+
+@in_virtual_time
+async def test_without_free_ports_a_client_falls_back() -> None:
+    stage = Stage()
+    stage.ports.exhausted = True
+    assert await stage.status(stage.talk.announce()) == 200
+    assert await stage.status(stage.talk.setup(UDP.format(5000, 5001))) == 461
+    assert await stage.status(stage.talk.setup(f"{UDP.format(5000, 5001)},{TCP.format(0, 1)}")) == 200
+
+
+@in_virtual_time
+async def test_what_is_encrypted_gets_no_udp() -> None:
+    stage = Stage(protocol="rtsps")
+    assert await stage.status(stage.talk.announce()) == 200
+    assert await stage.status(stage.talk.setup(UDP.format(5000, 5001))) == 461
+    assert not stage.ports.pairs
+
+
+@in_virtual_time
+async def test_a_publisher_without_credentials_is_asked_for_them_as_often_as_it_is_wrong() -> None:
+    stage = Stage(RtspSettings(auth=AuthSettings(publish_users={"alice": "in"})))
+    for password in ("wrong", "wrong", "in"):
+        answer = await stage.ask(stage.talk.announce())
+        assert (answer.status, stage.scheduler.claims) == (401, [])
+        user = ClientAuth("alice", password, bytes)
+        assert user.challenged(answer.headers.all("www-authenticate"))
+        answer = await stage.ask(stage.talk.announce(Authorization=user.authorization("ANNOUNCE", URL) or ""))
+    assert (answer.status, stage.wire.closed) == (200, "")
+    assert stage.registry.get_sample_value("edge_refused_total", {"protocol": "rtsp", "reason": "credentials"}) == 2.0
+
+
+@in_virtual_time
+async def test_a_player_without_credentials_is_asked_for_them() -> None:
+    stage = Stage(RtspSettings(auth=AuthSettings(play_users={"bob": "out"})))
+    assert await stage.status(stage.talk.request("DESCRIBE")) == 401
+    assert await stage.status(stage.talk.setup(TCP.format(0, 1))) == 401
+    assert not stage.players
