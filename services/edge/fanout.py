@@ -8,6 +8,7 @@ the cached blocks from there on are what a player gets when it joins. Whom block
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,13 +21,15 @@ from services.edge.join_cache import JoinCache, JoinCacheSettings, JoinPoint
 
 OTHER_CONFIGURATION = "the stream has another configuration now, which this format tells at its start only"
 MAX_PENDING_BYTES = 1 << 20  #: gathered media is flushed when it passes this, whatever the delay says
+MAX_SENDING_MS = 10  #: media is gathered for no longer on account of sending
+LEAST_PLAYERS_PER_SENDING_MS = 50  #: sending to fewer takes no millisecond; where it did, something else had the processor
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class FanOutSettings(JoinCacheSettings):
     """How a fan-out gathers, what it keeps for joins, and when a player is too slow."""
 
-    max_delay_ms: int = 100  #: the longest that media is gathered, 0: each unit at once
+    max_delay_ms: int = 100  #: the longest that media is gathered, 0: each unit at once, or for as long as sending one takes
     players_per_delay_ms: int = 5  #: so many players make one millisecond of it
     player_queue_bytes: int = 8 << 20  #: what may wait for one player
     player_queue_s: float = 10.0  #: for how long it may wait
@@ -80,6 +83,7 @@ class FanOut:
         self._opens: JoinPoint | None = None  # the point that the gathered parts begin at, if they begin at one
         self._last_dts = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._sending_s = 0.0  # what the last block took
 
     @property
     def players(self) -> int:
@@ -156,8 +160,14 @@ class FanOut:
 
     @property
     def delay_ms(self) -> int:
-        """For how long media is gathered now."""
-        return min(self._settings.max_delay_ms, len(self._audience) // self._settings.players_per_delay_ms)
+        """For how long media is gathered now: by the players, at least as long as the last block took to send.
+
+        Who waits so long anyway, for being last in a block, loses nothing; what comes meanwhile costs no block of its own.
+        """
+        players = len(self._audience)
+        asked_ms = min(self._settings.max_delay_ms, players // self._settings.players_per_delay_ms)
+        sending_ms = min(int(self._sending_s * 1000), MAX_SENDING_MS, players // LEAST_PLAYERS_PER_SENDING_MS)
+        return max(asked_ms, sending_ms)
 
     def _schedule(self) -> None:
         delay_ms = self.delay_ms
@@ -184,7 +194,9 @@ class FanOut:
         self._parts.clear()
         self._parts_bytes = 0
         opens, self._opens = self._opens, None
+        began_s = time.monotonic()
         self._audience.send(block, opens, self._tracks)
+        self._sending_s = time.monotonic() - began_s
         self._cache.add(block, opens, has_video=self._tracks.has_video, dts=self._last_dts)
         self.counters.cache_overflows = self._cache.overflows
 

@@ -85,6 +85,18 @@ class FakeLoop:
                 timer.call()
 
 
+class SendingClock:
+    """Stands in for `time`, where each look at it is `step_s` later."""
+
+    def __init__(self, step_s: float) -> None:
+        self._step_s = step_s
+        self._now_s = 0.0
+
+    def monotonic(self) -> float:
+        self._now_s += self._step_s
+        return self._now_s
+
+
 class Player:
     """A transport that is emptied by `drain` only, where it is slow."""
 
@@ -332,6 +344,22 @@ def test_a_delay_that_falls_to_nothing_flushes_with_the_next_unit() -> None:
     assert (first.words, second.words) == (words("H1 v0 v1"), [])
     stage.loop.advance(1)
     assert stage.fanout.counters.blocks == 1
+
+
+@pytest.mark.parametrize(
+    ("players", "took_s", "delay"), [(500, 0.0049, 4), (500, 0.0009, 0), (500, 0.5, 10), (120, 0.5, 2), (49, 0.5, 0)]
+)
+def test_media_is_gathered_for_as_long_as_a_block_takes_to_send(
+    players: int, took_s: float, delay: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(players_per_delay_ms=1, max_delay_ms=0)
+    everyone = [stage.join() for _ in range(players)]
+    monkeypatch.setattr(fanout_module, "time", SendingClock(took_s))
+    stage.send(gop(0, 1))
+    assert (everyone[0].words, stage.fanout.delay_ms) == (words("H1 v0"), delay)
+    stage.send([video(1)])
+    stage.loop.advance(delay / 1000)
+    assert everyone[0].words == words("H1 v0 v1")
 
 
 # the cache
