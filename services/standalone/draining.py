@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Drainable(Protocol):
@@ -55,7 +55,8 @@ async def _drain(node: Drainable, limit_s: float, *ends: asyncio.Task[bool]) -> 
     if node.failed.done():
         return False
     draining = asyncio.ensure_future(node.drain(limit_s))
-    await asyncio.wait((draining, node.failed, *ends), return_when=asyncio.FIRST_COMPLETED)
+    awaited: list[asyncio.Future[Any]] = [draining, node.failed, *ends]
+    await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
     has_drained = draining.done()
     draining.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -181,8 +181,10 @@ class Etcd:
             self._watches[end] = source
             self._send(end, source, missed)
 
-        end.receive = opened
-        end.closed = lambda _reason: self._watches.pop(end, None)
+        def closed(_reason: str) -> None:
+            self._watches.pop(end, None)
+
+        end.receive, end.closed = opened, closed
 
     def _tell(self, news: list[Changed | Removed]) -> None:
         for end, source in self._watches.items():

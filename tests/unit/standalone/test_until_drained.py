@@ -85,10 +85,10 @@ async def test_a_signal_ends_a_drain_at_once_where_nothing_is_waited_for() -> No
 
 @in_virtual_time
 async def test_it_is_over_when_everything_has_gone() -> None:
-    for tell in (lambda node, stop: node.drain_asked.set_result(0.0), lambda node, stop: stop.set()):
-        ending = Ending(node := Node(takes_s=2.0))
-        tell(node, ending.stop)
-        assert await ending.after_s() == 2.0
+    by_scheduler, by_signal = Ending(node := Node(takes_s=2.0)), Ending(Node(takes_s=2.0))
+    node.drain_asked.set_result(0.0)
+    by_signal.stop.set()
+    assert (await by_scheduler.after_s(), await by_signal.after_s()) == (2.0, 2.0)
 
 
 @in_virtual_time
