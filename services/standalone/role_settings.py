@@ -51,6 +51,7 @@ _AUTH_SCHEMES = {
     "any": (Scheme.BASIC, Scheme.DIGEST_SHA256, Scheme.DIGEST_MD5),
 }
 
+LEAST_LOST_S = 5.0  #: for an origin to be reached, or replaced, where publishers have no time to come back
 HLS_MARGIN_S = 10.0  #: beyond what an hls node gives the owner of a stream to answer: its questions to scheduler and storage before
 
 
@@ -258,7 +259,7 @@ def hls_settings(config: Config) -> HlsSettings:
         idle_s=None if always else hls.idle_s,
         wait_s=hls.wait_s,
         transcode=hls.transcode == "auto",
-        follow=FollowSettings(lost_s=config.origin.grace_s, keep_s=hls.keep_s),
+        follow=FollowSettings(lost_s=max(config.origin.grace_s, LEAST_LOST_S), keep_s=hls.keep_s),
     )
     return HlsSettings(
         member=_member(config, hls.advertise_host, Capacity(streams=hls.capacity.streams)),
