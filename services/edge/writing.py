@@ -244,8 +244,9 @@ class Writing:
         if refused.refusal is Refusal.NOT_FOUND and not self._claim_wanted:
             self._claim_wanted = True
             return self._ask_if_needed()
-        if refused.refusal is Refusal.NO_ORIGIN:
-            self._tried = []  # what was lost before may be back
+        if refused.refusal is Refusal.NO_ORIGIN and self._tried:
+            self._tried = []  # what was lost before may be back, and is asked for before a pause
+            return self._ask_if_needed()
         if self._claim_wanted or self._needs_word():
             self._ask_later(now_s, refused.retry_after_s)
         return []

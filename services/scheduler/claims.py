@@ -15,6 +15,7 @@ from services.scheduler.reclaims import decide_reclaim
 from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord, grant_of, node_key
 from services.scheduler.rulings import (
     RETRY_AFTER_S,
+    SETTLED_AFTER_S,
     TERM_UNKNOWN,
     Granted,
     Ruling,
@@ -26,8 +27,6 @@ from services.scheduler.rulings import (
     put_group,
     unchanged,
 )
-
-SETTLED_AFTER_S = 1.0  #: pause hinted while the cluster settles, which takes a lease
 
 
 def decide_claim(asked: Claim, edge: NodeId, seen: Seen, directory: Directory, now: float) -> Ruling:

@@ -18,13 +18,14 @@ from lalmesh.runtime.ownership import NO_EPOCH, Epoch, HlsOwner, NodeAddress, No
 from lalmesh.runtime.registry import Absent, Compare, KeyValue, Put, Unchanged
 from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased
 from lalmesh.runtime.scheduling.model import Refusal, Refused
-from services.scheduler.cluster_records import TERM_KEY, TermRecord, parse_term
+from services.scheduler.cluster_records import SETTLING_KEY, TERM_KEY, SettlingRecord, TermRecord, parse_settling, parse_term
+from services.scheduler.cluster_state import Standing
 from services.scheduler.directory import Directory
 from services.scheduler.hls_placement import choose_worker
 from services.scheduler.hls_records import HlsRecord, hls_key, parse_hls, serialize_hls
 from services.scheduler.kept import found_record
 from services.scheduler.records import claim_key, group_key
-from services.scheduler.rulings import RETRY_AFTER_S
+from services.scheduler.rulings import RETRY_AFTER_S, SETTLED_AFTER_S
 
 VIEW_LAG_S = 0.5  #: the view is behind the registry for less than this, unless that is away
 
@@ -36,11 +37,14 @@ class HlsSeen:
     term: TermRecord | None = None
     record: HlsRecord | None = None
     is_published: bool = False  #: it has a claim or a group
+    settling: SettlingRecord | None = None
+    standing: Standing = ()
 
     @classmethod
     def of(cls, directory: Directory, stream: StreamKey) -> HlsSeen:
         """What the directory knows."""
-        return cls(directory.term, directory.hls.record(stream), directory.is_published(stream))
+        cluster, record = directory.cluster, directory.hls.record(stream)
+        return cls(cluster.term, record, directory.is_published(stream), cluster.settling, cluster.standing)
 
     def with_found(self, found: Mapping[str, KeyValue | None], stream: StreamKey) -> HlsSeen:
         """The same with the keys of `found` as they were found; raises `DamagedRecordError`."""
@@ -51,7 +55,19 @@ class HlsSeen:
             term=found_record(found, TERM_KEY, parse_term, self.term),
             record=found_record(found, hls_key(stream), parse_hls, self.record),
             is_published=is_published,
+            settling=found_record(found, SETTLING_KEY, parse_settling, self.settling),
+            standing=self.standing,
         )
+
+    @property
+    def waits(self) -> bool:
+        """Whether an owner that is not there has not died: it may be about to come back, and segments meanwhile."""
+        return self.settling is not None or self.standing is None
+
+    @property
+    def settled(self) -> tuple[Compare, ...]:
+        """What holds while it does not, whatever of that was seen."""
+        return (Absent(SETTLING_KEY), *(self.standing or ()))
 
 
 @dataclass(slots=True, frozen=True)
@@ -100,6 +116,9 @@ def decide_owner(
     answer = record.answer() if record is not None and record.epoch >= shown and lives(record, directory, now) else None
     if answer is not None:
         return Owned(answer)
+    lost = record.owner if record is not None and record.epoch >= shown else None
+    if lost is not None and seen.waits:
+        return Refused(Refusal.SETTLING, f"{stream} waits for {lost.node.name} to come back", SETTLED_AFTER_S)
     if not seen.is_published:
         return Refused(Refusal.NOT_FOUND, f"{stream} is nowhere")
     if seen.term is None:
@@ -115,7 +134,8 @@ def decide_owner(
         limit=record.limit if record else 0,
         exact=record is not None and record.owner is None and record.exact,  # a dead owner may have gone on
     )
-    return Write(_compares(stream, record, seen.term), named, reason)
+    compares = _compares(stream, record, seen.term) + (seen.settled if lost is not None else ())
+    return Write(compares, named, reason)
 
 
 def decide_succession(stream: StreamKey, seen: HlsSeen, directory: Directory, now: float) -> Owned | Held | Refused | Write:
@@ -125,8 +145,11 @@ def decide_succession(stream: StreamKey, seen: HlsSeen, directory: Directory, no
         return Held(False)
     if lives(record, directory, now) or seen.is_published:
         return decide_owner(stream, seen, directory, now)
+    if seen.waits:
+        return Held(False)
     rest = replace(record, owner=None, exact=False)
-    compares = (_same(stream, record), Absent(claim_key(stream)), Absent(group_key(stream)))  # who claims it now is not seen yet
+    unclaimed = (Absent(claim_key(stream)), Absent(group_key(stream)))  # who claims it now is not seen yet
+    compares = (_same(stream, record), *unclaimed, *seen.settled)
     return Write(compares, rest, f"{record.owner.node.name} is gone, and so is the stream")
 
 
@@ -171,10 +194,13 @@ def lives(record: HlsRecord, directory: Directory, now: float) -> bool:
 def find_orphans(directory: Directory, now: float) -> tuple[list[StreamKey], float | None]:
     """The streams whose owner has died, and the seconds until another may be given up; None: nobody is away.
 
-    While the cluster settles nobody has died: whoever is not there may be about to say that he is.
+    While the cluster settles nobody has died: whoever is not there may be about to say that he is. Nor may a replica say so that
+    does not stand.
     """
     if directory.cluster.settling is not None:
         return [], None
+    if directory.cluster.standing is None:
+        return [], VIEW_LAG_S
     orphans: list[StreamKey] = []
     waits_s: list[float] = []
     for node in directory.hls.owners():

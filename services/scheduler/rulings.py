@@ -41,6 +41,7 @@ from services.scheduler.records import (
 )
 
 RETRY_AFTER_S = 0.5  #: pause hinted where the view lags or a node is on its way back: both are over within a second
+SETTLED_AFTER_S = 1.0  #: pause hinted while the cluster settles, which takes a lease
 
 
 @dataclass(slots=True, frozen=True)

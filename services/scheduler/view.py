@@ -117,8 +117,8 @@ class View:
     async def read_hls(self, stream: StreamKey) -> HlsSeen:
         """What the registry says now of who segments a stream; see `read`."""
         async with self._reads:  # anybody may ask for a stream that is nowhere
-            found = await self._read(TERM_KEY, claim_key(stream), group_key(stream), hls_key(stream))
-        return HlsSeen().with_found(found, stream)
+            found = await self._read(TERM_KEY, SETTLING_KEY, claim_key(stream), group_key(stream), hls_key(stream))
+        return HlsSeen(standing=self.directory.cluster.standing).with_found(found, stream)
 
     async def look_for_group(self, stream: StreamKey) -> None:
         """Let the directory have what the registry says of a group now.

@@ -38,6 +38,7 @@ class SharedStorage(FakeStorage):
         await _a_while()
         self.now_us = int((EPOCH_S + self._world.now) * 1e6)
         await super().put(path, data)
+        Recorder.watcher.stored(path)
 
     async def get(self, path: str) -> bytes | None:
         await _a_while()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NO_EPOCH, Epoch, Grant
 from lalmesh.runtime.ring import Run
+from services.hls.layout import state_folder
 from simulation.world import Process, World
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,10 @@ class Seen:
 
 @dataclass(slots=True)
 class Segmented:
-    """What the segmenters of a stream got, all of them together: a successor goes over some of it again."""
+    """What the segmenters of a stream got, all of them together: a successor goes over some of it again.
+
+    Before the first state is stored no list names a segment, so a successor owes nothing: it joins as the first one did.
+    """
 
     publication: bytes = b""
     epoch: Epoch = NO_EPOCH
@@ -43,12 +47,13 @@ class Segmented:
     missing: int = 0  #: that none of them got, between two that one of them did
     last_at: float = 0.0  #: when it went on
     longest_gap_s: float = 0.0
+    is_stored: bool = False  #: a successor finds how far one of them came
 
     def see(self, run: Run, now: float) -> None:
         """One of them got `run`."""
         if not run.units or run.epoch < self.epoch:
             return
-        if run.publication != self.publication:  # what is missing of its beginning is missing nowhere
+        if run.publication != self.publication or not self.is_stored:  # what is missing of its beginning is missing nowhere
             self.publication, self.seq = run.publication, run.units[0].seq - 1
         self.epoch = run.epoch
         last = run.units[-1].seq
@@ -123,6 +128,11 @@ class Watcher:
     def segmenting(self, stream: StreamKey, run: Run) -> None:
         """A segmenter of a stream, whichever, got units."""
         self.segmented.setdefault(stream, Segmented()).see(run, self._world.now)
+
+    def stored(self, path: str) -> None:
+        """The store has an object: the state of a segmenter, or another."""
+        for stream, segmented in self.segmented.items():
+            segmented.is_stored = segmented.is_stored or path.startswith(f"{state_folder(stream)}/")
 
     def published(self, publication: bytes, seq: int, payload: bytes) -> None:
         """A publication has numbered a unit."""

@@ -110,28 +110,35 @@ def run_of(publication: bytes, first: int, last: int, epoch: int = 1) -> Run:
 
 
 def test_a_successor_that_goes_over_the_last_segment_again_misses_nothing() -> None:
-    whole = Segmented()
+    whole = Segmented(is_stored=True)
     for run in (run_of(b"a", 3, 9), run_of(b"a", 5, 9), run_of(b"a", 10, 12)):
         whole.see(run, 1.0)
     assert (whole.missing, whole.seq) == (0, 12)
 
 
 def test_units_that_no_segmenter_got_are_missing() -> None:
-    whole = Segmented()
+    whole = Segmented(is_stored=True)
     for run in (run_of(b"a", 0, 9), run_of(b"a", 12, 13)):
         whole.see(run, 1.0)
     assert whole.missing == 2
 
 
-def test_the_gap_of_segmenters_ends_with_a_unit_that_is_new() -> None:
+def test_before_anything_was_stored_a_successor_owes_nothing() -> None:
     whole = Segmented()
+    for run in (run_of(b"a", 0, 9), run_of(b"a", 12, 13)):
+        whole.see(run, 1.0)
+    assert (whole.missing, whole.seq) == (0, 13)
+
+
+def test_the_gap_of_segmenters_ends_with_a_unit_that_is_new() -> None:
+    whole = Segmented(is_stored=True)
     for now, run in ((1.0, run_of(b"a", 0, 9)), (2.0, run_of(b"a", 5, 9)), (2.5, run_of(b"a", 10, 10))):
         whole.see(run, now)
     assert whole.longest_gap_s == 1.5
 
 
 def test_a_segmenter_that_is_cut_off_says_nothing_of_a_publication_that_is_over() -> None:
-    whole = Segmented()
+    whole = Segmented(is_stored=True)
     for run in (run_of(b"a", 0, 9), run_of(b"b", 0, 1, epoch=2), run_of(b"a", 10, 20), run_of(b"b", 2, 3, epoch=2)):
         whole.see(run, 1.0)
     assert (whole.missing, whole.publication, whole.seq) == (0, b"b", 3)

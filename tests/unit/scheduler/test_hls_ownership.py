@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+
+import pytest
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, NodeAddress, NodeId
@@ -8,6 +11,7 @@ from lalmesh.runtime.registry import Absent, Changed, KeyValue, Listing, Unchang
 from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased
 from lalmesh.runtime.scheduling.model import Capacity, NodeReport, Refusal, Refused, Role
 from services.scheduler import records
+from services.scheduler.cluster_records import SETTLING_KEY, serialize_settling
 from services.scheduler.directory import Directory
 from services.scheduler.hls_ownership import (
     Held,
@@ -238,6 +242,36 @@ def test_there_is_no_succession_to_one_that_lives_or_to_nobody() -> None:
     assert decide_succession(CAM, HlsSeen.of(core, CAM), core, 0.0) == Held(False)
 
 
+def settles(core: Directory) -> Directory:
+    core.learn(KeyValue(SETTLING_KEY, serialize_settling("a test"), 40, 40), 0.0)
+    return core
+
+
+def stands_not(core: Directory) -> Directory:
+    core.cluster.cease_to_stand()
+    return core
+
+
+@pytest.mark.parametrize("waiting", [settles, stands_not])
+def test_while_the_cluster_settles_an_owner_that_is_not_there_has_not_died(waiting: Callable[[Directory], Directory]) -> None:
+    core = waiting(directory(owned("gone"), claim()))
+    ruling = decide_owner(CAM, HlsSeen.of(core, CAM), core, 0.0)
+    assert isinstance(ruling, Refused)
+    assert (ruling.refusal, decide_succession(CAM, HlsSeen.of(core, CAM), core, 0.0)) == (Refusal.SETTLING, ruling)
+    assert find_orphans(core, 0.0)[0] == []
+    core = waiting(directory(owned("gone")))
+    assert decide_succession(CAM, HlsSeen.of(core, CAM), core, 0.0) == Held(False)
+    core = waiting(directory(claim()))
+    assert isinstance(decide_owner(CAM, HlsSeen.of(core, CAM), core, 0.0), Write)
+
+
+def test_an_owner_that_was_lost_is_followed_only_while_nothing_settles_whatever_the_view_has_seen() -> None:
+    core = directory(owned("gone"), claim())
+    ruling = decide_owner(CAM, HlsSeen.of(core, CAM), core, 0.0)
+    assert isinstance(ruling, Write)
+    assert Absent(SETTLING_KEY) in ruling.compares
+
+
 def test_orphans_are_found_and_when_to_look_again() -> None:
     assert find_orphans(directory(owned(), claim()), 0.0) == ([], None)
     assert find_orphans(directory(owned("gone")), 0.0) == ([CAM], None)
@@ -258,7 +292,8 @@ def test_a_stream_comes_to_rest_only_while_nobody_claims_it_whatever_the_view_ha
     core = directory(owned("gone"))
     rest = decide_succession(CAM, HlsSeen.of(core, CAM), core, 0.0)
     assert isinstance(rest, Write)
-    assert rest.compares == (Unchanged(KEY, 12), Absent(records.claim_key(CAM)), Absent(records.group_key(CAM)))
+    absent = (records.claim_key(CAM), records.group_key(CAM), SETTLING_KEY)
+    assert rest.compares == (Unchanged(KEY, 12), *map(Absent, absent))
     found = {KEY: owned("gone"), records.claim_key(CAM): claim(), records.group_key(CAM): None}
     again = decide_succession(CAM, HlsSeen.of(core, CAM).with_found(found, CAM), core, 0.0)
     assert written(again).owner in (address("h1"), address("h2"))
