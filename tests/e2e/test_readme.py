@@ -173,5 +173,6 @@ def test_a_cluster_by_hand(media: Media, tmp_path: Path, stack: ExitStack) -> No
     wait_until("some seconds of frames", lambda: play.row_count() > PLAYED, RUN_S, child=play, every_s=0.1)
     run(tmp_path, headless(f"ffplay {playlist}"), env)
     play.stop()
+    push.stop()  # an edge waits for its publishers before it ends
     assert_same_from_join(frames.of_file(file), frames.read(rows))
     assert cluster.stop(LEAVE_S) == 0, "some processes had to be killed"
