@@ -8,7 +8,9 @@ BIN := .venv/bin
 PYTHON_FILES := lalmesh services tests bench tools
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)
 
-E2E_JOBS ?= 2
+# More than the cores: tests with real programs wait most of the time.
+INTEGRATION_JOBS ?= 4
+E2E_JOBS ?= 3
 FUZZ_S ?= 60
 SEEDS ?= 20000
 ARGS ?=
@@ -40,7 +42,7 @@ sim: setup ## simulated schedules of faults, SEEDS=20000 (or 500-999) of them; S
 
 integration: setup ## tests against real peers: etcd, nginx, node-media-server
 	@tools/install-system-packages.sh test
-	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --durations 5 tests/integration $(ARGS)
+	@$(BIN)/pytest -n $(INTEGRATION_JOBS) --dist loadfile --durations 5 tests/integration $(ARGS)
 
 e2e: setup ## end-to-end tests with real publishers and players; ARGS='-k name' to choose
 	@tools/install-system-packages.sh test
