@@ -8,9 +8,8 @@ BIN := .venv/bin
 PYTHON_FILES := lalmesh services tests bench tools
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)
 
-# More than the cores: tests with real programs wait most of the time.
-INTEGRATION_JOBS ?= 4
-E2E_JOBS ?= 3
+INTEGRATION_JOBS ?= 4  # more than the cores: these wait most of the time
+E2E_JOBS ?= 2
 FUZZ_S ?= 60
 SEEDS ?= 20000
 ARGS ?=
@@ -42,11 +41,11 @@ sim: setup ## simulated schedules of faults, SEEDS=20000 (or 500-999) of them; S
 
 integration: setup ## tests against real peers: etcd, nginx, node-media-server
 	@tools/install-system-packages.sh test
-	@$(BIN)/pytest -n $(INTEGRATION_JOBS) --dist loadfile --durations 5 tests/integration $(ARGS)
+	@$(BIN)/pytest -n $(INTEGRATION_JOBS) --dist loadfile --no-loadscope-reorder --durations 5 tests/integration $(ARGS)
 
 e2e: setup ## end-to-end tests with real publishers and players; ARGS='-k name' to choose
 	@tools/install-system-packages.sh test
-	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --durations 10 tests/e2e --ignore tests/e2e/browser --ignore tests/e2e/chaos $(ARGS)
+	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --no-loadscope-reorder --durations 10 tests/e2e --ignore tests/e2e/browser --ignore tests/e2e/chaos $(ARGS)
 
 chaos: setup ## kill, cut off and stop what a cluster is made of, as root; SHORT=1 as `make test` does, ARGS='--only kill'
 	@tools/install-system-packages.sh test

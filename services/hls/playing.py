@@ -24,23 +24,17 @@ from services.hls.layout import file_path
 from services.hls.output import Output
 from services.hls.playlists import Rendered, live_answer
 from services.hls.rendition import Format
+from services.hls.waits import ENOUGH_WAIT_S, RELOAD_TARGETS
 
-RELOAD_TARGETS = 3  #: target durations that a blocking request waits at most (rfc8216bis §6.2.5.2)
 #: target durations that the first TS playlist has, so that who begins with it does not run dry: a player looks for the next segment
 #: when it has had the first for a target duration, and half of one later if it came too early
 ENOUGH_TARGETS = 2
-ENOUGH_WAIT_S = 6.0  #: that a request waits for them at most, once there is a segment: players give a playlist up after 10 s
 
 #: who asks for a segment has those before it, and no delta playlist may skip others: the last six target durations never are, which
 #: is more than so many segments. Where more have come meanwhile, as when a successor took a while, the whole playlist is the answer
 DELTA_SEGMENTS = 3
 
 _NOTHING = MediaPlaylist(target_duration_s=1, media_sequence=0)  # stands for the playlist of a rendition that can carry nothing
-
-
-def longest_wait_s(wait_s: float, max_target_s: int) -> float:
-    """How long one request may wait: for the first segment (`wait_s`), for enough of them, then for what it asks for."""
-    return wait_s + ENOUGH_WAIT_S + RELOAD_TARGETS * max_target_s
 
 
 class Playing:

@@ -34,10 +34,10 @@ from services.hls.kept import KeptSegments
 from services.hls.layout import StoredState
 from services.hls.naming import StreamNames
 from services.hls.owners import Owners
-from services.hls.playing import longest_wait_s
 from services.hls.playlists import live_answer
 from services.hls.rendition import Format
 from services.hls.store import read_state
+from services.hls.waits import ANSWER_S, waiting_answer_s
 from services.hls.worker import Worker
 from services.hls.workers import Workers
 
@@ -46,18 +46,12 @@ log = logging.getLogger(__name__)
 PROMPT_S = 1.0  #: for storage to give a file before its owner is asked too: what is new is in memory there
 SUCCESSION_S = 3.0  #: that a request waits where the owner has died: the scheduler names another after a good second
 SUCCESSION_PAUSE_S = 0.2
-ANSWER_S = 15.0  #: for the owner to give a file that is there: from its memory, or from storage, whose deadline is 10 s
 MAX_QUERY_FIELDS = 100  #: parameters of one request
 _US = 1_000_000
 
 
 class OwnerLost(Unavailable):
     """The node that segments the stream did not answer, or says that it is another."""
-
-
-def waiting_answer_s(wait_s: float, max_target_s: int) -> float:
-    """For the owner to answer a request that waits for what comes, where the first segment is waited for `wait_s`."""
-    return longest_wait_s(wait_s, max_target_s) + ANSWER_S
 
 
 class Peers(Protocol):

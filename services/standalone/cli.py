@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 import lalmesh
-from services.standalone.client_cli import add_client_commands
-from services.standalone.config_cli import config_app
-from services.standalone.drain_cli import add_drain_command
-from services.standalone.roles_cli import add_roles
+
+_ROLES = ("services.standalone.roles_cli", "add_roles")
+_CLIENT = ("services.standalone.client_cli", "add_client_commands")
+#: What adds each command, by module and name.
+_ADDED_BY = {
+    **dict.fromkeys(("standalone", "edge", "origin", "hls", "scheduler"), _ROLES),
+    **dict.fromkeys(("push", "pull", "probe"), _CLIENT),
+    "drain": ("services.standalone.drain_cli", "add_drain_command"),
+    "config": ("services.standalone.config_cli", "add_config_commands"),
+}
+
+
+class _Commands(TyperGroup):
+    """The commands, each imported when it is asked for: a node needs no client, and a client no node.
+
+    `Any` is what the click inside of typer has: that has no public name.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_ADDED_BY)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in _ADDED_BY:
+            return None
+        module, add = _ADDED_BY[cmd_name]
+        having = typer.Typer()
+        getattr(import_module(module), add)(having)
+        return get_group(having).get_command(ctx, cmd_name)
+
 
 app = typer.Typer(
     name="lalmesh",
+    cls=_Commands,
     help="Live streaming as a cluster: edge, origin and scheduler, or all of them in one process.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -34,12 +63,6 @@ def lalmesh_command(
     ] = False,
 ) -> None:
     """Live streaming as a cluster: edge, origin and scheduler, or all of them in one process."""
-
-
-add_roles(app)
-add_client_commands(app)
-add_drain_command(app)
-app.add_typer(config_app)
 
 
 def main() -> None:

@@ -18,6 +18,11 @@ RoleOption = Annotated[Role | None, typer.Option("--role", help="Also check what
 config_app = typer.Typer(name="config", help="Check and show the configuration.", no_args_is_help=True)
 
 
+def add_config_commands(app: typer.Typer) -> None:
+    """Add config to `app`."""
+    app.add_typer(config_app)
+
+
 @config_app.command()
 def check(config: ConfigOption = None, sets: SetOption = None, role: RoleOption = None) -> None:
     """Print "ok", or every problem and exit with status 1."""

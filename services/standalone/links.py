@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -10,7 +11,9 @@ from prometheus_client.registry import Collector
 from lalmesh.runtime.link import DirectLink, LinkPool, OriginLink
 from lalmesh.runtime.link_metrics import link_metrics
 from lalmesh.runtime.ownership import NodeId
-from services.origin.app import OriginApp
+
+if TYPE_CHECKING:
+    from services.origin.app import OriginApp
 
 
 class DirectLinks:

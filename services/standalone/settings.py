@@ -1,4 +1,4 @@
-"""From the configuration to what all nodes are built with, and to the stores of some; see `role_settings` for the roles."""
+"""From the configuration to what nodes of all roles are built with; a module a role has the rest."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import contextlib
 import os
 import secrets
 import socket
+import ssl
 
+from lalmesh.runtime.certificate import ServerCertificate
 from lalmesh.runtime.channels import Channels
-from lalmesh.runtime.config import Config, ConfigError, Problem
+from lalmesh.runtime.config import Config, ConfigError, ConnectionLimitsConfig, Problem, ServerTlsConfig
+from lalmesh.runtime.link import LinkLimits
+from lalmesh.runtime.listener import ListenerLimits
+from lalmesh.runtime.member import MemberSettings
 from lalmesh.runtime.ownership import NodeId, new_incarnation
-from lalmesh.runtime.recording import RecordRule, parse_rule
-from lalmesh.runtime.storage import StorageOptions
-from services.scheduler.registry import EtcdSettings
-from services.scheduler.sessions import RedisSettings
+from lalmesh.runtime.scheduling import Capacity
 
 RANDOM_KEY_BYTES = 32
 
@@ -66,56 +68,55 @@ def machine_address() -> str:
     return "127.0.0.1"
 
 
-def record_rules(config: Config) -> tuple[RecordRule, ...]:
-    """What is recorded, as the configuration has it."""
-    return tuple(map(parse_rule, config.hls.recording.rules))
-
-
-def storage_options(config: Config) -> StorageOptions:
-    """How shared storage is reached."""
-    storage = config.hls.storage
-    return StorageOptions(
-        endpoint=storage.endpoint,
-        region=storage.region,
-        access_key_id=storage.access_key_id,
-        secret_access_key=storage.secret_access_key.get_secret_value(),
-        deadline_s=storage.deadline_s,
+def member(config: Config, advertise_host: str, capacity: Capacity | None = None) -> MemberSettings:
+    """What a node tells of itself."""
+    cluster = config.cluster
+    return MemberSettings(
+        zone=cluster.zone,
+        machine=cluster.machine_name(host_name=socket.gethostname()),
+        advertise_host=advertise_host,
+        capacity=capacity or Capacity(),
+        report_interval_s=cluster.report_interval_ms / 1000,
+        silence_s=cluster.silence_s,
     )
 
 
-def etcd_settings(config: Config) -> EtcdSettings:
-    """How a scheduler reaches etcd."""
-    etcd = config.scheduler.etcd
-    return EtcdSettings(
-        endpoints=etcd.endpoints,
-        username=etcd.username,
-        password=etcd.password.get_secret_value(),
-        ca_file=etcd.ca_file,
-        cert_file=etcd.cert_file,
-        key_file=etcd.key_file,
-        timeout_s=etcd.timeout_s,
-        prefix=etcd.prefix,
+def link_limits(config: Config) -> LinkLimits:
+    """The pace and bounds of links."""
+    link = config.cluster.link
+    return LinkLimits(
+        dead_s=link.dead_s,
+        heartbeat_s=link.heartbeat_ms / 1000,
+        flush_s=link.flush_ms / 1000,
+        busy_flush_s=link.busy_flush_ms / 1000,
+        busy_messages_per_s=link.busy_messages_per_s,
+        batch_bytes=link.batch_bytes,
+        max_message_bytes=link.max_message_bytes,
     )
 
 
-def redis_settings(config: Config) -> RedisSettings | None:
-    """How a scheduler reaches Redis; None where sessions are kept in memory."""
-    redis = config.scheduler.redis
-    if not redis.host:
+def limits(limits: ConnectionLimitsConfig) -> ListenerLimits:
+    """Deadlines and bounds of public listeners."""
+    return ListenerLimits(
+        connections=limits.connections,
+        connections_per_address=limits.connections_per_address,
+        handshake_timeout_s=limits.handshake_timeout_s,
+        idle_timeout_s=limits.idle_timeout_s,
+    )
+
+
+def certificate(section: str, tls: ServerTlsConfig) -> ServerCertificate | None:
+    """The certificate of public listeners; None where there is none.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    if not tls.has_certificate:
         return None
-    return RedisSettings(
-        host=redis.host,
-        port=redis.port,
-        database=redis.database,
-        username=redis.username,
-        password=redis.password.get_secret_value(),
-        tls=redis.tls,
-        ca_file=redis.ca_file,
-        cert_file=redis.cert_file,
-        key_file=redis.key_file,
-        timeout_s=redis.timeout_s,
-        prefix=redis.prefix,
-    )
+    try:
+        return ServerCertificate(tls.cert_file, tls.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError([Problem(section, f"certificate cannot be used: {error}")]) from error
 
 
 def raise_descriptor_limit() -> int:

@@ -121,7 +121,12 @@ class PlayConfig(ConfigModel):
 class FanOutConfig(ConfigModel):
     """How units are written to many players, and what a slow one costs."""
 
-    max_delay_ms: int = Field(default=100, ge=0, le=1000, description="Longest time that units are gathered for; 0: no longer than a block takes to send, some 1 ms for each 100 players.")
+    max_delay_ms: int = Field(
+        default=100,
+        ge=0,
+        le=1000,
+        description="Longest time that units are gathered for; 0: no longer than a block takes to send, some 1 ms for each 100 players.",
+    )
     players_per_delay_ms: int = Field(
         default=5, ge=1, le=1000, description="Units are gathered for one millisecond for each so many players."
     )

@@ -19,8 +19,8 @@ from services.hls.answer import Answer
 from services.hls.cuts import CutSettings
 from services.hls.hosting import Cleanup, WorkerSettings
 from services.hls.naming import StreamNames
-from services.hls.playing import ENOUGH_WAIT_S, RELOAD_TARGETS
-from services.hls.service import ANSWER_S, HlsService, OwnerLost
+from services.hls.service import HlsService, OwnerLost
+from services.hls.waits import ANSWER_S, ENOUGH_WAIT_S, RELOAD_TARGETS
 
 KEY = b"a cluster key"
 PLAYLIST = "/hls/live/a.m3u8"

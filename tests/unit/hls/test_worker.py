@@ -20,7 +20,7 @@ from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import Epoch, UnitName
 from lalmesh.runtime.scheduling import HlsWanted, Refusal, Refused
 from services.hls.hosting import Cleanup, Ending
-from services.hls.playing import ENOUGH_WAIT_S
+from services.hls.waits import ENOUGH_WAIT_S
 from services.hls.worker import Worker
 from services.hls.workers import RELEASE_RETRY_S
 

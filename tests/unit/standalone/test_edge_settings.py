@@ -1,13 +1,12 @@
-"""What nodes are built with."""
+"""What edges are built with."""
 
 from __future__ import annotations
 
 import pytest
 
 from lalmesh.runtime.config import Config
-from services.hls.playing import ENOUGH_WAIT_S, RELOAD_TARGETS
-from services.hls.service import ANSWER_S
-from services.standalone.role_settings import edge_settings
+from services.hls.waits import ANSWER_S, ENOUGH_WAIT_S, RELOAD_TARGETS
+from services.standalone.edge_settings import edge_settings
 
 
 @pytest.mark.parametrize(("wait_s", "max_target_s"), [(20.0, 12), (20.0, 120), (600.0, 12)])

@@ -1,0 +1,134 @@
+"""From the configuration to what an edge is built with."""
+
+from __future__ import annotations
+
+from lalmesh.protocol.http_auth import Scheme
+from lalmesh.runtime.config import SHARED_PORTS, Config, EdgeConfig, RtspConfig, users_of
+from services.edge.app import EdgeSettings, ListenSettings
+from services.edge.fanout import FanOutSettings
+from services.edge.hls_client import HlsProxySettings
+from services.edge.publication import PublicationSettings
+from services.edge.relay import RelaySettings
+from services.edge.rtp_ports import UdpSettings
+from services.edge.rtsp_link import AuthSettings, RtspSettings
+from services.hls.waits import waiting_answer_s
+from services.standalone import settings
+
+#: What to offer for each setting, the last one for clients that take that: ffmpeg and live555 do.
+_AUTH_SCHEMES = {
+    "digest": (Scheme.DIGEST_SHA256, Scheme.DIGEST_MD5),
+    "sha-256": (Scheme.DIGEST_SHA256,),
+    "basic": (Scheme.BASIC,),
+    "any": (Scheme.BASIC, Scheme.DIGEST_SHA256, Scheme.DIGEST_MD5),
+}
+
+HLS_MARGIN_S = 10.0  #: beyond what an hls node gives the owner of a stream to answer: its questions to scheduler and storage before
+
+
+def edge_settings(config: Config) -> EdgeSettings:
+    """What an edge is built with.
+
+    Raises:
+        ConfigError: the certificate cannot be used.
+    """
+    edge, cluster = config.edge, config.cluster
+    return EdgeSettings(
+        member=settings.member(config, edge.advertise.host),
+        listen=_listen(edge),
+        certificate=settings.certificate("edge.tls", edge.tls),
+        hls=HlsProxySettings(
+            upstreams=tuple(edge.hls.upstreams),
+            cache_bytes=edge.hls.cache_bytes,
+            silence_s=waiting_answer_s(config.hls.wait_s, config.hls.max_target_s) + HLS_MARGIN_S,
+        ),
+        rtsp=_rtsp(edge),
+        cors_origins=edge.http.cors_origins,
+        limits=settings.limits(edge.limits),
+        publication=_publication(edge),
+        relay=RelaySettings(
+            linger_s=edge.play.linger_s,
+            lost_s=config.origin.grace_s,
+            fanout=_fanout(config),
+            transcode=edge.play.transcode == "auto",
+        ),
+        take_over=edge.publish.second_publisher == "take_over",
+        wait_publisher_s=edge.play.wait_publisher_s,
+        player_sndbuf_bytes=edge.fanout.player_sndbuf_bytes,
+        max_message_bytes=edge.limits.message_bytes,
+        hevc=edge.play.hevc,
+        match_app=cluster.match_app,
+        chunk_size=edge.rtmp.chunk_size_bytes,
+        claim_timeout_s=cluster.claim_timeout_s,
+    )
+
+
+def _listen(edge: EdgeConfig) -> tuple[ListenSettings, ...]:
+    at = edge.advertise
+    ports = (
+        ("rtmp", edge.rtmp.enable, edge.rtmp, at.rtmp_port),
+        ("rtmps", edge.rtmps_enabled, edge.rtmps, at.rtmps_port),
+        ("rtsp", edge.rtsp.enable, edge.rtsp, at.rtsp_port),
+        ("rtsps", edge.rtsps_enabled, edge.rtsps, at.rtsps_port),
+        ("ws_rtsp", edge.ws_rtsp.enable, edge.ws_rtsp, at.ws_rtsp_port),
+        ("http", edge.http.enable, edge.http, at.http_port),
+        ("https", edge.https_enabled, edge.https, at.https_port),
+    )
+    return tuple(
+        ListenSettings(protocol=protocol, host=listener.host, port=listener.port, advertise_port=advertise_port)
+        for protocol, enabled, listener, advertise_port in ports
+        if enabled
+    )
+
+
+def _rtsp(edge: EdgeConfig) -> RtspSettings | None:
+    """How RTSP is spoken; None where no port is to speak it."""
+    rtsp = edge.rtsp
+    if not (rtsp.enable or edge.rtsps_enabled or edge.ws_rtsp.enable):
+        return None
+    return RtspSettings(
+        session_timeout_s=rtsp.session_timeout_s,
+        reorder_ms=rtsp.reorder_ms,
+        drop_broken_gop=rtsp.drop_broken_gop,
+        wait_publisher_s=edge.play.wait_publisher_s if rtsp.wait_publisher else 0.0,
+        udp=_udp(rtsp),
+        udp_start=rtsp.udp_start,
+        auth=AuthSettings(
+            publish_users=users_of(rtsp.auth.publish_users),
+            play_users=users_of(rtsp.auth.play_users),
+            schemes=_AUTH_SCHEMES[rtsp.auth.scheme],
+        ),
+    )
+
+
+def _udp(rtsp: RtspConfig) -> UdpSettings:
+    if rtsp.udp_ports == SHARED_PORTS:
+        return UdpSettings(shared_port=rtsp.shared_udp_port)
+    first, _, last = rtsp.udp_ports.partition("-")
+    return UdpSettings(first_port=int(first), last_port=int(last))
+
+
+def _publication(edge: EdgeConfig) -> PublicationSettings:
+    publish = edge.publish
+    return PublicationSettings(
+        replay_s=publish.replay_s,
+        replay_max_s=publish.replay_max_s,
+        replay_max_bytes=publish.replay_max_bytes,
+        clock_jump_ms=publish.clock_jump_ms,
+        silent_audio=publish.silent_audio,
+        silent_audio_wait_ms=publish.silent_audio_wait_ms,
+    )
+
+
+def _fanout(config: Config) -> FanOutSettings:
+    fanout, play = config.edge.fanout, config.edge.play
+    return FanOutSettings(
+        max_delay_ms=fanout.max_delay_ms,
+        players_per_delay_ms=fanout.players_per_delay_ms,
+        gop_num=play.gop_num,
+        gop_max_bytes=play.gop_max_bytes,
+        gop_max_s=play.gop_max_s,
+        audio_cache_ms=config.origin.audio_cache_ms,
+        player_queue_bytes=fanout.player_queue_bytes,
+        player_queue_s=fanout.player_queue_s,
+        slow_player_s=fanout.slow_player_s,
+    )

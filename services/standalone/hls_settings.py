@@ -1,0 +1,76 @@
+"""From the configuration to what an hls node is built with, and to its storage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lalmesh.media import ms_to_ticks
+from lalmesh.runtime.config import Config
+from lalmesh.runtime.follower import FollowSettings
+from lalmesh.runtime.scheduling import Capacity
+from lalmesh.runtime.storage import StorageOptions
+from services.hls.app import HlsSettings
+from services.hls.cuts import CutSettings
+from services.hls.hosting import Cleanup, WorkerSettings
+from services.hls.recording import RecordingSettings
+from services.hls.rendition import Format
+from services.standalone import settings
+
+LEAST_LOST_S = 5.0  #: for an origin to be reached, or replaced, where publishers have no time to come back
+
+
+def hls_settings(config: Config) -> HlsSettings:
+    """What an hls node is built with.
+
+    Raises:
+        ConfigError: the certificate cannot be used.
+    """
+    hls = config.hls
+    always = hls.start == "always"
+    worker = WorkerSettings(
+        cuts=CutSettings(
+            segment=ms_to_ticks(hls.segment_ms),
+            part=ms_to_ticks(hls.part_ms),
+            max_target_s=hls.max_target_s,
+        ),
+        list_size=hls.list_num,
+        delete_threshold=hls.delete_threshold_num,
+        cleanup=Cleanup(hls.cleanup),
+        formats=tuple(Format) if always else (),
+        idle_s=None if always else hls.idle_s,
+        wait_s=hls.wait_s,
+        transcode=hls.transcode == "auto",
+        follow=FollowSettings(lost_s=max(config.origin.grace_s, LEAST_LOST_S), keep_s=hls.keep_s),
+    )
+    return HlsSettings(
+        member=settings.member(config, hls.advertise_host, Capacity(streams=hls.capacity.streams)),
+        http_host=hls.http.host,
+        http_port=hls.http.port,
+        advertise_http_port=hls.http.advertise_port,
+        https_host=hls.https.host,
+        https_port=hls.https.port,
+        certificate=settings.certificate("hls.tls", hls.tls) if hls.https_enabled else None,
+        limits=settings.limits(hls.limits),
+        grpc_host=hls.grpc.host,
+        grpc_port=hls.grpc.port,
+        worker=worker,
+        memory_bytes=hls.memory_bytes,
+        spool_dir=Path(hls.recording.spool_dir),
+        recording=RecordingSettings(spool_max_bytes=hls.recording.spool_max_bytes, upload_s=hls.recording.upload_s),
+        cors_origins=hls.http.cors_origins,
+        session_key=hls.session.hash_key.get_secret_value().encode(),
+        session_idle_s=hls.session.idle_s,
+        match_app=config.cluster.match_app,
+    )
+
+
+def storage_options(config: Config) -> StorageOptions:
+    """How shared storage is reached."""
+    storage = config.hls.storage
+    return StorageOptions(
+        endpoint=storage.endpoint,
+        region=storage.region,
+        access_key_id=storage.access_key_id,
+        secret_access_key=storage.secret_access_key.get_secret_value(),
+        deadline_s=storage.deadline_s,
+    )

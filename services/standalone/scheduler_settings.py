@@ -1,0 +1,48 @@
+"""From the configuration to what a scheduler is built with: its stores, and the rules that it begins with."""
+
+from __future__ import annotations
+
+from lalmesh.runtime.config import Config
+from lalmesh.runtime.recording import RecordRule, parse_rule
+from services.scheduler.registry import EtcdSettings
+from services.scheduler.sessions import RedisSettings
+
+
+def record_rules(config: Config) -> tuple[RecordRule, ...]:
+    """What is recorded, as the configuration has it."""
+    return tuple(map(parse_rule, config.hls.recording.rules))
+
+
+def etcd_settings(config: Config) -> EtcdSettings:
+    """How a scheduler reaches etcd."""
+    etcd = config.scheduler.etcd
+    return EtcdSettings(
+        endpoints=etcd.endpoints,
+        username=etcd.username,
+        password=etcd.password.get_secret_value(),
+        ca_file=etcd.ca_file,
+        cert_file=etcd.cert_file,
+        key_file=etcd.key_file,
+        timeout_s=etcd.timeout_s,
+        prefix=etcd.prefix,
+    )
+
+
+def redis_settings(config: Config) -> RedisSettings | None:
+    """How a scheduler reaches Redis; None where sessions are kept in memory."""
+    redis = config.scheduler.redis
+    if not redis.host:
+        return None
+    return RedisSettings(
+        host=redis.host,
+        port=redis.port,
+        database=redis.database,
+        username=redis.username,
+        password=redis.password.get_secret_value(),
+        tls=redis.tls,
+        ca_file=redis.ca_file,
+        cert_file=redis.cert_file,
+        key_file=redis.key_file,
+        timeout_s=redis.timeout_s,
+        prefix=redis.prefix,
+    )
