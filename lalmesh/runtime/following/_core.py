@@ -203,6 +203,8 @@ class Following:
             self.followed, self.settled, self._followed_at_s = number, False, now_s
         self._tried.clear()
         self._ask_at_s, self._ask_pause_s = None, FIRST_RETRY_S
+        if not self._asking:
+            self._ask_later(now_s, ASK_AGAIN_S)
         if not self._is_behind():
             self._lost_at_s = self._retry_at_s = None
 
@@ -250,8 +252,15 @@ class Following:
             return None
         return self._lost_at_s + self._settings.lost_s
 
+    def _needs_word(self) -> bool:
+        """Whether the scheduler has to say something: where to look, or which heir the heir has that took over."""
+        if self.followed is None:
+            return True
+        place = self._ports[self.followed].place
+        return place.heir and self._place() <= place
+
     def _ask(self) -> list[Command]:
-        if self._asking or self.followed is not None:
+        if self._asking or not self._needs_word():
             return []
         self._asking, self._ask_at_s = True, None
         place = max(self._reader.place, self._place())
@@ -262,7 +271,7 @@ class Following:
         return [Locate(place, LOCATE_S, alone)]
 
     def _ask_later(self, now_s: float, at_least_s: float = 0.0) -> None:
-        if self.followed is None:
+        if self._needs_word():
             self._ask_at_s = now_s + max(at_least_s, self._ask_pause_s * self._rng.uniform(0.5, 1.0))
             self._ask_pause_s = min(MAX_RETRY_S, self._ask_pause_s * 2)
 

@@ -160,6 +160,18 @@ def test_an_heir_that_is_written_down_is_followed_as_before_and_its_heir_known()
     assert subscribed(reading.does(Closed(2, LOST))) == ["q"]
 
 
+def test_at_an_heir_it_asks_until_that_is_written_down_with_an_heir_of_its_own() -> None:
+    reading = Reading().following()
+    reading.does(Closed(1, LOST))
+    reading.delivers(2, 1, place(1)._replace(heir=True))
+    for _ in range(5):  # nobody says so, as while every scheduler is away
+        assert reading.does(NotLocated()) == []
+        assert reading.fires() == [Locate(place(1)._replace(heir=True), 2.0)]
+    assert reading.does(Told(location(2, "p", heir="q"), asked=True)) == []
+    assert reading.core.next_timer is None
+    assert subscribed(reading.does(Closed(2, LOST))) == ["q"]
+
+
 def test_a_stream_that_moves_is_read_at_both_places_until_the_new_one_delivers() -> None:
     reading = Reading().following()
     assert reading.does(Told(location(2, "q"))) == [Subscribe(2, ORIGINS["q"], place(2))]
