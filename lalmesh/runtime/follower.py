@@ -56,12 +56,13 @@ class OriginLinks(Protocol):
 class _Subscribed:
     """One subscription, as its link sees it."""
 
-    __slots__ = ("_follower", "_is_settled", "_port", "subscription")
+    __slots__ = ("_follower", "_is_settled", "_place", "_port", "subscription")
 
     def __init__(self, follower: Follower, port: int) -> None:
         self._follower = follower
         self._port = port
         self._is_settled = False
+        self._place = NO_PLACE  # of the newest units
         self.subscription: Subscription | None = None
 
     def subscription_opened(self, epoch: Epoch, place: Place) -> None:
@@ -76,6 +77,9 @@ class _Subscribed:
             if not self._is_settled:
                 follower.reader.refuse(run)
                 return
+        elif run.place != self._place:  # its origin has another heir, or was one
+            follower.handle(Delivered(self._port, run.epoch, run.place))
+        self._place = run.place
         fresh = follower.reader.receive(run)
         if fresh is None:
             return

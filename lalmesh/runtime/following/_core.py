@@ -253,17 +253,14 @@ class Following:
         return self._lost_at_s + self._settings.lost_s
 
     def _needs_word(self) -> bool:
-        """Whether the scheduler has to say something: where to look, or which heir the heir has that took over."""
-        if self.followed is None:
-            return True
-        place = self._ports[self.followed].place
-        return place.heir and self._place() <= place
+        """Whether the scheduler has to say something: where to look, or which heir there is where the stream is read by now."""
+        return self.followed is None or self._ports[self.followed].place > self._place()
 
     def _ask(self) -> list[Command]:
         if self._asking or not self._needs_word():
             return []
         self._asking, self._ask_at_s = True, None
-        place = max(self._reader.place, self._place())
+        place = self._place() if self.followed is not None else max(self._reader.place, self._place())
         if place == NO_PLACE:
             return [Locate(NO_PLACE, MAX_LOCATE_S)]
         origin = self._location.origin.node if self._location is not None else None

@@ -166,10 +166,20 @@ def test_at_an_heir_it_asks_until_that_is_written_down_with_an_heir_of_its_own()
     reading.delivers(2, 1, place(1)._replace(heir=True))
     for _ in range(5):  # nobody says so, as while every scheduler is away
         assert reading.does(NotLocated()) == []
-        assert reading.fires() == [Locate(place(1)._replace(heir=True), 2.0)]
+        assert reading.fires() == [Locate(place(1), 2.0)]
     assert reading.does(Told(location(2, "p", heir="q"), asked=True)) == []
     assert reading.core.next_timer is None
     assert subscribed(reading.does(Closed(2, LOST))) == ["q"]
+
+
+def test_units_of_a_place_that_nobody_told_of_make_it_ask_which_heir_there_is() -> None:
+    reading = Reading().following()
+    assert reading.delivers(1, 2) == []
+    assert reading.fires() == [Locate(place(1), 2.0)]
+    assert reading.does(Told(location(2, heir="q"), asked=True)) == []
+    assert reading.core.next_timer is None
+    assert reading.delivers(1, 2) == []
+    assert subscribed(reading.does(Closed(1, LOST))) == ["q"]
 
 
 def test_a_stream_that_moves_is_read_at_both_places_until_the_new_one_delivers() -> None:
