@@ -30,6 +30,7 @@ class ClientLink(asyncio.BufferedProtocol, ABC):
         self._buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         self._transport: asyncio.Transport | None = None
         self._paused = False
+        self._has_said_all = False  # nothing goes out behind the end of what it sends
         self._changed = asyncio.Event()  # media came, or it is over
         self._writable = asyncio.Event()
         self._writable.set()
@@ -139,7 +140,7 @@ class ClientLink(asyncio.BufferedProtocol, ABC):
     # bytes
 
     def _write(self, data: bytes) -> None:
-        if data and self._transport is not None and not self._transport.is_closing():
+        if data and self._transport is not None and not (self._has_said_all or self._transport.is_closing()):
             self._transport.write(data)
 
     def _check_unsent(self) -> None:
@@ -196,6 +197,7 @@ class ClientLink(asyncio.BufferedProtocol, ABC):
         self._read_on()  # or the server's goodbye would not be seen
         try:
             if not self._transport.is_closing() and self._transport.can_write_eof():
+                self._has_said_all = True
                 self._transport.write_eof()
             else:
                 self._transport.close()

@@ -186,6 +186,20 @@ async def test_a_connection_that_was_reset_is_closed_all_the_same(monkeypatch: p
     await closing
 
 
+async def test_nothing_is_sent_behind_the_goodbye() -> None:
+    ends = Ends("publish")
+    ends.agree()
+    closing = asyncio.ensure_future(ends.link.close())
+    await asyncio.sleep(0)
+    said = bytes(ends.wire.written)
+    ends.link.send(0, [b"late"])
+    with pytest.raises(StopIteration):
+        ends.link.drain().send(None)
+    assert bytes(ends.wire.written) == said
+    ends.link.connection_lost(None)
+    await closing
+
+
 def raise_not_connected() -> None:
     raise OSError(ENOTCONN, "not connected")
 
