@@ -25,7 +25,7 @@ from services.scheduler.hls_placement import choose_worker
 from services.scheduler.hls_records import HlsRecord, hls_key, parse_hls, serialize_hls
 from services.scheduler.kept import found_record
 from services.scheduler.records import claim_key, group_key
-from services.scheduler.rulings import RETRY_AFTER_S, SETTLED_AFTER_S
+from services.scheduler.rulings import RETRY_AFTER_S, SETTLED_AFTER_S, standing_as_found
 
 VIEW_LAG_S = 0.5  #: the view is behind the registry for less than this, unless that is away
 
@@ -56,7 +56,7 @@ class HlsSeen:
             record=found_record(found, hls_key(stream), parse_hls, self.record),
             is_published=is_published,
             settling=found_record(found, SETTLING_KEY, parse_settling, self.settling),
-            standing=self.standing,
+            standing=standing_as_found(self.standing, found),
         )
 
     @property

@@ -62,13 +62,12 @@ class Seen:
 
     def with_found(self, found: Mapping[str, KeyValue | None], stream: StreamKey) -> Seen:
         """The same with the keys of `found` as they were found; raises `DamagedRecordError`."""
-        stands = self.standing is not None and all(_holds(compare, found) for compare in self.standing)
         return Seen(
             term=found_record(found, TERM_KEY, parse_term, self.term),
             claim=found_record(found, claim_key(stream), parse_claim, self.claim),
             group=found_record(found, group_key(stream), parse_group, self.group),
             settling=found_record(found, SETTLING_KEY, parse_settling, self.settling),
-            standing=self.standing if stands else None,
+            standing=standing_as_found(self.standing, found),
         )
 
 
@@ -141,6 +140,12 @@ def known_heir(address: NodeAddress | None, origin: Candidate, directory: Direct
 
 def _same(key: str, record: ClaimRecord | GroupRecord | None) -> Compare:
     return Absent(key) if record is None else Unchanged(key, record.mod_revision)
+
+
+def standing_as_found(standing: Standing, found: Mapping[str, KeyValue | None]) -> Standing:
+    """The same, None where what was found says that the replica stands no more."""
+    stands = standing is not None and all(_holds(compare, found) for compare in standing)
+    return standing if stands else None
 
 
 def _holds(compare: Compare, found: Mapping[str, KeyValue | None]) -> bool:

@@ -125,7 +125,7 @@ class FanOutConfig(ConfigModel):
         default=100,
         ge=0,
         le=1000,
-        description="Longest time that units are gathered for; 0: as long as a block takes to send, 1 ms for 100 players.",
+        description="Longest time that units are gathered for, if a block (some 1 ms for 100 players) takes no longer to send.",
     )
     players_per_delay_ms: int = Field(
         default=5, ge=1, le=1000, description="Units are gathered for one millisecond for each so many players."

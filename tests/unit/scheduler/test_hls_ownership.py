@@ -11,7 +11,7 @@ from lalmesh.runtime.registry import Absent, Changed, KeyValue, Listing, Unchang
 from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased
 from lalmesh.runtime.scheduling.model import Capacity, NodeReport, Refusal, Refused, Role
 from services.scheduler import records
-from services.scheduler.cluster_records import SETTLING_KEY, serialize_settling
+from services.scheduler.cluster_records import SETTLING_KEY, SchedulerRecord, serialize_settling
 from services.scheduler.directory import Directory
 from services.scheduler.hls_ownership import (
     Held,
@@ -270,6 +270,18 @@ def test_an_owner_that_was_lost_is_followed_only_while_nothing_settles_whatever_
     ruling = decide_owner(CAM, HlsSeen.of(core, CAM), core, 0.0)
     assert isinstance(ruling, Write)
     assert Absent(SETTLING_KEY) in ruling.compares
+
+
+def test_a_replica_that_finds_that_it_stands_no_more_waits_and_does_not_try_again() -> None:
+    core = directory(owned("gone"), claim())
+    core.cluster.begin_to_stand(SchedulerRecord(key="schedulers/s1", mod_revision=9))
+    seen = HlsSeen.of(core, CAM)
+    ruling = decide_owner(CAM, seen, core, 0.0)
+    assert isinstance(ruling, Write)
+    assert Unchanged("schedulers/s1", 9) in ruling.compares
+    again = decide_owner(CAM, seen.with_found({"schedulers/s1": None, KEY: owned("gone")}, CAM), core, 0.0)
+    assert isinstance(again, Refused)
+    assert again.refusal is Refusal.SETTLING
 
 
 def test_orphans_are_found_and_when_to_look_again() -> None:
