@@ -138,13 +138,9 @@ class Rough(Fault):
     doubled: float
 
     def begin(self, cluster: Cluster) -> End | None:
-        before = cluster.network.weather
-        cluster.network.weather = Weather(delay_s=0.002, jitter_s=0.03, loss=self.loss, doubled=self.doubled)
-
-        def calm() -> None:
-            cluster.network.weather = before
-
-        return calm
+        weather = Weather(delay_s=0.002, jitter_s=0.03, loss=self.loss, doubled=self.doubled)
+        cluster.network.change_weather(weather)
+        return partial(cluster.network.end_weather, weather)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -38,7 +38,7 @@ class Network:
 
     def __init__(self, world: World, weather: Weather) -> None:
         self.world = world
-        self.weather = weather
+        self._weathers = [weather]  #: the first one stays, those that have come after it may end in any order
         self.ether = Process(world, "network")
         self.processes: dict[str, Process] = {}
         self.slow: dict[str, float] = {}  #: seconds more that messages from or to a node take
@@ -53,6 +53,19 @@ class Network:
         """From now on `process` is what its name reaches."""
         self.processes[process.name] = process
         self._vanished.discard(process.name)
+
+    @property
+    def weather(self) -> Weather:
+        """What messages meet with now: the weather that came last of those that have not ended."""
+        return self._weathers[-1]
+
+    def change_weather(self, weather: Weather) -> None:
+        """Until it ends, or another comes."""
+        self._weathers.append(weather)
+
+    def end_weather(self, weather: Weather) -> None:
+        """It may have been another's turn meanwhile."""
+        self._weathers = [other for other in self._weathers if other is not weather]
 
     def delay_s(self, source: str, target: str) -> float:
         weather, draw = self.weather, random.random

@@ -13,7 +13,7 @@ from lalmesh.runtime.ring import Run
 from simulation.cluster import Cluster, determined
 from simulation.draws import Draw
 from simulation.duties import heir_of, host_of, node, origin_of, publisher_of
-from simulation.faults import Drained, Fault, Restored, Stuck
+from simulation.faults import Drained, Fault, Restored, Rough, Stuck
 from simulation.invariants import Segmented
 from simulation.network import Weather
 
@@ -34,6 +34,18 @@ def pass_time(cluster: Cluster, seconds: float) -> None:
     cluster.world.run(cluster.world.now + seconds)
     assert cluster.watcher.breach is None
     assert cluster.world.failures == []
+
+
+def test_rough_weather_is_over_once_all_of_it_has_ended_in_whatever_order(cluster: Cluster) -> None:
+    calm = cluster.network.weather
+    first, second = (Rough(at_s=0.0, for_s=1.0, loss=loss, doubled=0.0).begin(cluster) for loss in (0.3, 0.1))
+    assert first is not None
+    assert second is not None
+    assert cluster.network.weather.loss == 0.1
+    first()
+    assert cluster.network.weather.loss == 0.1
+    second()
+    assert cluster.network.weather is calm
 
 
 @pytest.mark.parametrize("whom", ["origin", "publisher", "reader", "segmenter"])

@@ -114,6 +114,16 @@ FOUND: dict[str, Plan] = {
             Cut(at_s=13.26, for_s=3.74, source=("origin",), target=("*",), both_ways=False),
         ],
     ),
+    # The heir's place outdated the origin, to which the publication had gone back before its opening at the heir came there.
+    "the heir is opened by a publication that has given it up": Plan(
+        seed=0,
+        kind="kept",
+        faults=[
+            Killed(at_s=8.9, for_s=8.06, whom="scheduler-1", silently=True),
+            Stuck(at_s=11.73, for_s=5.27, whom="scheduler-2"),
+            Cut(at_s=12.231, for_s=4.769, source=("publisher", "heir"), target=("*",)),
+        ],
+    ),
 }
 
 

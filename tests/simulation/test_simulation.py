@@ -89,7 +89,7 @@ def test_a_halted_process_does_everything_later() -> None:
 
 def test_a_connection_keeps_the_order() -> None:
     pair = Pair()
-    pair.network.weather = Weather(jitter_s=1.0, loss=0.5)
+    pair.network.change_weather(Weather(jitter_s=1.0, loss=0.5))
     for number in range(50):
         pair.end.send(number)
     pair.world.run(60.0)

@@ -8,7 +8,6 @@ from lalmesh.runtime.following._core import (
     STEADY_S,
     UNREACHABLE,
     Following,
-    FollowSettings,
 )
 from lalmesh.runtime.following._events import (
     Closed,
@@ -25,6 +24,7 @@ from lalmesh.runtime.following._events import (
     Told,
     Unsubscribe,
 )
+from lalmesh.runtime.following._settings import FollowSettings
 
 __all__ = [
     "ALONE_AFTER",

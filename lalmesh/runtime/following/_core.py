@@ -2,7 +2,8 @@
 
 A reader *follows* one subscription. It may have others: at the heir where the origin is lost, at the place that the stream has
 moved to. Whichever comes there first waits, reader or publication; the subscription that is followed stays until another one
-delivers, and where it ends before, one that has opened takes its place. Nobody follows a lower place than one that was seen.
+delivers, and where it ends before, one that has opened takes its place. Nobody follows a lower place than one that was seen, but
+where that one gives nothing: an opening that came late makes an heir known that its publication has given up already.
 
 ```
               Told                       Opened by a group that is known      Closed
@@ -37,6 +38,7 @@ from lalmesh.runtime.following._events import (
     Told,
     Unsubscribe,
 )
+from lalmesh.runtime.following._settings import FollowSettings
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, NodeAddress, NodeId, Place
 from lalmesh.runtime.reader import Reader
@@ -49,15 +51,6 @@ LOCATE_S = 2.0  #: that the scheduler is given to learn of a higher place; its a
 ASK_AGAIN_S = 1.0  #: after an answer, where the origin that it names does not give the stream
 ALONE_AFTER = 2  #: attempts at an origin after which it counts as one that this reader cannot reach
 UNREACHABLE = "no origin could be reached"
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class FollowSettings:
-    """How a follower waits and gives up."""
-
-    lost_s: float = 30.0  #: how long to look for a stream while no origin has it
-    awaits_first: bool = False  #: look without end for a stream of which nothing has come yet: whoever wants it says how long
-    keep_s: float = 0.0  #: how much of the stream its origin is asked to keep for a successor
 
 
 @dataclass(slots=True)
@@ -149,19 +142,24 @@ class Following:
         return self._subscribe(location.origin, location.place)
 
     def _is_behind(self) -> bool:
-        """Whether the stream is known to be somewhere else than where it is followed."""
+        """Whether the stream is known to be somewhere else than where it is followed, or was."""
         port = self._ports[self.followed] if self.followed is not None else None
-        if port is None or self._location is None or port.origin.node == self._location.origin.node:
+        if port is None or self._location is None:
             return False
-        return port.place < self._location.place
+        moved_on = port.origin.node != self._location.origin.node and port.place < self._location.place
+        return moved_on or self._is_below()
+
+    def _is_below(self) -> bool:
+        """Whether it is followed at a lower place than one that was seen, for want of units from that."""
+        return self.followed is not None and self._ports[self.followed].place < self._reader.place
 
     def _candidates(self) -> Iterator[NodeAddress]:
-        """Where the stream may be read: its origin, and if none is followed the heir of that."""
+        """Where the stream may be read: its origin, and where that does not give it, or not all, the heir of that."""
         if self._location is None:
             return
         if self.followed is None or self._is_behind():
             yield self._location.origin
-        if self.followed is None and self._location.heir is not None:
+        if (self.followed is None or self._is_below()) and self._location.heir is not None:
             yield self._location.heir
 
     def _subscribe(self, origin: NodeAddress, place: Place) -> list[Command]:
@@ -188,7 +186,7 @@ class Following:
         if port is None:
             return []
         port.place = max(port.place, event.place)
-        if event.port != self.followed and not self._reader.follows(event.epoch, port.place):
+        if event.port != self.followed and not self._reader.follows(event.epoch, port.place) and not self._takes_over(event.epoch):
             return []
         self._follow(event.port, now_s)
         self.settled = True
@@ -197,6 +195,10 @@ class Following:
         for number in left:
             del self._ports[number]
         return [Unsubscribe(number) for number in left]
+
+    def _takes_over(self, epoch: Epoch) -> bool:
+        """Whether units of `epoch` are followed from a lower place: the higher one gives nothing, and their writer is the same."""
+        return not self.settled and epoch == self._reader.seen.epoch
 
     def _follow(self, number: int, now_s: float) -> None:
         if self.followed != number:
@@ -254,7 +256,7 @@ class Following:
 
     def _needs_word(self) -> bool:
         """Whether the scheduler has to say something: where to look, or which heir there is where the stream is read by now."""
-        return self.followed is None or self._ports[self.followed].place > self._place()
+        return self.followed is None or self._is_below() or self._ports[self.followed].place > self._place()
 
     def _ask(self) -> list[Command]:
         if self._asking or not self._needs_word():

@@ -139,7 +139,7 @@ def test_whichever_delivers_first_is_followed_and_the_other_one_left() -> None:
     assert reading.core.followed == 2
 
 
-def test_where_the_heir_took_over_the_origin_before_is_not_followed() -> None:
+def test_where_the_heir_took_over_the_origin_before_is_not_followed_unless_it_delivers() -> None:
     reading = Reading().following()
     reading.does(Closed(1, LOST))
     reading.delivers(2, 1, place(1)._replace(heir=True))
@@ -147,8 +147,33 @@ def test_where_the_heir_took_over_the_origin_before_is_not_followed() -> None:
     reading.fires()
     (back,) = [port for port, origin in reading.open.items() if origin == "o"]
     reading.does(Opened(back, epoch(1), place(1)))
-    assert reading.delivers(back, 1) == []
     assert reading.core.followed is None
+    reading.delivers(back, 1)
+    assert reading.core.followed == back
+
+
+def test_an_heir_that_opened_and_gives_nothing_does_not_keep_it_from_the_origin_that_delivers() -> None:
+    reading = Reading().following()
+    reading.does(Closed(1, LOST))
+    reading.fires()
+    reading.does(Opened(2, epoch(1), place(1)._replace(heir=True)))
+    (back,) = [port for port, origin in reading.open.items() if origin == "o"]
+    assert reading.core.followed == 2
+    assert reading.delivers(back, 1) == []
+    assert (reading.core.followed, reading.open[2]) == (back, "p"), "the heir may deliver still"
+    reading.does(NotLocated())
+    assert reading.core.next_timer is not None, "it asks on for the place that was seen"
+    assert reading.delivers(2, 1, place(1)._replace(heir=True)) == [Unsubscribe(back)]
+
+
+def test_units_of_an_epoch_before_the_one_that_was_named_are_not_followed() -> None:
+    reading = Reading().following()
+    reading.does(Closed(1, LOST))
+    reading.fires()
+    reading.does(Opened(2, epoch(2), place(2)))
+    (back,) = [port for port, origin in reading.open.items() if origin == "o"]
+    assert reading.delivers(back, 1) == []
+    assert reading.core.followed == 2
 
 
 def test_an_heir_that_is_written_down_is_followed_as_before_and_its_heir_known() -> None:
