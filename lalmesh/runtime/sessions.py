@@ -1,6 +1,7 @@
-"""The directory of players whose sessions no socket holds: who watches, cluster-wide (docs/design.md §5, What lives where).
+"""The directory of sessions: who publishes, watches and relays, cluster-wide (docs/design.md §5, What lives where).
 
-A player of HLS asks any node for its next segment, so its session is no connection: it is an id that was seen not long ago.
+A player of HLS asks any node for its next segment, so its session is no connection: it is an id that was seen not long ago. Those
+that are connections are told of in the same way by the edges that have them, from time to time, and once they are over.
 Nodes say whom they saw (`SchedulerClient.touch_sessions`); the directory forgets a session that nobody has seen for its time to
 live. It is many and short-lived, so it lives in Redis, or in memory where one scheduler is all there is; what is lost with it
 are figures, never a stream. `services.scheduler.sessions` holds the two implementations.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from lalmesh.errors import Unavailable
@@ -23,21 +25,40 @@ class SessionsUnavailable(Unavailable):
     """The directory did not answer in time; what was told may have been taken."""
 
 
+class SessionRole(Enum):
+    """What a session does."""
+
+    PUBLISHER = "publisher"
+    PLAYER = "player"
+    RELAY_PULL = "relay_pull"  #: publishes here what it fetches
+    RELAY_PUSH = "relay_push"  #: plays here what it sends on
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class SessionTouch:
-    """A player was seen at a node."""
+    """A session was seen at a node."""
 
     id: str  #: 1 to `MAX_ID_BYTES` bytes; unique for its stream
     stream: StreamKey
     protocol: str = "hls"
-    peer: str = ""  #: address of the player as the node sees it
+    role: SessionRole = SessionRole.PLAYER
+    peer: str = ""  #: address of the client as the node sees it, with its port where there is one
     sent_bytes: int = 0  #: since the last touch by this node: what several nodes sent adds up
+    received_bytes: int = 0  #: likewise
+    opened_us: int = 0  #: Unix microseconds; 0: at the first touch
+    url: str = ""  #: what was asked for, without query
+    query: str = ""  #: without secrets
+    user_agent: str = ""
+    codecs: tuple[str, ...] = ()  #: of what is published or played
+    queued_bytes: int = 0  #: that wait for a player
+    skips: int = 0  #: of a player that lagged, since it was opened
+    first_media_ms: int = 0  #: from the request to the first media; 0: not yet
     over: bool = False  #: it has left: forget it
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Session:
-    """One player as the directory knows it."""
+    """One session as the directory knows it."""
 
     id: str
     stream: StreamKey
@@ -45,8 +66,8 @@ class Session:
     node: str  #: name of the node that saw it last
     peer: str
     sent_bytes: int  #: by all nodes, since it was opened
-    opened_us: int  #: Unix microseconds of the first touch
-    seen_us: int  #: Unix microseconds of the last one
+    opened_us: int  #: Unix microseconds
+    seen_us: int  #: Unix microseconds of the last touch
 
 
 @dataclass(slots=True, frozen=True)

@@ -11,6 +11,7 @@ from prometheus_client import Counter
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
+from lalmesh.runtime.events import Event
 from lalmesh.runtime.ownership import HlsOwner, NodeAddress
 from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted
 from lalmesh.runtime.scheduling.model import Refused
@@ -65,13 +66,17 @@ class HlsAnswers:
         return known(self.metrics.hls_releases, "released", results)
 
     async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:
-        """See `HlsSchedulerClient.touch_sessions`."""
+        """See `SchedulerClient.touch_sessions`."""
         try:
             async with asyncio.timeout(deadline_s):
                 await self._sessions.touch(node.node.name, sessions)
         except (Unavailable, TimeoutError) as exc:
             self.metrics.session_failures.inc()
             raise Unavailable(str(exc) or "players were not counted in time", retry_after_s=RETRY_AFTER_S) from exc
+
+    async def tell_events(self, node: NodeAddress, events: Sequence[Event], deadline_s: float) -> None:
+        """See `SchedulerClient.tell_events`."""
+        raise Unavailable("events are not kept here", retry_after_s=RETRY_AFTER_S)
 
     async def find_streams(self, names: Sequence[str], deadline_s: float) -> list[list[StreamKey]]:
         """See `HlsSchedulerClient.find_streams`."""

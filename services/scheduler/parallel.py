@@ -1,10 +1,15 @@
-"""Many items of one request, some at a time."""
+"""Work beside other work: many items of one request, some at a time, and tasks whose failure stays with them."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
+
+from lalmesh.errors import ServiceError
+
+log = logging.getLogger(__name__)
 
 PARALLEL = 32  #: transactions of one request that are under way together: a full list is done in about 30 rounds
 
@@ -27,3 +32,13 @@ async def for_each(
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(limited(item)) for item in items]
     return [task.result() for task in running]
+
+
+async def guarded(work: Callable[[], Awaitable[None]]) -> None:
+    """What goes wrong with one node is logged and stays with it."""
+    try:
+        await work()
+    except ServiceError as exc:
+        log.warning("%s", exc)
+    except Exception:
+        log.exception("a task of the scheduler failed")

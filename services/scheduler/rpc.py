@@ -15,14 +15,15 @@ from lalmesh.errors import LimitExceeded, RemoteProtocolError, Unavailable
 from lalmesh.rpc.convert import parse_node
 from lalmesh.rpc.lalmesh.v1 import scheduler_pb2 as pb
 from lalmesh.runtime.scheduling import MAX_ITEMS, MAX_LOCATE_S, SERVICE, Refusal, Refused
+from lalmesh.runtime.scheduling.command_wire import serialize_command
+from lalmesh.runtime.scheduling.control_wire import parse_event, parse_session_touch
 from lalmesh.runtime.scheduling.hls_wire import (
     parse_hls_limit,
     parse_hls_released,
     parse_hls_wanted,
-    parse_session_touch,
 )
 from lalmesh.runtime.scheduling.model import NodeReport
-from lalmesh.runtime.scheduling.report_wire import parse_report, serialize_command
+from lalmesh.runtime.scheduling.report_wire import parse_report
 from lalmesh.runtime.scheduling.wire import (
     parse_claim,
     parse_move,
@@ -160,6 +161,13 @@ def _methods(service: SchedulerService) -> dict[str, _Method[Any, Any, Any]]:
             parse_session_touch,
             lambda asked, sessions, deadline_s: service.touch_sessions(parse_node(asked.node), sessions, deadline_s),
             lambda _: pb.TouchSessionsResponse(),
+        ),
+        "TellEvents": _Method(
+            pb.TellEventsRequest,
+            lambda asked: asked.events,
+            parse_event,
+            lambda asked, events, deadline_s: service.tell_events(parse_node(asked.node), events, deadline_s),
+            lambda _: pb.TellEventsResponse(),
         ),
         "FindStreams": _Method(
             pb.FindStreamsRequest,

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
-from lalmesh.errors import ServiceError, Unavailable
+from lalmesh.errors import Unavailable
 from lalmesh.runtime.ownership import Grant, Location, NodeAddress
 from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
@@ -23,6 +23,7 @@ from services.scheduler.answers import HlsAnswers, counted, end_of, known
 from services.scheduler.attendance import Attendance
 from services.scheduler.changes import Change, GroupChanged
 from services.scheduler.comparisons import Comparisons
+from services.scheduler.control import Control
 from services.scheduler.directory import Directory
 from services.scheduler.drains import Drains
 from services.scheduler.inheritance import Inheritance
@@ -32,7 +33,7 @@ from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.names import StreamNames
 from services.scheduler.notices import Notices
 from services.scheduler.ownership import Ownership
-from services.scheduler.parallel import for_each
+from services.scheduler.parallel import for_each, guarded
 from services.scheduler.presence import Presence
 from services.scheduler.recordings import Recordings
 from services.scheduler.registrar import Registrar
@@ -139,7 +140,7 @@ class SchedulerService(HlsAnswers):
             lease_s=lease_s,
             spawn=self._spawn,
             tell_missed=self._tell_missed,
-            check=self._comparisons.ask,
+            check=self._reported,
         )
         self._notices = Notices(
             self.directory,
@@ -149,6 +150,8 @@ class SchedulerService(HlsAnswers):
             granted=self._ownership.signed,
         )
         self._reminders = Reminders(self.directory, self._notices)
+        #: what is about the users of the cluster
+        self.control = Control()
 
     # Life ------------------------------------------------------------------------------------------------------------
 
@@ -192,6 +195,8 @@ class SchedulerService(HlsAnswers):
             parts = (self._view.terms, self._presence, self._settlement, self._successions, self.drains, self._inheritance)
             for part in (*parts, self._comparisons):
                 tasks.create_task(part.run())
+            for controlled in self.control.parts:
+                tasks.create_task(controlled.run())
             begun.set()
             await self._view.follow()
 
@@ -199,7 +204,7 @@ class SchedulerService(HlsAnswers):
         """Run `work` until it ends or the service stops."""
         if self._tasks is None:
             raise Unavailable("the scheduler is stopping", retry_after_s=RETRY_AFTER_S)
-        return self._tasks.create_task(_guarded(work))
+        return self._tasks.create_task(guarded(work))
 
     # What nodes ask --------------------------------------------------------------------------------------------------
 
@@ -264,9 +269,16 @@ class SchedulerService(HlsAnswers):
         for part in parts:
             part.handle(change)
         self._notices.tell(change)
+        self.control.handle(change)
 
     def _tell_missed(self, session: Session) -> None:
         self._notices.tell_missed(session)
+        self.control.joined(session)
+
+    def _reported(self, session: Session) -> None:
+        self._comparisons.ask(session)
+        if self.members.is_open(session):
+            self.control.reported(session)
 
     def _check(self, session: Session, has_joined: bool) -> None:
         """Compare what a member holds; of one that has joined just now the rest may be on its way."""
@@ -285,13 +297,3 @@ class SchedulerService(HlsAnswers):
 
     def _node_states(self) -> list[tuple[str, str]]:
         return [(record.role.value, self.directory.state_of(record)) for record in self.directory.nodes()]
-
-
-async def _guarded(work: Callable[[], Awaitable[None]]) -> None:
-    """What goes wrong with one node is logged and stays with it."""
-    try:
-        await work()
-    except ServiceError as exc:
-        log.warning("%s", exc)
-    except Exception:
-        log.exception("a task of the scheduler failed")

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from lalmesh.errors import RemoteProtocolError, Unavailable
 from lalmesh.names import StreamKey
+from lalmesh.runtime.events import Event
 from lalmesh.runtime.ownership import Grant, HlsOwner, Location, NodeAddress
 from lalmesh.runtime.scheduling import (
     MAX_LOCATE_S,
@@ -77,6 +78,9 @@ class SimulatedScheduler:
     async def release_hls(self, node: NodeAddress, released: Sequence[HlsReleased], deadline_s: float) -> list[bool]:
         done: list[bool] = await self._ask("release_hls", deadline_s, node, released)
         return done
+
+    async def tell_events(self, node: NodeAddress, events: Sequence[Event], deadline_s: float) -> None:
+        """Nobody hears of them here."""
 
     async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:
         """Nobody counts players here."""

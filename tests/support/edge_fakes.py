@@ -10,6 +10,7 @@ from lalmesh.codec import build_track
 from lalmesh.errors import Unavailable
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 from lalmesh.names import StreamKey
+from lalmesh.runtime.events import Event
 from lalmesh.runtime.link import (
     CloseReason,
     PublicationEvents,
@@ -20,6 +21,7 @@ from lalmesh.runtime.link import (
 from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeAddress, NodeId, Place
 from lalmesh.runtime.ring import Cursor, Run
 from lalmesh.runtime.scheduling import Claim, Move, NodeCommand, NodeReport, Refusal, Refused, Released, Wanted
+from lalmesh.runtime.sessions import SessionTouch
 
 STREAM = StreamKey("live", "a")
 EDGE = NodeAddress(NodeId("edge-1", b"e" * 8), "edge-1:1")
@@ -87,11 +89,19 @@ class FakeScheduler:
         self.locate_calls: list[int] = []  #: how many streams each wanted
         self.location: Location | None = None
         self.away: Refused | None = None  #: what `locate` answers where the scheduler is not to be reached
+        self.touches: list[SessionTouch] = []
+        self.events: list[Event] = []
         self.claim_gate = asyncio.Event()
         self.claim_gate.set()
         self._granted: dict[bytes, Grant] = {}
         self._revision = 0
         self._moved = asyncio.Event()
+
+    async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:
+        self.touches += sessions
+
+    async def tell_events(self, node: NodeAddress, events: Sequence[Event], deadline_s: float) -> None:
+        self.events += events
 
     def put(self, location: Location) -> None:
         """The stream is there from now on."""

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from lalmesh.errors import Unavailable
 from lalmesh.media import AccessUnit, TrackSet
 from lalmesh.names import StreamKey
+from lalmesh.runtime.events import Event
 from lalmesh.runtime.follower import FollowSettings
 from lalmesh.runtime.ownership import Epoch, HlsOwner, NodeAddress, NodeId
 from lalmesh.runtime.ring import Run
@@ -177,6 +178,9 @@ class FakeHlsScheduler(FakeScheduler):
             raise Unavailable("away", retry_after_s=1.0)
         self.hls_released += released
         return [True for _ in released]
+
+    async def tell_events(self, node: NodeAddress, events: Sequence[Event], deadline_s: float) -> None:
+        """Nobody hears of them here."""
 
     async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:
         self.touches += sessions

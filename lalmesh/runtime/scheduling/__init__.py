@@ -3,6 +3,16 @@
 from lalmesh.runtime.scheduling._client import SERVICE, Dial, GrpcSchedulerClient
 from lalmesh.runtime.scheduling._interface import HlsSchedulerClient, SchedulerClient
 from lalmesh.runtime.scheduling._membership import Membership
+from lalmesh.runtime.scheduling.control import (
+    Blacklist,
+    BlacklistEntry,
+    KickSessions,
+    LiveSettings,
+    RelayJob,
+    RelayJobs,
+    RelayState,
+    RelayStatus,
+)
 from lalmesh.runtime.scheduling.hls import HlsAssigned, HlsEndpoint, HlsLimit, HlsReleased, HlsWanted, RecordingRules
 from lalmesh.runtime.scheduling.model import (
     MAX_ITEMS,
@@ -34,6 +44,8 @@ __all__ = [
     "MAX_ITEMS",
     "MAX_LOCATE_S",
     "SERVICE",
+    "Blacklist",
+    "BlacklistEntry",
     "Capacity",
     "Claim",
     "Dial",
@@ -51,6 +63,8 @@ __all__ = [
     "HlsSchedulerClient",
     "HlsWanted",
     "Joined",
+    "KickSessions",
+    "LiveSettings",
     "Load",
     "Membership",
     "Move",
@@ -60,6 +74,10 @@ __all__ = [
     "RecordingRules",
     "Refusal",
     "Refused",
+    "RelayJob",
+    "RelayJobs",
+    "RelayState",
+    "RelayStatus",
     "Released",
     "Role",
     "SchedulerClient",

@@ -17,13 +17,15 @@ from lalmesh.errors import RemoteProtocolError, Unavailable, UnsupportedError
 from lalmesh.names import StreamKey
 from lalmesh.rpc.convert import parse_stream, serialize_node
 from lalmesh.rpc.lalmesh.v1 import scheduler_pb2
+from lalmesh.runtime.events import Event
 from lalmesh.runtime.ownership import Grant, HlsOwner, Location, NodeAddress
+from lalmesh.runtime.scheduling.command_wire import parse_command
+from lalmesh.runtime.scheduling.control_wire import serialize_event, serialize_session_touch
 from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted
 from lalmesh.runtime.scheduling.hls_wire import (
     serialize_hls_limit,
     serialize_hls_released,
     serialize_hls_wanted,
-    serialize_session_touch,
 )
 from lalmesh.runtime.scheduling.model import (
     MAX_ITEMS,
@@ -37,7 +39,7 @@ from lalmesh.runtime.scheduling.model import (
     Released,
     Wanted,
 )
-from lalmesh.runtime.scheduling.report_wire import parse_command, serialize_report
+from lalmesh.runtime.scheduling.report_wire import serialize_report
 from lalmesh.runtime.scheduling.wire import (
     parse_claim_result,
     parse_locate_hls_result,
@@ -183,8 +185,15 @@ class GrpcSchedulerClient:
 
         return await _all_in_parts(released, ask)
 
+    async def tell_events(self, node: NodeAddress, events: Sequence[Event], deadline_s: float) -> None:
+        """See `SchedulerClient.tell_events`."""
+        for start in range(0, len(events), MAX_ITEMS):
+            part = events[start : start + MAX_ITEMS]
+            request = scheduler_pb2.TellEventsRequest(node=serialize_node(node), events=map(serialize_event, part))
+            await self._call("TellEvents", scheduler_pb2.TellEventsResponse, request, deadline_s)
+
     async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:
-        """See `HlsSchedulerClient.touch_sessions`."""
+        """See `SchedulerClient.touch_sessions`."""
         for start in range(0, len(sessions), MAX_ITEMS):
             part = sessions[start : start + MAX_ITEMS]
             request = scheduler_pb2.TouchSessionsRequest(node=serialize_node(node), sessions=map(serialize_session_touch, part))

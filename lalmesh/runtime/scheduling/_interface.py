@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime.events import Event
 from lalmesh.runtime.ownership import Grant, HlsOwner, Location, NodeAddress
 from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted
 from lalmesh.runtime.scheduling.model import Claim, Move, NodeCommand, NodeReport, Refused, Released, Wanted
@@ -51,6 +52,22 @@ class SchedulerClient(Protocol):
         """
         ...
 
+    async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:
+        """Say which sessions were seen here, or are over.
+
+        Raises:
+            Unavailable: they may not have been counted. Nothing else depends on it.
+        """
+        ...
+
+    async def tell_events(self, node: NodeAddress, events: Sequence[Event], deadline_s: float) -> None:
+        """Say what happened here, in order.
+
+        Raises:
+            Unavailable: some may have been kept, and not others: tell all of them again, under the same ids.
+        """
+        ...
+
     def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:
         """Membership: reports up, each answered with `Joined`; commands down. Use it through `Membership`.
 
@@ -89,14 +106,6 @@ class HlsSchedulerClient(SchedulerClient, Protocol):
 
         Raises:
             Unavailable: not known what was released; asking again does no harm.
-        """
-        ...
-
-    async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:
-        """Say which players were seen here, or have left.
-
-        Raises:
-            Unavailable: they may not have been counted. Nothing else depends on it.
         """
         ...
 

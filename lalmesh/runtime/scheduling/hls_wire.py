@@ -1,4 +1,4 @@
-"""What hls nodes ask and hear, and the sessions of players, as messages: the part of `wire.py` that is about HLS.
+"""What hls nodes ask and hear, as messages: the part of `wire.py` that is about HLS.
 
 Pairs of ``parse_x`` and ``serialize_x``; parsers raise `RemoteProtocolError` for what a peer must not send.
 """
@@ -11,11 +11,10 @@ from lalmesh.rpc.lalmesh.v1 import hls_pb2, scheduler_pb2
 from lalmesh.runtime.ownership import HlsOwner
 from lalmesh.runtime.recording import MAX_RULES, RecordFormat, RecordRule, make_rule
 from lalmesh.runtime.scheduling.hls import HlsEndpoint, HlsLimit, HlsReleased, HlsWanted, RecordingRules
-from lalmesh.runtime.sessions import MAX_ID_BYTES, SessionTouch
 
 MAX_PORT = (1 << 16) - 1
 MAX_NUMBER = (1 << 53) - 1  #: a media sequence number: what JSON and players' JavaScript keep exactly
-MAX_TEXT_BYTES = 253  #: host, protocol, address of a player: a DNS name at the longest
+MAX_TEXT_BYTES = 253  #: host, name of a node: a DNS name at the longest
 
 _FORMATS = frozenset(made.value for made in RecordFormat)
 
@@ -92,36 +91,6 @@ def serialize_hls_released(released: HlsReleased) -> scheduler_pb2.HlsReleased:
         name=released.stream.name,
         epoch=serialize_epoch(released.epoch),
         next_number=released.next_number,
-    )
-
-
-def parse_session_touch(message: scheduler_pb2.SessionTouch) -> SessionTouch:
-    """A player that was seen."""
-    size = len(message.id.encode())
-    if not size or "\0" in message.id:
-        raise RemoteProtocolError("session without an id that can be kept")
-    if size > MAX_ID_BYTES:
-        raise LimitExceeded("session id bytes", size, MAX_ID_BYTES)
-    return SessionTouch(
-        id=message.id,
-        stream=parse_stream(message.app, message.name),
-        protocol=_text(message.protocol, "protocol"),
-        peer=_text(message.peer, "address of a player"),
-        sent_bytes=_number(message.sent_bytes),
-        over=message.over,
-    )
-
-
-def serialize_session_touch(touch: SessionTouch) -> scheduler_pb2.SessionTouch:
-    """A player that was seen, as a message."""
-    return scheduler_pb2.SessionTouch(
-        id=touch.id,
-        app=touch.stream.app,
-        name=touch.stream.name,
-        protocol=touch.protocol,
-        peer=touch.peer,
-        sent_bytes=touch.sent_bytes,
-        over=touch.over,
     )
 
 

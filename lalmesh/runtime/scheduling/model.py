@@ -8,6 +8,7 @@ from enum import Enum
 from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Grant, Location, NodeAddress, NodeId, Place
+from lalmesh.runtime.scheduling.control import Blacklist, KickSessions, LiveSettings, RelayJobs, RelayStatus
 from lalmesh.runtime.scheduling.hls import HlsAssigned, HlsEndpoint, RecordingRules
 
 MAX_ITEMS = 1000  #: claims, moves, wanted streams or sessions of one request: some 300 KB, so one list never holds up the others
@@ -171,6 +172,7 @@ class NodeReport:
     leaving: bool = False  #: in order: the node has given its own back
     streams: tuple[HeldStream, ...] = ()
     version: str = ""
+    relays: tuple[RelayStatus, ...] = ()  #: of an edge
 
 
 @dataclass(slots=True, frozen=True)
@@ -219,4 +221,17 @@ class Evicted:
     reason: str
 
 
-NodeCommand = Joined | GroupMoved | StreamFenced | ReclaimWanted | Drain | Evicted | HlsAssigned | RecordingRules
+NodeCommand = (
+    Joined
+    | GroupMoved
+    | StreamFenced
+    | ReclaimWanted
+    | Drain
+    | Evicted
+    | HlsAssigned
+    | RecordingRules
+    | KickSessions
+    | Blacklist
+    | RelayJobs
+    | LiveSettings
+)

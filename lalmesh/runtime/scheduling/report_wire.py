@@ -1,4 +1,4 @@
-"""Membership as messages: reports up, commands down. The questions and answers are in `wire.py`.
+"""What nodes report, as messages. What they are told is in `command_wire.py`, the questions and answers in `wire.py`.
 
 Pairs of ``parse_x`` and ``serialize_x``; parsers raise `RemoteProtocolError` for what a peer must not send.
 """
@@ -6,50 +6,34 @@ Pairs of ``parse_x`` and ``serialize_x``; parsers raise `RemoteProtocolError` fo
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import assert_never
 
 from lalmesh.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
 from lalmesh.media import TrackSet
 from lalmesh.rpc.convert import (
     parse_epoch,
-    parse_grant,
-    parse_location,
     parse_node,
     parse_place,
     parse_publication,
     parse_stream,
     parse_track_set,
     serialize_epoch,
-    serialize_grant,
-    serialize_location,
     serialize_node,
     serialize_place,
     serialize_track_set,
 )
 from lalmesh.rpc.lalmesh.v1 import media_pb2, scheduler_pb2
-from lalmesh.runtime.scheduling.hls import HlsAssigned, RecordingRules
-from lalmesh.runtime.scheduling.hls_wire import (
-    parse_hls_endpoint,
-    parse_hls_owner,
-    parse_recording_rules,
-    serialize_hls_endpoint,
-    serialize_hls_owner,
-    serialize_recording_rules,
+from lalmesh.runtime.scheduling.control import MAX_RELAY_JOBS
+from lalmesh.runtime.scheduling.control_wire import (
+    parse_relay_status,
+    serialize_relay_status,
 )
 from lalmesh.runtime.scheduling.model import (
     Capacity,
-    Drain,
     Endpoint,
-    Evicted,
-    GroupMoved,
     HeldStream,
-    Joined,
     Load,
-    NodeCommand,
     NodeReport,
-    ReclaimWanted,
     Role,
-    StreamFenced,
     StreamState,
 )
 
@@ -117,14 +101,16 @@ def _serialize_held(held: HeldStream) -> scheduler_pb2.HeldStream:
 def _parse_endpoints(message: scheduler_pb2.NodeReport) -> tuple[Endpoint, ...]:
     if len(message.endpoints) > MAX_ENDPOINTS:
         raise LimitExceeded("endpoints of a node", len(message.endpoints), MAX_ENDPOINTS)
-    return tuple(map(_parse_endpoint, message.endpoints))
+    return tuple(map(parse_endpoint, message.endpoints))
 
 
-def _parse_endpoint(message: scheduler_pb2.Endpoint) -> Endpoint:
+def parse_endpoint(message: scheduler_pb2.Endpoint) -> Endpoint:
+    """What the outside reaches a listener by."""
     return Endpoint(_text(message.protocol, "protocol"), _text(message.host, "host"), message.port)
 
 
-def _serialize_endpoint(endpoint: Endpoint) -> scheduler_pb2.Endpoint:
+def serialize_endpoint(endpoint: Endpoint) -> scheduler_pb2.Endpoint:
+    """What the outside reaches a listener by, as a message."""
     return scheduler_pb2.Endpoint(protocol=endpoint.protocol, host=endpoint.host, port=endpoint.port)
 
 
@@ -187,6 +173,7 @@ def parse_report(message: scheduler_pb2.NodeReport) -> NodeReport:
         leaving=message.leaving,
         streams=tuple(_parse_held(held) for held in message.streams),
         version=_text(message.version, "version"),
+        relays=tuple(map(parse_relay_status, message.relays[:MAX_RELAY_JOBS])),
     )
 
 
@@ -197,71 +184,15 @@ def serialize_report(report: NodeReport) -> scheduler_pb2.NodeReport:
         role=_ROLES[report.role],
         zone=report.zone,
         machine=report.machine,
-        endpoints=map(_serialize_endpoint, report.endpoints),
+        endpoints=map(serialize_endpoint, report.endpoints),
         capacity=_serialize_capacity(report.capacity),
         load=_serialize_load(report.load),
         draining=report.draining,
         leaving=report.leaving,
         streams=[_serialize_held(held) for held in report.streams],
         version=report.version,
+        relays=map(serialize_relay_status, report.relays[:MAX_RELAY_JOBS]),
     )
-
-
-def parse_command(message: scheduler_pb2.NodeCommand) -> NodeCommand | None:
-    """What the scheduler tells a node; None for a command that this version does not know."""
-    match message.WhichOneof("command"):
-        case "joined":
-            joined = message.joined
-            return Joined(joined.term, tuple(map(parse_hls_endpoint, joined.hls)), tuple(map(_parse_endpoint, joined.elsewhere)))
-        case "group_moved":
-            moved = message.group_moved
-            return GroupMoved(parse_location(moved.location), parse_grant(moved.grant) if moved.HasField("grant") else None)
-        case "reclaim_wanted":
-            return ReclaimWanted(tuple(parse_stream(each.app, each.name) for each in message.reclaim_wanted.streams))
-        case "drain":
-            return Drain(message.drain.deadline_ms / 1000)
-        case "fenced":
-            fenced = message.fenced
-            return StreamFenced(parse_stream(fenced.app, fenced.name), parse_epoch(fenced.epoch))
-        case "evicted":
-            return Evicted(message.evicted.reason)
-        case "hls_assigned":
-            return HlsAssigned(parse_hls_owner(message.hls_assigned.owner))
-        case "recording_rules":
-            return parse_recording_rules(message.recording_rules)
-        case _:
-            return None
-
-
-def serialize_command(command: NodeCommand) -> scheduler_pb2.NodeCommand:
-    """What the scheduler tells a node, as a message."""
-    match command:
-        case Joined(term, hls, elsewhere):
-            endpoints = map(_serialize_endpoint, elsewhere)
-            return scheduler_pb2.NodeCommand(
-                joined=scheduler_pb2.Joined(term=term, hls=map(serialize_hls_endpoint, hls), elsewhere=endpoints)
-            )
-        case GroupMoved(location, grant):
-            signed = None if grant is None else serialize_grant(grant)
-            moved = scheduler_pb2.GroupMoved(location=serialize_location(location), grant=signed)
-            return scheduler_pb2.NodeCommand(group_moved=moved)
-        case ReclaimWanted(streams):
-            wanted = scheduler_pb2.ReclaimWanted(streams=[scheduler_pb2.Stream(app=app, name=name) for app, name in streams])
-            return scheduler_pb2.NodeCommand(reclaim_wanted=wanted)
-        case Drain(deadline_s):
-            return scheduler_pb2.NodeCommand(drain=scheduler_pb2.Drain(deadline_ms=round(deadline_s * 1000)))
-        case StreamFenced(stream, epoch):
-            fenced = scheduler_pb2.Fenced(app=stream.app, name=stream.name, epoch=serialize_epoch(epoch))
-            return scheduler_pb2.NodeCommand(fenced=fenced)
-        case Evicted(reason):
-            return scheduler_pb2.NodeCommand(evicted=scheduler_pb2.Evicted(reason=reason))
-        case HlsAssigned(owner):
-            assigned = scheduler_pb2.HlsAssigned(owner=serialize_hls_owner(owner))
-            return scheduler_pb2.NodeCommand(hls_assigned=assigned)
-        case RecordingRules():
-            return scheduler_pb2.NodeCommand(recording_rules=serialize_recording_rules(command))
-        case _:
-            assert_never(command)
 
 
 def _text(value: str, what: str) -> str:

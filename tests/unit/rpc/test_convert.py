@@ -35,6 +35,7 @@ from lalmesh.runtime.scheduling import (
     StreamFenced,
     StreamState,
     Wanted,
+    command_wire,
     report_wire,
     wire,
 )
@@ -228,11 +229,11 @@ def test_answers_survive_the_wire(granted: Grant | Refused, located: Location | 
 def test_reports_and_commands_survive_the_wire(report: NodeReport, command: NodeCommand) -> None:
     sent = scheduler_pb2.NodeReport.FromString(report_wire.serialize_report(report).SerializeToString())
     assert report_wire.parse_report(sent) == report
-    assert report_wire.parse_command(report_wire.serialize_command(command)) == command
+    assert command_wire.parse_command(command_wire.serialize_command(command)) == command
 
 
 def test_a_command_of_a_newer_version_is_passed_over() -> None:
-    assert report_wire.parse_command(scheduler_pb2.NodeCommand()) is None
+    assert command_wire.parse_command(scheduler_pb2.NodeCommand()) is None
 
 
 def test_answers_without_content_are_refused() -> None:

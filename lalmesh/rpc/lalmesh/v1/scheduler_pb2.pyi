@@ -1,3 +1,4 @@
+from lalmesh.rpc.lalmesh.v1 import control_pb2 as _control_pb2
 from lalmesh.rpc.lalmesh.v1 import hls_pb2 as _hls_pb2
 from lalmesh.rpc.lalmesh.v1 import media_pb2 as _media_pb2
 from lalmesh.rpc.lalmesh.v1 import origin_pb2 as _origin_pb2
@@ -37,6 +38,14 @@ class Refusal(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSAL_INVALID: _ClassVar[Refusal]
     REFUSAL_NO_WORKER: _ClassVar[Refusal]
     REFUSAL_SETTLING: _ClassVar[Refusal]
+
+class SessionRole(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SESSION_ROLE_UNSPECIFIED: _ClassVar[SessionRole]
+    SESSION_ROLE_PUBLISHER: _ClassVar[SessionRole]
+    SESSION_ROLE_PLAYER: _ClassVar[SessionRole]
+    SESSION_ROLE_RELAY_PULL: _ClassVar[SessionRole]
+    SESSION_ROLE_RELAY_PUSH: _ClassVar[SessionRole]
 ROLE_UNSPECIFIED: Role
 ROLE_EDGE: Role
 ROLE_ORIGIN: Role
@@ -56,6 +65,11 @@ REFUSAL_NOT_JOINED: Refusal
 REFUSAL_INVALID: Refusal
 REFUSAL_NO_WORKER: Refusal
 REFUSAL_SETTLING: Refusal
+SESSION_ROLE_UNSPECIFIED: SessionRole
+SESSION_ROLE_PUBLISHER: SessionRole
+SESSION_ROLE_PLAYER: SessionRole
+SESSION_ROLE_RELAY_PULL: SessionRole
+SESSION_ROLE_RELAY_PUSH: SessionRole
 
 class Endpoint(_message.Message):
     __slots__ = ("protocol", "host", "port")
@@ -98,7 +112,7 @@ class Load(_message.Message):
     def __init__(self, ingress_bps: _Optional[int] = ..., egress_bps: _Optional[int] = ..., sessions: _Optional[int] = ..., streams: _Optional[int] = ..., cpu_fraction: _Optional[float] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
 
 class NodeReport(_message.Message):
-    __slots__ = ("node", "role", "zone", "machine", "endpoints", "capacity", "load", "draining", "leaving", "streams", "version")
+    __slots__ = ("node", "role", "zone", "machine", "endpoints", "capacity", "load", "draining", "leaving", "streams", "version", "relays")
     NODE_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     ZONE_FIELD_NUMBER: _ClassVar[int]
@@ -110,6 +124,7 @@ class NodeReport(_message.Message):
     LEAVING_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    RELAYS_FIELD_NUMBER: _ClassVar[int]
     node: _origin_pb2.NodeRef
     role: Role
     zone: str
@@ -121,7 +136,8 @@ class NodeReport(_message.Message):
     leaving: bool
     streams: _containers.RepeatedCompositeFieldContainer[HeldStream]
     version: str
-    def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., role: _Optional[_Union[Role, str]] = ..., zone: _Optional[str] = ..., machine: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., draining: _Optional[bool] = ..., leaving: _Optional[bool] = ..., streams: _Optional[_Iterable[_Union[HeldStream, _Mapping]]] = ..., version: _Optional[str] = ...) -> None: ...
+    relays: _containers.RepeatedCompositeFieldContainer[_control_pb2.RelayStatus]
+    def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., role: _Optional[_Union[Role, str]] = ..., zone: _Optional[str] = ..., machine: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., draining: _Optional[bool] = ..., leaving: _Optional[bool] = ..., streams: _Optional[_Iterable[_Union[HeldStream, _Mapping]]] = ..., version: _Optional[str] = ..., relays: _Optional[_Iterable[_Union[_control_pb2.RelayStatus, _Mapping]]] = ...) -> None: ...
 
 class HeldStream(_message.Message):
     __slots__ = ("app", "name", "epoch", "place", "publication", "state", "tracks", "players", "bitrate_bps", "units", "missing", "left_out", "published")
@@ -154,7 +170,7 @@ class HeldStream(_message.Message):
     def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., state: _Optional[_Union[StreamState, str]] = ..., tracks: _Optional[_Union[_media_pb2.TrackSet, _Mapping]] = ..., players: _Optional[int] = ..., bitrate_bps: _Optional[int] = ..., units: _Optional[int] = ..., missing: _Optional[int] = ..., left_out: _Optional[_Iterable[str]] = ..., published: _Optional[bool] = ...) -> None: ...
 
 class NodeCommand(_message.Message):
-    __slots__ = ("joined", "group_moved", "fenced", "evicted", "hls_assigned", "recording_rules", "reclaim_wanted", "drain")
+    __slots__ = ("joined", "group_moved", "fenced", "evicted", "hls_assigned", "recording_rules", "reclaim_wanted", "drain", "kick_sessions", "blacklist", "relay_jobs", "live_settings")
     JOINED_FIELD_NUMBER: _ClassVar[int]
     GROUP_MOVED_FIELD_NUMBER: _ClassVar[int]
     FENCED_FIELD_NUMBER: _ClassVar[int]
@@ -163,6 +179,10 @@ class NodeCommand(_message.Message):
     RECORDING_RULES_FIELD_NUMBER: _ClassVar[int]
     RECLAIM_WANTED_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
+    KICK_SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    BLACKLIST_FIELD_NUMBER: _ClassVar[int]
+    RELAY_JOBS_FIELD_NUMBER: _ClassVar[int]
+    LIVE_SETTINGS_FIELD_NUMBER: _ClassVar[int]
     joined: Joined
     group_moved: GroupMoved
     fenced: Fenced
@@ -171,7 +191,11 @@ class NodeCommand(_message.Message):
     recording_rules: RecordingRules
     reclaim_wanted: ReclaimWanted
     drain: Drain
-    def __init__(self, joined: _Optional[_Union[Joined, _Mapping]] = ..., group_moved: _Optional[_Union[GroupMoved, _Mapping]] = ..., fenced: _Optional[_Union[Fenced, _Mapping]] = ..., evicted: _Optional[_Union[Evicted, _Mapping]] = ..., hls_assigned: _Optional[_Union[HlsAssigned, _Mapping]] = ..., recording_rules: _Optional[_Union[RecordingRules, _Mapping]] = ..., reclaim_wanted: _Optional[_Union[ReclaimWanted, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
+    kick_sessions: _control_pb2.KickSessions
+    blacklist: _control_pb2.Blacklist
+    relay_jobs: _control_pb2.RelayJobs
+    live_settings: _control_pb2.LiveSettings
+    def __init__(self, joined: _Optional[_Union[Joined, _Mapping]] = ..., group_moved: _Optional[_Union[GroupMoved, _Mapping]] = ..., fenced: _Optional[_Union[Fenced, _Mapping]] = ..., evicted: _Optional[_Union[Evicted, _Mapping]] = ..., hls_assigned: _Optional[_Union[HlsAssigned, _Mapping]] = ..., recording_rules: _Optional[_Union[RecordingRules, _Mapping]] = ..., reclaim_wanted: _Optional[_Union[ReclaimWanted, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., kick_sessions: _Optional[_Union[_control_pb2.KickSessions, _Mapping]] = ..., blacklist: _Optional[_Union[_control_pb2.Blacklist, _Mapping]] = ..., relay_jobs: _Optional[_Union[_control_pb2.RelayJobs, _Mapping]] = ..., live_settings: _Optional[_Union[_control_pb2.LiveSettings, _Mapping]] = ...) -> None: ...
 
 class Joined(_message.Message):
     __slots__ = ("term", "hls", "elsewhere")
@@ -532,7 +556,7 @@ class TouchSessionsRequest(_message.Message):
     def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., sessions: _Optional[_Iterable[_Union[SessionTouch, _Mapping]]] = ...) -> None: ...
 
 class SessionTouch(_message.Message):
-    __slots__ = ("id", "app", "name", "protocol", "peer", "sent_bytes", "over")
+    __slots__ = ("id", "app", "name", "protocol", "peer", "sent_bytes", "over", "role", "received_bytes", "opened_us", "url", "query", "user_agent", "codecs", "queued_bytes", "skips", "first_media_ms")
     ID_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -540,6 +564,16 @@ class SessionTouch(_message.Message):
     PEER_FIELD_NUMBER: _ClassVar[int]
     SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
     OVER_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OPENED_US_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    USER_AGENT_FIELD_NUMBER: _ClassVar[int]
+    CODECS_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SKIPS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_MEDIA_MS_FIELD_NUMBER: _ClassVar[int]
     id: str
     app: str
     name: str
@@ -547,9 +581,31 @@ class SessionTouch(_message.Message):
     peer: str
     sent_bytes: int
     over: bool
-    def __init__(self, id: _Optional[str] = ..., app: _Optional[str] = ..., name: _Optional[str] = ..., protocol: _Optional[str] = ..., peer: _Optional[str] = ..., sent_bytes: _Optional[int] = ..., over: _Optional[bool] = ...) -> None: ...
+    role: SessionRole
+    received_bytes: int
+    opened_us: int
+    url: str
+    query: str
+    user_agent: str
+    codecs: _containers.RepeatedScalarFieldContainer[str]
+    queued_bytes: int
+    skips: int
+    first_media_ms: int
+    def __init__(self, id: _Optional[str] = ..., app: _Optional[str] = ..., name: _Optional[str] = ..., protocol: _Optional[str] = ..., peer: _Optional[str] = ..., sent_bytes: _Optional[int] = ..., over: _Optional[bool] = ..., role: _Optional[_Union[SessionRole, str]] = ..., received_bytes: _Optional[int] = ..., opened_us: _Optional[int] = ..., url: _Optional[str] = ..., query: _Optional[str] = ..., user_agent: _Optional[str] = ..., codecs: _Optional[_Iterable[str]] = ..., queued_bytes: _Optional[int] = ..., skips: _Optional[int] = ..., first_media_ms: _Optional[int] = ...) -> None: ...
 
 class TouchSessionsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class TellEventsRequest(_message.Message):
+    __slots__ = ("node", "events")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    node: _origin_pb2.NodeRef
+    events: _containers.RepeatedCompositeFieldContainer[_control_pb2.Event]
+    def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., events: _Optional[_Iterable[_Union[_control_pb2.Event, _Mapping]]] = ...) -> None: ...
+
+class TellEventsResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 

@@ -1,0 +1,30 @@
+"""What happens in a cluster and the outside may want to hear of (docs/design.md §7, Webhooks).
+
+A node tells the scheduler of its events, in their order, and keeps them until that has them (`SchedulerClient.tell_events`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lalmesh.names import StreamKey
+
+MAX_EVENT_ID_BYTES = 128
+MAX_EVENT_KIND_BYTES = 64
+MAX_FACTS_BYTES = 64 << 10  #: JSON of one event: one of a stream with a few hundred players is some 100 bytes each
+
+Facts = Mapping[str, Any]  #: JSON by name
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Event:
+    """Something happened."""
+
+    id: str  #: 1 to `MAX_EVENT_ID_BYTES` bytes, unique for ever: whoever gets it twice can tell
+    kind: str  #: such as ``pub_start``; 1 to `MAX_EVENT_KIND_BYTES` bytes
+    at_us: int  #: Unix microseconds
+    node: str  #: name of the node where it happened
+    stream: StreamKey | None = None  #: that it is about; None where it is about none
+    facts: Facts = field(default_factory=dict)  #: what is special to the kind

@@ -1,0 +1,19 @@
+"""Who asks an edge for something, and how: what a decision about it, its session and every event of it say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Client:
+    """One client on one connection, as a request of it says."""
+
+    protocol: str  #: as `Session.protocol`
+    address: str  #: of the client; behind a trusted proxy as that says
+    peer: str  #: address:port
+    url: str = ""  #: what was asked for, without query
+    query: str = ""  #: raw, with secrets: never logged, and cleaned before it is shown
+    user_agent: str = ""  #: flashVer, User-Agent
+    user: str = ""  #: name of its credentials (RTSP, HTTP); empty without
+    session_id: str = ""  #: of the request, where it has one already (HLS)
