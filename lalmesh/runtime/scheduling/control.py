@@ -14,6 +14,8 @@ MAX_BLACKLIST = 10_000  #: networks: some 600 KB of a command, and a lookup that
 MAX_RELAY_JOBS = 10_000  #: of one node, and those of the whole cluster
 MAX_RELAY_URLS = 16  #: sources of one pull
 MAX_URL_BYTES = 4096
+MAX_CLUSTER_CHARS = 253  #: of the mark of a cluster: its name, cut, and a few more
+MAX_VIA = 16  #: clusters that a stream goes through; a chain of more is a loop, or as good as one
 MAX_LIVE_SETTINGS = 1000
 
 
@@ -53,6 +55,7 @@ class RelayJob:
     rtsp_udp: bool = False  #: RTSP over UDP, otherwise interleaved
     verify_tls: bool = True  #: whether the certificate of the other side is checked
     ca_file: str = ""  #: that it is checked with; empty: the system's
+    via: tuple[str, ...] = ()  #: clusters that it goes on to, as far as they are known: none of them may be the source
 
 
 @dataclass(slots=True, frozen=True)

@@ -21,6 +21,7 @@ from lalmesh.runtime.scheduling.control import (
     MAX_RELAY_JOBS,
     MAX_RELAY_URLS,
     MAX_URL_BYTES,
+    MAX_VIA,
     Blacklist,
     BlacklistEntry,
     KickSessions,
@@ -180,6 +181,7 @@ def _parse_relay_job(message: control_pb2.RelayJob) -> RelayJob:
         rtsp_udp=message.rtsp_udp,
         verify_tls=message.verify_tls,
         ca_file=_text(message.ca_file, "file name", MAX_URL_BYTES),
+        via=tuple(_text(cluster, "cluster") for cluster in message.via[:MAX_VIA]),
     )
 
 
@@ -195,6 +197,7 @@ def _serialize_relay_job(job: RelayJob) -> control_pb2.RelayJob:
         rtsp_udp=job.rtsp_udp,
         verify_tls=job.verify_tls,
         ca_file=job.ca_file,
+        via=job.via[:MAX_VIA],
     )
 
 

@@ -95,6 +95,8 @@ class Wanted:
     after: Place | None = None  #: wait for a higher place; None: any
     unreachable: NodeId | None = None  #: the origin that this reader cannot reach; others may
     at_once: bool = False  #: do not wait: answer once the registry has been asked
+    via: tuple[str, ...] = ()  #: where it is wanted for other clusters: these; at most `MAX_VIA`
+    query: str = ""  #: of who wants it, for the URLs of rules that name it
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -155,6 +157,7 @@ class HeldStream:
     missing: int = 0  #: holes since the publication began, in units
     left_out: tuple[str, ...] = ()  #: tracks that an output of the node cannot carry, such as ``ts: pcma``
     published: bool = False  #: edge: by a publisher of its own, not only played
+    relayed_to: tuple[str, ...] = ()  #: edge: clusters that play it here, and those that play it there; at most `MAX_VIA`
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from lalmesh.rpc.convert import (
     serialize_track_set,
 )
 from lalmesh.rpc.lalmesh.v1 import media_pb2, scheduler_pb2
-from lalmesh.runtime.scheduling.control import MAX_RELAY_JOBS
+from lalmesh.runtime.scheduling.control import MAX_RELAY_JOBS, MAX_VIA
 from lalmesh.runtime.scheduling.control_wire import (
     parse_relay_status,
     serialize_relay_status,
@@ -77,6 +77,7 @@ def _parse_held(message: scheduler_pb2.HeldStream) -> HeldStream:
         missing=message.missing,
         left_out=tuple(_text(text, "left out") for text in message.left_out[:MAX_LEFT_OUT]),
         published=message.published,
+        relayed_to=tuple(_text(each, "cluster") for each in message.relayed_to[:MAX_VIA]),
     )
 
 
@@ -95,6 +96,7 @@ def _serialize_held(held: HeldStream) -> scheduler_pb2.HeldStream:
         missing=held.missing,
         left_out=held.left_out[:MAX_LEFT_OUT],
         published=held.published,
+        relayed_to=held.relayed_to[:MAX_VIA],
     )
 
 

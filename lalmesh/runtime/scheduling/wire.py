@@ -22,6 +22,7 @@ from lalmesh.rpc.convert import (
 )
 from lalmesh.rpc.lalmesh.v1 import scheduler_pb2
 from lalmesh.runtime.ownership import Grant, HlsOwner, Location, NodeAddress, NodeId
+from lalmesh.runtime.scheduling.control import MAX_CLUSTER_CHARS, MAX_URL_BYTES, MAX_VIA
 from lalmesh.runtime.scheduling.hls_wire import parse_hls_owner, serialize_hls_owner
 from lalmesh.runtime.scheduling.model import Claim, Held, Move, Refusal, Refused, Released, Wanted
 
@@ -114,7 +115,13 @@ def parse_wanted(message: scheduler_pb2.Wanted) -> Wanted:
     """A wanted stream."""
     after = parse_place(message.after) if message.HasField("after") else None
     unreachable = parse_node(message.unreachable).node if message.HasField("unreachable") else None
-    return Wanted(parse_stream(message.app, message.name), after, unreachable, message.at_once)
+    via = tuple(message.via[:MAX_VIA])
+    if any(
+        len(text) > limit for text, limit in ((message.query, MAX_URL_BYTES), *((cluster, MAX_CLUSTER_CHARS) for cluster in via))
+    ):
+        raise RemoteProtocolError("a wanted stream with a query or a cluster that is too long")
+    stream = parse_stream(message.app, message.name)
+    return Wanted(stream, after, unreachable, message.at_once, via, message.query)
 
 
 def serialize_wanted(wanted: Wanted) -> scheduler_pb2.Wanted:
@@ -122,7 +129,15 @@ def serialize_wanted(wanted: Wanted) -> scheduler_pb2.Wanted:
     after = None if wanted.after is None else serialize_place(wanted.after)
     unreachable = None if wanted.unreachable is None else serialize_node(_nowhere(wanted.unreachable))
     app, name = wanted.stream
-    return scheduler_pb2.Wanted(app=app, name=name, after=after, unreachable=unreachable, at_once=wanted.at_once)
+    return scheduler_pb2.Wanted(
+        app=app,
+        name=name,
+        after=after,
+        unreachable=unreachable,
+        at_once=wanted.at_once,
+        via=wanted.via[:MAX_VIA],
+        query=wanted.query,
+    )
 
 
 def _nowhere(node: NodeId) -> NodeAddress:

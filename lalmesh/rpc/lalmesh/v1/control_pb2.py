@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18lalmesh/v1/control.proto\x12\nlalmesh.v1\"h\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0b\n\x03\x61pp\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05\x61t_us\x18\x05 \x01(\x04\x12\x0c\n\x04node\x18\x06 \x01(\t\x12\r\n\x05\x66\x61\x63ts\x18\x07 \x01(\t\"3\n\x0cKickSessions\x12\x13\n\x0bsession_ids\x18\x01 \x03(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"8\n\tBlacklist\x12+\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.lalmesh.v1.BlacklistEntry\"5\n\x0e\x42lacklistEntry\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x12\n\nexpires_us\x18\x02 \x01(\x04\"/\n\tRelayJobs\x12\"\n\x04jobs\x18\x01 \x03(\x0b\x32\x14.lalmesh.v1.RelayJob\"\xb2\x01\n\x08RelayJob\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07is_push\x18\x02 \x01(\x08\x12\x0b\n\x03\x61pp\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0c\n\x04urls\x18\x05 \x03(\t\x12\x18\n\x10start_timeout_ms\x18\x06 \x01(\r\x12\x0f\n\x07retries\x18\x07 \x01(\x05\x12\x10\n\x08rtsp_udp\x18\x08 \x01(\x08\x12\x12\n\nverify_tls\x18\t \x01(\x08\x12\x0f\n\x07\x63\x61_file\x18\n \x01(\t\"\x94\x01\n\x0bRelayStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.lalmesh.v1.RelayState\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x10\n\x08since_us\x18\x07 \x01(\x04\"\x85\x01\n\x0cLiveSettings\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x34\n\x06values\x18\x02 \x03(\x0b\x32$.lalmesh.v1.LiveSettings.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\x8e\x01\n\nRelayState\x12\x1b\n\x17RELAY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RELAY_STATE_CONNECTING\x10\x01\x12\x17\n\x13RELAY_STATE_RUNNING\x10\x02\x12\x16\n\x12RELAY_STATE_PAUSED\x10\x03\x12\x16\n\x12RELAY_STATE_FAILED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18lalmesh/v1/control.proto\x12\nlalmesh.v1\"h\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0b\n\x03\x61pp\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05\x61t_us\x18\x05 \x01(\x04\x12\x0c\n\x04node\x18\x06 \x01(\t\x12\r\n\x05\x66\x61\x63ts\x18\x07 \x01(\t\"3\n\x0cKickSessions\x12\x13\n\x0bsession_ids\x18\x01 \x03(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"8\n\tBlacklist\x12+\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.lalmesh.v1.BlacklistEntry\"5\n\x0e\x42lacklistEntry\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x12\n\nexpires_us\x18\x02 \x01(\x04\"/\n\tRelayJobs\x12\"\n\x04jobs\x18\x01 \x03(\x0b\x32\x14.lalmesh.v1.RelayJob\"\xbf\x01\n\x08RelayJob\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07is_push\x18\x02 \x01(\x08\x12\x0b\n\x03\x61pp\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0c\n\x04urls\x18\x05 \x03(\t\x12\x18\n\x10start_timeout_ms\x18\x06 \x01(\r\x12\x0f\n\x07retries\x18\x07 \x01(\x05\x12\x10\n\x08rtsp_udp\x18\x08 \x01(\x08\x12\x12\n\nverify_tls\x18\t \x01(\x08\x12\x0f\n\x07\x63\x61_file\x18\n \x01(\t\x12\x0b\n\x03via\x18\x0b \x03(\t\"\x94\x01\n\x0bRelayStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.lalmesh.v1.RelayState\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x10\n\x08since_us\x18\x07 \x01(\x04\"\x85\x01\n\x0cLiveSettings\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x34\n\x06values\x18\x02 \x03(\x0b\x32$.lalmesh.v1.LiveSettings.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\x8e\x01\n\nRelayState\x12\x1b\n\x17RELAY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RELAY_STATE_CONNECTING\x10\x01\x12\x17\n\x13RELAY_STATE_RUNNING\x10\x02\x12\x16\n\x12RELAY_STATE_PAUSED\x10\x03\x12\x16\n\x12RELAY_STATE_FAILED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LIVESETTINGS_VALUESENTRY']._loaded_options = None
   _globals['_LIVESETTINGS_VALUESENTRY']._serialized_options = b'8\001'
-  _globals['_RELAYSTATE']._serialized_start=830
-  _globals['_RELAYSTATE']._serialized_end=972
+  _globals['_RELAYSTATE']._serialized_start=843
+  _globals['_RELAYSTATE']._serialized_end=985
   _globals['_EVENT']._serialized_start=40
   _globals['_EVENT']._serialized_end=144
   _globals['_KICKSESSIONS']._serialized_start=146
@@ -46,11 +46,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELAYJOBS']._serialized_start=312
   _globals['_RELAYJOBS']._serialized_end=359
   _globals['_RELAYJOB']._serialized_start=362
-  _globals['_RELAYJOB']._serialized_end=540
-  _globals['_RELAYSTATUS']._serialized_start=543
-  _globals['_RELAYSTATUS']._serialized_end=691
-  _globals['_LIVESETTINGS']._serialized_start=694
-  _globals['_LIVESETTINGS']._serialized_end=827
-  _globals['_LIVESETTINGS_VALUESENTRY']._serialized_start=782
-  _globals['_LIVESETTINGS_VALUESENTRY']._serialized_end=827
+  _globals['_RELAYJOB']._serialized_end=553
+  _globals['_RELAYSTATUS']._serialized_start=556
+  _globals['_RELAYSTATUS']._serialized_end=704
+  _globals['_LIVESETTINGS']._serialized_start=707
+  _globals['_LIVESETTINGS']._serialized_end=840
+  _globals['_LIVESETTINGS_VALUESENTRY']._serialized_start=795
+  _globals['_LIVESETTINGS_VALUESENTRY']._serialized_end=840
 # @@protoc_insertion_point(module_scope)

@@ -67,7 +67,7 @@ class RelayJobs(_message.Message):
     def __init__(self, jobs: _Optional[_Iterable[_Union[RelayJob, _Mapping]]] = ...) -> None: ...
 
 class RelayJob(_message.Message):
-    __slots__ = ("id", "is_push", "app", "name", "urls", "start_timeout_ms", "retries", "rtsp_udp", "verify_tls", "ca_file")
+    __slots__ = ("id", "is_push", "app", "name", "urls", "start_timeout_ms", "retries", "rtsp_udp", "verify_tls", "ca_file", "via")
     ID_FIELD_NUMBER: _ClassVar[int]
     IS_PUSH_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,7 @@ class RelayJob(_message.Message):
     RTSP_UDP_FIELD_NUMBER: _ClassVar[int]
     VERIFY_TLS_FIELD_NUMBER: _ClassVar[int]
     CA_FILE_FIELD_NUMBER: _ClassVar[int]
+    VIA_FIELD_NUMBER: _ClassVar[int]
     id: str
     is_push: bool
     app: str
@@ -88,7 +89,8 @@ class RelayJob(_message.Message):
     rtsp_udp: bool
     verify_tls: bool
     ca_file: str
-    def __init__(self, id: _Optional[str] = ..., is_push: _Optional[bool] = ..., app: _Optional[str] = ..., name: _Optional[str] = ..., urls: _Optional[_Iterable[str]] = ..., start_timeout_ms: _Optional[int] = ..., retries: _Optional[int] = ..., rtsp_udp: _Optional[bool] = ..., verify_tls: _Optional[bool] = ..., ca_file: _Optional[str] = ...) -> None: ...
+    via: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., is_push: _Optional[bool] = ..., app: _Optional[str] = ..., name: _Optional[str] = ..., urls: _Optional[_Iterable[str]] = ..., start_timeout_ms: _Optional[int] = ..., retries: _Optional[int] = ..., rtsp_udp: _Optional[bool] = ..., verify_tls: _Optional[bool] = ..., ca_file: _Optional[str] = ..., via: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RelayStatus(_message.Message):
     __slots__ = ("id", "state", "url", "session_id", "attempts", "error", "since_us")
