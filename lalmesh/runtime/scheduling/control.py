@@ -55,7 +55,7 @@ class RelayJob:
     rtsp_udp: bool = False  #: RTSP over UDP, otherwise interleaved
     verify_tls: bool = True  #: whether the certificate of the other side is checked
     ca_file: str = ""  #: that it is checked with; empty: the system's
-    via: tuple[str, ...] = ()  #: clusters that it goes on to, as far as they are known: none of them may be the source
+    via: tuple[str, ...] = ()  #: that it goes to or comes from, as far as is known: none may be the other side
 
 
 @dataclass(slots=True, frozen=True)

@@ -157,7 +157,7 @@ class HeldStream:
     missing: int = 0  #: holes since the publication began, in units
     left_out: tuple[str, ...] = ()  #: tracks that an output of the node cannot carry, such as ``ts: pcma``
     published: bool = False  #: edge: by a publisher of its own, not only played
-    relayed_to: tuple[str, ...] = ()  #: edge: clusters that play it here, and those that play it there; at most `MAX_VIA`
+    relayed_to: tuple[str, ...] = ()  #: edge: clusters that it goes to or comes from; at most `MAX_VIA`
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -116,9 +116,7 @@ def parse_wanted(message: scheduler_pb2.Wanted) -> Wanted:
     after = parse_place(message.after) if message.HasField("after") else None
     unreachable = parse_node(message.unreachable).node if message.HasField("unreachable") else None
     via = tuple(message.via[:MAX_VIA])
-    if any(
-        len(text) > limit for text, limit in ((message.query, MAX_URL_BYTES), *((cluster, MAX_CLUSTER_CHARS) for cluster in via))
-    ):
+    if len(message.query) > MAX_URL_BYTES or any(len(cluster) > MAX_CLUSTER_CHARS for cluster in via):
         raise RemoteProtocolError("a wanted stream with a query or a cluster that is too long")
     stream = parse_stream(message.app, message.name)
     return Wanted(stream, after, unreachable, message.at_once, via, message.query)
