@@ -27,6 +27,7 @@ from lalmesh.client._pull import pull
 from lalmesh.client._push import push
 from lalmesh.client._rtmp import RtmpPlayer, RtmpPublisher
 from lalmesh.client._rtsp import RtspPlayer, RtspPublisher
+from lalmesh.client._source import Source, open_source
 from lalmesh.client._transmux import HevcChoice, HevcTransmuxer
 
 __all__ = [
@@ -53,11 +54,13 @@ __all__ = [
     "RtspPlayer",
     "RtspPublisher",
     "RtspTransport",
+    "Source",
     "TimedOut",
     "TrackReport",
     "WebSocketFlvPlayer",
     "open_player",
     "open_publisher",
+    "open_source",
     "probe",
     "pull",
     "push",

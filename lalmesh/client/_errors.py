@@ -52,6 +52,8 @@ _RTMP_REFUSALS: dict[str, type[Refused]] = {
     "NetStream.Publish.Unauthorized": RefusedNotAuthorized,
     "NetStream.Play.Unauthorized": RefusedNotAuthorized,
 }
+#: of a connect, whatever its code: what Adobe's authentication says in descriptions
+_ADOBE_REFUSALS = ("code=403 need auth", "?reason=needauth", "?reason=authfailed", "?reason=nosuchuser")
 _HTTP_REFUSALS: dict[int, type[Refused]] = {
     401: RefusedNotAuthorized,
     403: RefusedNotAuthorized,
@@ -62,7 +64,8 @@ _HTTP_REFUSALS: dict[int, type[Refused]] = {
 
 def rtmp_refusal(code: str, description: str) -> Refused:
     """The error that a status of RTMP stands for."""
-    return _RTMP_REFUSALS.get(code, Refused)(code or "no code", description)
+    kind = RefusedNotAuthorized if any(word in description for word in _ADOBE_REFUSALS) else _RTMP_REFUSALS.get(code, Refused)
+    return kind(code or "no code", description)
 
 
 def http_refusal(status: int, description: str) -> Refused:

@@ -12,6 +12,7 @@ from lalmesh.client._options import DEFAULT_OPTIONS, ClientOptions
 from lalmesh.client._player import Player
 from lalmesh.container.flv import MAX_BODY_BYTES, PREVIOUS_TAG_SIZE_BYTES, TAG_HEADER_BYTES, TagReader
 from lalmesh.errors import RemoteProtocolError
+from lalmesh.relay_path import RELAY_HEADER, serialize_via
 
 READ_BUFFER_BYTES = 256 << 10  #: that aiohttp reads ahead before it stops the server
 MAX_SOCKET_MESSAGE_BYTES = MAX_BODY_BYTES + TAG_HEADER_BYTES + PREVIOUS_TAG_SIZE_BYTES  #: servers send a tag a message
@@ -35,8 +36,9 @@ class _AiohttpPlayer(Player):
         try:
             trust = options.ssl_context() if options.ca_file is not None else options.verify
             connector = aiohttp.TCPConnector(ssl=trust)
+            headers = HEADERS | ({RELAY_HEADER: serialize_via(options.via)} if options.via else {})
             self._session = aiohttp.ClientSession(
-                connector=connector, timeout=timeout, headers=HEADERS, auto_decompress=False, read_bufsize=READ_BUFFER_BYTES
+                connector=connector, timeout=timeout, headers=headers, auto_decompress=False, read_bufsize=READ_BUFFER_BYTES
             )
             async with asyncio.timeout(limit_s):
                 await self._request(self._session)

@@ -62,6 +62,16 @@ class Player(ABC):
             self._limit_s, self._awaited = self.options.stall_timeout_s, "message"
         return self._tags.popleft()
 
+    async def take(self) -> list[Tag]:
+        """All tags that have come, waiting for one if need be; none where the stream is over. Raises as iterating does."""
+        try:
+            tags = [await anext(self)]
+        except StopAsyncIteration:
+            return []
+        tags += self._tags
+        self._tags.clear()
+        return tags
+
     async def _fill(self) -> None:
         try:
             async with asyncio.timeout(self._limit_s):

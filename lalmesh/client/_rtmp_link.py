@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
+from dataclasses import replace
 from typing import assert_never
 
 from lalmesh.client._errors import ConnectionFailed, InvalidUrl, Refused, rtmp_refusal
@@ -17,6 +18,7 @@ from lalmesh.container.flv import Tag
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
 from lalmesh.protocol.rtmp import (
     CAN_FORWARD,
+    AdobeAuth,
     Capabilities,
     ClientEvent,
     ConnectAccepted,
@@ -29,6 +31,7 @@ from lalmesh.protocol.rtmp import (
     StatusFailed,
     StreamEnded,
 )
+from lalmesh.relay_path import RELAY_MEMBER, serialize_via
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +162,7 @@ def redirected(url: RtmpUrl, target: str) -> RtmpUrl:
         raise RemoteProtocolError(f"redirect to {target!r}: {error}") from None
     if url.tls and not found.tls:
         raise RemoteProtocolError(f"redirect from an encrypted connection to {target!r}")
-    return found
+    return replace(found, user=url.user, password=url.password) if found.host == url.host and not found.user else found
 
 
 async def dial(url: str, mode: Mode, options: ClientOptions, *, complex_handshake: bool = False) -> RtmpLink:
@@ -171,12 +174,31 @@ async def dial(url: str, mode: Mode, options: ClientOptions, *, complex_handshak
     """
     target = parse_rtmp_url(url)
     for _ in range(options.max_redirects + 1):
-        client = RtmpClient(target, mode, os.urandom, complex_handshake=complex_handshake, capabilities=CLIENT_CAPABILITIES)
-        link = RtmpLink(client, mode)
-        await connect(link, target.host, target.port, options, tls=target.tls)
-        redirect = await consent(link, options)
+        link, redirect = await _reach(target, mode, options, complex_handshake=complex_handshake)
         if redirect is None:
             return link
         link.abort()
         target = redirected(target, redirect)
     raise ConnectionFailed(f"over {options.max_redirects} redirects, the last to {target}")
+
+
+async def _reach(target: RtmpUrl, mode: Mode, options: ClientOptions, *, complex_handshake: bool) -> tuple[RtmpLink, str | None]:
+    """A connection on which the server has said something: yes, or where else to go. It is made anew for each challenge."""
+    auth = AdobeAuth(target.user, target.password, os.urandom)
+    while True:
+        client = RtmpClient(
+            target,
+            mode,
+            os.urandom,
+            complex_handshake=complex_handshake,
+            capabilities=CLIENT_CAPABILITIES,
+            app_query=auth.query,
+            said={RELAY_MEMBER: serialize_via(options.via)} if options.via else None,
+        )
+        link = RtmpLink(client, mode)
+        await connect(link, target.host, target.port, options, tls=target.tls)
+        try:
+            return link, await consent(link, options)
+        except Refused as refused:
+            if not target.user or not auth.challenged(refused.description):
+                raise

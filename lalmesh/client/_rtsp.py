@@ -12,7 +12,7 @@ from lalmesh.client._rtsp_dial import dial_rtsp
 from lalmesh.client._rtsp_link import RtspLink
 from lalmesh.client._rtsp_receiving import RtspReceiving
 from lalmesh.client._rtsp_sending import RtspSending
-from lalmesh.media import TrackSet
+from lalmesh.media import AccessUnit, TrackSet
 from lalmesh.protocol.rtp import ReceiverSettings
 
 
@@ -66,3 +66,13 @@ class RtspPublisher(Publisher[RtspLink]):
         link = self._link
         for given in self._sending.package(type_id, timestamp_ms, b"".join(body), time.time_ns() // 1000):
             link.send(given.track, given.packets, is_rtcp=given.is_rtcp)
+
+    def send_unit(self, unit: AccessUnit, tracks: TrackSet) -> None:
+        """Publish a unit under `tracks`, of any codec that RTP carries and whatever ids they have.
+
+        Raises:
+            UnsupportedError: `tracks` need another description than the server has.
+            ConnectionFailed, Refused, RemoteProtocolError: what ended the connection.
+        """
+        for given in self._sending.package_unit(unit, tracks):
+            self._link.send(given.track, given.packets, is_rtcp=given.is_rtcp)

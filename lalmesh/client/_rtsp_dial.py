@@ -16,6 +16,7 @@ from lalmesh.client._rtsp_media import RtspMedia
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
 from lalmesh.protocol.http_auth import ClientAuth
 from lalmesh.protocol.rtsp import RtspClient, RtspUrl
+from lalmesh.relay_path import RELAY_HEADER, serialize_via
 
 log = logging.getLogger(__name__)
 
@@ -84,10 +85,11 @@ async def dial_rtsp(url: str, mode: Mode, options: ClientOptions, build: Callabl
 async def _reach(
     target: RtspUrl, mode: Mode, options: ClientOptions, udp: UdpChoice, build: Callable[[], _Media]
 ) -> tuple[RtspLink, _Media]:
+    fields = [(RELAY_HEADER, serialize_via(options.via))] if options.via else []
     for _ in range(options.max_redirects + 1):
         media = build()
         auth = ClientAuth(target.user, target.password, os.urandom) if target.user else None
-        client = RtspClient(target, mode, description=media.description, auth=auth)
+        client = RtspClient(target, mode, description=media.description, auth=auth, fields=fields)
         link = RtspLink(client, media, mode, url=target, udp=udp)
         await connect(link, target.host, target.port, options, tls=target.tls)
         redirect = await consent(link, options)

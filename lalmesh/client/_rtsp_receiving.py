@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from lalmesh.client._rtsp_media import RandomBytes, Report, RtspMedia, Wanted
 from lalmesh.container.flv import TAG_SCRIPT, BodyMuxer, Tag, carries
@@ -57,8 +57,8 @@ class _Reception:
 class RtspReceiving(RtspMedia):
     """Plays the first video and the first audio track of a description that have a known format."""
 
-    def __init__(self, settings: ReceiverSettings, random_bytes: RandomBytes) -> None:
-        """Receive what comes by UDP under `settings`."""
+    def __init__(self, settings: ReceiverSettings, random_bytes: RandomBytes, queue: MediaQueue | None = None) -> None:
+        """Receive what comes by UDP under `settings`, into `queue`; None: as FLV tags into `tags`."""
         self._settings = settings
         self._random_bytes = random_bytes
         self._cname = random_bytes(CNAME_BYTES).hex()
@@ -66,6 +66,7 @@ class RtspReceiving(RtspMedia):
         self._receptions: dict[int, _Reception] = {}
         self._timeline = Timeline()
         self._tags = TagQueue()
+        self._queue: MediaQueue = self._tags if queue is None else queue
 
     @property
     def tags(self) -> TagQueue:
@@ -75,7 +76,7 @@ class RtspReceiving(RtspMedia):
     @property
     def untaken_bytes(self) -> int:
         """As `RtspMedia.untaken_bytes`."""
-        return self._tags.size_bytes
+        return self._queue.size_bytes
 
     @property
     def is_over(self) -> bool:
@@ -108,7 +109,7 @@ class RtspReceiving(RtspMedia):
         )
         self._receptions[track] = _Reception(receiver, int.from_bytes(self._random_bytes(SSRC_BYTES), "big"))
         if receiver.track is not None:
-            self._tags.put(receiver.track)
+            self._queue.put(receiver.track)
 
     def receive(self, track: int, data: bytes, now_us: int, *, is_rtcp: bool) -> None:
         """As `RtspMedia.receive`."""
@@ -166,7 +167,17 @@ class RtspReceiving(RtspMedia):
 
     def _put(self, events: Iterable[TrackEvent]) -> None:
         for event in events:
-            self._tags.put(event)
+            self._queue.put(event)
+
+
+class MediaQueue(Protocol):
+    """Where what comes waits to be taken."""
+
+    size_bytes: int  #: what waits
+
+    def put(self, event: TrackEvent) -> None:
+        """Add a track, or a unit of a track that was added."""
+        ...
 
 
 @dataclass(slots=True)

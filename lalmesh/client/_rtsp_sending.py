@@ -78,10 +78,25 @@ class RtspSending(RtspMedia):
             self._follow(event.tracks)
         elif isinstance(event, AccessUnit):
             event.wall_us = wall_us
-            burst = self._stream.package(event, self._tracks)
-            if burst is not None:
-                yield from (Packets(track, [data], is_rtcp=True) for track, data in burst.reports)
-                yield Packets(burst.track_index, burst.packets)
+            yield from self._packed(event)
+
+    def package_unit(self, unit: AccessUnit, tracks: TrackSet) -> Iterator[Packets]:
+        """Iterate over what a unit under `tracks` becomes, as `package` does; its wall clock is its own.
+
+        Raises:
+            UnsupportedError: `tracks` do not go on under the description.
+        """
+        if tracks is not self._tracks:
+            if not self._stream.describes(tracks):
+                raise UnsupportedError("a change of tracks in RTSP, whose description cannot change")
+            self._tracks = tracks
+        yield from self._packed(unit)
+
+    def _packed(self, unit: AccessUnit) -> Iterator[Packets]:
+        burst = self._stream.package(unit, self._tracks)
+        if burst is not None:
+            yield from (Packets(track, [data], is_rtcp=True) for track, data in burst.reports)
+            yield Packets(burst.track_index, burst.packets)
 
     def _follow(self, tracks: TrackSet) -> None:
         """Let announced tracks go on under the configuration that they have in `tracks`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lalmesh.protocol.rtmp._adobe_auth import AdobeAuth
 from lalmesh.protocol.rtmp._chunk import MAX_MESSAGE_BYTES, ChunkReader, ChunkWriter, Message, chunk_message, message_header
 from lalmesh.protocol.rtmp._client import RtmpClient
 from lalmesh.protocol.rtmp._commands import (
@@ -50,6 +51,7 @@ __all__ = [
     "MAX_MESSAGE_BYTES",
     "MEDIA_CSID",
     "SERVER_CAPABILITIES",
+    "AdobeAuth",
     "Capabilities",
     "ChunkReader",
     "ChunkWriter",

@@ -6,7 +6,7 @@ the shell dials, feeds bytes, sends what `RtmpClient.data_to_send` gives, and cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from lalmesh.amf import AmfValue
@@ -60,6 +60,8 @@ class RtmpClient:
         complex_handshake: bool = False,
         chunk_size: int = DEFAULT_OUT_CHUNK_SIZE,
         capabilities: Capabilities | None = None,
+        app_query: str = "",
+        said: Mapping[str, str] | None = None,
     ) -> None:
         """Begin the handshake.
 
@@ -70,12 +72,16 @@ class RtmpClient:
             complex_handshake: send a digest in the handshake, for servers that insist on one.
             chunk_size: payload bytes of the chunks that we send.
             capabilities: what to say in Enhanced RTMP; None to say nothing.
+            app_query: added to the query of the application: the answer to a challenge, see `AdobeAuth`.
+            said: members of the connect command besides those of RTMP.
         """
         self._session = Session(ClientHandshake(random_bytes, complex_handshake=complex_handshake))
         self._url = url
         self._mode = mode
         self._chunk_size = chunk_size
         self._capabilities = capabilities or Capabilities()
+        self._app_query = app_query
+        self._said = dict(said or {})
         self._state = ClientState.HANDSHAKING
         self._stream_id = 0
         self._calls: dict[float, str] = {}  # transaction id to what was called
@@ -164,13 +170,15 @@ class RtmpClient:
     # what we say
 
     def _send_connect(self) -> None:
+        mark = "&" if "?" in self._url.app else "?"
+        query = f"{mark}{self._app_query}" if self._app_query else ""
         said: dict[str, AmfValue] = {
-            "app": self._url.app,
+            "app": self._url.app + query,
             "type": "nonprivate",
             "flashVer": FLASH_VERSION,
-            "tcUrl": self._url.tc_url,
+            "tcUrl": self._url.tc_url + query,
         }
-        self._call("connect", said | self._capabilities.to_members())
+        self._call("connect", said | self._said | self._capabilities.to_members())
 
     def _send_create_stream(self) -> None:
         self._session.send_window(DEFAULT_WINDOW_BYTES)

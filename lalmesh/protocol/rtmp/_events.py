@@ -19,6 +19,7 @@ class Connected:
     swf_url: str
     object_encoding: int  #: 0, or 3 for a client that knows AMF 3
     capabilities: Capabilities
+    relay: str = ""  #: the clusters that a relay comes through (`lalmesh.relay_path`)
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -50,6 +50,7 @@ from lalmesh.protocol.rtmp._messages import (
 from lalmesh.protocol.rtmp._session import DEFAULT_OUT_CHUNK_SIZE, DEFAULT_WINDOW_BYTES, Session
 from lalmesh.protocol.rtmp._states import CONNECTION_STEPS, STREAM_STEPS, ConnectionState, Step, StreamState, next_state
 from lalmesh.protocol.rtmp._url import split_app, split_name
+from lalmesh.relay_path import RELAY_MEMBER
 
 FIRST_STREAM_ID = 1  #: of the message stream that createStream gives first. Interop: some clients use it without asking for one
 MAX_MESSAGE_STREAMS = 32  #: of one connection; players and publishers use one or two
@@ -219,6 +220,7 @@ class RtmpServer:
             swf_url=text(said.get("swfUrl")),
             object_encoding=integer(said.get("objectEncoding")),
             capabilities=parse_capabilities(said),
+            relay=text(said.get(RELAY_MEMBER)),
         )
 
     def _on_create_stream(self, command: Command, _: int) -> Iterator[ServerEvent]:

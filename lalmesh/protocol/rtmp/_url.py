@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
 
 from lalmesh.errors import UnsupportedError
 
@@ -42,6 +42,8 @@ class RtmpUrl:
     port: int
     app: str  #: all parts of the path but the last; may be empty
     name: str  #: the last part, with the query, as publish and play send it; may be empty
+    user: str = ""  #: for servers that ask for one; nothing of the protocol carries it
+    password: str = field(default="", repr=False)
 
     @classmethod
     def parse(cls, url: str) -> RtmpUrl:
@@ -49,13 +51,11 @@ class RtmpUrl:
 
         Raises:
             ValueError: not a URL, without a host, or with a port that is no port.
-            UnsupportedError: another scheme, or with a user or a password: nothing of the protocol would carry them.
+            UnsupportedError: another scheme.
         """
         parts = urlsplit(url, allow_fragments=False)
         if parts.scheme not in DEFAULT_PORTS:
             raise UnsupportedError(f"URL scheme {parts.scheme!r}")
-        if parts.username is not None or parts.password is not None:
-            raise UnsupportedError("user and password in an RTMP URL")
         if not parts.hostname:
             raise ValueError("URL without a host")
         path, query = parts.path.strip("/"), f"?{parts.query}" if parts.query else ""
@@ -69,6 +69,8 @@ class RtmpUrl:
             port=DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port,
             app=app,
             name=name + query,
+            user=unquote(parts.username or ""),
+            password=unquote(parts.password or ""),
         )
 
     @property
@@ -84,5 +86,5 @@ class RtmpUrl:
         return f"{self.scheme}://{host}{port}/{self.app}"
 
     def __str__(self) -> str:
-        """The whole URL; it may be logged as far as its query may."""
+        """The whole URL, without user and password; it may be logged as far as its query may."""
         return f"{self.tc_url}/{self.name}" if self.app else f"{self.tc_url}{self.name}"

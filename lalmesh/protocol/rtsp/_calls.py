@@ -45,11 +45,12 @@ class Call:
 class Calls:
     """Sends requests and knows them again by the number in their answers (RFC 2326 §12.17)."""
 
-    def __init__(self, auth: Authenticator | None, user_agent: str) -> None:
-        """Ask as `auth` knows, under the name of `user_agent`; empty: say no name."""
+    def __init__(self, auth: Authenticator | None, user_agent: str, fields: Sequence[Field] = ()) -> None:
+        """Ask as `auth` knows, under the name of `user_agent`; empty: say no name. `fields` go with each request."""
         self.session_id = ""  #: goes with each request; empty: there is none yet
         self._auth = auth
         self._user_agent = user_agent
+        self._fields = tuple(fields)
         self._out = bytearray()
         self._pending: dict[int, Call] = {}
         self._last_number = 0
@@ -65,7 +66,7 @@ class Calls:
         fields += [("Authorization", shown)] if shown is not None else []
         fields += [("User-Agent", self._user_agent)] if self._user_agent else []
         fields += [("Session", self.session_id)] if self.session_id else []
-        headers = Headers((*fields, *call.fields))
+        headers = Headers((*fields, *self._fields, *call.fields))
         self._out += Request(method=call.method, uri=call.uri, headers=headers, body=call.body).serialize()
 
     def answered(self, response: Response) -> Call | None:

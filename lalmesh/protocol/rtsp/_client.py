@@ -26,7 +26,7 @@ from lalmesh.protocol.rtsp._events import (
 )
 from lalmesh.protocol.rtsp._fields import DEFAULT_SESSION_TIMEOUT_S, parse_range, parse_rtp_info, parse_session_id
 from lalmesh.protocol.rtsp._inbox import Inbox
-from lalmesh.protocol.rtsp._messages import InterleavedFrame, Request, Response
+from lalmesh.protocol.rtsp._messages import Field, InterleavedFrame, Request, Response
 from lalmesh.protocol.rtsp._server_session import MAX_TRACKS
 from lalmesh.protocol.rtsp._states import ClientState
 from lalmesh.protocol.rtsp._url import RtspUrl, base_url
@@ -48,6 +48,7 @@ class RtspClient:
         description: bytes = b"",
         auth: Authenticator | None = None,
         user_agent: str = "lalmesh",
+        fields: Sequence[Field] = (),
     ) -> None:
         """Ask what the server can do.
 
@@ -57,12 +58,13 @@ class RtspClient:
             description: of what is published, SDP.
             auth: knows the answers to challenges.
             user_agent: how to call ourselves; empty: not at all.
+            fields: headers of every request besides those that it needs.
         """
         self._mode = mode
         self._description = description
         self._uri = str(url)
         self._root = self._uri[: -len(url.rest)] if url.rest else self._uri
-        self._calls = Calls(auth, user_agent)
+        self._calls = Calls(auth, user_agent, fields)
         self._inbox = Inbox()
         self._state = ClientState.OPENING
         self._public: frozenset[str] = frozenset()  # what the server says it can do
