@@ -40,6 +40,7 @@ class SchedulerMetrics:
         self.unreachable = Counter(
             "scheduler_unreachable", "Readers that could not reach an origin, by origin", ["origin"], registry=self.registry
         )
+        self.routes = Counter("scheduler_routes", "Routes asked for, by result", ["purpose", "result"], registry=self.registry)
         self.evictions = Counter("scheduler_evictions", "Nodes told that they are no members any more", registry=self.registry)
         self.claim_seconds = Histogram(
             "scheduler_claim_seconds", "Time to answer one claim", buckets=CLAIM_BUCKETS_S, registry=self.registry

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lalmesh.protocol.http_auth import Scheme
-from lalmesh.runtime.config import SHARED_PORTS, Config, EdgeConfig, RtspConfig, users_of
+from lalmesh.runtime.config import SHARED_PORTS, Config, EdgeCapacityConfig, EdgeConfig, RtspConfig, users_of
+from lalmesh.runtime.scheduling import Capacity
 from services.edge.app import EdgeSettings, ListenSettings
 from services.edge.fanout import FanOutSettings
 from services.edge.hls_client import HlsProxySettings
@@ -33,7 +34,7 @@ def edge_settings(config: Config) -> EdgeSettings:
     """
     edge, cluster = config.edge, config.cluster
     return EdgeSettings(
-        member=settings.member(config, edge.advertise.host),
+        member=settings.member(config, edge.advertise.host, _capacity(edge.capacity)),
         listen=_listen(edge),
         certificate=settings.certificate("edge.tls", edge.tls),
         hls=HlsProxySettings(
@@ -59,6 +60,15 @@ def edge_settings(config: Config) -> EdgeSettings:
         match_app=cluster.match_app,
         chunk_size=edge.rtmp.chunk_size_bytes,
         claim_timeout_s=cluster.claim_timeout_s,
+    )
+
+
+def _capacity(config: EdgeCapacityConfig) -> Capacity:
+    return Capacity(
+        egress_bps=config.egress_bps,
+        sessions=config.sessions,
+        memory_bytes=config.memory_bytes,
+        cpu_fraction=config.cpu_percent / 100,
     )
 
 

@@ -9,6 +9,7 @@ from lalmesh.runtime.config._config import Config
 from lalmesh.runtime.config._document import config_schema, reference_markdown
 from lalmesh.runtime.config._edge import (
     AdvertiseConfig,
+    EdgeCapacityConfig,
     EdgeConfig,
     EdgeTlsConfig,
     FanOutConfig,
@@ -39,7 +40,14 @@ from lalmesh.runtime.config._problem import ConfigError, Problem
 from lalmesh.runtime.config._recording import HlsRecordingConfig
 from lalmesh.runtime.config._render import sample_yaml, show_yaml
 from lalmesh.runtime.config._rtsp import SHARED_PORTS, RtspAuthConfig, RtspConfig, RtspsConfig, WsRtspConfig, users_of
-from lalmesh.runtime.config._scheduler import EtcdConfig, RedisConfig, SchedulerConfig, SchedulerGrpcConfig, SchedulerHttpConfig
+from lalmesh.runtime.config._scheduler import (
+    EtcdConfig,
+    RedisConfig,
+    RoutingConfig,
+    SchedulerConfig,
+    SchedulerGrpcConfig,
+    SchedulerHttpConfig,
+)
 from lalmesh.runtime.config._telemetry import MetricsConfig, TelemetryConfig
 
 __all__ = [
@@ -51,6 +59,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ConnectionLimitsConfig",
+    "EdgeCapacityConfig",
     "EdgeConfig",
     "EdgeTlsConfig",
     "EtcdConfig",
@@ -80,6 +89,7 @@ __all__ = [
     "RedisConfig",
     "RingConfig",
     "Role",
+    "RoutingConfig",
     "RtmpConfig",
     "RtmpsConfig",
     "RtspAuthConfig",

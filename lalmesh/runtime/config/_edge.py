@@ -69,6 +69,15 @@ class AdvertiseConfig(ConfigModel):
     https_port: Port = Field(default=0, description="HTTPS port; 0: the listening one.")
 
 
+class EdgeCapacityConfig(ConfigModel):
+    """What routing may load this edge with; how loaded it is, is its share of the fullest of these. A full edge sends people on."""
+
+    sessions: int = Field(default=0, ge=0, le=10_000_000, description="Players and publishers at a time; 0: not stated.")
+    egress_bps: int = Field(default=0, ge=0, le=10**13, description="Bits a second that are sent to players; 0: not stated.")
+    cpu_percent: int = Field(default=0, ge=0, le=100, description="Processor time of all usable cores; 0: not stated.")
+    memory_bytes: int = Field(default=0, ge=0, le=1 << 50, description="Memory of the process; 0: not stated.")
+
+
 class LimitsConfig(ConnectionLimitsConfig):
     """What one listener grants to the outside."""
 
@@ -161,6 +170,7 @@ class EdgeConfig(ConfigModel):
     https: HttpsConfig = HttpsConfig()
     tls: EdgeTlsConfig = EdgeTlsConfig()
     advertise: AdvertiseConfig = AdvertiseConfig()
+    capacity: EdgeCapacityConfig = EdgeCapacityConfig()
     limits: LimitsConfig = LimitsConfig()
     publish: PublishConfig = PublishConfig()
     play: PlayConfig = PlayConfig()

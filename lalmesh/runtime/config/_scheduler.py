@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 
 from lalmesh.runtime.config._base import Allowed, ConfigModel, Host, HostPort, OptionalHost, Port, SharedKey, Text, require_pair
+from lalmesh.runtime.zones import parse_zones
 
 KeyPrefix = Annotated[
     str,
@@ -18,6 +19,13 @@ RedisPrefix = Annotated[
     str,
     StringConstraints(max_length=255, pattern=r"^([A-Za-z0-9._-]+:)+$"),
     Allowed("letters, digits and . _ -, each part with a colon after it"),
+]
+
+
+ZoneText = Annotated[
+    str,
+    StringConstraints(max_length=65_536, pattern=r"^[A-Za-z0-9._-]{1,253}( +[0-9A-Fa-f.:]+/[0-9]{1,3})+$"),
+    Allowed("ZONE NETWORK [NETWORK ...], such as west 10.1.0.0/16 2001:db8::/32"),
 ]
 
 
@@ -97,6 +105,22 @@ class RedisConfig(ConfigModel):
         return self
 
 
+class RoutingConfig(ConfigModel):
+    """Routing: which edge a player or publisher is sent to."""
+
+    zones: tuple[ZoneText, ...] = Field(
+        default=(),
+        strict=False,
+        max_length=10_000,
+        description="Which zone clients are in, by their addresses; the longest prefix holds. An edge is in its cluster.zone.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        parse_zones(self.zones)
+        return self
+
+
 class SchedulerConfig(ConfigModel):
     """A scheduler: membership, ownership, routing."""
 
@@ -104,6 +128,7 @@ class SchedulerConfig(ConfigModel):
     http: SchedulerHttpConfig = SchedulerHttpConfig()
     etcd: EtcdConfig = EtcdConfig()
     redis: RedisConfig = RedisConfig()
+    routing: RoutingConfig = RoutingConfig()
     session_ttl_s: int = Field(
         default=60,
         ge=5,
