@@ -8,6 +8,7 @@ from services.scheduler.cluster_records import DrainRecord, DutyRecord, Schedule
 from services.scheduler.hls_records import HlsRecord
 from services.scheduler.recording_rules import RulesChanged
 from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord
+from services.scheduler.relay_records import RelayRecord
 
 
 @dataclass(slots=True, frozen=True)
@@ -74,5 +75,18 @@ class DrainChanged:
     now: DrainRecord | None
 
 
+@dataclass(slots=True, frozen=True)
+class RelayChanged:
+    """A stream is fetched or sent, is not any more, or by another edge."""
+
+    before: RelayRecord | None
+    now: RelayRecord | None
+
+
+@dataclass(slots=True, frozen=True)
+class RelayRulesChanged:
+    """Rules of relays came or went."""
+
+
 ClusterChange = SettlingChanged | SchedulerChanged | DutyChanged | DrainChanged
-Change = NodeChanged | ClaimChanged | GroupChanged | HlsChanged | RulesChanged | ClusterChange
+Change = NodeChanged | ClaimChanged | GroupChanged | HlsChanged | RulesChanged | RelayChanged | RelayRulesChanged | ClusterChange

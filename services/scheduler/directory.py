@@ -18,7 +18,7 @@ from lalmesh.runtime.scheduling.model import Load, Role
 from services.scheduler.changes import Change, ClaimChanged, GroupChanged, NodeChanged
 from services.scheduler.cluster_records import DRAINS, DUTIES, SCHEDULERS, SETTLING_KEY, TERM_KEY, TermRecord
 from services.scheduler.cluster_state import ClusterState
-from services.scheduler.hls_directory import HlsDirectory
+from services.scheduler.hls_directory import HlsDirectory, hls_endpoints
 from services.scheduler.hls_records import HLS
 from services.scheduler.kept import Kept, Part
 from services.scheduler.node_streams import StreamsOfNodes
@@ -38,8 +38,7 @@ from services.scheduler.records import (
     parse_group,
     parse_node,
 )
-
-HLS_PROTOCOL = "http"  #: the endpoint of an hls node that edges proxy to
+from services.scheduler.relay_directory import RelayDirectory
 
 
 class Directory:
@@ -67,6 +66,8 @@ class Directory:
         self.hls = HlsDirectory()
         #: what is to be recorded
         self.recording = RuleDirectory(recording)
+        #: what is fetched from elsewhere and sent there
+        self.relaying = RelayDirectory()
         #: term, settling, replicas
         self.cluster = ClusterState()
         #: who may be given something
@@ -82,6 +83,7 @@ class Directory:
             SCHEDULERS: self.cluster.schedulers,
             DUTIES: self.cluster.duties,
             DRAINS: self.cluster.drains,
+            **self.relaying.parts,
         }
         #: revision up to which the registry was followed
         self.revision = 0
@@ -223,17 +225,8 @@ class Directory:
     def hls_endpoints(self) -> tuple[HlsEndpoint, ...]:
         """Where the joined hls nodes answer HTTP, by name; those that drain only where no other is left."""
         if self._hls_endpoints is None:  # asked for with every report of every edge
-            self._hls_endpoints = self._find_hls_endpoints()
+            self._hls_endpoints = hls_endpoints(record for record in self.nodes() if record.node not in self._away_since)
         return self._hls_endpoints
-
-    def _find_hls_endpoints(self) -> tuple[HlsEndpoint, ...]:
-        joined = [record for record in self.nodes() if record.role is Role.HLS and record.node not in self._away_since]
-        return tuple(
-            HlsEndpoint(record.node.name, endpoint.host, endpoint.port)
-            for record in [each for each in joined if not each.draining] or joined
-            for endpoint in record.endpoints
-            if endpoint.protocol == HLS_PROTOCOL
-        )
 
     def _carries(self, record: NodeRecord) -> int:
         return len(self.hls.owned(record.node)) if record.role is Role.HLS else self.groups_of(record.node)

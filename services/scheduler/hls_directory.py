@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeId
+from lalmesh.runtime.scheduling.hls import HlsEndpoint
+from lalmesh.runtime.scheduling.model import Role
 from services.scheduler.changes import HlsChanged
 from services.scheduler.hls_records import HlsRecord, hls_key, parse_hls
 from services.scheduler.kept import Kept
+from services.scheduler.records import NodeRecord
+
+HLS_PROTOCOL = "http"  #: the endpoint of an hls node that edges proxy to
+
+
+def hls_endpoints(joined: Iterable[NodeRecord]) -> tuple[HlsEndpoint, ...]:
+    """Where the hls nodes among those that have `joined` answer HTTP; those that drain only where no other is left."""
+    nodes = [record for record in joined if record.role is Role.HLS]
+    return tuple(
+        HlsEndpoint(record.node.name, endpoint.host, endpoint.port)
+        for record in [each for each in nodes if not each.draining] or nodes
+        for endpoint in record.endpoints
+        if endpoint.protocol == HLS_PROTOCOL
+    )
 
 
 class HlsDirectory:

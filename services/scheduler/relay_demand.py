@@ -1,0 +1,74 @@
+"""Who wants streams that would be fetched for it: those who wait, and those who watch, as far as one replica knows. A pure core."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.scheduling.control import MAX_VIA
+from lalmesh.runtime.scheduling.model import HeldStream, Wanted
+from services.scheduler.directory import Directory
+
+HOLD_S = 2.0  #: after it was seen last: from one who waits to the first report with a player
+HLS_HOLD_S = 10.0  #: after a player of HLS was told that there is nothing yet: it asks again within a few seconds
+MAX_NOTED = 20_000  #: streams that are wanted at one replica, as many as can be waited for there
+
+Wants = dict[StreamKey, tuple[str, ...]]  #: with the clusters that they are wanted for
+
+
+class RelayDemand:
+    """What is wanted at one replica. `now` is any clock in seconds that does not step."""
+
+    def __init__(self, directory: Directory) -> None:
+        """Know by `directory` what would be fetched."""
+        self._directory = directory
+        self._relays = directory.relaying
+        self._until: dict[StreamKey, float] = {}
+        self._via: dict[StreamKey, tuple[str, ...]] = {}
+        self._queries: dict[StreamKey, str] = {}
+
+    def is_fetched(self, stream: StreamKey) -> bool:
+        """Whether a stream is fetched, or would be if somebody wanted it."""
+        if self._relays.pull(stream) is not None:
+            return True
+        return self._directory.claim(stream) is None and self._relays.demanded(stream) is not None
+
+    def note(self, wanted: Wanted, now: float, hold_s: float = HOLD_S) -> bool:
+        """Somebody wants a stream that is nowhere; whether it is, or would be, fetched."""
+        stream = wanted.stream
+        if not self.is_fetched(stream):
+            return False
+        if stream in self._until or len(self._until) < MAX_NOTED:
+            self._keep(stream, wanted.via, now + hold_s)
+            if wanted.query:
+                self._queries[stream] = wanted.query
+        return True
+
+    def query(self, stream: StreamKey) -> str:
+        """Of who wanted the stream last."""
+        return self._queries.get(stream, "")
+
+    def look(self, waited: Collection[StreamKey], held: Iterable[HeldStream], now: float) -> Wants:
+        """All that is wanted now.
+
+        Args:
+            waited: streams that somebody waits for.
+            held: what edges and hls nodes play.
+        """
+        for stream in waited:
+            if self.is_fetched(stream):
+                self._keep(stream, (), now + HOLD_S)
+        if self._relays.pulls() or any(not rule.is_push for _, rule in self._relays.rules):
+            for each in held:
+                if each.players and self.is_fetched(each.stream):
+                    self._keep(each.stream, each.relayed_to, now + HOLD_S)
+        for stream in [stream for stream, until in self._until.items() if until <= now]:
+            del self._until[stream]
+            self._via.pop(stream, None)
+            self._queries.pop(stream, None)
+        return {stream: self._via.get(stream, ()) for stream in self._until}
+
+    def _keep(self, stream: StreamKey, via: tuple[str, ...], until: float) -> None:
+        self._until[stream] = max(until, self._until.get(stream, until))
+        if via:
+            self._via[stream] = tuple(dict.fromkeys((*self._via.get(stream, ()), *via)))[:MAX_VIA]

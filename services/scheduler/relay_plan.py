@@ -1,0 +1,243 @@
+"""What is to be relayed, and by which edge: decided from what the registry told. A pure core.
+
+```
+   wanted, or a rule that always fetches, or one that sends what is published
+ nothing ----------------------------------------------------------------------> relay at an edge
+                              its edge dies, or drains while another has room -> the same at another edge
+                 nobody has wanted it for `stop_after_s`, or its rule has gone,
+                              or what it sends is not published any more ------> nothing
+```
+An edge that runs a relay keeps it whatever else would suit better. Whoever carries out what is decided here compares what was read,
+so two that decide at once do no harm; and a pull publishes, so the claim fences one that has not heard yet that it was moved.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import NodeAddress
+from lalmesh.runtime.recording import RuleError
+from lalmesh.runtime.relay_rules import NEVER_S, RelayRule, expand, without_secrets
+from lalmesh.runtime.scheduling.model import Role
+from services.scheduler.candidates import weight
+from services.scheduler.directory import Directory
+from services.scheduler.records import NodeRecord
+from services.scheduler.relay_records import RelayRecord, push_key
+
+ID_BYTES = 8
+LEAST_UNWANTED_S = 1.5  #: a player that has just come shows in the next report of its edge
+DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443, "rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "ws": 80, "wss": 443}
+
+
+class RelayLoopError(RuleError):
+    """A source or a target is this cluster."""
+
+    def __init__(self, urls: Collection[str]) -> None:
+        """Say which."""
+        shown = ", ".join(without_secrets(url) for url in urls)
+        super().__init__("urls", f"a relay from this cluster to itself: {shown}")
+
+
+@dataclass(slots=True, frozen=True)
+class RelayWrite:
+    """A key is to hold `now` in place of `before`; None for nothing."""
+
+    before: RelayRecord | None
+    now: RelayRecord | None
+    reason: str
+
+    @property
+    def record(self) -> RelayRecord:
+        """What it is about."""
+        record = self.now or self.before
+        assert record is not None
+        return record
+
+
+class RelayPlan:
+    """Decides. It remembers since when nobody has wanted what is fetched on demand; whoever takes over waits anew."""
+
+    def __init__(self, directory: Directory, *, new_id: Callable[[], str] = lambda: secrets.token_hex(ID_BYTES)) -> None:
+        """Decide by `directory`."""
+        self._directory = directory
+        self._relays = directory.relaying
+        self._new_id = new_id
+        self._unwanted_since: dict[str, float] = {}  # by id
+
+    # new ones
+
+    def on_demand(self, stream: StreamKey, via: tuple[str, ...], query: str, wall_us: int) -> RelayWrite | None:
+        """Fetch a stream that somebody wants; None where it is published, is being fetched, or no rule is for it.
+
+        Raises:
+            RuleError: the rule's URLs cannot be used for it.
+        """
+        if self._directory.claim(stream) is not None or self._relays.pull(stream) is not None:
+            return None
+        found = self._relays.demanded(stream)
+        if found is None:
+            return None
+        rule_id, rule = found
+        return self._begin(self._pull(stream, rule_id, rule, query, wall_us).also_via(via), "somebody wants it")
+
+    def made(self, record: RelayRecord, before: RelayRecord | None) -> RelayWrite:
+        """One that was made by API, in place of `before`.
+
+        Raises:
+            RelayLoopError: it is from or to this cluster.
+        """
+        record = replace(record, urls=self._others(record.urls))
+        return RelayWrite(before, self._placed(replace(record, id=self._new_id())), "asked for by API")
+
+    def _pull(self, stream: StreamKey, rule_id: str, rule: RelayRule, query: str, wall_us: int) -> RelayRecord:
+        return RelayRecord(
+            id=self._new_id(),
+            is_push=False,
+            stream=stream,
+            urls=self._others(tuple(expand(url, stream, query) for url in rule.urls)),
+            rule=rule_id,
+            options=rule.options,
+            stop_after_s=rule.stop_after_s if rule.on_demand else NEVER_S,
+            created_us=wall_us,
+        )
+
+    def _push(self, stream: StreamKey, rule_id: str, rule: RelayRule, url: str, wall_us: int) -> RelayRecord:
+        urls = self._others((url,))
+        return RelayRecord(
+            id=self._new_id(), is_push=True, stream=stream, urls=urls, rule=rule_id, options=rule.options, created_us=wall_us
+        )
+
+    def _begin(self, record: RelayRecord, reason: str) -> RelayWrite:
+        return RelayWrite(None, self._placed(record), reason)
+
+    # what the one on duty does
+
+    def look(self, begun: Collection[StreamKey], now: float, wall_us: int) -> Iterator[RelayWrite | RuleError]:
+        """Iterate over what is to be changed now, and over rules that cannot be followed.
+
+        Args:
+            begun: streams that may need relays for being published; all, where it is not known.
+            now: seconds of a clock that does not step.
+            wall_us: Unix time, microseconds.
+        """
+        yield from self._begin_always(wall_us)
+        yield from self._begin_pushes(begun, wall_us)
+        for record in [*self._relays.pulls(), *self._relays.pushes()]:
+            why = self._why_over(record, now)
+            if why:
+                self._unwanted_since.pop(record.id, None)
+                yield RelayWrite(record, None, why)
+            elif (better := self._kept(record, now)) is not record:
+                yield RelayWrite(record, better, self._why_kept(record, better))
+        known = {record.id for record in self._relays.pulls()}
+        self._unwanted_since = {key: since for key, since in self._unwanted_since.items() if key in known}
+
+    def _begin_always(self, wall_us: int) -> Iterator[RelayWrite | RuleError]:
+        for stream, rule_id, rule in self._relays.always():
+            if self._relays.pull(stream) is None and self._directory.claim(stream) is None:
+                try:
+                    yield self._begin(self._pull(stream, rule_id, rule, "", wall_us), "the rule says so")
+                except RuleError as error:
+                    yield error
+
+    def _begin_pushes(self, begun: Collection[StreamKey], wall_us: int) -> Iterator[RelayWrite | RuleError]:
+        if not self._relays.has_pushes:
+            return
+        for stream in begun:
+            if self._directory.claim(stream) is None:
+                continue
+            for rule_id, rule in self._relays.pushing(stream):
+                for template in rule.urls:
+                    try:
+                        url = expand(template, stream)
+                        if self._relays.at(push_key(stream, url)) is None:
+                            yield self._begin(self._push(stream, rule_id, rule, url, wall_us), "it is published")
+                    except RuleError as error:
+                        yield error
+
+    def _why_over(self, record: RelayRecord, now: float) -> str:
+        """Why a relay is to end; empty where it is not."""
+        rule = self._relays.rule(record.rule) if record.rule else None
+        if record.rule and (rule is None or not rule.matches(record.stream) or not self._is_of(record, rule)):
+            return "its rule has gone"
+        if record.is_push:
+            return "" if self._directory.is_published(record.stream) else "nobody publishes it any more"
+        if record.stop_after_s < 0 or self._relays.wanted(record.stream):
+            self._unwanted_since.pop(record.id, None)
+            return ""
+        since = self._unwanted_since.setdefault(record.id, now)
+        unwanted_s = now - since
+        return f"nobody has wanted it for {unwanted_s:.1f} s" if unwanted_s >= max(record.stop_after_s, LEAST_UNWANTED_S) else ""
+
+    def _is_of(self, record: RelayRecord, rule: RelayRule) -> bool:
+        """Whether the rule still says what the relay does; the query of who wanted a stream is not known any more."""
+        if record.is_push != rule.is_push:
+            return False
+        if not record.is_push:
+            return len(record.urls) <= len(rule.urls)
+        return any(expand(template, record.stream) == record.urls[0] for template in rule.urls)
+
+    def _kept(self, record: RelayRecord, now: float) -> RelayRecord:
+        """The relay as it goes on: at the same edge while that can run it, and known to go where it goes."""
+        for wanted in () if record.is_push else self._relays.wanted(record.stream):
+            record = record.also_via(wanted.via)
+        if self._stays(record, now):
+            return record
+        placed = self._placed(record)
+        return placed if placed.edge != record.edge else record
+
+    def _stays(self, record: RelayRecord, now: float) -> bool:
+        directory, edge = self._directory, record.edge
+        if edge is None:
+            return False
+        node = directory.node(edge.node)
+        if node is None:
+            return directory.cluster.settling is not None  # it may be about to come back
+        if directory.state_of(node) == "draining":
+            return next(self._edges(), None) is None
+        return directory.is_live(edge.node, now)
+
+    def _why_kept(self, before: RelayRecord, now: RelayRecord) -> str:
+        if before.edge == now.edge:
+            return "it goes on to other clusters"
+        return f"{before.edge.node.name} is gone or drains" if before.edge is not None else "an edge has room"
+
+    # where
+
+    def _placed(self, record: RelayRecord) -> RelayRecord:
+        """The relay at the edge of the first two by hash that runs fewer; at none where none has room."""
+        ranked = sorted(self._edges(), key=lambda node: -weight(record.stream, node.node.name))[:2]
+        fewest = min(ranked, key=lambda node: len(self._relays.of_edge(node.node)), default=None)
+        return replace(record, edge=None if fewest is None else NodeAddress(*fewest.address))
+
+    def _edges(self) -> Iterator[NodeRecord]:
+        """Edges that may be given a relay."""
+        directory = self._directory
+        for node in directory.nodes():
+            if node.role is Role.EDGE and directory.state_of(node) == "joined" and directory.offers.candidate(node).has_room:
+                yield node
+
+    def _others(self, urls: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of `urls` that do not lead to this cluster.
+
+        Raises:
+            RelayLoopError: all do.
+        """
+        own = {(end.host.lower(), end.port) for node in self._directory.nodes() for end in node.endpoints}
+        others = tuple(url for url in urls if _place_of(url) not in own)
+        if not others:
+            raise RelayLoopError(urls)
+        return others
+
+
+def _place_of(url: str) -> tuple[str, int]:
+    """Host and port."""
+    try:
+        parts = urlsplit(url, allow_fragments=False)
+        return parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme.lower(), 0)
+    except ValueError:  # its reader finds out
+        return "", 0
