@@ -1,0 +1,113 @@
+"""Edges that clients may be sent to: how much of each is used, and draws among them by what they can carry. A pure core."""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+from lalmesh.runtime.scheduling.model import Capacity, Endpoint, Load
+from services.scheduler.candidates import STREAM_BPS, Use
+from services.scheduler.expected import Coming
+from services.scheduler.records import NodeRecord
+
+NOMINAL_SESSIONS = 1000  #: what an edge that states neither sessions nor bit/s is taken to carry; it is never full by that
+MEASURED_FROM = 10  #: sessions from which on what an edge says of all of them tells what one takes
+
+
+class Usage(NamedTuple):
+    """How much of an edge is used, with what is on its way to it."""
+
+    share: float  #: of the dimension that is fullest; 1 is full
+    dimension: str
+    is_full: bool
+
+    def __str__(self) -> str:
+        """``12.5% of its sessions``."""
+        return f"{self.share:.1%} of its {self.dimension}"
+
+
+class Edge(NamedTuple):
+    """An edge at one of its listeners."""
+
+    record: NodeRecord
+    endpoint: Endpoint
+
+    @property
+    def name(self) -> str:
+        """Name of the node."""
+        return self.record.node.name
+
+
+def usage_of(capacity: Capacity, load: Load, coming: Coming) -> Usage:
+    """How much of an edge is used.
+
+    Args:
+        capacity: as it states it.
+        load: as it reported it last.
+        coming: what was sent there since: a session takes what those that are there take each, or that of a common stream.
+    """
+    uses = list(_uses(capacity, load, coming))
+    is_full = any(use.used >= use.limit for use in uses)
+    if not (capacity.sessions or capacity.egress_bps):
+        uses.append(Use("sessions", load.sessions + coming.sessions, NOMINAL_SESSIONS))
+    fullest = max(uses, key=lambda use: use.share)
+    return Usage(fullest.share, fullest.dimension, is_full)
+
+
+def _uses(capacity: Capacity, load: Load, coming: Coming) -> Iterator[Use]:
+    if capacity.sessions:
+        yield Use("sessions", load.sessions + coming.sessions, capacity.sessions)
+    if capacity.egress_bps:
+        each_bps = _each(load.egress_bps, load.sessions) or STREAM_BPS
+        yield Use("bit/s", load.egress_bps + coming.plays * each_bps, capacity.egress_bps)
+    if capacity.cpu_fraction:
+        each = _each(load.cpu_fraction, load.sessions)
+        yield Use("processor", load.cpu_fraction + coming.sessions * each, capacity.cpu_fraction)
+    if capacity.memory_bytes:
+        yield Use("memory", load.memory_bytes, capacity.memory_bytes)
+
+
+def _each(total: float, sessions: int) -> float:
+    """What one session takes, 0 where that cannot be told."""
+    return total / sessions if sessions >= MEASURED_FROM else 0.0
+
+
+def weight_of(capacity: Capacity) -> float:
+    """What an edge can carry, in sessions of a common stream: how often it is drawn."""
+    limits = [float(capacity.sessions)] if capacity.sessions else []
+    if capacity.egress_bps:
+        limits.append(capacity.egress_bps / STREAM_BPS)
+    return min(limits, default=float(NOMINAL_SESSIONS))
+
+
+class Pool:
+    """Edges that listen for the same."""
+
+    def __init__(self, edges: Sequence[Edge]) -> None:
+        """Draw among `edges`."""
+        self.edges = {edge.record.node: edge for edge in edges}
+        self.full_until = float("-inf")  #: when it is worth another look whether one has room
+        self._drawn = list(self.edges.values())
+        self._ends = list(accumulate(weight_of(edge.record.capacity) for edge in self._drawn))
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._drawn)
+
+    def draw_two(self, rng: random.Random) -> list[Edge]:
+        """Two of them, each as likely as it can carry more than the others; the only one where there is no second."""
+        if len(self._drawn) < 2:
+            return list(self._drawn)
+        first = self._at(rng.random() * self._ends[-1])
+        begin, end = self._ends[first - 1] if first else 0.0, self._ends[first]
+        place = rng.random() * (self._ends[-1] - (end - begin))
+        second = self._at(place if place < begin else place + (end - begin))
+        if second == first:  # the sums are rounded
+            second = first - 1 if first else 1
+        return [self._drawn[first], self._drawn[second]]
+
+    def _at(self, place: float) -> int:
+        return min(bisect_right(self._ends, place), len(self._drawn) - 1)

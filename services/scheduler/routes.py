@@ -1,0 +1,150 @@
+"""Routes as this replica gives them: the core of `routing.py` with what is known of the cluster."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from enum import Enum
+
+from lalmesh.errors import Unavailable
+from lalmesh.names import ANY_APP, StreamKey
+from lalmesh.runtime.ownership import NodeId
+from lalmesh.runtime.scheduling.model import Load, Role
+from services.scheduler.changes import Change, DrainChanged, NodeChanged
+from services.scheduler.directory import Directory
+from services.scheduler.members import Members, Session
+from services.scheduler.metrics import SchedulerMetrics
+from services.scheduler.records import NodeRecord
+from services.scheduler.route_urls import RouteProtocol
+from services.scheduler.routing import NotListenedFor, Question, Route, Routing
+
+
+class Purpose(Enum):
+    """What a client comes for."""
+
+    PLAY = "play"
+    PUBLISH = "publish"
+
+
+class Routes:
+    """Sends clients to edges. A `ControlPart`."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        members: Members,
+        metrics: SchedulerMetrics,
+        clock: Callable[[], float],
+        *,
+        match_app: bool = True,
+        rng: random.Random | None = None,
+    ) -> None:
+        """Send them to the edges of `directory`.
+
+        Args:
+            directory: what is known of the cluster.
+            members: the nodes that joined this replica; they say what they play.
+            metrics: where to count.
+            clock: seconds, never stepping.
+            match_app: whether streams of one name in two applications are two streams.
+            rng: of the draws; a fresh one by default.
+        """
+        self._directory = directory
+        self._members = members
+        self._metrics = metrics
+        self._clock = clock
+        self._match_app = match_app
+        self._routing = Routing(self._load_of, rng or random.Random())
+        self._is_outdated = True
+
+    async def run(self) -> None:
+        """Nothing is to be done but when it is asked."""
+
+    def handle(self, change: Change) -> None:
+        """An edge may have come or gone, begun to drain or moved."""
+        match change:
+            case NodeChanged(before, now):
+                self._node_changed(before, now)
+            case DrainChanged():
+                self._is_outdated = True
+            case _:
+                pass
+
+    def joined(self, session: Session) -> None:
+        """What matters of a node that has joined is in its record."""
+
+    def reported(self, session: Session) -> None:
+        """A node says how many have come."""
+        if session.report.role is Role.EDGE:
+            self._routing.expected.reported(session.node, session.report.load.sessions)
+
+    def route(self, stream: StreamKey, protocol: RouteProtocol, purpose: Purpose, zone: str) -> Route:
+        """Where a client goes.
+
+        Raises:
+            NotListenedFor: no edge listens for `protocol`.
+            Unavailable: none that does has room.
+        """
+        if self._is_outdated:
+            self._is_outdated = False
+            self._routing.replace(self._edges())
+        key = self._key(stream)
+        is_play = purpose is Purpose.PLAY
+        holders = self._players_of(key) if is_play else self._publisher_of(key)
+        question = Question(key, protocol.listener, is_play, zone, holders)
+        try:
+            found = self._routing.route(question, self._clock())
+        except NotListenedFor:
+            self._count(purpose, "not_listened_for")
+            raise
+        except Unavailable:
+            self._count(purpose, "no_room")
+            raise
+        self._count(purpose, found.choice.value)
+        return found
+
+    def origin_of(self, stream: StreamKey) -> str | None:
+        """Name of the origin that has the stream, None where none has."""
+        group = self._directory.group(self._key(stream))
+        return group.origin.node.name if group is not None else None
+
+    def _key(self, stream: StreamKey) -> StreamKey:
+        """What the cluster knows the stream by."""
+        return stream if self._match_app else StreamKey(ANY_APP, stream.name)
+
+    def _edges(self) -> list[NodeRecord]:
+        known = self._directory
+        return [record for record in known.nodes() if record.role is Role.EDGE and known.state_of(record) == "joined"]
+
+    def _load_of(self, record: NodeRecord) -> Load:
+        return self._directory.offers.loads.of(record.node) or record.load
+
+    def _players_of(self, stream: StreamKey) -> Collection[NodeId]:
+        """Edges that play it, of those that joined this replica."""
+        holders = self._members.holders(stream)
+        return {session.node for session in holders if session.report.role is Role.EDGE and session.held[stream].players}
+
+    def _publisher_of(self, stream: StreamKey) -> Collection[NodeId]:
+        """The edge that publishes it."""
+        claim = self._directory.claim(stream)
+        return (claim.edge.node,) if claim is not None else ()
+
+    def _node_changed(self, before: NodeRecord | None, now: NodeRecord | None) -> None:
+        known = now or before
+        if known is None or known.role is not Role.EDGE:
+            return
+        if before is not None and (now is None or now.node != before.node):
+            self._routing.expected.forget(before.node)
+        if before is now or before is None or now is None or not _differ_in_load(before, now):
+            self._is_outdated = True
+        elif self._members.of(now.node) is None:  # else it says so here, and more exactly
+            self._routing.expected.reported(now.node, now.load.sessions)
+
+    def _count(self, purpose: Purpose, result: str) -> None:
+        self._metrics.routes.labels(purpose.value, result).inc()
+
+
+def _differ_in_load(before: NodeRecord, now: NodeRecord) -> bool:
+    """Whether nothing else has changed."""
+    return replace(now, load=before.load, mod_revision=before.mod_revision) == before
