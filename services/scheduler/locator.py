@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Collection
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
@@ -27,6 +28,7 @@ class Locator:
         """Look into `view`."""
         self._view = view
         self._waiters = Waiters()
+        self.missing: Callable[[Wanted], bool] = _nothing_comes  #: hears what is nowhere; whether it is about to come
         self._asking: asyncio.Future[bool] | None = None
 
     def known(self, wanted: Wanted) -> Location | None:
@@ -36,12 +38,20 @@ class Locator:
             return None
         return group.location
 
+    @property
+    def waited(self) -> Collection[StreamKey]:
+        """Streams that somebody waits for."""
+        return self._waiters.streams
+
     def wake(self, stream: StreamKey) -> None:
         """The view shows something new of a stream."""
         self._waiters.wake(stream)
 
     async def wait_for(self, wanted: Wanted, wait_s: float) -> Location | Refused:
-        """Wait for the view, or the registry itself, to show what is wanted; where it is wanted at once, ask the registry once."""
+        """Wait for the view, or the registry itself, to show what is wanted.
+
+        Where it is wanted at once, the registry is asked once, unless a relay is about to bring the stream.
+        """
         refused = Refused(Refusal.NOT_FOUND, f"{wanted.stream} is nowhere")
         with self._waiters.waiting(wanted.stream) as woken:
             if woken is None:
@@ -52,7 +62,8 @@ class Locator:
                         await self._view.look_for_group(wanted.stream)
                     except Unavailable as exc:
                         refused = Refused(Refusal.UNAVAILABLE, str(exc), exc.retry_after_s or RETRY_AFTER_S)
-                    if not wanted.at_once:
+                    comes = self.known(wanted) is None and self.missing(wanted)
+                    if comes or not wanted.at_once:
                         await self._wait(wanted, woken)
         return self.known(wanted) or refused
 
@@ -83,3 +94,8 @@ class Locator:
     async def _look(self, stream: StreamKey) -> None:
         with contextlib.suppress(Unavailable):
             await self._view.look_for_group(stream)
+
+
+def _nothing_comes(wanted: Wanted) -> bool:
+    """Nothing brings what is nowhere."""
+    return False

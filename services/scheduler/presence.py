@@ -78,6 +78,11 @@ class Presence:
         """Under which the replica is written down while it stands."""
         return self._key
 
+    @property
+    def lease_id(self) -> int:
+        """What is to vanish with this replica is written under it; 0 where there can be no other replica."""
+        return self._lease_id
+
     def handle(self, change: Change) -> None:
         """Begin again at once where the key of this replica is gone."""
         if isinstance(change, SchedulerChanged) and change.now is None and change.before and change.before.key == self._key:

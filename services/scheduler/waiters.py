@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from lalmesh.names import StreamKey
@@ -36,6 +36,11 @@ class Waiters:
             del self._events[stream][event]
             if not self._events[stream]:
                 del self._events[stream]
+
+    @property
+    def streams(self) -> Collection[StreamKey]:
+        """Those that somebody waits for."""
+        return self._events.keys()
 
     def wake(self, stream: StreamKey) -> None:
         """Wake all that wait for the stream."""

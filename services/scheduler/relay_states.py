@@ -1,0 +1,86 @@
+"""How far relays are: what edges report to one replica, written to the registry where it changes, so that every replica can tell."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from lalmesh.runtime.registry import Delete, KeyValue, LeaseLost, Put, Registry
+from lalmesh.runtime.scheduling.control import RelayState, RelayStatus
+from services.scheduler.members import Members
+from services.scheduler.parallel import for_each
+from services.scheduler.relay_records import RelayStateRecord, serialize_state, state_key
+from services.scheduler.view import View
+
+MOST_WRITES = 256  #: of one look, a second: the rest waits for the next
+Change = tuple[RelayStateRecord, int]  #: with the lease of the edge
+
+
+class RelayStates:
+    """Writes the states of the relays whose edges report here."""
+
+    def __init__(self, registry: Registry, view: View, members: Members) -> None:
+        """Write to `registry` what `members` report and `view` does not show."""
+        self._registry = registry
+        self._view = view
+        self._relays = view.directory.relaying
+        self._members = members
+        self._written: set[str] = set()  # ids that have a key, as far as it was written here
+
+    def status(self, relay_id: str) -> RelayStatus | None:
+        """What the edge of a relay reported last, where it reports here."""
+        record = self._relays.relay(relay_id)
+        session = self._members.of(record.edge.node) if record is not None and record.edge is not None else None
+        return next((status for status in session.report.relays if status.id == relay_id), None) if session is not None else None
+
+    async def write(self) -> None:
+        """Write what has changed.
+
+        Raises:
+            Unavailable: some of it may not have been.
+        """
+        changes = [change for _, change in zip(range(MOST_WRITES), self._changes(), strict=False)]
+        await for_each(changes, self._put)
+        for relay_id in [relay_id for relay_id in self._written if self._relays.relay(relay_id) is None]:
+            result = await self._registry.transact([], [Delete(state_key(relay_id))])
+            self._view.learn_gone([state_key(relay_id)], result.revision)
+            self._written.discard(relay_id)
+
+    def _changes(self) -> Iterator[Change]:
+        for session in self._members:
+            node = self._view.directory.node(session.node) if session.report.relays else None
+            if node is None:
+                continue
+            for status in session.report.relays:
+                record = self._relays.relay(status.id)
+                if record is None or record.edge is None or record.edge.node != session.node:
+                    continue
+                now = coarse(status)
+                known = self._relays.state(status.id)
+                if known is None or _told(known) != _told(now):
+                    yield now, node.lease_id
+
+    async def _put(self, change: Change) -> None:
+        record, lease_id = change
+        key, value = state_key(record.id), serialize_state(record)
+        with contextlib.suppress(LeaseLost):  # the edge is gone, and its relays go to another
+            result = await self._registry.transact([], [Put(key, value, lease_id)])
+            self._view.learn(KeyValue(key, value, result.revision, result.revision, lease_id))
+            self._written.add(record.id)
+
+
+def coarse(status: RelayStatus) -> RelayStateRecord:
+    """A status without what changes with each attempt: who tries again and again is paused, though it dials just now."""
+    trying = status.state is RelayState.CONNECTING and status.attempts
+    return RelayStateRecord(
+        id=status.id,
+        state=RelayState.PAUSED if trying else status.state,
+        url=status.url if status.state is RelayState.RUNNING else "",
+        session_id=status.session_id,
+        error=status.error,
+        since_us=status.since_us,
+    )
+
+
+def _told(record: RelayStateRecord) -> tuple[RelayState, str, str, str]:
+    return record.state, record.url, record.session_id, record.error
