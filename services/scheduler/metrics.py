@@ -43,9 +43,7 @@ class SchedulerMetrics:
         self.routes = Counter("scheduler_routes", "Routes asked for, by result", ["purpose", "result"], registry=self.registry)
         self.evictions = Counter("scheduler_evictions", "Nodes told that they are no members any more", registry=self.registry)
         self.relay_changes = Counter("scheduler_relay_changes", "Relays begun, moved and ended", ["change"], registry=self.registry)
-        self.relay_refusals = Counter(
-            "scheduler_relay_refusals", "Relays that a rule asks for and cannot be", registry=self.registry
-        )
+        self.relay_refusals = Counter("scheduler_relay_refusals", "Relays that rules ask for and cannot be", registry=self.registry)
         self.claim_seconds = Histogram(
             "scheduler_claim_seconds", "Time to answer one claim", buckets=CLAIM_BUCKETS_S, registry=self.registry
         )

@@ -1,4 +1,4 @@
-"""How far relays are: what edges report to one replica, written to the registry where it changes, so that every replica can tell."""
+"""How far relays are: what edges report to one replica, written to the registry where it changes, so that all of them can tell."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import Location
 from lalmesh.runtime.recording import RuleError
 from lalmesh.runtime.registry import Absent, Compare, Delete, KeyValue, LeaseLost, Operation, Put, Registry, Unchanged
 from lalmesh.runtime.scheduling.control import RelayJobs
@@ -29,13 +30,15 @@ from services.scheduler.changes import (
     RelayChanged,
     RelayRulesChanged,
 )
+from services.scheduler.locator import Locator
 from services.scheduler.members import Members, Session
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.parallel import for_each, guarded
 from services.scheduler.presence import Presence
 from services.scheduler.relay_demand import HLS_HOLD_S, RelayDemand
+from services.scheduler.relay_notes import RelayNotes
 from services.scheduler.relay_plan import RelayPlan, RelayWrite
-from services.scheduler.relay_records import serialize_relay, serialize_wanted, wanted_key
+from services.scheduler.relay_records import serialize_relay
 from services.scheduler.relay_states import RelayStates
 from services.scheduler.view import View
 
@@ -45,8 +48,6 @@ DUTY = "relays"
 LOOK_S = 1.0  #: between two looks: who watches is heard with reports
 GATHER_S = 0.05  #: changes of one moment are looked at together
 RETRY_S = 1.0  #: pause after the registry did not answer
-ALONE = "-"  #: what a replica without a name is called in keys: there is no other
-BROUGHT_LOOK_S = 0.05  #: between two looks whether what was wanted is there
 
 
 class Relaying:
@@ -59,7 +60,7 @@ class Relaying:
         presence: Presence,
         members: Members,
         metrics: SchedulerMetrics,
-        waited: Callable[[], Collection[StreamKey]],
+        locator: Locator,
         *,
         name: str,
         start_timeout_s: float,
@@ -73,7 +74,7 @@ class Relaying:
             presence: of this replica: its lease, and whether it has the duty.
             members: nodes whose streams end here.
             metrics: where to count.
-            waited: gives the streams that somebody waits for here.
+            locator: of this replica: who waits for streams that are nowhere.
             name: of this replica; empty: there can be no other.
             start_timeout_s: of relays that have none of their own.
             wall_clock: Unix seconds.
@@ -85,11 +86,11 @@ class Relaying:
         self._presence = presence
         self._members = members
         self._metrics = metrics
-        self._waited = waited
-        self._name = name or ALONE
+        self._locator = locator
         self._start_timeout_s = start_timeout_s
         self._wall_clock = wall_clock
         self._demand = RelayDemand(view.directory)
+        self._notes = RelayNotes(registry, view, presence, name)
         self._states = RelayStates(registry, view, members)
         self._told: dict[str, RelayJobs] = {}  # by node name, what edges of this replica heard last
         self._untold: set[str] = set()  # names of edges that may have to hear something
@@ -142,10 +143,8 @@ class Relaying:
         """
         if not self._demand.note(Wanted(stream), self._view.clock(), HLS_HOLD_S):
             return None
-        self._spawn(lambda: self._fetch(stream, ()))
-        while not (there := self._view.directory.group(stream) is not None) and asyncio.get_running_loop().time() < end:
-            await asyncio.sleep(BROUGHT_LOOK_S)
-        return there
+        left_s = end - asyncio.get_running_loop().time()
+        return isinstance(await self._locator.wait_for(Wanted(stream), max(0.0, left_s)), Location)
 
     # the task
 
@@ -215,8 +214,7 @@ class Relaying:
             self._cannot(stream, error)
             return
         if write is not None:
-            note = Put(wanted_key(self._name, stream), serialize_wanted(via), self._presence.lease_id)
-            await self.carry_out(write, note)
+            await self.carry_out(write, self._notes.note(stream, via))
 
     async def _may_decide(self) -> bool:
         """Whether this replica has the duty; where nothing is relayed nobody needs to."""
