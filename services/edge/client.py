@@ -17,3 +17,16 @@ class Client:
     user_agent: str = ""  #: flashVer, User-Agent
     user: str = ""  #: name of its credentials (RTSP, HTTP); empty without
     session_id: str = ""  #: of the request, where it has one already (HLS)
+
+
+def stream_url(base: str, app: str, name: str) -> str:
+    """The URL of a stream by the scheme and host of `base`, without its credentials; the path alone where it has none."""
+    scheme, separator, rest = base.partition("://")
+    path = f"/{app}/{name}" if app else f"/{name}"
+    authority = rest.partition("?")[0].partition("/")[0].rpartition("@")[2]
+    return f"{scheme}://{authority}{path}" if separator else path
+
+
+def joined_queries(*queries: str) -> str:
+    """One query of several; those that are empty leave no trace."""
+    return "&".join(query for query in queries if query)

@@ -13,6 +13,7 @@ from lalmesh.media import Kind
 from lalmesh.names import StreamKey
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.http_gate import waiting_for_answer
+from services.edge.client_http import client_of
 from services.edge.http_formats import HttpFormat
 from services.edge.http_refusal import Refusals
 from services.edge.outputs import OutputFormat
@@ -44,7 +45,7 @@ class StreamPlaying:
         if is_socket and not self._cors.allows_socket(request.headers.get("Origin"), request.host):
             return self._refusals.refuse(request, protocol, 403, "origin", "this page may not open a WebSocket here")
         try:
-            stream = self._stream_key(request, form)
+            stream, client = self._stream_key(request, form), client_of(request, protocol)
             with waiting_for_answer(request):
                 relay = await self._context.relay(stream)
         except ServiceError as error:
@@ -60,12 +61,12 @@ class StreamPlaying:
                 detail = f"{stream}: {form.name} cannot carry any of its tracks ({codecs})"
                 return self._refusals.refuse(request, protocol, 406, "codec", detail)
             if is_socket:
-                return await self._play_socket(request, WebSocketPlayer(self._context, protocol, stream, self._loop), take, output)
+                return await self._play_socket(request, WebSocketPlayer(self._context, client, stream, self._loop), take, output)
             headers = {"Content-Type": form.content_type(tracks), "Cache-Control": "no-store"}
             if request.method == "HEAD":
                 return web.StreamResponse(headers=headers)
             head = self._head(request, headers)
-            return self._play_http(request, HttpPlayer(self._context, protocol, stream, self._loop), head, take, output)
+            return self._play_http(request, HttpPlayer(self._context, client, stream, self._loop), head, take, output)
 
     def _stream_key(self, request: web.Request, form: HttpFormat) -> StreamKey:
         """The stream that the path names.
@@ -101,7 +102,7 @@ class StreamPlaying:
     ) -> web.StreamResponse:
         upgrade = web.WebSocketResponse(compress=False, autoping=False, autoclose=False)
         if not upgrade.can_prepare(request).ok:
-            return self._refusals.refuse(request, player.protocol, 400, "upgrade", "not a WebSocket handshake")
+            return self._refusals.refuse(request, player.client.protocol, 400, "upgrade", "not a WebSocket handshake")
         await upgrade.prepare(request)
         transport = take_over(request, player)
         if transport is not None:

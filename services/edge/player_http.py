@@ -10,11 +10,13 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import RemoteProtocolError
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.listener import go_on_reading, peer_of, stop_reading
+from lalmesh.runtime.listener import go_on_reading, stop_reading
+from lalmesh.runtime.sessions import SessionRole
+from services.edge.client import Client
 from services.edge.outputs import OutputFormat
 from services.edge.player import EdgeContext, Playing, close_soon, playing_on
 from services.edge.relay import Relay
-from services.edge.session import Session, SessionRole
+from services.edge.session import Session
 
 GOODBYE_S = 1.0  #: for the peer's answer to our Close frame
 MAX_CLIENT_BYTES = 64 << 10  #: what a player may send us; it has nothing to say but pings
@@ -23,9 +25,9 @@ MAX_CLIENT_BYTES = 64 << 10  #: what a player may send us; it has nothing to say
 class HttpPlayer(asyncio.Protocol):
     """One player of an endless HTTP response."""
 
-    def __init__(self, context: EdgeContext, protocol: str, stream: StreamKey, loop: asyncio.AbstractEventLoop) -> None:
-        """A player of `stream` over `protocol`; `start` gives it its transport."""
-        self.protocol = protocol  #: what its session is called
+    def __init__(self, context: EdgeContext, client: Client, stream: StreamKey, loop: asyncio.AbstractEventLoop) -> None:
+        """`client` plays `stream`; `start` gives it its transport."""
+        self.client = client
         self._context = context
         self._stream = stream
         self._loop = loop
@@ -40,7 +42,7 @@ class HttpPlayer(asyncio.Protocol):
         self._transport = transport
         sndbuf_bytes = self._context.player_sndbuf_bytes
         playing = self._playing = playing_on(transport, relay, form, self.close, sndbuf_bytes)
-        session = self._context.sessions.open(self.protocol, SessionRole.PLAYER, self._stream, peer_of(transport)[1], self.close)
+        session = self._context.sessions.open(self.client, SessionRole.PLAYER, self._stream, self.close)
         session.bytes_moved = lambda: playing.sent_bytes
         self._session = session
         playing.start()
@@ -88,9 +90,9 @@ class HttpPlayer(asyncio.Protocol):
 class WebSocketPlayer(HttpPlayer):
     """One player over WebSocket: pings are answered, a close is answered."""
 
-    def __init__(self, context: EdgeContext, protocol: str, stream: StreamKey, loop: asyncio.AbstractEventLoop) -> None:
-        """A player of `stream` over `protocol`; `start` gives it its transport."""
-        super().__init__(context, protocol, stream, loop)
+    def __init__(self, context: EdgeContext, client: Client, stream: StreamKey, loop: asyncio.AbstractEventLoop) -> None:
+        """`client` plays `stream`; `start` gives it its transport."""
+        super().__init__(context, client, stream, loop)
         self._socket = Connection(ConnectionType.SERVER)
         self._said_goodbye = False
 

@@ -32,6 +32,8 @@ from lalmesh.protocol.rtmp import (
 )
 from lalmesh.remux import RtmpPackager
 from lalmesh.runtime.listener import ListenerLimits, go_on_reading, peer_of, socket_transport, stop_reading
+from lalmesh.runtime.sessions import SessionRole
+from services.edge.client import Client, joined_queries, stream_url
 from services.edge.draining import REASON
 from services.edge.ingest import Ingest
 from services.edge.metrics import EdgeMetrics
@@ -39,7 +41,7 @@ from services.edge.outputs import OutputFormat
 from services.edge.player import EdgeContext, Playing, close_soon, playing_on
 from services.edge.publishing import Publishing
 from services.edge.relay import Relay
-from services.edge.session import Session, SessionRole
+from services.edge.session import Session
 from services.edge.stream_listener import StreamListener
 
 log = logging.getLogger(__name__)
@@ -94,11 +96,11 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._streams: dict[int, _Publisher | _Player] = {}
         self._requests: dict[int, asyncio.Task[None]] = {}
         self._transport: asyncio.Transport | None = None
-        self._app = ""
+        self._asked: Connected | None = None  # what it said about itself
         self._closing = ""
         self._refusal = ""
         self._paused = False
-        self._peer = "?"
+        self._address, self._peer = "", "?"
         self._buffer = listener.buffer()
 
     # asyncio
@@ -106,8 +108,8 @@ class RtmpConnection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is here."""
         self._transport = socket_transport(transport)
-        address, self._peer = peer_of(transport)
-        self._connection, self._refusal = self._listener.admission.admit(address, self._expire)
+        self._address, self._peer = peer_of(transport)
+        self._connection, self._refusal = self._listener.admission.admit(self._address, self._expire)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next read goes."""
@@ -235,7 +237,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
             self._send()
             self._close(self._refusal)
             return
-        self._app = event.app
+        self._asked = event
         if self._context.draining.has_begun:
             self._listener.metrics.refused.labels(self._listener.protocol, "draining").inc()
             redirect_url = self._elsewhere()
@@ -248,7 +250,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
 
     def _elsewhere(self) -> str:
         """Where to connect to instead; empty where nothing is known."""
-        return self._context.draining.url(self._listener.protocol, f"/{self._app}")
+        return self._context.draining.url(self._listener.protocol, f"/{self._asked.app if self._asked is not None else ''}")
 
     def _ask_to_reconnect(self) -> bool:
         """Ask the client to go on elsewhere; one that does not understand that is not asked."""
@@ -274,8 +276,19 @@ class RtmpConnection(asyncio.BufferedProtocol):
         elif self._transport is not None and not self._closing:
             self._advance(b"")  # what waited for the answer
 
+    def _client(self, event: PublishRequested | PlayRequested) -> Client:
+        asked = self._asked
+        return Client(
+            protocol=self._listener.protocol,
+            address=self._address,
+            peer=self._peer,
+            url=stream_url(asked.tc_url if asked is not None else "", event.app, event.name),
+            query=joined_queries(asked.query if asked is not None else "", event.query),
+            user_agent=asked.flash_ver if asked is not None else "",
+        )
+
     async def _publish(self, event: PublishRequested) -> None:
-        stream_id = event.stream_id
+        stream_id, client = event.stream_id, self._client(event)
         try:
             stream = self._context.stream_key(event.app, event.name)
             taken_over = self._publisher_closer(stream_id, "NetStream.Publish.BadName")
@@ -284,7 +297,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
             self._refuse_publish(stream_id, event, error)
             return
         close = self._publisher_closer(stream_id, "NetStream.Publish.Failed")
-        session = self._context.sessions.open(self._listener.protocol, SessionRole.PUBLISHER, stream, self._peer, close)
+        session = self._context.sessions.open(client, SessionRole.PUBLISHER, stream, close)
         session.ask_to_reconnect = self._ask_to_reconnect
         self._streams[stream_id] = _Publisher(publishing, session, self._listener.metrics)
         self._server.accept_publish(stream_id)
@@ -299,7 +312,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._close_unless_used(stream_id, f"refused: {error}")
 
     async def _play(self, event: PlayRequested) -> None:
-        stream_id = event.stream_id
+        stream_id, client = event.stream_id, self._client(event)
         try:
             stream = self._context.stream_key(event.app, event.name)
             relay = await self._context.relay(stream)
@@ -310,9 +323,9 @@ class RtmpConnection(asyncio.BufferedProtocol):
             if self._transport is not None:
                 self._server.accept_play(stream_id)
                 self._send()
-                self._start_player(self._transport, stream_id, stream, take())
+                self._start_player(self._transport, stream_id, client, stream, take())
 
-    def _start_player(self, transport: asyncio.Transport, stream_id: int, stream: StreamKey, relay: Relay) -> None:
+    def _start_player(self, transport: asyncio.Transport, stream_id: int, client: Client, stream: StreamKey, relay: Relay) -> None:
         context = self._context
 
         def packager() -> RtmpPackager:
@@ -321,7 +334,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         close = self._player_closer(stream_id)
         form = OutputFormat(key=("rtmp", stream_id), name="rtmp", packager=packager)
         playing = playing_on(transport, relay, form, close, context.player_sndbuf_bytes)
-        session = context.sessions.open(self._listener.protocol, SessionRole.PLAYER, stream, self._peer, close)
+        session = context.sessions.open(client, SessionRole.PLAYER, stream, close)
         session.ask_to_reconnect = self._ask_to_reconnect
         self._streams[stream_id] = _Player(playing, session)
         playing.start()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from lalmesh.errors import LalmeshError
 from lalmesh.protocol.rtsp import Request, RtspServer, SetupRequested, StreamPath, Transport
+from lalmesh.runtime.sessions import SessionRole
 from services.edge.rtsp_refusal import refusal_of
-from services.edge.session import SessionRole
 
 if TYPE_CHECKING:
     from services.edge.rtsp_auth import ConnectionAuth

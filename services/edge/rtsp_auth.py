@@ -14,8 +14,8 @@ from typing import Final
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
 from lalmesh.protocol.http_auth import Credentials, ServerAuth, Verdict, parse_credentials
 from lalmesh.protocol.rtsp import Request, StreamPath
+from lalmesh.runtime.sessions import SessionRole
 from services.edge.rtsp_link import AuthSettings
-from services.edge.session import SessionRole
 
 REALM: Final = "lalmesh"
 MAX_WRONG: Final = 16  #: wrong credentials on one connection: whoever guesses has to come again, and be counted and logged

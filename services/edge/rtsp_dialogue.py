@@ -21,21 +21,24 @@ from lalmesh.protocol.rtsp import (
     Paused,
     PlayRequested,
     RecordRequested,
+    Request,
     RtspServer,
     ServerEvent,
     ServerState,
     SetupRequested,
+    StreamPath,
     TornDown,
     Transport,
 )
 from lalmesh.runtime.http_port import SERVER
 from lalmesh.runtime.listener import Connection
+from lalmesh.runtime.sessions import SessionRole
+from services.edge.client import Client, stream_url
 from services.edge.rtsp_answers import RtspAnswers
 from services.edge.rtsp_link import Wire
 from services.edge.rtsp_player_requests import PlayerRequests
 from services.edge.rtsp_publisher_requests import PublisherRequests
 from services.edge.rtsp_service import RtspService
-from services.edge.session import SessionRole
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +91,17 @@ class RtspDialogue:
     def write(self, data: bytes) -> None:
         """Send whole messages or frames."""
         self._wire.write(data)
+
+    def client(self, request: Request, path: StreamPath) -> Client:
+        """Who asks for the stream that `path` names."""
+        return Client(
+            protocol=self.protocol,
+            address=self.address,
+            peer=self.peer,
+            url=stream_url(request.uri, path.app, path.name),
+            query=path.query,
+            user_agent=request.headers.get("User-Agent") or "",
+        )
 
     def heard(self) -> None:
         """A datagram came from the client."""

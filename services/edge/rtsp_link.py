@@ -11,7 +11,8 @@ from typing import Literal, Protocol
 from lalmesh.names import StreamKey
 from lalmesh.protocol.http_auth import Scheme
 from lalmesh.protocol.rtp import DEFAULT_REORDER_MS
-from lalmesh.protocol.rtsp import DEFAULT_SESSION_TIMEOUT_S, Transport
+from lalmesh.protocol.rtsp import DEFAULT_SESSION_TIMEOUT_S, Request, StreamPath, Transport
+from services.edge.client import Client
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
 from services.edge.rtp_ports import RtpPorts, UdpSettings
@@ -87,6 +88,10 @@ class RtspLink(Protocol):
         """Send whole messages or frames (RFC 2326 §10.12) at once; as one WebSocket message where `is_socket`."""
         ...
 
+    def client(self, request: Request, path: StreamPath) -> Client:
+        """Who asks for the stream that `path` names."""
+        ...
+
     def heard(self) -> None:
         """A datagram came from the client: it is there."""
         ...
@@ -120,8 +125,8 @@ class Described:
 class RtspPlayer(Protocol):
     """One player on a connection. Its session line is opened with `play`, closed with `close`."""
 
-    async def describe(self, stream: StreamKey) -> Described:
-        """Get hold of a stream; its description.
+    async def describe(self, stream: StreamKey, client: Client) -> Described:
+        """Get hold of a stream for `client`; its description.
 
         Raises:
             ServiceError: there is none, or nobody can tell now.

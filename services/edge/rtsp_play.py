@@ -10,10 +10,12 @@ from lalmesh.errors import StreamNotFound, Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.protocol.rtsp import Transport
 from lalmesh.remux import RtpStream, plain_channels
+from lalmesh.runtime.sessions import SessionRole
+from services.edge.client import Client
 from services.edge.fanout import OTHER_CONFIGURATION
 from services.edge.rtsp_link import Described, RtspLink, local_address
 from services.edge.rtsp_ways import DatagramWay, First, InterleavedWay, Way, has_room_for_channels
-from services.edge.session import Session, SessionRole
+from services.edge.session import Session
 
 if TYPE_CHECKING:
     from services.edge.relay import Relay
@@ -30,6 +32,7 @@ class RtspPlaying:
         """A player on the connection `link`, of nothing yet."""
         self._link = link
         self._stream: StreamKey | None = None
+        self._client: Client | None = None
         self._relay: Relay | None = None  # held from the description to the end
         self._rtp: RtpStream | None = None  # as the player was told of it
         self._pairs: dict[int, RtpPair] = {}  # by track index
@@ -39,8 +42,8 @@ class RtspPlaying:
         self._sent_bytes = 0  # before the last pause
         self._is_over = False
 
-    async def describe(self, stream: StreamKey) -> Described:
-        """Get hold of a stream; its description, once all its tracks are there as far as anybody can tell.
+    async def describe(self, stream: StreamKey, client: Client) -> Described:
+        """Get hold of a stream for `client`; its description, once all its tracks are there as far as anybody can tell.
 
         Raises:
             ServiceError: there is none, or nobody can tell now.
@@ -52,7 +55,7 @@ class RtspPlaying:
             rtp = relay.outputs.rtp_stream()
             if not self._is_over:
                 self._let_go()
-                self._stream, self._relay, self._rtp = stream, take(), rtp
+                self._stream, self._client, self._relay, self._rtp = stream, client, take(), rtp
         return Described(sdp=rtp.description(relay.tracks), controls=rtp.controls)
 
     def setup(self, track: int, transport: Transport) -> Transport:
@@ -176,10 +179,10 @@ class RtspPlaying:
         return ways
 
     def _open_session(self) -> None:
-        if self._session is not None or self._stream is None:
+        if self._session is not None or self._stream is None or self._client is None:
             return
         link = self._link
-        session = self._session = link.context.sessions.open(link.protocol, SessionRole.PLAYER, self._stream, link.peer, link.close)
+        session = self._session = link.context.sessions.open(self._client, SessionRole.PLAYER, self._stream, link.close)
         session.bytes_moved = lambda: self._sent_bytes + sum(way.sent_bytes for way in self._ways)
         session.facts = lambda: {"udp_tracks": len(self._pairs)}
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from lalmesh.errors import ServiceError, UnsupportedError
-from lalmesh.protocol.rtsp import DescribeRequested, PlayRequested, SetupRequested, StreamPath, match_control
+from lalmesh.protocol.rtsp import DescribeRequested, PlayRequested, Request, SetupRequested, StreamPath, match_control
+from lalmesh.runtime.sessions import SessionRole
 from services.edge.rtsp_link import Described, RtspPlayer
-from services.edge.session import SessionRole
 
 if TYPE_CHECKING:
     from services.edge.rtsp_answers import RtspAnswers
@@ -31,7 +31,7 @@ class PlayerRequests:
         """A client that has set tracks up may look at another stream: then what it plays stays."""
         core = self._answers.core
         player = self._make_player(self._link)
-        described = await self._described(player, event.path)
+        described = await self._described(player, event.request, event.path)
         if described is None:
             return
         if core.transports:
@@ -45,7 +45,7 @@ class PlayerRequests:
         app, _, name = event.path.app.rpartition("/")
         player = self._make_player(self._link)
         path = event.path._replace(app=app, name=name)
-        described = await self._described(player, path)
+        described = await self._described(player, event.request, path)
         if described is None:
             return
         base = described.base or event.request.uri.rstrip("/").rpartition("/")[0]
@@ -96,10 +96,11 @@ class PlayerRequests:
         if player is not None:
             player.close(reason)
 
-    async def _described(self, player: RtspPlayer, path: StreamPath) -> Described | None:
+    async def _described(self, player: RtspPlayer, request: Request, path: StreamPath) -> Described | None:
         """Let `player` get hold of a stream; None where the request has been refused."""
         try:
-            return await player.describe(self._link.context.stream_key(path.app, path.name))
+            stream = self._link.context.stream_key(path.app, path.name)
+            return await player.describe(stream, self._link.client(request, path))
         except (ServiceError, UnsupportedError) as error:
             player.close("refused")
             self._answers.refuse_for(SessionRole.PLAYER, path, error)

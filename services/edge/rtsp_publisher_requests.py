@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from lalmesh.errors import RemoteProtocolError, ServiceError
 from lalmesh.protocol.rtsp import AnnounceRequested, SetupRequested
 from lalmesh.protocol.sdp import parse_session
+from lalmesh.runtime.sessions import SessionRole
 from services.edge.rtp_tracks import IncomingTrack, incoming_tracks
 from services.edge.rtsp_publish import RtspPublisher
-from services.edge.session import SessionRole
 
 if TYPE_CHECKING:
     from services.edge.rtsp_answers import RtspAnswers
@@ -51,9 +51,9 @@ class PublisherRequests:
 
     async def _publish(self, event: AnnounceRequested, tracks: list[IncomingTrack]) -> None:
         link, context = self._link, self._link.context
-        stream = context.stream_key(event.path.app, event.path.name)
+        stream, client = context.stream_key(event.path.app, event.path.name), link.client(event.request, event.path)
         publishing = await context.publish(stream, link.close)
-        session = context.sessions.open(link.protocol, SessionRole.PUBLISHER, stream, link.peer, link.close)
+        session = context.sessions.open(client, SessionRole.PUBLISHER, stream, link.close)
         self.publisher = RtspPublisher(link, publishing, session, tracks)
         self._answers.core.accept_announce([track.control for track in tracks])
 

@@ -7,9 +7,10 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from enum import Enum
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime.sessions import SessionRole
+from services.edge.client import Client
 from services.edge.metrics import EdgeMetrics
 
 log = logging.getLogger(__name__)
@@ -17,23 +18,13 @@ log = logging.getLogger(__name__)
 SESSION_ID_BYTES = 8
 
 
-class SessionRole(Enum):
-    """What a session does."""
-
-    PUBLISHER = "publisher"
-    PLAYER = "player"
-
-
 @dataclass(slots=True, eq=False)
 class Session:
-    """One publisher or player."""
+    """One publisher, player or relay."""
 
-    #: ``rtmp``, ``rtmps``; ``http-flv``, ``https-flv``, ``ws-flv``, ``wss-flv``; with ``ts`` and ``fmp4`` likewise;
-    #: ``rtsp``, ``rtsps``, ``ws-rtsp``, ``wss-rtsp``
-    protocol: str
+    client: Client
     role: SessionRole
     stream: StreamKey
-    peer: str  #: address:port
     opened_at: float  #: the loop's time, seconds
     close: Callable[[str], None]  #: end it, with a reason
     session_id: str = field(default_factory=lambda: secrets.token_hex(SESSION_ID_BYTES))
@@ -41,6 +32,20 @@ class Session:
     facts: Callable[[], dict[str, object]] = dict  #: what its closing line says beside
     #: ask its client to go on at another edge; gives whether it was asked
     ask_to_reconnect: Callable[[], bool] = lambda: False
+
+    @property
+    def protocol(self) -> str:
+        """How its client speaks.
+
+        ``rtmp``, ``rtmps``; ``http-flv``, ``https-flv``, ``ws-flv``, ``wss-flv``; with ``ts`` and ``fmp4`` likewise; ``rtsp``,
+        ``rtsps``, ``ws-rtsp``, ``wss-rtsp``.
+        """
+        return self.client.protocol
+
+    @property
+    def peer(self) -> str:
+        """address:port of its client."""
+        return self.client.peer
 
 
 class Sessions:
@@ -60,11 +65,11 @@ class Sessions:
         """How many there are."""
         return len(self._sessions)
 
-    def open(self, protocol: str, role: SessionRole, stream: StreamKey, peer: str, close: Callable[[str], None]) -> Session:
-        """Begin a session; `close` ends it from here."""
-        session = Session(protocol, role, stream, peer, self._loop.time(), close)
+    def open(self, client: Client, role: SessionRole, stream: StreamKey, close: Callable[[str], None]) -> Session:
+        """Begin a session of `client`; `close` ends it from here."""
+        session = Session(client, role, stream, self._loop.time(), close)
         self._sessions[session.session_id] = session
-        self._metrics.sessions_opened.labels(protocol, role.value).inc()
+        self._metrics.sessions_opened.labels(client.protocol, role.value).inc()
         log.info("%s opened", role.value, extra=self._facts(session))
         return session
 

@@ -10,8 +10,9 @@ from functools import partial
 from lalmesh.errors import ServiceError
 from lalmesh.media import AccessUnit, Codec, MediaEvent, Track, TracksChanged, TrackSet
 from lalmesh.names import StreamKey
+from lalmesh.runtime.sessions import SessionRole
+from services.edge.client import Client
 from services.edge.publishing import Publishing
-from services.edge.session import SessionRole
 from simulation.nodes import EdgeNode, Surroundings, leaves_soon
 from simulation.world import Process
 
@@ -131,7 +132,8 @@ class Encoder:
                 self._ended(reason)
                 self._go_elsewhere()
 
-        session = sessions.open("rtmp", SessionRole.PUBLISHER, self.stream, self.name, leave)
+        client = Client(protocol="rtmp", address=self.name, peer=self.name)
+        session = sessions.open(client, SessionRole.PUBLISHER, self.stream, leave)
         session.ask_to_reconnect = partial(leaves_soon, leave, "publishes elsewhere")
         self._ended = lambda reason: sessions.closed(session, reason)
 

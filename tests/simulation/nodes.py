@@ -23,10 +23,11 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.member import MemberSettings
 from lalmesh.runtime.ownership import NodeId, new_incarnation
 from lalmesh.runtime.ring import Run
+from lalmesh.runtime.sessions import SessionRole
 from services.edge.app import EdgeApp, EdgeSettings
+from services.edge.client import Client
 from services.edge.draining import REASON, RETRY_AFTER_S
 from services.edge.relay import Relay, RelaySettings
-from services.edge.session import SessionRole
 from services.origin.app import OriginApp, OriginSettings
 from services.origin.group import GroupSettings
 from services.scheduler import SchedulerService
@@ -223,7 +224,8 @@ class EdgeNode(Node):
             else:
                 recorder = recorder_of(relay)
                 self.players[stream] = recorder
-                session = self.app.sessions.open("rtmp", SessionRole.PLAYER, stream, self.name, recorder.end)
+                client = Client(protocol="rtmp", address=self.name, peer=self.name)
+                session = self.app.sessions.open(client, SessionRole.PLAYER, stream, recorder.end)
                 session.ask_to_reconnect = partial(leaves_soon, recorder.end, "plays elsewhere")
                 reason = await recorder.over
                 self.app.sessions.closed(session, reason)

@@ -13,6 +13,7 @@ from lalmesh.errors import StreamNotFound
 from lalmesh.names import StreamKey
 from lalmesh.protocol.rtsp import Response, Transport
 from lalmesh.runtime.listener import Connection
+from services.edge.client import Client
 from services.edge.metrics import EdgeMetrics
 from services.edge.rtp_pairs import Received
 from services.edge.rtp_ports import RtpPorts
@@ -110,7 +111,7 @@ class FakePlayer:
         self.link = link
         self.asked: list[str] = []
 
-    async def describe(self, stream: StreamKey) -> Described:
+    async def describe(self, stream: StreamKey, client: Client) -> Described:
         self.asked.append(f"describe {stream}")
         await asyncio.sleep(0)
         if stream.name == "missing":

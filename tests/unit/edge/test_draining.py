@@ -15,13 +15,19 @@ from support.virtual_time import in_virtual_time
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.scheduling import Endpoint
+from lalmesh.runtime.sessions import SessionRole
+from services.edge.client import Client
 from services.edge.draining import HEAR_S, HLS_QUIET_S, Draining, until_all_have_gone
 from services.edge.metrics import EdgeMetrics
-from services.edge.session import SessionRole, Sessions
+from services.edge.session import Sessions
 
 CAM = StreamKey.of("live", "cam")
 OTHERS = (Endpoint("rtmp", "10.0.0.2", 1935), Endpoint("http", "::1", 8080))
 LIMIT_S = 30.0
+
+
+def client(protocol: str) -> Client:
+    return Client(protocol=protocol, address="192.0.2.1", peer="192.0.2.1:9")
 
 
 class Edge:
@@ -83,7 +89,7 @@ async def test_players_and_publishers_are_refused() -> None:
 @in_virtual_time
 async def test_it_is_over_when_the_last_session_has_gone() -> None:
     edge = Edge()
-    session = edge.sessions.open("rtmp", SessionRole.PLAYER, CAM, "peer", lambda _: None)
+    session = edge.sessions.open(client("rtmp"), SessionRole.PLAYER, CAM, lambda _: None)
     draining = edge.begin()
     await asyncio.sleep(LIMIT_S / 2)
     assert not draining.done()
@@ -95,7 +101,7 @@ async def test_it_is_over_when_the_last_session_has_gone() -> None:
 @in_virtual_time
 async def test_those_who_stay_to_the_end_are_counted() -> None:
     edge = Edge()
-    edge.sessions.open("http-flv", SessionRole.PLAYER, CAM, "peer", lambda _: None)
+    edge.sessions.open(client("http-flv"), SessionRole.PLAYER, CAM, lambda _: None)
     assert await edge.took_s() == pytest.approx(LIMIT_S)
     labels = {"protocol": "http-flv", "role": "player"}
     assert edge.registry.get_sample_value("edge_drained_sessions_total", labels) == 1
@@ -104,7 +110,7 @@ async def test_those_who_stay_to_the_end_are_counted() -> None:
 @in_virtual_time
 async def test_who_understands_it_is_asked_to_reconnect_once_others_are_known() -> None:
     edge, asked = Edge(), list[float]()
-    session = edge.sessions.open("rtmp", SessionRole.PUBLISHER, CAM, "peer", lambda _: None)
+    session = edge.sessions.open(client("rtmp"), SessionRole.PUBLISHER, CAM, lambda _: None)
     session.ask_to_reconnect = lambda: not asked.append(edge.loop.time())  # type: ignore[func-returns-value]
     began = edge.loop.time()
     await edge.begin()
@@ -114,7 +120,7 @@ async def test_who_understands_it_is_asked_to_reconnect_once_others_are_known() 
 @in_virtual_time
 async def test_where_no_other_edge_is_named_they_are_asked_all_the_same() -> None:
     edge, asked = Edge(()), list[float]()
-    session = edge.sessions.open("rtmp", SessionRole.PUBLISHER, CAM, "peer", lambda _: None)
+    session = edge.sessions.open(client("rtmp"), SessionRole.PUBLISHER, CAM, lambda _: None)
     session.ask_to_reconnect = lambda: not asked.append(edge.loop.time())  # type: ignore[func-returns-value]
     began = edge.loop.time()
     await edge.begin()

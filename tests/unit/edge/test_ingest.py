@@ -12,10 +12,12 @@ from support.edge_fakes import FIRST, STREAM, epoch
 from lalmesh.errors import RemoteProtocolError
 from lalmesh.media import MediaEvent
 from lalmesh.protocol.rtmp import MediaMessage
+from lalmesh.runtime.sessions import SessionRole
+from services.edge.client import Client
 from services.edge.ingest import Ingest
 from services.edge.metrics import EdgeMetrics
 from services.edge.publication import Publication, PublicationSettings
-from services.edge.session import Session, SessionRole
+from services.edge.session import Session
 
 NOW_US = 1_700_000_000_000_000
 ASC = bytes.fromhex("af00 1210")
@@ -41,7 +43,8 @@ class Stage:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.publishing = FakePublishing()
-        session = Session("rtmp", SessionRole.PUBLISHER, STREAM, "peer:1", 0.0, lambda _: None)
+        client = Client(protocol="rtmp", address="peer", peer="peer:1")
+        session = Session(client, SessionRole.PUBLISHER, STREAM, 0.0, lambda _: None)
         self.ingest = Ingest(self.publishing, session, EdgeMetrics(self.registry))
 
     def send(self, *bodies: bytes, ms: int = 0, now_us: int = NOW_US) -> None:

@@ -6,9 +6,9 @@ import base64
 
 from lalmesh.protocol.http_auth import ClientAuth, Scheme
 from lalmesh.protocol.rtsp import Headers, Request, StreamPath
+from lalmesh.runtime.sessions import SessionRole
 from services.edge.rtsp_auth import MAX_WRONG, ConnectionAuth, RtspAuth
 from services.edge.rtsp_link import AuthSettings
-from services.edge.session import SessionRole
 
 URI = "rtsp://host/live/cam"
 CAM, OTHER = StreamPath("live", "cam", ""), StreamPath("live", "other", "")

@@ -11,11 +11,13 @@ from support.edge_fakes import FIRST, STREAM, epoch
 from lalmesh.errors import UnsupportedError
 from lalmesh.media import Codec, MediaEvent, Track
 from lalmesh.protocol.rtp import PayloadFormat, ReceiverSettings, RtpPacket, build_depacketizer, build_opaque_depacketizer
+from lalmesh.runtime.sessions import SessionRole
+from services.edge.client import Client
 from services.edge.metrics import EdgeMetrics
 from services.edge.publication import Publication, PublicationSettings
 from services.edge.rtp_ingest import RtpIngest
 from services.edge.rtp_tracks import IncomingTrack
-from services.edge.session import Session, SessionRole
+from services.edge.session import Session
 
 NOW_US, WALL_US = 5_000_000, 1_700_000_000_000_000
 REORDER_US = 200_000
@@ -43,7 +45,8 @@ class Stage:
     def __init__(self, reorder_ms: int = 200, told: PayloadFormat = PCMA) -> None:
         self.registry = CollectorRegistry()
         self.publishing = FakePublishing()
-        session = Session("rtsp", SessionRole.PUBLISHER, STREAM, "peer:1", 0.0, lambda _: None)
+        client = Client(protocol="rtsp", address="peer", peer="peer:1")
+        session = Session(client, SessionRole.PUBLISHER, STREAM, 0.0, lambda _: None)
         sound = IncomingTrack(control="", depacketizer=build_depacketizer(1, told), payload_type=PCMA_TYPE, clock_rate_hz=8_000)
         opaque = IncomingTrack(control="", depacketizer=build_opaque_depacketizer(2, b"m=x"), payload_type=OPAQUE_TYPE)
         nothing = IncomingTrack(control="", depacketizer=None)

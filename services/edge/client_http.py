@@ -1,0 +1,21 @@
+"""Who a request over HTTP comes from."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from lalmesh.runtime.listener import peer_of
+from services.edge.client import Client
+
+
+def client_of(request: web.Request, protocol: str) -> Client:
+    """The client of a request that its session calls `protocol`."""
+    address, peer = peer_of(request.transport) if request.transport is not None else ("", "?")
+    return Client(
+        protocol=protocol,
+        address=address,
+        peer=peer,
+        url=f"{request.scheme}://{request.host}{request.path}",
+        query=request.query_string,
+        user_agent=request.headers.get("User-Agent", ""),
+    )
