@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 METHODS = "GET, HEAD"
 PREFLIGHT_MAX_AGE_S = 86_400
 #: what a page may see of an answer beside what any page may: a player of HLS reads from Age how old its playlist is
-EXPOSED = "Age, Content-Range, Date, Retry-After"
+EXPOSED = "Age, Content-Range, Date, Location, Retry-After"
 
 
 class CorsPolicy:
@@ -31,17 +31,18 @@ class CorsPolicy:
             "Vary": "Origin",
         }
 
-    def preflight(self, origin: str | None, asked_headers: str | None) -> dict[str, str]:
-        """What the answer to an OPTIONS request says beside `headers`: it only reads here, with whatever headers it likes.
+    def preflight(self, origin: str | None, allowed_headers: str | None, methods: str = METHODS) -> dict[str, str]:
+        """What the answer to an OPTIONS request says beside `headers`.
 
         Args:
             origin: of the page.
-            asked_headers: what it wants to send, its Access-Control-Request-Headers.
+            allowed_headers: what it may send; where it may only read, whatever it asks for.
+            methods: by which.
         """
         if "Access-Control-Allow-Origin" not in self.headers(origin):
             return {}
-        said = {"Access-Control-Allow-Methods": METHODS, "Access-Control-Max-Age": str(PREFLIGHT_MAX_AGE_S)}
-        return said | ({"Access-Control-Allow-Headers": asked_headers} if asked_headers else {})
+        said = {"Access-Control-Allow-Methods": methods, "Access-Control-Max-Age": str(PREFLIGHT_MAX_AGE_S)}
+        return said | ({"Access-Control-Allow-Headers": allowed_headers} if allowed_headers else {})
 
     def allows_socket(self, origin: str | None, host: str) -> bool:
         """Whether a page of `origin` may open a WebSocket here; a client that is no browser sends no origin."""

@@ -14,10 +14,8 @@ from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics, sweep_each
 from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.sessions import SessionDirectory
-from services.scheduler.drain_http import add_drain
-from services.scheduler.http import make_app
+from services.scheduler.api import ApiSettings, Operation, health, nodes, recordings, streams
 from services.scheduler.metrics import SchedulerMetrics
-from services.scheduler.recording_http import add_recordings
 from services.scheduler.rpc import SchedulerFace
 from services.scheduler.service import HLS_REMEMBER_S, SchedulerService
 
@@ -48,7 +46,7 @@ class SchedulerApp:
         channels: Channels | None = None,
         http_host: str = "127.0.0.1",
         http_port: int | None = None,
-        http_token: str = "",
+        api: ApiSettings | None = None,
         metrics: SchedulerMetrics | None = None,
     ) -> None:
         """Build it; nothing listens before `start`. Call it inside the running loop.
@@ -69,7 +67,7 @@ class SchedulerApp:
             grpc_port: 0 takes any free port.
             http_host: address to listen on.
             http_port: 0 takes any free port; None does not listen.
-            http_token: that changes over HTTP need; empty: they are taken from this machine only.
+            api: who may ask over HTTP; by default anybody may look, and programs on this machine may change things.
             metrics: where to count; its own by default.
         """
         self.service = SchedulerService(
@@ -86,7 +84,14 @@ class SchedulerApp:
             metrics=metrics,
         )
         self._channels = channels
-        self._http_token = http_token
+        self._api = api or ApiSettings()
+        #: what can be asked for over HTTP; parts add theirs before `start`
+        self.operations: list[Operation] = [
+            *health.operations(self.service),
+            *streams.operations(self.service),
+            *nodes.operations(self.service),
+            *recordings.operations(self.service.recordings),
+        ]
         self._grpc_address = (grpc_host, grpc_port)
         self._http_address = None if http_port is None else (http_host, http_port)
         self._server: grpc.aio.Server | None = None
@@ -138,10 +143,7 @@ class SchedulerApp:
         if self._http_address is None:
             return
         host, port = self._http_address
-        app = make_app(self.service)
-        add_drain(app, self.service, self._http_token)
-        add_recordings(app, self.service.recordings, self._http_token)
-        http = self._http = HttpPort("http", app, HTTP_LIMITS, self._http_metrics)
+        http = self._http = HttpPort("http", self._api.build(self.operations).app(), HTTP_LIMITS, self._http_metrics)
         await http.start(host, port)
         self._sweeping = asyncio.create_task(sweep_each_second(lambda: (http.sweep,)), name="scheduler-sweep")
         self.http_port = http.port

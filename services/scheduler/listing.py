@@ -7,65 +7,169 @@ those that joined it; where it has none they are null. Players of HLS come from 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
-from lalmesh.media import Track
+from pydantic import Field
+
+from lalmesh.media import Codec, Kind, Track
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeAddress
-from lalmesh.runtime.scheduling.model import HeldStream, Role
+from lalmesh.runtime.scheduling.model import HeldStream, Role, StreamState
+from services.scheduler.api import ApiModel
 from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord
 from services.scheduler.service import SchedulerService
 
 
-def describe_stream(service: SchedulerService, stream: StreamKey, hls_players: int | None) -> dict[str, Any]:
-    """One stream as JSON."""
+class EpochModel(ApiModel):
+    """When the right to write was granted; of two the later one is the greater, by term and then revision."""
+
+    term: int = Field(description="Unix seconds at which the registry began, or had to begin anew.")
+    revision: int = Field(description="Of the transaction in the registry.")
+
+
+class PlaceModel(EpochModel):
+    """Where a stream is read, and since when."""
+
+    heir: bool = Field(description="Whether the second choice has taken over and that is not written down yet.")
+
+
+class TrackModel(ApiModel):
+    """One track of a stream."""
+
+    track_id: int = Field(description="Unique in its stream, from 1.")
+    kind: Kind = Field(description="What it holds.")
+    codec: Codec = Field(description="How it is coded.")
+    profile: str = Field(description="The codec's own word, such as High or LC; empty: not known.")
+    width: int = Field(description="Pixels; 0: not known, or no video.")
+    height: int = Field(description="Pixels; 0: not known, or no video.")
+    frame_rate: float | None = Field(description="Pictures a second; null: not known.")
+    sample_rate_hz: int = Field(description="Of audio; 0: not known, or none.")
+    channels: int = Field(description="Of audio; 0: not known, or none.")
+
+
+class StreamModel(ApiModel):
+    """A stream. What only its nodes know is null where none of them has said it."""
+
+    stream: str = Field(description="Application and name, with a slash between them.")
+    app: str = Field(description="The application, which may hold slashes.")
+    name: str = Field(description="The name.")
+    state: StreamState = Field(
+        description="waiting: for the first media; live; grace: the publisher has gone and may come back; closed."
+    )
+    epoch: EpochModel | None = Field(description="Of the publication.")
+    place: PlaceModel | None = Field(description="Where it is read; null: no origin has it.")
+    publication: str | None = Field(description="Id of the publication, hexadecimal.")
+    edge: str | None = Field(description="Node that it is published at; null: the publisher has gone.")
+    origin: str | None = Field(description="Node that owns it.")
+    heir: str | None = Field(description="Node that takes over where the origin dies.")
+    hls: str | None = Field(description="Node that segments it.")
+    tracks: list[TrackModel] | None = Field(description="What it holds.")
+    left_out: list[str] | None = Field(description="Tracks that an output cannot carry, such as ts: pcma.")
+    players: int | None = Field(description="Players with a connection, at all edges.")
+    hls_players: int | None = Field(description="Players of HLS, who ask for one segment after the other.")
+    subscriptions: int | None = Field(description="Nodes that read it at the origin.")
+    bitrate_bps: int | None = Field(description="Bits a second that come in, over the last second.")
+    units: int | None = Field(description="Access units since the publication began.")
+    missing: int | None = Field(description="Access units of those that did not arrive.")
+
+
+class EndpointModel(ApiModel):
+    """What the outside reaches a listener by."""
+
+    protocol: str = Field(description="rtmp, rtmps, rtsp, http ...")
+    host: str = Field(description="Name or address.")
+    port: int = Field(description="TCP port.")
+
+
+class CapacityModel(ApiModel):
+    """What a node can carry; 0: not stated."""
+
+    egress_bps: int = Field(description="Bits a second that go out.")
+    sessions: int = Field(description="Publishers and players.")
+    streams: int = Field(description="Streams.")
+    memory_bytes: int = Field(description="Memory in bytes.")
+    cpu_fraction: float = Field(description="Processor, as a fraction of all cores that it may use.")
+
+
+class LoadModel(CapacityModel):
+    """What a node carries now."""
+
+    ingress_bps: int = Field(description="Bits a second that come in.")
+
+
+class NodeModel(ApiModel):
+    """A node."""
+
+    name: str = Field(description="Its name.")
+    incarnation: str = Field(description="Of this start of it, hexadecimal.")
+    role: Role = Field(description="What it does.")
+    state: str = Field(description="joined, draining, or away: it does not answer now.")
+    zone: str = Field(description="Where it is; empty: not stated.")
+    machine: str = Field(description="Nodes of the same machine die together.")
+    address: str = Field(description="What other nodes reach it by.")
+    endpoints: list[EndpointModel] = Field(description="What the outside reaches it by.")
+    version: str = Field(description="Of lalmesh.")
+    capacity: CapacityModel = Field(description="What it can carry.")
+    groups: int = Field(description="Streams that it owns, of an origin.")
+    load: LoadModel | None = Field(description="What it carries now; null: it has not said.")
+    unreachable_reports: int = Field(description="Readers that could not reach it, of late, as told to this scheduler.")
+
+
+def describe_stream(service: SchedulerService, stream: StreamKey, hls_players: int | None) -> StreamModel:
+    """One stream."""
     hls = service.directory.hls.record(stream)
     claim, group = service.directory.claim(stream), service.directory.group(stream)
     at_edge = _held(service, stream, claim.edge if claim else None)
     at_origin = _held(service, stream, group.origin if group else None)
     source = at_edge or at_origin
     record = claim or group
-    return {
-        "stream": str(stream),
-        "app": stream.app,
-        "name": stream.name,
-        "state": at_origin.state.value if at_origin else _state(claim, group),
-        "epoch": record.epoch._asdict() if record else None,
-        "place": group.place._asdict() if group else None,
-        "publication": record.publication.hex() if record else None,
-        "edge": claim.edge.node.name if claim else None,
-        "origin": group.origin.node.name if group else None,
-        "heir": group.heir.node.name if group and group.heir else None,
-        "hls": hls.owner.node.name if hls and hls.owner else None,
-        "tracks": [_describe_track(track) for track in source.tracks.tracks] if source else None,
-        "left_out": _left_out(service, stream),
-        "players": _players(service, stream),
-        "hls_players": hls_players,
-        "subscriptions": at_origin.players if at_origin else None,
-        "bitrate_bps": source.bitrate_bps if source else None,
-        "units": source.units if source else None,
-        "missing": source.missing if source else None,
-    }
+    return StreamModel.model_construct(
+        stream=str(stream),
+        app=stream.app,
+        name=stream.name,
+        state=at_origin.state if at_origin else _state(claim, group),
+        epoch=EpochModel.model_construct(**record.epoch._asdict()) if record else None,
+        place=PlaceModel.model_construct(**group.place._asdict()) if group else None,
+        publication=record.publication.hex() if record else None,
+        edge=claim.edge.node.name if claim else None,
+        origin=group.origin.node.name if group else None,
+        heir=group.heir.node.name if group and group.heir else None,
+        hls=hls.owner.node.name if hls and hls.owner else None,
+        tracks=[_describe_track(track) for track in source.tracks.tracks] if source else None,
+        left_out=_left_out(service, stream),
+        players=_players(service, stream),
+        hls_players=hls_players,
+        subscriptions=at_origin.players if at_origin else None,
+        bitrate_bps=source.bitrate_bps if source else None,
+        units=source.units if source else None,
+        missing=source.missing if source else None,
+    )
 
 
-def describe_node(service: SchedulerService, record: NodeRecord) -> dict[str, Any]:
-    """One node as JSON."""
+def describe_node(service: SchedulerService, record: NodeRecord) -> NodeModel:
+    """One node."""
     session = service.members.of(record.node)
-    return {
-        "name": record.node.name,
-        "incarnation": record.node.incarnation.hex(),
-        "role": record.role.value,
-        "state": service.directory.state_of(record),
-        "zone": record.zone,
-        "machine": record.machine,
-        "address": record.address.address,
-        "endpoints": [asdict(endpoint) for endpoint in record.endpoints],
-        "version": record.version,
-        "capacity": asdict(record.capacity),
-        "groups": service.directory.groups_of(record.node),
-        "load": asdict(session.report.load) if session else None,
-        "unreachable_reports": service.unreachable.count(record.node),
-    }
+    return NodeModel.model_construct(
+        name=record.node.name,
+        incarnation=record.node.incarnation.hex(),
+        role=record.role,
+        state=service.directory.state_of(record),
+        zone=record.zone,
+        machine=record.machine,
+        address=record.address.address,
+        endpoints=[EndpointModel.model_construct(**asdict(endpoint)) for endpoint in record.endpoints],
+        version=record.version,
+        capacity=CapacityModel.model_construct(**asdict(record.capacity)),
+        groups=service.directory.groups_of(record.node),
+        load=LoadModel.model_construct(**asdict(session.report.load)) if session else None,
+        unreachable_reports=service.unreachable.count(record.node),
+    )
+
+
+def state_of(service: SchedulerService, stream: StreamKey) -> StreamState:
+    """How far a stream is."""
+    claim, group = service.directory.claim(stream), service.directory.group(stream)
+    at_origin = _held(service, stream, group.origin if group else None)
+    return at_origin.state if at_origin else _state(claim, group)
 
 
 def _held(service: SchedulerService, stream: StreamKey, holder: NodeAddress | None) -> HeldStream | None:
@@ -85,22 +189,22 @@ def _left_out(service: SchedulerService, stream: StreamKey) -> list[str] | None:
     return sorted({text for each in held for text in each.left_out}) if held else None
 
 
-def _state(claim: ClaimRecord | None, group: GroupRecord | None) -> str:
+def _state(claim: ClaimRecord | None, group: GroupRecord | None) -> StreamState:
     """What the keys alone say: a claim without a group waits for one, a group without a claim for a publisher."""
     if claim is None:
-        return "grace"
-    return "live" if group else "waiting"
+        return StreamState.GRACE
+    return StreamState.LIVE if group else StreamState.WAITING
 
 
-def _describe_track(track: Track) -> dict[str, Any]:
-    return {
-        "track_id": track.track_id,
-        "kind": track.kind.value,
-        "codec": track.codec.value,
-        "profile": track.profile,
-        "width": track.width,
-        "height": track.height,
-        "frame_rate": float(track.frame_rate) if track.frame_rate else None,
-        "sample_rate_hz": track.sample_rate_hz,
-        "channels": track.channels,
-    }
+def _describe_track(track: Track) -> TrackModel:
+    return TrackModel.model_construct(
+        track_id=track.track_id,
+        kind=track.kind,
+        codec=track.codec,
+        profile=track.profile,
+        width=track.width,
+        height=track.height,
+        frame_rate=float(track.frame_rate) if track.frame_rate else None,
+        sample_rate_hz=track.sample_rate_hz,
+        channels=track.channels,
+    )

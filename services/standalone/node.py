@@ -153,7 +153,7 @@ class Node:
     async def _start_scheduler(self, keys: tuple[bytes, ...], channels: Channels | None) -> None:
         from services.scheduler.app import SchedulerApp
         from services.scheduler.metrics import SchedulerMetrics
-        from services.standalone.scheduler_settings import record_rules
+        from services.standalone.scheduler_settings import api_settings, record_rules
 
         config = self._config
         registry = await self._registry()
@@ -173,7 +173,7 @@ class Node:
             channels=channels,
             http_host=config.scheduler.http.host,
             http_port=config.scheduler.http.port,
-            http_token=config.scheduler.http.token.get_secret_value(),
+            api=api_settings(config),
             metrics=SchedulerMetrics(self._metrics),
         )
         self._scheduler.service.replicas.drain_asked = self._drain_told

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from lalmesh.runtime.config import Config
 from lalmesh.runtime.recording import RecordRule, parse_rule
+from services.scheduler.api import ApiRole, ApiSettings, ApiToken, hash_token
 from services.scheduler.registry import EtcdSettings
 from services.scheduler.sessions import RedisSettings
+
+FIRST_TOKEN = "token"  #: what `scheduler.http.token` is called among the others
+
+
+def api_settings(config: Config) -> ApiSettings:
+    """Who may ask a scheduler over HTTP."""
+    token = config.scheduler.http.token.get_secret_value()
+    tokens = (ApiToken(name=FIRST_TOKEN, role=ApiRole.ADMIN, hash=hash_token(token)),) if token else ()
+    return ApiSettings(tokens=tokens)
 
 
 def record_rules(config: Config) -> tuple[RecordRule, ...]:

@@ -1,6 +1,33 @@
 """The HTTP API: operations with models, which check requests and which the OpenAPI document is made of."""
 
 from services.scheduler.api._model import ApiModel, PageModel, PageQuery
-from services.scheduler.api._operation import Answer, ApiRole, Asked, Operation
+from services.scheduler.api._operation import MAX_BODY_BYTES, Answer, ApiRole, Asked, Operation
+from services.scheduler.api._page import Page
+from services.scheduler.api._permission import Permission
+from services.scheduler.api._problem import FieldError, ProblemError, ProblemModel, problems
+from services.scheduler.api._router import Api
+from services.scheduler.api._settings import ApiSettings
+from services.scheduler.api._tokens import ApiToken, Tokens, hash_token, make_token
 
-__all__ = ["Answer", "ApiModel", "ApiRole", "Asked", "Operation", "PageModel", "PageQuery"]
+__all__ = [
+    "MAX_BODY_BYTES",
+    "Answer",
+    "Api",
+    "ApiModel",
+    "ApiRole",
+    "ApiSettings",
+    "ApiToken",
+    "Asked",
+    "FieldError",
+    "Operation",
+    "Page",
+    "PageModel",
+    "PageQuery",
+    "Permission",
+    "ProblemError",
+    "ProblemModel",
+    "Tokens",
+    "hash_token",
+    "make_token",
+    "problems",
+]

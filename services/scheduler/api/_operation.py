@@ -11,6 +11,8 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
+from services.scheduler.api._problem import ProblemError
+
 
 class ApiRole(IntEnum):
     """Who may ask for it; each may what those before it may."""
@@ -29,7 +31,8 @@ class Asked:
     path: Mapping[str, str]  #: parts of the path by name, decoded
     query: Any = None  #: an instance of `Operation.query`
     body: Any = None  #: an instance of `Operation.body`
-    role: ApiRole = ApiRole.ANYBODY  #: of the token
+    role: ApiRole = ApiRole.ANYBODY  #: of whoever asks: of the token, or of a program on this machine where there are none
+    token: str = ""  #: name of the token, for logs
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -42,11 +45,18 @@ class Answer:
 
 
 Handler = Callable[[Asked], Awaitable[Answer | web.StreamResponse]]
+Refusal = Callable[[ProblemError], web.StreamResponse]
+
+MAX_BODY_BYTES = 64 << 10  #: of a request; operations may allow less or more
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Operation:
-    """What can be asked for. Handlers raise `ProblemError` for what they refuse."""
+    """What can be asked for.
+
+    Handlers raise `ProblemError` for what they refuse, and let `Unavailable` through: it is answered 503 with Retry-After. Those of
+    ``GET`` answer ``HEAD`` too. They are called once the role, path, query and body were found to be right.
+    """
 
     method: str  #: ``GET`` ...
     path: str  #: such as ``/v1/streams/{app}/{name}``
@@ -55,9 +65,18 @@ class Operation:
     handler: Handler
     role: ApiRole
     description: str = ""
-    query: type[BaseModel] | None = None
+    parts: type[BaseModel] | None = None  #: of the path, by name; None: each is any text
+    deep_parts: frozenset[str] = frozenset()  #: names of parts that may hold slashes as they are
+    query: type[BaseModel] | None = None  #: None: there can be none. A field that is a list may be given several times
     body: type[BaseModel] | None = None
-    body_required: bool = True
+    body_required: bool = True  #: where not, its default is taken
+    max_body_bytes: int = MAX_BODY_BYTES
     answers: Mapping[HTTPStatus, type[BaseModel] | None] = field(default_factory=dict)
     problems: frozenset[HTTPStatus] = frozenset()  #: besides those that every operation may answer
     media_type: str = "application/json"  #: of the answers, such as ``text/event-stream``
+    refusal: Refusal | None = None  #: how problems are answered where not by themselves, as in the API of lal
+
+    @property
+    def changes(self) -> bool:
+        """Whether something is different afterwards."""
+        return self.method not in ("GET", "HEAD")

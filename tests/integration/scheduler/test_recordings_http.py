@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from services.scheduler import SchedulerApp
+from services.scheduler.api import ApiRole, ApiSettings, ApiToken, hash_token
 from services.scheduler.registry import MemoryRegistry
 
 RULE = {"stream": "live/cam [1]", "formats": ["flv", "mp4"], "keep_s": 60}
@@ -33,7 +34,9 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 async def api(stack: AsyncExitStack, token: str = "") -> Api:
-    app = SchedulerApp(MemoryRegistry(asyncio.get_running_loop().time), [b"key"], http_port=0, http_token=token)
+    tokens = (ApiToken(name="a", role=ApiRole.ADMIN, hash=hash_token(token)),) if token else ()
+    registry = MemoryRegistry(asyncio.get_running_loop().time)
+    app = SchedulerApp(registry, [b"key"], http_port=0, api=ApiSettings(tokens=tokens))
     await app.start()
     stack.push_async_callback(app.stop)
     await app.service.ready()

@@ -160,7 +160,7 @@ async def test_a_page_that_is_none_is_a_problem(web: Web, query: str) -> None:
 async def test_what_is_not_there_is_a_problem_too(web: Web) -> None:
     assert (await web.get("/v1/none", 404))["status"] == 404
     async with web.session.post(f"http://127.0.0.1:{web.app.http_port}/v1/streams") as answer:
-        assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD")
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
         assert answer.content_type == "application/problem+json"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 

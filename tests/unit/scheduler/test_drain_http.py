@@ -15,8 +15,8 @@ from support.turned_clock import Clock, FlakyRegistry
 from lalmesh.runtime.ownership import NodeAddress, NodeId
 from lalmesh.runtime.scheduling import Drain, Role
 from services.scheduler import SchedulerService
-from services.scheduler.drain_http import add_drain
-from services.scheduler.http import ProblemError
+from services.scheduler.api import ApiRole, ApiSettings, ApiToken, hash_token, problems
+from services.scheduler.api.nodes import operations
 
 ORIGIN = NodeAddress(NodeId("o1", b"12345678"), "o1:1")
 
@@ -25,21 +25,16 @@ class Api:
     """The part of the API under test, without a socket."""
 
     def __init__(self, service: SchedulerService) -> None:
-        self._app = web.Application()
+        token = ApiToken(name="ops", role=ApiRole.OPERATOR, hash=hash_token("secret"))
+        self._app = ApiSettings(tokens=(token,)).build(operations(service)).app()
         self.service = service
-        add_drain(self._app, service, "secret")
 
     async def ask(self, method: str, path: str) -> tuple[int, Any]:
         request = make_mocked_request(method, path, headers={"Host": "localhost", "Authorization": "Bearer secret"})
-        found = await self._app.router.resolve(request)
-        request._match_info = found
-        try:
-            answer = await found.handler(request)
-        except ProblemError as problem:
-            return problem.status, problem.detail
+        request._match_info = found = await self._app.router.resolve(request)
+        answer = await problems(request, found.handler)
         assert isinstance(answer, web.Response)
-        assert isinstance(answer.body, bytes)
-        return answer.status, json.loads(answer.body)
+        return answer.status, json.loads(answer.text or "")
 
 
 @pytest.fixture
@@ -82,7 +77,8 @@ async def test_a_node_comes_before_a_replica_of_the_same_name(api: Api) -> None:
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/v1/nodes/stranger"), ("POST", "/v1/nodes/stranger/drain")])
 async def test_what_nobody_knows_is_not_there(api: Api, method: str, path: str) -> None:
-    assert await api.ask(method, path) == (404, "no node 'stranger'")
+    status, problem = await api.ask(method, path)
+    assert (status, problem["detail"]) == (404, "no node 'stranger'")
 
 
 async def test_before_the_registry_was_read_nobody_is_taken_for_gone() -> None:

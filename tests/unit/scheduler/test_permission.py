@@ -3,16 +3,16 @@ from __future__ import annotations
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from services.scheduler.http import ProblemError
-from services.scheduler.permission import check_may_change
+from services.scheduler.api import ApiRole, ApiToken, Permission, ProblemError, Tokens, hash_token
 
 
 def check(remote: str, host: str = "localhost:8083", token: str = "", **headers: str) -> int:
     """The status that a request gets; 0 where it may pass."""
     sent = {"Host": host} | {name.replace("_", "-"): value for name, value in headers.items()}
     request = make_mocked_request("POST", "/", headers=sent).clone(remote=remote)
+    tokens = [ApiToken(name="a", role=ApiRole.ADMIN, hash=hash_token(token))] if token else []
     try:
-        check_may_change(request, token)
+        Permission(Tokens(tokens)).check(request, ApiRole.OPERATOR)
     except ProblemError as error:
         return error.status
     return 0
@@ -33,6 +33,9 @@ def test_neither_may_a_page_whose_name_leads_here_nor_a_proxy() -> None:
     assert check("127.0.0.1", "attacker.example:8083") == 403
     assert check("127.0.0.1", X_Forwarded_For="192.0.2.1") == 403
     assert check("127.0.0.1", Forwarded="for=192.0.2.1") == 403
+    assert check("127.0.0.1", Origin="http://localhost:8083") == 0
+    assert check("127.0.0.1", Origin="https://attacker.example") == 403
+    assert check("127.0.0.1", Origin="null") == 403
 
 
 def test_with_a_token_that_alone_counts() -> None:

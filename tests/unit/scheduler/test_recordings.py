@@ -18,9 +18,10 @@ from lalmesh.runtime.recording import MAX_RULES, parse_rule
 from lalmesh.runtime.registry import KeyValue, Listing
 from lalmesh.runtime.scheduling import HlsAssigned, RecordingRules, Role
 from services.scheduler import SchedulerService
+from services.scheduler.api import Answer, Asked, ProblemError, problems
+from services.scheduler.api._checking import check_body
+from services.scheduler.api.recordings import RuleBody, RuleModel, asked_rule, operations
 from services.scheduler.directory import Directory
-from services.scheduler.http import ProblemError, problems
-from services.scheduler.recording_http import RecordingsFace, parse_body
 from services.scheduler.recording_rules import RuleDirectory, RuleRecord, RulesChanged, parse_rule_record, rule_key, serialize_rule
 from services.scheduler.records import DamagedRecordError
 from services.scheduler.registry import MemoryRegistry
@@ -70,14 +71,15 @@ def test_rules_of_the_configuration_come_first_and_stay() -> None:
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({}, "stream"),
-        ({"stream": "live/a", "pattern": "*", "formats": ["flv"]}, "stream"),
+        ({}, "formats"),
+        ({"formats": ["flv"]}, ""),
+        ({"stream": "live/a", "pattern": "*", "formats": ["flv"]}, ""),
         ({"stream": 1, "formats": ["flv"]}, "stream"),
         ({"stream": "a", "formats": ["flv"]}, "stream"),
         ({"pattern": ["*"], "formats": ["flv"]}, "pattern"),
-        ({"pattern": "\ud800", "formats": ["flv"]}, "pattern"),
+        ({"pattern": "a\n", "formats": ["flv"]}, "pattern"),
         ({"pattern": "*", "formats": "flv"}, "formats"),
-        ({"pattern": "*", "formats": [1]}, "formats"),
+        ({"pattern": "*", "formats": [1]}, "formats.0"),
         ({"pattern": "*", "formats": []}, "formats"),
         ({"pattern": "*", "formats": ["flv"], "keep_s": True}, "keep_s"),
         ({"pattern": "*", "formats": ["flv"], "keep_s": "60"}, "keep_s"),
@@ -86,7 +88,7 @@ def test_rules_of_the_configuration_come_first_and_stay() -> None:
 )
 def test_what_asks_for_no_rule_is_refused_and_the_field_named(body: dict[str, object], field: str) -> None:
     with pytest.raises(ProblemError) as caught:
-        parse_body(body)
+        asked_rule(check_body(RuleBody, json.dumps(body).encode()))
     assert (caught.value.status, caught.value.field) == (400, field)
 
 
@@ -117,14 +119,15 @@ async def test_a_stream_that_is_recorded_has_a_worker_from_its_claim_on(service:
 
 async def test_a_rule_is_shown_where_its_location_says(service: SchedulerService) -> None:
     record = await service.recordings.add(RULE)
-    face = RecordingsFace(service.recordings, "")
+    show = next(row.handler for row in operations(service.recordings) if (row.method, row.parts is None) == ("GET", False))
     for rule_id, pattern in ((record.id, "live/*"), ("config-0", "vod/*")):
-        answer = await face.show(make_mocked_request("GET", "/", match_info={"id": rule_id}))
-        assert answer.text is not None
-        assert (json.loads(answer.text)["id"], json.loads(answer.text)["pattern"]) == (rule_id, pattern)
+        answer = await show(Asked(request=make_mocked_request("GET", "/"), path={"id": rule_id}))
+        assert isinstance(answer, Answer)
+        assert isinstance(answer.body, RuleModel)
+        assert (answer.body.id, answer.body.pattern) == (rule_id, pattern)
     for rule_id in ("config-1", "none"):
         with pytest.raises(ProblemError) as caught:
-            await face.show(make_mocked_request("GET", "/", match_info={"id": rule_id}))
+            await show(Asked(request=make_mocked_request("GET", "/"), path={"id": rule_id}))
         assert caught.value.status == 404
 
 

@@ -1,0 +1,96 @@
+"""Who may ask for something: whoever has a token of the role for it (docs/design.md §7).
+
+Without one configured, what needs more than looking is for whoever is on this machine.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from services.scheduler.api._operation import ApiRole
+from services.scheduler.api._problem import ProblemError
+from services.scheduler.api._tokens import Tokens
+
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+
+
+@dataclass(slots=True, frozen=True)
+class Granted:
+    """Who asks."""
+
+    role: ApiRole
+    token: str = ""  #: name of its token
+
+
+@dataclass(slots=True, frozen=True)
+class Permission:
+    """The rule."""
+
+    tokens: Tokens
+    open_reads: bool = True  #: whether anybody may look
+    trusted_origins: frozenset[str] = frozenset()  #: of web pages that may be used from this machine like programs on it
+
+    def check(self, request: web.Request, needed: ApiRole) -> Granted:
+        """Let a request pass that needs a role.
+
+        Raises:
+            ProblemError: it may not.
+        """
+        granted = self.granted(request)
+        if granted.role >= needed or (needed is ApiRole.VIEWER and self.open_reads):
+            return granted
+        if not self.tokens:
+            raise ProblemError(
+                HTTPStatus.FORBIDDEN, "without a configured token, this is for programs on the scheduler's own machine only"
+            )
+        if granted.token:
+            raise ProblemError(HTTPStatus.FORBIDDEN, f"this needs the role {needed.name.lower()}")
+        raise ProblemError(HTTPStatus.UNAUTHORIZED, "a bearer token is needed")
+
+    def granted(self, request: web.Request) -> Granted:
+        """The role that a request comes with."""
+        if not self.tokens:
+            return Granted(ApiRole.ADMIN if self._is_local(request) else ApiRole.ANYBODY)
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        token = self.tokens.find(given.strip(), time.time()) if scheme.lower() == "bearer" else None
+        return Granted(ApiRole.ANYBODY) if token is None else Granted(token.role, token.name)
+
+    def _is_local(self, request: web.Request) -> bool:
+        """Whether a program on this machine asks for itself: no proxy, no web page of elsewhere or whose name leads here."""
+        if any(name in request.headers for name in _FORWARDED):
+            return False
+        return _is_loopback(request.remote or "") and _is_no_foreign_name(request.host) and self._is_no_foreign_page(request)
+
+    def _is_no_foreign_page(self, request: web.Request) -> bool:
+        """Whether no page of elsewhere asks: it can send a request without a body unasked, and says where it is from."""
+        origin = request.headers.get("Origin")
+        if origin is None or origin.lower() in self.trusted_origins:
+            return True
+        try:
+            return urlsplit(origin).netloc.lower() == request.host.lower()
+        except ValueError:
+            return False
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None  # of a listener for both
+    return (mapped or found).is_loopback
+
+
+def _is_no_foreign_name(host: str) -> bool:
+    name = host.rpartition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name.lower() == "localhost"
+    return True

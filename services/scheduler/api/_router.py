@@ -1,0 +1,157 @@
+"""From operations to an application: who may, what is asked, what is answered."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from lalmesh.runtime.cors import CorsPolicy
+from services.scheduler.api._checking import check_body, check_parts, check_query, read_body, refuse_query
+from services.scheduler.api._operation import Answer, Asked, Operation
+from services.scheduler.api._permission import Permission
+from services.scheduler.api._problem import ProblemError, problem_of, problems
+
+log = logging.getLogger(__name__)
+
+JSON = "application/json"
+#: what a web page may send, beside what any may: the token and the type of a body, and where it was in a stream of events
+PAGE_HEADERS = "Authorization, Content-Type, Last-Event-ID"
+_PART = re.compile(r"\{(\w+)\}")
+
+
+class Api:
+    """The application of some operations."""
+
+    def __init__(self, operations: Sequence[Operation], permission: Permission, cors: CorsPolicy) -> None:
+        """Prepare.
+
+        Args:
+            operations: what can be asked for.
+            permission: who may.
+            cors: which web pages may.
+
+        Raises:
+            ValueError: two operations would be one.
+        """
+        self._permission = permission
+        self._cors = cors
+        self._paths: dict[str, dict[str, Operation]] = {}
+        shapes: dict[str, str] = {}
+        for operation in operations:
+            shape = _PART.sub("{}", operation.path)
+            methods = self._paths.setdefault(operation.path, {})
+            if operation.method in methods or shapes.setdefault(shape, operation.path) != operation.path:
+                raise ValueError(f"{operation.method} {operation.path} is there already")
+            methods[operation.method] = operation
+
+    def app(self) -> web.Application:
+        """The application."""
+        app = web.Application(middlewares=[problems])
+        for path, methods in self._paths.items():
+            app.router.add_route("*", _pattern(path, methods), _Path(self, methods).answer)
+        app.on_response_prepare.append(self._add_headers)
+        return app
+
+    async def answer(self, operation: Operation, request: web.Request) -> web.StreamResponse:
+        """The answer to a request for `operation`."""
+        try:
+            asked = await self._check(operation, request)
+            if request.method == "HEAD" and operation.media_type != JSON:
+                return web.Response(content_type=operation.media_type)  # what streams would never end
+            return _sent(operation, await operation.handler(asked))
+        except Exception as exc:
+            if operation.refusal is None or (isinstance(exc, web.HTTPException) and exc.status < 400):
+                raise
+            return operation.refusal(problem_of(exc, request))
+
+    def preflight(self, request: web.Request, allowed: Sequence[str]) -> web.Response:
+        """What may be asked for, also by a page of another origin that wants to know before it does."""
+        said = {"Allow": ", ".join(allowed)}
+        if "Access-Control-Request-Method" in request.headers:
+            said |= self._cors.preflight(request.headers.get("Origin"), PAGE_HEADERS, said["Allow"])
+        return web.Response(status=HTTPStatus.NO_CONTENT, headers=said)
+
+    async def _check(self, operation: Operation, request: web.Request) -> Asked:
+        """The request as it was checked: who asks comes first, so nobody learns more than he may."""
+        granted = self._permission.check(request, operation.role)
+        if operation.changes and granted.token:
+            log.info("%s %s by token %s", request.method, request.path, granted.token)
+        return Asked(
+            request=request,
+            path=_path(operation, request),
+            query=_query(operation, request),
+            body=await _body(operation, request),
+            role=granted.role,
+            token=granted.token,
+        )
+
+    async def _add_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        response.headers.setdefault("Cache-Control", "no-store")
+        for name, value in self._cors.headers(request.headers.get("Origin")).items():
+            known = response.headers.get(name)
+            response.headers[name] = f"{known}, {value}" if known else value  # Vary may have been there
+
+
+def _pattern(path: str, methods: Mapping[str, Operation]) -> str:
+    """The path as the router takes it; a part may hold line breaks, to be refused like other names."""
+    deep = {name for operation in methods.values() for name in operation.deep_parts}
+    return _PART.sub(lambda part: f"{{{part[1]}:{'(?s:.+)' if part[1] in deep else '[^/]+'}}}", path)
+
+
+class _Path:
+    """The operations of one path."""
+
+    def __init__(self, api: Api, methods: Mapping[str, Operation]) -> None:
+        self._api = api
+        self._methods = methods
+        self._allowed = sorted({*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"})
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """The answer to a request of whatever method."""
+        operation = self._methods.get("GET" if request.method == "HEAD" else request.method)
+        if operation is not None:
+            return await self._api.answer(operation, request)
+        if request.method == "OPTIONS":
+            return self._api.preflight(request, self._allowed)
+        raise ProblemError(
+            HTTPStatus.METHOD_NOT_ALLOWED, f"{request.path[:50]} takes {', '.join(self._allowed)}", allow=self._allowed
+        )
+
+
+def _path(operation: Operation, request: web.Request) -> Mapping[str, str]:
+    if operation.parts is not None:
+        check_parts(operation.parts, request.match_info)
+    return dict(request.match_info)
+
+
+def _query(operation: Operation, request: web.Request) -> Any:
+    if operation.query is not None:
+        return check_query(operation.query, request.query.items())
+    refuse_query(request.query)
+    return None
+
+
+async def _body(operation: Operation, request: web.Request) -> Any:
+    if operation.body is None:
+        return None
+    body = await read_body(request, operation.max_body_bytes)
+    if body or operation.body_required:
+        return check_body(operation.body, body)
+    return operation.body()
+
+
+def _sent(operation: Operation, answer: Answer | web.StreamResponse) -> web.StreamResponse:
+    """The answer as it is sent, held to what the operation says of it."""
+    if isinstance(answer, web.StreamResponse):
+        return answer
+    model = operation.answers.get(answer.status)
+    if answer.status not in operation.answers or (answer.body is not None and not isinstance(answer.body, model or ())):
+        raise TypeError(f"{operation.method} {operation.path} answers {answer.status.value} with {type(answer.body).__name__}")
+    if answer.body is None:
+        return web.Response(status=answer.status, headers=answer.headers)
+    return web.Response(text=answer.body.model_dump_json(), status=answer.status, content_type=JSON, headers=answer.headers)

@@ -1,0 +1,31 @@
+"""How the API is set up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lalmesh.runtime.cors import CorsPolicy
+from services.scheduler.api._operation import Operation
+from services.scheduler.api._permission import Permission
+from services.scheduler.api._router import Api
+from services.scheduler.api._tokens import ApiToken, Tokens
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ApiSettings:
+    """Who may ask, and which web pages."""
+
+    tokens: tuple[ApiToken, ...] = ()  #: none: changes are taken from programs on this machine only
+    open_reads: bool = True  #: whether anybody may look; otherwise that needs a token too
+    cors_origins: tuple[str, ...] = ()  #: of web pages that may ask; ``*``: any, for what a token allows
+
+    def build(self, operations: Sequence[Operation]) -> Api:
+        """The API of `operations`.
+
+        Raises:
+            ValueError: two operations would be one.
+        """
+        origins = frozenset(origin.lower().rstrip("/") for origin in self.cors_origins if origin != "*")
+        permission = Permission(Tokens(self.tokens), open_reads=self.open_reads, trusted_origins=origins)
+        return Api(operations, permission, CorsPolicy(self.cors_origins))

@@ -1,0 +1,108 @@
+"""``/v1/streams``: what is published, by whom, and where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from pydantic import Field
+
+from lalmesh.errors import InvalidName
+from lalmesh.names import StreamKey
+from lalmesh.runtime.scheduling.model import StreamState
+from services.scheduler.api import Answer, ApiModel, ApiRole, Asked, Operation, Page, PageModel, PageQuery, ProblemError
+from services.scheduler.listing import StreamModel, describe_stream, state_of
+from services.scheduler.service import SchedulerService
+
+PATH = "/v1/streams"
+StreamPage = PageModel[StreamModel]
+
+
+class StreamQuery(PageQuery):
+    """Which streams are wanted."""
+
+    app: str | None = Field(default=None, min_length=1, max_length=2048, description="Of this application only.")
+    name: str | None = Field(default=None, min_length=1, max_length=255, description="Whose name begins so.")
+    state: StreamState | None = Field(default=None, description="In this state only.")
+    node: str | None = Field(
+        default=None, min_length=1, max_length=253, description="That this node publishes, owns, would inherit or segments."
+    )
+
+
+class StreamParts(ApiModel):
+    """Which stream is meant."""
+
+    app: str = Field(description="The application; slashes in it are written %2F.", examples=["live"])
+    name: str = Field(description="The name.", examples=["cam"])
+
+
+def operations(service: SchedulerService) -> list[Operation]:
+    """What can be asked of `service`."""
+
+    async def list_streams(asked: Asked) -> Answer:
+        page = Page.of(_wanted(service, asked.query), asked.query)
+        return Answer(body=page.answer(StreamPage, await _described(service, page.shown)))
+
+    async def show_stream(asked: Asked) -> Answer:
+        stream = _named(asked)
+        if not service.directory.is_published(stream):
+            raise ProblemError(HTTPStatus.NOT_FOUND, f"nobody publishes {str(stream)[:100]!r}")
+        return Answer(body=(await _described(service, [stream]))[0])
+
+    return [
+        Operation(
+            method="GET",
+            path=PATH,
+            tag="streams",
+            summary="List the streams of the cluster.",
+            description="In the order of application and name.",
+            handler=list_streams,
+            role=ApiRole.VIEWER,
+            query=StreamQuery,
+            answers={HTTPStatus.OK: StreamPage},
+        ),
+        Operation(
+            method="GET",
+            path=f"{PATH}/{{app}}/{{name}}",
+            tag="streams",
+            summary="Show one stream.",
+            handler=show_stream,
+            role=ApiRole.VIEWER,
+            parts=StreamParts,
+            answers={HTTPStatus.OK: StreamModel},
+            problems=frozenset({HTTPStatus.NOT_FOUND}),
+        ),
+    ]
+
+
+def _named(asked: Asked) -> StreamKey:
+    try:
+        return StreamKey.of(asked.path["app"], asked.path["name"])
+    except InvalidName as exc:
+        raise ProblemError(HTTPStatus.NOT_FOUND, str(exc)) from exc
+
+
+def _wanted(service: SchedulerService, query: StreamQuery) -> list[StreamKey]:
+    streams = service.directory.streams()
+    if query.app is not None:
+        streams = [stream for stream in streams if stream.app == query.app]
+    if query.name is not None:
+        streams = [stream for stream in streams if stream.name.startswith(query.name)]
+    if query.node is not None:
+        streams = [stream for stream in streams if query.node in _nodes_of(service, stream)]
+    if query.state is not None:
+        streams = [stream for stream in streams if state_of(service, stream) is query.state]
+    return streams
+
+
+def _nodes_of(service: SchedulerService, stream: StreamKey) -> set[str]:
+    """Names of the nodes that have something to do with a stream."""
+    directory = service.directory
+    claim, group, hls = directory.claim(stream), directory.group(stream), directory.hls.record(stream)
+    found = [claim.edge if claim else None, hls.owner if hls else None, *((group.origin, group.heir) if group else ())]
+    return {address.node.name for address in found if address is not None}
+
+
+async def _described(service: SchedulerService, streams: Sequence[StreamKey]) -> list[StreamModel]:
+    players = await service.count_sessions(streams)
+    return [describe_stream(service, stream, count) for stream, count in zip(streams, players, strict=True)]
