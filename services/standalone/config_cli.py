@@ -10,9 +10,13 @@ from typing import Annotated
 import typer
 
 from lalmesh.runtime.config import ConfigError, Loaded, Role, check_role, config_schema, load, show_yaml
+from lalmesh.runtime.config.lal import convert, lal_yaml, read_lal
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help="YAML file.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Beats file and environment; repeatable.")]
+LalOption = Annotated[
+    Path | None, typer.Option("--lal-config", metavar="FILE", help="JSON file of lal, as it is; every other source beats it.")
+]
 RoleOption = Annotated[Role | None, typer.Option("--role", help="Also check what this role cannot start without.")]
 
 config_app = typer.Typer(name="config", help="Check and show the configuration.", no_args_is_help=True)
@@ -24,16 +28,16 @@ def add_config_commands(app: typer.Typer) -> None:
 
 
 @config_app.command()
-def check(config: ConfigOption = None, sets: SetOption = None, role: RoleOption = None) -> None:
+def check(config: ConfigOption = None, sets: SetOption = None, role: RoleOption = None, lal_config: LalOption = None) -> None:
     """Print "ok", or every problem and exit with status 1."""
-    _load_or_exit(config, sets, role)
+    _load_or_exit(config, sets, role, lal_config)
     typer.echo("ok")
 
 
 @config_app.command()
-def show(config: ConfigOption = None, sets: SetOption = None) -> None:
+def show(config: ConfigOption = None, sets: SetOption = None, lal_config: LalOption = None) -> None:
     """Print what is in force and where it came from, secrets masked."""
-    typer.echo(show_yaml(_load_or_exit(config, sets, None)), nl=False)
+    typer.echo(show_yaml(_load_or_exit(config, sets, None, lal_config)), nl=False)
 
 
 @config_app.command()
@@ -42,9 +46,26 @@ def schema() -> None:
     typer.echo(json.dumps(config_schema(), indent=2))
 
 
-def _load_or_exit(config: Path | None, sets: list[str] | None, role: Role | None) -> Loaded:
+@config_app.command()
+def from_lal(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON file of lal.")],
+    secrets: Annotated[
+        Path | None, typer.Option("--secrets", metavar="DIR", help="Write the secrets of the file here, each into a file.")
+    ] = None,
+) -> None:
+    """Print what lal's file means here as YAML, and on standard error what became of each of its keys."""
     try:
-        loaded = load(config, sets or [], os.environ)
+        made = convert(read_lal(file), lambda name: Path(name).is_file())
+        typer.echo(lal_yaml(made, secrets), nl=False)
+    except (ConfigError, OSError) as exc:
+        typer.echo(str(exc), err=True)
+        raise typer.Exit(1) from None
+    typer.echo(made.report(), err=True)
+
+
+def _load_or_exit(config: Path | None, sets: list[str] | None, role: Role | None, lal: Path | None) -> Loaded:
+    try:
+        loaded = load(config, sets or [], os.environ, lal=lal)
         if role is not None:
             check_role(loaded.config, role)
     except ConfigError as exc:

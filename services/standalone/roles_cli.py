@@ -16,10 +16,10 @@ from typing import Annotated
 import typer
 
 from lalmesh.errors import LalmeshError, ServiceError
-from lalmesh.runtime.config import Config, ConfigError, Problem, check_role, load_config
+from lalmesh.runtime.config import Config, ConfigError, Problem, Sources, check_role
 from lalmesh.runtime.log_setup import configure_logging
 from services.standalone import settings
-from services.standalone.config_cli import ConfigOption, SetOption
+from services.standalone.config_cli import ConfigOption, LalOption, SetOption
 from services.standalone.draining import until_drained
 from services.standalone.node import Node, Role
 from services.standalone.urls import describe
@@ -50,11 +50,20 @@ def add_roles(app: typer.Typer) -> None:
         app.command(role, help=_HELP[role])(_command(role))
 
 
-def _command(role: Role) -> Callable[[ConfigOption, SetOption, PortsOption, LoopOption], None]:
-    def run(config: ConfigOption = None, sets: SetOption = None, ports_file: PortsOption = None, loop: LoopOption = "auto") -> None:
+def _command(role: Role) -> Callable[[ConfigOption, SetOption, LalOption, PortsOption, LoopOption], None]:
+    def run(
+        config: ConfigOption = None,
+        sets: SetOption = None,
+        lal_config: LalOption = None,
+        ports_file: PortsOption = None,
+        loop: LoopOption = "auto",
+    ) -> None:
         try:
-            loaded = load_config(config, sets or [], os.environ)
+            sources = Sources(path=config, sets=sets or (), environ=os.environ, lal=lal_config)
+            loaded = sources.load().config
             check_role(loaded, role)
+            if lal_config is not None:
+                typer.echo(sources.lal_report(), err=True)
             factory = _loop_factory(loop)
             with asyncio.Runner(loop_factory=factory) as runner:
                 runner.run(_serve(loaded, role, ports_file))

@@ -34,7 +34,7 @@ from lalmesh.runtime.config._hls import (
     HlsTlsConfig,
 )
 from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ServerTlsConfig
-from lalmesh.runtime.config._load import Loaded, Role, check_role, load, load_config
+from lalmesh.runtime.config._load import Loaded, Role, Sources, check_role, load, load_config
 from lalmesh.runtime.config._origin import CapacityConfig, OriginConfig, OriginGrpcConfig, RingConfig
 from lalmesh.runtime.config._problem import ConfigError, Problem
 from lalmesh.runtime.config._recording import HlsRecordingConfig
@@ -99,6 +99,7 @@ __all__ = [
     "SchedulerGrpcConfig",
     "SchedulerHttpConfig",
     "ServerTlsConfig",
+    "Sources",
     "TelemetryConfig",
     "WsRtspConfig",
     "check_role",

@@ -40,6 +40,8 @@ class Key:
     default: object  #: of a type that YAML and JSON know; secrets as empty text
     allowed: str  #: in words
     description: str
+    low: float | None = None  #: least number
+    high: float | None = None  #: largest number
 
     @property
     def name(self) -> str:
@@ -138,6 +140,8 @@ def _key(field: FieldInfo, path: str) -> Key:
         default=plain(field.default),
         allowed=_allowed(kind, field),
         description=field.description or "",
+        low=next((mark.ge for mark in field.metadata if isinstance(mark, Ge)), None),  # type: ignore[arg-type]  # numbers all
+        high=next((mark.le for mark in field.metadata if isinstance(mark, Le)), None),  # type: ignore[arg-type]
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from lalmesh.runtime.config._keys import Key, all_keys
 from lalmesh.runtime.config._problem import ConfigError, Problem
 from lalmesh.runtime.config._secrets import from_secret_files
 from lalmesh.runtime.config._sources import Entry, Found, from_environ, from_file, from_sets
+from lalmesh.runtime.config.lal import convert, read_lal
 
 MAX_SHOWN_CHARS = 80  #: of a wrong value in a message
 SESSIONS_TOLD_S = 5.0  #: hls nodes tell schedulers so often which players they saw
@@ -31,21 +32,22 @@ class Loaded:
     sources: Mapping[str, str]  #: path of each key that was given -> where; a secret read from a file: the key naming the file
 
 
-def load_config(path: Path | None, sets: Sequence[str], environ: Mapping[str, str]) -> Config:
+def load_config(path: Path | None, sets: Sequence[str], environ: Mapping[str, str], *, lal: Path | None = None) -> Config:
     """The checked configuration, secrets read from their files.
 
     Args:
         path: YAML file, None for none.
         sets: texts of ``--set``, ``edge.rtmp.port=1935``; a later one beats an earlier one.
         environ: environment variables; those that start with ``LALMESH_`` are read.
+        lal: configuration file of lal, which every other source beats; None for none.
 
     Raises:
         ConfigError: with everything that is wrong, not just the first.
     """
-    return load(path, sets, environ).config
+    return load(path, sets, environ, lal=lal).config
 
 
-def load(path: Path | None, sets: Sequence[str], environ: Mapping[str, str]) -> Loaded:
+def load(path: Path | None, sets: Sequence[str], environ: Mapping[str, str], *, lal: Path | None = None) -> Loaded:
     """As `load_config`, with the source of every value that was given.
 
     Raises:
@@ -53,13 +55,57 @@ def load(path: Path | None, sets: Sequence[str], environ: Mapping[str, str]) -> 
     """
     entries: dict[str, Entry] = {}
     problems: list[Problem] = []
-    for source in ([] if path is None else from_file(path), from_environ(environ), from_sets(sets)):
+    for source in (
+        [] if lal is None else _from_lal(lal),
+        [] if path is None else from_file(path),
+        from_environ(environ),
+        from_sets(sets),
+    ):
         _collect(source, entries, problems)
     _collect(list(from_secret_files(entries)), entries, problems)
     config = _validate(entries, problems)
     if config is None or problems:
         raise ConfigError(problems)
     return Loaded(config, {path: entry.source for path, entry in entries.items()})
+
+
+def _is_file(name: str) -> bool:
+    return Path(name).is_file()
+
+
+def _from_lal(path: Path) -> Iterator[Found]:
+    try:
+        values = convert(read_lal(path), _is_file).values
+    except ConfigError as exc:
+        yield from exc.problems
+    else:
+        yield from (Entry(ours, value, f"lal's {path}") for ours, value in values.items())
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Sources:
+    """Where a configuration is read from, however often."""
+
+    path: Path | None = None  #: YAML
+    sets: Sequence[str] = ()  #: texts of ``--set``
+    environ: Mapping[str, str] = field(default_factory=dict)
+    lal: Path | None = None  #: JSON of lal
+
+    def load(self) -> Loaded:
+        """What they give now; see `load`.
+
+        Raises:
+            ConfigError: as `load`.
+        """
+        return load(self.path, self.sets, self.environ, lal=self.lal)
+
+    def lal_report(self) -> str:
+        """What became of the keys of lal's file, for people; empty without one.
+
+        Raises:
+            ConfigError: it cannot be read.
+        """
+        return "" if self.lal is None else convert(read_lal(self.lal), _is_file).report()
 
 
 def check_role(config: Config, role: Role) -> None:

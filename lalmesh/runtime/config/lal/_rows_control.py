@@ -1,0 +1,106 @@
+"""The keys of lal that are about its control: API, events, secrets, relays, logs."""
+
+from __future__ import annotations
+
+from lalmesh.runtime.config.lal._row import different, mapped, nothing
+
+_LATER = "Not built yet."
+_LOG = "Log lines have their own form here, and always time, level and place; telemetry.log_format: json or text."
+_GROUPS = "What streams do is at /v1/streams and in the metrics, not in the log."
+
+GENERAL = (
+    nothing("# doc of config", "", "A comment."),
+    nothing("conf_version", "", "Every version of the file is read; what is missing counts as lal counts it."),
+)
+
+RELAY = (
+    nothing("relay_push.enable", False, _LATER),
+    nothing("relay_push.addr_list", (), _LATER),
+    nothing("static_relay_pull.enable", False, _LATER),
+    nothing("static_relay_pull.addr", "", _LATER),
+)
+
+API = (
+    different(
+        "http_api.enable",
+        False,
+        "scheduler.http.host",
+        "The API is there with the scheduler; false lets it listen on this machine only.",
+    ),
+    mapped(
+        "http_api.addr",
+        "",
+        "scheduler.http.host scheduler.http.port",
+        "Where the API listens; changes need a token, or this machine.",
+    ),
+)
+
+_EVENTS = ("on_server_start", "on_update", "on_pub_start", "on_pub_stop", "on_sub_start", "on_sub_stop")
+_MORE_EVENTS = ("on_relay_pull_start", "on_relay_pull_stop", "on_rtmp_connect", "on_hls_make_ts")
+EVENTS = (*_EVENTS, *_MORE_EVENTS)
+
+NOTIFY = (
+    nothing("server_id", "", _LATER),
+    nothing("http_notify.enable", False, _LATER),
+    nothing("http_notify.update_interval_sec", 0, _LATER),
+    *(nothing(f"http_notify.{event}", "", _LATER) for event in EVENTS),
+)
+
+AUTH_SWITCHES = (
+    "pub_rtmp_enable",
+    "sub_rtmp_enable",
+    "sub_httpflv_enable",
+    "sub_httpts_enable",
+    "pub_rtsp_enable",
+    "sub_rtsp_enable",
+    "hls_m3u8_enable",
+)
+
+AUTH = (
+    nothing("simple_auth.key", "", _LATER),
+    nothing("simple_auth.dangerous_lal_secret", "", _LATER),
+    *(nothing(f"simple_auth.{switch}", False, _LATER) for switch in AUTH_SWITCHES),
+)
+
+PPROF = (
+    different(
+        "pprof.enable", False, "", "A profile of a running node is at POST /v1/nodes/{name}/profile of the API, for administrators."
+    ),
+    different("pprof.addr", "", "", "The profile has no port of its own."),
+)
+
+LOG = (
+    mapped(
+        "log.level",
+        1,
+        "telemetry.log_level",
+        "0 is debug, 1 and 2 are info, 3 warning, the rest error: what lal says at 1, its default, is said at info here.",
+    ),
+    mapped(
+        "log.filename",
+        "./logs/lalserver.log",
+        "telemetry.log_file",
+        "Taken where is_to_stdout is false: logs go to one place, not to two.",
+    ),
+    mapped("log.is_to_stdout", True, "telemetry.log_file", "True logs to standard error, and to no file."),
+    different(
+        "log.is_rotate_daily", True, "telemetry.log_file", "logrotate and its like move the file away; it is opened anew then."
+    ),
+    nothing("log.short_file_flag", True, _LOG),
+    nothing("log.timestamp_flag", True, _LOG),
+    nothing("log.timestamp_with_ms_flag", True, _LOG),
+    nothing("log.level_flag", True, _LOG),
+    different("log.is_rotate_hourly", False, "telemetry.log_file", "As is_rotate_daily."),
+    different("log.max_rotate_days", 0, "telemetry.log_file", "As is_rotate_daily."),
+    nothing(
+        "log.assert_behavior", 1, "What must not happen is logged with its traceback and ends the session that it happened to."
+    ),
+)
+
+DEBUG = (
+    nothing("debug.log_group_interval_sec", 0, _GROUPS),
+    nothing("debug.log_group_max_group_num", 0, _GROUPS),
+    nothing("debug.log_group_max_sub_num_per_group", 0, _GROUPS),
+)
+
+CONTROL_ROWS = (*GENERAL, *RELAY, *API, *NOTIFY, *AUTH, *PPROF, *LOG, *DEBUG)
