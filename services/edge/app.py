@@ -32,7 +32,8 @@ from lalmesh.runtime.scheduling import (
     SchedulerClient,
     StreamFenced,
 )
-from services.edge.draining import TIME_OVER, Draining, until_all_have_gone
+from services.edge.draining import TIME_OVER, until_all_have_gone
+from services.edge.entrance import Entrance
 from services.edge.hls_client import HlsClient, HlsProxySettings
 from services.edge.holdings import Holdings
 from services.edge.http import HttpListener
@@ -152,7 +153,7 @@ class EdgeApp:
             hevc=settings.hevc,
             match_app=settings.match_app,
             chunk_size=settings.chunk_size,
-            draining=Draining(lambda: self.member.elsewhere),
+            entrance=Entrance(lambda: self.member.elsewhere, self._is_full),
         )
         self._rtsp = self._rtsp_service(settings.rtsp) if settings.rtsp is not None else None
         self._listeners: dict[str, Listener] = {}
@@ -218,10 +219,13 @@ class EdgeApp:
 
     async def drain(self, limit_s: float) -> None:
         """Let nobody in, say so to the scheduler and to those who are here, and wait until they have gone, or for `limit_s`."""
-        draining = self._context.draining
-        draining.begin()
+        entrance = self._context.entrance
+        entrance.drain()
         self.member.begin_drain()
-        await until_all_have_gone(draining, self.sessions, self._hls_asked_at, self.metrics, limit_s)
+        await until_all_have_gone(entrance, self.sessions, self._hls_asked_at, self.metrics, limit_s)
+
+    def _is_full(self) -> bool:
+        return 0 < self._settings.member.capacity.sessions <= len(self.sessions)
 
     def _hls_asked_at(self) -> float:
         ports = [listener for listener in self._listeners.values() if isinstance(listener, HttpListener)]
@@ -229,7 +233,7 @@ class EdgeApp:
 
     async def stop(self) -> None:
         """Take nothing new, end every session with a reason, give claims back, leave the cluster."""
-        reason = TIME_OVER if self._context.draining.has_begun else "the edge stops"
+        reason = TIME_OVER if self._context.entrance.drains else "the edge stops"
         for listener in self._listeners.values():
             listener.stop_accepting()
         for session in self.sessions:

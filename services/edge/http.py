@@ -12,6 +12,7 @@ from lalmesh.errors import Unavailable
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.http_port import SERVER, HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits
+from services.edge.entrance import Closed
 from services.edge.hls_client import HlsClient
 from services.edge.hls_proxy import HlsProxy, is_proxied
 from services.edge.http_formats import format_of
@@ -41,7 +42,7 @@ class HttpListener(HttpPort):
         self.scheme = "https" if tls is not None else "http"
         super().__init__(self.scheme, reading_app(self._get, cors), limits, metrics, tls)
         self.hls_asked_at = -math.inf  #: when hls nodes were asked last for somebody here, by the time of the loop
-        self._draining = context.draining
+        self._entrance = context.entrance
         self._loop = asyncio.get_running_loop()
         self._refusals = Refusals(metrics)
         self._playing = StreamPlaying(context, cors, self._refusals, SERVER, is_secure=tls is not None)
@@ -50,8 +51,8 @@ class HttpListener(HttpPort):
         self._rtsp = RtspSockets(rtsp, cors, self._refusals, is_secure=is_secure) if rtsp is not None else None
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
-        if self._draining.has_begun and (elsewhere := self._elsewhere(request)):
-            return self._refusals.send_elsewhere(request, self.scheme, elsewhere)
+        if (closed := self._entrance.closed) is not None and (elsewhere := self._elsewhere(request, closed)):
+            return self._refusals.send_elsewhere(request, self.scheme, elsewhere, closed.label)
         if self._rtsp is not None and asks_for_rtsp(request):
             return await self._rtsp.open(request)
         if is_proxied(request.path):
@@ -61,11 +62,15 @@ class HttpListener(HttpPort):
             return self._refusals.refuse(request, self.scheme, 404, "not found", "nothing here")
         return await self._playing.play(request, form)
 
-    def _elsewhere(self, request: web.Request) -> str:
-        """Where a request that begins or continues playing is to go instead; empty: nowhere, or its client would not follow."""
-        if "Upgrade" in request.headers or not (request.path.endswith(PLAYLIST_SUFFIX) or format_of(request.path)):
+    def _elsewhere(self, request: web.Request, closed: Closed) -> str:
+        """Where a request that begins or continues playing is to go instead; empty: nowhere, or its client would not follow.
+
+        Players of HLS are no sessions of this edge, so that it may be full does not keep them out.
+        """
+        is_playlist = request.path.endswith(PLAYLIST_SUFFIX) and closed is Closed.DRAINING
+        if "Upgrade" in request.headers or not (is_playlist or format_of(request.path)):
             return ""
-        return self._draining.url(self.scheme, request.rel_url.raw_path_qs)
+        return self._entrance.url(self.scheme, request.rel_url.raw_path_qs)
 
     async def _proxied(self, request: web.Request) -> web.StreamResponse:
         self.hls_asked_at = self._loop.time()

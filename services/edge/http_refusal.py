@@ -32,10 +32,10 @@ class Refusals:
         response.force_close()
         return response
 
-    def send_elsewhere(self, request: web.Request, protocol: str, url: str) -> web.Response:
-        """Have the client ask `url` instead: this edge drains."""
-        self._metrics.refused.labels(protocol, "draining").inc()
-        log.info("request sent elsewhere: %s", url, extra={"peer": request.remote or "?"})
+    def send_elsewhere(self, request: web.Request, protocol: str, url: str, reason: str) -> web.Response:
+        """Have the client ask `url` instead; see `refuse`."""
+        self._metrics.refused.labels(protocol, reason).inc()
+        log.info("request sent elsewhere: %s", url.partition("?")[0], extra={"peer": request.remote or "?"})
         response = web.Response(status=302, headers={"Location": url, "Cache-Control": "no-store"})
         response.force_close()
         return response

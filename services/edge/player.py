@@ -11,7 +11,7 @@ from lalmesh.errors import InvalidName
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.listener import limit_send_buffer
 from services.edge.direct import direct_socket
-from services.edge.draining import Draining
+from services.edge.entrance import Entrance
 from services.edge.fanout import FanOut
 from services.edge.feed import PlayerFeed
 from services.edge.outputs import OutputFormat
@@ -37,7 +37,7 @@ class EdgeContext:
     hevc: HevcForm
     match_app: bool
     chunk_size: int
-    draining: Draining = field(default_factory=Draining)
+    entrance: Entrance = field(default_factory=Entrance)
 
     async def publish(self, stream: StreamKey, ended: Callable[[str], None]) -> Publishing:
         """Begin a publication; see `Publishers.start`.
@@ -45,7 +45,7 @@ class EdgeContext:
         Raises:
             ServiceError: it is refused.
         """
-        self.draining.check()
+        self.entrance.check()
         return await self.publishers.start(stream, ended)
 
     async def relay(self, stream: StreamKey, wait_s: float | None = None) -> Relay:
@@ -54,7 +54,7 @@ class EdgeContext:
         Raises:
             ServiceError: there is none.
         """
-        self.draining.check()
+        self.entrance.check()
         return await self.relays.acquire(stream, self.wait_publisher_s if wait_s is None else wait_s)
 
     def stream_key(self, app: str, name: str) -> StreamKey:

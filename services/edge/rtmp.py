@@ -34,7 +34,7 @@ from lalmesh.remux import RtmpPackager
 from lalmesh.runtime.listener import ListenerLimits, go_on_reading, peer_of, socket_transport, stop_reading
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.client import Client, joined_queries, stream_url
-from services.edge.draining import REASON
+from services.edge.entrance import Closed
 from services.edge.ingest import Ingest
 from services.edge.metrics import EdgeMetrics
 from services.edge.outputs import OutputFormat
@@ -238,23 +238,27 @@ class RtmpConnection(asyncio.BufferedProtocol):
             self._close(self._refusal)
             return
         self._asked = event
-        if self._context.draining.has_begun:
-            self._listener.metrics.refused.labels(self._listener.protocol, "draining").inc()
-            redirect_url = self._elsewhere()
-            log.info("connection refused: %s", REASON, extra={"peer": self._peer, "redirect": redirect_url})
-            self._server.reject_connect(description=REASON, redirect_url=redirect_url)
-            self._send()
-            self._close(REASON)
-            return
-        self._server.accept_connect()
+        if (closed := self._context.entrance.closed) is not None:
+            self._send_elsewhere(closed)
+        else:
+            self._server.accept_connect()
+
+    def _send_elsewhere(self, closed: Closed) -> None:
+        """Nobody new is let in."""
+        self._listener.metrics.refused.labels(self._listener.protocol, closed.label).inc()
+        redirect_url = self._elsewhere()
+        log.info("connection refused: %s", closed.value, extra={"peer": self._peer, "redirect": redirect_url})
+        self._server.reject_connect(description=closed.value, redirect_url=redirect_url)
+        self._send()
+        self._close(closed.value)
 
     def _elsewhere(self) -> str:
         """Where to connect to instead; empty where nothing is known."""
-        return self._context.draining.url(self._listener.protocol, f"/{self._asked.app if self._asked is not None else ''}")
+        return self._context.entrance.url(self._listener.protocol, f"/{self._asked.app if self._asked is not None else ''}")
 
     def _ask_to_reconnect(self) -> bool:
         """Ask the client to go on elsewhere; one that does not understand that is not asked."""
-        asked = self._transport is not None and self._server.request_reconnect(self._elsewhere(), REASON)
+        asked = self._transport is not None and self._server.request_reconnect(self._elsewhere(), Closed.DRAINING.value)
         self._send()
         return asked
 

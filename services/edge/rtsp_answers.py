@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from lalmesh.errors import LalmeshError
-from lalmesh.protocol.rtsp import Request, RtspServer, SetupRequested, StreamPath, Transport
+from lalmesh.protocol.rtsp import AnnounceRequested, DescribeRequested, Request, RtspServer, SetupRequested, StreamPath, Transport
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.rtsp_refusal import refusal_of
 
@@ -48,6 +49,17 @@ class RtspAnswers:
             self.send()
             self._link.close("wrong credentials too often")
         return False
+
+    def sends_elsewhere(self, event: DescribeRequested | AnnounceRequested, role: SessionRole) -> bool:
+        """Send a client to another edge where this one lets nobody in and another is known (RFC 2326 §10.10, §11.3)."""
+        entrance, asked = self._link.context.entrance, urlsplit(event.request.uri)
+        closed = entrance.closed
+        url = entrance.url(self._link.protocol, asked.path + (f"?{asked.query}" if asked.query else ""))
+        if closed is None or not url:
+            return False
+        self.count_refusal(role, event.path, closed.label, f"{closed.value}, sent to {url.partition('?')[0]}")
+        self.core.reject(302, ("Location", url))
+        return True
 
     def choose_way(self, event: SetupRequested, track: int, setup: Callable[[int, Transport], Transport]) -> None:
         """Take the first of the ways that will do. UDP would undo what TLS is for, and goes past what a WebSocket is for."""

@@ -201,6 +201,10 @@ class RtspDialogue:
             self.close(self.refusal)
             return
         match event:
+            case DescribeRequested() if self._answers.sends_elsewhere(event, SessionRole.PLAYER):
+                pass
+            case AnnounceRequested() if self._answers.sends_elsewhere(event, SessionRole.PUBLISHER):
+                pass
             case DescribeRequested():
                 if self._answers.allows(event.request, SessionRole.PLAYER, event.path):
                     self._later(self._plays.describe(event))

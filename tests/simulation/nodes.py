@@ -26,7 +26,7 @@ from lalmesh.runtime.ring import Run
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.app import EdgeApp, EdgeSettings
 from services.edge.client import Client
-from services.edge.draining import REASON, RETRY_AFTER_S
+from services.edge.entrance import RETRY_AFTER_S, Closed
 from services.edge.relay import Relay, RelaySettings
 from services.origin.app import OriginApp, OriginSettings
 from services.origin.group import GroupSettings
@@ -211,7 +211,7 @@ class EdgeNode(Node):
             Unavailable: the edge drains.
         """
         if self.app.member.is_draining:
-            raise Unavailable(REASON, retry_after_s=RETRY_AFTER_S)
+            raise Unavailable(Closed.DRAINING.value, retry_after_s=RETRY_AFTER_S)
 
     async def _play(self, stream: StreamKey) -> None:
         """A player that comes back whenever it is closed."""

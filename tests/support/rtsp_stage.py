@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import cast
 
 from prometheus_client import CollectorRegistry
@@ -13,7 +14,9 @@ from lalmesh.errors import StreamNotFound
 from lalmesh.names import StreamKey
 from lalmesh.protocol.rtsp import Response, Transport
 from lalmesh.runtime.listener import Connection
+from lalmesh.runtime.scheduling import Endpoint
 from services.edge.client import Client
+from services.edge.entrance import Entrance
 from services.edge.metrics import EdgeMetrics
 from services.edge.rtp_pairs import Received
 from services.edge.rtp_ports import RtpPorts
@@ -159,6 +162,8 @@ class Stage:
         self.scheduler, self.links, self.ports = FakeScheduler(), FakeLinks(), FakePorts()
         self.players: list[FakePlayer] = []
         context = edge_context(metrics, self.scheduler, self.links, take_over=take_over)
+        context = replace(context, entrance=Entrance(lambda: self._others, lambda: self._is_full))
+        self._others, self._is_full = tuple[Endpoint, ...](), False
         self.publishers, self.sessions = context.publishers, context.sessions
         self.service = RtspService(context, settings or RtspSettings(), metrics, self._player, silence_s=SILENCE_S)
         self.service.ports = cast(RtpPorts, self.ports)
@@ -173,6 +178,10 @@ class Stage:
         other.wire, other.talk = FakeWire(), Talk(URL)
         other.dialogue = RtspDialogue(self.service, other.wire, self.connection, "rtsp", (ADDRESS, f"{ADDRESS}:6"))
         return other
+
+    def close_entrance(self, *others: Endpoint) -> None:
+        """The edge is full, and knows `others`."""
+        self._others, self._is_full = others, True
 
     def _player(self, link: RtspLink) -> FakePlayer:
         self.players.append(FakePlayer(link))

@@ -21,7 +21,7 @@ from lalmesh.runtime import listener as listener_module
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.scheduling import Endpoint, Refusal, Refused
-from services.edge.draining import Draining
+from services.edge.entrance import Entrance
 from services.edge.fanout import FanOutSettings
 from services.edge.metrics import EdgeMetrics
 from services.edge.relay import RelaySettings
@@ -48,8 +48,9 @@ class Edge:
         metrics = EdgeMetrics(CollectorRegistry())
         slow = RelaySettings(fanout=FanOutSettings(slow_player_s=SLOW_S))
         context = edge_context(metrics, self.scheduler, self.links, slow, wait_publisher_s=LIMIT_S, claim_timeout_s=LIMIT_S)
-        context = replace(context, draining=Draining(lambda: ELSEWHERE))
-        self.draining = context.draining
+        self.is_full = False
+        context = replace(context, entrance=Entrance(lambda: ELSEWHERE, lambda: self.is_full))
+        self.entrance = context.entrance
         self.relays, self.publishers, self.sessions = context.relays, context.publishers, context.sessions
         self.listener = RtmpListener(context, limits or ListenerLimits(), metrics, tls)
 
@@ -323,10 +324,11 @@ def test_a_handshake_of_tls_has_a_deadline(run: Run) -> None:
     run(check())
 
 
-def test_a_client_of_an_edge_that_drains_is_sent_to_another(run: Run) -> None:
+@pytest.mark.parametrize("drains", [True, False])
+def test_a_client_of_an_edge_that_drains_or_is_full_is_sent_to_another(run: Run, drains: bool) -> None:
     async def check() -> None:
         async with Edge() as edge:
-            edge.draining.begin()
+            edge.entrance.drains, edge.is_full = drains, not drains
             client = await edge.connect()
             info = await client.heard("NetConnection.Connect.Rejected", 0)
             assert info["ex"] == {"code": 302.0, "redirect": "rtmp://other:1936/live"}
@@ -340,7 +342,7 @@ def test_who_is_connected_to_an_edge_that_drains_may_begin_nothing_new(run: Run)
         async with Edge() as edge:
             client = await edge.connect()
             await edge.publishing(client, 1)
-            edge.draining.begin()
+            edge.entrance.drain()
             client.call("play", None, "a", stream_id=2)
             await client.heard("NetStream.Play.Failed", 2)
             client.call("publish", None, "b", stream_id=3)
@@ -356,7 +358,7 @@ def test_a_client_that_understands_it_is_asked_to_reconnect(run: Run, understand
         async with Edge() as edge:
             client = await edge.connect(caps_ex=int(understands))
             await edge.publishing(client, 1)
-            edge.draining.begin()
+            edge.entrance.drain()
             (session,) = edge.sessions
             assert session.ask_to_reconnect() is understands
             if understands:

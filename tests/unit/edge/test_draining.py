@@ -17,7 +17,8 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.scheduling import Endpoint
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.client import Client
-from services.edge.draining import HEAR_S, HLS_QUIET_S, Draining, until_all_have_gone
+from services.edge.draining import HEAR_S, HLS_QUIET_S, until_all_have_gone
+from services.edge.entrance import Entrance
 from services.edge.metrics import EdgeMetrics
 from services.edge.session import Sessions
 
@@ -37,14 +38,14 @@ class Edge:
         self.registry = CollectorRegistry()
         self.metrics = EdgeMetrics(self.registry)
         self.sessions = Sessions(self.metrics)
-        self.draining = Draining(lambda: elsewhere)
+        self.entrance = Entrance(lambda: elsewhere)
         self.hls_asked_at: Callable[[], float] = lambda: -math.inf
         self.loop = asyncio.get_running_loop()
 
     def begin(self) -> asyncio.Task[None]:
-        self.draining.begin()
+        self.entrance.drain()
         return self.loop.create_task(
-            until_all_have_gone(self.draining, self.sessions, lambda: self.hls_asked_at(), self.metrics, LIMIT_S)
+            until_all_have_gone(self.entrance, self.sessions, lambda: self.hls_asked_at(), self.metrics, LIMIT_S)
         )
 
     async def took_s(self) -> float:
@@ -53,32 +54,10 @@ class Edge:
         return self.loop.time() - began
 
 
-def test_an_open_edge_sends_nobody_away() -> None:
-    draining = Draining(lambda: OTHERS)
-    draining.check()
-    assert draining.url("rtmp", "/live") == ""
-
-
-def test_a_draining_edge_lets_nobody_in_and_says_when_to_ask_again() -> None:
-    draining = Draining()
-    draining.begin()
-    with pytest.raises(Unavailable) as refused:
-        draining.check()
-    assert refused.value.retry_after_s > 0
-
-
-def test_clients_are_sent_where_their_protocol_is_spoken() -> None:
-    draining = Draining(lambda: OTHERS)
-    draining.begin()
-    assert draining.url("rtmp", "/live") == "rtmp://10.0.0.2:1935/live"
-    assert draining.url("http", "/live/cam.flv") == "http://[::1]:8080/live/cam.flv"
-    assert draining.url("https", "/live/cam.flv") == ""
-
-
 @in_virtual_time
 async def test_players_and_publishers_are_refused() -> None:
     context = edge_context(EdgeMetrics(CollectorRegistry()), FakeScheduler(), FakeLinks())
-    context.draining.begin()
+    context.entrance.drain()
     with pytest.raises(Unavailable):
         await context.relay(CAM)
     with pytest.raises(Unavailable):

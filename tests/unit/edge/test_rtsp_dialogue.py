@@ -8,6 +8,7 @@ from support.rtsp_stage import Stage
 from support.rtsp_talk import UDP, packet
 from support.virtual_time import in_virtual_time
 
+from lalmesh.runtime.scheduling import Endpoint
 from services.edge.rtsp_link import RtspSettings
 
 
@@ -25,6 +26,24 @@ async def test_a_connection_over_the_limit_is_told_so() -> None:
     stage.dialogue.refusal = "1 connections"
     assert await stage.status(stage.talk.request("DESCRIBE")) == 503
     assert (stage.wire.closed, stage.players) == ("1 connections", [])
+
+
+@in_virtual_time
+async def test_an_edge_that_is_full_sends_players_and_publishers_to_another_with_their_query() -> None:
+    stage = Stage(url="rtsp://host/live/cam?token=1")
+    stage.close_entrance(Endpoint("rtsp", "other", 5544))
+    for request in (stage.talk.request("DESCRIBE"), stage.talk.announce()):
+        answer = await stage.ask(request)
+        assert (answer.status, answer.headers.get("location")) == (302, "rtsp://other:5544/live/cam?token=1")
+    assert (len(stage.publishers), stage.players) == (0, [])
+
+
+@in_virtual_time
+async def test_where_no_other_edge_is_known_it_says_when_to_ask_again() -> None:
+    stage = Stage()
+    stage.close_entrance()
+    answer = await stage.ask(stage.talk.announce())
+    assert (answer.status, answer.headers.get("retry-after")) == (503, "1")
 
 
 @in_virtual_time
