@@ -1,0 +1,94 @@
+"""Who may publish and play: the decision as a pure core, and the shell that asks others where that is needed.
+
+Every protocol brings its requests here before it announces success. `Policy.decide` says yes, no, or whom to ask first; `Access`
+asks, counts, and raises `AccessRefused`, which each protocol puts in its own words.
+"""
+
+from lalmesh.runtime.authorisation._access import Access, AccessSettings, FailureLimit
+from lalmesh.runtime.authorisation._addresses import Networks, parse_address
+from lalmesh.runtime.authorisation._callback import Breaker, Callback, CallbackSettings, Remembered, payload_of, question_of
+from lalmesh.runtime.authorisation._jwt import ALGORITHMS, Tokens, TokenSettings
+from lalmesh.runtime.authorisation._key_fetching import KeySource
+from lalmesh.runtime.authorisation._keys import VerifyKey, jwks_keys, pem_keys, secret_key
+from lalmesh.runtime.authorisation._lal_secret import LalSecret, lal_secret_of
+from lalmesh.runtime.authorisation._metrics import AccessMetrics
+from lalmesh.runtime.authorisation._passes import EDGE_HEADER, PASS_PARAMETER, EdgeHeaders, FromEdge, Passes
+from lalmesh.runtime.authorisation._password import Passwords, PlainLogin
+from lalmesh.runtime.authorisation._policy import AddressList, Policy
+from lalmesh.runtime.authorisation._query import CREDENTIALS, fields_of, without_credentials, without_field
+from lalmesh.runtime.authorisation._request import Action, Family, Login, LoginCheck, Request, family_of
+from lalmesh.runtime.authorisation._rules import MAX_RULES, MethodName, Rule, parse_rule
+from lalmesh.runtime.authorisation._signed import SignedUrls, sign, signed_query
+from lalmesh.runtime.authorisation._verdict import (
+    AccessRefused,
+    Allowed,
+    Answer,
+    Ask,
+    CallbackQuestion,
+    KeysQuestion,
+    Method,
+    NotThis,
+    Reason,
+    Refused,
+)
+
+__all__ = [
+    "ALGORITHMS",
+    "CREDENTIALS",
+    "EDGE_HEADER",
+    "MAX_RULES",
+    "PASS_PARAMETER",
+    "Access",
+    "AccessMetrics",
+    "AccessRefused",
+    "AccessSettings",
+    "Action",
+    "AddressList",
+    "Allowed",
+    "Answer",
+    "Ask",
+    "Breaker",
+    "Callback",
+    "CallbackQuestion",
+    "CallbackSettings",
+    "EdgeHeaders",
+    "FailureLimit",
+    "Family",
+    "FromEdge",
+    "KeySource",
+    "KeysQuestion",
+    "LalSecret",
+    "Login",
+    "LoginCheck",
+    "Method",
+    "MethodName",
+    "Networks",
+    "NotThis",
+    "Passes",
+    "Passwords",
+    "PlainLogin",
+    "Policy",
+    "Reason",
+    "Refused",
+    "Remembered",
+    "Request",
+    "Rule",
+    "SignedUrls",
+    "TokenSettings",
+    "Tokens",
+    "VerifyKey",
+    "family_of",
+    "fields_of",
+    "jwks_keys",
+    "lal_secret_of",
+    "parse_address",
+    "parse_rule",
+    "payload_of",
+    "pem_keys",
+    "question_of",
+    "secret_key",
+    "sign",
+    "signed_query",
+    "without_credentials",
+    "without_field",
+]

@@ -1,0 +1,133 @@
+"""The decision: addresses first, then the methods of the first rule that matches, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lalmesh.runtime.authorisation._addresses import Networks
+from lalmesh.runtime.authorisation._password import Passwords
+from lalmesh.runtime.authorisation._request import Action, Family, Request
+from lalmesh.runtime.authorisation._rules import MethodName, Rule
+from lalmesh.runtime.authorisation._verdict import Allowed, Answers, Ask, Method, NotThis, Reason, Refused, Verdict
+
+RETRY_AFTER_S = 2.0  #: where whoever has to be asked does not answer
+
+
+@dataclass(slots=True, frozen=True)
+class AddressList:
+    """Who may come from where. What is denied is denied; where some are allowed, all others are denied."""
+
+    allowed: Networks = field(default_factory=lambda: Networks(()))
+    denied: Networks = field(default_factory=lambda: Networks(()))
+
+    def lets_in(self, address: str) -> bool:
+        """Whether a client from `address` may ask at all."""
+        return address not in self.denied and (not self.allowed or address in self.allowed)
+
+
+_EVERYWHERE = AddressList()
+
+
+class Policy:
+    """Who may do what. Without rules, lists and RTSP users anybody may do anything."""
+
+    def __init__(
+        self,
+        rules: Sequence[Rule] = (),
+        methods: Mapping[MethodName, Method] | None = None,
+        *,
+        addresses: Mapping[Action, AddressList] | None = None,
+        rtsp_users: Passwords | None = None,
+        is_open_otherwise: bool = True,
+    ) -> None:
+        """Decide by `rules`.
+
+        Args:
+            rules: the first that matches counts.
+            methods: those that rules name.
+            addresses: by action, asked before all else.
+            rtsp_users: over RTSP these have to log in where an action has any, before a rule is asked.
+            is_open_otherwise: what holds where no rule matches.
+        """
+        self._rules = tuple(rules)
+        self._methods = dict(methods or {})
+        self._addresses = dict(addresses or {})
+        self._rtsp_users = rtsp_users
+        self._is_open_otherwise = is_open_otherwise
+
+    def guards(self, families: frozenset[Family]) -> bool:
+        """Whether anybody who plays by one of `families` could be refused."""
+        if not self._is_open_otherwise or self._addresses.get(Action.PLAY, _EVERYWHERE) != _EVERYWHERE:
+            return True
+        about = (rule for rule in self._rules if Action.PLAY in rule.actions and rule.families & families)
+        return any(rule.methods != (MethodName.OPEN,) for rule in about)
+
+    def is_open_for(self, request: Request) -> bool:
+        """Whether `request` needs to show nothing."""
+        users = self._rtsp_users.users[request.action] if self._rtsp_users is not None and request.family is Family.RTSP else None
+        rule = self._rule_of(request)
+        is_open = self._is_open_otherwise if rule is None else rule.methods == (MethodName.OPEN,)
+        return is_open and not users
+
+    def _rule_of(self, request: Request) -> Rule | None:
+        return next((rule for rule in self._rules if rule.matches(request)), None)
+
+    def decide(self, request: Request, now_s: float, answers: Answers) -> Verdict:
+        """What becomes of `request` at `now_s` (Unix seconds), knowing `answers` to what was asked about it."""
+        if not self._addresses.get(request.action, _EVERYWHERE).lets_in(request.address):
+            return Refused(reason=Reason.FORBIDDEN, detail="the address")
+        users = self._rtsp_users if request.family is Family.RTSP else None
+        if users is not None and users.users[request.action]:
+            verdict = self._ask(request, now_s, answers, (MethodName.PASSWORD,), {MethodName.PASSWORD: users})
+            if not isinstance(verdict, Allowed):
+                return verdict
+        rule = self._rule_of(request)
+        if rule is None:
+            return Allowed("no rule") if self._is_open_otherwise else Refused(reason=Reason.FORBIDDEN, detail="no rule")
+        match rule.methods:
+            case (MethodName.OPEN,):
+                return Allowed("open")
+            case (MethodName.DENY,):
+                return Refused(reason=Reason.FORBIDDEN, detail="the rule")
+            case names:
+                return self._ask(request, now_s, answers, names, self._methods)
+
+    def _ask(
+        self,
+        request: Request,
+        now_s: float,
+        answers: Answers,
+        names: Sequence[MethodName],
+        methods: Mapping[MethodName, Method],
+    ) -> Verdict:
+        """Whether one of the methods lets it in. All others are asked before a question goes out that takes time."""
+        said: list[NotThis] = []
+        question: Ask | None = None
+        for name in names:
+            match methods[name].judge(request, now_s, answers):
+                case Allowed() as allowed:
+                    return allowed
+                case Ask() as asked:
+                    question = question or asked
+                case NotThis() as not_this:
+                    said.append(not_this)
+        return question or _refused(said, names)
+
+
+def _refused(said: Sequence[NotThis], names: Sequence[MethodName]) -> Refused:
+    if any(one.is_unanswered for one in said):
+        return Refused(reason=Reason.UNAVAILABLE, detail=_details(said), retry_after_s=RETRY_AFTER_S)
+    takes_tokens = MethodName.JWT in names or MethodName.CALLBACK in names
+    return Refused(
+        reason=Reason.UNAUTHORISED,
+        detail=_details(said),
+        asks_login=MethodName.PASSWORD in names,
+        asks_basic=takes_tokens,
+        is_stale=any(one.is_stale for one in said),
+        was_shown=any(one.was_shown for one in said),
+    )
+
+
+def _details(said: Sequence[NotThis]) -> str:
+    return "; ".join(one.detail for one in said)
