@@ -34,7 +34,8 @@ from lalmesh.runtime.config._hls import (
     HlsTlsConfig,
 )
 from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ServerTlsConfig
-from lalmesh.runtime.config._load import Loaded, Role, Sources, check_role, load, load_config
+from lalmesh.runtime.config._live import KeyChange, LiveConfig, api_catalogue, live_catalogue
+from lalmesh.runtime.config._load import Loaded, Role, Sources, check_role, load, load_config, overlay
 from lalmesh.runtime.config._origin import CapacityConfig, OriginConfig, OriginGrpcConfig, RingConfig
 from lalmesh.runtime.config._problem import ConfigError, Problem
 from lalmesh.runtime.config._recording import HlsRecordingConfig
@@ -77,8 +78,10 @@ __all__ = [
     "HlsTlsConfig",
     "HttpConfig",
     "HttpsConfig",
+    "KeyChange",
     "LimitsConfig",
     "LinkConfig",
+    "LiveConfig",
     "Loaded",
     "MetricsConfig",
     "OriginConfig",
@@ -102,10 +105,13 @@ __all__ = [
     "Sources",
     "TelemetryConfig",
     "WsRtspConfig",
+    "api_catalogue",
     "check_role",
     "config_schema",
+    "live_catalogue",
     "load",
     "load_config",
+    "overlay",
     "reference_markdown",
     "sample_yaml",
     "show_yaml",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
@@ -14,6 +14,9 @@ class ConfigModel(BaseModel):
     """A section: immutable, unknown keys refused, no silent conversion (``true`` is not the port 1)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+    #: names of the keys that can change while a node runs
+    live: ClassVar[frozenset[str]] = frozenset()
 
 
 @dataclass(slots=True, frozen=True)
@@ -63,6 +66,11 @@ HttpOrigin = Annotated[
     Allowed("* or an origin such as https://example.org"),
 ]
 SharedKey = Annotated[SecretStr, AfterValidator(_long_enough), Allowed(f"a secret of at least {MIN_SECRET_CHARS} characters")]
+
+
+def live_keys(names: str) -> frozenset[str]:
+    """The keys `names`, with blanks between, as what can change while a node runs."""
+    return frozenset(names.split())
 
 
 def require_pair(cert_file: str, key_file: str) -> None:

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from lalmesh.runtime.config._base import ConfigModel, HostPort, Label, Name, SharedKey, Text
+from lalmesh.runtime.config._base import ConfigModel, HostPort, Label, Name, SharedKey, Text, live_keys
 
 MESSAGE_MARGIN_BYTES = 512 << 10  #: of a message on a link, for what goes along with the units
 
@@ -59,6 +59,8 @@ class ClusterTlsConfig(ConfigModel):
 
 class ClusterConfig(ConfigModel):
     """What the nodes of one cluster share, and who this node is in it."""
+
+    live = live_keys("drain_s claim_timeout_s")
 
     name: Name = Field(default="lalmesh", description="Name of the cluster, in logs and metrics.")
     node: Label = Field(default="", description="Name of this node, unique in the cluster; empty: host name and role.")

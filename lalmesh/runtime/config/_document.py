@@ -31,6 +31,9 @@ for services, such as `LALMESH_EDGE_PORT_1935_TCP`, are let be. All problems are
 Secrets are never taken from the file or the command line, only from a file of their own (the key with `_file`) or the environment,
 and are never shown. Blanks and line ends around a secret in a file are dropped. Relative file names start at the working directory.
 
+A key that is *live* changes while a node runs: on SIGHUP, which has the file read again, and over the API (`PATCH /v1/settings`),
+which stands above all of these. See [settings](settings.md).
+
 The unit is part of the name: `_s` seconds, `_ms` milliseconds, `_bytes` bytes, `_bps` bits per second.
 
 ```
@@ -58,8 +61,8 @@ def _section(section: Section) -> Iterator[str]:
     yield _cell(section.description)
     yield ""
     if section.keys:
-        yield "| key | default | allowed | meaning |"
-        yield "|---|---|---|---|"
+        yield "| key | default | allowed | live | meaning |"
+        yield "|---|---|---|---|---|"
         yield from (_row(key) for key in section.keys)
         yield ""
 
@@ -67,7 +70,7 @@ def _section(section: Section) -> Iterator[str]:
 def _row(key: Key) -> str:
     words = bytes_in_words(key)
     default = f"`{yaml_value(key.default)}`" + (f" ({words})" if words else "")
-    return f"| `{key.name}` | {default} | {_cell(key.allowed)} | {_cell(key.description)} |"
+    return f"| `{key.name}` | {default} | {_cell(key.allowed)} | {'yes' if key.live else ''} | {_cell(key.description)} |"
 
 
 def _cell(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from lalmesh.runtime.config._base import ConfigModel, Host, HostPort, HttpOrigin, OptionalHost, Port
+from lalmesh.runtime.config._base import ConfigModel, Host, HostPort, HttpOrigin, OptionalHost, Port, live_keys
 from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ServerTlsConfig
 from lalmesh.runtime.config._rtsp import RtspConfig, RtspsConfig, WsRtspConfig
 
@@ -32,6 +32,8 @@ class RtmpsConfig(ConfigModel):
 
 class HttpConfig(ConfigModel):
     """The HTTP listener: FLV, MPEG-TS and fMP4 over HTTP and WebSocket, and what hls nodes serve."""
+
+    live = live_keys("cors_origins")
 
     enable: bool = Field(default=True, description="Whether to listen.")
     host: Host = Field(default="0.0.0.0", description="Address to listen on.")
@@ -81,11 +83,15 @@ class EdgeCapacityConfig(ConfigModel):
 class LimitsConfig(ConnectionLimitsConfig):
     """What one listener grants to the outside."""
 
+    live = ConnectionLimitsConfig.live | live_keys("message_bytes")
+
     message_bytes: int = Field(default=8 << 20, ge=64 << 10, le=0xFFFFFF, description="Largest message taken from a publisher.")
 
 
 class PublishConfig(ConfigModel):
-    """What is done with a publisher and what it sends."""
+    """What is done with a publisher and what it sends. Those who publish already go on as they began."""
+
+    live = live_keys("second_publisher replay_s replay_max_s replay_max_bytes silent_audio silent_audio_wait_ms clock_jump_ms")
 
     second_publisher: Literal["refuse", "take_over"] = Field(
         default="refuse", description="What a second publisher of a stream meets: it is refused, or takes the stream over."
@@ -111,7 +117,9 @@ class PublishConfig(ConfigModel):
 
 
 class PlayConfig(ConfigModel):
-    """What players get."""
+    """What players get. A stream that is played already goes on as it began."""
+
+    live = live_keys("wait_publisher_s linger_s transcode gop_num gop_max_bytes gop_max_s")
 
     wait_publisher_s: float = Field(default=10.0, ge=0, le=3600, description="How long a player waits for a publisher.")
     linger_s: float = Field(default=3.0, ge=0, le=3600, description="How long a relay outlives its last player.")
@@ -128,7 +136,9 @@ class PlayConfig(ConfigModel):
 
 
 class FanOutConfig(ConfigModel):
-    """How units are written to many players, and what a slow one costs."""
+    """How units are written to many players, and what a slow one costs. Gathering changes at once, the rest as `play` does."""
+
+    live = live_keys("max_delay_ms players_per_delay_ms player_sndbuf_bytes player_queue_bytes player_queue_s slow_player_s")
 
     max_delay_ms: int = Field(
         default=100,
@@ -149,6 +159,8 @@ class FanOutConfig(ConfigModel):
 
 class HlsProxyConfig(ConfigModel):
     """What the edge passes on to hls nodes: /hls/ and /record/ of its HTTP and HTTPS listeners."""
+
+    live = live_keys("upstreams")
 
     upstreams: tuple[HostPort, ...] = Field(
         default=(), strict=False, max_length=1000, description="HTTP of hls nodes; none: those that the scheduler knows."

@@ -6,13 +6,15 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from lalmesh.runtime.config._base import ConfigModel, Host, HttpOrigin, OptionalHost, Port, SharedKey, Text
+from lalmesh.runtime.config._base import ConfigModel, Host, HttpOrigin, OptionalHost, Port, SharedKey, Text, live_keys
 from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ServerTlsConfig
 from lalmesh.runtime.config._recording import HlsRecordingConfig
 
 
 class HlsHttpConfig(ConfigModel):
     """The HTTP listener that players, or edges for them, ask for playlists and segments."""
+
+    live = live_keys("cors_origins")
 
     host: Host = Field(default="0.0.0.0", description="Address to listen on.")
     port: Port = Field(default=8081, description="TCP port; 0 takes a free one.")
@@ -78,11 +80,15 @@ class HlsSessionConfig(ConfigModel):
 class HlsCapacityConfig(ConfigModel):
     """What placement may load this node with."""
 
+    live = live_keys("streams")
+
     streams: int = Field(default=0, ge=0, le=1_000_000, description="Streams at a time; 0: no limit.")
 
 
 class HlsConfig(ConfigModel):
     """The hls service: cuts streams into segments, stores them, serves playlists and segments."""
+
+    live = live_keys("segment_ms part_ms list_num delete_threshold_num idle_s keep_s transcode")
 
     start: Literal["on_demand", "always"] = Field(
         default="on_demand", description="Whether a stream is segmented from its first request on, or from its start."

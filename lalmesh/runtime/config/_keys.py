@@ -9,10 +9,10 @@ from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from lalmesh.runtime.config._base import Allowed
+from lalmesh.runtime.config._base import Allowed, ConfigModel
 from lalmesh.runtime.config._config import Config
 
 ENV_PREFIX = "LALMESH_"
@@ -42,6 +42,7 @@ class Key:
     description: str
     low: float | None = None  #: least number
     high: float | None = None  #: largest number
+    live: bool = False  #: whether it can change while a node runs
 
     @property
     def name(self) -> str:
@@ -121,18 +122,18 @@ def value_at(config: Config, path: str) -> object:
     return plain(value)
 
 
-def _section(model: type[BaseModel], path: str) -> Section:
+def _section(model: type[ConfigModel], path: str) -> Section:
     keys, sections = [], []
     for name, field in model.model_fields.items():
         below = join(path, name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        if isinstance(field.annotation, type) and issubclass(field.annotation, ConfigModel):
             sections.append(_section(field.annotation, below))
         else:
-            keys.append(_key(field, below))
+            keys.append(_key(field, below, live=name in model.live))
     return Section(path=path, description=(model.__doc__ or "").strip(), keys=tuple(keys), sections=tuple(sections))
 
 
-def _key(field: FieldInfo, path: str) -> Key:
+def _key(field: FieldInfo, path: str, *, live: bool) -> Key:
     kind = _kind(field.annotation)
     return Key(
         path=path,
@@ -140,6 +141,7 @@ def _key(field: FieldInfo, path: str) -> Key:
         default=plain(field.default),
         allowed=_allowed(kind, field),
         description=field.description or "",
+        live=live,
         low=next((mark.ge for mark in field.metadata if isinstance(mark, Ge)), None),  # type: ignore[arg-type]  # numbers all
         high=next((mark.le for mark in field.metadata if isinstance(mark, Le)), None),  # type: ignore[arg-type]
     )

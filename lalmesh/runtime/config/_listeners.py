@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from lalmesh.runtime.config._base import ConfigModel, Text, require_pair
+from lalmesh.runtime.config._base import ConfigModel, Text, live_keys, require_pair
 
 
 class ServerTlsConfig(ConfigModel):
@@ -41,6 +41,8 @@ class ServerTlsConfig(ConfigModel):
 
 class ConnectionLimitsConfig(ConfigModel):
     """What one listener grants to the outside."""
+
+    live = live_keys("connections connections_per_address handshake_timeout_s idle_timeout_s")
 
     connections: int = Field(default=20_000, ge=1, le=1_000_000, description="Connections at a time.")
     connections_per_address: int = Field(

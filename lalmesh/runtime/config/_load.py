@@ -30,6 +30,7 @@ class Loaded:
 
     config: Config
     sources: Mapping[str, str]  #: path of each key that was given -> where; a secret read from a file: the key naming the file
+    entries: Mapping[str, Entry] = field(default_factory=dict, repr=False)  #: what was given, by path; secrets are open
 
 
 def load_config(path: Path | None, sets: Sequence[str], environ: Mapping[str, str], *, lal: Path | None = None) -> Config:
@@ -66,7 +67,21 @@ def load(path: Path | None, sets: Sequence[str], environ: Mapping[str, str], *, 
     config = _validate(entries, problems)
     if config is None or problems:
         raise ConfigError(problems)
-    return Loaded(config, {path: entry.source for path, entry in entries.items()})
+    return Loaded(config, {path: entry.source for path, entry in entries.items()}, entries)
+
+
+def overlay(loaded: Loaded, values: Mapping[str, object], source: str) -> Config:
+    """The configuration with `values` above everything that was `loaded`, each given by `source`.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    entries = {**loaded.entries, **{path: Entry(path, value, source) for path, value in values.items()}}
+    problems: list[Problem] = []
+    config = _validate(entries, problems)
+    if config is None:
+        raise ConfigError(problems)
+    return config
 
 
 def _is_file(name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lalmesh.runtime.config._base import ConfigModel, Host, OptionalHost, Port
+from lalmesh.runtime.config._base import ConfigModel, Host, OptionalHost, Port, live_keys
 
 
 class OriginGrpcConfig(ConfigModel):
@@ -15,7 +15,9 @@ class OriginGrpcConfig(ConfigModel):
 
 
 class RingConfig(ConfigModel):
-    """The most that a group keeps of its stream, whichever bound is met first."""
+    """The most that a group keeps of its stream, whichever bound is met first. Streams that are there already keep theirs."""
+
+    live = live_keys("max_s max_bytes max_units")
 
     max_s: float = Field(default=60.0, ge=1, le=600, description="Seconds of media.")
     max_bytes: int = Field(default=64 << 20, ge=1 << 20, le=4 << 30, description="Bytes of media.")
@@ -24,6 +26,8 @@ class RingConfig(ConfigModel):
 
 class CapacityConfig(ConfigModel):
     """What placement may load this origin with; how loaded it is, is its share of the fullest of these."""
+
+    live = live_keys("streams egress_bps sessions cpu_percent memory_bytes")
 
     streams: int = Field(default=0, ge=0, le=1_000_000, description="Streams at a time; 0: no limit.")
     egress_bps: int = Field(default=0, ge=0, le=10**13, description="Bits a second that are sent; 0: no limit.")
@@ -34,6 +38,8 @@ class CapacityConfig(ConfigModel):
 
 class OriginConfig(ConfigModel):
     """An origin: holds the groups of streams."""
+
+    live = live_keys("gop_num audio_cache_ms grace_s")
 
     advertise_host: OptionalHost = Field(default="", description="Host that edges reach this origin by; empty: the node's address.")
     gop_num: int = Field(default=1, ge=1, le=100, description="Groups of pictures that a group keeps for joins.")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from lalmesh.runtime.config._base import Allowed, ConfigModel, Text
+from lalmesh.runtime.config._base import Allowed, ConfigModel, Text, live_keys
 from lalmesh.runtime.recording import MAX_RULES, parse_rule
 
 
@@ -25,6 +25,8 @@ RuleText = Annotated[
 
 class HlsRecordingConfig(ConfigModel):
     """Recording: an hls node writes files into its spool and uploads them to shared storage when they are whole."""
+
+    live = live_keys("rules")
 
     rules: tuple[RuleText, ...] = Field(
         default=(),

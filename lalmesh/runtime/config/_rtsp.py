@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
-from lalmesh.runtime.config._base import Allowed, ConfigModel, Host, Port, Text
+from lalmesh.runtime.config._base import Allowed, ConfigModel, Host, Port, Text, live_keys
 
 SHARED_PORTS = "shared"
 
@@ -62,7 +62,9 @@ class RtspAuthConfig(ConfigModel):
 
 
 class RtspConfig(ConfigModel):
-    """The RTSP listener, and how RTSP is spoken on it, by RTSPS and over WebSocket."""
+    """The RTSP listener, and how RTSP is spoken on it, by RTSPS and over WebSocket. Who is connected goes on as he began."""
+
+    live = live_keys("session_timeout_s reorder_ms drop_broken_gop wait_publisher udp_start")
 
     enable: bool = Field(default=True, description="Whether to listen.")
     host: Host = Field(default="0.0.0.0", description="Address to listen on, for UDP too.")

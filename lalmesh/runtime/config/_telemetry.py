@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from lalmesh.runtime.config._base import ConfigModel, Host, Port, Text
+from lalmesh.runtime.config._base import ConfigModel, Host, Port, Text, live_keys
 
 
 class MetricsConfig(ConfigModel):
@@ -18,6 +18,8 @@ class MetricsConfig(ConfigModel):
 
 class TelemetryConfig(ConfigModel):
     """Logs."""
+
+    live = live_keys("log_level")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level that is logged.")
     log_format: Literal["auto", "json", "text"] = Field(

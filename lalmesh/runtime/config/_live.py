@@ -1,0 +1,104 @@
+"""Configuration that changes while a node runs: by its sources, read again, and by settings made over the API.
+
+Settings of the API stand above every source. A change is taken whole or not at all: one key that cannot change while the node runs
+keeps all the others of the change from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from lalmesh.runtime.config._config import Config
+from lalmesh.runtime.config._keys import Key, all_keys, value_at
+from lalmesh.runtime.config._load import Loaded, overlay
+from lalmesh.runtime.config._problem import ConfigError, Problem
+from lalmesh.runtime.config._render import MASK, yaml_value
+
+API = "the API"
+
+
+@dataclass(slots=True, frozen=True)
+class KeyChange:
+    """One key that is another than before."""
+
+    key: Key
+    before: object  #: as `value_at`, so secrets are open
+    now: object
+
+    def __str__(self) -> str:
+        """``edge.play.gop_num: 1 -> 2``; secrets are masked."""
+        return f"{self.key.path}: {self._shown(self.before)} -> {self._shown(self.now)}"
+
+    def _shown(self, value: object) -> str:
+        return yaml_value(MASK if self.key.secret and value else value)
+
+
+def live_catalogue() -> Mapping[str, Key]:
+    """Every key that can change while a node runs, by its path."""
+    return {path: key for path, key in all_keys().items() if key.live}
+
+
+def api_catalogue() -> Mapping[str, Key]:
+    """Those of them that can be set over the API: no secrets, which it would keep and show."""
+    return {path: key for path, key in live_catalogue().items() if not key.secret}
+
+
+def changes_between(before: Config, now: Config) -> Iterator[KeyChange]:
+    """What differs."""
+    for path, key in all_keys().items():
+        was, is_now = value_at(before, path), value_at(now, path)
+        if was != is_now:
+            yield KeyChange(key, was, is_now)
+
+
+class LiveConfig:
+    """The configuration of a running node."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        """Begin with what was loaded."""
+        self._loaded = loaded
+        self._values: Mapping[str, object] = {}
+        self.config = loaded.config  #: in force
+        self.revision = 0  #: of the settings of the API that were told last
+
+    def reload(self, loaded: Loaded) -> tuple[KeyChange, ...]:
+        """Take what the sources say now; gives what has changed by it.
+
+        Raises:
+            ConfigError: a key has changed that cannot while the node runs, or the API contradicts it. Nothing has changed.
+        """
+        config = overlay(loaded, self._values, API) if self._values else loaded.config
+        changed = self._take(config)
+        self._loaded = loaded
+        return changed
+
+    def tell(self, revision: int, values: Mapping[str, object]) -> tuple[KeyChange, ...]:
+        """Take the settings of the API, all that there are; gives what has changed. Older ones than those told change nothing.
+
+        Keys that are not known here, or not live, are left out: schedulers may be of a later version.
+
+        Raises:
+            ConfigError: they contradict what the node is configured to. Nothing has changed.
+        """
+        if revision <= self.revision:
+            return ()
+        self.revision = revision
+        known = {path: value for path, value in values.items() if path in api_catalogue()}
+        changed = self._take(overlay(self._loaded, known, API))
+        self._values = known
+        return changed
+
+    def _take(self, config: Config) -> tuple[KeyChange, ...]:
+        changed = tuple(changes_between(self.config, config))
+        fixed = [change for change in changed if not change.key.live and not _names_a_secret(change.key)]
+        if fixed:
+            raise ConfigError([Problem(change.key.path, f"cannot change while the node runs ({change})") for change in fixed])
+        self.config = config
+        return changed
+
+
+def _names_a_secret(key: Key) -> bool:
+    """Whether the key only says where a secret is read from that may change."""
+    secret = all_keys().get(key.path.removesuffix("_file"))
+    return secret is not None and secret is not key and secret.live
