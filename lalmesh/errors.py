@@ -80,6 +80,10 @@ class StreamExists(ServiceError):
     """Somebody else publishes the stream."""
 
 
+class RelayLoop(ServiceError):
+    """A relay asks for what would come back to where it is from."""
+
+
 class NotAuthorized(ServiceError):
     """The caller may not do this."""
 

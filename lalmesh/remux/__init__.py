@@ -1,6 +1,7 @@
 """Where containers and protocols meet: ingest adaptors in, packagers out. Sans-I/O."""
 
 from lalmesh.remux._flv import FlvPackager, WebSocketFlvPackager
+from lalmesh.remux._flv_tags import FlvMessage, FlvMessages
 from lalmesh.remux._fmp4 import Fmp4Packager, WebSocketFmp4Packager
 from lalmesh.remux._interleaved import (
     Channels,
@@ -20,6 +21,8 @@ from lalmesh.remux._ts import TsPackager, WebSocketTsPackager
 
 __all__ = [
     "Channels",
+    "FlvMessage",
+    "FlvMessages",
     "FlvPackager",
     "Fmp4Packager",
     "InterleavedPackager",

@@ -127,6 +127,7 @@ class Follower:
         self._locates = locates
         self._links = links
         self._keep_s = settings.keep_s
+        self._demand = settings.demand
         self._core = Following(settings, reader, rng or random.Random())
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[str] = self._loop.create_future()
@@ -195,7 +196,8 @@ class Follower:
             case Unsubscribe(port):
                 self._unsubscribe(port)
             case Locate(after, wait_s, unreachable):
-                wanted = Wanted(self._stream, None if after == NO_PLACE else after, unreachable)
+                via, query = self._demand
+                wanted = Wanted(self._stream, None if after == NO_PLACE else after, unreachable, via=via, query=query)
                 self._locating = self._loop.create_task(self._locate(wanted, wait_s))
             case Finish(reason):
                 self._over.set_result(reason)

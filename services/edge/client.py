@@ -16,6 +16,7 @@ class Client:
     query: str = ""  #: raw, with secrets: never logged, and cleaned before it is shown
     user_agent: str = ""  #: flashVer, User-Agent
     user: str = ""  #: name of its credentials (RTSP, HTTP); empty without
+    via: tuple[str, ...] = ()  #: of a relay: the clusters that it comes through (`lalmesh.relay_path`)
     session_id: str = ""  #: of the request, where it has one already (HLS)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from lalmesh.relay_path import RELAY_HEADER, parse_via
 from lalmesh.runtime.listener import peer_of
 from services.edge.client import Client
 
@@ -18,4 +19,5 @@ def client_of(request: web.Request, protocol: str) -> Client:
         url=f"{request.scheme}://{request.host}{request.path}",
         query=request.query_string,
         user_agent=request.headers.get("User-Agent", ""),
+        via=parse_via(request.headers.get(RELAY_HEADER, "")),
     )

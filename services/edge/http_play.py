@@ -47,7 +47,7 @@ class StreamPlaying:
         try:
             stream, client = self._stream_key(request, form), client_of(request, protocol)
             with waiting_for_answer(request):
-                relay = await self._context.relay(stream)
+                relay = await self._context.relay(stream, client)
         except ServiceError as error:
             return self._refusals.for_error(request, protocol, error)
         output = form.output(self._context, is_socket=is_socket)

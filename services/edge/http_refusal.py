@@ -6,7 +6,7 @@ import logging
 
 from aiohttp import web
 
-from lalmesh.errors import InvalidName, ServiceError, StreamNotFound, Unavailable
+from lalmesh.errors import InvalidName, RelayLoop, ServiceError, StreamNotFound, Unavailable
 from services.edge.metrics import EdgeMetrics
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ class Refusals:
                 return self.refuse(request, protocol, 400, "name", str(error))
             case StreamNotFound():
                 return self.refuse(request, protocol, 404, "not found", str(error))
+            case RelayLoop():
+                return self.refuse(request, protocol, 508, "loop", str(error))
             case Unavailable():
                 return self.refuse(request, protocol, 503, "unavailable", str(error), retry_after_s=error.retry_after_s)
             case _:

@@ -24,15 +24,16 @@ from services.edge.conversion import Conversion
 from services.edge.fanout import FanOut, FanOutSettings
 from services.edge.feed import PlayerFeed
 from services.edge.packetizing import Packetizing, under_all_tracks
+from services.edge.push_fanout import PushFanOut
 from services.edge.rtp_fanout import DatagramFanOut
 from services.edge.settling import Settling
 from services.edge.udp_sockets import UdpSender
 
 log = logging.getLogger(__name__)
 
-AnyFanOut: TypeAlias = FanOut | DatagramFanOut  #: bytes in order to each player, or datagrams
+AnyFanOut: TypeAlias = FanOut | DatagramFanOut | PushFanOut  #: bytes in order to each player, datagrams, units to a target
 
-_Made = TypeVar("_Made", FanOut, DatagramFanOut)
+_Made = TypeVar("_Made", FanOut, DatagramFanOut, PushFanOut)
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -150,16 +151,17 @@ class Outputs:
         output = self._outputs.get(form.key)
         if output is not None and isinstance(output.fanout, FanOut):
             return output.fanout
-        return self._open(form, FanOut(form.packager(), self._settings, self._loop, self._skipped))
+        return self.open(form, FanOut(form.packager(), self._settings, self._loop, self._skipped))
 
     def datagrams(self, form: OutputFormat, sender: UdpSender) -> DatagramFanOut:
         """The fan-out of a format of RTP to players by UDP, likewise; a new one sends by `sender`."""
         output = self._outputs.get(form.key)
         if output is not None and isinstance(output.fanout, DatagramFanOut):
             return output.fanout
-        return self._open(form, DatagramFanOut(form.packager(), self._settings, sender, self._loop))
+        return self.open(form, DatagramFanOut(form.packager(), self._settings, sender, self._loop))
 
-    def _open(self, form: OutputFormat, fanout: _Made) -> _Made:
+    def open(self, form: OutputFormat, fanout: _Made) -> _Made:
+        """Have `fanout` be the one of a format that has none; it starts with what the relay has."""
         output = self._outputs[form.key] = _Output(form, fanout)
         try:
             ring = self._ring_for(form)

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lalmesh.container.flv import BodyMuxer, HevcForm
-from lalmesh.errors import InvalidName
+from lalmesh.errors import InvalidName, RelayLoop
 from lalmesh.names import ANY_APP, StreamKey
+from lalmesh.runtime.following import Demand
 from lalmesh.runtime.listener import limit_send_buffer
+from services.edge.client import Client
 from services.edge.direct import direct_socket
 from services.edge.entrance import Entrance
 from services.edge.fanout import FanOut
@@ -38,24 +40,32 @@ class EdgeContext:
     match_app: bool
     chunk_size: int
     entrance: Entrance = field(default_factory=Entrance)
+    cluster_mark: str = ""  #: what this cluster is called in relay paths
 
-    async def publish(self, stream: StreamKey, ended: Callable[[str], None]) -> Publishing:
-        """Begin a publication; see `Publishers.start`.
+    async def publish(self, stream: StreamKey, client: Client, ended: Callable[[str], None]) -> Publishing:
+        """Begin a publication of `client`; see `Publishers.start`. A relay takes no stream from anybody.
 
         Raises:
             ServiceError: it is refused.
         """
         self.entrance.check()
-        return await self.publishers.start(stream, ended)
+        self._check_path(stream, client)
+        return await self.publishers.start(stream, ended, take_over=False if client.via else None)
 
-    async def relay(self, stream: StreamKey, wait_s: float | None = None) -> Relay:
+    async def relay(self, stream: StreamKey, client: Client, wait_s: float | None = None) -> Relay:
         """The relay of a stream for a new player, who may have to wait for a publisher; see `Relays.acquire`.
 
         Raises:
             ServiceError: there is none.
         """
         self.entrance.check()
-        return await self.relays.acquire(stream, self.wait_publisher_s if wait_s is None else wait_s)
+        self._check_path(stream, client)
+        demand = Demand(client.via, client.query)
+        return await self.relays.acquire(stream, self.wait_publisher_s if wait_s is None else wait_s, demand)
+
+    def _check_path(self, stream: StreamKey, client: Client) -> None:
+        if self.cluster_mark in client.via:
+            raise RelayLoop(f"relay loop: {stream} would come back to this cluster: {' > '.join((*client.via, self.cluster_mark))}")
 
     def stream_key(self, app: str, name: str) -> StreamKey:
         """The checked key of a stream.

@@ -96,8 +96,10 @@ class Publishers:
         """How many there are."""
         return len(self._live)
 
-    async def start(self, stream: StreamKey, ended: Callable[[str], None]) -> Publishing:
+    async def start(self, stream: StreamKey, ended: Callable[[str], None], *, take_over: bool | None = None) -> Publishing:
         """Claim `stream` and open it at its origin; units may be fed as soon as this returns.
+
+        Whoever publishes it is replaced where that is configured, unless `take_over` says otherwise.
 
         Raises:
             StreamExists: somebody else publishes it.
@@ -105,12 +107,13 @@ class Publishers:
             Unavailable: the scheduler cannot decide now.
         """
         publishing = Publishing(self, stream, self._settings, ended)
-        claim = Claim(stream=stream, publication=publishing.core.publication, take_over=self._take_over)
+        take_over = self._take_over if take_over is None else take_over
+        claim = Claim(stream=stream, publication=publishing.core.publication, take_over=take_over)
         if (before := self._live.get(stream)) is not None and before.leaving is not None:
             before.close()
         if (release := self._releases.get(stream)) is not None:
             await asyncio.wait([release])  # an encoder that comes back at once must not find its own claim
-        if stream in self._live and not self._take_over:  # whatever the registry has forgotten
+        if stream in self._live and not take_over:  # whatever the registry has forgotten
             raise StreamExists(f"{stream} is being published at this edge")
         try:
             answer = await self._claim(claim)

@@ -18,6 +18,7 @@ from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.fences import Fence, Fences
 from lalmesh.runtime.follower import Follower, FollowSettings, OriginLinks
+from lalmesh.runtime.following import NO_DEMAND, Demand
 from lalmesh.runtime.gathering import Gatherer
 from lalmesh.runtime.ownership import Location
 from lalmesh.runtime.reader import Reader, ReaderCounters
@@ -46,8 +47,8 @@ class RelaySettings:
 class Relay:
     """One stream on its way to the players of this edge."""
 
-    def __init__(self, relays: Relays, stream: StreamKey, seen: Fence) -> None:
-        """Start looking for the stream; `seen` is what this edge knows of who writes it."""
+    def __init__(self, relays: Relays, stream: StreamKey, seen: Fence, demand: Demand) -> None:
+        """Start looking for the stream; `seen` is what this edge knows of who writes it, `demand` for whom it is wanted."""
         self.stream = stream
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ready.add_done_callback(lambda ready: ready.exception())  # nobody may be waiting for a relay that fails
@@ -56,7 +57,7 @@ class Relay:
         self._outputs = Outputs(stream, settings.fanout, settings.fanout.ring_limits(), relays.retire, transcode=settings.transcode)
         self._users = 0
         self._linger: asyncio.TimerHandle | None = None
-        follow = FollowSettings(lost_s=settings.lost_s, awaits_first=True)
+        follow = FollowSettings(lost_s=settings.lost_s, awaits_first=True, demand=demand)
         self._follower = Follower(stream, relays.locates, relays.links, follow, Reader(*seen), self._begin)
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._follower.run(), name=f"relay {stream}")
@@ -214,12 +215,13 @@ class Relays:
         """How many there are."""
         return len(self._relays)
 
-    async def acquire(self, stream: StreamKey, wait_s: float) -> Relay:
+    async def acquire(self, stream: StreamKey, wait_s: float, demand: Demand = NO_DEMAND) -> Relay:
         """The relay of `stream` once it has units, held for the caller, who lets it go.
 
         Args:
             stream: what is to be played.
             wait_s: how long to wait for a publisher; 0: a stream that nobody publishes is refused at once.
+            demand: for whom.
 
         Raises:
             StreamNotFound: nobody published it within `wait_s`.
@@ -228,11 +230,11 @@ class Relays:
         relay = self._relays.get(stream)
         if not wait_s:
             if relay is None or not relay.ready.done():
-                await self._look_for(stream)
+                await self._look_for(stream, demand)
                 relay = self._relays.get(stream)
             wait_s = OPEN_S
         if relay is None:
-            relay = self._relays[stream] = Relay(self, stream, self._fences.of(stream))
+            relay = self._relays[stream] = Relay(self, stream, self._fences.of(stream), demand)
         relay.hold()
         with relay.given_back_unless_taken() as take:
             try:
@@ -242,8 +244,8 @@ class Relays:
                 raise (relay.unavailable or StreamNotFound(f"{stream}: nobody published it within {wait_s:g} s")) from None
             return take()
 
-    async def _look_for(self, stream: StreamKey) -> None:
-        answer = await self._looks.ask(Wanted(stream, at_once=True), OPEN_S)
+    async def _look_for(self, stream: StreamKey, demand: Demand) -> None:
+        answer = await self._looks.ask(Wanted(stream, at_once=True, via=demand.via, query=demand.query), OPEN_S)
         if isinstance(answer, Refused):
             is_missing = answer.refusal is Refusal.NOT_FOUND
             raise StreamNotFound(f"{stream}: nobody publishes it") if is_missing else refusal_error(answer, stream)

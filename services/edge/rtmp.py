@@ -30,6 +30,7 @@ from lalmesh.protocol.rtmp import (
     ServerEvent,
     StreamClosed,
 )
+from lalmesh.relay_path import parse_via
 from lalmesh.remux import RtmpPackager
 from lalmesh.runtime.listener import ListenerLimits, go_on_reading, peer_of, socket_transport, stop_reading
 from lalmesh.runtime.sessions import SessionRole
@@ -289,6 +290,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
             url=stream_url(asked.tc_url if asked is not None else "", event.app, event.name),
             query=joined_queries(asked.query if asked is not None else "", event.query),
             user_agent=asked.flash_ver if asked is not None else "",
+            via=parse_via(asked.relay) if asked is not None else (),
         )
 
     async def _publish(self, event: PublishRequested) -> None:
@@ -296,7 +298,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         try:
             stream = self._context.stream_key(event.app, event.name)
             taken_over = self._publisher_closer(stream_id, "NetStream.Publish.BadName")
-            publishing = await self._context.publish(stream, taken_over)
+            publishing = await self._context.publish(stream, client, taken_over)
         except ServiceError as error:
             self._refuse_publish(stream_id, event, error)
             return
@@ -319,7 +321,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         stream_id, client = event.stream_id, self._client(event)
         try:
             stream = self._context.stream_key(event.app, event.name)
-            relay = await self._context.relay(stream)
+            relay = await self._context.relay(stream, client)
         except ServiceError as error:
             self._refuse_play(stream_id, event, error)
             return

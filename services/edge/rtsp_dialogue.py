@@ -30,6 +30,7 @@ from lalmesh.protocol.rtsp import (
     TornDown,
     Transport,
 )
+from lalmesh.relay_path import RELAY_HEADER, parse_via
 from lalmesh.runtime.http_port import SERVER
 from lalmesh.runtime.listener import Connection
 from lalmesh.runtime.sessions import SessionRole
@@ -101,6 +102,7 @@ class RtspDialogue:
             url=stream_url(request.uri, path.app, path.name),
             query=path.query,
             user_agent=request.headers.get("User-Agent") or "",
+            via=parse_via(request.headers.get(RELAY_HEADER) or ""),
         )
 
     def heard(self) -> None:

@@ -49,7 +49,7 @@ class RtspPlaying:
             ServiceError: there is none, or nobody can tell now.
             UnsupportedError: none of its tracks can go out by RTP.
         """
-        relay = await self._link.context.relay(stream, self._link.settings.wait_publisher_s)
+        relay = await self._link.context.relay(stream, client, self._link.settings.wait_publisher_s)
         with relay.given_back_unless_taken() as take:
             await relay.settled()
             rtp = relay.outputs.rtp_stream()

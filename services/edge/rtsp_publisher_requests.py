@@ -52,7 +52,7 @@ class PublisherRequests:
     async def _publish(self, event: AnnounceRequested, tracks: list[IncomingTrack]) -> None:
         link, context = self._link, self._link.context
         stream, client = context.stream_key(event.path.app, event.path.name), link.client(event.request, event.path)
-        publishing = await context.publish(stream, link.close)
+        publishing = await context.publish(stream, client, link.close)
         session = context.sessions.open(client, SessionRole.PUBLISHER, stream, link.close)
         self.publisher = RtspPublisher(link, publishing, session, tracks)
         self._answers.core.accept_announce([track.control for track in tracks])

@@ -8,6 +8,7 @@ from lalmesh.errors import (
     InvalidName,
     LalmeshError,
     NotAuthorized,
+    RelayLoop,
     StreamExists,
     StreamNotFound,
     Unavailable,
@@ -33,6 +34,8 @@ def refusal_of(error: LalmeshError) -> Refusal:
             return Refusal(404, "not found")
         case StreamExists():
             return Refusal(403, "exists")
+        case RelayLoop():
+            return Refusal(403, "loop")
         case NotAuthorized():
             return Refusal(403, "forbidden")
         case UnsupportedError():

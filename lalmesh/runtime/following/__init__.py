@@ -24,18 +24,20 @@ from lalmesh.runtime.following._events import (
     Told,
     Unsubscribe,
 )
-from lalmesh.runtime.following._settings import FollowSettings
+from lalmesh.runtime.following._settings import NO_DEMAND, Demand, FollowSettings
 
 __all__ = [
     "ALONE_AFTER",
     "FIRST_RETRY_S",
     "LOCATE_S",
     "MAX_RETRY_S",
+    "NO_DEMAND",
     "STEADY_S",
     "UNREACHABLE",
     "Closed",
     "Command",
     "Delivered",
+    "Demand",
     "Event",
     "Finish",
     "FollowSettings",

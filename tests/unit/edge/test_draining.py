@@ -59,9 +59,9 @@ async def test_players_and_publishers_are_refused() -> None:
     context = edge_context(EdgeMetrics(CollectorRegistry()), FakeScheduler(), FakeLinks())
     context.entrance.drain()
     with pytest.raises(Unavailable):
-        await context.relay(CAM)
+        await context.relay(CAM, client("rtmp"))
     with pytest.raises(Unavailable):
-        await context.publish(CAM, lambda _: None)
+        await context.publish(CAM, client("rtmp"), lambda _: None)
     assert (len(context.relays), len(context.publishers)) == (0, 0)
 
 

@@ -1,0 +1,110 @@
+"""One relay for as long as it is wanted: attempts, pauses, and what is said of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from lalmesh.errors import LalmeshError
+from lalmesh.runtime.relay_rules import without_secrets
+from lalmesh.runtime.scheduling import RelayJob, RelayState, RelayStatus
+from services.edge.relaying._attempts import Attempts
+from services.edge.relaying._edge import RelayingEdge
+from services.edge.relaying._pull import pull
+from services.edge.relaying._push import push
+from services.edge.session import Session
+
+log = logging.getLogger(__name__)
+
+MAX_ERROR_CHARS = 500  #: of what a status says
+
+
+class Runner:
+    """Runs one job. Cancel its task to end it."""
+
+    def __init__(self, job: RelayJob, edge: RelayingEdge) -> None:
+        """Begin at once."""
+        self.job = job  #: where only the clusters change that it goes to, a new one takes its place and holds for the next dial
+        self._edge = edge
+        self._attempts = Attempts(len(job.urls), job.retries, edge.settings.retry, edge.rng)
+        self._loop = asyncio.get_running_loop()
+        self._state = RelayState.CONNECTING
+        self._since_us = _now_us()
+        self._url = ""
+        self._session: Session | None = None
+        self._started_at: float | None = None
+        self._error = ""
+        self.task = self._loop.create_task(self._run(), name=f"relay {job.id}")
+
+    @property
+    def status(self) -> RelayStatus:
+        """For the report of the edge."""
+        return RelayStatus(
+            id=self.job.id,
+            state=self._state,
+            url=self._url,
+            session_id=self._session.session_id if self._session is not None else "",
+            attempts=self._attempts.failed,
+            error=self._error,
+            since_us=self._since_us,
+        )
+
+    async def _run(self) -> None:
+        while True:
+            url = self.job.urls[self._attempts.source]
+            self._url, self._started_at = without_secrets(url), None
+            self._enter(RelayState.CONNECTING)
+            reason = await self._attempt(url)
+            ran_s = self._loop.time() - self._started_at if self._started_at is not None else 0.0
+            self._session = None
+            pause_s = self._attempts.ended(ran_s)
+            self._note(reason, pause_s)
+            if pause_s is None:
+                self._enter(RelayState.FAILED)
+                return
+            if pause_s:
+                self._enter(RelayState.PAUSED)
+                await asyncio.sleep(pause_s)
+
+    async def _attempt(self, url: str) -> str:
+        """One attempt. Gives why it is over."""
+        work = push if self.job.is_push else pull
+        try:
+            return without_secrets(await work(self._edge, self.job, url, self._started))
+        except (LalmeshError, OSError) as error:
+            return without_secrets(str(error) or type(error).__name__)
+        except Exception:  # a bug of ours, or a URL of a form that nobody thought of: the others go on
+            log.exception("relay failed", extra=self._facts)
+            return "internal error"
+
+    def _started(self, session: Session) -> None:
+        self._session, self._started_at = session, self._loop.time()
+        self._error = ""
+        self._enter(RelayState.RUNNING)
+        self._edge.metrics.relay_attempts.labels(self._kind, "started").inc()
+
+    def _note(self, reason: str, pause_s: float | None) -> None:
+        """Say it where it is new: a source that is away is tried for days."""
+        if self._started_at is None:
+            self._edge.metrics.relay_attempts.labels(self._kind, "failed").inc()
+        level = logging.DEBUG if reason == self._error and pause_s is not None else logging.WARNING
+        after = "no attempt is left" if pause_s is None else f"again in {pause_s:.1f} s"
+        log.log(level, "relay %s of %s ends: %s; %s", self._kind, self.job.stream, reason, after, extra=self._facts)
+        self._error = reason[:MAX_ERROR_CHARS]
+
+    def _enter(self, state: RelayState) -> None:
+        if state is not self._state:
+            self._state, self._since_us = state, _now_us()
+
+    @property
+    def _kind(self) -> str:
+        return "push" if self.job.is_push else "pull"
+
+    @property
+    def _facts(self) -> dict[str, object]:
+        return {"stream_key": str(self.job.stream), "relay": self.job.id, "url": self._url}
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
