@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 
 import grpc.aio
@@ -15,7 +16,9 @@ from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.sessions import SessionDirectory
 from services.scheduler.api import ApiSettings, Operation, health, nodes, recordings, streams
+from services.scheduler.api import routing as routing_api
 from services.scheduler.metrics import SchedulerMetrics
+from services.scheduler.routes import Routes, RoutingSettings
 from services.scheduler.rpc import SchedulerFace
 from services.scheduler.service import HLS_REMEMBER_S, SchedulerService
 
@@ -47,6 +50,7 @@ class SchedulerApp:
         http_host: str = "127.0.0.1",
         http_port: int | None = None,
         api: ApiSettings | None = None,
+        routing: RoutingSettings | None = None,
         metrics: SchedulerMetrics | None = None,
     ) -> None:
         """Build it; nothing listens before `start`. Call it inside the running loop.
@@ -68,6 +72,7 @@ class SchedulerApp:
             http_host: address to listen on.
             http_port: 0 takes any free port; None does not listen.
             api: who may ask over HTTP; by default anybody may look, and programs on this machine may change things.
+            routing: what clients are sent to edges by, beside what those say of themselves.
             metrics: where to count; its own by default.
         """
         self.service = SchedulerService(
@@ -85,12 +90,16 @@ class SchedulerApp:
         )
         self._channels = channels
         self._api = api or ApiSettings()
+        service = self.service
+        routes = Routes(service.directory, service.members, service.metrics, time.monotonic, routing)
+        service.control.parts.append(routes)
         #: what can be asked for over HTTP; parts add theirs before `start`
         self.operations: list[Operation] = [
             *health.operations(self.service),
             *streams.operations(self.service),
             *nodes.operations(self.service),
             *recordings.operations(self.service.recordings),
+            *routing_api.operations(routes, lambda: service.is_ready),
         ]
         self._grpc_address = (grpc_host, grpc_port)
         self._http_address = None if http_port is None else (http_host, http_port)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling.model import Load, Role
+from lalmesh.runtime.zones import Zones
 from services.scheduler.changes import Change, DrainChanged, NodeChanged
 from services.scheduler.directory import Directory
 from services.scheduler.members import Members, Session
@@ -27,6 +28,14 @@ class Purpose(Enum):
     PUBLISH = "publish"
 
 
+@dataclass(slots=True, frozen=True, kw_only=True)
+class RoutingSettings:
+    """What routing goes by, beside what the nodes say of themselves."""
+
+    zones: Zones = field(default_factory=Zones)  #: where clients are
+    match_app: bool = True  #: whether streams of one name in two applications are two streams
+
+
 class Routes:
     """Sends clients to edges. A `ControlPart`."""
 
@@ -36,8 +45,8 @@ class Routes:
         members: Members,
         metrics: SchedulerMetrics,
         clock: Callable[[], float],
+        settings: RoutingSettings | None = None,
         *,
-        match_app: bool = True,
         rng: random.Random | None = None,
     ) -> None:
         """Send them to the edges of `directory`.
@@ -47,16 +56,17 @@ class Routes:
             members: the nodes that joined this replica; they say what they play.
             metrics: where to count.
             clock: seconds, never stepping.
-            match_app: whether streams of one name in two applications are two streams.
+            settings: what else to go by.
             rng: of the draws; a fresh one by default.
         """
         self._directory = directory
         self._members = members
         self._metrics = metrics
         self._clock = clock
-        self._match_app = match_app
+        self._settings = settings or RoutingSettings()
         self._routing = Routing(self._load_of, rng or random.Random())
-        self._is_outdated = True
+        self._routed: set[NodeId] = set()  # edges that clients are sent to
+        self._is_outdated = True  # whether it may be others now
 
     async def run(self) -> None:
         """Nothing is to be done but when it is asked."""
@@ -86,9 +96,7 @@ class Routes:
             NotListenedFor: no edge listens for `protocol`.
             Unavailable: none that does has room.
         """
-        if self._is_outdated:
-            self._is_outdated = False
-            self._routing.replace(self._edges())
+        self._bring_up_to_date()
         key = self._key(stream)
         is_play = purpose is Purpose.PLAY
         holders = self._players_of(key) if is_play else self._publisher_of(key)
@@ -104,6 +112,15 @@ class Routes:
         self._count(purpose, found.choice.value)
         return found
 
+    def zone_of(self, address: str) -> str:
+        """The zone of a client, empty where it is not known."""
+        return self._settings.zones.of(address)
+
+    def is_listened_for(self, protocol: RouteProtocol) -> bool:
+        """Whether some edge that takes clients listens for `protocol`."""
+        self._bring_up_to_date()
+        return self._routing.is_listened_for(protocol.listener)
+
     def origin_of(self, stream: StreamKey) -> str | None:
         """Name of the origin that has the stream, None where none has."""
         group = self._directory.group(self._key(stream))
@@ -111,11 +128,17 @@ class Routes:
 
     def _key(self, stream: StreamKey) -> StreamKey:
         """What the cluster knows the stream by."""
-        return stream if self._match_app else StreamKey(ANY_APP, stream.name)
+        return stream if self._settings.match_app else StreamKey(ANY_APP, stream.name)
 
-    def _edges(self) -> list[NodeRecord]:
-        known = self._directory
-        return [record for record in known.nodes() if record.role is Role.EDGE and known.state_of(record) == "joined"]
+    def _bring_up_to_date(self) -> None:
+        if self._is_outdated:
+            self._is_outdated = False
+            records = [record for record in self._directory.nodes() if self._takes_clients(record)]
+            self._routed = {record.node for record in records}
+            self._routing.replace(records)
+
+    def _takes_clients(self, record: NodeRecord) -> bool:
+        return record.role is Role.EDGE and self._directory.state_of(record) == "joined"
 
     def _load_of(self, record: NodeRecord) -> Load:
         return self._directory.offers.loads.of(record.node) or record.load
@@ -136,15 +159,19 @@ class Routes:
             return
         if before is not None and (now is None or now.node != before.node):
             self._routing.expected.forget(before.node)
-        if before is now or before is None or now is None or not _differ_in_load(before, now):
+        if before is None or now is None or not _differ_in_load(before, now) or self._was_otherwise(now):
             self._is_outdated = True
         elif self._members.of(now.node) is None:  # else it says so here, and more exactly
             self._routing.expected.reported(now.node, now.load.sessions)
+
+    def _was_otherwise(self, record: NodeRecord) -> bool:
+        """Whether it takes clients and did not, or did."""
+        return self._takes_clients(record) != (record.node in self._routed)
 
     def _count(self, purpose: Purpose, result: str) -> None:
         self._metrics.routes.labels(purpose.value, result).inc()
 
 
 def _differ_in_load(before: NodeRecord, now: NodeRecord) -> bool:
-    """Whether nothing else has changed."""
+    """Whether they are alike but for that."""
     return replace(now, load=before.load, mod_revision=before.mod_revision) == before

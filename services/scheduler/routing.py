@@ -107,6 +107,10 @@ class Routing:
                 self._sharing[address] = self._sharing.get(address, 0) + 1
         self._pools = {key: Pool(edges) for key, edges in pools.items()}
 
+    def is_listened_for(self, listener: str) -> bool:
+        """Whether some edge has it."""
+        return (listener, "") in self._pools
+
     def route(self, question: Question, now: float) -> Route:
         """Where to.
 

@@ -153,7 +153,7 @@ class Node:
     async def _start_scheduler(self, keys: tuple[bytes, ...], channels: Channels | None) -> None:
         from services.scheduler.app import SchedulerApp
         from services.scheduler.metrics import SchedulerMetrics
-        from services.standalone.scheduler_settings import api_settings, record_rules
+        from services.standalone.scheduler_settings import api_settings, record_rules, routing_settings
 
         config = self._config
         registry = await self._registry()
@@ -174,6 +174,7 @@ class Node:
             http_host=config.scheduler.http.host,
             http_port=config.scheduler.http.port,
             api=api_settings(config),
+            routing=routing_settings(config),
             metrics=SchedulerMetrics(self._metrics),
         )
         self._scheduler.service.replicas.drain_asked = self._drain_told

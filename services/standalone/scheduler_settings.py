@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from lalmesh.runtime.config import Config
 from lalmesh.runtime.recording import RecordRule, parse_rule
+from lalmesh.runtime.zones import parse_zones
 from services.scheduler.api import ApiRole, ApiSettings, ApiToken, hash_token
 from services.scheduler.registry import EtcdSettings
+from services.scheduler.routes import RoutingSettings
 from services.scheduler.sessions import RedisSettings
 
 FIRST_TOKEN = "token"  #: what `scheduler.http.token` is called among the others
@@ -21,6 +23,11 @@ def api_settings(config: Config) -> ApiSettings:
 def record_rules(config: Config) -> tuple[RecordRule, ...]:
     """What is recorded, as the configuration has it."""
     return tuple(map(parse_rule, config.hls.recording.rules))
+
+
+def routing_settings(config: Config) -> RoutingSettings:
+    """What clients are sent to edges by."""
+    return RoutingSettings(zones=parse_zones(config.scheduler.routing.zones), match_app=config.cluster.match_app)
 
 
 def etcd_settings(config: Config) -> EtcdSettings:
