@@ -31,7 +31,7 @@ class EdgeMetrics(ListenerMetrics):
         self.ignored_packets = Counter(
             "edge_ignored_packets", "RTP packets of publishers that were lost or gave no media.", ("reason",), registry=registry
         )
-        self.relay_attempts = Counter("edge_relay_attempts", "Attempts at relays, by result.", ("kind", "result"), registry=registry)
+        self.relay_attempts = Counter("edge_relay_attempts", "Attempts at relays.", ("kind", "result"), registry=registry)
         self.clock_jumps = Counter("edge_clock_jumps", "Times that a publisher's clock jumped and was mended.", registry=registry)
 
     def read_from(self, read: Callable[[], Iterable[Metric]]) -> None:

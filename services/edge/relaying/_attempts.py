@@ -1,8 +1,8 @@
 """When a relay tries again, and where: a pure core.
 
 Sources are tried in their order, each at once after the one before; when all have failed there is a pause, which doubles up to a
-bound and is drawn from its upper half, so that a thousand relays do not come back to a server in one moment. A relay that ran for a while
-begins anew: with the first source, soon, and with all its retries.
+bound and is drawn from its upper half, so that a thousand relays do not come back to a server in one moment. A relay that ran for a
+while begins anew: with the first source, soon, and with all its retries.
 """
 
 from __future__ import annotations
