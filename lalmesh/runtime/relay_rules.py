@@ -132,8 +132,6 @@ def make_relay_rule(
     if not 1 <= len(urls) <= MAX_RELAY_URLS:
         raise RuleError("urls", f"a rule needs 1 to {MAX_RELAY_URLS} URLs")
     checked = tuple(check_url(url, is_push=is_push) for url in urls)
-    if stop_after_s != NEVER_S and not 0 <= stop_after_s <= MAX_STOP_S:
-        raise RuleError("stop_after_s", f"stop_after_s has to be from 0 to {MAX_STOP_S:g}, or -1 for never")
     if not is_push and not on_demand:
         _check_stream(pattern)
     return RelayRule(
@@ -141,7 +139,7 @@ def make_relay_rule(
         pattern=pattern,
         urls=checked,
         on_demand=on_demand,
-        stop_after_s=stop_after_s,
+        stop_after_s=checked_stop(stop_after_s),
         options=checked_options(options),
     )
 
@@ -153,6 +151,17 @@ def _check_stream(pattern: str) -> None:
         StreamKey.parse(pattern)
     except Exception as exc:
         raise RuleError("pattern", str(exc)) from exc
+
+
+def checked_stop(stop_after_s: float) -> float:
+    """`stop_after_s`, if it is within its bounds.
+
+    Raises:
+        RuleError: it is not.
+    """
+    if stop_after_s != NEVER_S and not 0 <= stop_after_s <= MAX_STOP_S:
+        raise RuleError("stop_after_s", f"stop_after_s has to be from 0 to {MAX_STOP_S:g}, or -1 for never")
+    return stop_after_s
 
 
 def checked_options(options: RelayOptions) -> RelayOptions:

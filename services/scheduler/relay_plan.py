@@ -90,8 +90,9 @@ class RelayPlan:
         Raises:
             RelayLoopError: it is from or to this cluster.
         """
-        record = replace(record, urls=self._others(record.urls))
-        return RelayWrite(before, self._placed(replace(record, id=self._new_id())), "asked for by API")
+        record = replace(record, urls=self._others(record.urls), id=self._new_id())
+        waits = record.is_push and not self._directory.is_published(record.stream)
+        return RelayWrite(before, record if waits else self._placed(record), "asked for by API")
 
     def _pull(self, stream: StreamKey, rule_id: str, rule: RelayRule, query: str, wall_us: int) -> RelayRecord:
         return RelayRecord(
@@ -131,7 +132,7 @@ class RelayPlan:
             if why:
                 self._unwanted_since.pop(record.id, None)
                 yield RelayWrite(record, None, why)
-            elif (better := self._kept(record, now)) is not record:
+            elif (better := self._kept(record, now)) != record:
                 yield RelayWrite(record, better, self._why_kept(record, better))
         known = {record.id for record in self._relays.pulls()}
         self._unwanted_since = {key: since for key, since in self._unwanted_since.items() if key in known}
@@ -165,7 +166,8 @@ class RelayPlan:
         if record.rule and (rule is None or not rule.matches(record.stream) or not self._is_of(record, rule)):
             return "its rule has gone"
         if record.is_push:
-            return "" if self._directory.is_published(record.stream) else "nobody publishes it any more"
+            is_over = record.rule and not self._directory.is_published(record.stream)
+            return "nobody publishes it any more" if is_over else ""
         if record.stop_after_s < 0 or self._relays.wanted(record.stream):
             self._unwanted_since.pop(record.id, None)
             return ""
@@ -185,6 +187,8 @@ class RelayPlan:
         """The relay as it goes on: at the same edge while that can run it, and known to go where it goes."""
         for wanted in () if record.is_push else self._relays.wanted(record.stream):
             record = record.also_via(wanted.via)
+        if record.is_push and not self._directory.is_published(record.stream):
+            return replace(record, edge=None)  # until it is published again
         if self._stays(record, now):
             return record
         placed = self._placed(record)
@@ -204,7 +208,9 @@ class RelayPlan:
     def _why_kept(self, before: RelayRecord, now: RelayRecord) -> str:
         if before.edge == now.edge:
             return "it goes on to other clusters"
-        return f"{before.edge.node.name} is gone or drains" if before.edge is not None else "an edge has room"
+        if now.edge is None:
+            return "nobody publishes it" if now.is_push else "no edge is left"
+        return f"{before.edge.node.name} is gone or drains" if before.edge is not None else "an edge can run it"
 
     # where
 

@@ -91,7 +91,7 @@ class Relaying:
         self._wall_clock = wall_clock
         self._demand = RelayDemand(view.directory)
         self._notes = RelayNotes(registry, view, presence, name)
-        self._states = RelayStates(registry, view, members)
+        self.states = RelayStates(registry, view, members)
         self._told: dict[str, RelayJobs] = {}  # by node name, what edges of this replica heard last
         self._untold: set[str] = set()  # names of edges that may have to hear something
         self._begun: set[StreamKey] | None = None  # streams that may need a relay for being published; None: all
@@ -183,7 +183,7 @@ class Relaying:
         if await self._may_decide():
             await self._decide()
         self._tell()
-        await self._states.write()
+        await self.states.write()
 
     def _held(self) -> Iterator[HeldStream]:
         for session in self._members:

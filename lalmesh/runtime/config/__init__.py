@@ -4,6 +4,16 @@ The models are the one source: the sample file, the reference and the JSON schem
 dataclasses of their cores from a `Config`.
 """
 
+from lalmesh.runtime.config._auth import (
+    AddressesConfig,
+    AuthConfig,
+    CallbackConfig,
+    JwtConfig,
+    LalSecretConfig,
+    PasswordConfig,
+    SignedConfig,
+    keys_of,
+)
 from lalmesh.runtime.config._cluster import ClusterConfig, ClusterTlsConfig, LinkConfig
 from lalmesh.runtime.config._config import Config
 from lalmesh.runtime.config._document import config_schema, reference_markdown
@@ -39,6 +49,7 @@ from lalmesh.runtime.config._load import Loaded, Role, Sources, check_role, load
 from lalmesh.runtime.config._origin import CapacityConfig, OriginConfig, OriginGrpcConfig, RingConfig
 from lalmesh.runtime.config._problem import ConfigError, Problem
 from lalmesh.runtime.config._recording import HlsRecordingConfig
+from lalmesh.runtime.config._relay import RelayConfig
 from lalmesh.runtime.config._render import sample_yaml, show_yaml
 from lalmesh.runtime.config._rtsp import SHARED_PORTS, RtspAuthConfig, RtspConfig, RtspsConfig, WsRtspConfig, users_of
 from lalmesh.runtime.config._scheduler import (
@@ -53,7 +64,10 @@ from lalmesh.runtime.config._telemetry import MetricsConfig, TelemetryConfig
 
 __all__ = [
     "SHARED_PORTS",
+    "AddressesConfig",
     "AdvertiseConfig",
+    "AuthConfig",
+    "CallbackConfig",
     "CapacityConfig",
     "ClusterConfig",
     "ClusterTlsConfig",
@@ -78,7 +92,9 @@ __all__ = [
     "HlsTlsConfig",
     "HttpConfig",
     "HttpsConfig",
+    "JwtConfig",
     "KeyChange",
+    "LalSecretConfig",
     "LimitsConfig",
     "LinkConfig",
     "LiveConfig",
@@ -86,10 +102,12 @@ __all__ = [
     "MetricsConfig",
     "OriginConfig",
     "OriginGrpcConfig",
+    "PasswordConfig",
     "PlayConfig",
     "Problem",
     "PublishConfig",
     "RedisConfig",
+    "RelayConfig",
     "RingConfig",
     "Role",
     "RoutingConfig",
@@ -102,12 +120,14 @@ __all__ = [
     "SchedulerGrpcConfig",
     "SchedulerHttpConfig",
     "ServerTlsConfig",
+    "SignedConfig",
     "Sources",
     "TelemetryConfig",
     "WsRtspConfig",
     "api_catalogue",
     "check_role",
     "config_schema",
+    "keys_of",
     "live_catalogue",
     "load",
     "load_config",

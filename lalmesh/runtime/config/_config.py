@@ -6,11 +6,13 @@ from typing import Self
 
 from pydantic import ConfigDict, model_validator
 
+from lalmesh.runtime.config._auth import AuthConfig
 from lalmesh.runtime.config._base import ConfigModel
 from lalmesh.runtime.config._cluster import ClusterConfig
 from lalmesh.runtime.config._edge import EdgeConfig
 from lalmesh.runtime.config._hls import HlsConfig
 from lalmesh.runtime.config._origin import OriginConfig
+from lalmesh.runtime.config._relay import RelayConfig
 from lalmesh.runtime.config._scheduler import SchedulerConfig
 from lalmesh.runtime.config._telemetry import MetricsConfig, TelemetryConfig
 
@@ -25,6 +27,8 @@ class Config(ConfigModel):
     origin: OriginConfig = OriginConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
     hls: HlsConfig = HlsConfig()
+    relay: RelayConfig = RelayConfig()
+    auth: AuthConfig = AuthConfig()
     metrics: MetricsConfig = MetricsConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
 
