@@ -1,8 +1,8 @@
 """JSON Web Tokens: who has signed one says what its bearer may do.
 
 The claims of lalmesh are ``action`` (``publish``, ``play``, or a list of them; needed), ``app`` and ``name`` (patterns with ``*``,
-``?`` and ``[]`` of the application and the name of the stream; a missing one is any). ``exp``, ``nbf``, ``aud``, ``iss`` are those of
-RFC 7519.
+``?`` and ``[]`` of the application and the name of the stream; a missing one is any). Those of RFC 7519 are ``exp``, ``nbf``,
+``aud`` and ``iss``.
 """
 
 from __future__ import annotations

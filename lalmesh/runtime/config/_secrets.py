@@ -27,7 +27,7 @@ def from_secret_files(entries: Mapping[str, Entry]) -> Iterator[Found]:
 
 
 def _read(path: str, named: Entry, file_name: str) -> Found:
-    max_bytes = MAX_USERS_BYTES if path.endswith("_users") else MAX_SECRET_BYTES
+    max_bytes = MAX_USERS_BYTES if path.endswith(("_users", "signed.keys")) else MAX_SECRET_BYTES
     try:
         with Path(file_name).open("rb") as file:
             data = file.read(max_bytes + 1)
