@@ -225,10 +225,3 @@ class Relays:
 
     def _now_us(self) -> int:
         return int(self._wall_clock() * 1_000_000)
-
-
-def _checked_stop(stop_after_s: float) -> float:
-    options = RelayOptions()
-    return make_relay_rule(
-        is_push=False, pattern="*", urls=["rtmp://x/y/z"], stop_after_s=stop_after_s, options=options
-    ).stop_after_s

@@ -49,9 +49,9 @@ class RelayConfig(ConfigModel):
         default=(),
         strict=False,
         max_length=MAX_RULES,
-        description="What is fetched: streams whose app/name matches the pattern (*, ?, []), from the first URL that has them; {app}, "
-        "{name} and {query} stand for those of the request. On demand while somebody wants the stream, and stop_after_s (10) longer, "
-        "0: ends at once, -1: never; start=always for one stream that is always to be there. The first rule that matches holds. "
+        description="What is fetched: streams whose app/name matches the pattern (*, ?, []), from the first URL that has them; "
+        "{app}, {name} and {query} stand for those of the request. On demand while somebody wants the stream, and for stop_after_s "
+        "(10) more, -1: for ever; start=always for one stream that is always to be there. The first rule that matches holds. "
         "Schedulers read it; more by POST /v1/relays/rules.",
     )
     pushes: tuple[PushText, ...] = Field(
