@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import grpc.aio
 
+from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.http_port import HttpPort
 from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics, sweep_each_second
@@ -18,6 +19,7 @@ from lalmesh.runtime.sessions import SessionDirectory
 from services.scheduler.api import ApiSettings, Operation, health, nodes, recordings, streams
 from services.scheduler.api import routing as routing_api
 from services.scheduler.metrics import SchedulerMetrics
+from services.scheduler.peers import Peers, PeersFace
 from services.scheduler.routes import Routes, RoutingSettings
 from services.scheduler.rpc import SchedulerFace
 from services.scheduler.service import HLS_REMEMBER_S, SchedulerService
@@ -46,6 +48,7 @@ class SchedulerApp:
         sessions: SessionDirectory | None = None,
         grpc_host: str = "127.0.0.1",
         grpc_port: int = 0,
+        advertise_host: str = "",
         channels: Channels | None = None,
         http_host: str = "127.0.0.1",
         http_port: int | None = None,
@@ -67,6 +70,7 @@ class SchedulerApp:
             recording: rules of the configuration.
             sessions: who watches without a connection; it stays the caller's to close. In memory by default.
             grpc_host: address to listen on.
+            advertise_host: what the other replicas reach this one by; empty: the address that it listens on.
             channels: makes the gRPC listener; None does not listen: the roles of this process call `service`.
             grpc_port: 0 takes any free port.
             http_host: address to listen on.
@@ -89,6 +93,10 @@ class SchedulerApp:
             metrics=metrics,
         )
         self._channels = channels
+        self._advertise_host = advertise_host or grpc_host
+        #: what nodes report, also those that joined other replicas
+        self.peers = Peers(self.service, channels.dial if channels is not None and name else None)
+        self.service.control.parts.append(self.peers)
         self._api = api or ApiSettings()
         service = self.service
         routes = Routes(service.directory, service.members, service.metrics, time.monotonic, routing)
@@ -96,8 +104,8 @@ class SchedulerApp:
         #: what can be asked for over HTTP; parts add theirs before `start`
         self.operations: list[Operation] = [
             *health.operations(self.service),
-            *streams.operations(self.service),
-            *nodes.operations(self.service),
+            *streams.operations(self.service, self.peers),
+            *nodes.operations(self.service, self.peers),
             *recordings.operations(self.service.recordings),
             *routing_api.operations(routes, lambda: service.is_ready),
         ]
@@ -117,10 +125,11 @@ class SchedulerApp:
         Raises:
             OSError: a port cannot be had.
         """
-        await self.service.start()
         try:
+            self._bind_grpc()
+            await self.service.start()
             await self._listen_http()
-            await self._listen_grpc()
+            await self._serve_grpc()
         except BaseException:
             await self.stop()
             raise
@@ -138,15 +147,19 @@ class SchedulerApp:
         self._server = self._http = self._sweeping = None
         self.grpc_port = self.http_port = None
 
-    async def _listen_grpc(self) -> None:
+    def _bind_grpc(self) -> None:
+        """Have the port, which the other replicas are told of when this one begins to stand."""
         if self._channels is None:
             return
         self._server = self._channels.server()
-        self._server.add_generic_rpc_handlers((SchedulerFace(self.service).handler(),))
-        host, port = self._grpc_address
-        self.grpc_port = self._channels.listen(self._server, host, port)
-        await self._server.start()
-        log.info("gRPC on %s:%d", host, self.grpc_port)
+        self._server.add_generic_rpc_handlers((SchedulerFace(self.service).handler(), PeersFace(self.peers.own).handler()))
+        self.grpc_port = self._channels.listen(self._server, *self._grpc_address)
+        self.service.presence.address = host_port(self._advertise_host, self.grpc_port)
+
+    async def _serve_grpc(self) -> None:
+        if self._server is not None:
+            await self._server.start()
+            log.info("gRPC on %s:%d", self._grpc_address[0], self.grpc_port)
 
     async def _listen_http(self) -> None:
         if self._http_address is None:

@@ -63,6 +63,7 @@ class SchedulerRecord:
     """A replica that has settled, or found others that have, and has not been away since."""
 
     key: str
+    address: str = ""  #: what the others reach its gRPC listener by; empty: not stated
     mod_revision: int = 0
 
 
@@ -109,9 +110,18 @@ def _settling(entry: KeyValue, value: dict[str, Any]) -> SettlingRecord:
     return SettlingRecord(reason=str(value["reason"]), mod_revision=entry.mod_revision, lease_id=entry.lease_id)
 
 
+def serialize_scheduler(name: str, address: str) -> bytes:
+    """The value of a replica's key."""
+    return dump({"name": name, "address": address})
+
+
 def parse_scheduler(entry: KeyValue) -> SchedulerRecord:
-    """The record in a replica's key, whose value is for the operator's eyes."""
-    return SchedulerRecord(key=entry.key, mod_revision=entry.mod_revision)
+    """The record in a replica's key. That it is there is what counts, so its value may be anything."""
+    try:
+        address = parse_record(entry, lambda _, value: str(value.get("address", "")))
+    except DamagedRecordError:
+        address = ""
+    return SchedulerRecord(key=entry.key, address=address, mod_revision=entry.mod_revision)
 
 
 def serialize_duty(holder: str) -> bytes:

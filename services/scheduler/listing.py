@@ -1,7 +1,7 @@
 """Streams and nodes as the HTTP API shows them.
 
-Ownership comes from the registry and is cluster-wide. Live details come from the reports of the nodes, which each replica has of
-those that joined it; where it has none they are null. Players of HLS come from the session directory, null where that is away.
+Ownership comes from the registry. Live details come from the reports of the nodes, which each replica has of those that joined it
+and asks the others for; where none has any they are null. Players of HLS come from the session directory, null where that is away.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from pydantic import Field
 
 from lalmesh.media import Codec, Kind, Track
 from lalmesh.names import StreamKey
-from lalmesh.runtime.ownership import NodeAddress
-from lalmesh.runtime.scheduling.model import HeldStream, Role, StreamState
+from lalmesh.runtime.scheduling.model import Load, Role, StreamState
+from lalmesh.runtime.sessions import SessionCounts
 from services.scheduler.api import ApiModel
-from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord
+from services.scheduler.directory import Directory
+from services.scheduler.peers import StreamFigures
+from services.scheduler.records import NodeRecord
 from services.scheduler.service import SchedulerService
 
 
@@ -114,19 +116,21 @@ class NodeModel(ApiModel):
     unreachable_reports: int = Field(description="Readers that could not reach it, of late, as told to this scheduler.")
 
 
-def describe_stream(service: SchedulerService, stream: StreamKey, hls_players: int | None) -> StreamModel:
+def describe_stream(
+    directory: Directory, stream: StreamKey, state: StreamState, figures: StreamFigures, counts: SessionCounts | None
+) -> StreamModel:
     """One stream."""
-    hls = service.directory.hls.record(stream)
-    claim, group = service.directory.claim(stream), service.directory.group(stream)
-    at_edge = _held(service, stream, claim.edge if claim else None)
-    at_origin = _held(service, stream, group.origin if group else None)
+    hls = directory.hls.record(stream)
+    claim, group = directory.claim(stream), directory.group(stream)
+    at_edge = figures.at(claim.edge if claim else None)
+    at_origin = figures.at(group.origin if group else None)
     source = at_edge or at_origin
     record = claim or group
     return StreamModel.model_construct(
         stream=str(stream),
         app=stream.app,
         name=stream.name,
-        state=at_origin.state if at_origin else _state(claim, group),
+        state=state,
         epoch=EpochModel.model_construct(**record.epoch._asdict()) if record else None,
         place=PlaceModel.model_construct(**group.place._asdict()) if group else None,
         publication=record.publication.hex() if record else None,
@@ -135,9 +139,9 @@ def describe_stream(service: SchedulerService, stream: StreamKey, hls_players: i
         heir=group.heir.node.name if group and group.heir else None,
         hls=hls.owner.node.name if hls and hls.owner else None,
         tracks=[_describe_track(track) for track in source.tracks.tracks] if source else None,
-        left_out=_left_out(service, stream),
-        players=_players(service, stream),
-        hls_players=hls_players,
+        left_out=sorted(figures.left_out) if figures.held or figures.players is not None else None,
+        players=figures.players,
+        hls_players=counts.hls_players if counts is not None else None,
         subscriptions=at_origin.players if at_origin else None,
         bitrate_bps=source.bitrate_bps if source else None,
         units=source.units if source else None,
@@ -145,9 +149,8 @@ def describe_stream(service: SchedulerService, stream: StreamKey, hls_players: i
     )
 
 
-def describe_node(service: SchedulerService, record: NodeRecord) -> NodeModel:
+def describe_node(service: SchedulerService, record: NodeRecord, load: Load | None) -> NodeModel:
     """One node."""
-    session = service.members.of(record.node)
     return NodeModel.model_construct(
         name=record.node.name,
         incarnation=record.node.incarnation.hex(),
@@ -160,40 +163,9 @@ def describe_node(service: SchedulerService, record: NodeRecord) -> NodeModel:
         version=record.version,
         capacity=CapacityModel.model_construct(**asdict(record.capacity)),
         groups=service.directory.groups_of(record.node),
-        load=LoadModel.model_construct(**asdict(session.report.load)) if session else None,
+        load=LoadModel.model_construct(**asdict(load)) if load is not None else None,
         unreachable_reports=service.unreachable.count(record.node),
     )
-
-
-def state_of(service: SchedulerService, stream: StreamKey) -> StreamState:
-    """How far a stream is."""
-    claim, group = service.directory.claim(stream), service.directory.group(stream)
-    at_origin = _held(service, stream, group.origin if group else None)
-    return at_origin.state if at_origin else _state(claim, group)
-
-
-def _held(service: SchedulerService, stream: StreamKey, holder: NodeAddress | None) -> HeldStream | None:
-    session = service.members.of(holder.node) if holder else None
-    return session.held.get(stream) if session else None
-
-
-def _players(service: SchedulerService, stream: StreamKey) -> int | None:
-    """Players at all edges that report the stream here; None where none does."""
-    sessions = [session for session in service.members.holders(stream) if session.report.role is Role.EDGE]
-    return sum(session.held[stream].players for session in sessions) if sessions else None
-
-
-def _left_out(service: SchedulerService, stream: StreamKey) -> list[str] | None:
-    """What outputs cannot carry at any node that reports the stream here; None where none does."""
-    held = [session.held[stream] for session in service.members.holders(stream)]
-    return sorted({text for each in held for text in each.left_out}) if held else None
-
-
-def _state(claim: ClaimRecord | None, group: GroupRecord | None) -> StreamState:
-    """What the keys alone say: a claim without a group waits for one, a group without a claim for a publisher."""
-    if claim is None:
-        return StreamState.GRACE
-    return StreamState.LIVE if group else StreamState.WAITING
 
 
 def _describe_track(track: Track) -> TrackModel:

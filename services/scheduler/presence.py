@@ -32,9 +32,9 @@ from services.scheduler.cluster_records import (
     duty_key,
     scheduler_key,
     serialize_duty,
+    serialize_scheduler,
     serialize_settling,
 )
-from services.scheduler.records import dump
 from services.scheduler.view import View
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,8 @@ class Presence:
         self._lease_id = 0
         self._found_at: float | None = None  # when others were found first, while it is not known whether they live
         self._lost = asyncio.Event()
+        #: what the others reach this one by, to be known before it stands; empty: not at all
+        self.address = ""
         #: set once it stood
         self.stood = asyncio.Event()
         if name:
@@ -169,9 +171,10 @@ class Presence:
     async def _stand(self, *puts: Put) -> None:
         """Write the key down, and `puts` with it."""
         self._lease_id = await self._registry.grant_lease(self._lease_s)
-        own = Put(self._key, dump({"name": self._name}), self._lease_id)
+        own = Put(self._key, serialize_scheduler(self._name, self.address), self._lease_id)
         result = await self._registry.transact([], [own, *puts])
         for put in (own, *puts):
             self._view.learn(KeyValue(put.key, put.value, result.revision, result.revision, put.lease_id))
-        self._view.directory.cluster.begin_to_stand(SchedulerRecord(key=self._key, mod_revision=result.revision))
+        record = SchedulerRecord(key=self._key, address=self.address, mod_revision=result.revision)
+        self._view.directory.cluster.begin_to_stand(record)
         self.stood.set()

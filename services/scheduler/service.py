@@ -104,7 +104,7 @@ class SchedulerService(HlsAnswers):
             lambda: len(directory.hls),
             lambda: directory.cluster.settling is not None,
         )
-        self._view = View(
+        self.view = View(
             registry,
             directory,
             metrics,
@@ -114,26 +114,26 @@ class SchedulerService(HlsAnswers):
             settles_first=bool(name),
             tell=self._tell,
         )
-        segmenting = Segmenting(registry, self._view, keys[0], remember_s=hls_remember_s)
+        segmenting = Segmenting(registry, self.view, keys[0], remember_s=hls_remember_s)
         sessions = sessions or MemorySessions(wall_clock=wall_clock)
         super().__init__(directory, segmenting, StreamNames(directory), sessions, metrics)
-        self._presence = Presence(registry, self._view, name, lease_s=lease_s)
-        self._settlement = Settlement(registry, self._view, lease_s=lease_s)
-        self.replicas = Replicas(registry, self._view, self._presence)
-        self._ownership = Ownership(registry, self._view, keys[0])
-        self.recordings = Recordings(registry, self._view, wall_clock=wall_clock)
+        self.presence = Presence(registry, self.view, name, lease_s=lease_s)
+        self._settlement = Settlement(registry, self.view, lease_s=lease_s)
+        self.replicas = Replicas(registry, self.view, self.presence)
+        self._ownership = Ownership(registry, self.view, keys[0])
+        self.recordings = Recordings(registry, self.view, wall_clock=wall_clock)
         self._segmented = Segmented(directory.hls, segmenting, self._spawn)
-        self._abandoned = Abandoned(self._view, self._ownership, self._spawn)
-        self.drains = Drains(registry, self._view, self._ownership, self._presence, self.metrics)
-        self._inheritance = Inheritance(self._view, self._ownership, self._presence, self.metrics, calm_s=silence_s + CALM_S)
+        self._abandoned = Abandoned(self.view, self._ownership, self._spawn)
+        self.drains = Drains(registry, self.view, self._ownership, self.presence, self.metrics)
+        self._inheritance = Inheritance(self.view, self._ownership, self.presence, self.metrics, calm_s=silence_s + CALM_S)
         self.unreachable = Unreachable(self.metrics, clock)
-        self._locator = Locator(self._view)
-        self._successions = Successions(self._view, self._segmenting, self.metrics, always=hls_always)
+        self._locator = Locator(self.view)
+        self._successions = Successions(self.view, self._segmenting, self.metrics, always=hls_always)
         self._comparisons = Comparisons(self.members, self._check)
-        registrar = Registrar(registry, lease_s=lease_s, clock=clock, learn=self._view.learn)
+        registrar = Registrar(registry, lease_s=lease_s, clock=clock, learn=self.view.learn)
         self._attendance = Attendance(
             registrar,
-            self._view,
+            self.view,
             self.members,
             self.metrics,
             silence_s=silence_s,
@@ -172,17 +172,17 @@ class SchedulerService(HlsAnswers):
 
     async def leave(self) -> None:
         """Give duties and key back: the last word, after `stop` and when no more calls are under way."""
-        await self._presence.leave()
+        await self.presence.leave()
 
     async def ready(self) -> None:
         """Wait until the term is known, the registry was listed once, and this replica stands."""
-        await self._view.ready.wait()
-        await self._presence.stood.wait()
+        await self.view.ready.wait()
+        await self.presence.stood.wait()
 
     @property
     def is_ready(self) -> bool:
         """Whether it was ready once, and runs."""
-        return self._view.ready.is_set() and self._presence.stood.is_set() and self.is_running
+        return self.view.ready.is_set() and self.presence.stood.is_set() and self.is_running
 
     @property
     def is_running(self) -> bool:
@@ -192,13 +192,13 @@ class SchedulerService(HlsAnswers):
     async def _run(self, begun: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            parts = (self._view.terms, self._presence, self._settlement, self._successions, self.drains, self._inheritance)
+            parts = (self.view.terms, self.presence, self._settlement, self._successions, self.drains, self._inheritance)
             for part in (*parts, self._comparisons):
                 tasks.create_task(part.run())
             for controlled in self.control.parts:
                 tasks.create_task(controlled.run())
             begun.set()
-            await self._view.follow()
+            await self.view.follow()
 
     def _spawn(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """Run `work` until it ends or the service stops."""
@@ -265,7 +265,7 @@ class SchedulerService(HlsAnswers):
         """Let those hear of a change of the view whom it is for."""
         if isinstance(change, GroupChanged) and change.now is not None:
             self._locator.wake(change.now.stream)
-        parts = (self._names, self._successions, self._presence, self._settlement, self.replicas, self.drains, self._inheritance)
+        parts = (self._names, self._successions, self.presence, self._settlement, self.replicas, self.drains, self._inheritance)
         for part in parts:
             part.handle(change)
         self._notices.tell(change)
@@ -291,7 +291,7 @@ class SchedulerService(HlsAnswers):
     def _take_note(self, wanted: Wanted) -> None:
         """What a reader says beside its question."""
         if wanted.after is not None:
-            self._view.terms.show(wanted.after)
+            self.view.terms.show(wanted.after)
         if wanted.unreachable is not None:
             self.unreachable.report(wanted.unreachable)
 

@@ -170,6 +170,7 @@ class Node:
             sessions=self._sessions(),
             grpc_host=config.scheduler.grpc.host,
             grpc_port=config.scheduler.grpc.port,
+            advertise_host=settings.scheduler_host(config),
             channels=channels,
             http_host=config.scheduler.http.host,
             http_port=config.scheduler.http.port,

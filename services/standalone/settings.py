@@ -17,6 +17,7 @@ from lalmesh.runtime.member import MemberSettings
 from lalmesh.runtime.ownership import NodeId, new_incarnation
 from lalmesh.runtime.scheduling import Capacity
 
+EVERY_ADDRESS = ("", "0.0.0.0", "::")  #: of a listener that listens on all that the machine has
 RANDOM_KEY_BYTES = 32
 
 
@@ -66,6 +67,12 @@ def machine_address() -> str:
             probe.connect((somewhere, 9))
             return str(probe.getsockname()[0])
     return "127.0.0.1"
+
+
+def scheduler_host(config: Config) -> str:
+    """What the other replicas of the scheduler reach this one by."""
+    listens = config.scheduler.grpc.host
+    return config.scheduler.advertise_host or (machine_address() if listens in EVERY_ADDRESS else listens)
 
 
 def member(config: Config, advertise_host: str, capacity: Capacity | None = None) -> MemberSettings:

@@ -129,6 +129,9 @@ class SchedulerConfig(ConfigModel):
     etcd: EtcdConfig = EtcdConfig()
     redis: RedisConfig = RedisConfig()
     routing: RoutingConfig = RoutingConfig()
+    advertise_host: OptionalHost = Field(
+        default="", description="Host that the other replicas reach this one by; empty: grpc.host, or the node's address."
+    )
     session_ttl_s: int = Field(
         default=60,
         ge=5,

@@ -42,15 +42,15 @@ MAX_TEXT_BYTES = 253  #: zone, machine, version: a DNS name at the longest
 MAX_TRACK_SETS = 20_000  #: remembered as they were parsed, some 1 KB each: those of as many streams as one cluster has
 MAX_LEFT_OUT = 64  #: tracks that outputs of one stream leave out: a few formats, each with a few
 
-_ROLES = {Role.EDGE: scheduler_pb2.ROLE_EDGE, Role.ORIGIN: scheduler_pb2.ROLE_ORIGIN, Role.HLS: scheduler_pb2.ROLE_HLS}
-_STATES = {
+ROLES = {Role.EDGE: scheduler_pb2.ROLE_EDGE, Role.ORIGIN: scheduler_pb2.ROLE_ORIGIN, Role.HLS: scheduler_pb2.ROLE_HLS}
+STATES = {
     StreamState.WAITING: scheduler_pb2.STREAM_STATE_WAITING,
     StreamState.LIVE: scheduler_pb2.STREAM_STATE_LIVE,
     StreamState.GRACE: scheduler_pb2.STREAM_STATE_GRACE,
     StreamState.CLOSED: scheduler_pb2.STREAM_STATE_CLOSED,
 }
-_ROLES_BACK = {number: role for role, number in _ROLES.items()}
-_STATES_BACK = {number: state for state, number in _STATES.items()}
+ROLES_BACK = {number: role for role, number in ROLES.items()}
+STATES_BACK = {number: state for state, number in STATES.items()}
 
 
 @lru_cache(MAX_TRACK_SETS)
@@ -63,13 +63,14 @@ def _parse_tracks(message: bytes) -> TrackSet:
         return TrackSet(version=tracks.version)
 
 
-def _parse_held(message: scheduler_pb2.HeldStream) -> HeldStream:
+def parse_held(message: scheduler_pb2.HeldStream) -> HeldStream:
+    """A stream that a node carries."""
     return HeldStream(
         stream=parse_stream(message.app, message.name),
         epoch=parse_epoch(message.epoch),
         place=parse_place(message.place),
         publication=parse_publication(message.publication) if message.publication else b"",
-        state=_STATES_BACK.get(message.state, StreamState.LIVE),
+        state=STATES_BACK.get(message.state, StreamState.LIVE),
         tracks=_parse_tracks(message.tracks.SerializeToString()),
         players=message.players,
         bitrate_bps=message.bitrate_bps,
@@ -81,14 +82,15 @@ def _parse_held(message: scheduler_pb2.HeldStream) -> HeldStream:
     )
 
 
-def _serialize_held(held: HeldStream) -> scheduler_pb2.HeldStream:
+def serialize_held(held: HeldStream) -> scheduler_pb2.HeldStream:
+    """A stream that a node carries, as a message."""
     return scheduler_pb2.HeldStream(
         app=held.stream.app,
         name=held.stream.name,
         epoch=serialize_epoch(held.epoch),
         place=serialize_place(held.place),
         publication=held.publication,
-        state=_STATES[held.state],
+        state=STATES[held.state],
         tracks=serialize_track_set(held.tracks),
         players=held.players,
         bitrate_bps=held.bitrate_bps,
@@ -136,7 +138,8 @@ def _serialize_capacity(capacity: Capacity) -> scheduler_pb2.Capacity:
     )
 
 
-def _parse_load(message: scheduler_pb2.Load) -> Load:
+def parse_load(message: scheduler_pb2.Load) -> Load:
+    """What a node carries now."""
     return Load(
         ingress_bps=message.ingress_bps,
         egress_bps=message.egress_bps,
@@ -147,7 +150,8 @@ def _parse_load(message: scheduler_pb2.Load) -> Load:
     )
 
 
-def _serialize_load(load: Load) -> scheduler_pb2.Load:
+def serialize_load(load: Load) -> scheduler_pb2.Load:
+    """What a node carries now, as a message."""
     return scheduler_pb2.Load(
         ingress_bps=load.ingress_bps,
         egress_bps=load.egress_bps,
@@ -160,7 +164,7 @@ def _serialize_load(load: Load) -> scheduler_pb2.Load:
 
 def parse_report(message: scheduler_pb2.NodeReport) -> NodeReport:
     """What a node says of itself."""
-    role = _ROLES_BACK.get(message.role)
+    role = ROLES_BACK.get(message.role)
     if role is None:
         raise RemoteProtocolError(f"node of role {message.role}")
     return NodeReport(
@@ -170,10 +174,10 @@ def parse_report(message: scheduler_pb2.NodeReport) -> NodeReport:
         machine=_text(message.machine, "machine"),
         endpoints=_parse_endpoints(message),
         capacity=_parse_capacity(message.capacity),
-        load=_parse_load(message.load),
+        load=parse_load(message.load),
         draining=message.draining,
         leaving=message.leaving,
-        streams=tuple(_parse_held(held) for held in message.streams),
+        streams=tuple(parse_held(held) for held in message.streams),
         version=_text(message.version, "version"),
         relays=tuple(map(parse_relay_status, message.relays[:MAX_RELAY_JOBS])),
     )
@@ -183,15 +187,15 @@ def serialize_report(report: NodeReport) -> scheduler_pb2.NodeReport:
     """What a node says of itself, as a message."""
     return scheduler_pb2.NodeReport(
         node=serialize_node(report.node),
-        role=_ROLES[report.role],
+        role=ROLES[report.role],
         zone=report.zone,
         machine=report.machine,
         endpoints=map(serialize_endpoint, report.endpoints),
         capacity=_serialize_capacity(report.capacity),
-        load=_serialize_load(report.load),
+        load=serialize_load(report.load),
         draining=report.draining,
         leaving=report.leaving,
-        streams=[_serialize_held(held) for held in report.streams],
+        streams=[serialize_held(held) for held in report.streams],
         version=report.version,
         relays=map(serialize_relay_status, report.relays[:MAX_RELAY_JOBS]),
     )

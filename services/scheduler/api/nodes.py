@@ -13,6 +13,7 @@ from pydantic import Field, RootModel
 from lalmesh.runtime.scheduling.model import Role
 from services.scheduler.api import Answer, ApiModel, ApiRole, Asked, Operation, Page, PageModel, PageQuery, ProblemError
 from services.scheduler.listing import NodeModel, describe_node
+from services.scheduler.peers import Peers
 from services.scheduler.records import NodeRecord
 from services.scheduler.replicas import RETRY_S, Replica
 from services.scheduler.service import SchedulerService
@@ -59,24 +60,25 @@ class DrainBody(ApiModel):
     )
 
 
-def operations(service: SchedulerService) -> list[Operation]:
-    """What can be asked of `service`."""
+def operations(service: SchedulerService, peers: Peers) -> list[Operation]:
+    """What can be asked of `service`, with what nodes report to its `peers` as well."""
 
     async def list_nodes(asked: Asked) -> Answer:
         page = Page.of(_wanted(service, asked.query), asked.query)
-        return Answer(body=page.answer(NodePage, [describe_node(service, record) for record in page.shown]))
+        shown = [describe_node(service, record, peers.load(record.node)) for record in page.shown]
+        return Answer(body=page.answer(NodePage, shown))
 
     async def show_node(asked: Asked) -> Answer:
         """What it is now; nothing where it has left."""
         name = asked.path["name"]
         node = next((record for record in service.directory.nodes() if record.node.name == name), None)
-        return Answer(body=_described(service, name, node or service.replicas.named(name)))
+        return Answer(body=_described(service, peers, name, node or service.replicas.named(name)))
 
     async def drain_node(asked: Asked) -> Answer:
         """Have it told; it may be at another replica, or be one."""
         name, deadline_s = asked.path["name"], asked.body.deadline_s
         told = await service.drains.ask(name, deadline_s) or await service.replicas.ask(name, deadline_s)
-        return Answer(body=_described(service, name, told), status=HTTPStatus.ACCEPTED)
+        return Answer(body=_described(service, peers, name, told), status=HTTPStatus.ACCEPTED)
 
     return [
         Operation(
@@ -129,7 +131,7 @@ def _wanted(service: SchedulerService, query: NodeQuery) -> list[NodeRecord]:
     ]
 
 
-def _described(service: SchedulerService, name: str, found: NodeRecord | Replica | None) -> NodeOrReplica:
+def _described(service: SchedulerService, peers: Peers, name: str, found: NodeRecord | Replica | None) -> NodeOrReplica:
     match found:
         case None if not service.is_ready:
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "the registry was not read yet", retry_after_s=RETRY_S)
@@ -141,4 +143,4 @@ def _described(service: SchedulerService, name: str, found: NodeRecord | Replica
             model = ReplicaModel(name=node.name, incarnation=incarnation, role="scheduler", is_here=is_here, state=state)
             return NodeOrReplica.model_construct(root=model)
         case NodeRecord():
-            return NodeOrReplica.model_construct(root=describe_node(service, found))
+            return NodeOrReplica.model_construct(root=describe_node(service, found, peers.load(found.node)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -11,7 +12,9 @@ from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
 from lalmesh.runtime.scheduling.model import StreamState
 from services.scheduler.api import Answer, ApiModel, ApiRole, Asked, Operation, Page, PageModel, PageQuery, ProblemError
-from services.scheduler.listing import StreamModel, describe_stream, state_of
+from services.scheduler.directory import Directory
+from services.scheduler.listing import StreamModel, describe_stream
+from services.scheduler.peers import Peers
 from services.scheduler.service import SchedulerService
 
 PATH = "/v1/streams"
@@ -36,18 +39,18 @@ class StreamParts(ApiModel):
     name: str = Field(description="The name.", examples=["cam"])
 
 
-def operations(service: SchedulerService) -> list[Operation]:
-    """What can be asked of `service`."""
+def operations(service: SchedulerService, peers: Peers) -> list[Operation]:
+    """What can be asked of `service`, with what nodes report to its `peers` as well."""
 
     async def list_streams(asked: Asked) -> Answer:
-        page = Page.of(_wanted(service, asked.query), asked.query)
-        return Answer(body=page.answer(StreamPage, await _described(service, page.shown)))
+        page = Page.of(_wanted(service.directory, peers, asked.query), asked.query)
+        return Answer(body=page.answer(StreamPage, await _described(service, peers, page.shown)))
 
     async def show_stream(asked: Asked) -> Answer:
         stream = _named(asked)
         if not service.directory.is_published(stream):
             raise ProblemError(HTTPStatus.NOT_FOUND, f"nobody publishes {str(stream)[:100]!r}")
-        return Answer(body=(await _described(service, [stream]))[0])
+        return Answer(body=(await _described(service, peers, [stream]))[0])
 
     return [
         Operation(
@@ -82,27 +85,29 @@ def _named(asked: Asked) -> StreamKey:
         raise ProblemError(HTTPStatus.NOT_FOUND, str(exc)) from exc
 
 
-def _wanted(service: SchedulerService, query: StreamQuery) -> list[StreamKey]:
-    streams = service.directory.streams()
+def _wanted(directory: Directory, peers: Peers, query: StreamQuery) -> list[StreamKey]:
+    streams = directory.streams()
     if query.app is not None:
         streams = [stream for stream in streams if stream.app == query.app]
     if query.name is not None:
         streams = [stream for stream in streams if stream.name.startswith(query.name)]
     if query.node is not None:
-        streams = [stream for stream in streams if query.node in _nodes_of(service, stream)]
+        streams = [stream for stream in streams if query.node in _nodes_of(directory, stream)]
     if query.state is not None:
-        streams = [stream for stream in streams if state_of(service, stream) is query.state]
+        streams = [stream for stream in streams if peers.state(stream) is query.state]
     return streams
 
 
-def _nodes_of(service: SchedulerService, stream: StreamKey) -> set[str]:
+def _nodes_of(directory: Directory, stream: StreamKey) -> set[str]:
     """Names of the nodes that have something to do with a stream."""
-    directory = service.directory
     claim, group, hls = directory.claim(stream), directory.group(stream), directory.hls.record(stream)
     found = [claim.edge if claim else None, hls.owner if hls else None, *((group.origin, group.heir) if group else ())]
     return {address.node.name for address in found if address is not None}
 
 
-async def _described(service: SchedulerService, streams: Sequence[StreamKey]) -> list[StreamModel]:
-    players = await service.count_sessions(streams)
-    return [describe_stream(service, stream, count) for stream, count in zip(streams, players, strict=True)]
+async def _described(service: SchedulerService, peers: Peers, streams: Sequence[StreamKey]) -> list[StreamModel]:
+    players, figures = await asyncio.gather(service.count_sessions(streams), peers.of(streams))
+    return [
+        describe_stream(service.directory, stream, peers.state(stream), known, count)
+        for stream, known, count in zip(streams, figures, players, strict=True)
+    ]

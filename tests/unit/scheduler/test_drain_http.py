@@ -17,6 +17,7 @@ from lalmesh.runtime.scheduling import Drain, Role
 from services.scheduler import SchedulerService
 from services.scheduler.api import ApiRole, ApiSettings, ApiToken, hash_token, problems
 from services.scheduler.api.nodes import operations
+from services.scheduler.peers import Peers
 
 ORIGIN = NodeAddress(NodeId("o1", b"12345678"), "o1:1")
 
@@ -26,7 +27,7 @@ class Api:
 
     def __init__(self, service: SchedulerService) -> None:
         token = ApiToken(name="ops", role=ApiRole.OPERATOR, hash=hash_token("secret"))
-        self._app = ApiSettings(tokens=(token,)).build(operations(service)).app()
+        self._app = ApiSettings(tokens=(token,)).build(operations(service, Peers(service))).app()
         self.service = service
 
     async def ask(self, method: str, path: str) -> tuple[int, Any]:

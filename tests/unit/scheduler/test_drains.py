@@ -123,14 +123,14 @@ async def test_only_the_replica_with_the_duty_moves_groups() -> None:
     other = SchedulerService(world.registry, [b"key"], name="s2", wall_clock=lambda: 7)
     await other.start()
     await settle()
-    assert await world.service._presence.has_duty("moves")
-    assert not await other._presence.has_duty("moves")
+    assert await world.service.presence.has_duty("moves")
+    assert not await other.presence.has_duty("moves")
     record = world.service.directory.cluster.duty("moves")
     assert record is not None
     await settle()
-    await world.registry.revoke_lease(world.service._presence._lease_id)  # it has died
+    await world.registry.revoke_lease(world.service.presence._lease_id)  # it has died
     await settle()
-    assert await other._presence.has_duty("moves")
-    assert not await world.service._presence.has_duty("moves")
+    assert await other.presence.has_duty("moves")
+    assert not await world.service.presence.has_duty("moves")
     for service in (world.service, other):
         await service.stop()

@@ -92,8 +92,8 @@ class World:
         for _ in range(round(seconds)):
             self.clock.now += 1
             for service in self.services:
-                if service._presence._name:
-                    await service._presence._keep()
+                if service.presence._name:
+                    await service.presence._keep()
                 await service._settlement._look()
             self.registry.expire()
             await settle()
@@ -192,7 +192,7 @@ async def test_a_scheduler_that_loses_the_registry_while_it_waits_begins_to_wait
     await world.pass_time(PRESENCE_S)
     world.registry.is_down = True
     with pytest.raises(Unavailable):
-        await second._presence._keep()
+        await second.presence._keep()
     world.registry.is_down = False
     await world.pass_time(PRESENCE_S)
     assert not second.is_ready
@@ -226,7 +226,7 @@ async def test_a_scheduler_that_was_cut_off_for_longer_than_the_leases_grants_no
 async def test_a_scheduler_that_has_lost_its_own_lease_and_finds_no_other_has_all_wait(world: World, clock_s: int) -> None:
     service, *_ = await world.cluster("s1")
     world.clock.now += clock_s
-    await world.registry.revoke_lease(service._presence._lease_id)
+    await world.registry.revoke_lease(service.presence._lease_id)
     await settle()
     await world.pass_time(1)
     assert service.directory.cluster.settling is not None
@@ -440,7 +440,7 @@ async def test_a_group_without_a_claim_that_its_origin_has_not_is_deleted(world:
 async def test_a_holder_that_came_back_at_another_replica_unheard_of_keeps_its_claim(world: World) -> None:
     service, *_ = await world.cluster()
     await granted(service)
-    service._view.mark_away(EDGE.node)
+    service.view.mark_away(EDGE.node)
     world.clock.now += 5
     entry, _ = await world.registry.get(node_key(EDGE.node.name))
     assert entry is not None
@@ -454,7 +454,7 @@ async def test_the_claim_of_a_holder_that_has_ended_unheard_of_is_taken(world: W
     service, *_ = await world.cluster()
     await granted(service)
     await settle()
-    service._view.mark_away(EDGE.node)
+    service.view.mark_away(EDGE.node)
     world.clock.now += 5
     await world.registry.transact([], [Delete(node_key(EDGE.node.name))])
     assert (await granted(service, RIVAL, P2)).publication == P2

@@ -1,0 +1,127 @@
+"""The figures of the nodes that joined one replica, as it shows them itself and to the others. A pure core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import NodeAddress, NodeId
+from lalmesh.runtime.scheduling.model import HeldStream, Load, Role, StreamState
+from services.scheduler.directory import Directory
+from services.scheduler.members import Members, Session
+from services.scheduler.records import ClaimRecord, GroupRecord
+
+MAX_HELD = 8  #: nodes of one stream that are shown one by one: its publisher, its origin, its worker, and those before them
+MAX_STANDINGS = 10_000  #: of one node; the streams of more than it carries
+
+
+@dataclass(slots=True, frozen=True)
+class HeldAt:
+    """A stream at a node that publishes, owns or segments it."""
+
+    node: NodeAddress
+    role: Role
+    held: HeldStream
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class StreamFigures:
+    """What nodes report of a stream."""
+
+    held: tuple[HeldAt, ...] = ()
+    players: int | None = None  #: at all edges; None: no edge has it
+    left_out: frozenset[str] = frozenset()  #: by any node
+
+    def __or__(self, other: StreamFigures) -> StreamFigures:
+        """What other nodes report as well."""
+        return StreamFigures(
+            held=(*self.held, *other.held)[:MAX_HELD],
+            players=other.players if self.players is None else self.players + (other.players or 0),
+            left_out=self.left_out | other.left_out,
+        )
+
+    def at(self, node: NodeAddress | None) -> HeldStream | None:
+        """What one node reports, under that very incarnation."""
+        if node is None:
+            return None
+        return next((each.held for each in self.held if each.node.node == node.node), None)
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class NodeFigures:
+    """What a node reports of itself."""
+
+    node: NodeAddress
+    load: Load
+    #: streams that it owns and that do not stand as the registry shows them
+    standings: Mapping[StreamKey, StreamState] = field(default_factory=dict)
+
+
+class OwnFigures:
+    """The figures of this replica's own nodes."""
+
+    def __init__(self, members: Members, directory: Directory) -> None:
+        """Take them from the reports of `members`."""
+        self._members = members
+        self._directory = directory
+
+    def load(self, node: NodeId) -> Load | None:
+        """What a node carries; None where it has not joined here."""
+        session = self._members.of(node)
+        return session.report.load if session else None
+
+    def state(self, stream: StreamKey, group: GroupRecord) -> StreamState | None:
+        """How a stream stands at its origin where the registry does not show it; None where it does, or the origin is elsewhere."""
+        session = self._members.of(group.origin.node)
+        held = session.held.get(stream) if session else None
+        return self._standing(held) if held is not None else None
+
+    def nodes(self) -> list[NodeFigures]:
+        """All of them."""
+        return [
+            NodeFigures(node=session.report.node, load=session.report.load, standings=self._standings(session))
+            for session in self._members
+        ]
+
+    def of(self, stream: StreamKey) -> StreamFigures:
+        """What they report of one stream."""
+        sessions = self._members.holders(stream)
+        return reduce(StreamFigures.__or__, (self._figures(session, stream) for session in sessions), StreamFigures())
+
+    def _figures(self, session: Session, stream: StreamKey) -> StreamFigures:
+        held, report = session.held[stream], session.report
+        is_shown = report.role is not Role.EDGE or held.published or self._publishes(session, stream)
+        return StreamFigures(
+            held=(HeldAt(report.node, report.role, held),) if is_shown else (),
+            players=held.players if report.role is Role.EDGE else None,
+            left_out=frozenset(held.left_out),
+        )
+
+    def _publishes(self, session: Session, stream: StreamKey) -> bool:
+        claim = self._directory.claim(stream)
+        return claim is not None and claim.edge.node == session.node
+
+    def _standings(self, session: Session) -> Mapping[StreamKey, StreamState]:
+        if session.report.role is not Role.ORIGIN:
+            return {}
+        found = ((held.stream, self._standing(held)) for held in session.held.values() if held.state is not StreamState.LIVE)
+        return dict(_some((stream, state) for stream, state in found if state is not None))
+
+    def _standing(self, held: HeldStream) -> StreamState | None:
+        if held.state is StreamState.LIVE:
+            return None
+        keys = state_of_keys(self._directory.claim(held.stream), self._directory.group(held.stream))
+        return held.state if held.state is not keys else None
+
+
+def state_of_keys(claim: ClaimRecord | None, group: GroupRecord | None) -> StreamState:
+    """What the registry alone says: a claim without a group waits for one, a group without a claim for a publisher."""
+    if claim is None:
+        return StreamState.GRACE
+    return StreamState.LIVE if group else StreamState.WAITING
+
+
+def _some(standings: Iterable[tuple[StreamKey, StreamState]]) -> Iterable[tuple[StreamKey, StreamState]]:
+    return (standing for _, standing in zip(range(MAX_STANDINGS), standings, strict=False))
