@@ -15,6 +15,10 @@ class CorsPolicy:
 
     def __init__(self, origins: tuple[str, ...]) -> None:
         """Allow the listed origins, ``scheme://host[:port]``; ``*`` any, without credentials."""
+        self.allow(origins)
+
+    def allow(self, origins: tuple[str, ...]) -> None:
+        """Allow these from now on, and no others."""
         self._any = "*" in origins
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
 

@@ -91,6 +91,10 @@ class Admission:
         self._empty.set()
         self._loop = asyncio.get_running_loop()
 
+    def apply(self, limits: ListenerLimits) -> None:
+        """Grant these from now on; who is in stays in. Where TLS is spoken, its own handshake keeps the deadline that it had."""
+        self._limits = limits
+
     def __len__(self) -> int:
         """How many connections there are."""
         return len(self._connections)

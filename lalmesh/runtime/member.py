@@ -17,6 +17,7 @@ from lalmesh.runtime.scheduling import (
     Evicted,
     HeldStream,
     HlsEndpoint,
+    LiveSettings,
     Load,
     Membership,
     NodeCommand,
@@ -71,6 +72,7 @@ class Member:
         self.evicted = ""  #: why, once it was
         self.is_draining = False  #: as the next report says
         self.drain_asked: Callable[[float], None] = _nobody  #: hears that the scheduler has it drain, within so many seconds
+        self.settings_told: Callable[[LiveSettings], None] = _nothing  #: hears of the settings that were made over the API
         self._role = role
         self._settings = settings
         self._told = command
@@ -80,6 +82,10 @@ class Member:
         self._membership = Membership(
             scheduler.join, report, self._command, interval_s=settings.report_interval_s, silence_s=settings.silence_s
         )
+
+    def apply(self, settings: MemberSettings) -> None:
+        """Report the capacity of `settings` from now on."""
+        self._settings = replace(self._settings, capacity=settings.capacity)
 
     @property
     def host(self) -> str:
@@ -150,8 +156,14 @@ class Member:
                 self._evicted(f"{self._role.value} node evicted from the cluster: {reason}")
             case Drain(deadline_s):
                 self.drain_asked(deadline_s)
+            case LiveSettings():
+                self.settings_told(command)
             case _:
                 self._told(command)
+
+
+def _nothing(settings: LiveSettings) -> None:
+    """Nobody hears of settings."""
 
 
 def _nobody(deadline_s: float) -> None:

@@ -7,20 +7,19 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
-from lalmesh.container.flv import HevcForm
-from lalmesh.runtime.certificate import CertificateWatch, ServerCertificate, certificate_metrics
+from lalmesh.runtime.certificate import CertificateWatch, certificate_metrics
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.http_port import HttpPort
-from lalmesh.runtime.listener import ListenerLimits, sweep_each_second
-from lalmesh.runtime.member import Member, MemberSettings
+from lalmesh.runtime.listener import sweep_each_second
+from lalmesh.runtime.member import Member
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling import (
     Endpoint,
@@ -34,14 +33,14 @@ from lalmesh.runtime.scheduling import (
 )
 from services.edge.draining import TIME_OVER, until_all_have_gone
 from services.edge.entrance import Entrance
-from services.edge.hls_client import HlsClient, HlsProxySettings
+from services.edge.hls_client import HlsClient
 from services.edge.holdings import Holdings
 from services.edge.http import HttpListener
+from services.edge.live import apply_settings
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
-from services.edge.publication import PublicationSettings
 from services.edge.publisher import Publishers
-from services.edge.relay import Relays, RelaySettings
+from services.edge.relay import Relays
 from services.edge.rtmp import RtmpListener
 from services.edge.rtsp import RtspListener
 from services.edge.rtsp_link import RtspSettings
@@ -49,6 +48,7 @@ from services.edge.rtsp_play import RtspPlaying
 from services.edge.rtsp_service import RtspService
 from services.edge.rtsp_websocket import RtspSocketListener
 from services.edge.session import Sessions
+from services.edge.settings import EdgeSettings
 from services.edge.totals import totals_of_clients, totals_of_proxy, totals_of_streams, totals_of_udp
 from services.edge.upstreams import Upstream
 
@@ -58,39 +58,6 @@ Listener: TypeAlias = RtmpListener | RtspListener | RtspSocketListener | HttpLis
 
 STOP_DEADLINE_S = 3.0
 GOODBYES_S = 1.5  #: for clients to take in what they were told last
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class ListenSettings:
-    """One port of an edge."""
-
-    protocol: str  #: ``rtmp``, ``rtmps``, ``rtsp``, ``rtsps``, ``ws_rtsp``, ``http``, ``https``
-    host: str
-    port: int  #: 0 takes a free one
-    advertise_port: int = 0  #: 0: the port that is listened on
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class EdgeSettings:
-    """What an edge is to be."""
-
-    member: MemberSettings = field(default_factory=MemberSettings)
-    listen: tuple[ListenSettings, ...] = ()
-    certificate: ServerCertificate | None = None  #: of the ports whose protocol ends with s; looked at again from time to time
-    cors_origins: tuple[str, ...] = ()
-    limits: ListenerLimits = field(default_factory=ListenerLimits)
-    publication: PublicationSettings = field(default_factory=PublicationSettings)
-    relay: RelaySettings = field(default_factory=RelaySettings)
-    hls: HlsProxySettings = field(default_factory=HlsProxySettings)
-    rtsp: RtspSettings | None = None  #: None: no RTSP anywhere, not over WebSocket either
-    take_over: bool = False
-    wait_publisher_s: float = 10.0
-    player_sndbuf_bytes: int = 512 << 10
-    max_message_bytes: int = 8 << 20
-    hevc: HevcForm = "enhanced"
-    match_app: bool = True
-    chunk_size: int = 60_000
-    claim_timeout_s: float = 5.0
 
 
 class EdgeApp:
@@ -119,6 +86,7 @@ class EdgeApp:
         """
         self._settings = settings
         self._loop = asyncio.get_running_loop()
+        self._cors = CorsPolicy(settings.cors_origins)
         self._certificate = CertificateWatch(settings.certificate, self._loop.time)
         self.member = Member(
             node,
@@ -188,7 +156,7 @@ class EdgeApp:
         return RtspService(self._context, settings, self.metrics, RtspPlaying, silence_s=silence_s)
 
     def _listener(self, protocol: str, hls: HlsClient) -> Listener:
-        settings, rtsp, cors = self._settings, self._rtsp, CorsPolicy(self._settings.cors_origins)
+        settings, rtsp, cors = self._settings, self._rtsp, self._cors
         tls = settings.certificate.context if settings.certificate is not None and protocol.endswith("s") else None
         match protocol:
             case "rtmp" | "rtmps":
@@ -216,6 +184,12 @@ class EdgeApp:
     def reload(self) -> None:
         """Load the certificate again now, if it can be used."""
         self._certificate.reload()
+
+    def apply(self, settings: EdgeSettings) -> None:
+        """Go by what can change while it runs; listeners and certificate stay as they are."""
+        self._settings = replace(settings, listen=self._settings.listen, certificate=self._settings.certificate)
+        self.member.apply(settings.member)
+        apply_settings(settings, self._context, self._listeners.values(), self._cors, self._rtsp)
 
     async def drain(self, limit_s: float) -> None:
         """Let nobody in, say so to the scheduler and to those who are here, and wait until they have gone, or for `limit_s`."""

@@ -72,7 +72,7 @@ class FanOut:
         self.counters = FanOutCounters()
         self.left_out: tuple[Track, ...] = ()  #: the tracks now that the format cannot carry
         self._packager = packager
-        self._settings = settings
+        self.settings = settings
         self._loop = loop
         self._audience = Audience(packager, settings, self.counters, loop, skipped)
         self._tracks = TrackSet()
@@ -165,7 +165,7 @@ class FanOut:
         Who waits so long anyway, for being last in a block, loses nothing; what comes meanwhile costs no block of its own.
         """
         players = len(self._audience)
-        asked_ms = min(self._settings.max_delay_ms, players // self._settings.players_per_delay_ms)
+        asked_ms = min(self.settings.max_delay_ms, players // self.settings.players_per_delay_ms)
         sending_ms = min(int(self._sending_s * 1000), MAX_SENDING_MS, players // LEAST_PLAYERS_PER_SENDING_MS)
         return max(asked_ms, sending_ms)
 

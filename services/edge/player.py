@@ -26,7 +26,7 @@ WRITE_HIGH_WATER_BYTES = 64 << 10  #: a transport that is written through and ho
 CLOSE_FLUSH_S = 5.0  #: how long a closed player may take to read what waits for it
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class EdgeContext:
     """What the terminators of an edge work with."""
 

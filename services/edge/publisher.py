@@ -79,9 +79,9 @@ class Publishers:
         self._claims: Gatherer[Claim, Grant | Refused] = Gatherer(partial(scheduler.claim, node), window_s=GATHERED_S)
         self._moves: Gatherer[Move, Grant | Refused] = Gatherer(partial(scheduler.move, node), window_s=GATHERED_S)
         self._scheduler = scheduler
-        self._settings = settings
-        self._take_over = take_over
-        self._claim_timeout_s = claim_timeout_s
+        self.settings = settings
+        self.take_over = take_over
+        self.claim_timeout_s = claim_timeout_s
         self._live: dict[StreamKey, Publishing] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._releases: dict[StreamKey, asyncio.Task[None]] = {}  # under way for the first time
@@ -106,8 +106,8 @@ class Publishers:
             NoOriginAvailable: no origin has room.
             Unavailable: the scheduler cannot decide now.
         """
-        publishing = Publishing(self, stream, self._settings, ended)
-        take_over = self._take_over if take_over is None else take_over
+        publishing = Publishing(self, stream, self.settings, ended)
+        take_over = self.take_over if take_over is None else take_over
         claim = Claim(stream=stream, publication=publishing.core.publication, take_over=take_over)
         if (before := self._live.get(stream)) is not None and before.leaving is not None:
             before.close()
@@ -132,7 +132,7 @@ class Publishers:
         return publishing
 
     async def _claim(self, claim: Claim) -> Grant | Refused:
-        return (await self._scheduler.claim(self.node, [claim], self._claim_timeout_s))[0]
+        return (await self._scheduler.claim(self.node, [claim], self.claim_timeout_s))[0]
 
     async def _undo(self, claim: Claim) -> None:
         """Give back what a claim may have got whose answer nobody waits for: the same question gets the same answer."""
@@ -147,11 +147,11 @@ class Publishers:
 
     async def claim_again(self, claim: Claim) -> Grant | Refused:
         """Claim anew what the registry has forgotten, with all who ask within a moment; who claimed it meanwhile keeps it."""
-        return await self._claims.ask(claim, self._claim_timeout_s)
+        return await self._claims.ask(claim, self.claim_timeout_s)
 
     async def move(self, move: Move) -> Grant | Refused:
         """Ask for another origin, or have one written down, with all who ask within a moment."""
-        return await self._moves.ask(move, self._claim_timeout_s)
+        return await self._moves.ask(move, self.claim_timeout_s)
 
     def moved(self, location: Location, grant: Grant | None) -> None:
         """The scheduler says where a stream is now."""

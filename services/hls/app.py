@@ -131,6 +131,7 @@ class HlsApp:
             evicted=evicted,
         )
         self._loop = asyncio.get_running_loop()
+        self._cors = CorsPolicy(settings.cors_origins)
         self._certificate = CertificateWatch(settings.certificate, self._loop.time)
         self.workers = Workers(self.member.address, settings.worker, scheduler, links, storage, Budget(settings.memory_bytes))
         self.recordings = self.workers.recordings = NodeRecordings(
@@ -153,9 +154,9 @@ class HlsApp:
         contexts: dict[str, ssl.SSLContext | None] = {"http": None}
         if settings.certificate is not None:
             contexts["https"] = settings.certificate.context
-        cors = CorsPolicy(settings.cors_origins)
         ports = {
-            name: HttpPort(name, reading_app(answers.answer, cors), settings.limits, metrics, tls) for name, tls in contexts.items()
+            name: HttpPort(name, reading_app(answers.answer, self._cors), settings.limits, metrics, tls)
+            for name, tls in contexts.items()
         }
         metrics.read_from(self.workers, self._players, ports, settings.certificate)
         return ports
@@ -251,6 +252,14 @@ class HlsApp:
                 await self.workers.look_for_successors()
 
     # membership
+
+    def apply(self, settings: HlsSettings) -> None:
+        """Go by what can change while it runs; a stream that is segmented already goes on as it began."""
+        self.member.apply(settings.member)
+        self.workers.settings = settings.worker
+        self._cors.allow(settings.cors_origins)
+        for port in self._ports.values():
+            port.admission.apply(settings.limits)
 
     def _command(self, command: NodeCommand) -> None:
         match command:

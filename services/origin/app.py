@@ -184,6 +184,11 @@ class OriginApp:
             case _:
                 log.info("scheduler says %s", command)
 
+    def apply(self, settings: OriginSettings) -> None:
+        """Go by what can change while it runs; groups that are there keep the rings that they have."""
+        self.member.apply(settings.member)
+        self.groups.apply(settings.groups)
+
     def _report(self) -> NodeReport:
         held = tuple(self._held(group) for group in self.groups)
         load = Load(

@@ -85,7 +85,7 @@ class Group:
         self.ring = Ring(settings.ring)
         self.counters = GroupCounters()
         self.next_timer: float | None = None  #: when `TimerFired` is due
-        self._settings = settings
+        self.settings = settings
         self._writer: int | None = None  # port of the live publication
         self._heir: NodeAddress | None = None  # of the present place
         self._elsewhere: Location | None = None  # where the stream is, or is likely to be, if not here
@@ -175,7 +175,7 @@ class Group:
         if event.port != self._writer:
             return []
         self._writer = None
-        self.next_timer = now_s + self._settings.grace_s
+        self.next_timer = now_s + self.settings.grace_s
         if self.state is GroupState.MOVED:
             return self._close_if_left()
         self.state = GroupState.GRACE
@@ -194,7 +194,7 @@ class Group:
             self._keeps[event.port] = event.keep_us
             self._keep()
         if self.state is GroupState.WAITING and self.next_timer is None:
-            self.next_timer = now_s + self._settings.waiting_s
+            self.next_timer = now_s + self.settings.waiting_s
         cursor = Cursor.joining(self.ring) if event.after is None else Cursor.resuming(self.ring, event.after)
         commands: list[Command] = [AcceptSubscriber(event.port, self.epoch, self.place, cursor)]
         if self._elsewhere is not None:
@@ -214,7 +214,7 @@ class Group:
 
     def _keep(self) -> None:
         """Let the ring keep what the readers want, those too that left not long ago: another may go on where one has died."""
-        keep_us = max(self._settings.ring.keep_us, self._left_keep_us, *self._keeps.values())
+        keep_us = max(self.settings.ring.keep_us, self._left_keep_us, *self._keeps.values())
         if keep_us != self.ring.limits.keep_us:
             self.ring.limits = replace(self.ring.limits, keep_us=keep_us)
 
@@ -238,7 +238,7 @@ class Group:
             return []  # a publication has come meanwhile
         if released:
             return self._close(CloseReason.STREAM_ENDED, "the publisher did not come back")
-        self.state, self.next_timer = GroupState.GRACE, now_s + self._settings.release_retry_s
+        self.state, self.next_timer = GroupState.GRACE, now_s + self.settings.release_retry_s
         return []
 
     # other origins
@@ -251,9 +251,9 @@ class Group:
             if self._elsewhere is not None and location.place < self._elsewhere.place:
                 return []
             self.state = GroupState.LIVE if self._writer is not None else GroupState.GRACE
-            self.next_timer = None if self._writer is not None else now_s + self._settings.grace_s
+            self.next_timer = None if self._writer is not None else now_s + self.settings.grace_s
         elif self.state is GroupState.RELEASING:  # for a place that was left: what is answered to that counts no more
-            self.state, self.next_timer = GroupState.GRACE, now_s + self._settings.release_retry_s
+            self.state, self.next_timer = GroupState.GRACE, now_s + self.settings.release_retry_s
         self.place = self.ring.place = location.place
         self._heir, self._elsewhere = location.heir, None
         return []
@@ -268,7 +268,7 @@ class Group:
         self._elsewhere = location
         if self.state is not GroupState.MOVED:
             self.state = GroupState.MOVED
-            self.next_timer = None if self._writer is not None else now_s + self._settings.grace_s
+            self.next_timer = None if self._writer is not None else now_s + self.settings.grace_s
         return self._close_if_left() or self._tell(location)
 
     def _tell(self, location: Location) -> list[Command]:

@@ -96,7 +96,7 @@ class Groups:
         """Own the groups that grants signed with one of `cluster_keys` bring to `node`."""
         self._node = node
         self._keys = cluster_keys
-        self._settings = settings
+        self.settings = settings
         self._release = release
         self._groups: dict[StreamKey, GroupEntry] = {}
         self._fences = Fences()
@@ -120,6 +120,12 @@ class Groups:
         for group in self:
             add_counters(totals, group.counters)
         return totals
+
+    def apply(self, settings: GroupSettings) -> None:
+        """Go by these from now on; groups that are there keep the rings that they have."""
+        self.settings = settings
+        for group in self:
+            group.settings = settings
 
     # what links call
 
@@ -181,7 +187,7 @@ class Groups:
     def _entry(self, stream: StreamKey) -> GroupEntry | None:
         entry = self._groups.get(stream)
         if entry is None and len(self._groups) < MAX_GROUPS:
-            entry = self._groups[stream] = GroupEntry(Group(stream, self._settings))
+            entry = self._groups[stream] = GroupEntry(Group(stream, self.settings))
         return entry
 
     def _new_port(self) -> int:

@@ -84,6 +84,11 @@ class RuleDirectory:
         self.rules = RecordRules(self.configured)
         self._records: dict[str, RuleRecord] = {}
 
+    def configure(self, configured: Sequence[RecordRule]) -> list[RulesChanged]:
+        """The configuration has these now."""
+        self.configured = tuple(configured)
+        return self._changed()
+
     def record(self, rule_id: str) -> RuleRecord | None:
         """The rule of that id that was added by API."""
         return self._records.get(rule_key(rule_id))

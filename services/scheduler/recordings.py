@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from glob import escape
 
@@ -42,6 +42,10 @@ class Recordings:
     def known(self) -> RuleDirectory:
         """What the registry told last."""
         return self._view.directory.recording
+
+    def configure(self, rules: Sequence[RecordRule]) -> None:
+        """Record by these rules of the configuration, and no longer by those before."""
+        self._view.configure_recording(rules)
 
     async def add(self, rule: RecordRule, stream: StreamKey | None = None) -> RuleRecord:
         """Record by `rule` from now on; where `stream` is given, that one only, whatever the rule's pattern.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeId
+from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import FollowEvent, KeyValue, Listing, Registry, Unchanged
 from services.scheduler.changes import Change, ClaimChanged, GroupChanged
 from services.scheduler.cluster_records import SETTLING_KEY, TERM_KEY
@@ -95,6 +96,10 @@ class View:
         """Let the directory have that keys were found to be absent at `revision`."""
         for key in keys:
             self._apply(self.directory.learn_gone(key, revision, self.clock()))
+
+    def configure_recording(self, rules: Sequence[RecordRule]) -> None:
+        """The configuration has these rules of recording now."""
+        self._apply([*self.directory.recording.configure(rules)])
 
     def mark_away(self, node: NodeId) -> None:
         """The membership stream of a node ended here."""

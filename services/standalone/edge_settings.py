@@ -5,13 +5,13 @@ from __future__ import annotations
 from lalmesh.protocol.http_auth import Scheme
 from lalmesh.runtime.config import SHARED_PORTS, Config, EdgeCapacityConfig, EdgeConfig, RtspConfig, users_of
 from lalmesh.runtime.scheduling import Capacity
-from services.edge.app import EdgeSettings, ListenSettings
 from services.edge.fanout import FanOutSettings
 from services.edge.hls_client import HlsProxySettings
 from services.edge.publication import PublicationSettings
 from services.edge.relay import RelaySettings
 from services.edge.rtp_ports import UdpSettings
 from services.edge.rtsp_link import AuthSettings, RtspSettings
+from services.edge.settings import EdgeSettings, ListenSettings
 from services.hls.waits import waiting_answer_s
 from services.standalone import settings
 

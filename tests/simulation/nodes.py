@@ -24,10 +24,11 @@ from lalmesh.runtime.member import MemberSettings
 from lalmesh.runtime.ownership import NodeId, new_incarnation
 from lalmesh.runtime.ring import Run
 from lalmesh.runtime.sessions import SessionRole
-from services.edge.app import EdgeApp, EdgeSettings
+from services.edge.app import EdgeApp
 from services.edge.client import Client
 from services.edge.entrance import RETRY_AFTER_S, Closed
 from services.edge.relay import Relay, RelaySettings
+from services.edge.settings import EdgeSettings
 from services.origin.app import OriginApp, OriginSettings
 from services.origin.group import GroupSettings
 from services.scheduler import SchedulerService

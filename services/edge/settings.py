@@ -1,0 +1,47 @@
+"""What an edge is to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lalmesh.container.flv import HevcForm
+from lalmesh.runtime.certificate import ServerCertificate
+from lalmesh.runtime.listener import ListenerLimits
+from lalmesh.runtime.member import MemberSettings
+from services.edge.hls_client import HlsProxySettings
+from services.edge.publication import PublicationSettings
+from services.edge.relay import RelaySettings
+from services.edge.rtsp_link import RtspSettings
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ListenSettings:
+    """One port of an edge."""
+
+    protocol: str  #: ``rtmp``, ``rtmps``, ``rtsp``, ``rtsps``, ``ws_rtsp``, ``http``, ``https``
+    host: str
+    port: int  #: 0 takes a free one
+    advertise_port: int = 0  #: 0: the port that is listened on
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class EdgeSettings:
+    """What an edge is to be."""
+
+    member: MemberSettings = field(default_factory=MemberSettings)
+    listen: tuple[ListenSettings, ...] = ()
+    certificate: ServerCertificate | None = None  #: of the ports whose protocol ends with s; looked at again from time to time
+    cors_origins: tuple[str, ...] = ()
+    limits: ListenerLimits = field(default_factory=ListenerLimits)
+    publication: PublicationSettings = field(default_factory=PublicationSettings)
+    relay: RelaySettings = field(default_factory=RelaySettings)
+    hls: HlsProxySettings = field(default_factory=HlsProxySettings)
+    rtsp: RtspSettings | None = None  #: None: no RTSP anywhere, not over WebSocket either
+    take_over: bool = False
+    wait_publisher_s: float = 10.0
+    player_sndbuf_bytes: int = 512 << 10
+    max_message_bytes: int = 8 << 20
+    hevc: HevcForm = "enhanced"
+    match_app: bool = True
+    chunk_size: int = 60_000
+    claim_timeout_s: float = 5.0
