@@ -13,7 +13,6 @@ from pydantic import Field
 from lalmesh.media import Codec, Kind, Track
 from lalmesh.names import StreamKey
 from lalmesh.runtime.scheduling.model import Load, Role, StreamState
-from lalmesh.runtime.sessions import SessionCounts
 from services.scheduler.api import ApiModel
 from services.scheduler.directory import Directory
 from services.scheduler.peers import StreamFigures
@@ -117,7 +116,7 @@ class NodeModel(ApiModel):
 
 
 def describe_stream(
-    directory: Directory, stream: StreamKey, state: StreamState, figures: StreamFigures, counts: SessionCounts | None
+    directory: Directory, stream: StreamKey, state: StreamState, figures: StreamFigures, hls_players: int | None
 ) -> StreamModel:
     """One stream."""
     hls = directory.hls.record(stream)
@@ -141,7 +140,7 @@ def describe_stream(
         tracks=[_describe_track(track) for track in source.tracks.tracks] if source else None,
         left_out=sorted(figures.left_out) if figures.held or figures.players is not None else None,
         players=figures.players,
-        hls_players=counts.hls_players if counts is not None else None,
+        hls_players=hls_players,
         subscriptions=at_origin.players if at_origin else None,
         bitrate_bps=source.bitrate_bps if source else None,
         units=source.units if source else None,

@@ -64,7 +64,13 @@ async def test_every_replica_shows_what_nodes_report_to_any(cluster: Cluster, we
     publisher = await cluster.member("e1", Role.EDGE, cluster.client(one))
     player = await cluster.member("e2", Role.EDGE, cluster.client(two))
     grant = await publisher.granted_in_time(CAM)
-    about = {"stream": CAM, "tracks": TRACKS, "epoch": grant.epoch, "place": grant.place, "publication": grant.publication}
+    about: dict[str, Any] = {
+        "stream": CAM,
+        "tracks": TRACKS,
+        "epoch": grant.epoch,
+        "place": grant.place,
+        "publication": grant.publication,
+    }
     origin.held.append(HeldStream(**about, players=2, state=StreamState.WAITING))
     publisher.held.append(HeldStream(**about, players=3, bitrate_bps=9, published=True))
     player.held.append(HeldStream(stream=CAM, players=4, left_out=("flv: mp2",)))
