@@ -22,7 +22,7 @@ from functools import partial
 
 from lalmesh.errors import RemoteProtocolError, Unavailable
 from lalmesh.runtime.scheduling.model import Evicted, Joined, NodeCommand, NodeReport, Role
-from services.scheduler.elsewhere import edge_endpoints
+from services.scheduler.elsewhere import Elsewhere
 from services.scheduler.members import Members, Session
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.registrar import NameTakenError, Registrar, is_overwritten
@@ -69,6 +69,7 @@ class Attendance:
         self._spawn = spawn
         self._tell_missed = tell_missed
         self._check = check
+        self._elsewhere = Elsewhere(view.directory, view.clock)
 
     async def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:
         """See `SchedulerClient.join`."""
@@ -131,12 +132,11 @@ class Attendance:
             self._view.terms.show(max(held.epoch for held in report.streams), max(held.place for held in report.streams))
 
     def _joined(self, session: Session) -> Joined:
-        """The answer to a report; edges hear where the hls nodes are, to which they proxy, and one that drains where others are."""
+        """The answer to a report; edges hear where hls nodes are, to proxy to them; who lets nobody in, where others are."""
         directory, report = self._view.directory, session.report
         if report.role is not Role.EDGE:
             return Joined(self._view.terms.term)
-        elsewhere = edge_endpoints(directory, session.node) if report.draining else ()
-        return Joined(self._view.terms.term, directory.hls_endpoints(), elsewhere)
+        return Joined(self._view.terms.term, directory.hls_endpoints(), self._elsewhere.for_edge(report))
 
     async def _wait_tried(self, session: Session) -> None:
         """The first answer says that the node is registered, unless the registry fails or takes too long over it."""

@@ -1,23 +1,57 @@
-"""Where the players and publishers of an edge that drains may go."""
+"""Where those may go whom an edge does not let in, since it drains or is full."""
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Callable
+
 from lalmesh.runtime.ownership import NodeId
-from lalmesh.runtime.scheduling.model import Endpoint, Role
+from lalmesh.runtime.scheduling.model import Endpoint, NodeReport, Role
 from services.scheduler.directory import Directory
+from services.scheduler.edges import usage_of
+from services.scheduler.expected import Coming
+from services.scheduler.records import NodeRecord
 
-MAX_EDGES = 8  #: that are named: they share what one edge has, and each is in every answer to a report while that drains
+MAX_EDGES = 8  #: that are named: they share what one edge has, and each is in every answer to its reports
+NEARLY_FULL = 0.9  #: of its sessions, from which on an edge is told of others: it may be full before its next report
+KEPT_S = 0.5  #: for so long the same ones are named: where one edge is nearly full most are, and each asks each second
 
 
-def edge_endpoints(directory: Directory, drained: NodeId) -> tuple[Endpoint, ...]:
-    """Every listener of the edges that take sessions, of the least loaded `MAX_EDGES`, never of `drained`.
+class Elsewhere:
+    """Knows the least used edges."""
 
-    The registry may not say yet that this one drains.
-    """
-    edges = [
-        record
-        for record in directory.nodes()
-        if record.role is Role.EDGE and record.node != drained and directory.state_of(record) == "joined"
-    ]
-    edges.sort(key=lambda record: (record.load.sessions, record.node))
-    return tuple(endpoint for record in edges[:MAX_EDGES] for endpoint in record.endpoints)
+    def __init__(self, directory: Directory, clock: Callable[[], float]) -> None:
+        """Name those of `directory`; `clock` gives seconds that do not step."""
+        self._directory = directory
+        self._clock = clock
+        self._least_used: list[NodeRecord] = []
+        self._until = float("-inf")
+
+    def for_edge(self, report: NodeReport) -> tuple[Endpoint, ...]:
+        """What an edge is told that says `report` of itself: every listener of some others, where it needs that."""
+        limit = report.capacity.sessions
+        if report.draining or 0 < limit * NEARLY_FULL <= report.load.sessions:
+            return self.besides(report.node.node)
+        return ()
+
+    def besides(self, node: NodeId) -> tuple[Endpoint, ...]:
+        """Every listener of the edges that take sessions, of the least used `MAX_EDGES`, never of `node`.
+
+        The registry may not say yet that this one drains.
+        """
+        now = self._clock()
+        if now >= self._until:
+            self._least_used, self._until = self._rank(), now + KEPT_S
+        others = [record for record in self._least_used if record.node != node and self._takes_clients(record)]
+        return tuple(endpoint for record in others[:MAX_EDGES] for endpoint in record.endpoints)
+
+    def _rank(self) -> list[NodeRecord]:
+        loads = self._directory.offers.loads
+        edges = [record for record in self._directory.nodes() if record.role is Role.EDGE and self._takes_clients(record)]
+        used = [(usage_of(each.capacity, loads.of(each.node) or each.load, Coming()), each) for each in edges]
+        least = heapq.nsmallest(MAX_EDGES + 1, [each for each in used if not each[0].is_full], key=lambda each: each[0].share)
+        return [record for _, record in least]
+
+    def _takes_clients(self, record: NodeRecord) -> bool:
+        known = self._directory.node(record.node)
+        return known is not None and self._directory.state_of(known) == "joined"

@@ -7,6 +7,7 @@ that more sessions have come, or the route is no longer worth anything: whoever 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ class _Edge:
 
     def take(self, sessions: int) -> None:
         """So many of the oldest have come."""
-        while self.steps and sessions > 0:
+        while self.steps and sessions:
             oldest = self.steps[0]
             taken = min(sessions, oldest.sessions)
             plays = min(taken, oldest.plays)
@@ -73,13 +74,13 @@ class Expected:
     def reported(self, node: NodeId, sessions: int) -> None:
         """An edge says how many sessions it has: so many more than it said before have come."""
         edge = self._edges.setdefault(node, _Edge())
-        if edge.shown is not None:
+        if edge.shown is not None and sessions > edge.shown:
             edge.take(sessions - edge.shown)
         edge.shown = sessions
 
-    def forget(self, node: NodeId) -> None:
-        """The edge has gone."""
-        self._edges.pop(node, None)
+    def keep(self, nodes: Collection[NodeId]) -> None:
+        """Forget all edges but these."""
+        self._edges = {node: edge for node, edge in self._edges.items() if node in nodes}
 
     def of(self, node: NodeId, now: float) -> Coming:
         """What is on its way to an edge."""

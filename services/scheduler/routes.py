@@ -85,9 +85,7 @@ class Routes:
         """What matters of a node that has joined is in its record."""
 
     def reported(self, session: Session) -> None:
-        """A node says how many have come."""
-        if session.report.role is Role.EDGE:
-            self._routing.expected.reported(session.node, session.report.load.sessions)
+        """What an edge carries is looked up when it may be chosen."""
 
     def route(self, stream: StreamKey, protocol: RouteProtocol, purpose: Purpose, zone: str) -> Route:
         """Where a client goes.
@@ -157,12 +155,8 @@ class Routes:
         known = now or before
         if known is None or known.role is not Role.EDGE:
             return
-        if before is not None and (now is None or now.node != before.node):
-            self._routing.expected.forget(before.node)
         if before is None or now is None or not _differ_in_load(before, now) or self._was_otherwise(now):
             self._is_outdated = True
-        elif self._members.of(now.node) is None:  # else it says so here, and more exactly
-            self._routing.expected.reported(now.node, now.load.sessions)
 
     def _was_otherwise(self, record: NodeRecord) -> bool:
         """Whether it takes clients and did not, or did."""

@@ -90,11 +90,11 @@ class Routing:
         self._pools: dict[tuple[str, str], Pool] = {}  # by listener and zone; empty: all zones
         self._sharing: dict[tuple[str, str, int], int] = {}
         self._recent: OrderedDict[StreamKey, dict[NodeId, float]] = OrderedDict()
-        #: who is on the way
-        self.expected = Expected()
+        self._expected = Expected()
 
-    def replace(self, records: Iterable[NodeRecord]) -> None:
+    def replace(self, records: Collection[NodeRecord]) -> None:
         """From now on these are the edges that take clients."""
+        self._expected.keep({record.node for record in records})
         pools: dict[tuple[str, str], list[Edge]] = {}
         self._sharing.clear()
         for record in records:
@@ -176,12 +176,14 @@ class Routing:
 
     def _usage(self, edge: Edge, now: float) -> Usage:
         record = edge.record
-        return usage_of(record.capacity, self._load_of(record), self.expected.of(record.node, now))
+        load = self._load_of(record)
+        self._expected.reported(record.node, load.sessions)
+        return usage_of(record.capacity, load, self._expected.of(record.node, now))
 
     def _note(self, question: Question, edge: Edge, now: float) -> None:
         """Somebody is on the way to an edge."""
         node = edge.record.node
-        self.expected.add(node, now, plays=question.is_play)
+        self._expected.add(node, now, plays=question.is_play)
         if not question.is_play:
             return
         recent = self._recent.setdefault(question.stream, {})

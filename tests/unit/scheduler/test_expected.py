@@ -49,7 +49,7 @@ def test_a_report_of_fewer_sessions_has_nobody_in_it() -> None:
 
 def test_an_edge_that_has_gone_is_forgotten() -> None:
     expected = expecting(3)
-    expected.forget(EDGE)
+    expected.keep({OTHER})
     assert expected.of(EDGE, 0.0) == Coming()
 
 

@@ -231,12 +231,11 @@ def test_whoever_has_left_or_is_full_is_never_chosen(events: list[str], data: st
                 members[name].sessions -= 1
             case "report" if name:
                 shown[name] = members[name].sessions
-                routing.expected.reported(members[name].record.node, shown[name])
             case "wait":
                 now += data.draw(st.floats(0, 1))
             case "route":
                 routed(routing, members, now)
-        routing.replace(member.record for member in members.values())
+        routing.replace([member.record for member in members.values()])
 
 
 def routed(routing: Routing, members: dict[str, Member], now: float) -> None:
