@@ -26,6 +26,7 @@ from services.scheduler.relay_records import (
     parse_state,
     parse_wanted,
     pull_key,
+    rule_key,
     state_key,
 )
 
@@ -42,7 +43,7 @@ class RelayDirectory:
         """Begin with nothing known."""
         #: with their ids: those of the configuration, then those of the API as they came
         self.rules: tuple[tuple[str, RelayRule], ...] = ()
-        self.rule_records = Kept(parse_relay_rule_record, self._rule_told)
+        self._rule_records = Kept(parse_relay_rule_record, self._rule_told)
         self._configured: tuple[tuple[str, RelayRule], ...] = ()
         self._pulls = Kept(parse_relay, self._relay_told)
         self._pushes = Kept(parse_relay, self._relay_told)
@@ -53,7 +54,7 @@ class RelayDirectory:
         self._wants: dict[StreamKey, dict[str, WantedRecord]] = {}
         #: by the prefix of its keys
         self.parts: Mapping[str, Part] = {
-            RULES: self.rule_records,
+            RULES: self._rule_records,
             PULLS: self._pulls,
             PUSHES: self._pushes,
             WANTED: self._wanted,
@@ -70,6 +71,10 @@ class RelayDirectory:
     def rule(self, rule_id: str) -> RelayRule | None:
         """The rule of that id."""
         return next((rule for known, rule in self.rules if known == rule_id), None)
+
+    def rule_record(self, rule_id: str) -> RelayRuleRecord | None:
+        """The rule of that id that was added by API."""
+        return self._rule_records.get(rule_key(rule_id))
 
     def demanded(self, stream: StreamKey) -> tuple[str, RelayRule] | None:
         """The first rule by which `stream` is fetched where somebody wants it."""
@@ -142,7 +147,7 @@ class RelayDirectory:
         return [RelayRulesChanged()]
 
     def _order(self) -> None:
-        made = sorted(self.rule_records.values(), key=lambda record: (record.created_us, record.id))
+        made = sorted(self._rule_records.values(), key=lambda record: (record.created_us, record.id))
         rules = [*self._configured, *((record.id, record.rule) for record in made)]
         if len(rules) > MAX_RULES:
             log.error("%d rules of relays, limit %d: the last are not followed", len(rules), MAX_RULES)

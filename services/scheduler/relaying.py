@@ -99,6 +99,7 @@ class Relaying:
         self._failing: set[StreamKey] = set()  # whose rule cannot be followed, which was said
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        locator.missing = self.missing
 
     # what others tell
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
@@ -30,6 +30,8 @@ from services.scheduler.view import View
 
 log = logging.getLogger(__name__)
 
+BROUGHT_MARGIN_S = 0.5  #: of the time for a question, left to name an owner once the stream is there
+
 
 class Segmenting:
     """Names the owners. `end` is when to give up, by the loop's clock."""
@@ -40,6 +42,8 @@ class Segmenting:
         self._view = view
         self._key = key
         self._remember_s = remember_s
+        #: has a stream that is nowhere there by some time; whether it is, None where nothing brings it
+        self.bring: Callable[[StreamKey, float], Awaitable[bool | None]] = _nothing_brings
 
     def signed(self, owner: HlsOwner) -> HlsOwner:
         """The same as this scheduler vouches for it."""
@@ -53,11 +57,23 @@ class Segmenting:
             return self.signed(known.owner)
         try:
             ruling = await self._in_time(wanted.stream, lambda seen: self._decide_owner(wanted.stream, seen, shown), end)
+            if isinstance(ruling, Refused) and ruling.refusal is Refusal.NOT_FOUND:
+                ruling = await self._brought(wanted.stream, ruling, end)
         except Unavailable as exc:
             return Refused(Refusal.UNAVAILABLE, str(exc), exc.retry_after_s)
         if isinstance(ruling, Refused):
             return ruling
         return self.signed(ruling.owner) if isinstance(ruling, Owned) else Refused(Refusal.NOT_FOUND, f"{wanted.stream} is nowhere")
+
+    async def _brought(self, stream: StreamKey, refused: Refused, end: float) -> Owned | Held | Refused:
+        """The same once a relay has brought the stream; who asked first has it asked for again where that takes too long."""
+        match await self.bring(stream, end - BROUGHT_MARGIN_S):
+            case None:
+                return refused
+            case False:
+                return Refused(Refusal.UNAVAILABLE, f"{stream} is being fetched", RETRY_AFTER_S)
+            case _:
+                return await self._in_time(stream, lambda seen: self._decide_owner(stream, seen), end)
 
     async def raise_limit(self, asked: HlsLimit, node: NodeAddress, end: float) -> bool | Unavailable:
         """Whether the limit of the owner stands; `Unavailable` where that is not known."""
@@ -151,3 +167,7 @@ class Segmenting:
         if lease_id:
             with contextlib.suppress(Unavailable):
                 await self._registry.revoke_lease(lease_id)
+
+
+async def _nothing_brings(stream: StreamKey, end: float) -> None:
+    """What is nowhere stays so."""

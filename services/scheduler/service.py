@@ -127,7 +127,7 @@ class SchedulerService(HlsAnswers):
         self.drains = Drains(registry, self.view, self._ownership, self.presence, self.metrics)
         self._inheritance = Inheritance(self.view, self._ownership, self.presence, self.metrics, calm_s=silence_s + CALM_S)
         self.unreachable = Unreachable(self.metrics, clock)
-        self._locator = Locator(self.view)
+        self.locator = Locator(self.view)
         self._successions = Successions(self.view, self._segmenting, self.metrics, always=hls_always)
         self._comparisons = Comparisons(self.members, self._check)
         registrar = Registrar(registry, lease_s=lease_s, clock=clock, learn=self.view.learn)
@@ -235,9 +235,9 @@ class SchedulerService(HlsAnswers):
         wait_s = min(deadline_s, MAX_LOCATE_S)
         for each in wanted:
             self._take_note(each)
-        known = [self._locator.known(each) for each in wanted]
+        known = [self.locator.known(each) for each in wanted]
         missing = [each for each, location in zip(wanted, known, strict=True) if location is None]
-        found = iter(await for_each(missing, lambda each: self._locator.wait_for(each, wait_s), parallel=len(missing)))
+        found = iter(await for_each(missing, lambda each: self.locator.wait_for(each, wait_s), parallel=len(missing)))
         return counted(self.metrics.locates, [location or next(found) for location in known])
 
     async def release(
@@ -264,7 +264,7 @@ class SchedulerService(HlsAnswers):
     def _tell(self, change: Change) -> None:
         """Let those hear of a change of the view whom it is for."""
         if isinstance(change, GroupChanged) and change.now is not None:
-            self._locator.wake(change.now.stream)
+            self.locator.wake(change.now.stream)
         parts = (self._names, self._successions, self.presence, self._settlement, self.replicas, self.drains, self._inheritance)
         for part in parts:
             part.handle(change)
