@@ -16,9 +16,11 @@ from typing import Protocol
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
+from lalmesh.runtime.addresses import host_of
 
 MAX_ID_BYTES = 128  #: UTF-8 bytes of a session id: 64 random bytes in hexadecimal
-MAX_PAGE = 1000  #: sessions of one page: some 200 KB
+MAX_PAGE = 1000  #: sessions of one page: some 500 KB
+HLS_PROTOCOLS = ("hls", "https-hls")
 
 
 class SessionsUnavailable(Unavailable):
@@ -34,6 +36,21 @@ class SessionRole(Enum):
     RELAY_PUSH = "relay_push"  #: plays here what it sends on
 
 
+class SessionKind(Enum):
+    """What a session counts as: its role, and players of HLS apart."""
+
+    PUBLISHER = "publisher"
+    PLAYER = "player"
+    HLS = "hls"
+    RELAY_PULL = "relay_pull"
+    RELAY_PUSH = "relay_push"
+
+
+def kind_of(role: SessionRole, protocol: str) -> SessionKind:
+    """What a session of this role and protocol counts as."""
+    return SessionKind.HLS if role is SessionRole.PLAYER and protocol in HLS_PROTOCOLS else SessionKind(role.value)
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class SessionTouch:
     """A session was seen at a node."""
@@ -43,8 +60,10 @@ class SessionTouch:
     protocol: str = "hls"
     role: SessionRole = SessionRole.PLAYER
     peer: str = ""  #: address of the client as the node sees it, with its port where there is one
-    sent_bytes: int = 0  #: since the last touch by this node: what several nodes sent adds up
+    sent_bytes: int = 0  #: since the last touch by this node, so what several nodes sent adds up; or see `is_total`
     received_bytes: int = 0  #: likewise
+    is_total: bool = False  #: the bytes are since it was opened: this node is the only one that has it
+    is_brief: bool = False  #: of what follows, down to the codecs, the directory keeps what it was told before
     opened_us: int = 0  #: Unix microseconds; 0: at the first touch
     url: str = ""  #: what was asked for, without query
     query: str = ""  #: without secrets
@@ -63,11 +82,67 @@ class Session:
     id: str
     stream: StreamKey
     protocol: str
+    role: SessionRole
     node: str  #: name of the node that saw it last
     peer: str
     sent_bytes: int  #: by all nodes, since it was opened
+    received_bytes: int  #: likewise
+    sent_bps: int  #: bits a second between the last two touches
+    received_bps: int  #: likewise
     opened_us: int  #: Unix microseconds
     seen_us: int  #: Unix microseconds of the last touch
+    url: str
+    query: str
+    user_agent: str
+    codecs: tuple[str, ...]
+    queued_bytes: int
+    skips: int
+    first_media_ms: int
+
+    @property
+    def address(self) -> str:
+        """The client's, without its port."""
+        return host_of(self.peer)
+
+    @property
+    def kind(self) -> SessionKind:
+        """What it counts as."""
+        return kind_of(self.role, self.protocol)
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class SessionFilter:
+    """Which sessions are wanted: those of which all of it is true that is said."""
+
+    stream: StreamKey | None = None
+    node: str = ""
+    protocol: str = ""
+    role: SessionRole | None = None
+    address: str = ""  #: of the client, without a port
+
+    def wants(self, session: Session) -> bool:
+        """Whether it is one of them."""
+        return (
+            (self.stream is None or session.stream == self.stream)
+            and (not self.node or session.node == self.node)
+            and (not self.protocol or session.protocol == self.protocol)
+            and (self.role is None or session.role is self.role)
+            and (not self.address or session.address == self.address)
+        )
+
+
+ALL = SessionFilter()
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class SessionCounts:
+    """How many sessions a stream has of each kind."""
+
+    publishers: int = 0
+    players: int = 0  #: on connections
+    hls_players: int = 0
+    relay_pulls: int = 0
+    relay_pushes: int = 0
 
 
 @dataclass(slots=True, frozen=True)
@@ -93,15 +168,21 @@ class SessionDirectory(Protocol):
         """Forget sessions, each by its stream and id. No error where one is not known."""
         ...
 
-    async def count(self, streams: Sequence[StreamKey]) -> list[int]:
+    async def count(self, streams: Sequence[StreamKey]) -> list[SessionCounts]:
         """The living sessions of each stream, in order."""
         ...
 
-    async def page(self, *, stream: StreamKey | None = None, cursor: str = "", limit: int = MAX_PAGE) -> SessionPage:
-        """At most `limit` sessions, of one stream or of all. Sessions that come and go between two pages shift nothing.
+    async def find(self, session_id: str) -> list[Session]:
+        """The sessions of an id: one, or none; several only where nodes made up the same for several streams."""
+        ...
+
+    async def page(self, wanted: SessionFilter = ALL, *, cursor: str = "", limit: int = MAX_PAGE) -> SessionPage:
+        """At most `limit` of the sessions that are wanted. Sessions that come and go between two pages shift nothing.
+
+        A page may hold fewer, even none, and still not be the last one: where few of many are wanted, a call looks at so many only.
 
         Args:
-            stream: whose; None: all.
+            wanted: which.
             cursor: of the page before; empty: from the first on.
             limit: 1 to `MAX_PAGE`.
         """

@@ -88,7 +88,7 @@ class HlsAnswers:
         """Players of each stream in the session directory; None where that cannot be asked."""
         try:
             async with asyncio.timeout(COUNT_TIMEOUT_S):
-                return [*await self._sessions.count(streams)]
+                return [counts.hls_players for counts in await self._sessions.count(streams)]
         except (Unavailable, TimeoutError) as exc:
             self.metrics.session_failures.inc()
             log.warning("players of HLS are not counted: %s", exc)

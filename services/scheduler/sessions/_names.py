@@ -5,8 +5,23 @@ A quoted name holds no blank, and a blank comes before every character that it m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from urllib.parse import quote
+
 from lalmesh.names import StreamKey
-from lalmesh.runtime.sessions import MAX_PAGE
+from lalmesh.runtime.addresses import host_of
+from lalmesh.runtime.sessions import (
+    MAX_PAGE,
+    Session,
+    SessionCounts,
+    SessionFilter,
+    SessionKind,
+    SessionRole,
+    SessionTouch,
+    kind_of,
+)
+
+EVERYTHING = "*"  #: the key that every session is found by
 
 
 def member_of(stream: StreamKey, session_id: str) -> str:
@@ -18,6 +33,39 @@ def split_member(member: str) -> tuple[StreamKey, str]:
     """The stream and the id that a name is made of."""
     quoted, _, session_id = member.partition(" ")
     return StreamKey.from_quoted(quoted), session_id
+
+
+def keys_of(session: Session | SessionTouch, node: str) -> list[str]:
+    """What a session is found by: everything; its id, node, address and protocol; and what it counts as. None holds a blank."""
+    return [
+        EVERYTHING,
+        f"i{quote(session.id, safe='')}",
+        f"n{quote(node, safe='')}",
+        f"a{quote(host_of(session.peer), safe='')}",
+        f"p{quote(session.protocol, safe='')}",
+        kind_key(kind_of(session.role, session.protocol)),
+    ]
+
+
+def kind_key(kind: SessionKind) -> str:
+    """The key of what counts as `kind`."""
+    return f"k{kind.value}"
+
+
+def id_key(session_id: str) -> str:
+    """The key of an id."""
+    return f"i{quote(session_id, safe='')}"
+
+
+def key_for(wanted: SessionFilter) -> str:
+    """The key that the fewest sessions are likely to be found by among which there are all that are wanted."""
+    if wanted.address:
+        return f"a{quote(wanted.address, safe='')}"
+    if wanted.role is not None and wanted.role is not SessionRole.PLAYER:
+        return kind_key(kind_of(wanted.role, wanted.protocol))
+    if wanted.node:
+        return f"n{quote(wanted.node, safe='')}"
+    return f"p{quote(wanted.protocol, safe='')}" if wanted.protocol else EVERYTHING
 
 
 def first_of(stream: StreamKey) -> str:
@@ -35,3 +83,14 @@ def checked_limit(limit: int) -> int:
     if not 1 <= limit <= MAX_PAGE:
         raise ValueError(f"page of {limit} sessions, not 1 to {MAX_PAGE}")
     return limit
+
+
+def counted(counts: Mapping[SessionKind, int]) -> SessionCounts:
+    """How many there are of each kind."""
+    return SessionCounts(
+        publishers=counts[SessionKind.PUBLISHER],
+        players=counts[SessionKind.PLAYER],
+        hls_players=counts[SessionKind.HLS],
+        relay_pulls=counts[SessionKind.RELAY_PULL],
+        relay_pushes=counts[SessionKind.RELAY_PUSH],
+    )

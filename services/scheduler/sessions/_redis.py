@@ -1,11 +1,12 @@
 """The session directory in Redis, which all replicas share.
 
 ```
-PREFIX session:MEMBER    hash: node, protocol, peer, sent_bytes, opened_us, seen_us; ends by itself after its time to live
+PREFIX session:MEMBER    hash: what is known of a session, see `_scripts`; ends by itself some time after its time to live
 PREFIX sessions:ends     sorted set of members by the Unix milliseconds at which they end: what has to be swept
-PREFIX sessions:index    sorted set of members, all of score 0, so in the order of their names: what is counted and paged
+PREFIX sessions:index    sorted set of "KEY MEMBER", all of score 0, so in the order of their names: what is counted and paged, a
+                         session once for each of its keys (`_names.keys_of`)
 ```
-Every call sweeps first what has ended, so the sets are as right as the hashes. The clock is the server's own. The scripts make
+Every call sweeps first what has ended, so what is not swept is alive. The clock is the server's own. The scripts make
 their keys up, so this is for one server (with replicas or not), and not for a Redis Cluster. A server that does not answer is left
 alone for `AWAY_S`: nobody waits for it twice in a row, and nothing but figures depends on it.
 """
@@ -24,45 +25,30 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.sessions import MAX_PAGE, Session, SessionPage, SessionsUnavailable, SessionTouch
-from services.scheduler.sessions._names import checked_limit, end_of, first_of, member_of, split_member
+from lalmesh.runtime.sessions import (
+    ALL,
+    MAX_PAGE,
+    Session,
+    SessionCounts,
+    SessionFilter,
+    SessionKind,
+    SessionPage,
+    SessionsUnavailable,
+    SessionTouch,
+)
+from services.scheduler.sessions._names import checked_limit, counted, end_of, first_of, id_key, key_for, kind_key, member_of
+from services.scheduler.sessions._scripts import DROP, SWEEP, TOUCH, arguments_of, session_of
 from services.scheduler.sessions._settings import SESSION_TTL_S, RedisSettings
 
 log = logging.getLogger(__name__)
 
 AWAY_S = 1.0  #: that a server which failed is left alone
-MAX_SWEPT = 1000  #: members that one round sweeps: about a millisecond of the server
+MAX_SWEPT = 500  #: members that one round sweeps: some milliseconds of the server
 MAX_CONNECTIONS = 16  #: calls of one scheduler that are under way together; the next counts as failed
 
-MAX_TOUCHED = 200  #: sessions that one script takes in: about a millisecond of the server, too
-
-#: Drop what has ended from both sets. KEYS: ends, index. ARGV: how many at most. Returns how many.
-SWEEP = """
-local time = redis.call('TIME')
-local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', time[1] * 1000 + math.floor(time[2] / 1000), 'LIMIT', 0, ARGV[1])
-if #over > 0 then
-    redis.call('ZREM', KEYS[1], unpack(over))
-    redis.call('ZREM', KEYS[2], unpack(over))
-end
-return #over
-"""
-
-#: Take sessions in. Six commands for each, sent from here, would cost twenty times the processor time (138 to 7 µs a session).
-#: KEYS: ends, index. ARGV: what hashes begin with, time to live in ms, node; then member, protocol, peer, bytes of each.
-TOUCH = """
-local time = redis.call('TIME')
-local now_us = time[1] * 1000000 + time[2]
-local now = string.format('%.0f', now_us)
-for i = 4, #ARGV, 4 do
-    local key = ARGV[1] .. ARGV[i]
-    redis.call('HSETNX', key, 'opened_us', now)
-    redis.call('HINCRBY', key, 'sent_bytes', ARGV[i + 3])
-    redis.call('HSET', key, 'node', ARGV[3], 'protocol', ARGV[i + 1], 'peer', ARGV[i + 2], 'seen_us', now)
-    redis.call('PEXPIRE', key, ARGV[2])
-    redis.call('ZADD', KEYS[1], math.floor(now_us / 1000) + ARGV[2], ARGV[i])
-    redis.call('ZADD', KEYS[2], 0, ARGV[i])
-end
-"""
+MAX_TOUCHED = 200  #: sessions that one script takes in: some milliseconds of the server, too
+MAX_SAME_ID = 16  #: sessions that nodes gave the same id
+MAX_LOOKS = 8  #: for one page, each at as many sessions as the page may hold: where few of many are wanted, it is a short one
 
 
 class RedisSessions:
@@ -83,64 +69,93 @@ class RedisSessions:
         seen = [touch for touch in sessions if not touch.over]
         async with self._asking():
             pipe = self._redis.pipeline(transaction=False)
-            pipe.eval(SWEEP, 2, self._ends, self._index, MAX_SWEPT)
+            pipe.eval(SWEEP, 2, self._ends, self._index, self._hash, MAX_SWEPT)
             for start in range(0, len(seen), MAX_TOUCHED):
                 self._keep(pipe, node, seen[start : start + MAX_TOUCHED])
-            for touch in sessions:
-                if touch.over:
-                    self._drop(pipe, member_of(touch.stream, touch.id))
+            self._drop(pipe, [member_of(touch.stream, touch.id) for touch in sessions if touch.over])
             await pipe.execute()
 
     async def remove(self, sessions: Sequence[tuple[StreamKey, str]]) -> None:
         """See `SessionDirectory.remove`."""
         async with self._asking():
             pipe = self._redis.pipeline(transaction=False)
-            for stream, session_id in sessions:
-                self._drop(pipe, member_of(stream, session_id))
+            self._drop(pipe, [member_of(stream, session_id) for stream, session_id in sessions])
             await pipe.execute()
 
-    async def count(self, streams: Sequence[StreamKey]) -> list[int]:
+    async def count(self, streams: Sequence[StreamKey]) -> list[SessionCounts]:
         """See `SessionDirectory.count`."""
         async with self._asking():
             await self._sweep_all()
             pipe = self._redis.pipeline(transaction=False)
             for stream in streams:
-                pipe.zlexcount(self._index, f"[{first_of(stream)}", f"({end_of(stream)}")
-            return [int(count) for count in await pipe.execute()]
+                for kind in SessionKind:
+                    key = kind_key(kind)
+                    pipe.zlexcount(self._index, f"[{key} {first_of(stream)}", f"({key} {end_of(stream)}")
+            counts = iter(await pipe.execute())
+        return [counted({kind: next(counts) for kind in SessionKind}) for _ in streams]
 
-    async def page(self, *, stream: StreamKey | None = None, cursor: str = "", limit: int = MAX_PAGE) -> SessionPage:
-        """See `SessionDirectory.page`."""
-        start = f"({cursor}" if cursor else f"[{first_of(stream)}" if stream else "-"
-        end = f"({end_of(stream)}" if stream else "+"
+    async def find(self, session_id: str) -> list[Session]:
+        """See `SessionDirectory.find`."""
+        key = id_key(session_id)
         async with self._asking():
             await self._sweep_all()
-            members = await self._redis.zrangebylex(self._index, start, end, 0, checked_limit(limit) + 1)
-            shown = members[:limit]
-            pipe = self._redis.pipeline(transaction=False)
-            for member in shown:
-                pipe.hgetall(self._hash + member)
-            values = await pipe.execute()
-        sessions = [_session(member, value) for member, value in zip(shown, values, strict=True) if value]
-        return SessionPage(tuple(sessions), shown[-1] if len(members) > limit else "")
+            return await self._read(await self._members(key, f"[{key} ", f"({key}!", MAX_SAME_ID))
+
+    async def page(self, wanted: SessionFilter = ALL, *, cursor: str = "", limit: int = MAX_PAGE) -> SessionPage:
+        """See `SessionDirectory.page`."""
+        checked_limit(limit)
+        key, stream = key_for(wanted), wanted.stream
+        begin = f"[{key} {first_of(stream)}" if stream is not None else f"[{key} "
+        end = f"({key} {end_of(stream)}" if stream is not None else f"({key}!"
+        found: list[Session] = []
+        async with self._asking():
+            await self._sweep_all()
+            for _ in range(MAX_LOOKS):
+                if cursor:
+                    begin = max(begin, f"({key} {cursor}", key=lambda bound: bound[1:])
+                members = await self._members(key, begin, end, limit + 1)
+                for session in await self._read(members[:limit]):
+                    if wanted.wants(session):
+                        found.append(session)
+                    cursor = member_of(session.stream, session.id)
+                    if len(found) == limit:
+                        break
+                else:
+                    cursor = members[limit - 1] if len(members) > limit else ""
+                if not cursor or len(found) == limit:
+                    break
+            is_last = not cursor or not await self._members(key, f"({key} {cursor}", end, 1)
+        return SessionPage(tuple(found), "" if is_last else cursor)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Give connections back."""
         await self._redis.aclose()
 
-    def _keep(self, pipe: Any, node: str, touches: Sequence[SessionTouch]) -> None:
-        told: list[str | int] = []
-        for touch in touches:
-            told += (member_of(touch.stream, touch.id), touch.protocol, touch.peer, touch.sent_bytes)
-        pipe.eval(TOUCH, 2, self._ends, self._index, self._hash, self._ttl_ms, node, *told)
+    def _keep(self, pipe: Any, node: str, sessions: Sequence[SessionTouch]) -> None:
+        arguments: list[str | int] = [self._hash, self._ttl_ms, node]
+        for touch in sessions:
+            arguments += arguments_of(touch, node)
+        pipe.eval(TOUCH, 2, self._ends, self._index, *arguments)
 
-    def _drop(self, pipe: Any, member: str) -> None:
-        pipe.delete(self._hash + member)
-        pipe.zrem(self._ends, member)
-        pipe.zrem(self._index, member)
+    def _drop(self, pipe: Any, members: Sequence[str]) -> None:
+        for start in range(0, len(members), MAX_TOUCHED):
+            pipe.eval(DROP, 2, self._ends, self._index, self._hash, *members[start : start + MAX_TOUCHED])
 
     async def _sweep_all(self) -> None:
-        while await self._redis.eval(SWEEP, 2, self._ends, self._index, MAX_SWEPT) == MAX_SWEPT:
+        while await self._redis.eval(SWEEP, 2, self._ends, self._index, self._hash, MAX_SWEPT) == MAX_SWEPT:
             pass
+
+    async def _members(self, key: str, begin: str, end: str, limit: int) -> list[str]:
+        found = await self._redis.zrangebylex(self._index, begin, end, 0, limit)
+        return [entry[len(key) + 1 :] for entry in found]
+
+    async def _read(self, members: Sequence[str]) -> list[Session]:
+        """The sessions of these names; those that are gone meanwhile are left out."""
+        pipe = self._redis.pipeline(transaction=False)
+        for member in members:
+            pipe.hgetall(self._hash + member)
+        values = await pipe.execute() if members else []
+        return [session_of(member, value) for member, value in zip(members, values, strict=True) if value]
 
     @contextlib.asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
@@ -174,18 +189,4 @@ def _client(settings: RedisSettings) -> Any:  # its stubs give every command two
         max_connections=MAX_CONNECTIONS,
         retry=Retry(NoBackoff(), 1),
         decode_responses=True,
-    )
-
-
-def _session(member: str, value: dict[str, str]) -> Session:
-    stream, session_id = split_member(member)
-    return Session(
-        id=session_id,
-        stream=stream,
-        protocol=value.get("protocol", ""),
-        node=value.get("node", ""),
-        peer=value.get("peer", ""),
-        sent_bytes=int(value.get("sent_bytes", 0)),
-        opened_us=int(value.get("opened_us", 0)),
-        seen_us=int(value.get("seen_us", 0)),
     )

@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,15 @@ from support.ports import LOOPBACK
 from support.redis import CAN_RUN_REDIS, RedisServer
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.sessions import Session, SessionDirectory, SessionsUnavailable, SessionTouch
+from lalmesh.runtime.sessions import (
+    Session,
+    SessionCounts,
+    SessionDirectory,
+    SessionFilter,
+    SessionRole,
+    SessionsUnavailable,
+    SessionTouch,
+)
 from services.scheduler.sessions import MemorySessions, RedisSessions, RedisSettings
 from services.scheduler.sessions._redis import AWAY_S
 
@@ -64,12 +73,17 @@ def seen(stream: StreamKey, *ids: str, sent_bytes: int = 0, over: bool = False) 
     return [SessionTouch(id=each, stream=stream, peer="10.0.0.9:1", sent_bytes=sent_bytes, over=over) for each in ids]
 
 
+async def players(directory: SessionDirectory, *streams: StreamKey) -> list[int]:
+    """Those of HLS, of each stream."""
+    return [counts.hls_players for counts in await directory.count(streams)]
+
+
 async def all_of(directory: SessionDirectory, stream: StreamKey | None = None, limit: int = 2) -> Sequence[Session]:
     """Every session, page by page."""
-    page = await directory.page(stream=stream, limit=limit)
+    page = await directory.page(SessionFilter(stream=stream), limit=limit)
     sessions = list(page.sessions)
     while page.cursor:
-        page = await directory.page(stream=stream, cursor=page.cursor, limit=limit)
+        page = await directory.page(SessionFilter(stream=stream), cursor=page.cursor, limit=limit)
         sessions += page.sessions
     return sessions
 
@@ -89,7 +103,7 @@ async def count_until(directory: SessionDirectory, wanted: int) -> None:
     async with asyncio.timeout(LIMIT_S):
         while True:
             with suppress(SessionsUnavailable):
-                if await directory.count([CAM]) == [wanted]:
+                if await players(directory, CAM) == [wanted]:
                     return
             await asyncio.sleep(LOOK_S)
 
@@ -97,8 +111,8 @@ async def count_until(directory: SessionDirectory, wanted: int) -> None:
 async def test_sessions_are_counted_by_stream(directory: SessionDirectory) -> None:
     await directory.touch("h1", seen(CAM, "a", "b", "c") + seen(DOG, "a"))
     await directory.touch("h2", seen(CAM, "a"))
-    assert await directory.count([CAM, DOG, StreamKey.of("live", "none")]) == [3, 1, 0]
-    assert await directory.count([]) == []
+    assert await players(directory, CAM, DOG, StreamKey.of("live", "none")) == [3, 1, 0]
+    assert await players(directory) == []
 
 
 async def test_what_several_nodes_sent_adds_up_and_the_last_one_is_named(directory: SessionDirectory) -> None:
@@ -111,12 +125,107 @@ async def test_what_several_nodes_sent_adds_up_and_the_last_one_is_named(directo
     assert before_us - 1000 <= session.opened_us <= session.seen_us <= time.time_ns() // 1000 + 1000
 
 
+WHOLE = SessionTouch(
+    id="w",
+    stream=CAM,
+    protocol="rtmp",
+    role=SessionRole.PUBLISHER,
+    peer="[::ffff:10.0.0.7]:1935",
+    received_bytes=500,
+    is_total=True,
+    opened_us=1_000_000,
+    url="rtmp://a/live/cam",
+    query="a=1",
+    user_agent="FMLE/3.0",
+    codecs=("h264", "aac"),
+    first_media_ms=12,
+)
+
+
+async def test_everything_that_is_told_of_a_session_is_kept(directory: SessionDirectory) -> None:
+    await directory.touch("e1", [WHOLE])
+    (session,) = await directory.find("w")
+    assert (session.id, session.stream, session.protocol, session.role) == ("w", CAM, "rtmp", SessionRole.PUBLISHER)
+    assert (session.node, session.peer, session.address) == ("e1", "[::ffff:10.0.0.7]:1935", "10.0.0.7")
+    assert (session.received_bytes, session.sent_bytes, session.opened_us) == (500, 0, 1_000_000)
+    assert (session.url, session.query, session.user_agent) == ("rtmp://a/live/cam", "a=1", "FMLE/3.0")
+    assert (session.codecs, session.first_media_ms) == (("h264", "aac"), 12)
+    assert await directory.find("none") == []
+
+
+async def test_a_brief_word_leaves_what_was_told_and_totals_do_not_add_up(directory: SessionDirectory) -> None:
+    await directory.touch("e1", [WHOLE])
+    brief = SessionTouch(
+        id="w", stream=CAM, protocol="rtmp", role=SessionRole.PUBLISHER, peer=WHOLE.peer, received_bytes=900, skips=2,
+        queued_bytes=7, is_total=True, is_brief=True,
+    )  # fmt: skip
+    await directory.touch("e1", [brief])
+    (session,) = await directory.find("w")
+    assert (session.received_bytes, session.skips, session.queued_bytes) == (900, 2, 7)
+    assert (session.url, session.codecs, session.opened_us) == (WHOLE.url, WHOLE.codecs, 1_000_000)
+
+
+async def test_between_two_touches_there_is_a_rate(directory: SessionDirectory) -> None:
+    await directory.touch("h1", seen(CAM, "a", sent_bytes=100))
+    await asyncio.sleep(0.6)
+    await directory.touch("h1", seen(CAM, "a", sent_bytes=100_000))
+    (session,) = await directory.find("a")
+    assert 100_000 < session.sent_bps <= 100_000 * 8 / 0.6
+    assert session.received_bps == 0
+
+
+async def test_sessions_are_found_by_what_is_said_of_them(directory: SessionDirectory) -> None:
+    player = replace(WHOLE, id="p", role=SessionRole.PLAYER, protocol="http-flv", peer="10.0.0.8:9")
+    await directory.touch("e1", [WHOLE, player])
+    await directory.touch("e2", [replace(player, id="q", stream=DOG), replace(WHOLE, id="pull", role=SessionRole.RELAY_PULL)])
+    await directory.touch("h1", seen(CAM, "h"))
+    wanted = {
+        ("w", "p"): SessionFilter(node="e1"),
+        ("p", "q"): SessionFilter(protocol="http-flv"),
+        ("p",): SessionFilter(protocol="http-flv", stream=CAM),
+        ("w",): SessionFilter(role=SessionRole.PUBLISHER),
+        ("pull",): SessionFilter(role=SessionRole.RELAY_PULL, node="e2"),
+        ("pull", "w"): SessionFilter(address="10.0.0.7"),
+        ("h", "p", "q"): SessionFilter(role=SessionRole.PLAYER),
+        ("q",): SessionFilter(role=SessionRole.PLAYER, node="e2"),
+        (): SessionFilter(node="e"),
+    }
+    for ids, each in wanted.items():
+        found = [session.id for session in (await directory.page(each)).sessions]
+        assert sorted(found) == sorted(ids), each
+    counts = (await directory.count([CAM]))[0]
+    assert counts == SessionCounts(publishers=1, players=1, hls_players=1, relay_pulls=1)
+
+
+async def test_a_session_that_goes_to_another_node_is_found_there(directory: SessionDirectory) -> None:
+    await directory.touch("h1", seen(CAM, "a"))
+    await directory.touch("h2", seen(CAM, "a"))
+    assert (await directory.page(SessionFilter(node="h1"))).sessions == ()
+    assert len((await directory.page(SessionFilter(node="h2"))).sessions) == 1
+    await directory.touch("h2", seen(CAM, "a", over=True))
+    assert await directory.find("a") == []
+    assert (await directory.page(SessionFilter(node="h2"))).sessions == ()
+
+
+async def test_of_many_that_are_not_wanted_the_few_come_page_by_page(directory: SessionDirectory) -> None:
+    await directory.touch("h1", seen(CAM, *THOUSANDS))
+    rare = [replace(WHOLE, id=f"{number:04}x", role=SessionRole.PLAYER, protocol="hls", peer="10.9.9.9:1") for number in (3, 2400)]
+    await directory.touch("h1", [replace(touch, user_agent="rare") for touch in rare])
+    wanted, cursor, found = SessionFilter(role=SessionRole.PLAYER, node="h1", protocol="hls"), "", 0
+    for _ in range(2 * len(THOUSANDS)):
+        page = await directory.page(wanted, cursor=cursor, limit=400)
+        found, cursor = found + len(page.sessions), page.cursor
+        if not cursor:
+            break
+    assert found == len(THOUSANDS) + len(rare)
+
+
 async def test_who_has_left_is_forgotten_at_once(directory: SessionDirectory) -> None:
     await directory.touch("h1", seen(CAM, "a", "b", "c"))
     await directory.touch("h1", seen(CAM, "a", "never", over=True))
     await directory.remove([(CAM, "b"), (CAM, "never")])
     assert [session.id for session in await all_of(directory)] == ["c"]
-    assert await directory.count([CAM]) == [1]
+    assert await players(directory, CAM) == [1]
 
 
 async def test_who_is_not_seen_for_the_time_to_live_is_gone(make: Make) -> None:
@@ -148,7 +257,7 @@ async def test_what_comes_and_goes_between_two_pages_shifts_nothing(directory: S
 
 async def test_thousands_at_once_are_all_there(directory: SessionDirectory) -> None:
     await directory.touch("h1", seen(CAM, *THOUSANDS))
-    assert await directory.count([CAM]) == [2500]
+    assert await players(directory, CAM) == [2500]
     assert len(await all_of(directory, limit=1000)) == 2500
 
 
@@ -156,7 +265,7 @@ async def test_more_than_one_sweep_takes_are_all_gone_after_their_time(make: Mak
     directory = make(SHORT_TTL_S)
     await directory.touch("h1", seen(CAM, *THOUSANDS))
     await asyncio.sleep(SHORT_TTL_S + 0.1)
-    assert await directory.count([CAM]) == [0]
+    assert await players(directory, CAM) == [0]
     assert await all_of(directory) == []
 
 
@@ -166,7 +275,7 @@ async def test_two_replicas_share_what_is_in_redis(server: RedisServer) -> None:
     first, second = RedisSessions(settings), RedisSessions(settings)
     await first.touch("h1", seen(CAM, "a"))
     await second.touch("h2", seen(CAM, "b"))
-    assert await first.count([CAM]) == await second.count([CAM]) == [2]
+    assert await players(first, CAM) == await players(second, CAM) == [2]
     await first.close()
     await second.close()
 
@@ -207,7 +316,7 @@ async def test_a_server_that_is_away_is_asked_once_a_second_and_found_when_it_is
         await asyncio.to_thread(server.start)
         await count_until(directory, 0)
         await directory.touch("h1", seen(CAM, "a"))
-        assert await directory.count([CAM]) == [1]
+        assert await players(directory, CAM) == [1]
 
 
 @needs_redis
@@ -244,7 +353,7 @@ async def test_tls_and_a_password(tmp_path: Path) -> None:
         directory = RedisSessions(settings)
         stack.push_async_callback(directory.close)
         await directory.touch("h1", seen(CAM, "a"))
-        assert await directory.count([CAM]) == [1]
+        assert await players(directory, CAM) == [1]
         stranger = RedisSessions(RedisSettings(host=LOOPBACK, port=server.port, tls=True, timeout_s=5.0))
         stack.push_async_callback(stranger.close)
         with pytest.raises(SessionsUnavailable):

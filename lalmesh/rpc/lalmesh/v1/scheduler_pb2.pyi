@@ -562,7 +562,7 @@ class TouchSessionsRequest(_message.Message):
     def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., sessions: _Optional[_Iterable[_Union[SessionTouch, _Mapping]]] = ...) -> None: ...
 
 class SessionTouch(_message.Message):
-    __slots__ = ("id", "app", "name", "protocol", "peer", "sent_bytes", "over", "role", "received_bytes", "opened_us", "url", "query", "user_agent", "codecs", "queued_bytes", "skips", "first_media_ms")
+    __slots__ = ("id", "app", "name", "protocol", "peer", "sent_bytes", "over", "role", "received_bytes", "opened_us", "url", "query", "user_agent", "codecs", "queued_bytes", "skips", "first_media_ms", "is_total", "is_brief")
     ID_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -580,6 +580,8 @@ class SessionTouch(_message.Message):
     QUEUED_BYTES_FIELD_NUMBER: _ClassVar[int]
     SKIPS_FIELD_NUMBER: _ClassVar[int]
     FIRST_MEDIA_MS_FIELD_NUMBER: _ClassVar[int]
+    IS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    IS_BRIEF_FIELD_NUMBER: _ClassVar[int]
     id: str
     app: str
     name: str
@@ -597,7 +599,9 @@ class SessionTouch(_message.Message):
     queued_bytes: int
     skips: int
     first_media_ms: int
-    def __init__(self, id: _Optional[str] = ..., app: _Optional[str] = ..., name: _Optional[str] = ..., protocol: _Optional[str] = ..., peer: _Optional[str] = ..., sent_bytes: _Optional[int] = ..., over: _Optional[bool] = ..., role: _Optional[_Union[SessionRole, str]] = ..., received_bytes: _Optional[int] = ..., opened_us: _Optional[int] = ..., url: _Optional[str] = ..., query: _Optional[str] = ..., user_agent: _Optional[str] = ..., codecs: _Optional[_Iterable[str]] = ..., queued_bytes: _Optional[int] = ..., skips: _Optional[int] = ..., first_media_ms: _Optional[int] = ...) -> None: ...
+    is_total: bool
+    is_brief: bool
+    def __init__(self, id: _Optional[str] = ..., app: _Optional[str] = ..., name: _Optional[str] = ..., protocol: _Optional[str] = ..., peer: _Optional[str] = ..., sent_bytes: _Optional[int] = ..., over: _Optional[bool] = ..., role: _Optional[_Union[SessionRole, str]] = ..., received_bytes: _Optional[int] = ..., opened_us: _Optional[int] = ..., url: _Optional[str] = ..., query: _Optional[str] = ..., user_agent: _Optional[str] = ..., codecs: _Optional[_Iterable[str]] = ..., queued_bytes: _Optional[int] = ..., skips: _Optional[int] = ..., first_media_ms: _Optional[int] = ..., is_total: _Optional[bool] = ..., is_brief: _Optional[bool] = ...) -> None: ...
 
 class TouchSessionsResponse(_message.Message):
     __slots__ = ()
