@@ -5,6 +5,7 @@ A node tells the scheduler of its events, in their order, and keeps them until t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,3 +29,17 @@ class Event:
     node: str  #: name of the node where it happened
     stream: StreamKey | None = None  #: that it is about; None where it is about none
     facts: Facts = field(default_factory=dict)  #: what is special to the kind
+
+
+_NUMBERED = re.compile(r"([0-9a-f]{16})-([1-9][0-9]{0,15})")
+
+
+def event_id(incarnation: bytes, number: int) -> str:
+    """The id of the event that a node has numbered so, from 1, under its incarnation."""
+    return f"{incarnation.hex()}-{number}"
+
+
+def number_of(event_id: str) -> tuple[str, int] | None:
+    """The incarnation, in hexadecimal, and the number that an id is made of; None where it is another sort of id."""
+    found = _NUMBERED.fullmatch(event_id)
+    return (found[1], int(found[2])) if found else None

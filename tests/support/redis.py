@@ -1,4 +1,4 @@
-"""A real Redis server as a child on a loopback port, which keeps nothing on disk: started, killed, frozen as a test needs it."""
+"""A real Redis server as a child on a loopback port: started, killed, frozen as a test needs it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,15 @@ CAN_RUN_REDIS = shutil.which("redis-server") is not None
 class RedisServer(ChildServer):
     """One server with its log below `folder`; the same port for its whole life once it has started."""
 
-    def __init__(self, folder: Path, *, password: str = "", certificates: Certificates | None = None) -> None:
-        """Not started yet. With `certificates` it speaks TLS and lets in only clients that the authority vouches for."""
+    def __init__(
+        self, folder: Path, *, password: str = "", certificates: Certificates | None = None, append_only: bool = False
+    ) -> None:
+        """Not started yet. With `certificates` it speaks TLS and lets in only clients that the authority vouches for.
+
+        It keeps nothing on disk, unless it is `append_only`: then it starts again with all that it had answered.
+        """
         super().__init__()
+        self._append_only = append_only
         self._folder = folder
         self._password = password
         self._certificates = certificates
@@ -31,6 +37,8 @@ class RedisServer(ChildServer):
 
     def _command(self, port: int) -> list[str]:
         options = {"bind": LOOPBACK, "port": str(port), "save": "", "appendonly": "no", "dir": str(self._folder)}
+        if self._append_only:
+            options |= {"appendonly": "yes", "appendfsync": "everysec"}
         if self._password:
             options["requirepass"] = self._password
         if self._certificates is not None:

@@ -1,0 +1,171 @@
+"""The kinds of events, and what each says: what raises them, what formats them and docs/webhooks.md go by this table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+
+class EventKind(Enum):
+    """What happened."""
+
+    SERVER_START = "server_start"
+    UPDATE = "update"
+    RTMP_CONNECT = "rtmp_connect"
+    PUB_START = "pub_start"
+    PUB_STOP = "pub_stop"
+    SUB_START = "sub_start"
+    SUB_STOP = "sub_stop"
+    RELAY_PULL_START = "relay_pull_start"
+    RELAY_PULL_STOP = "relay_pull_stop"
+    RELAY_PUSH_START = "relay_push_start"
+    RELAY_PUSH_STOP = "relay_push_stop"
+    FIRST_VIEWER = "first_viewer"
+    LAST_VIEWER = "last_viewer"
+    HLS_MAKE_TS = "hls_make_ts"
+    RECORDING_DONE = "recording_done"
+    STREAM_NOT_FOUND = "stream_not_found"
+    OWNER_MOVED = "owner_moved"
+    NODE_UP = "node_up"
+    NODE_AWAY = "node_away"
+    NODE_DRAINING = "node_draining"
+    NODE_DOWN = "node_down"
+    ALARM = "alarm"
+    ALARM_OVER = "alarm_over"
+    EVENTS_LOST = "events_lost"
+
+
+@dataclass(slots=True, frozen=True)
+class KindSpec:
+    """What a kind of event says."""
+
+    text: str  #: when it is raised
+    facts: Mapping[str, str]  #: what each fact is, by name
+    is_lal: bool = False  #: lal has it, as ``on_`` and its name
+
+
+_SESSION = {
+    "session_id": "id of the session, as in /v1/sessions",
+    "protocol": "rtmp, rtmps, rtsp, rtsps, ws-rtsp, wss-rtsp, http-flv, https-flv, ws-flv, wss-flv, with ts and fmp4 likewise, hls",
+    "role": "publisher, player, relay_pull or relay_push",
+    "remote_addr": "address and port of the client",
+    "url": "what was asked for, without query",
+    "query": "its query; secrets in it are masked unless notify.raw_query is set",
+    "user_agent": "what the client calls itself",
+    "has_in_session": "whether anybody publishes the stream, anywhere in the cluster, after this",
+    "has_out_session": "whether anybody plays it or it is pushed elsewhere, anywhere in the cluster, after this",
+    "read_bytes_sum": "bytes received from the client so far",
+    "wrote_bytes_sum": "bytes sent to it so far",
+}
+_STOP = {**_SESSION, "reason": "why it ended", "duration_ms": "how long it was there"}
+_NODE = {
+    "role": "edge, origin or hls",
+    "incarnation": "of this start of the node",
+    "address": "its gRPC address",
+    "zone": "its zone",
+}
+_ALARM = {
+    "alarm": "no_keyframe, bitrate_low, frame_rate_low or timestamp_jump",
+    "value": "what was measured: seconds without a key frame, bits per second, frames per second, jumps within the last second",
+    "limit": "the bound of the configuration that it passed; 0 for jumps",
+    "session_id": "of the publisher; empty where it has just gone",
+}
+
+KINDS: Mapping[EventKind, KindSpec] = {
+    EventKind.SERVER_START: KindSpec(
+        "A process has started: its listeners are open and it has joined the cluster.",
+        {
+            "role": "standalone, edge, origin, hls or scheduler",
+            "version": "of lalmesh",
+            "start_time_us": "when it was started, Unix microseconds",
+            "ports": "what it listens on, by listener",
+        },
+        is_lal=True,
+    ),
+    EventKind.UPDATE: KindSpec(
+        "Every `notify.update_interval_s`, from the start on: the streams of the cluster. Many streams take several events.",
+        {"groups": "the streams, each as /api/stat/group has it", "part": "number of this event, from 1", "parts": "of so many"},
+        is_lal=True,
+    ),
+    EventKind.RTMP_CONNECT: KindSpec(
+        "An RTMP client has sent its connect command, before it publishes or plays anything.",
+        {
+            "session_id": "of the connection",
+            "remote_addr": "address and port of the client",
+            "app": "the application that it names",
+            "flash_ver": "what it calls itself",
+            "tc_url": "the URL that it connects to, secrets in it masked unless notify.raw_query is set",
+        },
+        is_lal=True,
+    ),
+    EventKind.PUB_START: KindSpec("A publisher was let in.", _SESSION, is_lal=True),
+    EventKind.PUB_STOP: KindSpec("A publisher has gone, or its edge has.", _STOP, is_lal=True),
+    EventKind.SUB_START: KindSpec("A player was let in.", _SESSION, is_lal=True),
+    EventKind.SUB_STOP: KindSpec("A player has gone, or its edge has.", _STOP, is_lal=True),
+    EventKind.RELAY_PULL_START: KindSpec("A stream comes from elsewhere: the first media are here.", _SESSION, is_lal=True),
+    EventKind.RELAY_PULL_STOP: KindSpec("It does not any more.", _STOP, is_lal=True),
+    EventKind.RELAY_PUSH_START: KindSpec("A stream goes elsewhere.", _SESSION),
+    EventKind.RELAY_PUSH_STOP: KindSpec("It does not any more.", _STOP),
+    EventKind.FIRST_VIEWER: KindSpec(
+        "A stream has its first player, in the whole cluster. It follows that player's sub_start.",
+        {"session_id": "of the player"},
+    ),
+    EventKind.LAST_VIEWER: KindSpec(
+        "The last player of a stream has gone, in the whole cluster. It follows that player's sub_stop.",
+        {"session_id": "of the player"},
+    ),
+    EventKind.HLS_MAKE_TS: KindSpec(
+        "An MPEG-TS segment was begun, or is whole and stored.",
+        {
+            "event": "open or close",
+            "cwd": "the shared storage that paths are in; empty where that is said nowhere",
+            "ts_file": "path of the segment in shared storage; empty at open where it has no name yet",
+            "live_m3u8_file": "path of the live playlist below /hls/",
+            "record_m3u8_file": "path of the recorded playlist below /hls/",
+            "index": "number of the segment",
+            "duration_s": "its duration in seconds; 0 at open",
+        },
+        is_lal=True,
+    ),
+    EventKind.RECORDING_DONE: KindSpec(
+        "A recorded file is whole, and in shared storage.",
+        {
+            "path": "in shared storage",
+            "format": "flv, ts or mp4",
+            "size_bytes": "of the file",
+            "duration_ms": "of the file",
+            "started_us": "of its first unit, Unix microseconds",
+            "reason": "why the file ended",
+            "missing": "units that the publication had and the file lacks",
+        },
+    ),
+    EventKind.STREAM_NOT_FOUND: KindSpec(
+        "Somebody wanted to play a stream that nobody publishes. At most once a second for each stream and edge.",
+        {
+            "protocol": "as of sessions",
+            "remote_addr": "address and port of the client",
+            "url": "what was asked for, without query",
+            "query": "its query, as of sessions",
+        },
+    ),
+    EventKind.OWNER_MOVED: KindSpec(
+        "Another origin carries a stream.",
+        {
+            "origin": "that carries it now",
+            "before": "that did before",
+            "place": "term and revision of the place",
+            "heir": "next in line",
+        },
+    ),
+    EventKind.NODE_UP: KindSpec("A node has joined the cluster.", _NODE),
+    EventKind.NODE_AWAY: KindSpec("A node is not heard of; what it has goes on for now.", _NODE),
+    EventKind.NODE_DRAINING: KindSpec("A node gives away what it has.", _NODE),
+    EventKind.NODE_DOWN: KindSpec("A node has left, or its lease has run out.", _NODE),
+    EventKind.ALARM: KindSpec("What a publisher sends is worse than `notify.alarms` allows.", _ALARM),
+    EventKind.ALARM_OVER: KindSpec("It is not any more.", _ALARM),
+    EventKind.EVENTS_LOST: KindSpec(
+        "Events were dropped before anybody had them: too many waited, or the log was trimmed before a receiver had read them.",
+        {"count": "how many", "shard": "of the log, where they were in it", "receiver": "who did not get them, where it is one"},
+    ),
+}

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from support.virtual_time import in_virtual_time
+
+from lalmesh.errors import Unavailable
+from lalmesh.runtime.event_kinds import EventKind
+from lalmesh.runtime.event_outbox import MAX_TEXT_CHARS, EventOutbox
+from lalmesh.runtime.events import Event, event_id, number_of
+from lalmesh.runtime.ownership import NodeId
+
+NODE = NodeId("edge-1", b"\1" * 8)
+
+
+class _Told:
+    """Takes lists, or not."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.lists: list[list[Event]] = []
+        self.failures = failures
+
+    async def tell(self, events: Sequence[Event]) -> None:
+        self.lists.append(list(events))
+        if len(self.lists) <= self.failures:
+            raise Unavailable("nobody there", retry_after_s=1.0)
+
+
+async def _run(outbox: EventOutbox) -> None:
+    task = asyncio.ensure_future(outbox.run())
+    await outbox.emptied()
+    task.cancel()
+
+
+@in_virtual_time
+async def test_events_are_told_in_order_under_numbers() -> None:
+    told = _Told()
+    outbox = EventOutbox(NODE, told.tell, wall_clock=lambda: 5.0)
+    for number in range(3):
+        outbox.add(EventKind.PUB_START, facts={"n": number, "long": "x" * 9999})
+    outbox.add(EventKind.NODE_UP, once="node-up")
+    await _run(outbox)
+    (events,) = told.lists
+    assert [event.id for event in events] == [event_id(b"\1" * 8, 1), event_id(b"\1" * 8, 2), event_id(b"\1" * 8, 3), "node-up"]
+    assert events[0].at_us == 5_000_000
+    assert len(events[0].facts["long"]) == MAX_TEXT_CHARS
+
+
+@in_virtual_time
+async def test_what_is_not_answered_is_told_again_before_all_else() -> None:
+    told = _Told(failures=3)
+    outbox = EventOutbox(NODE, told.tell, rng=random.Random(1))
+    outbox.add(EventKind.PUB_START)
+    task = asyncio.ensure_future(outbox.run())
+    await asyncio.sleep(0.01)
+    outbox.add(EventKind.PUB_STOP)
+    await outbox.emptied()
+    task.cancel()
+    assert [[event.kind for event in each] for each in told.lists] == [["pub_start"]] * 4 + [["pub_stop"]]
+    assert outbox.counters.failures == 3
+
+
+@in_virtual_time
+async def test_over_the_bound_the_oldest_go_and_an_event_says_how_many() -> None:
+    told = _Told()
+    outbox = EventOutbox(NODE, told.tell, limit=3)
+    for _ in range(10):
+        outbox.add(EventKind.PUB_START)
+    assert len(outbox) == 3
+    await _run(outbox)
+    (events,) = told.lists
+    assert [event.kind for event in events] == ["events_lost", "pub_start", "pub_start"]
+    assert events[0].facts == {"count": 8}
+    assert outbox.counters.dropped == 8
+    assert [number_of(event.id) for event in events] == [("01" * 8, 8), ("01" * 8, 9), ("01" * 8, 10)]
