@@ -44,25 +44,25 @@ class HlsAnswers:
         """Answer by these parts of a replica."""
         self.directory = directory
         self.metrics = metrics
-        self._segmenting = segmenting
+        self.segmenting = segmenting
         self._names = names
         self._sessions = sessions
 
     async def locate_hls(self, node: NodeAddress, wanted: Sequence[HlsWanted], deadline_s: float) -> list[HlsOwner | Refused]:
         """See `HlsSchedulerClient.locate_hls`."""
         end = end_of(deadline_s)
-        return counted(self.metrics.hls_locates, await for_each(wanted, lambda each: self._segmenting.locate(each, end)))
+        return counted(self.metrics.hls_locates, await for_each(wanted, lambda each: self.segmenting.locate(each, end)))
 
     async def raise_hls_limit(self, node: NodeAddress, limits: Sequence[HlsLimit], deadline_s: float) -> list[bool]:
         """See `HlsSchedulerClient.raise_hls_limit`."""
         end = end_of(deadline_s)
-        results = await for_each(limits, lambda each: self._segmenting.raise_limit(each, node, end))
+        results = await for_each(limits, lambda each: self.segmenting.raise_limit(each, node, end))
         return known(self.metrics.hls_limits, "raised", results)
 
     async def release_hls(self, node: NodeAddress, released: Sequence[HlsReleased], deadline_s: float) -> list[bool]:
         """See `HlsSchedulerClient.release_hls`."""
         end = end_of(deadline_s)
-        results = await for_each(released, lambda each: self._segmenting.release(each, node, end))
+        results = await for_each(released, lambda each: self.segmenting.release(each, node, end))
         return known(self.metrics.hls_releases, "released", results)
 
     async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:

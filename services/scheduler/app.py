@@ -17,9 +17,11 @@ from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.sessions import SessionDirectory
 from services.scheduler.api import ApiSettings, Operation, health, nodes, recordings, streams
+from services.scheduler.api import relays as relays_api
 from services.scheduler.api import routing as routing_api
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.peers import Peers, PeersFace
+from services.scheduler.relays import RelayingSettings, build_relays
 from services.scheduler.routes import Routes, RoutingSettings
 from services.scheduler.rpc import SchedulerFace
 from services.scheduler.service import HLS_REMEMBER_S, SchedulerService
@@ -54,6 +56,7 @@ class SchedulerApp:
         http_port: int | None = None,
         api: ApiSettings | None = None,
         routing: RoutingSettings | None = None,
+        relaying: RelayingSettings | None = None,
         metrics: SchedulerMetrics | None = None,
     ) -> None:
         """Build it; nothing listens before `start`. Call it inside the running loop.
@@ -77,6 +80,7 @@ class SchedulerApp:
             http_port: 0 takes any free port; None does not listen.
             api: who may ask over HTTP; by default anybody may look, and programs on this machine may change things.
             routing: what clients are sent to edges by, beside what those say of themselves.
+            relaying: what is fetched from elsewhere and sent there.
             metrics: where to count; its own by default.
         """
         self.service = SchedulerService(
@@ -101,12 +105,15 @@ class SchedulerApp:
         service = self.service
         routes = Routes(service.directory, service.members, service.metrics, time.monotonic, routing)
         service.control.parts.append(routes)
+        #: what is fetched from elsewhere and sent there
+        self.relays = build_relays(registry, service, name, relaying or RelayingSettings())
         #: what can be asked for over HTTP; parts add theirs before `start`
         self.operations: list[Operation] = [
             *health.operations(self.service),
             *streams.operations(self.service, self.peers),
             *nodes.operations(self.service, self.peers),
             *recordings.operations(self.service.recordings),
+            *relays_api.operations(self.relays),
             *routing_api.operations(routes, lambda: service.is_ready),
         ]
         self._grpc_address = (grpc_host, grpc_port)

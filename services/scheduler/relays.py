@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from glob import escape
+from hashlib import blake2b
 from typing import Literal
 
 from lalmesh.errors import StreamExists, StreamNotFound, Unavailable
@@ -28,6 +29,7 @@ from services.scheduler.relay_directory import RelayDirectory
 from services.scheduler.relay_plan import ID_BYTES
 from services.scheduler.relay_records import RelayRecord, RelayRuleRecord, rule_key, serialize_relay_rule
 from services.scheduler.relaying import Relaying
+from services.scheduler.service import SchedulerService
 from services.scheduler.view import View
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,14 @@ class ShownRelay:
             return "waiting"
         state = self.status.state if self.status is not None else RelayState.CONNECTING
         return state.value
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class RelayingSettings:
+    """What the configuration says of relays."""
+
+    rules: Sequence[RelayRule] = ()
+    start_timeout_s: float = 10.0  #: of relays that have none of their own
 
 
 class Relays:
@@ -225,3 +235,26 @@ class Relays:
 
     def _now_us(self) -> int:
         return int(self._wall_clock() * 1_000_000)
+
+
+def build_relays(registry: Registry, service: SchedulerService, name: str, settings: RelayingSettings) -> Relays:
+    """The relays of the replica `name` with `service`, of which they become a part."""
+    service.directory.relaying.configure([(f"config-{_digest(rule)}", rule) for rule in settings.rules])
+    relaying = Relaying(
+        registry,
+        service.view,
+        service.presence,
+        service.members,
+        service.metrics,
+        service.locator,
+        name=name,
+        start_timeout_s=settings.start_timeout_s,
+    )
+    service.segmenting.bring = relaying.bring
+    service.control.parts.append(relaying)
+    return Relays(registry, service.view, relaying)
+
+
+def _digest(rule: RelayRule) -> str:
+    """Of what a rule says: its id is the same at every replica, and after a restart."""
+    return blake2b(repr(rule).encode(), digest_size=ID_BYTES).hexdigest()

@@ -128,7 +128,7 @@ class SchedulerService(HlsAnswers):
         self._inheritance = Inheritance(self.view, self._ownership, self.presence, self.metrics, calm_s=silence_s + CALM_S)
         self.unreachable = Unreachable(self.metrics, clock)
         self.locator = Locator(self.view)
-        self._successions = Successions(self.view, self._segmenting, self.metrics, always=hls_always)
+        self._successions = Successions(self.view, self.segmenting, self.metrics, always=hls_always)
         self._comparisons = Comparisons(self.members, self._check)
         registrar = Registrar(registry, lease_s=lease_s, clock=clock, learn=self.view.learn)
         self._attendance = Attendance(
@@ -146,7 +146,7 @@ class SchedulerService(HlsAnswers):
             self.directory,
             self.members,
             evict=self._attendance.evict,
-            signed=self._segmenting.signed,
+            signed=self.segmenting.signed,
             granted=self._ownership.signed,
         )
         self._reminders = Reminders(self.directory, self._notices)

@@ -55,8 +55,8 @@ def _relay_operations(face: _RelayFace) -> list[Operation]:
             path=PATH,
             tag=tag,
             summary="Fetch a stream, or send one.",
-            description="It goes on until it is ended, a pull also until nobody has watched for `stop_after_s`. A pull that was asked "
-            "for before is replaced. A push begins when the stream is published, and each time that it is.",
+            description="It goes on until it is ended, a pull also until nobody has watched for `stop_after_s`. A pull that was "
+            "asked for before is replaced. A push begins when the stream is published, and each time that it is.",
             handler=face.add_relay,
             role=ApiRole.OPERATOR,
             body=RelayBody,
@@ -153,17 +153,17 @@ class _RelayFace:
         page = Page.of(self._relays.known.relays(), asked.query)
         return Answer(body=page.answer(RelayPage, [relay_model(self._relays.show(record)) for record in page.shown]))
 
-    async def showrelay_model(self, asked: Asked) -> Answer:
+    async def show_relay(self, asked: Asked) -> Answer:
         """One relay."""
         return Answer(body=relay_model(self._relays.show(self._found(asked))))
 
-    async def addrelay_model(self, asked: Asked) -> Answer:
+    async def add_relay(self, asked: Asked) -> Answer:
         """One more relay."""
         record = await self._made(asked.body)
         headers = {"Location": f"{PATH}/{record.id}"}
         return Answer(body=relay_model(self._relays.show(record)), status=HTTPStatus.CREATED, headers=headers)
 
-    async def removerelay_model(self, asked: Asked) -> Answer:
+    async def remove_relay(self, asked: Asked) -> Answer:
         """One relay less."""
         try:
             await self._relays.stop(self._found(asked))
