@@ -27,6 +27,7 @@ from lalmesh.runtime.scheduling import (
     NodeCommand,
     NodeReport,
     ReclaimWanted,
+    RelayJobs,
     Role,
     SchedulerClient,
     StreamFenced,
@@ -41,6 +42,7 @@ from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
 from services.edge.publisher import Publishers
 from services.edge.relay import Relays
+from services.edge.relaying import build_relaying
 from services.edge.rtmp import RtmpListener
 from services.edge.rtsp import RtspListener
 from services.edge.rtsp_link import RtspSettings
@@ -122,7 +124,9 @@ class EdgeApp:
             match_app=settings.match_app,
             chunk_size=settings.chunk_size,
             entrance=Entrance(lambda: self.member.elsewhere, self._is_full),
+            cluster_mark=settings.relaying.cluster_mark,
         )
+        self.relaying = build_relaying(self._context, self.metrics, settings.relaying)
         self._rtsp = self._rtsp_service(settings.rtsp) if settings.rtsp is not None else None
         self._listeners: dict[str, Listener] = {}
         self._hls: HlsClient | None = None  # once it listens
@@ -210,6 +214,7 @@ class EdgeApp:
         reason = TIME_OVER if self._context.entrance.drains else "the edge stops"
         for listener in self._listeners.values():
             listener.stop_accepting()
+        await self.relaying.close(STOP_DEADLINE_S)
         for session in self.sessions:
             session.close(reason)
         await self.publishers.close(STOP_DEADLINE_S)
@@ -242,11 +247,14 @@ class EdgeApp:
                 self.relays.moved(location)
             case ReclaimWanted(streams):
                 self.publishers.reclaim(streams)
+            case RelayJobs():
+                self.relaying.follow(command)
             case _:
                 pass
 
     def _report(self) -> NodeReport:
-        return self.member.report(*self._holdings.now(), self._endpoints())
+        report = self.member.report(*self._holdings.now(), self._endpoints())
+        return replace(report, relays=self.relaying.statuses)
 
     def _endpoints(self) -> tuple[Endpoint, ...]:
         ports = {listen.protocol: listen.advertise_port for listen in self._settings.listen}

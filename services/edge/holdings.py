@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from lalmesh.names import StreamKey
 from lalmesh.runtime.load import ByteRate, ByteRates
 from lalmesh.runtime.scheduling import HeldStream, Load
+from lalmesh.runtime.scheduling.control import MAX_VIA
 from services.edge.publisher import Publishers
 from services.edge.publishing import Publishing
 from services.edge.relay import Relay, Relays
@@ -26,16 +28,25 @@ class Holdings:
     def now(self) -> tuple[Load, tuple[HeldStream, ...]]:
         """The load, and what is published here and what is played here; a stream that is both is told once."""
         relays = {relay.stream: relay for relay in self._relays}
-        published = [self._published(publishing, relays.pop(publishing.stream, None)) for publishing in self._publishers]
+        via = self._via()
+        published = [self._published(publishing, relays.pop(publishing.stream, None), via) for publishing in self._publishers]
         load = Load(
             ingress_bps=sum(stream.bitrate_bps for stream in published),
             egress_bps=self._egress.bps(self._relays.fanout_totals.sent_bytes),
             sessions=len(self._sessions),
             streams=len(self._relays),
         )
-        return load, (*published, *map(_played, relays.values()))
+        return load, (*published, *(_played(relay, via.get(relay.stream, ())) for relay in relays.values()))
 
-    def _published(self, publishing: Publishing, relay: Relay | None) -> HeldStream:
+    def _via(self) -> Mapping[StreamKey, tuple[str, ...]]:
+        """The other clusters that streams go to or come from here."""
+        found: dict[StreamKey, dict[str, None]] = {}
+        for session in self._sessions:
+            if session.client.via:
+                found.setdefault(session.stream, {}).update(dict.fromkeys(session.client.via))
+        return {stream: tuple(clusters)[:MAX_VIA] for stream, clusters in found.items()}
+
+    def _published(self, publishing: Publishing, relay: Relay | None, via: Mapping[StreamKey, tuple[str, ...]]) -> HeldStream:
         core = publishing.core
         return HeldStream(
             stream=publishing.stream,
@@ -48,10 +59,11 @@ class Holdings:
             units=core.counters.units,
             left_out=relay.left_out if relay is not None else (),
             published=True,
+            relayed_to=via.get(publishing.stream, ()),
         )
 
 
-def _played(relay: Relay) -> HeldStream:
+def _played(relay: Relay, via: tuple[str, ...]) -> HeldStream:
     reader = relay.reader
     return HeldStream(
         stream=relay.stream,
@@ -63,4 +75,5 @@ def _played(relay: Relay) -> HeldStream:
         units=reader.counters.units,
         missing=reader.counters.missing,
         left_out=relay.left_out,
+        relayed_to=via,
     )

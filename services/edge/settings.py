@@ -11,6 +11,7 @@ from lalmesh.runtime.member import MemberSettings
 from services.edge.hls_client import HlsProxySettings
 from services.edge.publication import PublicationSettings
 from services.edge.relay import RelaySettings
+from services.edge.relaying import RelayingSettings
 from services.edge.rtsp_link import RtspSettings
 
 
@@ -36,6 +37,7 @@ class EdgeSettings:
     publication: PublicationSettings = field(default_factory=PublicationSettings)
     relay: RelaySettings = field(default_factory=RelaySettings)
     hls: HlsProxySettings = field(default_factory=HlsProxySettings)
+    relaying: RelayingSettings = field(default_factory=RelayingSettings)
     rtsp: RtspSettings | None = None  #: None: no RTSP anywhere, not over WebSocket either
     take_over: bool = False
     wait_publisher_s: float = 10.0

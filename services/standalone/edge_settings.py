@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from lalmesh.protocol.http_auth import Scheme
+from lalmesh.relay_path import cluster_mark
 from lalmesh.runtime.config import SHARED_PORTS, Config, EdgeCapacityConfig, EdgeConfig, RtspConfig, users_of
 from lalmesh.runtime.scheduling import Capacity
 from services.edge.fanout import FanOutSettings
 from services.edge.hls_client import HlsProxySettings
 from services.edge.publication import PublicationSettings
 from services.edge.relay import RelaySettings
+from services.edge.relaying import RelayingSettings, RetrySettings
 from services.edge.rtp_ports import UdpSettings
 from services.edge.rtsp_link import AuthSettings, RtspSettings
 from services.edge.settings import EdgeSettings, ListenSettings
@@ -26,7 +28,7 @@ _AUTH_SCHEMES = {
 HLS_MARGIN_S = 10.0  #: beyond what an hls node gives the owner of a stream to answer: its questions to scheduler and storage before
 
 
-def edge_settings(config: Config) -> EdgeSettings:
+def edge_settings(config: Config, keys: tuple[bytes, ...]) -> EdgeSettings:
     """What an edge is built with.
 
     Raises:
@@ -42,6 +44,7 @@ def edge_settings(config: Config) -> EdgeSettings:
             cache_bytes=edge.hls.cache_bytes,
             silence_s=waiting_answer_s(config.hls.wait_s, config.hls.max_target_s) + HLS_MARGIN_S,
         ),
+        relaying=_relaying(config, keys),
         rtsp=_rtsp(edge),
         cors_origins=edge.http.cors_origins,
         limits=settings.limits(edge.limits),
@@ -69,6 +72,22 @@ def _capacity(config: EdgeCapacityConfig) -> Capacity:
         sessions=config.sessions,
         memory_bytes=config.memory_bytes,
         cpu_fraction=config.cpu_percent / 100,
+    )
+
+
+def _relaying(config: Config, keys: tuple[bytes, ...]) -> RelayingSettings:
+    """How relays are run; the cluster is known to others by its name and something of its key."""
+    relay = config.relay
+    return RelayingSettings(
+        retry=RetrySettings(
+            first_pause_s=relay.first_pause_s,
+            longest_pause_s=max(relay.first_pause_s, relay.longest_pause_s),
+            steady_s=relay.steady_s,
+        ),
+        start_timeout_s=relay.start_timeout_s,
+        stall_s=relay.stall_timeout_s,
+        fanout=_fanout(config),
+        cluster_mark=cluster_mark(config.cluster.name, keys[0]),
     )
 
 

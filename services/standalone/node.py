@@ -138,7 +138,7 @@ class Node:
         if role in ("standalone", "hls"):
             await self._start_hls(keys, self._client(channels), channels)
         if role in ("standalone", "edge"):
-            await self._start_edge(self._client(channels), channels)
+            await self._start_edge(keys, self._client(channels), channels)
         await self._start_health()
         if role == "standalone":
             await self._joined()
@@ -153,7 +153,7 @@ class Node:
     async def _start_scheduler(self, keys: tuple[bytes, ...], channels: Channels | None) -> None:
         from services.scheduler.app import SchedulerApp
         from services.scheduler.metrics import SchedulerMetrics
-        from services.standalone.scheduler_settings import api_settings, record_rules, routing_settings
+        from services.standalone.scheduler_settings import api_settings, record_rules, relaying_settings, routing_settings
 
         config = self._config
         registry = await self._registry()
@@ -176,6 +176,7 @@ class Node:
             http_port=config.scheduler.http.port,
             api=api_settings(config),
             routing=routing_settings(config),
+            relaying=relaying_settings(config),
             metrics=SchedulerMetrics(self._metrics),
         )
         self._scheduler.service.replicas.drain_asked = self._drain_told
@@ -238,12 +239,12 @@ class Node:
         self._metrics.register(LinkCollector(pool, role))
         return pool
 
-    async def _start_edge(self, client: HlsSchedulerClient, channels: Channels) -> None:
+    async def _start_edge(self, keys: tuple[bytes, ...], client: HlsSchedulerClient, channels: Channels) -> None:
         from services.edge.app import EdgeApp
         from services.standalone.edge_settings import edge_settings
 
         node = settings.node_id(self._config, "edge", shared=self._role == "standalone")
-        built = edge_settings(self._config)
+        built = edge_settings(self._config, keys)
         links = self._links(node, channels, "edge")
         self._edge = EdgeApp(node, built, client, links, self._metrics, settings.machine_address, self._fail)
         self._stack.push_async_callback(self._edge.stop)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from lalmesh.runtime.config import Config
-from lalmesh.runtime.recording import RecordRule, parse_rule
+from collections.abc import Iterator
+from pathlib import Path
+
+from lalmesh.runtime.config import Config, ConfigError, Problem
+from lalmesh.runtime.recording import RecordRule, RuleError, parse_rule
+from lalmesh.runtime.relay_rules import RelayRule, parse_relay_rule, static_pull_rule
 from lalmesh.runtime.zones import parse_zones
 from services.scheduler.api import ApiRole, ApiSettings, ApiToken, hash_token
 from services.scheduler.registry import EtcdSettings
+from services.scheduler.relays import RelayingSettings
 from services.scheduler.routes import RoutingSettings
 from services.scheduler.sessions import RedisSettings
 
@@ -28,6 +33,38 @@ def record_rules(config: Config) -> tuple[RecordRule, ...]:
 def routing_settings(config: Config) -> RoutingSettings:
     """What clients are sent to edges by."""
     return RoutingSettings(zones=parse_zones(config.scheduler.routing.zones), match_app=config.cluster.match_app)
+
+
+def relaying_settings(config: Config) -> RelayingSettings:
+    """What is relayed, as the configuration has it, lal's static pull last.
+
+    Raises:
+        ConfigError: the file of rules cannot be used.
+    """
+    relay = config.relay
+    rules = [parse_relay_rule(text, is_push=False) for text in relay.pulls]
+    rules += [parse_relay_rule(text, is_push=True) for text in relay.pushes]
+    rules += _rules_in(relay.rules_file) if relay.rules_file else ()
+    rules += [static_pull_rule(relay.static_pull)] if relay.static_pull else ()
+    return RelayingSettings(rules=rules, start_timeout_s=relay.start_timeout_s)
+
+
+def _rules_in(file: str) -> Iterator[RelayRule]:
+    """The rules in a file, one on a line. What is wrong with one is said without the line, which may hold secrets."""
+    try:
+        lines = Path(file).read_text().splitlines()
+    except (OSError, UnicodeError) as error:
+        raise ConfigError([Problem("relay.rules_file", str(error))]) from error
+    for number, line in enumerate(lines, 1):
+        kind, _, text = line.strip().partition(" ")
+        if not kind or kind.startswith("#"):
+            continue
+        if kind not in ("pull", "push"):
+            raise ConfigError([Problem("relay.rules_file", f"line {number} begins with neither pull nor push")])
+        try:
+            yield parse_relay_rule(text, is_push=kind == "push")
+        except RuleError as error:
+            raise ConfigError([Problem("relay.rules_file", f"line {number}: {error.field}: {error}")]) from error
 
 
 def etcd_settings(config: Config) -> EtcdSettings:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from lalmesh.runtime.scheduling import RelayJob, RelayJobs, RelayStatus
+from services.edge.metrics import EdgeMetrics
+from services.edge.player import EdgeContext
 from services.edge.relaying._edge import RelayingEdge, RelayingSettings
 from services.edge.relaying._runner import Runner
-
-__all__ = ["Relaying", "RelayingSettings"]
 
 
 class Relaying:
@@ -70,3 +70,16 @@ class Relaying:
 def _is_same(job: RelayJob, known: RelayJob) -> bool:
     """Whether a relay goes on as it is: what is known of where it goes holds from its next dial on."""
     return replace(job, via=()) == replace(known, via=())
+
+
+def build_relaying(context: EdgeContext, metrics: EdgeMetrics, settings: RelayingSettings) -> Relaying:
+    """The relays of the edge with `context`."""
+    edge = RelayingEdge(
+        publishers=context.publishers,
+        relays=context.relays,
+        sessions=context.sessions,
+        metrics=metrics,
+        body_muxer=context.body_muxer,
+        settings=settings,
+    )
+    return Relaying(edge)

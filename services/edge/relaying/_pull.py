@@ -48,6 +48,7 @@ async def _publish(
     publishing = await edge.publishers.start(job.stream, stop, take_over=False)
     session = edge.sessions.open(client_at(url), SessionRole.RELAY_PULL, job.stream, stop)
     session.bytes_moved = lambda: publishing.core.counters.payload_bytes
+    session.media = publishing.media
     session.facts = lambda: _facts(source)
     reason = "the edge ends it"
     try:

@@ -46,6 +46,7 @@ async def _send(edge: RelayingEdge, job: RelayJob, url: str, relay: Relay, fanou
     async with writer.publisher:
         session = edge.sessions.open(client_at(url), SessionRole.RELAY_PUSH, job.stream, fanout.dismiss)
         session.bytes_moved = lambda: fanout.counters.sent_bytes
+        session.media = lambda: SessionMedia(codecs_of(relay.tracks), session.opened_us, skips=fanout.counters.skips)
         session.facts = lambda: {"skips": fanout.counters.skips} if fanout.counters.skips else {}
         reason = "the edge ends it"
         try:
