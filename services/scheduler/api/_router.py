@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -12,9 +13,11 @@ from aiohttp import web
 
 from lalmesh.runtime.cors import CorsPolicy
 from services.scheduler.api._checking import check_body, check_parts, check_query, read_body, refuse_query
+from services.scheduler.api._openapi import make_document
 from services.scheduler.api._operation import Answer, Asked, Operation
 from services.scheduler.api._permission import Permission
 from services.scheduler.api._problem import ProblemError, problem_of, problems
+from services.scheduler.api._readable import POLICY, make_page
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +51,16 @@ class Api:
             if operation.method in methods or shapes.setdefault(shape, operation.path) != operation.path:
                 raise ValueError(f"{operation.method} {operation.path} is there already")
             methods[operation.method] = operation
+        #: the OpenAPI document
+        self.document = make_document(operations)
 
     def app(self) -> web.Application:
         """The application."""
         app = web.Application(middlewares=[problems])
         for path, methods in self._paths.items():
             app.router.add_route("*", _pattern(path, methods), _Path(self, methods).answer)
+        app.router.add_get("/openapi.json", _constant(JSON, json.dumps(self.document), {}))
+        app.router.add_get("/docs", _constant("text/html", make_page(self.document), {"Content-Security-Policy": POLICY}))
         app.on_response_prepare.append(self._add_headers)
         return app
 
@@ -95,6 +102,15 @@ class Api:
         for name, value in self._cors.headers(request.headers.get("Origin")).items():
             known = response.headers.get(name)
             response.headers[name] = f"{known}, {value}" if known else value  # Vary may have been there
+
+
+def _constant(media_type: str, text: str, headers: Mapping[str, str]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Answers the same to everybody."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(text=text, content_type=media_type, headers=headers)
+
+    return answer
 
 
 def _pattern(path: str, methods: Mapping[str, Operation]) -> str:

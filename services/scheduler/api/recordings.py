@@ -37,7 +37,7 @@ _KeepBytes = Annotated[
 ]
 
 
-class RuleBody(ApiModel):
+class RecordRuleBody(ApiModel):
     """What is to be recorded: one stream, or all that match a pattern."""
 
     stream: str | None = Field(default=None, max_length=4096, description="Application and name of one.", examples=["live/cam"])
@@ -61,7 +61,7 @@ class RuleBody(ApiModel):
         return self
 
 
-class RuleModel(ApiModel):
+class RecordRuleModel(ApiModel):
     """A rule of recording."""
 
     id: str = Field(description="What it is called.")
@@ -82,7 +82,7 @@ class RuleParts(ApiModel):
     id: str = Field(description="What it is called.")
 
 
-RulePage = PageModel[RuleModel]
+RulePage = PageModel[RecordRuleModel]
 
 
 def operations(recordings: Recordings) -> list[Operation]:
@@ -111,8 +111,8 @@ def operations(recordings: Recordings) -> list[Operation]:
             description=f"It holds until it is removed. There can be {MAX_RULES}.",
             handler=face.add_rule,
             role=ApiRole.OPERATOR,
-            body=RuleBody,
-            answers={HTTPStatus.CREATED: RuleModel},
+            body=RecordRuleBody,
+            answers={HTTPStatus.CREATED: RecordRuleModel},
             problems=frozenset({HTTPStatus.CONFLICT}),
         ),
         Operation(
@@ -123,7 +123,7 @@ def operations(recordings: Recordings) -> list[Operation]:
             handler=face.show_rule,
             role=ApiRole.VIEWER,
             parts=RuleParts,
-            answers={HTTPStatus.OK: RuleModel},
+            answers={HTTPStatus.OK: RecordRuleModel},
             problems=frozenset({missing}),
         ),
         Operation(
@@ -188,7 +188,7 @@ class AskedRule:
     stream: StreamKey | None  #: where it is one alone
 
 
-def asked_rule(body: RuleBody) -> AskedRule:
+def asked_rule(body: RecordRuleBody) -> AskedRule:
     """The rule in the body of a request.
 
     Raises:
@@ -209,20 +209,20 @@ def _unknown(rule_id: str) -> ProblemError:
     return ProblemError(HTTPStatus.NOT_FOUND, f"no rule {rule_id[:50]!r}")
 
 
-def _describe(record: RuleRecord) -> RuleModel:
+def _describe(record: RuleRecord) -> RecordRuleModel:
     return _described(record.id, record.rule, source="api", stream=record.stream, created_us=record.created_us)
 
 
-def _configured(recordings: Recordings) -> list[RuleModel]:
+def _configured(recordings: Recordings) -> list[RecordRuleModel]:
     rules = enumerate(recordings.known.configured)
     return [_described(f"{CONFIGURED}{number}", rule, source="config") for number, rule in rules]
 
 
 def _described(
     rule_id: str, rule: RecordRule, *, source: Literal["config", "api"], stream: str = "", created_us: int | None = None
-) -> RuleModel:
+) -> RecordRuleModel:
     limits = {name: getattr(rule, name) for name in _LIMITS}
-    return RuleModel(
+    return RecordRuleModel(
         id=rule_id,
         source=source,
         stream=stream or None,

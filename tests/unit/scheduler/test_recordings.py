@@ -20,7 +20,7 @@ from lalmesh.runtime.scheduling import HlsAssigned, RecordingRules, Role
 from services.scheduler import SchedulerService
 from services.scheduler.api import Answer, Asked, ProblemError, problems
 from services.scheduler.api._checking import check_body
-from services.scheduler.api.recordings import RuleBody, RuleModel, asked_rule, operations
+from services.scheduler.api.recordings import RecordRuleBody, RecordRuleModel, asked_rule, operations
 from services.scheduler.directory import Directory
 from services.scheduler.recording_rules import RuleDirectory, RuleRecord, RulesChanged, parse_rule_record, rule_key, serialize_rule
 from services.scheduler.records import DamagedRecordError
@@ -88,7 +88,7 @@ def test_rules_of_the_configuration_come_first_and_stay() -> None:
 )
 def test_what_asks_for_no_rule_is_refused_and_the_field_named(body: dict[str, object], field: str) -> None:
     with pytest.raises(ProblemError) as caught:
-        asked_rule(check_body(RuleBody, json.dumps(body).encode()))
+        asked_rule(check_body(RecordRuleBody, json.dumps(body).encode()))
     assert (caught.value.status, caught.value.field) == (400, field)
 
 
@@ -123,7 +123,7 @@ async def test_a_rule_is_shown_where_its_location_says(service: SchedulerService
     for rule_id, pattern in ((record.id, "live/*"), ("config-0", "vod/*")):
         answer = await show(Asked(request=make_mocked_request("GET", "/"), path={"id": rule_id}))
         assert isinstance(answer, Answer)
-        assert isinstance(answer.body, RuleModel)
+        assert isinstance(answer.body, RecordRuleModel)
         assert (answer.body.id, answer.body.pattern) == (rule_id, pattern)
     for rule_id in ("config-1", "none"):
         with pytest.raises(ProblemError) as caught:
