@@ -44,8 +44,9 @@ from lalmesh.runtime.config._hls import (
     HlsTlsConfig,
 )
 from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ServerTlsConfig
-from lalmesh.runtime.config._live import KeyChange, LiveConfig, api_catalogue, live_catalogue
+from lalmesh.runtime.config._live import API, KeyChange, LiveConfig, api_catalogue, check_api_keys, live_catalogue
 from lalmesh.runtime.config._load import Loaded, Role, Sources, check_role, load, load_config, overlay
+from lalmesh.runtime.config._notify import AlarmsConfig, LalNotifyConfig, NotifyConfig
 from lalmesh.runtime.config._origin import CapacityConfig, OriginConfig, OriginGrpcConfig, RingConfig
 from lalmesh.runtime.config._problem import ConfigError, Problem
 from lalmesh.runtime.config._recording import HlsRecordingConfig
@@ -63,9 +64,11 @@ from lalmesh.runtime.config._scheduler import (
 from lalmesh.runtime.config._telemetry import MetricsConfig, TelemetryConfig
 
 __all__ = [
+    "API",
     "SHARED_PORTS",
     "AddressesConfig",
     "AdvertiseConfig",
+    "AlarmsConfig",
     "AuthConfig",
     "CallbackConfig",
     "CapacityConfig",
@@ -94,12 +97,14 @@ __all__ = [
     "HttpsConfig",
     "JwtConfig",
     "KeyChange",
+    "LalNotifyConfig",
     "LalSecretConfig",
     "LimitsConfig",
     "LinkConfig",
     "LiveConfig",
     "Loaded",
     "MetricsConfig",
+    "NotifyConfig",
     "OriginConfig",
     "OriginGrpcConfig",
     "PasswordConfig",
@@ -125,6 +130,7 @@ __all__ = [
     "TelemetryConfig",
     "WsRtspConfig",
     "api_catalogue",
+    "check_api_keys",
     "check_role",
     "config_schema",
     "keys_of",

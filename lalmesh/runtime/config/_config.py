@@ -11,6 +11,7 @@ from lalmesh.runtime.config._base import ConfigModel
 from lalmesh.runtime.config._cluster import ClusterConfig
 from lalmesh.runtime.config._edge import EdgeConfig
 from lalmesh.runtime.config._hls import HlsConfig
+from lalmesh.runtime.config._notify import NotifyConfig
 from lalmesh.runtime.config._origin import OriginConfig
 from lalmesh.runtime.config._relay import RelayConfig
 from lalmesh.runtime.config._scheduler import SchedulerConfig
@@ -29,6 +30,7 @@ class Config(ConfigModel):
     hls: HlsConfig = HlsConfig()
     relay: RelayConfig = RelayConfig()
     auth: AuthConfig = AuthConfig()
+    notify: NotifyConfig = NotifyConfig()
     metrics: MetricsConfig = MetricsConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
 

@@ -43,4 +43,5 @@ def test_show_of_a_wrong_configuration_fails() -> None:
 
 def test_schema_prints_a_json_schema() -> None:
     schema = json.loads(runner.invoke(config_app, ["schema"]).output)
-    assert set(schema["properties"]) == {"cluster", "edge", "origin", "scheduler", "hls", "auth", "metrics", "telemetry"}
+    roles = {"cluster", "edge", "origin", "scheduler", "hls"}
+    assert set(schema["properties"]) == roles | {"relay", "auth", "notify", "metrics", "telemetry"}
