@@ -16,9 +16,10 @@ from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics, sweep_each
 from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.sessions import SessionDirectory
-from services.scheduler.api import ApiSettings, Operation, health, nodes, recordings, streams
+from services.scheduler.api import ApiSettings, Operation, health, nodes, recordings, settings, streams
 from services.scheduler.api import relays as relays_api
 from services.scheduler.api import routing as routing_api
+from services.scheduler.live_settings import SettingsPart
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.peers import Peers, PeersFace
 from services.scheduler.relays import RelayingSettings, build_relays
@@ -107,6 +108,9 @@ class SchedulerApp:
         service.control.parts.append(routes)
         #: what is fetched from elsewhere and sent there
         self.relays = build_relays(registry, service, name, relaying or RelayingSettings())
+        #: made over the API, for all nodes
+        self.settings = SettingsPart(registry, service.members)
+        service.control.parts.append(self.settings)
         #: what can be asked for over HTTP; parts add theirs before `start`
         self.operations: list[Operation] = [
             *health.operations(self.service),
@@ -114,6 +118,7 @@ class SchedulerApp:
             *nodes.operations(self.service, self.peers),
             *recordings.operations(self.service.recordings),
             *relays_api.operations(self.relays),
+            *settings.operations(self.settings),
             *routing_api.operations(routes, lambda: service.is_ready),
         ]
         self._grpc_address = (grpc_host, grpc_port)

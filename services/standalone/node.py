@@ -6,9 +6,7 @@ A role is imported when it is built: a node of one role starts in half the time 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Literal
 
@@ -19,16 +17,18 @@ from prometheus_client.process_collector import ProcessCollector
 
 from lalmesh.errors import Unavailable
 from lalmesh.runtime.channels import Channels
-from lalmesh.runtime.config import Config
+from lalmesh.runtime.config import Config, Loaded, Sources
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.health import HealthServer
 from lalmesh.runtime.link import LinkPool
+from lalmesh.runtime.member import Member
 from lalmesh.runtime.ownership import NodeId
-from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.scheduling import GrpcSchedulerClient, HlsSchedulerClient
-from lalmesh.runtime.sessions import SessionDirectory
 from services.standalone import settings
+from services.standalone.applying import apply_config
 from services.standalone.links import DirectLinks, LinkCollector
+from services.standalone.live import LiveNode
+from services.standalone.stores import open_registry, open_sessions
 
 if TYPE_CHECKING:
     from services.edge.app import EdgeApp
@@ -46,9 +46,10 @@ JOIN_TIMEOUT_S = 10.0  #: a standalone server has joined itself long before
 class Node:
     """The roles of this process, running. Made by `running`."""
 
-    def __init__(self, config: Config, role: Role) -> None:
-        """Prepare."""
-        self._config = config
+    def __init__(self, loaded: Loaded, role: Role, sources: Sources) -> None:
+        """Prepare a node that is to be as `loaded` says, and `sources` whenever they are read again."""
+        self._config = loaded.config
+        self._keys = settings.cluster_keys(loaded.config)
         self._role = role
         self._stack = AsyncExitStack()
         self._metrics = CollectorRegistry()
@@ -66,6 +67,7 @@ class Node:
         ProcessCollector(registry=self._metrics)
         PlatformCollector(registry=self._metrics)
         GCCollector(registry=self._metrics)
+        self._live = LiveNode(sources, loaded, self._apply, self._metrics)
 
     @property
     def ports(self) -> dict[str, int]:
@@ -118,10 +120,19 @@ class Node:
         await self._stack.aclose()
 
     def reload(self) -> None:
-        """Load the certificates of public listeners again now, those that can be used."""
+        """Read the configuration and the certificates of public listeners again now, those that can be used."""
+        self._live.reload()
         for part in (self._edge, self._hls):
             if part is not None:
                 part.reload()
+
+    def _apply(self, config: Config) -> None:
+        apply_config(config, self._keys, edge=self._edge, hls=self._hls, origin=self._origin, scheduler=self._scheduler)
+        self._config = config  # what is built later is built by it
+
+    def _listen_to(self, member: Member) -> None:
+        member.drain_asked = self._drain_told
+        member.settings_told = self._live.told
 
     def _drain_told(self, limit_s: float) -> None:
         if not self.drain_asked.done():
@@ -129,7 +140,7 @@ class Node:
 
     async def _start_roles(self) -> None:
         config, role = self._config, self._role
-        keys = settings.cluster_keys(config)
+        keys = self._keys
         channels = settings.channels(config, keys)
         if role in ("standalone", "scheduler"):
             await self._start_scheduler(keys, None if role == "standalone" else channels)
@@ -156,7 +167,7 @@ class Node:
         from services.standalone.scheduler_settings import api_settings, record_rules, relaying_settings, routing_settings
 
         config = self._config
-        registry = await self._registry()
+        registry = await open_registry(config, self._stack)
         self._scheduler = SchedulerApp(
             registry,
             keys,
@@ -167,7 +178,7 @@ class Node:
             hls_always=config.hls.start == "always",
             hls_remember_s=config.scheduler.hls_remember_s,
             recording=record_rules(config),
-            sessions=self._sessions(),
+            sessions=open_sessions(config, self._stack),
             grpc_host=config.scheduler.grpc.host,
             grpc_port=config.scheduler.grpc.port,
             advertise_host=settings.scheduler_host(config),
@@ -180,30 +191,10 @@ class Node:
             metrics=SchedulerMetrics(self._metrics),
         )
         self._scheduler.service.replicas.drain_asked = self._drain_told
+        self._scheduler.settings.base = self._live.loaded
+        self._scheduler.settings.told = self._live.told
         await self._scheduler.start()
         self._stack.push_async_callback(self._scheduler.stop)
-
-    async def _registry(self) -> Registry:
-        from services.scheduler.registry import EtcdRegistry, MemoryRegistry
-        from services.standalone.scheduler_settings import etcd_settings
-
-        if self._config.scheduler.etcd.endpoints:
-            registry: Registry = EtcdRegistry(etcd_settings(self._config))
-        else:
-            memory = MemoryRegistry(asyncio.get_running_loop().time)
-            await self._stack.enter_async_context(_running(memory.keep_time()))
-            registry = memory
-        self._stack.push_async_callback(registry.close)
-        return registry
-
-    def _sessions(self) -> SessionDirectory:
-        from services.scheduler.sessions import MemorySessions, RedisSessions
-        from services.standalone.scheduler_settings import redis_settings
-
-        redis, ttl_s = redis_settings(self._config), self._config.scheduler.session_ttl_s
-        directory: SessionDirectory = MemorySessions(ttl_s=ttl_s) if redis is None else RedisSessions(redis, ttl_s=ttl_s)
-        self._stack.push_async_callback(directory.close)
-        return directory
 
     async def _start_origin(self, keys: tuple[bytes, ...], client: HlsSchedulerClient, channels: Channels | None) -> None:
         from services.origin.app import OriginApp
@@ -212,7 +203,7 @@ class Node:
         node = settings.node_id(self._config, "origin", shared=self._role == "standalone")
         built = origin_settings(self._config)
         self._origin = OriginApp(node, keys, built, client, self._metrics, channels, settings.machine_address, self._fail)
-        self._origin.member.drain_asked = self._drain_told
+        self._listen_to(self._origin.member)
         await self._origin.start()
         self._stack.push_async_callback(self._origin.stop)
 
@@ -227,7 +218,7 @@ class Node:
         peers = None if self._role == "standalone" else channels
         self._hls = HlsApp(node, keys, built, client, links, storage, self._metrics, peers, settings.machine_address, self._fail)
         self._stack.push_async_callback(self._hls.stop)
-        self._hls.member.drain_asked = self._drain_told
+        self._listen_to(self._hls.member)
         await self._hls.start()
 
     def _links(self, node: NodeId, channels: Channels, role: str) -> OriginLinks:
@@ -248,7 +239,7 @@ class Node:
         links = self._links(node, channels, "edge")
         self._edge = EdgeApp(node, built, client, links, self._metrics, settings.machine_address, self._fail)
         self._stack.push_async_callback(self._edge.stop)
-        self._edge.member.drain_asked = self._drain_told
+        self._listen_to(self._edge.member)
         await self._edge.start()
 
     async def _start_health(self) -> None:
@@ -290,14 +281,3 @@ class Node:
 
 def _some(**ports: int | None) -> dict[str, int]:
     return {name: port for name, port in ports.items() if port}
-
-
-@contextlib.asynccontextmanager
-async def _running(work: object) -> AsyncIterator[None]:
-    """Run `work` in a task for as long as the block lasts."""
-    task = asyncio.ensure_future(work)  # type: ignore[call-overload]
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from lalmesh.errors import LalmeshError, ServiceError
-from lalmesh.runtime.config import Config, ConfigError, Problem, Sources, check_role
+from lalmesh.runtime.config import ConfigError, Loaded, Problem, Sources, check_role
 from lalmesh.runtime.log_setup import configure_logging
 from services.standalone import settings
 from services.standalone.config_cli import ConfigOption, LalOption, SetOption
@@ -60,13 +60,13 @@ def _command(role: Role) -> Callable[[ConfigOption, SetOption, LalOption, PortsO
     ) -> None:
         try:
             sources = Sources(path=config, sets=sets or (), environ=os.environ, lal=lal_config)
-            loaded = sources.load().config
-            check_role(loaded, role)
+            loaded = sources.load()
+            check_role(loaded.config, role)
             if lal_config is not None:
                 typer.echo(sources.lal_report(), err=True)
             factory = _loop_factory(loop)
             with asyncio.Runner(loop_factory=factory) as runner:
-                runner.run(_serve(loaded, role, ports_file))
+                runner.run(_serve(loaded, role, sources, ports_file))
         except (LalmeshError, OSError) as error:
             typer.echo(f"lalmesh {role}: {error}", err=True)
             raise typer.Exit(1) from None
@@ -94,16 +94,17 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def _serve(config: Config, role: Role, ports_file: Path | None) -> None:
+async def _serve(loaded: Loaded, role: Role, sources: Sources, ports_file: Path | None) -> None:
     """Run the node until a signal or its scheduler ends it, and it has drained.
 
     Raises:
         ServiceError: it cannot go on.
     """
+    config = loaded.config
     configure_logging(config.telemetry, service=role, node=settings.node_name(config, role))
     settings.raise_descriptor_limit()
     stop = _stop_signal()
-    node = Node(config, role)
+    node = Node(loaded, role, sources)
     await node.start()
     _spare_the_collector()
     _on_hangup(node.reload)
@@ -156,7 +157,7 @@ def _stop_signal() -> asyncio.Event:
 
 
 def _on_hangup(reload: Callable[[], None]) -> None:
-    """Let SIGHUP load certificates again. Their files are looked at from time to time too: systems without it miss little."""
+    """Let SIGHUP read configuration and certificates again. The files of these are looked at from time to time too."""
     if hasattr(signal, "SIGHUP"):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 

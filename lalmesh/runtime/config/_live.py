@@ -6,7 +6,7 @@ keeps all the others of the change from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lalmesh.runtime.config._config import Config
@@ -14,8 +14,10 @@ from lalmesh.runtime.config._keys import Key, all_keys, value_at
 from lalmesh.runtime.config._load import Loaded, overlay
 from lalmesh.runtime.config._problem import ConfigError, Problem
 from lalmesh.runtime.config._render import MASK, yaml_value
+from lalmesh.runtime.config._suggest import unknown_key
 
 API = "the API"
+MAX_PATH_CHARS = 100  #: of one that is not known
 
 
 @dataclass(slots=True, frozen=True)
@@ -42,6 +44,24 @@ def live_catalogue() -> Mapping[str, Key]:
 def api_catalogue() -> Mapping[str, Key]:
     """Those of them that can be set over the API: no secrets, which it would keep and show."""
     return {path: key for path, key in live_catalogue().items() if not key.secret}
+
+
+def check_api_keys(paths: Iterable[str]) -> None:
+    """Refuse keys that cannot be set over the API.
+
+    Raises:
+        ConfigError: for each of them.
+    """
+    problems = [Problem(path[:MAX_PATH_CHARS], _why_not(path)) for path in paths if path not in api_catalogue()]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _why_not(path: str) -> str:
+    key = all_keys().get(path)
+    if key is None:
+        return unknown_key(path[:MAX_PATH_CHARS])
+    return "a secret, which belongs into a file or the environment" if key.secret else "cannot change while nodes run"
 
 
 def changes_between(before: Config, now: Config) -> Iterator[KeyChange]:

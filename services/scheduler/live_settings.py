@@ -1,0 +1,147 @@
+"""Settings that are made over the API: kept in the registry, told to every node and replica.
+
+All of them are one record, ``settings/live``, so whoever reads it has a state that somebody wrote. It is followed beside the view:
+ownership does not depend on it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from lalmesh.errors import Unavailable
+from lalmesh.runtime.config import API, Config, Loaded, api_catalogue, check_api_keys, overlay
+from lalmesh.runtime.registry import Absent, Changed, Compare, FollowEvent, KeyValue, Listing, Put, Registry, Removed, Unchanged
+from lalmesh.runtime.scheduling import LiveSettings
+from services.scheduler.changes import Change
+from services.scheduler.members import Session
+
+log = logging.getLogger(__name__)
+
+KEY = "settings/live"
+MAX_RECORD_BYTES = 256 << 10  #: rules of recording are the longest; etcd takes 1.5 MB
+ATTEMPTS = 5  #: to write where others do at the same time
+RETRY_AFTER_S = 1.0
+
+
+class SettingsConflictError(Exception):
+    """The settings are of another revision than the one that was to be changed."""
+
+
+class SettingsTooLargeError(Exception):
+    """There would be more than a record may hold."""
+
+
+class SettingsPart:
+    """They, as a part of a scheduler."""
+
+    def __init__(self, registry: Registry, members: Iterable[Session]) -> None:
+        """Keep them in `registry` and tell `members`, those that have joined this replica."""
+        self._registry = registry
+        self._members = members
+        self._is_known = False
+        self.current = LiveSettings()  #: as the registry told them last
+        self.base = Loaded(Config(), {})  #: what settings stand above here, for them to be checked with
+        self.told: Callable[[LiveSettings], None] = _nobody  #: hears of them in this process
+
+    async def run(self) -> None:
+        """See `ControlPart.run`."""
+        async for event in self._registry.follow(KEY):
+            settings = _after(event)
+            if settings is not None and not (isinstance(event, Changed) and settings.revision < self.current.revision):
+                self._take(settings)
+
+    def handle(self, change: Change) -> None:
+        """See `ControlPart.handle`."""
+
+    def joined(self, session: Session) -> None:
+        """See `ControlPart.joined`."""
+        if self._is_known:
+            session.send(self.current)
+
+    def reported(self, session: Session) -> None:
+        """See `ControlPart.reported`."""
+
+    async def change(self, values: Mapping[str, object], revision: int | None = None) -> LiveSettings:
+        """Set `values`, by the paths of their keys; None takes a setting back.
+
+        Args:
+            values: what changes.
+            revision: the one that was looked at; None: whichever there is.
+
+        Raises:
+            ConfigError: they are not allowed, by themselves or beside those that there are.
+            SettingsConflictError: they are of another revision.
+            SettingsTooLargeError: they would be too many.
+            Unavailable: not known whether they were written.
+        """
+        check_api_keys(values)
+        return await self._write(lambda now: {k: v for k, v in {**now, **values}.items() if v is not None}, revision)
+
+    async def clear(self) -> LiveSettings:
+        """Take all settings back.
+
+        Raises:
+            Unavailable: not known whether they went.
+        """
+        return await self._write(lambda now: {}, None)
+
+    async def _write(self, make: Callable[[Mapping[str, object]], Mapping[str, object]], revision: int | None) -> LiveSettings:
+        for _ in range(ATTEMPTS):
+            entry, _ = await self._registry.get(KEY)
+            before = LiveSettings() if entry is None else parse_settings(entry)
+            if revision is not None and revision != before.revision:
+                raise SettingsConflictError(f"revision {revision} was changed, {before.revision} is in force")
+            values = make(before.values)
+            overlay(self.base, {path: value for path, value in values.items() if path in api_catalogue()}, API)
+            made = await self._transact(entry, values)
+            if made is not None:
+                self._take(made)
+                return made
+        raise Unavailable("others change settings at the same time", retry_after_s=RETRY_AFTER_S)
+
+    async def _transact(self, entry: KeyValue | None, values: Mapping[str, object]) -> LiveSettings | None:
+        """What was written; None where somebody else was faster."""
+        record = json.dumps(values, ensure_ascii=False, sort_keys=True).encode()
+        if len(record) > MAX_RECORD_BYTES:
+            raise SettingsTooLargeError(f"settings of {len(record)} bytes, limit {MAX_RECORD_BYTES}")
+        compare: Compare = Absent(KEY) if entry is None else Unchanged(KEY, entry.mod_revision)
+        result = await self._registry.transact([compare], [Put(KEY, record)])  # also where there are none: revisions rise
+        return LiveSettings(result.revision, values) if result.succeeded else None
+
+    def _take(self, settings: LiveSettings) -> None:
+        if self._is_known and settings == self.current:
+            return
+        self._is_known, self.current = True, settings
+        for session in self._members:
+            session.send(settings)
+        self.told(settings)
+
+
+def parse_settings(entry: KeyValue) -> LiveSettings:
+    """What the registry holds."""
+    try:
+        values = json.loads(entry.value)
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        log.error("%s holds no settings", KEY)
+        values = {}
+    return LiveSettings(entry.mod_revision, values)
+
+
+def _after(event: FollowEvent) -> LiveSettings | None:
+    """The settings after an event; None where it is about another key. Revision 0: there are none."""
+    match event:
+        case Listing(entries):
+            found = next((entry for entry in entries if entry.key == KEY), None)
+            return LiveSettings() if found is None else parse_settings(found)
+        case Changed(entry):
+            return parse_settings(entry) if entry.key == KEY else None
+        case Removed(key):
+            return LiveSettings() if key == KEY else None
+
+
+def _nobody(settings: LiveSettings) -> None:
+    """Nobody in this process hears of settings."""

@@ -1,0 +1,65 @@
+"""The configuration of a running node: read again on SIGHUP, and changed over the API."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from lalmesh.runtime.config import Config, ConfigError, KeyChange, LiveConfig, Loaded, Sources
+from lalmesh.runtime.scheduling import LiveSettings
+
+log = logging.getLogger(__name__)
+
+
+class LiveNode:
+    """What is in force, and the way that a change takes to the parts of the node."""
+
+    def __init__(self, sources: Sources, loaded: Loaded, apply: Callable[[Config], None], registry: CollectorRegistry) -> None:
+        """Begin with what was `loaded` from `sources`; `apply` lets the node go by a configuration, or changes nothing."""
+        self.loaded = loaded
+        self._sources = sources
+        self._live = LiveConfig(loaded)
+        self._apply = apply
+        self._changes = Counter(
+            "lalmesh_settings_changes", "Changes of the configuration of the running node.", ("source", "result"), registry=registry
+        )
+        Gauge(
+            "lalmesh_settings_revision", "Of the settings that were made over the API and told to the node last.", registry=registry
+        ).set_function(lambda: self._live.revision)
+
+    def reload(self) -> None:
+        """Take what the sources say now: all of it, or nothing where a key has changed that cannot."""
+        try:
+            loaded = self._sources.load()
+        except ConfigError as exc:
+            self._refused("file", exc)
+            return
+        self._change("file", lambda live: live.reload(loaded))
+
+    def told(self, settings: LiveSettings) -> None:
+        """Take the settings that were made over the API: all of them, or nothing where they contradict the node's own."""
+        if settings.revision > self._live.revision:
+            self._change("api", lambda live: live.tell(settings.revision, settings.values))
+
+    def _change(self, source: str, change: Callable[[LiveConfig], Sequence[KeyChange]]) -> None:
+        before = self._live.config
+        try:
+            changed = change(self._live)
+            if changed:
+                self._apply(self._live.config)
+        except ConfigError as exc:
+            self._live.config = before
+            self._refused(source, exc)
+            return
+        self._changes.labels(source, "applied").inc()
+        for each in changed:
+            log.warning("setting changed by the %s: %s", source, each)
+        if not changed:
+            log.info("no setting was changed by the %s", source)
+
+    def _refused(self, source: str, exc: ConfigError) -> None:
+        self._changes.labels(source, "refused").inc()
+        for problem in exc.problems:
+            log.error("settings of the %s are refused, none was taken: %s", source, problem)

@@ -1,0 +1,50 @@
+"""What a scheduler keeps things in: made as configured, and closed with the process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+from lalmesh.runtime.config import Config
+from lalmesh.runtime.registry import Registry
+from lalmesh.runtime.sessions import SessionDirectory
+
+
+async def open_registry(config: Config, stack: AsyncExitStack) -> Registry:
+    """The registry: etcd, or memory where none is configured; `stack` closes it."""
+    from services.scheduler.registry import EtcdRegistry, MemoryRegistry
+    from services.standalone.scheduler_settings import etcd_settings
+
+    if config.scheduler.etcd.endpoints:
+        registry: Registry = EtcdRegistry(etcd_settings(config))
+    else:
+        memory = MemoryRegistry(asyncio.get_running_loop().time)
+        await stack.enter_async_context(_running(memory.keep_time()))
+        registry = memory
+    stack.push_async_callback(registry.close)
+    return registry
+
+
+def open_sessions(config: Config, stack: AsyncExitStack) -> SessionDirectory:
+    """The directory of sessions: Redis, or memory where none is configured; `stack` closes it."""
+    from services.scheduler.sessions import MemorySessions, RedisSessions
+    from services.standalone.scheduler_settings import redis_settings
+
+    redis, ttl_s = redis_settings(config), config.scheduler.session_ttl_s
+    directory: SessionDirectory = MemorySessions(ttl_s=ttl_s) if redis is None else RedisSessions(redis, ttl_s=ttl_s)
+    stack.push_async_callback(directory.close)
+    return directory
+
+
+@contextlib.asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `work` in a task for as long as the block lasts."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
