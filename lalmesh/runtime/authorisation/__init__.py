@@ -4,9 +4,11 @@ Every protocol brings its requests here before it announces success. `Policy.dec
 asks, counts, and raises `AccessRefused`, which each protocol puts in its own words.
 """
 
-from lalmesh.runtime.authorisation._access import Access, AccessSettings, FailureLimit
+from lalmesh.runtime.authorisation._access import Access, AccessSettings
 from lalmesh.runtime.authorisation._addresses import Networks, parse_address
 from lalmesh.runtime.authorisation._callback import Breaker, Callback, CallbackSettings, Remembered, payload_of, question_of
+from lalmesh.runtime.authorisation._failures import Failures
+from lalmesh.runtime.authorisation._hls import Admitted, HlsAccess, Redirected
 from lalmesh.runtime.authorisation._jwt import ALGORITHMS, Tokens, TokenSettings
 from lalmesh.runtime.authorisation._key_fetching import KeySource
 from lalmesh.runtime.authorisation._keys import VerifyKey, jwks_keys, pem_keys, secret_key
@@ -44,6 +46,7 @@ __all__ = [
     "AccessSettings",
     "Action",
     "AddressList",
+    "Admitted",
     "Allowed",
     "Answer",
     "Ask",
@@ -52,9 +55,10 @@ __all__ = [
     "CallbackQuestion",
     "CallbackSettings",
     "EdgeHeaders",
-    "FailureLimit",
+    "Failures",
     "Family",
     "FromEdge",
+    "HlsAccess",
     "KeySource",
     "KeysQuestion",
     "LalSecret",
@@ -69,6 +73,7 @@ __all__ = [
     "PlainLogin",
     "Policy",
     "Reason",
+    "Redirected",
     "Refused",
     "Remembered",
     "Request",

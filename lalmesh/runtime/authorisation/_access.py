@@ -7,12 +7,12 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
 from lalmesh.runtime.authorisation._asking import CallbackAsker
 from lalmesh.runtime.authorisation._callback import CallbackSettings
+from lalmesh.runtime.authorisation._failures import Failures
 from lalmesh.runtime.authorisation._jwt import Tokens
 from lalmesh.runtime.authorisation._key_fetching import KeyFetcher, KeySource
 from lalmesh.runtime.authorisation._metrics import AccessMetrics
@@ -35,26 +35,6 @@ log = logging.getLogger(__name__)
 TOO_OFTEN_RETRY_S = 60.0
 
 
-class FailureLimit(Protocol):
-    """How often an address may be wrong."""
-
-    def is_over(self, address: str) -> bool:
-        """Whether it has been wrong too often lately."""
-        ...
-
-    def failed(self, address: str) -> None:
-        """It has been wrong."""
-        ...
-
-
-class _NoLimit:
-    def is_over(self, address: str) -> bool:
-        return False
-
-    def failed(self, address: str) -> None:
-        pass
-
-
 @dataclass(slots=True, frozen=True, kw_only=True)
 class AccessSettings:
     """What an `Access` is built of."""
@@ -63,7 +43,7 @@ class AccessSettings:
     callback: CallbackSettings | None = None  #: None: nobody is asked
     tokens: Tokens | None = None  #: whose keys are fetched from `keys`
     keys: KeySource | None = None
-    failures: FailureLimit = field(default_factory=_NoLimit)
+    failures_per_minute: int = 0  #: wrong credentials of one address; 0: no limit
 
 
 class Access:
@@ -74,8 +54,8 @@ class Access:
         self.policy = settings.policy
         self._unix_clock = unix_clock
         self._metrics = metrics
-        self._failures = settings.failures
         loop_clock = asyncio.get_running_loop().time
+        self._failures = Failures(settings.failures_per_minute, loop_clock)
         self._callback = CallbackAsker(settings.callback, metrics, loop_clock) if settings.callback is not None else None
         self._keys: KeyFetcher | None = None
         if settings.tokens is not None and settings.keys is not None:
@@ -100,6 +80,14 @@ class Access:
         for part in (self._keys, self._callback):
             if part is not None:
                 await part.close()
+
+    def is_too_often(self, address: str) -> bool:
+        """Whether `address` has shown wrong credentials too often lately."""
+        return self._failures.is_over(address)
+
+    def failed(self, address: str) -> None:
+        """Wrong credentials came from `address`, where somebody else looked at them."""
+        self._failures.failed(address)
 
     async def check(self, request: Request) -> None:
         """Return if `request` is allowed.

@@ -25,8 +25,8 @@ class CallbackAsker:
         self._metrics = metrics
         self._clock = clock
         self._remembered = Remembered(settings.yes_s, settings.no_s)
-        self._breaker = Breaker(settings.failures_to_open, settings.open_s)
-        self._slots = asyncio.Semaphore(settings.max_concurrent)
+        self._breaker = Breaker(settings.failures_num, settings.open_s)
+        self._slots = asyncio.Semaphore(settings.concurrent_num)
         self._asking: dict[CallbackQuestion, asyncio.Task[Answer]] = {}
         tls = ssl.create_default_context(cafile=settings.ca_file or None) if settings.url.startswith("https:") else None
         self._tls: ssl.SSLContext | bool = tls or True
@@ -74,7 +74,7 @@ class CallbackAsker:
     async def _post(self, question: CallbackQuestion, session_id: str) -> int:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._settings.max_concurrent, ssl=self._tls),
+                connector=aiohttp.TCPConnector(limit=self._settings.concurrent_num, ssl=self._tls),
                 timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )

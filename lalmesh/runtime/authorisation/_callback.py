@@ -1,7 +1,7 @@
 """The callback: somebody else's HTTP server says who may. What it said lately is remembered, and while it is down it is let be.
 
 ```
-closed ── failures_to_open failures in a row ──► open ── open_s later ──► half open: one question
+closed ── failures_num failures in a row ──► open ── open_s later ──► half open: one question
    ▲                                              ▲                            │
    └────────────────── an answer ─────────────────┼────────────────────────────┤
                                                   └────────── a failure ────────┘
@@ -28,11 +28,10 @@ class CallbackSettings:
 
     url: str = ""
     timeout_s: float = 2.0
-    max_concurrent: int = 100  #: questions at a time; one more waits, within the time-out
+    concurrent_num: int = 100  #: questions at a time; one more waits, within the time-out
     yes_s: float = 5.0  #: that a yes is remembered
     no_s: float = 2.0  #: ... and a no
-    fail_open: bool = False  #: whether a client is let in where nobody answers
-    failures_to_open: int = 5  #: in a row, after which it is let be
+    failures_num: int = 5  #: in a row, after which it is let be
     open_s: float = 5.0  #: for so long
     ca_file: str = ""
 
@@ -125,9 +124,9 @@ class Remembered:
 class Breaker:
     """Whether a server that failed is asked again."""
 
-    def __init__(self, failures_to_open: int, open_s: float) -> None:
+    def __init__(self, failures_num: int, open_s: float) -> None:
         """After so many failures in a row do not ask for so long."""
-        self._limit = failures_to_open
+        self._limit = failures_num
         self._open_s = open_s
         self._failures = 0
         self._open_until_s = 0.0

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lalmesh.runtime.authorisation._addresses import Networks
-from lalmesh.runtime.authorisation._password import Passwords
 from lalmesh.runtime.authorisation._request import Action, Family, Request
 from lalmesh.runtime.authorisation._rules import MethodName, Rule
 from lalmesh.runtime.authorisation._verdict import Allowed, Answers, Ask, Method, NotThis, Reason, Refused, Verdict
@@ -30,7 +29,7 @@ _EVERYWHERE = AddressList()
 
 
 class Policy:
-    """Who may do what. Without rules, lists and RTSP users anybody may do anything."""
+    """Who may do what. Without rules and lists anybody may do anything."""
 
     def __init__(
         self,
@@ -38,7 +37,6 @@ class Policy:
         methods: Mapping[MethodName, Method] | None = None,
         *,
         addresses: Mapping[Action, AddressList] | None = None,
-        rtsp_users: Passwords | None = None,
         is_open_otherwise: bool = True,
     ) -> None:
         """Decide by `rules`.
@@ -47,13 +45,11 @@ class Policy:
             rules: the first that matches counts.
             methods: those that rules name.
             addresses: by action, asked before all else.
-            rtsp_users: over RTSP these have to log in where an action has any, before a rule is asked.
             is_open_otherwise: what holds where no rule matches.
         """
         self._rules = tuple(rules)
         self._methods = dict(methods or {})
         self._addresses = dict(addresses or {})
-        self._rtsp_users = rtsp_users
         self._is_open_otherwise = is_open_otherwise
 
     def guards(self, families: frozenset[Family]) -> bool:
@@ -65,10 +61,8 @@ class Policy:
 
     def is_open_for(self, request: Request) -> bool:
         """Whether `request` needs to show nothing."""
-        users = self._rtsp_users.users[request.action] if self._rtsp_users is not None and request.family is Family.RTSP else None
         rule = self._rule_of(request)
-        is_open = self._is_open_otherwise if rule is None else rule.methods == (MethodName.OPEN,)
-        return is_open and not users
+        return self._is_open_otherwise if rule is None else rule.methods == (MethodName.OPEN,)
 
     def _rule_of(self, request: Request) -> Rule | None:
         return next((rule for rule in self._rules if rule.matches(request)), None)
@@ -77,11 +71,6 @@ class Policy:
         """What becomes of `request` at `now_s` (Unix seconds), knowing `answers` to what was asked about it."""
         if not self._addresses.get(request.action, _EVERYWHERE).lets_in(request.address):
             return Refused(reason=Reason.FORBIDDEN, detail="the address")
-        users = self._rtsp_users if request.family is Family.RTSP else None
-        if users is not None and users.users[request.action]:
-            verdict = self._ask(request, now_s, answers, (MethodName.PASSWORD,), {MethodName.PASSWORD: users})
-            if not isinstance(verdict, Allowed):
-                return verdict
         rule = self._rule_of(request)
         if rule is None:
             return Allowed("no rule") if self._is_open_otherwise else Refused(reason=Reason.FORBIDDEN, detail="no rule")
@@ -91,21 +80,14 @@ class Policy:
             case (MethodName.DENY,):
                 return Refused(reason=Reason.FORBIDDEN, detail="the rule")
             case names:
-                return self._ask(request, now_s, answers, names, self._methods)
+                return self._ask(request, now_s, answers, names)
 
-    def _ask(
-        self,
-        request: Request,
-        now_s: float,
-        answers: Answers,
-        names: Sequence[MethodName],
-        methods: Mapping[MethodName, Method],
-    ) -> Verdict:
+    def _ask(self, request: Request, now_s: float, answers: Answers, names: Sequence[MethodName]) -> Verdict:
         """Whether one of the methods lets it in. All others are asked before a question goes out that takes time."""
         said: list[NotThis] = []
         question: Ask | None = None
         for name in names:
-            match methods[name].judge(request, now_s, answers):
+            match self._methods[name].judge(request, now_s, answers):
                 case Allowed() as allowed:
                     return allowed
                 case Ask() as asked:

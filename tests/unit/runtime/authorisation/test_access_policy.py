@@ -24,7 +24,6 @@ from lalmesh.runtime.authorisation import (
     Networks,
     Passes,
     Passwords,
-    PlainLogin,
     Policy,
     Reason,
     Refused,
@@ -129,16 +128,6 @@ def test_addresses_are_looked_at_before_credentials() -> None:
     assert refused(decides.decide(replace(PLAY, address="198.51.100.1"), 0.0, {})).reason is Reason.FORBIDDEN
     assert isinstance(decides.decide(replace(PUBLISH, address="198.51.100.1"), 0.0, {}), Allowed)
     assert decides.guards(frozenset({Family.HLS}))
-
-
-def test_rtsp_users_log_in_before_a_rule_is_asked_and_nowhere_else() -> None:
-    users = Passwords({}, {"bob": "out"})
-    decides = Policy([parse_rule("play * lal_secret")], METHODS, rtsp_users=users)
-    over_rtsp = replace(PLAY, protocol="rtsp", query=f"lal_secret={lal_secret_of('cam', 'k')}")
-    assert refused(decides.decide(over_rtsp, 0.0, {})).asks_login
-    assert isinstance(decides.decide(replace(over_rtsp, login=PlainLogin("bob", "out")), 0.0, {}), Allowed)
-    assert isinstance(decides.decide(replace(over_rtsp, protocol="http-flv"), 0.0, {}), Allowed)
-    assert isinstance(Policy(rtsp_users=users).decide(replace(PUBLISH, protocol="rtsp"), 0.0, {}), Allowed)
 
 
 def test_the_callback_is_told_what_mediamtx_tells() -> None:
