@@ -16,7 +16,7 @@ from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics, sweep_each
 from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.sessions import SessionDirectory
-from services.scheduler.api import ApiSettings, Operation, health, nodes, recordings, settings, streams
+from services.scheduler.api import ApiSettings, Operation, health, nodes, recordings, settings, streams, tokens
 from services.scheduler.api import relays as relays_api
 from services.scheduler.api import routing as routing_api
 from services.scheduler.live_settings import SettingsPart
@@ -116,6 +116,7 @@ class SchedulerApp:
             *health.operations(self.service),
             *streams.operations(self.service, self.peers),
             *nodes.operations(self.service, self.peers),
+            *tokens.operations(self._api.tokens),
             *recordings.operations(self.service.recordings),
             *relays_api.operations(self.relays),
             *settings.operations(self.settings),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from lalmesh.runtime.api_tokens import ApiRole, ApiToken, hash_token, parse_token
 from lalmesh.runtime.config import Config, ConfigError, Problem
 from lalmesh.runtime.recording import RecordRule, RuleError, parse_rule
 from lalmesh.runtime.relay_rules import RelayRule, parse_relay_rule, static_pull_rule
 from lalmesh.runtime.zones import parse_zones
-from services.scheduler.api import ApiRole, ApiSettings, ApiToken, hash_token
+from services.scheduler.api import ApiSettings
 from services.scheduler.registry import EtcdSettings
 from services.scheduler.relays import RelayingSettings
 from services.scheduler.routes import RoutingSettings
@@ -20,9 +21,12 @@ FIRST_TOKEN = "token"  #: what `scheduler.http.token` is called among the others
 
 def api_settings(config: Config) -> ApiSettings:
     """Who may ask a scheduler over HTTP."""
-    token = config.scheduler.http.token.get_secret_value()
-    tokens = (ApiToken(name=FIRST_TOKEN, role=ApiRole.ADMIN, hash=hash_token(token)),) if token else ()
-    return ApiSettings(tokens=tokens)
+    http = config.scheduler.http
+    token = http.token.get_secret_value()
+    first = (ApiToken(name=FIRST_TOKEN, role=ApiRole.ADMIN, hash=hash_token(token)),) if token else ()
+    return ApiSettings(
+        tokens=(*first, *map(parse_token, http.tokens)), open_reads=http.read_without_token, cors_origins=http.cors_origins
+    )
 
 
 def record_rules(config: Config) -> tuple[RecordRule, ...]:

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
 
-from lalmesh.runtime.config._base import Allowed, ConfigModel, Host, HostPort, OptionalHost, Port, SharedKey, Text, require_pair
+from lalmesh.runtime.api_tokens import MAX_TOKENS, parse_token
+from lalmesh.runtime.config._base import (
+    Allowed,
+    ConfigModel,
+    Host,
+    HostPort,
+    HttpOrigin,
+    OptionalHost,
+    Port,
+    SharedKey,
+    Text,
+    require_pair,
+)
 from lalmesh.runtime.zones import parse_zones
+
+
+def _token(text: str) -> str:
+    parse_token(text)
+    return text
+
 
 KeyPrefix = Annotated[
     str,
@@ -28,6 +46,8 @@ ZoneText = Annotated[
     Allowed("ZONE NETWORK [NETWORK ...], such as west 10.1.0.0/16 2001:db8::/32"),
 ]
 
+TokenText = Annotated[str, AfterValidator(_token), Allowed("NAME ROLE sha256:HEX [expires=TIME], as `lalmesh token` prints it")]
+
 
 class SchedulerGrpcConfig(ConfigModel):
     """The gRPC listener that nodes join by."""
@@ -42,9 +62,33 @@ class SchedulerHttpConfig(ConfigModel):
     host: Host = Field(default="0.0.0.0", description="Address to listen on.")
     port: Port = Field(default=8083, description="TCP port; 0 takes a free one.")
     token: SharedKey = Field(
-        default=SecretStr(""), description="Bearer token that changes need; empty: they are taken from this machine only."
+        default=SecretStr(""),
+        description="Bearer token of the role admin. Without any token changes are taken from this machine only.",
     )
     token_file: Text = Field(default="", description="File that holds the token.")
+    tokens: tuple[TokenText, ...] = Field(
+        default=(),
+        strict=False,
+        max_length=MAX_TOKENS,
+        description="More tokens, each with a role: viewer looks, operator changes streams, sessions and nodes, admin all. "
+        "`lalmesh token` makes them.",
+    )
+    read_without_token: bool = Field(
+        default=True, description="Whether anybody may look; otherwise that needs a token of any role."
+    )
+    cors_origins: tuple[HttpOrigin, ...] = Field(
+        default=(),
+        strict=False,
+        max_length=64,
+        description="Origins of web pages that may use the API from a browser; *: any, for what needs no token or has one.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [parse_token(text).name for text in self.tokens]
+        if len(set(names)) != len(names):
+            raise ValueError("two tokens have the same name")
+        return self
 
 
 class EtcdConfig(ConfigModel):

@@ -1,13 +1,13 @@
 """The HTTP API: operations with models, which check requests and which the OpenAPI document is made of."""
 
+from lalmesh.runtime.api_tokens import ApiRole, ApiToken, Tokens, hash_token
 from services.scheduler.api._model import ApiModel, PageModel, PageQuery
-from services.scheduler.api._operation import MAX_BODY_BYTES, Answer, ApiRole, Asked, Operation
+from services.scheduler.api._operation import MAX_BODY_BYTES, Answer, Asked, Operation
 from services.scheduler.api._page import Page
 from services.scheduler.api._permission import Permission
 from services.scheduler.api._problem import FieldError, ProblemError, ProblemModel, problems
 from services.scheduler.api._router import Api
 from services.scheduler.api._settings import ApiSettings
-from services.scheduler.api._tokens import ApiToken, Tokens, hash_token, make_token
 
 __all__ = [
     "MAX_BODY_BYTES",
@@ -28,6 +28,5 @@ __all__ = [
     "ProblemModel",
     "Tokens",
     "hash_token",
-    "make_token",
     "problems",
 ]

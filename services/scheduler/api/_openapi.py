@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 import lalmesh
-from services.scheduler.api._operation import ApiRole, Operation
+from lalmesh.runtime.api_tokens import ApiRole
+from services.scheduler.api._operation import Operation
 from services.scheduler.api._problem import MEDIA_TYPE, ProblemModel
 
 VERSION = "3.1.0"

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel
 
+from lalmesh.runtime.api_tokens import ApiRole
 from services.scheduler.api._problem import ProblemError
-
-
-class ApiRole(IntEnum):
-    """Who may ask for it; each may what those before it may."""
-
-    ANYBODY = 0
-    VIEWER = 1  #: looks
-    OPERATOR = 2  #: kicks, records, relays, drains
-    ADMIN = 3  #: settings, tokens, profiles
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from services.scheduler.api._operation import ApiRole
+from lalmesh.runtime.api_tokens import ApiRole, Tokens
 from services.scheduler.api._problem import ProblemError
-from services.scheduler.api._tokens import Tokens
 
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lalmesh.runtime.api_tokens import ApiToken, Tokens
 from lalmesh.runtime.cors import CorsPolicy
 from services.scheduler.api._operation import Operation
 from services.scheduler.api._permission import Permission
 from services.scheduler.api._router import Api
-from services.scheduler.api._tokens import ApiToken, Tokens
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
