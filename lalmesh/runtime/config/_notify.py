@@ -68,7 +68,7 @@ class AlarmsConfig(ConfigModel):
 
     no_keyframe_s: float = Field(default=0.0, ge=0, le=3600, description="No key frame of a video track for so long.")
     bitrate_low_bps: int = Field(default=0, ge=0, le=1 << 40, description="Fewer bits per second, for 5 s.")
-    frame_rate_low: float = Field(default=0.0, ge=0, le=1000, description="Fewer video frames per second, for 5 s.")
+    frames_per_s: float = Field(default=0.0, ge=0, le=1000, description="Fewer video frames per second, for 5 s.")
     timestamp_jump: bool = Field(default=False, description="Whether each jump of the publisher's clock is one.")
 
 
@@ -90,16 +90,16 @@ class NotifyConfig(ConfigModel):
     raw_query: bool = Field(
         default=False, description="Whether events carry the queries of clients with the tokens and signatures in them."
     )
-    shard_events: int = Field(
+    shard_events_num: int = Field(
         default=10_000,
         ge=1000,
         le=10_000_000,
         description="Events that each of the 16 shards of the log holds at most, some 700 bytes each; of more the oldest are lost.",
     )
-    kept_events: int = Field(
+    kept_events_num: int = Field(
         default=1000, ge=0, le=1_000_000, description="Of those the ones that stay when all receivers have them, for /v1/events."
     )
-    dead_letters: int = Field(default=10_000, ge=1, le=1_000_000, description="Dead letters that are kept.")
+    dead_letters_num: int = Field(default=10_000, ge=1, le=1_000_000, description="Dead letters that are kept.")
     lal: LalNotifyConfig = LalNotifyConfig()
     alarms: AlarmsConfig = AlarmsConfig()
 
