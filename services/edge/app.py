@@ -13,6 +13,7 @@ from typing import TypeAlias
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
+from lalmesh.runtime.authorisation import Access, AccessMetrics
 from lalmesh.runtime.certificate import CertificateWatch, certificate_metrics
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.fences import Fences
@@ -50,6 +51,7 @@ from services.edge.rtsp_play import RtspPlaying
 from services.edge.rtsp_service import RtspService
 from services.edge.rtsp_websocket import RtspSocketListener
 from services.edge.session import Sessions
+from services.edge.session_reports import SessionReports
 from services.edge.settings import EdgeSettings
 from services.edge.totals import totals_of_clients, totals_of_proxy, totals_of_streams, totals_of_udp
 from services.edge.upstreams import Upstream
@@ -111,6 +113,7 @@ class EdgeApp:
             claim_timeout_s=settings.claim_timeout_s,
             fences=fences,
         )
+        self.access = Access(settings.access, AccessMetrics("edge", registry))
         self.relays = Relays(scheduler, links, settings.relay, fences)
         self.sessions = Sessions(self.metrics)
         self._context = EdgeContext(
@@ -124,12 +127,16 @@ class EdgeApp:
             match_app=settings.match_app,
             chunk_size=settings.chunk_size,
             entrance=Entrance(lambda: self.member.elsewhere, self._is_full),
+            access=self.access,
             cluster_mark=settings.relaying.cluster_mark,
         )
         self.relaying = build_relaying(self._context, self.metrics, settings.relaying)
         self._rtsp = self._rtsp_service(settings.rtsp) if settings.rtsp is not None else None
         self._listeners: dict[str, Listener] = {}
         self._hls: HlsClient | None = None  # once it listens
+        self._session_reports = SessionReports(
+            self.sessions, scheduler, lambda: self.member.address, self.metrics, report_s=settings.session_report_s
+        )
         self._holdings = Holdings(self.publishers, self.relays, self.sessions, self._loop.time)
         self._tasks: list[asyncio.Task[None]] = []
         self.metrics.read_from(self._collect)
@@ -145,6 +152,7 @@ class EdgeApp:
         Raises:
             OSError: a port cannot be bound.
         """
+        self.access.start()
         self._hls = HlsClient(self._hls_upstreams, self._settings.hls, self._loop.time)
         for listen in self._settings.listen:
             listener = self._listener(listen.protocol, self._hls)
@@ -153,6 +161,7 @@ class EdgeApp:
         self._tasks = [
             self._loop.create_task(sweep_each_second(self._sweeps), name="edge-sweep"),
             self._loop.create_task(self.member.run(), name="edge-membership"),
+            self._loop.create_task(self._session_reports.run(), name="edge-sessions"),
         ]
 
     def _rtsp_service(self, settings: RtspSettings) -> RtspService:
@@ -222,6 +231,7 @@ class EdgeApp:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYES_S):
                 await asyncio.gather(*(listener.admission.emptied() for listener in self._listeners.values()))
+        await self._session_reports.leave()
         await self.member.leave()
         for task in self._tasks:
             task.cancel()
@@ -235,6 +245,7 @@ class EdgeApp:
             self._rtsp.close()
         if self._hls is not None:
             await self._hls.close()
+        await self.access.close()
 
     # membership
 

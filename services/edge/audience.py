@@ -11,6 +11,7 @@ waiting ──random access point──► live ──transport full──► la
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -110,6 +111,7 @@ class Audience:
 
     def _go_live(self, feed: PlayerFeed) -> None:
         """It gets everything from now on, at once or, where its transport is full, behind what waits there."""
+        feed.first_us = feed.first_us or time.time_ns() // 1000
         if feed.is_full:
             self._lag(feed)
             return

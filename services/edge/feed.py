@@ -27,6 +27,7 @@ class PlayerFeed:
         "allowance_bytes",
         "backlog",
         "close",
+        "first_us",
         "is_full",
         "lagging_since",
         "skips",
@@ -62,6 +63,7 @@ class PlayerFeed:
         self.lagging_since: float | None = None  # when its transport filled and has not drained since
         self.allowance_bytes = 0  # added to its bound until it has drained once: what its join gave it
         self.skips = 0
+        self.first_us = 0  # Unix microseconds when media began to go out; 0: not yet
         self._sent = 0
         self._live_from = 0
 

@@ -32,6 +32,9 @@ class EdgeMetrics(ListenerMetrics):
             "edge_ignored_packets", "RTP packets of publishers that were lost or gave no media.", ("reason",), registry=registry
         )
         self.relay_attempts = Counter("edge_relay_attempts", "Attempts at relays.", ("kind", "result"), registry=registry)
+        self.session_report_failures = Counter(
+            "edge_session_report_failures", "Times that the scheduler did not take in which sessions are here.", registry=registry
+        )
         self.clock_jumps = Counter("edge_clock_jumps", "Times that a publisher's clock jumped and was mended.", registry=registry)
 
     def read_from(self, read: Callable[[], Iterable[Metric]]) -> None:

@@ -44,6 +44,7 @@ class HttpPlayer(asyncio.Protocol):
         playing = self._playing = playing_on(transport, relay, form, self.close, sndbuf_bytes)
         session = self._context.sessions.open(self.client, SessionRole.PLAYER, self._stream, self.close)
         session.bytes_moved = lambda: playing.sent_bytes
+        session.media = playing.media
         self._session = session
         playing.start()
 

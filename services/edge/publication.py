@@ -63,6 +63,7 @@ class Publication:
         self.tracks = TrackSet()
         self.ring = Ring(settings.ring_limits())
         self.counters = PublicationCounters()
+        self.first_us = 0  #: Unix microseconds of the first unit; 0: none has come
         self._clock = PublisherClock(settings.clock_jump_ms)
         self._silence = SilentAudio(settings.silent_audio_wait_ms) if settings.silent_audio else None
         self._next_seq = 0
@@ -105,6 +106,7 @@ class Publication:
     def _append(self, units: list[AccessUnit], now_us: int) -> bool:
         if not units:
             return False
+        self.first_us = self.first_us or now_us
         tracks, mend, seq, counters = self.tracks, self._clock.mend, self._next_seq, self.counters
         for unit in units:
             mend(unit, tracks.get(unit.track_id), now_us)

@@ -17,6 +17,7 @@ from lalmesh.runtime.link import CloseReason, Outlet, PublicationRequest
 from lalmesh.runtime.ownership import Grant, Location, NodeAddress, Place, UnitName, new_publication
 from lalmesh.runtime.scheduling import Claim, Move, Refusal, Refused
 from services.edge.publication import Publication, PublicationSettings
+from services.edge.session import SessionMedia, codecs_of
 from services.edge.writing import Writing
 from services.edge.writing_events import (
     Answered,
@@ -112,6 +113,10 @@ class Publishing:
     def grant(self) -> Grant | None:
         """The newest."""
         return self._writing.grant if self._writing is not None else None
+
+    def media(self) -> SessionMedia:
+        """What comes from the publisher."""
+        return SessionMedia(codecs_of(self.core.tracks), self.core.first_us)
 
     def feed(self, events: Iterable[MediaEvent], now_us: int) -> None:
         """Take in what a demuxer gave, received at `now_us` (Unix µs)."""

@@ -15,7 +15,7 @@ from services.edge.client import Client
 from services.edge.fanout import OTHER_CONFIGURATION
 from services.edge.rtsp_link import Described, RtspLink, local_address
 from services.edge.rtsp_ways import DatagramWay, First, InterleavedWay, Way, has_room_for_channels
-from services.edge.session import Session
+from services.edge.session import Session, SessionMedia, codecs_of
 
 if TYPE_CHECKING:
     from services.edge.relay import Relay
@@ -40,6 +40,7 @@ class RtspPlaying:
         self._unstarted: list[Way] = []  # ... and of what will, once the client has been told
         self._session: Session | None = None
         self._sent_bytes = 0  # before the last pause
+        self._first_us = self._skips = 0  # as far as they were looked at
         self._is_over = False
 
     async def describe(self, stream: StreamKey, client: Client) -> Described:
@@ -184,7 +185,15 @@ class RtspPlaying:
         link = self._link
         session = self._session = link.context.sessions.open(self._client, SessionRole.PLAYER, self._stream, link.close)
         session.bytes_moved = lambda: self._sent_bytes + sum(way.sent_bytes for way in self._ways)
+        session.media = self._media
         session.facts = lambda: {"udp_tracks": len(self._pairs)}
+
+    def _media(self) -> SessionMedia:
+        relay, ways = self._relay, [way.media() for way in self._ways]
+        self._first_us = self._first_us or min((way.first_us for way in ways if way.first_us), default=0)
+        self._skips = max(self._skips, sum(way.skips for way in ways))
+        codecs = codecs_of(relay.tracks) if relay is not None else ()
+        return SessionMedia(codecs, self._first_us, sum(way.queued_bytes for way in ways), self._skips)
 
     def _close_pair(self, track: int) -> None:
         pair = self._pairs.pop(track, None)

@@ -53,6 +53,7 @@ class RtspPublisher:
         self._ssrc = int.from_bytes(os.urandom(4), "big")
         self._cname = os.urandom(8).hex()  # says nothing of this machine, and is the same for all tracks (RFC 7022)
         session.bytes_moved = lambda: publishing.core.counters.payload_bytes
+        session.media = publishing.media
 
     # what the connection asks
 

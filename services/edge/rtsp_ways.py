@@ -9,12 +9,14 @@ from typing import Final, Protocol
 
 from lalmesh.errors import Unavailable
 from lalmesh.remux import Channels, InterleavedPackager, RtpStream, WebSocketInterleavedPackager, plain_channels
+from services.edge.client import now_us
 from services.edge.outputs import OutputFormat
 from services.edge.player import playing_on
 from services.edge.relay import Relay
 from services.edge.rtp_players import DatagramPlayer
 from services.edge.rtp_ports import RtpPair
 from services.edge.rtsp_link import RtspLink
+from services.edge.session import SessionMedia, codecs_of
 
 #: choices of channels in use, of one stream, where who comes is still given those that it wants: most want the plain ones, and each
 #: other choice has a fan-out and a cache of its own. Beyond, players are told the plain ones
@@ -61,6 +63,10 @@ class Way(Protocol):
     @property
     def sent_bytes(self) -> int:
         """What was sent so far."""
+        ...
+
+    def media(self) -> SessionMedia:
+        """What goes this way."""
         ...
 
     def start(self) -> None:
@@ -113,6 +119,10 @@ class InterleavedWay:
         """What was written."""
         return self._playing.sent_bytes
 
+    def media(self) -> SessionMedia:
+        """What goes among the messages."""
+        return self._playing.media()
+
     def start(self) -> None:
         """Let media come, behind what the connection still holds."""
         self._playing.start(from_cache=self._from_cache)
@@ -140,6 +150,7 @@ class DatagramWay:
         self._key = ("rtp", rtp)
         self._from_cache = from_cache and link.settings.udp_start == "gop"
         self._player = DatagramPlayer(pairs, link.close)
+        self._first_us = 0
         form = OutputFormat(key=self._key, name="rtp", packager=lambda: InterleavedPackager(rtp, plain_channels(rtp)), rtp=rtp)
         relay.hold()
         self._fanout = relay.outputs.datagrams(form, link.ports.sender)
@@ -153,6 +164,12 @@ class DatagramWay:
     def sent_bytes(self) -> int:
         """What was sent, whatever came of it."""
         return self._fanout.sent_bytes(self._player)
+
+    def media(self) -> SessionMedia:
+        """What goes by UDP. When it began is known as well as somebody looks."""
+        if not self._first_us and self.sent_bytes:
+            self._first_us = now_us()
+        return SessionMedia(codecs_of(self._relay.tracks), self._first_us)
 
     def start(self) -> None:
         """Let media come."""

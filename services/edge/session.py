@@ -7,15 +7,39 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.sessions import SessionRole
-from services.edge.client import Client
+from services.edge.client import Client, now_us
 from services.edge.metrics import EdgeMetrics
 
 log = logging.getLogger(__name__)
 
 SESSION_ID_BYTES = 8
+
+
+@dataclass(slots=True, frozen=True)
+class SessionMedia:
+    """What goes through a session, as it is now."""
+
+    codecs: tuple[str, ...] = ()
+    first_us: int = 0  #: Unix microseconds of the first media; 0: none yet
+    queued_bytes: int = 0  #: that wait for a player
+    skips: int = 0  #: of a player that lagged
+
+
+class SessionWatcher(Protocol):
+    """Who hears of sessions that begin and end."""
+
+    def opened(self, session: Session) -> None:
+        """A session has begun; whoever opened it still adds to it before anything else happens."""
+        ...
+
+    def closed(self, session: Session, reason: str) -> None:
+        """A session has ended."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -28,7 +52,9 @@ class Session:
     opened_at: float  #: the loop's time, seconds
     close: Callable[[str], None]  #: end it, with a reason
     session_id: str = field(default_factory=lambda: secrets.token_hex(SESSION_ID_BYTES))
+    opened_us: int = field(default_factory=now_us)  #: Unix microseconds
     bytes_moved: Callable[[], int] = lambda: 0  #: in from a publisher, out to a player
+    media: Callable[[], SessionMedia] = SessionMedia
     facts: Callable[[], dict[str, object]] = dict  #: what its closing line says beside
     #: ask its client to go on at another edge; gives whether it was asked
     ask_to_reconnect: Callable[[], bool] = lambda: False
@@ -41,6 +67,16 @@ class Session:
         ``rtsps``, ``ws-rtsp``, ``wss-rtsp``.
         """
         return self.client.protocol
+
+    @property
+    def address(self) -> str:
+        """Of its client, without the port."""
+        return self.client.address
+
+    @property
+    def is_input(self) -> bool:
+        """Whether media come in by it; otherwise they go out."""
+        return self.role in (SessionRole.PUBLISHER, SessionRole.RELAY_PULL)
 
     @property
     def peer(self) -> str:
@@ -56,10 +92,16 @@ class Sessions:
         self._metrics = metrics
         self._sessions: dict[str, Session] = {}
         self._loop = asyncio.get_running_loop()
+        #: who hears of them
+        self.watchers: list[SessionWatcher] = []
 
     def __iter__(self) -> Iterator[Session]:
         """Every session."""
         return iter(list(self._sessions.values()))
+
+    def get(self, session_id: str) -> Session | None:
+        """The session of an id."""
+        return self._sessions.get(session_id)
 
     def __len__(self) -> int:
         """How many there are."""
@@ -71,6 +113,8 @@ class Sessions:
         self._sessions[session.session_id] = session
         self._metrics.sessions_opened.labels(client.protocol, role.value).inc()
         log.info("%s opened", role.value, extra=self._facts(session))
+        for watcher in self.watchers:
+            watcher.opened(session)
         return session
 
     def closed(self, session: Session, reason: str) -> None:
@@ -81,6 +125,8 @@ class Sessions:
         self._metrics.sessions_closed.labels(session.protocol, session.role.value).inc()
         facts = {"reason": reason, "duration_s": round(self._loop.time() - session.opened_at, 3), "bytes": moved}
         log.info("%s closed: %s", session.role.value, reason, extra=self._facts(session) | facts | session.facts())
+        for watcher in self.watchers:
+            watcher.closed(session, reason)
 
     def _facts(self, session: Session) -> dict[str, object]:
         return {
@@ -89,3 +135,8 @@ class Sessions:
             "stream_key": str(session.stream),
             "peer": session.peer,
         }
+
+
+def codecs_of(tracks: TrackSet) -> tuple[str, ...]:
+    """What tracks are coded with, each once, in their order."""
+    return tuple(dict.fromkeys(track.codec.value for track in tracks.tracks))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lalmesh.container.flv import HevcForm
+from lalmesh.runtime.authorisation import AccessSettings
 from lalmesh.runtime.certificate import ServerCertificate
 from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.member import MemberSettings
@@ -38,6 +39,7 @@ class EdgeSettings:
     relay: RelaySettings = field(default_factory=RelaySettings)
     hls: HlsProxySettings = field(default_factory=HlsProxySettings)
     relaying: RelayingSettings = field(default_factory=RelayingSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
     rtsp: RtspSettings | None = None  #: None: no RTSP anywhere, not over WebSocket either
     take_over: bool = False
     wait_publisher_s: float = 10.0
@@ -47,3 +49,4 @@ class EdgeSettings:
     match_app: bool = True
     chunk_size: int = 60_000
     claim_timeout_s: float = 5.0
+    session_report_s: float = 5.0

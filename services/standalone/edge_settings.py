@@ -16,6 +16,7 @@ from services.edge.rtsp_link import AuthSettings, RtspSettings
 from services.edge.settings import EdgeSettings, ListenSettings
 from services.hls.waits import waiting_answer_s
 from services.standalone import settings
+from services.standalone.access_settings import access_settings
 
 #: What to offer for each setting, the last one for clients that take that: ffmpeg and live555 do.
 _AUTH_SCHEMES = {
@@ -45,6 +46,7 @@ def edge_settings(config: Config, keys: tuple[bytes, ...]) -> EdgeSettings:
             silence_s=waiting_answer_s(config.hls.wait_s, config.hls.max_target_s) + HLS_MARGIN_S,
         ),
         relaying=_relaying(config, keys),
+        access=access_settings(config, keys),
         rtsp=_rtsp(edge),
         cors_origins=edge.http.cors_origins,
         limits=settings.limits(edge.limits),
@@ -63,6 +65,7 @@ def edge_settings(config: Config, keys: tuple[bytes, ...]) -> EdgeSettings:
         match_app=cluster.match_app,
         chunk_size=edge.rtmp.chunk_size_bytes,
         claim_timeout_s=cluster.claim_timeout_s,
+        session_report_s=edge.session.report_s,
     )
 
 

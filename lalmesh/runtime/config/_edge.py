@@ -170,6 +170,14 @@ class HlsProxyConfig(ConfigModel):
     )
 
 
+class SessionConfig(ConfigModel):
+    """What is told of publishers, players and relays."""
+
+    report_s: float = Field(
+        default=5.0, ge=1, le=10, description="How often the scheduler is told of every session; of its begin and end at once."
+    )
+
+
 class EdgeConfig(ConfigModel):
     """An edge: takes publishers and players."""
 
@@ -188,6 +196,7 @@ class EdgeConfig(ConfigModel):
     play: PlayConfig = PlayConfig()
     fanout: FanOutConfig = FanOutConfig()
     hls: HlsProxyConfig = HlsProxyConfig()
+    session: SessionConfig = SessionConfig()
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -11,6 +11,7 @@ from services.edge.push_fanout import PushFanOut
 from services.edge.relay import Relay
 from services.edge.relaying._edge import RelayingEdge, Started, client_at
 from services.edge.relaying._writing import RtmpWriter, RtspWriter, Writer, is_rtsp, left_out_by_flv, left_out_by_rtp
+from services.edge.session import SessionMedia, codecs_of
 
 PUBLISHER_S = 10.0  #: for the stream to be there: it is published, or was a moment ago
 

@@ -1,0 +1,28 @@
+"""Queries of URLs as they may be shown: without what lets somebody in."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import unquote_plus
+
+#: parameters whose values are nobody's business: what lal, this server, and servers and players of others carry secrets in
+SECRETS: Final = frozenset(
+    {
+        "access_token", "api_key", "apikey", "auth", "auth_key", "authorization", "bearer", "hls_pass", "jwt", "key", "lal_secret",
+        "nonce", "pass", "passwd", "password", "psk", "pwd", "response", "secret", "sig", "sign", "signature", "streamkey", "token",
+        "txsecret", "wssecret",
+    }
+)  # fmt: skip
+HIDDEN: Final = "***"
+
+
+def without_secrets(query: str) -> str:
+    """The query with `HIDDEN` for the values of parameters that are `SECRETS`, whatever their case."""
+    if not query:
+        return ""
+    return "&".join(map(_shown, query.split("&")))
+
+
+def _shown(part: str) -> str:
+    name, equals, _ = part.partition("=")
+    return f"{name}={HIDDEN}" if equals and unquote_plus(name).lower() in SECRETS else part
