@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.authorisation import Action, Login, Request
+
+
+def now_us() -> int:
+    """Unix microseconds."""
+    return time.time_ns() // 1000
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -18,6 +27,24 @@ class Client:
     user: str = ""  #: name of its credentials (RTSP, HTTP); empty without
     via: tuple[str, ...] = ()  #: of a relay: the clusters that it comes through (`lalmesh.relay_path`)
     session_id: str = ""  #: of the request, where it has one already (HLS)
+    asked_us: int = field(default_factory=now_us)  #: Unix microseconds of the request
+    login: Login | None = field(default=None, repr=False)  #: Basic or Digest
+    bearer: str = field(default="", repr=False)  #: of ``Authorization: Bearer``
+    was_allowed: bool = False  #: what it asks for was allowed on its connection before
+
+    def request(self, action: Action, stream: StreamKey) -> Request:
+        """What is to be decided about it."""
+        return Request(
+            action=action,
+            stream=stream,
+            protocol=self.protocol,
+            address=self.address,
+            query=self.query,
+            user_agent=self.user_agent,
+            login=self.login,
+            bearer=self.bearer,
+            session_id=self.session_id,
+        )
 
 
 def stream_url(base: str, app: str, name: str) -> str:

@@ -12,8 +12,9 @@ from lalmesh.runtime.http_gate import CHUNK_BYTES, answer_with, send, waiting_fo
 from lalmesh.runtime.listener import peer_of
 from services.edge.answer_cache import Answer
 from services.edge.hls_client import HlsClient, Wanted, passed_on
+from services.edge.hls_guard import RECORDINGS, Passed, header_of
 
-HLS, RECORDINGS = "/hls/", "/record/"
+HLS = "/hls/"
 #: what makes an answer one for this request alone (RFC 9110 §13.1, §14.2); the node decides
 CONDITIONS = ("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
 
@@ -31,18 +32,18 @@ class HlsProxy:
         self._client = client
         self._scheme = scheme
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request; who leaves while he waits is waited for no longer, and takes nothing from others.
+    async def serve(self, request: web.Request, passed: Passed) -> web.StreamResponse:
+        """Answer a request that was `passed`; who leaves while he waits is waited for no longer, and takes nothing from others.
 
         Raises:
             Unavailable: no hls node answers.
         """
         conditions = {name: request.headers[name] for name in CONDITIONS if name in request.headers}
-        wanted = Wanted(request.rel_url.raw_path_qs, self._headers(request) | conditions, request.method)
+        wanted = Wanted(passed.target, self._headers(request) | header_of(passed) | conditions, request.method)
         with waiting_for_answer(request):
             if request.method == "HEAD":
                 return await self._head(request, wanted)
-            if conditions:
+            if conditions or not passed.is_checked:
                 return await self._pass_through(request, wanted)
             answer = await self._client.answer(wanted)
             if answer is None:

@@ -9,11 +9,13 @@ import ssl
 from aiohttp import web
 
 from lalmesh.errors import Unavailable
+from lalmesh.runtime.authorisation import AccessRefused, Redirected
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.http_port import SERVER, HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits
 from services.edge.entrance import Closed
 from services.edge.hls_client import HlsClient
+from services.edge.hls_guard import HlsGuard
 from services.edge.hls_proxy import HlsProxy, is_proxied
 from services.edge.http_formats import format_of
 from services.edge.http_play import StreamPlaying
@@ -47,6 +49,7 @@ class HttpListener(HttpPort):
         self._refusals = Refusals(metrics)
         self._playing = StreamPlaying(context, cors, self._refusals, SERVER, is_secure=tls is not None)
         self._proxy = HlsProxy(hls, self.scheme)
+        self._guard = HlsGuard(context.access, self.scheme, match_app=context.match_app)
         is_secure = tls is not None
         self._rtsp = RtspSockets(rtsp, cors, self._refusals, is_secure=is_secure) if rtsp is not None else None
 
@@ -75,6 +78,9 @@ class HttpListener(HttpPort):
     async def _proxied(self, request: web.Request) -> web.StreamResponse:
         self.hls_asked_at = self._loop.time()
         try:
-            return await self._proxy.serve(request)
-        except Unavailable as error:
+            passed = await self._guard.admit(request)
+            if isinstance(passed, Redirected):
+                return self._refusals.with_pass(f"{request.rel_url.raw_path}?{passed.query}")
+            return await self._proxy.serve(request, passed)
+        except (AccessRefused, Unavailable) as error:
             return self._refusals.for_error(request, f"{self.scheme}-hls", error)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from aiohttp import web
 
 from lalmesh.errors import InvalidName, RelayLoop, ServiceError, StreamNotFound, Unavailable
+from lalmesh.runtime.authorisation import AccessRefused, Reason, Refused
 from services.edge.metrics import EdgeMetrics
 
 log = logging.getLogger(__name__)
@@ -20,15 +22,23 @@ class Refusals:
         self._metrics = metrics
 
     def refuse(
-        self, request: web.Request, protocol: str, status: int, reason: str, detail: str, *, retry_after_s: float | None = None
+        self,
+        request: web.Request,
+        protocol: str,
+        status: int,
+        reason: str,
+        detail: str,
+        *,
+        retry_after_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> web.Response:
-        """The answer `status` with `detail` as its text; `reason` is what a metric counts it by, under `protocol`."""
+        """The answer `status` with `detail` as its text and `headers`; `reason` is what a metric counts it by, under `protocol`."""
         self._metrics.refused.labels(protocol, reason).inc()
         log.info("request refused: %s", detail, extra={"peer": request.remote or "?", "status": status})
-        headers = {"X-Content-Type-Options": "nosniff"}
+        said = {"X-Content-Type-Options": "nosniff", **(headers or {})}
         if retry_after_s is not None:
-            headers["Retry-After"] = str(max(1, round(retry_after_s)))
-        response = web.Response(status=status, text=f"{detail}\n", headers=headers)
+            said["Retry-After"] = str(max(1, round(retry_after_s)))
+        response = web.Response(status=status, text=f"{detail}\n", headers=said)
         response.force_close()
         return response
 
@@ -40,9 +50,15 @@ class Refusals:
         response.force_close()
         return response
 
+    def with_pass(self, url: str) -> web.Response:
+        """Have a player that was let in ask `url`, which has a pass in it."""
+        return web.Response(status=302, headers={"Location": url, "Cache-Control": "no-store"})
+
     def for_error(self, request: web.Request, protocol: str, error: ServiceError) -> web.Response:
         """What a service's refusal is in HTTP."""
         match error:
+            case AccessRefused():
+                return self._for_access(request, protocol, error)
             case InvalidName():
                 return self.refuse(request, protocol, 400, "name", str(error))
             case StreamNotFound():
@@ -53,3 +69,31 @@ class Refusals:
                 return self.refuse(request, protocol, 503, "unavailable", str(error), retry_after_s=error.retry_after_s)
             case _:
                 return self.refuse(request, protocol, 503, "unavailable", str(error))
+
+    def _for_access(self, request: web.Request, protocol: str, error: AccessRefused) -> web.Response:
+        refused = error.refused
+        return self.refuse(
+            request,
+            protocol,
+            _STATUS[refused.reason],
+            refused.reason.value,
+            str(error),
+            retry_after_s=refused.retry_after_s or None,
+            headers={"Cache-Control": "no-store"} | _challenge(refused),
+        )
+
+
+_STATUS = {
+    Reason.UNAUTHORISED: 401,
+    Reason.FORBIDDEN: 403,
+    Reason.TOO_OFTEN: 429,
+    Reason.FULL: 503,
+    Reason.UNAVAILABLE: 503,
+}
+
+
+def _challenge(refused: Refused) -> dict[str, str]:
+    """What goes with a 401 (RFC 9110 §11.6.1). Browsers ask their user where it is Basic: only where a password would do."""
+    if refused.reason is not Reason.UNAUTHORISED:
+        return {}
+    return {"WWW-Authenticate": 'Basic realm="lalmesh", charset="UTF-8"' if refused.asks_login else 'Bearer realm="lalmesh"'}

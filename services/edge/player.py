@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from lalmesh.container.flv import BodyMuxer, HevcForm
 from lalmesh.errors import InvalidName, RelayLoop
 from lalmesh.names import ANY_APP, StreamKey
+from lalmesh.runtime.authorisation import Access, Action
 from lalmesh.runtime.following import Demand
 from lalmesh.runtime.listener import limit_send_buffer
 from services.edge.client import Client
@@ -20,7 +21,7 @@ from services.edge.outputs import OutputFormat
 from services.edge.publisher import Publishers
 from services.edge.publishing import Publishing
 from services.edge.relay import Relay, Relays
-from services.edge.session import Sessions
+from services.edge.session import SessionMedia, Sessions, codecs_of
 
 WRITE_HIGH_WATER_BYTES = 64 << 10  #: a transport that is written through and holds more than this has a player that lags
 CLOSE_FLUSH_S = 5.0  #: how long a closed player may take to read what waits for it
@@ -40,6 +41,7 @@ class EdgeContext:
     match_app: bool
     chunk_size: int
     entrance: Entrance = field(default_factory=Entrance)
+    access: Access = field(default_factory=Access.open_to_all)
     cluster_mark: str = ""  #: what this cluster is called in relay paths
 
     async def publish(self, stream: StreamKey, client: Client, ended: Callable[[str], None]) -> Publishing:
@@ -50,6 +52,7 @@ class EdgeContext:
         """
         self.entrance.check()
         self._check_path(stream, client)
+        await self._check_access(Action.PUBLISH, stream, client)
         return await self.publishers.start(stream, ended, take_over=False if client.via else None)
 
     async def relay(self, stream: StreamKey, client: Client, wait_s: float | None = None) -> Relay:
@@ -60,8 +63,13 @@ class EdgeContext:
         """
         self.entrance.check()
         self._check_path(stream, client)
+        await self._check_access(Action.PLAY, stream, client)
         demand = Demand(client.via, client.query)
         return await self.relays.acquire(stream, self.wait_publisher_s if wait_s is None else wait_s, demand)
+
+    async def _check_access(self, action: Action, stream: StreamKey, client: Client) -> None:
+        if not client.was_allowed:
+            await self.access.check(client.request(action, stream))
 
     def _check_path(self, stream: StreamKey, client: Client) -> None:
         if self.cluster_mark in client.via:
@@ -118,6 +126,11 @@ class Playing:
     def resume(self) -> None:
         """The transport has drained."""
         self._fanout.resumed(self.feed)
+
+    def media(self) -> SessionMedia:
+        """What goes to the player."""
+        feed = self.feed
+        return SessionMedia(codecs_of(self._relay.tracks), feed.first_us, 0 if self._ended else feed.backlog(), feed.skips)
 
     @property
     def sent_bytes(self) -> int:

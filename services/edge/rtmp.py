@@ -32,6 +32,7 @@ from lalmesh.protocol.rtmp import (
 )
 from lalmesh.relay_path import parse_via
 from lalmesh.remux import RtmpPackager
+from lalmesh.runtime.authorisation import AccessRefused
 from lalmesh.runtime.listener import ListenerLimits, go_on_reading, peer_of, socket_transport, stop_reading
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.client import Client, joined_queries, stream_url
@@ -58,6 +59,7 @@ class _Publisher:
         self.session = session
         self.ingest = Ingest(publishing, session, metrics)
         session.bytes_moved = lambda: self.publishing.core.counters.payload_bytes
+        session.media = publishing.media
         session.facts = lambda: self.ingest.facts
 
     def end(self) -> None:
@@ -74,6 +76,7 @@ class _Player:
         self.playing = playing
         self.session = session
         session.bytes_moved = lambda: self.playing.sent_bytes
+        session.media = playing.media
 
     def end(self) -> None:
         """Give the relay back."""
@@ -234,7 +237,8 @@ class RtmpConnection(asyncio.BufferedProtocol):
 
     def _connected(self, event: Connected) -> None:
         if self._refusal:
-            self._server.reject_connect(description=f"too many connections: {self._refusal}")
+            blocked = self._connection.is_blocked
+            self._server.reject_connect(description=self._refusal if blocked else f"too many connections: {self._refusal}")
             self._send()
             self._close(self._refusal)
             return
@@ -310,7 +314,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._send()
 
     def _refuse_publish(self, stream_id: int, event: PublishRequested, error: ServiceError) -> None:
-        reason = "exists" if isinstance(error, StreamExists) else "name" if isinstance(error, InvalidName) else "unavailable"
+        reason = "exists" if isinstance(error, StreamExists) else "name" if isinstance(error, InvalidName) else _reason(error)
         code = "NetStream.Publish.BadName" if reason != "unavailable" else "NetStream.Publish.Failed"
         self._refused("publisher", f"{event.app}/{event.name}", reason, error)
         self._server.reject_publish(stream_id, code, str(error))
@@ -348,8 +352,8 @@ class RtmpConnection(asyncio.BufferedProtocol):
             playing.pause()
 
     def _refuse_play(self, stream_id: int, event: PlayRequested, error: ServiceError) -> None:
-        reason = "name" if isinstance(error, InvalidName) else "not found" if isinstance(error, StreamNotFound) else "unavailable"
-        code = "NetStream.Play.Failed" if reason == "unavailable" else "NetStream.Play.StreamNotFound"
+        reason = "name" if isinstance(error, InvalidName) else "not found" if isinstance(error, StreamNotFound) else _reason(error)
+        code = "NetStream.Play.StreamNotFound" if reason in ("name", "not found") else "NetStream.Play.Failed"
         self._refused("player", f"{event.app}/{event.name}", reason, error)
         self._server.reject_play(stream_id, code, str(error))
         self._send()
@@ -399,6 +403,11 @@ class RtmpConnection(asyncio.BufferedProtocol):
             self._close_unless_used(stream_id, reason)
 
         return close
+
+
+def _reason(error: ServiceError) -> str:
+    """What a metric counts a refusal by."""
+    return error.refused.reason.value if isinstance(error, AccessRefused) else "unavailable"
 
 
 class RtmpListener(StreamListener):

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from lalmesh.errors import LalmeshError
 from lalmesh.protocol.rtsp import AnnounceRequested, DescribeRequested, Request, RtspServer, SetupRequested, StreamPath, Transport
+from lalmesh.runtime.authorisation import AccessRefused
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.rtsp_refusal import refusal_of
 
@@ -38,17 +39,28 @@ class RtspAnswers:
 
     def allows(self, request: Request, role: SessionRole, path: StreamPath) -> bool:
         """Whether the client may. Without credentials, or with wrong ones, it is refused as often as it asks, within a bound."""
+        if self._link.context.access.is_too_often(self._link.address):
+            self.refuse(role, path, 403, "too often", "wrong credentials too often")
+            return False
         wrong_before = self._auth.wrong
         challenges = self._auth.challenges(request, role, path)
         if not challenges:
             return True
         self.core.reject(401, *(("WWW-Authenticate", challenge) for challenge in challenges))
         if self._auth.wrong != wrong_before:
+            self._link.context.access.failed(self._link.address)
             self.count_refusal(role, path, "credentials", "wrong credentials")
+        self._end_if_over()
+        return False
+
+    def allowed(self, request: Request, path: StreamPath) -> None:
+        """The client has what it asked for: it may ask for that again."""
+        self._auth.allowed(request, path)
+
+    def _end_if_over(self) -> None:
         if self._auth.is_over:
             self.send()
             self._link.close("wrong credentials too often")
-        return False
 
     def sends_elsewhere(self, event: DescribeRequested | AnnounceRequested, role: SessionRole) -> bool:
         """Send a client to another edge where this one lets nobody in and another is known (RFC 2326 §10.10, §11.3)."""
@@ -77,6 +89,11 @@ class RtspAnswers:
 
     def refuse_for(self, role: SessionRole, path: StreamPath, error: LalmeshError) -> None:
         """Refuse in the words for what went wrong."""
+        if isinstance(error, AccessRefused) and (challenges := self._auth.refused(error.refused)):
+            self.count_refusal(role, path, error.refused.reason.value, str(error))
+            self.core.reject(401, *(("WWW-Authenticate", challenge) for challenge in challenges))
+            self._end_if_over()
+            return
         refusal = refusal_of(error)
         self.count_refusal(role, path, refusal.reason, str(error))
         self.core.reject(refusal.status, *refusal.fields)

@@ -1,7 +1,8 @@
 """Who may publish and play over RTSP: the users of the configuration, by Basic or Digest (docs/design.md §10).
 
-It is decided before anything is announced or described. What was allowed holds for the same stream on the same connection, so that
-a nonce that expires in the middle of a session ends nothing.
+Those have to log in before anything else is looked at; what the rules of `lalmesh.runtime.authorisation` ask of a client comes
+after that, with the same credentials. It is decided before anything is announced or described. What was allowed holds for the
+same stream on the same connection, so that a nonce that expires in the middle of a session ends nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from enum import Enum
 from typing import Final
 
 from lalmesh.errors import RemoteProtocolError, UnsupportedError
-from lalmesh.protocol.http_auth import Credentials, ServerAuth, Verdict, parse_credentials
+from lalmesh.protocol.http_auth import BasicCredentials, Credentials, ServerAuth, Verdict, parse_credentials
 from lalmesh.protocol.rtsp import Request, StreamPath
+from lalmesh.runtime.authorisation import LoginCheck, Reason, Refused
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.rtsp_link import AuthSettings
 
@@ -44,6 +46,17 @@ class RtspAuth:
         """For one connection from `address`."""
         return ConnectionAuth(self, address)
 
+    def login(self, request: Request, address: str) -> RtspLogin | None:
+        """What `request` logs in with; None where it does not."""
+        shown = _credentials(request)
+        return RtspLogin(self._server, shown, request.method, request.uri, address) if shown is not None else None
+
+    def challenges(self, refused: Refused, address: str) -> list[str]:
+        """What goes with the 401 of a client that the rules refuse."""
+        if refused.asks_login:
+            return self._server.challenges(time.time(), address, stale=refused.is_stale)
+        return [f'Basic realm="{REALM}"' if refused.asks_basic else f'Bearer realm="{REALM}"']
+
     def check(self, request: Request, role: SessionRole, address: str) -> tuple[Answer, list[str]]:
         """What `request` may do, and the challenges that go with a refusal."""
         users, now_s = self._users[role], time.time()
@@ -62,6 +75,33 @@ class RtspAuth:
         return answer, self._server.challenges(now_s, address, stale=is_stale)
 
 
+class RtspLogin:
+    """The credentials of one request: a `Login`."""
+
+    def __init__(self, server: ServerAuth, shown: Credentials, method: str, uri: str, address: str) -> None:
+        """As they were `shown` by a client at `address`."""
+        self.user = shown.user
+        self.password = shown.password if isinstance(shown, BasicCredentials) else ""
+        self._server = server
+        self._shown = shown
+        self._method = method
+        self._uri = uri
+        self._address = address
+
+    def check(self, password: str | None) -> LoginCheck:
+        """See `Login.check`."""
+        verdict = self._server.check(
+            self._shown, password, method=self._method, uri=self._uri, now_s=time.time(), client=self._address
+        )
+        match verdict:
+            case Verdict.ACCEPTED:
+                return LoginCheck.RIGHT
+            case Verdict.STALE:
+                return LoginCheck.STALE
+            case Verdict.REFUSED:
+                return LoginCheck.WRONG
+
+
 class ConnectionAuth:
     """What one connection was allowed, and how often it was wrong."""
 
@@ -70,6 +110,7 @@ class ConnectionAuth:
         self._auth = auth
         self._address = address
         self._allowed: set[tuple[SessionRole, str, str]] = set()
+        self._granted: tuple[str, str, str] | None = None  # method, app and name that the rules let in
         self.wrong = 0  #: times
 
     @property
@@ -88,6 +129,25 @@ class ConnectionAuth:
         elif answer is Answer.WRONG:
             self.wrong += 1
         return challenges
+
+    def login(self, request: Request) -> RtspLogin | None:
+        """What `request` logs in with."""
+        return self._auth.login(request, self._address)
+
+    def was_allowed(self, request: Request, path: StreamPath) -> bool:
+        """Whether the rules have let the same in on this connection."""
+        return self._granted == (request.method, path.app, path.name)
+
+    def allowed(self, request: Request, path: StreamPath) -> None:
+        """The rules have let it in."""
+        self._granted = (request.method, path.app, path.name)
+
+    def refused(self, refused: Refused) -> list[str]:
+        """The challenges of a client that the rules refuse; none where credentials would not help."""
+        if refused.reason is not Reason.UNAUTHORISED:
+            return []
+        self.wrong += refused.was_shown and not refused.is_stale
+        return self._auth.challenges(refused, self._address)
 
 
 def _credentials(request: Request) -> Credentials | None:

@@ -35,6 +35,7 @@ from lalmesh.runtime.http_port import SERVER
 from lalmesh.runtime.listener import Connection
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.client import Client, stream_url
+from services.edge.client_http import bearer_of
 from services.edge.rtsp_answers import RtspAnswers
 from services.edge.rtsp_link import Wire
 from services.edge.rtsp_player_requests import PlayerRequests
@@ -70,7 +71,8 @@ class RtspDialogue:
         self._wire = wire
         self._connection = connection
         self._core = RtspServer(os.urandom, session_timeout_s=service.settings.session_timeout_s, server_name=SERVER)
-        self._answers = RtspAnswers(self, self._core, service.auth.connection(self.address))
+        self._auth = service.auth.connection(self.address)
+        self._answers = RtspAnswers(self, self._core, self._auth)
         self._publishes = PublisherRequests(self, self._answers)
         self._plays = PlayerRequests(self, self._answers, service.player)
         self._request: asyncio.Task[None] | None = None
@@ -103,6 +105,10 @@ class RtspDialogue:
             query=path.query,
             user_agent=request.headers.get("User-Agent") or "",
             via=parse_via(request.headers.get(RELAY_HEADER) or ""),
+            user=login.user if (login := self._auth.login(request)) is not None else "",
+            login=login,
+            bearer=bearer_of(request.headers.get("Authorization") or ""),
+            was_allowed=self._auth.was_allowed(request, path),
         )
 
     def heard(self) -> None:
@@ -198,7 +204,7 @@ class RtspDialogue:
     def _handle(self, event: ServerEvent) -> None:
         self._connection.begun = True
         if self.refusal and not isinstance(event, PacketReceived | Paused | TornDown):
-            self._core.reject(503, ("Connection", "close"))
+            self._core.reject(403 if self._connection.is_blocked else 503, ("Connection", "close"))
             self._answers.send()
             self.close(self.refusal)
             return

@@ -100,7 +100,7 @@ class PlayerRequests:
         """Let `player` get hold of a stream; None where the request has been refused."""
         try:
             stream = self._link.context.stream_key(path.app, path.name)
-            return await player.describe(stream, self._link.client(request, path))
+            described = await player.describe(stream, self._link.client(request, path))
         except (ServiceError, UnsupportedError) as error:
             player.close("refused")
             self._answers.refuse_for(SessionRole.PLAYER, path, error)
@@ -108,6 +108,8 @@ class PlayerRequests:
         except BaseException:
             player.close("gone")
             raise
+        self._answers.allowed(request, path)
+        return described
 
     def _replace(self, player: RtspPlayer, path: StreamPath) -> None:
         if self.player is not None:

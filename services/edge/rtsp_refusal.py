@@ -14,6 +14,7 @@ from lalmesh.errors import (
     Unavailable,
     UnsupportedError,
 )
+from lalmesh.runtime.authorisation import AccessRefused, Reason
 
 
 @dataclass(slots=True, frozen=True)
@@ -36,6 +37,11 @@ def refusal_of(error: LalmeshError) -> Refusal:
             return Refusal(403, "exists")
         case RelayLoop():
             return Refusal(403, "loop")
+        case AccessRefused() if error.refused.reason in (Reason.FULL, Reason.UNAVAILABLE):
+            retry_after_s = max(1, round(error.refused.retry_after_s))
+            return Refusal(503, error.refused.reason.value, (("Retry-After", str(retry_after_s)),))
+        case AccessRefused():
+            return Refusal(403, error.refused.reason.value)
         case NotAuthorized():
             return Refusal(403, "forbidden")
         case UnsupportedError():

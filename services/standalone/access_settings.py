@@ -41,8 +41,8 @@ from lalmesh.runtime.config import (
 MAX_PEM_BYTES = 1 << 20
 
 
-def access_settings(config: Config) -> AccessSettings:
-    """What an edge or an hls node decides by.
+def access_settings(config: Config, keys: tuple[bytes, ...]) -> AccessSettings:
+    """What an edge or an hls node of the cluster with `keys` decides by.
 
     Raises:
         ConfigError: a file of public keys cannot be used.
@@ -63,6 +63,9 @@ def access_settings(config: Config) -> AccessSettings:
         tokens=tokens,
         keys=source if source.url or source.file else None,
         failures_per_minute=auth.failures_per_minute,
+        cluster_keys=keys,
+        hls_pass_s=auth.hls_pass_s,
+        hls_pass_address=auth.hls_pass_address,
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lalmesh.runtime.authorisation._access import Access
-from lalmesh.runtime.authorisation._passes import PASS_PARAMETER, Passes
+from lalmesh.runtime.authorisation._passes import PASS_PARAMETER
 from lalmesh.runtime.authorisation._query import fields_of, without_credentials, without_field
 from lalmesh.runtime.authorisation._request import Family, Request
 from lalmesh.runtime.authorisation._verdict import AccessRefused, Reason, Refused
@@ -36,10 +36,10 @@ class Redirected:
 class HlsAccess:
     """What edges and hls nodes ask before they serve HLS or recordings."""
 
-    def __init__(self, access: Access, passes: Passes, unix_clock: Callable[[], float] = time.time) -> None:
-        """Decide by `access`; make and check `passes`."""
+    def __init__(self, access: Access, unix_clock: Callable[[], float] = time.time) -> None:
+        """Decide by `access`."""
         self._access = access
-        self._passes = passes
+        self._passes = access.passes
         self._clock = unix_clock
 
     @property
