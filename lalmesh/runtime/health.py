@@ -1,4 +1,4 @@
-"""Health and metrics of a node over HTTP: ``/healthz``, ``/readyz``, ``/metrics`` (docs/design.md §7)."""
+"""Health and metrics of a node over HTTP: ``/healthz``, ``/readyz``, ``/metrics`` (docs/design.md §7); and a profile of it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from lalmesh.runtime import profile_http
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics, sweep_each_second
+from lalmesh.runtime.profile_http import ProfileHttp
 
 LIMITS = ListenerLimits(connections=1000)  #: probes and scrapes: a handful in all
 
@@ -19,8 +21,9 @@ LIMITS = ListenerLimits(connections=1000)  #: probes and scrapes: a handful in a
 class HealthServer:
     """Answers probes and scrapes. Alive is who answers; `ready` gives the reason for not being ready, empty where there is none."""
 
-    def __init__(self, registry: CollectorRegistry, ready: Callable[[], str]) -> None:
-        """Serve the metrics of `registry`. Made where a loop runs."""
+    def __init__(self, registry: CollectorRegistry, ready: Callable[[], str], profiles: ProfileHttp | None = None) -> None:
+        """Serve the metrics of `registry`, and `profiles` where there are any. Made where a loop runs."""
+        self._profiles = profiles or ProfileHttp("", "")
         self._registry = registry
         self._ready = ready
         self._http = HttpPort("metrics", reading_app(self._answer, CorsPolicy(())), LIMITS, ListenerMetrics("health", registry))
@@ -55,5 +58,7 @@ class HealthServer:
                 return web.Response(status=503 if reason else 200, text=f"{reason or 'ready'}\n")
             case "/metrics":
                 return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+            case profile_http.PATH:
+                return await self._profiles.answer(request)
             case _:
                 return web.Response(status=404, text="nothing here\n")

@@ -243,7 +243,7 @@ class Node:
         await self._edge.start()
 
     async def _start_health(self) -> None:
-        self._health = HealthServer(self._metrics, self._unready)
+        self._health = HealthServer(self._metrics, self._unready, settings.profiles(self._config, self._role))
         self._stack.push_async_callback(self._health.stop)
         await self._health.start(self._config.metrics.host, self._config.metrics.port)
 

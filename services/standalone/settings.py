@@ -15,6 +15,7 @@ from lalmesh.runtime.link import LinkLimits
 from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.member import MemberSettings
 from lalmesh.runtime.ownership import NodeId, new_incarnation
+from lalmesh.runtime.profile_http import ProfileHttp
 from lalmesh.runtime.scheduling import Capacity
 
 EVERY_ADDRESS = ("", "0.0.0.0", "::")  #: of a listener that listens on all that the machine has
@@ -36,6 +37,11 @@ def cluster_keys(config: Config) -> tuple[bytes, ...]:
     """The key to sign with, then the ones that are accepted too; a random one where none is set (standalone only)."""
     keys = [config.cluster.key.get_secret_value(), config.cluster.previous_key.get_secret_value()]
     return tuple(key.encode() for key in keys if key) or (secrets.token_bytes(RANDOM_KEY_BYTES),)
+
+
+def profiles(config: Config, role: str) -> ProfileHttp:
+    """Who may have a profile of this process, and what it is called."""
+    return ProfileHttp(config.metrics.profile_token.get_secret_value(), node_name(config, role))
 
 
 def channels(config: Config, keys: tuple[bytes, ...]) -> Channels:

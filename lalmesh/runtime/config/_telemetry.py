@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
-from lalmesh.runtime.config._base import ConfigModel, Host, Port, Text, live_keys
+from lalmesh.runtime.config._base import ConfigModel, Host, Port, SharedKey, Text, live_keys
 
 
 class MetricsConfig(ConfigModel):
@@ -14,6 +14,10 @@ class MetricsConfig(ConfigModel):
 
     host: Host = Field(default="127.0.0.1", description="Address to listen on.")
     port: Port = Field(default=9090, description="TCP port; 0 takes a free one.")
+    profile_token: SharedKey = Field(
+        default=SecretStr(""), description="Bearer token for a profile of the process, at /debug/profile; empty: there is none."
+    )
+    profile_token_file: Text = Field(default="", description="File that holds profile_token.")
 
 
 class TelemetryConfig(ConfigModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -13,8 +14,10 @@ from prometheus_client import CollectorRegistry, Counter
 from lalmesh.runtime import health
 from lalmesh.runtime.health import HealthServer
 from lalmesh.runtime.listener import ListenerLimits
+from lalmesh.runtime.profile_http import ProfileHttp
 
 HOST = "127.0.0.1"
+TOKEN = "let-me-see-your-stacks"
 LIMIT_S = 10.0
 
 
@@ -25,10 +28,12 @@ class Site:
         self.unready = ""
         registry = CollectorRegistry()
         Counter("seen", "Things seen.", registry=registry).inc(3)
-        self.server = HealthServer(registry, lambda: self.unready)
+        self.server = HealthServer(registry, lambda: self.unready, ProfileHttp(TOKEN, "here"))
 
-    async def get(self, path: str) -> tuple[int, str]:
-        async with aiohttp.ClientSession() as session, session.get(f"http://{HOST}:{self.server.port}{path}") as answer:
+    async def get(self, path: str, token: str = "") -> tuple[int, str]:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        url = f"http://{HOST}:{self.server.port}{path}"
+        async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
             return answer.status, await answer.text()
 
 
@@ -52,6 +57,38 @@ async def test_a_scrape_gets_every_metric(site: Site) -> None:
     status, text = await site.get("/metrics")
     assert (status, "seen_total 3.0" in text) == (200, True)
     assert (await site.get("/"))[0] == 404
+
+
+async def test_a_profile_is_for_whoever_has_the_token(site: Site) -> None:
+    assert (await site.get("/debug/profile"))[0] == 401
+    assert (await site.get("/debug/profile", "another"))[0] == 401
+    status, text = await site.get("/debug/profile?seconds=1&format=collapsed", TOKEN)
+    assert status == 200
+    assert "MainThread;" in text
+    assert "test_a_profile_is_for_whoever_has_the_token" not in text  # it waits in its loop
+    status, text = await site.get("/debug/profile?seconds=1", TOKEN)
+    assert json.loads(text)["profiles"][0]["type"] == "sampled"
+
+
+@pytest.mark.parametrize("query", ["seconds=0", "seconds=61", "seconds=x", "seconds=nan", "format=svg"])
+async def test_a_profile_of_another_sort_is_refused(site: Site, query: str) -> None:
+    assert (await site.get(f"/debug/profile?{query}", TOKEN))[0] == 400
+
+
+async def test_one_profile_is_made_at_a_time(site: Site) -> None:
+    first = asyncio.create_task(site.get("/debug/profile?seconds=60", TOKEN))
+    await asyncio.sleep(0.3)
+    assert (await site.get("/debug/profile?seconds=1", TOKEN))[0] == 409
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+
+
+async def test_without_a_token_there_is_no_profile() -> None:
+    server = HealthServer(CollectorRegistry(), str)
+    await server.start(HOST, 0)
+    async with aiohttp.ClientSession() as session, session.get(f"http://{HOST}:{server.port}/debug/profile") as answer:
+        assert answer.status == 404
+    await server.stop()
 
 
 async def test_who_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,8 @@ def test_an_unknown_section_is_one_problem(tmp_path: Path) -> None:
 
 
 def test_a_key_like_no_other_is_refused_with_what_its_section_has(tmp_path: Path) -> None:
-    assert problems("metrics: {zzzzzzz: 1}", tmp_path) == ["metrics.zzzzzzz: unknown key, metrics has host, port (line 1)"]
+    has = "metrics has host, port, profile_token, profile_token_file"
+    assert problems("metrics: {zzzzzzz: 1}", tmp_path) == [f"metrics.zzzzzzz: unknown key, {has} (line 1)"]
 
 
 def test_a_key_in_the_wrong_place_is_told_its_place() -> None:

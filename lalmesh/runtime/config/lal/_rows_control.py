@@ -64,9 +64,12 @@ AUTH = (
 
 PPROF = (
     different(
-        "pprof.enable", False, "", "A profile of a running node is at POST /v1/nodes/{name}/profile of the API, for administrators."
+        "pprof.enable",
+        False,
+        "metrics.profile_token",
+        "A profile of a node is at /debug/profile of its metrics port, for whoever has the token; without one there is none.",
     ),
-    different("pprof.addr", "", "", "The profile has no port of its own."),
+    different("pprof.addr", "", "metrics.host metrics.port", "The metrics port shows the profile."),
 )
 
 LOG = (
