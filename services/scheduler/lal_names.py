@@ -1,4 +1,4 @@
-"""What lal calls things: its API and its events name sessions, protocols and versions alike, so that programs for it go on working."""
+"""What lal calls things: its API and its events name sessions and versions alike, so that programs for it go on working."""
 
 from __future__ import annotations
 

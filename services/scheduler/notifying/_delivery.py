@@ -1,0 +1,210 @@
+"""Delivery: each receiver reads each shard of the log by a cursor of its own.
+
+A receiver that is slow or away delays no other. Within a shard events of one stream go one after the other, in order, those of up
+to `STREAMS_AT_ONCE` streams beside each other. An event that is not taken is tried again with growing pauses, and holds up the rest
+of its stream at once, and of its shard when what was read with it (`PAGE` events) is done; after the receiver's `give_up_s` it
+becomes a dead letter, and what is behind it goes on. The cursor is written behind what was taken, so a scheduler that dies has
+another one send a page again at most, under the same ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from lalmesh.errors import Unavailable
+from lalmesh.runtime.event_kinds import EventKind
+from lalmesh.runtime.event_log import DeadLetter, EventCursor, EventLog, LoggedEvent
+from lalmesh.runtime.events import Event
+from lalmesh.runtime.notify import Receiver
+from services.scheduler.notifying._formats import About, kind_of, message_of
+from services.scheduler.notifying._metrics import NotifyMetrics
+from services.scheduler.notifying._sink import DeliveryError, Sink
+
+log = logging.getLogger(__name__)
+
+PAGE = 64  #: events that are read at a time, and that may be sent again when a scheduler dies
+STREAMS_AT_ONCE = 8  #: of one shard and receiver: 128 requests to a receiver at most
+REFUSALS = 5  #: answers that say never after which an event is given up at once
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0  #: after an attempt that failed; pauses double
+LOG_AWAY_S = 0.5  #: after the log did not answer
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class DeliverySettings:
+    """Who is told, and by whom."""
+
+    receivers: tuple[Receiver, ...] = ()
+    about: About = field(default_factory=About)
+
+
+@dataclass(slots=True)
+class ReceiverState:
+    """How it goes with a receiver, as far as this replica delivers to it."""
+
+    delivered: int = 0
+    failures: int = 0  #: attempts
+    dead: int = 0
+    lost: int = 0
+    error: str = ""  #: of the last attempt that failed; empty once one has succeeded
+    failing_since_us: int = 0  #: 0: the last attempt has succeeded
+
+
+class Delivery:
+    """One receiver and one shard. Run `run` as a task for as long as this replica has the duty of the shard."""
+
+    def __init__(
+        self,
+        log_of_events: EventLog,
+        sink: Sink,
+        receiver: Receiver,
+        shard: int,
+        *,
+        about: About,
+        since_ms: int,
+        state: ReceiverState,
+        metrics: NotifyMetrics,
+        more: Callable[[str], Awaitable[None]],
+        rng: random.Random | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            log_of_events: what is read.
+            sink: brings messages.
+            receiver: whom to.
+            shard: of which events.
+            about: who tells.
+            since_ms: a receiver that nobody knows begins with what is told from this on, Unix milliseconds.
+            state: of the receiver, where all shards count.
+            metrics: where to count.
+            more: returns when the log may have events behind a position.
+            rng: spreads pauses; a fresh one by default.
+            wall_clock: Unix seconds.
+        """
+        self._log = log_of_events
+        self._sink = sink
+        self._receiver = receiver
+        self._shard = shard
+        self._about = about
+        self._since_ms = since_ms
+        self._state = state
+        self._metrics = metrics
+        self._more = more
+        self._rng = rng or random.Random()
+        self._wall_clock = wall_clock
+        self._facts = {"receiver": receiver.name, "shard": shard}
+
+    async def run(self) -> None:
+        """Deliver, without end."""
+        cursor: EventCursor | None = None
+        while True:
+            try:
+                if cursor is None:
+                    cursor = await self._log.cursor(self._shard, self._receiver.name, self._since_ms)
+                page = await self._log.read([self._shard], cursor.position, PAGE)
+                if page.events:
+                    cursor = await self._deliver_page(cursor, page.events)
+            except Unavailable as exc:
+                log.warning("events wait: %s", exc, extra=self._facts)
+                await asyncio.sleep(LOG_AWAY_S * self._rng.uniform(0.5, 1.0))
+                continue
+            if not page.events:
+                await self._more(cursor.position)
+
+    async def _deliver_page(self, cursor: EventCursor, events: Sequence[LoggedEvent]) -> EventCursor:
+        if cursor.count and (missed := events[0].count - cursor.count - 1) > 0:
+            await self._missed(events[0], missed)
+        queues: dict[object, list[Event]] = {}
+        for logged in events:
+            if self._url_of(logged.event):
+                queues.setdefault(logged.event.stream or logged.event.node, []).append(logged.event)
+        limit = asyncio.Semaphore(STREAMS_AT_ONCE)
+        async with asyncio.TaskGroup() as tasks:
+            for queue in queues.values():
+                tasks.create_task(self._deliver_queue(queue, limit))
+        reached = EventCursor(events[-1].position, events[-1].count)
+        await self._until_kept(lambda: self._log.commit(self._shard, self._receiver.name, reached))
+        return reached
+
+    async def _deliver_queue(self, queue: Sequence[Event], limit: asyncio.Semaphore) -> None:
+        """Events of one stream, one after the other."""
+        async with limit:
+            for event in queue:
+                await self._deliver(event)
+
+    def _url_of(self, event: Event) -> str:
+        kind = kind_of(event)
+        return self._receiver.url_of(kind) if kind is not None else ""
+
+    async def _deliver(self, event: Event) -> None:
+        """Bring one event, however often it has to be tried; afterwards it was taken, or is a dead letter."""
+        message = message_of(event, self._receiver.format, self._about)
+        loop = asyncio.get_running_loop()
+        began, attempt, refusals, pause_s = loop.time(), 0, 0, FIRST_PAUSE_S
+        while True:
+            attempt += 1
+            try:
+                await self._sink.send(self._receiver, self._url_of(event), event.id, message, attempt)
+            except DeliveryError as error:
+                refusals += error.is_refused
+                self._failed(str(error))
+                if refusals >= REFUSALS or loop.time() - began >= self._receiver.give_up_s:
+                    await self._give_up(event, attempt, str(error))
+                    return
+                await asyncio.sleep(pause_s * self._rng.uniform(0.5, 1.0))
+                pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+            else:
+                self._succeeded(event)
+                return
+
+    def _succeeded(self, event: Event) -> None:
+        state = self._state
+        if state.error:
+            log.info("receiver takes events again", extra=self._facts)
+        state.delivered, state.error, state.failing_since_us = state.delivered + 1, "", 0
+        self._metrics.attempts.labels(self._receiver.name, "taken").inc()
+        self._metrics.delay.labels(self._receiver.name).observe(max(0.0, self._wall_clock() - event.at_us / 1e6))
+
+    def _failed(self, error: str) -> None:
+        state = self._state
+        if not state.error:
+            state.failing_since_us = round(self._wall_clock() * 1e6)
+            log.warning("receiver does not take events: %s", error, extra=self._facts)
+        state.failures, state.error = state.failures + 1, error
+        self._metrics.attempts.labels(self._receiver.name, "failed").inc()
+
+    async def _give_up(self, event: Event, attempts: int, error: str) -> None:
+        log.error("event given up after %d attempts: %s", attempts, error, extra={**self._facts, "event_id": event.id})
+        at_us = round(self._wall_clock() * 1e6)
+        letter = DeadLetter(id="", receiver=self._receiver.name, at_us=at_us, attempts=attempts, error=error, event=event)
+        await self._until_kept(lambda: self._log.bury(letter))
+        self._state.dead += 1
+        self._metrics.dead.labels(self._receiver.name).inc()
+
+    async def _missed(self, first: LoggedEvent, count: int) -> None:
+        """Say to the receiver that it has missed what is gone."""
+        log.error("%d events were trimmed before the receiver had them", count, extra=self._facts)
+        self._state.lost += count
+        self._metrics.lost.labels(self._receiver.name).inc(count)
+        facts = {"count": count, "shard": self._shard, "receiver": self._receiver.name}
+        event_id = f"lost-{self._receiver.name}-{self._shard}-{first.count}"
+        lost = replace(first.event, id=event_id, kind=EventKind.EVENTS_LOST.value, stream=None, facts=facts)
+        if self._url_of(lost):
+            await self._deliver(lost)
+
+    async def _until_kept(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do it, however often the log has to be asked: what was taken must not be sent again because the log was away."""
+        while True:
+            try:
+                await work()
+            except Unavailable as exc:
+                log.warning("events wait: %s", exc, extra=self._facts)
+                await asyncio.sleep(LOG_AWAY_S * self._rng.uniform(0.5, 1.0))
+            else:
+                return

@@ -1,0 +1,31 @@
+"""What is counted of deliveries."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+DELAY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 86_400.0)
+
+
+class NotifyMetrics:
+    """Counters and gauges of one replica's deliveries."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Begin at zero, in `registry`."""
+        names = ["receiver"]
+        self.delay = Histogram(
+            "scheduler_webhook_delay_seconds",
+            "From what happened to the receiver's answer",
+            names,
+            buckets=DELAY_BUCKETS_S,
+            registry=registry,
+        )
+        self.attempts = Counter("scheduler_webhook_attempts", "Requests, by result", [*names, "result"], registry=registry)
+        self.dead = Counter("scheduler_webhook_dead_letters", "Events given up", names, registry=registry)
+        self.lost = Counter(
+            "scheduler_webhook_lost", "Events that were trimmed before a receiver had them", names, registry=registry
+        )
+        self.backlog = Gauge("scheduler_webhook_backlog", "Events that a receiver has yet to get", names, registry=registry)
+        self.appended = Counter("scheduler_events", "Events told to the log, by result", ["result"], registry=registry)
+        self.dropped = Counter("scheduler_events_dropped", "Own events that the outbox had no room for", registry=registry)
+        self.logged = Gauge("scheduler_event_log_events", "Events in the shards that this replica delivers", registry=registry)
