@@ -31,11 +31,11 @@ from lalmesh.protocol.rtsp import (
     Transport,
 )
 from lalmesh.relay_path import RELAY_HEADER, parse_via
+from lalmesh.runtime.authorisation import bearer_of
 from lalmesh.runtime.http_port import SERVER
 from lalmesh.runtime.listener import Connection
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.client import Client, stream_url
-from services.edge.client_http import bearer_of
 from services.edge.rtsp_answers import RtspAnswers
 from services.edge.rtsp_link import Wire
 from services.edge.rtsp_player_requests import PlayerRequests

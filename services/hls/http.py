@@ -10,6 +10,7 @@ from aiohttp import web
 from lalmesh.errors import InvalidName, RemoteProtocolError, Unavailable
 from lalmesh.protocol.hls import PlaylistName
 from lalmesh.runtime.http_gate import answer_with, waiting_for_answer
+from lalmesh.runtime.secrets_in_urls import without_secrets
 from lalmesh.runtime.threads import Threads
 from services.hls.answer import PLAYLIST_TYPE, UNCACHED, Answer, refusal
 from services.hls.asked_once import AskedOnce
@@ -19,11 +20,13 @@ from services.hls.naming import StreamNames
 from services.hls.record_http import PREFIX as RECORD_PREFIX
 from services.hls.record_http import RecordHttp
 from services.hls.service import HlsService
-from services.hls.sessions import PARAMETER, Players, is_session_id, new_session_id
+from services.hls.sessions import PARAMETER, HlsClient, Players, is_session_id, new_session_id
 
 GZIP_FROM_BYTES = 1000  #: smaller playlists fit one packet as they are
 GZIP_LEVEL = 5  #: a playlist of 5 KB takes 0.1 ms and becomes a fifth
 ZIPPED_AT_ONCE_BYTES = 64 << 10  #: these take 0.3 ms; a larger one, as of a recording, would hold up the loop: threads zip it
+MAX_URL_CHARS = 1000  #: of what is told of a player; UTF-8 makes four times as many bytes of them
+MAX_AGENT_CHARS = 250
 THREADS = 2  #: that zip: more would take turns with the loop
 MAX_ZIPPED_BYTES = 32 << 20  #: of playlists that are kept zipped, and as they were: thousands of live ones, or some recordings
 MAX_ZIPPED_BODY_BYTES = 8 << 20  #: of one: the longest recording without a query has half of it
@@ -50,18 +53,18 @@ class HlsHttp:
         self._session_key = session_key
         self._zipped = ZippedPlaylists()
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Answer; who leaves while he waits is waited for no longer."""
+    async def answer(self, request: web.Request, query: str | None = None) -> web.StreamResponse:
+        """Answer, by `query` where one is given in place of the request's own; who leaves while he waits is not waited for."""
         with waiting_for_answer(request):
             if request.path.startswith(RECORD_PREFIX):
                 response = await self._records.get(request)
             else:
-                response = await self._hls(request)
+                response = await self._hls(request, request.rel_url.raw_query_string if query is None else query)
         self._metrics.requests.labels(str(response.status)).inc()
         return response
 
-    async def _hls(self, request: web.Request) -> web.StreamResponse:
-        path, query = request.rel_url.raw_path, request.rel_url.raw_query_string
+    async def _hls(self, request: web.Request, query: str) -> web.StreamResponse:
+        path = request.rel_url.raw_path
         answer = await (self._counted(request, path, query) if self._session_key else self._service.answer(path, query))
         if request.method == "GET":
             self._metrics.sent_bytes.inc(len(answer.body))
@@ -84,10 +87,26 @@ class HlsHttp:
             return Answer(302, b"", {"Location": where, "Cache-Control": UNCACHED})
         if session_id and not is_session_id(session_id, stream, self._session_key):
             return refusal(404, "unknown session")
+        if session_id and self._players.is_kicked(session_id):
+            return refusal(410, "the session was ended")
         answer = await self._service.answer(path, query)
         if session_id and answer.status == 200 and request.method == "GET":
-            self._players.saw(stream, session_id, request.remote or "", len(answer.body))
+            is_media = not isinstance(found.resource, PlaylistName)
+            self._players.saw(stream, session_id, _client(request, query), len(answer.body), is_media=is_media)
         return answer
+
+
+def _client(request: web.Request, query: str) -> HlsClient:
+    """Who asks, in the words of whoever passed the request on where it came by an edge."""
+    scheme = request.headers.get("X-Forwarded-Proto", request.scheme)
+    host = request.headers.get("X-Forwarded-Host", request.host)
+    return HlsClient(
+        peer=request.remote or "",
+        protocol="https-hls" if scheme == "https" else "hls",
+        url=f"{scheme}://{host}{request.path}"[:MAX_URL_CHARS],
+        query=without_secrets(query)[:MAX_URL_CHARS],
+        user_agent=request.headers.get("User-Agent", "")[:MAX_AGENT_CHARS],
+    )
 
 
 def _session_id(query: str) -> str:

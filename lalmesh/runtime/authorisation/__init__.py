@@ -8,6 +8,7 @@ from lalmesh.runtime.authorisation._access import Access, AccessSettings
 from lalmesh.runtime.authorisation._addresses import Networks, parse_address
 from lalmesh.runtime.authorisation._callback import Breaker, Callback, CallbackSettings, Remembered, payload_of, question_of
 from lalmesh.runtime.authorisation._failures import Failures
+from lalmesh.runtime.authorisation._header import basic_login, bearer_of
 from lalmesh.runtime.authorisation._hls import Admitted, HlsAccess, Redirected
 from lalmesh.runtime.authorisation._jwt import ALGORITHMS, Tokens, TokenSettings
 from lalmesh.runtime.authorisation._key_fetching import KeySource
@@ -82,6 +83,8 @@ __all__ = [
     "TokenSettings",
     "Tokens",
     "VerifyKey",
+    "basic_login",
+    "bearer_of",
     "family_of",
     "fields_of",
     "jwks_keys",

@@ -1,0 +1,124 @@
+"""Who may have what an hls node serves: edges say whom they let in, and who comes by himself is asked here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from lalmesh.errors import InvalidName, RemoteProtocolError, Unavailable
+from lalmesh.names import ANY_APP, StreamKey
+from lalmesh.protocol.hls import PlaylistName
+from lalmesh.runtime.authorisation import (
+    EDGE_HEADER,
+    Access,
+    AccessRefused,
+    Action,
+    HlsAccess,
+    Reason,
+    Redirected,
+    Refused,
+    Request,
+    basic_login,
+    bearer_of,
+)
+from lalmesh.runtime.http_gate import waiting_for_answer
+from services.hls.answer import UNCACHED
+from services.hls.naming import StreamNames
+from services.hls.record_http import PREFIX as RECORD_PREFIX
+
+#: answers a request whose query, without credentials, is the second argument
+Serve = Callable[[web.Request, str], Awaitable[web.StreamResponse]]
+
+_STATUS = {
+    Reason.UNAUTHORISED: 401,
+    Reason.FORBIDDEN: 403,
+    Reason.TOO_OFTEN: 429,
+    Reason.FULL: 503,
+    Reason.UNAVAILABLE: 503,
+}
+
+
+class Guard:
+    """Stands before what answers."""
+
+    def __init__(self, access: Access, names: StreamNames, serve: Serve, *, match_app: bool = True) -> None:
+        """Let `serve` answer whom `access` lets in; `names` tells which stream a URL without application names."""
+        self._access = HlsAccess(access)
+        self._headers = access.edge_headers
+        self._names = names
+        self._serve = serve
+        self._match_app = match_app
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer a GET or HEAD."""
+        query = request.rel_url.raw_query_string
+        if self._access.is_guarded:
+            try:
+                with waiting_for_answer(request):
+                    admitted = await self._admitted(request, query)
+            except AccessRefused as error:
+                return _refusal(error)
+            if isinstance(admitted, Redirected):
+                where = f"{request.rel_url.raw_path}?{admitted.query}"
+                return web.Response(status=302, headers={"Location": where, "Cache-Control": UNCACHED})
+            query = admitted
+        return await self._serve(request, query)
+
+    async def _admitted(self, request: web.Request, query: str) -> str | Redirected:
+        said = self._headers.read(request.headers.get(EDGE_HEADER, ""), request.rel_url.raw_path_qs, time.time())
+        if said is not None and said.is_checked:
+            return query
+        address = said.address if said is not None else request.remote or ""
+        if request.path.startswith(RECORD_PREFIX):
+            wanted = self._wanted(request, query, address, self._recorded(request), "record")
+            return (await self._access.recording(wanted)).query
+        try:
+            found, stream = await self._names.resolve(request.rel_url.raw_path)
+        except (InvalidName, RemoteProtocolError, Unavailable):
+            return query  # what answers says what is wrong with it
+        wanted = self._wanted(request, query, address, stream, "hls")
+        if wanted is None:
+            return query
+        admitted = await self._access.hls(wanted, is_playlist=isinstance(found.resource, PlaylistName))
+        return admitted if isinstance(admitted, Redirected) else admitted.query
+
+    def _wanted(self, request: web.Request, query: str, address: str, stream: StreamKey | None, family: str) -> Request | None:
+        if stream is None:
+            return None
+        shown = request.headers.get("Authorization", "")
+        return Request(
+            action=Action.PLAY,
+            stream=stream,
+            protocol=f"{request.scheme}-{family}",
+            address=address,
+            query=query,
+            user_agent=request.headers.get("User-Agent", ""),
+            login=basic_login(shown),
+            bearer=bearer_of(shown),
+        )
+
+    def _recorded(self, request: web.Request) -> StreamKey | None:
+        """The stream whose recordings are wanted; None for those of all, or of none that can be."""
+        *folders, _ = [unquote(part) for part in request.rel_url.raw_path.removeprefix(RECORD_PREFIX).split("/")]
+        try:
+            stream = StreamKey.of("/".join(folders[:-1]), folders[-1] if folders else "")
+        except InvalidName:
+            return None
+        return stream if self._match_app else StreamKey(ANY_APP, stream.name)
+
+
+def _refusal(error: AccessRefused) -> web.Response:
+    refused = error.refused
+    headers = {"Cache-Control": UNCACHED} | _challenge(refused)
+    if refused.retry_after_s:
+        headers["Retry-After"] = str(max(1, round(refused.retry_after_s)))
+    return web.Response(status=_STATUS[refused.reason], text=f"{error}\n", headers=headers)
+
+
+def _challenge(refused: Refused) -> dict[str, str]:
+    if refused.reason is not Reason.UNAUTHORISED:
+        return {}
+    return {"WWW-Authenticate": 'Basic realm="lalmesh", charset="UTF-8"' if refused.asks_login else 'Bearer realm="lalmesh"'}
