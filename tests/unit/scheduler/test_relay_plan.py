@@ -1,0 +1,277 @@
+"""What is relayed, by which edge, and until when."""
+
+from __future__ import annotations
+
+import pytest
+from support.rulings import CAM, NODES, address, directory, group, held, node
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import NodeAddress
+from lalmesh.runtime.recording import RuleError
+from lalmesh.runtime.registry import Changed, KeyValue, Removed
+from lalmesh.runtime.relay_rules import RelayRule, parse_relay_rule
+from lalmesh.runtime.scheduling.model import Endpoint, HeldStream, NodeReport, Role, Wanted
+from services.scheduler import records
+from services.scheduler.directory import Directory
+from services.scheduler.relay_demand import HOLD_S, RelayDemand
+from services.scheduler.relay_plan import LEAST_UNWANTED_S, RelayLoopError, RelayPlan, RelayWrite
+from services.scheduler.relay_records import (
+    RelayRecord,
+    RelayRuleRecord,
+    parse_relay,
+    parse_relay_rule_record,
+    parse_wanted,
+    rule_key,
+    serialize_relay,
+    serialize_relay_rule,
+    serialize_wanted,
+    wanted_key,
+)
+
+PULL = parse_relay_rule("live/* rtmp://a/{app}/{name} rtmp://b/{app}/{name}?{query} stop_after_s=5", is_push=False)
+PUSH = parse_relay_rule("live/* rtmp://c/{app}/{name} rtsp://d/{name}", is_push=True)
+ALWAYS = parse_relay_rule("live/cam rtsp://e/x start=always", is_push=False)
+
+
+class World:
+    """A directory with rules, and a plan by it."""
+
+    def __init__(self, *rules: RelayRule, entries: tuple[KeyValue, ...] = (), nodes: tuple[KeyValue, ...] = NODES) -> None:
+        self.directory: Directory = directory(*entries, nodes=nodes)
+        self.directory.relaying.configure([(f"rule{number}", rule) for number, rule in enumerate(rules)])
+        self.plan = RelayPlan(self.directory, new_id=lambda: "id")
+        self.revision = 100
+
+    def put(self, key: str, value: bytes, now: float = 0.0) -> None:
+        self.revision += 1
+        self.directory.handle(Changed(KeyValue(key, value, self.revision, self.revision)), now)
+
+    def remove(self, key: str, now: float = 0.0) -> None:
+        self.revision += 1
+        self.directory.handle(Removed(key, self.revision), now)
+
+    def carry_out(self, *writes: RelayWrite) -> None:
+        for write in writes:
+            if write.now is None:
+                self.remove(write.record.key)
+            else:
+                self.put(write.record.key, serialize_relay(write.now))
+
+    def fetch(self, *via: str, query: str = "") -> RelayRecord:
+        write = self.plan.on_demand(CAM, via, query, 7)
+        assert write is not None
+        self.carry_out(write)
+        found = self.directory.relaying.pull(CAM)
+        assert found is not None
+        return found
+
+    def look(self, now: float = 0.0) -> list[RelayWrite]:
+        found = list(self.plan.look(self.directory.streams(), now, 7))
+        assert not [each for each in found if isinstance(each, RuleError)]
+        return [each for each in found if isinstance(each, RelayWrite)]
+
+    def want(self, *via: str, replica: str = "s1") -> None:
+        self.put(wanted_key(replica, CAM), serialize_wanted(via))
+
+
+def test_what_somebody_wants_is_fetched_by_one_edge_from_the_sources_of_its_rule() -> None:
+    record = World(PULL).fetch(query="token=1")
+    assert record.urls == ("rtmp://a/live/cam", "rtmp://b/live/cam?token=1")
+    assert record.edge in (address("e1"), address("e2"))
+    assert (record.rule, record.stop_after_s) == ("rule0", 5)
+
+
+def test_what_is_published_or_fetched_or_matches_nothing_is_not() -> None:
+    assert World(PULL, entries=(held(), group())).plan.on_demand(CAM, (), "", 7) is None
+    assert World(PUSH, ALWAYS).plan.on_demand(CAM, (), "", 7) is None
+    world = World(PULL)
+    world.fetch()
+    assert world.plan.on_demand(CAM, (), "", 7) is None
+
+
+def test_it_ends_when_nobody_has_wanted_it_for_as_long_as_its_rule_says() -> None:
+    world = World(PULL)
+    world.fetch()
+    world.want()
+    assert world.look(0.0) == []
+    world.remove(wanted_key("s1", CAM))
+    assert world.look(10.0) == []
+    assert world.look(14.9) == []
+    [write] = world.look(15.0)
+    assert write.now is None
+
+
+def test_somebody_at_another_replica_keeps_it() -> None:
+    world = World(PULL)
+    world.fetch()
+    world.want(replica="s2")
+    assert world.look(0.0) == world.look(100.0) == []
+
+
+def test_at_once_is_not_before_a_player_can_have_shown() -> None:
+    world = World(parse_relay_rule("* rtmp://a/{app}/{name} stop_after_s=0", is_push=False))
+    world.fetch()
+    assert world.look(0.0) == world.look(LEAST_UNWANTED_S - 0.1) == []
+    assert [write.now for write in world.look(LEAST_UNWANTED_S)] == [None]
+
+
+def test_it_ends_with_its_rule() -> None:
+    world = World(PULL)
+    world.fetch()
+    world.want()
+    world.directory.relaying.configure([])
+    assert [write.now for write in world.look()] == [None]
+
+
+def test_it_moves_when_its_edge_has_gone_and_stays_otherwise() -> None:
+    world = World(PULL)
+    record = world.fetch()
+    world.want()
+    assert world.look() == []
+    assert record.edge is not None
+    world.remove(records.node_key(record.edge.node.name))
+    [write] = world.look()
+    assert write.now is not None
+    assert {record.edge, write.now.edge} == {address("e1"), address("e2")}
+    assert write.now.id == record.id
+
+
+def test_it_leaves_an_edge_that_drains_while_there_is_another() -> None:
+    world = World(PULL)
+    record = world.fetch()
+    world.want()
+    assert record.edge is not None
+    name = record.edge.node.name
+    world.put(records.node_key(name), node(name, Role.EDGE, 0, draining=True).value)
+    [write] = world.look()
+    assert write.now is not None
+    world.carry_out(write)
+    assert write.now.edge not in (record.edge, None)
+    other = write.now.edge.node.name if write.now.edge else ""
+    world.put(records.node_key(other), node(other, Role.EDGE, 0, draining=True).value)
+    assert world.look() == []
+
+
+def test_without_an_edge_it_waits_for_one() -> None:
+    world = World(PULL, nodes=NODES[2:])
+    assert world.fetch().edge is None
+    world.want()
+    assert world.look() == []
+    world.put(records.node_key("e9"), node("e9", Role.EDGE, 0).value)
+    [write] = world.look()
+    assert write.now is not None
+    assert write.now.edge == address("e9")
+
+
+def test_what_is_always_fetched_needs_nobody_who_wants_it() -> None:
+    world = World(ALWAYS)
+    [write] = world.look()
+    world.carry_out(write)
+    assert world.look(0.0) == world.look(1000.0) == []
+
+
+def test_what_is_published_is_sent_to_each_target_until_it_is_over() -> None:
+    world = World(PUSH, entries=(held(), group()))
+    writes = world.look()
+    assert sorted(write.record.urls for write in writes) == [("rtmp://c/live/cam",), ("rtsp://d/cam",)]
+    world.carry_out(*writes)
+    assert world.look() == []
+    world.remove(records.claim_key(CAM))
+    assert world.look() == []  # its publisher may come back
+    world.remove(records.group_key(CAM))
+    assert [write.now for write in world.look()] == [None, None]
+
+
+def test_one_that_was_asked_for_waits_for_its_stream_and_outlives_it() -> None:
+    world = World()
+    record = RelayRecord(id="", is_push=True, stream=CAM, urls=("rtmp://c/x/y",))
+    write = world.plan.made(record, None)
+    assert write.now is not None
+    assert write.now.edge is None
+    world.carry_out(write)
+    world.put(records.claim_key(CAM), held().value)
+    [begun] = world.look()
+    assert begun.now is not None
+    assert begun.now.edge is not None
+    world.carry_out(begun)
+    world.remove(records.claim_key(CAM))
+    [over] = world.look()
+    assert over.now is not None
+    assert over.now.edge is None
+
+
+def test_clusters_that_it_is_wanted_for_are_told_to_the_source() -> None:
+    world = World(PULL)
+    assert world.fetch("a").via == ("a",)
+    world.want("b")
+    world.want("c", replica="s2")
+    [write] = world.look()
+    assert write.now is not None
+    assert write.now.via == ("a", "b", "c")
+    world.carry_out(write)
+    assert world.look() == []
+
+
+def with_endpoint(name: str, host: str, port: int) -> KeyValue:
+    report = NodeReport(node=address(name), role=Role.EDGE, endpoints=(Endpoint("rtmp", host, port),))
+    return KeyValue(records.node_key(name), records.serialize_node(records.NodeRecord.of(report)), 8, 8)
+
+
+def test_a_source_that_is_this_cluster_is_left_out() -> None:
+    world = World(PULL, nodes=(*NODES, with_endpoint("e3", "A", 1935)))
+    assert world.fetch().urls == ("rtmp://b/live/cam",)
+
+
+def test_where_all_are_it_is_refused_without_a_secret() -> None:
+    world = World(nodes=(*NODES, with_endpoint("e3", "a", 1935)))
+    with pytest.raises(RelayLoopError) as refused:
+        world.plan.made(RelayRecord(id="", is_push=False, stream=CAM, urls=("rtmp://u:p@a/x/y?k=secret",)), None)
+    assert str(refused.value) == "a relay from this cluster to itself: rtmp://a/x/y"
+
+
+def test_records_are_what_was_written() -> None:
+    record = RelayRecord(
+        id="1",
+        is_push=True,
+        stream=StreamKey.of("a/b", "c d"),
+        urls=("rtmp://h/x/y",),
+        via=("a",),
+        edge=NodeAddress(*address("e1")),
+    )
+    assert parse_relay(KeyValue(record.key, serialize_relay(record), 1, 0)) == record
+    rule = RelayRuleRecord(id="r", rule=PULL, stream="live/cam", created_us=5)
+    assert parse_relay_rule_record(KeyValue(rule_key("r"), serialize_relay_rule(rule), 1, 0)) == rule
+    wanted = parse_wanted(KeyValue(wanted_key("s/1", CAM), serialize_wanted(("a",)), 1, 1))
+    assert (wanted.replica, wanted.stream, wanted.via) == ("s/1", CAM, ("a",))
+
+
+# who wants what
+
+
+def played(players: int = 1, *via: str) -> HeldStream:
+    return HeldStream(stream=CAM, players=players, relayed_to=via)
+
+
+def test_who_waits_and_who_watches_wants_it_and_for_a_moment_longer() -> None:
+    world = World(PULL)
+    demand = RelayDemand(world.directory)
+    assert demand.note(Wanted(CAM, via=("a",), query="q=1"), 0.0)
+    assert demand.query(CAM) == "q=1"
+    assert demand.look((), (), 1.0) == {CAM: ("a",)}
+    assert demand.look((), (), HOLD_S) == {}
+    assert demand.look([CAM], (), 10.0) == {CAM: ()}
+    assert demand.look((), [played(1, "b")], 11.0) == {CAM: ("b",)}
+    assert demand.look((), [played(0)], 11.0 + HOLD_S) == {}
+
+
+def test_nobody_wants_what_no_rule_is_for_or_what_is_published() -> None:
+    assert not RelayDemand(World(PUSH).directory).note(Wanted(CAM), 0.0)
+    published = World(PULL, entries=(held(), group()))
+    assert RelayDemand(published.directory).look([CAM], [played()], 0.0) == {}
+
+
+def test_who_watches_what_is_fetched_wants_it_though_it_is_published() -> None:
+    world = World(PULL)
+    world.fetch()
+    world.put(records.claim_key(CAM), held().value)
+    assert RelayDemand(world.directory).look((), [played()], 0.0) == {CAM: ()}
