@@ -1,4 +1,4 @@
-"""Publishing to a server that has its publishers log in as Adobe's servers do; ffmpeg, which can, shows that the server is right."""
+"""Publishing to a server that has its publishers log in as Adobe's servers do; ffmpeg, which can, shows that it is right."""
 
 from __future__ import annotations
 
