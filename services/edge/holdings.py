@@ -8,6 +8,7 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.load import ByteRate, ByteRates
 from lalmesh.runtime.scheduling import HeldStream, Load
 from lalmesh.runtime.scheduling.control import MAX_VIA
+from services.edge.frame_rates import FrameRates
 from services.edge.publisher import Publishers
 from services.edge.publishing import Publishing
 from services.edge.relay import Relay, Relays
@@ -24,6 +25,7 @@ class Holdings:
         self._sessions = sessions
         self._ingress = ByteRates(clock)
         self._egress = ByteRate(clock)
+        self._frames = FrameRates()
 
     def now(self) -> tuple[Load, tuple[HeldStream, ...]]:
         """The load, and what is published here and what is played here; a stream that is both is told once."""
@@ -60,6 +62,8 @@ class Holdings:
             left_out=relay.left_out if relay is not None else (),
             published=True,
             relayed_to=via.get(publishing.stream, ()),
+            frames_end_s=(now_s := self._frames.now_s()),
+            frames=self._frames.past(core, now_s),
         )
 
 

@@ -11,6 +11,7 @@ from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Grant, Location
 from lalmesh.runtime.scheduling.control import Blacklist, KickSessions, LiveSettings, RelayJobs, RelayStatus
 from lalmesh.runtime.scheduling.hls import HlsAssigned, HlsEndpoint, RecordingRules
 
+MAX_FRAME_SECONDS = 31  #: that the frames of a stream are told of: as many as lal shows
 MAX_ITEMS = 1000  #: claims, moves, wanted streams or sessions of one request: some 300 KB, so one list never holds up the others
 MAX_LOCATE_S = 10.0  #: the longest that a `locate` waits, whatever its deadline
 
@@ -158,6 +159,9 @@ class HeldStream:
     left_out: tuple[str, ...] = ()  #: tracks that an output of the node cannot carry, such as ``ts: pcma``
     published: bool = False  #: edge: by a publisher of its own, not only played
     relayed_to: tuple[str, ...] = ()  #: edge: clusters that it goes to or comes from; at most `MAX_VIA`
+    frames_end_s: int = 0  #: edge: Unix seconds, end of the last whole second that `frames` tells of
+    #: edge: pictures, or audio frames where there is no video, that came in each of the seconds before, the newest first
+    frames: tuple[int, ...] = ()  #: at most `MAX_FRAME_SECONDS`
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

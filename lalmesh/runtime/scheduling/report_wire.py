@@ -28,6 +28,7 @@ from lalmesh.runtime.scheduling.control_wire import (
     serialize_relay_status,
 )
 from lalmesh.runtime.scheduling.model import (
+    MAX_FRAME_SECONDS,
     Capacity,
     Endpoint,
     HeldStream,
@@ -79,6 +80,8 @@ def parse_held(message: scheduler_pb2.HeldStream) -> HeldStream:
         left_out=tuple(_text(text, "left out") for text in message.left_out[:MAX_LEFT_OUT]),
         published=message.published,
         relayed_to=tuple(_text(each, "cluster") for each in message.relayed_to[:MAX_VIA]),
+        frames_end_s=message.frames_end_s,
+        frames=tuple(message.frames[:MAX_FRAME_SECONDS]),
     )
 
 
@@ -99,6 +102,8 @@ def serialize_held(held: HeldStream) -> scheduler_pb2.HeldStream:
         left_out=held.left_out[:MAX_LEFT_OUT],
         published=held.published,
         relayed_to=held.relayed_to[:MAX_VIA],
+        frames_end_s=held.frames_end_s,
+        frames=held.frames[:MAX_FRAME_SECONDS],
     )
 
 

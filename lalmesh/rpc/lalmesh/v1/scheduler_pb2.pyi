@@ -140,7 +140,7 @@ class NodeReport(_message.Message):
     def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., role: _Optional[_Union[Role, str]] = ..., zone: _Optional[str] = ..., machine: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., draining: _Optional[bool] = ..., leaving: _Optional[bool] = ..., streams: _Optional[_Iterable[_Union[HeldStream, _Mapping]]] = ..., version: _Optional[str] = ..., relays: _Optional[_Iterable[_Union[_control_pb2.RelayStatus, _Mapping]]] = ...) -> None: ...
 
 class HeldStream(_message.Message):
-    __slots__ = ("app", "name", "epoch", "place", "publication", "state", "tracks", "players", "bitrate_bps", "units", "missing", "left_out", "published", "relayed_to")
+    __slots__ = ("app", "name", "epoch", "place", "publication", "state", "tracks", "players", "bitrate_bps", "units", "missing", "left_out", "published", "relayed_to", "frames_end_s", "frames")
     APP_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +155,8 @@ class HeldStream(_message.Message):
     LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     PUBLISHED_FIELD_NUMBER: _ClassVar[int]
     RELAYED_TO_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_END_S_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
     app: str
     name: str
     epoch: _media_pb2.Epoch
@@ -169,7 +171,9 @@ class HeldStream(_message.Message):
     left_out: _containers.RepeatedScalarFieldContainer[str]
     published: bool
     relayed_to: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., state: _Optional[_Union[StreamState, str]] = ..., tracks: _Optional[_Union[_media_pb2.TrackSet, _Mapping]] = ..., players: _Optional[int] = ..., bitrate_bps: _Optional[int] = ..., units: _Optional[int] = ..., missing: _Optional[int] = ..., left_out: _Optional[_Iterable[str]] = ..., published: _Optional[bool] = ..., relayed_to: _Optional[_Iterable[str]] = ...) -> None: ...
+    frames_end_s: int
+    frames: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., state: _Optional[_Union[StreamState, str]] = ..., tracks: _Optional[_Union[_media_pb2.TrackSet, _Mapping]] = ..., players: _Optional[int] = ..., bitrate_bps: _Optional[int] = ..., units: _Optional[int] = ..., missing: _Optional[int] = ..., left_out: _Optional[_Iterable[str]] = ..., published: _Optional[bool] = ..., relayed_to: _Optional[_Iterable[str]] = ..., frames_end_s: _Optional[int] = ..., frames: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class NodeCommand(_message.Message):
     __slots__ = ("joined", "group_moved", "fenced", "evicted", "hls_assigned", "recording_rules", "reclaim_wanted", "drain", "kick_sessions", "blacklist", "relay_jobs", "live_settings")
