@@ -103,6 +103,10 @@ class EventLog(Protocol):
         """Forget what all `receivers` have, but the last `keep`; gives how many events the shard holds."""
         ...
 
+    async def counts(self) -> list[int]:
+        """The number of the last event of each shard, 0 where there was none."""
+        ...
+
     async def incarnations(self) -> set[str]:
         """Nodes, by incarnation in hexadecimal, that have told of sessions which are not over."""
         ...

@@ -82,7 +82,9 @@ class EventOutbox:
         """How many are not answered yet."""
         return len(self._waiting) + len(self._told)
 
-    def add(self, kind: EventKind, stream: StreamKey | None = None, facts: Facts | None = None, *, once: str = "") -> None:
+    def add(
+        self, kind: EventKind, stream: StreamKey | None = None, facts: Facts | None = None, *, once: str = "", node: str = ""
+    ) -> None:
         """Something happened.
 
         Args:
@@ -90,6 +92,7 @@ class EventOutbox:
             stream: that it is about.
             facts: as the kind has them; long texts are cut.
             once: an id of its own, for what several tell of and is to be kept once; the numbered one by default.
+            node: that it happened to; this one by default.
         """
         self._number += 1
         self._waiting.append(
@@ -97,7 +100,7 @@ class EventOutbox:
                 id=once or event_id(self._node.incarnation, self._number),
                 kind=kind.value,
                 at_us=round(self._wall_clock() * 1e6),
-                node=self._node.name,
+                node=node or self._node.name,
                 stream=stream,
                 facts={name: _cut(value) for name, value in (facts or {}).items()},
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from prometheus_client import Counter
@@ -47,6 +47,8 @@ class HlsAnswers:
         self.segmenting = segmenting
         self._names = names
         self._sessions = sessions
+        #: takes in what nodes tell of; None: nothing does
+        self.keep_events: Callable[[Sequence[Event]], Awaitable[None]] | None = None
 
     async def locate_hls(self, node: NodeAddress, wanted: Sequence[HlsWanted], deadline_s: float) -> list[HlsOwner | Refused]:
         """See `HlsSchedulerClient.locate_hls`."""
@@ -76,7 +78,13 @@ class HlsAnswers:
 
     async def tell_events(self, node: NodeAddress, events: Sequence[Event], deadline_s: float) -> None:
         """See `SchedulerClient.tell_events`."""
-        raise Unavailable("events are not kept here", retry_after_s=RETRY_AFTER_S)
+        if self.keep_events is None:
+            raise Unavailable("events are not kept here", retry_after_s=RETRY_AFTER_S)
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self.keep_events(events)
+        except TimeoutError as exc:
+            raise Unavailable("events were not kept in time", retry_after_s=RETRY_AFTER_S) from exc
 
     async def find_streams(self, names: Sequence[str], deadline_s: float) -> list[list[StreamKey]]:
         """See `HlsSchedulerClient.find_streams`."""

@@ -11,6 +11,7 @@ import grpc.aio
 
 from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.channels import Channels
+from lalmesh.runtime.event_log import EventLog
 from lalmesh.runtime.http_port import HttpPort
 from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics, sweep_each_second
 from lalmesh.runtime.recording import RecordRule
@@ -19,8 +20,11 @@ from lalmesh.runtime.sessions import SessionDirectory
 from services.scheduler.api import ApiSettings, Operation, health, nodes, recordings, settings, streams, tokens
 from services.scheduler.api import relays as relays_api
 from services.scheduler.api import routing as routing_api
+from services.scheduler.event_hub import EventHub, HubSettings
+from services.scheduler.events import MemoryEventLog
 from services.scheduler.live_settings import SettingsPart
 from services.scheduler.metrics import SchedulerMetrics
+from services.scheduler.notifying import HttpSink
 from services.scheduler.peers import Peers, PeersFace
 from services.scheduler.relays import RelayingSettings, build_relays
 from services.scheduler.routes import Routes, RoutingSettings
@@ -58,6 +62,8 @@ class SchedulerApp:
         api: ApiSettings | None = None,
         routing: RoutingSettings | None = None,
         relaying: RelayingSettings | None = None,
+        event_log: EventLog | None = None,
+        notify: HubSettings | None = None,
         metrics: SchedulerMetrics | None = None,
     ) -> None:
         """Build it; nothing listens before `start`. Call it inside the running loop.
@@ -82,6 +88,8 @@ class SchedulerApp:
             api: who may ask over HTTP; by default anybody may look, and programs on this machine may change things.
             routing: what clients are sent to edges by, beside what those say of themselves.
             relaying: what is fetched from elsewhere and sent there.
+            event_log: what happened; it stays the caller's to close. In memory by default.
+            notify: who is told of that; nobody by default.
             metrics: where to count; its own by default.
         """
         self.service = SchedulerService(
@@ -111,6 +119,9 @@ class SchedulerApp:
         #: made over the API, for all nodes
         self.settings = SettingsPart(registry, service.members)
         service.control.parts.append(self.settings)
+        #: what happens, and who is told of it
+        self.events = EventHub(service, event_log or MemoryEventLog(), HttpSink, notify or HubSettings(), name)
+        service.control.parts.append(self.events)
         #: what can be asked for over HTTP; parts add theirs before `start`
         self.operations: list[Operation] = [
             *health.operations(self.service),
@@ -149,6 +160,7 @@ class SchedulerApp:
 
     async def stop(self) -> None:
         """End membership, finish what is under way, stop listening, give duties back. Nodes go to another replica as they are."""
+        await self.events.told()
         await self.service.stop()  # membership streams end in order
         if self._server is not None:
             await self._server.stop(STOP_GRACE_S)

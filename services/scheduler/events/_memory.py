@@ -95,6 +95,10 @@ class MemoryEventLog:
             events.popleft()
         return len(events)
 
+    async def counts(self) -> list[int]:
+        """See `EventLog.counts`."""
+        return list(self._counts)
+
     async def incarnations(self) -> set[str]:
         """See `EventLog.incarnations`."""
         return {node for sessions in self._sessions.values() for session in sessions.values() for node in session.nodes}

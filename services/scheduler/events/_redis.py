@@ -129,6 +129,12 @@ class RedisEventLog:
                 count -= await self._redis.xtrim(log, minid=f"{ms}-{number + 1}", approximate=False)
         return int(count)
 
+    async def counts(self) -> list[int]:
+        """See `EventLog.counts`."""
+        async with self._asking():
+            found = await self._redis.hgetall(f"{self._prefix}counts")
+        return [int(found.get(str(shard), 0)) for shard in range(SHARDS)]
+
     async def incarnations(self) -> set[str]:
         """See `EventLog.incarnations`."""
         async with self._asking():

@@ -90,6 +90,8 @@ class Delivery:
         self._log = log_of_events
         self._sink = sink
         self._receiver = receiver
+        #: its name
+        self.receiver = receiver.name
         self._shard = shard
         self._about = about
         self._since_ms = since_ms
@@ -99,6 +101,10 @@ class Delivery:
         self._rng = rng or random.Random()
         self._wall_clock = wall_clock
         self._facts = {"receiver": receiver.name, "shard": shard}
+        #: number of the last event that it is done with; 0: not known yet
+        self.count = 0
+        #: whether it had read everything when it looked last
+        self.is_idle = False
 
     async def run(self) -> None:
         """Deliver, without end."""
@@ -107,6 +113,7 @@ class Delivery:
             try:
                 if cursor is None:
                     cursor = await self._log.cursor(self._shard, self._receiver.name, self._since_ms)
+                    self.count = cursor.count
                 page = await self._log.read([self._shard], cursor.position, PAGE)
                 if page.events:
                     cursor = await self._deliver_page(cursor, page.events)
@@ -114,7 +121,8 @@ class Delivery:
                 log.warning("events wait: %s", exc, extra=self._facts)
                 await asyncio.sleep(LOG_AWAY_S * self._rng.uniform(0.5, 1.0))
                 continue
-            if not page.events:
+            self.is_idle = not page.events
+            if self.is_idle:
                 await self._more(cursor.position)
 
     async def _deliver_page(self, cursor: EventCursor, events: Sequence[LoggedEvent]) -> EventCursor:
@@ -130,6 +138,7 @@ class Delivery:
                 tasks.create_task(self._deliver_queue(queue, limit))
         reached = EventCursor(events[-1].position, events[-1].count)
         await self._until_kept(lambda: self._log.commit(self._shard, self._receiver.name, reached))
+        self.count = reached.count
         return reached
 
     async def _deliver_queue(self, queue: Sequence[Event], limit: asyncio.Semaphore) -> None:

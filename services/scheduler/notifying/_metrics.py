@@ -28,4 +28,5 @@ class NotifyMetrics:
         self.backlog = Gauge("scheduler_webhook_backlog", "Events that a receiver has yet to get", names, registry=registry)
         self.appended = Counter("scheduler_events", "Events told to the log, by result", ["result"], registry=registry)
         self.dropped = Counter("scheduler_events_dropped", "Own events that the outbox had no room for", registry=registry)
+        self.dropped_before = 0  #: of the outbox, as it was counted last
         self.logged = Gauge("scheduler_event_log_events", "Events in the shards that this replica delivers", registry=registry)

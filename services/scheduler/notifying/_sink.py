@@ -39,6 +39,10 @@ class Sink(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
+
 
 class HttpSink:
     """By HTTP POST. Build it on the loop that uses it."""

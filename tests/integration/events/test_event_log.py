@@ -86,6 +86,7 @@ async def test_events_are_kept_in_order_as_they_were_told(log: EventLog) -> None
     for shard in ALL:
         counts = [logged.count for logged in page.events if logged.shard == shard]
         assert counts == list(range(1, len(counts) + 1))
+        assert (await log.counts())[shard] == len(counts)
 
 
 async def test_pages_of_some_shards_leave_nothing_out(log: EventLog) -> None:
