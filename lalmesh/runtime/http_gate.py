@@ -29,6 +29,10 @@ class Gate(asyncio.Protocol):
         self._inner = inner
         self.waiting: asyncio.Task[object] | None = None  # a request that need not be answered once the client has gone
 
+    def blocks(self, address: str) -> bool:
+        """Whether nobody may come from `address`: of the connection, or of whoever it speaks for."""
+        return self.connection.is_blocked or self._admission.blocks(address)
+
     def serve(self, inner: asyncio.Protocol) -> None:
         """Hand everything to `inner` from now on."""
         self._inner = inner

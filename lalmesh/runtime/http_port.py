@@ -13,7 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 import lalmesh
 from lalmesh.runtime.cors import METHODS, CorsPolicy
 from lalmesh.runtime.http_gate import Gate, gate_of
-from lalmesh.runtime.listener import Admission, ListenerLimits, ListenerMetrics, listen
+from lalmesh.runtime.listener import BLACKLISTED, Admission, ListenerLimits, ListenerMetrics, listen
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +125,8 @@ async def _let_in(request: web.Request, handler: Answer) -> web.StreamResponse:
     gate = gate_of(request)
     if gate is not None:
         gate.connection.begun = True
+        if gate.blocks(request.remote or ""):
+            return _blocked()
         if gate.refusal:
             return _too_many(gate.refusal)
     return await handler(request)
@@ -133,6 +135,12 @@ async def _let_in(request: web.Request, handler: Answer) -> web.StreamResponse:
 async def _add_headers(_: web.BaseRequest, response: web.StreamResponse) -> None:
     response.headers["Server"] = SERVER
     response.headers["X-Content-Type-Options"] = "nosniff"
+
+
+def _blocked() -> web.Response:
+    response = web.Response(status=403, text=f"{BLACKLISTED}\n", headers={"Cache-Control": "no-store"})
+    response.force_close()
+    return response
 
 
 def _too_many(reason: str) -> web.Response:

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
 LISTEN_BACKLOG = 4096  #: connections that wait to be accepted: a burst of a thousand players in a second
+BLACKLISTED = "the address is on the blacklist"
 REFUSALS_KEPT = 64  #: connections over a limit that are still told so: a goodbye takes a round trip or two
 HANDSHAKE_TIMEOUT_S = 10.0
 
@@ -62,12 +63,13 @@ class ListenerMetrics:
 class Connection:
     """One connection of a listener, as its sweep sees it. Terminators derive from it or hold one."""
 
-    __slots__ = ("address", "begun", "expire", "last_read", "opened_at", "refused", "watch_idle")
+    __slots__ = ("address", "begun", "expire", "is_blocked", "last_read", "opened_at", "refused", "watch_idle")
 
     def __init__(self, address: str, now: float, expire: Callable[[str], None], *, refused: bool) -> None:
         """A connection from `address`; `expire` closes it with a reason; one that is `refused` stays only to be told so."""
         self.address = address
         self.refused = refused
+        self.is_blocked = False  # refused for its address
         self.opened_at = now
         self.last_read = now
         self.begun = False  # what it came for has been understood: no handshake deadline any more
@@ -80,6 +82,8 @@ class Admission:
 
     def __init__(self, name: str, limits: ListenerLimits, metrics: ListenerMetrics) -> None:
         """For the listener `name`."""
+        #: addresses that nobody may come from
+        self.blocks: Callable[[str], bool] = lambda _: False
         self.name = name
         self._limits = limits
         self._metrics = metrics
@@ -104,10 +108,12 @@ class Admission:
 
         Where too many are being refused, `expire` is called soon: not from here, as whoever serves it is only being set up.
         """
-        reason = self._refusal(address)
+        is_blocked = self.blocks(address)
+        reason = BLACKLISTED if is_blocked else self._refusal(address)
         connection = Connection(address, self._loop.time(), expire, refused=bool(reason))
+        connection.is_blocked = is_blocked
         if reason:
-            self._metrics.connections_refused.labels(self.name, "limit").inc()
+            self._metrics.connections_refused.labels(self.name, "blacklist" if is_blocked else "limit").inc()
             if self._refusals >= REFUSALS_KEPT:
                 self._dropped += 1
                 self._loop.call_soon(expire, reason)
@@ -163,6 +169,12 @@ class Admission:
     def _expire(self, connection: Connection, reason: str) -> None:
         log.info("connection closed: %s", reason, extra={"listener": self.name, "address": connection.address})
         connection.expire(reason)
+
+    def expire_blocked(self) -> None:
+        """Close every connection that would not be let in now for its address."""
+        for connection in list(self._connections):
+            if not connection.is_blocked and self.blocks(connection.address):
+                self._expire(connection, BLACKLISTED)
 
     def expire_all(self, reason: str) -> None:
         """Close every connection."""

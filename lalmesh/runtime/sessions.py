@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Protocol
 
 from lalmesh.errors import Unavailable
+from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.addresses import host_of
 
@@ -49,6 +50,11 @@ class SessionKind(Enum):
 def kind_of(role: SessionRole, protocol: str) -> SessionKind:
     """What a session of this role and protocol counts as."""
     return SessionKind.HLS if role is SessionRole.PLAYER and protocol in HLS_PROTOCOLS else SessionKind(role.value)
+
+
+def codecs_of(tracks: TrackSet) -> tuple[str, ...]:
+    """What tracks are coded with, each once, in their order."""
+    return tuple(dict.fromkeys(track.codec.value for track in tracks.tracks))
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

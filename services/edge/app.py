@@ -40,6 +40,7 @@ from services.edge.holdings import Holdings
 from services.edge.http import HttpListener
 from services.edge.live import apply_settings
 from services.edge.metrics import EdgeMetrics
+from services.edge.orders import Orders
 from services.edge.player import EdgeContext
 from services.edge.publisher import Publishers
 from services.edge.relay import Relays
@@ -133,6 +134,9 @@ class EdgeApp:
         self.relaying = build_relaying(self._context, self.metrics, settings.relaying)
         self._rtsp = self._rtsp_service(settings.rtsp) if settings.rtsp is not None else None
         self._listeners: dict[str, Listener] = {}
+        self._orders = Orders(
+            self.sessions, self._context.blacklist, lambda: [listener.admission for listener in self._listeners.values()]
+        )
         self._hls: HlsClient | None = None  # once it listens
         self._session_reports = SessionReports(
             self.sessions, scheduler, lambda: self.member.address, self.metrics, report_s=settings.session_report_s
@@ -156,6 +160,7 @@ class EdgeApp:
         self._hls = HlsClient(self._hls_upstreams, self._settings.hls, self._loop.time)
         for listen in self._settings.listen:
             listener = self._listener(listen.protocol, self._hls)
+            listener.admission.blocks = self._context.blacklist.blocks
             await listener.start(listen.host, listen.port)
             self._listeners[listen.protocol] = listener
         self._tasks = [
@@ -261,7 +266,7 @@ class EdgeApp:
             case RelayJobs():
                 self.relaying.follow(command)
             case _:
-                pass
+                self._orders.handle(command)
 
     def _report(self) -> NodeReport:
         report = self.member.report(*self._holdings.now(), self._endpoints())

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from lalmesh.container.flv import BodyMuxer, HevcForm
 from lalmesh.errors import InvalidName, RelayLoop
 from lalmesh.names import ANY_APP, StreamKey
-from lalmesh.runtime.authorisation import Access, Action
+from lalmesh.runtime.authorisation import Access, AccessRefused, Action, Reason, Refused
+from lalmesh.runtime.blacklist import AddressBlacklist
 from lalmesh.runtime.following import Demand
-from lalmesh.runtime.listener import limit_send_buffer
+from lalmesh.runtime.listener import BLACKLISTED, limit_send_buffer
+from lalmesh.runtime.sessions import codecs_of
 from services.edge.client import Client
 from services.edge.direct import direct_socket
 from services.edge.entrance import Entrance
@@ -21,7 +23,7 @@ from services.edge.outputs import OutputFormat
 from services.edge.publisher import Publishers
 from services.edge.publishing import Publishing
 from services.edge.relay import Relay, Relays
-from services.edge.session import SessionMedia, Sessions, codecs_of
+from services.edge.session import SessionMedia, Sessions
 
 WRITE_HIGH_WATER_BYTES = 64 << 10  #: a transport that is written through and holds more than this has a player that lags
 CLOSE_FLUSH_S = 5.0  #: how long a closed player may take to read what waits for it
@@ -42,6 +44,7 @@ class EdgeContext:
     chunk_size: int
     entrance: Entrance = field(default_factory=Entrance)
     access: Access = field(default_factory=Access.open_to_all)
+    blacklist: AddressBlacklist = field(default_factory=AddressBlacklist)
     cluster_mark: str = ""  #: what this cluster is called in relay paths
 
     async def publish(self, stream: StreamKey, client: Client, ended: Callable[[str], None]) -> Publishing:
@@ -68,6 +71,8 @@ class EdgeContext:
         return await self.relays.acquire(stream, self.wait_publisher_s if wait_s is None else wait_s, demand)
 
     async def _check_access(self, action: Action, stream: StreamKey, client: Client) -> None:
+        if self.blacklist.blocks(client.address):
+            raise AccessRefused(Refused(reason=Reason.FORBIDDEN, detail=BLACKLISTED))
         if not client.was_allowed:
             await self.access.check(client.request(action, stream))
 

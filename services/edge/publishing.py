@@ -16,8 +16,9 @@ from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.link import CloseReason, Outlet, PublicationRequest
 from lalmesh.runtime.ownership import Grant, Location, NodeAddress, Place, UnitName, new_publication
 from lalmesh.runtime.scheduling import Claim, Move, Refusal, Refused
+from lalmesh.runtime.sessions import codecs_of
 from services.edge.publication import Publication, PublicationSettings
-from services.edge.session import SessionMedia, codecs_of
+from services.edge.session import SessionMedia
 from services.edge.writing import Writing
 from services.edge.writing_events import (
     Answered,

@@ -10,12 +10,12 @@ from lalmesh.errors import StreamNotFound, Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.protocol.rtsp import Transport
 from lalmesh.remux import RtpStream, plain_channels
-from lalmesh.runtime.sessions import SessionRole
+from lalmesh.runtime.sessions import SessionRole, codecs_of
 from services.edge.client import Client
 from services.edge.fanout import OTHER_CONFIGURATION
 from services.edge.rtsp_link import Described, RtspLink, local_address
 from services.edge.rtsp_ways import DatagramWay, First, InterleavedWay, Way, has_room_for_channels
-from services.edge.session import Session, SessionMedia, codecs_of
+from services.edge.session import Session, SessionMedia
 
 if TYPE_CHECKING:
     from services.edge.relay import Relay

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from lalmesh.errors import Unavailable
 from lalmesh.remux import Channels, InterleavedPackager, RtpStream, WebSocketInterleavedPackager, plain_channels
+from lalmesh.runtime.sessions import codecs_of
 from services.edge.client import now_us
 from services.edge.outputs import OutputFormat
 from services.edge.player import playing_on
@@ -16,7 +17,7 @@ from services.edge.relay import Relay
 from services.edge.rtp_players import DatagramPlayer
 from services.edge.rtp_ports import RtpPair
 from services.edge.rtsp_link import RtspLink
-from services.edge.session import SessionMedia, codecs_of
+from services.edge.session import SessionMedia
 
 #: choices of channels in use, of one stream, where who comes is still given those that it wants: most want the plain ones, and each
 #: other choice has a fan-out and a cache of its own. Beyond, players are told the plain ones

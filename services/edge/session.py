@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.client import Client, now_us
@@ -135,8 +134,3 @@ class Sessions:
             "stream_key": str(session.stream),
             "peer": session.peer,
         }
-
-
-def codecs_of(tracks: TrackSet) -> tuple[str, ...]:
-    """What tracks are coded with, each once, in their order."""
-    return tuple(dict.fromkeys(track.codec.value for track in tracks.tracks))

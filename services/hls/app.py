@@ -11,8 +11,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
+from lalmesh.runtime.authorisation import Access, AccessMetrics, AccessSettings
 from lalmesh.runtime.certificate import CertificateWatch, ServerCertificate
 from lalmesh.runtime.channels import STOP_GRACE_S, Channels
 from lalmesh.runtime.cors import CorsPolicy
@@ -37,6 +37,7 @@ from lalmesh.runtime.scheduling import (
 from lalmesh.runtime.storage import Storage
 from services.hls.cleanup import keep_sweeping
 from services.hls.fetch import GrpcPeers, HlsFace, NoPeers
+from services.hls.guard import Guard
 from services.hls.hosting import Cleanup, WorkerSettings
 from services.hls.http import HlsHttp
 from services.hls.metrics import HlsMetrics
@@ -46,6 +47,7 @@ from services.hls.recorded import NodeRecordings
 from services.hls.recording import RecordingSettings
 from services.hls.recording_metrics import RecordingCollector
 from services.hls.service import HlsService, Peers
+from services.hls.session_reports import PlayerReports
 from services.hls.sessions import Players
 from services.hls.shelf import Budget
 from services.hls.worker import Worker
@@ -57,8 +59,6 @@ DRAIN_S = 15.0  #: for the open segments to become whole when the node stops, if
 SERVE_ON_S = 2.0  #: after everything was handed over, for edges to hear whom to ask instead: in the answer to their next report
 LOOK_S = 1.0  #: between two looks for successors, while the scheduler does not answer: both list segments so long
 FIND_DEADLINE_S = 3.0  #: for the scheduler to say which streams have a name
-TOUCH_S = 5.0  #: between two words to the session directory
-TOUCH_DEADLINE_S = 3.0
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -83,6 +83,7 @@ class HlsSettings:
     session_key: bytes = b""  #: empty: players are not counted
     session_idle_s: float = 30.0
     match_app: bool = True
+    access: AccessSettings = field(default_factory=AccessSettings)
 
 
 class HlsApp:
@@ -142,6 +143,14 @@ class HlsApp:
         self._names = StreamNames(self._find, self._loop.time, match_app=settings.match_app)
         self.service = HlsService(self.workers, storage, peers, cluster_keys, self._names)
         self._players = Players(settings.session_idle_s, self._loop.time)
+        self._reports = PlayerReports(
+            self._players,
+            scheduler,
+            lambda: self.member.address,
+            self.workers,
+            lambda: [port.admission for port in self._ports.values()],
+        )
+        self.access = Access(settings.access, AccessMetrics("hls", registry))
         self._ports = self._make_ports(HlsMetrics(registry))
         registry.register(RecordingCollector(self.recordings))
         self._server = channels.server() if channels is not None else None
@@ -151,13 +160,16 @@ class HlsApp:
         settings = self._settings
         records = RecordHttp(self._storage, match_app=settings.match_app)
         answers = HlsHttp(self.service, self._names, records, self._players, metrics, settings.session_key)
+        guard = Guard(self.access, self._names, answers.answer, match_app=settings.match_app)
         contexts: dict[str, ssl.SSLContext | None] = {"http": None}
         if settings.certificate is not None:
             contexts["https"] = settings.certificate.context
         ports = {
-            name: HttpPort(name, reading_app(answers.answer, self._cors), settings.limits, metrics, tls)
+            name: HttpPort(name, reading_app(guard.answer, self._cors), settings.limits, metrics, tls)
             for name, tls in contexts.items()
         }
+        for port in ports.values():
+            port.admission.blocks = self._reports.blacklist.blocks
         metrics.read_from(self.workers, self._players, ports, settings.certificate)
         return ports
 
@@ -183,6 +195,7 @@ class HlsApp:
             self.grpc_port = self._channels.listen(self._server, settings.grpc_host, settings.grpc_port)
             await self._server.start()
             self.workers.node = self.member.listens_at(self.grpc_port)
+        self.access.start()
         await self._ports["http"].start(settings.http_host, settings.http_port)
         if "https" in self._ports:
             await self._ports["https"].start(settings.https_host, settings.https_port)
@@ -196,7 +209,7 @@ class HlsApp:
         if self._server is not None:
             self._tasks.append(self._loop.create_task(self._look_for_successors(), name="hls-successors"))
         if settings.session_key:
-            self._tasks.append(self._loop.create_task(self._tell_sessions(), name="hls-sessions"))
+            self._tasks.append(self._loop.create_task(self._reports.run(), name="hls-sessions"))
 
     async def drain(self, limit_s: float) -> None:
         """Take nothing new, let open segments become whole, hand the streams over, answer for a while still; `limit_s` in all."""
@@ -213,6 +226,7 @@ class HlsApp:
             self.member.begin_drain()
             await self.workers.close(DRAIN_S)
         await self.recordings.stop()
+        await self.access.close()
         await self.member.leave()
         for task in self._tasks:
             task.cancel()
@@ -233,17 +247,6 @@ class HlsApp:
 
     async def _find(self, name: str) -> Sequence[StreamKey]:
         return (await self._scheduler.find_streams([name], FIND_DEADLINE_S))[0]
-
-    async def _tell_sessions(self) -> None:
-        while True:
-            await asyncio.sleep(TOUCH_S)
-            touches = self._players.touches()
-            if not touches:
-                continue
-            try:
-                await self._scheduler.touch_sessions(self.member.address, touches, TOUCH_DEADLINE_S)
-            except Unavailable as error:
-                log.warning("players not counted: %s", error)
 
     async def _look_for_successors(self) -> None:
         while True:
@@ -271,7 +274,7 @@ class HlsApp:
             case GroupMoved(location):
                 self.workers.moved(location)
             case _:
-                pass
+                self._reports.handle(command)
 
     def _report(self) -> NodeReport:
         held = tuple(self._held(worker) for worker in self.workers)

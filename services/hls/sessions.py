@@ -9,16 +9,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime.addresses import host_of
 from lalmesh.runtime.sessions import SessionTouch
 
 PARAMETER = "session_id"
 RANDOM_BYTES = 12
 SIGNATURE_CHARS = 24  #: hexadecimal digits of HMAC-SHA256 that are shown: 96 bits
 MAX_SESSIONS = 100_000  #: counted by one node at a time; more are served, and not counted
+KICKED_S = 3600.0  #: that an id which was kicked is answered no more: players give up long before
 _CONTEXT = b"lalmesh hls session, version 1"
 
 
@@ -39,45 +43,124 @@ def _signature(stream: StreamKey, chance: str, key: bytes) -> str:
     return hmac.new(key, message, hashlib.sha256).hexdigest()[:SIGNATURE_CHARS]
 
 
+@dataclass(slots=True, frozen=True, kw_only=True)
+class HlsClient:
+    """Who asks, as a request says."""
+
+    peer: str  #: address
+    protocol: str = "hls"  #: or ``https-hls``
+    url: str = ""  #: without query
+    query: str = ""  #: without secrets
+    user_agent: str = ""
+
+
 @dataclass(slots=True)
 class _Seen:
-    at_s: float
-    peer: str
+    client: HlsClient
+    opened_us: int
+    at_s: float = 0.0
     sent_bytes: int = 0  # since the directory was told
+    first_media_ms: int = 0
+    codecs: tuple[str, ...] = ()
+    is_told: bool = False  # of everything that seldom changes
 
 
 class Players:
-    """The players that asked this node not long ago."""
+    """The players that asked this node not long ago, and those that were kicked."""
 
-    def __init__(self, idle_s: float, clock: Callable[[], float]) -> None:
-        """One that asks for nothing for `idle_s` has left; `clock` gives seconds."""
+    def __init__(self, idle_s: float, clock: Callable[[], float], wall_clock: Callable[[], float] = time.time) -> None:
+        """One that asks for nothing for `idle_s` has left; `clock` gives seconds, `wall_clock` those of Unix."""
         self._idle_s = idle_s
         self._clock = clock
+        self._wall_clock = wall_clock
         self._players: dict[tuple[StreamKey, str], _Seen] = {}
+        self._over: list[SessionTouch] = []
+        self._kicked: OrderedDict[str, float] = OrderedDict()  # ids, with when they may be forgotten
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self._players)
 
-    def saw(self, stream: StreamKey, session_id: str, peer: str, sent_bytes: int) -> None:
-        """A player was answered."""
+    def saw(self, stream: StreamKey, session_id: str, client: HlsClient, sent_bytes: int, *, is_media: bool = False) -> None:
+        """A player was answered, with media where it `is_media`, otherwise with a playlist."""
         seen = self._players.pop((stream, session_id), None)
         if seen is None:
             if len(self._players) >= MAX_SESSIONS:
                 return
-            seen = _Seen(0.0, peer)
+            seen = _Seen(client, round(self._wall_clock() * 1_000_000))
         seen.at_s = self._clock()
         seen.sent_bytes += sent_bytes
+        if is_media and not seen.first_media_ms:
+            seen.first_media_ms = max(1, round(self._wall_clock() * 1000) - seen.opened_us // 1000)
         self._players[stream, session_id] = seen  # the last one seen is the last
 
-    def touches(self) -> list[SessionTouch]:
-        """What the directory is to be told: who was seen since the last call. Those that have left are forgotten."""
+    def touches(self, codecs: Callable[[StreamKey], tuple[str, ...]] = lambda _: ()) -> list[SessionTouch]:
+        """What the directory is to be told: who was seen since the last call. Those that have left are forgotten.
+
+        `codecs` gives those of a stream as far as they are known here.
+        """
         now = self._clock()
         for key in [key for key, seen in self._players.items() if now - seen.at_s > self._idle_s]:
             del self._players[key]
-        told = []
+        told, self._over = self._over, []
         for (stream, session_id), seen in self._players.items():
-            if seen.sent_bytes:
-                told.append(SessionTouch(id=session_id, stream=stream, peer=seen.peer, sent_bytes=seen.sent_bytes))
-                seen.sent_bytes = 0
+            if not seen.sent_bytes:
+                continue
+            known = codecs(stream) or seen.codecs
+            seen.is_told, seen.codecs = seen.is_told and known == seen.codecs, known
+            told.append(_touch(stream, session_id, seen))
+            seen.sent_bytes, seen.is_told = 0, True
         return told
+
+    def not_told(self, touches: Iterable[SessionTouch]) -> None:
+        """The directory did not take these in: they are told again."""
+        for touch in touches:
+            seen = self._players.get((touch.stream, touch.id))
+            if touch.over and len(self._over) < MAX_SESSIONS:
+                self._over.append(touch)
+            elif seen is not None:
+                seen.sent_bytes, seen.is_told = seen.sent_bytes + touch.sent_bytes, False
+
+    def kick(self, session_ids: Iterable[str]) -> None:
+        """Answer these no more, whether they were seen here or not."""
+        wanted = set(session_ids)
+        self._end([key for key in self._players if key[1] in wanted])
+        until_s = self._clock() + KICKED_S
+        for session_id in wanted:
+            self._kicked.pop(session_id, None)
+            self._kicked[session_id] = until_s
+        while len(self._kicked) > MAX_SESSIONS:
+            self._kicked.popitem(last=False)
+
+    def is_kicked(self, session_id: str) -> bool:
+        """Whether it is not to be answered."""
+        until_s = self._kicked.get(session_id)
+        return until_s is not None and until_s > self._clock()
+
+    def end_those(self, blocks: Callable[[str], bool]) -> None:
+        """Count nobody any more whose address it `blocks`: they are let in no more."""
+        self._end([key for key, seen in self._players.items() if blocks(host_of(seen.client.peer))])
+
+    def _end(self, keys: Iterable[tuple[StreamKey, str]]) -> None:
+        for key in keys:
+            seen = self._players.pop(key)
+            if len(self._over) < MAX_SESSIONS:
+                self._over.append(replace(_touch(*key, seen), over=True))
+
+
+def _touch(stream: StreamKey, session_id: str, seen: _Seen) -> SessionTouch:
+    client, is_brief = seen.client, seen.is_told
+    return SessionTouch(
+        id=session_id,
+        stream=stream,
+        protocol=client.protocol,
+        peer=client.peer,
+        sent_bytes=seen.sent_bytes,
+        is_brief=is_brief,
+        opened_us=0 if is_brief else seen.opened_us,
+        url="" if is_brief else client.url,
+        query="" if is_brief else client.query,
+        user_agent="" if is_brief else client.user_agent,
+        codecs=() if is_brief else seen.codecs,
+        first_media_ms=seen.first_media_ms,
+    )

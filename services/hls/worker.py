@@ -62,7 +62,7 @@ class Worker:
         self._segmenter: Segmenter | None = None
         self._follower: Follower | None = None
         self._numbers = Numbers(owner.limit, owner.limit)
-        self._tracks = TrackSet()  # of the newest segment
+        self.tracks = TrackSet()  # of the newest segment
         self._told_left_out: set[str] = set()
         self._before: tuple[Epoch, int, bool] = (owner.epoch, 0, False)  # of the reader before the last run: epoch, offset, shifted
         #: what is recorded of the stream
@@ -226,10 +226,10 @@ class Worker:
             self._count(cut)
             self.output.take(cut)
             if isinstance(cut, SegmentBegun):
-                self._tracks = cut.tracks
+                self.tracks = cut.tracks
                 self._tell_left_out()
             elif isinstance(cut, SegmentClosed):
-                self._storage.add(cut, self._tracks, self._memory_at(cut))
+                self._storage.add(cut, self.tracks, self._memory_at(cut))
         if any(not isinstance(cut, UnitsAdded) for cut in cuts):  # a unit more changes no playlist
             self.output.wake()
 

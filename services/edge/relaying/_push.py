@@ -5,13 +5,13 @@ from __future__ import annotations
 from lalmesh.remux import RtmpPackager
 from lalmesh.runtime.following import Demand
 from lalmesh.runtime.scheduling import RelayJob
-from lalmesh.runtime.sessions import SessionRole
+from lalmesh.runtime.sessions import SessionRole, codecs_of
 from services.edge.outputs import OutputFormat
 from services.edge.push_fanout import PushFanOut
 from services.edge.relay import Relay
 from services.edge.relaying._edge import RelayingEdge, Started, client_at
 from services.edge.relaying._writing import RtmpWriter, RtspWriter, Writer, is_rtsp, left_out_by_flv, left_out_by_rtp
-from services.edge.session import SessionMedia, codecs_of
+from services.edge.session import SessionMedia
 
 PUBLISHER_S = 10.0  #: for the stream to be there: it is published, or was a moment ago
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from lalmesh.names import StreamKey
-from services.hls.sessions import Players, is_session_id, new_session_id
+from services.hls.sessions import KICKED_S, HlsClient, Players, is_session_id, new_session_id
 
 CAM, OTHER = StreamKey("live", "cam"), StreamKey("live", "other")
 KEY = b"0123456789abcdef"
+CLIENT = HlsClient(peer="192.0.2.1", url="http://a/hls/live/cam.m3u8", user_agent="VLC")
 
 
 def test_an_id_holds_for_its_stream_and_its_key_alone() -> None:
@@ -23,8 +24,8 @@ def test_made_up_ids_are_known_as_such() -> None:
 
 def test_who_was_seen_is_told_once_with_what_was_sent() -> None:
     players = Players(30.0, lambda: 5.0)
-    players.saw(CAM, "a", "192.0.2.1", 10)
-    players.saw(CAM, "a", "192.0.2.1", 5)
+    players.saw(CAM, "a", CLIENT, 10)
+    players.saw(CAM, "a", CLIENT, 5)
     assert [(touch.id, touch.sent_bytes) for touch in players.touches()] == [("a", 15)]
     assert (players.touches(), len(players)) == ([], 1)
 
@@ -32,8 +33,39 @@ def test_who_was_seen_is_told_once_with_what_was_sent() -> None:
 def test_who_asks_for_nothing_any_more_has_left() -> None:
     now = [0.0]
     players = Players(30.0, lambda: now[0])
-    players.saw(CAM, "a", "192.0.2.1", 10)
+    players.saw(CAM, "a", CLIENT, 10)
     players.touches()
     now[0] = 31.0
     players.touches()
     assert len(players) == 0
+
+
+def test_what_seldom_changes_is_told_once_and_again_where_it_was_not_heard() -> None:
+    players = Players(30.0, lambda: 5.0, lambda: 100.0)
+    players.saw(CAM, "a", CLIENT, 10)
+    (first,) = players.touches(lambda _: ("h264",))
+    assert (first.url, first.codecs, first.is_brief, first.opened_us) == (CLIENT.url, ("h264",), False, 100_000_000)
+    players.saw(CAM, "a", CLIENT, 5, is_media=True)
+    (later,) = players.touches(lambda _: ("h264",))
+    assert (later.url, later.is_brief, later.sent_bytes, later.first_media_ms) == ("", True, 5, 1)
+    players.not_told([later])
+    assert [(touch.url, touch.is_brief, touch.sent_bytes) for touch in players.touches()] == [(CLIENT.url, False, 5)]
+
+
+def test_who_is_kicked_is_told_to_be_over_and_stays_so_for_a_while() -> None:
+    now = [0.0]
+    players = Players(30.0, lambda: now[0])
+    players.saw(CAM, "a", CLIENT, 10)
+    players.kick(["a", "elsewhere"])
+    assert (players.is_kicked("a"), players.is_kicked("elsewhere"), players.is_kicked("b")) == (True, True, False)
+    assert [(touch.id, touch.over) for touch in players.touches()] == [("a", True)]
+    now[0] = KICKED_S
+    assert not players.is_kicked("a")
+
+
+def test_players_of_a_blocked_address_are_over() -> None:
+    players = Players(30.0, lambda: 0.0)
+    players.saw(CAM, "a", CLIENT, 10)
+    players.saw(CAM, "b", HlsClient(peer="192.0.2.2:9"), 10)
+    players.end_those(lambda address: address == "192.0.2.2")
+    assert [(touch.id, touch.over) for touch in players.touches()] == [("b", True), ("a", False)]
