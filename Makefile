@@ -73,8 +73,9 @@ endif
 proto: setup ## generate lalmesh/rpc from proto/
 	@$(BIN)/python tools/proto.py
 
-docs: setup ## write lalmesh.sample.yaml and docs/configuration.md from the configuration models
+docs: setup ## write lalmesh.sample.yaml and docs/configuration.md from the configuration models, and the table in docs/api.md
 	@$(BIN)/python -m lalmesh.runtime.config
+	@$(BIN)/python -m services.scheduler.api
 
 format: setup ## put imports and layout in order
 	@$(BIN)/ruff check --fix $(PYTHON_FILES)

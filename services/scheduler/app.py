@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import grpc.aio
 
@@ -142,6 +143,10 @@ class SchedulerApp:
         #: ports that are listened on; None before `start` and where nothing listens
         self.grpc_port: int | None = None
         self.http_port: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI document of what can be asked for."""
+        return self._api.build(self.operations).document
 
     async def start(self) -> None:
         """Follow the registry, then listen. Where that fails everything is stopped again.

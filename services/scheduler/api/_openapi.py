@@ -111,6 +111,7 @@ def _operation(operation: Operation, schemas: Mapping[Any, Schema], definitions:
         "parameters": [*_path_parameters(operation, schemas, definitions), *_query_parameters(operation, schemas, definitions)],
         "responses": {str(status.value): response for status, response in _responses(operation, schemas)},
         "security": _security(operation.role),
+        "x-role": operation.role.name.lower(),
     }
     if operation.body is not None:
         schema = schemas[operation.body, "validation"]

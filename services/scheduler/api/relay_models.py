@@ -64,7 +64,7 @@ class RelayModel(RelayOptionsModel):
     """A relay."""
 
     id: str = Field(description="What it is called.")
-    kind: _Kind
+    kind: _Kind = Field(description="pull: fetched from elsewhere; push: sent elsewhere.")
     stream: str = Field(description="What it is called here.")
     urls: list[str] = Field(description="Sources in their order, or the target, without logins and queries.")
     rule: str | None = Field(description="Id of the rule that it is by; null: it was asked for by API.")
