@@ -42,7 +42,8 @@ def test_a_stream_that_is_published_and_played_is_told_once_and_how_loaded_the_e
     now = 100.0
     core, relays = Core(), Streams([relay(CAM, 3), relay(FILM, 2)])
     publishers = [SimpleNamespace(stream=CAM, core=core)]
-    sessions = ["publisher", *("player" for _ in range(5))]
+    relayed = [SimpleNamespace(stream=FILM, client=SimpleNamespace(via=via)) for via in (("a", "b"), ("b",))]
+    sessions = [*relayed, *(SimpleNamespace(stream=CAM, client=SimpleNamespace(via=())) for _ in range(4))]
     holdings = Holdings(cast(Publishers, publishers), cast(Relays, relays), cast(Sessions, sessions), lambda: now)
     holdings.now()
     now, core.counters.payload_bytes, relays.fanout_totals.sent_bytes = 101.0, 250_000, 1_000_000
@@ -52,4 +53,5 @@ def test_a_stream_that_is_published_and_played_is_told_once_and_how_loaded_the_e
         (FILM, False, 2, 50, 2),
     ]
     assert [held.place.revision for held in streams] == [5, 7]
+    assert [held.relayed_to for held in streams] == [(), ("a", "b")]
     assert (load.ingress_bps, load.egress_bps, load.sessions, load.streams) == (2_000_000, 8_000_000, 6, 2)
