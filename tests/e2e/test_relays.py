@@ -1,0 +1,277 @@
+"""Streams that are fetched from other servers and sent there, with real servers at the other end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.camera import Camera
+from support.clip import Clip
+from support.cluster import Cluster, Node, Standalone
+from support.ffmpeg import FFMPEG, Player, Publisher, bounded, quiet
+from support.frames import as_transport_stream, assert_same_from_join, of_file, read
+from support.ports import free_ports
+from support.process import Child, wait_until
+from support.recorder import recorder, recording
+
+from bench.peers._nginx import Nginx
+
+Media = Callable[[str], Path]
+StartStandalone = Callable[..., Standalone]
+StartCluster = Callable[..., Cluster]
+
+STREAM = "live/cam"
+LIMIT_S = 30.0
+ROWS = 120  #: packets of a player that are compared: more than two seconds
+UNITS = 150
+
+
+def asked(node: Node, path: str, body: dict[str, Any] | None = None, *, method: str = "") -> dict[str, Any]:
+    """What the API answers."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{node.api_url}{path}", data, {"Content-Type": "application/json"}, method=method or None)
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        found: dict[str, Any] = json.loads(answer.read() or b"{}")
+        return found
+
+
+def relays(node: Node) -> list[dict[str, Any]]:
+    """All relays."""
+    items: list[dict[str, Any]] = asked(node, "/v1/relays")["items"]
+    return items
+
+
+def state(node: Node) -> list[str]:
+    """How far they are."""
+    return [relay["state"] for relay in relays(node)]
+
+
+def check_frames(file: Path, url: str, folder: Path, name: str, stack: ExitStack) -> None:
+    """Play `url` for a while: what comes is what `file` has."""
+    player = stack.enter_context(Player(url, folder / f"{name}.rows", log=folder / f"{name}.log"))
+    wait_until(f"packets of {name}", lambda: player.row_count() >= ROWS, LIMIT_S, child=player)
+    player.stop()
+    assert_same_from_join(of_file(file, loops=10), read(player.rows))
+
+
+SOURCES: dict[str, Callable[[Node], str]] = {
+    "rtmp": lambda node: node.rtmp_url("{app}/{name}"),
+    "http-flv": lambda node: node.flv_url("{app}/{name}"),
+    "ws-flv": lambda node: node.ws_url("{app}/{name}"),
+}
+
+
+def other(start: StartStandalone, name: str, settings: dict[str, object] | None = None) -> Standalone:
+    """A cluster of its own: relays know clusters apart by their names and keys."""
+    return start({"cluster.name": name, **(settings or {})}, name=name)
+
+
+@pytest.mark.parametrize("protocol", SOURCES)
+def test_a_stream_is_fetched_from_another_lalmesh_while_somebody_watches(
+    protocol: str, start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    file = media("h264_aac")
+    source = other(start_standalone, "source")
+    rules = [f"live/* {SOURCES[protocol](source)} stop_after_s=0"]
+    here = other(start_standalone, "here", {"relay.pulls": rules, "origin.grace_s": 1})
+    stack.enter_context(Publisher(file, source.rtmp_url(STREAM), log=tmp_path / "push.log", loops=10))
+    assert relays(here) == []
+    check_frames(file, here.flv_url(STREAM), tmp_path, protocol, stack)
+    wait_until("its end", lambda: relays(here) == [], LIMIT_S)
+    wait_until("the end of what it left", lambda: asked(here, "/v1/streams")["items"] == [], LIMIT_S)
+    check_frames(file, here.rtmp_url(STREAM), tmp_path, f"{protocol}-again", stack)
+
+
+async def test_rtsp_is_fetched_as_well_and_the_first_request_for_hls_is_a_demand(
+    start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    clip = Clip(media("unique_av"))
+    source = other(start_standalone, "source")
+    here = other(start_standalone, "here", {"relay.pulls": [f"live/* {source.rtsp_url('{app}/{name}')}"], "hls.segment_ms": 1000})
+    stack.enter_context(Publisher(clip.file, source.rtmp_url(STREAM), log=tmp_path / "push.log", loops=10))
+    hls = recorder("hls", here.http_url(f"hls/{STREAM}.m3u8"))
+    async with recording(hls):
+        await hls.more(LIMIT_S, units=UNITS)
+        flv = recorder("flv", here.flv_url(STREAM))
+        async with recording(flv):
+            await flv.more(LIMIT_S, units=UNITS)
+        [relay] = await asyncio.to_thread(relays, here)
+    assert (relay["state"], relay["url"]) == ("running", source.rtsp_url(STREAM))
+    assert [*hls.judge(clip).faults, *flv.judge(clip).faults] == []
+
+
+@pytest.mark.skipif(not Nginx.available(), reason="nginx with its RTMP module is not installed")
+def test_a_stream_is_fetched_from_nginx(start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path) -> None:
+    file = media("h264_aac")
+    nginx = stack.enter_context(Nginx(tmp_path / "nginx", wait_key=True))
+    here = other(start_standalone, "here", {"relay.static_pull": f"127.0.0.1:{nginx.ports['rtmp']}"})
+    stack.enter_context(Publisher(file, nginx.rtmp_url(STREAM), log=tmp_path / "push.log", loops=10))
+    check_frames(file, here.flv_url(STREAM), tmp_path, "nginx", stack)
+
+
+async def test_players_stay_while_the_source_dies_and_returns(
+    start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    clip = Clip(media("unique_av"))
+    source = other(start_standalone, "source")
+    here = other(start_standalone, "here", {"relay.pulls": [f"live/* {source.rtmp_url('{app}/{name}')}"]})
+    stack.enter_context(Publisher(clip.file, source.rtmp_url(STREAM), log=tmp_path / "push.log", loops=10))
+    player = recorder("player", here.flv_url(STREAM))
+    async with recording(player):
+        await player.more(LIMIT_S, units=UNITS)
+        source.kill()
+        await asyncio.to_thread(wait_until, "a pause", lambda: state(here) == ["paused"], LIMIT_S, every_s=0.05)
+        await asyncio.to_thread(source.restart().wait_ready)
+        stack.enter_context(Publisher(clip.file, source.rtmp_url(STREAM), log=tmp_path / "again.log", loops=10))
+        returned = time.monotonic()
+        assert await player.plays_on(returned, LIMIT_S)
+        await player.more(LIMIT_S, units=UNITS)
+    assert player.judge(clip, joints=1).faults == []
+
+
+async def test_the_next_source_is_taken_where_one_is_away(
+    start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    clip = Clip(media("unique_av"))
+    sources = [other(start_standalone, name) for name in ("first", "second")]
+    rule = f"live/* {' '.join(each.rtmp_url('{app}/{name}') for each in sources)}"
+    here = other(start_standalone, "here", {"relay.pulls": [rule]})
+    for number, each in enumerate(sources):
+        stack.enter_context(Publisher(clip.file, each.rtmp_url(STREAM), log=tmp_path / f"push{number}.log", loops=10))
+    player = recorder("player", here.flv_url(STREAM))
+    async with recording(player):
+        await player.more(LIMIT_S, units=UNITS)
+        assert (await asyncio.to_thread(relays, here))[0]["url"] == sources[0].rtmp_url(STREAM)
+        sources[0].kill()
+        await player.more(LIMIT_S, units=3 * UNITS)
+        [relay] = await asyncio.to_thread(relays, here)
+    assert (relay["url"], relay["state"]) == (sources[1].rtmp_url(STREAM), "running")
+    assert player.judge(clip, joints=1).faults == []
+
+
+async def test_another_edge_takes_over_where_the_one_that_fetches_dies(
+    start_cluster: StartCluster, start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    clip = Clip(media("unique_av"))
+    source = other(start_standalone, "source")
+    rule = f"live/* {source.rtmp_url('{app}/{name}')}"
+    cluster = start_cluster(schedulers=2, origins=1, edges=3, settings={"scheduler": {"relay.pulls": [rule]}})
+    stack.enter_context(Publisher(clip.file, source.rtmp_url(STREAM), log=tmp_path / "push.log", loops=10))
+    players = {edge.name: recorder(edge.name, edge.flv_url(STREAM)) for edge in cluster.edges}
+    async with recording(*players.values()):
+        await asyncio.gather(*(player.more(LIMIT_S, units=UNITS) for player in players.values()))
+        name = await asyncio.to_thread(edge_of, cluster)
+        killed = time.monotonic()
+        next(edge for edge in cluster.edges if edge.name == name).kill()
+        staying = [player for other_name, player in players.items() if other_name != name]
+        await asyncio.to_thread(wait_until, "another edge", lambda: edge_of(cluster) not in (name, ""), LIMIT_S)
+        for player in staying:
+            assert await player.plays_on(killed + 1.0, LIMIT_S)
+            await player.more(LIMIT_S, units=UNITS)
+        for scheduler in cluster.schedulers:
+            [relay] = await asyncio.to_thread(relays, scheduler)
+            assert (relay["state"], relay["edge"] != name) == ("running", True)
+    assert [fault for player in staying for fault in player.judge(clip, joints=1).faults] == []
+
+
+def edge_of(cluster: Cluster) -> str:
+    """The edge that fetches the stream now."""
+    return next((relay["edge"] or "" for relay in relays(cluster.schedulers[0])), "")
+
+
+def test_two_clusters_that_point_at_each_other_end_with_an_error(start_standalone: StartStandalone) -> None:
+    [port] = free_ports(1)
+    one = other(start_standalone, "one", {"relay.pulls": [f"live/* rtmp://127.0.0.1:{port}/{{app}}/{{name}} stop_after_s=1"]})
+    rules = [f"live/* {one.rtmp_url('{app}/{name}')} stop_after_s=1"]
+    two = other(start_standalone, "two", {"edge.rtmp.port": port, "relay.pulls": rules})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(one.flv_url(STREAM), timeout=LIMIT_S)
+    assert refused.value.code == 404
+    [relay] = relays(two)
+    assert "relay loop" in relay["error"]
+    assert [cluster.partition("~")[0] for cluster in relay["via"]] == ["one"]
+    wait_until("the end of both", lambda: relays(one) == relays(two) == [], LIMIT_S)
+
+
+def test_what_would_come_from_here_is_refused_at_once(start_standalone: StartStandalone) -> None:
+    here = start_standalone()
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        asked(here, "/v1/relays", {"kind": "pull", "stream": STREAM, "urls": [here.rtmp_url("live/other")]})
+    assert refused.value.code == 400
+    assert json.load(refused.value)["field"] == "urls"
+
+
+def test_what_is_published_is_sent_elsewhere_whenever_that_is_there(
+    start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    file = media("h264_aac")
+    targets = [other(start_standalone, name) for name in ("first", "second")]
+    rules = [f"live/* {targets[0].rtmp_url('copy/{name}')} {targets[1].rtsp_url('copy/{name}')}"]
+    here = other(start_standalone, "here", {"relay.pushes": rules})
+    publisher = stack.enter_context(Publisher(file, here.rtmp_url(STREAM), log=tmp_path / "push.log", loops=30))
+    wait_until("both", lambda: state(here) == ["running", "running"], LIMIT_S)
+    check_frames(file, targets[0].flv_url("copy/cam"), tmp_path, "rtmp", stack)
+    player = stack.enter_context(Player(targets[1].flv_url("copy/cam"), tmp_path / "rtsp.rows", log=tmp_path / "rtsp.log"))
+    wait_until("packets by RTSP", lambda: player.row_count() >= ROWS, LIMIT_S, child=player)
+    player.stop()
+    sent = {frame.md5 for frame in of_file(file).track("video")}
+    assert {frame.md5 for frame in read(player.rows).track("video")} <= sent
+    targets[0].kill()
+    wait_until("a pause", lambda: "paused" in state(here), LIMIT_S, every_s=0.05)
+    targets[0].restart().wait_ready()
+    wait_until("both again", lambda: state(here) == ["running", "running"], LIMIT_S)
+    check_frames(file, targets[0].flv_url("copy/cam"), tmp_path, "rtmp-again", stack)
+    publisher.stop()
+    wait_until("the end of both", lambda: relays(here) == [], LIMIT_S)
+
+
+def test_a_listener_of_ffmpeg_is_sent_what_is_published(
+    start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    file = media("h264_aac")
+    here = start_standalone()
+    [port] = free_ports(1)
+    url, rows = f"rtsp://127.0.0.1:{port}/live/cam", tmp_path / "rows"
+    pictures = ("-map", "0:v", "-fps_mode", "passthrough", "-f", "framemd5", "-flush_packets", "1")
+    command = [*quiet(FFMPEG), "-rtsp_flags", "listen", "-listen_timeout", "20", "-i", url, *pictures, str(rows)]
+    listener = stack.enter_context(Child(bounded(60, command), log=tmp_path / "listener.log"))
+    relay = asked(here, "/v1/relays", {"kind": "push", "stream": STREAM, "urls": [url]})
+    assert relay["state"] == "waiting"
+    stack.enter_context(Publisher(file, here.rtmp_url(STREAM), log=tmp_path / "push.log", loops=10))
+    wait_until("pictures", lambda: len(read(rows).frames) >= 50, LIMIT_S, child=listener)
+    shown = {frame.md5 for frame in as_transport_stream(file).track("video")}
+    assert {frame.md5 for frame in read(rows).frames} <= shown
+    asked(here, f"/v1/relays/{relay['id']}", method="DELETE")
+    wait_until("its end", lambda: not listener.running, LIMIT_S)
+
+
+async def test_a_pull_by_api_shows_no_secret_and_fails_after_its_retries(
+    start_standalone: StartStandalone, media: Media, tmp_path: Path
+) -> None:
+    here = start_standalone()
+    async with Camera(media("h264_aac")) as camera:
+        body: dict[str, Any] = {"kind": "pull", "stream": "live/camera", "urls": [camera.url]}
+        relay = await asyncio.to_thread(asked, here, "/v1/relays", body)
+        player = recorder("player", here.flv_url("live/camera"))
+        async with recording(player):
+            await player.more(LIMIT_S, units=50)
+        await asyncio.to_thread(wait_until, "its report", lambda: state(here) == ["running"], LIMIT_S)
+        shown = await asyncio.to_thread(asked, here, f"/v1/relays/{relay['id']}")
+        assert shown["urls"] == [camera.address.partition("?")[0]]
+        assert camera.settings.password not in json.dumps(shown) + here.output()
+    await asyncio.to_thread(asked, here, f"/v1/relays/{relay['id']}", method="DELETE")
+    [port] = free_ports(1)
+    body = {"kind": "pull", "stream": "live/none", "urls": [f"rtmp://u:secret@127.0.0.1:{port}/a/b?token=secret"], "retries": 1}
+    await asyncio.to_thread(asked, here, "/v1/relays", body)
+    await asyncio.to_thread(wait_until, "its failure", lambda: state(here) == ["failed"], LIMIT_S)
+    [relay] = await asyncio.to_thread(relays, here)
+    assert f"127.0.0.1:{port}" in relay["error"]
+    assert "secret" not in json.dumps(relay) + here.output()
