@@ -35,6 +35,7 @@ from lalmesh.runtime.scheduling import (
 )
 from services.edge.draining import TIME_OVER, until_all_have_gone
 from services.edge.entrance import Entrance
+from services.edge.events import EdgeEvents
 from services.edge.hls_client import HlsClient
 from services.edge.holdings import Holdings
 from services.edge.http import HttpListener
@@ -117,6 +118,7 @@ class EdgeApp:
         self.access = Access(settings.access, AccessMetrics("edge", registry))
         self.relays = Relays(scheduler, links, settings.relay, fences)
         self.sessions = Sessions(self.metrics)
+        self.events = EdgeEvents(scheduler, lambda: self.member.address, self.sessions, self.publishers, settings.events)
         self._context = EdgeContext(
             publishers=self.publishers,
             relays=self.relays,
@@ -130,6 +132,7 @@ class EdgeApp:
             entrance=Entrance(lambda: self.member.elsewhere, self._is_full),
             access=self.access,
             cluster_mark=settings.relaying.cluster_mark,
+            events=self.events.clients,
         )
         self.relaying = build_relaying(self._context, self.metrics, settings.relaying)
         self._rtsp = self._rtsp_service(settings.rtsp) if settings.rtsp is not None else None
@@ -167,6 +170,7 @@ class EdgeApp:
             self._loop.create_task(sweep_each_second(self._sweeps), name="edge-sweep"),
             self._loop.create_task(self.member.run(), name="edge-membership"),
             self._loop.create_task(self._session_reports.run(), name="edge-sessions"),
+            self._loop.create_task(self.events.run(), name="edge-events"),
         ]
 
     def _rtsp_service(self, settings: RtspSettings) -> RtspService:
@@ -195,6 +199,7 @@ class EdgeApp:
     def _sweeps(self) -> Iterable[Callable[[], None]]:
         yield from (listener.sweep for listener in self._listeners.values())
         yield self.relays.sweep
+        yield self.events.sweep
         if self._rtsp is not None:
             yield self._rtsp.sweep
         yield self._certificate.sweep
@@ -207,6 +212,7 @@ class EdgeApp:
         """Go by what can change while it runs; listeners and certificate stay as they are."""
         self._settings = replace(settings, listen=self._settings.listen, certificate=self._settings.certificate)
         self.member.apply(settings.member)
+        self.events.apply(settings.events)
         apply_settings(settings, self._context, self._listeners.values(), self._cors, self._rtsp)
 
     async def drain(self, limit_s: float) -> None:
@@ -236,7 +242,7 @@ class EdgeApp:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYES_S):
                 await asyncio.gather(*(listener.admission.emptied() for listener in self._listeners.values()))
-        await self._session_reports.leave()
+        await asyncio.gather(self._session_reports.leave(), self.events.leave())
         await self.member.leave()
         for task in self._tasks:
             task.cancel()

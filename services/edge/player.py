@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lalmesh.container.flv import BodyMuxer, HevcForm
-from lalmesh.errors import InvalidName, RelayLoop
+from lalmesh.errors import InvalidName, RelayLoop, StreamNotFound
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.authorisation import Access, AccessRefused, Action, Reason, Refused
 from lalmesh.runtime.blacklist import AddressBlacklist
@@ -15,6 +15,7 @@ from lalmesh.runtime.following import Demand
 from lalmesh.runtime.listener import BLACKLISTED, limit_send_buffer
 from lalmesh.runtime.sessions import codecs_of
 from services.edge.client import Client
+from services.edge.client_events import ClientEvents
 from services.edge.direct import direct_socket
 from services.edge.entrance import Entrance
 from services.edge.fanout import FanOut
@@ -46,6 +47,7 @@ class EdgeContext:
     access: Access = field(default_factory=Access.open_to_all)
     blacklist: AddressBlacklist = field(default_factory=AddressBlacklist)
     cluster_mark: str = ""  #: what this cluster is called in relay paths
+    events: ClientEvents = field(default_factory=ClientEvents)
 
     async def publish(self, stream: StreamKey, client: Client, ended: Callable[[str], None]) -> Publishing:
         """Begin a publication of `client`; see `Publishers.start`. A relay takes no stream from anybody.
@@ -68,7 +70,11 @@ class EdgeContext:
         self._check_path(stream, client)
         await self._check_access(Action.PLAY, stream, client)
         demand = Demand(client.via, client.query)
-        return await self.relays.acquire(stream, self.wait_publisher_s if wait_s is None else wait_s, demand)
+        try:
+            return await self.relays.acquire(stream, self.wait_publisher_s if wait_s is None else wait_s, demand)
+        except StreamNotFound:
+            self.events.not_found(stream, client)
+            raise
 
     async def _check_access(self, action: Action, stream: StreamKey, client: Client) -> None:
         if self.blacklist.blocks(client.address):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -43,7 +44,7 @@ from services.edge.outputs import OutputFormat
 from services.edge.player import EdgeContext, Playing, close_soon, playing_on
 from services.edge.publishing import Publishing
 from services.edge.relay import Relay
-from services.edge.session import Session
+from services.edge.session import SESSION_ID_BYTES, Session
 from services.edge.stream_listener import StreamListener
 
 log = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._refusal = ""
         self._paused = False
         self._address, self._peer = "", "?"
+        self._session_id = secrets.token_hex(SESSION_ID_BYTES)  # of the connection, and of the first stream on it
         self._buffer = listener.buffer()
 
     # asyncio
@@ -246,6 +248,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         if (closed := self._context.entrance.closed) is not None:
             self._send_elsewhere(closed)
         else:
+            self._context.events.rtmp_connected(self._session_id, self._peer, event.app, event.flash_ver, event.tc_url, event.query)
             self._server.accept_connect()
 
     def _send_elsewhere(self, closed: Closed) -> None:
@@ -291,6 +294,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
             protocol=self._listener.protocol,
             address=self._address,
             peer=self._peer,
+            session_id=self._session_id,
             url=stream_url(asked.tc_url if asked is not None else "", event.app, event.name),
             query=joined_queries(asked.query if asked is not None else "", event.query),
             user_agent=asked.flash_ver if asked is not None else "",

@@ -107,8 +107,10 @@ class Sessions:
         return len(self._sessions)
 
     def open(self, client: Client, role: SessionRole, stream: StreamKey, close: Callable[[str], None]) -> Session:
-        """Begin a session of `client`; `close` ends it from here."""
+        """Begin a session of `client`; `close` ends it from here. It has the client's id, unless another session has that now."""
         session = Session(client, role, stream, self._loop.time(), close)
+        if client.session_id and client.session_id not in self._sessions:
+            session.session_id = client.session_id
         self._sessions[session.session_id] = session
         self._metrics.sessions_opened.labels(client.protocol, role.value).inc()
         log.info("%s opened", role.value, extra=self._facts(session))

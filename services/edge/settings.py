@@ -9,6 +9,7 @@ from lalmesh.runtime.authorisation import AccessSettings
 from lalmesh.runtime.certificate import ServerCertificate
 from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.member import MemberSettings
+from services.edge.events import EventSettings
 from services.edge.hls_client import HlsProxySettings
 from services.edge.publication import PublicationSettings
 from services.edge.relay import RelaySettings
@@ -40,6 +41,7 @@ class EdgeSettings:
     hls: HlsProxySettings = field(default_factory=HlsProxySettings)
     relaying: RelayingSettings = field(default_factory=RelayingSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
+    events: EventSettings = field(default_factory=EventSettings)
     rtsp: RtspSettings | None = None  #: None: no RTSP anywhere, not over WebSocket either
     take_over: bool = False
     wait_publisher_s: float = 10.0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from lalmesh.protocol.http_auth import Scheme
 from lalmesh.relay_path import cluster_mark
-from lalmesh.runtime.config import SHARED_PORTS, Config, EdgeCapacityConfig, EdgeConfig, RtspConfig, users_of
+from lalmesh.runtime.config import SHARED_PORTS, Config, EdgeCapacityConfig, EdgeConfig, NotifyConfig, RtspConfig, users_of
 from lalmesh.runtime.scheduling import Capacity
+from services.edge.alarms import AlarmSettings
+from services.edge.events import EventSettings
 from services.edge.fanout import FanOutSettings
 from services.edge.hls_client import HlsProxySettings
 from services.edge.publication import PublicationSettings
@@ -65,6 +67,7 @@ def edge_settings(config: Config, keys: tuple[bytes, ...]) -> EdgeSettings:
         match_app=cluster.match_app,
         chunk_size=edge.rtmp.chunk_size_bytes,
         claim_timeout_s=cluster.claim_timeout_s,
+        events=_events(config.notify),
         session_report_s=edge.session.report_s,
     )
 
@@ -130,6 +133,12 @@ def _rtsp(edge: EdgeConfig) -> RtspSettings | None:
             schemes=_AUTH_SCHEMES[rtsp.auth.scheme],
         ),
     )
+
+
+def _events(notify: NotifyConfig) -> EventSettings:
+    """What is told of clients, and when of their media."""
+    alarms = AlarmSettings(**notify.alarms.model_dump())
+    return EventSettings(raw_query=notify.raw_query, alarms=alarms)
 
 
 def _udp(rtsp: RtspConfig) -> UdpSettings:
