@@ -1,0 +1,59 @@
+"""Figures of nodes as replicas show them to each other."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lalmesh.media import Codec, Track, TrackSet
+from lalmesh.names import StreamKey
+from lalmesh.runtime.ownership import NodeAddress, NodeId
+from lalmesh.runtime.scheduling.model import HeldStream, Load, Role, StreamState
+from services.scheduler.peers import HeldAt, NodeFigures, StreamFigures
+from services.scheduler.peers._figures import MAX_HELD
+from services.scheduler.peers._wire import (
+    parse_node_figures,
+    parse_stream_figures,
+    serialize_node_figures,
+    serialize_stream_figures,
+)
+
+CAM = StreamKey.of("live", "cam")
+TRACKS = TrackSet((Track(track_id=1, codec=Codec.H264, width=640, height=360),), 1)
+texts = st.frozensets(st.text(min_size=1, max_size=5), max_size=3)
+
+
+def address(name: str) -> NodeAddress:
+    return NodeAddress(NodeId(name, b"12345678"), f"{name}:1")
+
+
+def held_at(name: str, role: Role = Role.ORIGIN, players: int = 0) -> HeldAt:
+    return HeldAt(address(name), role, HeldStream(stream=CAM, tracks=TRACKS, players=players))
+
+
+def test_figures_of_a_node_survive_the_wire() -> None:
+    load = Load(egress_bps=5, sessions=2, cpu_fraction=0.5)
+    figures = NodeFigures(node=address("o1"), load=load, standings={CAM: StreamState.GRACE})
+    assert parse_node_figures(serialize_node_figures(figures)) == figures
+
+
+@given(st.none() | st.integers(0, 2**40), texts)
+def test_figures_of_a_stream_survive_the_wire(players: int | None, left_out: frozenset[str]) -> None:
+    figures = StreamFigures(held=(held_at("o1", players=3), held_at("e1", Role.EDGE)), players=players, left_out=left_out)
+    assert parse_stream_figures(serialize_stream_figures(figures)) == figures
+
+
+def test_what_several_replicas_know_adds_up() -> None:
+    one = StreamFigures(held=(held_at("o1"),), players=None, left_out=frozenset({"ts: pcma"}))
+    two = StreamFigures(held=(held_at("e1", Role.EDGE),), players=3)
+    both = one | two | StreamFigures(players=4)
+    assert (both.players, both.left_out, [each.node.node.name for each in both.held]) == (7, one.left_out, ["o1", "e1"])
+    assert (one | StreamFigures()).players is None
+    assert both.at(address("e1")) == held_at("e1", Role.EDGE).held
+    assert both.at(NodeAddress(NodeId("e1", b"another0"), "e1:1")) is None
+    assert both.at(None) is None
+
+
+def test_of_many_nodes_some_are_shown() -> None:
+    many = StreamFigures(held=tuple(held_at(f"o{number}") for number in range(MAX_HELD)))
+    assert len((many | many).held) == MAX_HELD
