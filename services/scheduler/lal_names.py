@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import lalmesh
 
 API_VERSION = "v0.4.9"  #: of the API that is answered alike
@@ -48,3 +50,10 @@ def lal_version() -> str:
 def bin_info() -> str:
     """What lal says of its build."""
     return f"lalmesh {lal_version()}"
+
+
+def lal_time(at_us: int) -> str:
+    """A time as lal writes it, such as ``2026-01-02 03:04:05.678 Z UTC``; trailing zeros of the milliseconds are cut."""
+    at = datetime.fromtimestamp(at_us / 1e6, UTC)
+    fraction = f".{at.microsecond // 1000:03}".rstrip("0").rstrip(".")
+    return f"{at:%Y-%m-%d %H:%M:%S}{fraction} Z UTC"

@@ -7,14 +7,13 @@ they are about a session, under names of the same sort.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
 from lalmesh.names import ANY_APP
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.events import Event
-from services.scheduler.lal_names import API_VERSION, NOTIFY_VERSION, bin_info, lal_protocol, lal_session_id, lal_version
+from services.scheduler.lal_names import API_VERSION, NOTIFY_VERSION, bin_info, lal_protocol, lal_session_id, lal_time, lal_version
 
 _BASE_TYPES = {"publisher": "PUB", "player": "SUB", "relay_pull": "PULL", "relay_push": "PUSH"}
 _SESSIONS = {
@@ -108,10 +107,3 @@ def _stream(event: Event) -> dict[str, Any]:
     if stream is None:
         return {}
     return {"app_name": "" if stream.app == ANY_APP else unquote(stream.app), "stream_name": stream.name}
-
-
-def lal_time(at_us: int) -> str:
-    """A time as lal writes it, such as ``2026-01-02 03:04:05.678 Z UTC``; trailing zeros of the milliseconds are cut."""
-    at = datetime.fromtimestamp(at_us / 1e6, UTC)
-    fraction = f".{at.microsecond // 1000:03}".rstrip("0").rstrip(".")
-    return f"{at:%Y-%m-%d %H:%M:%S}{fraction} Z UTC"

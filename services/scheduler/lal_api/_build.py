@@ -1,0 +1,51 @@
+"""What lal's API is made of."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from lalmesh.runtime.sessions import SessionDirectory
+from services.scheduler.api import Operation
+from services.scheduler.lal_api._control import Ban, Kick, LalControl
+from services.scheduler.lal_api._groups import Groups
+from services.scheduler.lal_api._models import LalInfo
+from services.scheduler.lal_api._operations import operations
+from services.scheduler.lal_names import API_VERSION, NOTIFY_VERSION, bin_info, lal_time, lal_version
+from services.scheduler.peers import Peers
+from services.scheduler.relays import Relays
+from services.scheduler.service import SchedulerService
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class LalSettings:
+    """What the configuration says of it."""
+
+    server_id: str = "1"
+    match_app: bool = True
+
+
+def lal_operations(
+    settings: LalSettings,
+    service: SchedulerService,
+    peers: Peers,
+    relays: Relays,
+    sessions: SessionDirectory,
+    kick: Kick,
+    ban: Ban,
+) -> list[Operation]:
+    """The operations of lal's API, answered for the whole cluster."""
+    groups = Groups(service, peers, sessions)
+    control = LalControl(
+        groups=groups, relays=relays, recordings=service.recordings, kick=kick, ban=ban, match_app=settings.match_app
+    )
+    info = LalInfo(
+        server_id=settings.server_id,
+        bin_info=bin_info(),
+        lal_version=lal_version(),
+        api_version=API_VERSION,
+        notify_version=NOTIFY_VERSION,
+        WebUiVersion=lal_version(),
+        start_time=lal_time(time.time_ns() // 1000),
+    )
+    return operations(groups, control, info)

@@ -1,0 +1,179 @@
+"""``/api/ctrl``: what changes something."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from lalmesh.errors import InvalidName, StreamExists, StreamNotFound
+from lalmesh.names import ANY_APP, StreamKey
+from lalmesh.runtime.recording import RecordFormat, RuleError, make_rule
+from lalmesh.runtime.relay_rules import MAX_START_S, MAX_STOP_S, NEVER_S, RelayOptions
+from lalmesh.runtime.sessions import Session, SessionRole
+from services.scheduler.lal_api._body import Body
+from services.scheduler.lal_api._errors import (
+    GROUP_NOT_FOUND,
+    LISTEN_FAILED,
+    PARAM_MISSING,
+    PULL_FAILED,
+    SESSION_NOT_FOUND,
+    LalError,
+)
+from services.scheduler.lal_api._groups import Groups
+from services.scheduler.lal_api._models import EndedReply, PullReply, PullStarted, RecordReply, RecordStarted, Reply, SessionEnded
+from services.scheduler.lal_names import lal_session_id, own_session_id
+from services.scheduler.recordings import Recordings, TooManyRulesError, pattern_of
+from services.scheduler.relay_records import RelayRecord
+from services.scheduler.relays import MadeByRuleError, Relays, TooManyRelaysError
+
+DEFAULT_APP = "live"  #: of a stream whose source names none
+PULL_TIMEOUT_MS = 10_000
+
+Kick = Callable[[str, str], Awaitable[bool]]  #: ends the session of an id for a reason; False where there is none
+Ban = Callable[[str, int], Awaitable[None]]  #: lets an address in nowhere for so many seconds
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class LalControl:
+    """What lal's API may change."""
+
+    groups: Groups
+    relays: Relays
+    recordings: Recordings
+    kick: Kick
+    ban: Ban
+    match_app: bool
+
+    async def start_relay_pull(self, body: Body) -> PullReply:
+        """Fetch a stream from elsewhere; whether that works is seen later."""
+        url = body.text("url")
+        stream = self._pulled(url, body.text("stream_name", required=False), body.text("app_name", required=False))
+        stop_ms = body.number("auto_stop_pull_after_no_out_ms", -1)
+        if stop_ms == 0 and not await self._is_wanted(stream):
+            raise LalError(PULL_FAILED, "should auto stop pull")
+        timeout_ms = body.number("pull_timeout_ms", PULL_TIMEOUT_MS)
+        options = RelayOptions(
+            start_timeout_s=min(timeout_ms / 1000, MAX_START_S) if timeout_ms else MAX_START_S,
+            retries=body.number("pull_retry_num", 0),
+            rtsp_udp=body.number("rtsp_mode", 0) == 1,
+        )
+        stop_after_s = NEVER_S if stop_ms < 0 else min(stop_ms / 1000, MAX_STOP_S)
+        try:
+            record = await self.relays.start_pull(stream, [url], options=options, stop_after_s=stop_after_s)
+        except StreamExists as exc:
+            raise LalError(PULL_FAILED, f"lal.logic: in stream already exist at group: {exc}") from exc
+        except (RuleError, TooManyRelaysError) as exc:
+            raise LalError(PULL_FAILED, str(exc)) from exc
+        return PullReply(data=PullStarted(stream_name=stream.name, session_id=_pull_id(record)))
+
+    def _pulled(self, url: str, name: str, app: str) -> StreamKey:
+        """What a stream is called here: as asked, else as its URL has it."""
+        try:
+            path = unquote(urlsplit(url).path).strip("/")
+            from_app, _, from_name = path.rpartition("/")
+            chosen = app or from_app or DEFAULT_APP
+            if "/" in name:
+                chosen, _, name = name.rpartition("/")
+            return StreamKey.of(chosen if self.match_app else ANY_APP, name or from_name)
+        except (ValueError, InvalidName) as exc:
+            raise LalError(PULL_FAILED, f"no stream in the URL, and no stream_name: {exc}") from exc
+
+    async def _is_wanted(self, stream: StreamKey) -> bool:
+        return bool(self.relays.known.wanted(stream))
+
+    async def stop_relay_pull(self, name: str, app: str) -> EndedReply:
+        """End a relay that was begun by `start_relay_pull`."""
+        streams = await self.groups.named(name, app)
+        pulled = [
+            record for record in self.relays.known.pulls() if record.stream in streams or _is_called(record.stream, name, app)
+        ]
+        if not pulled:
+            is_there = any(self.groups.has(stream) for stream in streams)
+            raise LalError(SESSION_NOT_FOUND, "session not found") if is_there else LalError(GROUP_NOT_FOUND, "group not found")
+        if len(pulled) > 1:
+            raise LalError(PARAM_MISSING, f"param missing: app_name, one of {', '.join(record.stream.app for record in pulled)}")
+        return EndedReply(data=SessionEnded(session_id=await self._stop(pulled[0])))
+
+    async def _stop(self, record: RelayRecord) -> str:
+        try:
+            await self.relays.stop(record)
+        except (StreamNotFound, MadeByRuleError) as exc:
+            raise LalError(SESSION_NOT_FOUND, f"session not found: {exc}") from exc
+        return _pull_id(record)
+
+    async def kick_session(self, body: Body) -> Reply:
+        """End a session of any kind, at whatever edge; a relay that was asked for ends as well, and does not come back."""
+        name, wanted = body.text("stream_name"), own_session_id(body.text("session_id"))
+        streams = await self.groups.named(name, body.text("app_name", required=False))
+        record = self.relays.known.relay(wanted)
+        session = next((each for each in await self.groups.find(wanted) if _is_called(each.stream, name, "")), None)
+        if record is None and session is not None and session.role in (SessionRole.RELAY_PULL, SessionRole.RELAY_PUSH):
+            record = self._relay_of(session)
+        if record is not None and _is_called(record.stream, name, ""):
+            await self._stop(record)
+        elif session is None or not await self.kick(wanted, "kicked by API"):
+            is_there = any(self.groups.has(stream) for stream in streams)
+            raise LalError(SESSION_NOT_FOUND, "session not found") if is_there else LalError(GROUP_NOT_FOUND, "group not found")
+        return Reply()
+
+    def _relay_of(self, session: Session) -> RelayRecord | None:
+        """The relay that a session is of, where it was asked for; one by a rule is kicked like others, and tried again."""
+        shown = self.relays.of_stream(session.stream)
+        found = (each.record for each in shown if each.status is not None and each.status.session_id == session.id)
+        return next((record for record in found if not record.rule), None)
+
+    async def add_ip_blacklist(self, body: Body) -> Reply:
+        """Let an address in nowhere for a while."""
+        address, seconds = body.text("ip"), body.number("duration_sec")
+        try:
+            network = str(ipaddress.ip_network(address, strict=False))
+        except ValueError as exc:
+            raise LalError(PARAM_MISSING, f"param missing: ip: {exc}") from exc
+        if seconds <= 0:
+            raise LalError(PARAM_MISSING, "param missing: duration_sec has to be above 0")
+        await self.ban(network, seconds)
+        return Reply()
+
+    async def start_rtp_pub(self, body: Body) -> Reply:
+        """GB28181 comes later."""
+        body.text("stream_name")
+        raise LalError(LISTEN_FAILED, "GB28181 is not built yet: no port was opened")
+
+    async def stop_rtp_pub(self, body: Body) -> Reply:
+        """As `start_rtp_pub`."""
+        body.text("stream_name")
+        raise LalError(SESSION_NOT_FOUND, "session not found: GB28181 is not built yet")
+
+    async def start_record(self, body: Body) -> RecordReply:
+        """Record one stream until `stop_record`."""
+        found = await self.groups.one(body.text("stream_name"), body.text("app_name", required=False))
+        known = next((record for record in self.recordings.known.records() if record.stream == str(found)), None)
+        try:
+            rule = make_rule(pattern_of(found), body.texts("formats", [RecordFormat.FLV.value]), {})
+            record = known or await self.recordings.add(rule, found)
+        except (RuleError, TooManyRulesError) as exc:
+            raise LalError(PARAM_MISSING, f"param missing: {exc}") from exc
+        return RecordReply(data=RecordStarted(stream_name=found.name, record_id=record.id))
+
+    async def stop_record(self, body: Body) -> Reply:
+        """Record one stream no longer. What a rule of the configuration records goes on."""
+        streams = {
+            str(stream) for stream in await self.groups.named(body.text("stream_name"), body.text("app_name", required=False))
+        }
+        found = [record for record in self.recordings.known.records() if record.stream in streams]
+        for record in found:
+            await self.recordings.remove(record.id)
+        if not found:
+            raise LalError(SESSION_NOT_FOUND, "session not found: it is not recorded by API")
+        return Reply()
+
+
+def _pull_id(record: RelayRecord) -> str:
+    """What a relay is called; it has a session only while it runs."""
+    return lal_session_id(record.id, urlsplit(record.urls[0]).scheme, SessionRole.RELAY_PULL.value)
+
+
+def _is_called(stream: StreamKey, name: str, app: str) -> bool:
+    return name in (stream.name, str(stream)) and app in ("", stream.app)

@@ -1,0 +1,140 @@
+"""The rows of lal's API. The answer is always 200 and JSON; whether something went wrong is in the body."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from aiohttp import web
+
+from lalmesh.errors import Unavailable
+from services.scheduler.api import Answer, ApiRole, Asked, Operation, ProblemError
+from services.scheduler.lal_api._body import Body, read_body
+from services.scheduler.lal_api._control import LalControl
+from services.scheduler.lal_api._errors import PAGE_NOT_FOUND, LalError
+from services.scheduler.lal_api._groups import Groups
+from services.scheduler.lal_api._models import (
+    EndedReply,
+    GroupList,
+    GroupReply,
+    GroupsReply,
+    InfoReply,
+    LalInfo,
+    LalQuery,
+    PullReply,
+    RecordReply,
+    Reply,
+    StreamQuery,
+)
+
+TAG = "lal"
+POST_NEEDED = 405
+CONSOLE = "/console/"
+_DOCUMENT = "this is the API of lal, see docs/migration-from-lal.md"
+
+_Work = Callable[[Asked], Awaitable[Reply]]
+
+
+def operations(groups: Groups, control: LalControl, info: LalInfo) -> list[Operation]:
+    """All of them; the last takes what no other does."""
+
+    async def group(asked: Asked) -> Reply:
+        query: StreamQuery = asked.query
+        return GroupReply(data=await groups.show(await groups.one(query.stream_name, query.app_name)))
+
+    async def all_group(asked: Asked) -> Reply:
+        return GroupsReply(data=GroupList(groups=await groups.show_all() or None))
+
+    async def lal_info(asked: Asked) -> Reply:
+        return InfoReply(data=info)
+
+    async def stop_relay_pull(asked: Asked) -> Reply:
+        query: StreamQuery = asked.query
+        if asked.request.method != "POST" and not asked.token:  # what any web page can have a browser ask for
+            raise LalError(POST_NEEDED, "without a token this needs POST")
+        return await control.stop_relay_pull(query.stream_name, query.app_name)
+
+    async def missing(asked: Asked) -> Reply:
+        raise LalError(PAGE_NOT_FOUND, f"page not found, check this document out: {_DOCUMENT}")
+
+    async def page(asked: Asked) -> web.StreamResponse:
+        return web.Response(status=HTTPStatus.FOUND, headers={"Location": CONSOLE})
+
+    changes: list[tuple[str, Callable[[Body], Awaitable[Reply]], type[Reply], str]] = [
+        ("start_relay_pull", control.start_relay_pull, PullReply, "Fetch a stream from elsewhere."),
+        ("kick_session", control.kick_session, Reply, "End a session."),
+        ("add_ip_blacklist", control.add_ip_blacklist, Reply, "Let an address in nowhere for a while."),
+        ("start_rtp_pub", control.start_rtp_pub, Reply, "GB28181, which is not built yet."),
+        ("stop_rtp_pub", control.stop_rtp_pub, Reply, "GB28181, which is not built yet."),
+        ("start_record", control.start_record, RecordReply, "Record one stream."),
+        ("stop_record", control.stop_record, Reply, "Record one stream no longer."),
+    ]
+    viewer, operator = ApiRole.VIEWER, ApiRole.OPERATOR
+    return [
+        _row("GET", "/api/stat/group", "One stream.", group, viewer, GroupReply, StreamQuery),
+        _row("GET", "/api/stat/all_group", "All streams.", all_group, viewer, GroupsReply),
+        _row("GET", "/api/stat/lal_info", "The server.", lal_info, viewer, InfoReply),
+        *(_row("POST", f"/api/ctrl/{name}", text, _with_body(work), operator, reply) for name, work, reply, text in changes),
+        _row("GET", "/api/ctrl/stop_relay_pull", "End a relay; needs a token.", stop_relay_pull, operator, EndedReply, StreamQuery),
+        _row("POST", "/api/ctrl/stop_relay_pull", "End a relay.", stop_relay_pull, operator, EndedReply, StreamQuery),
+        Operation(
+            method="GET",
+            path="/lal.html",
+            tag=TAG,
+            summary="Leads to the console.",
+            handler=page,
+            role=ApiRole.ANYBODY,
+            query=LalQuery,
+            answers={HTTPStatus.FOUND: None},
+        ),
+        _row("GET", "/api/{rest}", "What there is not.", missing, ApiRole.ANYBODY, Reply, deep="rest"),
+        _row("POST", "/api/{rest}", "What there is not.", missing, ApiRole.ANYBODY, Reply, deep="rest"),
+    ]
+
+
+def _row(
+    method: str,
+    path: str,
+    summary: str,
+    work: _Work,
+    role: ApiRole,
+    reply: type[Reply],
+    query: type[LalQuery] = LalQuery,
+    *,
+    deep: str = "",
+) -> Operation:
+    async def handler(asked: Asked) -> Answer:
+        try:
+            return Answer(body=await work(asked))
+        except LalError as exc:
+            return Answer(body=reply(error_code=exc.code, desp=exc.text))
+        except TimeoutError:
+            raise Unavailable("the session directory does not answer", retry_after_s=1.0) from None
+
+    return Operation(
+        method=method,
+        path=path,
+        tag=TAG,
+        summary=summary,
+        description="As in the API of lal: the answer is 200 whatever happens, and error_code says what did.",
+        handler=handler,
+        role=role,
+        query=query,
+        deep_parts=frozenset({deep} if deep else ()),
+        answers={HTTPStatus.OK: reply},
+        refusal=_refused,
+    )
+
+
+def _with_body(work: Callable[[Body], Awaitable[Reply]]) -> _Work:
+    async def handler(asked: Asked) -> Reply:
+        return await work(await read_body(asked.request))
+
+    return handler
+
+
+def _refused(problem: ProblemError) -> web.StreamResponse:
+    """A problem in lal's words: its status is the code, as lalmax has it for tokens."""
+    body = {"error_code": problem.status.value, "desp": problem.detail}
+    return web.Response(text=json.dumps(body), status=HTTPStatus.OK, content_type="application/json")
