@@ -33,6 +33,7 @@ class SchedulerMetrics:
         self.session_failures = Counter(
             "scheduler_session_failures", "Calls that the session directory did not answer", registry=self.registry
         )
+        self.kicks = Counter("scheduler_kicks", "Sessions that nodes were told to end", registry=self.registry)
         self.peer_failures = Counter("scheduler_peer_failures", "Questions other replicas did not answer", registry=self.registry)
         self.terms = Counter("scheduler_terms", "Terms made or raised by this replica", registry=self.registry)
         self.reclaims = Counter("scheduler_reclaims", "Re-claims answered, by result", ["result"], registry=self.registry)

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lalmesh.runtime.config import Config
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.sessions import SessionDirectory
+
+if TYPE_CHECKING:
+    from services.scheduler.blacklisting import BlacklistStore
 
 
 async def open_registry(config: Config, stack: AsyncExitStack) -> Registry:
@@ -37,6 +40,17 @@ def open_sessions(config: Config, stack: AsyncExitStack) -> SessionDirectory:
     directory: SessionDirectory = MemorySessions(ttl_s=ttl_s) if redis is None else RedisSessions(redis, ttl_s=ttl_s)
     stack.push_async_callback(directory.close)
     return directory
+
+
+def open_blacklist(config: Config, stack: AsyncExitStack) -> BlacklistStore:
+    """The blacklist: in Redis, or memory where none is configured; `stack` closes it."""
+    from services.scheduler.blacklisting import MemoryBlacklist, RedisBlacklist
+    from services.standalone.scheduler_settings import redis_settings
+
+    redis = redis_settings(config)
+    store: BlacklistStore = MemoryBlacklist() if redis is None else RedisBlacklist(redis)
+    stack.push_async_callback(store.close)
+    return store
 
 
 @contextlib.asynccontextmanager
