@@ -23,6 +23,7 @@ from lalmesh.runtime.listener import sweep_each_second
 from lalmesh.runtime.member import Member
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling import (
+    AppUsage,
     Endpoint,
     GroupMoved,
     NodeCommand,
@@ -271,6 +272,8 @@ class EdgeApp:
                 self.publishers.reclaim(streams)
             case RelayJobs():
                 self.relaying.follow(command)
+            case AppUsage():
+                self._context.limits.told(command)
             case _:
                 self._orders.handle(command)
 
@@ -283,8 +286,6 @@ class EdgeApp:
         return tuple(
             Endpoint(name, self.member.host, ports.get(name) or listener.port) for name, listener in self._listeners.items()
         )
-
-    # metrics
 
     def _collect(self) -> Iterable[Metric]:
         """What the parts of this edge count themselves."""

@@ -14,6 +14,7 @@ from lalmesh.runtime.blacklist import AddressBlacklist
 from lalmesh.runtime.following import Demand
 from lalmesh.runtime.listener import BLACKLISTED, limit_send_buffer
 from lalmesh.runtime.sessions import codecs_of
+from services.edge.app_limits import EdgeLimits
 from services.edge.client import Client
 from services.edge.client_events import ClientEvents
 from services.edge.direct import direct_socket
@@ -47,6 +48,12 @@ class EdgeContext:
     access: Access = field(default_factory=Access.open_to_all)
     blacklist: AddressBlacklist = field(default_factory=AddressBlacklist)
     cluster_mark: str = ""  #: what this cluster is called in relay paths
+    limits: EdgeLimits = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count the clients of applications that have limits."""
+        self.limits = EdgeLimits(self.access.limits, self.sessions)
+
     events: ClientEvents = field(default_factory=ClientEvents)
 
     async def publish(self, stream: StreamKey, client: Client, ended: Callable[[str], None]) -> Publishing:
@@ -81,6 +88,7 @@ class EdgeContext:
             raise AccessRefused(Refused(reason=Reason.FORBIDDEN, detail=BLACKLISTED))
         if not client.was_allowed:
             await self.access.check(client.request(action, stream))
+        self.limits.check(stream.app, action)
 
     def _check_path(self, stream: StreamKey, client: Client) -> None:
         if self.cluster_mark in client.via:

@@ -9,6 +9,7 @@ from lalmesh.runtime.authorisation import (
     AccessSettings,
     Action,
     AddressList,
+    AppLimit,
     Callback,
     CallbackSettings,
     KeySource,
@@ -22,6 +23,7 @@ from lalmesh.runtime.authorisation import (
     Tokens,
     TokenSettings,
     VerifyKey,
+    parse_limit,
     parse_rule,
     pem_keys,
     secret_key,
@@ -63,10 +65,16 @@ def access_settings(config: Config, keys: tuple[bytes, ...]) -> AccessSettings:
         tokens=tokens,
         keys=source if source.url or source.file else None,
         failures_per_minute=auth.failures_per_minute,
+        limits=app_limits(config),
         cluster_keys=keys,
         hls_pass_s=auth.hls_pass_s,
         hls_pass_address=auth.hls_pass_address,
     )
+
+
+def app_limits(config: Config) -> tuple[AppLimit, ...]:
+    """What edges hold applications to, and schedulers add up."""
+    return tuple(map(parse_limit, config.auth.limits))
 
 
 def _methods(auth: AuthConfig) -> dict[MethodName, Method]:

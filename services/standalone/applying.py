@@ -31,7 +31,7 @@ def apply_config(
     """
     applies = [
         *_of_edge(config, keys, edge),
-        *_of_hls(config, hls),
+        *_of_hls(config, keys, hls),
         *_of_origin(config, origin),
         *_of_scheduler(config, scheduler),
     ]
@@ -49,12 +49,12 @@ def _of_edge(config: Config, keys: tuple[bytes, ...], edge: EdgeApp | None) -> l
     return [lambda: edge.apply(settings)]
 
 
-def _of_hls(config: Config, hls: HlsApp | None) -> list[Callable[[], None]]:
+def _of_hls(config: Config, keys: tuple[bytes, ...], hls: HlsApp | None) -> list[Callable[[], None]]:
     if hls is None:
         return []
     from services.standalone.hls_settings import hls_settings
 
-    settings = hls_settings(config)
+    settings = hls_settings(config, keys)
     return [lambda: hls.apply(settings)]
 
 

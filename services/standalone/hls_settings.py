@@ -15,11 +15,12 @@ from services.hls.hosting import Cleanup, WorkerSettings
 from services.hls.recording import RecordingSettings
 from services.hls.rendition import Format
 from services.standalone import settings
+from services.standalone.access_settings import access_settings
 
 LEAST_LOST_S = 5.0  #: for an origin to be reached, or replaced, where publishers have no time to come back
 
 
-def hls_settings(config: Config) -> HlsSettings:
+def hls_settings(config: Config, keys: tuple[bytes, ...]) -> HlsSettings:
     """What an hls node is built with.
 
     Raises:
@@ -61,6 +62,7 @@ def hls_settings(config: Config) -> HlsSettings:
         session_key=hls.session.hash_key.get_secret_value().encode(),
         session_idle_s=hls.session.idle_s,
         match_app=config.cluster.match_app,
+        access=access_settings(config, keys),
     )
 
 

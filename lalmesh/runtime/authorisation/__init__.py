@@ -14,6 +14,7 @@ from lalmesh.runtime.authorisation._jwt import ALGORITHMS, Tokens, TokenSettings
 from lalmesh.runtime.authorisation._key_fetching import KeySource
 from lalmesh.runtime.authorisation._keys import VerifyKey, jwks_keys, pem_keys, secret_key
 from lalmesh.runtime.authorisation._lal_secret import LalSecret, lal_secret_of
+from lalmesh.runtime.authorisation._limits import MAX_LIMITS, AppLimit, AppLimits, Usage, limit_of, parse_limit
 from lalmesh.runtime.authorisation._metrics import AccessMetrics
 from lalmesh.runtime.authorisation._passes import EDGE_HEADER, PASS_PARAMETER, EdgeHeaders, FromEdge, Passes
 from lalmesh.runtime.authorisation._password import Passwords, PlainLogin
@@ -39,6 +40,7 @@ __all__ = [
     "ALGORITHMS",
     "CREDENTIALS",
     "EDGE_HEADER",
+    "MAX_LIMITS",
     "MAX_RULES",
     "PASS_PARAMETER",
     "Access",
@@ -50,6 +52,8 @@ __all__ = [
     "Admitted",
     "Allowed",
     "Answer",
+    "AppLimit",
+    "AppLimits",
     "Ask",
     "Breaker",
     "Callback",
@@ -82,6 +86,7 @@ __all__ = [
     "SignedUrls",
     "TokenSettings",
     "Tokens",
+    "Usage",
     "VerifyKey",
     "basic_login",
     "bearer_of",
@@ -89,7 +94,9 @@ __all__ = [
     "fields_of",
     "jwks_keys",
     "lal_secret_of",
+    "limit_of",
     "parse_address",
+    "parse_limit",
     "parse_rule",
     "payload_of",
     "pem_keys",

@@ -16,6 +16,7 @@ from lalmesh.runtime.authorisation._callback import CallbackSettings
 from lalmesh.runtime.authorisation._failures import Failures
 from lalmesh.runtime.authorisation._jwt import Tokens
 from lalmesh.runtime.authorisation._key_fetching import KeyFetcher, KeySource
+from lalmesh.runtime.authorisation._limits import AppLimit
 from lalmesh.runtime.authorisation._metrics import AccessMetrics
 from lalmesh.runtime.authorisation._passes import EdgeHeaders, Passes
 from lalmesh.runtime.authorisation._policy import Policy
@@ -46,6 +47,7 @@ class AccessSettings:
     tokens: Tokens | None = None  #: whose keys are fetched from `keys`
     keys: KeySource | None = None
     failures_per_minute: int = 0  #: wrong credentials of one address; 0: no limit
+    limits: tuple[AppLimit, ...] = ()
     cluster_keys: tuple[bytes, ...] = field(default_factory=lambda: (secrets.token_bytes(32),), repr=False)
     hls_pass_s: int = 43_200  #: that a player of HLS may go on for
     hls_pass_address: bool = True  #: ... at its address alone
@@ -57,6 +59,7 @@ class Access:
     def __init__(self, settings: AccessSettings, metrics: AccessMetrics, unix_clock: Callable[[], float] = time.time) -> None:
         """Decide as `settings` say; `unix_clock` gives Unix seconds."""
         self.policy = settings.policy
+        self.limits = settings.limits  #: of applications, for those who count clients
         self.passes = Passes(settings.cluster_keys, settings.hls_pass_s, binds_address=settings.hls_pass_address)
         self.edge_headers = EdgeHeaders(settings.cluster_keys)
         self._unix_clock = unix_clock

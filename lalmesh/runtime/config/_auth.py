@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
 
-from lalmesh.runtime.authorisation import MAX_RULES, MethodName, parse_rule
+from lalmesh.runtime.authorisation import MAX_LIMITS, MAX_RULES, MethodName, parse_limit, parse_rule
 from lalmesh.runtime.config._base import Allowed, ConfigModel, Text
 from lalmesh.runtime.config._rtsp import Users
 
@@ -18,6 +18,11 @@ MIN_JWT_SECRET_BYTES = 32  #: RFC 7518 §3.2
 
 def _rule(text: str) -> str:
     parse_rule(text)
+    return text
+
+
+def _limit(text: str) -> str:
+    parse_limit(text)
     return text
 
 
@@ -54,6 +59,7 @@ def _jwt_secret(secret: SecretStr) -> SecretStr:
 
 
 RuleText = Annotated[str, AfterValidator(_rule), Allowed("ACTION[:PROTOCOL|PROTOCOL...] PATTERN METHOD [METHOD...]")]
+LimitText = Annotated[str, AfterValidator(_limit), Allowed("APP [publishers=N] [players=N] [egress_bps=N]")]
 Network = Annotated[str, AfterValidator(_network), Allowed("an address or a network such as 192.0.2.0/24")]
 SigningKeys = Annotated[
     SecretStr,
@@ -164,6 +170,12 @@ class AuthConfig(ConfigModel):
         "Protocols: rtmp, rtsp, flv, ts, fmp4, hls, record. Methods: " + ", ".join(name.value for name in MethodName) + ".",
     )
     otherwise: Literal["open", "deny"] = Field(default="open", description="What holds where no rule matches.")
+    limits: tuple[LimitText, ...] = Field(
+        default=(),
+        strict=False,
+        max_length=MAX_LIMITS,
+        description="What the streams of an application may use in the cluster; the first that matches counts. For schedulers too.",
+    )
     failures_per_minute: int = Field(
         default=60,
         ge=0,

@@ -4,6 +4,7 @@ from lalmesh.runtime.scheduling._client import SERVICE, Dial, GrpcSchedulerClien
 from lalmesh.runtime.scheduling._interface import HlsSchedulerClient, SchedulerClient
 from lalmesh.runtime.scheduling._membership import Membership
 from lalmesh.runtime.scheduling.control import (
+    AppUsage,
     Blacklist,
     BlacklistEntry,
     KickSessions,
@@ -44,6 +45,7 @@ __all__ = [
     "MAX_ITEMS",
     "MAX_LOCATE_S",
     "SERVICE",
+    "AppUsage",
     "Blacklist",
     "BlacklistEntry",
     "Capacity",

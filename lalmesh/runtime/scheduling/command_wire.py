@@ -17,7 +17,7 @@ from lalmesh.rpc.convert import (
     serialize_location,
 )
 from lalmesh.rpc.lalmesh.v1 import scheduler_pb2
-from lalmesh.runtime.scheduling.control import Blacklist, KickSessions, LiveSettings, RelayJobs
+from lalmesh.runtime.scheduling.control import AppUsage, Blacklist, KickSessions, LiveSettings, RelayJobs
 from lalmesh.runtime.scheduling.control_wire import (
     parse_blacklist,
     parse_kick,
@@ -39,6 +39,7 @@ from lalmesh.runtime.scheduling.hls_wire import (
 )
 from lalmesh.runtime.scheduling.model import Drain, Evicted, GroupMoved, Joined, NodeCommand, ReclaimWanted, StreamFenced
 from lalmesh.runtime.scheduling.report_wire import parse_endpoint, serialize_endpoint
+from lalmesh.runtime.scheduling.usage_wire import parse_app_usage, serialize_app_usage
 
 
 def parse_command(message: scheduler_pb2.NodeCommand) -> NodeCommand | None:
@@ -77,6 +78,8 @@ def _parse_control(message: scheduler_pb2.NodeCommand) -> NodeCommand | None:
             return parse_relay_jobs(message.relay_jobs)
         case "live_settings":
             return parse_live_settings(message.live_settings)
+        case "app_usage":
+            return parse_app_usage(message.app_usage)
         case _:
             return None
 
@@ -116,5 +119,7 @@ def serialize_command(command: NodeCommand) -> scheduler_pb2.NodeCommand:
             return scheduler_pb2.NodeCommand(relay_jobs=serialize_relay_jobs(command))
         case LiveSettings():
             return scheduler_pb2.NodeCommand(live_settings=serialize_live_settings(command))
+        case AppUsage():
+            return scheduler_pb2.NodeCommand(app_usage=serialize_app_usage(command))
         case _:
             assert_never(command)

@@ -17,6 +17,7 @@ MAX_URL_BYTES = 4096
 MAX_CLUSTER_CHARS = 253  #: of the mark of a cluster: its name, cut, and a few more
 MAX_VIA = 16  #: clusters that a stream goes through; a chain of more is a loop, or as good as one
 MAX_LIVE_SETTINGS = 1000
+MAX_APPS = 10_000  #: with limits that are used now: 300 KB of a command
 
 
 @dataclass(slots=True, frozen=True)
@@ -85,6 +86,23 @@ class RelayStatus:
     attempts: int = 0  #: since it ran last
     error: str = ""  #: of the last attempt that failed
     since_us: int = 0  #: Unix microseconds of the state
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class AppFigures:
+    """What the streams of one application use in the whole cluster."""
+
+    app: str
+    publishers: int = 0
+    players: int = 0
+    egress_bps: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class AppUsage:
+    """What applications with limits use; those that are missing use nothing."""
+
+    apps: tuple[AppFigures, ...] = ()  #: at most `MAX_APPS`
 
 
 @dataclass(slots=True, frozen=True)

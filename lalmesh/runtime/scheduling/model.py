@@ -8,7 +8,7 @@ from enum import Enum
 from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Grant, Location, NodeAddress, NodeId, Place
-from lalmesh.runtime.scheduling.control import Blacklist, KickSessions, LiveSettings, RelayJobs, RelayStatus
+from lalmesh.runtime.scheduling.control import AppUsage, Blacklist, KickSessions, LiveSettings, RelayJobs, RelayStatus
 from lalmesh.runtime.scheduling.hls import HlsAssigned, HlsEndpoint, RecordingRules
 
 MAX_FRAME_SECONDS = 31  #: that the frames of a stream are told of: as many as lal shows
@@ -241,4 +241,5 @@ NodeCommand = (
     | Blacklist
     | RelayJobs
     | LiveSettings
+    | AppUsage
 )

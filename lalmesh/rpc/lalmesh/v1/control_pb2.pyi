@@ -124,3 +124,21 @@ class LiveSettings(_message.Message):
     revision: int
     values: _containers.ScalarMap[str, str]
     def __init__(self, revision: _Optional[int] = ..., values: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class AppUsage(_message.Message):
+    __slots__ = ("apps",)
+    APPS_FIELD_NUMBER: _ClassVar[int]
+    apps: _containers.RepeatedCompositeFieldContainer[AppFigures]
+    def __init__(self, apps: _Optional[_Iterable[_Union[AppFigures, _Mapping]]] = ...) -> None: ...
+
+class AppFigures(_message.Message):
+    __slots__ = ("app", "publishers", "players", "egress_bps")
+    APP_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHERS_FIELD_NUMBER: _ClassVar[int]
+    PLAYERS_FIELD_NUMBER: _ClassVar[int]
+    EGRESS_BPS_FIELD_NUMBER: _ClassVar[int]
+    app: str
+    publishers: int
+    players: int
+    egress_bps: int
+    def __init__(self, app: _Optional[str] = ..., publishers: _Optional[int] = ..., players: _Optional[int] = ..., egress_bps: _Optional[int] = ...) -> None: ...

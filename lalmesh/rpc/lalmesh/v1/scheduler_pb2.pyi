@@ -176,7 +176,7 @@ class HeldStream(_message.Message):
     def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., state: _Optional[_Union[StreamState, str]] = ..., tracks: _Optional[_Union[_media_pb2.TrackSet, _Mapping]] = ..., players: _Optional[int] = ..., bitrate_bps: _Optional[int] = ..., units: _Optional[int] = ..., missing: _Optional[int] = ..., left_out: _Optional[_Iterable[str]] = ..., published: _Optional[bool] = ..., relayed_to: _Optional[_Iterable[str]] = ..., frames_end_s: _Optional[int] = ..., frames: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class NodeCommand(_message.Message):
-    __slots__ = ("joined", "group_moved", "fenced", "evicted", "hls_assigned", "recording_rules", "reclaim_wanted", "drain", "kick_sessions", "blacklist", "relay_jobs", "live_settings")
+    __slots__ = ("joined", "group_moved", "fenced", "evicted", "hls_assigned", "recording_rules", "reclaim_wanted", "drain", "kick_sessions", "blacklist", "relay_jobs", "live_settings", "app_usage")
     JOINED_FIELD_NUMBER: _ClassVar[int]
     GROUP_MOVED_FIELD_NUMBER: _ClassVar[int]
     FENCED_FIELD_NUMBER: _ClassVar[int]
@@ -189,6 +189,7 @@ class NodeCommand(_message.Message):
     BLACKLIST_FIELD_NUMBER: _ClassVar[int]
     RELAY_JOBS_FIELD_NUMBER: _ClassVar[int]
     LIVE_SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    APP_USAGE_FIELD_NUMBER: _ClassVar[int]
     joined: Joined
     group_moved: GroupMoved
     fenced: Fenced
@@ -201,7 +202,8 @@ class NodeCommand(_message.Message):
     blacklist: _control_pb2.Blacklist
     relay_jobs: _control_pb2.RelayJobs
     live_settings: _control_pb2.LiveSettings
-    def __init__(self, joined: _Optional[_Union[Joined, _Mapping]] = ..., group_moved: _Optional[_Union[GroupMoved, _Mapping]] = ..., fenced: _Optional[_Union[Fenced, _Mapping]] = ..., evicted: _Optional[_Union[Evicted, _Mapping]] = ..., hls_assigned: _Optional[_Union[HlsAssigned, _Mapping]] = ..., recording_rules: _Optional[_Union[RecordingRules, _Mapping]] = ..., reclaim_wanted: _Optional[_Union[ReclaimWanted, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., kick_sessions: _Optional[_Union[_control_pb2.KickSessions, _Mapping]] = ..., blacklist: _Optional[_Union[_control_pb2.Blacklist, _Mapping]] = ..., relay_jobs: _Optional[_Union[_control_pb2.RelayJobs, _Mapping]] = ..., live_settings: _Optional[_Union[_control_pb2.LiveSettings, _Mapping]] = ...) -> None: ...
+    app_usage: _control_pb2.AppUsage
+    def __init__(self, joined: _Optional[_Union[Joined, _Mapping]] = ..., group_moved: _Optional[_Union[GroupMoved, _Mapping]] = ..., fenced: _Optional[_Union[Fenced, _Mapping]] = ..., evicted: _Optional[_Union[Evicted, _Mapping]] = ..., hls_assigned: _Optional[_Union[HlsAssigned, _Mapping]] = ..., recording_rules: _Optional[_Union[RecordingRules, _Mapping]] = ..., reclaim_wanted: _Optional[_Union[ReclaimWanted, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., kick_sessions: _Optional[_Union[_control_pb2.KickSessions, _Mapping]] = ..., blacklist: _Optional[_Union[_control_pb2.Blacklist, _Mapping]] = ..., relay_jobs: _Optional[_Union[_control_pb2.RelayJobs, _Mapping]] = ..., live_settings: _Optional[_Union[_control_pb2.LiveSettings, _Mapping]] = ..., app_usage: _Optional[_Union[_control_pb2.AppUsage, _Mapping]] = ...) -> None: ...
 
 class Joined(_message.Message):
     __slots__ = ("term", "hls", "elsewhere")

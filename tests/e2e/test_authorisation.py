@@ -1,0 +1,336 @@
+"""Who may publish and play: every protocol with every method, right, wrong, expired, missing and replayed, and in time."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from support import ffmpeg, wire
+from support.access_attempts import PLAYS, PUBLISHES, Outcome, attempt
+from support.access_callback import GOOD, CallbackServer
+from support.cluster import Standalone
+from support.ports import free_ports
+from support.process import wait_until
+
+from lalmesh.names import StreamKey
+from lalmesh.protocol.http_auth import ClientAuth
+from lalmesh.runtime.authorisation import Action, lal_secret_of, signed_query
+
+Media = Callable[[str], Path]
+
+SOON_S = 3.0  #: a refusal, on a machine that runs other tests; it takes some 10 ms
+LAL_KEY, MASTER = "q191201771", "PenGrl"
+SIGNING = secrets.token_hex(16)
+USER, PASSWORD = "alice", "wonder land"
+EC_KEY = ec.generate_private_key(ec.SECP256R1())
+OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
+RULES = [
+    "any lal/* lal_secret",
+    "any signed/* signed",
+    "any jwt/* jwt",
+    "any password/* password",
+    "any callback/* callback",
+    "any closed/* deny",
+    "play watched/* signed jwt",
+    "publish watched/* open",
+    "any open/* open",
+]
+METHODS = ("lal", "signed", "jwt", "password", "callback")
+CASES = ("good", "wrong", "expired", "missing", "replayed")
+
+
+@pytest.fixture(scope="module")
+def callback() -> Iterator[CallbackServer]:
+    with CallbackServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, callback: CallbackServer) -> Iterator[Standalone]:
+    """A server with a rule for each method."""
+    folder = tmp_path_factory.mktemp("guarded")
+    (folder / "users").write_text(f"{USER}:{PASSWORD.replace(' ', '_')}\n")
+    (folder / "lal").write_text(LAL_KEY)
+    (folder / "master").write_text(MASTER)
+    (folder / "keys").write_text(f"k1:{SIGNING}\nold:{SIGNING[::-1]}\n")
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    (folder / "ec.pem").write_bytes(EC_KEY.public_key().public_bytes(serialization.Encoding.PEM, form))
+    settings = {
+        "auth.rules": RULES,
+        "auth.otherwise": "deny",
+        "auth.failures_per_minute": 0,
+        "auth.lal_secret.key_file": str(folder / "lal"),
+        "auth.lal_secret.master_secret_file": str(folder / "master"),
+        "auth.signed.keys_file": str(folder / "keys"),
+        "auth.jwt.public_key_file": str(folder / "ec.pem"),
+        "auth.password.publish_users_file": str(folder / "users"),
+        "auth.password.play_users_file": str(folder / "users"),
+        "auth.callback.url": callback.url,
+        "edge.play.wait_publisher_s": 0,
+        "hls.wait_s": 0,
+    }
+    with Standalone(folder, settings) as server:
+        yield server
+
+
+# what is shown
+
+
+@dataclass(slots=True, frozen=True)
+class Shown:
+    """What a client shows."""
+
+    query: str = ""
+    authorization: str = ""
+
+
+def token(action: str, name: str = "*", *, lasts_s: int = 60, key: ec.EllipticCurvePrivateKey = EC_KEY, app: str = "jwt") -> str:
+    claims = {"exp": int(time.time()) + lasts_s, "action": action, "app": app, "name": name}
+    return jwt.encode(claims, key, algorithm="ES256")
+
+
+def shown(method: str, case: str, action: str, stream: str) -> Shown | None:
+    """What a client shows in a case; None where the method has no such case."""
+    name = stream.rpartition("/")[2]
+    other = "other" if case == "replayed" else name
+    match method, case:
+        case _, "missing":
+            return Shown()
+        case "lal", "good" | "replayed":
+            return Shown(f"lal_secret={lal_secret_of(other, LAL_KEY)}")
+        case "lal", "wrong":
+            return Shown(f"lal_secret={MASTER.lower()}")  # lal's defect
+        case "signed", "good" | "expired" | "replayed":
+            expires_s = int(time.time()) + (-1 if case == "expired" else 60)
+            key = StreamKey("signed", other)
+            return Shown(signed_query(SIGNING.encode(), Action(action), key, expires_s=expires_s, key_id="k1", address="127.0.0.1"))
+        case "signed", "wrong":
+            key = StreamKey("signed", name)
+            return Shown(signed_query(b"x" * 16, Action(action), key, expires_s=int(time.time()) + 60, key_id="k1"))
+        case "jwt", "good" | "expired" | "replayed":
+            return Shown("token=" + token(action, other, lasts_s=-60 if case == "expired" else 60))
+        case "jwt", "wrong":
+            return Shown("token=" + token(action, name, key=OTHER_KEY))
+        case "password", "good" | "wrong":
+            return Shown(f"user={USER}&pass={PASSWORD.replace(' ', '_') if case == 'good' else 'x'}")
+        case "callback", "good" | "wrong":
+            return Shown(f"token={GOOD if case == 'good' else 'x'}")
+        case _:
+            return None
+
+
+MATRIX = [
+    (protocol, action, method, case)
+    for action, protocols in (("publish", PUBLISHES), ("play", PLAYS))
+    for protocol in protocols
+    for method in METHODS
+    for case in CASES
+    if shown(method, case, action, f"{method}/x") is not None
+]
+
+
+def check_refusal(outcome: Outcome, protocol: str, action: str) -> None:
+    """The words of each protocol for it."""
+    assert outcome.took_s < SOON_S
+    if protocol == "rtmp":
+        code = "NetStream.Publish.BadName" if action == "publish" else "NetStream.Play.Failed"
+        assert outcome.answer == f"{code}: Unauthorized"
+    else:
+        assert outcome.answer == "401"
+        assert outcome.fields["www-authenticate"]
+
+
+@pytest.mark.parametrize(("protocol", "action", "method", "case"), MATRIX, ids="-".join)
+async def test_every_protocol_with_every_method(node: Standalone, protocol: str, action: str, method: str, case: str) -> None:
+    stream = f"{method}/{action}-{protocol}-{case}"
+    show = shown(method, case, action, stream)
+    assert show is not None
+    outcome = await attempt(node, protocol, action, stream, show.query, show.authorization)
+    if case == "good":
+        assert outcome.is_let_in, outcome
+        assert outcome.took_s < SOON_S
+    else:
+        check_refusal(outcome, protocol, action)
+
+
+@pytest.mark.parametrize(("protocol", "action"), [*((one, "publish") for one in PUBLISHES), *((one, "play") for one in PLAYS)])
+async def test_a_rule_that_denies_and_one_that_lets_in(node: Standalone, protocol: str, action: str) -> None:
+    denied = await attempt(node, protocol, action, f"closed/{protocol}", f"lal_secret={MASTER}")
+    if protocol == "rtmp":
+        assert denied.answer.endswith(": Forbidden")
+    else:
+        assert denied.answer == "403"
+    assert (await attempt(node, protocol, action, f"open/{protocol}")).is_let_in
+    assert not (await attempt(node, protocol, action, f"unheard-of/{protocol}")).is_let_in
+
+
+@pytest.mark.parametrize("protocol", ["http-flv", "ws-flv", "http-hls", "hls-node"])
+async def test_http_takes_headers_too(node: Standalone, protocol: str) -> None:
+    basic = base64.b64encode(f"{USER}:{PASSWORD.replace(' ', '_')}".encode()).decode()
+    assert (await attempt(node, protocol, "play", "password/x", authorization=f"Basic {basic}")).is_let_in
+    assert (await attempt(node, protocol, "play", "jwt/x", authorization=f"Bearer {token('play')}")).is_let_in
+    assert not (await attempt(node, protocol, "play", "jwt/x", authorization=f"Bearer {token('publish')}")).is_let_in
+
+
+async def test_rtsp_takes_a_token_as_bearer_and_as_password(node: Standalone) -> None:
+    basic = base64.b64encode(f"x:{token('publish')}".encode()).decode()
+    assert (await attempt(node, "rtsp", "publish", "jwt/bearer", authorization=f"Bearer {token('publish')}")).answer == "200"
+    refused = await attempt(node, "rtsp", "publish", "jwt/basic")
+    assert refused.fields["www-authenticate"].startswith("Basic ")
+    assert (await attempt(node, "rtsp", "publish", "jwt/basic", authorization=f"Basic {basic}")).answer == "200"
+
+
+async def test_a_digest_is_good_for_its_method_and_resource_alone(node: Standalone) -> None:
+    """Replay: lal took any nonce, and the nonce, the realm and the URI that the client itself named."""
+    stream = "password/digest"
+    asked = await attempt(node, "rtsp", "publish", stream)
+    url = f"rtsp://127.0.0.1:{node.ports['rtsp']}/{stream}"
+    client = ClientAuth(USER, PASSWORD.replace(" ", "_"), secrets.token_bytes)
+    challenges = [f"Digest {each}" for each in asked.fields["www-authenticate"].split("Digest ")[1:]]
+    assert client.challenged([each.rstrip(", ") for each in challenges])
+    answer = client.authorization("ANNOUNCE", url) or ""
+    assert (await attempt(node, "rtsp", "publish", stream, authorization=answer)).answer == "200"
+    assert (await attempt(node, "rtsp", "publish", "password/other", authorization=answer)).answer == "401"
+    assert (await attempt(node, "rtsp", "play", stream, authorization=answer)).answer == "401"
+    forged = answer.replace('nonce="', 'nonce="0')
+    assert (await attempt(node, "rtsp", "publish", stream, authorization=forged)).answer == "401"
+
+
+async def test_what_was_wrong_is_not_told(node: Standalone) -> None:
+    query = shown("signed", "good", "play", "signed/x")
+    assert query is not None
+    shows = ["", "sign=x", query.query, query.query.replace("key=k1", "key=k2"), query.query.replace("expires=", "expires=1")]
+    outcomes = [await attempt(node, "http-flv", "play", "signed/y", each) for each in shows]
+    assert len({outcome.answer for outcome in outcomes}) == 1
+    heads = [{name: value for name, value in outcome.fields.items() if name != "date"} for outcome in outcomes]
+    assert all(head == heads[0] for head in heads)
+
+
+async def test_the_callback_is_told_who_wants_what(node: Standalone, callback: CallbackServer) -> None:
+    await attempt(node, "rtmp", "publish", "callback/asked", f"user=u&pass={GOOD}")
+    [asked] = [one for one in callback.asked if one["path"] == "callback/asked"]
+    assert (asked["user"], asked["password"], asked["action"], asked["protocol"]) == ("u", GOOD, "publish", "rtmp")
+    assert asked["ip"] == "127.0.0.1"
+
+
+# real clients
+
+
+def test_ffmpeg_publishes_and_plays_with_what_it_was_given(node: Standalone, media: Media, tmp_path: Path) -> None:
+    good = f"?token={token('publish')}"
+    file = media("h264_aac")
+    with pytest.raises(AssertionError):
+        ffmpeg.run("-re", "-i", file, "-t", "5", "-c", "copy", "-f", "flv", node.rtmp_url("jwt/ffmpeg"))
+    with ffmpeg.Publisher(file, node.rtmp_url("jwt/ffmpeg") + good, log=tmp_path / "push.log", loops=-1):
+        play = f"?token={token('play')}"
+        frames = ("-frames:v", "25", "-map", "0:v", "-c", "copy", "-f", "null", "-")
+        wait_until("the stream", lambda: "ffmpeg" in _streams(node), 10)
+        ffmpeg.run("-i", node.flv_url("jwt/ffmpeg") + play, *frames)
+        ffmpeg.run("-rtsp_transport", "tcp", "-i", node.rtsp_url("jwt/ffmpeg") + play, *frames)
+        with pytest.raises(AssertionError):
+            ffmpeg.run("-i", node.flv_url("jwt/ffmpeg"), *frames)
+        with pytest.raises(AssertionError):
+            ffmpeg.run("-rtsp_transport", "tcp", "-i", node.rtsp_url("jwt/ffmpeg"), *frames)
+
+
+def _streams(node: Standalone) -> str:
+    import urllib.request
+
+    with urllib.request.urlopen(f"{node.api_url}/v1/streams") as answer:
+        return str(answer.read())
+
+
+async def test_hls_is_guarded_down_to_its_segments(node: Standalone, media: Media, tmp_path: Path) -> None:
+    with ffmpeg.Publisher(media("h264_aac"), node.rtmp_url("watched/hls"), log=tmp_path / "push.log", loops=-1):
+        wait_until("the stream", lambda: "watched" in _streams(node), 10)
+        query = signed_query(
+            SIGNING.encode(), Action.PLAY, StreamKey("watched", "hls"), expires_s=int(time.time()) + 60, key_id="k1"
+        )
+        await _playlist(node.ports["http"], f"/hls/watched/hls.m3u8?{query}")  # nobody waits for the first segment here
+        url = f"http://127.0.0.1:{node.ports['http']}/hls/watched/hls.m3u8?{query}"
+        ffmpeg.run("-i", url, "-frames:v", "50", "-map", "0:v", "-c", "copy", "-f", "null", "-", limit_s=60)
+        for port in (node.ports["http"], node.ports["hls"]):
+            for path in ("/hls/watched/hls.m3u8", "/hls/hls.m3u8"):
+                playlist, lines = await _playlist(port, f"{path}?{query}")
+                segment = next(line for line in lines if ".ts" in line)
+                assert "sign=" not in segment
+                where = _joined(playlist, segment)
+                assert await _status(port, where) == 200
+                bare = where.partition("?")[0]
+                assert await _status(port, bare) == 401
+                assert await _status(port, f"{bare}?{query}") == 401
+                assert await _status(port, where[:-3] + "abc") == 401
+                assert await _status(port, path) == 401
+                forged = "Lalmesh-Edge: 0 1 127.0.0.1 x"
+                assert (await wire.head_of(port, bare, forged)).status == 401
+
+
+async def _playlist(port: int, target: str) -> tuple[str, list[str]]:
+    """A playlist after its redirection: where it was in the end, and its lines."""
+    deadline_s = time.monotonic() + 20
+    while True:
+        answer = await wire.head_of(port, target)
+        assert answer.status == 302, answer
+        where = answer.headers["location"]
+        async with wire.connected(port) as connection:
+            got = await wire.request(connection, where, "Connection: close")
+            body = (await connection.drained()).decode()
+        if got.status == 200 and ".ts" in body:
+            return where, body.splitlines()
+        assert time.monotonic() < deadline_s, (got, body)
+
+
+def _joined(playlist: str, line: str) -> str:
+    from urllib.parse import urljoin
+
+    return urljoin(playlist, line)
+
+
+async def _status(port: int, target: str) -> int:
+    return (await wire.head_of(port, target)).status
+
+
+# the callback is down
+
+
+@pytest.mark.parametrize(("on_failure", "is_let_in"), [("allow", True), ("deny", False)])
+async def test_a_callback_that_is_down(tmp_path: Path, on_failure: str, is_let_in: bool) -> None:
+    settings = {
+        "auth.rules": ["any * callback"],
+        "auth.callback.url": f"http://127.0.0.1:{free_ports(1)[0]}/",
+        "auth.callback.on_failure": on_failure,
+        "edge.play.wait_publisher_s": 0,
+        "hls.wait_s": 0,
+    }
+    with Standalone(tmp_path, settings) as server:
+        for protocol, action in [*((one, "publish") for one in PUBLISHES), *((one, "play") for one in PLAYS)]:
+            outcome = await attempt(server, protocol, action, f"live/{protocol}", "token=x")
+            assert outcome.took_s < SOON_S
+            assert outcome.is_let_in is is_let_in, (protocol, action, outcome)
+            if not is_let_in:
+                assert outcome.answer == "503" or outcome.answer.endswith("Failed: Authorization unavailable") or protocol == "rtmp"
+
+
+async def test_whoever_is_wrong_too_often_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "lal").write_text(LAL_KEY)
+    settings = {
+        "auth.rules": ["any live/* lal_secret"],
+        "auth.failures_per_minute": 5,
+        "auth.lal_secret.key_file": str(tmp_path / "lal"),
+        "edge.play.wait_publisher_s": 0,
+    }
+    with Standalone(tmp_path, settings) as server:
+        answers = [(await attempt(server, "http-flv", "play", "live/x", "lal_secret=x")).answer for _ in range(7)]
+        assert answers == ["401"] * 5 + ["429"] * 2
+        good = f"lal_secret={lal_secret_of('x', LAL_KEY)}"
+        assert (await attempt(server, "rtsp", "play", "live/x", good)).answer == "403"
+        assert "Too many" in (await attempt(server, "rtmp", "publish", "live/x", good)).answer
+        assert (await attempt(server, "http-flv", "play", "free/x")).answer == "404"
