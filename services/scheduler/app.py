@@ -11,6 +11,7 @@ from typing import Any
 import grpc.aio
 
 from lalmesh.runtime.addresses import host_port
+from lalmesh.runtime.authorisation import AppLimit
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.event_log import EventLog
 from lalmesh.runtime.http_port import HttpPort
@@ -19,10 +20,15 @@ from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.sessions import SessionDirectory
 from services.scheduler.api import ApiSettings, Operation, health, nodes, recordings, settings, streams, tokens
+from services.scheduler.api import blacklist as blacklist_api
 from services.scheduler.api import relays as relays_api
 from services.scheduler.api import routing as routing_api
+from services.scheduler.api import sessions as sessions_api
+from services.scheduler.app_usage import AppUsagePart
+from services.scheduler.blacklisting import Blacklisting, BlacklistStore, MemoryBlacklist
 from services.scheduler.event_hub import EventHub, HubSettings
 from services.scheduler.events import MemoryEventLog
+from services.scheduler.kicks import Kicks
 from services.scheduler.live_settings import SettingsPart
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.notifying import HttpSink
@@ -31,6 +37,7 @@ from services.scheduler.relays import RelayingSettings, build_relays
 from services.scheduler.routes import Routes, RoutingSettings
 from services.scheduler.rpc import SchedulerFace
 from services.scheduler.service import HLS_REMEMBER_S, SchedulerService
+from services.scheduler.sessions import MemorySessions
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +70,8 @@ class SchedulerApp:
         api: ApiSettings | None = None,
         routing: RoutingSettings | None = None,
         relaying: RelayingSettings | None = None,
+        limits: Sequence[AppLimit] = (),
+        blacklist: BlacklistStore | None = None,
         event_log: EventLog | None = None,
         notify: HubSettings | None = None,
         metrics: SchedulerMetrics | None = None,
@@ -89,10 +98,13 @@ class SchedulerApp:
             api: who may ask over HTTP; by default anybody may look, and programs on this machine may change things.
             routing: what clients are sent to edges by, beside what those say of themselves.
             relaying: what is fetched from elsewhere and sent there.
+            limits: what the streams of applications may use, which edges hold them to.
+            blacklist: addresses that are let in nowhere; it stays the caller's to close. In memory by default.
             event_log: what happened; it stays the caller's to close. In memory by default.
             notify: who is told of that; nobody by default.
             metrics: where to count; its own by default.
         """
+        sessions = sessions or MemorySessions()
         self.service = SchedulerService(
             registry,
             keys,
@@ -111,6 +123,7 @@ class SchedulerApp:
         #: what nodes report, also those that joined other replicas
         self.peers = Peers(self.service, channels.dial if channels is not None and name else None)
         self.service.control.parts.append(self.peers)
+        self.service.control.parts.append(AppUsagePart(self.service, self.peers, limits))
         self._api = api or ApiSettings()
         service = self.service
         routes = Routes(service.directory, service.members, service.metrics, time.monotonic, routing)
@@ -120,6 +133,10 @@ class SchedulerApp:
         #: made over the API, for all nodes
         self.settings = SettingsPart(registry, service.members)
         service.control.parts.append(self.settings)
+        #: sessions that are ended, and addresses that are let in nowhere
+        self.kicks = Kicks(registry, service.members, sessions, service.metrics)
+        self.blacklisting = Blacklisting(blacklist or MemoryBlacklist(), service.members, service.metrics)
+        service.control.parts += [self.kicks, self.blacklisting]
         #: what happens, and who is told of it
         self.events = EventHub(service, event_log or MemoryEventLog(), HttpSink, notify or HubSettings(), name)
         service.control.parts.append(self.events)
@@ -132,6 +149,8 @@ class SchedulerApp:
             *recordings.operations(self.service.recordings),
             *relays_api.operations(self.relays),
             *settings.operations(self.settings),
+            *sessions_api.operations(sessions, self.kicks),
+            *blacklist_api.operations(self.blacklisting),
             *routing_api.operations(routes, lambda: service.is_ready),
         ]
         self._grpc_address = (grpc_host, grpc_port)

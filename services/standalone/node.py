@@ -28,7 +28,7 @@ from services.standalone import settings
 from services.standalone.applying import apply_config
 from services.standalone.links import DirectLinks, LinkCollector
 from services.standalone.live import LiveNode
-from services.standalone.stores import open_registry, open_sessions
+from services.standalone.stores import open_blacklist, open_registry, open_sessions
 
 if TYPE_CHECKING:
     from services.edge.app import EdgeApp
@@ -164,6 +164,7 @@ class Node:
     async def _start_scheduler(self, keys: tuple[bytes, ...], channels: Channels | None) -> None:
         from services.scheduler.app import SchedulerApp
         from services.scheduler.metrics import SchedulerMetrics
+        from services.standalone.access_settings import app_limits
         from services.standalone.scheduler_settings import api_settings, record_rules, relaying_settings, routing_settings
 
         config = self._config
@@ -179,6 +180,7 @@ class Node:
             hls_remember_s=config.scheduler.hls_remember_s,
             recording=record_rules(config),
             sessions=open_sessions(config, self._stack),
+            blacklist=open_blacklist(config, self._stack),
             grpc_host=config.scheduler.grpc.host,
             grpc_port=config.scheduler.grpc.port,
             advertise_host=settings.scheduler_host(config),
@@ -188,6 +190,7 @@ class Node:
             api=api_settings(config),
             routing=routing_settings(config),
             relaying=relaying_settings(config),
+            limits=app_limits(config),
             metrics=SchedulerMetrics(self._metrics),
         )
         self._scheduler.service.replicas.drain_asked = self._drain_told
@@ -213,7 +216,7 @@ class Node:
         from services.standalone.hls_settings import hls_settings, storage_options
 
         node = settings.node_id(self._config, "hls", shared=self._role == "standalone")
-        built, links = hls_settings(self._config), self._links(node, channels, "hls")
+        built, links = hls_settings(self._config, keys), self._links(node, channels, "hls")
         storage = LateStorage(self._config.hls.storage.url, storage_options(self._config))
         peers = None if self._role == "standalone" else channels
         self._hls = HlsApp(node, keys, built, client, links, storage, self._metrics, peers, settings.machine_address, self._fail)
