@@ -188,8 +188,12 @@ def _problem_name(status: HTTPStatus) -> str:
 
 
 def _problem(status: HTTPStatus) -> Schema:
-    schema = {"$ref": _REF.format(model=ProblemModel.__name__)}
-    made: Schema = {"description": _SAID.get(status, status.phrase), "content": {MEDIA_TYPE: {"schema": schema}}}
+    content: Schema = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model=ProblemModel.__name__)}}}
+    if status is HTTPStatus.BAD_REQUEST:  # before it is known what is asked for
+        content["text/plain"] = {
+            "schema": {"type": "string", "description": "The request is no HTTP, or its first line is too long."}
+        }
+    made: Schema = {"description": _SAID.get(status, status.phrase), "content": content}
     return made | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
 
 
