@@ -96,6 +96,7 @@ class Relaying:
         self._untold: set[str] = set()  # names of edges that may have to hear something
         self._begun: set[StreamKey] | None = None  # streams that may need a relay for being published; None: all
         self._had_duty = False
+        self._is_failing = False
         self._failing: set[StreamKey] = set()  # whose rule cannot be followed, which was said
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -164,14 +165,16 @@ class Relaying:
 
     async def _turn(self) -> float:
         self._wake.clear()
+        before, self._is_failing = self._is_failing, True
         try:
             await self._look()
         except Unavailable as exc:
-            log.warning("relays cannot be looked after: %s", exc)
+            log.log(logging.DEBUG if before else logging.WARNING, "relays cannot be looked after: %s", exc)  # once, not each second
             return RETRY_S
         except Exception:  # a bug of ours must not end all relays
             log.exception("relays could not be looked after")
             return RETRY_S
+        self._is_failing = False
         return LOOK_S
 
     async def _look(self) -> None:
