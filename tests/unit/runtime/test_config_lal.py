@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from lalmesh.runtime.config import Config, ConfigError, load, load_config
 from lalmesh.runtime.config._keys import all_keys
 from lalmesh.runtime.config.lal import ROWS, Conversion, Fate, convert, lal_yaml, parse_lal
+from lalmesh.runtime.config.lal._rows_control import AUTH_SWITCHES, EVENTS
 from services.standalone.config_cli import config_app
 
 HASH_KEY = "0123456789abcdef"
@@ -114,6 +115,42 @@ BECOMES: list[tuple[str, dict[str, Any], dict[str, object]]] = [
     ("record.enable_mpegts", {"record": {"enable_flv": True, "enable_mpegts": True}}, {"hls.recording.rules": ["* flv+ts"]}),
     ("http_api.addr", {"http_api": {"enable": True, "addr": ":8"}}, {"scheduler.http.port": 8}),
     ("http_api.enable", {}, {"scheduler.http.host": "127.0.0.1"}),
+    (
+        "relay_push.addr_list",
+        {"relay_push": {"enable": True, "addr_list": ["a:1935", "b"]}},
+        {"relay.pushes": ["* rtmp://a:1935/{app}/{name} rtmp://b/{app}/{name}"]},
+    ),
+    ("static_relay_pull.addr", {"static_relay_pull": {"enable": True, "addr": "a:1"}}, {"relay.static_pull": "a:1"}),
+    ("server_id", {"server_id": "7"}, {"notify.server_id": "7"}),
+    (
+        "http_notify.on_update",
+        {"http_notify": {"enable": True, "on_update": "http://a/u"}},
+        {"notify.lal.on_update": "http://a/u", "notify.update_interval_s": 0.0, "notify.raw_query": True},
+    ),
+    *(
+        (f"http_notify.{event}", {"http_notify": {"enable": True, event: "http://a/b"}}, {f"notify.lal.{event}": "http://a/b"})
+        for event in EVENTS
+    ),
+    (
+        "http_notify.update_interval_sec",
+        {"http_notify": {"enable": True, "update_interval_sec": 9}},
+        {"notify.update_interval_s": 9.0},
+    ),
+    ("http_notify.enable", {"http_notify": {"on_update": "http://a/u"}}, {"notify.lal.on_update": None}),
+    (
+        "simple_auth.key",
+        {"simple_auth": {"key": "k", "dangerous_lal_secret": "S", "pub_rtmp_enable": True}},
+        {"auth.lal_secret.key": "k", "auth.lal_secret.master_secret": "S", "auth.rules": ["publish:rtmp * lal_secret"]},
+    ),
+    *(
+        (
+            f"simple_auth.{switch}",
+            {"simple_auth": {"key": "k", switch: True}},
+            {"auth.rules": [f"{action}:{protocols} * lal_secret"]},
+        )
+        for switch, (action, protocols) in AUTH_SWITCHES.items()
+    ),
+    ("simple_auth.pub_rtmp_enable", {"simple_auth": {"pub_rtmp_enable": True}}, {"auth.rules": ["publish:rtmp * deny"]}),
     ("log.level", {"log": {"level": 0}}, {"telemetry.log_level": "debug"}),
     ("log.level", {"log": {"level": 7}}, {"telemetry.log_level": "error"}),
     ("log.level", {}, {"telemetry.log_level": "info"}),
@@ -145,6 +182,11 @@ def test_a_row_names_keys_that_there_are_and_says_a_sentence(key: str) -> None:
     assert set(row.ours) <= all_keys().keys()
     assert (row.fate is Fate.NOTHING) <= (not row.ours)
     assert row.says.endswith(".")
+
+
+@pytest.mark.parametrize(("key", "tree", "becomes"), BECOMES)
+def test_what_a_key_becomes_is_a_configuration(key: str, tree: dict[str, Any], becomes: dict[str, object]) -> None:
+    Config.model_validate(nested(converted(tree)))
 
 
 @pytest.mark.parametrize(("key", "tree", "becomes"), BECOMES)
@@ -182,6 +224,8 @@ def test_every_key_that_is_given_is_reported(key: str) -> None:
         ("hls.sub_session_hash_key", {"hls": {"sub_session_hash_key": "short"}}),
         ("rtsp.auth_enable", {"rtsp": {"auth_enable": True}}),
         ("rtsp.auth_method", {"rtsp": {**RTSP_USERS, "auth_method": 2}}),
+        ("http_notify.on_update", {"http_notify": {"enable": True, "on_update": "a:1/u"}}),
+        ("simple_auth.sub_rtmp_enable", {"simple_auth": {"sub_rtmp_enable": True}}),
     ],
 )
 def test_what_is_not_taken_as_given_is_said(key: str, tree: dict[str, Any]) -> None:

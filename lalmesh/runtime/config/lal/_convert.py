@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lalmesh.runtime.config.lal._control import api, log
+from lalmesh.runtime.config.lal._control import api, auth, log, notify, relays
 from lalmesh.runtime.config.lal._file import LalFile
 from lalmesh.runtime.config.lal._listeners import Exists, http, rtmp_and_rtsp, secure
 from lalmesh.runtime.config.lal._made import Conversion, Made
@@ -23,7 +23,7 @@ def convert(lal: LalFile, exists: Exists) -> Conversion:
     rtmp_and_rtsp(lal, made)
     http(lal, made)
     secure(lal, made, exists)
-    for section in (play_and_publish, hls, rtsp, record, api, log):
+    for section in (play_and_publish, hls, rtsp, record, relays, api, notify, auth, log):
         section(lal, made)
     _what_lal_fixes(made)
     return made.done()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from lalmesh.runtime.config.lal._row import different, mapped, nothing
 
-_LATER = "Not built yet."
 _LOG = "Log lines have their own form here, and always time, level and place; telemetry.log_format: json or text."
 _GROUPS = "What streams do is at /v1/streams and in the metrics, not in the log."
 
@@ -14,10 +13,21 @@ GENERAL = (
 )
 
 RELAY = (
-    nothing("relay_push.enable", False, _LATER),
-    nothing("relay_push.addr_list", (), _LATER),
-    nothing("static_relay_pull.enable", False, _LATER),
-    nothing("static_relay_pull.addr", "", _LATER),
+    mapped("relay_push.enable", False, "relay.pushes", "Whether what is published is sent on; here also what relays fetch."),
+    mapped(
+        "relay_push.addr_list",
+        (),
+        "relay.pushes",
+        "A rule for all streams; it tries again with growing pauses, and finds loops. "
+        "Without applications (cluster.match_app: false) targets see the application -.",
+    ),
+    mapped("static_relay_pull.enable", False, "relay.static_pull", "Whether what nobody publishes is fetched while it is watched."),
+    mapped(
+        "static_relay_pull.addr",
+        "",
+        "relay.static_pull",
+        "Where from; it goes on for 10 s without players, where lal stopped at once.",
+    ),
 )
 
 API = (
@@ -35,31 +45,59 @@ API = (
     ),
 )
 
-_EVENTS = ("on_server_start", "on_update", "on_pub_start", "on_pub_stop", "on_sub_start", "on_sub_stop")
-_MORE_EVENTS = ("on_relay_pull_start", "on_relay_pull_stop", "on_rtmp_connect", "on_hls_make_ts")
-EVENTS = (*_EVENTS, *_MORE_EVENTS)
+EVENTS = (
+    "on_server_start",
+    "on_update",
+    "on_pub_start",
+    "on_pub_stop",
+    "on_sub_start",
+    "on_sub_stop",
+    "on_relay_pull_start",
+    "on_relay_pull_stop",
+    "on_rtmp_connect",
+    "on_hls_make_ts",
+)
 
 NOTIFY = (
-    nothing("server_id", "", _LATER),
-    nothing("http_notify.enable", False, _LATER),
-    nothing("http_notify.update_interval_sec", 0, _LATER),
-    *(nothing(f"http_notify.{event}", "", _LATER) for event in EVENTS),
+    mapped("server_id", "", "notify.server_id", "What events and the API name the cluster by."),
+    mapped("http_notify.enable", False, "notify.lal.on_pub_start", "Whether the URLs below are told of anything."),
+    mapped(
+        "http_notify.update_interval_sec", 0, "notify.update_interval_s", "Time between two on_update; 0: none after the first."
+    ),
+    *(
+        mapped(
+            f"http_notify.{event}",
+            "",
+            f"notify.lal.{event}",
+            "The same fields; told again until it is taken, where lal tried once.",
+        )
+        for event in EVENTS
+    ),
 )
 
-AUTH_SWITCHES = (
-    "pub_rtmp_enable",
-    "sub_rtmp_enable",
-    "sub_httpflv_enable",
-    "sub_httpts_enable",
-    "pub_rtsp_enable",
-    "sub_rtsp_enable",
-    "hls_m3u8_enable",
-)
+#: what each switch guards here: action and protocols. fMP4, which lal has not, goes with FLV, and recordings with HLS.
+AUTH_SWITCHES = {
+    "pub_rtmp_enable": ("publish", "rtmp"),
+    "sub_rtmp_enable": ("play", "rtmp"),
+    "sub_httpflv_enable": ("play", "flv|fmp4"),
+    "sub_httpts_enable": ("play", "ts"),
+    "pub_rtsp_enable": ("publish", "rtsp"),
+    "sub_rtsp_enable": ("play", "rtsp"),
+    "hls_m3u8_enable": ("play", "hls|record"),
+}
 
 AUTH = (
-    nothing("simple_auth.key", "", _LATER),
-    nothing("simple_auth.dangerous_lal_secret", "", _LATER),
-    *(nothing(f"simple_auth.{switch}", False, _LATER) for switch in AUTH_SWITCHES),
+    mapped("simple_auth.key", "", "auth.lal_secret.key", "A secret, so it comes from a file or the environment."),
+    mapped(
+        "simple_auth.dangerous_lal_secret",
+        "",
+        "auth.lal_secret.master_secret",
+        "Compared as it is written: lal compared it in lower case, so one with capitals never fitted.",
+    ),
+    *(
+        mapped(f"simple_auth.{switch}", False, "auth.rules", f"A rule {action}:{protocols} * lal_secret.")
+        for switch, (action, protocols) in AUTH_SWITCHES.items()
+    ),
 )
 
 PPROF = (
