@@ -295,4 +295,5 @@ class HlsApp:
             units=reader.counters.units if reader is not None else 0,
             missing=reader.counters.missing if reader is not None else 0,
             left_out=worker.left_out,
+            players=int(worker.is_watched),
         )

@@ -11,6 +11,7 @@ from services.hls.output import Output
 from services.hls.segmenter import Segmenter
 
 QUIET_S = 1.0  #: a stream of which nothing comes for so long does not keep its node from stopping
+WATCHED_S = 15.0  #: since the last request, after which nobody watches: players ask once a target duration, 12 s by default at most
 LOOK_S = 3600.0  #: between two looks at a stream that is segmented to its end
 
 
@@ -29,6 +30,11 @@ class Watch:
     def asked(self) -> None:
         """Somebody has asked for the stream."""
         self._asked_at = self._loop.time()
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody asked not long ago, as players do for each segment."""
+        return self._loop.time() - self._asked_at < WATCHED_S
 
     def delivered(self) -> None:
         """Units have come."""

@@ -93,6 +93,11 @@ class Worker:
         return self._storage.waiting
 
     @property
+    def is_watched(self) -> bool:
+        """Whether somebody asked for the stream not long ago."""
+        return self._watch.is_watched
+
+    @property
     def left_out(self) -> tuple[str, ...]:
         """Tracks that an output cannot carry, such as ``hls-ts: pcma``."""
         return self.output.left_out + (self.recording.left_out if self.recording is not None else ())

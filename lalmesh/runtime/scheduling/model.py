@@ -152,7 +152,7 @@ class HeldStream:
     publication: bytes = b""
     state: StreamState = StreamState.LIVE
     tracks: TrackSet = field(default_factory=TrackSet)
-    players: int = 0  #: edge: sessions; origin: subscriptions; hls: players that it counts itself
+    players: int = 0  #: edge: sessions; origin: subscriptions; hls: whether somebody asked for it not long ago
     bitrate_bps: int = 0  #: of the last report interval
     units: int = 0  #: received since the publication began
     missing: int = 0  #: holes since the publication began, in units
