@@ -28,7 +28,7 @@ class Failures:
 
     def is_over(self, address: str) -> bool:
         """Whether `address` has failed too often lately."""
-        return bool(self._per_minute) and self._unforgotten(_network(address)) >= self._per_minute
+        return bool(self._per_minute) and self._unforgotten(_network(address)) > self._per_minute - 1  # less than one is left
 
     def failed(self, address: str) -> None:
         """It has failed."""
