@@ -12,7 +12,6 @@ import pytest
 from support import ffmpeg, wire
 from support.access_attempts import attempt
 from support.cluster import Cluster, Node
-from support.process import wait_until
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.authorisation import Action, signed_query
@@ -75,9 +74,10 @@ async def test_limits_of_an_application_hold_over_all_edges(
 ) -> None:
     first, second = cluster.edges
     publish(stack, first, "limited/cam", media, tmp_path / "push.log")
+    await _until_it_plays(first, "limited/cam", "")
     for number in range(PLAYERS):
-        play = ["-i", first.flv_url("limited/cam"), "-c", "copy", "-f", "null", "-"]
-        stack.enter_context(_player(play, tmp_path / f"play{number}.log"))
+        rows, log = tmp_path / f"play{number}.rows", tmp_path / f"play{number}.log"
+        stack.enter_context(ffmpeg.Player(first.flv_url("limited/cam"), rows, log=log, limit_s=120))
 
     async def refused(edge: Node, protocol: str, action: str, stream: str) -> str:
         return (await attempt(edge, protocol, action, stream)).answer
@@ -92,23 +92,20 @@ async def test_limits_of_an_application_hold_over_all_edges(
     assert await refused(second, "http-flv", "play", "unlimited/other") == "404"
 
 
-def _player(arguments: list[str], log: Path) -> ffmpeg.Child:
-    command = [*ffmpeg.quiet(ffmpeg.FFMPEG), *arguments]
-    return ffmpeg.Child(ffmpeg.bounded(120, command), log=log)
-
-
 async def test_without_a_scheduler_decisions_go_on(cluster: Cluster, media: Media, stack: ExitStack, tmp_path: Path) -> None:
     """The last test: it ends the schedulers."""
     stream, edge = "live/alone", cluster.edges[0]
     publish(stack, edge, stream, media, tmp_path / "push.log")
     query = signed("play", stream)
-    wait_until(
-        "the stream",
-        lambda: ffmpeg.run("-i", f"{edge.flv_url(stream)}?{query}", "-frames:v", "1", "-f", "null", "-") is not None,
-        20,
-    )
+    await _until_it_plays(edge, stream, query)
     for scheduler in cluster.schedulers:
         scheduler.kill()
     assert (await attempt(edge, "http-flv", "play", stream)).answer == "401"
     assert (await attempt(edge, "http-flv", "play", stream, signed("play", "live/other"))).answer == "401"
     assert (await attempt(edge, "http-flv", "play", stream, query)).answer == "200"
+
+
+async def _until_it_plays(edge: Node, stream: str, query: str) -> None:
+    deadline_s = time.monotonic() + 20
+    while (await attempt(edge, "http-flv", "play", stream, query)).answer != "200":
+        assert time.monotonic() < deadline_s
