@@ -21,14 +21,17 @@ from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.sessions import SessionDirectory
 from services.scheduler.api import ApiSettings, Operation, health, nodes, recordings, settings, streams, tokens
 from services.scheduler.api import blacklist as blacklist_api
+from services.scheduler.api import events as events_api
 from services.scheduler.api import relays as relays_api
 from services.scheduler.api import routing as routing_api
 from services.scheduler.api import sessions as sessions_api
+from services.scheduler.api import webhooks as webhooks_api
 from services.scheduler.app_usage import AppUsagePart
 from services.scheduler.blacklisting import Blacklisting, BlacklistStore, MemoryBlacklist
 from services.scheduler.event_hub import EventHub, HubSettings
 from services.scheduler.events import MemoryEventLog
 from services.scheduler.kicks import Kicks
+from services.scheduler.lal_api import LalSettings, lal_operations
 from services.scheduler.live_settings import SettingsPart
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.notifying import HttpSink
@@ -74,6 +77,7 @@ class SchedulerApp:
         blacklist: BlacklistStore | None = None,
         event_log: EventLog | None = None,
         notify: HubSettings | None = None,
+        lal: LalSettings | None = None,
         metrics: SchedulerMetrics | None = None,
     ) -> None:
         """Build it; nothing listens before `start`. Call it inside the running loop.
@@ -102,6 +106,7 @@ class SchedulerApp:
             blacklist: addresses that are let in nowhere; it stays the caller's to close. In memory by default.
             event_log: what happened; it stays the caller's to close. In memory by default.
             notify: who is told of that; nobody by default.
+            lal: what the API of lal goes by.
             metrics: where to count; its own by default.
         """
         sessions = sessions or MemorySessions()
@@ -151,7 +156,10 @@ class SchedulerApp:
             *settings.operations(self.settings),
             *sessions_api.operations(sessions, self.kicks),
             *blacklist_api.operations(self.blacklisting),
+            *events_api.operations(self.events),
+            *webhooks_api.operations(self.events),
             *routing_api.operations(routes, lambda: service.is_ready),
+            *lal_operations(lal or LalSettings(), service, self.peers, self.relays, sessions, self.kicks, self.blacklisting),
         ]
         self._grpc_address = (grpc_host, grpc_port)
         self._http_address = None if http_port is None else (http_host, http_port)

@@ -18,6 +18,7 @@ from prometheus_client.process_collector import ProcessCollector
 from lalmesh.errors import Unavailable
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.config import Config, Loaded, Sources
+from lalmesh.runtime.event_outbox import EventOutbox
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.health import HealthServer
 from lalmesh.runtime.link import LinkPool
@@ -25,10 +26,11 @@ from lalmesh.runtime.member import Member
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling import GrpcSchedulerClient, HlsSchedulerClient
 from services.standalone import settings
+from services.standalone.announcing import announce, now_us
 from services.standalone.applying import apply_config
 from services.standalone.links import DirectLinks, LinkCollector
 from services.standalone.live import LiveNode
-from services.standalone.stores import open_blacklist, open_registry, open_sessions
+from services.standalone.stores import open_blacklist, open_event_log, open_registry, open_sessions
 
 if TYPE_CHECKING:
     from services.edge.app import EdgeApp
@@ -63,6 +65,7 @@ class Node:
         #: done once the scheduler has this node drain, with the seconds that it may take: 0 for what it is configured to take
         self.drain_asked: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._is_draining = False
+        self._started_us = now_us()
         disable_created_metrics()  # type: ignore[no-untyped-call]
         ProcessCollector(registry=self._metrics)
         PlatformCollector(registry=self._metrics)
@@ -153,6 +156,16 @@ class Node:
         await self._start_health()
         if role == "standalone":
             await self._joined()
+        announce(self._outbox(), role, self.ports, self._started_us)
+
+    def _outbox(self) -> EventOutbox:
+        """Of the one role of this process, or of its scheduler."""
+        if self._scheduler is not None:
+            return self._scheduler.events.outbox
+        for part in (self._edge, self._hls, self._origin):
+            if part is not None:
+                return part.events.outbox
+        raise RuntimeError("a process without a role")
 
     def _client(self, channels: Channels) -> HlsSchedulerClient:
         if self._scheduler is not None:
@@ -163,9 +176,16 @@ class Node:
 
     async def _start_scheduler(self, keys: tuple[bytes, ...], channels: Channels | None) -> None:
         from services.scheduler.app import SchedulerApp
+        from services.scheduler.lal_api import LalSettings
         from services.scheduler.metrics import SchedulerMetrics
         from services.standalone.access_settings import app_limits
-        from services.standalone.scheduler_settings import api_settings, record_rules, relaying_settings, routing_settings
+        from services.standalone.scheduler_settings import (
+            api_settings,
+            hub_settings,
+            record_rules,
+            relaying_settings,
+            routing_settings,
+        )
 
         config = self._config
         registry = await open_registry(config, self._stack)
@@ -190,7 +210,10 @@ class Node:
             api=api_settings(config),
             routing=routing_settings(config),
             relaying=relaying_settings(config),
+            event_log=open_event_log(config, self._stack),
+            notify=hub_settings(config),
             limits=app_limits(config),
+            lal=LalSettings(server_id=config.notify.server_id, match_app=config.cluster.match_app),
             metrics=SchedulerMetrics(self._metrics),
         )
         self._scheduler.service.replicas.drain_asked = self._drain_told

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from lalmesh.runtime.sessions import SessionDirectory
 from services.scheduler.api import Operation
-from services.scheduler.lal_api._control import Ban, Kick, LalControl
+from services.scheduler.blacklisting import Blacklisting
+from services.scheduler.kicks import Kicks
+from services.scheduler.lal_api._control import LalControl
 from services.scheduler.lal_api._groups import Groups
 from services.scheduler.lal_api._models import LalInfo
 from services.scheduler.lal_api._operations import operations
@@ -31,13 +33,18 @@ def lal_operations(
     peers: Peers,
     relays: Relays,
     sessions: SessionDirectory,
-    kick: Kick,
-    ban: Ban,
+    kicks: Kicks,
+    blacklisting: Blacklisting,
 ) -> list[Operation]:
     """The operations of lal's API, answered for the whole cluster."""
     groups = Groups(service, peers, sessions)
     control = LalControl(
-        groups=groups, relays=relays, recordings=service.recordings, kick=kick, ban=ban, match_app=settings.match_app
+        groups=groups,
+        relays=relays,
+        recordings=service.recordings,
+        kicks=kicks,
+        blacklisting=blacklisting,
+        match_app=settings.match_app,
     )
     info = LalInfo(
         server_id=settings.server_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable
+import time
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -11,7 +11,9 @@ from lalmesh.errors import InvalidName, StreamExists, StreamNotFound
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.recording import RecordFormat, RuleError, make_rule
 from lalmesh.runtime.relay_rules import MAX_START_S, MAX_STOP_S, NEVER_S, RelayOptions
-from lalmesh.runtime.sessions import Session, SessionRole
+from lalmesh.runtime.sessions import Session, SessionRole, SessionsUnavailable
+from services.scheduler.blacklisting import BlacklistFullError, Blacklisting, Listed
+from services.scheduler.kicks import Kicks
 from services.scheduler.lal_api._body import Body
 from services.scheduler.lal_api._errors import (
     GROUP_NOT_FOUND,
@@ -30,9 +32,9 @@ from services.scheduler.relays import MadeByRuleError, Relays, TooManyRelaysErro
 
 DEFAULT_APP = "live"  #: of a stream whose source names none
 PULL_TIMEOUT_MS = 10_000
-
-Kick = Callable[[str, str], Awaitable[bool]]  #: ends the session of an id for a reason; False where there is none
-Ban = Callable[[str, int], Awaitable[None]]  #: lets an address in nowhere for so many seconds
+MAX_BAN_S = 10 * 366 * 86_400
+KICKED = "kicked by the API"
+BANNED = "by the API of lal"
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -42,8 +44,8 @@ class LalControl:
     groups: Groups
     relays: Relays
     recordings: Recordings
-    kick: Kick
-    ban: Ban
+    kicks: Kicks
+    blacklisting: Blacklisting
     match_app: bool
 
     async def start_relay_pull(self, body: Body) -> PullReply:
@@ -108,15 +110,23 @@ class LalControl:
         name, wanted = body.text("stream_name"), own_session_id(body.text("session_id"))
         streams = await self.groups.named(name, body.text("app_name", required=False))
         record = self.relays.known.relay(wanted)
-        session = next((each for each in await self.groups.find(wanted) if _is_called(each.stream, name, "")), None)
+        sessions = await self._sessions(wanted)
+        session = next((each for each in sessions or () if _is_called(each.stream, name, "")), None)
         if record is None and session is not None and session.role in (SessionRole.RELAY_PULL, SessionRole.RELAY_PUSH):
             record = self._relay_of(session)
         if record is not None and _is_called(record.stream, name, ""):
             await self._stop(record)
-        elif session is None or not await self.kick(wanted, "kicked by API"):
+        elif (session is None and sessions is not None) or await self.kicks.kick(wanted, KICKED) == []:
             is_there = any(self.groups.has(stream) for stream in streams)
             raise LalError(SESSION_NOT_FOUND, "session not found") if is_there else LalError(GROUP_NOT_FOUND, "group not found")
         return Reply()
+
+    async def _sessions(self, session_id: str) -> list[Session] | None:
+        """Those of an id; None where the directory is away: then all nodes are told."""
+        try:
+            return await self.groups.find(session_id)
+        except SessionsUnavailable:
+            return None
 
     def _relay_of(self, session: Session) -> RelayRecord | None:
         """The relay that a session is of, where it was asked for; one by a rule is kicked like others, and tried again."""
@@ -131,9 +141,14 @@ class LalControl:
             network = str(ipaddress.ip_network(address, strict=False))
         except ValueError as exc:
             raise LalError(PARAM_MISSING, f"param missing: ip: {exc}") from exc
-        if seconds <= 0:
-            raise LalError(PARAM_MISSING, "param missing: duration_sec has to be above 0")
-        await self.ban(network, seconds)
+        if not 0 < seconds <= MAX_BAN_S:
+            raise LalError(PARAM_MISSING, f"param missing: duration_sec has to be from 1 to {MAX_BAN_S}")
+        now_us = time.time_ns() // 1000
+        listed = Listed(network=network, expires_us=now_us + seconds * 1_000_000, created_us=now_us, reason=BANNED)
+        try:
+            await self.blacklisting.put(listed)
+        except BlacklistFullError as exc:
+            raise LalError(PARAM_MISSING, str(exc)) from exc
         return Reply()
 
     async def start_rtp_pub(self, body: Body) -> Reply:
