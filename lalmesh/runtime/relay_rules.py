@@ -6,7 +6,7 @@ URLs of a rule are templates: ``{app}``, ``{name}`` and ``{query}`` stand for th
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from fnmatch import translate
 from functools import lru_cache
@@ -31,6 +31,7 @@ _RAW_SCHEMES = frozenset(("rtmp", "rtmps"))  #: whose names are not percent-enco
 _PLACES = re.compile(r"\{([^{}]*)\}")
 _KNOWN_PLACES = frozenset(("app", "name", "query"))
 _SAFE = "-._~!$'()*+,;=:@"  #: in a part of a path (RFC 3986 §3.3), but for ``&``, which some servers take for more
+_NO_URL = re.compile(r"[^!-~]")  #: what a URL does not have: line ends above all
 _OPTION = re.compile(r"([a-z_]+)=(.*)", re.DOTALL)
 _COMPILED = 2 * MAX_RULES
 
@@ -73,14 +74,16 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def expand(template: str, stream: StreamKey, query: str = "") -> str:
-    """The URL that `template` stands for. Parts of names are percent-encoded where the scheme has it so; `query` goes as it is.
+    """The URL that `template` stands for. Names are percent-encoded where the scheme has it so, `query` where it has to be.
 
     Raises:
-        RuleError: the URL is too long.
+        RuleError: the URL is too long, or the scheme has no way to write the name.
     """
     raw = template.partition(":")[0].lower() in _RAW_SCHEMES
+    if raw and "?" in str(stream):
+        raise RuleError("urls", f"{stream} cannot be named in a URL of RTMP")
     app, name = (str(stream.app), stream.name) if raw else (quote(stream.app, safe=_SAFE + "/"), quote(stream.name, safe=_SAFE))
-    values = {"app": app, "name": name, "query": query}
+    values = {"app": app, "name": name, "query": _NO_URL.sub(lambda found: quote(found[0]), query)}
     url = _PLACES.sub(lambda place: values[place[1]], template).rstrip("?&")
     if len(url.encode()) > MAX_URL_BYTES:
         raise RuleError("urls", f"a URL of {len(url.encode())} bytes, limit {MAX_URL_BYTES}")
@@ -109,6 +112,8 @@ def check_url(template: str, *, is_push: bool) -> str:
         host, port = None, None
     if not host or port == 0:
         raise RuleError("urls", "a URL needs a host, and a port that is one")
+    if _PLACES.search(template.partition("://")[2].partition("/")[0]):
+        raise RuleError("urls", "the host of a URL cannot be that of a request: whoever asks would choose it")
     return template
 
 
@@ -253,14 +258,3 @@ _QUERY = re.compile(r"([a-z][a-z0-9+.-]*://[^\s?'\"]*)\?[^\s'\")]*", re.IGNORECA
 def without_secrets(text: str) -> str:
     """`text` with the logins and queries of the URLs in it taken out."""
     return _QUERY.sub(r"\1", _LOGIN.sub(r"\1", text))
-
-
-def shown_rule(rule: RelayRule) -> Mapping[str, object]:
-    """A rule as JSON, in the API; its URLs without what may be secrets."""
-    return {
-        "kind": "push" if rule.is_push else "pull",
-        "pattern": rule.pattern,
-        "urls": [without_secrets(url) for url in rule.urls],
-        "on_demand": rule.on_demand,
-        "stop_after_s": rule.stop_after_s,
-    }

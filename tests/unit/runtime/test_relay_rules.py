@@ -49,6 +49,8 @@ def test_what_is_always_fetched_is_one_stream() -> None:
         ("live/* ftp://a/b", "urls"),
         ("live/* rtmp://", "urls"),
         ("live/* rtmp://a/{user}", "urls"),
+        ("live/* rtmp://{app}/x/{name}", "urls"),
+        ("live/* rtmp://a:{name}@b/x/y", "urls"),
         ("live/* rtmp://a:99999/b/c", "urls"),
         ("live/* rtmp://a/b/c stop_after_s=-2", "stop_after_s"),
         ("live/* rtmp://a/b/c retries=-2", "retries"),
@@ -78,6 +80,12 @@ def test_a_query_goes_on_and_one_that_is_empty_leaves_no_mark() -> None:
     assert expand("rtmp://h/{app}/{name}?{query}", CAM, "token=1") == "rtmp://h/live/cam?token=1"
     assert expand("rtmp://h/{app}/{name}?{query}", CAM) == "rtmp://h/live/cam"
     assert expand("rtmp://h/{app}/{name}?a=1&{query}", CAM) == "rtmp://h/live/cam?a=1"
+
+
+def test_what_a_query_must_not_hold_is_encoded_and_a_name_cannot_add_one() -> None:
+    assert expand("rtsp://h/{name}?{query}", CAM, "a=1\r\nX: y%20é") == "rtsp://h/cam?a=1%0D%0AX:%20y%20%C3%A9"
+    with pytest.raises(RuleError):
+        expand("rtmp://h/{app}/{name}?key=1", StreamKey.of("live", "a?key=2"))
 
 
 def test_a_url_that_grows_too_long_is_refused() -> None:

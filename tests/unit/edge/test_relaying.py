@@ -1,0 +1,150 @@
+"""Relays of an edge: begun and ended as the scheduler has it, tried again, and told of."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+from support.virtual_time import in_virtual_time
+
+from lalmesh.client import ConnectionFailed
+from lalmesh.names import StreamKey
+from lalmesh.runtime.scheduling import RelayJob, RelayJobs, RelayState
+from lalmesh.runtime.sessions import SessionRole
+from services.edge.metrics import EdgeMetrics
+from services.edge.relaying import Relaying, RelayingSettings, RetrySettings, _runner
+from services.edge.relaying._edge import RelayingEdge, Started, client_at
+from services.edge.session import Sessions
+
+CAM = StreamKey.of("live", "cam")
+URL, OTHER = "rtmp://u:secret@a/live/cam?key=secret", "rtmp://b/live/cam"
+PULL = RelayJob(id="1", is_push=False, stream=CAM, urls=(URL, OTHER))
+
+Attempt = Callable[[RelayingEdge, RelayJob, str, Started], Awaitable[str]]
+
+
+class World:
+    """An edge whose relays do what the test says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, attempt: Attempt) -> None:
+        self.registry = CollectorRegistry()
+        metrics = EdgeMetrics(self.registry)
+        nothing = cast(Any, None)
+        self.edge = RelayingEdge(
+            publishers=nothing,
+            relays=nothing,
+            sessions=Sessions(metrics),
+            metrics=metrics,
+            body_muxer=nothing,
+            settings=RelayingSettings(retry=RetrySettings(first_pause_s=1.0, longest_pause_s=4.0), cluster_mark="here~1"),
+            rng=random.Random(1),
+        )
+        self.relaying = Relaying(self.edge)
+        self.dialled: list[tuple[str, float]] = []
+
+        async def dial(edge: RelayingEdge, job: RelayJob, url: str, started: Started) -> str:
+            self.dialled.append((url, asyncio.get_running_loop().time()))
+            return await attempt(edge, job, url, started)
+
+        monkeypatch.setattr(_runner, "pull", dial)
+        monkeypatch.setattr(_runner, "push", dial)
+
+    def count(self, result: str) -> float | None:
+        return self.registry.get_sample_value("edge_relay_attempts_total", {"kind": "pull", "result": result})
+
+
+async def runs(edge: RelayingEdge, job: RelayJob, url: str, started: Started) -> str:
+    started(edge.sessions.open(client_at(url), SessionRole.RELAY_PULL, CAM, lambda _: None))
+    await asyncio.Event().wait()
+    return ""
+
+
+async def refused(edge: RelayingEdge, job: RelayJob, url: str, started: Started) -> str:
+    raise ConnectionFailed(f"{url}: no")
+
+
+@in_virtual_time
+async def test_what_is_told_runs_and_what_is_not_any_more_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, runs)
+    world.relaying.follow(RelayJobs((PULL, replace(PULL, id="2"))))
+    await asyncio.sleep(1.0)
+    assert [(status.id, status.state) for status in world.relaying.statuses] == [
+        ("1", RelayState.RUNNING),
+        ("2", RelayState.RUNNING),
+    ]
+    world.relaying.follow(RelayJobs((replace(PULL, id="2"),)))
+    await asyncio.sleep(1.0)
+    assert [status.id for status in world.relaying.statuses] == ["2"]
+    assert len(world.dialled) == 2
+    await world.relaying.close(1.0)
+    assert len(world.relaying) == 0
+    world.relaying.follow(RelayJobs((PULL,)))
+    assert len(world.relaying) == 0
+
+
+@in_virtual_time
+async def test_other_clusters_that_it_goes_to_hold_from_the_next_dial_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, runs)
+    world.relaying.follow(RelayJobs((PULL,)))
+    await asyncio.sleep(1.0)
+    world.relaying.follow(RelayJobs((replace(PULL, via=("a~1", "here~1")),)))
+    await asyncio.sleep(1.0)
+    assert len(world.dialled) == 1
+    [runner] = world.relaying
+    assert world.edge.options(runner.job).via == ("here~1", "a~1")
+    world.relaying.follow(RelayJobs((replace(PULL, urls=(OTHER,)),)))
+    await asyncio.sleep(1.0)
+    assert [url for url, _ in world.dialled] == [URL, OTHER]
+    await world.relaying.close(1.0)
+
+
+@in_virtual_time
+async def test_sources_fail_over_and_then_there_is_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, refused)
+    began = asyncio.get_running_loop().time()
+    world.relaying.follow(RelayJobs((PULL,)))
+    await asyncio.sleep(0.1)
+    assert [(url, at - began) for url, at in world.dialled] == [(URL, 0.0), (OTHER, 0.0)]
+    [status] = world.relaying.statuses
+    assert (status.state, status.attempts, status.url, status.error) == (RelayState.PAUSED, 2, OTHER, f"{OTHER}: no")
+    assert world.count("failed") == 2
+    await asyncio.sleep(1.0)
+    assert len(world.dialled) == 4
+    await world.relaying.close(1.0)
+
+
+@in_virtual_time
+async def test_it_fails_when_no_attempt_is_left_and_says_no_secret(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(monkeypatch, refused)
+    world.relaying.follow(RelayJobs((replace(PULL, urls=(URL,), retries=0),)))
+    await asyncio.sleep(0.1)
+    [status] = world.relaying.statuses
+    assert (status.state, status.error) == (RelayState.FAILED, "rtmp://a/live/cam no")
+    assert "secret" not in caplog.text + repr(status)
+
+
+@in_virtual_time
+async def test_what_fails_by_a_bug_of_ours_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(edge: RelayingEdge, job: RelayJob, url: str, started: Started) -> str:
+        raise RuntimeError("bug")
+
+    world = World(monkeypatch, broken)
+    world.relaying.follow(RelayJobs((PULL,)))
+    await asyncio.sleep(10.0)
+    assert len(world.dialled) > 4
+    assert world.relaying.statuses[0].error == "internal error"
+    await world.relaying.close(1.0)
+
+
+def test_the_other_side_is_shown_without_secrets() -> None:
+    client = client_at(URL)
+    assert (client.protocol, client.address, client.peer, client.url) == ("rtmp", "a", "a:1935", "rtmp://a/live/cam")
+    assert client_at("https://[::1]:444/live/cam.flv").protocol == "https-flv"
+    assert client_at("https://[::1]:444/live/cam.flv").peer == "[::1]:444"
