@@ -22,6 +22,10 @@ class EdgeLimits:
         self._limits = AppLimits(limits, self._count, asyncio.get_running_loop().time)
         sessions.watchers.append(self)
 
+    def apply(self, limits: tuple[AppLimit, ...]) -> None:
+        """Keep other limits from now on."""
+        self._limits.limits = limits
+
     def check(self, app: str, action: Action) -> None:
         """Return if one more client fits.
 

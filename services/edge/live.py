@@ -34,6 +34,8 @@ def apply_settings(
     publishers.take_over = settings.take_over
     publishers.claim_timeout_s = settings.claim_timeout_s
     context.relays.settings = settings.relay
+    context.access.apply(settings.access)
+    context.limits.apply(settings.access.limits)
     for relay in context.relays:
         for fanout in relay.fanouts:
             if isinstance(fanout, FanOut):  # others gather nothing

@@ -6,20 +6,18 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.authorisation import Access, AccessMetrics, AccessSettings
-from lalmesh.runtime.certificate import CertificateWatch, ServerCertificate
+from lalmesh.runtime.authorisation import Access, AccessMetrics
+from lalmesh.runtime.certificate import CertificateWatch
 from lalmesh.runtime.channels import STOP_GRACE_S, Channels
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.http_port import HttpPort, reading_app
-from lalmesh.runtime.listener import ListenerLimits, sweep_each_second
-from lalmesh.runtime.member import Member, MemberSettings
+from lalmesh.runtime.listener import sweep_each_second
+from lalmesh.runtime.member import Member
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.recording import RecordRules
 from lalmesh.runtime.scheduling import (
@@ -36,19 +34,20 @@ from lalmesh.runtime.scheduling import (
 )
 from lalmesh.runtime.storage import Storage
 from services.hls.cleanup import keep_sweeping
+from services.hls.events import HlsEvents
 from services.hls.fetch import GrpcPeers, HlsFace, NoPeers
 from services.hls.guard import Guard
-from services.hls.hosting import Cleanup, WorkerSettings
+from services.hls.hosting import Cleanup
 from services.hls.http import HlsHttp
 from services.hls.metrics import HlsMetrics
 from services.hls.naming import StreamNames
 from services.hls.record_http import RecordHttp
 from services.hls.recorded import NodeRecordings
-from services.hls.recording import RecordingSettings
 from services.hls.recording_metrics import RecordingCollector
-from services.hls.service import HlsService, Peers
+from services.hls.service import HlsService
 from services.hls.session_reports import PlayerReports
 from services.hls.sessions import Players
+from services.hls.settings import HlsSettings
 from services.hls.shelf import Budget
 from services.hls.worker import Worker
 from services.hls.workers import Workers
@@ -59,31 +58,6 @@ DRAIN_S = 15.0  #: for the open segments to become whole when the node stops, if
 SERVE_ON_S = 2.0  #: after everything was handed over, for edges to hear whom to ask instead: in the answer to their next report
 LOOK_S = 1.0  #: between two looks for successors, while the scheduler does not answer: both list segments so long
 FIND_DEADLINE_S = 3.0  #: for the scheduler to say which streams have a name
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class HlsSettings:
-    """What an hls node is to be."""
-
-    member: MemberSettings = field(default_factory=MemberSettings)
-    http_host: str = "127.0.0.1"
-    http_port: int = 0
-    advertise_http_port: int = 0  #: 0: the port that is listened on
-    https_host: str = "127.0.0.1"
-    https_port: int = 0
-    certificate: ServerCertificate | None = None  #: of the HTTPS port; None: there is none. Looked at again from time to time
-    limits: ListenerLimits = field(default_factory=ListenerLimits)  #: of each of the two
-    grpc_host: str = "127.0.0.1"
-    grpc_port: int = 0
-    worker: WorkerSettings = field(default_factory=WorkerSettings)
-    memory_bytes: int = 512 << 20
-    spool_dir: Path = Path("lalmesh-spool")  #: of this node alone
-    recording: RecordingSettings = field(default_factory=RecordingSettings)
-    cors_origins: tuple[str, ...] = ()
-    session_key: bytes = b""  #: empty: players are not counted
-    session_idle_s: float = 30.0
-    match_app: bool = True
-    access: AccessSettings = field(default_factory=AccessSettings)
 
 
 class HlsApp:
@@ -139,10 +113,11 @@ class HlsApp:
             storage, settings.spool_dir, settings.recording, self.member.joined.is_set
         )
         self._peers = GrpcPeers(channels.dial) if channels is not None else None
-        peers: Peers = self._peers or NoPeers()
         self._names = StreamNames(self._find, self._loop.time, match_app=settings.match_app)
-        self.service = HlsService(self.workers, storage, peers, cluster_keys, self._names)
+        self.service = HlsService(self.workers, storage, self._peers or NoPeers(), cluster_keys, self._names)
         self._players = Players(settings.session_idle_s, self._loop.time)
+        self.events = self.workers.events = HlsEvents(scheduler, lambda: self.member.address, settings.storage_url)
+        self._players.watcher, self.recordings.stored = self.events, self.events.recorded
         self._reports = PlayerReports(
             self._players,
             scheduler,
@@ -203,6 +178,7 @@ class HlsApp:
         self._tasks = [
             self._loop.create_task(sweep_each_second(self._sweeps), name="hls-ports"),
             self._loop.create_task(self.member.run(), name="hls-membership"),
+            self._loop.create_task(self.events.run(), name="hls-events"),
         ]
         if settings.worker.cleanup is not Cleanup.NEVER:
             self._tasks.append(self._loop.create_task(keep_sweeping(self._storage, settings.worker.useful_s), name="hls-sweep"))
@@ -226,7 +202,7 @@ class HlsApp:
             self.member.begin_drain()
             await self.workers.close(DRAIN_S)
         await self.recordings.stop()
-        await self.access.close()
+        await asyncio.gather(self.access.close(), self.events.leave())
         await self.member.leave()
         for task in self._tasks:
             task.cancel()
@@ -260,6 +236,7 @@ class HlsApp:
         """Go by what can change while it runs; a stream that is segmented already goes on as it began."""
         self.member.apply(settings.member)
         self.workers.settings = settings.worker
+        self.access.apply(settings.access)
         self._cors.allow(settings.cors_origins)
         for port in self._ports.values():
             port.admission.apply(settings.limits)

@@ -128,7 +128,8 @@ class SchedulerApp:
         #: what nodes report, also those that joined other replicas
         self.peers = Peers(self.service, channels.dial if channels is not None and name else None)
         self.service.control.parts.append(self.peers)
-        self.service.control.parts.append(AppUsagePart(self.service, self.peers, limits))
+        self.app_usage = AppUsagePart(self.service, self.peers, limits)
+        self.service.control.parts.append(self.app_usage)
         self._api = api or ApiSettings()
         service = self.service
         routes = Routes(service.directory, service.members, service.metrics, time.monotonic, routing)

@@ -70,7 +70,14 @@ def _of_origin(config: Config, origin: OriginApp | None) -> list[Callable[[], No
 def _of_scheduler(config: Config, scheduler: SchedulerApp | None) -> list[Callable[[], None]]:
     if scheduler is None:
         return []
+    from services.standalone.access_settings import app_limits
     from services.standalone.scheduler_settings import record_rules
 
-    recordings, rules = scheduler.service.recordings, record_rules(config)
-    return [lambda: recordings.configure(rules)] if rules != recordings.known.configured else []
+    recordings, rules, limits = scheduler.service.recordings, record_rules(config), app_limits(config)
+
+    def apply() -> None:
+        scheduler.app_usage.limits = limits
+        if rules != recordings.known.configured:
+            recordings.configure(rules)
+
+    return [apply]

@@ -91,6 +91,13 @@ class Access:
             if part is not None:
                 await part.close()
 
+    def apply(self, settings: AccessSettings) -> None:
+        """Go by other rules, keys and limits from the next request on; the callback and the source of key sets stay."""
+        if self._keys is not None and settings.tokens is not None:
+            self._keys.give_to(settings.tokens)
+        self.policy, self.limits = settings.policy, settings.limits
+        self._failures.per_minute = settings.failures_per_minute
+
     def is_too_often(self, address: str) -> bool:
         """Whether `address` has shown wrong credentials too often lately."""
         return self._failures.is_over(address)

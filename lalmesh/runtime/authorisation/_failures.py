@@ -18,7 +18,7 @@ class Failures:
 
     def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
         """Allow `per_minute` failures of an address, also at once; 0: any number. `clock` gives seconds."""
-        self._per_minute = per_minute
+        self.per_minute = per_minute
         self._clock = clock
         self._failed: dict[str, tuple[float, float]] = {}  # how many there are still to forget, as of when
 
@@ -28,11 +28,11 @@ class Failures:
 
     def is_over(self, address: str) -> bool:
         """Whether `address` has failed too often lately."""
-        return bool(self._per_minute) and self._unforgotten(_network(address)) > self._per_minute - 1  # less than one is left
+        return bool(self.per_minute) and self._unforgotten(_network(address)) > self.per_minute - 1  # less than one is left
 
     def failed(self, address: str) -> None:
         """It has failed."""
-        if not self._per_minute:
+        if not self.per_minute:
             return
         key = _network(address)
         count = self._unforgotten(key) + 1.0
@@ -43,7 +43,7 @@ class Failures:
 
     def _unforgotten(self, key: str) -> float:
         count, at_s = self._failed.get(key, (0.0, 0.0))
-        return max(0.0, count - (self._clock() - at_s) * self._per_minute / MINUTE_S)
+        return max(0.0, count - (self._clock() - at_s) * self.per_minute / MINUTE_S)
 
 
 def _network(address: str) -> str:

@@ -52,6 +52,11 @@ class KeyFetcher:
             has_fetched = await self._refresh()
             await asyncio.sleep(self._source.refresh_s if has_fetched else self._pause_s())
 
+    def give_to(self, tokens: Tokens) -> None:
+        """Fetch for others from now on."""
+        tokens.fetched = self._tokens.fetched
+        self._tokens = tokens
+
     async def answer(self) -> Answer:
         """Look for newer keys, unless that was done a moment ago."""
         if self._fetching is None and self._clock() - self._looked_at_s < LOOK_AGAIN_S:

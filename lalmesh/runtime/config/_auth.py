@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
 
 from lalmesh.runtime.authorisation import MAX_LIMITS, MAX_RULES, MethodName, parse_limit, parse_rule
-from lalmesh.runtime.config._base import Allowed, ConfigModel, Text
+from lalmesh.runtime.config._base import Allowed, ConfigModel, Text, live_keys
 from lalmesh.runtime.config._rtsp import Users
 
 MAX_NETWORKS = 1000  #: of one list: each is looked at for every request
@@ -76,6 +76,8 @@ Algorithm = Annotated[str, StringConstraints(pattern="^(HS256|RS256|ES256)$"), A
 class LalSecretConfig(ConfigModel):
     """The method lal_secret: lal's MD5 of key and stream name, which never expires. For those who come from lal."""
 
+    live = live_keys("key key_file master_secret master_secret_file")
+
     key: SecretStr = Field(default=SecretStr(""), description="lal's simple_auth.key; empty: only master_secret is taken.")
     key_file: Text = Field(default="", description="File that holds key.")
     master_secret: SecretStr = Field(
@@ -87,12 +89,16 @@ class LalSecretConfig(ConfigModel):
 class SignedConfig(ConfigModel):
     """The method signed: URLs with an expiry, signed by HMAC-SHA256. `lalmesh sign-url` makes them."""
 
+    live = live_keys("keys keys_file")
+
     keys: SigningKeys = Field(default=SecretStr(""), description="Keys by name; while they are changed, the old one and the new.")
     keys_file: Text = Field(default="", description="File that holds keys.")
 
 
 class JwtConfig(ConfigModel):
     """The method jwt: JSON Web Tokens with the claims action, app and name."""
+
+    live = live_keys("algorithms secret secret_file public_key_file audience issuer leeway_s require_expiry")
 
     algorithms: tuple[Algorithm, ...] = Field(
         default=("HS256", "RS256", "ES256"), strict=False, min_length=1, max_length=3, description="What tokens may be signed by."
@@ -118,6 +124,8 @@ class JwtConfig(ConfigModel):
 class PasswordConfig(ConfigModel):
     """The method password: Basic and Digest over RTSP, Basic over HTTP, user and pass in the query of any URL."""
 
+    live = live_keys("publish_users publish_users_file play_users play_users_file")
+
     publish_users: Users = Field(default=SecretStr(""), description="Who may publish.")
     publish_users_file: Text = Field(default="", description="File that holds publish_users.")
     play_users: Users = Field(default=SecretStr(""), description="Who may play.")
@@ -126,6 +134,8 @@ class PasswordConfig(ConfigModel):
 
 class CallbackConfig(ConfigModel):
     """The method callback: an HTTP server is asked, with MediaMTX's payload. 2xx lets in, 4xx refuses, all else is no answer."""
+
+    live = live_keys("on_failure")
 
     url: HttpUrl = Field(default="", description="What is asked, by POST.")
     ca_file: Text = Field(default="", description="PEM file of the authority that signs its certificate; empty: the system's.")
@@ -145,6 +155,8 @@ class CallbackConfig(ConfigModel):
 class AddressesConfig(ConfigModel):
     """Who may come from where, before all else. What is denied is denied; where some are allowed all others are denied."""
 
+    live = live_keys("publish_allow publish_deny play_allow play_deny")
+
     publish_allow: tuple[Network, ...] = Field(
         default=(), strict=False, max_length=MAX_NETWORKS, description="Networks that may publish; none: all."
     )
@@ -161,6 +173,8 @@ class AddressesConfig(ConfigModel):
 
 class AuthConfig(ConfigModel):
     """Who may publish and play (docs/authorisation.md). Edges and hls nodes need the same. Without rules everybody may."""
+
+    live = live_keys("rules otherwise limits failures_per_minute")
 
     rules: tuple[RuleText, ...] = Field(
         default=(),

@@ -221,3 +221,19 @@ async def test_a_key_set_may_be_a_file(tmp_path: Path) -> None:
         await asyncio.sleep(0.3)
         assert await refusal(access.check(with_token(NEW, "new"))) is None
         assert await refusal(access.check(with_token(OLD, "old"))) is Reason.UNAUTHORISED
+
+
+async def test_other_rules_are_gone_by_while_it_runs_and_keys_that_were_fetched_stay(site: Site) -> None:
+    site.body = key_set(("old", OLD))
+    async with jwt_access(KeySource(url=site.url)) as access:
+        request = with_token(OLD, "old")
+        assert await refusal(access.check(request)) is None
+        tokens = Tokens(TokenSettings(issuer="somebody"), can_look_for_keys=True)
+        stricter = Policy([parse_rule("play * jwt")], {MethodName.JWT: tokens}, is_open_otherwise=False)
+        access.apply(AccessSettings(policy=stricter, tokens=tokens))
+        assert await refusal(access.check(request)) is Reason.UNAUTHORISED
+        assert await refusal(access.check(replace(request, action=Action.PUBLISH))) is Reason.FORBIDDEN
+        looser = Tokens(TokenSettings(), can_look_for_keys=True)
+        access.apply(AccessSettings(policy=Policy([parse_rule("any * jwt")], {MethodName.JWT: looser}), tokens=looser))
+        assert await refusal(access.check(request)) is None
+    assert len(site.asked) == 1

@@ -12,6 +12,7 @@ from lalmesh.runtime.authorisation import (
     AddressList,
     Allowed,
     Answer,
+    Answers,
     Ask,
     Breaker,
     Callback,
@@ -113,7 +114,7 @@ def test_a_refusal_says_the_same_whatever_was_wrong() -> None:
 
 
 def test_a_callback_that_does_not_answer_refuses_or_lets_in_as_configured() -> None:
-    answers = {question_of(PLAY): Answer.NONE}
+    answers: Answers = {question_of(PLAY): Answer.NONE}
     assert refused(policy("play * callback").decide(PLAY, 0.0, answers)).reason is Reason.UNAVAILABLE
     lenient = Policy([parse_rule("play * callback")], {MethodName.CALLBACK: Callback(fail_open=True)})
     assert isinstance(lenient.decide(PLAY, 0.0, answers), Allowed)

@@ -48,7 +48,7 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
 
 def jwk(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, key_id: str, **more: str) -> dict[str, Any]:
     algorithm = jwt.get_algorithm_by_name("RS256" if isinstance(key, rsa.RSAPrivateKey) else "ES256")
-    made = algorithm.to_jwk(key.public_key())  # type: ignore[attr-defined]
+    made = algorithm.to_jwk(key.public_key())
     return {**json.loads(made), "kid": key_id, **more}
 
 
