@@ -39,6 +39,7 @@ from lalmesh.runtime.scheduling import (
     report_wire,
     wire,
 )
+from lalmesh.runtime.scheduling.control import MAX_VIA
 
 UINT32 = st.integers(0, 2**32 - 1)
 UINT64 = st.integers(0, 2**64 - 1)
@@ -211,7 +212,19 @@ def test_any_grant_bytes_give_a_grant_or_the_documented_error(data: bytes) -> No
         convert.parse_grant(message)
 
 
-@given(CLAIMS, MOVES, RELEASED, st.builds(Wanted, STREAMS, st.none() | PLACES, st.none() | NODE_IDS, st.booleans()))
+VIA = st.lists(st.text(max_size=40), max_size=MAX_VIA).map(tuple)
+WANTED = st.builds(Wanted, STREAMS, st.none() | PLACES, st.none() | NODE_IDS, st.booleans(), VIA, st.text(max_size=80))
+
+
+def test_who_wants_a_stream_says_no_more_than_is_taken() -> None:
+    for said in ({"query": "x" * 5000}, {"via": ["x" * 300]}):
+        with pytest.raises(RemoteProtocolError):
+            wire.parse_wanted(scheduler_pb2.Wanted(app="live", name="cam", **said))
+    many = wire.parse_wanted(scheduler_pb2.Wanted(app="live", name="cam", via=[str(number) for number in range(100)]))
+    assert len(many.via) == MAX_VIA
+
+
+@given(CLAIMS, MOVES, RELEASED, WANTED)
 def test_questions_survive_the_wire(claim: Claim, move: Move, released: Released, wanted: Wanted) -> None:
     assert wire.parse_claim(wire.serialize_claim(claim)) == claim
     assert wire.parse_move(wire.serialize_move(move)) == move

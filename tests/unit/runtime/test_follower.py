@@ -9,6 +9,7 @@ from support.edge_fakes import FIRST, SECOND, STREAM, FakeLinks, FakeScheduler, 
 from support.virtual_time import in_virtual_time, settle
 
 from lalmesh.runtime.follower import UNREACHABLE, Follower, FollowSettings
+from lalmesh.runtime.following import Demand
 from lalmesh.runtime.gathering import Gatherer
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, UnitName
@@ -130,6 +131,16 @@ async def test_readers_that_lose_an_origin_together_ask_together() -> None:
     assert scheduler.locate_calls == [5, 5]
     for task in tasks:
         task.cancel()
+
+
+@in_virtual_time
+async def test_the_scheduler_hears_for_whom_a_stream_is_wanted() -> None:
+    scheduler, demand = FakeScheduler(), Demand(("there~2",), "token=1")
+    follower = Follower(STREAM, Gatherer(scheduler.locate), FakeLinks(), FollowSettings(demand=demand), Reader(), lambda _: None)
+    task = asyncio.create_task(follower.run())
+    await settle()
+    assert [(wanted.via, wanted.query) for wanted in scheduler.wanted] == [demand]
+    task.cancel()
 
 
 @in_virtual_time

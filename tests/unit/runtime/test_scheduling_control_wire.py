@@ -58,6 +58,7 @@ PULL = RelayJob(
     rtsp_udp=True,
     verify_tls=False,
     ca_file="/ca.pem",
+    via=("here~1", "there~2"),
 )
 PUSH = RelayJob(id="r2", is_push=True, stream=CAM, urls=("rtmps://x/app/key",))
 COMMANDS = [

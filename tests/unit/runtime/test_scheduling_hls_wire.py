@@ -64,7 +64,7 @@ OWNER = HlsOwner(stream=CAM, epoch=Epoch(7, 9), worker=H1, limit=20, exact=True)
         (
             report_wire.serialize_report,
             report_wire.parse_report,
-            NodeReport(node=H1, role=Role.HLS, streams=(HeldStream(stream=CAM, left_out=("ts: pcma",)),)),
+            NodeReport(node=H1, role=Role.HLS, streams=(HeldStream(stream=CAM, left_out=("ts: pcma",), relayed_to=("a~1",)),)),
         ),
     ],
 )
