@@ -22,7 +22,7 @@ from support.ports import free_ports
 from support.process import Child, wait_until
 from support.recorder import recorder, recording
 
-from bench.peers._nginx import Nginx
+from bench.peers import Nginx
 
 Media = Callable[[str], Path]
 StartStandalone = Callable[..., Standalone]
