@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Protocol
 
 from lalmesh.errors import Unavailable
-from lalmesh.media import TrackSet
+from lalmesh.media import Kind, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.addresses import host_of
 
@@ -53,8 +53,8 @@ def kind_of(role: SessionRole, protocol: str) -> SessionKind:
 
 
 def codecs_of(tracks: TrackSet) -> tuple[str, ...]:
-    """What tracks are coded with, each once, in their order."""
-    return tuple(dict.fromkeys(track.codec.value for track in tracks.tracks))
+    """What pictures and sounds are coded with, each once, in their order."""
+    return tuple(dict.fromkeys(track.codec.value for track in tracks.tracks if track.kind is not Kind.DATA))
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -1,0 +1,138 @@
+"""Addresses on the blacklist are refused on every protocol and by every node, in its words, and their sessions are closed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from support.cluster import Cluster, Node, Settings
+from support.ffmpeg import Publisher
+from support.operator_api import block, call, let_in
+from support.ports import LOOPBACK
+from support.process import wait_until
+from support.recorder import recorder, recording
+from support.redis import CAN_RUN_REDIS, RedisServer
+
+from lalmesh.client import ClientOptions, open_player
+from lalmesh.errors import LalmeshError
+
+Media = Callable[[str], Path]
+
+STREAM = "live/cam"
+LIMIT_S = 30.0
+CLOSED_S = 2.0  #: from the answer of one scheduler to the end of sessions at an edge of another: half a second of it is its look
+ELSEWHERE = "127.0.0.3"  #: an address of the same machine that is not on the list
+LASTS_S = 8
+
+pytestmark = pytest.mark.skipif(not CAN_RUN_REDIS, reason="no redis server here")
+
+
+@pytest.fixture
+def redis(tmp_path: Path, stack: ExitStack) -> RedisServer:
+    return stack.enter_context(RedisServer(tmp_path))
+
+
+@pytest.fixture
+def cluster(redis: RedisServer, tmp_path: Path) -> Iterator[Cluster]:
+    settings: dict[str, Settings] = {
+        "scheduler": {"scheduler.redis.host": LOOPBACK, "scheduler.redis.port": redis.port},
+        "edge": {"edge.play.wait_publisher_s": 5},
+    }
+    with Cluster(tmp_path, schedulers=2, origins=1, edges=2, hls=1, settings=settings) as made:
+        yield made
+
+
+def publisher_of(node: Node, media: Media, stack: ExitStack, log: Path) -> Publisher:
+    return stack.enter_context(Publisher(media("h264_aac"), node.rtmp_url(STREAM), log=log, loops=-1))
+
+
+async def status(url: str, source: str = "") -> int:
+    """What a GET from an address of this machine is answered."""
+    connector = aiohttp.TCPConnector(local_addr=(source, 0)) if source else None
+    async with aiohttp.ClientSession(connector=connector) as client, client.get(url) as answer:
+        return answer.status
+
+
+async def why_not(url: str) -> str:
+    """What a player is told that is not let in."""
+    try:
+        async with asyncio.timeout(LIMIT_S), open_player(url, ClientOptions()):
+            return ""
+    except LalmeshError as error:
+        return str(error)
+
+
+def rtsp_status(url: str) -> int:
+    """What a DESCRIBE is answered."""
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=LIMIT_S) as talk:
+        talk.sendall(f"DESCRIBE {url} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
+        return int(talk.recv(4096).split(b" ")[1])
+
+
+async def check_refused(edge: Node, hls: Node) -> None:
+    """In the words of each protocol."""
+    assert await status(edge.flv_url(STREAM)) == 403
+    assert await status(edge.http_url(f"{STREAM}.ts")) == 403
+    assert await status(edge.http_url(f"hls/{STREAM}.m3u8")) == 403
+    assert await status(hls.hls_url(f"{STREAM}.m3u8")) == 403
+    assert await asyncio.to_thread(rtsp_status, edge.rtsp_url(STREAM)) == 403
+    assert "blacklist" in await why_not(edge.rtmp_url(STREAM))
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        async with aiohttp.ClientSession() as client:
+            await client.ws_connect(edge.ws_url(STREAM))
+    assert refused.value.status == 403
+
+
+async def test_sessions_of_a_blacklisted_address_end_and_it_is_refused_everywhere_until_its_time_is_over(
+    cluster: Cluster, redis: RedisServer, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    ingest, edge = cluster.edges
+    publisher = publisher_of(ingest, media, stack, tmp_path / "publisher.log")
+    urls = (edge.rtmp_url(STREAM), edge.rtsp_url(STREAM), edge.flv_url(STREAM), edge.ws_url(STREAM))
+    players = [recorder(url.partition(":")[0], url) for url in urls]
+    async with recording(*players):
+        await asyncio.gather(*(player.more(LIMIT_S) for player in players))
+        began = time.time()
+        await asyncio.to_thread(block, cluster.schedulers[1].api_url, LOOPBACK, LASTS_S)
+        while not all(player.ended for player in players) or publisher.running:
+            assert time.time() - began < CLOSED_S, [player.ended for player in players]
+            await asyncio.sleep(0.02)
+    await check_refused(edge, cluster.hls[0])
+    assert await status(edge.http_url("nothing"), ELSEWHERE) == 404, "who is not on it is let in"
+    _, listed = call("GET", f"{cluster.api_url}/v1/blacklist")
+    assert [(item["network"], item["reason"]) for item in listed["items"]] == [(f"{LOOPBACK}/32", "a test")]
+    redis.kill()  # nodes know when it ends
+    for scheduler in cluster.schedulers:
+        scheduler.kill()
+    assert await status(edge.flv_url(STREAM)) == 403
+    await asyncio.sleep(max(0.0, began + LASTS_S + 0.5 - time.time()))
+    assert await status(edge.http_url("nothing")) == 404
+
+
+async def test_a_network_that_is_taken_off_is_let_in_again_and_a_node_that_joins_later_knows_the_list(
+    cluster: Cluster, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    ingest, _ = cluster.edges
+    await asyncio.to_thread(block, cluster.api_url, "127.0.0.0/31")
+    late = await asyncio.to_thread(lambda: cluster.add("edge").wait_ready())
+    await asyncio.to_thread(wait_until, "a refusal", lambda: refuses(late), LIMIT_S)
+    assert call("PUT", f"{cluster.api_url}/v1/blacklist/nonsense")[0] == 400
+    await asyncio.to_thread(let_in, cluster.schedulers[1].api_url, "127.0.0.0/31")
+    await asyncio.to_thread(wait_until, "being let in", lambda: not refuses(late) and not refuses(ingest), CLOSED_S)
+    publisher_of(late, media, stack, tmp_path / "publisher.log")
+    player = recorder("rtmp", ingest.rtmp_url(STREAM))
+    async with recording(player):
+        await player.more(LIMIT_S)
+    assert call("DELETE", f"{cluster.api_url}/v1/blacklist/127.0.0.0%2F31")[0] == 404
+
+
+def refuses(edge: Node) -> bool:
+    return call("GET", edge.http_url("nothing"))[0] == 403
