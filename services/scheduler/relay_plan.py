@@ -30,6 +30,7 @@ from services.scheduler.relay_records import RelayRecord, push_key
 
 ID_BYTES = 8
 LEAST_UNWANTED_S = 1.5  #: a player that has just come shows in the next report of its edge
+RIVAL_S = 15.0  #: an edge that died keeps its claim for as long as its lease lives, 10 s by default
 DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443, "rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
@@ -67,6 +68,7 @@ class RelayPlan:
         self._relays = directory.relaying
         self._new_id = new_id
         self._unwanted_since: dict[str, float] = {}  # by id
+        self._rival_since: dict[str, float] = {}  # by id: when somebody else was seen to publish it
 
     # new ones
 
@@ -135,7 +137,9 @@ class RelayPlan:
             elif (better := self._kept(record, now)) != record:
                 yield RelayWrite(record, better, self._why_kept(record, better))
         known = {record.id for record in self._relays.pulls()}
-        self._unwanted_since = {key: since for key, since in self._unwanted_since.items() if key in known}
+        for since in (self._unwanted_since, self._rival_since):
+            for relay_id in since.keys() - known:
+                del since[relay_id]
 
     def _begin_always(self, wall_us: int) -> Iterator[RelayWrite | RuleError]:
         for stream, rule_id, rule in self._relays.always():
@@ -168,6 +172,8 @@ class RelayPlan:
         if record.is_push:
             is_over = record.rule and not self._directory.is_published(record.stream)
             return "nobody publishes it any more" if is_over else ""
+        if record.rule and self._has_rival(record, now):
+            return "somebody else publishes it"
         if record.stop_after_s < 0 or self._relays.wanted(record.stream):
             self._unwanted_since.pop(record.id, None)
             return ""
@@ -175,13 +181,21 @@ class RelayPlan:
         unwanted_s = now - since
         return f"nobody has wanted it for {unwanted_s:.1f} s" if unwanted_s >= max(record.stop_after_s, LEAST_UNWANTED_S) else ""
 
+    def _has_rival(self, record: RelayRecord, now: float) -> bool:
+        """Whether another publisher has had the stream for longer than a relay takes to move."""
+        claim = self._directory.claim(record.stream)
+        if claim is None or record.edge is None or claim.edge.node == record.edge.node:
+            self._rival_since.pop(record.id, None)
+            return False
+        return now - self._rival_since.setdefault(record.id, now) >= RIVAL_S
+
     def _is_of(self, record: RelayRecord, rule: RelayRule) -> bool:
         """Whether the rule still says what the relay does; the query of who wanted a stream is not known any more."""
         if record.is_push != rule.is_push:
             return False
         if not record.is_push:
             return len(record.urls) <= len(rule.urls)
-        return any(expand(template, record.stream) == record.urls[0] for template in rule.urls)
+        return any(_expands(template, record) for template in rule.urls)
 
     def _kept(self, record: RelayRecord, now: float) -> RelayRecord:
         """The relay as it goes on: at the same edge while that can run it, and known to go where it goes."""
@@ -238,6 +252,13 @@ class RelayPlan:
         if not others:
             raise RelayLoopError(urls)
         return others
+
+
+def _expands(template: str, record: RelayRecord) -> bool:
+    try:
+        return expand(template, record.stream) == record.urls[0]
+    except RuleError:
+        return False
 
 
 def _place_of(url: str) -> tuple[str, int]:

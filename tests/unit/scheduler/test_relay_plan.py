@@ -14,7 +14,7 @@ from lalmesh.runtime.scheduling.model import Endpoint, HeldStream, NodeReport, R
 from services.scheduler import records
 from services.scheduler.directory import Directory
 from services.scheduler.relay_demand import HOLD_S, RelayDemand
-from services.scheduler.relay_plan import LEAST_UNWANTED_S, RelayLoopError, RelayPlan, RelayWrite
+from services.scheduler.relay_plan import LEAST_UNWANTED_S, RIVAL_S, RelayLoopError, RelayPlan, RelayWrite
 from services.scheduler.relay_records import (
     RelayRecord,
     RelayRuleRecord,
@@ -161,6 +161,23 @@ def test_without_an_edge_it_waits_for_one() -> None:
     [write] = world.look()
     assert write.now is not None
     assert write.now.edge == address("e9")
+
+
+def test_it_ends_where_somebody_else_goes_on_publishing_it() -> None:
+    world = World(PULL, nodes=NODES[1:])
+    assert world.fetch().edge == address("e2")
+    world.want()
+    world.put(records.claim_key(CAM), held("e1").value)
+    assert world.look(0.0) == world.look(RIVAL_S - 0.1) == []
+    assert [write.now for write in world.look(RIVAL_S)] == [None]
+
+
+def test_it_stays_while_its_own_edge_publishes_it() -> None:
+    world = World(PULL, nodes=NODES[1:])
+    world.fetch()
+    world.want()
+    world.put(records.claim_key(CAM), held("e2").value)
+    assert world.look(0.0) == world.look(2 * RIVAL_S) == []
 
 
 def test_what_is_always_fetched_needs_nobody_who_wants_it() -> None:
