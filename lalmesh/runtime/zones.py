@@ -34,9 +34,9 @@ class Zones:
             version: [(shift, zones) for (each, shift), zones in sorted(found.items()) if each == version] for version in (4, 6)
         }
 
-    def of(self, address: str) -> str:
+    def of(self, address: str | Address) -> str:
         """The zone of `address`, empty where it is in none, or no address."""
-        client = parse_address(address)
+        client = parse_address(address) if isinstance(address, str) else unmapped(address)
         if client is None:
             return ""
         number = int(client)
@@ -66,8 +66,12 @@ def parse_zones(texts: Iterable[str]) -> Zones:
 def parse_address(text: str) -> Address | None:
     """An address as clients are known by: one of IPv4 that came to a listener of both as what it is; None where it is none."""
     try:
-        address = ipaddress.ip_address(text.partition("%")[0])
+        return unmapped(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:
         return None
+
+
+def unmapped(address: Address) -> Address:
+    """One of IPv4 that is written as one of IPv6 (RFC 4291 §2.5.5.2) as what it is."""
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address

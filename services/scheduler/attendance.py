@@ -210,7 +210,7 @@ class Attendance:
         if keeper is not None:
             keeper.cancel()
         try:
-            await self._registrar.leave(session.node)
+            self._view.end_lease(await self._registrar.leave(session.node))  # nobody is sent there any more, from now on
         except Unavailable as exc:
             log.warning("lease of %s is left to run out: %s", session.node.name, exc)
             return

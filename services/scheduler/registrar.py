@@ -92,8 +92,8 @@ class Registrar:
         compare = Unchanged(node_key(record.node.name), record.mod_revision)
         await self._write(compare, replace(record, away=True), record.lease_id)
 
-    async def leave(self, node: NodeId) -> None:
-        """End the lease of a node that leaves in order, and all that lives under it.
+    async def leave(self, node: NodeId) -> int:
+        """End the lease of a node that leaves in order, and all that lives under it; gives its number, 0 where there was none.
 
         Raises:
             Unavailable: the registry cannot be reached.
@@ -101,6 +101,8 @@ class Registrar:
         _, before = await self._read(node.name)
         if before is not None and before.node == node:
             await self._registry.revoke_lease(before.lease_id)
+            return before.lease_id
+        return 0
 
     async def _register(self, report: NodeReport, *, joins: bool, known: NodeRecord | None = None) -> Registration:
         """Write the node's key under a lease of its own; one that it has already under this incarnation goes on.

@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from prometheus_client import Counter
+
 from lalmesh.errors import Unavailable
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling.model import Load, Role
-from lalmesh.runtime.zones import Zones
+from lalmesh.runtime.zones import Address, Zones
 from services.scheduler.changes import Change, DrainChanged, NodeChanged
 from services.scheduler.directory import Directory
 from services.scheduler.members import Members, Session
@@ -65,6 +67,7 @@ class Routes:
         self._clock = clock
         self._settings = settings or RoutingSettings()
         self._routing = Routing(self._load_of, rng or random.Random())
+        self._counters: dict[tuple[Purpose, str], Counter] = {}  # finding one by its labels costs as much as choosing an edge
         self._routed: set[NodeId] = set()  # edges that clients are sent to
         self._is_outdated = True  # whether it may be others now
 
@@ -85,7 +88,9 @@ class Routes:
         """What matters of a node that has joined is in its record."""
 
     def reported(self, session: Session) -> None:
-        """What an edge carries is looked up when it may be chosen."""
+        """What an edge carries is looked up when it may be chosen; that it drains counts before the registry shows it."""
+        if session.report.draining and session.node in self._routed:
+            self._is_outdated = True
 
     def route(self, stream: StreamKey, protocol: RouteProtocol, purpose: Purpose, zone: str) -> Route:
         """Where a client goes.
@@ -110,7 +115,7 @@ class Routes:
         self._count(purpose, found.choice.value)
         return found
 
-    def zone_of(self, address: str) -> str:
+    def zone_of(self, address: str | Address) -> str:
         """The zone of a client, empty where it is not known."""
         return self._settings.zones.of(address)
 
@@ -136,7 +141,9 @@ class Routes:
             self._routing.replace(records)
 
     def _takes_clients(self, record: NodeRecord) -> bool:
-        return record.role is Role.EDGE and self._directory.state_of(record) == "joined"
+        session = self._members.of(record.node)
+        is_joined = record.role is Role.EDGE and self._directory.state_of(record) == "joined"
+        return is_joined and not (session is not None and session.report.draining)
 
     def _load_of(self, record: NodeRecord) -> Load:
         return self._directory.offers.loads.of(record.node) or record.load
@@ -163,7 +170,10 @@ class Routes:
         return self._takes_clients(record) != (record.node in self._routed)
 
     def _count(self, purpose: Purpose, result: str) -> None:
-        self._metrics.routes.labels(purpose.value, result).inc()
+        counter = self._counters.get((purpose, result))
+        if counter is None:
+            counter = self._counters[purpose, result] = self._metrics.routes.labels(purpose.value, result)
+        counter.inc()
 
 
 def _differ_in_load(before: NodeRecord, now: NodeRecord) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from aiohttp import web
 from lalmesh.runtime.api_tokens import ApiRole, Tokens
 from services.scheduler.api._problem import ProblemError
 
+MAX_REMEMBERED = 10_000  #: addresses and names that need not be looked at again
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
@@ -77,6 +79,7 @@ class Permission:
             return False
 
 
+@lru_cache(MAX_REMEMBERED)  # whoever routes players asks thousands of times a second
 def _is_loopback(address: str) -> bool:
     try:
         found = ipaddress.ip_address(address)
@@ -86,6 +89,7 @@ def _is_loopback(address: str) -> bool:
     return (mapped or found).is_loopback
 
 
+@lru_cache(MAX_REMEMBERED)
 def _is_no_foreign_name(host: str) -> bool:
     name = host.rpartition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
     try:

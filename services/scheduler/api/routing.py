@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, IPvAnyAddress
 
 from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
+from lalmesh.runtime.zones import Address
 from services.scheduler.api import Answer, ApiModel, ApiRole, Asked, Operation, ProblemError
 from services.scheduler.expected import EXPECTED_S
 from services.scheduler.route_urls import PLAYED, PROTOCOLS, RouteProtocol
@@ -139,12 +140,12 @@ class RoutingApi:
         zone = query.zone or self._routes.zone_of(self._client(asked, query))
         return Answer(body=self._model(stream, protocol, zone, self._route(stream, protocol, purpose, zone)))
 
-    def _client(self, asked: Asked, query: PlayQuery | PublishQuery) -> str:
+    def _client(self, asked: Asked, query: PlayQuery | PublishQuery) -> str | Address:
         if query.client is None:
             return self._client_of(asked.request)
         if asked.role < ApiRole.VIEWER:
             raise ProblemError(HTTPStatus.FORBIDDEN, "who may not look may ask for itself only", field="client")
-        return str(query.client)
+        return query.client
 
     def _route(self, stream: StreamKey, protocol: RouteProtocol, purpose: Purpose, zone: str) -> Route:
         if not self._is_ready():
