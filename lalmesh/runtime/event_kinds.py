@@ -74,7 +74,7 @@ _ALARM = {
 
 KINDS: Mapping[EventKind, KindSpec] = {
     EventKind.SERVER_START: KindSpec(
-        "A process has started: its listeners are open and it has joined the cluster.",
+        "A process has started, and its listeners are open.",
         {
             "role": "standalone, edge, origin, hls or scheduler",
             "version": "of lalmesh",

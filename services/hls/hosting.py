@@ -11,6 +11,7 @@ from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import UNREACHABLE, FollowSettings, Locates, OriginLinks
 from lalmesh.runtime.storage import Storage
 from services.hls.cuts import CutSettings
+from services.hls.events import HlsEvents
 from services.hls.recorded import NodeRecordings
 from services.hls.rendition import Format
 from services.hls.shelf import Budget
@@ -93,6 +94,7 @@ class WorkerHost(Protocol):
     store_counters: StoreCounters
     counters: WorkerCounters
     recordings: NodeRecordings | None  #: None: nothing is ever recorded
+    events: HlsEvents | None  #: None: nobody hears of segments
 
     def raise_limit(self, worker: Worker, limit: int) -> None:
         """Have the registry count numbers below `limit` as used; `Worker.limit_raised` hears of it."""

@@ -188,6 +188,7 @@ class NodeRecordings:
             has_joined: whether the scheduler answers, so that the rules are those that hold.
         """
         self.counters = RecordedCounters()
+        self.stored: Callable[[RecordingFinished], None] = _nobody  #: hears of files that are in shared storage
         self.recordings = Recordings(
             storage,
             Spool(spool_dir),
@@ -269,7 +270,13 @@ class NodeRecordings:
                 self.counters.finished_files += 1
                 self.counters.finished_bytes += event.size_bytes
                 self.counters.missing_units += event.missing
-            case RecordingStored() | RecordingDropped():
+            case RecordingStored(finished):
+                self.stored(finished)
+            case RecordingDropped():
                 pass  # the uploader counts them
             case _:
                 assert_never(event)
+
+
+def _nobody(finished: RecordingFinished) -> None:
+    """Nobody hears of it."""

@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.addresses import host_of
@@ -22,6 +23,7 @@ PARAMETER = "session_id"
 RANDOM_BYTES = 12
 SIGNATURE_CHARS = 24  #: hexadecimal digits of HMAC-SHA256 that are shown: 96 bits
 MAX_SESSIONS = 100_000  #: counted by one node at a time; more are served, and not counted
+LEFT, ENDED = "it asked for nothing for long", "ended by an operator"  #: why a session is over
 KICKED_S = 3600.0  #: that an id which was kicked is answered no more: players give up long before
 _CONTEXT = b"lalmesh hls session, version 1"
 
@@ -60,9 +62,22 @@ class _Seen:
     opened_us: int
     at_s: float = 0.0
     sent_bytes: int = 0  # since the directory was told
+    all_bytes: int = 0
     first_media_ms: int = 0
     codecs: tuple[str, ...] = ()
     is_told: bool = False  # of everything that seldom changes
+
+
+class PlayerWatcher(Protocol):
+    """Who hears of players."""
+
+    def player_came(self, touch: SessionTouch) -> None:
+        """A player has asked for the first time."""
+        ...
+
+    def player_left(self, touch: SessionTouch, sent_bytes: int, lasted_ms: int, reason: str) -> None:
+        """A player has not asked for long, or may not any more."""
+        ...
 
 
 class Players:
@@ -76,6 +91,7 @@ class Players:
         self._players: dict[tuple[StreamKey, str], _Seen] = {}
         self._over: list[SessionTouch] = []
         self._kicked: OrderedDict[str, float] = OrderedDict()  # ids, with when they may be forgotten
+        self.watcher: PlayerWatcher | None = None  #: hears of those who come and go
 
     def __len__(self) -> int:
         """How many there are."""
@@ -88,8 +104,11 @@ class Players:
             if len(self._players) >= MAX_SESSIONS:
                 return
             seen = _Seen(client, round(self._wall_clock() * 1_000_000))
+            if self.watcher is not None:
+                self.watcher.player_came(_touch(stream, session_id, seen))
         seen.at_s = self._clock()
         seen.sent_bytes += sent_bytes
+        seen.all_bytes += sent_bytes
         if is_media and not seen.first_media_ms:
             seen.first_media_ms = max(1, round(self._wall_clock() * 1000) - seen.opened_us // 1000)
         self._players[stream, session_id] = seen  # the last one seen is the last
@@ -101,7 +120,7 @@ class Players:
         """
         now = self._clock()
         for key in [key for key, seen in self._players.items() if now - seen.at_s > self._idle_s]:
-            del self._players[key]
+            self._left(key, self._players.pop(key), LEFT)
         told, self._over = self._over, []
         for (stream, session_id), seen in self._players.items():
             if not seen.sent_bytes:
@@ -141,9 +160,16 @@ class Players:
         """Count nobody any more whose address it `blocks`: they are let in no more."""
         self._end([key for key, seen in self._players.items() if blocks(host_of(seen.client.peer))])
 
+    def _left(self, key: tuple[StreamKey, str], seen: _Seen, reason: str) -> None:
+        if self.watcher is not None:
+            lasted_ms = round(self._wall_clock() * 1000) - seen.opened_us // 1000
+            whole = replace(seen, is_told=False)
+            self.watcher.player_left(_touch(*key, whole), seen.all_bytes, max(0, lasted_ms), reason)
+
     def _end(self, keys: Iterable[tuple[StreamKey, str]]) -> None:
         for key in keys:
             seen = self._players.pop(key)
+            self._left(key, seen, ENDED)
             if len(self._over) < MAX_SESSIONS:
                 self._over.append(replace(_touch(*key, seen), over=True))
 

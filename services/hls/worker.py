@@ -23,6 +23,7 @@ from lalmesh.runtime.ring import Run
 from services.hls.beginning import beginning_of
 from services.hls.conversion import Conversion
 from services.hls.cuts import Cut, SegmentBegun, SegmentClosed, SegmentLost, UnitsAdded
+from services.hls.events import SegmentEvents
 from services.hls.hosting import Ending, WorkerHost
 from services.hls.numbers import AHEAD, Numbers
 from services.hls.output import Output
@@ -69,6 +70,7 @@ class Worker:
         self.recording: WorkerRecording | None = None
         if host.recordings is not None:
             self.recording = host.recordings.begin(self.stream, self.epoch)
+        self._events = SegmentEvents(host.events, self.stream, self.epoch, lambda: Format.TS in self.output.renditions)
         self._storage = Storing(host, self.stream, self.epoch, self.output, self.recording, self._stored, self._outdated)
         self._task: asyncio.Task[Ending] = self._loop.create_task(self._run(), name=f"hls {self.stream}")
         self._task.add_done_callback(self._finished)
@@ -241,6 +243,7 @@ class Worker:
     def _count(self, cut: Cut) -> None:
         """Count the cut; see that its number may be used."""
         counters = self._host.counters
+        self._events.cut(cut)
         match cut:
             case SegmentLost():
                 counters.gaps += 1
@@ -271,6 +274,7 @@ class Worker:
         """See `OutputHost.lost`."""
         log.warning("segment %d given up unstored: memory is full", number, extra=self._facts)
         self._storage.give_up(number)
+        self._events.lost(number)
 
     def made_late(self) -> None:
         """See `OutputHost.made_late`."""
@@ -288,4 +292,5 @@ class Worker:
 
     def _stored(self, number: int) -> None:
         self._numbers.stored(number)
+        self._events.stored(number)
         self.output.stored(number)

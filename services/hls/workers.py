@@ -17,6 +17,7 @@ from lalmesh.runtime.scheduling import HlsLimit, HlsReleased, HlsSchedulerClient
 from lalmesh.runtime.storage import Storage, StorageUnavailable
 from lalmesh.runtime.tally import add_counters
 from services.hls.cleanup import remove_files
+from services.hls.events import HlsEvents
 from services.hls.hosting import Cleanup, Ending, WorkerCounters, WorkerSettings
 from services.hls.recorded import NodeRecordings
 from services.hls.recording import EndReason
@@ -60,6 +61,7 @@ class Workers:
         self.counters = WorkerCounters()
         self.store_counters = StoreCounters()
         self.recordings: NodeRecordings | None = None
+        self.events: HlsEvents | None = None
         self._workers: dict[StreamKey, Worker] = {}
         self._over: dict[StreamKey, Worker] = {}  # whose streams have ended
         self._past_readers = ReaderCounters()

@@ -18,6 +18,7 @@ from lalmesh.runtime.link import LinkCounters, LinkLimits, LinkServicer
 from lalmesh.runtime.link_metrics import link_metrics
 from lalmesh.runtime.load import ByteRate, ByteRates
 from lalmesh.runtime.member import Member, MemberSettings
+from lalmesh.runtime.node_events import NodeEvents
 from lalmesh.runtime.ownership import Epoch, Location, NodeId, Place
 from lalmesh.runtime.scheduling import (
     GroupMoved,
@@ -105,7 +106,8 @@ class OriginApp:
             machine_address=machine_address,
             evicted=evicted,
         )
-        self._task: asyncio.Task[None] | None = None
+        self.events = NodeEvents(scheduler, lambda: self.member.address)
+        self._tasks: list[asyncio.Task[None]] = []
         self._loop = asyncio.get_running_loop()
         self._ingress = ByteRates(self._loop.time)
         self._egress = ByteRate(self._loop.time)
@@ -134,7 +136,10 @@ class OriginApp:
             self.grpc_port = self._channels.listen(self._server, settings.grpc_host, settings.grpc_port)
             await self._server.start()
             self.member.listens_at(self.grpc_port)
-        self._task = self._loop.create_task(self.member.run(), name="origin-membership")
+        self._tasks = [
+            self._loop.create_task(self.member.run(), name="origin-membership"),
+            self._loop.create_task(self.events.run(), name="origin-events"),
+        ]
 
     async def drain(self, limit_s: float) -> None:
         """Have the scheduler move every group, and serve on until nobody reads or writes any, or for `limit_s`."""
@@ -156,10 +161,11 @@ class OriginApp:
 
     async def stop(self) -> None:
         """Leave the cluster, end every group, stop listening."""
+        await self.events.leave()
         await self.member.leave()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.groups.close()
         if self._server is not None:
             await self._server.stop(STOP_GRACE_S)

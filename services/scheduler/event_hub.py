@@ -16,7 +16,7 @@ from functools import partial
 
 from lalmesh.errors import Unavailable
 from lalmesh.runtime.event_kinds import EventKind
-from lalmesh.runtime.event_log import BEGINNING, SHARDS, EventLog, position_key
+from lalmesh.runtime.event_log import BEGINNING, SHARDS, EventLog
 from lalmesh.runtime.event_outbox import EventOutbox
 from lalmesh.runtime.events import Event
 from lalmesh.runtime.ownership import NodeId, new_incarnation
@@ -24,7 +24,7 @@ from services.scheduler.changes import Change
 from services.scheduler.cluster_events import events_of
 from services.scheduler.event_updates import UpdateParts, parts_of
 from services.scheduler.members import Session
-from services.scheduler.notifying import About, Delivery, DeliverySettings, NotifyMetrics, ReceiverState, Sink
+from services.scheduler.notifying import About, Delivery, DeliverySettings, News, NotifyMetrics, ReceiverState, Sink
 from services.scheduler.service import SchedulerService
 
 log = logging.getLogger(__name__)
@@ -79,13 +79,14 @@ class EventHub:
         self.metrics = NotifyMetrics(service.metrics.registry)
         self.states = {receiver.name: ReceiverState() for receiver in settings.delivery.receivers}
         self.sink: Sink | None = None  # while it runs
+        #: tells whoever reads the log that it has something new
+        self.news = News()
         self.outbox = EventOutbox(NodeId(name or "scheduler", new_incarnation()), self.keep, wall_clock=wall_clock)
         self._service = service
         self._make_sink = make_sink
         self._groups = groups
         self._since_ms = round(wall_clock() * 1000) - START_MARGIN_MS
         self._newest = BEGINNING
-        self._news = asyncio.Event()
         self._shards: dict[int, list[tuple[Delivery, asyncio.Task[None]]]] = {}
         self._missing: dict[str, float] = {}  # nodes that are written down nowhere, and since when
         service.keep_events = self.keep
@@ -94,6 +95,11 @@ class EventHub:
     def about(self) -> About:
         """Who tells."""
         return self.settings.delivery.about
+
+    @property
+    def is_running(self) -> bool:
+        """Whether events are told."""
+        return self.sink is not None
 
     @property
     def shards(self) -> list[int]:
@@ -170,13 +176,6 @@ class EventHub:
     def _is_behind(self, shard: int, counts: Sequence[int]) -> bool:
         return any(delivery.count < counts[shard] for delivery, _ in self._shards[shard])
 
-    async def more(self, after: str) -> None:
-        """Wait until there may be events behind a position, or for a while."""
-        if position_key(self._newest) <= position_key(after):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(WAIT_S):
-                    await self._news.wait()
-
     async def _follow(self) -> None:
         """Hear of what is new in the log, for all who wait."""
         while True:
@@ -187,8 +186,7 @@ class EventHub:
                 continue
             if newest != self._newest:
                 self._newest = newest
-                self._news.set()
-                self._news = asyncio.Event()
+                self.news.tell()
 
     async def _share(self, sink: Sink) -> None:
         """Deliver the shards that are this replica's, and no others."""
@@ -212,7 +210,7 @@ class EventHub:
             since_ms=self._since_ms,
             state=self.states[receiver.name],
             metrics=self.metrics,
-            more=self.more,
+            news=self.news,
         )
         return delivery, asyncio.create_task(delivery.run(), name=f"events {shard} {receiver.name}")
 

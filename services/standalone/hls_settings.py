@@ -9,11 +9,11 @@ from lalmesh.runtime.config import Config
 from lalmesh.runtime.follower import FollowSettings
 from lalmesh.runtime.scheduling import Capacity
 from lalmesh.runtime.storage import StorageOptions
-from services.hls.app import HlsSettings
 from services.hls.cuts import CutSettings
 from services.hls.hosting import Cleanup, WorkerSettings
 from services.hls.recording import RecordingSettings
 from services.hls.rendition import Format
+from services.hls.settings import HlsSettings
 from services.standalone import settings
 from services.standalone.access_settings import access_settings
 
@@ -61,6 +61,7 @@ def hls_settings(config: Config, keys: tuple[bytes, ...]) -> HlsSettings:
         cors_origins=hls.http.cors_origins,
         session_key=hls.session.hash_key.get_secret_value().encode(),
         session_idle_s=hls.session.idle_s,
+        storage_url=_shown(hls.storage.url),
         match_app=config.cluster.match_app,
         access=access_settings(config, keys),
     )
@@ -76,3 +77,9 @@ def storage_options(config: Config) -> StorageOptions:
         secret_access_key=storage.secret_access_key.get_secret_value(),
         deadline_s=storage.deadline_s,
     )
+
+
+def _shown(url: str) -> str:
+    """A URL of storage without query and credentials."""
+    scheme, separator, rest = url.partition("?")[0].partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if separator else scheme

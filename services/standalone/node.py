@@ -18,7 +18,6 @@ from prometheus_client.process_collector import ProcessCollector
 from lalmesh.errors import Unavailable
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.config import Config, Loaded, Sources
-from lalmesh.runtime.event_outbox import EventOutbox
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.health import HealthServer
 from lalmesh.runtime.link import LinkPool
@@ -156,16 +155,7 @@ class Node:
         await self._start_health()
         if role == "standalone":
             await self._joined()
-        announce(self._outbox(), role, self.ports, self._started_us)
-
-    def _outbox(self) -> EventOutbox:
-        """Of the one role of this process, or of its scheduler."""
-        if self._scheduler is not None:
-            return self._scheduler.events.outbox
-        for part in (self._edge, self._hls, self._origin):
-            if part is not None:
-                return part.events.outbox
-        raise RuntimeError("a process without a role")
+        announce(self._scheduler or self._edge or self._hls or self._origin, role, self.ports, self._started_us)
 
     def _client(self, channels: Channels) -> HlsSchedulerClient:
         if self._scheduler is not None:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from lalmesh.runtime.api_tokens import ApiRole, ApiToken, hash_token, parse_token
 from lalmesh.runtime.config import Config, ConfigError, Problem
+from lalmesh.runtime.event_kinds import EventKind
+from lalmesh.runtime.notify import NotifyFormat, Receiver, parse_receiver
 from lalmesh.runtime.recording import RecordRule, RuleError, parse_rule
 from lalmesh.runtime.relay_rules import RelayRule, parse_relay_rule, static_pull_rule
 from lalmesh.runtime.zones import parse_zones
 from services.scheduler.api import ApiSettings
+from services.scheduler.event_hub import HubSettings
+from services.scheduler.notifying import About, DeliverySettings
 from services.scheduler.registry import EtcdSettings
 from services.scheduler.relays import RelayingSettings
 from services.scheduler.routes import RoutingSettings
 from services.scheduler.sessions import RedisSettings
 
+MIN_SECRET_CHARS = 16  #: of a secret that events are signed with: a shorter one can be tried out
+LAL_RECEIVER = "lal"  #: what the URLs below `notify.lal` are called together
 FIRST_TOKEN = "token"  #: what `scheduler.http.token` is called among the others
 
 
@@ -51,6 +58,44 @@ def relaying_settings(config: Config) -> RelayingSettings:
     rules += _rules_in(relay.rules_file) if relay.rules_file else ()
     rules += [static_pull_rule(relay.static_pull)] if relay.static_pull else ()
     return RelayingSettings(rules=rules, start_timeout_s=relay.start_timeout_s)
+
+
+def hub_settings(config: Config) -> HubSettings:
+    """Who is told of events; lal's URLs are one receiver.
+
+    Raises:
+        ConfigError: the secret of one cannot be read.
+    """
+    notify = config.notify
+    receivers = [_with_secret(parse_receiver(text), notify.secret.get_secret_value()) for text in notify.receivers]
+    if notify.lal.urls:
+        urls = {EventKind(name): url for name, url in notify.lal.urls.items()}
+        lal = Receiver(
+            name=LAL_RECEIVER,
+            urls=urls,
+            format=NotifyFormat.LAL,
+            timeout_s=notify.lal.timeout_s,
+            give_up_s=notify.lal.give_up_s,
+        )
+        receivers.append(_with_secret(lal, notify.secret.get_secret_value()))
+    about = About(server_id=notify.server_id, cluster=config.cluster.name)
+    return HubSettings(
+        delivery=DeliverySettings(receivers=tuple(receivers), about=about),
+        update_interval_s=notify.update_interval_s,
+        kept=notify.kept_events_num,
+    )
+
+
+def _with_secret(receiver: Receiver, secret: str) -> Receiver:
+    if not receiver.secret_file:
+        return replace(receiver, secret=secret)
+    try:
+        found = Path(receiver.secret_file).read_text().strip()
+    except (OSError, UnicodeError) as error:
+        raise ConfigError([Problem("notify.receivers", f"secret of {receiver.name}: {error}")]) from error
+    if len(found) < MIN_SECRET_CHARS:
+        raise ConfigError([Problem("notify.receivers", f"secret of {receiver.name}: under {MIN_SECRET_CHARS} characters")])
+    return replace(receiver, secret=found)
 
 
 def _rules_in(file: str) -> Iterator[RelayRule]:

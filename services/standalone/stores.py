@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from lalmesh.runtime.config import Config
+from lalmesh.runtime.event_log import EventLog
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.sessions import SessionDirectory
 
@@ -51,6 +52,18 @@ def open_blacklist(config: Config, stack: AsyncExitStack) -> BlacklistStore:
     store: BlacklistStore = MemoryBlacklist() if redis is None else RedisBlacklist(redis)
     stack.push_async_callback(store.close)
     return store
+
+
+def open_event_log(config: Config, stack: AsyncExitStack) -> EventLog:
+    """The log of events: Redis, or memory where none is configured; `stack` closes it."""
+    from services.scheduler.events import EventLogSettings, MemoryEventLog, RedisEventLog
+    from services.standalone.scheduler_settings import redis_settings
+
+    redis, notify = redis_settings(config), config.notify
+    bounds = EventLogSettings(shard_events=notify.shard_events_num, letters=notify.dead_letters_num)
+    events: EventLog = MemoryEventLog(bounds) if redis is None else RedisEventLog(redis, bounds)
+    stack.push_async_callback(events.close)
+    return events
 
 
 @contextlib.asynccontextmanager

@@ -14,9 +14,10 @@ from lalmesh.runtime.member import MemberSettings
 from lalmesh.runtime.ownership import HlsOwner
 from lalmesh.runtime.ring import Run
 from lalmesh.runtime.storage import MAX_LISTED
-from services.hls.app import LOOK_S, HlsApp, HlsSettings
+from services.hls.app import LOOK_S, HlsApp
 from services.hls.cuts import CutSettings
 from services.hls.hosting import WorkerSettings
+from services.hls.settings import HlsSettings
 from services.hls.worker import Worker
 from services.hls.workers import Workers
 from simulation.invariants import Seen

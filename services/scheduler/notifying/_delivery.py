@@ -23,6 +23,7 @@ from lalmesh.runtime.events import Event
 from lalmesh.runtime.notify import Receiver
 from services.scheduler.notifying._formats import About, kind_of, message_of
 from services.scheduler.notifying._metrics import NotifyMetrics
+from services.scheduler.notifying._news import News
 from services.scheduler.notifying._sink import DeliveryError, Sink
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class Delivery:
         since_ms: int,
         state: ReceiverState,
         metrics: NotifyMetrics,
-        more: Callable[[str], Awaitable[None]],
+        news: News,
         rng: random.Random | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -83,7 +84,7 @@ class Delivery:
             since_ms: a receiver that nobody knows begins with what is told from this on, Unix milliseconds.
             state: of the receiver, where all shards count.
             metrics: where to count.
-            more: returns when the log may have events behind a position.
+            news: tells when the log has something new.
             rng: spreads pauses; a fresh one by default.
             wall_clock: Unix seconds.
         """
@@ -97,7 +98,7 @@ class Delivery:
         self._since_ms = since_ms
         self._state = state
         self._metrics = metrics
-        self._more = more
+        self._news = news
         self._rng = rng or random.Random()
         self._wall_clock = wall_clock
         self._facts = {"receiver": receiver.name, "shard": shard}
@@ -114,6 +115,7 @@ class Delivery:
                 if cursor is None:
                     cursor = await self._log.cursor(self._shard, self._receiver.name, self._since_ms)
                     self.count = cursor.count
+                mark = self._news.mark()
                 page = await self._log.read([self._shard], cursor.position, PAGE)
                 if page.events:
                     cursor = await self._deliver_page(cursor, page.events)
@@ -123,7 +125,7 @@ class Delivery:
                 continue
             self.is_idle = not page.events
             if self.is_idle:
-                await self._more(cursor.position)
+                await self._news.more(mark)
 
     async def _deliver_page(self, cursor: EventCursor, events: Sequence[LoggedEvent]) -> EventCursor:
         if cursor.count and (missed := events[0].count - cursor.count - 1) > 0:

@@ -13,7 +13,8 @@ from support.hls_fakes import NODE, SETTINGS, STREAM, FakeHlsScheduler, FakeStor
 
 from lalmesh.runtime.follower import FollowSettings
 from services.hls import layout
-from services.hls.app import HlsApp, HlsSettings
+from services.hls.app import HlsApp
+from services.hls.settings import HlsSettings
 
 LIMIT_S = 10.0
 KEEP_S = 300.0

@@ -1,0 +1,116 @@
+"""The events of an hls node: segments, recordings, and players, which come and go without a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lalmesh.media import TICKS_PER_SECOND
+from lalmesh.names import StreamKey
+from lalmesh.protocol.hls import SegmentName
+from lalmesh.runtime.event_kinds import EventKind
+from lalmesh.runtime.node_events import NodeEvents
+from lalmesh.runtime.ownership import Epoch, NodeAddress
+from lalmesh.runtime.scheduling import HlsSchedulerClient
+from lalmesh.runtime.sessions import SessionTouch
+from services.hls import layout
+from services.hls.cuts import Cut, SegmentBegun, SegmentClosed
+from services.hls.recording import RECORD_FOLDER, RecordingFinished
+
+
+class HlsEvents(NodeEvents):
+    """What an hls node tells of."""
+
+    def __init__(self, scheduler: HlsSchedulerClient, address: Callable[[], NodeAddress], storage: str = "") -> None:
+        """Tell `scheduler`, in the name of the node at `address`; paths are in `storage`."""
+        super().__init__(scheduler, address)
+        self._storage = storage
+
+    def segment_begun(self, stream: StreamKey, epoch: Epoch, number: int) -> None:
+        """An MPEG-TS segment has begun."""
+        self._segment(stream, epoch, number, "open", 0)
+
+    def segment_stored(self, stream: StreamKey, epoch: Epoch, number: int, duration: int) -> None:
+        """It is whole, `duration` ticks long, and in shared storage."""
+        self._segment(stream, epoch, number, "close", duration)
+
+    def recorded(self, finished: RecordingFinished) -> None:
+        """A recorded file is in shared storage."""
+        facts = {
+            "path": f"{RECORD_FOLDER}/{finished.path}",
+            "format": finished.format.value,
+            "size_bytes": finished.size_bytes,
+            "duration_ms": finished.duration_ms,
+            "started_us": finished.started_us,
+            "reason": finished.reason.value,
+            "missing": finished.missing,
+        }
+        self.outbox.add(EventKind.RECORDING_DONE, finished.stream, facts)
+
+    def player_came(self, touch: SessionTouch) -> None:
+        """A player has asked for the first time."""
+        self.outbox.add(EventKind.SUB_START, touch.stream, _player(touch, 0))
+
+    def player_left(self, touch: SessionTouch, sent_bytes: int, lasted_ms: int, reason: str) -> None:
+        """A player has not asked for long, or may not any more."""
+        facts = {**_player(touch, sent_bytes), "reason": reason, "duration_ms": lasted_ms}
+        self.outbox.add(EventKind.SUB_STOP, touch.stream, facts)
+
+    def _segment(self, stream: StreamKey, epoch: Epoch, number: int, event: str, duration: int) -> None:
+        facts = {
+            "event": event,
+            "cwd": self._storage,
+            "ts_file": layout.file_path(stream, str(SegmentName(*epoch, number, "ts"))),
+            "live_m3u8_file": f"{stream}.m3u8",
+            "record_m3u8_file": f"{stream}/record.m3u8",
+            "index": number,
+            "duration_s": round(duration / TICKS_PER_SECOND, 3),
+        }
+        self.outbox.add(EventKind.HLS_MAKE_TS, stream, facts)
+
+
+class SegmentEvents:
+    """What happens to the MPEG-TS segments of one worker."""
+
+    def __init__(self, events: HlsEvents | None, stream: StreamKey, epoch: Epoch, are_made: Callable[[], bool]) -> None:
+        """Tell `events`, if there are any, while such segments `are_made`."""
+        self._events = events
+        self._stream = stream
+        self._epoch = epoch
+        self._are_made = are_made
+        self._durations: dict[int, int] = {}  # ticks, of whole segments that are not stored yet
+
+    def cut(self, cut: Cut) -> None:
+        """Something has begun or ended."""
+        if self._events is None or not self._are_made():
+            return
+        match cut:
+            case SegmentBegun(number):
+                self._events.segment_begun(self._stream, self._epoch, number)
+            case SegmentClosed(number, duration):
+                self._durations[number] = duration
+            case _:
+                pass
+
+    def stored(self, number: int) -> None:
+        """A segment was stored."""
+        duration = self._durations.pop(number, None)
+        if duration is not None and self._events is not None:
+            self._events.segment_stored(self._stream, self._epoch, number, duration)
+
+    def lost(self, number: int) -> None:
+        """It never will be."""
+        self._durations.pop(number, None)
+
+
+def _player(touch: SessionTouch, sent_bytes: int) -> dict[str, object]:
+    return {
+        "session_id": touch.id,
+        "protocol": touch.protocol,
+        "role": touch.role.value,
+        "remote_addr": touch.peer,
+        "url": touch.url,
+        "query": touch.query,
+        "user_agent": touch.user_agent,
+        "read_bytes_sum": 0,
+        "wrote_bytes_sum": sent_bytes,
+    }

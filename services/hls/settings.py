@@ -1,0 +1,39 @@
+"""What an hls node is to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lalmesh.runtime.authorisation import AccessSettings
+from lalmesh.runtime.certificate import ServerCertificate
+from lalmesh.runtime.listener import ListenerLimits
+from lalmesh.runtime.member import MemberSettings
+from services.hls.hosting import WorkerSettings
+from services.hls.recording import RecordingSettings
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class HlsSettings:
+    """What an hls node is to be."""
+
+    member: MemberSettings = field(default_factory=MemberSettings)
+    http_host: str = "127.0.0.1"
+    http_port: int = 0
+    advertise_http_port: int = 0  #: 0: the port that is listened on
+    https_host: str = "127.0.0.1"
+    https_port: int = 0
+    certificate: ServerCertificate | None = None  #: of the HTTPS port; None: there is none. Looked at again from time to time
+    limits: ListenerLimits = field(default_factory=ListenerLimits)  #: of each of the two
+    grpc_host: str = "127.0.0.1"
+    grpc_port: int = 0
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    memory_bytes: int = 512 << 20
+    spool_dir: Path = Path("lalmesh-spool")  #: of this node alone
+    recording: RecordingSettings = field(default_factory=RecordingSettings)
+    cors_origins: tuple[str, ...] = ()
+    session_key: bytes = b""  #: empty: players are not counted
+    session_idle_s: float = 30.0
+    storage_url: str = ""  #: as events name it, without credentials
+    match_app: bool = True
+    access: AccessSettings = field(default_factory=AccessSettings)

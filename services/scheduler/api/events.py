@@ -1,0 +1,158 @@
+"""``GET /v1/events``: what happens, as it happens, and what has happened not long ago (server-sent events)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from aiohttp import web
+from pydantic import Field
+
+from lalmesh.errors import InvalidName, Unavailable
+from lalmesh.names import StreamKey
+from lalmesh.runtime.api_tokens import ApiRole
+from lalmesh.runtime.event_kinds import EventKind
+from lalmesh.runtime.event_log import SHARDS, EventLog, LoggedEvent, shard_of
+from lalmesh.runtime.secrets_in_urls import without_secrets
+from services.scheduler.api._model import ApiModel
+from services.scheduler.api._operation import Answer, Asked, Operation
+from services.scheduler.api._problem import ProblemError
+from services.scheduler.event_hub import EventHub
+from services.scheduler.notifying import as_json
+
+PATH = "/v1/events"
+MAX_LISTENERS = 100  #: of one replica: each reads the log for itself
+PAGE = 100  #: events that are read and sent at a time
+GATHERED_S = 0.1  #: between two reads while events come: 100 listeners ask a thousand times a second at most
+HEARTBEAT_S = 15.0  #: without an event a comment is sent: proxies close what is silent for a minute
+SEND_S = 30.0  #: for a listener to take what was sent; one that does not is closed, and may go on where it was
+LOG_AWAY_S = 0.5
+RETRY_MS = 2000  #: what a browser waits before it asks again
+_POSITION = re.compile(r"[0-9]{1,16}-[0-9]{1,16}")
+
+
+class EventsQuery(ApiModel):
+    """Which events are wanted."""
+
+    kind: list[EventKind] = Field(default=[], max_length=len(EventKind), description="Of these kinds only; all by default.")
+    stream: str | None = Field(
+        default=None, max_length=4096, description="About this stream only, app/name.", examples=["live/cam"]
+    )
+    after: str | None = Field(
+        default=None,
+        pattern=f"^{_POSITION.pattern}$",
+        description="Behind this position, the id of an event. The header Last-Event-ID beats it. By default from now on.",
+        examples=["1767225600000-17"],
+    )
+
+
+def operations(hub: EventHub) -> list[Operation]:
+    """What can be asked of `hub`."""
+    listeners = Listeners(hub)
+    return [
+        Operation(
+            method="GET",
+            path=PATH,
+            tag="events",
+            summary="Listen to events.",
+            description="Server-sent events (text/event-stream): `id` is the position in the log, `event` the kind, `data` JSON as "
+            "webhooks have it. Who comes back with the header Last-Event-ID, as browsers do, misses nothing that is still kept. "
+            "An event may come twice, with the same id in its data. Secrets in queries are masked.",
+            handler=listeners.listen,
+            role=ApiRole.VIEWER,
+            query=EventsQuery,
+            answers={HTTPStatus.OK: None},
+            problems=frozenset({HTTPStatus.SERVICE_UNAVAILABLE}),
+            media_type="text/event-stream",
+        )
+    ]
+
+
+class Listeners:
+    """Those who listen at this replica."""
+
+    def __init__(self, hub: EventHub) -> None:
+        """Read the log of `hub`."""
+        self._hub = hub
+        self._count = 0
+
+    async def listen(self, asked: Asked) -> Answer | web.StreamResponse:
+        """Send what comes, for as long as somebody takes it."""
+        query: EventsQuery = asked.query
+        stream = _stream(query.stream)
+        after = asked.request.headers.get("Last-Event-ID") or query.after or ""
+        if after and not _POSITION.fullmatch(after):
+            raise ProblemError(HTTPStatus.BAD_REQUEST, "Last-Event-ID is no id of an event")
+        if self._count >= MAX_LISTENERS:
+            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_LISTENERS} listen already", retry_after_s=RETRY_MS / 1000)
+        after = after or await self._newest()
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        response.headers["X-Accel-Buffering"] = "no"  # nginx would gather them
+        self._count += 1
+        try:
+            await response.prepare(asked.request)
+            await _send(response, f"retry: {RETRY_MS}\n\n")
+            shards = [shard_of(stream, "")] if stream is not None else range(SHARDS)
+            await self._serve(response, shards, after, stream, frozenset(kind.value for kind in query.kind))
+        except (ConnectionError, TimeoutError):
+            pass  # it has gone, or takes nothing
+        finally:
+            self._count -= 1
+        return response
+
+    async def _serve(
+        self, response: web.StreamResponse, shards: Sequence[int], after: str, stream: StreamKey | None, kinds: frozenset[str]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        sent_at = loop.time()
+        while self._hub.is_running:
+            mark = self._hub.news.mark()
+            try:
+                page = await self._hub.log.read(shards, after, PAGE)
+            except Unavailable:
+                await asyncio.sleep(LOG_AWAY_S)
+                continue
+            after = page.position
+            of_kinds = [each for each in page.events if not kinds or each.event.kind in kinds]
+            wanted = [each for each in of_kinds if stream in (None, each.event.stream)]
+            if wanted or loop.time() - sent_at >= HEARTBEAT_S:
+                await _send(response, "".join(map(_text, wanted)) or ": there is nothing new\n\n")
+                sent_at = loop.time()
+            if not page.more:
+                await asyncio.sleep(GATHERED_S)
+                await self._hub.news.more(mark)
+
+    async def _newest(self) -> str:
+        return await newest_of(self._hub.log)
+
+
+async def newest_of(events: EventLog) -> str:
+    """The position behind all events that there are."""
+    return await events.wait("0-0", 0.001)
+
+
+def _stream(text: str | None) -> StreamKey | None:
+    try:
+        return StreamKey.parse(text) if text else None
+    except InvalidName as exc:
+        raise ProblemError(HTTPStatus.BAD_REQUEST, str(exc), field="stream") from exc
+
+
+def _text(logged: LoggedEvent) -> str:
+    shown = as_json(logged.event)
+    facts = shown["data"]
+    if facts.get("query"):
+        facts["query"] = without_secrets(str(facts["query"]))
+    if "?" in str(facts.get("tc_url", "")):
+        base, _, query = str(facts["tc_url"]).partition("?")
+        facts["tc_url"] = f"{base}?{without_secrets(query)}"
+    data = json.dumps(shown, separators=(",", ":"), ensure_ascii=False)
+    return f"id: {logged.position}\nevent: {logged.event.kind}\ndata: {data}\n\n"
+
+
+async def _send(response: web.StreamResponse, text: str) -> None:
+    async with asyncio.timeout(SEND_S):
+        await response.write(text.encode())
