@@ -57,7 +57,7 @@ browser: setup ## the same with a browser, which draws every picture in real tim
 
 bench: setup ## measure beside the floor and other servers: `make bench`, `make bench fanout`, ARGS='--players 100'
 	@tools/install-system-packages.sh bench
-	@for name in $(or $(BENCHES),fanout link hls rtsp cluster); do $(BIN)/python -m bench.$$name $(ARGS); done
+	@for name in $(or $(BENCHES),fanout link hls rtsp cluster routing); do $(BIN)/python -m bench.$$name $(ARGS); done
 
 bench-%: setup
 	@tools/install-system-packages.sh bench

@@ -119,8 +119,8 @@ def _about_rates(shape: str) -> str:
     return (
         f"One scheduler with a core to itself, a single etcd, {_deciding.ORIGINS} origins; {shape} Where one call asks for one "
         f"stream, {_deciding.AT_ONCE} calls are under way at a time ({_deciding.CONSOLES} over HTTP). `us each` is processor time "
-        "of the scheduler for one stream; where its core is not busy, etcd or the asking process is what holds it up. There is no "
-        "API for routes yet: what tells where to play a stream today is `Locate` and the HTTP listing."
+        "of the scheduler for one stream; where its core is not busy, etcd or the asking process is what holds it up. Routes "
+        "are measured by `make bench-routing`."
     )
 
 

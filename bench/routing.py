@@ -1,0 +1,117 @@
+"""Routing: one scheduler asked for routes at a steady rate while edges join, drain, leave and vanish.
+
+Scheduler and etcd are real processes; the edges are members over gRPC that count who is sent to them (`_routing.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import statistics
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from bench import _load, _report, _routing
+
+EDGES = 24
+PER_S = 2000
+CHANGE_S, CALM_S = 40.0, 40.0
+RESULTS = _load.BUILT / "routing.json"
+CONNECTIONS = 1000  #: descriptors that edges and whoever asks need at most
+
+HEAD = [
+    "routes a second",
+    "answered",
+    "5xx",
+    "p50 ms",
+    "p99 ms",
+    "worst ms",
+    "scheduler, % of a core",
+    "sent wrong",
+    "spread, edges coming and going",
+    "spread at the end",
+]
+
+
+def row(samples: Sequence[_routing.Found]) -> list[str]:
+    """The line of the table: medians over the rounds, and the worst of what must not be."""
+    return [
+        f"{statistics.median(each.asked_per_s for each in samples):.0f}",
+        str(sum(each.routed for each in samples)),
+        str(sum(each.no_room + each.failed for each in samples)),
+        f"{statistics.median(each.p50_ms for each in samples):.1f}",
+        f"{statistics.median(each.p99_ms for each in samples):.1f}",
+        f"{max(each.worst_ms for each in samples):.0f}",
+        f"{statistics.median(each.percent for each in samples):.0f}",
+        str(sum(each.wrong.total() + each.overfull for each in samples)),
+        f"{max(each.spread_percent for each in samples):.1f}%",
+        f"{max(each.end_spread_percent for each in samples):.1f}%",
+    ]
+
+
+def text_of(plan: _routing.Plan, rounds: int, about: dict[str, str], samples: Sequence[_routing.Found]) -> str:
+    """The section for `docs/performance.md`."""
+    changes = sum((each.changes for each in samples), Counter[str]())
+    told = ", ".join(f"{count} {kind}" for kind, count in sorted(changes.items()))
+    shape = (
+        f"One scheduler with a core to itself is asked over HTTP by {_routing.STREAMS} streams' players, and by publishers for "
+        f"{_routing.PUBLISHERS:.0%} of the questions, at a steady rate: what is late counts from when it was to be asked. "
+        f"{plan.edges} edges in two zones have room for {', '.join(map(str, _routing.ROOMS))} sessions in turn, "
+        f"{_routing.FULL} more are full; who is sent to one comes at once and stays {_routing.STAY_S:g} s on average, which keeps "
+        f"{statistics.median(each.used_percent for each in samples):.0f}% of the room in use. For {plan.change_s:g} s edges come "
+        f"and go ({told} in {rounds} rounds), then for {plan.calm_s:g} s they do not. `sent wrong` counts who was sent to an edge "
+        f"that the scheduler knew to drain, had seen leave, or whose vanishing was {_routing.MISSED_S:g} s old, or to one that "
+        "was full. The spread is how far the edge that is furthest from it was from its share, by capacity, of what its zone "
+        f"carries: looked at each second, of edges that had {_routing.SETTLED_S:g} s to fill up; and at the end, of all. "
+        "It may be 10%."
+    )
+    return "\n\n".join([_report.listed(about), shape, _report.table(HEAD, [row(samples)])])
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="bench.routing", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--edges", type=int, default=EDGES, help="that there are at a time (%(default)s)")
+    parser.add_argument("--per-s", type=float, default=PER_S, help="routes a second (%(default)s)")
+    parser.add_argument("--change-s", type=float, default=CHANGE_S, help="seconds in which edges come and go (%(default)s)")
+    parser.add_argument("--calm-s", type=float, default=CALM_S, help="seconds after it (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=2, help="how often everything is measured (%(default)s)")
+    parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help="where the samples go (%(default)s)")
+    parser.add_argument("--no-pin", dest="pin", action="store_false", help="let the system place the scheduler")
+    parser.add_argument("--report", action="store_true", help="write the table into docs/performance.md")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print, keep; exit with 1 if something was as it must not be."""
+    given = arguments()
+    logging.basicConfig(level=logging.ERROR)  # edges that vanish are what is measured
+    _load.raise_file_limit(CONNECTIONS)
+    plan = _routing.Plan(edges=given.edges, per_s=given.per_s, change_s=given.change_s, calm_s=given.calm_s, pin=given.pin)
+    samples: list[_routing.Found] = []
+    for number in range(given.rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            samples.append(_routing.measure(plan, Path(folder)))
+        print(f"round {number + 1}/{given.rounds}: {samples[-1]}", file=sys.stderr, flush=True)
+    about, title = _report.context(), "Routing: where players and publishers are sent"
+    text = text_of(plan, given.rounds, about, samples)
+    print(f"\n{title}\n\n{text}\n")
+    problems = [each.problem for each in samples if each.problem]
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    given.json.write_text(json.dumps({"about": about, "samples": list(map(asdict, samples)), "problems": problems}, indent=1))
+    if given.report:
+        _report.publish("routing", title, text)
+    for problem in problems:
+        print(f"must not be: {problem}", file=sys.stderr)
+    sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()
