@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from support import ffmpeg, wire
-from support.access_attempts import PLAYS, PUBLISHES, Outcome, attempt
+from support.access_attempts import PLAYS, PUBLISHES, TLS_PLAYS, TLS_PUBLISHES, Outcome, attempt
 from support.access_callback import GOOD, CallbackServer
 from support.cluster import Standalone
 from support.ports import free_ports
@@ -76,9 +77,18 @@ def node(tmp_path_factory: pytest.TempPathFactory, callback: CallbackServer) -> 
         "auth.callback.url": callback.url,
         "edge.play.wait_publisher_s": 0,
         "hls.wait_s": 0,
+        **certificate(folder),
     }
     with Standalone(folder, settings) as server:
         yield server
+
+
+def certificate(folder: Path) -> dict[str, object]:
+    """One that nobody has to believe in."""
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run([*command, "-keyout", key, "-out", cert], check=True, capture_output=True, timeout=30)
+    return {"edge.tls.cert_file": str(cert), "edge.tls.key_file": str(key)}
 
 
 # what is shown
@@ -129,7 +139,7 @@ def shown(method: str, case: str, action: str, stream: str) -> Shown | None:
 
 MATRIX = [
     (protocol, action, method, case)
-    for action, protocols in (("publish", PUBLISHES), ("play", PLAYS))
+    for action, protocols in (("publish", (*PUBLISHES, *TLS_PUBLISHES)), ("play", (*PLAYS, *TLS_PLAYS)))
     for protocol in protocols
     for method in METHODS
     for case in CASES
@@ -140,7 +150,7 @@ MATRIX = [
 def check_refusal(outcome: Outcome, protocol: str, action: str) -> None:
     """The words of each protocol for it."""
     assert outcome.took_s < SOON_S
-    if protocol == "rtmp":
+    if protocol in ("rtmp", "rtmps"):
         code = "NetStream.Publish.BadName" if action == "publish" else "NetStream.Play.Failed"
         assert outcome.answer == f"{code}: Unauthorized"
     else:
@@ -192,7 +202,7 @@ async def test_a_digest_is_good_for_its_method_and_resource_alone(node: Standalo
     """Replay: lal took any nonce, and the nonce, the realm and the URI that the client itself named."""
     stream = "password/digest"
     asked = await attempt(node, "rtsp", "publish", stream)
-    url = f"rtsp://127.0.0.1:{node.ports['rtsp']}/{stream}"
+    url = f"rtsp://127.0.0.1/{stream}"
     client = ClientAuth(USER, PASSWORD.replace(" ", "_"), secrets.token_bytes)
     challenges = [f"Digest {each}" for each in asked.fields["www-authenticate"].split("Digest ")[1:]]
     assert client.challenged([each.rstrip(", ") for each in challenges])

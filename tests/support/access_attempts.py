@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from lalmesh.protocol.rtmp import PlayStarted, PublishStarted, RtmpUrl, StatusFailed
 from support import wire
 from support.cluster import Node
-from support.rtsp_peer import talking
+from support.rtsp_peer import RtspPeer
 from support.rtsp_talk import PCMA_SDP
 
 UPGRADE = (
@@ -23,6 +24,8 @@ UPGRADE = (
 HTTP = {"http-flv": ".flv", "http-ts": ".ts", "http-fmp4": ".mp4", "ws-flv": ".flv", "ws-ts": ".ts", "ws-fmp4": ".mp4"}
 PUBLISHES = ("rtmp", "rtsp")
 PLAYS = ("rtmp", "rtsp", *HTTP, "http-hls", "hls-node", "http-record")
+TLS_PUBLISHES = ("rtmps", "rtsps")
+TLS_PLAYS = ("rtmps", "rtsps", "https-flv", "wss-flv", "https-hls")
 LIMIT_S = 10.0
 
 
@@ -49,44 +52,54 @@ async def attempt(node: Node, protocol: str, action: str, stream: str, query: st
 
 
 async def _said(node: Node, protocol: str, action: str, target: str, authorization: str) -> tuple[str, Mapping[str, str]]:
-    match protocol:
-        case "rtmp":
-            return await _rtmp(node, action, target), {}
-        case "rtsp":
-            return await _rtsp(node, action, target, authorization)
-        case _:
-            return await _http(node, protocol, target, authorization)
+    scheme, dash, form = protocol.partition("-")
+    is_secure = scheme.endswith("s") and protocol not in PLAYS
+    plain = scheme.removesuffix("s") + dash + form if is_secure else protocol
+    listener = "hls" if protocol == "hls-node" else scheme if not dash else "https" if is_secure else "http"
+    async with wire.connected(node.ports[listener], tls=_anybody() if is_secure else None) as connection:
+        match plain:
+            case "rtmp":
+                return await _rtmp(connection, action, target), {}
+            case "rtsp":
+                return await _rtsp(connection, action, target, authorization)
+            case _:
+                return await _http(connection, plain, target, authorization)
 
 
-async def _rtmp(node: Node, action: str, target: str) -> str:
+def _anybody() -> ssl.SSLContext:
+    """TLS with whoever is there."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+async def _rtmp(connection: wire.Wire, action: str, target: str) -> str:
     mode: wire.Mode = "publish" if action == "publish" else "play"
-    app, _, name = target.partition("?")[0].rpartition("/")
-    query = target.partition("?")[2]
-    url = RtmpUrl(scheme="rtmp", host="127.0.0.1", port=node.ports["rtmp"], app=app, name=f"{name}?{query}" if query else name)
-    async with wire.rtmp(url, mode) as peer:
-        while (events := await peer.events()) is not None:
-            for event in events:
-                if isinstance(event, StatusFailed):
-                    return f"{event.code}: {event.description}"
-                if isinstance(event, PublishStarted | PlayStarted):
-                    return "started"
+    path, _, query = target.partition("?")
+    app, _, name = path.rpartition("/")
+    url = RtmpUrl(scheme="rtmp", host="127.0.0.1", port=1935, app=app, name=f"{name}?{query}" if query else name)
+    peer = wire.RtmpPeer(connection, url, mode)
+    while (events := await peer.events()) is not None:
+        for event in events:
+            if isinstance(event, StatusFailed):
+                return f"{event.code}: {event.description}"
+            if isinstance(event, PublishStarted | PlayStarted):
+                return "started"
     return "closed"
 
 
-async def _rtsp(node: Node, action: str, target: str, authorization: str) -> tuple[str, Mapping[str, str]]:
-    url = f"rtsp://127.0.0.1:{node.ports['rtsp']}/{target}"
+async def _rtsp(connection: wire.Wire, action: str, target: str, authorization: str) -> tuple[str, Mapping[str, str]]:
+    peer = RtspPeer(connection, f"rtsp://127.0.0.1/{target}")
     fields = {"Authorization": authorization} if authorization else {}
-    async with talking(node.ports["rtsp"], url) as peer:
-        if action == "publish":
-            answer = await peer.ask("ANNOUNCE", {"Content-Type": "application/sdp", **fields}, PCMA_SDP)
-        else:
-            answer = await peer.ask("DESCRIBE", fields)
-        return str(answer.status), {"www-authenticate": ", ".join(answer.headers.all("www-authenticate"))}
+    if action == "publish":
+        answer = await peer.ask("ANNOUNCE", {"Content-Type": "application/sdp", **fields}, PCMA_SDP)
+    else:
+        answer = await peer.ask("DESCRIBE", fields)
+    return str(answer.status), {"www-authenticate": ", ".join(answer.headers.all("www-authenticate"))}
 
 
-async def _http(node: Node, protocol: str, target: str, authorization: str) -> tuple[str, Mapping[str, str]]:
+async def _http(connection: wire.Wire, protocol: str, target: str, authorization: str) -> tuple[str, Mapping[str, str]]:
     path, _, query = target.partition("?")
-    port = node.ports["hls" if protocol == "hls-node" else "http"]
     match protocol:
         case "http-hls" | "hls-node":
             path = f"/hls/{path}.m3u8"
@@ -95,5 +108,5 @@ async def _http(node: Node, protocol: str, target: str, authorization: str) -> t
         case _:
             path = f"/{path}{HTTP[protocol]}"
     headers = [*(UPGRADE if protocol.startswith("ws-") else ()), *([f"Authorization: {authorization}"] if authorization else [])]
-    answer = await wire.head_of(port, f"{path}?{query}" if query else path, *headers)
+    answer = await wire.request(connection, f"{path}?{query}" if query else path, *headers)
     return str(answer.status), answer.headers

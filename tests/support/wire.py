@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import ssl
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -66,10 +67,10 @@ class Wire:
 
 
 @contextlib.asynccontextmanager
-async def connected(port: int, host: str = "127.0.0.1") -> AsyncIterator[Wire]:
-    """A plain connection."""
+async def connected(port: int, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[Wire]:
+    """A plain connection, or one in TLS."""
     async with asyncio.timeout(LIMIT_S):
-        wire = Wire(*await asyncio.open_connection(host, port, limit=READ_BYTES))
+        wire = Wire(*await asyncio.open_connection(host, port, limit=READ_BYTES, ssl=tls))
     try:
         yield wire
     finally:
