@@ -56,6 +56,12 @@ class ChildServer(ABC):
             self._child.resume()
             self._child.stop()
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now."""
+        assert self._child is not None
+        return self._child.pid
+
     def kill(self) -> None:
         """End it without a chance to say goodbye."""
         if self._child is not None:

@@ -6,6 +6,7 @@ A quoted name holds no blank, and a blank comes before every character that it m
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import quote
 
 from lalmesh.names import StreamKey
@@ -21,12 +22,23 @@ from lalmesh.runtime.sessions import (
     kind_of,
 )
 
+CACHED = 1 << 14  #: names that are kept as they are quoted: each is told again and again
 EVERYTHING = "*"  #: the key that every session is found by
+
+
+@lru_cache(CACHED)
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
+
+
+@lru_cache(CACHED)
+def _quoted_stream(stream: StreamKey) -> str:
+    return stream.quoted()
 
 
 def member_of(stream: StreamKey, session_id: str) -> str:
     """The name of a session."""
-    return f"{stream.quoted()} {session_id}"
+    return f"{_quoted_stream(stream)} {session_id}"
 
 
 def split_member(member: str) -> tuple[StreamKey, str]:
@@ -39,10 +51,10 @@ def keys_of(session: Session | SessionTouch, node: str) -> list[str]:
     """What a session is found by: everything; its id, node, address and protocol; and what it counts as. None holds a blank."""
     return [
         EVERYTHING,
-        f"i{quote(session.id, safe='')}",
-        f"n{quote(node, safe='')}",
-        f"a{quote(host_of(session.peer), safe='')}",
-        f"p{quote(session.protocol, safe='')}",
+        id_key(session.id),
+        f"n{_quoted(node)}",
+        f"a{_quoted(host_of(session.peer))}",
+        f"p{_quoted(session.protocol)}",
         kind_key(kind_of(session.role, session.protocol)),
     ]
 
@@ -54,18 +66,18 @@ def kind_key(kind: SessionKind) -> str:
 
 def id_key(session_id: str) -> str:
     """The key of an id."""
-    return f"i{quote(session_id, safe='')}"
+    return f"i{session_id if session_id.isascii() and session_id.isalnum() else quote(session_id, safe='')}"
 
 
 def key_for(wanted: SessionFilter) -> str:
     """The key that the fewest sessions are likely to be found by among which there are all that are wanted."""
     if wanted.address:
-        return f"a{quote(wanted.address, safe='')}"
+        return f"a{_quoted(wanted.address)}"
     if wanted.role is not None and wanted.role is not SessionRole.PLAYER:
         return kind_key(kind_of(wanted.role, wanted.protocol))
     if wanted.node:
-        return f"n{quote(wanted.node, safe='')}"
-    return f"p{quote(wanted.protocol, safe='')}" if wanted.protocol else EVERYTHING
+        return f"n{_quoted(wanted.node)}"
+    return f"p{_quoted(wanted.protocol)}" if wanted.protocol else EVERYTHING
 
 
 def first_of(stream: StreamKey) -> str:

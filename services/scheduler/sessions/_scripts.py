@@ -14,6 +14,8 @@ from lalmesh.runtime.sessions import Session, SessionRole, SessionTouch
 from services.scheduler.sessions._names import keys_of, member_of, split_member
 from services.scheduler.sessions._settings import LEAST_RATE_US
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode  # made once: each is dearer than what it writes
+
 ORPHANED_MS = 86_400_000  #: a day without any scheduler
 
 _FORGET = """
@@ -102,7 +104,7 @@ def arguments_of(touch: SessionTouch, node: str) -> list[str | int]:
     return [
         member_of(touch.stream, touch.id),
         " ".join(keys_of(touch, node)),
-        json.dumps(about, separators=(",", ":"), ensure_ascii=False),
+        _encode(about),
         int(touch.is_brief),
         int(touch.is_total),
         touch.sent_bytes,

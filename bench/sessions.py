@@ -1,0 +1,161 @@
+"""Telling of sessions: what an edge with many costs itself, the scheduler and Redis.
+
+Scheduler, etcd and Redis are real processes; the edge is what tells of sessions in a real one, with players that cost nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import secrets
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from prometheus_client import CollectorRegistry
+from support.cluster import CLUSTER_KEY, Cluster
+from support.redis import RedisServer
+
+from bench import _load, _report
+from bench._nodes import runner
+from lalmesh.names import StreamKey
+from lalmesh.runtime.channels import Channels
+from lalmesh.runtime.ownership import NodeAddress, NodeId, new_incarnation
+from lalmesh.runtime.scheduling import GrpcSchedulerClient
+from lalmesh.runtime.sessions import SessionRole
+from services.edge.client import Client
+from services.edge.metrics import EdgeMetrics
+from services.edge.session import Session, SessionMedia, Sessions
+from services.edge.session_reports import SessionReports
+
+SESSIONS = 10_000
+REPORT_S = 5.0
+ROUNDS = 6  #: of reports that are measured, after the first, which tells of everything
+STREAMS = 100
+RESULTS = _load.BUILT / "sessions.json"
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(slots=True)
+class Found:
+    """What it cost, in percent of a core, while every session is told of each `REPORT_S`."""
+
+    sessions: int
+    edge_percent: float
+    scheduler_percent: float
+    redis_percent: float
+    opening_edge_us: float  #: processor time of the edge for a session that is told of whole
+    listed: int  #: that the directory has in the end
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def open_session(sessions: Sessions, number: int) -> Session:
+    """A player as they are: a URL with a query, a user agent, media that moves."""
+    stream = StreamKey.of("live", f"camera-{number % STREAMS}")
+    client = Client(
+        protocol="http-flv",
+        address=f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}",
+        peer=f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}:50000",
+        url=f"http://edge-1.example/{stream}.flv",
+        query=f"user={number}&token={secrets.token_hex(16)}",
+        user_agent="Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+    )
+    session = sessions.open(client, SessionRole.PLAYER, stream, lambda _: None)
+    began = time.monotonic()
+    session.bytes_moved = lambda: int((time.monotonic() - began) * 300_000)
+    session.media = lambda: SessionMedia(("h264", "aac"), client.asked_us + 80_000, 0, 0)
+    return session
+
+
+async def tell(cluster: Cluster, redis: RedisServer, count: int) -> Found:
+    """Let an edge with so many sessions tell of them."""
+    channels = Channels((CLUSTER_KEY.encode(),))
+    client = GrpcSchedulerClient([cluster.schedulers[0].grpc_address], dial=channels.dial)
+    address = NodeAddress(NodeId("edge-1", new_incarnation()), "")
+    metrics = EdgeMetrics(CollectorRegistry())
+    sessions = Sessions(metrics)
+    reports = SessionReports(sessions, client, lambda: address, metrics, report_s=REPORT_S)
+    opened = [open_session(sessions, number) for number in range(count)]
+    began_s = time.process_time()
+    running = asyncio.create_task(reports.run())
+    await asyncio.sleep(REPORT_S)
+    opening_us = (time.process_time() - began_s) / count * 1e6
+    pids = {"scheduler": cluster.schedulers[0].pid, "redis": redis.pid}
+    before, own = {name: cpu_s(pid) for name, pid in pids.items()}, time.process_time()
+    await asyncio.sleep(REPORT_S * ROUNDS)
+    lasted_s = REPORT_S * ROUNDS
+    spent = {name: (cpu_s(pid) - before[name]) / lasted_s * 100 for name, pid in pids.items()}
+    edge = (time.process_time() - own) / lasted_s * 100
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    listed = await asyncio.to_thread(count_listed, cluster.api_url)
+    await client.close()
+    return Found(len(opened), round(edge, 1), round(spent["scheduler"], 1), round(spent["redis"], 1), round(opening_us, 1), listed)
+
+
+def count_listed(api_url: str) -> int:
+    """How many sessions the API lists."""
+    found, cursor = 0, ""
+    while True:
+        with urllib.request.urlopen(f"{api_url}/v1/sessions?limit=1000&cursor={quote(cursor)}", timeout=10) as answer:
+            page = json.load(answer)
+        found, cursor = found + len(page["items"]), page["cursor"]
+        if not cursor:
+            return found
+
+
+def measure(count: int) -> Found:
+    """One run on servers of its own."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        redis = stack.enter_context(RedisServer(folder))
+        settings = {"scheduler": {"scheduler.redis.host": "127.0.0.1", "scheduler.redis.port": redis.port}}
+        cluster = stack.enter_context(Cluster(folder, schedulers=1, origins=0, edges=0, settings=settings))
+        return runner().run(tell(cluster, redis, count))
+
+
+def text_of(about: dict[str, str], found: Found) -> str:
+    """The section for `docs/performance.md`."""
+    shape = (
+        f"An edge with {found.sessions:,} players tells the scheduler of each every {REPORT_S:g} s (`edge.session.report_s`): "
+        "bytes, what waits, skips; of everything once a minute. Processor time of each side, of a core of its own, over "
+        f"{ROUNDS} rounds. A session that begins costs the edge {found.opening_edge_us:.0f} µs."
+    )
+    head = ["sessions", "edge, % of a core", "scheduler, % of a core", "Redis, % of a core"]
+    row = [f"{found.sessions:,}", f"{found.edge_percent}", f"{found.scheduler_percent}", f"{found.redis_percent}"]
+    return "\n\n".join([_report.listed(about), shape, _report.table(head, [row])])
+
+
+def main() -> None:
+    """Measure, print, keep; exit with 1 if not every session is listed."""
+    parser = argparse.ArgumentParser(prog="bench.sessions", description=__doc__)
+    parser.add_argument("--sessions", type=int, default=SESSIONS, help="of one edge (%(default)s)")
+    parser.add_argument("--report", action="store_true", help="write the table into docs/performance.md")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR)
+    found = measure(given.sessions)
+    about, title = _report.context(), "Sessions: what it costs to tell of them"
+    text = text_of(about, found)
+    print(f"\n{title}\n\n{text}\n")
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps({"about": about, "found": asdict(found)}, indent=1))
+    if given.report:
+        _report.publish("sessions", title, text)
+    sys.exit(0 if found.listed == found.sessions else 1)
+
+
+if __name__ == "__main__":
+    main()
