@@ -6,11 +6,16 @@ import sys
 from pathlib import Path
 
 from lalmesh.runtime.config import reference_markdown, sample_yaml
+from lalmesh.runtime.config.lal import lal_keys_markdown
 
 
 def main(directory: Path) -> None:
-    """Write ``lalmesh.sample.yaml`` and ``docs/configuration.md`` below `directory`."""
-    for name, text in (("lalmesh.sample.yaml", sample_yaml()), ("docs/configuration.md", reference_markdown())):
+    """Write ``lalmesh.sample.yaml``, ``docs/configuration.md`` and ``docs/lal-configuration.md`` below `directory`."""
+    for name, text in (
+        ("lalmesh.sample.yaml", sample_yaml()),
+        ("docs/configuration.md", reference_markdown()),
+        ("docs/lal-configuration.md", lal_keys_markdown()),
+    ):
         (directory / name).write_text(text, encoding="utf-8")
         sys.stdout.write(f"wrote {directory / name}\n")
 

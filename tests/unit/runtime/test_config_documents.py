@@ -9,6 +9,7 @@ import yaml
 from lalmesh.runtime.config import Config, config_schema, load, load_config, reference_markdown, sample_yaml, show_yaml
 from lalmesh.runtime.config.__main__ import main
 from lalmesh.runtime.config._keys import all_keys
+from lalmesh.runtime.config.lal import lal_keys_markdown
 
 ROOT = Path(__file__).parents[3]
 
@@ -20,7 +21,12 @@ def leaves(tree: object, path: str = "") -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("lalmesh.sample.yaml", sample_yaml()), ("docs/configuration.md", reference_markdown())]
+    ("name", "text"),
+    [
+        ("lalmesh.sample.yaml", sample_yaml()),
+        ("docs/configuration.md", reference_markdown()),
+        ("docs/lal-configuration.md", lal_keys_markdown()),
+    ],
 )
 def test_what_is_generated_is_current(name: str, text: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8") == text, "run: python -m lalmesh.runtime.config"

@@ -1,0 +1,90 @@
+"""Settings of running nodes: by the file on SIGHUP, and by the API for the whole cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from support.cluster import Cluster, Node, Standalone
+from support.process import wait_until
+
+StartCluster = Callable[..., Cluster]
+
+LIMIT_S = 10.0
+PATH = "/v1/settings"
+
+
+def ask(node: Node, method: str, body: object = None) -> tuple[int, dict[str, Any]]:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{node.api_url}{PATH}", data, {"Content-Type": "application/json"}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def value(answer: dict[str, Any], key: str) -> object:
+    return next(setting["value"] for setting in answer["settings"] if setting["key"] == key)
+
+
+def says(node: Node, text: str) -> None:
+    wait_until(f"{node.name} says {text!r}", lambda: text in node.output(), LIMIT_S)
+
+
+def test_a_file_that_has_changed_is_taken_on_sighup_whole_or_not_at_all(tmp_path: Path, stack: ExitStack) -> None:
+    file = tmp_path / "lalmesh.yaml"
+    file.write_text("edge: {play: {linger_s: 3}}")
+    node = stack.enter_context(Standalone(tmp_path, arguments=("--config", str(file))))
+    file.write_text("edge: {play: {linger_s: 4}}")
+    os.kill(node.pid, signal.SIGHUP)
+    says(node, "setting changed by the file: edge.play.linger_s: 3.0 -> 4.0")
+    file.write_text("edge: {play: {linger_s: 5}, rtmp: {chunk_size_bytes: 4096}}")
+    os.kill(node.pid, signal.SIGHUP)
+    says(node, "settings of the file are refused, none was taken: edge.rtmp.chunk_size_bytes: cannot change while the node runs")
+    file.write_text("edge: {play: {linger: 5}}")
+    os.kill(node.pid, signal.SIGHUP)
+    says(node, "unknown key, did you mean edge.play.linger_s?")
+    assert "-> 5.0" not in node.output()
+    assert node.is_ready()
+
+
+def test_settings_of_the_api_reach_every_node_also_one_that_joins_later(start_cluster: StartCluster) -> None:
+    cluster = start_cluster(schedulers=2, origins=1, edges=1)
+    first, second = cluster.schedulers
+    status, answer = ask(first, "PATCH", {"values": {"edge.play.linger_s": 7.5, "origin.grace_s": 9.0}})
+    assert (status, value(answer, "edge.play.linger_s")) == (200, 7.5)
+    for node in (*cluster.edges, *cluster.origins, *cluster.schedulers):
+        says(node, "setting changed by the api: origin.grace_s: 30.0 -> 9.0")
+    late = cluster.add("edge").wait_ready()
+    says(late, "setting changed by the api: edge.play.linger_s: 3.0 -> 7.5")
+    assert value(ask(second, "GET")[1], "edge.play.linger_s") == 7.5
+    assert ask(second, "PATCH", {"values": {"edge.play.linger_s": None}, "revision": answer["revision"]})[0] == 200
+    says(late, "setting changed by the api: edge.play.linger_s: 7.5 -> 3.0")
+    assert ask(first, "PATCH", {"values": {"edge.play.linger_s": 1.0}, "revision": answer["revision"]})[0] == 409
+    assert ask(first, "DELETE")[0] == 200
+    says(late, "setting changed by the api: origin.grace_s: 9.0 -> 30.0")
+
+
+def test_what_cannot_be_set_is_refused_by_its_name(start_cluster: StartCluster) -> None:
+    scheduler = start_cluster(origins=1, edges=1).schedulers[0]
+    for values, detail in (
+        ({"edge.rtmp.port": 1}, "cannot change while nodes run"),
+        ({"edge.play.linger": 1}, "unknown key, did you mean edge.play.linger_s?"),
+        ({"edge.play.gop_num": "2"}, '"2" is not allowed'),
+        ({"edge.play.gop_num": True}, "true is not allowed"),
+        ({"hls.part_ms": 5000}, "part_ms must be at most half of segment_ms"),
+    ):
+        status, problem = ask(scheduler, "PATCH", {"values": values})
+        assert status == 422, problem
+        assert detail in problem["errors"][0]["detail"]
+        assert problem["errors"][0]["field"].startswith("values.")
+    assert ask(scheduler, "GET")[1]["revision"] == 0

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+import pytest
+
+from lalmesh.runtime.config import ConfigError
+from lalmesh.runtime.registry import Put
+from lalmesh.runtime.scheduling import LiveSettings, NodeCommand
+from services.scheduler.live_settings import KEY, MAX_RECORD_BYTES, SettingsConflictError, SettingsPart, SettingsTooLargeError
+from services.scheduler.members import Session
+from services.scheduler.registry import MemoryRegistry
+
+GOP = "edge.play.gop_num"
+
+
+class Member:
+    """A node that has joined."""
+
+    def __init__(self) -> None:
+        self.told: list[NodeCommand] = []
+
+    def send(self, command: NodeCommand) -> None:
+        self.told.append(command)
+
+
+@asynccontextmanager
+async def replica(registry: MemoryRegistry, *members: Member) -> AsyncIterator[SettingsPart]:
+    part = SettingsPart(registry, cast(list[Session], list(members)))
+    task = asyncio.create_task(part.run())
+    await asyncio.sleep(0)
+    try:
+        yield part
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def registry() -> MemoryRegistry:
+    return MemoryRegistry(lambda: 0.0)
+
+
+async def test_a_change_is_told_to_members_of_every_replica_and_to_who_joins(registry: MemoryRegistry) -> None:
+    here, there, late = Member(), Member(), Member()
+    async with replica(registry, here) as one, replica(registry, there) as other:
+        made = await one.change({GOP: 3})
+        await settle()
+        other.joined(cast(Session, late))
+        assert here.told[-1] == there.told[-1] == late.told[-1] == made == LiveSettings(made.revision, {GOP: 3})
+
+
+async def test_changes_add_up_and_none_takes_one_back(registry: MemoryRegistry) -> None:
+    async with replica(registry) as part:
+        await part.change({GOP: 3, "edge.play.linger_s": 1.0})
+        assert (await part.change({GOP: None})).values == {"edge.play.linger_s": 1.0}
+        before = part.current.revision
+        cleared = await part.clear()
+        assert cleared.values == {}
+        assert cleared.revision > before  # nodes take no lower one
+
+
+@pytest.mark.parametrize("values", [{"edge.rtmp.port": 1}, {"nothing": 1}, {GOP: "3"}, {GOP: -1}, {"notify.secret": "x"}])
+async def test_what_cannot_be_set_changes_nothing(registry: MemoryRegistry, values: dict[str, object]) -> None:
+    async with replica(registry) as part:
+        with pytest.raises(ConfigError):
+            await part.change({"edge.play.linger_s": 1.0, **values})
+        assert part.current == LiveSettings()
+
+
+async def test_a_change_of_another_revision_is_refused(registry: MemoryRegistry) -> None:
+    async with replica(registry) as part:
+        first = await part.change({GOP: 3})
+        await part.change({GOP: 4})
+        with pytest.raises(SettingsConflictError):
+            await part.change({GOP: 5}, first.revision)
+
+
+async def test_settings_are_bounded(registry: MemoryRegistry) -> None:
+    rule = "live/" + "x" * 1000 + " flv"
+    async with replica(registry) as part:
+        with pytest.raises(SettingsTooLargeError):
+            await part.change({"hls.recording.rules": [rule] * (MAX_RECORD_BYTES // 1000)})
+
+
+async def test_a_record_that_is_none_is_no_settings(registry: MemoryRegistry) -> None:
+    await registry.transact([], [Put(KEY, b"[1]")])
+    async with replica(registry) as part:
+        await settle()
+        assert part.current.values == {}
