@@ -12,6 +12,7 @@ from typing import Any
 
 from lalmesh.errors import Fenced, NoOriginAvailable, ServiceError, StreamExists, Unavailable
 from lalmesh.names import StreamKey
+from lalmesh.runtime.authorisation import AccessRefused
 from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.gathering import Gatherer
@@ -39,6 +40,8 @@ def refusal_error(refused: Refused, stream: StreamKey) -> ServiceError:
             return StreamExists(f"{stream} is being published: {detail}")
         case Refusal.FENCED:
             return Fenced(f"{stream}: {detail}")
+        case Refusal.FULL:
+            return AccessRefused.full(detail, refused.retry_after_s)
         case Refusal.NO_ORIGIN:
             return NoOriginAvailable(detail, retry_after_s=refused.retry_after_s)
         case _:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -12,9 +13,10 @@ from lalmesh.runtime.authorisation import AppLimit, limit_of
 from lalmesh.runtime.scheduling import Role
 from lalmesh.runtime.scheduling.control import MAX_APPS, AppFigures, AppUsage
 from lalmesh.runtime.scheduling.model import MAX_ITEMS
-from services.scheduler.changes import Change
+from services.scheduler.changes import Change, ClaimChanged
 from services.scheduler.members import Session
 from services.scheduler.peers import Peers, StreamFigures
+from services.scheduler.records import ClaimRecord
 from services.scheduler.service import SchedulerService
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,8 @@ class AppUsagePart:
         self.limits = tuple(limits)
         self._service = service
         self._peers = peers
+        self._publishers: Counter[str] = Counter()
+        service.ownership.closed = self._closed
 
     async def run(self) -> None:
         """See `ControlPart.run`."""
@@ -44,12 +48,26 @@ class AppUsagePart:
 
     def handle(self, change: Change) -> None:
         """See `ControlPart.handle`."""
+        match change:
+            case ClaimChanged(before=None, now=ClaimRecord(stream=stream)):
+                self._publishers[stream.app] += 1
+            case ClaimChanged(before=ClaimRecord(stream=stream), now=None):
+                self._publishers[stream.app] -= 1
+            case _:
+                pass
 
     def joined(self, session: Session) -> None:
         """See `ControlPart.joined`."""
 
     def reported(self, session: Session) -> None:
         """See `ControlPart.reported`."""
+
+    def _closed(self, stream: StreamKey) -> str:
+        """Why nobody new may publish in the application: those who do are counted by claims, as soon as the registry tells."""
+        limit = limit_of(self.limits, stream.app)
+        if limit is None or not 0 < limit.publishers <= self._publishers[stream.app]:
+            return ""
+        return f"{stream.app} has {limit.publishers} publishers"
 
     async def _usage(self) -> AppUsage:
         figures: dict[str, AppFigures] = {}

@@ -22,6 +22,8 @@ from services.scheduler.view import View
 
 log = logging.getLogger(__name__)
 
+FULL_RETRY_S = 5.0
+
 
 class Ownership:
     """Who may write which stream. `end` is when to give up, by the loop's clock."""
@@ -31,6 +33,8 @@ class Ownership:
         self._registry = registry
         self._view = view
         self._key = key
+        #: why nobody new may write a stream; empty: somebody may
+        self.closed: Callable[[StreamKey], str] = lambda stream: ""
 
     def signed(self, grant: Grant) -> Grant:
         """The same as this scheduler vouches for it."""
@@ -44,6 +48,8 @@ class Ownership:
 
         if asked.held is not None:
             self._view.terms.show(asked.held.epoch, asked.held.place)
+        elif self._view.directory.claim(asked.stream) is None and (reason := self.closed(asked.stream)):
+            return Refused(Refusal.FULL, reason, FULL_RETRY_S)
         return await self._settle(asked.stream, edge, decide, end)
 
     async def move(self, asked: Move, edge: NodeId, end: float) -> Grant | Refused:

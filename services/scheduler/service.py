@@ -120,12 +120,12 @@ class SchedulerService(HlsAnswers):
         self.presence = Presence(registry, self.view, name, lease_s=lease_s)
         self._settlement = Settlement(registry, self.view, lease_s=lease_s)
         self.replicas = Replicas(registry, self.view, self.presence)
-        self._ownership = Ownership(registry, self.view, keys[0])
+        self.ownership = Ownership(registry, self.view, keys[0])
         self.recordings = Recordings(registry, self.view, wall_clock=wall_clock)
         self._segmented = Segmented(directory.hls, segmenting, self._spawn)
-        self._abandoned = Abandoned(self.view, self._ownership, self._spawn)
-        self.drains = Drains(registry, self.view, self._ownership, self.presence, self.metrics)
-        self._inheritance = Inheritance(self.view, self._ownership, self.presence, self.metrics, calm_s=silence_s + CALM_S)
+        self._abandoned = Abandoned(self.view, self.ownership, self._spawn)
+        self.drains = Drains(registry, self.view, self.ownership, self.presence, self.metrics)
+        self._inheritance = Inheritance(self.view, self.ownership, self.presence, self.metrics, calm_s=silence_s + CALM_S)
         self.unreachable = Unreachable(self.metrics, clock)
         self.locator = Locator(self.view)
         self._successions = Successions(self.view, self.segmenting, self.metrics, always=hls_always)
@@ -147,7 +147,7 @@ class SchedulerService(HlsAnswers):
             self.members,
             evict=self._attendance.evict,
             signed=self.segmenting.signed,
-            granted=self._ownership.signed,
+            granted=self.ownership.signed,
         )
         self._reminders = Reminders(self.directory, self._notices)
         #: what is about the users of the cluster
@@ -214,7 +214,7 @@ class SchedulerService(HlsAnswers):
 
         async def answer(asked: Claim) -> Grant | Refused:
             with self.metrics.claim_seconds.time():
-                result = await self._ownership.claim(asked, edge.node, end)
+                result = await self.ownership.claim(asked, edge.node, end)
             if asked.held is not None and isinstance(result, Grant):
                 self._settlement.note()
             return result
@@ -227,7 +227,7 @@ class SchedulerService(HlsAnswers):
     async def move(self, edge: NodeAddress, moves: Sequence[Move], deadline_s: float) -> list[Grant | Refused]:
         """See `SchedulerClient.move`."""
         end = end_of(deadline_s)
-        results = await for_each(moves, lambda asked: self._ownership.move(asked, edge.node, end))
+        results = await for_each(moves, lambda asked: self.ownership.move(asked, edge.node, end))
         return counted(self.metrics.moves, results)
 
     async def locate(self, wanted: Sequence[Wanted], deadline_s: float) -> list[Location | Refused]:
@@ -245,8 +245,8 @@ class SchedulerService(HlsAnswers):
     ) -> list[bool]:
         """See `SchedulerClient.release`."""
         end = end_of(deadline_s)
-        results = await for_each(claims, lambda each: self._ownership.release_claim(each, node.node, end))
-        results += await for_each(groups, lambda each: self._ownership.release_group(each, node.node, end))
+        results = await for_each(claims, lambda each: self.ownership.release_claim(each, node.node, end))
+        results += await for_each(groups, lambda each: self.ownership.release_group(each, node.node, end))
         return known(self.metrics.releases, "released", results)
 
     def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:

@@ -75,6 +75,8 @@ async def test_limits_of_an_application_hold_over_all_edges(
     first, second = cluster.edges
     publish(stack, first, "limited/cam", media, tmp_path / "push.log")
     await _until_it_plays(first, "limited/cam", "")
+    at_once = await attempt(second, "rtmp", "publish", "limited/other")  # by its claim
+    assert at_once.answer == "NetStream.Publish.BadName: Limit reached"
     for number in range(PLAYERS):
         rows, log = tmp_path / f"play{number}.rows", tmp_path / f"play{number}.log"
         stack.enter_context(ffmpeg.Player(first.flv_url("limited/cam"), rows, log=log, limit_s=120))

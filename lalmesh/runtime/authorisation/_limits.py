@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from lalmesh.runtime.authorisation._request import Action
-from lalmesh.runtime.authorisation._verdict import AccessRefused, Reason, Refused
+from lalmesh.runtime.authorisation._verdict import AccessRefused
 
 MAX_LIMITS: Final = 1000
 MAX_LIMIT_CHARS: Final = 2048
@@ -102,4 +102,4 @@ class AppLimits:
         is_full = action is Action.PLAY and 0 < limit.egress_bps <= usage.egress_bps
         if 0 < most <= count or is_full:
             detail = f"{app} has {count} {'publishers' if action is Action.PUBLISH else 'players'}, {usage.egress_bps} bit/s"
-            raise AccessRefused(Refused(reason=Reason.FULL, detail=detail, retry_after_s=RETRY_AFTER_S))
+            raise AccessRefused.full(detail, RETRY_AFTER_S)

@@ -116,6 +116,11 @@ class AccessRefused(NotAuthorized):
         self.refused = refused
         super().__init__(_WORDS[refused.reason])
 
+    @classmethod
+    def full(cls, detail: str, retry_after_s: float) -> AccessRefused:
+        """What it may have is used up, as `detail` says."""
+        return cls(Refused(reason=Reason.FULL, detail=detail, retry_after_s=retry_after_s))
+
 
 _WORDS = {
     Reason.UNAUTHORISED: "Unauthorized",

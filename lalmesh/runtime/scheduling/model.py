@@ -45,6 +45,7 @@ class Refusal(Enum):
     INVALID = "invalid"
     NO_WORKER = "no_worker"  #: no hls node has room
     SETTLING = "settling"  #: first claims wait until those who hold streams had time to say so; nothing was granted
+    FULL = "full"  #: the application has all the publishers that it may have
 
 
 @dataclass(slots=True, frozen=True)

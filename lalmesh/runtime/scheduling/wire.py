@@ -38,6 +38,7 @@ _REFUSALS = {
     Refusal.INVALID: scheduler_pb2.REFUSAL_INVALID,
     Refusal.NO_WORKER: scheduler_pb2.REFUSAL_NO_WORKER,
     Refusal.SETTLING: scheduler_pb2.REFUSAL_SETTLING,
+    Refusal.FULL: scheduler_pb2.REFUSAL_FULL,
 }
 _REFUSALS_BACK = {number: refusal for refusal, number in _REFUSALS.items()}
 

@@ -38,6 +38,7 @@ class Refusal(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSAL_INVALID: _ClassVar[Refusal]
     REFUSAL_NO_WORKER: _ClassVar[Refusal]
     REFUSAL_SETTLING: _ClassVar[Refusal]
+    REFUSAL_FULL: _ClassVar[Refusal]
 
 class SessionRole(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -65,6 +66,7 @@ REFUSAL_NOT_JOINED: Refusal
 REFUSAL_INVALID: Refusal
 REFUSAL_NO_WORKER: Refusal
 REFUSAL_SETTLING: Refusal
+REFUSAL_FULL: Refusal
 SESSION_ROLE_UNSPECIFIED: SessionRole
 SESSION_ROLE_PUBLISHER: SessionRole
 SESSION_ROLE_PLAYER: SessionRole
