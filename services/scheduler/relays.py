@@ -86,6 +86,11 @@ class Relays:
         """What the registry told last."""
         return self._view.directory.relaying
 
+    def configure(self, rules: Sequence[RelayRule]) -> None:
+        """Go by these rules of the configuration, and no longer by those before."""
+        self.known.configure([(f"config-{_digest(rule)}", rule) for rule in rules])
+        self._relaying.look_soon()
+
     # relays
 
     def shown(self) -> list[ShownRelay]:

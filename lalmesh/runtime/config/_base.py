@@ -17,6 +17,8 @@ class ConfigModel(BaseModel):
 
     #: names of the keys that can change while a node runs
     live: ClassVar[frozenset[str]] = frozenset()
+    #: those of them that the API neither takes nor shows: URLs with logins are nothing for viewers
+    live_by_file: ClassVar[frozenset[str]] = frozenset()
 
 
 @dataclass(slots=True, frozen=True)

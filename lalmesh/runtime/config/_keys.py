@@ -43,6 +43,7 @@ class Key:
     low: float | None = None  #: least number
     high: float | None = None  #: largest number
     live: bool = False  #: whether it can change while a node runs
+    by_api: bool = False  #: also over the API
 
     @property
     def name(self) -> str:
@@ -129,11 +130,13 @@ def _section(model: type[ConfigModel], path: str) -> Section:
         if isinstance(field.annotation, type) and issubclass(field.annotation, ConfigModel):
             sections.append(_section(field.annotation, below))
         else:
-            keys.append(_key(field, below, live=name in model.live))
+            keys.append(_key(model, name, below))
     return Section(path=path, description=(model.__doc__ or "").strip(), keys=tuple(keys), sections=tuple(sections))
 
 
-def _key(field: FieldInfo, path: str, *, live: bool) -> Key:
+def _key(model: type[ConfigModel], name: str, path: str) -> Key:
+    field = model.model_fields[name]
+    live = name in model.live or name in model.live_by_file
     kind = _kind(field.annotation)
     return Key(
         path=path,
@@ -142,6 +145,7 @@ def _key(field: FieldInfo, path: str, *, live: bool) -> Key:
         allowed=_allowed(kind, field),
         description=field.description or "",
         live=live,
+        by_api=live and name not in model.live_by_file and kind != "secret",
         low=next((mark.ge for mark in field.metadata if isinstance(mark, Ge)), None),  # type: ignore[arg-type]  # numbers all
         high=next((mark.le for mark in field.metadata if isinstance(mark, Le)), None),  # type: ignore[arg-type]
     )

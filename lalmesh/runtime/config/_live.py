@@ -42,8 +42,8 @@ def live_catalogue() -> Mapping[str, Key]:
 
 
 def api_catalogue() -> Mapping[str, Key]:
-    """Those of them that can be set over the API: no secrets, which it would keep and show."""
-    return {path: key for path, key in live_catalogue().items() if not key.secret}
+    """Those of them that can be set over the API: nothing that may hold secrets, which it would keep and show."""
+    return {path: key for path, key in live_catalogue().items() if key.by_api}
 
 
 def check_api_keys(paths: Iterable[str]) -> None:
@@ -61,7 +61,9 @@ def _why_not(path: str) -> str:
     key = all_keys().get(path)
     if key is None:
         return unknown_key(path[:MAX_PATH_CHARS])
-    return "a secret, which belongs into a file or the environment" if key.secret else "cannot change while nodes run"
+    if not key.live:
+        return "cannot change while nodes run"
+    return "may hold secrets, so it is changed in the file or the environment, and read again on SIGHUP"
 
 
 def changes_between(before: Config, now: Config) -> Iterator[KeyChange]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from lalmesh.runtime.config._base import Allowed, ConfigModel, Text
+from lalmesh.runtime.config._base import Allowed, ConfigModel, Text, live_keys
 from lalmesh.runtime.relay_rules import MAX_RULES, parse_relay_rule, static_pull_rule
 
 
@@ -44,6 +44,8 @@ Address = Annotated[
 
 class RelayConfig(ConfigModel):
     """Relays: streams that this cluster fetches from other servers, and those that it sends there."""
+
+    live_by_file = live_keys("pulls pushes static_pull rules_file")
 
     pulls: tuple[PullText, ...] = Field(
         default=(),

@@ -17,7 +17,7 @@ def sections(model: type[ConfigModel]) -> list[type[ConfigModel]]:
 
 @pytest.mark.parametrize("model", sections(ConfigModel), ids=lambda model: model.__name__)
 def test_every_live_key_of_a_section_is_one_of_its_keys(model: type[ConfigModel]) -> None:
-    assert model.live <= model.model_fields.keys()
+    assert model.live | model.live_by_file <= model.model_fields.keys()
 
 
 def test_live_keys_are_known_by_their_paths() -> None:
@@ -25,6 +25,12 @@ def test_live_keys_are_known_by_their_paths() -> None:
     assert "edge.rtmp.port" not in live_catalogue()
     assert not any(key.secret for key in api_catalogue().values())
     assert live_catalogue().keys() <= all_keys().keys()
+
+
+def test_what_may_hold_logins_is_live_by_the_file_alone() -> None:
+    node = live()
+    assert node.reload(load(None, ["relay.static_pull=a:1"], {}))[0].key.path == "relay.static_pull"
+    assert node.tell(1, {"relay.static_pull": "b:1"}) == ()
 
 
 def test_a_reload_takes_live_keys_and_says_what_changed() -> None:
