@@ -103,6 +103,16 @@ async def test_a_head_is_no_player_and_nothing_that_was_sent(stack: AsyncExitSta
     assert (len(site.players), site.sent_bytes) == (1, float(len(TEXT)))
 
 
+async def test_who_was_kicked_is_told_that_it_is_over(stack: AsyncExitStack) -> None:
+    site = await started(stack)
+    session_id = new_session_id(STREAM, KEY)
+    target = f"/hls/live/cam.m3u8?session_id={session_id}"
+    assert (await site.ask(target))[0] == 200
+    site.players.kick([session_id])
+    assert (await site.ask(target))[0] == 410
+    assert len(site.players) == 0
+
+
 async def test_a_segment_needs_no_id(stack: AsyncExitStack) -> None:
     site = await started(stack)
     assert (await site.ask("/hls/live/cam/1.1-1.ts"))[0] == 200

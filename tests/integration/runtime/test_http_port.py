@@ -191,3 +191,17 @@ async def test_bytes_that_are_no_http_are_counted(site: Site) -> None:
     line, _, _ = await site.ask(b"GET no HTTP\r\n\r\n")
     assert line.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
     assert site.registry.get_sample_value("node_protocol_errors_total", {"protocol": "http"}) == 1.0
+
+
+async def test_who_comes_from_a_blocked_address_gets_403_on_a_connection_that_is_there_and_on_a_new_one(site: Site) -> None:
+    await site.listen(ListenerLimits())
+    status, reader, writer = await site.ask()
+    assert status.startswith(b"HTTP/1.1 200 ")
+    while await reader.readline() not in (b"\r\n", b""):
+        pass
+    await reader.readexactly(len("GET"))
+    site.port.admission.blocks = lambda address: address == HOST
+    writer.write(GET)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 403 ")
+    assert (await site.ask())[0].startswith(b"HTTP/1.1 403 ")
+    assert site.refused("blacklist") == 1.0

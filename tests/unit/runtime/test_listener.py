@@ -8,7 +8,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 from support.virtual_time import in_virtual_time
 
-from lalmesh.runtime.listener import REFUSALS_KEPT, Admission, Connection, ListenerLimits, ListenerMetrics, sweep_each_second
+from lalmesh.runtime.listener import (
+    BLACKLISTED,
+    REFUSALS_KEPT,
+    Admission,
+    Connection,
+    ListenerLimits,
+    ListenerMetrics,
+    sweep_each_second,
+)
 
 
 class Listener:
@@ -137,3 +145,15 @@ async def test_a_sweep_that_fails_keeps_no_other_from_its_deadlines(caplog: pyte
     sweeping.cancel()
     assert [round(at - begun) for at in swept] == [1, 2]
     assert [record.getMessage() for record in caplog.records] == ["sweep failed"] * 2
+
+
+@in_virtual_time
+async def test_who_comes_from_an_address_that_is_blocked_is_refused_and_who_is_here_is_closed() -> None:
+    listener = Listener(ListenerLimits())
+    listener.connect("10.0.0.1")
+    listener.connect("10.0.0.2")
+    listener.admission.blocks = lambda address: address == "10.0.0.2"
+    late, refusal = listener.connect("10.0.0.2")
+    assert (late.is_blocked, refusal, listener.refused("blacklist")) == (True, BLACKLISTED, 1.0)
+    listener.admission.expire_blocked()
+    assert listener.expired == [BLACKLISTED], "who is being told why is not cut off"

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lalmesh.runtime.addresses import host_of, host_port, plain
+from lalmesh.runtime.secrets_in_urls import HIDDEN, SECRETS, without_secrets
+
+
+def test_secrets_are_hidden_whatever_their_case_and_the_rest_stays_as_it_is() -> None:
+    assert without_secrets("a=1&Token=x&lal_secret=&b=%20&flag") == f"a=1&Token={HIDDEN}&lal_secret={HIDDEN}&b=%20&flag"
+    assert without_secrets("%74oken=x&x=token=y") == f"%74oken={HIDDEN}&x=token=y"
+    assert without_secrets("") == ""
+
+
+@given(st.sampled_from(sorted(SECRETS)), st.text(alphabet="abc123", min_size=4))
+def test_no_secret_gets_through(name: str, value: str) -> None:
+    assert f"={value}" not in without_secrets(f"{name}={value}")
+
+
+def test_the_host_of_a_peer_is_found_and_in_its_normal_form() -> None:
+    peers = {"192.0.2.1:5": "192.0.2.1", "[2001:DB8::1]:5": "2001:db8::1", "[::ffff:192.0.2.1]:5": "192.0.2.1"}
+    assert {peer: host_of(peer) for peer in peers} == peers
+    for host in ("192.0.2.1", "2001:db8::1", "?", "", "host"):
+        assert host_of(host) == host
+    assert host_of(host_port("::1", 80)) == plain("0:0::1") == "::1"
