@@ -22,8 +22,8 @@ class Passed:
     """A request that goes on."""
 
     target: str  #: path and query for the node
-    header: str = ""  #: that says so; empty: nodes let everybody in
-    is_checked: bool = True  #: otherwise the node decides, and nobody else may have its answer
+    header: str  #: that says so, and whose it is
+    is_checked: bool  #: otherwise the node decides, and nobody else may have its answer
 
 
 class HlsGuard:
@@ -43,7 +43,7 @@ class HlsGuard:
             AccessRefused: it may not.
         """
         if not self._access.is_guarded:
-            return Passed(request.rel_url.raw_path_qs)
+            return self._passed(request, Admitted(request.rel_url.raw_query_string))
         if request.path.startswith(RECORDINGS):
             return self._passed(request, await self._recording(request))
         try:
@@ -77,4 +77,4 @@ class HlsGuard:
 
 def header_of(passed: Passed) -> dict[str, str]:
     """What the node is told."""
-    return {EDGE_HEADER: passed.header} if passed.header else {}
+    return {EDGE_HEADER: passed.header}

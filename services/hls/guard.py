@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -29,8 +30,16 @@ from services.hls.answer import UNCACHED
 from services.hls.naming import StreamNames
 from services.hls.record_http import PREFIX as RECORD_PREFIX
 
-#: answers a request whose query, without credentials, is the second argument
-Serve = Callable[[web.Request, str], Awaitable[web.StreamResponse]]
+
+@dataclass(slots=True, frozen=True)
+class LetIn:
+    """A request that is answered."""
+
+    query: str  #: without credentials
+    address: str  #: of the client, as the edge says that it came by
+
+
+Serve = Callable[[web.Request, LetIn], Awaitable[web.StreamResponse]]
 
 _STATUS = {
     Reason.UNAUTHORISED: 401,
@@ -55,23 +64,21 @@ class Guard:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer a GET or HEAD."""
         query = request.rel_url.raw_query_string
-        if self._access.is_guarded:
+        said = self._headers.read(request.headers.get(EDGE_HEADER, ""), request.rel_url.raw_path_qs, time.time())
+        address = said.address if said is not None else request.remote or ""
+        if self._access.is_guarded and not (said is not None and said.is_checked):
             try:
                 with waiting_for_answer(request):
-                    admitted = await self._admitted(request, query)
+                    admitted = await self._admitted(request, query, address)
             except AccessRefused as error:
                 return _refusal(error)
             if isinstance(admitted, Redirected):
                 where = f"{request.rel_url.raw_path}?{admitted.query}"
                 return web.Response(status=302, headers={"Location": where, "Cache-Control": UNCACHED})
             query = admitted
-        return await self._serve(request, query)
+        return await self._serve(request, LetIn(query, address))
 
-    async def _admitted(self, request: web.Request, query: str) -> str | Redirected:
-        said = self._headers.read(request.headers.get(EDGE_HEADER, ""), request.rel_url.raw_path_qs, time.time())
-        if said is not None and said.is_checked:
-            return query
-        address = said.address if said is not None else request.remote or ""
+    async def _admitted(self, request: web.Request, query: str, address: str) -> str | Redirected:
         if request.path.startswith(RECORD_PREFIX):
             wanted = self._wanted(request, query, address, self._recorded(request), "record")
             return (await self._access.recording(wanted)).query

@@ -15,6 +15,7 @@ from lalmesh.runtime.threads import Threads
 from services.hls.answer import PLAYLIST_TYPE, UNCACHED, Answer, refusal
 from services.hls.asked_once import AskedOnce
 from services.hls.bytes_cache import BytesCache
+from services.hls.guard import LetIn
 from services.hls.metrics import HlsMetrics
 from services.hls.naming import StreamNames
 from services.hls.record_http import PREFIX as RECORD_PREFIX
@@ -53,29 +54,31 @@ class HlsHttp:
         self._session_key = session_key
         self._zipped = ZippedPlaylists()
 
-    async def answer(self, request: web.Request, query: str | None = None) -> web.StreamResponse:
-        """Answer, by `query` where one is given in place of the request's own; who leaves while he waits is not waited for."""
+    async def answer(self, request: web.Request, let_in: LetIn | None = None) -> web.StreamResponse:
+        """Answer one that was `let_in`, by default as it came; who leaves while he waits is not waited for."""
+        let_in = let_in or LetIn(request.rel_url.raw_query_string, request.remote or "")
         with waiting_for_answer(request):
             if request.path.startswith(RECORD_PREFIX):
                 response = await self._records.get(request)
             else:
-                response = await self._hls(request, request.rel_url.raw_query_string if query is None else query)
+                response = await self._hls(request, let_in)
         self._metrics.requests.labels(str(response.status)).inc()
         return response
 
-    async def _hls(self, request: web.Request, query: str) -> web.StreamResponse:
+    async def _hls(self, request: web.Request, let_in: LetIn) -> web.StreamResponse:
         path = request.rel_url.raw_path
-        answer = await (self._counted(request, path, query) if self._session_key else self._service.answer(path, query))
+        answer = await (self._counted(request, path, let_in) if self._session_key else self._service.answer(path, let_in.query))
         if request.method == "GET":
             self._metrics.sent_bytes.inc(len(answer.body))
         answer = await self._zipped.encoded(answer, request.headers.get("Accept-Encoding", ""))  # nobody holds the other meanwhile
         return await answer_with(request, answer.status, answer.headers, answer.body)
 
-    async def _counted(self, request: web.Request, path: str, query: str) -> Answer:
+    async def _counted(self, request: web.Request, path: str, let_in: LetIn) -> Answer:
         """The answer to a player that is counted.
 
         A first playlist is asked for again with a session id; one with an id that was never given is not found.
         """
+        query = let_in.query
         try:
             found, stream = await self._names.resolve(path)
         except (InvalidName, RemoteProtocolError, Unavailable):
@@ -92,19 +95,19 @@ class HlsHttp:
         answer = await self._service.answer(path, query)
         if session_id and answer.status == 200 and request.method == "GET":
             is_media = not isinstance(found.resource, PlaylistName)
-            self._players.saw(stream, session_id, _client(request, query), len(answer.body), is_media=is_media)
+            self._players.saw(stream, session_id, _client(request, let_in), len(answer.body), is_media=is_media)
         return answer
 
 
-def _client(request: web.Request, query: str) -> HlsClient:
+def _client(request: web.Request, let_in: LetIn) -> HlsClient:
     """Who asks, in the words of whoever passed the request on where it came by an edge."""
     scheme = request.headers.get("X-Forwarded-Proto", request.scheme)
     host = request.headers.get("X-Forwarded-Host", request.host)
     return HlsClient(
-        peer=request.remote or "",
+        peer=let_in.address,
         protocol="https-hls" if scheme == "https" else "hls",
         url=f"{scheme}://{host}{request.path}"[:MAX_URL_CHARS],
-        query=without_secrets(query)[:MAX_URL_CHARS],
+        query=without_secrets(let_in.query)[:MAX_URL_CHARS],
         user_agent=request.headers.get("User-Agent", "")[:MAX_AGENT_CHARS],
     )
 
