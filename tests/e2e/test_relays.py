@@ -16,6 +16,7 @@ import pytest
 from support.camera import Camera
 from support.clip import Clip
 from support.cluster import Cluster, Node, Standalone
+from support.etcd import make_certificates
 from support.ffmpeg import FFMPEG, Player, Publisher, bounded, quiet
 from support.frames import as_transport_stream, assert_same_from_join, of_file, read
 from support.ports import free_ports
@@ -105,6 +106,28 @@ async def test_rtsp_is_fetched_as_well_and_players_of_hls_are_a_demand(
     assert (relay["state"], relay["url"]) == ("running", source.rtsp_url(STREAM))
     assert hls.judge(clip).faults == []
     await asyncio.to_thread(wait_until, "its end", lambda: relays(here) == [], LIMIT_S)
+
+
+def test_certificates_are_checked_unless_a_rule_says_otherwise(
+    start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    file, certificates = media("h264_aac"), make_certificates(tmp_path)
+    tls = {"edge.tls.cert_file": certificates.cert_file("server"), "edge.tls.key_file": certificates.key_file("server")}
+    source = other(start_standalone, "source", {**tls})
+    rules = [
+        f"checked/* {source.rtmp_url('live/{name}', tls=True)} ca_file={certificates.ca_file}",
+        f"unchecked/* {source.flv_url('live/{name}', tls=True)} verify_tls=false",
+        f"refused/* {source.rtmp_url('live/{name}', tls=True)}",
+    ]
+    here = other(start_standalone, "here", {"relay.pulls": rules, "edge.play.wait_publisher_s": 3})
+    stack.enter_context(Publisher(file, source.rtmp_url(STREAM), log=tmp_path / "push.log", loops=10))
+    check_frames(file, here.flv_url("checked/cam"), tmp_path, "checked", stack)
+    check_frames(file, here.flv_url("unchecked/cam"), tmp_path, "unchecked", stack)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(here.flv_url("refused/cam"), timeout=LIMIT_S)
+    refused.value.close()
+    [relay] = [relay for relay in relays(here) if relay["stream"] == "refused/cam"]
+    assert "CERTIFICATE_VERIFY_FAILED" in relay["error"]
 
 
 @pytest.mark.skipif(not Nginx.available(), reason="nginx with its RTMP module is not installed")
