@@ -21,7 +21,8 @@ class Core:
     """A publication, as far as it is reported."""
 
     epoch, publication, tracks = Epoch(1, 5), b"p" * 16, NO_TRACKS
-    ring = SimpleNamespace(place=Place(1, 5))
+    ring = SimpleNamespace(place=Place(1, 5), newest=lambda count: [])
+    first_us = 0
 
     def __init__(self) -> None:
         self.counters = SimpleNamespace(payload_bytes=0, units=75)
