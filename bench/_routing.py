@@ -62,8 +62,8 @@ class Found:
     p99_ms: float
     worst_ms: float
     percent: float  #: of one core, of the scheduler
-    changes: Counter[str]
-    wrong: Counter[str]  #: sent to an edge that was known to drain or to have gone, by what it did
+    changes: dict[str, int]
+    wrong: dict[str, int]  #: sent to an edge that was known to drain or to have gone, by what it did
     overfull: int  #: sent to an edge that had no room
     spread_percent: float  #: furthest that a settled edge was from its share, while edges came and went
     end_spread_percent: float  #: and at the end, of all edges
@@ -72,7 +72,7 @@ class Found:
     @property
     def problem(self) -> str:
         """What must not be; nothing where all is well."""
-        wrong = {"no room": self.no_room, "failed": self.failed, "wrong": self.wrong.total(), "overfull": self.overfull}
+        wrong = {"no room": self.no_room, "failed": self.failed, "wrong": sum(self.wrong.values()), "overfull": self.overfull}
         told = [f"{count} {what}" for what, count in wrong.items() if count]
         spread = max(self.spread_percent, self.end_spread_percent)
         return ", ".join([*told, *([f"spread {spread:.1f}%"] if spread > 10 else [])])
@@ -160,9 +160,9 @@ class Stage:
             self._arrive(edge, self.rng.choice(self.streams))
         edge.task = asyncio.create_task(edge.run())
         self.stack.push_async_callback(_nodes.ended, [edge.task])
+        (self.gone if is_full else self.edges)[edge.address.node.name] = edge
         async with asyncio.timeout(JOIN_S):
             await edge.membership.joined.wait()
-        (self.gone if is_full else self.edges)[edge.address.node.name] = edge
 
     async def drain(self, edge: LightEdge) -> None:
         """It says that it drains; the answer to that is that the scheduler knows."""
@@ -309,8 +309,8 @@ def _found(plan: Plan, stage: Stage, usage: _load.Usage) -> Found:
         p99_ms=took_ms[len(took_ms) * 99 // 100],
         worst_ms=took_ms[-1],
         percent=usage.cpu_percent,
-        changes=stage.changes,
-        wrong=stage.wrong,
+        changes=dict(stage.changes),
+        wrong=dict(stage.wrong),
         overfull=stage.overfull,
         spread_percent=max(stage.spreads, default=0.0),
         end_spread_percent=stage.spread(edges),

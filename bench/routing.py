@@ -48,7 +48,7 @@ def row(samples: Sequence[_routing.Found]) -> list[str]:
         f"{statistics.median(each.p99_ms for each in samples):.1f}",
         f"{max(each.worst_ms for each in samples):.0f}",
         f"{statistics.median(each.percent for each in samples):.0f}",
-        str(sum(each.wrong.total() + each.overfull for each in samples)),
+        str(sum(sum(each.wrong.values()) + each.overfull for each in samples)),
         f"{max(each.spread_percent for each in samples):.1f}%",
         f"{max(each.end_spread_percent for each in samples):.1f}%",
     ]
@@ -56,7 +56,7 @@ def row(samples: Sequence[_routing.Found]) -> list[str]:
 
 def text_of(plan: _routing.Plan, rounds: int, about: dict[str, str], samples: Sequence[_routing.Found]) -> str:
     """The section for `docs/performance.md`."""
-    changes = sum((each.changes for each in samples), Counter[str]())
+    changes = sum((Counter(each.changes) for each in samples), Counter[str]())
     told = ", ".join(f"{count} {kind}" for kind, count in sorted(changes.items()))
     shape = (
         f"One scheduler with a core to itself is asked over HTTP by {_routing.STREAMS} streams' players, and by publishers for "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeId
@@ -127,6 +128,10 @@ class Members:
     def holders(self, stream: StreamKey) -> list[Session]:
         """The sessions of the nodes that carry a stream."""
         return [self._sessions[name] for name in sorted(self._holders.get(stream, ()))]
+
+    def some_holders(self, stream: StreamKey, count: int) -> list[Session]:
+        """At most `count` of them, any, at a cost that does not grow with those that there are."""
+        return [self._sessions[name] for name in islice(self._holders.get(stream, ()), count)]
 
     def _add(self, session: Session, streams: Iterable[StreamKey]) -> None:
         for stream in streams:

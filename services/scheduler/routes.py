@@ -20,7 +20,9 @@ from services.scheduler.members import Members, Session
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.records import NodeRecord
 from services.scheduler.route_urls import RouteProtocol
-from services.scheduler.routing import NotListenedFor, Question, Route, Routing
+from services.scheduler.routing import RETRY_AFTER_S, NotListenedFor, Question, Route, Routing
+
+MAX_HOLDERS = 8  #: nodes that have a stream, among which edges are looked for: its origin and worker may be some
 
 
 class Purpose(Enum):
@@ -106,7 +108,10 @@ class Routes:
         question = Question(key, protocol.listener, is_play, zone, holders)
         try:
             found = self._routing.route(question, self._clock())
-        except NotListenedFor:
+        except NotListenedFor as exc:
+            if self._may_come(protocol):
+                self._count(purpose, "no_room")
+                raise Unavailable(f"{exc} now", retry_after_s=RETRY_AFTER_S) from exc
             self._count(purpose, "not_listened_for")
             raise
         except Unavailable:
@@ -140,6 +145,11 @@ class Routes:
             self._routed = {record.node for record in records}
             self._routing.replace(records)
 
+    def _may_come(self, protocol: RouteProtocol) -> bool:
+        """Whether some edge that drains or is away listens for `protocol`, or no edge is known at all."""
+        edges = [record for record in self._directory.nodes() if record.role is Role.EDGE]
+        return not edges or any(endpoint.protocol == protocol.listener for edge in edges for endpoint in edge.endpoints)
+
     def _takes_clients(self, record: NodeRecord) -> bool:
         session = self._members.of(record.node)
         is_joined = record.role is Role.EDGE and self._directory.state_of(record) == "joined"
@@ -149,8 +159,8 @@ class Routes:
         return self._directory.offers.loads.of(record.node) or record.load
 
     def _players_of(self, stream: StreamKey) -> Collection[NodeId]:
-        """Edges that play it, of those that joined this replica."""
-        holders = self._members.holders(stream)
+        """Some edges that play it, of those that joined this replica."""
+        holders = self._members.some_holders(stream, MAX_HOLDERS)
         return {session.node for session in holders if session.report.role is Role.EDGE and session.held[stream].players}
 
     def _publisher_of(self, stream: StreamKey) -> Collection[NodeId]:

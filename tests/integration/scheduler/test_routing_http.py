@@ -198,6 +198,19 @@ async def test_where_nobody_listens_it_is_not_found_and_where_none_has_room_it_m
     assert (nowhere.status, full.status, full.headers["Retry-After"]) == (404, 503, "2")
 
 
+async def test_edges_that_may_come_are_waited_for(web: Web) -> None:
+    async def status() -> int:
+        return (await web.get("/v1/route/play?stream=live/cam&protocol=rtmp")).status
+
+    assert await status() == 503
+    async with web.edge("e1") as edge:
+        assert await status() == 200
+        await edge.vanish()
+        directory = web.app.service.directory
+        await eventually(lambda: directory.is_away(edge.address.node))
+        assert await status() == 503
+
+
 async def test_edges_that_drain_are_away_or_have_gone_are_not_named(web: Web) -> None:
     async def names() -> Counter[str]:
         return Counter([(await web.route("stream=live/cam&protocol=rtmp"))["edge"] for _ in range(30)])
