@@ -24,6 +24,11 @@ class AddressList:
         """Whether a client from `address` may ask at all."""
         return address not in self.denied and (not self.allowed or address in self.allowed)
 
+    @property
+    def refuses_some(self) -> bool:
+        """Whether anybody is refused for where he comes from."""
+        return bool(self.allowed) or bool(self.denied)
+
 
 _EVERYWHERE = AddressList()
 
@@ -54,7 +59,7 @@ class Policy:
 
     def guards(self, families: frozenset[Family]) -> bool:
         """Whether anybody who plays by one of `families` could be refused."""
-        if not self._is_open_otherwise or self._addresses.get(Action.PLAY, _EVERYWHERE) != _EVERYWHERE:
+        if not self._is_open_otherwise or self._addresses.get(Action.PLAY, _EVERYWHERE).refuses_some:
             return True
         about = (rule for rule in self._rules if Action.PLAY in rule.actions and rule.families & families)
         return any(rule.methods != (MethodName.OPEN,) for rule in about)

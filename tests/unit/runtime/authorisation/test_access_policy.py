@@ -206,3 +206,10 @@ def test_what_an_edge_says_is_for_one_target_and_a_moment() -> None:
     assert EdgeHeaders((b"other",)).read(text, "/hls/live/cam.m3u8", 1030.0) is None
     for junk in ("", "a b c", "x 1 a b", "zz 1 a " + "é"):
         assert headers.read(junk, "/", 0.0) is None
+
+
+def test_address_lists_that_are_empty_guard_nothing() -> None:
+    families = frozenset({Family.HLS, Family.RECORD})
+    everywhere, not_there = (AddressList(Networks(()), Networks(denied)) for denied in ((), ("10.0.0.0/8",)))
+    assert not Policy(addresses={Action.PLAY: everywhere}).guards(families)
+    assert Policy(addresses={Action.PLAY: not_there}).guards(families)
