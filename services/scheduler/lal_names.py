@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from urllib.parse import unquote, urlsplit
 
 import lalmesh
+from lalmesh.names import ANY_APP, StreamKey
 
 API_VERSION = "v0.4.9"  #: of the API that is answered alike
 NOTIFY_VERSION = "v0.2.5"  #: of the events
@@ -40,6 +43,14 @@ def lal_session_id(session_id: str, protocol: str, role: str) -> str:
 def own_session_id(lal_id: str) -> str:
     """The id of a session without the prefix of lal. Our ids are lower-case, so no part of one is taken for it."""
     return next((lal_id.removeprefix(prefix) for prefix in _PREFIXES if lal_id.startswith(prefix)), lal_id)
+
+
+def lal_app_name(stream: StreamKey, urls: Iterable[str]) -> str:
+    """The application of a stream; where applications mean nothing it is what the first of `urls` has that has any."""
+    if stream.app != ANY_APP:
+        return stream.app
+    apps = (unquote(urlsplit(url).path.strip("/").rpartition("/")[0]) for url in urls)
+    return next((app for app in apps if app), "")
 
 
 def lal_version() -> str:

@@ -31,6 +31,7 @@ from lalmesh.runtime.config._edge import (
     PublishConfig,
     RtmpConfig,
     RtmpsConfig,
+    SessionConfig,
 )
 from lalmesh.runtime.config._hls import (
     HlsCapacityConfig,
@@ -125,6 +126,7 @@ __all__ = [
     "SchedulerGrpcConfig",
     "SchedulerHttpConfig",
     "ServerTlsConfig",
+    "SessionConfig",
     "SignedConfig",
     "Sources",
     "TelemetryConfig",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from urllib.parse import unquote, urlsplit
+from collections.abc import Sequence
 
 from lalmesh.media import Codec, Kind, TrackSet
-from lalmesh.names import ANY_APP, StreamKey
+from lalmesh.names import StreamKey
 from lalmesh.runtime.scheduling.model import HeldStream
 from lalmesh.runtime.sessions import Session, SessionRole
 from services.scheduler.lal_api._models import FramesOfSecond, StatGroup, StatSession
-from services.scheduler.lal_names import lal_protocol, lal_session_id, lal_time
+from services.scheduler.lal_names import lal_app_name, lal_protocol, lal_session_id, lal_time
 
 _KBIT = 1024
 _BASE_TYPES = {
@@ -47,7 +46,7 @@ def stat_group(stream: StreamKey, source: HeldStream | None, sessions: Sequence[
     video = tracks.first(Kind.VIDEO)
     return StatGroup(
         stream_name=stream.name,
-        app_name=_app_name(stream, (*of[SessionRole.PUBLISHER], *of[SessionRole.PLAYER])),
+        app_name=lal_app_name(stream, (each.url for each in (*of[SessionRole.PUBLISHER], *of[SessionRole.PLAYER]))),
         audio_codec=_codec_name(tracks, Kind.AUDIO),
         video_codec=_codec_name(tracks, Kind.VIDEO),
         video_width=video.width if video is not None else 0,
@@ -74,14 +73,3 @@ def _frames(source: HeldStream | None) -> list[FramesOfSecond]:
     if source is None:
         return []
     return [FramesOfSecond(unix_sec=source.frames_end_s - 1 - age, v=count) for age, count in enumerate(source.frames)]
-
-
-def _app_name(stream: StreamKey, sessions: Iterable[Session]) -> str:
-    """The application; where these mean nothing it is what the URL of the publisher, or else of a player, has."""
-    if stream.app != ANY_APP:
-        return stream.app
-    for session in sessions:
-        app = unquote(urlsplit(session.url).path.strip("/").rpartition("/")[0])
-        if app:
-            return app
-    return ""

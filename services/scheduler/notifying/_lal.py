@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
 
-from lalmesh.names import ANY_APP
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.events import Event
-from services.scheduler.lal_names import API_VERSION, NOTIFY_VERSION, bin_info, lal_protocol, lal_session_id, lal_time, lal_version
+from services.scheduler.lal_names import (
+    API_VERSION,
+    NOTIFY_VERSION,
+    bin_info,
+    lal_app_name,
+    lal_protocol,
+    lal_session_id,
+    lal_time,
+    lal_version,
+)
 
 _BASE_TYPES = {"publisher": "PUB", "player": "SUB", "relay_pull": "PULL", "relay_push": "PUSH"}
 _SESSIONS = {
@@ -106,4 +113,4 @@ def _stream(event: Event) -> dict[str, Any]:
     stream = event.stream
     if stream is None:
         return {}
-    return {"app_name": "" if stream.app == ANY_APP else unquote(stream.app), "stream_name": stream.name}
+    return {"app_name": lal_app_name(stream, [str(event.facts.get("url", ""))]), "stream_name": stream.name}
