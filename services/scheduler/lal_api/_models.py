@@ -108,34 +108,34 @@ class Reply(ApiModel):
 class GroupReply(Reply):
     """One stream."""
 
-    data: StatGroup | None = None
+    data: StatGroup | None = Field(default=None, description="Null where something is wrong.")
 
 
 class GroupsReply(Reply):
     """All streams."""
 
-    data: GroupList | None = None
+    data: GroupList | None = Field(default=None, description="Null where something is wrong.")
 
 
 class InfoReply(Reply):
     """The server."""
 
-    data: LalInfo | None = None
+    data: LalInfo | None = Field(default=None, description="Null where something is wrong.")
 
 
 class PullReply(Reply):
     """A relay that was begun."""
 
-    data: PullStarted | None = None
+    data: PullStarted | None = Field(default=None, description="Null where something is wrong.")
 
 
 class EndedReply(Reply):
     """A relay that was ended."""
 
-    data: SessionEnded | None = None
+    data: SessionEnded | None = Field(default=None, description="Null where something is wrong.")
 
 
 class RecordReply(Reply):
     """A recording that was begun."""
 
-    data: RecordStarted | None = None
+    data: RecordStarted | None = Field(default=None, description="Null where something is wrong.")
