@@ -76,6 +76,7 @@ proto: setup ## generate lalmesh/rpc from proto/
 docs: setup ## write lalmesh.sample.yaml and docs/configuration.md from the configuration models, and the table in docs/api.md
 	@$(BIN)/python -m lalmesh.runtime.config
 	@$(BIN)/python -m services.scheduler.api
+	@$(BIN)/python -m lalmesh.runtime.event_docs
 
 format: setup ## put imports and layout in order
 	@$(BIN)/ruff check --fix $(PYTHON_FILES)

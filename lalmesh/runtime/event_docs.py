@@ -1,0 +1,32 @@
+"""The tables of docs/webhooks.md, written from the kinds of events: ``python -m lalmesh.runtime.event_docs``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lalmesh.runtime.event_kinds import KINDS
+
+PAGE = Path(__file__).parents[2] / "docs" / "webhooks.md"
+BEGIN, END = "<!-- events: begin, written by python -m lalmesh.runtime.event_docs -->", "<!-- events: end -->"
+
+
+def tables() -> str:
+    """A section a kind."""
+    lines: list[str] = []
+    for kind, spec in KINDS.items():
+        also = f" lal: `on_{kind.value}`." if spec.is_lal else ""
+        lines += [f"### {kind.value}", "", spec.text + also, "", "| field of `data` | what |", "|---|---|"]
+        lines += [f"| `{name}` | {text} |" for name, text in spec.facts.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def page_as_it_has_to_be() -> str:
+    """The page with the tables of now."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{tables()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page_as_it_has_to_be(), encoding="utf-8")
