@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from lalmesh.runtime.sessions import SessionDirectory
 from services.scheduler.api import Operation
 from services.scheduler.blacklisting import Blacklisting
+from services.scheduler.event_updates import UpdateParts
 from services.scheduler.kicks import Kicks
 from services.scheduler.lal_api._control import LalControl
 from services.scheduler.lal_api._groups import Groups
@@ -56,3 +58,13 @@ def lal_operations(
         start_time=lal_time(time.time_ns() // 1000),
     )
     return operations(groups, control, info)
+
+
+def lal_groups(service: SchedulerService, peers: Peers, sessions: SessionDirectory) -> Callable[[], Awaitable[UpdateParts]]:
+    """Gives all streams as the events of lal list them."""
+    groups = Groups(service, peers, sessions)
+
+    async def show() -> UpdateParts:
+        return [group.model_dump(mode="json") for group in await groups.show_all()]
+
+    return show

@@ -20,6 +20,12 @@ class StreamQuery(LalQuery):
     app_name: str = Field(default="", max_length=4096, description="Of several streams of one name, that of this application.")
 
 
+class AnyParts(BaseModel):
+    """A path that leads nowhere."""
+
+    rest: str = Field(description="What there is not.", examples=["stat/nothing"])
+
+
 class StatSession(ApiModel):
     """A publisher, player or relay; all empty where there is none."""
 

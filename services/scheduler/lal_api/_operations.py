@@ -15,6 +15,7 @@ from services.scheduler.lal_api._control import LalControl
 from services.scheduler.lal_api._errors import PAGE_NOT_FOUND, LalError
 from services.scheduler.lal_api._groups import Groups
 from services.scheduler.lal_api._models import (
+    AnyParts,
     EndedReply,
     GroupList,
     GroupReply,
@@ -88,8 +89,8 @@ def operations(groups: Groups, control: LalControl, info: LalInfo) -> list[Opera
             query=LalQuery,
             answers={HTTPStatus.FOUND: None},
         ),
-        _row("GET", "/api/{rest}", "What there is not.", missing, ApiRole.ANYBODY, Reply, deep="rest"),
-        _row("POST", "/api/{rest}", "What there is not.", missing, ApiRole.ANYBODY, Reply, deep="rest"),
+        _row("GET", "/api/{rest}", "What there is not.", missing, ApiRole.ANYBODY, Reply, parts=AnyParts),
+        _row("POST", "/api/{rest}", "What there is not.", missing, ApiRole.ANYBODY, Reply, parts=AnyParts),
     ]
 
 
@@ -102,7 +103,7 @@ def _row(
     reply: type[Reply],
     query: type[LalQuery] = LalQuery,
     *,
-    deep: str = "",
+    parts: type[AnyParts] | None = None,
 ) -> Operation:
     async def handler(asked: Asked) -> Answer:
         try:
@@ -121,7 +122,8 @@ def _row(
         handler=handler,
         role=role,
         query=query,
-        deep_parts=frozenset({deep} if deep else ()),
+        parts=parts,
+        deep_parts=frozenset(parts.model_fields if parts is not None else ()),
         answers={HTTPStatus.OK: reply},
         refusal=_refused,
     )
