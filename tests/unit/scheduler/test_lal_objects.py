@@ -72,7 +72,8 @@ def test_a_group_has_its_sessions_by_what_they_do() -> None:
     sessions = [SESSION, *(replace(SESSION, id=role.value, role=role) for role in roles)]
     held = HeldStream(stream=STREAM, tracks=TrackSet((VIDEO, AUDIO), 1), frames_end_s=100, frames=(25, 24))
     group = stat_group(STREAM, held, sessions)
-    assert [each.base_type for each in (group.pub, *group.subs or (), group.pull, *group.pushs or ())] == ["PUB", "SUB", "PULL", "PUSH"]
+    shown = (group.pub, *(group.subs or ()), group.pull, *(group.pushs or ()))
+    assert [each.base_type for each in shown] == ["PUB", "SUB", "PULL", "PUSH"]
     assert [(each.unix_sec, each.v) for each in group.in_frame_per_sec] == [(99, 25), (98, 24)]
     assert (group.video_codec, group.audio_codec) == ("H264", "AAC")
 
