@@ -75,7 +75,7 @@ def test_a_group_has_its_sessions_by_what_they_do() -> None:
     shown = (group.pub, *(group.subs or ()), group.pull, *(group.pushs or ()))
     assert [each.base_type for each in shown] == ["PUB", "SUB", "PULL", "PUSH"]
     assert [(each.unix_sec, each.v) for each in group.in_frame_per_sec] == [(99, 25), (98, 24)]
-    assert (group.video_codec, group.audio_codec) == ("H264", "AAC")
+    assert (group.video_codec, group.audio_codec) == (VIDEO.codec.value.upper(), AUDIO.codec.value.upper())
 
 
 def test_a_group_that_nobody_reports_has_empty_objects() -> None:
