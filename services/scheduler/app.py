@@ -31,7 +31,7 @@ from services.scheduler.blacklisting import Blacklisting, BlacklistStore, Memory
 from services.scheduler.event_hub import EventHub, HubSettings
 from services.scheduler.events import MemoryEventLog
 from services.scheduler.kicks import Kicks
-from services.scheduler.lal_api import LalSettings, lal_operations
+from services.scheduler.lal_api import LalSettings, lal_groups, lal_operations
 from services.scheduler.live_settings import SettingsPart
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.notifying import HttpSink
@@ -144,7 +144,8 @@ class SchedulerApp:
         self.blacklisting = Blacklisting(blacklist or MemoryBlacklist(), service.members, service.metrics)
         service.control.parts += [self.kicks, self.blacklisting]
         #: what happens, and who is told of it
-        self.events = EventHub(service, event_log or MemoryEventLog(), HttpSink, notify or HubSettings(), name)
+        groups, kept = lal_groups(service, self.peers, sessions), event_log or MemoryEventLog()
+        self.events = EventHub(service, kept, HttpSink, notify or HubSettings(), name, groups=groups)
         service.control.parts.append(self.events)
         #: what can be asked for over HTTP; parts add theirs before `start`
         self.operations: list[Operation] = [

@@ -1,0 +1,119 @@
+"""A receiver of webhooks in a thread: it checks every signature, keeps what it took, and fails when a test wants it to."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+from support.ports import LOOPBACK
+
+FRESH_S = 300  #: that a time stamp may be old
+
+
+@dataclass(frozen=True)
+class Hook:
+    """One request that was answered 200."""
+
+    at: float
+    path: str
+    id: str
+    body: dict[str, Any]
+
+    @property
+    def event_name(self) -> str:
+        """Its kind: as the path says, or, where that does not, the body."""
+        name = self.path.rpartition("/")[2]
+        return name if name.startswith("on_") else str(self.body["event"])
+
+
+class WebhookSink:
+    """A context manager; `url` is where it listens."""
+
+    def __init__(self, secret: str = "") -> None:
+        """With a `secret` what is not signed with it is a failure of the test."""
+        self.hooks: list[Hook] = []
+        self.refused = 0
+        self.wrong: list[str] = []  #: what it took exception to
+        self.fails = False  #: whether it answers 500
+        self._secret = secret
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Without a path."""
+        return f"http://{LOOPBACK}:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def taken(self, path: str = "") -> list[Hook]:
+        """What came first under each id, in order; below a path."""
+        seen: set[tuple[str, str]] = set()
+        with self._lock:
+            hooks = [hook for hook in self.hooks if hook.path.startswith(path)]
+        return [hook for hook in hooks if not ((key := (hook.path, hook.id)) in seen or seen.add(key))]
+
+    def until(self, holds: Callable[[list[Hook]], bool], limit_s: float, path: str = "") -> list[Hook]:
+        """What it took, once that is enough.
+
+        Raises:
+            AssertionError: it is not after `limit_s`.
+        """
+        end = time.monotonic() + limit_s
+        while not holds(taken := self.taken(path)):
+            assert time.monotonic() < end, f"after {limit_s} s: {[(hook.event_name, hook.body) for hook in taken][-20:]}"
+            time.sleep(0.02)
+        return taken
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        sink = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status = sink._take(self.path, dict(self.headers.items()), body)
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+                pass
+
+        return Handler
+
+    def _take(self, path: str, headers: dict[str, str], body: bytes) -> int:
+        with self._lock:
+            if self.fails:
+                self.refused += 1
+                return 500
+            if self._secret and (reason := self._wrong(headers, body)):
+                self.wrong.append(reason)
+            self.hooks.append(Hook(time.monotonic(), path, headers.get("webhook-id", ""), json.loads(body)))
+            return 200
+
+    def _wrong(self, headers: dict[str, str], body: bytes) -> str:
+        at = headers.get("webhook-timestamp", "0")
+        signed = b".".join((headers.get("webhook-id", "").encode(), at.encode(), body))
+        expected = "v1," + base64.b64encode(hmac.new(self._secret.encode(), signed, hashlib.sha256).digest()).decode()
+        if not hmac.compare_digest(expected, headers.get("webhook-signature", "")):
+            return f"signature {headers.get('webhook-signature')!r}"
+        return "" if abs(time.time() - int(at)) < FRESH_S else f"time stamp {at}"
