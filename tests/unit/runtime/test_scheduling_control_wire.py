@@ -38,6 +38,8 @@ TOUCH = SessionTouch(
     peer="[2001:db8::1]:5",
     sent_bytes=1,
     received_bytes=2,
+    is_total=True,
+    is_brief=True,
     opened_us=3,
     url="rtmp://h/live/cam",
     query="a=1",
