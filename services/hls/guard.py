@@ -26,7 +26,7 @@ from lalmesh.runtime.authorisation import (
     bearer_of,
 )
 from lalmesh.runtime.http_gate import waiting_for_answer
-from services.hls.answer import UNCACHED
+from services.hls.answer import UNCACHED, Answer, refusal
 from services.hls.naming import StreamNames
 from services.hls.record_http import PREFIX as RECORD_PREFIX
 
@@ -72,20 +72,26 @@ class Guard:
                     admitted = await self._admitted(request, query, address)
             except AccessRefused as error:
                 return _refusal(error)
+            if isinstance(admitted, web.Response):
+                return admitted
             if isinstance(admitted, Redirected):
                 where = f"{request.rel_url.raw_path}?{admitted.query}"
                 return web.Response(status=302, headers={"Location": where, "Cache-Control": UNCACHED})
             query = admitted
         return await self._serve(request, LetIn(query, address))
 
-    async def _admitted(self, request: web.Request, query: str, address: str) -> str | Redirected:
+    async def _admitted(self, request: web.Request, query: str, address: str) -> str | Redirected | web.Response:
         if request.path.startswith(RECORD_PREFIX):
             wanted = self._wanted(request, query, address, self._recorded(request), "record")
             return (await self._access.recording(wanted)).query
         try:
             found, stream = await self._names.resolve(request.rel_url.raw_path)
-        except (InvalidName, RemoteProtocolError, Unavailable):
-            return query  # what answers says what is wrong with it
+        except InvalidName as error:
+            return _said(refusal(400, str(error)))
+        except RemoteProtocolError as error:
+            return _said(refusal(400 if error.section else 404, error.reason))
+        except Unavailable as error:
+            return _said(refusal(503, str(error)))  # not served unasked, be it known by the time that it would be
         wanted = self._wanted(request, query, address, stream, "hls")
         if wanted is None:
             return query
@@ -115,6 +121,10 @@ class Guard:
         except InvalidName:
             return None
         return stream if self._match_app else StreamKey(ANY_APP, stream.name)
+
+
+def _said(answer: Answer) -> web.Response:
+    return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
 
 def _refusal(error: AccessRefused) -> web.Response:

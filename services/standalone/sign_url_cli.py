@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import typer
 
 from lalmesh.errors import InvalidName, LalmeshError
-from lalmesh.names import StreamKey
+from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.protocol.hls import parse_path
 from lalmesh.runtime.authorisation import Action, signed_query
 from lalmesh.runtime.config import keys_of, load_config
@@ -44,12 +44,14 @@ def sign_url_command(
 ) -> None:
     """Print URL with a signature, made with a key of auth.signed.keys."""
     try:
-        keys = keys_of(load_config(config, sets or [], os.environ).auth.signed.keys)
+        loaded = load_config(config, sets or [], os.environ)
+        keys, stream = keys_of(loaded.auth.signed.keys), stream_of(url)
+        stream = stream if loaded.cluster.match_app else StreamKey(ANY_APP, stream.name)
         name = key or next(iter(keys), "")
         if name not in keys:
             raise ValueError(f"no key {name!r} in auth.signed.keys" if name else "auth.signed.keys has no key")
         expires_s = int(time.time()) + lasts_s
-        query = signed_query(keys[name], Action(action), stream_of(url), expires_s=expires_s, key_id=name, address=address)
+        query = signed_query(keys[name], Action(action), stream, expires_s=expires_s, key_id=name, address=address)
     except (LalmeshError, ValueError) as error:
         typer.echo(f"lalmesh: {error}", err=True)
         raise typer.Exit(1) from None
