@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import grpc.aio
@@ -19,7 +20,7 @@ from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics, sweep_each
 from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.sessions import SessionDirectory
-from services.scheduler.api import ApiSettings, Operation, health, nodes, recordings, settings, streams, tokens
+from services.scheduler.api import Api, ApiSettings, ApiToken, Operation, health, nodes, recordings, settings, streams, tokens
 from services.scheduler.api import blacklist as blacklist_api
 from services.scheduler.api import events as events_api
 from services.scheduler.api import relays as relays_api
@@ -131,6 +132,7 @@ class SchedulerApp:
         self.app_usage = AppUsagePart(self.service, self.peers, limits)
         self.service.control.parts.append(self.app_usage)
         self._api = api or ApiSettings()
+        self._serving: Api | None = None  # once it listens
         service = self.service
         routes = Routes(service.directory, service.members, service.metrics, time.monotonic, routing)
         service.control.parts.append(routes)
@@ -152,7 +154,7 @@ class SchedulerApp:
             *health.operations(self.service),
             *streams.operations(self.service, self.peers),
             *nodes.operations(self.service, self.peers),
-            *tokens.operations(self._api.tokens),
+            *tokens.operations(lambda: self._api.tokens),
             *recordings.operations(self.service.recordings),
             *relays_api.operations(self.relays),
             *settings.operations(self.settings),
@@ -192,6 +194,12 @@ class SchedulerApp:
             await self.stop()
             raise
 
+    def take_tokens(self, tokens: Sequence[ApiToken]) -> None:
+        """Let in who has one of these tokens, and nobody else, from now on."""
+        self._api = replace(self._api, tokens=tuple(tokens))
+        if self._serving is not None:
+            self._serving.take_tokens(tokens)
+
     async def stop(self) -> None:
         """End membership, finish what is under way, stop listening, give duties back. Nodes go to another replica as they are."""
         await self.events.told()
@@ -224,7 +232,8 @@ class SchedulerApp:
         if self._http_address is None:
             return
         host, port = self._http_address
-        http = self._http = HttpPort("http", self._api.build(self.operations).app(), HTTP_LIMITS, self._http_metrics)
+        self._serving = self._api.build(self.operations)
+        http = self._http = HttpPort("http", self._serving.app(), HTTP_LIMITS, self._http_metrics)
         await http.start(host, port)
         self._sweeping = asyncio.create_task(sweep_each_second(lambda: (http.sweep,)), name="scheduler-sweep")
         self.http_port = http.port

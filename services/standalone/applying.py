@@ -71,15 +71,16 @@ def _of_scheduler(config: Config, scheduler: SchedulerApp | None) -> list[Callab
     if scheduler is None:
         return []
     from services.standalone.access_settings import app_limits
-    from services.standalone.scheduler_settings import record_rules, relaying_settings
+    from services.standalone.scheduler_settings import api_settings, record_rules, relaying_settings
 
     recordings, rules, limits = scheduler.service.recordings, record_rules(config), app_limits(config)
-    relays = relaying_settings(config).rules
+    relays, tokens = relaying_settings(config).rules, api_settings(config).tokens
 
     def apply() -> None:
         scheduler.app_usage.limits = limits
         if rules != recordings.known.configured:
             recordings.configure(rules)
         scheduler.relays.configure(relays)
+        scheduler.take_tokens(tokens)
 
     return [apply]

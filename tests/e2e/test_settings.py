@@ -21,9 +21,10 @@ LIMIT_S = 10.0
 PATH = "/v1/settings"
 
 
-def ask(node: Node, method: str, body: object = None) -> tuple[int, dict[str, Any]]:
+def ask(node: Node, method: str, body: object = None, token: str = "") -> tuple[int, dict[str, Any]]:
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"{node.api_url}{PATH}", data, {"Content-Type": "application/json"}, method=method)
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    request = urllib.request.Request(f"{node.api_url}{PATH}", data, headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
             return answer.status, json.load(answer)
@@ -55,6 +56,19 @@ def test_a_file_that_has_changed_is_taken_on_sighup_whole_or_not_at_all(tmp_path
     says(node, "unknown key, did you mean edge.play.linger_s?")
     assert "-> 5.0" not in node.output()
     assert node.is_ready()
+
+
+def test_a_token_is_replaced_without_a_restart(tmp_path: Path, stack: ExitStack) -> None:
+    token = tmp_path / "token"
+    token.write_text("the-first-token-of-all")
+    node = stack.enter_context(Standalone(tmp_path, {"scheduler.http.token_file": str(token)}))
+    assert ask(node, "DELETE", token="the-first-token-of-all")[0] == 200
+    token.write_text("the-second-token-of-all")
+    os.kill(node.pid, signal.SIGHUP)
+    says(node, "setting changed by the file: scheduler.http.token: ")
+    assert ask(node, "DELETE", token="the-first-token-of-all")[0] == 401
+    assert ask(node, "DELETE", token="the-second-token-of-all")[0] == 200
+    assert "token-of-all" not in node.output()
 
 
 def test_settings_of_the_api_reach_every_node_also_one_that_joins_later(start_cluster: StartCluster) -> None:

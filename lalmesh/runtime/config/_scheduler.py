@@ -17,6 +17,7 @@ from lalmesh.runtime.config._base import (
     Port,
     SharedKey,
     Text,
+    live_keys,
     require_pair,
 )
 from lalmesh.runtime.zones import parse_zones
@@ -58,6 +59,8 @@ class SchedulerGrpcConfig(ConfigModel):
 
 class SchedulerHttpConfig(ConfigModel):
     """The HTTP listener: API, routing, health, metrics."""
+
+    live_by_file = live_keys("token tokens")
 
     host: Host = Field(default="0.0.0.0", description="Address to listen on.")
     port: Port = Field(default=8083, description="TCP port; 0 takes a free one.")

@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from lalmesh.runtime.api_tokens import ApiToken
 from lalmesh.runtime.cors import CorsPolicy
 from services.scheduler.api._checking import check_body, check_parts, check_query, read_body, refuse_query
 from services.scheduler.api._openapi import make_document
@@ -53,6 +54,10 @@ class Api:
             methods[operation.method] = operation
         #: the OpenAPI document
         self.document = make_document(operations)
+
+    def take_tokens(self, tokens: Sequence[ApiToken]) -> None:
+        """Go by these tokens from now on, and no others."""
+        self._permission.tokens.known = tuple(tokens)
 
     def app(self) -> web.Application:
         """The application."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Literal
 
@@ -26,11 +26,11 @@ class TokenModel(ApiModel):
 TokenPage = PageModel[TokenModel]
 
 
-def operations(tokens: Sequence[ApiToken]) -> list[Operation]:
-    """What can be asked of `tokens`."""
+def operations(tokens: Callable[[], Sequence[ApiToken]]) -> list[Operation]:
+    """What can be asked of the tokens that `tokens` gives."""
 
     async def list_tokens(asked: Asked) -> Answer:
-        page = Page.of(tokens, asked.query)
+        page = Page.of(tokens(), asked.query)
         return Answer(body=page.answer(TokenPage, [_described(token, asked.token) for token in page.shown]))
 
     return [
