@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from support.virtual_time import in_virtual_time
+
+from lalmesh.media import AccessUnit, Codec, Track, TracksChanged, TrackSet
+from lalmesh.names import StreamKey
+from lalmesh.runtime.event_outbox import EventOutbox
+from lalmesh.runtime.events import Event
+from lalmesh.runtime.ownership import Epoch, NodeId
+from services.edge.alarms import Alarms, AlarmSettings
+from services.edge.publication import Publication, PublicationSettings
+
+CAM = StreamKey.of("live", "cam")
+FRAME_RATE = 25
+
+
+class _World:
+    def __init__(self, settings: AlarmSettings) -> None:
+        self.now = 0.0
+        self.told: list[Event] = []
+        self.outbox = EventOutbox(NodeId("edge", b"\1" * 8), self._tell)
+        self.alarms = Alarms(settings, self.outbox, lambda _: "id", lambda: self.now)
+        self.core = Publication(b"p" * 16, PublicationSettings())
+        self.core.grant(Epoch(1, 1))
+        tracks = TrackSet((Track(track_id=1, codec=Codec.H264),), 1)
+        self.core.feed([TracksChanged(tracks)], 1)
+        self._frame = 0
+
+    async def _tell(self, events: Sequence[Event]) -> None:
+        self.told += events
+
+    def second(self, *, frames: int = FRAME_RATE, key: bool = True, size: int = 1000, jump_ms: int = 0) -> None:
+        """One second of media, and a look."""
+        self.now += 1
+        for index in range(frames):
+            self._frame += 1
+            dts = self._frame * 3600 + jump_ms * 90
+            self.core.feed([AccessUnit(1, dts, 0, key and index == 0, bytes(size))], int(self.now * 1e6))
+        self.alarms.sweep([(CAM, self.core)])
+
+    def words(self) -> list[str]:
+        return [f"{event.kind} {event.facts['alarm']}" for event in self.outbox._waiting]
+
+
+@in_virtual_time
+async def test_a_stream_without_key_frames_is_an_alarm_once_and_it_ends() -> None:
+    world = _World(AlarmSettings(no_keyframe_s=3))
+    for key in (True, True, False, False, False, False, False, True, True):
+        world.second(key=key)
+    assert world.words() == ["alarm no_keyframe", "alarm_over no_keyframe"]
+
+
+@in_virtual_time
+async def test_rates_are_measured_over_some_seconds() -> None:
+    world = _World(AlarmSettings(bitrate_low_bps=100_000, frames_per_s=20))
+    for frames in (25, 25, 25, 25, 25, 25, 25, 25, 25, 5, 5, 5, 5, 5, 5, 25, 25, 25, 25, 25, 25):
+        world.second(frames=frames)
+    assert sorted(world.words()) == [
+        "alarm bitrate_low", "alarm frame_rate_low", "alarm_over bitrate_low", "alarm_over frame_rate_low"
+    ]  # fmt: skip
+
+
+@in_virtual_time
+async def test_each_jump_of_the_clock_is_an_alarm() -> None:
+    world = _World(AlarmSettings(timestamp_jump=True))
+    for jump_ms in (0, 0, 60_000, 60_000, 0, 0):
+        world.second(jump_ms=jump_ms)
+    assert world.words() == ["alarm timestamp_jump", "alarm timestamp_jump"]
+
+
+@in_virtual_time
+async def test_nothing_is_looked_at_where_no_alarm_is_wanted() -> None:
+    world = _World(AlarmSettings())
+    world.second(key=False)
+    assert len(world.outbox) == 0
