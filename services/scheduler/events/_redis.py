@@ -56,6 +56,7 @@ from services.scheduler.sessions import RedisSettings
 
 AWAY_S = 0.5  #: hint after which asking again makes sense
 MAX_TRIMMED = 1000  #: events that one call forgets
+LEAST_READ = 8  #: events of each shard that are read together
 SCANNED = 500  #: sessions that are looked through in one go for those of a node that has gone
 
 
@@ -79,15 +80,20 @@ class RedisEventLog:
 
     async def read(self, shards: Sequence[int], after: str, limit: int) -> EventPage:
         """See `EventLog.read`."""
+        each = limit if len(shards) == 1 else max(LEAST_READ, 4 * limit // len(shards))
         async with self._asking():
             pipe = self._redis.pipeline(transaction=True)  # all at one moment: no event behind the last one comes in between
             for shard in shards:
-                pipe.xrange(self._logs[shard], f"({after}", "+", limit + 1)
+                pipe.xrange(self._logs[shard], f"({after}", "+", each)
             answers = await pipe.execute()
-        found = [_logged(shard, entry) for shard, entries in zip(shards, answers, strict=True) for entry in entries]
-        found.sort(key=lambda logged: position_key(logged.position))
-        shown = found[:limit]
-        return EventPage(tuple(shown), shown[-1].position if shown else after, len(found) > limit)
+        full = [position_key(entries[-1][0]) for entries in answers if len(entries) == each]
+        until = min(full, default=None)  # of a shard that has more nothing is known behind what was read
+        found = sorted(
+            (position_key(entry[0]), shard, entry) for shard, entries in zip(shards, answers, strict=True) for entry in entries
+        )
+        known = [(shard, entry) for key, shard, entry in found if until is None or key <= until]
+        shown = tuple(_logged(shard, entry) for shard, entry in known[:limit])
+        return EventPage(shown, shown[-1].position if shown else after, until is not None or len(known) > limit)
 
     async def wait(self, after: str, wait_s: float) -> str:
         """See `EventLog.wait`."""
