@@ -110,7 +110,7 @@ def _operation(operation: Operation, schemas: Mapping[Any, Schema], definitions:
         "description": _description(operation),
         "parameters": [*_path_parameters(operation, schemas, definitions), *_query_parameters(operation, schemas, definitions)],
         "responses": {str(status.value): response for status, response in _responses(operation, schemas)},
-        "security": _security(operation.role),
+        "security": _security(operation),
         "x-role": operation.role.name.lower(),
     }
     if operation.body is not None:
@@ -124,10 +124,12 @@ def _description(operation: Operation) -> str:
     return " ".join(text for text in (operation.description, role) if text)
 
 
-def _security(role: ApiRole) -> list[Schema]:
-    match role:
+def _security(operation: Operation) -> list[Schema]:
+    match operation.role:
         case ApiRole.ANYBODY:
             return []
+        case _ if operation.refusal is not None:
+            return [{}, {_SECURITY: []}]  # who may not is told so as everything else is
         case ApiRole.VIEWER:
             return [{}, {_SECURITY: []}]  # whether it needs one is configured
         case _:

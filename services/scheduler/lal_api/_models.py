@@ -16,8 +16,8 @@ class LalQuery(BaseModel):
 class StreamQuery(LalQuery):
     """Which stream is meant."""
 
-    stream_name: str = Field(default="", max_length=4096, description="Its name, or application and name with a slash between.")
-    app_name: str = Field(default="", max_length=4096, description="Of several streams of one name, that of this application.")
+    stream_name: str = Field(default="", description="Its name, or application and name with a slash between.")
+    app_name: str = Field(default="", description="Of several streams of one name, that of this application.")
 
 
 class AnyParts(BaseModel):
