@@ -77,6 +77,7 @@ class SegmentEvents:
         self._stream = stream
         self._epoch = epoch
         self._are_made = are_made
+        self._open = -1  # the last segment that was told to have begun
         self._durations: dict[int, int] = {}  # ticks, of whole segments that are not stored yet
 
     def cut(self, cut: Cut) -> None:
@@ -85,11 +86,17 @@ class SegmentEvents:
             return
         match cut:
             case SegmentBegun(number):
-                self._events.segment_begun(self._stream, self._epoch, number)
+                self._begun(self._events, number)
             case SegmentClosed(number, duration):
+                if number != self._open:  # such segments are made since then
+                    self._begun(self._events, number)
                 self._durations[number] = duration
             case _:
                 pass
+
+    def _begun(self, events: HlsEvents, number: int) -> None:
+        self._open = number
+        events.segment_begun(self._stream, self._epoch, number)
 
     def stored(self, number: int) -> None:
         """A segment was stored."""
