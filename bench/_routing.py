@@ -28,7 +28,7 @@ from lalmesh.runtime.scheduling import Capacity, Endpoint, GrpcSchedulerClient, 
 
 ROOMS = (1600, 3200, 6400)  #: sessions that edges have room for, in turn
 ZONES = {"west": "10.0.0.0/9", "east": "10.128.0.0/9"}
-STREAMS = 50
+STREAMS = 20
 PUBLISHERS = 0.05  #: of all who ask
 STAY_S = 20.0  #: on average
 FILLED = 0.4  #: of each edge that is there at the beginning
@@ -36,7 +36,7 @@ FULL = 2  #: edges that are full all the time, in turn of each zone
 CHANGE_S = 2.0  #: something happens to an edge as often
 SETTLED_S = 2 * STAY_S  #: an edge that has come fills up within it; before, the others carry more
 MISSED_S = 3.0  #: an edge that vanishes is known to have after this: 2 s of silence, and what a loaded machine adds
-JOIN_S = 10.0
+JOIN_S = 20.0
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
