@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -86,6 +88,34 @@ def test_settings_of_the_api_reach_every_node_also_one_that_joins_later(start_cl
     assert ask(first, "PATCH", {"values": {"edge.play.linger_s": 1.0}, "revision": answer["revision"]})[0] == 409
     assert ask(first, "DELETE")[0] == 200
     says(late, "setting changed by the api: origin.grace_s: 9.0 -> 30.0")
+
+
+def status_of(url: str, origin: str = "") -> tuple[int, str]:
+    """Status and who may read the answer."""
+    request = urllib.request.Request(url, headers={"Origin": origin} if origin else {})
+    try:
+        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
+            return answer.status, answer.headers.get("Access-Control-Allow-Origin", "")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers.get("Access-Control-Allow-Origin", "")
+
+
+def test_a_setting_holds_for_the_next_who_comes(tmp_path: Path, stack: ExitStack) -> None:
+    page = "https://player.example"
+    node = stack.enter_context(Standalone(tmp_path, {"edge.play.wait_publisher_s": 60}))
+    values = {"edge.play.wait_publisher_s": 0.5, "edge.http.cors_origins": [page], "hls.recording.rules": ["live/* flv"]}
+    assert ask(node, "PATCH", {"values": values})[0] == 200
+    says(node, "setting changed by the api: edge.http.cors_origins")
+    begun = time.monotonic()
+    assert status_of(node.flv_url("live/nobody"), page) == (404, page)
+    assert time.monotonic() - begun < LIMIT_S
+    with urllib.request.urlopen(f"{node.api_url}/v1/recordings", timeout=LIMIT_S) as answer:
+        assert [rule["pattern"] for rule in json.load(answer)["items"]] == ["live/*"]
+    assert ask(node, "PATCH", {"values": {"edge.limits.connections": 1}})[0] == 200
+    says(node, "setting changed by the api: edge.limits.connections")
+    with socket.create_connection(("127.0.0.1", node.ports["http"])):
+        assert status_of(node.flv_url("live/nobody"))[0] == 503
 
 
 def test_what_cannot_be_set_is_refused_by_its_name(start_cluster: StartCluster) -> None:
