@@ -41,6 +41,11 @@ _HEADERS: Mapping[HTTPStatus, Mapping[str, Schema]] = {
         "WWW-Authenticate": {"description": "Bearer.", "required": True, "schema": {"type": "string"}},
     },
 }
+#: before it is known what is asked for
+_NO_HTTP: Schema = {
+    "description": "The request is no HTTP, or its first line is too long.",
+    "content": {"text/plain": {"schema": {"type": "string"}}},
+}
 
 
 def make_document(operations: Sequence[Operation]) -> Schema:
@@ -180,6 +185,8 @@ def _responses(operation: Operation, schemas: Mapping[Any, Schema]) -> Iterable[
         elif operation.media_type != JSON:
             response["content"] = {operation.media_type: {"schema": {"type": "string"}}}
         yield status, response
+    if operation.refusal is not None:
+        yield HTTPStatus.BAD_REQUEST, _NO_HTTP
     for status in problems_of(operation):
         if status not in operation.answers:
             yield status, {"$ref": f"#/components/responses/{_problem_name(status)}"}
@@ -191,10 +198,8 @@ def _problem_name(status: HTTPStatus) -> str:
 
 def _problem(status: HTTPStatus) -> Schema:
     content: Schema = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model=ProblemModel.__name__)}}}
-    if status is HTTPStatus.BAD_REQUEST:  # before it is known what is asked for
-        content["text/plain"] = {
-            "schema": {"type": "string", "description": "The request is no HTTP, or its first line is too long."}
-        }
+    if status is HTTPStatus.BAD_REQUEST:
+        content |= _NO_HTTP["content"]
     made: Schema = {"description": _SAID.get(status, status.phrase), "content": content}
     return made | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
 
