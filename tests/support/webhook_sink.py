@@ -65,10 +65,12 @@ class WebhookSink:
 
     def taken(self, path: str = "") -> list[Hook]:
         """What came first under each id, in order; below a path."""
-        seen: set[tuple[str, str]] = set()
+        first: dict[tuple[str, str], Hook] = {}
         with self._lock:
-            hooks = [hook for hook in self.hooks if hook.path.startswith(path)]
-        return [hook for hook in hooks if not ((key := (hook.path, hook.id)) in seen or seen.add(key))]
+            for hook in self.hooks:
+                if hook.path.startswith(path):
+                    first.setdefault((hook.path, hook.id), hook)
+        return list(first.values())
 
     def until(self, holds: Callable[[list[Hook]], bool], limit_s: float, path: str = "") -> list[Hook]:
         """What it took, once that is enough.

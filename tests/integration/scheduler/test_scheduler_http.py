@@ -16,7 +16,7 @@ from lalmesh.media import Codec, Track, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.registry import RegistryUnavailable, TransactionResult
 from lalmesh.runtime.scheduling import Drain, HeldStream, Role
-from lalmesh.runtime.sessions import SessionsUnavailable
+from lalmesh.runtime.sessions import SessionCounts, SessionsUnavailable
 from services.scheduler import SchedulerApp
 from services.scheduler.registry import MemoryRegistry
 from services.scheduler.sessions import MemorySessions
@@ -118,7 +118,7 @@ async def test_a_stream_is_shown_with_what_its_nodes_report(web: Web) -> None:
 
 async def test_without_the_session_directory_streams_are_shown_and_their_hls_players_are_not_known() -> None:
     class Away(MemorySessions):
-        async def count(self, streams: Sequence[StreamKey]) -> list[int]:
+        async def count(self, streams: Sequence[StreamKey]) -> list[SessionCounts]:
             raise SessionsUnavailable("down", retry_after_s=1.0)
 
     app = SchedulerApp(MemoryRegistry(asyncio.get_running_loop().time), [b"key"], http_port=0, sessions=Away())

@@ -22,8 +22,21 @@ RTSP_USERS = {"auth_enable": True, "username": "u", "password": "p"}
 HLS_USERS = {"sub_session_hash_key": HASH_KEY, "fragment_num": 6, "fragment_duration_ms": 5000}
 TLS = {"https_listen_addr": ":4433", "https_cert_file": "cert", "https_key_file": "key"}
 
-#: Of each key that becomes one here: a file of lal with it, and what comes of that.
-BECOMES: list[tuple[str, dict[str, Any], dict[str, object]]] = [
+#: A key, a file of lal with it, and what comes of that.
+Becoming = tuple[str, dict[str, Any], dict[str, object]]
+
+
+def _notified(event: str) -> Becoming:
+    return f"http_notify.{event}", {"http_notify": {"enable": True, event: "http://a/b"}}, {f"notify.lal.{event}": "http://a/b"}
+
+
+def _guarded(switch: str, action: str, protocols: str) -> Becoming:
+    asked = {"simple_auth": {"key": "k", switch: True}}
+    return f"simple_auth.{switch}", asked, {"auth.rules": [f"{action}:{protocols} * lal_secret"]}
+
+
+#: Each key that becomes one here.
+BECOMES: list[Becoming] = [
     ("rtmp.enable", {}, {"edge.rtmp.enable": False}),
     ("rtmp.enable", {"rtmp": {"enable": True, "addr": ":1"}}, {"edge.rtmp.enable": True}),
     ("rtmp.addr", {"rtmp": {"enable": True, "addr": "[::1]:19"}}, {"edge.rtmp.host": "::1", "edge.rtmp.port": 19}),
@@ -127,10 +140,7 @@ BECOMES: list[tuple[str, dict[str, Any], dict[str, object]]] = [
         {"http_notify": {"enable": True, "on_update": "http://a/u"}},
         {"notify.lal.on_update": "http://a/u", "notify.update_interval_s": 0.0, "notify.raw_query": True},
     ),
-    *(
-        (f"http_notify.{event}", {"http_notify": {"enable": True, event: "http://a/b"}}, {f"notify.lal.{event}": "http://a/b"})
-        for event in EVENTS
-    ),
+    *map(_notified, EVENTS),
     (
         "http_notify.update_interval_sec",
         {"http_notify": {"enable": True, "update_interval_sec": 9}},
@@ -142,14 +152,7 @@ BECOMES: list[tuple[str, dict[str, Any], dict[str, object]]] = [
         {"simple_auth": {"key": "k", "dangerous_lal_secret": "S", "pub_rtmp_enable": True}},
         {"auth.lal_secret.key": "k", "auth.lal_secret.master_secret": "S", "auth.rules": ["publish:rtmp * lal_secret"]},
     ),
-    *(
-        (
-            f"simple_auth.{switch}",
-            {"simple_auth": {"key": "k", switch: True}},
-            {"auth.rules": [f"{action}:{protocols} * lal_secret"]},
-        )
-        for switch, (action, protocols) in AUTH_SWITCHES.items()
-    ),
+    *(_guarded(switch, action, protocols) for switch, (action, protocols) in AUTH_SWITCHES.items()),
     ("simple_auth.pub_rtmp_enable", {"simple_auth": {"pub_rtmp_enable": True}}, {"auth.rules": ["publish:rtmp * deny"]}),
     ("log.level", {"log": {"level": 0}}, {"telemetry.log_level": "debug"}),
     ("log.level", {"log": {"level": 7}}, {"telemetry.log_level": "error"}),
