@@ -121,10 +121,10 @@ class Uploader:
                 group.create_task(self._work())
 
     async def drain(self, limit_s: float) -> int:
-        """Wait until nothing waits any more, at most `limit_s`. Gives how many files are left for the next start."""
+        """Wait until everything is stored and told of, at most `limit_s`. Gives how many files are left for the next start."""
         try:
             async with asyncio.timeout(limit_s), self._changed:
-                await self._changed.wait_for(lambda: not self._waiting)
+                await self._changed.wait_for(lambda: not self._waiting and not self._uploading)
         except TimeoutError:
             pass
         return len(self._waiting)

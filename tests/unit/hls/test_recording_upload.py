@@ -89,7 +89,6 @@ async def test_a_finished_file_is_stored_and_leaves_the_spool(tmp_path: Path) ->
     async with running(uploader):
         await uploader.add(finished)
         assert await uploader.drain(5) == 0
-        await until(lambda: bool(told))
     assert told == [RecordingStored(finished)]
     assert await storage.get(stored_path(finished.path)) == bytes([1]) * 1000
     assert os.listdir(tmp_path) == []
