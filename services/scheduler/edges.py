@@ -14,6 +14,7 @@ from services.scheduler.expected import Coming
 from services.scheduler.records import NodeRecord
 
 NOMINAL_SESSIONS = 1000  #: what an edge that states neither sessions nor bit/s is taken to carry; it is never full by that
+GOLDEN = (5**0.5 - 1) / 2  #: steps of this around a circle leave no gap much larger than another, however many there are
 MEASURED_FROM = 10  #: sessions from which on what an edge says of all of them tells what one takes
 
 
@@ -86,22 +87,28 @@ def weight_of(capacity: Capacity) -> float:
 class Pool:
     """Edges that listen for the same."""
 
-    def __init__(self, edges: Sequence[Edge]) -> None:
-        """Draw among `edges`."""
+    def __init__(self, edges: Sequence[Edge], begin: float = 0.0) -> None:
+        """Draw among `edges`; `begin`, from 0 to 1, is another one for each replica, so that they do not all draw the same."""
         self.edges = {edge.record.node: edge for edge in edges}
         self.full_until = float("-inf")  #: when it is worth another look whether one has room
         self._drawn = list(self.edges.values())
         self._ends = list(accumulate(weight_of(edge.record.capacity) for edge in self._drawn))
+        self._turn = begin
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self._drawn)
 
     def draw_two(self, rng: random.Random) -> list[Edge]:
-        """Two of them, each as likely as it can carry more than the others; the only one where there is no second."""
+        """Two of them, each as often as it can carry more than the others; the only one where there is no second.
+
+        The first takes turns, the second is by chance: so a small edge, which chance alone leaves out for long, falls behind by
+        hardly more than one session before it is drawn.
+        """
         if len(self._drawn) < 2:
             return list(self._drawn)
-        first = self._at(rng.random() * self._ends[-1])
+        self._turn = (self._turn + GOLDEN) % 1.0
+        first = self._at(self._turn * self._ends[-1])
         begin, end = self._ends[first - 1] if first else 0.0, self._ends[first]
         place = rng.random() * (self._ends[-1] - (end - begin))
         second = self._at(place if place < begin else place + (end - begin))

@@ -105,7 +105,7 @@ class Routing:
                     pools.setdefault((protocol, record.zone), []).append(edge)
                 address = (protocol, endpoint.host, endpoint.port)
                 self._sharing[address] = self._sharing.get(address, 0) + 1
-        self._pools = {key: Pool(edges) for key, edges in pools.items()}
+        self._pools = {key: Pool(edges, self._rng.random()) for key, edges in pools.items()}
 
     def is_listened_for(self, listener: str) -> bool:
         """Whether some edge has it."""
