@@ -1,16 +1,41 @@
-"""The client of Redis that the stores of a scheduler share the settings of."""
+"""How to reach Redis, and the client of it that the stores of a scheduler have each one of."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from services.scheduler.sessions import RedisSettings
-
 MAX_CONNECTIONS = 64  #: calls of one scheduler that are under way together; the next counts as failed
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class RedisSettings:
+    """Where Redis is, and who we are to it."""
+
+    host: str
+    port: int = 6379
+    database: int = 0
+    username: str = ""  #: empty: the default user
+    password: str = field(default="", repr=False)  #: empty: no login
+    tls: bool = False
+    ca_file: str = ""  #: PEM, who may vouch for the server; empty: the system's authorities
+    cert_file: str = ""  #: PEM, our certificate where the server wants one
+    key_file: str = ""  #: PEM, the key of `cert_file`
+    timeout_s: float = 1.0  #: deadline of every call
+    prefix: str = "lalmesh:"  #: stands before every key; two clusters may share a Redis
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if not self.host:
+            raise ValueError("redis: no host")
+        if not self.prefix:
+            raise ValueError("redis: empty key prefix")
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("redis: cert_file and key_file go together")
 
 
 def redis_client(settings: RedisSettings) -> Any:  # its stubs give every command two types, one of them not for asyncio

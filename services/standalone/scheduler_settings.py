@@ -16,10 +16,10 @@ from lalmesh.runtime.zones import parse_zones
 from services.scheduler.api import ApiSettings
 from services.scheduler.event_hub import HubSettings
 from services.scheduler.notifying import About, DeliverySettings
+from services.scheduler.redis_client import RedisSettings
 from services.scheduler.registry import EtcdSettings
 from services.scheduler.relays import RelayingSettings
 from services.scheduler.routes import RoutingSettings
-from services.scheduler.sessions import RedisSettings
 
 MIN_SECRET_CHARS = 16  #: of a secret that events are signed with: a shorter one can be tried out
 LAL_RECEIVER = "lal"  #: what the URLs below `notify.lal` are called together

@@ -21,8 +21,7 @@ from redis.exceptions import RedisError
 from lalmesh.runtime.scheduling.control import MAX_BLACKLIST
 from lalmesh.runtime.sessions import SessionsUnavailable
 from services.scheduler.blacklisting._store import BlacklistFullError, Listed
-from services.scheduler.redis_client import redis_client
-from services.scheduler.sessions import RedisSettings
+from services.scheduler.redis_client import RedisSettings, redis_client
 
 log = logging.getLogger(__name__)
 

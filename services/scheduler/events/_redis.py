@@ -51,8 +51,7 @@ from services.scheduler.events._told import (
     viewer_event,
     with_sessions,
 )
-from services.scheduler.redis_client import redis_client
-from services.scheduler.sessions import RedisSettings
+from services.scheduler.redis_client import RedisSettings, redis_client
 
 AWAY_S = 0.5  #: hint after which asking again makes sense
 MAX_TRIMMED = 1000  #: events that one call forgets

@@ -2,6 +2,6 @@
 
 from services.scheduler.sessions._memory import MemorySessions
 from services.scheduler.sessions._redis import RedisSessions
-from services.scheduler.sessions._settings import SESSION_TTL_S, RedisSettings
+from services.scheduler.sessions._settings import SESSION_TTL_S
 
-__all__ = ["SESSION_TTL_S", "MemorySessions", "RedisSessions", "RedisSettings"]
+__all__ = ["SESSION_TTL_S", "MemorySessions", "RedisSessions"]

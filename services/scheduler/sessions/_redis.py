@@ -19,9 +19,6 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from lalmesh.names import StreamKey
@@ -36,16 +33,15 @@ from lalmesh.runtime.sessions import (
     SessionsUnavailable,
     SessionTouch,
 )
+from services.scheduler.redis_client import RedisSettings, redis_client
 from services.scheduler.sessions._names import checked_limit, counted, end_of, first_of, id_key, key_for, kind_key, member_of
 from services.scheduler.sessions._scripts import DROP, SWEEP, TOUCH, arguments_of, session_of
-from services.scheduler.sessions._settings import SESSION_TTL_S, RedisSettings
+from services.scheduler.sessions._settings import SESSION_TTL_S
 
 log = logging.getLogger(__name__)
 
 AWAY_S = 1.0  #: that a server which failed is left alone
 MAX_SWEPT = 500  #: members that one round sweeps: some milliseconds of the server
-MAX_CONNECTIONS = 16  #: calls of one scheduler that are under way together; the next counts as failed
-
 MAX_TOUCHED = 200  #: sessions that one script takes in: some milliseconds of the server, too
 MAX_SAME_ID = 16  #: sessions that nodes gave the same id
 MAX_LOOKS = 8  #: for one page, each at as many sessions as the page may hold: where few of many are wanted, it is a short one
@@ -62,7 +58,7 @@ class RedisSessions:
         self._ends = f"{settings.prefix}sessions:ends"
         self._index = f"{settings.prefix}sessions:index"
         self._away_until = 0.0
-        self._redis = _client(settings)
+        self._redis = redis_client(settings)
 
     async def touch(self, node: str, sessions: Sequence[SessionTouch]) -> None:
         """See `SessionDirectory.touch`."""
@@ -170,23 +166,3 @@ class RedisSessions:
         except (RedisError, OSError, TimeoutError) as exc:
             self._away_until = loop.time() + AWAY_S
             raise SessionsUnavailable(f"redis: {exc or type(exc).__name__}", retry_after_s=AWAY_S) from exc
-
-
-def _client(settings: RedisSettings) -> Any:  # its stubs give every command two types, one of them not for asyncio
-    """The client; a connection that has gone stale is replaced once, and beyond that the deadline of the call is the bound."""
-    return Redis(
-        host=settings.host,
-        port=settings.port,
-        db=settings.database,
-        username=settings.username or None,
-        password=settings.password or None,
-        ssl=settings.tls,
-        ssl_ca_certs=settings.ca_file or None,
-        ssl_certfile=settings.cert_file or None,
-        ssl_keyfile=settings.key_file or None,
-        socket_timeout=settings.timeout_s,
-        socket_connect_timeout=settings.timeout_s,
-        max_connections=MAX_CONNECTIONS,
-        retry=Retry(NoBackoff(), 1),
-        decode_responses=True,
-    )

@@ -17,7 +17,7 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.event_log import BEGINNING, SHARDS, DeadLetter, EventCursor, EventLog, EventsUnavailable, shard_of
 from lalmesh.runtime.events import Event, event_id
 from services.scheduler.events import EventLogSettings, MemoryEventLog, RedisEventLog
-from services.scheduler.sessions import RedisSettings
+from services.scheduler.redis_client import RedisSettings
 
 CAM, DOG = StreamKey.of("live/a b", "cam"), StreamKey.of("live", "dög")
 ONE, TWO = b"\1" * 8, b"\2" * 8

@@ -22,7 +22,7 @@ from services.scheduler.blacklisting import (
     _memory,
     _redis,
 )
-from services.scheduler.sessions import RedisSettings
+from services.scheduler.redis_client import RedisSettings
 
 prefixes = (f"test{number}:" for number in itertools.count())
 ONE, TWO, THREE = (Listed(network=f"192.0.2.{number}/32", created_us=5, reason="because") for number in (1, 2, 3))

@@ -25,7 +25,8 @@ from lalmesh.runtime.sessions import (
     SessionsUnavailable,
     SessionTouch,
 )
-from services.scheduler.sessions import MemorySessions, RedisSessions, RedisSettings
+from services.scheduler.redis_client import RedisSettings
+from services.scheduler.sessions import MemorySessions, RedisSessions
 from services.scheduler.sessions._redis import AWAY_S
 
 CAM, DOG = StreamKey.of("live/a b", "cam"), StreamKey.of("live/a b", "cam2")

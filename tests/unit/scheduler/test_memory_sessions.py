@@ -5,7 +5,8 @@ from support.turned_clock import Clock
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.sessions import MAX_PAGE, SessionTouch
-from services.scheduler.sessions import MemorySessions, RedisSettings
+from services.scheduler.redis_client import RedisSettings
+from services.scheduler.sessions import MemorySessions
 from services.scheduler.sessions._names import end_of, first_of, member_of, split_member
 
 CAM = StreamKey.of("live/a", "cam 1")
