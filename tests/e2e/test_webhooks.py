@@ -240,8 +240,9 @@ async def _events(lines: aiohttp.StreamReader) -> AsyncIterator[dict[str, str]]:
         name, _, value = line.decode().rstrip("\n").partition(": ")
         if name:
             event[name] = value
-        elif "event" in event:
-            yield event
+        else:  # an empty line ends an event; what has only a time to come back after is none
+            if "event" in event:
+                yield event
             event = {}
 
 
