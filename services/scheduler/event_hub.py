@@ -1,7 +1,7 @@
 """Events at a scheduler: what nodes tell goes into the log, what the cluster does too, and receivers are told.
 
-Which replica delivers a shard is a duty under its lease in the registry, so one does at a time. Where the log is not shared, each
-delivers what it has.
+Which replica delivers a shard is a duty under its lease in the registry, so one does at a time, and each has its share of them
+(`shard_duties`). Where the log is not shared, each delivers what it has.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from services.scheduler.event_updates import UpdateParts, parts_of
 from services.scheduler.members import Session
 from services.scheduler.notifying import About, Delivery, DeliverySettings, News, NotifyMetrics, ReceiverState, Sink
 from services.scheduler.service import SchedulerService
+from services.scheduler.shard_duties import ShardDuties
 
 log = logging.getLogger(__name__)
 
-DUTY = "events-{}"  #: of a shard
 LOOK_S = 0.5  #: between two looks at who has which duty
 WAIT_S = 5.0  #: for the log to have something new, at a time
 AWAY_S = 0.5  #: after the log did not answer
@@ -83,6 +83,7 @@ class EventHub:
         self.news = News()
         self.outbox = EventOutbox(NodeId(name or "scheduler", new_incarnation()), self.keep, wall_clock=wall_clock)
         self._service = service
+        self._duties = ShardDuties(service.presence, service.directory.cluster)
         self._make_sink = make_sink
         self._groups = groups
         self._since_ms = round(wall_clock() * 1000) - START_MARGIN_MS
@@ -192,12 +193,22 @@ class EventHub:
         """Deliver the shards that are this replica's, and no others."""
         self.metrics.dropped.inc(self.outbox.counters.dropped - self.metrics.dropped_before)
         self.metrics.dropped_before = self.outbox.counters.dropped
-        for shard in range(SHARDS):
-            has_duty = not self.log.is_shared or await self._service.presence.has_duty(DUTY.format(shard))
-            if has_duty and shard not in self._shards:
-                self._shards[shard] = [self._deliver(sink, shard, index) for index in range(len(self.settings.delivery.receivers))]
-            elif not has_duty and shard in self._shards:
-                await self._end([task for _, task in self._shards.pop(shard)])
+        if self.log.is_shared:
+            for shard in self._duties.surplus(self._busy()):
+                await self._leave(shard)  # before another takes it: one at a time delivers
+                await self._duties.give_up(shard)
+        mine = await self._duties.take() if self.log.is_shared else set(range(SHARDS))
+        for shard in self._shards.keys() - mine:
+            await self._leave(shard)
+        for shard in mine - self._shards.keys():
+            self._shards[shard] = [self._deliver(sink, shard, index) for index in range(len(self.settings.delivery.receivers))]
+
+    def _busy(self) -> set[int]:
+        """Shards of which something is being delivered."""
+        return {shard for shard, deliveries in self._shards.items() if not all(each.is_idle for each, _ in deliveries)}
+
+    async def _leave(self, shard: int) -> None:
+        await self._end([task for _, task in self._shards.pop(shard, [])])
 
     def _deliver(self, sink: Sink, shard: int, index: int) -> tuple[Delivery, asyncio.Task[None]]:
         receiver = self.settings.delivery.receivers[index]

@@ -23,7 +23,7 @@ import logging
 
 from lalmesh.errors import Unavailable
 from lalmesh.runtime.ownership import new_incarnation
-from lalmesh.runtime.registry import Absent, KeyValue, LeaseLost, Put, Registry
+from lalmesh.runtime.registry import Absent, Delete, KeyValue, LeaseLost, Put, Registry, Unchanged
 from services.scheduler.changes import Change, SchedulerChanged
 from services.scheduler.cluster_records import (
     SCHEDULERS,
@@ -139,6 +139,21 @@ class Presence:
                 self._view.learn(KeyValue(put.key, put.value, result.revision, result.revision, put.lease_id))
             return result.succeeded
         return False
+
+    async def give_up(self, duty: str) -> None:
+        """Let another replica have a duty that this one did, and does not do any more.
+
+        Raises:
+            Unavailable: not known whether it is free.
+        """
+        held = self._view.directory.cluster.duty(duty)
+        if held is None or held.holder != self._key:
+            return
+        key = duty_key(duty)
+        result = await self._registry.transact([Unchanged(key, held.mod_revision)], [Delete(key)])
+        if result.succeeded:
+            log.info("duty of %s is given up", duty)
+            self._view.learn_gone([key], result.revision)
 
     async def _keep(self) -> None:
         """Renew the lease, or begin again where it or the key was lost."""

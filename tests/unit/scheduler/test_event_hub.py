@@ -1,0 +1,125 @@
+"""Shards of events over the replicas that there are, and the order of what they tell."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from hypothesis import given
+from hypothesis import strategies as st
+from support.reporting import settle
+from support.turned_clock import FlakyRegistry
+from support.virtual_time import in_virtual_time
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.event_log import SHARDS
+from lalmesh.runtime.events import Event, event_id
+from lalmesh.runtime.notify import Receiver
+from services.scheduler import SchedulerService
+from services.scheduler.event_hub import EventHub, HubSettings
+from services.scheduler.events import MemoryEventLog
+from services.scheduler.notifying import DeliverySettings, Message
+from services.scheduler.shard_duties import share_of
+
+STREAMS = 40
+RECEIVER = Receiver(name="bill", url="http://x/")
+
+
+class SharedLog(MemoryEventLog):
+    """One that all replicas read, as they do Redis."""
+
+    is_shared = True
+
+
+class Sink:
+    """Takes everything, after a moment."""
+
+    def __init__(self, name: str, taken: list[tuple[str, str]]) -> None:
+        self._name = name
+        self._taken = taken
+
+    async def send(self, receiver: Receiver, url: str, event_id: str, message: Message, attempt: int) -> None:
+        self._taken.append((self._name, event_id))
+        await asyncio.sleep(0.3)
+
+    async def close(self) -> None:
+        pass
+
+
+class World:
+    """Replicas that tell of one log."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        loop = asyncio.get_running_loop()
+        self.log = SharedLog(wall_clock=loop.time)
+        self.registry = FlakyRegistry(loop.time)
+        self.taken: list[tuple[str, str]] = []  #: replica and event
+        self.sent: dict[StreamKey, list[str]] = {}
+        self._stack = stack
+
+    async def replica(self, name: str) -> tuple[SchedulerService, EventHub]:
+        time = asyncio.get_running_loop().time
+        service = SchedulerService(self.registry, [b"key"], name=name, clock=time, wall_clock=time)
+        settings = HubSettings(delivery=DeliverySettings(receivers=(RECEIVER,)))
+        hub = EventHub(service, self.log, lambda: Sink(name, self.taken), settings, name, wall_clock=time)
+        service.control.parts.append(hub)
+        await service.start()
+        self._stack.push_async_callback(service.stop)
+        await settle()
+        return service, hub
+
+    async def tell(self, number: int) -> None:
+        for stream_number in range(STREAMS):
+            stream = StreamKey.of("live", f"cam{stream_number}")
+            event = Event(
+                id=event_id(b"\1" * 8, number * STREAMS + stream_number), kind="alarm", at_us=0, node="edge", stream=stream
+            )
+            self.sent.setdefault(stream, []).append(event.id)
+            await self.log.append([event])
+
+    def first_told(self, stream: StreamKey) -> list[str]:
+        """The events of a stream as a receiver has them that passes over ids which it has seen."""
+        wanted = set(self.sent[stream])
+        return list(dict.fromkeys(told for _, told in self.taken if told in wanted))
+
+
+@given(st.integers(1, 40), st.integers(0, 64))
+def test_shares_are_even_and_leave_nothing_out(replicas: int, duties: int) -> None:
+    keys = [f"replica-{number}" for number in range(replicas)]
+    shares = [share_of(key, keys, duties) for key in keys]
+    assert sum(shares) == duties
+    assert max(shares) - min(shares) <= 1
+
+
+@in_virtual_time
+async def test_a_replica_that_joins_gets_its_share_and_order_holds() -> None:
+    async with AsyncExitStack() as stack:
+        world = World(stack)
+        _, first = await world.replica("s1")
+        await asyncio.sleep(30)
+        assert first.shards == list(range(SHARDS))
+        hubs = [first]
+        for number in range(1, 61):
+            await world.tell(number)
+            await asyncio.sleep(0.4)
+            if number in (10, 20):
+                hubs.append((await world.replica(f"s{number}"))[1])
+        await asyncio.sleep(60)
+        assert sorted(shard for hub in hubs for shard in hub.shards) == list(range(SHARDS))
+        assert sorted(len(hub.shards) for hub in hubs) == [5, 5, 6]
+        assert {name for name, _ in world.taken} == {"s1", "s10", "s20"}
+        assert all(world.first_told(stream) == told for stream, told in world.sent.items())
+
+
+@in_virtual_time
+async def test_what_a_replica_that_died_had_is_shared_by_the_others() -> None:
+    async with AsyncExitStack() as stack:
+        world = World(stack)
+        _, first = await world.replica("s1")
+        await asyncio.sleep(30)
+        service, second = await world.replica("s2")
+        await asyncio.sleep(30)
+        assert (len(first.shards), len(second.shards)) == (8, 8)
+        await service.stop()
+        await asyncio.sleep(30)
+        assert (len(first.shards), len(second.shards)) == (16, 0)
