@@ -1,8 +1,8 @@
 """Which shards of events a replica delivers: as many as the others, however they come and go.
 
-Each shard is a duty, so one replica at a time has it. Replicas are ranked by their keys: all that know of the same ones agree on how
-many each has. What one has beyond that it gives back, for those that have too few to take. Where they know of different ones for a
-moment, a shard is left, or given back, a look later.
+Each shard is a duty, so one replica at a time has it. Replicas are ranked by their keys: all that know of the same ones agree on
+how many each has. What one has beyond that it gives back, for those that have too few to take. Where they know of different ones
+for a moment, a shard is left, or given back, a look later.
 """
 
 from __future__ import annotations
