@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import logging
 import math
@@ -53,7 +54,8 @@ class ProfileHttp:
                 profile = sample(seconds, stopped)
                 made.append(profile.collapsed() if form == "collapsed" else profile.speedscope(self._name))
             finally:
-                loop.call_soon_threadsafe(done.set)
+                with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends, and nobody waits
+                    loop.call_soon_threadsafe(done.set)
 
         threading.Thread(target=work, name="profile", daemon=True).start()
         try:
