@@ -64,6 +64,7 @@ class SchedulerRecord:
 
     key: str
     address: str = ""  #: what the others reach its gRPC listener by; empty: not stated
+    delivers: bool = False  #: it delivers its share of the events, out of a log that all replicas have
     mod_revision: int = 0
 
 
@@ -110,18 +111,22 @@ def _settling(entry: KeyValue, value: dict[str, Any]) -> SettlingRecord:
     return SettlingRecord(reason=str(value["reason"]), mod_revision=entry.mod_revision, lease_id=entry.lease_id)
 
 
-def serialize_scheduler(name: str, address: str) -> bytes:
+def serialize_scheduler(name: str, address: str, *, delivers: bool = False) -> bytes:
     """The value of a replica's key."""
-    return dump({"name": name, "address": address})
+    return dump({"name": name, "address": address, "delivers": delivers})
 
 
 def parse_scheduler(entry: KeyValue) -> SchedulerRecord:
     """The record in a replica's key. That it is there is what counts, so its value may be anything."""
     try:
-        address = parse_record(entry, lambda _, value: str(value.get("address", "")))
+        return parse_record(entry, _scheduler)
     except DamagedRecordError:
-        address = ""
-    return SchedulerRecord(key=entry.key, address=address, mod_revision=entry.mod_revision)
+        return SchedulerRecord(key=entry.key, mod_revision=entry.mod_revision)
+
+
+def _scheduler(entry: KeyValue, value: dict[str, Any]) -> SchedulerRecord:
+    address, delivers = str(value.get("address", "")), value.get("delivers") is True
+    return SchedulerRecord(key=entry.key, address=address, delivers=delivers, mod_revision=entry.mod_revision)
 
 
 def serialize_duty(holder: str) -> bytes:

@@ -91,6 +91,7 @@ class EventHub:
         self._shards: dict[int, list[tuple[Delivery, asyncio.Task[None]]]] = {}
         self._missing: dict[str, float] = {}  # nodes that are written down nowhere, and since when
         service.keep_events = self.keep
+        service.presence.delivers = event_log.is_shared
 
     @property
     def about(self) -> About:

@@ -68,6 +68,8 @@ class Presence:
         self._lost = asyncio.Event()
         #: what the others reach this one by, to be known before it stands; empty: not at all
         self.address = ""
+        #: whether this one delivers its share of the events, to be known before it stands
+        self.delivers = False
         #: set once it stood
         self.stood = asyncio.Event()
         if name:
@@ -186,10 +188,9 @@ class Presence:
     async def _stand(self, *puts: Put) -> None:
         """Write the key down, and `puts` with it."""
         self._lease_id = await self._registry.grant_lease(self._lease_s)
-        own = Put(self._key, serialize_scheduler(self._name, self.address), self._lease_id)
+        own = Put(self._key, serialize_scheduler(self._name, self.address, delivers=self.delivers), self._lease_id)
         result = await self._registry.transact([], [own, *puts])
         for put in (own, *puts):
             self._view.learn(KeyValue(put.key, put.value, result.revision, result.revision, put.lease_id))
-        record = SchedulerRecord(key=self._key, address=self.address, mod_revision=result.revision)
-        self._view.directory.cluster.begin_to_stand(record)
+        self._view.directory.cluster.begin_to_stand(SchedulerRecord(key=self._key, mod_revision=result.revision))
         self.stood.set()

@@ -1,8 +1,8 @@
 """Which shards of events a replica delivers: as many as the others, however they come and go.
 
-Each shard is a duty, so one replica at a time has it. Replicas are ranked by their keys: all that know of the same ones agree on
-how many each has. What one has beyond that it gives back, for those that have too few to take. Where they know of different ones
-for a moment, a shard is left, or given back, a look later.
+Each shard is a duty, so one replica at a time has it. Replicas that deliver say so in their keys, and are ranked by them: all that
+know of the same ones agree on how many each has. What one has beyond that it gives back, for those that have too few to take. Where
+they know of different ones for a moment, a shard is left, or given back, a look later.
 """
 
 from __future__ import annotations
@@ -57,4 +57,4 @@ class ShardDuties:
         return {shard for shard, record in found.items() if record is not None and record.holder == self._presence.key}
 
     def _share(self) -> int:
-        return share_of(self._presence.key, [record.key for record in self._cluster.schedulers.values()], SHARDS)
+        return share_of(self._presence.key, [record.key for record in self._cluster.schedulers.values() if record.delivers], SHARDS)

@@ -15,7 +15,9 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.event_log import SHARDS
 from lalmesh.runtime.events import Event, event_id
 from lalmesh.runtime.notify import Receiver
+from lalmesh.runtime.registry import Put
 from services.scheduler import SchedulerService
+from services.scheduler.cluster_records import scheduler_key
 from services.scheduler.event_hub import EventHub, HubSettings
 from services.scheduler.events import MemoryEventLog
 from services.scheduler.notifying import DeliverySettings, Message
@@ -123,3 +125,14 @@ async def test_what_a_replica_that_died_had_is_shared_by_the_others() -> None:
         await service.stop()
         await asyncio.sleep(30)
         assert (len(first.shards), len(second.shards)) == (16, 0)
+
+
+@in_virtual_time
+async def test_a_replica_that_delivers_nothing_is_left_nothing() -> None:
+    async with AsyncExitStack() as stack:
+        world = World(stack)
+        _, first = await world.replica("s1")
+        other = Put(scheduler_key("s2", b"12345678"), b"{}", await world.registry.grant_lease(1000))
+        await world.registry.transact([], [other])
+        await asyncio.sleep(30)
+        assert len(first.shards) == SHARDS
