@@ -19,6 +19,7 @@ from services.scheduler.api._operation import Answer, Asked, Operation
 from services.scheduler.api._permission import Permission
 from services.scheduler.api._problem import ProblemError, problem_of, problems
 from services.scheduler.api._readable import POLICY, make_page
+from services.scheduler.api._turnstile import Turnstile
 
 log = logging.getLogger(__name__)
 
@@ -31,19 +32,23 @@ _PART = re.compile(r"\{(\w+)\}")
 class Api:
     """The application of some operations."""
 
-    def __init__(self, operations: Sequence[Operation], permission: Permission, cors: CorsPolicy) -> None:
+    def __init__(
+        self, operations: Sequence[Operation], permission: Permission, cors: CorsPolicy, turnstile: Turnstile | None = None
+    ) -> None:
         """Prepare.
 
         Args:
             operations: what can be asked for.
             permission: who may.
             cors: which web pages may.
+            turnstile: how many requests at a time; one of its own by default.
 
         Raises:
             ValueError: two operations would be one.
         """
         self._permission = permission
         self._cors = cors
+        self._turnstile = turnstile or Turnstile()
         self._paths: dict[str, dict[str, Operation]] = {}
         shapes: dict[str, str] = {}
         for operation in operations:
@@ -72,14 +77,20 @@ class Api:
     async def answer(self, operation: Operation, request: web.Request) -> web.StreamResponse:
         """The answer to a request for `operation`."""
         try:
-            asked = await self._check(operation, request)
-            if request.method == "HEAD" and operation.media_type != JSON:
-                return web.Response(content_type=operation.media_type)  # what streams would never end
-            return _sent(operation, await operation.handler(asked))
+            if not operation.is_counted:
+                return await self._answer(operation, request)
+            async with self._turnstile.turn():
+                return await self._answer(operation, request)
         except Exception as exc:
             if operation.refusal is None or (isinstance(exc, web.HTTPException) and exc.status < 400):
                 raise
             return operation.refusal(problem_of(exc, request))
+
+    async def _answer(self, operation: Operation, request: web.Request) -> web.StreamResponse:
+        asked = await self._check(operation, request)
+        if request.method == "HEAD" and operation.media_type != JSON:
+            return web.Response(content_type=operation.media_type)  # what streams would never end
+        return _sent(operation, await operation.handler(asked))
 
     def preflight(self, request: web.Request, allowed: Sequence[str]) -> web.Response:
         """What may be asked for, also by a page of another origin that wants to know before it does."""

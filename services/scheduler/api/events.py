@@ -67,6 +67,7 @@ def operations(hub: EventHub) -> list[Operation]:
             answers={HTTPStatus.OK: None},
             problems=frozenset({HTTPStatus.SERVICE_UNAVAILABLE}),
             media_type="text/event-stream",
+            is_counted=False,
         )
     ]
 

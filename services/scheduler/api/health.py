@@ -43,6 +43,7 @@ def operations(service: SchedulerService) -> list[Operation]:
             role=ApiRole.ANYBODY,
             answers={HTTPStatus.OK: None},
             media_type=TEXT,
+            is_counted=False,
         )
         for path, summary, handler in rows
     ]
