@@ -7,7 +7,6 @@ asks, counts, and raises `AccessRefused`, which each protocol puts in its own wo
 from lalmesh.runtime.authorisation._access import Access, AccessSettings
 from lalmesh.runtime.authorisation._addresses import Networks, parse_address
 from lalmesh.runtime.authorisation._callback import Breaker, Callback, CallbackSettings, Remembered, payload_of, question_of
-from lalmesh.runtime.authorisation._failures import Failures
 from lalmesh.runtime.authorisation._header import basic_login, bearer_of
 from lalmesh.runtime.authorisation._hls import Admitted, HlsAccess, Redirected
 from lalmesh.runtime.authorisation._jwt import ALGORITHMS, Tokens, TokenSettings
@@ -62,7 +61,6 @@ __all__ = [
     "CallbackQuestion",
     "CallbackSettings",
     "EdgeHeaders",
-    "Failures",
     "Family",
     "FromEdge",
     "HlsAccess",

@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 
 from lalmesh.runtime.authorisation._asking import CallbackAsker
 from lalmesh.runtime.authorisation._callback import CallbackSettings
-from lalmesh.runtime.authorisation._failures import Failures
 from lalmesh.runtime.authorisation._jwt import Tokens
 from lalmesh.runtime.authorisation._key_fetching import KeyFetcher, KeySource
 from lalmesh.runtime.authorisation._limits import AppLimit
@@ -32,10 +31,12 @@ from lalmesh.runtime.authorisation._verdict import (
     Reason,
     Refused,
 )
+from lalmesh.runtime.rate_limit import RateLimit
 
 log = logging.getLogger(__name__)
 
 TOO_OFTEN_RETRY_S = 60.0
+MINUTE_S = 60.0
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class Access:
         self._unix_clock = unix_clock
         self._metrics = metrics
         loop_clock = asyncio.get_running_loop().time
-        self._failures = Failures(settings.failures_per_minute, loop_clock)
+        self._failures = RateLimit(*_rate(settings.failures_per_minute), loop_clock)
         self._callback = CallbackAsker(settings.callback, metrics, loop_clock) if settings.callback is not None else None
         self._keys: KeyFetcher | None = None
         if settings.tokens is not None and settings.keys is not None:
@@ -96,15 +97,15 @@ class Access:
         if self._keys is not None and settings.tokens is not None:
             self._keys.give_to(settings.tokens)
         self.policy, self.limits = settings.policy, settings.limits
-        self._failures.per_minute = settings.failures_per_minute
+        self._failures.set(*_rate(settings.failures_per_minute))
 
     def is_too_often(self, address: str) -> bool:
         """Whether `address` has shown wrong credentials too often lately."""
-        return self._failures.is_over(address)
+        return self._failures.is_spent(address)
 
     def failed(self, address: str) -> None:
         """Wrong credentials came from `address`, where somebody else looked at them."""
-        self._failures.failed(address)
+        self._failures.take(address)
 
     async def check(self, request: Request) -> None:
         """Return if `request` is allowed.
@@ -121,7 +122,7 @@ class Access:
             raise AccessRefused(verdict)
 
     async def _decided(self, request: Request) -> Allowed | Refused:
-        if self._failures.is_over(request.address) and not self.policy.is_open_for(request):
+        if self._failures.is_spent(request.address) and not self.policy.is_open_for(request):
             return Refused(reason=Reason.TOO_OFTEN, detail="failed too often", retry_after_s=TOO_OFTEN_RETRY_S)
         answers: dict[Question, Answer] = {}
         while True:
@@ -130,7 +131,7 @@ class Access:
                 break
             answers[verdict.question] = await self._answer(verdict.question, request)
         if isinstance(verdict, Refused) and verdict.was_shown and not verdict.is_stale:
-            self._failures.failed(request.address)
+            self._failures.take(request.address)
         return verdict
 
     async def _answer(self, question: Question, request: Request) -> Answer:
@@ -141,3 +142,8 @@ class Access:
                 return await self._keys.answer()
             case _:
                 return Answer.NONE
+
+
+def _rate(failures_per_minute: int) -> tuple[float, float]:
+    """How many a second, and how many at once."""
+    return failures_per_minute / MINUTE_S, float(failures_per_minute)

@@ -6,7 +6,7 @@ import pytest
 
 from lalmesh.errors import RemoteProtocolError
 from lalmesh.rpc.lalmesh.v1 import control_pb2
-from lalmesh.runtime.authorisation import AccessRefused, Action, AppLimits, Failures, Reason, Usage, limit_of, parse_limit
+from lalmesh.runtime.authorisation import AccessRefused, Action, AppLimits, Reason, Usage, limit_of, parse_limit
 from lalmesh.runtime.scheduling.control import AppFigures, AppUsage
 from lalmesh.runtime.scheduling.usage_wire import parse_app_usage, serialize_app_usage
 
@@ -78,33 +78,3 @@ def test_usage_goes_over_the_wire() -> None:
     assert parse_app_usage(serialize_app_usage(usage)) == usage
     with pytest.raises(RemoteProtocolError):
         parse_app_usage(control_pb2.AppUsage(apps=[control_pb2.AppFigures(app="..")]))
-
-
-def test_an_address_may_be_wrong_so_often_and_is_forgiven_in_time() -> None:
-    now = [0.0]
-    failures = Failures(6, lambda: now[0])
-    for _ in range(6):
-        assert not failures.is_over("192.0.2.1")
-        failures.failed("192.0.2.1")
-    assert failures.is_over("192.0.2.1")
-    assert failures.is_over("::ffff:192.0.2.1")
-    assert not failures.is_over("192.0.2.2")
-    now[0] = 10.0
-    assert not failures.is_over("192.0.2.1")
-
-
-def test_a_subscriber_with_ipv6_is_one_and_0_is_no_limit() -> None:
-    failures = Failures(1, lambda: 0.0)
-    failures.failed("2001:db8::1")
-    assert failures.is_over("2001:db8::2")
-    assert not failures.is_over("2001:db8:0:1::2")
-    unlimited = Failures(0, lambda: 0.0)
-    unlimited.failed("192.0.2.1")
-    assert not unlimited.is_over("192.0.2.1")
-
-
-def test_addresses_that_are_remembered_are_bounded() -> None:
-    failures = Failures(1, lambda: 0.0)
-    for number in range(10_001):
-        failures.failed(f"host{number}")
-    assert len(failures) == 10_000
