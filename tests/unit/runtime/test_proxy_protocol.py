@@ -1,0 +1,151 @@
+"""The header of the PROXY protocol, byte by byte; sections are those of HAProxy's proxy-protocol.txt."""
+
+from __future__ import annotations
+
+import ipaddress
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.proxy_header import LOCAL, PROXY, SIGNATURE, TCP4, TCP6, UNIX, binary, line, raw, tlv
+
+from lalmesh.errors import RemoteProtocolError
+from lalmesh.runtime.proxy_protocol import MAX_LINE_BYTES, ProxyHeader, ProxyHeaderReader, parse_line
+
+FULL6 = b":".join([b"ffff"] * 8)
+CLIENT = b"\x03 the client's own bytes"
+
+
+def read(*parts: bytes) -> tuple[ProxyHeader | None, bytes]:
+    """What the header says, and what was left for whoever reads on."""
+    reader, left = ProxyHeaderReader(), b""
+    for part in parts:
+        left += part[reader.feed(part) :]
+    return reader.header, left
+
+
+@pytest.mark.parametrize(
+    ("header", "source"),
+    [
+        # §2.1: the longest lines of each family
+        (b"PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n", ("255.255.255.255", 65535)),
+        (b"PROXY TCP6 " + FULL6 + b" " + FULL6 + b" 65535 65535\r\n", (FULL6.decode(), 65535)),
+        (b"PROXY UNKNOWN\r\n", None),
+        (b"PROXY UNKNOWN " + FULL6 + b" " + FULL6 + b" 65535 65535\r\n", None),
+        # §2.1: the example
+        (b"PROXY TCP4 192.168.0.1 192.168.0.11 56324 443\r\n", ("192.168.0.1", 56324)),
+        (b"PROXY TCP6 2001:db8::7 2001:db8::1 1 443\r\n", ("2001:db8::7", 1)),
+        (b"PROXY TCP6 ::ffff:192.0.2.7 ::1 1 443\r\n", ("192.0.2.7", 1)),
+    ],
+)
+def test_a_line_of_version_1(header: bytes, source: tuple[str, int] | None) -> None:
+    assert len(header) <= MAX_LINE_BYTES
+    assert read(header + CLIENT) == (ProxyHeader(1, source), CLIENT)
+
+
+@pytest.mark.parametrize(
+    ("header", "source"),
+    [
+        # §2.2: ver_cmd 0x21, fam 0x11, len 12; src_addr, dst_addr, src_port, dst_port
+        (SIGNATURE + bytes.fromhex("21 11 000C C0A80001 C0A8000B DC04 01BB"), ("192.168.0.1", 56324)),
+        (raw(PROXY, TCP6, bytes.fromhex("20010DB8" + "00" * 11 + "07" + "00" * 16 + "1234 01BB")), ("2001:db8::7", 0x1234)),
+        (raw(PROXY, TCP6, bytes(10) + b"\xff\xff\xc0\x00\x02\x07" + bytes(16) + b"\0\1\0\2"), ("192.0.2.7", 1)),
+        (binary("192.0.2.7", 5, tlv(0x04, bytes(40)) + tlv(0x03, bytes(4))), ("192.0.2.7", 5)),
+        (binary("192.0.2.7", 5, bytes(0xFFFF - 12)), ("192.0.2.7", 5)),
+        (raw(PROXY, UNIX, b"/run/client".ljust(108, b"\0") + bytes(108)), None),
+        (raw(PROXY, 0x00, b""), None),
+        (raw(PROXY, 0x00, b"to be ignored"), None),
+        (raw(LOCAL, 0x00, b""), None),
+        (raw(LOCAL, TCP4, bytes(12)), None),
+        (raw(LOCAL, 0xFF, b"whatever"), None),  # LOCAL: "discard the protocol block including the family"
+        (raw(PROXY, 0x12, bytes.fromhex("C0000207 C0000201 0005 0006")), ("192.0.2.7", 5)),  # UDP over IPv4
+    ],
+)
+def test_a_header_of_version_2(header: bytes, source: tuple[str, int] | None) -> None:
+    assert read(header + CLIENT) == (ProxyHeader(2, source), CLIENT)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"GET / HTTP/1.1\r\n",
+        b"\x03" + bytes(1536),  # RTMP
+        b"\x16\x03\x01",  # TLS
+        b"PUT /",
+        b"PROXY\r\n",
+        b"PROXY  TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
+        b"PROXY TCP5 192.0.2.1 192.0.2.2 1 2\r\n",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 1\r\n",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2 3\r\n",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n",
+        b"PROXY TCP4 192.0.2.01 192.0.2.2 1 2\r\n",
+        b"PROXY TCP4 2001:db8::1 2001:db8::2 1 2\r\n",
+        b"PROXY TCP6 192.0.2.1 192.0.2.2 1 2\r\n",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 65536 2\r\n",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 -1 2\r\n",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 1 x\r\n",
+        b"PROXY TCP4 192.0.2.1\xff 192.0.2.2 1 2\r\n",
+        b"PROXY UNKNOWN" + b" " * 100,
+        SIGNATURE[:11] + b"\r",
+        raw(0x11, TCP4, bytes(12)),  # version 1 in binary
+        raw(0x22, TCP4, bytes(12)),  # no such command
+        raw(PROXY, 0x41, bytes(12)),  # no such family
+        raw(PROXY, 0x13, bytes(12)),  # no such transport
+        raw(PROXY, TCP4, bytes(11)),
+        raw(PROXY, TCP6, bytes(35)),
+        raw(PROXY, UNIX, bytes(215)),
+    ],
+)
+def test_what_is_no_header_is_refused_as_soon_as_that_shows(wrong: bytes) -> None:
+    with pytest.raises(RemoteProtocolError):
+        read(wrong)
+    with pytest.raises(RemoteProtocolError):
+        read(*(wrong[at : at + 1] for at in range(len(wrong))))
+
+
+def test_the_first_byte_of_another_protocol_is_enough() -> None:
+    for first in set(range(256)) - {ord("P"), ord("\r")}:
+        with pytest.raises(RemoteProtocolError):
+            ProxyHeaderReader().feed(bytes([first]))
+
+
+headers = st.builds(
+    lambda write, source, port, tlvs: (write(str(source), port, tlvs), str(source), port),
+    st.sampled_from([lambda source, port, _: line(source, port), binary]),
+    st.ip_addresses().filter(lambda address: getattr(address, "ipv4_mapped", None) is None),
+    st.integers(0, 65535),
+    st.binary(max_size=300),
+)
+
+
+@given(headers, st.binary(max_size=50), st.lists(st.integers(0, 500), max_size=8))
+def test_any_split_of_the_bytes_gives_the_same(header: tuple[bytes, str, int], after: bytes, cuts: list[int]) -> None:
+    wire, source, port = header[0] + after, *header[1:]
+    edges = [0, *sorted(min(cut, len(wire)) for cut in cuts), len(wire)]
+    found, left = read(*(wire[begin:end] for begin, end in pairwise(edges)))
+    assert found is not None
+    assert (found.source, left) == ((source, port), after)
+
+
+@given(headers, st.integers(0, 400))
+def test_a_header_that_is_cut_short_is_waited_for(header: tuple[bytes, str, int], cut: int) -> None:
+    cut = min(cut, len(header[0]) - 1)
+    assert read(header[0][:cut]) == (None, b"")
+
+
+@given(st.sampled_from([b"", SIGNATURE, b"PROXY ", b"PROXY TCP4 "]), st.binary(max_size=300))
+def test_any_bytes_give_a_header_or_an_error_and_take_no_more_than_there_is(beginning: bytes, rest: bytes) -> None:
+    reader, data = ProxyHeaderReader(), beginning + rest
+    try:
+        taken = reader.feed(data)
+    except RemoteProtocolError:
+        return
+    assert taken <= len(data)
+    assert reader.header is not None or taken == len(data)
+    if reader.header is not None and reader.header.source is not None:
+        ipaddress.ip_address(reader.header.source[0])
+
+
+def test_a_line_is_parsed_alone_too() -> None:
+    assert parse_line(line("192.0.2.7", 5)) == ("192.0.2.7", 5)
