@@ -9,6 +9,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
 import aiohttp
 from aiohttp import web
 
+from lalmesh.runtime.forwarded import Remote
 from lalmesh.runtime.listener import Admission, Connection, peer_of, socket_transport
 
 SLOW_CLIENT_S = 30.0  #: for a client to take `CHUNK_BYTES`: 70 kbit/s, with which nothing can be watched
@@ -18,29 +19,40 @@ CHUNK_BYTES = 256 << 10  #: of an answer written piece by piece: smaller ones co
 class Gate(asyncio.Protocol):
     """Counts a connection and hands its events to the protocol that serves it now."""
 
-    __slots__ = ("_admission", "_inner", "connection", "refusal", "waiting")
+    __slots__ = ("_client", "_inner", "admission", "connection", "is_taken", "peer", "refusal", "remote", "waiting")
 
     connection: Connection
+    peer: Remote  #: who the connection is of
+    remote: Remote  #: who the request under way is of: somebody else where the peer is a proxy
     refusal: str  #: why the first request is to be refused, empty where it is not
 
-    def __init__(self, admission: Admission, inner: asyncio.Protocol) -> None:
-        """Begin with `inner`."""
-        self._admission = admission
+    def __init__(self, admission: Admission, inner: asyncio.Protocol, client: Remote | None = None) -> None:
+        """Begin with `inner`; a connection of `client`, or of whoever its socket says."""
+        self.admission = admission
+        self.is_taken = False  # by whoever serves it to its end: there are no requests any more
         self._inner = inner
+        self._client = client
         self.waiting: asyncio.Task[object] | None = None  # a request that need not be answered once the client has gone
+
+    @property
+    def is_of_proxy(self) -> bool:
+        """Whether the peer speaks for others, and is trusted to say for whom."""
+        return self.admission.limits.proxies.trusts(self.peer.address)
 
     def blocks(self, address: str) -> bool:
         """Whether nobody may come from `address`: of the connection, or of whoever it speaks for."""
-        return self.connection.is_blocked or self._admission.blocks(address)
+        return self.connection.is_blocked or self.admission.blocks(address)
 
     def serve(self, inner: asyncio.Protocol) -> None:
         """Hand everything to `inner` from now on."""
         self._inner = inner
+        self.is_taken = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is here."""
         made = socket_transport(transport)
-        self.connection, self.refusal = self._admission.admit(peer_of(transport)[0], lambda _reason: made.abort())
+        self.peer = self.remote = self._client or peer_of(transport)
+        self.connection, self.refusal = self.admission.admit(self.peer.address, lambda _reason: made.abort())
         self.connection.watch_idle = True
         self._inner.connection_made(transport)
 
@@ -55,7 +67,7 @@ class Gate(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
-        self._admission.leave(self.connection)
+        self.admission.leave(self.connection)
         if self.waiting is not None:
             self.waiting.cancel()
         self._inner.connection_lost(exc)
@@ -73,6 +85,13 @@ def gate_of(request: web.BaseRequest) -> Gate | None:
     """The gate of the request's connection, None where the client has gone."""
     protocol = request.transport.get_protocol() if request.transport is not None else None
     return protocol if isinstance(protocol, Gate) else None
+
+
+def remote_of(request: web.BaseRequest) -> Remote:
+    """Who a request is of: whoever a trusted proxy names, else who the connection is of."""
+    gate = gate_of(request)
+    remote = gate.remote if gate is not None else Remote(request.remote or "", request.remote or "?")
+    return remote if remote.scheme else Remote(remote.address, remote.peer, request.scheme)
 
 
 @contextlib.contextmanager

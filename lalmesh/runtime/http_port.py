@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
@@ -11,9 +10,12 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 import lalmesh
+from lalmesh.errors import RemoteProtocolError
+from lalmesh.runtime.acceptor import Acceptor
 from lalmesh.runtime.cors import METHODS, CorsPolicy
+from lalmesh.runtime.forwarded import Remote
 from lalmesh.runtime.http_gate import Gate, gate_of
-from lalmesh.runtime.listener import BLACKLISTED, Admission, ListenerLimits, ListenerMetrics, listen
+from lalmesh.runtime.listener import BLACKLISTED, Admission, ListenerLimits, ListenerMetrics
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,8 @@ class HttpPort:
         limits: ListenerLimits,
         metrics: ListenerMetrics,
         tls: ssl.SSLContext | None = None,
+        *,
+        takes_headers: bool = False,
     ) -> None:
         """Prepare.
 
@@ -71,12 +75,11 @@ class HttpPort:
             limits: what is granted to clients.
             metrics: where those are counted that are refused.
             tls: how to encrypt.
+            takes_headers: whether balancers begin with a PROXY header.
         """
         self.port = 0
-        self.admission = Admission(name, limits, metrics)
-        self._limits = limits
-        self._tls = tls
-        self._server: asyncio.AbstractServer | None = None
+        self.admission = Admission(name, limits, metrics, is_secure=tls is not None)
+        self._acceptor = Acceptor(self.admission, self._gate, tls, takes_headers=takes_headers)
         app.middlewares.insert(0, _let_in)
         app.on_response_prepare.append(_add_headers)
         self._runner = web.AppRunner(
@@ -96,12 +99,12 @@ class HttpPort:
             OSError: the port cannot be bound.
         """
         await self._runner.setup()
+        self.port = await self._acceptor.start(host, port)
+
+    def _gate(self, client: Remote | None) -> Gate:
         serve = self._runner.server
         assert serve is not None
-        timeout_s = self._limits.handshake_timeout_s
-        self._server, self.port = await listen(
-            lambda: Gate(self.admission, serve()), host, port, self._tls, handshake_timeout_s=timeout_s
-        )
+        return Gate(self.admission, serve(), client)
 
     def sweep(self) -> None:
         """Close connections that never begin or fall silent."""
@@ -109,8 +112,7 @@ class HttpPort:
 
     def stop_accepting(self) -> None:
         """Take no new connections."""
-        if self._server is not None:
-            self._server.close()
+        self._acceptor.close()
 
     async def close(self, reason: str) -> None:
         """Take no new connections, let answers under way have `STOP_S`, close what is left with `reason`."""
@@ -123,13 +125,32 @@ class HttpPort:
 async def _let_in(request: web.Request, handler: Answer) -> web.StreamResponse:
     """Note that the connection has come to a request; one over a limit is told so."""
     gate = gate_of(request)
-    if gate is not None:
-        gate.connection.begun = True
-        if gate.blocks(request.remote or ""):
-            return _blocked()
-        if gate.refusal:
-            return _too_many(gate.refusal)
-    return await handler(request)
+    if gate is None:
+        return await handler(request)
+    gate.connection.begun = True
+    if gate.is_of_proxy:
+        return await _let_in_by_proxy(gate, request, handler)
+    if gate.blocks(gate.peer.address):
+        return _blocked()
+    return _too_many(gate.refusal) if gate.refusal else await handler(request)
+
+
+async def _let_in_by_proxy(gate: Gate, request: web.Request, handler: Answer) -> web.StreamResponse:
+    """What holds for the client of a proxy holds while its request is answered, or to the end where that takes the connection."""
+    try:
+        remote = gate.remote = gate.admission.limits.proxies.client_of(gate.peer, request.headers)
+    except RemoteProtocolError as error:
+        return _broken(str(error))
+    if gate.blocks(remote.address):
+        return _blocked()
+    is_known = not gate.admission.limits.proxies.trusts(remote.address)  # otherwise it is the proxy that asks
+    if refusal := gate.refusal or (gate.admission.speaks_for(gate.connection, remote.address) if is_known else ""):
+        return _too_many(refusal)
+    try:
+        return await handler(request)
+    finally:
+        if not gate.is_taken:
+            gate.admission.falls_silent(gate.connection, gate.peer.address)
 
 
 async def _add_headers(_: web.BaseRequest, response: web.StreamResponse) -> None:
@@ -139,6 +160,12 @@ async def _add_headers(_: web.BaseRequest, response: web.StreamResponse) -> None
 
 def _blocked() -> web.Response:
     response = web.Response(status=403, text=f"{BLACKLISTED}\n", headers={"Cache-Control": "no-store"})
+    response.force_close()
+    return response
+
+
+def _broken(reason: str) -> web.Response:
+    response = web.Response(status=400, text=f"{reason}\n", headers={"Cache-Control": "no-store"})
     response.force_close()
     return response
 

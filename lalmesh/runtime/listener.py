@@ -5,8 +5,9 @@ One sweep a second a listener; no timer a connection, no work a read but noting 
 A connection over a limit is refused in the words of its protocol, for which it has to go on for a while; only so many of those are
 kept, and the rest are dropped at once. So a listener never has more than `ListenerLimits.connections` and `REFUSALS_KEPT` of them.
 
-Under TLS a connection gets here after its handshake. One that has not got so far is counted nowhere: it is bounded in time by the
-deadline that `listen` sets, and in number by the descriptors of the process and by `LISTEN_BACKLOG` a turn of the loop.
+Under TLS a connection gets here after its handshake. One that has not got so far is bounded by whoever took it (`acceptor`).
+
+A connection of a trusted proxy is not one of an address: whoever it speaks for is, for as long as it does (`speaks_for`).
 """
 
 from __future__ import annotations
@@ -14,23 +15,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import prometheus_client
 from prometheus_client import CollectorRegistry
 
+from lalmesh.runtime.addresses import host_port
+from lalmesh.runtime.forwarded import NOBODY, Remote, TrustedProxies
+from lalmesh.runtime.rate_limit import RateLimit
+
 log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
-LISTEN_BACKLOG = 4096  #: connections that wait to be accepted: a burst of a thousand players in a second
 BLACKLISTED = "the address is on the blacklist"
 REFUSALS_KEPT = 64  #: connections over a limit that are still told so: a goodbye takes a round trip or two
 HANDSHAKE_TIMEOUT_S = 10.0
+BURST_S = 5.0  #: how much of its rate an address may use up at once: a page opens a few connections together
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -39,8 +43,10 @@ class ListenerLimits:
 
     connections: int = 20_000
     connections_per_address: int = 0  #: 0 no limit
+    handshakes_per_s: float = 0.0  #: new connections of one address; 0 no limit
     handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S  #: of TLS, and then from there to a request
     idle_timeout_s: float = 120.0
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)  #: whose word is taken for whom they speak for
 
 
 class ListenerMetrics:
@@ -63,11 +69,12 @@ class ListenerMetrics:
 class Connection:
     """One connection of a listener, as its sweep sees it. Terminators derive from it or hold one."""
 
-    __slots__ = ("address", "begun", "expire", "is_blocked", "last_read", "opened_at", "refused", "watch_idle")
+    __slots__ = ("address", "begun", "counted", "expire", "is_blocked", "last_read", "opened_at", "refused", "watch_idle")
 
     def __init__(self, address: str, now: float, expire: Callable[[str], None], *, refused: bool) -> None:
         """A connection from `address`; `expire` closes it with a reason; one that is `refused` stays only to be told so."""
         self.address = address
+        self.counted = ""  # the address that it is one of
         self.refused = refused
         self.is_blocked = False  # refused for its address
         self.opened_at = now
@@ -80,13 +87,15 @@ class Connection:
 class Admission:
     """Counts the connections of one listener and sweeps them."""
 
-    def __init__(self, name: str, limits: ListenerLimits, metrics: ListenerMetrics) -> None:
-        """For the listener `name`."""
+    def __init__(self, name: str, limits: ListenerLimits, metrics: ListenerMetrics, *, is_secure: bool = False) -> None:
+        """For the listener `name`; where it `is_secure`, whether somebody comes too often was asked before TLS began."""
         #: addresses that nobody may come from
         self.blocks: Callable[[str], bool] = lambda _: False
         self.name = name
-        self._limits = limits
+        self.limits = limits
         self._metrics = metrics
+        self._asks_rate = not is_secure
+        self._rate = RateLimit(limits.handshakes_per_s, _burst(limits), asyncio.get_running_loop().time)
         self._connections: set[Connection] = set()
         self._by_address: Counter[str] = Counter()  # without those that are refused
         self._refusals = 0  # of the connections
@@ -97,7 +106,8 @@ class Admission:
 
     def apply(self, limits: ListenerLimits) -> None:
         """Grant these from now on; who is in stays in. Where TLS is spoken, its own handshake keeps the deadline that it had."""
-        self._limits = limits
+        self.limits = limits
+        self._rate.set(limits.handshakes_per_s, _burst(limits))
 
     def __len__(self) -> int:
         """How many connections there are."""
@@ -108,30 +118,67 @@ class Admission:
 
         Where too many are being refused, `expire` is called soon: not from here, as whoever serves it is only being set up.
         """
-        is_blocked = self.blocks(address)
-        reason = BLACKLISTED if is_blocked else self._refusal(address)
+        is_proxy = self.limits.proxies.trusts(address)
+        is_blocked = not is_proxy and self.blocks(address)
+        reason, label = (BLACKLISTED, "blacklist") if is_blocked else self._refusal("" if is_proxy else address)
         connection = Connection(address, self._loop.time(), expire, refused=bool(reason))
         connection.is_blocked = is_blocked
         if reason:
-            self._metrics.connections_refused.labels(self.name, "blacklist" if is_blocked else "limit").inc()
+            self.count_refused(label)
             if self._refusals >= REFUSALS_KEPT:
                 self._dropped += 1
                 self._loop.call_soon(expire, reason)
                 return connection, reason
             self._refusals += 1
-        else:
-            self._by_address[address] += 1
+        elif not is_proxy:
+            self._count(connection, address)
         self._connections.add(connection)
         self._empty.clear()
         return connection, reason
 
-    def _refusal(self, address: str) -> str:
-        limits = self._limits
+    def comes_too_often(self, address: str) -> bool:
+        """Whether `address` has opened as many connections of late as it may; otherwise this is one of them."""
+        if self._rate.take(address):
+            return False
+        self.count_refused("rate")
+        return True
+
+    def count_refused(self, label: str) -> None:
+        """A connection was refused, or ended before it began."""
+        self._metrics.connections_refused.labels(self.name, label).inc()
+
+    def _refusal(self, address: str) -> tuple[str, str]:
+        """Why a connection is refused, and what a metric calls that; of `address`, empty: of whom is not known yet."""
+        limits = self.limits
         if len(self._connections) - self._refusals >= limits.connections:
-            return f"{limits.connections} connections"
-        if limits.connections_per_address and self._by_address[address] >= limits.connections_per_address:
-            return f"{limits.connections_per_address} connections of one address"
-        return ""
+            return f"{limits.connections} connections", "limit"
+        if address and (reason := self._too_many_of(address)):
+            return reason, "limit"
+        if address and self._asks_rate and not self._rate.take(address):
+            return f"{limits.handshakes_per_s:g} connections a second of one address", "rate"
+        return "", ""
+
+    def _too_many_of(self, address: str) -> str:
+        limit = self.limits.connections_per_address
+        return f"{limit} connections of one address" if limit and self._by_address[address] >= limit else ""
+
+    def _count(self, connection: Connection, address: str) -> None:
+        connection.counted = address
+        self._by_address[address] += 1
+
+    def speaks_for(self, connection: Connection, address: str) -> str:
+        """A connection of a proxy is one of `address` from now on. Gives a reason to refuse that, empty where there is none."""
+        self.falls_silent(connection, address)
+        if reason := self._too_many_of(address):
+            self.count_refused("limit")
+        else:
+            self._count(connection, address)
+        return reason
+
+    def falls_silent(self, connection: Connection, address: str) -> None:
+        """The connection of the proxy at `address` speaks for nobody for now."""
+        connection.address = address
+        self._uncount_address(connection)
 
     def leave(self, connection: Connection) -> None:
         """The connection has ended; a second call does nothing."""
@@ -144,10 +191,14 @@ class Admission:
     def _uncount(self, connection: Connection) -> None:
         if connection.refused:
             self._refusals -= 1
-            return
-        self._by_address[connection.address] -= 1
-        if not self._by_address[connection.address]:
-            del self._by_address[connection.address]
+        self._uncount_address(connection)
+
+    def _uncount_address(self, connection: Connection) -> None:
+        address, connection.counted = connection.counted, ""
+        if address:
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
 
     async def emptied(self) -> None:
         """Wait until there is no connection."""
@@ -155,13 +206,13 @@ class Admission:
 
     def sweep(self) -> None:
         """Close what never began and what fell silent."""
-        now, limits = self._loop.time(), self._limits
+        now, limits = self._loop.time(), self.limits
         if self._dropped:
             log.warning("dropped %d connections over the limit", self._dropped, extra={"listener": self.name})
             self._dropped = 0
         for connection in list(self._connections):
             if not connection.begun and now - connection.opened_at > limits.handshake_timeout_s:
-                self._metrics.connections_refused.labels(self.name, "handshake timeout").inc()
+                self.count_refused("handshake timeout")
                 self._expire(connection, f"no request within {limits.handshake_timeout_s:g} s")
             elif connection.watch_idle and now - connection.last_read > limits.idle_timeout_s:
                 self._expire(connection, f"silent for {limits.idle_timeout_s:g} s")
@@ -173,7 +224,7 @@ class Admission:
     def expire_blocked(self) -> None:
         """Close every connection that would not be let in now for its address."""
         for connection in list(self._connections):
-            if not connection.is_blocked and self.blocks(connection.address):
+            if not connection.is_blocked and self.blocks(connection.address) and not self.limits.proxies.trusts(connection.address):
                 self._expire(connection, BLACKLISTED)
 
     def expire_all(self, reason: str) -> None:
@@ -193,13 +244,17 @@ async def sweep_each_second(sweeps: Callable[[], Iterable[Callable[[], None]]]) 
                 log.exception("sweep failed")
 
 
-def peer_of(transport: asyncio.BaseTransport) -> tuple[str, str]:
-    """The peer's address, and address:port for logs."""
-    peer = transport.get_extra_info("peername")
-    if isinstance(peer, tuple) and len(peer) >= 2:
-        host = str(peer[0])
-        return host, f"[{host}]:{peer[1]}" if ":" in host else f"{host}:{peer[1]}"
-    return "", "?"
+def peer_of(transport: asyncio.BaseTransport) -> Remote:
+    """Who is at the other end of a connection, as its socket says."""
+    return remote_at(transport.get_extra_info("peername"))
+
+
+def remote_at(name: object) -> Remote:
+    """Who is at the socket address `name`."""
+    if isinstance(name, tuple) and len(name) >= 2:
+        host = str(name[0])
+        return Remote(host, host_port(host, name[1]))
+    return NOBODY
 
 
 def socket_transport(transport: asyncio.BaseTransport) -> asyncio.Transport:
@@ -227,32 +282,5 @@ def limit_send_buffer(transport: asyncio.BaseTransport, size_bytes: int) -> None
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, given)
 
 
-async def listen(
-    factory: Callable[[], asyncio.BaseProtocol],
-    host: str,
-    port: int,
-    tls: ssl.SSLContext | None = None,
-    *,
-    handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S,
-) -> tuple[asyncio.AbstractServer, int]:
-    """Listen on `host` and `port` (0: a free one). Gives the server and the port.
-
-    Args:
-        factory: makes the protocol of each connection.
-        host: name or address.
-        port: the port.
-        tls: how to encrypt.
-        handshake_timeout_s: how long the handshake of TLS may take.
-
-    Raises:
-        OSError: the port cannot be bound.
-    """
-    server = await asyncio.get_running_loop().create_server(
-        factory,
-        host,
-        port,
-        ssl=tls,
-        backlog=LISTEN_BACKLOG,
-        ssl_handshake_timeout=handshake_timeout_s if tls is not None else None,
-    )
-    return server, int(server.sockets[0].getsockname()[1])
+def _burst(limits: ListenerLimits) -> float:
+    return max(1.0, limits.handshakes_per_s * BURST_S)

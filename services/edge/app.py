@@ -55,7 +55,7 @@ from services.edge.rtsp_service import RtspService
 from services.edge.rtsp_websocket import RtspSocketListener
 from services.edge.session import Sessions
 from services.edge.session_reports import SessionReports
-from services.edge.settings import EdgeSettings
+from services.edge.settings import EdgeSettings, ListenSettings
 from services.edge.totals import totals_of_clients, totals_of_proxy, totals_of_streams, totals_of_udp
 from services.edge.upstreams import Upstream
 
@@ -163,7 +163,7 @@ class EdgeApp:
         self.access.start()
         self._hls = HlsClient(self._hls_upstreams, self._settings.hls, self._loop.time)
         for listen in self._settings.listen:
-            listener = self._listener(listen.protocol, self._hls)
+            listener = self._listener(listen, self._hls)
             listener.admission.blocks = self._context.blacklist.blocks
             await listener.start(listen.host, listen.port)
             self._listeners[listen.protocol] = listener
@@ -178,18 +178,19 @@ class EdgeApp:
         silence_s = self._settings.limits.idle_timeout_s
         return RtspService(self._context, settings, self.metrics, RtspPlaying, silence_s=silence_s)
 
-    def _listener(self, protocol: str, hls: HlsClient) -> Listener:
+    def _listener(self, listen: ListenSettings, hls: HlsClient) -> Listener:
         settings, rtsp, cors = self._settings, self._rtsp, self._cors
-        tls = settings.certificate.context if settings.certificate is not None and protocol.endswith("s") else None
-        match protocol:
+        is_secure, headers = listen.protocol.endswith("s"), listen.proxy_protocol
+        tls = settings.certificate.context if settings.certificate is not None and is_secure else None
+        match listen.protocol:
             case "rtmp" | "rtmps":
-                return RtmpListener(self._context, settings.limits, self.metrics, tls)
+                return RtmpListener(self._context, settings.limits, self.metrics, tls, takes_headers=headers)
             case "rtsp" | "rtsps" if rtsp is not None:
-                return RtspListener(rtsp, settings.limits, self.metrics, tls)
+                return RtspListener(rtsp, settings.limits, self.metrics, tls, takes_headers=headers)
             case "ws_rtsp" if rtsp is not None:
-                return RtspSocketListener(rtsp, settings.limits, self.metrics, cors)
+                return RtspSocketListener(rtsp, settings.limits, self.metrics, cors, takes_headers=headers)
             case _:
-                return HttpListener(self._context, settings.limits, self.metrics, cors, hls, tls, rtsp)
+                return HttpListener(self._context, settings.limits, self.metrics, cors, hls, tls, rtsp, takes_headers=headers)
 
     def _hls_upstreams(self) -> tuple[Upstream, ...]:
         """The hls nodes: as configured, else those that the scheduler named last."""

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from lalmesh.relay_path import RELAY_HEADER, parse_via
 from lalmesh.runtime.authorisation import basic_login, bearer_of
-from lalmesh.runtime.listener import peer_of
+from lalmesh.runtime.http_gate import remote_of
 from services.edge.client import Client
 
 
@@ -14,12 +14,12 @@ def client_of(request: web.Request, protocol: str) -> Client:
     """The client of a request that its session calls `protocol`."""
     shown = request.headers.get("Authorization", "")
     login = basic_login(shown)
-    address, peer = peer_of(request.transport) if request.transport is not None else ("", "?")
+    remote = remote_of(request)
     return Client(
         protocol=protocol,
-        address=address,
-        peer=peer,
-        url=f"{request.scheme}://{request.host}{request.path}",
+        address=remote.address,
+        peer=remote.peer,
+        url=f"{remote.scheme}://{request.host}{request.path}",
         query=request.rel_url.raw_query_string,
         user_agent=request.headers.get("User-Agent", ""),
         via=parse_via(request.headers.get(RELAY_HEADER, "")),

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from lalmesh.runtime.http_gate import CHUNK_BYTES, answer_with, send, waiting_for_answer
-from lalmesh.runtime.listener import peer_of
+from lalmesh.runtime.http_gate import CHUNK_BYTES, answer_with, remote_of, send, waiting_for_answer
 from services.edge.answer_cache import Answer
 from services.edge.hls_client import HlsClient, Wanted, passed_on
 from services.edge.hls_guard import RECORDINGS, Passed, header_of
@@ -52,10 +51,11 @@ class HlsProxy:
                 return await (self._whole(request, answer) if has_room else self._pass_through(request, wanted))
 
     def _headers(self, request: web.Request) -> dict[str, str]:
-        """What a node is told of the request. Who is behind the peer nobody here can vouch for: what it says of that is dropped."""
-        headers = {"X-Forwarded-Proto": self._scheme, "X-Forwarded-Host": request.host, "Accept-Encoding": "identity"}
-        if request.transport is not None:
-            headers["X-Forwarded-For"] = peer_of(request.transport)[0]
+        """What a node is told of the request. What its client said itself of whom it speaks for is dropped."""
+        remote = remote_of(request)
+        headers = {"X-Forwarded-Proto": remote.scheme, "X-Forwarded-Host": request.host, "Accept-Encoding": "identity"}
+        if remote.address:
+            headers["X-Forwarded-For"] = remote.address
         if "User-Agent" in request.headers:
             headers["User-Agent"] = request.headers["User-Agent"]
         return headers

@@ -39,10 +39,12 @@ class HttpListener(HttpPort):
         hls: HlsClient,
         tls: ssl.SSLContext | None = None,
         rtsp: RtspService | None = None,
+        *,
+        takes_headers: bool = False,
     ) -> None:
-        """Prepare; `start` listens. With `rtsp`, WebSockets may carry RTSP."""
+        """Prepare; `start` listens. With `rtsp`, WebSockets may carry RTSP; `takes_headers` as `HttpPort`."""
         self.scheme = "https" if tls is not None else "http"
-        super().__init__(self.scheme, reading_app(self._get, cors), limits, metrics, tls)
+        super().__init__(self.scheme, reading_app(self._get, cors), limits, metrics, tls, takes_headers=takes_headers)
         self.hls_asked_at = -math.inf  #: when hls nodes were asked last for somebody here, by the time of the loop
         self._entrance = context.entrance
         self._loop = asyncio.get_running_loop()

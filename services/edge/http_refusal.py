@@ -9,6 +9,7 @@ from aiohttp import web
 
 from lalmesh.errors import InvalidName, RelayLoop, ServiceError, StreamNotFound, Unavailable
 from lalmesh.runtime.authorisation import AccessRefused, Reason, Refused
+from lalmesh.runtime.http_gate import remote_of
 from services.edge.metrics import EdgeMetrics
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class Refusals:
     ) -> web.Response:
         """The answer `status` with `detail` as its text and `headers`; `reason` is what a metric counts it by, under `protocol`."""
         self._metrics.refused.labels(protocol, reason).inc()
-        log.info("request refused: %s", detail, extra={"peer": request.remote or "?", "status": status})
+        log.info("request refused: %s", detail, extra={"peer": remote_of(request).peer, "status": status})
         said = {"X-Content-Type-Options": "nosniff", **(headers or {})}
         if retry_after_s is not None:
             said["Retry-After"] = str(max(1, round(retry_after_s)))
@@ -45,7 +46,7 @@ class Refusals:
     def send_elsewhere(self, request: web.Request, protocol: str, url: str, reason: str) -> web.Response:
         """Have the client ask `url` instead; see `refuse`."""
         self._metrics.refused.labels(protocol, reason).inc()
-        log.info("request sent elsewhere: %s", url.partition("?")[0], extra={"peer": request.remote or "?"})
+        log.info("request sent elsewhere: %s", url.partition("?")[0], extra={"peer": remote_of(request).peer})
         response = web.Response(status=302, headers={"Location": url, "Cache-Control": "no-store"})
         response.force_close()
         return response

@@ -34,6 +34,7 @@ from lalmesh.protocol.rtmp import (
 from lalmesh.relay_path import parse_via
 from lalmesh.remux import RtmpPackager
 from lalmesh.runtime.authorisation import AccessRefused
+from lalmesh.runtime.forwarded import NOBODY, Remote
 from lalmesh.runtime.listener import ListenerLimits, go_on_reading, peer_of, socket_transport, stop_reading
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.client import Client, joined_queries, stream_url
@@ -90,8 +91,8 @@ class RtmpConnection(asyncio.BufferedProtocol):
     It may publish and play several streams at once. What ends one of them from here ends the connection only with the last.
     """
 
-    def __init__(self, listener: RtmpListener) -> None:
-        """A connection of `listener`."""
+    def __init__(self, listener: RtmpListener, client: Remote | None) -> None:
+        """A connection of `listener`; of `client`, or of whoever its socket says."""
         self._listener = listener
         self._context = listener.context
         self._loop = listener.loop
@@ -105,7 +106,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._closing = ""
         self._refusal = ""
         self._paused = False
-        self._address, self._peer = "", "?"
+        self._remote = client or NOBODY
         self._session_id = secrets.token_hex(SESSION_ID_BYTES)  # of the connection, and of the first stream on it
         self._buffer = listener.buffer()
 
@@ -114,8 +115,9 @@ class RtmpConnection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is here."""
         self._transport = socket_transport(transport)
-        self._address, self._peer = peer_of(transport)
-        self._connection, self._refusal = self._listener.admission.admit(self._address, self._expire)
+        if self._remote is NOBODY:
+            self._remote = peer_of(transport)
+        self._connection, self._refusal = self._listener.admission.admit(self._remote.address, self._expire)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next read goes."""
@@ -176,7 +178,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
 
     def _broken(self, error: LalmeshError) -> None:
         self._listener.metrics.protocol_errors.labels(self._listener.protocol).inc()
-        log.warning("peer broke the protocol: %s", error, extra={"peer": self._peer, "protocol": self._listener.protocol})
+        log.warning("peer broke the protocol: %s", error, extra={"peer": self._remote.peer, "protocol": self._listener.protocol})
         self._send()
         self._close(f"protocol error: {error}")
 
@@ -248,14 +250,15 @@ class RtmpConnection(asyncio.BufferedProtocol):
         if (closed := self._context.entrance.closed) is not None:
             self._send_elsewhere(closed)
         else:
-            self._context.events.rtmp_connected(self._session_id, self._peer, event.app, event.flash_ver, event.tc_url, event.query)
+            peer = self._remote.peer
+            self._context.events.rtmp_connected(self._session_id, peer, event.app, event.flash_ver, event.tc_url, event.query)
             self._server.accept_connect()
 
     def _send_elsewhere(self, closed: Closed) -> None:
         """Nobody new is let in."""
         self._listener.metrics.refused.labels(self._listener.protocol, closed.label).inc()
         redirect_url = self._elsewhere()
-        log.info("connection refused: %s", closed.value, extra={"peer": self._peer, "redirect": redirect_url})
+        log.info("connection refused: %s", closed.value, extra={"peer": self._remote.peer, "redirect": redirect_url})
         self._server.reject_connect(description=closed.value, redirect_url=redirect_url)
         self._send()
         self._close(closed.value)
@@ -292,8 +295,8 @@ class RtmpConnection(asyncio.BufferedProtocol):
         asked = self._asked
         return Client(
             protocol=self._listener.protocol,
-            address=self._address,
-            peer=self._peer,
+            address=self._remote.address,
+            peer=self._remote.peer,
             session_id=self._session_id,
             url=stream_url(asked.tc_url if asked is not None else "", event.app, event.name),
             query=joined_queries(asked.query if asked is not None else "", event.query),
@@ -365,7 +368,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
 
     def _refused(self, who: str, what: str, reason: str, error: ServiceError) -> None:
         self._listener.metrics.refused.labels(self._listener.protocol, reason).inc()
-        log.warning("%s of %r refused: %s", who, what[:600], error, extra={"peer": self._peer})
+        log.warning("%s of %r refused: %s", who, what[:600], error, extra={"peer": self._remote.peer})
 
     # the end of a stream
 
@@ -418,14 +421,20 @@ class RtmpListener(StreamListener):
     """The RTMP or (with `tls`) RTMPS port of an edge."""
 
     def __init__(
-        self, context: EdgeContext, limits: ListenerLimits, metrics: EdgeMetrics, tls: ssl.SSLContext | None = None
+        self,
+        context: EdgeContext,
+        limits: ListenerLimits,
+        metrics: EdgeMetrics,
+        tls: ssl.SSLContext | None = None,
+        *,
+        takes_headers: bool = False,
     ) -> None:
-        """Prepare; `start` listens."""
-        super().__init__("rtmp", limits, metrics, tls)
+        """Prepare; see `StreamListener`."""
+        super().__init__("rtmp", limits, metrics, tls, takes_headers=takes_headers)
         self.context = context
         self.metrics = metrics
         self.loop = asyncio.get_running_loop()
 
-    def connection(self) -> RtmpConnection:
+    def connection(self, client: Remote | None) -> RtmpConnection:
         """A client has come."""
-        return RtmpConnection(self)
+        return RtmpConnection(self, client)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 
+from lalmesh.runtime.forwarded import Remote
 from lalmesh.runtime.listener import ListenerLimits, go_on_reading, peer_of, socket_transport, stop_reading
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import close_soon
@@ -18,10 +19,11 @@ class RtspConnection(asyncio.BufferedProtocol):
 
     is_socket = False
 
-    def __init__(self, listener: RtspListener) -> None:
-        """A connection of `listener`."""
+    def __init__(self, listener: RtspListener, client: Remote | None) -> None:
+        """A connection of `listener`; of `client`, or of whoever its socket says."""
         self.transport: asyncio.Transport | None = None
         self._listener = listener
+        self._client = client
         self._loop = asyncio.get_running_loop()
         self._buffer = listener.buffer()
 
@@ -31,8 +33,8 @@ class RtspConnection(asyncio.BufferedProtocol):
         """The socket is here."""
         listener = self._listener
         self.transport = socket_transport(transport)
-        client = peer_of(transport)
-        self._connection, refusal = listener.admission.admit(client[0], lambda reason: self._dialogue.expire(reason))
+        client = self._client or peer_of(transport)
+        self._connection, refusal = listener.admission.admit(client.address, lambda reason: self._dialogue.expire(reason))
         self._dialogue = RtspDialogue(listener.service, self, self._connection, listener.protocol, client)
         self._dialogue.refusal = refusal
 
@@ -86,12 +88,18 @@ class RtspListener(StreamListener):
     """The RTSP or (with `tls`) RTSPS port of an edge."""
 
     def __init__(
-        self, service: RtspService, limits: ListenerLimits, metrics: EdgeMetrics, tls: ssl.SSLContext | None = None
+        self,
+        service: RtspService,
+        limits: ListenerLimits,
+        metrics: EdgeMetrics,
+        tls: ssl.SSLContext | None = None,
+        *,
+        takes_headers: bool = False,
     ) -> None:
-        """Prepare; `start` listens."""
-        super().__init__("rtsp", limits, metrics, tls)
+        """Prepare; see `StreamListener`."""
+        super().__init__("rtsp", limits, metrics, tls, takes_headers=takes_headers)
         self.service = service
 
-    def connection(self) -> RtspConnection:
+    def connection(self, client: Remote | None) -> RtspConnection:
         """A client has come."""
-        return RtspConnection(self)
+        return RtspConnection(self, client)

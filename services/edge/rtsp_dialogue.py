@@ -32,6 +32,7 @@ from lalmesh.protocol.rtsp import (
 )
 from lalmesh.relay_path import RELAY_HEADER, parse_via
 from lalmesh.runtime.authorisation import bearer_of
+from lalmesh.runtime.forwarded import Remote
 from lalmesh.runtime.http_port import SERVER
 from lalmesh.runtime.listener import Connection
 from lalmesh.runtime.sessions import SessionRole
@@ -48,7 +49,7 @@ log = logging.getLogger(__name__)
 class RtspDialogue:
     """One client. It is the `RtspLink` of its publisher and its player."""
 
-    def __init__(self, service: RtspService, wire: Wire, connection: Connection, protocol: str, client: tuple[str, str]) -> None:
+    def __init__(self, service: RtspService, wire: Wire, connection: Connection, protocol: str, client: Remote) -> None:
         """Begin.
 
         Args:
@@ -56,7 +57,7 @@ class RtspDialogue:
             wire: carries what is said.
             connection: as its listener counts it.
             protocol: ``rtsp``, ``rtsps``, ``ws-rtsp``, ``wss-rtsp``.
-            client: its address, and address:port.
+            client: who it is.
         """
         self.context = service.context
         self.settings = service.settings
@@ -65,7 +66,7 @@ class RtspDialogue:
         self.loop = service.loop
         self.protocol = protocol
         self.is_socket = wire.is_socket
-        self.address, self.peer = client
+        self.address, self.peer = client.address, client.peer
         self.refusal = ""  #: why its first request is to be refused; empty where it is not
         self._service = service
         self._wire = wire

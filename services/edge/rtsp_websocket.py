@@ -16,7 +16,7 @@ from wsproto.utilities import RemoteProtocolError
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.http_gate import Gate, gate_of
 from lalmesh.runtime.http_port import HttpPort, reading_app
-from lalmesh.runtime.listener import ListenerLimits, go_on_reading, peer_of, stop_reading
+from lalmesh.runtime.listener import ListenerLimits, go_on_reading, stop_reading
 from services.edge.http_refusal import Refusals
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import close_soon
@@ -81,7 +81,7 @@ class RtspSocket(asyncio.Protocol):
     def start(self, transport: asyncio.Transport, service: RtspService, gate: Gate, protocol: str) -> None:
         """Talk over `transport`, which `gate` counts."""
         self.transport = transport
-        dialogue = self._dialogue = RtspDialogue(service, self, gate.connection, protocol, peer_of(transport))
+        dialogue = self._dialogue = RtspDialogue(service, self, gate.connection, protocol, gate.remote)
         gate.connection.watch_idle, gate.connection.expire = True, dialogue.expire
 
     # asyncio
@@ -165,9 +165,17 @@ class RtspSocket(asyncio.Protocol):
 class RtspSocketListener(HttpPort):
     """The port of an edge that does nothing but RTSP over WebSocket."""
 
-    def __init__(self, service: RtspService, limits: ListenerLimits, metrics: EdgeMetrics, cors: CorsPolicy) -> None:
-        """Prepare; `start` listens."""
-        super().__init__("ws_rtsp", reading_app(self._get, cors), limits, metrics)
+    def __init__(
+        self,
+        service: RtspService,
+        limits: ListenerLimits,
+        metrics: EdgeMetrics,
+        cors: CorsPolicy,
+        *,
+        takes_headers: bool = False,
+    ) -> None:
+        """Prepare; `start` listens. With `takes_headers`, balancers begin with a PROXY header."""
+        super().__init__("ws_rtsp", reading_app(self._get, cors), limits, metrics, takes_headers=takes_headers)
         self._refusals = Refusals(metrics)
         self._sockets = RtspSockets(service, cors, self._refusals, is_secure=False)
 

@@ -25,6 +25,7 @@ class ListenSettings:
     host: str
     port: int  #: 0 takes a free one
     advertise_port: int = 0  #: 0: the port that is listened on
+    proxy_protocol: bool = False  #: whether balancers begin with a PROXY header
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

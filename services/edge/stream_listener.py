@@ -7,7 +7,9 @@ import ssl
 import sys
 from abc import ABC, abstractmethod
 
-from lalmesh.runtime.listener import Admission, ListenerLimits, listen
+from lalmesh.runtime.acceptor import Acceptor
+from lalmesh.runtime.forwarded import Remote
+from lalmesh.runtime.listener import Admission, ListenerLimits
 from services.edge.metrics import EdgeMetrics
 
 READ_BUFFER_BYTES = 256 << 10  #: one buffer a listener: each read is used up before the next begins
@@ -16,19 +18,19 @@ READ_BUFFER_BYTES = 256 << 10  #: one buffer a listener: each read is used up be
 class StreamListener(ABC):
     """The port of a protocol, or with `tls` that of the protocol in TLS, which has an s behind its name."""
 
-    def __init__(self, protocol: str, limits: ListenerLimits, metrics: EdgeMetrics, tls: ssl.SSLContext | None) -> None:
-        """Prepare; `start` listens."""
+    def __init__(
+        self, protocol: str, limits: ListenerLimits, metrics: EdgeMetrics, tls: ssl.SSLContext | None, *, takes_headers: bool
+    ) -> None:
+        """Prepare; `start` listens. With `takes_headers`, balancers begin with a PROXY header."""
         self.protocol = f"{protocol}s" if tls is not None else protocol
-        self.admission = Admission(self.protocol, limits, metrics)
+        self.admission = Admission(self.protocol, limits, metrics, is_secure=tls is not None)
         self.port = 0
-        self._limits = limits
-        self._tls = tls
+        self._acceptor = Acceptor(self.admission, self.connection, tls, takes_headers=takes_headers)
         self._buffer = memoryview(bytearray(READ_BUFFER_BYTES))
-        self._server: asyncio.AbstractServer | None = None
 
     @abstractmethod
-    def connection(self) -> asyncio.BufferedProtocol:
-        """Whoever takes a new connection."""
+    def connection(self, client: Remote | None) -> asyncio.BufferedProtocol:
+        """Whoever takes a new connection: of `client`, or of whoever its socket says."""
 
     def buffer(self) -> memoryview:
         """What a connection reads into. A view: asyncio's TLS slices it, and a slice of a bytearray would be a copy."""
@@ -41,8 +43,7 @@ class StreamListener(ABC):
         Raises:
             OSError: the port cannot be bound.
         """
-        timeout_s = self._limits.handshake_timeout_s
-        self._server, self.port = await listen(self.connection, host, port, self._tls, handshake_timeout_s=timeout_s)
+        self.port = await self._acceptor.start(host, port)
 
     def sweep(self) -> None:
         """Call once a second."""
@@ -50,8 +51,7 @@ class StreamListener(ABC):
 
     def stop_accepting(self) -> None:
         """Take no new connections."""
-        if self._server is not None:
-            self._server.close()
+        self._acceptor.close()
 
     def close(self, reason: str) -> None:
         """Close all connections."""

@@ -140,7 +140,14 @@ class HlsApp:
         if settings.certificate is not None:
             contexts["https"] = settings.certificate.context
         ports = {
-            name: HttpPort(name, reading_app(guard.answer, self._cors), settings.limits, metrics, tls)
+            name: HttpPort(
+                name,
+                reading_app(guard.answer, self._cors),
+                settings.limits,
+                metrics,
+                tls,
+                takes_headers=name in settings.proxy_protocol,
+            )
             for name, tls in contexts.items()
         }
         for port in ports.values():

@@ -25,7 +25,8 @@ from lalmesh.runtime.authorisation import (
     basic_login,
     bearer_of,
 )
-from lalmesh.runtime.http_gate import waiting_for_answer
+from lalmesh.runtime.forwarded import Remote
+from lalmesh.runtime.http_gate import remote_of, waiting_for_answer
 from services.hls.answer import UNCACHED, Answer, refusal
 from services.hls.naming import StreamNames
 from services.hls.record_http import PREFIX as RECORD_PREFIX
@@ -37,6 +38,7 @@ class LetIn:
 
     query: str  #: without credentials
     address: str  #: of the client, as the edge says that it came by
+    base: str  #: scheme and host that it was asked by, there
 
 
 Serve = Callable[[web.Request, LetIn], Awaitable[web.StreamResponse]]
@@ -65,7 +67,8 @@ class Guard:
         """Answer a GET or HEAD."""
         query = request.rel_url.raw_query_string
         said = self._headers.read(request.headers.get(EDGE_HEADER, ""), request.rel_url.raw_path_qs, time.time())
-        address = said.address if said is not None else request.remote or ""
+        remote = remote_of(request)
+        address = said.address if said is not None else remote.address
         if self._access.is_guarded and not (said is not None and said.is_checked):
             try:
                 with waiting_for_answer(request):
@@ -78,7 +81,7 @@ class Guard:
                 where = f"{request.rel_url.raw_path}?{admitted.query}"
                 return web.Response(status=302, headers={"Location": where, "Cache-Control": UNCACHED})
             query = admitted
-        return await self._serve(request, LetIn(query, address))
+        return await self._serve(request, LetIn(query, address, _base(request, remote, is_by_edge=said is not None)))
 
     async def _admitted(self, request: web.Request, query: str, address: str) -> str | Redirected | web.Response:
         if request.path.startswith(RECORD_PREFIX):
@@ -121,6 +124,20 @@ class Guard:
         except InvalidName:
             return None
         return stream if self._match_app else StreamKey(ANY_APP, stream.name)
+
+
+def as_it_came(request: web.Request) -> LetIn:
+    """A request that nobody guards and no edge passed on."""
+    remote = remote_of(request)
+    return LetIn(request.rel_url.raw_query_string, remote.address, _base(request, remote, is_by_edge=False))
+
+
+def _base(request: web.Request, remote: Remote, *, is_by_edge: bool) -> str:
+    """Scheme and host that a client asked by: of an edge, where that says so."""
+    if not is_by_edge:
+        return f"{remote.scheme}://{request.host}"
+    headers = request.headers
+    return f"{headers.get('X-Forwarded-Proto', remote.scheme)}://{headers.get('X-Forwarded-Host', request.host)}"
 
 
 def _said(answer: Answer) -> web.Response:

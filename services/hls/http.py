@@ -15,7 +15,7 @@ from lalmesh.runtime.threads import Threads
 from services.hls.answer import PLAYLIST_TYPE, UNCACHED, Answer, refusal
 from services.hls.asked_once import AskedOnce
 from services.hls.bytes_cache import BytesCache
-from services.hls.guard import LetIn
+from services.hls.guard import LetIn, as_it_came
 from services.hls.metrics import HlsMetrics
 from services.hls.naming import StreamNames
 from services.hls.record_http import PREFIX as RECORD_PREFIX
@@ -56,7 +56,7 @@ class HlsHttp:
 
     async def answer(self, request: web.Request, let_in: LetIn | None = None) -> web.StreamResponse:
         """Answer one that was `let_in`, by default as it came; who leaves while he waits is not waited for."""
-        let_in = let_in or LetIn(request.rel_url.raw_query_string, request.remote or "")
+        let_in = let_in or as_it_came(request)
         with waiting_for_answer(request):
             if request.path.startswith(RECORD_PREFIX):
                 response = await self._records.get(request)
@@ -101,12 +101,10 @@ class HlsHttp:
 
 def _client(request: web.Request, let_in: LetIn) -> HlsClient:
     """Who asks, in the words of whoever passed the request on where it came by an edge."""
-    scheme = request.headers.get("X-Forwarded-Proto", request.scheme)
-    host = request.headers.get("X-Forwarded-Host", request.host)
     return HlsClient(
         peer=let_in.address,
-        protocol="https-hls" if scheme == "https" else "hls",
-        url=f"{scheme}://{host}{request.path}"[:MAX_URL_CHARS],
+        protocol="https-hls" if let_in.base.startswith("https:") else "hls",
+        url=f"{let_in.base}{request.path}"[:MAX_URL_CHARS],
         query=without_secrets(let_in.query)[:MAX_URL_CHARS],
         user_agent=request.headers.get("User-Agent", "")[:MAX_AGENT_CHARS],
     )

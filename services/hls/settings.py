@@ -25,6 +25,7 @@ class HlsSettings:
     https_port: int = 0
     certificate: ServerCertificate | None = None  #: of the HTTPS port; None: there is none. Looked at again from time to time
     limits: ListenerLimits = field(default_factory=ListenerLimits)  #: of each of the two
+    proxy_protocol: frozenset[str] = frozenset()  #: of the two, where balancers begin with a PROXY header
     grpc_host: str = "127.0.0.1"
     grpc_port: int = 0
     worker: WorkerSettings = field(default_factory=WorkerSettings)

@@ -233,7 +233,8 @@ class SchedulerApp:
             return
         host, port = self._http_address
         self._serving = self._api.build(self.operations)
-        http = self._http = HttpPort("http", self._serving.app(), HTTP_LIMITS, self._http_metrics)
+        limits, headers = replace(HTTP_LIMITS, proxies=self._api.proxies), self._api.proxy_protocol
+        http = self._http = HttpPort("http", self._serving.app(), limits, self._http_metrics, takes_headers=headers)
         await http.start(host, port)
         self._sweeping = asyncio.create_task(sweep_each_second(lambda: (http.sweep,)), name="scheduler-sweep")
         self.http_port = http.port

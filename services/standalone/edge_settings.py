@@ -51,7 +51,7 @@ def edge_settings(config: Config, keys: tuple[bytes, ...]) -> EdgeSettings:
         access=access_settings(config, keys),
         rtsp=_rtsp(edge),
         cors_origins=edge.http.cors_origins,
-        limits=settings.limits(edge.limits),
+        limits=settings.limits(edge.limits, edge),
         publication=_publication(edge),
         relay=RelaySettings(
             linger_s=edge.play.linger_s,
@@ -109,7 +109,13 @@ def _listen(edge: EdgeConfig) -> tuple[ListenSettings, ...]:
         ("https", edge.https_enabled, edge.https, at.https_port),
     )
     return tuple(
-        ListenSettings(protocol=protocol, host=listener.host, port=listener.port, advertise_port=advertise_port)
+        ListenSettings(
+            protocol=protocol,
+            host=listener.host,
+            port=listener.port,
+            advertise_port=advertise_port,
+            proxy_protocol=protocol in edge.proxy_protocol,
+        )
         for protocol, enabled, listener, advertise_port in ports
         if enabled
     )

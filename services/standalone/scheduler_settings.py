@@ -20,6 +20,7 @@ from services.scheduler.redis_client import RedisSettings
 from services.scheduler.registry import EtcdSettings
 from services.scheduler.relays import RelayingSettings
 from services.scheduler.routes import RoutingSettings
+from services.standalone.settings import trusted_proxies
 
 MIN_SECRET_CHARS = 16  #: of a secret that events are signed with: a shorter one can be tried out
 LAL_RECEIVER = "lal"  #: what the URLs below `notify.lal` are called together
@@ -32,7 +33,11 @@ def api_settings(config: Config) -> ApiSettings:
     token = http.token.get_secret_value()
     first = (ApiToken(name=FIRST_TOKEN, role=ApiRole.ADMIN, hash=hash_token(token)),) if token else ()
     return ApiSettings(
-        tokens=(*first, *map(parse_token, http.tokens)), open_reads=http.read_without_token, cors_origins=http.cors_origins
+        tokens=(*first, *map(parse_token, http.tokens)),
+        open_reads=http.read_without_token,
+        cors_origins=http.cors_origins,
+        proxies=trusted_proxies(http),
+        proxy_protocol=http.proxy_protocol,
     )
 
 

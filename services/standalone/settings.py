@@ -10,7 +10,8 @@ import ssl
 
 from lalmesh.runtime.certificate import ServerCertificate
 from lalmesh.runtime.channels import Channels
-from lalmesh.runtime.config import Config, ConfigError, ConnectionLimitsConfig, Problem, ServerTlsConfig
+from lalmesh.runtime.config import Config, ConfigError, ConnectionLimitsConfig, Problem, ProxiesConfig, ServerTlsConfig
+from lalmesh.runtime.forwarded import ForwardedHeader, TrustedProxies
 from lalmesh.runtime.link import LinkLimits
 from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.member import MemberSettings
@@ -108,14 +109,21 @@ def link_limits(config: Config) -> LinkLimits:
     )
 
 
-def limits(limits: ConnectionLimitsConfig) -> ListenerLimits:
-    """Deadlines and bounds of public listeners."""
+def limits(limits: ConnectionLimitsConfig, proxies: ProxiesConfig) -> ListenerLimits:
+    """Deadlines and bounds of public listeners, and whom they trust."""
     return ListenerLimits(
         connections=limits.connections,
         connections_per_address=limits.connections_per_address,
+        handshakes_per_s=limits.handshakes_per_s,
         handshake_timeout_s=limits.handshake_timeout_s,
         idle_timeout_s=limits.idle_timeout_s,
+        proxies=trusted_proxies(proxies),
     )
+
+
+def trusted_proxies(config: ProxiesConfig) -> TrustedProxies:
+    """Whose word is taken for the address of a client."""
+    return TrustedProxies(config.trusted_proxies, ForwardedHeader(config.forwarded_header))
 
 
 def certificate(section: str, tls: ServerTlsConfig) -> ServerCertificate | None:

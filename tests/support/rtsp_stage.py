@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from lalmesh.errors import StreamNotFound
 from lalmesh.names import StreamKey
 from lalmesh.protocol.rtsp import Response, Transport
+from lalmesh.runtime.forwarded import Remote
 from lalmesh.runtime.listener import Connection
 from lalmesh.runtime.scheduling import Endpoint
 from services.edge.client import Client
@@ -170,13 +171,13 @@ class Stage:
         self.wire, self.talk = FakeWire(), Talk(url)
         self.loop = asyncio.get_running_loop()
         self.connection = Connection(ADDRESS, self.loop.time(), lambda _: None, refused=False)
-        self.dialogue = RtspDialogue(self.service, self.wire, self.connection, protocol, (ADDRESS, f"{ADDRESS}:5"))
+        self.dialogue = RtspDialogue(self.service, self.wire, self.connection, protocol, Remote(ADDRESS, f"{ADDRESS}:5"))
 
     def beside(self) -> Stage:
         """Another connection to the same edge."""
         other = copy.copy(self)
         other.wire, other.talk = FakeWire(), Talk(URL)
-        other.dialogue = RtspDialogue(self.service, other.wire, self.connection, "rtsp", (ADDRESS, f"{ADDRESS}:6"))
+        other.dialogue = RtspDialogue(self.service, other.wire, self.connection, "rtsp", Remote(ADDRESS, f"{ADDRESS}:6"))
         return other
 
     def close_entrance(self, *others: Endpoint) -> None:

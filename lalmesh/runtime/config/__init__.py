@@ -44,7 +44,7 @@ from lalmesh.runtime.config._hls import (
     HlsStorageConfig,
     HlsTlsConfig,
 )
-from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ServerTlsConfig
+from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ProxiesConfig, ServerTlsConfig
 from lalmesh.runtime.config._live import API, KeyChange, LiveConfig, api_catalogue, check_api_keys, live_catalogue
 from lalmesh.runtime.config._load import Loaded, Role, Sources, check_role, load, load_config, overlay
 from lalmesh.runtime.config._notify import AlarmsConfig, LalNotifyConfig, NotifyConfig
@@ -111,6 +111,7 @@ __all__ = [
     "PasswordConfig",
     "PlayConfig",
     "Problem",
+    "ProxiesConfig",
     "PublishConfig",
     "RedisConfig",
     "RelayConfig",

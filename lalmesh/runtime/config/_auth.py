@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
 
 from lalmesh.runtime.authorisation import MAX_LIMITS, MAX_RULES, MethodName, parse_limit, parse_rule
-from lalmesh.runtime.config._base import Allowed, ConfigModel, Text, live_keys
+from lalmesh.runtime.config._base import Allowed, ConfigModel, Network, Text, live_keys
 from lalmesh.runtime.config._rtsp import Users
 
 MAX_NETWORKS = 1000  #: of one list: each is looked at for every request
@@ -23,11 +22,6 @@ def _rule(text: str) -> str:
 
 def _limit(text: str) -> str:
     parse_limit(text)
-    return text
-
-
-def _network(text: str) -> str:
-    ipaddress.ip_network(text, strict=False)
     return text
 
 
@@ -60,7 +54,6 @@ def _jwt_secret(secret: SecretStr) -> SecretStr:
 
 RuleText = Annotated[str, AfterValidator(_rule), Allowed("ACTION[:PROTOCOL|PROTOCOL...] PATTERN METHOD [METHOD...]")]
 LimitText = Annotated[str, AfterValidator(_limit), Allowed("APP [publishers=N] [players=N] [egress_bps=N]")]
-Network = Annotated[str, AfterValidator(_network), Allowed("an address or a network such as 192.0.2.0/24")]
 SigningKeys = Annotated[
     SecretStr,
     AfterValidator(_signing_keys),

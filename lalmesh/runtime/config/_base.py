@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -32,6 +33,11 @@ def _long_enough(secret: SecretStr) -> SecretStr:
     if 0 < len(secret) < MIN_SECRET_CHARS:
         raise ValueError(f"{len(secret)} characters, at least {MIN_SECRET_CHARS} are needed")
     return secret
+
+
+def _network(text: str) -> str:
+    ipaddress.ip_network(text, strict=False)
+    return text
 
 
 def _real_port(address: str) -> str:
@@ -67,6 +73,7 @@ HttpOrigin = Annotated[
     StringConstraints(max_length=261, pattern=r"^(\*|[a-z][a-z0-9+.-]*://[^\s/]+)$"),
     Allowed("* or an origin such as https://example.org"),
 ]
+Network = Annotated[str, AfterValidator(_network), Allowed("an address or a network such as 192.0.2.0/24")]
 SharedKey = Annotated[SecretStr, AfterValidator(_long_enough), Allowed(f"a secret of at least {MIN_SECRET_CHARS} characters")]
 
 

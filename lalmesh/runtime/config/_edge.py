@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from lalmesh.runtime.config._base import ConfigModel, Host, HostPort, HttpOrigin, OptionalHost, Port, live_keys
-from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ServerTlsConfig
+from lalmesh.runtime.config._base import Allowed, ConfigModel, Host, HostPort, HttpOrigin, OptionalHost, Port, live_keys
+from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ProxiesConfig, ServerTlsConfig
 from lalmesh.runtime.config._rtsp import RtspConfig, RtspsConfig, WsRtspConfig
+
+Listener = Annotated[
+    str,
+    StringConstraints(pattern="^(rtmp|rtmps|rtsp|rtsps|ws_rtsp|http|https)$"),
+    Allowed("rtmp, rtmps, rtsp, rtsps, ws_rtsp, http or https"),
+]
 
 
 class RtmpConfig(ConfigModel):
@@ -178,9 +184,16 @@ class SessionConfig(ConfigModel):
     )
 
 
-class EdgeConfig(ConfigModel):
+class EdgeConfig(ProxiesConfig):
     """An edge: takes publishers and players."""
 
+    proxy_protocol: tuple[Listener, ...] = Field(
+        default=(),
+        strict=False,
+        max_length=7,
+        description="Listeners to which trusted_proxies send a header of the PROXY protocol, version 1 or 2, before all else; "
+        "they have to, and nobody else may.",
+    )
     rtmp: RtmpConfig = RtmpConfig()
     rtmps: RtmpsConfig = RtmpsConfig()
     rtsp: RtspConfig = RtspConfig()
@@ -200,6 +213,7 @@ class EdgeConfig(ConfigModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        self.require_proxies_for(self.proxy_protocol)
         self.tls.require_for("rtmps", self.rtmps.enable)
         self.tls.require_for("rtsps", self.rtsps.enable)
         self.tls.require_for("https", self.https.enable)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, StringConstraints, model_validator
 
-from lalmesh.runtime.config._base import ConfigModel, Host, HttpOrigin, OptionalHost, Port, SharedKey, Text, live_keys
-from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ServerTlsConfig
+from lalmesh.runtime.config._base import Allowed, ConfigModel, Host, HttpOrigin, OptionalHost, Port, SharedKey, Text, live_keys
+from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ProxiesConfig, ServerTlsConfig
 from lalmesh.runtime.config._recording import HlsRecordingConfig
+
+Listener = Annotated[str, StringConstraints(pattern="^https?$"), Allowed("http or https")]
 
 
 class HlsHttpConfig(ConfigModel):
@@ -85,11 +87,17 @@ class HlsCapacityConfig(ConfigModel):
     streams: int = Field(default=0, ge=0, le=1_000_000, description="Streams at a time; 0: no limit.")
 
 
-class HlsConfig(ConfigModel):
+class HlsConfig(ProxiesConfig):
     """The hls service: cuts streams into segments, stores them, serves playlists and segments."""
 
-    live = live_keys("segment_ms part_ms list_num delete_threshold_num idle_s keep_s transcode")
+    live = ProxiesConfig.live | live_keys("segment_ms part_ms list_num delete_threshold_num idle_s keep_s transcode")
 
+    proxy_protocol: tuple[Listener, ...] = Field(
+        default=(),
+        strict=False,
+        max_length=2,
+        description="Listeners to which trusted_proxies send a header of the PROXY protocol; edges send none.",
+    )
     start: Literal["on_demand", "always"] = Field(
         default="on_demand", description="Whether a stream is segmented from its first request on, or from its start."
     )
@@ -138,6 +146,7 @@ class HlsConfig(ConfigModel):
             raise ValueError("max_target_s must not be below segment_ms")
         if self.part_ms * 2 > self.segment_ms:
             raise ValueError("part_ms must be at most half of segment_ms")
+        self.require_proxies_for(self.proxy_protocol)
         self.tls.require_for("https", self.https.enable)
         return self
 

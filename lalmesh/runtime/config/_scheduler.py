@@ -20,6 +20,7 @@ from lalmesh.runtime.config._base import (
     live_keys,
     require_pair,
 )
+from lalmesh.runtime.config._listeners import ProxiesConfig
 from lalmesh.runtime.zones import parse_zones
 
 
@@ -57,13 +58,17 @@ class SchedulerGrpcConfig(ConfigModel):
     port: Port = Field(default=50051, description="TCP port; 0 takes a free one.")
 
 
-class SchedulerHttpConfig(ConfigModel):
+class SchedulerHttpConfig(ProxiesConfig):
     """The HTTP listener: API, routing, health, metrics."""
 
+    live = live_keys("")
     live_by_file = live_keys("token tokens")
 
     host: Host = Field(default="0.0.0.0", description="Address to listen on.")
     port: Port = Field(default=8083, description="TCP port; 0 takes a free one.")
+    proxy_protocol: bool = Field(
+        default=False, description="Whether trusted_proxies send a header of the PROXY protocol before all else."
+    )
     token: SharedKey = Field(
         default=SecretStr(""),
         description="Bearer token of the role admin. Without any token changes are taken from this machine only.",
@@ -88,6 +93,7 @@ class SchedulerHttpConfig(ConfigModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        self.require_proxies_for(self.proxy_protocol)
         names = [parse_token(text).name for text in self.tokens]
         if len(set(names)) != len(names):
             raise ValueError("two tokens have the same name")

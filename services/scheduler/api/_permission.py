@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from lalmesh.runtime.api_tokens import ApiRole, Tokens
+from lalmesh.runtime.http_gate import gate_of, remote_of
 from services.scheduler.api._problem import ProblemError
 
 MAX_REMEMBERED = 10_000  #: addresses and names that need not be looked at again
@@ -66,7 +67,10 @@ class Permission:
         """Whether a program on this machine asks for itself: no proxy, no web page of elsewhere or whose name leads here."""
         if any(name in request.headers for name in _FORWARDED):
             return False
-        return _is_loopback(request.remote or "") and _is_no_foreign_name(request.host) and self._is_no_foreign_page(request)
+        gate = gate_of(request)
+        if gate is not None and gate.is_of_proxy:  # also where it does not say whose the request is
+            return False
+        return _is_loopback(remote_of(request).address) and _is_no_foreign_name(request.host) and self._is_no_foreign_page(request)
 
     def _is_no_foreign_page(self, request: web.Request) -> bool:
         """Whether no page of elsewhere asks: it can send a request without a body unasked, and says where it is from."""

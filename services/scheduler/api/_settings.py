@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lalmesh.runtime.api_tokens import ApiToken, Tokens
 from lalmesh.runtime.cors import CorsPolicy
+from lalmesh.runtime.forwarded import TrustedProxies
 from services.scheduler.api._operation import Operation
 from services.scheduler.api._permission import Permission
 from services.scheduler.api._router import Api
@@ -19,6 +20,8 @@ class ApiSettings:
     tokens: tuple[ApiToken, ...] = ()  #: none: changes are taken from programs on this machine only
     open_reads: bool = True  #: whether anybody may look; otherwise that needs a token too
     cors_origins: tuple[str, ...] = ()  #: of web pages that may ask; ``*``: any, for what a token allows
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)  #: whose word is taken for whom they speak for
+    proxy_protocol: bool = False  #: whether they begin with a PROXY header
 
     def build(self, operations: Sequence[Operation]) -> Api:
         """The API of `operations`.

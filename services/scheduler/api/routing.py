@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, IPvAnyAddress
 
 from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
+from lalmesh.runtime.http_gate import remote_of
 from lalmesh.runtime.zones import Address
 from services.scheduler.api import Answer, ApiModel, ApiRole, Asked, Operation, ProblemError
 from services.scheduler.expected import EXPECTED_S
@@ -123,7 +124,7 @@ class RoutingApi:
         suffix = next(ending for ending in PLAYED if path.endswith(ending))
         stream = _stream(path.removesuffix(suffix), "name")
         zone = self._routes.zone_of(self._client_of(asked.request))
-        protocol, route = self._route_http(stream, PLAYED[suffix], zone, is_secure=asked.request.scheme == "https")
+        protocol, route = self._route_http(stream, PLAYED[suffix], zone, is_secure=remote_of(asked.request).scheme == "https")
         query = asked.request.rel_url.raw_query_string
         location = protocol.url(route.edge.endpoint, stream) + (f"?{query}" if query else "")
         return Answer(status=HTTPStatus.FOUND, headers={"Location": location, "Cache-Control": "no-store"})
@@ -184,7 +185,7 @@ def _stream(text: str, field: str) -> StreamKey:
 
 
 def _address_of(request: web.Request) -> str:
-    return request.remote or ""
+    return remote_of(request).address
 
 
 def operations(routes: Routes, is_ready: Callable[[], bool], client_of: ClientOf = _address_of) -> list[Operation]:

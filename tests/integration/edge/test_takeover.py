@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
+from support.certificates import self_signed, served_with, trusting
 from support.loops import Run
 from support.members import eventually
 
+from lalmesh.runtime.acceptor import Acceptor
 from lalmesh.runtime.http_gate import Gate, gate_of
-from lalmesh.runtime.listener import Admission, ListenerLimits, ListenerMetrics, listen
+from lalmesh.runtime.listener import Admission, ListenerLimits, ListenerMetrics
 from services.edge.takeover import TakenOver, take_over
 
 LIMIT_S = 5.0
@@ -65,7 +66,8 @@ class Site:
         await self.runner.setup()
         make = self.runner.server
         assert make is not None
-        self.server, self.port = await listen(lambda: Gate(self.admission, make()), "127.0.0.1", 0, tls)
+        self.server = Acceptor(self.admission, lambda client: Gate(self.admission, make(), client), tls)
+        self.port = await self.server.start("127.0.0.1", 0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -180,22 +182,13 @@ def test_a_connection_over_the_limit_says_so_to_its_handler(run: Run) -> None:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate and its key in one file."""
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    key = path.with_name("key.pem")
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    files = ["-subj", "/CN=edge", "-keyout", str(key), "-out", str(path)]
-    subprocess.run([*command, *files], check=True, capture_output=True, timeout=30)
-    path.write_bytes(path.read_bytes() + key.read_bytes())
-    return path
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 def test_a_connection_under_tls_is_taken_over_as_well(run: Run, certificate: Path) -> None:
     async def check() -> None:
-        served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        served.load_cert_chain(certificate)
-        trusted = ssl.create_default_context(cafile=str(certificate))
-        trusted.check_hostname = False
-        site = await Site().start(served)
+        trusted = trusting(certificate)
+        site = await Site().start(served_with(certificate))
         reader, writer = await site.play(trusted)
         site.transports[0].write(b"media")
         assert await reader.readexactly(5) == b"media"

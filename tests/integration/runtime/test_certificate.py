@@ -14,7 +14,6 @@ import pytest
 from support.loops import Run
 
 from lalmesh.runtime.certificate import CertificateWatch, ServerCertificate
-from lalmesh.runtime.listener import listen
 
 LIMIT_S = 20.0
 KEYS = {"ec": ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"), "rsa": ("rsa:2048",)}
@@ -78,11 +77,16 @@ class Echo(asyncio.Protocol):
         self.transport.write(data)  # type: ignore[attr-defined]
 
 
+async def listen(context: ssl.SSLContext) -> tuple[asyncio.AbstractServer, int]:
+    server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0, ssl=context)
+    return server, int(server.sockets[0].getsockname()[1])
+
+
 def test_clients_see_the_new_certificate_and_who_is_connected_stays(run: Run, files: Files) -> None:
     async def check() -> None:
         files.put("one")
         certificate = files.certificate
-        server, port = await listen(Echo, "127.0.0.1", 0, certificate.context)
+        server, port = await listen(certificate.context)
         context = ssl.create_default_context(cafile=str(files.cert))
         context.check_hostname = False
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
@@ -108,7 +112,7 @@ def test_a_broken_certificate_is_told_and_the_old_one_stays(
     async def check() -> None:
         files.put("one")
         certificate = files.certificate
-        server, port = await listen(Echo, "127.0.0.1", 0, certificate.context)
+        server, port = await listen(certificate.context)
         match broken:
             case "no certificate":
                 files.cert.write_text("not PEM at all")

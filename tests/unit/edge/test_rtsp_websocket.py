@@ -11,6 +11,7 @@ from support.virtual_time import in_virtual_time
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping
 
+from lalmesh.runtime.forwarded import Remote
 from lalmesh.runtime.http_gate import Gate
 from services.edge.rtsp_websocket import RtspSocket
 
@@ -21,9 +22,9 @@ class Socket:
     def __init__(self) -> None:
         stage = Stage()
         self.client = Connection(ConnectionType.CLIENT)
-        self.wire = FakeTransport(peername=(ADDRESS, 5))
+        self.wire = FakeTransport()
         self.server = RtspSocket()
-        gate = cast(Gate, SimpleNamespace(connection=stage.connection))
+        gate = cast(Gate, SimpleNamespace(connection=stage.connection, remote=Remote(ADDRESS, f"{ADDRESS}:5")))
         self.server.start(self.wire, stage.service, gate, "ws-rtsp")
 
 

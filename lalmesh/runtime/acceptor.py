@@ -1,0 +1,188 @@
+"""Taking connections at a port, up to where they speak the protocol that it is for.
+
+Plain ports leave that to the loop. Where balancers say in a PROXY header whose connections they hand on, the header is taken off
+here, before TLS begins, and so that nothing of what the client sent is touched: whoever serves the connection gets the client's
+address and, from the socket itself, the client's first byte. Where TLS is spoken, who comes too often is sent away here too: a
+handshake costs a hundred times what anything does that follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from lalmesh.errors import RemoteProtocolError
+from lalmesh.runtime.addresses import host_port
+from lalmesh.runtime.forwarded import Remote
+from lalmesh.runtime.listener import Admission, remote_at
+from lalmesh.runtime.proxy_protocol import ProxyHeaderReader
+
+log = logging.getLogger(__name__)
+
+LISTEN_BACKLOG: Final = 4096  #: connections that wait to be accepted: a burst of a thousand players in a second
+ACCEPTS_A_TURN: Final = 256  #: of the loop, so that a burst does not hold up who is here
+PAUSE_S: Final = 1.0  #: where the process may open no more sockets
+PEEK_BYTES: Final = 4096  #: of a header at once: longer ones are rare
+
+#: Makes the protocol of a connection of somebody; None: whoever its socket says.
+Factory: TypeAlias = Callable[[Remote | None], asyncio.BaseProtocol]
+
+
+class Acceptor:
+    """The port. Made where its loop runs; `start` listens, `close` takes no more."""
+
+    def __init__(
+        self, admission: Admission, factory: Factory, tls: ssl.SSLContext | None = None, *, takes_headers: bool = False
+    ) -> None:
+        """Prepare.
+
+        Args:
+            admission: of the listener; its limits say who is a balancer, and how long a handshake may take.
+            factory: makes the protocol of each connection.
+            tls: how to encrypt.
+            takes_headers: whether balancers begin with a PROXY header: those have to, and nobody else may.
+        """
+        self._admission = admission
+        self._factory = factory
+        self._tls = tls
+        self._takes_headers = takes_headers
+        self._loop = asyncio.get_running_loop()
+        self._server: asyncio.AbstractServer | None = None
+        self._sockets: list[socket.socket] = []
+        self._beginning: set[asyncio.Task[None]] = set()
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen on `host` and `port` (0: a free one). Gives the port.
+
+        Raises:
+            OSError: the port cannot be bound.
+        """
+        # the loop binds, as it knows how names, families and reused addresses go together; it never accepts where we do
+        is_plain = self._tls is None and not self._takes_headers
+        server = self._server = await self._loop.create_server(
+            lambda: self._factory(None), host, port, backlog=LISTEN_BACKLOG, start_serving=is_plain
+        )
+        bound = int(server.sockets[0].getsockname()[1])
+        if not is_plain:
+            self._sockets = [socket.fromfd(sock.fileno(), sock.family, sock.type, socket.IPPROTO_TCP) for sock in server.sockets]
+            for sock in self._sockets:
+                sock.listen(LISTEN_BACKLOG)
+                sock.setblocking(False)
+                self._loop.add_reader(sock, self._accept, sock)
+        return bound
+
+    def close(self) -> None:
+        """Take no new connections; those that have not begun are dropped."""
+        for sock in self._sockets:
+            self._loop.remove_reader(sock)
+            sock.close()
+        self._sockets = []
+        if self._server is not None:
+            self._server.close()
+        for task in self._beginning:
+            task.cancel()
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                sock, name = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                log.error("cannot accept: %s", error, extra={"listener": self._admission.name})
+                self._pause(listening)
+                return
+            sock.setblocking(False)
+            self._took(sock, remote_at(name))
+
+    def _pause(self, listening: socket.socket) -> None:
+        """The process has as many sockets as it may: look again when some may have gone."""
+        self._loop.remove_reader(listening)
+        self._loop.call_later(PAUSE_S, self._go_on, listening)
+
+    def _go_on(self, listening: socket.socket) -> None:
+        if listening in self._sockets:
+            self._loop.add_reader(listening, self._accept, listening)
+
+    def _took(self, sock: socket.socket, remote: Remote) -> None:
+        if len(self._beginning) >= self._admission.limits.connections:
+            self._admission.count_refused("limit")
+            sock.close()
+            return
+        task = self._loop.create_task(self._begin(sock, remote))
+        self._beginning.add(task)
+        task.add_done_callback(self._beginning.discard)
+
+    async def _begin(self, sock: socket.socket, remote: Remote) -> None:
+        """Bring a connection to where its protocol begins."""
+        listener = self._admission.name
+        try:
+            client = await self._introduced(sock, remote)
+        except BaseException as error:
+            sock.close()
+            if not isinstance(error, RemoteProtocolError | OSError):
+                raise
+            self._admission.count_refused("proxy header")
+            log.warning("connection refused: %s", error, extra={"listener": listener, "peer": remote.peer})
+            return
+        if self._tls is not None and self._comes_too_often(client):
+            sock.close()
+            return
+        timeout_s = self._admission.limits.handshake_timeout_s if self._tls is not None else None
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: self._factory(client), sock, ssl=self._tls, ssl_handshake_timeout=timeout_s
+            )
+        except OSError as error:  # of TLS too; it closes the socket
+            is_late = isinstance(error, ConnectionAbortedError)
+            self._admission.count_refused("handshake timeout" if is_late else "handshake")
+            log.debug("no handshake: %s", error, extra={"listener": listener, "peer": client.peer})
+
+    async def _introduced(self, sock: socket.socket, remote: Remote) -> Remote:
+        """Whose connection it is.
+
+        Raises:
+            RemoteProtocolError: it is of a balancer that does not say so in time.
+            OSError: the connection is gone.
+        """
+        if not self._takes_headers or not self._admission.limits.proxies.trusts(remote.address):
+            return remote
+        limit_s = self._admission.limits.handshake_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                source = await self._source(sock)
+        except TimeoutError:
+            raise RemoteProtocolError(f"no PROXY header within {limit_s:g} s", section="PROXY §2") from None
+        return remote if source is None else Remote(source[0], host_port(*source))
+
+    async def _source(self, sock: socket.socket) -> tuple[str, int] | None:
+        reader = ProxyHeaderReader()
+        while reader.header is None:
+            await self._readable(sock)
+            data = sock.recv(PEEK_BYTES, socket.MSG_PEEK)
+            if not data:
+                raise RemoteProtocolError("the end before a whole PROXY header", section="PROXY §2")
+            taken = reader.feed(data)
+            sock.recv(taken)  # what was there a moment ago still is
+        return reader.header.source
+
+    async def _readable(self, sock: socket.socket) -> None:
+        ready = self._loop.create_future()
+        self._loop.add_reader(sock, _settle, ready)
+        try:
+            await ready
+        finally:
+            self._loop.remove_reader(sock)
+
+    def _comes_too_often(self, client: Remote) -> bool:
+        admission = self._admission
+        return not admission.limits.proxies.trusts(client.address) and admission.comes_too_often(client.address)
+
+
+def _settle(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)

@@ -1,0 +1,31 @@
+"""Certificates for tests."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from pathlib import Path
+
+
+def self_signed(folder: Path, name: str = "edge") -> Path:
+    """A self-signed certificate and its key in one file."""
+    path, key = folder / f"{name}.pem", folder / f"{name}.key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    files = ["-subj", f"/CN={name}", "-keyout", str(key), "-out", str(path)]
+    subprocess.run([*command, *files], check=True, capture_output=True, timeout=30)
+    path.write_bytes(path.read_bytes() + key.read_bytes())
+    return path
+
+
+def served_with(certificate: Path) -> ssl.SSLContext:
+    """What a server shows it by."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def trusting(certificate: Path) -> ssl.SSLContext:
+    """What a client of that server takes."""
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.check_hostname = False
+    return context
