@@ -110,7 +110,7 @@ class Listeners:
         loop = asyncio.get_running_loop()
         sent_at = loop.time()
         while self._hub.is_running:
-            mark = self._hub.news.mark()
+            mark = self._hub.deliveries.news.mark()
             try:
                 page = await self._hub.log.read(shards, after, PAGE)
             except Unavailable:
@@ -124,7 +124,7 @@ class Listeners:
                 sent_at = loop.time()
             if not page.more:
                 await asyncio.sleep(GATHERED_S)
-                await self._hub.news.more(mark)
+                await self._hub.deliveries.news.more(mark)
 
     async def _newest(self) -> str:
         return await newest_of(self._hub.log)

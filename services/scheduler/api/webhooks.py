@@ -102,7 +102,7 @@ class Webhooks:
         counts = await self._hub.log.counts()
         receivers = [self._receiver(receiver, counts) for receiver in self._hub.settings.delivery.receivers]
         dead = await self._hub.log.count_letters()
-        return Answer(body=WebhooksModel(shards=self._hub.shards, dead_letters=dead, receivers=receivers))
+        return Answer(body=WebhooksModel(shards=self._hub.deliveries.shards, dead_letters=dead, receivers=receivers))
 
     async def letters(self, asked: Asked) -> Answer:
         """What was not taken."""
@@ -140,7 +140,7 @@ class Webhooks:
         return letter
 
     def _receiver(self, receiver: Receiver, counts: list[int]) -> ReceiverModel:
-        state = self._hub.states[receiver.name]
+        state = self._hub.deliveries.states[receiver.name]
         kinds = receiver.kinds or (receiver.urls if not receiver.url else ())
         return ReceiverModel(
             name=receiver.name,
@@ -151,7 +151,7 @@ class Webhooks:
             failures=state.failures,
             dead=state.dead,
             lost=state.lost,
-            backlog=self._hub.backlog(counts, receiver.name),
+            backlog=self._hub.deliveries.backlog(counts, receiver.name),
             error=state.error,
             failing_since=_time(state.failing_since_us) if state.failing_since_us else None,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ from services.scheduler.notifying import DeliverySettings, Message
 from services.scheduler.shard_duties import share_of
 
 STREAMS = 40
+NODE = b"\1" * 8  #: that tells
 RECEIVER = Receiver(name="bill", url="http://x/")
 
 
@@ -57,25 +59,32 @@ class World:
         self.registry = FlakyRegistry(loop.time)
         self.taken: list[tuple[str, str]] = []  #: replica and event
         self.sent: dict[StreamKey, list[str]] = {}
+        self.updates = 0
         self._stack = stack
 
     async def replica(self, name: str) -> tuple[SchedulerService, EventHub]:
         time = asyncio.get_running_loop().time
         service = SchedulerService(self.registry, [b"key"], name=name, clock=time, wall_clock=time)
         settings = HubSettings(delivery=DeliverySettings(receivers=(RECEIVER,)))
-        hub = EventHub(service, self.log, lambda: Sink(name, self.taken), settings, name, wall_clock=time)
+        hub = EventHub(service, self.log, lambda: Sink(name, self.taken), settings, name, groups=self.groups, wall_clock=time)
         service.control.parts.append(hub)
         await service.start()
         self._stack.push_async_callback(service.stop)
         await settle()
         return service, hub
 
+    async def groups(self) -> list[dict[str, object]]:
+        self.updates += 1
+        return []
+
+    def told(self) -> int:
+        """Events of `tell` that receivers took."""
+        return sum(event.startswith(NODE.hex()) for _, event in self.taken)
+
     async def tell(self, number: int) -> None:
         for stream_number in range(STREAMS):
             stream = StreamKey.of("live", f"cam{stream_number}")
-            event = Event(
-                id=event_id(b"\1" * 8, number * STREAMS + stream_number), kind="alarm", at_us=0, node="edge", stream=stream
-            )
+            event = Event(id=event_id(NODE, number * STREAMS + stream_number), kind="alarm", at_us=0, node="edge", stream=stream)
             self.sent.setdefault(stream, []).append(event.id)
             await self.log.append([event])
 
@@ -99,7 +108,7 @@ async def test_a_replica_that_joins_gets_its_share_and_order_holds() -> None:
         world = World(stack)
         _, first = await world.replica("s1")
         await asyncio.sleep(30)
-        assert first.shards == list(range(SHARDS))
+        assert first.deliveries.shards == list(range(SHARDS))
         hubs = [first]
         for number in range(1, 61):
             await world.tell(number)
@@ -107,8 +116,8 @@ async def test_a_replica_that_joins_gets_its_share_and_order_holds() -> None:
             if number in (10, 20):
                 hubs.append((await world.replica(f"s{number}"))[1])
         await asyncio.sleep(60)
-        assert sorted(shard for hub in hubs for shard in hub.shards) == list(range(SHARDS))
-        assert sorted(len(hub.shards) for hub in hubs) == [5, 5, 6]
+        assert sorted(shard for hub in hubs for shard in hub.deliveries.shards) == list(range(SHARDS))
+        assert sorted(len(hub.deliveries.shards) for hub in hubs) == [5, 5, 6]
         assert {name for name, _ in world.taken} == {"s1", "s10", "s20"}
         assert all(world.first_told(stream) == told for stream, told in world.sent.items())
 
@@ -121,10 +130,10 @@ async def test_what_a_replica_that_died_had_is_shared_by_the_others() -> None:
         await asyncio.sleep(30)
         service, second = await world.replica("s2")
         await asyncio.sleep(30)
-        assert (len(first.shards), len(second.shards)) == (8, 8)
+        assert (len(first.deliveries.shards), len(second.deliveries.shards)) == (8, 8)
         await service.stop()
         await asyncio.sleep(30)
-        assert (len(first.shards), len(second.shards)) == (16, 0)
+        assert (len(first.deliveries.shards), len(second.deliveries.shards)) == (16, 0)
 
 
 @in_virtual_time
@@ -135,4 +144,38 @@ async def test_a_replica_that_delivers_nothing_is_left_nothing() -> None:
         other = Put(scheduler_key("s2", b"12345678"), b"{}", await world.registry.grant_lease(1000))
         await world.registry.transact([], [other])
         await asyncio.sleep(30)
-        assert len(first.shards) == SHARDS
+        assert len(first.deliveries.shards) == SHARDS
+
+
+@in_virtual_time
+async def test_receivers_that_change_are_told_where_they_were_and_new_ones_from_now_on() -> None:
+    async with AsyncExitStack() as stack:
+        world = World(stack)
+        _, hub = await world.replica("s1")
+        await asyncio.sleep(30)
+        await world.tell(1)
+        await asyncio.sleep(20)
+        assert world.told() == STREAMS
+        another = replace(RECEIVER, name="anne", url="http://y/")
+        hub.take(HubSettings(delivery=DeliverySettings(receivers=(replace(RECEIVER, url="http://z/"), another))))
+        await asyncio.sleep(1)
+        await world.tell(2)
+        await asyncio.sleep(20)
+        assert world.told() == 3 * STREAMS
+        hub.take(HubSettings())
+        await asyncio.sleep(1)
+        await world.tell(3)
+        await asyncio.sleep(20)
+        assert world.told() == 3 * STREAMS
+
+
+@in_virtual_time
+async def test_updates_come_once_or_each_interval_as_it_is_now() -> None:
+    async with AsyncExitStack() as stack:
+        world = World(stack)
+        _, hub = await world.replica("s1")
+        await asyncio.sleep(60)
+        assert world.updates == 1
+        hub.take(replace(hub.settings, update_interval_s=5.0))
+        await asyncio.sleep(21)
+        assert world.updates == 6
