@@ -81,7 +81,7 @@ apt() {
 }
 apt update >/dev/null || echo "the list of packages could not be updated; trying with the one there is" >&2
 apt install --yes --no-install-recommends "${missing[@]}" >/dev/null || explain "apt-get could not install all of them."
-if [ -d /run/systemd/system ] && [[ " ${missing[*]} " =~ \ (nginx|etcd-server|redis-server)\  ]]; then
-    echo "nginx, etcd and Redis would start at the next boot, as Debian has it;" \
-        "if you don't want that: sudo systemctl disable nginx etcd redis-server"
+if [ -d /run/systemd/system ] && [[ " ${missing[*]} " =~ \ (nginx|haproxy|etcd-server|redis-server)\  ]]; then
+    echo "nginx, HAProxy, etcd and Redis would start at the next boot, as Debian has it;" \
+        "if you don't want that: sudo systemctl disable nginx haproxy etcd redis-server"
 fi
