@@ -162,12 +162,14 @@ class Acceptor:
     async def _source(self, sock: socket.socket) -> tuple[str, int] | None:
         reader = ProxyHeaderReader()
         while reader.header is None:
-            await self._readable(sock)
-            data = sock.recv(PEEK_BYTES, socket.MSG_PEEK)
+            try:
+                data = sock.recv(PEEK_BYTES, socket.MSG_PEEK)
+            except BlockingIOError:
+                await self._readable(sock)
+                continue
             if not data:
                 raise RemoteProtocolError("the end before a whole PROXY header", section="PROXY §2")
-            taken = reader.feed(data)
-            sock.recv(taken)  # what was there a moment ago still is
+            sock.recv(reader.feed(data))  # what was there a moment ago still is
         return reader.header.source
 
     async def _readable(self, sock: socket.socket) -> None:

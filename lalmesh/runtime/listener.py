@@ -105,7 +105,7 @@ class Admission:
         self._loop = asyncio.get_running_loop()
 
     def apply(self, limits: ListenerLimits) -> None:
-        """Grant these from now on; who is in stays in. Where TLS is spoken, its own handshake keeps the deadline that it had."""
+        """Grant these from now on; who is in stays in."""
         self.limits = limits
         self._rate.set(limits.handshakes_per_s, _burst(limits))
 

@@ -14,10 +14,12 @@ from support.members import Member, eventually
 
 from lalmesh.media import Codec, Track, TrackSet
 from lalmesh.names import StreamKey
+from lalmesh.runtime.forwarded import TrustedProxies
 from lalmesh.runtime.registry import RegistryUnavailable, TransactionResult
 from lalmesh.runtime.scheduling import Drain, HeldStream, Role
 from lalmesh.runtime.sessions import SessionCounts, SessionsUnavailable
 from services.scheduler import SchedulerApp
+from services.scheduler.api import ApiSettings
 from services.scheduler.registry import MemoryRegistry
 from services.scheduler.sessions import MemorySessions
 
@@ -184,6 +186,18 @@ async def test_a_node_is_told_to_drain(web: Web) -> None:
             assert answer.status == 202
         async with web.session.post(url, headers={"X-Forwarded-For": "192.0.2.1"}) as answer:
             assert answer.status == 403
+
+
+@pytest.mark.parametrize(("trusted", "status"), [("127.0.0.1", 403), ("127.0.0.2", 404)])
+async def test_what_a_proxy_hands_on_is_of_no_program_on_this_machine(trusted: str, status: int) -> None:
+    api = ApiSettings(proxies=TrustedProxies([trusted]))
+    app = SchedulerApp(MemoryRegistry(asyncio.get_running_loop().time), [b"key"], http_port=0, api=api)
+    await app.start()
+    await app.service.ready()
+    url = f"http://127.0.0.1:{app.http_port}/v1/nodes/nobody/drain"
+    async with aiohttp.ClientSession() as client, client.post(url) as answer:
+        assert answer.status == status
+    await app.stop()
 
 
 @pytest.mark.parametrize(
