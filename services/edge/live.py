@@ -29,6 +29,7 @@ def apply_settings(
     context.wait_publisher_s = settings.wait_publisher_s
     context.player_sndbuf_bytes = settings.player_sndbuf_bytes
     context.max_message_bytes = settings.max_message_bytes
+    context.hevc = settings.hevc
     publishers = context.publishers
     publishers.settings = settings.publication
     publishers.take_over = settings.take_over

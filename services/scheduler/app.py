@@ -20,7 +20,7 @@ from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics, sweep_each
 from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.sessions import SessionDirectory
-from services.scheduler.api import Api, ApiSettings, ApiToken, Operation, health, nodes, recordings, settings, streams, tokens
+from services.scheduler.api import Api, ApiSettings, Operation, Turnstile, health, nodes, recordings, settings, streams, tokens
 from services.scheduler.api import blacklist as blacklist_api
 from services.scheduler.api import events as events_api
 from services.scheduler.api import relays as relays_api
@@ -134,7 +134,7 @@ class SchedulerApp:
         self._api = api or ApiSettings()
         self._serving: Api | None = None  # once it listens
         service = self.service
-        routes = Routes(service.directory, service.members, service.metrics, time.monotonic, routing)
+        self.routes = routes = Routes(service.directory, service.members, service.metrics, time.monotonic, routing)
         service.control.parts.append(routes)
         #: what is fetched from elsewhere and sent there
         self.relays = build_relays(registry, service, name, relaying or RelayingSettings())
@@ -194,11 +194,13 @@ class SchedulerApp:
             await self.stop()
             raise
 
-    def take_tokens(self, tokens: Sequence[ApiToken]) -> None:
-        """Let in who has one of these tokens, and nobody else, from now on."""
-        self._api = replace(self._api, tokens=tuple(tokens))
+    def take(self, api: ApiSettings) -> None:
+        """Go by these settings of the API from now on, but for how proxies begin."""
+        self._api = replace(api, proxy_protocol=self._api.proxy_protocol)
         if self._serving is not None:
-            self._serving.take_tokens(tokens)
+            self._api.apply(self._serving)
+        if self._http is not None:
+            self._http.admission.apply(replace(HTTP_LIMITS, proxies=api.proxies))
 
     async def stop(self) -> None:
         """End membership, finish what is under way, stop listening, give duties back. Nodes go to another replica as they are."""
@@ -232,7 +234,7 @@ class SchedulerApp:
         if self._http_address is None:
             return
         host, port = self._http_address
-        self._serving = self._api.build(self.operations)
+        self._serving = self._api.build(self.operations, Turnstile(self.service.metrics.http_busy.inc))
         limits, headers = replace(HTTP_LIMITS, proxies=self._api.proxies), self._api.proxy_protocol
         http = self._http = HttpPort("http", self._serving.app(), limits, self._http_metrics, takes_headers=headers)
         await http.start(host, port)

@@ -30,6 +30,7 @@ class SchedulerMetrics:
         self.hls_successions = Counter(
             "scheduler_hls_successions", "Streams that went on at another hls node, or to rest, unasked", registry=self.registry
         )
+        self.http_busy = Counter("scheduler_http_busy", "Requests that too many others were under way for", registry=self.registry)
         self.session_failures = Counter(
             "scheduler_session_failures", "Calls that the session directory did not answer", registry=self.registry
         )

@@ -73,6 +73,10 @@ class Routes:
         self._routed: set[NodeId] = set()  # edges that clients are sent to
         self._is_outdated = True  # whether it may be others now
 
+    def take(self, settings: RoutingSettings) -> None:
+        """Go by these settings from now on."""
+        self._settings = settings
+
     async def run(self) -> None:
         """Nothing is to be done but when it is asked."""
 

@@ -71,16 +71,29 @@ def _of_scheduler(config: Config, scheduler: SchedulerApp | None) -> list[Callab
     if scheduler is None:
         return []
     from services.standalone.access_settings import app_limits
-    from services.standalone.scheduler_settings import api_settings, record_rules, relaying_settings
+    from services.standalone.scheduler_settings import (
+        api_settings,
+        hub_settings,
+        record_rules,
+        relaying_settings,
+        routing_settings,
+    )
 
     recordings, rules, limits = scheduler.service.recordings, record_rules(config), app_limits(config)
-    relays, tokens = relaying_settings(config).rules, api_settings(config).tokens
+    relays, api, routing, events = (
+        relaying_settings(config).rules,
+        api_settings(config),
+        routing_settings(config),
+        hub_settings(config),
+    )
 
     def apply() -> None:
         scheduler.app_usage.limits = limits
         if rules != recordings.known.configured:
             recordings.configure(rules)
         scheduler.relays.configure(relays)
-        scheduler.take_tokens(tokens)
+        scheduler.take(api)
+        scheduler.routes.take(routing)
+        scheduler.events.take(events)
 
     return [apply]

@@ -16,6 +16,7 @@ from typing import Any
 
 from support.cluster import Cluster, Node, Standalone
 from support.process import wait_until
+from support.webhook_sink import WebhookSink
 
 StartCluster = Callable[..., Cluster]
 
@@ -116,6 +117,45 @@ def test_a_setting_holds_for_the_next_who_comes(tmp_path: Path, stack: ExitStack
     says(node, "setting changed by the api: edge.limits.connections")
     with socket.create_connection(("127.0.0.1", node.ports["http"])):
         assert status_of(node.flv_url("live/nobody"))[0] == 503
+
+
+def test_the_scheduler_takes_pages_readers_and_zones_as_they_are_set(tmp_path: Path, stack: ExitStack) -> None:
+    page, token = "https://console.example", "a-token-of-an-administrator"
+    secret = tmp_path / "token"
+    secret.write_text(token)
+    node = stack.enter_context(Standalone(tmp_path, {"scheduler.http.token_file": str(secret)}))
+    route = f"{node.api_url}/v1/route/play?stream=live/cam&protocol=http-flv"
+    assert status_of(f"{node.api_url}/v1/nodes", page) == (200, "")
+    values = {
+        "scheduler.http.cors_origins": [page],
+        "scheduler.http.read_without_token": False,
+        "scheduler.routing.zones": ["here 127.0.0.0/8"],
+    }
+    assert ask(node, "PATCH", {"values": values}, token)[0] == 200
+    assert status_of(f"{node.api_url}/v1/nodes", page) == (401, page)
+    with urllib.request.urlopen(route, timeout=LIMIT_S) as answer:
+        assert "no edge of zone here has room" in json.load(answer)["reason"]
+    assert ask(node, "DELETE", token=token)[0] == 200
+    assert status_of(f"{node.api_url}/v1/nodes", page) == (200, "")
+
+
+def test_receivers_of_events_are_replaced_without_a_restart(tmp_path: Path, stack: ExitStack) -> None:
+    sink = stack.enter_context(WebhookSink())
+    file = tmp_path / "lalmesh.yaml"
+    file.write_text(f"notify: {{receivers: ['own {sink.url}/before']}}")
+    node = stack.enter_context(Standalone(tmp_path, arguments=("--config", str(file))))
+    sink.until(lambda hooks: any(hook.event_name == "server_start" for hook in hooks), LIMIT_S, "/before")
+    file.write_text(f"notify: {{receivers: ['own {sink.url}/after', 'new {sink.url}/new'], update_interval_s: 0.5}}")
+    os.kill(node.pid, signal.SIGHUP)
+    for path in ("/after", "/new"):
+        sink.until(lambda hooks: any(hook.event_name == "update" for hook in hooks), LIMIT_S, path)
+    assert not [hook for hook in sink.taken("/after") if hook.event_name == "server_start"]  # it had that
+    before = tmp_path / "before"
+    before.write_text("a key that was the one before")
+    file.write_text(f"cluster: {{previous_key_file: '{before}'}}")
+    os.kill(node.pid, signal.SIGHUP)
+    says(node, "settings of the file are refused, none was taken: cluster.previous_key: cannot change while the node runs")
+    assert "the one before" not in node.output()
 
 
 def test_what_cannot_be_set_is_refused_by_its_name(start_cluster: StartCluster) -> None:

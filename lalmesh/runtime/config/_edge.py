@@ -125,7 +125,7 @@ class PublishConfig(ConfigModel):
 class PlayConfig(ConfigModel):
     """What players get. A stream that is played already goes on as it began."""
 
-    live = live_keys("wait_publisher_s linger_s transcode gop_num gop_max_bytes gop_max_s")
+    live = live_keys("wait_publisher_s linger_s hevc transcode gop_num gop_max_bytes gop_max_s")
 
     wait_publisher_s: float = Field(default=10.0, ge=0, le=3600, description="How long a player waits for a publisher.")
     linger_s: float = Field(default=3.0, ge=0, le=3600, description="How long a relay outlives its last player.")

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
 
-from lalmesh.runtime.config._base import Allowed, ConfigModel, SharedKey, Text
+from lalmesh.runtime.config._base import Allowed, ConfigModel, SharedKey, Text, live_keys
 from lalmesh.runtime.notify import MAX_RECEIVERS, MAX_URL_CHARS, check_url, parse_receiver
 
 
@@ -41,6 +41,11 @@ OptionalUrl = Annotated[
 class LalNotifyConfig(ConfigModel):
     """URLs of events as lal sends them, one each; together they are one receiver, which is called lal."""
 
+    live_by_file = live_keys(
+        "on_server_start on_update on_rtmp_connect on_pub_start on_pub_stop on_sub_start on_sub_stop on_relay_pull_start "
+        "on_relay_pull_stop on_hls_make_ts timeout_s give_up_s"
+    )
+
     on_server_start: OptionalUrl = Field(default="", description="A process has started.")
     on_update: OptionalUrl = Field(default="", description="The streams, every update_interval_s.")
     on_rtmp_connect: OptionalUrl = Field(default="", description="An RTMP client has connected.")
@@ -66,6 +71,8 @@ class LalNotifyConfig(ConfigModel):
 class AlarmsConfig(ConfigModel):
     """When what a publisher sends is worth an alarm; 0: never. Edges look once a second."""
 
+    live = live_keys("no_keyframe_s bitrate_low_bps frames_per_s timestamp_jump")
+
     no_keyframe_s: float = Field(default=0.0, ge=0, le=3600, description="No key frame of a video track for so long.")
     bitrate_low_bps: int = Field(default=0, ge=0, le=1 << 40, description="Fewer bits per second, for 5 s.")
     frames_per_s: float = Field(default=0.0, ge=0, le=1000, description="Fewer video frames per second, for 5 s.")
@@ -74,6 +81,9 @@ class AlarmsConfig(ConfigModel):
 
 class NotifyConfig(ConfigModel):
     """Events: who is told of them by HTTP (docs/webhooks.md). Schedulers tell; edges and hls nodes read the rest."""
+
+    live = live_keys("update_interval_s raw_query kept_events_num")
+    live_by_file = live_keys("receivers secret secret_file")
 
     receivers: tuple[ReceiverText, ...] = Field(
         default=(), strict=False, max_length=MAX_RECEIVERS, description="Who is told, of all events or of some."

@@ -61,7 +61,7 @@ class SchedulerGrpcConfig(ConfigModel):
 class SchedulerHttpConfig(ProxiesConfig):
     """The HTTP listener: API, routing, health, metrics."""
 
-    live = live_keys("")
+    live = ProxiesConfig.live | live_keys("read_without_token cors_origins")
     live_by_file = live_keys("token tokens")
 
     host: Host = Field(default="0.0.0.0", description="Address to listen on.")
@@ -160,6 +160,8 @@ class RedisConfig(ConfigModel):
 
 class RoutingConfig(ConfigModel):
     """Routing: which edge a player or publisher is sent to."""
+
+    live = live_keys("zones")
 
     zones: tuple[ZoneText, ...] = Field(
         default=(),

@@ -8,6 +8,7 @@ from services.scheduler.api._permission import Permission
 from services.scheduler.api._problem import FieldError, ProblemError, ProblemModel, problems
 from services.scheduler.api._router import Api
 from services.scheduler.api._settings import ApiSettings
+from services.scheduler.api._turnstile import Turnstile
 
 __all__ = [
     "MAX_BODY_BYTES",
@@ -27,6 +28,7 @@ __all__ = [
     "ProblemError",
     "ProblemModel",
     "Tokens",
+    "Turnstile",
     "hash_token",
     "problems",
 ]

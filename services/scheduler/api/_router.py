@@ -11,7 +11,6 @@ from typing import Any
 
 from aiohttp import web
 
-from lalmesh.runtime.api_tokens import ApiToken
 from lalmesh.runtime.cors import CorsPolicy
 from services.scheduler.api._checking import check_body, check_parts, check_query, read_body, refuse_query
 from services.scheduler.api._openapi import make_document
@@ -60,9 +59,10 @@ class Api:
         #: the OpenAPI document
         self.document = make_document(operations)
 
-    def take_tokens(self, tokens: Sequence[ApiToken]) -> None:
-        """Go by these tokens from now on, and no others."""
-        self._permission.tokens.known = tuple(tokens)
+    def take(self, permission: Permission, cors_origins: tuple[str, ...]) -> None:
+        """Go by these from now on."""
+        self._permission = permission
+        self._cors.allow(cors_origins)
 
     def app(self) -> web.Application:
         """The application."""

@@ -11,6 +11,7 @@ from lalmesh.runtime.forwarded import TrustedProxies
 from services.scheduler.api._operation import Operation
 from services.scheduler.api._permission import Permission
 from services.scheduler.api._router import Api
+from services.scheduler.api._turnstile import Turnstile
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -23,12 +24,18 @@ class ApiSettings:
     proxies: TrustedProxies = field(default_factory=TrustedProxies)  #: whose word is taken for whom they speak for
     proxy_protocol: bool = False  #: whether they begin with a PROXY header
 
-    def build(self, operations: Sequence[Operation]) -> Api:
-        """The API of `operations`.
+    def build(self, operations: Sequence[Operation], turnstile: Turnstile | None = None) -> Api:
+        """The API of `operations`; `turnstile` lets requests in, one of its own by default.
 
         Raises:
             ValueError: two operations would be one.
         """
+        return Api(operations, self._permission(), CorsPolicy(self.cors_origins), turnstile)
+
+    def apply(self, api: Api) -> None:
+        """Have an API that was built go by these settings from now on."""
+        api.take(self._permission(), self.cors_origins)
+
+    def _permission(self) -> Permission:
         origins = frozenset(origin.lower().rstrip("/") for origin in self.cors_origins if origin != "*")
-        permission = Permission(Tokens(self.tokens), open_reads=self.open_reads, trusted_origins=origins)
-        return Api(operations, permission, CorsPolicy(self.cors_origins))
+        return Permission(Tokens(self.tokens), open_reads=self.open_reads, trusted_origins=origins)
