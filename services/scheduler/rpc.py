@@ -22,7 +22,7 @@ from lalmesh.runtime.scheduling.hls_wire import (
     parse_hls_released,
     parse_hls_wanted,
 )
-from lalmesh.runtime.scheduling.model import NodeReport
+from lalmesh.runtime.scheduling.model import NodeCommand, NodeReport
 from lalmesh.runtime.scheduling.report_wire import parse_report
 from lalmesh.runtime.scheduling.wire import (
     parse_claim,
@@ -185,6 +185,7 @@ class SchedulerFace:
     def __init__(self, service: SchedulerService) -> None:
         """Answer for `service`."""
         self._service = service
+        self._last: tuple[NodeCommand, pb.NodeCommand] | None = None
 
     def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
         """All methods, for a server."""
@@ -202,9 +203,15 @@ class SchedulerFace:
         try:
             async with aclosing(self._service.join(reports())) as commands:
                 async for command in commands:
-                    yield serialize_command(command)
+                    yield self._serialized(command)
         except Unavailable as exc:
             await _abort(context, exc)
+
+    def _serialized(self, command: NodeCommand) -> pb.NodeCommand:
+        """As a message. What all nodes are told in turn, such as a long blacklist, is made into one once."""
+        if self._last is None or self._last[0] is not command:
+            self._last = command, serialize_command(command)
+        return self._last[1]
 
 
 def _deadline_s(context: Context, otherwise_s: float) -> float:

@@ -34,6 +34,7 @@ class Blacklisting:
         self._metrics = metrics
         self._wall_clock = wall_clock
         self._known: dict[str, Listed] | None = None  # None: never read; nodes then keep what they were told before
+        self._command: Blacklist | None = None  # one for all nodes
         self._wake = asyncio.Event()
         self._is_away = False
 
@@ -108,9 +109,10 @@ class Blacklisting:
     def _learn(self, found: Mapping[str, Listed]) -> None:
         if self._known is None or dict(found) != self._known:
             self._known = dict(found)
+            self._command = Blacklist(tuple(each.entry for each in self.listed or ()))
             for session in self._members:
                 self._tell(session)
 
     def _tell(self, session: Session) -> None:
-        if (listed := self.listed) is not None and session.report.role in TOLD:
-            session.send(Blacklist(tuple(each.entry for each in listed)))
+        if self._command is not None and session.report.role in TOLD:
+            session.send(self._command)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from lalmesh.errors import InvalidName, StreamExists, StreamNotFound
 from lalmesh.names import ANY_APP, StreamKey
+from lalmesh.runtime.blacklist import parse_network
 from lalmesh.runtime.recording import RecordFormat, RuleError, make_rule
 from lalmesh.runtime.relay_rules import MAX_START_S, MAX_STOP_S, NEVER_S, RelayOptions
 from lalmesh.runtime.sessions import Session, SessionRole, SessionsUnavailable
@@ -138,7 +138,7 @@ class LalControl:
         """Let an address in nowhere for a while."""
         address, seconds = body.text("ip"), body.number("duration_sec")
         try:
-            network = str(ipaddress.ip_network(address, strict=False))
+            network = str(parse_network(address))
         except ValueError as exc:
             raise LalError(PARAM_MISSING, f"param missing: ip: {exc}") from exc
         if not 0 < seconds <= MAX_BAN_S:

@@ -49,6 +49,11 @@ def test_a_new_list_replaces_the_old_one() -> None:
     assert not blacklist.blocks("192.0.2.8")
 
 
+def test_an_entry_that_is_no_network_takes_no_other_with_it() -> None:
+    blacklist = listing("fe80::1%eth0/128", "192.0.2.7/32", "x")
+    assert (blacklist.blocks("192.0.2.7"), len(blacklist)) == (True, 1)
+
+
 @pytest.mark.parametrize("text", ["", "x", "192.0.2.0/33", "1.2.3", "fe80::1%eth0"])
 def test_what_is_no_network_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
