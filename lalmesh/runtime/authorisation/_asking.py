@@ -56,9 +56,22 @@ class CallbackAsker:
             await self._session.close()
 
     async def _asked(self, question: CallbackQuestion, session_id: str) -> Answer:
+        """Have a turn, and ask. That no turn comes is no failure of the callback's."""
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            self._metrics.callback_busy.inc()
+            return Answer.BUSY
+        try:
+            return await self._ask(question, session_id)
+        finally:
+            self._slots.release()
+
+    async def _ask(self, question: CallbackQuestion, session_id: str) -> Answer:
         began_s = self._clock()
         try:
-            async with asyncio.timeout(self._settings.timeout_s), self._slots:
+            async with asyncio.timeout(self._settings.timeout_s):
                 status = await self._post(question, session_id)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return self._failed(str(error) or type(error).__name__)

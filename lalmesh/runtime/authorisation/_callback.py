@@ -28,7 +28,7 @@ class CallbackSettings:
 
     url: str = ""
     timeout_s: float = 2.0
-    concurrent_num: int = 100  #: questions at a time; one more waits, within the time-out
+    concurrent_num: int = 100  #: questions at a time; one more waits for a turn, so long as well
     yes_s: float = 5.0  #: that a yes is remembered
     no_s: float = 2.0  #: ... and a no
     failures_num: int = 5  #: in a row, after which it is let be
@@ -88,6 +88,8 @@ class Callback:
                 return Allowed("callback")
             case Answer.NO:
                 return NotThis(detail="the callback says no", was_shown=was_shown)
+            case Answer.BUSY:  # whoever asks often enough makes it so, and is not let in for that
+                return NotThis(detail="too many wait for the callback", is_unanswered=True)
             case _ if self._fail_open:
                 return Allowed("callback, which does not answer")
             case _:
@@ -112,7 +114,7 @@ class Remembered:
         return answer if now_s < until_s else None
 
     def keep(self, question: CallbackQuestion, answer: Answer, now_s: float) -> None:
-        """Remember what was said; that nobody answered is not remembered."""
+        """Remember what was said; that there was no answer is not remembered."""
         lasts_s = self._lasts_s.get(answer, 0.0)
         self._answers.pop(question, None)
         if lasts_s > 0:

@@ -28,6 +28,9 @@ class AccessMetrics:
         self.callback_failures = prometheus_client.Counter(
             f"{role}_access_callback_failures", "Questions that the callback did not answer.", registry=registry
         )
+        self.callback_busy = prometheus_client.Counter(
+            f"{role}_access_callback_busy", "Questions that did not come to be asked: too many were.", registry=registry
+        )
         self.callback_open = prometheus_client.Gauge(
             f"{role}_access_callback_open", "1 while the callback is let be because it does not answer.", registry=registry
         )

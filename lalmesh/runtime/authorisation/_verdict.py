@@ -72,6 +72,7 @@ class Answer(Enum):
     YES = "yes"  #: of keys: they were looked for
     NO = "no"
     NONE = "none"  #: nobody answered
+    BUSY = "busy"  #: too many are being asked for it to be asked now
 
 
 Answers: TypeAlias = Mapping[Question, Answer]

@@ -133,7 +133,9 @@ class CallbackConfig(ConfigModel):
     url: HttpUrl = Field(default="", description="What is asked, by POST.")
     ca_file: Text = Field(default="", description="PEM file of the authority that signs its certificate; empty: the system's.")
     timeout_s: float = Field(default=2.0, ge=0.1, le=60, description="Longest wait for an answer.")
-    concurrent_num: int = Field(default=100, ge=1, le=10_000, description="Questions at a time; more wait, within timeout_s.")
+    concurrent_num: int = Field(
+        default=100, ge=1, le=10_000, description="Questions at a time; more wait for a turn, up to timeout_s."
+    )
     yes_s: float = Field(default=5.0, ge=0, le=3600, description="How long a yes is remembered for the same question.")
     no_s: float = Field(default=2.0, ge=0, le=3600, description="How long a no is.")
     on_failure: Literal["deny", "allow"] = Field(
