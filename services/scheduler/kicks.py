@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lalmesh.errors import Unavailable
 from lalmesh.runtime.registry import Changed, KeyValue, Listing, Put, Registry, Removed
 from lalmesh.runtime.scheduling.control import MAX_KICKED, KickSessions
 from lalmesh.runtime.scheduling.model import Role
@@ -158,13 +159,16 @@ class Kicks:
         self._metrics.kicks.inc(sum(map(len, kick.nodes.values())) + len(kick.hls) + len(kick.everywhere))
         key = KICKS + secrets.token_hex(ID_BYTES)
         self._stand(key, kick)
-        if self._reaches_all(kick):
-            return
-        lease_id = await self._registry.grant_lease(LEASE_S)
-        await self._registry.transact([], [Put(key, serialize_kick_record(kick), lease_id)])
+        try:
+            lease_id = await self._registry.grant_lease(LEASE_S)
+            await self._registry.transact([], [Put(key, serialize_kick_record(kick), lease_id)])
+        except Unavailable:
+            self._standing.pop(key, None)  # no lease ends it; one that was written all the same comes back
+            if not self._reaches_all(kick):
+                raise
 
     def _reaches_all(self, kick: Kick) -> bool:
-        """Whether every node that it is for has joined this replica."""
+        """Whether every node that it is for has joined this replica, and so heard of it."""
         return not kick.hls and not kick.everywhere and all(self._members.named(name) is not None for name in kick.nodes)
 
     def _learn(self, entry: KeyValue) -> None:
