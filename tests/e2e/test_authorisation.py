@@ -158,7 +158,7 @@ def check_refusal(outcome: Outcome, protocol: str, action: str) -> None:
         assert outcome.fields["www-authenticate"]
 
 
-@pytest.mark.parametrize(("protocol", "action", "method", "case"), MATRIX, ids="-".join)
+@pytest.mark.parametrize(("protocol", "action", "method", "case"), MATRIX)
 async def test_every_protocol_with_every_method(node: Standalone, protocol: str, action: str, method: str, case: str) -> None:
     stream = f"{method}/{action}-{protocol}-{case}"
     show = shown(method, case, action, stream)

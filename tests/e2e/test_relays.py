@@ -240,7 +240,7 @@ def test_what_is_published_is_sent_elsewhere_whenever_that_is_there(
     file = media("h264_aac")
     targets = [other(start_standalone, name) for name in ("first", "second")]
     rules = [f"live/* {targets[0].rtmp_url('copy/{name}')} {targets[1].rtsp_url('copy/{name}')}"]
-    here = other(start_standalone, "here", {"relay.pushes": rules})
+    here = other(start_standalone, "here", {"relay.pushes": rules, "origin.grace_s": 2})
     publisher = stack.enter_context(Publisher(file, here.rtmp_url(STREAM), log=tmp_path / "push.log", loops=30))
     wait_until("both", lambda: state(here) == ["running", "running"], LIMIT_S)
     check_frames(file, targets[0].flv_url("copy/cam"), tmp_path, "rtmp", stack)
