@@ -55,6 +55,10 @@ class StreamPlaying:
             if output.tells_tracks_once:
                 with waiting_for_answer(request):
                     await relay.settled()
+                try:
+                    self._context.check_room(stream)
+                except ServiceError as error:
+                    return self._refusals.for_error(request, protocol, error)
             tracks = relay.outputs.tracks_for(output)
             if not form.carries_some(self._context, tracks):
                 codecs = ", ".join(track.codec.value for track in tracks.tracks if track.kind is not Kind.DATA)

@@ -65,10 +65,13 @@ class EdgeContext:
         self.entrance.check()
         self._check_path(stream, client)
         await self._check_access(Action.PUBLISH, stream, client)
+        self.limits.check(stream.app, Action.PUBLISH)  # of those who begin at once: the scheduler counts claims
         return await self.publishers.start(stream, ended, take_over=False if client.via else None)
 
     async def relay(self, stream: StreamKey, client: Client, wait_s: float | None = None) -> Relay:
         """The relay of a stream for a new player, who may have to wait for a publisher; see `Relays.acquire`.
+
+        A caller that waits for something else before it opens the player's session asks `check_room` again then.
 
         Raises:
             ServiceError: there is none.
@@ -76,19 +79,30 @@ class EdgeContext:
         self.entrance.check()
         self._check_path(stream, client)
         await self._check_access(Action.PLAY, stream, client)
+        self.check_room(stream)
         demand = Demand(client.via, client.query)
         try:
-            return await self.relays.acquire(stream, self.wait_publisher_s if wait_s is None else wait_s, demand)
+            relay = await self.relays.acquire(stream, self.wait_publisher_s if wait_s is None else wait_s, demand)
         except StreamNotFound:
             self.events.not_found(stream, client)
             raise
+        with relay.given_back_unless_taken() as take:
+            self.check_room(stream)
+            return take()
+
+    def check_room(self, stream: StreamKey) -> None:
+        """Return if one more player of the stream's application fits. Nobody counts before its session has been opened.
+
+        Raises:
+            AccessRefused: it does not.
+        """
+        self.limits.check(stream.app, Action.PLAY)
 
     async def _check_access(self, action: Action, stream: StreamKey, client: Client) -> None:
         if self.blacklist.blocks(client.address):
             raise AccessRefused(Refused(reason=Reason.FORBIDDEN, detail=BLACKLISTED))
         if not client.was_allowed:
             await self.access.check(client.request(action, stream))
-        self.limits.check(stream.app, action)
 
     def _check_path(self, stream: StreamKey, client: Client) -> None:
         if self.cluster_mark in client.via:

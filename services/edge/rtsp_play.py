@@ -87,9 +87,12 @@ class RtspPlaying:
         Media go out after `start`. Tracks are missing that have to wait for the next random access point, or that play already.
 
         Raises:
+            AccessRefused: others have come in since it was described.
             StreamNotFound: the stream is another one by now than the player was told.
             Unavailable: too many choices of channels are in use.
         """
+        if self._session is None and self._stream is not None:
+            self._link.context.check_room(self._stream)
         playing = {track for way in self._ways for track in way.tracks}
         self._unstarted = self._build_ways(set(tracks) - playing, from_cache=True)
         if self._rtp is None:
