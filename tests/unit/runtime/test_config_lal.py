@@ -226,6 +226,7 @@ def test_every_key_that_is_given_is_reported(key: str) -> None:
         ("hls.cleanup_mode", {"hls": {"cleanup_mode": 9}}),
         ("hls.sub_session_hash_key", {"hls": {"sub_session_hash_key": "short"}}),
         ("rtsp.auth_enable", {"rtsp": {"auth_enable": True}}),
+        ("rtsp.auth_enable", {"rtsp": {**RTSP_USERS, "password": "my secret"}}),
         ("rtsp.auth_method", {"rtsp": {**RTSP_USERS, "auth_method": 2}}),
         ("http_notify.on_update", {"http_notify": {"enable": True, "on_update": "a:1/u"}}),
         ("simple_auth.sub_rtmp_enable", {"simple_auth": {"sub_rtmp_enable": True}}),
@@ -304,6 +305,20 @@ def test_the_yaml_says_the_same_with_its_secrets_in_files(tmp_path: Path) -> Non
     assert (tmp_path / "secrets" / "hls.session.hash_key").stat().st_mode & 0o777 == 0o600
     assert HASH_KEY not in lal_yaml(made)
     assert "list_num" not in yaml.safe_load(lal_yaml(made))["hls"]
+
+
+def test_an_account_that_cannot_be_taken_closes_rtsp_before_all_other_rules() -> None:
+    tree = {"rtsp": {**RTSP_USERS, "password": "my secret"}, "simple_auth": {"key": "0123456789", "pub_rtsp_enable": True}}
+    rules = converted(tree).values["auth.rules"]
+    assert rules == ["any:rtsp * deny", "publish:rtsp * lal_secret"]
+
+
+@pytest.mark.parametrize("tree", [{"rtsp": RTSP_USERS}, {"hls": HLS_USERS}])
+def test_the_yaml_is_refused_until_its_secrets_are_there(tree: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "l.yaml"
+    file.write_text(lal_yaml(converted(tree)))
+    with pytest.raises(ConfigError, match="REPLACE-ME cannot be read"):
+        load_config(file, [], {})
 
 
 def test_from_lal_prints_yaml_and_reports_on_standard_error(tmp_path: Path) -> None:

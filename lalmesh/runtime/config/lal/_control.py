@@ -57,7 +57,7 @@ def auth(lal: LalFile, made: Made) -> None:
         if secret:
             made.put(path, secret)
     method = "lal_secret" if any(secrets.values()) else "deny"
-    made.put("auth.rules", [f"{AUTH_SWITCHES[switch][0]}:{AUTH_SWITCHES[switch][1]} * {method}" for switch in on])
+    made.rules(f"{AUTH_SWITCHES[switch][0]}:{AUTH_SWITCHES[switch][1]} * {method}" for switch in on)
     if method == "deny":
         for switch in on:
             made.remark(f"simple_auth.{switch}", "There is no key, so NOBODY is let in: lal took the MD5 of the name alone.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from lalmesh.runtime.config._keys import all_keys
@@ -55,10 +55,16 @@ class Made:
             for key in lal.unknown
         ]
         self._fixed: list[Note] = []
+        self._rules: list[str] = []
 
     def put(self, path: str, value: object) -> None:
         """The key at `path` gets `value`."""
         self.values[path] = value
+
+    def rules(self, rules: Iterable[str]) -> None:
+        """Who may publish and play, after the rules before: the first that matches counts."""
+        self._rules += rules
+        self.values["auth.rules"] = list(self._rules)
 
     def number(self, key: str, path: str, value: float) -> None:
         """The key at `path` gets `value` of lal's `key`, within what it takes."""

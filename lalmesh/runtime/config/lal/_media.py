@@ -88,7 +88,10 @@ def rtsp(lal: LalFile, made: Made) -> None:
         made.remark("rtsp.auth_method", f"{method} is neither, and lal took it for basic.")
     name, password = lal.text("rtsp.username"), lal.text("rtsp.password")
     if not name or not password or ":" in name or len(f"{name}:{password}".split()) > 1:
-        made.remark("rtsp.auth_enable", "An account without name or password, or with blanks in it, is not taken: NOBODY IS ASKED.")
+        made.remark(
+            "rtsp.auth_enable", "An account without name or password, or with blanks in it, is not taken: NOBODY is let in."
+        )
+        made.rules(["any:rtsp * deny"])
         return
     made.put("edge.rtsp.auth.publish_users", f"{name}:{password}")
     made.put("edge.rtsp.auth.play_users", f"{name}:{password}")

@@ -11,13 +11,16 @@ from typing import Any
 from lalmesh.runtime.config._keys import Key, all_keys
 from lalmesh.runtime.config.lal._made import Conversion
 
+MISSING_FILE = "REPLACE-ME"  #: there is none, and a configuration that names it is refused
+
 
 def lal_yaml(made: Conversion, secrets: Path | None = None) -> str:
     """The values of `made` that are not the default, as a file that ``--config`` takes.
 
     Args:
         made: what was converted.
-        secrets: folder that each secret is written to, in a file for its owner alone; None: a comment says what is missing.
+        secrets: folder that each secret is written to, in a file for its owner alone; None: the file that a key names is missing,
+            so that nothing starts with less than lal protects.
 
     Raises:
         OSError: a secret cannot be written.
@@ -59,6 +62,7 @@ def _lines(tree: Mapping[str, Any], indent: str, path: str = "") -> Iterator[str
             case Path():
                 yield f"{indent}{name}_file: {json.dumps(str(value))}"
             case None:
-                yield f"{indent}# {name}_file: a secret of lal's file belongs here, or into {all_keys()[below].env}"
+                yield f"{indent}# a secret of lal's file: name a file with it here, or set {all_keys()[below].env} without this"
+                yield f"{indent}{name}_file: {MISSING_FILE}"
             case _:
                 yield f"{indent}{name}: {value}"
