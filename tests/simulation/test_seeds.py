@@ -114,6 +114,16 @@ FOUND: dict[str, Plan] = {
             Cut(at_s=13.26, for_s=3.74, source=("origin",), target=("*",), both_ways=False),
         ],
     ),
+    # The heir took it in, having seen nothing of the other, and the registry gave it the epoch that it had; nobody played that.
+    "a publication that was cut off is back, and another has come and gone": Plan(
+        seed=0,
+        kind="kept",
+        rivals=True,
+        faults=[
+            Cut(at_s=4.0, for_s=9.8, source=("publisher",), target=("*",)),
+            Paused(at_s=7.0, for_s=10.0, which=0, moves=False),
+        ],
+    ),
     # The heir's place outdated the origin, to which the publication had gone back before its opening at the heir came there.
     "the heir is opened by a publication that has given it up": Plan(
         seed=0,
