@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 import aiohttp
 from yarl import URL
 
 from lalmesh.errors import Unavailable
+from lalmesh.runtime.hls_answers import OWNER_HEADER, OWNER_UNKNOWN
 from services.edge.answer_cache import PASSED_ON, Answer, AnswerCache
 from services.edge.held_bodies import HeldBodies
 from services.edge.upstreams import HlsUpstreams, Upstream, UpstreamChoice, stream_of
@@ -204,12 +206,11 @@ class HlsClient:
             upstream.release()
 
     async def _first_answer(self, wanted: Wanted) -> aiohttp.ClientResponse:
-        reason = "no hls node is known"
-        for upstream in self._choice.ranked(wanted.stream):
-            url = URL(f"http://{upstream.authority}{wanted.target}", encoded=True)
-            request = self._session.request(wanted.method, url, headers=wanted.headers, allow_redirects=False)
+        """Of the first node that can be reached and knows where the stream is; of one that does not where none does."""
+        reason, asked, is_found = "no hls node is known", self._choice.ranked(wanted.stream), False
+        for upstream in asked:
             try:
-                answer = await self._asked(upstream, request)
+                answer = await self._asked(upstream, wanted)
             except aiohttp.SocketTimeoutError as error:
                 reason = f"hls node {upstream.name} fell silent: {_said(error)}"
                 break  # it is there and may have begun: the next one would be as late
@@ -219,17 +220,26 @@ class HlsClient:
                 self._choice.failed(upstream)
                 continue
             self._choice.reached(upstream)
+            if answer.headers.get(OWNER_HEADER) == OWNER_UNKNOWN and upstream is not asked[-1]:
+                reason = f"hls node {upstream.name} does not know who has the stream"
+                answer.release()
+                is_found = True
+                continue
+            if is_found and answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._choice.found(wanted.stream, upstream)
             return answer
         self.counters.unanswered += 1
         log.warning("hls request unanswered: %s", reason, extra={"target": wanted.target.partition("?")[0]})
         raise Unavailable(reason, retry_after_s=RETRY_AFTER_S)
 
-    async def _asked(self, upstream: Upstream, request: Coroutine[None, None, aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
-        """The answer to `request`, as long as its node is there: a machine that vanished says nothing for long.
+    async def _asked(self, upstream: Upstream, wanted: Wanted) -> aiohttp.ClientResponse:
+        """The answer of a node, as long as that is there: a machine that vanished says nothing for long.
 
         Raises:
             aiohttp.ClientError: no answer, or the node has left meanwhile.
         """
+        url = URL(f"http://{upstream.authority}{wanted.target}", encoded=True)
+        request = self._session.request(wanted.method, url, headers=wanted.headers, allow_redirects=False)
         asking = asyncio.ensure_future(request)
         try:
             while not (await asyncio.wait([asking], timeout=DOUBT_S))[0]:

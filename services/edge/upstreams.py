@@ -1,7 +1,8 @@
 """Which hls node an edge asks for what.
 
 Rendezvous hashing of the stream over the nodes: all requests for one stream meet the same node, whichever edge they come through,
-and a node that comes or goes moves only its own share. One that could not be reached comes last for a while.
+and a node that comes or goes moves only its own share. One that could not be reached comes last for a while. While no scheduler
+answers, a node may not know where a stream is segmented; the one that turned out to know comes first for a while.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Protocol
 
 AVOID_S = 5.0  #: for so long after a failed connect other nodes are asked first; a machine that vanished costs a timeout each time
 MAX_AVOIDED = 1_000  #: nodes remembered so; clusters are smaller
+FOUND_S = 30.0  #: for so long the node that knew where a stream is is asked first, before others are tried again
+MAX_FOUND = 10_000  #: streams remembered so: of one edge
 PLAYLIST_SUFFIX = ".m3u8"
 #: playlists that stand in the folder of their stream; any other names its stream (docs/design.md §6)
 PLAYLISTS_IN_FOLDERS = frozenset(("index", "live", "playlist", "record"))
@@ -54,16 +57,29 @@ class UpstreamChoice:
         self._upstreams = upstreams
         self._clock = clock
         self._avoided: dict[Upstream, float] = {}  # until when
+        self._found: dict[str, tuple[Upstream, float]] = {}  # by stream, and until when
 
     def ranked(self, stream: str) -> list[Upstream]:
         """Every upstream, the one to ask first in front."""
         now = self._clock()
         ranked = sorted(self._upstreams(), key=lambda upstream: _weight(stream, upstream.name), reverse=True)
-        return sorted(ranked, key=lambda upstream: self._avoided.get(upstream, 0.0) > now)  # stable: the order stays otherwise
+        found, until = self._found.get(stream, (None, 0.0))
+        if until <= now:
+            self._found.pop(stream, None)
+            found = None
+        # stable: the order stays otherwise
+        return sorted(ranked, key=lambda upstream: (self._avoided.get(upstream, 0.0) > now, upstream != found))
 
     def knows(self, upstream: Upstream) -> bool:
         """Whether it may be asked still."""
         return upstream in self._upstreams()
+
+    def found(self, stream: str, upstream: Upstream) -> None:
+        """It knew where the stream is, and one before it did not."""
+        self._found.pop(stream, None)
+        self._found[stream] = upstream, self._clock() + FOUND_S
+        if len(self._found) > MAX_FOUND:
+            del self._found[next(iter(self._found))]
 
     def failed(self, upstream: Upstream) -> None:
         """It could not be reached."""

@@ -16,6 +16,7 @@ from support.edge_fakes import FakeLinks, FakeScheduler
 from yarl import URL
 
 from lalmesh.runtime.cors import CorsPolicy
+from lalmesh.runtime.hls_answers import OWNER_HEADER, OWNER_UNKNOWN
 from lalmesh.runtime.listener import ListenerLimits
 from services.edge.answer_cache import ENTRY_BYTES, Answer
 from services.edge.held_bodies import HeldBodies
@@ -39,6 +40,7 @@ class HlsNode:
         self.release.set()
         self.control = "max-age=10"
         self.status = 200
+        self.knows = True  # who segments the stream
         self.body = b"segment"
         self.gone = 0  # requests that ended before their answer
         self.breaks_at = 0  # bytes of a body after which the connection breaks; 0: it does not
@@ -62,6 +64,8 @@ class HlsNode:
             self.gone += 1
             raise
         headers = {"Cache-Control": self.control, "Content-Type": "video/mp2t", "X-Node": self.name}
+        if not self.knows:
+            return web.Response(status=503, headers={OWNER_HEADER: OWNER_UNKNOWN})
         if self.status == 302:
             headers["Location"] = f"{request.path}?session_id={len(self.asked)}"
         if request.http_range.start is not None:
@@ -166,6 +170,17 @@ async def test_a_segment_comes_through_and_is_kept_for_as_long_as_it_says(stage:
     assert headers["Server"].startswith("lalmesh/")
     assert "X-Node" not in headers
     assert stage.hls.counters.cached == 2
+
+
+async def test_a_node_that_cannot_tell_who_has_the_stream_is_passed_over_and_the_one_that_can_is_asked_first(stage: Stage) -> None:
+    await stage.start(nodes=3)
+    ranked = sorted(stage.nodes, key=lambda node: stage.hls._choice.ranked("live/a").index(node.upstream))
+    ranked[0].knows = ranked[1].knows = False
+    answers = [await stage.get(f"/hls/live/a/1.2-{number}.ts") for number in range(3)]
+    assert [status for status, _, _ in answers] == [200] * 3
+    assert [len(node.asked) for node in ranked] == [1, 1, 3]
+    ranked[2].knows = False
+    assert (await stage.get("/hls/live/a/1.2-9.ts"))[0] == 503
 
 
 async def test_the_node_hears_who_asks(stage: Stage) -> None:

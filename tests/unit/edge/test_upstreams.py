@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from support.turned_clock import Clock
 
-from services.edge.upstreams import AVOID_S, Upstream, UpstreamChoice, stream_of
+from services.edge.upstreams import AVOID_S, FOUND_S, Upstream, UpstreamChoice, stream_of
 
 NODES = [Upstream(f"hls-{number}", f"10.0.0.{number}", 8081) for number in range(5)]
 STREAMS = [f"live/{number}" for number in range(500)]
@@ -48,6 +48,17 @@ def test_a_node_that_answers_again_comes_first_at_once() -> None:
     usual = chosen.ranked("live/a")
     chosen.failed(usual[0])
     chosen.reached(usual[0])
+    assert chosen.ranked("live/a") == usual
+
+
+def test_the_node_that_knew_where_a_stream_is_is_asked_first_for_it_for_a_while() -> None:
+    clock = Clock()
+    chosen = choice(clock=clock)
+    usual = chosen.ranked("live/a")
+    chosen.found("live/a", usual[3])
+    assert chosen.ranked("live/a") == [usual[3], *usual[:3], usual[4]]
+    assert chosen.ranked("live/b") == choice().ranked("live/b")
+    clock.now += FOUND_S
     assert chosen.ranked("live/a") == usual
 
 
