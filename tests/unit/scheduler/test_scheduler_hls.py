@@ -33,7 +33,7 @@ from lalmesh.runtime.scheduling import (
 from lalmesh.runtime.sessions import SessionTouch
 from services.scheduler import SchedulerService
 from services.scheduler.hls_records import hls_key
-from services.scheduler.records import claim_key, group_key, node_key
+from services.scheduler.records import claim_key, group_key
 from services.scheduler.registry import MemoryRegistry
 
 CAM = StreamKey.of("live", "cam")
@@ -180,19 +180,6 @@ async def test_an_owner_that_was_named_in_a_store_that_has_gone_back_is_taken_ba
     assert (await registry.get(hls_key(CAM)))[0] is None
     await until(lambda: service.directory.term is not None and service.directory.term.term > TERM)
     await service.stop()
-
-
-async def test_an_owner_that_came_back_at_another_replica_is_not_replaced_by_one_that_has_not_heard_of_it(
-    service: SchedulerService,
-) -> None:
-    node = await Node("h1", Role.HLS).join(service)
-    await publish(service)
-    owner = await located(service)
-    await Node("h2", Role.HLS).join(service)
-    service.directory._nodes.set(node_key("h1"), None)  # as if the view had seen it go, and not come back
-    assert await located(service) == owner
-    assert service.directory.node(owner.worker.node) is not None
-    assert [command for command in node.told() if isinstance(command, HlsAssigned)] == [HlsAssigned(owner)]
 
 
 async def test_without_an_hls_node_there_is_no_worker(service: SchedulerService) -> None:
