@@ -40,6 +40,8 @@ def decide_claim(asked: Claim, edge: NodeId, seen: Seen, directory: Directory, n
     held = seen.claim
     if held is not None and held.publication == asked.publication and held.edge.node == edge:
         return _repeat(held, member, seen, directory)
+    if asked.repeat_only:
+        return Refused(Refusal.NOT_FOUND, f"{asked.stream} was not granted")
     if (refused := _wait(seen)) is not None:
         return refused
     if held is None or asked.take_over:
