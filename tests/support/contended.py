@@ -167,6 +167,8 @@ class Contended:
             claim, group = app.service.directory.claim(stream), app.service.directory.group(stream)
             if claim is None or group is None or (claim.publication, claim.epoch) != (grant.publication, grant.epoch):
                 return False
+            if group.origin != grant.origin:
+                return False
         return True
 
 
