@@ -112,8 +112,11 @@ async def _take_over(stage: Stage, report: Report, loser: Node, winner: Node) ->
         new = await stage.publish(stage.av, winner, clip=stage.rival_clip)
         report.notes.append(f"the other was let in {time.monotonic() - cut_s:.1f} s after the cut")
         await asyncio.gather(*(player.more(10.0, units=60) for player in far if not _is_hls(player)))
+        await cluster.steady(stage.av)
+        owned = await ownership(stage)
         cluster.network.heal(cluster.places[loser.name], *everyone_else)
         await until("closing of the loser", partial(_has_ended, old), 20.0)
+        await check_quiet(stage, report, owned)
         await asyncio.gather(*(player.more(10.0, units=60) for player in (*near, *far)))
         _look(stage, report, [*far, *near])
         raised = (await cluster.streams())[stage.av]["epoch"]
