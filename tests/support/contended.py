@@ -145,11 +145,15 @@ class Contended:
         await self.is_undisturbed(before)
 
     async def is_undisturbed(self, before: dict[StreamKey, Grant]) -> None:
-        """The rival goes on knocking and wins nothing; epoch, publication and origin of every stream are what they were."""
+        """The rival goes on knocking and wins nothing; publication and origin of every stream are what they were.
+
+        The epoch may be a higher one where every lease has run out; never a lower one.
+        """
         await asyncio.sleep(KNOCKS_ON_S)
         assert self.is_true()
         assert self.rival.won == []
         assert _kept(self.publisher.grants) == _kept(before)
+        assert all(grant.epoch >= before[stream].epoch for stream, grant in self.publisher.grants.items())
 
     async def next_epoch(self, name: str) -> Epoch:
         """The epoch of a stream that nobody has published before, from an edge called `name`, which is new too."""
@@ -173,7 +177,7 @@ class Contended:
 
 
 def _kept(grants: dict[StreamKey, Grant]) -> dict[StreamKey, tuple[object, ...]]:
-    return {stream: (grant.epoch, grant.publication, grant.origin) for stream, grant in grants.items()}
+    return {stream: (grant.publication, grant.origin) for stream, grant in grants.items()}
 
 
 @asynccontextmanager
