@@ -3,7 +3,6 @@
 from lalmesh.runtime.following._core import (
     ALONE_AFTER,
     LOCATE_S,
-    STEADY_S,
     UNREACHABLE,
     Following,
 )
@@ -22,7 +21,7 @@ from lalmesh.runtime.following._events import (
     Told,
     Unsubscribe,
 )
-from lalmesh.runtime.following._pauses import FIRST_RETRY_S, MAX_BELOW_S, MAX_RETRY_S
+from lalmesh.runtime.following._pauses import FIRST_RETRY_S, MAX_BELOW_S, MAX_RETRY_S, STEADY_S
 from lalmesh.runtime.following._settings import FollowSettings
 
 __all__ = [

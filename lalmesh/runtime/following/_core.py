@@ -38,16 +38,14 @@ from lalmesh.runtime.following._events import (
     Told,
     Unsubscribe,
 )
-from lalmesh.runtime.following._pauses import MAX_BELOW_S, MAX_RETRY_S, Pause
+from lalmesh.runtime.following._pauses import ASK_AGAIN_S, MAX_BELOW_S, MAX_RETRY_S, STEADY_S, Pause
 from lalmesh.runtime.following._settings import FollowSettings
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, NodeAddress, NodeId, Place
 from lalmesh.runtime.reader import Reader
 from lalmesh.runtime.scheduling import MAX_LOCATE_S
 
-STEADY_S = 5.0  #: a subscription that was followed for so long was no failure
 LOCATE_S = 2.0  #: that the scheduler is given to learn of a higher place; its answer holds up those asked for with it
-ASK_AGAIN_S = 1.0  #: after an answer, where the origin that it names does not give the stream
 ALONE_AFTER = 2  #: attempts at an origin after which it counts as one that this reader cannot reach
 UNREACHABLE = "no origin could be reached"
 
@@ -195,7 +193,9 @@ class Following:
             self._lost_at_s = None
         wanted = {origin.node for origin in self._candidates()}
         left = [number for number, one in self._ports.items() if number != self.followed and one.origin.node not in wanted]
-        return [Unsubscribe(number) for number in left if self._ports.pop(number)]
+        for number in left:
+            del self._ports[number]
+        return [Unsubscribe(number) for number in left]
 
     def _takes_over(self, epoch: Epoch) -> bool:
         """Whether units of `epoch` are followed from a lower place: the higher one gives nothing, and their writer is the same."""

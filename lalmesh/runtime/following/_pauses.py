@@ -7,6 +7,8 @@ import random
 FIRST_RETRY_S = 0.05  #: before an origin is tried again, and before the scheduler is asked again
 MAX_RETRY_S = 1.0  #: pauses double up to this
 MAX_BELOW_S = 30.0  #: and up to this where units come, though from a lower place than was seen: notices tell of a higher one sooner
+ASK_AGAIN_S = 1.0  #: after an answer, where the origin that it names does not give the stream
+STEADY_S = 5.0  #: a subscription that was followed for so long was no failure
 
 
 class Pause:
