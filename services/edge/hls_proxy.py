@@ -11,7 +11,8 @@ from aiohttp import web
 from lalmesh.runtime.http_gate import CHUNK_BYTES, answer_with, send, waiting_for_answer
 from lalmesh.runtime.listener import peer_of
 from services.edge.answer_cache import Answer
-from services.edge.hls_client import HlsClient, Wanted, passed_on
+from services.edge.hls_client import HlsClient, passed_on
+from services.edge.hls_nodes import Wanted
 
 HLS, RECORDINGS = "/hls/", "/record/"
 #: what makes an answer one for this request alone (RFC 9110 §13.1, §14.2); the node decides

@@ -14,6 +14,7 @@ from contextlib import ExitStack, asynccontextmanager
 from itertools import count
 from pathlib import Path
 
+import pytest
 from support import ffmpeg
 from support.cluster import Cluster, Node
 from support.ffmpeg import Publisher
@@ -36,6 +37,7 @@ SETTINGS = {
 }
 LIMIT_S = 20.0
 BOTH_S = 4.0  #: that two workers have one stream: a second between two looks, and a slow machine
+ANSWER_S = 1.5  #: for an answer that another node has while the first that is asked waits: half a second, and a slow machine
 STALLS = ("stall", "part-stall")  #: the checker's: what a player notices its buffer tells
 
 
@@ -283,8 +285,9 @@ def last_segment(edge: Node, stream: str) -> int:
     return 0
 
 
+@pytest.mark.parametrize("are_frozen", [False, True], ids=["killed", "frozen"])
 def test_a_node_that_never_heard_of_a_stream_does_not_keep_its_players_from_it_while_no_scheduler_answers(
-    start_cluster: StartCluster, tmp_path: Path
+    start_cluster: StartCluster, tmp_path: Path, are_frozen: bool
 ) -> None:
     cluster = start_cluster(origins=1, edges=1, hls=1, settings=SETTINGS)
     edge, stream, nowhere = cluster.edges[0], named_for("hls-2", "hls-1", "cam"), named_for("hls-2", "hls-1", "nowhere")
@@ -293,8 +296,13 @@ def test_a_node_that_never_heard_of_a_stream_does_not_keep_its_players_from_it_w
         newcomer = cluster.add("hls").wait_ready()
         asked = "hls_requests_total{"
         wait_until("a request there", lambda: not last_segment(edge, nowhere) and asked in newcomer.metrics(), LIMIT_S)
-        cluster.schedulers[0].kill()
+        if are_frozen:
+            cluster.schedulers[0].pause()
+        else:
+            cluster.schedulers[0].kill()
         cluster.etcd.kill()
+        asked_s = time.monotonic()
         number = last_segment(edge, stream)
+        assert time.monotonic() - asked_s < ANSWER_S
         wait_until("more segments", lambda: last_segment(edge, stream) > number + 1, LIMIT_S)
     assert number > 0
