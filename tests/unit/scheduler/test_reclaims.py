@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from support.rulings import (
     CAM,
     CLAIM_KEY,
@@ -57,10 +58,14 @@ def of_another(revision: int) -> KeyValue:
 
 
 def test_what_was_forgotten_is_written_again_where_it_was() -> None:
-    for core in (directory(), directory(SETTLING)):
+    of_settling = {
+        directory(): Absent("cluster/settling"),
+        directory(SETTLING): Unchanged("cluster/settling", SETTLING.mod_revision),
+    }
+    for core, settling in of_settling.items():
         ruling = reclaim(core)
         assert isinstance(ruling, Write)
-        assert ruling.compares == (Absent(CLAIM_KEY), Absent(GROUP_KEY), Unchanged("cluster/term", 2))
+        assert ruling.compares == (Absent(CLAIM_KEY), Absent(GROUP_KEY), Unchanged("cluster/term", 2), settling)
         seen = written(ruling)
         assert seen.claim is not None
         assert seen.group is not None
@@ -69,14 +74,21 @@ def test_what_was_forgotten_is_written_again_where_it_was() -> None:
         assert seen.group.place == Place(1000, 30) > PLACE
 
 
-def test_under_a_new_term_that_settles_it_keeps_its_epoch_while_that_settles() -> None:
-    ruling = reclaim(directory(SETTLING), OF_BEFORE)
+@pytest.mark.parametrize("held_", [HELD, OF_BEFORE], ids=["of this term", "of the term before"])
+def test_while_the_cluster_settles_it_keeps_its_epoch(held_: Held) -> None:
+    ruling = reclaim(directory(SETTLING), held_)
     assert isinstance(ruling, Write)
     assert ruling.compares[-1] == Unchanged("cluster/settling", SETTLING.mod_revision)
     seen = written(ruling)
     assert seen.claim is not None
     assert seen.group is not None
-    assert seen.claim.epoch == seen.group.epoch == OF_BEFORE.epoch
+    assert seen.claim.epoch == seen.group.epoch == held_.epoch
+
+
+def test_before_a_replica_stands_it_does_not_know_whether_the_cluster_has_to_settle() -> None:
+    seen = replace(Seen.of(directory(), CAM), standing=None)
+    assert refusal(reclaim(directory(), seen=seen)) is Refusal.UNAVAILABLE
+    assert isinstance(reclaim(directory(group()), seen=replace(Seen.of(directory(group()), CAM), standing=None)), Write)
 
 
 def test_it_keeps_its_epoch_where_the_group_says_that_nobody_else_had_the_stream() -> None:
@@ -86,7 +98,7 @@ def test_it_keeps_its_epoch_where_the_group_says_that_nobody_else_had_the_stream
 
 
 def test_where_another_may_have_come_and_gone_it_gets_an_epoch_above_that() -> None:
-    gone_and_restored = (directory(), HELD), (directory(SETTLING), HELD), (directory(), OF_BEFORE), (directory(group()), OF_BEFORE)
+    gone_and_restored = (directory(), HELD), (directory(), OF_BEFORE), (directory(group()), OF_BEFORE)
     for core, held_ in gone_and_restored:
         claim = written(reclaim(core, held_)).claim
         assert claim is not None
