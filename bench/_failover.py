@@ -7,6 +7,7 @@ publisher's machine, as far as they say, so every stream begins at the one that 
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -40,6 +41,9 @@ class Sample:
     written_s: float  #: until every publication has been told its new place by the scheduler
     missing: int  #: units
     stuck: int  #: streams that did not go on within `LIMIT_S`
+    edges_percent: float  #: of a core, from the kill until all go on: what the process with all the edges took
+    heirs_percent: float  #: the same of the heirs together
+    control_percent: float  #: and of the scheduler with etcd
 
     @property
     def problem(self) -> str:
@@ -85,7 +89,8 @@ async def _measure(streams: int, cluster: Cluster) -> Sample:
     watched = [readers[number % READERS].watch(each.stream, spawn) for number, each in enumerate(publishings)]
     await _until(lambda: sum(not each.units for each in watched))
     await asyncio.sleep(FLOW_S)
-    sample = await _kill(lost.name, lost.kill, publishings, watched)
+    heirs, control = [node.pid for node in cluster.origins[1:]], [*(node.pid for node in cluster.schedulers), cluster.etcd.pid]
+    sample = await _kill(lost.name, lost.kill, publishings, watched, heirs, control)
     await _nodes.ended(tasks)
     await publisher.publishers.close(1.0)
     for edge, client in zip(edges, clients, strict=True):
@@ -95,13 +100,20 @@ async def _measure(streams: int, cluster: Cluster) -> Sample:
 
 
 async def _kill(
-    name: str, kill: Callable[[], None], publishings: Sequence[Publishing], watched: Sequence[_nodes.Watched]
+    name: str,
+    kill: Callable[[], None],
+    publishings: Sequence[Publishing],
+    watched: Sequence[_nodes.Watched],
+    heirs: Sequence[int],
+    control: Sequence[int],
 ) -> Sample:
-    lost_at = time.time()
+    lost_at, edges_s, heirs_s, control_s = time.time(), time.process_time(), _taken_s(heirs), _taken_s(control)
     for each in watched:
         each.lost_at = lost_at
     await asyncio.to_thread(kill)
     stuck = await _until(lambda: sum(each.again_at is None for each in watched))
+    all_s = time.time() - lost_at
+    taken_s = time.process_time() - edges_s, _taken_s(heirs) - heirs_s, _taken_s(control) - control_s
     await _until(lambda: sum(each.grant is None or each.grant.origin.node.name == name for each in publishings))
     written_s = time.time() - lost_at
     await asyncio.sleep(1.0)  # what is missing would show
@@ -114,7 +126,14 @@ async def _kill(
         written_s,
         sum(each.missing for each in watched),
         stuck,
+        *(each / all_s * 100 for each in taken_s),
     )
+
+
+def _taken_s(pids: Sequence[int]) -> float:
+    """Processor time of processes so far."""
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
 
 
 async def _until(left: Callable[[], int]) -> int:
@@ -126,7 +145,17 @@ async def _until(left: Callable[[], int]) -> int:
     return left()
 
 
-HEAD = ["streams on the lost origin", "stood still, p50 s", "p99 s", "worst s", "registry right after s", "units missing"]
+HEAD = [
+    "streams on the lost origin",
+    "stood still, p50 s",
+    "p99 s",
+    "worst s",
+    "registry right after s",
+    "units missing",
+    "edges, % of a core",
+    "heirs, %",
+    "scheduler and etcd, %",
+]
 
 
 def row(samples: Sequence[Sample]) -> list[str]:
@@ -138,4 +167,7 @@ def row(samples: Sequence[Sample]) -> list[str]:
         f"{max(each.worst_s for each in samples):.3f}",
         f"{statistics.median(each.written_s for each in samples):.2f}",
         str(sum(each.missing for each in samples)),
+        f"{statistics.median(each.edges_percent for each in samples):.0f}",
+        f"{statistics.median(each.heirs_percent for each in samples):.0f}",
+        f"{statistics.median(each.control_percent for each in samples):.0f}",
     ]

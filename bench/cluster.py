@@ -129,8 +129,9 @@ def _about_failovers(rounds: int) -> str:
         f"SIGKILL of an origin that owns all the streams, each of {_nodes.UNIT_HZ} units a second, read by {_failover.READERS} "
         f"edges that share them; the heirs are {_failover.HEIRS} other origins. A stream stands still until its reader has a unit "
         f"that was made after the kill; the wait for one is {500 // _nodes.UNIT_HZ} ms of that on average. All processes share the "
-        f"cores of the machine. {rounds} rounds, median, and the worst of all. `registry right` is when the scheduler has written "
-        "down where each stream is now, and its publication knows that."
+        f"cores of the machine, and all {_failover.READERS + 1} edges one process: what each took while streams stood still "
+        f"says what held them up. {rounds} rounds, median, and the worst of all. `registry right` is when the scheduler has "
+        "written down where each stream is now, and its publication knows that."
     )
 
 

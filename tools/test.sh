@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 started=$SECONDS
+skipped=
 step() {
     local begun=$SECONDS
     printf '\n=== %s\n' "$1"
@@ -24,10 +25,20 @@ step "quick checks and unit tests" make check
 step "2,000 simulated schedules of faults" make sim SEEDS=2000
 step "integration tests" make integration
 step "end-to-end tests" make e2e
-step "chaos: 5 kills, and 20 s without anybody who decides" make chaos SHORT=1
+if .venv/bin/python -c 'import sys; sys.path.insert(0, "tests"); from support.netns import can_make_namespaces; sys.exit(not can_make_namespaces())'
+then
+    step "chaos: 5 kills, and 20 s without anybody who decides" make chaos SHORT=1
+else
+    skipped="chaos (network namespaces need root): run this as root, as CI does"
+    printf '\n!!! NOT RUN: %s\n' "$skipped"
+fi
 step "end-to-end tests with a browser" make browser
 step "the one-file program" archive_serves
 step "the fan-out benchmark, in small, to see that it runs" make bench-fanout ARGS="--players 20 --seconds 2 --warm-up 1 --rounds 1 \
 --no-verdict --only floor-flv-100,lalmesh-flv-0,lalmesh-rtmp-100,nginx,node-media-server-flv"
 step "the HLS benchmark, in small, to see that it runs" make bench-hls ARGS="--streams 1 --segment-ms 1000 --seconds 0.5 --settle 0 \
 --warm-up 0 --rounds 1 --waiting 50 --only segmenting-none,segmenting-both,edge-blocking,nginx-part"
+
+if [ -n "$skipped" ]; then
+    printf '\n!!! All that was run is well, but NOT RUN: %s\n' "$skipped"
+fi

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 import aiohttp
-from yarl import URL
 
 from lalmesh.errors import Unavailable
 from services.edge.answer_cache import PASSED_ON, Answer, AnswerCache
 from services.edge.held_bodies import HeldBodies
-from services.edge.upstreams import HlsUpstreams, Upstream, UpstreamChoice, stream_of
-
-log = logging.getLogger(__name__)
+from services.edge.hls_nodes import RETRY_AFTER_S, HlsNodes, HlsProxyCounters, Wanted, said
+from services.edge.upstreams import HlsUpstreams, UpstreamChoice
 
 CONNECT_S = 2.0  #: for a connection to a node; the next one is asked then
-DOUBT_S = 1.0  #: between two looks whether a node that has not answered yet is there still
 MAX_SHARED_BYTES = 8 << 20  #: of an answer that is kept in memory as a whole; 6 s at 10 Mbit/s are less
 #: kept of answers that something is not there, beside the cache: whoever asks for what is nowhere must not drive out what there is
 MISSING_BYTES, MAX_MISSING = 1 << 20, 500
 MAX_LARGE = 1_000  #: things that are remembered as larger: they are not begun twice, to be kept and then to be passed on
-RETRY_AFTER_S = 1.0
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -34,31 +29,6 @@ class HlsProxySettings:
     upstreams: tuple[str, ...] = ()  #: HOST:PORT each; none: those that the scheduler knows
     cache_bytes: int = 64 << 20  #: 0: nothing is kept
     silence_s: float = 60.0  #: of a node after which it is given up: longer than it may let anybody wait
-
-
-@dataclass(slots=True)
-class HlsProxyCounters:
-    """What became of requests. Only rises."""
-
-    cached: int = 0  #: answered from the cache
-    shared: int = 0  #: answered with what somebody else had asked for
-    asked: int = 0  #: that a node was asked for
-    failed_connects: int = 0  #: nodes that could not be reached
-    unanswered: int = 0  #: that no node answered
-
-
-@dataclass(slots=True, frozen=True)
-class Wanted:
-    """What a player asks for."""
-
-    target: str  #: path and query as they came, percent-encoded
-    headers: Mapping[str, str] = field(default_factory=dict)  #: to be sent on
-    method: str = "GET"
-
-    @property
-    def stream(self) -> str:
-        """What decides which node is asked."""
-        return stream_of(self.target.partition("?")[0])
 
 
 class _Fetch:
@@ -78,7 +48,6 @@ class HlsClient:
         """Ask `upstreams`; `clock` gives seconds."""
         self.counters = HlsProxyCounters()
         self.held = HeldBodies()  #: answers on their way, beside the cache
-        self._choice = UpstreamChoice(upstreams, clock)
         self._cache = AnswerCache(settings.cache_bytes)
         self._missing = AnswerCache(min(settings.cache_bytes, MISSING_BYTES), MAX_MISSING)
         self._clock = clock
@@ -91,6 +60,7 @@ class HlsClient:
             auto_decompress=False,
             skip_auto_headers=("User-Agent", "Accept-Encoding"),
         )
+        self._nodes = HlsNodes(UpstreamChoice(upstreams, clock), self._session, self.counters)
 
     def now(self) -> float:
         """The time that answers' `fetched_at` is of."""
@@ -161,7 +131,7 @@ class HlsClient:
                 body = await self._whole_body(wanted.target, upstream)
             except (aiohttp.ClientError, TimeoutError) as error:
                 self.counters.unanswered += 1
-                raise Unavailable(f"hls node broke off: {_said(error)}", retry_after_s=RETRY_AFTER_S) from error
+                raise Unavailable(f"hls node broke off: {said(error)}", retry_after_s=RETRY_AFTER_S) from error
         if body is None:
             return None
         answer = Answer(status=upstream.status, headers=passed_on(upstream), body=body, fetched_at=self._clock())
@@ -197,56 +167,13 @@ class HlsClient:
             Unavailable: no node could be reached, or the one that was fell silent.
         """
         self.counters.asked += 1
-        upstream = await self._first_answer(wanted)
+        upstream = await self._nodes.ask(wanted)
         try:
             yield upstream
         finally:
             upstream.release()
 
-    async def _first_answer(self, wanted: Wanted) -> aiohttp.ClientResponse:
-        reason = "no hls node is known"
-        for upstream in self._choice.ranked(wanted.stream):
-            url = URL(f"http://{upstream.authority}{wanted.target}", encoded=True)
-            request = self._session.request(wanted.method, url, headers=wanted.headers, allow_redirects=False)
-            try:
-                answer = await self._asked(upstream, request)
-            except aiohttp.SocketTimeoutError as error:
-                reason = f"hls node {upstream.name} fell silent: {_said(error)}"
-                break  # it is there and may have begun: the next one would be as late
-            except (aiohttp.ClientError, OSError) as error:
-                reason = f"hls node {upstream.name} cannot be reached: {_said(error)}"
-                self.counters.failed_connects += 1
-                self._choice.failed(upstream)
-                continue
-            self._choice.reached(upstream)
-            return answer
-        self.counters.unanswered += 1
-        log.warning("hls request unanswered: %s", reason, extra={"target": wanted.target.partition("?")[0]})
-        raise Unavailable(reason, retry_after_s=RETRY_AFTER_S)
-
-    async def _asked(self, upstream: Upstream, request: Coroutine[None, None, aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
-        """The answer to `request`, as long as its node is there: a machine that vanished says nothing for long.
-
-        Raises:
-            aiohttp.ClientError: no answer, or the node has left meanwhile.
-        """
-        asking = asyncio.ensure_future(request)
-        try:
-            while not (await asyncio.wait([asking], timeout=DOUBT_S))[0]:
-                if not self._choice.knows(upstream):
-                    asking.cancel()
-                    raise aiohttp.ClientConnectionError("it has left the cluster")
-        except asyncio.CancelledError:
-            if not asking.cancel() and not asking.exception():
-                asking.result().close()
-            raise
-        return asking.result()
-
 
 def passed_on(upstream: aiohttp.ClientResponse) -> dict[str, str]:
     """The headers of an answer that its player gets."""
     return {name: upstream.headers[name] for name in PASSED_ON if name in upstream.headers}
-
-
-def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__

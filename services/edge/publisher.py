@@ -31,6 +31,9 @@ UNDO_PAUSE_S = 2.0  #: between two questions after a claim without an answer
 GATHERED_S = 0.02  #: heirs that take over after one loss answer within a few milliseconds; nobody waits for this
 UNDO_ATTEMPTS = 5  #: to find out what a claim without an answer got; after that the scheduler deletes what no report shows
 
+#: A claim that gets one of these may have been granted: by a replica that did not answer, before the one that did was asked.
+NO_ANSWER = (Refusal.UNAVAILABLE, Refusal.NOT_JOINED)
+
 
 def refusal_error(refused: Refused, stream: StreamKey) -> ServiceError:
     """The error that a refusal of the scheduler stands for."""
@@ -124,7 +127,7 @@ class Publishers:
             self.spawn(self._undo(claim))
             raise
         if isinstance(answer, Refused):
-            if answer.refusal is Refusal.UNAVAILABLE:  # it may have been granted; any other refusal is an answer
+            if answer.refusal in NO_ANSWER:
                 self.spawn(self._undo(claim))
             raise refusal_error(answer, stream)
         replaced = self._live.get(stream)
@@ -138,13 +141,14 @@ class Publishers:
         return (await self._scheduler.claim(self.node, [claim], self.claim_timeout_s))[0]
 
     async def _undo(self, claim: Claim) -> None:
-        """Give back what a claim may have got whose answer nobody waits for: the same question gets the same answer."""
+        """Give back what a claim may have got whose answer nobody waits for: the same question gets the same answer.
+
+        That it got nothing is no last word: the write that was asked for may still be under way.
+        """
         for _ in range(UNDO_ATTEMPTS):
-            answer = await self._claim(replace(claim, take_over=False))
+            answer = await self._claim(replace(claim, take_over=False, repeat_only=True))
             if isinstance(answer, Grant):
                 await self._release(answer)
-                return
-            if answer.refusal is not Refusal.UNAVAILABLE:
                 return
             await asyncio.sleep(max(answer.retry_after_s, UNDO_PAUSE_S))
 

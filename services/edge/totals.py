@@ -9,7 +9,7 @@ from typing import Protocol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from lalmesh.runtime.listener import Admission
-from services.edge.hls_client import HlsProxyCounters
+from services.edge.hls_nodes import HlsProxyCounters
 from services.edge.publisher import Publishers
 from services.edge.relay import Relays
 from services.edge.rtp_ports import RtpPorts
@@ -82,4 +82,6 @@ def totals_of_proxy(counters: HlsProxyCounters) -> Iterable[Metric]:
         requests.add_metric((by,), count)
     yield requests
     yield CounterMetricFamily("edge_hls_connect_failures", "Times that an hls node could not be reached.", counters.failed_connects)
+    slow = "Answers of an hls node that was asked second and came before that of the first."
+    yield CounterMetricFamily("edge_hls_overtaken", slow, counters.overtaken)
     yield CounterMetricFamily("edge_hls_unanswered", "Requests that no hls node answered.", counters.unanswered)

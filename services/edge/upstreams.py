@@ -1,7 +1,9 @@
 """Which hls node an edge asks for what.
 
 Rendezvous hashing of the stream over the nodes: all requests for one stream meet the same node, whichever edge they come through,
-and a node that comes or goes moves only its own share. One that could not be reached comes last for a while.
+and a node that comes or goes moves only its own share. One that could not be reached comes last for a while. While no scheduler
+answers, a node may not know where a stream is segmented, or take long to say so; the one that turned out to know comes first for a
+while.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from typing import Protocol
 
 AVOID_S = 5.0  #: for so long after a failed connect other nodes are asked first; a machine that vanished costs a timeout each time
 MAX_AVOIDED = 1_000  #: nodes remembered so; clusters are smaller
+FOUND_S = 30.0  #: for so long the node that knew where a stream is is asked first, before others are tried again
+MAX_LAST = 10_000  #: streams of which is remembered who answered: those of one edge
 PLAYLIST_SUFFIX = ".m3u8"
 #: playlists that stand in the folder of their stream; any other names its stream (docs/design.md §6)
 PLAYLISTS_IN_FOLDERS = frozenset(("index", "live", "playlist", "record"))
@@ -54,16 +58,34 @@ class UpstreamChoice:
         self._upstreams = upstreams
         self._clock = clock
         self._avoided: dict[Upstream, float] = {}  # until when
+        self._last: dict[str, tuple[Upstream, float]] = {}  # who answered, by stream; until when it comes first, if it does
 
     def ranked(self, stream: str) -> list[Upstream]:
         """Every upstream, the one to ask first in front."""
         now = self._clock()
         ranked = sorted(self._upstreams(), key=lambda upstream: _weight(stream, upstream.name), reverse=True)
-        return sorted(ranked, key=lambda upstream: self._avoided.get(upstream, 0.0) > now)  # stable: the order stays otherwise
+        last, until = self._last.get(stream, (None, 0.0))
+        found = last if until > now else None
+        # stable: the order stays otherwise
+        return sorted(ranked, key=lambda upstream: (self._avoided.get(upstream, 0.0) > now, upstream != found))
 
     def knows(self, upstream: Upstream) -> bool:
         """Whether it may be asked still."""
         return upstream in self._upstreams()
+
+    def last(self, stream: str) -> Upstream | None:
+        """Who has answered for `stream` last, if it may be asked still."""
+        last, _ = self._last.get(stream, (None, 0.0))
+        return last if last is not None and self.knows(last) else None
+
+    def answered(self, stream: str, upstream: Upstream, *, first: bool = False) -> None:
+        """It knew where the stream is; from now on it comes `first`, for a while: one before it did not, or took too long."""
+        last, until = self._last.pop(stream, (None, 0.0))
+        if first:
+            until = self._clock() + FOUND_S
+        self._last[stream] = upstream, until if first or last == upstream else 0.0
+        if len(self._last) > MAX_LAST:
+            del self._last[next(iter(self._last))]
 
     def failed(self, upstream: Upstream) -> None:
         """It could not be reached."""

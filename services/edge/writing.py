@@ -73,6 +73,7 @@ class Writing:
         self._heir_opened = False  # the heir of the present grant has taken over
         self._told_place = NO_PLACE  # the highest that was told without a grant
         self._tried: list[str] = []  # names of origins that failed since one was steady
+        self._avoided: tuple[str, ...] = ()  # of those, the ones that the scheduler was told of when it was asked last
         self._failures = 0  # since then
         self._turns = 0  # of trying origin and heir again
         self._claim_wanted = False  # the registry has forgotten the claim
@@ -216,12 +217,13 @@ class Writing:
         if self._asking or not (self._claim_wanted or self._needs_word()):
             return []
         self._asking = True
+        self._avoided = ()
         if self._claim_wanted:
             return [AskClaim(Claim(stream=self.grant.stream, publication=self.grant.publication, held=self.held()))]
         grant, port = self.grant, self._ports[self._written] if self._written is not None else None
         heir = port.origin.node if port is not None and port.as_heir else None
-        tried = tuple(name for name in self._tried if heir is None or name != heir.name)
-        move = Move(stream=grant.stream, epoch=grant.epoch, place=grant.place, publication=grant.publication, avoid=tried, at=heir)
+        self._avoided = avoid = tuple(name for name in self._tried if heir is None or name != heir.name)
+        move = Move(stream=grant.stream, epoch=grant.epoch, place=grant.place, publication=grant.publication, avoid=avoid, at=heir)
         return [AskMove(move)]
 
     def _ask_later(self, now_s: float, at_least_s: float = 0.0) -> None:
@@ -244,7 +246,7 @@ class Writing:
         if refused.refusal is Refusal.NOT_FOUND and not self._claim_wanted:
             self._claim_wanted = True
             return self._ask_if_needed()
-        if refused.refusal is Refusal.NO_ORIGIN and self._tried:
+        if refused.refusal is Refusal.NO_ORIGIN and self._avoided:
             self._tried = []  # what was lost before may be back, and is asked for before a pause
             return self._ask_if_needed()
         if self._claim_wanted or self._needs_word():

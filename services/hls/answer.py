@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from lalmesh.errors import Unavailable
 from lalmesh.protocol.hls import FileName, InitName, PartName, SegmentName
+from lalmesh.runtime.hls_answers import OWNER_HEADER, OWNER_UNKNOWN
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"  #: RFC 8216 §10
 TS_TYPE = "video/mp2t"
@@ -18,6 +20,10 @@ BLOCKED_TARGETS = 6  #: target durations that an answer to a blocking request ma
 UNCACHED = "no-store"
 MISSING_CACHING = "max-age=1"  #: of what is not there: it may come any time, and a thousand who ask for it are one a second
 RETRY_AFTER_S = 1
+
+
+class OwnerUnknown(Unavailable):
+    """Nobody here knows who segments a stream, and no scheduler says it."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -35,6 +41,14 @@ def refusal(status: int, reason: str) -> Answer:
     if status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     return Answer(status, f"{reason}\n".encode(), headers)
+
+
+def unavailable(error: Unavailable) -> Answer:
+    """An answer that it cannot be told now; where another node may know, it says so."""
+    answer = refusal(503, str(error))
+    if not isinstance(error, OwnerUnknown):
+        return answer
+    return replace(answer, headers={**answer.headers, OWNER_HEADER: OWNER_UNKNOWN})
 
 
 def file_answer(name: FileName, data: bytes) -> Answer:

@@ -9,6 +9,7 @@ from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import HlsOwner
 from lalmesh.runtime.scheduling import HlsWanted, Refusal, Refused
+from services.hls.answer import OwnerUnknown
 from services.hls.asked_once import AskedOnce
 from services.hls.workers import Workers
 
@@ -31,7 +32,8 @@ class Owners:
         """Who segments `stream`, None where nobody publishes it.
 
         Raises:
-            Unavailable: it cannot be told, or no node has room.
+            OwnerUnknown: it cannot be told.
+            Unavailable: no node has room.
         """
         known = self._known.get(stream)
         return known if known is not None else await self._located.get(HlsWanted(stream))
@@ -87,7 +89,8 @@ class Owners:
         if isinstance(answer, Refused):
             if answer.refusal is Refusal.NOT_FOUND:
                 return None
-            raise Unavailable(answer.detail or answer.refusal.value, retry_after_s=answer.retry_after_s or 1.0)
+            kind = OwnerUnknown if answer.refusal is Refusal.UNAVAILABLE else Unavailable
+            raise kind(answer.detail or answer.refusal.value, retry_after_s=answer.retry_after_s or 1.0)
         self._remember(answer)
         return answer
 

@@ -28,7 +28,7 @@ from lalmesh.protocol.hls import (
 from lalmesh.runtime.ownership import HlsOwner
 from lalmesh.runtime.storage import Storage
 from services.hls import layout
-from services.hls.answer import Answer, file_answer, refusal
+from services.hls.answer import Answer, file_answer, refusal, unavailable
 from services.hls.hosting import Cleanup
 from services.hls.kept import KeptSegments
 from services.hls.layout import StoredState
@@ -99,7 +99,7 @@ class HlsService:
         except RemoteProtocolError as error:
             return refusal(400 if error.section else 404, error.reason)
         except Unavailable as error:
-            return refusal(503, str(error))
+            return unavailable(error)
         except ValueError:
             return refusal(400, "too many parameters")
 
@@ -152,7 +152,7 @@ class HlsService:
             try:
                 answer = await ask_owner()
             except Unavailable as error:
-                answer = refusal(503, str(error))
+                answer = unavailable(error)
             return answer if is_known or answer.status == 200 else await reading or answer
         finally:
             reading.cancel()  # asyncio does not miss its error then either, if it failed after the owner was asked

@@ -171,6 +171,10 @@ class Attendance:
                     log.warning("%s is sent to another replica: not renewed for %.1f s", session.node.name, self._patience_s)
                     self._let_go(session)
                     return
+            except Exception:  # a bug of ours must not keep a node whose lease nobody renews
+                log.exception("%s cannot be kept", session.node.name)
+                self._let_go(session)
+                return
             session.tried.set()
             await session.reported.wait()
 

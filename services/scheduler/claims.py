@@ -5,14 +5,14 @@ from __future__ import annotations
 from lalmesh.errors import NoOriginAvailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, NodeId
-from lalmesh.runtime.registry import Absent, Compare, Unchanged
+from lalmesh.runtime.registry import Absent, Compare
 from lalmesh.runtime.scheduling.model import Claim, HeldStream, Refusal, Refused, Released
 from services.scheduler.cluster_records import SETTLING_KEY
 from services.scheduler.directory import Directory
 from services.scheduler.moves import decide_move_of
 from services.scheduler.placement import Decision, Publisher, heir_of, place
 from services.scheduler.reclaims import decide_reclaim
-from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord, grant_of, node_key
+from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord, grant_of
 from services.scheduler.rulings import (
     RETRY_AFTER_S,
     SETTLED_AFTER_S,
@@ -21,6 +21,7 @@ from services.scheduler.rulings import (
     Ruling,
     Seen,
     Write,
+    as_it_is_known,
     known_heir,
     publisher_of,
     put_claim,
@@ -39,13 +40,15 @@ def decide_claim(asked: Claim, edge: NodeId, seen: Seen, directory: Directory, n
     held = seen.claim
     if held is not None and held.publication == asked.publication and held.edge.node == edge:
         return _repeat(held, member, seen, directory)
+    if asked.repeat_only:
+        return Refused(Refusal.NOT_FOUND, f"{asked.stream} was not granted")
     if (refused := _wait(seen)) is not None:
         return refused
     if held is None or asked.take_over:
         return _write_claim(asked, member, seen, directory, now)
     if (refused := _defend(held, directory, now)) is not None:
         return refused
-    return _write_claim(asked, member, seen, directory, now, _as_it_is_known(held.edge.node, directory))
+    return _write_claim(asked, member, seen, directory, now, as_it_is_known(held.edge.node, directory))
 
 
 def is_claim_of(record: ClaimRecord, released: Released, node: NodeId) -> bool:
@@ -88,12 +91,6 @@ def _defend(held: ClaimRecord, directory: Directory, now: float) -> Refused | No
         left_s = directory.rejoin_left_s(holder, now) if directory.is_away(holder) else 0.0
         return Refused(Refusal.EXISTS, text, left_s)
     return None
-
-
-def _as_it_is_known(holder: NodeId, directory: Directory) -> Compare:
-    """Whether a holder that is gone, or away for too long, has not come back at another replica, unknown to this one."""
-    record = directory.named(holder.name)
-    return Absent(node_key(holder.name)) if record is None else Unchanged(node_key(holder.name), record.mod_revision)
 
 
 def _write_claim(asked: Claim, member: NodeRecord, seen: Seen, directory: Directory, now: float, *holder: Compare) -> Ruling:

@@ -25,7 +25,7 @@ from services.scheduler.hls_placement import choose_worker
 from services.scheduler.hls_records import HlsRecord, hls_key, parse_hls, serialize_hls
 from services.scheduler.kept import found_record
 from services.scheduler.records import claim_key, group_key
-from services.scheduler.rulings import RETRY_AFTER_S, SETTLED_AFTER_S, standing_as_found
+from services.scheduler.rulings import RETRY_AFTER_S, SETTLED_AFTER_S, as_it_is_known, standing_as_found
 
 VIEW_LAG_S = 0.5  #: the view is behind the registry for less than this, unless that is away
 
@@ -93,6 +93,11 @@ class Write:
     reason: str
 
     @property
+    def names_owner(self) -> bool:
+        """Whether it gives the stream to somebody, under an epoch of its own."""
+        return self.record.epoch.revision == 0
+
+    @property
     def is_at_rest(self) -> bool:
         """Whether the key is to vanish some time, since nobody segments the stream."""
         return self.record.owner is None
@@ -106,19 +111,22 @@ Ruling = Owned | Held | Refused | Write
 
 
 def decide_owner(
-    stream: StreamKey, seen: HlsSeen, directory: Directory, now: float, *, shown: Epoch = NO_EPOCH
+    stream: StreamKey, seen: HlsSeen, directory: Directory, now: float, *, shown: Epoch = NO_EPOCH, is_asked: bool = True
 ) -> Owned | Refused | Write:
     """The owner that lives, whatever the asker found of it; otherwise another, where the stream is published.
 
     Where the asker has been `shown` an epoch that the registry knows nothing of, that was restored: whoever is named is above it.
+    Where nobody has asked, so that nobody waits, one that the registry does not show may have yet to say that he is the owner.
     """
     record = seen.record
     answer = record.answer() if record is not None and record.epoch >= shown and lives(record, directory, now) else None
     if answer is not None:
         return Owned(answer)
     lost = record.owner if record is not None and record.epoch >= shown else None
-    if lost is not None and seen.waits:
-        return Refused(Refusal.SETTLING, f"{stream} waits for {lost.node.name} to come back", SETTLED_AFTER_S)
+    if seen.waits and (lost is not None or not is_asked):
+        return Refused(
+            Refusal.SETTLING, f"{stream} waits for {lost.node.name if lost else 'its owner'} to come back", SETTLED_AFTER_S
+        )
     if not seen.is_published:
         return Refused(Refusal.NOT_FOUND, f"{stream} is nowhere")
     if seen.term is None:
@@ -134,8 +142,8 @@ def decide_owner(
         limit=record.limit if record else 0,
         exact=record is not None and record.owner is None and record.exact,  # a dead owner may have gone on
     )
-    compares = _compares(stream, record, seen.term) + (seen.settled if lost is not None else ())
-    return Write(compares, named, reason)
+    compares = (_same(stream, record), Unchanged(TERM_KEY, seen.term.mod_revision), *_still_lost(lost, directory))
+    return Write((*compares, *(seen.settled if lost is not None or not is_asked else ())), named, reason)
 
 
 def decide_succession(stream: StreamKey, seen: HlsSeen, directory: Directory, now: float) -> Owned | Held | Refused | Write:
@@ -144,12 +152,12 @@ def decide_succession(stream: StreamKey, seen: HlsSeen, directory: Directory, no
     if record is None or record.owner is None:
         return Held(False)
     if lives(record, directory, now) or seen.is_published:
-        return decide_owner(stream, seen, directory, now)
+        return decide_owner(stream, seen, directory, now, is_asked=False)
     if seen.waits:
         return Held(False)
     rest = replace(record, owner=None, exact=False)
     unclaimed = (Absent(claim_key(stream)), Absent(group_key(stream)))  # who claims it now is not seen yet
-    compares = (_same(stream, record), *unclaimed, *seen.settled)
+    compares = (_same(stream, record), *unclaimed, *_still_lost(record.owner, directory), *seen.settled)
     return Write(compares, rest, f"{record.owner.node.name} is gone, and so is the stream")
 
 
@@ -231,9 +239,9 @@ def _is_owner(record: HlsRecord, node: NodeId, epoch: Epoch) -> bool:
     return record.owner is not None and record.owner.node == node and record.epoch == epoch
 
 
-def _compares(stream: StreamKey, record: HlsRecord | None, term: TermRecord) -> tuple[Compare, ...]:
-    """Everything that the naming of an owner rests on is still as it was read."""
-    return (_same(stream, record), Unchanged(TERM_KEY, term.mod_revision))
+def _still_lost(owner: NodeAddress | None, directory: Directory) -> tuple[Compare, ...]:
+    """That an owner which has died, by what is known here, has not come back somewhere else."""
+    return (as_it_is_known(owner.node, directory),) if owner is not None else ()
 
 
 def _same(stream: StreamKey, record: HlsRecord | None) -> Compare:

@@ -1,10 +1,10 @@
 """A replica among the others: its key, under a lease of its own, and the duties that go with it.
 
 ```
-             another one stands: it was found, and again a lease later; or first claims wait: they do for a whole lease from now on
-  starts ------------------------------------------------------------------------------------> stands: key written
-             nobody does: key and `cluster/settling` written together                             |
-     ^-------------------------------------- lease or key lost -----------------------------------+
+             another one stands: it was found, and again a lease later
+  starts ------------------------------------------------------------> stands: key written
+             nobody does: key and `cluster/settling` written together    |
+     ^-------------------------------- lease or key lost ----------------+
 ```
 Who finds no other replica cannot know for how long nobody renewed the leases of the nodes: claims of publishers that are there may
 be gone. So first claims wait until the nodes had time to come back and say what they hold; and each first claim compares the key
@@ -12,7 +12,8 @@ of its replica, so that one which was cut off from the registry finds out before
 can tell: a machine that stands still has its clock stand still as well.
 
 A key that is found proves nothing: its replica may be dead, and the store restored from a time at which it was not. A lease later
-it is gone, unless somebody renews it.
+it is gone, unless somebody renews it. That the cluster settles already is no reason to stand sooner: it may be over before the
+nodes had their time, and were it prolonged, a replica that starts again and again would keep it from ever being over.
 """
 
 from __future__ import annotations
@@ -168,22 +169,17 @@ class Presence:
         await self._begin()
 
     async def _begin(self) -> None:
-        """Stand where another replica does, or while the cluster settles; else the next look may tell."""
+        """Stand where another replica does, or have the cluster settle where none does; else the next look may tell."""
         since, self._found_at = self._found_at, None  # where the registry fails all begins anew: nobody was renewed meanwhile
         now = self._view.clock()
         if all(entry.key == self._key for entry in (await self._registry.list(SCHEDULERS)).entries):
             log.warning("no other scheduler stands: first claims wait for %d s", self._settle_s)
             settling = serialize_settling(f"{self._name} found no other scheduler")
             await self._stand(Put(SETTLING_KEY, settling, await self._registry.grant_lease(self._settle_s)))
-        elif await self._prolong_settling() or (since is not None and now - since >= self._lease_s + LATE_S):
+        elif since is not None and now - since >= self._lease_s + LATE_S:
             await self._stand()
         else:
             self._found_at = self._view.clock() if since is None else since
-
-    async def _prolong_settling(self) -> bool:
-        """Whether the cluster settles, and goes on with it for a whole lease from now on."""
-        entry, _ = await self._registry.get(SETTLING_KEY)
-        return entry is not None and await self._registry.renew_lease(entry.lease_id)
 
     async def _stand(self, *puts: Put) -> None:
         """Write the key down, and `puts` with it."""

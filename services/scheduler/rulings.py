@@ -34,6 +34,7 @@ from services.scheduler.records import (
     NodeRecord,
     claim_key,
     group_key,
+    node_key,
     parse_claim,
     parse_group,
     serialize_claim,
@@ -109,6 +110,12 @@ def unchanged(stream: StreamKey, seen: Seen, term: TermRecord) -> tuple[Compare,
         _same(group_key(stream), seen.group),
         Unchanged(TERM_KEY, term.mod_revision),
     )
+
+
+def as_it_is_known(node: NodeId, directory: Directory) -> Compare:
+    """Whether a node that is gone, or away for too long, has not come back at another replica, unknown to this one."""
+    record = directory.named(node.name)
+    return Absent(node_key(node.name)) if record is None else Unchanged(node_key(node.name), record.mod_revision)
 
 
 def put_claim(claim: ClaimRecord, member: NodeRecord) -> Put:

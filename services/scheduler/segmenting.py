@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NO_EPOCH, Epoch, HlsOwner, NodeAddress
-from lalmesh.runtime.registry import KeyValue, Registry
+from lalmesh.runtime.registry import KeyValue, Put, Registry, TransactionResult
 from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted
 from lalmesh.runtime.scheduling.model import Refusal, Refused
 from services.scheduler.hls_ownership import (
@@ -24,7 +24,7 @@ from services.scheduler.hls_ownership import (
     decide_release,
     decide_succession,
 )
-from services.scheduler.records import DamagedRecordError
+from services.scheduler.records import NODES, DamagedRecordError
 from services.scheduler.rulings import RETRY_AFTER_S
 from services.scheduler.view import View
 
@@ -58,14 +58,14 @@ class Segmenting:
         try:
             ruling = await self._in_time(wanted.stream, lambda seen: self._decide_owner(wanted.stream, seen, shown), end)
             if isinstance(ruling, Refused) and ruling.refusal is Refusal.NOT_FOUND:
-                ruling = await self._brought(wanted.stream, ruling, end)
+                ruling = await self._brought(wanted.stream, shown, ruling, end)
         except Unavailable as exc:
             return Refused(Refusal.UNAVAILABLE, str(exc), exc.retry_after_s)
         if isinstance(ruling, Refused):
             return ruling
         return self.signed(ruling.owner) if isinstance(ruling, Owned) else Refused(Refusal.NOT_FOUND, f"{wanted.stream} is nowhere")
 
-    async def _brought(self, stream: StreamKey, refused: Refused, end: float) -> Owned | Held | Refused:
+    async def _brought(self, stream: StreamKey, shown: Epoch, refused: Refused, end: float) -> Owned | Held | Refused:
         """The same once a relay has brought the stream; who asked first has it asked for again where that takes too long."""
         match await self.bring(stream, end - BROUGHT_MARGIN_S):
             case None:
@@ -73,7 +73,7 @@ class Segmenting:
             case False:
                 return Refused(Refusal.UNAVAILABLE, f"{stream} is being fetched", RETRY_AFTER_S)
             case _:
-                return await self._in_time(stream, lambda seen: self._decide_owner(stream, seen), end)
+                return await self._in_time(stream, lambda seen: self._decide_owner(stream, seen, shown), end)
 
     async def raise_limit(self, asked: HlsLimit, node: NodeAddress, end: float) -> bool | Unavailable:
         """Whether the limit of the owner stands; `Unavailable` where that is not known."""
@@ -101,9 +101,13 @@ class Segmenting:
         Raises:
             Unavailable: not known whether it is.
         """
-        return await self._in_time(stream, lambda seen: self._decide_owner(stream, seen), end, trusts_view=True)
 
-    def _decide_owner(self, stream: StreamKey, seen: HlsSeen, shown: Epoch = NO_EPOCH) -> Ruling:
+        def decide(seen: HlsSeen) -> Ruling:
+            return decide_owner(stream, seen, self._view.directory, self._view.clock(), is_asked=False)
+
+        return await self._in_time(stream, decide, end, trusts_view=True)
+
+    def _decide_owner(self, stream: StreamKey, seen: HlsSeen, shown: Epoch) -> Ruling:
         return decide_owner(stream, seen, self._view.directory, self._view.clock(), shown=shown)
 
     async def _holds(self, stream: StreamKey, decide: Callable[[HlsSeen], Ruling], end: float) -> bool | Unavailable:
@@ -152,7 +156,7 @@ class Segmenting:
     async def _carry_out(self, stream: StreamKey, write: Write, seen: HlsSeen) -> tuple[HlsSeen, bool]:
         """Carry a write out: what is there now, and whether it was done."""
         put = write.put(await self._registry.grant_lease(self._remember_s) if write.is_at_rest else 0)
-        result = await self._registry.transact(write.compares, [put])
+        result = await self._transact(write, put)
         found: dict[str, KeyValue | None] = dict(result.found)
         if result.succeeded:
             log.info("hls of %s at %s: %s", stream, write.record.owner.node.name if write.record.owner else "nobody", write.reason)
@@ -160,7 +164,15 @@ class Segmenting:
         else:
             await self._end_rest(put.lease_id)
         self._view.learn(*found.values())
+        self._view.learn_gone([key for key, entry in found.items() if entry is None and key.startswith(NODES)], result.revision)
         return seen.with_found(found, stream), result.succeeded
+
+    async def _transact(self, write: Write, put: Put) -> TransactionResult:
+        """What names an owner is above all that anybody has seen; the rest changes nothing but what the owner has."""
+        if not write.names_owner:
+            return await self._registry.transact(write.compares, [put])
+        await self._view.terms.keep_up()
+        return await self._view.terms.transact(write.compares, [put])
 
     async def _end_rest(self, lease_id: int) -> None:
         """End a lease that no key is under any more; it would run out by itself, but a stream may come and go all day."""

@@ -11,15 +11,20 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from itertools import count
 from pathlib import Path
 
+import pytest
 from support import ffmpeg
 from support.cluster import Cluster, Node
 from support.ffmpeg import Publisher
 from support.hls_poller import HlsPoller, Replicas, polling, until
 from support.media import media
 from support.ports import LOOPBACK
+from support.process import wait_until
 from support.transport_stream import check_regular
+
+from services.edge.upstreams import Upstream, UpstreamChoice
 
 StartCluster = Callable[..., Cluster]
 
@@ -32,6 +37,7 @@ SETTINGS = {
 }
 LIMIT_S = 20.0
 BOTH_S = 4.0  #: that two workers have one stream: a second between two looks, and a slow machine
+ANSWER_S = 1.5  #: for an answer that another node has while the first that is asked waits: half a second, and a slow machine
 STALLS = ("stall", "part-stall")  #: the checker's: what a player notices its buffer tells
 
 
@@ -263,3 +269,40 @@ def is_answering(node: Node) -> bool:
 def writers_by_number(folder: Path, suffix: str) -> list[tuple[int, str]]:
     """Number and epoch of every stored segment."""
     return [(int(path.stem.rpartition("-")[2]), path.stem.rpartition("-")[0]) for path in folder.glob(f"*.{suffix}")]
+
+
+def named_for(node: str, other: str, prefix: str) -> str:
+    """A stream for which an edge that knows both asks `node` first."""
+    nodes = [Upstream(name, "", 0) for name in (node, other)]
+    ranked = UpstreamChoice(lambda: nodes, time.monotonic).ranked
+    return next(stream for number in count() if ranked(stream := f"live/{prefix}{number}")[0].name == node)
+
+
+def last_segment(edge: Node, stream: str) -> int:
+    """The number of the last segment that the edge lists, 0 where it lists none."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(edge.http_url(f"hls/{stream}.m3u8"), timeout=LIMIT_S) as answer:
+        return max((int(number) for number in re.findall(r"-(\d+)\.ts", answer.read().decode())), default=0)
+    return 0
+
+
+@pytest.mark.parametrize("are_frozen", [False, True], ids=["killed", "frozen"])
+def test_a_node_that_never_heard_of_a_stream_does_not_keep_its_players_from_it_while_no_scheduler_answers(
+    start_cluster: StartCluster, tmp_path: Path, are_frozen: bool
+) -> None:
+    cluster = start_cluster(origins=1, edges=1, hls=1, settings=SETTINGS)
+    edge, stream, nowhere = cluster.edges[0], named_for("hls-2", "hls-1", "cam"), named_for("hls-2", "hls-1", "nowhere")
+    with Publisher(media("h264_aac"), edge.rtmp_url(stream), log=tmp_path / "push.log", loops=-1, limit_s=90):
+        wait_until("segments", lambda: last_segment(edge, stream) > 0, LIMIT_S)
+        newcomer = cluster.add("hls").wait_ready()
+        asked = "hls_requests_total{"
+        wait_until("a request there", lambda: not last_segment(edge, nowhere) and asked in newcomer.metrics(), LIMIT_S)
+        if are_frozen:
+            cluster.schedulers[0].pause()
+        else:
+            cluster.schedulers[0].kill()
+        cluster.etcd.kill()
+        asked_s = time.monotonic()
+        number = last_segment(edge, stream)
+        assert time.monotonic() - asked_s < ANSWER_S
+        wait_until("more segments", lambda: last_segment(edge, stream) > number + 1, LIMIT_S)
+    assert number > 0

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import TypeAlias
 
 import pytest
 from e2e.test_frames import GRACE
@@ -45,15 +46,20 @@ WEATHERS = {
 }
 PLAYERS = ("flv", "rtsp")
 
+Name: TypeAlias = tuple[Kind, str]  #: what a unit is
+
 
 @dataclass
 class Journal:
     """When each unit was whole before the weather, and when players got it, by the loop's clock."""
 
     tracks: list[Track]
-    sent_s: dict[str, float] = field(default_factory=dict)  #: by what the unit is
-    touched: set[str] = field(default_factory=set)  #: something of it was lost
-    got_s: dict[str, dict[str, float]] = field(default_factory=lambda: {player: {} for player in PLAYERS})
+    reorder_ms: int  #: of the edge
+    sent_s: dict[Name, float] = field(default_factory=dict)
+    touched: set[Name] = field(default_factory=set)  #: something of it was lost
+    got_s: dict[str, dict[Name, float]] = field(default_factory=lambda: {player: {} for player in PLAYERS})
+    packets: dict[Name, tuple[int, int]] = field(default_factory=dict)  #: track and RTP timestamp
+    too_late: set[tuple[int, int]] = field(default_factory=set)  #: of these a packet was held longer than the edge may wait for it
 
     def __post_init__(self) -> None:
         self._depacketizers = [build_depacketizer(number + 1, format_of(track)) for number, track in enumerate(self.tracks)]
@@ -62,12 +68,19 @@ class Journal:
     def tap(self, number: int, data: bytes, is_lost: bool) -> None:
         """A packet came from the publisher."""
         self._is_touched[number] |= is_lost
-        units = [unit for unit in self._depacketizers[number].feed(RtpPacket.parse(data)) if isinstance(unit, TimedUnit)]
+        packet = RtpPacket.parse(data)
+        units = [unit for unit in self._depacketizers[number].feed(packet) if isinstance(unit, TimedUnit)]
         names = [name_of(self.tracks[number].kind, unit.payload) for unit in units]
+        self.packets |= dict.fromkeys(names, (number, packet.timestamp))
         self.sent_s |= dict.fromkeys(names, asyncio.get_running_loop().time())
         if self._is_touched[number]:
             self.touched.update(names)
         self._is_touched[number] &= not names
+
+    def sent(self, number: int, data: bytes, held_s: float) -> None:
+        """A packet went on to the edge."""
+        if held_s * 1000 >= self.reorder_ms:
+            self.too_late.add((number, RtpPacket.parse(data).timestamp))
 
     async def play(self, player: str, url: str) -> None:
         """Play to the end, which is that of the publisher."""
@@ -85,25 +98,30 @@ class Journal:
         begin_s = min(got_s.values())
         return sorted((got_s[name] - at_s) * 1000 for name, at_s in self.sent_s.items() if at_s >= begin_s and name in got_s)
 
-    def missing(self, player: str) -> set[str]:
-        """What was not lost, and did not come; not what the goodbye on the connection has overtaken."""
-        got_s = self.got_s[player]
-        begin_s, end_s = min(got_s.values()), max(self.sent_s.values()) - LATE_S
-        return {name for name, at_s in self.sent_s.items() if begin_s <= at_s <= end_s and name not in got_s} - self.touched
+    def missing(self, player: str) -> list[Name]:
+        """What was not lost, and did not come; not what the goodbye on the connection has overtaken.
+
+        A track begins with the first packet that arrives: one that was overtaken by the second is not known to be missing.
+        """
+        got_s, end_s = self.got_s[player], max(self.sent_s.values()) - LATE_S
+        first_s = {kind: min(self.sent_s[name] for name in got_s if name[0] is kind) for kind in {name[0] for name in got_s}}
+        begin_s = {kind: max(at_s, min(got_s.values())) for kind, at_s in first_s.items()}
+        due = [name for name, at_s in self.sent_s.items() if begin_s[name[0]] <= at_s <= end_s]
+        return [name for name in due if name not in got_s and name not in self.touched and self.packets[name] not in self.too_late]
 
 
-def name_of(kind: Kind, payload: bytes) -> str:
+def name_of(kind: Kind, payload: bytes) -> Name:
     """What a unit is: of a picture its slices, since parameter sets come and go."""
     slices = [nalu for nalu in split_avcc(payload) if nalu[0] & 0x1F in (1, 5)] if kind is Kind.VIDEO else [payload]
-    return hashlib.sha256(b"".join(slices)).hexdigest()
+    return kind, hashlib.sha256(b"".join(slices)).hexdigest()
 
 
-async def published(node: Node, weather: Weather, stream: str, folder: Path) -> Journal:
-    """Publish through `weather` to players that were there before."""
+async def published(node: Node, weather: Weather, stream: str, folder: Path, reorder_ms: int) -> Journal:
+    """Publish through `weather` to players that were there before; the edge waits for `reorder_ms`."""
     film = Film(media(MEDIA), CameraSettings())
-    journal = Journal(film.tracks)
+    journal = Journal(film.tracks, reorder_ms)
     urls = {"flv": node.flv_url(stream), "rtsp": node.rtsp_url(stream)}
-    async with UdpRelay(node.ports["rtsp"], weather, journal.tap) as relay, asyncio.timeout(RUN_S):
+    async with UdpRelay(node.ports["rtsp"], weather, journal.tap, journal.sent) as relay, asyncio.timeout(RUN_S):
         playing = [asyncio.create_task(journal.play(player, urls[player])) for player in PLAYERS]
         url = node.rtsp_url(stream).replace(str(node.ports["rtsp"]), str(relay.port))
         head = [*ffmpeg.quiet(ffmpeg.FFMPEG), "-re", "-t", str(PUBLISH_S), "-i", str(media(MEDIA)), "-map", "0", "-c", "copy"]
@@ -124,7 +142,7 @@ def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="module")
 def calm_ms(node: Node, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     """What is between publisher and player without weather, by player."""
-    journal = asyncio.run(published(node, Weather(), "live/calm", tmp_path_factory.mktemp("calm")))
+    journal = asyncio.run(published(node, Weather(), "live/calm", tmp_path_factory.mktemp("calm"), REORDER_MS[0]))
     assert not journal.touched
     return {player: median(journal.delays_ms(player)) for player in PLAYERS}
 
@@ -133,8 +151,9 @@ def calm_ms(node: Node, tmp_path_factory: pytest.TempPathFactory) -> dict[str, f
 def test_weather_delays_nothing_by_more_than_it_may(
     node: Node, calm_ms: dict[str, float], name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    weather, limit_ms = WEATHERS[name], request.node.callspec.params["node"] + SLACK_MS
-    journal = asyncio.run(published(node, weather, f"live/{name}", tmp_path))
+    weather, reorder_ms = WEATHERS[name], request.node.callspec.params["node"]
+    limit_ms = reorder_ms + SLACK_MS
+    journal = asyncio.run(published(node, weather, f"live/{name}", tmp_path, reorder_ms))
     assert bool(journal.touched) == bool(weather.loss or weather.bursts)
     for player in PLAYERS:
         added_ms = [delay_ms - calm_ms[player] for delay_ms in journal.delays_ms(player)]

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
+from support.standing import stand
+
 from lalmesh.names import StreamKey
 from services.scheduler.cluster_records import SETTLING_KEY
 from simulation.encoders import Encoder
@@ -135,7 +137,13 @@ class Cluster:
     def start(self) -> None:
         """Start everybody at about the same time. That the cluster is new and has to settle is passed over."""
         self.world.at(SETTLED_S, self.network.ether, self.etcd.delete, SETTLING_KEY)
+        for scheduler in self.schedulers:
+            self.world.at(STARTED_S + 0.1, self.network.ether, self._have_stand, scheduler)
         for node in self.nodes:
             self.world.at(random.uniform(0.0, STARTED_S), self.network.ether, node.start)
         for encoder in self.encoders:
             encoder.begin(random.uniform(SETTLED_S, SETTLED_S + 1.0))
+
+    def _have_stand(self, scheduler: SchedulerNode) -> None:
+        process = scheduler.process
+        process.call_soon(lambda: process.create_task(stand(scheduler.service)))

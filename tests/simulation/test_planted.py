@@ -136,7 +136,7 @@ PLANTED: dict[str, tuple[Plant, tuple[str, ...], str]] = {
     ),
     "hls nodes keep what another segments": (
         lambda: patch.object(Workers, "assigned", _keeps_its_own),
-        ("segmenters lost", "data of etcd lost", "anything"),
+        ("control plane away", "segmenters lost", "data of etcd lost", "anything"),
         "segmented by",
     ),
 }

@@ -114,6 +114,16 @@ FOUND: dict[str, Plan] = {
             Cut(at_s=13.26, for_s=3.74, source=("origin",), target=("*",), both_ways=False),
         ],
     ),
+    # The heir took it in, having seen nothing of the other, and the registry gave it the epoch that it had; nobody played that.
+    "a publication that was cut off is back, and another has come and gone": Plan(
+        seed=0,
+        kind="kept",
+        rivals=True,
+        faults=[
+            Cut(at_s=4.0, for_s=9.8, source=("publisher",), target=("*",)),
+            Paused(at_s=7.0, for_s=10.0, which=0, moves=False),
+        ],
+    ),
     # The heir's place outdated the origin, to which the publication had gone back before its opening at the heir came there.
     "the heir is opened by a publication that has given it up": Plan(
         seed=0,
@@ -124,10 +134,51 @@ FOUND: dict[str, Plan] = {
             Cut(at_s=12.231, for_s=4.769, source=("publisher", "heir"), target=("*",)),
         ],
     ),
+    # Cut off, it was outdated by a rival; then every lease ran out, it came first, and got an epoch above the rival's.
+    "of two whose claims are both missing the earlier one comes first": Plan(
+        seed=5325,
+        kind="kept",
+        rivals=True,
+        skew=0.01,
+        faults=[
+            Cut(at_s=7.419, for_s=0.23, source=("origin", "heir"), target=("publisher",)),
+            Cut(at_s=7.665, for_s=6.551, source=("publisher",), target=SCHEDULERS),
+            Cut(at_s=7.665, for_s=6.076, source=("publisher",), target=("origin",), both_ways=False),
+            Cut(at_s=12.216, for_s=4.784, source=SCHEDULERS, target=("etcd",), both_ways=False),
+        ],
+    ),
+    # The same before any replica had found that the cluster has to settle.
+    "of two whose claims are both missing the earlier one comes before anybody settles": Plan(
+        seed=5211,
+        kind="kept",
+        streams=2,
+        rivals=True,
+        hls=True,
+        skew=0.01,
+        faults=[
+            Cut(at_s=7.801, for_s=5.266, source=("publisher",), target=SCHEDULERS, both_ways=False),
+            Cut(at_s=7.801, for_s=4.211, source=("publisher",), target=ORIGINS),
+            Cut(at_s=11.7, for_s=5.039, source=SCHEDULERS, target=("etcd",)),
+        ],
+    ),
+    # Its edge tried the one that was silent, paused, and tried it again, until the cluster had settled without it.
+    "an edge looks for a scheduler, and one of two swallows packets": Plan(
+        seed=6576,
+        kind="kept",
+        rivals=True,
+        undisturbed=True,
+        faults=[
+            Killed(at_s=6.036, for_s=3.434, whom="scheduler-1"),
+            Cut(at_s=9.928, for_s=2.294, source=SCHEDULERS, target=("etcd",), both_ways=False),
+            Killed(at_s=11.432, for_s=3.675, whom="scheduler-1"),
+            Killed(at_s=11.769, for_s=5.231, whom="scheduler-2", silently=True),
+        ],
+    ),
 }
 
 
 @pytest.mark.parametrize("name", FOUND)
 def test_what_was_found_is_mended(name: str) -> None:
-    outcomes = [run_plan(replace(FOUND[name], seed=chance)) for chance in CHANCES]
+    plan = FOUND[name]
+    outcomes = [run_plan(replace(plan, seed=plan.seed + chance)) for chance in CHANCES]
     assert [str(outcome) for outcome in outcomes if outcome.problems] == []

@@ -16,6 +16,8 @@ _OUTPUTS_ADD = (7, 8, 9)  #: H.264 NALU types that transport streams and RTP car
 STEP_TICKS = 4 * TICKS_PER_MS  #: how far a step of time may be from the clip's: RTMP rounds to milliseconds, twice
 LOOP_TICKS = 200 * TICKS_PER_MS  #: the same where the clip begins again: its tracks do not end together
 
+UNIT_TICKS = TICKS_PER_SECOND // 10  #: from the last unit of a segment to the first of the next, at most
+
 
 def digest(unit: AccessUnit, kind: Kind) -> bytes:
     """What names a unit, however it came."""
@@ -162,12 +164,15 @@ class GotSegment:
 
 
 def longest_segment_gap_s(got: Sequence[GotSegment], since_s: float, until_s: float) -> float:
-    """The same of segments: one is due when as much time has passed as it has media, the next one as the last one has."""
+    """The same of segments: one is due when as much time has passed as it has media, the next one as the last one has.
+
+    Media that is missing before a segment does not make it due later.
+    """
     by_then = [one for one in got if one.at_s <= until_s]
     if not by_then:
         return until_s - since_s
     late = [
-        one.at_s - before.at_s - (one.last - before.last) / TICKS_PER_SECOND
+        one.at_s - before.at_s - min(one.last - before.last, one.last - one.first + UNIT_TICKS) / TICKS_PER_SECOND
         for before, one in pairwise(by_then)
         if one.at_s > since_s
     ]

@@ -19,7 +19,7 @@ from services.scheduler import SchedulerApp
 from support.etcd import EtcdServer
 from support.etcd_cluster import EtcdCluster
 from support.members import LIMIT_S, LOOK_S, Member, eventually
-from support.schedulers import Cluster, etcd_registries
+from support.schedulers import LEASE_S, Cluster, etcd_registries
 
 STREAMS = [StreamKey.of("live", f"cam{number}") for number in range(50)]
 BACK_S = 5.0  #: after settling the registry has to say what is true within this
@@ -145,11 +145,15 @@ class Contended:
         await self.is_undisturbed(before)
 
     async def is_undisturbed(self, before: dict[StreamKey, Grant]) -> None:
-        """The rival goes on knocking and wins nothing; epoch, publication and origin of every stream are what they were."""
+        """The rival goes on knocking and wins nothing; publication and origin of every stream are what they were.
+
+        The epoch may be a higher one where every lease has run out; never a lower one.
+        """
         await asyncio.sleep(KNOCKS_ON_S)
         assert self.is_true()
         assert self.rival.won == []
         assert _kept(self.publisher.grants) == _kept(before)
+        assert all(grant.epoch >= before[stream].epoch for stream, grant in self.publisher.grants.items())
 
     async def next_epoch(self, name: str) -> Epoch:
         """The epoch of a stream that nobody has published before, from an edge called `name`, which is new too."""
@@ -167,20 +171,22 @@ class Contended:
             claim, group = app.service.directory.claim(stream), app.service.directory.group(stream)
             if claim is None or group is None or (claim.publication, claim.epoch) != (grant.publication, grant.epoch):
                 return False
+            if group.origin != grant.origin:
+                return False
         return True
 
 
 def _kept(grants: dict[StreamKey, Grant]) -> dict[StreamKey, tuple[object, ...]]:
-    return {stream: (grant.epoch, grant.publication, grant.origin) for stream, grant in grants.items()}
+    return {stream: (grant.publication, grant.origin) for stream, grant in grants.items()}
 
 
 @asynccontextmanager
-async def contended(server: EtcdServer | EtcdCluster) -> AsyncIterator[Contended]:
+async def contended(server: EtcdServer | EtcdCluster, *, lease_s: int = LEASE_S) -> AsyncIterator[Contended]:
     """Two replicas over a store that is started here, two origins, a publisher of all `STREAMS` and its rival."""
     async with AsyncExitStack() as stack:
         await asyncio.to_thread(server.start)
         stack.push_async_callback(asyncio.to_thread, server.kill)
-        cluster = Cluster(etcd_registries(server, stack), stack)
+        cluster = Cluster(etcd_registries(server, stack), stack, lease_s=lease_s)
         for name in ("s1", "s2"):
             await cluster.replica(name=name)
         await eventually(

@@ -37,8 +37,9 @@ class DrainingMember(Member):
 class Cluster:
     """Replicas over one store, and clients of them."""
 
-    def __init__(self, registries: Iterator[Registry], stack: AsyncExitStack) -> None:
+    def __init__(self, registries: Iterator[Registry], stack: AsyncExitStack, *, lease_s: int = LEASE_S) -> None:
         self._registries = registries
+        self._lease_s = lease_s
         self._stack = stack
         self.replicas: list[SchedulerApp] = []
 
@@ -48,7 +49,7 @@ class Cluster:
             next(self._registries),
             [KEY],
             name=name,
-            lease_s=LEASE_S,
+            lease_s=self._lease_s,
             rejoin_s=REJOIN_S,
             silence_s=2.0,
             hls_always=hls_always,

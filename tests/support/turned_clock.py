@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lalmesh.runtime.registry import Compare, KeyValue, Operation, RegistryUnavailable, TransactionResult
+from lalmesh.runtime.registry import Compare, KeyValue, Listing, Operation, RegistryUnavailable, TransactionResult
 from services.scheduler.registry import MemoryRegistry
 
 
@@ -39,6 +39,10 @@ class FlakyRegistry(MemoryRegistry):
     async def renew_lease(self, lease_id: int) -> bool:
         self.check()
         return await super().renew_lease(lease_id)
+
+    async def list(self, prefix: str) -> Listing:
+        self.check()
+        return await super().list(prefix)
 
     def check(self) -> None:
         if self.is_down:

@@ -48,16 +48,25 @@ class RelayCounters:
 
 
 Tap: TypeAlias = Callable[[int, bytes, bool], None]  #: index of the track, RTP packet, whether it is lost
+Sent: TypeAlias = Callable[[int, bytes, float], None]  #: the same of what goes on, and for how long it was held in fact
 
 
 class UdpRelay:
     """``async with UdpRelay(server_port, Weather(loss=0.01)) as relay: relay.port``, where a client finds the server."""
 
-    def __init__(self, server_port: int, weather: Weather, tap: Tap | None = None) -> None:
-        """Stand before the RTSP server on `server_port` of loopback; `tap` sees what comes from the client, when it comes."""
+    def __init__(self, server_port: int, weather: Weather, tap: Tap | None = None, sent: Sent | None = None) -> None:
+        """Stand before the RTSP server on `server_port` of loopback.
+
+        Args:
+            server_port: where it listens.
+            weather: what happens on the way.
+            tap: sees what comes from the client, when it comes.
+            sent: sees it when it goes on; a busy machine may hold it for longer than the weather says.
+        """
         self.server_port = server_port
         self.weather = weather
         self.tap = tap
+        self.sent = sent
         self.counters = RelayCounters()
         self.port = 0
         self._random = random.Random(weather.seed)
@@ -166,11 +175,13 @@ class _Track:
             if index == 0 and self.relay.tap is not None:
                 self.relay.tap(self.number, data, delay_s is None)
             if delay_s:
-                self.loop.call_later(delay_s, self.send_on, index, data)
+                self.loop.call_later(delay_s, self.send_on, index, data, self.loop.time())
             elif delay_s is not None:
-                self.send_on(index, data)
+                self.send_on(index, data, self.loop.time())
 
-    def send_on(self, index: int, data: bytes) -> None:
+    def send_on(self, index: int, data: bytes, came_s: float) -> None:
+        if index == 0 and self.relay.sent is not None:
+            self.relay.sent(self.number, data, self.loop.time() - came_s)
         if self.server_ports:
             with contextlib.suppress(OSError):
                 self.to_server[index].sendto(data, (LOOPBACK, self.server_ports[index]))

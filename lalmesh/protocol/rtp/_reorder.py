@@ -4,7 +4,7 @@
 arrive   1 2 4 5 . . . . 6      3 is missing: 4 and 5 wait for it
 give     1 2 . . . . . . |Lost(1) 4 5 6      reorder_ms after 4 arrived
 ```
-No packet waits longer than `reorder_ms`, and none waits while nothing before it is missing.
+No packet waits longer than `reorder_ms`, if the timer is handled when it is due, and none waits while nothing before it is missing.
 """
 
 from __future__ import annotations
@@ -63,7 +63,11 @@ class ReorderBuffer:
         return next(iter(self._held.values()))[0] + self._reorder_us if self._held else None
 
     def push(self, packet: RtpPacket, now_us: int) -> list[Ordered]:
-        """Take a packet that came at `now_us`; what can be given now."""
+        """Take a packet that came at `now_us`; what can be given now.
+
+        Nothing that may still come is given up here: a caller that was busy has more to hand in, and what is missing may be among
+        it. `handle_timer` is for after that.
+        """
         if self._next is None:
             self._next = packet.sequence_number
         ahead = (packet.sequence_number - self._next + 0x8000 & 0xFFFF) - 0x8000
@@ -109,7 +113,7 @@ class ReorderBuffer:
             self._release(given)
         if len(self._held) > self._max_packets:
             self._skip_gap(given)
-        return given + self.handle_timer(now_us)
+        return given if self._reorder_us else given + self.handle_timer(now_us)
 
     def _release(self, given: list[Ordered]) -> None:
         """Give what waits without anything missing before it."""

@@ -2,10 +2,7 @@
 
 from lalmesh.runtime.following._core import (
     ALONE_AFTER,
-    FIRST_RETRY_S,
     LOCATE_S,
-    MAX_RETRY_S,
-    STEADY_S,
     UNREACHABLE,
     Following,
 )
@@ -24,12 +21,14 @@ from lalmesh.runtime.following._events import (
     Told,
     Unsubscribe,
 )
+from lalmesh.runtime.following._pauses import FIRST_RETRY_S, MAX_BELOW_S, MAX_RETRY_S, STEADY_S
 from lalmesh.runtime.following._settings import NO_DEMAND, Demand, FollowSettings
 
 __all__ = [
     "ALONE_AFTER",
     "FIRST_RETRY_S",
     "LOCATE_S",
+    "MAX_BELOW_S",
     "MAX_RETRY_S",
     "NO_DEMAND",
     "STEADY_S",

@@ -38,17 +38,14 @@ from lalmesh.runtime.following._events import (
     Told,
     Unsubscribe,
 )
+from lalmesh.runtime.following._pauses import ASK_AGAIN_S, MAX_BELOW_S, MAX_RETRY_S, STEADY_S, Pause
 from lalmesh.runtime.following._settings import FollowSettings
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, NodeAddress, NodeId, Place
 from lalmesh.runtime.reader import Reader
 from lalmesh.runtime.scheduling import MAX_LOCATE_S
 
-FIRST_RETRY_S = 0.05  #: before an origin is tried again, and before the scheduler is asked again
-MAX_RETRY_S = 1.0  #: pauses double up to this
-STEADY_S = 5.0  #: a subscription that was followed for so long was no failure
 LOCATE_S = 2.0  #: that the scheduler is given to learn of a higher place; its answer holds up those asked for with it
-ASK_AGAIN_S = 1.0  #: after an answer, where the origin that it names does not give the stream
 ALONE_AFTER = 2  #: attempts at an origin after which it counts as one that this reader cannot reach
 UNREACHABLE = "no origin could be reached"
 
@@ -71,7 +68,6 @@ class Following:
         self.settled = False  #: whether it has delivered
         self._settings = settings
         self._reader = reader
-        self._rng = rng
         self._ports: dict[int, _Port] = {}
         self._next_port = 1
         self._location: Location | None = None  # the highest place that was told, of the scheduler's
@@ -80,10 +76,7 @@ class Following:
         self._lost_at_s: float | None = None  # since when nothing comes from where the stream should be
         self._units = 0  # the reader's count then
         self._asking = False
-        self._ask_at_s: float | None = None
-        self._ask_pause_s = FIRST_RETRY_S
-        self._retry_at_s: float | None = None
-        self._retry_pause_s = FIRST_RETRY_S
+        self._asks, self._retries = Pause(rng), Pause(rng)
         self._over = False
 
     @property
@@ -91,7 +84,7 @@ class Following:
         """When `TimerFired` is due."""
         if self._over:
             return None
-        times = (self._ask_at_s, self._retry_at_s, self._give_up_at_s())
+        times = (self._asks.at_s, self._retries.at_s, self._give_up_at_s())
         return min((at for at in times if at is not None), default=None)
 
     def handle(self, event: Event, now_s: float) -> list[Command]:
@@ -123,9 +116,10 @@ class Following:
 
     def _told(self, event: Told, now_s: float) -> list[Command]:
         location = event.location
-        if event.asked:
-            self._asking = False
+        self._asking = self._asking and not event.asked
         if location.place.heir:  # its origin has lost the publication, and can only guess where that goes
+            if event.asked:
+                self._ask_later(now_s)
             return self._subscribe(location.origin, location.place) if location.place > self._reader.place else []
         if location.place < self._reader.place or (self._location is not None and location.place <= self._location.place):
             if event.asked:
@@ -143,15 +137,20 @@ class Following:
 
     def _is_behind(self) -> bool:
         """Whether the stream is known to be somewhere else than where it is followed, or was."""
-        port = self._ports[self.followed] if self.followed is not None else None
-        if port is None or self._location is None:
-            return False
-        moved_on = port.origin.node != self._location.origin.node and port.place < self._location.place
-        return moved_on or self._is_below()
+        return self._has_moved_on() or self._is_below()
+
+    def _has_moved_on(self) -> bool:
+        """Whether the scheduler has told of a higher place, at another origin."""
+        port, now = self._ports[self.followed] if self.followed is not None else None, self._location
+        return port is not None and now is not None and port.origin.node != now.origin.node and port.place < now.place
 
     def _is_below(self) -> bool:
         """Whether it is followed at a lower place than one that was seen, for want of units from that."""
         return self.followed is not None and self._ports[self.followed].place < self._reader.place
+
+    def _is_served_below(self) -> bool:
+        """Whether units have come from that lower place, and may go on to come: its publication is there, be it silent."""
+        return self.settled and self._is_below() and not self._has_moved_on()
 
     def _candidates(self) -> Iterator[NodeAddress]:
         """Where the stream may be read: its origin, and where that does not give it, or not all, the heir of that."""
@@ -190,6 +189,8 @@ class Following:
             return []
         self._follow(event.port, now_s)
         self.settled = True
+        if self._is_served_below():
+            self._lost_at_s = None
         wanted = {origin.node for origin in self._candidates()}
         left = [number for number, one in self._ports.items() if number != self.followed and one.origin.node not in wanted]
         for number in left:
@@ -204,11 +205,11 @@ class Following:
         if self.followed != number:
             self.followed, self.settled, self._followed_at_s = number, False, now_s
         self._tried.clear()
-        self._ask_at_s, self._ask_pause_s = None, FIRST_RETRY_S
+        self._asks.end()
         if not self._asking:
             self._ask_later(now_s, ASK_AGAIN_S)
         if not self._is_behind():
-            self._lost_at_s = self._retry_at_s = None
+            self._lost_at_s = self._retries.at_s = None
 
     def _closed(self, event: Closed, now_s: float) -> list[Command]:
         port = self._ports.pop(event.port, None)
@@ -220,7 +221,7 @@ class Following:
         if was_followed:
             self.followed, self.settled = None, False
             if now_s - self._followed_at_s >= STEADY_S:
-                self._retry_pause_s = FIRST_RETRY_S
+                self._retries.shorten()
             self._lose(now_s)
             if (opened := self._highest_opened()) is not None:
                 self._follow(opened, now_s)
@@ -246,7 +247,7 @@ class Following:
     # pauses and the end of patience
 
     def _lose(self, now_s: float) -> None:
-        if self._lost_at_s is None:
+        if self._lost_at_s is None and not self._is_served_below():
             self._lost_at_s, self._units = now_s, self._reader.counters.units
 
     def _give_up_at_s(self) -> float | None:
@@ -261,7 +262,7 @@ class Following:
     def _ask(self) -> list[Command]:
         if self._asking or not self._needs_word():
             return []
-        self._asking, self._ask_at_s = True, None
+        self._asking, self._asks.at_s = True, None
         place = self._place() if self.followed is not None else max(self._reader.place, self._place())
         if place == NO_PLACE:
             return [Locate(NO_PLACE, MAX_LOCATE_S)]
@@ -271,13 +272,14 @@ class Following:
 
     def _ask_later(self, now_s: float, at_least_s: float = 0.0) -> None:
         if self._needs_word():
-            self._ask_at_s = now_s + max(at_least_s, self._ask_pause_s * self._rng.uniform(0.5, 1.0))
-            self._ask_pause_s = min(MAX_RETRY_S, self._ask_pause_s * 2)
+            self._asks.begin(now_s, self._longest_s(), at_least_s)
 
     def _retry_later(self, now_s: float) -> None:
-        if self._retry_at_s is None:
-            self._retry_at_s = now_s + self._retry_pause_s * self._rng.uniform(0.5, 1.0)
-            self._retry_pause_s = min(MAX_RETRY_S, self._retry_pause_s * 2)
+        if self._retries.at_s is None:
+            self._retries.begin(now_s, self._longest_s())
+
+    def _longest_s(self) -> float:
+        return MAX_BELOW_S if self._is_served_below() else MAX_RETRY_S
 
     def _timer_fired(self, now_s: float) -> list[Command]:
         give_up_at_s = self._give_up_at_s()
@@ -287,11 +289,9 @@ class Following:
             self._lost_at_s = None  # it is served on where it was
             self._lose(now_s)
         commands: list[Command] = []
-        if self._ask_at_s is not None and now_s >= self._ask_at_s:
-            self._ask_at_s = None
+        if self._asks.is_over(now_s):
             commands += self._ask()
-        if self._retry_at_s is not None and now_s >= self._retry_at_s:
-            self._retry_at_s = None
+        if self._retries.is_over(now_s):
             commands += [command for origin in self._candidates() for command in self._subscribe(origin, self._place())]
         return commands
 

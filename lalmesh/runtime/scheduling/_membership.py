@@ -24,7 +24,9 @@ from lalmesh.runtime.scheduling.model import Endpoint, Evicted, Joined, NodeComm
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.2  #: back well within `rejoin_s` (1 s), after which claims may be taken over
-MAX_PAUSE_S = 2.0  #: a scheduler that is back is found within this
+#: a scheduler that is back is found within this, and `silence_s` for each replica that swallows packets: before the cluster has
+#: settled, or others could claim what this node holds
+MAX_PAUSE_S = 1.0
 
 Join = Callable[[AsyncIterator[NodeReport]], AsyncGenerator[NodeCommand, None]]
 
@@ -78,10 +80,12 @@ class Membership:
         """Join, and join again whenever that ends, until evicted or left."""
         try:
             while not self._over.is_set():
+                begun_s = asyncio.get_running_loop().time()
                 await self._attend()
+                waited_s = 0.0 if self.joined.is_set() else asyncio.get_running_loop().time() - begun_s
                 self.joined.clear()
                 if not self._over.is_set():
-                    await self._pause()
+                    await self._pause(waited_s)
         finally:
             self.joined.clear()
             self._over.set()
@@ -169,9 +173,12 @@ class Membership:
             log.exception("no report could be made; the last one is repeated")
         return self._last_report
 
-    async def _pause(self) -> None:
-        """Wait a random part of a pause that doubles, so that nodes which lost one replica do not return as one."""
-        pause_s = self._rng.uniform(self._pause_s / 4, self._pause_s)
+    async def _pause(self, waited_s: float) -> None:
+        """Wait a random part of a pause that doubles, so that nodes which lost one replica do not return as one.
+
+        What has been waited for an answer in vain, `waited_s`, is a part of it.
+        """
+        pause_s = max(0.0, self._rng.uniform(self._pause_s / 4, self._pause_s) - waited_s)
         self._pause_s = min(MAX_PAUSE_S, self._pause_s * 2)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):

@@ -74,6 +74,7 @@ class Claim:
     stream: StreamKey
     publication: bytes  #: made by the edge; the same again asks the same question again
     take_over: bool = False  #: replace a live publisher
+    repeat_only: bool = False  #: grant nothing anew, only say what a claim without an answer got
     held: Held | None = None  #: a re-claim: the registry may have forgotten what was granted already; None: a first claim
 
 

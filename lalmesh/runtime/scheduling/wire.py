@@ -52,6 +52,7 @@ def parse_claim(message: scheduler_pb2.Claim) -> Claim:
         stream=parse_stream(message.app, message.name),
         publication=parse_publication(message.publication),
         take_over=message.take_over,
+        repeat_only=message.repeat_only,
         held=_parse_held(message.held) if message.HasField("held") else None,
     )
 
@@ -63,6 +64,7 @@ def serialize_claim(claim: Claim) -> scheduler_pb2.Claim:
         name=claim.stream.name,
         publication=claim.publication,
         take_over=claim.take_over,
+        repeat_only=claim.repeat_only,
         held=None if claim.held is None else _serialize_held(claim.held),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from e2e.chaos.cluster import LEASE_S, ChaosCluster, until
 from e2e.chaos.stage import Report, Stage, flat
@@ -197,13 +198,22 @@ async def _start_all(cluster: ChaosCluster, *, frozen: bool) -> None:
     await cluster.restart(*cluster.of("scheduler"))
 
 
+def _epoch(shown: Any) -> tuple[int, int]:
+    return shown["term"], shown["revision"]
+
+
 async def is_true(cluster: ChaosCluster, claims: dict[str, dict[str, object]], epochs: dict[str, object]) -> bool:
-    """Whether the registry shows each stream as it is carried on: edge, publication, epoch, and an origin that is a member."""
+    """Whether the registry shows each stream as it is carried on: edge, publication, and an origin that is a member.
+
+    The epoch may be a higher one, where every lease has run out and the publication was claimed again; never a lower one.
+    """
     shown = await cluster.streams()
     now = await cluster.registry("claims/")
     for stream in epochs:
         item = shown.get(stream)
-        if item is None or item["epoch"] != epochs[stream] or item["state"] != "live" or stream not in now:
+        if item is None or item["epoch"] is None or item["state"] != "live" or stream not in now:
+            return False
+        if _epoch(item["epoch"]) < _epoch(epochs[stream]):
             return False
         if any(now[stream][fact] != claims[stream][fact] for fact in ("edge", "publication")):
             return False

@@ -13,12 +13,18 @@ TOLD = "taken over: "  #: what the reason begins with that closes a publisher wh
 Epoch = tuple[int, int]  #: term and revision
 
 _CLOSED = re.compile(r"publisher closed: (.*)", re.DOTALL)
+_MISSING = re.compile(r"(\d+) units missing")
 _LET_IN = re.compile(r"publication of epoch (\d+)\.(\d+)")
 
 
 def closings(log: str, stream: str) -> list[str]:
     """The reason of each publisher of `stream` that an edge closed, in order."""
     return [match[1] for entry in _entries(log, stream) if (match := _CLOSED.fullmatch(entry["event"]))]
+
+
+def missing_units(log: str, stream: str) -> int:
+    """How many units of `stream` an edge says that its relay never got."""
+    return sum(int(match[1]) for entry in _entries(log, stream) if (match := _MISSING.fullmatch(entry["event"])))
 
 
 def wrong_ends(stream: str, loser: str, winner: str) -> list[str]:

@@ -40,8 +40,8 @@ another time is a fault.
 *gap* is how long a player stood still: the longest time between two units of a kind after the blow, minus their distance in the
 stream, or since its last one. It is looked at once every player has got more of each kind than it had; one that gets no more is a
 fault. p50 is of players of streams that the blow struck, *worst* of all; those that it did not may stand still for 1 s. HLS is told
-apart: its units come by segments (1 s here), for which the player asks ten times a second, and may be 0.2 s later. A bound of 0 is
-none: where the publisher itself was away, the gap is its absence.
+apart: its units come by segments (1 s here), for which the player asks ten times a second, and may be 0.2 s later. Where the
+publisher itself was away, the bound is how long it may be, and 1 s; where it is 0 no gap is measured.
 """
 
 

@@ -39,7 +39,7 @@ class Report:
     gaps_s: list[float] = field(default_factory=list)  #: of each player that it is done to, each time
     calm_gaps_s: list[float] = field(default_factory=list)  #: of the others
     hls_gaps_s: list[float] = field(default_factory=list)  #: of players of HLS, whichever they are
-    bound_s: float = 1.0  #: of `gaps_s`; 0: the publisher itself is away, and so the gap is its absence
+    bound_s: float = 1.0  #: of `gaps_s`; 0: none are taken
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     units: int = 0  #: that players have got and that were looked at

@@ -16,13 +16,15 @@ from support.edge_fakes import FakeLinks, FakeScheduler
 from yarl import URL
 
 from lalmesh.runtime.cors import CorsPolicy
+from lalmesh.runtime.hls_answers import OWNER_HEADER, OWNER_UNKNOWN
 from lalmesh.runtime.listener import ListenerLimits
 from services.edge.answer_cache import ENTRY_BYTES, Answer
 from services.edge.held_bodies import HeldBodies
-from services.edge.hls_client import MAX_SHARED_BYTES, HlsClient, HlsProxySettings, Wanted
+from services.edge.hls_client import MAX_SHARED_BYTES, HlsClient, HlsProxySettings
+from services.edge.hls_nodes import Wanted
 from services.edge.http import HttpListener
 from services.edge.metrics import EdgeMetrics
-from services.edge.upstreams import Upstream
+from services.edge.upstreams import Upstream, UpstreamChoice
 
 HOST = "127.0.0.1"
 LIMIT_S = 15.0
@@ -39,6 +41,7 @@ class HlsNode:
         self.release.set()
         self.control = "max-age=10"
         self.status = 200
+        self.knows = True  # who segments the stream
         self.body = b"segment"
         self.gone = 0  # requests that ended before their answer
         self.breaks_at = 0  # bytes of a body after which the connection breaks; 0: it does not
@@ -62,6 +65,8 @@ class HlsNode:
             self.gone += 1
             raise
         headers = {"Cache-Control": self.control, "Content-Type": "video/mp2t", "X-Node": self.name}
+        if not self.knows:
+            return web.Response(status=503, headers={OWNER_HEADER: OWNER_UNKNOWN})
         if self.status == 302:
             headers["Location"] = f"{request.path}?session_id={len(self.asked)}"
         if request.http_range.start is not None:
@@ -144,6 +149,11 @@ class Stage:
         while len(self.node.asked) < count:  # noqa: ASYNC110 -- bounded by `LIMIT_S`
             await asyncio.sleep(0.01)
 
+    async def heard(self, node: HlsNode, target: str) -> None:
+        """Wait until `node` has been asked for `target`."""
+        while target not in node.asked:  # noqa: ASYNC110 -- bounded by `LIMIT_S`
+            await asyncio.sleep(0.01)
+
     async def waiting(self, count: int) -> None:
         """Wait until so many players wait for an answer."""
         while self.hls.waiting != count:  # noqa: ASYNC110 -- bounded by `LIMIT_S`
@@ -166,6 +176,18 @@ async def test_a_segment_comes_through_and_is_kept_for_as_long_as_it_says(stage:
     assert headers["Server"].startswith("lalmesh/")
     assert "X-Node" not in headers
     assert stage.hls.counters.cached == 2
+
+
+async def test_a_node_that_cannot_tell_who_has_the_stream_is_passed_over_and_the_one_that_can_is_asked_first(stage: Stage) -> None:
+    await stage.start(nodes=3)
+    order = UpstreamChoice(lambda: stage.upstreams, asyncio.get_running_loop().time).ranked("live/a")
+    ranked = sorted(stage.nodes, key=lambda node: order.index(node.upstream))
+    ranked[0].knows = ranked[1].knows = False
+    answers = [await stage.get(f"/hls/live/a/1.2-{number}.ts") for number in range(3)]
+    assert [status for status, _, _ in answers] == [200] * 3
+    assert [len(node.asked) for node in ranked] == [1, 1, 3]
+    ranked[2].knows = False
+    assert (await stage.get("/hls/live/a/1.2-9.ts"))[0] == 503
 
 
 async def test_the_node_hears_who_asks(stage: Stage) -> None:
@@ -398,6 +420,37 @@ async def test_a_node_that_says_nothing_is_left_when_it_has_left_the_cluster(sta
     assert (await asking)[0] == 200
     assert stage.node.gone == 1
     assert stage.nodes[1].asked[-1] == f"{path}?_HLS_msn=7"
+
+
+async def test_a_node_that_does_not_answer_in_time_is_overtaken_by_the_one_that_has_answered_before(stage: Stage) -> None:
+    await stage.start(nodes=2)
+    path = await path_of_first(stage)
+    late, before = stage.nodes
+    before.body = b"of the one before"
+    stage.upstreams.remove(late.upstream)
+    await stage.get(f"{path}?1")
+    stage.upstreams.append(late.upstream)
+    late.release.clear()
+    assert [(await stage.get(f"{path}?{number}"))[:2] for number in (2, 3)] == [(200, before.body)] * 2
+    assert [asked for asked in late.asked if "?" in asked] == [f"{path}?2"], "the one that knew comes first then"
+    assert late.gone == 1
+    assert stage.hls.counters.overtaken == 1
+
+
+async def test_a_node_that_waits_without_success_takes_nothing_from_the_first(stage: Stage) -> None:
+    await stage.start(nodes=2)
+    path = await path_of_first(stage)
+    slow, before = stage.nodes
+    stage.upstreams.remove(slow.upstream)
+    await stage.get(f"{path}?1")
+    stage.upstreams.append(slow.upstream)
+    slow.release.clear()
+    before.knows = False
+    asking = asyncio.create_task(stage.get(f"{path}?2"))
+    await stage.heard(before, f"{path}?2")
+    slow.release.set()
+    assert (await asking)[:2] == (200, slow.body)
+    assert stage.hls.counters.overtaken == 0
 
 
 async def path_of_first(stage: Stage) -> str:

@@ -20,6 +20,7 @@ from lalmesh.runtime.scheduling import Claim, Refusal, Refused, Role
 
 pytestmark = pytest.mark.skipif(not CAN_RUN_ETCD, reason="no etcd server here")
 
+LEADERLESS_LEASE_S = 8  #: far longer than etcd is without a leader, on a busy machine too
 AWAY_S = 3.0  #: longer than a lease lasts (`support.schedulers.LEASE_S`)
 JUNK = [("put", f"/elsewhere/{number}", "x") for number in range(10)]
 
@@ -48,7 +49,7 @@ async def test_killed_and_restarted_nothing_has_happened(tmp_path: Path) -> None
 
 async def test_another_leader_nothing_has_happened_though_the_old_one_is_killed_or_frozen(tmp_path: Path) -> None:
     etcd = EtcdCluster(tmp_path)
-    async with contended(etcd) as world:
+    async with contended(etcd, lease_s=LEADERLESS_LEASE_S) as world:
         before, term = dict(world.publisher.grants), term_of(world)
         await asyncio.to_thread(etcd.move_leader)
         first = await world.next_epoch("e3")
@@ -62,7 +63,7 @@ async def test_another_leader_nothing_has_happened_though_the_old_one_is_killed_
         leader.thaw()
         assert max(grant.epoch for grant in before.values()) < first < second < third
         assert term_of(world) == term
-        await eventually(world.is_true)  # leases may have run out while nobody led
+        await eventually(world.is_true)
         await world.is_undisturbed(before)
 
 

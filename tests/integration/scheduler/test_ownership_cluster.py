@@ -20,6 +20,7 @@ from lalmesh.runtime.scheduling import MAX_ITEMS, Claim, Drain, GroupMoved, Held
 STREAMS = [StreamKey.of("live", f"cam{number}") for number in range(1000)]
 BATCH_S = 60.0  #: of a whole batch: this machine may be busy, and is measured beside
 HEARD_S = 20.0  #: for all moves of a drain
+STILL_S = 3.0  #: in which nothing moves: three reports of each node
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,23 @@ async def test_a_thousand_streams_are_claimed_moved_located_and_released_in_one_
     asked = time.monotonic()
     assert [each.place for each in located if not isinstance(each, Refused)] == [e.place for e in moved if isinstance(e, Grant)]
     log.warning("1,000 claims %.2f s, moves %.2f s, locates %.2f s", claimed - begun, done - claimed, asked - done)
+
+
+async def test_an_origin_that_joins_takes_new_streams_and_no_other_stream_moves(cluster: Cluster) -> None:
+    for name in ("o1", "o2"):
+        await cluster.member(name, Role.ORIGIN)
+    edge = await cluster.member("e1", Role.EDGE)
+    before = await published(edge, STREAMS[:100])
+    directory = cluster.replicas[1].service.directory
+    await eventually(lambda: all(directory.group(each.stream) is not None for each in before))
+    groups = [directory.group(each.stream) for each in before]
+    joined = await cluster.member("o3", Role.ORIGIN)
+    later = await published(edge, STREAMS[100:160])
+    holds(edge, [*before, *later])
+    assert sum(grant.origin == joined.address for grant in later) > len(later) // 3
+    await asyncio.sleep(STILL_S)
+    assert [directory.group(each.stream) for each in before] == groups
+    assert _origins(edge) == {}
 
 
 async def test_an_origin_that_is_told_to_drain_is_emptied_by_one_replica_and_no_other_stream_moves(cluster: Cluster) -> None:

@@ -18,7 +18,7 @@ from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import UnitName
 from lalmesh.runtime.scheduling import Refusal, Refused
 from services.edge.publication import PublicationSettings
-from services.edge.publisher import Publishers
+from services.edge.publisher import UNDO_ATTEMPTS, Publishers
 from services.edge.publishing import Publishing
 
 NOW_US = 1_700_000_000_000_000
@@ -119,7 +119,11 @@ async def test_a_claim_that_may_have_been_granted_is_given_back() -> None:
     with pytest.raises(Unavailable):
         await edge.start()
     await asyncio.sleep(10)
-    assert [claim.take_over for claim in edge.scheduler.claims] == [True, False, False]
+    assert [(claim.take_over, claim.repeat_only) for claim in edge.scheduler.claims] == [
+        (True, False),
+        (False, True),
+        (False, True),
+    ]
     assert len({claim.publication for claim in edge.scheduler.claims}) == 1
     assert len(edge.scheduler.released) == 1
 
@@ -134,14 +138,26 @@ async def test_a_claim_that_was_answered_with_a_refusal_is_not_asked_about_again
     assert (refused.value.retry_after_s, len(edge.scheduler.claims), edge.scheduler.released) == (1.0, 1, [])
 
 
+@pytest.mark.parametrize("refusal", [Refusal.UNAVAILABLE, Refusal.NOT_JOINED])
 @in_virtual_time
-async def test_what_a_claim_without_an_answer_got_is_known_once_a_refusal_answers_it() -> None:
+async def test_what_a_claim_without_an_answer_got_is_asked_for_some_times_without_a_grant_anew(refusal: Refusal) -> None:
     edge = Edge()
-    edge.scheduler.claim_refusals = [Refused(Refusal.UNAVAILABLE), Refused(Refusal.SETTLING, "nothing was granted", 1.0)]
+    edge.scheduler.claim_refusals = [Refused(refusal), *[Refused(Refusal.NOT_FOUND, "nothing was granted", 1.0)] * 99]
     with pytest.raises(Unavailable):
         await edge.start()
     await asyncio.sleep(60)
-    assert (len(edge.scheduler.claims), edge.scheduler.released) == (2, [])
+    assert [claim.repeat_only for claim in edge.scheduler.claims] == [False, *[True] * UNDO_ATTEMPTS]
+    assert edge.scheduler.released == []
+
+
+@in_virtual_time
+async def test_a_claim_that_another_replica_does_not_know_the_edge_for_is_given_back() -> None:
+    edge = Edge()
+    edge.scheduler.claim_refusals = [Refused(Refusal.NOT_JOINED)] * 2
+    with pytest.raises(Unavailable):
+        await edge.start()
+    await asyncio.sleep(10)
+    assert len(edge.scheduler.released) == 1
 
 
 @in_virtual_time

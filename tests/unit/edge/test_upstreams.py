@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from support.turned_clock import Clock
 
-from services.edge.upstreams import AVOID_S, Upstream, UpstreamChoice, stream_of
+from services.edge.upstreams import AVOID_S, FOUND_S, Upstream, UpstreamChoice, stream_of
 
 NODES = [Upstream(f"hls-{number}", f"10.0.0.{number}", 8081) for number in range(5)]
 STREAMS = [f"live/{number}" for number in range(500)]
@@ -49,6 +49,36 @@ def test_a_node_that_answers_again_comes_first_at_once() -> None:
     chosen.failed(usual[0])
     chosen.reached(usual[0])
     assert chosen.ranked("live/a") == usual
+
+
+def test_the_node_that_knew_where_a_stream_is_is_asked_first_for_it_for_a_while() -> None:
+    clock = Clock()
+    chosen = choice(clock=clock)
+    usual = chosen.ranked("live/a")
+    chosen.answered("live/a", usual[3], first=True)
+    assert chosen.ranked("live/a") == [usual[3], *usual[:3], usual[4]]
+    chosen.answered("live/a", usual[3])
+    assert chosen.ranked("live/a")[0] == usual[3]
+    assert chosen.ranked("live/b") == choice().ranked("live/b")
+    clock.now += FOUND_S
+    assert chosen.ranked("live/a") == usual
+
+
+def test_the_last_node_that_answered_is_known_and_changes_no_order() -> None:
+    chosen = choice()
+    usual = chosen.ranked("live/a")
+    assert chosen.last("live/a") is None
+    chosen.answered("live/a", usual[3])
+    assert chosen.last("live/a") == usual[3]
+    assert chosen.ranked("live/a") == usual
+
+
+def test_a_node_that_has_left_is_nobodys_last() -> None:
+    nodes = list(NODES)
+    chosen = choice(nodes)
+    chosen.answered("live/a", nodes[0])
+    nodes.remove(nodes[0])
+    assert chosen.last("live/a") is None
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from services.edge.writing_events import (
 )
 
 LOST = CloseReason.LINK_LOST
+FULL = Refused(Refusal.NO_ORIGIN, "none has room", 7.0)
 AWAY = Answered(Refused(Refusal.UNAVAILABLE, "no scheduler", 0.5))
 
 
@@ -210,6 +211,25 @@ def test_if_the_heir_is_gone_too_the_scheduler_is_asked_and_both_are_tried_again
         written.does(Closed(port, LOST))
     assert tried == [("o", False), ("p", True), ("o", False)]
     assert ways(written.does(Answered(grant(2, "q")))) == [("q", False)]
+
+
+def test_where_there_is_no_other_origin_it_asks_at_once_for_those_that_it_lost_and_then_waits_as_it_is_told() -> None:
+    written = Written().writing()
+    written.does(Closed(1, LOST))
+    assert asked_move(written.does(Closed(2, LOST))).avoid == ("o", "p")
+    assert asked_move(written.does(Answered(FULL))).avoid == ()
+    assert written.does(Answered(FULL)) == []
+    assert written.core._ask_at_s == written.now + 7.0
+
+
+def test_at_an_heir_that_is_all_it_lost_the_same_question_is_not_asked_twice_in_a_row() -> None:
+    written = Written().writing()
+    written.at_heir()
+    written.core._tried = ["p"]  # which it has lost before
+    written.does(AWAY)
+    asked = asked_move(written.fires())
+    assert asked.avoid == ()
+    assert written.does(Answered(FULL)) == []
 
 
 def test_once_the_heir_has_taken_over_only_the_scheduler_sends_it_back() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -164,6 +164,51 @@ def test_an_heir_that_opened_and_gives_nothing_does_not_keep_it_from_the_origin_
     reading.does(NotLocated())
     assert reading.core.next_timer is not None, "it asks on for the place that was seen"
     assert reading.delivers(2, 1, place(1)._replace(heir=True)) == [Unsubscribe(back)]
+
+
+def below() -> tuple[Reading, int]:
+    """Back at the origin, after the heir has opened and given nothing; and the number of the subscription there."""
+    reading = Reading().following()
+    reading.does(Closed(1, LOST))
+    reading.fires()
+    reading.does(Opened(2, epoch(1), place(1)._replace(heir=True)))
+    (back,) = [port for port, origin in reading.open.items() if origin == "o"]
+    reading.delivers(back, 1)
+    return reading, back
+
+
+def passes(reading: Reading, until_s: float) -> int:
+    """Nobody answers and no heir is there until then: how many questions that makes."""
+    before = len(reading.commands)
+    while reading.now < until_s and not reading.finished:
+        if reading.core._asking:
+            reading.does(NotLocated())
+        for port in [port for port, origin in reading.open.items() if origin == "p"]:
+            reading.does(Closed(port, CloseReason.NOT_FOUND))
+        reading.fires()
+    return sum(isinstance(command, Locate) for command in reading.commands[before:])
+
+
+def test_below_the_place_that_was_seen_it_asks_less_and_less_and_so_it_tries_the_heir() -> None:
+    reading, _ = below()
+    passes(reading, 160.0)
+    assert 5 < passes(reading, 1060.0) < 150  # with pauses of up to 30 s, of questions and of attempts at the heir
+
+
+def test_below_the_place_that_was_seen_a_publisher_that_is_silent_is_not_taken_for_lost_but_a_broken_link_is() -> None:
+    reading, back = below()
+    passes(reading, 1000.0)
+    assert (reading.finished, reading.core.followed) == ("", back)
+    reading.does(Closed(back, LOST))
+    broken_at_s = reading.now
+    passes(reading, 2000.0)
+    assert (reading.finished, reading.now) == (UNREACHABLE, broken_at_s + 30.0)
+
+
+def test_an_answer_that_tells_only_of_an_heir_is_asked_again() -> None:
+    reading = Reading()
+    reading.does(Told(replace(location(1), place=place(1)._replace(heir=True)), asked=True))
+    assert reading.core.next_timer is not None
 
 
 def test_units_of_an_epoch_before_the_one_that_was_named_are_not_followed() -> None:
@@ -341,4 +386,4 @@ def test_whatever_happens_one_is_followed_no_lower_than_before_and_the_search_go
             reader.receive(run)
         assert (reader.epoch, reader.place) >= highest or reader.epoch > highest[0]
         highest = (reader.epoch, reader.place)
-        assert core.followed is not None or core._asking or core._ask_at_s is not None, "nobody looks for the stream"
+        assert core.followed is not None or core._asking or core._asks.at_s is not None, "nobody looks for the stream"

@@ -5,11 +5,13 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
+from support.virtual_time import in_virtual_time
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, NodeAddress, NodeId
 from lalmesh.runtime.scheduling import Evicted, HlsEndpoint, Joined, Membership, NodeCommand, NodeReport, Role, StreamFenced
+from lalmesh.runtime.scheduling._membership import MAX_PAUSE_S
 
 ME = NodeAddress(NodeId("n1", b"12345678"), "n1:1")
 FENCED = StreamFenced(StreamKey.of("live", "cam"), Epoch(1, 2))
@@ -107,6 +109,22 @@ async def test_silence_breaks_the_stream() -> None:
     scheduler = Silent()
     await run(Node(scheduler, silence_s=0.02))
     assert scheduler.streams == 3
+
+
+@in_virtual_time
+async def test_what_was_waited_for_a_silent_scheduler_is_a_part_of_the_pause() -> None:
+    class Silent(Scheduler):
+        async def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:
+            self.streams += 1
+            await anext(reports)
+            await asyncio.Event().wait()
+            yield FENCED
+
+    scheduler = Silent()
+    running = asyncio.create_task(Node(scheduler, silence_s=MAX_PAUSE_S * 2).membership.run())
+    await asyncio.sleep(MAX_PAUSE_S * 2 * 10 - 0.1)
+    assert scheduler.streams == 10
+    running.cancel()
 
 
 async def test_who_has_not_joined_leaves_without_a_word() -> None:

@@ -155,6 +155,13 @@ def test_only_the_holder_gives_back() -> None:
     assert not is_group_of(place, replace(mine, place=Place(1000, 9)), address("o1").node)
 
 
+def test_what_a_claim_got_is_told_to_who_asks_for_no_more_than_that_and_nothing_is_granted_anew() -> None:
+    asked = Claim(stream=CAM, publication=P1, repeat_only=True)
+    for core, is_granted in ((directory(), False), (directory(held(publication=P2)), False), (directory(held(), group()), True)):
+        ruling = decide_claim(asked, address("e1").node, Seen.of(core, CAM), core, 0.0)
+        assert isinstance(ruling, Granted) if is_granted else refusal(ruling) is Refusal.NOT_FOUND
+
+
 def test_while_the_cluster_settles_first_claims_wait_and_the_holder_is_answered() -> None:
     for take_over in (False, True):
         refused = claim(directory(SETTLING, group()), "e2", P2, take_over=take_over)

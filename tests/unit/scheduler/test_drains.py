@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from support.reporting import SOON_S, Node, settle
+from support.standing import stand
 from support.turned_clock import Clock, FlakyRegistry
 from support.virtual_time import in_virtual_time
 
@@ -123,6 +124,7 @@ async def test_only_the_replica_with_the_duty_moves_groups() -> None:
     other = SchedulerService(world.registry, [b"key"], name="s2", wall_clock=lambda: 7)
     await other.start()
     await settle()
+    await stand(other)
     assert await world.service.presence.has_duty("moves")
     assert not await other.presence.has_duty("moves")
     record = world.service.directory.cluster.duty("moves")

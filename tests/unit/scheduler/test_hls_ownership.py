@@ -265,6 +265,29 @@ def test_while_the_cluster_settles_an_owner_that_is_not_there_has_not_died(waiti
     assert isinstance(decide_owner(CAM, HlsSeen.of(core, CAM), core, 0.0), Write)
 
 
+@pytest.mark.parametrize("waiting", [settles, stands_not])
+@pytest.mark.parametrize("entries", [(claim(),), (claim(), owned(None))])
+def test_while_the_cluster_settles_nobody_is_named_unasked_for_the_owner_may_have_yet_to_say_so(
+    waiting: Callable[[Directory], Directory], entries: tuple[KeyValue, ...]
+) -> None:
+    core = waiting(directory(*entries))
+    assert refusal(decide_owner(CAM, HlsSeen.of(core, CAM), core, 0.0, is_asked=False)) is Refusal.SETTLING
+    core = directory(*entries)
+    ruling = decide_owner(CAM, HlsSeen.of(core, CAM), core, 0.0, is_asked=False)
+    assert isinstance(ruling, Write)
+    assert Absent(SETTLING_KEY) in ruling.compares
+
+
+def test_an_owner_that_was_lost_is_followed_only_where_it_has_not_come_back_at_another_replica() -> None:
+    for core, known in (
+        (directory(owned("gone"), claim()), Absent("nodes/gone")),
+        (directory(owned(), claim(), nodes=(node("h1", 3, away=True), node("h2", 4))), Unchanged("nodes/h1", 3)),
+    ):
+        for ruling in (owner_of(core, 5.0), decide_succession(CAM, HlsSeen.of(core, CAM), core, 5.0)):
+            assert isinstance(ruling, Write)
+            assert known in ruling.compares
+
+
 def test_an_owner_that_was_lost_is_followed_only_while_nothing_settles_whatever_the_view_has_seen() -> None:
     core = directory(owned("gone"), claim())
     ruling = decide_owner(CAM, HlsSeen.of(core, CAM), core, 0.0)
@@ -304,7 +327,7 @@ def test_a_stream_comes_to_rest_only_while_nobody_claims_it_whatever_the_view_ha
     core = directory(owned("gone"))
     rest = decide_succession(CAM, HlsSeen.of(core, CAM), core, 0.0)
     assert isinstance(rest, Write)
-    absent = (records.claim_key(CAM), records.group_key(CAM), SETTLING_KEY)
+    absent = (records.claim_key(CAM), records.group_key(CAM), records.node_key("gone"), SETTLING_KEY)
     assert rest.compares == (Unchanged(KEY, 12), *map(Absent, absent))
     found = {KEY: owned("gone"), records.claim_key(CAM): claim(), records.group_key(CAM): None}
     again = decide_succession(CAM, HlsSeen.of(core, CAM).with_found(found, CAM), core, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from support.reporting import settle
+from support.standing import stand
 from support.turned_clock import Clock, FlakyRegistry
 
 from lalmesh.runtime.registry import Registry
@@ -14,6 +15,7 @@ async def started(registry: Registry, name: str) -> SchedulerService:
     service = SchedulerService(registry, [b"key"], name=name, wall_clock=lambda: 7)
     await service.start()
     await settle()
+    await stand(service)
     return service
 
 

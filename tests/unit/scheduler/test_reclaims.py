@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from support.rulings import (
     CAM,
     CLAIM_KEY,
@@ -32,6 +33,7 @@ from services.scheduler.directory import Directory
 from services.scheduler.rulings import Granted, Ruling, Seen, Write
 
 HELD = Held(epoch=EPOCH, place=PLACE, origin=address("o1"), heir=address("o2"))
+OF_BEFORE = replace(HELD, epoch=Epoch(999, 10), place=Place(999, 10))  #: of another past of the store
 
 
 def reclaim(core: Directory, held: Held = HELD, *, edge: str = "e1", publication: bytes = P1, seen: Seen | None = None) -> Ruling:
@@ -47,17 +49,66 @@ def owned(publication: bytes = P1, revision: int = 10, edge: str = "e1", *, kept
     return KeyValue(CLAIM_KEY, records.serialize_claim(record), revision, revision, lease_id)
 
 
-def test_what_was_forgotten_is_written_again_with_its_epoch_and_where_it_was() -> None:
-    for core in (directory(), directory(SETTLING)):
+def of_another(revision: int) -> KeyValue:
+    """The group of a publication that was granted at `revision`, and has ended."""
+    record = records.GroupRecord(
+        stream=CAM, term=1000, origin=address("o1"), heir=address("o2"), epoch=Epoch(1000, revision), publication=P2
+    )
+    return KeyValue(GROUP_KEY, records.serialize_group(record), revision, revision, 5)
+
+
+def test_what_was_forgotten_is_written_again_where_it_was() -> None:
+    of_settling = {
+        directory(): Absent("cluster/settling"),
+        directory(SETTLING): Unchanged("cluster/settling", SETTLING.mod_revision),
+    }
+    for core, settling in of_settling.items():
         ruling = reclaim(core)
         assert isinstance(ruling, Write)
-        assert ruling.compares == (Absent(CLAIM_KEY), Absent(GROUP_KEY), Unchanged("cluster/term", 2))
+        assert ruling.compares == (Absent(CLAIM_KEY), Absent(GROUP_KEY), Unchanged("cluster/term", 2), settling)
         seen = written(ruling)
         assert seen.claim is not None
         assert seen.group is not None
-        assert (seen.claim.epoch, seen.claim.publication) == (EPOCH, P1)
-        assert (seen.group.epoch, seen.group.origin, seen.group.heir) == (EPOCH, address("o1"), address("o2"))
+        assert seen.claim.publication == P1
+        assert (seen.group.epoch, seen.group.origin, seen.group.heir) == (seen.claim.epoch, address("o1"), address("o2"))
         assert seen.group.place == Place(1000, 30) > PLACE
+
+
+@pytest.mark.parametrize("held_", [HELD, OF_BEFORE], ids=["of this term", "of the term before"])
+def test_while_the_cluster_settles_it_keeps_its_epoch(held_: Held) -> None:
+    ruling = reclaim(directory(SETTLING), held_)
+    assert isinstance(ruling, Write)
+    assert ruling.compares[-1] == Unchanged("cluster/settling", SETTLING.mod_revision)
+    seen = written(ruling)
+    assert seen.claim is not None
+    assert seen.group is not None
+    assert seen.claim.epoch == seen.group.epoch == held_.epoch
+
+
+def test_before_a_replica_stands_it_does_not_know_whether_the_cluster_has_to_settle() -> None:
+    seen = replace(Seen.of(directory(), CAM), standing=None)
+    assert refusal(reclaim(directory(), seen=seen)) is Refusal.UNAVAILABLE
+    assert isinstance(reclaim(directory(group()), seen=replace(Seen.of(directory(group()), CAM), standing=None)), Write)
+
+
+def test_it_keeps_its_epoch_where_the_group_says_that_nobody_else_had_the_stream() -> None:
+    seen = written(reclaim(directory(group())))
+    assert seen.claim is not None
+    assert seen.claim.epoch == EPOCH
+
+
+def test_where_another_may_have_come_and_gone_it_gets_an_epoch_above_that() -> None:
+    gone_and_restored = (directory(), HELD), (directory(), OF_BEFORE), (directory(group()), OF_BEFORE)
+    for core, held_ in gone_and_restored:
+        claim = written(reclaim(core, held_)).claim
+        assert claim is not None
+        assert claim.epoch == Epoch(1000, 30)
+
+
+def test_a_group_of_another_with_a_higher_epoch_fences_though_its_claim_was_given_back() -> None:
+    assert refusal(reclaim(directory(of_another(20)))) is Refusal.FENCED
+    assert refusal(reclaim(directory(of_another(10)))) is Refusal.FENCED
+    assert isinstance(reclaim(directory(of_another(9))), Write)
 
 
 def test_the_same_again_is_answered_alike() -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from support.reporting import settle
+from support.standing import stand
 from support.turned_clock import Clock, FlakyRegistry
 
 from lalmesh.errors import Unavailable
@@ -25,11 +26,9 @@ class World:
         service = self.replicas[name] = SchedulerService(self.registry, [b"key"], name=name, wall_clock=lambda: 7)
         service.replicas.drain_asked = self.told.setdefault(name, []).append
         await service.start()
-        for _ in range(100):
-            await settle()
-            if service.directory.cluster.standing:
-                return service
-        raise AssertionError(f"{name} does not stand")
+        await settle()
+        await stand(service)
+        return service
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from support.turned_clock import Clock, FlakyRegistry
+from support.turned_clock import Clock, FlakyRegistry, RestoredRegistry
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
@@ -165,6 +165,21 @@ async def test_who_shows_an_epoch_from_before_the_registry_was_restored_gets_an_
     assert await located(service) == above
     await settle()
     assert node.told()[-1] == HlsAssigned(above)
+
+
+async def test_an_owner_that_was_named_in_a_store_that_has_gone_back_is_taken_back_and_the_term_raised(clock: Clock) -> None:
+    registry = RestoredRegistry(clock)
+    service = await started(registry, clock)
+    await Node("h1", Role.HLS).join(service)
+    await publish(service)
+    snapshot = registry.snapshot()
+    for name in ("one", "other"):
+        await publish(service, StreamKey.of("live", name))
+    registry.restore(snapshot)  # which the view has not heard of
+    assert await refusal(service) is Refusal.UNAVAILABLE
+    assert (await registry.get(hls_key(CAM)))[0] is None
+    await until(lambda: service.directory.term is not None and service.directory.term.term > TERM)
+    await service.stop()
 
 
 async def test_without_an_hls_node_there_is_no_worker(service: SchedulerService) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from unittest.mock import AsyncMock
 
 import pytest
 from support.reporting import SOON_S, Node, settle
@@ -34,6 +35,7 @@ from lalmesh.runtime.scheduling import (
 )
 from services.scheduler import SchedulerService
 from services.scheduler.records import claim_key, group_key, node_key, parse_node
+from services.scheduler.registrar import Registrar
 
 CAM = StreamKey.of("live", "cam")
 P1, P2 = b"1" * 16, b"2" * 16
@@ -180,6 +182,14 @@ async def test_a_node_that_has_only_this_replica_joins_it_again_and_loses_nothin
     assert now is not None
     assert (now.lease_id, now.away, service.directory.is_joined(EDGE.node)) == (before.lease_id, False, True)
     assert await granted(service) == grant
+
+
+@pytest.mark.usefixtures("service")
+async def test_a_node_that_a_bug_of_ours_keeps_from_being_renewed_is_sent_on_too(
+    nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Registrar, "keep", AsyncMock(side_effect=ZeroDivisionError))
+    assert await nodes[1].is_let_go()
 
 
 @pytest.mark.usefixtures("nodes")

@@ -106,3 +106,9 @@ def test_a_segment_is_late_by_what_it_came_or_still_comes_after_its_length(
     came: tuple[float, ...], until_s: float, gap_s: float
 ) -> None:
     assert longest_segment_gap_s(segments(*came), 1.5, until_s) == pytest.approx(gap_s)
+
+
+def test_media_that_is_missing_before_a_segment_does_not_make_it_due_later() -> None:
+    first, second = segments(1.0, 2.0)
+    late = GotSegment(12.0, first.first + 11 * TICKS_PER_SECOND, first.last + 11 * TICKS_PER_SECOND)
+    assert longest_segment_gap_s([first, second, late], 1.5, 12.5) == pytest.approx(10.0 - 1.1)

@@ -332,18 +332,20 @@ class ClaimPublishRequest(_message.Message):
     def __init__(self, edge: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., claims: _Optional[_Iterable[_Union[Claim, _Mapping]]] = ...) -> None: ...
 
 class Claim(_message.Message):
-    __slots__ = ("app", "name", "publication", "take_over", "held")
+    __slots__ = ("app", "name", "publication", "take_over", "held", "repeat_only")
     APP_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PUBLICATION_FIELD_NUMBER: _ClassVar[int]
     TAKE_OVER_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    REPEAT_ONLY_FIELD_NUMBER: _ClassVar[int]
     app: str
     name: str
     publication: bytes
     take_over: bool
     held: HeldClaim
-    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., publication: _Optional[bytes] = ..., take_over: _Optional[bool] = ..., held: _Optional[_Union[HeldClaim, _Mapping]] = ...) -> None: ...
+    repeat_only: bool
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., publication: _Optional[bytes] = ..., take_over: _Optional[bool] = ..., held: _Optional[_Union[HeldClaim, _Mapping]] = ..., repeat_only: _Optional[bool] = ...) -> None: ...
 
 class HeldClaim(_message.Message):
     __slots__ = ("epoch", "place", "origin", "heir")

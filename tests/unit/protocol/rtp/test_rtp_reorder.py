@@ -42,10 +42,11 @@ def test_a_lost_packet_costs_no_more_than_the_time() -> None:
     assert buffer.handle_timer(900 * MS) == []
 
 
-def test_the_next_packet_ends_the_wait_as_a_timer_does() -> None:
+def test_what_came_while_the_caller_was_busy_is_not_given_up() -> None:
     buffer = ReorderBuffer(reorder_ms=100)
     assert pushed(buffer, 1, 3, now_us=0) == [1]
-    assert pushed(buffer, 4, now_us=150 * MS) == [Lost(1), 3, 4]
+    assert pushed(buffer, 4, 2, now_us=150 * MS) == [2, 3, 4]
+    assert buffer.counters.lost == 0
 
 
 def test_each_gap_is_waited_for_on_its_own() -> None:
