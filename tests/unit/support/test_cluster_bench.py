@@ -4,12 +4,12 @@ from bench import _deciding, _failover, cluster
 
 
 def lost(streams: int, p50_s: float, worst_s: float, *, missing: int = 0, stuck: int = 0) -> _failover.Sample:
-    return _failover.Sample(streams, p50_s, worst_s, worst_s, 0.5, missing, stuck)
+    return _failover.Sample(streams, p50_s, worst_s, worst_s, 0.5, missing, stuck, 60.0, 30.0, 40.0)
 
 
 def test_a_loss_is_shown_by_its_median_and_the_worst_of_all_rounds() -> None:
     samples = [lost(100, 0.1, 0.3), lost(100, 0.2, 0.9, missing=2), lost(100, 0.3, 0.4)]
-    assert _failover.row(samples) == ["100", "0.200", "0.400", "0.900", "0.50", "2"]
+    assert _failover.row(samples) == ["100", "0.200", "0.400", "0.900", "0.50", "2", "60", "30", "40"]
 
 
 def test_rates_are_shown_with_what_one_item_takes() -> None:
