@@ -5,21 +5,25 @@ Each call carries a token made from the cluster key, never the key itself; while
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import hmac
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 import grpc.aio
 
+from lalmesh.errors import Unavailable
 from lalmesh.runtime.addresses import host_port
 
 TOKEN_HEADER = "lalmesh-token"
 TOKEN_CONTEXT = b"lalmesh node to node, version 1"
 MAX_MESSAGE_BYTES = 16 << 20  #: unless said otherwise: the largest batch of a link, and the longest list of a request
 STOP_GRACE_S = 0.5  #: for calls under way when a server stops
+RETRY_AFTER_S = 0.5  #: pause that is hinted where a call was ended on this side: there is another way, or soon will be
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_reconnect_backoff_ms", 1000),  # the default, 120 s, would keep nodes apart long after both are back
@@ -37,6 +41,22 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 
 
 _Handler: TypeAlias = Any  # grpc's stubs know handlers by their message types, which an interceptor does not
+
+
+@contextlib.contextmanager
+def ended_calls_raise() -> Iterator[None]:
+    """Within it a call that is ended on this side raises `Unavailable` in the task that waits for it.
+
+    gRPC raises CancelledError where a channel is closed under a call, and where what it was to send could not be made. To the task
+    that says that it is itself to end, and nobody has asked it to.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as exc:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise Unavailable("the call was ended on this side", retry_after_s=RETRY_AFTER_S) from exc
 
 
 def token_of(key: bytes) -> str:

@@ -3,6 +3,8 @@
 ```
 add -> waiting (bounded; the oldest are dropped, and an event says how many) -> one list at a time is told -> answered: forgotten
                                                                                    not answered: told again, as it was
+                                                                                   refused: told one by one; those that are refused
+                                                                                            alone are lost, and an event says so
 ```
 Events are numbered under the incarnation of the node, and nothing is told before all that came earlier was answered. So whoever
 keeps them knows by the number what it has already.
@@ -11,6 +13,7 @@ keeps them knows by the number what it has already.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 import time
@@ -21,7 +24,8 @@ from dataclasses import dataclass, replace
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.event_kinds import EventKind
-from lalmesh.runtime.events import Event, Facts, event_id, number_of
+from lalmesh.runtime.events import MAX_FACTS_BYTES, Event, Facts, event_id, number_of
+from lalmesh.runtime.foreign_text import well_formed
 from lalmesh.runtime.ownership import NodeId
 
 log = logging.getLogger(__name__)
@@ -29,6 +33,8 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 10_000  #: some 10 MB; at 100 sessions a second that come and go a minute without a scheduler
 MAX_TOLD = 200  #: events of one list: some 200 KB
 MAX_TEXT_CHARS = 4096  #: of one fact; a client may send more
+LEAST_TEXT_CHARS = 64  #: to which texts are cut where all of them are too much together; a hundred facts of such texts fit
+JSON_CHARS = 6  #: that one character is written with at the most, ``\u0001``
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0  #: after a list that was not answered; pauses double
 
 Tell = Callable[[Sequence[Event]], Awaitable[None]]
@@ -41,6 +47,7 @@ class OutboxCounters:
     told: int = 0
     dropped: int = 0
     failures: int = 0  #: lists that were not answered
+    refused: int = 0  #: events that nobody will ever take; among those that were dropped
 
 
 class EventOutbox:
@@ -59,7 +66,8 @@ class EventOutbox:
 
         Args:
             node: where things happen.
-            tell: takes events, and returns once they are kept; raises `Unavailable` where it is not known that they are.
+            tell: takes events, and returns once they are kept; raises `Unavailable` where it is not known that they are, and
+                anything else where they will never be.
             limit: most events that wait.
             wall_clock: Unix seconds.
             rng: spreads pauses; a fresh one by default.
@@ -72,7 +80,7 @@ class EventOutbox:
         self._number = 0
         self._waiting: deque[Event] = deque()
         self._told: list[Event] = []  # on their way
-        self._lost = 0  # dropped since that was told last
+        self._alone = 0  # so many of those that come first are told one by one
         self._more = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -102,7 +110,7 @@ class EventOutbox:
                 at_us=round(self._wall_clock() * 1e6),
                 node=node or self._node.name,
                 stream=stream,
-                facts={name: _cut(value) for name, value in (facts or {}).items()},
+                facts=_bounded(facts or {}),
             )
         )
         while len(self) > self._limit and len(self._waiting) > 1:
@@ -133,41 +141,76 @@ class EventOutbox:
         except Unavailable as exc:
             self._failed(exc)
             return False
-        except Exception:  # a bug of ours must not end the events of this node
-            log.exception("events could not be told")
-            self._failed(None)
-            return False
+        except Exception as exc:  # one that cannot be told must not end the events of this node
+            self._refused(exc)
+            return True
         self.counters.told += len(self._told)
         self._told = []
-        if not self._waiting:
-            self._more.clear()
-            self._empty.set()
+        self._note_emptied()
         return True
 
     def _take(self) -> list[Event]:
-        taken = [self._waiting.popleft() for _ in range(min(MAX_TOLD, len(self._waiting)))]
-        if any(event.kind == EventKind.EVENTS_LOST.value for event in taken):
-            self._lost = 0
-        return taken
+        most = 1 if self._alone else MAX_TOLD
+        self._alone = max(0, self._alone - 1)
+        return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
 
-    def _failed(self, exc: Unavailable | None) -> None:
+    def _failed(self, exc: Unavailable) -> None:
         self.counters.failures += 1
-        if exc is not None and (self.counters.failures & (self.counters.failures - 1)) == 0:  # 1, 2, 4, 8 ...
+        if (self.counters.failures & (self.counters.failures - 1)) == 0:  # 1, 2, 4, 8 ...
             log.warning("%d events wait: %s", len(self), exc)
+
+    def _refused(self, exc: Exception) -> None:
+        """What is on its way will never be taken as it is: find the one that it is about, and say that it is lost."""
+        refused, self._told = self._told, []
+        if len(refused) > 1:
+            self._alone = len(refused)
+            self._waiting.extendleft(reversed(refused))
+            return
+        (event,) = refused
+        self.counters.refused += 1
+        log.error("an event %s cannot be told: %s", event.kind, exc, exc_info=exc)
+        if event.kind == EventKind.EVENTS_LOST.value:  # no words are left for it
+            self._note_emptied()
+            return
+        self._alone += 1
+        self._waiting.appendleft(self._lost_in_place_of(event))
+
+    def _note_emptied(self) -> None:
+        if not self._waiting:
+            self._more.clear()
+            self._empty.set()
 
     def _drop(self) -> None:
         """Drop the oldest that is not on its way. The one that says so takes its place, and its number."""
         first = self._waiting.popleft()
-        if first.kind != EventKind.EVENTS_LOST.value:
-            self._lost += 1
-            self.counters.dropped += 1
-        second = self._waiting.popleft()
-        self._lost += 1
-        self.counters.dropped += 1
-        told_id = second.id if number_of(second.id) else f"{second.id}-lost"
-        facts = {"count": self._lost}
-        self._waiting.appendleft(replace(second, id=told_id, kind=EventKind.EVENTS_LOST.value, stream=None, facts=facts))
+        self._waiting.appendleft(self._lost_in_place_of(self._waiting.popleft(), first))
+
+    def _lost_in_place_of(self, event: Event, *earlier: Event) -> Event:
+        """What says that an event, and some before it, are lost."""
+        told_id = event.id if number_of(event.id) else f"{event.id}-lost"
+        lost = [each for each in (*earlier, event) if each.kind != EventKind.EVENTS_LOST.value]
+        told = sum(each.facts["count"] for each in (*earlier, event) if each.kind == EventKind.EVENTS_LOST.value)
+        self.counters.dropped += len(lost)
+        return replace(event, id=told_id, kind=EventKind.EVENTS_LOST.value, stream=None, facts={"count": told + len(lost)})
 
 
-def _cut(value: object) -> object:
-    return value[:MAX_TEXT_CHARS] if isinstance(value, str) else value
+def _bounded(facts: Facts) -> Facts:
+    """The facts with texts that can be told, cut until what is told of all of them is within `MAX_FACTS_BYTES`."""
+    limit = MAX_TEXT_CHARS
+    cut = _cut(facts, limit)
+    while limit > LEAST_TEXT_CHARS and _is_long(cut):
+        limit //= 2
+        cut = _cut(cut, limit)
+    return cut
+
+
+def _cut(facts: Facts, limit: int) -> dict[str, object]:
+    return {name: well_formed(value[:limit]) if isinstance(value, str) else value for name, value in facts.items()}
+
+
+def _is_long(facts: Facts) -> bool:
+    """Whether the JSON of texts is too long; most are so short that nobody has to look. Whoever lists something bounds his list."""
+    texts = {name: value for name, value in facts.items() if isinstance(value, str)}
+    if sum(len(name) + len(value) for name, value in texts.items()) * JSON_CHARS < MAX_FACTS_BYTES // 2:
+        return False
+    return len(json.dumps(facts, separators=(",", ":"), ensure_ascii=False)) > MAX_FACTS_BYTES

@@ -83,7 +83,7 @@ def expand(template: str, stream: StreamKey, query: str = "") -> str:
     if raw and "?" in str(stream):
         raise RuleError("urls", f"{stream} cannot be named in a URL of RTMP")
     app, name = (str(stream.app), stream.name) if raw else (quote(stream.app, safe=_SAFE + "/"), quote(stream.name, safe=_SAFE))
-    values = {"app": app, "name": name, "query": _NO_URL.sub(lambda found: quote(found[0]), query)}
+    values = {"app": app, "name": name, "query": _NO_URL.sub(lambda found: quote(found[0], errors="replace"), query)}
     url = _PLACES.sub(lambda place: values[place[1]], template).rstrip("?&")
     if len(url.encode()) > MAX_URL_BYTES:
         raise RuleError("urls", f"a URL of {len(url.encode())} bytes, limit {MAX_URL_BYTES}")

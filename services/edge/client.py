@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.authorisation import Action, Login, Request
+from lalmesh.runtime.foreign_text import well_formed
+
+_FOREIGN = ("url", "query", "user_agent", "user")  # texts that the client chose
 
 
 def now_us() -> int:
@@ -16,7 +19,7 @@ def now_us() -> int:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Client:
-    """One client on one connection, as a request of it says."""
+    """One client on one connection, as a request of it says; what its texts had that is no UTF-8 is replaced."""
 
     protocol: str  #: as `Session.protocol`
     address: str  #: of the client; behind a trusted proxy as that says
@@ -31,6 +34,11 @@ class Client:
     login: Login | None = field(default=None, repr=False)  #: Basic or Digest
     bearer: str = field(default="", repr=False)  #: of ``Authorization: Bearer``
     was_allowed: bool = False  #: what it asks for was allowed on its connection before
+
+    def __post_init__(self) -> None:
+        """Have no text that could not be told of."""
+        for name in _FOREIGN:
+            object.__setattr__(self, name, well_formed(getattr(self, name)))
 
     def request(self, action: Action, stream: StreamKey) -> Request:
         """What is to be decided about it."""

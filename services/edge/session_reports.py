@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from lalmesh.errors import Unavailable
+from lalmesh.runtime.foreign_text import within
 from lalmesh.runtime.ownership import NodeAddress
 from lalmesh.runtime.scheduling import SchedulerClient
 from lalmesh.runtime.scheduling.control import MAX_URL_BYTES
@@ -145,6 +146,9 @@ class SessionReports:
             self._is_away = True
             self._told.clear()
             return False
+        except Exception:  # one that cannot be told of must not end the word about all others
+            log.exception("sessions could not be told of")
+            return True
         if self._is_away:
             log.info("sessions are told of again")
         self._is_away = False
@@ -167,9 +171,9 @@ def touch_of(session: Session, media: SessionMedia | None = None, *, is_brief: b
         is_total=True,
         is_brief=is_brief,
         opened_us=session.opened_us,
-        url="" if is_brief else _cut(client.url, MAX_URL_BYTES),
-        query="" if is_brief else _cut(without_secrets(client.query), MAX_URL_BYTES),
-        user_agent="" if is_brief else _cut(client.user_agent, MAX_LONG_TEXT_BYTES),
+        url="" if is_brief else within(client.url, MAX_URL_BYTES),
+        query="" if is_brief else within(without_secrets(client.query), MAX_URL_BYTES),
+        user_agent="" if is_brief else within(client.user_agent, MAX_LONG_TEXT_BYTES),
         codecs=() if is_brief else media.codecs,
         queued_bytes=media.queued_bytes,
         skips=media.skips,
@@ -180,7 +184,3 @@ def touch_of(session: Session, media: SessionMedia | None = None, *, is_brief: b
 
 def _chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
     return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
-
-
-def _cut(text: str, limit: int) -> str:
-    return text.encode(errors="replace")[:limit].decode(errors="ignore")

@@ -84,3 +84,5 @@ class PlayerReports:
         except Unavailable as error:
             log.warning("players not counted, and are when that works: %s", error)
             self._players.not_told(touches)
+        except Exception:  # one that cannot be told of must not end the word about all others
+            log.exception("players not counted")

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.addresses import host_of
+from lalmesh.runtime.foreign_text import well_formed
 from lalmesh.runtime.sessions import SessionTouch
 
 PARAMETER = "session_id"
@@ -47,13 +48,18 @@ def _signature(stream: StreamKey, chance: str, key: bytes) -> str:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class HlsClient:
-    """Who asks, as a request says."""
+    """Who asks, as a request says; what its texts had that is no UTF-8 is replaced."""
 
     peer: str  #: address
     protocol: str = "hls"  #: or ``https-hls``
     url: str = ""  #: without query
     query: str = ""  #: without secrets
     user_agent: str = ""
+
+    def __post_init__(self) -> None:
+        """Have no text that could not be told of."""
+        for name in ("url", "query", "user_agent"):
+            object.__setattr__(self, name, well_formed(getattr(self, name)))
 
 
 @dataclass(slots=True)

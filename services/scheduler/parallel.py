@@ -20,7 +20,10 @@ _Result = TypeVar("_Result")
 async def for_each(
     items: Sequence[_Item], work: Callable[[_Item], Awaitable[_Result]], *, parallel: int = PARALLEL
 ) -> list[_Result]:
-    """Do `work` for every item, `parallel` at a time; results in order."""
+    """Do `work` for every item, `parallel` at a time; results in order.
+
+    Where one fails the others are cancelled, and what it raised is raised, as if there were that item only.
+    """
     if len(items) <= 1:
         return [await work(item) for item in items]
     limit = asyncio.Semaphore(parallel)
@@ -29,8 +32,11 @@ async def for_each(
         async with limit:
             return await work(item)
 
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(limited(item)) for item in items]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(limited(item)) for item in items]
+    except BaseExceptionGroup as failed:  # who asks catches `Unavailable`, however many items there were
+        raise failed.exceptions[0] from None
     return [task.result() for task in running]
 
 

@@ -6,6 +6,7 @@ import contextlib
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.registry import Delete, KeyValue, LeaseLost, Put, Registry
+from services.scheduler.parallel import for_each
 from services.scheduler.presence import Presence
 from services.scheduler.relay_demand import Wants
 from services.scheduler.relay_records import serialize_wanted, wanted_key
@@ -35,13 +36,14 @@ class RelayNotes:
             Unavailable: some of it may not be shown.
         """
         known = self._view.directory.relaying.wanted_at(self._name)
-        for stream, via in wants.items():
-            if stream not in known or known[stream].via != via:
-                await self._put(self.note(stream, via))
-        for stream in known.keys() - wants.keys():
-            key = wanted_key(self._name, stream)
-            result = await self._registry.transact([], [Delete(key)])
-            self._view.learn_gone([key], result.revision)
+        new = [stream for stream, via in wants.items() if stream not in known or known[stream].via != via]
+        await for_each(new, lambda stream: self._put(self.note(stream, wants[stream])))
+        await for_each(sorted(known.keys() - wants.keys()), self._delete)
+
+    async def _delete(self, stream: StreamKey) -> None:
+        key = wanted_key(self._name, stream)
+        result = await self._registry.transact([], [Delete(key)])
+        self._view.learn_gone([key], result.revision)
 
     async def _put(self, put: Put) -> None:
         with contextlib.suppress(LeaseLost):  # the replica begins anew, and then notes anew

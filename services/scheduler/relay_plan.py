@@ -59,6 +59,14 @@ class RelayWrite:
         return record
 
 
+@dataclass(slots=True, frozen=True)
+class Unfollowed:
+    """A rule cannot be followed for a stream."""
+
+    stream: StreamKey
+    error: RuleError
+
+
 class RelayPlan:
     """Decides. It remembers since when nobody has wanted what is fetched on demand; whoever takes over waits anew."""
 
@@ -119,7 +127,7 @@ class RelayPlan:
 
     # what the one on duty does
 
-    def look(self, begun: Collection[StreamKey], now: float, wall_us: int) -> Iterator[RelayWrite | RuleError]:
+    def look(self, begun: Collection[StreamKey], now: float, wall_us: int) -> Iterator[RelayWrite | Unfollowed]:
         """Iterate over what is to be changed now, and over rules that cannot be followed.
 
         Args:
@@ -141,15 +149,15 @@ class RelayPlan:
             for relay_id in since.keys() - known:
                 del since[relay_id]
 
-    def _begin_always(self, wall_us: int) -> Iterator[RelayWrite | RuleError]:
+    def _begin_always(self, wall_us: int) -> Iterator[RelayWrite | Unfollowed]:
         for stream, rule_id, rule in self._relays.always():
             if self._relays.pull(stream) is None and self._directory.claim(stream) is None:
                 try:
                     yield self._begin(self._pull(stream, rule_id, rule, "", wall_us), "the rule says so")
                 except RuleError as error:
-                    yield error
+                    yield Unfollowed(stream, error)
 
-    def _begin_pushes(self, begun: Collection[StreamKey], wall_us: int) -> Iterator[RelayWrite | RuleError]:
+    def _begin_pushes(self, begun: Collection[StreamKey], wall_us: int) -> Iterator[RelayWrite | Unfollowed]:
         if not self._relays.has_pushes:
             return
         for stream in begun:
@@ -162,7 +170,7 @@ class RelayPlan:
                         if self._relays.at(push_key(stream, url)) is None:
                             yield self._begin(self._push(stream, rule_id, rule, url, wall_us), "it is published")
                     except RuleError as error:
-                        yield error
+                        yield Unfollowed(stream, error)
 
     def _why_over(self, record: RelayRecord, now: float) -> str:
         """Why a relay is to end; empty where it is not."""

@@ -41,10 +41,12 @@ class RelayStates:
         """
         changes = [change for _, change in zip(range(MOST_WRITES), self._changes(), strict=False)]
         await for_each(changes, self._put)
-        for relay_id in [relay_id for relay_id in self._written if self._relays.relay(relay_id) is None]:
-            result = await self._registry.transact([], [Delete(state_key(relay_id))])
-            self._view.learn_gone([state_key(relay_id)], result.revision)
-            self._written.discard(relay_id)
+        await for_each([relay_id for relay_id in self._written if self._relays.relay(relay_id) is None], self._delete)
+
+    async def _delete(self, relay_id: str) -> None:
+        result = await self._registry.transact([], [Delete(state_key(relay_id))])
+        self._view.learn_gone([state_key(relay_id)], result.revision)
+        self._written.discard(relay_id)
 
     def _changes(self) -> Iterator[Change]:
         for session in self._members:

@@ -38,8 +38,9 @@ from services.scheduler.parallel import for_each, guarded
 from services.scheduler.presence import Presence
 from services.scheduler.relay_demand import HLS_HOLD_S, RelayDemand
 from services.scheduler.relay_notes import RelayNotes
-from services.scheduler.relay_plan import RelayPlan, RelayWrite
+from services.scheduler.relay_plan import RelayPlan, RelayWrite, Unfollowed
 from services.scheduler.relay_records import serialize_relay
+from services.scheduler.relay_refusals import RelayRefusals
 from services.scheduler.relay_states import RelayStates
 from services.scheduler.view import View
 
@@ -100,7 +101,7 @@ class Relaying:
         self._had_duty = False
         self._is_failing = False
         self._noted_at = -math.inf
-        self._failing: set[StreamKey] = set()  # whose rule cannot be followed, which was said
+        self._refusals = RelayRefusals(metrics)
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         locator.missing = self.missing
@@ -117,6 +118,7 @@ class Relaying:
                     self._begun.add(now.stream)
             case RelayRulesChanged():
                 self._begun = None
+                self._refusals.forget()
             case ClaimChanged() | GroupChanged() | NodeChanged() | DrainChanged() | DutyChanged():
                 pass
             case _:
@@ -183,6 +185,7 @@ class Relaying:
     async def _look(self) -> None:
         if not self._view.directory.is_listed:
             return
+        self._tell()  # what others decided does not wait for the registry
         if self._view.clock() - self._noted_at >= LOOK_S:
             self._noted_at = self._view.clock()
             await self._note()
@@ -224,7 +227,7 @@ class Relaying:
         try:
             write = self.plan.on_demand(stream, via, self._demand.query(stream), self._now_us())
         except RuleError as error:
-            self._cannot(stream, error)
+            self._refusals.note(stream, error)
             return
         if write is not None:
             await self.carry_out(write, self._notes.note(stream, via))
@@ -246,9 +249,8 @@ class Relaying:
         self._begun = set()
         decided = list(self.plan.look(begun, self._view.clock(), self._now_us()))
         for each in decided:
-            if isinstance(each, RuleError):
-                self._metrics.relay_refusals.inc()
-                log.warning("a relay rule cannot be followed: %s", each)
+            if isinstance(each, Unfollowed):
+                self._refusals.note(each.stream, each.error)
         await for_each([each for each in decided if isinstance(each, RelayWrite)], self.carry_out)
 
     async def carry_out(self, write: RelayWrite, *others: Operation) -> bool:
@@ -280,12 +282,6 @@ class Relaying:
         where = "ends" if write.now is None else f"at {edge.node.name}" if edge is not None else "at no edge: none has room"
         log.info("%s %s: %s", what, where, write.reason, extra={"stream_key": str(record.stream), "relay": record.id})
         self._metrics.relay_changes.labels("end" if write.now is None else "begin" if write.before is None else "move").inc()
-
-    def _cannot(self, stream: StreamKey, error: RuleError) -> None:
-        self._metrics.relay_refusals.inc()
-        if stream not in self._failing:
-            self._failing = {stream} if len(self._failing) > 1000 else self._failing | {stream}
-            log.warning("%s cannot be fetched: %s", stream, error, extra={"stream_key": str(stream)})
 
     def _now_us(self) -> int:
         return int(self._wall_clock() * 1_000_000)

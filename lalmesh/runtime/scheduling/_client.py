@@ -13,12 +13,14 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from lalmesh.errors import RemoteProtocolError, Unavailable, UnsupportedError
+from lalmesh.errors import LocalProtocolError, RemoteProtocolError, Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.rpc.convert import parse_stream, serialize_node
 from lalmesh.rpc.lalmesh.v1 import scheduler_pb2
+from lalmesh.runtime.channels import ended_calls_raise
 from lalmesh.runtime.events import Event
 from lalmesh.runtime.ownership import Grant, HlsOwner, Location, NodeAddress
+from lalmesh.runtime.scheduling._parts import RETRY_AFTER_S, all_in_parts, in_parts
 from lalmesh.runtime.scheduling.command_wire import parse_command
 from lalmesh.runtime.scheduling.control_wire import serialize_event, serialize_session_touch
 from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted
@@ -34,7 +36,6 @@ from lalmesh.runtime.scheduling.model import (
     Move,
     NodeCommand,
     NodeReport,
-    Refusal,
     Refused,
     Released,
     Wanted,
@@ -54,15 +55,16 @@ from lalmesh.runtime.sessions import SessionTouch
 log = logging.getLogger(__name__)
 
 SERVICE = "lalmesh.v1.Scheduler"
-RETRY_AFTER_S = 0.5  #: pause that is hinted where no scheduler answered: a replica is back or replaced within seconds
 
 Dial = Callable[[str], grpc.aio.Channel]
 
-_Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer", bound=Message)
-_Result = TypeVar("_Result")
 
 _UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+
+
+class _InvalidError(Unavailable):
+    """A replica says that what was asked is wrong: none of them will answer it."""
 
 
 class _Replica:
@@ -120,7 +122,7 @@ class GrpcSchedulerClient:
             answer = await self._call("ClaimPublish", scheduler_pb2.ClaimPublishResponse, request, deadline_s)
             return [parse_claim_result(result) for result in answer.results]
 
-        return await _in_parts(claims, ask)
+        return await in_parts(claims, ask)
 
     async def move(self, edge: NodeAddress, moves: Sequence[Move], deadline_s: float) -> list[Grant | Refused]:
         """See `SchedulerClient.move`."""
@@ -130,7 +132,7 @@ class GrpcSchedulerClient:
             answer = await self._call("MoveGroup", scheduler_pb2.MoveGroupResponse, request, deadline_s)
             return [parse_claim_result(result) for result in answer.results]
 
-        return await _in_parts(moves, ask)
+        return await in_parts(moves, ask)
 
     async def locate(self, wanted: Sequence[Wanted], deadline_s: float) -> list[Location | Refused]:
         """See `SchedulerClient.locate`."""
@@ -141,7 +143,7 @@ class GrpcSchedulerClient:
             answer = await self._call("Locate", scheduler_pb2.LocateResponse, request, timeout_s, patient=True)
             return [parse_locate_result(result) for result in answer.results]
 
-        return await _in_parts(wanted, ask)
+        return await in_parts(wanted, ask)
 
     async def release(
         self, node: NodeAddress, *, claims: Sequence[Released] = (), groups: Sequence[Released] = (), deadline_s: float
@@ -154,8 +156,8 @@ class GrpcSchedulerClient:
             answer = await self._call("Release", scheduler_pb2.ReleaseResponse, request, deadline_s)
             return [result.released for result in answer.results]
 
-        released = await _all_in_parts(claims, partial(ask, of_groups=False))
-        return released + await _all_in_parts(groups, partial(ask, of_groups=True))
+        released = await all_in_parts(claims, partial(ask, of_groups=False))
+        return released + await all_in_parts(groups, partial(ask, of_groups=True))
 
     async def locate_hls(self, node: NodeAddress, wanted: Sequence[HlsWanted], deadline_s: float) -> list[HlsOwner | Refused]:
         """See `HlsSchedulerClient.locate_hls`."""
@@ -165,7 +167,7 @@ class GrpcSchedulerClient:
             answer = await self._call("LocateHls", scheduler_pb2.LocateHlsResponse, request, deadline_s)
             return [parse_locate_hls_result(result) for result in answer.results]
 
-        return await _in_parts(wanted, ask)
+        return await in_parts(wanted, ask)
 
     async def raise_hls_limit(self, node: NodeAddress, limits: Sequence[HlsLimit], deadline_s: float) -> list[bool]:
         """See `HlsSchedulerClient.raise_hls_limit`."""
@@ -174,7 +176,7 @@ class GrpcSchedulerClient:
             request = scheduler_pb2.RaiseHlsLimitRequest(node=serialize_node(node), limits=map(serialize_hls_limit, part))
             return (await self._call("RaiseHlsLimit", scheduler_pb2.RaiseHlsLimitResponse, request, deadline_s)).raised
 
-        return await _all_in_parts(limits, ask)
+        return await all_in_parts(limits, ask)
 
     async def release_hls(self, node: NodeAddress, released: Sequence[HlsReleased], deadline_s: float) -> list[bool]:
         """See `HlsSchedulerClient.release_hls`."""
@@ -183,14 +185,17 @@ class GrpcSchedulerClient:
             request = scheduler_pb2.ReleaseHlsRequest(node=serialize_node(node), released=map(serialize_hls_released, part))
             return (await self._call("ReleaseHls", scheduler_pb2.ReleaseHlsResponse, request, deadline_s)).released
 
-        return await _all_in_parts(released, ask)
+        return await all_in_parts(released, ask)
 
     async def tell_events(self, node: NodeAddress, events: Sequence[Event], deadline_s: float) -> None:
         """See `SchedulerClient.tell_events`."""
         for start in range(0, len(events), MAX_ITEMS):
             part = events[start : start + MAX_ITEMS]
             request = scheduler_pb2.TellEventsRequest(node=serialize_node(node), events=map(serialize_event, part))
-            await self._call("TellEvents", scheduler_pb2.TellEventsResponse, request, deadline_s)
+            try:
+                await self._call("TellEvents", scheduler_pb2.TellEventsResponse, request, deadline_s)
+            except _InvalidError as exc:
+                raise LocalProtocolError(str(exc)) from exc
 
     async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:
         """See `SchedulerClient.touch_sessions`."""
@@ -208,7 +213,7 @@ class GrpcSchedulerClient:
             return [[parse_stream(app, name) for app in found.apps] for name, found in zip(part, answer.found, strict=False)]
 
         try:
-            return await _all_in_parts(names, ask)
+            return await all_in_parts(names, ask)
         except RemoteProtocolError as exc:
             raise Unavailable(str(exc), retry_after_s=RETRY_AFTER_S) from exc
 
@@ -216,15 +221,23 @@ class GrpcSchedulerClient:
         """See `SchedulerClient.join`; each call goes to the replica after the one that the last call could not use."""
 
         async def messages() -> AsyncIterator[scheduler_pb2.NodeReport]:
+            message: scheduler_pb2.NodeReport | None = None
             async for report in reports:
-                yield serialize_report(report)
+                try:
+                    message = serialize_report(report)
+                except Exception:  # a node must not vanish over a figure: it says again what it said last
+                    if message is None:
+                        raise
+                    log.exception("a report cannot be told; the last one is repeated")
+                yield message
 
         replica = self._replicas[self._current]
         call = replica.join(messages())
         try:
-            async for message in call:
-                if (command := parse_command(message)) is not None:
-                    yield command
+            with ended_calls_raise():
+                async for message in call:
+                    if (command := parse_command(message)) is not None:
+                        yield command
         except grpc.aio.AioRpcError as exc:
             raise Unavailable(_describe(replica, exc), retry_after_s=RETRY_AFTER_S) from exc
         finally:
@@ -247,9 +260,12 @@ class GrpcSchedulerClient:
             if left_s <= 0:
                 break
             try:
-                return await replica.call(method, answer, request, left_s if patient else left_s / remaining)
+                with ended_calls_raise():
+                    return await replica.call(method, answer, request, left_s if patient else left_s / remaining)
             except grpc.aio.AioRpcError as exc:
                 reason = _describe(replica, exc)
+                if exc.code() is grpc.StatusCode.INVALID_ARGUMENT:
+                    raise _InvalidError(reason, retry_after_s=RETRY_AFTER_S) from exc
                 if exc.code() not in _UNREACHABLE:
                     raise Unavailable(reason, retry_after_s=RETRY_AFTER_S) from exc
                 self._leave(replica)
@@ -263,32 +279,3 @@ class GrpcSchedulerClient:
 
 def _describe(replica: _Replica, exc: grpc.aio.AioRpcError) -> str:
     return f"scheduler {replica.address}: {exc.code().name}: {exc.details()}"
-
-
-async def _in_parts(
-    items: Sequence[_Item], ask: Callable[[Sequence[_Item]], Awaitable[list[_Result | Refused]]]
-) -> list[_Result | Refused]:
-    """Ask for at most `MAX_ITEMS` at a time; a part that got no usable answer is refused as a whole."""
-    results: list[_Result | Refused] = []
-    for start in range(0, len(items), MAX_ITEMS):
-        part = items[start : start + MAX_ITEMS]
-        try:
-            answers = await ask(part)
-        except (Unavailable, RemoteProtocolError, UnsupportedError) as exc:
-            answers = [Refused(Refusal.UNAVAILABLE, str(exc), RETRY_AFTER_S)] * len(part)
-        if len(answers) != len(part):
-            answers = [Refused(Refusal.UNAVAILABLE, "a scheduler answered another question", RETRY_AFTER_S)] * len(part)
-        results += answers
-    return results
-
-
-async def _all_in_parts(items: Sequence[_Item], ask: Callable[[Sequence[_Item]], Awaitable[Sequence[_Result]]]) -> list[_Result]:
-    """Ask for at most `MAX_ITEMS` at a time; a part that gets no usable answer raises `Unavailable`."""
-    answers: list[_Result] = []
-    for start in range(0, len(items), MAX_ITEMS):
-        part = items[start : start + MAX_ITEMS]
-        got = await ask(part)
-        if len(got) != len(part):
-            raise Unavailable("a scheduler answered another question", retry_after_s=RETRY_AFTER_S)
-        answers += got
-    return answers

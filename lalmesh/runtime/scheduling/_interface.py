@@ -65,6 +65,7 @@ class SchedulerClient(Protocol):
 
         Raises:
             Unavailable: some may have been kept, and not others: tell all of them again, under the same ids.
+            LocalProtocolError: one of them is such that none of this list will ever be kept.
         """
         ...
 

@@ -13,6 +13,7 @@ from lalmesh.errors import LimitExceeded, RemoteProtocolError
 from lalmesh.rpc.convert import parse_stream
 from lalmesh.rpc.lalmesh.v1 import control_pb2, scheduler_pb2
 from lalmesh.runtime.events import MAX_EVENT_ID_BYTES, MAX_EVENT_KIND_BYTES, MAX_FACTS_BYTES, Event
+from lalmesh.runtime.foreign_text import within
 from lalmesh.runtime.scheduling.control import (
     MAX_BLACKLIST,
     MAX_KICKED,
@@ -229,7 +230,7 @@ def serialize_relay_status(status: RelayStatus) -> control_pb2.RelayStatus:
         url=status.url,
         session_id=status.session_id,
         attempts=status.attempts,
-        error=_cut(status.error, MAX_LONG_TEXT_BYTES),
+        error=within(status.error, MAX_LONG_TEXT_BYTES),
         since_us=status.since_us,
     )
 
@@ -282,10 +283,6 @@ def _text(text: str, what: str, limit: int = MAX_TEXT_BYTES) -> str:
     if size > limit:
         raise LimitExceeded(f"{what} bytes", size, limit)
     return text
-
-
-def _cut(text: str, limit: int) -> str:
-    return text.encode()[:limit].decode(errors="ignore")
 
 
 def _number(value: int) -> int:

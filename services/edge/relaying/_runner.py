@@ -7,6 +7,7 @@ import logging
 import time
 
 from lalmesh.errors import LalmeshError
+from lalmesh.runtime.foreign_text import well_formed
 from lalmesh.runtime.relay_rules import without_secrets
 from lalmesh.runtime.scheduling import RelayJob, RelayState, RelayStatus
 from services.edge.relaying._attempts import Attempts
@@ -68,15 +69,16 @@ class Runner:
                 await asyncio.sleep(pause_s)
 
     async def _attempt(self, url: str) -> str:
-        """One attempt. Gives why it is over."""
+        """One attempt. Gives why it is over, which may be in the words of the other side."""
         work = push if self.job.is_push else pull
         try:
-            return without_secrets(await work(self._edge, self.job, url, self._started))
+            reason = await work(self._edge, self.job, url, self._started)
         except (LalmeshError, OSError) as error:
-            return without_secrets(str(error) or type(error).__name__)
+            reason = str(error) or type(error).__name__
         except Exception:  # a bug of ours, or a URL of a form that nobody thought of: the others go on
             log.exception("relay failed", extra=self._facts)
-            return "internal error"
+            reason = "internal error"
+        return well_formed(without_secrets(reason))
 
     def _started(self, session: Session) -> None:
         self._session, self._started_at = session, self._loop.time()

@@ -156,4 +156,4 @@ def _text(logged: LoggedEvent) -> str:
 
 async def _send(response: web.StreamResponse, text: str) -> None:
     async with asyncio.timeout(SEND_S):
-        await response.write(text.encode())
+        await response.write(text.encode("utf-8", "replace"))

@@ -3,8 +3,9 @@
 A receiver that is slow or away delays no other. Within a shard events of one stream go one after the other, in order, those of up
 to `STREAMS_AT_ONCE` streams beside each other. An event that is not taken is tried again with growing pauses, and holds up the rest
 of its stream at once, and of its shard when what was read with it (`PAGE` events) is done; after the receiver's `give_up_s` it
-becomes a dead letter, and what is behind it goes on. The cursor is written behind what was taken, so a scheduler that dies has
-another one send a page again at most, under the same ids.
+becomes a dead letter, and what is behind it goes on. So it does after `MISFITS` attempts where the receiver is well and takes other
+events, of whatever shard: it is this one that it cannot take. The cursor is written behind what was taken, so a scheduler that
+dies has another one send a page again at most, under the same ids.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 PAGE = 64  #: events that are read at a time, and that may be sent again when a scheduler dies
 STREAMS_AT_ONCE = 8  #: of one shard and receiver: 128 requests to a receiver at most
 REFUSALS = 5  #: answers that say never after which an event is given up at once
+MISFITS = 20  #: attempts between which the receiver took something else, after which an event is given up: some 7 minutes at least
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0  #: after an attempt that failed; pauses double
 LOG_AWAY_S = 0.5  #: after the log did not answer
 
@@ -157,19 +159,21 @@ class Delivery:
         """Bring one event, however often it has to be tried; afterwards it was taken, or is a dead letter."""
         message = message_of(event, self._receiver.format, self._about)
         loop = asyncio.get_running_loop()
-        began, attempt, refusals, pause_s = loop.time(), 0, 0, FIRST_PAUSE_S
+        began, attempt, refusals, misfits, pause_s = loop.time(), 0, 0, 0, FIRST_PAUSE_S
         while True:
             attempt += 1
+            taken = self._state.delivered
             try:
                 await self._sink.send(self._receiver, self._url_of(event), event.id, message, attempt)
             except DeliveryError as error:
                 refusals += error.is_refused
                 self._failed(str(error))
-                if refusals >= REFUSALS or loop.time() - began >= self._receiver.give_up_s:
+                if refusals >= REFUSALS or misfits >= MISFITS or loop.time() - began >= self._receiver.give_up_s:
                     await self._give_up(event, attempt, str(error))
                     return
                 await asyncio.sleep(pause_s * self._rng.uniform(0.5, 1.0))
                 pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+                misfits += self._state.delivered > taken
             else:
                 self._succeeded(event)
                 return

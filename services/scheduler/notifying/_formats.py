@@ -34,7 +34,7 @@ class Message:
 def message_of(event: Event, made: NotifyFormat, about: About) -> Message:
     """The event in a format."""
     name, body = FORMATS[made](event, about)
-    return Message(name, json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode())
+    return Message(name, json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def as_json(event: Event) -> dict[str, Any]:

@@ -148,3 +148,15 @@ def test_the_other_side_is_shown_without_secrets() -> None:
     assert (client.protocol, client.address, client.peer, client.url) == ("rtmp", "a", "a:1935", "rtmp://a/live/cam")
     assert client_at("https://[::1]:444/live/cam.flv").protocol == "https-flv"
     assert client_at("https://[::1]:444/live/cam.flv").peer == "[::1]:444"
+
+
+@in_virtual_time
+async def test_what_a_source_says_in_other_bytes_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def attempt(edge: RelayingEdge, job: RelayJob, url: str, started: Started) -> str:
+        raise ConnectionFailed("RTSP 454 (DESCRIBE: Introuvable \udce9)")
+
+    world = World(monkeypatch, attempt)
+    world.relaying.follow(RelayJobs((PULL,)))
+    await asyncio.sleep(0.1)
+    (status,) = world.relaying.statuses
+    assert status.error == "RTSP 454 (DESCRIBE: Introuvable \ufffd)"

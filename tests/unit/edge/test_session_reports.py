@@ -32,10 +32,13 @@ class Told:
         self.reports = SessionReports(self.sessions, self, lambda: EDGE, metrics, report_s=REPORT_S)  # type: ignore[arg-type]
         self.words: list[list[SessionTouch]] = []
         self.is_away = False
+        self.error: Exception | None = None
 
     async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:
         if self.is_away:
             raise Unavailable("away", retry_after_s=1)
+        if self.error is not None:
+            raise self.error
         self.words.append(list(sessions))
 
     def open(self, role: SessionRole = SessionRole.PLAYER) -> Session:
@@ -126,3 +129,29 @@ async def test_an_edge_that_leaves_says_that_all_are_over() -> None:
     running.cancel()
     await told.reports.leave()
     assert [touch.over for touch in told.heard()] == [True]
+
+
+def test_what_a_client_said_in_other_bytes_can_be_told() -> None:
+    client = Client(
+        protocol="rtsp",
+        address="192.0.2.1",
+        peer="192.0.2.1:9",
+        url="rtsp://h\udcff/live/cam",
+        query="x=\udcff",
+        user_agent="VLC \udce9",
+    )
+    assert (client.url, client.query, client.user_agent) == ("rtsp://h\ufffd/live/cam", "x=\ufffd", "VLC \ufffd")
+
+
+@in_virtual_time
+async def test_a_session_that_cannot_be_told_of_ends_no_word_about_others() -> None:
+    told = Told()
+    told.error = UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed")
+    running = asyncio.create_task(told.reports.run())
+    told.open()
+    await asyncio.sleep(0.5)
+    told.error = None
+    told.open()
+    await asyncio.sleep(0.5)
+    assert len(told.heard()) == 1
+    running.cancel()

@@ -69,3 +69,8 @@ def test_players_of_a_blocked_address_are_over() -> None:
     players.saw(CAM, "b", HlsClient(peer="192.0.2.2:9"), 10)
     players.end_those(lambda address: address == "192.0.2.2")
     assert [(touch.id, touch.over) for touch in players.touches()] == [("b", True), ("a", False)]
+
+
+def test_what_a_player_said_in_other_bytes_can_be_told() -> None:
+    client = HlsClient(peer="192.0.2.1", url="http://a\udcff/x", query="x=\udcff", user_agent="VLC \udce9")
+    assert (client.url, client.query, client.user_agent) == ("http://a\ufffd/x", "x=\ufffd", "VLC \ufffd")

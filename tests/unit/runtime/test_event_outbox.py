@@ -4,15 +4,19 @@ import asyncio
 import random
 from collections.abc import Sequence
 
+from hypothesis import given
+from hypothesis import strategies as st
 from support.virtual_time import in_virtual_time
 
-from lalmesh.errors import Unavailable
+from lalmesh.errors import LocalProtocolError, Unavailable
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.event_outbox import MAX_TEXT_CHARS, EventOutbox
 from lalmesh.runtime.events import Event, event_id, number_of
 from lalmesh.runtime.ownership import NodeId
+from lalmesh.runtime.scheduling.control_wire import parse_event, serialize_event
 
 NODE = NodeId("edge-1", b"\1" * 8)
+_RAW = st.binary(min_size=1, max_size=3).map(lambda raw: raw.decode("utf-8", "surrogateescape"))  # as HTTP and RTSP give it
 
 
 class _Told:
@@ -75,3 +79,44 @@ async def test_over_the_bound_the_oldest_go_and_an_event_says_how_many() -> None
     assert events[0].facts == {"count": 8}
     assert outbox.counters.dropped == 8
     assert [number_of(event.id) for event in events] == [("01" * 8, 8), ("01" * 8, 9), ("01" * 8, 10)]
+
+
+@in_virtual_time
+async def test_what_is_lost_twice_is_counted_once() -> None:
+    told = _Told()
+    outbox = EventOutbox(NODE, told.tell, limit=3)
+    for _ in range(5):
+        outbox.add(EventKind.PUB_START)
+    await _run(outbox)
+    for _ in range(4):
+        outbox.add(EventKind.PUB_STOP)
+    await _run(outbox)
+    assert [events[0].facts for events in told.lists] == [{"count": 3}, {"count": 2}]
+
+
+@in_virtual_time
+async def test_an_event_that_nobody_takes_is_lost_alone() -> None:
+    told: list[Event] = []
+
+    async def tell(events: Sequence[Event]) -> None:
+        if any(event.kind == "sub_start" for event in events):
+            raise LocalProtocolError("facts of 73765, limit 65536")
+        told.extend(events)
+
+    outbox = EventOutbox(NODE, tell)
+    for kind in (EventKind.PUB_START, EventKind.SUB_START, EventKind.SUB_STOP, EventKind.PUB_STOP):
+        outbox.add(kind)
+    await _run(outbox)
+    outbox.add(EventKind.NODE_UP)
+    await _run(outbox)
+    assert [event.kind for event in told] == ["pub_start", "events_lost", "sub_stop", "pub_stop", "node_up"]
+    assert [number_of(event.id) for event in told] == [("01" * 8, number) for number in range(1, 6)]
+    assert (told[1].facts, outbox.counters.refused, outbox.counters.dropped) == ({"count": 1}, 1, 1)
+
+
+@given(st.dictionaries(st.sampled_from(("app", "flash_ver", "tc_url", "query", "url", "user_agent")), _RAW))
+def test_whatever_a_client_says_can_be_told(facts: dict[str, str]) -> None:
+    outbox = EventOutbox(NODE, _Told().tell)
+    outbox.add(EventKind.RTMP_CONNECT, facts={name: text * 4096 for name, text in facts.items()})
+    message = serialize_event(outbox._waiting[0])
+    assert parse_event(message).facts.keys() == facts.keys()

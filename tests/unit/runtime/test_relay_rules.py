@@ -119,3 +119,8 @@ def test_any_text_is_a_rule_or_refused(text: str, is_push: bool) -> None:
         options=rule.options,
     )
     assert again == rule
+
+
+def test_a_query_in_other_bytes_makes_a_url_all_the_same() -> None:
+    assert expand("rtmp://a/{app}/{name}", CAM, "x=\udcff") == "rtmp://a/live/cam"
+    assert expand("http://a/{name}?{query}", CAM, "x=\udcff").isascii()

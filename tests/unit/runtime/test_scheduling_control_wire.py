@@ -139,3 +139,9 @@ def test_any_bytes_are_a_value_or_the_error_of_a_peer(
 ) -> None:
     with suppress(DecodeError, RemoteProtocolError):
         parse(message.FromString(wire_bytes))
+
+
+def test_what_a_source_said_in_other_bytes_is_told_all_the_same() -> None:
+    status = RelayStatus(id="r", state=RelayState.PAUSED, error="RTSP 454 (DESCRIBE: Introuvable \udce9)" + "é" * 1024)
+    told = control_wire.parse_relay_status(control_wire.serialize_relay_status(status))
+    assert told.error.startswith("RTSP 454 (DESCRIBE: Introuvable \ufffd)é")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,10 +14,13 @@ from support.virtual_time import in_virtual_time
 from lalmesh.errors import StreamExists, StreamNotFound, Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeAddress, NodeId
+from lalmesh.runtime.registry import Compare, Operation, Registry, TransactionResult
 from lalmesh.runtime.relay_rules import parse_relay_rule
 from lalmesh.runtime.scheduling import Claim, HeldStream, HlsWanted, NodeCommand, NodeReport, Refusal, Refused, Role, Wanted
 from lalmesh.runtime.scheduling.control import RelayJob, RelayJobs, RelayState, RelayStatus
 from services.scheduler import SchedulerService
+from services.scheduler.relay_demand import Wants
+from services.scheduler.relay_notes import RelayNotes
 from services.scheduler.relays import MadeByRuleError, RelayingSettings, Relays, build_relays
 
 CAM = StreamKey.of("live", "cam")
@@ -65,6 +69,17 @@ class World:
     def jobs(self, name: str) -> tuple[RelayJob, ...] | None:
         told = [command for command in self.heard[name] if isinstance(command, RelayJobs)]
         return told[-1].jobs if told else None
+
+
+class FarRegistry:
+    """Each transaction takes 10 ms."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def transact(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> TransactionResult:
+        await asyncio.sleep(0.01)
+        return await self._registry.transact(compares, operations)
 
 
 class Running:
@@ -245,6 +260,54 @@ async def test_while_the_registry_is_away_nobody_is_told_anything_else() -> None
     running.world.registry.is_down = False
     await asyncio.sleep(15.0)
     assert running.world.jobs("e1") == ()  # nobody watches
+    await running.end(service)
+
+
+@in_virtual_time
+async def test_many_that_nobody_wants_any_more_do_not_wait_for_each_other_at_a_registry_that_is_far() -> None:
+    world = World()
+    service, _ = await world.replica(RULE)
+    far = FarRegistry(world.registry)
+    notes = RelayNotes(far, service.view, service.presence, "")  # type: ignore[arg-type]
+    wants: Wants = {StreamKey.of("live", f"s{number}"): () for number in range(1000)}
+    for each in (wants, {}):
+        began = asyncio.get_running_loop().time()
+        await notes.write(each)
+        assert asyncio.get_running_loop().time() - began < 0.5
+        assert len(service.directory.relaying.wanted_at("-")) == len(each)
+    await service.stop()
+
+
+@in_virtual_time
+async def test_that_the_registry_is_away_is_said_once_however_much_is_to_be_written(caplog: pytest.LogCaptureFixture) -> None:
+    running = Running()
+    service, _ = await running.world.replica(RULE)
+    await running.edge(service, "e1")
+    running.world.registry.is_down = True
+    streams = [HeldStream(stream=StreamKey.of("live", f"s{number}"), players=1) for number in range(3)]
+    running.streams["e1"] = tuple(streams)
+    await asyncio.sleep(5.0)
+    said = [record for record in caplog.records if record.name.endswith("relaying") and record.levelname != "DEBUG"]
+    assert [record.levelname for record in said] == ["WARNING"]
+    running.world.registry.is_down = False
+    await running.end(service)
+
+
+@in_virtual_time
+async def test_a_rule_that_cannot_be_followed_is_said_once_and_again_when_rules_change(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    running = Running()
+    long = parse_relay_rule(f"live/a-long-name rtmp://a/{'x' * 4080}{{name}} start=always", is_push=False)
+    service, relays = await running.world.replica(long)
+    await running.edge(service, "e1")
+    await asyncio.sleep(10.0)
+    assert [record.getMessage().split(":")[0] for record in caplog.records if "relayed" in record.getMessage()] == [
+        "live/a-long-name cannot be relayed"
+    ]
+    await relays.add_rule(RULE)
+    await asyncio.sleep(2.0)
+    assert len([record for record in caplog.records if "relayed" in record.getMessage()]) == 2
     await running.end(service)
 
 

@@ -7,14 +7,13 @@ from support.rulings import CAM, NODES, address, directory, group, held, node
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeAddress
-from lalmesh.runtime.recording import RuleError
 from lalmesh.runtime.registry import Changed, KeyValue, Removed
 from lalmesh.runtime.relay_rules import RelayRule, parse_relay_rule
 from lalmesh.runtime.scheduling.model import Endpoint, HeldStream, NodeReport, Role, Wanted
 from services.scheduler import records
 from services.scheduler.directory import Directory
 from services.scheduler.relay_demand import HOLD_S, RelayDemand
-from services.scheduler.relay_plan import LEAST_UNWANTED_S, RIVAL_S, RelayLoopError, RelayPlan, RelayWrite
+from services.scheduler.relay_plan import LEAST_UNWANTED_S, RIVAL_S, RelayLoopError, RelayPlan, RelayWrite, Unfollowed
 from services.scheduler.relay_records import (
     RelayRecord,
     RelayRuleRecord,
@@ -67,7 +66,7 @@ class World:
 
     def look(self, now: float = 0.0) -> list[RelayWrite]:
         found = list(self.plan.look(self.directory.streams(), now, 7))
-        assert not [each for each in found if isinstance(each, RuleError)]
+        assert not [each for each in found if isinstance(each, Unfollowed)]
         return [each for each in found if isinstance(each, RelayWrite)]
 
     def want(self, *via: str, replica: str = "s1") -> None:
@@ -237,6 +236,13 @@ def with_endpoint(name: str, host: str, port: int) -> KeyValue:
 def test_a_source_that_is_this_cluster_is_left_out() -> None:
     world = World(PULL, nodes=(*NODES, with_endpoint("e3", "A", 1935)))
     assert world.fetch().urls == ("rtmp://b/live/cam",)
+
+
+def test_a_rule_that_cannot_be_followed_is_told_of_with_its_stream() -> None:
+    world = World(ALWAYS, nodes=(*NODES, with_endpoint("e3", "e", 554)))
+    [found] = world.plan.look((), 0.0, 7)
+    assert isinstance(found, Unfollowed)
+    assert (found.stream, type(found.error)) == (CAM, RelayLoopError)
 
 
 def test_where_all_are_it_is_refused_without_a_secret() -> None:

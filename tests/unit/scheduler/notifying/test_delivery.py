@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Iterable
 
@@ -13,6 +14,7 @@ from lalmesh.runtime.events import Event, event_id
 from lalmesh.runtime.notify import Receiver
 from services.scheduler.events import EventLogSettings, MemoryEventLog
 from services.scheduler.notifying import About, Delivery, DeliveryError, Message, News, NotifyMetrics, ReceiverState
+from services.scheduler.notifying._delivery import FIRST_PAUSE_S, LONGEST_PAUSE_S
 
 CAM = StreamKey.of("live", "cam")
 SHARD = shard_of(CAM, "")
@@ -109,6 +111,52 @@ async def test_what_is_not_taken_for_long_is_a_dead_letter_and_what_is_behind_it
     assert world.sink.taken == _ids([2])
     [letter] = await world.log.letters("", 10)
     assert (letter.receiver, letter.event.id, letter.error) == ("bill", bad, "HTTP 500")
+
+
+@in_virtual_time
+async def test_one_that_is_not_taken_while_all_others_are_is_given_up_within_minutes() -> None:
+    world = _World(give_up_s=86_400)
+    [bad] = _ids([1])
+    world.sink.refuses[bad] = DeliveryError("HTTP 500")
+    await world.tell(1, 2)
+    running = asyncio.ensure_future(world.run(1000))
+    for _ in range(6000):
+        await asyncio.sleep(0.1)
+        world.state.delivered += 1  # of another shard
+    assert world.sink.taken == _ids([2])
+    assert world.state.dead == 1
+    first, *_, last = [at for at, each in world.sink.attempts if each == bad]
+    assert 300 < last - first < 600
+    await running
+
+
+@in_virtual_time
+async def test_a_receiver_that_is_away_for_long_gets_everything_though_it_took_some_just_before() -> None:
+    world = _World(give_up_s=86_400)
+    bad, other = _ids([1, 2])
+    world.sink.refuses[bad] = DeliveryError("no answer")
+    await world.tell(1)
+    await world.tell(2, stream=OTHER)
+    running = asyncio.ensure_future(world.run(20_000))
+    await asyncio.sleep(10_000)
+    assert world.sink.taken == [other]
+    del world.sink.refuses[bad]
+    await running
+    assert (world.sink.taken, world.state.dead) == ([other, bad], 0)
+
+
+@in_virtual_time
+async def test_pauses_double_up_to_the_longest() -> None:
+    world = _World(give_up_s=86_400)
+    [bad] = _ids([1])
+    world.sink.refuses[bad] = DeliveryError("HTTP 503")
+    await world.tell(1)
+    await world.run(300)
+    times = [at for at, _ in world.sink.attempts]
+    pauses = [after - before - 0.01 for before, after in itertools.pairwise(times)]
+    longest = [min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**number) for number in range(len(pauses))]
+    assert len(pauses) > 10
+    assert all(most / 2 <= pause <= most + 1e-6 for pause, most in zip(pauses, longest, strict=True))
 
 
 @in_virtual_time

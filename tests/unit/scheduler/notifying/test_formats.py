@@ -48,3 +48,8 @@ def test_our_own_form_has_everything() -> None:
         "id": "1", "event": "alarm", "at": "2023-11-14T22:13:20.000001Z", "node": "n", "stream": {"app": "a/b", "name": "cam"},
         "data": {"x": 1}, "cluster": "here", "server_id": "7",
     }  # fmt: skip
+
+
+def test_an_event_of_an_older_node_is_told_whatever_bytes_it_has() -> None:
+    event = Event(id="1", kind="sub_start", at_us=1, node="n", facts={"user_agent": "VLC \udce9"})
+    assert json.loads(message_of(event, NotifyFormat.LALMESH, ABOUT).body)["data"] == {"user_agent": "VLC ?"}
