@@ -8,7 +8,8 @@ from __future__ import annotations
 import bisect
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.sessions import (
@@ -21,7 +22,7 @@ from lalmesh.runtime.sessions import (
     SessionPage,
     SessionTouch,
 )
-from services.scheduler.sessions._names import checked_limit, counted, member_of
+from services.scheduler.sessions._names import checked_limit, counted, end_of, first_of, member_of
 from services.scheduler.sessions._settings import LEAST_RATE_US, SESSION_TTL_S
 
 MAX_SESSIONS = 200_000  #: about 300 MB; more players than one process serves segments to
@@ -45,6 +46,7 @@ class MemorySessions:
         self._wall_clock = wall_clock
         self._limit = limit
         self._sessions: OrderedDict[str, Session] = OrderedDict()  # the one that was not seen for longest first
+        self._members: list[str] = []  # the same in their order: a page does not sort them all
         self._counts: Counter[tuple[StreamKey, SessionKind]] = Counter()
         self._by_id: dict[str, set[str]] = {}
 
@@ -52,9 +54,10 @@ class MemorySessions:
         """See `SessionDirectory.touch`."""
         now_us = self._expire()
         for touch in sessions:
-            before = self._forget(member_of(touch.stream, touch.id))
-            if not touch.over:
-                self._keep(_seen(node, touch, before, now_us))
+            if touch.over:
+                self._forget(member_of(touch.stream, touch.id))
+            else:
+                self._keep(node, touch, now_us)
         while len(self._sessions) > self._limit:
             self._forget(next(iter(self._sessions)))
 
@@ -74,40 +77,60 @@ class MemorySessions:
         return [self._sessions[member] for member in sorted(self._by_id.get(session_id, ()))]
 
     async def page(self, wanted: SessionFilter = ALL, *, cursor: str = "", limit: int = MAX_PAGE) -> SessionPage:
-        """See `SessionDirectory.page`. It sorts all that there are: for people who look, not for machines that poll."""
+        """See `SessionDirectory.page`."""
         self._expire()
-        checked_limit(limit)
-        members = sorted(member for member, session in self._sessions.items() if wanted.wants(session))
+        found = list(islice(self._after(wanted, cursor), checked_limit(limit) + 1))
+        shown = found[:limit]
+        cursor = member_of(shown[-1].stream, shown[-1].id) if len(found) > limit else ""
+        return SessionPage(tuple(shown), cursor)
+
+    def _after(self, wanted: SessionFilter, cursor: str) -> Iterator[Session]:
+        """Those that are wanted, from `cursor` on."""
+        members = self._members
         start = bisect.bisect_right(members, cursor) if cursor else 0
-        shown = members[start : start + limit]
-        more = start + len(shown) < len(members)
-        return SessionPage(tuple(self._sessions[member] for member in shown), shown[-1] if shown and more else "")
+        end = len(members)
+        if wanted.stream is not None:
+            start = max(start, bisect.bisect_left(members, first_of(wanted.stream)))
+            end = bisect.bisect_left(members, end_of(wanted.stream))
+        sessions = (self._sessions[members[index]] for index in range(start, end))
+        return (session for session in sessions if wanted.wants(session))
 
     async def close(self) -> None:
         """Forget all."""
         self._sessions.clear()
+        self._members.clear()
         self._counts.clear()
         self._by_id.clear()
 
-    def _keep(self, session: Session) -> None:
-        member = member_of(session.stream, session.id)
-        self._sessions[member] = session
-        self._by_id.setdefault(session.id, set()).add(member)
-        self._counts[session.stream, session.kind] += 1
+    def _keep(self, node: str, touch: SessionTouch, now_us: int) -> None:
+        """It was seen now, which makes it the last to be forgotten."""
+        member = member_of(touch.stream, touch.id)
+        before = self._sessions.get(member)
+        session = self._sessions[member] = _seen(node, touch, before, now_us)
+        self._sessions.move_to_end(member)
+        if before is None:
+            bisect.insort(self._members, member)
+            self._by_id.setdefault(session.id, set()).add(member)
+        else:
+            self._count(before, -1)
+        self._count(session, 1)
 
-    def _forget(self, member: str) -> Session | None:
+    def _forget(self, member: str) -> None:
         session = self._sessions.pop(member, None)
         if session is None:
-            return None
+            return
+        del self._members[bisect.bisect_left(self._members, member)]
         members = self._by_id[session.id]
         members.discard(member)
         if not members:
             del self._by_id[session.id]
+        self._count(session, -1)
+
+    def _count(self, session: Session, count: int) -> None:
         kind = session.stream, session.kind
-        self._counts[kind] -= 1
+        self._counts[kind] += count
         if not self._counts[kind]:
             del self._counts[kind]
-        return session
 
     def _expire(self) -> int:
         """Forget those that nobody has seen for their time to live; Unix microseconds now."""
