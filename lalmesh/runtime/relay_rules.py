@@ -27,6 +27,7 @@ ENDLESS = -1  #: of `RelayRule.retries`
 
 PULL_SCHEMES = frozenset(("rtmp", "rtmps", "rtsp", "rtsps", "http", "https", "ws", "wss"))
 PUSH_SCHEMES = frozenset(("rtmp", "rtmps", "rtsp", "rtsps"))
+DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443, "rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "ws": 80, "wss": 443}
 _RAW_SCHEMES = frozenset(("rtmp", "rtmps"))  #: whose names are not percent-encoded
 _PLACES = re.compile(r"\{([^{}]*)\}")
 _KNOWN_PLACES = frozenset(("app", "name", "query"))
@@ -252,7 +253,7 @@ def static_push_rule(address: str) -> RelayRule:
 # What may be shown ----------------------------------------------------------------------------------------------------
 
 _LOGIN = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s]*@", re.IGNORECASE)
-_QUERY = re.compile(r"([a-z][a-z0-9+.-]*://[^\s?'\"]*)\?[^\s'\")]*", re.IGNORECASE)
+_QUERY = re.compile(r"([a-z][a-z0-9+.-]*://[^\s?]*)\?\S*", re.IGNORECASE)  # quotes and brackets are legal in one
 
 
 def without_secrets(text: str) -> str:

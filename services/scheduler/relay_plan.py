@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeAddress
 from lalmesh.runtime.recording import RuleError
-from lalmesh.runtime.relay_rules import NEVER_S, RelayRule, expand, without_secrets
+from lalmesh.runtime.relay_rules import DEFAULT_PORTS, NEVER_S, RelayRule, expand, without_secrets
 from lalmesh.runtime.scheduling.model import Role
 from services.scheduler.candidates import weight
 from services.scheduler.directory import Directory
@@ -31,7 +31,6 @@ from services.scheduler.relay_records import RelayRecord, push_key
 ID_BYTES = 8
 LEAST_UNWANTED_S = 1.5  #: a player that has just come shows in the next report of its edge
 RIVAL_S = 15.0  #: an edge that died keeps its claim for as long as its lease lives, 10 s by default
-DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443, "rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 class RelayLoopError(RuleError):

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from lalmesh.names import StreamKey
+from lalmesh.relay_path import MAX_CLUSTERS
 
 MAX_KICKED = 1000  #: sessions that one command ends
 MAX_BLACKLIST = 10_000  #: networks: some 600 KB of a command, and a lookup that stays cheap
@@ -15,7 +16,7 @@ MAX_RELAY_JOBS = 10_000  #: of one node, and those of the whole cluster
 MAX_RELAY_URLS = 16  #: sources of one pull
 MAX_URL_BYTES = 4096
 MAX_CLUSTER_CHARS = 253  #: of the mark of a cluster: its name, cut, and a few more
-MAX_VIA = 16  #: clusters that a stream goes through; a chain of more is a loop, or as good as one
+MAX_VIA = MAX_CLUSTERS  #: clusters that a stream goes through
 MAX_LIVE_SETTINGS = 1000
 MAX_APPS = 10_000  #: with limits that are used now: 300 KB of a command
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-ENDLESS = -1
+from lalmesh.runtime.relay_rules import ENDLESS
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from lalmesh.client import ClientOptions
 from lalmesh.container.flv import BodyMuxer
 from lalmesh.relay_path import MAX_CLUSTERS
 from lalmesh.runtime.addresses import host_port
-from lalmesh.runtime.relay_rules import without_secrets
+from lalmesh.runtime.relay_rules import DEFAULT_PORTS, without_secrets
 from lalmesh.runtime.scheduling import RelayJob
 from services.edge.client import Client
 from services.edge.fanout import FanOutSettings
@@ -24,7 +24,6 @@ from services.edge.session import Session, Sessions
 
 CONNECT_S = 5.0  #: for a name, TCP and TLS; never more than the relay has to start
 STALL_S = 10.0  #: without a message of a source, or room at a target: as players of lal's own client have it
-DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443, "rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "ws": 80, "wss": 443}
 FLV_SCHEMES = frozenset(("http", "https", "ws", "wss"))
 
 
@@ -71,7 +70,7 @@ class RelayingEdge:
 
 
 def client_at(url: str) -> Client:
-    """The other side as the client of a session: we have dialled it."""
+    """The other side as the client of a session: we have dialled it. What it was dialled with beyond the path may be a secret."""
     parts = urlsplit(url, allow_fragments=False)
     host, port, scheme = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0), parts.scheme
     return Client(
@@ -79,7 +78,6 @@ def client_at(url: str) -> Client:
         address=host,
         peer=host_port(host, port),
         url=without_secrets(url),
-        query=parts.query,
     )
 
 

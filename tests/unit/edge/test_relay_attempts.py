@@ -7,7 +7,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.relaying._attempts import ENDLESS, Attempts, RetrySettings
+from lalmesh.runtime.relay_rules import ENDLESS
+from services.edge.relaying._attempts import Attempts, RetrySettings
 
 SETTINGS = RetrySettings(first_pause_s=0.5, longest_pause_s=8.0, steady_s=5.0)
 

@@ -145,6 +145,7 @@ async def test_what_fails_by_a_bug_of_ours_is_tried_again(monkeypatch: pytest.Mo
 
 def test_the_other_side_is_shown_without_secrets() -> None:
     client = client_at(URL)
+    assert client.query == ""
     assert (client.protocol, client.address, client.peer, client.url) == ("rtmp", "a", "a:1935", "rtmp://a/live/cam")
     assert client_at("https://[::1]:444/live/cam.flv").protocol == "https-flv"
     assert client_at("https://[::1]:444/live/cam.flv").peer == "[::1]:444"

@@ -99,6 +99,11 @@ def test_static_relays_are_those_of_lal() -> None:
     assert (push.is_push, push.pattern, push.urls) == (True, "*", ("rtmp://h:1936/{app}/{name}",))
 
 
+@pytest.mark.parametrize("url", ["https://h/x?a=b'c=secret", "https://h/it's?a=(b)secret", 'rtmp://h/x?a=%22secret"secret'])
+def test_no_part_of_a_query_is_shown_whatever_it_holds(url: str) -> None:
+    assert "secret" not in without_secrets(f"{url}, and {url}")
+
+
 def test_logins_and_queries_are_not_shown() -> None:
     text = "rtsp://u:p@ss@h:554/a/b?token=1: no answer, then rtmp://h/a/b?key=2 (HTTP 503)"
     assert without_secrets(text) == "rtsp://h:554/a/b no answer, then rtmp://h/a/b (HTTP 503)"
