@@ -54,8 +54,8 @@ class HlsAccess:
             AccessRefused: it may not.
         """
         rest = without_field(without_credentials(request.query), PASS_PARAMETER)
-        if self._access.policy.is_open_for(request):
-            await self._access.check(request)  # its address may be one that is let in nowhere
+        if self._access.policy.is_settled(request):  # a pass stands for credentials, not for the rule
+            await self._access.check(request)
             return Admitted(request.query)
         shown = fields_of(request.query).get(PASS_PARAMETER, "")
         now_s = self._clock()

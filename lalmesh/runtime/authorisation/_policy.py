@@ -74,9 +74,17 @@ class Policy:
 
     def decide(self, request: Request, now_s: float, answers: Answers) -> Verdict:
         """What becomes of `request` at `now_s` (Unix seconds), knowing `answers` to what was asked about it."""
+        rule = self._rule_of(request)
+        return self._settled(request, rule) or self._ask(request, now_s, answers, rule.methods if rule is not None else ())
+
+    def is_settled(self, request: Request) -> bool:
+        """Whether it makes no difference what `request` shows."""
+        return self._settled(request, self._rule_of(request)) is not None
+
+    def _settled(self, request: Request, rule: Rule | None) -> Allowed | Refused | None:
+        """What comes of its address and `rule` alone; None where it has to show something."""
         if not self._addresses.get(request.action, _EVERYWHERE).lets_in(request.address):
             return Refused(reason=Reason.FORBIDDEN, detail="the address")
-        rule = self._rule_of(request)
         if rule is None:
             return Allowed("no rule") if self._is_open_otherwise else Refused(reason=Reason.FORBIDDEN, detail="no rule")
         match rule.methods:
@@ -84,8 +92,8 @@ class Policy:
                 return Allowed("open")
             case (MethodName.DENY,):
                 return Refused(reason=Reason.FORBIDDEN, detail="the rule")
-            case names:
-                return self._ask(request, now_s, answers, names)
+            case _:
+                return None
 
     def _ask(self, request: Request, now_s: float, answers: Answers, names: Sequence[MethodName]) -> Verdict:
         """Whether one of the methods lets it in. All others are asked before a question goes out that takes time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from dataclasses import replace
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from lalmesh.names import StreamKey
@@ -14,10 +15,12 @@ from lalmesh.runtime.authorisation import (
     AccessRefused,
     AccessSettings,
     Action,
+    AddressList,
     Admitted,
     HlsAccess,
     LalSecret,
     MethodName,
+    Networks,
     Policy,
     Reason,
     Redirected,
@@ -65,6 +68,23 @@ async def test_a_segment_needs_a_pass_whatever_else_it_shows() -> None:
         replace(PLAY, query=told.query + "x"),
     ):
         assert await refusal(access.hls(stolen, is_playlist=False)) is Reason.UNAUTHORISED
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        Policy([parse_rule("play * deny")]),
+        Policy(is_open_otherwise=False),
+        Policy([parse_rule("play * lal_secret")], addresses={Action.PLAY: AddressList(denied=Networks(["192.0.2.0/24"]))}),
+    ],
+)
+@pytest.mark.parametrize("is_playlist", [True, False])
+async def test_a_pass_is_good_for_nothing_that_credentials_would_not_get(changed: Policy, is_playlist: bool) -> None:
+    access = hls_access("play * lal_secret")
+    told = await access.hls(PLAY, is_playlist=True)
+    assert isinstance(told, Redirected)
+    access._access.apply(AccessSettings(policy=changed))
+    assert await refusal(access.hls(replace(PLAY, query=told.query), is_playlist=is_playlist)) is Reason.FORBIDDEN
 
 
 async def test_what_is_open_keeps_its_query() -> None:
