@@ -8,6 +8,7 @@ what a name may be, is in no JSON schema, so it is right that requests are refus
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import urllib.error
@@ -30,6 +31,7 @@ ADMIN = "an admin of the API in tests"
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 REQUESTS = 25  #: made up for each operation and phase
 LIMIT_S = 100.0  #: of all
+FAILED = re.compile(r"\b[A-Z]+ /\S* failed")  #: what a scheduler logs of a request that ended in a bug
 LINE = 400  #: characters of a line that is shown
 UNKNOWN_TO_SCHEMAS = ("positive_data_acceptance",)
 
@@ -80,4 +82,6 @@ def test_nothing_is_answered_that_the_document_does_not_have(cluster: Cluster, t
     done = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S)
     told = "\n".join(line[:LINE] for line in f"{done.stdout}\n{done.stderr}".splitlines())  # the longest requests fill pages
     assert done.returncode == 0, told
+    failed = [line[:LINE] for node in cluster.nodes for line in node.output().splitlines() if FAILED.search(line)]
+    assert failed == [], "lal's API answers these with status 200"
     assert all(node.running for node in cluster.nodes if node.name != "origin-2"), cluster.output()

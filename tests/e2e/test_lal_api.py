@@ -180,6 +180,7 @@ REFUSED: list[tuple[str, object, int]] = [
     ("/api/ctrl/stop_relay_pull", {}, NO_PARAM),
     ("/api/ctrl/stop_relay_pull?stream_name=nobody", {}, NO_GROUP),
     (f"/api/ctrl/stop_relay_pull?stream_name={NAME}", {}, NO_SESSION),
+    ("/api/ctrl/start_relay_pull", {"url": "rtmp://127.0.0.1/live/x", "pull_timeout_ms": 10**400}, NO_PARAM),
     ("/api/ctrl/stop_relay_pull?stream_name=nobody", None, 405),  # a GET without a token: any page could send it
     ("/api/ctrl/start_relay_pull", {}, NO_PARAM),
     ("/api/ctrl/start_relay_pull", {"url": ""}, NO_PARAM),

@@ -29,15 +29,16 @@ _BOOLEANS = {"true": True, "false": False}
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-async def read_body(request: web.Request, limit_bytes: int) -> bytes:
-    """The body of a request that has to be JSON; empty where there is none.
+async def read_body(request: web.Request, limit_bytes: int, *, any_type: bool = False) -> bytes:
+    """The body of a request that has to say that it is JSON, but for `any_type`; empty where there is none.
 
     Raises:
         ProblemError: it is of another type, too long, or does not come.
     """
     if not request.body_exists:
         return b""
-    if request.content_type != JSON:  # JSON is what a web page of another origin cannot send unasked (Fetch Standard §3.2)
+    # JSON is what a web page of another origin cannot send unasked (Fetch Standard §3.2)
+    if request.content_type != JSON and not any_type:
         raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body has to be {JSON}")
     if (request.content_length or 0) > limit_bytes:
         raise _too_long(request.content_length or 0, limit_bytes)

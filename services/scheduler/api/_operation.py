@@ -68,6 +68,8 @@ class Operation:
     #: whether it is one of the requests that only so many may be under way of; not so for what whoever runs the scheduler asks, nor
     #: for what goes on as long as somebody listens, which has a bound of its own
     is_counted: bool = True
+    any_method: bool = False  #: whether it is asked also by methods that its path has no operation for, as in the API of lal
+    any_body_type: bool = False  #: whether the body is taken for JSON whatever type it says that it has, as there
     refusal: Refusal | None = None  #: how problems are answered where not by themselves, as in the API of lal
 
     @property

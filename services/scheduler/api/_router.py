@@ -141,6 +141,7 @@ class _Path:
     def __init__(self, api: Api, methods: Mapping[str, Operation]) -> None:
         self._api = api
         self._methods = methods
+        self._any = next((operation for operation in methods.values() if operation.any_method), None)
         self._allowed = sorted({*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"})
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -150,6 +151,8 @@ class _Path:
             return await self._api.answer(operation, request)
         if request.method == "OPTIONS":
             return self._api.preflight(request, self._allowed)
+        if self._any is not None:
+            return await self._api.answer(self._any, request)
         raise ProblemError(
             HTTPStatus.METHOD_NOT_ALLOWED, f"{request.path[:50]} takes {', '.join(self._allowed)}", allow=self._allowed
         )
@@ -171,7 +174,7 @@ def _query(operation: Operation, request: web.Request) -> Any:
 async def _body(operation: Operation, request: web.Request) -> Any:
     if operation.body is None:
         return None
-    body = await read_body(request, operation.max_body_bytes)
+    body = await read_body(request, operation.max_body_bytes, any_type=operation.any_body_type)
     if body or operation.body_required:
         return check_body(operation.body, body)
     return operation.body()

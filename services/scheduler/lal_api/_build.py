@@ -39,14 +39,13 @@ def lal_operations(
     blacklisting: Blacklisting,
 ) -> list[Operation]:
     """The operations of lal's API, answered for the whole cluster."""
-    groups = Groups(service, peers, sessions)
+    groups = Groups(service, peers, sessions, match_app=settings.match_app)
     control = LalControl(
         groups=groups,
         relays=relays,
         recordings=service.recordings,
         kicks=kicks,
         blacklisting=blacklisting,
-        match_app=settings.match_app,
     )
     info = LalInfo(
         server_id=settings.server_id,

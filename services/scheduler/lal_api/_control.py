@@ -9,12 +9,12 @@ from urllib.parse import unquote, urlsplit
 from lalmesh.errors import InvalidName, StreamExists, StreamNotFound
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.blacklist import parse_network
-from lalmesh.runtime.recording import RecordFormat, RuleError, make_rule
+from lalmesh.runtime.recording import RuleError, make_rule
 from lalmesh.runtime.relay_rules import MAX_START_S, MAX_STOP_S, NEVER_S, RelayOptions
 from lalmesh.runtime.sessions import Session, SessionRole, SessionsUnavailable
 from services.scheduler.blacklisting import BlacklistFullError, Blacklisting, Listed
 from services.scheduler.kicks import Kicks
-from services.scheduler.lal_api._body import Body
+from services.scheduler.lal_api._bodies import BanBody, KickSessionBody, PullBody, RecordBody, StreamBody
 from services.scheduler.lal_api._errors import (
     GROUP_NOT_FOUND,
     LISTEN_FAILED,
@@ -31,8 +31,6 @@ from services.scheduler.relay_records import RelayRecord
 from services.scheduler.relays import MadeByRuleError, Relays, TooManyRelaysError
 
 DEFAULT_APP = "live"  #: of a stream whose source names none
-PULL_TIMEOUT_MS = 10_000
-MAX_BAN_S = 10 * 366 * 86_400
 KICKED = "kicked by the API"
 BANNED = "by the API of lal"
 
@@ -46,24 +44,21 @@ class LalControl:
     recordings: Recordings
     kicks: Kicks
     blacklisting: Blacklisting
-    match_app: bool
 
-    async def start_relay_pull(self, body: Body) -> PullReply:
+    async def start_relay_pull(self, body: PullBody) -> PullReply:
         """Fetch a stream from elsewhere; whether that works is seen later."""
-        url = body.text("url")
-        stream = self._pulled(url, body.text("stream_name", required=False), body.text("app_name", required=False))
-        stop_ms = body.number("auto_stop_pull_after_no_out_ms", -1)
-        if stop_ms == 0 and not await self._is_wanted(stream):
+        stream = self._pulled(body.url, body.stream_name, body.app_name)
+        stop_ms = body.auto_stop_pull_after_no_out_ms
+        if stop_ms == 0 and not self.relays.known.wanted(stream):
             raise LalError(PULL_FAILED, "should auto stop pull")
-        timeout_ms = body.number("pull_timeout_ms", PULL_TIMEOUT_MS)
         options = RelayOptions(
-            start_timeout_s=min(timeout_ms / 1000, MAX_START_S) if timeout_ms else MAX_START_S,
-            retries=body.number("pull_retry_num", 0),
-            rtsp_udp=body.number("rtsp_mode", 0) == 1,
+            start_timeout_s=min(body.pull_timeout_ms / 1000, MAX_START_S) if body.pull_timeout_ms else MAX_START_S,
+            retries=body.pull_retry_num,
+            rtsp_udp=body.rtsp_mode == 1,
         )
         stop_after_s = NEVER_S if stop_ms < 0 else min(stop_ms / 1000, MAX_STOP_S)
         try:
-            record = await self.relays.start_pull(stream, [url], options=options, stop_after_s=stop_after_s)
+            record = await self.relays.start_pull(stream, [body.url], options=options, stop_after_s=stop_after_s)
         except StreamExists as exc:
             raise LalError(PULL_FAILED, f"lal.logic: in stream already exist at group: {exc}") from exc
         except (RuleError, TooManyRelaysError) as exc:
@@ -78,19 +73,15 @@ class LalControl:
             chosen = app or from_app or DEFAULT_APP
             if "/" in name:
                 chosen, _, name = name.rpartition("/")
-            return StreamKey.of(chosen if self.match_app else ANY_APP, name or from_name)
+            return StreamKey.of(chosen if self.groups.match_app else ANY_APP, name or from_name)
         except (ValueError, InvalidName) as exc:
             raise LalError(PULL_FAILED, f"no stream in the URL, and no stream_name: {exc}") from exc
-
-    async def _is_wanted(self, stream: StreamKey) -> bool:
-        return bool(self.relays.known.wanted(stream))
 
     async def stop_relay_pull(self, name: str, app: str) -> EndedReply:
         """End a relay that was begun by `start_relay_pull`."""
         streams = await self.groups.named(name, app)
-        pulled = [
-            record for record in self.relays.known.pulls() if record.stream in streams or _is_called(record.stream, name, app)
-        ]
+        known = self.relays.known.pulls()  # also those whose streams are not there yet
+        pulled = [record for record in known if record.stream in streams or _is_called(record.stream, name, app)]
         if not pulled:
             is_there = any(self.groups.has(stream) for stream in streams)
             raise LalError(SESSION_NOT_FOUND, "session not found") if is_there else LalError(GROUP_NOT_FOUND, "group not found")
@@ -105,16 +96,16 @@ class LalControl:
             raise LalError(SESSION_NOT_FOUND, f"session not found: {exc}") from exc
         return _pull_id(record)
 
-    async def kick_session(self, body: Body) -> Reply:
+    async def kick_session(self, body: KickSessionBody) -> Reply:
         """End a session of any kind, at whatever edge; a relay that was asked for ends as well, and does not come back."""
-        name, wanted = body.text("stream_name"), own_session_id(body.text("session_id"))
-        streams = await self.groups.named(name, body.text("app_name", required=False))
+        name, wanted = body.stream_name, own_session_id(body.session_id)
+        streams = await self.groups.named(name, body.app_name)
         record = self.relays.known.relay(wanted)
         sessions = await self._sessions(wanted)
-        session = next((each for each in sessions or () if _is_called(each.stream, name, "")), None)
+        session = next((each for each in sessions or () if each.stream in streams or _is_called(each.stream, name, "")), None)
         if record is None and session is not None and session.role in (SessionRole.RELAY_PULL, SessionRole.RELAY_PUSH):
             record = self._relay_of(session)
-        if record is not None and _is_called(record.stream, name, ""):
+        if record is not None and (record.stream in streams or _is_called(record.stream, name, "")):
             await self._stop(record)
         elif (session is None and sessions is not None) or await self.kicks.kick(wanted, KICKED) == []:
             is_there = any(self.groups.has(stream) for stream in streams)
@@ -134,49 +125,42 @@ class LalControl:
         found = (each.record for each in shown if each.status is not None and each.status.session_id == session.id)
         return next((record for record in found if not record.rule), None)
 
-    async def add_ip_blacklist(self, body: Body) -> Reply:
+    async def add_ip_blacklist(self, body: BanBody) -> Reply:
         """Let an address in nowhere for a while."""
-        address, seconds = body.text("ip"), body.number("duration_sec")
         try:
-            network = str(parse_network(address))
+            network = str(parse_network(body.ip))
         except ValueError as exc:
             raise LalError(PARAM_MISSING, f"param missing: ip: {exc}") from exc
-        if not 0 < seconds <= MAX_BAN_S:
-            raise LalError(PARAM_MISSING, f"param missing: duration_sec has to be from 1 to {MAX_BAN_S}")
         now_us = time.time_ns() // 1000
-        listed = Listed(network=network, expires_us=now_us + seconds * 1_000_000, created_us=now_us, reason=BANNED)
+        listed = Listed(network=network, expires_us=now_us + body.duration_sec * 1_000_000, created_us=now_us, reason=BANNED)
         try:
             await self.blacklisting.put(listed)
         except BlacklistFullError as exc:
             raise LalError(PARAM_MISSING, str(exc)) from exc
         return Reply()
 
-    async def start_rtp_pub(self, body: Body) -> Reply:
+    async def start_rtp_pub(self, body: StreamBody) -> Reply:
         """GB28181 comes later."""
-        body.text("stream_name")
         raise LalError(LISTEN_FAILED, "GB28181 is not built yet: no port was opened")
 
-    async def stop_rtp_pub(self, body: Body) -> Reply:
+    async def stop_rtp_pub(self, body: StreamBody) -> Reply:
         """As `start_rtp_pub`."""
-        body.text("stream_name")
         raise LalError(SESSION_NOT_FOUND, "session not found: GB28181 is not built yet")
 
-    async def start_record(self, body: Body) -> RecordReply:
+    async def start_record(self, body: RecordBody) -> RecordReply:
         """Record one stream until `stop_record`."""
-        found = await self.groups.one(body.text("stream_name"), body.text("app_name", required=False))
+        found = await self.groups.one(body.stream_name, body.app_name)
         known = next((record for record in self.recordings.known.records() if record.stream == str(found)), None)
         try:
-            rule = make_rule(pattern_of(found), body.texts("formats", [RecordFormat.FLV.value]), {})
+            rule = make_rule(pattern_of(found), body.formats, {})
             record = known or await self.recordings.add(rule, found)
         except (RuleError, TooManyRulesError) as exc:
             raise LalError(PARAM_MISSING, f"param missing: {exc}") from exc
         return RecordReply(data=RecordStarted(stream_name=found.name, record_id=record.id))
 
-    async def stop_record(self, body: Body) -> Reply:
+    async def stop_record(self, body: StreamBody) -> Reply:
         """Record one stream no longer. What a rule of the configuration records goes on."""
-        streams = {
-            str(stream) for stream in await self.groups.named(body.text("stream_name"), body.text("app_name", required=False))
-        }
+        streams = {str(stream) for stream in await self.groups.named(body.stream_name, body.app_name)}
         found = [record for record in self.recordings.known.records() if record.stream in streams]
         for record in found:
             await self.recordings.remove(record.id)

@@ -24,8 +24,9 @@ SESSIONS_S = 5.0  #: for the session directory to give them
 class Groups:
     """The streams of the cluster."""
 
-    def __init__(self, service: SchedulerService, peers: Peers, sessions: SessionDirectory) -> None:
-        """Look into `service`, what nodes report to its `peers`, and `sessions`."""
+    def __init__(self, service: SchedulerService, peers: Peers, sessions: SessionDirectory, *, match_app: bool = True) -> None:
+        """Look into `service`, what nodes report to its `peers`, and `sessions`; without `match_app` applications mean nothing."""
+        self.match_app = match_app
         self._service = service
         self._peers = peers
         self._sessions = sessions
@@ -40,6 +41,8 @@ class Groups:
             raise LalError(PARAM_MISSING, "param missing: stream_name")
         path = f"{app}/{name}" if app else name
         try:
+            if not self.match_app:
+                return [StreamKey.of(ANY_APP, path.rpartition("/")[2])]
             return [StreamKey.parse(path)] if "/" in path else await self._by_name(name)
         except InvalidName as exc:
             raise LalError(GROUP_NOT_FOUND, f"group not found: {exc}") from exc
@@ -52,8 +55,6 @@ class Groups:
             Unavailable: it is not known yet.
         """
         found = [stream for stream in await self.named(name, app) if self.has(stream)]
-        if not found and app:  # where applications mean nothing
-            found = [stream for stream in await self._by_name(name) if stream.app == ANY_APP]
         if not found:
             raise LalError(GROUP_NOT_FOUND, "group not found")
         if len(found) > 1:

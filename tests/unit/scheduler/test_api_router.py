@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
-from unittest.mock import Mock
 
 import pytest
-from aiohttp import StreamReader, web
-from aiohttp.test_utils import make_mocked_request
-from multidict import CIMultiDict
+from aiohttp import web
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import Field
+from support.api_web import Web
 
 from lalmesh.errors import Unavailable
 from lalmesh.runtime.api_tokens import ApiRole, ApiToken, hash_token
-from services.scheduler.api import Answer, ApiModel, ApiSettings, Asked, Operation, ProblemError, problems
+from services.scheduler.api import Answer, ApiModel, ApiSettings, Asked, Operation, ProblemError
 
 ADMIN, VIEWER = (
     ApiToken(name=role.name.lower(), role=role, hash=hash_token(role.name)) for role in (ApiRole.ADMIN, ApiRole.VIEWER)
@@ -48,31 +42,6 @@ MAKE = Operation(
     method="PUT", path="/things/{name}", tag="things", summary="Make.", handler=echo, role=ApiRole.ADMIN, parts=Parts,
     body=Thing, max_body_bytes=100, answers={HTTPStatus.OK: Thing},
 )  # fmt: skip
-
-
-class Web:
-    """Asks an API."""
-
-    def __init__(self, *operations: Operation, **settings: Any) -> None:
-        self._app = ApiSettings(**settings).build(operations).app()
-
-    async def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> web.StreamResponse:
-        sent = CIMultiDict({"Host": "localhost"} | {name.replace("_", "-"): value for name, value in headers.items()})
-        if body:
-            sent.setdefault("Content-Type", "application/json")
-            sent["Content-Length"] = str(len(body))
-        payload = StreamReader(Mock(_reading_paused=False), 2**16, loop=asyncio.get_running_loop())
-        payload.feed_data(body)
-        payload.feed_eof()
-        request = make_mocked_request(method, path, headers=sent, payload=payload).clone(remote="192.0.2.1")
-        request._match_info = found = await self._app.router.resolve(request)
-        handler: Callable[[web.Request], Awaitable[web.StreamResponse]] = found.handler
-        return await problems(request, handler)
-
-    async def told(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, Any]:
-        answer = await self.ask(method, path, body, **headers)
-        assert isinstance(answer, web.Response)
-        return answer.status, json.loads(answer.text or "null")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from lalmesh.runtime.scheduling.control import Blacklist, BlacklistEntry
 from lalmesh.runtime.scheduling.model import Role
 from services.scheduler.blacklisting import Blacklisting, Listed, MemoryBlacklist
-from services.scheduler.lal_api._body import Body
+from services.scheduler.lal_api._bodies import BanBody
 from services.scheduler.lal_api._control import LalControl
 from services.scheduler.lal_api._errors import LalError
 
@@ -35,20 +35,20 @@ class FakeBlacklisting:
 def lal(blacklisting: FakeBlacklisting) -> LalControl:
     nothing: Any = None
     parts: dict[str, Any] = dict.fromkeys(("groups", "relays", "recordings", "kicks"), nothing)
-    return LalControl(**parts, blacklisting=cast(Any, blacklisting), match_app=True)
+    return LalControl(**parts, blacklisting=cast(Any, blacklisting))
 
 
 async def test_what_lals_api_puts_on_it_is_written_as_the_api_of_v1_writes_it() -> None:
     blacklisting = FakeBlacklisting()
     for address in ("192.0.2.7", "::ffff:203.0.113.9", "2001:db8::1"):
-        await lal(blacklisting).add_ip_blacklist(Body({"ip": address, "duration_sec": 9}))
+        await lal(blacklisting).add_ip_blacklist(BanBody(ip=address, duration_sec=9))
     assert blacklisting.networks == ["192.0.2.7/32", "203.0.113.9/32", "2001:db8::1/128"]
 
 
 async def test_an_address_with_a_zone_is_not_put_on_it() -> None:
     blacklisting = FakeBlacklisting()
     with pytest.raises(LalError, match="zone"):
-        await lal(blacklisting).add_ip_blacklist(Body({"ip": "fe80::1%eth0", "duration_sec": 9}))
+        await lal(blacklisting).add_ip_blacklist(BanBody(ip="fe80::1%eth0", duration_sec=9))
     assert blacklisting.networks == []
 
 

@@ -1,0 +1,153 @@
+"""lal's API as it is asked: any method, status 200 whatever happens, bodies within bounds."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from support.api_web import Web
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.api_tokens import ApiRole, ApiToken, hash_token
+from services.scheduler.lal_api._control import LalControl
+from services.scheduler.lal_api._groups import Groups
+from services.scheduler.lal_api._models import LalInfo
+from services.scheduler.lal_api._operations import operations
+
+OPERATOR = ApiToken(name="operator", role=ApiRole.OPERATOR, hash=hash_token("operator"))
+TOKEN = {"Authorization": "Bearer operator"}
+URL = b'{"url":"rtmp://192.0.2.1/live/cam"}'
+INFO = LalInfo(server_id="1", bin_info="", lal_version="", api_version="", notify_version="", WebUiVersion="", start_time="")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "QUERY")
+
+
+class FakeRelays:
+    """Takes every relay."""
+
+    def __init__(self) -> None:
+        self.known = SimpleNamespace(pulls=list, relay=lambda _: None, wanted=lambda _: True)
+        self.begun: list[tuple[StreamKey, Any]] = []
+
+    async def start_pull(self, stream: StreamKey, urls: list[str], **said: Any) -> Any:
+        self.begun.append((stream, said["options"]))
+        return SimpleNamespace(id="a", urls=urls)
+
+
+class FakeRecordings:
+    """Takes every rule."""
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+        self.known = SimpleNamespace(records=lambda: self.records)
+
+    async def add(self, rule: Any, stream: StreamKey) -> Any:
+        self.records.append(SimpleNamespace(id="r", stream=str(stream)))
+        return self.records[-1]
+
+    async def remove(self, record_id: str) -> None:
+        self.records.clear()
+
+
+class Lal:
+    """The operations, with fakes below."""
+
+    def __init__(self, *, match_app: bool = True, published: tuple[str, ...] = (), **asking: Any) -> None:
+        streams = [StreamKey.parse(text) for text in published]
+        directory = SimpleNamespace(is_published=streams.__contains__, streams=lambda: streams)
+
+        async def find_streams(names: list[str], timeout_s: float) -> list[list[StreamKey]]:
+            return [[stream for stream in streams if stream.name == name] for name in names]
+
+        nothing: Any = None
+        service = SimpleNamespace(directory=directory, find_streams=find_streams)
+        groups = Groups(cast(Any, service), nothing, nothing, match_app=match_app)
+        self.relays = FakeRelays()
+        control = LalControl(
+            groups=groups,
+            relays=cast(Any, self.relays),
+            recordings=cast(Any, FakeRecordings()),
+            kicks=nothing,
+            blacklisting=nothing,
+        )
+        self.web = Web(*operations(groups, control, INFO), **(asking or {"tokens": (OPERATOR,)}))
+
+    async def code(self, method: str, path: str, body: bytes = b"", **headers: str) -> int:
+        status, told = await self.web.told(method, path, body, **headers)
+        assert status == 200
+        return int(told["error_code"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_any_method_will_do(method: str) -> None:
+    lal = Lal()
+    assert await lal.code(method, "/api/stat/lal_info") == 0
+    assert await lal.code(method, "/api/stat/group") == 1002
+    assert await lal.code(method, "/api/ctrl/start_relay_pull", URL, **TOKEN) == 0
+    assert await lal.code(method, "/api/nothing") == await lal.code(method, "/api/") == 404
+
+
+@pytest.mark.parametrize(("method", "code"), [("GET", 405), ("HEAD", 405), ("POST", 0), ("PUT", 0)])
+async def test_what_a_page_can_have_a_browser_send_changes_nothing_without_a_token(method: str, code: int) -> None:
+    lal = Lal(remote="127.0.0.1")
+    assert await lal.code(method, "/api/ctrl/start_relay_pull", URL) == code
+    assert len(lal.relays.begun) == (code == 0)
+
+
+async def test_who_may_not_is_told_so_with_status_200() -> None:
+    assert await Lal().code("POST", "/api/ctrl/kick_session", b"{}") == 401
+
+
+PULL = b'{"url":"rtmp://192.0.2.1/live/cam",%s}'
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("start_relay_pull", b""),
+        ("start_relay_pull", b"no JSON"),
+        ("start_relay_pull", b"[" * 10_000),
+        ("start_relay_pull", b'["url"]'),
+        ("start_relay_pull", b'{"url":""}'),
+        ("start_relay_pull", b'{"url":7}'),
+        ("start_relay_pull", PULL % b'"pull_timeout_ms":%s' % (b"9" * 400)),
+        ("start_relay_pull", PULL % b'"auto_stop_pull_after_no_out_ms":%s' % (b"9" * 400)),
+        ("start_relay_pull", PULL % b'"pull_retry_num":true'),
+        ("start_relay_pull", b'{"url":"%s"}' % (b"a" * 70_000)),
+        ("kick_session", b'{"stream_name":"cam"}'),
+        ("kick_session", b'{"session_id":"FLVSUB1"}'),
+        ("add_ip_blacklist", b'{"ip":"192.0.2.1"}'),
+        ("add_ip_blacklist", b'{"ip":"192.0.2.1","duration_sec":0}'),
+        ("start_rtp_pub", b"{}"),
+        ("start_record", b'{"stream_name":"cam","formats":"flv"}'),
+    ],
+)
+async def test_a_body_that_is_not_as_it_has_to_be_is_a_param_missing(name: str, body: bytes) -> None:
+    lal = Lal()
+    assert await lal.code("POST", f"/api/ctrl/{name}", body, **TOKEN) == 1002
+    assert not lal.relays.begun
+
+
+async def test_a_body_may_be_of_any_type_and_have_fields_of_anything() -> None:
+    lal = Lal()
+    body = PULL % b'"rtsp_mode":1,"debug_dump_packet":"x"'
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert await lal.code("POST", "/api/ctrl/start_relay_pull", body, **TOKEN, **form) == 0
+    [(stream, options)] = lal.relays.begun
+    assert (str(stream), options.rtsp_udp, options.retries, options.start_timeout_s) == ("live/cam", True, 0, 10.0)
+
+
+@pytest.mark.parametrize("name", [b'"cam"', b'"cam","app_name":"live"', b'"live/cam"', b'"other/live/cam"'])
+async def test_where_applications_mean_nothing_what_was_begun_with_one_is_ended_with_it(name: bytes) -> None:
+    lal = Lal(match_app=False, published=("-/cam",))
+    body = b'{"stream_name":%s}' % name
+    assert await lal.code("POST", "/api/ctrl/start_record", body, **TOKEN) == 0
+    assert await lal.code("POST", "/api/ctrl/stop_record", body, **TOKEN) == 0
+    assert await lal.code("POST", "/api/ctrl/stop_record", body, **TOKEN) == 1003
+
+
+async def test_where_they_mean_something_another_one_is_another_stream() -> None:
+    lal = Lal(published=("live/cam",))
+    assert await lal.code("POST", "/api/ctrl/start_record", b'{"stream_name":"cam"}', **TOKEN) == 0
+    assert await lal.code("POST", "/api/ctrl/stop_record", b'{"stream_name":"cam","app_name":"x"}', **TOKEN) == 1003
+    assert await lal.code("POST", "/api/ctrl/stop_record", b'{"stream_name":"cam","app_name":"live"}', **TOKEN) == 0
