@@ -205,7 +205,10 @@ class EventHub:
         known = {record.node.incarnation.hex() for record in directory.nodes()}
         missing = await self.log.incarnations() - known
         self._missing = {node: self._missing.get(node, now) for node in missing}
-        for node in [node for node, since in self._missing.items() if now - since >= GONE_S]:
+        gone = {node for node, since in self._missing.items() if now - since >= GONE_S}
+        if gone:  # what this replica was told of nodes may be old
+            gone -= {node.incarnation.hex() for node in await self._service.view.read_nodes()}
+        for node in gone:
             ended = await self.log.forget_node(node)
             log.info("%d sessions of a node that has gone are over", ended, extra={"incarnation": node})
 

@@ -29,6 +29,7 @@ from services.scheduler.changes import Change, SchedulerChanged
 from services.scheduler.cluster_records import (
     SCHEDULERS,
     SETTLING_KEY,
+    DutyRecord,
     SchedulerRecord,
     duty_key,
     scheduler_key,
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 LEAST_LEASE_S = 2  #: etcd lengthens shorter ones
 LEAVE_S = 2.0  #: for the registry to take a lease back
 RETRY_S = 0.5  #: pause after the registry did not answer
+MARGIN_S = 0.5  #: before its time a replica that cannot renew its lease takes it for over: who takes its duties must find them done
 LATE_S = 1.0  #: after its time a lease is over in any case: etcd looks twice a second
 
 
@@ -65,6 +67,8 @@ class Presence:
         self._lease_s = max(LEAST_LEASE_S, lease_s // 3)
         self._key = scheduler_key(name, new_incarnation())
         self._lease_id = 0
+        self._renewed_at = 0.0  # at the latest, while it stands
+        self._stood_revision = 0  # at which its key was written last
         self._found_at: float | None = None  # when others were found first, while it is not known whether they live
         self._lost = asyncio.Event()
         #: what the others reach this one by, to be known before it stands; empty: not at all
@@ -123,6 +127,17 @@ class Presence:
             except (Unavailable, TimeoutError) as exc:
                 log.warning("the lease of this replica is left to run out: %s", exc)
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether its lease may have run out unheard, so that other replicas have its duties by now."""
+        others = any(record.key != self._key for record in self._view.directory.cluster.schedulers.values())
+        return others and self._view.clock() - self._renewed_at >= self._lease_s - MARGIN_S
+
+    def holds(self, held: DutyRecord) -> bool:
+        """Whether a duty is this replica's: it has taken it since it stands, and renews the lease that it is under."""
+        stands = bool(self._view.directory.cluster.standing) and not self.is_cut_off
+        return stands and held.holder == self._key and held.mod_revision > self._stood_revision
+
     async def has_duty(self, duty: str) -> bool:
         """Whether this replica is the one that does it; it takes a duty that nobody has.
 
@@ -132,8 +147,8 @@ class Presence:
         if not self._name:
             return True
         held, standing = self._view.directory.cluster.duty(duty), self._view.directory.cluster.standing
-        if held is not None or not standing:
-            return held is not None and held.holder == self._key
+        if held is not None or not standing or self.is_cut_off:
+            return held is not None and self.holds(held)
         put = Put(duty_key(duty), serialize_duty(self._key), self._lease_id)
         with contextlib.suppress(LeaseLost):
             result = await self._registry.transact([Absent(put.key), *standing], [put])
@@ -161,7 +176,9 @@ class Presence:
     async def _keep(self) -> None:
         """Renew the lease, or begin again where it or the key was lost."""
         cluster = self._view.directory.cluster
+        now = self._view.clock()  # it is renewed later than this
         if cluster.standing and not self._lost.is_set() and await self._registry.renew_lease(self._lease_id):
+            self._renewed_at = now
             return
         self._lost.clear()
         cluster.cease_to_stand()
@@ -183,10 +200,12 @@ class Presence:
 
     async def _stand(self, *puts: Put) -> None:
         """Write the key down, and `puts` with it."""
+        now = self._view.clock()
         self._lease_id = await self._registry.grant_lease(self._lease_s)
         own = Put(self._key, serialize_scheduler(self._name, self.address, delivers=self.delivers), self._lease_id)
         result = await self._registry.transact([], [own, *puts])
         for put in (own, *puts):
             self._view.learn(KeyValue(put.key, put.value, result.revision, result.revision, put.lease_id))
+        self._renewed_at, self._stood_revision = now, result.revision
         self._view.directory.cluster.begin_to_stand(SchedulerRecord(key=self._key, mod_revision=result.revision))
         self.stood.set()

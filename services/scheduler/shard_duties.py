@@ -2,7 +2,8 @@
 
 Each shard is a duty, so one replica at a time has it. Replicas that deliver say so in their keys, and are ranked by them: all that
 know of the same ones agree on how many each has. What one has beyond that it gives back, for those that have too few to take. Where
-they know of different ones for a moment, a shard is left, or given back, a look later.
+they know of different ones for a moment, a shard is left, or given back, a look later. Who cannot reach the registry for so long
+that its lease may be over delivers nothing, while there are others.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class ShardDuties:
 
     def _held(self) -> set[int]:
         found = {shard: self._cluster.duty(DUTY.format(shard)) for shard in range(SHARDS)}
-        return {shard for shard, record in found.items() if record is not None and record.holder == self._presence.key}
+        return {shard for shard, record in found.items() if record is not None and self._presence.holds(record)}
 
     def _share(self) -> int:
         return share_of(self._presence.key, [record.key for record in self._cluster.schedulers.values() if record.delivers], SHARDS)

@@ -15,7 +15,7 @@ from services.scheduler.directory import Directory
 from services.scheduler.hls_ownership import HlsSeen
 from services.scheduler.hls_records import hls_key
 from services.scheduler.metrics import SchedulerMetrics
-from services.scheduler.records import claim_key, group_key, node_key
+from services.scheduler.records import NODES, claim_key, group_key, node_key, parse_node
 from services.scheduler.rulings import Seen
 from services.scheduler.terms import NEVER, Terms
 
@@ -124,6 +124,15 @@ class View:
         async with self._reads:  # anybody may ask for a stream that is nowhere
             found = await self._read(TERM_KEY, SETTLING_KEY, claim_key(stream), group_key(stream), hls_key(stream))
         return HlsSeen(standing=self.directory.cluster.standing).with_found(found, stream)
+
+    async def read_nodes(self) -> set[NodeId]:
+        """The nodes that the registry has now.
+
+        Raises:
+            DamagedRecordError: a value is none that a scheduler wrote.
+            Unavailable: the registry cannot be reached.
+        """
+        return {parse_node(entry).node for entry in (await self._registry.list(NODES)).entries}
 
     async def look_for_group(self, stream: StreamKey) -> None:
         """Let the directory have what the registry says of a group now.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,12 +18,15 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.event_log import SHARDS
 from lalmesh.runtime.events import Event, event_id
 from lalmesh.runtime.notify import Receiver
-from lalmesh.runtime.registry import Put
+from lalmesh.runtime.ownership import NodeAddress, NodeId
+from lalmesh.runtime.registry import FollowEvent, Put, Registry, RegistryUnavailable
+from lalmesh.runtime.scheduling import Role
 from services.scheduler import SchedulerService
 from services.scheduler.cluster_records import scheduler_key
 from services.scheduler.event_hub import EventHub, HubSettings
 from services.scheduler.events import MemoryEventLog
 from services.scheduler.notifying import DeliverySettings, Message
+from services.scheduler.records import NodeRecord, node_key, serialize_node
 from services.scheduler.shard_duties import share_of
 
 STREAMS = 40
@@ -50,6 +55,32 @@ class Sink:
         pass
 
 
+class Cut:
+    """The way of one replica to a registry that is there for the others.
+
+    Nothing is answered while it `is_cut`, and nothing is heard of changes while it is that or `is_deaf`.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.is_cut = False
+        self.is_deaf = False
+        self._registry = registry
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        async def ask(*args: Any) -> Any:
+            if self.is_cut:
+                raise RegistryUnavailable("cut off", retry_after_s=0.5)
+            return await getattr(self._registry, name)(*args)
+
+        return ask
+
+    async def follow(self, prefix: str) -> AsyncIterator[FollowEvent]:
+        async for event in self._registry.follow(prefix):
+            while self.is_cut or self.is_deaf:  # noqa: ASYNC110 - time is virtual
+                await asyncio.sleep(0.5)
+            yield event
+
+
 class World:
     """Replicas that tell of one log."""
 
@@ -62,9 +93,9 @@ class World:
         self.updates = 0
         self._stack = stack
 
-    async def replica(self, name: str) -> tuple[SchedulerService, EventHub]:
+    async def replica(self, name: str, way: Cut | None = None) -> tuple[SchedulerService, EventHub]:
         time = asyncio.get_running_loop().time
-        service = SchedulerService(self.registry, [b"key"], name=name, clock=time, wall_clock=time)
+        service = SchedulerService(cast(Registry, way or self.registry), [b"key"], name=name, clock=time, wall_clock=time)
         settings = HubSettings(delivery=DeliverySettings(receivers=(RECEIVER,)))
         hub = EventHub(service, self.log, lambda: Sink(name, self.taken), settings, name, groups=self.groups, wall_clock=time)
         service.control.parts.append(hub)
@@ -134,6 +165,65 @@ async def test_what_a_replica_that_died_had_is_shared_by_the_others() -> None:
         await service.stop()
         await asyncio.sleep(30)
         assert (len(first.deliveries.shards), len(second.deliveries.shards)) == (16, 0)
+
+
+@in_virtual_time
+async def test_a_replica_that_is_cut_off_leaves_what_it_had_to_the_others() -> None:
+    async with AsyncExitStack() as stack:
+        world = World(stack)
+        way = Cut(world.registry)
+        _, first = await world.replica("s1", way)
+        await asyncio.sleep(30)
+        _, second = await world.replica("s2")
+        await asyncio.sleep(30)
+        way.is_cut = True
+        for number in range(1, 21):
+            await world.tell(number)
+            await asyncio.sleep(1)
+            assert not set(first.deliveries.shards) & set(second.deliveries.shards)
+        assert (len(first.deliveries.shards), len(second.deliveries.shards)) == (0, 16)
+        way.is_cut = False
+        for number in range(21, 41):
+            await world.tell(number)
+            await asyncio.sleep(1)
+            assert not set(first.deliveries.shards) & set(second.deliveries.shards)
+        await asyncio.sleep(30)
+        assert (len(first.deliveries.shards), len(second.deliveries.shards)) == (8, 8)
+        assert all(world.first_told(stream) == told for stream, told in world.sent.items())
+
+
+@in_virtual_time
+async def test_the_only_replica_goes_on_while_the_registry_is_away() -> None:
+    async with AsyncExitStack() as stack:
+        world = World(stack)
+        way = Cut(world.registry)
+        _, first = await world.replica("s1", way)
+        await asyncio.sleep(30)
+        way.is_cut = True
+        await asyncio.sleep(60)
+        assert first.deliveries.shards == list(range(SHARDS))
+
+
+@in_virtual_time
+async def test_sessions_of_a_node_that_a_replica_has_not_heard_of_are_not_over() -> None:
+    async with AsyncExitStack() as stack:
+        world = World(stack)
+        way = Cut(world.registry)
+        service, _ = await world.replica("s1", way)
+        await asyncio.sleep(30)
+        edge = NodeAddress(NodeId("edge", NODE), "edge:1")
+        way.is_deaf = True
+        lease_id = await world.registry.grant_lease(1000)
+        record = NodeRecord(address=edge, role=Role.EDGE, machine="m", lease_id=lease_id)
+        await world.registry.transact([], [Put(node_key("edge"), serialize_node(record), lease_id)])
+        cam, facts = StreamKey.of("live", "cam"), {"session_id": "p1"}
+        await world.log.append([Event(id=event_id(NODE, 1), kind="pub_start", at_us=1, node="edge", stream=cam, facts=facts)])
+        await asyncio.sleep(30)
+        assert service.directory.node(edge.node) is None
+        assert await world.log.incarnations() == {NODE.hex()}
+        await world.registry.revoke_lease(lease_id)
+        await asyncio.sleep(30)
+        assert await world.log.incarnations() == set()
 
 
 @in_virtual_time
