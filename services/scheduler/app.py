@@ -160,7 +160,7 @@ class SchedulerApp:
             *settings.operations(self.settings),
             *sessions_api.operations(sessions, self.kicks),
             *blacklist_api.operations(self.blacklisting),
-            *events_api.operations(self.events),
+            *events_api.operations(self.events, routes.key),
             *webhooks_api.operations(self.events),
             *routing_api.operations(routes, lambda: service.is_ready),
             *lal_operations(lal or LalSettings(), service, self.peers, self.relays, sessions, self.kicks, self.blacklisting),

@@ -106,7 +106,7 @@ class Routes:
             Unavailable: none that does has room.
         """
         self._bring_up_to_date()
-        key = self._key(stream)
+        key = self.key(stream)
         is_play = purpose is Purpose.PLAY
         holders = self._players_of(key) if is_play else self._publisher_of(key)
         question = Question(key, protocol.listener, is_play, zone, holders)
@@ -135,10 +135,10 @@ class Routes:
 
     def origin_of(self, stream: StreamKey) -> str | None:
         """Name of the origin that has the stream, None where none has."""
-        group = self._directory.group(self._key(stream))
+        group = self._directory.group(self.key(stream))
         return group.origin.node.name if group is not None else None
 
-    def _key(self, stream: StreamKey) -> StreamKey:
+    def key(self, stream: StreamKey) -> StreamKey:
         """What the cluster knows the stream by."""
         return stream if self._settings.match_app else StreamKey(ANY_APP, stream.name)
 

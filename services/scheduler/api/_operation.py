@@ -24,6 +24,7 @@ class Asked:
     body: Any = None  #: an instance of `Operation.body`
     role: ApiRole = ApiRole.ANYBODY  #: of whoever asks: of the token, or of a program on this machine where there are none
     token: str = ""  #: name of the token, for logs
+    may_still: Callable[[], bool] = lambda: True  #: for what goes on for long: whether who asks still may, by the tokens of now
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -45,7 +45,7 @@ class Permission:
             ProblemError: it may not.
         """
         granted = self.granted(request)
-        if granted.role >= needed or (needed is ApiRole.VIEWER and self.open_reads):
+        if self._is_enough(granted, needed):
             return granted
         if not self.tokens:
             raise ProblemError(
@@ -54,6 +54,13 @@ class Permission:
         if granted.token:
             raise ProblemError(HTTPStatus.FORBIDDEN, f"this needs the role {needed.name.lower()}")
         raise ProblemError(HTTPStatus.UNAUTHORIZED, "a bearer token is needed")
+
+    def allows(self, request: web.Request, needed: ApiRole) -> bool:
+        """Whether a request may pass that needs a role."""
+        return self._is_enough(self.granted(request), needed)
+
+    def _is_enough(self, granted: Granted, needed: ApiRole) -> bool:
+        return granted.role >= needed or (needed is ApiRole.VIEWER and self.open_reads)
 
     def granted(self, request: web.Request) -> Granted:
         """The role that a request comes with."""

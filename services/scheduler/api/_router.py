@@ -111,6 +111,7 @@ class Api:
             body=await _body(operation, request),
             role=granted.role,
             token=granted.token,
+            may_still=lambda: self._permission.allows(request, operation.role),
         )
 
     async def _add_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from http import HTTPStatus
 
 from aiohttp import web
@@ -49,9 +50,9 @@ class EventsQuery(ApiModel):
     )
 
 
-def operations(hub: EventHub) -> list[Operation]:
-    """What can be asked of `hub`."""
-    listeners = Listeners(hub)
+def operations(hub: EventHub, key: Callable[[StreamKey], StreamKey]) -> list[Operation]:
+    """What can be asked of `hub`; `key` gives what the cluster knows a stream by."""
+    listeners = Listeners(hub, key)
     return [
         Operation(
             method="GET",
@@ -75,9 +76,10 @@ def operations(hub: EventHub) -> list[Operation]:
 class Listeners:
     """Those who listen at this replica."""
 
-    def __init__(self, hub: EventHub) -> None:
-        """Read the log of `hub`."""
+    def __init__(self, hub: EventHub, key: Callable[[StreamKey], StreamKey]) -> None:
+        """Read the log of `hub`; `key` gives what the cluster knows a stream by."""
         self._hub = hub
+        self._key = key
         self._count = 0
 
     async def listen(self, asked: Asked) -> Answer | web.StreamResponse:
@@ -89,27 +91,25 @@ class Listeners:
             raise ProblemError(HTTPStatus.BAD_REQUEST, "Last-Event-ID is no id of an event")
         if self._count >= MAX_LISTENERS:
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_LISTENERS} listen already", retry_after_s=RETRY_MS / 1000)
-        after = after or await self._newest()
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-        response.headers["X-Accel-Buffering"] = "no"  # nginx would gather them
-        self._count += 1
+        self._count += 1  # before anything is waited for
         try:
-            await response.prepare(asked.request)
-            await _send(response, f"retry: {RETRY_MS}\n\n")
-            shards = [shard_of(stream, "")] if stream is not None else range(SHARDS)
-            await self._serve(response, shards, after, stream, frozenset(kind.value for kind in query.kind))
-        except (ConnectionError, TimeoutError):
-            pass  # it has gone, or takes nothing
+            after = after or await newest_of(self._hub.log)
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+            response.headers["X-Accel-Buffering"] = "no"  # nginx would gather them
+            with contextlib.suppress(ConnectionError, TimeoutError):  # it has gone, or takes nothing
+                await response.prepare(asked.request)
+                await _send(response, f"retry: {RETRY_MS}\n\n")
+                await self._serve(response, asked, after, None if stream is None else self._key(stream))
         finally:
             self._count -= 1
         return response
 
-    async def _serve(
-        self, response: web.StreamResponse, shards: Sequence[int], after: str, stream: StreamKey | None, kinds: frozenset[str]
-    ) -> None:
+    async def _serve(self, response: web.StreamResponse, asked: Asked, after: str, stream: StreamKey | None) -> None:
+        kinds = frozenset(kind.value for kind in asked.query.kind)
+        shards = range(SHARDS) if stream is None else [shard_of(stream, "")]
         loop = asyncio.get_running_loop()
         sent_at = loop.time()
-        while self._hub.is_running:
+        while self._hub.is_running and asked.may_still():
             mark = self._hub.deliveries.news.mark()
             try:
                 page = await self._hub.log.read(shards, after, PAGE)
@@ -125,9 +125,6 @@ class Listeners:
             if not page.more:
                 await asyncio.sleep(GATHERED_S)
                 await self._hub.deliveries.news.more(mark)
-
-    async def _newest(self) -> str:
-        return await newest_of(self._hub.log)
 
 
 async def newest_of(events: EventLog) -> str:

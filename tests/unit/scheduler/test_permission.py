@@ -43,3 +43,10 @@ def test_with_a_token_that_alone_counts() -> None:
     assert check("192.0.2.1", token="secret", Authorization="bearer secret") == 0
     assert check("192.0.2.1", token="secret", Authorization="Basic secret") == 401
     assert check("192.0.2.1", token="secret", Authorization="Bearer sécret") == 401
+
+
+def test_a_token_that_was_taken_away_is_none() -> None:
+    request = make_mocked_request("GET", "/", headers={"Authorization": "Bearer secret"})
+    tokens = Tokens([ApiToken(name="a", role=ApiRole.VIEWER, hash=hash_token("secret"))])
+    other = Tokens([ApiToken(name="b", role=ApiRole.VIEWER, hash=hash_token("another"))])
+    assert [Permission(each, open_reads=False).allows(request, ApiRole.VIEWER) for each in (tokens, other)] == [True, False]

@@ -1,0 +1,116 @@
+"""Who listens to events over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+from support.virtual_time import in_virtual_time
+
+from lalmesh.errors import Unavailable
+from lalmesh.names import ANY_APP, StreamKey
+from lalmesh.runtime.event_log import EventPage, shard_of
+from services.scheduler.api import Asked, ProblemError
+from services.scheduler.api.events import MAX_LISTENERS, EventsQuery, Listeners
+from services.scheduler.notifying import News
+
+
+class SlowLog:
+    """Says after a while where its end is, or does not; what is read of it is kept."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.is_away = False
+        self.read_of: list[list[int]] = []
+        self.answers = asyncio.Event()
+
+    async def wait(self, after: str, wait_s: float) -> str:
+        self.asked += 1
+        await self.answers.wait()
+        if self.is_away:
+            raise Unavailable("redis", retry_after_s=1.0)
+        return "7-7"
+
+    async def read(self, shards: Any, after: str, limit: int) -> EventPage:
+        self.read_of.append(list(shards))
+        return EventPage((), after)
+
+
+class Response:
+    """Takes everything."""
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        self.headers = headers
+
+    async def prepare(self, request: object) -> None:
+        pass
+
+    async def write(self, data: bytes) -> None:
+        pass
+
+
+class World:
+    may_still = True
+
+    def __init__(self, *, match_app: bool = True) -> None:
+        self.log = SlowLog()
+        hub = SimpleNamespace(log=self.log, is_running=True, deliveries=SimpleNamespace(news=News()))
+        self.listeners = Listeners(cast(Any, hub), lambda key: key if match_app else StreamKey(ANY_APP, key.name))
+
+    async def listen(self, **query: Any) -> HTTPStatus:
+        request = cast(Any, SimpleNamespace(headers={}))
+        asked = Asked(request=request, path={}, query=EventsQuery(**query), may_still=lambda: self.may_still)
+        try:
+            await self.listeners.listen(asked)
+        except ProblemError as problem:
+            return problem.status
+        return HTTPStatus.OK
+
+
+@in_virtual_time
+async def test_a_stream_is_asked_for_by_what_the_cluster_knows_it_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "StreamResponse", Response)
+    world = World(match_app=False)
+    listening = asyncio.create_task(world.listen(stream="live/cam", after="1-1"))
+    await asyncio.sleep(1.0)
+    listening.cancel()
+    assert world.log.read_of == [[shard_of(StreamKey(ANY_APP, "cam"), "")]]
+
+
+@in_virtual_time
+async def test_who_may_not_listen_any_more_is_let_go_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "StreamResponse", Response)
+    world = World()
+    listening = asyncio.create_task(world.listen(after="1-1"))
+    await asyncio.sleep(60.0)
+    assert not listening.done()
+    world.may_still = False
+    await asyncio.sleep(6.0)
+    assert listening.done()
+
+
+@in_virtual_time
+async def test_those_who_come_while_the_log_is_slow_are_counted_too() -> None:
+    world = World()
+    asking = [asyncio.create_task(world.listen()) for _ in range(10 * MAX_LISTENERS)]
+    await asyncio.sleep(1.0)
+    assert world.log.asked == MAX_LISTENERS
+    assert [task.result() for task in asking if task.done()] == [HTTPStatus.SERVICE_UNAVAILABLE] * 9 * MAX_LISTENERS
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+    assert world.listeners._count == 0
+
+
+@in_virtual_time
+async def test_who_is_told_that_the_log_is_away_does_not_count_any_more() -> None:
+    world = World()
+    world.log.is_away = True
+    world.log.answers.set()
+    with pytest.raises(Unavailable):
+        await world.listen()
+    assert world.listeners._count == 0
