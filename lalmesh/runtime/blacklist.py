@@ -9,30 +9,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from lalmesh.runtime.networks import Network, parse_address, parse_network
 from lalmesh.runtime.scheduling.control import BlacklistEntry
 
 log = logging.getLogger(__name__)
 
-_MAPPED = ip_network("::ffff:0:0/96")
-
-Network = IPv4Network | IPv6Network
 Prefix = tuple[int, int, int]  #: version, length, and the bits before it
-
-
-def parse_network(text: str) -> Network:
-    """An address or a network in CIDR notation; bits beyond the prefix do not count. What is mapped to IPv6 is IPv4.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if "%" in text:
-        raise ValueError(f"{text!r} has a zone, which means nothing elsewhere")
-    network = ip_network(text, strict=False)
-    if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED.prefixlen and network.subnet_of(_MAPPED):  # type: ignore[arg-type]
-        return IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - _MAPPED.prefixlen))
-    return network
 
 
 class AddressBlacklist:
@@ -75,12 +58,9 @@ class AddressBlacklist:
         """Whether `address` is on it now. What is no address, such as the name of a socket, never is."""
         if not self._size:
             return False
-        try:
-            parsed: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
-        except ValueError:
+        parsed = parse_address(address)
+        if parsed is None:
             return False
-        if isinstance(parsed, IPv6Address):
-            parsed = parsed.ipv4_mapped or parsed
         number = int(parsed)
         for shift, networks in self._networks[parsed.version]:
             ends_at = networks.get(number >> shift)

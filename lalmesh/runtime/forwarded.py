@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from lalmesh.errors import RemoteProtocolError
 from lalmesh.runtime.addresses import host_port
-from lalmesh.runtime.authorisation import Networks, parse_address
+from lalmesh.runtime.networks import Networks, parse_address
 
 MAX_HOPS: Final = 32  #: that are looked at; chains of proxies have three or four
 SCHEMES: Final = ("http", "https")
@@ -44,6 +44,7 @@ class Remote:
     address: str
     peer: str  #: address:port for logs; the address alone where the port is not known
     scheme: str = ""  #: ``http``, ``https``: that the client asked by, where a proxy says; empty: as it came here
+    is_handed_on: bool = False  #: its connection ends at a balancer, which hands on nothing but the bytes of it
 
 
 NOBODY: Final = Remote("", "?")  #: as far as is known

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
+from lalmesh.runtime.networks import IpAddress, parse_address, parse_network, unmapped
+
 MAX_NETWORKS = 100_000  #: of the table, some 10 MB
 
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Address: TypeAlias = IpAddress
 
 _Networks: TypeAlias = list[tuple[int, dict[int, str]]]  # how far to shift an address, and the zones by what is left of it
 
@@ -25,7 +26,7 @@ class Zones:
         found: dict[tuple[int, int], dict[int, str]] = {}
         for zone, texts in (networks or {}).items():
             for text in texts:
-                network = ipaddress.ip_network(text)
+                network = parse_network(text, strict=True)
                 shift = network.max_prefixlen - network.prefixlen
                 known = found.setdefault((network.version, shift), {})
                 if known.setdefault(int(network.network_address) >> shift, zone) != zone:
@@ -61,17 +62,3 @@ def parse_zones(texts: Iterable[str]) -> Zones:
     if (count := sum(map(len, networks.values()))) > MAX_NETWORKS:
         raise ValueError(f"{count} networks, limit {MAX_NETWORKS}")
     return Zones(networks)
-
-
-def parse_address(text: str) -> Address | None:
-    """An address as clients are known by: one of IPv4 that came to a listener of both as what it is; None where it is none."""
-    try:
-        return unmapped(ipaddress.ip_address(text.partition("%")[0]))
-    except ValueError:
-        return None
-
-
-def unmapped(address: Address) -> Address:
-    """One of IPv4 that is written as one of IPv6 (RFC 4291 §2.5.5.2) as what it is."""
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address

@@ -16,7 +16,6 @@ from lalmesh.runtime.authorisation import (
     LalSecret,
     Method,
     MethodName,
-    Networks,
     Passwords,
     Policy,
     SignedUrls,
@@ -39,6 +38,7 @@ from lalmesh.runtime.config import (
     keys_of,
     users_of,
 )
+from lalmesh.runtime.networks import Networks
 
 MAX_PEM_BYTES = 1 << 20
 

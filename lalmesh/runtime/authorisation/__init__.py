@@ -5,7 +5,6 @@ asks, counts, and raises `AccessRefused`, which each protocol puts in its own wo
 """
 
 from lalmesh.runtime.authorisation._access import Access, AccessSettings
-from lalmesh.runtime.authorisation._addresses import Networks, parse_address
 from lalmesh.runtime.authorisation._callback import Breaker, Callback, CallbackSettings, Remembered, payload_of, question_of
 from lalmesh.runtime.authorisation._header import basic_login, bearer_of
 from lalmesh.runtime.authorisation._hls import Admitted, HlsAccess, Redirected
@@ -71,7 +70,6 @@ __all__ = [
     "LoginCheck",
     "Method",
     "MethodName",
-    "Networks",
     "NotThis",
     "Passes",
     "Passwords",
@@ -95,7 +93,6 @@ __all__ = [
     "jwks_keys",
     "lal_secret_of",
     "limit_of",
-    "parse_address",
     "parse_limit",
     "parse_rule",
     "payload_of",

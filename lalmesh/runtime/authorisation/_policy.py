@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lalmesh.runtime.authorisation._addresses import Networks
 from lalmesh.runtime.authorisation._request import Action, Family, Request
 from lalmesh.runtime.authorisation._rules import MethodName, Rule
 from lalmesh.runtime.authorisation._verdict import Allowed, Answers, Ask, Method, NotThis, Reason, Refused, Verdict
+from lalmesh.runtime.networks import Networks
 
 RETRY_AFTER_S = 2.0  #: where whoever has to be asked does not answer
 

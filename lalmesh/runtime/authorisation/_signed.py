@@ -17,16 +17,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlencode
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.authorisation._addresses import Networks
 from lalmesh.runtime.authorisation._query import fields_of
 from lalmesh.runtime.authorisation._request import Action, Request
 from lalmesh.runtime.authorisation._verdict import Allowed, Answers, Judgement, NotThis
+from lalmesh.runtime.networks import Networks, parse_network
 
 VERSION: Final = "lalmesh-url-1"
 MAX_EXPIRES_DIGITS: Final = 12  #: until the year 33658
@@ -55,7 +54,7 @@ def signed_query(key: bytes, action: Action, stream: StreamKey, *, expires_s: in
         ValueError: `address` is neither.
     """
     if address:
-        ipaddress.ip_network(address, strict=False)
+        parse_network(address)
     fields = {"expires": str(expires_s), "key": key_id} | ({"address": address} if address else {})
     return urlencode({**fields, "sign": sign(key, action, stream, str(expires_s), key_id, address)}, safe="/:")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+
+from lalmesh.runtime.networks import parse_network
 
 MIN_SECRET_CHARS = 16  #: a shorter cluster key can be tried out
 
@@ -36,7 +37,7 @@ def _long_enough(secret: SecretStr) -> SecretStr:
 
 
 def _network(text: str) -> str:
-    ipaddress.ip_network(text, strict=False)
+    parse_network(text)
     return text
 
 

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from pydantic import Field
 
-from lalmesh.runtime.blacklist import parse_network
+from lalmesh.runtime.networks import parse_network
 from services.scheduler.api import Answer, ApiModel, ApiRole, Asked, Operation, Page, PageModel, PageQuery, ProblemError
 from services.scheduler.api.sessions import MAX_REASON_CHARS
 from services.scheduler.blacklisting import BlacklistFullError, Blacklisting, Listed

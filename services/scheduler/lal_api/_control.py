@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from lalmesh.errors import InvalidName, StreamExists, StreamNotFound
 from lalmesh.names import ANY_APP, StreamKey
-from lalmesh.runtime.blacklist import parse_network
+from lalmesh.runtime.networks import parse_network
 from lalmesh.runtime.recording import RuleError, make_rule
 from lalmesh.runtime.relay_rules import MAX_START_S, MAX_STOP_S, NEVER_S, RelayOptions
 from lalmesh.runtime.sessions import Session, SessionRole, SessionsUnavailable

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lalmesh.runtime.zones import Zones, parse_address, parse_zones
+from lalmesh.runtime.networks import parse_address
+from lalmesh.runtime.zones import Zones, parse_zones
 
 ZONES = Zones({"west": ["10.0.0.0/8", "2001:db8::/32"], "east": ["10.1.0.0/16", "10.1.2.3/32"], "lab": ["10.1.2.0/24"]})
 

@@ -20,7 +20,6 @@ from lalmesh.runtime.authorisation import (
     HlsAccess,
     LalSecret,
     MethodName,
-    Networks,
     Policy,
     Reason,
     Redirected,
@@ -28,6 +27,7 @@ from lalmesh.runtime.authorisation import (
     lal_secret_of,
     parse_rule,
 )
+from lalmesh.runtime.networks import Networks
 
 SECRET = f"lal_secret={lal_secret_of('cam', 'k')}"
 PLAY = Request(action=Action.PLAY, stream=StreamKey("live", "cam"), protocol="http-hls", address="192.0.2.7", query=f"a=1&{SECRET}")

@@ -17,7 +17,6 @@ from lalmesh.runtime.authorisation import (
     Allowed,
     LalSecret,
     Method,
-    Networks,
     NotThis,
     Passwords,
     PlainLogin,
@@ -28,6 +27,7 @@ from lalmesh.runtime.authorisation import (
     signed_query,
     without_credentials,
 )
+from lalmesh.runtime.networks import Networks
 
 STREAM = StreamKey("live", "test110")
 PLAY = Request(action=Action.PLAY, stream=STREAM, protocol="rtmp", address="192.0.2.7")

@@ -22,7 +22,6 @@ from lalmesh.runtime.authorisation import (
     LalSecret,
     Method,
     MethodName,
-    Networks,
     Passes,
     Passwords,
     Policy,
@@ -36,6 +35,7 @@ from lalmesh.runtime.authorisation import (
     payload_of,
     question_of,
 )
+from lalmesh.runtime.networks import Networks
 
 STREAM = StreamKey("live", "cam")
 PLAY = Request(action=Action.PLAY, stream=STREAM, protocol="http-flv", address="192.0.2.7", query="token=t")
