@@ -74,9 +74,9 @@ class RtspAnswers:
         return True
 
     def choose_way(self, event: SetupRequested, track: int, setup: Callable[[int, Transport], Transport]) -> None:
-        """Take the first of the ways that will do. UDP would undo what TLS is for, and goes past what a WebSocket is for."""
+        """Take the first of the ways that will do."""
         for offered in event.transports:
-            if offered.is_udp and self._link.protocol != "rtsp":
+            if offered.is_udp and not self._link.can_use_udp:
                 continue
             try:
                 chosen = setup(track, offered)

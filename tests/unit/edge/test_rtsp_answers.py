@@ -28,6 +28,15 @@ async def test_what_is_encrypted_gets_no_udp() -> None:
 
 
 @in_virtual_time
+async def test_what_comes_by_a_balancer_gets_no_udp_which_would_not_pass_it() -> None:
+    stage = Stage(is_handed_on=True)
+    assert await stage.status(stage.talk.announce()) == 200
+    assert await stage.status(stage.talk.setup(UDP.format(5000, 5001))) == 461
+    assert await stage.status(stage.talk.setup(f"{UDP.format(5000, 5001)},{TCP.format(0, 1)}")) == 200
+    assert not stage.ports.pairs
+
+
+@in_virtual_time
 async def test_a_publisher_without_credentials_is_asked_for_them_as_often_as_it_is_wrong() -> None:
     stage = Stage(RtspSettings(auth=AuthSettings(publish_users={"alice": "in"})))
     for password in ("wrong", "wrong", "in"):
