@@ -163,7 +163,7 @@ KINDS: Mapping[EventKind, KindSpec] = {
     EventKind.NODE_DRAINING: KindSpec("A node gives away what it has.", _NODE),
     EventKind.NODE_DOWN: KindSpec("A node has left, or its lease has run out.", _NODE),
     EventKind.ALARM: KindSpec("What a publisher sends is worse than `notify.alarms` allows.", _ALARM),
-    EventKind.ALARM_OVER: KindSpec("It is not any more.", _ALARM),
+    EventKind.ALARM_OVER: KindSpec("It is not any more, is not looked for any more, or its publisher has gone.", _ALARM),
     EventKind.EVENTS_LOST: KindSpec(
         "Events were dropped before anybody had them: too many waited, or the log was trimmed before a receiver had read them.",
         {"count": "how many", "shard": "of the log, where they were in it", "receiver": "who did not get them, where it is one"},
