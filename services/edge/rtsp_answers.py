@@ -39,7 +39,7 @@ class RtspAnswers:
 
     def allows(self, request: Request, role: SessionRole, path: StreamPath) -> bool:
         """Whether the client may. Without credentials, or with wrong ones, it is refused as often as it asks, within a bound."""
-        if self._link.context.access.is_too_often(self._link.address):
+        if self._auth.asks(role, path) and self._link.context.access.is_too_often(self._link.address):
             self.refuse(role, path, 403, "too often", "wrong credentials too often")
             return False
         wrong_before = self._auth.wrong
