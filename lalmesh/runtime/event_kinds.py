@@ -84,7 +84,8 @@ KINDS: Mapping[EventKind, KindSpec] = {
         is_lal=True,
     ),
     EventKind.UPDATE: KindSpec(
-        "Every `notify.update_interval_s`, from the start on: the streams of the cluster. Many streams take several events.",
+        "Every `notify.update_interval_s`, from the start on: the streams of the cluster. Many streams take several events. "
+        "For receivers that name it, and those with the format of lal.",
         {"groups": "the streams, each as /api/stat/group has it", "part": "number of this event, from 1", "parts": "of so many"},
         is_lal=True,
     ),
