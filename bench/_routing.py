@@ -32,7 +32,6 @@ STREAMS = 20
 PUBLISHERS = 0.05  #: of all who ask
 STAY_S = 20.0  #: on average
 FILLED = 0.4  #: of each edge that is there at the beginning
-FULL = 2  #: edges that are full all the time, in turn of each zone
 CHANGE_S = 2.0  #: something happens to an edge as often
 SETTLED_S = 2 * STAY_S  #: an edge that has come fills up within it; before, the others carry more
 MISSED_S = 3.0  #: an edge that vanishes is known to have after this: 2 s of silence, and what a loaded machine adds
@@ -44,6 +43,7 @@ class Plan:
     """What is done."""
 
     edges: int
+    full: int  #: others that are full all the time, in turn of each zone
     per_s: float
     change_s: float  #: for so long edges come and go
     calm_s: float  #: and then for so long do not
@@ -278,7 +278,7 @@ async def _measure(plan: Plan, cluster: Cluster) -> Found:
         for _ in range(plan.edges):
             await stage.join(FILLED)
             await asyncio.sleep(1 / plan.edges)  # so that not all of them report in one moment
-        for _ in range(FULL):
+        for _ in range(plan.full):
             await stage.join(is_full=True)
         stage.began = stage.loop.time()
         for edge in stage.edges.values():

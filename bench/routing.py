@@ -19,6 +19,7 @@ from pathlib import Path
 from bench import _load, _report, _routing
 
 EDGES = 24
+FULL = 2  #: nine of ten: --edges 10 --full 90
 PER_S = 2000
 CHANGE_S, CALM_S = 40.0, 40.0
 RESULTS = _load.BUILT / "routing.json"
@@ -62,7 +63,7 @@ def text_of(plan: _routing.Plan, rounds: int, about: dict[str, str], samples: Se
         f"One scheduler with a core to itself is asked over HTTP by {_routing.STREAMS} streams' players, and by publishers for "
         f"{_routing.PUBLISHERS:.0%} of the questions, at a steady rate: what is late counts from when it was to be asked. "
         f"{plan.edges} edges in two zones have room for {', '.join(map(str, _routing.ROOMS))} sessions in turn, "
-        f"{_routing.FULL} more are full; who is sent to one comes at once and stays {_routing.STAY_S:g} s on average, which keeps "
+        f"{plan.full} more are full; who is sent to one comes at once and stays {_routing.STAY_S:g} s on average, which keeps "
         f"{statistics.median(each.used_percent for each in samples):.0f}% of the room in use. For {plan.change_s:g} s edges come "
         f"and go ({told} in {rounds} rounds), then for {plan.calm_s:g} s they do not. `sent wrong` counts who was sent to an edge "
         f"that the scheduler knew to drain, had seen leave, or whose vanishing was {_routing.MISSED_S:g} s old, or to one that "
@@ -79,6 +80,7 @@ def arguments() -> argparse.Namespace:
         prog="bench.routing", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--edges", type=int, default=EDGES, help="that there are at a time (%(default)s)")
+    parser.add_argument("--full", type=int, default=FULL, help="... and others that are full all the time (%(default)s)")
     parser.add_argument("--per-s", type=float, default=PER_S, help="routes a second (%(default)s)")
     parser.add_argument("--change-s", type=float, default=CHANGE_S, help="seconds in which edges come and go (%(default)s)")
     parser.add_argument("--calm-s", type=float, default=CALM_S, help="seconds after it (%(default)s)")
@@ -94,7 +96,9 @@ def main() -> None:
     given = arguments()
     logging.basicConfig(level=logging.ERROR)  # edges that vanish are what is measured
     _load.raise_file_limit(CONNECTIONS)
-    plan = _routing.Plan(edges=given.edges, per_s=given.per_s, change_s=given.change_s, calm_s=given.calm_s, pin=given.pin)
+    plan = _routing.Plan(
+        edges=given.edges, full=given.full, per_s=given.per_s, change_s=given.change_s, calm_s=given.calm_s, pin=given.pin
+    )
     samples: list[_routing.Found] = []
     for number in range(given.rounds):
         with tempfile.TemporaryDirectory() as folder:

@@ -13,6 +13,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from lalmesh.errors import RemoteProtocolError
@@ -157,7 +158,8 @@ class Acceptor:
                 source = await self._source(sock)
         except TimeoutError:
             raise RemoteProtocolError(f"no PROXY header within {limit_s:g} s", section="PROXY §2") from None
-        return remote if source is None else Remote(source[0], host_port(*source))
+        named = remote if source is None else Remote(source[0], host_port(*source))
+        return replace(named, is_handed_on=True)
 
     async def _source(self, sock: socket.socket) -> tuple[str, int] | None:
         reader = ProxyHeaderReader()

@@ -84,7 +84,8 @@ KINDS: Mapping[EventKind, KindSpec] = {
         is_lal=True,
     ),
     EventKind.UPDATE: KindSpec(
-        "Every `notify.update_interval_s`, from the start on: the streams of the cluster. Many streams take several events.",
+        "Every `notify.update_interval_s`, from the start on: the streams of the cluster. Many streams take several events. "
+        "For receivers that name it, and those with the format of lal.",
         {"groups": "the streams, each as /api/stat/group has it", "part": "number of this event, from 1", "parts": "of so many"},
         is_lal=True,
     ),
@@ -163,7 +164,7 @@ KINDS: Mapping[EventKind, KindSpec] = {
     EventKind.NODE_DRAINING: KindSpec("A node gives away what it has.", _NODE),
     EventKind.NODE_DOWN: KindSpec("A node has left, or its lease has run out.", _NODE),
     EventKind.ALARM: KindSpec("What a publisher sends is worse than `notify.alarms` allows.", _ALARM),
-    EventKind.ALARM_OVER: KindSpec("It is not any more.", _ALARM),
+    EventKind.ALARM_OVER: KindSpec("It is not any more, is not looked for any more, or its publisher has gone.", _ALARM),
     EventKind.EVENTS_LOST: KindSpec(
         "Events were dropped before anybody had them: too many waited, or the log was trimmed before a receiver had read them.",
         {"count": "how many", "shard": "of the log, where they were in it", "receiver": "who did not get them, where it is one"},

@@ -55,7 +55,7 @@ class EventCursor:
     """How far a receiver has read in a shard."""
 
     position: str
-    count: int  #: of the last event that it has; 0: none, or not known
+    count: int  #: of the last event that it has, or that was told before it began; 0: there was none
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -72,7 +72,7 @@ class EventOutbox:
             wall_clock: Unix seconds.
             rng: spreads pauses; a fresh one by default.
         """
-        self._node = node
+        self.node = node
         self._tell = tell
         self._limit = limit
         self._wall_clock = wall_clock
@@ -105,10 +105,10 @@ class EventOutbox:
         self._number += 1
         self._waiting.append(
             Event(
-                id=once or event_id(self._node.incarnation, self._number),
+                id=once or event_id(self.node.incarnation, self._number),
                 kind=kind.value,
                 at_us=round(self._wall_clock() * 1e6),
-                node=node or self._node.name,
+                node=node or self.node.name,
                 stream=stream,
                 facts=_bounded(facts or {}),
             )

@@ -34,7 +34,7 @@ class ProfileHttp:
         if not self._token:
             return web.Response(status=404, text="no profiles: metrics.profile_token is not configured\n")
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(errors="surrogateescape"), self._token):
             return web.Response(status=401, text="a bearer token is needed\n", headers={"WWW-Authenticate": "Bearer"})
         seconds, form = _number(request.query.get("seconds", "")), request.query.get("format", "speedscope")
         if seconds is None or form not in _FORMATS:

@@ -13,6 +13,8 @@ SECRETS: Final = frozenset(
         "txsecret", "wssecret",
     }
 )  # fmt: skip
+#: parameters that let somebody in, or say who that is: they never leave an edge for hls nodes and playlists
+CREDENTIALS: Final = SECRETS | {"address", "expires", "user", "username"}
 HIDDEN: Final = "***"
 
 
@@ -23,6 +25,15 @@ def without_secrets(query: str) -> str:
     return "&".join(map(_shown, query.split("&")))
 
 
+def without_credentials(query: str) -> str:
+    """The query without parameters that are `CREDENTIALS`, whatever their case; the rest stays as it is."""
+    return "&".join(part for part in query.split("&") if part and _name(part) not in CREDENTIALS)
+
+
 def _shown(part: str) -> str:
     name, equals, _ = part.partition("=")
-    return f"{name}={HIDDEN}" if equals and unquote_plus(name).lower() in SECRETS else part
+    return f"{name}={HIDDEN}" if equals and _name(part) in SECRETS else part
+
+
+def _name(part: str) -> str:
+    return unquote_plus(part.partition("=")[0]).lower()

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
 
 from lalmesh.media import Kind
 from lalmesh.names import StreamKey
@@ -51,14 +50,14 @@ class Measured:
 class _Watched:
     """What is remembered of a publication."""
 
-    begun_s: float
+    stream: StreamKey
     jumps: int = 0
     units: int = 0  # that were looked at
     keyframe_s: float = 0.0  # when the last one was found, or video began
     has_video: bool = False
     past: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=WINDOW_S + 1))  # time, bytes, pictures
     pictures: int = 0
-    bad: set[str] = field(default_factory=set)
+    bad: dict[str, Measured] = field(default_factory=dict)  # alarms that are on, as they were measured last
 
 
 class Alarms:
@@ -72,19 +71,22 @@ class Alarms:
         self._outbox = outbox
         self._session_of = session_of
         self._clock = clock
-        self._watched: WeakKeyDictionary[Publication, _Watched] = WeakKeyDictionary()
+        self._watched: dict[Publication, _Watched] = {}
 
     def sweep(self, publications: Iterable[tuple[StreamKey, Publication]]) -> None:
         """Once a second."""
-        if not self.settings.any:
-            return
-        now = self._clock()
-        for stream, core in publications:
-            watched = self._watched.get(core)
-            if watched is None:
-                watched = self._watched[core] = _Watched(now, jumps=core.clock_jumps, keyframe_s=now)
-            for measured in self._measure(core, watched, now):
-                self._tell(stream, watched, measured)
+        now, before = self._clock(), self._watched
+        self._watched = {}
+        for stream, core in publications if self.settings.any else ():
+            watched = before.pop(core, None) or _Watched(stream, jumps=core.clock_jumps, keyframe_s=now)
+            self._watched[core] = watched
+            found = list(self._measure(core, watched, now))
+            if gone := watched.bad.keys() - {measured.alarm for measured in found}:
+                self._end(watched, gone, self._session_of(stream))
+            for measured in found:
+                self._tell(watched, measured)
+        for watched in before.values():  # those have gone
+            self._end(watched, watched.bad.keys(), "")
 
     def _measure(self, core: Publication, watched: _Watched, now: float) -> Iterator[Measured]:
         settings = self.settings
@@ -120,13 +122,24 @@ class Alarms:
         if any(pictures):
             watched.keyframe_s = now
 
-    def _tell(self, stream: StreamKey, watched: _Watched, measured: Measured) -> None:
+    def _tell(self, watched: _Watched, measured: Measured) -> None:
         was_bad = measured.alarm in watched.bad
         if measured.alarm == JUMP:  # each is one of its own, and over at once
-            was_bad, kind = not measured.is_bad, EventKind.ALARM
-        else:
-            kind = EventKind.ALARM if measured.is_bad else EventKind.ALARM_OVER
-            (watched.bad.add if measured.is_bad else watched.bad.discard)(measured.alarm)
-        if (measured.is_bad and not was_bad) or (kind is EventKind.ALARM_OVER and was_bad):
-            facts = {"alarm": measured.alarm, "value": measured.value, "limit": measured.limit}
-            self._outbox.add(kind, stream, {**facts, "session_id": self._session_of(stream)})
+            if measured.is_bad:
+                self._add(EventKind.ALARM, watched, measured, self._session_of(watched.stream))
+        elif measured.is_bad:
+            watched.bad[measured.alarm] = measured
+            if not was_bad:
+                self._add(EventKind.ALARM, watched, measured, self._session_of(watched.stream))
+        elif was_bad:
+            del watched.bad[measured.alarm]
+            self._add(EventKind.ALARM_OVER, watched, measured, self._session_of(watched.stream))
+
+    def _end(self, watched: _Watched, alarms: Iterable[str], session_id: str) -> None:
+        """Alarms that nobody can look at any more are over: their publication has gone, or they are not configured now."""
+        for alarm in sorted(alarms):
+            self._add(EventKind.ALARM_OVER, watched, watched.bad.pop(alarm), session_id)
+
+    def _add(self, kind: EventKind, watched: _Watched, measured: Measured, session_id: str) -> None:
+        facts = {"alarm": measured.alarm, "value": measured.value, "limit": measured.limit, "session_id": session_id}
+        self._outbox.add(kind, watched.stream, facts)

@@ -39,7 +39,7 @@ class RtspAnswers:
 
     def allows(self, request: Request, role: SessionRole, path: StreamPath) -> bool:
         """Whether the client may. Without credentials, or with wrong ones, it is refused as often as it asks, within a bound."""
-        if self._link.context.access.is_too_often(self._link.address):
+        if self._auth.asks(role, path) and self._link.context.access.is_too_often(self._link.address):
             self.refuse(role, path, 403, "too often", "wrong credentials too often")
             return False
         wrong_before = self._auth.wrong
@@ -74,9 +74,9 @@ class RtspAnswers:
         return True
 
     def choose_way(self, event: SetupRequested, track: int, setup: Callable[[int, Transport], Transport]) -> None:
-        """Take the first of the ways that will do. UDP would undo what TLS is for, and goes past what a WebSocket is for."""
+        """Take the first of the ways that will do."""
         for offered in event.transports:
-            if offered.is_udp and self._link.protocol != "rtsp":
+            if offered.is_udp and not self._link.can_use_udp:
                 continue
             try:
                 chosen = setup(track, offered)

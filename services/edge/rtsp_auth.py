@@ -57,6 +57,10 @@ class RtspAuth:
             return self._server.challenges(time.time(), address, stale=refused.is_stale)
         return [f'Basic realm="{REALM}"' if refused.asks_basic else f'Bearer realm="{REALM}"']
 
+    def has_users(self, role: SessionRole) -> bool:
+        """Whether only some may."""
+        return bool(self._users[role])
+
     def check(self, request: Request, role: SessionRole, address: str) -> tuple[Answer, list[str]]:
         """What `request` may do, and the challenges that go with a refusal."""
         users, now_s = self._users[role], time.time()
@@ -117,6 +121,10 @@ class ConnectionAuth:
     def is_over(self) -> bool:
         """It has been wrong so often that it has to go."""
         return self.wrong >= MAX_WRONG
+
+    def asks(self, role: SessionRole, path: StreamPath) -> bool:
+        """Whether somebody in this role has still to log in to get at the stream at `path`."""
+        return self._auth.has_users(role) and (role, path.app, path.name) not in self._allowed
 
     def challenges(self, request: Request, role: SessionRole, path: StreamPath) -> list[str]:
         """The ``WWW-Authenticate`` headers of the refusal of `request` about the stream at `path`; none where it is allowed."""

@@ -66,6 +66,7 @@ class RtspDialogue:
         self.loop = service.loop
         self.protocol = protocol
         self.is_socket = wire.is_socket
+        self.can_use_udp = protocol == "rtsp" and not client.is_handed_on
         self.address, self.peer = client.address, client.peer
         self.refusal = ""  #: why its first request is to be refused; empty where it is not
         self._service = service

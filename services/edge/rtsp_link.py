@@ -70,6 +70,7 @@ class RtspLink(Protocol):
     ports: RtpPorts
     loop: asyncio.AbstractEventLoop
     protocol: str  #: ``rtsp``, ``rtsps``, ``ws-rtsp``, ``wss-rtsp``: what sessions are called
+    can_use_udp: bool  #: it would undo what TLS is for, goes past what a WebSocket is for, and passes no balancer of connections
     is_socket: bool  #: what is written goes as WebSocket messages, `lalmesh.remux.binary_frame_header` before each
     peer: str  #: address:port of the client
     address: str  #: its address alone

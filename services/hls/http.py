@@ -9,11 +9,11 @@ from aiohttp import web
 
 from lalmesh.errors import InvalidName, RemoteProtocolError, Unavailable
 from lalmesh.protocol.hls import PlaylistName
+from lalmesh.runtime.asked_once import AskedOnce
 from lalmesh.runtime.http_gate import answer_with, waiting_for_answer
 from lalmesh.runtime.secrets_in_urls import without_secrets
 from lalmesh.runtime.threads import Threads
 from services.hls.answer import PLAYLIST_TYPE, UNCACHED, Answer, refusal
-from services.hls.asked_once import AskedOnce
 from services.hls.bytes_cache import BytesCache
 from services.hls.guard import LetIn, as_it_came
 from services.hls.metrics import HlsMetrics

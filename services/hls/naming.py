@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lalmesh.errors import RemoteProtocolError, Unavailable
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.protocol.hls import HlsPath, parse_path
-from services.hls.asked_once import AskedOnce
+from lalmesh.runtime.asked_once import AskedOnce
 
 FRESH_S = 1.0  #: that an answer of the scheduler is taken for the present one: all players of a stream cost one question a second
 NAMES_KEPT = 10_000  #: names of streams that are remembered

@@ -7,10 +7,10 @@ from weakref import WeakValueDictionary
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
+from lalmesh.runtime.asked_once import AskedOnce
 from lalmesh.runtime.ownership import HlsOwner
 from lalmesh.runtime.scheduling import HlsWanted, Refusal, Refused
 from services.hls.answer import OwnerUnknown
-from services.hls.asked_once import AskedOnce
 from services.hls.workers import Workers
 
 LOCATE_DEADLINE_S = 3.0

@@ -139,7 +139,7 @@ class SchedulerApp:
         #: what is fetched from elsewhere and sent there
         self.relays = build_relays(registry, service, name, relaying or RelayingSettings())
         #: made over the API, for all nodes
-        self.settings = SettingsPart(registry, service.members)
+        self.settings = SettingsPart(registry, service.view.terms, service.members)
         service.control.parts.append(self.settings)
         #: sessions that are ended, and addresses that are let in nowhere
         self.kicks = Kicks(registry, service.members, sessions, service.metrics)

@@ -53,6 +53,8 @@ class AppUsagePart:
                 self._publishers[stream.app] += 1
             case ClaimChanged(before=ClaimRecord(stream=stream), now=None):
                 self._publishers[stream.app] -= 1
+                if not self._publishers[stream.app]:
+                    del self._publishers[stream.app]  # a counter keeps what is zero, and names of applications have no end
             case _:
                 pass
 

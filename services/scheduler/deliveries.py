@@ -72,6 +72,14 @@ class Deliveries:
         """Whether any receiver has yet to get anything of the shards here."""
         return any(each.delivery.count < counts[shard] for shard, tasks in self._shards.items() for each in tasks)
 
+    async def least_count(self, shard: int, receivers: Sequence[str]) -> int:
+        """The number of the last event of a shard that every one of these receivers has got to.
+
+        Raises:
+            Unavailable: the log does not answer.
+        """
+        return min([(await self._log.cursor(shard, name, self._since_ms)).count for name in receivers], default=0)
+
     async def share(self, sink: Sink) -> None:
         """Deliver the shards that are this replica's, and no others.
 

@@ -91,6 +91,8 @@ class Pool:
         """Draw among `edges`; `begin`, from 0 to 1, is another one for each replica, so that they do not all draw the same."""
         self.edges = {edge.record.node: edge for edge in edges}
         self.full_until = float("-inf")  #: when it is worth another look whether one has room
+        self._roomy: Pool | None = None  # those of them that had room when all were looked at last
+        self._roomy_until = float("-inf")
         self._drawn = list(self.edges.values())
         self._ends = list(accumulate(weight_of(edge.record.capacity) for edge in self._drawn))
         self._turn = begin
@@ -98,6 +100,18 @@ class Pool:
     def __len__(self) -> int:
         """How many there are."""
         return len(self._drawn)
+
+    def drawn_from(self, now: float) -> Pool:
+        """Those to draw among: all, or those that are known to be worth it until `now` has gone on far enough."""
+        if self._roomy is not None and now >= self._roomy_until:
+            self._roomy = None
+        return self if self._roomy is None else self._roomy
+
+    def narrow(self, edges: Sequence[Edge], until: float) -> None:
+        """Of those that were drawn among these have room; all are looked at again at `until`, or when that was due before."""
+        if self._roomy is None:
+            self._roomy_until = until
+        self._roomy = Pool(edges, self._turn)
 
     def draw_two(self, rng: random.Random) -> list[Edge]:
         """Two of them, each as often as it can carry more than the others; the only one where there is no second.

@@ -16,7 +16,7 @@ from functools import partial
 
 from lalmesh.errors import Unavailable
 from lalmesh.runtime.event_kinds import EventKind
-from lalmesh.runtime.event_log import BEGINNING, EventLog
+from lalmesh.runtime.event_log import BEGINNING, EventLog, shard_of
 from lalmesh.runtime.event_outbox import EventOutbox
 from lalmesh.runtime.events import Event
 from lalmesh.runtime.ownership import NodeId, new_incarnation
@@ -37,6 +37,7 @@ AWAY_S = 0.5  #: after the log did not answer
 TIDY_S = 10.0  #: between two rounds of trimming
 SWEEP_S = 1.0  #: between two looks for nodes that have gone
 GONE_S = 3.0  #: for a node that is written down nowhere to turn up: its sessions are over after that
+UPDATE_SHARE = 0.2  #: of the time that updates may take to be made, which they take longer for the more streams there are
 STOP_S = 3.0  #: for receivers to be told what is in a log that ends with this process
 
 
@@ -86,6 +87,7 @@ class EventHub:
         self._groups = groups
         self._newest = BEGINNING
         self._changed = asyncio.Event()
+        self._updated_count = 0  # of the shard of updates, after the last one
         self._missing: dict[str, float] = {}  # nodes that are written down nowhere, and since when
         service.keep_events = self.keep
         service.presence.delivers = event_log.is_shared
@@ -212,25 +214,34 @@ class EventHub:
             ended = await self.log.forget_node(node)
             log.info("%d sessions of a node that has gone are over", ended, extra={"incarnation": node})
 
-    def _wants_updates(self) -> bool:
-        return any(receiver.url_of(EventKind.UPDATE) for receiver in self.settings.delivery.receivers)
+    def _of_updates(self) -> list[str]:
+        """Receivers of them."""
+        return [receiver.name for receiver in self.settings.delivery.receivers if receiver.url_of(EventKind.UPDATE)]
 
     async def _keep_updating(self, groups: Callable[[], Awaitable[UpdateParts]]) -> None:
         """Tell which streams there are: once this replica is the one that does, and each interval after that."""
         is_told = False
+        loop = asyncio.get_running_loop()
         while True:
             self._changed.clear()
-            interval_s = self.settings.update_interval_s
-            if 0 in self.deliveries.shards and self._wants_updates() and (interval_s or not is_told):
+            interval_s, began = self.settings.update_interval_s, loop.time()
+            if 0 in self.deliveries.shards and self._of_updates() and (interval_s or not is_told):
                 is_told = await _tried(partial(self._update, groups))
+            pause_s = max(interval_s, (loop.time() - began) / UPDATE_SHARE) if is_told and interval_s else LOOK_S
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(interval_s if is_told and interval_s else LOOK_S):
+                async with asyncio.timeout(pause_s):
                     await self._changed.wait()
 
     async def _update(self, groups: Callable[[], Awaitable[UpdateParts]]) -> None:
-        parts = parts_of(await groups())
+        """Tell of all streams, unless somebody who hears of them has yet to get what was told the last time."""
+        shard = shard_of(None, self.outbox.node.name)
+        if await self.deliveries.least_count(shard, self._of_updates()) < self._updated_count:
+            return
+        parts = await parts_of(await groups())
         for number, part in enumerate(parts, start=1):
             self.outbox.add(EventKind.UPDATE, facts={"groups": part, "part": number, "parts": len(parts)})
+        await self.outbox.emptied()
+        self._updated_count = (await self.log.counts())[shard]
 
 
 async def _repeat(work: Callable[[], Awaitable[None]], pause_s: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,8 +14,11 @@ MAX_PART_BYTES = MAX_FACTS_BYTES - 4096  #: of the streams of one event, as JSON
 UpdateParts = Sequence[Mapping[str, Any]]  #: streams, each as /api/stat/group has it
 
 
-def parts_of(groups: UpdateParts) -> list[list[Mapping[str, Any]]]:
-    """The streams, so many to a part that each fits an event; one part at least. One that fits none goes without its players."""
+async def parts_of(groups: UpdateParts) -> list[list[Mapping[str, Any]]]:
+    """The streams, so many to a part that each fits an event; one part at least. One that fits none goes without its players.
+
+    What else there is to do is done between two streams.
+    """
     parts: list[list[Mapping[str, Any]]] = [[]]
     size = 0
     for group in groups:
@@ -28,4 +32,5 @@ def parts_of(groups: UpdateParts) -> list[list[Mapping[str, Any]]]:
             size = 0
         parts[-1].append(shown)
         size += needed
+        await asyncio.sleep(0)
     return parts

@@ -1,7 +1,8 @@
 """Settings that are made over the API: kept in the registry, told to every node and replica.
 
 All of them are one record, ``settings/live``, so whoever reads it has a state that somebody wrote. It is followed beside the view:
-ownership does not depend on it.
+ownership does not depend on it. The term stands in it, so that nodes tell what was made after the registry was wiped or restored,
+at a low revision, from what is outdated.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from lalmesh.runtime.config import API, Config, Loaded, api_catalogue, check_api
 from lalmesh.runtime.registry import Absent, Changed, Compare, FollowEvent, KeyValue, Listing, Put, Registry, Removed, Unchanged
 from lalmesh.runtime.scheduling import LiveSettings
 from services.scheduler.changes import Change
+from services.scheduler.cluster_records import TERM_KEY, parse_term
 from services.scheduler.members import Session
+from services.scheduler.terms import NEVER, Terms
 
 log = logging.getLogger(__name__)
 
@@ -36,20 +39,21 @@ class SettingsTooLargeError(Exception):
 class SettingsPart:
     """They, as a part of a scheduler."""
 
-    def __init__(self, registry: Registry, members: Iterable[Session]) -> None:
-        """Keep them in `registry` and tell `members`, those that have joined this replica."""
+    def __init__(self, registry: Registry, terms: Terms, members: Iterable[Session]) -> None:
+        """Keep them in `registry`, which `terms` writes to, and tell `members`, those that have joined this replica."""
         self._registry = registry
+        self._terms = terms
         self._members = members
         self._is_known = False
         self.current = LiveSettings()  #: as the registry told them last
-        self.base = Loaded(Config(), {})  #: what settings stand above here, for them to be checked with
+        self.base: Callable[[], Loaded] = _defaults  #: what settings stand above here, for them to be checked with
         self.told: Callable[[LiveSettings], None] = _nobody  #: hears of them in this process
 
     async def run(self) -> None:
         """See `ControlPart.run`."""
         async for event in self._registry.follow(KEY):
             settings = _after(event)
-            if settings is not None and not (isinstance(event, Changed) and settings.revision < self.current.revision):
+            if settings is not None and not (isinstance(event, Changed) and settings.version < self.current.version):
                 self._take(settings)
 
     def handle(self, change: Change) -> None:
@@ -89,26 +93,30 @@ class SettingsPart:
 
     async def _write(self, make: Callable[[Mapping[str, object]], Mapping[str, object]], revision: int | None) -> LiveSettings:
         for _ in range(ATTEMPTS):
-            entry, _ = await self._registry.get(KEY)
+            await self._terms.keep_up()
+            found = (await self._registry.transact([Unchanged(KEY, NEVER), Unchanged(TERM_KEY, NEVER)], [])).found
+            entry, term = found.get(KEY), found.get(TERM_KEY)
             before = LiveSettings() if entry is None else parse_settings(entry)
             if revision is not None and revision != before.revision:
                 raise SettingsConflictError(f"revision {revision} was changed, {before.revision} is in force")
             values = make(before.values)
-            overlay(self.base, {path: value for path, value in values.items() if path in api_catalogue()}, API)
-            made = await self._transact(entry, values)
+            overlay(self.base(), {path: value for path, value in values.items() if path in api_catalogue()}, API)
+            made = None if term is None else await self._transact(entry, term, values)
             if made is not None:
                 self._take(made)
                 return made
         raise Unavailable("others change settings at the same time", retry_after_s=RETRY_AFTER_S)
 
-    async def _transact(self, entry: KeyValue | None, values: Mapping[str, object]) -> LiveSettings | None:
+    async def _transact(self, entry: KeyValue | None, term: KeyValue, values: Mapping[str, object]) -> LiveSettings | None:
         """What was written; None where somebody else was faster."""
-        record = json.dumps(values, ensure_ascii=False, sort_keys=True).encode()
+        number = parse_term(term).term
+        record = json.dumps({"term": number, "values": values}, ensure_ascii=False, sort_keys=True).encode()
         if len(record) > MAX_RECORD_BYTES:
             raise SettingsTooLargeError(f"settings of {len(record)} bytes, limit {MAX_RECORD_BYTES}")
         compare: Compare = Absent(KEY) if entry is None else Unchanged(KEY, entry.mod_revision)
-        result = await self._registry.transact([compare], [Put(KEY, record)])  # also where there are none: revisions rise
-        return LiveSettings(result.revision, values) if result.succeeded else None
+        compares = [compare, Unchanged(TERM_KEY, term.mod_revision)]
+        result = await self._terms.transact(compares, [Put(KEY, record)])  # also where there are none: revisions rise
+        return LiveSettings(result.revision, values, number) if result.succeeded else None
 
     def _take(self, settings: LiveSettings) -> None:
         if self._is_known and settings == self.current:
@@ -121,14 +129,19 @@ class SettingsPart:
 
 def parse_settings(entry: KeyValue) -> LiveSettings:
     """What the registry holds."""
+    match _json(entry.value):
+        case {"term": int(term), "values": dict(values)}:
+            return LiveSettings(entry.mod_revision, values, term)
+        case _:
+            log.error("%s holds no settings", KEY)
+            return LiveSettings(entry.mod_revision)
+
+
+def _json(text: bytes) -> object:
     try:
-        values = json.loads(entry.value)
+        return json.loads(text)
     except ValueError:
-        values = None
-    if not isinstance(values, dict):
-        log.error("%s holds no settings", KEY)
-        values = {}
-    return LiveSettings(entry.mod_revision, values)
+        return None
 
 
 def _after(event: FollowEvent) -> LiveSettings | None:
@@ -141,6 +154,10 @@ def _after(event: FollowEvent) -> LiveSettings | None:
             return parse_settings(entry) if entry.key == KEY else None
         case Removed(key):
             return LiveSettings() if key == KEY else None
+
+
+def _defaults() -> Loaded:
+    return Loaded(Config(), {})
 
 
 def _nobody(settings: LiveSettings) -> None:

@@ -43,6 +43,7 @@ class RelayDirectory:
         """Begin with nothing known."""
         #: with their ids: those of the configuration, then those of the API as they came
         self.rules: tuple[tuple[str, RelayRule], ...] = ()
+        self._rules_by_id: dict[str, RelayRule] = {}
         self._rule_records = Kept(parse_relay_rule_record, self._rule_told)
         self._configured: tuple[tuple[str, RelayRule], ...] = ()
         self._pulls = Kept(parse_relay, self._relay_told)
@@ -70,7 +71,7 @@ class RelayDirectory:
 
     def rule(self, rule_id: str) -> RelayRule | None:
         """The rule of that id."""
-        return next((rule for known, rule in self.rules if known == rule_id), None)
+        return self._rules_by_id.get(rule_id)
 
     def rule_record(self, rule_id: str) -> RelayRuleRecord | None:
         """The rule of that id that was added by API."""
@@ -152,6 +153,7 @@ class RelayDirectory:
         if len(rules) > MAX_RULES:
             log.error("%d rules of relays, limit %d: the last are not followed", len(rules), MAX_RULES)
         self.rules = tuple(rules[:MAX_RULES])
+        self._rules_by_id = dict(reversed(self.rules))  # of two that are the same the first one
 
     def _relay_told(self, before: RelayRecord | None, now: RelayRecord | None) -> list[RelayChanged]:
         if before is not None:

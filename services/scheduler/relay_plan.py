@@ -14,32 +14,23 @@ so two that decide at once do no harm; and a pull publishes, so the claim fences
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.ownership import NodeAddress
 from lalmesh.runtime.recording import RuleError
-from lalmesh.runtime.relay_rules import DEFAULT_PORTS, NEVER_S, RelayRule, expand, without_secrets
-from lalmesh.runtime.scheduling.model import Role
-from services.scheduler.candidates import weight
+from lalmesh.runtime.relay_rules import NEVER_S, RelayRule, expand
+from lalmesh.runtime.scheduling.control import RelayState
 from services.scheduler.directory import Directory
 from services.scheduler.records import NodeRecord
-from services.scheduler.relay_records import RelayRecord, push_key
+from services.scheduler.relay_places import RelayPlaces
+from services.scheduler.relay_records import CONFIGURED, RelayRecord, push_key
 
 ID_BYTES = 8
 LEAST_UNWANTED_S = 1.5  #: a player that has just come shows in the next report of its edge
 RIVAL_S = 15.0  #: an edge that died keeps its claim for as long as its lease lives, 10 s by default
-
-
-class RelayLoopError(RuleError):
-    """A source or a target is this cluster."""
-
-    def __init__(self, urls: Collection[str]) -> None:
-        """Say which."""
-        shown = ", ".join(without_secrets(url) for url in urls)
-        super().__init__("urls", f"a relay from this cluster to itself: {shown}")
+OWN_RIVAL_S = 60.0  #: that a pull runs again is written after 40 s at most: 10,000 of them, 256 a second
+ROLL_OUT_S = 60.0  #: replicas whose configuration is changed may have it so long after each other
 
 
 @dataclass(slots=True, frozen=True)
@@ -73,9 +64,11 @@ class RelayPlan:
         """Decide by `directory`."""
         self._directory = directory
         self._relays = directory.relaying
+        self._places = RelayPlaces(directory)
         self._new_id = new_id
         self._unwanted_since: dict[str, float] = {}  # by id
         self._rival_since: dict[str, float] = {}  # by id: when somebody else was seen to publish it
+        self._unruled_since: dict[str, float] = {}  # by id: when the configuration was seen to have no such rule
 
     # new ones
 
@@ -91,7 +84,8 @@ class RelayPlan:
         if found is None:
             return None
         rule_id, rule = found
-        return self._begin(self._pull(stream, rule_id, rule, query, wall_us).also_via(via), "somebody wants it")
+        record = self._pull(stream, rule_id, rule, query, wall_us).also_via(via)
+        return RelayWrite(None, self._places.placed(record, self._places.edges()), "somebody wants it")
 
     def made(self, record: RelayRecord, before: RelayRecord | None) -> RelayWrite:
         """One that was made by API, in place of `before`.
@@ -99,16 +93,16 @@ class RelayPlan:
         Raises:
             RelayLoopError: it is from or to this cluster.
         """
-        record = replace(record, urls=self._others(record.urls), id=self._new_id())
+        record = replace(record, urls=self._places.others(record.urls), id=self._new_id())
         waits = record.is_push and not self._directory.is_published(record.stream)
-        return RelayWrite(before, record if waits else self._placed(record), "asked for by API")
+        return RelayWrite(before, record if waits else self._places.placed(record, self._places.edges()), "asked for by API")
 
     def _pull(self, stream: StreamKey, rule_id: str, rule: RelayRule, query: str, wall_us: int) -> RelayRecord:
         return RelayRecord(
             id=self._new_id(),
             is_push=False,
             stream=stream,
-            urls=self._others(tuple(expand(url, stream, query) for url in rule.urls)),
+            urls=self._places.others(tuple(expand(url, stream, query) for url in rule.urls)),
             rule=rule_id,
             options=rule.options,
             stop_after_s=rule.stop_after_s if rule.on_demand else NEVER_S,
@@ -116,13 +110,10 @@ class RelayPlan:
         )
 
     def _push(self, stream: StreamKey, rule_id: str, rule: RelayRule, url: str, wall_us: int) -> RelayRecord:
-        urls = self._others((url,))
+        urls = self._places.others((url,))
         return RelayRecord(
             id=self._new_id(), is_push=True, stream=stream, urls=urls, rule=rule_id, options=rule.options, created_us=wall_us
         )
-
-    def _begin(self, record: RelayRecord, reason: str) -> RelayWrite:
-        return RelayWrite(None, self._placed(record), reason)
 
     # what the one on duty does
 
@@ -134,29 +125,33 @@ class RelayPlan:
             now: seconds of a clock that does not step.
             wall_us: Unix time, microseconds.
         """
-        yield from self._begin_always(wall_us)
-        yield from self._begin_pushes(begun, wall_us)
+        edges = self._places.edges()
+        yield from self._begin_always(edges, wall_us)
+        yield from self._begin_pushes(begun, edges, wall_us)
         for record in [*self._relays.pulls(), *self._relays.pushes()]:
             why = self._why_over(record, now)
             if why:
                 self._unwanted_since.pop(record.id, None)
                 yield RelayWrite(record, None, why)
-            elif (better := self._kept(record, now)) != record:
+            elif (better := self._kept(record, edges, now)) != record:
                 yield RelayWrite(record, better, self._why_kept(record, better))
-        known = {record.id for record in self._relays.pulls()}
-        for since in (self._unwanted_since, self._rival_since):
+        known = {record.id for record in (*self._relays.pulls(), *self._relays.pushes())}
+        for since in (self._unwanted_since, self._rival_since, self._unruled_since):
             for relay_id in since.keys() - known:
                 del since[relay_id]
 
-    def _begin_always(self, wall_us: int) -> Iterator[RelayWrite | Unfollowed]:
+    def _begin_always(self, edges: Sequence[NodeRecord], wall_us: int) -> Iterator[RelayWrite | Unfollowed]:
         for stream, rule_id, rule in self._relays.always():
             if self._relays.pull(stream) is None and self._directory.claim(stream) is None:
                 try:
-                    yield self._begin(self._pull(stream, rule_id, rule, "", wall_us), "the rule says so")
+                    record = self._pull(stream, rule_id, rule, "", wall_us)
+                    yield RelayWrite(None, self._places.placed(record, edges), "the rule says so")
                 except RuleError as error:
                     yield Unfollowed(stream, error)
 
-    def _begin_pushes(self, begun: Collection[StreamKey], wall_us: int) -> Iterator[RelayWrite | Unfollowed]:
+    def _begin_pushes(
+        self, begun: Collection[StreamKey], edges: Sequence[NodeRecord], wall_us: int
+    ) -> Iterator[RelayWrite | Unfollowed]:
         if not self._relays.has_pushes:
             return
         for stream in begun:
@@ -167,14 +162,14 @@ class RelayPlan:
                     try:
                         url = expand(template, stream)
                         if self._relays.at(push_key(stream, url)) is None:
-                            yield self._begin(self._push(stream, rule_id, rule, url, wall_us), "it is published")
+                            record = self._push(stream, rule_id, rule, url, wall_us)
+                            yield RelayWrite(None, self._places.placed(record, edges), "it is published")
                     except RuleError as error:
                         yield Unfollowed(stream, error)
 
     def _why_over(self, record: RelayRecord, now: float) -> str:
         """Why a relay is to end; empty where it is not."""
-        rule = self._relays.rule(record.rule) if record.rule else None
-        if record.rule and (rule is None or not rule.matches(record.stream) or not self._is_of(record, rule)):
+        if record.rule and self._has_no_rule(record, now):
             return "its rule has gone"
         if record.is_push:
             is_over = record.rule and not self._directory.is_published(record.stream)
@@ -188,13 +183,29 @@ class RelayPlan:
         unwanted_s = now - since
         return f"nobody has wanted it for {unwanted_s:.1f} s" if unwanted_s >= max(record.stop_after_s, LEAST_UNWANTED_S) else ""
 
+    def _has_no_rule(self, record: RelayRecord, now: float) -> bool:
+        """Whether the rule of a relay has gone. Another replica may still have, or have already, what this one's file lacks."""
+        rule = self._relays.rule(record.rule)
+        if rule is not None and rule.matches(record.stream) and self._is_of(record, rule):
+            self._unruled_since.pop(record.id, None)
+            return False
+        if not record.rule.startswith(CONFIGURED) or len(self._directory.cluster.schedulers.values()) <= 1:
+            return True
+        return now - self._unruled_since.setdefault(record.id, now) >= ROLL_OUT_S
+
     def _has_rival(self, record: RelayRecord, now: float) -> bool:
-        """Whether another publisher has had the stream for longer than a relay takes to move."""
+        """Whether another publisher has had the stream for longer than a relay takes to move, or to show that it is the one."""
         claim = self._directory.claim(record.stream)
-        if claim is None or record.edge is None or claim.edge.node == record.edge.node:
+        is_here = claim is not None and record.edge is not None and claim.edge.node == record.edge.node
+        if claim is None or record.edge is None or (is_here and not self._has_failed(record)):
             self._rival_since.pop(record.id, None)
             return False
-        return now - self._rival_since.setdefault(record.id, now) >= RIVAL_S
+        return now - self._rival_since.setdefault(record.id, now) >= (OWN_RIVAL_S if is_here else RIVAL_S)
+
+    def _has_failed(self, record: RelayRecord) -> bool:
+        """Whether its edge said last that it does not bring anything."""
+        known = self._relays.state(record.id)
+        return known is not None and known.state in (RelayState.PAUSED, RelayState.FAILED)
 
     def _is_of(self, record: RelayRecord, rule: RelayRule) -> bool:
         """Whether the rule still says what the relay does; the query of who wanted a stream is not known any more."""
@@ -204,18 +215,18 @@ class RelayPlan:
             return len(record.urls) <= len(rule.urls)
         return any(_expands(template, record) for template in rule.urls)
 
-    def _kept(self, record: RelayRecord, now: float) -> RelayRecord:
+    def _kept(self, record: RelayRecord, edges: Sequence[NodeRecord], now: float) -> RelayRecord:
         """The relay as it goes on: at the same edge while that can run it, and known to go where it goes."""
         for wanted in () if record.is_push else self._relays.wanted(record.stream):
             record = record.also_via(wanted.via)
         if record.is_push and not self._directory.is_published(record.stream):
             return replace(record, edge=None)  # until it is published again
-        if self._stays(record, now):
+        if self._stays(record, edges, now):
             return record
-        placed = self._placed(record)
+        placed = self._places.placed(record, edges)
         return placed if placed.edge != record.edge else record
 
-    def _stays(self, record: RelayRecord, now: float) -> bool:
+    def _stays(self, record: RelayRecord, edges: Sequence[NodeRecord], now: float) -> bool:
         directory, edge = self._directory, record.edge
         if edge is None:
             return False
@@ -223,7 +234,7 @@ class RelayPlan:
         if node is None:
             return directory.cluster.settling is not None  # it may be about to come back
         if directory.state_of(node) == "draining":
-            return next(self._edges(), None) is None
+            return not edges
         return directory.is_live(edge.node, now)
 
     def _why_kept(self, before: RelayRecord, now: RelayRecord) -> str:
@@ -233,45 +244,9 @@ class RelayPlan:
             return "nobody publishes it" if now.is_push else "no edge is left"
         return f"{before.edge.node.name} is gone or drains" if before.edge is not None else "an edge can run it"
 
-    # where
-
-    def _placed(self, record: RelayRecord) -> RelayRecord:
-        """The relay at the edge of the first two by hash that runs fewer; at none where none has room."""
-        ranked = sorted(self._edges(), key=lambda node: -weight(record.stream, node.node.name))[:2]
-        fewest = min(ranked, key=lambda node: len(self._relays.of_edge(node.node)), default=None)
-        return replace(record, edge=None if fewest is None else NodeAddress(*fewest.address))
-
-    def _edges(self) -> Iterator[NodeRecord]:
-        """Edges that may be given a relay."""
-        directory = self._directory
-        for node in directory.nodes():
-            if node.role is Role.EDGE and directory.state_of(node) == "joined" and directory.offers.candidate(node).has_room:
-                yield node
-
-    def _others(self, urls: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of `urls` that do not lead to this cluster.
-
-        Raises:
-            RelayLoopError: all do.
-        """
-        own = {(end.host.lower(), end.port) for node in self._directory.nodes() for end in node.endpoints}
-        others = tuple(url for url in urls if _place_of(url) not in own)
-        if not others:
-            raise RelayLoopError(urls)
-        return others
-
 
 def _expands(template: str, record: RelayRecord) -> bool:
     try:
         return expand(template, record.stream) == record.urls[0]
     except RuleError:
         return False
-
-
-def _place_of(url: str) -> tuple[str, int]:
-    """Host and port."""
-    try:
-        parts = urlsplit(url, allow_fragments=False)
-        return parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme.lower(), 0)
-    except ValueError:  # its reader finds out
-        return "", 0

@@ -32,6 +32,7 @@ PUSHES = "relays/pushes/"
 WANTED = "relays/wanted/"
 STATES = "relays/states/"
 
+CONFIGURED = "config-"  #: what ids of rules of the configuration begin with: those are in no key, each replica has its own
 TARGET_BYTES = 8  #: of the digest that tells the targets of one stream apart
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from lalmesh.runtime.registry import Delete, KeyValue, LeaseLost, Put, Registry
 from lalmesh.runtime.scheduling.control import RelayState, RelayStatus
-from services.scheduler.members import Members
+from services.scheduler.members import Members, Session
 from services.scheduler.parallel import for_each
-from services.scheduler.relay_records import RelayStateRecord, serialize_state, state_key
+from services.scheduler.relay_records import RelayRecord, RelayStateRecord, serialize_state, state_key
 from services.scheduler.view import View
 
 MOST_WRITES = 256  #: of one look, a second: the rest waits for the next
@@ -27,11 +27,14 @@ class RelayStates:
         self._members = members
         self._written: set[str] = set()  # ids that have a key, as far as it was written here
 
-    def status(self, relay_id: str) -> RelayStatus | None:
+    def status(self, record: RelayRecord) -> RelayStatus | None:
         """What the edge of a relay reported last, where it reports here."""
-        record = self._relays.relay(relay_id)
-        session = self._members.of(record.edge.node) if record is not None and record.edge is not None else None
-        return next((status for status in session.report.relays if status.id == relay_id), None) if session is not None else None
+        session = self._members.of(record.edge.node) if record.edge is not None else None
+        return next((status for status in session.report.relays if status.id == record.id), None) if session is not None else None
+
+    def statuses(self) -> dict[str, RelayStatus]:
+        """What edges reported last that report here, by the ids of relays that they are to run."""
+        return {status.id: status for _, status in self._reported()}
 
     async def write(self) -> None:
         """Write what has changed.
@@ -49,18 +52,18 @@ class RelayStates:
         self._written.discard(relay_id)
 
     def _changes(self) -> Iterator[Change]:
+        for session, status in self._reported():
+            node = self._view.directory.node(session.node)
+            now, known = coarse(status), self._relays.state(status.id)
+            if node is not None and (known is None or _told(known) != _told(now)):
+                yield now, node.lease_id
+
+    def _reported(self) -> Iterator[tuple[Session, RelayStatus]]:
         for session in self._members:
-            node = self._view.directory.node(session.node) if session.report.relays else None
-            if node is None:
-                continue
             for status in session.report.relays:
                 record = self._relays.relay(status.id)
-                if record is None or record.edge is None or record.edge.node != session.node:
-                    continue
-                now = coarse(status)
-                known = self._relays.state(status.id)
-                if known is None or _told(known) != _told(now):
-                    yield now, node.lease_id
+                if record is not None and record.edge is not None and record.edge.node == session.node:
+                    yield session, status
 
     async def _put(self, change: Change) -> None:
         record, lease_id = change

@@ -27,7 +27,7 @@ from lalmesh.runtime.relay_rules import (
 from lalmesh.runtime.scheduling.control import MAX_RELAY_JOBS, MAX_RELAY_URLS, RelayState, RelayStatus
 from services.scheduler.relay_directory import RelayDirectory
 from services.scheduler.relay_plan import ID_BYTES
-from services.scheduler.relay_records import RelayRecord, RelayRuleRecord, rule_key, serialize_relay_rule
+from services.scheduler.relay_records import CONFIGURED, RelayRecord, RelayRuleRecord, rule_key, serialize_relay_rule
 from services.scheduler.relaying import Relaying
 from services.scheduler.service import SchedulerService
 from services.scheduler.view import View
@@ -88,18 +88,21 @@ class Relays:
 
     def configure(self, rules: Sequence[RelayRule]) -> None:
         """Go by these rules of the configuration, and no longer by those before."""
-        self.known.configure([(f"config-{_digest(rule)}", rule) for rule in rules])
+        self.known.configure(_with_ids(rules))
         self._relaying.look_soon()
 
     # relays
 
     def shown(self) -> list[ShownRelay]:
         """All, by stream."""
-        return [self.show(record) for record in self.known.relays()]
+        statuses = self._relaying.states.statuses()
+        return [self._show(record, statuses.get(record.id)) for record in self.known.relays()]
 
     def show(self, record: RelayRecord) -> ShownRelay:
         """One, as its edge reported it here; otherwise as the replica wrote it down that the edge reports to."""
-        status = self._relaying.states.status(record.id)
+        return self._show(record, self._relaying.states.status(record))
+
+    def _show(self, record: RelayRecord, status: RelayStatus | None) -> ShownRelay:
         written = self.known.state(record.id) if status is None else None
         if written is not None:
             status = RelayStatus(
@@ -244,7 +247,7 @@ class Relays:
 
 def build_relays(registry: Registry, service: SchedulerService, name: str, settings: RelayingSettings) -> Relays:
     """The relays of the replica `name` with `service`, of which they become a part."""
-    service.directory.relaying.configure([(f"config-{_digest(rule)}", rule) for rule in settings.rules])
+    service.directory.relaying.configure(_with_ids(settings.rules))
     relaying = Relaying(
         registry,
         service.view,
@@ -258,6 +261,11 @@ def build_relays(registry: Registry, service: SchedulerService, name: str, setti
     service.segmenting.bring = relaying.bring
     service.control.parts.append(relaying)
     return Relays(registry, service.view, relaying)
+
+
+def _with_ids(rules: Sequence[RelayRule]) -> list[tuple[str, RelayRule]]:
+    """Rules of the configuration, each with the id that every replica gives it that has it."""
+    return [(f"{CONFIGURED}{_digest(rule)}", rule) for rule in rules]
 
 
 def _digest(rule: RelayRule) -> str:

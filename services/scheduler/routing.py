@@ -30,7 +30,7 @@ from services.scheduler.records import NodeRecord
 SLACK = 0.05  #: half of the tenth that the spread may be off
 SLACK_SHARE = 0.01  #: of its capacity: what an edge that is nearly empty may carry more than another that is
 DRAWS = 4  #: pairs that are drawn before every edge is looked at
-FULL_S = 0.2  #: where none had room, no other look is taken for so long: it costs as much as there are edges
+FULL_S = 0.2  #: an edge that had no room when all were looked at is not for so long: a look costs as much as there are edges
 RETRY_AFTER_S = 2.0  #: when whoever found no room may ask again: reports come each second
 MAX_HELD = 4  #: edges that have the stream already, of which the least used is taken: a few tell as much as all of many
 MAX_RECENT = 10_000  #: streams whose last routes are remembered, some 3 MB
@@ -154,11 +154,14 @@ class Routing:
 
     def _draw(self, pool: Pool, now: float) -> list[tuple[Edge, Usage]]:
         """Two with room, the less used one first; one or none where there are no more."""
+        among = pool.drawn_from(now)
         for _ in range(DRAWS):
-            drawn = self._with_room(pool.draw_two(self._rng), now)
-            if len(drawn) == min(2, len(pool)):
+            drawn = self._with_room(among.draw_two(self._rng), now)
+            if len(drawn) == min(2, len(among)):
                 return drawn
-        return self._with_room(pool.edges.values(), now)[:2]
+        found = self._with_room(among.edges.values(), now)
+        pool.narrow([edge for edge, _ in found], now + FULL_S)
+        return found[:2]
 
     def _with_room(self, edges: Iterable[Edge], now: float) -> list[tuple[Edge, Usage]]:
         used = [(edge, self._usage(edge, now)) for edge in edges]

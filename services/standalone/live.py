@@ -18,16 +18,19 @@ class LiveNode:
 
     def __init__(self, sources: Sources, loaded: Loaded, apply: Callable[[Config], None], registry: CollectorRegistry) -> None:
         """Begin with what was `loaded` from `sources`; `apply` lets the node go by a configuration, or changes nothing."""
-        self.loaded = loaded
         self._sources = sources
-        self._live = LiveConfig(loaded)
-        self._apply = apply
+        self._live = LiveConfig(loaded, apply)
         self._changes = Counter(
             "lalmesh_settings_changes", "Changes of the configuration of the running node.", ("source", "result"), registry=registry
         )
         Gauge(
-            "lalmesh_settings_revision", "Of the settings that were made over the API and told to the node last.", registry=registry
-        ).set_function(lambda: self._live.revision)
+            "lalmesh_settings_revision", "Of the settings made over the API that are in force at the node.", registry=registry
+        ).set_function(lambda: self._live.taken[1])
+
+    @property
+    def loaded(self) -> Loaded:
+        """What the sources said last that was taken."""
+        return self._live.loaded
 
     def reload(self) -> None:
         """Take what the sources say now: all of it, or nothing where a key has changed that cannot."""
@@ -37,27 +40,28 @@ class LiveNode:
             self._refused("file", exc)
             return
         self._change("file", lambda live: live.reload(loaded))
+        if self._live.taken != self._live.told:
+            log.error("settings of the api are still refused: revision %d, in force is %d", self._live.told[1], self._live.taken[1])
 
     def told(self, settings: LiveSettings) -> None:
-        """Take the settings that were made over the API: all of them, or nothing where they contradict the node's own."""
-        if settings.revision > self._live.revision:
-            self._change("api", lambda live: live.tell(settings.revision, settings.values))
+        """Take the settings that were made over the API: all of them, or nothing where they contradict the node's own.
+
+        A registry that has none, since it was wiped, takes none back.
+        """
+        if settings.revision and settings.version > self._live.told:
+            self._change("api", lambda live: live.tell(settings.version, settings.values))
 
     def _change(self, source: str, change: Callable[[LiveConfig], Sequence[KeyChange]]) -> None:
-        before = self._live.config
         try:
             changed = change(self._live)
-            if changed:
-                self._apply(self._live.config)
         except ConfigError as exc:
-            self._live.config = before
             self._refused(source, exc)
             return
         self._changes.labels(source, "applied").inc()
         for each in changed:
             log.warning("setting changed by the %s: %s", source, each)
         if not changed:
-            log.info("no setting was changed by the %s", source)
+            log.info("no key was changed by the %s", source)
 
     def _refused(self, source: str, exc: ConfigError) -> None:
         self._changes.labels(source, "refused").inc()

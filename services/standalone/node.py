@@ -207,7 +207,7 @@ class Node:
             metrics=SchedulerMetrics(self._metrics),
         )
         self._scheduler.service.replicas.drain_asked = self._drain_told
-        self._scheduler.settings.base = self._live.loaded
+        self._scheduler.settings.base = lambda: self._live.loaded
         self._scheduler.settings.told = self._live.told
         await self._scheduler.start()
         self._stack.push_async_callback(self._scheduler.stop)

@@ -326,7 +326,8 @@ async def test_a_callback_that_is_down(tmp_path: Path, on_failure: str, is_let_i
             assert outcome.took_s < SOON_S
             assert outcome.is_let_in is is_let_in, (protocol, action, outcome)
             if not is_let_in:
-                assert outcome.answer == "503" or outcome.answer.endswith("Failed: Authorization unavailable") or protocol == "rtmp"
+                by_rtmp = f"NetStream.{action.title()}.Failed: Authorization unavailable"
+                assert outcome.answer == (by_rtmp if protocol == "rtmp" else "503"), (protocol, action)
 
 
 async def test_whoever_is_wrong_too_often_is_told_so(tmp_path: Path) -> None:

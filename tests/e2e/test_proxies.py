@@ -15,6 +15,7 @@ from support.balancers import CAN_BALANCE, HAPROXY_ADDRESS, NGINX_ADDRESS, Balan
 from support.certificates import self_signed
 from support.cluster import Node, Standalone
 from support.ffmpeg import Player, Publisher
+from support.ffmpeg import run as ffmpeg
 from support.operator_api import block, call, let_in, sessions, sessions_until
 from support.ports import LOOPBACK
 from support.process import wait_until
@@ -141,6 +142,14 @@ async def test_sessions_show_the_clients_and_not_the_balancers(
         assert port.isdigit() or session["protocol"] in ("http-flv", "http-ts", "ws-flv", "hls"), session
     assert {session["role"] for session in found if session["protocol"] == "rtmp"} == {"publisher", "player"}
     assert sessions(server.api_url, stream=STREAM, address=NGINX_ADDRESS) == []
+
+
+async def test_a_player_that_prefers_udp_goes_on_over_tcp(front: Balancer, published: Publisher) -> None:
+    url = front.url("rtsp", "rtsp", STREAM)
+    shown = await asyncio.to_thread(
+        ffmpeg, "-i", url, "-t", "1", "-map", "0:v", "-c", "copy", "-f", "framemd5", "-", limit_s=LIMIT_S
+    )
+    assert len([line for line in shown.splitlines() if not line.startswith("#")]) > 10
 
 
 async def test_who_is_no_proxy_is_not_believed(server: Node, front: Balancer, published: Publisher) -> None:

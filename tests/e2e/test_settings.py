@@ -145,7 +145,10 @@ def test_receivers_of_events_are_replaced_without_a_restart(tmp_path: Path, stac
     file.write_text(f"notify: {{receivers: ['own {sink.url}/before']}}")
     node = stack.enter_context(Standalone(tmp_path, arguments=("--config", str(file))))
     sink.until(lambda hooks: any(hook.event_name == "server_start" for hook in hooks), LIMIT_S, "/before")
-    file.write_text(f"notify: {{receivers: ['own {sink.url}/after', 'new {sink.url}/new'], update_interval_s: 0.5}}")
+    receivers = ", ".join(
+        f"'{name} {sink.url}/{path} events=server_start+update'" for name, path in (("own", "after"), ("new", "new"))
+    )
+    file.write_text(f"notify: {{receivers: [{receivers}], update_interval_s: 0.5}}")
     os.kill(node.pid, signal.SIGHUP)
     for path in ("/after", "/new"):
         sink.until(lambda hooks: any(hook.event_name == "update" for hook in hooks), LIMIT_S, path)

@@ -23,8 +23,8 @@ with atheris.instrument_imports(include=["lalmesh", "jwt"]):
         jwks_keys,
         pem_keys,
         secret_key,
-        without_credentials,
     )
+    from lalmesh.runtime.secrets_in_urls import without_credentials
 
 KEY = b"k" * 32
 STREAM = StreamKey("live", "cam")

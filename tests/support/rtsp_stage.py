@@ -156,7 +156,13 @@ class Stage:
     """One connection to an edge whose scheduler the test drives."""
 
     def __init__(
-        self, settings: RtspSettings | None = None, *, url: str = URL, protocol: str = "rtsp", take_over: bool = False
+        self,
+        settings: RtspSettings | None = None,
+        *,
+        url: str = URL,
+        protocol: str = "rtsp",
+        take_over: bool = False,
+        is_handed_on: bool = False,
     ) -> None:
         self.registry = CollectorRegistry()
         metrics = EdgeMetrics(self.registry)
@@ -171,7 +177,8 @@ class Stage:
         self.wire, self.talk = FakeWire(), Talk(url)
         self.loop = asyncio.get_running_loop()
         self.connection = Connection(ADDRESS, self.loop.time(), lambda _: None, refused=False)
-        self.dialogue = RtspDialogue(self.service, self.wire, self.connection, protocol, Remote(ADDRESS, f"{ADDRESS}:5"))
+        client = Remote(ADDRESS, f"{ADDRESS}:5", is_handed_on=is_handed_on)
+        self.dialogue = RtspDialogue(self.service, self.wire, self.connection, protocol, client)
 
     def beside(self) -> Stage:
         """Another connection to the same edge."""

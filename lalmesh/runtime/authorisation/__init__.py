@@ -17,7 +17,7 @@ from lalmesh.runtime.authorisation._metrics import AccessMetrics
 from lalmesh.runtime.authorisation._passes import EDGE_HEADER, PASS_PARAMETER, EdgeHeaders, FromEdge, Passes
 from lalmesh.runtime.authorisation._password import Passwords, PlainLogin
 from lalmesh.runtime.authorisation._policy import AddressList, Policy
-from lalmesh.runtime.authorisation._query import CREDENTIALS, fields_of, without_credentials, without_field
+from lalmesh.runtime.authorisation._query import fields_of
 from lalmesh.runtime.authorisation._request import Action, Family, Login, LoginCheck, Request, family_of
 from lalmesh.runtime.authorisation._rules import MAX_RULES, MethodName, Rule, parse_rule
 from lalmesh.runtime.authorisation._signed import SignedUrls, sign, signed_query
@@ -37,7 +37,6 @@ from lalmesh.runtime.authorisation._verdict import (
 
 __all__ = [
     "ALGORITHMS",
-    "CREDENTIALS",
     "EDGE_HEADER",
     "MAX_LIMITS",
     "MAX_RULES",
@@ -101,6 +100,4 @@ __all__ = [
     "secret_key",
     "sign",
     "signed_query",
-    "without_credentials",
-    "without_field",
 ]

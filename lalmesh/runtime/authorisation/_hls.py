@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from lalmesh.runtime.authorisation._access import Access
 from lalmesh.runtime.authorisation._passes import PASS_PARAMETER
-from lalmesh.runtime.authorisation._query import fields_of, without_credentials, without_field
+from lalmesh.runtime.authorisation._query import fields_of
 from lalmesh.runtime.authorisation._request import Family, Request
 from lalmesh.runtime.authorisation._verdict import AccessRefused, Reason, Refused
+from lalmesh.runtime.secrets_in_urls import without_credentials
 
 
 @dataclass(slots=True, frozen=True)
@@ -53,7 +54,7 @@ class HlsAccess:
         Raises:
             AccessRefused: it may not.
         """
-        rest = without_field(without_credentials(request.query), PASS_PARAMETER)
+        rest = without_credentials(request.query)
         if self._access.policy.is_settled(request):  # a pass stands for credentials, not for the rule
             await self._access.check(request)
             return Admitted(request.query)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl
 
 MAX_QUERY_CHARS = 16_384  #: a token of 8 KB, and what stands beside it; a longer query shows nothing
 MAX_FIELDS = 100  #: as many as playlists may have
-
-#: What never leaves the edge: neither to hls nodes, nor into playlists, sessions and events.
-CREDENTIALS = frozenset(
-    {"lal_secret", "sign", "expires", "key", "address", "token", "jwt", "user", "username", "pass", "password", "pwd"}
-)
 
 
 def fields_of(query: str) -> dict[str, str]:
@@ -22,20 +17,6 @@ def fields_of(query: str) -> dict[str, str]:
     except ValueError:
         return {}
     return dict(reversed(fields))
-
-
-def without_credentials(query: str) -> str:
-    """`query` without what it shows; the rest stays as it is."""
-    return "&".join(item for item in query.split("&") if item and not _is_credential(item))
-
-
-def without_field(query: str, name: str) -> str:
-    """`query` without the field `name`; the rest stays as it is."""
-    return "&".join(item for item in query.split("&") if item and unquote_plus(item.partition("=")[0]) != name)
-
-
-def _is_credential(item: str) -> bool:
-    return unquote_plus(item.partition("=")[0]).lower() in CREDENTIALS
 
 
 def token_of(query: str, bearer: str, password: str) -> str:

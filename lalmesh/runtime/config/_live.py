@@ -6,8 +6,8 @@ keeps all the others of the change from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from lalmesh.runtime.config._config import Config
 from lalmesh.runtime.config._keys import Key, all_keys, value_at
@@ -74,28 +74,56 @@ def changes_between(before: Config, now: Config) -> Iterator[KeyChange]:
             yield KeyChange(key, was, is_now)
 
 
+Version = tuple[int, int]  #: term and revision of settings of the API
+
+
+@dataclass(slots=True, frozen=True)
+class _Settings:
+    """What the API says, at one version."""
+
+    version: Version = (0, 0)
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
 class LiveConfig:
     """The configuration of a running node."""
 
-    def __init__(self, loaded: Loaded) -> None:
-        """Begin with what was loaded."""
-        self._loaded = loaded
-        self._values: Mapping[str, object] = {}
+    def __init__(self, loaded: Loaded, apply: Callable[[Config], None] | None = None) -> None:
+        """Begin with what was loaded; `apply` lets the node go by another, or raises ConfigError and changes nothing."""
+        self.loaded = loaded  #: what the sources said last that was taken
         self.config = loaded.config  #: in force
-        self.revision = 0  #: of the settings of the API that were told last
+        self._apply = apply
+        self._told = self._taken = _Settings()
+
+    @property
+    def told(self) -> Version:
+        """Of the settings of the API that were told last, taken or not."""
+        return self._told.version
+
+    @property
+    def taken(self) -> Version:
+        """Of those that are in force."""
+        return self._taken.version
 
     def reload(self, loaded: Loaded) -> tuple[KeyChange, ...]:
-        """Take what the sources say now; gives what has changed by it.
+        """Take what the sources say now, with the settings that were told last; where those are still refused, with those in force.
+
+        Files that the sources name may hold something else than before, so the node is to go by them also where no key changed.
+
+        Returns:
+            What has changed.
 
         Raises:
             ConfigError: a key has changed that cannot while the node runs, or the API contradicts it. Nothing has changed.
         """
-        config = overlay(loaded, self._values, API) if self._values else loaded.config
-        changed = self._take(config)
-        self._loaded = loaded
-        return changed
+        try:
+            return self._take(loaded, self._told)
+        except ConfigError:
+            if self._taken is self._told:
+                raise
+            return self._take(loaded, self._taken)
 
-    def tell(self, revision: int, values: Mapping[str, object]) -> tuple[KeyChange, ...]:
+    def tell(self, version: Version, values: Mapping[str, object]) -> tuple[KeyChange, ...]:
         """Take the settings of the API, all that there are; gives what has changed. Older ones than those told change nothing.
 
         Keys that are not known here, or not live, are left out: schedulers may be of a later version.
@@ -103,20 +131,20 @@ class LiveConfig:
         Raises:
             ConfigError: they contradict what the node is configured to. Nothing has changed.
         """
-        if revision <= self.revision:
+        if version <= self.told:
             return ()
-        self.revision = revision
-        known = {path: value for path, value in values.items() if path in api_catalogue()}
-        changed = self._take(overlay(self._loaded, known, API))
-        self._values = known
-        return changed
+        self._told = _Settings(version, {path: value for path, value in values.items() if path in api_catalogue()})
+        return self._take(self.loaded, self._told)
 
-    def _take(self, config: Config) -> tuple[KeyChange, ...]:
+    def _take(self, loaded: Loaded, settings: _Settings) -> tuple[KeyChange, ...]:
+        config = overlay(loaded, settings.values, API) if settings.values else loaded.config
         changed = tuple(changes_between(self.config, config))
         fixed = [change for change in changed if not change.key.live and not _names_a_secret(change.key)]
         if fixed:
             raise ConfigError([Problem(change.key.path, f"cannot change while the node runs ({change})") for change in fixed])
-        self.config = config
+        if self._apply is not None and (changed or loaded is not self.loaded):
+            self._apply(config)
+        self.config, self.loaded, self._taken = config, loaded, settings
         return changed
 
 

@@ -110,5 +110,11 @@ class AppUsage:
 class LiveSettings:
     """Settings that were made over the API. They stand above those of the node's file, environment and command line."""
 
-    revision: int = 0  #: of the registry; a lower one is outdated
+    revision: int = 0  #: of the registry; 0: there are none
     values: Mapping[str, Any] = field(default_factory=dict)  #: by the paths of their keys, such as ``edge.play.gop_num``
+    term: int = 0  #: of the registry, when they were made
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Term and revision; a lower one is outdated."""
+        return self.term, self.revision

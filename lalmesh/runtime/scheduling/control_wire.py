@@ -242,13 +242,13 @@ def parse_live_settings(message: control_pb2.LiveSettings) -> LiveSettings:
     """Settings that were made over the API."""
     _bounded(message.values, "settings", MAX_LIVE_SETTINGS)
     values = {_text(path, "key"): _json(value, "setting") for path, value in message.values.items()}
-    return LiveSettings(_number(message.revision), values)
+    return LiveSettings(_number(message.revision), values, _number(message.term))
 
 
 def serialize_live_settings(settings: LiveSettings) -> control_pb2.LiveSettings:
     """Settings that were made over the API, as a message."""
     values = {path: json.dumps(value, ensure_ascii=False) for path, value in settings.values.items()}
-    return control_pb2.LiveSettings(revision=settings.revision, values=values)
+    return control_pb2.LiveSettings(revision=settings.revision, values=values, term=settings.term)
 
 
 # Parts ----------------------------------------------------------------------------------------------------------------

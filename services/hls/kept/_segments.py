@@ -10,10 +10,10 @@ from typing import TypeAlias
 
 from lalmesh.names import StreamKey
 from lalmesh.protocol.hls import HlsPath, MediaPlaylist, kept_query, render_media
+from lalmesh.runtime.asked_once import AskedOnce
 from lalmesh.runtime.storage import Storage, StorageUnavailable, StoredObject, list_pages
 from lalmesh.runtime.threads import Threads
 from services.hls.answer import TS_TYPE, Answer, playlist_answer, refusal
-from services.hls.asked_once import AskedOnce
 from services.hls.bytes_cache import BytesCache
 from services.hls.kept._names import KeptName, kept_folder, kept_path
 from services.hls.kept._place import read_places

@@ -17,6 +17,7 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.api_tokens import ApiRole
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.event_log import SHARDS, EventLog, LoggedEvent, shard_of
+from lalmesh.runtime.notify import ASKED_FOR
 from lalmesh.runtime.secrets_in_urls import without_secrets
 from services.scheduler.api._model import ApiModel
 from services.scheduler.api._operation import Answer, Asked, Operation
@@ -33,12 +34,15 @@ SEND_S = 30.0  #: for a listener to take what was sent; one that does not is clo
 LOG_AWAY_S = 0.5
 RETRY_MS = 2000  #: what a browser waits before it asks again
 _POSITION = re.compile(r"[0-9]{1,16}-[0-9]{1,16}")
+_ASKED_FOR = frozenset(kind.value for kind in ASKED_FOR)
 
 
 class EventsQuery(ApiModel):
     """Which events are wanted."""
 
-    kind: list[EventKind] = Field(default=[], max_length=len(EventKind), description="Of these kinds only; all by default.")
+    kind: list[EventKind] = Field(
+        default=[], max_length=len(EventKind), description="Of these kinds only; all but updates by default."
+    )
     stream: str | None = Field(
         default=None, max_length=4096, description="About this stream only, app/name.", examples=["live/cam"]
     )
@@ -117,7 +121,7 @@ class Listeners:
                 await asyncio.sleep(LOG_AWAY_S)
                 continue
             after = page.position
-            of_kinds = [each for each in page.events if not kinds or each.event.kind in kinds]
+            of_kinds = [each for each in page.events if (each.event.kind in kinds if kinds else each.event.kind not in _ASKED_FOR)]
             wanted = [each for each in of_kinds if stream in (None, each.event.stream)]
             if wanted or loop.time() - sent_at >= HEARTBEAT_S:
                 await _send(response, "".join(map(_text, wanted)) or ": there is nothing new\n\n")

@@ -20,12 +20,11 @@ from services.scheduler.api.relay_models import (
     rule_model,
     rule_model_of,
 )
-from services.scheduler.relay_records import RelayRecord
+from services.scheduler.relay_records import CONFIGURED, RelayRecord
 from services.scheduler.relays import MadeByRuleError, Relays, TooManyRelaysError
 
 PATH = "/v1/relays"
 RULES = f"{PATH}/rules"
-CONFIGURED = "config-"  #: what the ids of rules of the configuration begin with
 
 RelayPage = PageModel[RelayModel]
 RulePage = PageModel[RuleModel]

@@ -78,7 +78,12 @@ class MemoryEventLog:
 
     async def cursor(self, shard: int, receiver: str, since_ms: int) -> EventCursor:
         """See `EventLog.cursor`."""
-        return self._cursors.setdefault((shard, receiver), EventCursor(f"{since_ms}-0", 0))
+        if (shard, receiver) not in self._cursors:
+            start = (since_ms, 0)
+            behind = (logged.count for logged in self._shards[shard] if position_key(logged.position) > start)
+            before = next(behind, self._counts[shard] + 1) - 1
+            self._cursors[shard, receiver] = EventCursor(f"{since_ms}-0", before)
+        return self._cursors[shard, receiver]
 
     async def commit(self, shard: int, receiver: str, cursor: EventCursor) -> None:
         """See `EventLog.commit`."""

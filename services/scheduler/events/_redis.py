@@ -110,8 +110,20 @@ class RedisEventLog:
         """See `EventLog.cursor`."""
         key = f"{self._prefix}cursors:{shard}"
         async with self._asking():
-            await self._redis.hsetnx(key, receiver, f"{since_ms}-0 0")
-            return _cursor(await self._redis.hget(key, receiver))
+            known = await self._redis.hget(key, receiver)
+            if known is None:
+                before = await self._count_at(shard, f"{since_ms}-0")
+                await self._redis.hsetnx(key, receiver, f"{since_ms}-0 {before}")
+                known = await self._redis.hget(key, receiver)
+        return _cursor(known)
+
+    async def _count_at(self, shard: int, position: str) -> int:
+        """Number of the last event of a shard that is not behind a position; of those that are the first may be trimmed."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hget(f"{self._prefix}counts", shard)
+        pipe.xrange(self._logs[shard], f"({position}", "+", 1)
+        last, behind = await pipe.execute()
+        return int(behind[0][1]["c"]) - 1 if behind else int(last or 0)
 
     async def commit(self, shard: int, receiver: str, cursor: EventCursor) -> None:
         """See `EventLog.commit`."""

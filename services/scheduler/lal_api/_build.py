@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lalmesh.runtime.sessions import SessionDirectory
 from services.scheduler.api import Operation
@@ -64,6 +66,10 @@ def lal_groups(service: SchedulerService, peers: Peers, sessions: SessionDirecto
     groups = Groups(service, peers, sessions)
 
     async def show() -> UpdateParts:
-        return [group.model_dump(mode="json") for group in await groups.show_all()]
+        shown: list[Mapping[str, Any]] = []
+        for group in await groups.show_all():
+            shown.append(group.model_dump(mode="json"))
+            await asyncio.sleep(0)  # there may be thousands of them
+        return shown
 
     return show

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from lalmesh.errors import InvalidName
 from lalmesh.names import ANY_APP, StreamKey
+from lalmesh.runtime.asked_once import AskedOnce
 from lalmesh.runtime.scheduling.model import MAX_ITEMS
 from lalmesh.runtime.sessions import ALL, MAX_PAGE, Session, SessionDirectory, SessionFilter
 from services.scheduler.lal_api._errors import GROUP_NOT_FOUND, PARAM_MISSING, LalError
@@ -17,8 +18,9 @@ from services.scheduler.peers import Peers
 from services.scheduler.service import SchedulerService
 
 MAX_GROUPS = 10_000  #: of one answer, which has no pages: some 10 MB; /v1/streams has them
-MAX_SESSIONS = 50_000  #: of one answer
+MAX_SESSIONS = 20_000  #: of one answer, which is written in one go: 50 ms
 SESSIONS_S = 5.0  #: for the session directory to give them
+REMEMBERED_S = 1.0  #: that the answer of all streams is given again
 
 
 class Groups:
@@ -30,6 +32,9 @@ class Groups:
         self._service = service
         self._peers = peers
         self._sessions = sessions
+        self._asked = AskedOnce(self._show)  # however many ask at the same time
+        self._all: list[StatGroup] = []
+        self._all_until_s = 0.0
 
     async def named(self, name: str, app: str = "") -> list[StreamKey]:
         """The streams that are meant, by application and name: one with its application is itself, whether it is there or not.
@@ -74,19 +79,29 @@ class Groups:
         Raises:
             Unavailable: the session directory does not answer.
         """
-        return (await self._described([stream], await self.sessions(SessionFilter(stream=stream))))[0]
+        return (await self._asked.get(stream))[0]
 
     async def show_all(self) -> list[StatGroup]:
-        """All streams, at most `MAX_GROUPS`.
+        """All streams, at most `MAX_GROUPS`, as they are or were less than `REMEMBERED_S` ago.
 
         Raises:
             Unavailable: the session directory does not answer.
         """
+        if asyncio.get_running_loop().time() >= self._all_until_s:
+            await self._asked.get(None)
+        return self._all
+
+    async def _show(self, stream: StreamKey | None) -> list[StatGroup]:
+        """One stream, or all of them."""
+        if stream is not None:
+            return await self._described([stream], await self.sessions(SessionFilter(stream=stream)))
         streams = sorted(self._service.directory.streams())[:MAX_GROUPS]
-        return await self._described(streams, await self.sessions(ALL)) if streams else []
+        self._all = await self._described(streams, await self.sessions(ALL)) if streams else []
+        self._all_until_s = asyncio.get_running_loop().time() + REMEMBERED_S
+        return self._all
 
     async def sessions(self, wanted: SessionFilter) -> list[Session]:
-        """Those that are wanted, at most `MAX_SESSIONS`."""
+        """Those that are wanted, at most `MAX_SESSIONS`; what else there is to do is done between pages."""
         found: list[Session] = []
         cursor = ""
         async with asyncio.timeout(SESSIONS_S):
@@ -96,6 +111,7 @@ class Groups:
                 cursor = page.cursor
                 if not cursor:
                     break
+                await asyncio.sleep(0)
         return found[:MAX_SESSIONS]
 
     async def find(self, session_id: str) -> list[Session]:
@@ -112,5 +128,5 @@ class Groups:
             for stream, figures in zip(some, await self._peers.of(some), strict=True):
                 claim, group = self._service.directory.claim(stream), self._service.directory.group(stream)
                 source = figures.at(claim.edge if claim else None) or figures.at(group.origin if group else None)
-                made.append(stat_group(stream, source, of[stream]))
+                made.append(await stat_group(stream, source, of[stream]))
         return made

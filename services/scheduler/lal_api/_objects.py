@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from lalmesh.media import Codec, Kind, TrackSet
@@ -11,6 +12,7 @@ from lalmesh.runtime.sessions import Session, SessionRole
 from services.scheduler.lal_api._models import FramesOfSecond, StatGroup, StatSession
 from services.scheduler.lal_names import lal_app_name, lal_protocol, lal_session_id, lal_time
 
+AT_ONCE = 100  #: sessions that are put into words before whatever else there is to do: 2 ms
 _KBIT = 1024
 _BASE_TYPES = {
     SessionRole.PUBLISHER: "PUB",
@@ -39,8 +41,8 @@ def stat_session(session: Session) -> StatSession:
     )
 
 
-def stat_group(stream: StreamKey, source: HeldStream | None, sessions: Sequence[Session]) -> StatGroup:
-    """One stream, with its sessions and what the node says that has it."""
+async def stat_group(stream: StreamKey, source: HeldStream | None, sessions: Sequence[Session]) -> StatGroup:
+    """One stream, with its sessions and what the node says that has it. Of many sessions some at a time are put into words."""
     of = {role: [each for each in sessions if each.role is role] for role in SessionRole}
     tracks = source.tracks if source is not None else TrackSet()
     video = tracks.first(Kind.VIDEO)
@@ -52,11 +54,19 @@ def stat_group(stream: StreamKey, source: HeldStream | None, sessions: Sequence[
         video_width=video.width if video is not None else 0,
         video_height=video.height if video is not None else 0,
         pub=_first(of[SessionRole.PUBLISHER]),
-        subs=[stat_session(each) for each in of[SessionRole.PLAYER]] or None,
+        subs=await _stat_sessions(of[SessionRole.PLAYER]) or None,
         pull=_first(of[SessionRole.RELAY_PULL]),
-        pushs=[stat_session(each) for each in of[SessionRole.RELAY_PUSH]] or None,
+        pushs=await _stat_sessions(of[SessionRole.RELAY_PUSH]) or None,
         in_frame_per_sec=_frames(source),
     )
+
+
+async def _stat_sessions(sessions: Sequence[Session]) -> list[StatSession]:
+    made: list[StatSession] = []
+    for start in range(0, len(sessions), AT_ONCE):
+        made += map(stat_session, sessions[start : start + AT_ONCE])
+        await asyncio.sleep(0)
+    return made
 
 
 def _first(sessions: Sequence[Session]) -> StatSession:

@@ -130,7 +130,7 @@ class Delivery:
                 await self._news.more(mark)
 
     async def _deliver_page(self, cursor: EventCursor, events: Sequence[LoggedEvent]) -> EventCursor:
-        if cursor.count and (missed := events[0].count - cursor.count - 1) > 0:
+        if (missed := events[0].count - cursor.count - 1) > 0:
             await self._missed(events[0], missed)
         queues: dict[object, list[Event]] = {}
         for logged in events:

@@ -20,6 +20,7 @@ from lalmesh.errors import LalmeshError
 from lalmesh.names import StreamKey
 from lalmesh.rpc.lalmesh.v1 import peers_pb2 as pb
 from lalmesh.rpc.lalmesh.v1 import scheduler_pb2
+from lalmesh.runtime.channels import ended_calls_raise
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling.model import MAX_ITEMS, Load, StreamState
 from services.scheduler.changes import Change
@@ -116,7 +117,8 @@ class Peers:
 
     async def _look(self, peer: _Peer) -> None:
         try:
-            found = await peer.show_nodes(INTERVAL_S)
+            with ended_calls_raise():
+                found = await peer.show_nodes(INTERVAL_S)
         except (grpc.aio.AioRpcError, LalmeshError) as exc:
             self._note_failure(peer, exc)
             return
@@ -130,7 +132,8 @@ class Peers:
 
     async def _ask(self, peer: _Peer, streams: Sequence[StreamKey]) -> Sequence[StreamFigures]:
         try:
-            return await peer.show_streams(streams[:MAX_ITEMS], ANSWER_S)
+            with ended_calls_raise():  # a replica that goes may do so while it is asked
+                return await peer.show_streams(streams[:MAX_ITEMS], ANSWER_S)
         except (grpc.aio.AioRpcError, LalmeshError) as exc:
             self._note_failure(peer, exc)
             return ()

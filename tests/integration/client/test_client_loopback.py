@@ -474,16 +474,19 @@ async def test_a_probe_of_a_stream_that_ends_before_it_began_finds_nothing() -> 
 PROGRAM = "import typer; from services.standalone.client_cli import add_client_commands as add; a = typer.Typer(); add(a); a()"
 
 
-async def run(*args: str | Path, stdin: bytes = b"", stop_after_s: float | None = None) -> tuple[int, bytes, str]:
-    """Exit status, standard output and error output of ``lalmesh`` with `args`."""
+async def run(*args: str | Path, stdin: bytes = b"", stop_at_bytes: int = 0) -> tuple[int, bytes, str]:
+    """Exit status, standard output and error output of ``lalmesh`` with `args`; interrupted once it has written so much."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PROGRAM, *map(str, args), cwd=ROOT, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
-    if stop_after_s is not None:
-        asyncio.get_running_loop().call_later(stop_after_s, process.send_signal, signal.SIGINT)
+    first = b""
+    if stop_at_bytes:
+        assert process.stdout is not None
+        first = await asyncio.wait_for(process.stdout.readexactly(stop_at_bytes), 20)
+        process.send_signal(signal.SIGINT)
     out, err = await asyncio.wait_for(process.communicate(stdin), 20)
     assert process.returncode is not None
-    return process.returncode, out, err.decode()
+    return process.returncode, first + out, err.decode()
 
 
 async def test_push_reads_standard_input_and_counts() -> None:
@@ -496,7 +499,7 @@ async def test_push_reads_standard_input_and_counts() -> None:
 
 async def test_pull_writes_standard_output_and_stops_when_told() -> None:
     async with listening(Server(tags_of(H264), goes_on=True)) as server:
-        status, out, said = await run("pull", server.url(), "-", stop_after_s=2)
+        status, out, said = await run("pull", server.url(), "-", stop_at_bytes=H264.stat().st_size)
     assert status == 0
     assert list(TagReader().feed(out)) == tags_of(H264)
     assert "15 pictures" in said

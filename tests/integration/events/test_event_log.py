@@ -160,6 +160,18 @@ async def test_a_cursor_begins_at_a_time_and_goes_forward_only(log: EventLog) ->
     assert await log.cursor(3, "anne", 7) == EventCursor("7-0", 0)
 
 
+async def test_a_cursor_knows_how_many_there_were_before_it_began(log: EventLog) -> None:
+    shard = shard_of(CAM, "")
+    await log.append([told(number) for number in range(1, 4)])
+    [*_, last] = (await log.read([shard], BEGINNING, 100)).events
+    ms = int(last.position.partition("-")[0])
+    await asyncio.sleep(0.005)
+    await log.append([told(number) for number in range(4, 6)])
+    assert (await log.cursor(shard, "bill", ms + 1)).count == 3
+    assert (await log.cursor(shard, "anne", 0)).count == 0
+    assert (await log.cursor(shard, "carl", ms + 60_000)).count == 5
+
+
 async def test_what_all_receivers_have_is_trimmed_but_for_the_last(log: EventLog) -> None:
     shard = shard_of(CAM, "")
     await log.append([told(number) for number in range(1, 11)])

@@ -418,7 +418,9 @@ async def test_a_slow_receiver_costs_the_ring_and_no_more_and_hears_of_the_hole(
         await dialler.send(HELLO, subscribe(1))
         await eventually(lambda: bool(origin.group().subscriptions))
         (session,) = servicer.sessions
-        for seq in range(400):
+        origin.group().append(run(0, 1, size=200_000))
+        await eventually(lambda: session.counters.payload_bytes_sent > 0)  # it has joined: what it does not get now is a hole
+        for seq in range(1, 400):
             origin.group().append(run(seq, 1, size=200_000))
             await asyncio.sleep(0)
         await asyncio.sleep(0.1)

@@ -92,7 +92,7 @@ def test_the_client_is_who_the_balancer_says_and_its_bytes_are_untouched(run: Ru
             reader, writer = await site.connect()
             writer.write(header + b"the first bytes")
             assert await reader.readexactly(15) == b"the first bytes"
-            assert site.clients == [Remote(CLIENT[0], "203.0.113.7:4711")]
+            assert site.clients == [Remote(CLIENT[0], "203.0.113.7:4711", is_handed_on=True)]
             assert site.sockets[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
     run(check())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from support.virtual_time import in_virtual_time
 
 from lalmesh.media import AccessUnit, Codec, Track, TracksChanged, TrackSet
@@ -40,6 +41,11 @@ class _World:
             self.core.feed([AccessUnit(1, dts, 0, key and index == 0, bytes(size))], int(self.now * 1e6))
         self.alarms.sweep([(CAM, self.core)])
 
+    def gone(self) -> None:
+        """A look after the publication has ended."""
+        self.now += 1
+        self.alarms.sweep([])
+
     def words(self) -> list[str]:
         return [f"{event.kind} {event.facts['alarm']}" for event in self.outbox._waiting]
 
@@ -49,6 +55,29 @@ async def test_a_stream_without_key_frames_is_an_alarm_once_and_it_ends() -> Non
     world = _World(AlarmSettings(no_keyframe_s=3))
     for key in (True, True, False, False, False, False, False, True, True):
         world.second(key=key)
+    assert world.words() == ["alarm no_keyframe", "alarm_over no_keyframe"]
+
+
+@in_virtual_time
+async def test_an_alarm_is_over_when_its_publication_has_gone() -> None:
+    world = _World(AlarmSettings(no_keyframe_s=3))
+    for key in (True, False, False, False, False, False):
+        world.second(key=key)
+    for _ in range(2):
+        world.gone()
+    assert world.words() == ["alarm no_keyframe", "alarm_over no_keyframe"]
+    assert [event.facts["session_id"] for event in world.outbox._waiting] == ["id", ""]
+
+
+@in_virtual_time
+@pytest.mark.parametrize("settings", [AlarmSettings(), AlarmSettings(frames_per_s=1)])
+async def test_an_alarm_is_over_when_it_is_not_wanted_any_more(settings: AlarmSettings) -> None:
+    world = _World(AlarmSettings(no_keyframe_s=3))
+    for key in (True, False, False, False, False, False):
+        world.second(key=key)
+    world.alarms.settings = settings
+    for _ in range(8):
+        world.second()
     assert world.words() == ["alarm no_keyframe", "alarm_over no_keyframe"]
 
 

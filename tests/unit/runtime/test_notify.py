@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lalmesh.runtime.event_kinds import EventKind
@@ -18,6 +20,9 @@ def test_a_receiver_is_a_line() -> None:
 def test_a_receiver_gets_what_it_asked_for() -> None:
     some = Receiver(name="a", url="http://a", kinds=frozenset({EventKind.UPDATE}))
     assert (some.url_of(EventKind.UPDATE), some.url_of(EventKind.ALARM)) == ("http://a", "")
+    every = Receiver(name="a", url="http://a")
+    assert (every.url_of(EventKind.UPDATE), every.url_of(EventKind.ALARM)) == ("", "http://a")
+    assert replace(every, format=NotifyFormat.LAL).url_of(EventKind.UPDATE) == "http://a"
     lal = Receiver(name="b", urls={EventKind.UPDATE: "http://b"})
     assert (lal.url_of(EventKind.UPDATE), lal.url_of(EventKind.ALARM)) == ("http://b", "")
 

@@ -68,7 +68,7 @@ COMMANDS = [
     Blacklist((BlacklistEntry("10.0.0.0/8", 9), BlacklistEntry("2001:db8::/32"))),
     Blacklist(),
     RelayJobs((PULL, PUSH)),
-    LiveSettings(7, {"edge.play.gop_num": 2, "edge.http.cors_origins": ["*"]}),
+    LiveSettings(7, {"edge.play.gop_num": 2, "edge.http.cors_origins": ["*"]}, 3),
 ]
 
 

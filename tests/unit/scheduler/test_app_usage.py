@@ -39,3 +39,6 @@ def test_an_application_is_closed_once_it_has_its_publishers_and_open_again_when
     assert closed(StreamKey("other", "c")) == closed(StreamKey("free", "c")) == ""
     part.handle(ClaimChanged(claim("a"), None))
     assert closed(StreamKey("live", "c")) == ""
+    part.handle(ClaimChanged(claim("b"), None))
+    part.handle(ClaimChanged(claim("x", "other"), None))
+    assert not part._publishers, "applications that nobody publishes in are forgotten"

@@ -36,10 +36,10 @@ def test_all_replicas_tell_under_one_id_and_each_time_is_another() -> None:
     assert len({*ids(None, EDGE), *ids(None, AGAIN), *ids(EDGE, away[0]), *ids(EDGE, away[1])}) == 4
 
 
-def test_many_streams_take_several_updates_and_one_is_told_without_its_players_rather_than_not() -> None:
+async def test_many_streams_take_several_updates_and_one_is_told_without_its_players_rather_than_not() -> None:
     groups = [{"stream_name": str(number), "subs": ["x" * 1000]} for number in range(100)]
-    parts = parts_of(groups)
+    parts = await parts_of(groups)
     assert [group for part in parts for group in part] == groups
     assert len(parts) == 2
-    assert parts_of([]) == [[]]
-    assert parts_of([{"stream_name": "a", "subs": ["x" * MAX_PART_BYTES]}]) == [[{"stream_name": "a", "subs": None}]]
+    assert await parts_of([]) == [[]]
+    assert await parts_of([{"stream_name": "a", "subs": ["x" * MAX_PART_BYTES]}]) == [[{"stream_name": "a", "subs": None}]]

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.reporting import settle
@@ -15,6 +16,7 @@ from support.turned_clock import FlakyRegistry
 from support.virtual_time import in_virtual_time
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.event_log import SHARDS
 from lalmesh.runtime.events import Event, event_id
 from lalmesh.runtime.notify import Receiver
@@ -31,7 +33,7 @@ from services.scheduler.shard_duties import share_of
 
 STREAMS = 40
 NODE = b"\1" * 8  #: that tells
-RECEIVER = Receiver(name="bill", url="http://x/")
+RECEIVER = Receiver(name="bill", url="http://x/", urls={EventKind.UPDATE: "http://x/"})
 
 
 class SharedLog(MemoryEventLog):
@@ -41,13 +43,17 @@ class SharedLog(MemoryEventLog):
 
 
 class Sink:
-    """Takes everything, after a moment."""
+    """Takes everything, after a moment, but what begins as `away` says."""
+
+    away: tuple[str, ...] = ()
 
     def __init__(self, name: str, taken: list[tuple[str, str]]) -> None:
         self._name = name
         self._taken = taken
 
     async def send(self, receiver: Receiver, url: str, event_id: str, message: Message, attempt: int) -> None:
+        while event_id.startswith(self.away):  # noqa: ASYNC110 - time is virtual
+            await asyncio.sleep(1)
         self._taken.append((self._name, event_id))
         await asyncio.sleep(0.3)
 
@@ -269,3 +275,17 @@ async def test_updates_come_once_or_each_interval_as_it_is_now() -> None:
         hub.take(replace(hub.settings, update_interval_s=5.0))
         await asyncio.sleep(21)
         assert world.updates == 6
+
+
+@in_virtual_time
+async def test_who_is_away_gets_no_more_updates_until_it_has_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with AsyncExitStack() as stack:
+        world = World(stack)
+        _, hub = await world.replica("s1")
+        monkeypatch.setattr(Sink, "away", (hub.outbox.node.incarnation.hex(),))
+        hub.take(replace(hub.settings, update_interval_s=5.0))
+        await asyncio.sleep(120)
+        assert world.updates == 2  # the first one was taken
+        monkeypatch.undo()
+        await asyncio.sleep(20)
+        assert world.updates in (5, 6)

@@ -67,26 +67,26 @@ def test_milliseconds_lose_their_trailing_zeros() -> None:
     ]
 
 
-def test_a_group_has_its_sessions_by_what_they_do() -> None:
+async def test_a_group_has_its_sessions_by_what_they_do() -> None:
     roles = (SessionRole.PLAYER, SessionRole.RELAY_PUSH, SessionRole.RELAY_PULL)
     sessions = [SESSION, *(replace(SESSION, id=role.value, role=role) for role in roles)]
     held = HeldStream(stream=STREAM, tracks=TrackSet((VIDEO, AUDIO), 1), frames_end_s=100, frames=(25, 24))
-    group = stat_group(STREAM, held, sessions)
+    group = await stat_group(STREAM, held, sessions)
     shown = (group.pub, *(group.subs or ()), group.pull, *(group.pushs or ()))
     assert [each.base_type for each in shown] == ["PUB", "SUB", "PULL", "PUSH"]
     assert [(each.unix_sec, each.v) for each in group.in_frame_per_sec] == [(99, 25), (98, 24)]
     assert (group.video_codec, group.audio_codec) == (VIDEO.codec.value.upper(), AUDIO.codec.value.upper())
 
 
-def test_a_group_that_nobody_reports_has_empty_objects() -> None:
-    group = stat_group(STREAM, None, [])
+async def test_a_group_that_nobody_reports_has_empty_objects() -> None:
+    group = await stat_group(STREAM, None, [])
     assert (group.pub, group.pull, group.subs, group.pushs) == (StatSession(), StatSession(), None, None)
     assert (group.app_name, group.video_codec, group.in_frame_per_sec) == ("live", "", [])
 
 
-def test_where_applications_mean_nothing_it_is_that_of_the_publisher() -> None:
+async def test_where_applications_mean_nothing_it_is_that_of_the_publisher() -> None:
     stream = StreamKey(ANY_APP, "cam")
     player = replace(SESSION, role=SessionRole.PLAYER, url="http://h/other/cam.flv")
-    assert stat_group(stream, None, [player, SESSION]).app_name == "live"
-    assert stat_group(stream, None, [player]).app_name == "other"
-    assert stat_group(stream, None, []).app_name == ""
+    assert (await stat_group(stream, None, [player, SESSION])).app_name == "live"
+    assert (await stat_group(stream, None, [player])).app_name == "other"
+    assert (await stat_group(stream, None, [])).app_name == ""

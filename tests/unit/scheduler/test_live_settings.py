@@ -1,20 +1,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
 
-from lalmesh.runtime.config import ConfigError
-from lalmesh.runtime.registry import Put
+from lalmesh.runtime.config import ConfigError, LiveConfig, load
+from lalmesh.runtime.registry import Compare, Operation, Put, TransactionResult
 from lalmesh.runtime.scheduling import LiveSettings, NodeCommand
+from services.scheduler.cluster_records import TERM_KEY, parse_term, serialize_term
 from services.scheduler.live_settings import KEY, MAX_RECORD_BYTES, SettingsConflictError, SettingsPart, SettingsTooLargeError
 from services.scheduler.members import Session
 from services.scheduler.registry import MemoryRegistry
+from services.scheduler.terms import Terms
 
 GOP = "edge.play.gop_num"
+
+
+class FakeTerms:
+    """A term that is in the registry once somebody needs it."""
+
+    def __init__(self, registry: MemoryRegistry, term: int) -> None:
+        self._registry = registry
+        self.term = term
+
+    async def keep_up(self) -> None:
+        found, _ = await self._registry.get(TERM_KEY)
+        if found is None or parse_term(found).term != self.term:
+            await self._registry.transact([], [Put(TERM_KEY, serialize_term(self.term))])
+
+    async def transact(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> TransactionResult:
+        return await self._registry.transact(compares, operations)
 
 
 class Member:
@@ -28,8 +46,8 @@ class Member:
 
 
 @asynccontextmanager
-async def replica(registry: MemoryRegistry, *members: Member) -> AsyncIterator[SettingsPart]:
-    part = SettingsPart(registry, cast(list[Session], list(members)))
+async def replica(registry: MemoryRegistry, *members: Member, term: int = 1) -> AsyncIterator[SettingsPart]:
+    part = SettingsPart(registry, cast(Terms, FakeTerms(registry, term)), cast(list[Session], list(members)))
     task = asyncio.create_task(part.run())
     await asyncio.sleep(0)
     try:
@@ -55,7 +73,7 @@ async def test_a_change_is_told_to_members_of_every_replica_and_to_who_joins(reg
         made = await one.change({GOP: 3})
         await settle()
         other.joined(cast(Session, late))
-        assert here.told[-1] == there.told[-1] == late.told[-1] == made == LiveSettings(made.revision, {GOP: 3})
+        assert here.told[-1] == there.told[-1] == late.told[-1] == made == LiveSettings(made.revision, {GOP: 3}, 1)
 
 
 async def test_changes_add_up_and_none_takes_one_back(registry: MemoryRegistry) -> None:
@@ -74,6 +92,31 @@ async def test_what_cannot_be_set_changes_nothing(registry: MemoryRegistry, valu
         with pytest.raises(ConfigError):
             await part.change({"edge.play.linger_s": 1.0, **values})
         assert part.current == LiveSettings()
+
+
+async def test_after_the_registry_was_wiped_nodes_take_what_is_set_at_a_lower_revision(
+    registry: MemoryRegistry,
+) -> None:
+    node = LiveConfig(load(None, [], {}))
+    async with replica(registry) as part:
+        for gop in range(9):
+            before = await part.change({GOP: gop})
+        node.tell(before.version, before.values)
+    async with replica(MemoryRegistry(lambda: 0.0), term=2) as part:
+        after = await part.change({GOP: 3})
+        node.tell(after.version, after.values)
+    assert after.revision < before.revision
+    assert node.config.edge.play.gop_num == 3
+
+
+async def test_what_is_set_is_checked_against_the_configuration_as_it_is_now(registry: MemoryRegistry) -> None:
+    async with replica(registry) as part:
+        loaded = load(None, ["hls.part_ms=2000", "hls.segment_ms=4000"], {})
+        part.base = lambda: loaded
+        with pytest.raises(ConfigError):
+            await part.change({"hls.segment_ms": 3000})
+        loaded = load(None, ["hls.part_ms=500", "hls.segment_ms=4000"], {})
+        assert (await part.change({"hls.segment_ms": 3000})).values == {"hls.segment_ms": 3000}
 
 
 async def test_a_change_of_another_revision_is_refused(registry: MemoryRegistry) -> None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import grpc.aio
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.media import Codec, Track, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeAddress, NodeId
+from lalmesh.runtime.registry import KeyValue
 from lalmesh.runtime.scheduling.model import HeldStream, Load, Role, StreamState
-from services.scheduler.peers import HeldAt, NodeFigures, StreamFigures
+from services.scheduler import SchedulerService
+from services.scheduler.cluster_records import scheduler_key, serialize_scheduler
+from services.scheduler.peers import HeldAt, NodeFigures, Peers, StreamFigures
 from services.scheduler.peers._figures import MAX_HELD
 from services.scheduler.peers._wire import (
     parse_node_figures,
@@ -17,6 +26,7 @@ from services.scheduler.peers._wire import (
     serialize_node_figures,
     serialize_stream_figures,
 )
+from services.scheduler.registry import MemoryRegistry
 
 CAM = StreamKey.of("live", "cam")
 TRACKS = TrackSet((Track(track_id=1, codec=Codec.H264, width=640, height=360),), 1)
@@ -57,3 +67,33 @@ def test_what_several_replicas_know_adds_up() -> None:
 def test_of_many_nodes_some_are_shown() -> None:
     many = StreamFigures(held=tuple(held_at(f"o{number}") for number in range(MAX_HELD)))
     assert len((many | many).held) == MAX_HELD
+
+
+class ClosedChannel:
+    """One that is closed while it is asked."""
+
+    def unary_unary(self, *_: object) -> Callable[..., Awaitable[Any]]:
+        async def ended(*_: object, **__: object) -> Any:
+            raise asyncio.CancelledError  # as grpc has it
+
+        return ended
+
+    async def close(self, _grace: float | None) -> None:
+        pass
+
+
+async def test_a_replica_that_goes_while_it_is_asked_says_nothing_and_ends_nobody_who_asks() -> None:
+    service = SchedulerService(MemoryRegistry(lambda: 0.0), [b"key"])
+    peers = Peers(service, lambda _: cast(grpc.aio.Channel, ClosedChannel()))
+    key = scheduler_key("s2", b"12345678")
+    service.view.learn(KeyValue(key, serialize_scheduler("s2", "s2:1"), 1, 1))
+    running = asyncio.create_task(peers.run())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not running.done()
+    [peer] = peers._peers.values()
+    peer.nodes = {address("o1").node: NodeFigures(node=address("o1"), load=Load())}
+    assert await peers.of([CAM]) == [StreamFigures()]
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running

@@ -9,21 +9,28 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeAddress
 from lalmesh.runtime.registry import Changed, KeyValue, Removed
 from lalmesh.runtime.relay_rules import RelayRule, parse_relay_rule
+from lalmesh.runtime.scheduling.control import RelayState
 from lalmesh.runtime.scheduling.model import Endpoint, HeldStream, NodeReport, Role, Wanted
 from services.scheduler import records
+from services.scheduler.cluster_records import scheduler_key, serialize_scheduler
 from services.scheduler.directory import Directory
 from services.scheduler.relay_demand import HOLD_S, RelayDemand
-from services.scheduler.relay_plan import LEAST_UNWANTED_S, RIVAL_S, RelayLoopError, RelayPlan, RelayWrite, Unfollowed
+from services.scheduler.relay_places import RelayLoopError
+from services.scheduler.relay_plan import LEAST_UNWANTED_S, OWN_RIVAL_S, RIVAL_S, ROLL_OUT_S, RelayPlan, RelayWrite, Unfollowed
 from services.scheduler.relay_records import (
+    CONFIGURED,
     RelayRecord,
     RelayRuleRecord,
+    RelayStateRecord,
     parse_relay,
     parse_relay_rule_record,
     parse_wanted,
     rule_key,
     serialize_relay,
     serialize_relay_rule,
+    serialize_state,
     serialize_wanted,
+    state_key,
     wanted_key,
 )
 
@@ -122,6 +129,35 @@ def test_it_ends_with_its_rule() -> None:
     assert [write.now for write in world.look()] == [None]
 
 
+def with_replicas(world: World, *names: str) -> World:
+    for name in names:
+        world.put(scheduler_key(name, b"1"), serialize_scheduler(name, ""))
+    return world
+
+
+def test_while_files_of_replicas_differ_it_goes_on_and_ends_when_they_have_agreed() -> None:
+    world = with_replicas(World(), "s1", "s2")
+    world.directory.relaying.configure([(CONFIGURED + "1", PULL)])
+    world.fetch()
+    world.want()
+    world.directory.relaying.configure([])
+    assert world.look(0.0) == world.look(ROLL_OUT_S - 1) == []
+    world.directory.relaying.configure([(CONFIGURED + "1", PULL)])
+    assert world.look(ROLL_OUT_S) == []
+    world.directory.relaying.configure([])
+    assert world.look(ROLL_OUT_S + 1) == world.look(2 * ROLL_OUT_S) == []
+    assert [write.now for write in world.look(2 * ROLL_OUT_S + 1)] == [None]
+
+
+def test_a_replica_that_is_alone_needs_to_agree_with_nobody() -> None:
+    world = with_replicas(World(), "s1")
+    world.directory.relaying.configure([(CONFIGURED + "1", PULL)])
+    world.fetch()
+    world.want()
+    world.directory.relaying.configure([])
+    assert [write.now for write in world.look()] == [None]
+
+
 def test_it_moves_when_its_edge_has_gone_and_stays_otherwise() -> None:
     world = World(PULL)
     record = world.fetch()
@@ -177,6 +213,36 @@ def test_it_stays_while_its_own_edge_publishes_it() -> None:
     world.want()
     world.put(records.claim_key(CAM), held("e2").value)
     assert world.look(0.0) == world.look(2 * RIVAL_S) == []
+
+
+def test_it_ends_where_an_encoder_goes_on_publishing_it_at_its_own_edge() -> None:
+    world = World(PULL, nodes=NODES[1:])
+    world.fetch()
+    world.want()
+    world.put(records.claim_key(CAM), held("e2").value)
+    for state, expected in ((RelayState.RUNNING, []), (RelayState.CONNECTING, []), (RelayState.PAUSED, [None])):
+        world.put(state_key("id"), serialize_state(RelayStateRecord(id="id", state=state)))
+        assert world.look(0.0) == world.look(OWN_RIVAL_S - 1) == []
+        assert [write.now for write in world.look(OWN_RIVAL_S)] == expected
+
+
+def test_where_no_edge_has_room_the_edges_are_looked_at_once_for_all_relays(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(PULL, nodes=NODES[2:])
+    for number in range(50):
+        write = world.plan.on_demand(StreamKey.of("live", f"s{number}"), (), "", 7)
+        assert write is not None
+        world.carry_out(write)
+    looked = 0
+    nodes = world.directory.nodes
+
+    def counted() -> object:
+        nonlocal looked
+        looked += 1
+        return nodes()
+
+    monkeypatch.setattr(world.directory, "nodes", counted)
+    assert world.look() == []
+    assert looked == 1
 
 
 def test_what_is_always_fetched_needs_nobody_who_wants_it() -> None:

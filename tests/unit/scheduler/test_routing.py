@@ -20,7 +20,7 @@ from services.scheduler.edges import NOMINAL_SESSIONS, Edge, Pool, usage_of, wei
 from services.scheduler.expected import EXPECTED_S, Coming
 from services.scheduler.records import NodeRecord
 from services.scheduler.route_urls import PROTOCOLS
-from services.scheduler.routing import FULL_S, Choice, NotListenedFor, Question, Route, Routing, ZoneMatch
+from services.scheduler.routing import DRAWS, FULL_S, Choice, NotListenedFor, Question, Route, Routing, ZoneMatch
 
 CAM = StreamKey.of("live", "cam")
 PLAY = Question(CAM, "http", is_play=True)
@@ -83,6 +83,34 @@ def test_room_that_comes_back_is_found_soon() -> None:
         cluster.route()
     cluster.loads["a"] = Load()
     assert cluster.route(now=FULL_S).edge.name == "a"
+
+
+def test_where_most_are_full_a_route_costs_no_look_at_all_of_them() -> None:
+    cluster, looks = Cluster(*(edge(f"e{number}") for number in range(100))), 0
+    for number in range(90):
+        cluster.loads[f"e{number}"] = Load(sessions=100)
+
+    def load_of(record: NodeRecord) -> Load:
+        nonlocal looks
+        looks += 1
+        return cluster.loads[record.node.name]
+
+    cluster.routing._load_of = load_of
+    found = cluster.names(200)
+    assert looks < 100 + 200 * 2 * DRAWS
+    assert set(found) == {f"e{number}" for number in range(90, 100)}
+    assert min(found.values()) >= 17  # of 20
+    cluster.loads["e0"] = Load()
+    assert "e0" in cluster.names(20, now=FULL_S)
+
+
+def test_an_edge_that_fills_up_between_two_looks_at_all_is_left_out() -> None:
+    cluster = Cluster(edge("a"), edge("b"), edge("c", 5), *(edge(f"e{number}") for number in range(7)), a=98)
+    for number in range(7):
+        cluster.loads[f"e{number}"] = Load(sessions=100)
+    assert cluster.names(107) == {"a": 2, "b": 100, "c": 5}
+    with pytest.raises(Unavailable):
+        cluster.route()
 
 
 def test_who_did_not_come_makes_room_again() -> None:

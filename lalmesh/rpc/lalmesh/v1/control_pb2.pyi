@@ -111,7 +111,7 @@ class RelayStatus(_message.Message):
     def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[RelayState, str]] = ..., url: _Optional[str] = ..., session_id: _Optional[str] = ..., attempts: _Optional[int] = ..., error: _Optional[str] = ..., since_us: _Optional[int] = ...) -> None: ...
 
 class LiveSettings(_message.Message):
-    __slots__ = ("revision", "values")
+    __slots__ = ("revision", "values", "term")
     class ValuesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -121,9 +121,11 @@ class LiveSettings(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     REVISION_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
     revision: int
     values: _containers.ScalarMap[str, str]
-    def __init__(self, revision: _Optional[int] = ..., values: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    term: int
+    def __init__(self, revision: _Optional[int] = ..., values: _Optional[_Mapping[str, str]] = ..., term: _Optional[int] = ...) -> None: ...
 
 class AppUsage(_message.Message):
     __slots__ = ("apps",)

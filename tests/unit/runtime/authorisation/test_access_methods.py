@@ -25,7 +25,6 @@ from lalmesh.runtime.authorisation import (
     fields_of,
     lal_secret_of,
     signed_query,
-    without_credentials,
 )
 from lalmesh.runtime.networks import Networks
 
@@ -164,10 +163,6 @@ def test_networks_know_both_families_and_mapped_addresses() -> None:
     assert "2001:db8::1%eth0" in networks
     assert "198.51.100.1" not in networks
     assert "" not in networks
-
-
-def test_what_is_shown_is_cut_out_of_a_query_and_the_rest_stays() -> None:
-    assert without_credentials("a=1&token=x&%73ign=y&b=%20&user=u&Pass=p&_HLS_msn=3") == "a=1&b=%20&_HLS_msn=3"
 
 
 def test_of_a_field_given_twice_the_first_counts() -> None:

@@ -171,6 +171,15 @@ async def test_a_receiver_that_says_never_is_believed_the_fifth_time() -> None:
 
 
 @in_virtual_time
+async def test_one_that_never_took_anything_hears_of_what_was_trimmed_too() -> None:
+    world = _World(shard_events=10)
+    await world.run(1)  # a replica knows it, and goes
+    await world.tell(*range(1, 31))
+    await world.run(10)
+    assert world.sink.taken == [f"lost-bill-{SHARD}-21", *_ids(range(21, 31))]
+
+
+@in_virtual_time
 async def test_a_receiver_hears_of_what_was_trimmed_before_it_had_it() -> None:
     world = _World(shard_events=10)
     await world.tell(1)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from support.virtual_time import in_virtual_time, settle
 
-from services.hls.asked_once import AskedOnce
+from lalmesh.runtime.asked_once import AskedOnce
 
 
 class Slow:

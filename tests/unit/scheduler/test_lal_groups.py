@@ -1,0 +1,71 @@
+"""Streams for lal's API: however many there are and ask, the loop goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+from support.virtual_time import in_virtual_time
+
+from lalmesh.names import StreamKey
+from lalmesh.runtime.sessions import ALL, MAX_PAGE, SessionFilter, SessionPage, SessionRole, SessionTouch
+from services.scheduler.lal_api._groups import REMEMBERED_S, Groups
+from services.scheduler.lal_api._objects import AT_ONCE
+from services.scheduler.sessions import MemorySessions
+
+CAM = StreamKey("live", "cam")
+
+
+class Counting(MemorySessions):
+    """Says how many pages were asked for."""
+
+    pages = 0
+
+    async def page(self, wanted: SessionFilter = ALL, *, cursor: str = "", limit: int = MAX_PAGE) -> SessionPage:
+        self.pages += 1
+        return await super().page(wanted, cursor=cursor, limit=limit)
+
+
+async def cluster(players: int) -> tuple[Groups, Counting]:
+    sessions = Counting()
+    touches = [SessionTouch(id=f"{number:08x}", stream=CAM, role=SessionRole.PLAYER) for number in range(players)]
+    await sessions.touch("e1", touches)
+
+    async def figures(streams: list[StreamKey]) -> list[Any]:
+        return [SimpleNamespace(at=lambda node: None) for _ in streams]
+
+    directory = SimpleNamespace(streams=lambda: [CAM], claim=lambda _: None, group=lambda _: None)
+    service = SimpleNamespace(directory=directory)
+    return Groups(cast(Any, service), cast(Any, SimpleNamespace(of=figures)), sessions), sessions
+
+
+@in_virtual_time
+async def test_other_work_is_done_while_many_players_are_listed() -> None:
+    groups, _ = await cluster(3 * MAX_PAGE)
+    asked = asyncio.create_task(groups.show_all())
+    turns = 0
+    while not asked.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert len((await asked)[0].subs or ()) == 3 * MAX_PAGE
+    assert turns > 3 * MAX_PAGE // AT_ONCE
+
+
+@in_virtual_time
+async def test_all_who_ask_at_once_and_for_a_while_after_get_one_answer() -> None:
+    groups, sessions = await cluster(1)
+    first, *others = await asyncio.gather(*(groups.show_all() for _ in range(100)))
+    assert all(each is first for each in others)
+    await asyncio.sleep(REMEMBERED_S / 2)
+    assert await groups.show_all() is first
+    assert sessions.pages == 1
+    await asyncio.sleep(REMEMBERED_S)
+    assert await groups.show_all() is not first
+
+
+@in_virtual_time
+async def test_of_many_who_ask_for_one_stream_one_asks() -> None:
+    groups, sessions = await cluster(1)
+    await asyncio.gather(*(groups.show(CAM) for _ in range(100)))
+    assert sessions.pages == 1
