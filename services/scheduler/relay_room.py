@@ -11,9 +11,7 @@ from lalmesh.runtime.scheduling.control import MAX_RELAY_JOBS
 from services.scheduler.directory import Directory
 from services.scheduler.relay_records import RelayRecord
 
-MAX_WAITING = (
-    1000  #: pulls on demand of a cluster whose streams are not there: as many dials at a time to sources that may have nothing
-)
+MAX_WAITING = 1000  #: pulls on demand of a cluster whose streams are not there: so many dials at a time, perhaps in vain
 COUNTED_US = 1_000_000  #: after so long all are counted again, which takes 13 ms where there are 10,000
 
 
