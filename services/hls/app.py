@@ -116,7 +116,8 @@ class HlsApp:
         self._names = StreamNames(self._find, self._loop.time, match_app=settings.match_app)
         self.service = HlsService(self.workers, storage, self._peers or NoPeers(), cluster_keys, self._names)
         self._players = Players(settings.session_idle_s, self._loop.time)
-        self.events = self.workers.events = HlsEvents(scheduler, lambda: self.member.address, settings.storage_url)
+        self.events = self.workers.events = HlsEvents(scheduler, self.member, settings.storage_url)
+        self.events.players_again = self._players.again
         self._players.watcher, self.recordings.stored = self.events, self.events.recorded
         self._reports = PlayerReports(
             self._players,
@@ -222,6 +223,7 @@ class HlsApp:
 
     def _sweeps(self) -> Iterable[Callable[[], None]]:
         yield from (port.sweep for port in self._ports.values())
+        yield self.events.sweep
         yield self._certificate.sweep
 
     def reload(self) -> None:

@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from lalmesh.names import StreamKey
@@ -136,6 +137,15 @@ class Players:
             told.append(_touch(stream, session_id, seen))
             seen.sent_bytes, seen.is_told = 0, True
         return told
+
+    def again(self) -> list[Callable[[], None]]:
+        """What tells the watcher of each that is here as of one that has just come, unless it has left meanwhile."""
+        return [partial(self._came, key) for key in self._players]
+
+    def _came(self, key: tuple[StreamKey, str]) -> None:
+        seen = self._players.get(key)
+        if seen is not None and self.watcher is not None:
+            self.watcher.player_came(_touch(*key, replace(seen, is_told=False)))
 
     def not_told(self, touches: Iterable[SessionTouch]) -> None:
         """The directory did not take these in: they are told again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime.sessions import SessionTouch
 from services.hls.sessions import KICKED_S, HlsClient, Players, is_session_id, new_session_id
 
 CAM, OTHER = StreamKey("live", "cam"), StreamKey("live", "other")
@@ -38,6 +39,30 @@ def test_who_asks_for_nothing_any_more_has_left() -> None:
     now[0] = 31.0
     players.touches()
     assert len(players) == 0
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.came: list[SessionTouch] = []
+
+    def player_came(self, touch: SessionTouch) -> None:
+        self.came.append(touch)
+
+    def player_left(self, touch: SessionTouch, sent_bytes: int, lasted_ms: int, reason: str) -> None:
+        pass
+
+
+def test_who_is_here_is_told_of_again_whole_and_who_has_left_is_not() -> None:
+    players, watcher = Players(30.0, lambda: 5.0), Watcher()
+    players.watcher = watcher
+    for session_id in ("a", "b"):
+        players.saw(CAM, session_id, CLIENT, 10)
+    players.touches()
+    again = players.again()
+    players.kick(["b"])
+    for tell in again:
+        tell()
+    assert [(touch.id, touch.url) for touch in watcher.came] == [("a", CLIENT.url), ("b", CLIENT.url), ("a", CLIENT.url)]
 
 
 def test_what_seldom_changes_is_told_once_and_again_where_it_was_not_heard() -> None:
