@@ -11,6 +11,7 @@ from lalmesh.errors import InvalidName, RemoteProtocolError, Unavailable
 from lalmesh.protocol.hls import PlaylistName
 from lalmesh.runtime.asked_once import AskedOnce
 from lalmesh.runtime.http_gate import answer_with, waiting_for_answer
+from lalmesh.runtime.record_paths import RECORDINGS
 from lalmesh.runtime.secrets_in_urls import without_secrets
 from lalmesh.runtime.threads import Threads
 from services.hls.answer import PLAYLIST_TYPE, UNCACHED, Answer, refusal
@@ -18,7 +19,6 @@ from services.hls.bytes_cache import BytesCache
 from services.hls.guard import LetIn, as_it_came
 from services.hls.metrics import HlsMetrics
 from services.hls.naming import StreamNames
-from services.hls.record_http import PREFIX as RECORD_PREFIX
 from services.hls.record_http import RecordHttp
 from services.hls.service import HlsService
 from services.hls.sessions import PARAMETER, HlsClient, Players, is_session_id, new_session_id
@@ -58,7 +58,7 @@ class HlsHttp:
         """Answer one that was `let_in`, by default as it came; who leaves while he waits is not waited for."""
         let_in = let_in or as_it_came(request)
         with waiting_for_answer(request):
-            if request.path.startswith(RECORD_PREFIX):
+            if request.path.startswith(RECORDINGS):
                 response = await self._records.get(request)
             else:
                 response = await self._hls(request, let_in)
