@@ -135,7 +135,7 @@ class HlsApp:
     def _make_ports(self, metrics: HlsMetrics) -> dict[str, HttpPort]:
         settings = self._settings
         records = RecordHttp(self._storage, match_app=settings.match_app)
-        answers = HlsHttp(self.service, self._names, records, self._players, metrics, settings.session_key)
+        answers = HlsHttp(self.service, self._names, records, self._players, metrics, settings.session_ids)
         guard = Guard(self.access, self._names, answers.answer, match_app=settings.match_app)
         contexts: dict[str, ssl.SSLContext | None] = {"http": None}
         if settings.certificate is not None:
@@ -192,7 +192,7 @@ class HlsApp:
             self._tasks.append(self._loop.create_task(keep_sweeping(self._storage, settings.worker.useful_s), name="hls-sweep"))
         if self._server is not None:
             self._tasks.append(self._loop.create_task(self._look_for_successors(), name="hls-successors"))
-        if settings.session_key:
+        if settings.session_ids is not None:
             self._tasks.append(self._loop.create_task(self._reports.run(), name="hls-sessions"))
 
     async def drain(self, limit_s: float) -> None:

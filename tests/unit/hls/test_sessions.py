@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.sessions import SessionTouch
-from services.hls.sessions import KICKED_S, HlsClient, Players, is_session_id, new_session_id
+from services.hls.sessions import KICKED_S, HlsClient, Players, SessionIds
 
 CAM, OTHER = StreamKey("live", "cam"), StreamKey("live", "other")
 KEY = b"0123456789abcdef"
@@ -12,15 +12,23 @@ CLIENT = HlsClient(peer="192.0.2.1", url="http://a/hls/live/cam.m3u8", user_agen
 
 
 def test_an_id_holds_for_its_stream_and_its_key_alone() -> None:
-    made = new_session_id(CAM, KEY)
-    assert is_session_id(made, CAM, KEY)
-    assert not is_session_id(made, OTHER, KEY)
-    assert not is_session_id(made, CAM, b"another key")
-    assert made != new_session_id(CAM, KEY)
+    ids = SessionIds((KEY,))
+    made = ids.make(CAM)
+    assert ids.is_good(made, CAM)
+    assert not ids.is_good(made, OTHER)
+    assert not SessionIds((b"another key",)).is_good(made, CAM)
+    assert made != ids.make(CAM)
+
+
+def test_while_the_key_is_replaced_ids_of_both_hold_and_the_new_one_makes_them() -> None:
+    both = SessionIds((b"the new key", KEY))
+    assert both.is_good(SessionIds((KEY,)).make(CAM), CAM)
+    assert SessionIds((b"the new key",)).is_good(both.make(CAM), CAM)
 
 
 def test_made_up_ids_are_known_as_such() -> None:
-    assert not any(is_session_id(text, CAM, KEY) for text in ("", "x", "é", "0" * 48, new_session_id(CAM, KEY)[:-1]))
+    ids = SessionIds((KEY,))
+    assert not any(ids.is_good(text, CAM) for text in ("", "x", "é", "0" * 48, ids.make(CAM)[:-1]))
 
 
 def test_who_was_seen_is_told_once_with_what_was_sent() -> None:
