@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
+from support.reporting import SOON_S
+from support.turned_clock import Clock, RestoredRegistry
 
+from lalmesh.errors import Unavailable
 from lalmesh.runtime.config import ConfigError, LiveConfig, load
 from lalmesh.runtime.registry import Compare, Operation, Put, TransactionResult
 from lalmesh.runtime.scheduling import LiveSettings, NodeCommand
+from services.scheduler import SchedulerService
 from services.scheduler.cluster_records import TERM_KEY, parse_term, serialize_term
 from services.scheduler.live_settings import KEY, MAX_RECORD_BYTES, SettingsConflictError, SettingsPart, SettingsTooLargeError
 from services.scheduler.members import Session
@@ -107,6 +112,31 @@ async def test_after_the_registry_was_wiped_nodes_take_what_is_set_at_a_lower_re
         node.tell(after.version, after.values)
     assert after.revision < before.revision
     assert node.config.edge.play.gop_num == 3
+
+
+@pytest.mark.parametrize("loss", ["wiped", "restored"])
+async def test_what_is_set_next_is_newer_though_the_store_was_lost_under_a_scheduler(loss: str) -> None:
+    clock = Clock()
+    store = RestoredRegistry(clock)
+    service = SchedulerService(store, [b"key"], clock=clock, wall_clock=lambda: 1_700_000_000, lease_s=10, silence_s=3600)
+    await service.start()
+    part = SettingsPart(store, service.view.terms, [])
+    snapshot = store.snapshot()
+    for gop in range(9):
+        before = (await part.change({GOP: gop})).settings
+    store.wipe() if loss == "wiped" else store.restore(snapshot)
+    after = await _once_there_is_a_term(part, {GOP: 9})
+    assert after.revision < before.revision
+    assert after.version > before.version
+    await service.stop()
+
+
+async def _once_there_is_a_term(part: SettingsPart, values: dict[str, object]) -> LiveSettings:
+    async with asyncio.timeout(SOON_S):
+        while True:
+            with contextlib.suppress(Unavailable):
+                return (await part.change(values)).settings
+            await settle()
 
 
 async def test_what_is_set_is_checked_against_the_configuration_as_it_is_now(registry: MemoryRegistry) -> None:
