@@ -110,9 +110,11 @@ class Rig:
         self._plan = plan
         self._cores = cores
         self._folder = folder
-        self._cluster = stack.enter_context(
-            Cluster(folder, origins=1, edges=1, hls=1, settings={"hls": {"hls.segment_ms": plan.segment_ms}})
-        )
+        shared = {
+            "hls.segment_ms": plan.segment_ms,
+            "hls.session.enable": False,
+        }  # one URL for all
+        self._cluster = stack.enter_context(Cluster(folder, origins=1, edges=1, hls=1, settings={"hls": shared}))
         push = [PROGRAM, "push", "--loop", "0", str(media("bench")), self._cluster.edges[0].rtmp_url(STREAM)]
         self._publisher = stack.enter_context(Child(bounded(limit_s, push), log=folder / "publisher.log"))
         self._media = folder / "media"

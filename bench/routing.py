@@ -6,6 +6,7 @@ Scheduler and etcd are real processes; the edges are members over gRPC that coun
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
 import statistics
@@ -13,19 +14,20 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from bench import _load, _report, _routing
 
 EDGES = 24
-FULL = 2  #: nine of ten: --edges 10 --full 90
+FULL = (2, 216)  #: few, and nine of ten: as where an autoscaler has begun to add edges
 PER_S = 2000
 CHANGE_S, CALM_S = 40.0, 40.0
 RESULTS = _load.BUILT / "routing.json"
-CONNECTIONS = 1000  #: descriptors that edges and whoever asks need at most
+CONNECTIONS = 2000  #: descriptors that edges and whoever asks need at most
 
 HEAD = [
+    "full edges",
     "routes a second",
     "answered",
     "5xx",
@@ -39,9 +41,10 @@ HEAD = [
 ]
 
 
-def row(samples: Sequence[_routing.Found]) -> list[str]:
-    """The line of the table: medians over the rounds, and the worst of what must not be."""
+def row(full: int, samples: Sequence[_routing.Found]) -> list[str]:
+    """The line of the table for so many full edges: medians over the rounds, and the worst of what must not be."""
     return [
+        str(full),
         f"{statistics.median(each.asked_per_s for each in samples):.0f}",
         str(sum(each.routed for each in samples)),
         str(sum(each.no_room + each.failed for each in samples)),
@@ -55,23 +58,25 @@ def row(samples: Sequence[_routing.Found]) -> list[str]:
     ]
 
 
-def text_of(plan: _routing.Plan, rounds: int, about: dict[str, str], samples: Sequence[_routing.Found]) -> str:
-    """The section for `docs/performance.md`."""
-    changes = sum((Counter(each.changes) for each in samples), Counter[str]())
+def text_of(plan: _routing.Plan, rounds: int, about: dict[str, str], samples: dict[int, list[_routing.Found]]) -> str:
+    """The section for `docs/performance.md`; `samples` by how many edges were full."""
+    every = list(itertools.chain(*samples.values()))
+    changes = sum((Counter(each.changes) for each in every), Counter[str]())
     told = ", ".join(f"{count} {kind}" for kind, count in sorted(changes.items()))
     shape = (
         f"One scheduler with a core to itself is asked over HTTP by {_routing.STREAMS} streams' players, and by publishers for "
         f"{_routing.PUBLISHERS:.0%} of the questions, at a steady rate: what is late counts from when it was to be asked. "
         f"{plan.edges} edges in two zones have room for {', '.join(map(str, _routing.ROOMS))} sessions in turn, "
-        f"{plan.full} more are full; who is sent to one comes at once and stays {_routing.STAY_S:g} s on average, which keeps "
-        f"{statistics.median(each.used_percent for each in samples):.0f}% of the room in use. For {plan.change_s:g} s edges come "
-        f"and go ({told} in {rounds} rounds), then for {plan.calm_s:g} s they do not. `sent wrong` counts who was sent to an edge "
+        f"others are full; who is sent to one comes at once and stays {_routing.STAY_S:g} s on average, which keeps "
+        f"{statistics.median(each.used_percent for each in every):.0f}% of the room in use. For {plan.change_s:g} s edges come "
+        f"and go ({told} in {rounds} rounds of each line), then for {plan.calm_s:g} s they do not. "
+        "`sent wrong` counts who was sent to an edge "
         f"that the scheduler knew to drain, had seen leave, or whose vanishing was {_routing.MISSED_S:g} s old, or to one that "
         "was full. The spread is how far the edge that is furthest from it was from its share, by capacity, of what its zone "
         f"carries: looked at each second, of edges that had {_routing.SETTLED_S:g} s to fill up; and at the end, of all. "
         "It may be 10%."
     )
-    return "\n\n".join([_report.listed(about), shape, _report.table(HEAD, [row(samples)])])
+    return "\n\n".join([_report.listed(about), shape, _report.table(HEAD, list(itertools.starmap(row, samples.items())))])
 
 
 def arguments() -> argparse.Namespace:
@@ -80,7 +85,9 @@ def arguments() -> argparse.Namespace:
         prog="bench.routing", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--edges", type=int, default=EDGES, help="that there are at a time (%(default)s)")
-    parser.add_argument("--full", type=int, default=FULL, help="... and others that are full all the time (%(default)s)")
+    parser.add_argument(
+        "--full", type=int, nargs="+", default=FULL, help="... and others that are full all the time, a line each (%(default)s)"
+    )
     parser.add_argument("--per-s", type=float, default=PER_S, help="routes a second (%(default)s)")
     parser.add_argument("--change-s", type=float, default=CHANGE_S, help="seconds in which edges come and go (%(default)s)")
     parser.add_argument("--calm-s", type=float, default=CALM_S, help="seconds after it (%(default)s)")
@@ -96,20 +103,19 @@ def main() -> None:
     given = arguments()
     logging.basicConfig(level=logging.ERROR)  # edges that vanish are what is measured
     _load.raise_file_limit(CONNECTIONS)
-    plan = _routing.Plan(
-        edges=given.edges, full=given.full, per_s=given.per_s, change_s=given.change_s, calm_s=given.calm_s, pin=given.pin
-    )
-    samples: list[_routing.Found] = []
-    for number in range(given.rounds):
+    plan = _routing.Plan(edges=given.edges, full=0, per_s=given.per_s, change_s=given.change_s, calm_s=given.calm_s, pin=given.pin)
+    samples: dict[int, list[_routing.Found]] = {full: [] for full in given.full}
+    for number, full in itertools.product(range(given.rounds), samples):
         with tempfile.TemporaryDirectory() as folder:
-            samples.append(_routing.measure(plan, Path(folder)))
-        print(f"round {number + 1}/{given.rounds}: {samples[-1]}", file=sys.stderr, flush=True)
+            samples[full].append(_routing.measure(replace(plan, full=full), Path(folder)))
+        print(f"round {number + 1}/{given.rounds}, {full} full: {samples[full][-1]}", file=sys.stderr, flush=True)
     about, title = _report.context(), "Routing: where players and publishers are sent"
     text = text_of(plan, given.rounds, about, samples)
     print(f"\n{title}\n\n{text}\n")
-    problems = [each.problem for each in samples if each.problem]
+    every = list(itertools.chain(*samples.values()))
+    problems = [each.problem for each in every if each.problem]
     given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_text(json.dumps({"about": about, "samples": list(map(asdict, samples)), "problems": problems}, indent=1))
+    given.json.write_text(json.dumps({"about": about, "samples": list(map(asdict, every)), "problems": problems}, indent=1))
     if given.report:
         _report.publish("routing", title, text)
     for problem in problems:

@@ -24,17 +24,18 @@ from dataclasses import dataclass, replace
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.event_kinds import EventKind
-from lalmesh.runtime.events import MAX_FACTS_BYTES, Event, Facts, event_id, number_of
+from lalmesh.runtime.events import Event, Facts, event_id, number_of
 from lalmesh.runtime.foreign_text import well_formed
 from lalmesh.runtime.ownership import NodeId
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING = 10_000  #: some 10 MB; at 100 sessions a second that come and go a minute without a scheduler
+MAX_WAITING = 10_000  #: some 10 MB, at most 80; at 100 sessions a second that come and go a minute without a scheduler
 MAX_TOLD = 200  #: events of one list: some 200 KB
 MAX_TEXT_CHARS = 4096  #: of one fact; a client may send more
-LEAST_TEXT_CHARS = 64  #: to which texts are cut where all of them are too much together; a hundred facts of such texts fit
-JSON_CHARS = 6  #: that one character is written with at the most, ``\u0001``
+MAX_TEXTS_BYTES = 8 << 10  #: of all of one event, as JSON: clients fill with them what is kept at nodes and in the log
+LEAST_TEXT_CHARS = 64  #: to which texts are cut where all of them are too much together; twenty of them fit, whatever they say
+JSON_BYTES = 6  #: that one character is written with at the most, ``\u0001``
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0  #: after a list that was not answered; pauses double
 
 Tell = Callable[[Sequence[Event]], Awaitable[None]]
@@ -195,7 +196,7 @@ class EventOutbox:
 
 
 def _bounded(facts: Facts) -> Facts:
-    """The facts with texts that can be told, cut until what is told of all of them is within `MAX_FACTS_BYTES`."""
+    """The facts with texts that can be told, cut until they are within `MAX_TEXTS_BYTES`. Who lists something bounds his list."""
     limit = MAX_TEXT_CHARS
     cut = _cut(facts, limit)
     while limit > LEAST_TEXT_CHARS and _is_long(cut):
@@ -209,8 +210,7 @@ def _cut(facts: Facts, limit: int) -> dict[str, object]:
 
 
 def _is_long(facts: Facts) -> bool:
-    """Whether the JSON of texts is too long; most are so short that nobody has to look. Whoever lists something bounds his list."""
     texts = {name: value for name, value in facts.items() if isinstance(value, str)}
-    if sum(len(name) + len(value) for name, value in texts.items()) * JSON_CHARS < MAX_FACTS_BYTES // 2:
+    if sum(map(len, texts.values())) * JSON_BYTES < MAX_TEXTS_BYTES:  # as nearly always
         return False
-    return len(json.dumps(facts, separators=(",", ":"), ensure_ascii=False)) > MAX_FACTS_BYTES
+    return len(json.dumps(texts, separators=(",", ":"), ensure_ascii=False).encode()) > MAX_TEXTS_BYTES

@@ -103,6 +103,11 @@ class Member:
         return self._membership.term > 0
 
     @property
+    def lease(self) -> int:
+        """What it lives under, as the scheduler said last; 0 before. Another one: it was taken for dead meanwhile."""
+        return self._membership.lease
+
+    @property
     def hls(self) -> tuple[HlsEndpoint, ...]:
         """The hls nodes that the scheduler named last."""
         return self._membership.hls

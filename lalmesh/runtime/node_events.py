@@ -4,29 +4,57 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 
 from lalmesh.runtime.event_outbox import EventOutbox
 from lalmesh.runtime.events import Event
-from lalmesh.runtime.ownership import NodeAddress
+from lalmesh.runtime.member import Member
 from lalmesh.runtime.scheduling import SchedulerClient
 
 TELL_DEADLINE_S = 3.0
 LEAVE_S = 1.5  #: for the last events to be taken when the node stops
+AGAIN_AFTER = 5  #: sweeps, a second each: whoever told of the end of what the node had may just be at it
+AGAIN_AT_ONCE = 1000  #: of one sweep, and that wait: news come first
 
 
 class NodeEvents:
-    """What a node tells of. Run `run` as a task of it."""
+    """What a node tells of. Run `run` as a task of it, call `sweep` once a second.
 
-    def __init__(self, scheduler: SchedulerClient, address: Callable[[], NodeAddress]) -> None:
-        """Tell `scheduler`, in the name of the node at `address`."""
+    Where its lease ran out while it was cut off, its sessions were said to be over. They go on, so once it is back under another
+    lease it tells of them again: they have begun anew for whoever listens.
+    """
+
+    def __init__(self, scheduler: SchedulerClient, member: Member) -> None:
+        """Tell `scheduler`, in the name of `member`."""
         self._scheduler = scheduler
-        self._address = address
-        self.outbox = EventOutbox(address().node, self._tell)
+        self._member = member
+        self._lease = 0  # the last one under which everything was told
+        self._sweeps_left = AGAIN_AFTER
+        self._again: deque[Callable[[], None]] = deque()
+        self.outbox = EventOutbox(member.address.node, self._tell)
 
     async def run(self) -> None:
         """Tell, without end."""
         await self.outbox.run()
+
+    def sweep(self) -> None:
+        """Tell again of sessions, where they were said to be over."""
+        lease = self._member.lease
+        if not self._lease or lease == self._lease:
+            self._lease, self._sweeps_left = lease, AGAIN_AFTER
+        elif self._sweeps_left:
+            self._sweeps_left -= 1
+        else:
+            self._lease = lease
+            self._again = deque(self._sessions_again())
+        room = AGAIN_AT_ONCE - len(self.outbox)
+        for _ in range(min(len(self._again), room)):
+            self._again.popleft()()
+
+    def _sessions_again(self) -> Iterable[Callable[[], None]]:
+        """What tells of each session that is here, unless it has ended meanwhile."""
+        return ()
 
     async def leave(self) -> None:
         """Wait until the last events were taken, or for `LEAVE_S`."""
@@ -35,4 +63,4 @@ class NodeEvents:
                 await self.outbox.emptied()
 
     async def _tell(self, events: Sequence[Event]) -> None:
-        await self._scheduler.tell_events(self._address(), events, TELL_DEADLINE_S)
+        await self._scheduler.tell_events(self._member.address, events, TELL_DEADLINE_S)

@@ -119,7 +119,7 @@ class EdgeApp:
         self.access = Access(settings.access, AccessMetrics("edge", registry))
         self.relays = Relays(scheduler, links, settings.relay, fences)
         self.sessions = Sessions(self.metrics)
-        self.events = EdgeEvents(scheduler, lambda: self.member.address, self.sessions, self.publishers, settings.events)
+        self.events = EdgeEvents(scheduler, self.member, self.sessions, self.publishers, settings.events)
         self._context = EdgeContext(
             publishers=self.publishers,
             relays=self.relays,

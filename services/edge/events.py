@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime.member import Member
 from lalmesh.runtime.node_events import NodeEvents
-from lalmesh.runtime.ownership import NodeAddress
 from lalmesh.runtime.scheduling import SchedulerClient
 from services.edge.alarms import Alarms, AlarmSettings
 from services.edge.client_events import ClientEvents
 from services.edge.publisher import Publishers
-from services.edge.session import Sessions
+from services.edge.session import Session, Sessions
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -30,13 +31,13 @@ class EdgeEvents(NodeEvents):
     def __init__(
         self,
         scheduler: SchedulerClient,
-        address: Callable[[], NodeAddress],
+        member: Member,
         sessions: Sessions,
         publishers: Publishers,
         settings: EventSettings,
     ) -> None:
-        """Tell `scheduler` of `sessions` and `publishers`, in the name of the node at `address`."""
-        super().__init__(scheduler, address)
+        """Tell `scheduler` of `sessions` and `publishers`, in the name of `member`."""
+        super().__init__(scheduler, member)
         self._sessions = sessions
         self._publishers = publishers
         #: what clients do
@@ -45,8 +46,16 @@ class EdgeEvents(NodeEvents):
         sessions.watchers.append(self.clients)
 
     def sweep(self) -> None:
-        """Look for alarms."""
+        """Look for alarms; see `NodeEvents.sweep`."""
+        super().sweep()
         self._alarms.sweep((publishing.stream, publishing.core) for publishing in self._publishers)
+
+    def _sessions_again(self) -> Iterable[Callable[[], None]]:
+        return [partial(self._tell_again, session) for session in self._sessions]
+
+    def _tell_again(self, session: Session) -> None:
+        if self._sessions.get(session.session_id) is session:
+            self.clients.opened(session)
 
     def apply(self, settings: EventSettings) -> None:
         """Go by other settings from now on."""

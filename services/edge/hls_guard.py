@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -12,9 +11,8 @@ from lalmesh.errors import InvalidName, RemoteProtocolError
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.protocol.hls import PlaylistName, parse_path
 from lalmesh.runtime.authorisation import EDGE_HEADER, Access, Action, Admitted, FromEdge, HlsAccess, Redirected
+from lalmesh.runtime.record_paths import RECORDINGS, parse_record_path
 from services.edge.client_http import client_of
-
-RECORDINGS = "/record/"
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,14 +56,12 @@ class HlsGuard:
         return admitted if isinstance(admitted, Redirected) else self._passed(request, admitted)
 
     async def _recording(self, request: web.Request) -> Admitted | None:
-        *folders, last = [unquote(part) for part in request.rel_url.raw_path.removeprefix(RECORDINGS).split("/")]
-        if not folders and not last:
-            return await self._access.recording(None)
         try:
-            stream = StreamKey.of("/".join(folders[:-1]), folders[-1] if folders else "")
+            stream = parse_record_path(request.rel_url.raw_path, match_app=self._match_app).stream
         except InvalidName:
             return None
-        stream = stream if self._match_app else StreamKey(ANY_APP, stream.name)
+        if stream is None:
+            return await self._access.recording(None)
         return await self._access.recording(client_of(request, f"{self._scheme}-record").request(Action.PLAY, stream))
 
     def _passed(self, request: web.Request, admitted: Admitted | None) -> Passed:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from aiohttp import web
 
 from lalmesh.runtime.http_gate import CHUNK_BYTES, answer_with, remote_of, send, waiting_for_answer
+from lalmesh.runtime.record_paths import RECORDINGS
 from services.edge.answer_cache import Answer
 from services.edge.hls_client import HlsClient, passed_on
-from services.edge.hls_guard import RECORDINGS, Passed, header_of
+from services.edge.hls_guard import Passed, header_of
 from services.edge.hls_nodes import Wanted
 
 HLS = "/hls/"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from lalmesh.errors import InvalidName, RelayLoop, ServiceError, StreamNotFound, Unavailable
-from lalmesh.runtime.authorisation import AccessRefused, Reason, Refused
+from lalmesh.runtime.authorisation import HTTP_STATUS, AccessRefused, http_challenge
 from lalmesh.runtime.http_gate import remote_of
 from services.edge.metrics import EdgeMetrics
 
@@ -76,25 +76,9 @@ class Refusals:
         return self.refuse(
             request,
             protocol,
-            _STATUS[refused.reason],
+            HTTP_STATUS[refused.reason],
             refused.reason.value,
             str(error),
             retry_after_s=refused.retry_after_s or None,
-            headers={"Cache-Control": "no-store"} | _challenge(refused),
+            headers={"Cache-Control": "no-store"} | http_challenge(refused),
         )
-
-
-_STATUS = {
-    Reason.UNAUTHORISED: 401,
-    Reason.FORBIDDEN: 403,
-    Reason.TOO_OFTEN: 429,
-    Reason.FULL: 503,
-    Reason.UNAVAILABLE: 503,
-}
-
-
-def _challenge(refused: Refused) -> dict[str, str]:
-    """What goes with a 401 (RFC 9110 §11.6.1). Browsers ask their user where it is Basic: only where a password would do."""
-    if refused.reason is not Reason.UNAUTHORISED:
-        return {}
-    return {"WWW-Authenticate": 'Basic realm="lalmesh", charset="UTF-8"' if refused.asks_login else 'Bearer realm="lalmesh"'}

@@ -116,7 +116,8 @@ class HlsApp:
         self._names = StreamNames(self._find, self._loop.time, match_app=settings.match_app)
         self.service = HlsService(self.workers, storage, self._peers or NoPeers(), cluster_keys, self._names)
         self._players = Players(settings.session_idle_s, self._loop.time)
-        self.events = self.workers.events = HlsEvents(scheduler, lambda: self.member.address, settings.storage_url)
+        self.events = self.workers.events = HlsEvents(scheduler, self.member, settings.storage_url)
+        self.events.players_again = self._players.again
         self._players.watcher, self.recordings.stored = self.events, self.events.recorded
         self._reports = PlayerReports(
             self._players,
@@ -134,7 +135,7 @@ class HlsApp:
     def _make_ports(self, metrics: HlsMetrics) -> dict[str, HttpPort]:
         settings = self._settings
         records = RecordHttp(self._storage, match_app=settings.match_app)
-        answers = HlsHttp(self.service, self._names, records, self._players, metrics, settings.session_key)
+        answers = HlsHttp(self.service, self._names, records, self._players, metrics, settings.session_ids)
         guard = Guard(self.access, self._names, answers.answer, match_app=settings.match_app)
         contexts: dict[str, ssl.SSLContext | None] = {"http": None}
         if settings.certificate is not None:
@@ -191,7 +192,7 @@ class HlsApp:
             self._tasks.append(self._loop.create_task(keep_sweeping(self._storage, settings.worker.useful_s), name="hls-sweep"))
         if self._server is not None:
             self._tasks.append(self._loop.create_task(self._look_for_successors(), name="hls-successors"))
-        if settings.session_key:
+        if settings.session_ids is not None:
             self._tasks.append(self._loop.create_task(self._reports.run(), name="hls-sessions"))
 
     async def drain(self, limit_s: float) -> None:
@@ -222,6 +223,7 @@ class HlsApp:
 
     def _sweeps(self) -> Iterable[Callable[[], None]]:
         yield from (port.sweep for port in self._ports.values())
+        yield self.events.sweep
         yield self._certificate.sweep
 
     def reload(self) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from lalmesh.media import TICKS_PER_SECOND
 from lalmesh.names import StreamKey
 from lalmesh.protocol.hls import SegmentName
 from lalmesh.runtime.event_kinds import EventKind
+from lalmesh.runtime.member import Member
 from lalmesh.runtime.node_events import NodeEvents
-from lalmesh.runtime.ownership import Epoch, NodeAddress
+from lalmesh.runtime.ownership import Epoch
 from lalmesh.runtime.scheduling import HlsSchedulerClient
 from lalmesh.runtime.sessions import SessionTouch
 from services.hls import layout
@@ -20,10 +21,15 @@ from services.hls.recording import RECORD_FOLDER, RecordingFinished
 class HlsEvents(NodeEvents):
     """What an hls node tells of."""
 
-    def __init__(self, scheduler: HlsSchedulerClient, address: Callable[[], NodeAddress], storage: str = "") -> None:
-        """Tell `scheduler`, in the name of the node at `address`; paths are in `storage`."""
-        super().__init__(scheduler, address)
+    def __init__(self, scheduler: HlsSchedulerClient, member: Member, storage: str = "") -> None:
+        """Tell `scheduler`, in the name of `member`; paths are in `storage`."""
+        super().__init__(scheduler, member)
         self._storage = storage
+        #: gives what tells of each player that is counted now, unless it has left meanwhile
+        self.players_again: Callable[[], Iterable[Callable[[], None]]] = tuple
+
+    def _sessions_again(self) -> Iterable[Callable[[], None]]:
+        return self.players_again()
 
     def segment_begun(self, stream: StreamKey, epoch: Epoch, number: int) -> None:
         """An MPEG-TS segment has begun."""

@@ -5,31 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from aiohttp import web
 
 from lalmesh.errors import InvalidName, RemoteProtocolError, Unavailable
-from lalmesh.names import ANY_APP, StreamKey
+from lalmesh.names import StreamKey
 from lalmesh.protocol.hls import PlaylistName
 from lalmesh.runtime.authorisation import (
     EDGE_HEADER,
+    HTTP_STATUS,
     Access,
     AccessRefused,
     Action,
     HlsAccess,
-    Reason,
     Redirected,
-    Refused,
     Request,
     basic_login,
     bearer_of,
+    http_challenge,
 )
 from lalmesh.runtime.forwarded import Remote
 from lalmesh.runtime.http_gate import remote_of, waiting_for_answer
+from lalmesh.runtime.record_paths import RECORDINGS, parse_record_path
 from services.hls.answer import UNCACHED, Answer, refusal
 from services.hls.naming import StreamNames
-from services.hls.record_http import PREFIX as RECORD_PREFIX
 
 
 @dataclass(slots=True, frozen=True)
@@ -42,14 +41,6 @@ class LetIn:
 
 
 Serve = Callable[[web.Request, LetIn], Awaitable[web.StreamResponse]]
-
-_STATUS = {
-    Reason.UNAUTHORISED: 401,
-    Reason.FORBIDDEN: 403,
-    Reason.TOO_OFTEN: 429,
-    Reason.FULL: 503,
-    Reason.UNAVAILABLE: 503,
-}
 
 
 class Guard:
@@ -84,7 +75,7 @@ class Guard:
         return await self._serve(request, LetIn(query, address, _base(request, remote, is_by_edge=said is not None)))
 
     async def _admitted(self, request: web.Request, query: str, address: str) -> str | Redirected | web.Response:
-        if request.path.startswith(RECORD_PREFIX):
+        if request.path.startswith(RECORDINGS):
             wanted = self._wanted(request, query, address, self._recorded(request), "record")
             return (await self._access.recording(wanted)).query
         try:
@@ -118,12 +109,10 @@ class Guard:
 
     def _recorded(self, request: web.Request) -> StreamKey | None:
         """The stream whose recordings are wanted; None for those of all, or of none that can be."""
-        *folders, _ = [unquote(part) for part in request.rel_url.raw_path.removeprefix(RECORD_PREFIX).split("/")]
         try:
-            stream = StreamKey.of("/".join(folders[:-1]), folders[-1] if folders else "")
+            return parse_record_path(request.rel_url.raw_path, match_app=self._match_app).stream
         except InvalidName:
             return None
-        return stream if self._match_app else StreamKey(ANY_APP, stream.name)
 
 
 def as_it_came(request: web.Request) -> LetIn:
@@ -146,13 +135,7 @@ def _said(answer: Answer) -> web.Response:
 
 def _refusal(error: AccessRefused) -> web.Response:
     refused = error.refused
-    headers = {"Cache-Control": UNCACHED} | _challenge(refused)
+    headers = {"Cache-Control": UNCACHED} | http_challenge(refused)
     if refused.retry_after_s:
         headers["Retry-After"] = str(max(1, round(refused.retry_after_s)))
-    return web.Response(status=_STATUS[refused.reason], text=f"{error}\n", headers=headers)
-
-
-def _challenge(refused: Refused) -> dict[str, str]:
-    if refused.reason is not Reason.UNAUTHORISED:
-        return {}
-    return {"WWW-Authenticate": 'Basic realm="lalmesh", charset="UTF-8"' if refused.asks_login else 'Bearer realm="lalmesh"'}
+    return web.Response(status=HTTP_STATUS[refused.reason], text=f"{error}\n", headers=headers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 from aiohttp import web
 
@@ -11,6 +11,7 @@ from lalmesh.errors import InvalidName, RemoteProtocolError, Unavailable
 from lalmesh.protocol.hls import PlaylistName
 from lalmesh.runtime.asked_once import AskedOnce
 from lalmesh.runtime.http_gate import answer_with, waiting_for_answer
+from lalmesh.runtime.record_paths import RECORDINGS
 from lalmesh.runtime.secrets_in_urls import without_secrets
 from lalmesh.runtime.threads import Threads
 from services.hls.answer import PLAYLIST_TYPE, UNCACHED, Answer, refusal
@@ -18,10 +19,9 @@ from services.hls.bytes_cache import BytesCache
 from services.hls.guard import LetIn, as_it_came
 from services.hls.metrics import HlsMetrics
 from services.hls.naming import StreamNames
-from services.hls.record_http import PREFIX as RECORD_PREFIX
 from services.hls.record_http import RecordHttp
 from services.hls.service import HlsService
-from services.hls.sessions import PARAMETER, HlsClient, Players, is_session_id, new_session_id
+from services.hls.sessions import PARAMETER, HlsClient, Players, SessionIds
 
 GZIP_FROM_BYTES = 1000  #: smaller playlists fit one packet as they are
 GZIP_LEVEL = 5  #: a playlist of 5 KB takes 0.1 ms and becomes a fifth
@@ -43,22 +43,22 @@ class HlsHttp:
         records: RecordHttp,
         players: Players,
         metrics: HlsMetrics,
-        session_key: bytes = b"",
+        ids: SessionIds | None = None,
     ) -> None:
-        """Answer with `service` and `records`; count `players` of the streams that `names` tells where there is a `session_key`."""
+        """Answer with `service` and `records`; count `players` of the streams that `names` tells where they get `ids`."""
         self._service = service
         self._names = names
         self._players = players
         self._metrics = metrics
         self._records = records
-        self._session_key = session_key
+        self._ids = ids
         self._zipped = ZippedPlaylists()
 
     async def answer(self, request: web.Request, let_in: LetIn | None = None) -> web.StreamResponse:
         """Answer one that was `let_in`, by default as it came; who leaves while he waits is not waited for."""
         let_in = let_in or as_it_came(request)
         with waiting_for_answer(request):
-            if request.path.startswith(RECORD_PREFIX):
+            if request.path.startswith(RECORDINGS):
                 response = await self._records.get(request)
             else:
                 response = await self._hls(request, let_in)
@@ -67,35 +67,40 @@ class HlsHttp:
 
     async def _hls(self, request: web.Request, let_in: LetIn) -> web.StreamResponse:
         path = request.rel_url.raw_path
-        answer = await (self._counted(request, path, let_in) if self._session_key else self._service.answer(path, let_in.query))
+        if self._ids is None:
+            answer = await self._service.answer(path, let_in.query)
+        else:
+            answer = await self._counted(request, path, let_in, self._ids)
         if request.method == "GET":
             self._metrics.sent_bytes.inc(len(answer.body))
         answer = await self._zipped.encoded(answer, request.headers.get("Accept-Encoding", ""))  # nobody holds the other meanwhile
         return await answer_with(request, answer.status, answer.headers, answer.body)
 
-    async def _counted(self, request: web.Request, path: str, let_in: LetIn) -> Answer:
+    async def _counted(self, request: web.Request, path: str, let_in: LetIn, ids: SessionIds) -> Answer:
         """The answer to a player that is counted.
 
-        A first playlist is asked for again with a session id; one with an id that was never given is not found.
+        A first playlist is asked for again with a session id. An id that was never given is not found where files need one too, and
+        is no id otherwise: the keys of the cluster may have changed.
         """
         query = let_in.query
         try:
             found, stream = await self._names.resolve(path)
         except (InvalidName, RemoteProtocolError, Unavailable):
             return await self._service.answer(path, query)  # which says so
-        session_id = _session_id(query)
-        if not session_id and isinstance(found.resource, PlaylistName):
-            added = f"{PARAMETER}={new_session_id(stream, self._session_key)}"
-            where = f"{path}?{query}&{added}" if query else f"{path}?{added}"
+        session_id, is_playlist = _session_id(query), isinstance(found.resource, PlaylistName)
+        if session_id and not ids.is_good(session_id, stream):
+            if ids.on_files:
+                return refusal(404, "unknown session")
+            session_id = ""
+        if not session_id and is_playlist:
+            where = f"{path}?{_joined(_without_id(query), f'{PARAMETER}={ids.make(stream)}')}"
             return Answer(302, b"", {"Location": where, "Cache-Control": UNCACHED})
-        if session_id and not is_session_id(session_id, stream, self._session_key):
-            return refusal(404, "unknown session")
         if session_id and self._players.is_kicked(session_id):
             return refusal(410, "the session was ended")
-        answer = await self._service.answer(path, query)
+        names_files = found.resource is not PlaylistName.INDEX
+        answer = await self._service.answer(path, _without_id(query) if names_files and not ids.on_files else query)
         if session_id and answer.status == 200 and request.method == "GET":
-            is_media = not isinstance(found.resource, PlaylistName)
-            self._players.saw(stream, session_id, _client(request, let_in), len(answer.body), is_media=is_media)
+            self._players.saw(stream, session_id, _client(request, let_in), len(answer.body), is_media=not is_playlist)
         return answer
 
 
@@ -112,6 +117,14 @@ def _client(request: web.Request, let_in: LetIn) -> HlsClient:
 
 def _session_id(query: str) -> str:
     return dict(parse_qsl(query)).get(PARAMETER, "")
+
+
+def _without_id(query: str) -> str:
+    return "&".join(item for item in query.split("&") if item and unquote_plus(item.partition("=")[0]) != PARAMETER)
+
+
+def _joined(query: str, added: str) -> str:
+    return f"{query}&{added}" if query else added
 
 
 class ZippedPlaylists:

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from aiohttp import web
 
 from lalmesh.errors import InvalidName
-from lalmesh.names import ANY_APP, StreamKey
+from lalmesh.names import StreamKey
 from lalmesh.runtime.http_gate import in_chunks, send
+from lalmesh.runtime.record_paths import RECORDINGS, parse_record_path
 from lalmesh.runtime.storage import Storage, StorageUnavailable
 from services.hls.answer import RETRY_AFTER_S, UNCACHED
 from services.hls.kept import find_kept
@@ -21,7 +22,6 @@ from services.hls.recording import Catalogue, RecordingName, StoredFile, StoredR
 
 log = logging.getLogger(__name__)
 
-PREFIX = "/record/"
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000  #: recordings of one page: 400 KB of JSON
 FILE_CACHING = "public, max-age=60"  #: what a lost machine left may be stored again, and longer
@@ -40,20 +40,19 @@ class RecordHttp:
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Answer a GET or HEAD."""
         try:
-            *folders, last = [_decoded(part) for part in request.rel_url.raw_path.removeprefix(PREFIX).split("/")]
-            if not last:
-                return await self._list(request, folders)
-            stream = self._stream(folders)
-            found = await self._catalogue.find(f"{stream.quoted()}/{last}") or await find_kept(self._storage, stream, last)
+            wanted = parse_record_path(request.rel_url.raw_path, match_app=self._match_app)
+            if wanted.stream is None or not wanted.file:
+                return await self._list(request, wanted.stream)
+            path = f"{wanted.stream.quoted()}/{wanted.file}"
+            found = await self._catalogue.find(path) or await find_kept(self._storage, wanted.stream, wanted.file)
             return await self._file(request, found) if found else _refused(404, "no such recording")
         except InvalidName as error:
             return _refused(400, str(error))
         except StorageUnavailable as error:
             return _refused(503, str(error))
 
-    async def _list(self, request: web.Request, folders: list[str]) -> web.Response:
+    async def _list(self, request: web.Request, stream: StreamKey | None) -> web.Response:
         """A page: of one stream's recordings by time, or of all by stream."""
-        stream = self._stream(folders) if folders else None
         limit = request.query.get("limit", str(DEFAULT_LIMIT))
         if not (limit.isascii() and limit.isdigit()) or not 1 <= int(limit[:9]) <= MAX_LIMIT:
             return _refused(400, f"limit has to be from 1 to {MAX_LIMIT}")
@@ -61,10 +60,6 @@ class RecordHttp:
         following = f"{request.rel_url.raw_path}?limit={limit}&after={quote(page.after, safe='')}" if page.after else None
         body = {"items": [_described(found) for found in page.recordings], "next": following}
         return web.json_response(body, headers={"Cache-Control": UNCACHED})
-
-    def _stream(self, folders: list[str]) -> StreamKey:
-        stream = StreamKey.of("/".join(folders[:-1]), folders[-1] if folders else "")
-        return stream if self._match_app else StreamKey(ANY_APP, stream.name)
 
     async def _file(self, request: web.Request, file: StoredFile) -> web.StreamResponse:
         headers = {
@@ -134,7 +129,7 @@ def _condition(request: web.Request, file: StoredFile) -> int:
 
 def record_url(name: RecordingName) -> str:
     """Where a recording is, from the root."""
-    return f"{PREFIX}{quote(str(name.stream), safe='/')}/{name.file}"
+    return f"{RECORDINGS}{quote(str(name.stream), safe='/')}/{name.file}"
 
 
 def _described(found: StoredRecording) -> dict[str, Any]:
@@ -149,13 +144,6 @@ def _described(found: StoredRecording) -> dict[str, Any]:
         "started_us": name.started_us,
         "stored_us": found.modified_us,
     }
-
-
-def _decoded(part: str) -> str:
-    try:
-        return unquote(part, errors="strict")
-    except UnicodeDecodeError:
-        raise InvalidName("path that is not UTF-8") from None
 
 
 def _http_date(unix_us: int) -> str:

@@ -1,7 +1,12 @@
 """Counting players: each has a signed id in its URLs, which any node can check, and is counted where it asks.
 
-A player of HLS has no connection. Its first playlist is answered with a redirection to the same URL with a `session_id`, which
-every line of the playlists then carries. The id is random, and signed with `hls.session.hash_key`, so no node has to remember it.
+A player of HLS has no connection. Its first playlist is answered with a redirection to the same URL with a `session_id`, with
+which it asks for playlists from then on. The id is random, and signed, so no node has to remember it: with `hls.session.hash_key`,
+else with a key made of the cluster's.
+
+Where `hls.session.hash_key` is set, every line of the playlists carries the id, as with lal: each byte of each player is counted,
+and no cache can give one player what another had. Otherwise files are the same for all players, and what is counted of one is its
+playlists.
 """
 
 from __future__ import annotations
@@ -12,7 +17,8 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from lalmesh.names import StreamKey
@@ -29,16 +35,22 @@ KICKED_S = 3600.0  #: that an id which was kicked is answered no more: players g
 _CONTEXT = b"lalmesh hls session, version 1"
 
 
-def new_session_id(stream: StreamKey, key: bytes) -> str:
-    """A fresh id of a player of `stream`."""
-    chance = secrets.token_hex(RANDOM_BYTES)
-    return chance + _signature(stream, chance, key)
+@dataclass(slots=True, frozen=True)
+class SessionIds:
+    """Makes ids of players, and knows them again."""
 
+    keys: tuple[bytes, ...] = field(repr=False)  #: signed with the first, taken of all
+    on_files: bool = False  #: whether players ask with it for files too, and nobody is answered whose id is none
 
-def is_session_id(text: str, stream: StreamKey, key: bytes) -> bool:
-    """Whether `text` is an id that was made for a player of `stream` with `key`."""
-    chance, signature = text[: RANDOM_BYTES * 2], text[RANDOM_BYTES * 2 :]
-    return hmac.compare_digest(signature.encode(), _signature(stream, chance, key).encode())
+    def make(self, stream: StreamKey) -> str:
+        """A fresh id of a player of `stream`."""
+        chance = secrets.token_hex(RANDOM_BYTES)
+        return chance + _signature(stream, chance, self.keys[0])
+
+    def is_good(self, text: str, stream: StreamKey) -> bool:
+        """Whether `text` is an id that was made for a player of `stream` with one of the keys."""
+        chance, shown = text[: RANDOM_BYTES * 2], text[RANDOM_BYTES * 2 :].encode()
+        return any(hmac.compare_digest(shown, _signature(stream, chance, key).encode()) for key in self.keys)
 
 
 def _signature(stream: StreamKey, chance: str, key: bytes) -> str:
@@ -136,6 +148,15 @@ class Players:
             told.append(_touch(stream, session_id, seen))
             seen.sent_bytes, seen.is_told = 0, True
         return told
+
+    def again(self) -> list[Callable[[], None]]:
+        """What tells the watcher of each that is here as of one that has just come, unless it has left meanwhile."""
+        return [partial(self._came, key) for key in self._players]
+
+    def _came(self, key: tuple[StreamKey, str]) -> None:
+        seen = self._players.get(key)
+        if seen is not None and self.watcher is not None:
+            self.watcher.player_came(_touch(*key, replace(seen, is_told=False)))
 
     def not_told(self, touches: Iterable[SessionTouch]) -> None:
         """The directory did not take these in: they are told again."""

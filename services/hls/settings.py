@@ -11,6 +11,7 @@ from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.member import MemberSettings
 from services.hls.hosting import WorkerSettings
 from services.hls.recording import RecordingSettings
+from services.hls.sessions import SessionIds
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class HlsSettings:
     spool_dir: Path = Path("lalmesh-spool")  #: of this node alone
     recording: RecordingSettings = field(default_factory=RecordingSettings)
     cors_origins: tuple[str, ...] = ()
-    session_key: bytes = b""  #: empty: players are not counted
+    session_ids: SessionIds | None = None  #: of players; None: they are not counted
     session_idle_s: float = 30.0
     storage_url: str = ""  #: as events name it, without credentials
     match_app: bool = True

@@ -106,7 +106,7 @@ class OriginApp:
             machine_address=machine_address,
             evicted=evicted,
         )
-        self.events = NodeEvents(scheduler, lambda: self.member.address)
+        self.events = NodeEvents(scheduler, self.member)
         self._tasks: list[asyncio.Task[None]] = []
         self._loop = asyncio.get_running_loop()
         self._ingress = ByteRates(self._loop.time)

@@ -133,10 +133,11 @@ class Attendance:
 
     def _joined(self, session: Session) -> Joined:
         """The answer to a report; edges hear where hls nodes are, to proxy to them; who lets nobody in, where others are."""
-        directory, report = self._view.directory, session.report
+        directory, report, term = self._view.directory, session.report, self._view.terms.term
+        lease = session.registration.record.lease_id if session.registration is not None else 0
         if report.role is not Role.EDGE:
-            return Joined(self._view.terms.term)
-        return Joined(self._view.terms.term, directory.hls_endpoints(), self._elsewhere.for_edge(report))
+            return Joined(term, lease=lease)
+        return Joined(term, directory.hls_endpoints(), self._elsewhere.for_edge(report), lease)
 
     async def _wait_tried(self, session: Session) -> None:
         """The first answer says that the node is registered, unless the registry fails or takes too long over it."""

@@ -10,9 +10,20 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from lalmesh.errors import Unavailable
-from lalmesh.runtime.config import API, Config, Loaded, api_catalogue, check_api_keys, overlay
+from lalmesh.runtime.config import (
+    API,
+    Config,
+    ConfigError,
+    KeyChange,
+    Loaded,
+    api_catalogue,
+    changes_between,
+    check_api_keys,
+    overlay,
+)
 from lalmesh.runtime.registry import Absent, Changed, Compare, FollowEvent, KeyValue, Listing, Put, Registry, Removed, Unchanged
 from lalmesh.runtime.scheduling import LiveSettings
 from services.scheduler.changes import Change
@@ -34,6 +45,14 @@ class SettingsConflictError(Exception):
 
 class SettingsTooLargeError(Exception):
     """There would be more than a record may hold."""
+
+
+@dataclass(slots=True, frozen=True)
+class MadeSettings:
+    """What a change made of the settings."""
+
+    settings: LiveSettings
+    changed: tuple[KeyChange, ...]  #: what is another than before, where a node is configured as this scheduler
 
 
 class SettingsPart:
@@ -67,7 +86,7 @@ class SettingsPart:
     def reported(self, session: Session) -> None:
         """See `ControlPart.reported`."""
 
-    async def change(self, values: Mapping[str, object], revision: int | None = None) -> LiveSettings:
+    async def change(self, values: Mapping[str, object], revision: int | None = None) -> MadeSettings:
         """Set `values`, by the paths of their keys; None takes a setting back.
 
         Args:
@@ -83,7 +102,7 @@ class SettingsPart:
         check_api_keys(values)
         return await self._write(lambda now: {k: v for k, v in {**now, **values}.items() if v is not None}, revision)
 
-    async def clear(self) -> LiveSettings:
+    async def clear(self) -> MadeSettings:
         """Take all settings back.
 
         Raises:
@@ -91,7 +110,7 @@ class SettingsPart:
         """
         return await self._write(lambda now: {}, None)
 
-    async def _write(self, make: Callable[[Mapping[str, object]], Mapping[str, object]], revision: int | None) -> LiveSettings:
+    async def _write(self, make: Callable[[Mapping[str, object]], Mapping[str, object]], revision: int | None) -> MadeSettings:
         for _ in range(ATTEMPTS):
             await self._terms.keep_up()
             found = (await self._registry.transact([Unchanged(KEY, NEVER), Unchanged(TERM_KEY, NEVER)], [])).found
@@ -100,12 +119,22 @@ class SettingsPart:
             if revision is not None and revision != before.revision:
                 raise SettingsConflictError(f"revision {revision} was changed, {before.revision} is in force")
             values = make(before.values)
-            overlay(self.base(), {path: value for path, value in values.items() if path in api_catalogue()}, API)
+            config = self._config(values)
             made = None if term is None else await self._transact(entry, term, values)
             if made is not None:
                 self._take(made)
-                return made
+                return MadeSettings(made, tuple(changes_between(self._config_before(before), config)))
         raise Unavailable("others change settings at the same time", retry_after_s=RETRY_AFTER_S)
+
+    def _config(self, values: Mapping[str, object]) -> Config:
+        return overlay(self.base(), {path: value for path, value in values.items() if path in api_catalogue()}, API)
+
+    def _config_before(self, before: LiveSettings) -> Config:
+        """What was in force: settings that contradict what this scheduler has been configured to since were not."""
+        try:
+            return self._config(before.values)
+        except ConfigError:
+            return self.base().config
 
     async def _transact(self, entry: KeyValue | None, term: KeyValue, values: Mapping[str, object]) -> LiveSettings | None:
         """What was written; None where somebody else was faster."""

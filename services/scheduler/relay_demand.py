@@ -34,14 +34,13 @@ class RelayDemand:
         return self._directory.claim(stream) is None and self._relays.demanded(stream) is not None
 
     def note(self, wanted: Wanted, now: float, hold_s: float = HOLD_S) -> bool:
-        """Somebody wants a stream that is nowhere; whether it is, or would be, fetched."""
+        """Somebody wants a stream that is nowhere; whether it is, or would be, fetched. Over the bound no other is."""
         stream = wanted.stream
-        if not self.is_fetched(stream):
+        if not self.is_fetched(stream) or (stream not in self._until and len(self._until) >= MAX_NOTED):
             return False
-        if stream in self._until or len(self._until) < MAX_NOTED:
-            self._keep(stream, wanted.via, now + hold_s)
-            if wanted.query:
-                self._queries[stream] = wanted.query
+        self._keep(stream, wanted.via, now + hold_s)
+        if wanted.query:
+            self._queries[stream] = wanted.query
         return True
 
     def query(self, stream: StreamKey) -> str:

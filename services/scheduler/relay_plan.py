@@ -25,6 +25,7 @@ from services.scheduler.directory import Directory
 from services.scheduler.records import NodeRecord
 from services.scheduler.relay_places import RelayPlaces
 from services.scheduler.relay_records import CONFIGURED, RelayRecord, push_key
+from services.scheduler.relay_room import RelayRoom
 
 ID_BYTES = 8
 LEAST_UNWANTED_S = 1.5  #: a player that has just come shows in the next report of its edge
@@ -65,6 +66,7 @@ class RelayPlan:
         self._directory = directory
         self._relays = directory.relaying
         self._places = RelayPlaces(directory)
+        self._room = RelayRoom(directory)
         self._new_id = new_id
         self._unwanted_since: dict[str, float] = {}  # by id
         self._rival_since: dict[str, float] = {}  # by id: when somebody else was seen to publish it
@@ -76,6 +78,7 @@ class RelayPlan:
         """Fetch a stream that somebody wants; None where it is published, is being fetched, or no rule is for it.
 
         Raises:
+            RelaysFullError: there are too many already.
             RuleError: the rule's URLs cannot be used for it.
         """
         if self._directory.claim(stream) is not None or self._relays.pull(stream) is not None:
@@ -85,6 +88,7 @@ class RelayPlan:
             return None
         rule_id, rule = found
         record = self._pull(stream, rule_id, rule, query, wall_us).also_via(via)
+        self._room.take(wall_us, on_demand=True)
         return RelayWrite(None, self._places.placed(record, self._places.edges()), "somebody wants it")
 
     def made(self, record: RelayRecord, before: RelayRecord | None) -> RelayWrite:
@@ -145,6 +149,7 @@ class RelayPlan:
             if self._relays.pull(stream) is None and self._directory.claim(stream) is None:
                 try:
                     record = self._pull(stream, rule_id, rule, "", wall_us)
+                    self._room.take(wall_us)
                     yield RelayWrite(None, self._places.placed(record, edges), "the rule says so")
                 except RuleError as error:
                     yield Unfollowed(stream, error)
@@ -163,6 +168,7 @@ class RelayPlan:
                         url = expand(template, stream)
                         if self._relays.at(push_key(stream, url)) is None:
                             record = self._push(stream, rule_id, rule, url, wall_us)
+                            self._room.take(wall_us)
                             yield RelayWrite(None, self._places.placed(record, edges), "it is published")
                     except RuleError as error:
                         yield Unfollowed(stream, error)

@@ -1,4 +1,4 @@
-"""Rules of relays that cannot be followed: each is counted whenever it is tried, and said once."""
+"""Rules of relays that cannot be followed: each is counted whenever it is tried, and said once (too many: once for all streams)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from lalmesh.names import StreamKey
 from lalmesh.runtime.recording import RuleError
 from services.scheduler.metrics import SchedulerMetrics
+from services.scheduler.relay_room import RelaysFullError
 
 log = logging.getLogger(__name__)
 
@@ -19,12 +20,12 @@ class RelayRefusals:
     def __init__(self, metrics: SchedulerMetrics) -> None:
         """Count in `metrics`."""
         self._metrics = metrics
-        self._said: set[tuple[StreamKey, str]] = set()
+        self._said: set[tuple[StreamKey | None, str]] = set()
 
     def note(self, stream: StreamKey, error: RuleError) -> None:
         """`stream` was not relayed as a rule has it."""
         self._metrics.relay_refusals.inc()
-        key = (stream, str(error))
+        key = (None if isinstance(error, RelaysFullError) else stream, str(error))
         if key in self._said:
             return
         if len(self._said) >= MAX_SAID:

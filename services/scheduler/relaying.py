@@ -41,6 +41,7 @@ from services.scheduler.relay_notes import RelayNotes
 from services.scheduler.relay_plan import RelayPlan, RelayWrite, Unfollowed
 from services.scheduler.relay_records import serialize_relay
 from services.scheduler.relay_refusals import RelayRefusals
+from services.scheduler.relay_room import RelaysFullError
 from services.scheduler.relay_states import RelayStates
 from services.scheduler.view import View
 
@@ -251,6 +252,8 @@ class Relaying:
         for each in decided:
             if isinstance(each, Unfollowed):
                 self._refusals.note(each.stream, each.error)
+                if isinstance(each.error, RelaysFullError):
+                    self._begun.add(each.stream)  # once others have gone
         await for_each([each for each in decided if isinstance(each, RelayWrite)], self.carry_out)
 
     async def carry_out(self, write: RelayWrite, *others: Operation) -> bool:

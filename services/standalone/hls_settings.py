@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lalmesh.media import ms_to_ticks
+from lalmesh.runtime.authorisation import derived_keys
 from lalmesh.runtime.config import Config
 from lalmesh.runtime.follower import FollowSettings
 from lalmesh.runtime.scheduling import Capacity
@@ -13,10 +14,12 @@ from services.hls.cuts import CutSettings
 from services.hls.hosting import Cleanup, WorkerSettings
 from services.hls.recording import RecordingSettings
 from services.hls.rendition import Format
+from services.hls.sessions import SessionIds
 from services.hls.settings import HlsSettings
 from services.standalone import settings
 from services.standalone.access_settings import access_settings
 
+_SESSION = b"lalmesh hls session key, version 1"
 LEAST_LOST_S = 5.0  #: for an origin to be reached, or replaced, where publishers have no time to come back
 
 
@@ -60,12 +63,21 @@ def hls_settings(config: Config, keys: tuple[bytes, ...]) -> HlsSettings:
         spool_dir=Path(hls.recording.spool_dir),
         recording=RecordingSettings(spool_max_bytes=hls.recording.spool_max_bytes, upload_s=hls.recording.upload_s),
         cors_origins=hls.http.cors_origins,
-        session_key=hls.session.hash_key.get_secret_value().encode(),
+        session_ids=session_ids(config, keys),
         session_idle_s=hls.session.idle_s,
         storage_url=_shown(hls.storage.url),
         match_app=config.cluster.match_app,
         access=access_settings(config, keys),
     )
+
+
+def session_ids(config: Config, keys: tuple[bytes, ...]) -> SessionIds | None:
+    """How players are told apart; None where they are not counted."""
+    session = config.hls.session
+    if not session.enable:
+        return None
+    own = session.hash_key.get_secret_value().encode()
+    return SessionIds((own,), on_files=True) if own else SessionIds(derived_keys(keys, _SESSION))
 
 
 def storage_options(config: Config) -> StorageOptions:

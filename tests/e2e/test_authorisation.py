@@ -284,12 +284,15 @@ async def test_hls_is_guarded_down_to_its_segments(node: Standalone, media: Medi
 
 
 async def _playlist(port: int, target: str) -> tuple[str, list[str]]:
-    """A playlist after its redirection: where it was in the end, and its lines."""
+    """A playlist after its redirections, to a pass and to a session: where it was in the end, and its lines."""
     deadline_s = time.monotonic() + 20
     while True:
-        answer = await wire.head_of(port, target)
-        assert answer.status == 302, answer
-        where = answer.headers["location"]
+        where = target
+        for added in ("hls_pass=", "session_id="):
+            answer = await wire.head_of(port, where)
+            assert answer.status == 302, answer
+            where = answer.headers["location"]
+            assert added in where
         async with wire.connected(port) as connection:
             got = await wire.request(connection, where, "Connection: close")
             body = (await connection.drained()).decode()

@@ -54,6 +54,7 @@ async def test_hls_nodes_believe_edges_alone(cluster: Cluster, media: Media, sta
     path = f"/hls/{stream}.m3u8"
     where = (await wire.head_of(edge.ports["http"], f"{path}?{signed('play', stream)}")).headers["location"]
     assert "sign=" not in where
+    where = (await wire.head_of(edge.ports["http"], where)).headers["location"]  # with a pass, and now of a session too
 
     deadline_s = time.monotonic() + 30
     while (status := (await wire.head_of(edge.ports["http"], where)).status) != 200:

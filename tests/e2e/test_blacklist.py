@@ -14,13 +14,14 @@ import aiohttp
 import pytest
 from support.cluster import Cluster, Node, Settings
 from support.ffmpeg import Publisher
-from support.operator_api import block, call, let_in
+from support.operator_api import block, call, let_in, sessions
 from support.ports import LOOPBACK
 from support.process import wait_until
 from support.recorder import recorder, recording
 from support.redis import CAN_RUN_REDIS, RedisServer
+from support.rtsp_talk import PCMA_SDP, Talk
 
-from lalmesh.client import ClientOptions, open_player
+from lalmesh.client import ClientOptions, RtmpPlayer, RtmpPublisher
 from lalmesh.errors import LalmeshError
 
 Media = Callable[[str], Path]
@@ -29,7 +30,7 @@ STREAM = "live/cam"
 LIMIT_S = 30.0
 CLOSED_S = 2.0  #: from the answer of one scheduler to the end of sessions at an edge of another: half a second of it is its look
 ELSEWHERE = "127.0.0.3"  #: an address of the same machine that is not on the list
-LASTS_S = 8
+LASTS_S = 15
 
 pytestmark = pytest.mark.skipif(not CAN_RUN_REDIS, reason="no redis server here")
 
@@ -60,21 +61,27 @@ async def status(url: str, source: str = "") -> int:
         return answer.status
 
 
-async def why_not(url: str) -> str:
-    """What a player is told that is not let in."""
+async def why_not(client: RtmpPlayer | RtmpPublisher) -> str:
+    """What a client is told that is not let in."""
     try:
-        async with asyncio.timeout(LIMIT_S), open_player(url, ClientOptions()):
+        async with asyncio.timeout(LIMIT_S), client:
             return ""
     except LalmeshError as error:
         return str(error)
 
 
-def rtsp_status(url: str) -> int:
-    """What a DESCRIBE is answered."""
-    parts = urlsplit(url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=LIMIT_S) as talk:
-        talk.sendall(f"DESCRIBE {url} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
-        return int(talk.recv(4096).split(b" ")[1])
+def rtsp_status(url: str, method: str, body: bytes = b"") -> int:
+    """What a first request is answered."""
+    parts, talk = urlsplit(url), Talk(url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=LIMIT_S) as connection:
+        connection.sendall(talk.request(method, fields={"Content-Type": "application/sdp"} if body else {}, body=body))
+        return int(connection.recv(4096).split(b" ")[1])
+
+
+async def hls_player(edge: Node) -> str:
+    """The URL by which a player of HLS goes on, once it is listed as a session."""
+    async with aiohttp.ClientSession() as client, client.get(edge.http_url(f"hls/{STREAM}.m3u8")) as answer:
+        return str(answer.url)
 
 
 async def check_refused(edge: Node, hls: Node) -> None:
@@ -83,8 +90,10 @@ async def check_refused(edge: Node, hls: Node) -> None:
     assert await status(edge.http_url(f"{STREAM}.ts")) == 403
     assert await status(edge.http_url(f"hls/{STREAM}.m3u8")) == 403
     assert await status(hls.hls_url(f"{STREAM}.m3u8")) == 403
-    assert await asyncio.to_thread(rtsp_status, edge.rtsp_url(STREAM)) == 403
-    assert "blacklist" in await why_not(edge.rtmp_url(STREAM))
+    assert await asyncio.to_thread(rtsp_status, edge.rtsp_url(STREAM), "DESCRIBE") == 403
+    assert await asyncio.to_thread(rtsp_status, edge.rtsp_url("live/other"), "ANNOUNCE", PCMA_SDP) == 403
+    assert "blacklist" in await why_not(RtmpPlayer(edge.rtmp_url(STREAM), ClientOptions()))
+    assert "blacklist" in await why_not(RtmpPublisher(edge.rtmp_url("live/other"), ClientOptions()))
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         async with aiohttp.ClientSession() as client:
             await client.ws_connect(edge.ws_url(STREAM))
@@ -100,12 +109,18 @@ async def test_sessions_of_a_blacklisted_address_end_and_it_is_refused_everywher
     players = [recorder(url.partition(":")[0], url) for url in urls]
     async with recording(*players):
         await asyncio.gather(*(player.more(LIMIT_S) for player in players))
+        playlist = await hls_player(edge)
+        await asyncio.to_thread(wait_until, "a session of HLS", lambda: plays_hls(cluster), LIMIT_S)
+        assert await status(playlist) == 200
         began = time.time()
         await asyncio.to_thread(block, cluster.schedulers[1].api_url, LOOPBACK, LASTS_S)
         while not all(player.ended for player in players) or publisher.running:
             assert time.time() - began < CLOSED_S, [player.ended for player in players]
             await asyncio.sleep(0.02)
     await check_refused(edge, cluster.hls[0])
+    assert await status(playlist) == 403, "a player of HLS that was let in before"
+    assert await status(playlist.replace(edge.http_url(""), cluster.hls[0].hls_url("").removesuffix("hls/"))) == 403
+    await asyncio.to_thread(wait_until, "its end", lambda: not plays_hls(cluster), LASTS_S)
     assert await status(edge.http_url("nothing"), ELSEWHERE) == 404, "who is not on it is let in"
     _, listed = call("GET", f"{cluster.api_url}/v1/blacklist")
     assert [(item["network"], item["reason"]) for item in listed["items"]] == [(f"{LOOPBACK}/32", "a test")]
@@ -132,6 +147,11 @@ async def test_a_network_that_is_taken_off_is_let_in_again_and_a_node_that_joins
     async with recording(player):
         await player.more(LIMIT_S)
     assert call("DELETE", f"{cluster.api_url}/v1/blacklist/127.0.0.0%2F31")[0] == 404
+
+
+def plays_hls(cluster: Cluster) -> bool:
+    """Whether the cluster lists a player of HLS."""
+    return bool(sessions(cluster.api_url, protocol="hls"))
 
 
 def refuses(edge: Node) -> bool:

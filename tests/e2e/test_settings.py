@@ -79,6 +79,7 @@ def test_settings_of_the_api_reach_every_node_also_one_that_joins_later(start_cl
     first, second = cluster.schedulers
     status, answer = ask(first, "PATCH", {"values": {"edge.play.linger_s": 7.5, "origin.grace_s": 9.0}})
     assert (status, value(answer, "edge.play.linger_s")) == (200, 7.5)
+    assert {"key": "origin.grace_s", "before": 30.0, "now": 9.0} in answer["changed"]
     for node in (*cluster.edges, *cluster.origins, *cluster.schedulers):
         says(node, "setting changed by the api: origin.grace_s: 30.0 -> 9.0")
     late = cluster.add("edge").wait_ready()

@@ -104,7 +104,8 @@ def _carried_on(segment: ListedSegment, map_uri: str, before: int) -> ListedSegm
 class _Reader:
     def __init__(self, url: str) -> None:
         self._path = urlsplit(url).path
-        self._given = [item for item in parse_qsl(urlsplit(url).query) if not item[0].startswith("_HLS_")]
+        given = parse_qsl(urlsplit(url).query)
+        self._given = [item for item in given if not item[0].startswith("_HLS_") and item[0] != "session_id"]  # files may be shared
         self._playlist = ReadPlaylist()
         self._discontinuities = 0
         self._map = ""

@@ -8,13 +8,14 @@ from lalmesh.runtime.authorisation._access import Access, AccessSettings
 from lalmesh.runtime.authorisation._callback import Breaker, Callback, CallbackSettings, Remembered, payload_of, question_of
 from lalmesh.runtime.authorisation._header import basic_login, bearer_of
 from lalmesh.runtime.authorisation._hls import Admitted, HlsAccess, Redirected
+from lalmesh.runtime.authorisation._http import HTTP_STATUS, http_challenge
 from lalmesh.runtime.authorisation._jwt import ALGORITHMS, Tokens, TokenSettings
 from lalmesh.runtime.authorisation._key_fetching import KeySource
 from lalmesh.runtime.authorisation._keys import VerifyKey, jwks_keys, pem_keys, secret_key
 from lalmesh.runtime.authorisation._lal_secret import LalSecret, lal_secret_of
 from lalmesh.runtime.authorisation._limits import MAX_LIMITS, AppLimit, AppLimits, Usage, limit_of, parse_limit
 from lalmesh.runtime.authorisation._metrics import AccessMetrics
-from lalmesh.runtime.authorisation._passes import EDGE_HEADER, PASS_PARAMETER, EdgeHeaders, FromEdge, Passes
+from lalmesh.runtime.authorisation._passes import EDGE_HEADER, PASS_PARAMETER, EdgeHeaders, FromEdge, Passes, derived_keys
 from lalmesh.runtime.authorisation._password import Passwords, PlainLogin
 from lalmesh.runtime.authorisation._policy import AddressList, Policy
 from lalmesh.runtime.authorisation._query import fields_of
@@ -38,6 +39,7 @@ from lalmesh.runtime.authorisation._verdict import (
 __all__ = [
     "ALGORITHMS",
     "EDGE_HEADER",
+    "HTTP_STATUS",
     "MAX_LIMITS",
     "MAX_RULES",
     "PASS_PARAMETER",
@@ -87,8 +89,10 @@ __all__ = [
     "VerifyKey",
     "basic_login",
     "bearer_of",
+    "derived_keys",
     "family_of",
     "fields_of",
+    "http_challenge",
     "jwks_keys",
     "lal_secret_of",
     "limit_of",

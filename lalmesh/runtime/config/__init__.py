@@ -45,7 +45,7 @@ from lalmesh.runtime.config._hls import (
     HlsTlsConfig,
 )
 from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ProxiesConfig, ServerTlsConfig
-from lalmesh.runtime.config._live import API, KeyChange, LiveConfig, api_catalogue, check_api_keys, live_catalogue
+from lalmesh.runtime.config._live import API, KeyChange, LiveConfig, api_catalogue, changes_between, check_api_keys, live_catalogue
 from lalmesh.runtime.config._load import Loaded, Role, Sources, check_role, load, load_config, overlay
 from lalmesh.runtime.config._notify import AlarmsConfig, LalNotifyConfig, NotifyConfig
 from lalmesh.runtime.config._origin import CapacityConfig, OriginConfig, OriginGrpcConfig, RingConfig
@@ -133,6 +133,7 @@ __all__ = [
     "TelemetryConfig",
     "WsRtspConfig",
     "api_catalogue",
+    "changes_between",
     "check_api_keys",
     "check_role",
     "config_schema",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Self
 
 from pydantic import ConfigDict, model_validator
 
+from lalmesh.runtime.authorisation import parse_limit
 from lalmesh.runtime.config._auth import AuthConfig
 from lalmesh.runtime.config._base import ConfigModel
 from lalmesh.runtime.config._cluster import ClusterConfig
@@ -13,6 +15,7 @@ from lalmesh.runtime.config._edge import EdgeConfig
 from lalmesh.runtime.config._hls import HlsConfig
 from lalmesh.runtime.config._notify import NotifyConfig
 from lalmesh.runtime.config._origin import OriginConfig
+from lalmesh.runtime.config._patterns import idle_patterns
 from lalmesh.runtime.config._relay import RelayConfig
 from lalmesh.runtime.config._scheduler import SchedulerConfig
 from lalmesh.runtime.config._telemetry import MetricsConfig, TelemetryConfig
@@ -41,4 +44,17 @@ class Config(ConfigModel):
                 f"edge.limits.message_bytes must not be above {self.cluster.link.max_unit_bytes}: "
                 "what a publisher may send must fit a message of a link (cluster.link.max_message_bytes)"
             )
+        if not self.cluster.match_app:
+            for problem in idle_patterns(self._patterns(), [parse_limit(text).pattern for text in self.auth.limits]):
+                raise ValueError(problem)
         return self
+
+    def _patterns(self) -> Iterator[tuple[str, list[str]]]:
+        """The patterns of streams of all rules, by key."""
+        yield "auth.rules", [text.split()[1] for text in self.auth.rules]
+        for key, rules in (
+            ("hls.recording.rules", self.hls.recording.rules),
+            ("relay.pulls", self.relay.pulls),
+            ("relay.pushes", self.relay.pushes),
+        ):
+            yield key, [text.split()[0] for text in rules]

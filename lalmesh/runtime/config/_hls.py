@@ -67,9 +67,13 @@ class HlsStorageConfig(ConfigModel):
 
 
 class HlsSessionConfig(ConfigModel):
-    """Counting players: each gets a session id with its first playlist, and asks with it from then on."""
+    """Counting players: each gets a session id with its first playlist, and asks for playlists with it from then on."""
 
-    hash_key: SharedKey = Field(default=SecretStr(""), description="Key that session ids are signed with; empty: no counting.")
+    enable: bool = Field(default=True, description="Whether players are counted, listed and can be ended.")
+    hash_key: SharedKey = Field(
+        default=SecretStr(""),
+        description="Key of session ids, on URLs of files too; empty: made of cluster.key, on URLs of playlists alone.",
+    )
     hash_key_file: Text = Field(default="", description="File that holds hash_key.")
     idle_s: float = Field(
         default=30.0,

@@ -146,7 +146,7 @@ def _missing(config: Config, role: Role) -> Iterator[Problem]:
 
 def _contradictions(config: Config) -> Iterator[Problem]:
     session, ttl_s = config.hls.session, config.scheduler.session_ttl_s
-    if session.hash_key.get_secret_value() and session.idle_s + SESSIONS_TOLD_S > ttl_s:
+    if session.enable and session.idle_s + SESSIONS_TOLD_S > ttl_s:
         yield Problem(
             "scheduler.session_ttl_s",
             f"{ttl_s} is less than {SESSIONS_TOLD_S:g} above hls.session.idle_s, {session.idle_s:g}: "

@@ -69,6 +69,8 @@ class Membership:
         self.joined = asyncio.Event()
         #: term that the scheduler named last; 0 before
         self.term = 0
+        #: that the node lives under, as the scheduler said last; 0 before
+        self.lease = 0
         #: hls nodes that the scheduler named last; they stay while it is away
         self.hls: tuple[HlsEndpoint, ...] = ()
         #: of an edge that drains: where other edges are, as the scheduler named them last
@@ -134,7 +136,8 @@ class Membership:
 
     def _handle(self, command: NodeCommand) -> None:
         match command:
-            case Joined(term, hls, elsewhere):
+            case Joined(term, hls, elsewhere, lease):
+                self.lease = lease or self.lease
                 self.term = term or self.term
                 self.hls = hls
                 self.elsewhere = elsewhere

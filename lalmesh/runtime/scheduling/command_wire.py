@@ -47,7 +47,8 @@ def parse_command(message: scheduler_pb2.NodeCommand) -> NodeCommand | None:
     match message.WhichOneof("command"):
         case "joined":
             joined = message.joined
-            return Joined(joined.term, tuple(map(parse_hls_endpoint, joined.hls)), tuple(map(parse_endpoint, joined.elsewhere)))
+            hls, elsewhere = tuple(map(parse_hls_endpoint, joined.hls)), tuple(map(parse_endpoint, joined.elsewhere))
+            return Joined(joined.term, hls, elsewhere, joined.lease)
         case "group_moved":
             moved = message.group_moved
             return GroupMoved(parse_location(moved.location), parse_grant(moved.grant) if moved.HasField("grant") else None)
@@ -87,11 +88,9 @@ def _parse_control(message: scheduler_pb2.NodeCommand) -> NodeCommand | None:
 def serialize_command(command: NodeCommand) -> scheduler_pb2.NodeCommand:
     """What the scheduler tells a node, as a message."""
     match command:
-        case Joined(term, hls, elsewhere):
-            endpoints = map(serialize_endpoint, elsewhere)
-            return scheduler_pb2.NodeCommand(
-                joined=scheduler_pb2.Joined(term=term, hls=map(serialize_hls_endpoint, hls), elsewhere=endpoints)
-            )
+        case Joined(term, hls, elsewhere, lease):
+            ends, nodes = map(serialize_endpoint, elsewhere), map(serialize_hls_endpoint, hls)
+            return scheduler_pb2.NodeCommand(joined=scheduler_pb2.Joined(term=term, hls=nodes, elsewhere=ends, lease=lease))
         case GroupMoved(location, grant):
             signed = None if grant is None else serialize_grant(grant)
             moved = scheduler_pb2.GroupMoved(location=serialize_location(location), grant=signed)

@@ -191,6 +191,8 @@ class Joined:
     term: int  #: 0 while the scheduler does not know it
     hls: tuple[HlsEndpoint, ...] = ()  #: to edges: the hls nodes that are joined; any answers for any stream
     elsewhere: tuple[Endpoint, ...] = ()  #: to edges that drain: where their players and publishers may go
+    #: that the node lives under, 0 where it is not written down; another one than before: it was taken for dead meanwhile
+    lease: int = field(default=0, compare=False)
 
 
 @dataclass(slots=True, frozen=True)

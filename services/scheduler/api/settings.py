@@ -11,7 +11,13 @@ from lalmesh.runtime.config import ConfigError, api_catalogue
 from lalmesh.runtime.scheduling import LiveSettings
 from lalmesh.runtime.scheduling.control import MAX_LIVE_SETTINGS
 from services.scheduler.api import Answer, ApiModel, ApiRole, Asked, FieldError, Operation, ProblemError
-from services.scheduler.live_settings import MAX_RECORD_BYTES, SettingsConflictError, SettingsPart, SettingsTooLargeError
+from services.scheduler.live_settings import (
+    MAX_RECORD_BYTES,
+    MadeSettings,
+    SettingsConflictError,
+    SettingsPart,
+    SettingsTooLargeError,
+)
 
 PATH = "/v1/settings"
 _ADMIN_NOTE = "They stand above the file, environment and command line of every node, at once and for nodes that come later."
@@ -37,6 +43,23 @@ class SettingsModel(ApiModel):
     revision: int = Field(ge=0, description="Rises with every change; 0: nothing was ever set.")
     settings: tuple[SettingModel, ...] = Field(description="Every key that can be set, in the order of the configuration.")
     unknown: tuple[str, ...] = Field(description="Keys that were set by a scheduler of another version; they change nothing here.")
+
+
+class ChangeModel(ApiModel):
+    """One key that is another than before."""
+
+    key: str = Field(description="Its path.", examples=["edge.play.gop_num"])
+    before: SettingValue = Field(description="What was in force, where a node is configured as this scheduler.")
+    now: SettingValue = Field(description="What is.")
+
+
+class ChangedSettingsModel(SettingsModel):
+    """All of them, and what a request changed."""
+
+    changed: tuple[ChangeModel, ...] = Field(
+        description="What the request changed. A node that is configured so that it cannot be keeps what it had, and says so: "
+        "lalmesh_settings_changes_total with the result refused, and its log."
+    )
 
 
 class SettingsBody(ApiModel):
@@ -65,7 +88,7 @@ def operations(part: SettingsPart) -> list[Operation]:
         body: SettingsBody = asked.body
         values = {path: list(value) if isinstance(value, tuple) else value for path, value in body.values.items()}
         try:
-            return Answer(body=_described(await part.change(values, body.revision)))
+            return Answer(body=_made(await part.change(values, body.revision)))
         except ConfigError as exc:
             raise _refused(exc) from exc
         except SettingsConflictError as exc:
@@ -74,9 +97,9 @@ def operations(part: SettingsPart) -> list[Operation]:
             raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(exc)) from exc
 
     async def clear(asked: Asked) -> Answer:
-        return Answer(body=_described(await part.clear()))
+        return Answer(body=_made(await part.clear()))
 
-    answers = {HTTPStatus.OK: SettingsModel}
+    changes = {HTTPStatus.OK: ChangedSettingsModel}
     refused = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
     return [
         Operation(
@@ -86,7 +109,7 @@ def operations(part: SettingsPart) -> list[Operation]:
             summary="What can change while nodes run, and what was set.",
             handler=show,
             role=ApiRole.VIEWER,
-            answers=answers,
+            answers={HTTPStatus.OK: SettingsModel},
         ),
         Operation(
             method="PATCH",
@@ -98,7 +121,7 @@ def operations(part: SettingsPart) -> list[Operation]:
             role=ApiRole.ADMIN,
             body=SettingsBody,
             max_body_bytes=MAX_RECORD_BYTES,
-            answers=answers,
+            answers=changes,
             problems=refused,
         ),
         Operation(
@@ -109,7 +132,7 @@ def operations(part: SettingsPart) -> list[Operation]:
             description="What each node is configured to holds again.",
             handler=clear,
             role=ApiRole.ADMIN,
-            answers=answers,
+            answers=changes,
         ),
     ]
 
@@ -132,6 +155,11 @@ def _described(current: LiveSettings) -> SettingsModel:
         ),
         unknown=tuple(sorted(current.values.keys() - catalogue.keys())),
     )
+
+
+def _made(made: MadeSettings) -> ChangedSettingsModel:
+    changed = tuple(ChangeModel(key=each.key.path, before=_value(each.before), now=_value(each.now)) for each in made.changed)
+    return ChangedSettingsModel(**dict(_described(made.settings)), changed=changed)
 
 
 def _value(value: object) -> SettingValue:

@@ -150,6 +150,15 @@ async def test_sessions_of_a_node_that_has_gone_are_over(log: EventLog) -> None:
     assert await log.incarnations() == set()
 
 
+async def test_a_session_that_was_said_to_be_over_and_goes_on_begins_anew(log: EventLog) -> None:
+    await log.append([told(1, "pub_start", session_id="p"), told(2, "sub_start", session_id="a")])
+    await log.forget_node(ONE.hex())
+    await log.append([told(3, "pub_start", session_id="p"), told(4, "sub_start", session_id="a")])
+    assert (await kept(log))[-3:] == ["pub_start p in", "sub_start a in out", "first_viewer a"]
+    await log.append([told(5, "pub_start", session_id="p"), told(6, "sub_stop", session_id="a")])  # again, for nothing
+    assert (await kept(log))[-2:] == ["sub_stop a in", "last_viewer a"]
+
+
 async def test_a_cursor_begins_at_a_time_and_goes_forward_only(log: EventLog) -> None:
     now_ms = round(time.time() * 1000)
     assert await log.cursor(3, "bill", now_ms) == EventCursor(f"{now_ms}-0", 0)

@@ -24,9 +24,11 @@ from services.hls.metrics import HlsMetrics
 from services.hls.naming import StreamNames
 from services.hls.record_http import RecordHttp
 from services.hls.service import HlsService
-from services.hls.sessions import Players, new_session_id
+from services.hls.sessions import Players, SessionIds
 
-HOST, KEY, LIMIT_S = "127.0.0.1", b"a key of sessions", 10.0
+HOST, LIMIT_S = "127.0.0.1", 10.0
+IDS = SessionIds((b"a key of sessions",), on_files=True)
+SHARED = SessionIds((b"a key of sessions",))
 TEXT = "#EXTM3U\n" * 500
 STREAM = StreamKey("live", "cam")
 
@@ -34,14 +36,14 @@ STREAM = StreamKey("live", "cam")
 class Site:
     """An hls node's HTTP, whose service says the same to everybody."""
 
-    def __init__(self, key: bytes = KEY) -> None:
+    def __init__(self, ids: SessionIds | None = IDS) -> None:
         self.asked: list[str] = []
         self.is_away = False
         self.registry = CollectorRegistry()
         self.players = Players(30.0, asyncio.get_running_loop().time)
         names = StreamNames(self._find, asyncio.get_running_loop().time)
         metrics = HlsMetrics(self.registry)
-        http = HlsHttp(cast(HlsService, self), names, RecordHttp(FakeStorage()), self.players, metrics, key)
+        http = HlsHttp(cast(HlsService, self), names, RecordHttp(FakeStorage()), self.players, metrics, ids)
         self.port = HttpPort("http", reading_app(http.answer, CorsPolicy(())), ListenerLimits(), metrics)
 
     async def _find(self, name: str) -> list[StreamKey]:
@@ -71,8 +73,8 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
         yield made
 
 
-async def started(stack: AsyncExitStack, key: bytes = KEY) -> Site:
-    site = Site(key)
+async def started(stack: AsyncExitStack, ids: SessionIds | None = IDS) -> Site:
+    site = Site(ids)
     await site.port.start(HOST, 0)
     stack.push_async_callback(site.port.close, "over")
     return site
@@ -89,14 +91,14 @@ async def test_a_first_playlist_is_asked_for_again_with_an_id_and_what_was_asked
 
 async def test_an_id_of_another_stream_or_none_of_ours_is_not_found(stack: AsyncExitStack) -> None:
     site = await started(stack)
-    for session_id in ("x", new_session_id(StreamKey("live", "other"), KEY)):
+    for session_id in ("x", IDS.make(StreamKey("live", "other"))):
         assert (await site.ask(f"/hls/live/cam.m3u8?session_id={session_id}"))[0] == 404
     assert (site.asked, len(site.players)) == ([], 0)
 
 
 async def test_a_head_is_no_player_and_nothing_that_was_sent(stack: AsyncExitStack) -> None:
     site = await started(stack)
-    target = f"/hls/live/cam.m3u8?session_id={new_session_id(STREAM, KEY)}"
+    target = f"/hls/live/cam.m3u8?session_id={IDS.make(STREAM)}"
     assert await site.ask(target, "HEAD") == (200, "", "")
     assert (len(site.players), site.sent_bytes) == (0, 0.0)
     await site.ask(target)
@@ -105,12 +107,37 @@ async def test_a_head_is_no_player_and_nothing_that_was_sent(stack: AsyncExitSta
 
 async def test_who_was_kicked_is_told_that_it_is_over(stack: AsyncExitStack) -> None:
     site = await started(stack)
-    session_id = new_session_id(STREAM, KEY)
+    session_id = IDS.make(STREAM)
     target = f"/hls/live/cam.m3u8?session_id={session_id}"
     assert (await site.ask(target))[0] == 200
     site.players.kick([session_id])
     assert (await site.ask(target))[0] == 410
     assert len(site.players) == 0
+
+
+async def test_where_caches_may_share_files_playlists_alone_carry_the_id(stack: AsyncExitStack) -> None:
+    site = await started(stack, SHARED)
+    where = (await site.ask("/hls/live/cam/index.m3u8?token=1"))[2]
+    session_id = where.partition("&session_id=")[2]
+    for name in ("index", "live", "playlist"):
+        assert (await site.ask(f"/hls/live/cam/{name}.m3u8?token=1&session_id={session_id}&_HLS_msn=3"))[0] == 200
+    assert site.asked == [
+        f"/hls/live/cam/index.m3u8?token=1&session_id={session_id}&_HLS_msn=3",  # whose lines are playlists
+        "/hls/live/cam/live.m3u8?token=1&_HLS_msn=3",
+        "/hls/live/cam/playlist.m3u8?token=1&_HLS_msn=3",
+    ]
+    assert [touch.sent_bytes for touch in site.players.touches()] == [3 * len(TEXT)]
+    site.players.kick([session_id])
+    assert (await site.ask(where))[0] == 410
+
+
+async def test_there_an_id_of_another_key_is_replaced_and_files_do_not_need_one(stack: AsyncExitStack) -> None:
+    site = await started(stack, SHARED)
+    status, _, where = await site.ask("/hls/live/cam.m3u8?session_id=x&token=1")
+    assert (status, where.partition("&session_id=")[0]) == (302, "/hls/live/cam.m3u8?token=1")
+    assert (await site.ask(where))[0] == 200
+    assert (await site.ask("/hls/live/cam/1.1-1.ts?session_id=x"))[0] == 200
+    assert len(site.players) == 1
 
 
 async def test_a_segment_needs_no_id(stack: AsyncExitStack) -> None:
@@ -126,6 +153,6 @@ async def test_where_the_name_cannot_be_told_the_service_says_so(stack: AsyncExi
 
 
 async def test_without_a_key_nobody_is_counted(stack: AsyncExitStack) -> None:
-    site = await started(stack, b"")
+    site = await started(stack, None)
     assert (await site.ask("/hls/live/cam.m3u8"))[0] == 200
     assert len(site.players) == 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lalmesh.names import StreamKey
-from services.hls.sessions import KICKED_S, HlsClient, Players, is_session_id, new_session_id
+from lalmesh.runtime.sessions import SessionTouch
+from services.hls.sessions import KICKED_S, HlsClient, Players, SessionIds
 
 CAM, OTHER = StreamKey("live", "cam"), StreamKey("live", "other")
 KEY = b"0123456789abcdef"
@@ -11,15 +12,23 @@ CLIENT = HlsClient(peer="192.0.2.1", url="http://a/hls/live/cam.m3u8", user_agen
 
 
 def test_an_id_holds_for_its_stream_and_its_key_alone() -> None:
-    made = new_session_id(CAM, KEY)
-    assert is_session_id(made, CAM, KEY)
-    assert not is_session_id(made, OTHER, KEY)
-    assert not is_session_id(made, CAM, b"another key")
-    assert made != new_session_id(CAM, KEY)
+    ids = SessionIds((KEY,))
+    made = ids.make(CAM)
+    assert ids.is_good(made, CAM)
+    assert not ids.is_good(made, OTHER)
+    assert not SessionIds((b"another key",)).is_good(made, CAM)
+    assert made != ids.make(CAM)
+
+
+def test_while_the_key_is_replaced_ids_of_both_hold_and_the_new_one_makes_them() -> None:
+    both = SessionIds((b"the new key", KEY))
+    assert both.is_good(SessionIds((KEY,)).make(CAM), CAM)
+    assert SessionIds((b"the new key",)).is_good(both.make(CAM), CAM)
 
 
 def test_made_up_ids_are_known_as_such() -> None:
-    assert not any(is_session_id(text, CAM, KEY) for text in ("", "x", "é", "0" * 48, new_session_id(CAM, KEY)[:-1]))
+    ids = SessionIds((KEY,))
+    assert not any(ids.is_good(text, CAM) for text in ("", "x", "é", "0" * 48, ids.make(CAM)[:-1]))
 
 
 def test_who_was_seen_is_told_once_with_what_was_sent() -> None:
@@ -38,6 +47,30 @@ def test_who_asks_for_nothing_any_more_has_left() -> None:
     now[0] = 31.0
     players.touches()
     assert len(players) == 0
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.came: list[SessionTouch] = []
+
+    def player_came(self, touch: SessionTouch) -> None:
+        self.came.append(touch)
+
+    def player_left(self, touch: SessionTouch, sent_bytes: int, lasted_ms: int, reason: str) -> None:
+        pass
+
+
+def test_who_is_here_is_told_of_again_whole_and_who_has_left_is_not() -> None:
+    players, watcher = Players(30.0, lambda: 5.0), Watcher()
+    players.watcher = watcher
+    for session_id in ("a", "b"):
+        players.saw(CAM, session_id, CLIENT, 10)
+    players.touches()
+    again = players.again()
+    players.kick(["b"])
+    for tell in again:
+        tell()
+    assert [(touch.id, touch.url) for touch in watcher.came] == [("a", CLIENT.url), ("b", CLIENT.url), ("a", CLIENT.url)]
 
 
 def test_what_seldom_changes_is_told_once_and_again_where_it_was_not_heard() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -123,3 +124,33 @@ def test_an_etcd_prefix_that_could_swallow_other_keys_is_refused(prefix: str) ->
 def test_what_a_publisher_may_send_must_fit_a_message_of_a_link() -> None:
     with pytest.raises(ConfigError, match=r"edge\.limits\.message_bytes must not be above"):
         load_config(None, ["edge.limits.message_bytes=16777215"], {})
+
+
+@pytest.mark.parametrize(
+    ("key", "rule", "idle"),
+    [
+        ("auth.rules", "publish * deny", False),
+        ("auth.rules", "publish -/* deny", False),
+        ("auth.rules", "publish ?/cam* deny", False),
+        ("auth.rules", "publish *cam deny", False),
+        ("auth.rules", "publish [-/]*cam deny", False),
+        ("auth.rules", "publish live/* deny", True),
+        ("auth.rules", "publish live* deny", True),
+        ("auth.rules", "publish cam deny", True),
+        ("auth.limits", "* players=1", False),
+        ("auth.limits", "live players=1", True),
+        ("hls.recording.rules", "live/* flv", True),
+        ("relay.pulls", "live/* rtmp://h/{app}/{name}", True),
+        ("relay.pushes", "live/* rtmp://h/{app}/{name}", True),
+    ],
+)
+def test_a_rule_that_can_match_nothing_is_refused_where_applications_mean_nothing(key: str, rule: str, idle: bool) -> None:
+    def load(match_app: bool) -> Config:
+        return load_config(None, [f"cluster.match_app={str(match_app).lower()}", f"{key}={json.dumps([rule])}"], {})
+
+    assert load(True).cluster.match_app
+    if idle:
+        with pytest.raises(ConfigError, match=rf"{key}: .*cluster\.match_app is false"):
+            load(False)
+    else:
+        assert not load(False).cluster.match_app

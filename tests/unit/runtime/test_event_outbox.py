@@ -10,7 +10,7 @@ from support.virtual_time import in_virtual_time
 
 from lalmesh.errors import LocalProtocolError, Unavailable
 from lalmesh.runtime.event_kinds import EventKind
-from lalmesh.runtime.event_outbox import MAX_TEXT_CHARS, EventOutbox
+from lalmesh.runtime.event_outbox import MAX_TEXT_CHARS, MAX_TEXTS_BYTES, EventOutbox
 from lalmesh.runtime.events import Event, event_id, number_of
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling.control_wire import parse_event, serialize_event
@@ -120,3 +120,4 @@ def test_whatever_a_client_says_can_be_told(facts: dict[str, str]) -> None:
     outbox.add(EventKind.RTMP_CONNECT, facts={name: text * 4096 for name, text in facts.items()})
     message = serialize_event(outbox._waiting[0])
     assert parse_event(message).facts.keys() == facts.keys()
+    assert len(message.facts.encode()) <= MAX_TEXTS_BYTES

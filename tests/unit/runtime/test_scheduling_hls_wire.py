@@ -73,6 +73,12 @@ def test_what_is_said_is_heard(serialize: Callable[[Any], Any], parse: Callable[
     assert parse(type(message).FromString(message.SerializeToString())) == value
 
 
+def test_the_lease_that_a_node_lives_under_is_heard() -> None:
+    heard = command_wire.parse_command(command_wire.serialize_command(Joined(7, lease=1 << 62)))
+    assert isinstance(heard, Joined)
+    assert heard.lease == 1 << 62
+
+
 @pytest.mark.parametrize(
     ("parse", "message"),
     [

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
+from support.reporting import SOON_S
+from support.turned_clock import Clock, RestoredRegistry
 
+from lalmesh.errors import Unavailable
 from lalmesh.runtime.config import ConfigError, LiveConfig, load
 from lalmesh.runtime.registry import Compare, Operation, Put, TransactionResult
 from lalmesh.runtime.scheduling import LiveSettings, NodeCommand
+from services.scheduler import SchedulerService
 from services.scheduler.cluster_records import TERM_KEY, parse_term, serialize_term
 from services.scheduler.live_settings import KEY, MAX_RECORD_BYTES, SettingsConflictError, SettingsPart, SettingsTooLargeError
 from services.scheduler.members import Session
@@ -70,7 +75,7 @@ def registry() -> MemoryRegistry:
 async def test_a_change_is_told_to_members_of_every_replica_and_to_who_joins(registry: MemoryRegistry) -> None:
     here, there, late = Member(), Member(), Member()
     async with replica(registry, here) as one, replica(registry, there) as other:
-        made = await one.change({GOP: 3})
+        made = (await one.change({GOP: 3})).settings
         await settle()
         other.joined(cast(Session, late))
         assert here.told[-1] == there.told[-1] == late.told[-1] == made == LiveSettings(made.revision, {GOP: 3}, 1)
@@ -79,9 +84,9 @@ async def test_a_change_is_told_to_members_of_every_replica_and_to_who_joins(reg
 async def test_changes_add_up_and_none_takes_one_back(registry: MemoryRegistry) -> None:
     async with replica(registry) as part:
         await part.change({GOP: 3, "edge.play.linger_s": 1.0})
-        assert (await part.change({GOP: None})).values == {"edge.play.linger_s": 1.0}
+        assert (await part.change({GOP: None})).settings.values == {"edge.play.linger_s": 1.0}
         before = part.current.revision
-        cleared = await part.clear()
+        cleared = (await part.clear()).settings
         assert cleared.values == {}
         assert cleared.revision > before  # nodes take no lower one
 
@@ -100,13 +105,38 @@ async def test_after_the_registry_was_wiped_nodes_take_what_is_set_at_a_lower_re
     node = LiveConfig(load(None, [], {}))
     async with replica(registry) as part:
         for gop in range(9):
-            before = await part.change({GOP: gop})
+            before = (await part.change({GOP: gop})).settings
         node.tell(before.version, before.values)
     async with replica(MemoryRegistry(lambda: 0.0), term=2) as part:
-        after = await part.change({GOP: 3})
+        after = (await part.change({GOP: 3})).settings
         node.tell(after.version, after.values)
     assert after.revision < before.revision
     assert node.config.edge.play.gop_num == 3
+
+
+@pytest.mark.parametrize("loss", ["wiped", "restored"])
+async def test_what_is_set_next_is_newer_though_the_store_was_lost_under_a_scheduler(loss: str) -> None:
+    clock = Clock()
+    store = RestoredRegistry(clock)
+    service = SchedulerService(store, [b"key"], clock=clock, wall_clock=lambda: 1_700_000_000, lease_s=10, silence_s=3600)
+    await service.start()
+    part = SettingsPart(store, service.view.terms, [])
+    snapshot = store.snapshot()
+    for gop in range(9):
+        before = (await part.change({GOP: gop})).settings
+    store.wipe() if loss == "wiped" else store.restore(snapshot)
+    after = await _once_there_is_a_term(part, {GOP: 9})
+    assert after.revision < before.revision
+    assert after.version > before.version
+    await service.stop()
+
+
+async def _once_there_is_a_term(part: SettingsPart, values: dict[str, object]) -> LiveSettings:
+    async with asyncio.timeout(SOON_S):
+        while True:
+            with contextlib.suppress(Unavailable):
+                return (await part.change(values)).settings
+            await settle()
 
 
 async def test_what_is_set_is_checked_against_the_configuration_as_it_is_now(registry: MemoryRegistry) -> None:
@@ -116,12 +146,25 @@ async def test_what_is_set_is_checked_against_the_configuration_as_it_is_now(reg
         with pytest.raises(ConfigError):
             await part.change({"hls.segment_ms": 3000})
         loaded = load(None, ["hls.part_ms=500", "hls.segment_ms=4000"], {})
-        assert (await part.change({"hls.segment_ms": 3000})).values == {"hls.segment_ms": 3000}
+        assert (await part.change({"hls.segment_ms": 3000})).settings.values == {"hls.segment_ms": 3000}
+
+
+async def test_a_change_says_what_is_another_than_before(registry: MemoryRegistry) -> None:
+    async with replica(registry) as part:
+        part.base = lambda: load(None, [f"{GOP}=2"], {})
+        for values, changed in (
+            ({GOP: 3, "edge.play.linger_s": 3.0}, [f"{GOP}: 2 -> 3"]),  # the other is as it was
+            ({GOP: None}, [f"{GOP}: 3 -> 2"]),
+            ({GOP: 2}, []),
+        ):
+            assert [str(each) for each in (await part.change(values)).changed] == changed
+        await part.change({"hls.segment_ms": 2500})
+        assert [str(each) for each in (await part.clear()).changed] == ["hls.segment_ms: 2500 -> 3000"]
 
 
 async def test_a_change_of_another_revision_is_refused(registry: MemoryRegistry) -> None:
     async with replica(registry) as part:
-        first = await part.change({GOP: 3})
+        first = (await part.change({GOP: 3})).settings
         await part.change({GOP: 4})
         with pytest.raises(SettingsConflictError):
             await part.change({GOP: 5}, first.revision)

@@ -237,14 +237,25 @@ async def test_a_lease_is_renewed_by_reports_and_by_nothing_else(
     assert service.directory.node(EDGE.node) is None
 
 
+async def lease_of(node: Node) -> int:
+    """What a node hears that it lives under."""
+    answer = await node.report()
+    assert isinstance(answer, Joined)
+    assert answer.lease
+    return answer.lease
+
+
 async def test_a_node_whose_lease_was_lost_is_registered_again(
     service: SchedulerService, nodes: tuple[Node, Node], registry: FlakyRegistry, clock: Clock
 ) -> None:
+    leases = [await lease_of(node) for node in nodes]
+    assert leases == [await lease_of(node) for node in nodes]
     clock.now += 11
     registry.expire()
     for node in nodes:
         await node.report()
     await settle()
+    assert not set(leases) & {await lease_of(node) for node in nodes}
     assert all(service.directory.is_joined(node.address.node) for node in nodes)
     assert isinstance(await claim(service), Grant)
 

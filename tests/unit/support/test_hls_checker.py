@@ -326,7 +326,8 @@ def test_a_delta_playlist_of_too_low_a_version_is_found() -> None:
 def test_a_parameter_that_is_lost_on_a_line_is_found() -> None:
     body = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.0,\n1.2-0.ts?token=a%2Fb\n"
     assert check([(0.0, f"{URL}?token=a%2Fb&_HLS_msn=0", body)]) == []
-    assert rules(check([(0.0, f"{URL}?token=a%2Fb&session_id=1", body)])) == {"query"}
+    assert check([(0.0, f"{URL}?token=a%2Fb&session_id=1", body)]) == []
+    assert rules(check([(0.0, f"{URL}?token=a%2Fb&key=1", body)])) == {"query"}
 
 
 def test_a_file_whose_content_changes_is_found() -> None:

@@ -208,14 +208,16 @@ class NodeCommand(_message.Message):
     def __init__(self, joined: _Optional[_Union[Joined, _Mapping]] = ..., group_moved: _Optional[_Union[GroupMoved, _Mapping]] = ..., fenced: _Optional[_Union[Fenced, _Mapping]] = ..., evicted: _Optional[_Union[Evicted, _Mapping]] = ..., hls_assigned: _Optional[_Union[HlsAssigned, _Mapping]] = ..., recording_rules: _Optional[_Union[RecordingRules, _Mapping]] = ..., reclaim_wanted: _Optional[_Union[ReclaimWanted, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., kick_sessions: _Optional[_Union[_control_pb2.KickSessions, _Mapping]] = ..., blacklist: _Optional[_Union[_control_pb2.Blacklist, _Mapping]] = ..., relay_jobs: _Optional[_Union[_control_pb2.RelayJobs, _Mapping]] = ..., live_settings: _Optional[_Union[_control_pb2.LiveSettings, _Mapping]] = ..., app_usage: _Optional[_Union[_control_pb2.AppUsage, _Mapping]] = ...) -> None: ...
 
 class Joined(_message.Message):
-    __slots__ = ("term", "hls", "elsewhere")
+    __slots__ = ("term", "hls", "elsewhere", "lease")
     TERM_FIELD_NUMBER: _ClassVar[int]
     HLS_FIELD_NUMBER: _ClassVar[int]
     ELSEWHERE_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
     term: int
     hls: _containers.RepeatedCompositeFieldContainer[HlsEndpoint]
     elsewhere: _containers.RepeatedCompositeFieldContainer[Endpoint]
-    def __init__(self, term: _Optional[int] = ..., hls: _Optional[_Iterable[_Union[HlsEndpoint, _Mapping]]] = ..., elsewhere: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ...) -> None: ...
+    lease: int
+    def __init__(self, term: _Optional[int] = ..., hls: _Optional[_Iterable[_Union[HlsEndpoint, _Mapping]]] = ..., elsewhere: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., lease: _Optional[int] = ...) -> None: ...
 
 class HlsEndpoint(_message.Message):
     __slots__ = ("node", "host", "port")

@@ -67,7 +67,9 @@ def _players(lal: LalFile, made: Made) -> None:
     if not key:
         return
     if len(key) < MIN_SECRET_CHARS:
-        made.remark("hls.sub_session_hash_key", "Players are not counted until there is a longer one.")
+        made.remark(
+            "hls.sub_session_hash_key", "Ids of players are signed with a key made of the cluster's until there is a longer one."
+        )
         return
     made.put("hls.session.hash_key", key)
     timeout_ms = lal.number("hls.sub_session_timeout_ms")

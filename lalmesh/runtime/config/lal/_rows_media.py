@@ -112,7 +112,7 @@ HLS = (
         "hls.sub_session_hash_key",
         "",
         "hls.session.hash_key",
-        "Players are counted where there is a key; one under 16 characters is not taken, as it can be tried out.",
+        "Players are counted without a key too, by their playlists; one under 16 characters is not taken, as it can be tried out.",
     ),
     *_own("hls", "hls", _OWN_HLS),
 )
