@@ -33,7 +33,10 @@ def two_seconds_of_pictures(tags: list[Tag]) -> bool:
 
 
 async def status_of(node: Node, path: str) -> int:
-    return (await wire.head_of(node.ports["http"], f"/hls/{path}", limit_s=LIMIT_S)).status
+    answer = await wire.head_of(node.ports["http"], f"/hls/{path}", limit_s=LIMIT_S)
+    if answer.status == 302:  # to a session of its own
+        answer = await wire.head_of(node.ports["http"], answer.headers["location"], limit_s=LIMIT_S)
+    return answer.status
 
 
 async def played(url: str) -> list[Tag]:

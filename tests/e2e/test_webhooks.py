@@ -392,3 +392,43 @@ def test_sessions_of_an_edge_that_dies_are_over_and_its_streams_move(
     assert left.body["node"] == second.name
     assert left.body["data"]["has_in_session"]
     assert not left.body["data"]["has_out_session"]
+
+
+def test_sessions_of_an_edge_that_was_cut_off_for_longer_than_its_lease_begin_anew(
+    sink: WebhookSink, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    secrets = tmp_path / "secret"
+    secrets.write_text(SECRET)
+    redis = stack.enter_context(RedisServer(tmp_path))
+    settings: dict[str, Settings] = {
+        "scheduler": {
+            "scheduler.redis.host": LOOPBACK,
+            "scheduler.redis.port": redis.port,
+            "notify.receivers": [f"own {sink.url}/own"],
+            "notify.secret_file": str(secrets),
+        },
+        "all": {"cluster.lease_s": 3},
+    }
+    cluster = stack.enter_context(Cluster(tmp_path, schedulers=2, origins=1, edges=0, settings=settings))
+    only = cluster.schedulers[0]
+    edge = cluster.add("edge", {"cluster.schedulers": [only.grpc_address]}).wait_ready()
+    publisher = stack.enter_context(Publisher(media("h264_aac"), edge.rtmp_url("live/cam"), log=tmp_path / "p.log", loops=-1))
+    sink.until(has("pub_start"), LIMIT_S, "/own")
+    viewer = subprocess.Popen(["curl", "-s", "-m", "90", "-o", "/dev/null", edge.flv_url("live/cam")], stdin=subprocess.DEVNULL)
+    stack.callback(viewer.wait)
+    stack.callback(viewer.kill)
+    sink.until(has("first_viewer"), LIMIT_S, "/own")
+    only.pause()
+    stack.callback(only.resume)
+    [gone] = of(sink.until(has("pub_stop", "last_viewer"), LIMIT_S, "/own"), "pub_stop")
+    assert gone.body["data"]["reason"] == "the node has gone"
+    only.resume()
+    hooks = sink.until(lambda hooks: all(len(of(hooks, name)) == 2 for name in ("pub_start", "first_viewer")), LIMIT_S, "/own")
+    assert len({hook.body["data"]["session_id"] for hook in of(hooks, "pub_start")}) == 1
+    assert viewer.poll() is None
+    viewer.kill()
+    hooks = sink.until(lambda hooks: len(of(hooks, "last_viewer")) == 2, LIMIT_S, "/own")
+    assert [hook.body["data"]["has_in_session"] for hook in of(hooks, "sub_stop")][-1]
+    publisher.stop()
+    hooks = sink.until(lambda hooks: len(of(hooks, "pub_stop")) == 2, LIMIT_S, "/own")
+    assert not of(hooks, "pub_stop")[-1].body["data"]["has_in_session"]
