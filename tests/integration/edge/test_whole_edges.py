@@ -93,7 +93,7 @@ async def test_hls_through_edges_is_the_same_hls(stack: ExitStack, tmp_path: Pat
 
 
 async def test_many_players_at_one_edge_are_one_at_the_hls_node(stack: ExitStack, tmp_path: Path) -> None:
-    node = stack.enter_context(Standalone(tmp_path, QUICK))
+    node = stack.enter_context(Standalone(tmp_path, QUICK | {"hls.session.enable": False}))
     push("h264_aac", node, stack, tmp_path)
     url = node.http_url("hls/live/cam/live.m3u8")
     await until_live(url)
