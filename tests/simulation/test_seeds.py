@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from simulation.draws import EDGES, ORIGINS, SCHEDULERS
-from simulation.faults import Cut, Fault, Halted, Killed, Paused, Restored, Rough, Stuck, Wiped
+from simulation.faults import Cut, Fault, Halted, Killed, Paused, Restored, Rough, Stepped, Stuck, Wiped
 from simulation.plans import Plan
 from simulation.schedule import run_plan
 
@@ -172,6 +172,20 @@ FOUND: dict[str, Plan] = {
             Cut(at_s=9.928, for_s=2.294, source=SCHEDULERS, target=("etcd",), both_ways=False),
             Killed(at_s=11.432, for_s=3.675, whom="scheduler-1"),
             Killed(at_s=11.769, for_s=5.231, whom="scheduler-2", silently=True),
+        ],
+    ),
+    # It waited there without end: the publication, which had given the heir up, had gone back.
+    "a reader hears of the heir from its origin, and the heir gives nothing": Plan(
+        seed=3763,
+        kind="kept",
+        take_over=True,
+        hls=True,
+        faults=[
+            Stepped(at_s=6.028, for_s=1.016, whom="segmenter", ahead_s=-3600.0),
+            Cut(at_s=6.201, for_s=1.876, source=("origin",), target=("publisher",), both_ways=False),
+            Halted(at_s=6.854, for_s=4.508, whom="origin-2"),
+            Cut(at_s=9.057, for_s=3.338, source=("publisher",), target=("*",), both_ways=False),
+            Halted(at_s=10.48, for_s=2.636, whom="reader"),
         ],
     ),
 }

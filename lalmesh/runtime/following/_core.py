@@ -12,7 +12,7 @@ where that one gives nothing: an opening that came late makes an heir known that
       └──────────── nothing for `lost_s`: Finish ◄──────────────────┘   │ Told            wherever the scheduler says
                                                                         └── and at the new place, until that delivers
 ```
-Its shell owns the subscriptions, asks the scheduler, and gives units to the reader; the core knows subscriptions by number.
+Its shell owns the subscriptions, asks the scheduler, and gives units to the reader; the core knows them by number.
 """
 
 from __future__ import annotations
@@ -152,11 +152,15 @@ class Following:
         """Whether units have come from that lower place, and may go on to come: its publication is there, be it silent."""
         return self.settled and self._is_below() and not self._has_moved_on()
 
+    def _is_unproven(self) -> bool:
+        """Whether it is followed at an heir that gives nothing: only the origin that has lost the publication guessed at it."""
+        return self.followed is not None and not self.settled and self._ports[self.followed].place > self._place()
+
     def _candidates(self) -> Iterator[NodeAddress]:
         """Where the stream may be read: its origin, and where that does not give it, or not all, the heir of that."""
         if self._location is None:
             return
-        if self.followed is None or self._is_behind():
+        if self.followed is None or self._is_behind() or self._is_unproven():
             yield self._location.origin
         if (self.followed is None or self._is_below()) and self._location.heir is not None:
             yield self._location.heir
@@ -189,6 +193,8 @@ class Following:
             return []
         self._follow(event.port, now_s)
         self.settled = True
+        if not self._is_behind():
+            self._retries.at_s = None
         if self._is_served_below():
             self._lost_at_s = None
         wanted = {origin.node for origin in self._candidates()}
@@ -210,6 +216,8 @@ class Following:
             self._ask_later(now_s, ASK_AGAIN_S)
         if not self._is_behind():
             self._lost_at_s = self._retries.at_s = None
+        if self._is_unproven():
+            self._retry_later(now_s)
 
     def _closed(self, event: Closed, now_s: float) -> list[Command]:
         port = self._ports.pop(event.port, None)

@@ -166,6 +166,18 @@ def test_an_heir_that_opened_and_gives_nothing_does_not_keep_it_from_the_origin_
     assert reading.delivers(2, 1, place(1)._replace(heir=True)) == [Unsubscribe(back)]
 
 
+def test_an_heir_that_opened_and_gives_nothing_does_not_keep_it_from_asking_the_origin_again() -> None:
+    reading = Reading().following()
+    reading.does(Told(replace(location(1), origin=ORIGINS["p"], place=place(1)._replace(heir=True))))
+    reading.does(Closed(1, LOST))
+    reading.does(Opened(2, epoch(1), place(1)._replace(heir=True)))
+    assert reading.core.followed == 2
+    assert subscribed(reading.fires()) == ["o"]
+    (back,) = [port for port, origin in reading.open.items() if origin == "o"]
+    reading.delivers(back, 1)
+    assert reading.core.followed == back
+
+
 def below() -> tuple[Reading, int]:
     """Back at the origin, after the heir has opened and given nothing; and the number of the subscription there."""
     reading = Reading().following()
