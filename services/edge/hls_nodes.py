@@ -22,6 +22,7 @@ DOUBT_S = 1.0  #: between two looks whether a node that has not answered yet is 
 #: schedulers hang, it may wait for them for seconds, and a player has a segment or two
 PATIENCE_S = 0.5
 RETRY_AFTER_S = 1.0
+REDIRECTIONS = range(300, 400)  #: to a session, say: whoever sends a player there need not know of the stream
 
 
 @dataclass(slots=True)
@@ -83,7 +84,7 @@ class HlsNodes:
                 answer.release()
                 others_know = True
                 continue
-            if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR and answer.status not in REDIRECTIONS:
                 self._choice.answered(wanted.stream, upstream, first=others_know or upstream != preferred)
             return answer
         self._counters.unanswered += 1

@@ -437,6 +437,20 @@ async def test_a_node_that_does_not_answer_in_time_is_overtaken_by_the_one_that_
     assert stage.hls.counters.overtaken == 1
 
 
+async def test_a_node_that_redirects_a_player_has_not_answered_for_the_stream(stage: Stage) -> None:
+    await stage.start(nodes=2)
+    path = await path_of_first(stage)
+    late, before = stage.nodes
+    before.body = b"of the one before"
+    stage.upstreams.remove(late.upstream)
+    await stage.get(f"{path}?1")
+    stage.upstreams.append(late.upstream)
+    late.status = 302
+    assert (await stage.get(f"{path}?2"))[0] == 302
+    late.release.clear()
+    assert (await stage.get(f"{path}?3"))[:2] == (200, before.body)
+
+
 async def test_a_node_that_waits_without_success_takes_nothing_from_the_first(stage: Stage) -> None:
     await stage.start(nodes=2)
     path = await path_of_first(stage)
