@@ -357,14 +357,12 @@ def test_nothing_is_lost_when_a_scheduler_dies_redis_starts_again_and_the_receiv
     assert not [hook for hook in hooks if hook.event_name == "events_lost"]
 
 
-@pytest.mark.skipif(not CAN_RUN_REDIS, reason="no redis server here")
-def test_sessions_of_an_edge_that_dies_are_over_and_its_streams_move(
-    sink: WebhookSink, media: Media, stack: ExitStack, tmp_path: Path
-) -> None:
-    secrets = tmp_path / "secret"
+def soon_missed(sink: WebhookSink, stack: ExitStack, folder: Path) -> dict[str, Settings]:
+    """A cluster with a Redis of its own that takes a node for dead after 3 s, and tells the sink."""
+    secrets = folder / "secret"
     secrets.write_text(SECRET)
-    redis = stack.enter_context(RedisServer(tmp_path))
-    settings: dict[str, Settings] = {
+    redis = stack.enter_context(RedisServer(folder))
+    return {
         "scheduler": {
             "scheduler.redis.host": LOOPBACK,
             "scheduler.redis.port": redis.port,
@@ -373,6 +371,13 @@ def test_sessions_of_an_edge_that_dies_are_over_and_its_streams_move(
         },
         "all": {"cluster.lease_s": 3},
     }
+
+
+@pytest.mark.skipif(not CAN_RUN_REDIS, reason="no redis server here")
+def test_sessions_of_an_edge_that_dies_are_over_and_its_streams_move(
+    sink: WebhookSink, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    settings = soon_missed(sink, stack, tmp_path)
     cluster = stack.enter_context(Cluster(tmp_path, schedulers=1, origins=2, edges=2, settings=settings))
     first, second = cluster.edges
     stack.enter_context(Publisher(media("h264_aac"), first.rtmp_url("live/cam"), log=tmp_path / "p.log", loops=-1))
@@ -394,21 +399,11 @@ def test_sessions_of_an_edge_that_dies_are_over_and_its_streams_move(
     assert not left.body["data"]["has_out_session"]
 
 
+@pytest.mark.skipif(not CAN_RUN_REDIS, reason="no redis server here")
 def test_sessions_of_an_edge_that_was_cut_off_for_longer_than_its_lease_begin_anew(
     sink: WebhookSink, media: Media, stack: ExitStack, tmp_path: Path
 ) -> None:
-    secrets = tmp_path / "secret"
-    secrets.write_text(SECRET)
-    redis = stack.enter_context(RedisServer(tmp_path))
-    settings: dict[str, Settings] = {
-        "scheduler": {
-            "scheduler.redis.host": LOOPBACK,
-            "scheduler.redis.port": redis.port,
-            "notify.receivers": [f"own {sink.url}/own"],
-            "notify.secret_file": str(secrets),
-        },
-        "all": {"cluster.lease_s": 3},
-    }
+    settings = soon_missed(sink, stack, tmp_path)
     cluster = stack.enter_context(Cluster(tmp_path, schedulers=2, origins=1, edges=0, settings=settings))
     only = cluster.schedulers[0]
     edge = cluster.add("edge", {"cluster.schedulers": [only.grpc_address]}).wait_ready()

@@ -423,13 +423,7 @@ async def test_a_node_that_says_nothing_is_left_when_it_has_left_the_cluster(sta
 
 
 async def test_a_node_that_does_not_answer_in_time_is_overtaken_by_the_one_that_has_answered_before(stage: Stage) -> None:
-    await stage.start(nodes=2)
-    path = await path_of_first(stage)
-    late, before = stage.nodes
-    before.body = b"of the one before"
-    stage.upstreams.remove(late.upstream)
-    await stage.get(f"{path}?1")
-    stage.upstreams.append(late.upstream)
+    path, late, before = await joined_late(stage)
     late.release.clear()
     assert [(await stage.get(f"{path}?{number}"))[:2] for number in (2, 3)] == [(200, before.body)] * 2
     assert [asked for asked in late.asked if "?" in asked] == [f"{path}?2"], "the one that knew comes first then"
@@ -438,13 +432,7 @@ async def test_a_node_that_does_not_answer_in_time_is_overtaken_by_the_one_that_
 
 
 async def test_a_node_that_redirects_a_player_has_not_answered_for_the_stream(stage: Stage) -> None:
-    await stage.start(nodes=2)
-    path = await path_of_first(stage)
-    late, before = stage.nodes
-    before.body = b"of the one before"
-    stage.upstreams.remove(late.upstream)
-    await stage.get(f"{path}?1")
-    stage.upstreams.append(late.upstream)
+    path, late, before = await joined_late(stage)
     late.status = 302
     assert (await stage.get(f"{path}?2"))[0] == 302
     late.release.clear()
@@ -452,12 +440,7 @@ async def test_a_node_that_redirects_a_player_has_not_answered_for_the_stream(st
 
 
 async def test_a_node_that_waits_without_success_takes_nothing_from_the_first(stage: Stage) -> None:
-    await stage.start(nodes=2)
-    path = await path_of_first(stage)
-    slow, before = stage.nodes
-    stage.upstreams.remove(slow.upstream)
-    await stage.get(f"{path}?1")
-    stage.upstreams.append(slow.upstream)
+    path, slow, before = await joined_late(stage)
     slow.release.clear()
     before.knows = False
     asking = asyncio.create_task(stage.get(f"{path}?2"))
@@ -465,6 +448,18 @@ async def test_a_node_that_waits_without_success_takes_nothing_from_the_first(st
     slow.release.set()
     assert (await asking)[:2] == (200, slow.body)
     assert stage.hls.counters.overtaken == 0
+
+
+async def joined_late(stage: Stage) -> tuple[str, HlsNode, HlsNode]:
+    """A playlist, the node that is asked for it first and has just joined, and the one that has answered for it before."""
+    await stage.start(nodes=2)
+    path = await path_of_first(stage)
+    late, before = stage.nodes
+    before.body = b"of the one before"
+    stage.upstreams.remove(late.upstream)
+    await stage.get(f"{path}?1")
+    stage.upstreams.append(late.upstream)
+    return path, late, before
 
 
 async def path_of_first(stage: Stage) -> str:
