@@ -98,6 +98,7 @@ async def _running(cluster: Cluster, *, apart: bool) -> AsyncIterator[_Bench]:
     cores.give_load(cluster.etcd.pid)
     cores.give_server(scheduler.pid)
     async with AsyncExitStack() as stack:
+        stack.callback(cores.give_back, os.getpid())  # or all that is measured after this would share a core
         yield _Bench(scheduler, cluster.etcd.pid, stack)
 
 

@@ -90,6 +90,7 @@ class Cores:
     def __init__(self, *, apart: bool) -> None:
         """Keep them apart, or let the system place them."""
         self._apart = apart
+        self._all = os.sched_getaffinity(0)
         self._server, self._load = cores()
 
     def give_server(self, pid: int) -> None:
@@ -101,6 +102,11 @@ class Cores:
         """The process with its children is part of the load."""
         if self._apart:
             pin(pid, self._load)
+
+    def give_back(self, pid: int) -> None:
+        """The process with its children may run everywhere again."""
+        if self._apart:
+            pin(pid, self._all)
 
 
 def family(pid: int) -> list[int]:
