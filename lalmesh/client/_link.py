@@ -9,6 +9,7 @@ from typing import Final, Literal, cast
 from lalmesh.client._errors import ConnectionFailed, TimedOut
 from lalmesh.client._options import ClientOptions
 from lalmesh.errors import LalmeshError, RemoteProtocolError, ServiceError, UnsupportedError
+from lalmesh.unread import unread
 
 READ_BUFFER_BYTES: Final = 64 << 10  #: of each connection; a read at 5 Mbit/s every 100 ms fills it
 WRITE_HIGH_BYTES: Final = 512 << 10  #: unsent bytes from which `ClientLink.drain` waits: a second of 4 Mbit/s
@@ -80,8 +81,11 @@ class ClientLink(asyncio.BufferedProtocol, ABC):
         """`nbytes` have been read."""
         if self.first_byte_at is None:
             self.first_byte_at = self._loop.time()
+        self._take_in(self._buffer[:nbytes])
+
+    def _take_in(self, data: memoryview) -> None:
         try:
-            self._feed(self._buffer[:nbytes])
+            self._feed(data)
         except (RemoteProtocolError, UnsupportedError, ServiceError) as error:
             self._flush()
             self._fail(error)
@@ -101,7 +105,10 @@ class ClientLink(asyncio.BufferedProtocol, ABC):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
-        self._transport = None
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            for data in unread(transport, exc):
+                self._take_in(data)
         self._gone.set()
         if self._is_playing() and exc is None:
             self._end("closed by the server")

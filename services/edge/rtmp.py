@@ -7,6 +7,7 @@ import ssl
 
 from lalmesh.runtime.forwarded import Remote
 from lalmesh.runtime.listener import ListenerLimits, go_on_reading, peer_of, socket_transport, stop_reading
+from lalmesh.unread import unread
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
 from services.edge.rtmp_dialogue import RtmpDialogue
@@ -47,7 +48,11 @@ class RtmpConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
-        self._transport = None
+        transport, self._transport = self._transport, None
+        self._dialogue.transport = None
+        if transport is not None:
+            for data in unread(transport, exc):
+                self._dialogue.feed(data)
         self._listener.admission.leave(self._connection)
         self._dialogue.lost(f"connection lost: {exc}" if exc else "closed by the peer")
 

@@ -7,6 +7,7 @@ import ssl
 
 from lalmesh.runtime.forwarded import Remote
 from lalmesh.runtime.listener import ListenerLimits, go_on_reading, peer_of, socket_transport, stop_reading
+from lalmesh.unread import unread
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import close_soon
 from services.edge.rtsp_dialogue import RtspDialogue
@@ -52,7 +53,10 @@ class RtspConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
-        self.transport = None
+        transport, self.transport = self.transport, None
+        if transport is not None:
+            for data in unread(transport, exc):
+                self._dialogue.feed(data)
         self._listener.admission.leave(self._connection)
         self._dialogue.lost(f"connection lost: {exc}" if exc else "closed by the peer")
 

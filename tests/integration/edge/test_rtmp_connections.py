@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from support.edge_context import edge_context
 from support.edge_fakes import FakeLinks, FakeOutlet, FakeScheduler, FakeSubscription, gop, location, place, run_of, video
+from support.leaving import say_and_leave
 from support.loops import Run
 
 from lalmesh.amf import AmfValue, serialize_amf0
@@ -115,7 +116,11 @@ class Client:
             self.call("createStream", None)
 
     def send(self, type_id: int, stream_id: int, payload: bytes) -> None:
-        self.writer.write(self._to_server.send(3, Message(type_id, stream_id, 0, payload)))
+        self.writer.write(self.said(type_id, stream_id, payload))
+
+    def said(self, type_id: int, stream_id: int, payload: bytes) -> bytes:
+        """What is to be sent next."""
+        return self._to_server.send(3, Message(type_id, stream_id, 0, payload))
 
     def call(self, name: str, *arguments: AmfValue, stream_id: int = 0) -> None:
         self.send(20, stream_id, serialize_amf0(name, 1.0, *arguments))
@@ -176,6 +181,22 @@ def test_one_connection_publishes_plays_and_is_refused(run: Run) -> None:
             await client.picture(2)
             assert [unit.payload for taken in outlet.sent for unit in taken.units] == [b"frame"]
             assert (len(edge.sessions), len(edge.links.publications)) == (2, 1)
+
+    run(check())
+
+
+def test_the_last_media_of_who_left_are_taken_though_what_he_plays_cannot_be_sent(run: Run) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            client = await edge.connect()
+            outlet = await edge.publishing(client, 1)
+            subscription = await edge.playing(client, 2)
+            say_and_leave(client.writer, b"".join(client.said(TAG_AUDIO, 1, FRAME) for _ in range(50)))
+            for seq in (3, 4):  # the first picture is answered with a reset, the second ends the connection
+                subscription.events.receive(run_of([video(seq)]))
+            while len(edge.sessions):  # noqa: ASYNC110 -- nothing else tells
+                await asyncio.sleep(0.005)
+            assert outlet.seqs == list(range(50))
 
     run(check())
 

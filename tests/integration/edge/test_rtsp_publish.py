@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from support.edge_context import edge_context
 from support.edge_fakes import FakeLinks, FakeOutlet, FakeScheduler, place
 from support.etcd import make_certificates
+from support.leaving import say_and_leave
 from support.loops import Run
 from support.rtsp_talk import TCP, UDP, Talk, TalkClient, frame, packet
 
@@ -28,6 +29,7 @@ from services.edge.http import HttpListener
 from services.edge.metrics import EdgeMetrics
 from services.edge.rtp_ports import UdpSettings
 from services.edge.rtsp import RtspListener
+from services.edge.rtsp_dialogue import RtspDialogue
 from services.edge.rtsp_link import AuthSettings, RtspSettings
 from services.edge.rtsp_play import RtspPlaying
 from services.edge.rtsp_service import RtspService
@@ -130,6 +132,24 @@ def test_media_come_among_the_messages(run: Run) -> None:
             assert (await client.ask(client.talk.request("TEARDOWN"))).status == 200
             assert len(server.sessions) == 0
             await client.close()
+
+    run(work())
+
+
+def test_the_last_media_of_who_left_are_taken_though_a_report_to_him_fails_first(run: Run) -> None:
+    async def work() -> None:
+        async with edge() as server:
+            client = await server.dial()
+            await client.record()
+            outlet = await server.origin()
+            [connection] = server.service._connections
+            assert isinstance(connection, RtspDialogue)
+            say_and_leave(client.writer, b"".join(frame(number) for number in range(50)))
+            for _ in range(2):  # the first is answered with a reset, the second ends the connection
+                connection.write(b"$\x01\0\0")
+            await units(outlet, 50)
+            with suppress(ConnectionError):
+                await client.close()
 
     run(work())
 

@@ -1,0 +1,40 @@
+"""What a peer had sent on a connection that ended while something was written to it.
+
+A loop writes when it pleases, and a socket that its peer has closed refuses the second write: the first was answered with a reset (RFC
+9293 §3.10.7). For loops that is the end of the connection, though what the peer sent before it closed has arrived, and is unread. Of an
+encoder that says goodbye while the loop is busy those are its last pictures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+PIECE_BYTES: Final = 64 << 10
+MAX_UNREAD_BYTES: Final = 32 << 20  #: far above what a kernel holds of one connection (`net.ipv4.tcp_rmem` ends at 6 MiB)
+
+
+def unread(transport: asyncio.BaseTransport, error: Exception | None) -> Iterator[memoryview]:
+    """What can still be read, piece by piece, at most `MAX_UNREAD_BYTES`; each piece is good until the next is asked for.
+
+    To be asked from `connection_lost`, which has the socket still. Nothing where the connection ended otherwise than by an error of
+    its socket, and nothing under TLS, of which only the loop has the keys.
+    """
+    sock = transport.get_extra_info("socket")
+    if not isinstance(error, OSError) or sock is None or transport.get_extra_info("sslcontext") is not None:
+        return
+    buffer = memoryview(bytearray(PIECE_BYTES))
+    with socket.socket(fileno=os.dup(sock.fileno())) as same:
+        left = MAX_UNREAD_BYTES
+        while left > 0:
+            try:
+                size = same.recv_into(buffer, PIECE_BYTES, socket.MSG_DONTWAIT)
+            except OSError:  # nothing more, or the error that ended it
+                return
+            if not size:
+                return
+            left -= size
+            yield buffer[:size]
