@@ -1,8 +1,8 @@
 """What a peer had sent on a connection that ended while something was written to it.
 
-A loop writes when it pleases, and a socket that its peer has closed refuses the second write: the first was answered with a reset (RFC
-9293 §3.10.7). For loops that is the end of the connection, though what the peer sent before it closed has arrived, and is unread. Of an
-encoder that says goodbye while the loop is busy those are its last pictures.
+A loop writes when it pleases, and a socket that its peer has closed refuses the second write: the first was answered with a reset
+(RFC 9293 §3.10.7). For loops that is the end of the connection, though what the peer sent before it closed has arrived, unread. Of
+an encoder that says goodbye while the loop is busy those are its last pictures.
 """
 
 from __future__ import annotations
