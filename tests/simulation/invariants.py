@@ -153,6 +153,8 @@ class Watcher:
             hole = seq - seen.seq - 1
             if hole and seen.units and run.missing < hole:
                 self.fail(f"{where}: {hole} units before {run.publication.hex()[:6]}.{seq} missing, {run.missing} announced")
+            if unit is run.units[0] and seen.units and run.missing > hole:
+                self.fail(f"{where}: {run.missing} units announced as missing before {run.publication.hex()[:6]}.{seq}, {hole} are")
             seen.seq = seq
             if unit.dts <= seen.dts.get(unit.track_id, -1 << 60):
                 self.fail(f"{where}: time falls to {unit.dts} at {run.publication.hex()[:6]}.{seq}")
