@@ -70,6 +70,17 @@ class DeadLetter:
     event: Event
 
 
+@dataclass(slots=True, frozen=True, kw_only=True)
+class EventBounds:
+    """How much the log holds."""
+
+    shard_events: int = 10_000  #: of a shard at most; of more the oldest go, read or not. In all 160,000, some 100 MB of Redis
+    #: that those are at most together, as JSON, but for the newest: 512 MB of all shards, where texts of clients make an event 8 KB
+    #: rather than 700 bytes. An update of 10,000 streams, which stands in one shard, is 17 MB.
+    shard_bytes: int = 32 << 20
+    letters: int = 10_000  #: dead letters; of more the oldest go
+
+
 class EventLog(Protocol):
     """What schedulers ask of the log. Every call has the deadline that the implementation was built with.
 
@@ -78,6 +89,11 @@ class EventLog(Protocol):
     """
 
     is_shared: bool  #: whether other schedulers see the same log
+    dropped: int  #: events that went, read or not, because what was appended here took a shard over its bounds; only rises
+
+    def take(self, bounds: EventBounds) -> None:
+        """Go by these from now on: what is over them goes when the next event comes."""
+        ...
 
     async def append(self, events: Sequence[Event]) -> None:
         """Keep events, in order. Those that are there already, by their ids, are kept once (see `lalmesh.runtime.events`)."""

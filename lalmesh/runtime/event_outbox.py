@@ -18,19 +18,20 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.event_kinds import EventKind
-from lalmesh.runtime.events import Event, Facts, event_id, number_of
+from lalmesh.runtime.events import Event, Facts, event_id, number_of, size_bytes
 from lalmesh.runtime.foreign_text import well_formed
 from lalmesh.runtime.ownership import NodeId
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING = 10_000  #: some 10 MB, at most 80; at 100 sessions a second that come and go a minute without a scheduler
+MAX_WAITING = 10_000  #: some 7 MB; at 100 sessions a second that come and go a minute without a scheduler
+MAX_WAITING_BYTES = 16 << 20  #: twice what so many usual ones are; clients that say much, and lists, take the more
 MAX_TOLD = 200  #: events of one list: some 200 KB
 MAX_TEXT_CHARS = 4096  #: of one fact; a client may send more
 MAX_TEXTS_BYTES = 8 << 10  #: of all of one event, as JSON: clients fill with them what is kept at nodes and in the log
@@ -60,6 +61,7 @@ class EventOutbox:
         tell: Tell,
         *,
         limit: int = MAX_WAITING,
+        limit_bytes: int = MAX_WAITING_BYTES,
         wall_clock: Callable[[], float] = time.time,
         rng: random.Random | None = None,
     ) -> None:
@@ -69,18 +71,21 @@ class EventOutbox:
             node: where things happen.
             tell: takes events, and returns once they are kept; raises `Unavailable` where it is not known that they are, and
                 anything else where they will never be.
-            limit: most events that wait.
+            limit: most events that wait, those on their way included.
+            limit_bytes: most that they are together, by `size_bytes`. One list that is on its way, and one event, may be more.
             wall_clock: Unix seconds.
             rng: spreads pauses; a fresh one by default.
         """
         self.node = node
         self._tell = tell
         self._limit = limit
+        self._limit_bytes = limit_bytes
         self._wall_clock = wall_clock
         self._rng = rng or random.Random()
         self._number = 0
-        self._waiting: deque[Event] = deque()
+        self._waiting = _Queue()
         self._told: list[Event] = []  # on their way
+        self._told_bytes = 0
         self._alone = 0  # so many of those that come first are told one by one
         self._more = asyncio.Event()
         self._empty = asyncio.Event()
@@ -90,6 +95,11 @@ class EventOutbox:
     def __len__(self) -> int:
         """How many are not answered yet."""
         return len(self._waiting) + len(self._told)
+
+    @property
+    def size_bytes(self) -> int:
+        """What they are together, by `lalmesh.runtime.events.size_bytes`."""
+        return self._waiting.size_bytes + self._told_bytes
 
     def add(
         self, kind: EventKind, stream: StreamKey | None = None, facts: Facts | None = None, *, once: str = "", node: str = ""
@@ -104,7 +114,7 @@ class EventOutbox:
             node: that it happened to; this one by default.
         """
         self._number += 1
-        self._waiting.append(
+        self._waiting.add(
             Event(
                 id=once or event_id(self.node.incarnation, self._number),
                 kind=kind.value,
@@ -114,7 +124,7 @@ class EventOutbox:
                 facts=_bounded(facts or {}),
             )
         )
-        while len(self) > self._limit and len(self._waiting) > 1:
+        while (len(self) > self._limit or self.size_bytes > self._limit_bytes) and len(self._waiting) > 1:
             self._drop()
         self._empty.clear()
         self._more.set()
@@ -136,7 +146,8 @@ class EventOutbox:
 
     async def _tell_some(self) -> bool:
         """Tell one list; whether it was answered."""
-        self._told = self._told or self._take()
+        if not self._told:
+            self._take()
         try:
             await self._tell(self._told)
         except Unavailable as exc:
@@ -146,14 +157,16 @@ class EventOutbox:
             self._refused(exc)
             return True
         self.counters.told += len(self._told)
-        self._told = []
+        self._told, self._told_bytes = [], 0
         self._note_emptied()
         return True
 
-    def _take(self) -> list[Event]:
+    def _take(self) -> None:
         most = 1 if self._alone else MAX_TOLD
         self._alone = max(0, self._alone - 1)
-        return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+        before = self._waiting.size_bytes
+        self._told = [self._waiting.pop() for _ in range(min(most, len(self._waiting)))]
+        self._told_bytes = before - self._waiting.size_bytes
 
     def _failed(self, exc: Unavailable) -> None:
         self.counters.failures += 1
@@ -162,10 +175,11 @@ class EventOutbox:
 
     def _refused(self, exc: Exception) -> None:
         """What is on its way will never be taken as it is: find the one that it is about, and say that it is lost."""
-        refused, self._told = self._told, []
+        refused, self._told, self._told_bytes = self._told, [], 0
         if len(refused) > 1:
             self._alone = len(refused)
-            self._waiting.extendleft(reversed(refused))
+            for event in reversed(refused):
+                self._waiting.add_first(event)
             return
         (event,) = refused
         self.counters.refused += 1
@@ -174,7 +188,7 @@ class EventOutbox:
             self._note_emptied()
             return
         self._alone += 1
-        self._waiting.appendleft(self._lost_in_place_of(event))
+        self._waiting.add_first(self._lost_in_place_of(event))
 
     def _note_emptied(self) -> None:
         if not self._waiting:
@@ -183,8 +197,8 @@ class EventOutbox:
 
     def _drop(self) -> None:
         """Drop the oldest that is not on its way. The one that says so takes its place, and its number."""
-        first = self._waiting.popleft()
-        self._waiting.appendleft(self._lost_in_place_of(self._waiting.popleft(), first))
+        first = self._waiting.pop()
+        self._waiting.add_first(self._lost_in_place_of(self._waiting.pop(), first))
 
     def _lost_in_place_of(self, event: Event, *earlier: Event) -> Event:
         """What says that an event, and some before it, are lost."""
@@ -193,6 +207,36 @@ class EventOutbox:
         told = sum(each.facts["count"] for each in (*earlier, event) if each.kind == EventKind.EVENTS_LOST.value)
         self.counters.dropped += len(lost)
         return replace(event, id=told_id, kind=EventKind.EVENTS_LOST.value, stream=None, facts={"count": told + len(lost)})
+
+
+class _Queue:
+    """Events in their order, and what they are together."""
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
+        self._events: deque[tuple[Event, int]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __iter__(self) -> Iterator[Event]:
+        return (event for event, _ in self._events)
+
+    def add(self, event: Event) -> None:
+        size = size_bytes(event)
+        self.size_bytes += size
+        self._events.append((event, size))
+
+    def add_first(self, event: Event) -> None:
+        size = size_bytes(event)
+        self.size_bytes += size
+        self._events.appendleft((event, size))
+
+    def pop(self) -> Event:
+        """The first, which is in here no more."""
+        event, size = self._events.popleft()
+        self.size_bytes -= size
+        return event
 
 
 def _bounded(facts: Facts) -> Facts:

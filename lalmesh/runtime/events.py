@@ -5,6 +5,7 @@ A node tells the scheduler of its events, in their order, and keeps them until t
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from lalmesh.names import StreamKey
 
 MAX_EVENT_ID_BYTES = 128
 MAX_EVENT_KIND_BYTES = 64
+EVENT_BYTES = 200  #: of an event beside its id, its node and its facts: names of fields, kind, time, stream
+NUMBER_BYTES = 10  #: of a fact that is a number or a truth; most have fewer digits
 MAX_FACTS_BYTES = 64 << 10  #: JSON of one event: one of a stream with a few hundred players is some 100 bytes each
 
 Facts = Mapping[str, Any]  #: JSON by name
@@ -29,6 +32,24 @@ class Event:
     node: str  #: name of the node where it happened
     stream: StreamKey | None = None  #: that it is about; None where it is about none
     facts: Facts = field(default_factory=dict)  #: what is special to the kind
+
+
+def size_bytes(event: Event) -> int:
+    """About what an event takes, as JSON in UTF-8. Some 2 µs: what holds many is bounded by it."""
+    size = EVENT_BYTES + len(event.id) + len(event.node)
+    for name, value in event.facts.items():
+        size += len(name) + _value_bytes(value)
+    return size
+
+
+def _value_bytes(value: object) -> int:
+    match value:
+        case str():
+            return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+        case bool() | int() | float() | None:
+            return NUMBER_BYTES
+        case _:
+            return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
 _NUMBERED = re.compile(r"([0-9a-f]{16})-([1-9][0-9]{0,15})")

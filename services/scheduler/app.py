@@ -32,7 +32,7 @@ from services.scheduler.blacklisting import Blacklisting, BlacklistStore, Memory
 from services.scheduler.event_hub import EventHub, HubSettings
 from services.scheduler.events import MemoryEventLog
 from services.scheduler.kicks import Kicks
-from services.scheduler.lal_api import LalSettings, lal_groups, lal_operations
+from services.scheduler.lal_api import lal_groups, lal_operations
 from services.scheduler.live_settings import SettingsPart
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.notifying import HttpSink
@@ -78,7 +78,6 @@ class SchedulerApp:
         blacklist: BlacklistStore | None = None,
         event_log: EventLog | None = None,
         notify: HubSettings | None = None,
-        lal: LalSettings | None = None,
         metrics: SchedulerMetrics | None = None,
     ) -> None:
         """Build it; nothing listens before `start`. Call it inside the running loop.
@@ -107,7 +106,6 @@ class SchedulerApp:
             blacklist: addresses that are let in nowhere; it stays the caller's to close. In memory by default.
             event_log: what happened; it stays the caller's to close. In memory by default.
             notify: who is told of that; nobody by default.
-            lal: what the API of lal goes by.
             metrics: where to count; its own by default.
         """
         sessions = sessions or MemorySessions()
@@ -163,7 +161,16 @@ class SchedulerApp:
             *events_api.operations(self.events, routes.key),
             *webhooks_api.operations(self.events),
             *routing_api.operations(routes, lambda: service.is_ready),
-            *lal_operations(lal or LalSettings(), service, self.peers, self.relays, sessions, self.kicks, self.blacklisting),
+            *lal_operations(
+                lambda: self.events.about.server_id,
+                service,
+                self.peers,
+                self.relays,
+                sessions,
+                self.kicks,
+                self.blacklisting,
+                match_app=(routing or RoutingSettings()).match_app,
+            ),
         ]
         self._grpc_address = (grpc_host, grpc_port)
         self._http_address = None if http_port is None else (http_host, http_port)

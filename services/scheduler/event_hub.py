@@ -16,7 +16,7 @@ from functools import partial
 
 from lalmesh.errors import Unavailable
 from lalmesh.runtime.event_kinds import EventKind
-from lalmesh.runtime.event_log import BEGINNING, EventLog, shard_of
+from lalmesh.runtime.event_log import BEGINNING, EventBounds, EventLog, shard_of
 from lalmesh.runtime.event_outbox import EventOutbox
 from lalmesh.runtime.events import Event
 from lalmesh.runtime.ownership import NodeId, new_incarnation
@@ -48,6 +48,7 @@ class HubSettings:
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
     update_interval_s: float = 0.0  #: 0: one update when the replica begins
     kept: int = 1000  #: events of a shard that stay when all have them
+    bounds: EventBounds = field(default_factory=EventBounds)  #: of the log, which was built with them
 
 
 class EventHub:
@@ -109,6 +110,7 @@ class EventHub:
         before, self.settings = self.settings, settings
         if settings.delivery != before.delivery:
             self.deliveries.take(settings.delivery)
+        self.log.take(settings.bounds)
         if settings != before:
             self._changed.set()
 
@@ -184,8 +186,7 @@ class EventHub:
                 self.deliveries.news.tell()
 
     async def _share(self, sink: Sink) -> None:
-        self.metrics.dropped.inc(self.outbox.counters.dropped - self.metrics.dropped_before)
-        self.metrics.dropped_before = self.outbox.counters.dropped
+        self.metrics.count_dropped(self.log.dropped)
         await self.deliveries.share(sink)
 
     async def _tidy(self, sink: Sink) -> None:
@@ -240,7 +241,7 @@ class EventHub:
         parts = await parts_of(await groups())
         for number, part in enumerate(parts, start=1):
             self.outbox.add(EventKind.UPDATE, facts={"groups": part, "part": number, "parts": len(parts)})
-        await self.outbox.emptied()
+            await self.outbox.emptied()  # all of them together may be more than it holds
         self._updated_count = (await self.log.counts())[shard]
 
 

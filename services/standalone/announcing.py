@@ -1,10 +1,14 @@
-"""The event that says that a process has started: the first that a receiver of webhooks hears of it."""
+"""Events of a process: the first, which says that it has started, and how many wait."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 import lalmesh
 from lalmesh.runtime.event_kinds import EventKind
@@ -27,6 +31,33 @@ class Teller(Protocol):
     def events(self) -> HasOutbox:
         """What it tells of."""
         ...
+
+
+class OutboxCollector(Collector):
+    """What waits to be told, and what was not, read when it is asked for."""
+
+    def __init__(self, tellers: Callable[[], Iterable[tuple[str, Teller | None]]]) -> None:
+        """Read the roles that there are then, by their names."""
+        self._tellers = tellers
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing in advance."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """What there is now."""
+        waiting = GaugeMetricFamily("lalmesh_events_waiting", "Events that the log does not have yet.", labels=("role",))
+        size = GaugeMetricFamily("lalmesh_events_waiting_bytes", "What they are together, as JSON.", labels=("role",))
+        dropped = CounterMetricFamily(
+            "lalmesh_events_dropped", "Events that nobody will be told: too many waited, or nothing takes them.", labels=("role",)
+        )
+        for role, teller in self._tellers():
+            if teller is not None:
+                outbox = teller.events.outbox
+                waiting.add_metric((role,), len(outbox))
+                size.add_metric((role,), outbox.size_bytes)
+                dropped.add_metric((role,), outbox.counters.dropped)
+        return waiting, size, dropped
 
 
 def announce(teller: Teller | None, role: str, ports: Mapping[str, int], started_us: int) -> None:

@@ -25,7 +25,7 @@ from lalmesh.runtime.member import Member
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling import GrpcSchedulerClient, HlsSchedulerClient
 from services.standalone import settings
-from services.standalone.announcing import announce, now_us
+from services.standalone.announcing import OutboxCollector, announce, now_us
 from services.standalone.applying import apply_config
 from services.standalone.links import DirectLinks, LinkCollector
 from services.standalone.live import LiveNode
@@ -69,6 +69,10 @@ class Node:
         ProcessCollector(registry=self._metrics)
         PlatformCollector(registry=self._metrics)
         GCCollector(registry=self._metrics)
+        outboxes = OutboxCollector(
+            lambda: (("edge", self._edge), ("hls", self._hls), ("origin", self._origin), ("scheduler", self._scheduler))
+        )
+        self._metrics.register(outboxes)
         self._live = LiveNode(sources, loaded, self._apply, self._metrics)
 
     @property
@@ -166,7 +170,6 @@ class Node:
 
     async def _start_scheduler(self, keys: tuple[bytes, ...], channels: Channels | None) -> None:
         from services.scheduler.app import SchedulerApp
-        from services.scheduler.lal_api import LalSettings
         from services.scheduler.metrics import SchedulerMetrics
         from services.standalone.access_settings import app_limits
         from services.standalone.scheduler_settings import (
@@ -203,7 +206,6 @@ class Node:
             event_log=open_event_log(config, self._stack),
             notify=hub_settings(config),
             limits=app_limits(config),
-            lal=LalSettings(server_id=config.notify.server_id, match_app=config.cluster.match_app),
             metrics=SchedulerMetrics(self._metrics),
         )
         self._scheduler.service.replicas.drain_asked = self._drain_told

@@ -9,6 +9,7 @@ from pathlib import Path
 from lalmesh.runtime.api_tokens import ApiRole, ApiToken, hash_token, parse_token
 from lalmesh.runtime.config import Config, ConfigError, Problem
 from lalmesh.runtime.event_kinds import EventKind
+from lalmesh.runtime.event_log import EventBounds
 from lalmesh.runtime.notify import NotifyFormat, Receiver, parse_receiver
 from lalmesh.runtime.recording import RecordRule, RuleError, parse_rule
 from lalmesh.runtime.relay_rules import RelayRule, parse_relay_rule, static_pull_rule
@@ -88,7 +89,14 @@ def hub_settings(config: Config) -> HubSettings:
         delivery=DeliverySettings(receivers=tuple(receivers), about=about),
         update_interval_s=notify.update_interval_s,
         kept=notify.kept_events_num,
+        bounds=event_bounds(config),
     )
+
+
+def event_bounds(config: Config) -> EventBounds:
+    """How much the log of events holds."""
+    notify = config.notify
+    return EventBounds(shard_events=notify.shard_events_num, shard_bytes=notify.shard_events_bytes, letters=notify.dead_letters_num)
 
 
 def _with_secret(receiver: Receiver, secret: str) -> Receiver:

@@ -56,11 +56,10 @@ def open_blacklist(config: Config, stack: AsyncExitStack) -> BlacklistStore:
 
 def open_event_log(config: Config, stack: AsyncExitStack) -> EventLog:
     """The log of events: Redis, or memory where none is configured; `stack` closes it."""
-    from services.scheduler.events import EventLogSettings, MemoryEventLog, RedisEventLog
-    from services.standalone.scheduler_settings import redis_settings
+    from services.scheduler.events import MemoryEventLog, RedisEventLog
+    from services.standalone.scheduler_settings import event_bounds, redis_settings
 
-    redis, notify = redis_settings(config), config.notify
-    bounds = EventLogSettings(shard_events=notify.shard_events_num, letters=notify.dead_letters_num)
+    redis, bounds = redis_settings(config), event_bounds(config)
     events: EventLog = MemoryEventLog(bounds) if redis is None else RedisEventLog(redis, bounds)
     stack.push_async_callback(events.close)
     return events

@@ -82,7 +82,7 @@ class AlarmsConfig(ConfigModel):
 class NotifyConfig(ConfigModel):
     """Events: who is told of them by HTTP (docs/webhooks.md). Schedulers tell; edges and hls nodes read the rest."""
 
-    live = live_keys("update_interval_s raw_query kept_events_num")
+    live = live_keys("server_id update_interval_s raw_query shard_events_num shard_events_bytes kept_events_num dead_letters_num")
     live_by_file = live_keys("receivers secret secret_file")
 
     receivers: tuple[ReceiverText, ...] = Field(
@@ -93,7 +93,7 @@ class NotifyConfig(ConfigModel):
         description="Secret that events are signed with for receivers without a secret_file. Empty: unsigned.",
     )
     secret_file: Text = Field(default="", description="File that holds the secret.")
-    server_id: Text = Field(default="1", description="What lal's events name this cluster by.")
+    server_id: Text = Field(default="1", description="What events and lal's API name this cluster by.")
     update_interval_s: float = Field(
         default=5.0, ge=0, le=86_400, description="Time between two events that list all streams; 0: none after the first."
     )
@@ -105,6 +105,12 @@ class NotifyConfig(ConfigModel):
         ge=1000,
         le=10_000_000,
         description="Events that each of the 16 shards of the log holds at most, some 700 bytes each; of more the oldest are lost.",
+    )
+    shard_events_bytes: int = Field(
+        default=32 << 20,
+        ge=1 << 20,
+        le=4 << 30,
+        description="Most bytes of JSON of a shard; of more the oldest are lost. An update of 10,000 streams has 17 MB.",
     )
     kept_events_num: int = Field(
         default=1000, ge=0, le=1_000_000, description="Of those the ones that stay when all receivers have them, for /v1/events."

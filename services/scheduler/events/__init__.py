@@ -2,6 +2,5 @@
 
 from services.scheduler.events._memory import MemoryEventLog
 from services.scheduler.events._redis import RedisEventLog
-from services.scheduler.events._settings import EventLogSettings
 
-__all__ = ["EventLogSettings", "MemoryEventLog", "RedisEventLog"]
+__all__ = ["MemoryEventLog", "RedisEventLog"]

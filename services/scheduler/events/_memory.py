@@ -15,9 +15,18 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.event_log import BEGINNING, SHARDS, DeadLetter, EventCursor, EventPage, LoggedEvent, position_key, shard_of
-from lalmesh.runtime.events import Event, number_of
-from services.scheduler.events._settings import EventLogSettings
+from lalmesh.runtime.event_log import (
+    BEGINNING,
+    SHARDS,
+    DeadLetter,
+    EventBounds,
+    EventCursor,
+    EventPage,
+    LoggedEvent,
+    position_key,
+    shard_of,
+)
+from lalmesh.runtime.events import Event, number_of, size_bytes
 from services.scheduler.events._told import Part, SessionChange, change_of, stop_event, viewer_event, with_sessions
 
 MAX_ONCE = 100_000  #: ids that are known though they have no number; of more the oldest are forgotten
@@ -37,11 +46,13 @@ class MemoryEventLog:
 
     is_shared = False
 
-    def __init__(self, settings: EventLogSettings | None = None, *, wall_clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, bounds: EventBounds | None = None, *, wall_clock: Callable[[], float] = time.time) -> None:
         """An empty log; `wall_clock` gives Unix seconds."""
-        self._settings = settings or EventLogSettings()
+        self._bounds = bounds or EventBounds()
         self._wall_clock = wall_clock
-        self._shards: list[deque[LoggedEvent]] = [deque(maxlen=self._settings.shard_events) for _ in range(SHARDS)]
+        self.dropped = 0  #: see `EventLog`
+        self._shards: list[deque[LoggedEvent]] = [deque() for _ in range(SHARDS)]
+        self._bytes = [0] * SHARDS
         self._counts = [0] * SHARDS
         self._last = (0, 0)
         self._told: OrderedDict[str, int] = OrderedDict()
@@ -51,6 +62,10 @@ class MemoryEventLog:
         self._letters: OrderedDict[str, DeadLetter] = OrderedDict()
         self._letter_number = 0
         self._changed = asyncio.Event()
+
+    def take(self, bounds: EventBounds) -> None:
+        """See `EventLog.take`."""
+        self._bounds = bounds
 
     async def append(self, events: Sequence[Event]) -> None:
         """See `EventLog.append`."""
@@ -97,7 +112,7 @@ class MemoryEventLog:
         read = [self._cursors[shard, name].position if (shard, name) in self._cursors else BEGINNING for name in receivers]
         until = min(map(position_key, read), default=self._last)
         while len(events) > keep and position_key(events[0].position) <= until:
-            events.popleft()
+            self._pop(shard)
         return len(events)
 
     async def counts(self) -> list[int]:
@@ -125,7 +140,7 @@ class MemoryEventLog:
         self._letter_number += 1
         letter = replace(letter, id=f"{letter.at_us // 1000}-{self._letter_number}")
         self._letters[letter.id] = letter
-        while len(self._letters) > self._settings.letters:
+        while len(self._letters) > self._bounds.letters:
             self._letters.popitem(last=False)
 
     async def letters(self, after: str, limit: int) -> list[DeadLetter]:
@@ -205,7 +220,18 @@ class MemoryEventLog:
         self._last = max(ms, round(self._wall_clock() * 1000)), number + 1
         self._counts[shard] += 1
         self._shards[shard].append(LoggedEvent(_position(self._last), shard, self._counts[shard], event))
+        self._bytes[shard] += size_bytes(event)
+        while self._is_over(shard):
+            self._pop(shard)
+            self.dropped += 1
         self._changed.set()
+
+    def _is_over(self, shard: int) -> bool:
+        count = len(self._shards[shard])
+        return count > 1 and (count > self._bounds.shard_events or self._bytes[shard] > self._bounds.shard_bytes)
+
+    def _pop(self, shard: int) -> None:
+        self._bytes[shard] -= size_bytes(self._shards[shard].popleft().event)
 
 
 def _position(key: tuple[int, int]) -> str:

@@ -1,9 +1,10 @@
 """The log of events in Redis, which all replicas share.
 
 ```
-PREFIX events:log:SHARD        stream of events: e their text, c their number in the shard, s who is there after it
+PREFIX events:log:SHARD        stream of events: e their text, c their number in the shard, s who is there after it,
+                               b the bytes of all texts before it
 PREFIX events:clock, :count    what positions are made of: the server's time, which never falls, and a number
-PREFIX events:counts           hash of the last number by shard
+PREFIX events:counts, :bytes   hashes of the last number by shard, and of the bytes of all texts that ever were in it
 PREFIX events:told:NODE        the last number that was told by an incarnation of a node; ends by itself
 PREFIX events:once:ID          an id that several schedulers may tell of; ends by itself
 PREFIX events:PART:STREAM      hash of the sessions in, out and push of a stream: the nodes that have it, and the event it began by
@@ -30,6 +31,7 @@ from lalmesh.runtime.event_log import (
     BEGINNING,
     SHARDS,
     DeadLetter,
+    EventBounds,
     EventCursor,
     EventPage,
     EventsUnavailable,
@@ -39,7 +41,6 @@ from lalmesh.runtime.event_log import (
 )
 from lalmesh.runtime.events import Event, number_of
 from services.scheduler.events._scripts import APPEND, COMMIT, MAX_APPENDED
-from services.scheduler.events._settings import EventLogSettings
 from services.scheduler.events._told import (
     Part,
     change_of,
@@ -64,14 +65,19 @@ class RedisEventLog:
 
     is_shared = True
 
-    def __init__(self, redis: RedisSettings, settings: EventLogSettings | None = None) -> None:
+    def __init__(self, redis: RedisSettings, bounds: EventBounds | None = None) -> None:
         """A client that connects at its first call."""
-        self._settings = settings or EventLogSettings()
+        self._bounds = bounds or EventBounds()
+        self.dropped = 0  #: see `EventLog`
         self._timeout_s = redis.timeout_s
         self._prefix = f"{redis.prefix}events:"
         self._redis: Any = redis_client(redis)
         self._logs = [f"{self._prefix}log:{shard}" for shard in range(SHARDS)]
         self._dead = f"{self._prefix}dead"
+
+    def take(self, bounds: EventBounds) -> None:
+        """See `EventLog.take`."""
+        self._bounds = bounds
 
     async def append(self, events: Sequence[Event]) -> None:
         """See `EventLog.append`."""
@@ -179,7 +185,7 @@ class RedisEventLog:
         """See `EventLog.bury`."""
         async with self._asking():
             kept = {"l": serialize_letter(letter)}
-            await self._redis.xadd(self._dead, kept, maxlen=self._settings.letters, approximate=True)
+            await self._redis.xadd(self._dead, kept, maxlen=self._bounds.letters, approximate=True)
 
     async def letters(self, after: str, limit: int) -> list[DeadLetter]:
         """See `EventLog.letters`."""
@@ -209,12 +215,11 @@ class RedisEventLog:
 
     async def _append(self, arguments: Sequence[str | int]) -> None:
         size = MAX_APPENDED * ARGUMENTS
-        settings = self._settings
-        once_ms, told_ms = round(settings.once_s * 1000), round(settings.told_s * 1000)
+        bounds = self._bounds
         for start in range(0, len(arguments), size):
             part = arguments[start : start + size]
             async with self._asking():
-                await self._redis.eval(APPEND, 0, self._prefix, settings.shard_events, once_ms, told_ms, *part)
+                self.dropped += await self._redis.eval(APPEND, 0, self._prefix, bounds.shard_events, bounds.shard_bytes, *part)
 
     async def _sessions_of(self, incarnation: str, key: str) -> AsyncIterator[tuple[str, Event]]:
         cursor = 0

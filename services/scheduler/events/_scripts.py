@@ -3,21 +3,58 @@
 #: Events that one script takes in: 2 to 3 ms of the server.
 MAX_APPENDED = 100
 
-#: Keep events. ARGV: prefix, events of a shard, ms that ids and numbers are known; then of each event: shard, id, incarnation and
-#: number (empty: its id is kept instead), part and sign of a session ("+" begins, "-" ends, "?" ends if it is known), stream,
-#: session, text, text of the first or last viewer.
-APPEND = """
-local prefix, most, once_ms, told_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+ONCE_MS = 3_600_000  #: an id that several schedulers tell of is known so long
+TOLD_MS = 86_400_000  #: what a node has told is known so long after it told last
+LOOKED_AT = 8  #: events at the beginning of a shard that are looked at in one go for where to cut it
+
+#: Keep events; gives how many older ones went for them. ARGV: prefix, events and bytes of a shard; then of each event: shard, id,
+#: incarnation and number (empty: its id is kept instead), part and sign of a session ("+" begins, "-" ends, "?" ends if it is
+#: known), stream, session, text, text of the first or last viewer.
+APPEND = (
+    """
+local prefix, most, most_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local last = tonumber(redis.call('GET', prefix .. 'clock') or '0')
 if now <= last then now = last else redis.call('SET', prefix .. 'clock', string.format('%.0f', now)) end
 
+local firsts = {}  -- by shard: the number of the first event that it had, or now has
+
+local function fact(entry, name)
+    for i = 1, #entry[2], 2 do
+        if entry[2][i] == name then return tonumber(entry[2][i + 1]) end
+    end
+end
+
+local function beginning(shard, count)
+    return redis.call('XRANGE', prefix .. 'log:' .. shard, '-', '+', 'COUNT', count)
+end
+
+-- Cut what is over the bytes of a shard from its beginning, but for the newest event.
+local function cut(shard)
+    local all, last = tonumber(redis.call('HGET', prefix .. 'bytes', shard)), redis.call('HGET', prefix .. 'counts', shard)
+    while true do
+        for i, entry in ipairs(beginning(shard, LOOKED_AT)) do
+            local number, before = fact(entry, 'c'), fact(entry, 'b')
+            if not before or all - before <= most_bytes or number == tonumber(last) then
+                if i > 1 then redis.call('XTRIM', prefix .. 'log:' .. shard, 'MINID', entry[1]) end
+                return number
+            end
+            if i == LOOKED_AT then redis.call('XTRIM', prefix .. 'log:' .. shard, 'MINID', entry[1]) end
+        end
+    end
+end
+
 local function keep(shard, text, state)
     local number = redis.call('INCR', prefix .. 'count')
     local count = redis.call('HINCRBY', prefix .. 'counts', shard, 1)
+    local before = redis.call('HINCRBY', prefix .. 'bytes', shard, #text) - #text
+    if not firsts[shard] then
+        local first = beginning(shard, 1)[1]
+        firsts[shard] = first and fact(first, 'c') or count
+    end
     redis.call('XADD', prefix .. 'log:' .. shard, 'MAXLEN', '~', most, string.format('%.0f-%.0f', now, number),
-        'e', text, 'c', string.format('%.0f', count), 's', state)
+        'e', text, 'c', string.format('%.0f', count), 's', state, 'b', string.format('%.0f', before))
 end
 
 local function has(part, stream)
@@ -25,10 +62,10 @@ local function has(part, stream)
 end
 
 local function is_new(id, node, number)
-    if node == '' then return redis.call('SET', prefix .. 'once:' .. id, 1, 'NX', 'PX', once_ms) and true or false end
+    if node == '' then return redis.call('SET', prefix .. 'once:' .. id, 1, 'NX', 'PX', ONCE_MS) and true or false end
     local told = redis.call('GET', prefix .. 'told:' .. node)
     if told and tonumber(told) >= tonumber(number) then return false end
-    redis.call('SET', prefix .. 'told:' .. node, number, 'PX', told_ms)
+    redis.call('SET', prefix .. 'told:' .. node, number, 'PX', TOLD_MS)
     return true
 end
 
@@ -38,7 +75,7 @@ local function held(node, field, by)
     else redis.call('SREM', prefix .. 'nodes', node) end
 end
 
-for i = 5, #ARGV, 10 do
+for i = 4, #ARGV, 10 do
     local shard, id, node, number, part, sign = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
     local stream, session, text, viewer = ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], ARGV[i + 9]
     if sign == '?' or is_new(id, node, number) then
@@ -80,7 +117,14 @@ for i = 5, #ARGV, 10 do
         end
     end
 end
-"""
+
+local dropped = 0
+for shard, first in pairs(firsts) do dropped = dropped + cut(shard) - first end
+return dropped
+""".replace("ONCE_MS", str(ONCE_MS))
+    .replace("TOLD_MS", str(TOLD_MS))
+    .replace("LOOKED_AT", str(LOOKED_AT))
+)
 
 #: Move a cursor forward. KEYS: the hash of cursors of a shard. ARGV: receiver, ms and number of the position, count.
 COMMIT = """

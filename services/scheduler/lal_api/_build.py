@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from lalmesh.runtime.sessions import SessionDirectory
@@ -23,25 +22,19 @@ from services.scheduler.relays import Relays
 from services.scheduler.service import SchedulerService
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
-class LalSettings:
-    """What the configuration says of it."""
-
-    server_id: str = "1"
-    match_app: bool = True
-
-
 def lal_operations(
-    settings: LalSettings,
+    server_id: Callable[[], str],
     service: SchedulerService,
     peers: Peers,
     relays: Relays,
     sessions: SessionDirectory,
     kicks: Kicks,
     blacklisting: Blacklisting,
+    *,
+    match_app: bool,
 ) -> list[Operation]:
-    """The operations of lal's API, answered for the whole cluster."""
-    groups = Groups(service, peers, sessions, match_app=settings.match_app)
+    """The operations of lal's API, answered for the whole cluster, which calls itself by `server_id` whenever it is asked."""
+    groups = Groups(service, peers, sessions, match_app=match_app)
     control = LalControl(
         groups=groups,
         relays=relays,
@@ -50,7 +43,7 @@ def lal_operations(
         blacklisting=blacklisting,
     )
     info = LalInfo(
-        server_id=settings.server_id,
+        server_id=server_id(),
         bin_info=bin_info(),
         lal_version=lal_version(),
         api_version=API_VERSION,
@@ -58,7 +51,7 @@ def lal_operations(
         WebUiVersion=lal_version(),
         start_time=lal_time(time.time_ns() // 1000),
     )
-    return operations(groups, control, info)
+    return operations(groups, control, lambda: info.model_copy(update={"server_id": server_id()}))
 
 
 def lal_groups(service: SchedulerService, peers: Peers, sessions: SessionDirectory) -> Callable[[], Awaitable[UpdateParts]]:

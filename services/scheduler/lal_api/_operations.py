@@ -41,7 +41,7 @@ _MISSING = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_TIMEOUT, HTTPSt
 _Work = Callable[[Asked], Awaitable[Reply]]
 
 
-def operations(groups: Groups, control: LalControl, info: LalInfo) -> list[Operation]:
+def operations(groups: Groups, control: LalControl, info: Callable[[], LalInfo]) -> list[Operation]:
     """All of them; the last takes what no other does."""
 
     async def group(asked: Asked) -> Reply:
@@ -52,7 +52,7 @@ def operations(groups: Groups, control: LalControl, info: LalInfo) -> list[Opera
         return GroupsReply(data=GroupList(groups=await groups.show_all() or None))
 
     async def lal_info(asked: Asked) -> Reply:
-        return InfoReply(data=info)
+        return InfoReply(data=info())
 
     async def stop_relay_pull(asked: Asked) -> Reply:
         query: StreamQuery = asked.query

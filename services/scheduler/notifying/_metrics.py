@@ -27,6 +27,15 @@ class NotifyMetrics:
         )
         self.backlog = Gauge("scheduler_webhook_backlog", "Events that a receiver has yet to get", names, registry=registry)
         self.appended = Counter("scheduler_events", "Events told to the log, by result", ["result"], registry=registry)
-        self.dropped = Counter("scheduler_events_dropped", "Own events that the outbox had no room for", registry=registry)
-        self.dropped_before = 0  #: of the outbox, as it was counted last
+        self._dropped = Counter(
+            "scheduler_event_log_dropped",
+            "Events that went, read or not, as others appended by this replica took a shard over its bounds",
+            registry=registry,
+        )
+        self._dropped_before = 0
         self.logged = Gauge("scheduler_event_log_events", "Events in the shards that this replica delivers", registry=registry)
+
+    def count_dropped(self, in_all: int) -> None:
+        """The log has dropped so many since it was built."""
+        self._dropped.inc(in_all - self._dropped_before)
+        self._dropped_before = in_all

@@ -14,9 +14,9 @@ from support.ports import LOOPBACK
 from support.redis import CAN_RUN_REDIS, RedisServer
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.event_log import BEGINNING, SHARDS, DeadLetter, EventCursor, EventLog, EventsUnavailable, shard_of
+from lalmesh.runtime.event_log import BEGINNING, SHARDS, DeadLetter, EventBounds, EventCursor, EventLog, EventsUnavailable, shard_of
 from lalmesh.runtime.events import Event, event_id
-from services.scheduler.events import EventLogSettings, MemoryEventLog, RedisEventLog
+from services.scheduler.events import MemoryEventLog, RedisEventLog
 from services.scheduler.redis_client import RedisSettings
 
 CAM, DOG = StreamKey.of("live/a b", "cam"), StreamKey.of("live", "dög")
@@ -41,7 +41,7 @@ async def make(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
     made: list[EventLog] = []
 
     def make(**settings: int) -> EventLog:
-        bounds = EventLogSettings(**settings)
+        bounds = EventBounds(**settings)
         made.append(MemoryEventLog(bounds) if redis is None else RedisEventLog(reached(redis), bounds))
         return made[-1]
 
@@ -202,6 +202,41 @@ async def test_a_shard_is_bounded_and_shows_the_hole(make: Make) -> None:
     events = (await log.read([shard_of(CAM, "")], BEGINNING, 1000)).events
     assert 100 <= len(events) <= 300  # Redis trims by whole nodes of its tree
     assert events[0].count == 1001 - len(events)
+    assert log.dropped == 1000 - len(events)
+
+
+async def test_a_shard_is_bounded_in_bytes(make: Make) -> None:
+    log = make(shard_bytes=50_000)
+    await log.append([told(number, text="é" * 500) for number in range(1, 301)])
+    await log.append([told(number, stream=DOG) for number in range(301, 304)])  # those of another shard stay
+    events = (await log.read([shard_of(CAM, "")], BEGINNING, 1000)).events
+    assert 35 <= len(events) <= 48  # each is some 1,150 bytes
+    assert [logged.count for logged in events] == list(range(301 - len(events), 301))
+    assert log.dropped == 300 - len(events)
+    assert len((await log.read([shard_of(DOG, "")], BEGINNING, 1000)).events) == 3
+    await log.append([told(304, text="x" * 60_000)])
+    assert [logged.count for logged in (await log.read([shard_of(CAM, "")], BEGINNING, 1000)).events] == [301]
+
+
+async def test_what_all_have_counts_no_more(make: Make) -> None:
+    log, shard = make(shard_bytes=50_000), shard_of(CAM, "")
+    for start in range(1, 301, 20):
+        await log.append([told(number, text="x" * 1000) for number in range(start, start + 20)])
+        await log.trim(shard, [], 5)
+    assert log.dropped == 0
+
+
+async def test_other_bounds_hold_from_the_next_event_on(make: Make) -> None:
+    log = make()
+    await log.append([told(number, text="x" * 1000) for number in range(1, 101)])
+    letter = DeadLetter(id="", receiver="bill", at_us=5, attempts=9, error="500", event=told(1))
+    for _ in range(300):
+        await log.bury(letter)
+    log.take(EventBounds(shard_bytes=20_000, letters=100))
+    await log.append([told(101)])
+    await log.bury(letter)
+    assert 10 <= len((await log.read([shard_of(CAM, "")], BEGINNING, 1000)).events) <= 18
+    assert 100 <= await log.count_letters() <= 200  # Redis trims by whole nodes of its tree
 
 
 async def test_who_waits_hears_of_the_next_event(log: EventLog) -> None:

@@ -114,10 +114,32 @@ async def test_an_event_that_nobody_takes_is_lost_alone() -> None:
     assert (told[1].facts, outbox.counters.refused, outbox.counters.dropped) == ({"count": 1}, 1, 1)
 
 
+@in_virtual_time
+async def test_over_the_bound_in_bytes_the_oldest_go_too() -> None:
+    told = _Told()
+    outbox = EventOutbox(NODE, told.tell, limit_bytes=100_000)
+    for _ in range(100):
+        outbox.add(EventKind.UPDATE, facts={"groups": [{"name": "x" * 10_000}]})
+        assert outbox.size_bytes <= 100_000
+    await _run(outbox)
+    (events,) = told.lists
+    assert [event.kind for event in events] == ["events_lost"] + ["update"] * 9
+    assert (events[0].facts, outbox.counters.dropped, outbox.size_bytes) == ({"count": 91}, 91, 0)
+
+
+@in_virtual_time
+async def test_one_event_that_is_over_the_bound_in_bytes_is_told() -> None:
+    told = _Told()
+    outbox = EventOutbox(NODE, told.tell, limit_bytes=1000)
+    outbox.add(EventKind.UPDATE, facts={"groups": ["x" * 5000]})
+    await _run(outbox)
+    assert [event.kind for event in told.lists[0]] == ["update"]
+
+
 @given(st.dictionaries(st.sampled_from(("app", "flash_ver", "tc_url", "query", "url", "user_agent")), _RAW))
 def test_whatever_a_client_says_can_be_told(facts: dict[str, str]) -> None:
     outbox = EventOutbox(NODE, _Told().tell)
     outbox.add(EventKind.RTMP_CONNECT, facts={name: text * 4096 for name, text in facts.items()})
-    message = serialize_event(outbox._waiting[0])
+    message = serialize_event(outbox._waiting.pop())
     assert parse_event(message).facts.keys() == facts.keys()
     assert len(message.facts.encode()) <= MAX_TEXTS_BYTES

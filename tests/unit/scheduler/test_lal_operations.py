@@ -70,7 +70,7 @@ class Lal:
             kicks=nothing,
             blacklisting=nothing,
         )
-        self.web = Web(*operations(groups, control, INFO), **(asking or {"tokens": (OPERATOR,)}))
+        self.web = Web(*operations(groups, control, lambda: INFO), **(asking or {"tokens": (OPERATOR,)}))
 
     async def code(self, method: str, path: str, body: bytes = b"", **headers: str) -> int:
         status, told = await self.web.told(method, path, body, **headers)

@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry
 from support.virtual_time import in_virtual_time
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.event_log import shard_of
+from lalmesh.runtime.event_log import EventBounds, shard_of
 from lalmesh.runtime.events import Event, event_id
 from lalmesh.runtime.notify import Receiver
-from services.scheduler.events import EventLogSettings, MemoryEventLog
+from services.scheduler.events import MemoryEventLog
 from services.scheduler.notifying import About, Delivery, DeliveryError, Message, News, NotifyMetrics, ReceiverState
 from services.scheduler.notifying._delivery import FIRST_PAUSE_S, LONGEST_PAUSE_S
 
@@ -44,7 +44,7 @@ class _World:
     def __init__(self, *, give_up_s: float = 100.0, shard_events: int = 1000) -> None:
         loop = asyncio.get_running_loop()
         self.sink, self.news, self.state = _Sink(), News(), ReceiverState()
-        self.log = MemoryEventLog(EventLogSettings(shard_events=shard_events), wall_clock=loop.time)
+        self.log = MemoryEventLog(EventBounds(shard_events=shard_events), wall_clock=loop.time)
         receiver = Receiver(name="bill", url="http://x/", give_up_s=give_up_s)
         self.delivery = Delivery(
             self.log, self.sink, receiver, SHARD, about=About(), since_ms=0, state=self.state,
