@@ -222,6 +222,8 @@ class RtspPublisher:
     # reports
 
     def _report(self, ingest: RtpIngest, now_us: int) -> None:
+        """Report on each track. What goes among the messages goes in one write: a second may be refused, and end the connection."""
+        frames: list[bytes] = []
         for number, transport in self._link.transports.items():
             report = ingest.report(number, self._ssrc, self._cname, now_us)
             if not report:
@@ -229,12 +231,10 @@ class RtspPublisher:
             if (pair := self._pairs.get(number)) is not None:
                 pair.send_rtcp(report)
             elif transport.interleaved is not None:
-                self._write_frame(transport.interleaved[1], report)
-
-    def _write_frame(self, channel: int, packet: bytes) -> None:
-        transport = self._link.transport
-        if transport is not None and transport.get_write_buffer_size() < MAX_UNSENT_REPORT_BYTES:
-            self._link.write(serialize_frame(channel, packet))
+                frames.append(serialize_frame(transport.interleaved[1], report))
+        connection = self._link.transport
+        if frames and connection is not None and connection.get_write_buffer_size() < MAX_UNSENT_REPORT_BYTES:
+            self._link.write(b"".join(frames))
 
     def _report_interval_s(self) -> float:
         moved, lasted_s = self._publishing.core.counters.payload_bytes, self._link.loop.time() - self._begun_s

@@ -17,6 +17,7 @@ from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.http_gate import Gate, gate_of
 from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits, go_on_reading, stop_reading
+from lalmesh.unread import unread
 from services.edge.http_refusal import Refusals
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import close_soon
@@ -113,6 +114,9 @@ class RtspSocket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
+        if self.transport is not None:
+            for data in unread(self.transport, exc):
+                self.data_received(bytes(data))
         self.transport = None
         if self._dialogue is not None:
             self._dialogue.lost(f"connection lost: {exc}" if exc else "closed by the peer")

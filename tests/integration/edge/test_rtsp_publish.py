@@ -262,6 +262,28 @@ def test_media_come_over_websocket(run: Run, port: str) -> None:
     run(work())
 
 
+def test_the_last_media_by_websocket_are_taken_though_a_report_fails_first(run: Run) -> None:
+    async def work() -> None:
+        async with (
+            edge() as server,
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"ws://{HOST}:{server.socket.port}/any", protocols=("rtsp",)) as socket,
+        ):
+            talk = Talk(URL)
+            for request in (talk.announce(), talk.setup(TCP.format(0, 1)), talk.request("RECORD")):
+                assert (await tell(socket, talk, request)).status == 200
+            outlet = await server.origin()
+            [connection] = server.service._connections
+            assert isinstance(connection, RtspDialogue)
+            media = b"".join(frame(number) for number in range(50))
+            say_and_leave(socket, b"\x82\xfe" + len(media).to_bytes(2, "big") + bytes(4) + media)  # RFC 6455 §5.2, no mask
+            for _ in range(2):
+                connection.write(b"$\x01\0\0")
+            await units(outlet, 50)
+
+    run(work())
+
+
 def test_the_port_of_websockets_serves_nothing_else(run: Run) -> None:
     async def work() -> None:
         async with edge() as server, aiohttp.ClientSession() as session:
