@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 PYTHON_FILES := lalmesh services tests bench tools
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)
+unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: none should have to compile what another has
 
 INTEGRATION_JOBS ?= 4  # more than the cores: these wait most of the time
 E2E_JOBS ?= 2

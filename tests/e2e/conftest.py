@@ -6,10 +6,18 @@ from pathlib import Path
 
 import pytest
 from support.cluster import Cluster, Node, Settings, Standalone
+from support.forks import forking
 from support.media import media as make_media
 
 StartStandalone = Callable[..., Standalone]
 StartCluster = Callable[..., Cluster]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_nodes() -> Iterator[None]:
+    """Nodes begin at once."""
+    with forking():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,17 @@ from typing import Any
 
 import pytest
 from support.etcd import CAN_RUN_ETCD, EtcdServer
+from support.forks import forking
 from support.loops import LOOP_FACTORIES, Run
 
 LIMIT_S = 20.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_nodes() -> Iterator[None]:
+    """Nodes begin at once."""
+    with forking():
+        yield
 
 
 @pytest.fixture(params=LOOP_FACTORIES)

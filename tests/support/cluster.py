@@ -19,11 +19,13 @@ from typing import Self
 
 from support.etcd import EtcdServer
 from support.etcd_cluster import EtcdCluster
+from support.forks import forks
 from support.ports import LOOPBACK
 from support.process import Child, ProcessError, wait_until
 
+OUR_PROGRAM = str(Path(sys.executable).parent / "lalmesh")
 #: The program under test: the one of this environment, or what E2E_LALMESH names (a packed one, say).
-PROGRAM = os.environ.get("E2E_LALMESH") or str(Path(sys.executable).parent / "lalmesh")
+PROGRAM = os.environ.get("E2E_LALMESH") or OUR_PROGRAM
 START_S = 30.0  #: for a node to listen on a slow machine that runs other tests
 STOP_S = 10.0  #: for a node to leave in order
 READY_REQUEST_S = 2.0  #: for one answer of a health check
@@ -113,7 +115,9 @@ class Node:
         sets = [part for key, value in self._settings.items() for part in ("--set", f"{key}={_written(value)}")]
         command = [*self._inside, PROGRAM, self.role, *sets, "--ports-file", str(self._ports_file), *self._arguments]
         own_code = {"PYTHONPATH": ""}  # a packed program would find the checkout's there
-        return Child(command, log=self.log, env={"LALMESH_CLUSTER__KEY": CLUSTER_KEY, "PYTHONUNBUFFERED": "1", **own_code})
+        env = {"LALMESH_CLUSTER__KEY": CLUSTER_KEY, "PYTHONUNBUFFERED": "1", **own_code}
+        is_ours = PROGRAM == OUR_PROGRAM and not self._inside
+        return Child(command, log=self.log, env=env, forks=forks() if is_ours else None)
 
     def wait_ready(self, limit_s: float = START_S) -> Self:
         """Wait until it listens and says that it is ready.

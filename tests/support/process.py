@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from support.forks import Forked, Forks
+
 TERM_S = 2.0  #: what a process gets to obey SIGTERM where the caller names no other bound
 KILL_S = 10.0  #: for the kernel to reap a killed process; only a stuck system call takes longer
 LOG_TAIL_BYTES = 4000  #: of a process's output that goes into a failure message
@@ -23,21 +25,28 @@ class ProcessError(AssertionError):
 class Child:
     """One child process, in a process group of its own."""
 
-    def __init__(self, command: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None) -> None:
-        """Start `command` with its standard output and error in `log` (appended) and its input closed."""
+    def __init__(
+        self, command: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None, forks: Forks | None = None
+    ) -> None:
+        """Start `command` with its output in `log` (appended) and its input closed; as one of `forks`, if there are any."""
         self.command = [str(part) for part in command]
         self.log = log
         self._asked = False  # to end
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=dict(os.environ, **(env or {})),
-                start_new_session=True,
-            )
+            self._process = self._start(output.fileno(), dict(os.environ, **(env or {})), forks)
+
+    def _start(self, output: int, env: Mapping[str, str], forks: Forks | None) -> subprocess.Popen[bytes] | Forked:
+        if forks is not None:
+            return forks.run(self.command, output, env)
+        return subprocess.Popen(
+            self.command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=env,
+            start_new_session=True,
+        )
 
     @property
     def pid(self) -> int:

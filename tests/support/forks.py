@@ -1,0 +1,202 @@
+"""Nodes without their start: each is a fork of a process that has imported the program already.
+
+A node takes a second of a core to import what it needs, and tests start hundreds. From the fork on it does what it does anywhere: a
+process of its own reads its command line, environment and configuration, serves, obeys signals and ends. That the program starts as
+users start it is shown by `e2e/test_cli`, `e2e/test_readme` and the chaos tests, and with E2E_LALMESH by all.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+PR_SET_CHILD_SUBREAPER = 36  #: prctl(2)
+START_S = 60.0  #: for all imports on a slow machine
+ORDER_BYTES = 128 << 10  #: a command line and an environment; what a socket takes in one message
+TESTS = Path(__file__).resolve().parents[1]
+IMPORTED = (
+    "services.standalone.roles_cli",
+    *(f"services.{role}.app" for role in ("scheduler", "origin", "hls", "edge")),
+    *(f"services.standalone.{role}_settings" for role in ("scheduler", "origin", "hls", "edge")),
+    *("services.scheduler.registry", "services.scheduler.sessions", "services.scheduler.events"),
+    *("services.scheduler.blacklisting", "services.scheduler.lal_api", "services.scheduler.metrics"),
+)
+
+
+class Forked:
+    """One process: as much of `subprocess.Popen` as is needed for a child of ours."""
+
+    def __init__(self, pid: int) -> None:
+        """`pid` is a child of this process."""
+        self.pid = pid
+        self.returncode: int | None = None
+        self._handle = os.pidfd_open(pid)
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+                os.close(self._handle)
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        """The exit code, once it has ended.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs after `timeout`.
+        """
+        if self.returncode is None:
+            select.select([self._handle], [], [], timeout)
+        code = self.poll()
+        if code is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout)
+        return code
+
+
+class Forks:
+    """The process that is forked."""
+
+    def __init__(self) -> None:
+        """Start it. Whoever it forks becomes a child of this process."""
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._orders.settimeout(START_S)
+        self._turn = threading.Lock()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-u", "-P", "-m", __name__, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": str(TESTS)},
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+
+    def run(self, words: Sequence[str], output: int, env: Mapping[str, str]) -> Forked:
+        """Run the command line in a session of its own, its output to the descriptor `output`.
+
+        Raises:
+            RuntimeError: the process that is forked has ended.
+        """
+        order = json.dumps([list(words), dict(env), os.getcwd()]).encode()
+        with self._turn:
+            socket.send_fds(self._orders, [order], [output])
+            answer = self._orders.recv(16)
+        if not answer:
+            raise RuntimeError("the process that nodes are forks of has ended")
+        return Forked(int(answer))
+
+    def close(self) -> None:
+        """End it; what it has forked goes on."""
+        self._orders.close()
+        self._process.wait(START_S)
+
+
+@dataclass
+class _Here:
+    """What nodes are forks of in this process."""
+
+    wanted: bool = False
+    running: Forks | None = None
+
+
+_here = _Here()
+
+
+@contextmanager
+def forking() -> Iterator[None]:
+    """Within the block nodes are forks, of a process that starts with the first of them."""
+    _here.wanted = True
+    try:
+        yield
+    finally:
+        _here.wanted = False
+        if _here.running is not None:
+            _here.running.close()
+            _here.running = None
+
+
+def forks() -> Forks | None:
+    """What nodes are forks of here; None: they are started."""
+    if _here.wanted and _here.running is None:
+        _here.running = Forks()
+    return _here.running
+
+
+# in the process that is forked
+
+
+def serve(orders: socket.socket) -> None:
+    """Fork for each order, until there can be no more of them; what is forked returns, to be the program."""
+    while True:
+        order, [*output], _, _ = socket.recv_fds(orders, ORDER_BYTES, 1)
+        if not order:
+            os._exit(0)
+        pid = _orphan()
+        if not pid:
+            os.setsid()
+            os.dup2(output[0], 1)
+            os.dup2(output[0], 2)
+            os.close(output[0])
+            orders.close()
+            _become(*json.loads(order))
+            return
+        os.close(output[0])
+        orders.send(str(pid).encode())
+
+
+def _orphan() -> int:
+    """As `os.fork`, for a process whose parent has ended, so that it is a child of whoever takes those in."""
+    reading, writing = os.pipe()
+    if not (between := os.fork()):
+        if pid := os.fork():
+            os.write(writing, str(pid).encode())
+            os._exit(0)
+        os.close(reading)
+        os.close(writing)
+        return 0
+    os.waitpid(between, 0)
+    pid = int(os.read(reading, 16))
+    os.close(reading)
+    os.close(writing)
+    return pid
+
+
+def _become(words: list[str], env: dict[str, str], folder: str) -> None:
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(folder)
+    sys.argv = words
+
+
+def main() -> None:
+    """Import all, and wait for orders."""
+    sys.path.remove(str(TESTS))
+    for name in IMPORTED:
+        import_module(name)
+    import_module("uvloop")
+    assert len(os.listdir("/proc/self/task")) == 1, "what has threads cannot be forked"
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=int(sys.argv[1])) as orders:
+        serve(orders)
+    program: Any = import_module("services.standalone.cli")
+    sys.exit(program.main())
+
+
+if __name__ == "__main__":
+    main()
