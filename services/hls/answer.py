@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lalmesh.errors import Unavailable
 from lalmesh.protocol.hls import FileName, InitName, PartName, SegmentName
-from lalmesh.runtime.hls_answers import OWNER_HEADER, OWNER_UNKNOWN
+from lalmesh.runtime.hls_answers import CODECS_HEADER, OWNER_HEADER, OWNER_UNKNOWN
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"  #: RFC 8216 §10
 TS_TYPE = "video/mp2t"
@@ -59,6 +59,13 @@ def file_answer(name: FileName, data: bytes) -> Answer:
 def playlist_answer(text: str, max_age_s: int) -> Answer:
     """A playlist, which caches keep for `max_age_s` seconds."""
     return Answer(200, text.encode(), {"Content-Type": PLAYLIST_TYPE, "Cache-Control": f"max-age={max_age_s}"})
+
+
+def with_codecs(answer: Answer, codecs: Sequence[str]) -> Answer:
+    """The answer with a playlist of a stream that is coded with `codecs`, saying so to whoever counts its player."""
+    if answer.status != 200 or not codecs:
+        return answer
+    return replace(answer, headers={**answer.headers, CODECS_HEADER: ",".join(codecs)})
 
 
 def _file_type(name: FileName) -> str:

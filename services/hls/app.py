@@ -15,6 +15,7 @@ from lalmesh.runtime.certificate import CertificateWatch
 from lalmesh.runtime.channels import STOP_GRACE_S, Channels
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.follower import OriginLinks
+from lalmesh.runtime.hls_sessions import PlayerReports, Players
 from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import sweep_each_second
 from lalmesh.runtime.member import Member
@@ -41,12 +42,11 @@ from services.hls.hosting import Cleanup
 from services.hls.http import HlsHttp
 from services.hls.metrics import HlsMetrics
 from services.hls.naming import StreamNames
+from services.hls.orders import Orders
 from services.hls.record_http import RecordHttp
 from services.hls.recorded import NodeRecordings
 from services.hls.recording_metrics import RecordingCollector
 from services.hls.service import HlsService
-from services.hls.session_reports import PlayerReports
-from services.hls.sessions import Players
 from services.hls.settings import HlsSettings
 from services.hls.shelf import Budget
 from services.hls.worker import Worker
@@ -118,14 +118,9 @@ class HlsApp:
         self._players = Players(settings.session_idle_s, self._loop.time)
         self.events = self.workers.events = HlsEvents(scheduler, self.member, settings.storage_url)
         self.events.players_again = self._players.again
-        self._players.watcher, self.recordings.stored = self.events, self.events.recorded
-        self._reports = PlayerReports(
-            self._players,
-            scheduler,
-            lambda: self.member.address,
-            self.workers,
-            lambda: [port.admission for port in self._ports.values()],
-        )
+        self._players.watcher, self.recordings.stored = self.events.players, self.events.recorded
+        self._reports = PlayerReports(self._players, scheduler, lambda: self.member.address)
+        self._orders = Orders(self._reports, lambda: [port.admission for port in self._ports.values()])
         self.access = Access(settings.access, AccessMetrics("hls", registry))
         self._ports = self._make_ports(HlsMetrics(registry))
         registry.register(RecordingCollector(self.recordings))
@@ -152,7 +147,7 @@ class HlsApp:
             for name, tls in contexts.items()
         }
         for port in ports.values():
-            port.admission.blocks = self._reports.blacklist.blocks
+            port.admission.blocks = self._orders.blacklist.blocks
         metrics.read_from(self.workers, self._players, ports, settings.certificate)
         return ports
 
@@ -210,7 +205,7 @@ class HlsApp:
             self.member.begin_drain()
             await self.workers.close(DRAIN_S)
         await self.recordings.stop()
-        await asyncio.gather(self.access.close(), self.events.leave())
+        await asyncio.gather(self.access.close(), self.events.leave(), self._reports.leave())
         await self.member.leave()
         for task in self._tasks:
             task.cancel()
@@ -260,7 +255,7 @@ class HlsApp:
             case GroupMoved(location):
                 self.workers.moved(location)
             case _:
-                self._reports.handle(command)
+                self._orders.handle(command)
 
     def _report(self) -> NodeReport:
         held = tuple(self._held(worker) for worker in self.workers)

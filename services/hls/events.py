@@ -8,11 +8,11 @@ from lalmesh.media import TICKS_PER_SECOND
 from lalmesh.names import StreamKey
 from lalmesh.protocol.hls import SegmentName
 from lalmesh.runtime.event_kinds import EventKind
+from lalmesh.runtime.hls_sessions import PlayerEvents
 from lalmesh.runtime.member import Member
 from lalmesh.runtime.node_events import NodeEvents
 from lalmesh.runtime.ownership import Epoch
 from lalmesh.runtime.scheduling import HlsSchedulerClient
-from lalmesh.runtime.sessions import SessionTouch
 from services.hls import layout
 from services.hls.cuts import Cut, SegmentBegun, SegmentClosed
 from services.hls.recording import RECORD_FOLDER, RecordingFinished
@@ -25,6 +25,8 @@ class HlsEvents(NodeEvents):
         """Tell `scheduler`, in the name of `member`; paths are in `storage`."""
         super().__init__(scheduler, member)
         self._storage = storage
+        #: what players do
+        self.players = PlayerEvents(self.outbox)
         #: gives what tells of each player that is counted now, unless it has left meanwhile
         self.players_again: Callable[[], Iterable[Callable[[], None]]] = tuple
 
@@ -51,15 +53,6 @@ class HlsEvents(NodeEvents):
             "missing": finished.missing,
         }
         self.outbox.add(EventKind.RECORDING_DONE, finished.stream, facts)
-
-    def player_came(self, touch: SessionTouch) -> None:
-        """A player has asked for the first time."""
-        self.outbox.add(EventKind.SUB_START, touch.stream, _player(touch, 0))
-
-    def player_left(self, touch: SessionTouch, sent_bytes: int, lasted_ms: int, reason: str) -> None:
-        """A player has not asked for long, or may not any more."""
-        facts = {**_player(touch, sent_bytes), "reason": reason, "duration_ms": lasted_ms}
-        self.outbox.add(EventKind.SUB_STOP, touch.stream, facts)
 
     def _segment(self, stream: StreamKey, epoch: Epoch, number: int, event: str, duration: int) -> None:
         facts = {
@@ -113,17 +106,3 @@ class SegmentEvents:
     def lost(self, number: int) -> None:
         """It never will be."""
         self._durations.pop(number, None)
-
-
-def _player(touch: SessionTouch, sent_bytes: int) -> dict[str, object]:
-    return {
-        "session_id": touch.id,
-        "protocol": touch.protocol,
-        "role": touch.role.value,
-        "remote_addr": touch.peer,
-        "url": touch.url,
-        "query": touch.query,
-        "user_agent": touch.user_agent,
-        "read_bytes_sum": 0,
-        "wrote_bytes_sum": sent_bytes,
-    }

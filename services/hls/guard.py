@@ -12,7 +12,6 @@ from lalmesh.errors import InvalidName, RemoteProtocolError, Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.protocol.hls import PlaylistName
 from lalmesh.runtime.authorisation import (
-    EDGE_HEADER,
     HTTP_STATUS,
     Access,
     AccessRefused,
@@ -38,6 +37,7 @@ class LetIn:
     query: str  #: without credentials
     address: str  #: of the client, as the edge says that it came by
     base: str  #: scheme and host that it was asked by, there
+    is_counted: bool = False  #: by the edge: its player is no business of this node
 
 
 Serve = Callable[[web.Request, LetIn], Awaitable[web.StreamResponse]]
@@ -57,7 +57,7 @@ class Guard:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer a GET or HEAD."""
         query = request.rel_url.raw_query_string
-        said = self._headers.read(request.headers.get(EDGE_HEADER, ""), request.rel_url.raw_path_qs, time.time())
+        said = self._headers.read_all(request.headers, request.rel_url.raw_path_qs, time.time())
         remote = remote_of(request)
         address = said.address if said is not None else remote.address
         if self._access.is_guarded and not (said is not None and said.is_checked):
@@ -72,7 +72,8 @@ class Guard:
                 where = f"{request.rel_url.raw_path}?{admitted.query}"
                 return web.Response(status=302, headers={"Location": where, "Cache-Control": UNCACHED})
             query = admitted
-        return await self._serve(request, LetIn(query, address, _base(request, remote, is_by_edge=said is not None)))
+        base, is_counted = _base(request, remote, is_by_edge=said is not None), said is not None and said.is_counted
+        return await self._serve(request, LetIn(query, address, base, is_counted))
 
     async def _admitted(self, request: web.Request, query: str, address: str) -> str | Redirected | web.Response:
         if request.path.startswith(RECORDINGS):

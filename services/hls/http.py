@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gzip
-from urllib.parse import parse_qsl, unquote_plus
+from dataclasses import replace
 
 from aiohttp import web
 
 from lalmesh.errors import InvalidName, RemoteProtocolError, Unavailable
-from lalmesh.protocol.hls import PlaylistName
+from lalmesh.names import StreamKey
+from lalmesh.protocol.hls import HlsPath, PlaylistName, with_query
 from lalmesh.runtime.asked_once import AskedOnce
+from lalmesh.runtime.hls_answers import CODECS_HEADER, codecs_in
+from lalmesh.runtime.hls_sessions import HlsPlayer, Players, SessionIds, session_in, with_session
 from lalmesh.runtime.http_gate import answer_with, waiting_for_answer
 from lalmesh.runtime.record_paths import RECORDINGS
-from lalmesh.runtime.secrets_in_urls import without_secrets
 from lalmesh.runtime.threads import Threads
 from services.hls.answer import PLAYLIST_TYPE, UNCACHED, Answer, refusal
 from services.hls.bytes_cache import BytesCache
@@ -21,13 +23,10 @@ from services.hls.metrics import HlsMetrics
 from services.hls.naming import StreamNames
 from services.hls.record_http import RecordHttp
 from services.hls.service import HlsService
-from services.hls.sessions import PARAMETER, HlsClient, Players, SessionIds
 
 GZIP_FROM_BYTES = 1000  #: smaller playlists fit one packet as they are
 GZIP_LEVEL = 5  #: a playlist of 5 KB takes 0.1 ms and becomes a fifth
 ZIPPED_AT_ONCE_BYTES = 64 << 10  #: these take 0.3 ms; a larger one, as of a recording, would hold up the loop: threads zip it
-MAX_URL_CHARS = 1000  #: of what is told of a player; UTF-8 makes four times as many bytes of them
-MAX_AGENT_CHARS = 250
 THREADS = 2  #: that zip: more would take turns with the loop
 MAX_ZIPPED_BYTES = 32 << 20  #: of playlists that are kept zipped, and as they were: thousands of live ones, or some recordings
 MAX_ZIPPED_BODY_BYTES = 8 << 20  #: of one: the longest recording without a query has half of it
@@ -73,58 +72,60 @@ class HlsHttp:
             answer = await self._counted(request, path, let_in, self._ids)
         if request.method == "GET":
             self._metrics.sent_bytes.inc(len(answer.body))
+        if CODECS_HEADER in answer.headers and not let_in.is_counted:
+            answer = replace(answer, headers={name: text for name, text in answer.headers.items() if name != CODECS_HEADER})
         answer = await self._zipped.encoded(answer, request.headers.get("Accept-Encoding", ""))  # nobody holds the other meanwhile
         return await answer_with(request, answer.status, answer.headers, answer.body)
 
     async def _counted(self, request: web.Request, path: str, let_in: LetIn, ids: SessionIds) -> Answer:
-        """The answer to a player that is counted.
+        """The answer to a player that is counted, here or by the edge that it asks.
 
         A first playlist is asked for again with a session id. An id that was never given is not found where files need one too, and
-        is no id otherwise: the keys of the cluster may have changed.
+        is no id otherwise: the keys of the cluster may have changed. There no edge can count: each line has to carry the id.
         """
         query = let_in.query
+        if let_in.is_counted and not ids.on_files:
+            return await self._service.answer(path, query)
         try:
             found, stream = await self._names.resolve(path)
         except (InvalidName, RemoteProtocolError, Unavailable):
             return await self._service.answer(path, query)  # which says so
-        session_id, is_playlist = _session_id(query), isinstance(found.resource, PlaylistName)
-        if session_id and not ids.is_good(session_id, stream):
+        session_id, rest = session_in(query)
+        if session_id and not (self._players.knows(stream, session_id) or ids.is_good(session_id, stream)):
             if ids.on_files:
                 return refusal(404, "unknown session")
             session_id = ""
-        if not session_id and is_playlist:
-            where = f"{path}?{_joined(_without_id(query), f'{PARAMETER}={ids.make(stream)}')}"
+        if not session_id and isinstance(found.resource, PlaylistName):
+            where = f"{path}?{with_session(rest, ids.make(stream))}"
             return Answer(302, b"", {"Location": where, "Cache-Control": UNCACHED})
         if session_id and self._players.is_kicked(session_id):
             return refusal(410, "the session was ended")
-        names_files = found.resource is not PlaylistName.INDEX
-        answer = await self._service.answer(path, _without_id(query) if names_files and not ids.on_files else query)
+        if ids.on_files or not session_id:
+            answer = await self._service.answer(path, query if ids.on_files else rest)
+        else:
+            answer = _for_player(await self._service.answer(path, rest), found, session_id)
         if session_id and answer.status == 200 and request.method == "GET":
-            self._players.saw(stream, session_id, _client(request, let_in), len(answer.body), is_media=not is_playlist)
+            self._saw(request, let_in, found, stream, session_id, answer)
         return answer
 
-
-def _client(request: web.Request, let_in: LetIn) -> HlsClient:
-    """Who asks, in the words of whoever passed the request on where it came by an edge."""
-    return HlsClient(
-        peer=let_in.address,
-        protocol="https-hls" if let_in.base.startswith("https:") else "hls",
-        url=f"{let_in.base}{request.path}"[:MAX_URL_CHARS],
-        query=without_secrets(let_in.query)[:MAX_URL_CHARS],
-        user_agent=request.headers.get("User-Agent", "")[:MAX_AGENT_CHARS],
-    )
-
-
-def _session_id(query: str) -> str:
-    return dict(parse_qsl(query)).get(PARAMETER, "")
+    def _saw(self, request: web.Request, let_in: LetIn, found: HlsPath, stream: StreamKey, session_id: str, answer: Answer) -> None:
+        """Count a player, as it is in the words of whoever passed its request on where it came by an edge."""
+        agent = request.headers.get("User-Agent", "")
+        self._players.saw(
+            stream,
+            session_id,
+            lambda: HlsPlayer.asking(let_in.address, let_in.base, request.path, let_in.query, agent),
+            len(answer.body),
+            is_media=not isinstance(found.resource, PlaylistName),
+            codecs=codecs_in(answer.headers.get(CODECS_HEADER, "")),
+        )
 
 
-def _without_id(query: str) -> str:
-    return "&".join(item for item in query.split("&") if item and unquote_plus(item.partition("=")[0]) != PARAMETER)
-
-
-def _joined(query: str, added: str) -> str:
-    return f"{query}&{added}" if query else added
+def _for_player(answer: Answer, found: HlsPath, session_id: str) -> Answer:
+    """What all players are answered, for one: a multivariant playlist names others, which it is to ask for with its id."""
+    if found.resource is not PlaylistName.INDEX or answer.status != 200:
+        return answer
+    return replace(answer, body=with_query(answer.body.decode(), with_session("", session_id)).encode())
 
 
 class ZippedPlaylists:

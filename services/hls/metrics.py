@@ -9,9 +9,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from lalmesh.runtime.certificate import ServerCertificate, certificate_metrics
+from lalmesh.runtime.hls_sessions import Players
 from lalmesh.runtime.http_port import HttpPort
 from lalmesh.runtime.listener import ListenerMetrics
-from services.hls.sessions import Players
 from services.hls.workers import Workers
 
 

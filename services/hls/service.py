@@ -26,9 +26,10 @@ from lalmesh.protocol.hls import (
     render_media,
 )
 from lalmesh.runtime.ownership import HlsOwner
+from lalmesh.runtime.sessions import codecs_of
 from lalmesh.runtime.storage import Storage
 from services.hls import layout
-from services.hls.answer import Answer, file_answer, refusal, unavailable
+from services.hls.answer import Answer, file_answer, refusal, unavailable, with_codecs
 from services.hls.hosting import Cleanup
 from services.hls.kept import KeptSegments
 from services.hls.layout import StoredState
@@ -159,7 +160,8 @@ class HlsService:
 
     async def _from_worker(self, worker: Worker, found: HlsPath, reload: ReloadRequest, query: str) -> Answer | None:
         if isinstance(found.resource, PlaylistName):
-            return await worker.playing.playlist(found.resource, reload, kept_query(query), found.folder(worker.stream))
+            playlist = await worker.playing.playlist(found.resource, reload, kept_query(query), found.folder(worker.stream))
+            return with_codecs(playlist, codecs_of(worker.tracks))
         return await worker.playing.file(found.resource)
 
     async def _stored_file(self, stream: StreamKey, name: FileName) -> Answer | None:

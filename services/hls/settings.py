@@ -7,11 +7,11 @@ from pathlib import Path
 
 from lalmesh.runtime.authorisation import AccessSettings
 from lalmesh.runtime.certificate import ServerCertificate
+from lalmesh.runtime.hls_sessions import SessionIds
 from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.member import MemberSettings
 from services.hls.hosting import WorkerSettings
 from services.hls.recording import RecordingSettings
-from services.hls.sessions import SessionIds
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

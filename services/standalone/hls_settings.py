@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from lalmesh.media import ms_to_ticks
-from lalmesh.runtime.authorisation import derived_keys
 from lalmesh.runtime.config import Config
 from lalmesh.runtime.follower import FollowSettings
 from lalmesh.runtime.scheduling import Capacity
@@ -14,12 +13,11 @@ from services.hls.cuts import CutSettings
 from services.hls.hosting import Cleanup, WorkerSettings
 from services.hls.recording import RecordingSettings
 from services.hls.rendition import Format
-from services.hls.sessions import SessionIds
 from services.hls.settings import HlsSettings
 from services.standalone import settings
 from services.standalone.access_settings import access_settings
+from services.standalone.player_settings import session_ids
 
-_SESSION = b"lalmesh hls session key, version 1"
 LEAST_LOST_S = 5.0  #: for an origin to be reached, or replaced, where publishers have no time to come back
 
 
@@ -69,15 +67,6 @@ def hls_settings(config: Config, keys: tuple[bytes, ...]) -> HlsSettings:
         match_app=config.cluster.match_app,
         access=access_settings(config, keys),
     )
-
-
-def session_ids(config: Config, keys: tuple[bytes, ...]) -> SessionIds | None:
-    """How players are told apart; None where they are not counted."""
-    session = config.hls.session
-    if not session.enable:
-        return None
-    own = session.hash_key.get_secret_value().encode()
-    return SessionIds((own,), on_files=True) if own else SessionIds(derived_keys(keys, _SESSION))
 
 
 def storage_options(config: Config) -> StorageOptions:

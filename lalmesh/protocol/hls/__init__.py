@@ -17,7 +17,7 @@ from lalmesh.protocol.hls._model import (
     Segment,
     rounded_seconds,
 )
-from lalmesh.protocol.hls._multivariant import Variant, render_multivariant
+from lalmesh.protocol.hls._multivariant import Variant, render_multivariant, with_query
 from lalmesh.protocol.hls._names import (
     MAX_EPOCH_NUMBER,
     MAX_INIT_INDEX,
@@ -73,4 +73,5 @@ __all__ = [
     "render_media",
     "render_multivariant",
     "rounded_seconds",
+    "with_query",
 ]

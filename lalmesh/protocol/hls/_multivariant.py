@@ -37,6 +37,22 @@ def render_multivariant(variant: Variant, *, query: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
+def with_query(text: str, added: str) -> str:
+    """The multivariant playlist `text`, with the query `added`, percent-encoded, behind what its URIs have.
+
+    Raises:
+        LocalProtocolError: `added` would break the playlist.
+    """
+    checked_uri(added, "query")
+    lines = text.splitlines()
+    return "".join(f"{line}{'&' if '?' in line else '?'}{added}\n" if _is_uri(line) else f"{line}\n" for line in lines)
+
+
+def _is_uri(line: str) -> bool:
+    """Whether it is one, and no tag, comment or blank line (rfc8216bis §4.1)."""
+    return bool(line) and not line.startswith("#")
+
+
 def _attributes(variant: Variant) -> Iterator[str]:
     yield f"BANDWIDTH={variant.bandwidth_bps}"
     if variant.average_bandwidth_bps:

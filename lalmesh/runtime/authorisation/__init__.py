@@ -15,7 +15,15 @@ from lalmesh.runtime.authorisation._keys import VerifyKey, jwks_keys, pem_keys, 
 from lalmesh.runtime.authorisation._lal_secret import LalSecret, lal_secret_of
 from lalmesh.runtime.authorisation._limits import MAX_LIMITS, AppLimit, AppLimits, Usage, limit_of, parse_limit
 from lalmesh.runtime.authorisation._metrics import AccessMetrics
-from lalmesh.runtime.authorisation._passes import EDGE_HEADER, PASS_PARAMETER, EdgeHeaders, FromEdge, Passes, derived_keys
+from lalmesh.runtime.authorisation._passes import (
+    COUNTED_HEADER,
+    EDGE_HEADER,
+    PASS_PARAMETER,
+    EdgeHeaders,
+    FromEdge,
+    Passes,
+    derived_keys,
+)
 from lalmesh.runtime.authorisation._password import Passwords, PlainLogin
 from lalmesh.runtime.authorisation._policy import AddressList, Policy
 from lalmesh.runtime.authorisation._query import fields_of
@@ -38,6 +46,7 @@ from lalmesh.runtime.authorisation._verdict import (
 
 __all__ = [
     "ALGORITHMS",
+    "COUNTED_HEADER",
     "EDGE_HEADER",
     "HTTP_STATUS",
     "MAX_LIMITS",

@@ -10,16 +10,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lalmesh.names import StreamKey
 
 PASS_PARAMETER: Final = "hls_pass"
 EDGE_HEADER: Final = "Lalmesh-Edge"
+#: beside it: that the edge counts the player. A header of its own, as nodes of before read the other in four words alone
+COUNTED_HEADER: Final = "Lalmesh-Edge-Counts"
 HEADER_LASTS_S: Final = 60  #: either way: clocks of nodes differ, and a request may wait for a connection
 _PASS, _HEADER = b"lalmesh hls pass, version 1", b"lalmesh edge header, version 1"
+_COUNTED: Final = "counted"
 _SIGNATURE_BYTES: Final = 16
 _MAX_TEXT_CHARS: Final = 200
 
@@ -61,10 +64,11 @@ class FromEdge:
 
     address: str  #: of the client
     is_checked: bool  #: it may; otherwise the node has to decide itself
+    is_counted: bool = False  #: the edge counts the player of HLS; otherwise the node does
 
 
 class EdgeHeaders:
-    """Makes the header, and reads it."""
+    """Makes the headers, and reads them."""
 
     def __init__(self, cluster_keys: Sequence[bytes]) -> None:
         """Sign with the first of `cluster_keys` and take those of all."""
@@ -74,6 +78,20 @@ class EdgeHeaders:
         """The header of a request for `target`, path and query."""
         at, checked = f"{int(now_s):x}", "1" if said.is_checked else "0"
         return f"{at} {checked} {said.address} {_signature(self._keys[0], (at, checked, said.address, target))}"
+
+    def of(self, target: str, said: FromEdge, now_s: float) -> dict[str, str]:
+        """All headers of a request for `target`, path and query."""
+        made = self.make(target, said, now_s)
+        return {EDGE_HEADER: made} | ({COUNTED_HEADER: _signature(self._keys[0], (_COUNTED, made))} if said.is_counted else {})
+
+    def read_all(self, headers: Mapping[str, str], target: str, now_s: float) -> FromEdge | None:
+        """What an edge said in `headers`; None as `read`."""
+        text = headers.get(EDGE_HEADER, "")
+        said = self.read(text, target, now_s) if text else None
+        shown = headers.get(COUNTED_HEADER, "") if said is not None else ""
+        if said is None or not shown or not any(_equal(shown, _signature(key, (_COUNTED, text))) for key in self._keys):
+            return said
+        return replace(said, is_counted=True)
 
     def read(self, text: str, target: str, now_s: float) -> FromEdge | None:
         """What an edge said; None where none did, or long ago, or of something else."""

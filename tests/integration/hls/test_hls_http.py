@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from typing import cast
 
@@ -15,16 +16,19 @@ from yarl import URL
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
+from lalmesh.runtime.authorisation import Access, FromEdge
 from lalmesh.runtime.cors import CorsPolicy
+from lalmesh.runtime.hls_answers import CODECS_HEADER
+from lalmesh.runtime.hls_sessions import Players, SessionIds
 from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits
-from services.hls.answer import Answer, playlist_answer, refusal
+from services.hls.answer import Answer, playlist_answer, refusal, with_codecs
+from services.hls.guard import Guard
 from services.hls.http import HlsHttp
 from services.hls.metrics import HlsMetrics
 from services.hls.naming import StreamNames
 from services.hls.record_http import RecordHttp
 from services.hls.service import HlsService
-from services.hls.sessions import Players, SessionIds
 
 HOST, LIMIT_S = "127.0.0.1", 10.0
 IDS = SessionIds((b"a key of sessions",), on_files=True)
@@ -39,12 +43,17 @@ class Site:
     def __init__(self, ids: SessionIds | None = IDS) -> None:
         self.asked: list[str] = []
         self.is_away = False
+        self.text = TEXT
+        self.headers: Mapping[str, str] = {}  #: of the last answer
+        access = Access.open_to_all()
+        self._edges = access.edge_headers
         self.registry = CollectorRegistry()
         self.players = Players(30.0, asyncio.get_running_loop().time)
         names = StreamNames(self._find, asyncio.get_running_loop().time)
         metrics = HlsMetrics(self.registry)
         http = HlsHttp(cast(HlsService, self), names, RecordHttp(FakeStorage()), self.players, metrics, ids)
-        self.port = HttpPort("http", reading_app(http.answer, CorsPolicy(())), ListenerLimits(), metrics)
+        guard = Guard(access, names, http.answer)
+        self.port = HttpPort("http", reading_app(guard.answer, CorsPolicy(())), ListenerLimits(), metrics)
 
     async def _find(self, name: str) -> list[StreamKey]:
         if self.is_away:
@@ -54,12 +63,17 @@ class Site:
     async def answer(self, path: str, query: str) -> Answer:
         """What the service answers."""
         self.asked.append(f"{path}?{query}")
-        return refusal(503, "no scheduler") if self.is_away else playlist_answer(TEXT, 1)
+        return refusal(503, "no scheduler") if self.is_away else with_codecs(playlist_answer(self.text, 1), ["h264", "aac"])
 
-    async def ask(self, target: str, method: str = "GET") -> tuple[int, str, str]:
-        """Status, body and Location."""
+    async def ask(self, target: str, method: str = "GET", *, by_edge: bool = False) -> tuple[int, str, str]:
+        """Status, body and Location; where it is `by_edge`, that counts the player."""
         url = URL(f"http://{HOST}:{self.port.port}{target}", encoded=True)
-        async with aiohttp.ClientSession() as session, session.request(method, url, allow_redirects=False) as answer:
+        said = self._edges.of(target, FromEdge("192.0.2.7", is_checked=True, is_counted=True), time.time()) if by_edge else {}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(method, url, headers=said, allow_redirects=False) as answer,
+        ):
+            self.headers = answer.headers
             return answer.status, await answer.text(), answer.headers.get("Location", "")
 
     @property
@@ -122,13 +136,37 @@ async def test_where_caches_may_share_files_playlists_alone_carry_the_id(stack: 
     for name in ("index", "live", "playlist"):
         assert (await site.ask(f"/hls/live/cam/{name}.m3u8?token=1&session_id={session_id}&_HLS_msn=3"))[0] == 200
     assert site.asked == [
-        f"/hls/live/cam/index.m3u8?token=1&session_id={session_id}&_HLS_msn=3",  # whose lines are playlists
+        "/hls/live/cam/index.m3u8?token=1&_HLS_msn=3",
         "/hls/live/cam/live.m3u8?token=1&_HLS_msn=3",
         "/hls/live/cam/playlist.m3u8?token=1&_HLS_msn=3",
     ]
     assert [touch.sent_bytes for touch in site.players.touches()] == [3 * len(TEXT)]
     site.players.kick([session_id])
     assert (await site.ask(where))[0] == 410
+
+
+async def test_there_a_multivariant_playlist_names_its_variants_with_the_id(stack: AsyncExitStack) -> None:
+    site = await started(stack, SHARED)
+    site.text = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlive.m3u8?token=1\n"
+    where = (await site.ask("/hls/live/cam/index.m3u8?token=1"))[2]
+    session_id = where.partition("&session_id=")[2]
+    assert (await site.ask(where))[1].splitlines()[-1] == f"live.m3u8?token=1&session_id={session_id}"
+    assert site.asked == ["/hls/live/cam/index.m3u8?token=1"]
+
+
+async def test_who_is_counted_by_an_edge_is_not_counted_again_and_the_edge_hears_the_codecs(stack: AsyncExitStack) -> None:
+    site = await started(stack, SHARED)
+    assert (await site.ask("/hls/live/cam.m3u8", by_edge=True))[0] == 200
+    assert (len(site.players), site.headers.get(CODECS_HEADER)) == (0, "h264,aac")
+    where = (await site.ask("/hls/live/cam.m3u8"))[2]
+    assert (await site.ask(where))[0] == 200
+    assert CODECS_HEADER not in site.headers
+    assert [touch.codecs for touch in site.players.touches()] == [("h264", "aac")]
+
+
+async def test_where_each_line_carries_the_id_no_edge_can_count(stack: AsyncExitStack) -> None:
+    site = await started(stack)
+    assert (await site.ask("/hls/live/cam.m3u8", by_edge=True))[0] == 302
 
 
 async def test_there_an_id_of_another_key_is_replaced_and_files_do_not_need_one(stack: AsyncExitStack) -> None:

@@ -16,6 +16,7 @@ from lalmesh.protocol.hls import (
     render_media,
     render_multivariant,
     rounded_seconds,
+    with_query,
 )
 
 SECOND = 90_000
@@ -229,3 +230,13 @@ def test_the_multivariant_playlist_describes_its_variant() -> None:
 def test_a_multivariant_playlist_leaves_out_what_is_unknown() -> None:
     text = render_multivariant(Variant(uri="live.m3u8", bandwidth_bps=128_000, codecs="mp4a.40.2"))
     assert text.splitlines()[2] == '#EXT-X-STREAM-INF:BANDWIDTH=128000,CODECS="mp4a.40.2"'
+
+
+def test_a_query_is_added_to_each_variant_and_to_nothing_else() -> None:
+    variant = Variant(uri="live.m3u8", bandwidth_bps=1, codecs="mp4a.40.2")
+    for query, added in (("", "live.m3u8?b=2"), ("a=1", "live.m3u8?a=1&b=2")):
+        before = render_multivariant(variant, query=query)
+        after = with_query(before, "b=2")
+        assert after.splitlines() == [*before.splitlines()[:-1], added]
+    with pytest.raises(LocalProtocolError):
+        with_query(before, 'b="2')

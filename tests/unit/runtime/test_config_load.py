@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lalmesh.errors import LalmeshError
 from lalmesh.runtime.config import Config, ConfigError, check_role, load, load_config
 from lalmesh.runtime.config._load import SESSIONS_TOLD_S
-from services.hls.session_reports import TOUCH_S
+from lalmesh.runtime.hls_sessions import TOUCH_S
 
 KEY = "0123456789abcdef"
 

@@ -8,6 +8,8 @@ import pytest
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.authorisation import (
+    COUNTED_HEADER,
+    EDGE_HEADER,
     Action,
     AddressList,
     Allowed,
@@ -206,6 +208,18 @@ def test_what_an_edge_says_is_for_one_target_and_a_moment() -> None:
     assert EdgeHeaders((b"other",)).read(text, "/hls/live/cam.m3u8", 1030.0) is None
     for junk in ("", "a b c", "x 1 a b", "zz 1 a " + "é"):
         assert headers.read(junk, "/", 0.0) is None
+
+
+def test_that_an_edge_counts_a_player_is_said_beside_what_nodes_of_before_read() -> None:
+    headers, target = EdgeHeaders((b"key",)), "/hls/live/cam.m3u8"
+    plain, counted = (FromEdge("192.0.2.1", True, is_counted=is_counted) for is_counted in (False, True))
+    assert headers.of(target, plain, 0.0) == {EDGE_HEADER: headers.make(target, plain, 0.0)}
+    said = headers.of(target, counted, 0.0)
+    assert headers.read(said[EDGE_HEADER], target, 0.0) == plain
+    assert headers.read_all(said, target, 0.0) == counted
+    for other in ("", "x", "é", EdgeHeaders((b"other",)).of(target, counted, 0.0)[COUNTED_HEADER]):
+        assert headers.read_all({**said, COUNTED_HEADER: other}, target, 0.0) == plain
+    assert headers.read_all({COUNTED_HEADER: said[COUNTED_HEADER]}, target, 0.0) is None
 
 
 def test_address_lists_that_are_empty_guard_nothing() -> None:

@@ -1,65 +1,30 @@
-"""Counting players: each has a signed id in its URLs, which any node can check, and is counted where it asks.
-
-A player of HLS has no connection. Its first playlist is answered with a redirection to the same URL with a `session_id`, with
-which it asks for playlists from then on. The id is random, and signed, so no node has to remember it: with `hls.session.hash_key`,
-else with a key made of the cluster's.
-
-Where `hls.session.hash_key` is set, every line of the playlists carries the id, as with lal: each byte of each player is counted,
-and no cache can give one player what another had. Otherwise files are the same for all players, and what is counted of one is its
-playlists.
-"""
+"""The players of HLS that one node counts, and those that it answers no more."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from itertools import islice
+from typing import Final, Protocol
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.addresses import host_of
 from lalmesh.runtime.foreign_text import well_formed
+from lalmesh.runtime.secrets_in_urls import without_secrets
 from lalmesh.runtime.sessions import SessionTouch
 
-PARAMETER = "session_id"
-RANDOM_BYTES = 12
-SIGNATURE_CHARS = 24  #: hexadecimal digits of HMAC-SHA256 that are shown: 96 bits
-MAX_SESSIONS = 100_000  #: counted by one node at a time; more are served, and not counted
+MAX_SESSIONS: Final = 100_000  #: counted by one node at a time; more are served, and not counted
 LEFT, ENDED = "it asked for nothing for long", "ended by an operator"  #: why a session is over
-KICKED_S = 3600.0  #: that an id which was kicked is answered no more: players give up long before
-_CONTEXT = b"lalmesh hls session, version 1"
-
-
-@dataclass(slots=True, frozen=True)
-class SessionIds:
-    """Makes ids of players, and knows them again."""
-
-    keys: tuple[bytes, ...] = field(repr=False)  #: signed with the first, taken of all
-    on_files: bool = False  #: whether players ask with it for files too, and nobody is answered whose id is none
-
-    def make(self, stream: StreamKey) -> str:
-        """A fresh id of a player of `stream`."""
-        chance = secrets.token_hex(RANDOM_BYTES)
-        return chance + _signature(stream, chance, self.keys[0])
-
-    def is_good(self, text: str, stream: StreamKey) -> bool:
-        """Whether `text` is an id that was made for a player of `stream` with one of the keys."""
-        chance, shown = text[: RANDOM_BYTES * 2], text[RANDOM_BYTES * 2 :].encode()
-        return any(hmac.compare_digest(shown, _signature(stream, chance, key).encode()) for key in self.keys)
-
-
-def _signature(stream: StreamKey, chance: str, key: bytes) -> str:
-    message = b"\0".join((_CONTEXT, stream.app.encode(), stream.name.encode(), chance.encode()))
-    return hmac.new(key, message, hashlib.sha256).hexdigest()[:SIGNATURE_CHARS]
+KICKED_S: Final = 3600.0  #: that an id which was kicked is answered no more: players give up long before
+MAX_URL_CHARS: Final = 1000  #: of what is told of a player; UTF-8 makes four times as many bytes of them
+MAX_AGENT_CHARS: Final = 250
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class HlsClient:
+class HlsPlayer:
     """Who asks, as a request says; what its texts had that is no UTF-8 is replaced."""
 
     peer: str  #: address
@@ -73,10 +38,21 @@ class HlsClient:
         for name in ("url", "query", "user_agent"):
             object.__setattr__(self, name, well_formed(getattr(self, name)))
 
+    @classmethod
+    def asking(cls, address: str, base: str, path: str, query: str, user_agent: str) -> HlsPlayer:
+        """Who asks for `path` from `address`, by the scheme and host of `base`; what is long is cut."""
+        return cls(
+            peer=address,
+            protocol="https-hls" if base.startswith("https:") else "hls",
+            url=f"{base}{path}"[:MAX_URL_CHARS],
+            query=without_secrets(query)[:MAX_URL_CHARS],
+            user_agent=user_agent[:MAX_AGENT_CHARS],
+        )
+
 
 @dataclass(slots=True)
 class _Seen:
-    client: HlsClient
+    player: HlsPlayer
     opened_us: int
     at_s: float = 0.0
     sent_bytes: int = 0  # since the directory was told
@@ -106,7 +82,8 @@ class Players:
         self._idle_s = idle_s
         self._clock = clock
         self._wall_clock = wall_clock
-        self._players: dict[tuple[StreamKey, str], _Seen] = {}
+        self._players: OrderedDict[tuple[StreamKey, str], _Seen] = OrderedDict()  # who asked last is the last
+        self._untold: dict[tuple[StreamKey, str], None] = {}  # who asked since the directory was told, in that order
         self._over: list[SessionTouch] = []
         self._kicked: OrderedDict[str, float] = OrderedDict()  # ids, with when they may be forgotten
         self.watcher: PlayerWatcher | None = None  #: hears of those who come and go
@@ -115,38 +92,78 @@ class Players:
         """How many there are."""
         return len(self._players)
 
-    def saw(self, stream: StreamKey, session_id: str, client: HlsClient, sent_bytes: int, *, is_media: bool = False) -> None:
-        """A player was answered, with media where it `is_media`, otherwise with a playlist."""
-        seen = self._players.pop((stream, session_id), None)
+    def knows(self, stream: StreamKey, session_id: str) -> bool:
+        """Whether it is here, so that its id is good."""
+        return (stream, session_id) in self._players
+
+    def saw(
+        self,
+        stream: StreamKey,
+        session_id: str,
+        player: Callable[[], HlsPlayer],
+        sent_bytes: int,
+        *,
+        is_media: bool = False,
+        codecs: tuple[str, ...] = (),
+    ) -> None:
+        """A player was answered.
+
+        Args:
+            stream: that it plays.
+            session_id: a good id for that.
+            player: gives who it is; asked of one that is new.
+            sent_bytes: of the answer's body.
+            is_media: whether that was media, and not a playlist.
+            codecs: of the stream; empty where that is not known.
+        """
+        key = (stream, session_id)
+        seen = self._players.get(key) or self._new(stream, session_id, player, codecs)
         if seen is None:
-            if len(self._players) >= MAX_SESSIONS:
-                return
-            seen = _Seen(client, round(self._wall_clock() * 1_000_000))
-            if self.watcher is not None:
-                self.watcher.player_came(_touch(stream, session_id, seen))
+            return
+        self._players.move_to_end(key)
+        self._untold[key] = None
         seen.at_s = self._clock()
         seen.sent_bytes += sent_bytes
         seen.all_bytes += sent_bytes
+        if codecs and codecs != seen.codecs:
+            seen.codecs, seen.is_told = codecs, False
         if is_media and not seen.first_media_ms:
             seen.first_media_ms = max(1, round(self._wall_clock() * 1000) - seen.opened_us // 1000)
-        self._players[stream, session_id] = seen  # the last one seen is the last
 
-    def touches(self, codecs: Callable[[StreamKey], tuple[str, ...]] = lambda _: ()) -> list[SessionTouch]:
-        """What the directory is to be told: who was seen since the last call. Those that have left are forgotten.
+    def _new(self, stream: StreamKey, session_id: str, player: Callable[[], HlsPlayer], codecs: tuple[str, ...]) -> _Seen | None:
+        """One that has not asked before; None where there are too many."""
+        if len(self._players) >= MAX_SESSIONS:
+            return None
+        seen = self._players[stream, session_id] = _Seen(player(), round(self._wall_clock() * 1_000_000), codecs=codecs)
+        if self.watcher is not None:
+            self.watcher.player_came(_touch(stream, session_id, seen))
+        return seen
 
-        `codecs` gives those of a stream as far as they are known here.
-        """
+    def expire(self, limit: int = MAX_SESSIONS) -> bool:
+        """Forget those that have left, `limit` of them at most. Gives whether there may be more."""
         now = self._clock()
-        for key in [key for key, seen in self._players.items() if now - seen.at_s > self._idle_s]:
-            self._left(key, self._players.pop(key), LEFT)
-        told, self._over = self._over, []
-        for (stream, session_id), seen in self._players.items():
-            if not seen.sent_bytes:
-                continue
-            known = codecs(stream) or seen.codecs
-            seen.is_told, seen.codecs = seen.is_told and known == seen.codecs, known
-            told.append(_touch(stream, session_id, seen))
-            seen.sent_bytes, seen.is_told = 0, True
+        for _ in range(min(limit, len(self._players))):
+            key, seen = next(iter(self._players.items()))
+            if now - seen.at_s <= self._idle_s:
+                return False
+            del self._players[key]
+            self._untold.pop(key, None)
+            self._left(key, seen, LEFT)
+        return bool(self._players)
+
+    @property
+    def untold(self) -> int:
+        """Of how many the directory is to be told."""
+        return len(self._over) + len(self._untold)
+
+    def touches(self, limit: int = MAX_SESSIONS) -> list[SessionTouch]:
+        """What the directory is to be told: who was seen, or has ended, since the last call; `limit` of them at most."""
+        told, self._over = self._over[:limit], self._over[limit:]
+        for key in list(islice(self._untold, limit - len(told))):
+            del self._untold[key]
+            if (seen := self._players.get(key)) is not None:
+                told.append(_touch(*key, seen))
+                seen.sent_bytes, seen.is_told = 0, True
         return told
 
     def again(self) -> list[Callable[[], None]]:
@@ -166,6 +183,7 @@ class Players:
                 self._over.append(touch)
             elif seen is not None:
                 seen.sent_bytes, seen.is_told = seen.sent_bytes + touch.sent_bytes, False
+                self._untold[touch.stream, touch.id] = None
 
     def kick(self, session_ids: Iterable[str]) -> None:
         """Answer these no more, whether they were seen here or not."""
@@ -185,7 +203,7 @@ class Players:
 
     def end_those(self, blocks: Callable[[str], bool]) -> None:
         """Count nobody any more whose address it `blocks`: they are let in no more."""
-        self._end([key for key, seen in self._players.items() if blocks(host_of(seen.client.peer))])
+        self._end([key for key, seen in self._players.items() if blocks(host_of(seen.player.peer))])
 
     def _left(self, key: tuple[StreamKey, str], seen: _Seen, reason: str) -> None:
         if self.watcher is not None:
@@ -196,24 +214,25 @@ class Players:
     def _end(self, keys: Iterable[tuple[StreamKey, str]]) -> None:
         for key in keys:
             seen = self._players.pop(key)
+            self._untold.pop(key, None)
             self._left(key, seen, ENDED)
             if len(self._over) < MAX_SESSIONS:
                 self._over.append(replace(_touch(*key, seen), over=True))
 
 
 def _touch(stream: StreamKey, session_id: str, seen: _Seen) -> SessionTouch:
-    client, is_brief = seen.client, seen.is_told
+    player, is_brief = seen.player, seen.is_told
     return SessionTouch(
         id=session_id,
         stream=stream,
-        protocol=client.protocol,
-        peer=client.peer,
+        protocol=player.protocol,
+        peer=player.peer,
         sent_bytes=seen.sent_bytes,
         is_brief=is_brief,
         opened_us=0 if is_brief else seen.opened_us,
-        url="" if is_brief else client.url,
-        query="" if is_brief else client.query,
-        user_agent="" if is_brief else client.user_agent,
+        url="" if is_brief else player.url,
+        query="" if is_brief else player.query,
+        user_agent="" if is_brief else player.user_agent,
         codecs=() if is_brief else seen.codecs,
         first_media_ms=seen.first_media_ms,
     )

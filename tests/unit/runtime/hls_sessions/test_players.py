@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime.hls_sessions import KICKED_S, HlsPlayer, Players, SessionIds
 from lalmesh.runtime.sessions import SessionTouch
-from services.hls.sessions import KICKED_S, HlsClient, Players, SessionIds
 
 CAM, OTHER = StreamKey("live", "cam"), StreamKey("live", "other")
 KEY = b"0123456789abcdef"
-CLIENT = HlsClient(peer="192.0.2.1", url="http://a/hls/live/cam.m3u8", user_agent="VLC")
+PLAYER = HlsPlayer(peer="192.0.2.1", url="http://a/hls/live/cam.m3u8", user_agent="VLC")
 
 
 def test_an_id_holds_for_its_stream_and_its_key_alone() -> None:
@@ -33,8 +33,8 @@ def test_made_up_ids_are_known_as_such() -> None:
 
 def test_who_was_seen_is_told_once_with_what_was_sent() -> None:
     players = Players(30.0, lambda: 5.0)
-    players.saw(CAM, "a", CLIENT, 10)
-    players.saw(CAM, "a", CLIENT, 5)
+    players.saw(CAM, "a", lambda: PLAYER, 10)
+    players.saw(CAM, "a", lambda: PLAYER, 5)
     assert [(touch.id, touch.sent_bytes) for touch in players.touches()] == [("a", 15)]
     assert (players.touches(), len(players)) == ([], 1)
 
@@ -42,10 +42,10 @@ def test_who_was_seen_is_told_once_with_what_was_sent() -> None:
 def test_who_asks_for_nothing_any_more_has_left() -> None:
     now = [0.0]
     players = Players(30.0, lambda: now[0])
-    players.saw(CAM, "a", CLIENT, 10)
+    players.saw(CAM, "a", lambda: PLAYER, 10)
     players.touches()
     now[0] = 31.0
-    players.touches()
+    assert not players.expire()
     assert len(players) == 0
 
 
@@ -64,31 +64,31 @@ def test_who_is_here_is_told_of_again_whole_and_who_has_left_is_not() -> None:
     players, watcher = Players(30.0, lambda: 5.0), Watcher()
     players.watcher = watcher
     for session_id in ("a", "b"):
-        players.saw(CAM, session_id, CLIENT, 10)
+        players.saw(CAM, session_id, lambda: PLAYER, 10)
     players.touches()
     again = players.again()
     players.kick(["b"])
     for tell in again:
         tell()
-    assert [(touch.id, touch.url) for touch in watcher.came] == [("a", CLIENT.url), ("b", CLIENT.url), ("a", CLIENT.url)]
+    assert [(touch.id, touch.url) for touch in watcher.came] == [("a", PLAYER.url), ("b", PLAYER.url), ("a", PLAYER.url)]
 
 
 def test_what_seldom_changes_is_told_once_and_again_where_it_was_not_heard() -> None:
     players = Players(30.0, lambda: 5.0, lambda: 100.0)
-    players.saw(CAM, "a", CLIENT, 10)
-    (first,) = players.touches(lambda _: ("h264",))
-    assert (first.url, first.codecs, first.is_brief, first.opened_us) == (CLIENT.url, ("h264",), False, 100_000_000)
-    players.saw(CAM, "a", CLIENT, 5, is_media=True)
-    (later,) = players.touches(lambda _: ("h264",))
+    players.saw(CAM, "a", lambda: PLAYER, 10, codecs=("h264",))
+    (first,) = players.touches()
+    assert (first.url, first.codecs, first.is_brief, first.opened_us) == (PLAYER.url, ("h264",), False, 100_000_000)
+    players.saw(CAM, "a", lambda: PLAYER, 5, is_media=True)
+    (later,) = players.touches()
     assert (later.url, later.is_brief, later.sent_bytes, later.first_media_ms) == ("", True, 5, 1)
     players.not_told([later])
-    assert [(touch.url, touch.is_brief, touch.sent_bytes) for touch in players.touches()] == [(CLIENT.url, False, 5)]
+    assert [(touch.url, touch.is_brief, touch.sent_bytes) for touch in players.touches()] == [(PLAYER.url, False, 5)]
 
 
 def test_who_is_kicked_is_told_to_be_over_and_stays_so_for_a_while() -> None:
     now = [0.0]
     players = Players(30.0, lambda: now[0])
-    players.saw(CAM, "a", CLIENT, 10)
+    players.saw(CAM, "a", lambda: PLAYER, 10)
     players.kick(["a", "elsewhere"])
     assert (players.is_kicked("a"), players.is_kicked("elsewhere"), players.is_kicked("b")) == (True, True, False)
     assert [(touch.id, touch.over) for touch in players.touches()] == [("a", True)]
@@ -98,12 +98,52 @@ def test_who_is_kicked_is_told_to_be_over_and_stays_so_for_a_while() -> None:
 
 def test_players_of_a_blocked_address_are_over() -> None:
     players = Players(30.0, lambda: 0.0)
-    players.saw(CAM, "a", CLIENT, 10)
-    players.saw(CAM, "b", HlsClient(peer="192.0.2.2:9"), 10)
+    players.saw(CAM, "a", lambda: PLAYER, 10)
+    players.saw(CAM, "b", lambda: HlsPlayer(peer="192.0.2.2:9"), 10)
     players.end_those(lambda address: address == "192.0.2.2")
     assert [(touch.id, touch.over) for touch in players.touches()] == [("b", True), ("a", False)]
 
 
 def test_what_a_player_said_in_other_bytes_can_be_told() -> None:
-    client = HlsClient(peer="192.0.2.1", url="http://a\udcff/x", query="x=\udcff", user_agent="VLC \udce9")
+    client = HlsPlayer(peer="192.0.2.1", url="http://a\udcff/x", query="x=\udcff", user_agent="VLC \udce9")
     assert (client.url, client.query, client.user_agent) == ("http://a\ufffd/x", "x=\ufffd", "VLC \ufffd")
+
+
+def test_other_codecs_are_told_and_no_word_of_them_changes_nothing() -> None:
+    players = Players(30.0, lambda: 5.0)
+    told = []
+    for codecs in (("h264",), (), ("h265", "aac")):
+        players.saw(CAM, "a", lambda: PLAYER, 10, codecs=codecs)
+        told += [(touch.is_brief, touch.codecs) for touch in players.touches()]
+    assert told == [(False, ("h264",)), (True, ()), (False, ("h265", "aac"))]
+
+
+def test_who_asks_is_asked_once() -> None:
+    asked: list[str] = []
+
+    def player() -> HlsPlayer:
+        asked.append("asked")
+        return PLAYER
+
+    players = Players(30.0, lambda: 5.0)
+    for _ in range(3):
+        players.saw(CAM, "a", player, 10)
+    assert (asked, players.knows(CAM, "a"), players.knows(OTHER, "a")) == (["asked"], True, False)
+
+
+def test_many_are_told_and_forgotten_by_and_by() -> None:
+    now = [0.0]
+    players = Players(30.0, lambda: now[0])
+    for session_id in "abc":
+        players.saw(CAM, session_id, lambda: PLAYER, 10)
+    players.kick("a")
+    assert [[touch.id for touch in players.touches(2)] for _ in range(2)] == [["a", "b"], ["c"]]
+    now[0] = 20.0
+    players.saw(CAM, "b", lambda: PLAYER, 10)
+    now[0] = 31.0
+    assert (players.expire(1), len(players), players.expire(1), players.knows(CAM, "b")) == (True, 1, False, True)
+
+
+def test_what_is_told_of_a_player_is_bounded_and_has_no_secrets() -> None:
+    made = HlsPlayer.asking("192.0.2.1", "https://a", "/hls/live/" + "x" * 2000, "token=1&a=2", "VLC" * 200)
+    assert (made.protocol, made.query, len(made.url), len(made.user_agent)) == ("https-hls", "token=***&a=2", 1000, 250)
