@@ -1,8 +1,8 @@
 """The PROXY protocol: a header before all else, by which a balancer says whose connection it hands on.
 
-Version 1 is a line of text, version 2 is binary, with more about the client behind its addresses, which is skipped as it comes. The
-bytes behind the header are the client's, so a reader takes what belongs to the header and no more: whoever reads the socket asks it
-how much of what is there it may take away.
+Version 1 is a line of text, version 2 is binary, with more about the client behind its addresses. Of that only the checksum of the
+header is looked at. The bytes behind the header are the client's, so a reader takes what belongs to the header and no more: whoever
+reads the socket asks it how much of what is there it may take away. A header is 65,551 bytes at most, and kept until it is whole.
 
 Source: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
 """
@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import ipaddress
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
+
+import google_crc32c
 
 from lalmesh.errors import RemoteProtocolError
 
@@ -25,6 +28,9 @@ _LOCAL, _PROXY = 0, 1
 _UNSPECIFIED, _INET, _INET6, _UNIX = range(4)
 #: how long the addresses and ports of a family are (§2.2)
 _ADDRESS_BYTES: Final = {_UNSPECIFIED: 0, _INET: 12, _INET6: 36, _UNIX: 216}
+_TLV = struct.Struct(">BH")  # of what stands behind the addresses: type, length of the value (§2.2)
+_CRC32C: Final = 0x03  # type of the checksum (§2.2.3)
+_CRC32C_BYTES: Final = 4
 _MAX_TRANSPORT: Final = 2  #: none, stream, datagram
 _MAX_PORT: Final = 0xFFFF
 
@@ -43,9 +49,8 @@ class ProxyHeaderReader:
     def __init__(self) -> None:
         """Wait for the first byte."""
         self.header: ProxyHeader | None = None  #: once it is whole
-        self._buf = b""
-        self._kept = _FIXED.size  # of version 2: bytes that say something to us
-        self._skipped = 0  # ... and how many behind them do not, and are still to come
+        self._buf = bytearray()
+        self._wanted = _FIXED.size  # bytes of version 2: the fixed part, then all of it
         self._family: int | None = None  # ... once its fixed part is here
 
     def feed(self, data: bytes) -> int:
@@ -62,11 +67,11 @@ class ProxyHeaderReader:
     def _take(self, data: bytes) -> int:
         if (self._buf or data)[:1] == _FIRST_WORD[:1]:
             return self._take_line(data)
-        return self._take_binary(data) if len(self._buf) < self._kept else self._skip(data)
+        return self._take_binary(data)
 
     def _keep(self, data: bytes, beginning: bytes) -> None:
         self._buf += data
-        if not beginning.startswith(self._buf[: len(beginning)]):
+        if not beginning.startswith(bytes(self._buf[: len(beginning)])):
             raise RemoteProtocolError("no PROXY header", section="PROXY §2")
 
     def _take_line(self, data: bytes) -> int:
@@ -75,24 +80,18 @@ class ProxyHeaderReader:
         size = end + 1 if end >= 0 else min(len(data), room)
         self._keep(data[:size], _FIRST_WORD)
         if end >= 0:
-            self.header = ProxyHeader(1, parse_line(self._buf))
+            self.header = ProxyHeader(1, parse_line(bytes(self._buf)))
         elif size == room:
             raise RemoteProtocolError(f"a line of more than {MAX_LINE_BYTES} bytes", section="PROXY §2.1")
         return size
 
     def _take_binary(self, data: bytes) -> int:
-        size = min(self._kept - len(self._buf), len(data))
+        size = min(self._wanted - len(self._buf), len(data))
         self._keep(data[:size], SIGNATURE)
-        if len(self._buf) == self._kept:
-            if self._family is None:
-                self._begin()
-            self._end_if_whole()
-        return size
-
-    def _skip(self, data: bytes) -> int:
-        size = min(self._skipped, len(data))
-        self._skipped -= size
-        self._end_if_whole()
+        if len(self._buf) == self._wanted and self._family is None:
+            self._begin()
+        if len(self._buf) == self._wanted:
+            self._end()
         return size
 
     def _begin(self) -> None:
@@ -107,21 +106,51 @@ class ProxyHeaderReader:
         address_bytes = _ADDRESS_BYTES[self._family]
         if length < address_bytes:
             raise RemoteProtocolError(f"{length} bytes for addresses of {address_bytes}", section="PROXY §2.2", at=14)
-        if self._family != _UNIX:  # paths are nobody's address
-            self._kept += address_bytes
-        self._skipped = length - (self._kept - _FIXED.size)
+        self._wanted += length
 
-    def _end_if_whole(self) -> None:
-        if len(self._buf) == self._kept and not self._skipped:
-            self.header = ProxyHeader(2, self._source())
+    def _end(self) -> None:
+        """All of version 2 is here."""
+        if self._family:  # what follows no addresses is to be ignored
+            _check_sums(self._buf, _FIXED.size + _ADDRESS_BYTES[self._family])
+        self.header = ProxyHeader(2, self._source())
 
     def _source(self) -> tuple[str, int] | None:
-        addresses = self._buf[_FIXED.size :]
+        addresses = bytes(self._buf[_FIXED.size :])
         if self._family == _INET:
             return str(ipaddress.IPv4Address(addresses[:4])), int.from_bytes(addresses[8:10], "big")
         if self._family == _INET6:
             return _plain(ipaddress.IPv6Address(addresses[:16])), int.from_bytes(addresses[32:34], "big")
         return None
+
+
+def _check_sums(header: bytearray, at: int) -> None:
+    """Refuse a header of version 2 whose checksum is another, if it has one; `at` is where its addresses end.
+
+    Raises:
+        RemoteProtocolError: it is, or what stands there is broken.
+    Source: §2.2.3
+    """
+    for kind, start, end in _tlvs(header, at):
+        if kind != _CRC32C:
+            continue
+        if end - start != _CRC32C_BYTES:
+            raise RemoteProtocolError(f"a checksum of {end - start} bytes", section="PROXY §2.2.3", at=start)
+        zeroed = header[:start] + bytes(_CRC32C_BYTES) + header[end:]
+        found, right = int.from_bytes(header[start:end], "big"), google_crc32c.value(bytes(zeroed))
+        if found != right:
+            raise RemoteProtocolError(f"checksum {found:#010x}, of the header {right:#010x}", section="PROXY §2.2.3", at=start)
+
+
+def _tlvs(header: bytearray, at: int) -> Iterator[tuple[int, int, int]]:
+    """Type, and where the value begins and ends, of each that stands from `at` on."""
+    while at < len(header):
+        if len(header) - at < _TLV.size:
+            raise RemoteProtocolError(f"{len(header) - at} bytes behind all that is told", section="PROXY §2.2", at=at)
+        kind, length = _TLV.unpack_from(header, at)
+        start, at = at + _TLV.size, at + _TLV.size + length
+        if at > len(header):
+            raise RemoteProtocolError(f"{length} bytes of type {kind:#04x} go beyond the header", section="PROXY §2.2", at=start)
+        yield kind, start, at
 
 
 def parse_line(line: bytes) -> tuple[str, int] | None:

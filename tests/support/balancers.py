@@ -108,12 +108,12 @@ def nginx(folder: Path, *, streams: Mapping[str, int], http: Mapping[str, int]) 
     return Balancer(Child([_program("nginx"), "-p", folder, "-c", config], log=folder / "nginx.log"), ports)
 
 
-def haproxy(folder: Path, *, streams: Mapping[str, int], http: Mapping[str, int]) -> Balancer:
-    """HAProxy before ports of a server; see `nginx`."""
+def haproxy(folder: Path, *, streams: Mapping[str, int], http: Mapping[str, int], says: str = "") -> Balancer:
+    """HAProxy before ports of a server; see `nginx`. `says` are options of what connections begin with."""
     folder.mkdir(parents=True, exist_ok=True)
     ports = dict(zip((*streams, *http), free_ports(len(streams) + len(http)), strict=True))
     listeners = [
-        _HAPROXY_LISTENER.format(name=name, mode="tcp", port=ports[name], to=to, more="send-proxy-v2")
+        _HAPROXY_LISTENER.format(name=name, mode="tcp", port=ports[name], to=to, more=f"send-proxy-v2 {says}")
         for name, to in streams.items()
     ]
     for name, to in http.items():

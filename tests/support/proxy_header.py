@@ -8,6 +8,7 @@ import struct
 SIGNATURE = bytes.fromhex("0D0A0D0A000D0A515549540A")
 LOCAL, PROXY = 0x20, 0x21
 TCP4, TCP6, UNIX = 0x11, 0x21, 0x31
+CRC32C = 0x03  #: type of the checksum
 
 
 def line(source: str, port: int, destination: str = "", destination_port: int = 443) -> bytes:
@@ -33,3 +34,20 @@ def raw(command: int, family: int, block: bytes, length: int | None = None) -> b
 def tlv(kind: int, value: bytes) -> bytes:
     """One type-length-value (§2.2)."""
     return struct.pack(">BH", kind, len(value)) + value
+
+
+def with_checksum(source: str, port: int, before: bytes = b"", after: bytes = b"") -> bytes:
+    """A header of version 2 with its checksum between other type-length-values (§2.2.3)."""
+    header = binary(source, port, before + tlv(CRC32C, bytes(4)) + after)
+    at = len(header) - len(after) - 4
+    return header[:at] + crc32c(header).to_bytes(4, "big") + header[at + 4 :]
+
+
+def crc32c(data: bytes) -> int:
+    """Castagnoli's, bit by bit (RFC 3720 §12.1, B.4)."""
+    register = 0xFFFFFFFF
+    for byte in data:
+        register ^= byte
+        for _ in range(8):
+            register = register >> 1 ^ (0x82F63B78 if register & 1 else 0)
+    return register ^ 0xFFFFFFFF
