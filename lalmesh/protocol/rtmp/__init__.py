@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from lalmesh.protocol.rtmp._adobe_auth import AdobeAuth
-from lalmesh.protocol.rtmp._chunk import MAX_MESSAGE_BYTES, ChunkReader, ChunkWriter, Message, chunk_message, message_header
+from lalmesh.protocol.rtmp._chunk import MAX_MESSAGE_BYTES, Message
+from lalmesh.protocol.rtmp._chunk_reader import ChunkReader
+from lalmesh.protocol.rtmp._chunk_writer import ChunkWriter, chunk_message, message_header
 from lalmesh.protocol.rtmp._client import RtmpClient
 from lalmesh.protocol.rtmp._commands import (
     CAN_DECODE,

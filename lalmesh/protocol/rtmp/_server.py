@@ -11,17 +11,16 @@ The core must not know what streams exist, who may publish, or what time it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from lalmesh.amf import AmfValue
-from lalmesh.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError, UnsupportedError
+from lalmesh.errors import LocalProtocolError, RemoteProtocolError, UnsupportedError
 from lalmesh.protocol.rtmp._chunk import MAX_CHUNK_SIZE, MAX_MESSAGE_BYTES, Message
 from lalmesh.protocol.rtmp._commands import (
     CAN_FORWARD,
     CAPS_MODEX,
     CAPS_RECONNECT,
     Capabilities,
-    Command,
     asks_to_publish,
     integer,
     members,
@@ -29,47 +28,19 @@ from lalmesh.protocol.rtmp._commands import (
     parse_command,
     text,
 )
-from lalmesh.protocol.rtmp._events import (
-    Connected,
-    MediaMessage,
-    PausedOrResumed,
-    PlayRequested,
-    PublishRequested,
-    ServerEvent,
-    StreamClosed,
-)
+from lalmesh.protocol.rtmp._events import MediaMessage, ServerEvent
 from lalmesh.protocol.rtmp._handshake import RandomBytes, ServerHandshake
 from lalmesh.protocol.rtmp._media import media_messages
-from lalmesh.protocol.rtmp._messages import (
-    AUDIO_VIDEO_TYPES,
-    COMMAND_TYPES,
-    MEDIA_TYPES,
-    UserControl,
-    UserControlEvent,
-)
+from lalmesh.protocol.rtmp._messages import AUDIO_VIDEO_TYPES, COMMAND_TYPES, MEDIA_TYPES, UserControl, UserControlEvent
+from lalmesh.protocol.rtmp._served import MessageStream, Served
+from lalmesh.protocol.rtmp._server_commands import command_events
 from lalmesh.protocol.rtmp._session import DEFAULT_OUT_CHUNK_SIZE, DEFAULT_WINDOW_BYTES, Session
-from lalmesh.protocol.rtmp._states import CONNECTION_STEPS, STREAM_STEPS, ConnectionState, Step, StreamState, next_state
-from lalmesh.protocol.rtmp._url import split_app, split_name
-from lalmesh.relay_path import RELAY_MEMBER
-
-FIRST_STREAM_ID = 1  #: of the message stream that createStream gives first. Interop: some clients use it without asking for one
-MAX_MESSAGE_STREAMS = 32  #: of one connection; players and publishers use one or two
-DEFAULT_PLAY_START_MS = -2000  #: of a play command without a start (RTMP 1.0 §7.2.2.1)
+from lalmesh.protocol.rtmp._states import STREAM_STEPS, ConnectionState, Step, StreamState, next_state
 
 #: what we say to clients of Enhanced RTMP: any codec is passed on, ModEx prefixes are understood
 SERVER_CAPABILITIES = Capabilities(four_cc_list=("*",), video={"*": CAN_FORWARD}, audio={"*": CAN_FORWARD}, caps_ex=CAPS_MODEX)
 
 _SERVER_PROPERTIES: dict[str, AmfValue] = {"fmsVer": "FMS/3,0,1,123", "capabilities": 31.0, "mode": 1.0}
-
-
-class _Stream:
-    """One message stream."""
-
-    __slots__ = ("name", "state")
-
-    def __init__(self) -> None:
-        self.state = StreamState.IDLE
-        self.name = ""  # as the client wrote it, which FCUnpublish repeats
 
 
 class RtmpServer:
@@ -100,21 +71,19 @@ class RtmpServer:
         self._chunk_size = chunk_size
         self._window_bytes = window_bytes
         self._capabilities = capabilities
-        self._state = ConnectionState.HANDSHAKING
-        self._streams: dict[int, _Stream] = {}
+        self._served = Served(self._session)
+        self._streams = self._served.streams
         self._held: dict[int, list[Message]] = {}  # by message stream: media before the answer to publish, and what came after
-        self._connect = Command("", 0.0, [])  # the one that is being answered
-        self._app = ""
 
     @property
     def state(self) -> ConnectionState:
         """Where the connection is."""
-        return self._state
+        return self._served.state
 
     @property
     def client_capabilities(self) -> Capabilities:
         """What the client said of itself when it connected."""
-        return parse_capabilities(members(self._connect.argument(0)))
+        return parse_capabilities(members(self._served.connect.argument(0)))
 
     def feed(self, data: bytes | bytearray | memoryview) -> Iterator[ServerEvent]:
         """Iterate over what `data` made happen. `data` has been read when this returns; an iterator left early loses nothing.
@@ -125,7 +94,7 @@ class RtmpServer:
             UnsupportedError: the same; the client wants encrypted RTMP.
         """
         if self._session.receive(data):
-            self._step(Step.HANDSHAKE_DONE)
+            self._served.step(Step.HANDSHAKE_DONE)
         return self._events()
 
     def data_to_send(self) -> bytes:
@@ -152,7 +121,7 @@ class RtmpServer:
                 inbox.popleft()  # the hot path: 75 messages a second of each publisher, without one call
                 if message.payload:
                     yield MediaMessage(message.stream_id, message.type_id, message.timestamp_ms, message.payload)
-            elif self._state is ConnectionState.ASKED:
+            elif self._served.state is ConnectionState.ASKED:
                 break
             else:
                 inbox.popleft()
@@ -161,7 +130,7 @@ class RtmpServer:
         if inbox or self._held:
             self._session.check_held(*self._held.values())
 
-    def _held_back(self, message: Message, stream: _Stream | None) -> bool:
+    def _held_back(self, message: Message, stream: MessageStream | None) -> bool:
         """Hold `message` if it depends on the answer to a publish that the application has not given yet."""
         if stream is not None and stream.state is StreamState.PUBLISH_ASKED and message.type_id in MEDIA_TYPES:
             self._held.setdefault(message.stream_id, []).append(message)
@@ -183,8 +152,8 @@ class RtmpServer:
                 return next((key for key in self._held if self._streams[key].name == name), 0)
         return message.stream_id
 
-    def _message(self, message: Message, stream: _Stream | None) -> Iterator[ServerEvent]:
-        if self._state is ConnectionState.REFUSED:
+    def _message(self, message: Message, stream: MessageStream | None) -> Iterator[ServerEvent]:
+        if self._served.state is ConnectionState.REFUSED:
             return
         if message.type_id in MEDIA_TYPES:
             state = stream.state if stream is not None else StreamState.IDLE
@@ -192,139 +161,8 @@ class RtmpServer:
             if state is StreamState.PUBLISHING:
                 yield from media_messages(message)
         elif message.type_id in COMMAND_TYPES:
-            yield from self._command(parse_command(message), message.stream_id)
+            yield from command_events(self._served, parse_command(message), message.stream_id)
             self._session.check_unsent()
-
-    # commands of the client
-
-    def _command(self, command: Command, stream_id: int) -> Iterator[ServerEvent]:
-        if command.name == "connect":
-            yield self._on_connect(command)
-            return
-        self._step(Step.COMMAND)
-        handler = _HANDLERS.get(command.name)
-        if handler is not None:  # Interop: clients call much that only Flash servers know, and do without an answer
-            yield from handler(self, command, stream_id)
-
-    def _on_connect(self, command: Command) -> Connected:
-        self._step(Step.CONNECT)
-        self._connect = command
-        said = members(command.argument(0))
-        self._app, query = split_app(text(said.get("app")))
-        return Connected(
-            app=self._app,
-            query=query,
-            tc_url=text(said.get("tcUrl")),
-            flash_ver=text(said.get("flashVer")),
-            page_url=text(said.get("pageUrl")),
-            swf_url=text(said.get("swfUrl")),
-            object_encoding=integer(said.get("objectEncoding")),
-            capabilities=parse_capabilities(said),
-            relay=text(said.get(RELAY_MEMBER)),
-        )
-
-    def _on_create_stream(self, command: Command, _: int) -> Iterator[ServerEvent]:
-        stream_id = next(free for free in range(FIRST_STREAM_ID, MAX_MESSAGE_STREAMS + 2) if free not in self._streams)
-        self._create(stream_id)
-        self._session.send_command(0, "_result", command.transaction_id, None, float(stream_id))
-        yield from ()
-
-    def _on_call(self, command: Command, _: int) -> Iterator[ServerEvent]:
-        """Answer a call that asks for nothing: some encoders wait for the answers to releaseStream and FCPublish."""
-        if command.transaction_id:
-            self._session.send_command(0, "_result", command.transaction_id, None, None)
-        yield from ()
-
-    def _on_stream_length(self, command: Command, _: int) -> Iterator[ServerEvent]:
-        self._session.send_command(0, "_result", command.transaction_id, None, 0.0)
-        yield from ()
-
-    def _on_publish(self, command: Command, stream_id: int) -> Iterator[ServerEvent]:
-        name = command.argument(1)
-        if name is False:  # Flash's way to stop
-            yield from self._close(stream_id)
-            return
-        stream = self._open(stream_id)
-        stream.state = next_state(STREAM_STEPS, stream.state, Step.PUBLISH)
-        stream.name = self._name(command)
-        app, last, query = split_name(self._app, stream.name)
-        kind = text(command.argument(2)) or "live"
-        yield PublishRequested(stream_id=stream_id, app=app, name=last, query=query, kind=kind)
-
-    def _on_play(self, command: Command, stream_id: int) -> Iterator[ServerEvent]:
-        if command.argument(1) is False:
-            yield from self._close(stream_id)
-            return
-        stream = self._open(stream_id)
-        if stream.state in (StreamState.PLAY_ASKED, StreamState.PLAYING):  # Flash plays the next name on the same stream
-            yield from self._close(stream_id)
-        stream.state = next_state(STREAM_STEPS, stream.state, Step.PLAY)
-        stream.name = self._name(command)
-        app, last, query = split_name(self._app, stream.name)
-        start_ms = _milliseconds(command.argument(2))
-        yield PlayRequested(stream_id=stream_id, app=app, name=last, query=query, start_ms=start_ms)
-
-    def _on_pause(self, command: Command, stream_id: int) -> Iterator[ServerEvent]:
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            return
-        stream.state = next_state(STREAM_STEPS, stream.state, Step.PAUSE)
-        if stream.state not in (StreamState.PLAY_ASKED, StreamState.PLAYING):
-            return  # it came after the end, or too early
-        paused = command.argument(1) is True
-        verb = "Pause" if paused else "Unpause"
-        self._session.send_status(stream_id, "status", f"NetStream.{verb}.Notify", f"{verb}d {stream.name}.")
-        yield PausedOrResumed(stream_id, paused)
-
-    def _on_seek(self, _: Command, stream_id: int) -> Iterator[ServerEvent]:
-        self._session.send_status(stream_id, "error", "NetStream.Seek.Failed", "A live stream has no other place.")
-        yield from ()
-
-    def _on_close_stream(self, _: Command, stream_id: int) -> Iterator[ServerEvent]:
-        return self._close(stream_id)
-
-    def _on_delete_stream(self, command: Command, _: int) -> Iterator[ServerEvent]:
-        stream_id = integer(command.argument(1), -1)
-        yield from self._close(stream_id)
-        self._streams.pop(stream_id, None)
-
-    def _on_fc_unpublish(self, command: Command, _: int) -> Iterator[ServerEvent]:
-        yield from self._on_call(command, 0)
-        name = text(command.argument(1))
-        publishing = [key for key, stream in self._streams.items() if stream.state is StreamState.PUBLISHING]
-        named = [key for key in publishing if self._streams[key].name == name]
-        for stream_id in named or (publishing if len(publishing) == 1 else []):
-            info: AmfValue = {"code": "NetStream.Unpublish.Success", "description": "Unpublished."}
-            self._session.send_command(0, "onFCUnpublish", 0.0, None, info)
-            self._session.send_status(stream_id, "status", "NetStream.Unpublish.Success", "Unpublished.")
-            yield from self._close(stream_id)
-
-    def _name(self, command: Command) -> str:
-        name = command.argument(1)
-        if not isinstance(name, str):
-            raise RemoteProtocolError(f"{command.name} without a stream name", section="RTMP 1.0 §7.2.2")
-        return name
-
-    def _open(self, stream_id: int) -> _Stream:
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            if stream_id != FIRST_STREAM_ID:
-                raise RemoteProtocolError(f"message stream {stream_id} was not created", section="RTMP 1.0 §7.2.1.3")
-            stream = self._create(stream_id)
-        return stream
-
-    def _create(self, stream_id: int) -> _Stream:
-        if len(self._streams) >= MAX_MESSAGE_STREAMS:
-            raise LimitExceeded("message streams", len(self._streams) + 1, MAX_MESSAGE_STREAMS)
-        stream = self._streams[stream_id] = _Stream()
-        return stream
-
-    def _close(self, stream_id: int) -> Iterator[ServerEvent]:
-        stream = self._streams.get(stream_id)
-        if stream is not None:
-            before, stream.state = stream.state, StreamState.IDLE
-            if before not in (StreamState.IDLE, StreamState.DISMISSED):
-                yield StreamClosed(stream_id)
 
     # answers of the application
 
@@ -334,11 +172,11 @@ class RtmpServer:
         Raises:
             LocalProtocolError: no connect waits.
         """
-        self._step(Step.ACCEPT_CONNECT)
+        self._served.step(Step.ACCEPT_CONNECT)
         self._session.send_window(self._window_bytes)
         self._session.send_peer_bandwidth(self._window_bytes)
         self._session.send_chunk_size(self._chunk_size)
-        said = members(self._connect.argument(0))
+        said = members(self._served.connect.argument(0))
         info: dict[str, AmfValue] = {
             "level": "status",
             "code": "NetConnection.Connect.Success",
@@ -347,7 +185,7 @@ class RtmpServer:
         }
         if self.client_capabilities.enhanced:
             info |= self._capabilities.to_members()
-        self._session.send_command(0, "_result", self._connect.transaction_id, dict(_SERVER_PROPERTIES), info)
+        self._session.send_command(0, "_result", self._served.connect.transaction_id, dict(_SERVER_PROPERTIES), info)
 
     def reject_connect(
         self, code: str = "NetConnection.Connect.Rejected", description: str = "Connection rejected.", *, redirect_url: str = ""
@@ -362,11 +200,11 @@ class RtmpServer:
         Raises:
             LocalProtocolError: no connect waits.
         """
-        self._step(Step.REJECT_CONNECT)
+        self._served.step(Step.REJECT_CONNECT)
         info: dict[str, AmfValue] = {"level": "error", "code": code, "description": description}
         if redirect_url:
             info["ex"] = {"code": 302.0, "redirect": redirect_url}
-        self._session.send_command(0, "_error", self._connect.transaction_id, None, info)
+        self._session.send_command(0, "_error", self._served.connect.transaction_id, None, info)
 
     def accept_publish(self, stream_id: int, description: str = "Publishing.") -> None:
         """Let the client publish on message stream `stream_id`.
@@ -439,43 +277,14 @@ class RtmpServer:
             False, and nothing is sent, if the client did not say that it understands this.
         Source: Enhanced RTMP v2, Reconnect Request
         """
-        if self._state is not ConnectionState.CONNECTED or not self.client_capabilities.caps_ex & CAPS_RECONNECT:
+        if self._served.state is not ConnectionState.CONNECTED or not self.client_capabilities.caps_ex & CAPS_RECONNECT:
             return False
         more: dict[str, AmfValue] = {"tcUrl": tc_url} if tc_url else {}
         self._session.send_status(0, "status", "NetConnection.Connect.ReconnectRequest", description, **more)
         return True
 
-    def _answer(self, stream_id: int, step: Step) -> _Stream:
-        stream = self._streams.get(stream_id) or _Stream()  # one that is not there is idle, and no answer fits that
+    def _answer(self, stream_id: int, step: Step) -> MessageStream:
+        stream = self._streams.get(stream_id) or MessageStream()  # one that is not there is idle, and no answer fits that
         stream.state = next_state(STREAM_STEPS, stream.state, step)
         self._session.inbox.extendleft(reversed(self._held.pop(stream_id, ())))
         return stream
-
-    def _step(self, step: Step) -> None:
-        self._state = next_state(CONNECTION_STEPS, self._state, step)
-
-
-def _milliseconds(start: AmfValue) -> int:
-    """The start of a play command. Interop: §7.2.2.1 of RTMP 1.0 has seconds, -2 and -1; all clients send ms, -2000 and -1000."""
-    start_ms = integer(start, DEFAULT_PLAY_START_MS)
-    return start_ms * 1000 if start_ms in (-2, -1) else start_ms
-
-
-_Handler = Callable[[RtmpServer, Command, int], Iterator[ServerEvent]]
-
-_HANDLERS: dict[str, _Handler] = {
-    "createStream": RtmpServer._on_create_stream,
-    "releaseStream": RtmpServer._on_call,
-    "FCPublish": RtmpServer._on_call,
-    "FCSubscribe": RtmpServer._on_call,
-    "FCUnpublish": RtmpServer._on_fc_unpublish,
-    "getStreamLength": RtmpServer._on_stream_length,
-    "_checkbw": RtmpServer._on_call,
-    "publish": RtmpServer._on_publish,
-    "play": RtmpServer._on_play,
-    "pause": RtmpServer._on_pause,
-    "pauseRaw": RtmpServer._on_pause,
-    "seek": RtmpServer._on_seek,
-    "closeStream": RtmpServer._on_close_stream,
-    "deleteStream": RtmpServer._on_delete_stream,
-}

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable
 
 from lalmesh.amf import AmfValue
 from lalmesh.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
-from lalmesh.protocol.rtmp._chunk import MAX_MESSAGE_BYTES, ChunkReader, ChunkWriter, Message, chunk_message
+from lalmesh.protocol.rtmp._chunk import MAX_MESSAGE_BYTES, Message
+from lalmesh.protocol.rtmp._chunk_reader import ChunkReader
+from lalmesh.protocol.rtmp._chunk_writer import ChunkWriter, chunk_message
 from lalmesh.protocol.rtmp._commands import serialize_command
 from lalmesh.protocol.rtmp._handshake import Handshake
 from lalmesh.protocol.rtmp._messages import (

@@ -8,12 +8,8 @@ from hypothesis import strategies as st
 
 from lalmesh.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
 from lalmesh.protocol.rtmp import ChunkReader, ChunkWriter, Message, chunk_message, message_header
-from lalmesh.protocol.rtmp._chunk import (
-    MAX_CHUNK_STREAMS,
-    MAX_INTERLEAVED_BYTES,
-    MAX_MESSAGE_BYTES,
-    MAX_OPENING_MESSAGE_BYTES,
-)
+from lalmesh.protocol.rtmp._chunk import MAX_MESSAGE_BYTES
+from lalmesh.protocol.rtmp._chunk_reader import MAX_CHUNK_STREAMS, MAX_INTERLEAVED_BYTES, MAX_OPENING_MESSAGE_BYTES
 
 SET_CHUNK_SIZE_1000 = bytes.fromhex("02 000000 000004 01 00000000 000003e8")
 

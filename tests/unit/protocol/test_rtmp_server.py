@@ -26,9 +26,9 @@ from lalmesh.protocol.rtmp import (
     ServerEvent,
     StreamClosed,
 )
-from lalmesh.protocol.rtmp._chunk import MAX_OPENING_MESSAGE_BYTES
+from lalmesh.protocol.rtmp._chunk_reader import MAX_OPENING_MESSAGE_BYTES
 from lalmesh.protocol.rtmp._commands import Command, parse_command
-from lalmesh.protocol.rtmp._server import MAX_MESSAGE_STREAMS
+from lalmesh.protocol.rtmp._served import MAX_MESSAGE_STREAMS
 from lalmesh.protocol.rtmp._session import MAX_HELD_BYTES, MAX_HELD_MESSAGES
 
 C0C1C2 = b"\x03" + bytes(1536 * 2)
