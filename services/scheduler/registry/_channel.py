@@ -15,6 +15,7 @@ from typing import Generic, TypeAlias, TypeVar
 import grpc
 from google.protobuf.message import Message
 
+from lalmesh.runtime.grpc_wakeups import take_all_wakeups
 from services.scheduler.registry._errors import unavailable
 from services.scheduler.registry._settings import EtcdSettings
 
@@ -75,6 +76,7 @@ class Endpoints:
         Raises:
             OSError: a certificate file cannot be read.
         """
+        take_all_wakeups()
         self._channels = [_open_channel(endpoint, settings) for endpoint in settings.endpoints]
         self._current = 0
         self.closed = False
