@@ -106,7 +106,7 @@ class Delivery:
         self._facts = {"receiver": receiver.name, "shard": shard}
         #: number of the last event that it is done with; 0: not known yet
         self.count = 0
-        #: whether it had read everything when it looked last
+        #: whether there was nothing to deliver when it looked last
         self.is_idle = False
 
     async def run(self) -> None:
@@ -120,13 +120,14 @@ class Delivery:
                 mark = self._news.mark()
                 page = await self._log.read([self._shard], cursor.position, PAGE)
                 if page.events:
+                    self.is_idle = False
                     cursor = await self._deliver_page(cursor, page.events)
             except Unavailable as exc:
                 log.warning("events wait: %s", exc, extra=self._facts)
                 await asyncio.sleep(LOG_AWAY_S * self._rng.uniform(0.5, 1.0))
                 continue
-            self.is_idle = not page.events
-            if self.is_idle:
+            if not page.events:
+                self.is_idle = True
                 await self._news.more(mark)
 
     async def _deliver_page(self, cursor: EventCursor, events: Sequence[LoggedEvent]) -> EventCursor:
