@@ -17,7 +17,7 @@ from support.virtual_time import in_virtual_time
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.event_kinds import EventKind
-from lalmesh.runtime.event_log import SHARDS
+from lalmesh.runtime.event_log import BEGINNING, SHARDS, EventBounds
 from lalmesh.runtime.events import Event, event_id
 from lalmesh.runtime.notify import Receiver
 from lalmesh.runtime.ownership import NodeAddress, NodeId
@@ -171,6 +171,21 @@ async def test_what_a_replica_that_died_had_is_shared_by_the_others() -> None:
         await service.stop()
         await asyncio.sleep(30)
         assert (len(first.deliveries.shards), len(second.deliveries.shards)) == (16, 0)
+
+
+@in_virtual_time
+async def test_bounds_of_the_log_change_while_it_runs_and_what_goes_is_counted() -> None:
+    async with AsyncExitStack() as stack:
+        world = World(stack)
+        service, hub = await world.replica("s1")
+        hub.take(replace(hub.settings, bounds=EventBounds(shard_events=3)))
+        for number in range(1, 6):
+            await world.tell(number)
+        held = [len((await world.log.read([shard], BEGINNING, 100)).events) for shard in range(SHARDS)]
+        assert max(held) == 3
+        await asyncio.sleep(1)
+        counted = service.metrics.registry.get_sample_value("scheduler_event_log_dropped_total")
+        assert counted == sum(await world.log.counts()) - sum(held)
 
 
 @in_virtual_time
