@@ -29,6 +29,7 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
     fetched_at: float  #: seconds of the clock
+    codecs: tuple[str, ...] = ()  #: of the stream, where it is a playlist whose node says so
 
     @property
     def may_be_shared(self) -> bool:

@@ -37,7 +37,7 @@ from lalmesh.runtime.scheduling import (
 from services.edge.draining import TIME_OVER, until_all_have_gone
 from services.edge.entrance import Entrance
 from services.edge.events import EdgeEvents
-from services.edge.hls_client import HlsClient
+from services.edge.hls import EdgeHls
 from services.edge.holdings import Holdings
 from services.edge.http import HttpListener
 from services.edge.live import apply_settings
@@ -56,8 +56,7 @@ from services.edge.rtsp_websocket import RtspSocketListener
 from services.edge.session import Sessions
 from services.edge.session_reports import SessionReports
 from services.edge.settings import EdgeSettings, ListenSettings
-from services.edge.totals import totals_of_clients, totals_of_proxy, totals_of_streams, totals_of_udp
-from services.edge.upstreams import Upstream
+from services.edge.totals import totals_of_clients, totals_of_streams, totals_of_udp
 
 log = logging.getLogger(__name__)
 
@@ -138,10 +137,13 @@ class EdgeApp:
         self.relaying = build_relaying(self._context, self.metrics, settings.relaying)
         self._rtsp = self._rtsp_service(settings.rtsp) if settings.rtsp is not None else None
         self._listeners: dict[str, Listener] = {}
+        self._hls = EdgeHls(settings.hls, settings.hls_players, self.member, scheduler, self.events)
         self._orders = Orders(
-            self.sessions, self._context.blacklist, lambda: [listener.admission for listener in self._listeners.values()]
+            self.sessions,
+            self._context.blacklist,
+            lambda: [listener.admission for listener in self._listeners.values()],
+            self._hls.reports,
         )
-        self._hls: HlsClient | None = None  # once it listens
         self._session_reports = SessionReports(
             self.sessions, scheduler, lambda: self.member.address, self.metrics, report_s=settings.session_report_s
         )
@@ -161,9 +163,8 @@ class EdgeApp:
             OSError: a port cannot be bound.
         """
         self.access.start()
-        self._hls = HlsClient(self._hls_upstreams, self._settings.hls, self._loop.time)
         for listen in self._settings.listen:
-            listener = self._listener(listen, self._hls)
+            listener = self._listener(listen)
             listener.admission.blocks = self._context.blacklist.blocks
             await listener.start(listen.host, listen.port)
             self._listeners[listen.protocol] = listener
@@ -171,6 +172,7 @@ class EdgeApp:
             self._loop.create_task(sweep_each_second(self._sweeps), name="edge-sweep"),
             self._loop.create_task(self.member.run(), name="edge-membership"),
             self._loop.create_task(self._session_reports.run(), name="edge-sessions"),
+            self._loop.create_task(self._hls.run(), name="edge-hls-players"),
             self._loop.create_task(self.events.run(), name="edge-events"),
         ]
 
@@ -178,8 +180,8 @@ class EdgeApp:
         silence_s = self._settings.limits.idle_timeout_s
         return RtspService(self._context, settings, self.metrics, RtspPlaying, silence_s=silence_s)
 
-    def _listener(self, listen: ListenSettings, hls: HlsClient) -> Listener:
-        settings, rtsp, cors = self._settings, self._rtsp, self._cors
+    def _listener(self, listen: ListenSettings) -> Listener:
+        settings, rtsp, cors, hls = self._settings, self._rtsp, self._cors, self._hls
         is_secure, headers = listen.protocol.endswith("s"), listen.proxy_protocol
         tls = settings.certificate.context if settings.certificate is not None and is_secure else None
         match listen.protocol:
@@ -190,13 +192,8 @@ class EdgeApp:
             case "ws_rtsp" if rtsp is not None:
                 return RtspSocketListener(rtsp, settings.limits, self.metrics, cors, takes_headers=headers)
             case _:
-                return HttpListener(self._context, settings.limits, self.metrics, cors, hls, tls, rtsp, takes_headers=headers)
-
-    def _hls_upstreams(self) -> tuple[Upstream, ...]:
-        """The hls nodes: as configured, else those that the scheduler named last."""
-        if self._settings.hls.upstreams:
-            return tuple(map(Upstream.parse, self._settings.hls.upstreams))
-        return tuple(Upstream(node.node, node.host, node.port) for node in self.member.hls)
+                ways = (cors, hls.client, tls, rtsp, hls.counting)
+                return HttpListener(self._context, settings.limits, self.metrics, *ways, takes_headers=headers)
 
     def _sweeps(self) -> Iterable[Callable[[], None]]:
         yield from (listener.sweep for listener in self._listeners.values())
@@ -244,7 +241,7 @@ class EdgeApp:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GOODBYES_S):
                 await asyncio.gather(*(listener.admission.emptied() for listener in self._listeners.values()))
-        await asyncio.gather(self._session_reports.leave(), self.events.leave())
+        await asyncio.gather(self._session_reports.leave(), self._hls.reports.leave(), self.events.leave())
         await self.member.leave()
         for task in self._tasks:
             task.cancel()
@@ -256,8 +253,7 @@ class EdgeApp:
                 listener.close(reason)
         if self._rtsp is not None:
             self._rtsp.close()
-        if self._hls is not None:
-            await self._hls.close()
+        await self._hls.close()
         await self.access.close()
 
     # membership
@@ -292,8 +288,7 @@ class EdgeApp:
         """What the parts of this edge count themselves."""
         yield from totals_of_streams(self.publishers, self.relays)
         yield from totals_of_clients(self._listeners, self.sessions)
-        if self._hls is not None:
-            yield from totals_of_proxy(self._hls.counters)
+        yield from self._hls.collect()
         if self._rtsp is not None:
             yield from totals_of_udp(self._rtsp.ports)
         if self._settings.certificate is not None:

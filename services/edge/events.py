@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime.hls_sessions import PlayerEvents
 from lalmesh.runtime.member import Member
 from lalmesh.runtime.node_events import NodeEvents
 from lalmesh.runtime.scheduling import SchedulerClient
@@ -44,6 +45,10 @@ class EdgeEvents(NodeEvents):
         self.clients = ClientEvents(self.outbox, raw_query=settings.raw_query)
         self._alarms = Alarms(settings.alarms, self.outbox, self._publisher_of, asyncio.get_running_loop().time)
         sessions.watchers.append(self.clients)
+        #: what players of HLS do
+        self.players = PlayerEvents(self.outbox)
+        #: gives what tells of each of them that is counted now, unless it has left meanwhile
+        self.players_again: Callable[[], Iterable[Callable[[], None]]] = tuple
 
     def sweep(self) -> None:
         """Look for alarms; see `NodeEvents.sweep`."""
@@ -51,7 +56,7 @@ class EdgeEvents(NodeEvents):
         self._alarms.sweep((publishing.stream, publishing.core) for publishing in self._publishers)
 
     def _sessions_again(self) -> Iterable[Callable[[], None]]:
-        return [partial(self._tell_again, session) for session in self._sessions]
+        return [*(partial(self._tell_again, session) for session in self._sessions), *self.players_again()]
 
     def _tell_again(self, session: Session) -> None:
         if self._sessions.get(session.session_id) is session:

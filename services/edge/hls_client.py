@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from lalmesh.errors import Unavailable
+from lalmesh.runtime.hls_answers import CODECS_HEADER, codecs_in
 from services.edge.answer_cache import PASSED_ON, Answer, AnswerCache
 from services.edge.held_bodies import HeldBodies
 from services.edge.hls_nodes import RETRY_AFTER_S, HlsNodes, HlsProxyCounters, Wanted, said
@@ -134,7 +135,13 @@ class HlsClient:
                 raise Unavailable(f"hls node broke off: {said(error)}", retry_after_s=RETRY_AFTER_S) from error
         if body is None:
             return None
-        answer = Answer(status=upstream.status, headers=passed_on(upstream), body=body, fetched_at=self._clock())
+        answer = Answer(
+            status=upstream.status,
+            headers=passed_on(upstream),
+            body=body,
+            fetched_at=self._clock(),
+            codecs=codecs_in(upstream.headers.get(CODECS_HEADER, "")),
+        )
         (self._cache if answer.status == 200 else self._missing).put(wanted.target, answer)
         return answer
 

@@ -1,27 +1,30 @@
-"""Whether a request for HLS or a recording may go on to an hls node, and what that is told of it."""
+"""Whether a request for HLS or a recording may go on to an hls node, and what it is for."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aiohttp import web
 
 from lalmesh.errors import InvalidName, RemoteProtocolError
 from lalmesh.names import ANY_APP, StreamKey
-from lalmesh.protocol.hls import PlaylistName, parse_path
-from lalmesh.runtime.authorisation import EDGE_HEADER, Access, Action, Admitted, FromEdge, HlsAccess, Redirected
+from lalmesh.protocol.hls import HlsPath, parse_path
+from lalmesh.runtime.authorisation import Access, Action, Admitted, HlsAccess, Redirected
 from lalmesh.runtime.record_paths import RECORDINGS, parse_record_path
 from services.edge.client_http import client_of
+from services.edge.hls_counting import Asked
+
+PATHS_KEPT = 1000  #: that need not be told apart again: those of the playlists that are played here, and what is new of their files
 
 
 @dataclass(slots=True, frozen=True)
 class Passed:
     """A request that goes on."""
 
-    target: str  #: path and query for the node
-    header: str  #: that says so, and whose it is
+    query: str  #: for the node
     is_checked: bool  #: otherwise the node decides, and nobody else may have its answer
+    asked: Asked | None = None  #: what it is for; None where the node has to find out, or it is no part of a live stream
 
 
 class HlsGuard:
@@ -30,7 +33,6 @@ class HlsGuard:
     def __init__(self, access: Access, scheme: str, *, match_app: bool) -> None:
         """Decide by `access` about requests of `scheme`."""
         self._access = HlsAccess(access)
-        self._headers = access.edge_headers
         self._scheme = scheme
         self._match_app = match_app
 
@@ -40,20 +42,25 @@ class HlsGuard:
         Raises:
             AccessRefused: it may not.
         """
-        if not self._access.is_guarded:
-            return self._passed(request, Admitted(request.rel_url.raw_query_string))
+        query = request.rel_url.raw_query_string
         if request.path.startswith(RECORDINGS):
-            return self._passed(request, await self._recording(request))
-        try:
-            found = parse_path(request.rel_url.raw_path)
-        except (InvalidName, RemoteProtocolError):
-            return self._passed(request, None)  # the node says what is wrong with it
-        if found.app is None and self._match_app:
-            return self._passed(request, None)
-        stream = StreamKey(found.app if found.app is not None and self._match_app else ANY_APP, found.name)
-        wanted = client_of(request, f"{self._scheme}-hls").request(Action.PLAY, stream)
-        admitted = await self._access.hls(wanted, is_playlist=isinstance(found.resource, PlaylistName))
-        return admitted if isinstance(admitted, Redirected) else self._passed(request, admitted)
+            admitted = await self._recording(request) if self._access.is_guarded else Admitted(query)
+            return Passed(admitted.query, is_checked=True) if admitted is not None else Passed(query, is_checked=False)
+        asked = self._asked(request.rel_url.raw_path)
+        if not self._access.is_guarded:
+            return Passed(query, is_checked=True, asked=asked)
+        if asked is None:
+            return Passed(query, is_checked=False)
+        wanted = client_of(request, f"{self._scheme}-hls").request(Action.PLAY, asked.stream)
+        found = await self._access.hls(wanted, is_playlist=asked.is_playlist)
+        return found if isinstance(found, Redirected) else Passed(found.query, is_checked=True, asked=asked)
+
+    def _asked(self, path: str) -> Asked | None:
+        """What `path` is for; None where the node has to say what is wrong with it, or of which application it is."""
+        found = _parsed(path)
+        if found is None or (found.app is None and self._match_app):
+            return None
+        return Asked(found, StreamKey(found.app if found.app is not None and self._match_app else ANY_APP, found.name))
 
     async def _recording(self, request: web.Request) -> Admitted | None:
         try:
@@ -64,13 +71,10 @@ class HlsGuard:
             return await self._access.recording(None)
         return await self._access.recording(client_of(request, f"{self._scheme}-record").request(Action.PLAY, stream))
 
-    def _passed(self, request: web.Request, admitted: Admitted | None) -> Passed:
-        query = admitted.query if admitted is not None else request.rel_url.raw_query_string
-        target = f"{request.rel_url.raw_path}?{query}" if query else request.rel_url.raw_path
-        said = FromEdge(client_of(request, self._scheme).address, admitted is not None)
-        return Passed(target, self._headers.make(target, said, time.time()), said.is_checked)
 
-
-def header_of(passed: Passed) -> dict[str, str]:
-    """What the node is told."""
-    return {EDGE_HEADER: passed.header}
+@lru_cache(PATHS_KEPT)
+def _parsed(path: str) -> HlsPath | None:
+    try:
+        return parse_path(path)
+    except (InvalidName, RemoteProtocolError):
+        return None

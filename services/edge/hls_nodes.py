@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import aiohttp
@@ -42,7 +42,7 @@ class Wanted:
     """What a player asks for."""
 
     target: str  #: path and query as they came, percent-encoded
-    headers: Mapping[str, str] = field(default_factory=dict)  #: to be sent on
+    headers: Callable[[], Mapping[str, str]] = dict  #: gives what is to be sent on: asked when a node is, which is seldom
     method: str = "GET"
 
     @property
@@ -66,10 +66,11 @@ class HlsNodes:
         Raises:
             Unavailable: no node could be reached, or the one that was fell silent.
         """
+        headers = wanted.headers()  # now, while its client is here
         reason, asked, others_know = "no hls node is known", self._choice.ranked(wanted.stream), False
         for preferred in asked:
             try:
-                upstream, answer = await self._asked_in_time(preferred, wanted)
+                upstream, answer = await self._asked_in_time(preferred, wanted, headers)
             except aiohttp.SocketTimeoutError as error:
                 reason = f"hls node {preferred.name} fell silent: {said(error)}"
                 break  # it is there and may have begun: the next one would be as late
@@ -91,7 +92,9 @@ class HlsNodes:
         log.warning("hls request unanswered: %s", reason, extra={"target": wanted.target.partition("?")[0]})
         raise Unavailable(reason, retry_after_s=RETRY_AFTER_S)
 
-    async def _asked_in_time(self, upstream: Upstream, wanted: Wanted) -> tuple[Upstream, aiohttp.ClientResponse]:
+    async def _asked_in_time(
+        self, upstream: Upstream, wanted: Wanted, headers: Mapping[str, str]
+    ) -> tuple[Upstream, aiohttp.ClientResponse]:
         """The answer of `upstream`, or of the node that has answered for the stream before if that is faster; and whose it is.
 
         Raises:
@@ -99,11 +102,11 @@ class HlsNodes:
         """
         before = self._choice.last(wanted.stream)
         if before is None or before == upstream:
-            return upstream, await self._asked(upstream, wanted)
-        asking = {asyncio.ensure_future(self._asked(upstream, wanted)): upstream}
+            return upstream, await self._asked(upstream, wanted, headers)
+        asking = {asyncio.ensure_future(self._asked(upstream, wanted, headers)): upstream}
         try:
             if not (await asyncio.wait(asking, timeout=PATIENCE_S))[0]:
-                asking[asyncio.ensure_future(self._asked(before, wanted))] = before
+                asking[asyncio.ensure_future(self._asked(before, wanted, headers))] = before
             answering = await _first_that_knows(asking)
             answer, who = answering.result(), asking.pop(answering)
             self._counters.overtaken += who == before
@@ -112,14 +115,14 @@ class HlsNodes:
             for task in asking:
                 _give_up(task)
 
-    async def _asked(self, upstream: Upstream, wanted: Wanted) -> aiohttp.ClientResponse:
+    async def _asked(self, upstream: Upstream, wanted: Wanted, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """The answer of a node, as long as that is there: a machine that vanished says nothing for long.
 
         Raises:
             aiohttp.ClientError: no answer, or the node has left meanwhile.
         """
         url = URL(f"http://{upstream.authority}{wanted.target}", encoded=True)
-        request = self._session.request(wanted.method, url, headers=wanted.headers, allow_redirects=False)
+        request = self._session.request(wanted.method, url, headers=headers, allow_redirects=False)
         asking = asyncio.ensure_future(request)
         try:
             while not (await asyncio.wait([asking], timeout=DOUBT_S))[0]:

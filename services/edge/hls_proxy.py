@@ -1,18 +1,28 @@
 """``/hls/`` and ``/record/`` on an edge: passed on to the hls nodes, so that one port serves everything.
 
-What is asked for at the same time is asked once, and what may be kept is kept for a while. Ranges, conditional requests and what is
-too large to be kept go straight through, as fast as the client takes them.
+What is asked for at the same time is asked once, and what may be kept is kept for a while: players that are counted here get the
+same playlists. Ranges, conditional requests and what is too large to be kept go straight through, as fast as the client takes them.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from http import HTTPStatus
+
 from aiohttp import web
 
+from lalmesh.runtime.authorisation import EdgeHeaders, FromEdge
+from lalmesh.runtime.forwarded import Remote
+from lalmesh.runtime.hls_sessions import HlsPlayer
 from lalmesh.runtime.http_gate import CHUNK_BYTES, answer_with, remote_of, send, waiting_for_answer
 from lalmesh.runtime.record_paths import RECORDINGS
 from services.edge.answer_cache import Answer
 from services.edge.hls_client import HlsClient, passed_on
-from services.edge.hls_guard import Passed, header_of
+from services.edge.hls_counting import AskAgain, Counted, Ended, HlsCounting, Uncounted
+from services.edge.hls_guard import Passed
 from services.edge.hls_nodes import Wanted
 
 HLS = "/hls/"
@@ -28,10 +38,11 @@ def is_proxied(path: str) -> bool:
 class HlsProxy:
     """Answers the HTTP requests for HLS and recordings that come to one listener."""
 
-    def __init__(self, client: HlsClient, scheme: str) -> None:
-        """Answer requests of `scheme` (``http`` or ``https``) by asking through `client`."""
+    def __init__(self, client: HlsClient, headers: EdgeHeaders, counting: HlsCounting | None = None) -> None:
+        """Answer by asking through `client`, whose nodes believe `headers`; count players where there is `counting`."""
         self._client = client
-        self._scheme = scheme
+        self._says = headers
+        self._counting = counting
 
     async def serve(self, request: web.Request, passed: Passed) -> web.StreamResponse:
         """Answer a request that was `passed`; who leaves while he waits is waited for no longer, and takes nothing from others.
@@ -39,34 +50,83 @@ class HlsProxy:
         Raises:
             Unavailable: no hls node answers.
         """
-        conditions = {name: request.headers[name] for name in CONDITIONS if name in request.headers}
-        wanted = Wanted(passed.target, self._headers(request) | header_of(passed) | conditions, request.method)
         with waiting_for_answer(request):
-            if request.method == "HEAD":
-                return await self._head(request, wanted)
-            if conditions or not passed.is_checked:
-                return await self._pass_through(request, wanted)
-            answer = await self._client.answer(wanted)
-            if answer is None:
-                return await self._pass_through(request, wanted)
-            with self._client.held.using(answer.body) as has_room:
-                return await (self._whole(request, answer) if has_room else self._pass_through(request, wanted))
+            if self._counting is None or passed.asked is None:
+                return await self._uncounted(request, passed, passed.query)
+            match self._counting.decide(passed.asked, passed.query):
+                case AskAgain(query):
+                    where = f"{request.rel_url.raw_path}?{query}"
+                    return web.Response(status=302, headers={"Location": where, "Cache-Control": "no-store"})
+                case Ended():
+                    return web.Response(status=410, text="the session was ended\n", headers={"Cache-Control": "no-store"})
+                case Uncounted(query):
+                    return await self._uncounted(request, passed, query)
+                case Counted() as counted:
+                    return await self._counted(request, passed, counted, self._counting)
 
-    def _headers(self, request: web.Request) -> dict[str, str]:
-        """What a node is told of the request. What its client said itself of whom it speaks for is dropped."""
-        remote = remote_of(request)
-        headers = {"X-Forwarded-Proto": remote.scheme, "X-Forwarded-Host": request.host, "Accept-Encoding": "identity"}
-        if remote.address:
-            headers["X-Forwarded-For"] = remote.address
-        if "User-Agent" in request.headers:
-            headers["User-Agent"] = request.headers["User-Agent"]
-        return headers
+    async def _uncounted(self, request: web.Request, passed: Passed, query: str) -> web.StreamResponse:
+        conditions = {name: request.headers[name] for name in CONDITIONS if name in request.headers}
+        wanted = self._wanted(request, passed, query, conditions)
+        if request.method == "HEAD":
+            return await self._head(request, wanted)
+        if conditions or not passed.is_checked:
+            return await self._pass_through(request, wanted)
+        answer = await self._client.answer(wanted)
+        if answer is None:
+            return await self._pass_through(request, wanted)
+        with self._client.held.using(answer.body) as has_room:
+            return await (self._whole(request, answer, answer.body) if has_room else self._pass_through(request, wanted))
 
-    async def _whole(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+    async def _counted(self, request: web.Request, passed: Passed, counted: Counted, counting: HlsCounting) -> web.StreamResponse:
+        """The answer that all players have, who are counted; conditions mean nothing where no answer has a validator or ranges.
+
+        A HEAD is no player, and answered as a GET would be.
+        """
+        wanted = self._wanted(request, passed, counted.query, {}, is_counted=True)
+        answer = await self._client.answer(replace(wanted, method="GET"))
+        if answer is None:
+            return await self._counted_through(request, passed, counted, counting, wanted)
+        if answer.status == HTTPStatus.FOUND and (as_it_came := counting.redirected(counted, answer)) is not None:
+            return await self._uncounted(request, passed, as_it_came.query)
+        if answer.status != HTTPStatus.OK:
+            return await self._whole(request, answer, answer.body)
+        with self._client.held.using(answer.body) as has_room:
+            if not has_room:
+                return await self._counted_through(request, passed, counted, counting, wanted)
+            body = counted.for_player(answer.body)
+            if request.method == "GET":
+                counting.answered(counted, partial(_player, request, passed.query), len(body), answer.codecs)
+            return await self._whole(request, answer, body)
+
+    async def _counted_through(
+        self, request: web.Request, passed: Passed, counted: Counted, counting: HlsCounting, wanted: Wanted
+    ) -> web.StreamResponse:
+        """The same for an answer that cannot be kept in memory."""
+        if request.method == "HEAD":
+            return await self._head(request, wanted)
+        response = await self._pass_through(request, wanted)
+        if response.status == HTTPStatus.OK:
+            counting.answered(counted, partial(_player, request, passed.query), response.content_length or 0)
+        return response
+
+    def _wanted(
+        self, request: web.Request, passed: Passed, query: str, conditions: Mapping[str, str], *, is_counted: bool = False
+    ) -> Wanted:
+        path = request.rel_url.raw_path
+        target = f"{path}?{query}" if query else path
+
+        def headers() -> Mapping[str, str]:
+            remote = remote_of(request)
+            said = FromEdge(remote.address, passed.is_checked, is_counted)
+            return {**_about(request, remote), **self._says.of(target, said, time.time()), **conditions}
+
+        return Wanted(target, headers, request.method)
+
+    async def _whole(self, request: web.Request, answer: Answer, body: bytes) -> web.StreamResponse:
         headers = dict(answer.headers)
         if answer.fresh_s:
             headers["Age"] = str(max(0, int(self._client.now() - answer.fetched_at)))  # caches below have to know (RFC 9111 §4.2.3)
-        return await answer_with(request, answer.status, headers, answer.body)
+        return await answer_with(request, answer.status, headers, body)
 
     async def _head(self, request: web.Request, wanted: Wanted) -> web.StreamResponse:
         """Hand on what a node says that it would answer."""
@@ -85,3 +145,19 @@ class HlsProxy:
             if not await send(request, response, upstream.content.iter_chunked(CHUNK_BYTES)):
                 upstream.close()
             return response
+
+
+def _about(request: web.Request, remote: Remote) -> Mapping[str, str]:
+    """What a node is told of the request. What its client said itself of whom it speaks for is dropped."""
+    headers = {"X-Forwarded-Proto": remote.scheme, "X-Forwarded-Host": request.host, "Accept-Encoding": "identity"}
+    if remote.address:
+        headers["X-Forwarded-For"] = remote.address
+    if "User-Agent" in request.headers:
+        headers["User-Agent"] = request.headers["User-Agent"]
+    return headers
+
+
+def _player(request: web.Request, query: str) -> HlsPlayer:
+    remote = remote_of(request)
+    base = f"{remote.scheme}://{request.host}"
+    return HlsPlayer.asking(remote.address, base, request.path, query, request.headers.get("User-Agent", ""))

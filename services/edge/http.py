@@ -15,6 +15,7 @@ from lalmesh.runtime.http_port import SERVER, HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits
 from services.edge.entrance import Closed
 from services.edge.hls_client import HlsClient
+from services.edge.hls_counting import HlsCounting
 from services.edge.hls_guard import HlsGuard
 from services.edge.hls_proxy import HlsProxy, is_proxied
 from services.edge.http_formats import format_of
@@ -39,10 +40,14 @@ class HttpListener(HttpPort):
         hls: HlsClient,
         tls: ssl.SSLContext | None = None,
         rtsp: RtspService | None = None,
+        counting: HlsCounting | None = None,
         *,
         takes_headers: bool = False,
     ) -> None:
-        """Prepare; `start` listens. With `rtsp`, WebSockets may carry RTSP; `takes_headers` as `HttpPort`."""
+        """Prepare; `start` listens.
+
+        With `rtsp`, WebSockets may carry RTSP; with `counting`, players of HLS are counted; `takes_headers` as `HttpPort`.
+        """
         self.scheme = "https" if tls is not None else "http"
         super().__init__(self.scheme, reading_app(self._get, cors), limits, metrics, tls, takes_headers=takes_headers)
         self.hls_asked_at = -math.inf  #: when hls nodes were asked last for somebody here, by the time of the loop
@@ -50,7 +55,7 @@ class HttpListener(HttpPort):
         self._loop = asyncio.get_running_loop()
         self._refusals = Refusals(metrics)
         self._playing = StreamPlaying(context, cors, self._refusals, SERVER, is_secure=tls is not None)
-        self._proxy = HlsProxy(hls, self.scheme)
+        self._proxy = HlsProxy(hls, context.access.edge_headers, counting)
         self._guard = HlsGuard(context.access, self.scheme, match_app=context.match_app)
         is_secure = tls is not None
         self._rtsp = RtspSockets(rtsp, cors, self._refusals, is_secure=is_secure) if rtsp is not None else None

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from lalmesh.runtime.blacklist import AddressBlacklist
+from lalmesh.runtime.hls_sessions import PlayerReports
 from lalmesh.runtime.listener import BLACKLISTED, Admission
 from lalmesh.runtime.scheduling import NodeCommand
 from lalmesh.runtime.scheduling.control import Blacklist, KickSessions
@@ -20,17 +21,25 @@ GOODBYE_S = 0.5  #: for those who are closed to take in why, before what is left
 class Orders:
     """Carries them out on `sessions` and on the listeners that `admissions` gives."""
 
-    def __init__(self, sessions: Sessions, blacklist: AddressBlacklist, admissions: Callable[[], Iterable[Admission]]) -> None:
-        """Keep the addresses in `blacklist`."""
+    def __init__(
+        self,
+        sessions: Sessions,
+        blacklist: AddressBlacklist,
+        admissions: Callable[[], Iterable[Admission]],
+        players: PlayerReports,
+    ) -> None:
+        """Keep the addresses in `blacklist`; `players` are those of HLS, which are on no connection."""
         self._sessions = sessions
         self._blacklist = blacklist
         self._admissions = admissions
+        self._players = players
 
     def handle(self, command: NodeCommand) -> None:
         """Carry out what is one of them."""
         match command:
             case KickSessions(session_ids, reason):
                 self._kick(session_ids, reason)
+                self._players.kick(session_ids)
             case Blacklist(entries):
                 self._blacklist.replace(entries)
                 self._close_blocked()
@@ -48,6 +57,7 @@ class Orders:
         blocked = [session for session in self._sessions if self._blacklist.blocks(session.address)]
         for session in blocked:
             session.close(BLACKLISTED)
+        self._players.end_those(self._blacklist.blocks)
         if blocked:
             log.info("blacklist: %d sessions closed", len(blocked))
         asyncio.get_running_loop().call_later(GOODBYE_S, self._close_connections)

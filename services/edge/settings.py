@@ -10,6 +10,7 @@ from lalmesh.runtime.certificate import ServerCertificate
 from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.member import MemberSettings
 from services.edge.events import EventSettings
+from services.edge.hls import HlsCountSettings
 from services.edge.hls_client import HlsProxySettings
 from services.edge.publication import PublicationSettings
 from services.edge.relay import RelaySettings
@@ -40,6 +41,7 @@ class EdgeSettings:
     publication: PublicationSettings = field(default_factory=PublicationSettings)
     relay: RelaySettings = field(default_factory=RelaySettings)
     hls: HlsProxySettings = field(default_factory=HlsProxySettings)
+    hls_players: HlsCountSettings = field(default_factory=HlsCountSettings)
     relaying: RelayingSettings = field(default_factory=RelayingSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
     events: EventSettings = field(default_factory=EventSettings)

@@ -75,8 +75,9 @@ def totals_of_udp(ports: RtpPorts) -> Iterable[Metric]:
     yield CounterMetricFamily("edge_udp_send_calls", "System calls that sent RTP.", counters.calls)
 
 
-def totals_of_proxy(counters: HlsProxyCounters) -> Iterable[Metric]:
+def totals_of_proxy(counters: HlsProxyCounters, players: int) -> Iterable[Metric]:
     """What became of requests for HLS and recordings."""
+    yield GaugeMetricFamily("edge_hls_players", "Players of HLS that this edge counts.", players)
     requests = CounterMetricFamily("edge_hls_requests", "Requests for HLS and recordings by what answered.", labels=("by",))
     for by, count in (("cache", counters.cached), ("shared request", counters.shared), ("hls node", counters.asked)):
         requests.add_metric((by,), count)

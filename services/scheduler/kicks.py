@@ -2,10 +2,10 @@
 
 The session directory says at which node a session is. A node may have joined any replica, so a kick is written to the registry
 under a short lease; every replica follows that, and hands it on to those of its nodes that it is for, also to one that joins while
-it lasts. Nodes that joined the replica that was asked hear of it at once. Players of HLS are no node's: all hls nodes are told.
+it lasts. Nodes that joined the replica that was asked hear of it at once.
 
-Where the directory cannot be asked, every edge and hls node is told of the id: ids are random, so a node that does not know one
-has nothing to do.
+Players of HLS are no node's, and where the directory cannot be asked, nobody knows whose a session is: every edge and hls node is
+told of the id then. Ids are random, so a node that does not know one has nothing to do.
 """
 
 from __future__ import annotations
@@ -41,33 +41,33 @@ class Kick:
 
     reason: str
     nodes: Mapping[str, Sequence[str]] = field(default_factory=dict)  #: ids of sessions by the name of their node
-    hls: Sequence[str] = ()  #: ids of which all hls nodes are told
     everywhere: Sequence[str] = ()  #: ids of which all edges and hls nodes are told
 
     def command_for(self, name: str, role: Role) -> KickSessions | None:
         """What a node is to be told; None where nothing."""
         if role not in (Role.EDGE, Role.HLS):
             return None
-        ids = [*self.nodes.get(name, ()), *(self.hls if role is Role.HLS else ()), *self.everywhere]
+        ids = [*self.nodes.get(name, ()), *self.everywhere]
         return KickSessions(tuple(ids[:MAX_KICKED]), self.reason) if ids else None
 
 
 def kick_of(sessions: Iterable[Session], reason: str) -> Kick:
     """A kick of these sessions."""
     nodes: dict[str, list[str]] = {}
-    hls: list[str] = []
+    everywhere: list[str] = []
     for session in sessions:
         if session.kind is SessionKind.HLS:
-            hls.append(session.id)
+            everywhere.append(session.id)
         else:
             nodes.setdefault(session.node, []).append(session.id)
-    return Kick(reason=reason, nodes=nodes, hls=hls)
+    return Kick(reason=reason, nodes=nodes, everywhere=everywhere)
 
 
 def serialize_kick_record(kick: Kick) -> bytes:
     """The value of a kick's key."""
     nodes = {name: list(ids) for name, ids in kick.nodes.items()}
-    return dump({"reason": kick.reason, "nodes": nodes, "hls": list(kick.hls), "everywhere": list(kick.everywhere)})
+    # replicas of before tell hls nodes alone of those under "hls", and miss it where it is not there
+    return dump({"reason": kick.reason, "nodes": nodes, "hls": [], "everywhere": list(kick.everywhere)})
 
 
 def parse_kick_record(entry: KeyValue) -> Kick:
@@ -77,9 +77,8 @@ def parse_kick_record(entry: KeyValue) -> Kick:
 
 def _kick(_: KeyValue, value: dict[str, Any]) -> Kick:
     nodes = {str(name): tuple(map(str, ids)) for name, ids in value["nodes"].items()}
-    return Kick(
-        reason=str(value["reason"]), nodes=nodes, hls=tuple(map(str, value["hls"])), everywhere=tuple(map(str, value["everywhere"]))
-    )
+    everywhere = (*value["hls"], *value["everywhere"])
+    return Kick(reason=str(value["reason"]), nodes=nodes, everywhere=tuple(map(str, everywhere)))
 
 
 class Kicks:
@@ -156,7 +155,7 @@ class Kicks:
         """Nothing to do."""
 
     async def _carry_out(self, kick: Kick) -> None:
-        self._metrics.kicks.inc(sum(map(len, kick.nodes.values())) + len(kick.hls) + len(kick.everywhere))
+        self._metrics.kicks.inc(sum(map(len, kick.nodes.values())) + len(kick.everywhere))
         key = KICKS + secrets.token_hex(ID_BYTES)
         self._stand(key, kick)
         try:
@@ -169,7 +168,7 @@ class Kicks:
 
     def _reaches_all(self, kick: Kick) -> bool:
         """Whether every node that it is for has joined this replica, and so heard of it."""
-        return not kick.hls and not kick.everywhere and all(self._members.named(name) is not None for name in kick.nodes)
+        return not kick.everywhere and all(self._members.named(name) is not None for name in kick.nodes)
 
     def _learn(self, entry: KeyValue) -> None:
         if entry.key in self._standing:

@@ -9,6 +9,7 @@ from lalmesh.runtime.scheduling import Capacity
 from services.edge.alarms import AlarmSettings
 from services.edge.events import EventSettings
 from services.edge.fanout import FanOutSettings
+from services.edge.hls import HlsCountSettings
 from services.edge.hls_client import HlsProxySettings
 from services.edge.publication import PublicationSettings
 from services.edge.relay import RelaySettings
@@ -19,6 +20,7 @@ from services.edge.settings import EdgeSettings, ListenSettings
 from services.hls.waits import waiting_answer_s
 from services.standalone import settings
 from services.standalone.access_settings import access_settings
+from services.standalone.player_settings import session_ids_at_edges
 
 #: What to offer for each setting, the last one for clients that take that: ffmpeg and live555 do.
 _AUTH_SCHEMES = {
@@ -47,6 +49,7 @@ def edge_settings(config: Config, keys: tuple[bytes, ...]) -> EdgeSettings:
             cache_bytes=edge.hls.cache_bytes,
             silence_s=waiting_answer_s(config.hls.wait_s, config.hls.max_target_s) + HLS_MARGIN_S,
         ),
+        hls_players=HlsCountSettings(ids=session_ids_at_edges(config, keys), idle_s=config.hls.session.idle_s),
         relaying=_relaying(config, keys),
         access=access_settings(config, keys),
         rtsp=_rtsp(edge),

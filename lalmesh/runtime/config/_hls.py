@@ -67,12 +67,12 @@ class HlsStorageConfig(ConfigModel):
 
 
 class HlsSessionConfig(ConfigModel):
-    """Counting players: each gets a session id with its first playlist, and asks for playlists with it from then on."""
+    """Counting players: each gets a session id with its first playlist, and asks for playlists with it. Edges read it too."""
 
     enable: bool = Field(default=True, description="Whether players are counted, listed and can be ended.")
     hash_key: SharedKey = Field(
         default=SecretStr(""),
-        description="Key of session ids, on URLs of files too; empty: made of cluster.key, on URLs of playlists alone.",
+        description="Key of session ids, on URLs of files too, for hls nodes to count; empty: made of cluster.key, on playlists alone.",
     )
     hash_key_file: Text = Field(default="", description="File that holds hash_key.")
     idle_s: float = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 
@@ -15,12 +16,15 @@ from support.edge_context import edge_context
 from support.edge_fakes import FakeLinks, FakeScheduler
 from yarl import URL
 
+from lalmesh.names import StreamKey
 from lalmesh.runtime.cors import CorsPolicy
-from lalmesh.runtime.hls_answers import OWNER_HEADER, OWNER_UNKNOWN
+from lalmesh.runtime.hls_answers import CODECS_HEADER, OWNER_HEADER, OWNER_UNKNOWN
+from lalmesh.runtime.hls_sessions import Players, SessionIds
 from lalmesh.runtime.listener import ListenerLimits
 from services.edge.answer_cache import ENTRY_BYTES, Answer
 from services.edge.held_bodies import HeldBodies
 from services.edge.hls_client import MAX_SHARED_BYTES, HlsClient, HlsProxySettings
+from services.edge.hls_counting import HlsCounting
 from services.edge.hls_nodes import Wanted
 from services.edge.http import HttpListener
 from services.edge.metrics import EdgeMetrics
@@ -28,6 +32,8 @@ from services.edge.upstreams import Upstream, UpstreamChoice
 
 HOST = "127.0.0.1"
 LIMIT_S = 15.0
+IDS = SessionIds((b"of the cluster",))
+CAM = StreamKey("live", "a")
 
 
 class HlsNode:
@@ -42,6 +48,7 @@ class HlsNode:
         self.control = "max-age=10"
         self.status = 200
         self.knows = True  # who segments the stream
+        self.counts_by: SessionIds | None = None  # players, whatever edges say
         self.body = b"segment"
         self.gone = 0  # requests that ended before their answer
         self.breaks_at = 0  # bytes of a body after which the connection breaks; 0: it does not
@@ -64,9 +71,12 @@ class HlsNode:
         except asyncio.CancelledError:
             self.gone += 1
             raise
-        headers = {"Cache-Control": self.control, "Content-Type": "video/mp2t", "X-Node": self.name}
+        headers = {"Cache-Control": self.control, "Content-Type": "video/mp2t", "X-Node": self.name, CODECS_HEADER: "h264,aac"}
         if not self.knows:
             return web.Response(status=503, headers={OWNER_HEADER: OWNER_UNKNOWN})
+        if self.counts_by is not None and "session_id" not in request.query and request.path.endswith(".m3u8"):
+            where = f"{request.path}?session_id={self.counts_by.make(CAM)}"
+            return web.Response(status=302, headers={"Cache-Control": "no-store", "Location": where})
         if self.status == 302:
             headers["Location"] = f"{request.path}?session_id={len(self.asked)}"
         if request.http_range.start is not None:
@@ -114,7 +124,9 @@ class Stage:
         self.nodes: list[HlsNode] = []
         self.upstreams: list[Upstream] = []
 
-    async def start(self, nodes: int = 1, cors: tuple[str, ...] = (), settings: HlsProxySettings | None = None) -> None:
+    async def start(
+        self, nodes: int = 1, cors: tuple[str, ...] = (), settings: HlsProxySettings | None = None, *, counts: bool = False
+    ) -> None:
         for number in range(nodes):
             node = HlsNode(f"hls-{number}")
             await node.start()
@@ -126,7 +138,10 @@ class Stage:
         self._stack.push_async_callback(self.hls.close)
         metrics = EdgeMetrics(CollectorRegistry())
         context = edge_context(metrics, FakeScheduler(), FakeLinks())
-        self.listener = HttpListener(context, ListenerLimits(), metrics, CorsPolicy(cors), self.hls)
+        self.players = Players(30.0, loop.time)
+        counting = HlsCounting(IDS, self.players, loop.time) if counts else None
+        self.headers = context.access.edge_headers
+        self.listener = HttpListener(context, ListenerLimits(), metrics, CorsPolicy(cors), self.hls, counting=counting)
         await self.listener.start(HOST, 0)
         self._stack.push_async_callback(self.listener.close, "over")
         self._stack.callback(self.listener.stop_accepting)
@@ -489,3 +504,94 @@ async def test_flv_of_an_application_hls_is_the_edges_own(stage: Stage) -> None:
     status, body, _ = await stage.get("/hls/a.flv")
     assert (status, stage.node.asked) == (404, [])
     assert body.startswith(b"hls/a: nobody published it")
+
+
+async def test_players_that_are_counted_here_are_one_to_the_node_each_with_an_id_of_its_own(stage: Stage) -> None:
+    await stage.start(counts=True)
+    places = [(await stage.get("/hls/live/a/live.m3u8?t=1"))[2]["Location"] for _ in range(20)]
+    assert (len(set(places)), stage.node.asked) == (20, [])
+    stage.node.release.clear()
+    asking = [asyncio.create_task(stage.get(f"{where}&_HLS_msn=7", Range="bytes=0-3")) for where in places]
+    await stage.waiting(20)
+    stage.node.release.set()
+    answers = [await task for task in asking]
+    assert {(status, body) for status, body, _ in answers} == {(200, b"segment")}
+    assert not any(CODECS_HEADER in headers for _, _, headers in answers)
+    assert stage.node.asked == ["/hls/live/a/live.m3u8?t=1&_HLS_msn=7"]
+    said = stage.headers.read_all(stage.node.headers[0], stage.node.asked[0], time.time())
+    assert said is not None
+    assert said.is_counted
+    touches = stage.players.touches()
+    assert {(touch.sent_bytes, touch.protocol, touch.peer, touch.codecs) for touch in touches} == {
+        (7, "hls", HOST, ("h264", "aac"))
+    }
+    assert {touch.url for touch in touches} == {stage.url("/hls/live/a/live.m3u8")}
+    assert len(touches) == 20
+
+
+async def test_each_player_finds_its_id_in_a_multivariant_playlist_that_is_asked_for_once(stage: Stage) -> None:
+    await stage.start(counts=True)
+    stage.node.body = b"#EXTM3U\nlive.m3u8?t=1\n"
+    for _ in range(3):
+        where = (await stage.get("/hls/live/a/index.m3u8?t=1"))[2]["Location"]
+        session_id = where.partition("&session_id=")[2]
+        status, body, _ = await stage.get(where)
+        assert (status, body.decode()) == (200, f"#EXTM3U\nlive.m3u8?t=1&session_id={session_id}\n")
+    assert stage.node.asked == ["/hls/live/a/index.m3u8?t=1"]
+    assert [touch.sent_bytes for touch in stage.players.touches()] == [len(body)] * 3
+
+
+async def test_what_is_not_there_is_not_counted_and_who_was_kicked_is_told_so(stage: Stage) -> None:
+    await stage.start(counts=True)
+    stage.node.status = 404
+    where = (await stage.get("/hls/live/a.m3u8"))[2]["Location"]
+    assert (await stage.get(where))[0] == 404
+    assert len(stage.players) == 0
+    stage.players.kick([where.partition("session_id=")[2]])
+    assert [(await stage.get(place))[0] for place in (where, where.replace("a.m3u8", "a/live.m3u8"))] == [410, 410]
+
+
+async def test_a_head_is_no_player_and_the_head_of_what_a_player_gets(stage: Stage) -> None:
+    await stage.start(counts=True)
+    stage.node.body = b"#EXTM3U\nlive.m3u8\n"
+    where = (await stage.get("/hls/live/a/index.m3u8"))[2]["Location"]
+    async with stage.session.head(stage.url(where)) as answer:
+        assert answer.status == 200
+    assert len(stage.players) == 0
+    assert len((await stage.get(where))[1]) == answer.content_length
+    assert stage.node.asked == ["/hls/live/a/index.m3u8"]
+
+
+async def test_what_there_is_no_memory_for_is_counted_as_it_goes_through(stage: Stage) -> None:
+    await stage.start(counts=True)
+    stage.hls.held = HeldBodies(max_bytes=3)
+    where = (await stage.get("/hls/live/a.m3u8"))[2]["Location"]
+    assert (await stage.get(where))[:2] == (200, b"segment")
+    assert [touch.sent_bytes for touch in stage.players.touches()] == [len(b"segment")]
+
+
+async def test_without_an_application_the_node_counts(stage: Stage) -> None:
+    await stage.start(counts=True)
+    assert (await stage.get("/hls/a.m3u8"))[0] == 200
+    assert (stage.node.asked, len(stage.players)) == (["/hls/a.m3u8"], 0)
+
+
+async def test_a_node_of_before_that_counts_all_the_same_is_left_to_it(stage: Stage) -> None:
+    await stage.start(counts=True)
+    stage.node.counts_by = IDS
+    where = (await stage.get("/hls/live/a.m3u8"))[2]["Location"]
+    for _ in range(2):
+        assert (await stage.get(where))[:2] == (200, b"segment")
+    assert stage.node.asked == ["/hls/live/a.m3u8", where]
+    assert len(stage.players) == 0
+
+
+async def test_a_node_with_a_key_of_its_own_gives_its_ids_and_keeps_them(stage: Stage) -> None:
+    await stage.start(counts=True)
+    stage.node.counts_by = SessionIds((b"hls.session.hash_key",), on_files=True)
+    ours = (await stage.get("/hls/live/a.m3u8"))[2]["Location"]
+    places = [(await stage.get(where))[2]["Location"] for where in (ours, ours, "/hls/live/a.m3u8")]
+    for where in places:
+        assert stage.node.counts_by.is_good(where.partition("session_id=")[2], CAM)
+        assert (await stage.get(where))[:2] == (200, b"segment")
+    assert stage.node.asked == ["/hls/live/a.m3u8"] * 3 + places

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from prometheus_client import CollectorRegistry
+from support.edge_fakes import EDGE, FakeScheduler
 from support.virtual_time import in_virtual_time
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.blacklist import AddressBlacklist
+from lalmesh.runtime.hls_sessions import HlsPlayer, PlayerReports, Players
 from lalmesh.runtime.listener import BLACKLISTED, Admission, ListenerLimits
 from lalmesh.runtime.scheduling import Evicted
 from lalmesh.runtime.scheduling.control import Blacklist, BlacklistEntry, KickSessions
@@ -30,7 +33,9 @@ class Edge:
         self.admission = Admission("rtmp", ListenerLimits(), metrics)
         self.blacklist = AddressBlacklist()
         self.admission.blocks = self.blacklist.blocks
-        self.orders = Orders(self.sessions, self.blacklist, lambda: [self.admission])
+        self.players = Players(30.0, lambda: 0.0)
+        reports = PlayerReports(self.players, FakeScheduler(), lambda: EDGE)
+        self.orders = Orders(self.sessions, self.blacklist, lambda: [self.admission], reports)
         self.closed: list[tuple[str, str]] = []
 
     def open(self, address: str) -> Session:
@@ -60,6 +65,17 @@ async def test_sessions_of_a_blacklisted_address_are_closed_and_the_rest_of_its_
     assert expired == [BLACKLISTED]
     edge.orders.handle(Blacklist())
     assert not edge.blacklist.blocks("192.0.2.1")
+
+
+@in_virtual_time
+async def test_players_of_hls_are_ended_by_their_ids_and_by_their_addresses() -> None:
+    edge = Edge()
+    for session_id, address in (("a", "198.51.100.1"), ("b", "192.0.2.1"), ("c", "198.51.100.1")):
+        edge.players.saw(CAM, session_id, partial(HlsPlayer, peer=address), 1)
+    edge.orders.handle(KickSessions(("a", "elsewhere"), "enough"))
+    assert edge.players.is_kicked("elsewhere")
+    edge.orders.handle(Blacklist((BlacklistEntry("192.0.2.0/24"),)))
+    assert [(touch.id, touch.over) for touch in edge.players.touches()] == [("a", True), ("b", True), ("c", False)]
 
 
 @in_virtual_time
