@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
+from operator import itemgetter
 from typing import NamedTuple
 
 from lalmesh.runtime.scheduling.model import Capacity, Endpoint, Load
-from services.scheduler.candidates import STREAM_BPS, Use
+from services.scheduler.candidates import STREAM_BPS
 from services.scheduler.expected import Coming
 from services.scheduler.records import NodeRecord
 
@@ -50,25 +51,28 @@ def usage_of(capacity: Capacity, load: Load, coming: Coming) -> Usage:
         load: as it reported it last.
         coming: what was sent there since: a session takes what those that are there take each, or that of a common stream.
     """
-    uses = list(_uses(capacity, load, coming))
-    is_full = any(use.used >= use.limit for use in uses)
+    uses = _uses(capacity, load, coming)
+    is_full = any(used >= limit for _, used, limit in uses)
     if not (capacity.sessions or capacity.egress_bps):
-        uses.append(Use("sessions", load.sessions + coming.sessions, NOMINAL_SESSIONS))
-    fullest = max(uses, key=lambda use: use.share)
-    return Usage(fullest.share, fullest.dimension, is_full)
+        uses.append(("sessions", load.sessions + coming.sessions, NOMINAL_SESSIONS))
+    share, dimension = max([(used / limit, dimension) for dimension, used, limit in uses], key=itemgetter(0))
+    return Usage(share, dimension, is_full)
 
 
-def _uses(capacity: Capacity, load: Load, coming: Coming) -> Iterator[Use]:
+def _uses(capacity: Capacity, load: Load, coming: Coming) -> list[tuple[str, float, float]]:
+    """What is used of each dimension that has a limit, and that. Plain lists: it is asked for six edges with each route."""
+    uses: list[tuple[str, float, float]] = []
     if capacity.sessions:
-        yield Use("sessions", load.sessions + coming.sessions, capacity.sessions)
+        uses.append(("sessions", load.sessions + coming.sessions, capacity.sessions))
     if capacity.egress_bps:
         each_bps = _each(load.egress_bps, load.sessions) or STREAM_BPS
-        yield Use("bit/s", load.egress_bps + coming.plays * each_bps, capacity.egress_bps)
+        uses.append(("bit/s", load.egress_bps + coming.plays * each_bps, capacity.egress_bps))
     if capacity.cpu_fraction:
         each = _each(load.cpu_fraction, load.sessions)
-        yield Use("processor", load.cpu_fraction + coming.sessions * each, capacity.cpu_fraction)
+        uses.append(("processor", load.cpu_fraction + coming.sessions * each, capacity.cpu_fraction))
     if capacity.memory_bytes:
-        yield Use("memory", load.memory_bytes, capacity.memory_bytes)
+        uses.append(("memory", load.memory_bytes, capacity.memory_bytes))
+    return uses
 
 
 def _each(total: float, sessions: int) -> float:

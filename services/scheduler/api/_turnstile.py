@@ -16,7 +16,9 @@ from http import HTTPStatus
 from services.scheduler.api._problem import ProblemError
 
 MAX_UNDER_WAY = 512  #: requests that are let in or wait for it: what takes a scheduler some 0.3 s to answer
-TURN = 8  #: requests of one turn of the loop: some 5 ms, after which whatever else is ready comes before the next
+#: requests of one turn of the loop: some 1 ms, after which whatever else is ready comes before the next. A report is answered after
+#: some twenty turns, so each request more of a turn lets it wait for 5 ms more where there is no end of requests
+TURN = 4
 RETRY_S = 1.0
 
 

@@ -158,7 +158,7 @@ class RoutingApi:
 
     def _model(self, stream: StreamKey, protocol: RouteProtocol, zone: str, route: Route) -> RouteModel:
         record, usage = route.edge.record, route.usage
-        return RouteModel.model_construct(  # of what is right already: checking it takes as long as choosing an edge
+        return RouteModel(
             url=protocol.url(route.edge.endpoint, stream),
             stream=str(stream),
             protocol=protocol.name,
