@@ -18,7 +18,7 @@ import grpc.aio
 
 from lalmesh.errors import Unavailable
 from lalmesh.runtime.addresses import host_port
-from lalmesh.runtime.grpc_wakeups import take_all_wakeups
+from lalmesh.runtime.grpc_wakeups import all_wakeups_taken
 
 TOKEN_HEADER = "lalmesh-token"
 TOKEN_CONTEXT = b"lalmesh node to node, version 1"
@@ -94,18 +94,18 @@ class Channels:
 
     def dial(self, address: str) -> grpc.aio.Channel:
         """A channel to the node at ``host:port``."""
-        take_all_wakeups()
         interceptors: Sequence[Any] = [show(self._token) for show in (_ShowTokenUnary, _ShowTokenAnswers, _ShowTokenStream)]
-        if self._tls is None:
-            return grpc.aio.insecure_channel(address, options=self._options, interceptors=interceptors)
-        ca, key, chain = self._tls
-        credentials = grpc.ssl_channel_credentials(ca, key, chain)
-        return grpc.aio.secure_channel(address, credentials, options=self._options, interceptors=interceptors)
+        with all_wakeups_taken():
+            if self._tls is None:
+                return grpc.aio.insecure_channel(address, options=self._options, interceptors=interceptors)
+            ca, key, chain = self._tls
+            credentials = grpc.ssl_channel_credentials(ca, key, chain)
+            return grpc.aio.secure_channel(address, credentials, options=self._options, interceptors=interceptors)
 
     def server(self) -> grpc.aio.Server:
         """A server that answers only calls with an accepted token."""
-        take_all_wakeups()
-        return grpc.aio.server(options=self._options, interceptors=[_DemandToken(self._accepted)])
+        with all_wakeups_taken():
+            return grpc.aio.server(options=self._options, interceptors=[_DemandToken(self._accepted)])
 
     def listen(self, server: grpc.aio.Server, host: str, port: int) -> int:
         """Let `server` listen; gives the port.

@@ -13,28 +13,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
-
-import grpc.aio
 
 MAX_WAKEUPS = 1 << 16  #: bytes taken at once: far more than the socket holds
 
 
-def take_all_wakeups() -> None:
-    """Have the running loop take them, before anything of grpc.aio is made on it. No loop, or a second time: nothing."""
+@contextlib.contextmanager
+def all_wakeups_taken() -> Iterator[None]:
+    """Have the running loop take them; within it, make the channel or server that may be the first of grpc.aio on the loop."""
     try:
         loop: Any = asyncio.get_running_loop()
     except RuntimeError:  # whoever makes a channel without one has no loop that could be busy
+        yield
         return
     add_reader = loop.add_reader
 
     def add(file: Any, callback: Callable[..., object], *args: object) -> None:
         add_reader(file, _taking_all(file, callback) if isinstance(file, socket.socket) else callback, *args)
 
-    loop.add_reader = add  # grpc.aio hands its socket to the loop and to nobody else, once for each loop
+    loop.add_reader = add  # grpc.aio hands its socket to each loop once, and to nobody else
     try:
-        grpc.aio.init_grpc_aio()  # type: ignore[attr-defined]  # which the stubs leave out
+        yield
     finally:
         del loop.add_reader
 

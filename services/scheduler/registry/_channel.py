@@ -15,7 +15,7 @@ from typing import Generic, TypeAlias, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from lalmesh.runtime.grpc_wakeups import take_all_wakeups
+from lalmesh.runtime.grpc_wakeups import all_wakeups_taken
 from services.scheduler.registry._errors import unavailable
 from services.scheduler.registry._settings import EtcdSettings
 
@@ -76,8 +76,8 @@ class Endpoints:
         Raises:
             OSError: a certificate file cannot be read.
         """
-        take_all_wakeups()
-        self._channels = [_open_channel(endpoint, settings) for endpoint in settings.endpoints]
+        with all_wakeups_taken():
+            self._channels = [_open_channel(endpoint, settings) for endpoint in settings.endpoints]
         self._current = 0
         self.closed = False
 
