@@ -162,6 +162,36 @@ def test_receivers_of_events_are_replaced_without_a_restart(tmp_path: Path, stac
     assert "the one before" not in node.output()
 
 
+def test_what_events_are_kept_and_called_by_changes_without_a_restart(tmp_path: Path, stack: ExitStack) -> None:
+    sink = stack.enter_context(WebhookSink())
+    file = tmp_path / "lalmesh.yaml"
+    notify = f"receivers: ['own {sink.url}/own events=update', 'bad http://127.0.0.1:1/ events=update give_up_s=1']"
+    file.write_text(f"notify: {{{notify}, update_interval_s: 0.3}}")
+    node = stack.enter_context(Standalone(tmp_path, arguments=("--config", str(file))))
+    sink.until(lambda hooks: any(hook.body["server_id"] == "1" for hook in hooks), LIMIT_S, "/own")
+    assert ask(node, "PATCH", {"values": {"notify.server_id": "by the api", "notify.shard_events_num": 2000}})[0] == 200
+    sink.until(lambda hooks: hooks[-1].body["server_id"] == "by the api", LIMIT_S, "/own")
+    assert shown(node, "/api/stat/lal_info")["data"]["server_id"] == "by the api"
+    assert ask(node, "DELETE")[0] == 200
+    file.write_text(f"notify: {{{notify}, update_interval_s: 0.3, server_id: by the file, dead_letters_num: 1}}")
+    os.kill(node.pid, signal.SIGHUP)
+    says(node, "setting changed by the file: notify.dead_letters_num: 10000 -> 1")
+    sink.until(lambda hooks: hooks[-1].body["server_id"] == "by the file", LIMIT_S, "/own")
+    assert shown(node, "/api/stat/lal_info")["data"]["server_id"] == "by the file"
+
+    def dead() -> tuple[int, int]:
+        webhooks = shown(node, "/v1/webhooks")
+        return next(each["dead"] for each in webhooks["receivers"] if each["name"] == "bad"), webhooks["dead_letters"]
+
+    wait_until("more dead letters than are kept", lambda: dead()[0] >= 3 and dead()[1] == 1, LIMIT_S)
+
+
+def shown(node: Node, path: str) -> dict[str, Any]:
+    with urllib.request.urlopen(f"{node.api_url}{path}", timeout=LIMIT_S) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
 def test_what_cannot_be_set_is_refused_by_its_name(start_cluster: StartCluster) -> None:
     scheduler = start_cluster(origins=1, edges=1).schedulers[0]
     for values, detail in (
