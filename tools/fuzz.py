@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +20,8 @@ sys.path.insert(0, str(ROOT))
 from bench import _report  # noqa: E402 -- found through the line above
 
 WORK = ROOT / ".tools" / "fuzz"
+PAGE = ROOT / "docs" / "fuzz.md"
+COLUMNS = ("target", "inputs", "seconds", "date", "commit")
 JOBS = 2
 MEMORY_MB = 2048  #: a parser that needs more has no bound
 INPUT_S = 10  #: a parser that takes longer over one input has no bound
@@ -75,24 +78,40 @@ def run(script: Path, seconds: int) -> bool:
     return ok
 
 
-def report() -> None:
-    """Write `docs/fuzz.md` from the logs of the last run of every target; exits where one found something or has no whole log."""
-    rows = []
-    for script in targets():
-        name = script.stem.removeprefix("fuzz_")
-        log = WORK / name / "log.txt"
-        done = re.search(r"^Done (\d+) runs in (\d+) second", log.read_text(errors="replace") if log.exists() else "", re.M)
-        if done is None:
-            sys.exit(f"{name} has no log of a whole run")
-        rows.append([name, f"{int(done.group(1)):,}", done.group(2)])
-    about = _report.context() | {"command": "make fuzz ARGS=--report"}
+def report(names: Sequence[str]) -> None:
+    """Write the rows of these targets into `docs/fuzz.md`, from the logs of their last runs; those of others stay as they are.
+
+    Exits where one of them found something or has no whole log, or another has no row.
+    """
+    about = _report.context()
+    rows = _rows() | {name: [name, *_result(name), about["date"], about["commit"]] for name in names}
+    wanted = [script.stem.removeprefix("fuzz_") for script in targets()]
+    if missing := [name for name in wanted if name not in rows]:
+        sys.exit(f"not run yet: {' '.join(missing)}")
     head = (
         "# Fuzzing\n\nEvery parser is fed with made-up bytes (atheris, guided by coverage). A run ends where a parser raises "
         f"anything but its documented errors, takes over {INPUT_S} s for one input, or {MEMORY_MB} MiB of memory. "
-        "None of these did:"
+        "None of these did, when each was run last:"
     )
-    page = "\n\n".join((head, _report.listed(about), _report.table(["target", "inputs", "seconds"], rows)))
-    (ROOT / "docs" / "fuzz.md").write_text(f"{page}\n")
+    listed = _report.listed({"command": "make fuzz ARGS=--report", "machine": about["machine"]})
+    page = "\n\n".join((head, listed, _report.table(COLUMNS, [rows[name] for name in wanted])))
+    PAGE.write_text(f"{page}\n")
+
+
+def _result(name: str) -> tuple[str, str]:
+    """Inputs and seconds of a target's last run."""
+    log = WORK / name / "log.txt"
+    done = re.search(r"^Done (\d+) runs in (\d+) second", log.read_text(errors="replace") if log.exists() else "", re.M)
+    if done is None:
+        sys.exit(f"{name} has no log of a whole run")
+    return f"{int(done.group(1)):,}", done.group(2)
+
+
+def _rows() -> dict[str, list[str]]:
+    """What the page says of each target."""
+    lines = PAGE.read_text().splitlines() if PAGE.exists() else []
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    return {row[0]: row for row in rows if len(row) == len(COLUMNS)}
 
 
 def targets() -> list[Path]:
@@ -106,23 +125,24 @@ def main() -> None:
         prog="tools/fuzz.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=int, default=60, help="for each target (%(default)s)")
-    parser.add_argument("--report", action="store_true", help="write docs/fuzz.md from what was run last, this run included")
-    parser.add_argument("--only-report", action="store_true", help="run nothing, write docs/fuzz.md")
+    parser.add_argument("--report", action="store_true", help="write what was run into docs/fuzz.md; rows of other targets stay")
+    parser.add_argument("--only-report", action="store_true", help="run nothing, write docs/fuzz.md from the last run of each")
     parser.add_argument("names", nargs="*", help="targets, such as flv_stream; all of them without any")
     chosen = parser.parse_args()
-    if chosen.only_report:
-        report()
-        return
     scripts = targets()
     if chosen.names:
         scripts = [script for script in scripts if script.stem.removeprefix("fuzz_") in chosen.names]
     if not scripts:
         sys.exit("no such target")
+    names = [script.stem.removeprefix("fuzz_") for script in scripts]
+    if chosen.only_report:
+        report(names)
+        return
     with ThreadPoolExecutor(JOBS) as pool:
         good = list(pool.map(lambda script: run(script, chosen.seconds), scripts))
     print(f"{sum(good)} passed, {len(good) - sum(good)} failed")
     if all(good) and chosen.report:
-        report()
+        report(names)
     sys.exit(0 if all(good) else 1)
 
 
