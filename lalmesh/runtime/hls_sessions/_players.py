@@ -21,6 +21,7 @@ LEFT, ENDED = "it asked for nothing for long", "ended by an operator"  #: why a 
 KICKED_S: Final = 3600.0  #: that an id which was kicked is answered no more: players give up long before
 MAX_URL_CHARS: Final = 1000  #: of what is told of a player; UTF-8 makes four times as many bytes of them
 MAX_AGENT_CHARS: Final = 250
+WHOLE_WORDS: Final = 12  #: of so many that tell of a player one tells everything, for a directory that lost it: a minute
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ class _Seen:
     all_bytes: int = 0
     first_media_ms: int = 0
     codecs: tuple[str, ...] = ()
-    is_told: bool = False  # of everything that seldom changes
+    words: int = 0  # that were told since the last one of everything, itself counted
 
 
 class PlayerWatcher(Protocol):
@@ -126,7 +127,7 @@ class Players:
         seen.sent_bytes += sent_bytes
         seen.all_bytes += sent_bytes
         if codecs and codecs != seen.codecs:
-            seen.codecs, seen.is_told = codecs, False
+            seen.codecs, seen.words = codecs, 0
         if is_media and not seen.first_media_ms:
             seen.first_media_ms = max(1, round(self._wall_clock() * 1000) - seen.opened_us // 1000)
 
@@ -163,7 +164,7 @@ class Players:
             del self._untold[key]
             if (seen := self._players.get(key)) is not None:
                 told.append(_touch(*key, seen))
-                seen.sent_bytes, seen.is_told = 0, True
+                seen.sent_bytes, seen.words = 0, seen.words % WHOLE_WORDS + 1
         return told
 
     def again(self) -> list[Callable[[], None]]:
@@ -173,7 +174,7 @@ class Players:
     def _came(self, key: tuple[StreamKey, str]) -> None:
         seen = self._players.get(key)
         if seen is not None and self.watcher is not None:
-            self.watcher.player_came(_touch(*key, replace(seen, is_told=False)))
+            self.watcher.player_came(_touch(*key, replace(seen, words=0)))
 
     def not_told(self, touches: Iterable[SessionTouch]) -> None:
         """The directory did not take these in: they are told again."""
@@ -182,7 +183,7 @@ class Players:
             if touch.over and len(self._over) < MAX_SESSIONS:
                 self._over.append(touch)
             elif seen is not None:
-                seen.sent_bytes, seen.is_told = seen.sent_bytes + touch.sent_bytes, False
+                seen.sent_bytes, seen.words = seen.sent_bytes + touch.sent_bytes, 0
                 self._untold[touch.stream, touch.id] = None
 
     def kick(self, session_ids: Iterable[str]) -> None:
@@ -208,7 +209,7 @@ class Players:
     def _left(self, key: tuple[StreamKey, str], seen: _Seen, reason: str) -> None:
         if self.watcher is not None:
             lasted_ms = round(self._wall_clock() * 1000) - seen.opened_us // 1000
-            whole = replace(seen, is_told=False)
+            whole = replace(seen, words=0)
             self.watcher.player_left(_touch(*key, whole), seen.all_bytes, max(0, lasted_ms), reason)
 
     def _end(self, keys: Iterable[tuple[StreamKey, str]]) -> None:
@@ -221,7 +222,7 @@ class Players:
 
 
 def _touch(stream: StreamKey, session_id: str, seen: _Seen) -> SessionTouch:
-    player, is_brief = seen.player, seen.is_told
+    player, is_brief = seen.player, 0 < seen.words < WHOLE_WORDS
     return SessionTouch(
         id=session_id,
         stream=stream,

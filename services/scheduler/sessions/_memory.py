@@ -143,6 +143,13 @@ class MemorySessions:
         return now_us
 
 
+def _opened_us(touch: SessionTouch, before: Session | None, now_us: int) -> int:
+    """When it began: a player of HLS that goes to another node is new there alone."""
+    if before is None:
+        return touch.opened_us or now_us
+    return min(touch.opened_us, before.opened_us) if touch.opened_us else before.opened_us
+
+
 def _seen(node: str, touch: SessionTouch, before: Session | None, now_us: int) -> Session:
     """The session once it was seen again, or for the first time."""
     about = before if before is not None and touch.is_brief else touch
@@ -167,7 +174,7 @@ def _seen(node: str, touch: SessionTouch, before: Session | None, now_us: int) -
         received_bytes=received,
         sent_bps=sent_bps,
         received_bps=received_bps,
-        opened_us=touch.opened_us or (before.opened_us if before is not None else now_us),
+        opened_us=_opened_us(touch, before, now_us),
         seen_us=now_us,
         url=about.url,
         query=about.query,

@@ -83,7 +83,9 @@ for i = 4, #ARGV, 11 do
     end
     if not was[1] or ARGV[i + 3] == '0' then
         local opened = ARGV[i + 10]
-        if opened == '0' then opened = redis.call('HGET', key, 'o') or now end
+        local known = redis.call('HGET', key, 'o')
+        if known and (opened == '0' or tonumber(known) < tonumber(opened)) then opened = known end
+        if opened == '0' then opened = now end
         redis.call('HSET', key, 'x', keys, 'a', ARGV[i + 2], 'o', opened, 'n', ARGV[3], 't', now, 's', sent, 'r', received,
             'S', sent_bps, 'R', received_bps, 'q', ARGV[i + 7], 'k', ARGV[i + 8], 'f', ARGV[i + 9])
     else

@@ -166,6 +166,13 @@ async def test_a_brief_word_leaves_what_was_told_and_totals_do_not_add_up(direct
     assert (session.url, session.codecs, session.opened_us) == (WHOLE.url, WHOLE.codecs, 1_000_000)
 
 
+async def test_a_session_that_another_node_sees_first_later_has_begun_when_it_began(directory: SessionDirectory) -> None:
+    for node, opened_us in (("e1", 3_000_000), ("e2", 5_000_000), ("e1", 2_000_000), ("e2", 0)):
+        await directory.touch(node, [replace(WHOLE, opened_us=opened_us)])
+    (session,) = await directory.find("w")
+    assert (session.node, session.opened_us) == ("e2", 2_000_000)
+
+
 async def test_between_two_touches_there_is_a_rate(directory: SessionDirectory) -> None:
     await directory.touch("h1", seen(CAM, "a", sent_bytes=100))
     await asyncio.sleep(0.6)

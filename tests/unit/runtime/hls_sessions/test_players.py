@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.hls_sessions import KICKED_S, HlsPlayer, Players, SessionIds
+from lalmesh.runtime.hls_sessions._players import WHOLE_WORDS
 from lalmesh.runtime.sessions import SessionTouch
 
 CAM, OTHER = StreamKey("live", "cam"), StreamKey("live", "other")
@@ -116,6 +117,15 @@ def test_other_codecs_are_told_and_no_word_of_them_changes_nothing() -> None:
         players.saw(CAM, "a", lambda: PLAYER, 10, codecs=codecs)
         told += [(touch.is_brief, touch.codecs) for touch in players.touches()]
     assert told == [(False, ("h264",)), (True, ()), (False, ("h265", "aac"))]
+
+
+def test_now_and_then_everything_is_told_again() -> None:
+    players = Players(30.0, lambda: 5.0)
+    told = []
+    for _ in range(2 * WHOLE_WORDS + 1):
+        players.saw(CAM, "a", lambda: PLAYER, 10)
+        told += [touch.is_brief for touch in players.touches()]
+    assert [number for number, is_brief in enumerate(told) if not is_brief] == [0, WHOLE_WORDS, 2 * WHOLE_WORDS]
 
 
 def test_who_asks_is_asked_once() -> None:
