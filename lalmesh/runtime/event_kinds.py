@@ -96,7 +96,7 @@ KINDS: Mapping[EventKind, KindSpec] = {
             "remote_addr": "address and port of the client",
             "app": "the application that it names",
             "flash_ver": "what it calls itself",
-            "tc_url": "the URL that it connects to, secrets in it masked unless notify.raw_query is set",
+            "tc_url": "the URL that it connects to, without login; secrets in its query are masked unless notify.raw_query is set",
         },
         is_lal=True,
     ),

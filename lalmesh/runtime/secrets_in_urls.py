@@ -1,4 +1,4 @@
-"""Queries of URLs as they may be shown: without what lets somebody in."""
+"""URLs and their queries as they may be shown: without what lets somebody in."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ def without_secrets(query: str) -> str:
 def without_credentials(query: str) -> str:
     """The query without parameters that are `CREDENTIALS`, whatever their case; the rest stays as it is."""
     return "&".join(part for part in query.split("&") if part and _name(part) not in CREDENTIALS)
+
+
+def without_login(url: str) -> str:
+    """`url`, which has no query, without user and password."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def _shown(part: str) -> str:

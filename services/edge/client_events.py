@@ -8,7 +8,7 @@ from collections.abc import Callable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.event_outbox import EventOutbox
-from lalmesh.runtime.secrets_in_urls import without_secrets
+from lalmesh.runtime.secrets_in_urls import without_login, without_secrets
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.client import Client
 from services.edge.session import Session
@@ -53,6 +53,7 @@ class ClientEvents:
         if self._outbox is None:
             return
         base, mark, asked = tc_url.partition("?")
+        base = without_login(base)  # of the client's own, whatever is told of queries
         facts = {
             "session_id": connection_id,
             "remote_addr": peer,

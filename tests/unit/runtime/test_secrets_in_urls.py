@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.runtime.addresses import host_of, host_port, plain
-from lalmesh.runtime.secrets_in_urls import CREDENTIALS, HIDDEN, SECRETS, without_credentials, without_secrets
+from lalmesh.runtime.secrets_in_urls import CREDENTIALS, HIDDEN, SECRETS, without_credentials, without_login, without_secrets
 
 
 def test_secrets_are_hidden_whatever_their_case_and_the_rest_stays_as_it_is() -> None:
@@ -22,6 +22,12 @@ def test_what_lets_somebody_in_is_cut_out_of_a_query_and_the_rest_stays() -> Non
     query = "a=1&token=x&%73ign=y&b=%20&user=u&Pass=p&_HLS_msn=3&hls_pass=z&access_token=t&auth=s&signature=w"
     assert without_credentials(query) == "a=1&b=%20&_HLS_msn=3"
     assert CREDENTIALS > SECRETS, "what is hidden from logs is not for playlists either"
+
+
+def test_a_url_is_shown_without_its_login() -> None:
+    for login in ("u:p@", "u@", "u:p%40:q@", "u:p q@", "u:a@b@", ""):
+        assert without_login(f"rtmp://{login}h:1935/live/a@b") == "rtmp://h:1935/live/a@b"
+    assert [without_login(text) for text in ("rtmp://u:p@h", "live/a@b", "")] == ["rtmp://h", "live/a@b", ""]
 
 
 def test_the_host_of_a_peer_is_found_and_in_its_normal_form() -> None:
