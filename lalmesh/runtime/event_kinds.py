@@ -46,7 +46,7 @@ class KindSpec:
 
 
 _SESSION = {
-    "session_id": "id of the session, as in /v1/sessions",
+    "session_id": "id of the session, as in /v1/sessions; of a relay its own, at each of its attempts",
     "protocol": "rtmp, rtmps, rtsp, rtsps, ws-rtsp, wss-rtsp, http-flv, https-flv, ws-flv, wss-flv, with ts and fmp4 likewise, hls",
     "role": "publisher, player, relay_pull or relay_push",
     "remote_addr": "address and port of the client",
@@ -105,9 +105,11 @@ KINDS: Mapping[EventKind, KindSpec] = {
     EventKind.SUB_START: KindSpec("A player was let in.", _SESSION, is_lal=True),
     EventKind.SUB_STOP: KindSpec("A player has gone, or its edge has.", _STOP, is_lal=True),
     EventKind.RELAY_PULL_START: KindSpec("A stream comes from elsewhere: the first media are here.", _SESSION, is_lal=True),
-    EventKind.RELAY_PULL_STOP: KindSpec("It does not any more.", _STOP, is_lal=True),
+    EventKind.RELAY_PULL_STOP: KindSpec(
+        "It does not any more; or never did, where no attempt is left or it was ended before.", _STOP, is_lal=True
+    ),
     EventKind.RELAY_PUSH_START: KindSpec("A stream goes elsewhere.", _SESSION),
-    EventKind.RELAY_PUSH_STOP: KindSpec("It does not any more.", _STOP),
+    EventKind.RELAY_PUSH_STOP: KindSpec("It does not any more, or never did, as of pulls.", _STOP),
     EventKind.FIRST_VIEWER: KindSpec(
         "A stream has its first player, in the whole cluster. It follows that player's sub_start.",
         {"session_id": "of the player"},

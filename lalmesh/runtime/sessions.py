@@ -22,6 +22,7 @@ from lalmesh.runtime.addresses import host_of
 MAX_ID_BYTES = 128  #: UTF-8 bytes of a session id: 64 random bytes in hexadecimal
 MAX_PAGE = 1000  #: sessions of one page: some 500 KB
 HLS_PROTOCOLS = ("hls", "https-hls")
+FLV_SCHEMES = frozenset(("http", "https", "ws", "wss"))  #: of URLs that streams are fetched from as FLV
 
 
 class SessionsUnavailable(Unavailable):
@@ -50,6 +51,12 @@ class SessionKind(Enum):
 def kind_of(role: SessionRole, protocol: str) -> SessionKind:
     """What a session of this role and protocol counts as."""
     return SessionKind.HLS if role is SessionRole.PLAYER and protocol in HLS_PROTOCOLS else SessionKind(role.value)
+
+
+def dialled_protocol(url: str) -> str:
+    """What the protocol of a session is called that we have begun, at `url`."""
+    scheme = url.partition("://")[0].lower()
+    return f"{scheme}-flv" if scheme in FLV_SCHEMES else scheme
 
 
 def codecs_of(tracks: TrackSet) -> tuple[str, ...]:

@@ -63,7 +63,10 @@ class SessionReports:
         sessions.watchers.append(self)
 
     def opened(self, session: Session) -> None:
-        """Tell of it soon."""
+        """Tell of it soon. One that goes on under its id, as a relay does at its next attempt, is not told to be over."""
+        over = self._over.get(session.session_id)
+        if over is not None and over.stream == session.stream:
+            del self._over[session.session_id]
         self._new[session.session_id] = session
         self._wake.set()
 

@@ -115,10 +115,6 @@ class Relays:
             )
         return ShownRelay(record, status)
 
-    def of_stream(self, stream: StreamKey) -> list[ShownRelay]:
-        """Those of one stream: what fetches it, and what sends it."""
-        return [self.show(record) for record in self.known.relays() if record.stream == stream]
-
     async def start_pull(
         self, stream: StreamKey, urls: Sequence[str], *, options: RelayOptions | None = None, stop_after_s: float = NEVER_S
     ) -> RelayRecord:

@@ -14,7 +14,9 @@ from lalmesh.relay_path import MAX_CLUSTERS
 from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.relay_rules import DEFAULT_PORTS, without_secrets
 from lalmesh.runtime.scheduling import RelayJob
+from lalmesh.runtime.sessions import dialled_protocol
 from services.edge.client import Client
+from services.edge.client_events import ClientEvents
 from services.edge.fanout import FanOutSettings
 from services.edge.metrics import EdgeMetrics
 from services.edge.publisher import Publishers
@@ -24,7 +26,6 @@ from services.edge.session import Session, Sessions
 
 CONNECT_S = 5.0  #: for a name, TCP and TLS; never more than the relay has to start
 STALL_S = 10.0  #: without a message of a source, or room at a target: as players of lal's own client have it
-FLV_SCHEMES = frozenset(("http", "https", "ws", "wss"))
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ class RelayingEdge:
     publishers: Publishers
     relays: Relays
     sessions: Sessions
+    events: ClientEvents
     metrics: EdgeMetrics
     body_muxer: Callable[[], BodyMuxer]
     settings: RelayingSettings
@@ -69,15 +71,19 @@ class RelayingEdge:
         )
 
 
-def client_at(url: str) -> Client:
-    """The other side as the client of a session: we have dialled it. What it was dialled with beyond the path may be a secret."""
+def client_at(url: str, relay_id: str) -> Client:
+    """The other side of a relay as the client of its session, which is called as the relay is: one at a time.
+
+    We have dialled it, and what it was dialled with beyond the path may be a secret.
+    """
     parts = urlsplit(url, allow_fragments=False)
-    host, port, scheme = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0), parts.scheme
+    host, port = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
     return Client(
-        protocol=f"{scheme}-flv" if scheme in FLV_SCHEMES else scheme,
+        protocol=dialled_protocol(url),
         address=host,
         peer=host_port(host, port),
         url=without_secrets(url),
+        session_id=relay_id,
     )
 
 

@@ -43,6 +43,8 @@ class Relaying:
         wanted = {job.id: job for job in jobs.jobs}
         for runner in self:
             job = wanted.get(runner.job.id)
+            if job is None:
+                runner.tell_end("it is not wanted here any more")
             if job is None or not _is_same(job, runner.job):
                 self._end(runner)
         for job in wanted.values():
@@ -78,6 +80,7 @@ def build_relaying(context: EdgeContext, metrics: EdgeMetrics, settings: Relayin
         publishers=context.publishers,
         relays=context.relays,
         sessions=context.sessions,
+        events=context.events,
         metrics=metrics,
         body_muxer=context.body_muxer,
         settings=settings,

@@ -10,8 +10,9 @@ from lalmesh.errors import LalmeshError
 from lalmesh.runtime.foreign_text import well_formed
 from lalmesh.runtime.relay_rules import without_secrets
 from lalmesh.runtime.scheduling import RelayJob, RelayState, RelayStatus
+from lalmesh.runtime.sessions import SessionRole
 from services.edge.relaying._attempts import Attempts
-from services.edge.relaying._edge import RelayingEdge
+from services.edge.relaying._edge import RelayingEdge, client_at
 from services.edge.relaying._pull import pull
 from services.edge.relaying._push import push
 from services.edge.session import Session
@@ -36,6 +37,8 @@ class Runner:
         self._session: Session | None = None
         self._started_at: float | None = None
         self._error = ""
+        self._began_at, self._began_us = self._loop.time(), self._since_us
+        self._is_told = False  # by the events of a session, or of the end of a relay that had none
         self.task = self._loop.create_task(self._run(), name=f"relay {job.id}")
 
     @property
@@ -51,6 +54,16 @@ class Runner:
             since_us=self._since_us,
         )
 
+    def tell_end(self, reason: str) -> None:
+        """The relay is over; of one that never ran no session tells it, so this does."""
+        if self._is_told:
+            return
+        self._is_told = True
+        role = SessionRole.RELAY_PUSH if self.job.is_push else SessionRole.RELAY_PULL
+        client = client_at(self.job.urls[self._attempts.source], self.job.id)
+        session = Session(client, role, self.job.stream, self._began_at, lambda _: None, self.job.id, self._began_us)
+        self._edge.events.closed(session, f"{reason}: {self._error}" if self._error and self._error != reason else reason)
+
     async def _run(self) -> None:
         while True:
             url = self.job.urls[self._attempts.source]
@@ -63,6 +76,7 @@ class Runner:
             self._note(reason, pause_s)
             if pause_s is None:
                 self._enter(RelayState.FAILED)
+                self.tell_end(self._error)
                 return
             if pause_s:
                 self._enter(RelayState.PAUSED)
@@ -81,7 +95,7 @@ class Runner:
         return well_formed(without_secrets(reason))
 
     def _started(self, session: Session) -> None:
-        self._session, self._started_at = session, self._loop.time()
+        self._session, self._started_at, self._is_told = session, self._loop.time(), True
         self._error = ""
         self._enter(RelayState.RUNNING)
         self._edge.metrics.relay_attempts.labels(self._kind, "started").inc()

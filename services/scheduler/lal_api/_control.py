@@ -11,7 +11,7 @@ from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.networks import parse_network
 from lalmesh.runtime.recording import RuleError, make_rule
 from lalmesh.runtime.relay_rules import MAX_START_S, MAX_STOP_S, NEVER_S, RelayOptions
-from lalmesh.runtime.sessions import Session, SessionRole, SessionsUnavailable
+from lalmesh.runtime.sessions import Session, SessionRole, SessionsUnavailable, dialled_protocol
 from services.scheduler.blacklisting import BlacklistFullError, Blacklisting, Listed
 from services.scheduler.kicks import Kicks
 from services.scheduler.lal_api._bodies import BanBody, KickSessionBody, PullBody, RecordBody, StreamBody
@@ -97,15 +97,16 @@ class LalControl:
         return _pull_id(record)
 
     async def kick_session(self, body: KickSessionBody) -> Reply:
-        """End a session of any kind, at whatever edge; a relay that was asked for ends as well, and does not come back."""
+        """End a session of any kind, at whatever edge; a relay that was asked for ends as well, and does not come back.
+
+        The session of a relay has its id. One by a rule is kicked like others, and tried again.
+        """
         name, wanted = body.stream_name, own_session_id(body.session_id)
         streams = await self.groups.named(name, body.app_name)
         record = self.relays.known.relay(wanted)
         sessions = await self._sessions(wanted)
         session = next((each for each in sessions or () if each.stream in streams or _is_called(each.stream, name, "")), None)
-        if record is None and session is not None and session.role in (SessionRole.RELAY_PULL, SessionRole.RELAY_PUSH):
-            record = self._relay_of(session)
-        if record is not None and (record.stream in streams or _is_called(record.stream, name, "")):
+        if record is not None and not record.rule and (record.stream in streams or _is_called(record.stream, name, "")):
             await self._stop(record)
         elif (session is None and sessions is not None) or await self.kicks.kick(wanted, KICKED) == []:
             is_there = any(self.groups.has(stream) for stream in streams)
@@ -118,12 +119,6 @@ class LalControl:
             return await self.groups.find(session_id)
         except SessionsUnavailable:
             return None
-
-    def _relay_of(self, session: Session) -> RelayRecord | None:
-        """The relay that a session is of, where it was asked for; one by a rule is kicked like others, and tried again."""
-        shown = self.relays.of_stream(session.stream)
-        found = (each.record for each in shown if each.status is not None and each.status.session_id == session.id)
-        return next((record for record in found if not record.rule), None)
 
     async def add_ip_blacklist(self, body: BanBody) -> Reply:
         """Let an address in nowhere for a while."""
@@ -170,8 +165,8 @@ class LalControl:
 
 
 def _pull_id(record: RelayRecord) -> str:
-    """What a relay is called; it has a session only while it runs."""
-    return lal_session_id(record.id, urlsplit(record.urls[0]).scheme, SessionRole.RELAY_PULL.value)
+    """What a relay is called, and its session whenever it has one."""
+    return lal_session_id(record.id, dialled_protocol(record.urls[0]), SessionRole.RELAY_PULL.value)
 
 
 def _is_called(stream: StreamKey, name: str, app: str) -> bool:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
+from support.edge_fakes import EDGE
 from support.virtual_time import in_virtual_time
 
 from lalmesh.client import ConnectionFailed
 from lalmesh.names import StreamKey
+from lalmesh.runtime.event_outbox import EventOutbox
+from lalmesh.runtime.events import Event
 from lalmesh.runtime.scheduling import RelayJob, RelayJobs, RelayState
 from lalmesh.runtime.sessions import SessionRole
+from services.edge.client_events import ClientEvents
 from services.edge.metrics import EdgeMetrics
 from services.edge.relaying import Relaying, RelayingSettings, RetrySettings, _runner
 from services.edge.relaying._edge import RelayingEdge, Started, client_at
@@ -35,10 +39,15 @@ class World:
         self.registry = CollectorRegistry()
         metrics = EdgeMetrics(self.registry)
         nothing = cast(Any, None)
+        self.outbox = EventOutbox(EDGE.node, self._take)
+        self.told: list[Event] = []
+        sessions, events = Sessions(metrics), ClientEvents(self.outbox)
+        sessions.watchers.append(events)
         self.edge = RelayingEdge(
             publishers=nothing,
             relays=nothing,
-            sessions=Sessions(metrics),
+            sessions=sessions,
+            events=events,
             metrics=metrics,
             body_muxer=nothing,
             settings=RelayingSettings(retry=RetrySettings(first_pause_s=1.0, longest_pause_s=4.0), cluster_mark="here~1"),
@@ -54,14 +63,28 @@ class World:
         monkeypatch.setattr(_runner, "pull", dial)
         monkeypatch.setattr(_runner, "push", dial)
 
+    async def _take(self, events: Sequence[Event]) -> None:
+        self.told += events
+
+    async def events(self) -> list[tuple[str, object, object]]:
+        """What was told so far: kind, session and reason."""
+        telling = asyncio.ensure_future(self.outbox.run())
+        await asyncio.sleep(1.0)
+        telling.cancel()
+        return [(event.kind, event.facts["session_id"], event.facts.get("reason", "")) for event in self.told]
+
     def count(self, result: str) -> float | None:
         return self.registry.get_sample_value("edge_relay_attempts_total", {"kind": "pull", "result": result})
 
 
 async def runs(edge: RelayingEdge, job: RelayJob, url: str, started: Started) -> str:
-    started(edge.sessions.open(client_at(url), SessionRole.RELAY_PULL, CAM, lambda _: None))
-    await asyncio.Event().wait()
-    return ""
+    session = edge.sessions.open(client_at(url, job.id), SessionRole.RELAY_PULL, CAM, lambda _: None)
+    try:
+        started(session)
+        await asyncio.Event().wait()
+        return ""
+    finally:
+        edge.sessions.closed(session, "the edge ends it")
 
 
 async def refused(edge: RelayingEdge, job: RelayJob, url: str, started: Started) -> str:
@@ -131,6 +154,40 @@ async def test_it_fails_when_no_attempt_is_left_and_says_no_secret(
 
 
 @in_virtual_time
+@pytest.mark.parametrize(("is_push", "kind"), [(False, "relay_pull_stop"), (True, "relay_push_stop")])
+async def test_one_that_never_ran_ends_with_an_event_of_its_end(monkeypatch: pytest.MonkeyPatch, is_push: bool, kind: str) -> None:
+    world = World(monkeypatch, refused)
+    fails = replace(PULL, id="f", is_push=is_push, urls=(OTHER,), retries=0)
+    tries = replace(PULL, id="t", is_push=is_push, urls=(OTHER,))
+    world.relaying.follow(RelayJobs((fails, tries)))
+    assert await world.events() == [(kind, "f", f"{OTHER}: no")]
+    world.relaying.follow(RelayJobs(()))
+    assert (await world.events())[1:] == [(kind, "t", f"it is not wanted here any more: {OTHER}: no")]
+    facts = world.told[0].facts
+    assert (facts["role"], facts["url"], facts["read_bytes_sum"], facts["wrote_bytes_sum"]) == (kind[:-5], OTHER, 0, 0)
+
+
+@in_virtual_time
+async def test_one_that_ran_has_the_events_of_its_session_under_its_own_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, runs)
+    world.relaying.follow(RelayJobs((PULL,)))
+    await asyncio.sleep(1.0)
+    assert world.relaying.statuses[0].session_id == "1"
+    world.relaying.follow(RelayJobs(()))
+    await asyncio.sleep(1.0)
+    assert await world.events() == [("relay_pull_start", "1", ""), ("relay_pull_stop", "1", "the edge ends it")]
+
+
+@in_virtual_time
+async def test_one_that_is_tried_at_another_edge_when_this_one_stops_is_not_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, refused)
+    world.relaying.follow(RelayJobs((PULL,)))
+    await asyncio.sleep(0.1)
+    await world.relaying.close(1.0)
+    assert await world.events() == []
+
+
+@in_virtual_time
 async def test_what_fails_by_a_bug_of_ours_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(edge: RelayingEdge, job: RelayJob, url: str, started: Started) -> str:
         raise RuntimeError("bug")
@@ -144,11 +201,11 @@ async def test_what_fails_by_a_bug_of_ours_is_tried_again(monkeypatch: pytest.Mo
 
 
 def test_the_other_side_is_shown_without_secrets() -> None:
-    client = client_at(URL)
-    assert client.query == ""
+    client = client_at(URL, "1")
+    assert (client.query, client.session_id) == ("", "1")
     assert (client.protocol, client.address, client.peer, client.url) == ("rtmp", "a", "a:1935", "rtmp://a/live/cam")
-    assert client_at("https://[::1]:444/live/cam.flv").protocol == "https-flv"
-    assert client_at("https://[::1]:444/live/cam.flv").peer == "[::1]:444"
+    assert client_at("https://[::1]:444/live/cam.flv", "1").protocol == "https-flv"
+    assert client_at("https://[::1]:444/live/cam.flv", "1").peer == "[::1]:444"
 
 
 @in_virtual_time

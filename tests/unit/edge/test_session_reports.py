@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 from support.edge_fakes import EDGE
@@ -82,6 +83,20 @@ async def test_afterwards_a_few_figures_are_told_each_round_and_its_end_at_once(
     told.sessions.closed(session, "gone")
     await asyncio.sleep(GATHER_S * 2)
     assert [(touch.id, touch.over) for touch in told.heard()] == [(session.session_id, True)]
+    running.cancel()
+
+
+@in_virtual_time
+async def test_one_that_goes_on_under_its_id_is_not_told_to_be_over() -> None:
+    told = Told()
+    session = told.open(SessionRole.RELAY_PULL)
+    running = asyncio.create_task(told.reports.run())
+    await asyncio.sleep(1)
+    told.heard()
+    told.sessions.closed(session, "the source has gone")
+    told.sessions.open(replace(session.client, session_id=session.session_id), SessionRole.RELAY_PULL, CAM, lambda _: None)
+    await asyncio.sleep(GATHER_S * 2)
+    assert [(touch.id, touch.over, touch.is_brief) for touch in told.heard()] == [(session.session_id, False, False)]
     running.cancel()
 
 
