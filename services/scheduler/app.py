@@ -16,7 +16,7 @@ from lalmesh.runtime.authorisation import AppLimit
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.event_log import EventLog
 from lalmesh.runtime.http_port import HttpPort
-from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics, sweep_each_second
+from lalmesh.runtime.listener import ListenerMetrics, sweep_each_second
 from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.sessions import SessionDirectory
@@ -46,7 +46,6 @@ from services.scheduler.sessions import MemorySessions
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 1.0  #: for calls under way; nodes ask another replica after that
-HTTP_LIMITS = ListenerLimits(connections=5_000)  #: a thousand consoles and routers ask in a few connections each
 
 
 class SchedulerApp:
@@ -207,7 +206,7 @@ class SchedulerApp:
         if self._serving is not None:
             self._api.apply(self._serving)
         if self._http is not None:
-            self._http.admission.apply(replace(HTTP_LIMITS, proxies=api.proxies))
+            self._http.admission.apply(api.limits)
 
     async def stop(self) -> None:
         """End membership, finish what is under way, stop listening, give duties back. Nodes go to another replica as they are."""
@@ -242,8 +241,8 @@ class SchedulerApp:
             return
         host, port = self._http_address
         self._serving = self._api.build(self.operations, Turnstile(self.service.metrics.http_busy.inc))
-        limits, headers = replace(HTTP_LIMITS, proxies=self._api.proxies), self._api.proxy_protocol
-        http = self._http = HttpPort("http", self._serving.app(), limits, self._http_metrics, takes_headers=headers)
+        app, headers = self._serving.app(), self._api.proxy_protocol
+        http = self._http = HttpPort("http", app, self._api.limits, self._http_metrics, takes_headers=headers)
         await http.start(host, port)
         self._sweeping = asyncio.create_task(sweep_each_second(lambda: (http.sweep,)), name="scheduler-sweep")
         self.http_port = http.port

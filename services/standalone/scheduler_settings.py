@@ -21,7 +21,7 @@ from services.scheduler.redis_client import RedisSettings
 from services.scheduler.registry import EtcdSettings
 from services.scheduler.relays import RelayingSettings
 from services.scheduler.routes import RoutingSettings
-from services.standalone.settings import trusted_proxies
+from services.standalone.settings import limits
 
 MIN_SECRET_CHARS = 16  #: of a secret that events are signed with: a shorter one can be tried out
 LAL_RECEIVER = "lal"  #: what the URLs below `notify.lal` are called together
@@ -37,7 +37,8 @@ def api_settings(config: Config) -> ApiSettings:
         tokens=(*first, *map(parse_token, http.tokens)),
         open_reads=http.read_without_token,
         cors_origins=http.cors_origins,
-        proxies=trusted_proxies(http),
+        limits=limits(http.limits, http),
+        token_failures_per_minute=http.limits.token_failures_per_minute,
         proxy_protocol=http.proxy_protocol,
     )
 

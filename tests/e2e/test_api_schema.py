@@ -47,6 +47,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             "scheduler.redis.host": "127.0.0.1",
             "scheduler.redis.port": redis.port,
             "scheduler.http.tokens": [f"admin admin {hash_token(ADMIN)}"],
+            "scheduler.http.limits.token_failures_per_minute": 0,  # wrong tokens are made up too, each to be told so
         }
         made = stack.enter_context(Cluster(folder, schedulers=1, origins=2, edges=1, hls=1, settings={"scheduler": scheduler}))
         url = made.edges[0].rtmp_url("live/cam")

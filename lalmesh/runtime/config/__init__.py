@@ -61,6 +61,7 @@ from lalmesh.runtime.config._scheduler import (
     SchedulerConfig,
     SchedulerGrpcConfig,
     SchedulerHttpConfig,
+    SchedulerHttpLimitsConfig,
 )
 from lalmesh.runtime.config._telemetry import MetricsConfig, TelemetryConfig
 
@@ -126,6 +127,7 @@ __all__ = [
     "SchedulerConfig",
     "SchedulerGrpcConfig",
     "SchedulerHttpConfig",
+    "SchedulerHttpLimitsConfig",
     "ServerTlsConfig",
     "SessionConfig",
     "SignedConfig",

@@ -20,7 +20,7 @@ from lalmesh.runtime.config._base import (
     live_keys,
     require_pair,
 )
-from lalmesh.runtime.config._listeners import ProxiesConfig
+from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ProxiesConfig
 from lalmesh.runtime.zones import parse_zones
 
 
@@ -58,6 +58,25 @@ class SchedulerGrpcConfig(ConfigModel):
     port: Port = Field(default=50051, description="TCP port; 0 takes a free one.")
 
 
+class SchedulerHttpLimitsConfig(ConnectionLimitsConfig):
+    """What is granted to those who ask over HTTP."""
+
+    live = ConnectionLimitsConfig.live | live_keys("token_failures_per_minute")
+
+    connections: int = Field(
+        default=5_000, ge=1, le=1_000_000, description="Connections at a time: a thousand consoles and routers ask in a few each."
+    )
+    connections_per_address: int = Field(
+        default=1_000, ge=0, le=1_000_000, description="Connections at a time from one address, loopback too; 0: no limit."
+    )
+    token_failures_per_minute: int = Field(
+        default=60,
+        ge=0,
+        le=100_000,
+        description="Tokens that are none, of one address in a minute; after more its tokens are answered 429. 0: no limit.",
+    )
+
+
 class SchedulerHttpConfig(ProxiesConfig):
     """The HTTP listener: API, routing, health, metrics."""
 
@@ -90,6 +109,7 @@ class SchedulerHttpConfig(ProxiesConfig):
         max_length=64,
         description="Origins of web pages that may use the API from a browser; *: any, for what needs no token or has one.",
     )
+    limits: SchedulerHttpLimitsConfig = SchedulerHttpLimitsConfig()
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -31,12 +31,15 @@ _SAID = {
     HTTPStatus.REQUEST_TIMEOUT: "The body did not come in time.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too long.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is no JSON.",
+    HTTPStatus.TOO_MANY_REQUESTS: "The address has shown too many tokens that are none.",
     HTTPStatus.SERVICE_UNAVAILABLE: "It cannot be told or done now; ask again later.",
 }
+_RETRY: Mapping[str, Schema] = {
+    "Retry-After": {"description": "Seconds until another try may do.", "required": True, "schema": {"type": "integer"}}
+}
 _HEADERS: Mapping[HTTPStatus, Mapping[str, Schema]] = {
-    HTTPStatus.SERVICE_UNAVAILABLE: {
-        "Retry-After": {"description": "Seconds until another try may do.", "required": True, "schema": {"type": "integer"}}
-    },
+    HTTPStatus.TOO_MANY_REQUESTS: _RETRY,
+    HTTPStatus.SERVICE_UNAVAILABLE: _RETRY,
     HTTPStatus.UNAUTHORIZED: {
         "WWW-Authenticate": {"description": "Bearer.", "required": True, "schema": {"type": "string"}},
     },
@@ -85,7 +88,7 @@ def problems_of(operation: Operation) -> list[HTTPStatus]:
         return []
     found = {HTTPStatus.BAD_REQUEST, HTTPStatus.SERVICE_UNAVAILABLE, *operation.problems}
     if operation.role > ApiRole.ANYBODY:
-        found |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+        found |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
     if operation.body is not None:
         found |= {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE}
     return sorted(found)

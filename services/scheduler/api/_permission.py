@@ -6,18 +6,24 @@ Without one configured, what needs more than looking is for whoever is on this m
 from __future__ import annotations
 
 import ipaddress
+import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from lalmesh.runtime.api_tokens import ApiRole, Tokens
+from lalmesh.runtime.api_tokens import ApiRole, ApiToken, Tokens
 from lalmesh.runtime.http_gate import gate_of, remote_of
+from lalmesh.runtime.rate_limit import RateLimit
 from services.scheduler.api._problem import ProblemError
 
+log = logging.getLogger(__name__)
+
+TOO_OFTEN_RETRY_S = 60.0
+MINUTE_S = 60.0
 MAX_REMEMBERED = 10_000  #: addresses and names that need not be looked at again
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
@@ -30,6 +36,27 @@ class Granted:
     token: str = ""  #: name of its token
 
 
+class TokenFailures:
+    """How often an address may show a token that is none: who may choose a token may choose a short one."""
+
+    def __init__(self, per_minute: int = 0) -> None:
+        """Take `per_minute` of them; 0: any number."""
+        self._failures = RateLimit(per_minute / MINUTE_S, per_minute, time.monotonic)
+
+    def set(self, per_minute: int) -> None:
+        """Take so many from now on."""
+        self._failures.set(per_minute / MINUTE_S, per_minute)
+
+    def are_too_many(self, address: str) -> bool:
+        """Whether no token of `address` is looked at for now."""
+        return self._failures.is_spent(address)
+
+    def add(self, address: str) -> None:
+        """`address` has shown one."""
+        self._failures.take(address)
+        log.info("a token that is none", extra={"address": address})
+
+
 @dataclass(slots=True, frozen=True)
 class Permission:
     """The rule."""
@@ -37,14 +64,19 @@ class Permission:
     tokens: Tokens
     open_reads: bool = True  #: whether anybody may look
     trusted_origins: frozenset[str] = frozenset()  #: of web pages that may be used from this machine like programs on it
+    failures: TokenFailures = field(default_factory=TokenFailures)
 
     def check(self, request: web.Request, needed: ApiRole) -> Granted:
-        """Let a request pass that needs a role.
+        """Let a request pass that needs a role. What needs none is for those too whose tokens are not looked at any more.
 
         Raises:
             ProblemError: it may not.
         """
-        granted = self.granted(request)
+        granted = self._granted_once(request)
+        if granted is None:
+            granted = Granted(ApiRole.ANYBODY)
+            if not self._is_enough(granted, needed):
+                raise ProblemError(HTTPStatus.TOO_MANY_REQUESTS, "too many wrong tokens", retry_after_s=TOO_OFTEN_RETRY_S)
         if self._is_enough(granted, needed):
             return granted
         if not self.tokens:
@@ -66,9 +98,22 @@ class Permission:
         """The role that a request comes with."""
         if not self.tokens:
             return Granted(ApiRole.ADMIN if self._is_local(request) else ApiRole.ANYBODY)
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        token = self.tokens.find(given.strip(), time.time()) if scheme.lower() == "bearer" else None
-        return Granted(ApiRole.ANYBODY) if token is None else Granted(token.role, token.name)
+        return _worth(self.tokens.find(_shown(request)))
+
+    def _granted_once(self, request: web.Request) -> Granted | None:
+        """The same for a request that has just come, whose failure counts; None: there were too many.
+
+        A token that is over is no failure: a page that is left open goes on with it.
+        """
+        if not self.tokens or not (shown := _shown(request)):
+            return self.granted(request)
+        address = remote_of(request).address
+        if self.failures.are_too_many(address):
+            return None
+        token = self.tokens.find(shown)
+        if token is None:
+            self.failures.add(address)
+        return _worth(token)
 
     def _is_local(self, request: web.Request) -> bool:
         """Whether a program on this machine asks for itself: no proxy, no web page of elsewhere or whose name leads here."""
@@ -88,6 +133,16 @@ class Permission:
             return urlsplit(origin).netloc.lower() == request.host.lower()
         except ValueError:
             return False
+
+
+def _shown(request: web.Request) -> str:
+    """The bearer token of a request, empty where there is none."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
+
+
+def _worth(token: ApiToken | None) -> Granted:
+    return Granted(ApiRole.ANYBODY) if token is None or token.is_over(time.time()) else Granted(token.role, token.name)
 
 
 @lru_cache(MAX_REMEMBERED)  # whoever routes players asks thousands of times a second

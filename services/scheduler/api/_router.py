@@ -45,7 +45,8 @@ class Api:
         Raises:
             ValueError: two operations would be one.
         """
-        self._permission = permission
+        #: who may
+        self.permission = permission
         self._cors = cors
         self._turnstile = turnstile or Turnstile()
         self._paths: dict[str, dict[str, Operation]] = {}
@@ -61,7 +62,7 @@ class Api:
 
     def take(self, permission: Permission, cors_origins: tuple[str, ...]) -> None:
         """Go by these from now on."""
-        self._permission = permission
+        self.permission = permission
         self._cors.allow(cors_origins)
 
     def app(self) -> web.Application:
@@ -101,7 +102,7 @@ class Api:
 
     async def _check(self, operation: Operation, request: web.Request) -> Asked:
         """The request as it was checked: who asks comes first, so nobody learns more than he may."""
-        granted = self._permission.check(request, operation.role)
+        granted = self.permission.check(request, operation.role)
         if operation.changes and granted.token:
             log.info("%s %s by token %s", request.method, request.path, granted.token)
         return Asked(
@@ -111,7 +112,7 @@ class Api:
             body=await _body(operation, request),
             role=granted.role,
             token=granted.token,
-            may_still=lambda: self._permission.allows(request, operation.role),
+            may_still=lambda: self.permission.allows(request, operation.role),
         )
 
     async def _add_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -17,7 +18,9 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.api_tokens import ApiRole
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.event_log import SHARDS, EventLog, LoggedEvent, shard_of
+from lalmesh.runtime.http_gate import remote_of, waiting_for_answer
 from lalmesh.runtime.notify import ASKED_FOR
+from lalmesh.runtime.rate_limit import network_of
 from lalmesh.runtime.secrets_in_urls import without_secrets
 from services.scheduler.api._model import ApiModel
 from services.scheduler.api._operation import Answer, Asked, Operation
@@ -27,6 +30,7 @@ from services.scheduler.notifying import as_json
 
 PATH = "/v1/events"
 MAX_LISTENERS = 100  #: of one replica: each reads the log for itself
+MAX_OF_ADDRESS = 25  #: of those: a few consoles in one house
 PAGE = 100  #: events that are read and sent at a time
 GATHERED_S = 0.1  #: between two reads while events come: 100 listeners ask a thousand times a second at most
 HEARTBEAT_S = 15.0  #: without an event a comment is sent: proxies close what is silent for a minute
@@ -84,7 +88,7 @@ class Listeners:
         """Read the log of `hub`; `key` gives what the cluster knows a stream by."""
         self._hub = hub
         self._key = key
-        self._count = 0
+        self._by_address: Counter[str] = Counter()
 
     async def listen(self, asked: Asked) -> Answer | web.StreamResponse:
         """Send what comes, for as long as somebody takes it."""
@@ -93,20 +97,32 @@ class Listeners:
         after = asked.request.headers.get("Last-Event-ID") or query.after or ""
         if after and not _POSITION.fullmatch(after):
             raise ProblemError(HTTPStatus.BAD_REQUEST, "Last-Event-ID is no id of an event")
-        if self._count >= MAX_LISTENERS:
-            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_LISTENERS} listen already", retry_after_s=RETRY_MS / 1000)
-        self._count += 1  # before anything is waited for
+        address = network_of(remote_of(asked.request).address)
+        self._check_room(address)
+        self._by_address[address] += 1  # before anything is waited for
         try:
             after = after or await newest_of(self._hub.log)
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
             response.headers["X-Accel-Buffering"] = "no"  # nginx would gather them
-            with contextlib.suppress(ConnectionError, TimeoutError):  # it has gone, or takes nothing
+            gone_or_takes_nothing = contextlib.suppress(ConnectionError, TimeoutError)
+            with gone_or_takes_nothing, waiting_for_answer(asked.request):  # a listener has nothing to say
                 await response.prepare(asked.request)
                 await _send(response, f"retry: {RETRY_MS}\n\n")
                 await self._serve(response, asked, after, None if stream is None else self._key(stream))
         finally:
-            self._count -= 1
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
         return response
+
+    def _check_room(self, address: str) -> None:
+        if self._by_address.total() >= MAX_LISTENERS:
+            reason = f"{MAX_LISTENERS} listen already"
+        elif self._by_address[address] >= MAX_OF_ADDRESS:
+            reason = f"{MAX_OF_ADDRESS} of one address listen already"
+        else:
+            return
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, reason, retry_after_s=RETRY_MS / 1000)
 
     async def _serve(self, response: web.StreamResponse, asked: Asked, after: str, stream: StreamKey | None) -> None:
         kinds = frozenset(kind.value for kind in asked.query.kind)

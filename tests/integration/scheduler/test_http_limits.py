@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from contextlib import AsyncExitStack
 from http import HTTPStatus
 
 import aiohttp
@@ -14,22 +15,57 @@ from support.members import eventually
 
 from lalmesh.runtime.listener import ListenerLimits
 from services.scheduler import SchedulerApp
-from services.scheduler import app as scheduler_app
-from services.scheduler.api import Answer, ApiRole, Asked, Operation, _turnstile
+from services.scheduler.api import Answer, ApiRole, ApiSettings, ApiToken, Asked, Operation, _turnstile, hash_token
 from services.scheduler.registry import MemoryRegistry
 
 LIMIT_S = 10.0
 
 
-async def test_it_waits_for_nobody_who_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler_app, "HTTP_LIMITS", ListenerLimits(handshake_timeout_s=0.1))
-    app = SchedulerApp(MemoryRegistry(time.monotonic), [b"key"], http_port=0)
+async def test_it_waits_for_nobody_who_says_nothing() -> None:
+    api = ApiSettings(limits=ListenerLimits(handshake_timeout_s=0.1))
+    app = SchedulerApp(MemoryRegistry(time.monotonic), [b"key"], http_port=0, api=api)
     async with asyncio.timeout(LIMIT_S):
         await app.start()
         reader, writer = await asyncio.open_connection("127.0.0.1", app.http_port)
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
         writer.close()
+        await app.stop()
+
+
+async def test_one_address_has_its_share_of_connections_and_of_wrong_tokens() -> None:
+    token = ApiToken(name="a", role=ApiRole.ADMIN, hash=hash_token("secret"))
+    api = ApiSettings(tokens=(token,), limits=ListenerLimits(connections_per_address=2), token_failures_per_minute=2)
+    app = SchedulerApp(MemoryRegistry(time.monotonic), [b"key"], http_port=0, api=api)
+    async with asyncio.timeout(LIMIT_S), AsyncExitStack() as stack:
+        await app.start()
+        first, second, third = [await stack.enter_async_context(aiohttp.ClientSession()) for _ in range(3)]
+        looked, changed = f"http://127.0.0.1:{app.http_port}/v1/nodes", f"http://127.0.0.1:{app.http_port}/v1/tokens"
+        assert [await _status(each, looked) for each in (first, second, third)] == [200, 200, 503]
+        assert [await _status(first, changed, bearer) for bearer in ("x", "secret", "y", "secret")] == [401, 200, 401, 429]
+        assert await _status(first, looked, "secret") == 200
+        app.take(ApiSettings(tokens=(token,), token_failures_per_minute=2))
+        assert await _status(third, looked) == 200
+        assert await _status(third, changed, "secret") == 429, "failures are not forgotten"
+        app.take(ApiSettings(tokens=(token,)))
+        assert await _status(third, changed, "secret") == 200
+        await app.stop()
+
+
+async def test_who_listens_to_events_is_not_closed_for_saying_nothing() -> None:
+    api = ApiSettings(limits=ListenerLimits(idle_timeout_s=0.01))
+    app = SchedulerApp(MemoryRegistry(time.monotonic), [b"key"], http_port=0, api=api)
+    async with asyncio.timeout(LIMIT_S), aiohttp.ClientSession() as client:
+        await app.start()
+        http = app._http
+        assert http is not None
+        async with client.get(f"http://127.0.0.1:{app.http_port}/v1/events") as answer:
+            assert (await answer.content.readline()).startswith(b"retry:")
+            await asyncio.sleep(0.05)
+            http.sweep()
+            await asyncio.sleep(0.05)
+            assert len(http.admission) == 1
+        await eventually(lambda: len(http.admission) == 0)
         await app.stop()
 
 
@@ -63,6 +99,6 @@ async def test_beyond_so_many_requests_it_says_when_to_come_again_and_is_healthy
         await app.stop()
 
 
-async def _status(client: aiohttp.ClientSession, url: str) -> int:
-    async with client.get(url) as answer:
+async def _status(client: aiohttp.ClientSession, url: str, bearer: str = "") -> int:
+    async with client.get(url, headers={"Authorization": f"Bearer {bearer}"} if bearer else {}) as answer:
         return answer.status

@@ -15,6 +15,7 @@ from support.members import Member, eventually
 from lalmesh.media import Codec, Track, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.forwarded import TrustedProxies
+from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.registry import RegistryUnavailable, TransactionResult
 from lalmesh.runtime.scheduling import Drain, HeldStream, Role
 from lalmesh.runtime.sessions import SessionCounts, SessionsUnavailable
@@ -190,7 +191,7 @@ async def test_a_node_is_told_to_drain(web: Web) -> None:
 
 @pytest.mark.parametrize(("trusted", "status"), [("127.0.0.1", 403), ("127.0.0.2", 404)])
 async def test_what_a_proxy_hands_on_is_of_no_program_on_this_machine(trusted: str, status: int) -> None:
-    api = ApiSettings(proxies=TrustedProxies([trusted]))
+    api = ApiSettings(limits=ListenerLimits(proxies=TrustedProxies([trusted])))
     app = SchedulerApp(MemoryRegistry(asyncio.get_running_loop().time), [b"key"], http_port=0, api=api)
     await app.start()
     await app.service.ready()

@@ -45,11 +45,11 @@ def test_what_is_no_token_is_refused_and_not_repeated(text: str) -> None:
 
 def test_a_token_is_found_until_it_is_over() -> None:
     tokens = Tokens([parse_token(f"a admin {HASH} expires=1970-01-01T00:01:00Z"), parse_token(f"b viewer {hash_token('other')}")])
-    found = tokens.find("secret", now_s=59)
+    found = tokens.find("secret")
     assert found is not None
     assert (found.name, found.role) == ("a", ApiRole.ADMIN)
-    assert tokens.find("secret", now_s=60) is None
-    assert [tokens.find(text, now_s=0) for text in ("", "secre", "secret ", "s\udc80", "x" * 100_000, HASH)] == [None] * 6
+    assert [found.is_over(now_s) for now_s in (59, 60)] == [False, True]
+    assert [tokens.find(text) for text in ("", "secre", "secret ", "s\udc80", "x" * 100_000, HASH)] == [None] * 6
 
 
 def test_tokens_that_are_over_are_tokens_still() -> None:

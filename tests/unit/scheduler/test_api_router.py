@@ -150,7 +150,7 @@ def test_the_document_is_valid_and_says_what_is_answered() -> None:
     document = ApiSettings().build([SHOW, MAKE]).document
     OpenAPIV31SpecValidator(document).validate()
     put = document["paths"]["/things/{name}"]["put"]
-    assert list(put["responses"]) == ["200", "400", "401", "403", "408", "413", "415", "503"]
+    assert list(put["responses"]) == ["200", "400", "401", "403", "408", "413", "415", "429", "503"]
     assert put["parameters"][0] == {
         "name": "name", "in": "path", "required": True, "description": "Which.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 5},

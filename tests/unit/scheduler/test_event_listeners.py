@@ -15,7 +15,7 @@ from lalmesh.errors import Unavailable
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.event_log import EventPage, shard_of
 from services.scheduler.api import Asked, ProblemError
-from services.scheduler.api.events import MAX_LISTENERS, EventsQuery, Listeners
+from services.scheduler.api.events import MAX_LISTENERS, MAX_OF_ADDRESS, EventsQuery, Listeners
 from services.scheduler.notifying import News
 
 
@@ -61,8 +61,8 @@ class World:
         hub = SimpleNamespace(log=self.log, is_running=True, deliveries=SimpleNamespace(news=News()))
         self.listeners = Listeners(cast(Any, hub), lambda key: key if match_app else StreamKey(ANY_APP, key.name))
 
-    async def listen(self, **query: Any) -> HTTPStatus:
-        request = cast(Any, SimpleNamespace(headers={}))
+    async def listen(self, address: str = "192.0.2.1", **query: Any) -> HTTPStatus:
+        request = cast(Any, SimpleNamespace(headers={}, transport=None, remote=address, scheme="http"))
         asked = Asked(request=request, path={}, query=EventsQuery(**query), may_still=lambda: self.may_still)
         try:
             await self.listeners.listen(asked)
@@ -96,14 +96,29 @@ async def test_who_may_not_listen_any_more_is_let_go_within_seconds(monkeypatch:
 @in_virtual_time
 async def test_those_who_come_while_the_log_is_slow_are_counted_too() -> None:
     world = World()
-    asking = [asyncio.create_task(world.listen()) for _ in range(10 * MAX_LISTENERS)]
+    asking = [asyncio.create_task(world.listen(f"192.0.2.{number % 200}")) for number in range(10 * MAX_LISTENERS)]
     await asyncio.sleep(1.0)
     assert world.log.asked == MAX_LISTENERS
     assert [task.result() for task in asking if task.done()] == [HTTPStatus.SERVICE_UNAVAILABLE] * 9 * MAX_LISTENERS
     for task in asking:
         task.cancel()
     await asyncio.gather(*asking, return_exceptions=True)
-    assert world.listeners._count == 0
+    assert not world.listeners._by_address
+
+
+@in_virtual_time
+async def test_one_address_leaves_room_for_others() -> None:
+    world = World()
+    asking = [asyncio.create_task(world.listen(f"2001:db8::{number:x}")) for number in range(MAX_LISTENERS)]
+    await asyncio.sleep(1.0)
+    assert world.log.asked == MAX_OF_ADDRESS
+    asking.append(asyncio.create_task(world.listen("192.0.2.1")))
+    await asyncio.sleep(1.0)
+    assert world.log.asked == MAX_OF_ADDRESS + 1
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+    assert not world.listeners._by_address
 
 
 @in_virtual_time
@@ -113,4 +128,4 @@ async def test_who_is_told_that_the_log_is_away_does_not_count_any_more() -> Non
     world.log.answers.set()
     with pytest.raises(Unavailable):
         await world.listen()
-    assert world.listeners._count == 0
+    assert not world.listeners._by_address

@@ -4,6 +4,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from services.scheduler.api import ApiRole, ApiToken, Permission, ProblemError, Tokens, hash_token
+from services.scheduler.api._permission import TokenFailures
 
 
 def check(remote: str, host: str = "localhost:8083", token: str = "", **headers: str) -> int:
@@ -43,6 +44,36 @@ def test_with_a_token_that_alone_counts() -> None:
     assert check("192.0.2.1", token="secret", Authorization="bearer secret") == 0
     assert check("192.0.2.1", token="secret", Authorization="Basic secret") == 401
     assert check("192.0.2.1", token="secret", Authorization="Bearer sécret") == 401
+
+
+def test_who_shows_too_many_tokens_that_are_none_is_heard_no_more_but_where_nobody_needs_one() -> None:
+    tokens = Tokens([ApiToken(name="a", role=ApiRole.ADMIN, hash=hash_token("secret"))])
+    rule = Permission(tokens, failures=TokenFailures(3))
+
+    def ask(token: str, needed: ApiRole = ApiRole.OPERATOR, remote: str = "192.0.2.1") -> int:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = make_mocked_request("POST", "/", headers=headers).clone(remote=remote)
+        try:
+            rule.check(request, needed)
+        except ProblemError as error:
+            return error.status if bool(error.retry_after_s) is (error.status == 429) else -1
+        return 0
+
+    assert [ask(token) for token in ("", "a", "", "b", "secret", "c", "", "d", "secret")] == [401] * 4 + [0, 401, 401, 429, 429]
+    assert rule.granted(make_mocked_request("GET", "/", headers={"Authorization": "Bearer secret"})).role is ApiRole.ADMIN
+    assert [ask("secret", ApiRole.VIEWER), ask("x", ApiRole.ANYBODY), ask("secret", remote="192.0.2.2")] == [0, 0, 0]
+    rule.failures.set(0)
+    assert ask("secret") == 0
+
+
+def test_a_token_that_is_over_is_no_failure() -> None:
+    over = Tokens([ApiToken(name="a", role=ApiRole.ADMIN, hash=hash_token("secret"), expires_s=1)])
+    rule = Permission(over, failures=TokenFailures(1))
+    request = make_mocked_request("POST", "/", headers={"Authorization": "Bearer secret"}).clone(remote="192.0.2.1")
+    for _ in range(3):
+        with pytest.raises(ProblemError) as caught:
+            rule.check(request, ApiRole.OPERATOR)
+        assert caught.value.status == 401
 
 
 def test_a_token_that_was_taken_away_is_none() -> None:

@@ -37,13 +37,22 @@ def test_so_do_hls_nodes_and_schedulers() -> None:
     )
     hls, api = hls_settings(config, (b"key",)), api_settings(config)
     check(hls.limits.proxies)
-    check(api.proxies)
+    check(api.limits.proxies)
     assert (set(hls.proxy_protocol), api.proxy_protocol) == ({"http"}, True)
 
 
-def test_by_default_nobody_is_trusted_and_nothing_limited() -> None:
+def test_by_default_nobody_is_trusted_and_edges_limit_no_address() -> None:
     limits = edge_settings(Config(), (b"key",)).limits
     assert (bool(limits.proxies), limits.handshakes_per_s, limits.connections_per_address) == (False, 0.0, 0)
+
+
+def test_a_scheduler_has_limits_of_its_own() -> None:
+    made = api_settings(Config())
+    limits = made.limits
+    assert (limits.connections, limits.connections_per_address, made.token_failures_per_minute) == (5_000, 1_000, 60)
+    told = {"connections_per_address": 3, "handshakes_per_s": 5, "token_failures_per_minute": 7}
+    made = api_settings(Config.model_validate({"scheduler": {"http": {"limits": told}}}))
+    assert (made.limits.connections_per_address, made.limits.handshakes_per_s, made.token_failures_per_minute) == (3, 5, 7)
 
 
 @pytest.mark.parametrize(

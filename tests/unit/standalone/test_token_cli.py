@@ -26,7 +26,7 @@ def test_a_token_is_made_and_known_by_the_line_for_the_configuration() -> None:
     token, line = re.search(r"lalmesh_\S+", done.output), re.search(r"- (ci .*)", done.output)
     assert token is not None
     assert line is not None
-    found = configured(SchedulerHttpConfig(tokens=(line[1],))).find(token[0], now_s=0)
+    found = configured(SchedulerHttpConfig(tokens=(line[1],))).find(token[0])
     assert found is not None
     assert (found.name, found.role, found.expires_s) == ("ci", ApiRole.OPERATOR, 1_896_048_000)
 
@@ -39,7 +39,7 @@ def test_what_cannot_be_is_said(arguments: list[str]) -> None:
 
 
 def test_the_one_token_is_an_admin() -> None:
-    found = configured(SchedulerHttpConfig(token=SecretStr("0123456789abcdef"))).find("0123456789abcdef", now_s=0)
+    found = configured(SchedulerHttpConfig(token=SecretStr("0123456789abcdef"))).find("0123456789abcdef")
     assert found is not None
     assert (found.name, found.role) == ("token", ApiRole.ADMIN)
 
