@@ -37,6 +37,8 @@ class Verdict(Enum):
 #: Interop: of several Digest challenges ffmpeg and live555 take the last, and live555 takes any for MD5
 DEFAULT_SCHEMES: Final = (Scheme.DIGEST_SHA256, Scheme.DIGEST_MD5)
 
+_TRACK_METHOD: Final = "SETUP"  #: of RTSP: the one whose URI is that of a track
+
 
 class ServerAuth:
     """Offers challenges and checks what comes back."""
@@ -98,7 +100,7 @@ class ServerAuth:
                 return Verdict.ACCEPTED if is_right and known else Verdict.REFUSED
             case DigestCredentials():
                 is_right = self._is_right(credentials, password, method)
-                if not (known and is_right and is_same_resource(credentials.uri, uri)):
+                if not (known and is_right and is_same_resource(credentials.uri, uri, method)):
                     return Verdict.REFUSED
                 return Verdict.ACCEPTED if self._nonces.is_good(credentials.nonce, now_s, client) else Verdict.STALE
 
@@ -119,14 +121,15 @@ class ServerAuth:
         return _equal(credentials.response, expected) and is_offered and credentials.realm == self._realm
 
 
-def is_same_resource(said: str, requested: str) -> bool:
+def is_same_resource(said: str, requested: str, method: str) -> bool:
     """Whether the URI in Digest credentials is that of the request, as clients write it.
 
     Interop: some leave out scheme and host, write another host than they asked, escape other characters, or lose a slash at the
-    end; VLC signs the URL of the whole presentation when it sets up a track below it.
+    end; VLC signs the URL of the whole presentation when it sets up a track of it, which is its last part. What is below a URL
+    otherwise is another presentation.
     """
     inner, outer = _resource(requested), _resource(said)
-    return inner == outer or inner.startswith(f"{outer}/")
+    return inner == outer or (method == _TRACK_METHOD and inner.rpartition("/")[0] == outer)
 
 
 def _resource(uri: str) -> str:

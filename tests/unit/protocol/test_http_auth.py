@@ -209,18 +209,25 @@ def test_a_scheme_that_is_not_offered_is_refused() -> None:
         ("rtsp://h/live/cam", "rtsp://h/live/cam/"),
         ("/live/cam", "rtsp://h/live/cam"),
         ("rtsp://10.0.0.1:554/live/cam?a=1&b=2", "rtsp://h/live/cam?a=1&b=2"),
-        ("rtsp://h/live/cam", "rtsp://h/live/cam/trackID=0"),
         ("rtsp://h/live/a%20b", "rtsp://h/live/a b"),
         ("*", "*"),
     ],
 )
 def test_a_uri_may_be_written_in_the_ways_of_clients(said: str, requested: str) -> None:
-    assert is_same_resource(said, requested)
+    assert is_same_resource(said, requested, "DESCRIBE")
 
 
 @pytest.mark.parametrize("said", ["rtsp://h/", "", "*", "rtsp://h/live/ca", "rtsp://h/live/cam/trackID=0", "rtsp://h/live/cam?x"])
 def test_a_uri_of_something_else_is_not_taken(said: str) -> None:
-    assert not is_same_resource(said, "rtsp://h/live/cam")
+    assert not is_same_resource(said, "rtsp://h/live/cam", "SETUP")
+
+
+def test_that_of_a_presentation_is_good_for_setting_up_its_tracks_and_for_nothing_else_below() -> None:
+    said = "rtsp://h/live/cam"
+    assert is_same_resource(said, "rtsp://h/live/cam/trackID=0", "SETUP")
+    assert not is_same_resource(said, "rtsp://h/live/cam/other/trackID=0", "SETUP")
+    for method in ("DESCRIBE", "ANNOUNCE", "PLAY"):
+        assert not is_same_resource(said, "rtsp://h/live/cam/other", method)
 
 
 @given(st.floats(0, 4e9), st.text(), st.text())
