@@ -34,6 +34,8 @@ class Session:
         self.held: dict[StreamKey, HeldStream] = {held.stream: held for held in report.streams}
         #: streams that stand differently in the registry
         self.differences = Differences()
+        #: streams that it publishes and was asked to claim again
+        self.wanted_back: frozenset[StreamKey] = frozenset()
         #: streams that are its own in the registry and that it does not hold
         self.absences = Absences()
         self._commands: deque[NodeCommand] = deque()
@@ -128,6 +130,10 @@ class Members:
     def holders(self, stream: StreamKey) -> list[Session]:
         """The sessions of the nodes that carry a stream."""
         return [self._sessions[name] for name in sorted(self._holders.get(stream, ()))]
+
+    def coming_back(self, stream: StreamKey, edge: NodeId) -> NodeId | None:
+        """Which node other than `edge` publishes the stream, by its last report, and is about to claim it again."""
+        return next((each.node for each in self.holders(stream) if stream in each.wanted_back and each.node != edge), None)
 
     def some_holders(self, stream: StreamKey, count: int) -> list[Session]:
         """At most `count` of them, any, at a cost that does not grow with those that there are."""

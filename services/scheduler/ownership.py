@@ -15,6 +15,7 @@ from services.scheduler.claims import decide_claim, is_claim_of, is_group_of
 from services.scheduler.cluster_records import SETTLING_KEY
 from services.scheduler.directory import Directory
 from services.scheduler.heirs import decide_heir
+from services.scheduler.members import Members
 from services.scheduler.moves import decide_move, decide_planned_move
 from services.scheduler.records import NODES, DamagedRecordError, GroupRecord, claim_key, grant_of, group_key
 from services.scheduler.rulings import RETRY_AFTER_S, Granted, Ruling, Seen, Write
@@ -28,10 +29,11 @@ FULL_RETRY_S = 5.0
 class Ownership:
     """Who may write which stream. `end` is when to give up, by the loop's clock."""
 
-    def __init__(self, registry: Registry, view: View, key: bytes) -> None:
-        """Write to `registry`, decide by `view`, sign grants with `key`."""
+    def __init__(self, registry: Registry, view: View, members: Members, key: bytes) -> None:
+        """Write to `registry`, decide by `view`, sign grants with `key`; `members` hold what the registry may have lost."""
         self._registry = registry
         self._view = view
+        self._members = members
         self._key = key
         #: why nobody new may write a stream; empty: somebody may
         self.closed: Callable[[StreamKey], str] = lambda stream: ""
@@ -48,8 +50,12 @@ class Ownership:
 
         if asked.held is not None:
             self._view.terms.show(asked.held.epoch, asked.held.place)
-        elif self._view.directory.claim(asked.stream) is None and (reason := self.closed(asked.stream)):
-            return Refused(Refusal.FULL, reason, FULL_RETRY_S)
+        elif self._view.directory.claim(asked.stream) is None:
+            if reason := self.closed(asked.stream):
+                return Refused(Refusal.FULL, reason, FULL_RETRY_S)
+            if not (asked.take_over or asked.repeat_only) and (node := self._members.coming_back(asked.stream, edge)):
+                text = f"{asked.stream} is published at {node.name}, whose lease was lost and which is to claim it again"
+                return Refused(Refusal.EXISTS, text, RETRY_AFTER_S)
         return await self._settle(asked.stream, edge, decide, end)
 
     async def move(self, asked: Move, edge: NodeId, end: float) -> Grant | Refused:

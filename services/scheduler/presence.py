@@ -93,9 +93,13 @@ class Presence:
         return self._lease_id
 
     def handle(self, change: Change) -> None:
-        """Begin again at once where the key of this replica is gone."""
-        if isinstance(change, SchedulerChanged) and change.now is None and change.before and change.before.key == self._key:
+        """Begin again at once where the key of this replica is gone; go by the newest writing of it where there is another."""
+        if not isinstance(change, SchedulerChanged):
+            return
+        if change.now is None and change.before is not None and change.before.key == self._key:
             self._lost.set()
+        elif change.now is not None and change.now.key == self._key and self._view.directory.cluster.standing:
+            self._view.directory.cluster.begin_to_stand(change.now)
 
     async def run(self) -> None:
         """Stand, without end."""
@@ -207,5 +211,7 @@ class Presence:
         for put in (own, *puts):
             self._view.learn(KeyValue(put.key, put.value, result.revision, result.revision, put.lease_id))
         self._renewed_at, self._stood_revision = now, result.revision
-        self._view.directory.cluster.begin_to_stand(SchedulerRecord(key=self._key, mod_revision=result.revision))
+        cluster = self._view.directory.cluster
+        # The registry may have carried it out twice, or an earlier try of it late: the claims compare what is there.
+        cluster.begin_to_stand(cluster.schedulers.get(self._key) or SchedulerRecord(key=self._key, mod_revision=result.revision))
         self.stood.set()

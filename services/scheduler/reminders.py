@@ -33,6 +33,7 @@ class Reminders:
         different = [stream for stream, held in session.held.items() if self._differs(session, held)]
         due = session.differences.due(different, at_once=at_once)
         forgotten = [stream for stream in due if is_forgotten(session.held[stream], self._directory)]
+        session.wanted_back = session.wanted_back.intersection(different).union(forgotten)
         for start in range(0, len(forgotten), MAX_ITEMS):
             session.send(ReclaimWanted(tuple(forgotten[start : start + MAX_ITEMS])))
         for stream in due:

@@ -120,7 +120,7 @@ class SchedulerService(HlsAnswers):
         self.presence = Presence(registry, self.view, name, lease_s=lease_s)
         self._settlement = Settlement(registry, self.view, lease_s=lease_s)
         self.replicas = Replicas(registry, self.view, self.presence)
-        self.ownership = Ownership(registry, self.view, keys[0])
+        self.ownership = Ownership(registry, self.view, self.members, keys[0])
         self.recordings = Recordings(registry, self.view, wall_clock=wall_clock)
         self._segmented = Segmented(directory.hls, segmenting, self._spawn)
         self._abandoned = Abandoned(self.view, self.ownership, self._spawn)

@@ -24,7 +24,7 @@ class Seen:
 
     publication: bytes = b""
     seq: int = -1
-    over: set[bytes] = field(default_factory=set)  #: publications before
+    over: dict[bytes, int] = field(default_factory=dict)  #: publications before, with the last unit of each
     dts: dict[int, int] = field(default_factory=dict)  #: by track
     epoch: Epoch = NO_EPOCH
     units: int = 0
@@ -153,7 +153,7 @@ class Watcher:
             hole = seq - seen.seq - 1
             if hole and seen.units and run.missing < hole:
                 self.fail(f"{where}: {hole} units before {run.publication.hex()[:6]}.{seq} missing, {run.missing} announced")
-            if unit is run.units[0] and seen.units and run.missing > hole:
+            if unit is run.units[0] and seen.units and run.missing > hole and run.publication not in seen.over:
                 self.fail(f"{where}: {run.missing} units announced as missing before {run.publication.hex()[:6]}.{seq}, {hole} are")
             seen.seq = seq
             if unit.dts <= seen.dts.get(unit.track_id, -1 << 60):
@@ -170,13 +170,15 @@ class Watcher:
         seen.last_at = now
 
     def _begins(self, where: str, seen: Seen, run: Run) -> None:
-        """Another publication: its beginning is announced by itself, what is missing of it is not."""
-        if run.publication in seen.over:
-            self.fail(f"{where}: publication {run.publication.hex()[:6]} again, after a later one")
-        if run.epoch < seen.epoch:
-            self.fail(f"{where}: epoch falls from {_dot(seen.epoch)} to {_dot(run.epoch)}")
-        seen.over.add(seen.publication)
-        seen.publication, seen.seq, seen.epoch = run.publication, -1, run.epoch
+        """Another publication: its beginning is announced by itself, what is missing of it is not.
+
+        One that was there before goes on where it was, and under a higher epoch: it has claimed the stream again after the later
+        one, of which it may know nothing, had lost it. Who reads it does not know any more how far it had been.
+        """
+        if run.epoch < seen.epoch or (run.publication in seen.over and run.epoch == seen.epoch):
+            self.fail(f"{where}: epoch falls from {_dot(seen.epoch)} to {_dot(run.epoch)} of {run.publication.hex()[:6]}")
+        seen.over[seen.publication] = seen.seq
+        seen.publication, seen.seq, seen.epoch = run.publication, seen.over.get(run.publication, -1), run.epoch
 
 
 def _dot(epoch: Epoch) -> str:

@@ -83,9 +83,12 @@ def _control_plane_away(plan: Plan, draw: Draw) -> None:
     sorts = (lambda: draw.death(*SCHEDULERS), draw.plane_cut, lambda: draw.store(harmless=True))
     plan.faults = draw.some(lambda: draw.rng.choice(sorts)(), 5)
     plan.undisturbed = True
-    # A rival may win against an edge that no scheduler hears for longer than a lease.
-    are_heard = all(not isinstance(fault, Cut) or fault.target == (ETCD,) for fault in plan.faults)
-    plan.rivals = draw.rng.random() < 0.5 and are_heard
+    # A rival may win against an edge that no scheduler hears for longer than a lease, or none that could write it down: one that
+    # cannot sends its nodes on, unless it is gone before, and unseen for `silence_s` more. (Here leases are that short.)
+    cuts = [fault for fault in plan.faults if isinstance(fault, Cut)]
+    are_heard = all(cut.target == (ETCD,) for cut in cuts)
+    are_written = not cuts or not any(isinstance(fault, Killed) and fault.silently for fault in plan.faults)
+    plan.rivals = draw.rng.random() < 0.5 and are_heard and are_written
 
 
 def _data_of_etcd_lost(plan: Plan, draw: Draw) -> None:

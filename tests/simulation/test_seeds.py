@@ -188,6 +188,35 @@ FOUND: dict[str, Plan] = {
             Halted(at_s=10.48, for_s=2.636, whom="reader"),
         ],
     ),
+    # Its claims compared what it had written the first time: it stood, and granted nothing ever again.
+    "what a replica stands by is written twice": Plan(
+        seed=19036,
+        kind="kept",
+        streams=2,
+        hls=True,
+        skew=0.01,
+        wall_skew_s=5.0,
+        faults=[
+            Wiped(at_s=7.727, for_s=1.687),
+            Paused(at_s=11.3, for_s=1.372, which=0, moves=True),
+            Rough(at_s=11.765, for_s=5.235, loss=0.1, doubled=0.3),
+            Wiped(at_s=12.257, for_s=1.64),
+            Cut(at_s=13.87, for_s=0.302, source=("origin", "heir"), target=("publisher",)),
+        ],
+    ),
+    # It claims its stream again, under an epoch above that of the one which had taken it over and lost it as well.
+    "a publication comes back after another": Plan(
+        seed=15869,
+        kind="kept",
+        streams=2,
+        rivals=True,
+        hls=True,
+        faults=[
+            Cut(at_s=4.757, for_s=7.573, source=("publisher", "origin"), target=SCHEDULERS),
+            Cut(at_s=8.851, for_s=5.424, source=SCHEDULERS, target=(*ORIGINS, *EDGES)),
+            Cut(at_s=10.642, for_s=3.417, source=("origin",), target=SCHEDULERS),
+        ],
+    ),
 }
 
 

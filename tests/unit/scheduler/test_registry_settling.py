@@ -379,6 +379,45 @@ async def test_an_edge_is_asked_again_only_for_what_two_reports_in_a_row_show_to
     assert [await edge.told(streams=(carried(grant), unknown)) for _ in range(3)] == [[], [], [ReclaimWanted((unknown.stream,))]]
 
 
+async def test_a_stream_whose_claim_went_with_a_lease_is_not_given_to_a_rival_before_its_edge_has_claimed_it_again(
+    world: World,
+) -> None:
+    service, _, edge, _ = await world.cluster()
+    grant = await granted(service)
+    await edge.report(streams=(carried(grant),))
+    record = service.directory.node(EDGE.node)
+    assert record is not None
+    await edge.end()
+    await world.registry.revoke_lease(record.lease_id)
+    await settle()
+    assert service.directory.claim(CAM) is None
+    back = Node(service, EDGE, Role.EDGE)
+    assert ReclaimWanted((CAM,)) in await back.told(streams=(carried(grant),))
+    refused = await claim(service, RIVAL, P2)
+    assert isinstance(refused, Refused)
+    assert (refused.refusal, "e1" in refused.detail) == (Refusal.EXISTS, True)
+    assert (await granted(service, held=held_by(grant))).publication == P1
+
+
+async def test_a_stream_that_its_edge_was_to_claim_again_and_does_not_publish_any_more_is_free(world: World) -> None:
+    service, _, edge, _ = await world.cluster()
+    unknown = HeldStream(stream=CAM, epoch=Epoch(TERM, 1), publication=P1, published=True)
+    await edge.told(streams=(unknown,))
+    assert ReclaimWanted((CAM,)) in await edge.told(streams=(unknown,))
+    assert isinstance(await claim(service, RIVAL, P2), Refused)
+    await edge.told()
+    assert isinstance(await claim(service, RIVAL, P2), Grant)
+
+
+async def test_a_replica_whose_key_was_written_twice_grants_by_the_second_writing(world: World) -> None:
+    service, *_ = await world.cluster("s1")
+    own, _ = await world.registry.get(service.presence.key)
+    assert own is not None
+    await world.registry.transact([], [Put(own.key, own.value, own.lease_id)])
+    await settle()
+    assert isinstance(await claim(service), Grant)
+
+
 async def test_what_is_only_played_is_never_to_be_claimed_again(world: World) -> None:
     _, _, edge, _ = await world.cluster()
     played = HeldStream(stream=CAM, epoch=Epoch(TERM, 2), publication=P2)
