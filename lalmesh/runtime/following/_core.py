@@ -20,7 +20,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import assert_never
 
 from lalmesh.runtime.following._events import (
@@ -33,12 +32,11 @@ from lalmesh.runtime.following._events import (
     NotLocated,
     Opened,
     Started,
-    Subscribe,
     TimerFired,
     Told,
-    Unsubscribe,
 )
 from lalmesh.runtime.following._pauses import ASK_AGAIN_S, MAX_BELOW_S, MAX_RETRY_S, STEADY_S, Pause
+from lalmesh.runtime.following._ports import Ports
 from lalmesh.runtime.following._settings import FollowSettings
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, NodeAddress, NodeId, Place
@@ -50,15 +48,6 @@ ALONE_AFTER = 2  #: attempts at an origin after which it counts as one that this
 UNREACHABLE = "no origin could be reached"
 
 
-@dataclass(slots=True)
-class _Port:
-    """A subscription."""
-
-    origin: NodeAddress
-    epoch: Epoch = NO_EPOCH  # of its group, once that is known
-    place: Place = NO_PLACE
-
-
 class Following:
     """One reader's way after its stream."""
 
@@ -68,8 +57,7 @@ class Following:
         self.settled = False  #: whether it has delivered
         self._settings = settings
         self._reader = reader
-        self._ports: dict[int, _Port] = {}
-        self._next_port = 1
+        self._ports = Ports()
         self._location: Location | None = None  # the highest place that was told, of the scheduler's
         self._tried: Counter[NodeId] = Counter()  # attempts that failed since a subscription was followed
         self._followed_at_s = 0.0
@@ -120,7 +108,7 @@ class Following:
         if location.place.heir:  # its origin has lost the publication, and can only guess where that goes
             if event.asked:
                 self._ask_later(now_s)
-            return self._subscribe(location.origin, location.place) if location.place > self._reader.place else []
+            return self._ports.subscribe(location.origin, location.place) if location.place > self._reader.place else []
         if location.place < self._reader.place or (self._location is not None and location.place <= self._location.place):
             if event.asked:
                 self._ask_later(now_s)
@@ -133,7 +121,7 @@ class Following:
         elif self.followed is not None:  # it is where it was followed already, by the origin's word or as the heir
             self._lost_at_s = None
             return []
-        return self._subscribe(location.origin, location.place)
+        return self._ports.subscribe(location.origin, location.place)
 
     def _is_behind(self) -> bool:
         """Whether the stream is known to be somewhere else than where it is followed, or was."""
@@ -165,14 +153,6 @@ class Following:
         if (self.followed is None or self._is_below()) and self._location.heir is not None:
             yield self._location.heir
 
-    def _subscribe(self, origin: NodeAddress, place: Place) -> list[Command]:
-        if any(port.origin.node == origin.node for port in self._ports.values()):
-            return []
-        number = self._next_port
-        self._next_port += 1
-        self._ports[number] = _Port(origin)
-        return [Subscribe(number, origin, place)]
-
     # subscriptions
 
     def _opened(self, event: Opened, now_s: float) -> list[Command]:
@@ -198,10 +178,7 @@ class Following:
         if self._is_served_below():
             self._lost_at_s = None
         wanted = {origin.node for origin in self._candidates()}
-        left = [number for number, one in self._ports.items() if number != self.followed and one.origin.node not in wanted]
-        for number in left:
-            del self._ports[number]
-        return [Unsubscribe(number) for number in left]
+        return self._ports.leave_all_but(self.followed, wanted)
 
     def _takes_over(self, epoch: Epoch) -> bool:
         """Whether units of `epoch` are followed from a lower place: the higher one gives nothing, and their writer is the same."""
@@ -220,7 +197,7 @@ class Following:
             self._retry_later(now_s)
 
     def _closed(self, event: Closed, now_s: float) -> list[Command]:
-        port = self._ports.pop(event.port, None)
+        port = self._ports.pop(event.port)
         if port is None:
             return []
         was_followed = event.port == self.followed
@@ -231,23 +208,14 @@ class Following:
             if now_s - self._followed_at_s >= STEADY_S:
                 self._retries.shorten()
             self._lose(now_s)
-            if (opened := self._highest_opened()) is not None:
+            if (opened := self._ports.highest_opened(self._reader)) is not None:
                 self._follow(opened, now_s)
         self._tried[port.origin.node] += 1
         if not any(self._candidates()):
             return []
         self._retry_later(now_s)
         untried = [origin for origin in self._candidates() if not self._tried[origin.node]]
-        return [*self._ask(), *(command for origin in untried for command in self._subscribe(origin, self._place()))]
-
-    def _highest_opened(self) -> int | None:
-        """Of the subscriptions whose group is known and not outdated by now, the one to follow."""
-        opened = {
-            number: (port.epoch, port.place)
-            for number, port in self._ports.items()
-            if port.epoch != NO_EPOCH and self._reader.follows(port.epoch, port.place)
-        }
-        return max(opened, key=opened.__getitem__, default=None)
+        return [*self._ask(), *(command for origin in untried for command in self._ports.subscribe(origin, self._place()))]
 
     def _place(self) -> Place:
         return self._location.place if self._location is not None else NO_PLACE
@@ -300,7 +268,7 @@ class Following:
         if self._asks.is_over(now_s):
             commands += self._ask()
         if self._retries.is_over(now_s):
-            commands += [command for origin in self._candidates() for command in self._subscribe(origin, self._place())]
+            commands += [command for origin in self._candidates() for command in self._ports.subscribe(origin, self._place())]
         return commands
 
     def _finish(self, reason: str) -> list[Command]:
