@@ -10,7 +10,7 @@ export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: none should have to compile what another has
 
 INTEGRATION_JOBS ?= 4  # more than the cores: these wait most of the time
-E2E_JOBS ?= 2
+E2E_JOBS ?= 5  # likewise: a case takes a third of a core
 FUZZ_S ?= 60
 SEEDS ?= 20000
 ARGS ?=

@@ -12,6 +12,18 @@ from support.media import media as make_media
 StartStandalone = Callable[..., Standalone]
 StartCluster = Callable[..., Cluster]
 
+#: The files that take longest, 70 s and more, are begun first: else all workers but one wait at the end.
+LONGEST = (
+    *("test_drain", "test_hls_cluster", "test_hls_storage", "test_relays", "test_etcd_loss", "test_origin_loss", "test_hls"),
+    *("test_recording", "test_frames", "test_rtsp_loss", "test_cli", "test_joins", "test_rtsp_camera", "test_webhooks"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_nodes() -> Iterator[None]:
