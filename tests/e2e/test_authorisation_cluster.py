@@ -12,6 +12,7 @@ import pytest
 from support import ffmpeg, wire
 from support.access_attempts import attempt
 from support.cluster import Cluster, Node
+from support.recorder import recorder, recording
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.authorisation import Action, signed_query
@@ -30,7 +31,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     settings = {
         "auth.rules": ["any live/* signed"],
         "auth.signed.keys_file": str(folder / "keys"),
-        "auth.limits": [f"limited players={PLAYERS} publishers=1"],
+        "auth.limits": [f"limited players={PLAYERS} publishers=1", "narrow egress_bps=1000"],
         "edge.play.wait_publisher_s": 0,
         "hls.wait_s": 0,
     }
@@ -95,6 +96,22 @@ async def test_limits_of_an_application_hold_over_all_edges(
     assert await refused(second, "http-flv", "play", "unlimited/other") == "404"
 
 
+async def test_an_application_that_sends_as_much_as_it_may_lets_nobody_in_and_ends_nobody(
+    cluster: Cluster, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    first, second = cluster.edges
+    publish(stack, first, "narrow/cam", media, tmp_path / "push.log")
+    await _until_it_plays(second, "narrow/cam", "")
+    player = recorder("http-flv", second.flv_url("narrow/cam"))
+    async with recording(player):
+        await player.more(TOLD_S)
+        await _until_answer(first, "narrow/cam", "", "503")
+        answers = [(await attempt(first, protocol, "play", "narrow/cam")).answer for protocol in ("rtmp", "rtsp", "ws-ts")]
+        assert answers == ["NetStream.Play.Failed: Limit reached", "503", "503"]
+        await player.more(TOLD_S)
+    await _until_answer(first, "narrow/cam", "", "200")
+
+
 async def test_without_a_scheduler_decisions_go_on(cluster: Cluster, media: Media, stack: ExitStack, tmp_path: Path) -> None:
     """The last test: it ends the schedulers."""
     stream, edge = "live/alone", cluster.edges[0]
@@ -109,6 +126,10 @@ async def test_without_a_scheduler_decisions_go_on(cluster: Cluster, media: Medi
 
 
 async def _until_it_plays(edge: Node, stream: str, query: str) -> None:
+    await _until_answer(edge, stream, query, "200")
+
+
+async def _until_answer(edge: Node, stream: str, query: str, answer: str) -> None:
     deadline_s = time.monotonic() + 20
-    while (await attempt(edge, "http-flv", "play", stream, query)).answer != "200":
-        assert time.monotonic() < deadline_s
+    while (found := await attempt(edge, "http-flv", "play", stream, query)).answer != answer:
+        assert time.monotonic() < deadline_s, found
