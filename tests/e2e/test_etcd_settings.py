@@ -66,13 +66,14 @@ def cluster(tmp_path: Path, stack: ExitStack) -> Iterator[Operated]:
     redis = stack.enter_context(RedisServer(tmp_path))
     token = tmp_path / "token"
     token.write_text(TOKEN)
-    scheduler = {
+    scheduler: dict[str, object] = {
         "scheduler.redis.host": LOOPBACK,
         "scheduler.redis.port": redis.port,
         "scheduler.http.token_file": str(token),
         "relay.pulls": ["configured/* rtmp://192.0.2.1/{app}/{name}"],
     }
-    settings = {"all": {"cluster.lease_s": LEASE_S}, "scheduler": scheduler, "edge": {"edge.play.wait_publisher_s": 0.5}}
+    edge: dict[str, object] = {"edge.play.wait_publisher_s": 0.5}
+    settings: dict[str, dict[str, object]] = {"all": {"cluster.lease_s": LEASE_S}, "scheduler": scheduler, "edge": edge}
     with Operated(tmp_path, origins=1, edges=1, settings=settings) as running:
         yield running
 
