@@ -196,8 +196,8 @@ class Follower:
             case Unsubscribe(port):
                 self._unsubscribe(port)
             case Locate(after, wait_s, unreachable):
-                via, query = self._demand
-                wanted = Wanted(self._stream, None if after == NO_PLACE else after, unreachable, via=via, query=query)
+                via, asked = self._demand
+                wanted = Wanted(self._stream, None if after == NO_PLACE else after, unreachable, via=via, asked=asked)
                 self._locating = self._loop.create_task(self._locate(wanted, wait_s))
             case Finish(reason):
                 self._over.set_result(reason)

@@ -1,6 +1,7 @@
 """Rules of relays, as schedulers keep them: which streams are fetched from where, which are sent where to.
 
-URLs of a rule are templates: ``{app}``, ``{name}`` and ``{query}`` stand for those of the stream, and of who wants it.
+URLs of a rule are templates: ``{app}``, ``{name}`` and ``{query}`` stand for those of the stream, and of who wants it or
+publishes it.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from fnmatch import translate
 from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
-from lalmesh.names import StreamKey
+from lalmesh.errors import InvalidName
+from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.recording import RuleError
 from lalmesh.runtime.scheduling.control import MAX_RELAY_URLS, MAX_URL_BYTES
+from lalmesh.runtime.scheduling.model import NOT_ASKED, AskedUrl
 
 MAX_RULES = 1000  #: of a cluster: each is looked at for every stream that is wanted or begins
 MAX_PATTERN_BYTES = 1024
 MAX_STOP_S = 7 * 86_400.0
 MAX_START_S = 600.0
 MAX_RETRIES = 1_000_000
+LAL_APP = "live"  #: what `{app}` is where applications mean nothing and no URL named one: that of lal's documents and players
 DEFAULT_STOP_S = 10.0  #: who reloads a page is back by then
 NEVER_S = -1.0  #: of `RelayRule.stop_after_s`
 ENDLESS = -1  #: of `RelayRule.retries`
@@ -74,13 +78,19 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(translate(pattern))
 
 
-def expand(template: str, stream: StreamKey, query: str = "") -> str:
-    """The URL that `template` stands for. Names are percent-encoded where the scheme has it so, `query` where it has to be.
+def expand(template: str, stream: StreamKey, asked: AskedUrl = NOT_ASKED) -> str:
+    """The URL that `template` stands for. Names are percent-encoded where the scheme has it so, a query where it has to be.
+
+    Args:
+        template: of a rule that was checked.
+        stream: what is relayed.
+        asked: how who wants it, or publishes it, named it; its application counts where the stream has none.
 
     Raises:
         RuleError: the URL is too long, or the scheme has no way to write the name.
     """
     raw = template.partition(":")[0].lower() in _RAW_SCHEMES
+    stream, query = _named(stream, asked.app), asked.query
     if raw and "?" in str(stream):
         raise RuleError("urls", f"{stream} cannot be named in a URL of RTMP")
     app, name = (str(stream.app), stream.name) if raw else (quote(stream.app, safe=_SAFE + "/"), quote(stream.name, safe=_SAFE))
@@ -89,6 +99,21 @@ def expand(template: str, stream: StreamKey, query: str = "") -> str:
     if len(url.encode()) > MAX_URL_BYTES:
         raise RuleError("urls", f"a URL of {len(url.encode())} bytes, limit {MAX_URL_BYTES}")
     return url
+
+
+def names_query(template: str) -> bool:
+    """Whether a URL differs with the query of who wants the stream, or publishes it."""
+    return "{query}" in template
+
+
+def _named(stream: StreamKey, app: str) -> StreamKey:
+    """The stream as another server may know it: lal passes on the application of the URL that it was asked by."""
+    if stream.app != ANY_APP:
+        return stream
+    try:
+        return StreamKey.of(app or LAL_APP, stream.name)
+    except InvalidName:  # it was no part of a name until now
+        return StreamKey(LAL_APP, stream.name)
 
 
 def check_url(template: str, *, is_push: bool) -> str:
@@ -111,7 +136,7 @@ def check_url(template: str, *, is_push: bool) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
-    if not host or port == 0:
+    if not host or port == 0 or (port is None and parts.netloc.endswith(":")):
         raise RuleError("urls", "a URL needs a host, and a port that is one")
     if _PLACES.search(template.partition("://")[2].partition("/")[0]):
         raise RuleError("urls", "the host of a URL cannot be that of a request: whoever asks would choose it")
@@ -245,9 +270,14 @@ def static_pull_rule(address: str) -> RelayRule:
     )
 
 
+def static_push_url(address: str) -> str:
+    """The template of `static_push_rule`."""
+    return f"rtmp://{address}/{{app}}/{{name}}?{{query}}"
+
+
 def static_push_rule(address: str) -> RelayRule:
-    """What lal's ``relay_push`` does: each stream that is published to ``rtmp://ADDRESS/APP/NAME``."""
-    return make_relay_rule(is_push=True, pattern="*", urls=[f"rtmp://{address}/{{app}}/{{name}}"], options=RelayOptions())
+    """What lal's ``relay_push`` does: each stream that is published to ``rtmp://ADDRESS/APP/NAME``, with the publisher's query."""
+    return make_relay_rule(is_push=True, pattern="*", urls=[static_push_url(address)], options=RelayOptions())
 
 
 # What may be shown ----------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ class Client:
     address: str  #: of the client; behind a trusted proxy as that says
     peer: str  #: address:port
     url: str = ""  #: what was asked for, without query
+    app: str = ""  #: in it; empty where it has none
     query: str = ""  #: raw, with secrets: never logged, and cleaned before it is shown
     user_agent: str = ""  #: flashVer, User-Agent
     user: str = ""  #: name of its credentials (RTSP, HTTP); empty without

@@ -20,6 +20,7 @@ def client_of(request: web.Request, protocol: str) -> Client:
         address=remote.address,
         peer=remote.peer,
         url=f"{remote.scheme}://{request.host}{request.path}",
+        app=request.path.strip("/").rpartition("/")[0],
         query=request.rel_url.raw_query_string,
         user_agent=request.headers.get("User-Agent", ""),
         via=parse_via(request.headers.get(RELAY_HEADER, "")),

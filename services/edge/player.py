@@ -13,6 +13,7 @@ from lalmesh.runtime.authorisation import Access, AccessRefused, Action, Reason,
 from lalmesh.runtime.blacklist import AddressBlacklist
 from lalmesh.runtime.following import Demand
 from lalmesh.runtime.listener import BLACKLISTED, limit_send_buffer
+from lalmesh.runtime.scheduling import AskedUrl
 from lalmesh.runtime.sessions import codecs_of
 from services.edge.app_limits import EdgeLimits
 from services.edge.client import Client
@@ -66,7 +67,7 @@ class EdgeContext:
         self._check_path(stream, client)
         await self._check_access(Action.PUBLISH, stream, client)
         self.limits.check(stream.app, Action.PUBLISH)  # of those who begin at once: the scheduler counts claims
-        return await self.publishers.start(stream, ended, take_over=False if client.via else None)
+        return await self.publishers.start(stream, ended, self._asked(client), take_over=False if client.via else None)
 
     async def relay(self, stream: StreamKey, client: Client, wait_s: float | None = None) -> Relay:
         """The relay of a stream for a new player, who may have to wait for a publisher; see `Relays.acquire`.
@@ -80,7 +81,7 @@ class EdgeContext:
         self._check_path(stream, client)
         await self._check_access(Action.PLAY, stream, client)
         self.check_room(stream)
-        demand = Demand(client.via, client.query)
+        demand = Demand(client.via, self._asked(client))
         try:
             relay = await self.relays.acquire(stream, self.wait_publisher_s if wait_s is None else wait_s, demand)
         except StreamNotFound:
@@ -103,6 +104,9 @@ class EdgeContext:
             raise AccessRefused(Refused(reason=Reason.FORBIDDEN, detail=BLACKLISTED))
         if not client.was_allowed:
             await self.access.check(client.request(action, stream))
+
+    def _asked(self, client: Client) -> AskedUrl:
+        return AskedUrl("" if self.match_app else client.app, client.query)
 
     def _check_path(self, stream: StreamKey, client: Client) -> None:
         if self.cluster_mark in client.via:

@@ -17,7 +17,7 @@ from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.gathering import Gatherer
 from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeAddress
-from lalmesh.runtime.scheduling import Claim, Move, Refusal, Refused, Released, SchedulerClient
+from lalmesh.runtime.scheduling import NOT_ASKED, AskedUrl, Claim, Move, Refusal, Refused, Released, SchedulerClient
 from services.edge.publication import PublicationSettings
 from services.edge.publishing import Publishing
 from services.edge.writing_events import ClaimWanted, Told
@@ -102,7 +102,9 @@ class Publishers:
         """How many there are."""
         return len(self._live)
 
-    async def start(self, stream: StreamKey, ended: Callable[[str], None], *, take_over: bool | None = None) -> Publishing:
+    async def start(
+        self, stream: StreamKey, ended: Callable[[str], None], asked: AskedUrl = NOT_ASKED, *, take_over: bool | None = None
+    ) -> Publishing:
         """Claim `stream` and open it at its origin; units may be fed as soon as this returns.
 
         Whoever publishes it is replaced where that is configured, unless `take_over` says otherwise.
@@ -112,9 +114,9 @@ class Publishers:
             NoOriginAvailable: no origin has room.
             Unavailable: the scheduler cannot decide now.
         """
-        publishing = Publishing(self, stream, self.settings, ended)
+        publishing = Publishing(self, stream, self.settings, ended, asked)
         take_over = self.take_over if take_over is None else take_over
-        claim = Claim(stream=stream, publication=publishing.core.publication, take_over=take_over)
+        claim = Claim(stream=stream, publication=publishing.core.publication, take_over=take_over, asked=asked)
         if (before := self._live.get(stream)) is not None and before.leaving is not None:
             before.close()
         if (release := self._releases.get(stream)) is not None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, assert_never
 
@@ -15,7 +16,7 @@ from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.link import CloseReason, Outlet, PublicationRequest
 from lalmesh.runtime.ownership import Grant, Location, NodeAddress, Place, UnitName, new_publication
-from lalmesh.runtime.scheduling import Claim, Move, Refusal, Refused
+from lalmesh.runtime.scheduling import NOT_ASKED, AskedUrl, Claim, Move, Refusal, Refused
 from lalmesh.runtime.sessions import codecs_of
 from services.edge.publication import Publication, PublicationSettings
 from services.edge.session import SessionMedia
@@ -92,7 +93,12 @@ class Publishing:
     """One live publication: `feed` it, `close` it. `ended` is called once where the cluster ends it, with a reason."""
 
     def __init__(
-        self, edge: PublishingEdge, stream: StreamKey, settings: PublicationSettings, ended: Callable[[str], None]
+        self,
+        edge: PublishingEdge,
+        stream: StreamKey,
+        settings: PublicationSettings,
+        ended: Callable[[str], None],
+        asked: AskedUrl = NOT_ASKED,
     ) -> None:
         """Prepare the publication; `Publishers.start` claims the stream."""
         self.stream = stream
@@ -100,6 +106,7 @@ class Publishing:
         self.leaving: Callable[[], None] | None = None  #: of a publisher that takes in its last media behind its goodbye: ends that
         self._edge = edge
         self._ended = ended
+        self._asked_by = asked
         self._writing: Writing | None = None  # once there is a grant
         self._written: dict[int, _Written] = {}
         self._outlets: tuple[Outlet, ...] = ()  # of those
@@ -167,7 +174,7 @@ class Publishing:
             case AskMove(move):
                 self._ask(partial(self._edge.move, move))
             case AskClaim(claim):
-                self._ask(partial(self._edge.claim_again, claim))
+                self._ask(partial(self._edge.claim_again, replace(claim, asked=self._asked_by)))
             case End(reason):
                 self.end(reason)
             case _:

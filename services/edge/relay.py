@@ -245,7 +245,7 @@ class Relays:
             return take()
 
     async def _look_for(self, stream: StreamKey, demand: Demand) -> None:
-        answer = await self._looks.ask(Wanted(stream, at_once=True, via=demand.via, query=demand.query), OPEN_S)
+        answer = await self._looks.ask(Wanted(stream, at_once=True, via=demand.via, asked=demand.asked), OPEN_S)
         if isinstance(answer, Refused):
             is_missing = answer.refusal is Refusal.NOT_FOUND
             raise StreamNotFound(f"{stream}: nobody publishes it") if is_missing else refusal_error(answer, stream)

@@ -160,6 +160,7 @@ class RtmpDialogue:
             peer=self.client.peer,
             session_id=self._session_id,
             url=stream_url(asked.tc_url if asked is not None else "", event.app, event.name),
+            app=event.app,
             query=joined_queries(asked.query if asked is not None else "", event.query),
             user_agent=asked.flash_ver if asked is not None else "",
             via=parse_via(asked.relay) if asked is not None else (),

@@ -104,6 +104,7 @@ class RtspDialogue:
             address=self.address,
             peer=self.peer,
             url=stream_url(request.uri, path.app, path.name),
+            app=path.app,
             query=path.query,
             user_agent=request.headers.get("User-Agent") or "",
             via=parse_via(request.headers.get(RELAY_HEADER) or ""),

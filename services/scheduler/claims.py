@@ -107,6 +107,7 @@ def _write_claim(asked: Claim, member: NodeRecord, seen: Seen, directory: Direct
         publication=asked.publication,
         edge=member.address,
         origin=decision.origin.name,
+        asked=directory.relaying.noted(asked.stream, asked.asked),
     )
     puts = (put_claim(claim, member), put_group(claim, decision, seen.term.term, Epoch(seen.term.term, 0)))
     compares = (*unchanged(asked.stream, seen, seen.term), Absent(SETTLING_KEY), *holder, *(seen.standing or ()))

@@ -53,6 +53,7 @@ def decide_reclaim(asked: Claim, held: Held, member: NodeRecord, seen: Seen, dir
         edge=member.address,
         origin=held.origin.node.name,
         kept=(known.epoch if known is not None else held.epoch) if is_kept else None,
+        asked=directory.relaying.noted(asked.stream, asked.asked),
     )
     return _with_group(claim, held, member, seen, directory, (put_claim(claim, member),))
 

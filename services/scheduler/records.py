@@ -7,8 +7,7 @@ groups/APP/NAME     where it is read and written                           under
 hls/APP/NAME        who segments it, and its numbers (`hls_records.py`)    for ever; under one of its own once nobody does
 ```
 What is of the cluster as a whole is in `cluster_records.py`. The revision of the transaction that writes a claim is its epoch, and
-that of the one that writes a group its place, so neither stands in the value; only the term does. A claim that was made again keeps
-the epoch that it had before, and so carries it.
+that of the one that writes a group its place, so neither is in the value, only the term; a claim made again keeps its epoch there.
 """
 
 from __future__ import annotations
@@ -24,7 +23,8 @@ from lalmesh.errors import InvalidName, ServiceError
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeAddress, NodeId, Place
 from lalmesh.runtime.registry import KeyValue
-from lalmesh.runtime.scheduling.model import Capacity, Endpoint, Load, NodeReport, Role
+from lalmesh.runtime.scheduling.model import NOT_ASKED, AskedUrl, Capacity, Endpoint, Load, NodeReport, Role
+from services.scheduler.asked_urls import dump_asked, parse_asked
 
 NODES = "nodes/"
 CLAIMS = "claims/"
@@ -112,6 +112,7 @@ class ClaimRecord:
     edge: NodeAddress
     origin: str  #: name of the origin that the claim was placed at first; for the operator's eyes
     kept: Epoch | None = None  #: the epoch that it had before it was made again; None: that of the transaction which wrote it
+    asked: AskedUrl = NOT_ASKED  #: by the publisher; see `RelayDirectory.noted`
     lease_id: int = 0
     mod_revision: int = 0
 
@@ -131,9 +132,7 @@ class GroupRecord:
     heir: NodeAddress | None
     epoch: Epoch  #: of the claim that the group was last pointed for
     publication: bytes
-    pointed: Place | None = (
-        None  #: its place when it was pointed to the origin, where only heirs were named since; None: the present
-    )
+    pointed: Place | None = None  #: its place when it was pointed there, where only heirs were named since; None: the present
     lease_id: int = 0
     mod_revision: int = 0
 
@@ -219,7 +218,7 @@ def _figures(value: dict[str, Any]) -> dict[str, Any]:
 def serialize_claim(record: ClaimRecord) -> bytes:
     """The value of a claim's key."""
     edge, publication = dump_address(record.edge), record.publication.hex()
-    value = {"term": record.term, "publication": publication, "edge": edge, "origin": record.origin}
+    value = {"term": record.term, "publication": publication, "edge": edge, "origin": record.origin} | dump_asked(record.asked)
     return dump(value if record.kept is None else {**value, "epoch": record.kept._asdict()})
 
 
@@ -236,6 +235,7 @@ def _claim(entry: KeyValue, value: dict[str, Any]) -> ClaimRecord:
         edge=parse_address(value["edge"]),
         origin=str(value["origin"]),
         kept=_epoch(value["epoch"]) if "epoch" in value else None,
+        asked=parse_asked(value),
         lease_id=entry.lease_id,
         mod_revision=entry.mod_revision,
     )

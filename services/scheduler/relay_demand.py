@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.scheduling.control import MAX_VIA
-from lalmesh.runtime.scheduling.model import HeldStream, Wanted
+from lalmesh.runtime.scheduling.model import NOT_ASKED, AskedUrl, HeldStream, Wanted
 from services.scheduler.directory import Directory
 
 HOLD_S = 2.0  #: after it was seen last: from one who waits to the first report with a player
@@ -25,7 +25,7 @@ class RelayDemand:
         self._relays = directory.relaying
         self._until: dict[StreamKey, float] = {}
         self._via: dict[StreamKey, tuple[str, ...]] = {}
-        self._queries: dict[StreamKey, str] = {}
+        self._asked: dict[StreamKey, AskedUrl] = {}
 
     def is_fetched(self, stream: StreamKey) -> bool:
         """Whether a stream is fetched, or would be if somebody wanted it."""
@@ -39,13 +39,13 @@ class RelayDemand:
         if not self.is_fetched(stream) or (stream not in self._until and len(self._until) >= MAX_NOTED):
             return False
         self._keep(stream, wanted.via, now + hold_s)
-        if wanted.query:
-            self._queries[stream] = wanted.query
+        if wanted.asked != NOT_ASKED:
+            self._asked[stream] = wanted.asked
         return True
 
-    def query(self, stream: StreamKey) -> str:
-        """Of who wanted the stream last."""
-        return self._queries.get(stream, "")
+    def asked(self, stream: StreamKey) -> AskedUrl:
+        """By who wanted the stream last."""
+        return self._asked.get(stream, NOT_ASKED)
 
     def look(self, waited: Collection[StreamKey], held: Iterable[HeldStream], now: float) -> Wants:
         """All that is wanted now.
@@ -64,7 +64,7 @@ class RelayDemand:
         for stream in [stream for stream, until in self._until.items() if until <= now]:
             del self._until[stream]
             self._via.pop(stream, None)
-            self._queries.pop(stream, None)
+            self._asked.pop(stream, None)
         return {stream: self._via.get(stream, ()) for stream in self._until}
 
     def _keep(self, stream: StreamKey, via: tuple[str, ...], until: float) -> None:

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeId
-from lalmesh.runtime.relay_rules import MAX_RULES, RelayRule
+from lalmesh.runtime.relay_rules import MAX_RULES, RelayRule, names_query
+from lalmesh.runtime.scheduling.model import AskedUrl
 from services.scheduler.changes import RelayChanged, RelayRulesChanged
 from services.scheduler.kept import Kept, Part
 from services.scheduler.relay_records import (
@@ -90,6 +91,11 @@ class RelayDirectory:
     def pushing(self, stream: StreamKey) -> Iterator[tuple[str, RelayRule]]:
         """The rules by which `stream` is sent elsewhere."""
         return ((rule_id, rule) for rule_id, rule in self.rules if rule.is_push and rule.matches(stream))
+
+    def noted(self, stream: StreamKey, asked: AskedUrl) -> AskedUrl:
+        """What is written down of how a publisher named `stream`: its query, which may be a secret, only where a push wants it."""
+        wants_query = asked.query and any(names_query(url) for _, rule in self.pushing(stream) for url in rule.urls)
+        return asked if wants_query else AskedUrl(asked.app)
 
     @property
     def has_pushes(self) -> bool:

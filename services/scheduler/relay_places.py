@@ -51,7 +51,9 @@ class RelayPlaces:
         Raises:
             RelayLoopError: all do.
         """
-        own = {(end.host.lower(), end.port) for node in self._directory.nodes() for end in node.endpoints}
+        nodes = self._directory.nodes()
+        own = {(end.host.lower(), end.port) for node in nodes for end in node.endpoints}
+        own |= {_place_of(f"rtmp://{node.address.address}") for node in nodes}  # of their gRPC
         others = tuple(url for url in urls if _place_of(url) not in own)
         if not others:
             raise RelayLoopError(urls)

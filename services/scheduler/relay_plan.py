@@ -21,8 +21,9 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.recording import RuleError
 from lalmesh.runtime.relay_rules import NEVER_S, RelayRule, expand
 from lalmesh.runtime.scheduling.control import RelayState
+from lalmesh.runtime.scheduling.model import NOT_ASKED, AskedUrl
 from services.scheduler.directory import Directory
-from services.scheduler.records import NodeRecord
+from services.scheduler.records import ClaimRecord, NodeRecord
 from services.scheduler.relay_places import RelayPlaces
 from services.scheduler.relay_records import CONFIGURED, RelayRecord, push_key
 from services.scheduler.relay_room import RelayRoom
@@ -74,8 +75,8 @@ class RelayPlan:
 
     # new ones
 
-    def on_demand(self, stream: StreamKey, via: tuple[str, ...], query: str, wall_us: int) -> RelayWrite | None:
-        """Fetch a stream that somebody wants; None where it is published, is being fetched, or no rule is for it.
+    def on_demand(self, stream: StreamKey, via: tuple[str, ...], asked: AskedUrl, wall_us: int) -> RelayWrite | None:
+        """Fetch a stream that somebody wants, who `asked` so; None where it is published, is being fetched, or no rule is for it.
 
         Raises:
             RelaysFullError: there are too many already.
@@ -87,7 +88,7 @@ class RelayPlan:
         if found is None:
             return None
         rule_id, rule = found
-        record = self._pull(stream, rule_id, rule, query, wall_us).also_via(via)
+        record = self._pull(stream, rule_id, rule, asked, wall_us).also_via(via)
         self._room.take(wall_us, on_demand=True)
         return RelayWrite(None, self._places.placed(record, self._places.edges()), "somebody wants it")
 
@@ -101,22 +102,28 @@ class RelayPlan:
         waits = record.is_push and not self._directory.is_published(record.stream)
         return RelayWrite(before, record if waits else self._places.placed(record, self._places.edges()), "asked for by API")
 
-    def _pull(self, stream: StreamKey, rule_id: str, rule: RelayRule, query: str, wall_us: int) -> RelayRecord:
+    def _pull(self, stream: StreamKey, rule_id: str, rule: RelayRule, asked: AskedUrl, wall_us: int) -> RelayRecord:
         return RelayRecord(
             id=self._new_id(),
             is_push=False,
             stream=stream,
-            urls=self._places.others(tuple(expand(url, stream, query) for url in rule.urls)),
+            urls=self._places.others(tuple(expand(url, stream, asked) for url in rule.urls)),
             rule=rule_id,
             options=rule.options,
             stop_after_s=rule.stop_after_s if rule.on_demand else NEVER_S,
             created_us=wall_us,
         )
 
-    def _push(self, stream: StreamKey, rule_id: str, rule: RelayRule, url: str, wall_us: int) -> RelayRecord:
-        urls = self._places.others((url,))
+    def _push(self, claim: ClaimRecord, rule_id: str, rule: RelayRule, url: str, wall_us: int) -> RelayRecord:
         return RelayRecord(
-            id=self._new_id(), is_push=True, stream=stream, urls=urls, rule=rule_id, options=rule.options, created_us=wall_us
+            id=self._new_id(),
+            is_push=True,
+            stream=claim.stream,
+            urls=self._places.others((url,)),
+            rule=rule_id,
+            options=rule.options,
+            asked=claim.asked,
+            created_us=wall_us,
         )
 
     # what the one on duty does
@@ -148,7 +155,7 @@ class RelayPlan:
         for stream, rule_id, rule in self._relays.always():
             if self._relays.pull(stream) is None and self._directory.claim(stream) is None:
                 try:
-                    record = self._pull(stream, rule_id, rule, "", wall_us)
+                    record = self._pull(stream, rule_id, rule, NOT_ASKED, wall_us)
                     self._room.take(wall_us)
                     yield RelayWrite(None, self._places.placed(record, edges), "the rule says so")
                 except RuleError as error:
@@ -160,14 +167,15 @@ class RelayPlan:
         if not self._relays.has_pushes:
             return
         for stream in begun:
-            if self._directory.claim(stream) is None:
+            claim = self._directory.claim(stream)
+            if claim is None:
                 continue
             for rule_id, rule in self._relays.pushing(stream):
                 for template in rule.urls:
                     try:
-                        url = expand(template, stream)
+                        url = expand(template, stream, claim.asked)
                         if self._relays.at(push_key(stream, url)) is None:
-                            record = self._push(stream, rule_id, rule, url, wall_us)
+                            record = self._push(claim, rule_id, rule, url, wall_us)
                             self._room.take(wall_us)
                             yield RelayWrite(None, self._places.placed(record, edges), "it is published")
                     except RuleError as error:
@@ -178,8 +186,7 @@ class RelayPlan:
         if record.rule and self._has_no_rule(record, now):
             return "its rule has gone"
         if record.is_push:
-            is_over = record.rule and not self._directory.is_published(record.stream)
-            return "nobody publishes it any more" if is_over else ""
+            return self._why_push_over(record) if record.rule else ""
         if record.rule and self._has_rival(record, now):
             return "somebody else publishes it"
         if record.stop_after_s < 0 or self._relays.wanted(record.stream):
@@ -188,6 +195,15 @@ class RelayPlan:
         since = self._unwanted_since.setdefault(record.id, now)
         unwanted_s = now - since
         return f"nobody has wanted it for {unwanted_s:.1f} s" if unwanted_s >= max(record.stop_after_s, LEAST_UNWANTED_S) else ""
+
+    def _why_push_over(self, record: RelayRecord) -> str:
+        if not self._directory.is_published(record.stream):
+            return "nobody publishes it any more"
+        claim = self._directory.claim(record.stream)
+        rule = self._relays.rule(record.rule)
+        if claim is None or claim.asked == record.asked or rule is None:
+            return ""
+        return "" if _leads_to(rule, record, claim.asked) else "it is published by another URL"
 
     def _has_no_rule(self, record: RelayRecord, now: float) -> bool:
         """Whether the rule of a relay has gone. Another replica may still have, or have already, what this one's file lacks."""
@@ -214,12 +230,12 @@ class RelayPlan:
         return known is not None and known.state in (RelayState.PAUSED, RelayState.FAILED)
 
     def _is_of(self, record: RelayRecord, rule: RelayRule) -> bool:
-        """Whether the rule still says what the relay does; the query of who wanted a stream is not known any more."""
+        """Whether the rule still says what the relay does; how who wanted a stream asked for it is not known any more."""
         if record.is_push != rule.is_push:
             return False
         if not record.is_push:
             return len(record.urls) <= len(rule.urls)
-        return any(_expands(template, record) for template in rule.urls)
+        return _leads_to(rule, record, record.asked)
 
     def _kept(self, record: RelayRecord, edges: Sequence[NodeRecord], now: float) -> RelayRecord:
         """The relay as it goes on: at the same edge while that can run it, and known to go where it goes."""
@@ -251,8 +267,13 @@ class RelayPlan:
         return f"{before.edge.node.name} is gone or drains" if before.edge is not None else "an edge can run it"
 
 
-def _expands(template: str, record: RelayRecord) -> bool:
+def _leads_to(rule: RelayRule, record: RelayRecord, asked: AskedUrl) -> bool:
+    """Whether the target of a push is one of the rule, for a publisher who `asked` so."""
+    return any(_expands(template, record, asked) for template in rule.urls)
+
+
+def _expands(template: str, record: RelayRecord, asked: AskedUrl) -> bool:
     try:
-        return expand(template, record.stream) == record.urls[0]
+        return expand(template, record.stream, asked) == record.urls[0]
     except RuleError:
         return False

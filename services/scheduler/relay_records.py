@@ -8,7 +8,8 @@ relays/wanted/REPLICA/APP/NAME      somebody waits for a stream or watches it   
 relays/states/ID                    how far a relay is                                       under the lease of its edge
 ```
 A stream has one key for its pull, so there is never a second one, whoever saw first that it is wanted. What the last two hold is
-written when it changes, not each second. URLs in rules, pulls and pushes carry their secrets; nothing else has them.
+written when it changes, not each second. URLs in rules, pulls and pushes carry their secrets; nothing else has them, but the
+claim of a stream that is sent elsewhere with the query of its publisher.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from lalmesh.runtime.ownership import NodeAddress
 from lalmesh.runtime.registry import KeyValue
 from lalmesh.runtime.relay_rules import NEVER_S, RelayOptions, RelayRule, make_relay_rule
 from lalmesh.runtime.scheduling.control import MAX_VIA, RelayJob, RelayState
+from lalmesh.runtime.scheduling.model import NOT_ASKED, AskedUrl
+from services.scheduler.asked_urls import dump_asked, parse_asked
 from services.scheduler.records import dump, dump_address, parse_address, parse_record
 
 RELAYS = "relays/"
@@ -59,6 +62,7 @@ class RelayRecord:
     options: RelayOptions = field(default_factory=RelayOptions)
     stop_after_s: float = NEVER_S
     via: tuple[str, ...] = ()  #: as `RelayJob.via`
+    asked: AskedUrl = NOT_ASKED  #: push: how the publisher named the stream, which its URL is made of
     edge: NodeAddress | None = None  #: that runs it; None: none has room
     created_us: int = 0  #: Unix time in microseconds
     mod_revision: int = 0
@@ -188,6 +192,7 @@ def serialize_relay(record: RelayRecord) -> bytes:
             "via": record.via,
             "edge": dump_address(record.edge) if record.edge is not None else None,
             "created_us": record.created_us,
+            **dump_asked(record.asked),
         }
     )
 
@@ -212,6 +217,7 @@ def _relay(entry: KeyValue, value: dict[str, Any]) -> RelayRecord:
         options=_options(value["options"]),
         stop_after_s=float(value["stop_after_s"]),
         via=tuple(str(cluster) for cluster in value["via"]),
+        asked=parse_asked(value),
         edge=parse_address(value["edge"]) if value["edge"] else None,
         created_us=int(value["created_us"]),
         mod_revision=entry.mod_revision,

@@ -226,7 +226,7 @@ class Relaying:
     async def _fetch(self, stream: StreamKey, via: tuple[str, ...]) -> None:
         """Have a stream fetched that somebody wants here."""
         try:
-            write = self.plan.on_demand(stream, via, self._demand.query(stream), self._now_us())
+            write = self.plan.on_demand(stream, via, self._demand.asked(stream), self._now_us())
         except RuleError as error:
             self._refusals.note(stream, error)
             return

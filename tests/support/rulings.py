@@ -5,7 +5,7 @@ from __future__ import annotations
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, NodeAddress, NodeId, Place
 from lalmesh.runtime.registry import KeyValue, Listing
-from lalmesh.runtime.scheduling.model import NodeReport, Refusal, Refused, Role
+from lalmesh.runtime.scheduling.model import NOT_ASKED, AskedUrl, NodeReport, Refusal, Refused, Role
 from services.scheduler import records
 from services.scheduler.cluster_records import SETTLING_KEY, serialize_settling
 from services.scheduler.directory import Directory
@@ -38,10 +38,12 @@ def directory(*entries: KeyValue, nodes: tuple[KeyValue, ...] = NODES) -> Direct
     return made
 
 
-def held(edge: str = "e1", publication: bytes = P1, revision: int = 10, start: bytes = b"") -> KeyValue:
-    """The claim of an edge; `start`: of another incarnation of it."""
+def held(
+    edge: str = "e1", publication: bytes = P1, revision: int = 10, start: bytes = b"", asked: AskedUrl = NOT_ASKED
+) -> KeyValue:
+    """The claim of an edge; `start`: of another incarnation of it; `asked`: by its publisher."""
     holder = NodeAddress(NodeId(edge, start), f"{edge}:1") if start else address(edge)
-    record = records.ClaimRecord(stream=CAM, term=1000, publication=publication, edge=holder, origin="o1")
+    record = records.ClaimRecord(stream=CAM, term=1000, publication=publication, edge=holder, origin="o1", asked=asked)
     return KeyValue(CLAIM_KEY, records.serialize_claim(record), revision, revision)
 
 

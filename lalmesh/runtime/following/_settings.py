@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from lalmesh.runtime.scheduling.model import NOT_ASKED, AskedUrl
+
 
 class Demand(NamedTuple):
     """For whom a stream is wanted."""
 
     via: tuple[str, ...] = ()  #: the clusters that it is wanted for (`Wanted.via`)
-    query: str = ""  #: of who asked first
+    asked: AskedUrl = NOT_ASKED  #: by who asked first
 
 
 NO_DEMAND = Demand()

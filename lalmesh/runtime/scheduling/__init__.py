@@ -18,6 +18,8 @@ from lalmesh.runtime.scheduling.hls import HlsAssigned, HlsEndpoint, HlsLimit, H
 from lalmesh.runtime.scheduling.model import (
     MAX_ITEMS,
     MAX_LOCATE_S,
+    NOT_ASKED,
+    AskedUrl,
     Capacity,
     Claim,
     Drain,
@@ -44,8 +46,10 @@ from lalmesh.runtime.scheduling.model import (
 __all__ = [
     "MAX_ITEMS",
     "MAX_LOCATE_S",
+    "NOT_ASKED",
     "SERVICE",
     "AppUsage",
+    "AskedUrl",
     "Blacklist",
     "BlacklistEntry",
     "Capacity",

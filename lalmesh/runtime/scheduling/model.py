@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
@@ -57,6 +58,16 @@ class Refused:
     retry_after_s: float = 0.0  #: seconds after which asking again makes sense; 0: do not
 
 
+class AskedUrl(NamedTuple):
+    """What the URL of a client says beside the name of the stream, for the URLs of relays that name it."""
+
+    app: str = ""  #: where applications mean nothing (`cluster.match_app`); empty where it has none, or the stream has it
+    query: str = ""  #: raw, with secrets
+
+
+NOT_ASKED = AskedUrl()
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Held:
     """What a publication was granted, and where its group is."""
@@ -76,6 +87,7 @@ class Claim:
     take_over: bool = False  #: replace a live publisher
     repeat_only: bool = False  #: grant nothing anew, only say what a claim without an answer got
     held: Held | None = None  #: a re-claim: the registry may have forgotten what was granted already; None: a first claim
+    asked: AskedUrl = NOT_ASKED  #: by the publisher
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -99,7 +111,7 @@ class Wanted:
     unreachable: NodeId | None = None  #: the origin that this reader cannot reach; others may
     at_once: bool = False  #: do not wait: answer once the registry has been asked
     via: tuple[str, ...] = ()  #: where it is wanted for other clusters: these; at most `MAX_VIA`
-    query: str = ""  #: of who wants it, for the URLs of rules that name it
+    asked: AskedUrl = NOT_ASKED  #: by who wants it
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

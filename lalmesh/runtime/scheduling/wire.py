@@ -24,7 +24,7 @@ from lalmesh.rpc.lalmesh.v1 import scheduler_pb2
 from lalmesh.runtime.ownership import Grant, HlsOwner, Location, NodeAddress, NodeId
 from lalmesh.runtime.scheduling.control import MAX_CLUSTER_CHARS, MAX_URL_BYTES, MAX_VIA
 from lalmesh.runtime.scheduling.hls_wire import parse_hls_owner, serialize_hls_owner
-from lalmesh.runtime.scheduling.model import Claim, Held, Move, Refusal, Refused, Released, Wanted
+from lalmesh.runtime.scheduling.model import AskedUrl, Claim, Held, Move, Refusal, Refused, Released, Wanted
 
 MAX_AVOID = 256  #: origins that one move leaves out: more than a cluster has tried before the edge gives up
 
@@ -54,6 +54,7 @@ def parse_claim(message: scheduler_pb2.Claim) -> Claim:
         take_over=message.take_over,
         repeat_only=message.repeat_only,
         held=_parse_held(message.held) if message.HasField("held") else None,
+        asked=_parse_asked(message.asked_app, message.asked_query),
     )
 
 
@@ -66,7 +67,20 @@ def serialize_claim(claim: Claim) -> scheduler_pb2.Claim:
         take_over=claim.take_over,
         repeat_only=claim.repeat_only,
         held=None if claim.held is None else _serialize_held(claim.held),
+        asked_app=claim.asked.app,
+        asked_query=_within_bounds(claim.asked.query),
     )
+
+
+def _parse_asked(app: str, query: str) -> AskedUrl:
+    if len(query) > MAX_URL_BYTES or len(app) > MAX_URL_BYTES:
+        raise RemoteProtocolError("a stream asked for by a URL that is too long")
+    return AskedUrl(app, query)
+
+
+def _within_bounds(query: str) -> str:
+    """None of a query that no URL has room for: the stream is there for its client all the same."""
+    return query if len(query) <= MAX_URL_BYTES else ""
 
 
 def _parse_held(message: scheduler_pb2.HeldClaim) -> Held:
@@ -119,10 +133,10 @@ def parse_wanted(message: scheduler_pb2.Wanted) -> Wanted:
     after = parse_place(message.after) if message.HasField("after") else None
     unreachable = parse_node(message.unreachable).node if message.HasField("unreachable") else None
     via = tuple(message.via[:MAX_VIA])
-    if len(message.query) > MAX_URL_BYTES or any(len(cluster) > MAX_CLUSTER_CHARS for cluster in via):
-        raise RemoteProtocolError("a wanted stream with a query or a cluster that is too long")
+    if any(len(cluster) > MAX_CLUSTER_CHARS for cluster in via):
+        raise RemoteProtocolError("a wanted stream with a cluster that is too long")
     stream = parse_stream(message.app, message.name)
-    return Wanted(stream, after, unreachable, message.at_once, via, message.query)
+    return Wanted(stream, after, unreachable, message.at_once, via, _parse_asked(message.asked_app, message.query))
 
 
 def serialize_wanted(wanted: Wanted) -> scheduler_pb2.Wanted:
@@ -137,7 +151,8 @@ def serialize_wanted(wanted: Wanted) -> scheduler_pb2.Wanted:
         unreachable=unreachable,
         at_once=wanted.at_once,
         via=wanted.via[:MAX_VIA],
-        query=wanted.query,
+        query=_within_bounds(wanted.asked.query),
+        asked_app=wanted.asked.app,
     )
 
 

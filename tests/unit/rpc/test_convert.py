@@ -14,6 +14,7 @@ from lalmesh.rpc import convert
 from lalmesh.rpc.lalmesh.v1 import media_pb2, origin_pb2, scheduler_pb2
 from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeAddress, NodeId, Place, UnitName
 from lalmesh.runtime.scheduling import (
+    AskedUrl,
     Capacity,
     Claim,
     Drain,
@@ -119,7 +120,10 @@ COMMANDS = (
     | st.builds(Evicted, NAMES)
 )
 HELD_CLAIMS = st.builds(Held, epoch=EPOCHS, place=PLACES, origin=NODES, heir=st.none() | NODES)
-CLAIMS = st.builds(Claim, stream=STREAMS, publication=PUBLICATIONS, take_over=st.booleans(), held=st.none() | HELD_CLAIMS)
+ASKED = st.builds(AskedUrl, st.text(max_size=40), st.text(max_size=80))
+CLAIMS = st.builds(
+    Claim, stream=STREAMS, publication=PUBLICATIONS, take_over=st.booleans(), held=st.none() | HELD_CLAIMS, asked=ASKED
+)
 MOVES = st.builds(
     Move,
     stream=STREAMS,
@@ -213,15 +217,24 @@ def test_any_grant_bytes_give_a_grant_or_the_documented_error(data: bytes) -> No
 
 
 VIA = st.lists(st.text(max_size=40), max_size=MAX_VIA).map(tuple)
-WANTED = st.builds(Wanted, STREAMS, st.none() | PLACES, st.none() | NODE_IDS, st.booleans(), VIA, st.text(max_size=80))
+WANTED = st.builds(Wanted, STREAMS, st.none() | PLACES, st.none() | NODE_IDS, st.booleans(), VIA, ASKED)
 
 
 def test_who_wants_a_stream_says_no_more_than_is_taken() -> None:
     for said in ({"query": "x" * 5000}, {"via": ["x" * 300]}):
         with pytest.raises(RemoteProtocolError):
             wire.parse_wanted(scheduler_pb2.Wanted(app="live", name="cam", **said))
+    with pytest.raises(RemoteProtocolError):
+        wire.parse_claim(scheduler_pb2.Claim(app="live", name="cam", publication=b"p" * 16, asked_query="x" * 5000))
     many = wire.parse_wanted(scheduler_pb2.Wanted(app="live", name="cam", via=[str(number) for number in range(100)]))
     assert len(many.via) == MAX_VIA
+
+
+def test_a_query_that_no_url_has_room_for_is_not_told_and_the_stream_is_asked_for_all_the_same() -> None:
+    stream, asked = StreamKey.of("live", "cam"), AskedUrl("studio", "x" * 5000)
+    assert wire.parse_wanted(wire.serialize_wanted(Wanted(stream, asked=asked))).asked == AskedUrl("studio")
+    claim = Claim(stream=stream, publication=b"p" * 16, asked=asked)
+    assert wire.parse_claim(wire.serialize_claim(claim)).asked == AskedUrl("studio")
 
 
 @given(CLAIMS, MOVES, RELEASED, WANTED)

@@ -131,7 +131,7 @@ BECOMES: list[Becoming] = [
     (
         "relay_push.addr_list",
         {"relay_push": {"enable": True, "addr_list": ["a:1935", "b"]}},
-        {"relay.pushes": ["* rtmp://a:1935/{app}/{name} rtmp://b/{app}/{name}"]},
+        {"relay.pushes": ["* rtmp://a:1935/{app}/{name}?{query} rtmp://b/{app}/{name}?{query}"]},
     ),
     ("static_relay_pull.addr", {"static_relay_pull": {"enable": True, "addr": "a:1"}}, {"relay.static_pull": "a:1"}),
     ("server_id", {"server_id": "7"}, {"notify.server_id": "7"}),

@@ -15,7 +15,7 @@ from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, UnitName
 from lalmesh.runtime.reader import Reader
 from lalmesh.runtime.ring import Run
-from lalmesh.runtime.scheduling import Refusal, Refused
+from lalmesh.runtime.scheduling import AskedUrl, Refusal, Refused
 
 
 class Reading:
@@ -135,11 +135,11 @@ async def test_readers_that_lose_an_origin_together_ask_together() -> None:
 
 @in_virtual_time
 async def test_the_scheduler_hears_for_whom_a_stream_is_wanted() -> None:
-    scheduler, demand = FakeScheduler(), Demand(("there~2",), "token=1")
+    scheduler, demand = FakeScheduler(), Demand(("there~2",), AskedUrl("live", "token=1"))
     follower = Follower(STREAM, Gatherer(scheduler.locate), FakeLinks(), FollowSettings(demand=demand), Reader(), lambda _: None)
     task = asyncio.create_task(follower.run())
     await settle()
-    assert [(wanted.via, wanted.query) for wanted in scheduler.wanted] == [demand]
+    assert [(wanted.via, wanted.asked) for wanted in scheduler.wanted] == [demand]
     task.cancel()
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lalmesh.names import StreamKey
+from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.recording import RuleError
 from lalmesh.runtime.relay_rules import (
     RelayOptions,
@@ -18,6 +18,7 @@ from lalmesh.runtime.relay_rules import (
     static_push_rule,
     without_secrets,
 )
+from lalmesh.runtime.scheduling.model import AskedUrl
 
 CAM = StreamKey.of("live", "cam")
 ODD = StreamKey.of("live/inner", "a b?&%")
@@ -52,6 +53,7 @@ def test_what_is_always_fetched_is_one_stream() -> None:
         ("live/* rtmp://{app}/x/{name}", "urls"),
         ("live/* rtmp://a:{name}@b/x/y", "urls"),
         ("live/* rtmp://a:99999/b/c", "urls"),
+        ("live/* rtmp://a:/b/c", "urls"),
         ("live/* rtmp://a/b/c stop_after_s=-2", "stop_after_s"),
         ("live/* rtmp://a/b/c retries=-2", "retries"),
         ("live/* rtmp://a/b/c retries=x", "retries"),
@@ -77,26 +79,43 @@ def test_names_go_into_rtmp_as_they_are_and_are_encoded_elsewhere() -> None:
 
 
 def test_a_query_goes_on_and_one_that_is_empty_leaves_no_mark() -> None:
-    assert expand("rtmp://h/{app}/{name}?{query}", CAM, "token=1") == "rtmp://h/live/cam?token=1"
+    assert expand("rtmp://h/{app}/{name}?{query}", CAM, AskedUrl(query="token=1")) == "rtmp://h/live/cam?token=1"
     assert expand("rtmp://h/{app}/{name}?{query}", CAM) == "rtmp://h/live/cam"
     assert expand("rtmp://h/{app}/{name}?a=1&{query}", CAM) == "rtmp://h/live/cam?a=1"
 
 
+@pytest.mark.parametrize(
+    ("asked", "url"),
+    [
+        (AskedUrl("studio/a", "k=1"), "rtmp://h/studio/a/cam?k=1"),
+        (AskedUrl(), "rtmp://h/live/cam"),
+        (AskedUrl("../x"), "rtmp://h/live/cam"),
+        (AskedUrl("a//b"), "rtmp://h/live/cam"),
+    ],
+)
+def test_where_applications_mean_nothing_that_of_the_url_goes_on_as_with_lal(asked: AskedUrl, url: str) -> None:
+    assert expand("rtmp://h/{app}/{name}?{query}", StreamKey(ANY_APP, "cam"), asked) == url
+
+
+def test_the_application_of_a_stream_is_nobodys_choice() -> None:
+    assert expand("rtmp://h/{app}/{name}", CAM, AskedUrl("other")) == "rtmp://h/live/cam"
+
+
 def test_what_a_query_must_not_hold_is_encoded_and_a_name_cannot_add_one() -> None:
-    assert expand("rtsp://h/{name}?{query}", CAM, "a=1\r\nX: y%20é") == "rtsp://h/cam?a=1%0D%0AX:%20y%20%C3%A9"
+    assert expand("rtsp://h/{name}?{query}", CAM, AskedUrl(query="a=1\r\nX: y%20é")) == "rtsp://h/cam?a=1%0D%0AX:%20y%20%C3%A9"
     with pytest.raises(RuleError):
         expand("rtmp://h/{app}/{name}?key=1", StreamKey.of("live", "a?key=2"))
 
 
 def test_a_url_that_grows_too_long_is_refused() -> None:
     with pytest.raises(RuleError):
-        expand("rtmp://h/{app}/{name}?{query}", CAM, "x" * 5000)
+        expand("rtmp://h/{app}/{name}?{query}", CAM, AskedUrl(query="x" * 5000))
 
 
 def test_static_relays_are_those_of_lal() -> None:
     pull, push = static_pull_rule("h:1936"), static_push_rule("h:1936")
     assert (pull.is_push, pull.pattern, pull.urls, pull.stop_after_s) == (False, "*", ("rtmp://h:1936/{app}/{name}",), 0)
-    assert (push.is_push, push.pattern, push.urls) == (True, "*", ("rtmp://h:1936/{app}/{name}",))
+    assert (push.is_push, push.pattern, push.urls) == (True, "*", ("rtmp://h:1936/{app}/{name}?{query}",))
 
 
 @pytest.mark.parametrize("url", ["https://h/x?a=b'c=secret", "https://h/it's?a=(b)secret", 'rtmp://h/x?a=%22secret"secret'])
@@ -127,5 +146,5 @@ def test_any_text_is_a_rule_or_refused(text: str, is_push: bool) -> None:
 
 
 def test_a_query_in_other_bytes_makes_a_url_all_the_same() -> None:
-    assert expand("rtmp://a/{app}/{name}", CAM, "x=\udcff") == "rtmp://a/live/cam"
-    assert expand("http://a/{name}?{query}", CAM, "x=\udcff").isascii()
+    assert expand("rtmp://a/{app}/{name}", CAM, AskedUrl(query="x=\udcff")) == "rtmp://a/live/cam"
+    assert expand("http://a/{name}?{query}", CAM, AskedUrl(query="x=\udcff")).isascii()

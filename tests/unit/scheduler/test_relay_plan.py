@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from support.rulings import CAM, NODES, address, directory, group, held, node
 
-from lalmesh.names import StreamKey
+from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.ownership import NodeAddress
 from lalmesh.runtime.registry import Changed, KeyValue, Removed
 from lalmesh.runtime.relay_rules import RelayRule, parse_relay_rule
 from lalmesh.runtime.scheduling.control import RelayState
-from lalmesh.runtime.scheduling.model import Endpoint, HeldStream, NodeReport, Role, Wanted
+from lalmesh.runtime.scheduling.model import NOT_ASKED, AskedUrl, Endpoint, HeldStream, NodeReport, Role, Wanted
 from services.scheduler import records
 from services.scheduler.cluster_records import scheduler_key, serialize_scheduler
 from services.scheduler.directory import Directory
@@ -63,8 +63,8 @@ class World:
             else:
                 self.put(write.record.key, serialize_relay(write.now))
 
-    def fetch(self, *via: str, query: str = "") -> RelayRecord:
-        write = self.plan.on_demand(CAM, via, query, 7)
+    def fetch(self, *via: str, query: str = "", app: str = "") -> RelayRecord:
+        write = self.plan.on_demand(CAM, via, AskedUrl(app, query), 7)
         assert write is not None
         self.carry_out(write)
         found = self.directory.relaying.pull(CAM)
@@ -88,11 +88,11 @@ def test_what_somebody_wants_is_fetched_by_one_edge_from_the_sources_of_its_rule
 
 
 def test_what_is_published_or_fetched_or_matches_nothing_is_not() -> None:
-    assert World(PULL, entries=(held(), group())).plan.on_demand(CAM, (), "", 7) is None
-    assert World(PUSH, ALWAYS).plan.on_demand(CAM, (), "", 7) is None
+    assert World(PULL, entries=(held(), group())).plan.on_demand(CAM, (), NOT_ASKED, 7) is None
+    assert World(PUSH, ALWAYS).plan.on_demand(CAM, (), NOT_ASKED, 7) is None
     world = World(PULL)
     world.fetch()
-    assert world.plan.on_demand(CAM, (), "", 7) is None
+    assert world.plan.on_demand(CAM, (), NOT_ASKED, 7) is None
 
 
 def test_it_ends_when_nobody_has_wanted_it_for_as_long_as_its_rule_says() -> None:
@@ -229,7 +229,7 @@ def test_it_ends_where_an_encoder_goes_on_publishing_it_at_its_own_edge() -> Non
 def test_where_no_edge_has_room_the_edges_are_looked_at_once_for_all_relays(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(PULL, nodes=NODES[2:])
     for number in range(50):
-        write = world.plan.on_demand(StreamKey.of("live", f"s{number}"), (), "", 7)
+        write = world.plan.on_demand(StreamKey.of("live", f"s{number}"), (), NOT_ASKED, 7)
         assert write is not None
         world.carry_out(write)
     looked = 0
@@ -344,8 +344,8 @@ def played(players: int = 1, *via: str) -> HeldStream:
 def test_who_waits_and_who_watches_wants_it_and_for_a_moment_longer() -> None:
     world = World(PULL)
     demand = RelayDemand(world.directory)
-    assert demand.note(Wanted(CAM, via=("a",), query="q=1"), 0.0)
-    assert demand.query(CAM) == "q=1"
+    assert demand.note(Wanted(CAM, via=("a",), asked=AskedUrl(query="q=1")), 0.0)
+    assert demand.asked(CAM) == AskedUrl(query="q=1")
     assert demand.look((), (), 1.0) == {CAM: ("a",)}
     assert demand.look((), (), HOLD_S) == {}
     assert demand.look([CAM], (), 10.0) == {CAM: ()}
@@ -364,3 +364,67 @@ def test_who_watches_what_is_fetched_wants_it_though_it_is_published() -> None:
     world.fetch()
     world.put(records.claim_key(CAM), held().value)
     assert RelayDemand(world.directory).look((), [played()], 0.0) == {CAM: ()}
+
+
+def test_the_control_plane_of_a_node_is_no_source_either() -> None:
+    record = RelayRecord(id="", is_push=False, stream=CAM, urls=("http://e1:1/x",))
+    with pytest.raises(RelayLoopError):
+        World().plan.made(record, None)
+
+
+# the URL of who asked, and of who publishes
+
+LAL = parse_relay_rule("* rtmp://c/{app}/{name}?{query}", is_push=True)
+
+
+def test_the_application_of_who_asks_is_that_of_the_source_where_applications_mean_nothing() -> None:
+    world, stream = World(parse_relay_rule("* rtmp://a/{app}/{name}?{query}", is_push=False)), StreamKey(ANY_APP, "cam")
+    write = world.plan.on_demand(stream, (), AskedUrl("studio", "token=1"), 7)
+    assert write is not None
+    assert write.record.urls == ("rtmp://a/studio/cam?token=1",)
+
+
+def test_a_push_goes_to_the_url_of_the_publisher() -> None:
+    world = World(LAL, entries=(held(asked=AskedUrl(query="lal_secret=abc")), group()))
+    [write] = world.look()
+    assert write.record.urls == ("rtmp://c/live/cam?lal_secret=abc",)
+    world.carry_out(write)
+    assert world.look() == world.look(1.0) == []
+    world.remove(records.claim_key(CAM))
+    assert [write.reason for write in world.look()] == []  # in its time of grace
+
+
+def test_a_push_goes_elsewhere_at_once_where_the_publisher_comes_back_by_another_url() -> None:
+    world = World(LAL, entries=(held(asked=AskedUrl(query="a=1")), group()))
+    for name in ("s1", "s2"):  # the rule may yet come back with the other, so it would be waited for
+        world.put(scheduler_key(name, b"1"), serialize_scheduler(name, ""))
+    world.carry_out(*world.look())
+    world.put(records.claim_key(CAM), held(publication=b"q" * 16, asked=AskedUrl(query="a=2")).value)
+    begun, ended = world.look()
+    assert begun.now is not None
+    assert ended.before is not None
+    assert (begun.now.urls, ended.before.urls, ended.now) == (("rtmp://c/live/cam?a=2",), ("rtmp://c/live/cam?a=1",), None)
+
+
+def test_a_push_that_names_no_query_goes_on_whoever_publishes() -> None:
+    world = World(PUSH, entries=(held(asked=AskedUrl(query="a=1")), group()))
+    world.carry_out(*world.look())
+    world.put(records.claim_key(CAM), held(publication=b"q" * 16).value)
+    assert world.look() == []
+
+
+def test_what_a_publisher_says_is_written_down_where_a_push_wants_it_and_read_back() -> None:
+    said = AskedUrl("studio", "token=1")
+    assert World(PULL, PUSH).directory.relaying.noted(CAM, said) == AskedUrl("studio")
+    assert World(LAL).directory.relaying.noted(CAM, said) == said
+    assert records.parse_claim(held(asked=said)).asked == said
+    world = World(LAL, entries=(held(asked=said), group()))
+    [write] = world.look()
+    assert write.now is not None
+    assert parse_relay(KeyValue(write.now.key, serialize_relay(write.now), 1, 1)).asked == said
+
+
+def test_one_that_never_ends_does_not_though_nobody_has_wanted_it_for_a_week() -> None:
+    world = World(parse_relay_rule("live/* rtmp://a/{app}/{name} stop_after_s=-1", is_push=False))
+    world.fetch()
+    assert world.look(0.0) == world.look(7 * 86_400.0) == []

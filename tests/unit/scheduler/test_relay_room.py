@@ -10,7 +10,7 @@ from support.rulings import CAM, NODES, directory, group, held
 from lalmesh.names import StreamKey
 from lalmesh.runtime.registry import Changed, KeyValue
 from lalmesh.runtime.relay_rules import RelayRule, parse_relay_rule
-from lalmesh.runtime.scheduling import Wanted
+from lalmesh.runtime.scheduling import NOT_ASKED, Wanted
 from lalmesh.runtime.scheduling.control import MAX_RELAY_JOBS
 from services.scheduler import relay_demand
 from services.scheduler.directory import Directory
@@ -34,7 +34,7 @@ def known(*rules: RelayRule, entries: tuple[KeyValue, ...] = ()) -> Directory:
 
 def fetch(found: Directory, plan: RelayPlan, count: int, wall_us: int = 0) -> None:
     for number in range(count):
-        write = plan.on_demand(StreamKey.of("live", f"x{number}"), (), "", wall_us)
+        write = plan.on_demand(StreamKey.of("live", f"x{number}"), (), NOT_ASKED, wall_us)
         assert write is not None
         assert write.now is not None
         found.handle(Changed(KeyValue(write.now.key, serialize_relay(write.now), 100 + number, 100 + number)), 0.0)
@@ -45,12 +45,12 @@ def test_of_what_is_wanted_and_not_there_yet_so_much_is_fetched_at_a_time() -> N
     plan = RelayPlan(found)
     fetch(found, plan, MAX_WAITING)
     with pytest.raises(RelaysFullError):
-        plan.on_demand(CAM, (), "", 0)
+        plan.on_demand(CAM, (), NOT_ASKED, 0)
     with pytest.raises(RelaysFullError):
-        RelayPlan(found).on_demand(CAM, (), "", COUNTED_US)
+        RelayPlan(found).on_demand(CAM, (), NOT_ASKED, COUNTED_US)
     here = StreamKey.of("live", "x0")
     found.handle(Changed(KeyValue(claim_key(here), held().value, 9999, 9999)), 0.0)
-    assert plan.on_demand(CAM, (), "", COUNTED_US) is not None
+    assert plan.on_demand(CAM, (), NOT_ASKED, COUNTED_US) is not None
 
 
 def test_there_are_no_more_relays_than_an_edge_may_be_told_of(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -334,20 +334,24 @@ class ClaimPublishRequest(_message.Message):
     def __init__(self, edge: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., claims: _Optional[_Iterable[_Union[Claim, _Mapping]]] = ...) -> None: ...
 
 class Claim(_message.Message):
-    __slots__ = ("app", "name", "publication", "take_over", "held", "repeat_only")
+    __slots__ = ("app", "name", "publication", "take_over", "held", "repeat_only", "asked_app", "asked_query")
     APP_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PUBLICATION_FIELD_NUMBER: _ClassVar[int]
     TAKE_OVER_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
     REPEAT_ONLY_FIELD_NUMBER: _ClassVar[int]
+    ASKED_APP_FIELD_NUMBER: _ClassVar[int]
+    ASKED_QUERY_FIELD_NUMBER: _ClassVar[int]
     app: str
     name: str
     publication: bytes
     take_over: bool
     held: HeldClaim
     repeat_only: bool
-    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., publication: _Optional[bytes] = ..., take_over: _Optional[bool] = ..., held: _Optional[_Union[HeldClaim, _Mapping]] = ..., repeat_only: _Optional[bool] = ...) -> None: ...
+    asked_app: str
+    asked_query: str
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., publication: _Optional[bytes] = ..., take_over: _Optional[bool] = ..., held: _Optional[_Union[HeldClaim, _Mapping]] = ..., repeat_only: _Optional[bool] = ..., asked_app: _Optional[str] = ..., asked_query: _Optional[str] = ...) -> None: ...
 
 class HeldClaim(_message.Message):
     __slots__ = ("epoch", "place", "origin", "heir")
@@ -414,7 +418,7 @@ class LocateRequest(_message.Message):
     def __init__(self, wanted: _Optional[_Iterable[_Union[Wanted, _Mapping]]] = ...) -> None: ...
 
 class Wanted(_message.Message):
-    __slots__ = ("app", "name", "after", "unreachable", "at_once", "via", "query")
+    __slots__ = ("app", "name", "after", "unreachable", "at_once", "via", "query", "asked_app")
     APP_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
@@ -422,6 +426,7 @@ class Wanted(_message.Message):
     AT_ONCE_FIELD_NUMBER: _ClassVar[int]
     VIA_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
+    ASKED_APP_FIELD_NUMBER: _ClassVar[int]
     app: str
     name: str
     after: _media_pb2.Place
@@ -429,7 +434,8 @@ class Wanted(_message.Message):
     at_once: bool
     via: _containers.RepeatedScalarFieldContainer[str]
     query: str
-    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., after: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., unreachable: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., at_once: _Optional[bool] = ..., via: _Optional[_Iterable[str]] = ..., query: _Optional[str] = ...) -> None: ...
+    asked_app: str
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., after: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., unreachable: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., at_once: _Optional[bool] = ..., via: _Optional[_Iterable[str]] = ..., query: _Optional[str] = ..., asked_app: _Optional[str] = ...) -> None: ...
 
 class LocateResponse(_message.Message):
     __slots__ = ("results",)

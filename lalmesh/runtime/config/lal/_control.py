@@ -6,6 +6,7 @@ from lalmesh.runtime.config.lal._file import LalFile
 from lalmesh.runtime.config.lal._listeners import listen_at
 from lalmesh.runtime.config.lal._made import Made
 from lalmesh.runtime.config.lal._rows_control import AUTH_SWITCHES, EVENTS
+from lalmesh.runtime.relay_rules import static_push_url
 
 _LEVELS = ("debug", "info", "info", "warning", "error", "error", "error", "error")
 
@@ -21,7 +22,7 @@ def api(lal: LalFile, made: Made) -> None:
 def relays(lal: LalFile, made: Made) -> None:
     """What is sent to other servers, and fetched from one."""
     if lal.flag("relay_push.enable") and lal.texts("relay_push.addr_list"):
-        targets = " ".join(f"rtmp://{address}/{{app}}/{{name}}" for address in lal.texts("relay_push.addr_list"))
+        targets = " ".join(map(static_push_url, lal.texts("relay_push.addr_list")))
         made.put("relay.pushes", [f"* {targets}"])
     if lal.flag("static_relay_pull.enable") and lal.text("static_relay_pull.addr"):
         made.put("relay.static_pull", lal.text("static_relay_pull.addr"))

@@ -18,15 +18,16 @@ RELAY = (
         "relay_push.addr_list",
         (),
         "relay.pushes",
-        "A rule for all streams; it tries again with growing pauses, and finds loops. "
-        "Without applications (cluster.match_app: false) targets see the application -.",
+        "A rule for all streams, to the application and with the query of the publisher's URL; it tries again with growing pauses, "
+        "and finds loops.",
     ),
     mapped("static_relay_pull.enable", False, "relay.static_pull", "Whether what nobody publishes is fetched while it is watched."),
     mapped(
         "static_relay_pull.addr",
         "",
         "relay.static_pull",
-        "Where from; it goes on for 10 s without players, where lal stopped at once.",
+        "Where from: the application is that of the player's URL, live where that has none (HLS); it ends up to 4 s after the last "
+        "player has left.",
     ),
 )
 
