@@ -7,6 +7,7 @@ from abc import abstractmethod
 
 import aiohttp
 
+from lalmesh.client._destinations import socket_factory
 from lalmesh.client._errors import ConnectionFailed, TimedOut, http_refusal
 from lalmesh.client._options import DEFAULT_OPTIONS, ClientOptions
 from lalmesh.client._player import Player
@@ -35,7 +36,7 @@ class _AiohttpPlayer(Player):
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=options.connect_timeout_s)
         try:
             trust = options.ssl_context() if options.ca_file is not None else options.verify
-            connector = aiohttp.TCPConnector(ssl=trust)
+            connector = aiohttp.TCPConnector(ssl=trust, socket_factory=socket_factory(options))
             headers = HEADERS | ({RELAY_HEADER: serialize_via(options.via)} if options.via else {})
             self._session = aiohttp.ClientSession(
                 connector=connector, timeout=timeout, headers=headers, auto_decompress=False, read_bufsize=READ_BUFFER_BYTES

@@ -6,6 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import Final, Literal, cast
 
+from lalmesh.client._destinations import open_socket
 from lalmesh.client._errors import ConnectionFailed, TimedOut
 from lalmesh.client._options import ClientOptions
 from lalmesh.errors import LalmeshError, RemoteProtocolError, ServiceError, UnsupportedError
@@ -232,7 +233,9 @@ async def connect(link: ClientLink, host: str, port: int, options: ClientOptions
     try:
         context = options.ssl_context() if tls else None
         async with asyncio.timeout(options.connect_timeout_s):
-            await asyncio.get_running_loop().create_connection(lambda: link, host, port, ssl=context)
+            sock = await open_socket(host, port, options)
+            name = host if context is not None else None
+            await asyncio.get_running_loop().create_connection(lambda: link, sock=sock, ssl=context, server_hostname=name)
     except TimeoutError:
         raise TimedOut(f"connection to {where}", options.connect_timeout_s) from None
     except (OSError, UnicodeError) as error:  # the second: a host name that cannot be one

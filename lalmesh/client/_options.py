@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,7 @@ class ClientOptions:
     udp_silence_s: float = 3.0  #: without a first packet, after which ``auto`` gives UDP up
     reorder_ms: int = DEFAULT_REORDER_MS  #: the most that a packet lost on its way by UDP delays those behind it
     drop_broken_gop: bool = False  #: after a loss, drop pictures up to the next that can be decoded alone
+    denied: Container[str] = ()  #: addresses that are not dialled, whatever name or redirect leads there
     via: tuple[str, ...] = ()  #: of a relay: the clusters that it comes through (`lalmesh.relay_path`)
 
     def ssl_context(self) -> ssl.SSLContext:

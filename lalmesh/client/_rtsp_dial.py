@@ -90,7 +90,7 @@ async def _reach(
         media = build()
         auth = ClientAuth(target.user, target.password, os.urandom) if target.user else None
         client = RtspClient(target, mode, description=media.description, auth=auth, fields=fields)
-        link = RtspLink(client, media, mode, url=target, udp=udp)
+        link = RtspLink(client, media, mode, url=target, udp=udp, denied=options.denied)
         await connect(link, target.host, target.port, options, tls=target.tls)
         redirect = await consent(link, options)
         if redirect is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from typing import Final, Literal, assert_never
 
@@ -15,7 +15,7 @@ from lalmesh.client._errors import ConnectionFailed, rtsp_refusal
 from lalmesh.client._link import MAX_QUEUED_BYTES, ClientLink, Mode
 from lalmesh.client._rtsp_media import Report, RtspMedia
 from lalmesh.client._rtsp_ways import PacketWays
-from lalmesh.errors import LalmeshError, UnsupportedError
+from lalmesh.errors import LalmeshError, RemoteProtocolError, UnsupportedError
 from lalmesh.protocol.rtsp import (
     Announced,
     ClientEvent,
@@ -44,13 +44,16 @@ UdpChoice = Literal["no", "try", "only"]
 class RtspLink(ClientLink):
     """One connection. Make it inside a running loop."""
 
-    def __init__(self, client: RtspClient, media: RtspMedia, mode: Mode, *, url: RtspUrl, udp: UdpChoice) -> None:
-        """Set up what `media` wants of the stream at `url`, which `client` asks for."""
+    def __init__(
+        self, client: RtspClient, media: RtspMedia, mode: Mode, *, url: RtspUrl, udp: UdpChoice, denied: Container[str] = ()
+    ) -> None:
+        """Set up what `media` wants of the stream at `url`, which `client` asks for; nothing is sent to `denied` addresses."""
         super().__init__(mode)
         self._client = client
         self._media = media
         self._url = url
         self._udp = udp
+        self._denied = denied
         self._ways = PacketWays(self._gather, self._datagrams, sends=mode == "publish")
         self._timer: asyncio.TimerHandle | None = None
         self._gathered: list[bytes] = []  # frames to be written in this turn of the loop
@@ -125,6 +128,8 @@ class RtspLink(ClientLink):
         self._client.setup(requests, url=wanted.url)
 
     def _choose(self, track: int, transport: Transport) -> None:
+        if transport.source in self._denied:
+            raise RemoteProtocolError("packets from a network that must not be reached", section="RFC 2326 §12.39")
         if self._transport is not None:
             self._ways.choose(track, transport, self._transport.get_extra_info("peername"))
             self._media.set_up(track, is_udp=not transport.is_tcp)

@@ -55,7 +55,7 @@ class Networks:
         """Whether there are any."""
         return bool(self._networks)
 
-    def __contains__(self, address: str) -> bool:
-        """Whether `address` is in one of them; what is no address is in none."""
-        found = parse_address(address)
+    def __contains__(self, address: object) -> bool:
+        """Whether `address`, a text, is in one of them; what is no address is in none."""
+        found = parse_address(address) if isinstance(address, str) else None
         return found is not None and any(found.version == network.version and found in network for network in self._networks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lalmesh.protocol.http_auth import Scheme
 from lalmesh.relay_path import cluster_mark
 from lalmesh.runtime.config import SHARED_PORTS, Config, EdgeCapacityConfig, EdgeConfig, NotifyConfig, RtspConfig, users_of
+from lalmesh.runtime.networks import Networks
 from lalmesh.runtime.scheduling import Capacity
 from services.edge.alarms import AlarmSettings
 from services.edge.events import EventSettings
@@ -96,6 +97,7 @@ def _relaying(config: Config, keys: tuple[bytes, ...]) -> RelayingSettings:
         start_timeout_s=relay.start_timeout_s,
         stall_s=relay.stall_timeout_s,
         fanout=_fanout(config),
+        denied=Networks(relay.deny),
         cluster_mark=cluster_mark(config.cluster.name, keys[0]),
     )
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from lalmesh.runtime.config._base import Allowed, ConfigModel, Text, live_keys
+from lalmesh.runtime.config._base import Allowed, ConfigModel, Network, Text, live_keys
 from lalmesh.runtime.relay_rules import MAX_RULES, parse_relay_rule, static_pull_rule
 
 
@@ -25,6 +25,10 @@ def _address(text: str) -> str:
         static_pull_rule(text)
     return text
 
+
+#: link-local, where clouds have their metadata service, and the places that some have for it elsewhere (EC2 by IPv6, Alibaba)
+DENIED = ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32")
+MAX_NETWORKS = 1000  #: each is looked at for every dial
 
 _WORDS = "[retries=N] [start_timeout_s=N] [rtsp_transport=tcp|udp] [verify_tls=true|false] [ca_file=FILE]"
 PullText = Annotated[
@@ -68,6 +72,13 @@ class RelayConfig(ConfigModel):
     rules_file: Text = Field(
         default="",
         description="File with more rules, one on a line after the word pull or push: where their URLs hold logins or tokens.",
+    )
+    deny: tuple[Network, ...] = Field(
+        default=DENIED,
+        strict=False,
+        max_length=MAX_NETWORKS,
+        description="Networks that edges do not dial for a relay, whatever name or redirect leads there. By default those where "
+        "clouds tell their machines secrets; add your own where operators of the API are not to reach what edges can.",
     )
     start_timeout_s: float = Field(default=10.0, ge=0.1, le=600, description="From the dial to the first media.")
     stall_timeout_s: float = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -36,6 +36,7 @@ class RelayingSettings:
     start_timeout_s: float = 10.0  #: where the scheduler says nothing
     stall_s: float = STALL_S
     fanout: FanOutSettings = field(default_factory=FanOutSettings)
+    denied: Container[str] = ()  #: addresses that are not dialled
     cluster_mark: str = ""  #: what this cluster is called in relay paths
 
 
@@ -66,6 +67,7 @@ class RelayingEdge:
             stall_timeout_s=self.settings.stall_s,
             verify=job.verify_tls,
             ca_file=Path(job.ca_file) if job.ca_file else None,
+            denied=self.settings.denied,
             rtsp_transport="udp" if job.rtsp_udp else "tcp",
             via=(self.settings.cluster_mark, *(each for each in job.via if each != self.settings.cluster_mark))[:MAX_CLUSTERS],
         )

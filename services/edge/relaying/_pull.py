@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from lalmesh.client import Source, TimedOut, open_source
 from lalmesh.errors import StreamNotFound
 from lalmesh.media import MediaEvent
-from lalmesh.runtime.scheduling import RelayJob
+from lalmesh.names import ANY_APP
+from lalmesh.runtime.scheduling import NOT_ASKED, AskedUrl, RelayJob
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.publishing import Publishing
 from services.edge.relaying._edge import RelayingEdge, Started, client_at
+from services.edge.relaying._reasons import shown_reason
 
 
 async def pull(edge: RelayingEdge, job: RelayJob, url: str, started: Started) -> str:
@@ -45,7 +48,7 @@ async def _publish(
         if not stopped.done():
             stopped.set_result(reason)
 
-    publishing = await edge.publishers.start(job.stream, stop, take_over=False)
+    publishing = await edge.publishers.start(job.stream, stop, _asked(job, url), take_over=False)
     session = edge.sessions.open(client_at(url, job.id), SessionRole.RELAY_PULL, job.stream, stop)
     session.bytes_moved = lambda: publishing.core.counters.payload_bytes
     session.media = publishing.media
@@ -62,11 +65,16 @@ async def _publish(
             await asyncio.gather(feeding, return_exceptions=True)
         return reason
     except Exception as error:
-        reason = str(error)
+        reason = shown_reason(error)
         raise
     finally:
         publishing.close()
         edge.sessions.closed(session, reason)
+
+
+def _asked(job: RelayJob, url: str) -> AskedUrl:
+    """Where applications mean nothing here, what the source calls it goes on to those that it is sent to."""
+    return AskedUrl(urlsplit(url).path.strip("/").rpartition("/")[0]) if job.stream.app == ANY_APP else NOT_ASKED
 
 
 async def _feed(source: Source, publishing: Publishing, first: Sequence[MediaEvent]) -> str:

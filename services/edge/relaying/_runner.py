@@ -15,6 +15,7 @@ from services.edge.relaying._attempts import Attempts
 from services.edge.relaying._edge import RelayingEdge, client_at
 from services.edge.relaying._pull import pull
 from services.edge.relaying._push import push
+from services.edge.relaying._reasons import shown_reason
 from services.edge.session import Session
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,8 @@ class Runner:
         try:
             reason = await work(self._edge, self.job, url, self._started)
         except (LalmeshError, OSError) as error:
-            reason = str(error) or type(error).__name__
+            reason = shown_reason(error)
+            log.debug("attempt ends: %s", without_secrets(str(error)), extra=self._facts)
         except Exception:  # a bug of ours, or a URL of a form that nobody thought of: the others go on
             log.exception("relay failed", extra=self._facts)
             reason = "internal error"

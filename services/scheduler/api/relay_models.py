@@ -33,7 +33,7 @@ _Retries = Annotated[
 _Stop = Annotated[
     float, Field(ge=NEVER_S, le=MAX_STOP_S, description="A pull ends so many seconds after the last one has left; -1: never.")
 ]
-_Ca = Annotated[str, Field(max_length=MAX_URL_BYTES, description="File at the edges that certificates are checked with.")]
+_Ca = Annotated[str, Field(description="File at the edges that certificates are checked with, of rules of the configuration.")]
 
 
 class RelayOptionsModel(ApiModel):
@@ -43,7 +43,6 @@ class RelayOptionsModel(ApiModel):
     retries: _Retries = ENDLESS
     rtsp_transport: _Transport = Field(default="tcp", description="How the packets of RTSP go.")
     verify_tls: bool = Field(default=True, description="Whether the certificate of the other side is checked.")
-    ca_file: _Ca = ""
 
 
 class RelayBody(RelayOptionsModel):
@@ -63,6 +62,7 @@ class RelayBody(RelayOptionsModel):
 class RelayModel(RelayOptionsModel):
     """A relay."""
 
+    ca_file: _Ca = ""
     id: str = Field(description="What it is called.")
     kind: _Kind = Field(description="pull: fetched from elsewhere; push: sent elsewhere.")
     stream: str = Field(description="What it is called here.")
@@ -105,6 +105,7 @@ class RuleBody(RelayOptionsModel):
 class RuleModel(RuleBody):
     """A rule of relays; its URLs without logins and queries."""
 
+    ca_file: _Ca = ""
     id: str = Field(description="What it is called.")
     source: Literal["config", "api"] = Field(description="Where it comes from; what the configuration says stays.")
     created_us: int | None = Field(description="Unix microseconds at which it was added; null: of the configuration.")
@@ -123,7 +124,6 @@ def options_of(body: RelayOptionsModel) -> RelayOptions:
         retries=body.retries,
         rtsp_udp=body.rtsp_transport == "udp",
         verify_tls=body.verify_tls,
-        ca_file=body.ca_file,
     )
 
 

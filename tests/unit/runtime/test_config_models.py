@@ -22,6 +22,7 @@ from lalmesh.runtime.config import (
     users_of,
 )
 from lalmesh.runtime.config._keys import all_keys, all_sections
+from lalmesh.runtime.networks import Networks
 
 UNITS = {"s", "ms", "bytes", "bps", "num", "units", "port", "percent"}
 
@@ -155,3 +156,10 @@ def test_a_rule_that_can_match_nothing_is_refused_where_applications_mean_nothin
             load(False)
     else:
         assert not load(False).cluster.match_app
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1%eth0", "fd00:ec2::254"])
+def test_where_clouds_tell_their_machines_secrets_no_relay_goes(address: str) -> None:
+    relay = load_config(None, [], {}).relay
+    assert address in Networks(relay.deny)
+    assert "10.0.0.1" not in Networks(relay.deny)

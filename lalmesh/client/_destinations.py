@@ -1,0 +1,71 @@
+"""Where clients connect: addresses are looked up first, and those that they must not reach are left out.
+
+So it holds for whatever a URL or a redirect names, a name that leads inside included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Container
+from typing import Any
+
+from lalmesh.client._options import ClientOptions
+
+AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
+
+
+class DeniedError(OSError):
+    """An address is one that must not be reached."""
+
+    def __init__(self, address: str) -> None:
+        """Say which."""
+        super().__init__(errno.EACCES, f"{address} is in a network that must not be reached")
+
+
+async def open_socket(host: str, port: int, options: ClientOptions) -> socket.socket:
+    """A socket that is connected to the first address of `host` that answers.
+
+    Raises:
+        OSError: none does; `DeniedError` where that is so because it must not.
+    """
+    loop = asyncio.get_running_loop()
+    failure: OSError = OSError(f"{host} has no address")
+    for info in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        try:
+            sock = make_socket(info, options.denied)
+        except OSError as error:
+            failure = error
+            continue
+        try:
+            await loop.sock_connect(sock, info[4])
+        except OSError as error:
+            sock.close()
+            failure = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failure
+
+
+def make_socket(info: AddressInfo, denied: Container[str]) -> socket.socket:
+    """A socket for an address that was looked up.
+
+    Raises:
+        DeniedError: it is one of `denied`.
+        OSError: there can be no socket for it.
+    """
+    family, kind, protocol, _, address = info
+    if address[0] in denied:
+        raise DeniedError(address[0])
+    sock = socket.socket(family, kind, protocol)
+    sock.setblocking(False)
+    return sock
+
+
+def socket_factory(options: ClientOptions) -> Callable[[AddressInfo], socket.socket]:
+    """`make_socket` for a connector of aiohttp, which calls it for each address of each request, redirected ones too."""
+    return lambda info: make_socket(info, options.denied)
