@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import aiohttp
 import pytest
 from support import frames, wire
 from support.cluster import Cluster, Node, Standalone
@@ -23,6 +24,7 @@ from support.ffmpeg import Publisher
 from support.frames import assert_same_from_join
 from support.hls_player import HlsPlayer
 from support.media import media
+from support.operator_api import kick, sessions
 from support.ports import LOOPBACK
 from support.process import wait_until
 
@@ -93,10 +95,11 @@ async def test_hls_through_edges_is_the_same_hls(stack: ExitStack, tmp_path: Pat
 
 
 async def test_many_players_at_one_edge_are_one_at_the_hls_node(stack: ExitStack, tmp_path: Path) -> None:
-    node = stack.enter_context(Standalone(tmp_path, QUICK | {"hls.session.enable": False}))
+    node = stack.enter_context(Standalone(tmp_path, QUICK))
     push("h264_aac", node, stack, tmp_path)
     url = node.http_url("hls/live/cam/live.m3u8")
     await until_live(url)
+    players = counted(node, "edge_hls_players")
     before = counted(node, 'edge_hls_requests_total{by="hls node"}')
     first = next(line.partition(":")[2] for line in get(url)[1].splitlines() if line.startswith("#EXT-X-MEDIA-SEQUENCE:"))
     segments = get(url)[1].count("#EXTINF:")
@@ -105,6 +108,38 @@ async def test_many_players_at_one_edge_are_one_at_the_hls_node(stack: ExitStack
     assert {status for status, _ in answers} == {200}
     assert len({body for _, body in answers}) == 1
     assert counted(node, 'edge_hls_requests_total{by="hls node"}') - before <= 1 + 2  # and the two without a query
+    assert counted(node, "edge_hls_players") - players == 2 + PLAYERS
+    assert counted(node, "hls_players") == 0
+
+
+async def test_a_player_that_moves_between_edges_and_hls_nodes_is_one_session(stack: ExitStack, tmp_path: Path) -> None:
+    cluster = stack.enter_context(Cluster(tmp_path, origins=1, edges=2, hls=1, settings={"hls": QUICK}))
+    push("h264_aac", cluster.edges[0], stack, tmp_path)
+    await until_live(*(edge.http_url("hls/live/cam/live.m3u8") for edge in cluster.edges))
+    servers = [edge.http_url("") for edge in cluster.edges] + [cluster.hls[0].hls_url("").removesuffix("hls/")]
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{servers[0]}hls/live/cam/index.m3u8") as answer:
+            session_id, index = answer.url.query["session_id"], await answer.text()
+        variant = index.splitlines()[-1]
+        assert variant == f"live.m3u8?session_id={session_id}"
+        sent_bytes = len(index)
+        for server in servers:
+            async with session.get(f"{server}hls/live/cam/{variant}", allow_redirects=False) as answer:
+                assert answer.status == 200
+                sent_bytes += len(await answer.read())
+
+    def found() -> dict[str, object]:
+        of_player = [each for each in sessions(cluster.api_url, protocol="hls") if each["id"] == session_id]
+        return of_player[0] if len(of_player) == 1 else {}
+
+    await asyncio.to_thread(wait_until, "all of it", lambda: found().get("sent_bytes") == sent_bytes, LIMIT_S)
+    assert (found()["stream"], found()["codecs"]) == ("live/cam", ["h264", "aac"])
+    kick(cluster.api_url, session_id, "enough")
+
+    def is_over() -> bool:
+        return {get(f"{server}hls/live/cam/{variant}")[0] for server in servers} == {410}
+
+    await asyncio.to_thread(wait_until, "410 everywhere", is_over, LIMIT_S)
 
 
 def shown(port: int) -> bytes:
