@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from lalmesh.media import TICKS_PER_SECOND
-from lalmesh.names import StreamKey
+from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.protocol.hls import SegmentName
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.hls_sessions import PlayerEvents
@@ -55,16 +55,23 @@ class HlsEvents(NodeEvents):
         self.outbox.add(EventKind.RECORDING_DONE, finished.stream, facts)
 
     def _segment(self, stream: StreamKey, epoch: Epoch, number: int, event: str, duration: int) -> None:
+        live, record = playlists_of(stream)
         facts = {
             "event": event,
             "cwd": self._storage,
             "ts_file": layout.file_path(stream, str(SegmentName(*epoch, number, "ts"))),
-            "live_m3u8_file": f"{stream}.m3u8",
-            "record_m3u8_file": f"{stream}/record.m3u8",
+            "live_m3u8_file": live,
+            "record_m3u8_file": record,
             "index": number,
             "duration_s": round(duration / TICKS_PER_SECOND, 3),
         }
         self.outbox.add(EventKind.HLS_MAKE_TS, stream, facts)
+
+
+def playlists_of(stream: StreamKey) -> tuple[str, str]:
+    """The live and the recorded playlist of a stream below ``/hls/``, without an application that means nothing, as with lal."""
+    shown = stream.name if stream.app == ANY_APP else str(stream)
+    return f"{shown}.m3u8", f"{shown}/record.m3u8"
 
 
 class SegmentEvents:
