@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import http.client
 import os
 import statistics
 import time
@@ -43,9 +45,10 @@ SHOWN = {
 WHERES = {  #: who is asked for what: nginx knows no playlists that wait, and only hls nodes keep new segments in memory
     "hls": WHATS,
     "edge": WHATS[:-1],
+    "counting": ("blocking",),
     "nginx": ("playlist", "live", "part", "segment"),
 }
-SERVERS = {"hls": "hls node", "edge": "edge", "nginx": "nginx"}
+SERVERS = {"hls": "hls node", "edge": "edge", "counting": "edge that counts its players", "nginx": "nginx"}
 
 
 @dataclass(slots=True, frozen=True)
@@ -110,11 +113,9 @@ class Rig:
         self._plan = plan
         self._cores = cores
         self._folder = folder
-        shared = {
-            "hls.segment_ms": plan.segment_ms,
-            "hls.session.enable": False,
-        }  # one URL for all
-        self._cluster = stack.enter_context(Cluster(folder, origins=1, edges=1, hls=1, settings={"hls": shared}))
+        settings = {"all": {"hls.session.enable": False}, "hls": {"hls.segment_ms": plan.segment_ms}}  # one URL for all
+        self._cluster = stack.enter_context(Cluster(folder, origins=1, edges=1, hls=1, settings=settings))
+        self._counting = self._cluster.add("edge", {"hls.session.enable": True}).wait_ready()
         push = [PROGRAM, "push", "--loop", "0", str(media("bench")), self._cluster.edges[0].rtmp_url(STREAM)]
         self._publisher = stack.enter_context(Child(bounded(limit_s, push), log=folder / "publisher.log"))
         self._media = folder / "media"
@@ -145,9 +146,11 @@ class Rig:
         blocking = subject.what == "blocking"
         connections = plan.waiting if blocking else plan.connections
         url, log = f"http://{LOOPBACK}:{port}{path}", self._folder / "wrk.log"
+        ids = self._session_ids(connections) if subject.where == "counting" else None
         self._cores.give_server(pid)
         try:
-            with _load.ask(url, connections, plan.warm_up + plan.seconds + SCALES_S, log, blocking=blocking) as asking:
+            seconds = plan.warm_up + plan.seconds + SCALES_S
+            with _load.ask(url, connections, seconds, log, blocking=blocking, session_ids=ids) as asking:
                 self._cores.give_load(asking.pid)
                 time.sleep(plan.warm_up)
                 used = _load.usage(pid, plan.seconds)
@@ -160,8 +163,21 @@ class Rig:
         if where == "nginx":
             assert self._nginx is not None
             return self._nginx.pid, self._nginx.ports["http"]
-        node, listener = (self._cluster.hls[0], "hls") if where == "hls" else (self._cluster.edges[0], "http")
+        edge = self._counting if where == "counting" else self._cluster.edges[0]
+        node, listener = (self._cluster.hls[0], "hls") if where == "hls" else (edge, "http")
         return node.pid, node.ports[listener]
+
+    def _session_ids(self, players: int) -> Path:
+        """A file of ids that the edge gives to so many players."""
+        file = self._folder / "session-ids"
+        asking = http.client.HTTPConnection(LOOPBACK, self._server("counting")[1], timeout=ANSWER_S)
+        with contextlib.closing(asking), file.open("w") as lines:
+            for _ in range(players):
+                asking.request("GET", f"/hls/{STREAM}/live.m3u8")
+                answer = asking.getresponse()
+                answer.read()
+                lines.write(f"{answer.headers['Location'].partition('session_id=')[2]}\n")
+        return file
 
     def _path(self, what: str) -> str:
         """Of what is asked for: the newest when the first server is asked, and the same for those after it."""

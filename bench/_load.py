@@ -165,15 +165,17 @@ def can_ask() -> bool:
     return shutil.which("wrk") is not None
 
 
-def ask(url: str, connections: int, seconds: float, log: Path, *, blocking: bool = False) -> Child:
+def ask(url: str, connections: int, seconds: float, log: Path, *, blocking: bool = False, session_ids: Path | None = None) -> Child:
     """Start asking for `url` again and again on `connections` connections, for `seconds` rounded up.
 
-    With `blocking` that is a low-latency playlist that has to be waited for, and the next requests are for those that come next.
+    With `blocking` that is a low-latency playlist that has to be waited for, and the next requests are for those that come next: by
+    as many players in turn as the file `session_ids` has ids of, where there is one.
     """
     log.unlink(missing_ok=True)
     shape = ["--threads", "1", "--connections", str(connections), "--duration", f"{math.ceil(seconds)}s"]
     command = ["wrk", *shape, "--timeout", f"{ANSWER_S}s", "--script", str(HERE / "ask.lua"), url]
-    return Child([*command, "--", "blocking"] if blocking else command, log=log)
+    ids = [str(session_ids)] if session_ids is not None else []
+    return Child([*command, "--", "blocking", *ids] if blocking else command, log=log)
 
 
 def asked(child: Child, limit_s: float) -> Answers:

@@ -1,7 +1,9 @@
 -- What wrk asks for: the URL that it was given, again and again; after `-- blocking` that of the playlist that comes next, first
--- the given one (draft-pantos-hls-rfc8216bis §6.2.5.2). What it was answered is one line of JSON in the end.
+-- the given one (draft-pantos-hls-rfc8216bis §6.2.5.2). After `-- blocking FILE` each request has a session id that FILE has a line
+-- of, in turn. What it was answered is one line of JSON in the end.
 
 local path, seen
+local ids, at = {}, 0
 
 -- The request for a playlist with one part more than `body` lists. All connections wait for the same one.
 local function following(body)
@@ -13,7 +15,15 @@ local function following(body)
          parts = parts + 1
       end
    end
-   return wrk.format("GET", string.format("%s?_HLS_msn=%.0f&_HLS_part=%d", path, number, parts))
+   return string.format("%s?_HLS_msn=%.0f&_HLS_part=%d", path, number, parts)
+end
+
+local function counted(target)
+   if #ids == 0 then
+      return target
+   end
+   at = at % #ids + 1
+   return target .. "&session_id=" .. ids[at]
 end
 
 function init(args)
@@ -21,9 +31,14 @@ function init(args)
       return
    end
    path = wrk.path:match("^[^?]*")
-   local asked = wrk.format()
+   if args[2] then
+      for id in io.lines(args[2]) do
+         ids[#ids + 1] = id
+      end
+   end
+   local asked = wrk.path
    function request()
-      return asked
+      return wrk.format("GET", counted(asked))
    end
    function response(status, headers, body)
       if status == 200 and body ~= seen then

@@ -49,7 +49,7 @@ def test_an_answer_is_compared_with_that_of_nginx_in_the_same_round() -> None:
 
 def test_every_row_has_a_cell_for_every_head_and_a_label_of_its_own() -> None:
     labels = [subject.label for subject in _asking.subjects()] + [subject.label for subject in _segmenting.subjects((1, 10))]
-    assert len(labels) == len(set(labels)) == 23
+    assert len(labels) == len(set(labels)) == 24
     assert len(_asking.row(_asking.Subject("hls", "part"), {"hls-part": answered(1)})) == len(_asking.HEAD)
     assert len(_segmenting.row(_segmenting.Subject("ts", 1), {"segmenting-ts-1": segmented((1, 1))})) == len(_segmenting.HEAD)
 
