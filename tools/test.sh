@@ -21,7 +21,7 @@ step() {
     printf '=== done in %s s, %s s in all\n' $((SECONDS - begun)) $((SECONDS - started))
 }
 
-# Have something run beside the steps that follow; `gather` shows what it says.
+# Have something run beside what follows; `gather` shows what it says.
 beside() {
     titles+=("$1")
     shift
@@ -52,10 +52,9 @@ archive_serves() {
 step "system packages that the tests need" tools/install-system-packages.sh python test bench
 step "the environment" make setup
 step "quick checks and unit tests" make check
-beside "2,000 simulated schedules of faults, on what others leave of the machine" nice -n 19 make sim SEEDS=2000
+step "2,000 simulated schedules of faults" make sim SEEDS=2000
 step "integration tests" make integration
 step "end-to-end tests" make e2e
-gather
 if .venv/bin/python -c 'import sys; sys.path.insert(0, "tests"); from support.netns import can_make_namespaces; sys.exit(not can_make_namespaces())'
 then
     step "chaos: 5 kills, and 20 s without anybody who decides" make chaos SHORT=1
@@ -64,11 +63,11 @@ else
     printf '\n!!! NOT RUN: %s\n' "$skipped"
 fi
 step "end-to-end tests with a browser" make browser
+step "the one-file program" archive_serves
 beside "the fan-out benchmark, in small, to see that it runs" make bench-fanout ARGS="--players 20 --seconds 2 --warm-up 1 --rounds 1 \
 --no-verdict --only floor-flv-100,lalmesh-flv-0,lalmesh-rtmp-100,nginx,node-media-server-flv"
 beside "the HLS benchmark, in small, to see that it runs" make bench-hls ARGS="--streams 1 --segment-ms 1000 --seconds 0.5 --settle 0 \
 --warm-up 0 --rounds 1 --waiting 50 --only segmenting-none,segmenting-both,edge-blocking,nginx-part"
-step "the one-file program" archive_serves
 gather
 
 if [ -n "$skipped" ]; then

@@ -12,17 +12,22 @@ from support.media import media as make_media
 StartStandalone = Callable[..., Standalone]
 StartCluster = Callable[..., Cluster]
 
-#: The files that take longest, 70 s and more, are begun first: else all workers but one wait at the end.
-LONGEST = (
-    *("test_drain", "test_hls_cluster", "test_hls_storage", "test_relays", "test_etcd_loss", "test_origin_loss", "test_hls"),
-    *("test_recording", "test_frames", "test_rtsp_loss", "test_cli", "test_joins", "test_rtsp_camera", "test_webhooks"),
+#: The order in which files are begun: of those that keep the machine busy, since they push a table of streams at once, about one at
+#: a time, beside those that wait most of the time; and the longest first, else all workers but one wait at the end.
+ORDER = (
+    *("test_rtsp", "test_drain", "test_hls_storage", "test_hls", "test_relays", "test_frames", "test_hls_cluster"),
+    *("test_recording", "test_origin_loss", "test_rtsp_loss", "test_etcd_loss", "test_cli", "test_webhooks", "test_drain_limits"),
+    *("test_joins", "test_blacklist", "test_authorisation", "test_refusals", "test_rtsp_auth", "test_rtsp_camera"),
+    *("test_slow_player", "test_readme", "test_api_schema", "test_sessions", "test_match_app", "test_rtsp_opaque"),
+    *("test_http_formats", "test_settings", "test_lal_api", "test_routing", "test_every_output", "test_authorisation_cluster"),
+    *("test_registry_keys", "test_addresses", "test_rtsp_play", "test_proxies", "test_republish", "test_rtsp_packets"),
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first."""
-    place = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+    """Put the files into `ORDER`; those that it does not name come last."""
+    place = {name: number for number, name in enumerate(ORDER)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(ORDER)))
 
 
 @pytest.fixture(scope="session", autouse=True)
