@@ -144,7 +144,8 @@ KINDS: Mapping[EventKind, KindSpec] = {
         },
     ),
     EventKind.STREAM_NOT_FOUND: KindSpec(
-        "Somebody wanted to play a stream that nobody publishes. At most once a second for each stream and edge.",
+        "Somebody wants to play a stream that nobody publishes: told when the wait for it begins. "
+        "At most once a second for each stream and edge.",
         {
             "protocol": "as of sessions",
             "remote_addr": "address and port of the client",

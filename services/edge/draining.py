@@ -4,8 +4,8 @@
  open ──begun──> draining ──all have gone────────────> stops
                     └───────its time is over─────────> stops, and closes who is left
 ```
-New requests are refused (`entrance.py`). Of those who are here, RTMP clients that said that they understand it are asked to
-reconnect (Enhanced RTMP v2); the others stay until they go by themselves or the time is over.
+New requests are refused (`entrance.py`), and those who wait for a stream. Of those who are here, RTMP clients that said that they
+understand it are asked to reconnect (Enhanced RTMP v2); the others stay until they go by themselves or the time is over.
 """
 
 from __future__ import annotations

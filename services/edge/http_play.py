@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from urllib.parse import unquote
 
 from aiohttp import web
 
 from lalmesh.errors import InvalidName, ServiceError
-from lalmesh.media import Kind
+from lalmesh.media import Kind, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.http_gate import waiting_for_answer
+from services.edge.client import Client
 from services.edge.client_http import client_of
 from services.edge.http_formats import HttpFormat
 from services.edge.http_refusal import Refusals
 from services.edge.outputs import OutputFormat
 from services.edge.player import EdgeContext
 from services.edge.player_http import HttpPlayer, WebSocketPlayer
-from services.edge.relay import Relay
 from services.edge.takeover import TakenOver, take_over
 
 
@@ -46,31 +45,53 @@ class StreamPlaying:
             return self._refusals.refuse(request, protocol, 403, "origin", "this page may not open a WebSocket here")
         try:
             stream, client = self._stream_key(request, form), client_of(request, protocol)
+            if request.method == "HEAD":
+                return await self._ask(request, form, stream, client)
             with waiting_for_answer(request):
-                relay = await self._context.relay(stream, client)
+                joining = await self._context.join(stream, client)
         except ServiceError as error:
             return self._refusals.for_error(request, protocol, error)
         output = form.output(self._context, is_socket=is_socket)
-        with relay.given_back_unless_taken() as take:
+        with joining.given_back_unless_taken():
             if output.tells_tracks_once:
                 with waiting_for_answer(request):
-                    await relay.settled()
+                    await joining.relay.settled()
                 try:
-                    self._context.check_room(stream)
+                    joining.check()
                 except ServiceError as error:
                     return self._refusals.for_error(request, protocol, error)
-            tracks = relay.outputs.tracks_for(output)
-            if not form.carries_some(self._context, tracks):
-                codecs = ", ".join(track.codec.value for track in tracks.tracks if track.kind is not Kind.DATA)
-                detail = f"{stream}: {form.name} cannot carry any of its tracks ({codecs})"
-                return self._refusals.refuse(request, protocol, 406, "codec", detail)
+            tracks = joining.relay.outputs.tracks_for(output)
+            if (refusal := self._uncarried(request, form, stream, client, tracks)) is not None:
+                return refusal
             if is_socket:
-                return await self._play_socket(request, WebSocketPlayer(self._context, client, stream, self._loop), take, output)
-            headers = {"Content-Type": form.content_type(tracks), "Cache-Control": "no-store"}
-            if request.method == "HEAD":
-                return web.StreamResponse(headers=headers)
-            head = self._head(request, headers)
-            return self._play_http(request, HttpPlayer(self._context, client, stream, self._loop), head, take, output)
+                return await self._play_socket(request, WebSocketPlayer(self._context, joining, self._loop), output)
+            head = self._head(request, _headers(form, tracks))
+            return self._play_http(request, HttpPlayer(self._context, joining, self._loop), head, output)
+
+    async def _ask(self, request: web.Request, form: HttpFormat, stream: StreamKey, client: Client) -> web.StreamResponse:
+        """The head of the answer that a player would get, which is no session.
+
+        Raises:
+            ServiceError: it would get none.
+        """
+        output = form.output(self._context, is_socket=False)
+        with waiting_for_answer(request):
+            relay = await self._context.relay(stream, client)
+            with relay.given_back_unless_taken():
+                if output.tells_tracks_once:
+                    await relay.settled()
+                tracks = relay.outputs.tracks_for(output)
+        return self._uncarried(request, form, stream, client, tracks) or web.StreamResponse(headers=_headers(form, tracks))
+
+    def _uncarried(
+        self, request: web.Request, form: HttpFormat, stream: StreamKey, client: Client, tracks: TrackSet
+    ) -> web.StreamResponse | None:
+        """The refusal of a player of tracks of which the format carries none."""
+        if form.carries_some(self._context, tracks):
+            return None
+        codecs = ", ".join(track.codec.value for track in tracks.tracks if track.kind is not Kind.DATA)
+        detail = f"{stream}: {form.name} cannot carry any of its tracks ({codecs})"
+        return self._refusals.refuse(request, client.protocol, 406, "codec", detail)
 
     def _stream_key(self, request: web.Request, form: HttpFormat) -> StreamKey:
         """The stream that the path names.
@@ -87,13 +108,11 @@ class StreamPlaying:
             raise InvalidName("encoded slash in a stream name")
         return self._context.stream_key("/".join(parts[:-1]), parts[-1])
 
-    def _play_http(
-        self, request: web.Request, player: HttpPlayer, head: bytes, take: Callable[[], Relay], output: OutputFormat
-    ) -> web.StreamResponse:
+    def _play_http(self, request: web.Request, player: HttpPlayer, head: bytes, output: OutputFormat) -> web.StreamResponse:
         transport = take_over(request, player)
         if transport is not None:
             transport.write(head)
-            player.start(transport, take(), output)
+            player.start(transport, output)
         return TakenOver()
 
     def _head(self, request: web.Request, headers: dict[str, str]) -> bytes:
@@ -101,14 +120,16 @@ class StreamPlaying:
         lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in said.items()), "", ""]
         return "\r\n".join(lines).encode("latin-1")
 
-    async def _play_socket(
-        self, request: web.Request, player: WebSocketPlayer, take: Callable[[], Relay], output: OutputFormat
-    ) -> web.StreamResponse:
+    async def _play_socket(self, request: web.Request, player: WebSocketPlayer, output: OutputFormat) -> web.StreamResponse:
         upgrade = web.WebSocketResponse(compress=False, autoping=False, autoclose=False)
         if not upgrade.can_prepare(request).ok:
             return self._refusals.refuse(request, player.client.protocol, 400, "upgrade", "not a WebSocket handshake")
         await upgrade.prepare(request)
         transport = take_over(request, player)
         if transport is not None:
-            player.start(transport, take(), output)
+            player.start(transport, output)
         return TakenOver()
+
+
+def _headers(form: HttpFormat, tracks: TrackSet) -> dict[str, str]:
+    return {"Content-Type": form.content_type(tracks), "Cache-Control": "no-store"}

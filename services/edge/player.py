@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lalmesh.container.flv import BodyMuxer, HevcForm
-from lalmesh.errors import InvalidName, RelayLoop, StreamNotFound
+from lalmesh.errors import InvalidName, RelayLoop
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.authorisation import Access, AccessRefused, Action, Reason, Refused
 from lalmesh.runtime.blacklist import AddressBlacklist
@@ -22,6 +22,8 @@ from services.edge.direct import direct_socket
 from services.edge.entrance import Entrance
 from services.edge.fanout import FanOut
 from services.edge.feed import PlayerFeed
+from services.edge.joining import Joining
+from services.edge.missing import MissingStreams
 from services.edge.outputs import OutputFormat
 from services.edge.publisher import Publishers
 from services.edge.publishing import Publishing
@@ -50,9 +52,11 @@ class EdgeContext:
     blacklist: AddressBlacklist = field(default_factory=AddressBlacklist)
     cluster_mark: str = ""  #: what this cluster is called in relay paths
     limits: EdgeLimits = field(init=False)
+    _missing: MissingStreams = field(init=False)
 
     def __post_init__(self) -> None:
-        """Count the clients of applications that have limits."""
+        """Count the clients of applications that have limits; look for streams that are missed."""
+        self._missing = MissingStreams(self.relays.locates, self.events)
         self.limits = EdgeLimits(self.access.limits, self.sessions)
 
     events: ClientEvents = field(default_factory=ClientEvents)
@@ -69,29 +73,48 @@ class EdgeContext:
         self.limits.check(stream.app, Action.PUBLISH)  # of those who begin at once: the scheduler counts claims
         return await self.publishers.start(stream, ended, self._asked(client), take_over=False if client.via else None)
 
-    async def relay(self, stream: StreamKey, client: Client, wait_s: float | None = None) -> Relay:
-        """The relay of a stream for a new player, who may have to wait for a publisher; see `Relays.acquire`.
+    async def join(self, stream: StreamKey, client: Client, wait_s: float | None = None) -> Joining:
+        """Let a new player in, who has its session from now on, also while it waits for a publisher; see `Relays.acquire`.
 
-        A caller that waits for something else before it opens the player's session asks `check_room` again then.
+        Where nobody is waited for, only who finds the stream is let in.
+
+        Raises:
+            ServiceError: it may not play, or there is no stream.
+        """
+        wait_s = self.wait_publisher_s if wait_s is None else wait_s
+        if not wait_s:
+            relay = await self.relay(stream, client, wait_s)
+            return Joining(self.sessions, client, stream, relay)
+        await self._let_in(stream, client)
+        joining = Joining(self.sessions, client, stream)
+        await joining.wait(self._wait(stream, client, wait_s))
+        return joining
+
+    async def relay(self, stream: StreamKey, client: Client, wait_s: float | None = None) -> Relay:
+        """The relay of a stream for who only asks for it, without a session.
 
         Raises:
             ServiceError: there is none.
         """
+        await self._let_in(stream, client)
+        relay = await self._wait(stream, client, self.wait_publisher_s if wait_s is None else wait_s)
+        with relay.given_back_unless_taken() as take:
+            self._check_room(stream)
+            return take()
+
+    async def _let_in(self, stream: StreamKey, client: Client) -> None:
+        """Return if a new player may come, which has to have its session before anything else is waited for."""
         self.entrance.check()
         self._check_path(stream, client)
         await self._check_access(Action.PLAY, stream, client)
-        self.check_room(stream)
-        demand = Demand(client.via, self._asked(client))
-        try:
-            relay = await self.relays.acquire(stream, self.wait_publisher_s if wait_s is None else wait_s, demand)
-        except StreamNotFound:
-            self.events.not_found(stream, client)
-            raise
-        with relay.given_back_unless_taken() as take:
-            self.check_room(stream)
-            return take()
+        self._check_room(stream)
 
-    def check_room(self, stream: StreamKey) -> None:
+    async def _wait(self, stream: StreamKey, client: Client, wait_s: float) -> Relay:
+        demand = Demand(client.via, self._asked(client))
+        with self._missing.told(stream, client, demand):
+            return await self.relays.acquire(stream, wait_s, demand)
+
+    def _check_room(self, stream: StreamKey) -> None:
         """Return if one more player of the stream's application fits. Nobody counts before its session has been opened.
 
         Raises:

@@ -9,13 +9,11 @@ from wsproto.events import CloseConnection, Ping, Pong
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import RemoteProtocolError
 
-from lalmesh.names import StreamKey
 from lalmesh.runtime.listener import go_on_reading, stop_reading
-from lalmesh.runtime.sessions import SessionRole
 from services.edge.client import Client
+from services.edge.joining import Joining
 from services.edge.outputs import OutputFormat
 from services.edge.player import EdgeContext, Playing, close_soon, playing_on
-from services.edge.relay import Relay
 from services.edge.session import Session
 
 GOODBYE_S = 1.0  #: for the peer's answer to our Close frame
@@ -25,11 +23,10 @@ MAX_CLIENT_BYTES = 64 << 10  #: what a player may send us; it has nothing to say
 class HttpPlayer(asyncio.Protocol):
     """One player of an endless HTTP response."""
 
-    def __init__(self, context: EdgeContext, client: Client, stream: StreamKey, loop: asyncio.AbstractEventLoop) -> None:
-        """`client` plays `stream`; `start` gives it its transport."""
-        self.client = client
+    def __init__(self, context: EdgeContext, joining: Joining, loop: asyncio.AbstractEventLoop) -> None:
+        """The player of `joining`; `start` gives it its transport."""
         self._context = context
-        self._stream = stream
+        self._joining = joining
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._playing: Playing | None = None
@@ -37,16 +34,25 @@ class HttpPlayer(asyncio.Protocol):
         self._closing = ""
         self._received_bytes = 0
 
-    def start(self, transport: asyncio.Transport, relay: Relay, form: OutputFormat) -> None:
+    @property
+    def client(self) -> Client:
+        """Who plays."""
+        return self._joining.client
+
+    def start(self, transport: asyncio.Transport, form: OutputFormat) -> None:
         """Let media come over `transport`, in `form`."""
         self._transport = transport
         sndbuf_bytes = self._context.player_sndbuf_bytes
-        playing = self._playing = playing_on(transport, relay, form, self.close, sndbuf_bytes)
-        session = self._context.sessions.open(self.client, SessionRole.PLAYER, self._stream, self.close)
+        playing = self._playing = playing_on(transport, self._joining.take(), form, self.close, sndbuf_bytes)
+        session = self._joining.session
+        session.close = self.close
         session.bytes_moved = lambda: playing.sent_bytes
         session.media = playing.media
         self._session = session
-        playing.start()
+        if self._joining.over:
+            self.close(self._joining.over)
+        else:
+            playing.start()
 
     def data_received(self, data: bytes) -> None:
         """A player of HTTP has nothing to say; what it says is dropped, within a bound."""
@@ -91,9 +97,9 @@ class HttpPlayer(asyncio.Protocol):
 class WebSocketPlayer(HttpPlayer):
     """One player over WebSocket: pings are answered, a close is answered."""
 
-    def __init__(self, context: EdgeContext, client: Client, stream: StreamKey, loop: asyncio.AbstractEventLoop) -> None:
-        """`client` plays `stream`; `start` gives it its transport."""
-        super().__init__(context, client, stream, loop)
+    def __init__(self, context: EdgeContext, joining: Joining, loop: asyncio.AbstractEventLoop) -> None:
+        """The player of `joining`; `start` gives it its transport."""
+        super().__init__(context, joining, loop)
         self._socket = Connection(ConnectionType.SERVER)
         self._said_goodbye = False
 

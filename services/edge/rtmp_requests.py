@@ -8,14 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lalmesh.errors import ServiceError
-from lalmesh.names import StreamKey
 from lalmesh.protocol.rtmp import PlayRequested, PublishRequested
 from lalmesh.remux import RtmpPackager
 from lalmesh.runtime.sessions import SessionRole
-from services.edge.client import Client
+from services.edge.joining import Joining
 from services.edge.outputs import OutputFormat
 from services.edge.player import playing_on
-from services.edge.relay import Relay
 from services.edge.rtmp_refusals import refused_play, refused_publish
 from services.edge.rtmp_streams import RtmpPlayer, RtmpPublisher
 
@@ -64,17 +62,17 @@ class RtmpRequests:
         stream_id, client = event.stream_id, self._dialogue.client_of(event)
         try:
             stream = self._context.stream_key(event.app, event.name)
-            relay = await self._context.relay(stream, client)
+            joining = await self._context.join(stream, client)
         except ServiceError as error:
             self._refuse_play(stream_id, event, error)
             return
-        with relay.given_back_unless_taken() as take:
+        with joining.given_back_unless_taken():
             if self._dialogue.transport is not None:
                 self._server.accept_play(stream_id)
                 self._dialogue.send()
-                self._start_player(self._dialogue.transport, stream_id, client, stream, take())
+                self._start_player(self._dialogue.transport, stream_id, joining)
 
-    def _start_player(self, transport: asyncio.Transport, stream_id: int, client: Client, stream: StreamKey, relay: Relay) -> None:
+    def _start_player(self, transport: asyncio.Transport, stream_id: int, joining: Joining) -> None:
         context = self._context
 
         def packager() -> RtmpPackager:
@@ -82,8 +80,9 @@ class RtmpRequests:
 
         close = self._player_closer(stream_id)
         form = OutputFormat(key=("rtmp", stream_id), name="rtmp", packager=packager)
-        playing = playing_on(transport, relay, form, close, context.player_sndbuf_bytes)
-        session = context.sessions.open(client, SessionRole.PLAYER, stream, close)
+        playing = playing_on(transport, joining.take(), form, close, context.player_sndbuf_bytes)
+        session = joining.session
+        session.close = close
         session.ask_to_reconnect = self._dialogue.ask_to_reconnect
         self._streams[stream_id] = RtmpPlayer(playing, session)
         playing.start()

@@ -10,7 +10,7 @@ from lalmesh.errors import StreamNotFound, Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.protocol.rtsp import Transport
 from lalmesh.remux import RtpStream, plain_channels
-from lalmesh.runtime.sessions import SessionRole, codecs_of
+from lalmesh.runtime.sessions import codecs_of
 from services.edge.client import Client
 from services.edge.fanout import OTHER_CONFIGURATION
 from services.edge.rtsp_link import Described, RtspLink, local_address
@@ -31,8 +31,6 @@ class RtspPlaying:
     def __init__(self, link: RtspLink) -> None:
         """A player on the connection `link`, of nothing yet."""
         self._link = link
-        self._stream: StreamKey | None = None
-        self._client: Client | None = None
         self._relay: Relay | None = None  # held from the description to the end
         self._rtp: RtpStream | None = None  # as the player was told of it
         self._pairs: dict[int, RtpPair] = {}  # by track index
@@ -44,19 +42,21 @@ class RtspPlaying:
         self._is_over = False
 
     async def describe(self, stream: StreamKey, client: Client) -> Described:
-        """Get hold of a stream for `client`; its description, once all its tracks are there as far as anybody can tell.
+        """Get hold of a stream for `client`, once; its description, when all its tracks are there as far as anybody can tell.
 
         Raises:
             ServiceError: there is none, or nobody can tell now.
             UnsupportedError: none of its tracks can go out by RTP.
         """
-        relay = await self._link.context.relay(stream, client, self._link.settings.wait_publisher_s)
-        with relay.given_back_unless_taken() as take:
+        joining = await self._link.context.join(stream, client, self._link.settings.wait_publisher_s)
+        relay = joining.relay
+        with joining.given_back_unless_taken():
             await relay.settled()
+            joining.check()
             rtp = relay.outputs.rtp_stream()
             if not self._is_over:
-                self._let_go()
-                self._stream, self._client, self._relay, self._rtp = stream, client, take(), rtp
+                self._relay, self._rtp = joining.take(), rtp
+                self._begin(joining.session)
         return Described(sdp=rtp.description(relay.tracks), controls=rtp.controls)
 
     def setup(self, track: int, transport: Transport) -> Transport:
@@ -87,12 +87,9 @@ class RtspPlaying:
         Media go out after `start`. Tracks are missing that have to wait for the next random access point, or that play already.
 
         Raises:
-            AccessRefused: others have come in since it was described.
             StreamNotFound: the stream is another one by now than the player was told.
             Unavailable: too many choices of channels are in use.
         """
-        if self._session is None and self._stream is not None:
-            self._link.context.check_room(self._stream)
         playing = {track for way in self._ways for track in way.tracks}
         self._unstarted = self._build_ways(set(tracks) - playing, from_cache=True)
         if self._rtp is None:
@@ -106,7 +103,6 @@ class RtspPlaying:
             return
         ways, self._unstarted = self._unstarted, []
         self._ways += ways
-        self._open_session()
         for way in ways:
             way.start()
 
@@ -168,7 +164,7 @@ class RtspPlaying:
         """The ways of those of `tracks` that are set up; they begin with what is cached, or at the next random access point."""
         link, relay, rtp = self._link, self._relay, self._rtp
         if relay is None or rtp is None or not relay.outputs.goes_out_as(rtp):
-            raise StreamNotFound(f"{self._stream}: {OTHER_CONFIGURATION}")
+            raise StreamNotFound(f"{self._session.stream if self._session is not None else 'nothing'}: {OTHER_CONFIGURATION}")
         ways: list[Way] = []
         transports = {index: transport for index, transport in link.transports.items() if index in tracks}
         channels = tuple(
@@ -182,11 +178,10 @@ class RtspPlaying:
             ways.append(DatagramWay(link, relay, rtp, pairs, from_cache=from_cache))
         return ways
 
-    def _open_session(self) -> None:
-        if self._session is not None or self._stream is None or self._client is None:
-            return
-        link = self._link
-        session = self._session = link.context.sessions.open(self._client, SessionRole.PLAYER, self._stream, link.close)
+    def _begin(self, session: Session) -> None:
+        """It is described under this session, and may play."""
+        self._session = session
+        session.close = self._link.close
         session.bytes_moved = lambda: self._sent_bytes + sum(way.sent_bytes for way in self._ways)
         session.media = self._media
         session.facts = lambda: {"udp_tracks": len(self._pairs)}

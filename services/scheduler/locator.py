@@ -63,6 +63,8 @@ class Locator:
                     except Unavailable as exc:
                         refused = Refused(Refusal.UNAVAILABLE, str(exc), exc.retry_after_s or RETRY_AFTER_S)
                     comes = self.known(wanted) is None and self.missing(wanted)
+                    if comes and refused.refusal is Refusal.NOT_FOUND:
+                        refused = Refused(Refusal.NOT_FOUND, f"{wanted.stream} is about to be fetched", RETRY_AFTER_S)
                     if comes or not wanted.at_once:
                         await self._wait(wanted, woken)
         return self.known(wanted) or refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.edge.client_events import ClientEvents
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
 from services.edge.publication import PublicationSettings
@@ -20,6 +21,7 @@ def edge_context(
     wait_publisher_s: float = 0.1,
     claim_timeout_s: float = 1.0,
     take_over: bool = False,
+    events: ClientEvents | None = None,
 ) -> EdgeContext:
     """An edge that nobody publishes to or plays from yet."""
     return EdgeContext(
@@ -32,4 +34,5 @@ def edge_context(
         hevc="enhanced",
         match_app=True,
         chunk_size=60_000,
+        events=events or ClientEvents(),
     )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -12,12 +10,12 @@ from support.edge_context import edge_context
 from support.edge_fakes import STREAM, FakeLinks, FakeScheduler, gop, location, run_of
 from support.virtual_time import in_virtual_time
 
+from lalmesh.errors import StreamNotFound
 from lalmesh.runtime.authorisation import AccessRefused, parse_limit
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.client import Client
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
-from services.edge.rtsp_play import RtspPlaying
 from services.edge.session import Session
 
 CLIENT = Client(protocol="rtmp", address="192.0.2.7", peer="192.0.2.7:9")
@@ -36,22 +34,24 @@ class Edge:
         (await self.links.opened(1)).serve(run_of(gop(0, 1)))
 
     async def play(self) -> Session:
-        await self.context.relay(STREAM, CLIENT)
-        return self.context.sessions.open(CLIENT, SessionRole.PLAYER, STREAM, lambda reason: None)
+        joining = await self.context.join(STREAM, CLIENT)
+        joining.take()
+        return joining.session
 
 
 @in_virtual_time
-async def test_of_those_who_waited_for_a_publisher_only_so_many_play() -> None:
+async def test_of_those_who_wait_for_a_publisher_only_so_many_are_let_in() -> None:
     edge = Edge()
     waiting = [asyncio.create_task(edge.play()) for _ in range(8)]
     await asyncio.sleep(1)
+    assert len(edge.context.sessions) == 1
     await edge.begin()
     came = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(each) for each in came] == [Session] + [AccessRefused] * 7
 
 
 @in_virtual_time
-async def test_who_is_refused_after_waiting_does_not_hold_the_relay() -> None:
+async def test_who_only_asks_takes_no_place_and_does_not_hold_the_relay() -> None:
     edge = Edge()
     waiting = [asyncio.create_task(edge.context.relay(STREAM, CLIENT)) for _ in range(2)]
     await asyncio.sleep(1)
@@ -63,23 +63,14 @@ async def test_who_is_refused_after_waiting_does_not_hold_the_relay() -> None:
 
 
 @in_virtual_time
-async def test_who_waits_for_something_else_asks_again() -> None:
+async def test_where_nobody_is_waited_for_only_who_finds_the_stream_is_let_in() -> None:
     edge = Edge()
-    waiting = [asyncio.create_task(edge.context.relay(STREAM, CLIENT)) for _ in range(2)]
-    await asyncio.sleep(0)
+    edge.context.wait_publisher_s = 0
+    with pytest.raises(StreamNotFound):
+        await edge.play()
+    edge.scheduler.put(location(1))
+    playing = asyncio.create_task(edge.play())
     await edge.begin()
-    await asyncio.gather(*waiting)
-    edge.context.check_room(STREAM)
-    edge.context.sessions.open(CLIENT, SessionRole.PLAYER, STREAM, lambda reason: None)
+    assert await playing in list(edge.context.sessions)
     with pytest.raises(AccessRefused):
-        edge.context.check_room(STREAM)
-
-
-@in_virtual_time
-async def test_who_had_a_stream_described_over_rtsp_plays_only_where_there_is_room_by_then() -> None:
-    edge = Edge()
-    described = RtspPlaying(cast(Any, SimpleNamespace(context=edge.context)))
-    described._stream = STREAM
-    edge.context.sessions.open(CLIENT, SessionRole.PLAYER, STREAM, lambda reason: None)
-    with pytest.raises(AccessRefused):
-        described.play([0])
+        await edge.play()

@@ -1,0 +1,127 @@
+"""Players that wait for a stream: told of from their request on, ended like those that play."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from prometheus_client import CollectorRegistry
+from support.edge_context import edge_context
+from support.edge_fakes import EDGE, STREAM, FakeLinks, FakeScheduler, gop, location, run_of
+from support.virtual_time import in_virtual_time
+
+from lalmesh.errors import StreamNotFound, Unavailable
+from lalmesh.runtime.event_outbox import EventOutbox
+from lalmesh.runtime.events import Event
+from lalmesh.runtime.scheduling import Refusal, Refused
+from services.edge.client import Client
+from services.edge.client_events import ClientEvents
+from services.edge.metrics import EdgeMetrics
+
+CLIENT = Client(protocol="http-flv", address="192.0.2.7", peer="192.0.2.7:9")
+WAIT_S = 10.0
+
+
+class Edge:
+    """An edge at which players wait, and what it told so far."""
+
+    def __init__(self) -> None:
+        self.scheduler, self.links = FakeScheduler(), FakeLinks()
+        self.outbox, self.told = EventOutbox(EDGE.node, self._take), list[tuple[str, object]]()
+        events = ClientEvents(self.outbox, clock=asyncio.get_running_loop().time)
+        metrics = EdgeMetrics(CollectorRegistry())
+        self.context = edge_context(metrics, self.scheduler, self.links, wait_publisher_s=WAIT_S, events=events)
+        self.context.sessions.watchers.append(events)
+        self.telling = asyncio.create_task(self.outbox.run())
+
+    async def _take(self, events: Sequence[Event]) -> None:
+        self.told += [(event.kind, event.facts.get("reason", "")) for event in events]
+
+    async def begin(self) -> None:
+        self.scheduler.put(location(1))
+        (await self.links.opened(1)).serve(run_of(gop(0, 1)))
+
+
+@in_virtual_time
+async def test_one_that_waits_is_told_of_at_once_and_as_missing_soon() -> None:
+    edge = Edge()
+    waiting = asyncio.create_task(edge.context.join(STREAM, CLIENT))
+    await asyncio.sleep(1)
+    assert edge.told == [("sub_start", ""), ("stream_not_found", "")]
+    await edge.begin()
+    joining = await waiting
+    with joining.given_back_unless_taken():
+        joining.take()
+    await asyncio.sleep(1)
+    assert len(edge.told) == 2
+    assert list(edge.context.sessions) == [joining.session]
+    edge.telling.cancel()
+
+
+@in_virtual_time
+async def test_one_that_finds_nothing_is_over_and_the_stream_is_told_of_once() -> None:
+    edge = Edge()
+    with pytest.raises(StreamNotFound):
+        await edge.context.join(STREAM, CLIENT)
+    await asyncio.sleep(1)
+    reason = f"{STREAM}: nobody published it within {WAIT_S:g} s"
+    assert edge.told == [("sub_start", ""), ("stream_not_found", ""), ("sub_stop", reason)]
+    assert not len(edge.context.sessions)
+    edge.telling.cancel()
+
+
+@in_virtual_time
+async def test_one_that_leaves_is_over() -> None:
+    edge = Edge()
+    waiting = asyncio.create_task(edge.context.join(STREAM, CLIENT))
+    await asyncio.sleep(1)
+    waiting.cancel()
+    await asyncio.sleep(1)
+    assert edge.told[2:] == [("sub_stop", "closed by the peer")]
+    edge.telling.cancel()
+
+
+@in_virtual_time
+async def test_one_that_is_kicked_or_sent_elsewhere_waits_no_more() -> None:
+    edge = Edge()
+    waiting = [asyncio.create_task(edge.context.join(STREAM, CLIENT)) for _ in range(2)]
+    await asyncio.sleep(1)
+    kicked, drained = edge.context.sessions
+    kicked.close("enough")
+    assert drained.ask_to_reconnect()
+    errors = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [(type(error), str(error)) for error in errors] == [(Unavailable, "enough"), (Unavailable, "the edge drains")]
+    await asyncio.sleep(1)
+    assert edge.told[-2:] == [("sub_stop", "enough"), ("sub_stop", "the edge drains")]
+    edge.telling.cancel()
+
+
+@in_virtual_time
+async def test_one_that_is_kicked_before_its_first_media_or_cannot_begin_gives_the_relay_back() -> None:
+    edge = Edge()
+    waiting = asyncio.create_task(edge.context.join(STREAM, CLIENT))
+    await edge.begin()
+    joining = await waiting
+    joining.session.close("enough")
+    with pytest.raises(Unavailable, match="enough"), joining.given_back_unless_taken():
+        joining.check()
+    await asyncio.sleep(10)
+    assert (len(edge.context.relays), len(edge.context.sessions), edge.told[-1]) == (0, 0, ("sub_stop", "enough"))
+    edge.telling.cancel()
+
+
+@in_virtual_time
+async def test_what_a_relay_is_about_to_bring_is_not_told_to_be_missing_before_the_wait_is_over() -> None:
+    edge = Edge()
+    edge.scheduler.away = Refused(Refusal.NOT_FOUND, "about to be fetched", 1.0)
+    with pytest.raises(StreamNotFound):
+        await asyncio.gather(edge.context.join(STREAM, CLIENT), _later(edge))
+    await asyncio.sleep(1)
+    assert [kind for kind, _ in edge.told] == ["sub_start", "stream_not_found", "sub_stop"]
+    edge.telling.cancel()
+
+
+async def _later(edge: Edge) -> None:
+    await asyncio.sleep(WAIT_S / 2)
+    assert [kind for kind, _ in edge.told] == ["sub_start"]
