@@ -13,6 +13,7 @@ import grpc.aio
 
 from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.authorisation import AppLimit
+from lalmesh.runtime.certificate import CertificateWatch, ServerCertificate
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.event_log import EventLog
 from lalmesh.runtime.http_port import HttpPort
@@ -70,6 +71,7 @@ class SchedulerApp:
         channels: Channels | None = None,
         http_host: str = "127.0.0.1",
         http_port: int | None = None,
+        certificate: ServerCertificate | None = None,
         api: ApiSettings | None = None,
         routing: RoutingSettings | None = None,
         relaying: RelayingSettings | None = None,
@@ -98,6 +100,7 @@ class SchedulerApp:
             grpc_port: 0 takes any free port.
             http_host: address to listen on.
             http_port: 0 takes any free port; None does not listen.
+            certificate: of the HTTP listener, which speaks HTTPS then.
             api: who may ask over HTTP; by default anybody may look, and programs on this machine may change things.
             routing: what clients are sent to edges by, beside what those say of themselves.
             relaying: what is fetched from elsewhere and sent there.
@@ -129,6 +132,8 @@ class SchedulerApp:
         self.app_usage = AppUsagePart(self.service, self.peers, limits)
         self.service.control.parts.append(self.app_usage)
         self._api = api or ApiSettings()
+        self._certificate = certificate
+        self._certificate_watch = CertificateWatch(certificate, time.monotonic)
         self._serving: Api | None = None  # once it listens
         service = self.service
         self.routes = routes = Routes(service.directory, service.members, service.metrics, time.monotonic, routing)
@@ -208,6 +213,10 @@ class SchedulerApp:
         if self._http is not None:
             self._http.admission.apply(api.limits)
 
+    def reload(self) -> None:
+        """Load the certificate again now, if it can be used."""
+        self._certificate_watch.reload()
+
     async def stop(self) -> None:
         """End membership, finish what is under way, stop listening, give duties back. Nodes go to another replica as they are."""
         await self.events.told()
@@ -242,8 +251,13 @@ class SchedulerApp:
         host, port = self._http_address
         self._serving = self._api.build(self.operations, Turnstile(self.service.metrics.http_busy.inc))
         app, headers = self._serving.app(), self._api.proxy_protocol
-        http = self._http = HttpPort("http", app, self._api.limits, self._http_metrics, takes_headers=headers)
+        tls = self._certificate.context if self._certificate is not None else None
+        http = self._http = HttpPort(
+            "https" if tls else "http", app, self._api.limits, self._http_metrics, tls, takes_headers=headers
+        )
         await http.start(host, port)
-        self._sweeping = asyncio.create_task(sweep_each_second(lambda: (http.sweep,)), name="scheduler-sweep")
+        self._sweeping = asyncio.create_task(
+            sweep_each_second(lambda: (http.sweep, self._certificate_watch.sweep)), name="scheduler-sweep"
+        )
         self.http_port = http.port
-        log.info("HTTP on %s:%d", host, self.http_port)
+        log.info("%s on %s:%d", "HTTPS" if tls else "HTTP", host, self.http_port)

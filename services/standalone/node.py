@@ -128,7 +128,7 @@ class Node:
     def reload(self) -> None:
         """Read the configuration and the certificates of public listeners again now, those that can be used."""
         self._live.reload()
-        for part in (self._edge, self._hls):
+        for part in (self._edge, self._hls, self._scheduler):
             if part is not None:
                 part.reload()
 
@@ -196,6 +196,7 @@ class Node:
             blacklist=open_blacklist(config, self._stack),
             grpc_host=config.scheduler.grpc.host,
             grpc_port=config.scheduler.grpc.port,
+            certificate=settings.certificate("scheduler.http.tls", config.scheduler.http.tls),
             advertise_host=settings.scheduler_host(config),
             channels=channels,
             http_host=config.scheduler.http.host,

@@ -62,6 +62,7 @@ from lalmesh.runtime.config._scheduler import (
     SchedulerGrpcConfig,
     SchedulerHttpConfig,
     SchedulerHttpLimitsConfig,
+    SchedulerHttpTlsConfig,
 )
 from lalmesh.runtime.config._telemetry import MetricsConfig, TelemetryConfig
 
@@ -128,6 +129,7 @@ __all__ = [
     "SchedulerGrpcConfig",
     "SchedulerHttpConfig",
     "SchedulerHttpLimitsConfig",
+    "SchedulerHttpTlsConfig",
     "ServerTlsConfig",
     "SessionConfig",
     "SignedConfig",

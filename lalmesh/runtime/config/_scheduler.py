@@ -20,7 +20,7 @@ from lalmesh.runtime.config._base import (
     live_keys,
     require_pair,
 )
-from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ProxiesConfig
+from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ProxiesConfig, ServerTlsConfig
 from lalmesh.runtime.zones import parse_zones
 
 
@@ -77,6 +77,10 @@ class SchedulerHttpLimitsConfig(ConnectionLimitsConfig):
     )
 
 
+class SchedulerHttpTlsConfig(ServerTlsConfig):
+    """The certificate of the listener, which speaks HTTPS alone with one. Renewed files are taken within seconds, or on SIGHUP."""
+
+
 class SchedulerHttpConfig(ProxiesConfig):
     """The HTTP listener: API, routing, health, metrics."""
 
@@ -109,6 +113,7 @@ class SchedulerHttpConfig(ProxiesConfig):
         max_length=64,
         description="Origins of web pages that may use the API from a browser; *: any, for what needs no token or has one.",
     )
+    tls: SchedulerHttpTlsConfig = SchedulerHttpTlsConfig()
     limits: SchedulerHttpLimitsConfig = SchedulerHttpLimitsConfig()
 
     @model_validator(mode="after")

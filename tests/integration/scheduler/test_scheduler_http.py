@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from support.certificates import self_signed, trusting
 from support.members import Member, eventually
 
 from lalmesh.media import Codec, Track, TrackSet
 from lalmesh.names import StreamKey
+from lalmesh.runtime.certificate import ServerCertificate
 from lalmesh.runtime.forwarded import TrustedProxies
 from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.registry import RegistryUnavailable, TransactionResult
@@ -49,6 +53,29 @@ async def web() -> AsyncIterator[Web]:
     async with aiohttp.ClientSession() as session:
         yield Web(app, session)
     await app.stop()
+
+
+async def test_with_a_certificate_it_speaks_https_alone_and_shows_a_renewed_one(tmp_path: Path) -> None:
+    first = self_signed(tmp_path)
+    certificate = ServerCertificate(str(first), str(first))
+    app = SchedulerApp(MemoryRegistry(asyncio.get_running_loop().time), [b"key"], http_port=0, certificate=certificate)
+    await app.start()
+    url = f"https://127.0.0.1:{app.http_port}/healthz"
+
+    async def healthy(trusted: ssl.SSLContext) -> bool:
+        async with aiohttp.ClientSession() as session, session.get(url, ssl=trusted) as answer:
+            return answer.status == 200
+
+    try:
+        assert await healthy(trusting(first))
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(aiohttp.ClientError):
+                await session.get(url.replace("https", "http"))
+        first.write_bytes(self_signed(tmp_path, "renewed").read_bytes())
+        app.reload()
+        assert await healthy(trusting(first))
+    finally:
+        await app.stop()
 
 
 async def test_health_readiness_and_metrics(web: Web) -> None:
