@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -16,7 +17,7 @@ from services.scheduler.notifying._signing import signature_of
 
 MAX_ERROR_CHARS = 200  #: of an answer that is no success, for the log and the dead letter
 LATER = frozenset({408, 425, 429})  #: of 4xx: those that say to come again
-CONNECTIONS = 32  #: of one receiver
+AT_ONCE = 32  #: requests to one receiver; what waits for its turn is no longer waiting for an answer
 
 
 class DeliveryError(ServiceError):
@@ -50,11 +51,16 @@ class HttpSink:
     def __init__(self, *, wall_clock: Callable[[], float] = time.time) -> None:
         """Nothing is connected yet; `wall_clock` gives the Unix seconds of signatures."""
         self._wall_clock = wall_clock
-        connector = aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS)
+        connector = aiohttp.TCPConnector(limit=0)  # receivers may be of one host: one that is slow must leave room to the others
         self._client = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        self._turns: dict[str, asyncio.Semaphore] = {}  # of receivers, by their names
 
     async def send(self, receiver: Receiver, url: str, event_id: str, message: Message, attempt: int) -> None:
         """See `Sink.send`."""
+        async with self._turns.setdefault(receiver.name, asyncio.Semaphore(AT_ONCE)):
+            await self._send(receiver, url, event_id, message, attempt)
+
+    async def _send(self, receiver: Receiver, url: str, event_id: str, message: Message, attempt: int) -> None:
         timeout = aiohttp.ClientTimeout(total=receiver.timeout_s)
         where = url.replace(EVENT, quote(message.name, safe=""))
         headers = self._headers(receiver, event_id, message, attempt)
@@ -62,11 +68,7 @@ class HttpSink:
             async with self._client.post(
                 where, data=message.body, headers=headers, timeout=timeout, allow_redirects=False
             ) as answer:
-                if not 200 <= answer.status < 300:
-                    raise DeliveryError(
-                        f"HTTP {answer.status} {answer.reason or ''}"[:MAX_ERROR_CHARS].rstrip(),
-                        is_refused=400 <= answer.status < 500 and answer.status not in LATER,
-                    )
+                _check(answer)
         except TimeoutError:
             raise DeliveryError(f"no answer in {receiver.timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -89,3 +91,11 @@ class HttpSink:
         if receiver.secret:
             headers["webhook-signature"] = signature_of(receiver.secret, event_id, now_s, message.body)
         return headers
+
+
+def _check(answer: aiohttp.ClientResponse) -> None:
+    if not 200 <= answer.status < 300:
+        raise DeliveryError(
+            f"HTTP {answer.status} {answer.reason or ''}"[:MAX_ERROR_CHARS].rstrip(),
+            is_refused=400 <= answer.status < 500 and answer.status not in LATER,
+        )
