@@ -7,8 +7,9 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
+from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.event_outbox import EventOutbox
-from lalmesh.runtime.events import Event
+from lalmesh.runtime.events import Event, Facts
 from lalmesh.runtime.member import Member
 from lalmesh.runtime.scheduling import SchedulerClient
 
@@ -33,6 +34,10 @@ class NodeEvents:
         self._sweeps_left = AGAIN_AFTER
         self._again: deque[Callable[[], None]] = deque()
         self.outbox = EventOutbox(member.address.node, self._tell)
+
+    def started(self, facts: Facts) -> None:
+        """Tell that the process has started, and listens."""
+        self.outbox.add(EventKind.SERVER_START, facts=facts)
 
     async def run(self) -> None:
         """Tell, without end."""

@@ -18,7 +18,7 @@ from lalmesh.errors import Unavailable
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.event_log import BEGINNING, EventBounds, EventLog, shard_of
 from lalmesh.runtime.event_outbox import EventOutbox
-from lalmesh.runtime.events import Event
+from lalmesh.runtime.events import Event, Facts
 from lalmesh.runtime.ownership import NodeId, new_incarnation
 from services.scheduler.changes import Change
 from services.scheduler.cluster_events import events_of
@@ -38,6 +38,7 @@ TIDY_S = 10.0  #: between two rounds of trimming
 SWEEP_S = 1.0  #: between two looks for nodes that have gone
 GONE_S = 3.0  #: for a node that is written down nowhere to turn up: its sessions are over after that
 UPDATE_SHARE = 0.2  #: of the time that updates may take to be made, which they take longer for the more streams there are
+START_S = 2.0  #: for the process to listen: receivers hear of that first, and then of streams
 STOP_S = 3.0  #: for receivers to be told what is in a log that ends with this process
 
 
@@ -88,6 +89,7 @@ class EventHub:
         self._groups = groups
         self._newest = BEGINNING
         self._changed = asyncio.Event()
+        self._started = asyncio.Event()  # and it was told
         self._updated_count = 0  # of the shard of updates, after the last one
         self._missing: dict[str, float] = {}  # nodes that are written down nowhere, and since when
         service.keep_events = self.keep
@@ -113,6 +115,11 @@ class EventHub:
         self.log.take(settings.bounds)
         if settings != before:
             self._changed.set()
+
+    def started(self, facts: Facts) -> None:
+        """Tell that the process has started, and listens."""
+        self.outbox.add(EventKind.SERVER_START, facts=facts)
+        self._started.set()
 
     async def keep(self, events: Sequence[Event]) -> None:
         """Have the log keep events.
@@ -221,6 +228,9 @@ class EventHub:
 
     async def _keep_updating(self, groups: Callable[[], Awaitable[UpdateParts]]) -> None:
         """Tell which streams there are: once this replica is the one that does, and each interval after that."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START_S):
+                await self._started.wait()
         is_told = False
         loop = asyncio.get_running_loop()
         while True:

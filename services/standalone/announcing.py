@@ -11,8 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 import lalmesh
-from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.event_outbox import EventOutbox
+from lalmesh.runtime.events import Facts
 
 
 class HasOutbox(Protocol):
@@ -21,6 +21,10 @@ class HasOutbox(Protocol):
     @property
     def outbox(self) -> EventOutbox:
         """Where they go."""
+        ...
+
+    def started(self, facts: Facts) -> None:
+        """Tell that the process has started."""
         ...
 
 
@@ -65,7 +69,7 @@ def announce(teller: Teller | None, role: str, ports: Mapping[str, int], started
     if teller is None:
         return
     facts = {"role": role, "version": lalmesh.__version__, "start_time_us": started_us, "ports": dict(ports)}
-    teller.events.outbox.add(EventKind.SERVER_START, facts=facts)
+    teller.events.started(facts)
 
 
 def now_us() -> int:

@@ -99,7 +99,7 @@ class World:
         self.updates = 0
         self._stack = stack
 
-    async def replica(self, name: str, way: Cut | None = None) -> tuple[SchedulerService, EventHub]:
+    async def replica(self, name: str, way: Cut | None = None, *, listens: bool = True) -> tuple[SchedulerService, EventHub]:
         time = asyncio.get_running_loop().time
         service = SchedulerService(cast(Registry, way or self.registry), [b"key"], name=name, clock=time, wall_clock=time)
         settings = HubSettings(delivery=DeliverySettings(receivers=(RECEIVER,)))
@@ -107,6 +107,8 @@ class World:
         service.control.parts.append(hub)
         await service.start()
         self._stack.push_async_callback(service.stop)
+        if listens:
+            hub.started({})
         await settle()
         return service, hub
 
@@ -293,10 +295,34 @@ async def test_updates_come_once_or_each_interval_as_it_is_now() -> None:
 
 
 @in_virtual_time
+async def test_receivers_hear_that_a_process_has_started_before_they_hear_of_its_streams() -> None:
+    async with AsyncExitStack() as stack:
+        world = World(stack)
+        _, hub = await world.replica("s1", listens=False)
+        await asyncio.sleep(1)
+        assert world.updates == 0
+        hub.started({})
+        await asyncio.sleep(5)
+        own = hub.outbox.node.incarnation
+        told = [event for _, event in world.taken if event.startswith(own.hex())]
+        assert (world.updates, told) == (1, [event_id(own, 1), event_id(own, 2)])
+
+
+@in_virtual_time
+async def test_who_embeds_a_scheduler_and_never_says_that_it_listens_is_told_of_streams_all_the_same() -> None:
+    async with AsyncExitStack() as stack:
+        world = World(stack)
+        await world.replica("s1", listens=False)
+        await asyncio.sleep(5)
+        assert world.updates == 1
+
+
+@in_virtual_time
 async def test_who_is_away_gets_no_more_updates_until_it_has_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     async with AsyncExitStack() as stack:
         world = World(stack)
         _, hub = await world.replica("s1")
+        await asyncio.sleep(1)
         monkeypatch.setattr(Sink, "away", (hub.outbox.node.incarnation.hex(),))
         hub.take(replace(hub.settings, update_interval_s=5.0))
         await asyncio.sleep(120)
