@@ -65,11 +65,14 @@ _NODE = {
     "address": "its gRPC address",
     "zone": "its zone",
 }
+_VIEWER = {"session_id": "of the player", "protocol": "as of sessions", "role": "player"}
 _ALARM = {
     "alarm": "no_keyframe, bitrate_low, frame_rate_low or timestamp_jump",
     "value": "what was measured: seconds without a key frame, bits per second, frames per second, jumps within the last second",
     "limit": "the bound of the configuration that it passed; 0 for jumps",
-    "session_id": "of the publisher; empty where it has just gone",
+    "session_id": "of the publisher, as in pub_start; empty where it has just gone",
+    "protocol": "its protocol, as of sessions; likewise",
+    "role": "publisher or relay_pull; likewise",
 }
 
 KINDS: Mapping[EventKind, KindSpec] = {
@@ -112,11 +115,11 @@ KINDS: Mapping[EventKind, KindSpec] = {
     EventKind.RELAY_PUSH_STOP: KindSpec("It does not any more, or never did, as of pulls.", _STOP),
     EventKind.FIRST_VIEWER: KindSpec(
         "A stream has its first player, in the whole cluster. It follows that player's sub_start.",
-        {"session_id": "of the player"},
+        _VIEWER,
     ),
     EventKind.LAST_VIEWER: KindSpec(
         "The last player of a stream has gone, in the whole cluster. It follows that player's sub_stop.",
-        {"session_id": "of the player"},
+        _VIEWER,
     ),
     EventKind.HLS_MAKE_TS: KindSpec(
         "An MPEG-TS segment was begun, or is whole and stored.",

@@ -15,6 +15,7 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.event_outbox import EventOutbox
 from services.edge.publication import Publication
+from services.edge.session import Session
 
 WINDOW_S = 5  #: over which rates are measured
 
@@ -64,9 +65,13 @@ class Alarms:
     """Of all publications of an edge."""
 
     def __init__(
-        self, settings: AlarmSettings, outbox: EventOutbox, session_of: Callable[[StreamKey], str], clock: Callable[[], float]
+        self,
+        settings: AlarmSettings,
+        outbox: EventOutbox,
+        session_of: Callable[[StreamKey], Session | None],
+        clock: Callable[[], float],
     ) -> None:
-        """Tell `outbox`; `session_of` gives the id of a stream's publisher, `clock` seconds."""
+        """Tell `outbox`; `session_of` gives the publisher of a stream, `clock` seconds."""
         self.settings = settings
         self._outbox = outbox
         self._session_of = session_of
@@ -86,7 +91,7 @@ class Alarms:
             for measured in found:
                 self._tell(watched, measured)
         for watched in before.values():  # those have gone
-            self._end(watched, watched.bad.keys(), "")
+            self._end(watched, watched.bad.keys(), None)
 
     def _measure(self, core: Publication, watched: _Watched, now: float) -> Iterator[Measured]:
         settings = self.settings
@@ -135,11 +140,18 @@ class Alarms:
             del watched.bad[measured.alarm]
             self._add(EventKind.ALARM_OVER, watched, measured, self._session_of(watched.stream))
 
-    def _end(self, watched: _Watched, alarms: Iterable[str], session_id: str) -> None:
+    def _end(self, watched: _Watched, alarms: Iterable[str], session: Session | None) -> None:
         """Alarms that nobody can look at any more are over: their publication has gone, or they are not configured now."""
         for alarm in sorted(alarms):
-            self._add(EventKind.ALARM_OVER, watched, watched.bad.pop(alarm), session_id)
+            self._add(EventKind.ALARM_OVER, watched, watched.bad.pop(alarm), session)
 
-    def _add(self, kind: EventKind, watched: _Watched, measured: Measured, session_id: str) -> None:
-        facts = {"alarm": measured.alarm, "value": measured.value, "limit": measured.limit, "session_id": session_id}
+    def _add(self, kind: EventKind, watched: _Watched, measured: Measured, session: Session | None) -> None:
+        facts = {
+            "alarm": measured.alarm,
+            "value": measured.value,
+            "limit": measured.limit,
+            "session_id": session.session_id if session is not None else "",
+            "protocol": session.client.protocol if session is not None else "",
+            "role": session.role.value if session is not None else "",
+        }
         self._outbox.add(kind, watched.stream, facts)

@@ -66,5 +66,5 @@ class EdgeEvents(NodeEvents):
         """Go by other settings from now on."""
         self.clients.raw_query, self._alarms.settings = settings.raw_query, settings.alarms
 
-    def _publisher_of(self, stream: StreamKey) -> str:
-        return next((each.session_id for each in self._sessions if each.stream == stream and each.is_input), "")
+    def _publisher_of(self, stream: StreamKey) -> Session | None:
+        return next((each for each in self._sessions if each.stream == stream and each.is_input), None)

@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from lalmesh.runtime.authorisation import EdgeHeaders, FromEdge
+from lalmesh.runtime.authorisation import CLIENT_HEADER, EdgeHeaders, FromEdge
 from lalmesh.runtime.forwarded import Remote
 from lalmesh.runtime.hls_sessions import HlsPlayer
 from lalmesh.runtime.http_gate import CHUNK_BYTES, answer_with, remote_of, send, waiting_for_answer
@@ -118,7 +118,8 @@ class HlsProxy:
         def headers() -> Mapping[str, str]:
             remote = remote_of(request)
             said = FromEdge(remote.address, passed.is_checked, is_counted)
-            return {**_about(request, remote), **self._says.of(target, said, time.time()), **conditions}
+            told = {**self._says.of(target, said, time.time()), CLIENT_HEADER: remote.peer}
+            return {**_about(request, remote), **told, **conditions}
 
         return Wanted(target, headers, request.method)
 
@@ -160,4 +161,4 @@ def _about(request: web.Request, remote: Remote) -> Mapping[str, str]:
 def _player(request: web.Request, query: str) -> HlsPlayer:
     remote = remote_of(request)
     base = f"{remote.scheme}://{request.host}"
-    return HlsPlayer.asking(remote.address, base, request.path, query, request.headers.get("User-Agent", ""))
+    return HlsPlayer.asking(remote.peer, base, request.path, query, request.headers.get("User-Agent", ""))

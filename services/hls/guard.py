@@ -11,11 +11,14 @@ from aiohttp import web
 from lalmesh.errors import InvalidName, RemoteProtocolError, Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.protocol.hls import PlaylistName
+from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.authorisation import (
+    CLIENT_HEADER,
     HTTP_STATUS,
     Access,
     AccessRefused,
     Action,
+    FromEdge,
     HlsAccess,
     Redirected,
     Request,
@@ -35,7 +38,7 @@ class LetIn:
     """A request that is answered."""
 
     query: str  #: without credentials
-    address: str  #: of the client, as the edge says that it came by
+    peer: str  #: address and port of the client, as the edge says that it came by; the address alone where that says no more
     base: str  #: scheme and host that it was asked by, there
     is_counted: bool = False  #: by the edge: its player is no business of this node
 
@@ -73,7 +76,8 @@ class Guard:
                 return web.Response(status=302, headers={"Location": where, "Cache-Control": UNCACHED})
             query = admitted
         base, is_counted = _base(request, remote, is_by_edge=said is not None), said is not None and said.is_counted
-        return await self._serve(request, LetIn(query, address, base, is_counted))
+        peer = _peer(request, said) if said is not None else remote.peer
+        return await self._serve(request, LetIn(query, peer, base, is_counted))
 
     async def _admitted(self, request: web.Request, query: str, address: str) -> str | Redirected | web.Response:
         if request.path.startswith(RECORDINGS):
@@ -119,7 +123,15 @@ class Guard:
 def as_it_came(request: web.Request) -> LetIn:
     """A request that nobody guards and no edge passed on."""
     remote = remote_of(request)
-    return LetIn(request.rel_url.raw_query_string, remote.address, _base(request, remote, is_by_edge=False))
+    return LetIn(request.rel_url.raw_query_string, remote.peer, _base(request, remote, is_by_edge=False))
+
+
+def _peer(request: web.Request, said: FromEdge) -> str:
+    """Address and port of the client that an edge speaks for: the port is not signed, and decides nothing."""
+    peer = request.headers.get(CLIENT_HEADER, "")
+    port = peer.rpartition(":")[2]
+    is_port = port.isascii() and port.isdigit() and int(port[:6]) < 1 << 16
+    return peer if is_port and peer == host_port(said.address, int(port[:6])) else said.address
 
 
 def _base(request: web.Request, remote: Remote, *, is_by_edge: bool) -> str:

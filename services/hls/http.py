@@ -114,7 +114,7 @@ class HlsHttp:
         self._players.saw(
             stream,
             session_id,
-            lambda: HlsPlayer.asking(let_in.address, let_in.base, request.path, let_in.query, agent),
+            lambda: HlsPlayer.asking(let_in.peer, let_in.base, request.path, let_in.query, agent),
             len(answer.body),
             is_media=not isinstance(found.resource, PlaylistName),
             codecs=codecs_in(answer.headers.get(CODECS_HEADER, "")),

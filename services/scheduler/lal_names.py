@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import lalmesh
+from lalmesh.errors import InvalidName, RemoteProtocolError
 from lalmesh.names import ANY_APP, StreamKey
+from lalmesh.protocol.hls import PLAYLIST_SUFFIX, parse_path
 
 API_VERSION = "v0.4.9"  #: of the API that is answered alike
 NOTIFY_VERSION = "v0.2.5"  #: of the events
@@ -49,8 +51,18 @@ def lal_app_name(stream: StreamKey, urls: Iterable[str]) -> str:
     """The application of a stream; where applications mean nothing it is what the first of `urls` has that has any."""
     if stream.app != ANY_APP:
         return stream.app
-    apps = (unquote(urlsplit(url).path.strip("/").rpartition("/")[0]) for url in urls)
-    return next((app for app in apps if app), "")
+    return next((app for app in map(_app_in, urls) if app), "")
+
+
+def _app_in(url: str) -> str:
+    """The application that a URL names; a playlist below ``/hls/`` may name none, as anything else may, whatever stands in it."""
+    path = "/" + url.rpartition("://")[2].partition("?")[0].partition("/")[2]
+    if url.startswith("http") and path.endswith(PLAYLIST_SUFFIX):
+        try:
+            return parse_path(path).app or ""
+        except (InvalidName, RemoteProtocolError):
+            return ""
+    return unquote(path.strip("/").rpartition("/")[0])
 
 
 def lal_version() -> str:

@@ -29,7 +29,7 @@ from lalmesh.protocol.hls._names import (
     SegmentName,
     parse_file_name,
 )
-from lalmesh.protocol.hls._paths import HlsPath, PlaylistName, parse_path
+from lalmesh.protocol.hls._paths import PLAYLIST_SUFFIX, HlsPath, PlaylistName, parse_path
 from lalmesh.protocol.hls._query import kept_query
 from lalmesh.protocol.hls._reload import Answer, Ready, Refused, ReloadRequest, Wait, answer_to, parse_reload
 from lalmesh.protocol.hls._render import render_media
@@ -45,6 +45,7 @@ __all__ = [
     "MAX_PART_INDEX",
     "PARTS_LISTED_TARGETS",
     "PART_HOLD_BACK_TARGETS",
+    "PLAYLIST_SUFFIX",
     "SKIP_BOUNDARY_TARGETS",
     "Answer",
     "FileName",

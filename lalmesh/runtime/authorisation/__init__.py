@@ -16,6 +16,7 @@ from lalmesh.runtime.authorisation._lal_secret import LalSecret, lal_secret_of
 from lalmesh.runtime.authorisation._limits import MAX_LIMITS, AppLimit, AppLimits, Usage, limit_of, parse_limit
 from lalmesh.runtime.authorisation._metrics import AccessMetrics
 from lalmesh.runtime.authorisation._passes import (
+    CLIENT_HEADER,
     COUNTED_HEADER,
     EDGE_HEADER,
     PASS_PARAMETER,
@@ -46,6 +47,7 @@ from lalmesh.runtime.authorisation._verdict import (
 
 __all__ = [
     "ALGORITHMS",
+    "CLIENT_HEADER",
     "COUNTED_HEADER",
     "EDGE_HEADER",
     "HTTP_STATUS",

@@ -20,6 +20,8 @@ PASS_PARAMETER: Final = "hls_pass"
 EDGE_HEADER: Final = "Lalmesh-Edge"
 #: beside it: that the edge counts the player. A header of its own, as nodes of before read the other in four words alone
 COUNTED_HEADER: Final = "Lalmesh-Edge-Counts"
+#: beside it: address and port of the client, for who is told of it. The address is taken from the other, which is signed
+CLIENT_HEADER: Final = "Lalmesh-Edge-Client"
 HEADER_LASTS_S: Final = 60  #: either way: clocks of nodes differ, and a request may wait for a connection
 _PASS, _HEADER = b"lalmesh hls pass, version 1", b"lalmesh edge header, version 1"
 _COUNTED: Final = "counted"

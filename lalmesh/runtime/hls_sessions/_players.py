@@ -28,7 +28,7 @@ WHOLE_WORDS: Final = 12  #: of so many that tell of a player one tells everythin
 class HlsPlayer:
     """Who asks, as a request says; what its texts had that is no UTF-8 is replaced."""
 
-    peer: str  #: address
+    peer: str  #: address and port
     protocol: str = "hls"  #: or ``https-hls``
     url: str = ""  #: without query
     query: str = ""  #: without secrets
@@ -40,10 +40,10 @@ class HlsPlayer:
             object.__setattr__(self, name, well_formed(getattr(self, name)))
 
     @classmethod
-    def asking(cls, address: str, base: str, path: str, query: str, user_agent: str) -> HlsPlayer:
-        """Who asks for `path` from `address`, by the scheme and host of `base`; what is long is cut."""
+    def asking(cls, peer: str, base: str, path: str, query: str, user_agent: str) -> HlsPlayer:
+        """Who asks for `path` from `peer`, by the scheme and host of `base`; what is long is cut."""
         return cls(
-            peer=address,
+            peer=peer,
             protocol="https-hls" if base.startswith("https:") else "hls",
             url=f"{base}{path}"[:MAX_URL_CHARS],
             query=without_secrets(query)[:MAX_URL_CHARS],

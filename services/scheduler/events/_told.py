@@ -64,7 +64,7 @@ def change_of(event: Event) -> SessionChange | None:
 def viewer_event(event: Event) -> Event:
     """That the player whom `event` is about was the first, or the last."""
     kind = EventKind.FIRST_VIEWER if event.kind == EventKind.SUB_START.value else EventKind.LAST_VIEWER
-    facts = {"session_id": event.facts.get("session_id", "")}
+    facts = {name: event.facts.get(name, "") for name in ("session_id", "protocol", "role")}
     return replace(event, id=event.id + VIEWER, kind=kind.value, facts=facts)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.events import Event
+from lalmesh.runtime.hls_sessions import session_in
 from services.scheduler.lal_names import (
     API_VERSION,
     NOTIFY_VERSION,
@@ -51,7 +52,7 @@ def lal_body(event: Event, server_id: str) -> dict[str, Any]:
         case kind if kind in _SESSIONS:
             made = _session(event)
         case _:
-            made = {**_stream(event), **event.facts}
+            made = {**_stream(event), **event.facts, **_about_session(event.facts)}
     return {"server_id": server_id, **made}
 
 
@@ -90,10 +91,24 @@ def _segment(event: Event) -> dict[str, Any]:
     }
 
 
+def _about_session(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What an event that is about something else says of a session, as the events of its beginning and its end say it."""
+    if not facts.get("session_id") or not facts.get("role"):  # of none, or told by a node of before
+        return {}
+    protocol, role = str(facts.get("protocol", "")), str(facts["role"])
+    return {
+        "session_id": lal_session_id(str(facts["session_id"]), protocol, role),
+        "protocol": lal_protocol(protocol),
+        "base_type": _BASE_TYPES.get(role, ""),
+    }
+
+
 def _session(event: Event) -> dict[str, Any]:
     facts = event.facts
     protocol, role = str(facts.get("protocol", "")), str(facts.get("role", ""))
     query = str(facts.get("query", ""))
+    if lal_protocol(protocol) == "HLS":
+        query = session_in(query)[1]  # lal tells of a player when it has yet to be told its id
     return {
         "session_id": lal_session_id(str(facts.get("session_id", "")), protocol, role),
         "protocol": lal_protocol(protocol),

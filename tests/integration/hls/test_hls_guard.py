@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Sequence
+from unittest import mock
 
 import pytest
 from aiohttp import ClientSession, web
@@ -13,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.authorisation import (
+    CLIENT_HEADER,
     EDGE_HEADER,
     Access,
     AccessMetrics,
@@ -53,11 +56,13 @@ class Site:
         return [StreamKey("live", name)]
 
     async def _serve(self, request: web.Request, let_in: LetIn) -> web.Response:
-        return web.Response(text=f"{let_in.query} {let_in.address}")
+        return web.Response(text=f"{let_in.query} {let_in.peer}")
 
-    async def ask(self, target: str, said: FromEdge | None = None) -> tuple[int, str]:
-        """Status, and text or Location."""
+    async def ask(self, target: str, said: FromEdge | None = None, client: str = "") -> tuple[int, str]:
+        """Status, and text or Location; `client` is what the edge says of its address and port."""
         headers = {EDGE_HEADER: self.access.edge_headers.make(target, said, time.time())} if said is not None else {}
+        if client:
+            headers[CLIENT_HEADER] = client
         url = f"http://127.0.0.1:{self.port.port}{target}"
         async with ClientSession() as session, session.get(url, headers=headers, allow_redirects=False) as answer:
             return answer.status, answer.headers.get("Location") or await answer.text()
@@ -74,6 +79,19 @@ async def site() -> AsyncIterator[Site]:
 async def test_an_edge_that_has_let_it_in_is_believed_and_says_whose_it_is(site: Site) -> None:
     assert await site.ask("/hls/live/cam.m3u8?a=1", FromEdge("192.0.2.7", True)) == (200, "a=1 192.0.2.7")
     assert await site.ask("/record/live/cam/x.flv", FromEdge("192.0.2.7", True)) == (200, " 192.0.2.7")
+    for address, client in (("192.0.2.7", "192.0.2.7:4711"), ("2001:db8::7", "[2001:db8::7]:4711")):
+        assert await site.ask("/hls/live/cam.m3u8", FromEdge(address, True), client) == (200, f" {client}")
+
+
+@pytest.mark.parametrize("client", ["192.0.2.8:4711", "192.0.2.7", "192.0.2.7:x", "192.0.2.7:65536", "192.0.2.7:080", ":1", "é:1"])
+async def test_what_else_stands_for_the_port_of_a_client_is_not_taken(site: Site, client: str) -> None:
+    assert await site.ask("/hls/live/cam.m3u8", FromEdge("192.0.2.7", True), client) == (200, " 192.0.2.7")
+    assert (await site.ask("/hls/live/cam.m3u8", None, client))[0] == 401
+
+
+async def test_who_comes_by_himself_is_known_by_address_and_port(site: Site) -> None:
+    _, where = await site.ask(f"/hls/live/cam.m3u8?{SECRET}")
+    assert re.fullmatch(r".* 127\.0\.0\.1:[1-9]\d+", (await site.ask(where, None, "127.0.0.1:1"))[1])
 
 
 @pytest.mark.parametrize("path", ["/hls/live/cam.m3u8", "/hls/cam.m3u8"])
@@ -95,5 +113,5 @@ async def test_what_cannot_be_told_is_not_served(site: Site) -> None:
 
 async def test_recordings_are_closed_and_so_is_their_list(site: Site) -> None:
     assert (await site.ask("/record/live/cam/x.flv"))[0] == 401
-    assert await site.ask(f"/record/live/cam/x.flv?{SECRET}") == (200, " 127.0.0.1")
+    assert await site.ask(f"/record/live/cam/x.flv?{SECRET}") == (200, mock.ANY)
     assert (await site.ask(f"/record/?{SECRET}"))[0] == 403

@@ -10,11 +10,22 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.event_outbox import EventOutbox
 from lalmesh.runtime.events import Event
 from lalmesh.runtime.ownership import Epoch, NodeId
+from lalmesh.runtime.sessions import SessionRole
 from services.edge.alarms import Alarms, AlarmSettings
+from services.edge.client import Client
 from services.edge.publication import Publication, PublicationSettings
+from services.edge.session import Session
 
 CAM = StreamKey.of("live", "cam")
 FRAME_RATE = 25
+PUBLISHER = Session(
+    Client(protocol="rtmp", address="192.0.2.1", peer="192.0.2.1:5"),
+    SessionRole.PUBLISHER,
+    CAM,
+    0.0,
+    lambda _: None,
+    session_id="id",
+)
 
 
 class _World:
@@ -22,7 +33,7 @@ class _World:
         self.now = 0.0
         self.told: list[Event] = []
         self.outbox = EventOutbox(NodeId("edge", b"\1" * 8), self._tell)
-        self.alarms = Alarms(settings, self.outbox, lambda _: "id", lambda: self.now)
+        self.alarms = Alarms(settings, self.outbox, lambda _: PUBLISHER, lambda: self.now)
         self.core = Publication(b"p" * 16, PublicationSettings())
         self.core.grant(Epoch(1, 1))
         tracks = TrackSet((Track(track_id=1, codec=Codec.H264),), 1)
@@ -66,7 +77,8 @@ async def test_an_alarm_is_over_when_its_publication_has_gone() -> None:
     for _ in range(2):
         world.gone()
     assert world.words() == ["alarm no_keyframe", "alarm_over no_keyframe"]
-    assert [event.facts["session_id"] for event in world.outbox._waiting] == ["id", ""]
+    of = [[event.facts[name] for name in ("session_id", "protocol", "role")] for event in world.outbox._waiting]
+    assert of == [["id", "rtmp", "publisher"], ["", "", ""]]
 
 
 @in_virtual_time

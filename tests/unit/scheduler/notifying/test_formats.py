@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.events import Event
@@ -36,6 +38,37 @@ def test_events_of_pulls_have_what_lal_leaves_out() -> None:
 def test_where_applications_mean_nothing_that_of_the_url_is_named() -> None:
     assert _lal(EventKind.PUB_START, FACTS, ANY_APP)[1]["app_name"] == "live"
     assert _lal(EventKind.PUB_START, {**FACTS, "url": ""}, ANY_APP)[1]["app_name"] == ""
+
+
+@pytest.mark.parametrize("kind", [EventKind.SUB_START, EventKind.SUB_STOP])
+def test_a_player_of_hls_is_told_of_as_lal_does_without_the_id_that_it_was_given(kind: EventKind) -> None:
+    url = "http://h:8080/hls/cam.m3u8"
+    came = {**FACTS, "protocol": "hls", "role": "player", "url": url, "query": "a=1&session_id=00ab"}
+    told = _lal(kind, came, ANY_APP)[1]
+    assert (told["session_id"], told["app_name"], told["stream_name"]) == ("HLSSUB00ab", "", "cam")
+    assert (told["url"], told["url_param"]) == (f"{url}?a=1", "a=1")
+    assert _lal(kind, {**FACTS, "query": "session_id=1"})[1]["url_param"] == "session_id=1"  # anybody's parameter elsewhere
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        (EventKind.FIRST_VIEWER, {}),
+        (EventKind.LAST_VIEWER, {}),
+        (EventKind.ALARM, {"alarm": "no_keyframe", "value": 4.0, "limit": 3.0}),
+        (EventKind.ALARM_OVER, {"alarm": "no_keyframe", "value": 1.0, "limit": 3.0}),
+    ],
+)
+def test_what_is_told_of_a_session_elsewhere_names_it_as_its_beginning_did(kind: EventKind, more: dict[str, Any]) -> None:
+    session = {"session_id": "00ab", "protocol": "https-flv", "role": "player"}
+    told, began = _lal(kind, {**session, **more})[1], _lal(EventKind.SUB_START, {**FACTS, **session})[1]
+    names = ("session_id", "protocol", "base_type", "app_name", "stream_name")
+    assert {name: told[name] for name in names} == {name: began[name] for name in names}
+    assert more.items() <= told.items()
+
+
+def test_an_alarm_whose_publisher_has_gone_names_none() -> None:
+    assert _lal(EventKind.ALARM_OVER, {"alarm": "x", "session_id": "", "protocol": "", "role": ""})[1]["session_id"] == ""
 
 
 def test_a_server_without_streams_lists_null_as_lal_does() -> None:
