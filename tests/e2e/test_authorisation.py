@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import json
 import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm
 from support import ffmpeg, wire
-from support.access_attempts import PLAYS, PUBLISHES, TLS_PLAYS, TLS_PUBLISHES, Outcome, attempt
+from support.access_attempts import PLAYS, PUBLISHES, RTMP, TLS_PLAYS, TLS_PUBLISHES, Outcome, attempt
 from support.access_callback import GOOD, CallbackServer
 from support.cluster import Standalone
+from support.operator_api import call
 from support.ports import free_ports
 from support.process import wait_until
 
@@ -28,11 +33,16 @@ from lalmesh.runtime.authorisation import Action, lal_secret_of, signed_query
 Media = Callable[[str], Path]
 
 SOON_S = 3.0  #: a refusal, on a machine that runs other tests; it takes some 10 ms
+SETTING_S = 10.0  #: for a node to have heard of a setting
 LAL_KEY, MASTER = "q191201771", "PenGrl"
 SIGNING = secrets.token_hex(16)
 USER, PASSWORD = "alice", "wonder land"
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
+RSA_KEY, OTHER_RSA_KEY = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+FETCHED_KEY = ec.generate_private_key(ec.SECP256R1())  #: that of the key set
+SECRET = secrets.token_hex(32)
+WELCOME, DENIED, UNLISTED = "127.0.0.2", "127.0.0.9", "127.0.0.77"  #: addresses of this machine
 RULES = [
     "any lal/* lal_secret",
     "any signed/* signed",
@@ -50,7 +60,8 @@ CASES = ("good", "wrong", "expired", "missing", "replayed")
 
 @pytest.fixture(scope="module")
 def callback() -> Iterator[CallbackServer]:
-    with CallbackServer() as server:
+    public = json.loads(ECAlgorithm.to_jwk(FETCHED_KEY.public_key()))
+    with CallbackServer({"keys": [public | {"kid": "fetched", "alg": "ES256"}]}) as server:
         yield server
 
 
@@ -63,7 +74,9 @@ def node(tmp_path_factory: pytest.TempPathFactory, callback: CallbackServer) -> 
     (folder / "master").write_text(MASTER)
     (folder / "keys").write_text(f"k1:{SIGNING}\nold:{SIGNING[::-1]}\n")
     form = serialization.PublicFormat.SubjectPublicKeyInfo
-    (folder / "ec.pem").write_bytes(EC_KEY.public_key().public_bytes(serialization.Encoding.PEM, form))
+    pem = (key.public_key().public_bytes(serialization.Encoding.PEM, form) for key in (EC_KEY, RSA_KEY))
+    (folder / "public.pem").write_bytes(b"".join(pem))
+    (folder / "secret").write_text(SECRET)
     settings = {
         "auth.rules": RULES,
         "auth.otherwise": "deny",
@@ -71,10 +84,14 @@ def node(tmp_path_factory: pytest.TempPathFactory, callback: CallbackServer) -> 
         "auth.lal_secret.key_file": str(folder / "lal"),
         "auth.lal_secret.master_secret_file": str(folder / "master"),
         "auth.signed.keys_file": str(folder / "keys"),
-        "auth.jwt.public_key_file": str(folder / "ec.pem"),
+        "auth.jwt.public_key_file": str(folder / "public.pem"),
+        "auth.jwt.secret_file": str(folder / "secret"),
+        "auth.jwt.jwks_url": callback.keys_url,
         "auth.password.publish_users_file": str(folder / "users"),
         "auth.password.play_users_file": str(folder / "users"),
         "auth.callback.url": callback.url,
+        **{f"auth.addresses.{action}_allow": ["127.0.0.0/28"] for action in ("publish", "play")},
+        **{f"auth.addresses.{action}_deny": [DENIED] for action in ("publish", "play")},
         "edge.play.wait_publisher_s": 0,
         "hls.wait_s": 0,
         **certificate(folder),
@@ -88,7 +105,7 @@ def certificate(folder: Path) -> dict[str, object]:
     cert, key = folder / "cert.pem", folder / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     subprocess.run([*command, "-keyout", key, "-out", cert], check=True, capture_output=True, timeout=30)
-    return {"edge.tls.cert_file": str(cert), "edge.tls.key_file": str(key)}
+    return {f"{role}.tls.{name}_file": str(file) for role in ("edge", "hls") for name, file in (("cert", cert), ("key", key))}
 
 
 # what is shown
@@ -108,7 +125,11 @@ def token(action: str, name: str = "*", *, lasts_s: int = 60, key: ec.EllipticCu
 
 
 def shown(method: str, case: str, action: str, stream: str) -> Shown | None:
-    """What a client shows in a case; None where the method has no such case."""
+    """What a client shows in a case; None where the method has no such case.
+
+    A password and lal's secret never expire, and the callback says itself what is over, so none of them has `expired`; nothing of a
+    password or of a callback's token is for a stream, so neither has `replayed`.
+    """
     name = stream.rpartition("/")[2]
     other = "other" if case == "replayed" else name
     match method, case:
@@ -150,12 +171,16 @@ MATRIX = [
 def check_refusal(outcome: Outcome, protocol: str, action: str) -> None:
     """The words of each protocol for it."""
     assert outcome.took_s < SOON_S
-    if protocol in ("rtmp", "rtmps"):
-        code = "NetStream.Publish.BadName" if action == "publish" else "NetStream.Play.Failed"
-        assert outcome.answer == f"{code}: Unauthorized"
+    if protocol in RTMP:
+        assert outcome.answer == f"{_refusal(action)}: Unauthorized"
     else:
         assert outcome.answer == "401"
         assert outcome.fields["www-authenticate"]
+
+
+def _refusal(action: str) -> str:
+    """By RTMP."""
+    return "NetStream.Publish.BadName" if action == "publish" else "NetStream.Play.Failed"
 
 
 @pytest.mark.parametrize(("protocol", "action", "method", "case"), MATRIX)
@@ -210,8 +235,83 @@ async def test_a_digest_is_good_for_its_method_and_resource_alone(node: Standalo
     assert (await attempt(node, "rtsp", "publish", stream, authorization=answer)).answer == "200"
     assert (await attempt(node, "rtsp", "publish", "password/other", authorization=answer)).answer == "401"
     assert (await attempt(node, "rtsp", "play", stream, authorization=answer)).answer == "401"
+    assert (await attempt(node, "rtsp", "publish", f"{stream}/below", authorization=answer)).answer == "401"
+    assert (await attempt(node, "rtsp", "publish", stream, authorization=answer, source=WELCOME)).answer == "401"
     forged = answer.replace('nonce="', 'nonce="0')
     assert (await attempt(node, "rtsp", "publish", stream, authorization=forged)).answer == "401"
+
+
+async def test_what_was_captured_is_good_for_no_other_action_and_from_nowhere_else(node: Standalone) -> None:
+    for captured, action, protocols in (("publish", "play", PLAYS), ("play", "publish", PUBLISHES)):
+        for method in ("signed", "jwt"):
+            show = shown(method, "good", captured, f"{method}/x")
+            assert show is not None
+            for protocol in protocols:
+                check_refusal(await attempt(node, protocol, action, f"{method}/x", show.query), protocol, action)
+    for action, protocols in (("publish", PUBLISHES), ("play", PLAYS)):
+        show = shown("signed", "good", action, "signed/x")  # for one address
+        assert show is not None
+        for protocol in protocols:
+            check_refusal(await attempt(node, protocol, action, "signed/x", show.query, source=WELCOME), protocol, action)
+
+
+async def test_a_master_secret_opens_every_stream(node: Standalone) -> None:
+    wanted = [*(("publish", protocol) for protocol in PUBLISHES), *(("play", protocol) for protocol in PLAYS)]
+    asked = (attempt(node, protocol, action, f"lal/master-{protocol}", f"lal_secret={MASTER}") for action, protocol in wanted)
+    outcomes = dict(zip(wanted, await asyncio.gather(*asked), strict=True))
+    assert [each for each, outcome in outcomes.items() if not outcome.is_let_in] == []
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "key_id", "good", "wrong"),
+    [
+        ("HS256", None, SECRET, SECRET[::-1]),
+        ("RS256", None, RSA_KEY, OTHER_RSA_KEY),
+        ("ES256", None, EC_KEY, OTHER_KEY),
+        ("ES256", "fetched", FETCHED_KEY, EC_KEY),
+    ],
+    ids=("a secret", "RSA", "an elliptic curve", "a key set"),
+)
+async def test_tokens_by_every_kind_of_key(node: Standalone, algorithm: str, key_id: str | None, good: Any, wrong: Any) -> None:
+    def made(key: Any, action: str, lasts_s: int = 60) -> str:
+        claims = {"exp": int(time.time()) + lasts_s, "action": action, "app": "jwt"}
+        headers = {"kid": key_id} if key_id is not None else None
+        return "token=" + jwt.encode(claims, key, algorithm=algorithm, headers=headers)
+
+    for protocol, action in (("rtmp", "publish"), ("rtsp", "play"), ("ws-flv", "play"), ("hls-node", "play")):
+        stream = f"jwt/{algorithm}-{key_id}"
+        assert (await attempt(node, protocol, action, stream, made(good, action))).is_let_in, protocol
+        for query in (made(wrong, action), made(good, action, -60)):
+            check_refusal(await attempt(node, protocol, action, stream, query), protocol, action)
+
+
+# addresses
+
+
+@pytest.mark.parametrize("source", [WELCOME, DENIED, UNLISTED])
+async def test_addresses_that_may_not_are_refused_whatever_they_show(node: Standalone, source: str) -> None:
+    publishes = [("publish", protocol) for protocol in (*PUBLISHES, *TLS_PUBLISHES)]
+    wanted = [*publishes, *(("play", protocol) for protocol in (*PLAYS, *TLS_PLAYS))]
+    asked = (attempt(node, protocol, action, f"open/{protocol}", source=source) for action, protocol in wanted)
+    for (action, protocol), outcome in zip(wanted, await asyncio.gather(*asked), strict=True):
+        expected = f"{_refusal(action)}: Forbidden" if protocol in RTMP else "403"
+        assert outcome.is_let_in if source == WELCOME else outcome.answer == expected, (action, protocol, outcome)
+
+
+async def test_an_address_is_denied_and_let_in_again_while_it_runs(node: Standalone) -> None:
+    async def until(protocol: str, *, is_let_in: bool) -> None:
+        deadline_s = time.monotonic() + SETTING_S
+        while (found := await attempt(node, protocol, "play", "open/nobody", source=WELCOME)).is_let_in is not is_let_in:
+            assert time.monotonic() < deadline_s, found
+
+    url = f"{node.api_url}/v1/settings"
+    assert (await asyncio.to_thread(call, "PATCH", url, {"values": {"auth.addresses.play_deny": [WELCOME]}}))[0] == 200
+    for protocol in ("http-flv", "hls-node"):
+        await until(protocol, is_let_in=False)
+    assert (await attempt(node, "http-flv", "play", "open/nobody", source=DENIED)).answer == "404", "in place of what the file says"
+    assert (await asyncio.to_thread(call, "DELETE", url))[0] == 200
+    for protocol in ("http-flv", "hls-node"):
+        await until(protocol, is_let_in=True)
 
 
 async def test_what_was_wrong_is_not_told(node: Standalone) -> None:

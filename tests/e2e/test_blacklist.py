@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+from support.access_attempts import PLAYS, PUBLISHES, RTMP, TLS_PLAYS, TLS_PUBLISHES, attempt
+from support.certificates import self_signed
 from support.cluster import Cluster, Node, Settings
 from support.ffmpeg import Publisher
-from support.operator_api import block, call, let_in, sessions
+from support.held_clients import all_ended, clients_of_every_protocol, holding
+from support.operator_api import block, call, kick, let_in, sessions, sessions_until
 from support.ports import LOOPBACK
 from support.process import wait_until
 from support.recorder import recorder, recording
 from support.redis import CAN_RUN_REDIS, RedisServer
-from support.rtsp_talk import PCMA_SDP, Talk
-
-from lalmesh.client import ClientOptions, RtmpPlayer, RtmpPublisher
-from lalmesh.errors import LalmeshError
 
 Media = Callable[[str], Path]
 
 STREAM = "live/cam"
 LIMIT_S = 30.0
+KICK_S = 1.0  #: from the question to the end
 CLOSED_S = 2.0  #: from the answer of one scheduler to the end of sessions at an edge of another: half a second of it is its look
 ELSEWHERE = "127.0.0.3"  #: an address of the same machine that is not on the list
 LASTS_S = 15
@@ -42,7 +40,10 @@ def redis(tmp_path: Path, stack: ExitStack) -> RedisServer:
 
 @pytest.fixture
 def cluster(redis: RedisServer, tmp_path: Path) -> Iterator[Cluster]:
+    certificate = self_signed(tmp_path)
+    tls = {f"{role}.tls.{name}_file": str(certificate) for role in ("edge", "hls") for name in ("cert", "key")}
     settings: dict[str, Settings] = {
+        "all": tls,
         "scheduler": {"scheduler.redis.host": LOOPBACK, "scheduler.redis.port": redis.port},
         "edge": {"edge.play.wait_publisher_s": 5},
     }
@@ -61,43 +62,27 @@ async def status(url: str, source: str = "") -> int:
         return answer.status
 
 
-async def why_not(client: RtmpPlayer | RtmpPublisher) -> str:
-    """What a client is told that is not let in."""
-    try:
-        async with asyncio.timeout(LIMIT_S), client:
-            return ""
-    except LalmeshError as error:
-        return str(error)
-
-
-def rtsp_status(url: str, method: str, body: bytes = b"") -> int:
-    """What a first request is answered."""
-    parts, talk = urlsplit(url), Talk(url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=LIMIT_S) as connection:
-        connection.sendall(talk.request(method, fields={"Content-Type": "application/sdp"} if body else {}, body=body))
-        return int(connection.recv(4096).split(b" ")[1])
-
-
 async def hls_player(edge: Node) -> str:
-    """The URL by which a player of HLS goes on, once it is listed as a session."""
-    async with aiohttp.ClientSession() as client, client.get(edge.http_url(f"hls/{STREAM}.m3u8")) as answer:
-        return str(answer.url)
+    """The URL by which a player of HLS goes on, once it has a playlist."""
+    deadline_s = time.monotonic() + LIMIT_S
+    async with aiohttp.ClientSession() as client:
+        while True:
+            async with client.get(edge.http_url(f"hls/{STREAM}.m3u8")) as answer:
+                if answer.status == 200:
+                    return str(answer.url)
+            assert time.monotonic() < deadline_s, answer
+            await asyncio.sleep(0.1)
 
 
 async def check_refused(edge: Node, hls: Node) -> None:
     """In the words of each protocol."""
-    assert await status(edge.flv_url(STREAM)) == 403
-    assert await status(edge.http_url(f"{STREAM}.ts")) == 403
-    assert await status(edge.http_url(f"hls/{STREAM}.m3u8")) == 403
-    assert await status(hls.hls_url(f"{STREAM}.m3u8")) == 403
-    assert await asyncio.to_thread(rtsp_status, edge.rtsp_url(STREAM), "DESCRIBE") == 403
-    assert await asyncio.to_thread(rtsp_status, edge.rtsp_url("live/other"), "ANNOUNCE", PCMA_SDP) == 403
-    assert "blacklist" in await why_not(RtmpPlayer(edge.rtmp_url(STREAM), ClientOptions()))
-    assert "blacklist" in await why_not(RtmpPublisher(edge.rtmp_url("live/other"), ClientOptions()))
-    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-        async with aiohttp.ClientSession() as client:
-            await client.ws_connect(edge.ws_url(STREAM))
-    assert refused.value.status == 403
+    attempts = [
+        *(("play", STREAM, protocol) for protocol in (*PLAYS, *TLS_PLAYS)),
+        *(("publish", "live/other", protocol) for protocol in (*PUBLISHES, *TLS_PUBLISHES)),
+    ]
+    for action, stream, protocol in attempts:
+        refused = await attempt(hls if protocol.startswith("hls-node") else edge, protocol, action, stream)
+        assert "blacklist" in refused.answer if protocol in RTMP else refused.answer == "403", (action, protocol, refused)
 
 
 async def test_sessions_of_a_blacklisted_address_end_and_it_is_refused_everywhere_until_its_time_is_over(
@@ -105,18 +90,18 @@ async def test_sessions_of_a_blacklisted_address_end_and_it_is_refused_everywher
 ) -> None:
     ingest, edge = cluster.edges
     publisher = publisher_of(ingest, media, stack, tmp_path / "publisher.log")
-    urls = (edge.rtmp_url(STREAM), edge.rtsp_url(STREAM), edge.flv_url(STREAM), edge.ws_url(STREAM))
-    players = [recorder(url.partition(":")[0], url) for url in urls]
-    async with recording(*players):
-        await asyncio.gather(*(player.more(LIMIT_S) for player in players))
+    player = recorder("rtmp", edge.rtmp_url(STREAM))
+    async with recording(player):
+        await player.more(LIMIT_S)
+    clients = clients_of_every_protocol(edge, STREAM, "held/")
+    async with holding(clients):
         playlist = await hls_player(edge)
         await asyncio.to_thread(wait_until, "a session of HLS", lambda: plays_hls(cluster), LIMIT_S)
         assert await status(playlist) == 200
-        began = time.time()
+        began, began_s = time.time(), time.monotonic()
         await asyncio.to_thread(block, cluster.schedulers[1].api_url, LOOPBACK, LASTS_S)
-        while not all(player.ended for player in players) or publisher.running:
-            assert time.time() - began < CLOSED_S, [player.ended for player in players]
-            await asyncio.sleep(0.02)
+        await all_ended(clients, began_s, CLOSED_S)
+        await asyncio.to_thread(wait_until, "the publisher's end", lambda: not publisher.running, CLOSED_S)
     await check_refused(edge, cluster.hls[0])
     assert await status(playlist) == 403, "a player of HLS that was let in before"
     assert await status(playlist.replace(edge.http_url(""), cluster.hls[0].hls_url("").removesuffix("hls/"))) == 403
@@ -146,7 +131,25 @@ async def test_a_network_that_is_taken_off_is_let_in_again_and_a_node_that_joins
     player = recorder("rtmp", ingest.rtmp_url(STREAM))
     async with recording(player):
         await player.more(LIMIT_S)
+        await check_kicks(cluster, ingest)
+        await player.more(LIMIT_S)
     assert call("DELETE", f"{cluster.api_url}/v1/blacklist/127.0.0.0%2F31")[0] == 404
+
+
+async def check_kicks(cluster: Cluster, edge: Node) -> None:
+    """Sessions of every protocol end within a second, whichever scheduler is asked, and no other does."""
+    clients = clients_of_every_protocol(edge, STREAM, "held/")
+    async with holding(clients):
+        peers = {client.peer for client in clients}
+        found = await asyncio.to_thread(
+            sessions_until, cluster.api_url, lambda found: peers <= {each["peer"] for each in found}, LIMIT_S, node=edge.name
+        )
+        ids = {session["peer"]: session["id"] for session in found}
+        for number, client in enumerate(clients):
+            began_s = time.monotonic()
+            await asyncio.to_thread(kick, cluster.schedulers[number % 2].api_url, ids[client.peer], "a test")
+            await all_ended([client], began_s, KICK_S)
+            assert not [other.name for other in clients[number + 1 :] if other.ended.is_set()]
 
 
 def plays_hls(cluster: Cluster) -> bool:

@@ -67,10 +67,13 @@ class Wire:
 
 
 @contextlib.asynccontextmanager
-async def connected(port: int, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[Wire]:
-    """A plain connection, or one in TLS."""
+async def connected(
+    port: int, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None, *, source: str = ""
+) -> AsyncIterator[Wire]:
+    """A plain connection, or one in TLS; from the address `source` where that is given."""
+    local = (source, 0) if source else None
     async with asyncio.timeout(LIMIT_S):
-        wire = Wire(*await asyncio.open_connection(host, port, limit=READ_BYTES, ssl=tls))
+        wire = Wire(*await asyncio.open_connection(host, port, limit=READ_BYTES, ssl=tls, local_addr=local))
     try:
         yield wire
     finally:
