@@ -12,6 +12,7 @@ from lalmesh.client import ClientOptions
 from lalmesh.container.flv import BodyMuxer
 from lalmesh.relay_path import MAX_CLUSTERS
 from lalmesh.runtime.addresses import host_port
+from lalmesh.runtime.push_targets import shown_target
 from lalmesh.runtime.relay_rules import DEFAULT_PORTS, without_secrets
 from lalmesh.runtime.scheduling import RelayJob
 from lalmesh.runtime.sessions import dialled_protocol
@@ -73,10 +74,15 @@ class RelayingEdge:
         )
 
 
-def client_at(url: str, relay_id: str) -> Client:
+def shown_url(job: RelayJob, url: str) -> str:
+    """A URL of a relay without what lets somebody in."""
+    return shown_target(url, job.stream.name) if job.is_push else without_secrets(url)
+
+
+def client_at(url: str, job: RelayJob) -> Client:
     """The other side of a relay as the client of its session, which is called as the relay is: one at a time.
 
-    We have dialled it, and what it was dialled with beyond the path may be a secret.
+    We have dialled it, and what it was dialled with may be a secret.
     """
     parts = urlsplit(url, allow_fragments=False)
     host, port = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
@@ -84,8 +90,8 @@ def client_at(url: str, relay_id: str) -> Client:
         protocol=dialled_protocol(url),
         address=host,
         peer=host_port(host, port),
-        url=without_secrets(url),
-        session_id=relay_id,
+        url=shown_url(job, url),
+        session_id=job.id,
     )
 
 

@@ -46,7 +46,7 @@ async def _send(edge: RelayingEdge, job: RelayJob, url: str, relay: Relay, fanou
     options = edge.options(job)
     writer: Writer = RtspWriter(url, options, relay.tracks) if is_rtsp(url) else RtmpWriter(url, options, edge.body_muxer())
     async with writer.publisher:
-        session = edge.sessions.open(client_at(url, job.id), SessionRole.RELAY_PUSH, job.stream, fanout.dismiss)
+        session = edge.sessions.open(client_at(url, job), SessionRole.RELAY_PUSH, job.stream, fanout.dismiss)
         session.bytes_moved = lambda: fanout.counters.sent_bytes
         session.media = lambda: SessionMedia(codecs_of(relay.tracks), session.opened_us, skips=fanout.counters.skips)
         session.facts = lambda: {"skips": fanout.counters.skips} if fanout.counters.skips else {}

@@ -8,11 +8,12 @@ import time
 
 from lalmesh.errors import LalmeshError
 from lalmesh.runtime.foreign_text import well_formed
+from lalmesh.runtime.push_targets import without_key
 from lalmesh.runtime.relay_rules import without_secrets
 from lalmesh.runtime.scheduling import RelayJob, RelayState, RelayStatus
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.relaying._attempts import Attempts
-from services.edge.relaying._edge import RelayingEdge, client_at
+from services.edge.relaying._edge import RelayingEdge, client_at, shown_url
 from services.edge.relaying._pull import pull
 from services.edge.relaying._push import push
 from services.edge.relaying._reasons import shown_reason
@@ -61,14 +62,14 @@ class Runner:
             return
         self._is_told = True
         role = SessionRole.RELAY_PUSH if self.job.is_push else SessionRole.RELAY_PULL
-        client = client_at(self.job.urls[self._attempts.source], self.job.id)
+        client = client_at(self.job.urls[self._attempts.source], self.job)
         session = Session(client, role, self.job.stream, self._began_at, lambda _: None, self.job.id, self._began_us)
         self._edge.events.closed(session, f"{reason}: {self._error}" if self._error and self._error != reason else reason)
 
     async def _run(self) -> None:
         while True:
             url = self.job.urls[self._attempts.source]
-            self._url, self._started_at = without_secrets(url), None
+            self._url, self._started_at = shown_url(self.job, url), None
             self._enter(RelayState.CONNECTING)
             reason = await self._attempt(url)
             ran_s = self._loop.time() - self._started_at if self._started_at is not None else 0.0
@@ -90,11 +91,15 @@ class Runner:
             reason = await work(self._edge, self.job, url, self._started)
         except (LalmeshError, OSError) as error:
             reason = shown_reason(error)
-            log.debug("attempt ends: %s", without_secrets(str(error)), extra=self._facts)
+            log.debug("attempt ends: %s", self._shown(url, str(error)), extra=self._facts)
         except Exception:  # a bug of ours, or a URL of a form that nobody thought of: the others go on
             log.exception("relay failed", extra=self._facts)
             reason = "internal error"
-        return well_formed(without_secrets(reason))
+        return well_formed(self._shown(url, reason))
+
+    def _shown(self, url: str, text: str) -> str:
+        """What may be said of an attempt at `url`."""
+        return without_key(text, url, self.job.stream.name) if self.job.is_push else without_secrets(text)
 
     def _started(self, session: Session) -> None:
         self._session, self._started_at, self._is_told = session, self._loop.time(), True

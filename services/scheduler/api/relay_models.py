@@ -1,4 +1,4 @@
-"""Relays and their rules as the API takes and shows them. Logins and queries of URLs are taken, and never shown."""
+"""Relays and their rules as the API takes and shows them. What may be a secret in URLs is taken, and never shown."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from lalmesh.runtime.push_targets import shown_target
 from lalmesh.runtime.relay_rules import (
     DEFAULT_STOP_S,
     ENDLESS,
@@ -135,7 +136,7 @@ def relay_model(shown: ShownRelay) -> RelayModel:
         id=record.id,
         kind="push" if record.is_push else "pull",
         stream=str(record.stream),
-        urls=[without_secrets(url) for url in record.urls],
+        urls=[shown_target(url, record.stream.name) if record.is_push else without_secrets(url) for url in record.urls],
         rule=record.rule or None,
         stop_after_s=record.stop_after_s,
         state=shown.state,
@@ -164,7 +165,7 @@ def rule_model(rule_id: str, rule: RelayRule, source: Literal["config", "api"], 
         created_us=created_us,
         kind="push" if rule.is_push else "pull",
         pattern=rule.pattern,
-        urls=[without_secrets(url) for url in rule.urls],
+        urls=[shown_target(url) if rule.is_push else without_secrets(url) for url in rule.urls],
         on_demand=rule.on_demand,
         stop_after_s=rule.stop_after_s,
     )

@@ -78,7 +78,7 @@ class World:
 
 
 async def runs(edge: RelayingEdge, job: RelayJob, url: str, started: Started) -> str:
-    session = edge.sessions.open(client_at(url, job.id), SessionRole.RELAY_PULL, CAM, lambda _: None)
+    session = edge.sessions.open(client_at(url, job), SessionRole.RELAY_PULL, CAM, lambda _: None)
     try:
         started(session)
         await asyncio.Event().wait()
@@ -179,6 +179,19 @@ async def test_one_that_ran_has_the_events_of_its_session_under_its_own_id(monke
 
 
 @in_virtual_time
+async def test_the_key_of_a_target_is_told_to_nobody(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    world = World(monkeypatch, refused)
+    push = replace(PULL, is_push=True, urls=("rtmp://a/app/sk-1234?backup=1",), retries=0)
+    world.relaying.follow(RelayJobs((push,)))
+    assert (await world.events())[0][:2] == ("relay_push_stop", "1")
+    logged = [{**vars(record), "args": record.getMessage()} for record in caplog.records]
+    told = repr((world.relaying.statuses, [event.facts for event in world.told], logged, client_at(push.urls[0], push)))
+    assert told.count("rtmp://a/app/***") > 3
+    assert "sk-1234" not in told
+
+
+@in_virtual_time
 async def test_one_that_is_tried_at_another_edge_when_this_one_stops_is_not_over(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, refused)
     world.relaying.follow(RelayJobs((PULL,)))
@@ -201,11 +214,11 @@ async def test_what_fails_by_a_bug_of_ours_is_tried_again(monkeypatch: pytest.Mo
 
 
 def test_the_other_side_is_shown_without_secrets() -> None:
-    client = client_at(URL, "1")
+    client = client_at(URL, PULL)
     assert (client.query, client.session_id) == ("", "1")
     assert (client.protocol, client.address, client.peer, client.url) == ("rtmp", "a", "a:1935", "rtmp://a/live/cam")
-    assert client_at("https://[::1]:444/live/cam.flv", "1").protocol == "https-flv"
-    assert client_at("https://[::1]:444/live/cam.flv", "1").peer == "[::1]:444"
+    assert client_at("https://[::1]:444/live/cam.flv", PULL).protocol == "https-flv"
+    assert client_at("https://[::1]:444/live/cam.flv", PULL).peer == "[::1]:444"
 
 
 @in_virtual_time
