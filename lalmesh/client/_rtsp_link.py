@@ -56,6 +56,7 @@ class RtspLink(ClientLink):
         self._denied = denied
         self._ways = PacketWays(self._gather, self._datagrams, sends=mode == "publish")
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = 0.0  # when it runs: uvloop's handle of one that is due at once does not say
         self._gathered: list[bytes] = []  # frames to be written in this turn of the loop
         self._heard = asyncio.Event()  # a packet came, or it is over
 
@@ -217,10 +218,10 @@ class RtspLink(ClientLink):
         if due_s is None or self._transport is None:
             return
         if self._timer is not None:
-            if self._timer.when() <= due_s:
+            if self._timer_s <= due_s:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(due_s, self._due)
+        self._timer, self._timer_s = self._loop.call_at(due_s, self._due), due_s
 
     def _due(self) -> None:
         self._timer = None

@@ -10,6 +10,7 @@ from errno import ENOTCONN
 
 import pytest
 from support.fake_transport import FakeTransport, deliver
+from support.loops import NEEDS_UVLOOP, new_uvloop
 
 from lalmesh.client import ClientOptions, ConnectionFailed, Refused, RefusedNotAuthorized, RefusedNotFound, RtspTransport
 from lalmesh.client._link import MAX_QUEUED_BYTES, Mode
@@ -270,6 +271,21 @@ async def test_reports_go_out_when_they_are_due() -> None:
         await asyncio.sleep(0)
     ends.agree()
     assert [(event.payload, event.is_rtcp) for event in ends.packets()] == [(b"one", False), (b"report", True)]
+
+
+@NEEDS_UVLOOP
+def test_a_timer_that_is_due_at_once_is_looked_at_by_what_comes_before_it_runs() -> None:
+    async def work() -> None:
+        ends = Ends("play")
+        ends.agree()
+        ends.media.due_us = 0
+        ends.deliver(serialize_frame(0, b"one"))
+        ends.deliver(serialize_frame(0, b"two"))  # uvloop's handle does not say when it runs
+        assert [data for _, data, _ in ends.media.received] == [b"one", b"two"]
+        ends.link.abort()
+
+    with asyncio.Runner(loop_factory=new_uvloop) as runner:
+        runner.run(work())
 
 
 async def test_a_player_that_takes_nothing_stops_the_server() -> None:
