@@ -8,10 +8,12 @@ from services.scheduler.api._permission import Permission
 from services.scheduler.api._problem import FieldError, ProblemError, ProblemModel, problems
 from services.scheduler.api._router import Api
 from services.scheduler.api._settings import ApiSettings
+from services.scheduler.api._stream import MAX_STREAM_CHARS, named_stream
 from services.scheduler.api._turnstile import Turnstile
 
 __all__ = [
     "MAX_BODY_BYTES",
+    "MAX_STREAM_CHARS",
     "Answer",
     "Api",
     "ApiModel",
@@ -30,5 +32,6 @@ __all__ = [
     "Tokens",
     "Turnstile",
     "hash_token",
+    "named_stream",
     "problems",
 ]

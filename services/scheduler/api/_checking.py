@@ -22,7 +22,7 @@ JSON = "application/json"
 BODY_S = 10.0  #: for a body to be here
 MAX_NUMBER_CHARS = 30  #: of a number in a query: more digits than any field takes
 MAX_ERRORS = 20  #: that are told of one request
-MAX_DETAIL_CHARS = 200  #: of what is told of one field
+MAX_DETAIL_CHARS = 500  #: of what is told of one field: the longest list of what may be said has 300
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)  # RFC 8259 §6
 _BOOLEANS = {"true": True, "false": False}
@@ -156,7 +156,15 @@ def _checked(model: type[_Model], check: Callable[[], _Model]) -> _Model:
 
 def _field_error(kind: str, where: tuple[int | str, ...], message: str) -> FieldError:
     detail = "this is no JSON" if kind == "json_invalid" else message.removeprefix("Value error, ")
-    return FieldError(field=".".join(map(str, where))[:MAX_DETAIL_CHARS], detail=detail[:MAX_DETAIL_CHARS])
+    return FieldError(field=_cut(".".join(map(str, where))), detail=_cut(detail))
+
+
+def _cut(text: str) -> str:
+    """Not longer than may be told, and said so where something is left out."""
+    if len(text) <= MAX_DETAIL_CHARS:
+        return text
+    kept = text[: MAX_DETAIL_CHARS - 2]
+    return f"{kept.rpartition(' ')[0] or kept} …"
 
 
 def _in_words(errors: list[FieldError], count: int) -> str:

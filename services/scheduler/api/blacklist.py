@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from http import HTTPStatus
+from ipaddress import ip_network
 
-from pydantic import Field
+from pydantic import Field, IPvAnyAddress
 
-from lalmesh.runtime.networks import parse_network
+from lalmesh.runtime.networks import IpAddress, parse_network, unmapped
 from services.scheduler.api import Answer, ApiModel, ApiRole, Asked, Operation, Page, PageModel, PageQuery, ProblemError
 from services.scheduler.api.sessions import MAX_REASON_CHARS
 from services.scheduler.blacklisting import BlacklistFullError, Blacklisting, Listed
@@ -16,6 +17,12 @@ from services.scheduler.blacklisting import BlacklistFullError, Blacklisting, Li
 PATH = "/v1/blacklist"
 ONE = f"{PATH}/{{network}}"
 MAX_LASTS_S = 10 * 365 * 86_400  #: ten years: longer is for ever, which is 0
+
+
+class BlacklistQuery(PageQuery):
+    """Which networks are wanted."""
+
+    address: IPvAnyAddress | None = Field(default=None, description="That hold this address.", examples=["192.0.2.7"])
 
 
 class ListedModel(ApiModel):
@@ -55,7 +62,11 @@ def operations(blacklisting: Blacklisting, wall_clock: Callable[[], float] = tim
         listed = blacklisting.listed
         if listed is None:
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "the blacklist was not read yet")
-        page = Page.of(listed, asked.query)
+        query: BlacklistQuery = asked.query
+        if query.address is not None:
+            holding = _holding(query.address)
+            listed = [each for each in listed if each.network in holding]
+        page = Page.of(listed, query)
         return Answer(body=page.answer(BlacklistPage, [_described(each) for each in page.shown]))
 
     async def put_network(asked: Asked) -> Answer:
@@ -82,7 +93,7 @@ def operations(blacklisting: Blacklisting, wall_clock: Callable[[], float] = tim
             summary="List the networks that nobody is let in from.",
             handler=list_networks,
             role=ApiRole.VIEWER,
-            query=PageQuery,
+            query=BlacklistQuery,
             answers={HTTPStatus.OK: BlacklistPage},
         ),
         Operation(
@@ -112,6 +123,12 @@ def operations(blacklisting: Blacklisting, wall_clock: Callable[[], float] = tim
             problems=frozenset({HTTPStatus.NOT_FOUND}),
         ),
     ]
+
+
+def _holding(address: IpAddress) -> set[str]:
+    """Every network that holds an address: fewer than a list may have, which is not to be parsed."""
+    plain = unmapped(address)
+    return {str(ip_network((plain, length), strict=False)) for length in range(plain.max_prefixlen + 1)}
 
 
 def _network(asked: Asked) -> str:

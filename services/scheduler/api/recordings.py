@@ -21,7 +21,19 @@ from lalmesh.runtime.recording import (
     RuleError,
     make_rule,
 )
-from services.scheduler.api import Answer, ApiModel, ApiRole, Asked, Operation, Page, PageModel, PageQuery, ProblemError
+from services.scheduler.api import (
+    MAX_STREAM_CHARS,
+    Answer,
+    ApiModel,
+    ApiRole,
+    Asked,
+    Operation,
+    Page,
+    PageModel,
+    PageQuery,
+    ProblemError,
+    named_stream,
+)
 from services.scheduler.recording_rules import RuleRecord
 from services.scheduler.recordings import Recordings, TooManyRulesError, pattern_of
 
@@ -35,6 +47,13 @@ _KeepS = Annotated[int, Field(ge=0, le=MAX_SECONDS, description="Files go so man
 _KeepBytes = Annotated[
     int, Field(ge=0, le=MAX_BYTES, description="The oldest files go where all of the rule have more bytes; 0: never.")
 ]
+
+
+class RulesQuery(PageQuery):
+    """Which rules are wanted."""
+
+    source: Literal["config", "api"] | None = Field(default=None, description="From there only.")
+    stream: str | None = Field(default=None, min_length=3, max_length=MAX_STREAM_CHARS, description="That match this stream.")
 
 
 class RecordRuleBody(ApiModel):
@@ -100,7 +119,7 @@ def operations(recordings: Recordings) -> list[Operation]:
             "first that names it. Those of the configuration come first.",
             handler=face.list_rules,
             role=ApiRole.VIEWER,
-            query=PageQuery,
+            query=RulesQuery,
             answers={HTTPStatus.OK: RulePage},
         ),
         Operation(
@@ -149,7 +168,13 @@ class _Face:
 
     async def list_rules(self, asked: Asked) -> Answer:
         """Every rule, a page at a time, in the order in which they are looked at."""
-        page = Page.of([*_configured(self._recordings), *map(_describe, self._recordings.known.records())], asked.query)
+        query: RulesQuery = asked.query
+        stream = named_stream(query.stream) if query.stream is not None else None
+        known = [] if query.source == "api" else _configured(self._recordings, stream)
+        if query.source != "config":
+            records = self._recordings.known.records()
+            known += [_describe(record) for record in records if stream is None or record.rule.matches(stream)]
+        page = Page.of(known, query)
         return Answer(body=page.answer(RulePage, page.shown))
 
     async def show_rule(self, asked: Asked) -> Answer:
@@ -213,8 +238,9 @@ def _describe(record: RuleRecord) -> RecordRuleModel:
     return _described(record.id, record.rule, source="api", stream=record.stream, created_us=record.created_us)
 
 
-def _configured(recordings: Recordings) -> list[RecordRuleModel]:
-    rules = enumerate(recordings.known.configured)
+def _configured(recordings: Recordings, stream: StreamKey | None = None) -> list[RecordRuleModel]:
+    """Those of the configuration, or of them those that match a stream."""
+    rules = [each for each in enumerate(recordings.known.configured) if stream is None or each[1].matches(stream)]
     return [_described(f"{CONFIGURED}{number}", rule, source="config") for number, rule in rules]
 
 

@@ -8,7 +8,7 @@ from lalmesh.errors import InvalidName, StreamExists
 from lalmesh.names import StreamKey
 from lalmesh.runtime.recording import RuleError
 from lalmesh.runtime.relay_rules import MAX_RULES, RelayRule, make_relay_rule
-from services.scheduler.api import Answer, ApiRole, Asked, Operation, Page, PageModel, PageQuery, ProblemError
+from services.scheduler.api import Answer, ApiRole, Asked, Operation, Page, PageModel, ProblemError
 from services.scheduler.api.relay_models import (
     RelayBody,
     RelayModel,
@@ -20,6 +20,7 @@ from services.scheduler.api.relay_models import (
     rule_model,
     rule_model_of,
 )
+from services.scheduler.api.relay_queries import RelayRulesQuery, RelaysQuery, wanted_relays, wanted_rules
 from services.scheduler.relay_records import CONFIGURED, RelayRecord
 from services.scheduler.relays import MadeByRuleError, Relays, TooManyRelaysError
 
@@ -46,7 +47,7 @@ def _relay_operations(face: _RelayFace) -> list[Operation]:
             description="By stream, those that fetch before those that send.",
             handler=face.list_relays,
             role=ApiRole.VIEWER,
-            query=PageQuery,
+            query=RelaysQuery,
             answers={HTTPStatus.OK: RelayPage},
         ),
         Operation(
@@ -100,7 +101,7 @@ def _rule_operations(face: _RuleFace) -> list[Operation]:
             "all. Those of the configuration come first.",
             handler=face.list_rules,
             role=ApiRole.VIEWER,
-            query=PageQuery,
+            query=RelayRulesQuery,
             answers={HTTPStatus.OK: RulePage},
         ),
         Operation(
@@ -149,7 +150,7 @@ class _RelayFace:
 
     async def list_relays(self, asked: Asked) -> Answer:
         """Every relay, a page at a time."""
-        page = Page.of(self._relays.known.relays(), asked.query)
+        page = Page.of(wanted_relays(self._relays, asked.query), asked.query)
         return Answer(body=page.answer(RelayPage, [relay_model(self._relays.show(record)) for record in page.shown]))
 
     async def show_relay(self, asked: Asked) -> Answer:
@@ -200,7 +201,7 @@ class _RuleFace:
 
     async def list_rules(self, asked: Asked) -> Answer:
         """Every rule, a page at a time, in the order in which they are looked at."""
-        page = Page.of(self._relays.known.rules, asked.query)
+        page = Page.of(wanted_rules(self._relays, asked.query), asked.query)
         return Answer(body=page.answer(RulePage, [self._rule(rule_id, rule) for rule_id, rule in page.shown]))
 
     async def show_rule(self, asked: Asked) -> Answer:

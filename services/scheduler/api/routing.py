@@ -9,17 +9,15 @@ from http import HTTPStatus
 from aiohttp import web
 from pydantic import ConfigDict, Field, IPvAnyAddress
 
-from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
 from lalmesh.runtime.http_gate import remote_of
 from lalmesh.runtime.zones import Address
-from services.scheduler.api import Answer, ApiModel, ApiRole, Asked, Operation, ProblemError
+from services.scheduler.api import MAX_STREAM_CHARS, Answer, ApiModel, ApiRole, Asked, Operation, ProblemError, named_stream
 from services.scheduler.expected import EXPECTED_S
 from services.scheduler.route_urls import PLAYED, PROTOCOLS, RouteProtocol
 from services.scheduler.routes import Purpose, Routes
 from services.scheduler.routing import Choice, NotListenedFor, Route, ZoneMatch
 
-MAX_STREAM_CHARS = 2304  #: an application of 8 parts and a name, 255 bytes each, with their slashes
 ClientOf = Callable[[web.Request], str]
 PlayProtocol = Enum("PlayProtocol", {name: name for name in PROTOCOLS})  # type: ignore[misc]  # made of the one table
 PublishProtocol = Enum(  # type: ignore[misc]
@@ -122,7 +120,7 @@ class RoutingApi:
         """Send a player there."""
         path = f"{asked.path['app']}/{asked.path['name']}"
         suffix = next(ending for ending in PLAYED if path.endswith(ending))
-        stream = _stream(path.removesuffix(suffix), "name")
+        stream = named_stream(path.removesuffix(suffix), "name")
         zone = self._routes.zone_of(self._client_of(asked.request))
         protocol, route = self._route_http(stream, PLAYED[suffix], zone, is_secure=remote_of(asked.request).scheme == "https")
         query = asked.request.rel_url.raw_query_string
@@ -137,7 +135,7 @@ class RoutingApi:
 
     def _answer(self, asked: Asked, purpose: Purpose) -> Answer:
         query: PlayQuery | PublishQuery = asked.query
-        stream, protocol = _stream(query.stream, "stream"), PROTOCOLS[query.protocol.value]
+        stream, protocol = named_stream(query.stream), PROTOCOLS[query.protocol.value]
         zone = query.zone or self._routes.zone_of(self._client(asked, query))
         return Answer(body=self._model(stream, protocol, zone, self._route(stream, protocol, purpose, zone)))
 
@@ -145,7 +143,7 @@ class RoutingApi:
         if query.client is None:
             return self._client_of(asked.request)
         if asked.role < ApiRole.VIEWER:
-            raise ProblemError(HTTPStatus.FORBIDDEN, "who may not look may ask for itself only", field="client")
+            raise ProblemError(HTTPStatus.FORBIDDEN, "for others only who has a token may ask, or a program here", field="client")
         return query.client
 
     def _route(self, stream: StreamKey, protocol: RouteProtocol, purpose: Purpose, zone: str) -> Route:
@@ -175,13 +173,6 @@ class RoutingApi:
             reason=route.reason,
             ttl_s=EXPECTED_S,
         )
-
-
-def _stream(text: str, field: str) -> StreamKey:
-    try:
-        return StreamKey.parse(text)
-    except InvalidName as exc:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, str(exc), field=field) from exc
 
 
 def _address_of(request: web.Request) -> str:

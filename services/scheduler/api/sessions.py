@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from http import HTTPStatus
 from typing import Self
 
@@ -14,6 +15,7 @@ from lalmesh.runtime.scheduling.control import MAX_KICKED
 from lalmesh.runtime.sessions import MAX_ID_BYTES, MAX_PAGE, Session, SessionDirectory, SessionFilter, SessionRole
 from services.scheduler.api import Answer, ApiModel, ApiRole, Asked, Operation, ProblemError
 from services.scheduler.kicks import Kicks
+from services.scheduler.route_urls import PROTOCOLS
 
 PATH = "/v1/sessions"
 ONE = f"{PATH}/{{id}}"
@@ -21,6 +23,10 @@ DEFAULT_ITEMS = 100
 MAX_CURSOR_CHARS = 16_384  #: a name of a stream, quoted, and an id
 MAX_REASON_CHARS = 250  #: 1,000 bytes of UTF-8
 KICKED = "kicked"  #: the reason that is told where none is given
+#: what sessions are called: those of low-latency HLS as all of HLS
+SessionProtocol = Enum(  # type: ignore[misc]  # made of the one table
+    "SessionProtocol", {name: name for name in PROTOCOLS if not name.endswith("ll-hls")}
+)
 
 
 class SessionModel(ApiModel):
@@ -61,7 +67,7 @@ class Wanted(ApiModel):
 
     stream: str | None = Field(default=None, min_length=3, max_length=2304, description="app/name.", examples=["live/cam"])
     node: str | None = Field(default=None, min_length=1, max_length=253, description="At this edge, or hls node.")
-    protocol: str | None = Field(default=None, min_length=1, max_length=32, description="Over this protocol.")
+    protocol: SessionProtocol | None = Field(default=None, description="Over this protocol.")
     role: SessionRole | None = Field(default=None, description="That do this.")
     address: str | None = Field(default=None, min_length=2, max_length=64, description="Of a client at this address, without port.")
 
@@ -81,7 +87,7 @@ class Wanted(ApiModel):
         return SessionFilter(
             stream=_key(self.stream) if self.stream is not None else None,
             node=self.node or "",
-            protocol=self.protocol or "",
+            protocol=self.protocol.value if self.protocol is not None else "",
             role=self.role,
             address=plain(self.address) if self.address is not None else "",
         )

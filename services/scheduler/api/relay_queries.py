@@ -1,0 +1,77 @@
+"""Which relays, and which of their rules, are to be listed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from lalmesh.runtime.relay_rules import RelayRule
+from services.scheduler.api import MAX_STREAM_CHARS, PageQuery, named_stream
+from services.scheduler.relay_records import RelayRecord
+from services.scheduler.relays import Relays, ShownState
+
+RelayKind = Literal["pull", "push"]
+MAX_ID_CHARS = 100  #: of a rule: more than any has
+
+
+class RelaysQuery(PageQuery):
+    """Which relays are wanted: those of which all of it is true that is said."""
+
+    stream: str | None = Field(default=None, min_length=3, max_length=MAX_STREAM_CHARS, description="Of this stream only.")
+    kind: RelayKind | None = Field(default=None, description="Of this kind only.")
+    state: ShownState | None = Field(default=None, description="In this state only.")
+    edge: str | None = Field(default=None, min_length=1, max_length=253, description="That this node runs.")
+    rule: str | None = Field(default=None, min_length=1, max_length=MAX_ID_CHARS, description="By the rule of this id.")
+
+
+class RelayRulesQuery(PageQuery):
+    """Which rules are wanted, likewise."""
+
+    stream: str | None = Field(default=None, min_length=3, max_length=MAX_STREAM_CHARS, description="That match this stream.")
+    kind: RelayKind | None = Field(default=None, description="Of this kind only.")
+    source: Literal["config", "api"] | None = Field(default=None, description="From there only.")
+
+
+def wanted_relays(relays: Relays, query: RelaysQuery) -> list[RelayRecord]:
+    """The relays that a query is for, by stream.
+
+    Raises:
+        ProblemError: its stream is none.
+    """
+    stream = named_stream(query.stream) if query.stream is not None else None
+
+    def is_wanted(record: RelayRecord) -> bool:
+        edge = record.edge.node.name if record.edge is not None else None
+        return (
+            stream in (None, record.stream)
+            and query.kind in (None, _kind(record.is_push))
+            and query.edge in (None, edge)
+            and query.rule in (None, record.rule)
+            and (query.state is None or relays.show(record).state == query.state)
+        )
+
+    return [record for record in relays.known.relays() if is_wanted(record)]
+
+
+def wanted_rules(relays: Relays, query: RelayRulesQuery) -> list[tuple[str, RelayRule]]:
+    """The rules that a query is for, in the order in which they are looked at.
+
+    Raises:
+        ProblemError: its stream is none.
+    """
+    stream = named_stream(query.stream) if query.stream is not None else None
+
+    def is_wanted(rule_id: str, rule: RelayRule) -> bool:
+        source = "config" if relays.known.rule_record(rule_id) is None else "api"
+        return (
+            (stream is None or rule.matches(stream))
+            and query.kind in (None, _kind(rule.is_push))
+            and query.source in (None, source)
+        )
+
+    return [each for each in relays.known.rules if is_wanted(*each)]
+
+
+def _kind(is_push: bool) -> RelayKind:
+    return "push" if is_push else "pull"
