@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from support.edge_fakes import AUDIO, VIDEO
 
-from lalmesh.media import TrackSet
+from lalmesh.media import Codec, Kind, Track, TrackSet
 from lalmesh.names import ANY_APP, StreamKey
-from lalmesh.runtime.scheduling.model import HeldStream
+from lalmesh.runtime.scheduling.model import MAX_FRAME_SECONDS, HeldStream
 from lalmesh.runtime.sessions import Session, SessionRole
 from services.scheduler.lal_api._models import StatSession
 from services.scheduler.lal_api._objects import stat_group, stat_session
@@ -76,6 +77,30 @@ async def test_a_group_has_its_sessions_by_what_they_do() -> None:
     assert [each.base_type for each in shown] == ["PUB", "SUB", "PULL", "PUSH"]
     assert [(each.unix_sec, each.v) for each in group.in_frame_per_sec] == [(99, 25), (98, 24)]
     assert (group.video_codec, group.audio_codec) == (VIDEO.codec.value.upper(), AUDIO.codec.value.upper())
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [
+        (Codec.H264, "H264"),
+        (Codec.H265, "H265"),
+        (Codec.AAC, "AAC"),
+        (Codec.PCMA, "PCMA"),
+        (Codec.PCMU, "PCMU"),
+        (Codec.OPUS, "OPUS"),
+    ],
+)
+async def test_a_codec_is_called_as_lal_calls_it(codec: Codec, name: str) -> None:
+    held = HeldStream(stream=STREAM, tracks=TrackSet((Track(track_id=1, codec=codec),), 1), frames_end_s=0, frames=())
+    group = await stat_group(STREAM, held, [])
+    is_video = codec.kind is Kind.VIDEO
+    assert (group.video_codec, group.audio_codec) == ((name, "") if is_video else ("", name))
+
+
+async def test_frames_are_of_as_many_seconds_as_lal_tells() -> None:
+    held = HeldStream(stream=STREAM, tracks=TrackSet(), frames_end_s=100, frames=tuple(range(MAX_FRAME_SECONDS)))
+    seconds = [(each.unix_sec, each.v) for each in (await stat_group(STREAM, held, [])).in_frame_per_sec]
+    assert seconds == [(99 - age, age) for age in range(31)]
 
 
 async def test_a_group_that_nobody_reports_has_empty_objects() -> None:

@@ -28,9 +28,11 @@ class FakeRelays:
     def __init__(self) -> None:
         self.known = SimpleNamespace(pulls=list, relay=lambda _: None, wanted=lambda _: True)
         self.begun: list[tuple[StreamKey, Any]] = []
+        self.stops: list[float] = []
 
     async def start_pull(self, stream: StreamKey, urls: list[str], **said: Any) -> Any:
         self.begun.append((stream, said["options"]))
+        self.stops.append(said["stop_after_s"])
         return SimpleNamespace(id="a", urls=urls)
 
 
@@ -135,6 +137,28 @@ async def test_a_body_may_be_of_any_type_and_have_fields_of_anything() -> None:
     assert await lal.code("POST", "/api/ctrl/start_relay_pull", body, **TOKEN, **form) == 0
     [(stream, options)] = lal.relays.begun
     assert (str(stream), options.rtsp_udp, options.retries, options.start_timeout_s) == ("live/cam", True, 0, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("more", "start_s", "retries", "stop_s"),
+    [
+        (b"", 10.0, 0, -1.0),
+        (b',"pull_timeout_ms":2500,"pull_retry_num":3,"auto_stop_pull_after_no_out_ms":1500', 2.5, 3, 1.5),
+        (b',"pull_timeout_ms":0,"pull_retry_num":-1,"auto_stop_pull_after_no_out_ms":-1', 600.0, -1, -1.0),
+        (b',"auto_stop_pull_after_no_out_ms":0', 10.0, 0, 0.0),  # somebody waits
+    ],
+)
+async def test_a_pull_is_tried_and_ended_as_its_body_says(more: bytes, start_s: float, retries: int, stop_s: float) -> None:
+    lal = Lal()
+    body = b'{"url":"rtmp://192.0.2.1/live/cam"%s}' % more
+    assert await lal.code("POST", "/api/ctrl/start_relay_pull", body, **TOKEN) == 0
+    [(_, options)] = lal.relays.begun
+    assert (options.start_timeout_s, options.retries, options.rtsp_udp, lal.relays.stops) == (start_s, retries, False, [stop_s])
+
+
+async def test_where_there_is_no_stream_groups_are_null() -> None:
+    status, told = await Lal().web.told("GET", "/api/stat/all_group")
+    assert (status, told) == (200, {"error_code": 0, "desp": "succ", "data": {"groups": None}})
 
 
 @pytest.mark.parametrize("name", [b'"cam"', b'"cam","app_name":"live"', b'"live/cam"', b'"other/live/cam"'])
