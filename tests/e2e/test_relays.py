@@ -9,58 +9,30 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.camera import Camera
 from support.clip import Clip
-from support.cluster import Cluster, Node, Standalone
+from support.cluster import Cluster, Node
 from support.etcd import make_certificates
 from support.ffmpeg import FFMPEG, Player, Publisher, bounded, quiet
-from support.frames import as_transport_stream, assert_same_from_join, of_file, read
+from support.frames import as_transport_stream, of_file, read
 from support.ports import free_ports
 from support.process import Child, wait_until
 from support.recorder import recorder, recording
+from support.relaying import LIMIT_S, ROWS, StartStandalone, asked, check_frames, other, relays, state
 
 from bench.peers import Nginx
 
 Media = Callable[[str], Path]
-StartStandalone = Callable[..., Standalone]
 StartCluster = Callable[..., Cluster]
 
 STREAM = "live/cam"
-LIMIT_S = 30.0
-ROWS = 120  #: packets of a player that are compared: more than two seconds
 UNITS = 150
-
-
-def asked(node: Node, path: str, body: dict[str, Any] | None = None, *, method: str = "") -> dict[str, Any]:
-    """What the API answers."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"{node.api_url}{path}", data, {"Content-Type": "application/json"}, method=method or None)
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        found: dict[str, Any] = json.loads(answer.read() or b"{}")
-        return found
-
-
-def relays(node: Node) -> list[dict[str, Any]]:
-    """All relays."""
-    items: list[dict[str, Any]] = asked(node, "/v1/relays")["items"]
-    return items
-
-
-def state(node: Node) -> list[str]:
-    """How far they are."""
-    return [relay["state"] for relay in relays(node)]
-
-
-def check_frames(file: Path, url: str, folder: Path, name: str, stack: ExitStack) -> None:
-    """Play `url` for a while: what comes is what `file` has."""
-    player = stack.enter_context(Player(url, folder / f"{name}.rows", log=folder / f"{name}.log"))
-    wait_until(f"packets of {name}", lambda: player.row_count() >= ROWS, LIMIT_S, child=player)
-    player.stop()
-    assert_same_from_join(of_file(file, loops=10), read(player.rows))
 
 
 SOURCES: dict[str, Callable[[Node], str]] = {
@@ -68,11 +40,6 @@ SOURCES: dict[str, Callable[[Node], str]] = {
     "http-flv": lambda node: node.flv_url("{app}/{name}"),
     "ws-flv": lambda node: node.ws_url("{app}/{name}"),
 }
-
-
-def other(start: StartStandalone, name: str, settings: dict[str, object] | None = None) -> Standalone:
-    """A cluster of its own: relays know clusters apart by their names and keys."""
-    return start({"cluster.name": name, **(settings or {})}, name=name)
 
 
 @pytest.mark.parametrize("protocol", SOURCES)
@@ -139,6 +106,34 @@ def test_a_stream_is_fetched_from_nginx(start_standalone: StartStandalone, media
     check_frames(file, here.flv_url(STREAM), tmp_path, "nginx", stack)
 
 
+@pytest.mark.skipif(not Nginx.available(), reason="nginx with its RTMP module is not installed")
+def test_static_relays_of_lals_file_go_to_the_urls_that_lal_dials(
+    start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    file, key = media("h264_aac"), "a key of both"
+    (tmp_path / "key").write_text(key)
+    nginx = stack.enter_context(Nginx(tmp_path / "nginx", wait_key=True))  # knows the application live alone
+    guarded: dict[str, object] = {"auth.rules": ["publish live/* lal_secret"], "auth.lal_secret.key_file": str(tmp_path / "key")}
+    target = other(start_standalone, "target", guarded)  # tells applications apart, and wants the publisher's query
+    places = [f"127.0.0.1:{nginx.ports['rtmp']}", target.rtmp_url("").split("/")[2]]
+    lal = {
+        "rtmp": {"enable": True, "addr": ":0"},
+        "default_http": {"http_listen_addr": ":0"},
+        "httpflv": {"enable": True, "url_pattern": "/"},
+        "relay_push": {"enable": True, "addr_list": places},
+        "static_relay_pull": {"enable": True, "addr": places[0]},
+    }
+    (tmp_path / "lal.json").write_text(json.dumps(lal))
+    here = start_standalone({"cluster.name": "here"}, name="here", arguments=("--lal-config", str(tmp_path / "lal.json")))
+    secret = md5(f"{key}cam".encode(), usedforsecurity=False).hexdigest()
+    stack.enter_context(Publisher(file, here.rtmp_url(f"{STREAM}?lal_secret={secret}"), log=tmp_path / "push.log", loops=10))
+    check_frames(file, nginx_url := f"rtmp://{places[0]}/live/cam", tmp_path, "pushed-nginx", stack)
+    check_frames(file, target.flv_url(STREAM), tmp_path, "pushed", stack)
+    assert secret not in json.dumps(relays(here)) + here.output()
+    stack.enter_context(Publisher(file, nginx_url.replace("cam", "there"), log=tmp_path / "there.log", loops=10))
+    check_frames(file, here.flv_url("live/there"), tmp_path, "fetched", stack)
+
+
 async def test_players_stay_while_the_source_dies_and_returns(
     start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
 ) -> None:
@@ -184,8 +179,11 @@ async def test_another_edge_takes_over_where_the_one_that_fetches_dies(
 ) -> None:
     clip = Clip(media("unique_av"))
     source = other(start_standalone, "source")
-    rule = f"live/* {source.rtmp_url('{app}/{name}')}"
-    cluster = start_cluster(schedulers=2, origins=1, edges=3, settings={"scheduler": {"relay.pulls": [rule]}})
+    rules = {
+        "relay.pulls": [f"live/* {source.rtmp_url('{app}/{name}')}"],
+        "relay.pushes": [f"sent/* {source.rtmp_url('{app}/{name}')}"],
+    }
+    cluster = start_cluster(schedulers=2, origins=1, edges=3, settings={"scheduler": rules})
     stack.enter_context(Publisher(clip.file, source.rtmp_url(STREAM), log=tmp_path / "push.log", loops=10))
     players = {edge.name: recorder(edge.name, edge.flv_url(STREAM)) for edge in cluster.edges}
     async with recording(*players.values()):
@@ -202,11 +200,36 @@ async def test_another_edge_takes_over_where_the_one_that_fetches_dies(
             [relay] = await asyncio.to_thread(relays, scheduler)
             assert (relay["state"], relay["edge"] != name) == ("running", True)
     assert [fault for player in staying for fault in player.judge(clip, joints=1).faults] == []
+    await asyncio.to_thread(check_that_a_push_moves, cluster, name, clip.file, source, stack, tmp_path)
 
 
-def edge_of(cluster: Cluster) -> str:
-    """The edge that fetches the stream now."""
-    return next((relay["edge"] or "" for relay in relays(cluster.schedulers[0])), "")
+def check_that_a_push_moves(cluster: Cluster, dead: str, file: Path, target: Node, stack: ExitStack, folder: Path) -> None:
+    """End the edge that sends a stream which another publishes: its target gets it from there."""
+    here, there = (edge for edge in cluster.edges if edge.name != dead)
+    for number in range(12):  # which edge sends a stream is up to its name
+        stream = f"sent/{number}"
+        publisher = stack.enter_context(Publisher(file, here.rtmp_url(stream), log=folder / f"sent{number}.log", loops=10))
+        wait_until("its push", partial(is_sent, cluster, stream), LIMIT_S)
+        if edge_of(cluster, stream) == there.name:
+            break
+        publisher.stop()
+    there.kill()
+    wait_until("its push from elsewhere", lambda: edge_of(cluster, stream) == here.name and is_sent(cluster, stream), LIMIT_S)
+    check_frames(file, target.flv_url(stream), folder, "sent", stack)
+
+
+def is_sent(cluster: Cluster, stream: str) -> bool:
+    """Whether a push of the stream runs."""
+    return any(
+        relay["kind"] == "push" and relay["state"] == "running"
+        for relay in relays(cluster.schedulers[0])
+        if relay["stream"] == stream
+    )
+
+
+def edge_of(cluster: Cluster, stream: str = STREAM) -> str:
+    """The edge that has a stream's relay now."""
+    return next((relay["edge"] or "" for relay in relays(cluster.schedulers[0]) if relay["stream"] == stream), "")
 
 
 def test_two_clusters_that_point_at_each_other_end_with_an_error(start_standalone: StartStandalone) -> None:
