@@ -1,4 +1,4 @@
-"""A receiver of webhooks in a thread: it checks every signature, keeps what it took, and fails when a test wants it to."""
+"""Receivers of webhooks in a thread: every signature is checked, what was taken is kept, and they fail when a test wants it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -35,6 +36,17 @@ class Hook:
         return name if name.startswith("on_") else str(self.body["event"])
 
 
+def of(hooks: list[Hook], *events: str, **body: object) -> list[Hook]:
+    """Those of some kinds, about some stream."""
+    names = {name for event in events for name in (event, f"on_{event}")}
+    return [hook for hook in hooks if hook.event_name in names and body.items() <= hook.body.items()]
+
+
+def has(*events: str) -> Callable[[list[Hook]], bool]:
+    """Whether each was there at least once."""
+    return lambda hooks: all(of(hooks, event) for event in events)
+
+
 class WebhookSink:
     """A context manager; `url` is where it listens."""
 
@@ -43,9 +55,9 @@ class WebhookSink:
         self.hooks: list[Hook] = []
         self.refused = 0
         self.wrong: list[str] = []  #: what it took exception to
-        self.fails = False  #: whether it answers 500
+        self.fails = ""  #: what begins so is answered 500: ``/`` is everything, and nothing is nothing
         self._secret = secret
-        self._lock = threading.Lock()
+        self._came = threading.Condition()
         self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -66,7 +78,7 @@ class WebhookSink:
     def taken(self, path: str = "") -> list[Hook]:
         """What came first under each id, in order; below a path."""
         first: dict[tuple[str, str], Hook] = {}
-        with self._lock:
+        with self._came:
             for hook in self.hooks:
                 if hook.path.startswith(path):
                     first.setdefault((hook.path, hook.id), hook)
@@ -79,10 +91,16 @@ class WebhookSink:
             AssertionError: it is not after `limit_s`.
         """
         end = time.monotonic() + limit_s
-        while not holds(taken := self.taken(path)):
+        while True:
+            count = len(self.hooks)
+            if holds(taken := self.taken(path)):
+                return taken
+            with self._came:
+                self._came.wait_for(partial(self._has_more, count), end - time.monotonic())
             assert time.monotonic() < end, f"after {limit_s} s: {[(hook.event_name, hook.body) for hook in taken][-20:]}"
-            time.sleep(0.02)
-        return taken
+
+    def _has_more(self, count: int) -> bool:
+        return len(self.hooks) > count
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         sink = self
@@ -103,13 +121,14 @@ class WebhookSink:
         return Handler
 
     def _take(self, path: str, headers: dict[str, str], body: bytes) -> int:
-        with self._lock:
-            if self.fails:
+        with self._came:
+            if self.fails and path.startswith(self.fails):
                 self.refused += 1
                 return 500
             if self._secret and (reason := self._wrong(headers, body)):
                 self.wrong.append(reason)
             self.hooks.append(Hook(time.monotonic(), path, headers.get("webhook-id", ""), json.loads(body)))
+            self._came.notify_all()
             return 200
 
     def _wrong(self, headers: dict[str, str], body: bytes) -> str:
