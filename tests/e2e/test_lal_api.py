@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from support.cluster import Cluster, Node, Standalone
 from support.ffmpeg import Publisher
+from support.flv_source import flv_source
 from support.lal import shipped_lal_config
 from support.lal_client import LalClient
 from support.ports import LOOPBACK
 from support.process import wait_until
 from support.recorder import Recorder, recorder, recording
 from support.redis import CAN_RUN_REDIS, RedisServer
+from support.webhook_sink import Hook, WebhookSink, of
 
 Media = Callable[[str], Path]
 LIMIT_S = 30.0
@@ -44,15 +46,28 @@ GROUP_FIELDS = {
     *("stream_name", "app_name", "audio_codec", "video_codec", "video_width", "video_height"),
     *("pub", "subs", "pull", "pushs", "in_frame_per_sec"),
 }
+TOLD = ("on_sub_start", "on_sub_stop", "on_relay_pull_start", "on_relay_pull_stop")
 NO_GROUP, NO_PARAM, NO_SESSION, NO_PULL, NO_LISTEN = 1001, 1002, 1003, 2001, 2002
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, media: Media) -> Iterator[Node]:
+def sink() -> Iterator[WebhookSink]:
+    """Takes the events of `server` that a dispatcher goes by."""
+    with WebhookSink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, media: Media, sink: WebhookSink) -> Iterator[Node]:
     """A server that takes lal's file as it ships but for the ports, with one publisher whose application is live."""
     folder = tmp_path_factory.mktemp("lal")
     file = folder / "lalserver.conf.json"
-    file.write_text(json.dumps(with_free_ports(shipped_lal_config())))
+    config = with_free_ports(shipped_lal_config())
+    config["http_notify"] |= {"enable": True, "update_interval_sec": 3600}
+    config["http_notify"] |= {
+        name: f"{sink.url}/{name}" if name in TOLD else "" for name in config["http_notify"] if name[:3] == "on_"
+    }
+    file.write_text(json.dumps(config))
     settings = {"edge.session.report_s": 1, "edge.play.wait_publisher_s": 5, "hls.segment_ms": 1000}
     with ExitStack() as stack:
         node = stack.enter_context(Standalone(folder, settings, arguments=("--lal-config", str(file))))
@@ -220,7 +235,7 @@ def test_a_body_that_is_no_json_is_a_missing_parameter(lal: LalClient) -> None:
 
 
 def test_a_pull_is_begun_seen_and_ended(server: Node, lal: LalClient) -> None:
-    """It fails, as there is no such server; lal says so by an event only."""
+    """There is no such server."""
     begun = lal.ctrl("start_relay_pull", {"url": f"rtmp://{LOOPBACK}:1/live/away", "pull_retry_num": -1})
     assert begun["data"].keys() == {"stream_name", "session_id"}
     assert begun["data"]["stream_name"] == "away"
@@ -228,6 +243,64 @@ def test_a_pull_is_begun_seen_and_ended(server: Node, lal: LalClient) -> None:
     ended = lal.ctrl("stop_relay_pull", stream_name="away")
     assert ended == {"error_code": 0, "desp": "succ", "data": {"session_id": begun["data"]["session_id"]}}
     assert lal.ctrl("stop_relay_pull", stream_name="away")["error_code"] == NO_GROUP
+
+
+def test_a_pull_that_never_starts_ends_with_its_event(lal: LalClient, sink: WebhookSink) -> None:
+    begun = lal.ctrl("start_relay_pull", {"url": f"rtmp://{LOOPBACK}:1/live/never", "pull_retry_num": 0})
+    hooks = sink.until(lambda hooks: bool(of(hooks, "relay_pull_stop", stream_name="never")), LIMIT_S)
+    [hook] = of(hooks, "relay_pull_start", "relay_pull_stop", stream_name="never")
+    told = hook.body
+    assert (told["session_id"], told["base_type"]) == (begun["data"]["session_id"], "PULL")
+    assert (told["has_in_session"], told["read_bytes_sum"]) == (False, 0)
+
+
+async def test_who_waits_gets_what_is_pulled_for_the_first_viewer(
+    server: Node, lal: LalClient, sink: WebhookSink, media: Media
+) -> None:
+    """lal's dispatch: on_sub_start of a stream that nobody publishes leads to start_relay_pull."""
+
+    def about(*events: str) -> list[Hook]:
+        return of(
+            sink.until(lambda hooks: bool(of(hooks, events[-1], stream_name="wanted")), LIMIT_S), *events, stream_name="wanted"
+        )
+
+    player = recorder("http-flv", server.flv_url("live/wanted"))
+    with flv_source(media("h264_aac")) as source:
+        async with recording(player):
+            [came] = await asyncio.to_thread(about, "sub_start")
+            assert (came.body["has_in_session"], came.body["protocol"], came.body["base_type"]) == (False, "FLV", "SUB")
+            begun = await asyncio.to_thread(
+                lal.ctrl, "start_relay_pull", {"url": f"{source}/live/wanted.flv", "stream_name": "wanted"}
+            )
+            await player.more(LIMIT_S)
+            group = await asyncio.to_thread(lal.group_until, "wanted", lambda group: group["pull"]["session_id"], LIMIT_S)
+            assert group["pull"]["session_id"] == begun["data"]["session_id"]
+            assert [sub["session_id"] for sub in group["subs"]] == [came.body["session_id"]]
+        ended = await asyncio.to_thread(lal.ctrl, "stop_relay_pull", stream_name="wanted")
+        pulls = await asyncio.to_thread(about, "relay_pull_start", "relay_pull_stop")
+    assert ended["data"] == {"session_id": begun["data"]["session_id"]}
+    assert [hook.event_name for hook in pulls] == ["on_relay_pull_start", "on_relay_pull_stop"]
+    assert {hook.body["session_id"] for hook in pulls} == {begun["data"]["session_id"]}
+    [left] = await asyncio.to_thread(about, "sub_stop")
+    assert left.body["session_id"] == came.body["session_id"]
+
+
+async def test_a_player_that_waits_in_vain_is_told_of_and_can_be_kicked(server: Node, lal: LalClient, sink: WebhookSink) -> None:
+    def about(event: str) -> Hook:
+        return of(sink.until(lambda hooks: bool(of(hooks, event, stream_name="nobody2")), LIMIT_S), event, stream_name="nobody2")[0]
+
+    player = recorder("rtmp", server.rtmp_url("live/nobody2"))
+    async with recording(player):
+        came = await asyncio.to_thread(about, "sub_start")
+        body = {"stream_name": "nobody2", "session_id": came.body["session_id"]}
+        await asyncio.to_thread(kick_when_listed, lal, body)
+        left = await asyncio.to_thread(about, "sub_stop")
+    assert (left.body["session_id"], left.body["wrote_bytes_sum"]) == (came.body["session_id"], 0)
+
+
+def kick_when_listed(lal: LalClient, body: dict[str, str]) -> None:
+    """The directory hears of a session within a moment."""
+    wait_until("the kick", lambda: lal.ctrl("kick_session", body)["error_code"] == 0, LIMIT_S)
 
 
 def test_an_address_is_let_in_nowhere_for_a_while(server: Node, lal: LalClient) -> None:
