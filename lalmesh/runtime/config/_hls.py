@@ -72,7 +72,7 @@ class HlsSessionConfig(ConfigModel):
     enable: bool = Field(default=True, description="Whether players are counted, listed and can be ended.")
     hash_key: SharedKey = Field(
         default=SecretStr(""),
-        description="Key of session ids, on URLs of files too, for hls nodes to count; empty: made of cluster.key, on playlists alone.",
+        description="Key of session ids, on URLs of files too, for hls nodes to count; empty: cluster.key's, on playlists alone.",
     )
     hash_key_file: Text = Field(default="", description="File that holds hash_key.")
     idle_s: float = Field(
