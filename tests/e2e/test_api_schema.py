@@ -1,53 +1,87 @@
 """The HTTP API held to its own OpenAPI document, by schemathesis, in a live cluster: etcd, Redis, and every role.
 
 It makes up requests from the document, right and wrong ones, and follows what it is answered from one to the next. Nothing may be
-answered that the document does not have, and no failure of the server but 503 with Retry-After. A rule that spans two fields, or
-what a name may be, is in no JSON schema, so it is right that requests are refused which the document alone would allow.
+answered that the document does not have, and no failure of the server but 503 with Retry-After, which is looked for while Redis is
+away, and while etcd is. A rule that spans two fields, or what a name may be, is in no JSON schema, so it is right that requests are
+refused which the document alone would allow.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+import schemathesis
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 from support.cluster import Cluster
 from support.ffmpeg import Publisher
+from support.held_clients import HeldClient, holding
 from support.media import media
+from support.process import wait_until
 from support.redis import RedisServer
+from support.webhook_sink import WebhookSink
 
 from lalmesh.runtime.api_tokens import hash_token
 
 ADMIN = "an admin of the API in tests"
+VIEWER = "a viewer of the API in tests"
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 REQUESTS = 25  #: made up for each operation and phase
 LIMIT_S = 100.0  #: of all
+FEW = 2  #: of each operation, where what is asked for is away
+AWAY_S = 40.0  #: for those
 FAILED = re.compile(r"\b[A-Z]+ /\S* failed")  #: what a scheduler logs of a request that ended in a bug
 LINE = 400  #: characters of a line that is shown
 #: all others are on, but for what the file has off: whatever is named here would be on again
 UNKNOWN_TO_SCHEMAS = ("positive_data_acceptance",)
+#: while something is away, or for who may not, not much else is answered: it is the answers that are looked at
+OF_ANSWERS = ("status_code_conformance", "content_type_conformance", "response_headers_conformance", "response_schema_conformance")
+CONFORMANCE = [status_code_conformance, content_type_conformance, response_headers_conformance, response_schema_conformance]
+
+_Case = tuple[str, str, dict[str, Any], int]
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def sink() -> Iterator[WebhookSink]:
+    """It takes no event at first."""
+    with WebhookSink() as made:
+        made.fails = "/"
+        yield made
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, sink: WebhookSink) -> Iterator[Cluster]:
     """One with a stream that is published, played and segmented."""
     folder = tmp_path_factory.mktemp("cluster")
     with ExitStack() as stack:
-        redis = stack.enter_context(RedisServer(folder))
         scheduler = {
             "scheduler.redis.host": "127.0.0.1",
             "scheduler.redis.port": redis.port,
-            "scheduler.http.tokens": [f"admin admin {hash_token(ADMIN)}"],
+            "scheduler.http.tokens": [f"admin admin {hash_token(ADMIN)}", f"viewer viewer {hash_token(VIEWER)}"],
             "scheduler.http.limits.token_failures_per_minute": 0,  # wrong tokens are made up too, each to be told so
+            "notify.receivers": [f"own {sink.url}/own events=node_up give_up_s=1"],
         }
         made = stack.enter_context(Cluster(folder, schedulers=1, origins=2, edges=1, hls=1, settings={"scheduler": scheduler}))
         url = made.edges[0].rtmp_url("live/cam")
@@ -61,28 +95,119 @@ def get(cluster: Cluster, path: str) -> Any:
         return json.load(answer)
 
 
+def listed(cluster: Cluster, path: str, count: int) -> list[Any]:
+    """The items of a list, once there are so many."""
+    wait_until(path, lambda: len(get(cluster, path)["items"]) >= count, AWAY_S)
+    items: list[Any] = get(cluster, path)["items"]
+    return items
+
+
+def run(cluster: Cluster, folder: Path, token: str, examples: int, **options: str) -> subprocess.CompletedProcess[str]:
+    """Let schemathesis ask."""
+    program = str(Path(sys.executable).parent / "schemathesis")
+    command = [program, "--config-file", str(CONFIG), "--no-color", "run", str(document_of(cluster, folder))]
+    given = {
+        "--url": cluster.api_url,
+        "--header": f"Authorization: Bearer {token}",
+        "--max-examples": str(examples),
+        "--request-timeout": "10",
+        "--seed": "1",
+        "--report-dir": str(folder),
+    }
+    given |= {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+    command += [word for option in given.items() for word in option] + ["--continue-on-failure"]
+    return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S)
+
+
+def document_of(cluster: Cluster, folder: Path) -> Path:
+    """The document, which cannot be asked for where too little is there."""
+    path = folder / "openapi.json"
+    path.write_text(json.dumps(get(cluster, "/openapi.json")))
+    return path
+
+
+def told_by(done: subprocess.CompletedProcess[str]) -> str:
+    return "\n".join(line[:LINE] for line in f"{done.stdout}\n{done.stderr}".splitlines())  # the longest requests fill pages
+
+
+def check_no_bug(cluster: Cluster) -> None:
+    """lal's API answers these with status 200."""
+    failed = [line[:LINE] for node in cluster.nodes for line in node.output().splitlines() if FAILED.search(line)]
+    assert failed == []
+
+
+def answers(cluster: Cluster, folder: Path, token: str) -> set[int]:
+    """The statuses that a short run has, each as the document says, and each 503 with Retry-After."""
+    few = {"phases": "fuzzing", "mode": "positive", "workers": "8", "report": "har", "report_har_path": str(folder / "all.har")}
+    done = run(cluster, folder, token, FEW, checks=",".join(OF_ANSWERS), **few)
+    assert done.returncode == 0, told_by(done)
+    check_no_bug(cluster)
+    found = [entry["response"] for entry in json.loads((folder / "all.har").read_text())["log"]["entries"]]
+    busy = [answer for answer in found if answer["status"] == 503]
+    assert all("retry-after" in {header["name"].lower() for header in answer["headers"]} for answer in busy)
+    statuses = {answer["status"] for answer in found}
+    assert not {status for status in statuses if status >= 500} - {503}
+    return statuses
+
+
 def test_the_document_is_a_valid_one(cluster: Cluster) -> None:
     document = get(cluster, "/openapi.json")
     OpenAPIV31SpecValidator(document).validate()
     assert {"/v1/streams", "/v1/nodes", "/v1/recordings"} <= document["paths"].keys()
 
 
+async def test_what_is_there_is_shown_and_ended_as_the_document_has_it(cluster: Cluster, sink: WebhookSink, tmp_path: Path) -> None:
+    """Which nobody can make up."""
+    async with holding([HeldClient(cluster.edges[0], "http-flv", "play", "live/cam")]):
+        found = await asyncio.to_thread(listed, cluster, "/v1/sessions?stream=live/cam", 2)
+        player = next(each["id"] for each in found if each["role"] == "player")
+        await asyncio.to_thread(check_cases, cluster, tmp_path, [
+            ("GET", "/v1/sessions/{id}", {"id": player}, 200),
+            ("DELETE", "/v1/sessions/{id}", {"id": player}, 202),
+        ])  # fmt: skip
+    letters = await asyncio.to_thread(listed, cluster, "/v1/webhooks/dead-letters", 2)
+    sink.fails = ""
+    one, other = ({"letter_id": letter["id"]} for letter in letters[:2])
+    await asyncio.to_thread(check_cases, cluster, tmp_path, [
+        ("GET", "/v1/webhooks/dead-letters", {}, 200),
+        ("POST", "/v1/webhooks/dead-letters/{letter_id}/retry", one, 204),
+        ("DELETE", "/v1/webhooks/dead-letters/{letter_id}", other, 204),
+        ("DELETE", "/v1/webhooks/dead-letters/{letter_id}", other, 404),
+    ])  # fmt: skip
+
+
+def check_cases(cluster: Cluster, folder: Path, cases: Sequence[_Case]) -> None:
+    """Each is answered so, and as the document has it."""
+    schema = schemathesis.openapi.from_path(document_of(cluster, folder))
+    for method, path, parts, status in cases:
+        case = schema[path][method].Case(path_parameters=parts)
+        answer = case.call(base_url=cluster.api_url, headers={"Authorization": f"Bearer {ADMIN}"})
+        assert answer.status_code == status, (method, path, answer.text)
+        case.validate_response(answer, checks=CONFORMANCE)
+
+
 @pytest.mark.timeout(LIMIT_S + 20)
 def test_nothing_is_answered_that_the_document_does_not_have(cluster: Cluster, tmp_path: Path) -> None:
-    program = str(Path(sys.executable).parent / "schemathesis")
-    command = [program, "--config-file", str(CONFIG), "--no-color", "run", f"{cluster.api_url}/openapi.json"]
-    options = {
-        "--header": f"Authorization: Bearer {ADMIN}",
-        "--exclude-checks": ",".join(UNKNOWN_TO_SCHEMAS),
-        "--max-examples": str(REQUESTS),
-        "--request-timeout": "10",
-        "--seed": "1",
-        "--report-dir": str(tmp_path),
-    }
-    command += [word for option in options.items() for word in option] + ["--continue-on-failure"]
-    done = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S)
-    told = "\n".join(line[:LINE] for line in f"{done.stdout}\n{done.stderr}".splitlines())  # the longest requests fill pages
-    assert done.returncode == 0, told
-    failed = [line[:LINE] for node in cluster.nodes for line in node.output().splitlines() if FAILED.search(line)]
-    assert failed == [], "lal's API answers these with status 200"
+    done = run(cluster, tmp_path, ADMIN, REQUESTS, exclude_checks=",".join(UNKNOWN_TO_SCHEMAS))
+    assert done.returncode == 0, told_by(done)
+    check_no_bug(cluster)
     assert all(node.running for node in cluster.nodes if node.name != "origin-2"), cluster.output()
+
+
+def test_who_may_look_alone_is_refused_as_the_document_has_it(cluster: Cluster, tmp_path: Path) -> None:
+    assert {200, 403} <= answers(cluster, tmp_path, VIEWER)
+
+
+def test_without_redis_nothing_else_fails_but_what_says_when_to_come_back(
+    cluster: Cluster, redis: RedisServer, tmp_path: Path
+) -> None:
+    redis.kill()
+    try:
+        assert {200, 503} <= answers(cluster, tmp_path, ADMIN)
+    finally:
+        redis.start()
+
+
+def test_without_etcd_likewise(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.etcd.kill()
+    assert {200, 503} <= answers(cluster, tmp_path, ADMIN)

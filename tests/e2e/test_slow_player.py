@@ -13,6 +13,7 @@ from pathlib import Path
 from support import ffmpeg, frames, wire
 from support.cluster import Node, Standalone
 from support.frames import Recording
+from support.operator_api import sessions_until
 from support.process import Child, wait_until
 
 from lalmesh.container.flv import Tag
@@ -90,6 +91,7 @@ def test_a_stopped_player_skips_to_a_key_frame_and_others_get_everything(
     assert metric(node, "edge_skips_total") == len(slow)
     assert metric(node, "edge_slow_closes_total") == 0
     assert skips_logged(node) == len(slow)
+    check_sessions(node, most_bytes=QUEUE_BYTES)
 
     for child in slow:
         child.resume()
@@ -104,6 +106,19 @@ def test_a_stopped_player_skips_to_a_key_frame_and_others_get_everything(
         check_skip(source, wire.tags_of_file(file), joined.offset_ms)
         whole = wire.file_of_tags(wire.tags_of_file(file), file.with_suffix(".whole.flv"))  # the last tag was cut off
         ffmpeg.run("-xerror", "-err_detect", "explode", "-i", whole, "-f", "null", "-", limit_s=60)
+
+
+def check_sessions(node: Node, most_bytes: int) -> None:
+    """What is told of each session: who lags, and how far."""
+    found = sessions_until(node.api_url, lambda found: sum(each["skips"] for each in found) == 2, LIMIT_S, stream="live/cam")
+    lagging = [each for each in found if each["skips"]]
+    assert [each["skips"] for each in lagging] == [1, 1]
+    assert sorted(each["protocol"] for each in lagging) == ["http-flv", "rtmp"]
+    assert all(1 << 20 < each["queued_bytes"] <= most_bytes for each in lagging), lagging
+    others = [each for each in found if not each["skips"]]
+    assert sorted((each["role"], each["protocol"]) for each in others) == [("player", "http-flv"), ("publisher", "rtmp")]
+    assert all(each["queued_bytes"] < 1 << 20 for each in others), others
+    assert {each["node"] for each in found} == {found[0]["node"]}
 
 
 def check_skip(source: Recording, tags: Sequence[Tag], offset_ms: int) -> None:
