@@ -116,6 +116,7 @@ def sink(stack: ExitStack) -> Iterator[WebhookSink]:
     assert sink.wrong == []
 
 
+@pytest.mark.timeout(3 * LIMIT_S + 3 * AWAY_S)
 @pytest.mark.skipif(not CAN_RUN_REDIS, reason="no redis server here")
 def test_nothing_is_lost_when_a_scheduler_dies_redis_starts_again_and_the_receiver_fails_for_a_minute(
     sink: WebhookSink, media: Media, stack: ExitStack, tmp_path: Path
