@@ -6,6 +6,7 @@ Scheduler and etcd are real processes; the edges are members over gRPC that coun
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
 import json
 import logging
@@ -103,6 +104,7 @@ def main() -> None:
     given = arguments()
     logging.basicConfig(level=logging.ERROR)  # edges that vanish are what is measured
     _load.raise_file_limit(CONNECTIONS)
+    gc.disable()  # it keeps every answer: looking through them for garbage would make half a second of late ones
     plan = _routing.Plan(edges=given.edges, full=0, per_s=given.per_s, change_s=given.change_s, calm_s=given.calm_s, pin=given.pin)
     samples: dict[int, list[_routing.Found]] = {full: [] for full in given.full}
     for number, full in itertools.product(range(given.rounds), samples):
