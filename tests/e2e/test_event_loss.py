@@ -183,7 +183,7 @@ def _cluster(sink: WebhookSink, redis: RedisServer, far: Node, folder: Path) -> 
     }
     settings: dict[str, Settings] = {
         "scheduler": scheduler,
-        "hls": {"hls.segment_ms": 1000, "hls.start": "always"},
+        "all": {"hls.segment_ms": 1000, "hls.start": "always"},
         "origin": {"origin.grace_s": 1},  # what was fetched is fetched anew for the next one
     }
     return Cluster(folder, schedulers=2, origins=1, edges=2, hls=1, settings=settings)
