@@ -127,7 +127,7 @@ class HlsCounting:
     def answered(self, counted: Counted, player: Callable[[], HlsPlayer], sent_bytes: int, codecs: tuple[str, ...] = ()) -> None:
         """Count a player that was answered with so many bytes, of a stream that is coded so."""
         asked = counted.asked
-        is_media = not asked.is_playlist
+        is_media = asked.found.resource is not PlaylistName.INDEX  # the others are answered once they name media
         self.players.saw(asked.stream, counted.session_id, player, sent_bytes, is_media=is_media, codecs=codecs)
 
     @property

@@ -152,8 +152,7 @@ def check_details(found: list[dict[str, Any]], ingest: Node, edge: Node) -> None
         assert session["received_bytes" if is_input else "sent_bytes"] > 0, session
         assert session["url"].endswith(("/live/cam", "/live/cam.flv", "/live/cam.ts", "/live/cam.m3u8")), session
         assert session["opened_us"] <= session["seen_us"]
-        is_hls = session["protocol"] == "hls"  # without hls.session.hash_key files are asked for without an id
-        assert session["first_media_ms"] > 0 or is_hls, session
+        assert session["first_media_ms"] > 0, session
     (publisher,) = [session for session in found if session["role"] == "publisher"]
     assert (publisher["query"], publisher["protocol"]) == ("token=***&a=1", "rtmp")
     assert publisher["user_agent"]

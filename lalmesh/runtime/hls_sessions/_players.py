@@ -114,7 +114,7 @@ class Players:
             session_id: a good id for that.
             player: gives who it is; asked of one that is new.
             sent_bytes: of the answer's body.
-            is_media: whether that was media, and not a playlist.
+            is_media: whether that was media, or a playlist that names some.
             codecs: of the stream; empty where that is not known.
         """
         key = (stream, session_id)

@@ -56,6 +56,16 @@ def test_who_is_answered_is_counted_with_what_it_got(edge: Edge) -> None:
     assert touch.first_media_ms > 0
 
 
+@pytest.mark.parametrize(("asked", "is_media"), [(INDEX, False), (PLAYLIST, True), (FILE, True)])
+def test_the_first_media_of_a_player_is_the_first_answer_that_has_or_names_some(
+    edge: Edge, asked: Asked, *, is_media: bool
+) -> None:
+    counted = edge.counted(asked, f"session_id={IDS.make(CAM)}")
+    edge.counting.answered(counted, lambda: HlsPlayer(peer="192.0.2.1"), 10)
+    (touch,) = edge.players.touches()
+    assert (touch.first_media_ms > 0) is is_media
+
+
 def test_files_without_an_id_and_ids_that_are_not_ours_go_on_as_they_came(edge: Edge) -> None:
     assert edge.counting.decide(FILE, "a=1") == Uncounted("a=1")
     for session_id in ("x", THEIRS.make(CAM), IDS.make(StreamKey("live", "other"))):
