@@ -57,9 +57,7 @@ def test_who_is_answered_is_counted_with_what_it_got(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize(("asked", "is_media"), [(INDEX, False), (PLAYLIST, True), (FILE, True)])
-def test_the_first_media_of_a_player_is_the_first_answer_that_has_or_names_some(
-    edge: Edge, asked: Asked, *, is_media: bool
-) -> None:
+def test_the_first_media_of_a_player_is_what_has_or_names_some_first(edge: Edge, asked: Asked, *, is_media: bool) -> None:
     counted = edge.counted(asked, f"session_id={IDS.make(CAM)}")
     edge.counting.answered(counted, lambda: HlsPlayer(peer="192.0.2.1"), 10)
     (touch,) = edge.players.touches()
