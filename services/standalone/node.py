@@ -115,11 +115,9 @@ class Node:
     async def drain(self, limit_s: float) -> None:
         """Give away what this node has, within `limit_s`. `stop` it then."""
         self._is_draining = True
-        parts: tuple[EdgeApp | HlsApp | OriginApp | None, ...] = (self._edge,)
-        if self._role != "standalone":
-            parts = (self._edge, self._hls, self._origin)
+        roles = (self._edge,) if self._role == "standalone" else (self._edge, self._hls, self._origin)
         if limit_s > 0:
-            await asyncio.gather(*(part.drain(limit_s) for part in parts if part is not None))
+            await asyncio.gather(*(role.drain(limit_s) for role in roles if role is not None))
 
     async def stop(self) -> None:
         """Stop every role, the last one started first."""
