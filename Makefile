@@ -11,6 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: none 
 
 INTEGRATION_JOBS ?= 4  # more than the cores: these wait most of the time
 E2E_JOBS ?= 5  # likewise: a case takes a third of a core
+BY_THE_CLOCK := tests/e2e/test_rtsp_loss.py tests/e2e/browser
 FUZZ_S ?= 60
 SEEDS ?= 20000
 ARGS ?=
@@ -46,15 +47,15 @@ integration: setup ## tests against real peers: etcd, nginx, node-media-server
 
 e2e: setup ## end-to-end tests with real publishers and players; ARGS='-k name' to choose
 	@tools/install-system-packages.sh test
-	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --no-loadscope-reorder --durations 10 tests/e2e --ignore tests/e2e/browser --ignore tests/e2e/chaos $(ARGS)
+	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --no-loadscope-reorder --durations 10 tests/e2e $(addprefix --ignore ,tests/e2e/chaos $(BY_THE_CLOCK)) $(ARGS)
 
 chaos: setup ## kill, cut off and stop what a cluster is made of, as root; SHORT=1 as `make test` does, ARGS='--only kill'
 	@tools/install-system-packages.sh test
 	@$(BIN)/$(if $(SHORT),pytest -s tests/e2e/chaos,python -m e2e.chaos --report) $(ARGS)
 
-browser: setup ## the same with a browser, which draws every picture in real time and so has the machine to itself
+browser: setup ## those that go by the clock, and so have the machine to themselves: a browser, and delays of RTSP
 	@tools/install-system-packages.sh test
-	@$(BIN)/pytest --durations 5 tests/e2e/browser $(ARGS)
+	@$(BIN)/pytest --durations 5 $(BY_THE_CLOCK) $(ARGS)
 
 bench: setup ## measure beside the floor and other servers: `make bench`, `make bench fanout`, ARGS='--players 100'
 	@tools/install-system-packages.sh bench

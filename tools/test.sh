@@ -62,7 +62,7 @@ else
     skipped="chaos (network namespaces need root): run this as root, as CI does"
     printf '\n!!! NOT RUN: %s\n' "$skipped"
 fi
-step "end-to-end tests with a browser" make browser
+step "end-to-end tests with a browser, and of delays" make browser
 step "the one-file program" archive_serves
 beside "the fan-out benchmark, in small, to see that it runs" make bench-fanout ARGS="--players 20 --seconds 2 --warm-up 1 --rounds 1 \
 --no-verdict --only floor-flv-100,lalmesh-flv-0,lalmesh-rtmp-100,nginx,node-media-server-flv"

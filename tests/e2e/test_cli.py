@@ -133,7 +133,7 @@ async def test_a_signal_tells_every_session_and_ends_with_status_0(
         assert time.monotonic() - began < LEAVE_S
         await asyncio.gather(waiting, return_exceptions=True)
     closed = re.findall(r'"event": "(publisher|player) closed: the edge stops"', node.output())
-    assert sorted(closed) == ["player", "player", "player", "publisher"]
+    assert sorted(closed) == ["player", "player", "player", "player", "publisher"]
     assert "Traceback" not in node.output()
 
 

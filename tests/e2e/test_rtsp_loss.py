@@ -133,8 +133,15 @@ async def published(node: Node, weather: Weather, stream: str, folder: Path, reo
 
 
 @pytest.fixture(scope="module", params=REORDER_MS)
-def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    settings = {**GRACE, "edge.rtsp.reorder_ms": request.param}
+def reorder_ms(request: pytest.FixtureRequest) -> int:
+    """How long the edge waits for what is missing."""
+    waited_ms: int = request.param
+    return waited_ms
+
+
+@pytest.fixture(scope="module")
+def node(reorder_ms: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    settings = {**GRACE, "edge.rtsp.reorder_ms": reorder_ms}
     with Standalone(tmp_path_factory.mktemp("loss"), settings) as node:
         yield node
 
@@ -147,13 +154,29 @@ def calm_ms(node: Node, tmp_path_factory: pytest.TempPathFactory) -> dict[str, f
     return {player: median(journal.delays_ms(player)) for player in PLAYERS}
 
 
+@pytest.fixture(scope="module")
+def journals(
+    node: Node, calm_ms: dict[str, float], reorder_ms: int, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Journal]:
+    """What came through each weather, all of them at the same time."""
+
+    async def publish_all() -> list[Journal]:
+        return await asyncio.gather(
+            *(
+                published(node, weather, f"live/{name}", tmp_path_factory.mktemp(name), reorder_ms)
+                for name, weather in WEATHERS.items()
+            )
+        )
+
+    return dict(zip(WEATHERS, asyncio.run(publish_all()), strict=True))
+
+
 @pytest.mark.parametrize("name", WEATHERS)
 def test_weather_delays_nothing_by_more_than_it_may(
-    node: Node, calm_ms: dict[str, float], name: str, request: pytest.FixtureRequest, tmp_path: Path
+    journals: dict[str, Journal], calm_ms: dict[str, float], reorder_ms: int, name: str
 ) -> None:
-    weather, reorder_ms = WEATHERS[name], request.node.callspec.params["node"]
+    weather, journal = WEATHERS[name], journals[name]
     limit_ms = reorder_ms + SLACK_MS
-    journal = asyncio.run(published(node, weather, f"live/{name}", tmp_path, reorder_ms))
     assert bool(journal.touched) == bool(weather.loss or weather.bursts)
     for player in PLAYERS:
         added_ms = [delay_ms - calm_ms[player] for delay_ms in journal.delays_ms(player)]
