@@ -27,7 +27,7 @@ from services.scheduler.edges import Edge, Pool, Usage, usage_of
 from services.scheduler.expected import EXPECTED_S, Expected
 from services.scheduler.records import NodeRecord
 
-SLACK = 0.05  #: half of the tenth that the spread may be off
+SLACK = 0.02  #: a fifth of the tenth that the spread may be off: who leaves, and reports a second old, take more of it
 SLACK_SHARE = 0.01  #: of its capacity: what an edge that is nearly empty may carry more than another that is
 DRAWS = 4  #: pairs that are drawn before every edge is looked at
 FULL_S = 0.2  #: an edge that had no room when all were looked at is not for so long: a look costs as much as there are edges
