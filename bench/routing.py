@@ -21,7 +21,7 @@ from pathlib import Path
 from bench import _load, _report, _routing
 
 EDGES = 24
-FULL = (2, 216)  #: few, and nine of ten: as where an autoscaler has begun to add edges
+FULL = (2, 100)  #: few, and nine of ten: as where an autoscaler has begun to add edges
 PER_S = 2000
 CHANGE_S, CALM_S = 40.0, 40.0
 RESULTS = _load.BUILT / "routing.json"
