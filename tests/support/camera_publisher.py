@@ -106,7 +106,8 @@ class CameraPublisher:
         lines += [f"Authorization: {self._login(method, uri)}"] if self._challenge else []
         lines += [f"Content-length: {len(body)}"] if body else []
         self._writer.write("".join(f"{line}\r\n" for line in lines).encode() + b"\r\n" + body)
-        return await asyncio.wait_for(self._answers.get(), ANSWER_S)
+        async with asyncio.timeout(ANSWER_S):
+            return await self._answers.get()
 
     def _login(self, method: str, uri: str) -> str:
         realm, nonce = self._challenge["realm"], self._challenge["nonce"]

@@ -47,7 +47,8 @@ class Wire:
     async def receive(self, limit_s: float = LIMIT_S) -> bytes:
         """What comes next, empty at the end of the connection."""
         try:
-            return await asyncio.wait_for(self.reader.read(READ_BYTES), limit_s)
+            async with asyncio.timeout(limit_s):  # wait_for of Python 3.11 may swallow that its task is cancelled
+                return await self.reader.read(READ_BYTES)
         except ConnectionError:
             return b""
 
@@ -168,7 +169,8 @@ async def request(wire: Wire, target: str, *headers: str, method: str = "GET", l
 
 async def answer_head(wire: Wire, limit_s: float = LIMIT_S) -> Answer:
     """Read the head of an answer."""
-    head = await asyncio.wait_for(wire.reader.readuntil(b"\r\n\r\n"), limit_s)
+    async with asyncio.timeout(limit_s):
+        head = await wire.reader.readuntil(b"\r\n\r\n")
     first, *rest = head.decode("latin-1").split("\r\n")
     pairs = (line.partition(":") for line in rest if line)
     return Answer(int(first.split()[1]), {name.lower(): value.strip() for name, _, value in pairs})
