@@ -1,5 +1,6 @@
 """Settings of all tests."""
 
+import gc
 import os
 
 from hypothesis import HealthCheck, settings
@@ -9,3 +10,10 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("lalmesh", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("lalmesh"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "lalmesh")
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage among what tests make, and not each time through what was imported for them."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)
