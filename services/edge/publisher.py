@@ -33,6 +33,7 @@ UNDO_ATTEMPTS = 5  #: to find out what a claim without an answer got; after that
 
 #: A claim that gets one of these may have been granted: by a replica that did not answer, before the one that did was asked.
 NO_ANSWER = (Refusal.UNAVAILABLE, Refusal.NOT_JOINED)
+JOINING_PAUSE_S = 0.2  #: until an edge that is no member asks again, within the time of one claim
 
 
 def refusal_error(refused: Refused, stream: StreamKey) -> ServiceError:
@@ -124,7 +125,7 @@ class Publishers:
         if stream in self._live and not take_over:  # whatever the registry has forgotten
             raise StreamExists(f"{stream} is being published at this edge")
         try:
-            answer = await self._claim(claim)
+            answer = await self._claim_as_member(claim)
         except asyncio.CancelledError:  # the publisher has gone meanwhile
             self.spawn(self._undo(claim))
             raise
@@ -138,6 +139,17 @@ class Publishers:
             replaced.end("taken over: a newer publisher on this edge")
         publishing.open(answer)
         return publishing
+
+    async def _claim_as_member(self, claim: Claim) -> Grant | Refused:
+        """Claim; again where this edge has lost its scheduler and is about to have another: an encoder can wait for so long."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.claim_timeout_s
+        while True:
+            answer = await self._claim(claim)
+            is_stranger = isinstance(answer, Refused) and answer.refusal is Refusal.NOT_JOINED
+            if not is_stranger or loop.time() + JOINING_PAUSE_S > end:
+                return answer
+            await asyncio.sleep(JOINING_PAUSE_S)
 
     async def _claim(self, claim: Claim) -> Grant | Refused:
         return (await self._scheduler.claim(self.node, [claim], self.claim_timeout_s))[0]

@@ -21,6 +21,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import partial
 
 from lalmesh.errors import RemoteProtocolError, Unavailable
+from lalmesh.runtime.awake import awake_timeout
 from lalmesh.runtime.scheduling.model import Evicted, Joined, NodeCommand, NodeReport, Role
 from services.scheduler.elsewhere import Elsewhere
 from services.scheduler.members import Members, Session
@@ -148,7 +149,7 @@ class Attendance:
     async def _next_report(self, reports: AsyncIterator[NodeReport]) -> NodeReport | None:
         """The next report; None at the end, or after `silence_s` without one."""
         try:
-            async with asyncio.timeout(self._silence_s):
+            async with awake_timeout(self._silence_s):
                 return await anext(reports)
         except (StopAsyncIteration, TimeoutError):
             return None

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
+from lalmesh.runtime.awake import AwakeClock
 from lalmesh.runtime.config import Config
 from lalmesh.runtime.event_log import EventLog
 from lalmesh.runtime.registry import Registry
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 
 async def open_registry(config: Config, stack: AsyncExitStack) -> Registry:
     """The registry: etcd, or memory where none is configured; `stack` closes it."""
-    from services.scheduler.registry import EtcdRegistry, MemoryRegistry
+    from services.scheduler.registry import EXPIRE_CHECK_S, EtcdRegistry, MemoryRegistry
     from services.standalone.scheduler_settings import etcd_settings
 
     if config.scheduler.etcd.endpoints:
         registry: Registry = EtcdRegistry(etcd_settings(config))
     else:
-        memory = MemoryRegistry(asyncio.get_running_loop().time)
+        # leases of nodes that are in this process do not run while it does not
+        memory = MemoryRegistry(AwakeClock(asyncio.get_running_loop().time, step_s=2 * EXPIRE_CHECK_S))
         await stack.enter_async_context(_running(memory.keep_time()))
         registry = memory
     stack.push_async_callback(registry.close)

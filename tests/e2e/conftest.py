@@ -21,7 +21,7 @@ ORDER = (
     *("test_rtsp_auth", "test_rtsp_camera", "test_slow_player", "test_readme", "test_api_schema", "test_sessions"),
     *("test_match_app", "test_rtsp_opaque", "test_http_formats", "test_settings", "test_lal_api", "test_routing"),
     *("test_every_output", "test_authorisation_cluster", "test_registry_keys", "test_addresses", "test_rtsp_play"),
-    *("test_proxies", "test_republish", "test_rtsp_packets"),
+    *("test_proxies", "test_republish", "test_rtsp_packets", "test_suspended"),
 )
 
 

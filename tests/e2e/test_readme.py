@@ -17,6 +17,7 @@ from support import ffmpeg, frames
 from support.cluster import Node, Standalone
 from support.etcd import CAN_RUN_ETCD
 from support.frames import assert_same_from_join
+from support.in_memory import folder_in_memory
 from support.ports import LOOPBACK, free_ports
 from support.process import Child, wait_until
 from support.s3 import BUCKET, S3Server
@@ -137,7 +138,12 @@ def test_segments_are_stored_in_s3(media: Media, tmp_path: Path, stack: ExitStac
 def test_a_cluster_by_hand(media: Media, tmp_path: Path, stack: ExitStack) -> None:
     etcd, etcd_peer, scheduler, api, origin, hls, hls_grpc, rtmp, http, rtmp_2, http_2 = free_ports(11)
     rtsp, ws_rtsp, rtsp_2, ws_rtsp_2 = free_ports(4)
-    changes = {"2379": str(etcd), "1936": str(rtmp_2), "8086": str(http_2), "/tmp/lalmesh-etcd": "etcd-data"}
+    changes = {
+        "2379": str(etcd),
+        "1936": str(rtmp_2),
+        "8086": str(http_2),
+        "/tmp/lalmesh-etcd": str(folder_in_memory(stack) / "etcd"),
+    }
     changes |= {"5545": str(rtsp_2), "5567": str(ws_rtsp_2)}
     client, peer = f"http://127.0.0.1:{etcd}", f"http://127.0.0.1:{etcd_peer}"
     env = environment({

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from support.in_memory import folder_in_memory
 from support.ports import free_ports
 from support.process import wait_stopped
 
@@ -74,7 +75,7 @@ class Seat:
 
 
 class EtcdServer:
-    """One member with its data below `folder`; the same ports for its whole life once it has started.
+    """One member; the same data and ports for its whole life once it has started.
 
     Alone its elections are quick (0.2 s), so a lease of 1 s really lasts 1 s.
     """
@@ -83,12 +84,12 @@ class EtcdServer:
         """Not started yet.
 
         Args:
-            folder: for its data and log.
+            folder: for its log; its data are in memory while this object lives.
             certificates: with these it speaks TLS and lets in only clients that the authority vouches for.
             seat: among others (`support.etcd_cluster`); by default it is alone.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self._data = folder / "data"
+        self._data = folder_in_memory(self) / "data"
         self._log = folder / "etcd.log"
         self._certificates = certificates
         self._seat = seat

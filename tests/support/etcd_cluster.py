@@ -22,7 +22,7 @@ class EtcdCluster:
     """`MEMBERS` servers that are one registry. A context manager."""
 
     def __init__(self, folder: Path) -> None:
-        """Not started yet; the data and logs go below `folder`."""
+        """Not started yet; the logs go below `folder`."""
         ports = free_ports(2 * MEMBERS)
         names = [f"etcd-{number + 1}" for number in range(MEMBERS)]
         pairs = list(zip(names, ports[::2], ports[1::2], strict=True))

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from support.child_server import ChildServer
+from support.in_memory import folder_in_memory
 from support.netns import Namespace
 from support.process import Child
 
@@ -42,11 +43,12 @@ class IsolatedEtcd(_IsolatedServer):
     def __init__(self, at: Namespace, folder: Path) -> None:
         """Not started yet."""
         super().__init__(at, folder, ETCD_PORT)
+        self._data = folder_in_memory(self) / "data"
 
     def _launch(self) -> Child:
         peer = f"http://{self.at.address}:2380"
         options = {
-            "data-dir": str(self._folder / "data"), "listen-client-urls": f"http://{self.address}",
+            "data-dir": str(self._data), "listen-client-urls": f"http://{self.address}",
             "advertise-client-urls": f"http://{self.address}", "listen-peer-urls": peer, "initial-advertise-peer-urls": peer,
             "initial-cluster": f"default={peer}", "heartbeat-interval": "20", "election-timeout": "200", "logger": "zap",
         }  # fmt: skip

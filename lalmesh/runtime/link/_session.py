@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable
 
 from lalmesh.errors import UnsupportedError
 from lalmesh.rpc.lalmesh.v1 import origin_pb2
+from lalmesh.runtime.awake import PARTS
 from lalmesh.runtime.link._interface import FAILED, CloseReason
 from lalmesh.runtime.link._limits import LinkCounters, LinkLimits
 from lalmesh.runtime.link._outlet import WireOutlet
@@ -128,10 +129,13 @@ class LinkSession:
 
     async def watch_silence(self) -> None:
         """Return once the other side has been silent for `dead_s`, or the session is shut."""
-        while not self.closed and (left := self.limits.dead_s - self.silent_s) > 0:
+        part_s, silent_s = self.limits.dead_s / PARTS, 0.0
+        while not self.closed and silent_s < self.limits.dead_s:
+            begun = self._loop.time()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(min(part_s, self.limits.dead_s - silent_s)):
                     await self._shut.wait()
+            silent_s = min(self.silent_s, silent_s + min(part_s, self._loop.time() - begun))
 
     def call(self, handle: int, callback: Callable[..., object], *args: object) -> None:
         """Call back for the stream `handle`. Where that raises, which is a bug of ours, this stream ends and no other."""

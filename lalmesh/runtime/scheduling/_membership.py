@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
 
 from lalmesh.errors import RemoteProtocolError, Unavailable
+from lalmesh.runtime.awake import awake_timeout
 from lalmesh.runtime.scheduling.hls import HlsEndpoint
 from lalmesh.runtime.scheduling.model import Endpoint, Evicted, Joined, NodeCommand, NodeReport
 
@@ -120,7 +121,7 @@ class Membership:
         commands = self._join(reports)
         try:
             while not self._over.is_set():
-                async with asyncio.timeout(self._silence_s):
+                async with awake_timeout(self._silence_s):
                     command = await anext(commands)
                 self._handle(command)
         except StopAsyncIteration:

@@ -18,9 +18,11 @@ from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import UnitName
 from lalmesh.runtime.scheduling import Refusal, Refused
 from services.edge.publication import PublicationSettings
-from services.edge.publisher import UNDO_ATTEMPTS, Publishers
+from services.edge.publisher import JOINING_PAUSE_S, UNDO_ATTEMPTS, Publishers
 from services.edge.publishing import Publishing
 
+CLAIM_TIMEOUT_S = 4.9
+ASKED_AS_A_STRANGER = int(CLAIM_TIMEOUT_S / JOINING_PAUSE_S) + 1  #: times within that
 NOW_US = 1_700_000_000_000_000
 
 
@@ -32,7 +34,7 @@ class Edge:
         self.links = FakeLinks()
         self.ended: list[str] = []
         self.publishers = Publishers(
-            EDGE, self.scheduler, self.links, PublicationSettings(), take_over=take_over, claim_timeout_s=5.0
+            EDGE, self.scheduler, self.links, PublicationSettings(), take_over=take_over, claim_timeout_s=CLAIM_TIMEOUT_S
         )
 
     async def start(self) -> Publishing:
@@ -92,7 +94,7 @@ def test_a_claim_that_is_refused_says_why(refusal: Refusal, error: type[ServiceE
     @in_virtual_time
     async def check() -> None:
         edge = Edge()
-        edge.scheduler.claim_refusals = [Refused(refusal, "because", 0.5)] * 2
+        edge.scheduler.claim_refusals = [Refused(refusal, "because", 0.5)] * 99
         with pytest.raises(error, match="because"):
             await edge.start()
         assert (len(edge.publishers), edge.links.publications) == (0, [])
@@ -142,22 +144,32 @@ async def test_a_claim_that_was_answered_with_a_refusal_is_not_asked_about_again
 @in_virtual_time
 async def test_what_a_claim_without_an_answer_got_is_asked_for_some_times_without_a_grant_anew(refusal: Refusal) -> None:
     edge = Edge()
-    edge.scheduler.claim_refusals = [Refused(refusal), *[Refused(Refusal.NOT_FOUND, "nothing was granted", 1.0)] * 99]
+    asked = ASKED_AS_A_STRANGER if refusal is Refusal.NOT_JOINED else 1
+    edge.scheduler.claim_refusals = [Refused(refusal)] * asked + [Refused(Refusal.NOT_FOUND, "nothing was granted", 1.0)] * 99
     with pytest.raises(Unavailable):
         await edge.start()
     await asyncio.sleep(60)
-    assert [claim.repeat_only for claim in edge.scheduler.claims] == [False, *[True] * UNDO_ATTEMPTS]
+    assert [claim.repeat_only for claim in edge.scheduler.claims] == [False] * asked + [True] * UNDO_ATTEMPTS
     assert edge.scheduler.released == []
 
 
 @in_virtual_time
 async def test_a_claim_that_another_replica_does_not_know_the_edge_for_is_given_back() -> None:
     edge = Edge()
-    edge.scheduler.claim_refusals = [Refused(Refusal.NOT_JOINED)] * 2
+    edge.scheduler.claim_refusals = [Refused(Refusal.NOT_JOINED)] * (ASKED_AS_A_STRANGER + 1)
     with pytest.raises(Unavailable):
         await edge.start()
     await asyncio.sleep(10)
     assert len(edge.scheduler.released) == 1
+
+
+@in_virtual_time
+async def test_an_edge_that_has_just_lost_its_scheduler_asks_again() -> None:
+    edge = Edge()
+    edge.scheduler.claim_refusals = [Refused(Refusal.NOT_JOINED)] * 3
+    publishing = await edge.start()
+    assert len({claim.publication for claim in edge.scheduler.claims}) == 1
+    assert (len(edge.scheduler.claims), publishing.grant is not None) == (4, True)
 
 
 @in_virtual_time
