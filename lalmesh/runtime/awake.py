@@ -21,20 +21,22 @@ async def awake_timeout(limit_s: float) -> AsyncIterator[None]:
         TimeoutError: what is within took longer.
     """
     loop = asyncio.get_running_loop()
-
-    def count(left: int) -> None:
-        nonlocal timer
-        if left:
-            timer = loop.call_later(limit_s / PARTS, count, left - 1)
-        else:
-            limit.reschedule(loop.time())
-
     async with asyncio.timeout(None) as limit:
-        timer = loop.call_later(limit_s / PARTS, count, PARTS - 1)
+        timer: asyncio.TimerHandle | None = None
+
+        def count(parts: int) -> None:
+            nonlocal timer
+            if parts:
+                timer = loop.call_later(limit_s / PARTS, count, parts - 1)
+            else:
+                limit.reschedule(loop.time())
+
+        count(PARTS)
         try:
             yield
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
 
 
 class AwakeClock:

@@ -26,7 +26,7 @@ LOST = "lost packet"
 class RtpIngest:
     """Takes in what one publisher sends. Times of arrival are µs of the loop's clock."""
 
-    __slots__ = ("_counted", "_metrics", "_publishing", "_receivers", "_removed", "_session", "_tracks")
+    __slots__ = ("_counted", "_metrics", "_pictures_first", "_publishing", "_receivers", "_removed", "_session", "_tracks")
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class RtpIngest:
             for number, (track, settings) in tracks.items()
             if (receiver := _receiver(track, timeline, settings)) is not None
         }
+        self._pictures_first = sorted(tracks, key=lambda number: not tracks[number][0].is_video)
         self._removed: list[TrackReceiver] = []  # what they lost or passed over stays counted
         self._publishing = publishing
         self._session = session
@@ -73,7 +74,7 @@ class RtpIngest:
                 if (receiver := receivers.get(number)) is not None and (given := receiver.receive(packet, now_us)):
                     events.setdefault(number, []).extend(given)
         finally:
-            self._publish(_by_time(list(events.values())), wall_us)
+            self._publish(_by_time([events[number] for number in self._pictures_first if number in events]), wall_us)
 
     def feed_rtcp(self, number: int, packet: bytes, now_us: int) -> None:
         """Take in an RTCP packet of a track."""
@@ -183,7 +184,10 @@ class RtpIngest:
 
 
 def _by_time(tracks: Sequence[list[TrackEvent]]) -> Sequence[TrackEvent]:
-    """What several tracks gave, in decoding order: by UDP it was read track by track, and players begin at a picture."""
+    """What several tracks gave, in decoding order: by UDP it was read track by track.
+
+    Of one time, the track that comes first is first: pictures, since players begin at one and sound of its time belongs to it.
+    """
     if len(tracks) < 2:
         return tracks[0] if tracks else ()
     timed: list[tuple[int, TrackEvent]] = []

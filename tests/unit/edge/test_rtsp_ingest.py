@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -44,16 +45,23 @@ class Stage:
 
     def __init__(self, reorder_ms: int = 200, told: PayloadFormat = PCMA) -> None:
         self.registry = CollectorRegistry()
+        self.metrics = EdgeMetrics(self.registry)
         self.publishing = FakePublishing()
-        client = Client(protocol="rtsp", address="peer", peer="peer:1")
-        session = Session(client, SessionRole.PUBLISHER, STREAM, 0.0, lambda _: None)
+        self.settings = ReceiverSettings(reorder_ms=reorder_ms)
         sound = IncomingTrack(control="", depacketizer=build_depacketizer(1, told), payload_type=PCMA_TYPE, clock_rate_hz=8_000)
         opaque = IncomingTrack(control="", depacketizer=build_opaque_depacketizer(2, b"m=x"), payload_type=OPAQUE_TYPE)
         nothing = IncomingTrack(control="", depacketizer=None)
-        settings = ReceiverSettings(reorder_ms=reorder_ms)
-        tracks = {number: (track, settings) for number, track in enumerate((sound, opaque, nothing))}
-        self.ingest = RtpIngest(tracks, self.publishing, session, EdgeMetrics(self.registry))
-        self.ingest.begin(WALL_US)
+        self.described = sound, opaque, nothing
+        self.ingest = self.taking_in(*self.described)
+
+    def taking_in(self, *described: IncomingTrack) -> RtpIngest:
+        """What takes in the packets of such tracks."""
+        client = Client(protocol="rtsp", address="peer", peer="peer:1")
+        session = Session(client, SessionRole.PUBLISHER, STREAM, 0.0, lambda _: None)
+        tracks = {number: (track, self.settings) for number, track in enumerate(described)}
+        ingest = RtpIngest(tracks, self.publishing, session, self.metrics)
+        ingest.begin(WALL_US)
+        return ingest
 
     def send(self, *numbers: int, track: int = 0, payload_type: int = PCMA_TYPE, now_us: int = NOW_US) -> None:
         self.ingest.feed([(track, packet(number, payload_type)) for number in numbers], now_us, WALL_US)
@@ -92,6 +100,16 @@ def test_units_come_in_decoding_order_though_they_were_read_track_by_track() -> 
     stage.ingest.feed([*sounds, (1, packet(1, OPAQUE_TYPE))], NOW_US, WALL_US)
     (run,) = stage.publishing.core.ring.runs(stage.publishing.core.ring.start)
     assert [unit.track_id for unit in run.units] == [1, 2, 1, 1]
+
+
+def test_of_one_time_the_picture_comes_before_the_sound_that_was_read_before_it() -> None:
+    sound, _, _ = (stage := Stage()).described
+    picture = replace(sound, depacketizer=build_depacketizer(2, PCMA), is_video=True)
+    ingest = stage.taking_in(sound, picture)
+    ingest.feed([(0, packet(1)), (1, packet(1))], NOW_US, WALL_US)
+    (run,) = stage.publishing.core.ring.runs(stage.publishing.core.ring.start)
+    assert [unit.track_id for unit in run.units] == [2, 1]
+    assert run.units[0].dts == run.units[1].dts
 
 
 def test_an_opaque_track_has_whole_packets() -> None:
