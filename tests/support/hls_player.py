@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,7 +31,7 @@ class HlsPlayer:
         self.listed: dict[int, ListedSegment] = {}  #: by number, as they were first
         self.parts: dict[tuple[int, int], bytes] = {}  #: by number of the segment and index
         self.maps: dict[str, bytes] = {}  #: initialization sections by path
-        self.statuses: list[int] = []
+        self.answers: list[tuple[float, int]] = []  #: to questions for the playlist: monotonic seconds, status
         self.slow: list[str] = []  #: files that were listed and did not come at the first try
         self.playlist: ReadPlaylist | None = None
         self._read_at = 0.0  # monotonic seconds
@@ -66,17 +67,22 @@ class HlsPlayer:
         end = time.monotonic() + limit_s
         while not until(self):
             assert time.monotonic() < end, (
-                f"not reached in {limit_s} s; statuses {self.statuses[-20:]}, {len(self.segments)} segments"
+                f"{self._path} not reached in {limit_s} s; {len(self.segments)} segments, answers: {self._answered(end - limit_s)}"
             )
             await self.reload()
             if self.playlist is not None and self.playlist.ended:
                 return
 
+    def _answered(self, since: float) -> str:
+        """When and how often each status came in a row."""
+        rows = [(status, list(group)) for status, group in itertools.groupby(self.answers, itemgetter(1))]
+        return ", ".join(f"{status} {len(group)} times from {group[0][0] - since:.1f} s" for status, group in rows)
+
     async def reload(self) -> None:
         """One more playlist, and what is new in it."""
         target = self._next_target()
         status, body, url = await self.get(target)
-        self.statuses.append(status)
+        self.answers.append((time.monotonic(), status))
         if status == 200:
             self._read_at = time.monotonic()
             self.checker.see(self._read_at, url, body.decode())
