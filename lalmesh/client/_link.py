@@ -111,7 +111,7 @@ class ClientLink(asyncio.BufferedProtocol, ABC):
             for data in unread(transport, exc):
                 self._take_in(data)
         self._gone.set()
-        if self._is_playing() and exc is None:
+        if self._is_playing() and (exc is None or _is_hanging_up(exc)):
             self._end("closed by the server")
         elif not self.ended:
             self._fail(ConnectionFailed(f"connection lost: {exc}" if exc else "closed by the server"))
@@ -223,6 +223,11 @@ class ClientLink(asyncio.BufferedProtocol, ABC):
             self._transport.abort()
 
 
+def _is_hanging_up(error: Exception) -> bool:
+    """Whether the server closed the connection: it is reset where it had not read all that we report, chance, as seen from here."""
+    return isinstance(error, ConnectionResetError | BrokenPipeError)  # RFC 2525 §2.17; and the next write behind the reset
+
+
 async def connect(link: ClientLink, host: str, port: int, options: ClientOptions, *, tls: bool) -> None:
     """Let `link` be the connection to a server.
 
@@ -249,7 +254,8 @@ async def consent(link: ClientLink, options: ClientOptions) -> str | None:
         ConnectionFailed, TimedOut, Refused, RemoteProtocolError, UnsupportedError: it did not; the connection is dropped.
     """
     try:
-        return await asyncio.wait_for(link.started, options.handshake_timeout_s)
+        async with asyncio.timeout(options.handshake_timeout_s):
+            return await link.started
     except TimeoutError:
         link.abort()
         raise TimedOut(f"consent to {link.mode}", options.handshake_timeout_s) from None

@@ -16,7 +16,8 @@ from lalmesh.client import (
     RefusedNotAuthorized,
     RefusedNotFound,
 )
-from lalmesh.client._link import MAX_QUEUED_BYTES, MAX_UNSENT_BYTES, Mode
+from lalmesh.client._link import MAX_QUEUED_BYTES, MAX_UNSENT_BYTES, Mode, consent
+from lalmesh.client._options import DEFAULT_OPTIONS
 from lalmesh.client._rtmp_link import GATHER_BYTES, RtmpLink, parse_rtmp_url, redirected
 from lalmesh.container.flv import TAG_AUDIO, TAG_VIDEO, Tag
 from lalmesh.errors import RemoteProtocolError, StreamExists, StreamNotFound
@@ -150,6 +151,17 @@ async def test_a_full_queue_stops_reading_until_it_is_taken() -> None:
     assert not ends.wire.reading
     await ends.link.take()
     assert ends.wire.reading
+
+
+async def test_who_is_cancelled_as_the_server_agrees_is_cancelled() -> None:
+    ends = Ends("play")
+    asking = asyncio.ensure_future(consent(ends.link, DEFAULT_OPTIONS))
+    await asyncio.sleep(0)
+    ends.agree()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert ends.wire.closed == "abort"
 
 
 async def test_who_never_drains_is_cut_off() -> None:

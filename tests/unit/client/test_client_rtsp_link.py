@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from errno import ENOTCONN
+from errno import ENOTCONN, ETIMEDOUT
 
 import pytest
 from support.fake_transport import FakeTransport, deliver
@@ -325,9 +325,23 @@ async def test_a_connection_that_breaks_is_a_failure() -> None:
     for mode in ("play", "publish"):
         ends = Ends("play" if mode == "play" else "publish")
         ends.agree()
-        ends.link.connection_lost(ConnectionResetError("reset"))
-        with pytest.raises(ConnectionFailed, match="reset"):
+        ends.link.connection_lost(OSError(ETIMEDOUT, "timed out"))
+        with pytest.raises(ConnectionFailed, match="timed out"):
             ends.link.check()
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("reset"), BrokenPipeError("broken pipe")], ids=["reset", "broken pipe"])
+async def test_a_server_that_has_not_read_our_reports_when_it_closes_has_closed_all_the_same(error: OSError) -> None:
+    playing = Ends("play")
+    playing.agree()
+    playing.link.connection_lost(error)
+    assert playing.media.flushed
+    assert playing.link.ended == "closed by the server"
+    publishing = Ends("publish")
+    publishing.agree()
+    publishing.link.connection_lost(error)
+    with pytest.raises(ConnectionFailed, match=str(error)):
+        publishing.link.check()
 
 
 async def test_the_server_may_end_a_session() -> None:
