@@ -42,7 +42,7 @@ class LightEdge(_nodes.Joined):
         """Empty, and with room."""
         super().__init__(name, Role.EDGE, client)
         self.zone, self.room, self.came = zone, room, now
-        self.sessions = 0
+        self.sessions = self.opened = 0
         self.closed = float("inf")  #: when the scheduler knew that it takes nobody
         self.drains = False
         self.went = ""  #: how
@@ -57,6 +57,7 @@ class LightEdge(_nodes.Joined):
     def arrive(self, stream: StreamKey) -> None:
         """Somebody comes."""
         self.sessions += 1
+        self.opened += 1
         self._players[stream] += 1
 
     def leave(self, stream: StreamKey) -> None:
@@ -72,7 +73,7 @@ class LightEdge(_nodes.Joined):
             zone=self.zone,
             endpoints=endpoints,
             capacity=Capacity(sessions=self.room),
-            load=Load(sessions=self.sessions),
+            load=Load(sessions=self.sessions, opened_sessions=self.opened),
             draining=self.drains,
             streams=tuple(held),
         )

@@ -36,6 +36,7 @@ class Holdings:
             ingress_bps=sum(stream.bitrate_bps for stream in published),
             egress_bps=self._egress.bps(self._relays.fanout_totals.sent_bytes),
             sessions=len(self._sessions),
+            opened_sessions=self._sessions.opened,
             streams=len(self._relays),
         )
         return load, (*published, *(_played(relay, via.get(relay.stream, ())) for relay in relays.values()))

@@ -91,6 +91,8 @@ class Sessions:
         self._metrics = metrics
         self._sessions: dict[str, Session] = {}
         self._loop = asyncio.get_running_loop()
+        #: how many there have been
+        self.opened = 0
         #: who hears of them
         self.watchers: list[SessionWatcher] = []
 
@@ -112,6 +114,7 @@ class Sessions:
         if client.session_id and client.session_id not in self._sessions:
             session.session_id = client.session_id
         self._sessions[session.session_id] = session
+        self.opened += 1
         self._metrics.sessions_opened.labels(client.protocol, role.value).inc()
         log.info("%s opened", role.value, extra=self._facts(session))
         for watcher in self.watchers:

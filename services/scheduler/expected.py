@@ -1,7 +1,7 @@
 """Sessions that are on their way to edges: routed there, and in no report yet. A pure core.
 
-Requests for routes come faster than reports. So a route counts for its edge from the moment that it is given, until a report shows
-that more sessions have come, or the route is no longer worth anything: whoever has not come by then is not expected any more.
+Requests for routes come faster than reports. So a route counts for its edge from the moment that it is given, until a report says
+that one more session has come, or the route is no longer worth anything: whoever has not come by then is not expected any more.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Edge:
     steps: deque[_Step] = field(default_factory=deque)
     sessions: int = 0
     plays: int = 0
-    shown: int | None = None  # sessions as its last report has them
+    opened: int | None = None  # sessions that had come by its last report
 
     def take(self, sessions: int) -> None:
         """So many of the oldest have come."""
@@ -71,12 +71,12 @@ class Expected:
         last.sessions, last.plays = last.sessions + 1, last.plays + plays
         edge.sessions, edge.plays = edge.sessions + 1, edge.plays + plays
 
-    def reported(self, node: NodeId, sessions: int) -> None:
-        """An edge says how many sessions it has: so many more than it said before have come."""
+    def reported(self, node: NodeId, opened: int) -> None:
+        """An edge says how many sessions have come since its start, whoever has gone meanwhile."""
         edge = self._edges.setdefault(node, _Edge())
-        if edge.shown is not None and sessions > edge.shown:
-            edge.take(sessions - edge.shown)
-        edge.shown = sessions
+        if edge.opened is not None:
+            edge.take(max(0, opened - edge.opened))
+        edge.opened = max(opened, edge.opened or 0)  # by whichever way a replica hears of it, an older one may come behind
 
     def keep(self, nodes: Collection[NodeId]) -> None:
         """Forget all edges but these."""

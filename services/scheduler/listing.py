@@ -96,6 +96,7 @@ class LoadModel(CapacityModel):
     """What a node carries now."""
 
     ingress_bps: int = Field(description="Bits a second that come in.")
+    opened_sessions: int = Field(description="Sessions that have come since its start.")
 
 
 class NodeModel(ApiModel):

@@ -180,7 +180,7 @@ class Routing:
     def _usage(self, edge: Edge, now: float) -> Usage:
         record = edge.record
         load = self._load_of(record)
-        self._expected.reported(record.node, load.sessions)
+        self._expected.reported(record.node, load.opened_sessions)
         return usage_of(record.capacity, load, self._expected.of(record.node, now))
 
     def _note(self, question: Question, edge: Edge, now: float) -> None:

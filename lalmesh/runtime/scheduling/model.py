@@ -154,6 +154,7 @@ class Load:
     streams: int = 0
     cpu_fraction: float = 0.0  #: of all cores that the node may use
     memory_bytes: int = 0
+    opened_sessions: int = 0  #: that have come since its start, those that have gone too
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -152,6 +152,7 @@ def parse_load(message: scheduler_pb2.Load) -> Load:
         streams=message.streams,
         cpu_fraction=message.cpu_fraction,
         memory_bytes=message.memory_bytes,
+        opened_sessions=message.opened_sessions,
     )
 
 
@@ -164,6 +165,7 @@ def serialize_load(load: Load) -> scheduler_pb2.Load:
         streams=load.streams,
         cpu_fraction=load.cpu_fraction,
         memory_bytes=load.memory_bytes,
+        opened_sessions=load.opened_sessions,
     )
 
 

@@ -39,12 +39,18 @@ class Streams(list[Any]):
     fanout_totals = SimpleNamespace(sent_bytes=0)
 
 
+class Opened(list[Any]):
+    """Sessions, of which others have gone."""
+
+    opened = 10
+
+
 def test_a_stream_that_is_published_and_played_is_told_once_and_how_loaded_the_edge_is() -> None:
     now = 100.0
     core, relays = Core(), Streams([relay(CAM, 3), relay(FILM, 2)])
     publishers = [SimpleNamespace(stream=CAM, core=core)]
     relayed = [SimpleNamespace(stream=FILM, client=SimpleNamespace(via=via)) for via in (("a", "b"), ("b",))]
-    sessions = [*relayed, *(SimpleNamespace(stream=CAM, client=SimpleNamespace(via=())) for _ in range(4))]
+    sessions = Opened([*relayed, *(SimpleNamespace(stream=CAM, client=SimpleNamespace(via=())) for _ in range(4))])
     holdings = Holdings(cast(Publishers, publishers), cast(Relays, relays), cast(Sessions, sessions), lambda: now)
     holdings.now()
     now, core.counters.payload_bytes, relays.fanout_totals.sent_bytes = 101.0, 250_000, 1_000_000
@@ -55,4 +61,10 @@ def test_a_stream_that_is_published_and_played_is_told_once_and_how_loaded_the_e
     ]
     assert [held.place.revision for held in streams] == [5, 7]
     assert [held.relayed_to for held in streams] == [(), ("a", "b")]
-    assert (load.ingress_bps, load.egress_bps, load.sessions, load.streams) == (2_000_000, 8_000_000, 6, 2)
+    assert (load.ingress_bps, load.egress_bps, load.sessions, load.opened_sessions, load.streams) == (
+        2_000_000,
+        8_000_000,
+        6,
+        10,
+        2,
+    )

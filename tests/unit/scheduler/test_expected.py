@@ -31,7 +31,7 @@ def test_who_has_not_come_in_time_is_not_expected_any_more() -> None:
     assert expected.of(EDGE, EXPECTED_S).sessions == 0
 
 
-def test_a_report_of_more_sessions_has_as_many_of_the_oldest_in_it() -> None:
+def test_whoever_has_come_by_a_report_is_not_expected_any_more_the_oldest_first() -> None:
     expected = expecting(3)
     expected.reported(EDGE, 10)
     expected.add(EDGE, 1.0, plays=True)
@@ -40,10 +40,10 @@ def test_a_report_of_more_sessions_has_as_many_of_the_oldest_in_it() -> None:
     assert expected.of(EDGE, EXPECTED_S) == Coming(1, 1)
 
 
-def test_a_report_of_fewer_sessions_has_nobody_in_it() -> None:
+def test_a_report_that_is_older_than_another_has_nobody_in_it() -> None:
     expected = expecting(3)
-    expected.reported(EDGE, 10)
-    expected.reported(EDGE, 5)
+    for opened in (10, 5, 10):
+        expected.reported(EDGE, opened)
     assert expected.of(EDGE, 0.0).sessions == 3
 
 
