@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -81,7 +82,8 @@ def pin(pid: int, where: set[int]) -> None:
     """Keep a process, all its threads and its children on some cores."""
     for member in family(pid):
         for task in Path(f"/proc/{member}/task").glob("*"):
-            os.sched_setaffinity(int(task.name), where)
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.sched_setaffinity(int(task.name), where)
 
 
 class Cores:
