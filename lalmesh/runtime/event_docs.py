@@ -16,7 +16,7 @@ def tables() -> str:
     for kind, spec in KINDS.items():
         also = f" lal: `on_{kind.value}`." if spec.is_lal else ""
         lines += [f"### {kind.value}", "", spec.text + also, "", "| field of `data` | what |", "|---|---|"]
-        lines += [f"| `{name}` | {text} |" for name, text in spec.facts.items()]
+        lines += [f"| `{name}` | {fact.text} |" for name, fact in spec.facts.items()]
         lines.append("")
     return "\n".join(lines)
 

@@ -37,69 +37,88 @@ class EventKind(Enum):
 
 
 @dataclass(slots=True, frozen=True)
+class Fact:
+    """One thing that a kind of event says."""
+
+    text: str  #: what it is
+    json_type: type = str  #: as JSON has it; a float may be whole
+    is_optional: bool = False  #: not all events of the kind say it
+
+
+@dataclass(slots=True, frozen=True)
 class KindSpec:
     """What a kind of event says."""
 
     text: str  #: when it is raised
-    facts: Mapping[str, str]  #: what each fact is, by name
+    facts: Mapping[str, Fact]  #: by name
     is_lal: bool = False  #: lal has it, as ``on_`` and its name
 
 
 _SESSION = {
-    "session_id": "id of the session, as in /v1/sessions; of a relay its own, at each of its attempts",
-    "protocol": "rtmp, rtmps, rtsp, rtsps, ws-rtsp, wss-rtsp, http-flv, https-flv, ws-flv, wss-flv, with ts and fmp4 likewise, hls",
-    "role": "publisher, player, relay_pull or relay_push",
-    "remote_addr": "address and port of the client",
-    "url": "what was asked for, without query",
-    "query": "its query; secrets in it are masked unless notify.raw_query is set",
-    "user_agent": "what the client calls itself",
-    "has_in_session": "whether anybody publishes the stream, anywhere in the cluster, after this",
-    "has_out_session": "whether anybody plays it or it is pushed elsewhere, anywhere in the cluster, after this",
-    "read_bytes_sum": "bytes received from the client so far",
-    "wrote_bytes_sum": "bytes sent to it so far",
+    "session_id": Fact("id of the session, as in /v1/sessions; of a relay its own, at each of its attempts"),
+    "protocol": Fact(
+        "rtmp, rtmps, rtsp, rtsps, ws-rtsp, wss-rtsp, http-flv, https-flv, ws-flv, wss-flv, with ts and fmp4 likewise, hls"
+    ),
+    "role": Fact("publisher, player, relay_pull or relay_push"),
+    "remote_addr": Fact("address and port of the client"),
+    "url": Fact("what was asked for, without query"),
+    "query": Fact("its query; secrets in it are masked unless notify.raw_query is set"),
+    "user_agent": Fact("what the client calls itself"),
+    "has_in_session": Fact("whether anybody publishes the stream, anywhere in the cluster, after this", bool),
+    "has_out_session": Fact("whether anybody plays it or it is pushed elsewhere, anywhere in the cluster, after this", bool),
+    "read_bytes_sum": Fact("bytes received from the client so far", int),
+    "wrote_bytes_sum": Fact("bytes sent to it so far", int),
 }
-_STOP = {**_SESSION, "reason": "why it ended", "duration_ms": "how long it was there"}
+_STOP = {**_SESSION, "reason": Fact("why it ended"), "duration_ms": Fact("how long it was there", int)}
 _NODE = {
-    "role": "edge, origin or hls",
-    "incarnation": "of this start of the node",
-    "address": "its gRPC address",
-    "zone": "its zone",
+    "role": Fact("edge, origin or hls"),
+    "incarnation": Fact("of this start of the node"),
+    "address": Fact("its gRPC address"),
+    "zone": Fact("its zone"),
 }
-_VIEWER = {"session_id": "of the player", "protocol": "as of sessions", "role": "player"}
+_VIEWER = {"session_id": Fact("of the player"), "protocol": Fact("as of sessions"), "role": Fact("player")}
 _ALARM = {
-    "alarm": "no_keyframe, bitrate_low, frame_rate_low or timestamp_jump",
-    "value": "what was measured: seconds without a key frame, bits per second, frames per second, jumps within the last second",
-    "limit": "the bound of the configuration that it passed; 0 for jumps",
-    "session_id": "of the publisher, as in pub_start; empty where it has just gone",
-    "protocol": "its protocol, as of sessions; likewise",
-    "role": "publisher or relay_pull; likewise",
+    "alarm": Fact("no_keyframe, bitrate_low, frame_rate_low or timestamp_jump"),
+    "value": Fact(
+        "what was measured: seconds without a key frame, bits per second, frames per second, jumps within the last second", float
+    ),
+    "limit": Fact("the bound of the configuration that it passed; 0 for jumps", float),
+    "session_id": Fact("of the publisher, as in pub_start; empty where it has just gone"),
+    "protocol": Fact("its protocol, as of sessions; likewise"),
+    "role": Fact("publisher or relay_pull; likewise"),
 }
 
 KINDS: Mapping[EventKind, KindSpec] = {
     EventKind.SERVER_START: KindSpec(
         "A process has started, and its listeners are open.",
         {
-            "role": "standalone, edge, origin, hls or scheduler",
-            "version": "of lalmesh",
-            "start_time_us": "when it was started, Unix microseconds",
-            "ports": "what it listens on, by listener",
+            "role": Fact("standalone, edge, origin, hls or scheduler"),
+            "version": Fact("of lalmesh"),
+            "start_time_us": Fact("when it was started, Unix microseconds", int),
+            "ports": Fact("what it listens on, by listener", dict[str, int]),
         },
         is_lal=True,
     ),
     EventKind.UPDATE: KindSpec(
         "Every `notify.update_interval_s`, from the start on: the streams of the cluster. Many streams take several events. "
         "For receivers that name it, and those with the format of lal.",
-        {"groups": "the streams, each as /api/stat/group has it", "part": "number of this event, from 1", "parts": "of so many"},
+        {
+            "groups": Fact("the streams, each as /api/stat/group has it", list[dict[str, object]]),
+            "part": Fact("number of this event, from 1", int),
+            "parts": Fact("of so many", int),
+        },
         is_lal=True,
     ),
     EventKind.RTMP_CONNECT: KindSpec(
         "An RTMP client has sent its connect command, before it publishes or plays anything.",
         {
-            "session_id": "of the connection",
-            "remote_addr": "address and port of the client",
-            "app": "the application that it names",
-            "flash_ver": "what it calls itself",
-            "tc_url": "the URL that it connects to, without login; secrets in its query are masked unless notify.raw_query is set",
+            "session_id": Fact("of the connection"),
+            "remote_addr": Fact("address and port of the client"),
+            "app": Fact("the application that it names"),
+            "flash_ver": Fact("what it calls itself"),
+            "tc_url": Fact(
+                "the URL that it connects to, without login; secrets in its query are masked unless notify.raw_query is set"
+            ),
         },
         is_lal=True,
     ),
@@ -124,45 +143,45 @@ KINDS: Mapping[EventKind, KindSpec] = {
     EventKind.HLS_MAKE_TS: KindSpec(
         "An MPEG-TS segment was begun, or is whole and stored.",
         {
-            "event": "open or close",
-            "cwd": "the shared storage that paths are in; empty where that is said nowhere",
-            "ts_file": "path of the segment in shared storage; empty at open where it has no name yet",
-            "live_m3u8_file": "path of the live playlist below /hls/",
-            "record_m3u8_file": "path of the recorded playlist below /hls/",
-            "index": "number of the segment",
-            "duration_s": "its duration in seconds; 0 at open",
+            "event": Fact("open or close"),
+            "cwd": Fact("the shared storage that paths are in; empty where that is said nowhere"),
+            "ts_file": Fact("path of the segment in shared storage; empty at open where it has no name yet"),
+            "live_m3u8_file": Fact("path of the live playlist below /hls/"),
+            "record_m3u8_file": Fact("path of the recorded playlist below /hls/"),
+            "index": Fact("number of the segment", int),
+            "duration_s": Fact("its duration in seconds; 0 at open", float),
         },
         is_lal=True,
     ),
     EventKind.RECORDING_DONE: KindSpec(
         "A recorded file is whole, and in shared storage.",
         {
-            "path": "in shared storage",
-            "format": "flv, ts or mp4",
-            "size_bytes": "of the file",
-            "duration_ms": "of the file",
-            "started_us": "of its first unit, Unix microseconds",
-            "reason": "why the file ended",
-            "missing": "units that the publication had and the file lacks",
+            "path": Fact("in shared storage"),
+            "format": Fact("flv, ts or mp4"),
+            "size_bytes": Fact("of the file", int),
+            "duration_ms": Fact("of the file", int),
+            "started_us": Fact("of its first unit, Unix microseconds", int),
+            "reason": Fact("why the file ended"),
+            "missing": Fact("units that the publication had and the file lacks", int),
         },
     ),
     EventKind.STREAM_NOT_FOUND: KindSpec(
         "Somebody wants to play a stream that nobody publishes: told when the wait for it begins. "
         "At most once a second for each stream and edge.",
         {
-            "protocol": "as of sessions",
-            "remote_addr": "address and port of the client",
-            "url": "what was asked for, without query",
-            "query": "its query, as of sessions",
+            "protocol": Fact("as of sessions"),
+            "remote_addr": Fact("address and port of the client"),
+            "url": Fact("what was asked for, without query"),
+            "query": Fact("its query, as of sessions"),
         },
     ),
     EventKind.OWNER_MOVED: KindSpec(
         "Another origin carries a stream.",
         {
-            "origin": "that carries it now",
-            "before": "that did before",
-            "place": "term and revision of the place",
-            "heir": "next in line",
+            "origin": Fact("that carries it now"),
+            "before": Fact("that did before"),
+            "place": Fact("term and revision of the place", dict[str, int]),
+            "heir": Fact("next in line"),
         },
     ),
     EventKind.NODE_UP: KindSpec("A node has joined the cluster.", _NODE),
@@ -173,6 +192,10 @@ KINDS: Mapping[EventKind, KindSpec] = {
     EventKind.ALARM_OVER: KindSpec("It is not any more, is not looked for any more, or its publisher has gone.", _ALARM),
     EventKind.EVENTS_LOST: KindSpec(
         "Events were dropped before anybody had them: too many waited, or the log was trimmed before a receiver had read them.",
-        {"count": "how many", "shard": "of the log, where they were in it", "receiver": "who did not get them, where it is one"},
+        {
+            "count": Fact("how many", int),
+            "shard": Fact("of the log, where they were in it", int, is_optional=True),
+            "receiver": Fact("who did not get them, where it is one", is_optional=True),
+        },
     ),
 }

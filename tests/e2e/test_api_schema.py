@@ -15,8 +15,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from support.cluster import Cluster
+from support.event_stream import EventSchema, Heard, listening
 from support.ffmpeg import Publisher
 from support.held_clients import HeldClient, holding
 from support.media import media
@@ -38,6 +39,7 @@ from support.redis import RedisServer
 from support.webhook_sink import WebhookSink
 
 from lalmesh.runtime.api_tokens import hash_token
+from services.scheduler.api.events import MAX_OF_ADDRESS
 
 ADMIN = "an admin of the API in tests"
 VIEWER = "a viewer of the API in tests"
@@ -174,6 +176,55 @@ async def test_what_is_there_is_shown_and_ended_as_the_document_has_it(cluster: 
         ("DELETE", "/v1/webhooks/dead-letters/{letter_id}", other, 204),
         ("DELETE", "/v1/webhooks/dead-letters/{letter_id}", other, 404),
     ])  # fmt: skip
+
+
+async def test_events_are_as_the_document_has_them_and_go_on_behind_the_last_that_was_heard(cluster: Cluster) -> None:
+    schema = EventSchema(await asyncio.to_thread(get, cluster, "/openapi.json"))
+    heard: list[Heard] = []
+    async with listening(cluster.api_url, "after=0-0", Authorization=f"Bearer {VIEWER}") as events:
+        async with holding([HeldClient(cluster.edges[0], "http-flv", "play", "live/cam")]):
+            await until(events, heard, "first_viewer")
+        await until(events, heard, "last_viewer")
+    for each in heard:
+        schema.check(each)
+    own = {"server_start", "node_up", "rtmp_connect", "pub_start", "sub_start", "sub_stop"}
+    assert own <= {each["event"] for each in heard}
+    last = len(heard) // 2
+    again: list[Heard] = []
+    query = f"after={heard[0]['id']}"  # which the header beats
+    async with listening(cluster.api_url, query, Authorization=f"Bearer {VIEWER}", Last_Event_ID=heard[last]["id"]) as events:
+        await until(events, again, "last_viewer", at=heard[-1]["id"])
+    assert again == heard[last + 1 :]
+
+
+async def until(events: AsyncIterator[Heard], heard: list[Heard], kind: str, *, at: str = "") -> None:
+    """Listen until an event of a kind comes, or the one at a position."""
+    async for event in events:
+        heard.append(event)
+        if event["event"] == kind and at in ("", event["id"]):
+            return
+
+
+async def test_who_may_not_listen_is_refused_as_the_document_has_it(cluster: Cluster, tmp_path: Path) -> None:
+    operation = schemathesis.openapi.from_path(await asyncio.to_thread(document_of, cluster, tmp_path))["/v1/events"]["GET"]
+
+    def refused(status: int, *, last: str = "1-1", **query: Any) -> Any:
+        headers = {"Authorization": f"Bearer {VIEWER}", "Last-Event-ID": last}
+        answer = operation.Case(query=query).call(base_url=cluster.api_url, headers=headers, timeout=AWAY_S)
+        assert answer.status_code == status, answer.text
+        operation.Case(query=query).validate_response(answer, checks=CONFORMANCE)
+        return answer.json()
+
+    wrong: list[dict[str, Any]] = [
+        {"last": "behind all"}, {"after": "1"}, {"kind": ["pub_start", "none"]}, {"stream": "a//b"}, {"other": "1"}
+    ]  # fmt: skip
+    for each in wrong:
+        problem = await asyncio.to_thread(refused, 400, **each)
+        assert problem["errors"][0]["field"].partition(".")[0] in {*each, *(["Last-Event-ID"] if "last" in each else [])}
+    async with AsyncExitStack() as stack:
+        for _ in range(MAX_OF_ADDRESS):
+            await stack.enter_async_context(listening(cluster.api_url, Authorization=f"Bearer {VIEWER}"))
+        await asyncio.to_thread(refused, 503)
 
 
 def check_cases(cluster: Cluster, folder: Path, cases: Sequence[_Case]) -> None:

@@ -7,14 +7,14 @@ import json
 import re
 import subprocess
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from support.cluster import Cluster, Node, Settings, Standalone
+from support.event_stream import EventSchema, listening
 from support.ffmpeg import FFMPEG, Publisher, bounded, quiet
 from support.operator_api import call
 from support.ports import LOOPBACK
@@ -32,6 +32,7 @@ LAL = (
     "server_start", "update", "rtmp_connect", "pub_start", "pub_stop", "sub_start", "sub_stop", "relay_pull_start",
     "relay_pull_stop", "hls_make_ts",
 )  # fmt: skip
+OF_RECEIVER = ("cluster", "server_id")  #: what webhooks say of every event, beside what it is
 SESSION = [
     "server_id", "session_id", "protocol", "base_type", "remote_addr", "url", "app_name", "stream_name", "url_param",
     "has_in_session", "has_out_session", "read_bytes_sum", "wrote_bytes_sum",
@@ -46,14 +47,14 @@ def sink(stack: ExitStack) -> Iterator[WebhookSink]:
 
 
 @pytest.fixture
-def server(sink: WebhookSink, tmp_path: Path, stack: ExitStack) -> Standalone:
-    """A server with two receivers, one of lal's URLs and one of everything else."""
+def server(sink: WebhookSink, tmp_path: Path, stack: ExitStack) -> Iterator[Standalone]:
+    """A server with two receivers, one of lal's URLs and one of everything else, who hear what the OpenAPI document says."""
     secrets = tmp_path / "secret"
     secrets.write_text(SECRET)
     key = tmp_path / "session.key"
     key.write_text("a key of tests for sessions")
     urls = {f"notify.lal.on_{name}": f"{sink.url}/lal/on_{name}" for name in LAL}
-    return stack.enter_context(
+    made = stack.enter_context(
         Standalone(
             tmp_path,
             {
@@ -74,6 +75,10 @@ def server(sink: WebhookSink, tmp_path: Path, stack: ExitStack) -> Standalone:
             },
         )
     )
+    yield made
+    schema = EventSchema(api(made, "/openapi.json"))
+    for hook in sink.taken("/own"):
+        schema.check_data(hook.event_name, {name: value for name, value in hook.body.items() if name not in OF_RECEIVER})
 
 
 def fetch(url: str, limit_s: float = 1.0, *, agent: str = "viewer/1") -> None:
@@ -278,39 +283,17 @@ def test_what_a_receiver_refuses_for_good_is_kept_and_sent_again_by_hand(tmp_pat
 
 async def test_whoever_listens_goes_on_where_he_was(standalone: Node, media: Media, stack: ExitStack, tmp_path: Path) -> None:
     stack.enter_context(Publisher(media("h264_aac"), standalone.rtmp_url("sse/cam"), log=tmp_path / "p.log", loops=-1))
-    query = "/v1/events?stream=sse/cam&kind=sub_start&kind=sub_stop&kind=pub_start"
-    async with listening(standalone, f"{query}&after=0-0") as lines:
+    query = "stream=sse/cam&kind=sub_start&kind=sub_stop&kind=pub_start"
+    async with listening(standalone.api_url, f"{query}&after=0-0") as lines:
         first = await anext(lines)
         assert first["event"] == "pub_start"
         await asyncio.to_thread(fetch, f"{standalone.flv_url('sse/cam')}?token=hidden", 1)
         second, third = await anext(lines), await anext(lines)
     assert [second["event"], third["event"]] == ["sub_start", "sub_stop"]
     assert json.loads(second["data"])["data"]["query"] == "token=***"
-    async with listening(standalone, query, last=second["id"]) as lines:
+    async with listening(standalone.api_url, query, Last_Event_ID=second["id"]) as lines:
         again = await anext(lines)
     assert again == third
-
-
-@asynccontextmanager
-async def listening(node: Node, path: str, *, last: str = "") -> AsyncIterator[AsyncIterator[dict[str, str]]]:
-    """Server-sent events, each by the names of its lines."""
-    headers = {"Last-Event-ID": last} if last else {}
-    timeout = aiohttp.ClientTimeout(sock_read=LIMIT_S)
-    async with aiohttp.ClientSession(timeout=timeout) as client, client.get(node.api_url + path, headers=headers) as answer:
-        assert answer.content_type == "text/event-stream"
-        yield _events(answer.content)
-
-
-async def _events(lines: aiohttp.StreamReader) -> AsyncIterator[dict[str, str]]:
-    event: dict[str, str] = {}
-    async for line in lines:
-        name, _, value = line.decode().rstrip("\n").partition(": ")
-        if name:
-            event[name] = value
-        else:  # an empty line ends an event; what has only a time to come back after is none
-            if "event" in event:
-                yield event
-            event = {}
 
 
 def soon_missed(sink: WebhookSink, stack: ExitStack, folder: Path) -> dict[str, Settings]:

@@ -94,6 +94,16 @@ def check_parts(model: type[_Model], parts: Mapping[str, str]) -> _Model:
     return check_query(model, parts.items())
 
 
+def check_headers(model: type[_Model], headers: Mapping[str, str]) -> _Model:
+    """The headers that `model` has, by alias, of all; others mean nothing.
+
+    Raises:
+        ProblemError: they are not as that says.
+    """
+    names = (field.alias or name for name, field in model.model_fields.items())
+    return check_query(model, ((name, headers[name]) for name in names if name in headers))
+
+
 def refuse_query(query: Mapping[str, str]) -> None:
     """Refuse a query where none is known.
 

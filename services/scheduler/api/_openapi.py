@@ -19,6 +19,7 @@ VERSION = "3.1.0"
 JSON = "application/json"
 _REF = "#/components/schemas/{model}"
 _SECURITY = "token"
+ITEMS = "x-itemSchema"
 
 Schema = dict[str, Any]
 
@@ -58,7 +59,8 @@ def make_document(operations: Sequence[Operation]) -> Schema:
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas, definitions)
     statuses = sorted({status for operation in operations for status in problems_of(operation)})
-    for model in {model for operation in operations for model in (operation.query, operation.parts) if model is not None}:
+    of_parameters = {model for each in operations for model in (each.query, each.headers, each.parts) if model is not None}
+    for model in of_parameters:
         if not _is_referred_to(name := _name(schemas[model, "validation"]), paths, definitions):
             definitions.pop(name, None)
     return {
@@ -104,7 +106,9 @@ def _schemas(operations: Sequence[Operation]) -> tuple[Mapping[Any, Schema], dic
     """References to all models, and what they refer to."""
     wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(ProblemModel, "serialization"): None}
     for operation in operations:
-        wanted |= {(model, "validation"): None for model in (operation.parts, operation.query, operation.body) if model is not None}
+        asked = (operation.parts, operation.query, operation.headers, operation.body)
+        wanted |= {(model, "validation"): None for model in asked if model is not None}
+        wanted |= {(model, "serialization"): None for model in operation.events.values()}
         wanted |= {(model, "serialization"): None for model in operation.answers.values() if model is not None}
     references, made = models_json_schema(list(wanted), ref_template=_REF)
     return references, made.get("$defs", {})
@@ -116,7 +120,11 @@ def _operation(operation: Operation, schemas: Mapping[Any, Schema], definitions:
         "tags": [operation.tag],
         "summary": operation.summary,
         "description": _description(operation),
-        "parameters": [*_path_parameters(operation, schemas, definitions), *_query_parameters(operation, schemas, definitions)],
+        "parameters": [
+            *_path_parameters(operation, schemas, definitions),
+            *_parameters(operation.query, "query", schemas, definitions),
+            *_parameters(operation.headers, "header", schemas, definitions),
+        ],
         "responses": {str(status.value): response for status, response in _responses(operation, schemas)},
         "security": _security(operation),
         "x-role": operation.role.name.lower(),
@@ -150,12 +158,14 @@ def _path_parameters(operation: Operation, schemas: Mapping[Any, Schema], defini
         yield _parameter(name, "path", known.get(name, {"type": "string", "minLength": 1}), required=True)
 
 
-def _query_parameters(operation: Operation, schemas: Mapping[Any, Schema], definitions: Mapping[str, Schema]) -> Iterable[Schema]:
-    if operation.query is None:
+def _parameters(
+    model: type[BaseModel] | None, where: str, schemas: Mapping[Any, Schema], definitions: Mapping[str, Schema]
+) -> Iterable[Schema]:
+    if model is None:
         return
-    required = definitions[_name(schemas[operation.query, "validation"])].get("required", ())
-    for name, schema in _fields(operation.query, schemas, definitions).items():
-        yield _parameter(name, "query", schema, required=name in required)
+    required = definitions[_name(schemas[model, "validation"])].get("required", ())
+    for name, schema in _fields(model, schemas, definitions).items():
+        yield _parameter(name, where, schema, required=name in required)
 
 
 def _fields(model: type[BaseModel], schemas: Mapping[Any, Schema], definitions: Mapping[str, Schema]) -> Mapping[str, Schema]:
@@ -186,13 +196,28 @@ def _responses(operation: Operation, schemas: Mapping[Any, Schema]) -> Iterable[
         if model is not None:
             response["content"] = {JSON: {"schema": schemas[model, "serialization"]}}
         elif operation.media_type != JSON:
-            response["content"] = {operation.media_type: {"schema": {"type": "string"}}}
+            response["content"] = {operation.media_type: {"schema": {"type": "string"}, **_events(operation, schemas)}}
         yield status, response
     if operation.refusal is not None:
         yield HTTPStatus.BAD_REQUEST, _NO_HTTP
     for status in problems_of(operation):
         if status not in operation.answers:
             yield status, {"$ref": f"#/components/responses/{_problem_name(status)}"}
+
+
+def _events(operation: Operation, schemas: Mapping[Any, Schema]) -> Schema:
+    """What each event of a stream is, as OpenAPI 3.2 says it in `itemSchema`, which 3.1 does not know."""
+    if not operation.events:
+        return {}
+    data: Schema = {"type": "string", "contentMediaType": JSON}
+    kinds = [
+        {"properties": {"event": {"const": kind}, "data": {**data, "contentSchema": schemas[model, "serialization"]}}}
+        for kind, model in operation.events.items()
+    ]
+    later = {"properties": {"event": {"not": {"enum": list(operation.events)}}}, "description": "Of a node of a later version."}
+    texts = {name: {"type": "string"} for name in ("id", "event")}
+    item = {"type": "object", "required": ["id", "event", "data"], "properties": {**texts, "data": data}, "oneOf": [*kinds, later]}
+    return {ITEMS: item}
 
 
 def _problem_name(status: HTTPStatus) -> str:

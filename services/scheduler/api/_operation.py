@@ -21,6 +21,7 @@ class Asked:
     request: web.Request
     path: Mapping[str, str]  #: parts of the path by name, decoded
     query: Any = None  #: an instance of `Operation.query`
+    headers: Any = None  #: an instance of `Operation.headers`
     body: Any = None  #: an instance of `Operation.body`
     role: ApiRole = ApiRole.ANYBODY  #: of whoever asks: of the token, or of a program on this machine where there are none
     token: str = ""  #: name of the token, for logs
@@ -60,12 +61,14 @@ class Operation:
     parts: type[BaseModel] | None = None  #: of the path, by name; None: each is any text
     deep_parts: frozenset[str] = frozenset()  #: names of parts that may hold slashes as they are
     query: type[BaseModel] | None = None  #: None: there can be none. A field that is a list may be given several times
+    headers: type[BaseModel] | None = None  #: those of the request that mean something here, by alias
     body: type[BaseModel] | None = None
     body_required: bool = True  #: where not, its default is taken
     max_body_bytes: int = MAX_BODY_BYTES
     answers: Mapping[HTTPStatus, type[BaseModel] | None] = field(default_factory=dict)
     problems: frozenset[HTTPStatus] = frozenset()  #: besides those that every operation may answer
     media_type: str = "application/json"  #: of the answers, such as ``text/event-stream``
+    events: Mapping[str, type[BaseModel]] = field(default_factory=dict)  #: of a stream of events: the data of each, by its kind
     #: whether it is one of the requests that only so many may be under way of; not so for what whoever runs the scheduler asks, nor
     #: for what goes on as long as somebody listens, which has a bound of its own
     is_counted: bool = True

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from services.scheduler.api._openapi import ITEMS
+
 Schema = Mapping[str, Any]
 
 STYLE = """
@@ -85,8 +87,14 @@ def _operation(path: str, method: str, operation: Schema) -> str:
 def _answer(status: str, response: Schema) -> str:
     if "$ref" in response:
         return f"<tr><td>{status}</td><td>a problem</td></tr>"
-    kinds = (_kind(content["schema"]) for content in response.get("content", {}).values())
+    kinds = (_kind(content["schema"]) + _events(content) for content in response.get("content", {}).values())
     return f"<tr><td>{status}</td><td>{escape(response['description'])} {', '.join(kinds)}</td></tr>"
+
+
+def _events(content: Schema) -> str:
+    """What the data of the events of a stream may be."""
+    of_kinds = [each["properties"]["data"] for each in content.get(ITEMS, {}).get("oneOf", ()) if "data" in each["properties"]]
+    return f" of events, whose data is {' or '.join(_kind(data['contentSchema']) for data in of_kinds)}" if of_kinds else ""
 
 
 def _models(document: Schema) -> Iterable[str]:

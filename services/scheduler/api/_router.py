@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from lalmesh.runtime.cors import CorsPolicy
-from services.scheduler.api._checking import check_body, check_parts, check_query, read_body, refuse_query
+from services.scheduler.api._checking import check_body, check_headers, check_parts, check_query, read_body, refuse_query
 from services.scheduler.api._openapi import make_document
 from services.scheduler.api._operation import Answer, Asked, Operation
 from services.scheduler.api._permission import Permission
@@ -109,6 +109,7 @@ class Api:
             request=request,
             path=_path(operation, request),
             query=_query(operation, request),
+            headers=None if operation.headers is None else check_headers(operation.headers, request.headers),
             body=await _body(operation, request),
             role=granted.role,
             token=granted.token,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
@@ -25,6 +24,7 @@ from lalmesh.runtime.secrets_in_urls import without_secrets
 from services.scheduler.api._model import ApiModel
 from services.scheduler.api._operation import Answer, Asked, Operation
 from services.scheduler.api._problem import ProblemError
+from services.scheduler.api.event_models import EVENT_MODELS
 from services.scheduler.event_hub import EventHub
 from services.scheduler.notifying import as_json
 
@@ -37,8 +37,20 @@ HEARTBEAT_S = 15.0  #: without an event a comment is sent: proxies close what is
 SEND_S = 30.0  #: for a listener to take what was sent; one that does not is closed, and may go on where it was
 LOG_AWAY_S = 0.5
 RETRY_MS = 2000  #: what a browser waits before it asks again
-_POSITION = re.compile(r"[0-9]{1,16}-[0-9]{1,16}")
+_POSITION = "[0-9]{1,16}-[0-9]{1,16}"
 _ASKED_FOR = frozenset(kind.value for kind in ASKED_FOR)
+
+
+class EventsHeaders(ApiModel):
+    """Where who comes back had been."""
+
+    last_event_id: str = Field(
+        default="",
+        alias="Last-Event-ID",
+        pattern=f"^({_POSITION})?$",
+        description="The id of the last event that was heard: go on behind it.",
+        examples=["1767225600000-17"],
+    )
 
 
 class EventsQuery(ApiModel):
@@ -52,7 +64,7 @@ class EventsQuery(ApiModel):
     )
     after: str | None = Field(
         default=None,
-        pattern=f"^{_POSITION.pattern}$",
+        pattern=f"^{_POSITION}$",
         description="Behind this position, the id of an event. The header Last-Event-ID beats it. By default from now on.",
         examples=["1767225600000-17"],
     )
@@ -68,14 +80,17 @@ def operations(hub: EventHub, key: Callable[[StreamKey], StreamKey]) -> list[Ope
             tag="events",
             summary="Listen to events.",
             description="Server-sent events (text/event-stream): `id` is the position in the log, `event` the kind, `data` JSON as "
-            "webhooks have it. Who comes back with the header Last-Event-ID, as browsers do, misses nothing that is still kept. "
+            "webhooks have it, of each kind as `x-itemSchema` says. Who comes back with the header Last-Event-ID, as browsers do, "
+            "misses nothing that is still kept. "
             "An event may come twice, with the same id in its data. Secrets in queries are masked.",
             handler=listeners.listen,
             role=ApiRole.VIEWER,
             query=EventsQuery,
+            headers=EventsHeaders,
             answers={HTTPStatus.OK: None},
             problems=frozenset({HTTPStatus.SERVICE_UNAVAILABLE}),
             media_type="text/event-stream",
+            events=EVENT_MODELS,
             is_counted=False,
         )
     ]
@@ -94,9 +109,8 @@ class Listeners:
         """Send what comes, for as long as somebody takes it."""
         query: EventsQuery = asked.query
         stream = _stream(query.stream)
-        after = asked.request.headers.get("Last-Event-ID") or query.after or ""
-        if after and not _POSITION.fullmatch(after):
-            raise ProblemError(HTTPStatus.BAD_REQUEST, "Last-Event-ID is no id of an event")
+        headers: EventsHeaders = asked.headers
+        after = headers.last_event_id or query.after or ""
         address = network_of(remote_of(asked.request).address)
         self._check_room(address)
         self._by_address[address] += 1  # before anything is waited for

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
 
 from pydantic import Field
 
@@ -15,6 +13,7 @@ from lalmesh.runtime.notify import NotifyFormat, Receiver
 from services.scheduler.api._model import ApiModel
 from services.scheduler.api._operation import Answer, Asked, Operation
 from services.scheduler.api._problem import ProblemError
+from services.scheduler.api.event_models import EventModel
 from services.scheduler.event_hub import EventHub
 from services.scheduler.notifying import DeliveryError, as_json, kind_of, message_of
 
@@ -46,17 +45,6 @@ class WebhooksModel(ApiModel):
     shards: list[int] = Field(description="Of 16, those that this replica delivers. Other replicas deliver the others.")
     dead_letters: int = Field(description="That are kept, of all receivers.")
     receivers: list[ReceiverModel] = Field(description="All that are configured.")
-
-
-class EventModel(ApiModel):
-    """An event, as webhooks have it."""
-
-    id: str = Field(description="The same each time that it comes.")
-    event: str = Field(description="Its kind.")
-    at: str = Field(description="When it happened, RFC 3339.")
-    node: str = Field(description="Where it happened.")
-    stream: dict[str, str] | None = Field(description="That it is about: app and name; null: none.")
-    data: Mapping[str, Any] = Field(description="What the kind has to say.")
 
 
 class LetterModel(ApiModel):

@@ -9,13 +9,14 @@ from typing import Any, cast
 
 import pytest
 from aiohttp import web
+from support.api_web import Web
 from support.virtual_time import in_virtual_time
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.event_log import EventPage, shard_of
-from services.scheduler.api import Asked, ProblemError
-from services.scheduler.api.events import MAX_LISTENERS, MAX_OF_ADDRESS, EventsQuery, Listeners
+from services.scheduler.api import ApiRole, ApiToken, Asked, ProblemError, hash_token
+from services.scheduler.api.events import MAX_LISTENERS, MAX_OF_ADDRESS, EventsHeaders, EventsQuery, Listeners, operations
 from services.scheduler.notifying import News
 
 
@@ -63,7 +64,9 @@ class World:
 
     async def listen(self, address: str = "192.0.2.1", **query: Any) -> HTTPStatus:
         request = cast(Any, SimpleNamespace(headers={}, transport=None, remote=address, scheme="http"))
-        asked = Asked(request=request, path={}, query=EventsQuery(**query), may_still=lambda: self.may_still)
+        asked = Asked(
+            request=request, path={}, query=EventsQuery(**query), headers=EventsHeaders(), may_still=lambda: self.may_still
+        )
         try:
             await self.listeners.listen(asked)
         except ProblemError as problem:
@@ -91,6 +94,17 @@ async def test_who_may_not_listen_any_more_is_let_go_within_seconds(monkeypatch:
     world.may_still = False
     await asyncio.sleep(6.0)
     assert listening.done()
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [(401, {}), (401, {"Authorization": "Bearer of nobody"}), (400, {"Authorization": "Bearer viewer", "Last_Event_ID": "1-"})],
+)
+async def test_who_may_not_listen_is_refused(status: int, headers: dict[str, Any]) -> None:
+    token = ApiToken(name="viewer", role=ApiRole.VIEWER, hash=hash_token("viewer"))
+    asked = Web(*operations(cast(Any, None), lambda key: key), tokens=(token,), open_reads=False)
+    told, problem = await asked.told("GET", "/v1/events", **headers)
+    assert (told, problem.get("field")) == (status, "Last-Event-ID" if status == 400 else None)
 
 
 @in_virtual_time
