@@ -234,9 +234,17 @@ class Admission:
 
 
 async def sweep_each_second(sweeps: Callable[[], Iterable[Callable[[], None]]]) -> None:
-    """Call what `sweeps` gives once a second, without end: the one task that watches the deadlines of all listeners of a node."""
+    """Call what `sweeps` gives once a second, without end: the one task that watches the deadlines of all listeners of a node.
+
+    Where this process did not run for a while, it has a second to read what came meanwhile before it finds anybody silent.
+    """
+    loop, has_slept = asyncio.get_running_loop(), False
     while True:
+        due = loop.time() + SWEEP_S
         await asyncio.sleep(SWEEP_S)
+        has_slept = not has_slept and loop.time() - due > SWEEP_S
+        if has_slept:
+            continue
         for sweep in sweeps():
             try:
                 sweep()

@@ -35,6 +35,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    def suspend(self, seconds: float) -> None:
+        """Let time pass in which the process does not run."""
+        self._jumping.now += seconds
+
 
 def in_virtual_time(test: Callable[_Arguments, Coroutine[Any, Any, None]]) -> Callable[_Arguments, None]:
     """Run an async test on a `VirtualTimeLoop`."""
@@ -45,6 +49,13 @@ def in_virtual_time(test: Callable[_Arguments, Coroutine[Any, Any, None]]) -> Ca
             runner.run(test(*args, **kwargs))
 
     return run
+
+
+def suspend(seconds: float) -> None:
+    """Let time pass in which the process does not run."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop.suspend(seconds)
 
 
 async def settle(rounds: int = 20) -> None:

@@ -3,42 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
+from support.virtual_time import in_virtual_time, settle, suspend
 
 from lalmesh.runtime.awake import AwakeClock, awake_timeout
 
-LIMIT_S = 0.2
+LIMIT_S = 2.0
 
 
+@in_virtual_time
 async def test_what_takes_too_long_is_given_up_after_the_limit() -> None:
-    begun = time.monotonic()
+    begun = asyncio.get_running_loop().time()
     with pytest.raises(TimeoutError):
         async with awake_timeout(LIMIT_S):
             await asyncio.Event().wait()
-    assert time.monotonic() - begun >= LIMIT_S
+    assert asyncio.get_running_loop().time() == pytest.approx(begun + LIMIT_S)
 
 
+@in_virtual_time
 async def test_what_is_in_time_is_not() -> None:
     async with awake_timeout(LIMIT_S):
-        await asyncio.sleep(0)
-    await asyncio.sleep(1.5 * LIMIT_S)  # nothing goes off later
+        await asyncio.sleep(0.9 * LIMIT_S)
+    await asyncio.sleep(10 * LIMIT_S)  # nothing goes off later
 
 
+@in_virtual_time
 async def test_a_pause_of_this_process_leaves_time_to_read_what_came_meanwhile() -> None:
-    came = asyncio.Event()
+    async with awake_timeout(LIMIT_S):
+        suspend(100 * LIMIT_S)
+        await settle()
 
-    async def read() -> None:
-        for _ in range(5):  # as many turns of the loop as what comes through a library may take
-            await asyncio.sleep(0)
-        came.set()
 
-    async with awake_timeout(LIMIT_S), asyncio.TaskGroup() as group:
-        asyncio.get_running_loop().call_soon(time.sleep, 2 * LIMIT_S)
-        await asyncio.sleep(0)
-        group.create_task(read())
-        await came.wait()
+@in_virtual_time
+async def test_who_has_slept_gives_up_in_the_end() -> None:
+    async def wait() -> None:
+        async with awake_timeout(LIMIT_S):
+            suspend(100 * LIMIT_S)
+            await asyncio.sleep(LIMIT_S)
+
+    with pytest.raises(TimeoutError):
+        await wait()
 
 
 def test_a_pause_counts_for_one_step_however_long() -> None:

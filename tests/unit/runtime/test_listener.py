@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from prometheus_client import CollectorRegistry
-from support.virtual_time import in_virtual_time
+from support.virtual_time import in_virtual_time, suspend
 
 from lalmesh.runtime.listener import (
     BLACKLISTED,
@@ -157,3 +157,21 @@ async def test_who_comes_from_an_address_that_is_blocked_is_refused_and_who_is_h
     assert (late.is_blocked, refusal, listener.refused("blacklist")) == (True, BLACKLISTED, 1.0)
     listener.admission.expire_blocked()
     assert listener.expired == [BLACKLISTED], "who is being told why is not cut off"
+
+
+@in_virtual_time
+async def test_who_was_asleep_itself_finds_nobody_silent_before_it_has_read_what_came_meanwhile() -> None:
+    swept: list[float] = []
+    loop = asyncio.get_running_loop()
+    sweeping = asyncio.create_task(sweep_each_second(lambda: (lambda: swept.append(loop.time()),)))
+    await asyncio.sleep(1.5)
+    suspend(200.0)
+    await asyncio.sleep(0.5)
+    assert len(swept) == 1
+    await asyncio.sleep(1.0)
+    assert len(swept) == 2
+    for _ in range(6):  # who never has time enough sweeps all the same
+        suspend(10.0)
+        await asyncio.sleep(0.5)
+    assert len(swept) == 5
+    sweeping.cancel()
