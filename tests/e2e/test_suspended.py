@@ -16,7 +16,12 @@ from support.recorder import recorder, recording
 
 LIMIT_S = 30.0
 UNITS = 75
-QUICK: Settings = {"cluster.lease_s": 3, "cluster.report_interval_ms": 500, "cluster.silence_s": 1.5}
+QUICK: Settings = {
+    "cluster.lease_s": 3,
+    "cluster.report_interval_ms": 500,
+    "cluster.silence_s": 1.5,
+    "edge.limits.idle_timeout_s": 3,
+}
 PAUSES_S = {"longer than what makes a node away": 2.5, "longer than a lease": 5.0}
 
 
