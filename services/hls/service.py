@@ -30,6 +30,7 @@ from lalmesh.runtime.sessions import codecs_of
 from lalmesh.runtime.storage import Storage
 from services.hls import layout
 from services.hls.answer import Answer, file_answer, refusal, unavailable, with_codecs
+from services.hls.cleanup import SETTLED_S
 from services.hls.hosting import Cleanup
 from services.hls.kept import KeptSegments
 from services.hls.layout import StoredState
@@ -236,16 +237,22 @@ class HlsService:
             return await self._from_worker(over, found, reload, query) or refusal(404, "no such file")
         if isinstance(found.resource, PlaylistName):
             state = await read_state(self._storage, stream)
-            if state is not None and state.ended and self._has_segments(state):
+            if state is not None and self._is_kept(state):
                 answer = _ended_playlist(state, found, stream, query)
                 if answer is not None:
                     return answer
         return refusal(404, f"{stream}: nobody publishes it")
 
-    def _has_segments(self, over: StoredState) -> bool:
-        """Whether the segments of a stream that is over are kept still: its state stays when they go."""
+    def _is_kept(self, state: StoredState) -> bool:
+        """Whether a stream is over, and its segments are kept still: its state stays when they go.
+
+        One whose worker died with its publisher has not been ended by anybody. Once no worker would go on with it, it is over.
+        """
         settings = self._workers.settings
-        return settings.cleanup is Cleanup.NEVER or time.time_ns() // 1000 - over.stored_us < settings.linger_s * _US
+        age_s = (time.time_ns() // 1000 - state.stored_us) / _US
+        kept_s = settings.linger_s if state.ended else settings.useful_s + SETTLED_S
+        is_over = state.ended or age_s > settings.resumable_s
+        return is_over and (settings.cleanup is Cleanup.NEVER or age_s < kept_s)
 
 
 def _may_have(owner: HlsOwner, found: HlsPath) -> bool:

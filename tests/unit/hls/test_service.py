@@ -16,6 +16,7 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import Epoch, HlsOwner
 from services.hls.answer import Answer
+from services.hls.cleanup import SETTLED_S
 from services.hls.cuts import CutSettings
 from services.hls.hosting import Cleanup, WorkerSettings
 from services.hls.naming import StreamNames
@@ -308,6 +309,24 @@ async def test_a_stream_that_is_over_is_found_for_as_long_as_its_segments_are_ke
     later_ns = time.time_ns() + int((settings.linger_s + 1) * 1e9)
     monkeypatch.setattr(time, "time_ns", lambda: later_ns)
     assert (await Replica(storage, settings).get(PLAYLIST))[0] == status
+
+
+@in_virtual_time
+async def test_a_stream_whose_worker_died_with_its_publisher_is_over_once_nobody_would_go_on_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    storage, began_ns = FakeStorage(), time.time_ns()
+    await Replica(storage).segment()
+    for age_s, status in (
+        (0.0, 404),
+        (SETTINGS.resumable_s + 1, 200),
+        (SETTINGS.useful_s + SETTLED_S - 1, 200),
+        (SETTINGS.useful_s + SETTLED_S + 1, 404),
+    ):
+        now_ns = began_ns + round(age_s * 1e9)
+        monkeypatch.setattr(time, "time_ns", lambda now_ns=now_ns: now_ns)
+        found, text = await Replica(storage).get(PLAYLIST)
+        assert (found, text.splitlines()[-1] == "#EXT-X-ENDLIST") == (status, status == 200)
 
 
 @in_virtual_time
