@@ -128,10 +128,13 @@ KINDS: Mapping[EventKind, KindSpec] = {
     EventKind.SUB_STOP: KindSpec("A player has gone, or its edge has.", _STOP, is_lal=True),
     EventKind.RELAY_PULL_START: KindSpec("A stream comes from elsewhere: the first media are here.", _SESSION, is_lal=True),
     EventKind.RELAY_PULL_STOP: KindSpec(
-        "It does not any more; or never did, where no attempt is left or it was ended before.", _STOP, is_lal=True
+        "It does not any more; or never did, where no attempt is left or it was ended before, also where it has waited in vain "
+        "for an edge with room.",
+        _STOP,
+        is_lal=True,
     ),
     EventKind.RELAY_PUSH_START: KindSpec("A stream goes elsewhere.", _SESSION),
-    EventKind.RELAY_PUSH_STOP: KindSpec("It does not any more, or never did, as of pulls.", _STOP),
+    EventKind.RELAY_PUSH_STOP: KindSpec("It does not any more, or never did, as of pulls, or for want of a publisher.", _STOP),
     EventKind.FIRST_VIEWER: KindSpec(
         "A stream has its first player, in the whole cluster. It follows that player's sub_start.",
         _VIEWER,

@@ -1,4 +1,4 @@
-"""What happens to nodes and owners, as events. A pure core.
+"""What happens to nodes, owners and relays that no edge can tell of, as events. A pure core.
 
 Every replica sees it and tells of it, under an id that is the same for all of them: so it is told though some of them die, and kept
 once. What a replica finds when it begins is no news.
@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime.dialled import dialled
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.events import Facts
-from services.scheduler.changes import Change, GroupChanged, NodeChanged
+from lalmesh.runtime.sessions import SessionRole
+from services.scheduler.changes import Change, GroupChanged, NodeChanged, RelayChanged
 from services.scheduler.records import GroupRecord, NodeRecord
+from services.scheduler.relay_records import RelayRecord
 
 ID_BYTES = 12
 
@@ -26,17 +29,19 @@ class ClusterEvent:
     kind: EventKind
     once: str  #: its id
     stream: StreamKey | None = None
-    node: str = ""  #: the node that it is about; empty: none
+    node: str = ""  #: the node that it is about; empty: the replica that tells
     facts: Facts = field(default_factory=dict)
 
 
-def events_of(change: Change) -> Iterator[ClusterEvent]:
-    """What a change is worth telling."""
+def events_of(change: Change, now_us: int) -> Iterator[ClusterEvent]:
+    """What a change is worth telling at `now_us`, Unix microseconds."""
     match change:
         case NodeChanged(before, now):
             yield from _of_node(before, now)
         case GroupChanged(before, now) if before is not None and now is not None and before.origin.node != now.origin.node:
             yield _moved(before, now)
+        case RelayChanged(before, now) if before is not None and before.waits_for and (now is None or now.id != before.id):
+            yield _never_ran(before, now_us)
         case _:
             pass
 
@@ -78,6 +83,26 @@ def _moved(before: GroupRecord, now: GroupRecord) -> ClusterEvent:
     }
     once = _id(kind, now.stream.quoted().encode(), b"%d.%d" % (now.place.term, now.place.revision))
     return ClusterEvent(kind=kind, once=once, stream=now.stream, node=now.origin.node.name, facts=facts)
+
+
+def _never_ran(relay: RelayRecord, now_us: int) -> ClusterEvent:
+    """A relay has ended that no edge has had; in the words of those that have one."""
+    kind = EventKind.RELAY_PUSH_STOP if relay.is_push else EventKind.RELAY_PULL_STOP
+    server = dialled(relay.urls[0], relay.stream.name, is_push=relay.is_push)
+    facts = {
+        "session_id": relay.id,
+        "role": (SessionRole.RELAY_PUSH if relay.is_push else SessionRole.RELAY_PULL).value,
+        "protocol": server.protocol,
+        "remote_addr": server.peer,
+        "url": server.url,
+        "query": "",
+        "user_agent": "",
+        "read_bytes_sum": 0,
+        "wrote_bytes_sum": 0,
+        "reason": f"it has waited for {relay.waits_for} and never ran",
+        "duration_ms": max(0, now_us - relay.created_us) // 1000,
+    }
+    return ClusterEvent(kind=kind, once=_id(kind, relay.id.encode()), stream=relay.stream, facts=facts)
 
 
 def _id(kind: EventKind, *parts: bytes) -> str:

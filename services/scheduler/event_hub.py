@@ -85,6 +85,7 @@ class EventHub:
         self.deliveries = Deliveries(event_log, duties, settings.delivery, self.metrics, wall_clock)
         self.outbox = EventOutbox(NodeId(name or "scheduler", new_incarnation()), self.keep, wall_clock=wall_clock)
         self._service = service
+        self._wall_clock = wall_clock
         self._make_sink = make_sink
         self._groups = groups
         self._newest = BEGINNING
@@ -137,7 +138,7 @@ class EventHub:
     def handle(self, change: Change) -> None:
         """See `ControlPart.handle`."""
         if self._service.is_ready:
-            for event in events_of(change):
+            for event in events_of(change, round(self._wall_clock() * 1e6)):
                 self.outbox.add(event.kind, event.stream, event.facts, once=event.once, node=event.node)
 
     def joined(self, session: Session) -> None:

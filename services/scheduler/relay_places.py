@@ -16,6 +16,9 @@ from services.scheduler.directory import Directory
 from services.scheduler.records import NodeRecord
 from services.scheduler.relay_records import RelayRecord
 
+AN_EDGE = "an edge with room"
+A_PUBLISHER = "a publisher"
+
 
 class RelayLoopError(RuleError):
     """A source or a target is this cluster."""
@@ -34,10 +37,15 @@ class RelayPlaces:
         self._directory = directory
 
     def placed(self, record: RelayRecord, edges: Sequence[NodeRecord]) -> RelayRecord:
-        """The relay at the one of the first two of `edges` by hash that runs fewer; at none where none has room."""
+        """The relay at the one of the first two of `edges` by hash that runs fewer; at none where none has room.
+
+        One that no edge has had says that it waits for something; it is this then.
+        """
         ranked = nlargest(2, edges, key=lambda node: weight(record.stream, node.node.name))
         fewest = min(ranked, key=lambda node: len(self._directory.relaying.of_edge(node.node)), default=None)
-        return replace(record, edge=None if fewest is None else NodeAddress(*fewest.address))
+        if fewest is None:
+            return replace(record, edge=None, waits_for=record.waits_for and AN_EDGE)
+        return replace(record, edge=NodeAddress(*fewest.address), waits_for="")
 
     def edges(self) -> list[NodeRecord]:
         """Edges that may be given a relay."""

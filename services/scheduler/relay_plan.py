@@ -24,7 +24,7 @@ from lalmesh.runtime.scheduling.control import RelayState
 from lalmesh.runtime.scheduling.model import NOT_ASKED, AskedUrl
 from services.scheduler.directory import Directory
 from services.scheduler.records import ClaimRecord, NodeRecord
-from services.scheduler.relay_places import RelayPlaces
+from services.scheduler.relay_places import A_PUBLISHER, AN_EDGE, RelayPlaces
 from services.scheduler.relay_records import CONFIGURED, RelayRecord, push_key
 from services.scheduler.relay_room import RelayRoom
 
@@ -98,7 +98,7 @@ class RelayPlan:
         Raises:
             RelayLoopError: it is from or to this cluster.
         """
-        record = replace(record, urls=self._places.others(record.urls), id=self._new_id())
+        record = replace(record, urls=self._places.others(record.urls), id=self._new_id(), waits_for=A_PUBLISHER)
         waits = record.is_push and not self._directory.is_published(record.stream)
         return RelayWrite(before, record if waits else self._places.placed(record, self._places.edges()), "asked for by API")
 
@@ -111,6 +111,7 @@ class RelayPlan:
             rule=rule_id,
             options=rule.options,
             stop_after_s=rule.stop_after_s if rule.on_demand else NEVER_S,
+            waits_for=AN_EDGE,
             created_us=wall_us,
         )
 
@@ -123,6 +124,7 @@ class RelayPlan:
             rule=rule_id,
             options=rule.options,
             asked=claim.asked,
+            waits_for=AN_EDGE,
             created_us=wall_us,
         )
 
@@ -243,10 +245,7 @@ class RelayPlan:
             record = record.also_via(wanted.via)
         if record.is_push and not self._directory.is_published(record.stream):
             return replace(record, edge=None)  # until it is published again
-        if self._stays(record, edges, now):
-            return record
-        placed = self._places.placed(record, edges)
-        return placed if placed.edge != record.edge else record
+        return record if self._stays(record, edges, now) else self._places.placed(record, edges)
 
     def _stays(self, record: RelayRecord, edges: Sequence[NodeRecord], now: float) -> bool:
         directory, edge = self._directory, record.edge
@@ -261,7 +260,7 @@ class RelayPlan:
 
     def _why_kept(self, before: RelayRecord, now: RelayRecord) -> str:
         if before.edge == now.edge:
-            return "it goes on to other clusters"
+            return "no edge has room" if before.waits_for != now.waits_for else "it goes on to other clusters"
         if now.edge is None:
             return "nobody publishes it" if now.is_push else "no edge is left"
         return f"{before.edge.node.name} is gone or drains" if before.edge is not None else "an edge can run it"

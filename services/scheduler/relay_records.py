@@ -64,6 +64,7 @@ class RelayRecord:
     via: tuple[str, ...] = ()  #: as `RelayJob.via`
     asked: AskedUrl = NOT_ASKED  #: push: how the publisher named the stream, which its URL is made of
     edge: NodeAddress | None = None  #: that runs it; None: none has room
+    waits_for: str = ""  #: what no edge has had it yet for want of; empty once one has, which tells of it
     created_us: int = 0  #: Unix time in microseconds
     mod_revision: int = 0
 
@@ -191,6 +192,7 @@ def serialize_relay(record: RelayRecord) -> bytes:
             "stop_after_s": record.stop_after_s,
             "via": record.via,
             "edge": dump_address(record.edge) if record.edge is not None else None,
+            "waits_for": record.waits_for,
             "created_us": record.created_us,
             **dump_asked(record.asked),
         }
@@ -219,6 +221,7 @@ def _relay(entry: KeyValue, value: dict[str, Any]) -> RelayRecord:
         via=tuple(str(cluster) for cluster in value["via"]),
         asked=parse_asked(value),
         edge=parse_address(value["edge"]) if value["edge"] else None,
+        waits_for=str(value.get("waits_for", "")),  # replicas of before write none
         created_us=int(value["created_us"]),
         mod_revision=entry.mod_revision,
     )

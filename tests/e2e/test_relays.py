@@ -19,11 +19,13 @@ from support.camera import Camera
 from support.clip import Clip
 from support.cluster import Cluster, Node
 from support.etcd import make_certificates
+from support.event_stream import listening
 from support.ffmpeg import FFMPEG, Player, Publisher, bounded, quiet
 from support.frames import as_transport_stream, of_file, read
-from support.ports import free_ports
+from support.ports import LOOPBACK, free_ports
 from support.process import Child, wait_until
 from support.recorder import recorder, recording
+from support.redis import CAN_RUN_REDIS, RedisServer
 from support.relaying import LIMIT_S, ROWS, StartStandalone, asked, check_frames, other, relays, state
 
 from bench.peers import Nginx
@@ -234,6 +236,46 @@ def is_sent(cluster: Cluster, stream: str) -> bool:
 def edge_of(cluster: Cluster, stream: str = STREAM) -> str:
     """The edge that has a stream's relay now."""
     return next((relay["edge"] or "" for relay in relays(cluster.schedulers[0]) if relay["stream"] == stream), "")
+
+
+@pytest.mark.skipif(not CAN_RUN_REDIS, reason="no redis server here")
+async def test_of_what_no_edge_had_room_for_it_is_told_once_that_it_never_ran(
+    start_cluster: StartCluster, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    redis = stack.enter_context(RedisServer(tmp_path))
+    cluster = start_cluster(
+        schedulers=2,
+        edges=1,
+        settings={
+            "scheduler": {"scheduler.redis.host": LOOPBACK, "scheduler.redis.port": redis.port},
+            "edge": {"edge.capacity.sessions": 1},
+        },
+    )
+    stack.enter_context(Publisher(media("h264_aac"), cluster.edges[0].rtmp_url("live/own"), log=tmp_path / "own.log", loops=10))
+    here, there = cluster.schedulers
+    pull = {"kind": "pull", "stream": STREAM, "urls": ["rtmp://127.0.0.1:1/live/a?token=hidden"]}
+    push = {"kind": "push", "stream": STREAM, "urls": ["rtmp://127.0.0.1:1/live/cam"]}
+
+    def end_in_vain(body: dict[str, Any]) -> str:
+        made = asked(here, "/v1/relays", body)
+        assert made["state"] == "waiting"
+        asked(there, f"/v1/relays/{made['id']}", method="DELETE")
+        return str(made["id"])
+
+    await asyncio.to_thread(wait_until, "a full edge", lambda: is_full(cluster), LIMIT_S)
+    ids = [await asyncio.to_thread(end_in_vain, body) for body in (pull, push, pull)]
+    async with listening(there.api_url, "kind=relay_pull_stop&kind=relay_push_stop&after=0-0") as events:
+        told = [json.loads((await anext(events))["data"])["data"] for _ in ids]
+    assert [each["session_id"] for each in told] == ids
+    room, publisher = (f"it has waited for {what} and never ran" for what in ("an edge with room", "a publisher"))
+    assert [each["reason"] for each in told] == [room, publisher, room]
+    assert told[0]["url"] == "rtmp://127.0.0.1:1/live/a"
+
+
+def is_full(cluster: Cluster) -> bool:
+    """Whether no edge may be given anything."""
+    nodes: list[dict[str, Any]] = asked(cluster.schedulers[0], "/v1/nodes?role=edge")["items"]
+    return all(node["load"] is not None and node["load"]["sessions"] >= node["capacity"]["sessions"] for node in nodes)
 
 
 def test_two_clusters_that_point_at_each_other_end_with_an_error(start_standalone: StartStandalone) -> None:

@@ -6,16 +6,12 @@ import random
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from lalmesh.client import ClientOptions
 from lalmesh.container.flv import BodyMuxer
 from lalmesh.relay_path import MAX_CLUSTERS
-from lalmesh.runtime.addresses import host_port
-from lalmesh.runtime.push_targets import shown_target
-from lalmesh.runtime.relay_rules import DEFAULT_PORTS, without_secrets
+from lalmesh.runtime.dialled import dialled
 from lalmesh.runtime.scheduling import RelayJob
-from lalmesh.runtime.sessions import dialled_protocol
 from services.edge.client import Client
 from services.edge.client_events import ClientEvents
 from services.edge.fanout import FanOutSettings
@@ -74,25 +70,10 @@ class RelayingEdge:
         )
 
 
-def shown_url(job: RelayJob, url: str) -> str:
-    """A URL of a relay without what lets somebody in."""
-    return shown_target(url, job.stream.name) if job.is_push else without_secrets(url)
-
-
 def client_at(url: str, job: RelayJob) -> Client:
-    """The other side of a relay as the client of its session, which is called as the relay is: one at a time.
-
-    We have dialled it, and what it was dialled with may be a secret.
-    """
-    parts = urlsplit(url, allow_fragments=False)
-    host, port = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
-    return Client(
-        protocol=dialled_protocol(url),
-        address=host,
-        peer=host_port(host, port),
-        url=shown_url(job, url),
-        session_id=job.id,
-    )
+    """The other side of a relay as the client of its session, which is called as the relay is: one at a time."""
+    server = dialled(url, job.stream.name, is_push=job.is_push)
+    return Client(protocol=server.protocol, address=server.host, peer=server.peer, url=server.url, session_id=job.id)
 
 
 Started = Callable[[Session], None]

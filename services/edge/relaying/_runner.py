@@ -13,7 +13,7 @@ from lalmesh.runtime.relay_rules import without_secrets
 from lalmesh.runtime.scheduling import RelayJob, RelayState, RelayStatus
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.relaying._attempts import Attempts
-from services.edge.relaying._edge import RelayingEdge, client_at, shown_url
+from services.edge.relaying._edge import RelayingEdge, client_at
 from services.edge.relaying._pull import pull
 from services.edge.relaying._push import push
 from services.edge.relaying._reasons import shown_reason
@@ -69,7 +69,7 @@ class Runner:
     async def _run(self) -> None:
         while True:
             url = self.job.urls[self._attempts.source]
-            self._url, self._started_at = shown_url(self.job, url), None
+            self._url, self._started_at = client_at(url, self.job).url, None
             self._enter(RelayState.CONNECTING)
             reason = await self._attempt(url)
             ran_s = self._loop.time() - self._started_at if self._started_at is not None else 0.0

@@ -282,6 +282,29 @@ def test_one_that_was_asked_for_waits_for_its_stream_and_outlives_it() -> None:
     assert over.now.edge is None
 
 
+def test_what_no_edge_has_had_says_what_it_waits_for() -> None:
+    world = World(PULL, nodes=NODES[2:])
+    assert world.fetch().waits_for == "an edge with room"
+    write = world.plan.made(RelayRecord(id="", is_push=True, stream=CAM, urls=("rtmp://c/x/y",)), None)
+    world.carry_out(write)
+    world.want()
+    assert write.record.waits_for == "a publisher"
+    world.put(records.claim_key(CAM), held().value)
+    [waiting] = world.look()
+    world.carry_out(waiting)
+    assert (waiting.record.waits_for, waiting.reason, world.look()) == ("an edge with room", "no edge has room", [])
+
+
+def test_what_an_edge_has_had_waits_for_nothing_more_though_no_edge_is_left() -> None:
+    world = World(PULL, nodes=NODES[1:])
+    assert world.fetch().waits_for == ""
+    world.want()
+    world.remove(records.node_key("e2"))
+    [write] = world.look()
+    assert write.now is not None
+    assert (write.now.edge, write.now.waits_for, write.reason) == (None, "", "no edge is left")
+
+
 def test_clusters_that_it_is_wanted_for_are_told_to_the_source() -> None:
     world = World(PULL)
     assert world.fetch("a").via == ("a",)
@@ -326,6 +349,7 @@ def test_records_are_what_was_written() -> None:
         urls=("rtmp://h/x/y",),
         via=("a",),
         edge=NodeAddress(*address("e1")),
+        waits_for="an edge",
     )
     assert parse_relay(KeyValue(record.key, serialize_relay(record), 1, 0)) == record
     rule = RelayRuleRecord(id="r", rule=PULL, stream="live/cam", created_us=5)
