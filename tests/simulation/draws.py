@@ -159,6 +159,11 @@ class Draw:
             return Halted(at_s=at_s, for_s=for_s, whom=self.anybody())
         return Slow(at_s=at_s, for_s=for_s, whom=self.anybody(), more_s=self.rng.choice((0.1, 0.5, 1.5)))
 
+    def sleep(self) -> list[Fault]:
+        """The machine that all nodes are on does nothing for a while."""
+        at_s, for_s = self.time()
+        return [Halted(at_s=at_s, for_s=for_s, whom=name) for name in (*SCHEDULERS, *ORIGINS, *EDGES, *SEGMENTERS)]
+
     def stuck(self) -> Fault:
         at_s, for_s = self.time()
         return Stuck(at_s=at_s, for_s=for_s, whom=self.rng.choice(("host", *SCHEDULERS)))

@@ -91,6 +91,11 @@ def _control_plane_away(plan: Plan, draw: Draw) -> None:
     plan.rivals = draw.rng.random() < 0.5 and are_heard and are_written
 
 
+def _all_asleep(plan: Plan, draw: Draw) -> None:
+    plan.faults = [fault for _ in range(draw.rng.randint(1, 3)) for fault in draw.sleep()]
+    plan.undisturbed = True
+
+
 def _data_of_etcd_lost(plan: Plan, draw: Draw) -> None:
     plan.faults = draw.some(lambda: draw.store(harmless=False), 3)
     plan.rivals = draw.rng.random() < 0.5
@@ -187,6 +192,7 @@ _FILLED: dict[str, Callable[[Plan, Draw], None]] = {
     "edge hops": _edge_hops,
     "publishers come and go": _publishers_come_and_go,
     "origin lost, nobody to ask": _nobody_to_ask,
+    "all asleep": _all_asleep,
 }
 
 KINDS = (*_FILLED, "anything", "anything")  #: of a seed, by its remainder
