@@ -24,6 +24,7 @@ MAX_PATTERN_BYTES = 1024
 MAX_STOP_S = 7 * 86_400.0
 MAX_START_S = 600.0
 MAX_RETRIES = 1_000_000
+_WILD = "*?[]"  #: in patterns
 LAL_APP = "live"  #: what `{app}` is where applications mean nothing and no URL named one: that of lal's documents and players
 DEFAULT_STOP_S = 10.0  #: who reloads a page is back by then
 NEVER_S = -1.0  #: of `RelayRule.stop_after_s`
@@ -66,6 +67,12 @@ class RelayRule:
     def matches(self, stream: StreamKey) -> bool:
         """Whether `stream` is one of them."""
         return _compiled(self.pattern).match(str(stream)) is not None
+
+    @property
+    def app(self) -> str:
+        """The application of all streams that it is for, as far as its pattern names one; empty: it may be any."""
+        app = self.pattern.rpartition("/")[0]
+        return "" if any(char in app for char in _WILD) else app
 
     @property
     def stream(self) -> StreamKey | None:
@@ -176,7 +183,7 @@ def make_relay_rule(
 
 
 def _check_stream(pattern: str) -> None:
-    if any(char in pattern for char in "*?[]"):
+    if any(char in pattern for char in _WILD):
         raise RuleError("pattern", "what is always fetched has to be one stream, app/name")
     try:
         StreamKey.parse(pattern)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry
 
-from lalmesh.names import StreamKey
 from lalmesh.runtime.authorisation import Access, AccessMetrics
 from lalmesh.runtime.certificate import CertificateWatch
 from lalmesh.runtime.channels import STOP_GRACE_S, Channels
@@ -28,6 +27,7 @@ from lalmesh.runtime.scheduling import (
     HlsAssigned,
     HlsSchedulerClient,
     Load,
+    NamedStreams,
     NodeCommand,
     NodeReport,
     RecordingRules,
@@ -225,7 +225,7 @@ class HlsApp:
         """Load the certificate again now, if it can be used."""
         self._certificate.reload()
 
-    async def _find(self, name: str) -> Sequence[StreamKey]:
+    async def _find(self, name: str) -> NamedStreams:
         return (await self._scheduler.find_streams([name], FIND_DEADLINE_S))[0]
 
     async def _look_for_successors(self) -> None:

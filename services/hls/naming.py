@@ -1,21 +1,25 @@
-"""Which stream a URL names. Where it leaves the application out, that is the only stream of that name (docs/design.md §6)."""
+"""Which stream a URL names. Where it leaves the application out, that is the only stream of that name (docs/design.md §6).
+
+Where there is none yet, it is the one that a relay fetches, or that the first request for it would have fetched.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from lalmesh.errors import RemoteProtocolError, Unavailable
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.protocol.hls import HlsPath, parse_path
 from lalmesh.runtime.asked_once import AskedOnce
+from lalmesh.runtime.scheduling import NamedStreams
 
 FRESH_S = 1.0  #: that an answer of the scheduler is taken for the present one: all players of a stream cost one question a second
 NAMES_KEPT = 10_000  #: names of streams that are remembered
-USUAL_APP = "live"  #: of a stream that nobody publishes and nobody remembers
+USUAL_APP = "live"  #: of a stream that nobody publishes, fetches or remembers
 
 #: gives the streams of a name, whatever their applications; raises `Unavailable`
-Find = Callable[[str], Awaitable[Sequence[StreamKey]]]
+Find = Callable[[str], Awaitable[NamedStreams]]
 
 
 @dataclass(slots=True, frozen=True)
@@ -64,17 +68,18 @@ class StreamNames:
         known = self._known.get(name)
         before = known.stream if known is not None else None
         try:
-            streams = await self._find(name)
+            found = await self._find(name)
         except Unavailable:
             if before is None:
                 raise
             return before
+        streams = found.streams
         if len(streams) > 1 and before not in streams:
             apps = ", ".join(sorted(stream.app for stream in streams))
             raise RemoteProtocolError(f"several applications have a stream {name}: {apps}")
         stream = before if before in streams or not streams else streams[0]
         if stream is None:
-            return StreamKey(USUAL_APP, name)  # not kept: anybody may ask for names that are nowhere
+            return found.fetched or StreamKey(USUAL_APP, name)  # not kept: anybody may ask for names that are nowhere
         self._keep(name, stream)
         return stream
 

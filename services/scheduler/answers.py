@@ -13,7 +13,7 @@ from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.events import Event
 from lalmesh.runtime.ownership import HlsOwner, NodeAddress
-from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted
+from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted, NamedStreams
 from lalmesh.runtime.scheduling.model import Refused
 from lalmesh.runtime.sessions import SessionDirectory, SessionTouch
 from services.scheduler.directory import Directory
@@ -86,7 +86,7 @@ class HlsAnswers:
         except TimeoutError as exc:
             raise Unavailable("events were not kept in time", retry_after_s=RETRY_AFTER_S) from exc
 
-    async def find_streams(self, names: Sequence[str], deadline_s: float) -> list[list[StreamKey]]:
+    async def find_streams(self, names: Sequence[str], deadline_s: float) -> list[NamedStreams]:
         """See `HlsSchedulerClient.find_streams`."""
         if not self.directory.is_listed:
             raise Unavailable("the registry was not read yet", retry_after_s=RETRY_AFTER_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime.scheduling.hls import NamedStreams
 from services.scheduler.changes import Change, ClaimChanged, GroupChanged
 from services.scheduler.directory import Directory
 
@@ -34,6 +35,7 @@ class StreamNames:
         if not streams:
             del self._by_name[stream.name]
 
-    def find(self, name: str) -> list[StreamKey]:
+    def find(self, name: str) -> NamedStreams:
         """The streams that are called `name`, sorted; at most `MAX_FOUND`."""
-        return sorted(self._by_name.get(name, ()))[:MAX_FOUND]
+        found = sorted(self._by_name.get(name, ()))[:MAX_FOUND]
+        return NamedStreams(tuple(found), None if found else self._directory.relaying.meant(name))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NodeId
-from lalmesh.runtime.relay_rules import MAX_RULES, RelayRule, names_query
+from lalmesh.runtime.relay_rules import LAL_APP, MAX_RULES, RelayRule, names_query
 from lalmesh.runtime.scheduling.model import AskedUrl
 from services.scheduler.changes import RelayChanged, RelayRulesChanged
 from services.scheduler.kept import Kept, Part
@@ -53,6 +55,7 @@ class RelayDirectory:
         self._states = Kept(parse_state, _untold)
         self._of_edges: dict[NodeId, dict[str, RelayRecord]] = {}
         self._by_id: dict[str, RelayRecord] = {}
+        self._pulls_by_name: dict[str, set[StreamKey]] = {}
         self._wants: dict[StreamKey, dict[str, WantedRecord]] = {}
         #: by the prefix of its keys
         self.parts: Mapping[str, Part] = {
@@ -137,6 +140,21 @@ class RelayDirectory:
         """How far a relay is, as it was written down."""
         return self._states.get(state_key(relay_id))
 
+    def meant(self, name: str) -> StreamKey | None:
+        """The stream of a name that is fetched, or would be if somebody wanted it; of several that of `LAL_APP`, or the first."""
+        streams = sorted(self._pulls_by_name.get(name, ())) or list(self._fetchable(name))
+        return next((stream for stream in streams if stream.app == LAL_APP), streams[0] if streams else None)
+
+    def _fetchable(self, name: str) -> Iterator[StreamKey]:
+        """The streams of that name that rules fetch, each with the application of the pattern; any, where that matches any."""
+        for _, rule in self.rules:
+            if rule.is_push:
+                continue
+            with contextlib.suppress(InvalidName):
+                stream = StreamKey.of(rule.app or LAL_APP, name)
+                if rule.matches(stream):
+                    yield stream
+
     # who wants what
 
     def wanted(self, stream: StreamKey) -> Collection[WantedRecord]:
@@ -162,6 +180,7 @@ class RelayDirectory:
         self._rules_by_id = dict(reversed(self.rules))  # of two that are the same the first one
 
     def _relay_told(self, before: RelayRecord | None, now: RelayRecord | None) -> list[RelayChanged]:
+        self._note_names(before, now)
         if before is not None:
             self._by_id.pop(before.id, None)
             if before.edge is not None:
@@ -171,6 +190,15 @@ class RelayDirectory:
             if now.edge is not None:
                 self._of_edges.setdefault(now.edge.node, {})[now.key] = now
         return [RelayChanged(before, now)]
+
+    def _note_names(self, before: RelayRecord | None, now: RelayRecord | None) -> None:
+        for record, is_there in ((before, False), (now, True)):
+            if record is None or record.is_push:
+                continue
+            streams = self._pulls_by_name.setdefault(record.stream.name, set())
+            (streams.add if is_there else streams.discard)(record.stream)
+            if not streams:
+                del self._pulls_by_name[record.stream.name]
 
     def _wanted_told(self, before: WantedRecord | None, now: WantedRecord | None) -> list[RelayRulesChanged]:
         if before is not None:

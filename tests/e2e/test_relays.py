@@ -77,6 +77,22 @@ async def test_rtsp_is_fetched_as_well_and_players_of_hls_are_a_demand(
     await asyncio.to_thread(wait_until, "its end", lambda: relays(here) == [], LIMIT_S)
 
 
+async def test_a_player_of_hls_that_names_no_application_gets_what_a_rule_fetches(
+    start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    clip = Clip(media("unique_av"))
+    source = other(start_standalone, "source")
+    rules = [f"tv/* {source.rtmp_url('{app}/{name}')} stop_after_s=0"]
+    here = other(start_standalone, "here", {"relay.pulls": rules, "hls.segment_ms": 1000})
+    stack.enter_context(Publisher(clip.file, source.rtmp_url("tv/cam"), log=tmp_path / "push.log", loops=10))
+    hls = recorder("hls", here.http_url("hls/cam.m3u8"))
+    async with recording(hls):
+        await hls.more(LIMIT_S, units=2 * UNITS)
+        [relay] = await asyncio.to_thread(relays, here)
+    assert (relay["stream"], relay["state"]) == ("tv/cam", "running")
+    assert hls.judge(clip).faults == []
+
+
 def test_certificates_are_checked_unless_a_rule_says_otherwise(
     start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
 ) -> None:

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 from lalmesh.errors import RemoteProtocolError, Unavailable
-from lalmesh.names import StreamKey
 from lalmesh.runtime.events import Event
 from lalmesh.runtime.ownership import Grant, HlsOwner, Location, NodeAddress
 from lalmesh.runtime.scheduling import (
@@ -23,6 +22,7 @@ from lalmesh.runtime.scheduling import (
     HlsReleased,
     HlsWanted,
     Move,
+    NamedStreams,
     NodeCommand,
     NodeReport,
     Refusal,
@@ -85,8 +85,8 @@ class SimulatedScheduler:
     async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:
         """Nobody counts players here."""
 
-    async def find_streams(self, names: Sequence[str], deadline_s: float) -> list[list[StreamKey]]:
-        found: list[list[StreamKey]] = await self._ask("find_streams", deadline_s, names)
+    async def find_streams(self, names: Sequence[str], deadline_s: float) -> list[NamedStreams]:
+        found: list[NamedStreams] = await self._ask("find_streams", deadline_s, names)
         return found
 
     async def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:

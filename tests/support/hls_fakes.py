@@ -15,7 +15,7 @@ from lalmesh.runtime.events import Event
 from lalmesh.runtime.follower import FollowSettings
 from lalmesh.runtime.ownership import Epoch, HlsOwner, NodeAddress, NodeId
 from lalmesh.runtime.ring import Run
-from lalmesh.runtime.scheduling import HlsLimit, HlsReleased, HlsWanted, Refusal, Refused
+from lalmesh.runtime.scheduling import HlsLimit, HlsReleased, HlsWanted, NamedStreams, Refusal, Refused
 from lalmesh.runtime.sessions import SessionTouch
 from lalmesh.runtime.storage import MAX_LISTED, StorageUnavailable, StoredObject
 from services.hls.cuts import CutSettings
@@ -185,8 +185,8 @@ class FakeHlsScheduler(FakeScheduler):
     async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:
         self.touches += sessions
 
-    async def find_streams(self, names: Sequence[str], deadline_s: float) -> list[list[StreamKey]]:
-        return [[STREAM] if name == STREAM.name and self.owner is not None else [] for name in names]
+    async def find_streams(self, names: Sequence[str], deadline_s: float) -> list[NamedStreams]:
+        return [NamedStreams((STREAM,) if name == STREAM.name and self.owner is not None else ()) for name in names]
 
 
 class HlsNode:

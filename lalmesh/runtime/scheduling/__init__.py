@@ -14,7 +14,7 @@ from lalmesh.runtime.scheduling.control import (
     RelayState,
     RelayStatus,
 )
-from lalmesh.runtime.scheduling.hls import HlsAssigned, HlsEndpoint, HlsLimit, HlsReleased, HlsWanted, RecordingRules
+from lalmesh.runtime.scheduling.hls import HlsAssigned, HlsEndpoint, HlsLimit, HlsReleased, HlsWanted, NamedStreams, RecordingRules
 from lalmesh.runtime.scheduling.model import (
     MAX_ITEMS,
     MAX_LOCATE_S,
@@ -74,6 +74,7 @@ __all__ = [
     "Load",
     "Membership",
     "Move",
+    "NamedStreams",
     "NodeCommand",
     "NodeReport",
     "ReclaimWanted",

@@ -14,8 +14,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from lalmesh.errors import LocalProtocolError, RemoteProtocolError, Unavailable
-from lalmesh.names import StreamKey
-from lalmesh.rpc.convert import parse_stream, serialize_node
+from lalmesh.rpc.convert import serialize_node
 from lalmesh.rpc.lalmesh.v1 import scheduler_pb2
 from lalmesh.runtime.channels import ended_calls_raise
 from lalmesh.runtime.events import Event
@@ -23,8 +22,9 @@ from lalmesh.runtime.ownership import Grant, HlsOwner, Location, NodeAddress
 from lalmesh.runtime.scheduling._parts import RETRY_AFTER_S, all_in_parts, in_parts
 from lalmesh.runtime.scheduling.command_wire import parse_command
 from lalmesh.runtime.scheduling.control_wire import serialize_event, serialize_session_touch
-from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted
+from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted, NamedStreams
 from lalmesh.runtime.scheduling.hls_wire import (
+    parse_named_streams,
     serialize_hls_limit,
     serialize_hls_released,
     serialize_hls_wanted,
@@ -204,13 +204,13 @@ class GrpcSchedulerClient:
             request = scheduler_pb2.TouchSessionsRequest(node=serialize_node(node), sessions=map(serialize_session_touch, part))
             await self._call("TouchSessions", scheduler_pb2.TouchSessionsResponse, request, deadline_s)
 
-    async def find_streams(self, names: Sequence[str], deadline_s: float) -> list[list[StreamKey]]:
+    async def find_streams(self, names: Sequence[str], deadline_s: float) -> list[NamedStreams]:
         """See `HlsSchedulerClient.find_streams`."""
 
-        async def ask(part: Sequence[str]) -> Sequence[list[StreamKey]]:
+        async def ask(part: Sequence[str]) -> Sequence[NamedStreams]:
             request = scheduler_pb2.FindStreamsRequest(names=part)
             answer = await self._call("FindStreams", scheduler_pb2.FindStreamsResponse, request, deadline_s)
-            return [[parse_stream(app, name) for app in found.apps] for name, found in zip(part, answer.found, strict=False)]
+            return [parse_named_streams(name, found) for name, found in zip(part, answer.found, strict=False)]
 
         try:
             return await all_in_parts(names, ask)

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
-from lalmesh.names import StreamKey
 from lalmesh.runtime.events import Event
 from lalmesh.runtime.ownership import Grant, HlsOwner, Location, NodeAddress
-from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted
+from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted, NamedStreams
 from lalmesh.runtime.scheduling.model import Claim, Move, NodeCommand, NodeReport, Refused, Released, Wanted
 from lalmesh.runtime.sessions import SessionTouch
 
@@ -110,8 +109,8 @@ class HlsSchedulerClient(SchedulerClient, Protocol):
         """
         ...
 
-    async def find_streams(self, names: Sequence[str], deadline_s: float) -> list[list[StreamKey]]:
-        """Ask which streams have each of `names`, whatever their applications; where they are many, some of them.
+    async def find_streams(self, names: Sequence[str], deadline_s: float) -> list[NamedStreams]:
+        """Ask which streams have each of `names`, whatever their applications.
 
         Raises:
             Unavailable: it cannot be told now.

@@ -19,6 +19,14 @@ from lalmesh.runtime.recording import RecordRule
 
 
 @dataclass(slots=True, frozen=True)
+class NamedStreams:
+    """What a name means that comes without an application."""
+
+    streams: tuple[StreamKey, ...] = ()  #: that are there; some of them where they are many
+    fetched: StreamKey | None = None  #: where none is: the one that a relay fetches, or would if somebody wanted it
+
+
+@dataclass(slots=True, frozen=True)
 class HlsWanted:
     """An hls node asks who segments a stream."""
 

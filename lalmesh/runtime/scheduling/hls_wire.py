@@ -10,7 +10,7 @@ from lalmesh.rpc.convert import parse_epoch, parse_node, parse_stream, serialize
 from lalmesh.rpc.lalmesh.v1 import hls_pb2, scheduler_pb2
 from lalmesh.runtime.ownership import HlsOwner
 from lalmesh.runtime.recording import MAX_RULES, RecordFormat, RecordRule, make_rule
-from lalmesh.runtime.scheduling.hls import HlsEndpoint, HlsLimit, HlsReleased, HlsWanted, RecordingRules
+from lalmesh.runtime.scheduling.hls import HlsEndpoint, HlsLimit, HlsReleased, HlsWanted, NamedStreams, RecordingRules
 
 MAX_PORT = (1 << 16) - 1
 MAX_NUMBER = (1 << 53) - 1  #: a media sequence number: what JSON and players' JavaScript keep exactly
@@ -140,3 +140,15 @@ def _text(value: str, what: str) -> str:
     if len(value.encode()) > MAX_TEXT_BYTES:
         raise LimitExceeded(f"{what} bytes", len(value.encode()), MAX_TEXT_BYTES)
     return value
+
+
+def serialize_named_streams(found: NamedStreams) -> scheduler_pb2.FoundStreams:
+    """To protobuf."""
+    fetched_app = found.fetched.app if found.fetched is not None else None
+    return scheduler_pb2.FoundStreams(apps=[stream.app for stream in found.streams], fetched_app=fetched_app)
+
+
+def parse_named_streams(name: str, found: scheduler_pb2.FoundStreams) -> NamedStreams:
+    """From protobuf, of the streams called `name`; raises `RemoteProtocolError`."""
+    fetched = parse_stream(found.fetched_app, name) if found.HasField("fetched_app") else None
+    return NamedStreams(tuple(parse_stream(app, name) for app in found.apps), fetched)

@@ -67,7 +67,7 @@ class Groups:
         return found[0]
 
     async def _by_name(self, name: str) -> list[StreamKey]:
-        return (await self._service.find_streams([name], SESSIONS_S))[0]
+        return list((await self._service.find_streams([name], SESSIONS_S))[0].streams)
 
     def has(self, stream: StreamKey) -> bool:
         """Whether the stream is there."""

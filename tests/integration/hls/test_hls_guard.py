@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from unittest import mock
 
 import pytest
@@ -30,6 +30,7 @@ from lalmesh.runtime.authorisation import (
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits
+from lalmesh.runtime.scheduling import NamedStreams
 from services.hls.guard import Guard, LetIn
 from services.hls.metrics import HlsMetrics
 from services.hls.naming import StreamNames
@@ -49,11 +50,11 @@ class Site:
         guard = Guard(self.access, names, self._serve)
         self.port = HttpPort("http", reading_app(guard.answer, CorsPolicy(())), ListenerLimits(), HlsMetrics(registry))
 
-    async def _find(self, name: str) -> Sequence[StreamKey]:
+    async def _find(self, name: str) -> NamedStreams:
         if self.failures:
             self.failures -= 1
             raise Unavailable("no scheduler", retry_after_s=1.0)
-        return [StreamKey("live", name)]
+        return NamedStreams((StreamKey("live", name),))
 
     async def _serve(self, request: web.Request, let_in: LetIn) -> web.Response:
         return web.Response(text=f"{let_in.query} {let_in.peer}")

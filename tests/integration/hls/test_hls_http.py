@@ -22,6 +22,7 @@ from lalmesh.runtime.hls_answers import CODECS_HEADER
 from lalmesh.runtime.hls_sessions import Players, SessionIds
 from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits
+from lalmesh.runtime.scheduling import NamedStreams
 from services.hls.answer import Answer, playlist_answer, refusal, with_codecs
 from services.hls.guard import Guard
 from services.hls.http import HlsHttp
@@ -55,10 +56,10 @@ class Site:
         guard = Guard(access, names, http.answer)
         self.port = HttpPort("http", reading_app(guard.answer, CorsPolicy(())), ListenerLimits(), metrics)
 
-    async def _find(self, name: str) -> list[StreamKey]:
+    async def _find(self, name: str) -> NamedStreams:
         if self.is_away:
             raise Unavailable("no scheduler", retry_after_s=1.0)
-        return [STREAM]
+        return NamedStreams((STREAM,))
 
     async def answer(self, path: str, query: str) -> Answer:
         """What the service answers."""

@@ -8,7 +8,7 @@ from support.schedulers import CHANNELS, Cluster
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
-from lalmesh.runtime.scheduling import GrpcSchedulerClient, Role
+from lalmesh.runtime.scheduling import GrpcSchedulerClient, NamedStreams, Role
 
 LIVE, TV, OTHER = (StreamKey.of(app, name) for app, name in (("live", "cam"), ("tv/hd", "cam"), ("live", "other")))
 
@@ -22,8 +22,8 @@ async def test_every_replica_knows_the_streams_of_a_name(cluster: Cluster) -> No
     await eventually(lambda: all(len(replica.service.directory.streams()) == 3 for replica in cluster.replicas))
     for replica in cluster.replicas:
         found = await cluster.client(replica).find_streams(["cam", "nobody", "other"], LIMIT_S)
-        assert found == [[LIVE, TV], [], [OTHER]]
-    assert await second.service.find_streams(["other"], LIMIT_S) == [[OTHER]]
+        assert found == [NamedStreams((LIVE, TV)), NamedStreams(), NamedStreams((OTHER,))]
+    assert await second.service.find_streams(["other"], LIMIT_S) == [NamedStreams((OTHER,))]
 
 
 async def test_without_a_scheduler_it_cannot_be_told() -> None:

@@ -9,6 +9,7 @@ from support.virtual_time import in_virtual_time
 
 from lalmesh.errors import RemoteProtocolError, Unavailable
 from lalmesh.names import StreamKey
+from lalmesh.runtime.scheduling import NamedStreams
 from services.hls.naming import FRESH_S, StreamNames
 
 URL = "/hls/cam.m3u8"
@@ -20,16 +21,18 @@ class Cluster:
 
     def __init__(self, *streams: StreamKey, match_app: bool = True) -> None:
         self.streams: list[StreamKey] = [*streams]
+        self.fetched: StreamKey | None = None
         self.is_away = False
         self.asked: list[str] = []
         self.names = StreamNames(self._find, asyncio.get_running_loop().time, match_app=match_app)
 
-    async def _find(self, name: str) -> list[StreamKey]:
+    async def _find(self, name: str) -> NamedStreams:
         self.asked.append(name)
         await asyncio.sleep(0.01)
         if self.is_away:
             raise Unavailable("no scheduler", retry_after_s=1.0)
-        return [stream for stream in self.streams if stream.name == name]
+        found = tuple(stream for stream in self.streams if stream.name == name)
+        return NamedStreams(found, None if found else self.fetched)
 
     async def named(self, url: str = URL) -> StreamKey:
         return (await self.names.resolve(url))[1]
@@ -86,6 +89,19 @@ async def test_what_a_name_meant_stays_when_the_stream_is_over_or_the_scheduler_
     await asyncio.sleep(FRESH_S)
     assert await cluster.named() == TV
     cluster.is_away, cluster.streams = False, [LIVE]
+    await asyncio.sleep(FRESH_S)
+    assert await cluster.named() == LIVE
+
+
+@in_virtual_time
+async def test_what_a_relay_would_fetch_is_meant_where_no_stream_is_there_and_none_was() -> None:
+    cluster = Cluster()
+    cluster.fetched = TV
+    assert [await cluster.named(), await cluster.named()] == [TV, TV]
+    assert cluster.asked == ["cam"] * 2, "another may be fetched any time"
+    cluster.streams = [LIVE]
+    assert await cluster.named() == LIVE
+    cluster.streams = []
     await asyncio.sleep(FRESH_S)
     assert await cluster.named() == LIVE
 

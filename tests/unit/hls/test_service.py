@@ -12,9 +12,9 @@ from support.hls_fakes import NODE, OTHER, SETTINGS, STREAM, FakeStorage, HlsNod
 from support.virtual_time import in_virtual_time, settle
 
 from lalmesh.errors import NotAuthorized
-from lalmesh.names import StreamKey
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import Epoch, HlsOwner
+from lalmesh.runtime.scheduling import NamedStreams
 from services.hls.answer import Answer
 from services.hls.cleanup import SETTLED_S
 from services.hls.cuts import CutSettings
@@ -58,7 +58,7 @@ class Replica:
         names = StreamNames(self._find, asyncio.get_running_loop().time)
         self.service = HlsService(self.node.workers, self.node.storage, self.peers, (KEY,), names)
 
-    async def _find(self, name: str) -> list[StreamKey]:
+    async def _find(self, name: str) -> NamedStreams:
         return (await self.node.scheduler.find_streams([name], 1.0))[0]
 
     async def get(self, path: str, query: str = "") -> tuple[int, str]:

@@ -24,6 +24,7 @@ from lalmesh.runtime.scheduling import (
     HlsReleased,
     HlsWanted,
     Joined,
+    NamedStreams,
     NodeReport,
     RecordingRules,
     Refusal,
@@ -71,6 +72,11 @@ OWNER = HlsOwner(stream=CAM, epoch=Epoch(7, 9), worker=H1, limit=20, exact=True)
 def test_what_is_said_is_heard(serialize: Callable[[Any], Any], parse: Callable[[Any], Any], value: object) -> None:
     message = serialize(value)
     assert parse(type(message).FromString(message.SerializeToString())) == value
+
+
+@pytest.mark.parametrize("found", [NamedStreams(), NamedStreams((CAM,)), NamedStreams(fetched=CAM)])
+def test_what_a_name_means_is_heard(found: NamedStreams) -> None:
+    assert hls_wire.parse_named_streams(CAM.name, hls_wire.serialize_named_streams(found)) == found
 
 
 def test_the_lease_that_a_node_lives_under_is_heard() -> None:

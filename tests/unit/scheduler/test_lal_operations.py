@@ -10,6 +10,7 @@ from support.api_web import Web
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.api_tokens import ApiRole, ApiToken, hash_token
+from lalmesh.runtime.scheduling import NamedStreams
 from services.scheduler.lal_api._control import LalControl
 from services.scheduler.lal_api._groups import Groups
 from services.scheduler.lal_api._models import LalInfo
@@ -58,8 +59,8 @@ class Lal:
         streams = [StreamKey.parse(text) for text in published]
         directory = SimpleNamespace(is_published=streams.__contains__, streams=lambda: streams)
 
-        async def find_streams(names: list[str], timeout_s: float) -> list[list[StreamKey]]:
-            return [[stream for stream in streams if stream.name == name] for name in names]
+        async def find_streams(names: list[str], timeout_s: float) -> list[NamedStreams]:
+            return [NamedStreams(tuple(stream for stream in streams if stream.name == name)) for name in names]
 
         nothing: Any = None
         service = SimpleNamespace(directory=directory, find_streams=find_streams)

@@ -652,7 +652,9 @@ class FindStreamsResponse(_message.Message):
     def __init__(self, found: _Optional[_Iterable[_Union[FoundStreams, _Mapping]]] = ...) -> None: ...
 
 class FoundStreams(_message.Message):
-    __slots__ = ("apps",)
+    __slots__ = ("apps", "fetched_app")
     APPS_FIELD_NUMBER: _ClassVar[int]
+    FETCHED_APP_FIELD_NUMBER: _ClassVar[int]
     apps: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, apps: _Optional[_Iterable[str]] = ...) -> None: ...
+    fetched_app: str
+    def __init__(self, apps: _Optional[_Iterable[str]] = ..., fetched_app: _Optional[str] = ...) -> None: ...
