@@ -59,7 +59,10 @@ class Joining:
                 raise self._ended() from None
             finally:
                 self._limit = None
+            self.check()  # it may have come in the turn of the loop in which the player was ended
         except BaseException as error:
+            if self._relay is not None:
+                self._relay.let_go()
             self._sessions.closed(self.session, str(error) or "closed by the peer")
             raise
 

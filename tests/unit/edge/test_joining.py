@@ -17,7 +17,9 @@ from lalmesh.runtime.events import Event
 from lalmesh.runtime.scheduling import Refusal, Refused
 from services.edge.client import Client
 from services.edge.client_events import ClientEvents
+from services.edge.joining import Joining
 from services.edge.metrics import EdgeMetrics
+from services.edge.relay import Relay
 
 CLIENT = Client(protocol="http-flv", address="192.0.2.7", peer="192.0.2.7:9")
 WAIT_S = 10.0
@@ -94,6 +96,25 @@ async def test_one_that_is_kicked_or_sent_elsewhere_waits_no_more() -> None:
     assert [(type(error), str(error)) for error in errors] == [(Unavailable, "enough"), (Unavailable, "the edge drains")]
     await asyncio.sleep(1)
     assert edge.told[-2:] == [("sub_stop", "enough"), ("sub_stop", "the edge drains")]
+    edge.telling.cancel()
+
+
+@in_virtual_time
+async def test_one_that_is_kicked_as_its_stream_comes_does_not_begin() -> None:
+    edge = Edge()
+    playing = asyncio.create_task(edge.context.relay(STREAM, CLIENT))
+    await edge.begin()
+    come: asyncio.Future[Relay] = asyncio.get_running_loop().create_future()
+    joining = Joining(edge.context.sessions, CLIENT, STREAM)
+    waiting = asyncio.create_task(joining.wait(come))
+    relay = await playing  # held for who waits
+    await asyncio.sleep(1)
+    come.set_result(relay)
+    joining.session.close("enough")
+    with pytest.raises(Unavailable, match="enough"):
+        await waiting
+    await asyncio.sleep(10)
+    assert (len(edge.context.relays), len(edge.context.sessions), edge.told[-1]) == (0, 0, ("sub_stop", "enough"))
     edge.telling.cancel()
 
 
