@@ -21,13 +21,17 @@ def unread(transport: asyncio.BaseTransport, error: Exception | None) -> Iterato
     """What can still be read, piece by piece, at most `MAX_UNREAD_BYTES`; each piece is good until the next is asked for.
 
     To be asked from `connection_lost`, which has the socket still. Nothing where the connection ended otherwise than by an error of
-    its socket, and nothing under TLS, of which only the loop has the keys.
+    its socket, where the process has no descriptor left, and under TLS, of which only the loop has the keys.
     """
     sock = transport.get_extra_info("socket")
     if not isinstance(error, OSError) or sock is None or transport.get_extra_info("sslcontext") is not None:
         return
+    try:
+        same = socket.socket(fileno=os.dup(sock.fileno()))
+    except OSError:  # what is lost are the last bytes of one peer, and not the word that its connection is over
+        return
     buffer = memoryview(bytearray(PIECE_BYTES))
-    with socket.socket(fileno=os.dup(sock.fileno())) as same:
+    with same:
         left = MAX_UNREAD_BYTES
         while left > 0:
             try:
