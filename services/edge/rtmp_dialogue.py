@@ -81,6 +81,8 @@ class RtmpDialogue:
 
     def feed(self, data: bytes | memoryview) -> None:
         """Give bytes to the core, carry out what they ask for, send what it has to say."""
+        if self._closing:
+            return
         media: dict[int, list[MediaMessage]] = {}
         try:
             for event in self.server.feed(data):
@@ -244,5 +246,5 @@ class RtmpDialogue:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("request failed", exc_info=error)
             self.close("internal error")
-        elif self.transport is not None and not self._closing:
+        elif self.transport is not None:
             self.feed(b"")  # what waited for the answer
