@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import heapq
 import time
+from bisect import bisect_right
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -76,8 +77,7 @@ class MemoryEventLog:
     async def read(self, shards: Sequence[int], after: str, limit: int) -> EventPage:
         """See `EventLog.read`."""
         start = position_key(after)
-        behind = [(logged for logged in self._shards[shard] if position_key(logged.position) > start) for shard in shards]
-        merged = heapq.merge(*behind, key=lambda logged: position_key(logged.position))
+        merged = heapq.merge(*(self._behind(shard, start, limit + 1) for shard in shards), key=_key)
         found = list(islice(merged, limit + 1))
         shown = found[:limit]
         return EventPage(tuple(shown), shown[-1].position if shown else after, len(found) > limit)
@@ -94,9 +94,8 @@ class MemoryEventLog:
     async def cursor(self, shard: int, receiver: str, since_ms: int) -> EventCursor:
         """See `EventLog.cursor`."""
         if (shard, receiver) not in self._cursors:
-            start = (since_ms, 0)
-            behind = (logged.count for logged in self._shards[shard] if position_key(logged.position) > start)
-            before = next(behind, self._counts[shard] + 1) - 1
+            first = next(self._behind(shard, (since_ms, 0), 1), None)
+            before = first.count - 1 if first is not None else self._counts[shard]
             self._cursors[shard, receiver] = EventCursor(f"{since_ms}-0", before)
         return self._cursors[shard, receiver]
 
@@ -226,12 +225,22 @@ class MemoryEventLog:
             self.dropped += 1
         self._changed.set()
 
+    def _behind(self, shard: int, start: tuple[int, int], limit: int) -> Iterator[LoggedEvent]:
+        """At most `limit` events of a shard behind a position, which is found by halves: thousands may be before it."""
+        events = self._shards[shard]
+        first = bisect_right(events, start, key=_key)
+        return (events[index] for index in range(first, min(first + limit, len(events))))
+
     def _is_over(self, shard: int) -> bool:
         count = len(self._shards[shard])
         return count > 1 and (count > self._bounds.shard_events or self._bytes[shard] > self._bounds.shard_bytes)
 
     def _pop(self, shard: int) -> None:
         self._bytes[shard] -= size_bytes(self._shards[shard].popleft().event)
+
+
+def _key(logged: LoggedEvent) -> tuple[int, int]:
+    return position_key(logged.position)
 
 
 def _position(key: tuple[int, int]) -> str:
