@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -33,6 +33,7 @@ MAX_KEYS = 1 << 15  #: keys that are kept spelt out, some 6 MB: each report asks
 MAX_REPLACED = 8  #: earlier incarnations that a node record remembers: enough for a node that restarts in a loop
 
 _Record = TypeVar("_Record")
+_Figures = TypeVar("_Figures", Capacity, Load)
 
 
 class DamagedRecordError(ServiceError):
@@ -167,6 +168,8 @@ def grant_of(claim: ClaimRecord, group: GroupRecord) -> Grant:
 
 def serialize_node(record: NodeRecord) -> bytes:
     """The value of a node's key."""
+    load = asdict(record.load)
+    opened = load.pop("opened_sessions")  # beside it: replicas of before take the record for damaged where figures are new to them
     return dump(
         {
             "incarnation": record.node.incarnation.hex(),
@@ -176,7 +179,8 @@ def serialize_node(record: NodeRecord) -> bytes:
             "address": record.address.address,
             "endpoints": [asdict(endpoint) for endpoint in record.endpoints],
             "capacity": asdict(record.capacity),
-            "load": asdict(record.load),
+            "load": load,
+            "opened_sessions": opened,
             "version": record.version,
             "draining": record.draining,
             "away": record.away,
@@ -199,8 +203,8 @@ def _node(entry: KeyValue, value: dict[str, Any]) -> NodeRecord:
         zone=str(value["zone"]),
         machine=str(value["machine"]),
         endpoints=tuple(Endpoint(str(item["protocol"]), str(item["host"]), int(item["port"])) for item in value["endpoints"]),
-        capacity=Capacity(**_figures(value["capacity"])),
-        load=Load(**_figures(value["load"])),
+        capacity=_figures(Capacity, value["capacity"]),
+        load=replace(_figures(Load, value["load"]), opened_sessions=int(value.get("opened_sessions", 0))),
         version=str(value["version"]),
         draining=bool(value["draining"]),
         away=bool(value["away"]),
@@ -210,9 +214,11 @@ def _node(entry: KeyValue, value: dict[str, Any]) -> NodeRecord:
     )
 
 
-def _figures(value: dict[str, Any]) -> dict[str, Any]:
-    """Numbers by name; whole but for fractions."""
-    return {str(name): float(figure) if name.endswith("_fraction") else int(figure) for name, figure in value.items()}
+def _figures(kind: type[_Figures], value: dict[str, Any]) -> _Figures:
+    """Numbers by name; whole but for fractions. What replicas of later versions know besides is left out."""
+    known = {each.name for each in fields(kind)} & value.keys()
+    figures: dict[str, Any] = {name: float(value[name]) if name.endswith("_fraction") else int(value[name]) for name in known}
+    return kind(**figures)
 
 
 def serialize_claim(record: ClaimRecord) -> bytes:

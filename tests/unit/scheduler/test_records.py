@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, NodeAddress, NodeId, Place
 from lalmesh.runtime.registry import KeyValue
-from lalmesh.runtime.scheduling.model import Capacity, Endpoint, NodeReport, Role
+from lalmesh.runtime.scheduling.model import Capacity, Endpoint, Load, NodeReport, Role
 from services.scheduler import records
 
 EDGE = NodeAddress(NodeId("e1", b"12345678"), "e1:50053")
@@ -52,6 +52,21 @@ def test_a_node_survives() -> None:
     record = records.NodeRecord.of(report, away=True, replaced=(b"x" * 8,))
     parsed = records.parse_node(entry(records.node_key("e1"), records.serialize_node(record)))
     assert parsed == replace(record, lease_id=3, mod_revision=9)
+
+
+def test_a_node_survives_the_replicas_of_another_version() -> None:
+    load = Load(sessions=3, cpu_fraction=0.5, opened_sessions=9)
+    record = records.NodeRecord.of(NodeReport(node=EDGE, role=Role.EDGE, load=load))
+    value = json.loads(records.serialize_node(record))
+    known_before = {"ingress_bps", "egress_bps", "sessions", "streams", "cpu_fraction", "memory_bytes"}
+    assert value["load"].keys() == known_before, "they read all that is there, and no record in which there is more"
+    for figures in (value["load"], value["capacity"]):
+        figures["of_a_later_version"] = [1]
+    parsed = records.parse_node(entry(records.node_key("e1"), json.dumps(value).encode()))
+    assert parsed == replace(record, lease_id=3, mod_revision=9)
+    del value["opened_sessions"]
+    parsed = records.parse_node(entry(records.node_key("e1"), json.dumps(value).encode()))
+    assert parsed.load == replace(load, opened_sessions=0)
 
 
 def test_values_are_json_that_an_operator_reads() -> None:
