@@ -18,6 +18,7 @@ _ADDED_BY = {
     **dict.fromkeys(("standalone", "edge", "origin", "hls", "scheduler"), _ROLES),
     **dict.fromkeys(("push", "pull", "probe"), _CLIENT),
     "drain": ("services.standalone.drain_cli", "add_drain_command"),
+    "doctor": ("services.standalone.doctor_cli", "add_doctor_command"),
     "sign-url": ("services.standalone.sign_url_cli", "add_sign_url_command"),
     "token": ("services.standalone.token_cli", "add_token_command"),
     "config": ("services.standalone.config_cli", "add_config_commands"),

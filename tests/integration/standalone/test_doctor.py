@@ -1,0 +1,325 @@
+"""The doctor's checks against the real thing: etcd, Redis, storage, ports, certificates, names; up, away, frozen, in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from support.certificates import self_signed, served_with
+from support.child_server import ChildServer
+from support.etcd import CAN_RUN_ETCD, Certificates, EtcdServer, make_certificates
+from support.ports import LOOPBACK, free_ports
+from support.process import Child, wait_until
+from support.redis import CAN_RUN_REDIS, RedisServer
+from support.s3 import BUCKET, S3Server
+
+from lalmesh.runtime.config import Role, load_config
+from lalmesh.runtime.registry import Absent
+from services.scheduler.registry import EtcdRegistry, EtcdSettings
+from services.standalone.doctor import CHECKS, Finding, Place, Status, examine
+from services.standalone.doctor._path import UdpWay, udp_way
+from services.standalone.doctor._reach import Reached, Unreached, client_tls, reach
+
+LIMIT_S = 2.0
+
+
+def check(name: str, role: Role, *sets: str, env: dict[str, str] | None = None, limit_s: float = LIMIT_S) -> list[Finding]:
+    """What one check finds, as a role that is configured so."""
+    config = load_config(None, sets, env or {})
+
+    async def run() -> list[Finding]:
+        return (await examine(Place(config, role, limit_s=limit_s), {name: CHECKS[name]})).findings[name]
+
+    found = asyncio.run(run())
+    for each in found:
+        assert bool(each.remedy) or each.status is Status.OK, each
+    return found
+
+
+def told(found: list[Finding]) -> str:
+    return "\n".join(f"{each.status} {each.subject}: {each.found} -> {each.remedy}" for each in found)
+
+
+def worst(found: list[Finding]) -> str:
+    order = list(Status)
+    return str(max((each.status for each in found), key=order.index))
+
+
+# etcd
+
+
+@pytest.mark.skipif(not CAN_RUN_ETCD, reason="etcd is not installed")
+def test_etcd_that_serves_is_written_to_and_left_as_it_was(etcd_server: EtcdServer) -> None:
+    prefix = "/of-the-doctor/"
+    found = check("etcd", "scheduler", f"scheduler.etcd.endpoints=127.0.0.1:{etcd_server.port}", f"scheduler.etcd.prefix={prefix}")
+    assert (worst(found), len(found)) == ("ok", 2), told(found)
+
+    async def left() -> int:
+        registry = EtcdRegistry(EtcdSettings(endpoints=etcd_server.endpoints, prefix=prefix))
+        try:
+            assert (await registry.transact([Absent("x")], [])).succeeded
+            return len((await registry.list("doctor/")).entries)
+        finally:
+            await registry.close()
+
+    assert asyncio.run(left()) == 0
+
+
+@pytest.mark.skipif(not CAN_RUN_ETCD, reason="etcd is not installed")
+def test_of_two_members_the_one_that_is_away_is_named(etcd_server: EtcdServer) -> None:
+    (away,) = free_ports(1)
+    found = check("etcd", "scheduler", f"scheduler.etcd.endpoints=127.0.0.1:{etcd_server.port},127.0.0.1:{away}")
+    assert [str(each.status) for each in found] == ["ok", "failed", "ok"], told(found)
+    assert f"nothing listens on 127.0.0.1:{away}" in found[1].found
+
+
+@pytest.mark.skipif(not CAN_RUN_ETCD, reason="etcd is not installed")
+def test_etcd_that_is_stopped_is_told_within_the_time(tmp_path: Path) -> None:
+    with EtcdServer(tmp_path) as server:
+        server.freeze()
+        try:
+            began = time.monotonic()
+            found = check("etcd", "scheduler", f"scheduler.etcd.endpoints=127.0.0.1:{server.port}", limit_s=1.0)
+            assert time.monotonic() - began < 3
+        finally:
+            server.thaw()
+    assert worst(found) == "failed", told(found)
+
+
+@pytest.mark.skipif(not CAN_RUN_ETCD, reason="etcd is not installed")
+def test_etcd_over_tls_and_with_another_authority(tmp_path: Path) -> None:
+    made, other = make_certificates(tmp_path / "tls"), make_certificates(tmp_path / "other")
+
+    def found(authority: Certificates) -> list[Finding]:
+        files = {"ca_file": authority.ca_file, "cert_file": made.cert_file("client"), "key_file": made.key_file("client")}
+        sets = [f"scheduler.etcd.{name}={file}" for name, file in files.items()]
+        return check("etcd", "scheduler", f"scheduler.etcd.endpoints=127.0.0.1:{server.port}", *sets)
+
+    with EtcdServer(tmp_path / "etcd", certificates=made) as server:
+        assert worst(found(made)) == "ok"
+        refused = found(other)
+    assert worst(refused) == "failed"
+    assert "TLS fails" in refused[0].found
+
+
+# redis
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    if not CAN_RUN_REDIS:
+        pytest.skip("redis-server is not installed")
+    with RedisServer(tmp_path_factory.mktemp("redis"), password="a password") as server:
+        yield server
+
+
+def redis_sets(server: ChildServer) -> tuple[str, ...]:
+    return (f"scheduler.redis.host={LOOPBACK}", f"scheduler.redis.port={server.port}")
+
+
+PASSWORD = {"LALMESH_SCHEDULER__REDIS__PASSWORD": "a password"}
+
+
+def test_redis_that_serves_is_well(redis: RedisServer) -> None:
+    found = check("redis", "scheduler", *redis_sets(redis), env=PASSWORD)
+    assert (worst(found), found[-1].found) == ("ok", "written, read, and removed again"), told(found)
+
+
+def test_redis_refuses_a_wrong_password(redis: RedisServer) -> None:
+    found = check("redis", "scheduler", *redis_sets(redis), env={"LALMESH_SCHEDULER__REDIS__PASSWORD": "another one"})
+    assert worst(found) == "failed"
+    assert "password" in found[0].remedy
+
+
+def test_redis_that_is_stopped_is_told_within_the_time(redis: RedisServer) -> None:
+    redis.freeze()
+    try:
+        began = time.monotonic()
+        found = check("redis", "scheduler", *redis_sets(redis), env=PASSWORD, limit_s=1.0)
+        assert time.monotonic() - began < 3
+    finally:
+        redis.thaw()
+    assert "answers nothing" in told(found)
+
+
+def test_redis_that_is_away_is_told() -> None:
+    (port,) = free_ports(1)
+    found = check("redis", "scheduler", f"scheduler.redis.host={LOOPBACK}", f"scheduler.redis.port={port}")
+    assert "nothing listens" in told(found)
+
+
+def test_the_clocks_of_etcd_and_redis_are_compared(redis: RedisServer, etcd_server: EtcdServer) -> None:
+    sets = (*redis_sets(redis), f"scheduler.etcd.endpoints=127.0.0.1:{etcd_server.port}")
+    found = {each.subject: str(each.status) for each in check("clock", "scheduler", *sets, env=PASSWORD)}
+    assert found.pop("kept") in ("ok", "warning", "skipped")  # whatever this machine has
+    assert found == {f"etcd 127.0.0.1:{etcd_server.port}": "ok", "redis": "ok"}
+
+
+# storage
+
+
+def test_a_folder_is_written_and_left_empty(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    sets = (f"hls.storage.url={tmp_path / 'media'}", f"hls.recording.spool_dir={tmp_path / 'spool'}")
+    found = check("storage", "hls", *sets)
+    assert any("written in" in each.found for each in found), told(found)
+    assert [each for each in (tmp_path / "media").rglob("*") if each.is_file()] == []
+    assert not (tmp_path / "spool").exists()
+
+
+def test_a_folder_that_nobody_has_made_is_not_made(tmp_path: Path) -> None:
+    found = check("storage", "hls", f"hls.storage.url={tmp_path / 'a/b'}", f"hls.recording.spool_dir={tmp_path / 'spool'}")
+    assert [each.found.endswith("made when it is first needed") for each in found] == [True, True], told(found)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "media").write_text("no folder")
+    found = check("storage", "hls", f"hls.storage.url={tmp_path / 'media'}", f"hls.recording.spool_dir={tmp_path / 'spool'}")
+    assert worst(found) == "failed", told(found)
+
+
+def test_s3_is_written_and_a_bucket_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with S3Server(tmp_path) as store:
+        options = store.options()
+        sets = (
+            f"hls.storage.endpoint={store.endpoint}",
+            f"hls.storage.region={options.region}",
+            f"hls.storage.access_key_id={options.access_key_id}",
+            f"hls.recording.spool_dir={tmp_path / 'spool'}",
+        )
+        env = {"LALMESH_HLS__STORAGE__SECRET_ACCESS_KEY": options.secret_access_key}
+        good = check("storage", "hls", *sets, f"hls.storage.url=s3://{BUCKET}/x", env=env, limit_s=10)
+        bad = check("storage", "hls", *sets, "hls.storage.url=s3://nobodys/x", env=env, limit_s=10)
+        clock = check("clock", "hls", *sets, f"hls.storage.url=s3://{BUCKET}/x", env=env, limit_s=4)
+    assert worst(good) == "ok", told(good)
+    assert worst(bad) == "failed", told(bad)
+    assert ("ok", "storage") in {(str(each.status), each.subject) for each in clock}, told(clock)
+
+
+# ports
+
+
+def test_who_has_a_port_is_named() -> None:
+    listening = (
+        "import socket, time; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", listening], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            port = int(process.stdout.readline())
+            found = check("ports", "origin", f"origin.grpc.port={port}", "metrics.port=0")
+        finally:
+            process.kill()
+    assert [str(each.status) for each in found] == ["ok", "failed"], told(found)
+    assert f"process {process.pid}" in found[1].found
+
+
+def test_udp_ports_that_others_have_are_counted() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((LOOPBACK, 0))
+        first = sock.getsockname()[1] & ~1
+        listeners = ("rtmp", "http", "ws_rtsp", "rtsp")
+        sets = [f"edge.{each}.port=0" for each in listeners]
+        found = check(
+            "ports", "edge", *sets, "metrics.port=0", f"edge.rtsp.udp_ports={first}-{first + 1}", "edge.rtsp.host=127.0.0.1"
+        )
+    assert f"1 of 2 ports in {first}-{first + 1} are free" in told(found)
+
+
+# certificates
+
+
+def expired(folder: Path) -> Path:
+    """A certificate and its key in one file: for 127.0.0.1, and good for a day, some years ago."""
+    key = generate_private_key(SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "edge")])
+    begin = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    builder = builder.not_valid_before(begin).not_valid_after(begin + datetime.timedelta(days=1))
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(LOOPBACK))])
+    made = builder.add_extension(names, critical=False).sign(key, SHA256())
+    path = folder / "old.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(made.public_bytes(Encoding.PEM) + private)
+    return path
+
+
+def test_an_expired_certificate_is_told_from_the_file_and_from_the_wire(tmp_path: Path) -> None:
+    path = expired(tmp_path)
+    found = check("tls", "edge", f"edge.tls.cert_file={path}", f"edge.tls.key_file={path}")
+    assert "failed edge.tls: expired on 2020-01-02 00:00 UTC" in told(found)
+
+    async def dialled() -> Reached | Unreached:
+        server = await asyncio.start_server(lambda _, writer: writer.close(), LOOPBACK, 0, ssl=served_with(path))
+        async with server:
+            return await reach(LOOPBACK, server.sockets[0].getsockname()[1], LIMIT_S, client_tls(str(path)))
+
+    seen = asyncio.run(dialled())
+    assert isinstance(seen, Unreached)
+    assert "expired" in seen.reason
+
+
+def test_a_certificate_that_serves_is_well_but_known_to_nobody(tmp_path: Path) -> None:
+    path = self_signed(tmp_path)
+    found = check("tls", "edge", f"edge.tls.cert_file={path}", f"edge.tls.key_file={path}")
+    assert "self-signed" in told(found)
+    assert worst(found) == "warning"
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    found = check("tls", "edge", f"edge.tls.cert_file={tmp_path / 'no.pem'}", f"edge.tls.key_file={tmp_path / 'no.key'}")
+    assert "No such file" in told(found)
+
+
+# names, machine, ways
+
+
+def test_a_name_that_nobody_knows_is_told() -> None:
+    found = check("names", "edge", "cluster.schedulers=scheduler.invalid:50051,127.0.0.1:50051", "edge.advertise.host=localhost")
+    by_key = {(each.subject, str(each.status)) for each in found}
+    assert by_key == {("cluster.schedulers", "failed"), ("cluster.schedulers", "ok"), ("edge.advertise.host", "warning")}, told(
+        found
+    )
+
+
+def test_this_machine_has_limits_and_a_kernel() -> None:
+    assert {each.subject for each in check("limits", "edge")} == {"nofile"}
+    subjects = {each.subject for each in check("kernel", "edge")}
+    assert subjects >= {"UDP GSO", "UDP GRO", "SO_REUSEPORT", "net.core.rmem_max", "net.core.wmem_max"}
+    assert check("kernel", "origin") == []
+
+
+def test_a_datagram_to_this_machine_arrives_and_one_that_somebody_takes_is_not_known() -> None:
+    async def ways() -> list[UdpWay]:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind((LOOPBACK, 0))
+            port = sock.getsockname()[1]
+            taken = await udp_way(LOOPBACK, port)
+        return [taken, await udp_way(LOOPBACK, port)]
+
+    assert asyncio.run(ways()) == [UdpWay.UNKNOWN, UdpWay.ARRIVED]
+
+
+def test_a_whole_examination_by_the_command_leaves_in_time_though_a_name_hangs(tmp_path: Path) -> None:
+    """The resolver waits longer than the check: its thread is left behind."""
+    slow = "import socket, time; socket.getaddrinfo = lambda *_, **__: time.sleep(60)\n"
+    command = [sys.executable, "-c", f"{slow}from services.standalone.cli import main; main()", "doctor", "--role", "edge"]
+    began = time.monotonic()
+    with Child([*command, "--limit", "1"], log=tmp_path / "doctor.log") as child:
+        wait_until("its end", lambda: not child.running, 20)
+        assert "failed" in child.output()
+        assert time.monotonic() - began < 15

@@ -1,0 +1,266 @@
+"""What the doctor makes of facts: a core a check, which asks nobody."""
+
+from __future__ import annotations
+
+import errno
+import ssl
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import pytest
+
+from lalmesh.protocol.rtp import MAX_PACKET_BYTES
+from services.standalone.doctor import Finding, Status
+from services.standalone.doctor._clock import Kept, judge_date, judge_kept, judge_skew
+from services.standalone.doctor._cluster import HttpAnswer, NodeSeen, judge_versions
+from services.standalone.doctor._etcd import judge_answer, judge_refusal
+from services.standalone.doctor._kernel import Kernel, judge_kernel
+from services.standalone.doctor._limits import judge_descriptors
+from services.standalone.doctor._names import judge_addresses
+from services.standalone.doctor._path import IP_UDP_BYTES, Answered, UdpWay, judge_grpc, judge_mtu, judge_udp
+from services.standalone.doctor._ports import Listener, Owner, judge_port, judge_udp_range, parse_ports
+from services.standalone.doctor._reach import Reached, Unreached, split, tls_reason
+from services.standalone.doctor._redis import judge_server
+from services.standalone.doctor._storage import judge_failure, judge_room
+
+GIB = 1 << 30
+GOOD_KERNEL = Kernel(cuts=True, joins=True, shares_ports=True, receive_bytes=2 << 20, send_bytes=2 << 20, backlog=4096)
+
+
+def statuses(findings: Iterable[Finding]) -> list[str]:
+    found = list(findings)
+    for each in found:  # whoever is told that something is wrong is told what to do
+        assert bool(each.remedy) or each.status is Status.OK, each
+    return [str(each.status) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("hard", "connections", "stated", "status"),
+    [
+        (1_048_576, 80_000, 0, "ok"),
+        (20_000, 80_000, 0, "warning"),
+        (20_000, 80_000, 10_000, "ok"),
+        (20_000, 80_000, 19_900, "failed"),
+        (1023, 100, 0, "failed"),
+    ],
+)
+def test_descriptors_have_to_do_for_what_is_stated_or_let_in(hard: int, connections: int, stated: int, status: str) -> None:
+    assert statuses(judge_descriptors(hard, connections, stated)) == [status]
+
+
+@pytest.mark.parametrize(
+    ("error", "owner", "status", "said"),
+    [
+        (0, None, "ok", "free"),
+        (errno.EADDRINUSE, None, "warning", "cannot see"),
+        (errno.EADDRINUSE, Owner(7, "/usr/bin/python3 /opt/x/bin/lalmesh edge"), "ok", "process 7"),
+        (errno.EADDRINUSE, Owner(7, "/usr/sbin/nginx -g daemon"), "failed", "in use by nginx"),
+        (errno.EACCES, None, "failed", "not allowed"),
+        (errno.EADDRNOTAVAIL, None, "failed", "no address"),
+        (errno.EAFNOSUPPORT, None, "failed", "EAFNOSUPPORT"),
+    ],
+)
+def test_a_port_is_free_or_ours_or_somebody_elses(error: int, owner: Owner | None, status: str, said: str) -> None:
+    finding = judge_port(Listener("edge.http", "192.0.2.1", 80), error, owner)
+    assert statuses([finding]) == [status]
+    assert said in finding.found
+
+
+@pytest.mark.parametrize(
+    ("free", "ephemeral", "reserved", "expected"),
+    [
+        (1000, (32768, 60999), "", ["ok"]),
+        (0, (32768, 60999), "", ["failed"]),
+        (99, (32768, 60999), "", ["warning"]),
+        (1000, (10000, 60999), "", ["ok", "warning"]),
+        (1000, (10000, 60999), "20000-20999", ["ok"]),
+        (1000, (10000, 60999), "20000-20500,8080", ["ok", "warning"]),
+    ],
+)
+def test_udp_ports_have_to_be_free_and_to_stay_so(
+    free: int, ephemeral: tuple[int, int], reserved: str, expected: list[str]
+) -> None:
+    assert statuses(judge_udp_range(20000, 20999, free, ephemeral, parse_ports(reserved))) == expected
+
+
+@pytest.mark.parametrize(("kept", "status"), [(None, "skipped"), (Kept(False, 16.0), "warning"), (Kept(True, 0.004), "ok")])
+def test_a_clock_that_nothing_sets_is_a_warning(kept: Kept | None, status: str) -> None:
+    assert statuses([judge_kept(kept)]) == [status]
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [(100.0, "ok"), (99.0, "ok"), (101.5, "ok"), (104.0, "warning"), (95.0, "warning"), (140.0, "failed"), (0.0, "failed")],
+)
+def test_only_a_difference_that_is_certain_counts(told: float, status: str) -> None:
+    """A date has whole seconds, and its answer took half a one."""
+    assert statuses([judge_skew("s1", told, 1.0, 100.0, 100.5)]) == [status]
+
+
+def test_a_date_is_read_and_an_answer_without_one_says_nothing() -> None:
+    answer = HttpAnswer(200, {"Date": "Thu, 01 Jan 1970 00:05:00 GMT"}, b"", 300.1, 300.2)
+    assert statuses(judge_date("s1", answer)) == ["ok"]
+    assert statuses(judge_date("s1", HttpAnswer(200, {}, b"", 300.1, 300.2))) == []
+    assert statuses(judge_date("s1", HttpAnswer(200, {"Date": "yesterday"}, b"", 300.1, 300.2))) == []
+
+
+def node(name: str, version: str = "1.0", state: str = "joined") -> NodeSeen:
+    return NodeSeen(name, "edge", state, "", (), version)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        ([node("e1"), node("e2", state="draining")], ["ok", "ok"]),
+        ([node("e1"), node("e2", "0.9")], ["warning", "ok"]),
+        ([node("e1"), node("e2", state="away")], ["ok", "warning"]),
+        ([], ["ok", "warning"]),
+    ],
+)
+def test_nodes_run_one_version_and_are_there(nodes: list[NodeSeen], expected: list[str]) -> None:
+    assert statuses(judge_versions("1.0", [("http://s1", "lalmesh/1.0")], nodes)) == expected
+
+
+def test_who_runs_which_version_is_said() -> None:
+    found = next(iter(judge_versions("1.0", [("http://s1", "lalmesh/1.1")], [node(f"e{number}") for number in range(9)])))
+    assert found.found == "1.0: this program, e0, e1, e2, e3 and 5 more; 1.1: http://s1"
+
+
+@pytest.mark.parametrize(("took_ms", "status"), [(3.0, "ok"), (300.0, "warning")])
+def test_a_slow_etcd_is_a_warning(took_ms: float, status: str) -> None:
+    assert statuses([judge_answer("e:2379", took_ms)]) == [status]
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("etcd: INVALID_ARGUMENT: etcdserver: authentication failed, invalid user ID or password", "username"),
+        ("etcd: PERMISSION_DENIED: etcdserver: permission denied", "role"),
+        ("etcd: RESOURCE_EXHAUSTED: etcdserver: mvcc: database space exceeded, no space", "compact"),
+        ("etcd: UNAVAILABLE: etcdserver: no leader", "most members"),
+        ("etcd: no answer in 3 s", "runbooks/etcd-away"),
+    ],
+)
+def test_what_etcd_says_has_a_remedy(said: str, remedy: str) -> None:
+    assert remedy in judge_refusal("etcd", said).remedy
+
+
+@pytest.mark.parametrize(
+    ("info", "took_ms", "expected"),
+    [
+        ({}, 1.0, ["ok"]),
+        ({"aof_enabled": 1}, 1.0, ["ok", "ok"]),
+        ({"role": "slave"}, 1.0, ["ok", "failed"]),
+        ({"maxmemory": 1 << 30, "maxmemory_policy": "allkeys-lru"}, 1.0, ["ok", "warning"]),
+        ({"maxmemory": 1 << 30, "maxmemory_policy": "noeviction"}, 1.0, ["ok"]),
+        ({"rdb_last_bgsave_status": "err"}, 1.0, ["ok", "failed"]),
+        ({}, 100.0, ["warning"]),
+    ],
+)
+def test_a_redis_takes_writes_and_does_not_forget(info: dict[str, object], took_ms: float, expected: list[str]) -> None:
+    assert statuses(judge_server("r:6379", info, took_ms)) == expected
+
+
+@pytest.mark.parametrize(
+    ("free", "total", "status"),
+    [(50 * GIB, 100 * GIB, "ok"), (3 * GIB, 100 * GIB, "warning"), (GIB // 2, 100 * GIB, "failed"), (GIB // 2, GIB, "warning")],
+)
+def test_a_disk_has_room(free: int, total: int, status: str) -> None:
+    assert statuses([judge_room("disk", free, total)]) == [status]
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("Object at location x: NoSuchBucket", "make the bucket"),
+        ("Client error with status 403 Forbidden", "access_key_id"),
+        ("Permission denied (os error 13)", "user that the node runs as"),
+        ("No space left on device", "room"),
+        ("error sending request", "runbooks/storage-failing"),
+    ],
+)
+def test_what_storage_says_has_a_remedy(said: str, remedy: str) -> None:
+    assert remedy in judge_failure("s3://media", "writing", said).remedy
+
+
+@pytest.mark.parametrize(
+    ("addresses", "is_own", "is_alone", "status"),
+    [
+        (["192.0.2.1"], True, False, "ok"),
+        (["127.0.0.1", "::1"], True, False, "warning"),
+        (["127.0.0.1"], True, True, "ok"),
+        (["127.0.0.1"], False, False, "ok"),
+        (["127.0.0.1", "192.0.2.1"], True, False, "ok"),
+    ],
+)
+def test_others_cannot_reach_a_node_by_loopback(addresses: list[str], is_own: bool, is_alone: bool, status: str) -> None:
+    assert statuses([judge_addresses("edge.advertise.host", "e1", addresses, is_own=is_own, is_alone=is_alone)]) == [status]
+
+
+NEAR = Reached("192.0.2.1", 1.0, 1500)
+
+
+@pytest.mark.parametrize(
+    ("reached", "answered", "status"),
+    [
+        (Unreached("nothing listens", "start it"), None, "failed"),
+        (NEAR, None, "failed"),
+        (NEAR, Answered(grpc.StatusCode.UNAVAILABLE, "handshake"), "failed"),
+        (NEAR, Answered(grpc.StatusCode.UNAUTHENTICATED, "no valid cluster token"), "failed"),
+        (NEAR, Answered(grpc.StatusCode.INVALID_ARGUMENT, "no hello"), "ok"),
+        (NEAR, Answered(grpc.StatusCode.OK, ""), "ok"),
+        (Reached("192.0.2.1", 300.0, 1500), Answered(grpc.StatusCode.OK, ""), "warning"),
+    ],
+)
+def test_a_node_is_reached_if_it_knows_the_key(reached: Reached | Unreached, answered: Answered | None, status: str) -> None:
+    assert statuses([judge_grpc("origin o1", reached, answered)]) == [status]
+
+
+@pytest.mark.parametrize(("mtu", "expected"), [(0, []), (1500, []), (MAX_PACKET_BYTES + IP_UDP_BYTES, []), (1280, ["warning"])])
+def test_packets_of_rtp_have_to_fit_the_way(mtu: int, expected: list[str]) -> None:
+    assert statuses(judge_mtu("edge e1", mtu)) == expected
+
+
+def test_silence_of_udp_is_no_proof() -> None:
+    assert statuses(judge_udp("edge e1", way) for way in UdpWay) == ["ok", "skipped", "warning"]
+
+
+def test_a_kernel_with_all_is_well() -> None:
+    assert set(statuses(judge_kernel(GOOD_KERNEL))) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        {"cuts": False},
+        {"joins": False},
+        {"shares_ports": False},
+        {"receive_bytes": 212992},
+        {"send_bytes": 212992},
+        {"backlog": 128},
+    ],
+)
+def test_a_kernel_that_lacks_something_is_a_warning(lacking: dict[str, Any]) -> None:
+    assert statuses(judge_kernel(replace(GOOD_KERNEL, **lacking))).count("warning") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("etcd-0:2379", ("etcd-0", 2379)),
+        ("http://minio:9000", ("minio", 9000)),
+        ("https://u:p@s3.example/x?y=1", ("s3.example", 443)),
+        ("[2001:db8::1]:50051", ("2001:db8::1", 50051)),
+        ("https://[2001:db8::1]/x", ("2001:db8::1", 443)),
+    ],
+)
+def test_host_and_port_are_found_in_addresses_and_urls(text: str, expected: tuple[str, int]) -> None:
+    assert split(text, 443) == expected
+
+
+def test_tls_errors_are_told_in_words() -> None:
+    error = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed (_ssl.c:1002)")
+    error.verify_message = "certificate has expired"
+    assert tls_reason(error) == "certificate has expired"
