@@ -14,7 +14,9 @@ import ssl
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from prometheus_client.core import CounterMetricFamily, Metric
+from cryptography import x509
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class ServerCertificate:
         self._stamp = self._stamped()
         self._digest = self._read()
         self._newest = self._load()
+        self.ends_at = self._end()  #: Unix seconds; None where that cannot be told
         self.context = self._load()  #: of listeners; it never changes, what it shows does
         self.context.sni_callback = self._show_newest
 
@@ -71,6 +74,7 @@ class ServerCertificate:
         self._stamp, self._digest, self._newest = stamp, digest, newest
         if changed:
             self.reloads += 1
+            self.ends_at = self._end()
             log.info("certificate loaded again", extra={"cert_file": str(self._files[0])})
         return changed
 
@@ -100,6 +104,13 @@ class ServerCertificate:
         context.load_cert_chain(*self._files)
         return context
 
+    def _end(self) -> float | None:
+        try:
+            own = x509.load_pem_x509_certificates(self._files[0].read_bytes())[0]
+        except (OSError, ValueError):  # OpenSSL, which has loaded it, takes what the standard does not
+            return None
+        return own.not_valid_after_utc.timestamp()
+
     def _show_newest(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
         connection.context = self._newest
 
@@ -124,8 +135,25 @@ class CertificateWatch:
 
 
 def certificate_metrics(role: str, certificate: ServerCertificate) -> Iterable[Metric]:
-    """How often the certificate of a node changed, and how often that failed; the names begin with `role`."""
+    """Until when the certificate of a node holds, how often it changed, and how often that failed; the names begin with `role`."""
+    if certificate.ends_at is not None:
+        yield GaugeMetricFamily(
+            f"{role}_certificate_end_timestamp_seconds", "When the certificate that is shown ends, Unix time.", certificate.ends_at
+        )
     yield CounterMetricFamily(f"{role}_certificate_reloads", "Changed certificates that were taken.", certificate.reloads)
     yield CounterMetricFamily(
         f"{role}_certificate_failures", "Times that a changed certificate could not be used.", certificate.failures
     )
+
+
+class CertificateCollector(Collector):
+    """The same for a registry of a role that collects nothing else of the kind."""
+
+    def __init__(self, role: str, certificate: ServerCertificate) -> None:
+        """Tell of `certificate` under names of `role`."""
+        self._role = role
+        self._certificate = certificate
+
+    def collect(self) -> Iterable[Metric]:
+        """Count now."""
+        return certificate_metrics(self._role, self._certificate)

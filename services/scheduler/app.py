@@ -13,7 +13,7 @@ import grpc.aio
 
 from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.authorisation import AppLimit
-from lalmesh.runtime.certificate import CertificateWatch, ServerCertificate
+from lalmesh.runtime.certificate import CertificateCollector, CertificateWatch, ServerCertificate
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.event_log import EventLog
 from lalmesh.runtime.http_port import HttpPort
@@ -134,6 +134,8 @@ class SchedulerApp:
         self._api = api or ApiSettings()
         self._certificate = certificate
         self._certificate_watch = CertificateWatch(certificate, time.monotonic)
+        if certificate is not None and http_port is not None:
+            self.service.metrics.registry.register(CertificateCollector("scheduler", certificate))
         self._serving: Api | None = None  # once it listens
         service = self.service
         self.routes = routes = Routes(service.directory, service.members, service.metrics, time.monotonic, routing)

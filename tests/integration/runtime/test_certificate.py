@@ -19,11 +19,11 @@ LIMIT_S = 20.0
 KEYS = {"ec": ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"), "rsa": ("rsa:2048",)}
 
 
-def make(folder: Path, name: str, key: str = "ec") -> tuple[Path, Path]:
+def make(folder: Path, name: str, key: str = "ec", *, days: int = 2) -> tuple[Path, Path]:
     """A self-signed certificate and its key."""
     folder.mkdir(exist_ok=True)
     cert, private = folder / f"{name}.pem", folder / f"{name}.key"
-    command = ["openssl", "req", "-x509", "-newkey", *KEYS[key], "-nodes", "-days", "2", "-subj", f"/CN={name}"]
+    command = ["openssl", "req", "-x509", "-newkey", *KEYS[key], "-nodes", "-days", str(days), "-subj", f"/CN={name}"]
     subprocess.run([*command, "-keyout", private, "-out", cert], check=True, capture_output=True, timeout=30)
     return cert, private
 
@@ -54,6 +54,26 @@ class Files:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return Files(tmp_path_factory.mktemp("certificates"))
+
+
+def end_of(cert: Path) -> float:
+    """As OpenSSL has it."""
+    command = ["openssl", "x509", "-in", str(cert), "-noout", "-enddate"]
+    said = subprocess.run(command, check=True, capture_output=True, timeout=30, text=True).stdout
+    return float(ssl.cert_time_to_seconds(said.strip().removeprefix("notAfter=")))
+
+
+def test_it_is_known_when_the_certificate_that_is_shown_ends(files: Files, tmp_path: Path) -> None:
+    files.put("one")
+    certificate = files.certificate
+    assert certificate.ends_at == end_of(files.cert)
+    _, private = longer = make(tmp_path, "longer", days=30)
+    shutil.copy(longer[0], files.cert)
+    assert not certificate.refresh(at_once=True)  # its key is not there yet
+    assert certificate.ends_at != end_of(files.cert)
+    shutil.copy(private, files.key)
+    assert certificate.refresh(at_once=True)
+    assert certificate.ends_at == end_of(files.cert)
 
 
 async def shown(port: int, name: str | None = "edge.test") -> bytes:

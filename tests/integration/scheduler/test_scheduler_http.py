@@ -55,7 +55,7 @@ async def web() -> AsyncIterator[Web]:
     await app.stop()
 
 
-async def test_with_a_certificate_it_speaks_https_alone_and_shows_a_renewed_one(tmp_path: Path) -> None:
+async def test_with_a_certificate_it_speaks_https_alone_and_shows_a_renewed_one_and_counts_that(tmp_path: Path) -> None:
     first = self_signed(tmp_path)
     certificate = ServerCertificate(str(first), str(first))
     app = SchedulerApp(MemoryRegistry(asyncio.get_running_loop().time), [b"key"], http_port=0, certificate=certificate)
@@ -74,6 +74,11 @@ async def test_with_a_certificate_it_speaks_https_alone_and_shows_a_renewed_one(
         first.write_bytes(self_signed(tmp_path, "renewed").read_bytes())
         app.reload()
         assert await healthy(trusting(first))
+        first.write_bytes(b"no certificate")
+        app.reload()
+        names = ("reloads_total", "failures_total", "end_timestamp_seconds")
+        counted = [app.service.metrics.registry.get_sample_value(f"scheduler_certificate_{name}") for name in names]
+        assert counted == [1, 1, certificate.ends_at]
     finally:
         await app.stop()
 
