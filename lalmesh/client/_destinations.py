@@ -9,9 +9,12 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable, Container
-from typing import Any
+from ipaddress import IPv6Address, ip_address
+from typing import Any, Final
 
 from lalmesh.client._options import ClientOptions
+
+LOOPBACK: Final = {4: "127.0.0.1", 6: "::1"}  #: by version
 
 AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
 
@@ -59,11 +62,22 @@ def make_socket(info: AddressInfo, denied: Container[str]) -> socket.socket:
         OSError: there can be no socket for it.
     """
     family, kind, protocol, _, address = info
-    if address[0] in denied:
+    if is_denied(address[0], denied):
         raise DeniedError(address[0])
     sock = socket.socket(family, kind, protocol)
     sock.setblocking(False)
     return sock
+
+
+def is_denied(address: str, denied: Container[str]) -> bool:
+    """Whether nothing may be sent to `address`; systems take the unspecified one for their own machine's, so it is as that is."""
+    try:
+        found = ip_address(address)
+    except ValueError:  # a name, which nothing is sent to
+        return False
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return address in denied or (found.is_unspecified and LOOPBACK[found.version] in denied)
 
 
 def socket_factory(options: ClientOptions) -> Callable[[AddressInfo], socket.socket]:

@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from typing import Final, Literal, assert_never
 
+from lalmesh.client._destinations import is_denied
 from lalmesh.client._errors import ConnectionFailed, rtsp_refusal
 from lalmesh.client._link import MAX_QUEUED_BYTES, ClientLink, Mode
 from lalmesh.client._rtsp_media import Report, RtspMedia
@@ -129,7 +130,7 @@ class RtspLink(ClientLink):
         self._client.setup(requests, url=wanted.url)
 
     def _choose(self, track: int, transport: Transport) -> None:
-        if transport.source in self._denied:
+        if is_denied(transport.source, self._denied):
             raise RemoteProtocolError("packets from a network that must not be reached", section="RFC 2326 §12.39")
         if self._transport is not None:
             self._ways.choose(track, transport, self._transport.get_extra_info("peername"))

@@ -65,6 +65,14 @@ async def test_nor_by_a_name_that_leads_there(scheme: str) -> None:
         await open_source(f"{scheme}://localhost:9/live/cam", options).__aenter__()
 
 
+@pytest.mark.parametrize("scheme", ["rtmp", "rtsp", "http"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::ffff:0.0.0.0]", "[::]"])
+async def test_nor_by_the_unspecified_address_that_systems_take_for_their_own(scheme: str, host: str) -> None:
+    options = ClientOptions(denied=Networks(["127.0.0.0/8", "::1"]))
+    with pytest.raises(ConnectionFailed, match="must not be reached"):
+        await open_source(f"{scheme}://{host}:9/live/cam", options).__aenter__()
+
+
 @pytest.mark.parametrize("scheme", ["http", "ws"])
 @pytest.mark.parametrize("inside", [INSIDE, f"[::ffff:{INSIDE}]"])
 async def test_nor_by_a_redirect(scheme: str, inside: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field, replace
 from errno import ENOTCONN, ETIMEDOUT
 
 import pytest
@@ -35,6 +35,7 @@ from lalmesh.protocol.rtsp import (
     SetupRequested,
     serialize_frame,
 )
+from lalmesh.runtime.networks import Networks
 
 DESCRIPTION = b"v=0\r\nm=video 0 RTP/AVP 96\r\n"
 CONTROLS = ("one", "two")
@@ -103,12 +104,12 @@ def refusing(ends: Ends, status: int, *fields: tuple[str, str]) -> Callable[[Ser
 class Ends:
     """A link and a server core, and the bytes between them."""
 
-    def __init__(self, mode: Mode, *, login: str = "") -> None:
+    def __init__(self, mode: Mode, *, login: str = "", denied: Container[str] = ()) -> None:
         url = parse_rtsp_url(f"rtsp://{login}127.0.0.1/live/a")
         self.media = Media(DESCRIPTION if mode == "publish" else b"")
         auth = ClientAuth(url.user, url.password, os.urandom) if url.user else None
         client = RtspClient(url, mode, description=self.media.description, auth=auth)
-        self.link = RtspLink(client, self.media, mode, url=url, udp="no")
+        self.link = RtspLink(client, self.media, mode, url=url, udp="no", denied=denied)
         self.wire = FakeTransport(sockname=("127.0.0.1", 5000), peername=("127.0.0.1", 554))
         self.server = RtspServer(os.urandom)
         self.events: list[ServerEvent] = []
@@ -153,6 +154,21 @@ async def test_a_player_is_let_in_and_gets_packets() -> None:
     ends.deliver(serialize_frame(0, b"picture") + serialize_frame(3, b"report"))
     assert ends.media.received == [(0, b"picture", False), (1, b"report", True)]
     await asyncio.wait_for(ends.link.wait_untaken(), WAIT_S)
+
+
+@pytest.mark.parametrize("source", ["127.0.0.9", "0.0.0.0"])
+async def test_a_server_whose_packets_come_from_where_nothing_may_be_sent_is_none(source: str) -> None:
+    ends = Ends("play", denied=Networks(["127.0.0.0/8"]))
+
+    def move(event: ServerEvent) -> bool:
+        if not isinstance(event, SetupRequested):
+            return False
+        ends.server.accept_setup(replace(event.transports[0], source=source))
+        return True
+
+    ends.agree(move)
+    with pytest.raises(RemoteProtocolError, match="must not be reached"):
+        ends.link.started.result()
 
 
 async def test_a_publisher_is_let_in_and_sends_packets_in_one_write() -> None:
