@@ -12,7 +12,7 @@ from http import HTTPStatus
 from aiohttp import web
 from pydantic import Field
 
-from lalmesh.errors import InvalidName, Unavailable
+from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.api_tokens import ApiRole
 from lalmesh.runtime.event_kinds import EventKind
@@ -24,6 +24,7 @@ from lalmesh.runtime.secrets_in_urls import without_secrets
 from services.scheduler.api._model import ApiModel
 from services.scheduler.api._operation import Answer, Asked, Operation
 from services.scheduler.api._problem import ProblemError
+from services.scheduler.api._stream import MAX_STREAM_CHARS, named_stream
 from services.scheduler.api.event_models import EVENT_MODELS
 from services.scheduler.event_hub import EventHub
 from services.scheduler.notifying import as_json
@@ -60,7 +61,11 @@ class EventsQuery(ApiModel):
         default=[], max_length=len(EventKind), description="Of these kinds only; all but updates by default."
     )
     stream: str | None = Field(
-        default=None, max_length=4096, description="About this stream only, app/name.", examples=["live/cam"]
+        default=None,
+        min_length=3,
+        max_length=MAX_STREAM_CHARS,
+        description="About this stream only, app/name.",
+        examples=["live/cam"],
     )
     after: str | None = Field(
         default=None,
@@ -108,7 +113,7 @@ class Listeners:
     async def listen(self, asked: Asked) -> Answer | web.StreamResponse:
         """Send what comes, for as long as somebody takes it."""
         query: EventsQuery = asked.query
-        stream = _stream(query.stream)
+        stream = named_stream(query.stream) if query.stream is not None else None
         headers: EventsHeaders = asked.headers
         after = headers.last_event_id or query.after or ""
         address = network_of(remote_of(asked.request).address)
@@ -164,13 +169,6 @@ class Listeners:
 async def newest_of(events: EventLog) -> str:
     """The position behind all events that there are."""
     return await events.wait("0-0", 0.001)
-
-
-def _stream(text: str | None) -> StreamKey | None:
-    try:
-        return StreamKey.parse(text) if text else None
-    except InvalidName as exc:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, str(exc), field="stream") from exc
 
 
 def _text(logged: LoggedEvent) -> str:

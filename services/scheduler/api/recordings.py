@@ -8,7 +8,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
 from lalmesh.runtime.recording import (
     MAX_BYTES,
@@ -59,7 +58,9 @@ class RulesQuery(PageQuery):
 class RecordRuleBody(ApiModel):
     """What is to be recorded: one stream, or all that match a pattern."""
 
-    stream: str | None = Field(default=None, max_length=4096, description="Application and name of one.", examples=["live/cam"])
+    stream: str | None = Field(
+        default=None, max_length=MAX_STREAM_CHARS, description="Application and name of one.", examples=["live/cam"]
+    )
     pattern: str | None = Field(
         default=None,
         min_length=1,
@@ -220,14 +221,12 @@ def asked_rule(body: RecordRuleBody) -> AskedRule:
         ProblemError: it is none.
     """
     try:
-        key = StreamKey.parse(body.stream) if body.stream is not None else None
+        key = named_stream(body.stream) if body.stream is not None else None
         limits = {name: getattr(body, name) for name in _LIMITS}
         pattern = pattern_of(key) if key else str(body.pattern)
         return AskedRule(make_rule(pattern, [made.value for made in body.formats], limits), key)
     except RuleError as exc:
         raise ProblemError(HTTPStatus.BAD_REQUEST, str(exc), field=exc.field) from exc
-    except InvalidName as exc:
-        raise ProblemError(HTTPStatus.BAD_REQUEST, str(exc), field="stream") from exc
 
 
 def _unknown(rule_id: str) -> ProblemError:

@@ -20,11 +20,11 @@ from lalmesh.runtime.relay_rules import (
     without_secrets,
 )
 from lalmesh.runtime.scheduling.control import MAX_RELAY_URLS, MAX_URL_BYTES
-from services.scheduler.api import ApiModel
-from services.scheduler.relay_records import RelayRuleRecord
+from services.scheduler.api import MAX_STREAM_CHARS, ApiModel
+from services.scheduler.relay_records import RelayRecord, RelayRuleRecord
 from services.scheduler.relays import ShownRelay
 
-_Kind = Literal["pull", "push"]
+RelayKind = Literal["pull", "push"]
 _Transport = Literal["tcp", "udp"]
 _Url = Annotated[str, Field(min_length=1, max_length=MAX_URL_BYTES)]
 _Start = Annotated[float, Field(ge=0, le=MAX_START_S, description="Seconds from the dial to the first media; 0: as configured.")]
@@ -49,8 +49,8 @@ class RelayOptionsModel(ApiModel):
 class RelayBody(RelayOptionsModel):
     """A stream that is to be fetched or sent."""
 
-    kind: _Kind = Field(description="From there to here, or from here to there.")
-    stream: str = Field(min_length=3, max_length=4096, description="What it is called here.", examples=["live/cam"])
+    kind: RelayKind = Field(description="From there to here, or from here to there.")
+    stream: str = Field(min_length=3, max_length=MAX_STREAM_CHARS, description="What it is called here.", examples=["live/cam"])
     urls: list[_Url] = Field(
         min_length=1,
         max_length=MAX_RELAY_URLS,
@@ -65,7 +65,7 @@ class RelayModel(RelayOptionsModel):
 
     ca_file: _Ca = ""
     id: str = Field(description="What it is called.")
-    kind: _Kind = Field(description="pull: fetched from elsewhere; push: sent elsewhere.")
+    kind: RelayKind = Field(description="pull: fetched from elsewhere; push: sent elsewhere.")
     stream: str = Field(description="What it is called here.")
     urls: list[str] = Field(description="Sources in their order, or the target, without logins and queries.")
     rule: str | None = Field(description="Id of the rule that it is by; null: it was asked for by API.")
@@ -86,7 +86,7 @@ class RelayModel(RelayOptionsModel):
 class RuleBody(RelayOptionsModel):
     """What is to be fetched when somebody wants it, or sent when it is published."""
 
-    kind: _Kind = Field(description="From there to here, or from here to there.")
+    kind: RelayKind = Field(description="From there to here, or from here to there.")
     pattern: str = Field(
         min_length=1,
         max_length=MAX_PATTERN_BYTES,
@@ -118,6 +118,11 @@ class RelayParts(ApiModel):
     id: str = Field(description="What it is called.")
 
 
+def kind_of(relay: RelayRecord | RelayRule) -> RelayKind:
+    """What a relay, or one by a rule, does."""
+    return "push" if relay.is_push else "pull"
+
+
 def options_of(body: RelayOptionsModel) -> RelayOptions:
     """The options in the body of a request."""
     return RelayOptions(
@@ -134,7 +139,7 @@ def relay_model(shown: ShownRelay) -> RelayModel:
     return RelayModel(
         **_options_said(record.options),
         id=record.id,
-        kind="push" if record.is_push else "pull",
+        kind=kind_of(record),
         stream=str(record.stream),
         urls=[shown_target(url, record.stream.name) if record.is_push else without_secrets(url) for url in record.urls],
         rule=record.rule or None,
@@ -163,7 +168,7 @@ def rule_model(rule_id: str, rule: RelayRule, source: Literal["config", "api"], 
         id=rule_id,
         source=source,
         created_us=created_us,
-        kind="push" if rule.is_push else "pull",
+        kind=kind_of(rule),
         pattern=rule.pattern,
         urls=[shown_target(url) if rule.is_push else without_secrets(url) for url in rule.urls],
         on_demand=rule.on_demand,

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from lalmesh.runtime.relay_rules import RelayRule
 from services.scheduler.api import MAX_STREAM_CHARS, PageQuery, named_stream
+from services.scheduler.api.relay_models import RelayKind, kind_of
 from services.scheduler.relay_records import RelayRecord
 from services.scheduler.relays import Relays, ShownState
 
-RelayKind = Literal["pull", "push"]
 MAX_ID_CHARS = 100  #: of a rule: more than any has
 
 
@@ -45,7 +45,7 @@ def wanted_relays(relays: Relays, query: RelaysQuery) -> list[RelayRecord]:
         edge = record.edge.node.name if record.edge is not None else None
         return (
             stream in (None, record.stream)
-            and query.kind in (None, _kind(record.is_push))
+            and query.kind in (None, kind_of(record))
             and query.edge in (None, edge)
             and query.rule in (None, record.rule)
             and (query.state is None or relays.show(record).state == query.state)
@@ -64,14 +64,6 @@ def wanted_rules(relays: Relays, query: RelayRulesQuery) -> list[tuple[str, Rela
 
     def is_wanted(rule_id: str, rule: RelayRule) -> bool:
         source = "config" if relays.known.rule_record(rule_id) is None else "api"
-        return (
-            (stream is None or rule.matches(stream))
-            and query.kind in (None, _kind(rule.is_push))
-            and query.source in (None, source)
-        )
+        return (stream is None or rule.matches(stream)) and query.kind in (None, kind_of(rule)) and query.source in (None, source)
 
     return [each for each in relays.known.rules if is_wanted(*each)]
-
-
-def _kind(is_push: bool) -> RelayKind:
-    return "push" if is_push else "pull"

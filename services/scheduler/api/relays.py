@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from lalmesh.errors import InvalidName, StreamExists
-from lalmesh.names import StreamKey
+from lalmesh.errors import StreamExists
 from lalmesh.runtime.recording import RuleError
 from lalmesh.runtime.relay_rules import MAX_RULES, RelayRule, make_relay_rule
-from services.scheduler.api import Answer, ApiRole, Asked, Operation, Page, PageModel, ProblemError
+from services.scheduler.api import Answer, ApiRole, Asked, Operation, Page, PageModel, ProblemError, named_stream
 from services.scheduler.api.relay_models import (
     RelayBody,
     RelayModel,
@@ -173,14 +172,12 @@ class _RelayFace:
 
     async def _made(self, body: RelayBody) -> RelayRecord:
         try:
-            stream, options = StreamKey.parse(body.stream), options_of(body)
+            stream, options = named_stream(body.stream), options_of(body)
             if body.kind == "pull":
                 return await self._relays.start_pull(stream, body.urls, options=options, stop_after_s=body.stop_after_s)
             if len(body.urls) != 1:
                 raise ProblemError(HTTPStatus.BAD_REQUEST, "a push has one target", field="urls")
             return await self._relays.start_push(stream, body.urls[0], options=options)
-        except InvalidName as exc:
-            raise ProblemError(HTTPStatus.BAD_REQUEST, str(exc), field="stream") from exc
         except RuleError as exc:
             raise ProblemError(HTTPStatus.BAD_REQUEST, str(exc), field=exc.field) from exc
         except (StreamExists, TooManyRelaysError) as exc:

@@ -13,7 +13,7 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.addresses import plain
 from lalmesh.runtime.scheduling.control import MAX_KICKED
 from lalmesh.runtime.sessions import MAX_ID_BYTES, MAX_PAGE, Session, SessionDirectory, SessionFilter, SessionRole
-from services.scheduler.api import Answer, ApiModel, ApiRole, Asked, Operation, ProblemError
+from services.scheduler.api import MAX_STREAM_CHARS, Answer, ApiModel, ApiRole, Asked, Operation, ProblemError
 from services.scheduler.kicks import Kicks
 from services.scheduler.route_urls import PROTOCOLS
 
@@ -65,7 +65,9 @@ class SessionPageModel(ApiModel):
 class Wanted(ApiModel):
     """Which sessions are meant: those of which all of it is true that is said."""
 
-    stream: str | None = Field(default=None, min_length=3, max_length=2304, description="app/name.", examples=["live/cam"])
+    stream: str | None = Field(
+        default=None, min_length=3, max_length=MAX_STREAM_CHARS, description="app/name.", examples=["live/cam"]
+    )
     node: str | None = Field(default=None, min_length=1, max_length=253, description="At this edge, or hls node.")
     protocol: SessionProtocol | None = Field(default=None, description="Over this protocol.")
     role: SessionRole | None = Field(default=None, description="That do this.")
@@ -76,7 +78,7 @@ class Wanted(ApiModel):
     def _check_stream(cls, stream: str | None) -> str | None:
         if stream is not None:
             try:
-                _key(stream)
+                StreamKey.parse(stream)
             except InvalidName as exc:
                 raise ValueError(str(exc)) from exc
         return stream
@@ -85,7 +87,7 @@ class Wanted(ApiModel):
     def filter(self) -> SessionFilter:
         """As the directory takes it."""
         return SessionFilter(
-            stream=_key(self.stream) if self.stream is not None else None,
+            stream=StreamKey.parse(self.stream) if self.stream is not None else None,
             node=self.node or "",
             protocol=self.protocol.value if self.protocol is not None else "",
             role=self.role,
@@ -253,8 +255,3 @@ def describe_session(session: Session) -> SessionModel:
 
 def _unknown(asked: Asked) -> ProblemError:
     return ProblemError(HTTPStatus.NOT_FOUND, f"no session {asked.path['id'][:50]!r}")
-
-
-def _key(stream: str) -> StreamKey:
-    app, _, name = stream.rpartition("/")
-    return StreamKey.of(app, name)

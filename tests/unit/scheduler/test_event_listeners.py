@@ -107,6 +107,12 @@ async def test_who_may_not_listen_is_refused(status: int, headers: dict[str, Any
     assert (told, problem.get("field")) == (status, "Last-Event-ID" if status == 400 else None)
 
 
+@pytest.mark.parametrize("stream", ["", "cam", "a//b", "live/" + "c" * 256])
+async def test_a_stream_that_cannot_be_is_a_problem_and_not_all_of_them(stream: str) -> None:
+    told, problem = await Web(*operations(cast(Any, None), lambda key: key)).told("GET", f"/v1/events?stream={stream}")
+    assert (told, problem["field"]) == (400, "stream")
+
+
 @in_virtual_time
 async def test_those_who_come_while_the_log_is_slow_are_counted_too() -> None:
     world = World()
