@@ -62,7 +62,7 @@ _SESSION = {
     "role": Fact("publisher, player, relay_pull or relay_push"),
     "remote_addr": Fact("address and port of the client"),
     "url": Fact("what was asked for, without query"),
-    "query": Fact("its query; secrets in it are masked unless notify.raw_query is set"),
+    "query": Fact("its query; secrets in it are masked unless notify.raw_query is set, those of players of HLS always"),
     "user_agent": Fact("what the client calls itself"),
     "has_in_session": Fact("whether anybody publishes the stream, anywhere in the cluster, after this", bool),
     "has_out_session": Fact("whether anybody plays it or it is pushed elsewhere, anywhere in the cluster, after this", bool),
