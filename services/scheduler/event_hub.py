@@ -203,8 +203,8 @@ class EventHub:
         kept, shards = self.settings.kept, self.deliveries.shards
         self.metrics.logged.set(sum([await self.log.trim(shard, names, kept) for shard in shards]))
         counts = await self.log.counts()
-        for name in names:
-            self.metrics.backlog.labels(name).set(self.deliveries.backlog(counts, name))
+        receivers = self.settings.delivery.receivers  # as they are by now
+        self.metrics.show_backlog({each.name: self.deliveries.backlog(counts, each.name) for each in receivers})
         self.deliveries.mend(sink)
 
     async def _sweep(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 DELAY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 86_400.0)
@@ -25,7 +27,7 @@ class NotifyMetrics:
         self.lost = Counter(
             "scheduler_webhook_lost", "Events that were trimmed before a receiver had them", names, registry=registry
         )
-        self.backlog = Gauge("scheduler_webhook_backlog", "Events that a receiver has yet to get", names, registry=registry)
+        self._backlog = Gauge("scheduler_webhook_backlog", "Events that a receiver has yet to get", names, registry=registry)
         self.appended = Counter("scheduler_events", "Events told to the log, by result", ["result"], registry=registry)
         self._dropped = Counter(
             "scheduler_event_log_dropped",
@@ -34,6 +36,12 @@ class NotifyMetrics:
         )
         self._dropped_before = 0
         self.logged = Gauge("scheduler_event_log_events", "Events in the shards that this replica delivers", registry=registry)
+
+    def show_backlog(self, by_receiver: Mapping[str, int]) -> None:
+        """So many events are yet to be got by each receiver; one that is not told any more has none."""
+        self._backlog.clear()
+        for name, count in by_receiver.items():
+            self._backlog.labels(name).set(count)
 
     def count_dropped(self, in_all: int) -> None:
         """The log has dropped so many since it was built."""

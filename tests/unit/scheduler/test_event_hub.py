@@ -283,6 +283,22 @@ async def test_receivers_that_change_are_told_where_they_were_and_new_ones_from_
 
 
 @in_virtual_time
+async def test_a_receiver_that_is_no_more_has_no_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with AsyncExitStack() as stack:
+        world = World(stack)
+        service, hub = await world.replica("s1")
+        await asyncio.sleep(30)
+        monkeypatch.setattr(Sink, "away", (NODE.hex(),))
+        await world.tell(1)
+        await asyncio.sleep(20)
+        backlog = [("scheduler_webhook_backlog", {"receiver": name}) for name in ("bill", "anne")]
+        assert [service.metrics.registry.get_sample_value(*each) for each in backlog] == [STREAMS, None]
+        hub.take(HubSettings(delivery=DeliverySettings(receivers=(replace(RECEIVER, name="anne"),))))
+        await asyncio.sleep(20)
+        assert [service.metrics.registry.get_sample_value(*each) for each in backlog] == [None, 0]
+
+
+@in_virtual_time
 async def test_updates_come_once_or_each_interval_as_it_is_now() -> None:
     async with AsyncExitStack() as stack:
         world = World(stack)
