@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -75,6 +76,12 @@ def epoch_of(uri: str) -> tuple[int, int] | None:
     """Who wrote the file, by its name: ``term.revision-...``."""
     match = _EPOCH.search(uri)
     return (int(match[1]), int(match[2])) if match else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _resolve(path: str, uri: str) -> tuple[list[tuple[str, str]], str]:
+    """The parameters of a URI in the playlist of that path, and its own path: a playlist names almost what the last one did."""
+    return parse_qsl(urlsplit(uri).query), urlsplit(urljoin(path, uri)).path
 
 
 def read_playlist(url: str, body: str) -> ReadPlaylist:
@@ -165,10 +172,10 @@ class _Reader:
 
     def _uri(self, text: str) -> str:
         self._playlist.written_uris.append(text)
-        given = parse_qsl(urlsplit(text).query)
+        given, path = _resolve(self._path, text)
         if any(item not in given for item in self._given):
             self._problem("query", "§6.2.5", f"{text} lacks a parameter of the playlist's URL")
-        return urlsplit(urljoin(self._path, text)).path
+        return path
 
     def _problem(self, rule: str, section: str, detail: str) -> None:
         self._playlist.problems.append(Problem(rule, section, detail))

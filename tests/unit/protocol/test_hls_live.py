@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 from dataclasses import dataclass, field
 
@@ -96,11 +98,18 @@ STEPS = st.lists(
 )
 
 
+@functools.cache
+def begun(part_target: int | None) -> Segmenter:
+    """One whose playlist is long enough for delta playlists."""
+    segmenter = Segmenter(part_target)
+    for _ in range(8):
+        segmenter.segment([PART_TARGET] * 4)
+    return segmenter
+
+
 @given(st.sampled_from([None, PART_TARGET]), STEPS)
 def test_whatever_a_segmenter_does_the_checker_finds_nothing(part_target: int | None, steps: list[tuple[str, list[int]]]) -> None:
-    segmenter = Segmenter(part_target)
-    for _ in range(8):  # long enough for delta playlists
-        segmenter.segment([PART_TARGET] * 4)
+    segmenter = copy.deepcopy(begun(part_target))
     for step, durations in steps:
         if step == "gap":
             segmenter.whole(durations[0], gap=True)

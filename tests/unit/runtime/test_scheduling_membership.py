@@ -91,12 +91,14 @@ async def test_commands_are_handed_on_and_an_eviction_is_the_end() -> None:
 
 
 @pytest.mark.parametrize("end", [None, Unavailable("gone", retry_after_s=1)], ids=["ends", "breaks"])
+@in_virtual_time
 async def test_it_joins_again_when_a_stream_is_over(end: Exception | None) -> None:
     scheduler = Scheduler([end], [end], [Evicted("enough")])
     await run(Node(scheduler))
     assert scheduler.streams == 3
 
 
+@in_virtual_time
 async def test_silence_breaks_the_stream() -> None:
     class Silent(Scheduler):
         async def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:
