@@ -19,6 +19,7 @@ from lalmesh.runtime.sessions import SessionTouch
 MAX_SESSIONS: Final = 100_000  #: counted by one node at a time; more are served, and not counted
 LEFT, ENDED = "it asked for nothing for long", "ended by an operator"  #: why a session is over
 KICKED_S: Final = 3600.0  #: that an id which was kicked is answered no more: players give up long before
+BLOCKED_S: Final = 5.0  #: the same of one whose address was blocked: its connections end within a second, and are let in no more
 MAX_URL_CHARS: Final = 1000  #: of what is told of a player; UTF-8 makes four times as many bytes of them
 MAX_AGENT_CHARS: Final = 250
 WHOLE_WORDS: Final = 12  #: of so many that tell of a player one tells everything, for a directory that lost it: a minute
@@ -132,8 +133,8 @@ class Players:
             seen.first_media_ms = max(1, round(self._wall_clock() * 1000) - seen.opened_us // 1000)
 
     def _new(self, stream: StreamKey, session_id: str, player: Callable[[], HlsPlayer], codecs: tuple[str, ...]) -> _Seen | None:
-        """One that has not asked before; None where there are too many."""
-        if len(self._players) >= MAX_SESSIONS:
+        """One that has not asked before; None where there are too many, or it was ended while it waited for the answer."""
+        if len(self._players) >= MAX_SESSIONS or self.is_kicked(session_id):
             return None
         seen = self._players[stream, session_id] = _Seen(player(), round(self._wall_clock() * 1_000_000), codecs=codecs)
         if self.watcher is not None:
@@ -190,12 +191,7 @@ class Players:
         """Answer these no more, whether they were seen here or not."""
         wanted = set(session_ids)
         self._end([key for key in self._players if key[1] in wanted])
-        until_s = self._clock() + KICKED_S
-        for session_id in wanted:
-            self._kicked.pop(session_id, None)
-            self._kicked[session_id] = until_s
-        while len(self._kicked) > MAX_SESSIONS:
-            self._kicked.popitem(last=False)
+        self._refuse(wanted, KICKED_S)
 
     def is_kicked(self, session_id: str) -> bool:
         """Whether it is not to be answered."""
@@ -204,7 +200,17 @@ class Players:
 
     def end_those(self, blocks: Callable[[str], bool]) -> None:
         """Count nobody any more whose address it `blocks`: they are let in no more."""
-        self._end([key for key, seen in self._players.items() if blocks(host_of(seen.player.peer))])
+        blocked = [key for key, seen in self._players.items() if blocks(host_of(seen.player.peer))]
+        self._end(blocked)
+        self._refuse((session_id for _, session_id in blocked), BLOCKED_S)
+
+    def _refuse(self, session_ids: Iterable[str], lasts_s: float) -> None:
+        until_s = self._clock() + lasts_s
+        for session_id in session_ids:
+            self._kicked.pop(session_id, None)
+            self._kicked[session_id] = until_s
+        while len(self._kicked) > MAX_SESSIONS:
+            self._kicked.popitem(last=False)
 
     def _left(self, key: tuple[StreamKey, str], seen: _Seen, reason: str) -> None:
         if self.watcher is not None:

@@ -97,6 +97,19 @@ def test_who_is_kicked_is_told_to_be_over_and_stays_so_for_a_while() -> None:
     assert not players.is_kicked("a")
 
 
+def test_one_that_is_ended_while_it_waits_for_an_answer_does_not_come_back_with_it() -> None:
+    players, watcher = Players(30.0, lambda: 5.0), Watcher()
+    players.watcher = watcher
+    for session_id in ("a", "b"):
+        players.saw(CAM, session_id, lambda: PLAYER, 10)
+    players.kick(["a"])
+    players.end_those(lambda address: address == PLAYER.peer)
+    for session_id in ("a", "b"):
+        players.saw(CAM, session_id, lambda: PLAYER, 10)
+    assert (len(players), [touch.id for touch in watcher.came]) == (0, ["a", "b"])
+    assert [(touch.id, touch.over) for touch in players.touches()] == [("a", True), ("b", True)]
+
+
 def test_players_of_a_blocked_address_are_over() -> None:
     players = Players(30.0, lambda: 0.0)
     players.saw(CAM, "a", lambda: PLAYER, 10)
