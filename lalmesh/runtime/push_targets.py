@@ -34,8 +34,8 @@ def _hidden(url: str, name: str) -> Iterator[str]:
 
 
 def _split(url: str) -> tuple[str, str]:
-    """What is before the last part of the path, and that; nothing where there is no path."""
-    scheme, separator, rest = url.partition("://")
+    """What is before the last part of the path, and that; nothing where there is no path. Slashes behind it name nothing."""
+    scheme, separator, rest = url.rstrip("/").partition("://")
     host, slash, path = rest.partition("/")
     before, inner, key = path.rpartition("/")
     return f"{scheme}{separator}{host}{slash}{before}{inner}", key

@@ -15,6 +15,9 @@ from lalmesh.runtime.push_targets import shown_target, without_key
         ("rtmp://a.example/{app}/{name}", "rtmp://a.example/{app}/{name}"),
         ("rtmp://a.example/{app}/key-{name}", "rtmp://a.example/{app}/***"),
         ("rtmp://a.example", "rtmp://a.example"),
+        ("rtmp://a.example/", "rtmp://a.example/"),
+        ("rtmp://a.example/live2/abcd-1234//", "rtmp://a.example/live2/***"),
+        ("rtmp://a.example/live/cam/", "rtmp://a.example/live/cam/"),
         ("rtsp://a.example/abcd-1234", "rtsp://a.example/***"),
     ],
 )
@@ -27,4 +30,5 @@ def test_what_a_target_says_is_shown_without_its_key() -> None:
     assert without_key("rtmp://a/live2/ab%20cd?x=1: no 'ab cd' here, nor xab cdx", url, "cam") == (
         "rtmp://a/live2/*** no '***' here, nor xab cdx"
     )
+    assert without_key("no abcd here", "rtmp://a/live2/abcd/", "cam") == "no *** here"
     assert without_key("rtmp://a/live/cam: no", "rtmp://a/live/cam", "cam") == "rtmp://a/live/cam: no"
