@@ -73,10 +73,14 @@ class Expected:
 
     def reported(self, node: NodeId, opened: int) -> None:
         """An edge says how many sessions have come since its start, whoever has gone meanwhile."""
-        edge = self._edges.setdefault(node, _Edge())
-        if edge.opened is not None:
-            edge.take(max(0, opened - edge.opened))
-        edge.opened = max(opened, edge.opened or 0)  # by whichever way a replica hears of it, an older one may come behind
+        edge = self._edges.get(node)
+        if edge is None:
+            self._edges[node] = _Edge(opened=opened)
+        elif edge.opened is None:
+            edge.opened = opened
+        elif opened > edge.opened:  # by whichever way a replica hears of it, an older one may come behind
+            edge.take(opened - edge.opened)
+            edge.opened = opened
 
     def keep(self, nodes: Collection[NodeId]) -> None:
         """Forget all edges but these."""
