@@ -14,6 +14,10 @@ from multidict import CIMultiDict
 
 from services.scheduler.api import ApiSettings, Operation, problems
 
+#: where requests come in: made once, since a mock costs more than an answer does
+_CONNECTION = make_mocked_request("GET", "/", app=web.Application())
+_READ_BY = Mock(_reading_paused=False)
+
 
 class Web:
     """Asks an API."""
@@ -29,10 +33,19 @@ class Web:
         if body:
             sent.setdefault("Content-Type", "application/json")
             sent["Content-Length"] = str(len(body))
-        payload = StreamReader(Mock(_reading_paused=False), 2**16, loop=asyncio.get_running_loop())
+        payload = StreamReader(_READ_BY, 2**16, loop=asyncio.get_running_loop())
         payload.feed_data(body)
         payload.feed_eof()
-        request = make_mocked_request(method, path, headers=sent, payload=payload).clone(remote=self._remote)
+        request = make_mocked_request(
+            method,
+            path,
+            headers=sent,
+            payload=payload,
+            app=self._app,
+            protocol=_CONNECTION.protocol,
+            transport=_CONNECTION.transport,
+            writer=_CONNECTION.writer,
+        ).clone(remote=self._remote)
         request._match_info = found = await self._app.router.resolve(request)
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]] = found.handler
         return await problems(request, handler)
