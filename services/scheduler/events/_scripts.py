@@ -33,15 +33,17 @@ end
 -- Cut what is over the bytes of a shard from its beginning, but for the newest event.
 local function cut(shard)
     local all, last = tonumber(redis.call('HGET', prefix .. 'bytes', shard)), redis.call('HGET', prefix .. 'counts', shard)
+    local looked_at = 1  -- as nearly always it is not over them
     while true do
-        for i, entry in ipairs(beginning(shard, LOOKED_AT)) do
+        for i, entry in ipairs(beginning(shard, looked_at)) do
             local number, before = fact(entry, 'c'), fact(entry, 'b')
             if not before or all - before <= most_bytes or number == tonumber(last) then
                 if i > 1 then redis.call('XTRIM', prefix .. 'log:' .. shard, 'MINID', entry[1]) end
                 return number
             end
-            if i == LOOKED_AT then redis.call('XTRIM', prefix .. 'log:' .. shard, 'MINID', entry[1]) end
+            if i == looked_at then redis.call('XTRIM', prefix .. 'log:' .. shard, 'MINID', entry[1]) end
         end
+        looked_at = LOOKED_AT
     end
 end
 
