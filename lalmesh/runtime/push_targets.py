@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
 from lalmesh.runtime.relay_rules import without_secrets
-from lalmesh.runtime.secrets_in_urls import HIDDEN
+from lalmesh.runtime.secrets_in_urls import HIDDEN, without_parts
 
 NAME = "{name}"  #: in a template: the name of the stream, which is shown elsewhere too
 
@@ -20,11 +19,8 @@ def shown_target(url: str, name: str = NAME) -> str:
 
 
 def without_key(text: str, url: str, name: str) -> str:
-    """`text`, such as the word of a target, without what `shown_target` hides of `url`; likewise for URLs in it."""
-    text = without_secrets(text)
-    for key in _hidden(url, name):
-        text = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", HIDDEN, text)
-    return text
+    """`text`, such as the word of a target, without the key that `shown_target` hides of `url`; likewise for URLs in it."""
+    return without_parts(without_secrets(text), _hidden(url, name))
 
 
 def _hidden(url: str, name: str) -> Iterator[str]:

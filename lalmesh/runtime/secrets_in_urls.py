@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
 from typing import Final
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 #: parameters whose values are nobody's business: what lal, this server, and servers and players of others carry secrets in
 SECRETS: Final = frozenset(
@@ -35,6 +37,26 @@ def without_login(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def without_echo(text: str, url: str) -> str:
+    """`text`, the word of whoever was dialled at `url`, without the password and the query of that, should it repeat them."""
+    return without_parts(text, _secrets(url))
+
+
+def without_parts(text: str, parts: Iterable[str]) -> str:
+    """`text` with `HIDDEN` for each of `parts` that stands in it by itself, the longest first: it may hold others."""
+    for part in sorted(filter(None, set(parts)), key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", HIDDEN, text)
+    return text
+
+
+def _secrets(url: str) -> Iterator[str]:
+    before, _, query = url.partition("://")[2].partition("?")
+    login = before.partition("/")[0].rpartition("@")[0]
+    values = (part.partition("=")[2] for part in query.split("&") if _name(part) in SECRETS)
+    for secret in (login.partition(":")[2], query, *values):
+        yield from (secret, unquote(secret))
 
 
 def _shown(part: str) -> str:

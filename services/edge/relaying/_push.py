@@ -10,7 +10,7 @@ from services.edge.outputs import OutputFormat
 from services.edge.push_fanout import PushFanOut
 from services.edge.relay import Relay
 from services.edge.relaying._edge import RelayingEdge, Started, client_at
-from services.edge.relaying._reasons import shown_reason
+from services.edge.relaying._reasons import shown, shown_reason
 from services.edge.relaying._writing import RtmpWriter, RtspWriter, Writer, is_rtsp, left_out_by_flv, left_out_by_rtp
 from services.edge.session import SessionMedia
 
@@ -59,7 +59,7 @@ async def _send(edge: RelayingEdge, job: RelayJob, url: str, relay: Relay, fanou
             reason = shown_reason(error)
             raise
         finally:
-            edge.sessions.closed(session, reason)
+            edge.sessions.closed(session, shown(reason, job, url))
 
 
 async def _write(writer: Writer, fanout: PushFanOut) -> str:

@@ -7,16 +7,13 @@ import logging
 import time
 
 from lalmesh.errors import LalmeshError
-from lalmesh.runtime.foreign_text import well_formed
-from lalmesh.runtime.push_targets import without_key
-from lalmesh.runtime.relay_rules import without_secrets
 from lalmesh.runtime.scheduling import RelayJob, RelayState, RelayStatus
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.relaying._attempts import Attempts
 from services.edge.relaying._edge import RelayingEdge, client_at
 from services.edge.relaying._pull import pull
 from services.edge.relaying._push import push
-from services.edge.relaying._reasons import shown_reason
+from services.edge.relaying._reasons import shown, shown_reason
 from services.edge.session import Session
 
 log = logging.getLogger(__name__)
@@ -91,15 +88,11 @@ class Runner:
             reason = await work(self._edge, self.job, url, self._started)
         except (LalmeshError, OSError) as error:
             reason = shown_reason(error)
-            log.debug("attempt ends: %s", self._shown(url, str(error)), extra=self._facts)
+            log.debug("attempt ends: %s", shown(str(error), self.job, url), extra=self._facts)
         except Exception:  # a bug of ours, or a URL of a form that nobody thought of: the others go on
             log.exception("relay failed", extra=self._facts)
             reason = "internal error"
-        return well_formed(self._shown(url, reason))
-
-    def _shown(self, url: str, text: str) -> str:
-        """What may be said of an attempt at `url`."""
-        return without_key(text, url, self.job.stream.name) if self.job.is_push else without_secrets(text)
+        return shown(reason, self.job, url)
 
     def _started(self, session: Session) -> None:
         self._session, self._started_at, self._is_told = session, self._loop.time(), True

@@ -4,7 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.runtime.addresses import host_of, host_port, plain
-from lalmesh.runtime.secrets_in_urls import CREDENTIALS, HIDDEN, SECRETS, without_credentials, without_login, without_secrets
+from lalmesh.runtime.secrets_in_urls import (
+    CREDENTIALS,
+    HIDDEN,
+    SECRETS,
+    without_credentials,
+    without_echo,
+    without_login,
+    without_secrets,
+)
 
 
 def test_secrets_are_hidden_whatever_their_case_and_the_rest_stays_as_it_is() -> None:
@@ -28,6 +36,13 @@ def test_a_url_is_shown_without_its_login() -> None:
     for login in ("u:p@", "u@", "u:p%40:q@", "u:p q@", "u:a@b@", ""):
         assert without_login(f"rtmp://{login}h:1935/live/a@b") == "rtmp://h:1935/live/a@b"
     assert [without_login(text) for text in ("rtmp://u:p@h", "live/a@b", "")] == ["rtmp://h", "live/a@b", ""]
+
+
+def test_what_a_server_repeats_of_its_url_is_hidden_where_it_stands_by_itself() -> None:
+    url = "rtmp://me:p%40ss@a/live/cam?token=tok-9&b=1"
+    said = "cam?token=tok-9&b=1 of me: p@ss is wrong, tok-9 is over; b is 1, and xtok-9 another"
+    assert without_echo(said, url) == "cam?*** of me: *** is wrong, *** is over; b is 1, and xtok-9 another"
+    assert {without_echo("all of it", bare) for bare in ("rtmp://a/live/cam", "rtmp://u:@a/live/cam?token=", "")} == {"all of it"}
 
 
 def test_the_host_of_a_peer_is_found_and_in_its_normal_form() -> None:
