@@ -15,7 +15,7 @@ from lalmesh.runtime.scheduling import NOT_ASKED, AskedUrl, RelayJob
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.publishing import Publishing
 from services.edge.relaying._edge import RelayingEdge, Started, client_at
-from services.edge.relaying._reasons import shown_reason
+from services.edge.relaying._reasons import shown, shown_reason
 
 
 async def pull(edge: RelayingEdge, job: RelayJob, url: str, started: Started) -> str:
@@ -69,7 +69,7 @@ async def _publish(
         raise
     finally:
         publishing.close()
-        edge.sessions.closed(session, reason)
+        edge.sessions.closed(session, shown(reason, job, url))
 
 
 def _asked(job: RelayJob, url: str) -> AskedUrl:
