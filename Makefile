@@ -79,6 +79,7 @@ docs: setup ## write lalmesh.sample.yaml and docs/configuration.md from the conf
 	@$(BIN)/python -m lalmesh.runtime.config
 	@$(BIN)/python -m services.scheduler.api
 	@$(BIN)/python -m lalmesh.runtime.event_docs
+	@$(BIN)/python -m lalmesh.runtime.telemetry
 
 format: setup ## put imports and layout in order
 	@$(BIN)/ruff check --fix $(PYTHON_FILES)

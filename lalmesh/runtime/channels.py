@@ -17,6 +17,7 @@ import grpc
 import grpc.aio
 
 from lalmesh.errors import Unavailable
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.grpc_wakeups import all_wakeups_taken
 
@@ -155,7 +156,10 @@ class _ShowTokenUnary(_UnaryInterceptor):
     async def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
-        return await continuation(_with_token(client_call_details, self._token), request)
+        details = _with_token(client_call_details, self._token)
+        if (trace := telemetry.current()) is not None and details.metadata is not None:
+            details.metadata.add(telemetry.HEADER, str(trace))
+        return await continuation(details, request)
 
 
 class _ShowTokenAnswers(_AnswersInterceptor):

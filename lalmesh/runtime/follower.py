@@ -83,6 +83,9 @@ class _Subscribed:
         fresh = follower.reader.receive(run)
         if fresh is None:
             return
+        if fresh.publication != follower.publication:
+            follower.publication = fresh.publication
+            follower.begun(fresh)
         if fresh.missing:
             follower.log_missing(fresh.missing)
         follower.deliver(fresh)
@@ -122,6 +125,8 @@ class Follower:
         """
         self.reader = reader
         self.deliver = deliver  #: may be replaced at any time
+        self.publication = reader.last.publication if reader.last is not None else b""  #: of what came last
+        self.begun: Callable[[Run], None] = lambda _: None  #: hears of the first units of each publication
         self.refused: Refused | None = None  #: why the scheduler could not say where the stream is, when it was asked last
         self._stream = stream
         self._locates = locates

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, Processor
 
+from lalmesh.runtime import telemetry as tracing
 from lalmesh.runtime.config import ConfigError, Problem, TelemetryConfig
 
 FLOOD_WINDOW_S = 1.0
@@ -162,6 +163,8 @@ def _facts(service: str, node: str) -> Processor:
             "service": service,
             "node": node,
         }
+        if (trace := tracing.current()) is not None:
+            first |= trace.fields
         return {**first, **{name: value for name, value in fields.items() if name not in first}}
 
     return add

@@ -198,6 +198,7 @@ class EdgeApp:
     def _sweeps(self) -> Iterable[Callable[[], None]]:
         yield from (listener.sweep for listener in self._listeners.values())
         yield self.relays.sweep
+        yield self.sessions.sweep
         yield self.events.sweep
         if self._rtsp is not None:
             yield self._rtsp.sweep

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from urllib.parse import parse_qs
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.authorisation import Action, Login, Request
 from lalmesh.runtime.foreign_text import well_formed
 
@@ -35,11 +37,15 @@ class Client:
     login: Login | None = field(default=None, repr=False)  #: Basic or Digest
     bearer: str = field(default="", repr=False)  #: of ``Authorization: Bearer``
     was_allowed: bool = False  #: what it asks for was allowed on its connection before
+    trace: telemetry.TraceContext | None = None  #: what it says that it is a part of, in a header or in its query
 
     def __post_init__(self) -> None:
         """Have no text that could not be told of."""
         for name in _FOREIGN:
             object.__setattr__(self, name, well_formed(getattr(self, name)))
+        if self.trace is None and telemetry.HEADER in self.query:
+            named = parse_qs(self.query).get(telemetry.HEADER, [""])
+            object.__setattr__(self, "trace", telemetry.from_outside(named[0]))
 
     def request(self, action: Action, stream: StreamKey) -> Request:
         """What is to be decided about it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from lalmesh.relay_path import RELAY_HEADER, parse_via
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.authorisation import basic_login, bearer_of
 from lalmesh.runtime.http_gate import remote_of
 from services.edge.client import Client
@@ -27,4 +28,5 @@ def client_of(request: web.Request, protocol: str) -> Client:
         user=login.user if login is not None else "",
         login=login,
         bearer=bearer_of(shown),
+        trace=telemetry.from_outside(request.headers.get(telemetry.HEADER, "")),
     )

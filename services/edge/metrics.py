@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from lalmesh.runtime.listener import ListenerMetrics
+
+JOIN_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class EdgeMetrics(ListenerMetrics):
@@ -34,6 +36,13 @@ class EdgeMetrics(ListenerMetrics):
         self.relay_attempts = Counter("edge_relay_attempts", "Attempts at relays.", ("kind", "result"), registry=registry)
         self.session_report_failures = Counter(
             "edge_session_report_failures", "Times that the scheduler did not take in which sessions are here.", registry=registry
+        )
+        self.join_seconds = Histogram(
+            "edge_join_seconds",
+            "From a player's request to its first media.",
+            ("protocol",),
+            buckets=JOIN_BUCKETS_S,
+            registry=registry,
         )
         self.clock_jumps = Counter("edge_clock_jumps", "Times that a publisher's clock jumped and was mended.", registry=registry)
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from lalmesh.container.flv import BodyMuxer, HevcForm
 from lalmesh.errors import InvalidName, RelayLoop
 from lalmesh.names import ANY_APP, StreamKey
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.authorisation import Access, AccessRefused, Action, Reason, Refused
 from lalmesh.runtime.blacklist import AddressBlacklist
 from lalmesh.runtime.following import Demand
 from lalmesh.runtime.listener import BLACKLISTED, limit_send_buffer
 from lalmesh.runtime.scheduling import AskedUrl
 from lalmesh.runtime.sessions import codecs_of
+from lalmesh.runtime.telemetry import Attribute, SpanName
 from services.edge.app_limits import EdgeLimits
 from services.edge.client import Client
 from services.edge.client_events import ClientEvents
@@ -67,11 +69,19 @@ class EdgeContext:
         Raises:
             ServiceError: it is refused.
         """
-        self.entrance.check()
-        self._check_path(stream, client)
-        await self._check_access(Action.PUBLISH, stream, client)
-        self.limits.check(stream.app, Action.PUBLISH)  # of those who begin at once: the scheduler counts claims
-        return await self.publishers.start(stream, ended, self._asked(client), take_over=False if client.via else None)
+        facts = {Attribute.STREAM: str(stream), Attribute.PROTOCOL: client.protocol}
+        trace = telemetry.start(SpanName.PUBLISH, client.trace, facts, at_us=client.asked_us)
+        try:
+            with telemetry.within(trace.context):
+                self.entrance.check()
+                self._check_path(stream, client)
+                await self._check_access(Action.PUBLISH, stream, client)
+                self.limits.check(stream.app, Action.PUBLISH)  # of those who begin at once: the scheduler counts claims
+        except BaseException as error:
+            trace.end(str(error) or type(error).__name__)
+            raise
+        take_over = False if client.via else None
+        return await self.publishers.start(stream, ended, self._asked(client), take_over=take_over, trace=trace)
 
     async def join(self, stream: StreamKey, client: Client, wait_s: float | None = None) -> Joining:
         """Let a new player in, who has its session from now on, also while it waits for a publisher; see `Relays.acquire`.
@@ -82,10 +92,16 @@ class EdgeContext:
             ServiceError: it may not play, or there is no stream.
         """
         wait_s = self.wait_publisher_s if wait_s is None else wait_s
-        if not wait_s:
-            relay = await self.relay(stream, client, wait_s)
-            return Joining(self.sessions, client, stream, relay)
-        await self._let_in(stream, client)
+        try:
+            if not wait_s:
+                relay = await self.relay(stream, client, wait_s)
+                return Joining(self.sessions, client, stream, relay)
+            await self._let_in(stream, client)
+        except BaseException as error:
+            reason = str(error) or type(error).__name__
+            facts = {Attribute.STREAM: str(stream), Attribute.PROTOCOL: client.protocol, Attribute.REASON: reason}
+            telemetry.record(SpanName.PLAY, client.trace, client.asked_us, facts, error=reason)
+            raise
         joining = Joining(self.sessions, client, stream)
         await joining.wait(self._wait(stream, client, wait_s))
         return joining
@@ -189,8 +205,9 @@ class Playing:
 
     def media(self) -> SessionMedia:
         """What goes to the player."""
-        feed = self.feed
-        return SessionMedia(codecs_of(self._relay.tracks), feed.first_us, 0 if self._ended else feed.backlog(), feed.skips)
+        feed, relay = self.feed, self._relay
+        queued_bytes = 0 if self._ended else feed.backlog()
+        return SessionMedia(codecs_of(relay.tracks), feed.first_us, queued_bytes, feed.skips, relay.publication)
 
     @property
     def sent_bytes(self) -> int:

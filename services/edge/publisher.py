@@ -12,12 +12,14 @@ from typing import Any
 
 from lalmesh.errors import Fenced, NoOriginAvailable, ServiceError, StreamExists, Unavailable
 from lalmesh.names import StreamKey
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.authorisation import AccessRefused
 from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.gathering import Gatherer
 from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeAddress
 from lalmesh.runtime.scheduling import NOT_ASKED, AskedUrl, Claim, Move, Refusal, Refused, Released, SchedulerClient
+from lalmesh.runtime.telemetry import Attribute, Span, SpanName
 from services.edge.publication import PublicationSettings
 from services.edge.publishing import Publishing
 from services.edge.writing_events import ClaimWanted, Told
@@ -50,6 +52,10 @@ def refusal_error(refused: Refused, stream: StreamKey) -> ServiceError:
             return NoOriginAvailable(detail, retry_after_s=refused.retry_after_s)
         case _:
             return Unavailable(detail, retry_after_s=refused.retry_after_s)
+
+
+def _claim_attributes(claim: Claim) -> dict[Attribute, str]:
+    return {Attribute.STREAM: str(claim.stream), Attribute.PUBLICATION: claim.publication.hex()}
 
 
 class Publishers:
@@ -104,9 +110,15 @@ class Publishers:
         return len(self._live)
 
     async def start(
-        self, stream: StreamKey, ended: Callable[[str], None], asked: AskedUrl = NOT_ASKED, *, take_over: bool | None = None
+        self,
+        stream: StreamKey,
+        ended: Callable[[str], None],
+        asked: AskedUrl = NOT_ASKED,
+        *,
+        take_over: bool | None = None,
+        trace: Span | None = None,
     ) -> Publishing:
-        """Claim `stream` and open it at its origin; units may be fed as soon as this returns.
+        """Claim `stream` and open it at its origin; units may be fed as soon as this returns. Ends the span `trace`.
 
         Whoever publishes it is replaced where that is configured, unless `take_over` says otherwise.
 
@@ -115,7 +127,20 @@ class Publishers:
             NoOriginAvailable: no origin has room.
             Unavailable: the scheduler cannot decide now.
         """
+        trace = trace or telemetry.start(SpanName.PUBLISH, None, {Attribute.STREAM: str(stream), Attribute.PROTOCOL: "pull"})
+        try:
+            publishing = await self._start(stream, ended, asked, take_over, trace)
+        except BaseException as error:
+            trace.end(str(error) or type(error).__name__)
+            raise
+        trace.end()
+        return publishing
+
+    async def _start(
+        self, stream: StreamKey, ended: Callable[[str], None], asked: AskedUrl, take_over: bool | None, trace: Span
+    ) -> Publishing:
         publishing = Publishing(self, stream, self.settings, ended, asked)
+        trace.set({Attribute.PUBLICATION: publishing.core.publication.hex()})
         take_over = self.take_over if take_over is None else take_over
         claim = Claim(stream=stream, publication=publishing.core.publication, take_over=take_over, asked=asked)
         if (before := self._live.get(stream)) is not None and before.leaving is not None:
@@ -125,7 +150,9 @@ class Publishers:
         if stream in self._live and not take_over:  # whatever the registry has forgotten
             raise StreamExists(f"{stream} is being published at this edge")
         try:
-            answer = await self._claim_as_member(claim)
+            with telemetry.span(SpanName.CLAIM, trace.context, _claim_attributes(claim)) as asking:
+                answer = await self._claim_as_member(claim)
+                asking.set({Attribute.RESULT: answer.refusal.value if isinstance(answer, Refused) else "granted"})
         except asyncio.CancelledError:  # the publisher has gone meanwhile
             self.spawn(self._undo(claim))
             raise
@@ -137,7 +164,8 @@ class Publishers:
         self._live[stream] = publishing
         if replaced is not None:
             replaced.end("taken over: a newer publisher on this edge")
-        publishing.open(answer)
+        trace.set({Attribute.EPOCH: str(answer.epoch), Attribute.ORIGIN: answer.origin.node.name})
+        publishing.open(answer, trace.context)
         return publishing
 
     async def _claim_as_member(self, claim: Claim) -> Grant | Refused:

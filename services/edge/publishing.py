@@ -12,12 +12,15 @@ from typing import Any, Protocol, assert_never
 
 from lalmesh.media import MediaEvent
 from lalmesh.names import StreamKey
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.link import CloseReason, Outlet, PublicationRequest
 from lalmesh.runtime.ownership import Grant, Location, NodeAddress, Place, UnitName, new_publication
 from lalmesh.runtime.scheduling import NOT_ASKED, AskedUrl, Claim, Move, Refusal, Refused
 from lalmesh.runtime.sessions import codecs_of
+from lalmesh.runtime.telemetry import Attribute, Fact, Span, SpanName, TraceContext
+from services.edge.client import now_us
 from services.edge.publication import Publication, PublicationSettings
 from services.edge.session import SessionMedia
 from services.edge.writing import Writing
@@ -67,17 +70,19 @@ class PublishingEdge(Protocol):
 class _Written:
     """One way of a publication to an origin, as its link sees it."""
 
-    __slots__ = ("_port", "_publishing", "outlet")
+    __slots__ = ("_port", "_publishing", "outlet", "span")
 
-    def __init__(self, publishing: Publishing, port: int) -> None:
+    def __init__(self, publishing: Publishing, port: int, span: Span) -> None:
         self._publishing = publishing
         self._port = port
+        self.span = span  #: until the origin has answered
         self.outlet: Outlet | None = None
 
     def publication_opened(self, held: UnitName | None, place: Place) -> None:
         """The origin takes units; replay what it lacks."""
         if self.outlet is not None:
             self.outlet.send_from(self._publishing.core.cursor_after(held))
+        self.span.end()
         self._publishing.handle(Opened(self._port, place))
 
     def source_lost(self, location: Location) -> None:
@@ -86,6 +91,7 @@ class _Written:
 
     def publication_closed(self, reason: CloseReason, detail: str) -> None:
         """The origin takes no more."""
+        self.span.end(f"{reason.name} {detail}")
         self._publishing.lost(self._port, reason, detail)
 
 
@@ -116,6 +122,8 @@ class Publishing:
         self._timer_at: float | None = None
         self._closed = False
         self._facts = {"stream_key": str(stream)}
+        self.trace: TraceContext | None = None  #: the span that its publisher was let in by
+        self._opened_us = 0  # Unix microseconds when it was, until its first unit has come
 
     @property
     def grant(self) -> Grant | None:
@@ -124,16 +132,27 @@ class Publishing:
 
     def media(self) -> SessionMedia:
         """What comes from the publisher."""
-        return SessionMedia(codecs_of(self.core.tracks), self.core.first_us)
+        return SessionMedia(codecs_of(self.core.tracks), self.core.first_us, publication=self.core.publication)
 
     def feed(self, events: Iterable[MediaEvent], now_us: int) -> None:
         """Take in what a demuxer gave, received at `now_us` (Unix µs)."""
         if self.core.feed(events, now_us):
+            if self._opened_us:
+                self._tell_first_unit()
             for outlet in self._outlets:
                 outlet.wake()
 
-    def open(self, grant: Grant) -> None:
-        """Go to the origin that the grant names."""
+    def _tell_first_unit(self) -> None:
+        telemetry.record(SpanName.FIRST_UNIT, self.trace, self._opened_us, self._attributes(), ended_us=self.core.first_us)
+        self._opened_us = 0
+
+    def _attributes(self) -> dict[Attribute, Fact]:
+        return {Attribute.STREAM: str(self.stream), Attribute.PUBLICATION: self.core.publication.hex()}
+
+    def open(self, grant: Grant, trace: TraceContext | None = None) -> None:
+        """Go to the origin that the grant names; `trace` is the span that this came of."""
+        self.trace, self._opened_us = trace, now_us()
+        telemetry.remember_publication(self.core.publication, trace)
         self._writing = Writing(grant, self._edge.rng)
         self.handle(Started())
 
@@ -167,7 +186,9 @@ class Publishing:
             case Open(port, origin, grant, as_heir):
                 self._open(port, origin, PublicationRequest(grant=grant, take_over_as_heir=as_heir))
             case Close(port):
-                outlet = self._written.pop(port).outlet
+                written = self._written.pop(port)
+                outlet = written.outlet
+                written.span.end("another origin came first")
                 self._use_outlets()
                 if outlet is not None:
                     outlet.close(CloseReason.SOURCE_LOST)
@@ -185,7 +206,10 @@ class Publishing:
             log.warning("publication goes to the heir: %s", origin.node.name, extra=self._facts)
         self.core.grant(request.grant.epoch)
         self._edge.fences.see(self.stream, request.grant.epoch, self.core.publication)
-        written = self._written[port] = _Written(self, port)
+        facts: dict[Attribute, Fact] = {Attribute.ORIGIN: origin.node.name, Attribute.HEIR: request.take_over_as_heir}
+        span = telemetry.start(SpanName.LINK_PUBLISH, self.trace, {**self._attributes(), **facts})
+        written = self._written[port] = _Written(self, port, span)
+        request = replace(request, trace_context=telemetry.carried(span.context))
         written.outlet = self._edge.links.link(origin.address).publish(request, written)
         self._use_outlets()
 
@@ -237,6 +261,8 @@ class Publishing:
             self._asking.cancel()
         self._set_timer(None)
         outlets, self._outlets = self._outlets, ()
+        for written in self._written.values():
+            written.span.end("the publisher has gone")
         self._written.clear()
         for outlet in outlets:
             outlet.close(CloseReason.DONE)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from lalmesh.errors import ServiceError, StreamNotFound
 from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.fences import Fence, Fences
 from lalmesh.runtime.follower import Follower, FollowSettings, OriginLinks
 from lalmesh.runtime.following import NO_DEMAND, Demand
@@ -25,6 +26,8 @@ from lalmesh.runtime.reader import Reader, ReaderCounters
 from lalmesh.runtime.ring import Run
 from lalmesh.runtime.scheduling import Refusal, Refused, SchedulerClient, Wanted
 from lalmesh.runtime.tally import add_counters
+from lalmesh.runtime.telemetry import Attribute, SpanName
+from services.edge.client import now_us
 from services.edge.fanout import FanOut, FanOutCounters, FanOutSettings
 from services.edge.outputs import AnyFanOut, OutputFormat, Outputs
 from services.edge.publisher import refusal_error
@@ -55,10 +58,12 @@ class Relay:
         self._relays = relays
         settings = self._settings = relays.settings
         self._outputs = Outputs(stream, settings.fanout, settings.fanout.ring_limits(), relays.retire, transcode=settings.transcode)
+        self._opened_us = now_us()
         self._users = 0
         self._linger: asyncio.TimerHandle | None = None
         follow = FollowSettings(lost_s=settings.lost_s, awaits_first=True, demand=demand)
         self._follower = Follower(stream, relays.locates, relays.links, follow, Reader(*seen), self._begin)
+        self._follower.begun = self._publication_begun
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._follower.run(), name=f"relay {stream}")
         self._task.add_done_callback(self._finished)
@@ -67,6 +72,12 @@ class Relay:
     def reader(self) -> Reader:
         """What it has of the stream."""
         return self._follower.reader
+
+    @property
+    def publication(self) -> bytes:
+        """The id of what came last; empty before anything has come."""
+        last = self.reader.last
+        return last.publication if last is not None else b""
 
     @property
     def unavailable(self) -> ServiceError | None:
@@ -162,6 +173,12 @@ class Relay:
         self._follower.deliver = self._outputs.feed
         self._outputs.feed(run)
         self.ready.set_result(None)
+
+    def _publication_begun(self, run: Run) -> None:
+        """The first units of a publication."""
+        facts = {Attribute.STREAM: str(self.stream), Attribute.PUBLICATION: run.publication.hex()}
+        begun_us = max(self._opened_us, run.units[0].wall_us)
+        telemetry.record(SpanName.RELAY, telemetry.of_publication(run.publication), begun_us, facts)
 
     def moved(self, location: Location) -> None:
         """The stream is somewhere else now."""

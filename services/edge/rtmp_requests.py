@@ -44,7 +44,7 @@ class RtmpRequests:
             self._refuse_publish(stream_id, event, error)
             return
         close = self._publisher_closer(stream_id, "NetStream.Publish.Failed")
-        session = self._context.sessions.open(client, SessionRole.PUBLISHER, stream, close)
+        session = self._context.sessions.open(client, SessionRole.PUBLISHER, stream, close, publishing.trace)
         session.ask_to_reconnect = self._dialogue.ask_to_reconnect
         self._streams[stream_id] = RtmpPublisher(publishing, session, self._dialogue.metrics)
         self._server.accept_publish(stream_id)

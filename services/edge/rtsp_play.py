@@ -150,6 +150,7 @@ class RtspPlaying:
         if self._is_over:
             return
         self._is_over = True
+        self._media()  # what nobody has looked at yet
         for way in list(self._ways):
             self._end_way(way)
         for way in self._unstarted:
@@ -191,7 +192,8 @@ class RtspPlaying:
         self._first_us = self._first_us or min((way.first_us for way in ways if way.first_us), default=0)
         self._skips = max(self._skips, sum(way.skips for way in ways))
         codecs = codecs_of(relay.tracks) if relay is not None else ()
-        return SessionMedia(codecs, self._first_us, sum(way.queued_bytes for way in ways), self._skips)
+        publication = relay.publication if relay is not None else b""
+        return SessionMedia(codecs, self._first_us, sum(way.queued_bytes for way in ways), self._skips, publication)
 
     def _close_pair(self, track: int) -> None:
         pair = self._pairs.pop(track, None)

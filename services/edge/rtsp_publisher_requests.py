@@ -54,7 +54,7 @@ class PublisherRequests:
         stream, client = context.stream_key(event.path.app, event.path.name), link.client(event.request, event.path)
         publishing = await context.publish(stream, client, link.close)
         self._answers.allowed(event.request, event.path)
-        session = context.sessions.open(client, SessionRole.PUBLISHER, stream, link.close)
+        session = context.sessions.open(client, SessionRole.PUBLISHER, stream, link.close, publishing.trace)
         self.publisher = RtspPublisher(link, publishing, session, tracks)
         self._answers.core.accept_announce([track.control for track in tracks])
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.sessions import SessionRole
+from lalmesh.runtime.telemetry import Attribute, Fact, Span, SpanName, TraceContext
 from services.edge.client import Client, now_us
 from services.edge.metrics import EdgeMetrics
 
@@ -27,6 +29,7 @@ class SessionMedia:
     first_us: int = 0  #: Unix microseconds of the first media; 0: none yet
     queued_bytes: int = 0  #: that wait for a player
     skips: int = 0  #: of a player that lagged
+    publication: bytes = b""  #: id of what is played; empty: not known
 
 
 class SessionWatcher(Protocol):
@@ -57,6 +60,8 @@ class Session:
     facts: Callable[[], dict[str, object]] = dict  #: what its closing line says beside
     #: ask its client to go on at another edge; gives whether it was asked
     ask_to_reconnect: Callable[[], bool] = lambda: False
+    trace: TraceContext | None = None  #: the span that log lines about it name
+    play: Span = field(default_factory=lambda: Span(None))  #: of a player whose client has a trace, until its first media
 
     @property
     def protocol(self) -> str:
@@ -93,6 +98,7 @@ class Sessions:
         self._loop = asyncio.get_running_loop()
         #: how many there have been
         self.opened = 0
+        self._unbegun: dict[str, Session] = {}  # players that no media went to yet, as far as anybody has looked
         #: who hears of them
         self.watchers: list[SessionWatcher] = []
 
@@ -108,15 +114,28 @@ class Sessions:
         """How many there are."""
         return len(self._sessions)
 
-    def open(self, client: Client, role: SessionRole, stream: StreamKey, close: Callable[[str], None]) -> Session:
+    def open(
+        self,
+        client: Client,
+        role: SessionRole,
+        stream: StreamKey,
+        close: Callable[[str], None],
+        trace: TraceContext | None = None,
+    ) -> Session:
         """Begin a session of `client`; `close` ends it from here. It has the client's id, unless another session has that now."""
-        session = Session(client, role, stream, self._loop.time(), close)
+        session = Session(client, role, stream, self._loop.time(), close, trace=trace)
         if client.session_id and client.session_id not in self._sessions:
             session.session_id = client.session_id
         self._sessions[session.session_id] = session
         self.opened += 1
         self._metrics.sessions_opened.labels(client.protocol, role.value).inc()
-        log.info("%s opened", role.value, extra=self._facts(session))
+        if role is SessionRole.PLAYER:
+            self._unbegun[session.session_id] = session
+            if client.trace is not None:
+                session.play = telemetry.start(SpanName.PLAY, client.trace, _attributes(session), at_us=client.asked_us)
+                session.trace = session.play.context
+        with telemetry.within(session.trace):
+            log.info("%s opened", role.value, extra=self._facts(session))
         for watcher in self.watchers:
             watcher.opened(session)
         return session
@@ -126,11 +145,44 @@ class Sessions:
         if self._sessions.pop(session.session_id, None) is None:
             return
         moved = session.bytes_moved()
+        if session.session_id in self._unbegun:
+            self._look_at(session)
+            self._unbegun.pop(session.session_id, None)
+            session.play.set({Attribute.REASON: reason})
+            session.play.end(reason)
+        if session.is_input:
+            self._tell_input(session, reason, moved)
         self._metrics.sessions_closed.labels(session.protocol, session.role.value).inc()
         facts = {"reason": reason, "duration_s": round(self._loop.time() - session.opened_at, 3), "bytes": moved}
-        log.info("%s closed: %s", session.role.value, reason, extra=self._facts(session) | facts | session.facts())
+        with telemetry.within(session.trace):
+            log.info("%s closed: %s", session.role.value, reason, extra=self._facts(session) | facts | session.facts())
         for watcher in self.watchers:
             watcher.closed(session, reason)
+
+    def sweep(self) -> None:
+        """Once a second: tell of players that have got their first media."""
+        for session in list(self._unbegun.values()):
+            self._look_at(session)
+
+    def _look_at(self, session: Session) -> None:
+        media = session.media()
+        if not media.first_us:
+            return
+        del self._unbegun[session.session_id]
+        self._metrics.join_seconds.labels(session.protocol).observe(max(0, media.first_us - session.client.asked_us) / 1e6)
+        publication = telemetry.of_publication(media.publication)
+        facts = {**_attributes(session), Attribute.PUBLICATION: media.publication.hex()}
+        begun_us, links = session.client.asked_us, (session.play.context,)
+        first = telemetry.start(SpanName.FIRST_FRAME, publication, facts, at_us=begun_us, links=links) if publication else None
+        if first is not None:
+            first.end(at_us=max(begun_us, media.first_us))
+            session.trace = session.trace or first.context
+        session.play.end(at_us=max(begun_us, media.first_us))
+
+    def _tell_input(self, session: Session, reason: str, moved: int) -> None:
+        facts = {**_attributes(session), Attribute.ROLE: session.role.value, Attribute.REASON: reason, Attribute.BYTES: moved}
+        publication = session.media().publication.hex()
+        telemetry.record(SpanName.PUBLISHER, session.trace, session.opened_us, {**facts, Attribute.PUBLICATION: publication})
 
     def _facts(self, session: Session) -> dict[str, object]:
         return {
@@ -139,3 +191,11 @@ class Sessions:
             "stream_key": str(session.stream),
             "peer": session.peer,
         }
+
+
+def _attributes(session: Session) -> dict[Attribute, Fact]:
+    return {
+        Attribute.STREAM: str(session.stream),
+        Attribute.PROTOCOL: session.protocol,
+        Attribute.SESSION: session.session_id,
+    }

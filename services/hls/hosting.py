@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from lalmesh.media import TICKS_PER_SECOND
+from lalmesh.runtime.durations import Durations
 from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import UNREACHABLE, FollowSettings, Locates, OriginLinks
 from lalmesh.runtime.storage import Storage
@@ -80,6 +81,7 @@ class WorkerCounters:
     gaps: int = 0  #: numbers that were given up
     discontinuities: int = 0
     unmuxed_units: int = 0  #: that a container did not take, each counted once a container
+    segment_lag: Durations = field(default_factory=Durations)  #: from the end of a segment's media until it was in storage
 
 
 class WorkerHost(Protocol):

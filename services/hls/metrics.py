@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from lalmesh.runtime.certificate import ServerCertificate, certificate_metrics
+from lalmesh.runtime.durations import durations_metric
 from lalmesh.runtime.hls_sessions import Players
 from lalmesh.runtime.http_port import HttpPort
 from lalmesh.runtime.listener import ListenerMetrics
@@ -70,6 +71,8 @@ class _HlsCollector(Collector):
         yield CounterMetricFamily("hls_discontinuities", "Discontinuities announced.", made.discontinuities)
         yield CounterMetricFamily("hls_stored_segments", "Segments stored.", stored.segments)
         yield CounterMetricFamily("hls_stored_bytes", "Bytes stored.", stored.stored_bytes)
+        lag = "From the wall clock of a segment's end, by its publisher's edge, until it was in storage."
+        yield durations_metric("hls_segment_lag_seconds", lag, made.segment_lag)
         yield CounterMetricFamily("hls_storage_failures", "Calls to storage that did not succeed.", stored.failures)
         yield CounterMetricFamily("hls_lost_segments", "Segments given up unstored.", stored.lost_segments)
         yield CounterMetricFamily("hls_recording_kept_segments", "Segments recorded.", stored.kept_segments)

@@ -14,12 +14,14 @@ import asyncio
 import logging
 import time
 
-from lalmesh.media import TrackSet
+from lalmesh.media import TICKS_PER_SECOND, TrackSet
 from lalmesh.names import StreamKey
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.follower import UNREACHABLE, Follower
 from lalmesh.runtime.ownership import Epoch, HlsOwner, Location
 from lalmesh.runtime.reader import Reader, ReaderMemory
 from lalmesh.runtime.ring import Run
+from lalmesh.runtime.telemetry import Attribute, Fact, SpanName
 from services.hls.beginning import beginning_of
 from services.hls.conversion import Conversion
 from services.hls.cuts import Cut, SegmentBegun, SegmentClosed, SegmentLost, UnitsAdded
@@ -63,6 +65,8 @@ class Worker:
         self._segmenter: Segmenter | None = None
         self._follower: Follower | None = None
         self._numbers = Numbers(owner.limit, owner.limit)
+        self._segment_us = 0  # when the one that is open began, by its publisher's clock
+        self._unstored: dict[int, tuple[int, SegmentClosed]] = {}  # those that wait for storage, by number, and when they began
         self.tracks = TrackSet()  # of the newest segment
         self._told_left_out: set[str] = set()
         self._before: tuple[Epoch, int, bool] = (owner.epoch, 0, False)  # of the reader before the last run: epoch, offset, shifted
@@ -234,8 +238,10 @@ class Worker:
             self.output.take(cut)
             if isinstance(cut, SegmentBegun):
                 self.tracks = cut.tracks
+                self._segment_us = cut.program_date_time_us
                 self._tell_left_out()
             elif isinstance(cut, SegmentClosed):
+                self._unstored[cut.number] = (self._segment_us, cut)
                 self._storage.add(cut, self.tracks, self._memory_at(cut))
         if any(not isinstance(cut, UnitsAdded) for cut in cuts):  # a unit more changes no playlist
             self.output.wake()
@@ -274,6 +280,7 @@ class Worker:
         """See `OutputHost.lost`."""
         log.warning("segment %d given up unstored: memory is full", number, extra=self._facts)
         self._storage.give_up(number)
+        self._unstored.pop(number, None)
         self._events.lost(number)
 
     def made_late(self) -> None:
@@ -290,7 +297,20 @@ class Worker:
             epoch, offset, shifted = reader.epoch, reader.offset, reader.is_shifted
         return ReaderMemory(epoch=epoch, last=closed.last, offset=offset, shifted=shifted, last_dts=closed.last_dts)
 
+    def _tell_stored(self, begun_us: int, segment: SegmentClosed) -> None:
+        publication = segment.last.publication
+        self._host.counters.segment_lag.add(time.time() - segment.end_us / 1e6)
+        facts: dict[Attribute, Fact] = {
+            Attribute.STREAM: str(self.stream),
+            Attribute.PUBLICATION: publication.hex(),
+            Attribute.NUMBER: segment.number,
+            Attribute.DURATION: segment.duration / TICKS_PER_SECOND,
+        }
+        telemetry.record(SpanName.SEGMENT, telemetry.of_publication(publication), begun_us, facts)
+
     def _stored(self, number: int) -> None:
+        if (stored := self._unstored.pop(number, None)) is not None:
+            self._tell_stored(*stored)
         self._numbers.stored(number)
         self._events.stored(number)
         self.output.stored(number)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from lalmesh.errors import NotAuthorized
 from lalmesh.names import StreamKey
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.link import (
     CloseReason,
@@ -23,6 +25,7 @@ from lalmesh.runtime.link import (
 from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeId, Place
 from lalmesh.runtime.ring import Run
 from lalmesh.runtime.tally import add_counters
+from lalmesh.runtime.telemetry import Attribute, SpanName
 from services.origin import events
 from services.origin.group import Group, GroupCounters, GroupSettings
 
@@ -57,10 +60,21 @@ class _Incoming:
 
 
 class _IncomingPublication(_Incoming):
-    __slots__ = ()
+    __slots__ = ("_opened_us", "_trace")
+
+    def __init__(self, groups: Groups, entry: GroupEntry, port: int, trace: telemetry.TraceContext | None) -> None:
+        super().__init__(groups, entry, port)
+        self._trace = trace
+        self._opened_us = time.time_ns() // 1000  # until the first units have come
 
     def receive(self, run: Run) -> None:
         """The next units."""
+        if self._opened_us:
+            facts = _attributes(self._entry.core.stream, run.publication)
+            telemetry.record(SpanName.ORIGIN_FIRST_UNIT, self._trace, self._opened_us, facts)
+            self._opened_us = 0
+        if run.units:
+            self._entry.core.delay_us = time.time_ns() // 1000 - run.units[0].wall_us
         self._groups.handle(self._entry, events.RunReceived(self._port, run))
 
     def closed(self, reason: CloseReason) -> None:
@@ -77,6 +91,10 @@ class _IncomingSubscription(_Incoming):
         """The reader left, or the link broke."""
         if self._entry.subscriptions.pop(self._port, None) is not None:
             self._groups.handle(self._entry, events.SubscriberLeft(self._port))
+
+
+def _attributes(stream: StreamKey, publication: bytes) -> dict[Attribute, str]:
+    return {Attribute.STREAM: str(stream), Attribute.PUBLICATION: publication.hex()}
 
 
 class _Refused:
@@ -131,6 +149,16 @@ class Groups:
 
     def open_publication(self, peer: NodeId, request: PublicationRequest, port: PublicationPort) -> IncomingPublication:
         """A node wants to publish."""
+        grant, asked = request.grant, telemetry.from_node(request.trace_context)
+        if asked is None:
+            return self._open_publication(peer, request, port)
+        facts = _attributes(grant.stream, grant.publication)
+        with telemetry.span(SpanName.ORIGIN_PUBLISH, asked, facts) as span:
+            incoming = self._open_publication(peer, request, port)
+            span.set({Attribute.RESULT: "refused" if isinstance(incoming, _Refused) else "taken"})
+        return incoming
+
+    def _open_publication(self, peer: NodeId, request: PublicationRequest, port: PublicationPort) -> IncomingPublication:
         grant = request.grant
         try:
             self._check(grant, peer, as_heir=request.take_over_as_heir)
@@ -153,7 +181,7 @@ class Groups:
         log.info("publication of epoch %d.%d", *grant.epoch, extra={"stream_key": str(grant.stream), "peer": peer.name})
         self.handle(entry, events.PublicationOpened(number, grant.epoch, grant.publication, place, heir))
         self._fences.see(grant.stream, entry.core.epoch, entry.core.publication)
-        return _IncomingPublication(self, entry, number)
+        return _IncomingPublication(self, entry, number, telemetry.from_node(request.trace_context))
 
     def open_subscription(self, peer: NodeId, request: SubscriptionRequest, port: SubscriptionPort) -> IncomingSubscription:
         """A node wants to read."""

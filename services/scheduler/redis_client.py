@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from services.scheduler.redis_library import NoBackoff, Redis, Retry
 
 MAX_CONNECTIONS = 64  #: calls of one scheduler that are under way together; the next counts as failed
 

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from lalmesh.errors import LimitExceeded, RemoteProtocolError, Unavailable
 from lalmesh.rpc.convert import parse_node
 from lalmesh.rpc.lalmesh.v1 import scheduler_pb2 as pb
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.scheduling import MAX_ITEMS, MAX_LOCATE_S, SERVICE, Refusal, Refused
 from lalmesh.runtime.scheduling.command_wire import serialize_command
 from lalmesh.runtime.scheduling.control_wire import parse_event, parse_session_touch
@@ -74,7 +75,8 @@ class _Method(Generic[_Request, _Item, _Parsed]):
             if len(messages) > MAX_ITEMS:
                 raise LimitExceeded("items of a request", len(messages), MAX_ITEMS)
             asked, refusals = self._parse_each(messages)
-            given = await self.ask(request, asked, _deadline_s(context, self.deadline_s))
+            with telemetry.within(_trace_of(context)):
+                given = await self.ask(request, asked, _deadline_s(context, self.deadline_s))
         except (Unavailable, RemoteProtocolError) as exc:
             await _abort(context, exc)
         return self.answer(_with_refusals(given, refusals) if self.refuses_alone else given)
@@ -221,6 +223,13 @@ def _deadline_s(context: Context, otherwise_s: float) -> float:
     if remaining is None:
         return otherwise_s
     return float(max(0.0, remaining - min(MARGIN_S, remaining * MARGIN_FRACTION)))
+
+
+def _trace_of(context: Context) -> telemetry.TraceContext | None:
+    """The span that asks, if one does."""
+    metadata = context.invocation_metadata() or ()
+    shown = next((value for name, value in metadata if name == telemetry.HEADER), "")
+    return telemetry.TraceContext.parse(str(shown)) if shown else None
 
 
 def _with_refusals(results: Sequence[Any], refusals: Sequence[Refused | None]) -> list[Any]:

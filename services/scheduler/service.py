@@ -12,12 +12,14 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
 from lalmesh.errors import Unavailable
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.ownership import Grant, Location, NodeAddress
 from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.scheduling import Membership
 from lalmesh.runtime.scheduling.model import MAX_LOCATE_S, Claim, Move, NodeCommand, NodeReport, Refused, Released, Wanted
 from lalmesh.runtime.sessions import SessionDirectory
+from lalmesh.runtime.telemetry import Attribute, SpanName
 from services.scheduler.abandoned import Abandoned
 from services.scheduler.answers import HlsAnswers, counted, end_of, known
 from services.scheduler.attendance import Attendance
@@ -212,9 +214,15 @@ class SchedulerService(HlsAnswers):
         """See `SchedulerClient.claim`."""
         end = end_of(deadline_s)
 
+        trace = telemetry.current()
+
         async def answer(asked: Claim) -> Grant | Refused:
+            began_us = time.time_ns() // 1000
             with self.metrics.claim_seconds.time():
                 result = await self.ownership.claim(asked, edge.node, end)
+            outcome = result.refusal.value if isinstance(result, Refused) else "granted"
+            facts = {Attribute.STREAM: str(asked.stream), Attribute.RESULT: outcome}
+            telemetry.record(SpanName.SCHEDULER_CLAIM, trace, began_us, facts)
             if asked.held is not None and isinstance(result, Grant):
                 self._settlement.note()
             return result

@@ -24,6 +24,7 @@ from lalmesh.runtime.link import LinkPool
 from lalmesh.runtime.member import Member
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling import GrpcSchedulerClient, HlsSchedulerClient
+from lalmesh.runtime.telemetry import TraceCollector
 from services.standalone import settings
 from services.standalone.announcing import OutboxCollector, announce, now_us
 from services.standalone.applying import apply_config
@@ -69,6 +70,7 @@ class Node:
         ProcessCollector(registry=self._metrics)
         PlatformCollector(registry=self._metrics)
         GCCollector(registry=self._metrics)
+        self._metrics.register(TraceCollector())
         outboxes = OutboxCollector(
             lambda: (("edge", self._edge), ("hls", self._hls), ("origin", self._origin), ("scheduler", self._scheduler))
         )

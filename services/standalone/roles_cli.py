@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from lalmesh.errors import LalmeshError, ServiceError
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.config import ConfigError, Loaded, Problem, Sources, check_role
 from lalmesh.runtime.log_setup import configure_logging
 from services.standalone import settings
@@ -103,7 +104,15 @@ async def _serve(loaded: Loaded, role: Role, sources: Sources, ports_file: Path 
     config = loaded.config
     configure_logging(config.telemetry, service=role, node=settings.node_name(config, role))
     settings.raise_descriptor_limit()
-    stop = _stop_signal()
+    telemetry.begin(config.telemetry.traces, role=role, node=settings.node_name(config, role))
+    try:
+        await _run(loaded, role, sources, ports_file)
+    finally:
+        await asyncio.to_thread(telemetry.end)  # what waits may take a moment to be sent
+
+
+async def _run(loaded: Loaded, role: Role, sources: Sources, ports_file: Path | None) -> None:
+    config, stop = loaded.config, _stop_signal()
     node = Node(loaded, role, sources)
     await node.start()
     _spare_the_collector()

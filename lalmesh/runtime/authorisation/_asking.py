@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import aiohttp
 
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.authorisation._callback import Breaker, CallbackSettings, Remembered, payload_of
 from lalmesh.runtime.authorisation._metrics import AccessMetrics
 from lalmesh.runtime.authorisation._verdict import Answer, CallbackQuestion
@@ -92,7 +93,8 @@ class CallbackAsker:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         payload = payload_of(question, session_id)
-        async with self._session.post(self._settings.url, json=payload, allow_redirects=False) as response:
+        trace = telemetry.carried(telemetry.current())
+        async with self._session.post(self._settings.url, json=payload, headers=trace, allow_redirects=False) as response:
             return response.status
 
     def _failed(self, why: str) -> Answer:

@@ -64,7 +64,7 @@ from lalmesh.runtime.config._scheduler import (
     SchedulerHttpLimitsConfig,
     SchedulerHttpTlsConfig,
 )
-from lalmesh.runtime.config._telemetry import MetricsConfig, TelemetryConfig
+from lalmesh.runtime.config._telemetry import MetricsConfig, TelemetryConfig, TracesConfig
 
 __all__ = [
     "API",
@@ -135,6 +135,7 @@ __all__ = [
     "SignedConfig",
     "Sources",
     "TelemetryConfig",
+    "TracesConfig",
     "WsRtspConfig",
     "api_catalogue",
     "changes_between",

@@ -6,6 +6,7 @@ from lalmesh.errors import LimitExceeded, RemoteProtocolError
 from lalmesh.media import AccessUnit, TrackSet
 from lalmesh.rpc.convert import parse_epoch, parse_place, parse_track_set, serialize_track_set
 from lalmesh.rpc.lalmesh.v1 import media_pb2
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.ownership import PUBLICATION_BYTES
 from lalmesh.runtime.ring import Run
 
@@ -14,13 +15,14 @@ US_PER_TICK_NUMERATOR, US_PER_TICK_DENOMINATOR = 100, 9  #: a tick of 90 kHz is 
 
 
 class RunEncoder:
-    """Write the runs of one stream; tracks go along where they differ from those before."""
+    """Write the runs of one stream; tracks, and the trace of the publication, go along where they differ from those before."""
 
-    __slots__ = ("_tracks",)
+    __slots__ = ("_publication", "_tracks")
 
     def __init__(self) -> None:
         """Start with a receiver that knows nothing."""
         self._tracks: TrackSet | None = None
+        self._publication = b""
 
     def encode(self, run: Run, message: media_pb2.Run) -> int:
         """Fill `message` with `run`. Gives the payload bytes."""
@@ -35,6 +37,10 @@ class RunEncoder:
         if run.tracks is not self._tracks:
             self._tracks = run.tracks
             message.tracks.CopyFrom(serialize_track_set(run.tracks))
+        if run.publication != self._publication:
+            self._publication = run.publication
+            if (trace := telemetry.of_publication(run.publication)) is not None:
+                message.traceparent = str(trace)
         add = message.units.add
         size = 0
         for unit in run.units:
@@ -66,6 +72,8 @@ class RunDecoder:
             raise RemoteProtocolError("run before its tracks")
         if len(message.publication) != PUBLICATION_BYTES:
             raise RemoteProtocolError(f"publication id of {len(message.publication)} bytes")
+        if message.traceparent:
+            telemetry.remember_publication(message.publication, telemetry.TraceContext.parse(message.traceparent))
         count = len(message.units)
         if not count:
             raise RemoteProtocolError("run without units")

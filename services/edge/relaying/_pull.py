@@ -49,7 +49,7 @@ async def _publish(
             stopped.set_result(reason)
 
     publishing = await edge.publishers.start(job.stream, stop, _asked(job, url), take_over=False)
-    session = edge.sessions.open(client_at(url, job), SessionRole.RELAY_PULL, job.stream, stop)
+    session = edge.sessions.open(client_at(url, job), SessionRole.RELAY_PULL, job.stream, stop, publishing.trace)
     session.bytes_moved = lambda: publishing.core.counters.payload_bytes
     session.media = publishing.media
     session.facts = lambda: _facts(source)

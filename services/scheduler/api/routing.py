@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from enum import Enum
 from http import HTTPStatus
 
@@ -10,7 +11,9 @@ from aiohttp import web
 from pydantic import ConfigDict, Field, IPvAnyAddress
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.http_gate import remote_of
+from lalmesh.runtime.telemetry import Attribute, Span, SpanName
 from lalmesh.runtime.zones import Address
 from services.scheduler.api import MAX_STREAM_CHARS, Answer, ApiModel, ApiRole, Asked, Operation, ProblemError, named_stream
 from services.scheduler.expected import EXPECTED_S
@@ -96,6 +99,10 @@ class RouteModel(ApiModel):
     used: float = Field(ge=0, description="Share of the edge that is used, of what is used most; 1 is full.")
     used_of: str = Field(description="What that is: sessions, bit/s, processor, memory.")
     reason: str = Field(description="All of that in words.")
+    traceparent: str | None = Field(
+        description="The trace of this answer, where it is recorded (W3C Trace Context): as a header of that name, or a parameter "
+        "of the query where there are no headers, it makes the session a part of it."
+    )
     ttl_s: float = Field(gt=0, description="Seconds within which the client should come: for so long a place is kept for it.")
 
 
@@ -122,8 +129,10 @@ class RoutingApi:
         suffix = next(ending for ending in PLAYED if path.endswith(ending))
         stream = named_stream(path.removesuffix(suffix), "name")
         zone = self._routes.zone_of(self._client_of(asked.request))
-        protocol, route = self._route_http(stream, PLAYED[suffix], zone, is_secure=remote_of(asked.request).scheme == "https")
-        query = asked.request.rel_url.raw_query_string
+        with _span(asked.request, stream, Purpose.PLAY) as span:
+            protocol, route = self._route_http(stream, PLAYED[suffix], zone, is_secure=remote_of(asked.request).scheme == "https")
+            span.set(_attributes(protocol, route))
+        query = _traced(asked.request.rel_url.raw_query_string, span, protocol)
         location = protocol.url(route.edge.endpoint, stream) + (f"?{query}" if query else "")
         return Answer(status=HTTPStatus.FOUND, headers={"Location": location, "Cache-Control": "no-store"})
 
@@ -137,7 +146,10 @@ class RoutingApi:
         query: PlayQuery | PublishQuery = asked.query
         stream, protocol = named_stream(query.stream), PROTOCOLS[query.protocol.value]
         zone = query.zone or self._routes.zone_of(self._client(asked, query))
-        return Answer(body=self._model(stream, protocol, zone, self._route(stream, protocol, purpose, zone)))
+        with _span(asked.request, stream, purpose) as span:
+            route = self._route(stream, protocol, purpose, zone)
+            span.set(_attributes(protocol, route))
+        return Answer(body=self._model(stream, protocol, zone, route, span))
 
     def _client(self, asked: Asked, query: PlayQuery | PublishQuery) -> str | Address:
         if query.client is None:
@@ -154,7 +166,7 @@ class RoutingApi:
         except NotListenedFor as exc:
             raise ProblemError(HTTPStatus.NOT_FOUND, str(exc)) from exc
 
-    def _model(self, stream: StreamKey, protocol: RouteProtocol, zone: str, route: Route) -> RouteModel:
+    def _model(self, stream: StreamKey, protocol: RouteProtocol, zone: str, route: Route, span: Span) -> RouteModel:
         record, usage = route.edge.record, route.usage
         return RouteModel(
             url=protocol.url(route.edge.endpoint, stream),
@@ -171,8 +183,37 @@ class RoutingApi:
             used=round(usage.share, 4),
             used_of=usage.dimension,
             reason=route.reason,
+            traceparent=str(span.context) if _is_recorded(span) else None,
             ttl_s=EXPECTED_S,
         )
+
+
+def _span(request: web.Request, stream: StreamKey, purpose: Purpose) -> AbstractContextManager[Span]:
+    asked = telemetry.from_outside(request.headers.get(telemetry.HEADER, ""))
+    return telemetry.span(SpanName.ROUTE, asked, {Attribute.STREAM: str(stream), Attribute.PURPOSE: purpose.value})
+
+
+def _attributes(protocol: RouteProtocol, route: Route) -> dict[Attribute, str]:
+    return {
+        Attribute.PROTOCOL: protocol.name,
+        Attribute.EDGE: route.edge.record.node.name,
+        Attribute.CHOICE: route.choice.value,
+    }
+
+
+def _is_recorded(span: Span) -> bool:
+    return span.context is not None and span.context.is_sampled
+
+
+def _traced(query: str, span: Span, protocol: RouteProtocol) -> str:
+    """The query that a client goes on with, which takes the trace along: who follows a redirection sends no header of ours.
+
+    Players of HLS would say it again with each request, and nothing is recorded of one.
+    """
+    if not _is_recorded(span) or protocol.folder:
+        return query
+    kept = [part for part in query.split("&") if part and not part.startswith(f"{telemetry.HEADER}=")]
+    return "&".join([*kept, f"{telemetry.HEADER}={span.context}"])
 
 
 def _address_of(request: web.Request) -> str:

@@ -16,12 +16,11 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from redis.exceptions import RedisError
-
 from lalmesh.runtime.scheduling.control import MAX_BLACKLIST
 from lalmesh.runtime.sessions import SessionsUnavailable
 from services.scheduler.blacklisting._store import BlacklistFullError, Listed
 from services.scheduler.redis_client import RedisSettings, redis_client
+from services.scheduler.redis_library import RedisError
 
 log = logging.getLogger(__name__)
 

@@ -25,8 +25,6 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from lalmesh.runtime.event_log import (
     BEGINNING,
     SHARDS,
@@ -53,6 +51,7 @@ from services.scheduler.events._told import (
     with_sessions,
 )
 from services.scheduler.redis_client import RedisSettings, redis_client
+from services.scheduler.redis_library import RedisError
 
 AWAY_S = 0.5  #: hint after which asking again makes sense
 MAX_TRIMMED = 1000  #: events that one call forgets

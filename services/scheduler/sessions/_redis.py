@@ -19,8 +19,6 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from lalmesh.names import StreamKey
 from lalmesh.runtime.sessions import (
     ALL,
@@ -34,6 +32,7 @@ from lalmesh.runtime.sessions import (
     SessionTouch,
 )
 from services.scheduler.redis_client import RedisSettings, redis_client
+from services.scheduler.redis_library import RedisError
 from services.scheduler.sessions._names import checked_limit, counted, end_of, first_of, id_key, key_for, kind_key, member_of
 from services.scheduler.sessions._scripts import DROP, SWEEP, TOUCH, arguments_of, session_of
 from services.scheduler.sessions._settings import SESSION_TTL_S

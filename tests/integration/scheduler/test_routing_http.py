@@ -114,6 +114,7 @@ async def test_a_route_says_where_and_why(web: Web) -> None:
         "used": 0.0,
         "used_of": "sessions",
         "reason": "e1 is the only one with room, 0.0% of its sessions used; in zone west",
+        "traceparent": None,
         "ttl_s": 5.0,
     }
 

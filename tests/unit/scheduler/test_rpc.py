@@ -37,6 +37,9 @@ class FakeContext:
     def time_remaining(self) -> float | None:
         return self._remaining_s
 
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
     async def abort(self, code: grpc.StatusCode, details: str) -> None:
         raise Aborted(code.name, details)
 

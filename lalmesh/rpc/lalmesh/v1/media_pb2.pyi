@@ -121,7 +121,7 @@ class UnitName(_message.Message):
     def __init__(self, publication: _Optional[bytes] = ..., seq: _Optional[int] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("epoch", "place", "publication", "first_seq", "missing", "wall_clock_us", "tracks", "units")
+    __slots__ = ("epoch", "place", "publication", "first_seq", "missing", "wall_clock_us", "tracks", "units", "traceparent")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     PLACE_FIELD_NUMBER: _ClassVar[int]
     PUBLICATION_FIELD_NUMBER: _ClassVar[int]
@@ -130,6 +130,7 @@ class Run(_message.Message):
     WALL_CLOCK_US_FIELD_NUMBER: _ClassVar[int]
     TRACKS_FIELD_NUMBER: _ClassVar[int]
     UNITS_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     epoch: Epoch
     place: Place
     publication: bytes
@@ -138,4 +139,5 @@ class Run(_message.Message):
     wall_clock_us: int
     tracks: TrackSet
     units: _containers.RepeatedCompositeFieldContainer[AccessUnit]
-    def __init__(self, epoch: _Optional[_Union[Epoch, _Mapping]] = ..., place: _Optional[_Union[Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., first_seq: _Optional[int] = ..., missing: _Optional[int] = ..., wall_clock_us: _Optional[int] = ..., tracks: _Optional[_Union[TrackSet, _Mapping]] = ..., units: _Optional[_Iterable[_Union[AccessUnit, _Mapping]]] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, epoch: _Optional[_Union[Epoch, _Mapping]] = ..., place: _Optional[_Union[Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., first_seq: _Optional[int] = ..., missing: _Optional[int] = ..., wall_clock_us: _Optional[int] = ..., tracks: _Optional[_Union[TrackSet, _Mapping]] = ..., units: _Optional[_Iterable[_Union[AccessUnit, _Mapping]]] = ..., traceparent: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,213 @@
+"""One publication is one trace: from its request over claim, link and first unit to its players on two edges and its segments."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from support.cluster import Cluster, Node, Standalone
+from support.ffmpeg import Publisher
+from support.otlp_collector import Collector, HttpCollector, Seen
+from support.ports import LOOPBACK, free_ports
+from support.process import wait_until
+from support.recorder import recorder, recording
+
+from lalmesh.runtime.telemetry.names import SPANS, Attribute, SpanName
+
+Media = Callable[[str], Path]
+StartCluster = Callable[..., Cluster]
+StartStandalone = Callable[..., Standalone]
+
+STREAM = "live/traced"
+LIMIT_S = 25.0
+
+
+@pytest.fixture
+def collector(stack: ExitStack) -> Collector:
+    """It ends after the nodes that the test starts."""
+    return stack.enter_context(Collector())
+
+
+def to(collector: Collector | HttpCollector, **others: object) -> dict[str, object]:
+    """The settings of nodes that send their spans there."""
+    settings: dict[str, object] = {"telemetry.traces.endpoint": collector.url, "telemetry.log_format": "json"}
+    return settings | {f"telemetry.traces.{name}": value for name, value in others.items()}
+
+
+def read(url: str, headers: dict[str, str] | None = None) -> bytes:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=10) as answer:
+        return bytes(answer.read())
+
+
+def metric(node: Node, line: str) -> float:
+    found = [each.rpartition(" ")[2] for each in node.metrics().splitlines() if each.startswith(f"{line} ")]
+    return float(found[0]) if found else 0.0
+
+
+def has_segments(node: Node) -> bool:
+    try:
+        return b"#EXTINF" in read(node.http_url(f"hls/{STREAM}.m3u8"))
+    except OSError:
+        return False
+
+
+async def test_a_publication_its_players_on_two_edges_and_its_segments_are_one_trace(
+    start_cluster: StartCluster, media: Media, stack: ExitStack, tmp_path: Path, collector: Collector
+) -> None:
+    (tmp_path / "headers").write_text("authorization=Bearer abc, x-tenant=tests\n")
+    settings = to(collector, headers_file=str(tmp_path / "headers"))
+    cluster = start_cluster(origins=2, edges=2, hls=1, settings={"all": settings})
+    route = json.loads(read(f"{cluster.api_url}/v1/route/publish?stream={STREAM}&protocol=rtmp"))
+    publishing = next(edge for edge in cluster.edges if edge.name == route["edge"])
+    url = f"{route['url']}?traceparent={route['traceparent']}"
+    publisher = stack.enter_context(Publisher(media("h264_aac"), url, log=tmp_path / "push.log", loops=-1, limit_s=60))
+    players = [recorder(edge.name, edge.flv_url(STREAM)) for edge in cluster.edges]
+    sent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    redirected = recorder("redirected", f"{cluster.api_url}/play/{STREAM}.flv")
+    async with recording(*players, redirected):
+        for player in (*players, redirected):
+            await player.more(LIMIT_S)
+        await asyncio.to_thread(read_some, cluster.edges[0].flv_url(STREAM), sent)
+        await asyncio.to_thread(wait_until, "segments", lambda: has_segments(cluster.edges[1]), LIMIT_S)
+        await collector.has("first frames", lambda: len(collector.named("edge.first_frame")) == 4)
+        await collector.has("segments", lambda: len(collector.named("hls.segment")) > 1)
+        await collector.has("sessions", lambda: len(collector.named("edge.play")) == 2)
+    publisher.stop()
+    await collector.has("the publisher's session", lambda: bool(collector.named("edge.publisher")))
+    check_tree(collector.spans, route["traceparent"], publishing.name)
+    assert collector.headers[0]["authorization"] == "Bearer abc"
+    assert collector.headers[0]["x-tenant"] == "tests"
+    own = next(span for span in collector.named("edge.play") if span.parent_id == "b7ad6b7169203331")
+    assert own.trace_id == "0af7651916cd43dd8448eb211c80319c"
+    led_to = next(span for span in collector.named("edge.play") if span is not own)
+    routed = next(span for span in collector.named("scheduler.route") if span.span_id == led_to.parent_id)
+    assert routed.trace_id == led_to.trace_id
+    assert routed.attributes["lalmesh.edge"] == led_to.node
+    first_frames = {link for span in collector.named("edge.first_frame") for link in span.links}
+    assert {(own.trace_id, own.span_id), (led_to.trace_id, led_to.span_id)} <= first_frames
+
+
+def read_some(url: str, traceparent: str) -> None:
+    """Play for a moment, as a client does that has a trace of its own."""
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"traceparent": traceparent}), timeout=10) as answer:
+        assert answer.read(1000)
+
+
+def check_tree(spans: list[Seen], route: str, publishing: str) -> None:
+    """Spans, parents and attributes are those of the table, and one trace."""
+    by_id = {span.span_id: span for span in spans}
+    traced = [span for span in spans if span.trace_id == route.split("-")[1]]
+    of = {name: [span for span in traced if span.name == name.value] for name in SpanName}
+    assert [name.value for name in SpanName if name is not SpanName.PLAY and not of[name]] == []
+    [publish] = of[SpanName.PUBLISH]
+    assert (publish.node, by_id[publish.parent_id].name) == (publishing, "scheduler.route")
+    parents = {name: {by_id[span.parent_id].name for span in of[name] if span.parent_id} for name in of if of[name]}
+    assert parents == {
+        SpanName.ROUTE: set(),
+        SpanName.PUBLISH: {"scheduler.route"},
+        SpanName.CLAIM: {"edge.publish"},
+        SpanName.SCHEDULER_CLAIM: {"edge.claim"},
+        SpanName.LINK_PUBLISH: {"edge.publish"},
+        SpanName.ORIGIN_PUBLISH: {"edge.link_publish"},
+        SpanName.FIRST_UNIT: {"edge.publish"},
+        SpanName.ORIGIN_FIRST_UNIT: {"edge.link_publish"},
+        SpanName.RELAY: {"edge.publish"},
+        SpanName.FIRST_FRAME: {"edge.publish"},
+        SpanName.SEGMENT: {"edge.publish"},
+        SpanName.PUBLISHER: {"edge.publish"},
+    }
+    assert {span.node for span in of[SpanName.RELAY]} == {span.node for span in of[SpanName.FIRST_FRAME]} == {"edge-1", "edge-2"}
+    assert len(of[SpanName.RELAY]) == 2
+    for span in spans:
+        kind = SPANS[SpanName(span.name)]
+        wanted = {attribute.value for attribute in kind.attributes} - {Attribute.REASON.value}
+        assert wanted <= set(span.attributes) <= wanted | {Attribute.REASON.value}, span
+        assert span.service == f"lalmesh-{kind.role}"
+        assert span.begun_ns <= span.ended_ns
+        assert not span.error, span
+        assert span.attributes["lalmesh.stream"] == STREAM
+    [number] = {span.attributes["lalmesh.publication"] for span in traced if "lalmesh.publication" in span.attributes}
+    assert publish.attributes["lalmesh.publication"] == number
+
+
+async def test_log_lines_within_a_span_name_it(
+    start_cluster: StartCluster, media: Media, stack: ExitStack, tmp_path: Path, collector: Collector
+) -> None:
+    cluster = start_cluster(origins=1, edges=1, settings={"all": to(collector)})
+    edge = cluster.edges[0]
+    stack.enter_context(Publisher(media("h264_aac"), edge.rtmp_url(STREAM), log=tmp_path / "push.log", loops=-1, limit_s=60))
+    names = ("edge.publish", "origin.publish", "origin.first_unit")
+    await collector.has("a first unit", lambda: all(collector.named(name) for name in names))
+    lines = [json.loads(line) for node in cluster.nodes for line in node.output().splitlines() if line.startswith("{")]
+    [publish] = collector.named("edge.publish")
+    opened = next(line for line in lines if line["event"] == "publisher opened")
+    assert (opened["trace_id"], opened["span_id"]) == (publish.trace_id, publish.span_id)
+    taken = next(line for line in lines if line["event"].startswith("publication of epoch"))
+    [at_origin] = collector.named("origin.publish")
+    assert (taken["trace_id"], taken["span_id"]) == (publish.trace_id, at_origin.span_id)
+    assert not any("trace_id" in line for line in lines if line["event"].startswith("link of"))
+
+
+async def test_spans_go_over_http_too(start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path) -> None:
+    with HttpCollector() as collector:
+        (tmp_path / "headers").write_text("x-tenant=tests")
+        node = start_standalone(to(collector, protocol="http", headers_file=str(tmp_path / "headers")))
+        stack.enter_context(Publisher(media("h264_aac"), node.rtmp_url(STREAM), log=tmp_path / "push.log", loops=-1, limit_s=60))
+        await asyncio.to_thread(
+            wait_until, "spans", lambda: any(span.name == "origin.first_unit" for span in collector.spans), LIMIT_S
+        )
+        assert collector.headers[0]["x-tenant"] == "tests"
+        assert {span.trace_id for span in collector.spans if span.name == "edge.claim"} == {
+            span.trace_id for span in collector.spans if span.name == "origin.first_unit"
+        }
+
+
+async def test_a_collector_that_is_away_disturbs_nothing_and_what_it_misses_is_counted(
+    start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    [port] = free_ports(1)
+    bound = 16
+    node = start_standalone({"telemetry.traces.endpoint": f"http://{LOOPBACK}:{port}", "telemetry.traces.queue_num": bound})
+    stack.enter_context(Publisher(media("h264_aac"), node.rtmp_url(STREAM), log=tmp_path / "push.log", loops=-1, limit_s=60))
+    player = recorder("player", node.flv_url(STREAM))
+    full = 'telemetry_lost_spans_total{reason="queue_full"}'
+    async with recording(player):
+        await player.more(LIMIT_S)
+        await asyncio.to_thread(lambda: [asked(node) for _ in range(20 * bound)])
+        assert metric(node, full) > 0
+        assert metric(node, "telemetry_waiting_spans") <= bound
+        await player.more(LIMIT_S)
+        assert not player.ended
+        failed = 'telemetry_lost_spans_total{reason="export_failed"}'
+        await asyncio.to_thread(wait_until, "a batch given up", lambda: metric(node, failed) > 0, LIMIT_S)
+        with Collector(port) as collector:
+            await asyncio.to_thread(wait_until, "a collector that is back", lambda: asked(node) and bool(collector.spans), LIMIT_S)
+            await asyncio.to_thread(
+                wait_until, "spans that are taken", lambda: metric(node, "telemetry_exported_spans_total") > 0, LIMIT_S
+            )
+    began = [line for line in node.output().splitlines() if "takes no spans" in line]
+    assert len(began) == 1
+
+
+def asked(node: Node) -> bool:
+    return bool(read(f"{node.api_url}/v1/route/play?stream={STREAM}&protocol=http-flv"))
+
+
+async def test_a_client_does_not_decide_what_is_recorded(
+    start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path, collector: Collector
+) -> None:
+    node = start_standalone(to(collector, sample_percent=0.0))
+    stack.enter_context(Publisher(media("h264_aac"), node.rtmp_url(STREAM), log=tmp_path / "push.log", loops=-1, limit_s=60))
+    player = recorder("player", node.flv_url(STREAM))
+    async with recording(player):
+        await player.more(LIMIT_S)
+    await asyncio.to_thread(read_some, node.flv_url(STREAM), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    answer = json.loads(read(f"{node.api_url}/v1/route/play?stream={STREAM}&protocol=http-flv"))
+    assert answer["traceparent"] is None
+    node.stop()
+    assert collector.spans == []
