@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from glob import escape
 from hashlib import blake2b
@@ -93,10 +93,10 @@ class Relays:
 
     # relays
 
-    def shown(self) -> list[ShownRelay]:
-        """All, by stream."""
+    def shown(self, records: Iterable[RelayRecord] | None = None) -> list[ShownRelay]:
+        """These, by default all of them by stream: at the cost of one look at what edges reported, where `show` looks for each."""
         statuses = self._relaying.states.statuses()
-        return [self._show(record, statuses.get(record.id)) for record in self.known.relays()]
+        return [self._show(record, statuses.get(record.id)) for record in (self.known.relays() if records is None else records)]
 
     def show(self, record: RelayRecord) -> ShownRelay:
         """One, as its edge reported it here; otherwise as the replica wrote it down that the edge reports to."""

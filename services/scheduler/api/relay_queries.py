@@ -48,10 +48,10 @@ def wanted_relays(relays: Relays, query: RelaysQuery) -> list[RelayRecord]:
             and query.kind in (None, kind_of(record))
             and query.edge in (None, edge)
             and query.rule in (None, record.rule)
-            and (query.state is None or relays.show(record).state == query.state)
         )
 
-    return [record for record in relays.known.relays() if is_wanted(record)]
+    wanted = [record for record in relays.known.relays() if is_wanted(record)]
+    return wanted if query.state is None else [each.record for each in relays.shown(wanted) if each.state == query.state]
 
 
 def wanted_rules(relays: Relays, query: RelayRulesQuery) -> list[tuple[str, RelayRule]]:

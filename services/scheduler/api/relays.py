@@ -150,7 +150,7 @@ class _RelayFace:
     async def list_relays(self, asked: Asked) -> Answer:
         """Every relay, a page at a time."""
         page = Page.of(wanted_relays(self._relays, asked.query), asked.query)
-        return Answer(body=page.answer(RelayPage, [relay_model(self._relays.show(record)) for record in page.shown]))
+        return Answer(body=page.answer(RelayPage, map(relay_model, self._relays.shown(page.shown))))
 
     async def show_relay(self, asked: Asked) -> Answer:
         """One relay."""

@@ -19,7 +19,7 @@ from services.scheduler.api import blacklist, recordings, relays, routing, sessi
 from services.scheduler.blacklisting import Listed
 from services.scheduler.recording_rules import RuleRecord
 from services.scheduler.relay_records import RelayRecord, RelayRuleRecord
-from services.scheduler.relays import ShownRelay
+from services.scheduler.relays import Relays, ShownRelay
 from services.scheduler.sessions import MemorySessions
 
 CAM, CINEMA = StreamKey("live", "cam"), StreamKey("vod", "cinema")
@@ -49,16 +49,16 @@ def of_relays() -> Web:
     ]
     by_api = RelayRuleRecord(id="d", rule=PUSHES)
 
-    def show(record: RelayRecord) -> ShownRelay:
-        status = RelayStatus(id=record.id, state=RelayState.RUNNING, url="", session_id="", error="", since_us=0)
-        return ShownRelay(record, status if record.id == "a" else None)
+    def shown(records: list[RelayRecord]) -> list[ShownRelay]:
+        status = RelayStatus(id="a", state=RelayState.RUNNING, url="", session_id="", error="", since_us=0)
+        return [ShownRelay(record, status if record.id == "a" else None) for record in records]
 
     known = SimpleNamespace(
         relays=lambda: records,
         rules=[("config-1", PULLS), ("d", PUSHES)],
         rule_record=lambda rule_id: by_api if rule_id == "d" else None,
     )
-    return Web(*relays.operations(cast(Any, SimpleNamespace(known=known, show=show))))
+    return Web(*relays.operations(cast(Any, SimpleNamespace(known=known, shown=shown))))
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,23 @@ def of_relays() -> Web:
 )
 async def test_relays_are_those_of_which_all_is_true(wanted: dict[str, str], found: str) -> None:
     assert await shown(of_relays(), "/v1/relays", "id", **wanted) == list(found)
+
+
+async def test_what_edges_reported_is_looked_through_once_however_many_relays_are_listed() -> None:
+    looks: list[str] = []
+
+    def statuses() -> dict[str, RelayStatus]:
+        looks.append("all")
+        return {}
+
+    records = [RelayRecord(id=f"{n}", is_push=False, stream=CAM, urls=("rtmp://s/a/b",), edge=EDGE) for n in range(9)]
+    known = SimpleNamespace(relays=lambda: records, state=lambda relay_id: None)
+    view, states = SimpleNamespace(directory=SimpleNamespace(relaying=known)), SimpleNamespace(statuses=statuses)
+    web = Web(*relays.operations(Relays(NONE, cast(Any, view), cast(Any, SimpleNamespace(states=states)))))
+    assert len(await shown(web, "/v1/relays", "id")) == 9
+    assert looks == ["all"]
+    assert len(await shown(web, "/v1/relays", "id", state="connecting")) == 9
+    assert len(looks) == 3
 
 
 @pytest.mark.parametrize(
