@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 TOUCH_S: Final = 5.0  #: between two words to the session directory
 FIRST_S: Final = 1.0  #: ... and from a look that finds nobody to the next one
 TOUCH_DEADLINE_S: Final = 3.0
+LEAVE_S: Final = 1.5  #: for the last words when the node stops, however slowly they are taken
 CHUNK: Final = 250  #: players of one word: some 3 ms of the loop
 
 
@@ -54,8 +56,10 @@ class PlayerReports:
             self._wake.clear()
 
     async def leave(self) -> None:
-        """Say what was not said yet, as far as that can be said once: players go on elsewhere."""
-        await self._tell_all()
+        """Say what was not said yet, as far as that can be said once and in `LEAVE_S`: players go on elsewhere."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await self._tell_all()
 
     async def _tell_all(self) -> None:
         """Forget who has left, and tell of all that were seen, in words that hold up nobody else."""
