@@ -30,6 +30,6 @@ def install(locked: Path, into: Path) -> None:
             return
         for name in ("package.json", LOCK):
             shutil.copy(locked / name, into / name)
-        npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev"]
+        npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev", "--omit=peer"]
         subprocess.run(npm, cwd=into, stdin=subprocess.DEVNULL, check=True, timeout=INSTALL_S)
         shutil.copy(lock, stamp)

@@ -1,0 +1,72 @@
+{{- /* what the schema cannot say: values that do not go together */ -}}
+{{- define "lalmesh.checks" -}}
+{{- $edge := .Values.edge -}}
+{{- $config := include "lalmesh.effective" . | fromYaml -}}
+{{- if and (eq $edge.kind "DaemonSet") $edge.autoscaling.enabled }}
+{{- fail "edge.autoscaling.enabled: a DaemonSet has as many pods as there are machines; use edge.kind: Deployment" }}
+{{- end }}
+{{- if eq $edge.advertise.from "podService" }}
+{{- if ne $edge.kind "StatefulSet" }}
+{{- fail "edge.advertise.from: podService needs pods with names that stay; use edge.kind: StatefulSet" }}
+{{- end }}
+{{- if not $edge.podService.domain }}
+{{- fail "edge.advertise.from: podService needs edge.podService.domain, below which pods have their names" }}
+{{- end }}
+{{- end }}
+{{- if and (eq $edge.advertise.from "hostIP") (not (or $edge.hostPorts $edge.hostNetwork)) }}
+{{- fail "edge.advertise.from: hostIP needs edge.hostPorts or edge.hostNetwork" }}
+{{- end }}
+{{- if and (eq $edge.advertise.from "service") (not $edge.service.enabled) (not $edge.advertise.host) }}
+{{- fail "edge.advertise.from: service needs edge.service.enabled, or edge.advertise.host" }}
+{{- end }}
+{{- if and $edge.hostPorts (not $edge.hostNetwork) $config.edge.rtsp.enable (ne $config.edge.rtsp.udp_ports "shared") }}
+{{- fail "edge.hostPorts needs config.edge.rtsp.udp_ports: shared; a range of ports needs edge.hostNetwork" }}
+{{- end }}
+{{- if and $edge.service.udp (ne $config.edge.rtsp.udp_ports "shared") }}
+{{- fail "edge.service.udp needs config.edge.rtsp.udp_ports: shared" }}
+{{- end }}
+{{- if and $edge.autoscaling.enabled (gt (int $edge.autoscaling.minReplicas) (int $edge.autoscaling.maxReplicas)) }}
+{{- fail "edge.autoscaling.minReplicas is above maxReplicas" }}
+{{- end }}
+{{- if and $edge.autoscaling.enabled (eq $edge.autoscaling.by "keda") (not $edge.autoscaling.keda.serverAddress) }}
+{{- fail "edge.autoscaling.by: keda needs edge.autoscaling.keda.serverAddress, the URL of Prometheus" }}
+{{- end }}
+{{- if not $config.scheduler.etcd.endpoints }}
+{{- fail "etcd.bundled: false needs config.scheduler.etcd.endpoints" }}
+{{- end }}
+{{- if and .Values.etcd.bundled .Values.etcd.tlsSecret }}
+{{- fail "etcd.tlsSecret is for an etcd that is elsewhere: etcd.bundled: false" }}
+{{- end }}
+{{- if and .Values.redis.bundled .Values.redis.tlsSecret }}
+{{- fail "redis.tlsSecret is for a Redis that is elsewhere: redis.bundled: false" }}
+{{- end }}
+{{- if and (gt (int .Values.scheduler.replicas) 1) (not $config.scheduler.redis.host) }}
+{{- fail "several schedulers share their sessions in a Redis: redis.bundled, or config.scheduler.redis.host" }}
+{{- end }}
+{{- if lt (int .Values.scheduler.replicas) 1 }}
+{{- fail "scheduler.replicas: without a scheduler nothing can join" }}
+{{- end }}
+{{- if and .Values.clusterTls.enabled (not (include "lalmesh.clusterTls" .)) }}
+{{- fail "clusterTls.enabled needs clusterTls.secretName or clusterTls.certManager" }}
+{{- end }}
+{{- range $name, $tls := dict "edge.tls" $edge.tls "scheduler.tls" .Values.scheduler.tls "clusterTls" .Values.clusterTls }}
+{{- if $tls.certManager.enabled }}
+{{- if not $tls.certManager.issuerRef.name }}
+{{- fail (printf "%s.certManager.enabled needs issuerRef.name" $name) }}
+{{- end }}
+{{- if and (ne $name "clusterTls") (not $tls.certManager.dnsNames) }}
+{{- fail (printf "%s.certManager.enabled needs dnsNames" $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and .Values.ingress.enabled (not (or .Values.ingress.streams.host .Values.ingress.api.host)) }}
+{{- fail "ingress.enabled needs ingress.streams.host or ingress.api.host" }}
+{{- end }}
+{{- $claim := .Values.hls.storage.claim }}
+{{- if and (include "lalmesh.hasFolder" .) (gt (mul (int .Values.hls.replicas) (max 1 (len .Values.zones))) 1) (not $claim.existingClaim) (not (has "ReadWriteMany" $claim.accessModes)) }}
+{{- fail "several hls nodes share their storage: hls.storage.claim.accessModes: [ReadWriteMany], or config.hls.storage.url: s3://BUCKET/PREFIX" }}
+{{- end }}
+{{- if and (eq $config.hls.storage.url "memory:") (gt (int .Values.hls.replicas) 1) }}
+{{- fail "config.hls.storage.url: memory: is for one hls node" }}
+{{- end }}
+{{- end -}}

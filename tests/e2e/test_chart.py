@@ -1,0 +1,175 @@
+"""The chart, run: commands, environment, configuration, volumes, users and probes of its pods, as processes of this machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import npm
+from support.cluster import PROGRAM
+from support.etcd import CAN_RUN_ETCD
+from support.helm import template
+from support.pods import Pod, Pods, can_run_pods
+from support.process import Child, wait_until
+from support.redis import CAN_RUN_REDIS
+
+pytestmark = [
+    pytest.mark.skipif(not npm.available(), reason="helm comes by npm, which is not installed here"),
+    pytest.mark.skipif(not can_run_pods(), reason="pods are namespaces and overlays, which need root"),
+    pytest.mark.skipif(not (CAN_RUN_ETCD and CAN_RUN_REDIS), reason="no etcd or no Redis here"),
+    pytest.mark.timeout(240),
+]
+
+READY_S = 60.0
+DATA_PLANE = ("origin", "hls", "edge")
+STORES = ("etcd", "redis")
+LEASE_S = 4  #: by default it is 10 s, for which new schedulers let nobody publish
+LONGER_THAN_A_LEASE_S = 6.0
+PROBED_EVERY_S = 0.5
+A_PICTURE_BYTES = 4000
+STREAM = "helm-test/push"
+
+
+class Release:
+    """A release whose pods run and are ready."""
+
+    def __init__(self, pods: Pods) -> None:
+        self.pods = pods
+
+    def of(self, *roles: str) -> list[Pod]:
+        return [pod for pod in self.pods.pods if pod.role in roles]
+
+    def bring_up(self, *roles: str) -> None:
+        """Start all pods of the roles at once, as Kubernetes does, and wait until each is ready."""
+        made = self.pods.make(*roles)
+        for pod in made:
+            self.pods.start(pod)
+        for pod in made:
+            self.wait(pod, "readinessProbe")
+
+    def wait(self, pod: Pod, probe: str, limit_s: float = READY_S) -> None:
+        (child,) = pod.running.values()
+        wait_until(f"{probe} of {pod.name}", lambda: self.pods.probe(pod, probe), limit_s, child=child, every_s=0.1)
+
+    def output(self) -> str:
+        return "\n".join(pod.output() for pod in self.pods.pods)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+    """The chart with its default values, all pods at the same time."""
+    folder = tmp_path_factory.mktemp("release")
+    folder.chmod(0o755)
+    with Pods(template(sets=[f"config.cluster.lease_s={LEASE_S}"]), folder) as pods:
+        made = Release(pods)
+        made.bring_up(*STORES, "scheduler", *DATA_PLANE)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def clip(release: Release) -> Pod:
+    """The pod of ``helm test``; its publisher goes on."""
+    pod = release.pods.single("media-lalmesh-test")
+    release.pods.run(pod)
+    return pod
+
+
+def probed(url: str) -> dict[str, Any]:
+    command = [PROGRAM, "probe", "--json", "--duration", "1", url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def test_every_pod_gets_ready_and_stays_alive(release: Release) -> None:
+    for pod in release.pods.pods:
+        assert release.pods.probe(pod, "startupProbe"), pod.output()
+        assert release.pods.probe(pod, "livenessProbe"), pod.output()
+
+
+def test_the_root_of_a_container_cannot_be_written_to_nor_does_it_run_as_root(release: Release) -> None:
+    for pod in release.pods.pods:
+        (child,) = pod.running.values()
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{child.pid}/status").read_text().splitlines() if ":\t" in line)
+        assert int(status["Uid"].split()[0]) == pod.spec["securityContext"]["runAsUser"]
+        assert int(status["CapEff"], 16) == 0
+        assert status["NoNewPrivs"] == "1"
+        mounts = [line.split() for line in Path(f"/proc/{child.pid}/mountinfo").read_text().splitlines()]
+        (root,) = (fields for fields in mounts if fields[4] == "/")
+        assert "ro" in root[5].split(",")
+
+
+def test_the_hook_of_helm_test_pushes_a_clip_and_plays_it(clip: Pod) -> None:
+    told = clip.running["play"].output()
+    assert "video H264" in told or "h264" in told.lower(), told
+    assert "aac" in told.lower(), told
+
+
+def test_a_stream_is_played_at_every_edge_and_as_hls(release: Release, clip: Pod) -> None:
+    for edge in release.of("edge"):
+        report = probed(f"http://{edge.address}:8080/{STREAM}.flv")
+        assert len(report["tracks"]) == 2
+    edge = release.of("edge")[0]
+    with urllib.request.urlopen(f"http://{edge.address}:8080/hls/{STREAM}.m3u8", timeout=30) as answer:
+        assert ".ts" in answer.read().decode()
+
+
+def test_the_api_shows_the_nodes_by_the_names_of_their_pods(release: Release, clip: Pod) -> None:
+    scheduler = release.of("scheduler")[0]
+    with urllib.request.urlopen(f"http://{scheduler.address}:8083/v1/nodes", timeout=5) as answer:
+        nodes = {item["name"]: item for item in json.load(answer)["items"]}
+    assert set(nodes) >= {pod.name for pod in release.of(*DATA_PLANE)}
+
+
+def test_a_pod_that_is_told_to_end_is_not_ready_first_and_ends_in_its_time(release: Release, clip: Pod) -> None:
+    pod = release.of("origin")[0]
+    (child,) = pod.running.values()
+    began = time.monotonic()
+    child.terminate()
+    grace_s = pod.spec["terminationGracePeriodSeconds"] - pod.spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert child.wait(grace_s) == 0, pod.output()
+    assert time.monotonic() - began < grace_s
+    assert probed(f"http://{release.of('edge')[1].address}:8080/{STREAM}.flv")["tracks"]
+    release.pods.start(pod)
+    release.wait(pod, "readinessProbe")
+
+
+def test_without_a_control_plane_no_pod_is_restarted_or_left_out_and_players_play_on(
+    release: Release, clip: Pod, tmp_path: Path
+) -> None:
+    """The last one: it ends what decides."""
+    with ExitStack() as stack:
+        players = {}
+        for edge in release.of("edge"):
+            url, file = f"http://{edge.address}:8080/{STREAM}.flv", tmp_path / f"{edge.name}.flv"
+            players[file] = stack.enter_context(Child([PROGRAM, "pull", url, file], log=tmp_path / f"{edge.name}.log"))
+        for file, player in players.items():
+            _wait_for_more(file, 0, player)
+        for pod in release.of("scheduler", *STORES):
+            for child in pod.running.values():
+                child.kill()
+        lost_at = time.monotonic()
+        while time.monotonic() - lost_at < LONGER_THAN_A_LEASE_S:
+            for pod in release.of(*DATA_PLANE):
+                assert release.pods.probe(pod, "livenessProbe"), pod.output()
+                assert release.pods.probe(pod, "readinessProbe"), pod.output()
+            time.sleep(PROBED_EVERY_S)
+        for file, player in players.items():
+            _wait_for_more(file, _size(file), player)
+            assert player.running, player.describe()
+
+
+def _wait_for_more(file: Path, size: int, player: Child) -> None:
+    wait_until(f"more in {file.name}", lambda: _size(file) > size + A_PICTURE_BYTES, READY_S, child=player)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0

@@ -1,0 +1,308 @@
+"""What helm makes of the chart: with its default values, and with those of each sample."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from kubernetes_validate import validate
+from support import npm
+from support.custom_kinds import SPECS, problems
+from support.helm import CHART, NAMESPACE, SAMPLES, HelmError, Item, helm, named, of_kind, template
+
+from lalmesh.runtime.config import Config, ConfigError, Role, check_role, load_config
+
+pytestmark = pytest.mark.skipif(not npm.available(), reason="helm comes by npm, which is not installed here")
+
+#: What rendered objects are held to: the oldest Kubernetes that the chart is for, and the newest whose schemas there are.
+KUBERNETES = ("1.30", "1.37")
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+CASES = {"default": (), **{path.stem: (path,) for path in SAMPLES}}
+ROLES: tuple[Role, ...] = ("edge", "origin", "scheduler", "hls")
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def rendered(case: str) -> list[Item]:
+    return template(*CASES[case])
+
+
+#: What an environment lets each role know beside its configuration.
+KEYS = {"LALMESH_CLUSTER__KEY": "a cluster key of tests"}
+
+
+def config_of(items: list[Item], folder: Path, role: Role = "edge", **environment: str) -> Config:
+    """The configuration that pods of a role get, as the program reads it; it has to do for the role."""
+    file = folder / "lalmesh.yaml"
+    file.write_text(named(items, "ConfigMap", "media-lalmesh")["data"][f"{role}.yaml"])
+    config = load_config(file, [], {**KEYS, **environment})
+    check_role(config, role)
+    return config
+
+
+def workloads(items: list[Item]) -> Iterator[tuple[str, Item]]:
+    """Each workload of lalmesh, with its role."""
+    for item in of_kind(items, *WORKLOADS):
+        role = item["metadata"]["labels"]["app.kubernetes.io/component"]
+        if role in ROLES:
+            yield role, item
+
+
+def without_noise(items: list[Item]) -> str:
+    """As a snapshot keeps it: no random secrets, no clip, no checksums, which change with every default of the configuration."""
+    text = yaml.safe_dump_all(items, width=130)
+    for item in of_kind(items, "Secret"):
+        for value in item["data"].values():
+            text = text.replace(value, "RANDOM")
+    text = re.sub(r"clip\.flv: .*(\n  .*)*?(?=\n\S)", "clip.flv: CLIP", text)
+    return re.sub(r"checksum/config: \w+", "checksum/config: CHECKSUM", text)
+
+
+def test_helm_finds_nothing_wrong(case: str) -> None:
+    helm("lint", "--strict", CHART, *(part for path in CASES[case] for part in ("--values", path)))
+
+
+def test_every_object_is_as_kubernetes_and_the_operators_have_it(rendered: list[Item]) -> None:
+    built_in = [item for item in rendered if (item["apiVersion"], item["kind"]) not in SPECS]
+    for version in KUBERNETES:
+        for item in built_in:
+            validate(item, version, strict=True)
+    found = {f"{item['kind']} {item['metadata']['name']}": problems(item) for item in rendered if item not in built_in}
+    assert not any(found.values()), found
+
+
+def test_a_role_starts_without_the_secrets_of_others(tmp_path: Path) -> None:
+    values = tmp_path / "values.yaml"
+    values.write_text(
+        "config: {auth: {rules: ['publish live/* signed'], limits: ['live players=5']},"
+        " scheduler: {etcd: {username: lalmesh}}, notify: {receivers: ['one http://example.org secret_file=/there']}}"
+    )
+    items = template(values)
+    assert config_of(items, tmp_path, "origin").auth.rules == ()
+    assert config_of(items, tmp_path, "edge", LALMESH_AUTH__SIGNED__KEYS="first:0123456789abcdefghij").auth.rules
+    scheduler = config_of(items, tmp_path, "scheduler", LALMESH_SCHEDULER__ETCD__PASSWORD="of etcd")
+    assert scheduler.auth.rules == ()
+    assert scheduler.auth.limits
+    with pytest.raises(ConfigError, match=r"auth\.signed"):
+        config_of(items, tmp_path, "hls")
+
+
+def test_names_are_given_once(rendered: list[Item]) -> None:
+    names = [(item["kind"], item["metadata"]["name"]) for item in rendered]
+    assert len(set(names)) == len(names)
+    assert all(item["metadata"].get("namespace") == NAMESPACE for item in rendered if item["kind"] != "PriorityClass")
+
+
+def test_the_program_takes_the_configuration(rendered: list[Item], tmp_path: Path) -> None:
+    schedulers = named(rendered, "StatefulSet", "media-lalmesh-scheduler")["spec"]["replicas"]
+    for role in ROLES:
+        more = {"LALMESH_SCHEDULER__ETCD__PASSWORD": "of etcd"} if "username" in str(rendered) and role == "scheduler" else {}
+        config = config_of(rendered, tmp_path, role, **more)
+        assert config.metrics.host == "0.0.0.0"
+        assert len(config.cluster.schedulers) == schedulers
+        assert bool(config.scheduler.etcd.endpoints) is (role == "scheduler")
+
+
+def test_what_is_rendered_is_as_it_was(case: str, rendered: list[Item]) -> None:
+    path = SNAPSHOTS / f"{case}.yaml"
+    now = without_noise(rendered)
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(now)
+    changes = difflib.unified_diff(path.read_text().splitlines(), now.splitlines(), "was", "is", lineterm="", n=5)
+    text = "\n".join(changes)
+    assert not text, f"if that is meant: UPDATE_SNAPSHOTS=1 pytest {__file__}\n{text[:5000]}"
+
+
+def test_pods_may_do_nothing_that_they_need_not(rendered: list[Item]) -> None:
+    specs = [item["spec"]["template"]["spec"] for item in of_kind(rendered, *WORKLOADS)]
+    specs += [item["spec"] for item in of_kind(rendered, "Pod")]
+    for spec in specs:
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        for container in [*spec["containers"], *spec.get("initContainers", [])]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert container["resources"]["requests"]
+            assert not {"sh", "bash", "/bin/sh"} & set(container["command"])
+
+
+def test_pods_have_the_time_to_drain(rendered: list[Item], tmp_path: Path) -> None:
+    drain_s = config_of(rendered, tmp_path).cluster.drain_s
+    for _, item in workloads(rendered):
+        spec = item["spec"]["template"]["spec"]
+        (container,) = spec["containers"]
+        pause_s = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert spec["terminationGracePeriodSeconds"] == pause_s + drain_s + 10
+
+
+def test_probes_ask_a_pod_of_nobody_but_itself(rendered: list[Item], tmp_path: Path) -> None:
+    port = config_of(rendered, tmp_path).metrics.port
+    for _, item in workloads(rendered):
+        (container,) = item["spec"]["template"]["spec"]["containers"]
+        assert {"name": "metrics", "containerPort": port, "protocol": "TCP"}.items() <= container["ports"][-1].items()
+        for probe, path in {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}.items():
+            assert container[probe]["httpGet"] == {"path": path, "port": "metrics"}
+
+
+def test_selectors_find_the_pods_they_are_for(rendered: list[Item]) -> None:
+    labels = [item["spec"]["template"]["metadata"]["labels"] for item in of_kind(rendered, *WORKLOADS)]
+    selectors = [item["spec"]["selector"] for item in of_kind(rendered, "Service")]
+    selectors += [item["spec"]["selector"]["matchLabels"] for item in of_kind(rendered, "PodDisruptionBudget")]
+    for selector in selectors:
+        given = {key: value for key, value in selector.items() if not key.startswith("statefulset.")}
+        assert any(given.items() <= pod.items() for pod in labels), selector
+
+
+def test_each_role_gets_the_secrets_that_it_reads(rendered: list[Item]) -> None:
+    for role, item in workloads(rendered):
+        (container,) = item["spec"]["template"]["spec"]["containers"]
+        from_secret = {
+            one["valueFrom"]["secretKeyRef"]["key"] for one in container["env"] if "secretKeyRef" in one.get("valueFrom", {})
+        }
+        assert {"cluster.key", "cluster.previous_key"} <= from_secret
+        assert ("scheduler.http.token" in from_secret) is (role == "scheduler")
+        assert ("auth.signed.keys" in from_secret) is (role in ("edge", "hls"))
+
+
+def test_generated_secrets_are_long_and_differ() -> None:
+    (secret,) = of_kind(template(), "Secret")
+    assert set(secret["data"]) == {"cluster.key", "scheduler.http.token", "hls.session.hash_key", "scheduler.redis.password"}
+    assert len(set(secret["data"].values())) == 4
+    assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert not of_kind(template(sets=["secrets.existingSecret=mine"]), "Secret")
+
+
+def test_zones_have_workloads_of_their_own() -> None:
+    items = template(CHART / "samples" / "three-zones.yaml")
+    for role in ("edge", "origin", "hls"):
+        for zone in ("eu-1a", "eu-1b", "eu-1c"):
+            (item,) = (item for found, item in workloads(items) if found == role and item["metadata"]["name"].endswith(zone))
+            spec = item["spec"]["template"]["spec"]
+            assert spec["nodeSelector"] == {"topology.kubernetes.io/zone": zone}
+            assert {"name": "LALMESH_CLUSTER__ZONE", "value": zone} in spec["containers"][0]["env"]
+            assert item["spec"]["selector"]["matchLabels"]["lalmesh/zone"] == zone
+    (budget,) = (item for item in of_kind(items, "PodDisruptionBudget") if item["metadata"]["name"] == "media-lalmesh-origin")
+    assert "lalmesh/zone" not in budget["spec"]["selector"]["matchLabels"], "one origin at a time, of all zones"
+    assert len([item for item in of_kind(items, "Service") if "edges.example.org" in str(item["metadata"])]) == 3 * 4
+
+
+def test_edges_leave_no_sooner_than_they_have_drained() -> None:
+    items = template(CHART / "samples" / "three-zones.yaml")
+    for item in of_kind(items, "HorizontalPodAutoscaler"):
+        assert item["spec"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 120
+    assert all("replicas" not in item["spec"] for role, item in workloads(items) if role == "edge"), "the autoscaler says how many"
+
+
+def test_metrics_that_autoscalers_ask_for_are_made_by_the_adapters_rules() -> None:
+    items = template(sets=["edge.autoscaling.enabled=true", "edge.autoscaling.by=prometheus-adapter"])
+    (scaler,) = of_kind(items, "HorizontalPodAutoscaler")
+    rules = yaml.safe_load(named(items, "ConfigMap", "media-lalmesh-prometheus-adapter")["data"]["config.yaml"])["rules"]
+    asked = [metric["pods"]["metric"]["name"] for metric in scaler["spec"]["metrics"]]
+    assert asked == [rule["name"]["as"] for rule in rules]
+
+
+def test_host_ports_are_those_of_the_public_and_no_others() -> None:
+    items = template(CHART / "samples" / "daemonset-host-ports.yaml")
+    (edge,) = of_kind(items, "DaemonSet")
+    (container,) = edge["spec"]["template"]["spec"]["containers"]
+    public = {port["name"]: port.get("hostPort") for port in container["ports"]}
+    assert public == {"rtmp": 1935, "http": 8080, "rtsp": 5544, "ws-rtsp": 5566, "rtp": 20000, "rtcp": 20001, "metrics": None}
+    advertised = {"name": "LALMESH_EDGE__ADVERTISE__HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}
+    assert advertised in container["env"]
+
+
+def test_the_secure_listeners_are_open_where_there_is_a_certificate() -> None:
+    ports = {port["name"] for port in named(template(), "Service", "media-lalmesh-edge")["spec"]["ports"]}
+    secure = named(template(CHART / "samples" / "external-etcd-tls.yaml"), "Service", "media-lalmesh-edge")["spec"]["ports"]
+    assert {port["name"] for port in secure} - ports == {"rtmps", "https", "rtsps"}
+
+
+def test_mutual_tls_goes_by_names_that_the_certificate_has() -> None:
+    items = template(CHART / "samples" / "external-etcd-tls.yaml")
+    (certificate,) = (item for item in of_kind(items, "Certificate") if item["metadata"]["name"].endswith("cluster-tls"))
+    domains = {name.removeprefix("*.") for name in certificate["spec"]["dnsNames"]}
+    for role, item in workloads(items):
+        if role == "edge":
+            continue
+        (container,) = item["spec"]["template"]["spec"]["containers"]
+        (host,) = (one["value"] for one in container["env"] if one["name"].endswith("__ADVERTISE_HOST"))
+        assert host.removeprefix("$(LALMESH_CLUSTER__NODE).") in domains
+        assert item["kind"] == "StatefulSet"
+
+
+def test_dashboards_and_alerts_are_what_lies_in_the_chart() -> None:
+    items = template(sets=["monitoring.dashboards.enabled=true", "monitoring.prometheusRule.enabled=true"])
+    dashboards = [item for item in of_kind(items, "ConfigMap") if "grafana_dashboard" in item["metadata"]["labels"]]
+    assert len(dashboards) == len(list((CHART / "dashboards").glob("*.json")))
+    for item in dashboards:
+        ((name, text),) = item["data"].items()
+        assert text.strip() == (CHART / "dashboards" / name.removeprefix("lalmesh-")).read_text().strip()
+    (rule,) = of_kind(items, "PrometheusRule")
+    files = [yaml.safe_load(path.read_text()) for path in sorted((CHART / "alerts").glob("*.yaml"))]
+    assert rule["spec"]["groups"] == [group for file in files for group in file["groups"]]
+
+
+@pytest.mark.parametrize(
+    ("sets", "words"),
+    [
+        (["config.cluster.key=a-secret-of-many-words"], "/config/cluster/key"),
+        (["config.edge.rtmp.prot=1935"], "additional properties 'prot' not allowed"),
+        (["config.cluster.lease_s=1"], "/config/cluster/lease_s"),
+        (["edge.replica=3"], "additional properties 'replica' not allowed"),
+        (["edge.kind=ReplicaSet"], "/edge/kind"),
+        (["etcd.replicas=2"], "/etcd/replicas"),
+        (["image.digest=sha256:1"], "/image/digest"),
+        (["edge.kind=DaemonSet", "edge.autoscaling.enabled=true"], "use edge.kind: Deployment"),
+        (["edge.advertise.from=podService"], "use edge.kind: StatefulSet"),
+        (["edge.advertise.from=podService", "edge.kind=StatefulSet"], "needs edge.podService.domain"),
+        (["edge.advertise.from=hostIP"], "needs edge.hostPorts or edge.hostNetwork"),
+        (["edge.hostPorts=true", "config.edge.rtsp.udp_ports=20000-20999"], "needs config.edge.rtsp.udp_ports: shared"),
+        (["edge.service.udp=true", "config.edge.rtsp.udp_ports=20000-20999"], "needs config.edge.rtsp.udp_ports: shared"),
+        (["edge.service.enabled=false"], "needs edge.service.enabled"),
+        (["edge.autoscaling.enabled=true", "edge.autoscaling.by=keda"], "needs edge.autoscaling.keda.serverAddress"),
+        (["edge.autoscaling.enabled=true", "edge.autoscaling.minReplicas=20"], "minReplicas is above maxReplicas"),
+        (["etcd.bundled=false"], "needs config.scheduler.etcd.endpoints"),
+        (["etcd.tlsSecret=x"], "for an etcd that is elsewhere"),
+        (["redis.bundled=false"], "several schedulers share their sessions in a Redis"),
+        (["redis.tlsSecret=x"], "for a Redis that is elsewhere"),
+        (["scheduler.replicas=0"], "without a scheduler nothing can join"),
+        (["clusterTls.enabled=true"], "needs clusterTls.secretName"),
+        (["edge.tls.certManager.enabled=true"], "edge.tls.certManager.enabled needs issuerRef.name"),
+        (["edge.tls.certManager.enabled=true", "edge.tls.certManager.issuerRef.name=x"], "needs dnsNames"),
+        (["ingress.enabled=true"], "needs ingress.streams.host"),
+        (["hls.storage.claim.accessModes={ReadWriteOnce}"], "several hls nodes share their storage"),
+        (["config.hls.storage.url=memory:"], "for one hls node"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(sets: list[str], words: str) -> None:
+    with pytest.raises(HelmError) as refusal:
+        template(sets=sets)
+    assert words in str(refusal.value)
+    assert "a-secret-of-many-words" not in str(refusal.value)
+
+
+def test_an_older_kubernetes_is_refused() -> None:
+    with pytest.raises(HelmError, match="kubeVersion"):
+        template(kubernetes="1.29.0")
+
+
+def test_it_can_be_packed(tmp_path: Path) -> None:
+    helm("package", CHART, "--destination", tmp_path)
+    (packed,) = tmp_path.glob("lalmesh-*.tgz")
+    listed = subprocess.run(["tar", "-tzf", packed], capture_output=True, text=True, check=True).stdout.split()
+    assert "lalmesh/values.schema.json" in listed
+    assert "lalmesh/files/clip.flv" in listed
+    assert not [name for name in listed if "samples" in name]
