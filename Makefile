@@ -75,11 +75,10 @@ endif
 proto: setup ## generate lalmesh/rpc from proto/
 	@$(BIN)/python tools/proto.py
 
-docs: setup ## write what comes of the configuration models (sample, reference, schema of the chart), and the table in docs/api.md
+docs: setup ## write lalmesh.sample.yaml and docs/configuration.md from the configuration models, and the table in docs/api.md
 	@$(BIN)/python -m lalmesh.runtime.config
 	@$(BIN)/python -m services.scheduler.api
 	@$(BIN)/python -m lalmesh.runtime.event_docs
-	@$(BIN)/python -m tools.chart
 	@$(BIN)/python -m lalmesh.runtime.telemetry
 
 format: setup ## put imports and layout in order
@@ -96,5 +95,5 @@ lock: ## write constraints.txt anew: the newest versions that pyproject.toml all
 	@tools/lock.sh
 
 clean: ## remove what the commands made, .venv too
-	rm -rf .venv .tools dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .tools dist build console/dist console/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

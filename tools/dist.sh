@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 
 python=$(.venv/bin/python -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
 rm -rf dist build
+[ -e console/dist/index.html ] || echo "Without the console, which is built where npm is installed" >&2
 .venv/bin/python -m build --wheel --no-isolation --outdir dist . >/dev/null
 .venv/bin/shiv --reproducible --compressed --console-script lalmesh --python "/usr/bin/env $python" --output-file dist/lalmesh.pyz \
     --quiet --disable-pip-version-check --constraint constraints.txt dist/lalmesh-*.whl

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Make .venv with everything that the project needs, at the versions of constraints.txt, and leave .venv/bin/lalmesh.
+# Where npm is installed, build the console too (tools/console.sh).
 # Takes a Python of 3.11 or later from $PYTHON, else the first that is found. Does nothing when nothing has changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,7 +20,7 @@ fi
 want=$({ cat pyproject.toml constraints.txt tools/setup.sh; pwd; "$python" -VV; } | sha256sum | cut -d' ' -f1)
 stamp=.venv/.setup
 if [ -x .venv/bin/lalmesh ] && [ "$(cat $stamp 2>/dev/null)" = "$want" ]; then
-    exit 0
+    exec tools/console.sh
 fi
 
 started=$SECONDS
@@ -35,3 +36,4 @@ pip install --constraint constraints.txt --upgrade pip hatchling editables
 pip install --constraint constraints.txt --no-build-isolation --group dev --editable .
 echo "$want" >$stamp
 echo "Done in $((SECONDS - started)) s: .venv/bin/lalmesh"
+tools/console.sh

@@ -13,14 +13,15 @@ EXPOSED = "Age, Content-Range, Date, Location, Retry-After"
 class CorsPolicy:
     """Which web pages may read what a node serves."""
 
-    def __init__(self, origins: tuple[str, ...]) -> None:
-        """Allow the listed origins, ``scheme://host[:port]``; ``*`` any, without credentials."""
+    def __init__(self, origins: tuple[str, ...], own: tuple[str, ...] = ()) -> None:
+        """Allow the listed origins, ``scheme://host[:port]``; ``*`` any, without credentials. Those of `own` pages stay allowed."""
+        self._own = own
         self.allow(origins)
 
     def allow(self, origins: tuple[str, ...]) -> None:
-        """Allow these from now on, and no others."""
+        """Allow these from now on, and no others but those of own pages."""
         self._any = "*" in origins
-        self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in (*origins, *self._own))
 
     def headers(self, origin: str | None) -> dict[str, str]:
         """The headers of an answer to a page of `origin`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
 from typing import Protocol, TypeAlias, assert_never
 
@@ -83,6 +84,7 @@ class _Subscribed:
         fresh = follower.reader.receive(run)
         if fresh is None:
             return
+        follower.reader.delay_us = time.time_ns() // 1000 - fresh.units[0].wall_us
         if fresh.publication != follower.publication:
             follower.publication = fresh.publication
             follower.begun(fresh)

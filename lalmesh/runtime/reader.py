@@ -53,6 +53,7 @@ class Reader:
             writer: refuse under that epoch whatever this publication does not write; empty: not known.
         """
         self.counters = ReaderCounters()
+        self.delay_us: int | None = None  #: how late the oldest unit of the newest run came, as the shell around this notes
         self.epoch: Epoch = seen
         self._named: Epoch = seen  # the highest that an origin has named; units of it may not have come yet
         self.place: Place = NO_PLACE

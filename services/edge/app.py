@@ -92,7 +92,7 @@ class EdgeApp:
         """
         self._settings = settings
         self._loop = asyncio.get_running_loop()
-        self._cors = CorsPolicy(settings.cors_origins)
+        self._cors = CorsPolicy(settings.cors_origins, settings.own_pages)
         self._certificate = CertificateWatch(settings.certificate, self._loop.time)
         self.member = Member(
             node,

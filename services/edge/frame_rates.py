@@ -1,52 +1,97 @@
-"""Frames that publishers sent in each of the last seconds.
+"""What publishers sent in each of the last seconds: frames, bytes, and how long their GOPs were.
 
-They are counted when the edge reports, from what the rings hold: the road of a unit has no part in it. Some 40 ns a frame.
+It is counted when the edge reports, from what the rings hold: the road of a unit has no part in it. Some 100 ns a unit.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from lalmesh.media import Kind
-from lalmesh.runtime.scheduling.model import MAX_FRAME_SECONDS
+from lalmesh.media import TICKS_PER_MS, AccessUnit, Kind
+from lalmesh.runtime.scheduling.model import MAX_FRAME_SECONDS, MAX_GOPS
 from services.edge.publication import Publication
 
 _US = 1_000_000
 
 
+@dataclass(slots=True, frozen=True)
+class Told:
+    """What is told of one publication; all of it newest first."""
+
+    frames: tuple[int, ...]  #: pictures, of a stream without video audio frames, of each whole second
+    payload_bytes: tuple[int, ...]  #: of all tracks, of each whole second
+    gops_end_us: int  #: Unix microseconds of the key frame that ended the newest whole GOP; 0: none has ended
+    gop_frames: tuple[int, ...]  #: pictures of each
+    gop_ms: tuple[int, ...]  #: from its key frame to the next one
+
+
 class FrameRate:
     """Those of one publication."""
 
-    __slots__ = ("_counted", "_frames")
+    __slots__ = ("_bytes", "_counted", "_frames", "_gop_begun", "_gop_frames", "_gops", "_gops_end_us")
 
     def __init__(self) -> None:
         """Nothing has come."""
         self._counted = 0  # units of the publication that were looked at
         self._frames: dict[int, int] = {}  # by Unix second
+        self._bytes: dict[int, int] = {}  # likewise
+        self._gops: deque[tuple[int, int]] = deque(maxlen=MAX_GOPS)  # pictures and milliseconds, the newest first
+        self._gops_end_us = 0
+        self._gop_begun: int | None = None  # time of the key frame of the one that is not whole yet
+        self._gop_frames = 0  # pictures of that
 
-    def past(self, core: Publication, now_s: int) -> tuple[int, ...]:
-        """Pictures, of a stream without video audio frames, in each whole second before `now_s`, the newest first."""
+    def told(self, core: Publication, now_s: int) -> Told:
+        """What came in each whole second before `now_s`."""
         self._count(core)
         oldest = now_s - MAX_FRAME_SECONDS
-        for second in [second for second in self._frames if second < oldest]:
-            del self._frames[second]
+        for counted in (self._frames, self._bytes):
+            for second in [second for second in counted if second < oldest]:
+                del counted[second]
         begun_s = core.first_us // _US if core.first_us else now_s
-        return tuple(self._frames.get(second, 0) for second in range(now_s - 1, max(oldest, begun_s) - 1, -1))
+        seconds = range(now_s - 1, max(oldest, begun_s) - 1, -1)
+        return Told(
+            frames=_of(self._frames, seconds),
+            payload_bytes=_of(self._bytes, seconds),
+            gops_end_us=self._gops_end_us,
+            gop_frames=tuple(frames for frames, _ in self._gops),
+            gop_ms=tuple(lasted_ms for _, lasted_ms in self._gops),
+        )
 
     def _count(self, core: Publication) -> None:
         new = core.counters.units - self._counted
         if not new:
             return
         self._counted = core.counters.units
-        kind = Kind.VIDEO if core.tracks.has_video else Kind.AUDIO
+        has_video = core.tracks.has_video
+        kind = Kind.VIDEO if has_video else Kind.AUDIO
         counted = {track.track_id for track in core.tracks.tracks if track.kind is kind}
-        frames = self._frames
+        in_gops = min(counted) if has_video else -1
+        frames, payload_bytes = self._frames, self._bytes
         for unit in core.ring.newest(new):
+            second = unit.wall_us // _US
+            payload_bytes[second] = payload_bytes.get(second, 0) + len(unit.payload)
             if unit.track_id in counted:
-                second = unit.wall_us // _US
                 frames[second] = frames.get(second, 0) + 1
+                if unit.track_id == in_gops:
+                    if unit.random_access:
+                        self._end_gop(unit)
+                    self._gop_frames += 1
+
+    def _end_gop(self, unit: AccessUnit) -> None:
+        """The one before ends with this key frame, which begins the next."""
+        lasted = 0 if self._gop_begun is None else unit.dts - self._gop_begun
+        if lasted > 0:
+            self._gops.appendleft((self._gop_frames, lasted // TICKS_PER_MS))
+            self._gops_end_us = unit.wall_us
+        self._gop_begun, self._gop_frames = unit.dts, 0
+
+
+def _of(counted: Mapping[int, int], seconds: range) -> tuple[int, ...]:
+    return tuple(counted.get(second, 0) for second in seconds)
 
 
 class FrameRates:
@@ -61,9 +106,9 @@ class FrameRates:
         """The Unix second that is not over yet."""
         return int(self._wall_clock())
 
-    def past(self, core: Publication, now_s: int) -> tuple[int, ...]:
-        """See `FrameRate.past`."""
+    def told(self, core: Publication, now_s: int) -> Told:
+        """See `FrameRate.told`."""
         rate = self._rates.get(core)
         if rate is None:
             rate = self._rates[core] = FrameRate()
-        return rate.past(core, now_s)
+        return rate.told(core, now_s)

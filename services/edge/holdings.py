@@ -64,7 +64,11 @@ class Holdings:
             published=True,
             relayed_to=via.get(publishing.stream, ()),
             frames_end_s=(now_s := self._frames.now_s()),
-            frames=self._frames.past(core, now_s),
+            frames=(told := self._frames.told(core, now_s)).frames,
+            payload_bytes=told.payload_bytes,
+            gops_end_us=told.gops_end_us,
+            gop_frames=told.gop_frames,
+            gop_ms=told.gop_ms,
         )
 
 
@@ -81,4 +85,5 @@ def _played(relay: Relay, via: tuple[str, ...]) -> HeldStream:
         missing=reader.counters.missing,
         left_out=relay.left_out,
         relayed_to=via,
+        delay_us=reader.delay_us,
     )

@@ -37,6 +37,7 @@ class EdgeSettings:
     listen: tuple[ListenSettings, ...] = ()
     certificate: ServerCertificate | None = None  #: of the ports whose protocol ends with s; looked at again from time to time
     cors_origins: tuple[str, ...] = ()
+    own_pages: tuple[str, ...] = ()  #: origins of the console of the same process, which may read as well
     limits: ListenerLimits = field(default_factory=ListenerLimits)
     publication: PublicationSettings = field(default_factory=PublicationSettings)
     relay: RelaySettings = field(default_factory=RelaySettings)

@@ -277,4 +277,5 @@ class HlsApp:
             missing=reader.counters.missing if reader is not None else 0,
             left_out=worker.left_out,
             players=int(worker.is_watched),
+            delay_us=reader.delay_us if reader is not None else None,
         )

@@ -217,6 +217,7 @@ class OriginApp:
             bitrate_bps=self._ingress.bps(group, group.counters.payload_bytes),
             units=group.counters.units,
             missing=group.counters.missing,
+            delay_us=group.delay_us,
         )
 
 

@@ -84,6 +84,7 @@ class Group:
         self.publication = b""
         self.ring = Ring(settings.ring)
         self.counters = GroupCounters()
+        self.delay_us: int | None = None  #: how late the oldest unit of the newest run came, as the shell around this notes
         self.next_timer: float | None = None  #: when `TimerFired` is due
         self.settings = settings
         self._writer: int | None = None  # port of the live publication

@@ -75,6 +75,8 @@ class _IncomingPublication(_Incoming):
             self._opened_us = 0
         if run.units:
             self._entry.core.delay_us = time.time_ns() // 1000 - run.units[0].wall_us
+        if run.units:
+            self._entry.core.delay_us = time.time_ns() // 1000 - run.units[0].wall_us
         self._groups.handle(self._entry, events.RunReceived(self._port, run))
 
     def closed(self, reason: CloseReason) -> None:

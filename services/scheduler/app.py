@@ -21,7 +21,19 @@ from lalmesh.runtime.listener import ListenerMetrics, sweep_each_second
 from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.sessions import SessionDirectory
-from services.scheduler.api import Api, ApiSettings, Operation, Turnstile, health, nodes, recordings, settings, streams, tokens
+from services.scheduler.api import (
+    Api,
+    ApiSettings,
+    Operation,
+    Turnstile,
+    health,
+    nodes,
+    recordings,
+    settings,
+    stream_details,
+    streams,
+    tokens,
+)
 from services.scheduler.api import blacklist as blacklist_api
 from services.scheduler.api import events as events_api
 from services.scheduler.api import relays as relays_api
@@ -30,6 +42,7 @@ from services.scheduler.api import sessions as sessions_api
 from services.scheduler.api import webhooks as webhooks_api
 from services.scheduler.app_usage import AppUsagePart
 from services.scheduler.blacklisting import Blacklisting, BlacklistStore, MemoryBlacklist
+from services.scheduler.console import add_console, edge_endpoints
 from services.scheduler.event_hub import EventHub, HubSettings
 from services.scheduler.events import MemoryEventLog
 from services.scheduler.kicks import Kicks
@@ -157,6 +170,7 @@ class SchedulerApp:
         self.operations: list[Operation] = [
             *health.operations(self.service),
             *streams.operations(self.service, self.peers),
+            *stream_details.operations(self.service, self.peers),
             *nodes.operations(self.service, self.peers),
             *tokens.operations(lambda: self._api.tokens),
             *recordings.operations(self.service.recordings),
@@ -253,6 +267,7 @@ class SchedulerApp:
         host, port = self._http_address
         self._serving = self._api.build(self.operations, Turnstile(self.service.metrics.http_busy.inc))
         app, headers = self._serving.app(), self._api.proxy_protocol
+        add_console(app, lambda: edge_endpoints(self.service.directory))
         tls = self._certificate.context if self._certificate is not None else None
         http = self._http = HttpPort(
             "https" if tls else "http", app, self._api.limits, self._http_metrics, tls, takes_headers=headers

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import CollectorRegistry, disable_created_metrics
@@ -254,12 +255,17 @@ class Node:
         from services.standalone.edge_settings import edge_settings
 
         node = settings.node_id(self._config, "edge", shared=self._role == "standalone")
-        built = edge_settings(self._config, keys)
+        built = replace(edge_settings(self._config, keys), own_pages=self._own_pages())
         links = self._links(node, channels, "edge")
         self._edge = EdgeApp(node, built, client, links, self._metrics, settings.machine_address, self._fail)
         self._stack.push_async_callback(self._edge.stop)
         self._listen_to(self._edge.member)
         await self._edge.start()
+
+    def _own_pages(self) -> tuple[str, ...]:
+        """The console of this process, by the names that it is likely to be opened by."""
+        port = self._scheduler.http_port if self._scheduler is not None else None
+        return () if port is None else settings.own_pages(self._config, port)
 
     async def _start_health(self) -> None:
         self._health = HealthServer(self._metrics, self._unready, settings.profiles(self._config, self._role))

@@ -64,6 +64,9 @@ def channels(config: Config, keys: tuple[bytes, ...]) -> Channels:
         raise ConfigError([Problem("cluster.tls", str(error))]) from error
 
 
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
 def machine_address() -> str:
     """The address by which other machines are likely to reach this one, IPv4 before IPv6; loopback where there is no network.
 
@@ -74,6 +77,15 @@ def machine_address() -> str:
             probe.connect((somewhere, 9))
             return str(probe.getsockname()[0])
     return "127.0.0.1"
+
+
+def own_pages(config: Config, port: int) -> tuple[str, ...]:
+    """The origins that the console of a standalone server, at `port`, is likely to be opened by."""
+    scheme = "https" if config.scheduler.http.tls.cert_file else "http"
+    said = "" if (scheme, port) in (("http", 80), ("https", 443)) else f":{port}"  # a browser leaves it out
+    names = (config.edge.advertise.host, machine_address(), socket.gethostname(), *_LOOPBACK_NAMES)
+    hosts = dict.fromkeys(f"[{name}]" if ":" in name else name for name in names if name)
+    return tuple(f"{scheme}://{host}{said}" for host in hosts)
 
 
 def scheduler_host(config: Config) -> str:

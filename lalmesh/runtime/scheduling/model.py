@@ -12,6 +12,7 @@ from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Grant, Location
 from lalmesh.runtime.scheduling.control import AppUsage, Blacklist, KickSessions, LiveSettings, RelayJobs, RelayStatus
 from lalmesh.runtime.scheduling.hls import HlsAssigned, HlsEndpoint, RecordingRules
 
+MAX_GOPS = 16  #: of a stream that are told of: half a minute of the usual ones
 MAX_FRAME_SECONDS = 31  #: that the frames of a stream are told of: as many as lal shows
 MAX_ITEMS = 1000  #: claims, moves, wanted streams or sessions of one request: some 300 KB, so one list never holds up the others
 MAX_LOCATE_S = 10.0  #: the longest that a `locate` waits, whatever its deadline
@@ -177,6 +178,12 @@ class HeldStream:
     frames_end_s: int = 0  #: edge: Unix seconds, end of the last whole second that `frames` tells of
     #: edge: pictures, or audio frames where there is no video, that came in each of the seconds before, the newest first
     frames: tuple[int, ...] = ()  #: at most `MAX_FRAME_SECONDS`
+    payload_bytes: tuple[int, ...] = ()  #: edge: of all tracks, that came in each of those seconds
+    gops_end_us: int = 0  #: edge: Unix microseconds of the key frame that ended the newest whole GOP; 0: none has ended
+    gop_frames: tuple[int, ...] = ()  #: edge: pictures of each GOP up to there, the newest first; at most `MAX_GOPS`
+    gop_ms: tuple[int, ...] = ()  #: edge: how long each lasts
+    #: readers, origin: how late the oldest unit of the last run came, by the clocks of both nodes; None: not known
+    delay_us: int | None = None
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

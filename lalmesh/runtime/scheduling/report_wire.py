@@ -29,6 +29,7 @@ from lalmesh.runtime.scheduling.control_wire import (
 )
 from lalmesh.runtime.scheduling.model import (
     MAX_FRAME_SECONDS,
+    MAX_GOPS,
     Capacity,
     Endpoint,
     HeldStream,
@@ -82,6 +83,11 @@ def parse_held(message: scheduler_pb2.HeldStream) -> HeldStream:
         relayed_to=tuple(_text(each, "cluster") for each in message.relayed_to[:MAX_VIA]),
         frames_end_s=message.frames_end_s,
         frames=tuple(message.frames[:MAX_FRAME_SECONDS]),
+        payload_bytes=tuple(message.payload_bytes[:MAX_FRAME_SECONDS]),
+        gops_end_us=message.gops_end_us,
+        gop_frames=tuple(message.gop_frames[:MAX_GOPS]),
+        gop_ms=tuple(message.gop_ms[:MAX_GOPS]),
+        delay_us=message.delay_us if message.HasField("delay_us") else None,
     )
 
 
@@ -104,6 +110,11 @@ def serialize_held(held: HeldStream) -> scheduler_pb2.HeldStream:
         relayed_to=held.relayed_to[:MAX_VIA],
         frames_end_s=held.frames_end_s,
         frames=held.frames[:MAX_FRAME_SECONDS],
+        payload_bytes=held.payload_bytes[:MAX_FRAME_SECONDS],
+        gops_end_us=held.gops_end_us,
+        gop_frames=held.gop_frames[:MAX_GOPS],
+        gop_ms=held.gop_ms[:MAX_GOPS],
+        delay_us=held.delay_us,
     )
 
 

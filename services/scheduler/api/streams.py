@@ -47,7 +47,7 @@ def operations(service: SchedulerService, peers: Peers) -> list[Operation]:
         return Answer(body=page.answer(StreamPage, await _described(service, peers, page.shown)))
 
     async def show_stream(asked: Asked) -> Answer:
-        stream = _named(asked)
+        stream = named(asked)
         if not service.directory.is_published(stream):
             raise ProblemError(HTTPStatus.NOT_FOUND, f"nobody publishes {str(stream)[:100]!r}")
         return Answer(body=(await _described(service, peers, [stream]))[0])
@@ -78,7 +78,12 @@ def operations(service: SchedulerService, peers: Peers) -> list[Operation]:
     ]
 
 
-def _named(asked: Asked) -> StreamKey:
+def named(asked: Asked) -> StreamKey:
+    """The stream of a path.
+
+    Raises:
+        ProblemError: it can be none.
+    """
     try:
         return StreamKey.of(asked.path["app"], asked.path["name"])
     except InvalidName as exc:

@@ -1,11 +1,11 @@
-"""``/v1/tokens``: which tokens of the API there are. Neither they nor their hashes are shown."""
+"""``/v1/tokens``: which tokens of the API there are; ``/v1/whoami``: who asks. Neither they nor their hashes are shown."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,16 @@ class TokenModel(ApiModel):
     is_own: bool = Field(description="Whether it is the one that asks.")
 
 
+class OwnTokenModel(ApiModel):
+    """Who asks."""
+
+    name: str = Field(description="Of the token that was shown; empty: none, or one that is worth nothing.")
+    role: Literal["anybody", "viewer", "operator", "admin"] = Field(
+        description="What it may; each may what those before it may. Where there are no tokens, a program on this machine is admin."
+    )
+    tokens: bool = Field(description="Whether there are tokens at all.")
+
+
 TokenPage = PageModel[TokenModel]
 
 
@@ -33,7 +43,20 @@ def operations(tokens: Callable[[], Sequence[ApiToken]]) -> list[Operation]:
         page = Page.of(tokens(), asked.query)
         return Answer(body=page.answer(TokenPage, [_described(token, asked.token) for token in page.shown]))
 
+    async def show_own(asked: Asked) -> Answer:
+        role: Any = asked.role.name.lower()
+        return Answer(body=OwnTokenModel(name=asked.token, role=role, tokens=bool(tokens())))
+
     return [
+        Operation(
+            method="GET",
+            path="/v1/whoami",
+            tag="tokens",
+            summary="Show what the token that is shown may do.",
+            handler=show_own,
+            role=ApiRole.ANYBODY,
+            answers={HTTPStatus.OK: OwnTokenModel},
+        ),
         Operation(
             method="GET",
             path="/v1/tokens",
@@ -44,7 +67,7 @@ def operations(tokens: Callable[[], Sequence[ApiToken]]) -> list[Operation]:
             role=ApiRole.ADMIN,
             query=PageQuery,
             answers={HTTPStatus.OK: TokenPage},
-        )
+        ),
     ]
 
 

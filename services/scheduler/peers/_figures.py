@@ -14,6 +14,7 @@ from services.scheduler.members import Members, Session
 from services.scheduler.records import ClaimRecord, GroupRecord
 
 MAX_HELD = 8  #: nodes of one stream that are shown one by one: its publisher, its origin, its worker, and those before them
+MAX_PLAYED = 50  #: edges that only play one stream that are shown one by one: more than fit on a page that one looks at
 MAX_STANDINGS = 10_000  #: of one node; the streams of more than it carries
 
 
@@ -33,6 +34,7 @@ class StreamFigures:
     held: tuple[HeldAt, ...] = ()
     players: int | None = None  #: at all edges; None: no edge has it
     left_out: frozenset[str] = frozenset()  #: by any node
+    played: tuple[HeldAt, ...] = ()  #: at edges that only play it, where they were asked for; at most `MAX_PLAYED`
 
     def __or__(self, other: StreamFigures) -> StreamFigures:
         """What other nodes report as well."""
@@ -40,6 +42,7 @@ class StreamFigures:
             held=(*self.held, *other.held)[:MAX_HELD],
             players=other.players if self.players is None else self.players + (other.players or 0),
             left_out=self.left_out | other.left_out,
+            played=(*self.played, *other.played)[:MAX_PLAYED],
         )
 
     def at(self, node: NodeAddress | None) -> HeldStream | None:
@@ -85,16 +88,18 @@ class OwnFigures:
             for session in self._members
         ]
 
-    def of(self, stream: StreamKey) -> StreamFigures:
-        """What they report of one stream."""
+    def of(self, stream: StreamKey, *, edges_too: bool = False) -> StreamFigures:
+        """What they report of one stream; with `edges_too` also each edge that only plays it."""
         sessions = self._members.holders(stream)
-        return reduce(StreamFigures.__or__, (self._figures(session, stream) for session in sessions), StreamFigures())
+        return reduce(StreamFigures.__or__, (self._figures(session, stream, edges_too) for session in sessions), StreamFigures())
 
-    def _figures(self, session: Session, stream: StreamKey) -> StreamFigures:
+    def _figures(self, session: Session, stream: StreamKey, edges_too: bool) -> StreamFigures:
         held, report = session.held[stream], session.report
         is_shown = report.role is not Role.EDGE or held.published or self._publishes(session, stream)
+        shown = (HeldAt(report.node, report.role, held),)
         return StreamFigures(
-            held=(HeldAt(report.node, report.role, held),) if is_shown else (),
+            held=shown if is_shown else (),
+            played=shown if edges_too and not is_shown else (),
             players=held.players if report.role is Role.EDGE else None,
             left_out=frozenset(held.left_out),
         )

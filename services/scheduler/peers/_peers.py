@@ -75,11 +75,14 @@ class Peers:
                     standing = peer.nodes[group.origin.node].standings.get(stream)
         return standing or state_of_keys(claim, group)
 
-    async def of(self, streams: Sequence[StreamKey]) -> list[StreamFigures]:
-        """What all nodes report of some streams, at most `MAX_ITEMS`; those of replicas that do not answer are missing."""
-        known = [self.own.of(stream) for stream in streams]
+    async def of(self, streams: Sequence[StreamKey], *, edges_too: bool = False) -> list[StreamFigures]:
+        """What all nodes report of some streams, at most `MAX_ITEMS`; those of replicas that do not answer are missing.
+
+        With `edges_too` also each edge that only plays them is shown.
+        """
+        known = [self.own.of(stream, edges_too=edges_too) for stream in streams]
         asked = [peer for peer in self._peers.values() if peer.nodes] if streams else []
-        for figures in await asyncio.gather(*(self._ask(peer, streams) for peer in asked)):
+        for figures in await asyncio.gather(*(self._ask(peer, streams, edges_too) for peer in asked)):
             known = [one | other for one, other in zip(known, figures, strict=True)] if figures else known
         return known
 
@@ -130,10 +133,10 @@ class Peers:
             if self._service.members.of(node) is None:
                 self._directory.report(node, figures.load, peer.told_at)
 
-    async def _ask(self, peer: _Peer, streams: Sequence[StreamKey]) -> Sequence[StreamFigures]:
+    async def _ask(self, peer: _Peer, streams: Sequence[StreamKey], edges_too: bool) -> Sequence[StreamFigures]:
         try:
             with ended_calls_raise():  # a replica that goes may do so while it is asked
-                return await peer.show_streams(streams[:MAX_ITEMS], ANSWER_S)
+                return await peer.show_streams(streams[:MAX_ITEMS], ANSWER_S, edges_too)
         except (grpc.aio.AioRpcError, LalmeshError) as exc:
             self._note_failure(peer, exc)
             return ()
@@ -183,9 +186,10 @@ class _Peer:
         answer: pb.ShowNodesResponse = await self._show_nodes(pb.ShowNodesRequest(), timeout=timeout_s)
         return {figures.node.node: figures for figures in map(parse_node_figures, answer.nodes)}
 
-    async def show_streams(self, streams: Sequence[StreamKey], timeout_s: float) -> Sequence[StreamFigures]:
+    async def show_streams(self, streams: Sequence[StreamKey], timeout_s: float, edges_too: bool) -> Sequence[StreamFigures]:
         """What its nodes report of some streams; nothing where it answers another question."""
-        request = pb.ShowStreamsRequest(streams=[scheduler_pb2.Stream(app=stream.app, name=stream.name) for stream in streams])
+        named = [scheduler_pb2.Stream(app=stream.app, name=stream.name) for stream in streams]
+        request = pb.ShowStreamsRequest(streams=named, edges_too=edges_too)
         answer: pb.ShowStreamsResponse = await self._show_streams(request, timeout=timeout_s)
         return [*map(parse_stream_figures, answer.streams)] if len(answer.streams) == len(streams) else ()
 

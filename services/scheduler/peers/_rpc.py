@@ -49,4 +49,5 @@ class PeersFace:
             streams = [parse_stream(each.app, each.name) for each in request.streams]
         except RemoteProtocolError as exc:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(exc))
-        return pb.ShowStreamsResponse(streams=[serialize_stream_figures(self._figures.of(stream)) for stream in streams])
+        found = (self._figures.of(stream, edges_too=request.edges_too) for stream in streams)
+        return pb.ShowStreamsResponse(streams=map(serialize_stream_figures, found))

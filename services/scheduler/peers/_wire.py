@@ -17,7 +17,7 @@ from lalmesh.runtime.scheduling.report_wire import (
     serialize_held,
     serialize_load,
 )
-from services.scheduler.peers._figures import MAX_HELD, HeldAt, NodeFigures, StreamFigures
+from services.scheduler.peers._figures import MAX_HELD, MAX_PLAYED, HeldAt, NodeFigures, StreamFigures
 
 MAX_LEFT_OUT = 256  #: of one stream, by all nodes of a replica
 
@@ -43,6 +43,7 @@ def serialize_stream_figures(figures: StreamFigures) -> pb.StreamFigures:
         is_played=figures.players is not None,
         players=figures.players or 0,
         left_out=sorted(figures.left_out)[:MAX_LEFT_OUT],
+        played=map(_serialize_held_at, figures.played),
     )
 
 
@@ -54,6 +55,7 @@ def parse_stream_figures(message: pb.StreamFigures) -> StreamFigures:
         held=tuple(map(_held_at, message.held)),
         players=message.players if message.is_played else None,
         left_out=frozenset(message.left_out[:MAX_LEFT_OUT]),
+        played=tuple(map(_held_at, message.played[:MAX_PLAYED])),
     )
 
 

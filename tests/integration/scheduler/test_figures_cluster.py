@@ -21,6 +21,11 @@ from services.scheduler.registry import MemoryRegistry
 
 TRACKS = TrackSet((Track(track_id=1, codec=Codec.H264, width=1280, height=720),), 1)
 CAM = StreamKey.of("live/a", "cam 1")
+#: what an edge says of the last seconds of a publisher
+OF_LATE: dict[str, Any] = {
+    "frames_end_s": 100, "frames": (25, 24), "payload_bytes": (1000, 2),
+    "gops_end_us": 99_000_000, "gop_frames": (50, 25), "gop_ms": (2000, 1000),
+}  # fmt: skip
 SOON_S = 2.0  #: within which every replica answers alike
 
 
@@ -71,9 +76,9 @@ async def test_every_replica_shows_what_nodes_report_to_any(cluster: Cluster, we
         "place": grant.place,
         "publication": grant.publication,
     }
-    origin.held.append(HeldStream(**about, players=2, state=StreamState.WAITING))
-    publisher.held.append(HeldStream(**about, players=3, bitrate_bps=9, published=True))
-    player.held.append(HeldStream(stream=CAM, players=4, left_out=("flv: mp2",)))
+    origin.held.append(HeldStream(**about, players=2, state=StreamState.WAITING, delay_us=1_500))
+    publisher.held.append(HeldStream(**about, players=3, bitrate_bps=9, published=True, **OF_LATE))
+    player.held.append(HeldStream(stream=CAM, players=4, left_out=("flv: mp2",), delay_us=4_000, missing=1))
     await eventually(lambda: len(one.service.members.holders(CAM)) == 2 and len(two.service.members.holders(CAM)) == 1)
     await asyncio.sleep(SOON_S / 2)
 
@@ -81,6 +86,18 @@ async def test_every_replica_shows_what_nodes_report_to_any(cluster: Cluster, we
     expected = {"state": "waiting", "players": 7, "subscriptions": 2, "bitrate_bps": 9, "left_out": ["flv: mp2"], "edge": "e1"}
     assert {name: shown[name] for name in expected} == expected
     assert shown["tracks"][0]["width"] == 1280
+    path = await web.alike([one, two], "streams/live%2Fa/cam%201/path")
+    assert [(each["node"], each["part"], each["reads_from"], each["delay_ms"]) for each in path["nodes"]] == [
+        ("e1", "publishes", None, None), ("o1", "owns", "e1", 1.5), ("e2", "plays", "o1", 4.0)
+    ]  # fmt: skip
+    assert [(each["players"], each["missing"]) for each in path["nodes"]] == [(3, 0), (None, 0), (4, 1)]
+    assert path["more"] is False
+    history = await web.alike([one, two], "streams/live%2Fa/cam%201/history")
+    assert history == {
+        "end_s": 100, "frames": [25, 24], "bitrate_bps": [8000, 16], "gops": [
+            {"ended_us": 99_000_000, "frames": 50, "duration_ms": 2000}, {"ended_us": 97_000_000, "frames": 25, "duration_ms": 1000}
+        ]
+    }  # fmt: skip
     nodes = await web.alike([one, two], "nodes")
     assert all(node["load"] is not None for node in nodes["items"])
     for query, count in (("app=live/a", 1), ("app=live", 0), ("name=cam", 1), ("state=waiting", 1), ("state=live", 0),

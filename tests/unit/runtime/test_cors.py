@@ -25,6 +25,13 @@ def test_another_page_may_not_read(origin: str | None) -> None:
     assert CorsPolicy((PAGE,)).headers(origin) == {"Vary": "Origin"}
 
 
+def test_an_own_page_may_read_whatever_the_list_becomes() -> None:
+    policy = CorsPolicy((), ("http://localhost:8083",))
+    policy.allow((PAGE,))
+    assert "Access-Control-Allow-Origin" in policy.headers("http://localhost:8083")
+    assert "Access-Control-Allow-Origin" not in policy.headers("http://localhost:8080")
+
+
 def test_without_a_list_nothing_is_said() -> None:
     assert CorsPolicy(()).headers(PAGE) == {}
 

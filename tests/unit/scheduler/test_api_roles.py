@@ -22,6 +22,7 @@ NEEDED = {
         GET /healthz
         GET /readyz
         GET /metrics
+        GET /v1/whoami
         GET /v1/route/play
         GET /v1/route/publish
         GET /play/{app}/{name}
@@ -32,6 +33,8 @@ NEEDED = {
     ApiRole.VIEWER: """
         GET /v1/streams
         GET /v1/streams/{app}/{name}
+        GET /v1/streams/{app}/{name}/path
+        GET /v1/streams/{app}/{name}/history
         GET /v1/nodes
         GET /v1/nodes/{name}
         GET /v1/recordings

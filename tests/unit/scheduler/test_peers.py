@@ -49,8 +49,18 @@ def test_figures_of_a_node_survive_the_wire() -> None:
 
 @given(st.none() | st.integers(0, 2**40), texts)
 def test_figures_of_a_stream_survive_the_wire(players: int | None, left_out: frozenset[str]) -> None:
-    figures = StreamFigures(held=(held_at("o1", players=3), held_at("e1", Role.EDGE)), players=players, left_out=left_out)
+    held, played = (held_at("o1", players=3), held_at("e1", Role.EDGE)), (held_at("e2", Role.EDGE, players=1),)
+    figures = StreamFigures(held=held, players=players, left_out=left_out, played=played)
     assert parse_stream_figures(serialize_stream_figures(figures)) == figures
+
+
+def test_all_that_an_edge_says_of_what_it_publishes_survives_the_wire() -> None:
+    of_late = HeldStream(
+        stream=CAM, frames_end_s=9, frames=(25, 24), payload_bytes=(9, 8), gops_end_us=7, gop_frames=(5,), gop_ms=(4,)
+    )
+    for held in (of_late, HeldStream(stream=CAM, delay_us=0), HeldStream(stream=CAM, delay_us=-5_000)):
+        figures = StreamFigures(held=(HeldAt(address("e1"), Role.EDGE, held),))
+        assert parse_stream_figures(serialize_stream_figures(figures)) == figures
 
 
 def test_what_several_replicas_know_adds_up() -> None:

@@ -39,10 +39,12 @@ class StreamStanding(_message.Message):
     def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[_Union[_scheduler_pb2.StreamState, str]] = ...) -> None: ...
 
 class ShowStreamsRequest(_message.Message):
-    __slots__ = ("streams",)
+    __slots__ = ("streams", "edges_too")
     STREAMS_FIELD_NUMBER: _ClassVar[int]
+    EDGES_TOO_FIELD_NUMBER: _ClassVar[int]
     streams: _containers.RepeatedCompositeFieldContainer[_scheduler_pb2.Stream]
-    def __init__(self, streams: _Optional[_Iterable[_Union[_scheduler_pb2.Stream, _Mapping]]] = ...) -> None: ...
+    edges_too: bool
+    def __init__(self, streams: _Optional[_Iterable[_Union[_scheduler_pb2.Stream, _Mapping]]] = ..., edges_too: _Optional[bool] = ...) -> None: ...
 
 class ShowStreamsResponse(_message.Message):
     __slots__ = ("streams",)
@@ -51,16 +53,18 @@ class ShowStreamsResponse(_message.Message):
     def __init__(self, streams: _Optional[_Iterable[_Union[StreamFigures, _Mapping]]] = ...) -> None: ...
 
 class StreamFigures(_message.Message):
-    __slots__ = ("held", "is_played", "players", "left_out")
+    __slots__ = ("held", "is_played", "players", "left_out", "played")
     HELD_FIELD_NUMBER: _ClassVar[int]
     IS_PLAYED_FIELD_NUMBER: _ClassVar[int]
     PLAYERS_FIELD_NUMBER: _ClassVar[int]
     LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    PLAYED_FIELD_NUMBER: _ClassVar[int]
     held: _containers.RepeatedCompositeFieldContainer[HeldAt]
     is_played: bool
     players: int
     left_out: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, held: _Optional[_Iterable[_Union[HeldAt, _Mapping]]] = ..., is_played: _Optional[bool] = ..., players: _Optional[int] = ..., left_out: _Optional[_Iterable[str]] = ...) -> None: ...
+    played: _containers.RepeatedCompositeFieldContainer[HeldAt]
+    def __init__(self, held: _Optional[_Iterable[_Union[HeldAt, _Mapping]]] = ..., is_played: _Optional[bool] = ..., players: _Optional[int] = ..., left_out: _Optional[_Iterable[str]] = ..., played: _Optional[_Iterable[_Union[HeldAt, _Mapping]]] = ...) -> None: ...
 
 class HeldAt(_message.Message):
     __slots__ = ("node", "role", "held")

@@ -144,7 +144,7 @@ class NodeReport(_message.Message):
     def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., role: _Optional[_Union[Role, str]] = ..., zone: _Optional[str] = ..., machine: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., draining: _Optional[bool] = ..., leaving: _Optional[bool] = ..., streams: _Optional[_Iterable[_Union[HeldStream, _Mapping]]] = ..., version: _Optional[str] = ..., relays: _Optional[_Iterable[_Union[_control_pb2.RelayStatus, _Mapping]]] = ...) -> None: ...
 
 class HeldStream(_message.Message):
-    __slots__ = ("app", "name", "epoch", "place", "publication", "state", "tracks", "players", "bitrate_bps", "units", "missing", "left_out", "published", "relayed_to", "frames_end_s", "frames")
+    __slots__ = ("app", "name", "epoch", "place", "publication", "state", "tracks", "players", "bitrate_bps", "units", "missing", "left_out", "published", "relayed_to", "frames_end_s", "frames", "payload_bytes", "gops_end_us", "gop_frames", "gop_ms", "delay_us")
     APP_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -161,6 +161,11 @@ class HeldStream(_message.Message):
     RELAYED_TO_FIELD_NUMBER: _ClassVar[int]
     FRAMES_END_S_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    GOPS_END_US_FIELD_NUMBER: _ClassVar[int]
+    GOP_FRAMES_FIELD_NUMBER: _ClassVar[int]
+    GOP_MS_FIELD_NUMBER: _ClassVar[int]
+    DELAY_US_FIELD_NUMBER: _ClassVar[int]
     app: str
     name: str
     epoch: _media_pb2.Epoch
@@ -177,7 +182,12 @@ class HeldStream(_message.Message):
     relayed_to: _containers.RepeatedScalarFieldContainer[str]
     frames_end_s: int
     frames: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., state: _Optional[_Union[StreamState, str]] = ..., tracks: _Optional[_Union[_media_pb2.TrackSet, _Mapping]] = ..., players: _Optional[int] = ..., bitrate_bps: _Optional[int] = ..., units: _Optional[int] = ..., missing: _Optional[int] = ..., left_out: _Optional[_Iterable[str]] = ..., published: _Optional[bool] = ..., relayed_to: _Optional[_Iterable[str]] = ..., frames_end_s: _Optional[int] = ..., frames: _Optional[_Iterable[int]] = ...) -> None: ...
+    payload_bytes: _containers.RepeatedScalarFieldContainer[int]
+    gops_end_us: int
+    gop_frames: _containers.RepeatedScalarFieldContainer[int]
+    gop_ms: _containers.RepeatedScalarFieldContainer[int]
+    delay_us: int
+    def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ..., epoch: _Optional[_Union[_media_pb2.Epoch, _Mapping]] = ..., place: _Optional[_Union[_media_pb2.Place, _Mapping]] = ..., publication: _Optional[bytes] = ..., state: _Optional[_Union[StreamState, str]] = ..., tracks: _Optional[_Union[_media_pb2.TrackSet, _Mapping]] = ..., players: _Optional[int] = ..., bitrate_bps: _Optional[int] = ..., units: _Optional[int] = ..., missing: _Optional[int] = ..., left_out: _Optional[_Iterable[str]] = ..., published: _Optional[bool] = ..., relayed_to: _Optional[_Iterable[str]] = ..., frames_end_s: _Optional[int] = ..., frames: _Optional[_Iterable[int]] = ..., payload_bytes: _Optional[_Iterable[int]] = ..., gops_end_us: _Optional[int] = ..., gop_frames: _Optional[_Iterable[int]] = ..., gop_ms: _Optional[_Iterable[int]] = ..., delay_us: _Optional[int] = ...) -> None: ...
 
 class NodeCommand(_message.Message):
     __slots__ = ("joined", "group_moved", "fenced", "evicted", "hls_assigned", "recording_rules", "reclaim_wanted", "drain", "kick_sessions", "blacklist", "relay_jobs", "live_settings", "app_usage")
