@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cluster import Cluster, Node, Standalone
+from support.cluster import Cluster, Node
 from support.ffmpeg import Publisher
 from support.flv_source import flv_source
-from support.lal import shipped_lal_config
+from support.lal import LIMIT_S, NAME, STREAM, published_lal_server, shipped_lal_config
 from support.lal_client import LalClient
 from support.ports import LOOPBACK
 from support.process import wait_until
@@ -24,9 +24,6 @@ from support.redis import CAN_RUN_REDIS, RedisServer
 from support.webhook_sink import Hook, WebhookSink, of
 
 Media = Callable[[str], Path]
-LIMIT_S = 30.0
-STREAM = "live/test110"
-NAME = "test110"
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,3})? Z UTC")
 
 EMPTY: dict[str, Any] = {
@@ -59,36 +56,17 @@ def sink() -> Iterator[WebhookSink]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, media: Media, sink: WebhookSink) -> Iterator[Node]:
-    """A server that takes lal's file as it ships but for the ports, with one publisher whose application is live."""
-    folder = tmp_path_factory.mktemp("lal")
-    file = folder / "lalserver.conf.json"
-    config = with_free_ports(shipped_lal_config())
-    config["http_notify"] |= {"enable": True, "update_interval_sec": 3600}
-    config["http_notify"] |= {
-        name: f"{sink.url}/{name}" if name in TOLD else "" for name in config["http_notify"] if name[:3] == "on_"
-    }
-    file.write_text(json.dumps(config))
+    """A server that takes lal's file, with one publisher whose application is live."""
+    told = {name: f"{sink.url}/{name}" if name in TOLD else "" for name in shipped_lal_config()["http_notify"] if name[:3] == "on_"}
+    notify = {"enable": True, "update_interval_sec": 3600, **told}
     settings = {"edge.session.report_s": 1, "edge.play.wait_publisher_s": 5, "hls.segment_ms": 1000}
-    with ExitStack() as stack:
-        node = stack.enter_context(Standalone(folder, settings, arguments=("--lal-config", str(file))))
-        log = folder / "push.log"
-        stack.enter_context(Publisher(media("h264_aac"), node.rtmp_url(STREAM), log=log, loops=-1, limit_s=300))
-        LalClient(node.api_url).group_until(NAME, lambda group: group["pub"]["bitrate_kbits"], LIMIT_S)
+    with published_lal_server(tmp_path_factory.mktemp("lal"), media("h264_aac"), settings, notify=notify) as node:
         yield node
 
 
 @pytest.fixture
 def lal(server: Node) -> LalClient:
     return LalClient(server.api_url)
-
-
-def with_free_ports(config: dict[str, Any]) -> dict[str, Any]:
-    for section in config.values():
-        if isinstance(section, dict):
-            for key in section:
-                if key.endswith(("addr", "listen_addr")) and section[key]:
-                    section[key] = ":0"
-    return config
 
 
 async def playing(lal: LalClient, player: Recorder, protocol: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-from e2e.test_lal_api import EMPTY, LIMIT_S, NAME, NO_GROUP, NO_PULL, STREAM, assert_session, with_free_ports
+from e2e.test_lal_api import EMPTY, NO_GROUP, NO_PULL, assert_session
 from support.cluster import Node, Standalone
 from support.ffmpeg import Publisher
 from support.held_clients import HeldClient, holding
-from support.lal import shipped_lal_config
+from support.lal import LIMIT_S, NAME, STREAM, published_lal_server
 from support.lal_client import LalClient
 from support.operator_api import call
 from support.process import wait_until
@@ -30,15 +29,8 @@ Media = Callable[[str], Path]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, media: Media) -> Iterator[Node]:
     """A server that takes lal's file, with one publisher."""
-    folder = tmp_path_factory.mktemp("lal")
-    file = folder / "lalserver.conf.json"
-    file.write_text(json.dumps(with_free_ports(shipped_lal_config())))
     settings = {"edge.session.report_s": 1, "hls.segment_ms": 1000, "origin.grace_s": 1}
-    with ExitStack() as stack:
-        node = stack.enter_context(Standalone(folder, settings, arguments=("--lal-config", str(file))))
-        log = folder / "push.log"
-        stack.enter_context(Publisher(media("h264_aac"), node.rtmp_url(STREAM), log=log, loops=-1, limit_s=300))
-        LalClient(node.api_url).group_until(NAME, lambda group: group["pub"]["bitrate_kbits"], LIMIT_S)
+    with published_lal_server(tmp_path_factory.mktemp("lal"), media("h264_aac"), settings) as node:
         yield node
 
 

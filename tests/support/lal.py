@@ -1,8 +1,21 @@
-"""lal's configuration file as it ships, from its documentation: every key with its default."""
+"""lal's configuration file as it ships, from its documentation: every key with its default; and a server that takes it."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+from support.cluster import Node, Standalone
+from support.ffmpeg import Publisher
+from support.lal_client import LalClient
+
+NAME = "test110"
+STREAM = f"live/{NAME}"  #: that of its documents
+LIMIT_S = 30.0
+PUBLISHED_S = 300.0  #: longer than all tests of one file
 
 _CERTIFICATE = ("./conf/cert.pem", "./conf/key.pem")
 _EVENTS = [
@@ -111,3 +124,28 @@ def shipped_lal_config() -> dict[str, Any]:
         },
         "debug": {"log_group_interval_sec": 30, "log_group_max_group_num": 10, "log_group_max_sub_num_per_group": 10},
     }
+
+
+@contextmanager
+def published_lal_server(
+    folder: Path, media: Path, settings: Mapping[str, object], *, notify: Mapping[str, object] | None = None
+) -> Iterator[Node]:
+    """A server that takes lal's file as it ships, but for the ports and for `notify`, with `media` published as `STREAM`."""
+    config = _with_free_ports(shipped_lal_config())
+    config["http_notify"] |= notify or {}
+    file = folder / "lalserver.conf.json"
+    file.write_text(json.dumps(config))
+    with Standalone(folder, dict(settings), arguments=("--lal-config", str(file))) as node:
+        log = folder / "push.log"
+        with Publisher(media, node.rtmp_url(STREAM), log=log, loops=-1, limit_s=PUBLISHED_S):
+            LalClient(node.api_url).group_until(NAME, lambda group: group["pub"]["bitrate_kbits"], LIMIT_S)
+            yield node
+
+
+def _with_free_ports(config: dict[str, Any]) -> dict[str, Any]:
+    for section in config.values():
+        if isinstance(section, dict):
+            for key in section:
+                if key.endswith(("addr", "listen_addr")) and section[key]:
+                    section[key] = ":0"
+    return config
