@@ -75,10 +75,11 @@ endif
 proto: setup ## generate lalmesh/rpc from proto/
 	@$(BIN)/python tools/proto.py
 
-docs: setup ## write lalmesh.sample.yaml and docs/configuration.md from the configuration models, and the table in docs/api.md
+docs: setup ## write what comes of the configuration models (sample, reference, schema of the chart), and the table in docs/api.md
 	@$(BIN)/python -m lalmesh.runtime.config
 	@$(BIN)/python -m services.scheduler.api
 	@$(BIN)/python -m lalmesh.runtime.event_docs
+	@$(BIN)/python -m tools.chart
 	@$(BIN)/python -m lalmesh.runtime.telemetry
 
 format: setup ## put imports and layout in order
