@@ -49,6 +49,9 @@ class Loads:
 
     def granted(self, node: NodeId, now: float) -> None:
         """A group was pointed to the node."""
+        if node not in self._granted:  # of those that have gone nobody asks again, and each start of one is another
+            for each in [each for each, granted in self._granted.items() if granted[-1] < now - RESERVED_S]:
+                del self._granted[each]
         self._granted[node].append(now)
 
     def of(self, node: NodeId) -> Load | None:

@@ -13,6 +13,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from weakref import WeakKeyDictionary
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
@@ -96,7 +97,7 @@ class Relaying:
         self._demand = RelayDemand(view.directory)
         self._notes = RelayNotes(registry, view, presence, name)
         self.states = RelayStates(registry, view, members)
-        self._told: dict[str, RelayJobs] = {}  # by node name, what edges of this replica heard last
+        self._told: WeakKeyDictionary[Session, RelayJobs] = WeakKeyDictionary()  # what edges of this replica heard last
         self._untold: set[str] = set()  # names of edges that may have to hear something
         self._begun: set[StreamKey] | None = None  # streams that may need a relay for being published; None: all
         self._had_duty = False
@@ -129,7 +130,7 @@ class Relaying:
     def joined(self, session: Session) -> None:
         """See `ControlPart.joined`: an edge hears what it is to run, nothing included: it may run what has ended meanwhile."""
         if session.report.role is Role.EDGE:
-            self._told.pop(session.node.name, None)
+            self._told.pop(session, None)
             self._untold.add(session.node.name)
             self._wake.set()
 
@@ -213,12 +214,11 @@ class Relaying:
         for name in names:
             session = self._members.named(name)
             if session is None or session.report.role is not Role.EDGE:
-                self._told.pop(name, None)
                 continue
             records = sorted(self._relays.of_edge(session.node), key=lambda record: record.created_us)
             jobs = RelayJobs(tuple(record.job(self._start_timeout_s) for record in records))
-            if self._told.get(name) != jobs:
-                self._told[name] = jobs
+            if self._told.get(session) != jobs:
+                self._told[session] = jobs
                 session.send(jobs)
 
     # what is decided

@@ -32,6 +32,13 @@ def test_what_was_granted_is_unseen_until_a_report_can_show_it() -> None:
     assert loads.unseen(NODE, 10.1 + SHOWN_AFTER_S) == 0
 
 
+def test_what_was_granted_to_nodes_that_have_gone_is_not_kept() -> None:
+    loads = Loads()
+    for start in range(100):
+        loads.granted(NodeId("o1", start.to_bytes(8)), float(start))
+    assert len(loads._granted) <= RESERVED_S + 1
+
+
 def test_nothing_is_reserved_for_ever_for_a_node_that_says_nothing_here() -> None:
     loads = Loads()
     loads.granted(NODE, 10.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -227,6 +228,22 @@ async def test_every_replica_shows_how_far_a_relay_is() -> None:
         assert shown.status is not None
         assert (shown.state, shown.status.error) == ("paused", "refused")
     await running.end(*(service for service, _ in replicas))
+
+
+@in_virtual_time
+async def test_what_edges_heard_that_have_left_is_not_kept() -> None:
+    running = Running()
+    service, relays = await running.world.replica(RULE)
+    for number in range(5):
+        name = f"e{number}"  # each start of an edge may have a name of its own
+        await running.edge(service, name)
+        await asyncio.sleep(2.0)
+        assert running.world.jobs(name) == ()
+        await running.lose(name)
+        await asyncio.sleep(10.0)
+    gc.collect()
+    assert len(relays._relaying._told) <= 1
+    await running.end(service)
 
 
 @in_virtual_time
