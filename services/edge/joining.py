@@ -25,7 +25,6 @@ class Joining:
 
     def __init__(self, sessions: Sessions, client: Client, stream: StreamKey, relay: Relay | None = None) -> None:
         """Open the session of `client`; `relay` is held for it, where it is known already."""
-        self.stream = stream
         self.over = ""  #: why it was ended from here, if it was
         self._sessions = sessions
         self._relay = relay

@@ -17,7 +17,7 @@ from lalmesh.runtime.events import Event
 from lalmesh.runtime.scheduling import Refusal, Refused
 from services.edge.client import Client
 from services.edge.client_events import ClientEvents
-from services.edge.joining import Joining
+from services.edge.joining import NOT_BEGUN, Joining
 from services.edge.metrics import EdgeMetrics
 from services.edge.relay import Relay
 
@@ -129,6 +129,42 @@ async def test_one_that_is_kicked_before_its_first_media_or_cannot_begin_gives_t
         joining.check()
     await asyncio.sleep(10)
     assert (len(edge.context.relays), len(edge.context.sessions), edge.told[-1]) == (0, 0, ("sub_stop", "enough"))
+    edge.telling.cancel()
+
+
+@in_virtual_time
+async def test_one_that_does_not_begin_is_told_why_not() -> None:
+    edge = Edge()
+    asking = [asyncio.create_task(edge.context.join(STREAM, CLIENT)) for _ in range(4)]
+    await edge.begin()
+    left, broken, wordless, ended = await asyncio.gather(*asking)
+    with left.given_back_unless_taken():
+        pass
+    for joining, error in ((broken, OSError("reset")), (wordless, OSError())):
+        with pytest.raises(OSError), joining.given_back_unless_taken():
+            raise error
+    ended.session.close("enough")
+    with pytest.raises(OSError), ended.given_back_unless_taken():
+        raise OSError("reset by us")
+    await asyncio.sleep(1)
+    assert [reason for kind, reason in edge.told if kind == "sub_stop"] == [NOT_BEGUN, "reset", NOT_BEGUN, "enough"]
+    edge.telling.cancel()
+
+
+@in_virtual_time
+async def test_nobody_is_asked_whether_a_stream_is_missing_that_came_at_once_and_everybody_later() -> None:
+    edge = Edge()
+    waiting = asyncio.create_task(edge.context.join(STREAM, CLIENT))
+    await edge.begin()
+    with (await waiting).given_back_unless_taken():
+        await asyncio.sleep(1)
+    assert not [wanted for wanted in edge.scheduler.wanted if wanted.at_once]
+    await asyncio.sleep(10)  # the relay has gone
+    edge.scheduler.location = None
+    for _ in range(2):
+        with pytest.raises(StreamNotFound):
+            await edge.context.join(STREAM, CLIENT)
+    assert len([wanted for wanted in edge.scheduler.wanted if wanted.at_once]) == 2
     edge.telling.cancel()
 
 
