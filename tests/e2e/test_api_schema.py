@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -44,6 +45,8 @@ from services.scheduler.api.events import MAX_OF_ADDRESS
 ADMIN = "an admin of the API in tests"
 VIEWER = "a viewer of the API in tests"
 CONFIG = Path(__file__).with_name("schemathesis.toml")
+#: of hypothesis, with its tables of characters: where there are none each process makes them, each of its threads for itself
+TABLES = Path(__file__).parents[2] / ".hypothesis"
 REQUESTS = 25  #: made up for each operation and phase
 LIMIT_S = 100.0  #: of all
 FEW = 1  #: of each operation, where what is asked for is away
@@ -115,10 +118,12 @@ def run(cluster: Cluster, folder: Path, token: str, examples: int, **options: st
         "--request-timeout": "10",
         "--seed": "1",
         "--report-dir": str(folder),
+        "--generation-database": "none",  # what failed once is not looked for in what others keep there
     }
     given |= {f"--{name.replace('_', '-')}": value for name, value in options.items()}
     command += [word for option in given.items() for word in option] + ["--continue-on-failure"]
-    return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S)
+    env = {**os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(TABLES)}
+    return subprocess.run(command, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S)
 
 
 def document_of(cluster: Cluster, folder: Path) -> Path:
