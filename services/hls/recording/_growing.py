@@ -42,6 +42,9 @@ class GrowingUploads:
         self._storage = storage
         self._spool = spool
         self._uploaded: dict[str, int] = {}  # bytes, by path of the recording
+        self._uploading = ""  # the recording of which a piece may be on its way
+        self._is_released = False  # that one meanwhile
+        self._turn = asyncio.Lock()  # held for as long
 
     async def upload(self) -> int:
         """Upload what is new in each growing file. Gives how many bytes.
@@ -68,12 +71,19 @@ class GrowingUploads:
 
     async def _upload(self, path: str, local: Path, size_bytes: int) -> int:
         begin = at = self._uploaded.get(path, 0)
-        while at < size_bytes:
-            piece = await self._spool.threads.call(_read, local, at, min(PIECE_BYTES, size_bytes - at))
-            if not piece:  # it is complete meanwhile
-                break
-            await self._put(f"{GROWING_FOLDER}/{path}/{at:0{OFFSET_DIGITS}}", piece)
-            at = self._uploaded[path] = at + len(piece)
+        async with self._turn:
+            self._uploading, self._is_released = path, False
+            try:
+                while at < size_bytes and not self._is_released:
+                    piece = await self._spool.threads.call(_read, local, at, min(PIECE_BYTES, size_bytes - at))
+                    if not piece:  # it is complete meanwhile
+                        break
+                    await self._put(f"{GROWING_FOLDER}/{path}/{at:0{OFFSET_DIGITS}}", piece)
+                    at += len(piece)
+                    if not self._is_released:
+                        self._uploaded[path] = at
+            finally:
+                self._uploading = ""
         return at - begin
 
     async def _put(self, path: str, piece: bytes) -> None:
@@ -96,11 +106,26 @@ class GrowingUploads:
             StorageUnavailable: they are removed by whoever looks for lost ones.
         """
         if self.release(path):
-            await remove_pieces(self._storage, path)
+            await self.remove(path)
 
     def release(self, path: str) -> bool:
         """The recording `path` is gone from the spool. Gives whether it has pieces: left alone, they are rescued by somebody."""
-        return self._uploaded.pop(path, None) is not None
+        has_pieces = self._uploaded.pop(path, None) is not None
+        if path != self._uploading:
+            return has_pieces
+        self._is_released = True
+        return True
+
+    async def remove(self, path: str) -> None:
+        """Remove the pieces of a recording that was released, with one that is on its way still.
+
+        Raises:
+            StorageUnavailable: they are removed by whoever looks for lost ones.
+        """
+        if path == self._uploading:
+            async with self._turn:
+                pass
+        await remove_pieces(self._storage, path)
 
     async def run(self, upload_s: float) -> None:
         """Upload each `upload_s` until cancelled."""

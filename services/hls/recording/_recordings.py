@@ -16,7 +16,7 @@ from lalmesh.runtime.ownership import Epoch
 from lalmesh.runtime.ring import Run
 from lalmesh.runtime.storage import Storage, StorageUnavailable
 from services.hls.recording._events import EndReason, RecordingDropped, RecordingFinished, RecordingStored
-from services.hls.recording._growing import GROWING_FOLDER, GrowingUploads, remove_pieces
+from services.hls.recording._growing import GROWING_FOLDER, GrowingUploads
 from services.hls.recording._recorder import FileLimits, Recorder
 from services.hls.recording._recovery import recover
 from services.hls.recording._rescue import Rescue
@@ -218,7 +218,7 @@ class Recordings:
         while True:
             path = await self._stored.get()
             with suppress(StorageUnavailable):  # whoever looks for lost files removes them
-                await remove_pieces(self._storage, path)
+                await self.growing.remove(path)
 
     async def _sweep(self) -> None:
         while True:

@@ -92,6 +92,20 @@ class Away(FakeStorage):
         return await super().get(path)
 
 
+class Held(FakeStorage):
+    """Storage that takes pieces when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.let = asyncio.Event(), asyncio.Event()
+
+    async def put(self, path: str, data: bytes) -> None:
+        if path.startswith(GROWING_FOLDER):
+            self.asked.set()
+            await self.let.wait()
+        await super().put(path, data)
+
+
 class Timed(FakeStorage):
     """Storage with the loop's clock."""
 
@@ -153,6 +167,26 @@ async def test_a_growing_file_goes_up_in_pieces_that_go_when_the_whole_is_there(
     await stream.close(EndReason.STOPPED)
     await until(lambda: len(node.events) == 2)
     await until_empty(node.storage, GROWING_FOLDER)
+    await node.lose()
+
+
+@pytest.mark.parametrize("pieces_before", [0, 1])
+async def test_a_piece_that_arrives_after_the_whole_goes_too(tmp_path: Path, pieces_before: int) -> None:
+    node = Node(storage := Held(), tmp_path)
+    stream = node.recordings.record(STREAM, RULE, EPOCH)
+    for first in range(0, 60 * pieces_before, 60):
+        storage.let.set()
+        stream.receive(run(pictures(first, first + 60), TRACKS))
+        await until_listed(storage, GROWING_FOLDER, HEAD_BYTES + (first + 60) * PICTURE_BYTES)
+    storage.let.clear()
+    storage.asked.clear()
+    stream.receive(run(pictures(60 * pieces_before, 60 * pieces_before + 60), TRACKS))
+    await storage.asked.wait()
+    await stream.close(EndReason.STOPPED)
+    await until(lambda: len(node.events) == 2)
+    storage.let.set()
+    await until(lambda: node.recordings.growing.counters.pieces > pieces_before)
+    await until_empty(storage, GROWING_FOLDER)
     await node.lose()
 
 
