@@ -16,7 +16,7 @@ FUZZ_S ?= 60
 SEEDS ?= 20000
 ARGS ?=
 
-.PHONY: help setup run test check unit sim integration e2e chaos browser bench proto format fuzz dist lock docs clean
+.PHONY: help setup run test check unit sim integration e2e chaos browser bench proto format fuzz dist lock docs site clean
 
 help: ## list the commands
 	@echo 'make COMMAND, where COMMAND is one of'
@@ -75,12 +75,18 @@ endif
 proto: setup ## generate lalmesh/rpc from proto/
 	@$(BIN)/python tools/proto.py
 
-docs: setup ## write what comes of the configuration models (sample, reference, schema of the chart), and the table in docs/api.md
+docs: setup ## write what comes of the configuration models (sample, reference, schema of the chart), tables in docs/, and the site
 	@$(BIN)/python -m lalmesh.runtime.config
 	@$(BIN)/python -m services.scheduler.api
 	@$(BIN)/python -m lalmesh.runtime.event_docs
 	@$(BIN)/python -m tools.chart
 	@$(BIN)/python -m lalmesh.runtime.telemetry
+	@$(BIN)/python -m bench.sizing
+	@$(MAKE) site
+
+site: setup ## build the site of docs/ in build/site; no warning is let pass
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "build/site/index.html"
 
 format: setup ## put imports and layout in order
 	@$(BIN)/ruff check --fix $(PYTHON_FILES)

@@ -33,7 +33,7 @@ fi
 rm -f $stamp
 pip() { .venv/bin/python -m pip --disable-pip-version-check --quiet "$@" </dev/null; }
 pip install --constraint constraints.txt --upgrade pip hatchling editables
-pip install --constraint constraints.txt --no-build-isolation --group dev --editable .
+pip install --constraint constraints.txt --no-build-isolation --group dev --editable '.[docs]'
 echo "$want" >$stamp
 echo "Done in $((SECONDS - started)) s: .venv/bin/lalmesh"
 tools/console.sh

@@ -36,7 +36,7 @@ which stands above all of these. See [settings](settings.md).
 
 The unit is part of the name: `_s` seconds, `_ms` milliseconds, `_bytes` bytes, `_bps` bits per second.
 
-```
+```text
 lalmesh config check  --config lalmesh.yaml [--set KEY=VALUE ...] [--role edge]   # "ok", or every problem and exit status 1
 lalmesh config show   --config lalmesh.yaml [--set KEY=VALUE ...]   # what is in force, and where it came from
 lalmesh config schema                                               # JSON schema of the file

@@ -1,0 +1,238 @@
+"""The pages of docs/ say all that there is, and nothing that there is not."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+from support.doc_blocks import DOCS, ROOT, Block, blocks, pages
+
+from bench import sizing
+from lalmesh.runtime.config import Config, load_config
+from lalmesh.runtime.event_kinds import KINDS
+from services.scheduler import SchedulerApp
+from services.scheduler.registry import MemoryRegistry
+
+VALUES = ROOT / "charts" / "lalmesh" / "values.yaml"
+ALERTS = ROOT / "charts" / "lalmesh" / "alerts"
+RUNBOOKS = DOCS / "runbooks"
+SECTIONS = tuple(Config.model_fields)
+SCENES = {"alone", "standalone", "token", "cluster", "publisher"}  #: of tests/e2e/test_docs_commands.py
+#: What the files of secrets in examples hold, where that has a form of its own.
+SECRETS = {"otlp-headers": "Authorization=Bearer something"}
+#: Pages that name the keys of others.
+OF_OTHERS = ("lal-configuration.md",)
+#: Words in code that look like metrics of ours, and are none: a key of an answer, a file, a method.
+NOT_METRICS = {"origin_cluster", "hls_players", "hls_pass"}
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Name and text of each page."""
+    for page in pages():
+        yield page.relative_to(DOCS).as_posix(), page.read_text(encoding="utf-8")
+
+
+def in_code(text: str) -> set[str]:
+    """What stands between single backticks."""
+    return set(re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text))
+
+
+def keys_of(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, bool]]:
+    """Every key and section of the models, with whether it is a key; straight from pydantic."""
+    for name, field in model.model_fields.items():
+        full = f"{path}.{name}".lstrip(".")
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield full, False
+            yield from keys_of(inner, full)
+        else:
+            yield full, True
+
+
+async def document() -> dict[str, dict[str, object]]:
+    """The paths of the OpenAPI document, with their methods."""
+    paths: dict[str, dict[str, object]] = SchedulerApp(MemoryRegistry(lambda: 0.0), [b"key"]).document()["paths"]
+    return paths
+
+
+def values_of_the_chart(tree: object, path: str = "") -> Iterator[str]:
+    """Every path of values of the chart."""
+    if isinstance(tree, dict):
+        for name, below in tree.items():
+            yield f"{path}.{name}".lstrip(".")
+            yield from values_of_the_chart(below, f"{path}.{name}".lstrip("."))
+
+
+# configuration
+
+
+def test_every_key_of_the_configuration_is_in_the_reference_under_its_section() -> None:
+    found: set[str] = set()
+    section = ""
+    for line in (DOCS / "configuration.md").read_text(encoding="utf-8").splitlines():
+        if heading := re.match(r"#{2,} ([a-z_.]+)$", line):
+            section = heading[1]
+        elif row := re.match(r"\| `(\w+)` \|(?:[^|]|\\\|)*\|.*\| (.+) \|$", line):
+            assert row[2].strip(), f"{section}.{row[1]} has no meaning"
+            found.add(f"{section}.{row[1]}")
+    assert found == {path for path, is_key in keys_of(Config) if is_key}
+
+
+def test_every_key_that_a_page_names_is_one() -> None:
+    known = {path for path, _ in keys_of(Config)} | set(values_of_the_chart(yaml.safe_load(VALUES.read_text(encoding="utf-8"))))
+    pattern = re.compile(rf"^({'|'.join(SECTIONS)})(\.[a-z_0-9]+)+$")
+    wrong = [
+        f"{name}: {word}"
+        for name, text in texts()
+        if name not in OF_OTHERS
+        for word in in_code(text)
+        for key in [word.partition(":")[0].partition("=")[0].removeprefix("config.")]
+        if pattern.match(key) and key not in known and not key.endswith(".py")
+        if name != "telemetry.md" or key.startswith("telemetry.")  # its spans are called alike
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("block", [each for each in blocks() if each.language == "yaml"], ids=str)
+def test_a_block_of_yaml_is_a_configuration_or_says_whose_it_is(block: Block, tmp_path: Path) -> None:
+    text = block.text
+    given, *others = yaml.safe_load_all(text)
+    if block.page == "kubernetes.md":
+        assert set(given) <= set(yaml.safe_load(VALUES.read_text(encoding="utf-8"))), "no values of the chart"
+        given = given["config"]
+    if others or not set(given) <= set(SECTIONS):
+        assert text.lstrip().startswith("#"), "neither a configuration of ours nor told whose it is"
+        return
+    for name in re.findall(r"/run/secrets/([\w-]+)", text):
+        (tmp_path / name).write_text(SECRETS.get(name, "k1:a-secret-of-thirty-two-bytes-and-more\n"))
+    file = tmp_path / "lalmesh.yaml"
+    file.write_text(yaml.safe_dump(given).replace("/run/secrets", str(tmp_path)))
+    load_config(file, [], {})
+
+
+@pytest.mark.parametrize("block", [each for each in blocks() if each.language == "json"], ids=str)
+def test_a_block_of_json_can_be_read(block: Block) -> None:
+    json.loads(block.text)
+
+
+# the API
+
+
+async def test_every_operation_of_the_api_is_in_its_page() -> None:
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    rows = {(row[1], row[2]) for row in re.finditer(r"^\| ([A-Z]+) \| `([^`]+)` \| \w+ \| .+ \|$", text, re.M)}
+    wanted = {(method.upper(), path) for path, methods in (await document()).items() for method in methods}
+    assert wanted
+    assert wanted <= rows
+
+
+async def test_every_path_of_the_api_that_a_page_names_is_there() -> None:
+    patterns = [re.compile(re.sub(r"\\{[^/]+?\\}", "[^/?]+", re.escape(path)) + r"(\?.*)?$") for path in await document()]
+    named = re.compile(r"^(?:(?:GET|POST|PUT|PATCH|DELETE) )?(?:https?://[^/]+)?(/v1/[^ ]+|/api/(?:stat|ctrl)/[a-z_]+)$")
+    wrong = [
+        f"{name}: {word}"
+        for name, text in texts()
+        for word in in_code(text)
+        if (found := named.match(word))
+        and not any(each.match(found[1].rstrip("/")) for each in patterns)
+        and "*" not in word
+        and "..." not in word
+        # paths of another server, in the left column of a table of what is what
+        if not (name.startswith("migration-from-srs") and "/api/v1" in word)
+    ]
+    assert wrong == []
+
+
+def test_every_event_has_its_section() -> None:
+    text = (DOCS / "webhooks.md").read_text(encoding="utf-8")
+    assert [kind.value for kind in KINDS if f"\n### {kind.value}\n" not in text] == []
+
+
+# runbooks and figures
+
+
+def slug(alert: str) -> str:
+    """The page of an alert: ``LalmeshNodeAway`` has ``node-away``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", alert.removeprefix("Lalmesh")).lower()
+
+
+def test_every_alert_has_a_runbook() -> None:
+    alerts = [
+        rule["alert"]
+        for file in sorted(ALERTS.glob("*.yaml"))
+        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+    assert [alert for alert in alerts if not (RUNBOOKS / f"{slug(alert)}.md").is_file()] == []
+
+
+def test_every_runbook_names_its_alert_and_is_listed() -> None:
+    index = (RUNBOOKS / "index.md").read_text(encoding="utf-8")
+    runbooks = [page for page in RUNBOOKS.glob("*.md") if page.name != "index.md"]
+    assert runbooks
+    for page in runbooks:
+        alert = re.search(r"^Alert: `(Lalmesh\w+)`\.$", page.read_text(encoding="utf-8"), re.M)
+        assert alert, page
+        assert slug(alert[1]) == page.stem
+        assert f"[`{alert[1]}`]({page.name})" in index
+        assert f"runbooks/{page.name}" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+def test_every_metric_that_a_page_names_is_made() -> None:
+    """By the names that are written in the sources, with what Prometheus puts behind them."""
+    sources = [file.read_text(encoding="utf-8") for folder in ("lalmesh", "services") for file in (ROOT / folder).rglob("*.py")]
+    made = set(re.findall(r"\"((?:edge|origin|hls|scheduler|lalmesh)_[a-z0-9_]+)\"", "\n".join(sources)))
+    by_role = set(re.findall(r"f\"\{\w+\}_([a-z0-9_]+)\"", "\n".join(sources)))
+    named = re.compile(r"^(edge|origin|hls|scheduler|lalmesh)_([a-z0-9_]+?)(_total|_bucket|_sum|_count)?(\{.*\})?$")
+    metrics = {
+        (name, found[0], found[1], found[2])
+        for name, text in texts()
+        if name.startswith(("runbooks/", "troubleshooting", "cluster", "sizing", "routing", "authorisation"))
+        for word in in_code(text) - NOT_METRICS
+        if (found := named.match(word))
+    }
+    assert metrics
+    wrong = [f"{name}: {role}_{rest}" for name, _, role, rest in metrics if f"{role}_{rest}" not in made and rest not in by_role]
+    assert wrong == []
+
+
+def test_what_a_load_takes_is_worked_out_from_what_was_measured() -> None:
+    assert sizing.PAGE.read_text(encoding="utf-8") == sizing.page_as_it_has_to_be(), "run `make docs`"
+
+
+# blocks and links
+
+
+@pytest.mark.parametrize("block", [each for each in blocks() if each.is_typed], ids=str)
+def test_commands_are_run_by_a_test_or_it_is_said_why_not(block: Block) -> None:
+    assert block.scene in SCENES or len(block.reason) > 10, (
+        f"{block}: `<!-- run: SCENE -->`, `<!-- not run: REASON -->`, or a language that is no shell"
+    )
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as the site makes them."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), re.M):
+        plain = re.sub(r"[`*]|\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        found.add(re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower()))
+    return found
+
+
+def test_links_within_the_repository_lead_somewhere() -> None:
+    wrong = []
+    for page in [*pages(), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            if "://" in target or target.startswith("mailto:"):
+                continue
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path).resolve() if path else page
+            if not file.exists() or (anchor and anchor not in anchors(file.read_text(encoding="utf-8"))):
+                wrong.append(f"{page.relative_to(ROOT)}: {target}")
+    assert wrong == []
