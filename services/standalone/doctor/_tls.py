@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,10 +17,12 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from lalmesh.runtime.config import Config, Role
+from lalmesh.runtime.config import Config, Role, ServerTlsConfig
 from services.standalone import settings
-from services.standalone.doctor._finding import Finding, failed, ok, warning
+from services.standalone.doctor._cluster import ANY_ADDRESS
+from services.standalone.doctor._finding import Finding, failed, ok, skipped, warning
 from services.standalone.doctor._place import Place
+from services.standalone.doctor._ports import Listener, edge_listeners
 from services.standalone.doctor._threads import in_thread
 
 SOON_S = 14 * 86_400  #: before its end a certificate should have been renewed
@@ -34,18 +39,22 @@ class Pair:
     key_file: str
     ca_file: str = ""  #: of the authority that vouches for it, where others take no other
     names: tuple[str, ...] = ()  #: what clients call the server, each of which the certificate has to be for
+    listeners: tuple[Listener, ...] = ()  #: which show it
 
 
 def pairs(config: Config, role: Role) -> Iterator[Pair]:
     """The certificates of a role."""
     alone, cluster = role == "standalone", config.cluster.tls
-    if (alone or role == "edge") and config.edge.tls.has_certificate:
-        yield _public("edge.tls", config.edge.tls.cert_file, config.edge.tls.key_file, config.edge.advertise.host)
-    if (alone or role == "hls") and config.hls.tls.has_certificate:
-        yield _public("hls.tls", config.hls.tls.cert_file, config.hls.tls.key_file, "")
+    edge, hls = config.edge, config.hls
+    if (alone or role == "edge") and edge.tls.has_certificate:
+        shown = tuple(each for each in edge_listeners(config) if each.key in ("edge.rtmps", "edge.rtsps", "edge.https"))
+        yield _public("edge.tls", edge.tls, shown, edge.advertise.host)
+    if (alone or role == "hls") and hls.tls.has_certificate:
+        yield _public("hls.tls", hls.tls, (Listener("hls.https", hls.https.host, hls.https.port),) if hls.https_enabled else ())
     http, etcd, redis = config.scheduler.http.tls, config.scheduler.etcd, config.scheduler.redis
     if (alone or role == "scheduler") and http.has_certificate:
-        yield _public("scheduler.http.tls", http.cert_file, http.key_file, "")
+        listener = Listener("scheduler.http", config.scheduler.http.host, config.scheduler.http.port)
+        yield _public("scheduler.http.tls", http, (listener,))
     if cluster.enabled and not alone:
         name = _advertised(config, role)
         names = (name,) if name else ()
@@ -56,8 +65,9 @@ def pairs(config: Config, role: Role) -> Iterator[Pair]:
         yield Pair(key="scheduler.redis", cert_file=redis.cert_file, key_file=redis.key_file)
 
 
-def _public(key: str, cert_file: str, key_file: str, name: str) -> Pair:
-    return Pair(key=key, cert_file=cert_file, key_file=key_file, names=(name,) if name else ())
+def _public(key: str, tls: ServerTlsConfig, listeners: tuple[Listener, ...], name: str = "") -> Pair:
+    names = (name,) if name else ()
+    return Pair(key=key, cert_file=tls.cert_file, key_file=tls.key_file, names=names, listeners=listeners)
 
 
 def _advertised(config: Config, role: Role) -> str:
@@ -173,9 +183,44 @@ def _matches(pattern: str, name: str) -> bool:
     return pattern == name
 
 
+def judge_shown(listener: Listener, cert_pem: bytes, shown_der: bytes) -> Finding:
+    """Whether a listener shows the certificate that is in its file."""
+    try:
+        leaf = x509.load_pem_x509_certificates(cert_pem)[0]
+        shown = x509.load_der_x509_certificate(shown_der)
+    except ValueError as error:
+        return skipped(listener.key, f"it cannot be told whether the certificate of the file is shown: {error}")
+    if leaf == shown:
+        return ok(listener.key, "shows the certificate of the file")
+    found = f"shows another certificate than the file has, which ends on {shown.not_valid_after_utc:%Y-%m-%d}"
+    remedy = "the log says why the file was not taken, SIGHUP has it tried again; or somebody else listens there"
+    return warning(listener.key, found, remedy)
+
+
 async def check_tls(place: Place) -> list[Finding]:
-    """The certificates of the role can be used, and go on to be."""
-    return await in_thread(_look, place.config, place.role)
+    """The certificates of the role can be used, go on to be, and are shown where the node runs."""
+    found = await in_thread(_look, place.config, place.role)
+    wanted = [(pair, each) for pair in pairs(place.config, place.role) for each in pair.listeners if each.port]
+    shown = await asyncio.gather(*(_shown_by(place, pair, listener) for pair, listener in wanted))
+    return [*found, *(finding for findings in shown for finding in findings)]
+
+
+async def _shown_by(place: Place, pair: Pair, listener: Listener) -> list[Finding]:
+    """What is found of a listener that listens; nothing where none does, which is no matter of certificates."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # whatever it is, it is compared with the file
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(place.limit_s / 2):
+            host = ANY_ADDRESS.get(listener.host, listener.host)
+            _, writer = await asyncio.open_connection(
+                host, listener.port, ssl=context, server_hostname=pair.names[0] if pair.names else host
+            )
+        try:
+            der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True) or b""
+        finally:
+            writer.transport.abort()
+        return [judge_shown(listener, await in_thread(_read, pair.cert_file), der)]
+    return []
 
 
 def _look(config: Config, role: Role) -> list[Finding]:

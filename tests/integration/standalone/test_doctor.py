@@ -280,6 +280,23 @@ def test_a_certificate_that_serves_is_well_but_known_to_nobody(tmp_path: Path) -
     assert worst(found) == "warning"
 
 
+def test_a_listener_that_shows_another_certificate_than_its_file_is_told(tmp_path: Path) -> None:
+    old, new = self_signed(tmp_path, "old"), self_signed(tmp_path, "new")
+
+    async def found(shown: Path) -> list[str]:
+        server = await asyncio.start_server(lambda _, writer: writer.close(), LOOPBACK, 0, ssl=served_with(shown))
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            sets = [f"edge.tls.cert_file={new}", f"edge.tls.key_file={new}", f"edge.https.port={port}", "edge.https.host=127.0.0.1"]
+            config = load_config(None, [*sets, "edge.rtmps.port=0", "edge.rtsps.port=0"], {})
+            findings = (await examine(Place(config, "edge", limit_s=LIMIT_S), {"tls": CHECKS["tls"]})).findings["tls"]
+        return [f"{each.status} {each.found}" for each in findings if each.subject == "edge.https"]
+
+    assert asyncio.run(found(new)) == ["ok shows the certificate of the file"]
+    (told,) = asyncio.run(found(old))
+    assert told.startswith("warning shows another certificate")
+
+
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     found = check("tls", "edge", f"edge.tls.cert_file={tmp_path / 'no.pem'}", f"edge.tls.key_file={tmp_path / 'no.key'}")
     assert "No such file" in told(found)
