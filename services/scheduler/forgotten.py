@@ -63,16 +63,24 @@ def find_absent(node: NodeId, role: Role, held: Mapping[StreamKey, HeldStream], 
     return []
 
 
-def is_forgotten(held: HeldStream, directory: Directory) -> bool:
-    """Whether the registry shows less than an edge holds of what it publishes: it is to claim that again."""
+def is_unclaimed(held: HeldStream, directory: Directory) -> bool:
+    """Whether an edge publishes what the registry does not show as its own."""
     if not held.published or held.epoch == NO_EPOCH:
         return False
-    claim, group = directory.claim(held.stream), directory.group(held.stream)
-    if claim is None or group is None:
+    claim = directory.claim(held.stream)
+    if claim is None:
         return True
-    if claim.publication != held.publication:
-        return claim.epoch <= held.epoch
-    return claim.epoch < held.epoch or group.place < held.place
+    return claim.epoch <= held.epoch if claim.publication != held.publication else claim.epoch < held.epoch
+
+
+def is_forgotten(held: HeldStream, directory: Directory) -> bool:
+    """Whether the registry shows less than an edge holds of what it publishes: it is to claim that again."""
+    if is_unclaimed(held, directory):
+        return True
+    claim, group = directory.claim(held.stream), directory.group(held.stream)
+    if not held.published or held.epoch == NO_EPOCH or claim is None:
+        return False
+    return group is None or (claim.publication == held.publication and group.place < held.place)
 
 
 def is_overtaken(held: HeldStream, directory: Directory) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lalmesh.runtime.scheduling.model import MAX_ITEMS, HeldStream, ReclaimWanted, Role, StreamFenced
 from services.scheduler.claims import is_outdated
 from services.scheduler.directory import Directory
-from services.scheduler.forgotten import is_forgotten, is_overtaken
+from services.scheduler.forgotten import is_forgotten, is_overtaken, is_unclaimed
 from services.scheduler.members import Session
 from services.scheduler.notices import Notices
 
@@ -26,7 +26,8 @@ class Reminders:
             at_once: whether what differs for the first time counts already: of a node that comes back.
 
         Returns:
-            Whether there is something that the node is to claim again.
+            Whether a claim is missing that the node is to write again, for which the cluster settles on. Where the claim is there and
+            the group alone is not, it does not: that waits for the end of the settling, if its origin has gone.
         """
         if not self._directory.is_listed or session.report.role is Role.HLS:
             return False
@@ -38,7 +39,7 @@ class Reminders:
             session.send(ReclaimWanted(tuple(forgotten[start : start + MAX_ITEMS])))
         for stream in due:
             self._tell(session, session.held[stream])
-        return bool(forgotten)
+        return any(is_unclaimed(session.held[stream], self._directory) for stream in forgotten)
 
     def _differs(self, session: Session, held: HeldStream) -> bool:
         return (

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from simulation.draws import EDGES, ORIGINS, SCHEDULERS
-from simulation.faults import Cut, Fault, Halted, Killed, Paused, Restored, Rough, Stepped, Stuck, Wiped
+from simulation.faults import Cut, Drained, Fault, Halted, Killed, Paused, Restored, Rough, Stepped, Stuck, Wiped
 from simulation.plans import Plan
 from simulation.schedule import run_plan
 
@@ -202,6 +202,21 @@ FOUND: dict[str, Plan] = {
             Rough(at_s=11.765, for_s=5.235, loss=0.1, doubled=0.3),
             Wiped(at_s=12.257, for_s=1.64),
             Cut(at_s=13.87, for_s=0.302, source=("origin", "heir"), target=("publisher",)),
+        ],
+    ),
+    # Its origin had vanished with its lease. It was to be placed elsewhere when the cluster had settled, and kept it settling itself.
+    "a claim that is written again lacks its group": Plan(
+        seed=7821,
+        kind="kept",
+        streams=2,
+        rivals=True,
+        wall_skew_s=3600.0,
+        faults=[
+            Drained(at_s=6.909, for_s=2.777, whom="origin-3", within_s=2.222),
+            Stuck(at_s=7.011, for_s=5.359, whom="scheduler-2"),
+            Cut(at_s=8.057, for_s=2.832, source=SCHEDULERS, target=("etcd",)),
+            Killed(at_s=8.647, for_s=7.923, whom="origin", silently=True),
+            Rough(at_s=9.277, for_s=1.926, loss=0.3, doubled=0.0),
         ],
     ),
     # It claims its stream again, under an epoch above that of the one which had taken it over and lost it as well.

@@ -552,6 +552,25 @@ async def test_claims_are_written_again_before_a_rival_is_let_in_however_long_th
     assert service.directory.cluster.settling is None
 
 
+async def test_a_claim_that_is_there_and_lacks_its_group_alone_has_nobody_wait_longer(world: World) -> None:
+    service, origin, edge, rival = await world.cluster()
+    vanished = NodeAddress(NodeId("o2", b"origin.2"), "o2:1")
+    held = Held(epoch=Epoch(TERM, 3), place=Place(TERM, 3), origin=vanished)
+    publishes = HeldStream(stream=CAM, epoch=held.epoch, place=held.place, publication=P1, published=True)
+    await world.settle_now()
+    waited_s = 0
+    while service.directory.cluster.settling is not None:
+        refused = await claim(service, held=held)
+        assert isinstance(refused, Refused)
+        assert refused.detail == "o2 is not known yet"
+        for node, streams in ((origin, ()), (edge, (publishes,)), (rival, ())):
+            await node.told(streams=streams)
+        await world.pass_time(1)
+        waited_s += 1
+    assert waited_s <= LEASE_S + 1
+    assert (await granted(service, held=held)).origin == ORIGIN
+
+
 async def test_what_can_never_be_claimed_again_does_not_keep_all_others_waiting_for_ever(world: World) -> None:
     service, *_ = await world.cluster()
     await world.settle_now()
