@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lalmesh.names import StreamKey
-from lalmesh.runtime.hls_sessions import KICKED_S, HlsPlayer, Players, SessionIds
+from lalmesh.runtime.hls_sessions import ENDED, KICKED_S, LEFT, HlsPlayer, Players, SessionIds, _players
 from lalmesh.runtime.hls_sessions._players import WHOLE_WORDS
 from lalmesh.runtime.sessions import SessionTouch
 
@@ -53,12 +55,49 @@ def test_who_asks_for_nothing_any_more_has_left() -> None:
 class Watcher:
     def __init__(self) -> None:
         self.came: list[SessionTouch] = []
+        self.left: list[tuple[str, str, int, int, str]] = []
 
     def player_came(self, touch: SessionTouch) -> None:
         self.came.append(touch)
 
     def player_left(self, touch: SessionTouch, sent_bytes: int, lasted_ms: int, reason: str) -> None:
-        pass
+        self.left.append((touch.id, touch.url, sent_bytes, lasted_ms, reason))
+
+
+def test_who_leaves_and_who_is_ended_is_told_of_with_all_that_it_got() -> None:
+    now, watcher = [0.0], Watcher()
+    players = Players(30.0, lambda: now[0], lambda: 100.0 + now[0])
+    players.watcher = watcher
+    for session_id in ("a", "b"):
+        players.saw(CAM, session_id, lambda: PLAYER, 10)
+        players.touches()
+        players.saw(CAM, session_id, lambda: PLAYER, 5)
+    players.kick(["b"])
+    now[0] = 31.0
+    players.expire()
+    assert watcher.left == [("b", PLAYER.url, 15, 0, ENDED), ("a", PLAYER.url, 15, 31_000, LEFT)]
+    assert (players.untold, [touch.id for touch in players.touches()]) == (1, ["b"])
+
+
+def test_the_first_media_of_a_player_is_the_first_and_a_playlist_of_playlists_is_none() -> None:
+    now = [0.0]
+    players = Players(30.0, lambda: now[0], lambda: 100.0 + now[0])
+    for now[0], is_media in ((0.0, False), (1.0, True), (2.0, True)):
+        players.saw(CAM, "a", lambda: PLAYER, 10, is_media=is_media)
+    assert [touch.first_media_ms for touch in players.touches()] == [1000]
+
+
+def test_more_than_the_bound_are_answered_and_not_counted_and_of_the_kicked_the_oldest_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_players, "MAX_SESSIONS", 2)
+    players = Players(30.0, lambda: 0.0)
+    for session_id in "abc":
+        players.saw(CAM, session_id, lambda: PLAYER, 10)
+    assert [players.knows(CAM, session_id) for session_id in "abc"] == [True, True, False]
+    for session_id in "dedf":
+        players.kick([session_id])
+    assert [players.is_kicked(session_id) for session_id in "def"] == [True, False, True]
 
 
 def test_who_is_here_is_told_of_again_whole_and_who_has_left_is_not() -> None:
