@@ -108,7 +108,7 @@ def _schemas(operations: Sequence[Operation]) -> tuple[Mapping[Any, Schema], dic
     for operation in operations:
         asked = (operation.parts, operation.query, operation.headers, operation.body)
         wanted |= {(model, "validation"): None for model in asked if model is not None}
-        wanted |= {(model, "serialization"): None for model in operation.events.values()}
+        wanted |= {(model, "serialization"): None for model in operation.events().values()}
         wanted |= {(model, "serialization"): None for model in operation.answers.values() if model is not None}
     references, made = models_json_schema(list(wanted), ref_template=_REF)
     return references, made.get("$defs", {})
@@ -207,14 +207,14 @@ def _responses(operation: Operation, schemas: Mapping[Any, Schema]) -> Iterable[
 
 def _events(operation: Operation, schemas: Mapping[Any, Schema]) -> Schema:
     """What each event of a stream is, as OpenAPI 3.2 says it in `itemSchema`, which 3.1 does not know."""
-    if not operation.events:
+    if not (events := operation.events()):
         return {}
     data: Schema = {"type": "string", "contentMediaType": JSON}
     kinds = [
         {"properties": {"event": {"const": kind}, "data": {**data, "contentSchema": schemas[model, "serialization"]}}}
-        for kind, model in operation.events.items()
+        for kind, model in events.items()
     ]
-    later = {"properties": {"event": {"not": {"enum": list(operation.events)}}}, "description": "Of a node of a later version."}
+    later = {"properties": {"event": {"not": {"enum": list(events)}}}, "description": "Of a node of a later version."}
     texts = {name: {"type": "string"} for name in ("id", "event")}
     item = {"type": "object", "required": ["id", "event", "data"], "properties": {**texts, "data": data}, "oneOf": [*kinds, later]}
     return {ITEMS: item}

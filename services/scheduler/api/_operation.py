@@ -68,7 +68,7 @@ class Operation:
     answers: Mapping[HTTPStatus, type[BaseModel] | None] = field(default_factory=dict)
     problems: frozenset[HTTPStatus] = frozenset()  #: besides those that every operation may answer
     media_type: str = "application/json"  #: of the answers, such as ``text/event-stream``
-    events: Mapping[str, type[BaseModel]] = field(default_factory=dict)  #: of a stream of events: the data of each, by its kind
+    events: Callable[[], Mapping[str, type[BaseModel]]] = dict  #: gives, of a stream of events, the data of each by its kind
     #: whether it is one of the requests that only so many may be under way of; not so for what whoever runs the scheduler asks, nor
     #: for what goes on as long as somebody listens, which has a bound of its own
     is_counted: bool = True

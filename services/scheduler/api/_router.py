@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
@@ -57,8 +59,12 @@ class Api:
             if operation.method in methods or shapes.setdefault(shape, operation.path) != operation.path:
                 raise ValueError(f"{operation.method} {operation.path} is there already")
             methods[operation.method] = operation
-        #: the OpenAPI document
-        self.document = make_document(operations)
+        self._operations = operations
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        return make_document(self._operations)
 
     def take(self, permission: Permission, cors_origins: tuple[str, ...]) -> None:
         """Go by these from now on."""
@@ -70,8 +76,9 @@ class Api:
         app = web.Application(middlewares=[problems])
         for path, methods in self._paths.items():
             app.router.add_route("*", _pattern(path, methods), _Path(self, methods).answer)
-        app.router.add_get("/openapi.json", _constant(JSON, json.dumps(self.document), {}))
-        app.router.add_get("/docs", _constant("text/html", make_page(self.document), {"Content-Security-Policy": POLICY}))
+        app.router.add_get("/openapi.json", _Described(lambda: json.dumps(self.document), JSON, {}).answer)
+        page = _Described(lambda: make_page(self.document), "text/html", {"Content-Security-Policy": POLICY})
+        app.router.add_get("/docs", page.answer)
         app.on_response_prepare.append(self._add_headers)
         return app
 
@@ -123,13 +130,24 @@ class Api:
             response.headers[name] = f"{known}, {value}" if known else value  # Vary may have been there
 
 
-def _constant(media_type: str, text: str, headers: Mapping[str, str]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Answers the same to everybody."""
+class _Described:
+    """What is told of all operations: made when it is asked for first, in a thread.
 
-    async def answer(request: web.Request) -> web.StreamResponse:
-        return web.Response(text=text, content_type=media_type, headers=headers)
+    It takes 0.2 s: few schedulers are asked for it, and theirs have nodes to answer meanwhile.
+    """
 
-    return answer
+    def __init__(self, make: Callable[[], str], media_type: str, headers: Mapping[str, str]) -> None:
+        self._make = make
+        self._media_type = media_type
+        self._headers = headers
+        self._made: asyncio.Future[str] | None = None
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """The same for everybody."""
+        if self._made is None:
+            self._made = asyncio.get_running_loop().run_in_executor(None, self._make)
+        text = await asyncio.shield(self._made)  # the others go on where one that waits has gone
+        return web.Response(text=text, content_type=self._media_type, headers=self._headers)
 
 
 def _pattern(path: str, methods: Mapping[str, Operation]) -> str:

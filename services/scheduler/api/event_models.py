@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, create_model
@@ -47,5 +48,7 @@ def _field(fact: Fact) -> tuple[Any, Any]:
     return fact.json_type, Field(description=text)
 
 
-#: events of each kind
-EVENT_MODELS: Mapping[str, type[EventModel]] = {kind.value: _of_kind(kind) for kind in KINDS}
+@cache  # they take 0.1 s to make, and no request needs them
+def event_models() -> Mapping[str, type[EventModel]]:
+    """Events of each kind."""
+    return {kind.value: _of_kind(kind) for kind in KINDS}

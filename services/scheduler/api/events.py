@@ -25,7 +25,7 @@ from services.scheduler.api._model import ApiModel
 from services.scheduler.api._operation import Answer, Asked, Operation
 from services.scheduler.api._problem import ProblemError
 from services.scheduler.api._stream import MAX_STREAM_CHARS, named_stream
-from services.scheduler.api.event_models import EVENT_MODELS
+from services.scheduler.api.event_models import event_models
 from services.scheduler.event_hub import EventHub
 from services.scheduler.notifying import as_json
 
@@ -95,7 +95,7 @@ def operations(hub: EventHub, key: Callable[[StreamKey], StreamKey]) -> list[Ope
             answers={HTTPStatus.OK: None},
             problems=frozenset({HTTPStatus.SERVICE_UNAVAILABLE}),
             media_type="text/event-stream",
-            events=EVENT_MODELS,
+            events=event_models,
             is_counted=False,
         )
     ]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -13,7 +17,8 @@ from support.api_web import Web
 
 from lalmesh.errors import Unavailable
 from lalmesh.runtime.api_tokens import ApiRole, ApiToken, hash_token
-from services.scheduler.api import Answer, ApiModel, ApiSettings, Asked, Operation, ProblemError
+from services.scheduler.api import Answer, ApiModel, ApiSettings, Asked, Operation, ProblemError, _router
+from services.scheduler.api._openapi import make_document
 
 ADMIN, VIEWER = (
     ApiToken(name=role.name.lower(), role=role, hash=hash_token(role.name)) for role in (ApiRole.ADMIN, ApiRole.VIEWER)
@@ -157,6 +162,22 @@ def test_the_document_is_valid_and_says_what_is_answered() -> None:
     }  # fmt: skip
     assert put["security"] == [{"token": []}]
     assert sorted(document["components"]["schemas"]) == ["FieldError", "ProblemModel", "Thing"]
+
+
+async def test_the_document_is_made_once_when_it_is_asked_for_and_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    makers: list[threading.Thread] = []
+
+    def make(operations: Sequence[Operation]) -> dict[str, Any]:
+        makers.append(threading.current_thread())
+        return make_document(operations)
+
+    monkeypatch.setattr(_router, "make_document", make)
+    made = Web(SHOW, MAKE)
+    assert not makers
+    paths = ("/openapi.json", "/docs", "/openapi.json", "/docs")
+    assert [answer.status for answer in await asyncio.gather(*(made.ask("GET", path) for path in paths))] == [200] * 4
+    assert len(makers) == 1
+    assert makers[0] is not threading.main_thread()
 
 
 async def test_the_document_can_be_had_and_read() -> None:
