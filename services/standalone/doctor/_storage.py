@@ -50,13 +50,20 @@ def judge_failure(subject: str, step: str, said: str) -> Finding:
     return failed(subject, f"{step} fails: {said}", remedy)
 
 
+def without_secrets(url: str) -> str:
+    """A URL without query and credentials."""
+    scheme, separator, rest = url.partition("?")[0].partition("://")
+    where, slash, path = rest.partition("/")
+    return f"{scheme}://{where.rpartition('@')[2]}{slash}{path}" if separator else scheme
+
+
 async def check_storage(place: Place) -> list[Finding]:
     """Storage does what an hls node asks of it, and disks have room."""
     config = place.config
     if not place.has("hls"):
         return []
     url = config.hls.storage.url
-    shown = url.partition("?")[0]
+    shown = without_secrets(url)
     found = await in_thread(_spool, Path(config.hls.recording.spool_dir))
     if url.startswith("memory:"):
         return [*found, ok(shown, "in the memory of this process, nothing outlives it")]

@@ -23,7 +23,7 @@ from services.standalone.doctor._path import IP_UDP_BYTES, Answered, UdpWay, jud
 from services.standalone.doctor._ports import Listener, Owner, judge_port, judge_udp_range, parse_ports
 from services.standalone.doctor._reach import Reached, Unreached, split, tls_reason
 from services.standalone.doctor._redis import judge_server
-from services.standalone.doctor._storage import judge_failure, judge_room
+from services.standalone.doctor._storage import judge_failure, judge_room, without_secrets
 
 GIB = 1 << 30
 GOOD_KERNEL = Kernel(cuts=True, joins=True, shares_ports=True, receive_bytes=2 << 20, send_bytes=2 << 20, backlog=4096)
@@ -183,6 +183,14 @@ def test_a_disk_has_room(free: int, total: int, status: str) -> None:
 )
 def test_what_storage_says_has_a_remedy(said: str, remedy: str) -> None:
     assert remedy in judge_failure("s3://media", "writing", said).remedy
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [("s3://key:secret@media/x?token=1", "s3://media/x"), ("/srv/media", "/srv/media"), ("file:///srv/a@b", "file:///srv/a@b")],
+)
+def test_storage_is_named_without_its_secrets(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown
 
 
 @pytest.mark.parametrize(
