@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -52,8 +53,9 @@ def drain_command(
     """Have a node take nothing new, give away what it has, and end."""
     try:
         http = load_config(config, sets or [], os.environ).scheduler.http
-        here = f"http://{host_port(ANY_ADDRESS.get(http.host, http.host), http.port)}"
-        scheduler = _Api(api or here, http.token.get_secret_value())
+        own = _own_certificate(http.tls.cert_file) if http.tls.cert_file and not api else None
+        here = f"{'https' if own else 'http'}://{host_port(ANY_ADDRESS.get(http.host, http.host), http.port)}"
+        scheduler = _Api(api or here, http.token.get_secret_value(), own)
         told = scheduler.drain(node, deadline)
         typer.echo(f"{node} drains")
         while wait and scheduler.knows(told):
@@ -61,6 +63,14 @@ def drain_command(
     except (LalmeshError, OSError) as error:
         typer.echo(f"lalmesh drain: {error}", err=True)
         raise typer.Exit(1) from None
+
+
+def _own_certificate(cert_file: str) -> ssl.SSLContext:
+    """Takes the certificate of the configuration, whatever names it has and whoever signed it: its listener is asked by address."""
+    context = ssl.create_default_context(cafile=cert_file)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 @dataclass(slots=True, frozen=True)
@@ -79,9 +89,10 @@ class _NotFound(ServiceError):
 class _Api:
     """The HTTP API of a scheduler."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, tls: ssl.SSLContext | None) -> None:
         self._url = url.rstrip("/")
         self._token = token
+        self._tls = tls  # by default what this machine trusts
 
     def drain(self, node: str, deadline_s: float) -> _Told:
         """Have a node drain.
@@ -113,7 +124,7 @@ class _Api:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._url + path, data, headers | {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=REQUEST_S) as answer:
+            with urllib.request.urlopen(request, timeout=REQUEST_S, context=self._tls) as answer:
                 found: dict[str, Any] = json.load(answer)
                 return found
         except urllib.error.HTTPError as error:

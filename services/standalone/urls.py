@@ -25,7 +25,9 @@ def describe(config: Config, role: Role, ports: dict[str, int]) -> str:
     if "hls" in ports:
         lines.append(f"  ffplay http://{_hls_at(config, ports)}/hls/{EXAMPLE_STREAM}/index.m3u8")
     if "api" in ports:
-        lines += ["look:", f"  curl http://{_reached_at(config.scheduler.http.host, ports['api'])}/v1/streams"]
+        http = config.scheduler.http
+        asked = "curl -k https" if http.tls.cert_file else "curl http"  # by address, which no certificate names
+        lines += ["look:", f"  {asked}://{_reached_at(http.host, ports['api'])}/v1/streams"]
     elif "metrics" in ports:
         lines += ["look:", f"  curl http://{_reached_at(config.metrics.host, ports['metrics'])}/readyz"]
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -34,7 +35,7 @@ class Scheduler:
         monkeypatch.setattr(urllib.request, "urlopen", self._open)
         monkeypatch.setattr(time, "sleep", self.waits.append)
 
-    def _open(self, request: urllib.request.Request, timeout: float) -> io.BytesIO:
+    def _open(self, request: urllib.request.Request, timeout: float, context: ssl.SSLContext | None) -> io.BytesIO:
         body = json.loads(request.data) if isinstance(request.data, bytes) else None
         self.asked.append((f"{request.get_method()} {request.full_url.removeprefix(API)}", body))
         answer = self._answers.pop(0)
