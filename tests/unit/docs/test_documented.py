@@ -98,6 +98,28 @@ def test_every_key_that_a_page_names_is_one() -> None:
     assert wrong == []
 
 
+def settings() -> Iterator[tuple[str, str, str]]:
+    """Page, key and value of each setting that a text gives as `key: value`."""
+    known = {path for path, is_key in keys_of(Config) if is_key}
+    for name, text in texts():
+        for word in sorted(in_code(text)):
+            key, colon, value = word.partition(": ")
+            if colon and key in known:
+                yield name, key, value
+
+
+@pytest.mark.parametrize(("page", "key", "value"), settings())
+def test_a_setting_that_a_text_gives_is_taken(page: str, key: str, value: str, tmp_path: Path) -> None:
+    tree: object = yaml.safe_load(value)
+    for part in reversed(key.split(".")):
+        tree = {part: tree}
+    assert isinstance(tree, dict)
+    tree.setdefault("edge", {}).setdefault("trusted_proxies", ["192.0.2.1"])  # what some cannot be without
+    file = tmp_path / "lalmesh.yaml"
+    file.write_text(yaml.safe_dump(tree))
+    load_config(file, [], {})
+
+
 @pytest.mark.parametrize("block", [each for each in blocks() if each.language == "yaml"], ids=str)
 def test_a_block_of_yaml_is_a_configuration_or_says_whose_it_is(block: Block, tmp_path: Path) -> None:
     text = block.text
