@@ -75,7 +75,7 @@ class HttpListener(HttpPort):
     def _elsewhere(self, request: web.Request, closed: Closed) -> str:
         """Where a request that begins or continues playing is to go instead; empty: nowhere, or its client would not follow.
 
-        Players of HLS are no sessions of this edge, so that it may be full does not keep them out.
+        Players of HLS take none of its capacity, so that it may be full does not keep them out.
         """
         is_playlist = request.path.endswith(PLAYLIST_SUFFIX) and closed is Closed.DRAINING
         if "Upgrade" in request.headers or not (is_playlist or format_of(request.path)):
