@@ -108,7 +108,7 @@ def settings() -> Iterator[tuple[str, str, str]]:
                 yield name, key, value
 
 
-@pytest.mark.parametrize(("page", "key", "value"), settings())
+@pytest.mark.parametrize(("page", "key", "value"), list(settings()))
 def test_a_setting_that_a_text_gives_is_taken(page: str, key: str, value: str, tmp_path: Path) -> None:
     tree: object = yaml.safe_load(value)
     for part in reversed(key.split(".")):
