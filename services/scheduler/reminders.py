@@ -26,8 +26,8 @@ class Reminders:
             at_once: whether what differs for the first time counts already: of a node that comes back.
 
         Returns:
-            Whether a claim is missing that the node is to write again, for which the cluster settles on. Where the claim is there and
-            the group alone is not, it does not: that waits for the end of the settling, if its origin has gone.
+            Whether a claim is missing that the node is to write again: the cluster settles on for it. It does not for a group,
+            which waits for the end of the settling itself where its origin has gone.
         """
         if not self._directory.is_listed or session.report.role is Role.HLS:
             return False

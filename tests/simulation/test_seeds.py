@@ -204,7 +204,7 @@ FOUND: dict[str, Plan] = {
             Cut(at_s=13.87, for_s=0.302, source=("origin", "heir"), target=("publisher",)),
         ],
     ),
-    # Its origin had vanished with its lease. It was to be placed elsewhere when the cluster had settled, and kept it settling itself.
+    # Its origin had vanished with its lease. It was to be placed elsewhere once all had settled, and kept it settling itself.
     "a claim that is written again lacks its group": Plan(
         seed=7821,
         kind="kept",
