@@ -137,8 +137,10 @@ def test_beside_a_server_with_a_stream(block: Block, served: Scene) -> None:
 
 @pytest.mark.parametrize("line", dict.fromkeys(line for block in of_scene("alone") for line in commands(block)))
 def test_alone(line: str, tmp_path: Path) -> None:
-    """Several pages say the same."""
-    assert Scene(tmp_path, environment(LALMESH_CLUSTER__KEY=CLUSTER_KEY)).run(line)  # it says something
+    """Several pages say the same. Other tests may have the usual ports meanwhile."""
+    listeners = ("EDGE__RTMP", "EDGE__RTSP", "EDGE__WS_RTSP", "EDGE__HTTP", "HLS__HTTP", "HLS__GRPC", "SCHEDULER__HTTP", "METRICS")
+    free = {f"LALMESH_{listener}__PORT": "0" for listener in (*listeners, "SCHEDULER__GRPC", "ORIGIN__GRPC")}
+    assert Scene(tmp_path, environment(LALMESH_CLUSTER__KEY=CLUSTER_KEY, **free)).run(line)  # it says something
 
 
 @pytest.mark.parametrize("block", of_scene("publisher"), ids=str)
