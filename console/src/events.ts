@@ -11,10 +11,17 @@ export interface ClusterEvent {
   data: Record<string, unknown>;
 }
 
+/** What is worth a line: segments come by the thousand, and updates are asked for by receivers. */
+export const KINDS = [
+  ...["server_start", "rtmp_connect", "pub_start", "pub_stop", "sub_start", "sub_stop", "first_viewer", "last_viewer"],
+  ...["relay_pull_start", "relay_pull_stop", "relay_push_start", "relay_push_stop", "recording_done", "stream_not_found"],
+  ...["owner_moved", "node_up", "node_away", "node_draining", "node_down", "alarm", "alarm_over", "events_lost"],
+];
+
 const AGAIN_MS = 2000;
 const SILENCE_MS = 40_000; // the server says something every 15 s
 
-/** Call `heard` with all that happens, until `signal`; `told` with whether somebody answers. */
+/** Call `heard` with what happens, until `signal`; `told` with whether somebody answers. */
 export async function listen(
   query: Record<string, string>,
   heard: (events: ClusterEvent[]) => void,
@@ -29,7 +36,8 @@ export async function listen(
     let watch = setTimeout(end, SILENCE_MS);
     try {
       const said = last ? { ...headers(), "Last-Event-ID": last } : headers();
-      const answer = await fetch(`/v1/events?${new URLSearchParams(query)}`, { headers: said, signal: attempt.signal, cache: "no-store" });
+      const asked = new URLSearchParams([...Object.entries(query), ...KINDS.map((kind) => ["kind", kind])]);
+      const answer = await fetch(`/v1/events?${asked}`, { headers: said, signal: attempt.signal, cache: "no-store" });
       if (answer.ok && answer.body) {
         told(true);
         const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -1,7 +1,7 @@
 // A list of which only what is seen is on the page: a thousand rows cost as much as thirty.
 
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 export interface Column<T> {
   title: string;
@@ -38,7 +38,7 @@ export function Table<T>({ kind, label, columns, rows, id, empty, link, order: f
   const [height, setHeight] = useState(600);
   const [active, setActive] = useState("");
   const body = useRef<HTMLDivElement>(null);
-  const wanted = useRef(false); // the active row is to have the focus
+  const wanted = useRef(""); // the row that is to have the focus once it is on the page
   const sorted = useMemo(() => {
     const key = columns[order.column]?.sort;
     if (!key) return rows;
@@ -54,37 +54,39 @@ export function Table<T>({ kind, label, columns, rows, id, empty, link, order: f
     watch.observe(element);
     return () => watch.disconnect();
   }, []);
-  useEffect(() => {
-    if (!wanted.current) return;
+  useLayoutEffect(() => {
+    if (!wanted.current || wanted.current !== active) return;
     const element = body.current?.querySelector<HTMLElement>('[data-active="true"]');
     if (!element) return;
-    wanted.current = false;
+    wanted.current = "";
     element.focus({ preventScroll: true });
   });
   const from = Math.max(0, Math.floor(top / ROW_PX) - SPARE_ROWS);
   const seen = Math.ceil(height / ROW_PX);
   const shown = sorted.slice(from, from + seen + 2 * SPARE_ROWS);
   const here = sorted.findIndex((row) => id(row) === active);
+  const last = sorted.length - 1;
 
   const go = (to: number): void => {
-    const row = sorted[Math.max(0, Math.min(sorted.length - 1, to))];
+    const row = sorted[Math.max(0, Math.min(last, to))];
     const element = body.current;
     if (!row || !element) return;
     const at = sorted.indexOf(row) * ROW_PX;
     if (at < element.scrollTop) element.scrollTop = at;
     else if (at + ROW_PX > element.scrollTop + element.clientHeight) element.scrollTop = at + ROW_PX - element.clientHeight;
     setTop(element.scrollTop);
-    wanted.current = true;
-    setActive(id(row));
+    wanted.current = id(row);
+    setActive(wanted.current);
   };
   const pressed = (event: KeyboardEvent): void => {
+    const from = wanted.current ? sorted.findIndex((row) => id(row) === wanted.current) : here; // keys may come faster than rows
     const steps: Record<string, number> = {
-      ArrowDown: here + 1,
-      ArrowUp: here - 1,
-      PageDown: here + seen - 1,
-      PageUp: here - seen + 1,
+      ArrowDown: from + 1,
+      ArrowUp: from - 1,
+      PageDown: from + seen - 1,
+      PageUp: from - seen + 1,
       Home: 0,
-      End: sorted.length - 1,
+      End: last,
     };
     const to = steps[event.key];
     if (to !== undefined) {
@@ -128,7 +130,7 @@ export function Table<T>({ kind, label, columns, rows, id, empty, link, order: f
               tabIndex={from + offset === focusable ? 0 : -1}
               data-active={id(row) === active}
               style={{ top: `${(from + offset) * ROW_PX}px` }}
-              onFocus={() => setActive(id(row))}
+              onFocus={() => wanted.current || setActive(id(row))}
             >
               {columns.map((column) => (
                 <span key={column.title} role="cell" class={cell(column)}>

@@ -29,7 +29,7 @@ START_S = 15.0  #: to play, on a machine that is busy with other tests
 SPARE_S = 10.0  #: what a page gets beyond the time that it watches before it counts as stuck
 SHOWN_NOTES, SHOWN_SAMPLES = 30, 10  #: in a failure message: the first and the last; some players say hundreds of things
 
-_FLAGS = (
+FLAGS = (
     "--headless=new",
     "--no-sandbox",  # tests may run as root, where Chromium's sandbox does not
     "--disable-gpu",
@@ -207,7 +207,7 @@ def _serving(file: Path) -> Callable[[web.Request], Awaitable[web.FileResponse]]
 @asynccontextmanager
 async def _browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
             yield browser
         finally:

@@ -77,7 +77,7 @@ export function StreamsPage(): JSX.Element {
             <option>grace</option>
           </select>
         </label>
-        <span role="status">{streams.data ? `${rows.length} of ${plural(streams.data.length, "stream")}` : "…"}</span>
+        <span role="status">{streams.data ? `${count(rows.length)} of ${plural(streams.data.length, "stream")}` : "…"}</span>
       </div>
       <Problems {...streams} />
       <StreamTable streams={rows} empty={streams.data ? "Nobody publishes." : "…"} />

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from lalmesh.runtime.event_kinds import EventKind
 from services.scheduler import SchedulerApp
 from services.scheduler.console import INDEX, MAX_NAMED, POLICY, built, player_policy
 from services.scheduler.registry import MemoryRegistry
@@ -54,6 +55,12 @@ def test_a_folder_without_a_page_is_no_console(tmp_path: Path) -> None:
     for name in (INDEX, f"{INDEX}.gz", "assets/a.js", ".lock"):
         (tmp_path / name).touch()
     assert set(built([tmp_path])) == {INDEX, "assets/a.js"}
+
+
+def test_the_console_listens_to_all_that_happens_but_what_comes_by_the_thousand() -> None:
+    listed = (SOURCES / "events.ts").read_text(encoding="utf-8").partition("KINDS = [")[2].partition("];")[0]
+    left_out = {EventKind.UPDATE, EventKind.HLS_MAKE_TS}
+    assert set(re.findall(r'"(\w+)"', listed)) == {kind.value for kind in EventKind if kind not in left_out}
 
 
 async def test_interfaces_are_as_the_document_has_the_models() -> None:
