@@ -33,7 +33,7 @@ ENDLESS = -1  #: of `RelayRule.retries`
 PULL_SCHEMES = frozenset(("rtmp", "rtmps", "rtsp", "rtsps", "http", "https", "ws", "wss"))
 PUSH_SCHEMES = frozenset(("rtmp", "rtmps", "rtsp", "rtsps"))
 DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443, "rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "ws": 80, "wss": 443}
-_RAW_SCHEMES = frozenset(("rtmp", "rtmps"))  #: whose names are not percent-encoded
+RAW_SCHEMES = frozenset(("rtmp", "rtmps"))  #: whose names are not percent-encoded
 _PLACES = re.compile(r"\{([^{}]*)\}")
 _KNOWN_PLACES = frozenset(("app", "name", "query"))
 _SAFE = "-._~!$'()*+,;=:@"  #: in a part of a path (RFC 3986 §3.3), but for ``&``, which some servers take for more
@@ -96,7 +96,7 @@ def expand(template: str, stream: StreamKey, asked: AskedUrl = NOT_ASKED) -> str
     Raises:
         RuleError: the URL is too long, or the scheme has no way to write the name.
     """
-    raw = template.partition(":")[0].lower() in _RAW_SCHEMES
+    raw = template.partition(":")[0].lower() in RAW_SCHEMES
     stream, query = _named(stream, asked.app), asked.query
     if raw and "?" in str(stream):
         raise RuleError("urls", f"{stream} cannot be named in a URL of RTMP")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from lalmesh.client import Source, TimedOut, open_source
 from lalmesh.errors import StreamNotFound
 from lalmesh.media import MediaEvent
 from lalmesh.names import ANY_APP
+from lalmesh.runtime.relay_rules import RAW_SCHEMES
 from lalmesh.runtime.scheduling import NOT_ASKED, AskedUrl, RelayJob
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.publishing import Publishing
@@ -74,7 +75,11 @@ async def _publish(
 
 def _asked(job: RelayJob, url: str) -> AskedUrl:
     """Where applications mean nothing here, what the source calls it goes on to those that it is sent to."""
-    return AskedUrl(urlsplit(url).path.strip("/").rpartition("/")[0]) if job.stream.app == ANY_APP else NOT_ASKED
+    if job.stream.app != ANY_APP:
+        return NOT_ASKED
+    parts = urlsplit(url, allow_fragments=False)
+    app = parts.path.strip("/").rpartition("/")[0]
+    return AskedUrl(app if parts.scheme in RAW_SCHEMES else unquote(app))
 
 
 async def _feed(source: Source, publishing: Publishing, first: Sequence[MediaEvent]) -> str:
