@@ -10,7 +10,7 @@ import contextlib
 import heapq
 import time
 from bisect import bisect_right
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -59,6 +59,7 @@ class MemoryEventLog:
         self._told: OrderedDict[str, int] = OrderedDict()
         self._once: OrderedDict[str, None] = OrderedDict()
         self._sessions: dict[tuple[Part, StreamKey], dict[str, _Session]] = {}
+        self._held: Counter[str] = Counter()  # sessions by the incarnation of the node that has them
         self._cursors: dict[tuple[int, str], EventCursor] = {}
         self._letters: OrderedDict[str, DeadLetter] = OrderedDict()
         self._letter_number = 0
@@ -120,7 +121,7 @@ class MemoryEventLog:
 
     async def incarnations(self) -> set[str]:
         """See `EventLog.incarnations`."""
-        return {node for sessions in self._sessions.values() for session in sessions.values() for node in session.nodes}
+        return set(self._held)
 
     async def forget_node(self, incarnation: str) -> int:
         """See `EventLog.forget_node`."""
@@ -195,9 +196,13 @@ class MemoryEventLog:
         if change.begins:
             if session is None:
                 session = sessions[change.session_id] = _Session(event)
-            session.nodes.add(node)
+            if node not in session.nodes:
+                session.nodes.add(node)
+                self._held[node] += 1
         elif session is not None:
-            session.nodes.discard(node)
+            if node in session.nodes:
+                session.nodes.remove(node)
+                self._let_go(node)
             is_news = not session.nodes
             if is_news:
                 del sessions[change.session_id]
@@ -209,6 +214,11 @@ class MemoryEventLog:
         self._keep(with_sessions(event, has_in=self._has(stream, Part.IN), has_out=self._has(stream, Part.OUT, Part.PUSH)))
         if change.part is Part.OUT and session is not None and count == (1 if change.begins else 0):
             self._keep(viewer_event(event))
+
+    def _let_go(self, node: str) -> None:
+        self._held[node] -= 1
+        if not self._held[node]:
+            del self._held[node]
 
     def _has(self, stream: StreamKey, *parts: Part) -> bool:
         return any((part, stream) in self._sessions for part in parts)
