@@ -53,7 +53,7 @@ def drain_command(
     """Have a node take nothing new, give away what it has, and end."""
     try:
         http = load_config(config, sets or [], os.environ).scheduler.http
-        own = _own_certificate(http.tls.cert_file) if http.tls.cert_file and not api else None
+        own = own_certificate(http.tls.cert_file) if http.tls.cert_file and not api else None
         here = f"{'https' if own else 'http'}://{host_port(ANY_ADDRESS.get(http.host, http.host), http.port)}"
         scheduler = _Api(api or here, http.token.get_secret_value(), own)
         told = scheduler.drain(node, deadline)
@@ -65,7 +65,7 @@ def drain_command(
         raise typer.Exit(1) from None
 
 
-def _own_certificate(cert_file: str) -> ssl.SSLContext:
+def own_certificate(cert_file: str) -> ssl.SSLContext:
     """Takes the certificate of the configuration, whatever names it has and whoever signed it: its listener is asked by address."""
     context = ssl.create_default_context(cafile=cert_file)
     context.check_hostname = False

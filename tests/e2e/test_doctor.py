@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.certificates import self_signed
 from support.cluster import CLUSTER_KEY, PROGRAM, Cluster, Node
 from support.etcd import make_certificates
 from support.ports import LOOPBACK
@@ -101,6 +103,16 @@ def test_a_node_that_is_killed_is_away(start_cluster: Callable[..., Cluster]) ->
         if seen == "warning":
             break
     assert seen == "warning", findings
+
+
+def test_a_scheduler_that_speaks_https_is_asked_so(start_standalone: Callable[..., Node], tmp_path: Path) -> None:
+    certificate = str(self_signed(tmp_path))
+    tls = {f"scheduler.http.tls.{name}": certificate for name in ("cert_file", "key_file")}
+    node = start_standalone(tls)
+    free = {f"{each}.port": 0 for each in ("edge.rtmp", "edge.http", "edge.rtsp", "edge.ws_rtsp", "hls.http", "metrics")}
+    _, findings = doctor("standalone", {**tls, **free, "scheduler.http.port": node.ports["api"]})
+    assert of(findings, "versions") == {"versions": "ok", "nodes": "ok"}
+    assert of(findings, "tls")["scheduler.http"] == "ok"  # it is shown, and it is that of the file
 
 
 def test_beside_a_standalone_server(standalone: Node) -> None:

@@ -19,11 +19,11 @@ from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.config import Config, Role
 from services.standalone.doctor._finding import Finding, ok, skipped, warning
 from services.standalone.doctor._reach import client_tls, resolve, split, tls_reason
+from services.standalone.drain_cli import ANY_ADDRESS, own_certificate
 
 if TYPE_CHECKING:
     from services.standalone.doctor._place import Place
 
-ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  #: who listens on every address is asked on this machine
 MAX_NODES = 1000  #: that are looked at: one page
 MAX_BODY_BYTES = 4 << 20  #: of a page of nodes
 MAX_NAMED = 5  #: nodes in one finding
@@ -109,8 +109,9 @@ async def view_cluster(config: Config, role: Role, api: str, limit_s: float) -> 
     """What schedulers tell; never raises."""
     http = config.scheduler.http
     urls = api_urls(config, role, api)
+    is_own = role in ("standalone", "scheduler") and not api and http.tls.has_certificate
     try:
-        tls = client_tls(http.tls.cert_file)
+        tls = own_certificate(http.tls.cert_file) if is_own else client_tls("")
     except OSError as error:
         return ClusterView(problem=f"{http.tls.cert_file}: {error}")
     token = http.token.get_secret_value()

@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from lalmesh.runtime.config import Config, Role, ServerTlsConfig
 from services.standalone import settings
-from services.standalone.doctor._cluster import ANY_ADDRESS
 from services.standalone.doctor._finding import Finding, failed, ok, skipped, warning
 from services.standalone.doctor._place import Place
 from services.standalone.doctor._ports import Listener, edge_listeners
 from services.standalone.doctor._threads import in_thread
+from services.standalone.drain_cli import ANY_ADDRESS
 
 SOON_S = 14 * 86_400  #: before its end a certificate should have been renewed
 DAY_S = 86_400
