@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from redis.asyncio import Redis
 from support.certificates import self_signed, served_with
 from support.child_server import ChildServer
 from support.etcd import CAN_RUN_ETCD, Certificates, EtcdServer, make_certificates
@@ -142,6 +144,21 @@ def test_redis_refuses_a_wrong_password(redis: RedisServer) -> None:
     found = check("redis", "scheduler", *redis_sets(redis), env={"LALMESH_SCHEDULER__REDIS__PASSWORD": "another one"})
     assert worst(found) == "failed"
     assert "password" in found[0].remedy
+
+
+def test_redis_whose_user_may_not_ask_for_everything_is_well_where_it_may_write(redis: RedisServer) -> None:
+    async def allow(*rights: str) -> None:
+        async with Redis(host=LOOPBACK, port=redis.port, password="a password") as client:
+            command: Any = client.execute_command  # which has no types
+            await command("ACL", "SETUSER", "lalmesh", "reset", "on", ">of the user", "~lalmesh:*", *rights)
+
+    env = {"LALMESH_SCHEDULER__REDIS__PASSWORD": "of the user"}
+    sets = (*redis_sets(redis), "scheduler.redis.username=lalmesh")
+    asyncio.run(allow("+@all", "-info"))
+    assert worst(check("redis", "scheduler", *sets, env=env)) == "ok"
+    asyncio.run(allow("+@all", "-set"))
+    found = check("redis", "scheduler", *sets, env=env)
+    assert (worst(found), "what that user may" in found[0].remedy) == ("failed", True), told(found)
 
 
 def test_redis_that_is_stopped_is_told_within_the_time(redis: RedisServer) -> None:
