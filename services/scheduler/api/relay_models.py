@@ -67,7 +67,9 @@ class RelayModel(RelayOptionsModel):
     id: str = Field(description="What it is called.")
     kind: RelayKind = Field(description="pull: fetched from elsewhere; push: sent elsewhere.")
     stream: str = Field(description="What it is called here.")
-    urls: list[str] = Field(description="Sources in their order, or the target, without logins and queries; a key of the target is ***.")
+    urls: list[str] = Field(
+        description="Sources in their order, or the target, without logins and queries; a key of the target is ***."
+    )
     rule: str | None = Field(description="Id of the rule that it is by; null: it was asked for by API.")
     stop_after_s: _Stop
     state: Literal["waiting", "connecting", "running", "paused", "failed"] = Field(
