@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
 
 from prometheus_client.core import HistogramMetricFamily
 
@@ -51,14 +50,18 @@ class Durations:
         return self._sum_s
 
 
+def gap_metric(role: str, gaps: Durations) -> HistogramMetricFamily:
+    """The metric of how long readers of a node of `role` got nothing."""
+    text = "How long readers got nothing as their stream went from one origin to another, lost or moved."
+    return durations_metric(f"{role}_failover_gap_seconds", text, gaps)
+
+
+def link_delay_metric(role: str, delays: Durations) -> HistogramMetricFamily:
+    """The metric of how late units come to a node of `role`."""
+    text = "From a unit's arrival at its publisher's edge to its arrival here, by the clocks of both; looked at each second."
+    return durations_metric(f"{role}_link_delay_seconds", text, delays)
+
+
 def durations_metric(name: str, text: str, durations: Durations) -> HistogramMetricFamily:
     """The metric of one that has no labels."""
     return HistogramMetricFamily(name, text, durations.buckets, durations.sum_s)
-
-
-def durations_metrics(name: str, text: str, label: str, by_value: Mapping[str, Durations]) -> Iterable[HistogramMetricFamily]:
-    """The metric of those that `label` tells apart."""
-    metric = HistogramMetricFamily(name, text, labels=(label,))
-    for value, durations in by_value.items():
-        metric.add_metric((value,), durations.buckets, durations.sum_s)
-    yield metric

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeAlias, assert_never
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime.durations import Durations
 from lalmesh.runtime.following import (
     UNREACHABLE,
     Closed,
@@ -57,12 +58,13 @@ class OriginLinks(Protocol):
 class _Subscribed:
     """One subscription, as its link sees it."""
 
-    __slots__ = ("_follower", "_is_settled", "_place", "_port", "subscription")
+    __slots__ = ("_follower", "_is_first", "_is_settled", "_place", "_port", "subscription")
 
     def __init__(self, follower: Follower, port: int) -> None:
         self._follower = follower
         self._port = port
         self._is_settled = False
+        self._is_first = True  # until something new has come
         self._place = NO_PLACE  # of the newest units
         self.subscription: Subscription | None = None
 
@@ -85,6 +87,10 @@ class _Subscribed:
         if fresh is None:
             return
         follower.reader.delay_us = time.time_ns() // 1000 - fresh.units[0].wall_us
+        if self._is_first:
+            self._is_first = False
+            follower.gap_over()
+        follower.last_s = follower.clock()
         if fresh.publication != follower.publication:
             follower.publication = fresh.publication
             follower.begun(fresh)
@@ -129,6 +135,8 @@ class Follower:
         self.deliver = deliver  #: may be replaced at any time
         self.publication = reader.last.publication if reader.last is not None else b""  #: of what came last
         self.begun: Callable[[Run], None] = lambda _: None  #: hears of the first units of each publication
+        self.gaps: Durations | None = None  #: where it is counted how long nothing came as its origin was lost or moved
+        self.last_s = 0.0  #: when something came last; 0: nothing has
         self.refused: Refused | None = None  #: why the scheduler could not say where the stream is, when it was asked last
         self._stream = stream
         self._locates = locates
@@ -137,6 +145,7 @@ class Follower:
         self._demand = settings.demand
         self._core = Following(settings, reader, rng or random.Random())
         self._loop = asyncio.get_running_loop()
+        self.clock = self._loop.time
         self._over: asyncio.Future[str] = self._loop.create_future()
         self._subscribed: dict[int, _Subscribed] = {}
         self._locating: asyncio.Task[None] | None = None
@@ -174,6 +183,11 @@ class Follower:
         if self._subscribed.pop(port, None) is not None:
             log.info("subscription ended: %s %s", reason.name, detail, extra=self._facts)
             self.handle(Closed(port, reason, detail))
+
+    def gap_over(self) -> None:
+        """The first units of another subscription have come: nothing came until then, for as long as this counts."""
+        if self.last_s and self.gaps is not None:
+            self.gaps.add(self.clock() - self.last_s)
 
     def log_missing(self, count: int) -> None:
         """Units were lost on the way."""

@@ -34,7 +34,9 @@ from lalmesh.runtime.scheduling import (
     SchedulerClient,
     StreamFenced,
 )
-from services.edge.draining import TIME_OVER, until_all_have_gone
+from lalmesh.runtime.stream_series import StreamSeries
+from services.edge.draining import until_all_have_gone
+from services.edge.endings import TIME_OVER
 from services.edge.entrance import Entrance
 from services.edge.events import EdgeEvents
 from services.edge.hls import EdgeHls
@@ -56,7 +58,7 @@ from services.edge.rtsp_websocket import RtspSocketListener
 from services.edge.session import Sessions
 from services.edge.session_reports import SessionReports
 from services.edge.settings import EdgeSettings, ListenSettings
-from services.edge.totals import totals_of_clients, totals_of_streams, totals_of_udp
+from services.edge.totals import series_of_streams, totals_of_clients, totals_of_streams, totals_of_udp
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +151,7 @@ class EdgeApp:
         )
         self._holdings = Holdings(self.publishers, self.relays, self.sessions, self._loop.time)
         self._tasks: list[asyncio.Task[None]] = []
+        self._series = StreamSeries("edge", settings.stream_series)
         self.metrics.read_from(self._collect)
 
     @property
@@ -288,6 +291,7 @@ class EdgeApp:
     def _collect(self) -> Iterable[Metric]:
         """What the parts of this edge count themselves."""
         yield from totals_of_streams(self.publishers, self.relays)
+        yield from series_of_streams(self._series, self.publishers, self.relays)
         yield from totals_of_clients(self._listeners, self.sessions)
         yield from self._hls.collect()
         if self._rtsp is not None:

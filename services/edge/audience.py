@@ -205,6 +205,10 @@ class Audience:
         feed.state = FeedState.SKIPPING
         feed.skips += 1
         self._counters.skips += 1
+        if over_bytes:
+            self._counters.byte_skips += 1
+        else:
+            self._counters.time_skips += 1
         self._skipped(feed, f"{waiting_bytes} bytes wait, {lag_s:.1f} s behind")
 
     def send_last(self, data: bytes) -> None:

@@ -20,7 +20,6 @@ from services.edge.session import Sessions
 
 log = logging.getLogger(__name__)
 
-TIME_OVER = "the edge drains, and its time is over"
 HEAR_S = 1.0  #: for the scheduler to say where others are, before those who are here are told
 LOOK_S = 0.1  #: between two looks whether all have gone
 HLS_QUIET_S = 10.0  #: without a request for HLS, after which nobody plays it here: longer than players wait between two

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from lalmesh.media import Track, TrackSet
 from lalmesh.remux import Packager, Parts
+from lalmesh.runtime.durations import Durations
 from lalmesh.runtime.ring import RingLimits, Run, join_track
 from services.edge.audience import Audience
 from services.edge.feed import PlayerFeed
@@ -21,6 +22,7 @@ from services.edge.join_cache import JoinCache, JoinCacheSettings, JoinPoint
 
 OTHER_CONFIGURATION = "the stream has another configuration now, which this format tells at its start only"
 MAX_PENDING_BYTES = 1 << 20  #: gathered media is flushed when it passes this, whatever the delay says
+LOOK_AT_DELAY_US = 1_000_000  #: between two units whose delay is looked at: nothing is measured a unit
 MAX_SENDING_MS = 10  #: media is gathered for no longer on account of sending
 LEAST_PLAYERS_PER_SENDING_MS = 50  #: sending to fewer takes no millisecond; where it did, something else had the processor
 
@@ -54,6 +56,8 @@ class FanOutCounters:
     sent_bytes: int = 0  #: of every block as often as it was written
     joins: int = 0
     skips: int = 0  #: times that a player was taken off because it was too slow
+    byte_skips: int = 0  #: of those, because too many bytes waited
+    time_skips: int = 0  #: of those, because they waited too long
     slow_closes: int = 0
     cache_overflows: int = 0  #: times that a part of what is kept for joins was given up
 
@@ -84,6 +88,8 @@ class FanOut:
         self._last_dts = 0
         self._timer: asyncio.TimerHandle | None = None
         self._sending_s = 0.0  # what the last block took
+        self.delays: Durations | None = None  #: from a unit's arrival at its publisher's edge until players were written to
+        self._last_wall_us = self._next_look_us = 0  # of the newest run, by its publisher's edge; of the next that is looked at
 
     @property
     def players(self) -> int:
@@ -137,6 +143,7 @@ class FanOut:
                 self._opens = JoinPoint(run.tracks, unit.dts)
             self._parts_bytes += package(unit, run.tracks, parts)
         self._last_dts = run.units[-1].dts
+        self._last_wall_us = run.units[0].wall_us  # that of the others was guessed by their times, where they came by a link
         self._schedule()
 
     def _change_tracks(self, run: Run) -> None:
@@ -197,8 +204,16 @@ class FanOut:
         began_s = time.monotonic()
         self._audience.send(block, opens, self._tracks)
         self._sending_s = time.monotonic() - began_s
+        if self._last_wall_us >= self._next_look_us:
+            self._look_at_delay()
         self._cache.add(block, opens, has_video=self._tracks.has_video, dts=self._last_dts)
         self.counters.cache_overflows = self._cache.overflows
+
+    def _look_at_delay(self) -> None:
+        """Once a second of media: how long the newest run took from its publisher's edge to players here."""
+        self._next_look_us = self._last_wall_us + LOOK_AT_DELAY_US
+        if self.delays is not None and self.players:
+            self.delays.add(time.time() - self._last_wall_us / 1e6)
 
     # the end
 

@@ -13,11 +13,10 @@ from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.client import Client
+from services.edge.endings import NOT_BEGUN
 from services.edge.entrance import RETRY_AFTER_S, Closed
 from services.edge.relay import Relay
 from services.edge.session import Sessions
-
-NOT_BEGUN = "it did not begin to play"
 
 
 class Joining:

@@ -22,7 +22,7 @@ class EdgeMetrics(ListenerMetrics):
         self._registry = registry
         labels = ("protocol", "role")
         self.sessions_opened = Counter("edge_sessions_opened", "Sessions begun.", labels, registry=registry)
-        self.sessions_closed = Counter("edge_sessions_closed", "Sessions ended.", labels, registry=registry)
+        self.sessions_closed = Counter("edge_sessions_closed", "Sessions ended, by why.", (*labels, "reason"), registry=registry)
         self.drained = Counter("edge_drained_sessions", "Sessions that a drain closed at its end.", labels, registry=registry)
         self.refused = Counter(
             "edge_refused", "Publishers and players that were refused.", ("protocol", "reason"), registry=registry

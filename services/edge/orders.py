@@ -49,6 +49,7 @@ class Orders:
     def _kick(self, session_ids: Iterable[str], reason: str) -> None:
         for session_id in session_ids:
             if (session := self._sessions.get(session_id)) is not None:
+                session.was_kicked = True
                 session.close(reason)
 
     def _close_blocked(self) -> None:

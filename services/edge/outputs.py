@@ -19,6 +19,7 @@ from lalmesh.errors import LalmeshError, UnsupportedError
 from lalmesh.media import Track, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.remux import Packager, RtpStream, can_transcode, needs_transcoding, transcoded_tracks
+from lalmesh.runtime.durations import Durations
 from lalmesh.runtime.ring import Ring, RingLimits, Run
 from services.edge.conversion import Conversion
 from services.edge.fanout import FanOut, FanOutSettings
@@ -67,6 +68,7 @@ class Outputs:
         retired: Callable[[AnyFanOut], None],
         *,
         transcode: bool,
+        delays: Durations | None = None,
     ) -> None:
         """Start without any.
 
@@ -76,7 +78,9 @@ class Outputs:
             limits: of the ring.
             retired: hears of each fan-out that is no more.
             transcode: whether G.711 is made AAC, where that can be done here.
+            delays: where it is counted how late players get what was published.
         """
+        self._delays = delays
         self.left_out_counts: Counter[tuple[str, str]] = Counter()  #: tracks that were left out, by format and codec; only rises
         self.settling = Settling()
         self._stream = stream
@@ -151,7 +155,9 @@ class Outputs:
         output = self._outputs.get(form.key)
         if output is not None and isinstance(output.fanout, FanOut):
             return output.fanout
-        return self.open(form, FanOut(form.packager(), self._settings, self._loop, self._skipped))
+        made = self.open(form, FanOut(form.packager(), self._settings, self._loop, self._skipped))
+        made.delays = self._delays  # from now on: what it begins with is of the past
+        return made
 
     def datagrams(self, form: OutputFormat, sender: UdpSender) -> DatagramFanOut:
         """The fan-out of a format of RTP to players by UDP, likewise; a new one sends by `sender`."""

@@ -17,6 +17,7 @@ from lalmesh.errors import ServiceError, StreamNotFound
 from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime import telemetry
+from lalmesh.runtime.durations import GAP_BUCKETS_S, Durations
 from lalmesh.runtime.fences import Fence, Fences
 from lalmesh.runtime.follower import Follower, FollowSettings, OriginLinks
 from lalmesh.runtime.following import NO_DEMAND, Demand
@@ -57,13 +58,22 @@ class Relay:
         self.ready.add_done_callback(lambda ready: ready.exception())  # nobody may be waiting for a relay that fails
         self._relays = relays
         settings = self._settings = relays.settings
-        self._outputs = Outputs(stream, settings.fanout, settings.fanout.ring_limits(), relays.retire, transcode=settings.transcode)
+        self._outputs = Outputs(
+            stream,
+            settings.fanout,
+            settings.fanout.ring_limits(),
+            relays.retire,
+            transcode=settings.transcode,
+            delays=relays.play_delays,
+        )
+        self._looked_at = 0  # units, when the delay of the newest was looked at last
         self._opened_us = now_us()
         self._users = 0
         self._linger: asyncio.TimerHandle | None = None
         follow = FollowSettings(lost_s=settings.lost_s, awaits_first=True, demand=demand)
         self._follower = Follower(stream, relays.locates, relays.links, follow, Reader(*seen), self._begin)
         self._follower.begun = self._publication_begun
+        self._follower.gaps = relays.gaps
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._follower.run(), name=f"relay {stream}")
         self._task.add_done_callback(self._finished)
@@ -165,6 +175,10 @@ class Relay:
     def sweep(self) -> None:
         """Once a second."""
         self._outputs.sweep()
+        reader = self.reader
+        if reader.delay_us is not None and reader.counters.units != self._looked_at:
+            self._looked_at = reader.counters.units
+            self._relays.link_delays.add(reader.delay_us / 1e6)
 
     # the life of a relay
 
@@ -218,6 +232,7 @@ class Relays:
         self._looks = Gatherer(scheduler.locate)  # do not wait, so they go with none that do
         self.links = links
         self.settings = settings
+        self.link_delays, self.play_delays, self.gaps = Durations(), Durations(), Durations(GAP_BUCKETS_S)
         self._past_fanouts = FanOutCounters()
         self._past_readers = ReaderCounters()
         self._past_left_out: Counter[tuple[str, str]] = Counter()

@@ -14,6 +14,7 @@ from lalmesh.runtime import telemetry
 from lalmesh.runtime.sessions import SessionRole
 from lalmesh.runtime.telemetry import Attribute, Fact, Span, SpanName, TraceContext
 from services.edge.client import Client, now_us
+from services.edge.endings import Ending, ending_of
 from services.edge.metrics import EdgeMetrics
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Session:
     facts: Callable[[], dict[str, object]] = dict  #: what its closing line says beside
     #: ask its client to go on at another edge; gives whether it was asked
     ask_to_reconnect: Callable[[], bool] = lambda: False
+    was_kicked: bool = False  #: whether somebody had it ended, with a reason in words of their own
     trace: TraceContext | None = None  #: the span that log lines about it name
     play: Span = field(default_factory=lambda: Span(None))  #: of a player whose client has a trace, until its first media
 
@@ -152,7 +154,7 @@ class Sessions:
             session.play.end(reason)
         if session.is_input:
             self._tell_input(session, reason, moved)
-        self._metrics.sessions_closed.labels(session.protocol, session.role.value).inc()
+        self._metrics.sessions_closed.labels(session.protocol, session.role.value, _ending(session, reason).value).inc()
         facts = {"reason": reason, "duration_s": round(self._loop.time() - session.opened_at, 3), "bytes": moved}
         with telemetry.within(session.trace):
             log.info("%s closed: %s", session.role.value, reason, extra=self._facts(session) | facts | session.facts())
@@ -199,3 +201,9 @@ def _attributes(session: Session) -> dict[Attribute, Fact]:
         Attribute.PROTOCOL: session.protocol,
         Attribute.SESSION: session.session_id,
     }
+
+
+def _ending(session: Session, reason: str) -> Ending:
+    if session.was_kicked:
+        return Ending.KICKED
+    return ending_of(reason, is_relay=session.role in (SessionRole.RELAY_PULL, SessionRole.RELAY_PUSH))

@@ -56,3 +56,4 @@ class EdgeSettings:
     chunk_size: int = 60_000
     claim_timeout_s: float = 5.0
     session_report_s: float = 5.0
+    stream_series: int = 0  #: streams that metrics have series of; 0: none

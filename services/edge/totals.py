@@ -8,7 +8,9 @@ from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from lalmesh.runtime.durations import durations_metric, gap_metric, link_delay_metric
 from lalmesh.runtime.listener import Admission
+from lalmesh.runtime.stream_series import StreamSeries
 from services.edge.hls_nodes import HlsProxyCounters
 from services.edge.publisher import Publishers
 from services.edge.relay import Relays
@@ -28,6 +30,30 @@ def totals_of_streams(publishers: Publishers, relays: Relays) -> Iterable[Metric
     yield GaugeMetricFamily("edge_relays", "Streams played here.", len(relays))
     yield from _fanouts(relays)
     yield from _readers(relays)
+    yield link_delay_metric("edge", relays.link_delays)
+    yield gap_metric("edge", relays.gaps)
+    text = "From a unit's arrival at its publisher's edge until players here were written to; looked at each second of a format."
+    yield durations_metric("edge_publish_to_play_seconds", text, relays.play_delays)
+
+
+def series_of_streams(series: StreamSeries, publishers: Publishers, relays: Relays) -> Iterable[Metric]:
+    """What is told of single streams, where it is."""
+    if not series.most_num:
+        return
+    published = {publishing.stream: publishing.core.counters for publishing in publishers}
+    played = {relay.stream: relay for relay in relays}
+    received = CounterMetricFamily("edge_stream_received_bytes", "Payload from a stream's publisher here.", labels=("stream",))
+    sent = CounterMetricFamily("edge_stream_sent_bytes", "Bytes written to a stream's players here.", labels=("stream",))
+    players = GaugeMetricFamily("edge_stream_players", "Players of a stream here.", labels=("stream",))
+    streams = list(dict.fromkeys([*published, *played]))
+    for stream in series.choose(streams):
+        if (counters := published.get(stream)) is not None:
+            received.add_metric((str(stream),), counters.payload_bytes)
+        if (relay := played.get(stream)) is not None:
+            sent.add_metric((str(stream),), sum(fanout.counters.sent_bytes for fanout in relay.fanouts))
+            players.add_metric((str(stream),), relay.players)
+    yield from (received, sent, players)
+    yield from series.left_out(len(streams))
 
 
 def totals_of_clients(listeners: Mapping[str, Listener], sessions: Sessions) -> Iterable[Metric]:
@@ -46,7 +72,12 @@ def _fanouts(relays: Relays) -> Iterable[Metric]:
     totals = relays.fanout_totals
     yield CounterMetricFamily("edge_egress_bytes", "Bytes written to players.", totals.sent_bytes)
     yield CounterMetricFamily("edge_joins", "Players that joined a fan-out.", totals.joins)
-    yield CounterMetricFamily("edge_skips", "Times that a slow player skipped to a random access point.", totals.skips)
+    skips = "Times that a slow player, or the target of a push, skipped to a random access point, by what was too much."
+    by_reason = CounterMetricFamily("edge_skips", skips, labels=("reason",))
+    by_reason.add_metric(("queue_bytes",), totals.byte_skips)
+    by_reason.add_metric(("queue_time",), totals.time_skips)
+    by_reason.add_metric(("push_behind",), totals.skips - totals.byte_skips - totals.time_skips)
+    yield by_reason
     yield CounterMetricFamily("edge_slow_closes", "Players closed because they stayed too slow.", totals.slow_closes)
     yield CounterMetricFamily("edge_cache_overflows", "Caches given up because they passed a bound.", totals.cache_overflows)
     left_out = CounterMetricFamily(

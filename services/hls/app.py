@@ -148,7 +148,7 @@ class HlsApp:
         }
         for port in ports.values():
             port.admission.blocks = self._orders.blacklist.blocks
-        metrics.read_from(self.workers, self._players, ports, settings.certificate)
+        metrics.read_from(self.workers, self._players, ports, settings.certificate, settings.stream_series)
         return ports
 
     @property

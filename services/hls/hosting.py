@@ -82,6 +82,7 @@ class WorkerCounters:
     discontinuities: int = 0
     unmuxed_units: int = 0  #: that a container did not take, each counted once a container
     segment_lag: Durations = field(default_factory=Durations)  #: from the end of a segment's media until it was in storage
+    link_delay: Durations = field(default_factory=Durations)  #: of the unit that ended a segment, from its publisher's edge
 
 
 class WorkerHost(Protocol):
@@ -95,6 +96,7 @@ class WorkerHost(Protocol):
     budget: Budget
     store_counters: StoreCounters
     counters: WorkerCounters
+    gaps: Durations  #: of readers whose stream went from one origin to another
     recordings: NodeRecordings | None  #: None: nothing is ever recorded
     events: HlsEvents | None  #: None: nobody hears of segments
 

@@ -8,11 +8,14 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from lalmesh.names import StreamKey
 from lalmesh.runtime.certificate import ServerCertificate, certificate_metrics
-from lalmesh.runtime.durations import durations_metric
+from lalmesh.runtime.durations import durations_metric, gap_metric, link_delay_metric
 from lalmesh.runtime.hls_sessions import Players
 from lalmesh.runtime.http_port import HttpPort
 from lalmesh.runtime.listener import ListenerMetrics
+from lalmesh.runtime.stream_series import StreamSeries
+from services.hls.worker import Worker
 from services.hls.workers import Workers
 
 
@@ -27,16 +30,27 @@ class HlsMetrics(ListenerMetrics):
         self.sent_bytes = Counter("hls_sent_bytes", "Bytes of playlists and segments in answers.", registry=registry)
 
     def read_from(
-        self, workers: Workers, players: Players, ports: Mapping[str, HttpPort], certificate: ServerCertificate | None
+        self,
+        workers: Workers,
+        players: Players,
+        ports: Mapping[str, HttpPort],
+        certificate: ServerCertificate | None,
+        stream_series: int = 0,
     ) -> None:
-        """Tell of these at each scrape."""
-        self._registry.register(_HlsCollector(workers, players, ports, certificate))
+        """Tell of these at each scrape, and of single streams of at most `stream_series`."""
+        self._registry.register(_HlsCollector(workers, players, ports, certificate, StreamSeries("hls", stream_series)))
 
 
 class _HlsCollector(Collector):
     def __init__(
-        self, workers: Workers, players: Players, ports: Mapping[str, HttpPort], certificate: ServerCertificate | None
+        self,
+        workers: Workers,
+        players: Players,
+        ports: Mapping[str, HttpPort],
+        certificate: ServerCertificate | None,
+        series: StreamSeries,
     ) -> None:
+        self._series = series
         self._workers = workers
         self._players = players
         self._ports = ports
@@ -76,9 +90,25 @@ class _HlsCollector(Collector):
         yield CounterMetricFamily("hls_storage_failures", "Calls to storage that did not succeed.", stored.failures)
         yield CounterMetricFamily("hls_lost_segments", "Segments given up unstored.", stored.lost_segments)
         yield CounterMetricFamily("hls_recording_kept_segments", "Segments recorded.", stored.kept_segments)
+        yield link_delay_metric("hls", made.link_delay)
+        yield gap_metric("hls", workers.gaps)
         readers = workers.reader_totals
         yield CounterMetricFamily("hls_units", "Units taken in.", readers.units)
         yield CounterMetricFamily("hls_missing_units", "Units that never came.", readers.missing)
+
+        if self._series.most_num:
+            yield from self._of_streams({worker.stream: worker for worker in workers})
+
+    def _of_streams(self, workers: Mapping[StreamKey, Worker]) -> Iterable[Metric]:
+        """What is told of single streams."""
+        unstored = GaugeMetricFamily("hls_stream_unstored_segments", "Segments of a stream that wait.", labels=("stream",))
+        missing = CounterMetricFamily("hls_stream_missing_units", "Units of a stream that never came.", labels=("stream",))
+        for stream in self._series.choose(workers.keys()):
+            reader = workers[stream].reader
+            unstored.add_metric((str(stream),), workers[stream].waiting_segments)
+            missing.add_metric((str(stream),), reader.counters.missing if reader is not None else 0)
+        yield from (unstored, missing)
+        yield from self._series.left_out(len(workers))
 
     def _listening(self) -> Iterable[Metric]:
         connections = GaugeMetricFamily("hls_connections", "Open connections.", labels=("listener",))

@@ -38,4 +38,5 @@ class HlsSettings:
     session_idle_s: float = 30.0
     storage_url: str = ""  #: as events name it, without credentials
     match_app: bool = True
+    stream_series: int = 0  #: streams that metrics have series of; 0: none
     access: AccessSettings = field(default_factory=AccessSettings)

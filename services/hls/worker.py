@@ -121,6 +121,7 @@ class Worker:
         reader = Reader(*seen) if memory is None else Reader.resuming(memory, seen)
         self._before = (reader.epoch, reader.offset, reader.is_shifted)
         self._follower = Follower(self.stream, self._host.locates, self._host.links, self._settings.follow, reader, self._deliver)
+        self._follower.gaps = self._host.gaps
         self._watch.delivered()
         async with asyncio.TaskGroup() as group:
             following = group.create_task(self._follower.run())
@@ -242,6 +243,8 @@ class Worker:
                 self._tell_left_out()
             elif isinstance(cut, SegmentClosed):
                 self._unstored[cut.number] = (self._segment_us, cut)
+                if self.reader is not None and self.reader.delay_us is not None:
+                    self._host.counters.link_delay.add(self.reader.delay_us / 1e6)
                 self._storage.add(cut, self.tracks, self._memory_at(cut))
         if any(not isinstance(cut, UnitsAdded) for cut in cuts):  # a unit more changes no playlist
             self.output.wake()

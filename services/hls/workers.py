@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Iterator
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
+from lalmesh.runtime.durations import GAP_BUCKETS_S, Durations
 from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.gathering import Gatherer
@@ -59,6 +60,7 @@ class Workers:
         self.storage = storage
         self.budget = budget
         self.counters = WorkerCounters()
+        self.gaps = Durations(GAP_BUCKETS_S)
         self.store_counters = StoreCounters()
         self.recordings: NodeRecordings | None = None
         self.events: HlsEvents | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.channels import STOP_GRACE_S, Channels
+from lalmesh.runtime.durations import Durations, link_delay_metric
 from lalmesh.runtime.link import LinkCounters, LinkLimits, LinkServicer
 from lalmesh.runtime.link_metrics import link_metrics
 from lalmesh.runtime.load import ByteRate, ByteRates
@@ -32,6 +33,7 @@ from lalmesh.runtime.scheduling import (
     StreamState,
     Wanted,
 )
+from lalmesh.runtime.stream_series import StreamSeries
 from services.origin.events import GroupState
 from services.origin.group import Group, GroupSettings
 from services.origin.groups import Groups
@@ -61,6 +63,7 @@ class OriginSettings:
     grpc_port: int = 0
     groups: GroupSettings = field(default_factory=GroupSettings)
     link: LinkLimits = field(default_factory=LinkLimits)
+    stream_series: int = 0  #: streams that metrics have series of; 0: none
 
 
 class OriginApp:
@@ -111,6 +114,9 @@ class OriginApp:
         self._loop = asyncio.get_running_loop()
         self._ingress = ByteRates(self._loop.time)
         self._egress = ByteRate(self._loop.time)
+        self.link_delays = Durations()
+        self._looked_at: dict[StreamKey, int] = {}  # units of each group, when the delay of its newest was looked at last
+        self.series = StreamSeries("origin", settings.stream_series)
         registry.register(_OriginCollector(self))
 
     @property
@@ -197,6 +203,7 @@ class OriginApp:
 
     def _report(self) -> NodeReport:
         held = tuple(self._held(group) for group in self.groups)
+        self._look_at_delays()
         load = Load(
             ingress_bps=sum(stream.bitrate_bps for stream in held),
             egress_bps=self._egress.bps(self.link_totals.payload_bytes_sent),
@@ -204,6 +211,14 @@ class OriginApp:
             streams=len(held),
         )
         return self.member.report(load, held)
+
+    def _look_at_delays(self) -> None:
+        """With each report: how late the newest units have come, of those groups that got some since."""
+        before, self._looked_at = self._looked_at, {}
+        for group in self.groups:
+            units = self._looked_at[group.stream] = group.counters.units
+            if group.delay_us is not None and units != before.get(group.stream):
+                self.link_delays.add(group.delay_us / 1e6)
 
     def _held(self, group: Group) -> HeldStream:
         return HeldStream(
@@ -246,4 +261,19 @@ class _OriginCollector(Collector):
         yield CounterMetricFamily("origin_missing_units", "Units announced as lost.", totals.missing)
         yield CounterMetricFamily("origin_repeated_units", "Units that were here already.", totals.repeated)
         yield CounterMetricFamily("origin_refused_units", "Units of outdated publications.", totals.refused)
+        yield link_delay_metric("origin", self._origin.link_delays)
+        if self._origin.series.most_num:
+            yield from self._of_streams({group.stream: group for group in groups})
         yield from link_metrics("origin", self._origin.links, self._origin.link_totals)
+
+    def _of_streams(self, groups: Mapping[StreamKey, Group]) -> Iterable[Metric]:
+        """What is told of single streams."""
+        taken = CounterMetricFamily("origin_stream_payload_bytes", "Payload of a stream taken in.", labels=("stream",))
+        missing = CounterMetricFamily("origin_stream_missing_units", "Units of a stream announced as lost.", labels=("stream",))
+        readers = GaugeMetricFamily("origin_stream_readers", "Readers of a stream.", labels=("stream",))
+        for stream in self._origin.series.choose(groups.keys()):
+            taken.add_metric((str(stream),), groups[stream].counters.payload_bytes)
+            missing.add_metric((str(stream),), groups[stream].counters.missing)
+            readers.add_metric((str(stream),), groups[stream].subscribers)
+        yield from (taken, missing, readers)
+        yield from self._origin.series.left_out(len(groups))

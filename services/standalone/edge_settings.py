@@ -73,6 +73,7 @@ def edge_settings(config: Config, keys: tuple[bytes, ...]) -> EdgeSettings:
         claim_timeout_s=cluster.claim_timeout_s,
         events=_events(config.notify),
         session_report_s=edge.session.report_s,
+        stream_series=config.telemetry.stream_series,
     )
 
 

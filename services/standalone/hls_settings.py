@@ -65,6 +65,7 @@ def hls_settings(config: Config, keys: tuple[bytes, ...]) -> HlsSettings:
         session_idle_s=hls.session.idle_s,
         storage_url=_shown(hls.storage.url),
         match_app=config.cluster.match_app,
+        stream_series=config.telemetry.stream_series,
         access=access_settings(config, keys),
     )
 

@@ -27,6 +27,7 @@ def origin_settings(config: Config) -> OriginSettings:
         grpc_port=origin.grpc.port,
         groups=GroupSettings(ring=ring, grace_s=origin.grace_s),
         link=settings.link_limits(config),
+        stream_series=config.telemetry.stream_series,
     )
 
 

@@ -73,7 +73,7 @@ def _header(part: str) -> tuple[str, str]:
 
 
 class TelemetryConfig(ConfigModel):
-    """Logs and traces."""
+    """Logs, traces, and how much metrics tell."""
 
     live = live_keys("log_level")
 
@@ -82,4 +82,18 @@ class TelemetryConfig(ConfigModel):
         default="auto", description="One JSON object a line, or text for people; auto: text on a terminal, else JSON."
     )
     log_file: Text = Field(default="", description="File that is logged to, reopened when it is moved away; empty: standard error.")
+    per_stream_metrics: bool = Field(
+        default=False, description="Whether metrics have series of each stream too: their number grows with that of the streams."
+    )
+    per_stream_num: int = Field(
+        default=200,
+        ge=1,
+        le=10_000,
+        description="Streams of a node that have series of their own at most; those left out are counted.",
+    )
     traces: TracesConfig = TracesConfig()
+
+    @property
+    def stream_series(self) -> int:
+        """Streams that have series of their own at most."""
+        return self.per_stream_num if self.per_stream_metrics else 0

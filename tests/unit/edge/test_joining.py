@@ -17,7 +17,8 @@ from lalmesh.runtime.events import Event
 from lalmesh.runtime.scheduling import Refusal, Refused
 from services.edge.client import Client
 from services.edge.client_events import ClientEvents
-from services.edge.joining import NOT_BEGUN, Joining
+from services.edge.endings import NOT_BEGUN
+from services.edge.joining import Joining
 from services.edge.metrics import EdgeMetrics
 from services.edge.relay import Relay
 

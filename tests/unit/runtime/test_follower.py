@@ -8,6 +8,7 @@ import pytest
 from support.edge_fakes import FIRST, SECOND, STREAM, FakeLinks, FakeScheduler, gop, location, run_of, video
 from support.virtual_time import in_virtual_time, settle
 
+from lalmesh.runtime.durations import GAP_BUCKETS_S, Durations
 from lalmesh.runtime.follower import UNREACHABLE, Follower, FollowSettings
 from lalmesh.runtime.following import Demand
 from lalmesh.runtime.gathering import Gatherer
@@ -231,3 +232,19 @@ async def test_who_gets_the_units_may_change() -> None:
     reading.follower.deliver = later.append
     reading.links.subscriptions[0].events.receive(run_of([video(3)]))
     assert (reading.seqs, [unit.seq for run in later for unit in run.units]) == ([0, 1, 2], [3])
+
+
+@in_virtual_time
+async def test_it_is_counted_how_long_nothing_came_as_the_origin_was_lost_or_moved() -> None:
+    reading, gaps = await Reading().live(), Durations(GAP_BUCKETS_S)
+    reading.follower.gaps = gaps
+    reading.scheduler.put(location(2, "p"))
+    reading.links.subscriptions[0].events.subscription_closed(CloseReason.LINK_LOST, "broken")
+    again = await reading.links.opened(2)
+    await asyncio.sleep(2)
+    again.serve(run_of([video(3)]), revision=2)
+    assert gaps.count == 1
+    assert 2 <= gaps.sum_s < 4
+    again.events.source_lost(location(3, "o"))
+    (await reading.links.opened(3)).serve(run_of([video(4)]), revision=3)
+    assert gaps.count == 2

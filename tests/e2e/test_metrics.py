@@ -1,0 +1,118 @@
+"""What every role counts, as Prometheus reads it: names as its conventions have them, and figures of what has happened."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+from support.cluster import Cluster, Node
+from support.ffmpeg import Publisher
+from support.process import wait_until
+from support.recorder import recorder, recording
+
+Media = Callable[[str], Path]
+StartCluster = Callable[..., Cluster]
+
+STREAM, OTHER = "live/counted", "live/other"
+LIMIT_S = 25.0
+OWN_UNITS = re.compile(r"_(ms|us|minutes|kb|mb|kbps|percent|ratio_percent)(_|$)")  #: none is a base unit
+TIMES = ("delay", "lag", "gap", "join", "latency")  #: what takes time is in seconds
+LABEL_NAMES = re.compile(r"[a-z][a-z_]*")
+
+
+def samples(node: Node, name: str) -> dict[tuple[tuple[str, str], ...], float]:
+    """The values of a series by its labels."""
+    found = {}
+    for family in text_string_to_metric_families(node.metrics()):
+        for sample in family.samples:
+            if sample.name == name:
+                found[tuple(sorted(sample.labels.items()))] = float(sample.value)
+    return found
+
+
+def total(node: Node, name: str) -> float:
+    return sum(samples(node, name).values())
+
+
+def offences(text: str) -> Iterator[str]:
+    """What Prometheus' conventions for names say against metrics of ours."""
+    for family in text_string_to_metric_families(text):
+        if family.name.startswith(("python_", "process_")):
+            continue
+        if OWN_UNITS.search(family.name):
+            yield f"{family.name}: not in base units"
+        if family.type == "histogram" and not family.name.endswith("_seconds"):
+            yield f"{family.name}: a histogram of no seconds"
+        if any(f"_{what}" in family.name for what in TIMES) and family.type == "gauge" and not family.name.endswith("_seconds"):
+            yield f"{family.name}: a time without its unit"
+        if family.type == "counter" and not all(sample.name.endswith("_total") for sample in family.samples):
+            yield f"{family.name}: a counter that does not end with _total"
+        if family.type != "counter" and family.name.endswith(("_total", "_count", "_sum", "_bucket")):
+            yield f"{family.name}: the ending of another type"
+        if not family.documentation:
+            yield f"{family.name}: no help"
+        names = {name for sample in family.samples for name in sample.labels}
+        yield from (f"{family.name}: label {name}" for name in names if not LABEL_NAMES.fullmatch(name))
+
+
+async def test_every_role_tells_how_long_things_took_and_why_they_ended(
+    start_cluster: StartCluster, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
+    per_stream = {"telemetry.per_stream_metrics": True, "telemetry.per_stream_num": 1}
+    cluster = start_cluster(origins=2, edges=2, hls=1, settings={"all": per_stream})
+    publishing, playing = cluster.edges
+    for number, stream in enumerate((STREAM, OTHER)):
+        url, log = publishing.rtmp_url(stream), tmp_path / f"push-{number}.log"
+        stack.enter_context(Publisher(media("h264_aac"), url, log=log, loops=-1, limit_s=90))
+    players = [
+        recorder("flv", playing.flv_url(STREAM)),
+        recorder("rtmp", playing.rtmp_url(OTHER)),
+        recorder("hls", playing.http_url(f"hls/{STREAM}.m3u8")),
+    ]
+    async with recording(*players):
+        for player in players:
+            await player.more(LIMIT_S)
+        await seen("a stored segment", lambda: total(cluster.hls[0], "hls_segment_lag_seconds_count") > 0)
+        await seen("joins", lambda: total(playing, "edge_join_seconds_count") == 2)
+        await seen("delays of an edge", lambda: total(playing, "edge_link_delay_seconds_count") > 0)
+        await seen("delays of an hls node", lambda: total(cluster.hls[0], "hls_link_delay_seconds_count") > 0)
+        await seen("delays of origins", lambda: sum(total(node, "origin_link_delay_seconds_count") for node in cluster.origins) > 0)
+        await seen("delays of players", lambda: total(playing, "edge_publish_to_play_seconds_count") > 1)
+        assert 0 < total(playing, "edge_publish_to_play_seconds_sum") / total(playing, "edge_publish_to_play_seconds_count") < 1
+        assert set(samples(playing, "edge_join_seconds_count")) == {(("protocol", "http-flv"),), (("protocol", "rtmp"),)}
+        check_streams(playing)
+        killed = next(node for node in cluster.origins if samples(node, "origin_groups")[(("state", "live"),)])
+        killed.kill()
+        await seen("a gap", lambda: total(playing, "edge_failover_gap_seconds_count") > 0)
+        for player in players:
+            await player.more(LIMIT_S)
+        assert not any(player.ended for player in players)
+        wrong = [offence for node in cluster.nodes if node.running for offence in offences(await asyncio.to_thread(node.metrics))]
+        assert wrong == []
+    await seen("the ends of players", lambda: len(closed(playing)) == 2)
+    assert {reason for _, reason in closed(playing)} <= {"client", "connection_lost"}
+
+
+def check_streams(node: Node) -> None:
+    """One of two streams has series of its own."""
+    [labels] = samples(node, "edge_stream_players")
+    assert labels in ((("stream", STREAM),), (("stream", OTHER),))
+    assert samples(node, "edge_stream_players") == {labels: 1}
+    assert samples(node, "edge_stream_sent_bytes_total")[labels] > 0
+    assert samples(node, "edge_streams_left_out") == {(): 1}
+
+
+def closed(node: Node) -> set[tuple[str, str]]:
+    return {
+        (labels["protocol"], labels["reason"])
+        for labels in map(dict, samples(node, "edge_sessions_closed_total"))
+        if labels["role"] == "player"
+    }
+
+
+async def seen(what: str, found: Callable[[], bool]) -> None:
+    await asyncio.to_thread(wait_until, what, found, LIMIT_S, every_s=0.2)
