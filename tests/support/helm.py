@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import shutil
 import subprocess
+import threading
 import zipfile
 from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import yaml
 
@@ -57,14 +61,15 @@ def helm(*words: str | Path) -> str:
     return done.stdout
 
 
-def template(*values: Path, sets: Sequence[str] = (), kubernetes: str = "1.34.0") -> list[Item]:
-    """The objects that the chart makes of `values`, and of texts as ``--set`` takes them.
+def template(*values: Path, sets: Sequence[str] = (), kubernetes: str = "1.34.0", api: str = "") -> list[Item]:
+    """The objects that the chart makes of `values`, and of texts as ``--set`` takes them; `api` is a server of the cluster to ask.
 
     Raises:
         HelmError: it refused.
     """
     given = [part for path in values for part in ("--values", str(path))] + [part for text in sets for part in ("--set", text)]
-    made = helm("template", RELEASE, CHART, "--namespace", NAMESPACE, "--kube-version", kubernetes, *given)
+    where = ["--dry-run=server", "--disable-openapi-validation", "--kube-apiserver", api] if api else ["--kube-version", kubernetes]
+    made = helm("template", RELEASE, CHART, "--namespace", NAMESPACE, *where, *given)
     return [item for item in yaml.safe_load_all(made) if item]
 
 
@@ -77,3 +82,79 @@ def named(items: Sequence[Item], kind: str, name: str) -> Item:
 def of_kind(items: Sequence[Item], *kinds: str) -> list[Item]:
     """All objects of these kinds."""
     return [item for item in items if item["kind"] in kinds]
+
+
+KINDS = {
+    "v1": ["Secret", "ConfigMap", "Service", "ServiceAccount", "PersistentVolumeClaim", "Pod"],
+    "apps/v1": ["Deployment", "StatefulSet", "DaemonSet"],
+    "policy/v1": ["PodDisruptionBudget"],
+    "networking.k8s.io/v1": ["NetworkPolicy"],
+}
+
+
+def _plural(kind: str) -> str:
+    return f"{kind.lower()[:-1]}ies" if kind.endswith("y") else f"{kind.lower()}s"
+
+
+def _resources(group: str) -> Item:
+    named = [
+        {"name": _plural(kind), "singularName": "", "namespaced": True, "kind": kind, "verbs": ["get"]} for kind in KINDS[group]
+    ]
+    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group, "resources": named}
+
+
+def _group(group: str) -> Item:
+    name, version = group.split("/")
+    return {"name": name, "versions": [{"groupVersion": group, "version": version}]}
+
+
+class ApiServer:
+    """As much of the API of Kubernetes as helm asks when a chart looks something up: these objects, and nobody may change them."""
+
+    def __init__(self, *items: Item) -> None:
+        """Answer on a free port of loopback, from when the block is entered."""
+        self._items = {f"/api/v1/namespaces/{NAMESPACE}/{item['kind'].lower()}s/{item['metadata']['name']}": item for item in items}
+        answers = self._answer
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, body = answers(self.path.partition("?")[0])
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *words: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def _answer(self, path: str) -> tuple[int, Item]:
+        groups = [group for group in KINDS if "/" in group]
+        known: dict[str, Item] = {
+            "/version": {"major": "1", "minor": "34", "gitVersion": "v1.34.0"},
+            "/api": {"kind": "APIVersions", "versions": ["v1"]},
+            "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(group) for group in groups]},
+            "/api/v1": _resources("v1"),
+            **{f"/apis/{group}": _resources(group) for group in groups},
+            **self._items,
+        }
+        missing = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
+        return (200, known[path]) if path in known else (404, missing)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -14,7 +14,7 @@ import yaml
 from kubernetes_validate import validate
 from support import npm
 from support.custom_kinds import SPECS, problems
-from support.helm import CHART, NAMESPACE, SAMPLES, HelmError, Item, helm, named, of_kind, template
+from support.helm import CHART, NAMESPACE, RELEASE, SAMPLES, ApiServer, HelmError, Item, helm, named, of_kind, template
 
 from lalmesh.runtime.config import Config, ConfigError, Role, check_role, load_config
 
@@ -183,6 +183,17 @@ def test_generated_secrets_are_long_and_differ() -> None:
     assert len(set(secret["data"].values())) == 4
     assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
     assert not of_kind(template(sets=["secrets.existingSecret=mine"]), "Secret")
+
+
+def test_secrets_that_are_there_are_found_again_with_what_was_put_beside_them() -> None:
+    (before,) = of_kind(template(), "Secret")
+    del before["data"]["hls.session.hash_key"]  # of an older version
+    before["metadata"]["annotations"] |= {"meta.helm.sh/release-name": RELEASE, "meta.helm.sh/release-namespace": NAMESPACE}
+    before["data"]["auth.signed.keys"] = "b2xkOmsxMjM0NTY3ODkwMTIzNDU2"
+    with ApiServer(before) as cluster:
+        (after,) = of_kind(template(api=cluster.url), "Secret")
+    assert before["data"].items() <= after["data"].items()
+    assert set(after["data"]) - set(before["data"]) == {"hls.session.hash_key"}
 
 
 def test_zones_have_workloads_of_their_own() -> None:
