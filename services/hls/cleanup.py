@@ -109,4 +109,6 @@ async def keep_sweeping(storage: Storage, useful_s: float) -> None:
                 log.info("removed %d files of streams that nobody segments", removed)
         except StorageUnavailable as error:
             log.warning("storage not swept: %s", error)
+        except Exception:  # a bug of ours must not have storage grow without end
+            log.exception("storage not swept")
         await asyncio.sleep(SWEEP_S)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 
 import pytest
 from support.hls_fakes import STREAM, FakeStorage
+from support.virtual_time import in_virtual_time
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch
-from services.hls import layout
-from services.hls.cleanup import remove_files, sweep
+from lalmesh.runtime.storage import Storage
+from services.hls import cleanup, layout
+from services.hls.cleanup import SWEEP_S, keep_sweeping, remove_files, sweep
 
 
 def stored(*epochs: int, now_us: int = 0) -> FakeStorage:
@@ -67,3 +70,18 @@ def test_what_is_stored_is_not_looked_at_in_the_threads_of_live_streams(monkeypa
     assert asyncio.run(sweep(stored(3), 36.0)) == 3
     assert threads
     assert threading.get_ident() not in threads
+
+
+@in_virtual_time
+async def test_storage_is_swept_again_whatever_went_wrong_the_last_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    swept: list[float] = []
+
+    async def failing(storage: Storage, useful_s: float) -> int:
+        swept.append(asyncio.get_running_loop().time())
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(cleanup, "sweep", failing)
+    sweeping = asyncio.create_task(keep_sweeping(FakeStorage(), 60.0))
+    await asyncio.sleep(2 * SWEEP_S + 1)
+    sweeping.cancel()
+    assert [later - earlier for earlier, later in itertools.pairwise(swept)] == [SWEEP_S, SWEEP_S]

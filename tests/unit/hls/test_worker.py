@@ -429,18 +429,26 @@ async def test_units_that_a_container_does_not_take_are_counted(monkeypatch: pyt
 
 
 @in_virtual_time
-async def test_a_node_that_nobody_tells_finds_its_successors_between_segments() -> None:
+async def test_a_node_that_nobody_tells_finds_its_successors_between_segments_whatever_went_wrong_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     storage = FakeStorage()
     node = HlsNode(storage)
     worker, _ = await playing(node, 5)
     await node.workers.look_for_successors()
     assert len(node.workers) == 1
     storage.objects["hls/live/a/owner/00000000000000001000.00000000000000000009"] = b""
+    storage.away = True
+    await node.workers.look_for_successors()
+    with monkeypatch.context() as broken:
+        broken.setattr(storage, "list", lambda prefix: int("a bug"))
+        await node.workers.look_for_successors()
+    await settle()
+    assert len(node.workers) == 1
+    storage.away = False
     await node.workers.look_for_successors()
     await settle()
     assert (worker.ending, len(node.workers)) == (Ending.OUTDATED, 0)
-    storage.away = True
-    await node.workers.look_for_successors()
 
 
 @in_virtual_time
