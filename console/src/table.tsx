@@ -78,6 +78,11 @@ export function Table<T>({ kind, label, columns, rows, id, empty, link, order: f
     wanted.current = id(row);
     setActive(wanted.current);
   };
+  const sortBy = (column: number): void => {
+    const again = column === order.column;
+    setOrder({ column, descending: again ? !order.descending : Boolean(columns[column]?.figure) }); // of figures the largest first
+    body.current?.scrollTo(0, 0);
+  };
   const pressed = (event: KeyboardEvent): void => {
     const from = wanted.current ? sorted.findIndex((row) => id(row) === wanted.current) : here; // keys may come faster than rows
     const steps: Record<string, number> = {
@@ -108,7 +113,7 @@ export function Table<T>({ kind, label, columns, rows, id, empty, link, order: f
             aria-sort={!column.sort ? undefined : index !== order.column ? "none" : order.descending ? "descending" : "ascending"}
           >
             {column.sort ? (
-              <button type="button" onClick={() => setOrder({ column: index, descending: index === order.column && !order.descending })}>
+              <button type="button" onClick={() => sortBy(index)}>
                 {column.title}
                 <i aria-hidden="true">{index !== order.column ? "" : order.descending ? " ▾" : " ▴"}</i>
               </button>

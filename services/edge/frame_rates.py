@@ -1,6 +1,6 @@
 """What publishers sent in each of the last seconds: frames, bytes, and how long their GOPs were.
 
-It is counted when the edge reports, from what the rings hold: the road of a unit has no part in it. Some 100 ns a unit.
+It is counted when the edge reports, from what the rings hold: the road of a unit has no part in it. Some 300 ns a unit, all counted.
 """
 
 from __future__ import annotations
@@ -70,16 +70,24 @@ class FrameRate:
         kind = Kind.VIDEO if has_video else Kind.AUDIO
         counted = {track.track_id for track in core.tracks.tracks if track.kind is kind}
         in_gops = min(counted) if has_video else -1
-        frames, payload_bytes = self._frames, self._bytes
+        second = size_bytes = count = 0
         for unit in core.ring.newest(new):
-            second = unit.wall_us // _US
-            payload_bytes[second] = payload_bytes.get(second, 0) + len(unit.payload)
+            if (came := unit.wall_us // _US) != second:
+                self._add(second, size_bytes, count)
+                second, size_bytes, count = came, 0, 0
+            size_bytes += len(unit.payload)
             if unit.track_id in counted:
-                frames[second] = frames.get(second, 0) + 1
+                count += 1
                 if unit.track_id == in_gops:
                     if unit.random_access:
                         self._end_gop(unit)
                     self._gop_frames += 1
+        self._add(second, size_bytes, count)
+
+    def _add(self, second: int, size_bytes: int, count: int) -> None:
+        if second:
+            self._bytes[second] = self._bytes.get(second, 0) + size_bytes
+            self._frames[second] = self._frames.get(second, 0) + count
 
     def _end_gop(self, unit: AccessUnit) -> None:
         """The one before ends with this key frame, which begins the next."""
