@@ -56,6 +56,7 @@ class EdgeHls:
     def collect(self) -> Iterable[Metric]:
         """What it counts, as metrics."""
         yield from totals_of_proxy(self.client.counters, len(self.players))
+        yield from self.players.times.metrics("edge_hls")
 
     async def close(self) -> None:
         """End every request."""

@@ -66,6 +66,7 @@ class _HlsCollector(Collector):
         workers, made, stored = self._workers, self._workers.counters, self._workers.store_counters
         yield GaugeMetricFamily("hls_streams", "Streams segmented here.", len(workers))
         yield GaugeMetricFamily("hls_players", "Players that asked this node not long ago.", len(self._players))
+        yield from self._players.times.metrics("hls")
         yield GaugeMetricFamily("hls_memory_bytes", "Segments and parts in memory.", workers.budget.used_bytes)
         yield GaugeMetricFamily(
             "hls_unstored_segments", "Segments that wait to be stored.", sum(worker.waiting_segments for worker in workers)

@@ -10,8 +10,11 @@ from functools import partial
 from itertools import islice
 from typing import Final, Protocol
 
+from prometheus_client.core import CounterMetricFamily, Metric
+
 from lalmesh.names import StreamKey
 from lalmesh.runtime.addresses import host_of
+from lalmesh.runtime.durations import Durations, durations_metric
 from lalmesh.runtime.foreign_text import well_formed
 from lalmesh.runtime.secrets_in_urls import without_secrets
 from lalmesh.runtime.sessions import SessionTouch
@@ -64,6 +67,29 @@ class _Seen:
     words: int = 0  # that were told since the last one of everything, itself counted
 
 
+_WORDS = {LEFT: "client", ENDED: "ended"}  # for metrics
+
+
+class PlayerTimes:
+    """What a node counts of its players, for metrics."""
+
+    __slots__ = ("joins", "left")
+
+    def __init__(self) -> None:
+        """Nobody has come."""
+        self.joins = Durations()  #: from a player's first request to its first media, or playlist that names some
+        self.left: dict[str, int] = dict.fromkeys(_WORDS.values(), 0)  #: by why
+
+    def metrics(self, prefix: str) -> Iterable[Metric]:
+        """As metrics whose names begin with `prefix`."""
+        text = "From the first request of a player of HLS to its first media, or playlist that names some."
+        yield durations_metric(f"{prefix}_join_seconds", text, self.joins)
+        gone = CounterMetricFamily(f"{prefix}_players_left", "Players of HLS that are over, by why.", labels=("reason",))
+        for reason, count in self.left.items():
+            gone.add_metric((reason,), count)
+        yield gone
+
+
 class PlayerWatcher(Protocol):
     """Who hears of players."""
 
@@ -89,6 +115,7 @@ class Players:
         self._over: list[SessionTouch] = []
         self._kicked: OrderedDict[str, float] = OrderedDict()  # ids, with when they may be forgotten
         self.watcher: PlayerWatcher | None = None  #: hears of those who come and go
+        self.times = PlayerTimes()
 
     def __len__(self) -> int:
         """How many there are."""
@@ -131,6 +158,7 @@ class Players:
             seen.codecs, seen.words = codecs, 0
         if is_media and not seen.first_media_ms:
             seen.first_media_ms = max(1, round(self._wall_clock() * 1000) - seen.opened_us // 1000)
+            self.times.joins.add(seen.first_media_ms / 1000)
 
     def _new(self, stream: StreamKey, session_id: str, player: Callable[[], HlsPlayer], codecs: tuple[str, ...]) -> _Seen | None:
         """One that has not asked before; None where there are too many, or it was ended while it waited for the answer."""
@@ -213,6 +241,7 @@ class Players:
             self._kicked.popitem(last=False)
 
     def _left(self, key: tuple[StreamKey, str], seen: _Seen, reason: str) -> None:
+        self.times.left[_WORDS[reason]] += 1
         if self.watcher is not None:
             lasted_ms = round(self._wall_clock() * 1000) - seen.opened_us // 1000
             whole = replace(seen, words=0)

@@ -23,6 +23,7 @@ from lalmesh.runtime.ring import Run
 from lalmesh.runtime.telemetry import SpanCounters, SpanName, TraceCollector, TraceContext, _tracing
 from lalmesh.runtime.telemetry._recording import BoundedQueue, SdkRecorder
 from lalmesh.runtime.telemetry.names import Attribute
+from services.edge.client import Client
 
 TEXT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"  # W3C Trace Context, 3.2.1
 CONTEXT = TraceContext(0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331)
@@ -185,6 +186,14 @@ def test_the_trace_of_a_publication_travels_with_its_first_units(process: _traci
     process.publications.clear()  # at another node
     RunDecoder().decode(messages[0])
     assert telemetry.of_publication(first.publication) == CONTEXT
+
+
+def test_a_trace_in_a_query_is_read_and_taken_out_of_it(process: _tracing._Process) -> None:
+    recording(process, Kept())
+    client = Client(protocol="rtmp", address="192.0.2.1", peer="192.0.2.1:9", query=f"token=a&traceparent={TEXT}&b=c")
+    assert (client.query, client.trace) == ("token=a&b=c", CONTEXT)
+    alone = Client(protocol="rtmp", address="192.0.2.1", peer="192.0.2.1:9", query=f"traceparent={TEXT}", trace=None)
+    assert (alone.query, alone.trace) == ("", CONTEXT)
 
 
 def test_of_publications_the_oldest_is_forgotten(process: _tracing._Process, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,3 +209,18 @@ def test_many_are_told_and_forgotten_by_and_by() -> None:
 def test_what_is_told_of_a_player_is_bounded_and_has_no_secrets() -> None:
     made = HlsPlayer.asking("192.0.2.1", "https://a", "/hls/live/" + "x" * 2000, "token=1&a=2", "VLC" * 200)
     assert (made.protocol, made.query, len(made.url), len(made.user_agent)) == ("https-hls", "token=***&a=2", 1000, 250)
+
+
+def test_how_long_the_first_media_took_and_why_players_are_over_is_counted() -> None:
+    now = [0.0]
+    players = Players(30.0, lambda: now[0], lambda: 100.0 + now[0])
+    for session_id in ("a", "b"):
+        players.saw(CAM, session_id, lambda: PLAYER, 10)
+    now[0] = 2.0
+    for _ in range(2):
+        players.saw(CAM, "a", lambda: PLAYER, 10, is_media=True)
+    assert (players.times.joins.count, players.times.joins.sum_s) == (1, 2.0)
+    players.kick(["b"])
+    now[0] = 40.0
+    players.expire()
+    assert players.times.left == {"client": 1, "ended": 1}
