@@ -328,6 +328,25 @@ def test_an_edge_that_does_not_let_the_page_read_is_told_of(browser: Browser, tm
         console.close()
 
 
+def test_where_looking_needs_a_token_nothing_is_seen_before_it_is_given(browser: Browser, tmp_path: Path) -> None:
+    settings = {"scheduler.http.tokens": [f"eyes viewer {hash_token(OPERATOR)}"], "scheduler.http.read_without_token": False}
+    with Standalone(tmp_path, settings) as server:
+        console = Console(browser, server.api_url)
+        page = console.open("nodes")
+        expect(page.get_by_role("alert")).to_contain_text("a bearer token is needed")
+        expect(page.get_by_role("row")).to_have_count(1)
+        expect(page.locator("header .live")).to_have_text("not live")
+        page.get_by_role("button", name="Give a token").click()
+        page.get_by_role("dialog").get_by_label("Token").fill(OPERATOR)
+        page.get_by_role("button", name="Use it").click()
+        expect(page.get_by_role("row")).to_have_count(1 + 3)
+        expect(page.locator("header .live")).to_have_text("live")
+        page.reload()
+        expect(page.get_by_role("button", name="eyes (viewer)")).to_be_visible()
+        expect(page.get_by_role("row")).to_have_count(1 + 3)
+        console.close()
+
+
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API of a scheduler with `MANY` streams."""

@@ -29,7 +29,8 @@ class Core:
 
 
 def relay(stream: StreamKey, players: int) -> Any:
-    reader = SimpleNamespace(epoch=Epoch(1, 7), place=Place(1, 7), last=None, counters=SimpleNamespace(units=50, missing=2))
+    counters = SimpleNamespace(units=50, missing=2)
+    reader = SimpleNamespace(epoch=Epoch(1, 7), place=Place(1, 7), last=None, counters=counters, delay_us=4_000)
     return SimpleNamespace(stream=stream, players=players, tracks=NO_TRACKS, left_out=("flv: mp2",), reader=reader)
 
 
@@ -60,6 +61,7 @@ def test_a_stream_that_is_published_and_played_is_told_once_and_how_loaded_the_e
         (FILM, False, 2, 50, 2),
     ]
     assert [held.place.revision for held in streams] == [5, 7]
+    assert [held.delay_us for held in streams] == [None, 4_000]
     assert [held.relayed_to for held in streams] == [(), ("a", "b")]
     assert (load.ingress_bps, load.egress_bps, load.sessions, load.opened_sessions, load.streams) == (
         2_000_000,
