@@ -30,6 +30,7 @@ BATCH_SPANS = 512  #: of one message to the collector
 SEND_EVERY_S = 1.0  #: that a span waits for others at most
 EXPORT_TIMEOUT_S = 5.0  #: that the collector has for a batch
 CLOSE_S = 2.0  #: that what waits may take to be sent when the process ends
+GIVE_UP_S = 0.5  #: for the thread to notice that it has to end
 _NS_PER_US = 1000
 _KINDS = {
     SpanName.ROUTE: SpanKind.SERVER,
@@ -67,7 +68,7 @@ class BoundedQueue(SpanProcessor):
         self._counters = counters
         self._waiting: deque[ReadableSpan] = deque()
         self._more = threading.Event()
-        self._closing = False
+        self._closing = self._gives_up = False
         self._is_away = False
         self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
         self._thread.start()
@@ -87,15 +88,16 @@ class BoundedQueue(SpanProcessor):
         self._closing = True
         self._more.set()
         self._thread.join(CLOSE_S)
-        self._exporter.shutdown()
+        self._gives_up = True
+        self._exporter.shutdown()  # which ends what is under way
+        self._thread.join(GIVE_UP_S)
         self._counters.lost_failed += len(self._waiting)
-        self._waiting.clear()
 
     def _run(self) -> None:
         while not self._closing:
             self._more.wait(SEND_EVERY_S)
             self._more.clear()
-            while self._waiting:
+            while self._waiting and not self._gives_up:
                 self._send()
 
     def _send(self) -> None:
@@ -162,7 +164,9 @@ class SdkRecorder:
             "service.instance.id": node,
             "service.version": lalmesh.__version__,
         }
-        self._provider = TracerProvider(sampler=ParentBased(self._ratio), resource=Resource(resource), shutdown_on_exit=False)
+        self._provider = TracerProvider(
+            sampler=ParentBased(self._ratio), resource=Resource.create(resource), shutdown_on_exit=False
+        )
         queue = BoundedQueue(exporter or _exporter(settings), settings.queue_num, counters)
         self._provider.add_span_processor(queue)
         self._tracer = self._provider.get_tracer("lalmesh", lalmesh.__version__)
@@ -187,6 +191,8 @@ class SdkRecorder:
         if isinstance(made, SdkSpan):
             return RecordedSpan(made)
         context = made.get_span_context()
+        if not context.is_valid:  # OTEL_SDK_DISABLED
+            return Span(parent)
         return Span(TraceContext(context.trace_id, context.span_id, is_sampled=False))
 
     def of_outside(self, context: TraceContext) -> TraceContext:

@@ -20,7 +20,7 @@ from lalmesh.runtime.config import TracesConfig
 from lalmesh.runtime.link._wire import RunDecoder, RunEncoder
 from lalmesh.runtime.ownership import Epoch
 from lalmesh.runtime.ring import Run
-from lalmesh.runtime.telemetry import SpanCounters, SpanName, TraceCollector, TraceContext, _tracing
+from lalmesh.runtime.telemetry import SpanCounters, SpanName, TraceCollector, TraceContext, _recording, _tracing
 from lalmesh.runtime.telemetry._recording import BoundedQueue, SdkRecorder
 from lalmesh.runtime.telemetry.names import Attribute
 from services.edge.client import Client
@@ -173,6 +173,17 @@ def test_what_the_collector_does_not_take_is_counted() -> None:
     queue.on_end(ReadableSpan("span"))
     queue.shutdown()
     assert (counters.lost_failed, counters.exported) == (1, 0)
+
+
+def test_a_collector_that_hangs_does_not_keep_a_process_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_recording, "CLOSE_S", 0.01)
+    counters, exporter = SpanCounters(), Kept(takes=False)
+    queue = BoundedQueue(exporter, 16, counters)
+    queue.on_end(ReadableSpan("first"))
+    assert exporter.asked.wait(10)
+    queue.on_end(ReadableSpan("second"))
+    queue.shutdown()
+    assert counters.lost_failed == 2
 
 
 def test_the_trace_of_a_publication_travels_with_its_first_units(process: _tracing._Process) -> None:
