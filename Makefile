@@ -16,7 +16,7 @@ FUZZ_S ?= 60
 SEEDS ?= 20000
 ARGS ?=
 
-.PHONY: help setup run test check unit sim integration e2e chaos browser bench proto format fuzz dist lock docs site clean
+.PHONY: help setup run test check unit sim integration e2e chaos browser bench proto format fuzz dist image lock docs site clean
 
 help: ## list the commands
 	@echo 'make COMMAND, where COMMAND is one of'
@@ -97,6 +97,9 @@ fuzz: setup ## feed every parser with made-up bytes, FUZZ_S seconds each, two at
 
 dist: setup ## dist/: the wheel, and lalmesh.pyz, all in one file for this Python version on this kind of machine
 	@tools/dist.sh
+
+image: setup ## run the steps of the Dockerfile in a clean root, as root, and try what comes of it; some minutes
+	@tools/image-steps.sh --arm64 --twice
 
 lock: ## write constraints.txt anew: the newest versions that pyproject.toml allows
 	@tools/lock.sh
