@@ -93,12 +93,19 @@ export function useLive<T>(key: string, load: () => Promise<T>, everyMs: number,
     let ended = false;
     let asking = false;
     let wanted = false;
+    let answeredMs = 0; // when it was answered last
+    let dueMs = Infinity;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const plan = (ms: number): void => {
+      const atMs = performance.now() + ms;
+      if (ended || atMs >= dueMs) return; // events that keep coming put nothing off
+      dueMs = atMs;
       clearTimeout(timer);
-      if (!ended) timer = setTimeout(run, ms);
+      timer = setTimeout(run, ms);
     };
+    const soon = (): void => plan(Math.max(AFTER_EVENT_MS, answeredMs + everyMs / 3 - performance.now()));
     const run = async (): Promise<void> => {
+      dueMs = Infinity;
       if (asking) {
         wanted = true;
         return;
@@ -114,11 +121,13 @@ export function useLive<T>(key: string, load: () => Promise<T>, everyMs: number,
         if (!ended) setState((before) => ({ key, data: before.key === key && problem.status !== 404 ? before.data : undefined, problem }));
       }
       asking = false;
-      plan(wanted ? AFTER_EVENT_MS : everyMs);
+      answeredMs = performance.now();
+      if (wanted) soon();
+      else plan(everyMs);
     };
     again.current = () => plan(0);
     const heard: Heard = (events) => {
-      if (events.some((each) => kinds.includes(each.event))) plan(AFTER_EVENT_MS);
+      if (events.some((each) => kinds.includes(each.event))) soon();
     };
     const seen = (): void => {
       if (!document.hidden) plan(0);

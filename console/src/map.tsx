@@ -29,7 +29,7 @@ export function ClusterMap({ nodes, streams }: { nodes: NodeModel[]; streams: St
     return () => watch.disconnect();
   }, []);
 
-  const columns = ROLES.map((role) => nodes.filter((node) => node.role === role));
+  const columns = ROLES.map((role) => nodes.filter((node) => node.role === role).sort(byZone));
   const shown = columns.map((column) => column.slice(0, MAX_SHOWN));
   const boxWidth = Math.min(200, Math.floor(width / 3) - 16);
   const rows = Math.max(1, ...shown.map((column) => column.length));
@@ -70,6 +70,8 @@ export function ClusterMap({ nodes, streams }: { nodes: NodeModel[]; streams: St
   );
 }
 
+const byZone = (a: NodeModel, b: NodeModel): number => a.zone.localeCompare(b.zone) || a.name.localeCompare(b.name);
+
 function NodeBox({ node, at }: { node: NodeModel; at: Place }): JSX.Element {
   const used = usedOf(node);
   const chars = Math.floor((at.width - 16) / 7.6);
@@ -83,7 +85,7 @@ function NodeBox({ node, at }: { node: NodeModel; at: Place }): JSX.Element {
         {name}
       </text>
       <text class="small" x={at.x + 10} y={at.y + 38}>
-        {node.state === "joined" ? figure : node.state}
+        {[node.zone, node.state === "joined" ? figure : node.state].filter(Boolean).join(" · ")}
       </text>
       <rect class="used" x={at.x + 10} y={at.y + BOX_PX - 7} width={(at.width - 20) * used} height={3} rx={1.5} />
     </a>

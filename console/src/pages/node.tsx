@@ -6,7 +6,7 @@ import { useEvents, useLive } from "../live";
 import { linkTo } from "../router";
 import { Facts, Gauge, Problems, State } from "../ui";
 import { Feed } from "../feed";
-import { NODE_KINDS } from "./overview";
+import { NODE_KINDS } from "../kinds";
 import { StreamTable } from "./streams";
 
 const EVERY_MS = 2000;

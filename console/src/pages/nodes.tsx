@@ -7,7 +7,7 @@ import { usedOf } from "../map";
 import { linkTo } from "../router";
 import { Table, type Column } from "../table";
 import { Problems, State } from "../ui";
-import { NODE_KINDS } from "./overview";
+import { NODE_KINDS } from "../kinds";
 
 const EVERY_MS = 2000;
 const COLUMNS: Column<NodeModel>[] = [

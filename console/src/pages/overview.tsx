@@ -1,20 +1,20 @@
 import type { JSX } from "preact";
-import { list, type NodeModel, type StreamModel } from "../api";
+import { list, type NodeModel } from "../api";
 import { Feed } from "../feed";
 import { bits, count } from "../format";
 import { useEvents, useLive } from "../live";
 import { ClusterMap } from "../map";
 import { linkTo } from "../router";
+import { NODE_KINDS } from "../kinds";
 import { Problems } from "../ui";
+import { useStreams } from "./streams";
 
-export const NODE_KINDS = ["node_up", "node_away", "node_draining", "node_down", "owner_moved"];
-export const STREAM_KINDS = ["pub_start", "pub_stop", "relay_pull_start", "relay_pull_stop", "owner_moved"];
 const EVERY_MS = 3000;
 const FEED_NUM = 40;
 
 export function Overview(): JSX.Element {
   const nodes = useLive("nodes", () => list<NodeModel>("/v1/nodes"), EVERY_MS, NODE_KINDS);
-  const streams = useLive("streams", () => list<StreamModel>("/v1/streams"), EVERY_MS, STREAM_KINDS);
+  const streams = useStreams();
   const events = useEvents();
   const found = streams.data ?? [];
   const edges = (nodes.data ?? []).filter((node) => node.role === "edge");

@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { addRelay, endRelay } from "../actions";
 import { list, type RelayModel, type RuleModel } from "../api";
+import { RELAY_KINDS } from "../kinds";
 import { useLive } from "../live";
 import { streamLink } from "../router";
 import { Table, type Column } from "../table";
@@ -8,7 +9,6 @@ import { Problems, State } from "../ui";
 
 const EVERY_MS = 2000;
 const RULES_MS = 10_000;
-export const RELAY_KINDS = ["relay_pull_start", "relay_pull_stop", "relay_push_start", "relay_push_stop"];
 
 export function RelayTable({ relays, reload, empty }: { relays: RelayModel[]; reload: () => void; empty: string }): JSX.Element {
   const columns: Column<RelayModel>[] = [

@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { kick } from "../actions";
 import { get, type SessionModel, type SessionPageModel } from "../api";
 import { ago, bits, plural } from "../format";
+import { SESSION_KINDS } from "../kinds";
 import { useLive } from "../live";
 import { streamLink } from "../router";
 import { Table, type Column } from "../table";
@@ -11,7 +12,6 @@ import { Problems } from "../ui";
 const EVERY_MS = 2000;
 const PAGE_ITEMS = 1000;
 const MAX_PAGES = 3; // more are found by filters
-export const SESSION_KINDS = ["pub_start", "pub_stop", "sub_start", "sub_stop"];
 
 export interface Sessions {
   items: SessionModel[];

@@ -5,14 +5,14 @@ import { get, list, streamPath, type HistoryModel, type PathModel, type RecordRu
 import { Chart, type Point } from "../chart";
 import { Feed } from "../feed";
 import { bits, count, NONE } from "../format";
+import { RELAY_KINDS, SESSION_KINDS, STREAM_KINDS } from "../kinds";
 import { useEventsOf, useLive } from "../live";
 import { PathMap } from "../path";
 import { linkTo } from "../router";
 import { Player } from "../watch";
 import { Facts, Problems, State } from "../ui";
-import { RELAY_KINDS, RelayTable } from "./relays";
-import { SESSION_KINDS, sessionsOf, SessionTable } from "./sessions";
-import { STREAM_KINDS } from "./overview";
+import { RelayTable } from "./relays";
+import { sessionsOf, SessionTable } from "./sessions";
 import { tracksInWords } from "./streams";
 
 const EVERY_MS = 1000;

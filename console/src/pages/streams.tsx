@@ -2,11 +2,11 @@ import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { list, type StreamModel, type TrackModel } from "../api";
 import { bits, count, plural } from "../format";
-import { useLive } from "../live";
+import { useLive, type Live } from "../live";
 import { linkTo } from "../router";
 import { Table, type Column } from "../table";
 import { Problems, State } from "../ui";
-import { STREAM_KINDS } from "./overview";
+import { STREAM_KINDS } from "../kinds";
 
 const EVERY_MS = 3000;
 const MANY_MS = 10_000; // where there are more than a thousand
@@ -42,16 +42,21 @@ export function StreamTable({ streams, empty }: { streams: StreamModel[]; empty:
   );
 }
 
-export function StreamsPage(): JSX.Element {
-  const [text, setText] = useState("");
-  const [state, setState] = useState("");
+/** All streams, less often where they are many: each look takes the scheduler some 60 µs a stream. */
+export function useStreams(): Live<StreamModel[]> {
   const [many, setMany] = useState(false);
   const load = async (): Promise<StreamModel[]> => {
     const found = await list<StreamModel>("/v1/streams");
     setMany(found.length > MANY);
     return found;
   };
-  const streams = useLive("streams", load, many ? MANY_MS : EVERY_MS, STREAM_KINDS);
+  return useLive("streams", load, many ? MANY_MS : EVERY_MS, many ? [] : STREAM_KINDS);
+}
+
+export function StreamsPage(): JSX.Element {
+  const [text, setText] = useState("");
+  const [state, setState] = useState("");
+  const streams = useStreams();
   const rows = useMemo(() => {
     const wanted = text.toLowerCase();
     return (streams.data ?? []).filter(
