@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 import urllib.request
@@ -12,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from support import npm
 from support.cluster import PROGRAM
 from support.etcd import CAN_RUN_ETCD
-from support.helm import template
+from support.helm import CHART, of_kind, template
 from support.pods import Pod, Pods, can_run_pods
 from support.process import Child, wait_until
 from support.redis import CAN_RUN_REDIS
+
+from lalmesh.runtime.sessions import SessionRole
 
 pytestmark = [
     pytest.mark.skipif(not npm.available(), reason="helm comes by npm, which is not installed here"),
@@ -127,6 +131,19 @@ def test_the_api_shows_the_nodes_by_the_names_of_their_pods(release: Release, cl
     with urllib.request.urlopen(f"http://{scheduler.address}:8083/v1/nodes", timeout=5) as answer:
         nodes = {item["name"]: item for item in json.load(answer)["items"]}
     assert set(nodes) >= {pod.name for pod in release.of(*DATA_PLANE)}
+
+
+def test_edges_have_the_metrics_that_autoscalers_ask_for(release: Release, clip: Pod) -> None:
+    edge = release.of("edge")[0]
+    with urllib.request.urlopen(f"http://{edge.address}:9090/metrics", timeout=5) as answer:
+        told = answer.read().decode()
+    asked = [rule["seriesQuery"] for rule in yaml.safe_load((CHART / "files" / "prometheus-adapter.yaml").read_text())["rules"]]
+    (scaler,) = of_kind(template(CHART / "samples" / "s3.yaml"), "ScaledObject")
+    asked += [trigger["metadata"]["query"] for trigger in scaler["spec"]["triggers"]]
+    names = [name for query in asked for name in re.findall(r"(edge_\w+)\{", query)]
+    assert len(names) == 4
+    assert all(re.search(rf"^{name}[ {{]", told, re.MULTILINE) for name in names)
+    assert all(f'role="{SessionRole.PLAYER.value}"' in query for query in asked if "edge_sessions" in query)
 
 
 def test_a_pod_that_is_told_to_end_is_not_ready_first_and_ends_in_its_time(release: Release, clip: Pod) -> None:
