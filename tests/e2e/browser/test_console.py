@@ -67,6 +67,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+    """A server of another cluster, with a stream; its console can be opened by any address of the machine."""
+    folder = tmp_path_factory.mktemp("standalone")
+    settings = {"cluster.name": "elsewhere", "scheduler.http.host": "0.0.0.0"}
+    with Standalone(folder, settings) as server, publish(server, STREAM, folder):
+        yield server
+
+
 @pytest.fixture
 def console(browser: Browser, cluster: Cluster) -> Iterator[Console]:
     made = Console(browser, cluster.api_url)
@@ -232,20 +241,19 @@ def test_a_stream_is_recorded_until_that_is_ended(console: Console, cluster: Clu
     assert console.complaints == []
 
 
-def test_a_stream_is_sent_elsewhere_until_that_is_ended(console: Console, cluster: Cluster, tmp_path: Path) -> None:
-    with Standalone(tmp_path, {"cluster.name": "elsewhere"}) as elsewhere:
-        page = console.open(f"streams/{STREAM}")
-        console.give_token(OPERATOR)
-        page.get_by_role("button", name="Send elsewhere…").click()
-        page.get_by_role("dialog").get_by_label("To").fill(elsewhere.rtmp_url("live/copy"))
-        page.get_by_role("dialog").get_by_role("button", name="Send").click()
-        expect(page.get_by_role("table", name="Relays")).to_contain_text("running")
-        assert ask(elsewhere.api_url, "streams/live/copy")["stream"] == "live/copy"
-        page = console.open("relays")
-        console.keep("relays")
-        page.get_by_role("button", name=f"End the relay of {STREAM}").click()
-        page.get_by_role("dialog").get_by_role("button", name="End it").click()
-        expect(page.get_by_role("table", name="Relays", exact=True)).to_contain_text("Nothing is fetched or sent")
+def test_a_stream_is_sent_elsewhere_until_that_is_ended(console: Console, cluster: Cluster, standalone: Standalone) -> None:
+    page = console.open(f"streams/{STREAM}")
+    console.give_token(OPERATOR)
+    page.get_by_role("button", name="Send elsewhere…").click()
+    page.get_by_role("dialog").get_by_label("To").fill(standalone.rtmp_url("live/copy"))
+    page.get_by_role("dialog").get_by_role("button", name="Send").click()
+    expect(page.get_by_role("table", name="Relays")).to_contain_text("running")
+    assert ask(standalone.api_url, "streams/live/copy")["stream"] == "live/copy"
+    page = console.open("relays")
+    console.keep("relays")
+    page.get_by_role("button", name=f"End the relay of {STREAM}").click()
+    page.get_by_role("dialog").get_by_role("button", name="End it").click()
+    expect(page.get_by_role("table", name="Relays", exact=True)).to_contain_text("Nothing is fetched or sent")
     assert console.complaints == []
 
 
@@ -309,23 +317,20 @@ def test_a_node_is_drained(console: Console, cluster: Cluster) -> None:
     expect(page.get_by_role("link", name=leaving.name)).to_be_hidden()
 
 
-def test_a_standalone_server_lets_its_own_console_play(browser: Browser, tmp_path: Path) -> None:
-    with Standalone(tmp_path) as server, publish(server, STREAM, tmp_path):
-        console = Console(browser, server.api_url)
-        page = console.open(f"streams/{STREAM}")
-        check_it_plays(play(page, "http-flv"), page)
-        assert console.complaints == []
-        console.close()
+def test_a_standalone_server_lets_its_own_console_play(browser: Browser, standalone: Standalone) -> None:
+    console = Console(browser, standalone.api_url)
+    page = console.open(f"streams/{STREAM}")
+    check_it_plays(play(page, "http-flv"), page)
+    assert console.complaints == []
+    console.close()
 
 
-def test_an_edge_that_does_not_let_the_page_read_is_told_of(browser: Browser, tmp_path: Path) -> None:
-    elsewhere = "127.0.0.2"
-    with Standalone(tmp_path, {"scheduler.http.host": elsewhere}) as server, publish(server, STREAM, tmp_path):
-        console = Console(browser, server.api_url.replace(LOOPBACK, elsewhere))
-        page = console.open(f"streams/{STREAM}")
-        play(page, "http-flv")
-        expect(page.get_by_role("alert").filter(has_text="edge.http.cors_origins")).to_be_visible()
-        console.close()
+def test_an_edge_that_does_not_let_the_page_read_is_told_of(browser: Browser, standalone: Standalone) -> None:
+    console = Console(browser, standalone.api_url.replace(LOOPBACK, "127.0.0.2"))
+    page = console.open(f"streams/{STREAM}")
+    play(page, "http-flv")
+    expect(page.get_by_role("alert").filter(has_text="edge.http.cors_origins")).to_be_visible()
+    console.close()
 
 
 def test_where_looking_needs_a_token_nothing_is_seen_before_it_is_given(browser: Browser, tmp_path: Path) -> None:
