@@ -18,7 +18,7 @@ from support import npm
 from support.cluster import PROGRAM
 from support.etcd import CAN_RUN_ETCD
 from support.helm import CHART, of_kind, template
-from support.pods import Pod, Pods, can_run_pods
+from support.pods import READY_S, Pod, Pods, Release, can_run_pods
 from support.process import Child, wait_until
 from support.redis import CAN_RUN_REDIS
 
@@ -31,7 +31,6 @@ pytestmark = [
     pytest.mark.timeout(240),
 ]
 
-READY_S = 60.0
 DATA_PLANE = ("origin", "hls", "edge")
 STORES = ("etcd", "redis")
 LEASE_S = 4  #: by default it is 10 s, for which new schedulers let nobody publish
@@ -39,31 +38,6 @@ LONGER_THAN_A_LEASE_S = 6.0
 PROBED_EVERY_S = 0.5
 A_PICTURE_BYTES = 4000
 STREAM = "helm-test/push"
-
-
-class Release:
-    """A release whose pods run and are ready."""
-
-    def __init__(self, pods: Pods) -> None:
-        self.pods = pods
-
-    def of(self, *roles: str) -> list[Pod]:
-        return [pod for pod in self.pods.pods if pod.role in roles]
-
-    def bring_up(self, *roles: str) -> None:
-        """Start all pods of the roles at once, as Kubernetes does, and wait until each is ready."""
-        made = self.pods.make(*roles)
-        for pod in made:
-            self.pods.start(pod)
-        for pod in made:
-            self.wait(pod, "readinessProbe")
-
-    def wait(self, pod: Pod, probe: str, limit_s: float = READY_S) -> None:
-        (child,) = pod.running.values()
-        wait_until(f"{probe} of {pod.name}", lambda: self.pods.probe(pod, probe), limit_s, child=child, every_s=0.1)
-
-    def output(self) -> str:
-        return "\n".join(pod.output() for pod in self.pods.pods)
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 IMAGE_FOLDERS = ("/var/lib/lalmesh",)  #: that the image has, and the user of lalmesh may write to if anybody may
 PROBE_S = 5.0
+READY_S = 60.0  #: for a dozen processes that start at once on a busy machine
 RESTART_S = 0.5  #: from the end of a container to its next start; kubelet waits longer each time
 _REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
@@ -236,6 +237,11 @@ class Pods:
                 (path / key).write_text(text)
             for key, text in config.get("binaryData", {}).items():
                 (path / key).write_bytes(base64.b64decode(text))
+        elif "secret" in volume:
+            for key, text in self._secret(volume["secret"]["secretName"]).items():
+                (path / key).write_bytes(base64.b64decode(text))
+                (path / key).chmod(volume["secret"]["defaultMode"])
+                os.chown(path / key, 0, group)
         else:
             os.chown(path, 0, group)
             path.chmod(0o2770)
@@ -257,6 +263,35 @@ class Pods:
         inside = ["nsenter", "--target", str(child.pid), "--net", "--mount", "--root", "env", "-i", f"PATH={PATH}", *env]
         done = subprocess.run([*inside, *probe["exec"]["command"]], capture_output=True, timeout=PROBE_S, check=False)
         return done.returncode == 0
+
+
+class Release:
+    """A release whose pods run and are ready."""
+
+    def __init__(self, pods: Pods) -> None:
+        """Of pods that may be none yet."""
+        self.pods = pods
+
+    def of(self, *roles: str) -> list[Pod]:
+        """Those with these roles."""
+        return [pod for pod in self.pods.pods if pod.role in roles]
+
+    def bring_up(self, *roles: str) -> None:
+        """Start all pods of the roles at once, as Kubernetes does, and wait until each is ready."""
+        made = self.pods.make(*roles)
+        for pod in made:
+            self.pods.start(pod)
+        for pod in made:
+            self.wait(pod, "readinessProbe")
+
+    def wait(self, pod: Pod, probe: str, limit_s: float = READY_S) -> None:
+        """Wait until a probe of a pod succeeds."""
+        (child,) = pod.running.values()
+        wait_until(f"{probe} of {pod.name}", lambda: self.pods.probe(pod, probe), limit_s, child=child, every_s=0.1)
+
+    def output(self) -> str:
+        """What all have said."""
+        return "\n".join(pod.output() for pod in self.pods.pods)
 
 
 def _pod_names(item: Item) -> list[str]:
