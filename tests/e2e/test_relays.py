@@ -275,6 +275,7 @@ async def test_of_what_no_edge_had_room_for_it_is_told_once_that_it_never_ran(
     def end_in_vain(body: dict[str, Any]) -> str:
         made = asked(here, "/v1/relays", body)
         assert made["state"] == "waiting"
+        wait_until("its record at the other", lambda: any(each["id"] == made["id"] for each in relays(there)), LIMIT_S)
         asked(there, f"/v1/relays/{made['id']}", method="DELETE")
         return str(made["id"])
 
