@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 GATHER_S = 0.1  #: from the first session that begins or ends to the word about it and those that follow
 CHUNK = 250  #: sessions of one word: some 3 ms of the loop
 DEADLINE_S = 3.0
+LEAVE_S = 1.5  #: for the last words when the edge stops, however slowly they are taken
 MAX_OVER = 20_000  #: that have left and of which nobody was told yet; of more, the directory learns by their time to live
 WHOLE_ROUNDS = 12  #: after so many rounds everything is told again: a minute, with the default
 SPREAD = 0.8  #: of the time between two rounds over which the words of one are spread
@@ -93,10 +94,12 @@ class SessionReports:
                     await self._tell_changes()
 
     async def leave(self) -> None:
-        """Say that all are over, as far as that can be said once."""
+        """Say that all are over, as far as that can be said once and in `LEAVE_S`."""
         for session in self._sessions:
             self.closed(session, "the edge stops")
-        await self._tell_changes()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await self._tell_changes()
 
     async def _tell_all(self, loop: asyncio.AbstractEventLoop) -> None:
         self._round += 1

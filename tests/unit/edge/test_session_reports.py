@@ -18,7 +18,7 @@ from lalmesh.runtime.sessions import SessionRole, SessionTouch
 from services.edge.client import Client
 from services.edge.metrics import EdgeMetrics
 from services.edge.session import Session, SessionMedia, Sessions
-from services.edge.session_reports import CHUNK, GATHER_S, WHOLE_ROUNDS, SessionReports
+from services.edge.session_reports import CHUNK, GATHER_S, LEAVE_S, WHOLE_ROUNDS, SessionReports
 
 CAM = StreamKey.of("live", "cam")
 REPORT_S = 5.0
@@ -33,6 +33,7 @@ class Told:
         self.reports = SessionReports(self.sessions, self, lambda: EDGE, metrics, report_s=REPORT_S)  # type: ignore[arg-type]
         self.words: list[list[SessionTouch]] = []
         self.is_away = False
+        self.takes_s = 0.0
         self.error: Exception | None = None
 
     async def touch_sessions(self, node: NodeAddress, sessions: Sequence[SessionTouch], deadline_s: float) -> None:
@@ -40,6 +41,7 @@ class Told:
             raise Unavailable("away", retry_after_s=1)
         if self.error is not None:
             raise self.error
+        await asyncio.sleep(self.takes_s)
         self.words.append(list(sessions))
 
     def open(self, role: SessionRole = SessionRole.PLAYER) -> Session:
@@ -170,3 +172,19 @@ async def test_a_session_that_cannot_be_told_of_ends_no_word_about_others() -> N
     await asyncio.sleep(0.5)
     assert len(told.heard()) == 1
     running.cancel()
+
+
+@in_virtual_time
+async def test_a_scheduler_that_is_slow_does_not_hold_up_an_edge_that_leaves() -> None:
+    told = Told()
+    for _ in range(10 * CHUNK):
+        told.open()
+    running = asyncio.create_task(told.reports.run())
+    await asyncio.sleep(REPORT_S)
+    running.cancel()
+    assert {touch.over for touch in told.heard()} == {False}
+    told.takes_s = 1.0
+    began = asyncio.get_running_loop().time()
+    await told.reports.leave()
+    assert asyncio.get_running_loop().time() - began == LEAVE_S
+    assert [touch.over for touch in told.heard()] == [True] * CHUNK
