@@ -89,7 +89,7 @@ class EtcdServer:
             seat: among others (`support.etcd_cluster`); by default it is alone.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self._data = folder_in_memory(self) / "data"
+        self.data = folder_in_memory(self) / "data"  #: where it keeps what it has
         self._log = folder / "etcd.log"
         self._certificates = certificates
         self._seat = seat
@@ -134,7 +134,7 @@ class EtcdServer:
             if self._is_started():
                 return
             if not all(ports):
-                shutil.rmtree(self._data, ignore_errors=True)  # it names the ports
+                shutil.rmtree(self.data, ignore_errors=True)  # it names the ports
         raise RuntimeError(f"etcd did not start: {self._log.read_text()[-2000:]}")
 
     def _is_started(self) -> bool:
@@ -159,7 +159,7 @@ class EtcdServer:
 
     def wipe(self) -> None:
         """Remove the data of a server that does not run; rights are gone too."""
-        shutil.rmtree(self._data)
+        shutil.rmtree(self.data)
         self._login = ()
 
     def freeze(self) -> None:
@@ -198,7 +198,7 @@ class EtcdServer:
     def restore(self, file: Path) -> None:
         """Have a server that does not run and has no data begin with what was saved."""
         tool = "etcdutl" if shutil.which("etcdutl") else "etcdctl"  # etcdctl can no longer do it since 3.6
-        options = [f"--{name}={value}" for name, value in {"data-dir": self._data, **self._membership()}.items()]
+        options = [f"--{name}={value}" for name, value in {"data-dir": self.data, **self._membership()}.items()]
         command = [tool, "snapshot", "restore", str(file), *options]
         environment = {**os.environ, "ETCDCTL_API": "3"}
         subprocess.run(command, check=True, capture_output=True, timeout=START_LIMIT_S, env=environment)
@@ -219,7 +219,7 @@ class EtcdServer:
 
     def _command(self) -> list[str]:
         options: dict[str, Any] = {
-            "data-dir": self._data,
+            "data-dir": self.data,
             "listen-client-urls": self.endpoint,
             "advertise-client-urls": self.endpoint,
             "listen-peer-urls": self._peer_url,

@@ -307,7 +307,7 @@ async def test_after_a_restore_of_etcd_the_owner_goes_on_and_the_next_is_above_i
         edge = await published(cluster)
         node = await cluster.member("h1", Role.HLS)
         await asyncio.to_thread(server.stop)
-        shutil.copytree(tmp_path / "data", tmp_path / "backup")
+        shutil.copytree(server.data, tmp_path / "backup")
         await asyncio.to_thread(server.start)
         for number in range(40):  # what the backup knows nothing of
             await _eventually_claimed(edge, StreamKey.of("later", str(number)))
@@ -317,8 +317,8 @@ async def test_after_a_restore_of_etcd_the_owner_goes_on_and_the_next_is_above_i
         assert written is not None
         await eventually(lambda: app.service.directory.revision >= written.mod_revision)  # or the restore would not show
         await asyncio.to_thread(server.kill)
-        shutil.rmtree(tmp_path / "data")
-        (tmp_path / "backup").rename(tmp_path / "data")
+        shutil.rmtree(server.data)
+        shutil.move(tmp_path / "backup", server.data)
         await asyncio.to_thread(server.start)
         await eventually(lambda: app.service.directory.hls.record(CAM) is None)
         await _eventually_raised(node, owner, 40)
