@@ -177,8 +177,8 @@ class Pods:
         user, group = security["runAsUser"], security["fsGroup"]
         yield f"mkdir -p {root} {under} && mount -t tmpfs tmpfs {under} && mkdir {under}/upper {under}/work"
         yield f"mount -t overlay overlay -o lowerdir=/,upperdir={under}/upper,workdir={under}/work {root}"
-        for name in ("proc", "dev", "sys", *_mounts_of(REPOSITORY)):
-            yield f"mkdir -p {root}/{name} && mount --rbind /{name} {root}/{name}"
+        for name in ("proc", "dev", "sys"):
+            yield f"mount --rbind /{name} {root}/{name}"
         for path in _closed_parents():
             yield f"chmod o+x {root}{path}"
         for folder in IMAGE_FOLDERS:
@@ -189,6 +189,8 @@ class Pods:
         for mount in mounts:
             source = self._volume(pod, mount["name"], volumes, user, group)
             yield from _mounted(source, f"{root}{mount['mountPath']}", mount)
+        for path in _hidden([mount["mountPath"] for mount in mounts]):
+            yield f"mkdir -p {root}{path} && mount --rbind {path} {root}{path}"
         if security["readOnlyRootFilesystem"]:
             yield f"mount -o remount,ro {root}"
         working = container.get("workingDir", "/")
@@ -308,11 +310,12 @@ def _mounted(source: Path, target: str, mount: Mapping[str, Any]) -> Iterator[st
         yield f"mount -o remount,ro,bind {target}"
 
 
-def _mounts_of(path: Path) -> list[str]:
-    """The mount point that the folder is on where that is not the root: an overlay of the root has nothing of it."""
-    while not os.path.ismount(path):
-        path = path.parent
-    return [] if str(path) == "/" else [str(path).strip("/")]
+def _hidden(mounts: Sequence[str]) -> list[Path]:
+    """What the program is run from, as far as it is not there: on another file system than the root, or below a volume."""
+    ends = {REPOSITORY, Path(sys.base_prefix)}
+    return [
+        end for end in ends if end.stat().st_dev != Path("/").stat().st_dev or any(end.is_relative_to(mount) for mount in mounts)
+    ]
 
 
 def _closed_parents() -> list[Path]:
