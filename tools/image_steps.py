@@ -20,6 +20,7 @@ from tools.dockerfile import Instruction, Stage, ignores, parse
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".tools" / "image"
 BASE = FOLDER / "base"
+CONTEXT = FOLDER / "context"  #: what an engine would be sent: the files as they were at the start
 CLIP = ROOT / "charts" / "lalmesh" / "files" / "clip.flv"
 STEP_S = 1800.0  #: some hundred packages of npm on a slow machine
 TRIAL_S = 60.0
@@ -128,13 +129,11 @@ def origin(stage: Stage) -> str:
     copies = stage.all("COPY")
     if any("from" in step.flags for step in copies):
         return ""
-    rules = (ROOT / ".dockerignore").read_text()
-    named = [ROOT / source for step in copies for source in step.words[:-1]]
+    named = [CONTEXT / source for step in copies for source in step.words[:-1]]
     files = sorted({file for path in named for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()})
     whole = hashlib.sha256(repr(stage).encode())
     for file in files:
-        if not ignores(rules, file.relative_to(ROOT)):
-            whole.update(str(file).encode() + hashlib.sha256(file.read_bytes()).digest())
+        whole.update(str(file).encode() + hashlib.sha256(file.read_bytes()).digest())
     return whole.hexdigest()
 
 
@@ -146,7 +145,7 @@ def do(step: Instruction, root: Root, roots: dict[str, Root]) -> None:
         case "COPY":
             *sources, target = step.words
             for source in sources:
-                copy(roots[step.flags["from"]].at(source) if "from" in step.flags else ROOT / source, root, target)
+                copy(roots[step.flags["from"]].at(source) if "from" in step.flags else CONTEXT / source, root, target)
         case "WORKDIR":
             root.working = step.text
             root.at(".").mkdir(parents=True, exist_ok=True)
@@ -158,24 +157,28 @@ def do(step: Instruction, root: Root, roots: dict[str, Root]) -> None:
             raise StepError(f"{step.name} is not known here")
 
 
-def copy(source: Path, root: Root, target: str) -> None:
-    """Copy a file into a folder, or what is in a folder; of the context only what it has."""
+def take_context() -> None:
+    """Copy what `.dockerignore` leaves in."""
     rules = (ROOT / ".dockerignore").read_text()
 
     def left_out(folder: str, names: list[str]) -> list[str]:
-        if not Path(folder).is_relative_to(ROOT) or FOLDER in Path(folder).parents:
-            return []
         return [name for name in names if ignores(rules, (Path(folder) / name).relative_to(ROOT))]
 
+    shutil.rmtree(CONTEXT, ignore_errors=True)
+    shutil.copytree(ROOT, CONTEXT, symlinks=True, ignore=left_out)
+
+
+def copy(source: Path, root: Root, target: str) -> None:
+    """Copy a file into a folder, or what is in a folder."""
     inside = root.at(target)
     if source.is_dir():
-        shutil.copytree(source, inside, symlinks=True, dirs_exist_ok=True, ignore=left_out)
-    elif left_out(str(source.parent), [source.name]):
-        raise StepError(f".dockerignore leaves out {source}")
-    else:
+        shutil.copytree(source, inside, symlinks=True, dirs_exist_ok=True)
+    elif source.is_file():
         to = inside / source.name if target.endswith("/") else inside
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, to)
+    else:
+        raise StepError(f"there is no {source}")
 
 
 def digest(folder: Path) -> str:
@@ -252,6 +255,7 @@ def try_arm64(root: Root) -> None:
 def main() -> None:
     stages = parse((ROOT / "Dockerfile").read_text())
     roots: dict[str, Root] = {}
+    take_context()
     try:
         for stage in stages:
             roots[stage.name or "image"] = build(stage, roots)
