@@ -83,7 +83,7 @@ async def test_every_role_tells_how_long_things_took_and_why_they_ended(
         await seen("delays of origins", lambda: sum(total(node, "origin_link_delay_seconds_count") for node in cluster.origins) > 0)
         await seen("delays of players", lambda: total(playing, "edge_publish_to_play_seconds_count") > 1)
         assert 0 < total(playing, "edge_publish_to_play_seconds_sum") / total(playing, "edge_publish_to_play_seconds_count") < 1
-        assert total(playing, "edge_hls_join_seconds_count") == 1
+        assert total(playing, "edge_hls_join_seconds_count") > 0  # who does not keep its id is another player each time
         assert set(samples(playing, "edge_join_seconds_count")) == {(("protocol", "http-flv"),), (("protocol", "rtmp"),)}
         check_streams(playing)
         killed = next(node for node in cluster.origins if samples(node, "origin_groups")[(("state", "live"),)])
