@@ -250,8 +250,11 @@ def test_ffmpeg_shows_and_hears_what_is_sent(name: str, tmp_path: Path) -> None:
     with Child(bounded(40, [*command, *outputs]), log=tmp_path / "ffmpeg.log") as child:
         wait_until("socket of ffmpeg", lambda: all(map(is_bound, ports)), 20, child=child)
         send_all(tracks, units, ports)
-        wait_until("all sound", lambda: len(frames.read(sound).frames) >= len(wanted[1]) - HELD, 10, child=child)
-    for file, expected in zip((pictures, sound), wanted, strict=True):
+        shown = list(zip((pictures, sound), wanted, strict=True))
+        wait_until(
+            "all of it", lambda: all(len(frames.read(file).frames) >= len(sent) - HELD for file, sent in shown), 20, child=child
+        )
+    for file, expected in shown:
         found = hashes(frames.read(file))
         assert found == expected[: len(found)]
         assert len(found) >= len(expected) - HELD
