@@ -1,6 +1,6 @@
 """What publishers sent in each of the last seconds: frames, bytes, and how long their GOPs were.
 
-It is counted when the edge reports, from what the rings hold: the road of a unit has no part in it. Some 300 ns a unit, all counted.
+It is counted when the edge reports, from what the rings hold: the road of a unit has no part in it. Some 300 ns a unit in all.
 """
 
 from __future__ import annotations
