@@ -51,11 +51,14 @@ class Absences:
 
 
 def find_absent(node: NodeId, role: Role, held: Mapping[StreamKey, HeldStream], directory: Directory) -> list[Released]:
-    """Claims of an edge that it does not publish, and groups of an origin that it does not have and nobody claims."""
+    """What the registry has as a node's own: an edge's claims, an hls node's streams, and an origin's groups that nobody claims."""
     if role is Role.EDGE:
         streams = [stream for stream in directory.claimed_by(node) if stream not in held or not held[stream].published]
         claims = [claim for stream in streams if (claim := directory.claim(stream)) is not None]
         return [Released(stream=claim.stream, epoch=claim.epoch, publication=claim.publication) for claim in claims]
+    if role is Role.HLS:
+        records = [directory.hls.record(stream) for stream in directory.hls.owned(node) if stream not in held]
+        return [Released(stream=record.stream, epoch=record.epoch) for record in records if record is not None]
     if role is Role.ORIGIN:
         streams = [stream for stream in directory.carried_by(node) if stream not in held and directory.claim(stream) is None]
         groups = [group for stream in streams if (group := directory.group(stream)) is not None]

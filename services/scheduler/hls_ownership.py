@@ -189,6 +189,14 @@ def decide_release(asked: HlsReleased, node: NodeId, seen: HlsSeen) -> Held | Wr
     return Write((_same(asked.stream, record),), rest, f"{node.name} has handed over")
 
 
+def decide_given_up(stream: StreamKey, epoch: Epoch, node: NodeId, seen: HlsSeen) -> Held | Write:
+    """Take a stream from an owner that lives and does not segment it; if it does after all, it has that written again."""
+    record = seen.record
+    if record is None or not _is_owner(record, node, epoch):
+        return Held(False)
+    return Write((_same(stream, record),), replace(record, owner=None, exact=False), f"{node.name} does not segment it")
+
+
 def lives(record: HlsRecord, directory: Directory, now: float) -> bool:
     """Whether the stream has an owner that may keep it."""
     if record.owner is None:

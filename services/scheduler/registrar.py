@@ -66,7 +66,8 @@ class Registrar:
         """
         if registration is None:
             return await self._register(report, joins=True, known=known)
-        if known is not None and is_overwritten(registration, known):
+        if known is not None and (known.away or known.mod_revision != registration.record.mod_revision):
+            # It was written by another replica; a store that went back to before gives revisions out again, the same ones too.
             return await self._register(report, joins=False, known=known)
         now = self._clock()
         if now - registration.renewed_at >= self._lease_s / 3:

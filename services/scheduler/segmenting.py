@@ -9,16 +9,17 @@ from collections.abc import Awaitable, Callable
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
-from lalmesh.runtime.ownership import NO_EPOCH, Epoch, HlsOwner, NodeAddress
+from lalmesh.runtime.ownership import NO_EPOCH, Epoch, HlsOwner, NodeAddress, NodeId
 from lalmesh.runtime.registry import KeyValue, Put, Registry, TransactionResult
 from lalmesh.runtime.scheduling.hls import HlsLimit, HlsReleased, HlsWanted
-from lalmesh.runtime.scheduling.model import Refusal, Refused
+from lalmesh.runtime.scheduling.model import Refusal, Refused, Released
 from services.scheduler.hls_ownership import (
     Held,
     HlsSeen,
     Owned,
     Ruling,
     Write,
+    decide_given_up,
     decide_limit,
     decide_owner,
     decide_release,
@@ -82,6 +83,10 @@ class Segmenting:
     async def release(self, asked: HlsReleased, node: NodeAddress, end: float) -> bool | Unavailable:
         """Whether the stream was the node's and is nobody's now; `Unavailable` where that is not known."""
         return await self._holds(asked.stream, lambda seen: decide_release(asked, node.node, seen), end)
+
+    async def give_up(self, released: Released, node: NodeId, end: float) -> bool | Unavailable:
+        """Whether a stream of a node that does not segment it is nobody's now; `Unavailable` where that is not known."""
+        return await self._holds(released.stream, lambda seen: decide_given_up(released.stream, released.epoch, node, seen), end)
 
     async def succeed(self, stream: StreamKey, end: float) -> Owned | Held | Refused:
         """Have a stream whose owner has died go on elsewhere, or rest; the view is taken at its word where nothing is to be done.

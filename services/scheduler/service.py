@@ -125,7 +125,7 @@ class SchedulerService(HlsAnswers):
         self.ownership = Ownership(registry, self.view, self.members, keys[0])
         self.recordings = Recordings(registry, self.view, wall_clock=wall_clock)
         self._segmented = Segmented(directory.hls, segmenting, self._spawn)
-        self._abandoned = Abandoned(self.view, self.ownership, self._spawn)
+        self._abandoned = Abandoned(self.view, self.ownership, segmenting, self._spawn)
         self.drains = Drains(registry, self.view, self.ownership, self.presence, self.metrics)
         self._inheritance = Inheritance(self.view, self.ownership, self.presence, self.metrics, calm_s=silence_s + CALM_S)
         self.unreachable = Unreachable(self.metrics, clock)

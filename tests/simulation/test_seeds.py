@@ -219,6 +219,40 @@ FOUND: dict[str, Plan] = {
             Rough(at_s=9.277, for_s=1.926, loss=0.3, doubled=0.0),
         ],
     ),
+    # A replica that had stood still noted them as away when the store was back at what it had written of them itself.
+    "nodes that have gone to another replica are noted as away after a restore": Plan(
+        seed=8539,
+        kind="kept",
+        streams=2,
+        rivals=True,
+        skew=0.01,
+        wall_skew_s=3600.0,
+        faults=[
+            Restored(at_s=8.28, for_s=3.328, writes=1000),
+            Halted(at_s=8.484, for_s=3.474, whom="scheduler-2"),
+            Stuck(at_s=10.678, for_s=1.389, whom="scheduler-2"),
+            Stuck(at_s=12.9, for_s=4.1, whom="scheduler-2"),
+            Killed(at_s=13.413, for_s=3.587, whom="origin-3"),
+        ],
+    ),
+    # Its owner lived, and had handed over since: nobody segmented the stream ever again, unless a player asked for it.
+    "a store is restored in which an owner has what it has handed over": Plan(
+        seed=10138,
+        kind="kept",
+        streams=2,
+        hls=True,
+        skew=0.01,
+        wall_skew_s=5.0,
+        faults=[
+            Stuck(at_s=6.073, for_s=2.926, whom="host"),
+            Paused(at_s=7.126, for_s=7.991, which=2, moves=False),
+            Cut(at_s=8.28, for_s=1.113, source=("publisher", "origin"), target=SCHEDULERS, both_ways=False),
+            Drained(at_s=8.578, for_s=3.373, whom="hls-2", within_s=6.746),
+            Restored(at_s=9.526, for_s=7.204, writes=1000),
+            Stepped(at_s=12.478, for_s=2.547, whom="reader", ahead_s=3600.0),
+            Killed(at_s=13.025, for_s=0.356, whom="publisher", silently=True),
+        ],
+    ),
     # It claims its stream again, under an epoch above that of the one which had taken it over and lost it as well.
     "a publication comes back after another": Plan(
         seed=15869,

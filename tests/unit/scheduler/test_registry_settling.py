@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from support.reporting import SOON_S, Node, settle
@@ -27,7 +28,7 @@ from lalmesh.runtime.scheduling import (
 )
 from services.scheduler import SchedulerService
 from services.scheduler.cluster_records import SETTLING_KEY, serialize_settling
-from services.scheduler.records import claim_key, group_key, node_key
+from services.scheduler.records import claim_key, group_key, node_key, parse_node, serialize_node
 from services.scheduler.settlement import MAX_LEASES
 
 CAM = StreamKey.of("live", "cam")
@@ -344,6 +345,24 @@ async def test_after_a_restore_no_epoch_is_granted_twice_even_before_the_view_ha
     assert (await granted(service, held=held_by(before))).epoch == before.epoch
     refused = await claim(service, RIVAL, P2)
     assert isinstance(refused, Refused)
+
+
+async def test_after_a_restore_a_node_that_reports_is_there_whatever_is_made_of_its_record_of_before(world: World) -> None:
+    service, _, edge, _ = await world.cluster()
+    snapshot = world.registry.snapshot()
+    await edge.report(draining=True)  # it is written again
+    world.registry.restore(snapshot)
+    world.registry.start_over()
+    await settle()
+    entry, _ = await world.registry.get(node_key(EDGE.node.name))
+    assert entry is not None
+    away = replace(parse_node(entry), away=True)  # so another replica that had it before finds
+    await world.registry.transact([], [Put(entry.key, serialize_node(away), entry.lease_id)])
+    await settle()
+    assert service.directory.is_away(EDGE.node)
+    await edge.report(draining=True)  # and says nothing new
+    await settle()
+    assert not service.directory.is_away(EDGE.node)
 
 
 async def test_after_a_restore_a_read_shows_it_as_well(world: World) -> None:

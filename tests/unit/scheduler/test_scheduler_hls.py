@@ -32,6 +32,7 @@ from lalmesh.runtime.scheduling import (
 )
 from lalmesh.runtime.sessions import SessionTouch
 from services.scheduler import SchedulerService
+from services.scheduler.forgotten import GIVEN_UP_REPORTS, GIVEN_UP_S
 from services.scheduler.hls_records import hls_key
 from services.scheduler.records import claim_key, group_key
 from services.scheduler.registry import MemoryRegistry
@@ -376,3 +377,22 @@ async def test_what_a_node_segments_and_the_registry_has_forgotten_is_written_do
     record = service.directory.hls.record(CAM)
     assert record is not None
     assert (record.owner, record.epoch) == (address("h1"), owner.epoch)
+
+
+async def test_what_a_node_was_named_for_and_does_not_segment_is_given_to_somebody_anew(
+    registry: FlakyRegistry, clock: Clock
+) -> None:
+    service = await started(registry, clock, always=True)
+    node = await Node("h1", Role.HLS).join(service)
+    await publish(service)
+    await until(lambda: service.directory.hls.record(CAM) is not None)
+    before = await located(service)
+    for _ in range(GIVEN_UP_REPORTS):
+        assert (await located(service)).epoch == before.epoch
+        clock.now += GIVEN_UP_S / (GIVEN_UP_REPORTS - 1)  # the others' leases live on
+        await node.report()
+    await until(lambda: (record := service.directory.hls.record(CAM)) is not None and record.epoch > before.epoch)
+    after = await located(service)
+    assert (after.worker, after.limit) == (before.worker, before.limit)
+    assert [command.owner.epoch for command in node.told() if isinstance(command, HlsAssigned)] == [before.epoch, after.epoch]
+    await service.stop()
