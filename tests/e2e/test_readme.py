@@ -25,7 +25,7 @@ from support.s3 import BUCKET, S3Server
 Media = Callable[[str], Path]
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-RUN_S = 20.0  #: for a command that ends by itself, and for what is waited for
+RUN_S = 60.0  #: for a command that ends by itself, and for what is waited for: six programs start beside other tests
 LEAVE_S = 15.0  #: for all processes of a cluster to end
 PLAY_S = "2"
 PLAYED = 200  #: packets of both tracks: three seconds
