@@ -1,6 +1,6 @@
 """From the packets of one publisher to its publication, and the account of what was lost or passed over on the way.
 
-One run comes of all packets that were read at once, units of all tracks in decoding order. What is passed over is said once per
+One run comes of all packets that were read at once. What is passed over is said once per
 session and reason, counted in metrics once a second, and summed up for the line that closes the session.
 """
 
@@ -62,19 +62,25 @@ class RtpIngest:
         known = [receiver.track for receiver in self._receivers.values() if receiver.track is not None]
         self._publish(known, wall_us)
 
-    def feed(self, packets: Iterable[tuple[int, bytes]], now_us: int, wall_us: int) -> None:
+    def feed(self, packets: Iterable[tuple[int, bytes]], now_us: int, wall_us: int, *, by_ports: bool = False) -> None:
         """Take in packets, each with the number of its track, that came at `now_us` (`wall_us`: Unix µs).
+
+        What they give goes on in the order in which they came, as they were sent: times say less, where the first picture may have
+        that of a sound behind it. Only where they were read of one port after the other, `by_ports`, times are all there is.
 
         Raises:
             UnsupportedError: the stream needs what is not implemented; what came before it has been taken in.
         """
         events, receivers = dict[int, list[TrackEvent]](), self._receivers
+        in_order: list[TrackEvent] = []
         try:
             for number, packet in packets:
                 if (receiver := receivers.get(number)) is not None and (given := receiver.receive(packet, now_us)):
-                    events.setdefault(number, []).extend(given)
+                    (events.setdefault(number, []) if by_ports else in_order).extend(given)
         finally:
-            self._publish(_by_time([events[number] for number in self._pictures_first if number in events]), wall_us)
+            if by_ports:
+                in_order += _by_time([events[number] for number in self._pictures_first if number in events])
+            self._publish(in_order, wall_us)
 
     def feed_rtcp(self, number: int, packet: bytes, now_us: int) -> None:
         """Take in an RTCP packet of a track."""

@@ -102,8 +102,8 @@ class RtspPublisher:
                 pair.read()
             self._paused.add(number)
 
-    def feed(self, packets: Iterable[tuple[int, bytes]]) -> None:
-        """Take in the packets of one read, each with the number of its track.
+    def feed(self, packets: Iterable[tuple[int, bytes]], *, by_ports: bool = False) -> None:
+        """Take in the packets of one read, each with the number of its track; `by_ports`: of one port after the other.
 
         Raises:
             UnsupportedError: the stream needs what is not implemented.
@@ -112,7 +112,7 @@ class RtspPublisher:
             return
         now_s = self._link.loop.time()
         try:
-            self._ingest.feed(packets, _us(now_s), _wall_us())
+            self._ingest.feed(packets, _us(now_s), _wall_us(), by_ports=by_ports)
         finally:
             self._await_missing(_us(now_s))
 
@@ -190,7 +190,7 @@ class RtspPublisher:
             other.read()  # after a burst or a wait, units of all tracks go on in their order
         self._gathered = None
         try:
-            self.feed(packets)
+            self.feed(packets, by_ports=True)
         except UnsupportedError as error:
             self._link.close(f"protocol error: {error}")
 

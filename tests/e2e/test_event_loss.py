@@ -155,7 +155,9 @@ def test_nothing_is_lost_when_a_scheduler_dies_redis_starts_again_and_the_receiv
     for publisher in publishers:
         publisher.stop()
     told_of_all_so_far(sink, viewers)
-    own = sink.until(lambda hooks: len(of(hooks, "pub_stop")) == len(streams) and _fetched(hooks), LIMIT_S, "/own")
+    own = sink.until(
+        lambda hooks: len(of(hooks, "pub_stop")) == len(streams) and _fetched(hooks) and not _missing(hooks), LIMIT_S, "/own"
+    )
     assert sink.refused > 0
     for each in viewers:
         assert len(each.seen) > (5 if each.stream == FAR else 50)
@@ -207,19 +209,30 @@ def _fetched(hooks: list[Hook]) -> bool:
     return len(starts) > 3 and sorted(starts) == sorted(stops)
 
 
-def _assert_complete_and_in_order(own: list[Hook]) -> None:
-    """A node numbers what it tells, of whatever kind, from 1: no number is missing, and those of one stream rise.
+def _told(own: list[Hook]) -> dict[str, list[int]]:
+    """The numbers of what each node told, of whatever kind.
 
     Schedulers number what all of them tell, and is kept once, too: there some are missing.
     """
     told: dict[str, list[int]] = defaultdict(list)
+    for hook in own:
+        if (numbered := number_of(hook.id)) is not None and not hook.body["node"].startswith("scheduler"):
+            told[numbered[0]].append(numbered[1])
+    return told
+
+
+def _missing(own: list[Hook]) -> bool:
+    """Whether something is on its way that was told before what has come: streams are told side by side."""
+    return any(max(numbers) != len(set(numbers)) for numbers in _told(own).values())
+
+
+def _assert_complete_and_in_order(own: list[Hook]) -> None:
+    """A node numbers what it tells from 1: no number is missing, and those of one stream rise."""
     in_order: dict[object, list[int]] = defaultdict(list)
     for hook in own:
         if (numbered := number_of(hook.id)) is not None:
-            incarnation, number = numbered
-            if not hook.body["node"].startswith("scheduler"):
-                told[incarnation].append(number)
-            in_order[incarnation, str(hook.body["stream"])].append(number)
+            in_order[numbered[0], str(hook.body["stream"])].append(numbered[1])
+    told = _told(own)
     assert len(told) >= 3  # both edges, and the hls node
     for numbers in told.values():
         assert sorted(numbers) == list(range(1, len(numbers) + 1)), "events were lost"

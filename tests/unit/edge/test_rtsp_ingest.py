@@ -97,7 +97,7 @@ def test_the_packets_of_one_read_come_in_one_run() -> None:
 def test_units_come_in_decoding_order_though_they_were_read_track_by_track() -> None:
     stage = Stage()
     sounds = [(0, packet(number)) for number in (1, 2, 3)]
-    stage.ingest.feed([*sounds, (1, packet(1, OPAQUE_TYPE))], NOW_US, WALL_US)
+    stage.ingest.feed([*sounds, (1, packet(1, OPAQUE_TYPE))], NOW_US, WALL_US, by_ports=True)
     (run,) = stage.publishing.core.ring.runs(stage.publishing.core.ring.start)
     assert [unit.track_id for unit in run.units] == [1, 2, 1, 1]
 
@@ -106,10 +106,18 @@ def test_of_one_time_the_picture_comes_before_the_sound_that_was_read_before_it(
     sound, _, _ = (stage := Stage()).described
     picture = replace(sound, depacketizer=build_depacketizer(2, PCMA), is_video=True)
     ingest = stage.taking_in(sound, picture)
-    ingest.feed([(0, packet(1)), (1, packet(1))], NOW_US, WALL_US)
+    ingest.feed([(0, packet(1)), (1, packet(1))], NOW_US, WALL_US, by_ports=True)
     (run,) = stage.publishing.core.ring.runs(stage.publishing.core.ring.start)
     assert [unit.track_id for unit in run.units] == [2, 1]
     assert run.units[0].dts == run.units[1].dts
+
+
+def test_units_of_one_connection_come_as_they_were_sent_whatever_their_times() -> None:
+    stage = Stage()
+    stage.ingest.feed([(0, packet(2)), (1, packet(1, OPAQUE_TYPE)), (0, packet(3))], NOW_US, WALL_US)
+    stage.ingest.feed([(0, packet(4)), (1, packet(2, OPAQUE_TYPE))], NOW_US, WALL_US)
+    runs = stage.publishing.core.ring.runs(stage.publishing.core.ring.start)
+    assert [unit.track_id for run in runs for unit in run.units] == [1, 2, 1, 1, 2]
 
 
 def test_an_opaque_track_has_whole_packets() -> None:
