@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench._report import PAGE as MEASURED
 from bench._report import ROOT, table
+from lalmesh.runtime.marked import with_marked
 
 PAGE = ROOT / "docs" / "sizing.md"
 BEGIN, END = "<!-- sizing: begin, written by python -m bench.sizing -->", "<!-- sizing: end -->"
@@ -137,9 +138,7 @@ def figures(text: str) -> str:
 
 def page_as_it_has_to_be(page: Path = PAGE, measured: Path = MEASURED) -> str:
     """The page with the figures of now."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{figures(measured.read_text(encoding='utf-8'))}\n\n{END}{after}"
+    return with_marked(page.read_text(encoding="utf-8"), BEGIN, END, f"\n\n{figures(measured.read_text(encoding='utf-8'))}\n\n")
 
 
 if __name__ == "__main__":

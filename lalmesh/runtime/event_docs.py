@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lalmesh.runtime.event_kinds import KINDS
+from lalmesh.runtime.marked import with_marked
 
 PAGE = Path(__file__).parents[2] / "docs" / "webhooks.md"
 BEGIN, END = "<!-- events: begin, written by python -m lalmesh.runtime.event_docs -->", "<!-- events: end -->"
@@ -23,9 +24,7 @@ def tables() -> str:
 
 def page_as_it_has_to_be() -> str:
     """The page with the tables of now."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{tables()}\n{END}{after}"
+    return with_marked(PAGE.read_text(encoding="utf-8"), BEGIN, END, f"\n\n{tables()}\n")
 
 
 if __name__ == "__main__":

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from support.ports import LOOPBACK
+from support.http_thread import HttpThread, QuietHandler
 
 PIECES = 200
 PACE_S = 0.05  #: between two pieces: ten seconds for a file
@@ -21,8 +19,8 @@ def flv_source(file: Path) -> Iterator[str]:
     data = file.read_bytes()
     step = len(data) // PIECES + 1
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:  # noqa: N802 - the name that is called
             self.send_response(200)
             self.send_header("Content-Type", "video/x-flv")
             self.end_headers()
@@ -33,15 +31,5 @@ def flv_source(file: Path) -> Iterator[str]:
             except OSError:
                 pass  # whoever asked has gone
 
-        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-            pass
-
-    server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://{LOOPBACK}:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with HttpThread(Handler) as server:
+        yield server.root

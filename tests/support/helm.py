@@ -6,17 +6,15 @@ import fcntl
 import json
 import shutil
 import subprocess
-import threading
 import zipfile
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import yaml
 
 from support import npm
+from support.http_thread import HttpThread, QuietHandler
 
 FOLDER = Path(__file__).parent / "helm"
 INSTALLED = npm.TOOLS / "helm"
@@ -108,7 +106,7 @@ def _group(group: str) -> Item:
     return {"name": name, "versions": [{"groupVersion": group, "version": version}]}
 
 
-class ApiServer:
+class ApiServer(HttpThread):
     """As much of the API of Kubernetes as helm asks when a chart looks something up: these objects, and nobody may change them."""
 
     def __init__(self, *items: Item) -> None:
@@ -116,26 +114,17 @@ class ApiServer:
         self._items = {f"/api/v1/namespaces/{NAMESPACE}/{item['kind'].lower()}s/{item['metadata']['name']}": item for item in items}
         answers = self._answer
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
+        class Handler(QuietHandler):
+            def do_GET(self) -> None:  # noqa: N802 - the name that is called
                 status, body = answers(self.path.partition("?")[0])
-                data = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+                self.answer(status, json.dumps(body).encode(), "application/json")
 
-            def log_message(self, *words: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        super().__init__(Handler)
 
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return self.root
 
     def _answer(self, path: str) -> tuple[int, Item]:
         groups = [group for group in KINDS if "/" in group]
@@ -149,12 +138,3 @@ class ApiServer:
         }
         missing = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
         return (200, known[path]) if path in known else (404, missing)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()

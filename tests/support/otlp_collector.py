@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as ser
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from support.http_thread import HttpThread, QuietHandler
 from support.ports import LOOPBACK
 from support.process import wait_until
 
@@ -78,7 +77,7 @@ class Collector:
         self._server.stop(None).wait()
 
 
-class HttpCollector:
+class HttpCollector(HttpThread):
     """The same over HTTP."""
 
     def __init__(self) -> None:
@@ -86,37 +85,18 @@ class HttpCollector:
         self.headers: list[dict[str, str]] = []
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+        class Handler(QuietHandler):
+            def do_POST(self) -> None:  # noqa: N802 - the name that is called
                 outer.headers.append({name.lower(): value for name, value in self.headers.items()})
-                outer.spans += seen_in(pb.ExportTraceServiceRequest.FromString(body))
-                answer = pb.ExportTraceServiceResponse().SerializeToString()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/x-protobuf")
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
+                outer.spans += seen_in(pb.ExportTraceServiceRequest.FromString(self.asked()))
+                self.answer(200, pb.ExportTraceServiceResponse().SerializeToString(), "application/x-protobuf")
 
-            def log_message(self, *_: Any) -> None:
-                """Nothing."""
-
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        super().__init__(Handler)
 
     @property
     def url(self) -> str:
         """What nodes are configured with."""
-        return f"http://{LOOPBACK}:{self._server.server_port}/v1/traces"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        return f"{self.root}/v1/traces"
 
 
 class _Servicer(services.TraceServiceServicer):

@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 
-from support.ports import LOOPBACK
+from support.http_thread import HttpThread, QuietHandler
 
 FRESH_S = 300  #: that a time stamp may be old
 
@@ -47,7 +46,7 @@ def has(*events: str) -> Callable[[list[Hook]], bool]:
     return lambda hooks: all(of(hooks, event) for event in events)
 
 
-class WebhookSink:
+class WebhookSink(HttpThread):
     """A context manager; `url` is where it listens."""
 
     def __init__(self, secret: str = "") -> None:
@@ -58,22 +57,12 @@ class WebhookSink:
         self.fails = ""  #: what begins so is answered 500: ``/`` is everything, and nothing is nothing
         self._secret = secret
         self._came = threading.Condition()
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        super().__init__(self._handler())
 
     @property
     def url(self) -> str:
         """Without a path."""
-        return f"http://{LOOPBACK}:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        return self.root
 
     def taken(self, path: str = "") -> list[Hook]:
         """What came first under each id, in order; below a path."""
@@ -105,18 +94,11 @@ class WebhookSink:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         sink = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                status = sink._take(self.path, dict(self.headers.items()), body)
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-                pass
+            def do_POST(self) -> None:  # noqa: N802 - the name that is called
+                self.answer(sink._take(self.path, dict(self.headers.items()), self.asked()))
 
         return Handler
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lalmesh.runtime.marked import with_marked
 from lalmesh.runtime.telemetry.names import SPANS
 
 PAGE = Path(__file__).parents[3] / "docs" / "telemetry.md"
@@ -21,9 +22,7 @@ def table() -> str:
 
 def page_as_it_has_to_be() -> str:
     """The page with the table of now."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}"
+    return with_marked(PAGE.read_text(encoding="utf-8"), BEGIN, END, f"\n\n{table()}\n\n")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lalmesh.runtime.marked import with_marked
+
 BEGIN = "<!-- Written by `python -m services.scheduler.api` from the operations; do not edit. -->"
 END = "<!-- End of what is written. -->"
 
@@ -15,11 +17,7 @@ def with_table(page: str, document: Mapping[str, Any]) -> str:
     Raises:
         ValueError: it has no place for one.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page needs {BEGIN} and {END}")
-    return f"{before}{begin}\n\n{make_table(document)}\n{end}{after}"
+    return with_marked(page, BEGIN, END, f"\n\n{make_table(document)}\n")
 
 
 def make_table(document: Mapping[str, Any]) -> str:
