@@ -110,7 +110,7 @@ class NotifyConfig(ConfigModel):
         default=32 << 20,
         ge=1 << 20,
         le=4 << 30,
-        description="Most bytes of JSON of a shard; of more the oldest are lost. An update of 10,000 streams has 17 MB.",
+        description="Most bytes of JSON of a shard; of more the oldest are lost.",
     )
     kept_events_num: int = Field(
         default=1000, ge=0, le=1_000_000, description="Of those the ones that stay when all receivers have them, for /v1/events."
