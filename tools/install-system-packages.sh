@@ -5,7 +5,7 @@
 #
 # Groups: python (what `make setup` needs), test (`make test`), bench (the peers that `make bench` compares with).
 # --list only prints what is missing. Works as root or through sudo; otherwise it says what to install by hand.
-# No service is started: the tests run their own nginx, etcd and Redis, as children on free ports.
+# No service is started: the tests run their own nginx, etcd, Redis and Prometheus, as children on free ports.
 set -euo pipefail
 
 # One package a line: NAME, or NAME=COMMAND where any program of that name will do.
@@ -17,7 +17,7 @@ packages() {
             echo 'nginx=nginx libnginx-mod-rtmp gcc=cc libc6-dev nodejs=node npm=npm iproute2=ss redis-server=redis-server'
             echo 'gstreamer1.0-tools=gst-launch-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good'
             echo 'gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-rtsp chromium=chromium'
-            echo 'gir1.2-gst-rtsp-server-1.0 python3-gi libnginx-mod-stream haproxy=haproxy'
+            echo 'gir1.2-gst-rtsp-server-1.0 python3-gi libnginx-mod-stream haproxy=haproxy prometheus=prometheus'
             ;;
         bench)
             echo 'gcc=cc libc6-dev iproute2=ss ffmpeg=ffmpeg nginx=nginx libnginx-mod-rtmp nodejs=node npm=npm'
@@ -81,7 +81,7 @@ apt() {
 }
 apt update >/dev/null || echo "the list of packages could not be updated; trying with the one there is" >&2
 apt install --yes --no-install-recommends "${missing[@]}" >/dev/null || explain "apt-get could not install all of them."
-if [ -d /run/systemd/system ] && [[ " ${missing[*]} " =~ \ (nginx|haproxy|etcd-server|redis-server)\  ]]; then
-    echo "nginx, HAProxy, etcd and Redis would start at the next boot, as Debian has it;" \
-        "if you don't want that: sudo systemctl disable nginx haproxy etcd redis-server"
+if [ -d /run/systemd/system ] && [[ " ${missing[*]} " =~ \ (nginx|haproxy|etcd-server|redis-server|prometheus)\  ]]; then
+    echo "nginx, HAProxy, etcd, Redis and Prometheus would start at the next boot, as Debian has it;" \
+        "if you don't want that: sudo systemctl disable nginx haproxy etcd redis-server prometheus"
 fi
