@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from support.cluster import OUR_PROGRAM, Standalone
-from support.forks import forks
+from support.forks import TESTS, forks
 from support.process import Child, ProcessError
 
 GONE_S = 10.0
@@ -44,3 +47,33 @@ def test_a_fork_has_its_own_command_line_environment_and_exit_code(tmp_path: Pat
 def test_whoever_waits_for_a_fork_waits_no_longer_than_it_said(tmp_path: Path) -> None:
     with Standalone(tmp_path) as node, pytest.raises(ProcessError, match="still running"):
         node.wait(0.1)
+
+
+#: A run of tests as far as a node knows: it starts one, says which, and is killed before it can end it.
+KILLED_RUN = """
+import os, signal, sys
+from pathlib import Path
+from support.cluster import Standalone
+from support.forks import forking
+
+with forking(), Standalone(Path(sys.argv[1])) as node:
+    if sys.argv[2] == "frozen":
+        node.pause()
+    print(node.pid, flush=True)
+    sys.stdin.read(1)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("state", ["running", "frozen"])
+def test_a_run_that_is_killed_leaves_no_fork_behind(tmp_path: Path, state: str) -> None:
+    command = [sys.executable, "-c", KILLED_RUN, str(tmp_path), state]
+    run = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(TESTS)})
+    assert run.stdin is not None
+    assert run.stdout is not None
+    with run, open(os.pidfd_open(int(run.stdout.readline())), "rb") as node:
+        assert not select.select([node], [], [], 0)[0]
+        run.stdin.write(b"!")
+        run.stdin.close()
+        assert run.wait(GONE_S) == -signal.SIGKILL
+        assert select.select([node], [], [], GONE_S)[0]

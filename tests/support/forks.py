@@ -12,6 +12,7 @@ import gc
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -23,7 +24,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-PR_SET_CHILD_SUBREAPER = 36  #: prctl(2)
+PR_SET_PDEATHSIG = 1  #: prctl(2)
+PR_SET_CHILD_SUBREAPER = 36
 START_S = 60.0  #: for all imports on a slow machine
 ORDER_BYTES = 128 << 10  #: a command line and an environment; what a socket takes in one message
 TESTS = Path(__file__).resolve().parents[1]
@@ -72,14 +74,14 @@ class Forks:
     """The process that is forked."""
 
     def __init__(self) -> None:
-        """Start it. Whoever it forks becomes a child of this process."""
+        """Start it. Whoever it forks becomes a child of this process, and is killed where this process ends before it."""
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._orders.settimeout(START_S)
         self._turn = threading.Lock()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-u", "-P", "-m", __name__, str(theirs.fileno())],
+                [sys.executable, "-u", "-P", "-m", __name__, str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": str(TESTS)},
                 pass_fds=[theirs.fileno()],
@@ -140,13 +142,13 @@ def forks() -> Forks | None:
 # in the process that is forked
 
 
-def serve(orders: socket.socket) -> None:
-    """Fork for each order, until there can be no more of them; what is forked returns, to be the program."""
+def serve(orders: socket.socket, master: int) -> None:
+    """Fork for each order, until there can be no more of them; what is forked, a child of `master`, returns, to be the program."""
     while True:
         order, [*output], _, _ = socket.recv_fds(orders, ORDER_BYTES, 1)
         if not order:
             os._exit(0)
-        pid = _orphan()
+        pid = _orphan(master)
         if not pid:
             os.setsid()
             os.dup2(output[0], 1)
@@ -159,21 +161,32 @@ def serve(orders: socket.socket) -> None:
         orders.send(str(pid).encode())
 
 
-def _orphan() -> int:
-    """As `os.fork`, for a process whose parent has ended, so that it is a child of whoever takes those in."""
+def _orphan(master: int) -> int:
+    """As `os.fork`, of a process whose parent has ended, so that it is a child of `master`, who takes those in; they end together."""
     reading, writing = os.pipe()
+    waiting, letting = os.pipe()
     if not (between := os.fork()):
         if pid := os.fork():
             os.write(writing, str(pid).encode())
             os._exit(0)
-        os.close(reading)
-        os.close(writing)
+        for end in (reading, writing, letting):
+            os.close(end)
+        os.read(waiting, 1)  # what ends it with its parent has to be asked for when that is `master`
+        os.close(waiting)
+        _end_with(master)
         return 0
     os.waitpid(between, 0)
     pid = int(os.read(reading, 16))
-    os.close(reading)
-    os.close(writing)
+    for end in (reading, writing, waiting, letting):
+        os.close(end)
     return pid
+
+
+def _end_with(master: int) -> None:
+    """A run of tests that is killed leaves no node behind."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != master:
+        os._exit(1)
 
 
 def _become(words: list[str], env: dict[str, str], folder: str) -> None:
@@ -193,7 +206,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as orders:
-        serve(orders)
+        serve(orders, int(sys.argv[2]))
     program: Any = import_module("services.standalone.cli")
     sys.exit(program.main())
 
