@@ -162,7 +162,7 @@ def serve(orders: socket.socket, master: int) -> None:
 
 
 def _orphan(master: int) -> int:
-    """As `os.fork`, of a process whose parent has ended, so that it is a child of `master`, who takes those in; they end together."""
+    """As `os.fork`, for a process whose parent has ended: it becomes a child of `master`, who takes those in, and ends with it."""
     reading, writing = os.pipe()
     waiting, letting = os.pipe()
     if not (between := os.fork()):
