@@ -27,6 +27,7 @@ from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.events import Event, Facts, event_id, number_of, size_bytes
 from lalmesh.runtime.foreign_text import well_formed
 from lalmesh.runtime.ownership import NodeId
+from lalmesh.runtime.telemetry import TraceContext
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,14 @@ class EventOutbox:
         return self._waiting.size_bytes + self._told_bytes
 
     def add(
-        self, kind: EventKind, stream: StreamKey | None = None, facts: Facts | None = None, *, once: str = "", node: str = ""
+        self,
+        kind: EventKind,
+        stream: StreamKey | None = None,
+        facts: Facts | None = None,
+        *,
+        once: str = "",
+        node: str = "",
+        trace: TraceContext | None = None,
     ) -> None:
         """Something happened.
 
@@ -112,6 +120,7 @@ class EventOutbox:
             facts: as the kind has them; long texts are cut.
             once: an id of its own, for what several tell of and is to be kept once; the numbered one by default.
             node: that it happened to; this one by default.
+            trace: the span that it is a part of.
         """
         self._number += 1
         self._waiting.add(
@@ -122,6 +131,7 @@ class EventOutbox:
                 node=node or self.node.name,
                 stream=stream,
                 facts=_bounded(facts or {}),
+                trace=trace,
             )
         )
         while (len(self) > self._limit or self.size_bytes > self._limit_bytes) and len(self._waiting) > 1:
@@ -206,7 +216,8 @@ class EventOutbox:
         lost = [each for each in (*earlier, event) if each.kind != EventKind.EVENTS_LOST.value]
         told = sum(each.facts["count"] for each in (*earlier, event) if each.kind == EventKind.EVENTS_LOST.value)
         self.counters.dropped += len(lost)
-        return replace(event, id=told_id, kind=EventKind.EVENTS_LOST.value, stream=None, facts={"count": told + len(lost)})
+        facts = {"count": told + len(lost)}
+        return replace(event, id=told_id, kind=EventKind.EVENTS_LOST.value, stream=None, facts=facts, trace=None)
 
 
 class _Queue:

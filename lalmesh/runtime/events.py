@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime.telemetry import TraceContext
 
 MAX_EVENT_ID_BYTES = 128
 MAX_EVENT_KIND_BYTES = 64
 EVENT_BYTES = 200  #: of an event beside its id, its node and its facts: names of fields, kind, time, stream
+TRACE_BYTES = 70  #: of the span
 NUMBER_BYTES = 10  #: of a fact that is a number or a truth; most have fewer digits
 MAX_FACTS_BYTES = 64 << 10  #: JSON of one event: one of a stream with a few hundred players is some 100 bytes each
 
@@ -32,11 +34,12 @@ class Event:
     node: str  #: name of the node where it happened
     stream: StreamKey | None = None  #: that it is about; None where it is about none
     facts: Facts = field(default_factory=dict)  #: what is special to the kind
+    trace: TraceContext | None = None  #: the span that it is a part of; None: none that is known
 
 
 def size_bytes(event: Event) -> int:
     """About what an event takes, as JSON in UTF-8. Some 2 µs: what holds many is bounded by it."""
-    size = EVENT_BYTES + len(event.id) + len(event.node)
+    size = EVENT_BYTES + len(event.id) + len(event.node) + (TRACE_BYTES if event.trace is not None else 0)
     for name, value in event.facts.items():
         size += len(name) + _value_bytes(value)
     return size

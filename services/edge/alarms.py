@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from lalmesh.media import Kind
 from lalmesh.names import StreamKey
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.event_outbox import EventOutbox
 from services.edge.publication import Publication
@@ -52,6 +53,7 @@ class _Watched:
     """What is remembered of a publication."""
 
     stream: StreamKey
+    publication: bytes
     jumps: int = 0
     units: int = 0  # that were looked at
     keyframe_s: float = 0.0  # when the last one was found, or video began
@@ -83,7 +85,7 @@ class Alarms:
         now, before = self._clock(), self._watched
         self._watched = {}
         for stream, core in publications if self.settings.any else ():
-            watched = before.pop(core, None) or _Watched(stream, jumps=core.clock_jumps, keyframe_s=now)
+            watched = before.pop(core, None) or _Watched(stream, core.publication, jumps=core.clock_jumps, keyframe_s=now)
             self._watched[core] = watched
             found = list(self._measure(core, watched, now))
             if gone := watched.bad.keys() - {measured.alarm for measured in found}:
@@ -154,4 +156,4 @@ class Alarms:
             "protocol": session.client.protocol if session is not None else "",
             "role": session.role.value if session is not None else "",
         }
-        self._outbox.add(kind, watched.stream, facts)
+        self._outbox.add(kind, watched.stream, facts, trace=telemetry.of_publication(watched.publication))

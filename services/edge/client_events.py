@@ -39,14 +39,14 @@ class ClientEvents:
     def opened(self, session: Session) -> None:
         """See `SessionWatcher.opened`."""
         if self._outbox is not None:
-            self._outbox.add(_KINDS[session.role][0], session.stream, self._session(session))
+            self._outbox.add(_KINDS[session.role][0], session.stream, self._session(session), trace=session.trace)
 
     def closed(self, session: Session, reason: str) -> None:
         """See `SessionWatcher.closed`."""
         if self._outbox is not None:
             lasted_ms = max(0, time.time_ns() // 1_000_000 - session.opened_us // 1000)
             facts = {**self._session(session), "reason": reason, "duration_ms": lasted_ms}
-            self._outbox.add(_KINDS[session.role][1], session.stream, facts)
+            self._outbox.add(_KINDS[session.role][1], session.stream, facts, trace=session.trace)
 
     def rtmp_connected(self, connection_id: str, peer: str, app: str, flash_ver: str, tc_url: str, query: str) -> None:
         """An RTMP client has said whom it wants to speak to; `query` is that of its application."""
@@ -73,7 +73,7 @@ class ClientEvents:
             if len(self._missing) >= MAX_MISSING:
                 return
         self._missing[stream] = now
-        self._outbox.add(EventKind.STREAM_NOT_FOUND, stream, self._client(client))
+        self._outbox.add(EventKind.STREAM_NOT_FOUND, stream, self._client(client), trace=client.trace)
 
     def _session(self, session: Session) -> dict[str, object]:
         moved = session.bytes_moved()

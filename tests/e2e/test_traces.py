@@ -16,6 +16,7 @@ from support.otlp_collector import Collector, HttpCollector, Seen
 from support.ports import LOOPBACK, free_ports
 from support.process import wait_until
 from support.recorder import recorder, recording
+from support.webhook_sink import Hook, WebhookSink, has
 
 from lalmesh.runtime.telemetry.names import SPANS, Attribute, SpanName
 
@@ -60,7 +61,8 @@ async def test_a_publication_its_players_on_two_edges_and_its_segments_are_one_t
     start_cluster: StartCluster, media: Media, stack: ExitStack, tmp_path: Path, collector: Collector
 ) -> None:
     (tmp_path / "headers").write_text("authorization=Bearer abc, x-tenant=tests\n")
-    settings = to(collector, headers_file=str(tmp_path / "headers"))
+    hooks = stack.enter_context(WebhookSink())
+    settings = to(collector, headers_file=str(tmp_path / "headers")) | {"notify.receivers": [f"own {hooks.url}/own"]}
     cluster = start_cluster(origins=2, edges=2, hls=1, settings={"all": settings})
     route = json.loads(read(f"{cluster.api_url}/v1/route/publish?stream={STREAM}&protocol=rtmp"))
     publishing = next(edge for edge in cluster.edges if edge.name == route["edge"])
@@ -79,7 +81,11 @@ async def test_a_publication_its_players_on_two_edges_and_its_segments_are_one_t
         await collector.has("sessions", lambda: len(collector.named("edge.play")) == 2)
     publisher.stop()
     await collector.has("the publisher's session", lambda: bool(collector.named("edge.publisher")))
+    taken = await asyncio.to_thread(hooks.until, has("pub_start", "sub_start", "sub_stop", "pub_stop", "hls_make_ts"), LIMIT_S)
+    named = {hook.traceparent for hook in taken if hook.traceparent}
+    await collector.has("the way of events", lambda: named <= told_of(collector.spans).keys())
     check_tree(collector.spans, route["traceparent"], publishing.name)
+    check_receiver(collector.spans, taken)
     assert collector.headers[0]["authorization"] == "Bearer abc"
     assert collector.headers[0]["x-tenant"] == "tests"
     own = next(span for span in collector.named("edge.play") if span.parent_id == "b7ad6b7169203331")
@@ -96,6 +102,24 @@ def read_some(url: str, traceparent: str) -> None:
     """Play for a moment, as a client does that has a trace of its own."""
     with urllib.request.urlopen(urllib.request.Request(url, headers={"traceparent": traceparent}), timeout=10) as answer:
         assert answer.read(1000)
+
+
+def check_receiver(spans: list[Seen], taken: list[Hook]) -> None:
+    """A receiver hears of the span that its request is."""
+    deliveries = told_of(spans)
+    for hook in taken:
+        if hook.traceparent:
+            assert deliveries[hook.traceparent].attributes["lalmesh.event"] == hook.event_name
+            assert deliveries[hook.traceparent].attributes["lalmesh.receiver"] == "own"
+    of_stream = [hook for hook in taken if hook.body["stream"] is not None]
+    begun = next(number for number, hook in enumerate(of_stream) if hook.event_name == "pub_start")
+    assert {hook.event_name for hook in of_stream[:begun]} <= {"sub_start", "first_viewer", "stream_not_found"}  # of who waited
+    assert [hook.event_name for hook in of_stream[begun:] if not hook.traceparent] == []
+
+
+def told_of(spans: list[Seen]) -> dict[str, Seen]:
+    """What events went to receivers by, by the context that these were told."""
+    return {f"00-{span.trace_id}-{span.span_id}-01": span for span in spans if span.name == "scheduler.webhook"}
 
 
 def check_tree(spans: list[Seen], route: str, publishing: str) -> None:
@@ -120,6 +144,7 @@ def check_tree(spans: list[Seen], route: str, publishing: str) -> None:
         SpanName.FIRST_FRAME: {"edge.publish"},
         SpanName.SEGMENT: {"edge.publish"},
         SpanName.PUBLISHER: {"edge.publish"},
+        SpanName.WEBHOOK: {"edge.publish", "edge.first_frame"},
     }
     assert {span.node for span in of[SpanName.RELAY]} == {span.node for span in of[SpanName.FIRST_FRAME]} == {"edge-1", "edge-2"}
     assert len(of[SpanName.RELAY]) == 2

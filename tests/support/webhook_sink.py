@@ -27,6 +27,7 @@ class Hook:
     path: str
     id: str
     body: dict[str, Any]
+    traceparent: str = ""
 
     @property
     def event_name(self) -> str:
@@ -109,7 +110,8 @@ class WebhookSink(HttpThread):
                 return 500
             if self._secret and (reason := self._wrong(headers, body)):
                 self.wrong.append(reason)
-            self.hooks.append(Hook(time.monotonic(), path, headers.get("webhook-id", ""), json.loads(body)))
+            told = Hook(time.monotonic(), path, headers.get("webhook-id", ""), json.loads(body), headers.get("traceparent", ""))
+            self.hooks.append(told)
             self._came.notify_all()
             return 200
 

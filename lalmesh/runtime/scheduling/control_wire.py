@@ -32,6 +32,7 @@ from lalmesh.runtime.scheduling.control import (
     RelayStatus,
 )
 from lalmesh.runtime.sessions import MAX_ID_BYTES, SessionRole, SessionTouch
+from lalmesh.runtime.telemetry import TraceContext
 
 MAX_TEXT_BYTES = 253  #: protocol, address, name of a node or codec: a DNS name at the longest
 MAX_LONG_TEXT_BYTES = 1024  #: user agent, reason, error
@@ -151,6 +152,7 @@ def parse_event(message: control_pb2.Event) -> Event:
         node=_text(message.node, "node name"),
         stream=parse_stream(message.app, message.name) if message.app or message.name else None,
         facts=_facts(message.facts),
+        trace=TraceContext.parse(message.traceparent),
     )
 
 
@@ -158,7 +160,16 @@ def serialize_event(event: Event) -> control_pb2.Event:
     """Something that happened, as a message."""
     app, name = event.stream or ("", "")
     facts = json.dumps(event.facts, separators=(",", ":"), ensure_ascii=False) if event.facts else ""
-    return control_pb2.Event(id=event.id, kind=event.kind, app=app, name=name, at_us=event.at_us, node=event.node, facts=facts)
+    return control_pb2.Event(
+        id=event.id,
+        kind=event.kind,
+        app=app,
+        name=name,
+        at_us=event.at_us,
+        node=event.node,
+        facts=facts,
+        traceparent=str(event.trace or ""),
+    )
 
 
 # Relays ---------------------------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ _KINDS = {
     SpanName.SCHEDULER_CLAIM: SpanKind.SERVER,
     SpanName.LINK_PUBLISH: SpanKind.CLIENT,
     SpanName.ORIGIN_PUBLISH: SpanKind.SERVER,
+    SpanName.WEBHOOK: SpanKind.CLIENT,
 }
 
 

@@ -24,6 +24,7 @@ class SpanName(Enum):
     FIRST_FRAME = "edge.first_frame"
     SEGMENT = "hls.segment"
     PUBLISHER = "edge.publisher"
+    WEBHOOK = "scheduler.webhook"
 
 
 class Attribute(Enum):
@@ -45,6 +46,9 @@ class Attribute(Enum):
     NUMBER = "lalmesh.segment"
     DURATION = "lalmesh.duration_s"
     BYTES = "lalmesh.bytes"
+    EVENT = "lalmesh.event"
+    RECEIVER = "lalmesh.receiver"
+    ATTEMPTS = "lalmesh.attempts"
 
 
 @dataclass(slots=True, frozen=True)
@@ -130,5 +134,13 @@ SPANS: dict[SpanName, SpanKind] = {
         "the whole session of a publisher; known when it has ended",
         "`edge.publish`",
         (*_STREAM, Attribute.PROTOCOL, Attribute.ROLE, Attribute.SESSION, Attribute.REASON, Attribute.BYTES),
+    ),
+    SpanName.WEBHOOK: SpanKind(
+        "scheduler",
+        "from what happened until a receiver has taken the event, or it was given up; one an event and receiver. It is the "
+        "`traceparent` of the request",
+        "of events of a publication `edge.publish`; of those of a player its `edge.play` or `edge.first_frame`, before its first "
+        "media `edge.publish`",
+        (Attribute.STREAM, Attribute.EVENT, Attribute.RECEIVER, Attribute.ATTEMPTS),
     ),
 }

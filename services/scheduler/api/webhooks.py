@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 from pydantic import Field
 
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.api_tokens import ApiRole
 from lalmesh.runtime.event_log import DeadLetter
 from lalmesh.runtime.notify import NotifyFormat, Receiver
@@ -109,7 +110,8 @@ class Webhooks:
             raise ProblemError(HTTPStatus.CONFLICT, f"{letter.receiver} gets no such event any more")
         message = message_of(letter.event, receiver.format, self._hub.about)
         try:
-            await self._hub.sink.send(receiver, url, letter.event.id, message, letter.attempts + 1)
+            with telemetry.within(letter.event.trace):
+                await self._hub.sink.send(receiver, url, letter.event.id, message, letter.attempts + 1)
         except DeliveryError as exc:
             raise ProblemError(HTTPStatus.CONFLICT, f"{letter.receiver} does not take it: {exc}") from exc
         await self._hub.log.forget_letter(letter.id)

@@ -11,6 +11,7 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.event_log import DeadLetter
 from lalmesh.runtime.events import Event
+from lalmesh.runtime.telemetry import HEADER, TraceContext
 
 GONE = "the node has gone"  #: why sessions end whose node does not say so any more
 OVER = "-over"  #: added to the id of what began a session, for the end that the log tells of
@@ -104,9 +105,18 @@ def parse_letter(letter_id: str, text: str) -> DeadLetter:
 def _as_json(event: Event) -> dict[str, Any]:
     stream = [event.stream.app, event.stream.name] if event.stream is not None else None
     value = {"id": event.id, "kind": event.kind, "at_us": event.at_us, "node": event.node}
-    return {**value, "stream": stream, "facts": dict(event.facts)}
+    told = {**value, "stream": stream, "facts": dict(event.facts)}
+    return told if event.trace is None else {**told, HEADER: str(event.trace)}
 
 
 def _from_json(value: dict[str, Any]) -> Event:
     stream = StreamKey(*value["stream"]) if value["stream"] is not None else None
-    return Event(**{**value, "stream": stream})
+    return Event(
+        id=value["id"],
+        kind=value["kind"],
+        at_us=value["at_us"],
+        node=value["node"],
+        stream=stream,
+        facts=value["facts"],
+        trace=TraceContext.parse(value.get(HEADER, "")),
+    )

@@ -18,14 +18,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lalmesh.errors import Unavailable
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.event_log import DeadLetter, EventCursor, EventLog, LoggedEvent
 from lalmesh.runtime.events import Event
 from lalmesh.runtime.notify import Receiver
+from lalmesh.runtime.telemetry import Attribute, Span, SpanName
 from services.scheduler.notifying._formats import About, kind_of, message_of
 from services.scheduler.notifying._metrics import NotifyMetrics
 from services.scheduler.notifying._news import News
 from services.scheduler.notifying._sink import DeliveryError, Sink
+from services.scheduler.notifying._traces import StreamTraces
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +107,7 @@ class Delivery:
         self._rng = rng or random.Random()
         self._wall_clock = wall_clock
         self._facts = {"receiver": receiver.name, "shard": shard}
+        self._traces = StreamTraces()
         #: number of the last event that it is done with; 0: not known yet
         self.count = 0
         #: whether there was nothing to deliver when it looked last
@@ -135,8 +139,9 @@ class Delivery:
             await self._missed(events[0], missed)
         queues: dict[object, list[Event]] = {}
         for logged in events:
-            if self._url_of(logged.event):
-                queues.setdefault(logged.event.stream or logged.event.node, []).append(logged.event)
+            event = replace(logged.event, trace=self._traces.of(logged.event))
+            if self._url_of(event):
+                queues.setdefault(event.stream or event.node, []).append(event)
         limit = asyncio.Semaphore(STREAMS_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
             for queue in queues.values():
@@ -157,7 +162,18 @@ class Delivery:
         return self._receiver.url_of(kind) if kind is not None else ""
 
     async def _deliver(self, event: Event) -> None:
-        """Bring one event, however often it has to be tried; afterwards it was taken, or is a dead letter."""
+        """Bring one event, however often it has to be tried; afterwards it was taken, or is a dead letter.
+
+        All of that is one span, which its receiver hears of, in the trace of what the event is about.
+        """
+        span = _span(event, self._receiver.name)
+        with telemetry.within(span.context):
+            attempts, error = await self._tried(event)
+        span.set({Attribute.ATTEMPTS: attempts})
+        span.end(error)
+
+    async def _tried(self, event: Event) -> tuple[int, str]:
+        """Try until it was taken or is given up; gives how often, and why it was given up."""
         message = message_of(event, self._receiver.format, self._about)
         loop = asyncio.get_running_loop()
         began, attempt, refusals, misfits, pause_s = loop.time(), 0, 0, 0, FIRST_PAUSE_S
@@ -171,13 +187,13 @@ class Delivery:
                 self._failed(str(error))
                 if refusals >= REFUSALS or misfits >= MISFITS or loop.time() - began >= self._receiver.give_up_s:
                     await self._give_up(event, attempt, str(error))
-                    return
+                    return attempt, str(error)
                 await asyncio.sleep(pause_s * self._rng.uniform(0.5, 1.0))
                 pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
                 misfits += self._state.delivered > taken
             else:
                 self._succeeded(event)
-                return
+                return attempt, ""
 
     def _succeeded(self, event: Event) -> None:
         state = self._state
@@ -210,7 +226,7 @@ class Delivery:
         self._metrics.lost.labels(self._receiver.name).inc(count)
         facts = {"count": count, "shard": self._shard, "receiver": self._receiver.name}
         event_id = f"lost-{self._receiver.name}-{self._shard}-{first.count}"
-        lost = replace(first.event, id=event_id, kind=EventKind.EVENTS_LOST.value, stream=None, facts=facts)
+        lost = replace(first.event, id=event_id, kind=EventKind.EVENTS_LOST.value, stream=None, facts=facts, trace=None)
         if self._url_of(lost):
             await self._deliver(lost)
 
@@ -224,3 +240,11 @@ class Delivery:
                 await asyncio.sleep(LOG_AWAY_S * self._rng.uniform(0.5, 1.0))
             else:
                 return
+
+
+def _span(event: Event, receiver: str) -> Span:
+    """That an event is brought, from what happened on; none where nobody knows what it is a part of."""
+    if event.trace is None:
+        return Span(None)
+    facts = {Attribute.STREAM: str(event.stream or ""), Attribute.EVENT: event.kind, Attribute.RECEIVER: receiver}
+    return telemetry.start(SpanName.WEBHOOK, event.trace, facts, at_us=min(event.at_us, time.time_ns() // 1000))  # clocks differ

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import aiohttp
 
 from lalmesh.errors import ServiceError
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.notify import EVENT, Receiver
 from services.scheduler.notifying._formats import Message
 from services.scheduler.notifying._signing import signature_of
@@ -90,7 +91,7 @@ class HttpSink:
         }
         if receiver.secret:
             headers["webhook-signature"] = signature_of(receiver.secret, event_id, now_s, message.body)
-        return headers
+        return headers | telemetry.carried(telemetry.current())
 
 
 def _check(answer: aiohttp.ClientResponse) -> None:

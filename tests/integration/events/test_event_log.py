@@ -16,6 +16,7 @@ from support.redis import CAN_RUN_REDIS, RedisServer
 from lalmesh.names import StreamKey
 from lalmesh.runtime.event_log import BEGINNING, SHARDS, DeadLetter, EventBounds, EventCursor, EventLog, EventsUnavailable, shard_of
 from lalmesh.runtime.events import Event, event_id
+from lalmesh.runtime.telemetry import TraceContext
 from services.scheduler.events import MemoryEventLog, RedisEventLog
 from services.scheduler.redis_client import RedisSettings
 
@@ -60,8 +61,9 @@ def reached(redis: RedisServer, prefix: str = "") -> RedisSettings:
 
 
 def told(number: int, kind: str = "alarm", stream: StreamKey | None = CAM, node: bytes = ONE, **facts: object) -> Event:
-    at_us = 1_700_000_000_000_000 + number
-    return Event(id=event_id(node, number), kind=kind, at_us=at_us, node=f"edge-{node[0]}", stream=stream, facts=facts)
+    at_us, trace = 1_700_000_000_000_000 + number, TraceContext(number, 1) if number % 2 else None
+    name = f"edge-{node[0]}"
+    return Event(id=event_id(node, number), kind=kind, at_us=at_us, node=name, stream=stream, facts=facts, trace=trace)
 
 
 async def kept(log: EventLog) -> list[str]:

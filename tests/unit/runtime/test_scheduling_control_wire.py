@@ -28,6 +28,7 @@ from lalmesh.runtime.scheduling import (
     control_wire,
 )
 from lalmesh.runtime.sessions import SessionRole, SessionTouch
+from lalmesh.runtime.telemetry import TraceContext
 
 CAM = StreamKey.of("live", "cam")
 TOUCH = SessionTouch(
@@ -87,6 +88,11 @@ def test_commands_arrive_as_they_were_sent(command: Any) -> None:
             Event(id="n1-1", kind="pub_start", at_us=5, node="n1", stream=CAM, facts={"url": "ü", "n": [1, None]}),
         ),
         (control_wire.serialize_event, control_wire.parse_event, Event(id="n1-2", kind="node_up", at_us=5, node="n1")),
+        (
+            control_wire.serialize_event,
+            control_wire.parse_event,
+            Event(id="n1-3", kind="sub_stop", at_us=5, node="n1", stream=CAM, trace=TraceContext(3, 4)),
+        ),
         (
             control_wire.serialize_relay_status,
             control_wire.parse_relay_status,

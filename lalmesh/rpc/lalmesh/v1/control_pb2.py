@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18lalmesh/v1/control.proto\x12\nlalmesh.v1\"h\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0b\n\x03\x61pp\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05\x61t_us\x18\x05 \x01(\x04\x12\x0c\n\x04node\x18\x06 \x01(\t\x12\r\n\x05\x66\x61\x63ts\x18\x07 \x01(\t\"3\n\x0cKickSessions\x12\x13\n\x0bsession_ids\x18\x01 \x03(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"8\n\tBlacklist\x12+\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.lalmesh.v1.BlacklistEntry\"5\n\x0e\x42lacklistEntry\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x12\n\nexpires_us\x18\x02 \x01(\x04\"/\n\tRelayJobs\x12\"\n\x04jobs\x18\x01 \x03(\x0b\x32\x14.lalmesh.v1.RelayJob\"\xbf\x01\n\x08RelayJob\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07is_push\x18\x02 \x01(\x08\x12\x0b\n\x03\x61pp\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0c\n\x04urls\x18\x05 \x03(\t\x12\x18\n\x10start_timeout_ms\x18\x06 \x01(\r\x12\x0f\n\x07retries\x18\x07 \x01(\x05\x12\x10\n\x08rtsp_udp\x18\x08 \x01(\x08\x12\x12\n\nverify_tls\x18\t \x01(\x08\x12\x0f\n\x07\x63\x61_file\x18\n \x01(\t\x12\x0b\n\x03via\x18\x0b \x03(\t\"\x94\x01\n\x0bRelayStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.lalmesh.v1.RelayState\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x10\n\x08since_us\x18\x07 \x01(\x04\"\x93\x01\n\x0cLiveSettings\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x34\n\x06values\x18\x02 \x03(\x0b\x32$.lalmesh.v1.LiveSettings.ValuesEntry\x12\x0c\n\x04term\x18\x03 \x01(\x04\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"0\n\x08\x41ppUsage\x12$\n\x04\x61pps\x18\x01 \x03(\x0b\x32\x16.lalmesh.v1.AppFigures\"R\n\nAppFigures\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x12\n\npublishers\x18\x02 \x01(\r\x12\x0f\n\x07players\x18\x03 \x01(\r\x12\x12\n\negress_bps\x18\x04 \x01(\x04*\x8e\x01\n\nRelayState\x12\x1b\n\x17RELAY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RELAY_STATE_CONNECTING\x10\x01\x12\x17\n\x13RELAY_STATE_RUNNING\x10\x02\x12\x16\n\x12RELAY_STATE_PAUSED\x10\x03\x12\x16\n\x12RELAY_STATE_FAILED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18lalmesh/v1/control.proto\x12\nlalmesh.v1\"}\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0b\n\x03\x61pp\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\r\n\x05\x61t_us\x18\x05 \x01(\x04\x12\x0c\n\x04node\x18\x06 \x01(\t\x12\r\n\x05\x66\x61\x63ts\x18\x07 \x01(\t\x12\x13\n\x0btraceparent\x18\x08 \x01(\t\"3\n\x0cKickSessions\x12\x13\n\x0bsession_ids\x18\x01 \x03(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"8\n\tBlacklist\x12+\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.lalmesh.v1.BlacklistEntry\"5\n\x0e\x42lacklistEntry\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x12\n\nexpires_us\x18\x02 \x01(\x04\"/\n\tRelayJobs\x12\"\n\x04jobs\x18\x01 \x03(\x0b\x32\x14.lalmesh.v1.RelayJob\"\xbf\x01\n\x08RelayJob\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07is_push\x18\x02 \x01(\x08\x12\x0b\n\x03\x61pp\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0c\n\x04urls\x18\x05 \x03(\t\x12\x18\n\x10start_timeout_ms\x18\x06 \x01(\r\x12\x0f\n\x07retries\x18\x07 \x01(\x05\x12\x10\n\x08rtsp_udp\x18\x08 \x01(\x08\x12\x12\n\nverify_tls\x18\t \x01(\x08\x12\x0f\n\x07\x63\x61_file\x18\n \x01(\t\x12\x0b\n\x03via\x18\x0b \x03(\t\"\x94\x01\n\x0bRelayStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.lalmesh.v1.RelayState\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x10\n\x08since_us\x18\x07 \x01(\x04\"\x93\x01\n\x0cLiveSettings\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x34\n\x06values\x18\x02 \x03(\x0b\x32$.lalmesh.v1.LiveSettings.ValuesEntry\x12\x0c\n\x04term\x18\x03 \x01(\x04\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"0\n\x08\x41ppUsage\x12$\n\x04\x61pps\x18\x01 \x03(\x0b\x32\x16.lalmesh.v1.AppFigures\"R\n\nAppFigures\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x12\n\npublishers\x18\x02 \x01(\r\x12\x0f\n\x07players\x18\x03 \x01(\r\x12\x12\n\negress_bps\x18\x04 \x01(\x04*\x8e\x01\n\nRelayState\x12\x1b\n\x17RELAY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RELAY_STATE_CONNECTING\x10\x01\x12\x17\n\x13RELAY_STATE_RUNNING\x10\x02\x12\x16\n\x12RELAY_STATE_PAUSED\x10\x03\x12\x16\n\x12RELAY_STATE_FAILED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,28 +33,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LIVESETTINGS_VALUESENTRY']._loaded_options = None
   _globals['_LIVESETTINGS_VALUESENTRY']._serialized_options = b'8\001'
-  _globals['_RELAYSTATE']._serialized_start=991
-  _globals['_RELAYSTATE']._serialized_end=1133
+  _globals['_RELAYSTATE']._serialized_start=1012
+  _globals['_RELAYSTATE']._serialized_end=1154
   _globals['_EVENT']._serialized_start=40
-  _globals['_EVENT']._serialized_end=144
-  _globals['_KICKSESSIONS']._serialized_start=146
-  _globals['_KICKSESSIONS']._serialized_end=197
-  _globals['_BLACKLIST']._serialized_start=199
-  _globals['_BLACKLIST']._serialized_end=255
-  _globals['_BLACKLISTENTRY']._serialized_start=257
-  _globals['_BLACKLISTENTRY']._serialized_end=310
-  _globals['_RELAYJOBS']._serialized_start=312
-  _globals['_RELAYJOBS']._serialized_end=359
-  _globals['_RELAYJOB']._serialized_start=362
-  _globals['_RELAYJOB']._serialized_end=553
-  _globals['_RELAYSTATUS']._serialized_start=556
-  _globals['_RELAYSTATUS']._serialized_end=704
-  _globals['_LIVESETTINGS']._serialized_start=707
-  _globals['_LIVESETTINGS']._serialized_end=854
-  _globals['_LIVESETTINGS_VALUESENTRY']._serialized_start=809
-  _globals['_LIVESETTINGS_VALUESENTRY']._serialized_end=854
-  _globals['_APPUSAGE']._serialized_start=856
-  _globals['_APPUSAGE']._serialized_end=904
-  _globals['_APPFIGURES']._serialized_start=906
-  _globals['_APPFIGURES']._serialized_end=988
+  _globals['_EVENT']._serialized_end=165
+  _globals['_KICKSESSIONS']._serialized_start=167
+  _globals['_KICKSESSIONS']._serialized_end=218
+  _globals['_BLACKLIST']._serialized_start=220
+  _globals['_BLACKLIST']._serialized_end=276
+  _globals['_BLACKLISTENTRY']._serialized_start=278
+  _globals['_BLACKLISTENTRY']._serialized_end=331
+  _globals['_RELAYJOBS']._serialized_start=333
+  _globals['_RELAYJOBS']._serialized_end=380
+  _globals['_RELAYJOB']._serialized_start=383
+  _globals['_RELAYJOB']._serialized_end=574
+  _globals['_RELAYSTATUS']._serialized_start=577
+  _globals['_RELAYSTATUS']._serialized_end=725
+  _globals['_LIVESETTINGS']._serialized_start=728
+  _globals['_LIVESETTINGS']._serialized_end=875
+  _globals['_LIVESETTINGS_VALUESENTRY']._serialized_start=830
+  _globals['_LIVESETTINGS_VALUESENTRY']._serialized_end=875
+  _globals['_APPUSAGE']._serialized_start=877
+  _globals['_APPUSAGE']._serialized_end=925
+  _globals['_APPFIGURES']._serialized_start=927
+  _globals['_APPFIGURES']._serialized_end=1009
 # @@protoc_insertion_point(module_scope)

@@ -21,7 +21,7 @@ RELAY_STATE_PAUSED: RelayState
 RELAY_STATE_FAILED: RelayState
 
 class Event(_message.Message):
-    __slots__ = ("id", "kind", "app", "name", "at_us", "node", "facts")
+    __slots__ = ("id", "kind", "app", "name", "at_us", "node", "facts", "traceparent")
     ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,7 @@ class Event(_message.Message):
     AT_US_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     FACTS_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     id: str
     kind: str
     app: str
@@ -36,7 +37,8 @@ class Event(_message.Message):
     at_us: int
     node: str
     facts: str
-    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., app: _Optional[str] = ..., name: _Optional[str] = ..., at_us: _Optional[int] = ..., node: _Optional[str] = ..., facts: _Optional[str] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., app: _Optional[str] = ..., name: _Optional[str] = ..., at_us: _Optional[int] = ..., node: _Optional[str] = ..., facts: _Optional[str] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class KickSessions(_message.Message):
     __slots__ = ("session_ids", "reason")

@@ -4,11 +4,13 @@ import asyncio
 import itertools
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 from support.virtual_time import in_virtual_time
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.event_log import EventBounds, shard_of
 from lalmesh.runtime.events import Event, event_id
 from lalmesh.runtime.notify import Receiver
@@ -27,10 +29,12 @@ class _Sink:
     def __init__(self) -> None:
         self.taken: list[str] = []
         self.attempts: list[tuple[float, str]] = []
+        self.traces: list[telemetry.TraceContext | None] = []  # that it was called in
         self.refuses: dict[str, DeliveryError] = {}  # by id
 
     async def send(self, receiver: Receiver, url: str, event_id: str, message: Message, attempt: int) -> None:
         self.attempts.append((asyncio.get_running_loop().time(), event_id))
+        self.traces.append(telemetry.current())
         await asyncio.sleep(0.01)
         if event_id in self.refuses:
             raise self.refuses[event_id]
@@ -80,6 +84,17 @@ async def test_events_are_delivered_in_order_and_the_next_replica_goes_on_behind
     await world.run(10)
     assert world.sink.taken[100:] == _ids([101])
     assert (await world.log.cursor(SHARD, "bill", 0)).count == 101
+
+
+@in_virtual_time
+async def test_a_receiver_is_told_in_the_trace_of_what_the_event_is_about() -> None:
+    world, trace = _World(), telemetry.TraceContext(1, 2)
+    begun, own = replace(_event(1, CAM), kind="pub_start", trace=trace), telemetry.TraceContext(3, 4)
+    await world.log.append([begun, replace(_event(2, CAM), kind="sub_start"), replace(_event(3, CAM), kind="sub_stop", trace=own)])
+    await world.log.append([_event(4, OTHER)])
+    await world.run(1)
+    heard = dict(zip(world.sink.taken, world.sink.traces, strict=True))
+    assert [heard[each] for each in _ids((1, 2, 3, 4))] == [trace, trace, own, None]
 
 
 @in_virtual_time
