@@ -43,7 +43,7 @@ class ServerCertificate:
         self._stamp = self._stamped()
         self._digest = self._read()
         self._newest = self._load()
-        self.ends_at = self._end()  #: Unix seconds; None where that cannot be told
+        self.ends_at = end_of(self._files[0])  #: Unix seconds; None where that cannot be told
         self.context = self._load()  #: of listeners; it never changes, what it shows does
         self.context.sni_callback = self._show_newest
 
@@ -74,7 +74,7 @@ class ServerCertificate:
         self._stamp, self._digest, self._newest = stamp, digest, newest
         if changed:
             self.reloads += 1
-            self.ends_at = self._end()
+            self.ends_at = end_of(self._files[0])
             log.info("certificate loaded again", extra={"cert_file": str(self._files[0])})
         return changed
 
@@ -104,15 +104,17 @@ class ServerCertificate:
         context.load_cert_chain(*self._files)
         return context
 
-    def _end(self) -> float | None:
-        try:
-            own = x509.load_pem_x509_certificates(self._files[0].read_bytes())[0]
-        except (OSError, ValueError):  # OpenSSL, which has loaded it, takes what the standard does not
-            return None
-        return own.not_valid_after_utc.timestamp()
-
     def _show_newest(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
         connection.context = self._newest
+
+
+def end_of(cert_file: Path) -> float | None:
+    """When the first certificate of a file ends, Unix seconds; None where that cannot be told."""
+    try:
+        own = x509.load_pem_x509_certificates(cert_file.read_bytes())[0]
+    except (OSError, ValueError):  # OpenSSL, which loads it, takes what the standard does not
+        return None
+    return own.not_valid_after_utc.timestamp()
 
 
 class CertificateWatch:

@@ -56,8 +56,11 @@ def series_of_streams(series: StreamSeries, publishers: Publishers, relays: Rela
     yield from series.left_out(len(streams))
 
 
-def totals_of_clients(listeners: Mapping[str, Listener], sessions: Sessions) -> Iterable[Metric]:
-    """Who is connected."""
+def totals_of_clients(listeners: Mapping[str, Listener], sessions: Sessions, *, is_full: bool) -> Iterable[Metric]:
+    """Who is connected, and whether there is room for more."""
+    yield GaugeMetricFamily(
+        "edge_full", "1 while there are as many sessions as edge.capacity states: nobody is let in.", int(is_full)
+    )
     connections = GaugeMetricFamily("edge_connections", "Open connections.", labels=("listener",))
     for name, listener in listeners.items():
         connections.add_metric((name,), len(listener.admission))

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from lalmesh.runtime.scheduling.model import Role
+
+ROLES = tuple(role.value for role in Role)
+STATES = ("joined", "draining", "away")  #: as `Directory.state_of` has them
 CLAIM_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class NodeCount(NamedTuple):
+    """A node as metrics count it."""
+
+    role: str
+    state: str
+    has_room: bool  #: whether something new may be given to it
+
+
+class Census(NamedTuple):
+    """How the cluster stands, as one replica knows it."""
+
+    nodes: Collection[NodeCount]
+    replicas: int  #: schedulers that stand
+    streams: int  #: with a claim or a group
+    segmented: int  #: streams that an hls node has
+    unsegmented: int  #: streams that one is to have, and none has
+    settling: bool  #: whether first claims wait
 
 
 class SchedulerMetrics:
@@ -51,15 +75,9 @@ class SchedulerMetrics:
             "scheduler_claim_seconds", "Time to answer one claim", buckets=CLAIM_BUCKETS_S, registry=self.registry
         )
 
-    def watch(
-        self,
-        nodes: Callable[[], Iterable[tuple[str, str]]],
-        streams: Callable[[], int],
-        segmented: Callable[[], int],
-        settling: Callable[[], bool],
-    ) -> None:
-        """Read (role, state) of every node, the numbers of streams, and whether the cluster settles, when metrics are asked for."""
-        self.registry.register(_Gauges(nodes, streams, segmented, settling))
+    def watch(self, census: Callable[[], Census]) -> None:
+        """Read how the cluster stands when metrics are asked for."""
+        self.registry.register(_Gauges(census))
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""
@@ -67,24 +85,27 @@ class SchedulerMetrics:
 
 
 class _Gauges(Collector):
-    def __init__(
-        self,
-        nodes: Callable[[], Iterable[tuple[str, str]]],
-        streams: Callable[[], int],
-        segmented: Callable[[], int],
-        settling: Callable[[], bool],
-    ) -> None:
-        self._settling = settling
-        self._nodes = nodes
-        self._streams = streams
-        self._segmented = segmented
+    def __init__(self, census: Callable[[], Census]) -> None:
+        self._census = census
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Count now."""
-        nodes = GaugeMetricFamily("scheduler_nodes", "Nodes whose lease lives, by role and state", labels=["role", "state"])
-        for (role, state), count in sorted(Tally(self._nodes()).items()):
-            nodes.add_metric([role, state], count)
-        yield nodes
-        yield GaugeMetricFamily("scheduler_streams", "Streams with a claim or a group", self._streams())
-        yield GaugeMetricFamily("scheduler_hls_streams", "Streams that an hls node segments", self._segmented())
-        yield GaugeMetricFamily("scheduler_settling", "1 while first claims wait for nodes to come back", int(self._settling()))
+        now = self._census()
+        yield from _of_nodes(now.nodes)
+        yield GaugeMetricFamily("scheduler_replicas", "Schedulers that stand, by their leases", now.replicas)
+        yield GaugeMetricFamily("scheduler_streams", "Streams with a claim or a group", now.streams)
+        yield GaugeMetricFamily("scheduler_hls_streams", "Streams that an hls node segments", now.segmented)
+        text = "Streams that are to be segmented, asked for or not, and could be given to no hls node when that was tried last"
+        yield GaugeMetricFamily("scheduler_hls_waiting_streams", text, now.unsegmented)
+        yield GaugeMetricFamily("scheduler_settling", "1 while first claims wait for nodes to come back", int(now.settling))
+
+
+def _of_nodes(found: Collection[NodeCount]) -> Iterable[GaugeMetricFamily]:
+    nodes = GaugeMetricFamily("scheduler_nodes", "Nodes whose lease lives, by role and state", labels=["role", "state"])
+    room = GaugeMetricFamily("scheduler_nodes_with_room", "Nodes that something new may be given to, by role", labels=["role"])
+    states, roomy = Tally((node.role, node.state) for node in found), Tally(node.role for node in found if node.has_room)
+    for role in ROLES:
+        for state in STATES:  # also those that nobody is in: what comes and goes would hide its first time from Prometheus
+            nodes.add_metric([role, state], states[role, state])
+        room.add_metric([role], roomy[role])
+    yield from (nodes, room)

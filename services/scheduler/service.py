@@ -17,7 +17,17 @@ from lalmesh.runtime.ownership import Grant, Location, NodeAddress
 from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
 from lalmesh.runtime.scheduling import Membership
-from lalmesh.runtime.scheduling.model import MAX_LOCATE_S, Claim, Move, NodeCommand, NodeReport, Refused, Released, Wanted
+from lalmesh.runtime.scheduling.model import (
+    MAX_LOCATE_S,
+    Claim,
+    Move,
+    NodeCommand,
+    NodeReport,
+    Refused,
+    Released,
+    Role,
+    Wanted,
+)
 from lalmesh.runtime.sessions import SessionDirectory
 from lalmesh.runtime.telemetry import Attribute, SpanName
 from services.scheduler.abandoned import Abandoned
@@ -28,16 +38,19 @@ from services.scheduler.comparisons import Comparisons
 from services.scheduler.control import Control
 from services.scheduler.directory import Directory
 from services.scheduler.drains import Drains
+from services.scheduler.edges import usage_of
+from services.scheduler.expected import Coming
 from services.scheduler.inheritance import Inheritance
 from services.scheduler.locator import Locator
 from services.scheduler.members import Members, Session
-from services.scheduler.metrics import SchedulerMetrics
+from services.scheduler.metrics import Census, NodeCount, SchedulerMetrics
 from services.scheduler.names import StreamNames
 from services.scheduler.notices import Notices
 from services.scheduler.ownership import Ownership
 from services.scheduler.parallel import for_each, guarded
 from services.scheduler.presence import Presence
 from services.scheduler.recordings import Recordings
+from services.scheduler.records import NodeRecord
 from services.scheduler.registrar import Registrar
 from services.scheduler.reminders import Reminders
 from services.scheduler.replicas import Replicas
@@ -100,12 +113,7 @@ class SchedulerService(HlsAnswers):
         self._runner: asyncio.Task[None] | None = None
         directory, metrics = Directory(rejoin_s=rejoin_s, recording=recording), metrics or SchedulerMetrics()
         self.members = Members()
-        metrics.watch(
-            self._node_states,
-            lambda: len(directory.streams()),
-            lambda: len(directory.hls),
-            lambda: directory.cluster.settling is not None,
-        )
+        metrics.watch(self._census)
         self.view = View(
             registry,
             directory,
@@ -303,5 +311,18 @@ class SchedulerService(HlsAnswers):
         if wanted.unreachable is not None:
             self.unreachable.report(wanted.unreachable)
 
-    def _node_states(self) -> list[tuple[str, str]]:
-        return [(record.role.value, self.directory.state_of(record)) for record in self.directory.nodes()]
+    def _census(self) -> Census:
+        directory = self.directory
+        return Census(
+            nodes=[self._counted(record) for record in directory.nodes()],
+            replicas=max(1, len(directory.cluster.schedulers.values())),  # one that is alone writes nothing down
+            streams=len(directory.streams()),
+            segmented=len(directory.hls),
+            unsegmented=self._successions.unhelped,
+            settling=directory.cluster.settling is not None,
+        )
+
+    def _counted(self, record: NodeRecord) -> NodeCount:
+        state, node = self.directory.state_of(record), self.directory.offers.candidate(record)
+        is_full = usage_of(node.capacity, node.load, Coming()).is_full if record.role is Role.EDGE else not node.has_room
+        return NodeCount(record.role.value, state, state == "joined" and not is_full)

@@ -46,6 +46,7 @@ class Successions:
         self._always = always
         self._waiting: set[StreamKey] = set()  # claimed streams that may have no owner, and are to have one
         self._wake = asyncio.Event()
+        self.unhelped = 0  #: streams that no hls node could be given, when that was tried last
         self._failure: Unavailable | str | None = None  # why streams of the present look, or the last, go without
 
     def handle(self, change: Change) -> None:
@@ -99,10 +100,11 @@ class Successions:
         claim = self._view.directory.claim
         self._waiting = {stream for stream in self._waiting if claim(stream) is not None and self._is_wanted(stream)}
         helped += await for_each(list(self._waiting), lambda stream: self._help(stream, self._segmenting.assign))
-        if all(helped):
+        self.unhelped = helped.count(False)
+        if not self.unhelped:
             return wait_s
         level = logging.DEBUG if before else logging.WARNING  # once, not with every look
-        log.log(level, "%d streams have no segmenter yet: %s", helped.count(False), self._failure)
+        log.log(level, "%d streams have no segmenter yet: %s", self.unhelped, self._failure)
         return RETRY_S if wait_s is None else min(wait_s, RETRY_S)
 
     async def _help(self, stream: StreamKey, settle: Settle) -> bool:

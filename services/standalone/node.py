@@ -31,6 +31,7 @@ from services.standalone.announcing import OutboxCollector, announce, now_us
 from services.standalone.applying import apply_config
 from services.standalone.links import DirectLinks, LinkCollector
 from services.standalone.live import LiveNode
+from services.standalone.process_metrics import ProcessMetrics
 from services.standalone.stores import open_blacklist, open_event_log, open_registry, open_sessions
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Node:
         PlatformCollector(registry=self._metrics)
         GCCollector(registry=self._metrics)
         self._metrics.register(TraceCollector())
+        self._metrics.register(ProcessMetrics(loaded.config.cluster.tls.cert_file))
         outboxes = OutboxCollector(
             lambda: (("edge", self._edge), ("hls", self._hls), ("origin", self._origin), ("scheduler", self._scheduler))
         )
@@ -172,6 +174,7 @@ class Node:
     async def _start_scheduler(self, keys: tuple[bytes, ...], channels: Channels | None) -> None:
         from services.scheduler.app import SchedulerApp
         from services.scheduler.metrics import SchedulerMetrics
+        from services.scheduler.reached import StoreMetrics
         from services.standalone.access_settings import app_limits
         from services.standalone.scheduler_settings import (
             api_settings,
@@ -182,7 +185,9 @@ class Node:
         )
 
         config = self._config
-        registry = await open_registry(config, self._stack)
+        stores = StoreMetrics()
+        self._metrics.register(stores)
+        registry = await open_registry(config, self._stack, stores)
         self._scheduler = SchedulerApp(
             registry,
             keys,
@@ -193,8 +198,8 @@ class Node:
             hls_always=config.hls.start == "always",
             hls_remember_s=config.scheduler.hls_remember_s,
             recording=record_rules(config),
-            sessions=open_sessions(config, self._stack),
-            blacklist=open_blacklist(config, self._stack),
+            sessions=open_sessions(config, self._stack, stores),
+            blacklist=open_blacklist(config, self._stack, stores),
             grpc_host=config.scheduler.grpc.host,
             grpc_port=config.scheduler.grpc.port,
             certificate=settings.certificate("scheduler.http.tls", config.scheduler.http.tls),
@@ -205,7 +210,7 @@ class Node:
             api=api_settings(config),
             routing=routing_settings(config),
             relaying=relaying_settings(config),
-            event_log=open_event_log(config, self._stack),
+            event_log=open_event_log(config, self._stack, stores),
             notify=hub_settings(config),
             limits=app_limits(config),
             metrics=SchedulerMetrics(self._metrics),

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from lalmesh.runtime.scheduling.control import MAX_BLACKLIST
 from lalmesh.runtime.sessions import SessionsUnavailable
 from services.scheduler.blacklisting._store import BlacklistFullError, Listed
+from services.scheduler.reached import Reached
 from services.scheduler.redis_client import RedisSettings, redis_client
 from services.scheduler.redis_library import RedisError
 
@@ -57,8 +58,11 @@ return found
 class RedisBlacklist:
     """The blacklist in Redis (see `BlacklistStore`). Build it on the loop that uses it."""
 
-    def __init__(self, settings: RedisSettings, wall_clock: Callable[[], float] = time.time) -> None:
-        """A client that connects at its first call."""
+    def __init__(
+        self, settings: RedisSettings, wall_clock: Callable[[], float] = time.time, *, reached: Reached | None = None
+    ) -> None:
+        """A client that connects at its first call; `reached` is told what becomes of each."""
+        self._reached = reached or Reached()
         self._list = f"{settings.prefix}blacklist"
         self._version_key = f"{settings.prefix}blacklist:version"
         self._timeout_s = settings.timeout_s
@@ -109,7 +113,9 @@ class RedisBlacklist:
         try:
             async with asyncio.timeout(self._timeout_s):
                 yield
+                self._reached.answered()
         except (RedisError, OSError, TimeoutError) as exc:
+            self._reached.failed()
             raise SessionsUnavailable(f"redis: {exc or type(exc).__name__}", retry_after_s=RETRY_S) from exc
 
 

@@ -50,6 +50,7 @@ from services.scheduler.events._told import (
     viewer_event,
     with_sessions,
 )
+from services.scheduler.reached import Reached
 from services.scheduler.redis_client import RedisSettings, redis_client
 from services.scheduler.redis_library import RedisError
 
@@ -64,8 +65,9 @@ class RedisEventLog:
 
     is_shared = True
 
-    def __init__(self, redis: RedisSettings, bounds: EventBounds | None = None) -> None:
-        """A client that connects at its first call."""
+    def __init__(self, redis: RedisSettings, bounds: EventBounds | None = None, *, reached: Reached | None = None) -> None:
+        """A client that connects at its first call; `reached` is told what becomes of each."""
+        self._reached = reached or Reached()
         self._bounds = bounds or EventBounds()
         self.dropped = 0  #: see `EventLog`
         self._timeout_s = redis.timeout_s
@@ -238,7 +240,9 @@ class RedisEventLog:
         try:
             async with asyncio.timeout(self._timeout_s + longer_s):
                 yield
+                self._reached.answered()
         except (RedisError, OSError, TimeoutError) as exc:
+            self._reached.failed()
             raise EventsUnavailable(f"redis: {exc or type(exc).__name__}", retry_after_s=AWAY_S) from exc
 
 

@@ -28,6 +28,7 @@ from lalmesh.runtime.registry import (
     RegistryUnavailable,
     TransactionResult,
 )
+from services.scheduler.reached import Reached
 from services.scheduler.registry._auth import Tokens, is_stale, token_metadata
 from services.scheduler.registry._channel import Endpoints, Metadata, Method
 from services.scheduler.registry._errors import Refused, unavailable
@@ -37,6 +38,8 @@ from services.scheduler.registry._watch import Pauses, Position, StartOver, Watc
 from services.scheduler.registry._wire import Wire
 
 PAGE_KEYS = 1000  #: keys read at once by a listing: about 1 MB of claims
+#: refusals by an etcd that is well: no such lease, compacted, not as it was
+ANSWERS = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.OUT_OF_RANGE, grpc.StatusCode.FAILED_PRECONDITION)
 LIST_TRIES = 3  #: a listing whose revision is compacted between two pages starts again; thrice in a row is no accident
 
 _RANGE = Method("/etcdserverpb.KV/Range", rpc_pb2.RangeResponse)
@@ -55,13 +58,14 @@ log = logging.getLogger(__name__)
 class EtcdRegistry:
     """The registry in etcd (see `lalmesh.runtime.registry.Registry`). Build it on the event loop that uses it."""
 
-    def __init__(self, settings: EtcdSettings) -> None:
-        """A client that connects at its first call.
+    def __init__(self, settings: EtcdSettings, reached: Reached | None = None) -> None:
+        """A client that connects at its first call; `reached` is told what becomes of each.
 
         Raises:
             OSError: a certificate file cannot be read.
         """
         self._timeout_s = settings.timeout_s
+        self._reached = reached or Reached()
         self._wire = Wire(settings.prefix)
         self._endpoints = Endpoints(settings)
         self._tokens = Tokens(settings, self._endpoints)
@@ -150,14 +154,19 @@ class EtcdRegistry:
     async def _authorised(self, attempt: Callable[[str], Awaitable[T]]) -> T:
         """The reply that `attempt` gets with our token, or with a fresh one where that is stale."""
         async with self._translated():
-            token = await self._tokens.current()
-            try:
-                return await attempt(token)
-            except grpc.aio.AioRpcError as exc:
-                if not is_stale(exc):
-                    raise
-            self._tokens.drop(token)
-            return await attempt(await self._tokens.current())
+            reply = await self._with_token(attempt)
+            self._reached.answered()
+            return reply
+
+    async def _with_token(self, attempt: Callable[[str], Awaitable[T]]) -> T:
+        token = await self._tokens.current()
+        try:
+            return await attempt(token)
+        except grpc.aio.AioRpcError as exc:
+            if not is_stale(exc):
+                raise
+        self._tokens.drop(token)
+        return await attempt(await self._tokens.current())
 
     @contextlib.asynccontextmanager
     async def _translated(self) -> AsyncIterator[None]:
@@ -168,8 +177,10 @@ class EtcdRegistry:
             async with asyncio.timeout(self._timeout_s):
                 yield
         except TimeoutError as exc:
+            self._reached.failed()
             raise unavailable(f"etcd: no answer in {self._timeout_s:g} s") from exc
         except grpc.aio.AioRpcError as exc:
+            (self._reached.answered if exc.code() in ANSWERS else self._reached.failed)()
             raise Refused(exc) from exc
         except asyncio.CancelledError:
             task = asyncio.current_task()

@@ -31,6 +31,7 @@ from lalmesh.runtime.sessions import (
     SessionsUnavailable,
     SessionTouch,
 )
+from services.scheduler.reached import Reached
 from services.scheduler.redis_client import RedisSettings, redis_client
 from services.scheduler.redis_library import RedisError
 from services.scheduler.sessions._names import checked_limit, counted, end_of, first_of, id_key, key_for, kind_key, member_of
@@ -49,8 +50,12 @@ MAX_LOOKS = 8  #: for one page, each at as many sessions as the page may hold: w
 class RedisSessions:
     """The session directory in Redis (see `lalmesh.runtime.sessions.SessionDirectory`). Build it on the loop that uses it."""
 
-    def __init__(self, settings: RedisSettings, *, ttl_s: float = SESSION_TTL_S) -> None:
-        """A client that connects at its first call; a session lives `ttl_s` seconds without being seen."""
+    def __init__(self, settings: RedisSettings, *, ttl_s: float = SESSION_TTL_S, reached: Reached | None = None) -> None:
+        """A client that connects at its first call; a session lives `ttl_s` seconds without being seen.
+
+        `reached` is told what becomes of each call.
+        """
+        self._reached = reached or Reached()
         self._timeout_s = settings.timeout_s
         self._ttl_ms = round(ttl_s * 1000)
         self._hash = f"{settings.prefix}session:"
@@ -162,6 +167,8 @@ class RedisSessions:
         try:
             async with asyncio.timeout(self._timeout_s):
                 yield
+                self._reached.answered()
         except (RedisError, OSError, TimeoutError) as exc:
+            self._reached.failed()
             self._away_until = loop.time() + AWAY_S
             raise SessionsUnavailable(f"redis: {exc or type(exc).__name__}", retry_after_s=AWAY_S) from exc

@@ -14,7 +14,8 @@ import pytest
 from support.etcd import CAN_RUN_ETCD, EtcdServer, make_certificates
 from support.ports import free_ports
 
-from lalmesh.runtime.registry import Changed, FollowEvent, Listing, Put, Registry, RegistryUnavailable
+from lalmesh.runtime.registry import Changed, FollowEvent, LeaseLost, Listing, Put, Registry, RegistryUnavailable
+from services.scheduler.reached import Reached
 from services.scheduler.registry import EtcdRegistry, EtcdSettings
 
 pytestmark = pytest.mark.skipif(not CAN_RUN_ETCD, reason="no etcd server here")
@@ -35,8 +36,8 @@ def settings(server: EtcdServer, timeout_s: float = 2.0) -> EtcdSettings:
 
 
 @asynccontextmanager
-async def connected(settings: EtcdSettings) -> AsyncIterator[EtcdRegistry]:
-    registry = EtcdRegistry(settings)
+async def connected(settings: EtcdSettings, reached: Reached | None = None) -> AsyncIterator[EtcdRegistry]:
+    registry = EtcdRegistry(settings, reached)
     try:
         yield registry
     finally:
@@ -167,15 +168,23 @@ async def test_a_call_to_a_dead_server_ends_at_its_deadline(server: EtcdServer) 
 
 
 async def test_a_call_to_a_frozen_server_ends_at_its_deadline(server: EtcdServer) -> None:
-    async with connected(settings(server, timeout_s=0.3)) as registry:
+    reached = Reached()
+    async with connected(settings(server, timeout_s=0.3), reached) as registry:
         lease_id = await registry.grant_lease(60)
         server.freeze()
+        assert reached.is_up
         for call in (registry.get("a"), registry.renew_lease(lease_id), put(registry, "a", b"")):
             with pytest.raises(RegistryUnavailable):
                 await call
+            assert not reached.is_up
         server.thaw()
         await put_at_last(registry, "a", b"")
         assert await registry.renew_lease(lease_id)
+        failures = reached.failures
+        assert failures >= 3
+        with pytest.raises(LeaseLost):  # a refusal by one that is well
+            await registry.transact([], [Put("b", b"", lease_id + 1)])
+        assert (reached.is_up, reached.failures) == (True, failures)
 
 
 async def test_a_follower_opened_while_the_server_is_away_waits_for_it(server: EtcdServer) -> None:

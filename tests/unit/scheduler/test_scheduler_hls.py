@@ -188,6 +188,22 @@ async def test_without_an_hls_node_there_is_no_worker(service: SchedulerService)
     assert await refusal(service) is Refusal.NO_WORKER
 
 
+async def test_streams_that_no_hls_node_could_be_given_are_counted_until_one_is_there(
+    registry: FlakyRegistry, clock: Clock
+) -> None:
+    service = await started(registry, clock, always=True)
+
+    def waiting() -> float | None:
+        return service.metrics.registry.get_sample_value("scheduler_hls_waiting_streams")
+
+    assert waiting() == 0
+    await publish(service)
+    await until(lambda: waiting() == 1)
+    await Node("h1", Role.HLS).join(service)
+    await until(lambda: waiting() == 0)
+    await service.stop()
+
+
 async def test_raising_the_limit_keeps_the_epoch_and_is_no_news(service: SchedulerService) -> None:
     node = await Node("h1", Role.HLS).join(service)
     await publish(service)

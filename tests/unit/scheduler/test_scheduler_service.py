@@ -460,6 +460,21 @@ async def test_a_node_of_this_process_joins_directly(service: SchedulerService) 
     assert service.directory.nodes() == []
 
 
+async def test_what_has_no_room_and_what_nobody_is_in_is_counted_too(service: SchedulerService) -> None:
+    nodes = {role: Node(service, ORIGIN if role is Role.ORIGIN else EDGE, role) for role in (Role.ORIGIN, Role.EDGE)}
+    for role, carried in ((Role.ORIGIN, Load(egress_bps=9)), (Role.EDGE, Load(sessions=9))):
+        full = Capacity(sessions=9) if role is Role.EDGE else Capacity(egress_bps=9)
+        await nodes[role].carries(carried, full)
+        await settle()
+        assert counted(service, "scheduler_nodes", role=role.value, state="joined") == 1
+        assert counted(service, "scheduler_nodes_with_room", role=role.value) == 0
+        await nodes[role].carries(Load(), full)
+        await settle()
+        assert counted(service, "scheduler_nodes_with_room", role=role.value) == 1
+    assert service.metrics.registry.get_sample_value("scheduler_nodes", {"role": "hls", "state": "away"}) == 0
+    assert counted(service, "scheduler_replicas") == 1
+
+
 async def test_a_load_is_written_down_for_other_replicas_where_it_has_changed_by_much(
     service: SchedulerService, registry: FlakyRegistry
 ) -> None:

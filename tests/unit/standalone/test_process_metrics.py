@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from support.certificates import self_signed
+
+from services.standalone.process_metrics import ProcessMetrics
+
+DAY_S = 86_400
+CERTIFICATE = "lalmesh_cluster_certificate_end_timestamp_seconds"
+
+
+def test_a_process_tells_its_clock_and_when_its_certificate_ends(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    registry.register(ProcessMetrics(str(self_signed(tmp_path)), wall_clock=lambda: 7.5))
+    assert registry.get_sample_value("lalmesh_time_seconds") == 7.5
+    ends_at = registry.get_sample_value(CERTIFICATE)
+    made_at = (tmp_path / "edge.pem").stat().st_mtime
+    assert ends_at is not None
+    assert abs(ends_at - made_at - 2 * DAY_S) < 60
+
+
+def test_without_a_certificate_or_with_one_that_is_none_nothing_is_told_of_it(tmp_path: Path) -> None:
+    (tmp_path / "none.pem").write_text("no certificate")
+    for file in ("", str(tmp_path / "none.pem")):
+        registry = CollectorRegistry()
+        registry.register(ProcessMetrics(file))
+        assert registry.get_sample_value(CERTIFICATE) is None
