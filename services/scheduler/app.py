@@ -164,7 +164,9 @@ class SchedulerApp:
         service.control.parts += [self.kicks, self.blacklisting]
         #: what happens, and who is told of it
         groups, kept = lal_groups(service, self.peers, sessions), event_log or MemoryEventLog()
-        self.events = EventHub(service, kept, HttpSink, notify or HubSettings(), name, groups=groups)
+        self.events = EventHub(
+            service, kept, HttpSink, notify or HubSettings(), name, groups=groups, is_unheard=self.relays.is_unheard
+        )
         service.control.parts.append(self.events)
         #: what can be asked for over HTTP; parts add theirs before `start`
         self.operations: list[Operation] = [

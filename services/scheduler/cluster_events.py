@@ -6,7 +6,7 @@ once. What a replica finds when it begins is no news.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -33,15 +33,22 @@ class ClusterEvent:
     facts: Facts = field(default_factory=dict)
 
 
-def events_of(change: Change, now_us: int) -> Iterator[ClusterEvent]:
-    """What a change is worth telling at `now_us`, Unix microseconds."""
+def events_of(change: Change, now_us: int, is_unheard: Callable[[RelayRecord], bool]) -> Iterator[ClusterEvent]:
+    """What a change is worth telling.
+
+    Args:
+        change: what is otherwise in the registry now.
+        now_us: Unix microseconds.
+        is_unheard: of a relay that an edge was to run: whether that is known not to have heard of it, nor another before.
+    """
     match change:
         case NodeChanged(before, now):
             yield from _of_node(before, now)
         case GroupChanged(before, now) if before is not None and now is not None and before.origin.node != now.origin.node:
             yield _moved(before, now)
-        case RelayChanged(before, now) if before is not None and before.waits_for and (now is None or now.id != before.id):
-            yield _never_ran(before, now_us)
+        case RelayChanged(before, now) if before is not None and (now is None or now.id != before.id):
+            if before.waits_for or is_unheard(before):
+                yield _never_ran(before, now_us)
         case _:
             pass
 
@@ -99,7 +106,7 @@ def _never_ran(relay: RelayRecord, now_us: int) -> ClusterEvent:
         "user_agent": "",
         "read_bytes_sum": 0,
         "wrote_bytes_sum": 0,
-        "reason": f"it has waited for {relay.waits_for} and never ran",
+        "reason": f"it has waited for {relay.waits_for or 'its edge to hear of it'} and never ran",
         "duration_ms": max(0, now_us - relay.created_us) // 1000,
     }
     return ClusterEvent(kind=kind, once=_id(kind, relay.id.encode()), stream=relay.stream, facts=facts)

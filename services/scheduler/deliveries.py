@@ -121,6 +121,7 @@ class Deliveries:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _begin(self, sink: Sink, shard: int, receiver: Receiver) -> _Task:
+        self._metrics.begin(receiver.name)
         delivery = Delivery(
             self._log,
             sink,

@@ -26,6 +26,7 @@ from services.scheduler.deliveries import Deliveries
 from services.scheduler.event_updates import UpdateParts, parts_of
 from services.scheduler.members import Session
 from services.scheduler.notifying import About, DeliverySettings, NotifyMetrics, Sink
+from services.scheduler.relay_records import RelayRecord
 from services.scheduler.service import SchedulerService
 from services.scheduler.shard_duties import ShardDuties
 
@@ -64,6 +65,7 @@ class EventHub:
         name: str,
         *,
         groups: Callable[[], Awaitable[UpdateParts]] | None = None,
+        is_unheard: Callable[[RelayRecord], bool] = lambda _: False,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """Prepare.
@@ -75,6 +77,7 @@ class EventHub:
             settings: who is told.
             name: of this replica.
             groups: the streams as updates list them; none by default.
+            is_unheard: see `events_of`.
             wall_clock: Unix seconds.
         """
         self.log = event_log
@@ -88,6 +91,7 @@ class EventHub:
         self._wall_clock = wall_clock
         self._make_sink = make_sink
         self._groups = groups
+        self._is_unheard = is_unheard
         self._newest = BEGINNING
         self._changed = asyncio.Event()
         self._started = asyncio.Event()  # and it was told
@@ -138,7 +142,7 @@ class EventHub:
     def handle(self, change: Change) -> None:
         """See `ControlPart.handle`."""
         if self._service.is_ready:
-            for event in events_of(change, round(self._wall_clock() * 1e6)):
+            for event in events_of(change, round(self._wall_clock() * 1e6), self._is_unheard):
                 self.outbox.add(event.kind, event.stream, event.facts, once=event.once, node=event.node)
 
     def joined(self, session: Session) -> None:

@@ -40,7 +40,7 @@ from services.scheduler.presence import Presence
 from services.scheduler.relay_demand import HLS_HOLD_S, RelayDemand
 from services.scheduler.relay_notes import RelayNotes
 from services.scheduler.relay_plan import RelayPlan, RelayWrite, Unfollowed
-from services.scheduler.relay_records import serialize_relay
+from services.scheduler.relay_records import RelayRecord, serialize_relay
 from services.scheduler.relay_refusals import RelayRefusals
 from services.scheduler.relay_room import RelaysFullError
 from services.scheduler.relay_states import RelayStates
@@ -136,6 +136,17 @@ class Relaying:
 
     def reported(self, session: Session) -> None:
         """See `ControlPart.reported`: who watches is looked at from time to time."""
+
+    def is_unheard(self, record: RelayRecord) -> bool:
+        """Whether the relay's edge has joined this replica, and neither it nor one before has heard of the relay.
+
+        What it has heard of it tells itself, when it is over. What begins and ends within `GATHER_S` it does not hear of.
+        """
+        session = self._members.of(record.edge.node) if record.edge is not None else None
+        if session is None or self.states.status(record) is not None or self._relays.state(record.id) is not None:
+            return False
+        told = self._told.get(session)
+        return told is None or all(job.id != record.id for job in told.jobs)
 
     def missing(self, wanted: Wanted) -> bool:
         """Somebody wants a stream that is nowhere; whether it is being fetched, or is from now on."""

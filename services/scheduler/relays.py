@@ -91,6 +91,10 @@ class Relays:
         self.known.configure(_with_ids(rules))
         self._relaying.look_soon()
 
+    def is_unheard(self, record: RelayRecord) -> bool:
+        """See `Relaying.is_unheard`."""
+        return self._relaying.is_unheard(record)
+
     # relays
 
     def shown(self, records: Iterable[RelayRecord] | None = None) -> list[ShownRelay]:

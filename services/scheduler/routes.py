@@ -13,6 +13,7 @@ from lalmesh.errors import Unavailable
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling.model import Load, Role
+from lalmesh.runtime.zeroed import begin_at_zero
 from lalmesh.runtime.zones import Address, Zones
 from services.scheduler.changes import Change, DrainChanged, NodeChanged
 from services.scheduler.directory import Directory
@@ -20,8 +21,11 @@ from services.scheduler.members import Members, Session
 from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.records import NodeRecord
 from services.scheduler.route_urls import RouteProtocol
-from services.scheduler.routing import RETRY_AFTER_S, NotListenedFor, Question, Route, Routing
+from services.scheduler.routing import RETRY_AFTER_S, Choice, NotListenedFor, Question, Route, Routing
 
+NO_ROOM, NOT_LISTENED_FOR = "no_room", "not_listened_for"
+#: What routes are counted by: why that edge was chosen, or why none.
+RESULTS = (*(choice.value for choice in Choice), NO_ROOM, NOT_LISTENED_FOR)
 MAX_HOLDERS = 8  #: nodes that have a stream, among which edges are looked for: its origin and worker may be some
 
 
@@ -69,6 +73,7 @@ class Routes:
         self._clock = clock
         self._settings = settings or RoutingSettings()
         self._routing = Routing(self._load_of, rng or random.Random())
+        begin_at_zero(metrics.routes, [purpose.value for purpose in Purpose], RESULTS)
         self._counters: dict[tuple[Purpose, str], Counter] = {}  # finding one by its labels costs as much as choosing an edge
         self._routed: set[NodeId] = set()  # edges that clients are sent to
         self._is_outdated = True  # whether it may be others now
@@ -114,12 +119,12 @@ class Routes:
             found = self._routing.route(question, self._clock())
         except NotListenedFor as exc:
             if self._may_come(protocol):
-                self._count(purpose, "no_room")
+                self._count(purpose, NO_ROOM)
                 raise Unavailable(f"{exc} now", retry_after_s=RETRY_AFTER_S) from exc
-            self._count(purpose, "not_listened_for")
+            self._count(purpose, NOT_LISTENED_FOR)
             raise
         except Unavailable:
-            self._count(purpose, "no_room")
+            self._count(purpose, NO_ROOM)
             raise
         self._count(purpose, found.choice.value)
         return found

@@ -281,17 +281,35 @@ async def test_of_what_no_edge_had_room_for_it_is_told_once_that_it_never_ran(
 
     await asyncio.to_thread(wait_until, "a full edge", lambda: is_full(cluster), LIMIT_S)
     ids = [await asyncio.to_thread(end_in_vain, body) for body in (pull, push, pull)]
-    async with listening(there.api_url, "kind=relay_pull_stop&kind=relay_push_stop&after=0-0") as events:
-        told = [json.loads((await anext(events))["data"])["data"] for _ in ids]
+    told = await ends(there, len(ids))
     assert [each["session_id"] for each in told] == ids
     room, publisher = (f"it has waited for {what} and never ran" for what in ("an edge with room", "a publisher"))
     assert [each["reason"] for each in told] == [room, publisher, room]
     assert told[0]["url"] == "rtmp://127.0.0.1:1/live/a"
 
 
+async def test_of_one_that_is_over_at_once_it_is_told_once(start_standalone: StartStandalone) -> None:
+    here = start_standalone()
+    pull = {"kind": "pull", "stream": STREAM, "urls": ["rtmp://127.0.0.1:1/live/a"]}
+    ids = []
+    for _ in range(5):  # of which some are over before the edge has heard of them
+        made = await asyncio.to_thread(asked, here, "/v1/relays", pull)
+        await asyncio.to_thread(asked, here, f"/v1/relays/{made['id']}", method="DELETE")
+        ids.append(made["id"])
+    told = await ends(here, len(ids))
+    assert sorted(each["session_id"] for each in told) == sorted(ids)  # some by the edge, some by the scheduler
+
+
+async def ends(server: Node, count: int) -> list[dict[str, Any]]:
+    """The first ends of relays that were told of."""
+    query = "kind=relay_pull_stop&kind=relay_push_stop&after=0-0"
+    async with asyncio.timeout(LIMIT_S), listening(server.api_url, query) as events:
+        return [json.loads((await anext(events))["data"])["data"] for _ in range(count)]
+
+
 def is_full(cluster: Cluster) -> bool:
-    """Whether no edge may be given anything."""
-    nodes: list[dict[str, Any]] = asked(cluster.schedulers[0], "/v1/nodes?role=edge")["items"]
+    """Whether no scheduler may give any edge anything."""
+    nodes = [node for scheduler in cluster.schedulers for node in asked(scheduler, "/v1/nodes?role=edge")["items"]]
     return all(node["load"] is not None and node["load"]["sessions"] >= node["capacity"]["sessions"] for node in nodes)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from lalmesh.runtime.zeroed import begin_at_zero
+
 DELAY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 86_400.0)
 
 
@@ -29,6 +31,7 @@ class NotifyMetrics:
         )
         self._backlog = Gauge("scheduler_webhook_backlog", "Events that a receiver has yet to get", names, registry=registry)
         self.appended = Counter("scheduler_events", "Events told to the log, by result", ["result"], registry=registry)
+        begin_at_zero(self.appended, ("kept", "failed"))
         self._dropped = Counter(
             "scheduler_event_log_dropped",
             "Events that went, read or not, as others appended by this replica took a shard over its bounds",
@@ -36,6 +39,12 @@ class NotifyMetrics:
         )
         self._dropped_before = 0
         self.logged = Gauge("scheduler_event_log_events", "Events in the shards that this replica delivers", registry=registry)
+
+    def begin(self, receiver: str) -> None:
+        """Show what is counted of a receiver before anything is told to it."""
+        for metric in (self.dead, self.lost, self.delay):
+            begin_at_zero(metric, [receiver])
+        begin_at_zero(self.attempts, [receiver], ("taken", "failed"))
 
     def show_backlog(self, by_receiver: Mapping[str, int]) -> None:
         """So many events are yet to be got by each receiver; one that is not told any more has none."""

@@ -20,7 +20,7 @@ AGAIN = replace(EDGE, address=NodeAddress(NodeId("edge-1", b"\2" * 8), "h:1"), m
 
 
 def _kinds(before: NodeRecord | None, now: NodeRecord | None) -> list[str]:
-    return [event.kind.value for event in events_of(NodeChanged(before, now), 0)]
+    return [event.kind.value for event in events_of(NodeChanged(before, now), 0, _heard)]
 
 
 def test_a_node_comes_goes_away_drains_and_leaves() -> None:
@@ -35,11 +35,15 @@ def test_a_node_comes_goes_away_drains_and_leaves() -> None:
 
 def test_all_replicas_tell_under_one_id_and_each_time_is_another() -> None:
     def ids(before: NodeRecord | None, now: NodeRecord | None) -> list[str]:
-        return [event.once for event in events_of(NodeChanged(before, now), 0)]
+        return [event.once for event in events_of(NodeChanged(before, now), 0, _heard)]
 
     assert ids(None, EDGE) == ids(None, replace(EDGE, mod_revision=6))
     away = [replace(EDGE, away=True, mod_revision=revision) for revision in (6, 8)]
     assert len({*ids(None, EDGE), *ids(None, AGAIN), *ids(EDGE, away[0]), *ids(EDGE, away[1])}) == 4
+
+
+def _heard(_: RelayRecord) -> bool:
+    return False
 
 
 @pytest.mark.parametrize("is_push", [False, True])
@@ -52,13 +56,14 @@ def test_of_a_relay_that_no_edge_has_had_it_is_told_that_it_never_ran_and_why(is
         waits_for="an edge with room",
         created_us=7,
     )
-    [told] = events_of(RelayChanged(relay, None), 2_000_007)
+    [told] = events_of(RelayChanged(relay, None), 2_000_007, _heard)
     assert told.kind.value == ("relay_push_stop" if is_push else "relay_pull_stop")
     assert told.facts.keys() | {"has_in_session", "has_out_session"} == KINDS[told.kind].facts.keys()
     assert (told.stream, told.facts["reason"]) == (CAM, "it has waited for an edge with room and never ran")
     assert (told.facts["url"], told.facts["remote_addr"]) == (f"rtmp://a.example/x/{'***' if is_push else 'key'}", "a.example:1935")
     assert (told.facts["session_id"], told.facts["duration_ms"]) == ("1", 2000)
-    assert [each.once for each in events_of(RelayChanged(relay, replace(relay, id="2")), 9)] == [told.once]  # it was replaced
+    replaced = RelayChanged(relay, replace(relay, id="2"))
+    assert [each.once for each in events_of(replaced, 9, _heard)] == [told.once]
 
 
 def test_of_a_relay_that_waits_on_or_that_an_edge_has_had_nothing_is_told_here() -> None:
@@ -69,7 +74,14 @@ def test_of_a_relay_that_waits_on_or_that_an_edge_has_had_nothing_is_told_here()
         (relay, replace(relay, edge=EDGE.address, waits_for="")),
         (replace(relay, waits_for=""), None),
     ):
-        assert list(events_of(RelayChanged(before, now), 0)) == []
+        assert list(events_of(RelayChanged(before, now), 0, _heard)) == []
+
+
+def test_of_a_relay_whose_edge_has_not_heard_of_it_it_is_told_that_it_never_ran() -> None:
+    relay = RelayRecord(id="1", is_push=False, stream=CAM, urls=("rtmp://a/x/y",), edge=EDGE.address)
+    [told] = events_of(RelayChanged(relay, None), 0, lambda record: record is relay)
+    assert told.facts["reason"] == "it has waited for its edge to hear of it and never ran"
+    assert list(events_of(RelayChanged(relay, replace(relay, via=("b",))), 0, lambda _: True)) == []
 
 
 async def test_many_streams_take_several_updates_and_one_is_told_without_its_players_rather_than_not() -> None:

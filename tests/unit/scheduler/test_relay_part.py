@@ -388,6 +388,26 @@ async def test_rules_come_and_go_by_api_and_what_is_by_one_is_not_stopped_alone(
 
 
 @in_virtual_time
+async def test_of_what_is_over_before_its_edge_is_told_the_edge_has_not_heard_at_that_replica_alone() -> None:
+    running = Running()
+    service, relays = await running.world.replica(name="one")
+    other, others = await running.world.replica(name="two")
+    await running.edge(service, "e1")
+    await relays.start_pull(CAM, [URL])
+    ended = (await relays.stop_pull(CAM)).record
+    assert ended.edge is not None
+    assert ended.waits_for == ""
+    assert relays.is_unheard(ended)
+    assert not others.is_unheard(ended)  # the edge has not joined it
+    assert not running.world.jobs("e1")
+    heard = await relays.start_pull(CAM, [URL])
+    await asyncio.sleep(0.5)
+    assert [job.id for job in running.world.jobs("e1") or ()] == [heard.id]
+    assert not relays.is_unheard((await relays.stop_pull(CAM)).record)
+    await running.end(service, other)
+
+
+@in_virtual_time
 async def test_without_the_registry_nothing_is_promised() -> None:
     running = Running()
     service, relays = await running.world.replica()
