@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 from lalmesh.errors import RemoteProtocolError
 from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.forwarded import Remote
-from lalmesh.runtime.listener import Admission, remote_at
+from lalmesh.runtime.listener import HANDSHAKE, LIMIT, PROXY_HEADER, TIMEOUT, Admission, remote_at
 from lalmesh.runtime.proxy_protocol import ProxyHeaderReader
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class Acceptor:
 
     def _took(self, sock: socket.socket, remote: Remote) -> None:
         if len(self._beginning) >= self._admission.limits.connections:
-            self._admission.count_refused("limit")
+            self._admission.count_refused(LIMIT)
             sock.close()
             return
         task = self._loop.create_task(self._begin(sock, remote))
@@ -127,7 +127,7 @@ class Acceptor:
             sock.close()
             if not isinstance(error, RemoteProtocolError | OSError):
                 raise
-            self._admission.count_refused("proxy header")
+            self._admission.count_refused(PROXY_HEADER)
             log.warning("connection refused: %s", error, extra={"listener": listener, "peer": remote.peer})
             return
         if self._tls is not None and self._comes_too_often(client):
@@ -140,7 +140,7 @@ class Acceptor:
             )
         except OSError as error:  # of TLS too; it closes the socket
             is_late = isinstance(error, ConnectionAbortedError)
-            self._admission.count_refused("handshake timeout" if is_late else "handshake")
+            self._admission.count_refused(TIMEOUT if is_late else HANDSHAKE)
             log.debug("no handshake: %s", error, extra={"listener": listener, "peer": client.peer})
 
     async def _introduced(self, sock: socket.socket, remote: Remote) -> Remote:

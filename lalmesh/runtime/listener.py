@@ -27,12 +27,16 @@ from prometheus_client import CollectorRegistry
 from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.forwarded import NOBODY, Remote, TrustedProxies
 from lalmesh.runtime.rate_limit import RateLimit
+from lalmesh.runtime.zeroed import begin_at_zero
 
 log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
 BLACKLISTED = "the address is on the blacklist"
 REFUSALS_KEPT = 64  #: connections over a limit that are still told so: a goodbye takes a round trip or two
+BLACKLIST, LIMIT, RATE, TIMEOUT = "blacklist", "limit", "rate", "handshake timeout"
+HANDSHAKE, PROXY_HEADER = "handshake", "proxy header"
+REFUSALS = (BLACKLIST, LIMIT, RATE, TIMEOUT, HANDSHAKE, PROXY_HEADER)  #: what metrics count connections by that did not come in
 HANDSHAKE_TIMEOUT_S = 10.0
 BURST_S = 5.0  #: how much of its rate an address may use up at once: a page opens a few connections together
 
@@ -94,6 +98,7 @@ class Admission:
         self.name = name
         self.limits = limits
         self._metrics = metrics
+        begin_at_zero(metrics.connections_refused, [name], REFUSALS)
         self._asks_rate = not is_secure
         self._rate = RateLimit(limits.handshakes_per_s, _burst(limits), asyncio.get_running_loop().time)
         self._connections: set[Connection] = set()
@@ -120,7 +125,7 @@ class Admission:
         """
         is_proxy = self.limits.proxies.trusts(address)
         is_blocked = not is_proxy and self.blocks(address)
-        reason, label = (BLACKLISTED, "blacklist") if is_blocked else self._refusal("" if is_proxy else address)
+        reason, label = (BLACKLISTED, BLACKLIST) if is_blocked else self._refusal("" if is_proxy else address)
         connection = Connection(address, self._loop.time(), expire, refused=bool(reason))
         connection.is_blocked = is_blocked
         if reason:
@@ -140,7 +145,7 @@ class Admission:
         """Whether `address` has opened as many connections of late as it may; otherwise this is one of them."""
         if self._rate.take(address):
             return False
-        self.count_refused("rate")
+        self.count_refused(RATE)
         return True
 
     def count_refused(self, label: str) -> None:
@@ -151,11 +156,11 @@ class Admission:
         """Why a connection is refused, and what a metric calls that; of `address`, empty: of whom is not known yet."""
         limits = self.limits
         if len(self._connections) - self._refusals >= limits.connections:
-            return f"{limits.connections} connections", "limit"
+            return f"{limits.connections} connections", LIMIT
         if address and (reason := self._too_many_of(address)):
-            return reason, "limit"
+            return reason, LIMIT
         if address and self._asks_rate and not self._rate.take(address):
-            return f"{limits.handshakes_per_s:g} connections a second of one address", "rate"
+            return f"{limits.handshakes_per_s:g} connections a second of one address", RATE
         return "", ""
 
     def _too_many_of(self, address: str) -> str:
@@ -170,7 +175,7 @@ class Admission:
         """A connection of a proxy is one of `address` from now on. Gives a reason to refuse that, empty where there is none."""
         self.falls_silent(connection, address)
         if reason := self._too_many_of(address):
-            self.count_refused("limit")
+            self.count_refused(LIMIT)
         else:
             self._count(connection, address)
         return reason
@@ -212,7 +217,7 @@ class Admission:
             self._dropped = 0
         for connection in list(self._connections):
             if not connection.begun and now - connection.opened_at > limits.handshake_timeout_s:
-                self.count_refused("handshake timeout")
+                self.count_refused(TIMEOUT)
                 self._expire(connection, f"no request within {limits.handshake_timeout_s:g} s")
             elif connection.watch_idle and now - connection.last_read > limits.idle_timeout_s:
                 self._expire(connection, f"silent for {limits.idle_timeout_s:g} s")

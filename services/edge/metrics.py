@@ -8,8 +8,20 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from lalmesh.media import PassedOver
+from lalmesh.runtime.authorisation import Reason
 from lalmesh.runtime.listener import ListenerMetrics
+from lalmesh.runtime.sessions import SessionRole
+from lalmesh.runtime.zeroed import begin_at_zero
+from services.edge.endings import Ending
+from services.edge.entrance import Closed
 
+PUBLISHING = ("rtmp", "rtmps", "rtsp", "rtsps", "ws-rtsp", "wss-rtsp")
+#: `Session.protocol` of clients that come in; relays have those of the servers that they go to.
+PROTOCOLS = (*PUBLISHING, *(f"{scheme}-{form}" for scheme in ("http", "https", "ws", "wss") for form in ("flv", "ts", "fmp4")))
+#: Of what publishers and players are refused for: what has to do with more than the one who asks.
+REFUSED_FOR = (*(closed.label for closed in Closed), *(reason.value for reason in Reason), "not found", "exists")
+RELAY_KINDS, RELAY_RESULTS = ("pull", "push"), ("started", "failed")
 JOIN_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -45,6 +57,25 @@ class EdgeMetrics(ListenerMetrics):
             registry=registry,
         )
         self.clock_jumps = Counter("edge_clock_jumps", "Times that a publisher's clock jumped and was mended.", registry=registry)
+        self._seen: set[tuple[str, SessionRole]] = set()
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        for counter in (self.sessions_opened, self.drained):
+            begin_at_zero(counter, PUBLISHING, [SessionRole.PUBLISHER.value])
+            begin_at_zero(counter, PROTOCOLS, [SessionRole.PLAYER.value])
+        begin_at_zero(self.refused, PROTOCOLS, REFUSED_FOR)
+        begin_at_zero(self.ignored_messages, [why.value for why in PassedOver])
+        begin_at_zero(self.relay_attempts, RELAY_KINDS, RELAY_RESULTS)
+
+    def opened(self, protocol: str, role: SessionRole) -> None:
+        """Count a session, which has not ended for any reason yet."""
+        self.sessions_opened.labels(protocol, role.value).inc()
+        if (protocol, role) not in self._seen:
+            self._seen.add((protocol, role))
+            begin_at_zero(self.sessions_closed, [protocol], [role.value], [ending.value for ending in Ending])
+            if role is SessionRole.PLAYER:
+                begin_at_zero(self.join_seconds, [protocol])
 
     def read_from(self, read: Callable[[], Iterable[Metric]]) -> None:
         """Ask `read` at each scrape."""

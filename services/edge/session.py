@@ -130,7 +130,7 @@ class Sessions:
             session.session_id = client.session_id
         self._sessions[session.session_id] = session
         self.opened += 1
-        self._metrics.sessions_opened.labels(client.protocol, role.value).inc()
+        self._metrics.opened(client.protocol, role)
         if role is SessionRole.PLAYER:
             self._unbegun[session.session_id] = session
             if client.trace is not None:

@@ -15,8 +15,11 @@ from lalmesh.runtime.hls_sessions import Players
 from lalmesh.runtime.http_port import HttpPort
 from lalmesh.runtime.listener import ListenerMetrics
 from lalmesh.runtime.stream_series import StreamSeries
+from lalmesh.runtime.zeroed import begin_at_zero
 from services.hls.worker import Worker
 from services.hls.workers import Workers
+
+STATUSES = ("200", "404", "500", "503")  #: of answers that tell how well it is; others are counted once there are some
 
 
 class HlsMetrics(ListenerMetrics):
@@ -27,6 +30,7 @@ class HlsMetrics(ListenerMetrics):
         super().__init__("hls", registry)
         self._registry = registry
         self.requests = Counter("hls_requests", "Requests answered.", ("status",), registry=registry)
+        begin_at_zero(self.requests, STATUSES)
         self.sent_bytes = Counter("hls_sent_bytes", "Bytes of playlists and segments in answers.", registry=registry)
 
     def read_from(

@@ -110,8 +110,8 @@ def check_streams(node: Node) -> None:
 def closed(node: Node) -> set[tuple[str, str]]:
     return {
         (labels["protocol"], labels["reason"])
-        for labels in map(dict, samples(node, "edge_sessions_closed_total"))
-        if labels["role"] == "player"
+        for labels, count in ((dict(key), count) for key, count in samples(node, "edge_sessions_closed_total").items())
+        if labels["role"] == "player" and count
     }
 
 
