@@ -291,7 +291,7 @@ class EdgeApp:
     def _collect(self) -> Iterable[Metric]:
         """What the parts of this edge count themselves."""
         yield from totals_of_streams(self.publishers, self.relays)
-        yield from series_of_streams(self._series, self.publishers, self.relays)
+        yield from series_of_streams(self._series, self.publishers, self.relays, self._holdings.frames)
         yield from totals_of_clients(self._listeners, self.sessions, is_full=self._is_full())
         yield from self._hls.collect()
         if self._rtsp is not None:

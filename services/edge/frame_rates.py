@@ -32,10 +32,11 @@ class Told:
 class FrameRate:
     """Those of one publication."""
 
-    __slots__ = ("_bytes", "_counted", "_frames", "_gop_begun", "_gop_frames", "_gops", "_gops_end_us")
+    __slots__ = ("_bytes", "_counted", "_frames", "_gop_begun", "_gop_frames", "_gops", "_gops_end_us", "frames")
 
     def __init__(self) -> None:
         """Nothing has come."""
+        self.frames = 0  #: all that were looked at; what `Told.frames` counts
         self._counted = 0  # units of the publication that were looked at
         self._frames: dict[int, int] = {}  # by Unix second
         self._bytes: dict[int, int] = {}  # likewise
@@ -43,6 +44,11 @@ class FrameRate:
         self._gops_end_us = 0
         self._gop_begun: int | None = None  # time of the key frame of the one that is not whole yet
         self._gop_frames = 0  # pictures of that
+
+    @property
+    def gop_s(self) -> float | None:
+        """How long the newest whole GOP is; None where there was none."""
+        return self._gops[0][1] / 1000 if self._gops else None
 
     def told(self, core: Publication, now_s: int) -> Told:
         """What came in each whole second before `now_s`."""
@@ -88,6 +94,7 @@ class FrameRate:
         if second:
             self._bytes[second] = self._bytes.get(second, 0) + size_bytes
             self._frames[second] = self._frames.get(second, 0) + count
+            self.frames += count
 
     def _end_gop(self, unit: AccessUnit) -> None:
         """The one before ends with this key frame, which begins the next."""
@@ -113,6 +120,10 @@ class FrameRates:
     def now_s(self) -> int:
         """The Unix second that is not over yet."""
         return int(self._wall_clock())
+
+    def of(self, core: Publication) -> FrameRate | None:
+        """What has been seen of a publication; None: nothing yet."""
+        return self._rates.get(core)
 
     def told(self, core: Publication, now_s: int) -> Told:
         """See `FrameRate.told`."""

@@ -25,7 +25,7 @@ class Holdings:
         self._sessions = sessions
         self._ingress = ByteRates(clock)
         self._egress = ByteRate(clock)
-        self._frames = FrameRates()
+        self.frames = FrameRates()  #: of what is published here, as of the last look
 
     def now(self) -> tuple[Load, tuple[HeldStream, ...]]:
         """The load, and what is published here and what is played here; a stream that is both is told once."""
@@ -63,8 +63,8 @@ class Holdings:
             left_out=relay.left_out if relay is not None else (),
             published=True,
             relayed_to=via.get(publishing.stream, ()),
-            frames_end_s=(now_s := self._frames.now_s()),
-            frames=(told := self._frames.told(core, now_s)).frames,
+            frames_end_s=(now_s := self.frames.now_s()),
+            frames=(told := self.frames.told(core, now_s)).frames,
             payload_bytes=told.payload_bytes,
             gops_end_us=told.gops_end_us,
             gop_frames=told.gop_frames,

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from lalmesh.runtime.durations import durations_metric, gap_metric, link_delay_metric
 from lalmesh.runtime.listener import Admission
 from lalmesh.runtime.stream_series import StreamSeries
+from services.edge.frame_rates import FrameRates
 from services.edge.hls_nodes import HlsProxyCounters
 from services.edge.publisher import Publishers
 from services.edge.relay import Relays
@@ -36,23 +37,36 @@ def totals_of_streams(publishers: Publishers, relays: Relays) -> Iterable[Metric
     yield durations_metric("edge_publish_to_play_seconds", text, relays.play_delays)
 
 
-def series_of_streams(series: StreamSeries, publishers: Publishers, relays: Relays) -> Iterable[Metric]:
+def series_of_streams(series: StreamSeries, publishers: Publishers, relays: Relays, rates: FrameRates) -> Iterable[Metric]:
     """What is told of single streams, where it is."""
     if not series.most_num:
         return
-    published = {publishing.stream: publishing.core.counters for publishing in publishers}
+    published = {publishing.stream: publishing.core for publishing in publishers}
     played = {relay.stream: relay for relay in relays}
     received = CounterMetricFamily("edge_stream_received_bytes", "Payload from a stream's publisher here.", labels=("stream",))
+    text = "Pictures from a stream's publisher here, of a stream without video audio frames; looked at each second."
+    frames = CounterMetricFamily("edge_stream_received_frames", text, labels=("stream",))
+    gops = GaugeMetricFamily(
+        "edge_stream_gop_seconds", "Of a stream's publisher here: how long its last GOP was.", labels=("stream",)
+    )
+    text = "How late a stream's units come here from its publisher's edge, by the clocks of both; the newest."
+    delays = GaugeMetricFamily("edge_stream_link_delay_seconds", text, labels=("stream",))
     sent = CounterMetricFamily("edge_stream_sent_bytes", "Bytes written to a stream's players here.", labels=("stream",))
     players = GaugeMetricFamily("edge_stream_players", "Players of a stream here.", labels=("stream",))
     streams = list(dict.fromkeys([*published, *played]))
     for stream in series.choose(streams):
-        if (counters := published.get(stream)) is not None:
-            received.add_metric((str(stream),), counters.payload_bytes)
+        if (core := published.get(stream)) is not None:
+            received.add_metric((str(stream),), core.counters.payload_bytes)
+            if (rate := rates.of(core)) is not None:
+                frames.add_metric((str(stream),), rate.frames)
+                if rate.gop_s is not None:
+                    gops.add_metric((str(stream),), rate.gop_s)
         if (relay := played.get(stream)) is not None:
             sent.add_metric((str(stream),), sum(fanout.counters.sent_bytes for fanout in relay.fanouts))
             players.add_metric((str(stream),), relay.players)
-    yield from (received, sent, players)
+            if relay.reader.delay_us is not None:
+                delays.add_metric((str(stream),), max(0, relay.reader.delay_us) / 1e6)
+    yield from (received, frames, gops, sent, players, delays)
     yield from series.left_out(len(streams))
 
 

@@ -10,10 +10,13 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from lalmesh.runtime.scheduling.model import Role
+from lalmesh.runtime.scheduling.model import Refusal, Role
+from lalmesh.runtime.zeroed import begin_at_zero
 
 ROLES = tuple(role.value for role in Role)
 STATES = ("joined", "draining", "away")  #: as `Directory.state_of` has them
+ANSWERS = ("granted", *(refusal.value for refusal in Refusal))  #: of claims and the like
+GIVEN_BACK, RAISED, RELAY_CHANGES = ("released", "not_held"), ("raised", "not_held"), ("begin", "move", "end")
 CLAIM_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -74,6 +77,15 @@ class SchedulerMetrics:
         self.claim_seconds = Histogram(
             "scheduler_claim_seconds", "Time to answer one claim", buckets=CLAIM_BUCKETS_S, registry=self.registry
         )
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        for answered in (self.claims, self.reclaims, self.moves, self.locates, self.hls_locates):
+            begin_at_zero(answered, ANSWERS)
+        for released in (self.releases, self.hls_releases):
+            begin_at_zero(released, GIVEN_BACK)
+        begin_at_zero(self.hls_limits, RAISED)
+        begin_at_zero(self.relay_changes, RELAY_CHANGES)
 
     def watch(self, census: Callable[[], Census]) -> None:
         """Read how the cluster stands when metrics are asked for."""

@@ -29,8 +29,10 @@ from lalmesh.runtime.telemetry import TraceCollector
 from services.standalone import settings
 from services.standalone.announcing import OutboxCollector, announce, now_us
 from services.standalone.applying import apply_config
+from services.standalone.build_info import BuildInfo
 from services.standalone.links import DirectLinks, LinkCollector
 from services.standalone.live import LiveNode
+from services.standalone.loop_delay import LoopDelay
 from services.standalone.process_metrics import ProcessMetrics
 from services.standalone.stores import open_blacklist, open_event_log, open_registry, open_sessions
 
@@ -74,6 +76,10 @@ class Node:
         GCCollector(registry=self._metrics)
         self._metrics.register(TraceCollector())
         self._metrics.register(ProcessMetrics(loaded.config.cluster.tls.cert_file))
+        self._metrics.register(BuildInfo(loaded.config, role))
+        loop_delay = LoopDelay()
+        self._metrics.register(loop_delay)
+        self._stack.callback(loop_delay.stop)
         outboxes = OutboxCollector(
             lambda: (("edge", self._edge), ("hls", self._hls), ("origin", self._origin), ("scheduler", self._scheduler))
         )

@@ -76,3 +76,15 @@ def test_so_many_gops_are_told_of_and_of_sound_none() -> None:
     core = publication(AUDIO)
     send(core, 0, 46, track_id=2)
     assert FrameRates().told(core, BEGUN_S + 1).gop_frames == ()
+
+
+def test_all_pictures_are_counted_once_however_often_somebody_looks() -> None:
+    core, rates = publication(VIDEO, AUDIO), FrameRates()
+    assert rates.of(core) is None
+    for second in range(3):
+        send(core, second, 25)
+        rates.told(core, BEGUN_S + second)
+        rates.told(core, BEGUN_S + second)
+    rate = rates.of(core)
+    assert rate is not None
+    assert rate.frames == 75
