@@ -232,6 +232,7 @@ class Redis(Pods):
     bundled: bool = True
     image: Image
     replicas: Literal[1] = 1
+    max_memory: Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]*(k|kb|m|mb|g|gb)?)?$")] = "640mb"
     persistence: Persistence = Persistence()
     tls_secret: str = ""
 
@@ -254,12 +255,25 @@ class Ingress(Values):
     api: IngressHost = IngressHost()
 
 
+class Egress(Values):
+    """What pods may reach outside of the release, beside DNS."""
+
+    enabled: bool = False
+    all: list[Anything] = []
+    edge: list[Anything] = []
+    origin: list[Anything] = []
+    scheduler: list[Anything] = []
+    hls: list[Anything] = []
+
+
 class NetworkPolicy(Values):
     """Who may reach what."""
 
     enabled: bool = True
     metrics_from: list[Anything] = []
     api_from: list[Anything] = []
+    machines_from: list[Anything] = []
+    egress: Egress = Egress()
 
 
 class Scrape(Values):
@@ -322,7 +336,7 @@ class ChartValues(Values):
     service_account: ServiceAccount = ServiceAccount()
     pre_stop_s: Annotated[int, Field(ge=0, le=600)] = 5
     fs_group: Annotated[int, Field(ge=1)] = 10001
-    zones: list[DnsLabel] = []
+    zones: Annotated[list[DnsLabel], Field(json_schema_extra={"uniqueItems": True})] = []
     zone_from_pod_label: bool = False
     secrets: Secrets = Secrets()
     cluster_tls: ClusterTls = ClusterTls()

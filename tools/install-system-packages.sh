@@ -17,7 +17,7 @@ packages() {
             echo 'nginx=nginx libnginx-mod-rtmp gcc=cc libc6-dev nodejs=node npm=npm iproute2=ss redis-server=redis-server'
             echo 'gstreamer1.0-tools=gst-launch-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good'
             echo 'gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-rtsp chromium=chromium'
-            echo 'gir1.2-gst-rtsp-server-1.0 python3-gi libnginx-mod-stream haproxy=haproxy prometheus=prometheus'
+            echo 'gir1.2-gst-rtsp-server-1.0 python3-gi libnginx-mod-stream haproxy=haproxy prometheus=prometheus nftables=nft'
             ;;
         bench)
             echo 'gcc=cc libc6-dev iproute2=ss ffmpeg=ffmpeg nginx=nginx libnginx-mod-rtmp nodejs=node npm=npm'

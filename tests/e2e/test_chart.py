@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -40,12 +41,32 @@ A_PICTURE_BYTES = 4000
 STREAM = "helm-test/push"
 
 
+#: What is allowed is told, both ways, and who may read the metrics: nothing else gets through.
+POLICIES = ["networkPolicy.egress.enabled=true", "networkPolicy.metricsFrom[0].podSelector.matchLabels.app=prometheus"]
+CONNECT_S = 5.0
+#: Which of the pairs of address and port on its input can be connected to.
+CONNECTING = f"""
+import asyncio, json, sys
+async def is_open(pair):
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(*pair), {CONNECT_S})
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+async def main():
+    pairs = json.load(sys.stdin)
+    print(json.dumps([pair for pair, found in zip(pairs, await asyncio.gather(*map(is_open, pairs))) if found]))
+asyncio.run(main())
+"""
+
+
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
     """The chart with its default values, all pods at the same time."""
     folder = tmp_path_factory.mktemp("release")
     folder.chmod(0o755)
-    with Pods(template(sets=[f"config.cluster.lease_s={LEASE_S}"]), folder) as pods:
+    with Pods(template(sets=[f"config.cluster.lease_s={LEASE_S}", *POLICIES]), folder) as pods:
         made = Release(pods)
         made.bring_up(*STORES, "scheduler", *DATA_PLANE)
         yield made
@@ -98,6 +119,48 @@ def test_a_stream_is_played_at_every_edge_and_as_hls(release: Release, clip: Pod
     edge = release.of("edge")[0]
     with urllib.request.urlopen(f"http://{edge.address}:8080/hls/{STREAM}.m3u8", timeout=30) as answer:
         assert ".ts" in answer.read().decode()
+
+
+def reached(release: Release, whence: Pod) -> set[tuple[str, str]]:
+    """Role and name of every port over TCP that can be connected to from a pod."""
+    named = {
+        (pod.address, port): (pod.role, name)
+        for pod in release.of("edge", "origin", "scheduler", "hls", "etcd", "redis")
+        for name, port in pod.ports.items()
+        if name not in ("rtp", "rtcp")
+    }
+    command = [*whence.place.inside, sys.executable, "-c", CONNECTING]
+    done = subprocess.run(command, input=json.dumps(list(named)), capture_output=True, text=True, timeout=60, check=True)
+    return {named[address, port] for address, port in json.loads(done.stdout)}
+
+
+def test_strangers_get_to_the_public_ports_alone_and_who_watches_to_the_metrics(release: Release) -> None:
+    public = {("edge", name) for name in ("rtmp", "http", "rtsp", "ws-rtsp")} | {("scheduler", "api")}
+    assert reached(release, release.pods.stranger("stranger", app="shop")) == public
+    metrics = {(role, "metrics") for role in ("edge", "origin", "scheduler", "hls", "etcd")}
+    assert reached(release, release.pods.stranger("watcher", app="prometheus")) == public | metrics
+
+
+def test_only_schedulers_get_to_what_is_decided_with(release: Release) -> None:
+    stores = {("etcd", "client"), ("redis", "redis")}
+    for role in DATA_PLANE:
+        assert not reached(release, release.of(role)[0]) & stores
+    assert reached(release, release.of("scheduler")[0]) >= stores
+
+
+def test_pods_get_nowhere_else(release: Release) -> None:
+    stranger, neighbour = (release.pods.stranger(name, app="shop") for name in ("elsewhere", "neighbour"))
+    serving = [*stranger.place.inside, sys.executable, "-m", "http.server", "8080"]
+    with Child(serving, log=stranger.folder.with_suffix(".log")) as web:
+        elsewhere = json.dumps([[stranger.address, 8080]])
+        command = [sys.executable, "-c", CONNECTING]
+
+        def connected(pod: Pod) -> bool:
+            words = [*pod.place.inside, *command]
+            return subprocess.run(words, input=elsewhere, capture_output=True, text=True, timeout=60, check=True).stdout != "[]\n"
+
+        wait_until("the other server", lambda: connected(neighbour), READY_S, child=web)
+        assert not [pod.name for pod in release.of(*DATA_PLANE, "scheduler", *STORES) if connected(pod)]
 
 
 def test_the_api_shows_the_nodes_by_the_names_of_their_pods(release: Release, clip: Pod) -> None:

@@ -2,7 +2,8 @@
 
 Each pod is a network namespace with an address of its own. A container is a process in a mount namespace: the machine's files under
 an overlay that is read-only where the container says so, with the volumes mounted where it says, as the user that it says, with no
-capabilities, and the environment that it says and no other. Names of Services and pods stand in /etc/hosts. Needs root.
+capabilities, and the environment that it says and no other. Names of Services and pods stand in /etc/hosts. NetworkPolicies hold
+(`policies`). Needs root.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from support import policies
 from support.helm import NAMESPACE, Item, named, of_kind
 from support.netns import Namespace, Network, can_make_namespaces
 from support.process import Child, wait_until
@@ -39,7 +41,7 @@ _REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
 def can_run_pods() -> bool:
     """Whether this process may, and the kernel has what it takes."""
-    return can_make_namespaces() and "overlay" in Path("/proc/filesystems").read_text()
+    return can_make_namespaces() and "overlay" in Path("/proc/filesystems").read_text() and policies.available()
 
 
 @dataclass
@@ -63,6 +65,16 @@ class Pod:
     def role(self) -> str:
         """Which part of the release it is."""
         return self.labels.get("app.kubernetes.io/component", "")
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports of its containers, by name."""
+        return {port["name"]: port["containerPort"] for container in self.spec["containers"] for port in container.get("ports", [])}
+
+    @property
+    def peer(self) -> policies.Peer:
+        """As policies see it."""
+        return policies.Peer(self.labels, self.address, self.ports)
 
     def output(self) -> str:
         """What its containers have said."""
@@ -101,14 +113,22 @@ class Pods:
             if item["metadata"]["labels"]["app.kubernetes.io/component"] in roles
             for name in _pod_names(item)
         ]
-        self._write_hosts()
+        self._tell()
         return made
 
     def single(self, name: str) -> Pod:
         """A pod that stands for itself, not running yet."""
         item = named(self._items, "Pod", name)
         pod = self._pod(name, item, item)
-        self._write_hosts()
+        self._tell()
+        return pod
+
+    def stranger(self, name: str, **labels: str) -> Pod:
+        """A pod of somebody else with these labels, in which nothing runs."""
+        spec: Item = {"containers": []}
+        pod = Pod(name, labels, spec, self._network.add(), self._folder / name)
+        self.pods.append(pod)
+        self._tell()
         return pod
 
     def _pod(self, name: str, template: Item, owner: Item) -> Pod:
@@ -120,6 +140,13 @@ class Pods:
         pod = Pod(name, template["metadata"]["labels"], template["spec"], self._network.add(), folder, claims)
         self.pods.append(pod)
         return pod
+
+    def _tell(self) -> None:
+        """Have names and policies know all pods that there are."""
+        self._write_hosts()
+        peers, kubelet = [pod.peer for pod in self.pods], f"{self._network.prefix}.1"
+        for pod in self.pods:
+            policies.enforce(pod.place.inside, of_kind(self._items, "NetworkPolicy"), pod.peer, peers, kubelet)
 
     def _write_hosts(self) -> None:
         """The names that DNS of the cluster would know."""
@@ -255,11 +282,10 @@ class Pods:
         """Whether the probe of that kind (``readinessProbe``) of its first container succeeds now."""
         container = pod.spec["containers"][0]
         probe = container[kind]
-        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
         if "httpGet" in probe:
-            return _answers_well(f"http://{pod.address}:{ports[probe['httpGet']['port']]}{probe['httpGet']['path']}")
+            return _answers_well(f"http://{pod.address}:{pod.ports[probe['httpGet']['port']]}{probe['httpGet']['path']}")
         if "tcpSocket" in probe:
-            return _is_open(pod.address, ports[probe["tcpSocket"]["port"]])
+            return _is_open(pod.address, pod.ports[probe["tcpSocket"]["port"]])
         child = pod.running[container["name"]]
         env = [f"{name}={value}" for name, value in self.environment(pod, container).items()]
         inside = ["nsenter", "--target", str(child.pid), "--net", "--mount", "--root", "env", "-i", f"PATH={PATH}", *env]

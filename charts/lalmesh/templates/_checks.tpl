@@ -13,6 +13,12 @@
 {{- fail "edge.advertise.from: podService needs edge.podService.domain, below which pods have their names" }}
 {{- end }}
 {{- end }}
+{{- if and (eq $edge.advertise.from "podService") (eq $edge.podService.type "NodePort") }}
+{{- fail "edge.podService.type: NodePort has other ports outside than the edge names; use LoadBalancer" }}
+{{- end }}
+{{- if and $edge.hostNetwork .Values.networkPolicy.enabled (not .Values.networkPolicy.machinesFrom) }}
+{{- fail "edge.hostNetwork needs networkPolicy.machinesFrom: such edges come from the addresses of machines, which a policy cannot tell by pods" }}
+{{- end }}
 {{- if and (eq $edge.advertise.from "hostIP") (not (or $edge.hostPorts $edge.hostNetwork)) }}
 {{- fail "edge.advertise.from: hostIP needs edge.hostPorts or edge.hostNetwork" }}
 {{- end }}
@@ -24,6 +30,9 @@
 {{- end }}
 {{- if and $edge.service.udp (ne $config.edge.rtsp.udp_ports "shared") }}
 {{- fail "edge.service.udp needs config.edge.rtsp.udp_ports: shared" }}
+{{- end }}
+{{- if and $edge.autoscaling.enabled (gt (include "lalmesh.drainS" . | int) 3600) }}
+{{- fail "edge.autoscaling.enabled: an autoscaler looks back an hour at most, and edges need config.cluster.drain_s; make it 3600 or less" }}
 {{- end }}
 {{- if and $edge.autoscaling.enabled (gt (int $edge.autoscaling.minReplicas) (int $edge.autoscaling.maxReplicas)) }}
 {{- fail "edge.autoscaling.minReplicas is above maxReplicas" }}
@@ -62,11 +71,36 @@
 {{- if and .Values.ingress.enabled (not (or .Values.ingress.streams.host .Values.ingress.api.host)) }}
 {{- fail "ingress.enabled needs ingress.streams.host or ingress.api.host" }}
 {{- end }}
+{{- if and .Values.ingress.enabled .Values.ingress.streams.host (not (and $edge.service.enabled $config.edge.http.enable)) }}
+{{- fail "ingress.streams.host leads to the edges over HTTP: it needs edge.service.enabled and config.edge.http.enable" }}
+{{- end }}
 {{- $claim := .Values.hls.storage.claim }}
 {{- if and (include "lalmesh.hasFolder" .) (gt (mul (int .Values.hls.replicas) (max 1 (len .Values.zones))) 1) (not $claim.existingClaim) (not (has "ReadWriteMany" $claim.accessModes)) }}
 {{- fail "several hls nodes share their storage: hls.storage.claim.accessModes: [ReadWriteMany], or config.hls.storage.url: s3://BUCKET/PREFIX" }}
 {{- end }}
 {{- if and (eq $config.hls.storage.url "memory:") (gt (int .Values.hls.replicas) 1) }}
 {{- fail "config.hls.storage.url: memory: is for one hls node" }}
+{{- end }}
+{{- range $section, $given := .Values.config }}
+{{- if regexMatch "://[^/@\\s\"]*:[^/@\\s\"]*@" (toJson $given) }}
+{{- fail (printf "config.%s has a URL with a login in it, and values are no place for secrets; docs/kubernetes.md says where it may be" $section) }}
+{{- end }}
+{{- end }}
+{{- range $zone := .Values.zones }}
+{{- $name := printf "%s-origin-%s" (include "lalmesh.fullname" $) $zone }}
+{{- if gt (len $name) 52 }}
+{{- fail (printf "zones: %s is longer than the 52 characters that a StatefulSet may have; a shorter fullnameOverride helps" $name) }}
+{{- end }}
+{{- end }}
+{{- $given := dict "commonLabels" .Values.commonLabels }}
+{{- range $role := list "edge" "origin" "scheduler" "hls" "etcd" "redis" }}
+{{- $_ := set $given (printf "%s.podLabels" $role) (get $.Values $role).podLabels }}
+{{- end }}
+{{- range $where, $labels := $given }}
+{{- range $label, $_ := $labels }}
+{{- if regexMatch "^(app\\.kubernetes\\.io/(name|instance|component|version|managed-by|part-of)|helm\\.sh/chart|lalmesh/zone)$" $label }}
+{{- fail (printf "%s: %s is a label of the chart, by which it finds its pods" $where $label) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}

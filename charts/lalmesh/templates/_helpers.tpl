@@ -29,6 +29,11 @@ app.kubernetes.io/part-of: lalmesh
 {{- end }}
 {{- end -}}
 
+{{- /* labels of pods: root, role, zone, values */ -}}
+{{- define "lalmesh.podLabels" -}}
+{{- toYaml (mustMerge (include "lalmesh.labels" . | fromYaml) (deepCopy .values.podLabels)) -}}
+{{- end -}}
+
 {{- /* metadata of an object: root, name, role, zone, annotations */ -}}
 {{- define "lalmesh.metadata" -}}
 name: {{ .name }}
@@ -201,8 +206,26 @@ metrics:
 {{- else if eq .role "hls" }}
 - {name: grpc, port: {{ int $config.hls.grpc.port }}, protocol: TCP}
 - {name: http, port: {{ int $config.hls.http.port }}, protocol: TCP}
+{{- $secure := $config.hls.https.enable }}
+{{- if kindIs "invalid" $secure }}{{- $secure = not (empty $config.hls.tls.cert_file) }}{{- end }}
+{{- if $secure }}
+- {name: https, port: {{ int $config.hls.https.port }}, protocol: TCP}
+{{- end }}
 {{- end }}
 - {name: metrics, port: {{ int $config.metrics.port }}, protocol: TCP}
+{{- end -}}
+
+{{- /* pods of the release, as peers of a NetworkPolicy; of one role where it is given: root, role */ -}}
+{{- define "lalmesh.peers" -}}
+- podSelector:
+    matchLabels:
+      {{- include "lalmesh.selector" . | nindent 6 }}
+{{- end -}}
+
+{{- /* whether a clip can be pushed and played by the Service of the edges */ -}}
+{{- define "lalmesh.canTest" -}}
+{{- $edge := (include "lalmesh.effective" . | fromYaml).edge -}}
+{{- if and .Values.tests.enabled .Values.edge.service.enabled $edge.rtmp.enable $edge.http.enable -}}true{{- end -}}
 {{- end -}}
 
 {{- define "lalmesh.hasFolder" -}}

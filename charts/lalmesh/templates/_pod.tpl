@@ -154,10 +154,7 @@ enableServiceLinks: false
 {{- $onHost := and (eq .role "edge") (or $values.hostPorts $values.hostNetwork) -}}
 metadata:
   labels:
-    {{- include "lalmesh.labels" . | nindent 4 }}
-    {{- with $values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "lalmesh.podLabels" . | nindent 4 }}
   annotations:
     checksum/config: {{ include "lalmesh.roleConfig" . | sha256sum }}
     {{- with $values.podAnnotations }}

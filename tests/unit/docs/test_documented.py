@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from support.doc_blocks import DOCS, ROOT, Block, blocks, pages
 
@@ -17,6 +19,7 @@ from lalmesh.runtime.config import Config, load_config
 from lalmesh.runtime.event_kinds import KINDS
 from services.scheduler import SchedulerApp
 from services.scheduler.registry import MemoryRegistry
+from tools.chart import values_schema
 
 VALUES = ROOT / "charts" / "lalmesh" / "values.yaml"
 ALERTS = ROOT / "charts" / "lalmesh" / "alerts"
@@ -66,6 +69,12 @@ def values_of_the_chart(tree: object, path: str = "") -> Iterator[str]:
         for name, below in tree.items():
             yield f"{path}.{name}".lstrip(".")
             yield from values_of_the_chart(below, f"{path}.{name}".lstrip("."))
+
+
+def over(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Values as Helm has them with those that are given."""
+    merged = {name: over(values[name], more) if isinstance(values.get(name), dict) else more for name, more in given.items()}
+    return {**values, **merged}
 
 
 # configuration
@@ -125,8 +134,9 @@ def test_a_block_of_yaml_is_a_configuration_or_says_whose_it_is(block: Block, tm
     text = block.text
     given, *others = yaml.safe_load_all(text)
     if block.page == "kubernetes.md":
-        assert set(given) <= set(yaml.safe_load(VALUES.read_text(encoding="utf-8"))), "no values of the chart"
-        given = given["config"]
+        values = over(yaml.safe_load(VALUES.read_text(encoding="utf-8")), given)
+        assert [error.message for error in Draft202012Validator(values_schema()).iter_errors(values)] == []
+        given = given.get("config", {})
     if others or not set(given) <= set(SECTIONS):
         assert text.lstrip().startswith("#"), "neither a configuration of ours nor told whose it is"
         return
