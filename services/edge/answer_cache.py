@@ -9,6 +9,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lalmesh.runtime.hls_answers import NOT_KNOWN, Played
+
 MAX_ENTRIES = 10_000  #: a playlist with parts has some 30 things to ask for: 300 streams
 ENTRY_BYTES = 1_000  #: what an entry costs beside its body
 #: what is passed on of an answer's headers; what is about the connection to the hls node is not (RFC 9110 §7.6.1)
@@ -30,6 +32,7 @@ class Answer:
     body: bytes
     fetched_at: float  #: seconds of the clock
     codecs: tuple[str, ...] = ()  #: of the stream, where it is a playlist whose node says so
+    played: Played = NOT_KNOWN  #: the publication in it, likewise
 
     @property
     def may_be_shared(self) -> bool:

@@ -10,7 +10,6 @@ from lalmesh.runtime import telemetry
 from lalmesh.runtime.authorisation import Action, Login, Request
 from lalmesh.runtime.foreign_text import well_formed
 
-_TRACE = f"{telemetry.HEADER}="  # in a query
 _FOREIGN = ("url", "query", "user_agent", "user")  # texts that the client chose
 
 
@@ -43,11 +42,10 @@ class Client:
         """Have no text that could not be told of."""
         for name in _FOREIGN:
             object.__setattr__(self, name, well_formed(getattr(self, name)))
-        if _TRACE in self.query:  # which is for nobody else: not for who decides, who remembers decisions, or who is told of it
-            parts = self.query.split("&")
-            named = next((part for part in parts if part.startswith(_TRACE)), "")
-            object.__setattr__(self, "trace", self.trace or telemetry.from_outside(named.removeprefix(_TRACE)))
-            object.__setattr__(self, "query", joined_queries(*(part for part in parts if not part.startswith(_TRACE))))
+        traceparent, rest = telemetry.context_in(self.query)
+        if rest != self.query:  # it is for nobody else: not for who decides, who remembers decisions, or who is told of it
+            object.__setattr__(self, "trace", self.trace or telemetry.from_outside(traceparent))
+            object.__setattr__(self, "query", rest)
 
     def request(self, action: Action, stream: StreamKey) -> Request:
         """What is to be decided about it."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from lalmesh.errors import Unavailable
-from lalmesh.runtime.hls_answers import CODECS_HEADER, codecs_in
+from lalmesh.runtime.hls_answers import CODECS_HEADER, PUBLICATION_HEADER, Played, codecs_in
 from services.edge.answer_cache import PASSED_ON, Answer, AnswerCache
 from services.edge.held_bodies import HeldBodies
 from services.edge.hls_nodes import RETRY_AFTER_S, HlsNodes, HlsProxyCounters, Wanted, said
@@ -141,6 +141,7 @@ class HlsClient:
             body=body,
             fetched_at=self._clock(),
             codecs=codecs_in(upstream.headers.get(CODECS_HEADER, "")),
+            played=Played.parse(upstream.headers.get(PUBLICATION_HEADER, "")),
         )
         (self._cache if answer.status == 200 else self._missing).put(wanted.target, answer)
         return answer

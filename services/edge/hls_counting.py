@@ -18,6 +18,7 @@ from typing import TypeAlias
 
 from lalmesh.names import StreamKey
 from lalmesh.protocol.hls import HlsPath, PlaylistName, with_query
+from lalmesh.runtime.hls_answers import NOT_KNOWN, Played
 from lalmesh.runtime.hls_sessions import HlsPlayer, Players, SessionIds, session_in, with_session
 from services.edge.answer_cache import Answer
 
@@ -124,11 +125,18 @@ class HlsCounting:
         self._by = _By.NODES_BY_A_KEY
         return None
 
-    def answered(self, counted: Counted, player: Callable[[], HlsPlayer], sent_bytes: int, codecs: tuple[str, ...] = ()) -> None:
-        """Count a player that was answered with so many bytes, of a stream that is coded so."""
+    def answered(
+        self,
+        counted: Counted,
+        player: Callable[[], HlsPlayer],
+        sent_bytes: int,
+        codecs: tuple[str, ...] = (),
+        played: Played = NOT_KNOWN,
+    ) -> None:
+        """Count a player that was answered with so many bytes of what is `played`, of a stream that is coded so."""
         asked = counted.asked
         is_media = asked.found.resource is not PlaylistName.INDEX  # the others are answered once they name media
-        self.players.saw(asked.stream, counted.session_id, player, sent_bytes, is_media=is_media, codecs=codecs)
+        self.players.saw(asked.stream, counted.session_id, player, sent_bytes, is_media=is_media, codecs=codecs, played=played)
 
     @property
     def _counting(self) -> _By:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from aiohttp import web
@@ -10,6 +10,7 @@ from aiohttp import web
 from lalmesh.errors import InvalidName, RemoteProtocolError
 from lalmesh.names import ANY_APP, StreamKey
 from lalmesh.protocol.hls import HlsPath, parse_path
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.authorisation import Access, Action, Admitted, HlsAccess, Redirected
 from lalmesh.runtime.record_paths import RECORDINGS, parse_record_path
 from services.edge.client_http import client_of
@@ -25,6 +26,8 @@ class Passed:
     query: str  #: for the node
     is_checked: bool  #: otherwise the node decides, and nobody else may have its answer
     asked: Asked | None = None  #: what it is for; None where the node has to find out, or it is no part of a live stream
+    traceparent: str = ""  #: of its query, which that has no more; empty where there was none that counts
+    trace: telemetry.TraceContext | None = None  #: what its client says that it is a part of
 
 
 class HlsGuard:
@@ -42,7 +45,16 @@ class HlsGuard:
         Raises:
             AccessRefused: it may not.
         """
-        query = request.rel_url.raw_query_string
+        traceparent, query = telemetry.context_in(request.rel_url.raw_query_string)
+        found = await self._admitted(request, query)
+        trace = telemetry.from_outside(request.headers.get(telemetry.HEADER, "") or traceparent)
+        if trace is None or not trace.is_sampled:
+            return found
+        if isinstance(found, Redirected):
+            return Redirected(telemetry.with_context(found.query, traceparent))
+        return replace(found, traceparent=traceparent, trace=trace)
+
+    async def _admitted(self, request: web.Request, query: str) -> Passed | Redirected:
         if request.path.startswith(RECORDINGS):
             admitted = await self._recording(request) if self._access.is_guarded else Admitted(query)
             return Passed(admitted.query, is_checked=True) if admitted is not None else Passed(query, is_checked=False)

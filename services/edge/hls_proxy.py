@@ -14,6 +14,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.authorisation import CLIENT_HEADER, EdgeHeaders, FromEdge
 from lalmesh.runtime.forwarded import Remote
 from lalmesh.runtime.hls_sessions import HlsPlayer
@@ -55,7 +56,7 @@ class HlsProxy:
                 return await self._uncounted(request, passed, passed.query)
             match self._counting.decide(passed.asked, passed.query):
                 case AskAgain(query):
-                    where = f"{request.rel_url.raw_path}?{query}"
+                    where = f"{request.rel_url.raw_path}?{telemetry.with_context(query, passed.traceparent)}"
                     return web.Response(status=302, headers={"Location": where, "Cache-Control": "no-store"})
                 case Ended():
                     return web.Response(status=410, text="the session was ended\n", headers={"Cache-Control": "no-store"})
@@ -66,6 +67,7 @@ class HlsProxy:
 
     async def _uncounted(self, request: web.Request, passed: Passed, query: str) -> web.StreamResponse:
         conditions = {name: request.headers[name] for name in CONDITIONS if name in request.headers}
+        query = telemetry.with_context(query, passed.traceparent)  # the node may count its player
         wanted = self._wanted(request, passed, query, conditions)
         if request.method == "HEAD":
             return await self._head(request, wanted)
@@ -95,7 +97,7 @@ class HlsProxy:
                 return await self._counted_through(request, passed, counted, counting, wanted)
             body = counted.for_player(answer.body)
             if request.method == "GET":
-                counting.answered(counted, partial(_player, request, passed.query), len(body), answer.codecs)
+                counting.answered(counted, partial(_player, request, passed), len(body), answer.codecs, answer.played)
             return await self._whole(request, answer, body)
 
     async def _counted_through(
@@ -106,7 +108,7 @@ class HlsProxy:
             return await self._head(request, wanted)
         response = await self._pass_through(request, wanted)
         if response.status == HTTPStatus.OK:
-            counting.answered(counted, partial(_player, request, passed.query), response.content_length or 0)
+            counting.answered(counted, partial(_player, request, passed), response.content_length or 0)
         return response
 
     def _wanted(
@@ -119,7 +121,7 @@ class HlsProxy:
             remote = remote_of(request)
             said = FromEdge(remote.address, passed.is_checked, is_counted)
             told = {**self._says.of(target, said, time.time()), CLIENT_HEADER: remote.peer}
-            return {**_about(request, remote), **told, **conditions}
+            return {**_about(request, remote), **told, **telemetry.carried(passed.trace), **conditions}
 
         return Wanted(target, headers, request.method)
 
@@ -158,7 +160,8 @@ def _about(request: web.Request, remote: Remote) -> Mapping[str, str]:
     return headers
 
 
-def _player(request: web.Request, query: str) -> HlsPlayer:
+def _player(request: web.Request, passed: Passed) -> HlsPlayer:
     remote = remote_of(request)
     base = f"{remote.scheme}://{request.host}"
-    return HlsPlayer.asking(remote.peer, base, request.path, query, request.headers.get("User-Agent", ""))
+    agent = request.headers.get("User-Agent", "")
+    return HlsPlayer.asking(remote.peer, base, request.path, passed.query, agent, passed.trace)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from lalmesh.errors import Unavailable
 from lalmesh.protocol.hls import FileName, InitName, PartName, SegmentName
-from lalmesh.runtime.hls_answers import CODECS_HEADER, OWNER_HEADER, OWNER_UNKNOWN
+from lalmesh.runtime.hls_answers import CODECS_HEADER, OWNER_HEADER, OWNER_UNKNOWN, PUBLICATION_HEADER, Played
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"  #: RFC 8216 §10
 TS_TYPE = "video/mp2t"
@@ -61,11 +61,12 @@ def playlist_answer(text: str, max_age_s: int) -> Answer:
     return Answer(200, text.encode(), {"Content-Type": PLAYLIST_TYPE, "Cache-Control": f"max-age={max_age_s}"})
 
 
-def with_codecs(answer: Answer, codecs: Sequence[str]) -> Answer:
-    """The answer with a playlist of a stream that is coded with `codecs`, saying so to whoever counts its player."""
+def with_codecs(answer: Answer, codecs: Sequence[str], publication: bytes) -> Answer:
+    """The answer with a playlist of a `publication` that is coded with `codecs`, saying so to whoever counts its player."""
     if answer.status != 200 or not codecs:
         return answer
-    return replace(answer, headers={**answer.headers, CODECS_HEADER: ",".join(codecs)})
+    told = {CODECS_HEADER: ",".join(codecs)} | ({PUBLICATION_HEADER: str(Played.of(publication))} if publication else {})
+    return replace(answer, headers={**answer.headers, **told})
 
 
 def _file_type(name: FileName) -> str:

@@ -34,6 +34,7 @@ from lalmesh.runtime.scheduling import (
     Role,
 )
 from lalmesh.runtime.storage import Storage
+from lalmesh.runtime.telemetry import SpanName
 from services.hls.cleanup import keep_sweeping
 from services.hls.events import HlsEvents
 from services.hls.fetch import GrpcPeers, HlsFace, NoPeers
@@ -115,7 +116,7 @@ class HlsApp:
         self._peers = GrpcPeers(channels.dial) if channels is not None else None
         self._names = StreamNames(self._find, self._loop.time, match_app=settings.match_app)
         self.service = HlsService(self.workers, storage, self._peers or NoPeers(), cluster_keys, self._names)
-        self._players = Players(settings.session_idle_s, self._loop.time)
+        self._players = Players(settings.session_idle_s, self._loop.time, spans=(SpanName.HLS_PLAY, SpanName.HLS_FIRST_FRAME))
         self.events = self.workers.events = HlsEvents(scheduler, self.member, settings.storage_url)
         self.events.players_again = self._players.again
         self._players.watcher, self.recordings.stored = self.events.players, self.events.recorded

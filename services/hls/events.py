@@ -13,6 +13,7 @@ from lalmesh.runtime.member import Member
 from lalmesh.runtime.node_events import NodeEvents
 from lalmesh.runtime.ownership import Epoch
 from lalmesh.runtime.scheduling import HlsSchedulerClient
+from lalmesh.runtime.telemetry import TraceContext
 from services.hls import layout
 from services.hls.cuts import Cut, SegmentBegun, SegmentClosed
 from services.hls.recording import RECORD_FOLDER, RecordingFinished
@@ -33,13 +34,13 @@ class HlsEvents(NodeEvents):
     def _sessions_again(self) -> Iterable[Callable[[], None]]:
         return self.players_again()
 
-    def segment_begun(self, stream: StreamKey, epoch: Epoch, number: int) -> None:
-        """An MPEG-TS segment has begun."""
-        self._segment(stream, epoch, number, "open", 0)
+    def segment_begun(self, stream: StreamKey, epoch: Epoch, number: int, trace: TraceContext | None) -> None:
+        """An MPEG-TS segment has begun, of the publication of that span."""
+        self._segment(stream, epoch, number, "open", 0, trace)
 
-    def segment_stored(self, stream: StreamKey, epoch: Epoch, number: int, duration: int) -> None:
+    def segment_stored(self, stream: StreamKey, epoch: Epoch, number: int, duration: int, trace: TraceContext | None) -> None:
         """It is whole, `duration` ticks long, and in shared storage."""
-        self._segment(stream, epoch, number, "close", duration)
+        self._segment(stream, epoch, number, "close", duration, trace)
 
     def recorded(self, finished: RecordingFinished) -> None:
         """A recorded file is in shared storage."""
@@ -54,7 +55,7 @@ class HlsEvents(NodeEvents):
         }
         self.outbox.add(EventKind.RECORDING_DONE, finished.stream, facts)
 
-    def _segment(self, stream: StreamKey, epoch: Epoch, number: int, event: str, duration: int) -> None:
+    def _segment(self, stream: StreamKey, epoch: Epoch, number: int, event: str, duration: int, trace: TraceContext | None) -> None:
         live, record = playlists_of(stream)
         facts = {
             "event": event,
@@ -65,7 +66,7 @@ class HlsEvents(NodeEvents):
             "index": number,
             "duration_s": round(duration / TICKS_PER_SECOND, 3),
         }
-        self.outbox.add(EventKind.HLS_MAKE_TS, stream, facts)
+        self.outbox.add(EventKind.HLS_MAKE_TS, stream, facts, trace=trace)
 
 
 def playlists_of(stream: StreamKey) -> tuple[str, str]:
@@ -77,8 +78,16 @@ def playlists_of(stream: StreamKey) -> tuple[str, str]:
 class SegmentEvents:
     """What happens to the MPEG-TS segments of one worker."""
 
-    def __init__(self, events: HlsEvents | None, stream: StreamKey, epoch: Epoch, are_made: Callable[[], bool]) -> None:
-        """Tell `events`, if there are any, while such segments `are_made`."""
+    def __init__(
+        self,
+        events: HlsEvents | None,
+        stream: StreamKey,
+        epoch: Epoch,
+        are_made: Callable[[], bool],
+        trace: Callable[[], TraceContext | None],
+    ) -> None:
+        """Tell `events`, if there are any, while such segments `are_made`; `trace` gives the span of the publication."""
+        self._trace = trace
         self._events = events
         self._stream = stream
         self._epoch = epoch
@@ -102,13 +111,13 @@ class SegmentEvents:
 
     def _begun(self, events: HlsEvents, number: int) -> None:
         self._open = number
-        events.segment_begun(self._stream, self._epoch, number)
+        events.segment_begun(self._stream, self._epoch, number, self._trace())
 
     def stored(self, number: int) -> None:
         """A segment was stored."""
         duration = self._durations.pop(number, None)
         if duration is not None and self._events is not None:
-            self._events.segment_stored(self._stream, self._epoch, number, duration)
+            self._events.segment_stored(self._stream, self._epoch, number, duration, self._trace())
 
     def lost(self, number: int) -> None:
         """It never will be."""

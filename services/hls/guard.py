@@ -11,6 +11,7 @@ from aiohttp import web
 from lalmesh.errors import InvalidName, RemoteProtocolError, Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.protocol.hls import PlaylistName
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.authorisation import (
     CLIENT_HEADER,
@@ -41,6 +42,8 @@ class LetIn:
     peer: str  #: address and port of the client, as the edge says that it came by; the address alone where that says no more
     base: str  #: scheme and host that it was asked by, there
     is_counted: bool = False  #: by the edge: its player is no business of this node
+    traceparent: str = ""  #: of the query, which `query` has no more; empty where there was none
+    trace: telemetry.TraceContext | None = None  #: what its client says that it is a part of
 
 
 Serve = Callable[[web.Request, LetIn], Awaitable[web.StreamResponse]]
@@ -59,7 +62,7 @@ class Guard:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer a GET or HEAD."""
-        query = request.rel_url.raw_query_string
+        traceparent, query = telemetry.context_in(request.rel_url.raw_query_string)
         said = self._headers.read_all(request.headers, request.rel_url.raw_path_qs, time.time())
         remote = remote_of(request)
         address = said.address if said is not None else remote.address
@@ -72,12 +75,12 @@ class Guard:
             if isinstance(admitted, web.Response):
                 return admitted
             if isinstance(admitted, Redirected):
-                where = f"{request.rel_url.raw_path}?{admitted.query}"
+                where = f"{request.rel_url.raw_path}?{telemetry.with_context(admitted.query, traceparent)}"
                 return web.Response(status=302, headers={"Location": where, "Cache-Control": UNCACHED})
             query = admitted
         base, is_counted = _base(request, remote, is_by_edge=said is not None), said is not None and said.is_counted
         peer = _peer(request, said) if said is not None else remote.peer
-        return await self._serve(request, LetIn(query, peer, base, is_counted))
+        return await self._serve(request, LetIn(query, peer, base, is_counted, traceparent, _trace(request, traceparent)))
 
     async def _admitted(self, request: web.Request, query: str, address: str) -> str | Redirected | web.Response:
         if request.path.startswith(RECORDINGS):
@@ -123,7 +126,13 @@ class Guard:
 def as_it_came(request: web.Request) -> LetIn:
     """A request that nobody guards and no edge passed on."""
     remote = remote_of(request)
-    return LetIn(request.rel_url.raw_query_string, remote.peer, _base(request, remote, is_by_edge=False))
+    traceparent, query = telemetry.context_in(request.rel_url.raw_query_string)
+    base = _base(request, remote, is_by_edge=False)
+    return LetIn(query, remote.peer, base, traceparent=traceparent, trace=_trace(request, traceparent))
+
+
+def _trace(request: web.Request, traceparent: str) -> telemetry.TraceContext | None:
+    return telemetry.from_outside(request.headers.get(telemetry.HEADER, "") or traceparent)
 
 
 def _peer(request: web.Request, said: FromEdge) -> str:

@@ -10,8 +10,9 @@ from aiohttp import web
 from lalmesh.errors import InvalidName, RemoteProtocolError, Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.protocol.hls import HlsPath, PlaylistName, with_query
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.asked_once import AskedOnce
-from lalmesh.runtime.hls_answers import CODECS_HEADER, codecs_in
+from lalmesh.runtime.hls_answers import CODECS_HEADER, PUBLICATION_HEADER, Played, codecs_in
 from lalmesh.runtime.hls_sessions import HlsPlayer, Players, SessionIds, session_in, with_session
 from lalmesh.runtime.http_gate import answer_with, waiting_for_answer
 from lalmesh.runtime.record_paths import RECORDINGS
@@ -24,6 +25,7 @@ from services.hls.naming import StreamNames
 from services.hls.record_http import RecordHttp
 from services.hls.service import HlsService
 
+FOR_EDGES = (CODECS_HEADER, PUBLICATION_HEADER)  #: headers that are for who counts a player, not for the player
 GZIP_FROM_BYTES = 1000  #: smaller playlists fit one packet as they are
 GZIP_LEVEL = 5  #: a playlist of 5 KB takes 0.1 ms and becomes a fifth
 ZIPPED_AT_ONCE_BYTES = 64 << 10  #: these take 0.3 ms; a larger one, as of a recording, would hold up the loop: threads zip it
@@ -73,7 +75,7 @@ class HlsHttp:
         if request.method == "GET":
             self._metrics.sent_bytes.inc(len(answer.body))
         if CODECS_HEADER in answer.headers and not let_in.is_counted:
-            answer = replace(answer, headers={name: text for name, text in answer.headers.items() if name != CODECS_HEADER})
+            answer = replace(answer, headers={name: text for name, text in answer.headers.items() if name not in FOR_EDGES})
         answer = await self._zipped.encoded(answer, request.headers.get("Accept-Encoding", ""))  # nobody holds the other meanwhile
         return await answer_with(request, answer.status, answer.headers, answer.body)
 
@@ -96,7 +98,7 @@ class HlsHttp:
                 return refusal(404, "unknown session")
             session_id = ""
         if not session_id and isinstance(found.resource, PlaylistName):
-            where = f"{path}?{with_session(rest, ids.make(stream))}"
+            where = f"{path}?{telemetry.with_context(with_session(rest, ids.make(stream)), let_in.traceparent)}"
             return Answer(302, b"", {"Location": where, "Cache-Control": UNCACHED})
         if session_id and self._players.is_kicked(session_id):
             return refusal(410, "the session was ended")
@@ -114,10 +116,11 @@ class HlsHttp:
         self._players.saw(
             stream,
             session_id,
-            lambda: HlsPlayer.asking(let_in.peer, let_in.base, request.path, let_in.query, agent),
+            lambda: HlsPlayer.asking(let_in.peer, let_in.base, request.path, let_in.query, agent, let_in.trace),
             len(answer.body),
             is_media=found.resource is not PlaylistName.INDEX,  # the others are answered once they name media
             codecs=codecs_in(answer.headers.get(CODECS_HEADER, "")),
+            played=Played.parse(answer.headers.get(PUBLICATION_HEADER, "")),
         )
 
 

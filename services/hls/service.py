@@ -162,7 +162,7 @@ class HlsService:
     async def _from_worker(self, worker: Worker, found: HlsPath, reload: ReloadRequest, query: str) -> Answer | None:
         if isinstance(found.resource, PlaylistName):
             playlist = await worker.playing.playlist(found.resource, reload, kept_query(query), found.folder(worker.stream))
-            return with_codecs(playlist, codecs_of(worker.tracks))
+            return with_codecs(playlist, codecs_of(worker.tracks), worker.publication)
         return await worker.playing.file(found.resource)
 
     async def _stored_file(self, stream: StreamKey, name: FileName) -> Answer | None:

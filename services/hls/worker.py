@@ -74,7 +74,13 @@ class Worker:
         self.recording: WorkerRecording | None = None
         if host.recordings is not None:
             self.recording = host.recordings.begin(self.stream, self.epoch)
-        self._events = SegmentEvents(host.events, self.stream, self.epoch, lambda: Format.TS in self.output.renditions)
+        self._events = SegmentEvents(
+            host.events,
+            self.stream,
+            self.epoch,
+            lambda: Format.TS in self.output.renditions,
+            lambda: telemetry.of_publication(self.publication),
+        )
         self._storage = Storing(host, self.stream, self.epoch, self.output, self.recording, self._stored, self._outdated)
         self._task: asyncio.Task[Ending] = self._loop.create_task(self._run(), name=f"hls {self.stream}")
         self._task.add_done_callback(self._finished)
@@ -92,6 +98,11 @@ class Worker:
     def reader(self) -> Reader | None:
         """The reader of the stream, once there is one."""
         return self._follower.reader if self._follower is not None else None
+
+    @property
+    def publication(self) -> bytes:
+        """The id of the publication that it had the last unit of; empty where it had none."""
+        return self.reader.last.publication if self.reader is not None and self.reader.last is not None else b""
 
     @property
     def waiting_segments(self) -> int:

@@ -7,6 +7,7 @@ import json
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,13 +51,6 @@ def metric(node: Node, line: str) -> float:
     return float(found[0]) if found else 0.0
 
 
-def has_segments(node: Node) -> bool:
-    try:
-        return b"#EXTINF" in read(node.http_url(f"hls/{STREAM}.m3u8"))
-    except OSError:
-        return False
-
-
 async def test_a_publication_its_players_on_two_edges_and_its_segments_are_one_trace(
     start_cluster: StartCluster, media: Media, stack: ExitStack, tmp_path: Path, collector: Collector
 ) -> None:
@@ -75,10 +69,14 @@ async def test_a_publication_its_players_on_two_edges_and_its_segments_are_one_t
         for player in (*players, redirected):
             await player.more(LIMIT_S)
         await asyncio.to_thread(read_some, cluster.edges[0].flv_url(STREAM), sent)
-        await asyncio.to_thread(wait_until, "segments", lambda: has_segments(cluster.edges[1]), LIMIT_S)
-        await collector.has("first frames", lambda: len(collector.named("edge.first_frame")) == 4)
+        hls = [f"{cluster.api_url}/play/{STREAM}.m3u8", cluster.edges[1].http_url(f"hls/{STREAM}/live.m3u8")]
+        hls.append(f"http://{LOOPBACK}:{cluster.hls[0].ports['hls']}/hls/{STREAM}.m3u8?traceparent={sent}")
+        for playlist in hls:
+            await asyncio.to_thread(wait_until, playlist, partial(has_segments, playlist), LIMIT_S)
+        await collector.has("first frames", lambda: len(collector.named("edge.first_frame")) == 6)
+        await collector.has("that of a player at the hls node", lambda: bool(collector.named("hls.first_frame")))
         await collector.has("segments", lambda: len(collector.named("hls.segment")) > 1)
-        await collector.has("sessions", lambda: len(collector.named("edge.play")) == 2)
+        await collector.has("sessions", lambda: len(collector.named("edge.play")) == 3)
     publisher.stop()
     await collector.has("the publisher's session", lambda: bool(collector.named("edge.publisher")))
     taken = await asyncio.to_thread(hooks.until, has("pub_start", "sub_start", "sub_stop", "pub_stop", "hls_make_ts"), LIMIT_S)
@@ -90,18 +88,39 @@ async def test_a_publication_its_players_on_two_edges_and_its_segments_are_one_t
     assert collector.headers[0]["x-tenant"] == "tests"
     own = next(span for span in collector.named("edge.play") if span.parent_id == "b7ad6b7169203331")
     assert own.trace_id == "0af7651916cd43dd8448eb211c80319c"
-    led_to = next(span for span in collector.named("edge.play") if span is not own)
-    routed = next(span for span in collector.named("scheduler.route") if span.span_id == led_to.parent_id)
-    assert routed.trace_id == led_to.trace_id
-    assert routed.attributes["lalmesh.edge"] == led_to.node
-    first_frames = {link for span in collector.named("edge.first_frame") for link in span.links}
-    assert {(own.trace_id, own.span_id), (led_to.trace_id, led_to.span_id)} <= first_frames
+    routes = {span.span_id: span for span in collector.named("scheduler.route")}
+    led_to = [span for span in collector.named("edge.play") if span is not own]
+    assert [span.attributes["lalmesh.protocol"] for span in by_protocol(led_to)] == ["http-flv", "hls"]
+    for span in led_to:
+        assert routes[span.parent_id].trace_id == span.trace_id
+        assert routes[span.parent_id].attributes["lalmesh.edge"] == span.node
+    [at_hls] = collector.named("hls.play")
+    assert at_hls.parent_id == own.parent_id
+    linked = {link for name in ("edge.first_frame", "hls.first_frame") for span in collector.named(name) for link in span.links}
+    assert linked == {(span.trace_id, span.span_id) for span in (own, *led_to, at_hls)}
+    first_frames = by_protocol(collector.named("edge.first_frame"))
+    assert [span.attributes["lalmesh.protocol"] for span in first_frames] == ["http-flv"] * 4 + ["hls"] * 2
 
 
 def read_some(url: str, traceparent: str) -> None:
     """Play for a moment, as a client does that has a trace of its own."""
     with urllib.request.urlopen(urllib.request.Request(url, headers={"traceparent": traceparent}), timeout=10) as answer:
         assert answer.read(1000)
+
+
+def has_segments(url: str) -> bool:
+    """Ask for a playlist as a player does, which is told of a trace once."""
+    try:
+        text = read(url)
+    except OSError:  # the edge has not heard of the hls node yet
+        return False
+    assert b"traceparent" not in text
+    return b"#EXTINF" in text
+
+
+def by_protocol(spans: list[Seen]) -> list[Seen]:
+    """FLV first."""
+    return sorted(spans, key=lambda span: str(span.attributes["lalmesh.protocol"]), reverse=True)
 
 
 def check_receiver(spans: list[Seen], taken: list[Hook]) -> None:
@@ -127,7 +146,7 @@ def check_tree(spans: list[Seen], route: str, publishing: str) -> None:
     by_id = {span.span_id: span for span in spans}
     traced = [span for span in spans if span.trace_id == route.split("-")[1]]
     of = {name: [span for span in traced if span.name == name.value] for name in SpanName}
-    assert [name.value for name in SpanName if name is not SpanName.PLAY and not of[name]] == []
+    assert [name.value for name in SpanName if not of[name]] == [SpanName.PLAY.value, SpanName.HLS_PLAY.value]
     [publish] = of[SpanName.PUBLISH]
     assert (publish.node, by_id[publish.parent_id].name) == (publishing, "scheduler.route")
     parents = {name: {by_id[span.parent_id].name for span in of[name] if span.parent_id} for name in of if of[name]}
@@ -143,6 +162,7 @@ def check_tree(spans: list[Seen], route: str, publishing: str) -> None:
         SpanName.RELAY: {"edge.publish"},
         SpanName.FIRST_FRAME: {"edge.publish"},
         SpanName.SEGMENT: {"edge.publish"},
+        SpanName.HLS_FIRST_FRAME: {"edge.publish"},
         SpanName.PUBLISHER: {"edge.publish"},
         SpanName.WEBHOOK: {"edge.publish", "edge.first_frame"},
     }

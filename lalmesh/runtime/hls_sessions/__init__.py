@@ -13,7 +13,7 @@ all players, and what is counted of one is its playlists.
 from __future__ import annotations
 
 from lalmesh.runtime.hls_sessions._events import PlayerEvents
-from lalmesh.runtime.hls_sessions._ids import PARAMETER, SessionIds, session_in, with_session
+from lalmesh.runtime.hls_sessions._ids import PARAMETER, SessionIds, made_us, session_in, with_session
 from lalmesh.runtime.hls_sessions._players import ENDED, KICKED_S, LEFT, MAX_SESSIONS, HlsPlayer, Players, PlayerWatcher
 from lalmesh.runtime.hls_sessions._reports import TOUCH_S, PlayerReports
 
@@ -30,6 +30,7 @@ __all__ = [
     "PlayerWatcher",
     "Players",
     "SessionIds",
+    "made_us",
     "session_in",
     "with_session",
 ]

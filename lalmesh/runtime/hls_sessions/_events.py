@@ -5,6 +5,7 @@ from __future__ import annotations
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.event_outbox import EventOutbox
 from lalmesh.runtime.sessions import SessionTouch
+from lalmesh.runtime.telemetry import TraceContext
 
 
 class PlayerEvents:
@@ -14,14 +15,14 @@ class PlayerEvents:
         """Tell through `outbox`."""
         self._outbox = outbox
 
-    def player_came(self, touch: SessionTouch) -> None:
-        """A player has asked for the first time."""
-        self._outbox.add(EventKind.SUB_START, touch.stream, _facts(touch, 0))
+    def player_came(self, touch: SessionTouch, trace: TraceContext | None) -> None:
+        """A player has asked for the first time; `trace` is the span that this is a part of."""
+        self._outbox.add(EventKind.SUB_START, touch.stream, _facts(touch, 0), trace=trace)
 
-    def player_left(self, touch: SessionTouch, sent_bytes: int, lasted_ms: int, reason: str) -> None:
+    def player_left(self, touch: SessionTouch, sent_bytes: int, lasted_ms: int, reason: str, trace: TraceContext | None) -> None:
         """A player has not asked for long, or may not any more."""
         facts = {**_facts(touch, sent_bytes), "reason": reason, "duration_ms": lasted_ms}
-        self._outbox.add(EventKind.SUB_STOP, touch.stream, facts)
+        self._outbox.add(EventKind.SUB_STOP, touch.stream, facts, trace=trace)
 
 
 def _facts(touch: SessionTouch, sent_bytes: int) -> dict[str, object]:

@@ -13,11 +13,15 @@ from typing import Final, Protocol
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.addresses import host_of
 from lalmesh.runtime.durations import Durations, durations_metric
 from lalmesh.runtime.foreign_text import well_formed
+from lalmesh.runtime.hls_answers import NOT_KNOWN, Played
+from lalmesh.runtime.hls_sessions._ids import made_us
 from lalmesh.runtime.secrets_in_urls import without_secrets
 from lalmesh.runtime.sessions import SessionTouch
+from lalmesh.runtime.telemetry import Attribute, Fact, Span, SpanName, TraceContext
 
 MAX_SESSIONS: Final = 100_000  #: counted by one node at a time; more are served, and not counted
 LEFT, ENDED = "it asked for nothing for long", "ended by an operator"  #: why a session is over
@@ -25,6 +29,10 @@ KICKED_S: Final = 3600.0  #: that an id which was kicked is answered no more: pl
 BLOCKED_S: Final = 5.0  #: the same of one whose address was blocked: its connections end within a second, and are let in no more
 MAX_URL_CHARS: Final = 1000  #: of what is told of a player; UTF-8 makes four times as many bytes of them
 MAX_AGENT_CHARS: Final = 250
+#: since its id was made within which a player that a node sees for the first time is new; later it comes from another node
+FIRST_US: Final = 30_000_000
+KNOWN_US: Final = 30 * 86_400_000_000  #: since an id was made, at the longest: others do not say when
+SKEW_US: Final = 5_000_000  #: that clocks of nodes may differ by
 WHOLE_WORDS: Final = 12  #: of so many that tell of a player one tells everything, for a directory that lost it: a minute
 
 
@@ -37,6 +45,7 @@ class HlsPlayer:
     url: str = ""  #: without query
     query: str = ""  #: without secrets
     user_agent: str = ""
+    trace: TraceContext | None = None  #: what it says that it is a part of
 
     def __post_init__(self) -> None:
         """Have no text that could not be told of."""
@@ -44,7 +53,7 @@ class HlsPlayer:
             object.__setattr__(self, name, well_formed(getattr(self, name)))
 
     @classmethod
-    def asking(cls, peer: str, base: str, path: str, query: str, user_agent: str) -> HlsPlayer:
+    def asking(cls, peer: str, base: str, path: str, query: str, user_agent: str, trace: TraceContext | None = None) -> HlsPlayer:
         """Who asks for `path` from `peer`, by the scheme and host of `base`; what is long is cut."""
         return cls(
             peer=peer,
@@ -52,13 +61,21 @@ class HlsPlayer:
             url=f"{base}{path}"[:MAX_URL_CHARS],
             query=without_secrets(query)[:MAX_URL_CHARS],
             user_agent=user_agent[:MAX_AGENT_CHARS],
+            trace=trace,
         )
+
+
+_NO_SPAN: Final = Span(None)
 
 
 @dataclass(slots=True)
 class _Seen:
     player: HlsPlayer
-    opened_us: int
+    opened_us: int  # when it asked for the first time, be it elsewhere
+    came_us: int  # when it has to have its first media from, here
+    is_new: bool  # rather than from another node, where it had its first media
+    play: Span = _NO_SPAN  # until its first media, where its client has a trace
+    trace: TraceContext | None = None  # the span that its events are a part of
     at_s: float = 0.0
     sent_bytes: int = 0  # since the directory was told
     all_bytes: int = 0
@@ -93,11 +110,11 @@ class PlayerTimes:
 class PlayerWatcher(Protocol):
     """Who hears of players."""
 
-    def player_came(self, touch: SessionTouch) -> None:
-        """A player has asked for the first time."""
+    def player_came(self, touch: SessionTouch, trace: TraceContext | None) -> None:
+        """A player has asked for the first time; `trace` is the span that this is a part of."""
         ...
 
-    def player_left(self, touch: SessionTouch, sent_bytes: int, lasted_ms: int, reason: str) -> None:
+    def player_left(self, touch: SessionTouch, sent_bytes: int, lasted_ms: int, reason: str, trace: TraceContext | None) -> None:
         """A player has not asked for long, or may not any more."""
         ...
 
@@ -105,8 +122,22 @@ class PlayerWatcher(Protocol):
 class Players:
     """The players that asked this node not long ago, and those that were kicked."""
 
-    def __init__(self, idle_s: float, clock: Callable[[], float], wall_clock: Callable[[], float] = time.time) -> None:
-        """One that asks for nothing for `idle_s` has left; `clock` gives seconds, `wall_clock` those of Unix."""
+    def __init__(
+        self,
+        idle_s: float,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float] = time.time,
+        spans: tuple[SpanName, SpanName] = (SpanName.PLAY, SpanName.FIRST_FRAME),
+    ) -> None:
+        """Begin with none.
+
+        Args:
+            idle_s: one that asks for nothing for so long has left.
+            clock: gives seconds.
+            wall_clock: gives those of Unix.
+            spans: what the play and the first media of a player are called in traces.
+        """
+        self._spans = spans
         self._idle_s = idle_s
         self._clock = clock
         self._wall_clock = wall_clock
@@ -134,6 +165,7 @@ class Players:
         *,
         is_media: bool = False,
         codecs: tuple[str, ...] = (),
+        played: Played = NOT_KNOWN,
     ) -> None:
         """A player was answered.
 
@@ -144,9 +176,10 @@ class Players:
             sent_bytes: of the answer's body.
             is_media: whether that was media, or a playlist that names some.
             codecs: of the stream; empty where that is not known.
+            played: the publication that it was answered with.
         """
         key = (stream, session_id)
-        seen = self._players.get(key) or self._new(stream, session_id, player, codecs)
+        seen = self._players.get(key) or self._new(stream, session_id, player, codecs, played)
         if seen is None:
             return
         self._players.move_to_end(key)
@@ -157,17 +190,43 @@ class Players:
         if codecs and codecs != seen.codecs:
             seen.codecs, seen.words = codecs, 0
         if is_media and not seen.first_media_ms:
-            seen.first_media_ms = max(1, round(self._wall_clock() * 1000) - seen.opened_us // 1000)
-            self.times.joins.add(seen.first_media_ms / 1000)
+            self._first_media(key, seen, played)
 
-    def _new(self, stream: StreamKey, session_id: str, player: Callable[[], HlsPlayer], codecs: tuple[str, ...]) -> _Seen | None:
+    def _new(
+        self, stream: StreamKey, session_id: str, player: Callable[[], HlsPlayer], codecs: tuple[str, ...], played: Played
+    ) -> _Seen | None:
         """One that has not asked before; None where there are too many, or it was ended while it waited for the answer."""
         if len(self._players) >= MAX_SESSIONS or self.is_kicked(session_id):
             return None
-        seen = self._players[stream, session_id] = _Seen(player(), round(self._wall_clock() * 1_000_000), codecs=codecs)
+        now_us = self._now_us()
+        opened_us = _opened_us(session_id, now_us)
+        is_new = now_us - opened_us <= FIRST_US
+        seen = _Seen(player(), opened_us, opened_us if is_new else now_us, is_new, codecs=codecs)
+        self._players[stream, session_id] = seen
+        if is_new and seen.player.trace is not None:
+            facts = _attributes(stream, session_id, seen)
+            seen.play = telemetry.start(self._spans[0], seen.player.trace, facts, at_us=opened_us)
+            seen.trace = seen.play.context
         if self.watcher is not None:
-            self.watcher.player_came(_touch(stream, session_id, seen))
+            self.watcher.player_came(_touch(stream, session_id, seen), seen.trace or played.trace)
         return seen
+
+    def _first_media(self, key: tuple[StreamKey, str], seen: _Seen, played: Played) -> None:
+        now_us = self._now_us()
+        seen.first_media_ms = max(1, (now_us - seen.came_us) // 1000)
+        if not seen.is_new:
+            return
+        self.times.joins.add(seen.first_media_ms / 1000)
+        if played.trace is not None:
+            facts = {**_attributes(*key, seen), Attribute.PUBLICATION: played.publication}
+            links = (seen.play.context,)
+            first = telemetry.start(self._spans[1], played.trace, facts, at_us=seen.opened_us, links=links)
+            first.end(at_us=now_us)
+            seen.trace = seen.trace or first.context
+        seen.play.end(at_us=now_us)
+
+    def _now_us(self) -> int:
+        return round(self._wall_clock() * 1_000_000)
 
     def expire(self, limit: int = MAX_SESSIONS) -> bool:
         """Forget those that have left, `limit` of them at most. Gives whether there may be more."""
@@ -203,7 +262,7 @@ class Players:
     def _came(self, key: tuple[StreamKey, str]) -> None:
         seen = self._players.get(key)
         if seen is not None and self.watcher is not None:
-            self.watcher.player_came(_touch(*key, replace(seen, words=0)))
+            self.watcher.player_came(_touch(*key, replace(seen, words=0)), seen.trace)
 
     def not_told(self, touches: Iterable[SessionTouch]) -> None:
         """The directory did not take these in: they are told again."""
@@ -242,10 +301,13 @@ class Players:
 
     def _left(self, key: tuple[StreamKey, str], seen: _Seen, reason: str) -> None:
         self.times.left[_WORDS[reason]] += 1
+        if not seen.first_media_ms:
+            seen.play.set({Attribute.REASON: reason})
+            seen.play.end(reason)
         if self.watcher is not None:
-            lasted_ms = round(self._wall_clock() * 1000) - seen.opened_us // 1000
+            lasted_ms = (self._now_us() - seen.opened_us) // 1000
             whole = replace(seen, words=0)
-            self.watcher.player_left(_touch(*key, whole), seen.all_bytes, max(0, lasted_ms), reason)
+            self.watcher.player_left(_touch(*key, whole), seen.all_bytes, max(0, lasted_ms), reason, seen.trace)
 
     def _end(self, keys: Iterable[tuple[StreamKey, str]]) -> None:
         for key in keys:
@@ -254,6 +316,17 @@ class Players:
             self._left(key, seen, ENDED)
             if len(self._over) < MAX_SESSIONS:
                 self._over.append(replace(_touch(*key, seen), over=True))
+
+
+def _opened_us(session_id: str, now_us: int) -> int:
+    """When a player with that id has asked for the first time, Unix microseconds: now, where its id does not say it."""
+    opened_us = made_us(session_id)
+    is_known = opened_us and now_us - KNOWN_US < opened_us < now_us + SKEW_US
+    return min(opened_us, now_us) if is_known else now_us
+
+
+def _attributes(stream: StreamKey, session_id: str, seen: _Seen) -> dict[Attribute, Fact]:
+    return {Attribute.STREAM: str(stream), Attribute.PROTOCOL: seen.player.protocol, Attribute.SESSION: session_id}
 
 
 def _touch(stream: StreamKey, session_id: str, seen: _Seen) -> SessionTouch:

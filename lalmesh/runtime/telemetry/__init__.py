@@ -1,6 +1,6 @@
 """Traces: what a publisher, its players and its segments have to do with each other, over all nodes (docs/telemetry.md)."""
 
-from lalmesh.runtime.telemetry._context import HEADER, TraceContext, current, within
+from lalmesh.runtime.telemetry._context import HEADER, TraceContext, context_in, current, with_context, within
 from lalmesh.runtime.telemetry._metrics import TraceCollector
 from lalmesh.runtime.telemetry._tracing import (
     Attributes,
@@ -34,6 +34,7 @@ __all__ = [
     "TraceContext",
     "begin",
     "carried",
+    "context_in",
     "counters",
     "current",
     "end",
@@ -45,5 +46,6 @@ __all__ = [
     "remember_publication",
     "span",
     "start",
+    "with_context",
     "within",
 ]

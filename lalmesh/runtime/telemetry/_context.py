@@ -42,6 +42,23 @@ class TraceContext:
         return {"trace_id": f"{self.trace_id:032x}", "span_id": f"{self.span_id:016x}"}
 
 
+_PARAMETER = f"{HEADER}="
+
+
+def context_in(query: str) -> tuple[str, str]:
+    """The `traceparent` in a query, empty where there is none, the first where there are several; and the rest, as it came."""
+    if _PARAMETER not in query:
+        return "", query
+    parts = query.split("&")
+    named = next((part for part in parts if part.startswith(_PARAMETER)), "")
+    return named.removeprefix(_PARAMETER), "&".join(part for part in parts if part and not part.startswith(_PARAMETER))
+
+
+def with_context(query: str, traceparent: str) -> str:
+    """A `query` that has none with a `traceparent`; as it is where that is empty."""
+    return "&".join(part for part in (query, f"{_PARAMETER}{traceparent}" if traceparent else "") if part)
+
+
 _CURRENT: ContextVar[TraceContext | None] = ContextVar("lalmesh_trace", default=None)
 
 

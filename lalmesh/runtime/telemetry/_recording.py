@@ -41,6 +41,7 @@ _KINDS = {
     SpanName.LINK_PUBLISH: SpanKind.CLIENT,
     SpanName.ORIGIN_PUBLISH: SpanKind.SERVER,
     SpanName.WEBHOOK: SpanKind.CLIENT,
+    SpanName.HLS_PLAY: SpanKind.SERVER,
 }
 
 

@@ -24,6 +24,8 @@ class SpanName(Enum):
     FIRST_FRAME = "edge.first_frame"
     SEGMENT = "hls.segment"
     PUBLISHER = "edge.publisher"
+    HLS_PLAY = "hls.play"
+    HLS_FIRST_FRAME = "hls.first_frame"
     WEBHOOK = "scheduler.webhook"
 
 
@@ -134,6 +136,20 @@ SPANS: dict[SpanName, SpanKind] = {
         "the whole session of a publisher; known when it has ended",
         "`edge.publish`",
         (*_STREAM, Attribute.PROTOCOL, Attribute.ROLE, Attribute.SESSION, Attribute.REASON, Attribute.BYTES),
+    ),
+    SpanName.HLS_PLAY: SpanKind(
+        "hls",
+        "`edge.play` of a player of HLS that the hls node counts: one that asks it directly, or with an id on every line",
+        "the client's `traceparent`: its own, or that of `scheduler.route`",
+        (Attribute.STREAM, Attribute.PROTOCOL, Attribute.SESSION, Attribute.REASON),
+        "`edge.publish` of what it plays",
+    ),
+    SpanName.HLS_FIRST_FRAME: SpanKind(
+        "hls",
+        "`edge.first_frame` of such a player",
+        "`edge.publish`",
+        (*_STREAM, Attribute.PROTOCOL, Attribute.SESSION),
+        "`hls.play`",
     ),
     SpanName.WEBHOOK: SpanKind(
         "scheduler",

@@ -132,7 +132,7 @@ class RoutingApi:
         with _span(asked.request, stream, Purpose.PLAY) as span:
             protocol, route = self._route_http(stream, PLAYED[suffix], zone, is_secure=remote_of(asked.request).scheme == "https")
             span.set(_attributes(protocol, route))
-        query = _traced(asked.request.rel_url.raw_query_string, span, protocol)
+        query = _traced(asked.request.rel_url.raw_query_string, span)
         location = protocol.url(route.edge.endpoint, stream) + (f"?{query}" if query else "")
         return Answer(status=HTTPStatus.FOUND, headers={"Location": location, "Cache-Control": "no-store"})
 
@@ -205,15 +205,9 @@ def _is_recorded(span: Span) -> bool:
     return span.context is not None and span.context.is_sampled
 
 
-def _traced(query: str, span: Span, protocol: RouteProtocol) -> str:
-    """The query that a client goes on with, which takes the trace along: who follows a redirection sends no header of ours.
-
-    Players of HLS would say it again with each request, and nothing is recorded of one.
-    """
-    if not _is_recorded(span) or protocol.folder:
-        return query
-    kept = [part for part in query.split("&") if part and not part.startswith(f"{telemetry.HEADER}=")]
-    return "&".join([*kept, f"{telemetry.HEADER}={span.context}"])
+def _traced(query: str, span: Span) -> str:
+    """The query that a client goes on with, which takes the trace along: who follows a redirection sends no header of ours."""
+    return telemetry.with_context(telemetry.context_in(query)[1], str(span.context)) if _is_recorded(span) else query
 
 
 def _address_of(request: web.Request) -> str:

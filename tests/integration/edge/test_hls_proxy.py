@@ -15,14 +15,16 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from support.edge_context import edge_context
 from support.edge_fakes import FakeLinks, FakeScheduler
+from support.tracing import context_of, parent_of, traced
 from yarl import URL
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.addresses import host_of
 from lalmesh.runtime.cors import CorsPolicy
-from lalmesh.runtime.hls_answers import CODECS_HEADER, OWNER_HEADER, OWNER_UNKNOWN
-from lalmesh.runtime.hls_sessions import Players, SessionIds
+from lalmesh.runtime.hls_answers import CODECS_HEADER, OWNER_HEADER, OWNER_UNKNOWN, PUBLICATION_HEADER, Played
+from lalmesh.runtime.hls_sessions import Players, SessionIds, session_in
 from lalmesh.runtime.listener import ListenerLimits
+from lalmesh.runtime.telemetry import TraceContext
 from services.edge.answer_cache import ENTRY_BYTES, Answer
 from services.edge.held_bodies import HeldBodies
 from services.edge.hls_client import MAX_SHARED_BYTES, HlsClient, HlsProxySettings
@@ -36,6 +38,7 @@ HOST = "127.0.0.1"
 LIMIT_S = 15.0
 IDS = SessionIds((b"of the cluster",))
 CAM = StreamKey("live", "a")
+CLIENT, PUBLICATION = TraceContext(0xB, 2), TraceContext(0xA, 1)
 
 
 class HlsNode:
@@ -73,7 +76,8 @@ class HlsNode:
         except asyncio.CancelledError:
             self.gone += 1
             raise
-        headers = {"Cache-Control": self.control, "Content-Type": "video/mp2t", "X-Node": self.name, CODECS_HEADER: "h264,aac"}
+        told = {CODECS_HEADER: "h264,aac", PUBLICATION_HEADER: str(Played("ab", PUBLICATION))}
+        headers = {"Cache-Control": self.control, "Content-Type": "video/mp2t", "X-Node": self.name, **told}
         if not self.knows:
             return web.Response(status=503, headers={OWNER_HEADER: OWNER_UNKNOWN})
         if self.counts_by is not None and "session_id" not in request.query and request.path.endswith(".m3u8"):
@@ -518,7 +522,7 @@ async def test_players_that_are_counted_here_are_one_to_the_node_each_with_an_id
     stage.node.release.set()
     answers = [await task for task in asking]
     assert {(status, body) for status, body, _ in answers} == {(200, b"segment")}
-    assert not any(CODECS_HEADER in headers for _, _, headers in answers)
+    assert not any({CODECS_HEADER, PUBLICATION_HEADER} & headers.keys() for _, _, headers in answers)
     assert stage.node.asked == ["/hls/live/a/live.m3u8?t=1&_HLS_msn=7"]
     said = stage.headers.read_all(stage.node.headers[0], stage.node.asked[0], time.time())
     assert said is not None
@@ -530,6 +534,46 @@ async def test_players_that_are_counted_here_are_one_to_the_node_each_with_an_id
     assert all(re.fullmatch(r".+:\d+", touch.peer) for touch in touches)
     assert {touch.url for touch in touches} == {stage.url("/hls/live/a/live.m3u8")}
     assert len(touches) == 20
+
+
+async def test_the_trace_of_a_client_goes_with_its_first_playlist_and_no_further(stage: Stage) -> None:
+    await stage.start(counts=True)
+    with traced() as recorded:
+        where = (await stage.get(f"/hls/live/a/index.m3u8?t=1&traceparent={CLIENT}"))[2]["Location"]
+        session_id, rest = session_in(where.partition("?")[2])
+        assert rest == f"t=1&traceparent={CLIENT}"
+        stage.node.body = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlive.m3u8?t=1\n"
+        _, index, _ = await stage.get(where)
+        assert index.splitlines()[-1].decode() == f"live.m3u8?t=1&session_id={session_id}"
+        await stage.get(f"/hls/live/a/live.m3u8?t=1&session_id={session_id}")
+    assert stage.node.asked == ["/hls/live/a/index.m3u8?t=1", "/hls/live/a/live.m3u8?t=1"]
+    assert stage.node.headers[0]["traceparent"] == str(CLIENT)
+    assert "traceparent" not in stage.node.headers[1]
+    spans = recorded.all()
+    assert {name: parent_of(span) for name, span in spans.items()} == {"edge.play": CLIENT, "edge.first_frame": PUBLICATION}
+    [link] = spans["edge.first_frame"].links
+    assert link.context.span_id == context_of(spans["edge.play"]).span_id
+
+
+async def test_it_may_come_in_a_header_and_who_counts_elsewhere_gets_it_as_it_came(stage: Stage) -> None:
+    await stage.start(counts=True)
+    with traced():
+        where = (await stage.get("/hls/live/a.m3u8", traceparent=str(CLIENT)))[2]["Location"]
+        assert "traceparent" not in where
+        await stage.get(f"/hls/a.m3u8?traceparent={CLIENT}")
+    assert stage.node.asked == [f"/hls/a.m3u8?traceparent={CLIENT}"]
+    assert stage.node.headers[0]["traceparent"] == str(CLIENT)
+
+
+async def test_where_nothing_is_traced_nothing_goes_along(stage: Stage) -> None:
+    await stage.start(counts=True)
+    where = (await stage.get(f"/hls/live/a.m3u8?traceparent={CLIENT}", traceparent=str(CLIENT)))[2]["Location"]
+    await stage.get(where)
+    assert ("traceparent" in where, stage.node.asked, "traceparent" in stage.node.headers[0]) == (
+        False,
+        ["/hls/live/a.m3u8"],
+        False,
+    )
 
 
 async def test_each_player_finds_its_id_in_a_multivariant_playlist_that_is_asked_for_once(stage: Stage) -> None:

@@ -12,17 +12,20 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 from support.hls_fakes import FakeStorage
+from support.tracing import parent_of, traced
 from yarl import URL
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.authorisation import Access, FromEdge
 from lalmesh.runtime.cors import CorsPolicy
-from lalmesh.runtime.hls_answers import CODECS_HEADER
-from lalmesh.runtime.hls_sessions import Players, SessionIds
+from lalmesh.runtime.hls_answers import CODECS_HEADER, PUBLICATION_HEADER, Played
+from lalmesh.runtime.hls_sessions import Players, SessionIds, session_in
 from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.scheduling import NamedStreams
+from lalmesh.runtime.telemetry import TraceContext
 from services.hls.answer import Answer, playlist_answer, refusal, with_codecs
 from services.hls.guard import Guard
 from services.hls.http import HlsHttp
@@ -36,6 +39,7 @@ IDS = SessionIds((b"a key of sessions",), on_files=True)
 SHARED = SessionIds((b"a key of sessions",))
 TEXT = "#EXTM3U\n" * 500
 STREAM = StreamKey("live", "cam")
+PUBLICATION, TRACE, CLIENT = b"\1" * 8, TraceContext(0xA, 1), TraceContext(0xB, 2)
 
 
 class Site:
@@ -64,7 +68,9 @@ class Site:
     async def answer(self, path: str, query: str) -> Answer:
         """What the service answers."""
         self.asked.append(f"{path}?{query}")
-        return refusal(503, "no scheduler") if self.is_away else with_codecs(playlist_answer(self.text, 1), ["h264", "aac"])
+        if self.is_away:
+            return refusal(503, "no scheduler")
+        return with_codecs(playlist_answer(self.text, 1), ["h264", "aac"], PUBLICATION)
 
     async def ask(self, target: str, method: str = "GET", *, by_edge: bool = False) -> tuple[int, str, str]:
         """Status, body and Location; where it is `by_edge`, that counts the player."""
@@ -102,6 +108,21 @@ async def test_a_first_playlist_is_asked_for_again_with_an_id_and_what_was_asked
     assert where.startswith("/hls/cam.m3u8?token=a%2Fb&_HLS_msn=7&session_id=")
     assert (await site.ask(where))[:2] == (200, TEXT)
     assert (len(site.players), [touch.sent_bytes for touch in site.players.touches()]) == (1, [len(TEXT)])
+
+
+@pytest.mark.parametrize("ids", [IDS, SHARED])
+async def test_a_player_that_is_counted_here_is_traced_and_its_trace_is_on_no_line(stack: AsyncExitStack, ids: SessionIds) -> None:
+    site = await started(stack, ids)
+    with traced() as recorded:
+        telemetry.remember_publication(PUBLICATION, TRACE)
+        _, _, where = await site.ask(f"/hls/live/cam.m3u8?a=1&traceparent={CLIENT}")
+        session_id, rest = session_in(where.partition("?")[2])
+        assert rest == f"a=1&traceparent={CLIENT}"
+        for _ in range(2):
+            assert (await site.ask(where))[0] == 200
+    assert set(site.asked) == {f"/hls/live/cam.m3u8?a=1&session_id={session_id}" if ids.on_files else "/hls/live/cam.m3u8?a=1"}
+    spans = recorded.all()
+    assert {name: parent_of(span) for name, span in spans.items()} == {"edge.play": CLIENT, "edge.first_frame": TRACE}
 
 
 async def test_an_id_of_another_stream_or_none_of_ours_is_not_found(stack: AsyncExitStack) -> None:
@@ -159,9 +180,10 @@ async def test_who_is_counted_by_an_edge_is_not_counted_again_and_the_edge_hears
     site = await started(stack, SHARED)
     assert (await site.ask("/hls/live/cam.m3u8", by_edge=True))[0] == 200
     assert (len(site.players), site.headers.get(CODECS_HEADER)) == (0, "h264,aac")
+    assert site.headers.get(PUBLICATION_HEADER) == str(Played(PUBLICATION.hex()))
     where = (await site.ask("/hls/live/cam.m3u8"))[2]
     assert (await site.ask(where))[0] == 200
-    assert CODECS_HEADER not in site.headers
+    assert not {CODECS_HEADER, PUBLICATION_HEADER} & site.headers.keys()
     assert [touch.codecs for touch in site.players.touches()] == [("h264", "aac")]
 
 

@@ -77,6 +77,21 @@ def test_a_traceparent_is_read_as_the_standard_says() -> None:
 NO_TRACE, NO_SPAN = f"00-{'0' * 32}-b7ad6b7169203331-01", TEXT[:36] + "0" * 16 + "-01"
 
 
+@pytest.mark.parametrize(
+    ("query", "named", "rest"),
+    [
+        ("", "", ""),
+        ("a=1&&b=traceparent", "", "a=1&&b=traceparent"),
+        (f"traceparent={TEXT}", TEXT, ""),
+        (f"a=1&traceparent={TEXT}&&b=2&traceparent=x", TEXT, "a=1&b=2"),
+        ("xtraceparent=1&a=1", "", "xtraceparent=1&a=1"),
+    ],
+)
+def test_a_query_gives_its_traceparent_away(query: str, named: str, rest: str) -> None:
+    assert telemetry.context_in(query) == (named, rest)
+    assert telemetry.context_in(telemetry.with_context(rest, named)) == (named, rest)
+
+
 @pytest.mark.parametrize("text", ["", "x", TEXT[:-1], TEXT + "-more", "ff" + TEXT[2:], TEXT.upper(), NO_TRACE, NO_SPAN])
 def test_what_is_no_traceparent_is_none(text: str) -> None:
     assert TraceContext.parse(text) is None

@@ -8,6 +8,7 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.hls_sessions import ENDED, KICKED_S, LEFT, HlsPlayer, Players, SessionIds, _players
 from lalmesh.runtime.hls_sessions._players import WHOLE_WORDS
 from lalmesh.runtime.sessions import SessionTouch
+from lalmesh.runtime.telemetry import TraceContext
 
 CAM, OTHER = StreamKey("live", "cam"), StreamKey("live", "other")
 KEY = b"0123456789abcdef"
@@ -56,12 +57,15 @@ class Watcher:
     def __init__(self) -> None:
         self.came: list[SessionTouch] = []
         self.left: list[tuple[str, str, int, int, str]] = []
+        self.traces: list[TraceContext | None] = []
 
-    def player_came(self, touch: SessionTouch) -> None:
+    def player_came(self, touch: SessionTouch, trace: TraceContext | None) -> None:
         self.came.append(touch)
+        self.traces.append(trace)
 
-    def player_left(self, touch: SessionTouch, sent_bytes: int, lasted_ms: int, reason: str) -> None:
+    def player_left(self, touch: SessionTouch, sent_bytes: int, lasted_ms: int, reason: str, trace: TraceContext | None) -> None:
         self.left.append((touch.id, touch.url, sent_bytes, lasted_ms, reason))
+        self.traces.append(trace)
 
 
 def test_who_leaves_and_who_is_ended_is_told_of_with_all_that_it_got() -> None:
