@@ -19,6 +19,11 @@ from services.edge.entrance import Closed
 PUBLISHING = ("rtmp", "rtmps", "rtsp", "rtsps", "ws-rtsp", "wss-rtsp")
 #: `Session.protocol` of clients that come in; relays have those of the servers that they go to.
 PROTOCOLS = (*PUBLISHING, *(f"{scheme}-{form}" for scheme in ("http", "https", "ws", "wss") for form in ("flv", "ts", "fmp4")))
+#: Protocol and role of clients: those that come in, not relays.
+CLIENTS = (
+    *((protocol, SessionRole.PUBLISHER.value) for protocol in PUBLISHING),
+    *((protocol, SessionRole.PLAYER.value) for protocol in PROTOCOLS),
+)
 #: Of what publishers and players are refused for: what has to do with more than the one who asks.
 REFUSED_FOR = (*(closed.label for closed in Closed), *(reason.value for reason in Reason), "not found", "exists")
 RELAY_KINDS, RELAY_RESULTS = ("pull", "push"), ("started", "failed")
@@ -62,8 +67,8 @@ class EdgeMetrics(ListenerMetrics):
 
     def _begin_at_zero(self) -> None:
         for counter in (self.sessions_opened, self.drained):
-            begin_at_zero(counter, PUBLISHING, [SessionRole.PUBLISHER.value])
-            begin_at_zero(counter, PROTOCOLS, [SessionRole.PLAYER.value])
+            for labels in CLIENTS:
+                counter.labels(*labels)
         begin_at_zero(self.refused, PROTOCOLS, REFUSED_FOR)
         begin_at_zero(self.ignored_messages, [why.value for why in PassedOver])
         begin_at_zero(self.relay_attempts, RELAY_KINDS, RELAY_RESULTS)

@@ -13,6 +13,7 @@ from operator import itemgetter
 from lalmesh.errors import UnsupportedError
 from lalmesh.media import AccessUnit, MediaEvent, Track, TracksChanged, TrackSet
 from lalmesh.protocol.rtp import ReceiverSettings, Timeline, TrackEvent, TrackReceiver
+from lalmesh.runtime.zeroed import begin_at_zero
 from services.edge.ingest import Feedable
 from services.edge.metrics import EdgeMetrics
 from services.edge.rtp_tracks import IncomingTrack
@@ -21,6 +22,18 @@ from services.edge.session import Session
 log = logging.getLogger(__name__)
 
 LOST = "lost packet"
+#: Why packets gave no media.
+REASONS = (
+    LOST,
+    "malformed packet",
+    "other payload type",
+    "other source",
+    "time not after the one before",
+    "broken unit",
+    "unit before its configuration",
+    "picture without reference",
+    "picture too late to be shown",
+)
 
 
 class RtpIngest:
@@ -56,6 +69,7 @@ class RtpIngest:
         self._metrics = metrics
         self._tracks = TrackSet()
         self._counted: dict[str, int] = {}
+        begin_at_zero(metrics.ignored_packets, REASONS)
 
     def begin(self, wall_us: int) -> None:
         """Let the tracks be known whose description says enough, before the first packet (`wall_us`: Unix µs)."""
@@ -219,14 +233,15 @@ def _receiver(track: IncomingTrack, timeline: Timeline, settings: ReceiverSettin
 def _counts_of(receiver: TrackReceiver) -> dict[str, int]:
     """What one track lost or passed over, by reason."""
     packets, reorder, units = receiver.counters, receiver.reorder_counters, receiver.depacketizer_counters
-    return {
-        LOST: reorder.lost,
-        "malformed packet": packets.malformed,
-        "other payload type": packets.other_payload_types,
-        "other source": packets.other_sources,
-        "time not after the one before": packets.not_rising,
-        "broken unit": units.broken_units,
-        "unit before its configuration": units.unconfigured_units,
-        "picture without reference": receiver.gate.dropped,
-        "picture too late to be shown": receiver.times.dropped,
-    }
+    counts = (
+        reorder.lost,
+        packets.malformed,
+        packets.other_payload_types,
+        packets.other_sources,
+        packets.not_rising,
+        units.broken_units,
+        units.unconfigured_units,
+        receiver.gate.dropped,
+        receiver.times.dropped,
+    )
+    return dict(zip(REASONS, counts, strict=True))

@@ -13,6 +13,7 @@ from lalmesh.runtime.listener import Admission
 from lalmesh.runtime.stream_series import StreamSeries
 from services.edge.frame_rates import FrameRates
 from services.edge.hls_nodes import HlsProxyCounters
+from services.edge.metrics import CLIENTS
 from services.edge.publisher import Publishers
 from services.edge.relay import Relays
 from services.edge.rtp_ports import RtpPorts
@@ -80,7 +81,8 @@ def totals_of_clients(listeners: Mapping[str, Listener], sessions: Sessions, *, 
         connections.add_metric((name,), len(listener.admission))
     yield connections
     metric = GaugeMetricFamily("edge_sessions", "Sessions by protocol and role.", labels=("protocol", "role"))
-    for key, count in Counter((session.protocol, session.role.value) for session in sessions).items():
+    counts = dict.fromkeys(CLIENTS, 0) | Counter((session.protocol, session.role.value) for session in sessions)
+    for key, count in counts.items():
         metric.add_metric(key, count)
     yield metric
 

@@ -33,7 +33,7 @@ from lalmesh.runtime.telemetry import Attribute, SpanName
 from services.scheduler.abandoned import Abandoned
 from services.scheduler.answers import HlsAnswers, counted, end_of, known
 from services.scheduler.attendance import Attendance
-from services.scheduler.changes import Change, GroupChanged
+from services.scheduler.changes import Change, GroupChanged, NodeChanged
 from services.scheduler.comparisons import Comparisons
 from services.scheduler.control import Control
 from services.scheduler.directory import Directory
@@ -281,6 +281,8 @@ class SchedulerService(HlsAnswers):
         """Let those hear of a change of the view whom it is for."""
         if isinstance(change, GroupChanged) and change.now is not None:
             self.locator.wake(change.now.stream)
+        if isinstance(change, NodeChanged) and change.now is not None and change.now.role is Role.ORIGIN:
+            self.unreachable.known(change.now.node)
         parts = (self._names, self._successions, self.presence, self._settlement, self.replicas, self.drains, self._inheritance)
         for part in parts:
             part.handle(change)

@@ -7,6 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 
 from lalmesh.runtime.ownership import NodeId
+from lalmesh.runtime.zeroed import begin_at_zero
 from services.scheduler.metrics import SchedulerMetrics
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,10 @@ class Unreachable:
         self._clock = clock
         self._reports: defaultdict[NodeId, deque[float]] = defaultdict(lambda: deque(maxlen=MAX_REPORTS))
         self._logged: dict[NodeId, float] = {}
+
+    def known(self, origin: NodeId) -> None:
+        """There is this origin: nobody has reported it yet."""
+        begin_at_zero(self._metrics.unreachable, [origin.name])
 
     def report(self, origin: NodeId) -> None:
         """A reader says that it cannot reach `origin`."""

@@ -139,7 +139,7 @@ class Table:
                 if output != "rtmp":
                     self._play(case, output, egress)
             self._run.finish()
-            wait_until("sessions to end", lambda: 'edge_sessions{protocol="rtsp"' not in egress.metrics(), RUN_S)
+            wait_until("sessions to end", lambda: 'edge_sessions{protocol="rtsp",role="player"} 0.0' in egress.metrics(), RUN_S)
             self.sessions_are_over = True
 
     def received(self, case: Case, output: str) -> Path:

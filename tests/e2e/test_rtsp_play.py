@@ -173,4 +173,4 @@ def test_every_frame_comes_out(table: Table, case: Case) -> None:
 
 
 def test_sessions_end_with_the_stream(table: Table) -> None:
-    wait_until("sessions to end", lambda: 'edge_sessions{protocol="rtsp"' not in table.egress.metrics(), GONE_S)
+    wait_until("sessions to end", lambda: 'edge_sessions{protocol="rtsp",role="player"} 0.0' in table.egress.metrics(), GONE_S)
