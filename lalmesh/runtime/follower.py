@@ -10,9 +10,11 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias, assert_never
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime import telemetry
 from lalmesh.runtime.durations import Durations
 from lalmesh.runtime.following import (
     UNREACHABLE,
@@ -181,7 +183,8 @@ class Follower:
     def closed(self, port: int, reason: CloseReason, detail: str) -> None:
         """A subscription has ended."""
         if self._subscribed.pop(port, None) is not None:
-            log.info("subscription ended: %s %s", reason.name, detail, extra=self._facts)
+            with self._traced():
+                log.info("subscription ended: %s %s", reason.name, detail, extra=self._facts)
             self.handle(Closed(port, reason, detail))
 
     def gap_over(self) -> None:
@@ -191,7 +194,13 @@ class Follower:
 
     def log_missing(self, count: int) -> None:
         """Units were lost on the way."""
-        log.warning("%d units missing", count, extra=self._facts)
+        with self._traced():
+            log.warning("%d units missing", count, extra=self._facts)
+
+    def _traced(self) -> AbstractContextManager[None]:
+        """Within the trace of what was read last: log lines name it."""
+        last = self.reader.last
+        return telemetry.within(telemetry.of_publication(last.publication) if last is not None else None)
 
     # the shell of the core
 

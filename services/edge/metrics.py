@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from lalmesh.media import PassedOver
 from lalmesh.runtime.authorisation import Reason
+from lalmesh.runtime.durations import JOIN_BUCKETS_S
 from lalmesh.runtime.listener import ListenerMetrics
 from lalmesh.runtime.sessions import SessionRole
 from lalmesh.runtime.zeroed import begin_at_zero
@@ -27,7 +28,6 @@ CLIENTS = (
 #: Of what publishers and players are refused for: what has to do with more than the one who asks.
 REFUSED_FOR = (*(closed.label for closed in Closed), *(reason.value for reason in Reason), "not found", "exists")
 RELAY_KINDS, RELAY_RESULTS = ("pull", "push"), ("started", "failed")
-JOIN_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class EdgeMetrics(ListenerMetrics):

@@ -160,7 +160,8 @@ class Publishing:
         """An origin takes no more."""
         if self._written.pop(port, None) is not None:
             self._use_outlets()
-            log.warning("publication lost an origin: %s %s", reason.name, detail, extra=self._facts)
+            with telemetry.within(self.trace):
+                log.warning("publication lost an origin: %s %s", reason.name, detail, extra=self._facts)
             self.handle(Closed(port, reason, detail))
 
     # the shell of the core
@@ -203,7 +204,8 @@ class Publishing:
 
     def _open(self, port: int, origin: NodeAddress, request: PublicationRequest) -> None:
         if request.take_over_as_heir:
-            log.warning("publication goes to the heir: %s", origin.node.name, extra=self._facts)
+            with telemetry.within(self.trace):
+                log.warning("publication goes to the heir: %s", origin.node.name, extra=self._facts)
         self.core.grant(request.grant.epoch)
         self._edge.fences.see(self.stream, request.grant.epoch, self.core.publication)
         facts: dict[Attribute, Fact] = {Attribute.ORIGIN: origin.node.name, Attribute.HEIR: request.take_over_as_heir}
@@ -228,7 +230,8 @@ class Publishing:
             answer = Refused(Refusal.UNAVAILABLE, "internal error")
         else:
             if isinstance(answer, Refused):
-                log.warning("the scheduler refuses: %s", answer.detail or answer.refusal.value, extra=self._facts)
+                with telemetry.within(self.trace):
+                    log.warning("the scheduler refuses: %s", answer.detail or answer.refusal.value, extra=self._facts)
         self.handle(Answered(answer))
 
     def _set_timer(self, at: float | None) -> None:

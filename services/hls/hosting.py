@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from lalmesh.media import TICKS_PER_SECOND
-from lalmesh.runtime.durations import Durations
+from lalmesh.runtime.durations import STORING_BUCKETS_S, Durations
 from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import UNREACHABLE, FollowSettings, Locates, OriginLinks
 from lalmesh.runtime.storage import Storage
@@ -81,7 +81,8 @@ class WorkerCounters:
     gaps: int = 0  #: numbers that were given up
     discontinuities: int = 0
     unmuxed_units: int = 0  #: that a container did not take, each counted once a container
-    segment_lag: Durations = field(default_factory=Durations)  #: from the end of a segment's media until it was in storage
+    #: from the end of a segment's media until it was in storage
+    segment_lag: Durations = field(default_factory=lambda: Durations(STORING_BUCKETS_S))
     link_delay: Durations = field(default_factory=Durations)  #: of the unit that ended a segment, from its publisher's edge
 
 

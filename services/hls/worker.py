@@ -211,7 +211,8 @@ class Worker:
             self.ending = Ending.FAILED
         elif self.ending is None:
             self.ending = task.result()
-        log.info("segmenting ended: %s", self.ending.value, extra=self._facts)
+        with telemetry.within(telemetry.of_publication(self.publication)):
+            log.info("segmenting ended: %s", self.ending.value, extra=self._facts)
         self.output.end()
         self._host.ended(self)
 
@@ -292,7 +293,8 @@ class Worker:
 
     def lost(self, number: int) -> None:
         """See `OutputHost.lost`."""
-        log.warning("segment %d given up unstored: memory is full", number, extra=self._facts)
+        with telemetry.within(telemetry.of_publication(self.publication)):
+            log.warning("segment %d given up unstored: memory is full", number, extra=self._facts)
         self._storage.give_up(number)
         self._unstored.pop(number, None)
         self._events.lost(number)

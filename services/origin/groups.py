@@ -75,14 +75,13 @@ class _IncomingPublication(_Incoming):
             self._opened_us = 0
         if run.units:
             self._entry.core.delay_us = time.time_ns() // 1000 - run.units[0].wall_us
-        if run.units:
-            self._entry.core.delay_us = time.time_ns() // 1000 - run.units[0].wall_us
         self._groups.handle(self._entry, events.RunReceived(self._port, run))
 
     def closed(self, reason: CloseReason) -> None:
         """The publishing edge ended it, or the link broke."""
         if self._entry.publications.pop(self._port, None) is not None:
-            log.info("publication ended", extra={"stream_key": str(self._entry.core.stream), "reason": reason.name})
+            with telemetry.within(self._trace):
+                log.info("publication ended", extra={"stream_key": str(self._entry.core.stream), "reason": reason.name})
             self._groups.handle(self._entry, events.PublicationLost(self._port, reason is CloseReason.LINK_LOST))
 
 

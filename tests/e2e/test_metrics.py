@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +12,11 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 from support.cluster import Cluster, Node
 from support.ffmpeg import Publisher
+from support.operator_api import call
+from support.ports import LOOPBACK
 from support.process import wait_until
 from support.recorder import recorder, recording
+from support.webhook_sink import WebhookSink
 
 Media = Callable[[str], Path]
 StartCluster = Callable[..., Cluster]
@@ -36,6 +40,13 @@ def samples(node: Node, name: str) -> dict[tuple[tuple[str, str], ...], float]:
 
 def total(node: Node, name: str) -> float:
     return sum(samples(node, name).values())
+
+
+def linted(text: str) -> str:
+    """What Prometheus' own tool says against metrics; nothing where they are well."""
+    command = ["promtool", "check", "metrics"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    return done.stdout + done.stderr
 
 
 def offences(text: str) -> Iterator[str]:
@@ -63,7 +74,10 @@ async def test_every_role_tells_how_long_things_took_and_why_they_ended(
     start_cluster: StartCluster, media: Media, stack: ExitStack, tmp_path: Path
 ) -> None:
     per_stream = {"telemetry.per_stream_metrics": True, "telemetry.per_stream_num": 1}
-    cluster = start_cluster(origins=2, edges=2, hls=1, settings={"all": per_stream})
+    hooks = stack.enter_context(WebhookSink())
+    cluster = start_cluster(
+        origins=2, edges=2, hls=1, settings={"all": per_stream | {"notify.receivers": [f"own {hooks.url}/own"]}}
+    )
     publishing, playing = cluster.edges
     for number, stream in enumerate((STREAM, OTHER)):
         url, log = publishing.rtmp_url(stream), tmp_path / f"push-{number}.log"
@@ -72,6 +86,7 @@ async def test_every_role_tells_how_long_things_took_and_why_they_ended(
         recorder("flv", playing.flv_url(STREAM)),
         recorder("rtmp", playing.rtmp_url(OTHER)),
         recorder("hls", playing.http_url(f"hls/{STREAM}.m3u8")),
+        recorder("at the hls node", f"http://{LOOPBACK}:{cluster.hls[0].ports['hls']}/hls/{STREAM}.m3u8"),
     ]
     async with recording(*players):
         for player in players:
@@ -84,18 +99,30 @@ async def test_every_role_tells_how_long_things_took_and_why_they_ended(
         await seen("delays of players", lambda: total(playing, "edge_publish_to_play_seconds_count") > 1)
         assert 0 < total(playing, "edge_publish_to_play_seconds_sum") / total(playing, "edge_publish_to_play_seconds_count") < 1
         assert total(playing, "edge_hls_join_seconds_count") > 0  # who does not keep its id is another player each time
+        assert total(cluster.hls[0], "hls_join_seconds_count") > 0
+        assert sum(total(scheduler, "scheduler_claim_seconds_count") for scheduler in cluster.schedulers) >= 2
+        delays = (("receiver", "own"),)
+        await seen("events", lambda: samples(cluster.schedulers[0], "scheduler_webhook_delay_seconds_count")[delays] > 2)
         assert set(samples(playing, "edge_join_seconds_count")) == {(("protocol", "http-flv"),), (("protocol", "rtmp"),)}
         check_streams(playing)
-        killed = next(node for node in cluster.origins if samples(node, "origin_groups")[(("state", "live"),)])
+        killed = next(node for node in cluster.origins if node.name == origin_of(cluster, STREAM))
         killed.kill()
         await seen("a gap", lambda: total(playing, "edge_failover_gap_seconds_count") > 0)
+        await seen("a gap of segments", lambda: total(cluster.hls[0], "hls_failover_gap_seconds_count") > 0)
         for player in players:
             await player.more(LIMIT_S)
         assert not any(player.ended for player in players)
-        wrong = [offence for node in cluster.nodes if node.running for offence in offences(await asyncio.to_thread(node.metrics))]
-        assert wrong == []
+        said = {node.name: await asyncio.to_thread(node.metrics) for node in cluster.nodes if node.running}
+        assert {name.partition("-")[0] for name in said} == {"edge", "hls", "origin", "scheduler"}
+        assert [(name, offence) for name, text in said.items() for offence in offences(text)] == []
+        assert "".join(linted(text) for text in said.values()) == ""
     await seen("the ends of players", lambda: len(closed(playing)) == 2)
     assert {reason for _, reason in closed(playing)} <= {"client", "connection_lost"}
+
+
+def origin_of(cluster: Cluster, stream: str) -> str:
+    """The name of the origin that has it."""
+    return str(call("GET", f"{cluster.api_url}/v1/streams/{stream}")[1]["origin"])
 
 
 def check_streams(node: Node) -> None:

@@ -180,14 +180,18 @@ def check_tree(spans: list[Seen], route: str, publishing: str) -> None:
     assert publish.attributes["lalmesh.publication"] == number
 
 
-async def test_log_lines_within_a_span_name_it(
+async def test_log_lines_of_every_role_name_the_trace_that_they_are_about(
     start_cluster: StartCluster, media: Media, stack: ExitStack, tmp_path: Path, collector: Collector
 ) -> None:
-    cluster = start_cluster(origins=1, edges=1, settings={"all": to(collector)})
+    cluster = start_cluster(origins=1, edges=1, hls=1, settings={"all": to(collector) | {"origin.grace_s": 0.2}})
     edge = cluster.edges[0]
-    stack.enter_context(Publisher(media("h264_aac"), edge.rtmp_url(STREAM), log=tmp_path / "push.log", loops=-1, limit_s=60))
+    log = tmp_path / "push.log"
+    publisher = stack.enter_context(Publisher(media("h264_aac"), edge.rtmp_url(STREAM), log=log, loops=-1, limit_s=60))
     names = ("edge.publish", "origin.publish", "origin.first_unit")
     await collector.has("a first unit", lambda: all(collector.named(name) for name in names))
+    await asyncio.to_thread(wait_until, "segments", partial(has_segments, edge.http_url(f"hls/{STREAM}.m3u8")), LIMIT_S)
+    publisher.stop()
+    await asyncio.to_thread(wait_until, "an end", lambda: "segmenting ended" in cluster.hls[0].output(), LIMIT_S)
     lines = [json.loads(line) for node in cluster.nodes for line in node.output().splitlines() if line.startswith("{")]
     [publish] = collector.named("edge.publish")
     opened = next(line for line in lines if line["event"] == "publisher opened")
@@ -196,20 +200,35 @@ async def test_log_lines_within_a_span_name_it(
     [at_origin] = collector.named("origin.publish")
     assert (taken["trace_id"], taken["span_id"]) == (publish.trace_id, at_origin.span_id)
     assert not any("trace_id" in line for line in lines if line["event"].startswith("link of"))
+    traced = {line["service"] for line in lines if line.get("trace_id") == publish.trace_id}
+    assert traced == {"edge", "hls", "origin", "scheduler"}
 
 
-async def test_spans_go_over_http_too(start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path) -> None:
+async def test_a_server_that_is_alone_has_the_whole_trace_and_sends_it_over_http_too(
+    start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
+) -> None:
     with HttpCollector() as collector:
         (tmp_path / "headers").write_text("x-tenant=tests")
-        node = start_standalone(to(collector, protocol="http", headers_file=str(tmp_path / "headers")))
+        hooks = stack.enter_context(WebhookSink())
+        receivers = {"notify.receivers": [f"own {hooks.url}/own"]}
+        node = start_standalone(to(collector, protocol="http", headers_file=str(tmp_path / "headers")) | receivers)
         stack.enter_context(Publisher(media("h264_aac"), node.rtmp_url(STREAM), log=tmp_path / "push.log", loops=-1, limit_s=60))
         await asyncio.to_thread(
             wait_until, "spans", lambda: any(span.name == "origin.first_unit" for span in collector.spans), LIMIT_S
         )
         assert collector.headers[0]["x-tenant"] == "tests"
-        assert {span.trace_id for span in collector.spans if span.name == "edge.claim"} == {
-            span.trace_id for span in collector.spans if span.name == "origin.first_unit"
-        }
+        hls = node.http_url(f"hls/{STREAM}.m3u8")
+        await asyncio.to_thread(wait_until, "segments", partial(has_segments, hls), LIMIT_S)
+        names = {"scheduler.claim", "edge.claim", "origin.publish", "origin.first_unit", "edge.first_frame", "hls.segment"}
+        [publish] = [span for span in collector.spans if span.name == "edge.publish"]
+        names |= {"scheduler.webhook"}
+        await asyncio.to_thread(wait_until, "one trace", lambda: names <= in_trace(collector.spans, publish.trace_id), LIMIT_S)
+        assert {span.service for span in collector.spans} == {"lalmesh-standalone"}
+
+
+def in_trace(spans: list[Seen], trace_id: str) -> set[str]:
+    """What spans of a trace there are."""
+    return {span.name for span in spans if span.trace_id == trace_id}
 
 
 async def test_a_collector_that_is_away_disturbs_nothing_and_what_it_misses_is_counted(

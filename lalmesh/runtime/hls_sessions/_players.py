@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from lalmesh.names import StreamKey
 from lalmesh.runtime import telemetry
 from lalmesh.runtime.addresses import host_of
-from lalmesh.runtime.durations import Durations, durations_metric
+from lalmesh.runtime.durations import JOIN_BUCKETS_S, Durations, durations_metric
 from lalmesh.runtime.foreign_text import well_formed
 from lalmesh.runtime.hls_answers import NOT_KNOWN, Played
 from lalmesh.runtime.hls_sessions._ids import made_us
@@ -94,7 +94,7 @@ class PlayerTimes:
 
     def __init__(self) -> None:
         """Nobody has come."""
-        self.joins = Durations()  #: from a player's first request to its first media, or playlist that names some
+        self.joins = Durations(JOIN_BUCKETS_S)  #: from a player's first request to its first media, or playlist that names some
         self.left: dict[str, int] = dict.fromkeys(_WORDS.values(), 0)  #: by why
 
     def metrics(self, prefix: str) -> Iterable[Metric]:
