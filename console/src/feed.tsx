@@ -9,7 +9,7 @@ const SAID = ["protocol", "remote_addr", "reason", "alarm", "from", "to", "role"
 export function Feed({ events, own }: { events: ClusterEvent[]; own?: boolean }): JSX.Element {
   if (events.length === 0) return <p class="empty">Nothing has happened of late.</p>;
   return (
-    <ol class="feed">
+    <ol class="feed" tabIndex={0}>
       {events.map((event) => (
         <li key={event.id}>
           <time dateTime={event.at}>{clock(event.at)}</time> <b>{event.event.replaceAll("_", " ")}</b>{" "}

@@ -78,14 +78,15 @@ function NodeBox({ node, at }: { node: NodeModel; at: Place }): JSX.Element {
   const name = node.name.length > chars ? `${node.name.slice(0, chars - 1)}…` : node.name;
   const load = node.load;
   const figure = !load ? node.state : node.role === "origin" ? plural(node.groups, "stream") : node.role === "hls" ? plural(load.streams, "stream") : bits(load.egress_bps);
+  const below = [node.zone, node.state === "joined" ? figure : node.state].filter(Boolean).join(" · ");
   return (
-    <a href={linkTo("nodes", node.name)} aria-label={`${node.role} ${node.name}, ${node.state}, ${figure}`} class={`node ${node.state}`}>
+    <a href={linkTo("nodes", node.name)} aria-label={`${name} ${below}, ${node.role} ${node.name}, ${node.state}`} class={`node ${node.state}`}>
       <rect x={at.x} y={at.y} width={at.width} height={BOX_PX} rx={8} />
       <text x={at.x + 10} y={at.y + 21}>
-        {name}
+        {`${name} `}
       </text>
       <text class="small" x={at.x + 10} y={at.y + 38}>
-        {[node.zone, node.state === "joined" ? figure : node.state].filter(Boolean).join(" · ")}
+        {below}
       </text>
       <rect class="used" x={at.x + 10} y={at.y + BOX_PX - 7} width={(at.width - 20) * used} height={3} rx={1.5} />
     </a>

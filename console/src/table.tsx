@@ -123,7 +123,7 @@ export function Table<T>({ kind, label, columns, rows, id, empty, link, order: f
           </span>
         ))}
       </div>
-      <div ref={body} class="body" role="rowgroup" onScroll={(event) => setTop(event.currentTarget.scrollTop)} onKeyDown={pressed}>
+      <div ref={body} class="body" role={sorted.length ? "rowgroup" : "presentation"} onScroll={(event) => setTop(event.currentTarget.scrollTop)} onKeyDown={pressed}>
         {sorted.length === 0 && <p class="empty">{empty}</p>}
         <div class="all" style={{ height: `${sorted.length * ROW_PX}px` }}>
           {shown.map((row, offset) => (

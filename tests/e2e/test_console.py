@@ -1,6 +1,6 @@
 """The console in a real browser: what it shows of a cluster while that changes, what it does about it, and how it can be used.
 
-``CONSOLE_SCREENSHOTS=1 make browser ARGS='-k console'`` writes the pictures of docs/console.md anew.
+``CONSOLE_SCREENSHOTS=1 make e2e ARGS='-k test_console'`` writes the pictures of docs/console.md anew.
 """
 
 from __future__ import annotations
@@ -29,15 +29,26 @@ from support.process import Child, wait_until
 from lalmesh.runtime.api_tokens import hash_token
 
 STREAM = "live/cam"
-PUBLISHED_S = 170.0
+PUBLISHED_S = 300.0
 DOCS = BUILT.parents[2] / "docs"
 START_S = 20.0  #: for a picture on a busy machine
 MANY = 1000
 MANY_S = 60.0  #: to be published
 MOST_ROWS = 100  #: of them on the page
-LONG_TASK_MS = 200
+#: Of processor time, so that it is the same on a busy machine: a task from 50 ms on is one that browsers call long, three frames.
+LONGEST_TASK_MS = 50.0
+FEWEST_TASKS = 300  #: of what is traced, else nothing was
 OPERATOR = "an operator of the console in tests"
-PAGES = ("", "nodes", "nodes/edge-1", "streams", f"streams/{STREAM}", "sessions", "relays")
+#: Each page, and what it has to have asked for before it shows all that it has.
+PAGES = {
+    "": ("nodes", "streams"),
+    "nodes": ("nodes",),
+    "nodes/edge-1": ("nodes/edge-1", "streams"),
+    "streams": ("streams",),
+    f"streams/{STREAM}": (f"streams/{STREAM}", f"streams/{STREAM}/history", f"streams/{STREAM}/path", "sessions", "relays"),
+    "sessions": ("sessions",),
+    "relays": ("relays", "relays/rules"),
+}
 
 expect.set_options(timeout=WAIT_MS)
 
@@ -47,6 +58,7 @@ def browser() -> Iterator[Browser]:
     if not players.available():
         pytest.skip("chromium, node or npm is not installed")
     assert BUILT.exists(), "make setup builds the console"
+    players.install()
     with browsing() as made:
         yield made
 
@@ -131,7 +143,7 @@ def test_it_is_as_small_as_the_documentation_says() -> None:
 def test_each_page_shows_what_there_is_and_asks_nobody_else(console: Console, cluster: Cluster) -> None:
     page = console.open()
     for node in cluster.edges + cluster.origins + cluster.hls:
-        expect(page.locator(f'.map a[aria-label*=" {node.name},"]')).to_be_visible()
+        expect(page.locator(f'.map a[aria-label*=" {node.name}, "]')).to_be_visible()
     expect(page.locator(".map .link")).not_to_have_count(0)
     expect(page.locator("header .live")).to_have_text("live")
     expect(page.locator(".feed")).to_contain_text("pub start")
@@ -170,10 +182,14 @@ def test_a_stream_appears_while_the_page_is_open_and_plays(console: Console, clu
     assert console.complaints == []
 
 
-@pytest.mark.parametrize("protocol", ["ll-hls", "hls"])
-def test_hls_plays(console: Console, protocol: str) -> None:
-    page = console.open(f"streams/{STREAM}")
-    check_it_plays(play(page, protocol), page)
+def test_hls_plays_with_low_latency_and_without(browser: Browser, cluster: Cluster) -> None:
+    consoles = [Console(browser, cluster.api_url) for _ in range(2)]
+    pages = [console.open(f"streams/{STREAM}") for console in consoles]
+    frames = [play(page, protocol) for page, protocol in zip(pages, ("ll-hls", "hls"), strict=True)]
+    for frame, page in zip(frames, pages, strict=True):
+        check_it_plays(frame, page)
+    for console in consoles:
+        console.close()
 
 
 def test_the_page_of_a_stream_has_its_figures_and_its_path(console: Console, cluster: Cluster, tmp_path: Path) -> None:
@@ -290,10 +306,9 @@ def test_a_keyboard_is_enough(console: Console) -> None:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_a_phone_shows_every_page_without_scrolling_sideways(browser: Browser, cluster: Cluster, dark: bool) -> None:
     console = Console(browser, cluster.api_url, phone=True, dark=dark)
-    for path in PAGES:
-        page = console.open(path)
+    for path, asked in PAGES.items():
+        page = console.open_whole(path, asked)
         expect(page.locator("header .live")).to_have_text("live")
-        page.wait_for_timeout(300)  # what comes with the first answers
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         assert page.evaluate("document.querySelector('nav').scrollWidth <= document.querySelector('nav').clientWidth")
         shades = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
@@ -301,6 +316,21 @@ def test_a_phone_shows_every_page_without_scrolling_sideways(browser: Browser, c
         if dark and path == f"streams/{STREAM}":
             console.keep("phone")
     assert console.complaints == []
+    console.close()
+
+
+@pytest.mark.parametrize("phone", [False, True], ids=["desk-light", "phone-dark"])
+def test_axe_finds_nothing_that_keeps_anybody_out(browser: Browser, cluster: Cluster, phone: bool) -> None:
+    console = Console(browser, cluster.api_url, phone=phone, dark=phone)
+    found = {}
+    for path, asked in PAGES.items():
+        console.open_whole(path, asked)
+        found[path] = console.barriers()
+    page = console.open(f"streams/{STREAM}")
+    page.get_by_role("button", name="Send elsewhere…").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    found["a dialog"] = console.barriers()
+    assert not any(found.values()), found
     console.close()
 
 
@@ -366,34 +396,28 @@ def test_a_thousand_streams_are_listed_without_a_stutter(browser: Browser, crowd
     console = Console(browser, crowd)
     page = console.open("streams")
     expect(page.get_by_role("status").filter(has_text=f"{MANY:,} of {MANY:,} streams")).to_be_visible()
-    page.evaluate(
-        """() => {
-            window.longest = 0;
-            new PerformanceObserver(list => {
-                for (const entry of list.getEntries()) window.longest = Math.max(window.longest, entry.duration);
-            }).observe({type: 'longtask'});
-        }"""
-    )
     table = page.get_by_role("table", name="Streams")
     assert table.get_attribute("aria-rowcount") == str(MANY + 1)
-    body = table.locator(".body")
-    body.hover()
-    for _ in range(30):
-        page.mouse.wheel(0, 1500)
-        page.wait_for_timeout(50)
-        assert 5 < table.get_by_role("row").count() < MOST_ROWS
-    page.locator('.row[tabindex="0"]').focus()
-    page.keyboard.press("End")
-    expect(page.locator(":focus")).to_have_attribute("aria-rowindex", str(MANY + 1))
-    page.get_by_role("button", name="Rate").click()
-    expect(page.get_by_role("columnheader", name="Rate")).to_have_attribute("aria-sort", "descending")
-    console.keep("streams")
-    page.get_by_label("Find").press_sequentially("cam-07", delay=80)
-    expect(page.get_by_role("status").filter(has_text=f"100 of {MANY:,} streams")).to_be_visible()
-    page.get_by_label("Find").fill("")
-    page = console.open()
-    expect(page.locator(".map .link")).not_to_have_count(0)
-    page.wait_for_timeout(4000)  # a refresh of everything
-    assert page.evaluate("window.longest") < LONG_TASK_MS
+    with console.traced() as tasks_ms:
+        table.locator(".body").hover()
+        for _ in range(30):  # as a hand turns a wheel
+            page.mouse.wheel(0, 1500)
+            page.wait_for_timeout(50)
+            assert 5 < table.get_by_role("row").count() < MOST_ROWS
+        page.locator('.row[tabindex="0"]').focus()
+        page.keyboard.press("End")
+        expect(page.locator(":focus")).to_have_attribute("aria-rowindex", str(MANY + 1))
+        page.get_by_role("button", name="Rate").click()
+        expect(page.get_by_role("columnheader", name="Rate")).to_have_attribute("aria-sort", "descending")
+        console.keep("streams")
+        page.get_by_label("Find").press_sequentially("cam-07", delay=80)
+        expect(page.get_by_role("status").filter(has_text=f"100 of {MANY:,} streams")).to_be_visible()
+        page.get_by_label("Find").fill("")
+        console.wait_for_answers("streams")
+        page = console.open()
+        expect(page.locator(".map .link")).not_to_have_count(0)
+        console.wait_for_answers("nodes", "streams")
+    assert len(tasks_ms) > FEWEST_TASKS
+    assert max(tasks_ms) < LONGEST_TASK_MS
     assert console.complaints == []
     console.close()

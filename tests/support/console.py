@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
 
-from support.browser import CHROMIUM, FLAGS
+from support.browser import CHROMIUM, FLAGS, INSTALLED
 
 FOLDER = Path(__file__).resolve().parents[2]
 BUILT = FOLDER / "console" / "dist" / "index.html"
-#: Where screenshots go, where they are asked for: ``CONSOLE_SCREENSHOTS=1 make browser ARGS='-k console'``.
+#: Where screenshots go, where they are asked for: ``CONSOLE_SCREENSHOTS=1 make e2e ARGS='-k test_console'``.
 SCREENSHOTS = FOLDER / "docs" / "console" if os.environ.get("CONSOLE_SCREENSHOTS") else None
+AXE = INSTALLED / "node_modules" / "axe-core" / "axe.min.js"
+RENDERER, TASK = "CrRendererMain", "ThreadControllerImpl::RunTask"  #: as Chromium's traces call a page's thread and what it does
 WAIT_MS = 15_000  #: for anything to appear, on a busy machine
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
@@ -60,6 +63,59 @@ class Console:
         self.page.goto(f"{self.url}#/{path}")
         self.page.get_by_role("heading", level=1).wait_for()
         return self.page
+
+    def open_whole(self, path: str, asked: Sequence[str]) -> Page:
+        """Go to a page and wait until it shows what it has `asked` for, paths below ``/v1/``."""
+        with self._answers(*asked):
+            self.open(path)
+        self._shown()
+        return self.page
+
+    def wait_for_answers(self, *asked: str) -> None:
+        """Wait until these have been asked for again, paths below ``/v1/``, and are shown."""
+        with self._answers(*asked):
+            pass
+        self._shown()
+
+    @contextmanager
+    def _answers(self, *asked: str) -> Iterator[None]:
+        def answers(name: str) -> Callable[[Response], bool]:
+            return lambda answer: answer.url.partition("/v1/")[2].partition("?")[0] == name
+
+        with ExitStack() as all_of_them:
+            for name in asked:
+                all_of_them.enter_context(self.page.expect_response(answers(name)))
+            yield
+
+    def _shown(self) -> None:
+        self.page.evaluate("new Promise(shown => requestAnimationFrame(() => requestAnimationFrame(shown)))")
+
+    @contextmanager
+    def traced(self) -> Iterator[list[float]]:
+        """How much processor time each task of the page's own thread takes in the block, in milliseconds, once that is left."""
+        browser = self._context.browser
+        assert browser is not None
+        tasks_ms: list[float] = []
+        browser.start_tracing(page=self.page, categories=["toplevel"])
+        try:
+            yield tasks_ms
+        finally:
+            events = json.loads(browser.stop_tracing())["traceEvents"]
+        pages = {
+            (each["pid"], each["tid"]) for each in events if each["name"] == "thread_name" and each["args"]["name"] == RENDERER
+        }
+        tasks_ms += [
+            each["tdur"] / 1000
+            for each in events
+            if each["name"] == TASK and (each["pid"], each["tid"]) in pages and "tdur" in each
+        ]
+
+    def barriers(self) -> list[str]:
+        """What axe finds on the page as it is that keeps somebody from using it: the rule and the first element."""
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found["violations"]]
 
     def give_token(self, token: str) -> None:
         """As its user does."""
