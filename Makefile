@@ -82,6 +82,8 @@ docs: setup ## write what comes of the configuration models (sample, reference, 
 	@$(BIN)/python -m services.scheduler.api
 	@$(BIN)/python -m lalmesh.runtime.event_docs
 	@$(BIN)/python -m tools.chart
+	@$(BIN)/python -m tools.alerts
+	@$(BIN)/python -m tools.dashboards
 	@$(BIN)/python -m lalmesh.runtime.telemetry
 	@$(BIN)/python -m bench.sizing
 	@$(MAKE) site

@@ -70,6 +70,7 @@ class EdgeMetrics(ListenerMetrics):
             for labels in CLIENTS:
                 counter.labels(*labels)
         begin_at_zero(self.refused, PROTOCOLS, REFUSED_FOR)
+        begin_at_zero(self.join_seconds, PROTOCOLS)  # the first comes within moments of the session's beginning
         begin_at_zero(self.ignored_messages, [why.value for why in PassedOver])
         begin_at_zero(self.relay_attempts, RELAY_KINDS, RELAY_RESULTS)
 
@@ -79,8 +80,6 @@ class EdgeMetrics(ListenerMetrics):
         if (protocol, role) not in self._seen:
             self._seen.add((protocol, role))
             begin_at_zero(self.sessions_closed, [protocol], [role.value], [ending.value for ending in Ending])
-            if role is SessionRole.PLAYER:
-                begin_at_zero(self.join_seconds, [protocol])
 
     def read_from(self, read: Callable[[], Iterable[Metric]]) -> None:
         """Ask `read` at each scrape."""

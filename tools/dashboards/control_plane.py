@@ -1,0 +1,274 @@
+"""Schedulers and what they stand on: etcd, Redis, receivers of events."""
+
+from __future__ import annotations
+
+from tools.dashboards.grafana import NONE_BUT_ORANGE, NONE_BUT_RED, Dashboard, Panel, Query, Row, warn_at
+from tools.dashboards.parts import ANNOTATIONS, NAMESPACE, POD, figure, of_role, processes, quantile, quantiles, rate, total
+
+UP = ((None, "red"), (1, "green"))
+UP_WORDS = {"0": "away", "1": "up"}
+
+
+WELL = Row(
+    "Is it well?",
+    (
+        figure(
+            "Schedulers",
+            "That stand, as they see each other.",
+            f"max(scheduler_replicas{{{POD}}})",
+            steps=((None, "red"), (1, "orange"), (2, "green")),
+        ),
+        figure(
+            "etcd",
+            "Whether all chosen schedulers reach the registry.",
+            f'min(scheduler_store_up{{store="etcd", {POD}}})',
+            steps=UP,
+            words=UP_WORDS,
+            runbook="etcd-away",
+        ),
+        figure(
+            "Redis",
+            "Whether all chosen schedulers reach sessions, the blacklist and the log of events.",
+            f'min(scheduler_store_up{{store="redis", {POD}}})',
+            steps=UP,
+            words=UP_WORDS,
+            runbook="redis-away",
+        ),
+        figure(
+            "Nodes away",
+            "That schedulers do not hear of, and whose lease has not run out.",
+            f'sum(max by (namespace, role) (scheduler_nodes{{state="away", {POD}}}))',
+            steps=NONE_BUT_RED,
+            runbook="node-away",
+        ),
+        figure(
+            "Settling",
+            "1: the registry was lost or is new. Nodes come back with what they hold; first claims are told to retry.",
+            f"max(scheduler_settling{{{POD}}})",
+            steps=NONE_BUT_ORANGE,
+            runbook="etcd-away",
+        ),
+        figure(
+            "Claims, p99",
+            "To say where a stream is published.",
+            quantile(0.99, "scheduler_claim_seconds"),
+            unit="s",
+            steps=warn_at(0.25, 1),
+            runbook="etcd-away",
+        ),
+        figure(
+            "Events that wait",
+            "Of the receiver that lags most.",
+            f"max(scheduler_webhook_backlog{{{POD}}})",
+            steps=warn_at(1000, 10_000),
+            runbook="webhook-receiver-failing",
+        ),
+        figure(
+            "Events lost",
+            "That a receiver will never get: given up, or gone before it took them.",
+            f"sum(increase(scheduler_webhook_dead_letters_total{{{POD}}}[$__range]))"
+            f" + sum(increase(scheduler_webhook_lost_total{{{POD}}}[$__range]))",
+            decimals=0,
+            steps=NONE_BUT_RED,
+            runbook="webhook-receiver-failing",
+        ),
+    ),
+)
+MEMBERS = Row(
+    "Members and streams",
+    (
+        Panel(
+            title="Nodes",
+            about="Whose lease lives, by role and state, as the scheduler says that knows most.",
+            queries=[
+                Query(f"sum by (role, state) (max by (namespace, role, state) (scheduler_nodes{{{POD}}}))", "{{role}} {{state}}"),
+            ],
+            runbook="node-away",
+        ),
+        Panel(
+            title="Nodes with room",
+            about="That something new may be given to.",
+            queries=[Query(f"sum by (role) (max by (namespace, role) (scheduler_nodes_with_room{{{POD}}}))", "{{role}}")],
+            runbook="no-origin-with-room",
+        ),
+        Panel(
+            title="Streams",
+            about="With a claim or a group; segmented or recorded; that no hls node has though one should.",
+            queries=[
+                Query(f"max(scheduler_streams{{{POD}}})", "streams"),
+                Query(f"max(scheduler_hls_streams{{{POD}}})", "at hls nodes"),
+                Query(f"max(scheduler_hls_waiting_streams{{{POD}}})", "wait for an hls node"),
+            ],
+            runbook="streams-without-segmenter",
+        ),
+        Panel(
+            title="Stores: calls that failed",
+            about="Calls a second that etcd or Redis did not carry out, by scheduler.",
+            queries=[Query(rate("scheduler_store_failures_total", "store, pod"), "{{store}} {{pod}}")],
+            unit="ops",
+            runbook="etcd-away",
+        ),
+        Panel(
+            title="Terms, evictions",
+            about="A new term: the registry was new, wiped or restored. Evicted: nodes told that they are no members any more.",
+            queries=[
+                Query(f"sum(increase(scheduler_terms_total{{{POD}}}[$__rate_interval]))", "terms"),
+                Query(f"sum(increase(scheduler_evictions_total{{{POD}}}[$__rate_interval]))", "evictions"),
+            ],
+        ),
+        Panel(
+            title="Questions that were not answered",
+            about="By other schedulers and by the session directory; requests of the API that too many others were under way for.",
+            queries=[
+                Query(rate("scheduler_peer_failures_total"), "other schedulers"),
+                Query(rate("scheduler_session_failures_total"), "session directory"),
+                Query(rate("scheduler_http_busy_total"), "too busy"),
+            ],
+            unit="ops",
+            runbook="redis-away",
+        ),
+    ),
+)
+DECISIONS = Row(
+    "Decisions",
+    (
+        Panel(
+            title="Claims, by answer",
+            about="`no_origin`: none has room. `exists`: somebody publishes it. `unavailable`: the registry did not answer.",
+            queries=[Query(rate("scheduler_claims_total", "result"), "{{result}}")],
+            unit="ops",
+            runbook="no-origin-with-room",
+        ),
+        Panel(
+            title="Claims: how long",
+            about="Most of it is etcd's.",
+            queries=quantiles("scheduler_claim_seconds"),
+            unit="s",
+            runbook="etcd-away",
+        ),
+        Panel(
+            title="Routes, by answer",
+            about="Why an edge was chosen, or that none was: `no_room`.",
+            queries=[Query(rate("scheduler_routes_total", "purpose, result"), "{{purpose}} {{result}}")],
+            unit="reqps",
+            runbook="edge-full",
+        ),
+        Panel(
+            title="Moves and claims repeated",
+            about="Streams that go to another origin, and claims made again after the registry was lost.",
+            queries=[
+                Query(rate("scheduler_moves_total", "result"), "move {{result}}"),
+                Query(rate("scheduler_reclaims_total", "result"), "again {{result}}"),
+                Query(rate("scheduler_planned_moves_total"), "planned"),
+                Query(rate("scheduler_heirs_named_total"), "heirs named"),
+            ],
+            unit="ops",
+        ),
+        Panel(
+            title="Where streams are",
+            about="Questions of edges where a stream is, and what was given back.",
+            queries=[
+                Query(rate("scheduler_locates_total", "result"), "{{result}}"),
+                Query(rate("scheduler_releases_total", "result"), "{{result}}"),
+            ],
+            unit="ops",
+        ),
+        Panel(
+            title="HLS",
+            about="Streams given to hls nodes, given back, and those that went on elsewhere unasked.",
+            queries=[
+                Query(rate("scheduler_hls_locates_total", "result"), "{{result}}"),
+                Query(rate("scheduler_hls_releases_total", "result"), "{{result}}"),
+                Query(rate("scheduler_hls_successions_total"), "gone on elsewhere"),
+            ],
+            unit="ops",
+            runbook="streams-without-segmenter",
+        ),
+        Panel(
+            title="Relays",
+            about="To and from elsewhere: begun, moved and ended; those that rules ask for and cannot be.",
+            queries=[
+                Query(rate("scheduler_relay_changes_total", "change"), "{{change}}"),
+                Query(rate("scheduler_relay_refusals_total"), "cannot be"),
+            ],
+            unit="ops",
+        ),
+        Panel(
+            title="Kicks",
+            about="Sessions that nodes were told to end, by people or the blacklist.",
+            queries=[Query(rate("scheduler_kicks_total"), "kicks")],
+            unit="ops",
+        ),
+        Panel(
+            title="Settings",
+            about="Revision of the settings made over the API that is in force, by pod: all should have the same.",
+            queries=[Query(f"lalmesh_settings_revision{{{NAMESPACE}}}", "{{pod}}")],
+        ),
+    ),
+)
+EVENTS = Row(
+    "Events",
+    (
+        Panel(
+            title="Deliveries",
+            about="Requests to receivers a second, taken and failed.",
+            queries=[Query(rate("scheduler_webhook_attempts_total", "receiver, result"), "{{receiver}} {{result}}")],
+            unit="ops",
+            runbook="webhook-receiver-failing",
+        ),
+        Panel(
+            title="From what happened to the receiver's answer, p95",
+            about="By receiver.",
+            queries=[Query(quantile(0.95, "scheduler_webhook_delay_seconds", "receiver"), "{{receiver}}")],
+            unit="s",
+            steps=warn_at(5, 60),
+            runbook="webhook-receiver-failing",
+        ),
+        Panel(
+            title="Yet to be delivered",
+            about="By receiver.",
+            queries=[Query(total("scheduler_webhook_backlog", "receiver"), "{{receiver}}")],
+            runbook="webhook-receiver-failing",
+        ),
+        Panel(
+            title="Given up and gone",
+            about="Dead letters can be sent again over the API; what the log had to let go cannot.",
+            queries=[
+                Query(
+                    f"sum by (receiver) (increase(scheduler_webhook_dead_letters_total{{{POD}}}[$__rate_interval]))",
+                    "{{receiver}} given up",
+                ),
+                Query(
+                    f"sum by (receiver) (increase(scheduler_webhook_lost_total{{{POD}}}[$__rate_interval]))", "{{receiver}} gone"
+                ),
+                Query(f"sum(increase(scheduler_event_log_dropped_total{{{POD}}}[$__rate_interval]))", "of the log"),
+            ],
+            runbook="webhook-receiver-failing",
+        ),
+        Panel(
+            title="Told to the log",
+            about="Events a second, and those that Redis did not take.",
+            queries=[Query(rate("scheduler_events_total", "result"), "{{result}}")],
+            unit="ops",
+            runbook="redis-away",
+        ),
+        Panel(
+            title="In the log, and on the way there",
+            about="Events that are kept, and those that wait at nodes.",
+            queries=[
+                Query(total("scheduler_event_log_events"), "kept"),
+                Query(f"sum(lalmesh_events_waiting{{{NAMESPACE}}})", "wait at nodes"),
+            ],
+            runbook="redis-away",
+        ),
+    ),
+)
+
+DASHBOARD = Dashboard(
+    uid="lalmesh-scheduler",
+    title="lalmesh / Control plane",
+    about="Schedulers and what they stand on: etcd, Redis, receivers of events.",
+    variables=of_role("scheduler"),
+    annotations=ANNOTATIONS,
+    rows=(WELL, MEMBERS, DECISIONS, EVENTS, processes()),
+)

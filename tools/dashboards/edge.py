@@ -1,0 +1,301 @@
+"""Edges: who comes, how fast they get their picture, who cannot keep up."""
+
+from __future__ import annotations
+
+from tools.dashboards.grafana import NONE_BUT_ORANGE, Dashboard, Panel, Query, Row, warn_at
+from tools.dashboards.parts import (
+    ANNOTATIONS,
+    POD,
+    WINDOW,
+    figure,
+    link_delay,
+    links_of,
+    of_role,
+    or_zero,
+    processes,
+    quantile,
+    quantiles,
+    rate,
+    total,
+)
+
+PLAYER, PUBLISHER = f'{POD}, role="player"', f'{POD}, role="publisher"'
+
+
+WELL = Row(
+    "Is it well?",
+    (
+        figure("Players", "Those that hold a session; HLS beside.", or_zero(total("edge_sessions", where=PLAYER))),
+        figure("Players of HLS", "Known by an id at these edges.", total("edge_hls_players")),
+        figure("Publishers", "And relays that pull.", total("edge_publications")),
+        figure("Egress", "To players.", f"{rate('edge_egress_bytes_total')} * 8", unit="bps"),
+        figure(
+            "Full",
+            "Edges that have what edge.capacity states, and let nobody in.",
+            total("edge_full"),
+            steps=NONE_BUT_ORANGE,
+            runbook="edge-full",
+        ),
+        figure(
+            "Join, p95",
+            "From a player's request to its first media.",
+            quantile(0.95, "edge_join_seconds"),
+            unit="s",
+            steps=warn_at(1, 3),
+        ),
+        figure(
+            "Skips",
+            "Times a second that players could not keep up.",
+            rate("edge_skips_total"),
+            decimals=2,
+            steps=warn_at(0.5, 5),
+            runbook="players-skip",
+        ),
+        figure(
+            "Loop delay, p99",
+            "How late the busiest edge is with all that it does.",
+            f"max({quantile(0.99, 'lalmesh_loop_delay_seconds', 'pod')} and on (pod) edge_full{{{POD}}})",
+            unit="s",
+            steps=warn_at(0.05, 0.25),
+        ),
+    ),
+)
+AUDIENCE = Row(
+    "Players and publishers",
+    (
+        Panel(
+            title="Players by protocol",
+            about="Now, by how they play.",
+            queries=[
+                Query(f"{total('edge_sessions', 'protocol', PLAYER)} > 0", "{{protocol}}"),
+                Query(total("edge_hls_players"), "hls"),
+            ],
+            stacked=True,
+        ),
+        Panel(
+            title="Players by pod",
+            about="Are they spread evenly? If not, clients do not ask routing, and the balancer does not spread them.",
+            queries=[Query(total("edge_sessions", "pod", PLAYER), "{{pod}}")],
+        ),
+        Panel(
+            title="Egress by pod",
+            about="Bits a second written to players, beside what the line of the machine has.",
+            queries=[Query(f"{rate('edge_egress_bytes_total', 'pod')} * 8", "{{pod}}")],
+            unit="bps",
+        ),
+        Panel(
+            title="Sessions that begin",
+            about="A second, by role.",
+            queries=[Query(rate("edge_sessions_opened_total", "role"), "{{role}}")],
+            unit="ops",
+        ),
+        Panel(
+            title="Sessions that end, by why",
+            about="`client`: it left. `too_slow`: it never caught up. The log has the reason in words.",
+            queries=[Query(rate("edge_sessions_closed_total", "reason"), "{{reason}}")],
+            unit="ops",
+            stacked=True,
+        ),
+        Panel(
+            title="Refused, by why",
+            about="Publishers and players a second that were not let in.",
+            queries=[Query(rate("edge_refused_total", "reason"), "{{reason}}")],
+            unit="ops",
+            stacked=True,
+            runbook="edge-full",
+        ),
+        Panel(
+            title="Publishers by protocol",
+            about="Now, without relays.",
+            queries=[Query(f"{total('edge_sessions', 'protocol', PUBLISHER)} > 0", "{{protocol}}")],
+            stacked=True,
+        ),
+        Panel(
+            title="Connections by listener",
+            about="Each counts for edge.limits.connections.",
+            queries=[Query(total("edge_connections", "listener"), "{{listener}}")],
+        ),
+        Panel(
+            title="Connections refused",
+            about="A second, by listener and why: limits, the rate of an address, the blacklist, handshakes that did not end.",
+            queries=[Query(rate("edge_connections_refused_total", "listener, reason"), "{{listener}} {{reason}}")],
+            unit="ops",
+            runbook="edge-full",
+        ),
+    ),
+)
+SPEED = Row(
+    "How fast, how even",
+    (
+        Panel(
+            title="Join",
+            about="From a player's request to its first media. The cache takes milliseconds: more is waiting for a publisher.",
+            queries=quantiles("edge_join_seconds"),
+            unit="s",
+        ),
+        Panel(
+            title="Join by protocol, p95",
+            about="Which protocol waits.",
+            queries=[
+                Query(f"{quantile(0.95, 'edge_join_seconds', 'protocol')} >= 0", "{{protocol}}"),
+                Query(quantile(0.95, "edge_hls_join_seconds"), "hls"),
+            ],
+            unit="s",
+        ),
+        Panel(
+            title="Publish to play",
+            about="From a unit's arrival at its publisher's edge until players here were written to, gathering included.",
+            queries=quantiles("edge_publish_to_play_seconds"),
+            unit="s",
+            runbook="link-delay-high",
+        ),
+        link_delay("edge"),
+        Panel(
+            title="Skips, by why",
+            about="`queue_bytes`, `queue_time`: more waited for a player than may. `push_behind`: a push target takes too little.",
+            queries=[Query(rate("edge_skips_total", "reason"), "{{reason}}")],
+            unit="ops",
+            runbook="players-skip",
+        ),
+        Panel(
+            title="Players closed as too slow",
+            about="They skipped and never caught up within edge.fanout.slow_player_s.",
+            queries=[Query(rate("edge_slow_closes_total", "pod"), "{{pod}}")],
+            unit="ops",
+            runbook="players-skip",
+        ),
+    ),
+)
+MEDIA = Row(
+    "Streams",
+    (
+        Panel(
+            title="Streams",
+            about="Published here, and played here.",
+            queries=[Query(total("edge_publications"), "published"), Query(total("edge_relays"), "played")],
+        ),
+        Panel(
+            title="Units of relays",
+            about="What edges took in from origins a second; missing ones, and those of outdated owners, which are refused.",
+            queries=[
+                Query(rate("edge_relayed_units_total"), "taken in"),
+                Query(rate("edge_missing_units_total"), "missing"),
+                Query(rate("edge_unannounced_units_total"), "missing, and nobody said so"),
+                Query(rate("edge_repeated_units_total"), "repeated"),
+                Query(rate("edge_fenced_units_total"), "fenced"),
+            ],
+            unit="ops",
+        ),
+        Panel(
+            title="Gap of failovers",
+            about="How long readers got nothing as a stream went from one origin to another.",
+            queries=quantiles("edge_failover_gap_seconds"),
+            unit="s",
+            steps=warn_at(1, 3),
+        ),
+        links_of("edge"),
+        Panel(
+            title="What publishers send that gives no media",
+            about="Messages and RTP packets a second that were lost or passed over, clocks that jumped.",
+            queries=[
+                Query(rate("edge_ignored_messages_total", "reason"), "{{reason}}"),
+                Query(rate("edge_ignored_packets_total", "reason"), "RTP: {{reason}}"),
+                Query(rate("edge_clock_jumps_total"), "clock jumps"),
+            ],
+            unit="ops",
+        ),
+        Panel(
+            title="Left out",
+            about="Tracks that a format cannot carry, and caches given up at their bound.",
+            queries=[
+                Query(
+                    f"sum by (format, codec) (increase(edge_tracks_left_out_total{{{POD}}}[{WINDOW}]))", "{{codec}} in {{format}}"
+                ),
+                Query(f"sum(increase(edge_cache_overflows_total{{{POD}}}[{WINDOW}]))", "caches"),
+            ],
+        ),
+        Panel(
+            title="Relays to and from elsewhere",
+            about="Attempts a second.",
+            queries=[Query(rate("edge_relay_attempts_total", "kind, result"), "{{kind}} {{result}}")],
+            unit="ops",
+        ),
+        Panel(
+            title="Protocol errors",
+            about="Connections closed because the peer broke the protocol.",
+            queries=[Query(rate("edge_protocol_errors_total", "protocol"), "{{protocol}}")],
+            unit="ops",
+        ),
+        Panel(
+            title="RTP over UDP",
+            about="Tracks, and what the kernel did not take or nobody known has sent.",
+            queries=[
+                Query(total("edge_udp_tracks"), "tracks"),
+                Query(rate("edge_udp_unsent_total"), "not taken /s"),
+                Query(rate("edge_udp_strangers_total"), "of strangers /s"),
+            ],
+        ),
+    ),
+)
+ACCESS = Row(
+    "HLS and who may",
+    (
+        Panel(
+            title="Requests for HLS",
+            about="By what answered: the less hls nodes are asked, the better.",
+            queries=[Query(rate("edge_hls_requests_total", "by"), "{{by}}")],
+            unit="reqps",
+            stacked=True,
+        ),
+        Panel(
+            title="HLS that was not answered",
+            about="hls nodes that could not be reached, were overtaken by another, or requests that none answered.",
+            queries=[
+                Query(rate("edge_hls_connect_failures_total"), "not reached"),
+                Query(rate("edge_hls_overtaken_total"), "overtaken"),
+                Query(rate("edge_hls_unanswered_total"), "unanswered"),
+            ],
+            unit="ops",
+            runbook="streams-without-segmenter",
+        ),
+        Panel(
+            title="Players of HLS that are gone",
+            about="`client`: it asked for nothing for long.",
+            queries=[Query(rate("edge_hls_players_left_total", "reason"), "{{reason}}")],
+            unit="ops",
+        ),
+        Panel(
+            title="Who may",
+            about="Decisions a second on who publishes and plays.",
+            queries=[Query(rate("edge_access_decisions_total", "action, result"), "{{action}} {{result}}")],
+            unit="ops",
+        ),
+        Panel(
+            title="Callback of authorisation",
+            about="How long it takes to answer.",
+            queries=quantiles("edge_access_callback_seconds"),
+            unit="s",
+            steps=warn_at(0.5, 2),
+        ),
+        Panel(
+            title="Callback that does not answer",
+            about="Questions a second without an answer, or that did not come to be asked; edges that let it be for now.",
+            queries=[
+                Query(rate("edge_access_callback_failures_total"), "failed"),
+                Query(rate("edge_access_callback_busy_total"), "not asked"),
+                Query(total("edge_access_callback_open"), "edges that let it be"),
+                Query(rate("edge_access_key_fetch_failures_total"), "key set not fetched"),
+            ],
+        ),
+    ),
+    folded=True,
+)
+
+DASHBOARD = Dashboard(
+    uid="lalmesh-edge",
+    title="lalmesh / Edge",
+    about="Edges: who comes, how fast they get their picture, who cannot keep up.",
+    variables=of_role("edge"),
+    annotations=ANNOTATIONS,
+    rows=(WELL, AUDIENCE, SPEED, MEDIA, ACCESS, processes()),
+)
