@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import program
 from support.certificates import self_signed
-from support.cluster import CLUSTER_KEY, PROGRAM, Cluster, Node
+from support.cluster import CLUSTER_KEY, Cluster, Node
 from support.etcd import make_certificates
 from support.ports import LOOPBACK
 
@@ -28,9 +27,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def doctor(role: str, settings: Mapping[str, object], *words: str, key: str = CLUSTER_KEY) -> tuple[int, Findings]:
     """Its exit status, and what it finds."""
     sets = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
-    command = [PROGRAM, "doctor", "--role", role, "--json", *sets, *words]
-    env = {**os.environ, "LALMESH_CLUSTER__KEY": key}
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_S, check=False, env=env)
+    done = program.run("doctor", "--role", role, "--json", *sets, *words, limit_s=RUN_S, env={"LALMESH_CLUSTER__KEY": key})
     told: dict[str, Any] = json.loads(done.stdout)
     assert told["role"] == role
     return done.returncode, told["findings"]

@@ -17,8 +17,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 from e2e.test_recording import fetch, kept_segments, wait_listed
-from support import ffmpeg, frames, transport_stream, websocket_recorder, wire
+from support import frames, transport_stream, websocket_recorder, wire
 from support.cluster import PROGRAM, Cluster, Settings
+from support.forks import forks_for
 from support.frames import Recording, assert_same_from_join
 from support.hls_player import HlsPlayer
 from support.media import media
@@ -123,8 +124,9 @@ class Outputs:
         """Publish all cases in real time, times as they are."""
         for name, case in CASES.items():
             file = pushed(case, self._folder / f"{name}.flv")
-            command = ffmpeg.bounded(RUN_S, [PROGRAM, "push", file, self._ingest.rtmp_url(f"live/{name}")])
-            self._publishers.append(stack.enter_context(Child(command, log=self._folder / f"{name}.push.log")))
+            command: list[str | Path] = [PROGRAM, "push", file, self._ingest.rtmp_url(f"live/{name}")]
+            child = Child(command, log=self._folder / f"{name}.push.log", forks=forks_for(command))
+            self._publishers.append(stack.enter_context(child))
 
     async def run(self, stack: ExitStack) -> None:
         """Play everything that is pushed, to its end."""

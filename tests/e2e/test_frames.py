@@ -17,6 +17,7 @@ import pytest
 from support import ffmpeg, frames, wire
 from support.cluster import PROGRAM, Cluster, Node, Settings, Standalone
 from support.etcd import make_certificates
+from support.forks import forks_for
 from support.frames import Recording, assert_same_from_join
 from support.loops import NEEDS_UVLOOP
 from support.media import media
@@ -67,8 +68,10 @@ class Run:
 
     def command(self, name: str, *command: str | Path) -> Child:
         """A client that is not ffmpeg."""
-        env = {"PYTHONPATH": str(TESTS)}
-        return Child(ffmpeg.bounded(RUN_S, command), log=self.folder / f"{name}.log", env=env)
+        log, env = self.folder / f"{name}.log", {"PYTHONPATH": str(TESTS)}
+        if (forks := forks_for(command)) is not None:
+            return Child(command, log=log, env=env, forks=forks)
+        return Child(ffmpeg.bounded(RUN_S, command), log=log, env=env)
 
     def play_websockets(self, urls: Mapping[str, str]) -> None:
         """Play several streams over WebSocket, by playback."""

@@ -10,15 +10,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.cluster import OUR_PROGRAM, Standalone
-from support.forks import TESTS, forks
+from support import program
+from support.cluster import Standalone
+from support.forks import OUR_PROGRAM, TESTS, forks_for
 from support.process import Child, ProcessError
 
 GONE_S = 10.0
 
 
 def run(log: Path, *words: str) -> Child:
-    return Child([OUR_PROGRAM, *words], log=log, env={"LALMESH_EDGE__RTMP__PORT": "none"}, forks=forks())
+    command = [OUR_PROGRAM, *words]
+    return Child(command, log=log, env={"LALMESH_EDGE__RTMP__PORT": "none"}, forks=forks_for(command))
 
 
 def test_a_node_that_is_a_fork_serves_and_leads_its_group_and_obeys(tmp_path: Path) -> None:
@@ -44,6 +46,14 @@ def test_a_fork_has_its_own_command_line_environment_and_exit_code(tmp_path: Pat
     assert child.output().startswith("lalmesh ")
 
 
+def test_a_command_that_ends_by_itself_says_its_status_and_what_it_found_and_what_is_wrong_apart() -> None:
+    done = program.run("--version", limit_s=GONE_S)
+    assert (done.returncode, done.stdout.split()[0], done.stderr) == (0, "lalmesh", "")
+    done = program.run("drain", limit_s=GONE_S)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Missing argument" in done.stderr
+
+
 def test_whoever_waits_for_a_fork_waits_no_longer_than_it_said(tmp_path: Path) -> None:
     with Standalone(tmp_path) as node, pytest.raises(ProcessError, match="still running"):
         node.wait(0.1)
@@ -53,6 +63,7 @@ def test_whoever_waits_for_a_fork_waits_no_longer_than_it_said(tmp_path: Path) -
 KILLED_RUN = """
 import os, signal, sys
 from pathlib import Path
+from support import program
 from support.cluster import Standalone
 from support.forks import forking
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -19,11 +18,10 @@ from typing import Self
 
 from support.etcd import EtcdServer
 from support.etcd_cluster import EtcdCluster
-from support.forks import forks
+from support.forks import OUR_PROGRAM, forks_for
 from support.ports import LOOPBACK
 from support.process import Child, ProcessError, wait_until
 
-OUR_PROGRAM = str(Path(sys.executable).parent / "lalmesh")
 #: The program under test: the one of this environment, or what E2E_LALMESH names (a packed one, say).
 PROGRAM = os.environ.get("E2E_LALMESH") or OUR_PROGRAM
 START_S = 30.0  #: for a node to listen on a slow machine that runs other tests
@@ -116,8 +114,7 @@ class Node:
         command = [*self._inside, PROGRAM, self.role, *sets, "--ports-file", str(self._ports_file), *self._arguments]
         own_code = {"PYTHONPATH": ""}  # a packed program would find the checkout's there
         env = {"LALMESH_CLUSTER__KEY": CLUSTER_KEY, "PYTHONUNBUFFERED": "1", **own_code}
-        is_ours = PROGRAM == OUR_PROGRAM and not self._inside
-        return Child(command, log=self.log, env=env, forks=forks() if is_ours else None)
+        return Child(command, log=self.log, env=env, forks=forks_for(command))
 
     def wait_ready(self, limit_s: float = START_S) -> Self:
         """Wait until it listens and says that it is ready.

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from lalmesh.client import Counts, push
+from support import program
 from support.clip import Clip
-from support.cluster import PROGRAM, Cluster, Node
+from support.cluster import Cluster, Node
 from support.ffmpeg import Publisher
 from support.process import wait_until
 from support.recorder import Recorder, recorder, recording
@@ -33,8 +34,7 @@ SETTINGS = {
 
 def drain(cluster: Cluster, node: Node, *options: str) -> subprocess.CompletedProcess[str]:
     """The command, asking the first scheduler."""
-    command = [PROGRAM, "drain", node.name, "--api", cluster.api_url, *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    return program.run("drain", node.name, "--api", cluster.api_url, *options, limit_s=LIMIT_S)
 
 
 def by_command(cluster: Cluster, node: Node, *options: str) -> None:

@@ -1,12 +1,14 @@
-"""Nodes without their start: each is a fork of a process that has imported the program already.
+"""Nodes and clients without their start: each is a fork of a process that has imported the program already.
 
-A node takes a second of a core to import what it needs, and tests start hundreds. From the fork on it does what it does anywhere: a
-process of its own reads its command line, environment and configuration, serves, obeys signals and ends. That the program starts as
-users start it is shown by `e2e/test_cli`, `e2e/test_readme` and the chaos tests, and with E2E_LALMESH by all.
+A node takes a second of a core to import what it needs, a client half of that, and tests start hundreds. From the fork on it does
+what it does anywhere: a process of its own reads its command line, environment and configuration, serves, obeys signals and ends.
+That the program starts as users start it is shown by `e2e/test_cli`, `e2e/test_readme` and the chaos tests, and with E2E_LALMESH by
+all of them.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import json
@@ -22,15 +24,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG = 1  #: prctl(2)
 PR_SET_CHILD_SUBREAPER = 36
 START_S = 60.0  #: for all imports on a slow machine
 ORDER_BYTES = 128 << 10  #: a command line and an environment; what a socket takes in one message
 TESTS = Path(__file__).resolve().parents[1]
+OUR_PROGRAM = str(Path(sys.executable).parent / "lalmesh")
 IMPORTED = (
-    "services.standalone.roles_cli",
+    *(f"services.standalone.{commands}_cli" for commands in ("roles", "client", "drain", "doctor")),
     *(f"services.{role}.app" for role in ("scheduler", "origin", "hls", "edge")),
     *(f"services.standalone.{role}_settings" for role in ("scheduler", "origin", "hls", "edge")),
     *("services.scheduler.registry", "services.scheduler.sessions", "services.scheduler.events"),
@@ -69,6 +72,12 @@ class Forked:
             raise subprocess.TimeoutExpired(str(self.pid), timeout)
         return code
 
+    def kill(self) -> None:
+        """End it, and whatever it started, at once."""
+        if self.poll() is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            self.wait(START_S)
+
 
 class Forks:
     """The process that is forked."""
@@ -88,15 +97,15 @@ class Forks:
                 start_new_session=True,
             )
 
-    def run(self, words: Sequence[str], output: int, env: Mapping[str, str]) -> Forked:
-        """Run the command line in a session of its own, its output to the descriptor `output`.
+    def run(self, words: Sequence[str], output: int, env: Mapping[str, str], *, errors: int | None = None) -> Forked:
+        """Run the command line in a session of its own, what it says to the descriptors `output` and `errors` (the same if None).
 
         Raises:
             RuntimeError: the process that is forked has ended.
         """
         order = json.dumps([list(words), dict(env), os.getcwd()]).encode()
         with self._turn:
-            socket.send_fds(self._orders, [order], [output])
+            socket.send_fds(self._orders, [order], [output, output if errors is None else errors])
             answer = self._orders.recv(16)
         if not answer:
             raise RuntimeError("the process that nodes are forks of has ended")
@@ -139,25 +148,31 @@ def forks() -> Forks | None:
     return _here.running
 
 
+def forks_for(command: Sequence[str | Path]) -> Forks | None:
+    """The same for what `command` starts, if that can be a fork: our program as it is here."""
+    return forks() if str(command[0]) == OUR_PROGRAM else None
+
+
 # in the process that is forked
 
 
 def serve(orders: socket.socket, master: int) -> None:
     """Fork for each order, until there can be no more of them; what is forked, a child of `master`, returns, to be the program."""
     while True:
-        order, [*output], _, _ = socket.recv_fds(orders, ORDER_BYTES, 1)
+        order, said, _, _ = socket.recv_fds(orders, ORDER_BYTES, 2)
         if not order:
             os._exit(0)
         pid = _orphan(master)
         if not pid:
             os.setsid()
-            os.dup2(output[0], 1)
-            os.dup2(output[0], 2)
-            os.close(output[0])
+            for ours, theirs in zip((1, 2), said, strict=True):
+                os.dup2(theirs, ours)
+                os.close(theirs)
             orders.close()
             _become(*json.loads(order))
             return
-        os.close(output[0])
+        for descriptor in said:
+            os.close(descriptor)
         orders.send(str(pid).encode())
 
 
@@ -208,7 +223,21 @@ def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as orders:
         serve(orders, int(sys.argv[2]))
     program: Any = import_module("services.standalone.cli")
-    sys.exit(program.main())
+    try:
+        program.main()
+    except SystemExit as end:
+        _leave(end)
+
+
+def _leave(end: SystemExit) -> NoReturn:
+    """End as Python does, but take nothing apart: to touch all that was imported is to copy it, which takes longer than to run."""
+    threading._shutdown()  # type: ignore[attr-defined]  # as `multiprocessing` does
+    atexit._run_exitfuncs()
+    if isinstance(end.code, str):
+        print(end.code, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
 
 
 if __name__ == "__main__":
