@@ -35,7 +35,8 @@ from lalmesh.protocol.rtp import (
 from lalmesh.protocol.sdp import FIRST_DYNAMIC_PAYLOAD_TYPE, assign_payload_types, parse_session
 
 RECEIVE_BUFFER_BYTES = 8 << 20  #: as much of it as the kernel gives
-SILENCE_S = 2.0  #: after which ffmpeg has sent all
+SENDING_S = 30  #: for ffmpeg to start and to send all
+LOOK_S = 0.05  #: between two looks at whether it has ended
 SPEED = 8  #: times real time
 
 NAMES = ["h264_b3_aac", "hevc_aac", "h264_mp3", "h264_pcma", "h264_pcmu", "av1_opus"]
@@ -91,19 +92,20 @@ def captured(name: str, tracks: list[Track], folder: Path) -> tuple[str, list[tu
             str(description),
             *outputs,
         ]
-        with Child(bounded(30, command), log=folder / "ffmpeg.log") as child:
-            datagrams = list(received(receivers))
+        with Child(bounded(SENDING_S, command), log=folder / "ffmpeg.log") as child:
+            datagrams = list(received(receivers, child))
             assert child.wait(10) == 0, child.describe()
     return description.read_text(), [(index % count, index >= count, data, at) for index, data, at in datagrams]
 
 
-def received(receivers: list[socket.socket]) -> Iterator[tuple[int, bytes, int]]:
-    """Index of the socket, datagram and time in µs, until nothing comes any more; patient at first, while ffmpeg starts."""
-    patience_s = 20.0
-    while readable := select.select(receivers, (), (), patience_s)[0]:
-        for sock in sorted(readable, key=receivers.index, reverse=True):  # reports first, as they were sent
-            yield receivers.index(sock), sock.recv(65_536), time.monotonic_ns() // 1000
-        patience_s = SILENCE_S
+def received(receivers: list[socket.socket], sender: Child) -> Iterator[tuple[int, bytes, int]]:
+    """Index of the socket, datagram and time in µs, until the sender has ended: what it sent on loopback has arrived then."""
+    sends = True
+    while sends:
+        sends = sender.running
+        while readable := select.select(receivers, (), (), LOOK_S if sends else 0)[0]:
+            for sock in sorted(readable, key=receivers.index, reverse=True):  # reports first, as they were sent
+                yield receivers.index(sock), sock.recv(65_536), time.monotonic_ns() // 1000
 
 
 def formats(description: str) -> list[tuple[int, PayloadFormat]]:
