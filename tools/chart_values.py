@@ -284,11 +284,135 @@ class Scrape(Values):
     interval: str = "30s"
 
 
+Duration = Annotated[str, StringConstraints(pattern=r"^([0-9]+(ms|s|m|h|d))+$")]  #: as Prometheus writes them
+Share = Annotated[float, Field(gt=0, le=1)]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class After(Values):
+    """When an alert fires: once it has held for so long."""
+
+    for_: Annotated[Duration, Field(alias="for")]
+
+
+class Within(Values):
+    """When an alert fires: by what is counted over so long."""
+
+    window: Duration
+
+
+class AfterWithin(After, Within):
+    """When an alert fires: once what is counted over `window` has held for long."""
+
+
+class NodeRestarts(Within):
+    """How often a node starts again."""
+
+    restarts: Count
+
+
+class ClockOff(After):
+    """How far off a clock may be."""
+
+    seconds: Seconds
+
+
+class DescriptorsShort(After):
+    """How much of them may be used."""
+
+    share: Share
+
+
+class StoreAway(AfterWithin):
+    """etcd, or Redis: for all schedulers, or in part."""
+
+    partly_for: Duration
+
+
+class CertificateExpires(After):
+    """How long before its end."""
+
+    warning_days: Seconds
+    critical_days: Seconds
+
+
+class WebhookReceiverFailing(AfterWithin):
+    """How many events may wait."""
+
+    backlog: Count
+
+
+class ClientsRefused(AfterWithin):
+    """How many may be refused."""
+
+    share: Share
+    clients: Count
+
+
+class Late(AfterWithin):
+    """How late something may be."""
+
+    seconds: Seconds
+
+
+class FailoverSlow(Within):
+    """How long players may see nothing: a bound of the histogram."""
+
+    seconds: Literal["0.5", "1.0", "1.5", "2.0", "2.5", "3.0", "5.0", "10.0", "30.0"]
+
+
+class PlayersSkip(AfterWithin):
+    """How many may skip."""
+
+    share: Share
+    skips: Count
+
+
+class RateLimited(AfterWithin):
+    """How many may be refused."""
+
+    refused: Count
+
+
+class Alerts(Values):
+    """When each alert fires; `LalmeshNodeAway` is `nodeAway`."""
+
+    schedulers_away: After
+    nodes_missing: After
+    node_away: Within
+    node_not_scraped: After
+    node_restarts: NodeRestarts
+    clock_off: ClockOff
+    descriptors_short: DescriptorsShort
+    etcd_away: StoreAway
+    redis_away: StoreAway
+    certificate_expires: CertificateExpires
+    authorisation_failing: AfterWithin
+    webhook_receiver_failing: WebhookReceiverFailing
+    events_lost: Within
+    spans_lost: AfterWithin
+    clients_refused: ClientsRefused
+    no_origin_with_room: After
+    edge_full: AfterWithin
+    link_delay_high: Late
+    failover_slow: FailoverSlow
+    players_skip: PlayersSkip
+    rate_limited: RateLimited
+    streams_without_segmenter: AfterWithin
+    storage_failing: AfterWithin
+    segments_late: Late
+
+
 class Rules(Values):
     """The alerts as a PrometheusRule."""
 
     enabled: bool = False
     labels: Texts = {}
+    alert_labels: Texts = {}
+    runbook_url: Annotated[str, StringConstraints(pattern=r"^(https?://\S+)?$")] = ""
+    disabled: list[Annotated[str, StringConstraints(pattern=r"^Lalmesh[A-Za-z]+$")]] = []
+    alerts: Alerts
 
 
 class Dashboards(Values):
@@ -304,7 +428,7 @@ class Monitoring(Values):
 
     pod_monitor: Scrape = Scrape()
     service_monitor: Scrape = Scrape()
-    prometheus_rule: Rules = Rules()
+    prometheus_rule: Rules
     dashboards: Dashboards = Dashboards()
 
 
@@ -348,7 +472,7 @@ class ChartValues(Values):
     redis: Redis
     ingress: Ingress = Ingress()
     network_policy: NetworkPolicy = NetworkPolicy()
-    monitoring: Monitoring = Monitoring()
+    monitoring: Monitoring
     priority_classes: PriorityClasses = PriorityClasses()
     tests: TestHook = TestHook()
     global_: Annotated[Anything, Field(alias="global")] = {}

@@ -25,7 +25,7 @@ class NodeCount(NamedTuple):
 
     role: str
     state: str
-    has_room: bool  #: whether something new may be given to it
+    has_room: bool  #: whether it reports here, and something new may be given to it
 
 
 class Census(NamedTuple):
@@ -114,7 +114,11 @@ class _Gauges(Collector):
 
 def _of_nodes(found: Collection[NodeCount]) -> Iterable[GaugeMetricFamily]:
     nodes = GaugeMetricFamily("scheduler_nodes", "Nodes whose lease lives, by role and state", labels=["role", "state"])
-    room = GaugeMetricFamily("scheduler_nodes_with_room", "Nodes that something new may be given to, by role", labels=["role"])
+    room = GaugeMetricFamily(
+        "scheduler_nodes_with_room",
+        "Nodes that report to this replica and that something new may be given to, by role",
+        labels=["role"],
+    )
     states, roomy = Tally((node.role, node.state) for node in found), Tally(node.role for node in found if node.has_room)
     for role in ROLES:
         for state in STATES:  # also those that nobody is in: what comes and goes would hide its first time from Prometheus

@@ -325,6 +325,8 @@ class SchedulerService(HlsAnswers):
         )
 
     def _counted(self, record: NodeRecord) -> NodeCount:
+        """Of a node that reports to another replica it is not known well enough whether it has room."""
         state, node = self.directory.state_of(record), self.directory.offers.candidate(record)
+        reports = self.members.of(record.node) is not None
         is_full = usage_of(node.capacity, node.load, Coming()).is_full if record.role is Role.EDGE else not node.has_room
-        return NodeCount(record.role.value, state, state == "joined" and not is_full)
+        return NodeCount(record.role.value, state, reports and state == "joined" and not is_full)

@@ -19,10 +19,10 @@ from lalmesh.runtime.config import Config, load_config
 from lalmesh.runtime.event_kinds import KINDS
 from services.scheduler import SchedulerApp
 from services.scheduler.registry import MemoryRegistry
+from tools import alerts
 from tools.chart import values_schema
 
 VALUES = ROOT / "charts" / "lalmesh" / "values.yaml"
-ALERTS = ROOT / "charts" / "lalmesh" / "alerts"
 RUNBOOKS = DOCS / "runbooks"
 SECTIONS = tuple(Config.model_fields)
 SCENES = {"alone", "standalone", "token", "cluster", "publisher"}  #: of tests/e2e/test_docs_commands.py
@@ -188,20 +188,10 @@ def test_every_event_has_its_section() -> None:
 # runbooks and figures
 
 
-def slug(alert: str) -> str:
-    """The page of an alert: ``LalmeshNodeAway`` has ``node-away``."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", alert.removeprefix("Lalmesh")).lower()
-
-
-def test_every_alert_has_a_runbook() -> None:
-    alerts = [
-        rule["alert"]
-        for file in sorted(ALERTS.glob("*.yaml"))
-        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
-        for rule in group["rules"]
-        if "alert" in rule
-    ]
-    assert [alert for alert in alerts if not (RUNBOOKS / f"{slug(alert)}.md").is_file()] == []
+def test_every_alert_has_a_runbook_with_its_rules_and_there_is_none_without_an_alert() -> None:
+    found = {rule.page.name for rule in alerts.rules()}
+    assert {page.name for page in RUNBOOKS.glob("*.md")} - {"index.md"} == found
+    assert [path.name for path, text in alerts.pages().items() if path.read_text(encoding="utf-8") != text] == [], "run `make docs`"
 
 
 def test_every_runbook_names_its_alert_and_is_listed() -> None:
@@ -211,7 +201,7 @@ def test_every_runbook_names_its_alert_and_is_listed() -> None:
     for page in runbooks:
         alert = re.search(r"^Alert: `(Lalmesh\w+)`\.$", page.read_text(encoding="utf-8"), re.M)
         assert alert, page
-        assert slug(alert[1]) == page.stem
+        assert alerts.slug(alert[1]) == page.stem
         assert f"[`{alert[1]}`]({page.name})" in index
         assert f"runbooks/{page.name}" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
