@@ -26,6 +26,7 @@ from bench.fanout import STREAM, Running, Sample, Samples, Subject, attempt, kee
 
 SCRAPE_S = 5.0  #: Prometheus' own default is a minute, most have 15 s
 ANSWER_S = 10.0
+US_PER_S = 1_000_000
 MOST = 1.03  #: times the processor time of a server that nobody watches
 RESULTS = _load.BUILT / "telemetry.json"
 WATCHED, UNWATCHED = "on", "off"
@@ -123,7 +124,7 @@ def arguments() -> argparse.Namespace:
 def introduction(plan: argparse.Namespace) -> str:
     """What the table shows."""
     gathered = f"gathered for {plan.gather_ms} ms at most" if plan.gather_ms else "each frame at once"
-    turns = "both at the same time" if plan.together else "in turn"
+    turns = "both at the same time" if plan.together else "in turn: off, on, on, off, and so on"
     return (
         f"One stream of {stream_kbps() / 1000:.1f} Mbit/s to {plan.players} players over HTTP-FLV, {gathered}, {plan.rounds} pairs "
         f"of {plan.seconds:g} s a server, {turns}. `on`: every trace goes to a collector, metrics have series of single streams "
@@ -132,8 +133,8 @@ def introduction(plan: argparse.Namespace) -> str:
     )
 
 
-def row(name: str, mine: Sequence[Sample | None], ratio: float | None) -> list[str]:
-    """The line of one of the two."""
+def row(name: str, mine: Sequence[Sample | None], ratio: float | None, players: int) -> list[str]:
+    """The line of one of the two, of a stream to so many `players`."""
     cpu = [sample.usage.cpu_percent for sample in mine if sample is not None]
     rss_mb = [sample.usage.rss_mb for sample in mine if sample is not None]
     is_on = name == WATCHED
@@ -143,13 +144,14 @@ def row(name: str, mine: Sequence[Sample | None], ratio: float | None) -> list[s
         name,
         f"{statistics.median(cpu):.2f}",
         f"{min(cpu):.2f}-{max(cpu):.2f}",
+        f"{statistics.median(cpu) / 100 / players * US_PER_S:.0f}",
         shown,
         f"bar {MOST:.2f}: {verdict}" if verdict else "",
         f"{statistics.median(rss_mb):.0f}",
     ]
 
 
-HEAD = ["metrics and traces", "% of a core", "lowest-highest", "x off", "verdict", "MB"]
+HEAD = ["metrics and traces", "% of a core", "lowest-highest", "µs a second and player", "x off", "verdict", "MB"]
 
 
 def main() -> None:
@@ -160,7 +162,7 @@ def main() -> None:
     _load.raise_file_limit(plan.players)
     samples, problems = measured(plan)
     ratio = median_ratio(samples[WATCHED], samples[UNWATCHED])
-    rows = [row(name, mine, ratio) for name, mine in samples.items() if any(mine)]
+    rows = [row(name, mine, ratio, plan.players) for name, mine in samples.items() if any(mine)]
     about = _report.context()
     title = "What metrics and traces cost" + (", both servers at the same time" if plan.together else "")
     text = "\n\n".join((introduction(plan), _report.listed(about), _report.table(HEAD, rows)))
