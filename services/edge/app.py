@@ -292,7 +292,7 @@ class EdgeApp:
         """What the parts of this edge count themselves."""
         yield from totals_of_streams(self.publishers, self.relays)
         yield from series_of_streams(self._series, self.publishers, self.relays, self._holdings.frames)
-        yield from totals_of_clients(self._listeners, self.sessions, is_full=self._is_full())
+        yield from totals_of_clients(self._listeners, self.sessions, self._settings.member.capacity, is_full=self._is_full())
         yield from self._hls.collect()
         if self._rtsp is not None:
             yield from totals_of_udp(self._rtsp.ports)

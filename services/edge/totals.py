@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from lalmesh.runtime.durations import durations_metric, gap_metric, link_delay_metric
 from lalmesh.runtime.listener import Admission
+from lalmesh.runtime.scheduling import Capacity
 from lalmesh.runtime.stream_series import StreamSeries
 from services.edge.frame_rates import FrameRates
 from services.edge.hls_nodes import HlsProxyCounters
@@ -71,8 +72,14 @@ def series_of_streams(series: StreamSeries, publishers: Publishers, relays: Rela
     yield from series.left_out(len(streams))
 
 
-def totals_of_clients(listeners: Mapping[str, Listener], sessions: Sessions, *, is_full: bool) -> Iterable[Metric]:
+def totals_of_clients(
+    listeners: Mapping[str, Listener], sessions: Sessions, capacity: Capacity, *, is_full: bool
+) -> Iterable[Metric]:
     """Who is connected, and whether there is room for more."""
+    text = "Sessions that edge.capacity states; 0: it states none."
+    yield GaugeMetricFamily("edge_capacity_sessions", text, capacity.sessions)
+    text = "Bytes a second to players that edge.capacity states; 0: it states none."
+    yield GaugeMetricFamily("edge_capacity_egress_bytes_per_second", text, capacity.egress_bps / 8)
     yield GaugeMetricFamily(
         "edge_full", "1 while there are as many sessions as edge.capacity states: nobody is let in.", int(is_full)
     )

@@ -116,7 +116,7 @@ def settings(folder: Path, collector: Collector, stack: ExitStack) -> dict[str, 
     return {
         "all": telemetry,
         "scheduler": {**stores, **shown["scheduler"]},
-        "edge": {**may, **shown["edge"]},
+        "edge": {"edge.capacity.sessions": 1000, "edge.capacity.egress_bps": 10**9, **may, **shown["edge"]},
         "hls": {**quick, **shown["hls"]},
     }
 
@@ -132,6 +132,7 @@ async def observe(found: Observed, collector: Collector, folder: Path) -> None:
             url, log = publishing.rtmp_url(stream), folder / f"push-{number}.log"
             stack.enter_context(Publisher(media(name), url, log=log, loops=-1, limit_s=120))
         camera = stack.enter_context(push_by_rtsp(publishing.rtsp_url(BY_RTSP), folder / "camera.log"))
+        await asyncio.to_thread(found.prometheus.wait_scraped)  # of what happens before only its sum is known
         players = [
             recorder("rtmp", playing.rtmp_url(STREAM)),
             recorder("flv", publishing.flv_url(STREAM)),
@@ -188,7 +189,7 @@ def test_every_panel_has_something_to_show(observed: Observed) -> None:
 def test_every_variable_has_values(observed: Observed) -> None:
     assert {key: options for key, options in observed.options.items() if not options} == {}
     names = {name for _, name in observed.options}
-    assert names == {"namespace", "role", "node", "pod", "stream"}
+    assert names == {"namespace", "job", "role", "node", "pod", "stream"}
     assert observed.options["stream", "stream"] == sorted([STREAM, BY_RTSP, AV1])
 
 

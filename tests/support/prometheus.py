@@ -150,7 +150,7 @@ class Prometheus(ChildServer):
         wait_until(what, holds, limit_s, child=self._child, every_s=min(self._scrape_s, self._evaluate_s) / 2)
 
     def wait_scraped(self, limit_s: float = SEEN_S) -> None:
-        """Wait until every target has been scraped since it was given.
+        """Wait until every target has been scraped since it was given: Prometheus looks for others each 5 s.
 
         Raises:
             ProcessError: one has not been within `limit_s`.

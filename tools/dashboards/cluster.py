@@ -5,6 +5,7 @@ from __future__ import annotations
 from tools.dashboards.grafana import (
     NONE_BUT_ORANGE,
     NONE_BUT_RED,
+    PER_SECOND,
     PROMETHEUS,
     Column,
     Dashboard,
@@ -31,6 +32,7 @@ from tools.dashboards.parts import (
 )
 
 HERE = 'namespace=~"$namespace", role=~"$role", pod=~"$pod"'
+JOB = f'{NAMESPACE}, job=~"$job"'
 INFO_ROLE = f'{INFO}{{namespace=~"$namespace", role=~"$role"}}'
 IS_PLAYER = f'{NAMESPACE}, role="player"'
 HLS_PLAYERS = f"({or_zero(total('edge_hls_players', where=NAMESPACE))}) + ({or_zero(total('hls_players', where=NAMESPACE))})"
@@ -53,9 +55,9 @@ WELL = Row(
         figure(
             "Not scraped",
             "Pods that Prometheus cannot reach.",
-            f"count(up{{{NAMESPACE}}} == 0) or (0 * count(up{{{NAMESPACE}}}))",
+            f"count(up{{{JOB}}} == 0) or (0 * count(up{{{JOB}}}))",
             steps=NONE_BUT_RED,
-            runbook="node-away",
+            runbook="node-not-scraped",
         ),
         figure(
             "Nodes away",
@@ -124,6 +126,7 @@ WELL = Row(
             "Players that skip",
             "Times a second that players could not keep up and went on at a later key frame.",
             rate("edge_skips_total", where=NAMESPACE),
+            unit=PER_SECOND,
             decimals=2,
             steps=warn_at(0.5, 5),
             runbook="players-skip",
@@ -132,9 +135,10 @@ WELL = Row(
             "Refused",
             "Publishers and players a second that were not let in.",
             rate("edge_refused_total", where=NAMESPACE),
+            unit=PER_SECOND,
             decimals=2,
             steps=warn_at(1, 10),
-            runbook="edge-full",
+            runbook="clients-refused",
         ),
     ),
 )
@@ -164,7 +168,7 @@ AUDIENCE = Row(
             title="Sessions that end, by why",
             about="Publishers and players a second. `client`: it left. Others have a cause that is ours, or of the network.",
             queries=[Query(rate("edge_sessions_closed_total", "reason", NAMESPACE), "{{reason}}")],
-            unit="ops",
+            unit=PER_SECOND,
             stacked=True,
         ),
     ),
@@ -190,7 +194,7 @@ QUALITY = Row(
                 Query(rate("hls_missing_units_total", where=NAMESPACE), "hls nodes"),
                 Query(rate("origin_missing_units_total", where=NAMESPACE), "origins"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="Longest gap of a failover",
@@ -198,6 +202,7 @@ QUALITY = Row(
             queries=[Query(quantile(1, f"{role}_failover_gap_seconds", where=NAMESPACE), role) for role in ("edge", "hls")],
             unit="s",
             steps=warn_at(1, 3),
+            runbook="failover-slow",
         ),
         Panel(
             title="Segments: until in storage, p95",
@@ -205,7 +210,7 @@ QUALITY = Row(
             queries=[Query(quantile(0.95, "hls_segment_lag_seconds", where=NAMESPACE), "lag")],
             unit="s",
             steps=warn_at(2, 5),
-            runbook="storage-failing",
+            runbook="segments-late",
         ),
         Panel(
             title="What storage and receivers did not take",
@@ -215,7 +220,7 @@ QUALITY = Row(
                 Query(rate("hls_recording_upload_failures_total", where=NAMESPACE), "recordings"),
                 Query(rate("scheduler_webhook_attempts_total", where=f'{NAMESPACE}, result="failed"'), "events"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
             runbook="storage-failing",
         ),
         Panel(
@@ -240,12 +245,20 @@ NODES = Row(
                 ),
                 Query(f"sum(max by (namespace) (scheduler_replicas{{{NAMESPACE}}}))", "scheduler"),
             ],
-            runbook="node-away",
+            runbook="nodes-missing",
         ),
         Panel(
             title="Versions",
             about="Processes by version: two while a new one is rolled out.",
             queries=[Query(f"count by (version, role) ({INFO}{{{NAMESPACE}}})", "{{role}} {{version}}")],
+        ),
+        Panel(
+            title="Clocks: ahead or behind",
+            about="Beside Prometheus' own: delays between nodes are told by their clocks. A scrape's own time is in it.",
+            queries=[Query(f"lalmesh_time_seconds{{{NAMESPACE}}} - timestamp(lalmesh_time_seconds{{{NAMESPACE}}})", "{{pod}}")],
+            unit="s",
+            least=None,
+            runbook="clock-off",
         ),
         Panel(
             title="Certificates end in",
@@ -294,6 +307,7 @@ DASHBOARD = Dashboard(
     variables=(
         PROMETHEUS,
         NAMESPACES,
+        Variable("job", f"label_values({INFO}{{{NAMESPACE}}}, job)", hidden=True),
         Variable("role", f'label_values({INFO}{{namespace=~"$namespace"}}, role)', everything=ANYTHING),
         Variable("pod", f'label_values({INFO}{{namespace=~"$namespace", role=~"$role"}}, pod)'),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools.dashboards.grafana import NONE_BUT_ORANGE, NONE_BUT_RED, Dashboard, Panel, Query, Row, warn_at
+from tools.dashboards.grafana import NONE_BUT_ORANGE, NONE_BUT_RED, PER_SECOND, Dashboard, Panel, Query, Row, warn_at
 from tools.dashboards.parts import ANNOTATIONS, NAMESPACE, POD, figure, of_role, processes, quantile, quantiles, rate, total
 
 UP = ((None, "red"), (1, "green"))
@@ -17,6 +17,7 @@ WELL = Row(
             "That stand, as they see each other.",
             f"max(scheduler_replicas{{{POD}}})",
             steps=((None, "red"), (1, "orange"), (2, "green")),
+            runbook="schedulers-away",
         ),
         figure(
             "etcd",
@@ -70,7 +71,7 @@ WELL = Row(
             f" + sum(increase(scheduler_webhook_lost_total{{{POD}}}[$__range]))",
             decimals=0,
             steps=NONE_BUT_RED,
-            runbook="webhook-receiver-failing",
+            runbook="events-lost",
         ),
     ),
 )
@@ -83,7 +84,7 @@ MEMBERS = Row(
             queries=[
                 Query(f"sum by (role, state) (max by (namespace, role, state) (scheduler_nodes{{{POD}}}))", "{{role}} {{state}}"),
             ],
-            runbook="node-away",
+            runbook="nodes-missing",
         ),
         Panel(
             title="Nodes with room",
@@ -105,7 +106,7 @@ MEMBERS = Row(
             title="Stores: calls that failed",
             about="Calls a second that etcd or Redis did not carry out, by scheduler.",
             queries=[Query(rate("scheduler_store_failures_total", "store, pod"), "{{store}} {{pod}}")],
-            unit="ops",
+            unit=PER_SECOND,
             runbook="etcd-away",
         ),
         Panel(
@@ -124,7 +125,7 @@ MEMBERS = Row(
                 Query(rate("scheduler_session_failures_total"), "session directory"),
                 Query(rate("scheduler_http_busy_total"), "too busy"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
             runbook="redis-away",
         ),
     ),
@@ -136,7 +137,7 @@ DECISIONS = Row(
             title="Claims, by answer",
             about="`no_origin`: none has room. `exists`: somebody publishes it. `unavailable`: the registry did not answer.",
             queries=[Query(rate("scheduler_claims_total", "result"), "{{result}}")],
-            unit="ops",
+            unit=PER_SECOND,
             runbook="no-origin-with-room",
         ),
         Panel(
@@ -162,7 +163,7 @@ DECISIONS = Row(
                 Query(rate("scheduler_planned_moves_total"), "planned"),
                 Query(rate("scheduler_heirs_named_total"), "heirs named"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="Where streams are",
@@ -171,7 +172,7 @@ DECISIONS = Row(
                 Query(rate("scheduler_locates_total", "result"), "{{result}}"),
                 Query(rate("scheduler_releases_total", "result"), "{{result}}"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="HLS",
@@ -181,7 +182,7 @@ DECISIONS = Row(
                 Query(rate("scheduler_hls_releases_total", "result"), "{{result}}"),
                 Query(rate("scheduler_hls_successions_total"), "gone on elsewhere"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
             runbook="streams-without-segmenter",
         ),
         Panel(
@@ -191,13 +192,13 @@ DECISIONS = Row(
                 Query(rate("scheduler_relay_changes_total", "change"), "{{change}}"),
                 Query(rate("scheduler_relay_refusals_total"), "cannot be"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="Kicks",
             about="Sessions that nodes were told to end, by people or the blacklist.",
             queries=[Query(rate("scheduler_kicks_total"), "kicks")],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="Settings",
@@ -213,7 +214,7 @@ EVENTS = Row(
             title="Deliveries",
             about="Requests to receivers a second, taken and failed.",
             queries=[Query(rate("scheduler_webhook_attempts_total", "receiver, result"), "{{receiver}} {{result}}")],
-            unit="ops",
+            unit=PER_SECOND,
             runbook="webhook-receiver-failing",
         ),
         Panel(
@@ -243,13 +244,13 @@ EVENTS = Row(
                 ),
                 Query(f"sum(increase(scheduler_event_log_dropped_total{{{POD}}}[$__rate_interval]))", "of the log"),
             ],
-            runbook="webhook-receiver-failing",
+            runbook="events-lost",
         ),
         Panel(
             title="Told to the log",
             about="Events a second, and those that Redis did not take.",
             queries=[Query(rate("scheduler_events_total", "result"), "{{result}}")],
-            unit="ops",
+            unit=PER_SECOND,
             runbook="redis-away",
         ),
         Panel(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools.dashboards.grafana import NONE_BUT_ORANGE, Dashboard, Panel, Query, Row, warn_at
+from tools.dashboards.grafana import NONE_BUT_ORANGE, PER_SECOND, Dashboard, Panel, Query, Row, warn_at
 from tools.dashboards.parts import (
     ANNOTATIONS,
     POD,
@@ -47,6 +47,7 @@ WELL = Row(
             "Skips",
             "Times a second that players could not keep up.",
             rate("edge_skips_total"),
+            unit=PER_SECOND,
             decimals=2,
             steps=warn_at(0.5, 5),
             runbook="players-skip",
@@ -84,25 +85,44 @@ AUDIENCE = Row(
             unit="bps",
         ),
         Panel(
+            title="How full",
+            about="Of what edge.capacity states: from 1 on people are sent on. Routing loads the fullest of its measures evenly.",
+            queries=[
+                Query(
+                    f"{total('edge_sessions', 'pod')} / on (pod) (max by (pod) (edge_capacity_sessions{{{POD}}}) > 0)",
+                    "{{pod}} sessions",
+                ),
+                Query(
+                    f"{rate('edge_egress_bytes_total', 'pod')}"
+                    f" / on (pod) (max by (pod) (edge_capacity_egress_bytes_per_second{{{POD}}}) > 0)",
+                    "{{pod}} bits",
+                ),
+            ],
+            unit="percentunit",
+            steps=warn_at(0.8, 1),
+            otherwise="edge.capacity states nothing",
+            runbook="edge-full",
+        ),
+        Panel(
             title="Sessions that begin",
             about="A second, by role.",
             queries=[Query(rate("edge_sessions_opened_total", "role"), "{{role}}")],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="Sessions that end, by why",
             about="`client`: it left. `too_slow`: it never caught up. The log has the reason in words.",
             queries=[Query(rate("edge_sessions_closed_total", "reason"), "{{reason}}")],
-            unit="ops",
+            unit=PER_SECOND,
             stacked=True,
         ),
         Panel(
             title="Refused, by why",
             about="Publishers and players a second that were not let in.",
             queries=[Query(rate("edge_refused_total", "reason"), "{{reason}}")],
-            unit="ops",
+            unit=PER_SECOND,
             stacked=True,
-            runbook="edge-full",
+            runbook="clients-refused",
         ),
         Panel(
             title="Publishers by protocol",
@@ -119,8 +139,8 @@ AUDIENCE = Row(
             title="Connections refused",
             about="A second, by listener and why: limits, the rate of an address, the blacklist, handshakes that did not end.",
             queries=[Query(rate("edge_connections_refused_total", "listener, reason"), "{{listener}} {{reason}}")],
-            unit="ops",
-            runbook="edge-full",
+            unit=PER_SECOND,
+            runbook="rate-limited",
         ),
     ),
 )
@@ -154,14 +174,14 @@ SPEED = Row(
             title="Skips, by why",
             about="`queue_bytes`, `queue_time`: more waited for a player than may. `push_behind`: a push target takes too little.",
             queries=[Query(rate("edge_skips_total", "reason"), "{{reason}}")],
-            unit="ops",
+            unit=PER_SECOND,
             runbook="players-skip",
         ),
         Panel(
             title="Players closed as too slow",
             about="They skipped and never caught up within edge.fanout.slow_player_s.",
             queries=[Query(rate("edge_slow_closes_total", "pod"), "{{pod}}")],
-            unit="ops",
+            unit=PER_SECOND,
             runbook="players-skip",
         ),
     ),
@@ -184,7 +204,7 @@ MEDIA = Row(
                 Query(rate("edge_repeated_units_total"), "repeated"),
                 Query(rate("edge_fenced_units_total"), "fenced"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="Gap of failovers",
@@ -192,6 +212,7 @@ MEDIA = Row(
             queries=quantiles("edge_failover_gap_seconds"),
             unit="s",
             steps=warn_at(1, 3),
+            runbook="failover-slow",
         ),
         links_of("edge"),
         Panel(
@@ -202,7 +223,7 @@ MEDIA = Row(
                 Query(rate("edge_ignored_packets_total", "reason"), "RTP: {{reason}}"),
                 Query(rate("edge_clock_jumps_total"), "clock jumps"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="Left out",
@@ -218,13 +239,13 @@ MEDIA = Row(
             title="Relays to and from elsewhere",
             about="Attempts a second.",
             queries=[Query(rate("edge_relay_attempts_total", "kind, result"), "{{kind}} {{result}}")],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="Protocol errors",
             about="Connections closed because the peer broke the protocol.",
             queries=[Query(rate("edge_protocol_errors_total", "protocol"), "{{protocol}}")],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="RTP over UDP",
@@ -255,20 +276,20 @@ ACCESS = Row(
                 Query(rate("edge_hls_overtaken_total"), "overtaken"),
                 Query(rate("edge_hls_unanswered_total"), "unanswered"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
             runbook="streams-without-segmenter",
         ),
         Panel(
             title="Players of HLS that are gone",
             about="`client`: it asked for nothing for long.",
             queries=[Query(rate("edge_hls_players_left_total", "reason"), "{{reason}}")],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="Who may",
             about="Decisions a second on who publishes and plays.",
             queries=[Query(rate("edge_access_decisions_total", "action, result"), "{{action}} {{result}}")],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="Callback of authorisation",
@@ -276,6 +297,7 @@ ACCESS = Row(
             queries=quantiles("edge_access_callback_seconds"),
             unit="s",
             steps=warn_at(0.5, 2),
+            runbook="authorisation-failing",
         ),
         Panel(
             title="Callback that does not answer",
@@ -286,6 +308,7 @@ ACCESS = Row(
                 Query(total("edge_access_callback_open"), "edges that let it be"),
                 Query(rate("edge_access_key_fetch_failures_total"), "key set not fetched"),
             ],
+            runbook="authorisation-failing",
         ),
     ),
     folded=True,

@@ -15,6 +15,7 @@ WIDTH = 24  #: of Grafana's grid
 TAG = "lalmesh"  #: by which dashboards find each other
 #: Where runbooks are, until whoever installs the dashboards says where that is: the chart puts its value there.
 RUNBOOKS = "https://lalmesh.invalid/runbooks"
+PER_SECOND, FRAMES_PER_SECOND = "suffix: /s", "suffix: fps"  #: units that Grafana has no name for
 GREEN, YELLOW, ORANGE, RED = "green", "yellow", "orange", "red"
 Step = tuple[float | None, str]  #: from which value on which colour
 #: What should be none at all.
@@ -57,6 +58,7 @@ class Variable:
     query: str
     everything: str = ""  #: what "All" stands for; empty: all values that there are
     multiple: bool = True
+    hidden: bool = False
 
     def variable(self) -> Json:
         """As Grafana has it."""
@@ -65,7 +67,7 @@ class Variable:
             choice["current"] = {"selected": True, "text": ["All"], "value": ["$__all"]}
             choice["allValue"] = self.everything or None
         asked = {"query": {"query": self.query, "refId": "Values"}, "definition": self.query, "refresh": 2, "sort": 1, "regex": ""}
-        shown = {"name": self.name, "label": self.name.capitalize(), "type": "query", "hide": 0}
+        shown = {"name": self.name, "label": self.name.capitalize(), "type": "query", "hide": 2 if self.hidden else 0}
         return {**shown, "datasource": PROMETHEUS.reference(), **asked, **choice}
 
 
@@ -144,8 +146,9 @@ class Panel:
     height: int = 8
     steps: Sequence[Step] = ()
     stacked: bool = False
-    most: float | None = None  #: of the axis
+    least: float | None = 0  #: of the axis
     decimals: int | None = None
+    otherwise: str = ""  #: shown where there is nothing
     words: dict[str, str] = field(default_factory=dict)  #: shown in place of values
     columns: Sequence[Column] = ()
     clicks: Sequence[Column] = ()  #: columns among others that are all shown
@@ -184,10 +187,12 @@ class Panel:
             defaults["mappings"] = [{"type": "value", "options": shown}]
         if self.decimals is not None:
             defaults["decimals"] = self.decimals
+        if self.otherwise:
+            defaults["noValue"] = self.otherwise
         if self.kind == "timeseries":
-            defaults |= {"min": 0, "color": {"mode": "palette-classic"}, "custom": self._drawn()}
-            if self.most is not None:
-                defaults["max"] = self.most
+            defaults |= {"color": {"mode": "palette-classic"}, "custom": self._drawn()}
+            if self.least is not None:
+                defaults["min"] = self.least
         elif self.kind == "stat":
             defaults["color"] = {"mode": "thresholds"}
         return defaults

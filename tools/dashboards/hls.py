@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools.dashboards.grafana import NONE_BUT_RED, Dashboard, Panel, Query, Row, warn_at
+from tools.dashboards.grafana import NONE_BUT_RED, PER_SECOND, Dashboard, Panel, Query, Row, warn_at
 from tools.dashboards.parts import (
     ANNOTATIONS,
     NAMESPACE,
@@ -42,7 +42,7 @@ WELL = Row(
             quantile(0.95, "hls_segment_lag_seconds"),
             unit="s",
             steps=warn_at(2, 5),
-            runbook="storage-failing",
+            runbook="segments-late",
         ),
         figure(
             "Segments that wait",
@@ -63,6 +63,7 @@ WELL = Row(
             "Answers 5xx",
             "A second.",
             rate("hls_requests_total", where=f'{POD}, status=~"5.."'),
+            unit=PER_SECOND,
             decimals=2,
             steps=warn_at(0.1, 1),
         ),
@@ -84,7 +85,7 @@ SEGMENTS = Row(
                 Query(rate("hls_parts_total"), "parts"),
                 Query(rate("hls_stored_segments_total"), "stored"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="Until in storage",
@@ -92,7 +93,7 @@ SEGMENTS = Row(
             queries=quantiles("hls_segment_lag_seconds"),
             unit="s",
             steps=warn_at(2, 5),
-            runbook="storage-failing",
+            runbook="segments-late",
         ),
         Panel(
             title="Storage",
@@ -113,7 +114,7 @@ SEGMENTS = Row(
                 Query(rate("hls_discontinuities_total"), "discontinuities"),
                 Query(rate("hls_unmuxed_units_total"), "not written"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="Memory of segments",
@@ -129,6 +130,7 @@ SEGMENTS = Row(
             queries=quantiles("hls_failover_gap_seconds"),
             unit="s",
             steps=warn_at(1, 3),
+            runbook="failover-slow",
         ),
     ),
 )
@@ -175,7 +177,7 @@ PLAYERS = Row(
                 Query(rate("hls_connections_refused_total", "reason"), "{{reason}}"),
                 Query(rate("hls_protocol_errors_total", "protocol"), "protocol error {{protocol}}"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
         ),
     ),
 )
@@ -209,7 +211,7 @@ RECORDINGS = Row(
                 Query(rate("hls_recording_removed_files_total"), "removed"),
                 Query(rate("hls_recording_rescued_files_total"), "rescued"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="What went wrong",
@@ -222,7 +224,7 @@ RECORDINGS = Row(
                 Query(rate("hls_recording_lost_units_total"), "lost units"),
                 Query(rate("hls_recording_missing_units_total"), "missing units"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
             runbook="storage-failing",
         ),
         Panel(

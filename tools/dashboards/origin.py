@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools.dashboards.grafana import NONE_BUT_RED, Dashboard, Panel, Query, Row, warn_at
+from tools.dashboards.grafana import NONE_BUT_RED, PER_SECOND, Dashboard, Panel, Query, Row, warn_at
 from tools.dashboards.parts import (
     ANNOTATIONS,
     NAMESPACE,
@@ -33,6 +33,7 @@ WELL = Row(
             "Units lost",
             "Units a second that publishers' edges announced as lost: they never came.",
             rate("origin_missing_units_total"),
+            unit=PER_SECOND,
             decimals=2,
             steps=warn_at(0.01, 1),
         ),
@@ -79,7 +80,7 @@ STREAMS = Row(
                 Query(rate("origin_repeated_units_total"), "repeated"),
                 Query(rate("origin_refused_units_total"), "refused"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="GOP caches",
@@ -121,7 +122,7 @@ LINKS = Row(
             title="Origins that readers could not reach",
             about="As readers told schedulers, by origin; the cause is between those two.",
             queries=[Query(f"sum by (origin) (rate(scheduler_unreachable_total{{{NAMESPACE}}}[$__rate_interval]))", "{{origin}}")],
-            unit="ops",
+            unit=PER_SECOND,
             steps=NONE_BUT_RED,
             runbook="link-delay-high",
         ),
@@ -134,6 +135,7 @@ LINKS = Row(
             ],
             unit="s",
             steps=warn_at(1, 3),
+            runbook="failover-slow",
         ),
         Panel(
             title="Streams that move",
@@ -143,7 +145,7 @@ LINKS = Row(
                 Query(rate("scheduler_moves_total", where=f'{NAMESPACE}, result="granted"'), "asked for"),
                 Query(rate("scheduler_heirs_named_total", where=NAMESPACE), "heirs named"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
         ),
     ),
 )

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tools.dashboards.grafana import PROMETHEUS, Column, Dashboard, Panel, Query, Row, Variable, warn_at
+from tools.dashboards.grafana import (
+    FRAMES_PER_SECOND,
+    PER_SECOND,
+    PROMETHEUS,
+    Column,
+    Dashboard,
+    Panel,
+    Query,
+    Row,
+    Variable,
+    warn_at,
+)
 from tools.dashboards.parts import ANNOTATIONS, NAMESPACE, NAMESPACES, WINDOW, figure
 
 STREAM = f'{NAMESPACE}, stream=~"$stream"'
@@ -42,7 +53,7 @@ WELL = Row(
             "Frames",
             "Pictures a second, of a stream without video audio frames.",
             f"sum(rate(edge_stream_received_frames_total{{{STREAM}}}[{WINDOW}]))",
-            unit="ops",
+            unit=FRAMES_PER_SECOND,
             decimals=1,
         ),
         figure(
@@ -93,7 +104,7 @@ WAY = Row(
                     f"sum by (stream, pod) (rate(edge_stream_received_frames_total{{{STREAM}}}[{WINDOW}]))", "{{stream}} at {{pod}}"
                 )
             ],
-            unit="ops",
+            unit=FRAMES_PER_SECOND,
             width=12,
         ),
         Panel(
@@ -121,7 +132,7 @@ WAY = Row(
                     f"sum by (stream, pod) (rate(hls_stream_missing_units_total{{{STREAM}}}[{WINDOW}]))", "{{stream}} at {{pod}}"
                 ),
             ],
-            unit="ops",
+            unit=PER_SECOND,
         ),
         Panel(
             title="Players by edge",

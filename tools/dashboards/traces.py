@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lalmesh.runtime.telemetry.names import SERVICE_NAME, SPANS, Attribute, SpanName
-from tools.dashboards.grafana import PROMETHEUS, Column, Dashboard, Panel, Query, Row, Search, Source, Text, warn_at
+from tools.dashboards.grafana import PER_SECOND, PROMETHEUS, Column, Dashboard, Panel, Query, Row, Search, Source, Text, warn_at
 from tools.dashboards.parts import NAMESPACE, NAMESPACES, WINDOW
 
 TEMPO = Source("tempo", "tempo", "Tempo")
@@ -70,9 +70,10 @@ SENT = Row(
                 Query(f"sum(rate(telemetry_exported_spans_total{{{NAMESPACE}}}[{WINDOW}]))", "taken"),
                 Query(f"sum by (reason) (rate(telemetry_lost_spans_total{{{NAMESPACE}}}[{WINDOW}]))", "lost: {{reason}}"),
             ],
-            unit="ops",
+            unit=PER_SECOND,
             width=16,
             height=6,
+            runbook="spans-lost",
         ),
         Panel(
             title="Spans that wait",
@@ -82,6 +83,7 @@ SENT = Row(
             width=8,
             height=6,
             steps=warn_at(1000, 2000),
+            runbook="spans-lost",
         ),
     ),
 )
