@@ -183,6 +183,16 @@ def test_edges_have_the_metrics_that_autoscalers_ask_for(release: Release, clip:
     assert all(f'role="{SessionRole.PLAYER.value}"' in query for query in asked if "edge_sessions" in query)
 
 
+@pytest.mark.parametrize("role", ["edge", "origin", "scheduler", "hls"])
+def test_the_doctor_finds_nothing_wrong_in_a_pod(release: Release, clip: Pod, role: str) -> None:
+    pod = release.of(role)[0]
+    words = ["lalmesh", "doctor", "--role", role, "--config", "/etc/lalmesh/lalmesh.yaml", "--json"]
+    done = release.pods.execute(pod, words, READY_S)
+    findings = json.loads(done.stdout)["findings"]
+    assert [each for each in findings if each["status"] == "failed"] == []
+    assert done.returncode == 0
+
+
 def test_a_pod_that_is_told_to_end_is_not_ready_first_and_ends_in_its_time(release: Release, clip: Pod) -> None:
     pod = release.of("origin")[0]
     (child,) = pod.running.values()

@@ -200,7 +200,7 @@ class Pods:
 
     def _script(self, pod: Pod, container: Item) -> Iterator[str]:
         root, under = pod.folder / f"{container['name']}.root", pod.folder / f"{container['name']}.under"
-        security = {**pod.spec["securityContext"], **container["securityContext"]}
+        security = _security(pod, container)
         user, group = security["runAsUser"], security["fsGroup"]
         yield f"mkdir -p {root} {under} && mount -t tmpfs tmpfs {under} && mkdir {under}/upper {under}/work"
         yield f"mount -t overlay overlay -o lowerdir=/,upperdir={under}/upper,workdir={under}/work {root}"
@@ -223,7 +223,7 @@ class Pods:
         working = container.get("workingDir", "/")
         words = [self._expanded(word, self.environment(pod, container)) for word in [*container["command"], *container["args"]]]
         env = [f"{name}={value}" for name, value in self.environment(pod, container).items()]
-        user_words = f"setpriv --reuid {user} --regid {security['runAsGroup']} --groups {group} --no-new-privs --bounding-set=-all"
+        user_words = shlex.join(["setpriv", *_as_user(pod, container)])
         yield f"exec chroot {root} {user_words} env -i -C {working} {shlex.join([f'PATH={PATH}', *env, *words])}"
 
     def environment(self, pod: Pod, container: Item) -> dict[str, str]:
@@ -286,11 +286,16 @@ class Pods:
             return _answers_well(f"http://{pod.address}:{pod.ports[probe['httpGet']['port']]}{probe['httpGet']['path']}")
         if "tcpSocket" in probe:
             return _is_open(pod.address, pod.ports[probe["tcpSocket"]["port"]])
+        return self.execute(pod, probe["exec"]["command"]).returncode == 0
+
+    def execute(self, pod: Pod, words: Sequence[str], limit_s: float = PROBE_S) -> subprocess.CompletedProcess[str]:
+        """What ``kubectl exec`` does in its first container: a command beside that which runs there."""
+        container = pod.spec["containers"][0]
         child = pod.running[container["name"]]
         env = [f"{name}={value}" for name, value in self.environment(pod, container).items()]
-        inside = ["nsenter", "--target", str(child.pid), "--net", "--mount", "--root", "env", "-i", f"PATH={PATH}", *env]
-        done = subprocess.run([*inside, *probe["exec"]["command"]], capture_output=True, timeout=PROBE_S, check=False)
-        return done.returncode == 0
+        inside = ["nsenter", "--target", str(child.pid), "--net", "--mount", "--root", "setpriv", *_as_user(pod, container)]
+        command = [*inside, "env", "-i", "-C", container.get("workingDir", "/"), f"PATH={PATH}", *env, *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
 
 
 class Release:
@@ -320,6 +325,17 @@ class Release:
     def output(self) -> str:
         """What all have said."""
         return "\n".join(pod.output() for pod in self.pods.pods)
+
+
+def _security(pod: Pod, container: Item) -> Item:
+    """What a container may: as its pod says, and then itself."""
+    return {**pod.spec["securityContext"], **container["securityContext"]}
+
+
+def _as_user(pod: Pod, container: Item) -> list[str]:
+    security = _security(pod, container)
+    user, group, groups = security["runAsUser"], security["runAsGroup"], security["fsGroup"]
+    return ["--reuid", str(user), "--regid", str(group), "--groups", str(groups), "--no-new-privs", "--bounding-set=-all"]
 
 
 def _pod_names(item: Item) -> list[str]:

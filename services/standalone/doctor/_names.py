@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 
 from lalmesh.runtime.config import Config
+from lalmesh.runtime.notify import parse_receiver
 from services.standalone.doctor._finding import Finding, failed, ok, warning
 from services.standalone.doctor._place import Place
 from services.standalone.doctor._reach import resolve, split
@@ -14,9 +15,14 @@ from services.standalone.doctor._reach import resolve, split
 
 def hosts(config: Config, place: Place) -> Iterator[tuple[str, str, bool]]:
     """Key, host, and whether others reach this node by it."""
+    yield "telemetry.traces.endpoint", split(config.telemetry.traces.endpoint)[0], False
     if place.role not in ("standalone", "scheduler"):
         yield from (("cluster.schedulers", split(each)[0], False) for each in config.cluster.schedulers)
+    if place.has("edge") or place.has("hls"):
+        yield "auth.callback.url", split(config.auth.callback.url)[0], False
+        yield "auth.jwt.jwks_url", split(config.auth.jwt.jwks_url)[0], False
     if place.has("scheduler"):
+        yield from (("notify.receivers", split(parse_receiver(each).url)[0], False) for each in config.notify.receivers)
         yield from (("scheduler.etcd.endpoints", split(each)[0], False) for each in config.scheduler.etcd.endpoints)
         yield "scheduler.redis.host", config.scheduler.redis.host, False
         yield "scheduler.advertise_host", config.scheduler.advertise_host, True

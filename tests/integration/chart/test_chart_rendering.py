@@ -6,6 +6,7 @@ import difflib
 import math
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -204,6 +205,34 @@ def test_secrets_that_are_there_are_found_again_with_what_was_put_beside_them() 
         (after,) = of_kind(template(api=cluster.url), "Secret")
     assert before["data"].items() <= after["data"].items()
     assert set(after["data"]) - set(before["data"]) == {"hls.session.hash_key"}
+
+
+def test_the_commands_of_the_guide_install_what_starts() -> None:
+    text = re.sub(r"\\\n\s*", "", (CHART.parents[1] / "docs" / "kubernetes.md").read_text(encoding="utf-8"))
+    installs = re.findall(rf"^helm install {RELEASE} charts/lalmesh (.+)$", text, re.M)
+    assert len(installs) == 2
+    made: list[Item] = []
+    for words in installs:
+        given = shlex.split(words.replace("--create-namespace", ""))
+        assert given[:2] == ["--namespace", NAMESPACE]
+        made = [item for item in yaml.safe_load_all(helm("template", RELEASE, CHART, *given, "--kube-version", "1.34.0")) if item]
+    pods = [item["spec"]["template"]["spec"] for item in of_kind(made, *WORKLOADS)]
+    asked = [one["valueFrom"]["secretKeyRef"] for pod in pods for one in pod["containers"][0]["env"] if "secretKeyRef" in str(one)]
+    (command,) = re.findall(r"^kubectl create secret generic lalmesh .+$", text, re.M)
+    in_the_secret = set(re.findall(r"--from-literal=([\w.]+)=", command))
+    assert {one["name"] for one in asked} == {"lalmesh"}
+    assert {one["key"] for one in asked if not one.get("optional")} <= in_the_secret <= {one["key"] for one in asked}
+
+
+def test_the_guide_names_pods_as_they_are_called() -> None:
+    text = (CHART.parents[1] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    found = re.findall(rf"kubectl exec --namespace {NAMESPACE} (\S+) -- lalmesh doctor --role (\w+) --config (\S+)", text)
+    assert found
+    for name, role, config in found:
+        kind = "Deployment" if name.startswith("deploy/") else "StatefulSet"
+        item = named(template(), kind, name.removeprefix("deploy/").removesuffix("-0"))
+        (container,) = item["spec"]["template"]["spec"]["containers"]
+        assert container["args"] == [role, "--config", config]
 
 
 def test_zones_have_workloads_of_their_own() -> None:

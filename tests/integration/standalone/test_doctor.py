@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
+import json
 import socket
 import subprocess
 import sys
@@ -22,7 +23,10 @@ from cryptography.x509.oid import NameOID
 from redis.asyncio import Redis
 from support.certificates import self_signed, served_with
 from support.child_server import ChildServer
+from support.cluster import PROGRAM
 from support.etcd import CAN_RUN_ETCD, Certificates, EtcdServer, make_certificates
+from support.http_thread import HttpThread, QuietHandler
+from support.netns import can_make_namespaces
 from support.ports import LOOPBACK, free_ports
 from support.process import Child, wait_until
 from support.redis import CAN_RUN_REDIS, RedisServer
@@ -330,6 +334,24 @@ def test_a_name_that_nobody_knows_is_told() -> None:
     )
 
 
+def test_every_host_that_a_role_asks_is_looked_up() -> None:
+    sets = (
+        "cluster.schedulers=127.0.0.1:50051",
+        "telemetry.traces.endpoint=http://collector.invalid:4317",
+        "auth.callback.url=https://callback.invalid/allow",
+        "auth.jwt.jwks_url=https://keys.invalid/jwks.json",
+        "notify.receivers=one http://receiver.invalid:8080/events",
+    )
+    by_role: dict[Role, set[str]] = {
+        "edge": {"telemetry.traces.endpoint", "auth.callback.url", "auth.jwt.jwks_url"},
+        "scheduler": {"telemetry.traces.endpoint", "notify.receivers"},
+        "origin": {"telemetry.traces.endpoint"},
+    }
+    for role, keys in by_role.items():
+        found = check("names", role, *sets)
+        assert {each.subject for each in found if each.status is Status.FAILED} == keys, told(found)
+
+
 def test_this_machine_has_limits_and_a_kernel() -> None:
     assert {each.subject for each in check("limits", "edge")} == {"nofile"}
     subjects = {each.subject for each in check("kernel", "edge")}
@@ -357,3 +379,69 @@ def test_a_whole_examination_by_the_command_leaves_in_time_though_a_name_hangs(t
         wait_until("its end", lambda: not child.running, 20)
         assert "failed" in child.output()
         assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("off_s", [-90, -5, 0, 5, 90])
+def test_a_clock_that_goes_wrong_is_told(off_s: int) -> None:
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:  # noqa: N802 - the name that is called
+            self.answer(200, b"", "text/plain")
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(time.time() + off_s)
+
+    with HttpThread(Handler) as store:
+        found = check("clock", "hls", "hls.storage.url=s3://media", f"hls.storage.endpoint={store.root}", "cluster.schedulers=")
+    (of_the_store,) = (each for each in found if each.subject == "storage")
+    assert of_the_store.status == {90: "failed", 5: "warning", 0: "ok"}[abs(off_s)]
+    assert not off_s or ("ahead of" if off_s > 0 else "behind") in of_the_store.found
+
+
+# a machine that lacks something: namespaces of its own, in which it is so
+
+
+def in_a_machine(script: str, role: Role, *sets: str) -> dict[tuple[str, str], dict[str, str]]:
+    """Findings by check and subject, of the command where a script has run before it."""
+    words = [part for text in sets for part in ("--set", text)]
+    command = [PROGRAM, "doctor", "--role", role, "--json", "--limit", "2", *words]
+    apart = ["unshare", "--net", "--mount", "--propagation", "private", "/bin/sh", "-ec", f'{script}\nexec "$@"', "sh"]
+    done = subprocess.run([*apart, *command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout, done.stderr
+    return {(each["check"], each["subject"]): each for each in json.loads(done.stdout)["findings"]}
+
+
+needs_root = pytest.mark.skipif(not can_make_namespaces(), reason="machines are namespaces, which need root")
+
+
+@needs_root
+def test_few_descriptors_a_short_backlog_and_ports_that_others_are_given_are_told() -> None:
+    script = """
+        ip link set lo up
+        ulimit -n 600
+        echo 100 >/proc/sys/net/core/somaxconn
+        echo 20500 60999 >/proc/sys/net/ipv4/ip_local_port_range"""
+    found = in_a_machine(script, "edge", "edge.limits.connections=500", "edge.rtsp.udp_ports=20000-20999")
+    few = found["limits", "nofile"]
+    assert (few["status"], few["found"]) == ("failed", "at most 600 open files and sockets")
+    backlog = found["kernel", "net.core.somaxconn"]
+    assert (backlog["status"], "100 connections wait" in backlog["found"]) == ("warning", True)
+    ports = found["ports", "edge.rtsp.udp_ports"]
+    assert (ports["status"], ports["remedy"]) == ("warning", "sysctl net.ipv4.ip_local_reserved_ports=20500-20999")
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("lacking", "said"),
+    [
+        ("mount -t tmpfs -o size=300k tmpfs {0}; head -c 250000 /dev/zero >{0}/full", "No space"),
+        ("mount -t tmpfs tmpfs {0}; mount -o remount,ro {0}", "Read-only"),
+    ],
+)
+def test_a_disk_that_is_full_or_cannot_be_written_is_told(lacking: str, said: str, tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    media.mkdir()
+    sets = (f"hls.storage.url={media}", f"hls.recording.spool_dir={tmp_path / 'spool'}")
+    found = in_a_machine(lacking.format(media), "hls", *sets)["storage", str(media)]
+    assert found["status"] == "failed"
+    assert said in found["found"]
+    assert found["remedy"] == "a disk with room that can be written"

@@ -47,7 +47,9 @@ def statuses(findings: Iterable[Finding]) -> list[str]:
     ],
 )
 def test_descriptors_have_to_do_for_what_is_stated_or_let_in(hard: int, connections: int, stated: int, status: str) -> None:
-    assert statuses(judge_descriptors(hard, connections, stated)) == [status]
+    (found,) = judge_descriptors(hard, connections, stated, ["hls.limits.connections"])
+    assert statuses([found]) == [status]
+    assert ("hls.limits.connections" in found.remedy) is (status == "warning")
 
 
 @pytest.mark.parametrize(
