@@ -171,6 +171,7 @@ class EdgeApp:
             listener.admission.blocks = self._context.blacklist.blocks
             await listener.start(listen.host, listen.port)
             self._listeners[listen.protocol] = listener
+            self.metrics.listens(listen.protocol)
         self._tasks = [
             self._loop.create_task(sweep_each_second(self._sweeps), name="edge-sweep"),
             self._loop.create_task(self.member.run(), name="edge-membership"),

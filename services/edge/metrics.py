@@ -17,17 +17,31 @@ from lalmesh.runtime.zeroed import begin_at_zero
 from services.edge.endings import Ending
 from services.edge.entrance import Closed
 
-PUBLISHING = ("rtmp", "rtmps", "rtsp", "rtsps", "ws-rtsp", "wss-rtsp")
-#: `Session.protocol` of clients that come in; relays have those of the servers that they go to.
-PROTOCOLS = (*PUBLISHING, *(f"{scheme}-{form}" for scheme in ("http", "https", "ws", "wss") for form in ("flv", "ts", "fmp4")))
-#: Protocol and role of clients: those that come in, not relays.
-CLIENTS = (
-    *((protocol, SessionRole.PUBLISHER.value) for protocol in PUBLISHING),
-    *((protocol, SessionRole.PLAYER.value) for protocol in PROTOCOLS),
-)
+FORMATS = ("flv", "ts", "fmp4")
+#: `Session.protocol` of those who may publish and play, by listener; and of those who only play.
+PUBLISHING = {
+    "rtmp": ("rtmp",),
+    "rtmps": ("rtmps",),
+    "rtsp": ("rtsp",),
+    "rtsps": ("rtsps",),
+    "ws_rtsp": ("ws-rtsp",),
+    "https": ("wss-rtsp",),
+}
+PLAYING = {
+    "http": tuple(f"{scheme}-{form}" for scheme in ("http", "ws") for form in FORMATS),
+    "https": tuple(f"{scheme}-{form}" for scheme in ("https", "wss") for form in FORMATS),
+}
 #: Of what publishers and players are refused for: what has to do with more than the one who asks.
 REFUSED_FOR = (*(closed.label for closed in Closed), *(reason.value for reason in Reason), "not found", "exists")
 RELAY_KINDS, RELAY_RESULTS = ("pull", "push"), ("started", "failed")
+
+
+def clients_of(listener: str) -> list[tuple[str, str]]:
+    """Protocol and role of those who may come by a listener; relays have the protocols of the servers that they go to."""
+    publishing = PUBLISHING.get(listener, ())
+    playing = (*publishing, *PLAYING.get(listener, ()))
+    publishers, players = SessionRole.PUBLISHER.value, SessionRole.PLAYER.value
+    return [*((protocol, publishers) for protocol in publishing), *((protocol, players) for protocol in playing)]
 
 
 class EdgeMetrics(ListenerMetrics):
@@ -63,16 +77,18 @@ class EdgeMetrics(ListenerMetrics):
         )
         self.clock_jumps = Counter("edge_clock_jumps", "Times that a publisher's clock jumped and was mended.", registry=registry)
         self._seen: set[tuple[str, SessionRole]] = set()
-        self._begin_at_zero()
-
-    def _begin_at_zero(self) -> None:
-        for counter in (self.sessions_opened, self.drained):
-            for labels in CLIENTS:
-                counter.labels(*labels)
-        begin_at_zero(self.refused, PROTOCOLS, REFUSED_FOR)
-        begin_at_zero(self.join_seconds, PROTOCOLS)  # the first comes within moments of the session's beginning
         begin_at_zero(self.ignored_messages, [why.value for why in PassedOver])
         begin_at_zero(self.relay_attempts, RELAY_KINDS, RELAY_RESULTS)
+
+    def listens(self, listener: str) -> None:
+        """Nobody has come by this listener yet."""
+        clients = clients_of(listener)
+        for counter in (self.sessions_opened, self.drained):
+            for labels in clients:
+                counter.labels(*labels)
+        players = [protocol for protocol, role in clients if role == SessionRole.PLAYER.value]
+        begin_at_zero(self.refused, players, REFUSED_FOR)
+        begin_at_zero(self.join_seconds, players)  # the first comes within moments of the session's beginning
 
     def opened(self, protocol: str, role: SessionRole) -> None:
         """Count a session, which has not ended for any reason yet."""

@@ -14,7 +14,7 @@ from lalmesh.runtime.scheduling import Capacity
 from lalmesh.runtime.stream_series import StreamSeries
 from services.edge.frame_rates import FrameRates
 from services.edge.hls_nodes import HlsProxyCounters
-from services.edge.metrics import CLIENTS
+from services.edge.metrics import clients_of
 from services.edge.publisher import Publishers
 from services.edge.relay import Relays
 from services.edge.rtp_ports import RtpPorts
@@ -88,7 +88,8 @@ def totals_of_clients(
         connections.add_metric((name,), len(listener.admission))
     yield connections
     metric = GaugeMetricFamily("edge_sessions", "Sessions by protocol and role.", labels=("protocol", "role"))
-    counts = dict.fromkeys(CLIENTS, 0) | Counter((session.protocol, session.role.value) for session in sessions)
+    nobody = dict.fromkeys((client for name in listeners for client in clients_of(name)), 0)
+    counts = nobody | Counter((session.protocol, session.role.value) for session in sessions)
     for key, count in counts.items():
         metric.add_metric(key, count)
     yield metric

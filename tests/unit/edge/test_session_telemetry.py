@@ -19,7 +19,9 @@ class Edge:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.sessions = Sessions(EdgeMetrics(self.registry))
+        metrics = EdgeMetrics(self.registry)
+        metrics.listens("rtmp")
+        self.sessions = Sessions(metrics)
 
     def opened(self, role: SessionRole = SessionRole.PLAYER, waited_us: int = 0) -> Session:
         client = Client(protocol="rtmp", address="192.0.2.1", peer="192.0.2.1:9", asked_us=now_us() - waited_us)
