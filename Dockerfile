@@ -52,7 +52,8 @@ USER 10001:10001
 VOLUME /var/lib/lalmesh
 EXPOSE 1935 4935 5544 5322 5566 8080 4433 8081 4434 8083 50051 50052 50054 9090 20000-20999/udp
 STOPSIGNAL SIGTERM
+# Of the port of the metrics, where a variable does not say another.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=6 \
-    CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9090/healthz', timeout=4)"]
+    CMD ["python3", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ.get(\"LALMESH_METRICS__PORT\", 9090)}/healthz', timeout=4)"]
 ENTRYPOINT ["lalmesh"]
 CMD ["standalone"]

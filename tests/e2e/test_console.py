@@ -29,6 +29,7 @@ from support.process import Child, wait_until
 from lalmesh.runtime.api_tokens import hash_token
 
 STREAM = "live/cam"
+NEW = "halls/north/kamera-ü&1%"  #: of an application with a slash, and what URLs do not take as it is
 PUBLISHED_S = 300.0
 DOCS = BUILT.parents[2] / "docs"
 START_S = 20.0  #: for a picture on a busy machine
@@ -171,9 +172,9 @@ def test_a_stream_appears_while_the_page_is_open_and_plays(console: Console, clu
     page = console.open("streams")
     table = page.get_by_role("table", name="Streams")
     expect(table.get_by_role("link", name=STREAM)).to_be_visible()
-    with publish(cluster.edges[0], "live/new", tmp_path):
-        table.get_by_role("link", name="live/new").click()
-        expect(page.get_by_role("heading", level=1)).to_contain_text("live/new")
+    with publish(cluster.edges[0], NEW, tmp_path):
+        table.get_by_role("link", name=NEW).click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text(NEW)
         check_it_plays(play(page, "http-flv"), page)
         expect(page.get_by_role("table", name="Sessions")).to_contain_text("http-flv")
         expect(page.get_by_label("Events").locator("li").filter(has_text="first viewer")).to_be_visible()

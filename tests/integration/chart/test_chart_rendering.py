@@ -355,6 +355,61 @@ def test_host_ports_are_those_of_the_public_and_no_others() -> None:
     assert advertised in container["env"]
 
 
+IP_OF = {"hostIP": "status.hostIP", "podIP": "status.podIP"}
+POD_SERVICES = ["edge.kind=StatefulSet", "edge.podService.domain=edges.example.org"]
+
+
+@pytest.mark.parametrize(
+    ("sets", "wanted"),
+    [
+        (["edge.advertise.from=service"], "media-lalmesh-edge.streams.svc.cluster.local"),
+        (["edge.advertise.from=service", "edge.advertise.host=live.example.org"], "live.example.org"),
+        (["edge.advertise.from=podService", *POD_SERVICES], "$(LALMESH_CLUSTER__NODE).edges.example.org"),
+        (["edge.advertise.from=hostIP", "edge.hostPorts=true"], IP_OF["hostIP"]),
+        (["edge.advertise.from=podIP"], IP_OF["podIP"]),
+        (["edge.advertise.from=podIP", "config.edge.advertise.host=theirs.example.org"], None),  # the file says it
+    ],
+)
+def test_edges_are_advertised_as_they_are_reached(sets: list[str], wanted: str | None) -> None:
+    (edge,) = (item for role, item in workloads(template(sets=sets)) if role == "edge")
+    env = {one["name"]: one for one in edge["spec"]["template"]["spec"]["containers"][0]["env"]}
+    given = env.get("LALMESH_EDGE__ADVERTISE__HOST")
+    if given is None or wanted is None:
+        assert given is wanted
+    elif wanted in IP_OF.values():
+        assert given["valueFrom"] == {"fieldRef": {"fieldPath": wanted}}
+    else:
+        assert given["value"] == wanted
+        assert list(env).index("LALMESH_CLUSTER__NODE") < list(env).index(given["name"]), "variables know those before them"
+
+
+def test_a_balancer_takes_tcp_and_udp_and_leaves_addresses_as_they_are() -> None:
+    service = named(template(CHART / "samples" / "single-node.yaml"), "Service", "media-lalmesh-edge")["spec"]
+    assert (service["type"], service["externalTrafficPolicy"], service["sessionAffinity"]) == ("LoadBalancer", "Local", "ClientIP")
+    assert {(port["name"], port["port"]) for port in service["ports"] if port["protocol"] == "UDP"} == {
+        ("rtp", 20000),
+        ("rtcp", 20001),
+    }
+    shared = named(template(sets=["edge.service.type=LoadBalancer"]), "Service", "media-lalmesh-edge")["spec"]
+    assert (shared["externalTrafficPolicy"], {port["protocol"] for port in shared["ports"]}) == ("Local", {"TCP"})
+
+
+def test_pods_of_a_role_keep_apart_and_what_decides_outranks_media() -> None:
+    items = template(sets=["priorityClasses.create=true"])
+    values = {item["metadata"]["name"]: item["value"] for item in of_kind(items, "PriorityClass")}
+    assert values["media-lalmesh-control"] > values["media-lalmesh-media"] > 0
+    for item in of_kind(items, *WORKLOADS):
+        role, spec = item["metadata"]["labels"]["app.kubernetes.io/component"], item["spec"]["template"]["spec"]
+        decides = role in ("scheduler", "etcd", "redis")
+        assert spec["priorityClassName"] == f"media-lalmesh-{'control' if decides else 'media'}"
+        (apart,) = spec["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+        (spread,) = spec["topologySpreadConstraints"]
+        own = item["spec"]["selector"]["matchLabels"]
+        assert apart["podAffinityTerm"]["topologyKey"] == "kubernetes.io/hostname"
+        assert apart["podAffinityTerm"]["labelSelector"]["matchLabels"] == own
+        assert (spread["topologyKey"], spread["labelSelector"]["matchLabels"]) == ("topology.kubernetes.io/zone", own)
+
+
 def test_the_secure_listeners_are_open_where_there_is_a_certificate() -> None:
     ports = {port["name"] for port in named(template(), "Service", "media-lalmesh-edge")["spec"]["ports"]}
     secure = named(template(CHART / "samples" / "external-etcd-tls.yaml"), "Service", "media-lalmesh-edge")["spec"]["ports"]

@@ -47,11 +47,18 @@ def test_it_is_the_program_and_by_itself_a_standalone_server(image: Stage) -> No
     assert image.last("CMD").words == ["standalone"]
 
 
-def test_its_health_is_that_of_the_port_of_the_metrics(image: Stage) -> None:
+@pytest.mark.parametrize("given", [{}, {"LALMESH_METRICS__PORT": "19090"}], ids=["by default", "by a variable"])
+def test_its_health_is_that_of_the_port_of_the_metrics(
+    image: Stage, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
+) -> None:
     check = image.last("HEALTHCHECK")
     assert check.words[:2] == ["python3", "-c"], "no shell"
-    assert f"http://{Config().metrics.host}:{Config().metrics.port}/healthz" in check.words[2]
     assert set(check.flags) == {"interval", "timeout", "start-period", "retries"}
+    asked: list[str] = []
+    monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: asked.append(url))
+    monkeypatch.setattr("os.environ", given)
+    exec(check.words[2], {})
+    assert asked == [f"http://{Config().metrics.host}:{given.get('LALMESH_METRICS__PORT', Config().metrics.port)}/healthz"]
 
 
 def test_it_has_what_was_built_and_nothing_to_build_with(image: Stage) -> None:

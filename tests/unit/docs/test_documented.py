@@ -228,6 +228,36 @@ def test_what_a_load_takes_is_worked_out_from_what_was_measured() -> None:
     assert sizing.PAGE.read_text(encoding="utf-8") == sizing.page_as_it_has_to_be(), "run `make docs`"
 
 
+def test_figures_beside_the_requests_of_the_chart_are_those_that_were_measured() -> None:
+    """Within what another measurement may differ by."""
+    page = (DOCS / "sizing.md").read_text(encoding="utf-8")
+    measured = {row[1].strip(): float(row[2]) for row in re.finditer(r"^\| ([^|]+) \| +([\d.]+) \|", page, re.M)}
+    values = re.sub(r"\n *# ?", " ", VALUES.read_text(encoding="utf-8"))
+    by_flv, cut = "1,000 players by HTTP-FLV, ", "100 streams cut into segments, both"
+    sentences = {
+        r"500 players of 2.6 Mbit/s take ([\d.]+)% of a core and (\d+) MB; with each frame sent at once (\d+)%": [
+            measured[f"{by_flv}gathered 100 ms"] / 2,
+            measured["standalone, 500 players of one stream"],
+            measured[f"{by_flv}each frame at once"] / 2,
+        ],
+        r"100 streams of 2.6 Mbit/s take (\d+)% of a core to take in and (\d+)% for each edge": [
+            measured["100 streams from another node"],
+            measured["100 streams to another node"],
+        ],
+        r"100 nodes with 10,000 streams take (\d+)% of a core and (\d+) MB": [
+            measured["100 nodes, 10,000 streams, each played at another edge"],
+            measured["scheduler, 100 nodes and 10,000 streams"],
+        ],
+        r"a stream of 2.6 Mbit/s takes ([\d.]+)% of a core and (\d+) MB as TS and fMP4": [
+            measured[cut] / 100,
+            measured["each stream more that is cut into segments, both formats"],
+        ],
+    }
+    for sentence, figures in sentences.items():
+        (said,) = re.findall(sentence, values)
+        assert [float(each) for each in said] == pytest.approx(figures, rel=0.2), sentence
+
+
 # blocks and links
 
 
