@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry
 
-from lalmesh.runtime.authorisation import Access, AccessMetrics
+from lalmesh.runtime.authorisation import Access, AccessMetrics, Family
 from lalmesh.runtime.certificate import CertificateWatch
 from lalmesh.runtime.channels import STOP_GRACE_S, Channels
 from lalmesh.runtime.cors import CorsPolicy
@@ -122,7 +122,7 @@ class HlsApp:
         self._players.watcher, self.recordings.stored = self.events.players, self.events.recorded
         self._reports = PlayerReports(self._players, scheduler, lambda: self.member.address)
         self._orders = Orders(self._reports, lambda: [port.admission for port in self._ports.values()])
-        self.access = Access(settings.access, AccessMetrics("hls", registry))
+        self.access = Access(settings.access, AccessMetrics("hls", registry, (Family.HLS, Family.RECORD)))
         self._ports = self._make_ports(HlsMetrics(registry))
         registry.register(RecordingCollector(self.recordings))
         self._server = channels.server() if channels is not None else None

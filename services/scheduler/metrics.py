@@ -6,10 +6,11 @@ from collections import Counter as Tally
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from lalmesh.runtime.exposition import exposition
 from lalmesh.runtime.scheduling.model import Refusal, Role
 from lalmesh.runtime.zeroed import begin_at_zero
 
@@ -93,7 +94,7 @@ class SchedulerMetrics:
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return exposition(self.registry)
 
 
 class _Gauges(Collector):

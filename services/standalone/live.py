@@ -9,8 +9,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from lalmesh.runtime.config import Config, ConfigError, KeyChange, LiveConfig, Loaded, Sources
 from lalmesh.runtime.scheduling import LiveSettings
+from lalmesh.runtime.zeroed import begin_at_zero
 
 log = logging.getLogger(__name__)
+
+SOURCES = FILE, API = "file", "api"  #: where changes come from
+APPLIED, REFUSED = "applied", "refused"
 
 
 class LiveNode:
@@ -23,6 +27,7 @@ class LiveNode:
         self._changes = Counter(
             "lalmesh_settings_changes", "Changes of the configuration of the running node.", ("source", "result"), registry=registry
         )
+        begin_at_zero(self._changes, SOURCES, (APPLIED, REFUSED))
         Gauge(
             "lalmesh_settings_revision", "Of the settings made over the API that are in force at the node.", registry=registry
         ).set_function(lambda: self._live.taken[1])
@@ -37,9 +42,9 @@ class LiveNode:
         try:
             loaded = self._sources.load()
         except ConfigError as exc:
-            self._refused("file", exc)
+            self._refused(FILE, exc)
             return
-        self._change("file", lambda live: live.reload(loaded))
+        self._change(FILE, lambda live: live.reload(loaded))
         if self._live.taken != self._live.told:
             log.error("settings of the api are still refused: revision %d, in force is %d", self._live.told[1], self._live.taken[1])
 
@@ -49,7 +54,7 @@ class LiveNode:
         A registry that has none, since it was wiped, takes none back.
         """
         if settings.revision and settings.version > self._live.told:
-            self._change("api", lambda live: live.tell(settings.version, settings.values))
+            self._change(API, lambda live: live.tell(settings.version, settings.values))
 
     def _change(self, source: str, change: Callable[[LiveConfig], Sequence[KeyChange]]) -> None:
         try:
@@ -57,13 +62,13 @@ class LiveNode:
         except ConfigError as exc:
             self._refused(source, exc)
             return
-        self._changes.labels(source, "applied").inc()
+        self._changes.labels(source, APPLIED).inc()
         for each in changed:
             log.warning("setting changed by the %s: %s", source, each)
         if not changed:
             log.info("no key was changed by the %s", source)
 
     def _refused(self, source: str, exc: ConfigError) -> None:
-        self._changes.labels(source, "refused").inc()
+        self._changes.labels(source, REFUSED).inc()
         for problem in exc.problems:
             log.error("settings of the %s are refused, none was taken: %s", source, problem)

@@ -70,6 +70,29 @@ def offences(text: str) -> Iterator[str]:
         yield from (f"{family.name}: label {name}" for name in names if not LABEL_NAMES.fullmatch(name))
 
 
+#: Families that have no series before something has happened, and why: the values of their labels are known only then.
+UNSEEN = {
+    "edge_sessions_closed": "protocol of the first session, those of relays among them",
+    "edge_ignored_packets": "the first publisher over RTP, which has not lost anything by then",
+    "edge_tracks_left_out": "formats and codecs",
+    "hls_tracks_left_out": "codecs",
+    "scheduler_webhook_backlog": "receivers, once it was looked how far they are",
+}
+
+
+def test_what_can_be_counted_is_there_at_zero_before_anything_has_happened(start_cluster: StartCluster) -> None:
+    receivers = {"notify.receivers": ["own http://127.0.0.1:9/own"]}
+    cluster = start_cluster(origins=1, edges=1, hls=1, settings={"scheduler": receivers})
+    empty = {
+        family.name for node in cluster.nodes for family in text_string_to_metric_families(node.metrics()) if not family.samples
+    }
+    assert empty <= UNSEEN.keys()
+    edge = cluster.edges[0]
+    for name in ("edge_sessions_opened_total", "edge_refused_total", "edge_skips_total", "edge_access_decisions_total"):
+        assert set(samples(edge, name).values()) == {0}
+        assert len(samples(edge, name)) > 2
+
+
 async def test_every_role_tells_how_long_things_took_and_why_they_ended(
     start_cluster: StartCluster, media: Media, stack: ExitStack, tmp_path: Path
 ) -> None:

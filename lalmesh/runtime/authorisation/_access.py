@@ -16,7 +16,7 @@ from lalmesh.runtime.authorisation._callback import CallbackSettings
 from lalmesh.runtime.authorisation._jwt import Tokens
 from lalmesh.runtime.authorisation._key_fetching import KeyFetcher, KeySource
 from lalmesh.runtime.authorisation._limits import AppLimit
-from lalmesh.runtime.authorisation._metrics import AccessMetrics
+from lalmesh.runtime.authorisation._metrics import ALLOWED, AccessMetrics
 from lalmesh.runtime.authorisation._passes import EdgeHeaders, Passes
 from lalmesh.runtime.authorisation._policy import Policy
 from lalmesh.runtime.authorisation._request import Request
@@ -114,7 +114,7 @@ class Access:
             AccessRefused: it is not.
         """
         verdict = await self._decided(request)
-        result = verdict.reason.value if isinstance(verdict, Refused) else "allowed"
+        result = verdict.reason.value if isinstance(verdict, Refused) else ALLOWED
         self._metrics.decisions.labels(request.action.value, request.family.value, result).inc()
         if isinstance(verdict, Refused):
             facts = {"action": request.action.value, "stream_key": str(request.stream), "address": request.address}

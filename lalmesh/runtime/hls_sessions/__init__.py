@@ -1,9 +1,9 @@
 """Counting players of HLS: what edges and hls nodes share of it.
 
 A player of HLS has no connection. Its first playlist is answered with a redirection to the same URL with a `session_id`, with
-which it asks for playlists from then on. The id is random, and signed, so no node has to remember it: with `hls.session.hash_key`,
-else with a key made of the cluster's. Whoever answers a player's request counts it, and says so to the other, and tells the
-scheduler of those it saw. A player that moves keeps its id, and is one session.
+which it asks for playlists from then on. The id says when it was made, and is signed, so no node has to remember it: with
+`hls.session.hash_key`, else with a key made of the cluster's. Whoever answers a player's request counts it, and says so to the
+other, and tells the scheduler of those it saw. A player that moves keeps its id, and is one session.
 
 Where `hls.session.hash_key` is set, every line of the playlists carries the id, as with lal: each byte of each player is counted,
 and no cache can give one player what another had; hls nodes alone count then. Otherwise files and media playlists are the same for

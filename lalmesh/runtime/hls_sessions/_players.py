@@ -224,6 +224,7 @@ class Players:
             first.end(at_us=now_us)
             seen.trace = seen.trace or first.context
         seen.play.end(at_us=now_us)
+        seen.play = _NO_SPAN
 
     def _now_us(self) -> int:
         return round(self._wall_clock() * 1_000_000)
