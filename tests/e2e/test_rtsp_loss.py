@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -132,6 +133,35 @@ async def published(node: Node, weather: Weather, stream: str, folder: Path, reo
     return journal
 
 
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Node]]:
+    """By how long the edge waits for what is missing."""
+    with ExitStack() as stack:
+        yield {
+            reorder_ms: stack.enter_context(
+                Standalone(tmp_path_factory.mktemp("loss"), {**GRACE, "edge.rtsp.reorder_ms": reorder_ms})
+            )
+            for reorder_ms in REORDER_MS
+        }
+
+
+@pytest.fixture(scope="module")
+def calms_ms(nodes: dict[int, Node], tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, float]]:
+    """What is between publisher and player without weather, by node and player; both nodes at the same time."""
+
+    async def publish_all() -> list[Journal]:
+        return await asyncio.gather(
+            *(published(node, Weather(), "live/calm", tmp_path_factory.mktemp("calm"), REORDER_MS[0]) for node in nodes.values())
+        )
+
+    journals = asyncio.run(publish_all())
+    assert not any(journal.touched for journal in journals)
+    return {
+        reorder_ms: {player: median(journal.delays_ms(player)) for player in PLAYERS}
+        for reorder_ms, journal in zip(nodes, journals, strict=True)
+    }
+
+
 @pytest.fixture(scope="module", params=REORDER_MS)
 def reorder_ms(request: pytest.FixtureRequest) -> int:
     """How long the edge waits for what is missing."""
@@ -140,30 +170,21 @@ def reorder_ms(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture(scope="module")
-def node(reorder_ms: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    settings = {**GRACE, "edge.rtsp.reorder_ms": reorder_ms}
-    with Standalone(tmp_path_factory.mktemp("loss"), settings) as node:
-        yield node
-
-
-@pytest.fixture(scope="module")
-def calm_ms(node: Node, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    """What is between publisher and player without weather, by player."""
-    journal = asyncio.run(published(node, Weather(), "live/calm", tmp_path_factory.mktemp("calm"), REORDER_MS[0]))
-    assert not journal.touched
-    return {player: median(journal.delays_ms(player)) for player in PLAYERS}
+def calm_ms(calms_ms: dict[int, dict[str, float]], reorder_ms: int) -> dict[str, float]:
+    """What is between publisher and player of this node without weather, by player."""
+    return calms_ms[reorder_ms]
 
 
 @pytest.fixture(scope="module")
 def journals(
-    node: Node, calm_ms: dict[str, float], reorder_ms: int, tmp_path_factory: pytest.TempPathFactory
+    nodes: dict[int, Node], calm_ms: dict[str, float], reorder_ms: int, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Journal]:
     """What came through each weather, all of them at the same time."""
 
     async def publish_all() -> list[Journal]:
         return await asyncio.gather(
             *(
-                published(node, weather, f"live/{name}", tmp_path_factory.mktemp(name), reorder_ms)
+                published(nodes[reorder_ms], weather, f"live/{name}", tmp_path_factory.mktemp(name), reorder_ms)
                 for name, weather in WEATHERS.items()
             )
         )

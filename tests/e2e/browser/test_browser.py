@@ -121,16 +121,27 @@ def test_low_latency_hls_stays_near_to_live(pages: Pages, server: Node) -> None:
     assert statistics.median(report.behind_live_s) < MAX_BEHIND_LIVE_S, str(report)
 
 
+@pytest.fixture(scope="module")
+def unsteady(pages: Pages, server: Node, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Report]:
+    """How players did with streams that pause, by stream and player."""
+    folder = tmp_path_factory.mktemp("unsteady")
+    with ExitStack() as stack:
+        for name in UNSTEADY_PICTURES:
+            stack.enter_context(publish(name, server, f"live/{name}", folder))
+        watched = [(name, player) for name in UNSTEADY_PICTURES for player in FRAGMENTED]
+        watches = {f"{name} {player}": watch(server, player, f"live/{name}") for name, player in watched}
+        reports = pages.watch(watches, UNSTEADY_S)
+    return dict(zip(watched, reports.values(), strict=True))
+
+
+@pytest.mark.parametrize("player", FRAGMENTED)
 @pytest.mark.parametrize("name", UNSTEADY_PICTURES)
-def test_pauses_of_pictures_and_of_sound_cost_no_picture(pages: Pages, server: Node, tmp_path: Path, name: str) -> None:
-    stream = f"live/{name}"
-    with publish(name, server, stream, tmp_path):
-        reports = pages.watch({player: watch(server, player, stream) for player in FRAGMENTED}, UNSTEADY_S)
-    for player, report in reports.items():
-        assert report.fatal is None, f"{player}: {report}"
-        assert report.played_s > report.watched_s / 2, f"{player}: {report}"
-        pictures = report.frames_per_s * report.watched_s
-        assert pictures == pytest.approx(report.played_s * UNSTEADY_PICTURES[name] / 4, rel=TOLERANCE), f"{player}: {report}"
+def test_pauses_of_pictures_and_of_sound_cost_no_picture(unsteady: dict[tuple[str, str], Report], name: str, player: str) -> None:
+    report = unsteady[name, player]
+    assert report.fatal is None, str(report)
+    assert report.played_s > report.watched_s / 2, str(report)
+    pictures = report.frames_per_s * report.watched_s
+    assert pictures == pytest.approx(report.played_s * UNSTEADY_PICTURES[name] / 4, rel=TOLERANCE), str(report)
 
 
 def test_players_go_on_when_another_publisher_brings_another_size(pages: Pages, server: Node, tmp_path: Path) -> None:
