@@ -86,6 +86,12 @@ class Observed:
         self.missing = [f"{asked.where}: {asked.expr}" for dashboard, asked in pairs if not self.ask(dashboard, asked)]
         return not self.missing
 
+    def has_marks(self) -> bool:
+        """Whether there is something to mark on panels by each annotation: an alert, a process that has just begun."""
+        for dashboard in DASHBOARDS:
+            self.choose(dashboard)
+        return all(self.ask(dashboard, asked) for dashboard in DASHBOARDS for asked in dashboard.annotations())
+
 
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
@@ -113,8 +119,9 @@ def settings(folder: Path, collector: Collector, stack: ExitStack) -> dict[str, 
     shown = {role: {f"{key}.cert_file": certificate, f"{key}.key_file": certificate} for role, key in tls.items()}
     stores = {"scheduler.redis.host": LOOPBACK, "scheduler.redis.port": redis.port, "notify.receivers": [f"own {sink.url}/own"]}
     quick = {"hls.segment_ms": 1000}
+    relay = {"relay.pulls": ["mirror/camera rtmp://127.0.0.1:9/live/nobody start=always"]}
     return {
-        "all": telemetry,
+        "all": {**telemetry, **relay},
         "scheduler": {**stores, **shown["scheduler"]},
         "edge": {"edge.capacity.sessions": 1000, "edge.capacity.egress_bps": 10**9, **may, **shown["edge"]},
         "hls": {**quick, **shown["hls"]},
@@ -133,6 +140,7 @@ async def observe(found: Observed, collector: Collector, folder: Path) -> None:
             stack.enter_context(Publisher(media(name), url, log=log, loops=-1, limit_s=120))
         camera = stack.enter_context(push_by_rtsp(publishing.rtsp_url(BY_RTSP), folder / "camera.log"))
         await asyncio.to_thread(found.prometheus.wait_scraped)  # of what happens before only its sum is known
+        await asyncio.to_thread(found.prometheus.wait_for, "marks", found.has_marks, LIMIT_S)
         players = [
             recorder("rtmp", playing.rtmp_url(STREAM)),
             recorder("flv", publishing.flv_url(STREAM)),

@@ -142,6 +142,29 @@ WELL = Row(
         ),
     ),
 )
+ALERTS = Row(
+    "Alerts",
+    (
+        Panel(
+            title="Alerts that fire or are about to",
+            about="Of lalmesh, with what they are about. Each has a runbook.",
+            queries=[Query(f'ALERTS{{alertname=~"Lalmesh.+", {NAMESPACE}}}')],
+            kind="table",
+            width=24,
+            height=6,
+            otherwise="None",
+            columns=[
+                Column("alertname", "Alert"),
+                Column("alertstate", "State"),
+                Column("severity", "Severity"),
+                Column("namespace", "Namespace"),
+                Column("role", "Role"),
+                Column("pod", "Pod"),
+            ],
+            runbook="index",
+        ),
+    ),
+)
 AUDIENCE = Row(
     "Audience",
     (
@@ -312,5 +335,5 @@ DASHBOARD = Dashboard(
         Variable("pod", f'label_values({INFO}{{namespace=~"$namespace", role=~"$role"}}, pod)'),
     ),
     annotations=ANNOTATIONS,
-    rows=(WELL, AUDIENCE, QUALITY, NODES, processes()),
+    rows=(WELL, ALERTS, AUDIENCE, QUALITY, NODES, processes()),
 )
