@@ -46,7 +46,8 @@ gather() {
 # The archive stands alone: it is told neither of the checkout nor of .venv.
 archive_serves() {
     make dist
-    E2E_LALMESH=$PWD/dist/lalmesh.pyz SHIV_ROOT=$PWD/build/shiv make e2e ARGS='-k standalone-uvloop'
+    # One file: more processes would only collect all the others.
+    E2E_LALMESH=$PWD/dist/lalmesh.pyz SHIV_ROOT=$PWD/build/shiv make e2e E2E_JOBS=0 ARGS='-k standalone-uvloop'
 }
 
 step "system packages that the tests need" tools/install-system-packages.sh python test bench
