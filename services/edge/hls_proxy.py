@@ -67,17 +67,18 @@ class HlsProxy:
 
     async def _uncounted(self, request: web.Request, passed: Passed, query: str) -> web.StreamResponse:
         conditions = {name: request.headers[name] for name in CONDITIONS if name in request.headers}
-        query = telemetry.with_context(query, passed.traceparent)  # the node may count its player
         wanted = self._wanted(request, passed, query, conditions)
         if request.method == "HEAD":
-            return await self._head(request, wanted)
+            return await self._head(request, wanted, passed)
         if conditions or not passed.is_checked:
-            return await self._pass_through(request, wanted)
+            return await self._pass_through(request, wanted, passed)
         answer = await self._client.answer(wanted)
         if answer is None:
-            return await self._pass_through(request, wanted)
+            return await self._pass_through(request, wanted, passed)
+        if answer.status == HTTPStatus.FOUND:
+            answer = replace(answer, headers=_with_trace(answer.headers, passed))
         with self._client.held.using(answer.body) as has_room:
-            return await (self._whole(request, answer, answer.body) if has_room else self._pass_through(request, wanted))
+            return await (self._whole(request, answer, answer.body) if has_room else self._pass_through(request, wanted, passed))
 
     async def _counted(self, request: web.Request, passed: Passed, counted: Counted, counting: HlsCounting) -> web.StreamResponse:
         """The answer that all players have, who are counted; conditions mean nothing where no answer has a validator or ranges.
@@ -91,7 +92,7 @@ class HlsProxy:
         if answer.status == HTTPStatus.FOUND and (as_it_came := counting.redirected(counted, answer)) is not None:
             return await self._uncounted(request, passed, as_it_came.query)
         if answer.status != HTTPStatus.OK:
-            return await self._whole(request, answer, answer.body)
+            return await self._whole(request, replace(answer, headers=_with_trace(answer.headers, passed)), answer.body)
         with self._client.held.using(answer.body) as has_room:
             if not has_room:
                 return await self._counted_through(request, passed, counted, counting, wanted)
@@ -105,8 +106,8 @@ class HlsProxy:
     ) -> web.StreamResponse:
         """The same for an answer that cannot be kept in memory."""
         if request.method == "HEAD":
-            return await self._head(request, wanted)
-        response = await self._pass_through(request, wanted)
+            return await self._head(request, wanted, passed)
+        response = await self._pass_through(request, wanted, passed)
         if response.status == HTTPStatus.OK:
             counting.answered(counted, partial(_player, request, passed), response.content_length or 0)
         return response
@@ -131,23 +132,31 @@ class HlsProxy:
             headers["Age"] = str(max(0, int(self._client.now() - answer.fetched_at)))  # caches below have to know (RFC 9111 §4.2.3)
         return await answer_with(request, answer.status, headers, body)
 
-    async def _head(self, request: web.Request, wanted: Wanted) -> web.StreamResponse:
+    async def _head(self, request: web.Request, wanted: Wanted, passed: Passed) -> web.StreamResponse:
         """Hand on what a node says that it would answer."""
         async with self._client.opened(wanted) as upstream:
-            response = web.StreamResponse(status=upstream.status, headers=passed_on(upstream))
+            response = web.StreamResponse(status=upstream.status, headers=_with_trace(passed_on(upstream), passed))
             length = upstream.headers.get("Content-Length", "")
             response.content_length = int(length) if length.isascii() and length.isdigit() else None
             await response.prepare(request)
             return response
 
-    async def _pass_through(self, request: web.Request, wanted: Wanted) -> web.StreamResponse:
+    async def _pass_through(self, request: web.Request, wanted: Wanted, passed: Passed) -> web.StreamResponse:
         """Hand on what comes, as it comes, as fast as the client takes it."""
         async with self._client.opened(wanted) as upstream:
-            response = web.StreamResponse(status=upstream.status, headers=passed_on(upstream))
+            response = web.StreamResponse(status=upstream.status, headers=_with_trace(passed_on(upstream), passed))
             response.content_length = upstream.content_length
             if not await send(request, response, upstream.content.iter_chunked(CHUNK_BYTES)):
                 upstream.close()
             return response
+
+
+def _with_trace(headers: Mapping[str, str], passed: Passed) -> Mapping[str, str]:
+    """Where a node sends a player, with the `traceparent` of its query: the node was asked without, as for all players."""
+    if not passed.traceparent or "Location" not in headers:
+        return headers
+    path, _, query = headers["Location"].partition("?")
+    return {**headers, "Location": f"{path}?{telemetry.with_context(query, passed.traceparent)}"}
 
 
 def _about(request: web.Request, remote: Remote) -> Mapping[str, str]:

@@ -65,6 +65,7 @@ class Worker:
         self._segmenter: Segmenter | None = None
         self._follower: Follower | None = None
         self._numbers = Numbers(owner.limit, owner.limit)
+        self._opened_us = time.time_ns() // _NS_PER_US
         self._segment_us = 0  # when the one that is open began, by its publisher's clock
         self._unstored: dict[int, tuple[int, SegmentClosed]] = {}  # those that wait for storage, by number, and when they began
         self.tracks = TrackSet()  # of the newest segment
@@ -133,6 +134,7 @@ class Worker:
         self._before = (reader.epoch, reader.offset, reader.is_shifted)
         self._follower = Follower(self.stream, self._host.locates, self._host.links, self._settings.follow, reader, self._deliver)
         self._follower.gaps = self._host.gaps
+        self._follower.begun = self._publication_begun
         self._watch.delivered()
         async with asyncio.TaskGroup() as group:
             following = group.create_task(self._follower.run())
@@ -244,6 +246,12 @@ class Worker:
             self._take(self._segmenter.receive(converted))
         reader = self._follower.reader
         self._before = (run.epoch, reader.offset, reader.is_shifted)
+
+    def _publication_begun(self, run: Run) -> None:
+        """The first units of a publication."""
+        facts = {Attribute.STREAM: str(self.stream), Attribute.PUBLICATION: run.publication.hex()}
+        begun_us = max(self._opened_us, run.units[0].wall_us)
+        telemetry.record(SpanName.SEGMENTER, telemetry.of_publication(run.publication), begun_us, facts)
 
     def _take(self, cuts: list[Cut]) -> None:
         for cut in cuts:

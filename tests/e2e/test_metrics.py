@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import subprocess
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -91,6 +92,12 @@ def test_what_can_be_counted_is_there_at_zero_before_anything_has_happened(start
     for name in ("edge_sessions_opened_total", "edge_refused_total", "edge_skips_total", "edge_access_decisions_total"):
         assert set(samples(edge, name).values()) == {0}
         assert len(samples(edge, name)) > 2
+
+
+def test_a_server_that_is_alone_has_nothing_against_it_either(standalone: Node) -> None:
+    assert (list(offences(standalone.metrics())), linted(standalone.metrics())) == ([], "")
+    with urllib.request.urlopen(f"{standalone.api_url}/metrics", timeout=LIMIT_S) as answer:
+        assert linted(answer.read().decode()) == ""
 
 
 async def test_every_role_tells_how_long_things_took_and_why_they_ended(

@@ -161,13 +161,16 @@ def check_tree(spans: list[Seen], route: str, publishing: str) -> None:
         SpanName.ORIGIN_FIRST_UNIT: {"edge.link_publish"},
         SpanName.RELAY: {"edge.publish"},
         SpanName.FIRST_FRAME: {"edge.publish"},
+        SpanName.SEGMENTER: {"edge.publish"},
         SpanName.SEGMENT: {"edge.publish"},
         SpanName.HLS_FIRST_FRAME: {"edge.publish"},
         SpanName.PUBLISHER: {"edge.publish"},
         SpanName.WEBHOOK: {"edge.publish", "edge.first_frame"},
     }
     once = (SpanName.CLAIM, SpanName.LINK_PUBLISH, SpanName.ORIGIN_PUBLISH, SpanName.FIRST_UNIT, SpanName.ORIGIN_FIRST_UNIT)
-    assert [name for name in (*once, SpanName.PUBLISHER) if len(of[name]) != 1] == []  # however many units there were
+    assert [
+        name for name in (*once, SpanName.SEGMENTER, SpanName.PUBLISHER) if len(of[name]) != 1
+    ] == []  # however many units there were
     assert {span.node for span in of[SpanName.RELAY]} == {span.node for span in of[SpanName.FIRST_FRAME]} == {"edge-1", "edge-2"}
     assert len(of[SpanName.RELAY]) == 2
     for span in spans:

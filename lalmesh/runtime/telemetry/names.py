@@ -22,6 +22,7 @@ class SpanName(Enum):
     RELAY = "edge.relay"
     PLAY = "edge.play"
     FIRST_FRAME = "edge.first_frame"
+    SEGMENTER = "hls.segmenter"
     SEGMENT = "hls.segment"
     PUBLISHER = "edge.publisher"
     HLS_PLAY = "hls.play"
@@ -123,6 +124,13 @@ SPANS: dict[SpanName, SpanKind] = {
         "`edge.publish`",
         (*_STREAM, Attribute.PROTOCOL, Attribute.SESSION),
         "`edge.play`",
+    ),
+    SpanName.SEGMENTER: SpanKind(
+        "hls",
+        "from when a node was told to segment the stream, or the publication began if that was later, to the publication's first "
+        "unit there; one a node",
+        "`edge.publish`",
+        _STREAM,
     ),
     SpanName.SEGMENT: SpanKind(
         "hls",

@@ -555,14 +555,25 @@ async def test_the_trace_of_a_client_goes_with_its_first_playlist_and_no_further
     assert link.context.span_id == context_of(spans["edge.play"]).span_id
 
 
-async def test_it_may_come_in_a_header_and_who_counts_elsewhere_gets_it_as_it_came(stage: Stage) -> None:
+async def test_it_may_come_in_a_header_which_a_client_sends_with_each_request(stage: Stage) -> None:
     await stage.start(counts=True)
-    with traced():
-        where = (await stage.get("/hls/live/a.m3u8", traceparent=str(CLIENT)))[2]["Location"]
+    with traced() as recorded:
+        where = (await stage.get("/hls/live/a/live.m3u8", traceparent=str(CLIENT)))[2]["Location"]
         assert "traceparent" not in where
-        await stage.get(f"/hls/a.m3u8?traceparent={CLIENT}")
-    assert stage.node.asked == [f"/hls/a.m3u8?traceparent={CLIENT}"]
-    assert stage.node.headers[0]["traceparent"] == str(CLIENT)
+        await stage.get(where, traceparent=str(CLIENT))
+    assert parent_of(recorded.all()["edge.play"]) == CLIENT
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_node_that_counts_is_asked_as_for_all_and_its_player_keeps_its_trace(stage: Stage, method: str) -> None:
+    await stage.start()
+    stage.node.counts_by = IDS
+    with traced():
+        url = URL(stage.url(f"/hls/a.m3u8?t=1&traceparent={CLIENT}"), encoded=True)
+        async with stage.session.request(method, url, allow_redirects=False) as answer:
+            where = answer.headers["Location"]
+    assert re.fullmatch(rf"/hls/a\.m3u8\?session_id=[0-9a-f]+&traceparent={CLIENT}", where)
+    assert (stage.node.asked, stage.node.headers[0]["traceparent"]) == (["/hls/a.m3u8?t=1"], str(CLIENT))
 
 
 async def test_where_nothing_is_traced_nothing_goes_along(stage: Stage) -> None:
