@@ -77,7 +77,7 @@ endif
 proto: setup ## generate lalmesh/rpc from proto/
 	@$(BIN)/python tools/proto.py
 
-docs: setup ## write what comes of the configuration models (sample, reference, schema of the chart), tables in docs/, and the site
+docs: setup ## write what comes of the configuration models (sample, reference, schema of the chart), dashboards, tables in docs/, and the site
 	@$(BIN)/python -m lalmesh.runtime.config
 	@$(BIN)/python -m services.scheduler.api
 	@$(BIN)/python -m lalmesh.runtime.event_docs
