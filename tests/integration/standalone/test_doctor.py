@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from redis.asyncio import Redis
+from support import policies
 from support.certificates import self_signed, served_with
 from support.child_server import ChildServer
 from support.cluster import PROGRAM
@@ -445,3 +446,13 @@ def test_a_disk_that_is_full_or_cannot_be_written_is_told(lacking: str, said: st
     assert found["status"] == "failed"
     assert said in found["found"]
     assert found["remedy"] == "a disk with room that can be written"
+
+
+@needs_root
+@pytest.mark.skipif(not policies.available(), reason="no nftables here")
+def test_a_firewall_on_the_way_is_told() -> None:
+    rules = "table inet way { chain in { type filter hook input priority 0; tcp dport 50051 drop; }; }"
+    found = in_a_machine(f"ip link set lo up; echo '{rules}' | {policies.NFT} -f -", "edge", "cluster.schedulers=127.0.0.1:50051")
+    way = found["path", "scheduler 127.0.0.1:50051"]
+    assert (way["status"], way["found"].startswith("no answer in")) == ("failed", True)
+    assert "firewall" in way["remedy"]
