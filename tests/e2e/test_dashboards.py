@@ -145,7 +145,7 @@ async def observe(found: Observed, collector: Collector, folder: Path) -> None:
             recorder("rtmp", playing.rtmp_url(STREAM)),
             recorder("flv", publishing.flv_url(STREAM)),
             recorder("ts", playing.http_url(f"{AV1}.ts")),
-            recorder("rtsp", playing.flv_url(BY_RTSP)),
+            recorder("rtsp", playing.rtsp_url(BY_RTSP)),
             recorder("hls of an edge", playing.http_url(f"hls/{STREAM}.m3u8")),
             recorder("hls of a node", segmenting.hls_url(f"{STREAM}.m3u8")),
         ]

@@ -34,6 +34,8 @@ from tools.dashboards.parts import (
 HERE = 'namespace=~"$namespace", role=~"$role", pod=~"$pod"'
 JOB = f'{NAMESPACE}, job=~"$job"'
 INFO_ROLE = f'{INFO}{{namespace=~"$namespace", role=~"$role"}}'
+#: What other dashboards are to begin with.
+ELSEWHERE = "${datasource:queryparam}&${namespace:queryparam}&${__url_time_range}"
 IS_PLAYER = f'{NAMESPACE}, role="player"'
 HLS_PLAYERS = f"({or_zero(total('edge_hls_players', where=NAMESPACE))}) + ({or_zero(total('hls_players', where=NAMESPACE))})"
 PLAYERS = f"({or_zero(total('edge_sessions', where=IS_PLAYER))}) + {HLS_PLAYERS}"
@@ -306,12 +308,8 @@ NODES = Row(
             kind="table",
             width=24,
             columns=[
-                Column("pod", "Pod"),
-                Column(
-                    "role",
-                    "Role",
-                    url="/d/lalmesh-${__value.raw}?${datasource:queryparam}&${namespace:queryparam}&${__url_time_range}",
-                ),
+                Column("pod", "Pod", url=f"/d/lalmesh-${{__data.fields.Role}}?var-pod=${{__value.raw:percentencode}}&{ELSEWHERE}"),
+                Column("role", "Role", url=f"/d/lalmesh-${{__value.raw}}?{ELSEWHERE}"),
                 Column("node", "Node"),
                 Column("zone", "Zone"),
                 Column("version", "Version"),

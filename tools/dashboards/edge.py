@@ -137,8 +137,8 @@ AUDIENCE = Row(
         ),
         Panel(
             title="Connections refused",
-            about="A second, by listener and why: limits, the rate of an address, the blacklist, handshakes that did not end.",
-            queries=[Query(rate("edge_connections_refused_total", "listener, reason"), "{{listener}} {{reason}}")],
+            about="A second, by why: limits, the rate of an address, the blacklist, handshakes that did not end.",
+            queries=[Query(rate("edge_connections_refused_total", "reason"), "{{reason}}")],
             unit=PER_SECOND,
             runbook="rate-limited",
         ),

@@ -206,6 +206,7 @@ class Panel:
         match self.kind:
             case "timeseries":
                 legend = {"displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["lastNotNull", "max"]}
+                legend |= {"sortBy": "Last *", "sortDesc": True}  # what is 0 comes last
                 return {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}
             case "stat":
                 shown = {"calcs": ["lastNotNull"], "fields": "", "values": False}

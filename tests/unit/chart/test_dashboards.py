@@ -110,7 +110,9 @@ def test_runbooks_that_they_lead_to_are_there(dashboard: Dashboard) -> None:
 
 
 def test_links_between_them_lead_somewhere(dashboard: Dashboard) -> None:
-    known = {f"/d/{each.model['uid']}" for each in dashboards()} | {"/d/lalmesh-${__value.raw}"}
+    known = {f"/d/{each.model['uid']}" for each in dashboards()} | {
+        f"/d/lalmesh-${{{role}}}" for role in ("__value.raw", "__data.fields.Role")
+    }
     text = json.dumps(dashboard.model)
     urls = [part.partition("?")[0].partition('"')[0] for part in text.split('"url": "')[1:]]
     assert {url for url in urls if url.startswith("/d/")} <= known
