@@ -35,5 +35,5 @@ async def test_what_keeps_the_loop_is_told() -> None:
     await asyncio.sleep(STEP_S / 10)
     delay.stop()
     assert counted(registry) == 1
-    assert counted(registry, "0.1") == 0
+    assert counted(registry, "0.25") == 0
     assert (registry.get_sample_value(f"{NAME}_sum") or 0) > STEP_S
