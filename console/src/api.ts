@@ -54,6 +54,11 @@ export interface EndpointModel {
   port: number;
 }
 
+export interface ReadModel {
+  origin: string;
+  streams: number;
+}
+
 export interface NodeModel {
   name: string;
   role: string;
@@ -66,6 +71,7 @@ export interface NodeModel {
   capacity: CapacityModel;
   groups: number;
   load: LoadModel | null;
+  reads: ReadModel[];
   unreachable_reports: number;
 }
 

@@ -9,6 +9,7 @@ import { linkTo } from "./router";
 const BOX_PX = 52;
 const GAP_PX = 12;
 const HEAD_PX = 26;
+const BESIDE_PX = 9; // what is played goes beside what is published
 const MAX_SHOWN = 24; // of a role: beyond that a list is the better map
 const ROLES = ["edge", "origin", "hls"];
 
@@ -42,7 +43,7 @@ export function ClusterMap({ nodes, streams }: { nodes: NodeModel[]; streams: St
       places.set(node.name, { x, y, width: boxWidth });
     });
   });
-  const links = linksOf(streams, places);
+  const links = linksOf(nodes, streams, places);
   return (
     <div class="map" ref={box}>
       <svg viewBox={`0 0 ${width} ${height}`} width={width} height={height} role="group" aria-label="Map of the cluster">
@@ -52,11 +53,11 @@ export function ClusterMap({ nodes, streams }: { nodes: NodeModel[]; streams: St
             {columns[index]!.length > MAX_SHOWN ? ` (${MAX_SHOWN} of ${columns[index]!.length})` : ""}
           </text>
         ))}
-        {links.map(({ from, to, num }) => (
+        {links.map(({ from, to, num, plays }) => (
           <path
             key={`${from} ${to}`}
-            class="link"
-            d={curve(places.get(from)!, places.get(to)!)}
+            class={plays ? "link plays" : "link"}
+            d={plays ? curve(places.get(to)!, places.get(from)!, BESIDE_PX) : curve(places.get(from)!, places.get(to)!)}
             stroke-width={Math.min(8, 1 + Math.log2(num))}
           >
             <title>{`${from} → ${to}: ${plural(num, "stream")}`}</title>
@@ -104,25 +105,36 @@ export function usedOf(node: NodeModel): number {
   return Math.min(1, Math.max(...shares));
 }
 
-function linksOf(streams: StreamModel[], places: Map<string, Place>): { from: string; to: string; num: number }[] {
-  const found = new Map<string, { from: string; to: string; num: number }>();
-  const add = (from: string | null, to: string | null): void => {
-    if (!from || !to || !places.has(from) || !places.has(to)) return;
-    const key = `${from}\n${to}`;
-    const link = found.get(key);
-    if (link) link.num++;
-    else found.set(key, { from, to, num: 1 });
-  };
-  for (const stream of streams) {
-    add(stream.edge, stream.origin);
-    add(stream.origin, stream.hls);
-  }
-  return [...found.values()];
+interface Link {
+  from: string;
+  to: string;
+  num: number;
+  plays: boolean; // from an origin to an edge, against the way that published streams go
 }
 
-function curve(from: Place, to: Place): string {
+/** What edges publish to origins, and what edges and hls nodes have from these. */
+function linksOf(nodes: NodeModel[], streams: StreamModel[], places: Map<string, Place>): Link[] {
+  const found = new Map<string, Link>();
+  for (const { edge, origin } of streams) {
+    if (!edge || !origin || !places.has(edge) || !places.has(origin)) continue;
+    const key = `${edge}\n${origin}`;
+    const link = found.get(key);
+    if (link) link.num++;
+    else found.set(key, { from: edge, to: origin, num: 1, plays: false });
+  }
+  const read = nodes.flatMap((node) =>
+    places.has(node.name)
+      ? node.reads
+          .filter(({ origin }) => places.has(origin))
+          .map(({ origin, streams: num }) => ({ from: origin, to: node.name, num, plays: node.role === "edge" }))
+      : [],
+  );
+  return [...found.values(), ...read];
+}
+
+function curve(from: Place, to: Place, lower = 0): string {
   const [left, right] = [from.x + from.width, to.x];
-  const [y1, y2] = [from.y + BOX_PX / 2, to.y + BOX_PX / 2];
+  const [y1, y2] = [from.y + BOX_PX / 2 + lower, to.y + BOX_PX / 2 + lower];
   const bend = (right - left) / 2;
   return `M${left} ${y1}C${left + bend} ${y1} ${right - bend} ${y2} ${right} ${y2}`;
 }

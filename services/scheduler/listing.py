@@ -6,6 +6,7 @@ and asks the others for; where none has any they are null. Players of HLS come f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -99,6 +100,13 @@ class LoadModel(CapacityModel):
     opened_sessions: int = Field(description="Sessions that have come since its start.")
 
 
+class ReadModel(ApiModel):
+    """Where a node has streams from."""
+
+    origin: str = Field(description="Node that owns them.")
+    streams: int = Field(description="How many; of an edge without those that are published at it.")
+
+
 class NodeModel(ApiModel):
     """A node."""
 
@@ -114,6 +122,9 @@ class NodeModel(ApiModel):
     capacity: CapacityModel = Field(description="What it can carry.")
     groups: int = Field(description="Streams that it owns, of an origin.")
     load: LoadModel | None = Field(description="What it carries now; null: it has not said.")
+    reads: list[ReadModel] = Field(
+        description="Where an edge or an hls node has streams from; empty: from nowhere, or it has not said."
+    )
     unreachable_reports: int = Field(description="Readers that could not reach it, of late, as told to this scheduler.")
 
 
@@ -152,7 +163,7 @@ def describe_stream(
     )
 
 
-def describe_node(service: SchedulerService, record: NodeRecord, load: Load | None) -> NodeModel:
+def describe_node(service: SchedulerService, record: NodeRecord, load: Load | None, reads: Mapping[str, int]) -> NodeModel:
     """One node."""
     return NodeModel.model_construct(
         name=record.node.name,
@@ -167,6 +178,7 @@ def describe_node(service: SchedulerService, record: NodeRecord, load: Load | No
         capacity=CapacityModel.model_construct(**asdict(record.capacity)),
         groups=service.directory.groups_of(record.node),
         load=LoadModel.model_construct(**asdict(load)) if load is not None else None,
+        reads=[ReadModel.model_construct(origin=origin, streams=streams) for origin, streams in sorted(reads.items())],
         unreachable_reports=service.unreachable.count(record.node),
     )
 

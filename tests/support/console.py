@@ -18,7 +18,7 @@ BUILT = FOLDER / "console" / "dist" / "index.html"
 SCREENSHOTS = FOLDER / "docs" / "console" if os.environ.get("CONSOLE_SCREENSHOTS") else None
 AXE = INSTALLED / "node_modules" / "axe-core" / "axe.min.js"
 RENDERER, TASK = "CrRendererMain", "ThreadControllerImpl::RunTask"  #: as Chromium's traces call a page's thread and what it does
-WAIT_MS = 15_000  #: for anything to appear, on a busy machine
+WAIT_MS = 30_000  #: for anything to appear, on a busy machine
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 

@@ -41,6 +41,7 @@ export function Overview(): JSX.Element {
       <section aria-labelledby="map-title">
         <h2 id="map-title">Map</h2>
         <ClusterMap nodes={nodes.data ?? []} streams={found} />
+        <p class="quiet">Lines are streams: those that edges send to origins and hls nodes get; broken ones those that edges play.</p>
       </section>
       <section aria-labelledby="feed-title">
         <h2 id="feed-title">What happens</h2>

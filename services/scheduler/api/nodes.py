@@ -65,7 +65,7 @@ def operations(service: SchedulerService, peers: Peers) -> list[Operation]:
 
     async def list_nodes(asked: Asked) -> Answer:
         page = Page.of(_wanted(service, asked.query), asked.query)
-        shown = [describe_node(service, record, peers.load(record.node)) for record in page.shown]
+        shown = [describe_node(service, record, peers.load(record.node), peers.reads(record.node)) for record in page.shown]
         return Answer(body=page.answer(NodePage, shown))
 
     async def show_node(asked: Asked) -> Answer:
@@ -143,4 +143,6 @@ def _described(service: SchedulerService, peers: Peers, name: str, found: NodeRe
             model = ReplicaModel(name=node.name, incarnation=incarnation, role="scheduler", is_here=is_here, state=state)
             return NodeOrReplica.model_construct(root=model)
         case NodeRecord():
-            return NodeOrReplica.model_construct(root=describe_node(service, found, peers.load(found.node)))
+            return NodeOrReplica.model_construct(
+                root=describe_node(service, found, peers.load(found.node), peers.reads(found.node))
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
@@ -15,6 +16,7 @@ from services.scheduler.records import ClaimRecord, GroupRecord
 
 MAX_HELD = 8  #: nodes of one stream that are shown one by one: its publisher, its origin, its worker, and those before them
 MAX_PLAYED = 50  #: edges that only play one stream that are shown one by one: more than fit on a page that one looks at
+MAX_READ_FROM = 1000  #: origins that one node reads from; as many as a cluster has
 MAX_STANDINGS = 10_000  #: of one node; the streams of more than it carries
 
 
@@ -60,6 +62,8 @@ class NodeFigures:
     load: Load
     #: streams that it owns and that do not stand as the registry shows them
     standings: Mapping[StreamKey, StreamState] = field(default_factory=dict)
+    #: how many streams it has from each origin, by name; without those that are published at it
+    reads: Mapping[str, int] = field(default_factory=dict)
 
 
 class OwnFigures:
@@ -84,9 +88,19 @@ class OwnFigures:
     def nodes(self) -> list[NodeFigures]:
         """All of them."""
         return [
-            NodeFigures(node=session.report.node, load=session.report.load, standings=self._standings(session))
+            NodeFigures(
+                node=session.report.node,
+                load=session.report.load,
+                standings=self._standings(session),
+                reads=self._reads(session),
+            )
             for session in self._members
         ]
+
+    def reads(self, node: NodeId) -> Mapping[str, int] | None:
+        """See `NodeFigures.reads`; None where it has not joined here."""
+        session = self._members.of(node)
+        return self._reads(session) if session else None
 
     def of(self, stream: StreamKey, *, edges_too: bool = False) -> StreamFigures:
         """What they report of one stream; with `edges_too` also each edge that only plays it."""
@@ -113,6 +127,13 @@ class OwnFigures:
             return {}
         found = ((held.stream, self._standing(held)) for held in session.held.values() if held.state is not StreamState.LIVE)
         return dict(_some((stream, state) for stream, state in found if state is not None))
+
+    def _reads(self, session: Session) -> Mapping[str, int]:
+        if session.report.role is Role.ORIGIN:
+            return {}
+        groups = (self._directory.group(held.stream) for held in session.held.values() if not held.published)
+        found = Counter(group.origin.node.name for group in groups if group is not None)
+        return dict(found.most_common(MAX_READ_FROM))
 
     def _standing(self, held: HeldStream) -> StreamState | None:
         if held.state is StreamState.LIVE:

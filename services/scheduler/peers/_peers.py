@@ -64,6 +64,12 @@ class Peers:
             return load
         return next((peer.nodes[node].load for peer in self._peers.values() if node in peer.nodes), None)
 
+    def reads(self, node: NodeId) -> Mapping[str, int]:
+        """How many streams a node has from each origin, by name; nothing where it is not known."""
+        if (reads := self.own.reads(node)) is not None:
+            return reads
+        return next((peer.nodes[node].reads for peer in self._peers.values() if node in peer.nodes), {})
+
     def state(self, stream: StreamKey) -> StreamState:
         """How far a stream is."""
         claim, group = self._directory.claim(stream), self._directory.group(stream)

@@ -17,7 +17,7 @@ from lalmesh.runtime.scheduling.report_wire import (
     serialize_held,
     serialize_load,
 )
-from services.scheduler.peers._figures import MAX_HELD, MAX_PLAYED, HeldAt, NodeFigures, StreamFigures
+from services.scheduler.peers._figures import MAX_HELD, MAX_PLAYED, MAX_READ_FROM, HeldAt, NodeFigures, StreamFigures
 
 MAX_LEFT_OUT = 256  #: of one stream, by all nodes of a replica
 
@@ -27,13 +27,15 @@ def serialize_node_figures(figures: NodeFigures) -> pb.NodeFigures:
     standings = [
         pb.StreamStanding(app=stream.app, name=stream.name, state=STATES[state]) for stream, state in figures.standings.items()
     ]
-    return pb.NodeFigures(node=serialize_node(figures.node), load=serialize_load(figures.load), standings=standings)
+    reads = [pb.ReadFrom(origin=origin, streams=streams) for origin, streams in figures.reads.items()]
+    return pb.NodeFigures(node=serialize_node(figures.node), load=serialize_load(figures.load), standings=standings, reads=reads)
 
 
 def parse_node_figures(message: pb.NodeFigures) -> NodeFigures:
     """What a node reports of itself."""
     standings = dict(map(_standing, message.standings))
-    return NodeFigures(node=parse_node(message.node), load=parse_load(message.load), standings=standings)
+    reads = {each.origin: each.streams for each in message.reads[:MAX_READ_FROM]}
+    return NodeFigures(node=parse_node(message.node), load=parse_load(message.load), standings=standings, reads=reads)
 
 
 def serialize_stream_figures(figures: StreamFigures) -> pb.StreamFigures:

@@ -100,6 +100,8 @@ async def test_every_replica_shows_what_nodes_report_to_any(cluster: Cluster, we
     }  # fmt: skip
     nodes = await web.alike([one, two], "nodes")
     assert all(node["load"] is not None for node in nodes["items"])
+    reads = {node["name"]: node["reads"] for node in nodes["items"]}
+    assert reads == {"o1": [], "e1": [], "e2": [{"origin": "o1", "streams": 1}]}
     for query, count in (("app=live/a", 1), ("app=live", 0), ("name=cam", 1), ("state=waiting", 1), ("state=live", 0),
                          ("node=o1", 1), ("node=e2", 0), ("node=e1&name=c&state=waiting", 1)):  # fmt: skip
         assert (await web.alike([one, two], f"streams?{query}"))["item_count"] == count, query

@@ -43,7 +43,7 @@ def held_at(name: str, role: Role = Role.ORIGIN, players: int = 0) -> HeldAt:
 
 def test_figures_of_a_node_survive_the_wire() -> None:
     load = Load(egress_bps=5, sessions=2, cpu_fraction=0.5)
-    figures = NodeFigures(node=address("o1"), load=load, standings={CAM: StreamState.GRACE})
+    figures = NodeFigures(node=address("o1"), load=load, standings={CAM: StreamState.GRACE}, reads={"o2": 3})
     assert parse_node_figures(serialize_node_figures(figures)) == figures
 
 

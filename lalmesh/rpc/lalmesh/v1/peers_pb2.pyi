@@ -19,14 +19,24 @@ class ShowNodesResponse(_message.Message):
     def __init__(self, nodes: _Optional[_Iterable[_Union[NodeFigures, _Mapping]]] = ...) -> None: ...
 
 class NodeFigures(_message.Message):
-    __slots__ = ("node", "load", "standings")
+    __slots__ = ("node", "load", "standings", "reads")
     NODE_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     STANDINGS_FIELD_NUMBER: _ClassVar[int]
+    READS_FIELD_NUMBER: _ClassVar[int]
     node: _origin_pb2.NodeRef
     load: _scheduler_pb2.Load
     standings: _containers.RepeatedCompositeFieldContainer[StreamStanding]
-    def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., load: _Optional[_Union[_scheduler_pb2.Load, _Mapping]] = ..., standings: _Optional[_Iterable[_Union[StreamStanding, _Mapping]]] = ...) -> None: ...
+    reads: _containers.RepeatedCompositeFieldContainer[ReadFrom]
+    def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., load: _Optional[_Union[_scheduler_pb2.Load, _Mapping]] = ..., standings: _Optional[_Iterable[_Union[StreamStanding, _Mapping]]] = ..., reads: _Optional[_Iterable[_Union[ReadFrom, _Mapping]]] = ...) -> None: ...
+
+class ReadFrom(_message.Message):
+    __slots__ = ("origin", "streams")
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    origin: str
+    streams: int
+    def __init__(self, origin: _Optional[str] = ..., streams: _Optional[int] = ...) -> None: ...
 
 class StreamStanding(_message.Message):
     __slots__ = ("app", "name", "state")
