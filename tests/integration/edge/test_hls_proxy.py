@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
+from urllib.parse import parse_qsl
 
 import aiohttp
 import pytest
@@ -20,6 +21,7 @@ from yarl import URL
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.addresses import host_of
+from lalmesh.runtime.authorisation import AccessSettings, LalSecret, MethodName, Policy, lal_secret_of, parse_rule
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.hls_answers import CODECS_HEADER, OWNER_HEADER, OWNER_UNKNOWN, PUBLICATION_HEADER, Played
 from lalmesh.runtime.hls_sessions import Players, SessionIds, session_in
@@ -146,6 +148,7 @@ class Stage:
         context = edge_context(metrics, FakeScheduler(), FakeLinks())
         self.players = Players(30.0, loop.time)
         counting = HlsCounting(IDS, self.players, loop.time) if counts else None
+        self.access = context.access
         self.headers = context.access.edge_headers
         self.listener = HttpListener(context, ListenerLimits(), metrics, CorsPolicy(cors), self.hls, counting=counting)
         await self.listener.start(HOST, 0)
@@ -561,6 +564,21 @@ async def test_it_may_come_in_a_header_which_a_client_sends_with_each_request(st
         where = (await stage.get("/hls/live/a/live.m3u8", traceparent=str(CLIENT)))[2]["Location"]
         assert "traceparent" not in where
         await stage.get(where, traceparent=str(CLIENT))
+    assert parent_of(recorded.all()["edge.play"]) == CLIENT
+
+
+async def test_it_outlives_the_redirection_to_a_pass_and_no_secret_does(stage: Stage) -> None:
+    await stage.start(counts=True)
+    policy = Policy([parse_rule("play * lal_secret")], {MethodName.LAL_SECRET: LalSecret("k")})
+    stage.access.apply(AccessSettings(policy=policy))
+    with traced() as recorded:
+        first = f"/hls/live/a.m3u8?lal_secret={lal_secret_of('a', 'k')}&traceparent={CLIENT}"
+        passed = (await stage.get(first))[2]["Location"]
+        where = (await stage.get(passed))[2]["Location"]
+        assert (await stage.get(where))[0] == 200
+    assert [name for name, _ in parse_qsl(passed.partition("?")[2])] == ["hls_pass", "traceparent"]
+    assert [name for name, _ in parse_qsl(where.partition("?")[2])] == ["hls_pass", "session_id", "traceparent"]
+    assert [name for name, _ in parse_qsl(stage.node.asked[0].partition("?")[2])] == ["hls_pass"]
     assert parent_of(recorded.all()["edge.play"]) == CLIENT
 
 

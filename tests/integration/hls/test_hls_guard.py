@@ -31,6 +31,7 @@ from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.scheduling import NamedStreams
+from lalmesh.runtime.telemetry import TraceContext
 from services.hls.guard import Guard, LetIn
 from services.hls.metrics import HlsMetrics
 from services.hls.naming import StreamNames
@@ -102,6 +103,14 @@ async def test_who_comes_by_himself_gets_a_pass(site: Site, path: str) -> None:
     assert (status, where.startswith(f"{path}?hls_pass=")) == (302, True)
     assert (await site.ask(where))[0] == 200
     assert (await site.ask(where, FromEdge("192.0.2.7", False)))[0] == 401  # the pass is of another address
+
+
+async def test_its_trace_outlives_the_redirection_to_a_pass(site: Site) -> None:
+    trace = TraceContext(0xB, 2)
+    _, where = await site.ask(f"/hls/live/cam.m3u8?{SECRET}&traceparent={trace}")
+    assert re.fullmatch(rf"/hls/live/cam\.m3u8\?hls_pass=[^&]+&traceparent={trace}", where)
+    status, text = await site.ask(where)
+    assert (status, "traceparent" in text) == (200, False)
 
 
 async def test_what_cannot_be_told_is_not_served(site: Site) -> None:
