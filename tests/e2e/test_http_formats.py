@@ -43,18 +43,19 @@ class Playbacks:
         self.egress = egress
         self.api_url = api_url
         self.files: dict[str, Path] = {}
+        self._plain: dict[Path, str] = {}
         self._sockets: list[str | Path] = []
 
-    def record(self, name: str, suffix: str) -> None:
-        """Play a stream in one format, both ways."""
+    def add(self, name: str, suffix: str) -> None:
+        """A stream is to be played in one format, both ways."""
         plain = self.files[f"http-{suffix}.{name}"] = self.folder / f"{name}.http.{suffix}"
-        url = self.egress.http_url(f"live/{name}.{suffix}")
-        self.run.record(plain.name, plain, self.run.command(plain.name, sys.executable, "-m", "support.http_recorder", url, plain))
+        self._plain[plain] = self.egress.http_url(f"live/{name}.{suffix}")
         socket = self.files[f"ws-{suffix}.{name}"] = self.folder / f"{name}.ws.{suffix}"
         self._sockets += [self.egress.socket_url(f"live/{name}.{suffix}"), socket]
 
-    def record_sockets(self) -> None:
-        """Play all that is to be played over WebSocket."""
+    def record(self) -> None:
+        """Play all that is to be played."""
+        self.run.play_http(self._plain)
         child = self.run.command("websockets", sys.executable, "-m", "support.websocket_recorder", *self._sockets)
         self.run.players.append(self.run.stack.enter_context(child))
 
@@ -83,11 +84,11 @@ def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             run.push(name, media(name), ingest.rtmp_url(f"live/{name}"))
         run.wait_live(api_url)
         for name in FMP4_MEDIA:
-            table.record(name, "mp4")
+            table.add(name, "mp4")
         for name in (*TS_MEDIA, PHONE, "av1_opus"):
-            table.record(name, "ts")
-        table.record_sockets()
-        wait_until("what is left out", lambda: table.left_out("av1_opus") == ["ts: av1"], LIMIT_S)
+            table.add(name, "ts")
+        table.record()
+        wait_until("what is left out", lambda: table.left_out("av1_opus") == ["ts: av1"], RUN_S)
         run.finish()
         yield table
 
@@ -172,10 +173,9 @@ def test_players_of_fragments_wait_for_sound_that_begins_after_the_pictures(tmp_
         run = Run(tmp_path, stack)
         sources = {name: with_late_sound(tmp_path / f"{name}.flv", names_it=name == "named") for name in ("named", "unnamed")}
         players = {name: tmp_path / f"{name}.mp4" for name in sources}
-        for name, file in players.items():
-            url = egress.http_url(f"live/{name}.mp4")
-            run.record(name, file, run.command(f"play.{name}", sys.executable, "-m", "support.http_recorder", url, file))
-        wait_until("all players", lambda: f"\nedge_relays {len(players)}.0\n" in egress.metrics(), LIMIT_S)
+        run.rows |= players
+        run.play_http({file: egress.http_url(f"live/{name}.mp4") for name, file in players.items()})
+        wait_until("all players", lambda: f"\nedge_relays {len(players)}.0\n" in egress.metrics(), RUN_S)
         for name, file in sources.items():
             run.publish(name, file, run.command(f"push.{name}", PROGRAM, "push", file, ingest.rtmp_url(f"live/{name}")))
         run.finish()

@@ -7,7 +7,6 @@ times are the publisher's but for one constant (`support.shown_times`). RTSP pla
 from __future__ import annotations
 
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
@@ -22,7 +21,7 @@ from support.cluster import PROGRAM, Node
 from support.media import media
 from support.ports import connections
 from support.process import Child, wait_until
-from support.shown_times import HELD_BACK, check_decode_times, check_times, of_file, source
+from support.shown_times import HELD_BACK, check_decode_times, check_times, of_file_as_coded_too, source
 
 pytestmark = pytest.mark.timeout(300)  # the first test of a server waits for all that is pushed
 
@@ -36,6 +35,7 @@ PUSHED = {
 }
 #: Files that players write; NUT keeps any codec, and both of its times.
 SUFFIXES = {"rtmp": "flv", "flv": "flv", "ts": "ts", "mp4": "mp4", "hls": "ts", "hls-mp4": "nut"}
+HTTP = ("flv", "ts", "mp4")
 HLS = {"hls": "{}.m3u8", "hls-mp4": "{}/live.m3u8"}
 SHORT_SEGMENTS = {
     "hls.start": "always",
@@ -135,8 +135,10 @@ class Table:
             for case in self._cases:
                 self._push(case, ingest)
             self._run.wait_live(api_url)
+            over_http = [each for each in players if each[1] in HTTP]
+            self._run.play_http({self._file(*each): egress.http_url(f"live/{each[0].name}.{each[1]}") for each in over_http})
             for case, output in players:
-                if output != "rtmp":
+                if output in HLS:
                     self._play(case, output, egress)
             self._run.finish()
             wait_until("sessions to end", lambda: 'edge_sessions{protocol="rtsp",role="player"} 0.0' in egress.metrics(), RUN_S)
@@ -163,13 +165,10 @@ class Table:
                 child = self._run.command(file.name, PROGRAM, "pull", egress.rtmp_url(name), file)
             case "rtmp":
                 child = self._copy(file, egress.rtmp_url(name), "flv")
-            case "hls" | "hls-mp4":
+            case _:
                 url = egress.http_url(f"hls/{HLS[output].format(name)}")
                 wait_until("a segment", lambda: b"#EXTINF" in fetch(url), RUN_S)  # ffmpeg takes no part for one
                 child = self._copy(file, url, "mpegts" if output == "hls" else "nut", "-live_start_index", "0")
-            case _:
-                url = egress.http_url(f"{name}.{output}")
-                child = self._run.command(file.name, sys.executable, "-m", "support.http_recorder", url, file)
         self._run.record(file.name, file, child)
 
     def _copy(self, file: Path, url: str, container: str, *options: str) -> Child:
@@ -236,8 +235,9 @@ MARKS = {"ffmpeg": (), "gstreamer": (NEEDS_CLIENT_SINK,)}
 )
 def test_every_frame_comes_out(tables: Tables, server: str, case: Case, output: str) -> None:
     file = tables.of(server, case.program).received(case, output)
-    check_decode_times(file)
-    sent, got = source(case.media), of_file(file, adts=output in TS and not case.media.endswith("opus"))
+    sent = source(case.media)
+    got, coded = of_file_as_coded_too(file, adts=output in TS and not case.media.endswith("opus"))
+    check_decode_times(coded)
     kinds = ["video"] if other_sound(case, output) else None
     overtaken_s = OVERTAKEN_S if case.transport == "udp" else 0
     if case.program == "gstreamer":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from support.process import wait_until
 from support.showing import Showing
 
 OUTPUTS = ("rtmp", "flv", "ts", "hls", "rtsp")
+HTTP = ("flv", "ts")
 WHOLE = CameraSettings(loss=0, reorder=0, loops=1, says_goodbye=True)
 LOSSY = CameraSettings(loops=1, says_goodbye=True, seed=7)
 LOGIN = f"{WHOLE.user}:{WHOLE.password}"
@@ -124,10 +124,14 @@ class Table:
     def _watch(self, cases: list[Case]) -> None:
         """Play all to their ends, once all are live."""
         self._wait_live(cases)
-        for case in cases:
-            for output in OUTPUTS:
-                if (case.manners, output) not in NOT_THERE:
-                    self._record(case, output)
+        played = [(case, output) for case in cases for output in OUTPUTS if (case.manners, output) not in NOT_THERE]
+        over_http = [(case, output) for case, output in played if output in HTTP]
+        self.run.play_http(
+            {self._file(case, output): self._server(case).http_url(f"live/{case.name}.{output}") for case, output in over_http}
+        )
+        for case, output in played:
+            if output not in HTTP:
+                self._record(case, output)
         self.run.finish()
 
     def _wait_live(self, cases: list[Case]) -> None:
@@ -148,11 +152,8 @@ class Table:
                 head = [*read, "-live_start_index", "0", *ffmpeg.network_options(url), "-i", url]
                 # Sounds of one PES have one time: behind a loss they would have another than they came with.
                 child = self.run.command(file.name, *head, *copy, "-f", "mpegts", "-pes_payload_size", "0", file)
-            case "rtsp":
-                child = self.run.command(file.name, *read, "-rtsp_transport", "tcp", "-i", server.rtsp_url(stream), *SHOWN, file)
             case _:
-                url = server.http_url(f"{stream}.{output}")
-                child = self.run.command(file.name, sys.executable, "-m", "support.http_recorder", url, file)
+                child = self.run.command(file.name, *read, "-rtsp_transport", "tcp", "-i", server.rtsp_url(stream), *SHOWN, file)
         self.run.record(file.name, file, child)
 
     def _file(self, case: Case, output: str) -> Path:

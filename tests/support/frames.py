@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from support import ffmpeg
 
@@ -125,6 +127,23 @@ def of_file(file: Path, *, loops: int = 0) -> Recording:
     return parse(ffmpeg.run("-copyts", "-stream_loop", str(loops), "-i", file, *ffmpeg.FRAME_HASHES, "-"))
 
 
+@cache
+def of_source(file: Path, *, loops: int = 0) -> Recording:
+    """The same of a file that stays as it is, looked at once."""
+    return of_file(file, loops=loops)
+
+
+def of_outputs(file: Path, *outputs: Sequence[str]) -> list[Recording]:
+    """What one look at a media file gives, with the options of each output."""
+    with TemporaryDirectory() as folder:
+        rows = [Path(folder, str(number)) for number in range(len(outputs))]
+        written: list[str | Path] = []
+        for options, path in zip(outputs, rows, strict=True):
+            written += [*options, "-f", "framemd5", path]
+        ffmpeg.run("-copyts", "-i", file, *written)
+        return [read(path) for path in rows]
+
+
 def of_transport_stream(file: Path) -> Recording:
     """What a MPEG-TS file shows and sounds like: hashes of decoded pictures, and of the audio's packets without their framing."""
     return _shown_and_heard(file, {"aac": ("-bsf:a", "aac_adtstoasc")})
@@ -139,9 +158,11 @@ def _shown_and_heard(file: Path, unframed: Mapping[str, tuple[str, ...]]) -> Rec
     """Pictures decoded, sound copied with the options that its codec has in `unframed`."""
     streams: list[Stream] = []
     frames: list[Frame] = []
+    outputs: list[Sequence[str]] = []
     for coded in (stream for stream in of_file(file).streams if stream.kind in ("video", "audio")):
         hashing = DECODED if coded.kind == "video" else ("-c", "copy", *unframed.get(coded.codec, ()))
-        part = parse(ffmpeg.run("-copyts", "-i", file, "-map", f"0:{coded.index}", *hashing, "-f", "framemd5", "-"))
+        outputs.append(("-map", f"0:{coded.index}", *hashing))
+    for part in of_outputs(file, *outputs):
         frames += [replace(frame, stream=len(streams)) for frame in part.frames]
         streams.append(replace(part.streams[0], index=len(streams), extradata=None))
     return Recording(tuple(streams), tuple(frames))

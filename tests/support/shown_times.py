@@ -37,8 +37,17 @@ def source(name: str) -> Recording:
 
 def of_file(file: Path, *, adts: bool = False) -> Recording:
     """What a file shows; `adts`: its sound is AAC in that framing, which is taken off."""
-    unframed = ("-bsf:a", "aac_adtstoasc") if adts else ()
-    return frames.parse(ffmpeg.run("-copyts", "-i", file, *SHOWN, *unframed, "-f", "framemd5", "-"))
+    return frames.of_outputs(file, _shown(adts=adts))[0]
+
+
+def of_file_as_coded_too(file: Path, *, adts: bool = False) -> tuple[Recording, Recording]:
+    """The same, and the packets of the file as `frames.of_file` has them."""
+    shown, coded = frames.of_outputs(file, _shown(adts=adts), ffmpeg.FRAME_HASHES)
+    return shown, coded
+
+
+def _shown(*, adts: bool) -> tuple[str, ...]:
+    return (*SHOWN, "-bsf:a", "aac_adtstoasc") if adts else SHOWN
 
 
 def check_times(
@@ -88,9 +97,8 @@ def times(recording: Recording, kind: str) -> list[Shown]:
     return sorted(((frame.pts * stream.time_base, frame.md5) for frame in recording.track(kind)), key=itemgetter(0))
 
 
-def check_decode_times(file: Path) -> None:
+def check_decode_times(coded: Recording) -> None:
     """Check that decode times of each track rise, and that nothing is to be shown before it is decoded."""
-    coded = frames.of_file(file)
     for kind in coded.kinds:
         track = coded.track(kind)
         fallen = next((f"{one}\n{two}" for one, two in pairwise(track) if one.dts >= two.dts), None)
