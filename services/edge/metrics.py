@@ -33,6 +33,19 @@ PLAYING = {
 }
 #: Of what publishers and players are refused for: what has to do with more than the one who asks.
 REFUSED_FOR = (*(closed.label for closed in Closed), *(reason.value for reason in Reason), "not found", "exists")
+LOST_PACKET = "lost packet"
+#: Why RTP packets of publishers gave no media.
+PACKETS_IGNORED_FOR = (
+    LOST_PACKET,
+    "malformed packet",
+    "other payload type",
+    "other source",
+    "time not after the one before",
+    "broken unit",
+    "unit before its configuration",
+    "picture without reference",
+    "picture too late to be shown",
+)
 RELAY_KINDS, RELAY_RESULTS = ("pull", "push"), ("started", "failed")
 
 
@@ -78,6 +91,7 @@ class EdgeMetrics(ListenerMetrics):
         self.clock_jumps = Counter("edge_clock_jumps", "Times that a publisher's clock jumped and was mended.", registry=registry)
         self._seen: set[tuple[str, SessionRole]] = set()
         begin_at_zero(self.ignored_messages, [why.value for why in PassedOver])
+        begin_at_zero(self.ignored_packets, PACKETS_IGNORED_FOR)
         begin_at_zero(self.relay_attempts, RELAY_KINDS, RELAY_RESULTS)
 
     def listens(self, listener: str) -> None:

@@ -13,27 +13,12 @@ from operator import itemgetter
 from lalmesh.errors import UnsupportedError
 from lalmesh.media import AccessUnit, MediaEvent, Track, TracksChanged, TrackSet
 from lalmesh.protocol.rtp import ReceiverSettings, Timeline, TrackEvent, TrackReceiver
-from lalmesh.runtime.zeroed import begin_at_zero
 from services.edge.ingest import Feedable
-from services.edge.metrics import EdgeMetrics
+from services.edge.metrics import LOST_PACKET, PACKETS_IGNORED_FOR, EdgeMetrics
 from services.edge.rtp_tracks import IncomingTrack
 from services.edge.session import Session
 
 log = logging.getLogger(__name__)
-
-LOST = "lost packet"
-#: Why packets gave no media.
-REASONS = (
-    LOST,
-    "malformed packet",
-    "other payload type",
-    "other source",
-    "time not after the one before",
-    "broken unit",
-    "unit before its configuration",
-    "picture without reference",
-    "picture too late to be shown",
-)
 
 
 class RtpIngest:
@@ -69,7 +54,6 @@ class RtpIngest:
         self._metrics = metrics
         self._tracks = TrackSet()
         self._counted: dict[str, int] = {}
-        begin_at_zero(metrics.ignored_packets, REASONS)
 
     def begin(self, wall_us: int) -> None:
         """Let the tracks be known whose description says enough, before the first packet (`wall_us`: Unix µs)."""
@@ -148,7 +132,7 @@ class RtpIngest:
             before = self._counted.get(reason, 0)
             if count <= before:
                 continue
-            if not before and reason != LOST:
+            if not before and reason != LOST_PACKET:
                 log.warning("publisher sends what is passed over: %s", reason, extra=self._names())
             self._metrics.ignored_packets.labels(reason).inc(count - before)
             self._counted[reason] = count
@@ -244,4 +228,4 @@ def _counts_of(receiver: TrackReceiver) -> dict[str, int]:
         receiver.gate.dropped,
         receiver.times.dropped,
     )
-    return dict(zip(REASONS, counts, strict=True))
+    return dict(zip(PACKETS_IGNORED_FOR, counts, strict=True))

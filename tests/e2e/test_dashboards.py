@@ -26,7 +26,7 @@ from support.media import media
 from support.otlp_collector import Collector, Seen
 from support.ports import LOOPBACK
 from support.process import Child, ProcessError
-from support.prometheus import CAN_RUN_PROMETHEUS, Prometheus, Sample, pods
+from support.prometheus import CAN_RUN_PROMETHEUS, Prometheus, Sample, Target, pods
 from support.query_parts import of_span, parsed
 from support.recorder import recorder, recording
 from support.redis import CAN_RUN_REDIS, RedisServer
@@ -43,6 +43,7 @@ STREAM, BY_RTSP, AV1 = "live/first", "live/second", "live/third"
 GUARDED = "guarded/camera"
 FULL_NAME = f"{RELEASE}-lalmesh"  #: of the chart's objects: rules are about series of that release
 LIMIT_S = 40.0
+BARE = "an-edge"  #: one that is scraped outside of Kubernetes, too
 SLOW = "1ms"  #: what traces count as slow here
 #: What Grafana fills in itself; the windows hold the whole run.
 TIMES = {"__rate_interval": "2m", "__range": "2m", "__interval": "1s"}
@@ -133,8 +134,9 @@ async def observe(found: Observed, collector: Collector, folder: Path) -> None:
     with ExitStack() as stack:
         made = settings(folder, collector, stack)
         cluster = stack.enter_context(Cluster(folder, schedulers=2, origins=3, edges=2, hls=2, settings=made))
-        found.prometheus.reload(pods(cluster.nodes, namespace=NAMESPACE, release=FULL_NAME))
         (publishing, playing), segmenting = cluster.edges, cluster.hls[0]
+        bare = Target(playing.health_url.removeprefix("http://"), {"job": "lalmesh", "pod": BARE})
+        found.prometheus.reload([*pods(cluster.nodes, namespace=NAMESPACE, release=FULL_NAME), bare])
         for number, (stream, name) in enumerate(((STREAM, "h264_aac"), (AV1, "av1_opus"))):
             url, log = publishing.rtmp_url(stream), folder / f"push-{number}.log"
             stack.enter_context(Publisher(media(name), url, log=log, loops=-1, limit_s=120))
@@ -227,6 +229,16 @@ def test_every_metric_and_label_is_in_the_cluster(observed: Observed) -> None:
         for variable in dashboard.variables()
     ]
     check_names(observed, texts)
+
+
+def test_outside_of_kubernetes_targets_need_no_more_than_a_pod(observed: Observed) -> None:
+    [edge] = [dashboard for dashboard in DASHBOARDS if dashboard.name == "edge"]
+    values = {**observed.values["edge"], "pod": [BARE]}
+    parts, _ = parsed([filled(asked.expr, values) for asked in edge.queries()])
+    selectors = {selector.text for found in parts for selector in found.selectors if "pod" in selector.labels}
+    assert len(selectors) > 50
+    series = SeriesOf(observed.prometheus)
+    assert [selector for selector in selectors if not any("namespace" not in each for each in series(selector))] == []
 
 
 def test_every_metric_and_label_of_a_rule_is_in_the_cluster(observed: Observed) -> None:
