@@ -106,7 +106,7 @@ def test_every_event_of_lal_comes_in_order_with_its_fields(
     sink.until(has("pub_start"), LIMIT_S, "/lal")
     fetch(f"{server.flv_url('live/cam')}?b=2", 1.5)
     sink.until(has("sub_start", "sub_stop"), LIMIT_S, "/lal")
-    fetch(server.http_url("hls/live/cam.m3u8"), 6)
+    fetch(server.http_url("hls/live/cam.m3u8"), LIMIT_S)
     sink.until(lambda hooks: len(of(hooks, "hls_make_ts", event="close")) > 1 and len(of(hooks, "sub_stop")) > 1, LIMIT_S, "/lal")
     publisher.stop()
     hooks = sink.until(has("pub_stop"), LIMIT_S, "/lal")
