@@ -150,6 +150,11 @@ class Stage:
     def send(self, units: Iterable[AccessUnit], tracks: TrackSet = BOTH) -> None:
         self.fanout.feed(run_of(units, tracks=tracks))
 
+    @property
+    def skips_by_reason(self) -> tuple[int, int]:
+        """For too many bytes, and for too long."""
+        return self.fanout.counters.byte_skips, self.fanout.counters.time_skips
+
     def sent(self, player: Player) -> int:
         return self.fanout.sent_bytes(player.feed)
 
@@ -418,6 +423,7 @@ def test_a_player_over_its_bound_skips_to_the_next_random_access_point() -> None
     for seq in range(2, 6):
         stage.send([video(seq)])
     assert (slow.feed.state, slow.feed.skips, len(stage.skipped)) == (FeedState.SKIPPING, 1, 1)
+    assert stage.skips_by_reason == (1, 0)
     slow.drain()
     stage.send([video(6)])
     stage.send(gop(7, 1))
@@ -446,6 +452,7 @@ def test_a_player_that_lags_for_too_long_skips() -> None:
     stage.loop.advance(2)
     stage.send([video(3)])
     assert (slow.words, slow.feed.state) == (words("H1 v0 v1 v2"), FeedState.SKIPPING)
+    assert stage.skips_by_reason == (0, 1)
 
 
 def test_configurations_that_a_player_skipped_over_come_before_it_goes_on() -> None:
