@@ -17,7 +17,7 @@ StartCluster = Callable[..., Cluster]
 ORDER = (
     *("test_rtsp", "test_drain", "test_hls_storage", "test_hls", "test_relays", "test_frames", "test_hls_cluster", "test_chart"),
     *("test_console", "test_recording", "test_docs_commands", "test_dashboards", "test_event_loss", "test_origin_loss"),
-    *("test_etcd_loss", "test_cli"),
+    *("test_etcd_loss", "test_key_rotation", "test_cli"),
     *("test_webhooks", "test_drain_limits", "test_joins", "test_blacklist", "test_authorisation", "test_refusals"),
     *("test_rtsp_auth", "test_rtsp_camera", "test_slow_player", "test_readme", "test_api_schema", "test_sessions"),
     *("test_chart_tls", "test_match_app", "test_rtsp_opaque", "test_http_formats", "test_settings", "test_lal_api", "test_routing"),

@@ -106,6 +106,8 @@ class Node:
         common = {"metrics.host": host, "cluster.drain_s": 0}  # a test that is over waits for nobody
         self._settings: dict[str, object] = {**listeners, **common, **own, **(settings or {})}
         self._ports: dict[str, int] = {}
+        #: variables of its next start, beyond those of all tests
+        self.environment: Mapping[str, str] = {}
         self._child = self._launch()
 
     def _launch(self) -> Child:
@@ -113,7 +115,7 @@ class Node:
         sets = [part for key, value in self._settings.items() for part in ("--set", f"{key}={_written(value)}")]
         command = [*self._inside, PROGRAM, self.role, *sets, "--ports-file", str(self._ports_file), *self._arguments]
         own_code = {"PYTHONPATH": ""}  # a packed program would find the checkout's there
-        env = {"LALMESH_CLUSTER__KEY": CLUSTER_KEY, "PYTHONUNBUFFERED": "1", **own_code}
+        env = {"LALMESH_CLUSTER__KEY": CLUSTER_KEY, "PYTHONUNBUFFERED": "1", **own_code, **self.environment}
         return Child(command, log=self.log, env=env, forks=forks_for(command))
 
     def wait_ready(self, limit_s: float = START_S) -> Self:
