@@ -5,9 +5,7 @@ All media go through one server at once; each line of the table is a test of its
 
 from __future__ import annotations
 
-import json
 import sys
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from support.forks import forks_for
 from support.frames import Recording, assert_same_from_join
 from support.loops import NEEDS_UVLOOP
 from support.media import media
+from support.operator_api import live
 from support.process import Child, wait_until
 
 from lalmesh.container.flv import TAG_VIDEO
@@ -82,10 +81,14 @@ class Run:
         child = self.command("websockets", sys.executable, "-m", "support.websocket_recorder", *pairs)
         self.players.append(self.stack.enter_context(child))
 
-    def play_http(self, urls: Mapping[Path, str]) -> None:
-        """Play over HTTP into files, all by one process: those that are long in starting miss what they are to record."""
+    def play_http(self, urls: Mapping[Path, str], *, once_live: str = "") -> None:
+        """Play over HTTP into files, all by one process: those that are long in starting miss what they are to record.
+
+        `once_live`: an API; each player comes when it says that its stream has units.
+        """
         pairs = [part for file, url in urls.items() for part in (url, file)]
-        child = self.command("http", sys.executable, "-m", "support.http_recorder", *pairs)
+        waits = ["--once-live", once_live] if once_live else []
+        child = self.command("http", sys.executable, "-m", "support.http_recorder", *waits, *pairs)
         self.players.append(self.stack.enter_context(child))
 
     def wait_live(self, api_url: str) -> None:
@@ -114,12 +117,6 @@ class Run:
     def explain(self) -> str:
         """All that publishers and players said."""
         return "\n".join(child.describe() for child in (*self.publishers, *self.players) if child.output())
-
-
-def live(api_url: str) -> set[str]:
-    """The streams that have units."""
-    with urllib.request.urlopen(f"{api_url}/v1/streams?items_per_page=100", timeout=5) as answer:
-        return {item["stream"] for item in json.load(answer)["items"] if item["units"]}
 
 
 def into(folder: Path, server: str, stack: ExitStack, settings: Settings) -> tuple[Node, Node, str]:

@@ -123,7 +123,7 @@ class Table:
         self._run = Run(folder, ExitStack())
 
     def record(self) -> None:
-        """Run it: players of RTMP wait for the publishers, the others come once the streams are live; all stay to the end."""
+        """Run it: players of RTMP wait for the publishers, the others come once a stream is live; all stay to the end."""
         settings = SHORT_SEGMENTS if self._server == "standalone" else {}
         with self._run.stack as stack:
             ingest, egress, api_url = into(self._run.folder, self._server, stack, settings)
@@ -134,9 +134,10 @@ class Table:
             wait_until("players of RTMP", lambda: connections(egress.ports["rtmp"]) >= len(self._cases), RUN_S)
             for case in self._cases:
                 self._push(case, ingest)
+            over_http = [(case, output) for case, output in players if output in HTTP]
+            urls = {self._file(case, output): egress.http_url(f"live/{case.name}.{output}") for case, output in over_http}
+            self._run.play_http(urls, once_live=api_url)
             self._run.wait_live(api_url)
-            over_http = [each for each in players if each[1] in HTTP]
-            self._run.play_http({self._file(*each): egress.http_url(f"live/{each[0].name}.{each[1]}") for each in over_http})
             for case, output in players:
                 if output in HLS:
                     self._play(case, output, egress)

@@ -16,7 +16,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import pytest
-from e2e.test_frames import GRACE, LEAST_S, RUN_S, Run, live
+from e2e.test_frames import GRACE, LEAST_S, RUN_S, Run
 from support import ffmpeg, frames
 from support.camera import Camera
 from support.camera_film import Film
@@ -25,6 +25,7 @@ from support.camera_ways import CameraCounters, CameraSettings
 from support.cluster import PROGRAM, Node, Standalone
 from support.frames import Recording
 from support.media import media
+from support.operator_api import live
 from support.process import wait_until
 from support.showing import Showing
 

@@ -1,18 +1,27 @@
 """Plays endless HTTP answers into files, several at once: ``python -m support.http_recorder URL FILE [URL FILE ...]``.
 
+Behind ``--once-live API`` each comes when that API says that its stream has units.
+
 It ends when the server has ended all of them; with status 1, and what was wrong, where one could not be had or broke off.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 import urllib.request
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from support.operator_api import live
 
 LIMIT_S = 30.0  #: of one read
 READ_BYTES = 256 << 10
+LIVE_S = 60.0  #: for all streams to have units
+POLL_S = 0.1
 
 
 def record(url: str, file: str) -> str:
@@ -26,11 +35,31 @@ def record(url: str, file: str) -> str:
     return ""
 
 
+def stream_of(url: str) -> str:
+    """The stream at a URL."""
+    return urlsplit(url).path.removeprefix("/").rpartition(".")[0]
+
+
+def once_live(api_url: str, urls: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """The number and URL of each, when its stream has units."""
+    waiting = dict(enumerate(urls))
+    until_s = time.monotonic() + LIVE_S
+    while waiting and time.monotonic() < until_s:
+        streams = live(api_url)
+        for number in [number for number, url in waiting.items() if stream_of(url) in streams]:
+            yield number, waiting.pop(number)
+        time.sleep(POLL_S)
+    yield from waiting.items()  # which says what is wrong
+
+
 def main(*arguments: str) -> None:
     """Record all pairs."""
-    urls, files = arguments[::2], arguments[1::2]
+    api_url, pairs = (arguments[1], arguments[2:]) if arguments[0] == "--once-live" else ("", arguments)
+    urls, files = pairs[::2], pairs[1::2]
     with ThreadPoolExecutor(len(urls)) as pool:
-        if wrong := [each for each in pool.map(record, urls, files) if each]:
+        begun = once_live(api_url, urls) if api_url else enumerate(urls)
+        recorded = [pool.submit(record, url, files[number]) for number, url in begun]
+        if wrong := [each for one in recorded if (each := one.result())]:
             sys.exit("\n".join(wrong))
 
 

@@ -20,6 +20,12 @@ class AwayError(Exception):
     """The session directory does not answer now."""
 
 
+def live(api_url: str) -> set[str]:
+    """The streams that have units."""
+    with urllib.request.urlopen(f"{api_url}/v1/streams?items_per_page=100", timeout=ANSWER_S) as answer:
+        return {item["stream"] for item in json.load(answer)["items"] if item["units"]}
+
+
 def call(method: str, url: str, body: object = None) -> tuple[int, Any]:
     """Status and JSON of an answer; None where it has none."""
     data = json.dumps(body).encode() if body is not None else None
