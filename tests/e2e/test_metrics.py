@@ -81,8 +81,8 @@ UNSEEN = {
 }
 
 
-def test_what_can_be_counted_is_there_at_zero_before_anything_has_happened(start_cluster: StartCluster) -> None:
-    receivers = {"notify.receivers": ["own http://127.0.0.1:9/own"]}
+def test_what_can_be_counted_is_there_at_zero_before_anything_has_happened(start_cluster: StartCluster, stack: ExitStack) -> None:
+    receivers = {"notify.receivers": [f"own {stack.enter_context(WebhookSink()).url}/own"]}
     cluster = start_cluster(origins=1, edges=1, hls=1, settings={"scheduler": receivers})
     empty = {
         family.name for node in cluster.nodes for family in text_string_to_metric_families(node.metrics()) if not family.samples
@@ -103,7 +103,7 @@ def test_a_server_that_is_alone_has_nothing_against_it_either(standalone: Node) 
 async def test_every_role_tells_how_long_things_took_and_why_they_ended(
     start_cluster: StartCluster, media: Media, stack: ExitStack, tmp_path: Path
 ) -> None:
-    per_stream = {"telemetry.per_stream_metrics": True, "telemetry.per_stream_num": 1}
+    per_stream = {"telemetry.per_stream_metrics": True, "telemetry.per_stream_num": 1, "hls.segment_ms": 1000}
     hooks = stack.enter_context(WebhookSink())
     cluster = start_cluster(
         origins=2, edges=2, hls=1, settings={"all": per_stream | {"notify.receivers": [f"own {hooks.url}/own"]}}

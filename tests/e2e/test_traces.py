@@ -37,7 +37,11 @@ def collector(stack: ExitStack) -> Collector:
 
 def to(collector: Collector | HttpCollector, **others: object) -> dict[str, object]:
     """The settings of nodes that send their spans there."""
-    settings: dict[str, object] = {"telemetry.traces.endpoint": collector.url, "telemetry.log_format": "json"}
+    settings: dict[str, object] = {
+        "telemetry.traces.endpoint": collector.url,
+        "telemetry.log_format": "json",
+        "hls.segment_ms": 1000,
+    }
     return settings | {f"telemetry.traces.{name}": value for name, value in others.items()}
 
 
@@ -212,23 +216,21 @@ async def test_log_lines_of_every_role_name_the_trace_that_they_are_about(
 async def test_a_server_that_is_alone_has_the_whole_trace_and_sends_it_over_http_too(
     start_standalone: StartStandalone, media: Media, stack: ExitStack, tmp_path: Path
 ) -> None:
-    with HttpCollector() as collector:
-        (tmp_path / "headers").write_text("x-tenant=tests")
-        hooks = stack.enter_context(WebhookSink())
-        receivers = {"notify.receivers": [f"own {hooks.url}/own"]}
-        node = start_standalone(to(collector, protocol="http", headers_file=str(tmp_path / "headers")) | receivers)
-        stack.enter_context(Publisher(media("h264_aac"), node.rtmp_url(STREAM), log=tmp_path / "push.log", loops=-1, limit_s=60))
-        await asyncio.to_thread(
-            wait_until, "spans", lambda: any(span.name == "origin.first_unit" for span in collector.spans), LIMIT_S
-        )
-        assert collector.headers[0]["x-tenant"] == "tests"
-        hls = node.http_url(f"hls/{STREAM}.m3u8")
-        await asyncio.to_thread(wait_until, "segments", partial(has_segments, hls), LIMIT_S)
-        names = {"scheduler.claim", "edge.claim", "origin.publish", "origin.first_unit", "edge.first_frame", "hls.segment"}
-        [publish] = [span for span in collector.spans if span.name == "edge.publish"]
-        names |= {"scheduler.webhook"}
-        await asyncio.to_thread(wait_until, "one trace", lambda: names <= in_trace(collector.spans, publish.trace_id), LIMIT_S)
-        assert {span.service for span in collector.spans} == {"lalmesh-standalone"}
+    collector = stack.enter_context(HttpCollector())
+    (tmp_path / "headers").write_text("x-tenant=tests")
+    hooks = stack.enter_context(WebhookSink())
+    receivers = {"notify.receivers": [f"own {hooks.url}/own"]}
+    node = start_standalone(to(collector, protocol="http", headers_file=str(tmp_path / "headers")) | receivers)
+    stack.enter_context(Publisher(media("h264_aac"), node.rtmp_url(STREAM), log=tmp_path / "push.log", loops=-1, limit_s=60))
+    await asyncio.to_thread(wait_until, "spans", lambda: any(span.name == "origin.first_unit" for span in collector.spans), LIMIT_S)
+    assert collector.headers[0]["x-tenant"] == "tests"
+    hls = node.http_url(f"hls/{STREAM}.m3u8")
+    await asyncio.to_thread(wait_until, "segments", partial(has_segments, hls), LIMIT_S)
+    names = {"scheduler.claim", "edge.claim", "origin.publish", "origin.first_unit", "edge.first_frame", "hls.segment"}
+    [publish] = [span for span in collector.spans if span.name == "edge.publish"]
+    names |= {"scheduler.webhook"}
+    await asyncio.to_thread(wait_until, "one trace", lambda: names <= in_trace(collector.spans, publish.trace_id), LIMIT_S)
+    assert {span.service for span in collector.spans} == {"lalmesh-standalone"}
 
 
 def in_trace(spans: list[Seen], trace_id: str) -> set[str]:
