@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
+from support.tracing import context_of, parent_of, traced
 from support.virtual_time import in_virtual_time
 
 from lalmesh.names import StreamKey
@@ -95,6 +96,20 @@ async def test_a_receiver_is_told_in_the_trace_of_what_the_event_is_about() -> N
     await world.run(1)
     heard = dict(zip(world.sink.taken, world.sink.traces, strict=True))
     assert [heard[each] for each in _ids((1, 2, 3, 4))] == [trace, trace, own, None]
+
+
+@in_virtual_time
+async def test_what_it_took_to_bring_an_event_is_one_span_that_says_how_often_it_was_tried() -> None:
+    world, trace = _World(give_up_s=10), telemetry.TraceContext(1, 2)
+    [bad] = _ids([1])
+    world.sink.refuses[bad] = DeliveryError("HTTP 500")
+    with traced() as recorded:
+        await world.log.append([replace(_event(1, CAM), trace=trace)])
+        await world.run(100)
+        span = recorded.all()["scheduler.webhook"]
+    assert (parent_of(span), span.status.description) == (trace, "HTTP 500")
+    assert (span.attributes or {})["lalmesh.attempts"] == len(world.sink.attempts) > 3
+    assert set(world.sink.traces) == {context_of(span)}
 
 
 @in_virtual_time
