@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 import yaml
-from support import npm
+from support import npm, program
 from support.cluster import PROGRAM
 from support.etcd import CAN_RUN_ETCD
+from support.forks import forks_for
 from support.helm import CHART, of_kind, template
 from support.pods import READY_S, Pod, Pods, Release, can_run_pods
 from support.process import Child, wait_until
@@ -81,8 +82,7 @@ def clip(release: Release) -> Pod:
 
 
 def probed(url: str) -> dict[str, Any]:
-    command = [PROGRAM, "probe", "--json", "--duration", "1", url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = program.run("probe", "--json", "--duration", "1", url, limit_s=60)
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     return report
@@ -214,7 +214,9 @@ def test_without_a_control_plane_no_pod_is_restarted_or_left_out_and_players_pla
         players = {}
         for edge in release.of("edge"):
             url, file = f"http://{edge.address}:8080/{STREAM}.flv", tmp_path / f"{edge.name}.flv"
-            players[file] = stack.enter_context(Child([PROGRAM, "pull", url, file], log=tmp_path / f"{edge.name}.log"))
+            command: list[str | Path] = [PROGRAM, "pull", url, file]
+            child = Child(command, log=tmp_path / f"{edge.name}.log", forks=forks_for(command))
+            players[file] = stack.enter_context(child)
         for file, player in players.items():
             _wait_for_more(file, 0, player)
         for pod in release.of("scheduler", *STORES):

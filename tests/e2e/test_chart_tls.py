@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import npm
-from support.cluster import PROGRAM
+from support import npm, program
 from support.etcd import CAN_RUN_ETCD
 from support.helm import CHART, NAMESPACE, Item, template
 from support.pods import Pods, Release, can_run_pods
@@ -101,8 +100,7 @@ def test_nodes_show_their_name_and_talk_to_nobody_without_a_certificate(
 
 def test_players_and_the_api_come_by_tls(release: Release) -> None:
     (edge,), (scheduler,) = release.of("edge"), release.of("scheduler")
-    probed = [PROGRAM, "probe", "--insecure", "--duration", "1", f"rtmps://{edge.address}:4935/helm-test/push"]
-    done = subprocess.run(probed, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = program.run("probe", "--insecure", "--duration", "1", f"rtmps://{edge.address}:4935/helm-test/push", limit_s=LIMIT_S)
     assert done.returncode == 0, done.stderr
     asked = ["curl", "--silent", "--insecure", "--fail", f"https://{scheduler.address}:8083/v1/nodes"]
     assert b"media-lalmesh-origin-0" in subprocess.run(asked, capture_output=True, timeout=LIMIT_S, check=True).stdout
