@@ -129,6 +129,7 @@ class Autoscaling(Values):
     players: Annotated[int, Field(ge=1)] = 1000
     egress_bps: Annotated[int, Field(ge=1)] = 2_000_000_000
     scale_down_window_s: Annotated[int, Field(ge=0, le=3600)] = 300
+    scale_down_pods: Annotated[int, Field(ge=1)] = 1
     keda: Keda = Keda()
 
 

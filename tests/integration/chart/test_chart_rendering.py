@@ -286,7 +286,8 @@ def test_the_window_of_every_autoscaler_is_as_long_as_draining(
     (scaler,) = of_kind(items, "HorizontalPodAutoscaler", "ScaledObject")
     spec = scaler["spec"]
     behaviour = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"] if by == "keda" else spec["behavior"]
-    assert behaviour == {"scaleDown": {"stabilizationWindowSeconds": wanted_s}}
+    one_by_one = {"type": "Pods", "value": 1, "periodSeconds": min(1800, max(60, math.ceil(drain_s)))}
+    assert behaviour == {"scaleDown": {"stabilizationWindowSeconds": wanted_s, "policies": [one_by_one]}}
     (edge,) = (item for role, item in workloads(items) if role == "edge")
     assert edge["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 5 + math.ceil(drain_s) + 10
 
