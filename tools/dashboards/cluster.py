@@ -71,7 +71,7 @@ WELL = Row(
         figure(
             "Origins with room",
             "Where a new stream may go. None: nobody can begin to publish.",
-            f'sum(max by (namespace) (scheduler_nodes_with_room{{role="origin", {NAMESPACE}}}))',
+            f'sum(scheduler_nodes_with_room{{role="origin", {NAMESPACE}}})',
             steps=((None, "red"), (1, "orange"), (2, "green")),
             runbook="no-origin-with-room",
         ),

@@ -60,7 +60,7 @@ WELL = Row(
         figure(
             "Events that wait",
             "Of the receiver that lags most.",
-            f"max(scheduler_webhook_backlog{{{POD}}})",
+            f"max({total('scheduler_webhook_backlog', 'namespace, receiver')})",
             steps=warn_at(1000, 10_000),
             runbook="webhook-receiver-failing",
         ),
@@ -88,8 +88,8 @@ MEMBERS = Row(
         ),
         Panel(
             title="Nodes with room",
-            about="That something new may be given to.",
-            queries=[Query(f"sum by (role) (max by (namespace, role) (scheduler_nodes_with_room{{{POD}}}))", "{{role}}")],
+            about="That something new may be given to, and report to the chosen schedulers.",
+            queries=[Query(total("scheduler_nodes_with_room", "role"), "{{role}}")],
             runbook="no-origin-with-room",
         ),
         Panel(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -98,6 +99,11 @@ def test_what_they_ask_with_can_be_chosen(dashboard: Dashboard) -> None:
             assert filled(asked.model["datasource"]["uid"], known)
     for variable in dashboard.variables():
         assert filled(variable.selector, known)
+
+
+def test_what_each_scheduler_has_a_part_of_is_added_up(dashboard: Dashboard) -> None:
+    of_one = re.compile(r"(\w+)(?: by \([^)]*\))? *\((?:scheduler_nodes_with_room|scheduler_webhook_backlog)\b")
+    assert {found for asked in dashboard.queries() for found in of_one.findall(asked.expr)} <= {"sum"}
 
 
 def test_runbooks_that_they_lead_to_are_there(dashboard: Dashboard) -> None:
