@@ -99,8 +99,10 @@ class Successions:
         helped = await for_each(orphans, lambda stream: self._help(stream, self._segmenting.succeed))
         claim = self._view.directory.claim
         self._waiting = {stream for stream in self._waiting if claim(stream) is not None and self._is_wanted(stream)}
-        helped += await for_each(list(self._waiting), lambda stream: self._help(stream, self._segmenting.assign))
-        self.unhelped = helped.count(False)
+        waiting = list(self._waiting)
+        helped += await for_each(waiting, lambda stream: self._help(stream, self._segmenting.assign))
+        # a stream may be both: its owner has died, and it has another publisher
+        self.unhelped = len({stream for stream, is_helped in zip([*orphans, *waiting], helped, strict=True) if not is_helped})
         if not self.unhelped:
             return wait_s
         level = logging.DEBUG if before else logging.WARNING  # once, not with every look

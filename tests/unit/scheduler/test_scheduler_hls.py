@@ -204,6 +204,23 @@ async def test_streams_that_no_hls_node_could_be_given_are_counted_until_one_is_
     await service.stop()
 
 
+async def test_a_stream_that_has_lost_its_hls_node_and_has_another_publisher_is_counted_once(
+    registry: FlakyRegistry, clock: Clock
+) -> None:
+    service = await started(registry, clock, always=True)
+    node = await Node("h1", Role.HLS).join(service)
+    await publish(service)
+    await until(lambda: bool(node.told()))
+    await node.vanish()
+    clock.now += 0.2
+    metrics = service.metrics.registry
+    await until(lambda: metrics.get_sample_value("scheduler_hls_waiting_streams") == 1)
+    await service.claim(address("e1"), [Claim(stream=CAM, publication=b"q" * 16, take_over=True)], SOON_S)
+    await settle()
+    assert metrics.get_sample_value("scheduler_hls_waiting_streams") == 1
+    await service.stop()
+
+
 async def test_raising_the_limit_keeps_the_epoch_and_is_no_news(service: SchedulerService) -> None:
     node = await Node("h1", Role.HLS).join(service)
     await publish(service)
