@@ -35,8 +35,9 @@ SWEEP_S = 1.0
 BLACKLISTED = "the address is on the blacklist"
 REFUSALS_KEPT = 64  #: connections over a limit that are still told so: a goodbye takes a round trip or two
 BLACKLIST, LIMIT, RATE, TIMEOUT = "blacklist", "limit", "rate", "handshake timeout"
-HANDSHAKE, PROXY_HEADER = "handshake", "proxy header"
-REFUSALS = (BLACKLIST, LIMIT, RATE, TIMEOUT, HANDSHAKE, PROXY_HEADER)  #: what metrics count connections by that did not come in
+ADDRESS_LIMIT, HANDSHAKE, PROXY_HEADER = "address limit", "handshake", "proxy header"
+#: what metrics count connections by that did not come in: a full listener is another matter than an address that has its share
+REFUSALS = (BLACKLIST, LIMIT, ADDRESS_LIMIT, RATE, TIMEOUT, HANDSHAKE, PROXY_HEADER)
 HANDSHAKE_TIMEOUT_S = 10.0
 BURST_S = 5.0  #: how much of its rate an address may use up at once: a page opens a few connections together
 
@@ -158,7 +159,7 @@ class Admission:
         if len(self._connections) - self._refusals >= limits.connections:
             return f"{limits.connections} connections", LIMIT
         if address and (reason := self._too_many_of(address)):
-            return reason, LIMIT
+            return reason, ADDRESS_LIMIT
         if address and self._asks_rate and not self._rate.take(address):
             return f"{limits.handshakes_per_s:g} connections a second of one address", RATE
         return "", ""
@@ -175,7 +176,7 @@ class Admission:
         """A connection of a proxy is one of `address` from now on. Gives a reason to refuse that, empty where there is none."""
         self.falls_silent(connection, address)
         if reason := self._too_many_of(address):
-            self.count_refused(LIMIT)
+            self.count_refused(ADDRESS_LIMIT)
         else:
             self._count(connection, address)
         return reason

@@ -225,4 +225,4 @@ def test_an_hls_node_waits_for_nobody_who_says_nothing(stack: ExitStack, tmp_pat
         assert get(node.hls_url("live/cam.m3u8"))[0] == 503
         assert silent.recv(1) == b""
     assert counted(node, 'hls_connections_refused_total{listener="http",reason="handshake timeout"}') == 1.0
-    assert counted(node, 'hls_connections_refused_total{listener="http",reason="limit"}') == 1.0
+    assert counted(node, 'hls_connections_refused_total{listener="http",reason="address limit"}') == 1.0

@@ -132,7 +132,7 @@ async def test_one_address_gets_only_so_many_and_is_told_so(site: Site) -> None:
     kept = [await site.ask() for _ in range(2)]
     line, reader, _ = await site.ask()
     assert (line, b"Retry-After: 1\r\n" in await reader.read()) == (BUSY, True)
-    assert site.refused("limit") == 1.0
+    assert site.refused("address limit") == 1.0
     kept[0][2].close()
     await kept[0][2].wait_closed()
     while len(site.port.admission) > 1:  # noqa: ASYNC110 -- bounded by `LIMIT_S`

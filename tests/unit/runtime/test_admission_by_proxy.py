@@ -39,7 +39,8 @@ async def test_a_proxy_may_have_any_number_of_connections_and_its_client_one() -
     assert speaks_for(connections[0], CLIENT) == ""
     assert speaks_for(connections[1], CLIENT) == "1 connections of one address"
     assert speaks_for(connections[2], OTHER) == ""
-    assert (listener.connect(OTHER)[1], listener.refused("limit")) == ("1 connections of one address", 2.0)
+    assert (listener.connect(OTHER)[1], listener.refused("address limit")) == ("1 connections of one address", 2.0)
+    assert listener.refused("limit") == 0, "there is room"
 
 
 @in_virtual_time
