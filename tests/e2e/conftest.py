@@ -15,7 +15,8 @@ StartCluster = Callable[..., Cluster]
 #: The order in which files are begun: of those that keep the machine busy, since they push a table of streams at once, about one at
 #: a time, beside those that wait most of the time; and the longest first, else all workers but one wait at the end.
 ORDER = (
-    *("test_rtsp", "test_drain", "test_hls_storage", "test_hls", "test_relays", "test_frames", "test_hls_cluster", "test_chart"),
+    *("test_rtsp", "test_alerts", "test_drain", "test_hls_storage", "test_hls", "test_relays", "test_frames", "test_hls_cluster"),
+    "test_chart",
     *("test_console", "test_recording", "test_docs_commands", "test_dashboards", "test_event_loss", "test_origin_loss"),
     *("test_etcd_loss", "test_key_rotation", "test_cli"),
     *("test_webhooks", "test_drain_limits", "test_joins", "test_blacklist", "test_authorisation", "test_refusals"),

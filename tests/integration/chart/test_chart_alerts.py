@@ -167,7 +167,11 @@ CASES = [
     ),
     case(
         "LalmeshNodesMissing",
-        [series("scheduler_nodes", "2x5 1x20", role="origin", state="joined"), series("scheduler_replicas", "2x30")],
+        [
+            series("scheduler_nodes", "2x5 1x20", "one", role="origin", state="joined"),
+            series("scheduler_nodes", "2x30", "cut off", role="origin", state="joined"),
+            series("scheduler_replicas", "2x30"),
+        ],
         {"20m": [], "22m": [{**WARNING, "role": "origin"}]},
     ),
     # The series has gone, not only its value.
