@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from lalmesh.runtime import profile_http
 from lalmesh.runtime.cors import CorsPolicy
-from lalmesh.runtime.exposition import CONTENT_TYPE, exposition
 from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics, sweep_each_second
 from lalmesh.runtime.profile_http import ProfileHttp
@@ -57,7 +57,7 @@ class HealthServer:
                 reason = self._ready()
                 return web.Response(status=503 if reason else 200, text=f"{reason or 'ready'}\n")
             case "/metrics":
-                return web.Response(body=exposition(self._registry), headers={"Content-Type": CONTENT_TYPE})
+                return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
             case profile_http.PATH:
                 return await self._profiles.answer(request)
             case _:

@@ -6,11 +6,10 @@ from collections import Counter as Tally
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from lalmesh.runtime.exposition import exposition
 from lalmesh.runtime.scheduling.model import Refusal, Role
 from lalmesh.runtime.zeroed import begin_at_zero
 
@@ -94,7 +93,7 @@ class SchedulerMetrics:
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""
-        return exposition(self.registry)
+        return generate_latest(self.registry)
 
 
 class _Gauges(Collector):
