@@ -41,7 +41,7 @@ unit: setup ## unit tests alone; ARGS='-k name' to choose
 
 sim: setup ## simulated schedules of faults, SEEDS=20000 (or 500-999) of them; SEED=1234 tells one step by step
 	@$(if $(SEED),,$(BIN)/pytest -n 2 tests/simulation)
-	@$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED) --verbose,--seeds $(SEEDS))
+	@$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED) --verbose,--seeds $(SEEDS)) $(ARGS)
 
 integration: setup ## tests against real peers: etcd, nginx, node-media-server
 	@tools/install-system-packages.sh test

@@ -1,4 +1,4 @@
-"""Many schedules on all cores, or one of them told step by step."""
+"""Many schedules on all cores, or one of them told step by step; what came of many is a part of `docs/simulation.md`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,45 @@ import traceback
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from bench import _report
+from lalmesh.runtime.marked import with_marked
 from simulation.cluster import clear_away
 from simulation.schedule import Outcome, run_seed
 from simulation.world import Process
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "simulation.md"
+BEGIN, END = "<!-- ran: written by `make sim ARGS=--report` -->\n", "<!-- /ran -->"
+HEAD = ("kind", "schedules", "units played", "failed")
 BATCH = 40  #: schedules that a process runs: what they leave behind, 1 MB each, goes with it, which is cheaper than to collect it
 MAX_SHOWN = 10  #: failing schedules that are printed
 
 
-def run_batch(seeds: Sequence[int]) -> list[Outcome]:
-    """Run some, one after the other, in a fork of this process; gives those that failed.
+@dataclass(slots=True)
+class Ran:
+    """What came of many schedules."""
+
+    schedules: Counter[str] = field(default_factory=Counter)  #: by kind
+    units: Counter[str] = field(default_factory=Counter)  #: that players have had, by kind
+    failed: list[Outcome] = field(default_factory=list)
+
+    def add(self, more: Ran) -> None:
+        """Count these, too."""
+        self.schedules += more.schedules
+        self.units += more.units
+        self.failed += more.failed
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Of a table with `HEAD`."""
+        failed = Counter(outcome.plan.kind for outcome in self.failed)
+        rows = [(kind, str(count), str(self.units[kind]), str(failed[kind])) for kind, count in sorted(self.schedules.items())]
+        return [*rows, ("all", str(self.schedules.total()), str(self.units.total()), str(failed.total()))]
+
+
+def run_batch(seeds: Sequence[int]) -> Ran:
+    """Run some, one after the other, in a fork of this process.
 
     Raises:
         EOFError: the fork has died; it says why.
@@ -33,22 +61,28 @@ def run_batch(seeds: Sequence[int]) -> list[Outcome]:
     if not (pid := os.fork()):
         try:
             with open(writing, "wb") as result:
-                pickle.dump(_failed_of(seeds), result)
+                pickle.dump(_run(seeds), result)
             os._exit(0)
         finally:
             traceback.print_exc()
             os._exit(1)
     os.close(writing)
     with open(reading, "rb") as result:
-        failed: list[Outcome] = pickle.load(result)
+        ran: Ran = pickle.load(result)
     os.waitpid(pid, 0)
-    return failed
+    return ran
 
 
-def _failed_of(seeds: Sequence[int]) -> list[Outcome]:
+def _run(seeds: Sequence[int]) -> Ran:
     logging.disable(logging.WARNING)
     gc.disable()
-    return [outcome for seed in seeds if (outcome := run_seed(seed)).problems]
+    ran = Ran()
+    for outcome in map(run_seed, seeds):
+        ran.schedules[outcome.plan.kind] += 1
+        ran.units[outcome.plan.kind] += outcome.fingerprint[1]
+        if outcome.problems:
+            ran.failed.append(outcome)
+    return ran
 
 
 def seeds_of(wanted: str) -> range:
@@ -57,20 +91,24 @@ def seeds_of(wanted: str) -> range:
     return range(int(first), int(last) + 1) if dash else range(int(first))
 
 
-def run_all(seeds: range, jobs: int) -> int:
-    """Run all, print what failed, and how long it took; gives how many failed."""
+def run_all(seeds: range, jobs: int) -> Ran:
+    """Run all, print what failed, and how long it took."""
     batches = [seeds[start : start + BATCH] for start in range(0, len(seeds), BATCH)]
-    started, failed, kinds = time.monotonic(), 0, Counter[str]()
+    started, ran = time.monotonic(), Ran()
     with ProcessPoolExecutor(jobs) as pool:
-        for outcomes in pool.map(run_batch, batches):
-            for outcome in outcomes:
-                failed += 1
-                kinds[outcome.plan.kind] += 1
-                if failed <= MAX_SHOWN:
-                    print(f"{outcome}\n  again: make sim SEED={outcome.plan.seed}\n", flush=True)
-    took_s = time.monotonic() - started
-    print(f"{len(seeds)} schedules in {took_s:.0f} s, {failed} failed {dict(kinds) if kinds else ''}")
-    return failed
+        for batch in pool.map(run_batch, batches):
+            for outcome in batch.failed[: max(0, MAX_SHOWN - len(ran.failed))]:
+                print(f"{outcome}\n  again: make sim SEED={outcome.plan.seed}\n", flush=True)
+            ran.add(batch)
+    print(f"{len(seeds)} schedules in {time.monotonic() - started:.0f} s, {len(ran.failed)} failed")
+    print(_report.table(HEAD, ran.rows()))
+    return ran
+
+
+def publish(ran: Ran, command: str) -> None:
+    """Write what came of all into `PAGE`."""
+    about = _report.listed({**_report.context(), "command": command})
+    PAGE.write_text(with_marked(PAGE.read_text(), BEGIN, END, f"{about}\n\n{_report.table(HEAD, ran.rows())}\n"))
 
 
 def tell(seed: int, *, verbose: bool) -> int:
@@ -108,8 +146,12 @@ def main() -> None:
     parser.add_argument("--seeds", default="2000", help="how many schedules, or FIRST-LAST")
     parser.add_argument("--seed", type=int, help="this one alone")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--report", action="store_true", help=f"write what came of many into {PAGE.name}")
     parser.add_argument("-v", "--verbose", action="store_true", help="tell what happens")
     options = parser.parse_args()
     if options.seed is not None:
         sys.exit(tell(options.seed, verbose=options.verbose))
-    sys.exit(run_all(seeds_of(options.seeds), options.jobs) > 0)
+    ran = run_all(seeds_of(options.seeds), options.jobs)
+    if options.report:
+        publish(ran, f"make sim SEEDS={options.seeds} ARGS=--report")
+    sys.exit(bool(ran.failed))
