@@ -72,7 +72,7 @@ _NO_SPAN: Final = Span(None)
 class _Seen:
     player: HlsPlayer
     opened_us: int  # when it asked for the first time, be it elsewhere
-    came_us: int  # when it has to have its first media from, here
+    came_us: int  # when it was here first: that is from when it has to have its first media
     is_new: bool  # rather than from another node, where it had its first media
     play: Span = _NO_SPAN  # until its first media, where its client has a trace
     trace: TraceContext | None = None  # the span that its events are a part of
@@ -306,7 +306,7 @@ class Players:
             seen.play.set({Attribute.REASON: reason})
             seen.play.end(reason)
         if self.watcher is not None:
-            lasted_ms = (self._now_us() - seen.opened_us) // 1000
+            lasted_ms = (self._now_us() - seen.came_us) // 1000  # where it was before, or that it was away, is no part of that
             whole = replace(seen, words=0)
             self.watcher.player_left(_touch(*key, whole), seen.all_bytes, max(0, lasted_ms), reason, seen.trace)
 

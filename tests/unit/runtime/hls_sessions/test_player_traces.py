@@ -32,12 +32,14 @@ class Node:
         self.players = Players(30.0, lambda: self.now_us / 1e6, lambda: self.now_us / 1e6, spans)
         self.players.watcher = self
         self.told: list[TraceContext | None] = []
+        self.lasted_ms: list[int] = []
 
     def player_came(self, touch: SessionTouch, trace: TraceContext | None) -> None:
         self.told.append(trace)
 
     def player_left(self, touch: SessionTouch, sent_bytes: int, lasted_ms: int, reason: str, trace: TraceContext | None) -> None:
         self.told.append(trace)
+        self.lasted_ms.append(lasted_ms)
 
     def saw(self, *, trace: TraceContext | None = None, is_media: bool = True, played: Played = PLAYED) -> None:
         self.players.saw(CAM, self.id, lambda: replace(PLAYER, trace=trace), 10, is_media=is_media, played=played)
@@ -63,6 +65,16 @@ def test_one_that_comes_from_another_node_has_joined_there(recorded: Recorded) -
     [touch] = node.players.touches()
     assert (touch.opened_us, node.players.times.joins.count) == (node.made_us, 0)
     assert recorded.all() == {}
+
+
+def test_a_pause_is_no_part_of_how_long_a_player_was_there() -> None:
+    node = Node()
+    for _ in range(2):
+        node.saw()
+        node.now_us += 40_000_000
+        node.players.expire()
+        node.now_us += 7_200_000_000
+    assert node.lasted_ms == [40_000, 40_000]
 
 
 @pytest.mark.parametrize("after_us", [-SKEW_US - 1, KNOWN_US + 1])
