@@ -35,6 +35,7 @@ class HlsProxyCounters:
     overtaken: int = 0  #: answered by another node than the one that was asked first and did not answer in time
     failed_connects: int = 0  #: nodes that could not be reached
     unanswered: int = 0  #: that no node answered
+    sent_bytes: int = 0  #: of bodies that clients were given
 
 
 @dataclass(slots=True, frozen=True)

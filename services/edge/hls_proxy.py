@@ -7,7 +7,7 @@ same playlists. Ranges, conditional requests and what is too large to be kept go
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -128,6 +128,8 @@ class HlsProxy:
 
     async def _whole(self, request: web.Request, answer: Answer, body: bytes) -> web.StreamResponse:
         headers = dict(answer.headers)
+        if request.method != "HEAD":
+            self._client.counters.sent_bytes += len(body)
         if answer.fresh_s:
             headers["Age"] = str(max(0, int(self._client.now() - answer.fetched_at)))  # caches below have to know (RFC 9111 §4.2.3)
         return await answer_with(request, answer.status, headers, body)
@@ -146,9 +148,14 @@ class HlsProxy:
         async with self._client.opened(wanted) as upstream:
             response = web.StreamResponse(status=upstream.status, headers=_with_trace(passed_on(upstream), passed))
             response.content_length = upstream.content_length
-            if not await send(request, response, upstream.content.iter_chunked(CHUNK_BYTES)):
+            if not await send(request, response, self._handed_on(upstream.content.iter_chunked(CHUNK_BYTES))):
                 upstream.close()
             return response
+
+    async def _handed_on(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            self._client.counters.sent_bytes += len(chunk)
+            yield chunk
 
 
 def _with_trace(headers: Mapping[str, str], passed: Passed) -> Mapping[str, str]:

@@ -144,3 +144,4 @@ def totals_of_proxy(counters: HlsProxyCounters, players: int) -> Iterable[Metric
     slow = "Answers of an hls node that was asked second and came before that of the first."
     yield CounterMetricFamily("edge_hls_overtaken", slow, counters.overtaken)
     yield CounterMetricFamily("edge_hls_unanswered", "Requests that no hls node answered.", counters.unanswered)
+    yield CounterMetricFamily("edge_hls_egress_bytes", "Bytes of HLS and recordings that clients were given.", counters.sent_bytes)

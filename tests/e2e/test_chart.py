@@ -174,11 +174,12 @@ def test_edges_have_the_metrics_that_autoscalers_ask_for(release: Release, clip:
     edge = release.of("edge")[0]
     with urllib.request.urlopen(f"http://{edge.address}:9090/metrics", timeout=5) as answer:
         told = answer.read().decode()
-    asked = [rule["seriesQuery"] for rule in yaml.safe_load((CHART / "files" / "prometheus-adapter.yaml").read_text())["rules"]]
+    rules = yaml.safe_load((CHART / "files" / "prometheus-adapter.yaml").read_text())["rules"]
+    asked = [rule["seriesQuery"] for rule in rules] + [rule["metricsQuery"].replace("<<.Series>>", "series") for rule in rules]
     (scaler,) = of_kind(template(CHART / "samples" / "s3.yaml"), "ScaledObject")
     asked += [trigger["metadata"]["query"] for trigger in scaler["spec"]["triggers"]]
-    names = [name for query in asked for name in re.findall(r"(edge_\w+)\{", query)]
-    assert len(names) == 4
+    names = {name for query in asked for name in re.findall(r"(edge_\w+)\{", query)}
+    assert names == {"edge_sessions", "edge_hls_players", "edge_egress_bytes_total", "edge_hls_egress_bytes_total"}
     assert all(re.search(rf"^{name}[ {{]", told, re.MULTILINE) for name in names)
     assert all(f'role="{SessionRole.PLAYER.value}"' in query for query in asked if "edge_sessions" in query)
 

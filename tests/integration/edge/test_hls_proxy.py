@@ -200,6 +200,7 @@ async def test_a_segment_comes_through_and_is_kept_for_as_long_as_it_says(stage:
     assert headers["Server"].startswith("lalmesh/")
     assert "X-Node" not in headers
     assert stage.hls.counters.cached == 2
+    assert stage.hls.counters.sent_bytes == 3 * len(b"segment")
 
 
 async def test_a_node_that_cannot_tell_who_has_the_stream_is_passed_over_and_the_one_that_can_is_asked_first(stage: Stage) -> None:
@@ -279,6 +280,7 @@ async def test_a_range_goes_straight_through(stage: Stage) -> None:
         status, body, headers = await stage.get("/record/live/a/x.mp4", Range="bytes=0-3")
         assert (status, body, headers["Content-Range"]) == (206, b"segm", "bytes 0-3/7")
     assert [heard["Range"] for heard in stage.node.headers] == ["bytes=0-3"] * 2
+    assert stage.hls.counters.sent_bytes == 2 * 4
 
 
 async def test_a_large_segment_is_kept_and_comes_whole(stage: Stage) -> None:
@@ -309,6 +311,7 @@ async def test_a_large_recording_is_asked_for_twice_once_and_then_goes_straight_
         assert (await stage.get("/record/live/a/x.mp4"))[:2] == (200, stage.node.body)
         asked.append(len(stage.node.asked))
     assert (asked, stage.hls.counters.cached, stage.hls.held.size_bytes) == ([2, 3, 4], 0, 0)
+    assert stage.hls.counters.sent_bytes == 3 * len(stage.node.body)
 
 
 async def test_conditions_go_to_the_node(stage: Stage) -> None:
@@ -326,6 +329,7 @@ async def test_a_head_is_the_head_of_the_answer(stage: Stage) -> None:
         assert (answer.status, await answer.read()) == (200, b"")
         assert (answer.headers["Content-Length"], answer.headers["Content-Type"]) == ("7", "video/mp2t")
     assert (await stage.get("/hls/live/a/1.2-3.ts"))[1] == b"segment"
+    assert stage.hls.counters.sent_bytes == len(b"segment")
 
 
 async def test_each_query_is_a_request_of_its_own_and_comes_as_it_was(stage: Stage) -> None:
