@@ -389,7 +389,7 @@ class Alerts(Values):
     etcd_away: StoreAway
     redis_away: StoreAway
     certificate_expires: CertificateExpires
-    authorisation_failing: AfterWithin
+    authorisation_failing: After
     webhook_receiver_failing: WebhookReceiverFailing
     events_lost: Within
     spans_lost: AfterWithin

@@ -307,6 +307,7 @@ ACCESS = Row(
                 Query(rate("edge_access_callback_busy_total"), "not asked"),
                 Query(total("edge_access_callback_open"), "edges that let it be"),
                 Query(rate("edge_access_key_fetch_failures_total"), "key set not fetched"),
+                Query(total("edge_access_keys_outdated"), "edges that have no fresh keys"),
             ],
             runbook="authorisation-failing",
         ),

@@ -91,9 +91,11 @@ class KeyFetcher:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             self._failures += 1
             self._metrics.key_fetch_failures.inc()
+            self._metrics.keys_outdated.set(1)
             log.warning("the key set of tokens cannot be fetched: %s", str(error) or type(error).__name__)
             return False
         self._failures = 0
+        self._metrics.keys_outdated.set(0)
         return True
 
     async def _from_url(self) -> bytes:

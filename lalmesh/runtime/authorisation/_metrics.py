@@ -48,3 +48,8 @@ class AccessMetrics:
         self.key_fetch_failures = prometheus_client.Counter(
             f"{role}_access_key_fetch_failures", "Times that the key set of tokens could not be fetched.", registry=registry
         )
+        self.keys_outdated = prometheus_client.Gauge(
+            f"{role}_access_keys_outdated",
+            "1 while the key set of tokens cannot be fetched: what was fetched before holds on, newer keys are not known.",
+            registry=registry,
+        )

@@ -153,6 +153,21 @@ CASES = [
         ],
         {"6m": [], "8m": [], "12m": []},
     ),
+    # It answers questions and takes nothing: now and then the last call of all has failed.
+    case(
+        "LalmeshRedisAway",
+        [
+            series("scheduler_store_up", "1 0 1 1 0 1 0 1 0 1 1 0 1 0 1 0 1 1 0 1", store="redis"),
+            series("scheduler_store_failures_total", "0+30x20", store="redis"),
+        ],
+        {"5m": [], "7m": [{**WARNING, "pod": "one"}], "15m": [{**WARNING, "pod": "one"}]},
+    ),
+    # Keys were not to be had for a moment, and then for long, when it is tried again ever less often.
+    case(
+        "LalmeshAuthorisationFailing",
+        [series("edge_access_keys_outdated", "0 1 0x5 1x20"), series("edge_access_key_fetch_failures_total", "0 1x6 2x20")],
+        {"1m": [], "2m": [], "3m": [], "9m": [CRITICAL], "20m": [CRITICAL]},
+    ),
     # Every replica says it; there is one alert. It holds as long as it is remembered.
     case(
         "LalmeshNodeAway",

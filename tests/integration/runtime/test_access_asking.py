@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import jwt
@@ -151,11 +152,11 @@ def with_token(key: ec.EllipticCurvePrivateKey, name: str) -> Request:
 
 
 @contextlib.asynccontextmanager
-async def jwt_access(source: KeySource) -> AsyncIterator[Access]:
+async def jwt_access(source: KeySource, registry: CollectorRegistry | None = None) -> AsyncIterator[Access]:
     tokens = Tokens(TokenSettings(), can_look_for_keys=True)
     policy = Policy([parse_rule("any * jwt")], {MethodName.JWT: tokens})
     settings = AccessSettings(policy=policy, tokens=tokens, keys=source)
-    access = Access(settings, AccessMetrics("edge", CollectorRegistry()))
+    access = Access(settings, AccessMetrics("edge", registry or CollectorRegistry()))
     access.start()
     try:
         yield access
@@ -204,6 +205,19 @@ async def test_what_was_fetched_stays_good_while_the_source_is_away(site: Site) 
         site.status = 500
         await asyncio.sleep(0.3)
         assert await refusal(access.check(with_token(OLD, "old"))) is None
+
+
+async def test_a_source_is_told_to_be_away_until_it_has_answered(site: Site) -> None:
+    registry, failures = CollectorRegistry(), "edge_access_key_fetch_failures_total"
+    site.status = 500
+
+    async def is_away(*, away: bool = True) -> bool:
+        return registry.get_sample_value("edge_access_keys_outdated") == away and bool(registry.get_sample_value(failures))
+
+    async with jwt_access(KeySource(url=site.url, refresh_s=0.05), registry):
+        await until(is_away)
+        site.status, site.body = 200, key_set(("old", OLD))
+        await until(partial(is_away, away=False))
 
 
 async def test_a_source_that_was_never_there_is_said_to_be_away(site: Site) -> None:
