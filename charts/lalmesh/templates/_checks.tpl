@@ -31,6 +31,9 @@
 {{- if and $edge.service.udp (ne $config.edge.rtsp.udp_ports "shared") }}
 {{- fail "edge.service.udp needs config.edge.rtsp.udp_ports: shared" }}
 {{- end }}
+{{- if and .Values.monitoring.podMonitor.enabled .Values.monitoring.serviceMonitor.enabled }}
+{{- fail "monitoring.podMonitor and monitoring.serviceMonitor: one of them, or Prometheus has each figure twice" }}
+{{- end }}
 {{- if and $edge.autoscaling.enabled (gt (include "lalmesh.drainS" . | int) 3600) }}
 {{- fail "edge.autoscaling.enabled: an autoscaler looks back an hour at most, and edges need config.cluster.drain_s; make it 3600 or less" }}
 {{- end }}

@@ -319,6 +319,14 @@ def test_a_machines_network_is_let_in_where_edges_have_it() -> None:
     assert str(machines) not in str([policies["etcd"], policies["redis"]])
 
 
+def test_who_pushes_a_clip_reaches_edges_on_their_machines_network() -> None:
+    machines = {"ipBlock": {"cidr": "10.0.0.0/16"}}
+    sets = ["edge.hostNetwork=true", "networkPolicy.egress.enabled=true", "networkPolicy.machinesFrom[0].ipBlock.cidr=10.0.0.0/16"]
+    for item in of_kind(template(sets=sets), "NetworkPolicy"):
+        role = item["metadata"]["labels"]["app.kubernetes.io/component"]
+        assert (machines in item["spec"]["egress"][0]["to"]) is (role == "test"), "nobody else begins to talk to edges"
+
+
 def test_each_role_reaches_what_it_is_told_and_no_more() -> None:
     given = {"all": 4317, "edge": 1935, "hls": 443}
     sets = [f"networkPolicy.egress.{who}[0].ports[0].port={port}" for who, port in given.items()]
@@ -450,6 +458,7 @@ def test_mutual_tls_goes_by_names_that_the_certificate_has() -> None:
     ("sets", "words"),
     [
         (["config.cluster.key=a-secret-of-many-words"], "/config/cluster/key"),
+        (["monitoring.podMonitor.enabled=true", "monitoring.serviceMonitor.enabled=true"], "each figure twice"),
         (["config.edge.rtmp.prot=1935"], "additional properties 'prot' not allowed"),
         (["config.cluster.lease_s=1"], "/config/cluster/lease_s"),
         (["edge.replica=3"], "additional properties 'replica' not allowed"),
