@@ -74,7 +74,6 @@ def offences(text: str) -> Iterator[str]:
 #: Families that have no series before something has happened, and why: the values of their labels are known only then.
 UNSEEN = {
     "edge_sessions_closed": "protocol of the first session, those of relays among them",
-    "edge_ignored_packets": "the first publisher over RTP, which has not lost anything by then",
     "edge_tracks_left_out": "formats and codecs",
     "hls_tracks_left_out": "codecs",
     "scheduler_webhook_backlog": "receivers, once it was looked how far they are",
