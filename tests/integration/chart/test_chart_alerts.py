@@ -168,6 +168,25 @@ CASES = [
         [series("edge_access_keys_outdated", "0 1 0x5 1x20"), series("edge_access_key_fetch_failures_total", "0 1x6 2x20")],
         {"1m": [], "2m": [], "3m": [], "9m": [CRITICAL], "20m": [CRITICAL]},
     ),
+    # A player comes while the only hls node starts anew; then some come all the time.
+    case(
+        "LalmeshStreamsWithoutSegmenter",
+        [
+            series("scheduler_hls_waiting_streams", "0x30"),
+            series("scheduler_hls_locates_total", "0x5 1x9 2+1x15", result="no_worker"),
+        ],
+        {"6m": [], "8m": [], "10m": [], "16m": [], "20m": [CRITICAL]},
+    ),
+    # A call to storage is tried again and succeeds; then none do.
+    case(
+        "LalmeshStorageFailing",
+        [
+            series("hls_storage_failures_total", "0x2 1x12 2+1x15"),
+            series("hls_recording_upload_failures_total", "0x30"),
+            series("hls_recording_piece_failures_total", "0x30"),
+        ],
+        {"5m": [], "8m": [], "10m": [], "18m": [], "24m": [{**WARNING, "pod": "one"}]},
+    ),
     # Every replica says it; there is one alert. It holds as long as it is remembered.
     case(
         "LalmeshNodeAway",
