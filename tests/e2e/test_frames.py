@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from support import ffmpeg, frames, wire
@@ -72,23 +73,21 @@ class Run:
             return Child(command, log=log, env=env, forks=forks)
         return Child(ffmpeg.bounded(RUN_S, command), log=log, env=env)
 
-    def play_websockets(self, urls: Mapping[str, str]) -> None:
-        """Play several streams over WebSocket, by playback."""
-        pairs: list[str | Path] = []
-        for playback, url in urls.items():
-            self.rows[playback] = self.folder / f"{playback}.ws.flv"
-            pairs += [url, self.rows[playback]]
-        child = self.command("websockets", sys.executable, "-m", "support.websocket_recorder", *pairs)
-        self.players.append(self.stack.enter_context(child))
+    def play_websockets(self, urls: Mapping[str, str], *, once_live: str = "") -> None:
+        """Play several streams over WebSocket, by playback; see `record_all`."""
+        rows = {playback: self.folder / f"{playback}.ws.flv" for playback in urls}
+        self.rows |= rows
+        self.record_all("websocket", {rows[playback]: url for playback, url in urls.items()}, once_live=once_live)
 
-    def play_http(self, urls: Mapping[Path, str], *, once_live: str = "") -> None:
-        """Play over HTTP into files, all by one process: those that are long in starting miss what they are to record.
+    def record_all(self, way: Literal["http", "websocket"], urls: Mapping[Path, str], *, once_live: str = "") -> None:
+        """Play into files, all by one process.
 
-        `once_live`: an API; each player comes when it says that its stream has units.
+        `once_live`: an API; each player comes when it says that its stream has units. The process may start before there are any:
+        on a busy machine it is as long in starting as a stream of 8 s lasts.
         """
         pairs = [part for file, url in urls.items() for part in (url, file)]
         waits = ["--once-live", once_live] if once_live else []
-        child = self.command("http", sys.executable, "-m", "support.http_recorder", *waits, *pairs)
+        child = self.command(way, sys.executable, "-m", f"support.{way}_recorder", *waits, *pairs)
         self.players.append(self.stack.enter_context(child))
 
     def wait_live(self, api_url: str) -> None:
@@ -138,12 +137,12 @@ def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         run = Run(folder, stack)
         for name in MEDIA:
             run.play(f"{name}.rtmp", egress.rtmp_url(f"live/{name}"))
+        run.play_websockets({f"{name}.ws-flv": egress.ws_url(f"live/{name}") for name in MEDIA}, once_live=api_url)
         for name in MEDIA:
             run.push(name, media(name), ingest.rtmp_url(f"live/{name}"))
         run.wait_live(api_url)
         for name in MEDIA:
             run.play(f"{name}.http-flv", egress.flv_url(f"live/{name}"))
-        run.play_websockets({f"{name}.ws-flv": egress.ws_url(f"live/{name}") for name in MEDIA})
         run.finish()
         yield run
 
@@ -164,6 +163,7 @@ def clients(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with ExitStack() as stack:
         ingest, egress, api_url = into(folder, request.param, stack, tls)
         run = Run(folder, stack)
+        run.play_websockets({"plain.wss-flv": egress.ws_url("live/plain", tls=True)}, once_live=api_url)
         run.push("plain", file, ingest.rtmp_url("live/plain"))
         run.push("tls", file, ingest.rtmp_url("live/tls", tls=True))
         run.push("ffmpeg5", file, ingest.rtmp_url("live/ffmpeg5"), ffmpeg.OLD_FFMPEG)
@@ -179,7 +179,6 @@ def clients(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         run.play("plain.https-flv", egress.flv_url("live/plain", tls=True))
         run.play("plain.rtmp.ffmpeg5", egress.rtmp_url("live/plain"), ffmpeg.OLD_FFMPEG)
         run.play("plain.http-flv.ffmpeg5", egress.flv_url("live/plain"), ffmpeg.OLD_FFMPEG)
-        run.play_websockets({"plain.wss-flv": egress.ws_url("live/plain", tls=True)})
         for program, command in OTHER_PLAYERS.items():
             rows = folder / f"plain.rtmp.{program}.flv"
             words = [word.format(url=egress.rtmp_url("live/plain"), file=rows) for word in command]

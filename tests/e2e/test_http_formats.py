@@ -7,7 +7,6 @@ shown, and sound without its framing. Times are the publisher's but for one cons
 from __future__ import annotations
 
 import json
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -44,20 +43,19 @@ class Playbacks:
         self.api_url = api_url
         self.files: dict[str, Path] = {}
         self._plain: dict[Path, str] = {}
-        self._sockets: list[str | Path] = []
+        self._sockets: dict[Path, str] = {}
 
     def add(self, name: str, suffix: str) -> None:
         """A stream is to be played in one format, both ways."""
         plain = self.files[f"http-{suffix}.{name}"] = self.folder / f"{name}.http.{suffix}"
         self._plain[plain] = self.egress.http_url(f"live/{name}.{suffix}")
         socket = self.files[f"ws-{suffix}.{name}"] = self.folder / f"{name}.ws.{suffix}"
-        self._sockets += [self.egress.socket_url(f"live/{name}.{suffix}"), socket]
+        self._sockets[socket] = self.egress.socket_url(f"live/{name}.{suffix}")
 
     def record(self) -> None:
-        """Play all that is to be played."""
-        self.run.play_http(self._plain)
-        child = self.run.command("websockets", sys.executable, "-m", "support.websocket_recorder", *self._sockets)
-        self.run.players.append(self.run.stack.enter_context(child))
+        """Play all that is to be played, each once it is live."""
+        self.run.record_all("http", self._plain, once_live=self.api_url)
+        self.run.record_all("websocket", self._sockets, once_live=self.api_url)
 
     def file(self, playback: str) -> Path:
         """What a player got, or why it got nothing."""
@@ -80,14 +78,14 @@ def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         ingest, egress, api_url = into(folder, request.param, stack, {})
         run = Run(folder, stack)
         table = Playbacks(folder, run, egress, api_url)
-        for name in (*FMP4_MEDIA, PHONE):
-            run.push(name, media(name), ingest.rtmp_url(f"live/{name}"))
-        run.wait_live(api_url)
         for name in FMP4_MEDIA:
             table.add(name, "mp4")
         for name in (*TS_MEDIA, PHONE, "av1_opus"):
             table.add(name, "ts")
         table.record()
+        for name in (*FMP4_MEDIA, PHONE):
+            run.push(name, media(name), ingest.rtmp_url(f"live/{name}"))
+        run.wait_live(api_url)
         wait_until("what is left out", lambda: table.left_out("av1_opus") == ["ts: av1"], RUN_S)
         run.finish()
         yield table
@@ -174,7 +172,7 @@ def test_players_of_fragments_wait_for_sound_that_begins_after_the_pictures(tmp_
         sources = {name: with_late_sound(tmp_path / f"{name}.flv", names_it=name == "named") for name in ("named", "unnamed")}
         players = {name: tmp_path / f"{name}.mp4" for name in sources}
         run.rows |= players
-        run.play_http({file: egress.http_url(f"live/{name}.mp4") for name, file in players.items()})
+        run.record_all("http", {file: egress.http_url(f"live/{name}.mp4") for name, file in players.items()})
         wait_until("all players", lambda: f"\nedge_relays {len(players)}.0\n" in egress.metrics(), RUN_S)
         for name, file in sources.items():
             run.publish(name, file, run.command(f"push.{name}", PROGRAM, "push", file, ingest.rtmp_url(f"live/{name}")))

@@ -132,11 +132,11 @@ class Table:
                 if output == "rtmp":
                     self._play(case, output, egress)
             wait_until("players of RTMP", lambda: connections(egress.ports["rtmp"]) >= len(self._cases), RUN_S)
-            for case in self._cases:
-                self._push(case, ingest)
             over_http = [(case, output) for case, output in players if output in HTTP]
             urls = {self._file(case, output): egress.http_url(f"live/{case.name}.{output}") for case, output in over_http}
-            self._run.play_http(urls, once_live=api_url)
+            self._run.record_all("http", urls, once_live=api_url)
+            for case in self._cases:
+                self._push(case, ingest)
             self._run.wait_live(api_url)
             for case, output in players:
                 if output in HLS:

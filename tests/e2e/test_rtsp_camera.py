@@ -124,11 +124,12 @@ class Table:
 
     def _watch(self, cases: list[Case]) -> None:
         """Play all to their ends, once all are live."""
-        self._wait_live(cases)
         played = [(case, output) for case in cases for output in OUTPUTS if (case.manners, output) not in NOT_THERE]
         over_http = [(case, output) for case, output in played if output in HTTP]
-        self.run.play_http(
-            {self._file(case, output): self._server(case).http_url(f"live/{case.name}.{output}") for case, output in over_http}
+        self._wait_live(cases)
+        self.run.record_all(
+            "http",
+            {self._file(case, output): self._server(case).http_url(f"live/{case.name}.{output}") for case, output in over_http},
         )
         for case, output in played:
             if output not in HTTP:

@@ -52,13 +52,18 @@ def once_live(api_url: str, urls: Sequence[str]) -> Iterator[tuple[int, str]]:
     yield from waiting.items()  # which says what is wrong
 
 
-def main(*arguments: str) -> None:
-    """Record all pairs."""
+def when_due(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """URL and file of each, when it is to come, of a command line."""
     api_url, pairs = (arguments[1], arguments[2:]) if arguments[0] == "--once-live" else ("", arguments)
     urls, files = pairs[::2], pairs[1::2]
-    with ThreadPoolExecutor(len(urls)) as pool:
-        begun = once_live(api_url, urls) if api_url else enumerate(urls)
-        recorded = [pool.submit(record, url, files[number]) for number, url in begun]
+    for number, url in once_live(api_url, urls) if api_url else enumerate(urls):
+        yield url, files[number]
+
+
+def main(*arguments: str) -> None:
+    """Record all pairs."""
+    with ThreadPoolExecutor(len(arguments)) as pool:
+        recorded = [pool.submit(record, url, file) for url, file in when_due(arguments)]
         if wrong := [each for one in recorded if (each := one.result())]:
             sys.exit("\n".join(wrong))
 

@@ -1,5 +1,6 @@
 """Plays streams over WebSocket into files, several at once: ``python -m support.websocket_recorder URL FILE [URL FILE ...]``.
 
+Behind ``--once-live API`` each comes when that API says that its stream has units.
 Text messages go into a file beside, with ``.text`` after its name, one a line.
 
 It ends with status 0 once the server has closed every socket in order; certificates are not checked.
@@ -12,6 +13,8 @@ import sys
 from pathlib import Path
 
 import aiohttp
+
+from support.http_recorder import when_due
 
 LIMIT_S = 60.0  #: for everything
 
@@ -35,9 +38,10 @@ async def record(session: aiohttp.ClientSession, url: str, file: Path) -> None:
 
 async def main(arguments: list[str]) -> None:
     """Record all pairs."""
+    due = when_due(arguments)
     async with asyncio.timeout(LIMIT_S), aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
-        for url, file in zip(arguments[::2], arguments[1::2], strict=True):
-            group.create_task(record(session, url, Path(file)))
+        while (each := await asyncio.to_thread(next, due, None)) is not None:
+            group.create_task(record(session, each[0], Path(each[1])))
 
 
 if __name__ == "__main__":
