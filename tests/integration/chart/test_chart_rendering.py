@@ -292,6 +292,18 @@ def test_the_window_of_every_autoscaler_is_as_long_as_draining(
     assert edge["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 5 + math.ceil(drain_s) + 10
 
 
+@pytest.mark.parametrize("by", ["keda", "prometheus-adapter"])
+def test_autoscalers_count_over_four_scrapes(by: str) -> None:
+    server = "edge.autoscaling.keda.serverAddress=http://prometheus:9090"
+    sets = ["edge.autoscaling.enabled=true", f"edge.autoscaling.by={by}", server, "monitoring.podMonitor.enabled=true"]
+    items = template(sets=sets)
+    (monitor,) = of_kind(items, "PodMonitor")
+    interval = monitor["spec"]["podMetricsEndpoints"][0]["interval"]
+    windows_min = [int(window) for window in re.findall(r"\[(\d+)m\]", str(of_kind(items, "ScaledObject", "ConfigMap")))]
+    assert len(windows_min) == 2
+    assert min(windows_min) * 60 >= 4 * int(interval.removesuffix("s"))
+
+
 def test_a_workload_is_scaled_by_its_own_pods() -> None:
     keda = [
         "edge.autoscaling.enabled=true",
