@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -19,6 +19,8 @@ from support.hls_text import ListedSegment, ReadPlaylist, merge, read_playlist
 
 REQUEST_S = 30.0  #: for one answer: a blocking one waits three target durations at most
 PAUSE_S = 0.3  #: between two questions that are answered at once
+
+_Key = TypeVar("_Key")
 
 
 class HlsPlayer:
@@ -105,18 +107,23 @@ class HlsPlayer:
         return time.monotonic() - self._read_at <= float(playlist.control.get("CAN-SKIP-UNTIL", 0)) / 2
 
     async def _take(self, playlist: ReadPlaylist) -> None:
+        """All that is new, at once: one after the other, on a busy machine, the last would not be there any more."""
         opened = [playlist.open_segment] if playlist.open_segment is not None and self._low_latency else []
-        for segment in [*playlist.segments, *opened]:
-            if segment.uri and segment.number not in self.listed:
-                self.listed[segment.number] = segment
-            if segment.map_uri and segment.map_uri not in self.maps:
-                self.maps[segment.map_uri] = await self._file(segment.map_uri)
-            if self._low_latency:
-                for index, part in enumerate(segment.parts):
+        async with asyncio.TaskGroup() as group:
+            for segment in [*playlist.segments, *opened]:
+                if segment.uri and segment.number not in self.listed:
+                    self.listed[segment.number] = segment
+                if segment.map_uri and segment.map_uri not in self.maps:
+                    self.maps[segment.map_uri] = b""  # others have the same
+                    group.create_task(self._keep(self.maps, segment.map_uri, segment.map_uri))
+                for index, part in enumerate(segment.parts if self._low_latency else ()):
                     if (segment.number, index) not in self.parts and not part.gap:
-                        self.parts[segment.number, index] = await self._file(part.uri)
-            if segment.uri and not segment.gap and segment.number not in self.segments:
-                self.segments[segment.number] = await self._file(segment.uri)
+                        group.create_task(self._keep(self.parts, (segment.number, index), part.uri))
+                if segment.uri and not segment.gap and segment.number not in self.segments:
+                    group.create_task(self._keep(self.segments, segment.number, segment.uri))
+
+    async def _keep(self, kept: dict[_Key, bytes], key: _Key, path: str) -> None:
+        kept[key] = await self._file(path)
 
     async def _file(self, path: str) -> bytes:
         """A file that a playlist lists; asked for again where it does not come at once."""
