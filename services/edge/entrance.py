@@ -30,6 +30,15 @@ class Closed(Enum):
         return self.name.lower()
 
 
+class TurnedAway(Unavailable):
+    """An edge that lets nobody new in."""
+
+    def __init__(self, closed: Closed) -> None:
+        """Say why."""
+        self.closed = closed
+        super().__init__(closed.value, retry_after_s=RETRY_AFTER_S)
+
+
 class Entrance:
     """Whether an edge lets clients in, and where others are."""
 
@@ -54,10 +63,10 @@ class Entrance:
         """Let a new session pass.
 
         Raises:
-            Unavailable: the edge drains or is full.
+            TurnedAway: the edge drains or is full.
         """
         if (closed := self.closed) is not None:
-            raise Unavailable(closed.value, retry_after_s=RETRY_AFTER_S)
+            raise TurnedAway(closed)
 
     @property
     def knows_others(self) -> bool:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from lalmesh.errors import InvalidName, ServiceError, StreamExists, StreamNotFound
 from lalmesh.runtime.authorisation import AccessRefused
+from services.edge.entrance import TurnedAway
 
 
 class Refusal(NamedTuple):
@@ -18,7 +19,8 @@ class Refusal(NamedTuple):
 def refused_publish(error: ServiceError) -> Refusal:
     """For a publisher."""
     reason = "exists" if isinstance(error, StreamExists) else "name" if isinstance(error, InvalidName) else _reason(error)
-    return Refusal(reason, "NetStream.Publish.BadName" if reason != "unavailable" else "NetStream.Publish.Failed")
+    is_our_fault = reason == "unavailable" or isinstance(error, TurnedAway)
+    return Refusal(reason, "NetStream.Publish.Failed" if is_our_fault else "NetStream.Publish.BadName")
 
 
 def refused_play(error: ServiceError) -> Refusal:
@@ -28,4 +30,10 @@ def refused_play(error: ServiceError) -> Refusal:
 
 
 def _reason(error: ServiceError) -> str:
-    return error.refused.reason.value if isinstance(error, AccessRefused) else "unavailable"
+    match error:
+        case AccessRefused():
+            return error.refused.reason.value
+        case TurnedAway():
+            return error.closed.label
+        case _:
+            return "unavailable"

@@ -517,6 +517,10 @@ PHASES: tuple[Mapping[Cause, tuple[Firing, ...]], ...] = (
             Firing("LalmeshCertificateExpires", "critical", {"certificate": "edge"}),
             Firing("LalmeshCertificateExpires", "warning", {"certificate": "hls"}),
         ),
+        a_scheduler_that_is_cut_off_from_its_stores: (
+            Firing("LalmeshEtcdAway", labels={"pod": f"{RELEASE}-scheduler-2"}),
+            Firing("LalmeshRedisAway", labels={"pod": f"{RELEASE}-scheduler-2"}),
+        ),
         few_descriptors: (Firing("LalmeshDescriptorsShort", labels={"pod": f"{RELEASE}-origin-1"}),),
         a_node_that_starts_again_and_again: (Firing("LalmeshNodeRestarts", labels={"pod": f"{RELEASE}-hls-2"}),),
     },
@@ -543,12 +547,6 @@ PHASES: tuple[Mapping[Cause, tuple[Firing, ...]], ...] = (
             Firing("LalmeshPlayersSkip", labels={"pod": f"{RELEASE}-edge-1"}),
             Firing("LalmeshEdgeFull", labels={"pod": f"{RELEASE}-edge-1"}),
             Firing("LalmeshEdgeFull", "critical"),
-        ),
-    },
-    {
-        a_scheduler_that_is_cut_off_from_its_stores: (
-            Firing("LalmeshEtcdAway", labels={"pod": f"{RELEASE}-scheduler-2"}),
-            Firing("LalmeshRedisAway", labels={"pod": f"{RELEASE}-scheduler-2"}),
         ),
     },
     {
