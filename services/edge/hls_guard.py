@@ -45,10 +45,9 @@ class HlsGuard:
         Raises:
             AccessRefused: it may not.
         """
-        traceparent, query = telemetry.context_in(request.rel_url.raw_query_string)
+        trace, traceparent, query = telemetry.from_request(request.headers, request.rel_url.raw_query_string)
         found = await self._admitted(request, query)
-        trace = telemetry.from_outside(request.headers.get(telemetry.HEADER, "") or traceparent)
-        if trace is None or not trace.is_sampled:
+        if trace is None:
             return found
         if isinstance(found, Redirected):
             return Redirected(telemetry.with_context(found.query, traceparent))

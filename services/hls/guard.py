@@ -62,7 +62,7 @@ class Guard:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer a GET or HEAD."""
-        traceparent, query = telemetry.context_in(request.rel_url.raw_query_string)
+        trace, traceparent, query = telemetry.from_request(request.headers, request.rel_url.raw_query_string)
         said = self._headers.read_all(request.headers, request.rel_url.raw_path_qs, time.time())
         remote = remote_of(request)
         address = said.address if said is not None else remote.address
@@ -80,7 +80,7 @@ class Guard:
             query = admitted
         base, is_counted = _base(request, remote, is_by_edge=said is not None), said is not None and said.is_counted
         peer = _peer(request, said) if said is not None else remote.peer
-        return await self._serve(request, LetIn(query, peer, base, is_counted, traceparent, _trace(request, traceparent)))
+        return await self._serve(request, LetIn(query, peer, base, is_counted, traceparent, trace))
 
     async def _admitted(self, request: web.Request, query: str, address: str) -> str | Redirected | web.Response:
         if request.path.startswith(RECORDINGS):
@@ -126,13 +126,9 @@ class Guard:
 def as_it_came(request: web.Request) -> LetIn:
     """A request that nobody guards and no edge passed on."""
     remote = remote_of(request)
-    traceparent, query = telemetry.context_in(request.rel_url.raw_query_string)
+    trace, traceparent, query = telemetry.from_request(request.headers, request.rel_url.raw_query_string)
     base = _base(request, remote, is_by_edge=False)
-    return LetIn(query, remote.peer, base, traceparent=traceparent, trace=_trace(request, traceparent))
-
-
-def _trace(request: web.Request, traceparent: str) -> telemetry.TraceContext | None:
-    return telemetry.from_outside(request.headers.get(telemetry.HEADER, "") or traceparent)
+    return LetIn(query, remote.peer, base, traceparent=traceparent, trace=trace)
 
 
 def _peer(request: web.Request, said: FromEdge) -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from lalmesh.runtime.telemetry._context import HEADER, TraceContext, within
+from lalmesh.runtime.telemetry._context import HEADER, TraceContext, context_in, within
 from lalmesh.runtime.telemetry.names import Attribute, SpanName
 
 if TYPE_CHECKING:
@@ -182,6 +182,18 @@ def from_outside(text: str) -> TraceContext | None:
         return None
     context = TraceContext.parse(text)
     return None if context is None else _process.recorder.of_outside(context)
+
+
+def from_request(headers: Mapping[str, str], query: str) -> tuple[TraceContext | None, str, str]:
+    """The context that a client names in a header or else in a `query`.
+
+    Returns:
+        The context, None where it is not recorded; what of the query is to be handed on to where its client is sent, empty where
+        that is nothing; and the rest of the query.
+    """
+    named, rest = context_in(query)
+    context = from_outside(headers.get(HEADER, "") or named)
+    return (context, named, rest) if context is not None and context.is_sampled else (None, "", rest)
 
 
 def from_node(carried: Mapping[str, str]) -> TraceContext | None:

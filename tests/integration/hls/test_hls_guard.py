@@ -11,6 +11,7 @@ from unittest import mock
 import pytest
 from aiohttp import ClientSession, web
 from prometheus_client import CollectorRegistry
+from support.tracing import traced
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
@@ -107,7 +108,8 @@ async def test_who_comes_by_himself_gets_a_pass(site: Site, path: str) -> None:
 
 async def test_its_trace_outlives_the_redirection_to_a_pass(site: Site) -> None:
     trace = TraceContext(0xB, 2)
-    _, where = await site.ask(f"/hls/live/cam.m3u8?{SECRET}&traceparent={trace}")
+    with traced():
+        _, where = await site.ask(f"/hls/live/cam.m3u8?{SECRET}&traceparent={trace}")
     assert re.fullmatch(rf"/hls/live/cam\.m3u8\?hls_pass=[^&]+&traceparent={trace}", where)
     status, text = await site.ask(where)
     assert (status, "traceparent" in text) == (200, False)

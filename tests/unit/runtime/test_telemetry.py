@@ -167,6 +167,16 @@ def test_a_client_is_recorded_no_more_often_than_the_share_says(process: _tracin
     assert not unsampled.is_sampled
 
 
+def test_a_request_is_a_part_of_what_its_header_says_or_else_its_query_where_that_is_recorded(process: _tracing._Process) -> None:
+    recording(process, Kept())
+    own, other = TraceContext(1, 2), TraceContext(3, 4)
+    query = f"a=1&traceparent={other}"
+    assert telemetry.from_request({}, query) == (other, str(other), "a=1")
+    assert telemetry.from_request({"traceparent": str(own)}, query) == (own, str(other), "a=1")
+    for text in ("", "none", f"{str(other)[:-2]}00"):
+        assert telemetry.from_request({}, f"a=1&traceparent={text}") == (None, "", "a=1")
+
+
 def test_a_full_queue_loses_the_newest_and_counts_them(process: _tracing._Process) -> None:
     exporter = Kept()
     recording(process, exporter, queue_num=16)
