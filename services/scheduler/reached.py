@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 
 class Reached:
-    """What became of the calls to one store. Each replica asks both several times a second, so it is never old."""
+    """What became of the calls to one store. A replica renews its lease in etcd, and looks into Redis, every few seconds at least."""
 
     __slots__ = ("failures", "is_up")
 
