@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 
 class Reached:
-    """What became of the calls to one store. A replica renews its lease in etcd, and looks into Redis, every few seconds at least."""
+    """What became of the calls to one store. Every few seconds at least a replica renews its lease in etcd, and asks Redis."""
 
     __slots__ = ("failures", "is_up")
 
