@@ -13,6 +13,7 @@ from lalmesh.protocol.hls import HlsPath, parse_path
 from lalmesh.runtime import telemetry
 from lalmesh.runtime.authorisation import Access, Action, Admitted, HlsAccess, Redirected
 from lalmesh.runtime.record_paths import RECORDINGS, parse_record_path
+from services.edge.client import now_us
 from services.edge.client_http import client_of
 from services.edge.hls_counting import Asked
 
@@ -28,6 +29,7 @@ class Passed:
     asked: Asked | None = None  #: what it is for; None where the node has to find out, or it is no part of a live stream
     traceparent: str = ""  #: of its query, which that has no more; empty where there was none that counts
     trace: telemetry.TraceContext | None = None  #: what its client says that it is a part of
+    asked_us: int = 0  #: when it arrived, Unix microseconds
 
 
 class HlsGuard:
@@ -45,13 +47,12 @@ class HlsGuard:
         Raises:
             AccessRefused: it may not.
         """
+        asked_us = now_us()
         trace, traceparent, query = telemetry.from_request(request.headers, request.rel_url.raw_query_string)
         found = await self._admitted(request, query)
-        if trace is None:
-            return found
         if isinstance(found, Redirected):
             return Redirected(telemetry.with_context(found.query, traceparent))
-        return replace(found, traceparent=traceparent, trace=trace)
+        return replace(found, traceparent=traceparent, trace=trace, asked_us=asked_us)
 
     async def _admitted(self, request: web.Request, query: str) -> Passed | Redirected:
         if request.path.startswith(RECORDINGS):

@@ -180,4 +180,4 @@ def _player(request: web.Request, passed: Passed) -> HlsPlayer:
     remote = remote_of(request)
     base = f"{remote.scheme}://{request.host}"
     agent = request.headers.get("User-Agent", "")
-    return HlsPlayer.asking(remote.peer, base, request.path, passed.query, agent, passed.trace)
+    return HlsPlayer.asking(remote.peer, base, request.path, passed.query, agent, passed.trace, passed.asked_us)

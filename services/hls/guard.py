@@ -44,6 +44,7 @@ class LetIn:
     is_counted: bool = False  #: by the edge: its player is no business of this node
     traceparent: str = ""  #: of the query, which `query` has no more; empty where there was none
     trace: telemetry.TraceContext | None = None  #: what its client says that it is a part of
+    asked_us: int = 0  #: when it arrived, Unix microseconds
 
 
 Serve = Callable[[web.Request, LetIn], Awaitable[web.StreamResponse]]
@@ -62,6 +63,7 @@ class Guard:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer a GET or HEAD."""
+        asked_us = time.time_ns() // 1000
         trace, traceparent, query = telemetry.from_request(request.headers, request.rel_url.raw_query_string)
         said = self._headers.read_all(request.headers, request.rel_url.raw_path_qs, time.time())
         remote = remote_of(request)
@@ -80,7 +82,7 @@ class Guard:
             query = admitted
         base, is_counted = _base(request, remote, is_by_edge=said is not None), said is not None and said.is_counted
         peer = _peer(request, said) if said is not None else remote.peer
-        return await self._serve(request, LetIn(query, peer, base, is_counted, traceparent, trace))
+        return await self._serve(request, LetIn(query, peer, base, is_counted, traceparent, trace, asked_us))
 
     async def _admitted(self, request: web.Request, query: str, address: str) -> str | Redirected | web.Response:
         if request.path.startswith(RECORDINGS):
@@ -128,7 +130,7 @@ def as_it_came(request: web.Request) -> LetIn:
     remote = remote_of(request)
     trace, traceparent, query = telemetry.from_request(request.headers, request.rel_url.raw_query_string)
     base = _base(request, remote, is_by_edge=False)
-    return LetIn(query, remote.peer, base, traceparent=traceparent, trace=trace)
+    return LetIn(query, remote.peer, base, traceparent=traceparent, trace=trace, asked_us=time.time_ns() // 1000)
 
 
 def _peer(request: web.Request, said: FromEdge) -> str:

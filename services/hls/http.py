@@ -116,7 +116,7 @@ class HlsHttp:
         self._players.saw(
             stream,
             session_id,
-            lambda: HlsPlayer.asking(let_in.peer, let_in.base, request.path, let_in.query, agent, let_in.trace),
+            lambda: HlsPlayer.asking(let_in.peer, let_in.base, request.path, let_in.query, agent, let_in.trace, let_in.asked_us),
             len(answer.body),
             is_media=found.resource is not PlaylistName.INDEX,  # the others are answered once they name media
             codecs=codecs_in(answer.headers.get(CODECS_HEADER, "")),

@@ -29,8 +29,9 @@ KICKED_S: Final = 3600.0  #: that an id which was kicked is answered no more: pl
 BLOCKED_S: Final = 5.0  #: the same of one whose address was blocked: its connections end within a second, and are let in no more
 MAX_URL_CHARS: Final = 1000  #: of what is told of a player; UTF-8 makes four times as many bytes of them
 MAX_AGENT_CHARS: Final = 250
-#: since its id was made within which a player that a node sees for the first time is new; later it comes from another node
-FIRST_US: Final = 30_000_000
+#: after its id was made within which the first request that a node has of a player arrives, where that is new: it was redirected
+#: to it, which takes a round trip. Who asks later comes from another node, or had no answer before
+FIRST_US: Final = 2_000_000
 KNOWN_US: Final = 30 * 86_400_000_000  #: since an id was made, at the longest: others do not say when
 SKEW_US: Final = 5_000_000  #: that clocks of nodes may differ by
 WHOLE_WORDS: Final = 12  #: of so many that tell of a player one tells everything, for a directory that lost it: a minute
@@ -46,6 +47,7 @@ class HlsPlayer:
     query: str = ""  #: without secrets
     user_agent: str = ""
     trace: TraceContext | None = None  #: what it says that it is a part of
+    asked_us: int = 0  #: when its request arrived, Unix microseconds; 0: just now
 
     def __post_init__(self) -> None:
         """Have no text that could not be told of."""
@@ -53,8 +55,17 @@ class HlsPlayer:
             object.__setattr__(self, name, well_formed(getattr(self, name)))
 
     @classmethod
-    def asking(cls, peer: str, base: str, path: str, query: str, user_agent: str, trace: TraceContext | None = None) -> HlsPlayer:
-        """Who asks for `path` from `peer`, by the scheme and host of `base`; what is long is cut."""
+    def asking(
+        cls,
+        peer: str,
+        base: str,
+        path: str,
+        query: str,
+        user_agent: str,
+        trace: TraceContext | None = None,
+        asked_us: int = 0,
+    ) -> HlsPlayer:
+        """Who asks for `path` from `peer`, by the scheme and host of `base`, since `asked_us`; what is long is cut."""
         return cls(
             peer=peer,
             protocol="https-hls" if base.startswith("https:") else "hls",
@@ -62,6 +73,7 @@ class HlsPlayer:
             query=without_secrets(query)[:MAX_URL_CHARS],
             user_agent=user_agent[:MAX_AGENT_CHARS],
             trace=trace,
+            asked_us=asked_us,
         )
 
 
@@ -198,10 +210,11 @@ class Players:
         """One that has not asked before; None where there are too many, or it was ended while it waited for the answer."""
         if len(self._players) >= MAX_SESSIONS or self.is_kicked(session_id):
             return None
-        now_us = self._now_us()
-        opened_us = _opened_us(session_id, now_us)
-        is_new = now_us - opened_us <= FIRST_US
-        seen = _Seen(player(), opened_us, opened_us if is_new else now_us, is_new, codecs=codecs)
+        found = player()
+        asked_us = found.asked_us or self._now_us()  # it may have waited for its answer, be it for a publisher
+        opened_us = _opened_us(session_id, asked_us)
+        is_new = asked_us - opened_us <= FIRST_US
+        seen = _Seen(found, opened_us, opened_us if is_new else asked_us, is_new, codecs=codecs)
         self._players[stream, session_id] = seen
         if is_new and seen.player.trace is not None:
             facts = _attributes(stream, session_id, seen)
@@ -319,11 +332,11 @@ class Players:
                 self._over.append(replace(_touch(*key, seen), over=True))
 
 
-def _opened_us(session_id: str, now_us: int) -> int:
-    """When a player with that id has asked for the first time, Unix microseconds: now, where its id does not say it."""
+def _opened_us(session_id: str, asked_us: int) -> int:
+    """When a player with that id, who asks at `asked_us`, has asked first, Unix microseconds: then, if its id does not say it."""
     opened_us = made_us(session_id)
-    is_known = opened_us and now_us - KNOWN_US < opened_us < now_us + SKEW_US
-    return min(opened_us, now_us) if is_known else now_us
+    is_known = opened_us and asked_us - KNOWN_US < opened_us < asked_us + SKEW_US
+    return min(opened_us, asked_us) if is_known else asked_us
 
 
 def _attributes(stream: StreamKey, session_id: str, seen: _Seen) -> dict[Attribute, Fact]:

@@ -131,6 +131,7 @@ class Stage:
         self._stack = stack
         self.nodes: list[HlsNode] = []
         self.upstreams: list[Upstream] = []
+        self.late_s = 0.0  #: that has passed since, for who counts players
 
     async def start(
         self, nodes: int = 1, cors: tuple[str, ...] = (), settings: HlsProxySettings | None = None, *, counts: bool = False
@@ -146,7 +147,7 @@ class Stage:
         self._stack.push_async_callback(self.hls.close)
         metrics = EdgeMetrics(CollectorRegistry())
         context = edge_context(metrics, FakeScheduler(), FakeLinks())
-        self.players = Players(30.0, loop.time)
+        self.players = Players(30.0, loop.time, lambda: time.time() + self.late_s)
         counting = HlsCounting(IDS, self.players, loop.time) if counts else None
         self.access = context.access
         self.headers = context.access.edge_headers
@@ -541,6 +542,20 @@ async def test_players_that_are_counted_here_are_one_to_the_node_each_with_an_id
     assert all(re.fullmatch(r".+:\d+", touch.peer) for touch in touches)
     assert {touch.url for touch in touches} == {stage.url("/hls/live/a/live.m3u8")}
     assert len(touches) == 20
+
+
+async def test_a_player_that_waits_for_its_answer_counts_from_when_it_asked(stage: Stage) -> None:
+    await stage.start(counts=True)
+    where = (await stage.get("/hls/live/a/live.m3u8"))[2]["Location"]
+    stage.node.release.clear()
+    asking = asyncio.create_task(stage.get(where))
+    await stage.waiting(1)
+    stage.late_s = 12.0
+    stage.node.release.set()
+    assert (await asking)[0] == 200
+    joins = stage.players.times.joins
+    assert joins.count == 1
+    assert joins.sum_s == pytest.approx(12.0, abs=1.0)
 
 
 async def test_the_trace_of_a_client_goes_with_its_first_playlist_and_no_further(stage: Stage) -> None:

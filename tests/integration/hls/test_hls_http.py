@@ -48,12 +48,14 @@ class Site:
     def __init__(self, ids: SessionIds | None = IDS) -> None:
         self.asked: list[str] = []
         self.is_away = False
+        self.takes_s = 0.0  #: as who counts players sees it, for an answer
+        self._late_s = 0.0
         self.text = TEXT
         self.headers: Mapping[str, str] = {}  #: of the last answer
         access = Access.open_to_all()
         self._edges = access.edge_headers
         self.registry = CollectorRegistry()
-        self.players = Players(30.0, asyncio.get_running_loop().time)
+        self.players = Players(30.0, asyncio.get_running_loop().time, lambda: time.time() + self._late_s)
         names = StreamNames(self._find, asyncio.get_running_loop().time)
         metrics = HlsMetrics(self.registry)
         http = HlsHttp(cast(HlsService, self), names, RecordHttp(FakeStorage()), self.players, metrics, ids)
@@ -68,6 +70,7 @@ class Site:
     async def answer(self, path: str, query: str) -> Answer:
         """What the service answers."""
         self.asked.append(f"{path}?{query}")
+        self._late_s += self.takes_s
         if self.is_away:
             return refusal(503, "no scheduler")
         return with_codecs(playlist_answer(self.text, 1), ["h264", "aac"], PUBLICATION)
@@ -108,6 +111,16 @@ async def test_a_first_playlist_is_asked_for_again_with_an_id_and_what_was_asked
     assert where.startswith("/hls/cam.m3u8?token=a%2Fb&_HLS_msn=7&session_id=")
     assert (await site.ask(where))[:2] == (200, TEXT)
     assert (len(site.players), [touch.sent_bytes for touch in site.players.touches()]) == (1, [len(TEXT)])
+
+
+@pytest.mark.parametrize("ids", [IDS, SHARED])
+async def test_a_player_that_waits_for_its_answer_counts_from_when_it_asked(stack: AsyncExitStack, ids: SessionIds) -> None:
+    site = await started(stack, ids)
+    site.takes_s = 12.0
+    assert (await site.ask((await site.ask("/hls/live/cam.m3u8"))[2]))[0] == 200
+    joins = site.players.times.joins
+    assert joins.count == 1
+    assert joins.sum_s == pytest.approx(12.0, abs=1.0)
 
 
 @pytest.mark.parametrize("ids", [IDS, SHARED])

@@ -41,8 +41,9 @@ class Node:
         self.told.append(trace)
         self.lasted_ms.append(lasted_ms)
 
-    def saw(self, *, trace: TraceContext | None = None, is_media: bool = True, played: Played = PLAYED) -> None:
-        self.players.saw(CAM, self.id, lambda: replace(PLAYER, trace=trace), 10, is_media=is_media, played=played)
+    def saw(self, *, trace: TraceContext | None = None, is_media: bool = True, played: Played = PLAYED, waited_us: int = 0) -> None:
+        player = replace(PLAYER, trace=trace, asked_us=self.now_us - waited_us)
+        self.players.saw(CAM, self.id, lambda: player, 10, is_media=is_media, played=played)
 
 
 @pytest.fixture
@@ -65,6 +66,27 @@ def test_one_that_comes_from_another_node_has_joined_there(recorded: Recorded) -
     [touch] = node.players.touches()
     assert (touch.opened_us, node.players.times.joins.count) == (node.made_us, 0)
     assert recorded.all() == {}
+
+
+def test_a_player_that_a_balancer_takes_to_one_edge_after_another_has_joined_once(recorded: Recorded) -> None:
+    edges = [Node(after_us=after_us) for after_us in (100_000, 4_100_000, 8_100_000)]
+    for edge in edges:
+        edge.saw()
+        edge.now_us += 12_000_000
+        edge.saw()
+    assert [(edge.players.times.joins.count, edge.players.times.joins.sum_s) for edge in edges] == [(1, 0.1), (0, 0.0), (0, 0.0)]
+    assert len(recorded.named("edge.first_frame")) == 1
+
+
+def test_one_that_waited_for_its_publisher_is_new_and_has_waited_since_its_id_was_made(recorded: Recorded) -> None:
+    node, elsewhere = Node(after_us=12_000_000), Node(after_us=12_000_000)
+    node.saw(waited_us=12_000_000 - FIRST_US)
+    elsewhere.saw(waited_us=12_000_000 - FIRST_US - 1)
+    [[touch], [other]] = node.players.touches(), elsewhere.players.touches()
+    assert (touch.first_media_ms, other.first_media_ms) == (12_000, 9_999)
+    assert [(each.players.times.joins.count, each.players.times.joins.sum_s) for each in (node, elsewhere)] == [(1, 12.0), (0, 0.0)]
+    [first] = recorded.named("edge.first_frame")
+    assert (first.start_time, first.end_time) == (node.made_us * 1000, node.now_us * 1000)
 
 
 def test_a_pause_is_no_part_of_how_long_a_player_was_there() -> None:
