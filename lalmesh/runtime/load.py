@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -86,6 +87,29 @@ class ByteRate:
         if elapsed_s >= self._least_s:
             self._bps = int(max(0, total_bytes - self._total) * 8 / elapsed_s)
             self._at, self._total = now, total_bytes
+        return self._bps
+
+
+class AveragedByteRate:
+    """Bits a second of bytes that come in bursts: of those within a time, however long there are none between."""
+
+    def __init__(self, clock: Callable[[], float], over_s: float, *, least_s: float = 0.1) -> None:
+        """`clock` gives seconds and never goes back; looks that come sooner than `least_s` repeat the last figure."""
+        self._clock = clock
+        self._over_s = over_s
+        self._least_s = least_s
+        self._seen = deque([(clock(), 0)])  # looks: the first is `over_s` old, or the only one that old
+        self._bps = 0
+
+    def bps(self, total_bytes: int) -> int:
+        """Bits a second, as of this look. Less than `over_s` after the start it is as if there had been none before."""
+        now, seen = self._clock(), self._seen
+        if now - seen[-1][0] >= self._least_s:
+            seen.append((now, total_bytes))
+            while now - seen[1][0] >= self._over_s:
+                seen.popleft()
+            at, total = seen[0]
+            self._bps = int(max(0, total_bytes - total) * 8 / max(self._over_s, now - at))
         return self._bps
 
 

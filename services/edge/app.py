@@ -149,7 +149,7 @@ class EdgeApp:
         self._session_reports = SessionReports(
             self.sessions, scheduler, lambda: self.member.address, self.metrics, report_s=settings.session_report_s
         )
-        self._holdings = Holdings(self.publishers, self.relays, self.sessions, self._loop.time)
+        self._holdings = Holdings(self.publishers, self.relays, self.sessions, self._hls.client.counters, self._loop.time)
         self._tasks: list[asyncio.Task[None]] = []
         self._series = StreamSeries("edge", settings.stream_series)
         self.metrics.read_from(self._collect)

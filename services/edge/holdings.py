@@ -5,26 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from lalmesh.names import StreamKey
-from lalmesh.runtime.load import ByteRate, ByteRates
+from lalmesh.runtime.load import AveragedByteRate, ByteRate, ByteRates
 from lalmesh.runtime.scheduling import HeldStream, Load
 from lalmesh.runtime.scheduling.control import MAX_VIA
 from services.edge.frame_rates import FrameRates
+from services.edge.hls_nodes import HlsProxyCounters
 from services.edge.publisher import Publishers
 from services.edge.publishing import Publishing
 from services.edge.relay import Relay, Relays
 from services.edge.session import Sessions
 
+HLS_OVER_S = 10.0  #: players of HLS fetch a segment at once and then none for seconds: no shorter than segments commonly are
+
 
 class Holdings:
     """The streams and sessions of one edge."""
 
-    def __init__(self, publishers: Publishers, relays: Relays, sessions: Sessions, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, publishers: Publishers, relays: Relays, sessions: Sessions, hls: HlsProxyCounters, clock: Callable[[], float]
+    ) -> None:
         """Look at these; rates are by `clock`, in seconds."""
         self._publishers = publishers
         self._relays = relays
         self._sessions = sessions
         self._ingress = ByteRates(clock)
         self._egress = ByteRate(clock)
+        self._hls = hls
+        self._hls_egress = AveragedByteRate(clock, HLS_OVER_S)
         self.frames = FrameRates()  #: of what is published here, as of the last look
 
     def now(self) -> tuple[Load, tuple[HeldStream, ...]]:
@@ -32,9 +39,11 @@ class Holdings:
         relays = {relay.stream: relay for relay in self._relays}
         via = self._via()
         published = [self._published(publishing, relays.pop(publishing.stream, None), via) for publishing in self._publishers]
+        hls_bps = self._hls_egress.bps(self._hls.sent_bytes)
         load = Load(
             ingress_bps=sum(stream.bitrate_bps for stream in published),
-            egress_bps=self._egress.bps(self._relays.fanout_totals.sent_bytes),
+            egress_bps=self._egress.bps(self._relays.fanout_totals.sent_bytes) + hls_bps,
+            hls_egress_bps=hls_bps,
             sessions=len(self._sessions),
             opened_sessions=self._sessions.opened,
             streams=len(self._relays),

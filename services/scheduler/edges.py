@@ -65,7 +65,7 @@ def _uses(capacity: Capacity, load: Load, coming: Coming) -> list[tuple[str, flo
     if capacity.sessions:
         uses.append(("sessions", load.sessions + coming.sessions, capacity.sessions))
     if capacity.egress_bps:
-        each_bps = _each(load.egress_bps, load.sessions) or STREAM_BPS
+        each_bps = _each(load.egress_bps - load.hls_egress_bps, load.sessions) or STREAM_BPS
         uses.append(("bit/s", load.egress_bps + coming.plays * each_bps, capacity.egress_bps))
     if capacity.cpu_fraction:
         each = _each(load.cpu_fraction, load.sessions)

@@ -98,6 +98,7 @@ class LoadModel(CapacityModel):
 
     ingress_bps: int = Field(description="Bits a second that come in.")
     opened_sessions: int = Field(description="Sessions that have come since its start.")
+    hls_egress_bps: int = Field(description="What of the bits that go out is HLS and recordings, of an edge.")
 
 
 class ReadModel(ApiModel):

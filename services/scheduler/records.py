@@ -30,6 +30,7 @@ NODES = "nodes/"
 CLAIMS = "claims/"
 GROUPS = "groups/"
 MAX_KEYS = 1 << 15  #: keys that are kept spelt out, some 6 MB: each report asks for those of every stream in it
+BESIDE_LOAD = ("opened_sessions", "hls_egress_bps")  #: figures of a load that replicas of before do not know
 MAX_REPLACED = 8  #: earlier incarnations that a node record remembers: enough for a node that restarts in a loop
 
 _Record = TypeVar("_Record")
@@ -169,7 +170,8 @@ def grant_of(claim: ClaimRecord, group: GroupRecord) -> Grant:
 def serialize_node(record: NodeRecord) -> bytes:
     """The value of a node's key."""
     load = asdict(record.load)
-    opened = load.pop("opened_sessions")  # beside it: replicas of before take the record for damaged where figures are new to them
+    # beside it: replicas of before take the record for damaged where figures are new to them
+    beside = {name: load.pop(name) for name in BESIDE_LOAD}
     return dump(
         {
             "incarnation": record.node.incarnation.hex(),
@@ -180,7 +182,7 @@ def serialize_node(record: NodeRecord) -> bytes:
             "endpoints": [asdict(endpoint) for endpoint in record.endpoints],
             "capacity": asdict(record.capacity),
             "load": load,
-            "opened_sessions": opened,
+            **beside,
             "version": record.version,
             "draining": record.draining,
             "away": record.away,
@@ -204,7 +206,7 @@ def _node(entry: KeyValue, value: dict[str, Any]) -> NodeRecord:
         machine=str(value["machine"]),
         endpoints=tuple(Endpoint(str(item["protocol"]), str(item["host"]), int(item["port"])) for item in value["endpoints"]),
         capacity=_figures(Capacity, value["capacity"]),
-        load=replace(_figures(Load, value["load"]), opened_sessions=int(value.get("opened_sessions", 0))),
+        load=replace(_figures(Load, value["load"]), **{name: int(value.get(name, 0)) for name in BESIDE_LOAD}),
         version=str(value["version"]),
         draining=bool(value["draining"]),
         away=bool(value["away"]),

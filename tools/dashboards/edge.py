@@ -7,6 +7,7 @@ from tools.dashboards.parts import (
     ANNOTATIONS,
     POD,
     WINDOW,
+    egress,
     figure,
     link_delay,
     links_of,
@@ -28,7 +29,7 @@ WELL = Row(
         figure("Players", "Those that hold a session; HLS beside.", or_zero(total("edge_sessions", where=PLAYER))),
         figure("Players of HLS", "Known by an id at these edges.", total("edge_hls_players")),
         figure("Publishers", "And relays that pull.", total("edge_publications")),
-        figure("Egress", "To players.", f"{rate('edge_egress_bytes_total')} * 8", unit="bps"),
+        figure("Egress", "To players, HLS and recordings among it.", f"{egress()} * 8", unit="bps"),
         figure(
             "Full",
             "Edges that have what edge.capacity states, and let nobody in.",
@@ -80,8 +81,8 @@ AUDIENCE = Row(
         ),
         Panel(
             title="Egress by pod",
-            about="Bits a second written to players, beside what the line of the machine has.",
-            queries=[Query(f"{rate('edge_egress_bytes_total', 'pod')} * 8", "{{pod}}")],
+            about="Bits a second written to players, of HLS too, beside what the line of the machine has.",
+            queries=[Query(f"{egress('pod')} * 8", "{{pod}}")],
             unit="bps",
         ),
         Panel(
@@ -93,8 +94,7 @@ AUDIENCE = Row(
                     "{{pod}} sessions",
                 ),
                 Query(
-                    f"{rate('edge_egress_bytes_total', 'pod')}"
-                    f" / on (pod) (max by (pod) (edge_capacity_egress_bytes_per_second{{{POD}}}) > 0)",
+                    f"{egress('pod')} / on (pod) (max by (pod) (edge_capacity_egress_bytes_per_second{{{POD}}}) > 0)",
                     "{{pod}} bits",
                 ),
             ],

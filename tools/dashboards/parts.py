@@ -58,6 +58,11 @@ def rate(metric: str, labels: str = "", where: str = POD) -> str:
     return f"sum{_by(labels)}(rate({metric}{{{where}}}[{WINDOW}]))"
 
 
+def egress(labels: str = "", where: str = POD) -> str:
+    """Bytes a second that edges give to players: streams, and HLS and recordings, from their cache too."""
+    return f"({rate('edge_egress_bytes_total', labels, where)} + {rate('edge_hls_egress_bytes_total', labels, where)})"
+
+
 def quantile(share: float, metric: str, labels: str = "", where: str = POD) -> str:
     """Below what so many of what a histogram has counted were."""
     by = f"le, {labels}" if labels else "le"

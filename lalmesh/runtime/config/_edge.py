@@ -81,7 +81,7 @@ class EdgeCapacityConfig(ConfigModel):
     """What routing may load this edge with; how loaded it is, is its share of the fullest of these. A full edge sends people on."""
 
     sessions: int = Field(default=0, ge=0, le=10_000_000, description="Players and publishers at a time; 0: not stated.")
-    egress_bps: int = Field(default=0, ge=0, le=10**13, description="Bits a second that are sent to players; 0: not stated.")
+    egress_bps: int = Field(default=0, ge=0, le=10**13, description="Bits a second that go to players, HLS too; 0: not stated.")
     cpu_percent: int = Field(default=0, ge=0, le=100, description="Processor time of all usable cores; 0: not stated.")
     memory_bytes: int = Field(default=0, ge=0, le=1 << 50, description="Memory of the process; 0: not stated.")
 

@@ -156,6 +156,7 @@ class Load:
     cpu_fraction: float = 0.0  #: of all cores that the node may use
     memory_bytes: int = 0
     opened_sessions: int = 0  #: that have come since its start, those that have gone too
+    hls_egress_bps: int = 0  #: what of `egress_bps` is HLS and recordings that an edge gives: of no session
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

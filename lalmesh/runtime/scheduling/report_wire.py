@@ -164,6 +164,7 @@ def parse_load(message: scheduler_pb2.Load) -> Load:
         cpu_fraction=message.cpu_fraction,
         memory_bytes=message.memory_bytes,
         opened_sessions=message.opened_sessions,
+        hls_egress_bps=message.hls_egress_bps,
     )
 
 
@@ -177,6 +178,7 @@ def serialize_load(load: Load) -> scheduler_pb2.Load:
         cpu_fraction=load.cpu_fraction,
         memory_bytes=load.memory_bytes,
         opened_sessions=load.opened_sessions,
+        hls_egress_bps=load.hls_egress_bps,
     )
 
 

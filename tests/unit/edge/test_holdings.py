@@ -8,7 +8,8 @@ from typing import Any, cast
 from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, Place
-from services.edge.holdings import Holdings
+from services.edge.hls_nodes import HlsProxyCounters
+from services.edge.holdings import HLS_OVER_S, Holdings
 from services.edge.publisher import Publishers
 from services.edge.relay import Relays
 from services.edge.session import Sessions
@@ -37,7 +38,9 @@ def relay(stream: StreamKey, players: int) -> Any:
 class Streams(list[Any]):
     """Relays, and what they sent."""
 
-    fanout_totals = SimpleNamespace(sent_bytes=0)
+    def __init__(self, relays: list[Any]) -> None:
+        super().__init__(relays)
+        self.fanout_totals = SimpleNamespace(sent_bytes=0)
 
 
 class Opened(list[Any]):
@@ -52,7 +55,8 @@ def test_a_stream_that_is_published_and_played_is_told_once_and_how_loaded_the_e
     publishers = [SimpleNamespace(stream=CAM, core=core)]
     relayed = [SimpleNamespace(stream=FILM, client=SimpleNamespace(via=via)) for via in (("a", "b"), ("b",))]
     sessions = Opened([*relayed, *(SimpleNamespace(stream=CAM, client=SimpleNamespace(via=())) for _ in range(4))])
-    holdings = Holdings(cast(Publishers, publishers), cast(Relays, relays), cast(Sessions, sessions), lambda: now)
+    hls = HlsProxyCounters()
+    holdings = Holdings(cast(Publishers, publishers), cast(Relays, relays), cast(Sessions, sessions), hls, lambda: now)
     holdings.now()
     now, core.counters.payload_bytes, relays.fanout_totals.sent_bytes = 101.0, 250_000, 1_000_000
     load, streams = holdings.now()
@@ -70,3 +74,17 @@ def test_a_stream_that_is_published_and_played_is_told_once_and_how_loaded_the_e
         10,
         2,
     )
+
+
+def test_hls_is_a_part_of_what_goes_out_evenly_though_it_comes_in_bursts() -> None:
+    now, hls, relays = 100.0, HlsProxyCounters(), Streams([])
+    holdings = Holdings(cast(Publishers, []), cast(Relays, relays), cast(Sessions, Opened([])), hls, lambda: now)
+    told = []
+    for second in range(40):  # a segment each 5 s, and a live player beside it
+        now += 1
+        hls.sent_bytes += 5_000_000 if second % 5 == 0 else 0
+        relays.fanout_totals.sent_bytes += 1_000
+        told.append(holdings.now()[0])
+    assert {load.hls_egress_bps for load in told[int(HLS_OVER_S) :]} == {8_000_000}
+    assert {load.egress_bps - load.hls_egress_bps for load in told[1:]} == {8_000}
+    assert told[0].hls_egress_bps == 4_000_000, "the first burst is not taken for what goes on"

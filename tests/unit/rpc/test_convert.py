@@ -104,7 +104,7 @@ REPORTS = st.builds(
     capacity=st.builds(
         Capacity, egress_bps=UINT64, sessions=UINT32, streams=UINT32, memory_bytes=UINT64, cpu_fraction=st.floats(0, 1)
     ),
-    load=st.builds(Load, ingress_bps=UINT64, egress_bps=UINT64, cpu_fraction=st.floats(0, 1)),
+    load=st.builds(Load, ingress_bps=UINT64, egress_bps=UINT64, hls_egress_bps=UINT64, cpu_fraction=st.floats(0, 1)),
     draining=st.booleans(),
     leaving=st.booleans(),
     streams=st.lists(HELD, max_size=2).map(tuple),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lalmesh.runtime.load import ByteRate, ByteRates, ProcessLoad, read_resident_bytes, usable_cores
+from lalmesh.runtime.load import AveragedByteRate, ByteRate, ByteRates, ProcessLoad, read_resident_bytes, usable_cores
 
 
 class Machine:
@@ -84,6 +84,18 @@ def test_a_rate_is_told_between_two_looks() -> None:
     assert rate.bps(2_000) == 8_000
     now[0] = 12.05
     assert rate.bps(9_000) == 8_000, "too soon to tell"
+
+
+def test_a_rate_of_bursts_is_of_all_within_a_time() -> None:
+    now = [0.0]
+    rate = AveragedByteRate(lambda: now[0], 10.0)
+    told = []
+    for total in (1_000, 1_000, 1_000, 2_000, 2_000, 2_000):
+        now[0] += 5.0
+        told.append(rate.bps(total))
+    assert told == [800, 800, 0, 800, 800, 0]
+    now[0] += 0.05
+    assert rate.bps(9_000) == 0, "too soon to tell"
 
 
 def test_rates_are_kept_for_as_long_as_what_they_are_of() -> None:

@@ -193,6 +193,8 @@ def test_players_that_come_take_bit_rate_as_those_that_are_there_do() -> None:
     assert usage_of(capacity, load, Coming(10, 10)).share == 0.6
     assert usage_of(capacity, load, Coming(10, 0)).share == 0.5
     assert usage_of(capacity, Load(), Coming(5, 5)).share == 5 * STREAM_BPS / 100_000_000
+    beside_hls = Load(egress_bps=70_000_000, hls_egress_bps=20_000_000, sessions=50)
+    assert usage_of(capacity, beside_hls, Coming(10, 10)).share == 0.8, "HLS fills the line, and is of no session"
 
 
 def test_processor_and_memory_fill_an_edge_too() -> None:

@@ -98,7 +98,7 @@ class Capacity(_message.Message):
     def __init__(self, egress_bps: _Optional[int] = ..., sessions: _Optional[int] = ..., streams: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., cpu_fraction: _Optional[float] = ...) -> None: ...
 
 class Load(_message.Message):
-    __slots__ = ("ingress_bps", "egress_bps", "sessions", "streams", "cpu_fraction", "memory_bytes", "opened_sessions")
+    __slots__ = ("ingress_bps", "egress_bps", "sessions", "streams", "cpu_fraction", "memory_bytes", "opened_sessions", "hls_egress_bps")
     INGRESS_BPS_FIELD_NUMBER: _ClassVar[int]
     EGRESS_BPS_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
@@ -106,6 +106,7 @@ class Load(_message.Message):
     CPU_FRACTION_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     OPENED_SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    HLS_EGRESS_BPS_FIELD_NUMBER: _ClassVar[int]
     ingress_bps: int
     egress_bps: int
     sessions: int
@@ -113,7 +114,8 @@ class Load(_message.Message):
     cpu_fraction: float
     memory_bytes: int
     opened_sessions: int
-    def __init__(self, ingress_bps: _Optional[int] = ..., egress_bps: _Optional[int] = ..., sessions: _Optional[int] = ..., streams: _Optional[int] = ..., cpu_fraction: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., opened_sessions: _Optional[int] = ...) -> None: ...
+    hls_egress_bps: int
+    def __init__(self, ingress_bps: _Optional[int] = ..., egress_bps: _Optional[int] = ..., sessions: _Optional[int] = ..., streams: _Optional[int] = ..., cpu_fraction: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., opened_sessions: _Optional[int] = ..., hls_egress_bps: _Optional[int] = ...) -> None: ...
 
 class NodeReport(_message.Message):
     __slots__ = ("node", "role", "zone", "machine", "endpoints", "capacity", "load", "draining", "leaving", "streams", "version", "relays")
