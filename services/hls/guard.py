@@ -45,6 +45,7 @@ class LetIn:
     traceparent: str = ""  #: of the query, which `query` has no more; empty where there was none
     trace: telemetry.TraceContext | None = None  #: what its client says that it is a part of
     asked_us: int = 0  #: when it arrived, Unix microseconds
+    is_by_edge: bool = False  #: whether an edge passed it on
 
 
 Serve = Callable[[web.Request, LetIn], Awaitable[web.StreamResponse]]
@@ -82,7 +83,7 @@ class Guard:
             query = admitted
         base, is_counted = _base(request, remote, is_by_edge=said is not None), said is not None and said.is_counted
         peer = _peer(request, said) if said is not None else remote.peer
-        return await self._serve(request, LetIn(query, peer, base, is_counted, traceparent, trace, asked_us))
+        return await self._serve(request, LetIn(query, peer, base, is_counted, traceparent, trace, asked_us, said is not None))
 
     async def _admitted(self, request: web.Request, query: str, address: str) -> str | Redirected | web.Response:
         if request.path.startswith(RECORDINGS):

@@ -20,7 +20,7 @@ from lalmesh.runtime.threads import Threads
 from services.hls.answer import PLAYLIST_TYPE, UNCACHED, Answer, refusal
 from services.hls.bytes_cache import BytesCache
 from services.hls.guard import LetIn, as_it_came
-from services.hls.metrics import HlsMetrics
+from services.hls.metrics import TO_EDGE, TO_PLAYER, HlsMetrics
 from services.hls.naming import StreamNames
 from services.hls.record_http import RecordHttp
 from services.hls.service import HlsService
@@ -73,7 +73,7 @@ class HlsHttp:
         else:
             answer = await self._counted(request, path, let_in, self._ids)
         if request.method == "GET":
-            self._metrics.sent_bytes.inc(len(answer.body))
+            self._metrics.sent_bytes.labels(TO_EDGE if let_in.is_by_edge else TO_PLAYER).inc(len(answer.body))
         if CODECS_HEADER in answer.headers and not let_in.is_counted:
             answer = replace(answer, headers={name: text for name, text in answer.headers.items() if name not in FOR_EDGES})
         answer = await self._zipped.encoded(answer, request.headers.get("Accept-Encoding", ""))  # nobody holds the other meanwhile

@@ -19,6 +19,7 @@ from lalmesh.runtime.zeroed import begin_at_zero
 from services.hls.worker import Worker
 from services.hls.workers import Workers
 
+TO_EDGE, TO_PLAYER = "edge", "player"
 STATUSES = ("200", "404", "500", "503")  #: of answers that tell how well it is; others are counted once there are some
 
 
@@ -31,7 +32,9 @@ class HlsMetrics(ListenerMetrics):
         self._registry = registry
         self.requests = Counter("hls_requests", "Requests answered.", ("status",), registry=registry)
         begin_at_zero(self.requests, STATUSES)
-        self.sent_bytes = Counter("hls_sent_bytes", "Bytes of playlists and segments in answers.", registry=registry)
+        text = "Bytes of playlists and segments in answers, by who asked."
+        self.sent_bytes = Counter("hls_sent_bytes", text, ("to",), registry=registry)
+        begin_at_zero(self.sent_bytes, (TO_EDGE, TO_PLAYER))
 
     def read_from(
         self,

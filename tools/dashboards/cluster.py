@@ -23,6 +23,7 @@ from tools.dashboards.parts import (
     NAMESPACES,
     POD,
     WINDOW,
+    egress,
     figure,
     or_zero,
     processes,
@@ -40,8 +41,9 @@ IS_PLAYER = f'{NAMESPACE}, role="player"'
 HLS_PLAYERS = f"({or_zero(total('edge_hls_players', where=NAMESPACE))}) + ({or_zero(total('hls_players', where=NAMESPACE))})"
 PLAYERS = f"({or_zero(total('edge_sessions', where=IS_PLAYER))}) + {HLS_PLAYERS}"
 PUBLISHERS = or_zero(total("edge_publications", where=NAMESPACE))
-SENT = [or_zero(rate(name, where=NAMESPACE)) for name in ("edge_egress_bytes_total", "hls_sent_bytes_total")]
-EGRESS = f"(({SENT[0]}) + ({SENT[1]})) * 8"
+#: What hls nodes answer edges goes to players from there, and often more than once.
+DIRECT = f'{NAMESPACE}, to="player"'
+EGRESS = f"(({or_zero(egress(where=NAMESPACE))}) + ({or_zero(rate('hls_sent_bytes_total', where=DIRECT))})) * 8"
 
 
 WELL = Row(
@@ -108,7 +110,7 @@ WELL = Row(
         figure("Players", "Of all protocols.", PLAYERS),
         figure("Publishers", "Streams that are published, relays that pull among them.", PUBLISHERS),
         figure("Streams", "With a publisher, or still within its grace.", f"max(scheduler_streams{{{NAMESPACE}}})"),
-        figure("Egress", "To players, HLS as hls nodes send it among it.", EGRESS, unit="bps"),
+        figure("Egress", "To players, by edges and by hls nodes that they ask themselves.", EGRESS, unit="bps"),
         figure(
             "Join, p95",
             "From a player's request to its first media; who waits for a publisher counts that too.",
@@ -181,10 +183,10 @@ AUDIENCE = Row(
         ),
         Panel(
             title="Egress by pod",
-            about="Bytes written to players, and answers of hls nodes.",
+            about="Bits a second to players, by edges and by hls nodes that they ask themselves.",
             queries=[
-                Query(f"sum by (pod) (rate(edge_egress_bytes_total{{{NAMESPACE}}}[{WINDOW}])) * 8", "{{pod}}"),
-                Query(f"sum by (pod) (rate(hls_sent_bytes_total{{{NAMESPACE}}}[{WINDOW}])) * 8", "{{pod}}"),
+                Query(f"{egress('pod', NAMESPACE)} * 8", "{{pod}}"),
+                Query(f"{rate('hls_sent_bytes_total', 'pod', DIRECT)} * 8", "{{pod}}"),
             ],
             unit="bps",
             stacked=True,

@@ -86,9 +86,8 @@ class Site:
             self.headers = answer.headers
             return answer.status, await answer.text(), answer.headers.get("Location", "")
 
-    @property
-    def sent_bytes(self) -> float | None:
-        return self.registry.get_sample_value("hls_sent_bytes_total")
+    def sent_bytes(self, to: str) -> float | None:
+        return self.registry.get_sample_value("hls_sent_bytes_total", {"to": to})
 
 
 @pytest.fixture
@@ -149,9 +148,17 @@ async def test_a_head_is_no_player_and_nothing_that_was_sent(stack: AsyncExitSta
     site = await started(stack)
     target = f"/hls/live/cam.m3u8?session_id={IDS.make(STREAM)}"
     assert await site.ask(target, "HEAD") == (200, "", "")
-    assert (len(site.players), site.sent_bytes) == (0, 0.0)
+    assert (len(site.players), site.sent_bytes("player")) == (0, 0.0)
     await site.ask(target)
-    assert (len(site.players), site.sent_bytes) == (1, float(len(TEXT)))
+    assert (len(site.players), site.sent_bytes("player")) == (1, float(len(TEXT)))
+
+
+async def test_what_edges_get_is_told_apart_from_what_players_get(stack: AsyncExitStack) -> None:
+    site = await started(stack, SHARED)
+    for _ in range(2):
+        assert (await site.ask("/hls/live/cam.m3u8", by_edge=True))[0] == 200
+    _, text, _ = await site.ask(f"/hls/live/cam.m3u8?session_id={SHARED.make(STREAM)}")
+    assert (site.sent_bytes("edge"), site.sent_bytes("player")) == (2 * len(TEXT), len(text))
 
 
 async def test_who_was_kicked_is_told_that_it_is_over(stack: AsyncExitStack) -> None:
