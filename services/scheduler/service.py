@@ -283,6 +283,8 @@ class SchedulerService(HlsAnswers):
             self.locator.wake(change.now.stream)
         if isinstance(change, NodeChanged) and change.now is not None and change.now.role is Role.ORIGIN:
             self.unreachable.known(change.now.node)
+        if isinstance(change, NodeChanged) and change.before is not None and change.now is None:
+            self.unreachable.gone(change.before.node)
         parts = (self._names, self._successions, self.presence, self._settlement, self.replicas, self.drains, self._inheritance)
         for part in parts:
             part.handle(change)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict, deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.zeroed import begin_at_zero
@@ -26,10 +27,17 @@ class Unreachable:
         self._clock = clock
         self._reports: defaultdict[NodeId, deque[float]] = defaultdict(lambda: deque(maxlen=MAX_REPORTS))
         self._logged: dict[NodeId, float] = {}
+        self._known: set[str] = set()
 
     def known(self, origin: NodeId) -> None:
         """There is this origin: nobody has reported it yet."""
+        self._known.add(origin.name)
         begin_at_zero(self._metrics.unreachable, [origin.name])
+
+    def gone(self, origin: NodeId) -> None:
+        """It is no node any more, nor is another start of it: its series ends, as names may never come again."""
+        self._known.discard(origin.name)
+        self._end_series(origin)
 
     def report(self, origin: NodeId) -> None:
         """A reader says that it cannot reach `origin`."""
@@ -54,3 +62,9 @@ class Unreachable:
         for origin in [each for each, reports in self._reports.items() if not reports or reports[-1] < now - SHOWN_S]:
             del self._reports[origin]
             self._logged.pop(origin, None)
+            if origin.name not in self._known:  # reported after it had gone
+                self._end_series(origin)
+
+    def _end_series(self, origin: NodeId) -> None:
+        with suppress(KeyError):
+            self._metrics.unreachable.remove(origin.name)

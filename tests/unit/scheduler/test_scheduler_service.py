@@ -271,6 +271,21 @@ async def test_a_lease_that_ended_unseen_is_found_by_the_transaction(
     assert refused.refusal is Refusal.NO_ORIGIN
 
 
+async def test_an_origin_that_has_gone_has_no_series(
+    service: SchedulerService, nodes: tuple[Node, Node], registry: FlakyRegistry
+) -> None:
+    def unreachable() -> float | None:
+        return service.metrics.registry.get_sample_value("scheduler_unreachable_total", {"origin": ORIGIN.node.name})
+
+    assert unreachable() == 0
+    record = service.directory.node(ORIGIN.node)
+    assert record is not None
+    await registry.revoke_lease(record.lease_id)
+    await settle()
+    assert service.directory.node(ORIGIN.node) is None
+    assert unreachable() is None
+
+
 async def test_a_stream_that_ends_leaves_its_node_away_and_its_lease_alive(
     service: SchedulerService, nodes: tuple[Node, Node], registry: FlakyRegistry, clock: Clock
 ) -> None:

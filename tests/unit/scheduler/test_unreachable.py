@@ -37,3 +37,25 @@ def test_what_was_said_of_origins_that_have_ended_is_not_kept() -> None:
         reports.report(NodeId("o1", bytes([start] * 8)))
         clock.now += SHOWN_S / 2
     assert len(reports._reports) == len(reports._logged) == 3
+
+
+def test_a_series_ends_with_its_origin_also_one_that_readers_report_afterwards() -> None:
+    clock, metrics = Clock(), SchedulerMetrics()
+    reports = Unreachable(metrics, clock)
+
+    def value(name: str) -> float | None:
+        return metrics.registry.get_sample_value("scheduler_unreachable_total", {"origin": name})
+
+    reports.known(ORIGIN)
+    assert value("o1") == 0
+    reports.gone(ORIGIN)
+    reports.gone(ORIGIN)
+    assert value("o1") is None
+    reports.report(ORIGIN)
+    assert value("o1") == 1
+    reports.known(NodeId("o2", bytes(8)))
+    clock.now += 2 * SHOWN_S
+    reports.report(NodeId("o2", bytes(8)))
+    clock.now += 2 * SHOWN_S
+    reports.report(NodeId("o2", bytes([1] * 8)))
+    assert (value("o1"), value("o2")) == (None, 2), "that of a node that is there stays, whatever start of it was meant"
