@@ -12,6 +12,19 @@
   "origins" (mul $zones .Values.origin.replicas)
   "hlsNodes" (mul $zones .Values.hls.replicas)
   "schedulers" .Values.scheduler.replicas }}
+{{- $known := list }}
+{{- range $path, $_ := .Files.Glob "alerts/*.yaml" }}
+{{- range $group := ($root.Files.Get $path | fromYaml).groups }}
+{{- range $group.rules }}
+{{- $known = append $known .alert }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $given.disabled }}
+{{- if not (has . $known) }}
+{{- fail (printf "monitoring.prometheusRule.disabled: there is no alert %s" .) }}
+{{- end }}
+{{- end }}
 groups:
 {{- range $path, $_ := .Files.Glob "alerts/*.yaml" }}
 {{- range $group := ($root.Files.Get $path | fromYaml).groups }}

@@ -96,6 +96,7 @@ def test_values_change_times_thresholds_and_labels(tmp_path: Path) -> None:
         ((f"{ALERTS}.failoverSlow.seconds=4",), "failoverSlow/seconds"),
         ((f"{ALERTS}.descriptorsShort.share=80",), "descriptorsShort/share"),
         ((f"{ALERTS}.edgeFull.window=null",), "edgeFull"),
+        (("monitoring.prometheusRule.disabled[0]=LalmeshSpanLost",), "there is no alert LalmeshSpanLost"),
     ],
 )
 def test_values_that_mean_nothing_are_refused(sets: tuple[str, ...], words: str) -> None:
@@ -190,8 +191,20 @@ CASES = [
     # Every replica says it; there is one alert. It holds as long as it is remembered.
     case(
         "LalmeshNodeAway",
-        [series("scheduler_nodes", "0 0 1 0x10", pod, role="edge", state="away") for pod in ("one", "other")],
-        {"1m": [], "2m": [{**WARNING, "role": "edge"}], "6m": [{**WARNING, "role": "edge"}], "8m": []},
+        [series("scheduler_nodes", "0 0 1 1 0x10", pod, role="edge", state="away") for pod in ("one", "other")],
+        {"2m": [], "3m": [{**WARNING, "role": "edge"}], "6m": [{**WARNING, "role": "edge"}], "8m": []},
+    ),
+    # It comes and goes.
+    case(
+        "LalmeshNodeAway",
+        [series("scheduler_nodes", "0 0 1 0 0 1 0x10", role="edge", state="away")],
+        {"4m": [], "5m": [{**WARNING, "role": "edge"}], "6m": [{**WARNING, "role": "edge"}], "8m": []},
+    ),
+    # A scrape falls into the moment in which nodes go to the other replica, as theirs starts anew.
+    case(
+        "LalmeshNodeAway",
+        [series("scheduler_nodes", "0 0 3 0x10", pod, role="edge", state="away") for pod in ("one", "other")],
+        {"1m": [], "2m": [], "3m": [], "6m": []},
     ),
     # A rollout is no page: pods come and go.
     case(
