@@ -17,7 +17,7 @@ from lalmesh.runtime.zeroed import begin_at_zero
 from services.edge.endings import Ending
 from services.edge.entrance import Closed
 
-FORMATS = ("flv", "ts", "fmp4")
+FORMATS = ("flv", "ts", "fmp4")  #: `http_formats.FORMATS` by name, which stands above this
 #: `Session.protocol` of those who may publish and play, by listener; and of those who only play.
 PUBLISHING = {
     "rtmp": ("rtmp",),
