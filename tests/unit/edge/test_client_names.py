@@ -17,4 +17,4 @@ def test_players_of_each_format_are_called_as_their_sessions_are(listener: str, 
 
 
 def test_there_are_as_many_formats() -> None:
-    assert metrics.FORMATS == tuple(form.name for form in FORMATS)
+    assert tuple(form.name for form in FORMATS) == metrics.FORMATS
