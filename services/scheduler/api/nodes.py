@@ -65,20 +65,21 @@ def operations(service: SchedulerService, peers: Peers) -> list[Operation]:
 
     async def list_nodes(asked: Asked) -> Answer:
         page = Page.of(_wanted(service, asked.query), asked.query)
-        shown = [describe_node(service, record, peers.load(record.node), peers.reads(record.node)) for record in page.shown]
+        reads = await peers.reads([record.node for record in page.shown])
+        shown = [describe_node(service, each, peers.load(each.node), reads.get(each.node, {})) for each in page.shown]
         return Answer(body=page.answer(NodePage, shown))
 
     async def show_node(asked: Asked) -> Answer:
         """What it is now; nothing where it has left."""
         name = asked.path["name"]
         node = next((record for record in service.directory.nodes() if record.node.name == name), None)
-        return Answer(body=_described(service, peers, name, node or service.replicas.named(name)))
+        return Answer(body=await _described(service, peers, name, node or service.replicas.named(name)))
 
     async def drain_node(asked: Asked) -> Answer:
         """Have it told; it may be at another replica, or be one."""
         name, deadline_s = asked.path["name"], asked.body.deadline_s
         told = await service.drains.ask(name, deadline_s) or await service.replicas.ask(name, deadline_s)
-        return Answer(body=_described(service, peers, name, told), status=HTTPStatus.ACCEPTED)
+        return Answer(body=await _described(service, peers, name, told), status=HTTPStatus.ACCEPTED)
 
     return [
         Operation(
@@ -131,7 +132,7 @@ def _wanted(service: SchedulerService, query: NodeQuery) -> list[NodeRecord]:
     ]
 
 
-def _described(service: SchedulerService, peers: Peers, name: str, found: NodeRecord | Replica | None) -> NodeOrReplica:
+async def _described(service: SchedulerService, peers: Peers, name: str, found: NodeRecord | Replica | None) -> NodeOrReplica:
     match found:
         case None if not service.is_ready:
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "the registry was not read yet", retry_after_s=RETRY_S)
@@ -143,6 +144,5 @@ def _described(service: SchedulerService, peers: Peers, name: str, found: NodeRe
             model = ReplicaModel(name=node.name, incarnation=incarnation, role="scheduler", is_here=is_here, state=state)
             return NodeOrReplica.model_construct(root=model)
         case NodeRecord():
-            return NodeOrReplica.model_construct(
-                root=describe_node(service, found, peers.load(found.node), peers.reads(found.node))
-            )
+            reads = (await peers.reads([found.node])).get(found.node, {})
+            return NodeOrReplica.model_construct(root=describe_node(service, found, peers.load(found.node), reads))

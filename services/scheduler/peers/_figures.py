@@ -62,7 +62,7 @@ class NodeFigures:
     load: Load
     #: streams that it owns and that do not stand as the registry shows them
     standings: Mapping[StreamKey, StreamState] = field(default_factory=dict)
-    #: how many streams it has from each origin, by name; without those that are published at it
+    #: how many streams it has from each origin, by name, where that was asked for; without those that are published at it
     reads: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -85,14 +85,14 @@ class OwnFigures:
         held = session.held.get(stream) if session else None
         return self._standing(held) if held is not None else None
 
-    def nodes(self) -> list[NodeFigures]:
-        """All of them."""
+    def nodes(self, *, reads_too: bool = False) -> list[NodeFigures]:
+        """All of them; with `reads_too` also what they read from where, for which every stream of each is looked at."""
         return [
             NodeFigures(
                 node=session.report.node,
                 load=session.report.load,
                 standings=self._standings(session),
-                reads=self._reads(session),
+                reads=self._reads(session) if reads_too else {},
             )
             for session in self._members
         ]

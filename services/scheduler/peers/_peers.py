@@ -1,16 +1,18 @@
-"""The other replicas, asked each second for the load of their nodes, and for the figures of streams when somebody looks at them.
+"""The other replicas, asked each second for the load of their nodes, and for what costs more when somebody looks at it.
 
 So every replica shows the same, some second late, at a cost that does not grow with the streams: of a cluster with 10,000 of them
-the figures of all change each second, and nobody looks at more than a page. Who does not answer is left out; what its nodes said
-is forgotten after `STALE_S`. Nothing that decides ownership depends on it: placement takes the load of nodes that joined elsewhere
-from here where it is known, and from the registry where it is not.
+the figures of all change each second, and nobody looks at more than a page; what nodes read is counted stream by stream. Who does
+not answer is left out; what its nodes said is forgotten after `STALE_S`. Nothing that decides ownership depends on it: placement
+takes the load of nodes that joined elsewhere from here where it is known, and from the registry where it is not.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections import ChainMap
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 INTERVAL_S = 1.0  #: as often as nodes report
 STALE_S = 3.0  #: what a replica said of its nodes is forgotten where it says nothing more
 ANSWER_S = 0.5  #: for an answer while somebody waits for a page
+READS_S = 1.0  #: that what a replica said its nodes read is shown, until it is asked again
 
 Dial = Callable[[str], grpc.aio.Channel]
 
@@ -64,12 +67,6 @@ class Peers:
             return load
         return next((peer.nodes[node].load for peer in self._peers.values() if node in peer.nodes), None)
 
-    def reads(self, node: NodeId) -> Mapping[str, int]:
-        """How many streams a node has from each origin, by name; nothing where it is not known."""
-        if (reads := self.own.reads(node)) is not None:
-            return reads
-        return next((peer.nodes[node].reads for peer in self._peers.values() if node in peer.nodes), {})
-
     def state(self, stream: StreamKey) -> StreamState:
         """How far a stream is."""
         claim, group = self._directory.claim(stream), self._directory.group(stream)
@@ -91,6 +88,12 @@ class Peers:
         for figures in await asyncio.gather(*(self._ask(peer, streams, edges_too) for peer in asked)):
             known = [one | other for one, other in zip(known, figures, strict=True)] if figures else known
         return known
+
+    async def reads(self, nodes: Collection[NodeId]) -> Mapping[NodeId, Mapping[str, int]]:
+        """How many streams some nodes have from each origin, by name; those of replicas that do not answer are missing."""
+        own = {node: reads for node in nodes if (reads := self.own.reads(node)) is not None}
+        asked = [peer for peer in self._peers.values() if any(node in peer.nodes and node not in own for node in nodes)]
+        return ChainMap(own, *await asyncio.gather(*map(self._ask_reads, asked)))
 
     # How it is kept --------------------------------------------------------------------------------------------------
 
@@ -147,6 +150,18 @@ class Peers:
             self._note_failure(peer, exc)
             return ()
 
+    async def _ask_reads(self, peer: _Peer) -> dict[NodeId, Mapping[str, int]]:
+        if self._clock() - peer.read_at < READS_S:
+            return peer.reads
+        try:
+            with ended_calls_raise():
+                found = await peer.show_nodes(ANSWER_S, reads_too=True)
+        except (grpc.aio.AioRpcError, LalmeshError) as exc:
+            self._note_failure(peer, exc)
+            return {}
+        peer.reads, peer.read_at = {node: figures.reads for node, figures in found.items()}, self._clock()
+        return peer.reads
+
     def _note_failure(self, peer: _Peer, exc: Exception) -> None:
         self._service.metrics.peer_failures.inc()
         if not peer.is_away:  # once, not with every look
@@ -178,6 +193,8 @@ class _Peer:
         self.channel = channel
         self.nodes: Mapping[NodeId, NodeFigures] = {}
         self.told_at = now
+        self.reads: dict[NodeId, Mapping[str, int]] = {}
+        self.read_at = -math.inf
         self.is_away = False
         self.closing: asyncio.Future[Any] | None = None
         self._show_nodes = channel.unary_unary(
@@ -187,9 +204,9 @@ class _Peer:
             f"/{SERVICE}/ShowStreams", pb.ShowStreamsRequest.SerializeToString, pb.ShowStreamsResponse.FromString
         )
 
-    async def show_nodes(self, timeout_s: float) -> Mapping[NodeId, NodeFigures]:
-        """Its nodes."""
-        answer: pb.ShowNodesResponse = await self._show_nodes(pb.ShowNodesRequest(), timeout=timeout_s)
+    async def show_nodes(self, timeout_s: float, *, reads_too: bool = False) -> Mapping[NodeId, NodeFigures]:
+        """Its nodes; replicas of before say what these read unasked."""
+        answer: pb.ShowNodesResponse = await self._show_nodes(pb.ShowNodesRequest(reads_too=reads_too), timeout=timeout_s)
         return {figures.node.node: figures for figures in map(parse_node_figures, answer.nodes)}
 
     async def show_streams(self, streams: Sequence[StreamKey], timeout_s: float, edges_too: bool) -> Sequence[StreamFigures]:

@@ -37,7 +37,7 @@ class PeersFace:
 
     async def show_nodes(self, request: pb.ShowNodesRequest, context: object) -> pb.ShowNodesResponse:
         """The nodes that joined here."""
-        return pb.ShowNodesResponse(nodes=map(serialize_node_figures, self._figures.nodes()))
+        return pb.ShowNodesResponse(nodes=map(serialize_node_figures, self._figures.nodes(reads_too=request.reads_too)))
 
     async def show_streams(
         self, request: pb.ShowStreamsRequest, context: grpc.aio.ServicerContext[Any, Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -17,6 +17,8 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.scheduling import HeldStream, Role
 from lalmesh.runtime.scheduling.model import StreamState
 from services.scheduler import SchedulerApp
+from services.scheduler.members import Session
+from services.scheduler.peers import OwnFigures
 from services.scheduler.registry import MemoryRegistry
 
 TRACKS = TrackSet((Track(track_id=1, codec=Codec.H264, width=1280, height=720),), 1)
@@ -107,6 +109,29 @@ async def test_every_replica_shows_what_nodes_report_to_any(cluster: Cluster, we
         assert (await web.alike([one, two], f"streams?{query}"))["item_count"] == count, query
     for query, count in (("role=edge", 2), ("role=hls", 0), ("state=joined", 3), ("zone=", 3), ("zone=a", 0)):
         assert (await web.alike([one, two], f"nodes?{query}"))["item_count"] == count, query
+
+
+async def test_what_nodes_read_is_counted_where_somebody_looks_at_them(
+    cluster: Cluster, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[str] = []
+
+    def count(
+        figures: OwnFigures, session: Session, inner: Callable[..., Mapping[str, int]] = OwnFigures._reads
+    ) -> Mapping[str, int]:
+        counted.append(session.node.name)
+        return inner(figures, session)
+
+    monkeypatch.setattr(OwnFigures, "_reads", count)
+    one, two = await cluster.replica(name="s1"), await cluster.replica(name="s2")
+    edges = [await cluster.member(name, Role.EDGE, cluster.client(at)) for name, at in (("e1", one), ("e2", two), ("e3", two))]
+    await eventually(lambda: all(at.peers.load(edge.address.node) is not None for at in (one, two) for edge in edges))
+    assert counted == []
+    await web.get(one, "nodes")
+    assert sorted(counted) == ["e1", "e2", "e3"]
+    counted.clear()
+    await web.get(two, "nodes/e2")
+    assert counted == ["e2"]
 
 
 async def test_a_replica_that_does_not_answer_is_left_out(cluster: Cluster, web: Web) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lalmesh.media import Codec, Track, TrackSet
 from lalmesh.names import StreamKey
+from lalmesh.rpc.lalmesh.v1 import peers_pb2 as pb
 from lalmesh.runtime.ownership import NodeAddress, NodeId
 from lalmesh.runtime.registry import KeyValue
 from lalmesh.runtime.scheduling.model import HeldStream, Load, Role, StreamState
@@ -20,6 +21,7 @@ from services.scheduler import SchedulerService
 from services.scheduler.cluster_records import scheduler_key, serialize_scheduler
 from services.scheduler.peers import HeldAt, NodeFigures, Peers, StreamFigures
 from services.scheduler.peers._figures import MAX_HELD
+from services.scheduler.peers._peers import READS_S
 from services.scheduler.peers._wire import (
     parse_node_figures,
     parse_stream_figures,
@@ -90,6 +92,51 @@ class ClosedChannel:
 
     async def close(self, _grace: float | None) -> None:
         pass
+
+
+class AnsweringChannel:
+    """One to a replica that has a node, and says what this reads where it is asked for that; one of before always does."""
+
+    def __init__(self, *, is_of_before: bool = False) -> None:
+        self.asked: list[bool] = []  #: for what nodes read, too
+        self.is_away = False
+        self._is_of_before = is_of_before
+
+    def unary_unary(self, *_: object) -> Callable[..., Awaitable[Any]]:
+        async def answer(request: pb.ShowNodesRequest, **_: object) -> pb.ShowNodesResponse:
+            self.asked.append(request.reads_too)
+            if self.is_away:
+                raise asyncio.CancelledError
+            reads = {"o2": 3} if request.reads_too or self._is_of_before else {}
+            return pb.ShowNodesResponse(nodes=[serialize_node_figures(NodeFigures(node=address("e1"), load=Load(), reads=reads))])
+
+        return answer
+
+    async def close(self, _grace: float | None) -> None:
+        pass
+
+
+@pytest.mark.parametrize("is_of_before", [False, True])
+async def test_what_nodes_of_others_read_is_asked_for_when_somebody_looks_and_once_for_many(*, is_of_before: bool) -> None:
+    now, channel, edge = [0.0], AnsweringChannel(is_of_before=is_of_before), address("e1").node
+    service = SchedulerService(MemoryRegistry(lambda: 0.0), [b"key"], clock=lambda: now[0])
+    peers = Peers(service, lambda _: cast(grpc.aio.Channel, channel))
+    service.view.learn(KeyValue(scheduler_key("s2", b"12345678"), serialize_scheduler("s2", "s2:1"), 1, 1))
+    running = asyncio.create_task(peers.run())
+    while peers.load(edge) is None:  # noqa: ASYNC110 -- a step of the loop each
+        await asyncio.sleep(0)
+    assert channel.asked == [False]
+    for _ in range(3):
+        assert dict(await peers.reads([edge, address("e2").node])) == {edge: {"o2": 3}}
+    assert channel.asked == [False, True]
+    assert dict(await peers.reads([address("e2").node])) == {}
+    now[0] = READS_S
+    channel.is_away = True
+    assert dict(await peers.reads([edge])) == {}
+    assert channel.asked == [False, True, True]
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
 async def test_a_replica_that_goes_while_it_is_asked_says_nothing_and_ends_nobody_who_asks() -> None:

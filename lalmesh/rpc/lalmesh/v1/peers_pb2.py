@@ -26,7 +26,7 @@ from lalmesh.rpc.lalmesh.v1 import origin_pb2 as lalmesh_dot_v1_dot_origin__pb2
 from lalmesh.rpc.lalmesh.v1 import scheduler_pb2 as lalmesh_dot_v1_dot_scheduler__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16lalmesh/v1/peers.proto\x12\nlalmesh.v1\x1a\x17lalmesh/v1/origin.proto\x1a\x1alalmesh/v1/scheduler.proto\"\x12\n\x10ShowNodesRequest\";\n\x11ShowNodesResponse\x12&\n\x05nodes\x18\x01 \x03(\x0b\x32\x17.lalmesh.v1.NodeFigures\"\xa4\x01\n\x0bNodeFigures\x12!\n\x04node\x18\x01 \x01(\x0b\x32\x13.lalmesh.v1.NodeRef\x12\x1e\n\x04load\x18\x02 \x01(\x0b\x32\x10.lalmesh.v1.Load\x12-\n\tstandings\x18\x03 \x03(\x0b\x32\x1a.lalmesh.v1.StreamStanding\x12#\n\x05reads\x18\x04 \x03(\x0b\x32\x14.lalmesh.v1.ReadFrom\"+\n\x08ReadFrom\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\x0f\n\x07streams\x18\x02 \x01(\r\"S\n\x0eStreamStanding\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.lalmesh.v1.StreamState\"L\n\x12ShowStreamsRequest\x12#\n\x07streams\x18\x01 \x03(\x0b\x32\x12.lalmesh.v1.Stream\x12\x11\n\tedges_too\x18\x02 \x01(\x08\"A\n\x13ShowStreamsResponse\x12*\n\x07streams\x18\x01 \x03(\x0b\x32\x19.lalmesh.v1.StreamFigures\"\x8b\x01\n\rStreamFigures\x12 \n\x04held\x18\x01 \x03(\x0b\x32\x12.lalmesh.v1.HeldAt\x12\x11\n\tis_played\x18\x02 \x01(\x08\x12\x0f\n\x07players\x18\x03 \x01(\x04\x12\x10\n\x08left_out\x18\x04 \x03(\t\x12\"\n\x06played\x18\x05 \x03(\x0b\x32\x12.lalmesh.v1.HeldAt\"q\n\x06HeldAt\x12!\n\x04node\x18\x01 \x01(\x0b\x32\x13.lalmesh.v1.NodeRef\x12\x1e\n\x04role\x18\x02 \x01(\x0e\x32\x10.lalmesh.v1.Role\x12$\n\x04held\x18\x03 \x01(\x0b\x32\x16.lalmesh.v1.HeldStream2\xaa\x01\n\x0eSchedulerPeers\x12H\n\tShowNodes\x12\x1c.lalmesh.v1.ShowNodesRequest\x1a\x1d.lalmesh.v1.ShowNodesResponse\x12N\n\x0bShowStreams\x12\x1e.lalmesh.v1.ShowStreamsRequest\x1a\x1f.lalmesh.v1.ShowStreamsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16lalmesh/v1/peers.proto\x12\nlalmesh.v1\x1a\x17lalmesh/v1/origin.proto\x1a\x1alalmesh/v1/scheduler.proto\"%\n\x10ShowNodesRequest\x12\x11\n\treads_too\x18\x01 \x01(\x08\";\n\x11ShowNodesResponse\x12&\n\x05nodes\x18\x01 \x03(\x0b\x32\x17.lalmesh.v1.NodeFigures\"\xa4\x01\n\x0bNodeFigures\x12!\n\x04node\x18\x01 \x01(\x0b\x32\x13.lalmesh.v1.NodeRef\x12\x1e\n\x04load\x18\x02 \x01(\x0b\x32\x10.lalmesh.v1.Load\x12-\n\tstandings\x18\x03 \x03(\x0b\x32\x1a.lalmesh.v1.StreamStanding\x12#\n\x05reads\x18\x04 \x03(\x0b\x32\x14.lalmesh.v1.ReadFrom\"+\n\x08ReadFrom\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\x0f\n\x07streams\x18\x02 \x01(\r\"S\n\x0eStreamStanding\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.lalmesh.v1.StreamState\"L\n\x12ShowStreamsRequest\x12#\n\x07streams\x18\x01 \x03(\x0b\x32\x12.lalmesh.v1.Stream\x12\x11\n\tedges_too\x18\x02 \x01(\x08\"A\n\x13ShowStreamsResponse\x12*\n\x07streams\x18\x01 \x03(\x0b\x32\x19.lalmesh.v1.StreamFigures\"\x8b\x01\n\rStreamFigures\x12 \n\x04held\x18\x01 \x03(\x0b\x32\x12.lalmesh.v1.HeldAt\x12\x11\n\tis_played\x18\x02 \x01(\x08\x12\x0f\n\x07players\x18\x03 \x01(\x04\x12\x10\n\x08left_out\x18\x04 \x03(\t\x12\"\n\x06played\x18\x05 \x03(\x0b\x32\x12.lalmesh.v1.HeldAt\"q\n\x06HeldAt\x12!\n\x04node\x18\x01 \x01(\x0b\x32\x13.lalmesh.v1.NodeRef\x12\x1e\n\x04role\x18\x02 \x01(\x0e\x32\x10.lalmesh.v1.Role\x12$\n\x04held\x18\x03 \x01(\x0b\x32\x16.lalmesh.v1.HeldStream2\xaa\x01\n\x0eSchedulerPeers\x12H\n\tShowNodes\x12\x1c.lalmesh.v1.ShowNodesRequest\x1a\x1d.lalmesh.v1.ShowNodesResponse\x12N\n\x0bShowStreams\x12\x1e.lalmesh.v1.ShowStreamsRequest\x1a\x1f.lalmesh.v1.ShowStreamsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,23 +34,23 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lalmesh.v1.peers_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SHOWNODESREQUEST']._serialized_start=91
-  _globals['_SHOWNODESREQUEST']._serialized_end=109
-  _globals['_SHOWNODESRESPONSE']._serialized_start=111
-  _globals['_SHOWNODESRESPONSE']._serialized_end=170
-  _globals['_NODEFIGURES']._serialized_start=173
-  _globals['_NODEFIGURES']._serialized_end=337
-  _globals['_READFROM']._serialized_start=339
-  _globals['_READFROM']._serialized_end=382
-  _globals['_STREAMSTANDING']._serialized_start=384
-  _globals['_STREAMSTANDING']._serialized_end=467
-  _globals['_SHOWSTREAMSREQUEST']._serialized_start=469
-  _globals['_SHOWSTREAMSREQUEST']._serialized_end=545
-  _globals['_SHOWSTREAMSRESPONSE']._serialized_start=547
-  _globals['_SHOWSTREAMSRESPONSE']._serialized_end=612
-  _globals['_STREAMFIGURES']._serialized_start=615
-  _globals['_STREAMFIGURES']._serialized_end=754
-  _globals['_HELDAT']._serialized_start=756
-  _globals['_HELDAT']._serialized_end=869
-  _globals['_SCHEDULERPEERS']._serialized_start=872
-  _globals['_SCHEDULERPEERS']._serialized_end=1042
+  _globals['_SHOWNODESREQUEST']._serialized_end=128
+  _globals['_SHOWNODESRESPONSE']._serialized_start=130
+  _globals['_SHOWNODESRESPONSE']._serialized_end=189
+  _globals['_NODEFIGURES']._serialized_start=192
+  _globals['_NODEFIGURES']._serialized_end=356
+  _globals['_READFROM']._serialized_start=358
+  _globals['_READFROM']._serialized_end=401
+  _globals['_STREAMSTANDING']._serialized_start=403
+  _globals['_STREAMSTANDING']._serialized_end=486
+  _globals['_SHOWSTREAMSREQUEST']._serialized_start=488
+  _globals['_SHOWSTREAMSREQUEST']._serialized_end=564
+  _globals['_SHOWSTREAMSRESPONSE']._serialized_start=566
+  _globals['_SHOWSTREAMSRESPONSE']._serialized_end=631
+  _globals['_STREAMFIGURES']._serialized_start=634
+  _globals['_STREAMFIGURES']._serialized_end=773
+  _globals['_HELDAT']._serialized_start=775
+  _globals['_HELDAT']._serialized_end=888
+  _globals['_SCHEDULERPEERS']._serialized_start=891
+  _globals['_SCHEDULERPEERS']._serialized_end=1061
 # @@protoc_insertion_point(module_scope)

@@ -9,8 +9,10 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ShowNodesRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("reads_too",)
+    READS_TOO_FIELD_NUMBER: _ClassVar[int]
+    reads_too: bool
+    def __init__(self, reads_too: _Optional[bool] = ...) -> None: ...
 
 class ShowNodesResponse(_message.Message):
     __slots__ = ("nodes",)
