@@ -19,6 +19,7 @@ from support import npm
 from support.access_callback import CallbackServer
 from support.certificates import self_signed
 from support.cluster import Cluster, Node
+from support.etcd import make_certificates
 from support.ffmpeg import FFMPEG, Publisher, bounded, quiet
 from support.grafana import Asked, Dashboard, Values, dashboards, filled
 from support.helm import NAMESPACE, RELEASE, of_kind, template
@@ -118,11 +119,14 @@ def settings(folder: Path, collector: Collector, stack: ExitStack) -> dict[str, 
     may = {"auth.rules": ["any guarded/* callback"], "auth.callback.url": callback.url}
     tls = {"edge": "edge.tls", "hls": "hls.tls", "scheduler": "scheduler.http.tls"}
     shown = {role: {f"{key}.cert_file": certificate, f"{key}.key_file": certificate} for role, key in tls.items()}
+    made = make_certificates(folder / "tls")
+    between = {"ca_file": made.ca_file, "cert_file": made.cert_file("server"), "key_file": made.key_file("server")}
+    nodes = {f"cluster.tls.{name}": str(file) for name, file in between.items()}
     stores = {"scheduler.redis.host": LOOPBACK, "scheduler.redis.port": redis.port, "notify.receivers": [f"own {sink.url}/own"]}
     quick = {"hls.segment_ms": 1000}
     relay = {"relay.pulls": ["mirror/camera rtmp://127.0.0.1:9/live/nobody start=always"]}
     return {
-        "all": {**telemetry, **relay},
+        "all": {**telemetry, **relay, **nodes},
         "scheduler": {**stores, **shown["scheduler"]},
         "edge": {"edge.capacity.sessions": 1000, "edge.capacity.egress_bps": 10**9, **may, **shown["edge"]},
         "hls": {**quick, **shown["hls"]},

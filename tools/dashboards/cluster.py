@@ -294,6 +294,9 @@ NODES = Row(
                 Query(f"min by (pod) (edge_certificate_end_timestamp_seconds{{{NAMESPACE}}}) - time()", "{{pod}} to clients"),
                 Query(f"min by (pod) (scheduler_certificate_end_timestamp_seconds{{{NAMESPACE}}}) - time()", "{{pod}} to clients"),
                 Query(f"min by (pod) (hls_certificate_end_timestamp_seconds{{{NAMESPACE}}}) - time()", "{{pod}} to clients"),
+                Query(
+                    f"min by (pod) (lalmesh_cluster_certificate_end_timestamp_seconds{{{NAMESPACE}}}) - time()", "{{pod}} to nodes"
+                ),
             ],
             unit="s",
             runbook="certificate-expires",
