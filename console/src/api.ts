@@ -71,7 +71,7 @@ export interface NodeModel {
   capacity: CapacityModel;
   groups: number;
   load: LoadModel | null;
-  reads: ReadModel[];
+  reads?: ReadModel[]; // older replicas do not say it
   unreachable_reports: number;
 }
 

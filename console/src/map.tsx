@@ -124,7 +124,7 @@ function linksOf(nodes: NodeModel[], streams: StreamModel[], places: Map<string,
   }
   const read = nodes.flatMap((node) =>
     places.has(node.name)
-      ? node.reads
+      ? (node.reads ?? [])
           .filter(({ origin }) => places.has(origin))
           .map(({ origin, streams: num }) => ({ from: origin, to: node.name, num, plays: node.role === "edge" }))
       : [],

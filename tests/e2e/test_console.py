@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, FrameLocator, Page, expect
+from playwright.sync_api import Browser, FrameLocator, Page, Route, expect
 from support import browser as players
 from support.cluster import Cluster, Node, Standalone
 from support.console import BUILT, WAIT_MS, Console, browsing
@@ -165,6 +165,21 @@ def test_each_page_shows_what_there_is_and_asks_nobody_else(console: Console, cl
     expect(page.get_by_role("table", name="Relays", exact=True)).to_contain_text("Nothing is fetched or sent")
     assert console.complaints == []
     assert console.asked == {cluster.api_url}
+
+
+def test_a_replica_of_before_that_does_not_say_what_nodes_read_has_a_map_too(browser: Browser, crowd: str) -> None:
+    def as_before(route: Route) -> None:
+        answer = route.fetch()
+        page = answer.json()
+        for node in page["items"]:
+            del node["reads"]
+        route.fulfill(response=answer, json=page)
+
+    console = Console(browser, crowd)
+    console.page.route("**/v1/nodes?*", as_before)
+    expect(console.open().locator(".map .link")).not_to_have_count(0)
+    assert console.complaints == []
+    console.close()
 
 
 def test_a_stream_appears_while_the_page_is_open_and_plays(console: Console, cluster: Cluster, tmp_path: Path) -> None:
