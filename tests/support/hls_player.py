@@ -19,6 +19,9 @@ from support.hls_text import ListedSegment, ReadPlaylist, merge, read_playlist
 
 REQUEST_S = 30.0  #: for one answer: a blocking one waits three target durations at most
 PAUSE_S = 0.3  #: between two questions that are answered at once
+#: ... of several servers, at least: each may keep a playlist for half a target, and a whole second, and so be that much behind
+#: another; a player waits as long before it asks anew (RFC 8216 §6.3.4)
+CACHED_S = 1.0
 
 _Key = TypeVar("_Key")
 
@@ -38,6 +41,7 @@ class HlsPlayer:
         self.playlist: ReadPlaylist | None = None
         self._read_at = 0.0  # monotonic seconds
         self._servers = itertools.cycle(servers)
+        self._has_choice = len(servers) > 1
         self._path = path
         self._low_latency = low_latency
         self._session: aiohttp.ClientSession | None = None
@@ -92,7 +96,12 @@ class HlsPlayer:
             self.playlist = merge(read, self.listed) if read.skipped else read
             await self._take(self.playlist)
         if status != 200 or "_HLS_msn" not in target:
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(self._pause_s())
+
+    def _pause_s(self) -> float:
+        if not self._has_choice or self.playlist is None:
+            return PAUSE_S
+        return max(CACHED_S, float(self.playlist.target_s or 0) / 2)
 
     def _next_target(self) -> str:
         playlist = self.playlist
