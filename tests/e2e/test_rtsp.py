@@ -123,7 +123,7 @@ class Table:
         self._run = Run(folder, ExitStack())
 
     def record(self) -> None:
-        """Run it: players of RTMP wait for the publishers, the others come once a stream is live; all stay to the end."""
+        """Run it: players of RTMP wait for the publishers, the others come once a stream has something; all stay to the end."""
         settings = SHORT_SEGMENTS if self._server == "standalone" else {}
         with self._run.stack as stack:
             ingest, egress, api_url = into(self._run.folder, self._server, stack, settings)
@@ -137,7 +137,6 @@ class Table:
             self._run.record_all("http", urls, once_live=api_url)
             for case in self._cases:
                 self._push(case, ingest)
-            self._run.wait_live(api_url)
             for case, output in players:
                 if output in HLS:
                     self._play(case, output, egress)
