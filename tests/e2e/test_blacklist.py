@@ -102,6 +102,8 @@ async def test_sessions_of_a_blacklisted_address_end_and_it_is_refused_everywher
         await asyncio.to_thread(block, cluster.schedulers[1].api_url, LOOPBACK, LASTS_S)
         await all_ended(clients, began_s, CLOSED_S)
         await asyncio.to_thread(wait_until, "the publisher's end", lambda: not publisher.running, CLOSED_S)
+    nothing = cluster.hls[0].hls_url("nothing")  # which it hears of by a look of its own
+    await asyncio.to_thread(wait_until, "a refusal by the hls node", lambda: call("GET", nothing)[0] == 403, CLOSED_S)
     await check_refused(edge, cluster.hls[0])
     assert await status(playlist) == 403, "a player of HLS that was let in before"
     assert await status(playlist.replace(edge.http_url(""), cluster.hls[0].hls_url("").removesuffix("hls/"))) == 403
