@@ -43,6 +43,7 @@ SHORT_SEGMENTS = {
     "hls.part_ms": 250,
     "hls.list_num": 30,
 }  # all of a stream stays in its playlist
+WAITING = {"edge.play.wait_publisher_s": 60}  #: publishers that begin together on a busy machine begin long after each other
 REQUEST_S = 30.0  #: for a playlist
 TS = ("ts", "hls")
 FMP4 = ("mp4", "hls-mp4")
@@ -123,10 +124,10 @@ class Table:
         self._run = Run(folder, ExitStack())
 
     def record(self) -> None:
-        """Run it: players of RTMP wait for the publishers, the others come once a stream has something; all stay to the end."""
-        settings = SHORT_SEGMENTS if self._server == "standalone" else {}
+        """Run it: players wait for the publishers, those of HLS until there is a segment; all stay to the end."""
+        settings = {**WAITING, **(SHORT_SEGMENTS if self._server == "standalone" else {})}
         with self._run.stack as stack:
-            ingest, egress, api_url = into(self._run.folder, self._server, stack, settings)
+            ingest, egress, _ = into(self._run.folder, self._server, stack, settings)
             players = [(case, output) for output in SUFFIXES for case in self._cases if output in outputs(case, self._server)]
             for case, output in players:
                 if output == "rtmp":
@@ -134,7 +135,8 @@ class Table:
             wait_until("players of RTMP", lambda: connections(egress.ports["rtmp"]) >= len(self._cases), RUN_S)
             over_http = [(case, output) for case, output in players if output in HTTP]
             urls = {self._file(case, output): egress.http_url(f"live/{case.name}.{output}") for case, output in over_http}
-            self._run.record_all("http", urls, once_live=api_url)
+            self._run.record_all("http", urls)
+            wait_until("players of HTTP", lambda: connections(egress.ports["http"]) >= len(urls), RUN_S)
             for case in self._cases:
                 self._push(case, ingest)
             for case, output in players:
