@@ -29,7 +29,7 @@ TS, LOW_LATENCY = f"/hls/{STREAM}.m3u8", f"/hls/{STREAM}/live.m3u8"
 QUICK = {"hls.segment_ms": 1000, "hls.part_ms": 250, "hls.list_num": 4, "hls.delete_threshold_num": 2, "origin.grace_s": 0}
 LIMIT_S = 20.0
 AWAY_S = 30.0  #: that storage fails
-BACK_S = 15.0  #: for all to be stored that waited: pauses between two tries grow to 10 s
+BACK_S = 30.0  #: for all to be stored that waited: pauses between two tries grow to 10 s
 MIB = 1 << 20
 
 
