@@ -59,6 +59,7 @@ export interface ReadModel {
   streams: number;
 }
 
+// `reads`: older replicas do not say it
 export interface NodeModel {
   name: string;
   role: string;
@@ -71,7 +72,7 @@ export interface NodeModel {
   capacity: CapacityModel;
   groups: number;
   load: LoadModel | null;
-  reads?: ReadModel[]; // older replicas do not say it
+  reads?: ReadModel[];
   unreachable_reports: number;
 }
 

@@ -14,7 +14,7 @@ from services.scheduler.registry import MemoryRegistry
 
 SOURCES = Path(__file__).parents[3] / "console" / "src"
 INTERFACE = re.compile(r"export interface (\w+Model) \{\n(.*?)\n\}", re.DOTALL)
-FIELD = re.compile(r"^  (\w+): (.+);$", re.MULTILINE)
+FIELD = re.compile(r"^  (\w+)\??: (.+);$", re.MULTILINE)
 #: what the document calls the types that an interface may name
 TYPES = {"string": "string", "number": "number integer", "boolean": "boolean", "null": "null"}
 
