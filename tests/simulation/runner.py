@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import pickle
+import resource
 import sys
 import time
 import traceback
@@ -37,12 +38,18 @@ class Ran:
     schedules: Counter[str] = field(default_factory=Counter)  #: by kind
     units: Counter[str] = field(default_factory=Counter)  #: that players have had, by kind
     failed: list[Outcome] = field(default_factory=list)
+    processor_s: float = 0.0  #: of all of them together
 
     def add(self, more: Ran) -> None:
         """Count these, too."""
         self.schedules += more.schedules
         self.units += more.units
         self.failed += more.failed
+
+    @property
+    def cost(self) -> str:
+        """What a schedule costs."""
+        return f"{self.processor_s / self.schedules.total():.3f} s of processor a schedule"
 
     def rows(self) -> list[tuple[str, ...]]:
         """Of a table with `HEAD`."""
@@ -94,20 +101,27 @@ def seeds_of(wanted: str) -> range:
 def run_all(seeds: range, jobs: int) -> Ran:
     """Run all, print what failed, and how long it took."""
     batches = [seeds[start : start + BATCH] for start in range(0, len(seeds), BATCH)]
-    started, ran = time.monotonic(), Ran()
+    started, before_s, ran = time.monotonic(), _processor_s(), Ran()
     with ProcessPoolExecutor(jobs) as pool:
         for batch in pool.map(run_batch, batches):
             for outcome in batch.failed[: max(0, MAX_SHOWN - len(ran.failed))]:
                 print(f"{outcome}\n  again: make sim SEED={outcome.plan.seed}\n", flush=True)
             ran.add(batch)
-    print(f"{len(seeds)} schedules in {time.monotonic() - started:.0f} s, {len(ran.failed)} failed")
+    ran.processor_s = _processor_s() - before_s
+    print(f"{len(seeds)} schedules in {time.monotonic() - started:.0f} s, {ran.cost}, {len(ran.failed)} failed")
     print(_report.table(HEAD, ran.rows()))
     return ran
 
 
+def _processor_s() -> float:
+    """Of processes of this one that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def publish(ran: Ran, command: str) -> None:
     """Write what came of all into `PAGE`."""
-    about = _report.listed({**_report.context(), "command": command})
+    about = _report.listed({**_report.context(), "command": command, "cost": ran.cost})
     PAGE.write_text(with_marked(PAGE.read_text(), BEGIN, END, f"{about}\n\n{_report.table(HEAD, ran.rows())}\n"))
 
 
