@@ -95,6 +95,8 @@ class Fenced(ServiceError):
 class Unavailable(ServiceError):
     """What is needed to decide cannot be reached now; ask again after `retry_after_s`."""
 
+    label = "unavailable"  #: what metrics count a client by that is refused for it
+
     def __init__(self, reason: str, *, retry_after_s: float) -> None:
         """Keep the `reason` and the pause in seconds after which asking again makes sense."""
         self.retry_after_s = retry_after_s

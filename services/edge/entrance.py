@@ -35,7 +35,7 @@ class TurnedAway(Unavailable):
 
     def __init__(self, closed: Closed) -> None:
         """Say why."""
-        self.closed = closed
+        self.label = closed.label
         super().__init__(closed.value, retry_after_s=RETRY_AFTER_S)
 
 

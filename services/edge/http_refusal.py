@@ -10,7 +10,6 @@ from aiohttp import web
 from lalmesh.errors import InvalidName, RelayLoop, ServiceError, StreamNotFound, Unavailable
 from lalmesh.runtime.authorisation import HTTP_STATUS, AccessRefused, http_challenge
 from lalmesh.runtime.http_gate import remote_of
-from services.edge.entrance import TurnedAway
 from services.edge.metrics import EdgeMetrics
 
 log = logging.getLogger(__name__)
@@ -67,10 +66,8 @@ class Refusals:
                 return self.refuse(request, protocol, 404, "not found", str(error))
             case RelayLoop():
                 return self.refuse(request, protocol, 508, "loop", str(error))
-            case TurnedAway():
-                return self.refuse(request, protocol, 503, error.closed.label, str(error), retry_after_s=error.retry_after_s)
             case Unavailable():
-                return self.refuse(request, protocol, 503, "unavailable", str(error), retry_after_s=error.retry_after_s)
+                return self.refuse(request, protocol, 503, error.label, str(error), retry_after_s=error.retry_after_s)
             case _:
                 return self.refuse(request, protocol, 503, "unavailable", str(error))
 

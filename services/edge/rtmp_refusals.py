@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lalmesh.errors import InvalidName, ServiceError, StreamExists, StreamNotFound
+from lalmesh.errors import InvalidName, ServiceError, StreamExists, StreamNotFound, Unavailable
 from lalmesh.runtime.authorisation import AccessRefused
-from services.edge.entrance import TurnedAway
 
 
 class Refusal(NamedTuple):
@@ -19,7 +18,7 @@ class Refusal(NamedTuple):
 def refused_publish(error: ServiceError) -> Refusal:
     """For a publisher."""
     reason = "exists" if isinstance(error, StreamExists) else "name" if isinstance(error, InvalidName) else _reason(error)
-    is_our_fault = reason == "unavailable" or isinstance(error, TurnedAway)
+    is_our_fault = reason == "unavailable" or isinstance(error, Unavailable)
     return Refusal(reason, "NetStream.Publish.Failed" if is_our_fault else "NetStream.Publish.BadName")
 
 
@@ -33,7 +32,7 @@ def _reason(error: ServiceError) -> str:
     match error:
         case AccessRefused():
             return error.refused.reason.value
-        case TurnedAway():
-            return error.closed.label
+        case Unavailable():
+            return error.label
         case _:
             return "unavailable"

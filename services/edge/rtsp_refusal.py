@@ -15,7 +15,6 @@ from lalmesh.errors import (
     UnsupportedError,
 )
 from lalmesh.runtime.authorisation import AccessRefused, Reason
-from services.edge.entrance import TurnedAway
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,9 +46,7 @@ def refusal_of(error: LalmeshError) -> Refusal:
             return Refusal(403, "forbidden")
         case UnsupportedError():
             return Refusal(415, "codec")
-        case TurnedAway():
-            return Refusal(503, error.closed.label, (("Retry-After", str(max(1, round(error.retry_after_s)))),))
         case Unavailable():
-            return Refusal(503, "unavailable", (("Retry-After", str(max(1, round(error.retry_after_s)))),))
+            return Refusal(503, error.label, (("Retry-After", str(max(1, round(error.retry_after_s)))),))
         case _:
             return Refusal(503, "unavailable")
