@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.scheduler.redis_library import NoBackoff, Redis, Retry
+from lalmesh.errors import Unavailable
+from services.scheduler.reached import Reached
+from services.scheduler.redis_library import NoBackoff, Redis, RedisError, Retry
 
 MAX_CONNECTIONS = 64  #: calls of one scheduler that are under way together; the next counts as failed
 
@@ -58,3 +63,19 @@ def redis_client(settings: RedisSettings) -> Any:  # its stubs give every comman
         retry=Retry(NoBackoff(), 1),
         decode_responses=True,
     )
+
+
+@asynccontextmanager
+async def answering(reached: Reached, timeout_s: float, unavailable: Callable[[str], Unavailable]) -> AsyncIterator[None]:
+    """Give what runs inside a deadline of `timeout_s`, and tell `reached` what becomes of it.
+
+    Raises:
+        Unavailable: what `unavailable` makes of the reason, where Redis did not answer, or not carry it out.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+            reached.answered()
+    except (RedisError, OSError, TimeoutError) as exc:
+        reached.failed()
+        raise unavailable(f"redis: {exc or type(exc).__name__}") from exc

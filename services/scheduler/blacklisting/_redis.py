@@ -9,19 +9,18 @@ A server that lost its data has no version; the replica that notices writes back
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from lalmesh.runtime.scheduling.control import MAX_BLACKLIST
 from lalmesh.runtime.sessions import SessionsUnavailable
 from services.scheduler.blacklisting._store import BlacklistFullError, Listed
 from services.scheduler.reached import Reached
-from services.scheduler.redis_client import RedisSettings, redis_client
-from services.scheduler.redis_library import RedisError
+from services.scheduler.redis_client import RedisSettings, answering, redis_client
 
 log = logging.getLogger(__name__)
 
@@ -107,16 +106,9 @@ class RedisBlacklist:
     def _now_us(self) -> int:
         return round(self._wall_clock() * 1_000_000)
 
-    @contextlib.asynccontextmanager
-    async def _asking(self) -> AsyncIterator[None]:
+    def _asking(self) -> AbstractAsyncContextManager[None]:
         """Give what runs inside the deadline, and the errors of a store."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                yield
-                self._reached.answered()
-        except (RedisError, OSError, TimeoutError) as exc:
-            self._reached.failed()
-            raise SessionsUnavailable(f"redis: {exc or type(exc).__name__}", retry_after_s=RETRY_S) from exc
+        return answering(self._reached, self._timeout_s, partial(SessionsUnavailable, retry_after_s=RETRY_S))
 
 
 def _text(listed: Listed) -> str:

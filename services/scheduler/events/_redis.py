@@ -19,10 +19,10 @@ written to that: `appendfsync everysec` loses nothing when the server's process 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 from lalmesh.runtime.event_log import (
@@ -51,8 +51,7 @@ from services.scheduler.events._told import (
     with_sessions,
 )
 from services.scheduler.reached import Reached
-from services.scheduler.redis_client import RedisSettings, redis_client
-from services.scheduler.redis_library import RedisError
+from services.scheduler.redis_client import RedisSettings, answering, redis_client
 
 AWAY_S = 0.5  #: hint after which asking again makes sense
 MAX_TRIMMED = 1000  #: events that one call forgets
@@ -234,16 +233,9 @@ class RedisEventLog:
             if not cursor:
                 return
 
-    @contextlib.asynccontextmanager
-    async def _asking(self, longer_s: float = 0.0) -> AsyncIterator[None]:
+    def _asking(self, longer_s: float = 0.0) -> AbstractAsyncContextManager[None]:
         """Give what runs inside the deadline, and the log's errors."""
-        try:
-            async with asyncio.timeout(self._timeout_s + longer_s):
-                yield
-                self._reached.answered()
-        except (RedisError, OSError, TimeoutError) as exc:
-            self._reached.failed()
-            raise EventsUnavailable(f"redis: {exc or type(exc).__name__}", retry_after_s=AWAY_S) from exc
+        return answering(self._reached, self._timeout_s + longer_s, partial(EventsUnavailable, retry_after_s=AWAY_S))
 
 
 ARGUMENTS = 10  #: of each event, see `APPEND`

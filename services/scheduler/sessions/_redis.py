@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any
 
 from lalmesh.names import StreamKey
@@ -32,8 +33,7 @@ from lalmesh.runtime.sessions import (
     SessionTouch,
 )
 from services.scheduler.reached import Reached
-from services.scheduler.redis_client import RedisSettings, redis_client
-from services.scheduler.redis_library import RedisError
+from services.scheduler.redis_client import RedisSettings, answering, redis_client
 from services.scheduler.sessions._names import checked_limit, counted, end_of, first_of, id_key, key_for, kind_key, member_of
 from services.scheduler.sessions._scripts import DROP, SWEEP, TOUCH, arguments_of, session_of
 from services.scheduler.sessions._settings import SESSION_TTL_S
@@ -165,10 +165,8 @@ class RedisSessions:
         if left_s > 0:
             raise SessionsUnavailable("redis: did not answer a moment ago", retry_after_s=left_s)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with answering(self._reached, self._timeout_s, partial(SessionsUnavailable, retry_after_s=AWAY_S)):
                 yield
-                self._reached.answered()
-        except (RedisError, OSError, TimeoutError) as exc:
-            self._reached.failed()
+        except SessionsUnavailable:
             self._away_until = loop.time() + AWAY_S
-            raise SessionsUnavailable(f"redis: {exc or type(exc).__name__}", retry_after_s=AWAY_S) from exc
+            raise
