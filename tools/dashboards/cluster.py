@@ -23,12 +23,14 @@ from tools.dashboards.parts import (
     NAMESPACES,
     POD,
     WINDOW,
+    by,
     egress,
     figure,
     or_zero,
     processes,
     quantile,
     rate,
+    store,
     total,
 )
 
@@ -77,21 +79,15 @@ WELL = Row(
             steps=((None, "red"), (1, "orange"), (2, "green")),
             runbook="no-origin-with-room",
         ),
-        figure(
+        store(
             "etcd",
             "Whether all schedulers reach the registry. While it is away what plays goes on, and nothing new begins.",
-            f'min(scheduler_store_up{{store="etcd", {NAMESPACE}}})',
-            steps=((None, "red"), (1, "green")),
-            words={"0": "away", "1": "up"},
-            runbook="etcd-away",
+            NAMESPACE,
         ),
-        figure(
+        store(
             "Redis",
             "Whether all schedulers reach the directory of sessions and the log of events. Nobody is dropped while it is away.",
-            f'min(scheduler_store_up{{store="redis", {NAMESPACE}}})',
-            steps=((None, "red"), (1, "green")),
-            words={"0": "away", "1": "up"},
-            runbook="redis-away",
+            NAMESPACE,
         ),
         figure(
             "Full edges",
@@ -194,7 +190,7 @@ AUDIENCE = Row(
         Panel(
             title="Sessions that end, by why",
             about="Publishers and players a second. `client`: it left. Others have a cause that is ours, or of the network.",
-            queries=[Query(rate("edge_sessions_closed_total", "reason", NAMESPACE), "{{reason}}")],
+            queries=[by(rate, "edge_sessions_closed_total", "reason", NAMESPACE)],
             unit=PER_SECOND,
             stacked=True,
         ),

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from tools.dashboards.grafana import NONE_BUT_ORANGE, NONE_BUT_RED, PER_SECOND, Dashboard, Panel, Query, Row, warn_at
-from tools.dashboards.parts import ANNOTATIONS, NAMESPACE, POD, figure, of_role, processes, quantile, quantiles, rate, total
-
-UP = ((None, "red"), (1, "green"))
-UP_WORDS = {"0": "away", "1": "up"}
-
+from tools.dashboards.grafana import NONE_BUT_ORANGE, NONE_BUT_RED, PER_SECOND, Panel, Query, Row, warn_at
+from tools.dashboards.parts import NAMESPACE, POD, by, dashboard_of, figure, quantile, quantiles, rate, store, total
 
 WELL = Row(
     "Is it well?",
@@ -19,22 +15,8 @@ WELL = Row(
             steps=((None, "red"), (1, "orange"), (2, "green")),
             runbook="schedulers-away",
         ),
-        figure(
-            "etcd",
-            "Whether all chosen schedulers reach the registry.",
-            f'min(scheduler_store_up{{store="etcd", {POD}}})',
-            steps=UP,
-            words=UP_WORDS,
-            runbook="etcd-away",
-        ),
-        figure(
-            "Redis",
-            "Whether all chosen schedulers reach sessions, the blacklist and the log of events.",
-            f'min(scheduler_store_up{{store="redis", {POD}}})',
-            steps=UP,
-            words=UP_WORDS,
-            runbook="redis-away",
-        ),
+        store("etcd", "Whether all chosen schedulers reach the registry."),
+        store("Redis", "Whether all chosen schedulers reach sessions, the blacklist and the log of events."),
         figure(
             "Nodes away",
             "That schedulers do not hear of, and whose lease has not run out.",
@@ -89,7 +71,7 @@ MEMBERS = Row(
         Panel(
             title="Nodes with room",
             about="That something new may be given to, and report to the chosen schedulers.",
-            queries=[Query(total("scheduler_nodes_with_room", "role"), "{{role}}")],
+            queries=[by(total, "scheduler_nodes_with_room", "role")],
             runbook="no-origin-with-room",
         ),
         Panel(
@@ -105,7 +87,7 @@ MEMBERS = Row(
         Panel(
             title="Stores: calls that failed",
             about="Calls a second that etcd or Redis did not carry out, by scheduler.",
-            queries=[Query(rate("scheduler_store_failures_total", "store, pod"), "{{store}} {{pod}}")],
+            queries=[by(rate, "scheduler_store_failures_total", "store, pod")],
             unit=PER_SECOND,
             runbook="etcd-away",
         ),
@@ -136,7 +118,7 @@ DECISIONS = Row(
         Panel(
             title="Claims, by answer",
             about="`no_origin`: none has room. `exists`: somebody publishes it. `unavailable`: the registry did not answer.",
-            queries=[Query(rate("scheduler_claims_total", "result"), "{{result}}")],
+            queries=[by(rate, "scheduler_claims_total", "result")],
             unit=PER_SECOND,
             runbook="no-origin-with-room",
         ),
@@ -150,7 +132,7 @@ DECISIONS = Row(
         Panel(
             title="Routes, by answer",
             about="Why an edge was chosen, or that none was: `no_room`.",
-            queries=[Query(rate("scheduler_routes_total", "purpose, result"), "{{purpose}} {{result}}")],
+            queries=[by(rate, "scheduler_routes_total", "purpose, result")],
             unit="reqps",
             runbook="edge-full",
         ),
@@ -169,8 +151,8 @@ DECISIONS = Row(
             title="Where streams are",
             about="Questions of edges where a stream is, and what was given back.",
             queries=[
-                Query(rate("scheduler_locates_total", "result"), "{{result}}"),
-                Query(rate("scheduler_releases_total", "result"), "{{result}}"),
+                by(rate, "scheduler_locates_total", "result"),
+                by(rate, "scheduler_releases_total", "result"),
             ],
             unit=PER_SECOND,
         ),
@@ -178,8 +160,8 @@ DECISIONS = Row(
             title="HLS",
             about="Streams given to hls nodes, given back, and those that went on elsewhere unasked.",
             queries=[
-                Query(rate("scheduler_hls_locates_total", "result"), "{{result}}"),
-                Query(rate("scheduler_hls_releases_total", "result"), "{{result}}"),
+                by(rate, "scheduler_hls_locates_total", "result"),
+                by(rate, "scheduler_hls_releases_total", "result"),
                 Query(rate("scheduler_hls_successions_total"), "gone on elsewhere"),
             ],
             unit=PER_SECOND,
@@ -189,7 +171,7 @@ DECISIONS = Row(
             title="Relays",
             about="To and from elsewhere: begun, moved and ended; those that rules ask for and cannot be.",
             queries=[
-                Query(rate("scheduler_relay_changes_total", "change"), "{{change}}"),
+                by(rate, "scheduler_relay_changes_total", "change"),
                 Query(rate("scheduler_relay_refusals_total"), "cannot be"),
             ],
             unit=PER_SECOND,
@@ -213,7 +195,7 @@ EVENTS = Row(
         Panel(
             title="Deliveries",
             about="Requests to receivers a second, taken and failed.",
-            queries=[Query(rate("scheduler_webhook_attempts_total", "receiver, result"), "{{receiver}} {{result}}")],
+            queries=[by(rate, "scheduler_webhook_attempts_total", "receiver, result")],
             unit=PER_SECOND,
             runbook="webhook-receiver-failing",
         ),
@@ -228,7 +210,7 @@ EVENTS = Row(
         Panel(
             title="Yet to be delivered",
             about="By receiver.",
-            queries=[Query(total("scheduler_webhook_backlog", "receiver"), "{{receiver}}")],
+            queries=[by(total, "scheduler_webhook_backlog", "receiver")],
             runbook="webhook-receiver-failing",
         ),
         Panel(
@@ -249,7 +231,7 @@ EVENTS = Row(
         Panel(
             title="Told to the log",
             about="Events a second, and those that Redis did not take.",
-            queries=[Query(rate("scheduler_events_total", "result"), "{{result}}")],
+            queries=[by(rate, "scheduler_events_total", "result")],
             unit=PER_SECOND,
             runbook="redis-away",
         ),
@@ -265,11 +247,9 @@ EVENTS = Row(
     ),
 )
 
-DASHBOARD = Dashboard(
-    uid="lalmesh-scheduler",
-    title="lalmesh / Control plane",
-    about="Schedulers and what they stand on: etcd, Redis, receivers of events.",
-    variables=of_role("scheduler"),
-    annotations=ANNOTATIONS,
-    rows=(WELL, MEMBERS, DECISIONS, EVENTS, processes()),
+DASHBOARD = dashboard_of(
+    "scheduler",
+    "Control plane",
+    "Schedulers and what they stand on: etcd, Redis, receivers of events.",
+    (WELL, MEMBERS, DECISIONS, EVENTS),
 )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from tools.dashboards.grafana import NONE_BUT_ORANGE, PER_SECOND, Dashboard, Panel, Query, Row, warn_at
+from tools.dashboards.grafana import NONE_BUT_ORANGE, PER_SECOND, Panel, Query, Row, warn_at
 from tools.dashboards.parts import (
-    ANNOTATIONS,
     POD,
     WINDOW,
+    by,
+    dashboard_of,
     egress,
     figure,
     link_delay,
     links_of,
-    of_role,
     or_zero,
-    processes,
     quantile,
     quantiles,
     rate,
@@ -77,7 +76,7 @@ AUDIENCE = Row(
         Panel(
             title="Players by pod",
             about="Are they spread evenly? If not, clients do not ask routing, and the balancer does not spread them.",
-            queries=[Query(total("edge_sessions", "pod", PLAYER), "{{pod}}")],
+            queries=[by(total, "edge_sessions", "pod", PLAYER)],
         ),
         Panel(
             title="Egress by pod",
@@ -106,20 +105,20 @@ AUDIENCE = Row(
         Panel(
             title="Sessions that begin",
             about="A second, by role.",
-            queries=[Query(rate("edge_sessions_opened_total", "role"), "{{role}}")],
+            queries=[by(rate, "edge_sessions_opened_total", "role")],
             unit=PER_SECOND,
         ),
         Panel(
             title="Sessions that end, by why",
             about="`client`: it left. `too_slow`: it never caught up. The log has the reason in words.",
-            queries=[Query(rate("edge_sessions_closed_total", "reason"), "{{reason}}")],
+            queries=[by(rate, "edge_sessions_closed_total", "reason")],
             unit=PER_SECOND,
             stacked=True,
         ),
         Panel(
             title="Refused, by why",
             about="Publishers and players a second that were not let in.",
-            queries=[Query(rate("edge_refused_total", "reason"), "{{reason}}")],
+            queries=[by(rate, "edge_refused_total", "reason")],
             unit=PER_SECOND,
             stacked=True,
             runbook="clients-refused",
@@ -133,12 +132,12 @@ AUDIENCE = Row(
         Panel(
             title="Connections by listener",
             about="Each counts for edge.limits.connections.",
-            queries=[Query(total("edge_connections", "listener"), "{{listener}}")],
+            queries=[by(total, "edge_connections", "listener")],
         ),
         Panel(
             title="Connections refused",
             about="A second, by why: limits, the rate of an address, the blacklist, handshakes that did not end.",
-            queries=[Query(rate("edge_connections_refused_total", "reason"), "{{reason}}")],
+            queries=[by(rate, "edge_connections_refused_total", "reason")],
             unit=PER_SECOND,
             runbook="rate-limited",
         ),
@@ -173,14 +172,14 @@ SPEED = Row(
         Panel(
             title="Skips, by why",
             about="`queue_bytes`, `queue_time`: more waited for a player than may. `push_behind`: a push target takes too little.",
-            queries=[Query(rate("edge_skips_total", "reason"), "{{reason}}")],
+            queries=[by(rate, "edge_skips_total", "reason")],
             unit=PER_SECOND,
             runbook="players-skip",
         ),
         Panel(
             title="Players closed as too slow",
             about="They skipped and never caught up within edge.fanout.slow_player_s.",
-            queries=[Query(rate("edge_slow_closes_total", "pod"), "{{pod}}")],
+            queries=[by(rate, "edge_slow_closes_total", "pod")],
             unit=PER_SECOND,
             runbook="players-skip",
         ),
@@ -219,7 +218,7 @@ MEDIA = Row(
             title="What publishers send that gives no media",
             about="Messages and RTP packets a second that were lost or passed over, clocks that jumped.",
             queries=[
-                Query(rate("edge_ignored_messages_total", "reason"), "{{reason}}"),
+                by(rate, "edge_ignored_messages_total", "reason"),
                 Query(rate("edge_ignored_packets_total", "reason"), "RTP: {{reason}}"),
                 Query(rate("edge_clock_jumps_total"), "clock jumps"),
             ],
@@ -238,13 +237,13 @@ MEDIA = Row(
         Panel(
             title="Relays to and from elsewhere",
             about="Attempts a second.",
-            queries=[Query(rate("edge_relay_attempts_total", "kind, result"), "{{kind}} {{result}}")],
+            queries=[by(rate, "edge_relay_attempts_total", "kind, result")],
             unit=PER_SECOND,
         ),
         Panel(
             title="Protocol errors",
             about="Connections closed because the peer broke the protocol.",
-            queries=[Query(rate("edge_protocol_errors_total", "protocol"), "{{protocol}}")],
+            queries=[by(rate, "edge_protocol_errors_total", "protocol")],
             unit=PER_SECOND,
         ),
         Panel(
@@ -264,7 +263,7 @@ ACCESS = Row(
         Panel(
             title="Requests for HLS",
             about="By what answered: the less hls nodes are asked, the better.",
-            queries=[Query(rate("edge_hls_requests_total", "by"), "{{by}}")],
+            queries=[by(rate, "edge_hls_requests_total", "by")],
             unit="reqps",
             stacked=True,
         ),
@@ -282,13 +281,13 @@ ACCESS = Row(
         Panel(
             title="Players of HLS that are gone",
             about="`client`: it asked for nothing for long.",
-            queries=[Query(rate("edge_hls_players_left_total", "reason"), "{{reason}}")],
+            queries=[by(rate, "edge_hls_players_left_total", "reason")],
             unit=PER_SECOND,
         ),
         Panel(
             title="Who may",
             about="Decisions a second on who publishes and plays.",
-            queries=[Query(rate("edge_access_decisions_total", "action, result"), "{{action}} {{result}}")],
+            queries=[by(rate, "edge_access_decisions_total", "action, result")],
             unit=PER_SECOND,
         ),
         Panel(
@@ -315,11 +314,6 @@ ACCESS = Row(
     folded=True,
 )
 
-DASHBOARD = Dashboard(
-    uid="lalmesh-edge",
-    title="lalmesh / Edge",
-    about="Edges: who comes, how fast they get their picture, who cannot keep up.",
-    variables=of_role("edge"),
-    annotations=ANNOTATIONS,
-    rows=(WELL, AUDIENCE, SPEED, MEDIA, ACCESS, processes()),
+DASHBOARD = dashboard_of(
+    "edge", "Edge", "Edges: who comes, how fast they get their picture, who cannot keep up.", (WELL, AUDIENCE, SPEED, MEDIA, ACCESS)
 )

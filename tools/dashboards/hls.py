@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from tools.dashboards.grafana import NONE_BUT_RED, PER_SECOND, Dashboard, Panel, Query, Row, warn_at
+from tools.dashboards.grafana import NONE_BUT_RED, PER_SECOND, Panel, Query, Row, warn_at
 from tools.dashboards.parts import (
-    ANNOTATIONS,
     NAMESPACE,
     POD,
+    by,
+    dashboard_of,
     figure,
     link_delay,
     links_of,
-    of_role,
     or_zero,
-    processes,
     quantile,
     quantiles,
     rate,
@@ -75,7 +74,7 @@ SEGMENTS = Row(
         Panel(
             title="Streams by pod",
             about="Segmented now. A node of much less than the others has just come, or drains.",
-            queries=[Query(total("hls_streams", "pod"), "{{pod}}")],
+            queries=[by(total, "hls_streams", "pod")],
         ),
         Panel(
             title="Segments and parts",
@@ -119,7 +118,7 @@ SEGMENTS = Row(
         Panel(
             title="Memory of segments",
             about="Segments and parts that are kept in memory, by pod.",
-            queries=[Query(total("hls_memory_bytes", "pod"), "{{pod}}")],
+            queries=[by(total, "hls_memory_bytes", "pod")],
             unit="bytes",
         ),
         link_delay("hls"),
@@ -140,7 +139,7 @@ PLAYERS = Row(
         Panel(
             title="Requests by status",
             about="404: what is not there any more, or not yet. 503: nobody has the stream.",
-            queries=[Query(rate("hls_requests_total", "status"), "{{status}}")],
+            queries=[by(rate, "hls_requests_total", "status")],
             unit="reqps",
             stacked=True,
         ),
@@ -168,13 +167,13 @@ PLAYERS = Row(
         Panel(
             title="Connections",
             about="By listener, of edges and players.",
-            queries=[Query(total("hls_connections", "listener"), "{{listener}}")],
+            queries=[by(total, "hls_connections", "listener")],
         ),
         Panel(
             title="Not let in",
             about="Connections refused and protocol errors, a second.",
             queries=[
-                Query(rate("hls_connections_refused_total", "reason"), "{{reason}}"),
+                by(rate, "hls_connections_refused_total", "reason"),
                 Query(rate("hls_protocol_errors_total", "protocol"), "protocol error {{protocol}}"),
             ],
             unit=PER_SECOND,
@@ -187,19 +186,19 @@ RECORDINGS = Row(
         Panel(
             title="Being recorded",
             about="Streams that are being written to files.",
-            queries=[Query(total("hls_recording_streams", "pod"), "{{pod}}")],
+            queries=[by(total, "hls_recording_streams", "pod")],
         ),
         Panel(
             title="Spool",
             about="Files on the disk of the node until they are stored; over its bound the oldest are dropped.",
-            queries=[Query(total("hls_recording_spool_bytes", "pod"), "{{pod}}")],
+            queries=[by(total, "hls_recording_spool_bytes", "pod")],
             unit="bytes",
             runbook="storage-failing",
         ),
         Panel(
             title="Files that wait",
             about="Finished, and not stored yet.",
-            queries=[Query(total("hls_recording_waiting_files", "pod"), "{{pod}}")],
+            queries=[by(total, "hls_recording_waiting_files", "pod")],
             runbook="storage-failing",
         ),
         Panel(
@@ -242,11 +241,9 @@ RECORDINGS = Row(
     folded=True,
 )
 
-DASHBOARD = Dashboard(
-    uid="lalmesh-hls",
-    title="lalmesh / HLS",
-    about="hls nodes: segments, players, storage, recordings.",
-    variables=of_role("hls"),
-    annotations=ANNOTATIONS,
-    rows=(WELL, SEGMENTS, PLAYERS, RECORDINGS, processes()),
+DASHBOARD = dashboard_of(
+    "hls",
+    "HLS",
+    "hls nodes: segments, players, storage, recordings.",
+    (WELL, SEGMENTS, PLAYERS, RECORDINGS),
 )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from tools.dashboards.grafana import NONE_BUT_RED, PER_SECOND, Dashboard, Panel, Query, Row, warn_at
+from tools.dashboards.grafana import NONE_BUT_RED, PER_SECOND, Panel, Query, Row, warn_at
 from tools.dashboards.parts import (
-    ANNOTATIONS,
     NAMESPACE,
     POD,
+    by,
+    dashboard_of,
     figure,
     link_delay,
     links_of,
-    of_role,
-    processes,
     quantile,
     quantiles,
     rate,
@@ -52,18 +51,18 @@ STREAMS = Row(
         Panel(
             title="Groups by state",
             about="`grace`: without a publisher; `moved`, `releasing`: another origin has it, and some have not followed yet.",
-            queries=[Query(total("origin_groups", "state"), "{{state}}")],
+            queries=[by(total, "origin_groups", "state")],
             stacked=True,
         ),
         Panel(
             title="Live streams by pod",
             about="Are they spread evenly?",
-            queries=[Query(total("origin_groups", "pod", f'{POD}, state="live"'), "{{pod}}")],
+            queries=[by(total, "origin_groups", "pod", f'{POD}, state="live"')],
         ),
         Panel(
             title="Readers by pod",
             about="One an edge or hls node and stream.",
-            queries=[Query(total("origin_subscriptions", "pod"), "{{pod}}")],
+            queries=[by(total, "origin_subscriptions", "pod")],
         ),
         Panel(
             title="Ingress by pod",
@@ -85,7 +84,7 @@ STREAMS = Row(
         Panel(
             title="GOP caches",
             about="Payload kept, by pod.",
-            queries=[Query(total("origin_ring_bytes", "pod"), "{{pod}}")],
+            queries=[by(total, "origin_ring_bytes", "pod")],
             unit="bytes",
         ),
     ),
@@ -105,7 +104,7 @@ LINKS = Row(
         Panel(
             title="Links by pod",
             about="From edges and hls nodes: one each.",
-            queries=[Query(total("origin_links", "pod"), "{{pod}}")],
+            queries=[by(total, "origin_links", "pod")],
         ),
         Panel(
             title="Units in a batch",
@@ -150,11 +149,9 @@ LINKS = Row(
     ),
 )
 
-DASHBOARD = Dashboard(
-    uid="lalmesh-origin",
-    title="lalmesh / Origin",
-    about="Origins: the streams that they hold, and what they pass on.",
-    variables=of_role("origin"),
-    annotations=ANNOTATIONS,
-    rows=(WELL, STREAMS, LINKS, processes()),
+DASHBOARD = dashboard_of(
+    "origin",
+    "Origin",
+    "Origins: the streams that they hold, and what they pass on.",
+    (WELL, STREAMS, LINKS),
 )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tools.dashboards.grafana import (
     NONE_BUT_ORANGE,
     PROMETHEUS,
+    Dashboard,
     Panel,
     Query,
     Row,
-    Source,
     Step,
-    Text,
     Variable,
     warn_at,
 )
@@ -35,17 +34,6 @@ RESTARTS_ANNOTATION = (
     "{{pod}} has started",
 )
 ANNOTATIONS = (ALERTS_ANNOTATION, RESTARTS_ANNOTATION)
-
-
-def of_role(role: str) -> tuple[Source | Variable | Text, ...]:
-    """The variables of a dashboard of nodes of a role; a standalone server has all roles."""
-    roles = f'namespace=~"$namespace", role=~"{role}|standalone"'
-    return (
-        PROMETHEUS,
-        NAMESPACES,
-        Variable("node", f"label_values({INFO}{{{roles}}}, node)", everything=ANYTHING),
-        Variable("pod", f'label_values({INFO}{{{roles}, node=~"$node"}}, pod)'),
-    )
 
 
 def total(metric: str, labels: str = "", where: str = POD) -> str:
@@ -79,6 +67,11 @@ def or_zero(expr: str) -> str:
     return f"({expr}) or vector(0)"
 
 
+def by(of: Callable[[str, str, str], str], metric: str, labels: str, where: str = POD) -> Query:
+    """`total` or `rate` `of` a metric by `labels`, each called by the values of those."""
+    return Query(of(metric, labels, where), " ".join(f"{{{{{label}}}}}" for label in labels.split(", ")))
+
+
 def figure(
     title: str,
     about: str,
@@ -109,6 +102,13 @@ def figure(
 
 def _by(labels: str) -> str:
     return f" by ({labels}) " if labels else ""
+
+
+def store(name: str, about: str, where: str = POD) -> Panel:
+    """Whether all schedulers reach etcd or Redis."""
+    up = f'min(scheduler_store_up{{store="{name.lower()}", {where}}})'
+    steps, words = ((None, "red"), (1, "green")), {"0": "away", "1": "up"}
+    return figure(name, about, up, steps=steps, words=words, runbook=f"{name.lower()}-away")
 
 
 def processes(where: str = POD, *, folded: bool = True) -> Row:
@@ -183,4 +183,22 @@ def links_of(role: str) -> Panel:
         about="Payload over links to and from other nodes.",
         queries=[Query(f"{rate(f'{role}_link_payload_bytes_total', 'direction')} * 8", "{{direction}}")],
         unit="bps",
+    )
+
+
+def dashboard_of(role: str, title: str, about: str, rows: Sequence[Row]) -> Dashboard:
+    """The dashboard of the nodes of a role; a standalone server has all roles."""
+    roles = f'namespace=~"$namespace", role=~"{role}|standalone"'
+    return Dashboard(
+        uid=f"lalmesh-{role}",
+        title=f"lalmesh / {title}",
+        about=about,
+        variables=(
+            PROMETHEUS,
+            NAMESPACES,
+            Variable("node", f"label_values({INFO}{{{roles}}}, node)", everything=ANYTHING),
+            Variable("pod", f'label_values({INFO}{{{roles}, node=~"$node"}}, pod)'),
+        ),
+        annotations=ANNOTATIONS,
+        rows=(*rows, processes()),
     )
