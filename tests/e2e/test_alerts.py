@@ -26,6 +26,7 @@ from typing import Any
 import pytest
 import yaml
 from support import npm, wire
+from support.certificates import self_signed
 from support.cluster import Cluster, Node
 from support.etcd import CAN_RUN_ETCD
 from support.ffmpeg import Publisher
@@ -148,16 +149,6 @@ def visit(url: str, _: threading.Event) -> None:
         answer.read(1000)
 
 
-def certificate(file: Path, days: int) -> None:
-    """A certificate that ends in so many days, with its key, in place of the one that was there."""
-    half, key = file.with_suffix(".half"), file.with_suffix(".key")
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", str(days)]
-    files = ["-subj", "/CN=edge", "-keyout", str(key), "-out", str(half)]
-    subprocess.run([*command, *files], check=True, capture_output=True, timeout=30)
-    half.write_bytes(half.read_bytes() + key.read_bytes())
-    half.rename(file)
-
-
 def connection(port: int, request: bytes = b"") -> socket.socket:
     """A connection that takes in little, and has said `request`."""
     client = socket.socket()
@@ -182,8 +173,7 @@ class Scene:
 
     def __init__(self, folder: Path, media: Media, stack: ExitStack) -> None:
         self.folder, self.media, self.stack = folder, media, stack
-        self.cert = folder / "edge.crt"
-        certificate(self.cert, 90)
+        self.cert = self_signed(folder, days=90)
         self.redis = stack.enter_context(RedisServer(folder))
         self.s3 = stack.enter_context(S3Server(folder))
         self.sink = stack.enter_context(WebhookSink())
@@ -354,15 +344,14 @@ def a_collector_that_refuses(scene: Scene) -> Iterator[None]:
 @contextmanager
 def certificates_that_end(scene: Scene) -> Iterator[None]:
     """One in two days; the other, of an hls node, in ten."""
-    certificate(scene.cert, 2)
+    self_signed(scene.folder, days=2)
     os.kill(scene.small.pid, signal.SIGHUP)
-    later = scene.folder / "hls.crt"
-    certificate(later, 10)
-    tls = {"hls.tls.cert_file": str(later), "hls.tls.key_file": str(later)}
+    later = str(self_signed(scene.folder, "hls", days=10))
+    tls = {"hls.tls.cert_file": later, "hls.tls.key_file": later}
     node = scene.cluster.add("hls", {**tls, "hls.capacity.streams": 1}).wait_ready()
     scene.prometheus.reload(scene.targets())
     yield
-    certificate(scene.cert, 90)
+    self_signed(scene.folder, days=90)
     os.kill(scene.small.pid, signal.SIGHUP)
     node.stop()
     scene.cluster.hls.remove(node)

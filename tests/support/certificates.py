@@ -7,14 +7,14 @@ import subprocess
 from pathlib import Path
 
 
-def self_signed(folder: Path, name: str = "edge") -> Path:
-    """A self-signed certificate and its key in one file."""
-    path, key = folder / f"{name}.pem", folder / f"{name}.key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    files = ["-subj", f"/CN={name}", "-keyout", str(key), "-out", str(path)]
+def self_signed(folder: Path, name: str = "edge", days: int = 2) -> Path:
+    """A self-signed certificate and its key in one file, in place of one that was there; it ends in so many days."""
+    path, half, key = (folder / f"{name}{suffix}" for suffix in (".pem", ".half", ".key.pem"))
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", str(days)]
+    files = ["-subj", f"/CN={name}", "-keyout", str(key), "-out", str(half)]
     subprocess.run([*command, *files], check=True, capture_output=True, timeout=30)
-    path.write_bytes(path.read_bytes() + key.read_bytes())
-    return path
+    half.write_bytes(half.read_bytes() + key.read_bytes())
+    return half.rename(path)
 
 
 def served_with(certificate: Path) -> ssl.SSLContext:
