@@ -60,5 +60,7 @@ class HealthServer:
                 return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
             case profile_http.PATH:
                 return await self._profiles.answer(request)
+            case profile_http.OBJECTS_PATH:
+                return self._profiles.objects(request)
             case _:
                 return web.Response(status=404, text="nothing here\n")

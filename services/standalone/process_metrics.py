@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,9 +14,11 @@ from prometheus_client.registry import Collector
 
 from lalmesh.runtime.certificate import end_of
 
+_THREADS = Path("/proc/self/task")  #: Linux: those of libraries too
+
 
 class ProcessMetrics(Collector):
-    """Its clock, and until when other nodes talk to it."""
+    """Its clock, until when other nodes talk to it, and what only grows where something never ends."""
 
     def __init__(self, cluster_cert_file: str, wall_clock: Callable[[], float] = time.time) -> None:
         """Tell of the certificate in `cluster_cert_file` as it is now, for channels read it once too; empty: there is none."""
@@ -29,6 +34,19 @@ class ProcessMetrics(Collector):
         yield GaugeMetricFamily(
             "lalmesh_time_seconds", "The clock of this machine as the node is asked, Unix time.", self._wall_clock()
         )
+        yield GaugeMetricFamily("lalmesh_tasks", "Tasks of the event loop of this process.", len(_tasks()))
+        yield GaugeMetricFamily("lalmesh_python_blocks", "Pieces of memory that Python has given out.", sys.getallocatedblocks())
+        if _THREADS.exists():
+            text = "Threads of this process, those of libraries too."
+            yield GaugeMetricFamily("lalmesh_threads", text, len(os.listdir(_THREADS)))
         if self._certificate_ends_at is not None:
             text = "When the certificate that this node shows to others (`cluster.tls`) ends, Unix time."
             yield GaugeMetricFamily("lalmesh_cluster_certificate_end_timestamp_seconds", text, self._certificate_ends_at)
+
+
+def _tasks() -> set[asyncio.Task[object]]:
+    """Those that have not ended, on the loop that asks; none where that is no loop."""
+    try:
+        return asyncio.all_tasks()
+    except RuntimeError:
+        return set()

@@ -17,7 +17,9 @@ class MetricsConfig(ConfigModel):
     host: Host = Field(default="127.0.0.1", description="Address to listen on.")
     port: Port = Field(default=9090, description="TCP port; 0 takes a free one.")
     profile_token: SharedKey = Field(
-        default=SecretStr(""), description="Bearer token for a profile of the process, at /debug/profile; empty: there is none."
+        default=SecretStr(""),
+        description="Bearer token for a profile of the process, at /debug/profile, and for what it holds, at /debug/objects; "
+        "empty: there is none.",
     )
     profile_token_file: Text = Field(default="", description="File that holds profile_token.")
 

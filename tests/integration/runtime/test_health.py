@@ -70,6 +70,15 @@ async def test_a_profile_is_for_whoever_has_the_token(site: Site) -> None:
     assert json.loads(text)["profiles"][0]["type"] == "sampled"
 
 
+async def test_what_a_node_holds_is_for_whoever_has_the_token(site: Site) -> None:
+    assert (await site.get("/debug/objects"))[0] == 401
+    status, text = await site.get("/debug/objects", TOKEN)
+    told = json.loads(text)
+    assert status == 200
+    assert told["types"][f"{Site.__module__}.Site"] >= 1
+    assert told["objects"] > told["timers"] > 0
+
+
 @pytest.mark.parametrize("query", ["seconds=0", "seconds=61", "seconds=x", "seconds=nan", "format=svg"])
 async def test_a_profile_of_another_sort_is_refused(site: Site, query: str) -> None:
     assert (await site.get(f"/debug/profile?{query}", TOKEN))[0] == 400

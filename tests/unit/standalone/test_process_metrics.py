@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -27,3 +28,24 @@ def test_without_a_certificate_or_with_one_that_is_none_nothing_is_told_of_it(tm
         registry = CollectorRegistry()
         registry.register(ProcessMetrics(file))
         assert registry.get_sample_value(CERTIFICATE) is None
+
+
+async def test_a_task_counts_until_it_has_ended() -> None:
+    registry = CollectorRegistry()
+    registry.register(ProcessMetrics(""))
+    before = registry.get_sample_value("lalmesh_tasks")
+    task = asyncio.create_task(asyncio.Event().wait())
+    assert registry.get_sample_value("lalmesh_tasks") == (before or 0) + 1
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert registry.get_sample_value("lalmesh_tasks") == before
+
+
+def test_memory_that_is_kept_and_threads_are_told_also_where_there_is_no_loop() -> None:
+    registry = CollectorRegistry()
+    registry.register(ProcessMetrics(""))
+    before = registry.get_sample_value("lalmesh_python_blocks") or 0
+    kept = [{number: str(number)} for number in range(50_000)]
+    assert (registry.get_sample_value("lalmesh_python_blocks") or 0) > before + len(kept)
+    assert registry.get_sample_value("lalmesh_threads") == len(list(Path("/proc/self/task").iterdir()))
+    assert registry.get_sample_value("lalmesh_tasks") == 0
