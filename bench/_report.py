@@ -1,20 +1,87 @@
-"""What a benchmark says of itself: the machine, a table, and its section in `docs/performance.md`."""
+"""What a benchmark says of itself: the machine, a table, what its bars say, and its section in `docs/performance.md`."""
 
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import platform
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from bench import _plots
+from bench._plots import Plot
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 TITLE = "# Performance\n\nEvery figure here was printed by the command that stands above it.\n"
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Judged:
+    """One bar, and what was found."""
+
+    what: str  #: that is judged, in words that need no table beside them
+    found: float | None  #: None: there was nothing to judge
+    bar: float
+    unit: str = ""  #: of both: ``x floor``, ``ms``
+    at_least: bool = False  #: the bar is the least that is accepted, not the most
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the bar is kept; None where nothing was found."""
+        if self.found is None:
+            return None
+        return self.found >= self.bar if self.at_least else self.found <= self.bar
+
+    @property
+    def verdict(self) -> str:
+        """In a word."""
+        return {True: "met", False: "missed", None: "not measured"}[self.met]
+
+    @property
+    def told(self) -> str:
+        """As one line."""
+        side = "at least" if self.at_least else "at most"
+        found = "nothing" if self.found is None else f"{self.found:.3g}"
+        return f"{self.what}: {found} {self.unit}, {side} {self.bar:g}: {self.verdict}"
+
+
+def missed(judged: Sequence[Judged]) -> list[str]:
+    """The bars that were not kept."""
+    return [each.told for each in judged if each.met is False]
+
+
+def keep(
+    path: Path,
+    about: Mapping[str, str],
+    plan: Mapping[str, object],
+    found: Mapping[str, Any],
+    *,
+    judged: Sequence[Judged] = (),
+    plots: Sequence[Plot] = (),
+) -> None:
+    """Write everything that a benchmark has found as JSON; `found` goes to the top level, ``samples`` and ``problems`` with it."""
+    kept = {"about": about, "plan": plan, "bars": [asdict(each) for each in judged], **found}
+    kept["plots"] = [asdict(plot) for plot in plots if not plot.is_empty]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def end(problems: Mapping[str, str], judged: Sequence[Judged]) -> int:
+    """Say what was worthless and which bars were missed; the exit status."""
+    failed = missed(judged)
+    for label, problem in problems.items():
+        print(f"worthless: {label}: {problem}", file=sys.stderr)
+    for miss in failed:
+        print(f"missed: {miss}", file=sys.stderr)
+    return 1 if problems or failed else 0
 
 
 def machine() -> str:
@@ -64,15 +131,23 @@ def listed(about: dict[str, str]) -> str:
     return "\n".join(f"- {what}: `{text}`" if what == "command" else f"- {what}: {text}" for what, text in about.items())
 
 
-def publish(name: str, title: str, body: str) -> None:
-    """Replace the section `name` of `docs/performance.md`, or add it."""
+def publish(name: str, title: str, body: str, plots: Sequence[Plot] = (), *, first: bool = False) -> None:
+    """Replace the section `name` of `docs/performance.md`, or add it: at the end, or before all others; and draw its plots."""
+    drawn = [plot for plot in plots if not plot.is_empty]
+    for plot in drawn:
+        _plots.draw(plot)
+    body = "\n\n".join((body.strip(), *map(_plots.shown, drawn)))
+    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else TITLE
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(with_section(text, name, f"## {title}\n\n{body}", first=first), encoding="utf-8")
+
+
+def with_section(text: str, name: str, section: str, *, first: bool = False) -> str:
+    """The page with that section in the place of the one that had the name; else at its end, or before all others."""
     begin, end = f"<!-- {name}: written by `make bench-{name} ARGS=--report` -->", f"<!-- /{name} -->"
-    section = f"{begin}\n## {title}\n\n{body.strip()}\n{end}\n"
-    text = PAGE.read_text() if PAGE.exists() else TITLE
+    section = f"{begin}\n{section.strip()}\n{end}\n"
     if begin in text:
         head, _, rest = text.partition(begin)
-        text = head + section + rest.partition(f"{end}\n")[2]
-    else:
-        text = f"{text.rstrip()}\n\n{section}"
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(text)
+        return head + section + rest.partition(f"{end}\n")[2]
+    head, mark, rest = text.partition("\n<!-- ") if first else (text, "", "")
+    return f"{head.rstrip()}\n\n{section}{mark}{rest}"
