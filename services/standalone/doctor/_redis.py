@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from lalmesh.runtime.addresses import host_port
@@ -20,6 +21,7 @@ from services.standalone.doctor._reach import Reached, client_tls, reach
 from services.standalone.scheduler_settings import redis_settings
 
 SLOW_MS = 50.0  #: for one answer
+PINGS = 3  #: of which the shortest counts: a machine that was busy for a moment is no slow server
 KEPT_S = 10  #: what is written is gone after it, whatever becomes of us
 
 
@@ -89,15 +91,19 @@ async def check_redis(place: Place) -> list[Finding]:
         return [failed(subject, str(error), "see docs/runbooks/redis-away.md")]
 
 
+async def _ping_ms(client: Redis) -> float:
+    began = time.perf_counter()
+    await client.ping()
+    return (time.perf_counter() - began) * 1000
+
+
 async def _talk(config: Config, subject: str) -> list[Finding]:
     settings = redis_settings(config)
     assert settings is not None
     client = redis_client(settings)
     try:
         await client.ping()
-        began = time.perf_counter()
-        await client.ping()
-        took_ms = (time.perf_counter() - began) * 1000
+        took_ms = min([await _ping_ms(client) for _ in range(PINGS)])
         found = list(judge_server(subject, await _info(client), took_ms))
         key, value = f"{settings.prefix}doctor:{secrets.token_hex(8)}", secrets.token_hex(8)
         await client.set(key, value, ex=KEPT_S)
