@@ -11,10 +11,10 @@ import resource
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from support.process import Child
+from support.process import Child, wait_until
 
 HERE = Path(__file__).resolve().parent
 BUILT = HERE.parent / ".tools" / "bench"
@@ -32,6 +32,24 @@ class Players:
     mean_kbps: float
     lowest_kbps: float
     closed: int
+    stalled: int = 0  #: that got nothing for over a second at a time, or lost their connection
+    longest_gap_ms: float = 0.0  #: that one got nothing
+    cpu_percent: float = 0.0  #: of one core, that they took: near a whole one they are the limit, not the server
+
+
+@dataclass(slots=True, frozen=True)
+class Published:
+    """What all publishers together did after their warm-up."""
+
+    publishers: int
+    mean_kbps: float
+    lowest_kbps: float
+    late_p50_ms: float  #: behind its time, that a message was given to the kernel
+    late_p99_ms: float
+    late_worst_ms: float
+    full: int  #: how often a socket took no more
+    closed: int
+    cpu_percent: float  #: of one core, that they took
 
 
 @dataclass(slots=True, frozen=True)
@@ -136,6 +154,17 @@ def data_segments(port: int) -> int:
     return sum(int(count) for count in re.findall(r"\bdata_segs_out:(\d+)", _established(port, "--info")))
 
 
+def unread_bytes(port: int) -> int:
+    """What has come to a server on its connections to `port` and it has not read yet."""
+    return sum(int(line.split()[0]) for line in _established(port).splitlines())
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory of a process and all that descend from it."""
+    pages = sum(int(Path(f"/proc/{member}/statm").read_text().split()[1]) for member in family(pid))
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 def _established(port: int, *more: str) -> str:
     """What `ss` says of the server's ends, a line each, or two with ``--info``."""
     command = ["ss", "--no-header", "--tcp", "--numeric", *more, "state", "established", f"( sport = :{port} )"]
@@ -159,7 +188,42 @@ def played(child: Child, limit_s: float) -> Players:
         found = json.loads(child.output().splitlines()[-1])
     except (IndexError, json.JSONDecodeError):
         raise AssertionError(f"the players failed: {child.describe()}") from None
-    return Players(found["players"], found["mean_kbps"], found["lowest_kbps"], found["closed"])
+    return Players(**{each.name: found[each.name] for each in fields(Players)})
+
+
+def publish(
+    port: int, publishers: int, seconds: float, warm_up_s: float, file: Path, log: Path, *, app: str = "live", name: str = "bench-"
+) -> Child:
+    """Start publishers of `file` by RTMP, of the streams ``live/bench-0`` and so on, for `seconds`; 0: until they are asked to end.
+
+    What they do in the first `warm_up_s` does not count. They are cheap: 200 take a fifth of a core.
+    """
+    log.unlink(missing_ok=True)
+    shape = [str(publishers), str(seconds), str(warm_up_s)]
+    return Child([build("publishers"), str(port), app, name, *shape, file], log=log)
+
+
+def wait_published(child: Child, limit_s: float) -> None:
+    """Wait until the server has let all publishers begin.
+
+    Raises:
+        ProcessError: it has not within `limit_s`, or they have ended.
+    """
+    wait_until("publishers", lambda: child.output().startswith("ready"), limit_s, child=child)
+
+
+def published(child: Child, limit_s: float) -> Published:
+    """What the publishers did, once they are done.
+
+    Raises:
+        AssertionError: they failed.
+    """
+    child.wait(limit_s)
+    try:
+        found = json.loads(child.output().splitlines()[-1])
+    except (IndexError, json.JSONDecodeError):
+        raise AssertionError(f"the publishers failed: {child.describe()}") from None
+    return Published(**{each.name: found[each.name] for each in fields(Published)})
 
 
 def can_ask() -> bool:
