@@ -35,6 +35,7 @@ class MemberSettings:
 
     zone: str = ""
     machine: str = ""
+    worker_of: str = ""  #: name of the node that this one is a worker of; empty: it is a whole one
     advertise_host: str = ""  #: what others reach it by; empty: the address of its machine
     capacity: Capacity = field(default_factory=Capacity)
     report_interval_s: float = 1.0
@@ -152,6 +153,7 @@ class Member:
             draining=self.is_draining,
             streams=tuple(streams),
             version=lalmesh.__version__,
+            worker_of=self._settings.worker_of,
         )
 
     def _command(self, command: NodeCommand) -> None:

@@ -24,6 +24,7 @@ from services.scheduler.parallel import for_each
 from services.scheduler.presence import Presence
 from services.scheduler.records import NodeRecord, node_key
 from services.scheduler.view import View
+from services.scheduler.wholes import parts_of
 
 log = logging.getLogger(__name__)
 
@@ -48,22 +49,27 @@ class Drains:
         self._stuck = 0  # groups that could not be moved by the last look
         self._failure = ""  # why one of them could not
 
-    async def ask(self, name: str, deadline_s: float) -> NodeRecord | None:
-        """Have a node drain within `deadline_s` seconds, 0 for what it is configured to take; None where it is not known.
+    async def ask(self, name: str, deadline_s: float) -> list[NodeRecord]:
+        """Have a node drain within `deadline_s` seconds, 0 for what it is configured to take, with all its workers.
+
+        Gives whom it asked, nobody where it is not known.
 
         Raises:
-            Unavailable: not known whether it was asked; asking again does no harm.
+            Unavailable: not known whether all were asked; asking again does no harm.
         """
-        record = next((node for node in self._view.directory.nodes() if node.node.name == name), None)
-        if record is None:
-            return None
+        asked = parts_of(name, self._view.directory.nodes())
+        for record in asked:
+            await self._ask(record, deadline_s)
+        return asked
+
+    async def _ask(self, record: NodeRecord, deadline_s: float) -> None:
+        name = record.node.name
         put = Put(drain_key(name), serialize_drain(record.node, deadline_s), record.lease_id)
         result = await self._registry.transact([Unchanged(node_key(name), record.mod_revision)], [put])
         if not result.succeeded:
             self._view.learn(result.found.get(node_key(name)))
             raise Unavailable(f"{name} has changed meanwhile", retry_after_s=RETRY_S)
         self._view.learn(KeyValue(put.key, put.value, result.revision, result.revision, put.lease_id))
-        return record
 
     def handle(self, change: Change) -> None:
         """Look soon if a change may leave a draining origin with a group to be moved."""

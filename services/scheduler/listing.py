@@ -117,6 +117,7 @@ class NodeModel(ApiModel):
     state: str = Field(description="joined, draining, or away: it does not answer now.")
     zone: str = Field(description="Where it is; empty: not stated.")
     machine: str = Field(description="Nodes of the same machine die together.")
+    worker_of: str = Field(description="Node that it is one process of, and shares ports with the others of; empty: a whole one.")
     address: str = Field(description="What other nodes reach it by.")
     endpoints: list[EndpointModel] = Field(description="What the outside reaches it by.")
     version: str = Field(description="Of lalmesh.")
@@ -173,6 +174,7 @@ def describe_node(service: SchedulerService, record: NodeRecord, load: Load | No
         state=service.directory.state_of(record),
         zone=record.zone,
         machine=record.machine,
+        worker_of=record.worker_of,
         address=record.address.address,
         endpoints=[EndpointModel.model_construct(**asdict(endpoint)) for endpoint in record.endpoints],
         version=record.version,

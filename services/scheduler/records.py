@@ -77,6 +77,7 @@ class NodeRecord:
     version: str = ""
     draining: bool = False
     away: bool = False  #: its membership stream ended
+    worker_of: str = ""  #: name of the node that it is a worker of; empty: it is a whole one
     replaced: tuple[bytes, ...] = ()  #: incarnations that this one took the name from, newest first; they may not come back
     lease_id: int = 0
     mod_revision: int = 0
@@ -100,6 +101,7 @@ class NodeRecord:
             version=report.version,
             draining=report.draining,
             away=away,
+            worker_of=report.worker_of,
             replaced=replaced,
         )
 
@@ -186,6 +188,7 @@ def serialize_node(record: NodeRecord) -> bytes:
             "version": record.version,
             "draining": record.draining,
             "away": record.away,
+            "worker_of": record.worker_of,
             "name": record.node.name,
             "replaced": [incarnation.hex() for incarnation in record.replaced],
         }
@@ -210,6 +213,7 @@ def _node(entry: KeyValue, value: dict[str, Any]) -> NodeRecord:
         version=str(value["version"]),
         draining=bool(value["draining"]),
         away=bool(value["away"]),
+        worker_of=str(value.get("worker_of", "")),  # replicas of before do not write it
         replaced=tuple(bytes.fromhex(incarnation) for incarnation in value["replaced"]),
         lease_id=entry.lease_id,
         mod_revision=entry.mod_revision,

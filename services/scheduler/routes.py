@@ -22,6 +22,7 @@ from services.scheduler.metrics import SchedulerMetrics
 from services.scheduler.records import NodeRecord
 from services.scheduler.route_urls import RouteProtocol
 from services.scheduler.routing import RETRY_AFTER_S, Choice, NotListenedFor, Question, Route, Routing
+from services.scheduler.wholes import Wholes
 
 NO_ROOM, NOT_LISTENED_FOR = "no_room", "not_listened_for"
 #: What routes are counted by: why that edge was chosen, or why none.
@@ -72,7 +73,8 @@ class Routes:
         self._metrics = metrics
         self._clock = clock
         self._settings = settings or RoutingSettings()
-        self._routing = Routing(self._load_of, rng or random.Random())
+        self._wholes = Wholes()
+        self._routing = Routing(lambda whole: self._wholes.load(whole, self._load_of), rng or random.Random())
         begin_at_zero(metrics.routes, [purpose.value for purpose in Purpose], RESULTS)
         self._counters: dict[tuple[Purpose, str], Counter] = {}  # finding one by its labels costs as much as choosing an edge
         self._routed: set[NodeId] = set()  # edges that clients are sent to
@@ -114,7 +116,7 @@ class Routes:
         key = self.key(stream)
         is_play = purpose is Purpose.PLAY
         holders = self._players_of(key) if is_play else self._publisher_of(key)
-        question = Question(key, protocol.listener, is_play, zone, holders)
+        question = Question(key, protocol.listener, is_play, zone, set(map(self._wholes.of, holders)))
         try:
             found = self._routing.route(question, self._clock())
         except NotListenedFor as exc:
@@ -152,7 +154,8 @@ class Routes:
             self._is_outdated = False
             records = [record for record in self._directory.nodes() if self._takes_clients(record)]
             self._routed = {record.node for record in records}
-            self._routing.replace(records)
+            self._wholes = Wholes(records)
+            self._routing.replace(self._wholes.records)
 
     def _may_come(self, protocol: RouteProtocol) -> bool:
         """Whether some edge that drains or is away listens for `protocol`, or no edge is known at all."""

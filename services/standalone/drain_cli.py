@@ -1,6 +1,6 @@
 """``lalmesh drain NODE``: have a node give everything away and end. Exit status 0 is done, 1 is refused or failed.
 
-A replica of the scheduler is a node here: any of them can be asked, also the one that is to end.
+A replica of the scheduler is a node here: any of them can be asked, also the one that is to end. So is a node of several workers.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class _Told:
     """Who was told to drain."""
 
     path: str  #: where the API shows it
-    incarnation: str
+    starts: frozenset[str]  #: incarnations: of each worker where it has several
     is_asked: bool  #: it is the scheduler that is asked
 
 
@@ -102,10 +102,10 @@ class _Api:
         """
         path = f"/v1/nodes/{quote(node, safe='')}"
         shown = self._ask(f"{path}/drain", {"deadline_s": deadline_s})
-        return _Told(path, str(shown["incarnation"]), bool(shown.get("is_here")))
+        return _Told(path, _starts(shown), bool(shown.get("is_here")))
 
     def knows(self, told: _Told) -> bool:
-        """Whether that start of the node is in the cluster still.
+        """Whether that start of the node is in the cluster still, or of one of its workers.
 
         So it is taken to be while nobody can say; but a scheduler that was told to end itself has ended once it does not answer.
 
@@ -113,7 +113,7 @@ class _Api:
             ServiceError: the question is refused.
         """
         try:
-            return str(self._ask(told.path)["incarnation"]) == told.incarnation
+            return not told.starts.isdisjoint(_starts(self._ask(told.path)))
         except _NotFound:
             return False
         except Unavailable:
@@ -131,6 +131,10 @@ class _Api:
             raise _refusal(error) from None
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             raise Unavailable(f"{self._url}: {error}", retry_after_s=ASK_AGAIN_S) from None
+
+
+def _starts(shown: dict[str, Any]) -> frozenset[str]:
+    return frozenset(str(node["incarnation"]) for node in shown.get("workers", [shown]))
 
 
 def _refusal(error: urllib.error.HTTPError) -> ServiceError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
 
 from lalmesh.runtime.ownership import NodeAddress
 from lalmesh.runtime.scheduling import Capacity, HeldStream, Joined, Load, NodeCommand, NodeReport, Role
@@ -15,8 +17,8 @@ SOON_S = 5.0  #: of every wait in a test
 class Node:
     """A membership stream whose every report the test sends itself."""
 
-    def __init__(self, service: SchedulerService, address: NodeAddress, role: Role) -> None:
-        self.address, self.role = address, role
+    def __init__(self, service: SchedulerService, address: NodeAddress, role: Role, *, worker_of: str = "") -> None:
+        self.address, self.role, self.worker_of = address, role, worker_of
         self._service = service
         self._reports: asyncio.Queue[NodeReport | None] = asyncio.Queue()
         self.commands = service.join(self._sent())
@@ -27,7 +29,10 @@ class Node:
 
     def report_soon(self) -> None:
         """Send a report and wait for nothing."""
-        self._reports.put_nowait(NodeReport(node=self.address, role=self.role))
+        self._reports.put_nowait(self._report())
+
+    def _report(self, **more: Any) -> NodeReport:
+        return replace(NodeReport(node=self.address, role=self.role, worker_of=self.worker_of), **more)
 
     async def is_let_go(self) -> bool:
         """Send a report; whether the stream then ends without another word than answers."""
@@ -37,20 +42,19 @@ class Node:
 
     async def report(self, *, leaving: bool = False, draining: bool = False, streams: tuple[HeldStream, ...] = ()) -> NodeCommand:
         """Send a report and wait for the next command."""
-        report = NodeReport(node=self.address, role=self.role, leaving=leaving, draining=draining, streams=streams)
-        self._reports.put_nowait(report)
+        self._reports.put_nowait(self._report(leaving=leaving, draining=draining, streams=streams))
         async with asyncio.timeout(SOON_S):
             return await anext(self.commands)
 
     async def carries(self, load: Load, capacity: Capacity) -> None:
         """Send a report of how loaded it is and wait for the answer."""
-        self._reports.put_nowait(NodeReport(node=self.address, role=self.role, load=load, capacity=capacity))
+        self._reports.put_nowait(self._report(load=load, capacity=capacity))
         async with asyncio.timeout(SOON_S):
             assert isinstance(await anext(self.commands), Joined)
 
     async def told(self, *, streams: tuple[HeldStream, ...] = (), draining: bool = False) -> list[NodeCommand]:
         """Send a report; what comes until it is answered, and compared."""
-        self._reports.put_nowait(NodeReport(node=self.address, role=self.role, streams=streams, draining=draining))
+        self._reports.put_nowait(self._report(streams=streams, draining=draining))
         heard: list[NodeCommand] = []
         async with asyncio.timeout(SOON_S):
             while not isinstance(command := await anext(self.commands), Joined):

@@ -203,6 +203,7 @@ class NodeReport:
     streams: tuple[HeldStream, ...] = ()
     version: str = ""
     relays: tuple[RelayStatus, ...] = ()  #: of an edge
+    worker_of: str = ""  #: name of the node that this one is a process of, which shares its ports; empty: it is a whole one
 
 
 @dataclass(slots=True, frozen=True)

@@ -200,6 +200,7 @@ def parse_report(message: scheduler_pb2.NodeReport) -> NodeReport:
         streams=tuple(parse_held(held) for held in message.streams),
         version=_text(message.version, "version"),
         relays=tuple(map(parse_relay_status, message.relays[:MAX_RELAY_JOBS])),
+        worker_of=_text(message.worker_of, "worker of"),
     )
 
 
@@ -218,6 +219,7 @@ def serialize_report(report: NodeReport) -> scheduler_pb2.NodeReport:
         streams=[serialize_held(held) for held in report.streams],
         version=report.version,
         relays=map(serialize_relay_status, report.relays[:MAX_RELAY_JOBS]),
+        worker_of=report.worker_of,
     )
 
 

@@ -38,6 +38,7 @@ class Edge(Member):
     room: int = 100
     sessions: int = 0
     draining: bool = False
+    worker_of: str = ""
 
     def report(self) -> NodeReport:
         endpoints = tuple(Endpoint(protocol, self.host or self.name, port) for protocol, port in self.ports.items())
@@ -48,6 +49,7 @@ class Edge(Member):
             capacity=Capacity(sessions=self.room),
             load=Load(sessions=self.sessions),
             draining=self.draining,
+            worker_of=self.worker_of,
         )
 
 
@@ -117,6 +119,21 @@ async def test_a_route_says_where_and_why(web: Web) -> None:
         "traceparent": None,
         "ttl_s": 5.0,
     }
+
+
+async def test_the_workers_of_an_edge_are_one_edge(web: Web) -> None:
+    workers = [web.edge(f"e-{number}", worker_of="e", host="e", room=10, sessions=number, streams=5) for number in (1, 2)]
+    async with Member("o1", Role.ORIGIN, web.app.service), workers[0], workers[1]:
+        await workers[0].granted(CAM)
+        found = await web.route("stream=live/cam&protocol=http-flv")
+        assert (found["url"], found["edge"], found["shared"]) == ("http://e:8080/live/cam.flv", "e", False)
+        assert (found["used"], found["choice"]) == (0.15, "only")
+        again = await web.route("stream=live/cam&protocol=rtmp", "publish")
+        assert (again["edge"], again["choice"]) == ("e", "publishes")
+        workers[0].draining = True
+        await eventually(lambda: workers[0].name in {each.node.name for each in web.app.service.members if each.report.draining})
+        found = await web.route("stream=live/cam&protocol=http-flv")
+        assert (found["edge"], found["used"]) == ("e", 0.2)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,28 @@ async def test_a_node_is_shown_by_name_and_is_told_to_drain(api: Api) -> None:
     assert (await api.ask("GET", "/v1/nodes/o1"))[1]["state"] == "draining"
 
 
+async def test_workers_are_shown_by_the_name_of_their_node_and_drain_together(api: Api) -> None:
+    nodes = [Node(api.service, NodeAddress(NodeId(f"e-{n}", b"12345678"), ""), Role.EDGE, worker_of="e") for n in (1, 2)]
+    for node in nodes:
+        await node.report()
+    status, shown = await api.ask("GET", "/v1/nodes/e")
+    assert (status, shown["name"], shown["role"], shown["state"]) == (200, "e", "edge", "joined")
+    assert [(node["name"], node["worker_of"], node["state"]) for node in shown["workers"]] == [
+        ("e-1", "e", "joined"),
+        ("e-2", "e", "joined"),
+    ]
+    assert (await api.ask("GET", "/v1/nodes/e-2"))[1] == shown["workers"][1]
+    listed = (await api.ask("GET", "/v1/nodes?worker_of=e"))[1]["items"]
+    assert [node["name"] for node in listed] == ["e-1", "e-2"]
+    assert (await api.ask("GET", "/v1/nodes?worker_of="))[1]["items"] == []
+    assert (await api.ask("POST", "/v1/nodes/e-1/drain"))[1]["state"] == "draining"
+    assert (await api.ask("GET", "/v1/nodes/e"))[1]["state"] == "joined"
+    assert (await api.ask("POST", "/v1/nodes/e/drain"))[0] == 202
+    await settle()
+    assert [await node.told() for node in nodes] == [[Drain(0.0), Drain(0.0)], [Drain(0.0)]]
+    assert (await api.ask("GET", "/v1/nodes/e"))[1]["state"] == "draining"
+
+
 async def test_a_replica_is_shown_by_name_and_is_told_to_end(api: Api) -> None:
     told = list[float]()
     api.service.replicas.drain_asked = told.append

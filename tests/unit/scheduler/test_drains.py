@@ -38,8 +38,8 @@ class World:
         for name, role in roles:
             await self.join(name, role)
 
-    async def join(self, name: str, role: Role, service: SchedulerService | None = None) -> Node:
-        node = self.nodes[name] = Node(service or self.service, address(name), role)
+    async def join(self, name: str, role: Role, service: SchedulerService | None = None, *, worker_of: str = "") -> Node:
+        node = self.nodes[name] = Node(service or self.service, address(name), role, worker_of=worker_of)
         await node.report()
         return node
 
@@ -61,8 +61,7 @@ async def world() -> AsyncIterator[World]:
 
 
 async def test_a_node_is_told_to_drain_once_and_again_when_it_comes_back(world: World) -> None:
-    record = await world.service.drains.ask("o1", 20.0)
-    assert record is not None
+    (record,) = await world.service.drains.ask("o1", 20.0)
     await settle()
     assert await world.nodes["o1"].told() == [Drain(20.0)]
     assert await world.nodes["o1"].told() == []
@@ -79,7 +78,7 @@ async def test_another_start_of_the_node_does_not_drain(world: World) -> None:
 
 
 async def test_a_node_that_nobody_knows_cannot_drain_and_one_that_changes_may_be_asked_again(world: World) -> None:
-    assert await world.service.drains.ask("stranger", 0.0) is None
+    assert await world.service.drains.ask("stranger", 0.0) == []
     world.registry.is_down = True
     with pytest.raises(Unavailable):
         await world.service.drains.ask("o1", 0.0)
@@ -136,3 +135,15 @@ async def test_only_the_replica_with_the_duty_moves_groups() -> None:
     assert not await world.service.presence.has_duty("moves")
     for service in (world.service, other):
         await service.stop()
+
+
+async def test_a_node_of_several_workers_drains_with_all_of_them_and_one_of_them_alone(world: World) -> None:
+    workers = [await world.join(name, Role.EDGE, worker_of="e") for name in ("e-1", "e-2")]
+    assert [record.node.name for record in await world.service.drains.ask("e", 7.0)] == ["e-1", "e-2"]
+    await settle()
+    assert [await worker.told() for worker in workers] == [[Drain(7.0)], [Drain(7.0)]]
+    others = [await world.join(name, Role.EDGE, worker_of="f") for name in ("f-1", "f-2")]
+    await world.service.drains.ask("f-1", 0.0)
+    await settle()
+    assert [await worker.told() for worker in others] == [[Drain(0.0)], []]
+    assert await world.nodes["e1"].told() == []

@@ -10,15 +10,18 @@ from services.scheduler.elsewhere import KEPT_S, MAX_EDGES, Elsewhere
 from services.scheduler.records import NodeRecord, node_key, serialize_node
 
 
-def report(name: str, role: Role = Role.EDGE, *, sessions: int = 0, room: int = 0, draining: bool = False) -> NodeReport:
+def report(
+    name: str, role: Role = Role.EDGE, *, sessions: int = 0, room: int = 0, draining: bool = False, worker_of: str = ""
+) -> NodeReport:
     address = NodeAddress(NodeId(name, name.encode().ljust(8, b".")), f"{name}:1")
     return NodeReport(
         node=address,
         role=role,
-        endpoints=(Endpoint("rtmp", name, 1935),),
+        endpoints=(Endpoint("rtmp", worker_of or name, 1935),),
         capacity=Capacity(sessions=room),
         load=Load(sessions=sessions),
         draining=draining,
+        worker_of=worker_of,
     )
 
 
@@ -78,3 +81,13 @@ def test_one_that_has_gone_meanwhile_is_not_named() -> None:
 def test_some_are_named_where_they_are_many() -> None:
     many = [report(f"e{number}") for number in range(3 * MAX_EDGES)]
     assert len(Known(*many).hosts(report("e0", draining=True))) == MAX_EDGES
+
+
+def test_workers_are_named_once_as_loaded_as_they_are_together_and_never_to_one_another() -> None:
+    workers = [report(f"w{number}", worker_of="w", room=10, sessions=number, draining=number == 3) for number in (1, 2, 3)]
+    known = Known(*workers, report("e1", room=10, sessions=1), report("e2", room=10, sessions=3))
+    assert known.hosts(report("e3", draining=True)) == ["e1", "w", "e2"]  # 1 of 10, 3 of 20, 3 of 10
+    assert known.hosts(workers[2]) == ["e1", "e2"]
+    for worker in workers[:2]:
+        known.directory.mark_away(worker.node.node, 0.0)
+    assert known.hosts(report("e3", draining=True)) == ["e1", "e2"]

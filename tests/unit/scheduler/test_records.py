@@ -47,7 +47,7 @@ def test_a_group_survives_and_epoch_zero_is_the_revision_that_wrote_it() -> None
 
 def test_a_node_survives() -> None:
     report = NodeReport(
-        node=EDGE, role=Role.EDGE, zone="z", capacity=Capacity(streams=3), endpoints=(Endpoint("rtmp", "h", 1935),), version="1"
+        node=EDGE, role=Role.EDGE, zone="z", capacity=Capacity(streams=3), endpoints=(Endpoint("rtmp", "h", 1935),), worker_of="e"
     )
     record = records.NodeRecord.of(report, away=True, replaced=(b"x" * 8,))
     parsed = records.parse_node(entry(records.node_key("e1"), records.serialize_node(record)))
@@ -64,7 +64,7 @@ def test_a_node_survives_the_replicas_of_another_version() -> None:
         figures["of_a_later_version"] = [1]
     parsed = records.parse_node(entry(records.node_key("e1"), json.dumps(value).encode()))
     assert parsed == replace(record, lease_id=3, mod_revision=9)
-    del value["opened_sessions"], value["hls_egress_bps"]
+    del value["opened_sessions"], value["hls_egress_bps"], value["worker_of"]
     parsed = records.parse_node(entry(records.node_key("e1"), json.dumps(value).encode()))
     assert parsed.load == replace(load, opened_sessions=0, hls_egress_bps=0)
 

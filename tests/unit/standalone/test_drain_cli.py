@@ -78,6 +78,15 @@ def test_another_start_of_the_node_is_not_waited_for(monkeypatch: pytest.MonkeyP
     assert (status, len(scheduler.asked)) == (0, 2)
 
 
+def test_a_node_of_several_workers_is_waited_for_until_all_of_them_have_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = {"name": "e", "workers": [NODE, NODE | {"incarnation": "bb"}]}
+    other = NODE | {"incarnation": "cc"}  # one that had died has just been started again
+    scheduler, status, said = drain(
+        monkeypatch, "e --wait", both, both, {"name": "e", "workers": [both["workers"][1], other]}, other
+    )
+    assert (status, said, len(scheduler.asked)) == (0, "e drains\n", 4)
+
+
 @pytest.mark.parametrize("nothing", [503, REFUSED, TimeoutError(), ConnectionResetError()])
 def test_while_nobody_can_say_the_node_is_taken_to_be_there(monkeypatch: pytest.MonkeyPatch, nothing: Answer) -> None:
     scheduler, status, _ = drain(monkeypatch, "o1 --wait", NODE, nothing, NODE, 404)

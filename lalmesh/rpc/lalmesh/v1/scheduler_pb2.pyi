@@ -118,7 +118,7 @@ class Load(_message.Message):
     def __init__(self, ingress_bps: _Optional[int] = ..., egress_bps: _Optional[int] = ..., sessions: _Optional[int] = ..., streams: _Optional[int] = ..., cpu_fraction: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., opened_sessions: _Optional[int] = ..., hls_egress_bps: _Optional[int] = ...) -> None: ...
 
 class NodeReport(_message.Message):
-    __slots__ = ("node", "role", "zone", "machine", "endpoints", "capacity", "load", "draining", "leaving", "streams", "version", "relays")
+    __slots__ = ("node", "role", "zone", "machine", "endpoints", "capacity", "load", "draining", "leaving", "streams", "version", "relays", "worker_of")
     NODE_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     ZONE_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +131,7 @@ class NodeReport(_message.Message):
     STREAMS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     RELAYS_FIELD_NUMBER: _ClassVar[int]
+    WORKER_OF_FIELD_NUMBER: _ClassVar[int]
     node: _origin_pb2.NodeRef
     role: Role
     zone: str
@@ -143,7 +144,8 @@ class NodeReport(_message.Message):
     streams: _containers.RepeatedCompositeFieldContainer[HeldStream]
     version: str
     relays: _containers.RepeatedCompositeFieldContainer[_control_pb2.RelayStatus]
-    def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., role: _Optional[_Union[Role, str]] = ..., zone: _Optional[str] = ..., machine: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., draining: _Optional[bool] = ..., leaving: _Optional[bool] = ..., streams: _Optional[_Iterable[_Union[HeldStream, _Mapping]]] = ..., version: _Optional[str] = ..., relays: _Optional[_Iterable[_Union[_control_pb2.RelayStatus, _Mapping]]] = ...) -> None: ...
+    worker_of: str
+    def __init__(self, node: _Optional[_Union[_origin_pb2.NodeRef, _Mapping]] = ..., role: _Optional[_Union[Role, str]] = ..., zone: _Optional[str] = ..., machine: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., capacity: _Optional[_Union[Capacity, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., draining: _Optional[bool] = ..., leaving: _Optional[bool] = ..., streams: _Optional[_Iterable[_Union[HeldStream, _Mapping]]] = ..., version: _Optional[str] = ..., relays: _Optional[_Iterable[_Union[_control_pb2.RelayStatus, _Mapping]]] = ..., worker_of: _Optional[str] = ...) -> None: ...
 
 class HeldStream(_message.Message):
     __slots__ = ("app", "name", "epoch", "place", "publication", "state", "tracks", "players", "bitrate_bps", "units", "missing", "left_out", "published", "relayed_to", "frames_end_s", "frames", "payload_bytes", "gops_end_us", "gop_frames", "gop_ms", "delay_us")
