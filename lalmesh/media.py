@@ -94,13 +94,15 @@ class TrackSet:
     version: int = 0
     #: whether a join has to wait for a picture that can be decoded alone; worked out once, since it is asked for with every unit
     has_video: bool = field(init=False, repr=False, compare=False, default=False)
+    _by_id: dict[int, Track] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "has_video", self.first(Kind.VIDEO) is not None)
+        self._by_id.update((track.track_id, track) for track in reversed(self.tracks))
 
     def get(self, track_id: int) -> Track | None:
         """The track of that id, if there is one."""
-        return next((track for track in self.tracks if track.track_id == track_id), None)
+        return self._by_id.get(track_id)
 
     def first(self, kind: Kind) -> Track | None:
         """The first track of that kind, if there is one."""

@@ -9,6 +9,8 @@ from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Codec, Tra
 SEAM_TICKS = TICKS_PER_SECOND // 25  #: what is put between two units whose clock jumped: one picture at 25 a second
 STEP_BACK_TICKS = TICKS_PER_SECOND  #: a track that falls back by more has been restarted; by less, it is only out of order
 
+_SCRIPT, _OPAQUE = Codec.SCRIPT, Codec.OPAQUE  # a global is found faster than a member of an Enum
+
 
 def frame_ticks(track: Track, payload: bytes) -> int:
     """How long an audio frame lasts, in ticks; 0 where that is not known (video: always)."""
@@ -61,7 +63,7 @@ class PublisherClock:
         stamp, track_id = unit.dts, unit.track_id
         dts, last, newest = stamp + self._offset, self._last.get(track_id), self._newest
         codec = track.codec if track is not None else None
-        follows = codec is Codec.SCRIPT or codec is Codec.OPAQUE
+        follows = codec is _SCRIPT or codec is _OPAQUE
         if self._newest_wall_us:
             drift = dts - newest
             if follows:
@@ -74,7 +76,7 @@ class PublisherClock:
                 dts = newest + SEAM_TICKS
                 self._offset = dts - stamp
                 self.jumps += 1
-        if last is not None and dts <= last and codec is not Codec.OPAQUE:
+        if last is not None and dts <= last and codec is not _OPAQUE:
             shared = track is not None and stamp == self._last_stamp[track_id]
             dts = last + max(frame_ticks(track, unit.payload) if track is not None and shared else 0, TICKS_PER_MS)
         unit.dts = self._last[track_id] = dts

@@ -19,6 +19,7 @@ from services.edge.clock import PublisherClock
 from services.edge.silent_audio import SilentAudio
 
 BEFORE_FIRST = -1  #: the unit before the first of a publication
+TRIM_US = 50_000  #: units that need not be replayed any more are given up so often
 MAX_UNITS = 50_000  #: bound of the replay ring; 30 s of 1,600 units a second
 
 
@@ -38,6 +39,7 @@ class PublicationSettings:
         keep_us = int(self.replay_s * 1e6)
         return RingLimits(
             keep_us=keep_us,
+            trim_us=TRIM_US,
             audio_cache_us=keep_us,
             max_us=max(keep_us, int(self.replay_max_s * 1e6)),
             max_bytes=self.replay_max_bytes,
@@ -113,8 +115,7 @@ class Publication:
             unit.seq = seq
             unit.wall_us = now_us
             seq += 1
-            counters.payload_bytes += len(unit.payload)
         counters.units += len(units)
         self._next_seq = seq
-        self.ring.append(Run(self.epoch, self.publication, tracks, units))
+        counters.payload_bytes += self.ring.append(Run(self.epoch, self.publication, tracks, units))
         return True

@@ -47,6 +47,8 @@ from services.origin.events import (
 
 MAX_SUBSCRIBERS = 10_000  #: readers of one stream: nodes, not players
 
+TRIM_US = 50_000  #: what nobody wants any more is given up so often
+
 _WAKE: list[Command] = [Wake()]
 
 
@@ -54,7 +56,7 @@ _WAKE: list[Command] = [Wake()]
 class GroupSettings:
     """What a group keeps, and how long it waits."""
 
-    ring: RingLimits = field(default_factory=lambda: RingLimits(keep_us=3_000_000))
+    ring: RingLimits = field(default_factory=lambda: RingLimits(keep_us=3_000_000, trim_us=TRIM_US))
     grace_s: float = 30.0  #: also how long readers are kept that stay when the stream has another origin
     release_retry_s: float = 2.0  #: after a registry that did not answer, or a claim that has not been followed by a publication
     waiting_s: float = 30.0  #: how long readers may wait for a first publication
@@ -106,10 +108,7 @@ class Group:
             return _refused(event)
         match event:
             case RunReceived(port, run):
-                if self._left_keep_us and now_s >= self._left_until_s:
-                    self._left_keep_us = 0
-                    self._keep()
-                return self._run_received(port, run)
+                return _WAKE if self.receive(port, run, now_s) else []
             case PublicationOpened():
                 return self._publication_opened(event)
             case PublicationLost():
@@ -150,27 +149,32 @@ class Group:
         commands.append(AcceptPublication(event.port, self.ring.last_name, self.place))
         return commands
 
-    def _run_received(self, port: int, run: Run) -> list[Command]:
-        if port != self._writer or run.epoch != self.epoch or run.publication != self.publication:
+    def receive(self, port: int, run: Run, now_s: float) -> bool:
+        """Take the units of a publication in, as `RunReceived` says, without an event; whether readers have more now."""
+        if self._left_keep_us and now_s >= self._left_until_s:
+            self._left_keep_us = 0
+            self._keep()
+        if port != self._writer or run.publication != self.publication or run.epoch != self.epoch:
             self.counters.refused += len(run.units)
-            return []
-        last = self.ring.last_name
-        if last is not None and last.publication == run.publication:
-            known = last.seq + 1 - run.first_seq
-            if known > 0:
-                self.counters.repeated += min(known, len(run.units))
+            return False
+        ring, counters = self.ring, self.counters
+        next_seq, first_seq = ring.seq_after(run.publication), run.units[0].seq
+        if next_seq is not None:
+            if (known := next_seq - first_seq) > 0:
+                counters.repeated += min(known, len(run.units))
                 if known >= len(run.units):
-                    return []
+                    return False
                 run = Run(run.epoch, run.publication, run.tracks, run.units[known:])
-            run.missing = run.first_seq - last.seq - 1
+                first_seq = next_seq
+            run.missing = first_seq - next_seq
+            counters.missing += run.missing
         else:
-            run.missing = run.first_seq
-        if last is not None:  # before the first unit here, others may have been at another origin
-            self.counters.missing += run.missing
-        self.counters.units += len(run.units)
-        self.counters.payload_bytes += sum([len(unit.payload) for unit in run.units])
-        self.ring.append(run)
-        return _WAKE
+            run.missing = first_seq
+            if ring.last_name is not None:  # before the first unit here, others may have been at another origin
+                counters.missing += first_seq
+        counters.units += len(run.units)
+        counters.payload_bytes += ring.append(run)
+        return True
 
     def _publication_lost(self, event: PublicationLost, now_s: float) -> list[Command]:
         if event.port != self._writer:

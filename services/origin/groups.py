@@ -27,6 +27,7 @@ from lalmesh.runtime.ring import Run
 from lalmesh.runtime.tally import add_counters
 from lalmesh.runtime.telemetry import Attribute, SpanName
 from services.origin import events
+from services.origin.events import GroupState
 from services.origin.group import Group, GroupCounters, GroupSettings
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class _IncomingPublication(_Incoming):
             self._opened_us = 0
         if run.units:
             self._entry.core.delay_us = time.time_ns() // 1000 - run.units[0].wall_us
-        self._groups.handle(self._entry, events.RunReceived(self._port, run))
+            self._groups.receive(self._entry, self._port, run)
 
     def closed(self, reason: CloseReason) -> None:
         """The publishing edge ended it, or the link broke."""
@@ -225,6 +226,16 @@ class Groups:
 
     # the shell of one group
 
+    def receive(self, entry: GroupEntry, port: int, run: Run) -> None:
+        """Give the units of a publication to its group, and wake those who read it: the hot path, without event and commands."""
+        core = entry.core
+        if core.state is not GroupState.CLOSED and core.receive(port, run, self._loop.time()) and entry.subscriptions:
+            self._wake(entry)
+
+    def _wake(self, entry: GroupEntry) -> None:
+        for port in list(entry.subscriptions.values()):
+            port.wake()
+
     def handle(self, entry: GroupEntry, event: events.Event) -> None:
         """Give one event to a group and carry out what it says."""
         for command in entry.core.handle(event, self._loop.time()):
@@ -235,8 +246,7 @@ class Groups:
     def _carry_out(self, entry: GroupEntry, command: events.Command) -> None:
         match command:
             case events.Wake():
-                for port in list(entry.subscriptions.values()):
-                    port.wake()
+                self._wake(entry)
             case events.AcceptPublication(port, held, place):
                 entry.publications[port].opened(held, place)
             case events.TellPublication(port, location):

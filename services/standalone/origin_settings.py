@@ -6,7 +6,7 @@ from lalmesh.runtime.config import CapacityConfig, Config
 from lalmesh.runtime.ring import RingLimits
 from lalmesh.runtime.scheduling import Capacity
 from services.origin.app import OriginSettings
-from services.origin.group import GroupSettings
+from services.origin.group import TRIM_US, GroupSettings
 from services.standalone import settings
 
 
@@ -15,6 +15,7 @@ def origin_settings(config: Config) -> OriginSettings:
     origin = config.origin
     ring = RingLimits(
         keep_us=int(config.edge.publish.replay_s * 1e6),
+        trim_us=TRIM_US,
         gop_num=origin.gop_num,
         audio_cache_us=origin.audio_cache_ms * 1000,
         max_us=int(origin.ring.max_s * 1e6),

@@ -27,6 +27,9 @@ MAX_OPENING_MESSAGE_BYTES = 64 << 10  #: of a message before any media: a comman
 _MESSAGE_HEADER_BYTES = (11, 7, 3, 0)  # by fmt
 # This and `UINT32` are read one byte early, with the last byte of the basic header: so 24-bit fields are the low bits of words.
 _TIMESTAMP_LENGTH_TYPE = struct.Struct(">II")
+_STREAM_ID = struct.Struct("<I")
+_FMT_1, _FMT_2, _FMT_3 = 0x40, 0x80, 0xC0  # in the first byte of a chunk
+_LONGEST_USUAL_HEADER_BYTES = 12  # of fmt 0 with a basic header of one byte and no extended timestamp
 
 
 class _ChunkStream:
@@ -95,6 +98,8 @@ class ChunkReader:
                 at += self._read_payload(view, at, wanted if wanted <= end - at else end - at, messages)
             elif at >= end:
                 return
+            elif size := self._read_whole(view, at, end, messages):
+                at += size
             else:
                 size = self._read_header(view, at, end)
                 if not size:
@@ -103,6 +108,40 @@ class ChunkReader:
                 at += size
                 if not self._wanted:
                     self._complete(b"", messages)
+
+    def _read_whole(self, view: memoryview, at: int, end: int, messages: list[Message]) -> int:
+        """The hot path: take a message that is here with all of its chunks; give its size, 0 where any of it is unusual."""
+        first = view[at]
+        stream = self._streams.get(first & 0x3F)
+        if stream is None or first >= _FMT_2 or stream.partial or end - at < _LONGEST_USUAL_HEADER_BYTES:
+            return 0
+        word: int
+        length_type: int
+        word, length_type = _TIMESTAMP_LENGTH_TYPE.unpack_from(view, at)
+        field, length, type_id = word & 0xFFFFFF, length_type >> 8, length_type & 0xFF
+        start = at + (8 if first & _FMT_1 else 12)
+        chunk_size = self.chunk_size
+        size = length + (length - 1) // chunk_size  # with the headers of fmt 3
+        if not 0 < length <= self._max_message_bytes or field == EXTENDED or type_id <= ABORT or size > end - start:
+            return 0
+        if size == length:
+            payload = bytes(view[start : start + length])
+        else:
+            step = chunk_size + 1
+            headers = bytes(view[start + chunk_size : start + size : step])
+            if headers != bytes((_FMT_3 | first & 0x3F,)) * (size - length):
+                return 0
+            pieces = [view[piece : piece + chunk_size] for piece in range(start, start + size, step)]
+            pieces[-1] = pieces[-1][: length - (size - length) * chunk_size]
+            payload = b"".join(pieces)
+        if first & _FMT_1:
+            stream.timestamp = (stream.timestamp + field) & 0xFFFFFFFF
+        else:
+            stream.timestamp = field
+            (stream.stream_id,) = _STREAM_ID.unpack_from(view, at + 8)
+        stream.delta, stream.extended, stream.length, stream.type_id = field, False, length, type_id
+        self._add(Message(type_id, stream.stream_id, stream.timestamp, payload), messages)
+        return start + size - at
 
     def _read_header(self, view: memoryview, at: int, end: int) -> int:
         """Take a whole chunk header at `at` into the state; give its size, 0 if it is not all there."""
@@ -210,15 +249,17 @@ class ChunkReader:
     def _complete(self, payload: bytes, messages: list[Message]) -> None:
         stream = self._current
         if stream.type_id > ABORT:
-            message = Message(stream.type_id, stream.stream_id, stream.timestamp, payload)
-            messages.append(message)
-            if self._opens_media is not None and self._opens_media(message):
-                self._opens_media = None
-                self._max_message_bytes = self._largest_bytes
+            self._add(Message(stream.type_id, stream.stream_id, stream.timestamp, payload), messages)
         elif stream.type_id == SET_CHUNK_SIZE:  # holds from the very next chunk (§5.4.1)
             self.chunk_size = parse_chunk_size(payload)
         elif stream.type_id == ABORT:
             self._abort(payload)
+
+    def _add(self, message: Message, messages: list[Message]) -> None:
+        messages.append(message)
+        if self._opens_media is not None and self._opens_media(message):
+            self._opens_media = None
+            self._max_message_bytes = self._largest_bytes
 
     def _abort(self, payload: bytes) -> None:
         """Forget the incomplete message of a chunk stream (§5.4.2)."""

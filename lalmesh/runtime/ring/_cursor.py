@@ -14,14 +14,15 @@ class Cursor:
     how many units it passed over.
     """
 
-    __slots__ = ("_after", "_position", "_ring", "_seeking")
+    __slots__ = ("_next_seq", "_position", "_publication", "_ring", "_seeking")
 
     def __init__(self, ring: Ring, position: int, *, seeking: bool = False, after: UnitName | None = None) -> None:
         """Read from `position`, or (`seeking`) from the first random access point there; pass over what `after` covers."""
         self._ring = ring
         self._position = position
         self._seeking = seeking
-        self._after = after  # the last unit that the reader has
+        # what follows the last unit that the reader has; it has none where there is no publication
+        self._publication, self._next_seq = (after.publication, after.seq + 1) if after is not None else (b"", 0)
 
     @classmethod
     def joining(cls, ring: Ring) -> Cursor:
@@ -66,11 +67,7 @@ class Cursor:
             if run is None:
                 return None
             self._position += len(run.units)
-            if self._after is None:
-                self._after = run.last_name
-                run.missing = 0  # nothing is missing before the first unit that a reader gets
-                return run
-            if self._fit(run, self._after):
+            if self._fit(run):
                 return run
         return None
 
@@ -82,16 +79,20 @@ class Cursor:
         self._position, self._seeking = joined, False
         return True
 
-    def _fit(self, run: Run, after: UnitName) -> bool:
+    def _fit(self, run: Run) -> bool:
         """Cut off what the reader has; say what it misses. False where nothing is left."""
-        if run.publication == after.publication:
-            known = after.seq + 1 - run.first_seq
-            if known >= len(run.units):
-                return False
-            if known > 0:
+        first = run.first_seq
+        if run.publication == self._publication:
+            if (known := self._next_seq - first) > 0:
+                if known >= len(run.units):
+                    return False
                 run.units = run.units[known:]
-            run.missing = run.first_seq - after.seq - 1
+                first = run.first_seq
+            run.missing = first - self._next_seq
+        elif self._publication:
+            after = UnitName(self._publication, self._next_seq - 1)
+            run.missing = max(run.missing, self._ring.missing_between(after, UnitName(run.publication, first)))
         else:
-            run.missing = max(run.missing, self._ring.missing_between(after, UnitName(run.publication, run.first_seq)))
-        self._after = run.last_name
+            run.missing = 0  # nothing is missing before the first unit that a reader gets
+        self._publication, self._next_seq = run.publication, run.units[-1].seq + 1
         return True

@@ -27,6 +27,7 @@ class RingLimits:
     keep_us: int = 0
     gop_num: int = 1  #: ... and everything from the n-th last random access point on, 0 none
     audio_cache_us: int = 2_000_000  #: ... and, of a stream without video, so much; microseconds
+    trim_us: int = 0  #: what is wanted no more may stay for so long: giving up many units at once is cheaper; microseconds
     max_us: int = 60_000_000  #: nothing older is allowed; microseconds
     max_bytes: int = 64 << 20  #: payload bytes; 25 s of a 20 Mbit/s stream
     max_units: int = 20_000  #: 4 minutes of 30 pictures and 47 audio frames a second
@@ -60,6 +61,7 @@ class Ring:
         self._head = 0  # index of the first unit kept
         self._base = 0  # position of index 0
         self._bytes = 0
+        self._trimmed_us = 0  # the wall clock of the newest unit then
         self._marks: list[_Mark] = []
         self._joins: deque[int] = deque()
         # A unit's seq and the offset of its publication add up to its number in the stream, over all publications seen here.
@@ -92,44 +94,62 @@ class Ring:
         mark = self._marks[-1]
         return UnitName(mark.publication, mark.first_seq + self.end - mark.position - 1)
 
+    def seq_after(self, publication: bytes) -> int | None:
+        """The number that the next unit of `publication` has; None where the newest unit is of another, or there is none."""
+        if not self._marks:
+            return None
+        mark = self._marks[-1]
+        return mark.first_seq + self._base + len(self._units) - mark.position if mark.publication == publication else None
+
     @property
     def tracks(self) -> TrackSet:
         """The tracks at the newest unit."""
         return self._marks[-1].tracks if self._marks else TrackSet()
 
-    def append(self, run: Run) -> None:
-        """Take the next units in; they must follow what is here, or begin another publication or after a hole."""
-        track = self._mark_for(run).join_track
-        units = self._units
-        position = self._base + len(units)
-        size = 0
-        for unit in run.units:
+    def append(self, run: Run) -> int:
+        """Take the next units in; they must follow what is here, or begin another publication or after a hole.
+
+        Returns:
+            The bytes of their payloads.
+        """
+        units, new = self._units, run.units
+        mark, position = self._marks[-1] if self._marks else None, self._base + len(units)
+        if (
+            mark is None
+            or mark.tracks is not run.tracks
+            or run.missing
+            or mark.first_seq + position - mark.position != new[0].seq
+            or (mark.epoch is not run.epoch and mark.epoch != run.epoch)
+            or mark.publication != run.publication
+        ):
+            mark = self._add_mark(run, mark)
+        track, size = mark.join_track, 0
+        for unit in new:
             size += len(unit.payload)
             if unit.random_access and unit.track_id == track:
                 self._joins.append(position)
             position += 1
         self._bytes += size
-        units += run.units
-        self._trim()
-
-    def _mark_for(self, run: Run) -> _Mark:
-        mark = self._marks[-1] if self._marks else None
-        first = run.units[0].seq
+        units += new
+        limits, newest_us, head = self.limits, new[-1].wall_us, self._head
         if (
-            mark is None
-            or mark.tracks is not run.tracks
-            or run.missing
-            or mark.first_seq + self._base + len(self._units) - mark.position != first
-            or mark.epoch != run.epoch
-            or mark.publication != run.publication
+            not 0 <= newest_us - self._trimmed_us < limits.trim_us
+            or self._bytes > limits.max_bytes
+            or len(units) - head > limits.max_units
+            or not -limits.max_us <= newest_us - units[head].wall_us <= limits.max_us
         ):
-            if mark is None or mark.publication != run.publication:
-                self._begin(run)
-            track = join_track(run.tracks)
-            if mark is not None and mark.join_track != track:
-                self._joins.clear()  # who joined there would get what is now the main track from its middle
-            mark = _Mark(self.end, run.epoch, run.publication, run.tracks, first, run.missing, track)
-            self._marks.append(mark)
+            self._trimmed_us = newest_us
+            self._trim()
+        return size
+
+    def _add_mark(self, run: Run, before: _Mark | None) -> _Mark:
+        if before is None or before.publication != run.publication:
+            self._begin(run)
+        track = join_track(run.tracks)
+        if before is not None and before.join_track != track:
+            self._joins.clear()  # who joined there would get what is now the main track from its middle
+        mark = _Mark(self.end, run.epoch, run.publication, run.tracks, run.units[0].seq, run.missing, track)
+        self._marks.append(mark)
         return mark
 
     def _begin(self, run: Run) -> None:
@@ -232,15 +252,15 @@ class Ring:
         `position` must not lie before `start`. None where there is nothing, or where that one larger unit would be of more than
         `larger_bytes`.
         """
-        marks, base, end = self._marks, self._base, self._base + len(self._units)
+        marks, base, all_units = self._marks, self._base, self._units
+        end = base + len(all_units)
         if position >= end:
             return None
         mark = marks[-1]
         if position < mark.position:
             index = bisect_right(marks, position, key=_position_of)
             mark, end = marks[index - 1], marks[index].position
-        end = min(end, position + MAX_RUN_UNITS)
-        units = self._units[position - base : end - base]
+        units = all_units[position - base : min(end, position + MAX_RUN_UNITS) - base]
         total = 0
         for count, unit in enumerate(units):
             total += len(unit.payload)
@@ -249,8 +269,7 @@ class Ring:
                     return None
                 units = units[: max(1, count)]
                 break
-        missing = mark.missing if position == mark.position else 0
-        return Run(mark.epoch, mark.publication, mark.tracks, units, self.place, missing)
+        return Run(mark.epoch, mark.publication, mark.tracks, units, self.place, mark.missing if position == mark.position else 0)
 
     def runs(self, position: int) -> Iterator[Run]:
         """Everything from `position` on, run by run."""

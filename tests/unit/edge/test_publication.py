@@ -94,7 +94,7 @@ def test_all_of_the_last_seconds_is_kept() -> None:
     core = publication(replay_s=2.0)
     core.feed([ONE], NOW_US)
     send_pictures(core, range(500), keys=25)
-    assert seqs(core) == list(range(500 - 51, 500))
+    assert seqs(core) in (list(range(500 - more, 500)) for more in (51, 52))  # 40 ms each, given up each `TRIM_US`
 
 
 def test_more_is_kept_back_to_the_last_random_access_point() -> None:

@@ -35,7 +35,7 @@ from services.origin.events import (
     TimerFired,
     Wake,
 )
-from services.origin.group import Group, GroupSettings
+from services.origin.group import TRIM_US, Group, GroupSettings
 
 SETTINGS = GroupSettings(grace_s=30, release_retry_s=2, waiting_s=20)
 
@@ -387,7 +387,7 @@ def test_a_reader_may_have_more_kept_than_a_group_keeps_by_itself() -> None:
     live = group(opened(), SubscriberJoined(5, None, keep_us=8_000_000))
     for seq in range(300):
         live.handle(RunReceived(1, run_of([video(seq, key=seq % 25 == 0)])), 1.0)
-    assert live.ring.newest(1)[0].wall_us - live.ring.newest(300)[0].wall_us == 8_000_000
+    assert 0 <= live.ring.newest(1)[0].wall_us - live.ring.newest(300)[0].wall_us - 8_000_000 < TRIM_US
 
 
 def test_what_a_reader_had_kept_stays_for_as_long_after_it_has_left() -> None:

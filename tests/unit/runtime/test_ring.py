@@ -67,6 +67,17 @@ def test_what_came_in_the_last_seconds_is_kept_beyond_the_gops() -> None:
     assert ring.newest(100)[0].seq == 15
 
 
+def test_what_is_wanted_no_more_is_given_up_from_time_to_time_and_what_is_not_allowed_at_once() -> None:
+    ring = Ring(RingLimits(gop_num=0, trim_us=3 * SECOND_US // 10, max_units=7))
+    kept = []
+    for seq in range(9):  # ten a second
+        ring.append(video(seq, seq))
+        kept.append(len(ring))
+    assert kept == [1, 2, 3, 1, 2, 3, 1, 2, 3]
+    ring.append(run(unit(seq, wall_us=9 * SECOND_US // 10 - 1) for seq in range(9, 29)))
+    assert len(ring) <= 7
+
+
 def test_audio_alone_is_kept_for_its_time() -> None:
     ring = Ring(RingLimits(audio_cache_us=SECOND_US))
     ring.append(run((unit(seq, audio=True, wall_us=seq * 100_000) for seq in range(40)), tracks=AUDIO_ONLY))
