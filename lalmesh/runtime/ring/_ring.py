@@ -61,7 +61,8 @@ class Ring:
         self._head = 0  # index of the first unit kept
         self._base = 0  # position of index 0
         self._bytes = 0
-        self._trimmed_us = 0  # the wall clock of the newest unit then
+        self._trimmed_us = 0  # the wall clock of the newest unit when that was done last
+        self._oldest_us = 0  # that of the oldest unit; looking it up would fetch memory that nothing else touches
         self._marks: list[_Mark] = []
         self._joins: deque[int] = deque()
         # A unit's seq and the offset of its publication add up to its number in the stream, over all publications seen here.
@@ -131,15 +132,16 @@ class Ring:
             position += 1
         self._bytes += size
         units += new
-        limits, newest_us, head = self.limits, new[-1].wall_us, self._head
+        limits, newest_us = self.limits, new[-1].wall_us
         if (
             not 0 <= newest_us - self._trimmed_us < limits.trim_us
             or self._bytes > limits.max_bytes
-            or len(units) - head > limits.max_units
-            or not -limits.max_us <= newest_us - units[head].wall_us <= limits.max_us
+            or len(units) - self._head > limits.max_units
+            or not -limits.max_us <= newest_us - self._oldest_us <= limits.max_us
         ):
             self._trimmed_us = newest_us
             self._trim()
+            self._oldest_us = units[self._head].wall_us
         return size
 
     def _add_mark(self, run: Run, before: _Mark | None) -> _Mark:
