@@ -56,8 +56,13 @@ class Acceptor:
         self._sockets: list[socket.socket] = []
         self._beginning: set[asyncio.Task[None]] = set()
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, host: str, port: int, *, is_shared: bool = False) -> int:
         """Listen on `host` and `port` (0: a free one). Gives the port.
+
+        Args:
+            host: an address, or a name that has some.
+            port: the same on each.
+            is_shared: whether other processes of this user listen there too, each of which gets its share of the connections.
 
         Raises:
             OSError: the port cannot be bound.
@@ -65,7 +70,12 @@ class Acceptor:
         # the loop binds, as it knows how names, families and reused addresses go together; it never accepts where we do
         is_plain = self._tls is None and not self._takes_headers
         server = self._server = await self._loop.create_server(
-            lambda: self._factory(None), host, port, backlog=LISTEN_BACKLOG, start_serving=is_plain
+            lambda: self._factory(None),
+            host,
+            port,
+            backlog=LISTEN_BACKLOG,
+            start_serving=is_plain,
+            reuse_port=is_shared or None,
         )
         bound = int(server.sockets[0].getsockname()[1])
         if not is_plain:

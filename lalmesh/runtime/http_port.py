@@ -92,14 +92,14 @@ class HttpPort:
             shutdown_timeout=STOP_S,
         )
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen on `host` and `port` (0: a free one).
+    async def start(self, host: str, port: int, *, is_shared: bool = False) -> None:
+        """Listen on `host` and `port` (0: a free one), which other processes may share; see `Acceptor.start`.
 
         Raises:
             OSError: the port cannot be bound.
         """
         await self._runner.setup()
-        self.port = await self._acceptor.start(host, port)
+        self.port = await self._acceptor.start(host, port, is_shared=is_shared)
 
     def _gate(self, client: Remote | None) -> Gate:
         serve = self._runner.server

@@ -169,7 +169,7 @@ class EdgeApp:
         for listen in self._settings.listen:
             listener = self._listener(listen)
             listener.admission.blocks = self._context.blacklist.blocks
-            await listener.start(listen.host, listen.port)
+            await listener.start(listen.host, listen.port, is_shared=listen.is_shared)
             self._listeners[listen.protocol] = listener
             self.metrics.listens(listen.protocol)
         self._tasks = [

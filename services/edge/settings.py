@@ -27,6 +27,7 @@ class ListenSettings:
     port: int  #: 0 takes a free one
     advertise_port: int = 0  #: 0: the port that is listened on
     proxy_protocol: bool = False  #: whether balancers begin with a PROXY header
+    is_shared: bool = False  #: whether other workers of this edge listen there too
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -37,13 +37,13 @@ class StreamListener(ABC):
         # a completion-based loop reads into the buffers of all connections at once, so there each has its own
         return self._buffer if sys.platform != "win32" else memoryview(bytearray(READ_BUFFER_BYTES))
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen.
+    async def start(self, host: str, port: int, *, is_shared: bool = False) -> None:
+        """Listen, at a port that other processes may share; see `Acceptor.start`.
 
         Raises:
             OSError: the port cannot be bound.
         """
-        self.port = await self._acceptor.start(host, port)
+        self.port = await self._acceptor.start(host, port, is_shared=is_shared)
 
     def sweep(self) -> None:
         """Call once a second."""

@@ -105,25 +105,24 @@ def _relaying(config: Config, keys: tuple[bytes, ...]) -> RelayingSettings:
 
 def _listen(edge: EdgeConfig) -> tuple[ListenSettings, ...]:
     at = edge.advertise
-    ports = (
-        ("rtmp", edge.rtmp.enable, edge.rtmp, at.rtmp_port),
-        ("rtmps", edge.rtmps_enabled, edge.rtmps, at.rtmps_port),
-        ("rtsp", edge.rtsp.enable, edge.rtsp, at.rtsp_port),
-        ("rtsps", edge.rtsps_enabled, edge.rtsps, at.rtsps_port),
-        ("ws_rtsp", edge.ws_rtsp.enable, edge.ws_rtsp, at.ws_rtsp_port),
-        ("http", edge.http.enable, edge.http, at.http_port),
-        ("https", edge.https_enabled, edge.https, at.https_port),
-    )
+    advertised = {
+        "rtmp": at.rtmp_port,
+        "rtmps": at.rtmps_port,
+        "rtsp": at.rtsp_port,
+        "rtsps": at.rtsps_port,
+        "ws_rtsp": at.ws_rtsp_port,
+        "http": at.http_port,
+        "https": at.https_port,
+    }
     return tuple(
         ListenSettings(
             protocol=protocol,
             host=listener.host,
             port=listener.port,
-            advertise_port=advertise_port,
+            advertise_port=advertised[protocol],
             proxy_protocol=protocol in edge.proxy_protocol,
         )
-        for protocol, enabled, listener, advertise_port in ports
-        if enabled
+        for protocol, listener in edge.listeners.items()
     )
 
 

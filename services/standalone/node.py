@@ -9,7 +9,7 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
@@ -18,11 +18,11 @@ from prometheus_client.process_collector import ProcessCollector
 
 from lalmesh.errors import Unavailable
 from lalmesh.runtime.channels import Channels
-from lalmesh.runtime.config import Config, Loaded, Sources
+from lalmesh.runtime.config import Config, Loaded, Role, Sources
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.health import HealthServer
 from lalmesh.runtime.link import LinkPool
-from lalmesh.runtime.member import Member
+from lalmesh.runtime.member import Member, MemberSettings
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling import GrpcSchedulerClient, HlsSchedulerClient
 from lalmesh.runtime.telemetry import TraceCollector
@@ -35,6 +35,7 @@ from services.standalone.live import LiveNode
 from services.standalone.loop_delay import LoopDelay
 from services.standalone.process_metrics import ProcessMetrics
 from services.standalone.stores import open_blacklist, open_event_log, open_registry, open_sessions
+from services.standalone.workers import Worker, share_of
 
 if TYPE_CHECKING:
     from services.edge.app import EdgeApp
@@ -44,17 +45,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Role = Literal["standalone", "edge", "origin", "scheduler", "hls"]
-
 JOIN_TIMEOUT_S = 10.0  #: a standalone server has joined itself long before
 
 
 class Node:
     """The roles of this process, running. Made by `running`."""
 
-    def __init__(self, loaded: Loaded, role: Role, sources: Sources) -> None:
-        """Prepare a node that is to be as `loaded` says, and `sources` whenever they are read again."""
-        self._config = loaded.config
+    def __init__(self, loaded: Loaded, role: Role, sources: Sources, worker: Worker | None = None) -> None:
+        """Prepare a node that is to be as `loaded` says, and `sources` whenever they are read again; as one `worker` of it."""
+        self._worker = worker
+        self._config = loaded.config if worker is None else share_of(loaded.config, role, worker)
         self._keys = settings.cluster_keys(loaded.config)
         self._role = role
         self._stack = AsyncExitStack()
@@ -76,7 +76,7 @@ class Node:
         GCCollector(registry=self._metrics)
         self._metrics.register(TraceCollector())
         self._metrics.register(ProcessMetrics(loaded.config.cluster.tls.cert_file))
-        self._metrics.register(BuildInfo(loaded.config, role))
+        self._metrics.register(BuildInfo(self._config, role))
         loop_delay = LoopDelay()
         self._metrics.register(loop_delay)
         self._stack.callback(loop_delay.stop)
@@ -142,6 +142,8 @@ class Node:
                 part.reload()
 
     def _apply(self, config: Config) -> None:
+        if self._worker is not None:
+            config = share_of(config, self._role, self._worker)
         apply_config(config, self._keys, edge=self._edge, hls=self._hls, origin=self._origin, scheduler=self._scheduler)
         self._config = config  # what is built later is built by it
 
@@ -233,6 +235,7 @@ class Node:
 
         node = settings.node_id(self._config, "origin", shared=self._role == "standalone")
         built = origin_settings(self._config)
+        built = replace(built, member=self._member(built.member))
         self._origin = OriginApp(node, keys, built, client, self._metrics, channels, settings.machine_address, self._fail)
         self._listen_to(self._origin.member)
         await self._origin.start()
@@ -266,12 +269,17 @@ class Node:
         from services.standalone.edge_settings import edge_settings
 
         node = settings.node_id(self._config, "edge", shared=self._role == "standalone")
-        built = replace(edge_settings(self._config, keys), own_pages=self._own_pages())
+        built = edge_settings(self._config, keys)
+        listen = tuple(replace(each, is_shared=self._worker is not None) for each in built.listen)
+        built = replace(built, own_pages=self._own_pages(), member=self._member(built.member), listen=listen)
         links = self._links(node, channels, "edge")
         self._edge = EdgeApp(node, built, client, links, self._metrics, settings.machine_address, self._fail)
         self._stack.push_async_callback(self._edge.stop)
         self._listen_to(self._edge.member)
         await self._edge.start()
+
+    def _member(self, member: MemberSettings) -> MemberSettings:
+        return member if self._worker is None else replace(member, worker_of=self._worker.node)
 
     def _own_pages(self) -> tuple[str, ...]:
         """The console of this process, by the names that it is likely to be opened by."""

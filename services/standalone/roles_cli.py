@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import json
-import logging
 import os
-import signal
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lalmesh.errors import LalmeshError, ServiceError
-from lalmesh.runtime import telemetry
-from lalmesh.runtime.config import ConfigError, Loaded, Problem, Sources, check_role
-from lalmesh.runtime.log_setup import configure_logging
-from services.standalone import settings
+from lalmesh.errors import LalmeshError
+from lalmesh.runtime.config import ConfigError, Loaded, Problem, Role, Sources, check_role
 from services.standalone.config_cli import ConfigOption, LalOption, SetOption
-from services.standalone.draining import until_drained
-from services.standalone.node import Node, Role
-from services.standalone.urls import describe
-
-log = logging.getLogger(__name__)
-
-SAME_SIGNAL_S = 0.5
-GC_ALLOCATIONS = 20_000  #: objects more than before, that make a collection of the young ones worth its while
+from services.standalone.workers import Worker, worker_count, worker_here
 
 PortsOption = Annotated[
     Path | None,
@@ -60,19 +45,50 @@ def _command(role: Role) -> Callable[[ConfigOption, SetOption, LalOption, PortsO
         loop: LoopOption = "auto",
     ) -> None:
         try:
+            worker = worker_here()
             sources = Sources(path=config, sets=sets or (), environ=os.environ, lal=lal_config)
             loaded = sources.load()
             check_role(loaded.config, role)
-            if lal_config is not None:
+            if lal_config is not None and worker is None:
                 typer.echo(sources.lal_report(), err=True)
             factory = _loop_factory(loop)
-            with asyncio.Runner(loop_factory=factory) as runner:
-                runner.run(_serve(loaded, role, sources, ports_file))
+            count = worker_count(loaded.config, role)
+            if worker is None and count > 1:
+                _supervise(loaded, role, count, _arguments(role, sources, loop), ports_file)
+            else:
+                _serve(loaded, role, sources, ports_file, worker, factory)
         except (LalmeshError, OSError) as error:
             typer.echo(f"lalmesh {role}: {error}", err=True)
             raise typer.Exit(1) from None
 
     return run
+
+
+def _serve(
+    loaded: Loaded,
+    role: Role,
+    sources: Sources,
+    ports_file: Path | None,
+    worker: Worker | None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
+) -> None:
+    from services.standalone.serving import serve
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(serve(loaded, role, sources, ports_file, worker))
+
+
+def _supervise(loaded: Loaded, role: Role, count: int, arguments: Sequence[str], ports_file: Path | None) -> None:
+    from services.standalone.supervising import supervise
+
+    asyncio.run(supervise(loaded.config, role, count, arguments, ports_file))  # it moves nothing, so any loop will do
+
+
+def _arguments(role: Role, sources: Sources, loop: str) -> list[str]:
+    """The command line again, for workers: without the file of ports, which are those of all."""
+    options = [("--config", sources.path), ("--lal-config", sources.lal), ("--loop", loop)]
+    options += [("--set", each) for each in sources.sets]
+    return [role, *(str(part) for name, value in options if value is not None for part in (name, value))]
 
 
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -93,86 +109,3 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory
-
-
-async def _serve(loaded: Loaded, role: Role, sources: Sources, ports_file: Path | None) -> None:
-    """Run the node until a signal or its scheduler ends it, and it has drained.
-
-    Raises:
-        ServiceError: it cannot go on.
-    """
-    config = loaded.config
-    configure_logging(config.telemetry, service=role, node=settings.node_name(config, role))
-    settings.raise_descriptor_limit()
-    telemetry.begin(config.telemetry.traces, role=role, node=settings.node_name(config, role))
-    try:
-        await _run(loaded, role, sources, ports_file)
-    finally:
-        await asyncio.to_thread(telemetry.end)  # what waits may take a moment to be sent
-
-
-async def _run(loaded: Loaded, role: Role, sources: Sources, ports_file: Path | None) -> None:
-    config, stop = loaded.config, _stop_signal()
-    node = Node(loaded, role, sources)
-    await node.start()
-    _spare_the_collector()
-    _on_hangup(node.reload)
-    try:
-        if ports_file is not None:
-            _write_ports(ports_file, node.ports)
-        typer.echo(describe(config, role, node.ports))
-        sys.stdout.flush()
-        await until_drained(node, stop)
-        log.info("stopping")
-    finally:
-        await node.stop()
-    if node.failed.done():
-        raise ServiceError(node.failed.result())
-
-
-def _spare_the_collector() -> None:
-    """Take what start-up left, modules above all, out of garbage collection, and collect less often.
-
-    Media makes no cycles, but each unit is an object: with the default of 700 a collection runs every few units.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_ALLOCATIONS, *gc.get_threshold()[1:])
-
-
-def _stop_signal() -> asyncio.Event:
-    """Set by SIGTERM and SIGINT; a later one ends the process at once.
-
-    What comes within `SAME_SIGNAL_S` is the same word said twice: some who stop a process tell it and then its whole group.
-    """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    told_at = 0.0
-
-    def told() -> None:
-        nonlocal told_at
-        if stop.is_set() and loop.time() - told_at > SAME_SIGNAL_S:
-            os._exit(1)
-        if not stop.is_set():
-            told_at = loop.time()
-            stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, told)
-        except NotImplementedError:  # loops of Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(told))
-    return stop
-
-
-def _on_hangup(reload: Callable[[], None]) -> None:
-    """Let SIGHUP read configuration and certificates again. The files of these are looked at from time to time too."""
-    if hasattr(signal, "SIGHUP"):
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
-
-
-def _write_ports(path: Path, ports: dict[str, int]) -> None:
-    """Write the file at once, so that who waits for it never reads half of it."""
-    made = path.with_name(f".{path.name}.{os.getpid()}")
-    made.write_text(f"{json.dumps(ports)}\n")
-    os.replace(made, path)

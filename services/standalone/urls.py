@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from lalmesh.runtime.addresses import host_port
-from lalmesh.runtime.config import Config
-from services.standalone.node import Role
+from lalmesh.runtime.config import Config, Role
 
 EXAMPLE_STREAM = "live/test"
 EXAMPLE_SOURCE = "-re -f lavfi -i testsrc2=size=640x360:rate=30 -f lavfi -i sine=frequency=440"

@@ -34,6 +34,7 @@ TESTS = Path(__file__).resolve().parents[1]
 OUR_PROGRAM = str(Path(sys.executable).parent / "lalmesh")
 IMPORTED = (
     *(f"services.standalone.{commands}_cli" for commands in ("roles", "client", "drain", "doctor")),
+    *("services.standalone.serving", "services.standalone.supervising"),
     *(f"services.{role}.app" for role in ("scheduler", "origin", "hls", "edge")),
     *(f"services.standalone.{role}_settings" for role in ("scheduler", "origin", "hls", "edge")),
     *("services.scheduler.registry", "services.scheduler.sessions", "services.scheduler.events"),

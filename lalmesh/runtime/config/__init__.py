@@ -65,9 +65,12 @@ from lalmesh.runtime.config._scheduler import (
     SchedulerHttpTlsConfig,
 )
 from lalmesh.runtime.config._telemetry import MetricsConfig, TelemetryConfig, TracesConfig
+from lalmesh.runtime.config._workers import AUTO, MAX_WORKERS
 
 __all__ = [
     "API",
+    "AUTO",
+    "MAX_WORKERS",
     "SHARED_PORTS",
     "AddressesConfig",
     "AdvertiseConfig",

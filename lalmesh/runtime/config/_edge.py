@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, StringConstraints, model_validator
 
 from lalmesh.runtime.config._base import Allowed, ConfigModel, Host, HostPort, HttpOrigin, OptionalHost, Port, live_keys
 from lalmesh.runtime.config._listeners import ConnectionLimitsConfig, ProxiesConfig, ServerTlsConfig
 from lalmesh.runtime.config._rtsp import RtspConfig, RtspsConfig, WsRtspConfig
+from lalmesh.runtime.config._workers import Workers
 
 Listener = Annotated[
     str,
@@ -184,9 +185,18 @@ class SessionConfig(ConfigModel):
     )
 
 
+#: Each has `enable`, `host` and `port`.
+ListenerConfig: TypeAlias = RtmpConfig | RtmpsConfig | RtspConfig | RtspsConfig | WsRtspConfig | HttpConfig | HttpsConfig
+
+
 class EdgeConfig(ProxiesConfig):
     """An edge: takes publishers and players."""
 
+    workers: Workers = Field(
+        default=1,
+        description="Processes, a core each, that share the TCP ports; auto: one for each core that may be used. Capacity, "
+        "limits.connections, hls.cache_bytes and rtsp.udp_ports are of all together; each by itself counts what one address does.",
+    )
     proxy_protocol: tuple[Listener, ...] = Field(
         default=(),
         strict=False,
@@ -218,6 +228,20 @@ class EdgeConfig(ProxiesConfig):
         self.tls.require_for("rtsps", self.rtsps.enable)
         self.tls.require_for("https", self.https.enable)
         return self
+
+    @property
+    def listeners(self) -> dict[str, ListenerConfig]:
+        """Those that are to listen, by protocol."""
+        enabled: dict[str, tuple[bool, ListenerConfig]] = {
+            "rtmp": (self.rtmp.enable, self.rtmp),
+            "rtmps": (self.rtmps_enabled, self.rtmps),
+            "rtsp": (self.rtsp.enable, self.rtsp),
+            "rtsps": (self.rtsps_enabled, self.rtsps),
+            "ws_rtsp": (self.ws_rtsp.enable, self.ws_rtsp),
+            "http": (self.http.enable, self.http),
+            "https": (self.https_enabled, self.https),
+        }
+        return {protocol: listener for protocol, (is_enabled, listener) in enabled.items() if is_enabled}
 
     @property
     def rtmps_enabled(self) -> bool:

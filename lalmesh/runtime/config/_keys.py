@@ -6,7 +6,7 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Le
 from pydantic import SecretStr
@@ -18,7 +18,7 @@ from lalmesh.runtime.config._config import Config
 ENV_PREFIX = "LALMESH_"
 ENV_DELIMITER = "__"
 
-Kind = Literal["text", "secret", "choice", "integer", "number", "boolean", "optional_boolean", "texts"]
+Kind = Literal["text", "secret", "choice", "integer", "number", "boolean", "optional_boolean", "number_or_word", "texts"]
 
 _PLAIN_KINDS: Mapping[object, Kind] = {str: "text", SecretStr: "secret", int: "integer", float: "number", bool: "boolean"}
 _KIND_WORDS: Mapping[Kind, str] = {
@@ -28,6 +28,7 @@ _KIND_WORDS: Mapping[Kind, str] = {
     "number": "a number",
     "boolean": "true or false",
     "optional_boolean": "true, false or null",
+    "number_or_word": "a number or a word",
 }
 
 
@@ -159,6 +160,8 @@ def _kind(annotation: object) -> Kind:
         return "texts"
     if origin is types.UnionType:
         return "optional_boolean"
+    if origin is Union:  # of an annotated type, which none of the others is
+        return "number_or_word"
     return _PLAIN_KINDS[annotation]
 
 

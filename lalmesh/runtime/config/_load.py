@@ -145,6 +145,13 @@ def _missing(config: Config, role: Role) -> Iterator[Problem]:
 
 
 def _contradictions(config: Config) -> Iterator[Problem]:
+    for key, workers in (("edge.workers", config.edge.workers), ("origin.workers", config.origin.workers)):
+        if workers != 1:
+            yield Problem(
+                key,
+                f"standalone is one process, {workers} cannot be; for more cores run lalmesh scheduler, origin and edge, "
+                "which can be several processes (docs/cluster.md)",
+            )
     session, ttl_s = config.hls.session, config.scheduler.session_ttl_s
     if session.enable and session.idle_s + SESSIONS_TOLD_S > ttl_s:
         yield Problem(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from lalmesh.runtime.config._base import ConfigModel, Host, OptionalHost, Port, live_keys
+from lalmesh.runtime.config._workers import Workers
 
 
 class OriginGrpcConfig(ConfigModel):
@@ -41,6 +42,11 @@ class OriginConfig(ConfigModel):
 
     live = live_keys("gop_num audio_cache_ms grace_s")
 
+    workers: Workers = Field(
+        default=1,
+        description="Processes, a core each, that streams are spread over; auto: one for each core that may be used. "
+        "Capacity is of all together. They listen on grpc.port and the ports behind it.",
+    )
     advertise_host: OptionalHost = Field(default="", description="Host that edges reach this origin by; empty: the node's address.")
     gop_num: int = Field(default=1, ge=1, le=100, description="Groups of pictures that a group keeps for joins.")
     audio_cache_ms: int = Field(default=2000, ge=0, le=60_000, description="What a stream without video keeps for joins.")

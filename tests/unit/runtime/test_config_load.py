@@ -166,6 +166,29 @@ def test_config_errors_are_errors_of_lalmesh() -> None:
     assert issubclass(ConfigError, LalmeshError)
 
 
+@pytest.mark.parametrize(("text", "workers"), [("2", 2), ('"2"', 2), ("auto", "auto"), ("64", 64)])
+def test_workers_are_a_number_or_a_word(text: str, workers: object, tmp_path: Path) -> None:
+    file = tmp_path / "l.yaml"
+    file.write_text(f"edge: {{workers: {text}}}")
+    assert load_config(file, [f"origin.workers={text.strip(chr(34))}"], {}).edge.workers == workers
+
+
+@pytest.mark.parametrize("text", ["0", "65", "true", "2.5", "null", "all", "-1"])
+def test_other_numbers_of_workers_are_refused_in_one_line(text: str, tmp_path: Path) -> None:
+    (problem,) = problems(f"edge: {{workers: {text}}}", tmp_path)
+    shown = text if text != "all" else '"all"'
+    assert problem == f"edge.workers: {shown} is not allowed, allowed is auto, or an integer from 1 to 64 (line 1)"
+
+
+@pytest.mark.parametrize("key", ["edge.workers", "origin.workers"])
+@pytest.mark.parametrize("workers", ["2", "auto"])
+def test_a_standalone_server_is_one_process(key: str, workers: str) -> None:
+    config = load_config(None, [f"{key}={workers}"], {"LALMESH_CLUSTER__KEY": KEY})
+    with pytest.raises(ConfigError, match=f"{key}: standalone is one process, {workers} cannot be; for more cores run lalmesh sch"):
+        check_role(config, "standalone")
+    check_role(config, "edge")
+
+
 def test_roles_are_told_what_they_lack() -> None:
     check_role(Config(), "standalone")
     with pytest.raises(ConfigError, match=r"(?s)cluster\.key: scheduler .*scheduler\.etcd\.endpoints: "):

@@ -1,0 +1,119 @@
+"""A node in this process, from its start until it has drained."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+from lalmesh.errors import ServiceError
+from lalmesh.runtime import telemetry
+from lalmesh.runtime.config import Config, Loaded, Role, Sources
+from lalmesh.runtime.log_setup import configure_logging
+from services.standalone import settings
+from services.standalone.draining import until_drained
+from services.standalone.node import Node
+from services.standalone.ports_file import write_ports
+from services.standalone.urls import describe
+from services.standalone.workers import Worker, end_with_supervisor, listens_at, share_of
+
+log = logging.getLogger(__name__)
+
+SAME_SIGNAL_S = 0.5
+GC_ALLOCATIONS = 20_000  #: objects more than before, that make a collection of the young ones worth its while
+
+
+async def serve(loaded: Loaded, role: Role, sources: Sources, ports_file: Path | None, worker: Worker | None) -> None:
+    """Run the node, or one `worker` of it, until a signal or its scheduler ends it, and it has drained.
+
+    Raises:
+        ServiceError: it cannot go on.
+        OSError: a port cannot be bound.
+        ConfigError: a file that the configuration names cannot be used.
+    """
+    config = loaded.config
+    if worker is not None:
+        end_with_supervisor(worker)
+        config = share_of(config, role, worker)
+    name = settings.node_name(config, role)
+    configure_logging(config.telemetry, service=role, node=name)
+    settings.raise_descriptor_limit()
+    telemetry.begin(config.telemetry.traces, role=role, node=name)
+    try:
+        await _run(loaded, role, sources, ports_file, worker)
+    finally:
+        await asyncio.to_thread(telemetry.end)  # what waits may take a moment to be sent
+
+
+async def _run(loaded: Loaded, role: Role, sources: Sources, ports_file: Path | None, worker: Worker | None) -> None:
+    config, stop = loaded.config, _stop_signal()
+    node = Node(loaded, role, sources, worker)
+    await node.start()
+    _spare_the_collector()
+    _on_hangup(node.reload)
+    try:
+        if worker is not None:
+            listens_at(worker, node.ports)
+        else:
+            _say_where(config, role, node.ports, ports_file)
+        await until_drained(node, stop)
+        log.info("stopping")
+    finally:
+        await node.stop()
+    if node.failed.done():
+        raise ServiceError(node.failed.result())
+
+
+def _say_where(config: Config, role: Role, ports: dict[str, int], ports_file: Path | None) -> None:
+    if ports_file is not None:
+        write_ports(ports_file, ports)
+    typer.echo(describe(config, role, ports))
+    sys.stdout.flush()
+
+
+def _spare_the_collector() -> None:
+    """Take what start-up left, modules above all, out of garbage collection, and collect less often.
+
+    Media makes no cycles, but each unit is an object: with the default of 700 a collection runs every few units.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS, *gc.get_threshold()[1:])
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT; a later one ends the process at once.
+
+    What comes within `SAME_SIGNAL_S` is the same word said twice: some who stop a process tell it and then its whole group.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    told_at = 0.0
+
+    def told() -> None:
+        nonlocal told_at
+        if stop.is_set() and loop.time() - told_at > SAME_SIGNAL_S:
+            os._exit(1)
+        if not stop.is_set():
+            told_at = loop.time()
+            stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, told)
+        except NotImplementedError:  # loops of Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(told))
+    return stop
+
+
+def _on_hangup(reload: Callable[[], None]) -> None:
+    """Let SIGHUP read configuration and certificates again. The files of these are looked at from time to time too."""
+    if hasattr(signal, "SIGHUP"):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)

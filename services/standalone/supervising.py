@@ -1,0 +1,41 @@
+"""A node of several workers, from its start to its end."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from lalmesh.errors import ServiceError
+from lalmesh.runtime.config import Config, ConfigError, Problem, Role
+from lalmesh.runtime.log_setup import configure_logging
+from services.standalone.ports_file import write_ports
+from services.standalone.urls import describe
+from services.standalone.workers.supervisor import Supervisor
+
+
+async def supervise(config: Config, role: Role, count: int, arguments: Sequence[str], ports_file: Path | None) -> None:
+    """Run `count` workers with the command line `arguments`, until they have ended.
+
+    Raises:
+        ServiceError: they have not ended in order.
+        OSError: a port cannot be bound.
+        ConfigError: they cannot be as they are configured.
+    """
+    if role == "edge" and not hasattr(socket, "SO_REUSEPORT"):
+        raise ConfigError([Problem("edge.workers", "processes cannot share ports on this system: SO_REUSEPORT is missing")])
+    node = config.cluster.node_name(role=role, host_name=socket.gethostname())
+    configure_logging(config.telemetry, service=role, node=node)
+
+    def say_where(ports: dict[str, int]) -> None:
+        if ports_file is not None:
+            write_ports(ports_file, ports)
+        typer.echo(describe(config, role, ports))
+        sys.stdout.flush()
+
+    reason = await Supervisor(config, role, node, count, arguments).run(say_where)
+    if reason:
+        raise ServiceError(reason)

@@ -1,0 +1,17 @@
+"""Nodes that are several processes: the worker, and the supervisor that starts and ends them.
+
+```
+lalmesh edge, of 2 workers named NAME     holds the public ports, serves health and metrics of all, imports no role
+  +- NAME-1    a node of its own, with its share of the capacity, at the same public ports (SO_REUSEPORT)
+  +- NAME-2    likewise: the kernel says which of the two a connection comes to
+```
+Workers are started, not forked: gRPC does not survive a fork. They have the command line of the supervisor, and an environment
+variable that says which they are.
+"""
+
+from services.standalone.workers._count import worker_count
+from services.standalone.workers._lifeline import end_with_supervisor
+from services.standalone.workers._shares import share_of
+from services.standalone.workers._worker import Worker, listens_at, worker_here
+
+__all__ = ["Worker", "end_with_supervisor", "listens_at", "share_of", "worker_count", "worker_here"]

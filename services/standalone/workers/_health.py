@@ -1,0 +1,138 @@
+"""Health, metrics and profiles of a node of several workers: each has its own on the loopback, and these are of all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import aiohttp
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from lalmesh.runtime.cors import CorsPolicy
+from lalmesh.runtime.health import LIMITS
+from lalmesh.runtime.http_port import HttpPort, reading_app
+from lalmesh.runtime.listener import ListenerMetrics, sweep_each_second
+from services.standalone.workers._exposition import merged
+from services.standalone.workers._shares import LOOPBACK
+
+HEALTH_S = 0.8  #: for a worker to say that it is well: probes of Kubernetes wait for a second
+METRICS_S = 5.0  #: for its metrics: Prometheus waits for ten seconds
+DEBUG_S = 90.0  #: for a profile, which takes a minute at most
+DEBUG = "/debug/"  #: what is of one process begins so
+WORKER = "worker"  #: the parameter that says of which
+
+NOT_UP = "not up"
+
+
+class Answer(NamedTuple):
+    """What a worker says; status 0: nothing, within its time."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "text/plain"
+
+    @property
+    def text(self) -> str:
+        """The body, in one line."""
+        return " ".join(self.body.decode(errors="replace").split())
+
+
+class WorkersHealth:
+    """Answers for all workers. Alive is who answers, all ready who are to run."""
+
+    def __init__(self, registry: CollectorRegistry, ports: Callable[[], Mapping[int, int]], ends: Callable[[], bool]) -> None:
+        """Serve. Made where a loop runs.
+
+        Args:
+            registry: what the supervisor counts itself.
+            ports: where the workers have theirs, by number; 0: it is not up. Workers that are not to run again are not among them.
+            ends: whether they are told to end.
+        """
+        self._registry = registry
+        self._ports = ports
+        self._ends = ends
+        self._http = HttpPort("metrics", reading_app(self._answer, CorsPolicy(())), LIMITS, ListenerMetrics("health", registry))
+        self._client: aiohttp.ClientSession | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens, 0 before."""
+        return self._http.port
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen on `host` and `port` (0: a free one).
+
+        Raises:
+            OSError: the port cannot be bound.
+        """
+        await self._http.start(host, port)
+        self._client = aiohttp.ClientSession(auto_decompress=False)
+        self._sweeping = asyncio.create_task(sweep_each_second(lambda: (self._http.sweep,)), name="health-sweep")
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        await self._http.close("the node stops")
+        if self._client is not None:
+            await self._client.close()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        match request.path:
+            case "/healthz":
+                return _said("ok", await self._first_unwell("/healthz", counts_absent=False))
+            case "/readyz":
+                return _said("ready", "draining" if self._ends() else await self._first_unwell("/readyz", counts_absent=True))
+            case "/metrics":
+                return web.Response(text=await self._metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+            case path if path.startswith(DEBUG):
+                return await self._debug(request)
+            case _:
+                return web.Response(status=404, text="nothing here\n")
+
+    async def _first_unwell(self, path: str, *, counts_absent: bool) -> str:
+        """The first worker that does not say 200, and what it says; empty where all do."""
+        ports = {number: port for number, port in self._ports().items() if port or counts_absent}
+        answers = await asyncio.gather(*(self._ask(port, path, HEALTH_S) for port in ports.values()))
+        for number, answer in zip(ports, answers, strict=True):
+            if answer.status != 200:
+                return f"{WORKER} {number}: {answer.text or NOT_UP}"
+        return ""
+
+    async def _metrics(self) -> str:
+        ports = self._ports()
+        answers = await asyncio.gather(*(self._ask(port, "/metrics", METRICS_S) for port in ports.values()))
+        texts = [
+            (f'{WORKER}="{number}"', each.body.decode()) for number, each in zip(ports, answers, strict=True) if each.status == 200
+        ]
+        return merged([("", generate_latest(self._registry).decode()), *texts])
+
+    async def _debug(self, request: web.Request) -> web.Response:
+        """What a worker says to whoever has the token."""
+        ports = self._ports()
+        named = request.query.get(WORKER, "")
+        if not named.isdigit() or int(named) not in ports:
+            return web.Response(status=400, text=f"{WORKER}: one of {', '.join(map(str, ports))}\n")
+        url = request.rel_url.without_query_params(WORKER)
+        answer = await self._ask(ports[int(named)], str(url), DEBUG_S, request.headers.get("Authorization"))
+        if not answer.status:
+            return web.Response(status=503, text=f"{WORKER} {named}: {NOT_UP}\n")
+        return web.Response(status=answer.status, body=answer.body, headers={"Content-Type": answer.content_type})
+
+    async def _ask(self, port: int, path: str, limit_s: float, authorization: str | None = None) -> Answer:
+        if not port or self._client is None:
+            return Answer(0)
+        headers = {"Authorization": authorization} if authorization is not None else {}
+        try:
+            async with asyncio.timeout(limit_s), self._client.get(f"http://{LOOPBACK}:{port}{path}", headers=headers) as answer:
+                return Answer(answer.status, await answer.read(), answer.headers.get("Content-Type", "text/plain"))
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return Answer(0)
+
+
+def _said(well: str, unwell: str) -> web.Response:
+    return web.Response(status=503 if unwell else 200, text=f"{unwell or well}\n")

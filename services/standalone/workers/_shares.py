@@ -1,0 +1,108 @@
+"""The configuration of a worker: that of its node, with its share of what is of all workers together."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from lalmesh.runtime.config import (
+    SHARED_PORTS,
+    Config,
+    ConfigError,
+    EdgeConfig,
+    OriginConfig,
+    Problem,
+    Role,
+    RtspConfig,
+)
+from services.standalone.workers._worker import Worker
+
+LOOPBACK = "127.0.0.1"
+MAX_PORT = (1 << 16) - 1
+PAIR = 2  #: UDP ports of a track, RTP's and RTCP's
+
+_Section = TypeVar("_Section", bound=BaseModel)
+
+
+def share_of(config: Config, role: Role, worker: Worker) -> Config:
+    """What `worker` is to go by, a node of `role`. All of it is told with the supervisor: health and metrics are on the loopback.
+
+    Raises:
+        ConfigError: there are not enough ports for all workers.
+    """
+    parts: dict[str, Any] = {
+        "cluster": _with(config.cluster, node=worker.name),
+        "metrics": _with(config.metrics, host=LOOPBACK, port=0),
+    }
+    if role == "edge":
+        parts["edge"] = _edge(config.edge, worker)
+    if role == "origin":
+        parts["origin"] = _origin(config.origin, worker)
+    return _with(config, **parts)
+
+
+def _edge(edge: EdgeConfig, worker: Worker) -> EdgeConfig:
+    listeners = {
+        name: _with(listener, port=worker.ports[name]) for name, listener in edge.listeners.items() if name in worker.ports
+    }
+    listeners["rtsp"] = _with(listeners.get("rtsp", edge.rtsp), **_udp(edge.rtsp, worker))
+    return _with(
+        edge,
+        workers=1,
+        capacity=_divided(edge.capacity, worker.count),
+        limits=_with(edge.limits, connections=_share(edge.limits.connections, worker.count)),
+        hls=_with(edge.hls, cache_bytes=_share(edge.hls.cache_bytes, worker.count)),
+        **listeners,
+    )
+
+
+def _origin(origin: OriginConfig, worker: Worker) -> OriginConfig:
+    return _with(
+        origin,
+        workers=1,
+        capacity=_divided(origin.capacity, worker.count),
+        grpc=_with(origin.grpc, port=grpc_port(origin, worker.number, worker.count)),
+    )
+
+
+def grpc_port(origin: OriginConfig, number: int, count: int) -> int:
+    """Of one of `count` workers of an origin: behind that of the one before it; 0, a free one, where that is configured.
+
+    Raises:
+        ConfigError: there are no ports behind the configured one.
+    """
+    first = origin.grpc.port
+    if first + count - 1 > MAX_PORT:
+        raise ConfigError([Problem("origin.grpc.port", f"no {count} ports begin at {first}: one for each of origin.workers")])
+    return first + number - 1 if first else 0
+
+
+def _udp(rtsp: RtspConfig, worker: Worker) -> dict[str, Any]:
+    """Ports that the kernel could not share out: what comes to them is of one client, who is at one worker."""
+    if rtsp.udp_ports == SHARED_PORTS:
+        first = rtsp.shared_udp_port
+        if first + PAIR * worker.count - 1 > MAX_PORT:
+            text = f"no {PAIR * worker.count} ports begin at {first}: two for each of edge.workers"
+            raise ConfigError([Problem("edge.rtsp.shared_udp_port", text)])
+        return {"shared_udp_port": first + PAIR * (worker.number - 1) if first else 0}
+    first, last = map(int, rtsp.udp_ports.split("-"))
+    pairs = (last - first + 1) // PAIR
+    if pairs < worker.count:
+        raise ConfigError([Problem("edge.rtsp.udp_ports", f"{pairs} pairs of ports are fewer than edge.workers, {worker.count}")])
+    begin, end = (first + PAIR * (pairs * number // worker.count) for number in (worker.number - 1, worker.number))
+    return {"udp_ports": f"{begin}-{end - 1}"}
+
+
+def _divided(capacity: _Section, count: int) -> _Section:
+    return _with(capacity, **{name: _share(getattr(capacity, name), count) for name in type(capacity).model_fields})
+
+
+def _share(of_all: int, count: int) -> int:
+    """Rounded up, so that all together are no less; of nothing, which says that there is no limit, nothing."""
+    return -(-of_all // count)
+
+
+def _with(section: _Section, **values: Any) -> _Section:
+    changed: _Section = section.model_copy(update=values)
+    return changed

@@ -1,0 +1,202 @@
+"""Which workers run: started, started again, told to end. A pure core.
+
+```
+            due             listens                  status 0, or told to end
+ waiting ---------> starting --------> running --------------------------------> over
+    ^                  | dies             | dies
+    +------------------+------------------+     for a pause, which doubles while it dies soon
+```
+A worker that has ended in order was drained by the scheduler, and stays away. Until all have run once nobody waits for what may not
+come right: a few deaths, and all are told to end.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias, assert_never
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0  #: a worker that dies each time it has started costs a core for a second
+STEADY_S = 60.0  #: a worker that ran for so long has nothing to do with its death before
+MAX_DEATHS_AT_START = 3  #: one may be chance
+
+
+class State(Enum):
+    """How far a worker is."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    RUNNING = "running"
+    OVER = "over"
+
+
+@dataclass(slots=True, frozen=True)
+class Up:
+    """A worker listens."""
+
+    number: int
+
+
+@dataclass(slots=True, frozen=True)
+class Died:
+    """The process of a worker has ended."""
+
+    number: int
+    status: int  #: negative: the signal that ended it
+
+
+@dataclass(slots=True, frozen=True)
+class Told:
+    """The supervisor was sent a signal: to end, or SIGHUP."""
+
+    signal: int
+
+
+@dataclass(slots=True, frozen=True)
+class Start:
+    """Start the process of a worker."""
+
+    number: int
+
+
+@dataclass(slots=True, frozen=True)
+class Send:
+    """Send the process of a worker a signal."""
+
+    number: int
+    signal: int
+
+
+@dataclass(slots=True, frozen=True)
+class AllUp:
+    """All workers listen, for the first time."""
+
+
+@dataclass(slots=True, frozen=True)
+class End:
+    """All is over."""
+
+    reason: str  #: why not well; empty: in order
+
+
+Event: TypeAlias = Up | Died | Told
+Command: TypeAlias = Start | Send | AllUp | End
+
+
+@dataclass(slots=True)
+class _Worker:
+    state: State = State.WAITING
+    due_at: float = 0.0  # while it waits
+    up_at: float = 0.0  # while it runs
+    pause_s: float = 0.0  # after its last death
+    reads_again: bool = False  # once it runs: what it was started by may be as it was before
+
+
+class Supervision:
+    """The workers of one node. `now` is any clock in seconds that does not step."""
+
+    def __init__(self, count: int) -> None:
+        """All of `count` are due."""
+        self._workers = {number: _Worker() for number in range(1, count + 1)}
+        self._deaths_at_start = 0
+        self._all_were_up = False
+        self._ends = False
+        self._reason = ""
+
+    @property
+    def ends(self) -> bool:
+        """Whether all are told to end."""
+        return self._ends
+
+    def states(self) -> dict[int, State]:
+        """How far each worker is."""
+        return {number: worker.state for number, worker in self._workers.items()}
+
+    def next_timer(self) -> float | None:
+        """When `handle_timer` is due, None where no worker waits."""
+        return min((worker.due_at for worker in self._workers.values() if worker.state is State.WAITING), default=None)
+
+    def handle_timer(self, now: float) -> list[Command]:
+        """Start those that are due."""
+        due = [number for number, worker in self._workers.items() if worker.state is State.WAITING and worker.due_at <= now]
+        for number in due:
+            self._workers[number].state = State.STARTING
+        return [Start(number) for number in due]
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """What is to be done about an event."""
+        match event:
+            case Up(number):
+                return [*self._up(number, now)]
+            case Died(number, status):
+                return [*self._died(number, status, now)]
+            case Told(signal.SIGHUP):
+                return [*self._read_again()]
+            case Told(number):
+                return [*self._end(number)]
+            case _:
+                assert_never(event)
+
+    def _up(self, number: int, now: float) -> Iterator[Command]:
+        worker = self._workers[number]
+        worker.state, worker.up_at = State.RUNNING, now
+        if worker.reads_again:
+            worker.reads_again = False
+            yield Send(number, signal.SIGHUP)
+        if not self._ends and not self._all_were_up and all(each.state is State.RUNNING for each in self._workers.values()):
+            self._all_were_up = True
+            yield AllUp()
+
+    def _died(self, number: int, status: int, now: float) -> Iterator[Command]:
+        worker = self._workers[number]
+        has_run = worker.state is State.RUNNING
+        worker.reads_again = False
+        if self._ends or status == 0:
+            worker.state = State.OVER
+            if status and has_run and self._ends:
+                self._reason = self._reason or f"worker {number} {_how(status)}"
+            yield from self._end_if_over()
+            return
+        steady = has_run and now - worker.up_at >= STEADY_S
+        worker.pause_s = FIRST_PAUSE_S if steady or not worker.pause_s else min(2 * worker.pause_s, LONGEST_PAUSE_S)
+        worker.state, worker.due_at = State.WAITING, now + worker.pause_s
+        if not self._all_were_up:
+            self._deaths_at_start += 1
+            if self._deaths_at_start >= MAX_DEATHS_AT_START:
+                self._reason = f"workers died {self._deaths_at_start} times before all were up, the last, {number}, {_how(status)}"
+                yield from self._end(signal.SIGTERM)
+
+    def _read_again(self) -> Iterator[Command]:
+        for number, worker in self._workers.items():
+            if worker.state is State.RUNNING:
+                yield Send(number, signal.SIGHUP)
+            elif worker.state is State.STARTING:  # it would end by it
+                worker.reads_again = True
+
+    def _end(self, by: int) -> Iterator[Command]:
+        """Have all end, or with more haste where they were told before: each knows what a second signal means."""
+        self._ends = True
+        for number, worker in self._workers.items():
+            if worker.state is State.WAITING:
+                worker.state = State.OVER
+            elif worker.state is not State.OVER:
+                yield Send(number, by)
+        yield from self._end_if_over()
+
+    def _end_if_over(self) -> Iterator[Command]:
+        if all(worker.state is State.OVER for worker in self._workers.values()):
+            self._ends = True
+            yield End(self._reason)
+
+
+def _how(status: int) -> str:
+    """How a process has ended, in words."""
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was ended by signal {-status}"

@@ -1,0 +1,51 @@
+"""Which worker a process is, as its supervisor tells it; and what it tells its supervisor."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, MutableMapping
+from dataclasses import asdict, dataclass, field
+
+#: of the environment; not one of those that begin with LALMESH_, which are keys of the configuration
+VARIABLE = "_LALMESH_WORKER"
+MAX_TOLD_BYTES = 64 << 10  #: of what a worker tells: a dozen ports
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Worker:
+    """One of the processes of a node."""
+
+    node: str  #: name of the node that it is a part of
+    number: int  #: from 1
+    count: int
+    ports: Mapping[str, int] = field(default_factory=dict)  #: that all workers share, by protocol
+    lifeline_fd: int = -1  #: the reading end of a pipe that nobody writes to, and that is closed once the supervisor has ended
+    report_fd: int = -1  #: what `listens_at` writes to
+
+    @property
+    def name(self) -> str:
+        """Of the node that it is itself."""
+        return f"{self.node}-{self.number}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variable that tells a process that it is this one."""
+        return {VARIABLE: json.dumps(asdict(self))}
+
+
+def worker_here(environ: MutableMapping[str, str] = os.environ) -> Worker | None:
+    """The worker that this process is, None where it is none. Takes the variable out: what the process starts is no worker."""
+    told = environ.pop(VARIABLE, None)
+    return None if told is None else Worker(**json.loads(told))
+
+
+def listens_at(worker: Worker, ports: Mapping[str, int]) -> None:
+    """Tell the supervisor that all `ports` listen, by listener."""
+    with os.fdopen(worker.report_fd, "w") as file:
+        file.write(json.dumps(dict(ports)) + "\n")
+
+
+def parse_ports(line: bytes) -> dict[str, int] | None:
+    """What `listens_at` told; None where the worker has ended before."""
+    return {str(name): int(port) for name, port in json.loads(line).items()} if line.endswith(b"\n") else None

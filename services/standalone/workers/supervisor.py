@@ -1,0 +1,230 @@
+"""The process that a node of several workers is started as: it starts them, hands on what it is told, and answers for them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from lalmesh.runtime.config import Config, Role
+from services.standalone.workers._health import WorkersHealth
+from services.standalone.workers._ports import HeldPorts, try_ports_of_origin
+from services.standalone.workers._shares import share_of
+from services.standalone.workers._supervision import (
+    AllUp,
+    Command,
+    Died,
+    End,
+    Event,
+    Send,
+    Start,
+    State,
+    Supervision,
+    Told,
+    Up,
+)
+from services.standalone.workers._worker import MAX_TOLD_BYTES, Worker, parse_ports
+
+log = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+METRICS_PORT = "metrics"  #: what a worker calls the port of its health and metrics
+PROGRAM = (sys.executable, "-P", "-m", "services.standalone")
+
+
+@dataclass(slots=True)
+class _Run:
+    """One process of a worker."""
+
+    process: asyncio.subprocess.Process
+    watching: asyncio.Task[None]
+    ports: Mapping[str, int]  # of its own, once it is up
+
+
+class Supervisor:
+    """Runs the workers of one node. Made where a loop runs, and used once."""
+
+    def __init__(self, config: Config, role: Role, node: str, count: int, arguments: Sequence[str]) -> None:
+        """Prepare.
+
+        Args:
+            config: of the node.
+            role: of its workers.
+            node: its name.
+            count: of workers.
+            arguments: the command line of the workers, behind the name of the program.
+        """
+        self._config = config
+        self._role = role
+        self._node = node
+        self._count = count
+        self._command = (*PROGRAM, *arguments)
+        self._supervision = Supervision(count)
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._runs: dict[int, _Run] = {}
+        self._shared: dict[str, int] = {}
+        self._reason: str | None = None  # once all is over: why not well
+        self._loop = asyncio.get_running_loop()
+        self._lifeline = os.pipe()
+        self._registry = CollectorRegistry()
+        self._starts = self._measure()
+        self._health = WorkersHealth(self._registry, self._health_ports, lambda: self._supervision.ends)
+
+    async def run(self, all_up: Callable[[dict[str, int]], None]) -> str:
+        """Run until all workers are over; gives why not well, empty where they have ended in order.
+
+        Args:
+            all_up: hears of the ports of the node once all workers listen.
+
+        Raises:
+            OSError: a port cannot be bound.
+            ConfigError: the workers cannot be as they are configured.
+        """
+        async with AsyncExitStack() as stack:
+            await self._take_ports(stack)
+            stack.push_async_callback(self._health.stop)
+            await self._health.start(self._config.metrics.host, self._config.metrics.port)
+            for number in SIGNALS:
+                self._loop.add_signal_handler(number, self._events.put_nowait, Told(number))
+            stack.push_async_callback(self._kill)
+            await self._carry_out(self._supervision.handle_timer(self._loop.time()), all_up)
+            while self._reason is None:
+                event = await self._next_event()
+                now = self._loop.time()
+                commands = self._supervision.handle_timer(now) if event is None else self._supervision.handle(event, now)
+                await self._carry_out(commands, all_up)
+        return self._reason
+
+    async def _take_ports(self, stack: AsyncExitStack) -> None:
+        if self._role == "edge":
+            held = HeldPorts()
+            stack.push_async_callback(held.close)
+            self._shared = await held.hold(self._config.edge)
+        else:
+            await try_ports_of_origin(self._config.origin, self._count)
+        for number in range(1, self._count + 1):
+            share_of(self._config, self._role, self._worker(number))
+
+    def _worker(self, number: int, report_fd: int = -1) -> Worker:
+        return Worker(
+            node=self._node,
+            number=number,
+            count=self._count,
+            ports=self._shared,
+            lifeline_fd=self._lifeline[0],
+            report_fd=report_fd,
+        )
+
+    async def _next_event(self) -> Event | None:
+        """None where a timer is due first."""
+        due_at = self._supervision.next_timer()
+        try:
+            async with asyncio.timeout_at(due_at):
+                return await self._events.get()
+        except TimeoutError:
+            return None
+
+    async def _carry_out(self, commands: Iterable[Command], all_up: Callable[[dict[str, int]], None]) -> None:
+        for command in commands:
+            match command:
+                case Start(number):
+                    await self._start(number)
+                case Send(number, number_of_signal):
+                    with contextlib.suppress(ProcessLookupError):
+                        self._runs[number].process.send_signal(number_of_signal)
+                case AllUp():
+                    all_up(self._ports())
+                case End(reason):
+                    self._reason = reason
+
+    async def _start(self, number: int) -> None:
+        """Start the process of a worker, in a group of its own: what is sent to that of the supervisor is handed on by it."""
+        reading, writing = os.pipe()
+        worker = self._worker(number, writing)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **worker.environ},
+                pass_fds=(worker.lifeline_fd, worker.report_fd),
+                process_group=0,
+            )
+        except OSError as error:
+            log.error("worker %d cannot be started: %s", number, error)
+            os.close(reading)
+            self._events.put_nowait(Died(number, 1))
+            return
+        finally:
+            os.close(writing)
+        self._starts.labels(str(number)).inc()
+        log.info("worker %d started, process %d", number, process.pid)
+        watching = self._loop.create_task(self._watch(number, process, reading), name=f"worker-{number}")
+        self._runs[number] = _Run(process, watching, {})
+
+    async def _watch(self, number: int, process: asyncio.subprocess.Process, report_fd: int) -> None:
+        ports = parse_ports(await self._told(report_fd))
+        if ports is not None:
+            self._runs[number].ports = ports
+            self._events.put_nowait(Up(number))
+        status = await process.wait()
+        level = logging.WARNING if status else logging.INFO
+        log.log(level, "worker %d, process %d, has ended: %d", number, process.pid, status)
+        self._events.put_nowait(Died(number, status))
+
+    async def _told(self, report_fd: int) -> bytes:
+        """The line that a worker says once it listens; less where it ends before."""
+        reader = asyncio.StreamReader(limit=MAX_TOLD_BYTES)
+        file = os.fdopen(report_fd, "rb", buffering=0)
+        transport, _ = await self._loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file)
+        try:
+            return await reader.readline()
+        finally:
+            transport.close()
+
+    async def _kill(self) -> None:
+        """Leave no process behind, whatever this one ends by."""
+        for run in self._runs.values():
+            if run.process.returncode is None:
+                run.process.kill()
+            await run.watching
+
+    def _ports(self) -> dict[str, int]:
+        """Of the node: those that are shared, those that each worker has for others, and that of its health and metrics."""
+        own: dict[str, int] = {}
+        for number, run in self._runs.items():
+            for listener, port in run.ports.items():
+                if listener not in self._shared and listener != METRICS_PORT:
+                    own[listener if number == 1 else f"{listener}-{number}"] = port
+        return {**self._shared, **own, METRICS_PORT: self._health.port}
+
+    def _health_ports(self) -> dict[int, int]:
+        states = self._supervision.states()
+        return {
+            number: self._runs[number].ports[METRICS_PORT] if state is State.RUNNING else 0
+            for number, state in states.items()
+            if state is not State.OVER
+        }
+
+    def _measure(self) -> Counter:
+        """What the supervisor itself shows. Gives the counter of starts."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+        Gauge("lalmesh_workers", "Workers that the node is to have.", registry=self._registry).set(self._count)
+        Gauge("lalmesh_workers_up", "Those of them that listen.", registry=self._registry).set_function(
+            lambda: sum(state is State.RUNNING for state in self._supervision.states().values())
+        )
+        return Counter(
+            "lalmesh_worker_starts", "Starts of each worker: of one that dies there are many.", ("worker",), registry=self._registry
+        )
