@@ -79,11 +79,9 @@ def test_another_start_of_the_node_is_not_waited_for(monkeypatch: pytest.MonkeyP
 
 
 def test_a_node_of_several_workers_is_waited_for_until_all_of_them_have_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    both = {"name": "e", "workers": [NODE, NODE | {"incarnation": "bb"}]}
-    other = NODE | {"incarnation": "cc"}  # one that had died has just been started again
-    scheduler, status, said = drain(
-        monkeypatch, "e --wait", both, both, {"name": "e", "workers": [both["workers"][1], other]}, other
-    )
+    first, second, new = NODE, NODE | {"incarnation": "bb"}, NODE | {"incarnation": "cc"}  # one that has died starts again
+    answers: list[Answer] = [{"name": "e", "workers": each} for each in ([first, second], [first, second], [second, new])]
+    scheduler, status, said = drain(monkeypatch, "e --wait", *answers, new)
     assert (status, said, len(scheduler.asked)) == (0, "e drains\n", 4)
 
 
