@@ -1,6 +1,10 @@
-"""The scheduler as its nodes see it: the interface, a client over gRPC, and membership."""
+"""The scheduler as its nodes see it: the interface, a client over gRPC, and membership.
 
-from lalmesh.runtime.scheduling._client import SERVICE, Dial, GrpcSchedulerClient
+The client is imported when it is asked for: the configuration, which every command reads, needs words of here, and no gRPC.
+"""
+
+from typing import TYPE_CHECKING, Any
+
 from lalmesh.runtime.scheduling._interface import HlsSchedulerClient, SchedulerClient
 from lalmesh.runtime.scheduling._membership import Membership
 from lalmesh.runtime.scheduling.control import (
@@ -42,6 +46,9 @@ from lalmesh.runtime.scheduling.model import (
     StreamState,
     Wanted,
 )
+
+if TYPE_CHECKING:
+    from lalmesh.runtime.scheduling._client import SERVICE, Dial, GrpcSchedulerClient
 
 __all__ = [
     "MAX_ITEMS",
@@ -92,3 +99,13 @@ __all__ = [
     "StreamState",
     "Wanted",
 ]
+
+_OF_CLIENT = frozenset({"SERVICE", "Dial", "GrpcSchedulerClient"})
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF_CLIENT:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from lalmesh.runtime.scheduling import _client
+
+    return getattr(_client, name)
