@@ -172,13 +172,15 @@ def _established(port: int, *more: str) -> str:
     return done.stdout
 
 
-def play(url: tuple[str, ...], players: int, seconds: float, warm_up_s: float, log: Path) -> Child:
+def play(url: tuple[str, ...], players: int, seconds: float, warm_up_s: float, log: Path, *, streams: int | None = None) -> Child:
     """Start `players` players for `seconds`; `url` is what `players.c` takes before the number.
 
-    What they get in the first `warm_up_s` of that does not count.
+    What they get in the first `warm_up_s` of that does not count. A ``%d`` in `url` is the number of one of so many `streams`,
+    which the players share out; None: each has a stream of its own.
     """
     log.unlink(missing_ok=True)
-    return Child([build("players"), *url, str(players), str(seconds), str(warm_up_s)], log=log)
+    shared = [] if streams is None else [str(streams)]
+    return Child([build("players"), *url, str(players), str(seconds), str(warm_up_s), *shared], log=log)
 
 
 def played(child: Child, limit_s: float) -> Players:

@@ -49,8 +49,12 @@ class Judged:
     def told(self) -> str:
         """As one line."""
         side = "at least" if self.at_least else "at most"
-        found = "nothing" if self.found is None else f"{self.found:.3g}"
-        return f"{self.what}: {found} {self.unit}, {side} {self.bar:g}: {self.verdict}"
+        return f"{self.what}: {shown(self.found) or 'nothing'} {self.unit}, {side} {self.bar:g}: {self.verdict}"
+
+
+def shown(value: float | None) -> str:
+    """A figure with as many digits as say something; empty where there is none."""
+    return "" if value is None else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def missed(judged: Sequence[Judged]) -> list[str]:

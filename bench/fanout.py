@@ -2,14 +2,13 @@
 
 Each subject in turn gets the same publisher and the same players; then the next round begins, so that a ratio always compares
 what ran minutes apart on one machine. The server has a core to itself where there are two; its processor time is the sum over
-all its processes, so lalmesh standalone counts every role. `BARS` says how much more than others lalmesh may take; a bar that the
-median misses is a failure.
+all its processes, so lalmesh standalone counts every role. `bars` says how much more than others lalmesh may take; a bar that the
+median misses is a failure. At last a crowd of players of a stream of few bits: none of them may stall.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from support.ports import free_ports
 from support.process import Child, wait_until
 
 from bench import _load, _report
+from bench._report import Judged
 from bench.peers import Nginx, NodeMediaServer, Server
 
 STREAM = "live/bench"
@@ -34,7 +34,14 @@ STREAM_READY_S = 3.0  #: from the start of the publisher: its headers and a whol
 CONNECT_S = 60.0  #: for all players to be connected
 LOOK_S = 0.2  #: between two counts of the connections
 LEAST_SHARE = 0.9  #: of the stream's bit rate: a player that got less was not served
-FLOORS_MS = (0, 100)  #: how long the floors gather
+PLAYERS = (500, 1000)
+GATHERED_MS = (0, 100)  #: the longest that frames are held back, by the floor as by us
+PROTOCOLS = {"flv": "HTTP-FLV", "rtmp": "RTMP", "ts": "HTTP-TS", "ws": "WS-FLV"}
+CROWD = 4000  #: players of `CROWD_MEDIA`
+CROWD_GATHERED_MS = 100
+STREAM_MEDIA, CROWD_MEDIA = "bench", "bench_600k"
+NODE_MEDIA_SERVER_PLAYERS = 500  #: more of them fill its core
+MANY = 1000  #: from so many players on the bar of what is gathered is lower
 RESULTS = _load.BUILT / "fanout.json"
 
 
@@ -57,11 +64,15 @@ class Subject:
     gather_ms: int
     start: Callable[[Path, ExitStack], Running]
     missing: str = ""  #: why it can't be measured here, if so
+    players: int | None = None  #: None: as many as the command line says
+    media: str = STREAM_MEDIA
+    is_crowd: bool = False  #: what matters is whether any of its players stalls
 
     @property
     def label(self) -> str:
         """How it is chosen with --only."""
-        return f"{self.name}-{self.protocol}-{self.gather_ms}"
+        whole = f"{'crowd-' if self.is_crowd else ''}{self.name}-{self.protocol}-{self.gather_ms}"
+        return whole if self.players is None else f"{whole}-{self.players}"
 
 
 @dataclass(slots=True, frozen=True)
@@ -92,32 +103,48 @@ class Bar:
     beside: str  #: label of the subject that it is compared with
     most: float  #: times the processor time of that
 
-
-NGINX = "nginx-rtmp-0"
-
-BARS = {  #: by label
-    "lalmesh-flv-0": Bar("floor-flv-0", 1.35),
-    "lalmesh-flv-100": Bar("floor-flv-100", 1.8),
-    "lalmesh-rtmp-0": Bar(NGINX, 1.4),
-}
+    @property
+    def unit(self) -> str:
+        """What it counts in."""
+        return "x floor" if self.beside.startswith("floor") else "x nginx-rtmp"
 
 
-def _http(port: int, path: str) -> tuple[str, ...]:
-    return ("http", str(port), path)
+def bars(subject: Subject) -> list[Bar]:
+    """What lalmesh may take, beside the floor that gathers as long, and beside nginx-rtmp; nothing for others."""
+    players = subject.players
+    if subject.name != "lalmesh" or players is None or subject.is_crowd or subject.gather_ms not in GATHERED_MS:
+        return []
+    most = 1.2 if subject.gather_ms == 0 else 1.25 if players >= MANY else 1.5
+    beside_floor = Bar(floor_of(subject), most)
+    return [beside_floor, Bar(nginx_of(subject), 1.25)] if (subject.protocol, subject.gather_ms) == ("rtmp", 0) else [beside_floor]
 
 
-def _rtmp(port: int) -> tuple[str, ...]:
-    return ("rtmp", str(port), *STREAM.split("/"))
+def floor_of(subject: Subject) -> str:
+    """The label of the floor that gathers as long, for as many players."""
+    return f"floor-flv-{subject.gather_ms}-{subject.players}"
 
 
-def floor(gather_ms: int) -> Callable[[Path, ExitStack], Running]:
+def nginx_of(subject: Subject) -> str:
+    """The label of nginx-rtmp with as many players."""
+    return f"nginx-rtmp-0-{subject.players}"
+
+
+def play(protocol: str, ports: Mapping[str, int]) -> tuple[str, ...]:
+    """How `players.c` is told to play the stream by a protocol, of a server with these ports."""
+    if protocol == "rtmp":
+        return ("rtmp", str(ports["rtmp"]), *STREAM.split("/"))
+    ending = "ts" if protocol == "ts" else "flv"
+    return ("ws" if protocol == "ws" else "http", str(ports["http"]), f"/{STREAM}.{ending}")
+
+
+def floor(gather_ms: int, file: str = STREAM_MEDIA) -> Callable[[Path, ExitStack], Running]:
     """`floor.c`, which only sends."""
 
     def start(folder: Path, stack: ExitStack) -> Running:
         [port] = free_ports(1)
-        command: list[str | Path] = [_load.build("floor"), media("bench"), str(port), str(gather_ms)]
+        command: list[str | Path] = [_load.build("floor"), media(file), str(port), str(gather_ms)]
         server = Server(command, ports={"http": port}, log=folder / "floor.log")
-        return Running(stack.enter_context(server).pid, None, _http(port, "/"))
+        return Running(stack.enter_context(server).pid, None, ("http", str(port), "/"))
 
     return start
 
@@ -127,8 +154,7 @@ def lalmesh(protocol: str, gather_ms: int) -> Callable[[Path, ExitStack], Runnin
 
     def start(folder: Path, stack: ExitStack) -> Running:
         node = stack.enter_context(Standalone(folder, {"edge.fanout.max_delay_ms": gather_ms}))
-        play = _rtmp(node.ports["rtmp"]) if protocol == "rtmp" else _http(node.ports["http"], f"/{STREAM}.flv")
-        return Running(node.pid, node.rtmp_url(STREAM), play)
+        return Running(node.pid, node.rtmp_url(STREAM), play(protocol, node.ports))
 
     return start
 
@@ -138,37 +164,47 @@ def peer(protocol: str, make: Callable[[Path], Server]) -> Callable[[Path, ExitS
 
     def start(folder: Path, stack: ExitStack) -> Running:
         server = stack.enter_context(make(folder))
-        play = _rtmp(server.ports["rtmp"]) if protocol == "rtmp" else _http(server.ports["http"], f"/{STREAM}.flv")
-        return Running(server.pid, server.rtmp_url(STREAM), play)
+        return Running(server.pid, server.rtmp_url(STREAM), play(protocol, server.ports))
 
     return start
 
 
-def _installed_node_media_server(folder: Path) -> Server:
+def installed_node_media_server(folder: Path) -> Server:
+    """node-media-server, which is brought in first where it is not there."""
     NodeMediaServer.install()
     return NodeMediaServer(folder)
 
 
-def subjects() -> list[Subject]:
-    """All that can be measured, each right after the floor that it is compared with."""
+def subjects(numbers: Sequence[int] = PLAYERS, crowd: int = CROWD) -> list[Subject]:
+    """All that can be measured, each right after the floor that it is compared with; at last the crowd, if it is more than 0."""
     ours = "" if Path(PROGRAM).exists() else f"{PROGRAM} is missing"
+    return [*(subject for players in numbers for subject in _beside(players, ours)), *(_crowd(crowd, ours) if crowd else [])]
+
+
+def _beside(players: int, ours: str) -> Iterator[Subject]:
     nginx = "" if Nginx.available() else "nginx or its RTMP module is not installed"
     node = "" if NodeMediaServer.available() else "node or npm is not installed"
-    return [
-        *(subject for ms in FLOORS_MS for subject in _floor_and_ours(ms, ours)),
-        Subject("nginx", "rtmp", 0, peer("rtmp", Nginx), nginx),
-        *(Subject("node-media-server", to, 0, peer(to, _installed_node_media_server), node) for to in ("rtmp", "flv")),
-    ]
+    for ms in GATHERED_MS:
+        yield Subject("floor", "flv", ms, floor(ms), players=players)
+        for protocol in PROTOCOLS:
+            yield Subject("lalmesh", protocol, ms, lalmesh(protocol, ms), ours, players)
+        if ms == 0:
+            yield Subject("nginx", "rtmp", 0, peer("rtmp", Nginx), nginx, players)
+    if players <= NODE_MEDIA_SERVER_PLAYERS:
+        for protocol in ("rtmp", "flv"):
+            yield Subject("node-media-server", protocol, 0, peer(protocol, installed_node_media_server), node, players)
 
 
-def _floor_and_ours(gather_ms: int, missing: str) -> list[Subject]:
-    ours = (Subject("lalmesh", protocol, gather_ms, lalmesh(protocol, gather_ms), missing) for protocol in ("flv", "rtmp"))
-    return [Subject("floor", "flv", gather_ms, floor(gather_ms)), *ours]
+def _crowd(players: int, missing: str) -> Iterator[Subject]:
+    for protocol in PROTOCOLS:
+        start = lalmesh(protocol, CROWD_GATHERED_MS)
+        yield Subject("lalmesh", protocol, CROWD_GATHERED_MS, start, missing, players, CROWD_MEDIA, is_crowd=True)
 
 
 def measure(subject: Subject, plan: argparse.Namespace) -> Sample:
     """One subject, once."""
     server_cores, load_cores = _load.cores()
+    number = subject.players or plan.players
     with tempfile.TemporaryDirectory(prefix="lalmesh-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         server = subject.start(folder, stack)
@@ -176,7 +212,7 @@ def measure(subject: Subject, plan: argparse.Namespace) -> Sample:
             _load.pin(server.pid, server_cores)
         whole_s = STREAM_READY_S + CONNECT_S + plan.warm_up + plan.seconds + _load.MARGIN_S
         if server.push_url is not None:
-            command = [PROGRAM, "push", "--loop", "0", str(media("bench")), server.push_url]
+            command = [PROGRAM, "push", "--loop", "0", str(media(subject.media)), server.push_url]
             publisher = Child(bounded(whole_s, command), log=folder / "publisher.log")
             stack.enter_context(publisher)
             with _ended_is_a_failure(publisher, plan, load_cores):
@@ -184,17 +220,17 @@ def measure(subject: Subject, plan: argparse.Namespace) -> Sample:
         port = int(server.players[1])
         before = _load.connections(port)  # a publisher's may be among them
         counted_s = plan.seconds + 1
-        players = _load.play(server.players, plan.players, plan.warm_up + counted_s, plan.warm_up, folder / "players.log")
+        players = _load.play(server.players, number, plan.warm_up + counted_s, plan.warm_up, folder / "players.log")
         stack.enter_context(players)
         if plan.pin:
             _load.pin(players.pid, load_cores)
-        wanted = before + plan.players
+        wanted = before + number
         wait_until("players", lambda: _load.connections(port) >= wanted, CONNECT_S, child=players, every_s=LOOK_S)
         time.sleep(plan.warm_up)
         count = server.sent or (lambda: _load.data_segments(port))
         sent, begun = count(), time.monotonic()
         used = _load.usage(server.pid, plan.seconds)
-        writes = (count() - sent) / (time.monotonic() - begun) / plan.players
+        writes = (count() - sent) / (time.monotonic() - begun) / number
         return Sample(used, _load.played(players, plan.seconds + _load.MARGIN_S), writes)
 
 
@@ -207,9 +243,9 @@ def _ended_is_a_failure(publisher: Child, plan: argparse.Namespace, load_cores: 
         raise AssertionError(f"the publisher ended: {publisher.describe()}")
 
 
-def stream_kbps() -> float:
-    """What one player should get."""
-    return media("bench").stat().st_size * 8 / 30 / 1000
+def stream_kbps(name: str = STREAM_MEDIA) -> float:
+    """What one player should get of a file that is repeated."""
+    return media(name).stat().st_size * 8 / 30 / 1000
 
 
 def run(chosen: Sequence[Subject], plan: argparse.Namespace) -> tuple[Samples, dict[str, str]]:
@@ -228,12 +264,12 @@ def run(chosen: Sequence[Subject], plan: argparse.Namespace) -> tuple[Samples, d
 
 
 def attempt(subject: Subject, plan: argparse.Namespace) -> tuple[Sample | None, str]:
-    """One subject, once: the sample, or what went wrong."""
+    """One subject, once: the sample, or what went wrong. A player of a crowd that was not served is what was to be found."""
     try:
         sample = measure(subject, plan)
     except (AssertionError, OSError, subprocess.SubprocessError) as exc:
         return None, str(exc)
-    problem = sample.problem(stream_kbps())
+    problem = "" if subject.is_crowd else sample.problem(stream_kbps(subject.media))
     return (None, problem) if problem else (sample, "")
 
 
@@ -249,25 +285,27 @@ def ratio_to(label: str, beside: str, samples: Samples) -> float | None:
     return median_ratio(samples.get(label, []), samples.get(beside, []))
 
 
-def verdict(label: str, samples: Samples) -> str:
-    """What the bar of a subject says of its samples; empty where it has none."""
-    bar = BARS.get(label)
-    if bar is None or not any(samples.get(label, [])):
+def judged(subject: Subject, samples: Samples) -> list[Judged]:
+    """What the bars of a subject say of its samples."""
+    mine = samples.get(subject.label, [])
+    if subject.is_crowd:
+        stalls = [max(sample.players.stalled, sample.players.closed) for sample in mine if sample is not None]
+        what = f"fan-out, players that stalled of {subject.players:,} by {PROTOCOLS[subject.protocol]}, {_gathered(subject)}"
+        return [Judged(what=what, found=max(stalls, default=None), bar=0, unit="players")]
+    how = f"fan-out, {PROTOCOLS[subject.protocol]}, {subject.players:,} players, {_gathered(subject)}" if subject.players else ""
+    found = [(bar, ratio_to(subject.label, bar.beside, samples)) for bar in bars(subject)]
+    return [Judged(what=how, found=ratio, bar=bar.most, unit=bar.unit) for bar, ratio in found]
+
+
+def _gathered(subject: Subject) -> str:
+    return f"gathered {subject.gather_ms} ms" if subject.gather_ms else "each frame at once"
+
+
+def verdict(subject: Subject, samples: Samples) -> str:
+    """The same, short; empty where there is no bar or no sample."""
+    if not any(samples.get(subject.label, [])):
         return ""
-    ratio = ratio_to(label, bar.beside, samples)
-    if ratio is None:
-        return f"bar {bar.most:.2f}: no {bar.beside}"
-    return f"bar {bar.most:.2f}: {'missed' if ratio > bar.most else 'met'}"
-
-
-def missed(samples: Samples) -> list[str]:
-    """The bars that were missed, told with their ratios."""
-    ratios = {label: ratio_to(label, bar.beside, samples) for label, bar in BARS.items()}
-    return [
-        f"{label}: {ratio:.2f} x {BARS[label].beside}, bar {BARS[label].most:.2f}"
-        for label, ratio in ratios.items()
-        if ratio is not None and ratio > BARS[label].most
-    ]
+    return ", ".join(f"{each.bar:g} {each.unit}: {each.verdict}" for each in judged(subject, samples))
 
 
 def median_writes(samples: Sequence[Sample | None]) -> float:
@@ -288,15 +326,35 @@ def row(subject: Subject, samples: Samples) -> list[str]:
     cpu = [usage.cpu_percent for usage in used]
     return [
         subject.name,
-        {"flv": "HTTP-FLV", "rtmp": "RTMP"}[subject.protocol],
+        PROTOCOLS[subject.protocol],
+        str(subject.players),
         f"{subject.gather_ms} ms",
         f"{statistics.median(cpu):.1f}",
         f"{min(cpu):.1f}-{max(cpu):.1f}",
         f"{median_writes(mine):.0f}",
-        _shown(ratio_to(subject.label, f"floor-flv-{subject.gather_ms}", samples)),
-        _shown(ratio_to(subject.label, NGINX, samples)),
-        verdict(subject.label, samples),
+        _shown(ratio_to(subject.label, floor_of(subject), samples)),
+        _shown(ratio_to(subject.label, nginx_of(subject), samples)),
+        verdict(subject, samples),
         f"{statistics.median(usage.rss_mb for usage in used):.0f}",
+    ]
+
+
+def crowd_row(subject: Subject, samples: Samples) -> list[str]:
+    """The line of a crowd."""
+    mine = [sample for sample in samples[subject.label] if sample is not None]
+    got = [sample.players for sample in mine]
+    return [
+        PROTOCOLS[subject.protocol],
+        str(subject.players),
+        f"{subject.gather_ms} ms",
+        f"{statistics.median(sample.usage.cpu_percent for sample in mine):.1f}",
+        str(max(players.stalled for players in got)),
+        str(max(players.closed for players in got)),
+        f"{max(players.longest_gap_ms for players in got):.0f}",
+        f"{100 * min(players.lowest_kbps for players in got) / stream_kbps(subject.media):.0f}%",
+        f"{statistics.median(players.cpu_percent for players in got):.0f}",
+        verdict(subject, samples),
+        f"{statistics.median(sample.usage.rss_mb for sample in mine):.0f}",
     ]
 
 
@@ -304,16 +362,31 @@ def _shown(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.2f}"
 
 
-HEAD = ["server", "protocol", "gathered", "% of a core", "lowest-highest", "writes/s", "x floor", "x nginx-rtmp", "verdict", "MB"]
+HEAD = [
+    *("server", "protocol", "players", "gathered", "% of a core", "lowest-highest", "writes/s"),
+    *("x floor", "x nginx-rtmp", "verdict", "MB"),
+]
+CROWD_HEAD = [
+    *("protocol", "players", "gathered", "% of a core", "stalled", "closed", "longest gap ms"),
+    *("least that one got", "% of a core of the players", "verdict", "MB"),
+]
+LIMITS = (
+    "What limits it: one `send` a player and write, which copies its bytes into the player's socket and, on loopback, carries them "
+    "all the way into the one that reads; that is the floor, and most of every row. What lalmesh adds is a loop over the players "
+    "in Python and uvloop's own write. What would move it: fewer and larger writes (gathering, which the second half of the "
+    "table shows), or many players' writes in one call of the kernel (io_uring), which neither uvloop nor asyncio can do; and "
+    "more cores, as workers or as edges."
+)
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="bench.fanout", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--players", type=int, default=500, help="players of the one stream (%(default)s)")
+    parser.add_argument("--players", type=_numbers, default=PLAYERS, metavar="N,...", help="of the one stream (500,1000)")
+    parser.add_argument("--crowd", type=int, default=CROWD, help="players of a stream of few bits; 0: none (%(default)s)")
     parser.add_argument("--seconds", type=float, default=10, help="measured, after the warm-up (%(default)s)")
     parser.add_argument("--warm-up", type=float, default=3, help="seconds before the measurement (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each subject is measured (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each subject is measured (%(default)s)")
     parser.add_argument("--only", default="", metavar="NAME,...", help="subjects whose label begins with one of these")
     parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help="where the samples go (%(default)s)")
     parser.add_argument("--report", action="store_true", help="write the table into docs/performance.md")
@@ -322,50 +395,65 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
 def introduction(plan: argparse.Namespace) -> str:
     """What the table shows."""
     return (
-        f"One stream of {stream_kbps() / 1000:.1f} Mbit/s (H.264 at 30 pictures a second, AAC), {plan.players} players, "
-        f"{plan.rounds} rounds of {plan.seconds:g} s each, median; processor time of all processes of the server. "
+        f"One stream of {stream_kbps() / 1000:.1f} Mbit/s (H.264 at 30 pictures a second, AAC), {plan.rounds} rounds of "
+        f"{plan.seconds:g} s each, median; processor time of all processes of the server. "
         "Ratios are taken within a round; `x floor` compares with the floor that gathers as long. Writes are a second and player. "
-        "A bar is the highest ratio that is accepted: to the floor over HTTP-FLV, to nginx-rtmp over RTMP."
+        "A bar is the highest ratio that is accepted."
+    )
+
+
+def crowd_introduction() -> str:
+    """What the table of the crowd shows."""
+    return (
+        f"A stream of {stream_kbps(CROWD_MEDIA):.0f} kbit/s to as many players as one core carries. A player has stalled that got "
+        "nothing for over a second, or lost its connection; the worst over the rounds is shown. Nobody may."
     )
 
 
 def keep(
-    plan: argparse.Namespace, about: Mapping[str, str], samples: Mapping[str, Sequence[Sample | None]], problems: Mapping[str, str]
+    plan: argparse.Namespace,
+    about: Mapping[str, str],
+    samples: Mapping[str, Sequence[Sample | None]],
+    problems: Mapping[str, str],
+    bars_told: Sequence[Judged] = (),
 ) -> None:
     """Write everything that was found as JSON, by the names that `samples` has."""
     shape = {"players": plan.players, "seconds": plan.seconds, "rounds": plan.rounds}
     found = {label: [sample and asdict(sample) for sample in mine] for label, mine in samples.items()}
-    plan.json.parent.mkdir(parents=True, exist_ok=True)
-    plan.json.write_text(json.dumps({"about": about, "plan": shape, "samples": found, "problems": problems}, indent=1))
+    _report.keep(plan.json, about, shape, {"samples": found, "problems": problems}, judged=bars_told)
 
 
 def main() -> None:
     """Measure, print, keep; exit with 1 if a sample was worthless or a bar is missed."""
     plan = arguments()
-    _load.raise_file_limit(plan.players)
+    _load.raise_file_limit(max(*plan.players, plan.crowd))
     wanted = tuple(name for name in plan.only.split(",") if name)
-    chosen = [subject for subject in subjects() if not wanted or subject.label.startswith(wanted)]
+    chosen = [subject for subject in subjects(plan.players, plan.crowd) if not wanted or subject.label.startswith(wanted)]
     for subject in chosen:
         if subject.missing:
             print(f"left out: {subject.label}: {subject.missing}", file=sys.stderr)
     chosen = [subject for subject in chosen if not subject.missing]
     samples, problems = run(chosen, plan)
+    bars_told = [each for subject in chosen for each in judged(subject, samples)]
     about = _report.context()
-    title = f"Fan-out: {plan.players} players of one stream"
-    text = "\n\n".join((introduction(plan), _report.listed(about), _report.table(HEAD, rows(chosen, samples))))
+    title = "Fan-out: many players of one stream"
+    paragraphs = [introduction(plan), _report.listed(about)]
+    paragraphs.append(_report.table(HEAD, rows([subject for subject in chosen if not subject.is_crowd], samples)))
+    crowd = [crowd_row(subject, samples) for subject in chosen if subject.is_crowd and any(samples[subject.label])]
+    paragraphs += [crowd_introduction(), _report.table(CROWD_HEAD, crowd)] if crowd else []
+    text = "\n\n".join((*paragraphs, LIMITS))
     print(f"\n{title}\n\n{text}\n")
-    keep(plan, about, samples, problems)
+    keep(plan, about, samples, problems, bars_told)
     if plan.report:
         _report.publish("fanout", title, text)
-    for label, problem in problems.items():
-        print(f"worthless: {label}: {problem}", file=sys.stderr)
-    failed = missed(samples) if plan.verdict else []
-    for miss in failed:
-        print(f"missed: {miss}", file=sys.stderr)
-    sys.exit(1 if problems or failed else 0)
+    sys.exit(_report.end(problems, bars_told if plan.verdict else ()))
 
 
 if __name__ == "__main__":

@@ -80,7 +80,8 @@ def loads(measured: Mapping[str, Section]) -> Iterator[tuple[str, str, str, str]
     for protocol, gathered in (("HTTP-FLV", "100 ms"), ("RTMP", "100 ms"), ("HTTP-FLV", "0 ms"), ("RTMP", "0 ms")):
         row = fanout.row(server="lalmesh", protocol=protocol, gathered=gathered)
         how = "each frame at once" if gathered == "0 ms" else f"gathered {gathered}"
-        yield f"1,000 players by {protocol}, {how}", _shown(number(row, percent) * 2), "edge", "fanout"
+        measured_with = number(row, "players") if "players" in row else 500
+        yield f"1,000 players by {protocol}, {how}", _shown(number(row, percent) * 1000 / measured_with), "edge", "fanout"
     for players in ("RTSP, interleaved", "RTSP, UDP"):
         yield f"1,000 players by {players}", _shown(number(rtsp.row(players=players), percent) * 5), "edge", "rtsp"
     row = link.row(streams="100", flush="default")

@@ -44,9 +44,16 @@ def _constant(rate: str, buffer: str) -> tuple[str, ...]:
     return ("-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", buffer, "-x264-params", "nal-hrd=cbr")
 
 
+def _bench(rate: str, buffer: str) -> tuple[str, ...]:
+    h264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-bf", "0", "-g", "60", "-keyint_min", "60")
+    sound = ("-c:a", "aac", "-b:a", "128k", "-t", "30")
+    return (*_video("640x360", 30, noise=20), *_audio(), *h264, "-sc_threshold", "0", *_constant(rate, buffer), *sound)
+
+
 _SMALL = _video("320x180")
 _NOISE = ("-f", "lavfi", "-i", "anoisesrc=r=44100:a=0.3:seed=1")
 _OTHER_NOISE = ("-f", "lavfi", "-i", "anoisesrc=r=44100:a=0.3:seed=2")
+_OPUS_NOISE = ("-f", "lavfi", "-i", "anoisesrc=r=48000:a=0.3:seed=3")
 _NTSC = (
     *(*_video("320x180", "30000/1001"), *_audio(), "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"),
     *("-g", "300", "-sc_threshold", "0", "-bf", "3", "-b_strategy", "0", "-b:v", "400k"),
@@ -89,12 +96,17 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "unique_av_rival": (
         *_video("256x144", 30, noise=30), *_OTHER_NOISE, *_H264_PLAIN, "-g", "30", "-keyint_min", "30", *_AAC, "-t", "60",
     ),
+    "unique_av_opus": (
+        *_video("192x108", 30, noise=30), *_OPUS_NOISE, *_H264_PLAIN, "-g", "30", "-keyint_min", "30", "-c:a", "libopus",
+        "-b:a", "64k", "-t", "20",
+    ),
     "unique_sound": (*_NOISE, *_AAC, "-t", "60"),
     # The stream of the fan-out benchmark: 2.6 Mbit/s in all, 30 pictures a second, a key frame every 2 s, AAC.
-    "bench": (
-        *_video("640x360", 30, noise=20), *_audio(), "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-bf", "0",
-        "-g", "60", "-keyint_min", "60", "-sc_threshold", "0", *_constant("2450k", "1M"), "-c:a", "aac", "-b:a", "128k", "-t", "30",
-    ),
+    # For benchmarks: 2.6 Mbit/s in all, and the same pictures at other rates.
+    "bench": _bench("2450k", "1M"),
+    "bench_600k": _bench("450k", "200k"),
+    "bench_1m": _bench("850k", "400k"),
+    "bench_6m": _bench("5850k", "2400k"),
 }  # fmt: skip
 
 
