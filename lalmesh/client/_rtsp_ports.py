@@ -56,6 +56,11 @@ class UdpPair:
         """Of RTP and of RTCP."""
         return self._rtp.getsockname()[1], self._rtcp.getsockname()[1]
 
+    @property
+    def rtp(self) -> socket.socket:
+        """The socket of RTP, for who reads it in another way; `pause` first."""
+        return self._rtp
+
     def connect(self, server: SocketAddress, transport: Transport) -> None:
         """Take what comes from the host of `server`, or the one that it says it sends from; send there, as `transport` says."""
         host, _, *rest = server

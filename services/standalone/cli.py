@@ -13,10 +13,12 @@ import lalmesh
 
 _ROLES = ("services.standalone.roles_cli", "add_roles")
 _CLIENT = ("services.standalone.client_cli", "add_client_commands")
+_LOAD = ("services.standalone.load_cli", "add_load_commands")
 #: What adds each command, by module and name.
 _ADDED_BY = {
     **dict.fromkeys(("standalone", "edge", "origin", "hls", "scheduler"), _ROLES),
     **dict.fromkeys(("push", "pull", "probe"), _CLIENT),
+    **dict.fromkeys(("bench", "delay"), _LOAD),
     "drain": ("services.standalone.drain_cli", "add_drain_command"),
     "doctor": ("services.standalone.doctor_cli", "add_doctor_command"),
     "sign-url": ("services.standalone.sign_url_cli", "add_sign_url_command"),

@@ -33,7 +33,7 @@ ORDER_BYTES = 128 << 10  #: a command line and an environment; what a socket tak
 TESTS = Path(__file__).resolve().parents[1]
 OUR_PROGRAM = str(Path(sys.executable).parent / "lalmesh")
 IMPORTED = (
-    *(f"services.standalone.{commands}_cli" for commands in ("roles", "client", "drain", "doctor")),
+    *(f"services.standalone.{commands}_cli" for commands in ("roles", "client", "load", "drain", "doctor")),
     *("services.standalone.serving", "services.standalone.supervising"),
     *(f"services.{role}.app" for role in ("scheduler", "origin", "hls", "edge")),
     *(f"services.standalone.{role}_settings" for role in ("scheduler", "origin", "hls", "edge")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -73,6 +73,20 @@ class HttpUrl:
             return reference
         web = urljoin(f"http://{self.authority}{self.target}", reference)
         return f"{self.scheme}{web.removeprefix('http')}"
+
+    def joined_url(self, reference: str) -> HttpUrl:
+        """The same, taken apart; a login goes along to the same host only.
+
+        Raises:
+            InvalidUrl: it leads to another scheme.
+        """
+        found = HttpUrl.parse(self.joined(reference))
+        same = (found.host, found.port) == (self.host, self.port)
+        return replace(found, user=self.user, password=self.password) if same and not found.user else found
+
+    def with_query(self, query: str) -> HttpUrl:
+        """The URL with more behind it."""
+        return replace(self, target=f"{self.target}{'&' if '?' in self.target else '?'}{query}")
 
 
 class ResponseReader:

@@ -13,7 +13,7 @@ SIGN_OF_LIFE: Final = b"\x8a\x80\0\0\0\0"
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
-_KNOWN: Final = frozenset((_CONTINUATION, _BINARY, _CLOSE, _PING, _PONG))
+_KNOWN: Final = frozenset((_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG))
 _MAX_CONTROL_BYTES: Final = 125
 
 
@@ -28,13 +28,17 @@ def websocket_accept(key: str) -> str:
 
 
 class WebSocketReader:
-    """Read what a server sends. Where messages begin and end has no meaning in a stream, so bytes are given as they come."""
+    """Read what a server sends. Where messages begin and end has no meaning in a stream, so bytes are given as they come.
+
+    What is said in text, such as the codecs of fMP4, is for browsers, and passed over.
+    """
 
     def __init__(self) -> None:
         """Wait for a frame."""
         self.closed = ""  #: why the server closed it; empty while it has not
         self._head = bytearray()
         self._left = 0  # bytes of a data frame that are still to come
+        self._is_text = False  # of the message that has begun
         self._control: tuple[int, int, bytearray] | None = None  # opcode, size and what has come of a control frame
         self._answers = bytearray()
 
@@ -54,7 +58,8 @@ class WebSocketReader:
         while at < len(data) and not self.closed:
             if self._left:
                 piece = data[at : at + self._left]
-                stream.append(piece)
+                if not self._is_text:
+                    stream.append(piece)
                 self._left -= len(piece)
                 at += len(piece)
             elif self._control is not None:
@@ -83,6 +88,7 @@ class WebSocketReader:
         self._head.clear()
         if opcode < _CLOSE:
             self._left = size
+            self._is_text = opcode == _TEXT or (opcode == _CONTINUATION and self._is_text)
         elif size > _MAX_CONTROL_BYTES:
             raise RemoteProtocolError(f"control frame of {size} bytes", section="RFC 6455 §5.5")
         else:

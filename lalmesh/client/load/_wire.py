@@ -150,6 +150,27 @@ class Wire:
         else:
             self._loop.add_reader(self._sock, call)
 
+    async def readable(self) -> None:
+        """Wait until something has come, or the end."""
+        await _ready(self._sock, to_write=False)
+
+    async def finish(self) -> None:
+        """Say that nothing more is sent, and wait until the server has closed: a socket closed before drops what is on its way.
+
+        Raises:
+            ConnectionFailed: it is over.
+        """
+        if self._unsent:
+            gone = asyncio.Event()
+            self._on_sent = gone.set
+            await gone.wait()
+        if not self._is_tls:
+            with suppress(OSError):
+                self._sock.shutdown(socket.SHUT_WR)
+        while True:
+            if self.read() is None:
+                await self.readable()
+
     def close(self) -> None:
         """Give it up."""
         if self._sock.fileno() >= 0:

@@ -92,6 +92,11 @@ class RtmpClient:
         """Where the client is."""
         return self._state
 
+    @property
+    def stream_id(self) -> int:
+        """The message stream that the server gave us; 0 before it did."""
+        return self._stream_id
+
     def feed(self, data: bytes | bytearray | memoryview) -> Iterator[ClientEvent]:
         """Iterate over what `data` made happen. `data` has been read when this returns; an iterator left early loses nothing.
 
