@@ -28,6 +28,12 @@
 {{- if and $edge.hostPorts (not $edge.hostNetwork) $config.edge.rtsp.enable (ne $config.edge.rtsp.udp_ports "shared") }}
 {{- fail "edge.hostPorts needs config.edge.rtsp.udp_ports: shared; a range of ports needs edge.hostNetwork" }}
 {{- end }}
+{{- $perWorker := dict "origin" true "edge" (and $config.edge.rtsp.enable (eq $config.edge.rtsp.udp_ports "shared")) }}
+{{- range $role, $hasPorts := $perWorker }}
+{{- if and $hasPorts (eq (toString (get $config $role).workers) "auto") }}
+{{- fail (printf "config.%s.workers: each worker has ports of its own, and how many auto makes is known in the pod alone; make it a number, that of the cores in %s.resources" $role $role) }}
+{{- end }}
+{{- end }}
 {{- if and $edge.service.udp (ne $config.edge.rtsp.udp_ports "shared") }}
 {{- fail "edge.service.udp needs config.edge.rtsp.udp_ports: shared" }}
 {{- end }}

@@ -188,8 +188,13 @@ metrics:
 {{- end }}
 {{- end }}
 {{- if and $edge.rtsp.enable (eq $edge.rtsp.udp_ports "shared") }}
-- {name: rtp, port: {{ int $edge.rtsp.shared_udp_port }}, protocol: UDP}
-- {name: rtcp, port: {{ add (int $edge.rtsp.shared_udp_port) 1 }}, protocol: UDP}
+{{- /* two for each worker */}}
+{{- range $n := until (int $edge.workers) }}
+{{- $suffix := ternary (printf "-%d" (add $n 1)) "" (gt $n 0) }}
+{{- $first := add (int $edge.rtsp.shared_udp_port) (mul 2 $n) }}
+- {name: rtp{{ $suffix }}, port: {{ $first }}, protocol: UDP}
+- {name: rtcp{{ $suffix }}, port: {{ add $first 1 }}, protocol: UDP}
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -199,7 +204,9 @@ metrics:
 {{- if eq .role "edge" }}
 {{- include "lalmesh.edgePorts" .root }}
 {{- else if eq .role "origin" }}
-- {name: grpc, port: {{ int $config.origin.grpc.port }}, protocol: TCP}
+{{- range $n := until (int $config.origin.workers) }}
+- {name: grpc{{ ternary (printf "-%d" (add $n 1)) "" (gt $n 0) }}, port: {{ add (int $config.origin.grpc.port) $n }}, protocol: TCP}
+{{- end }}
 {{- else if eq .role "scheduler" }}
 - {name: grpc, port: {{ int $config.scheduler.grpc.port }}, protocol: TCP}
 - {name: api, port: {{ int $config.scheduler.http.port }}, protocol: TCP}

@@ -92,6 +92,8 @@ class Supervisor:
             ConfigError: the workers cannot be as they are configured.
         """
         async with AsyncExitStack() as stack:
+            for end in self._lifeline:
+                stack.callback(os.close, end)
             await self._take_ports(stack)
             stack.push_async_callback(self._health.stop)
             await self._health.start(self._config.metrics.host, self._config.metrics.port)
@@ -141,7 +143,7 @@ class Supervisor:
                 case Start(number):
                     await self._start(number)
                 case Send(number, number_of_signal):
-                    with contextlib.suppress(ProcessLookupError):
+                    with contextlib.suppress(ProcessLookupError, KeyError):  # it may have ended, or never begun
                         self._runs[number].process.send_signal(number_of_signal)
                 case AllUp():
                     all_up(self._ports())

