@@ -107,17 +107,21 @@ export function endRelay(relay: RelayModel, then: () => void): void {
   });
 }
 
-export function drain(node: NodeModel, then: () => void): void {
+/** Drains a node, or with its `whole` name all workers of the one that it is a worker of. */
+export function drain(node: NodeModel, then: () => void, whole = ""): void {
+  const name = whole || node.name;
+  const what = whole ? `All workers of this ${node.role} node take` : `This ${node.worker_of ? `worker of an ${node.role} node` : `${node.role} node`} takes`;
+  const all = whole ? "give everything away, and end. They" : "gives everything away, and ends. It";
   askFirst({
-    title: `Drain ${node.name}?`,
-    text: `This ${node.role} node takes nothing new, gives everything away, and ends. It cannot be taken back.`,
+    title: `Drain ${name}?`,
+    text: `${what} nothing new, ${all} cannot be taken back.`,
     action: "Drain",
     danger: true,
     fields: [{ name: "deadline", label: "Ends in any case after, seconds", type: "number", value: "0", hint: "0: as it is configured." }],
     run: async ({ deadline }) => {
-      await ask("POST", `/v1/nodes/${encodeURIComponent(node.name)}/drain`, { deadline_s: Number(deadline) || 0 });
+      await ask("POST", `/v1/nodes/${encodeURIComponent(name)}/drain`, { deadline_s: Number(deadline) || 0 });
       then();
-      return `${node.name} drains.`;
+      return `${name} drains.`;
     },
   });
 }

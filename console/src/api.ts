@@ -59,13 +59,14 @@ export interface ReadModel {
   streams: number;
 }
 
-// `reads`: older replicas do not say it
+// `reads`, `worker_of`: older replicas do not say them
 export interface NodeModel {
   name: string;
   role: string;
   state: string;
   zone: string;
   machine: string;
+  worker_of?: string;
   address: string;
   version: string;
   endpoints: EndpointModel[];

@@ -32,6 +32,11 @@ export function NodePage({ name }: { name: string }): JSX.Element {
             <button type="button" class="danger" disabled={shown.state === "draining"} onClick={() => drain(shown, node.reload)}>
               Drain…
             </button>
+            {shown.worker_of && (
+              <button type="button" class="danger" onClick={() => drain(shown, node.reload, shown.worker_of)}>
+                Drain all of {shown.worker_of}…
+              </button>
+            )}
           </div>
           <div class="halves">
             <section aria-label="Load">
@@ -56,6 +61,7 @@ export function NodePage({ name }: { name: string }): JSX.Element {
                   ["Role", shown.role],
                   ["Zone", shown.zone],
                   ["Machine", shown.machine],
+                  ...(shown.worker_of ? [["Worker of", shown.worker_of] as [string, string]] : []),
                   ["Version", shown.version],
                   ["Address", shown.address],
                   ["Reached by", shown.endpoints?.map((each) => `${each.protocol}://${each.host}:${each.port}`).join(", ")],

@@ -21,11 +21,14 @@ const COLUMNS: Column<NodeModel>[] = [
   { title: "Out", show: (node) => bits(node.load?.egress_bps), sort: (node) => node.load?.egress_bps ?? -1, figure: true, wide: true },
   { title: "Version", show: (node) => node.version, wide: true },
 ];
+// shown where there are any
+const WORKER_OF: Column<NodeModel> = { title: "Worker of", show: (node) => node.worker_of || "–", sort: (node) => node.worker_of ?? "", wide: true };
 
 export function NodesPage(): JSX.Element {
   const [role, setRole] = useState("");
   const nodes = useLive("nodes", () => list<NodeModel>("/v1/nodes"), EVERY_MS, NODE_KINDS);
   const rows = (nodes.data ?? []).filter((node) => !role || node.role === role);
+  const hasWorkers = rows.some((node) => node.worker_of);
   return (
     <div class="full">
       <h1>Nodes</h1>
@@ -43,9 +46,9 @@ export function NodesPage(): JSX.Element {
       </div>
       <Problems {...nodes} />
       <Table
-        kind="nodes"
+        kind={hasWorkers ? "nodes workers" : "nodes"}
         label="Nodes"
-        columns={COLUMNS}
+        columns={hasWorkers ? [...COLUMNS, WORKER_OF] : COLUMNS}
         rows={rows}
         id={(node) => node.name}
         link={(node) => linkTo("nodes", node.name)}
