@@ -20,6 +20,7 @@ NAMESPACE = 'namespace=~"$namespace"'
 POD = f'{NAMESPACE}, pod=~"$pod"'
 WINDOW = "$__rate_interval"
 INFO = "lalmesh_build_info"
+PROCESS = "{{pod}} {{worker}}"  #: what one is called: of a node of several workers each is shown
 ANYTHING = ".*"  #: also where a label is missing: outside of Kubernetes nobody has to have a namespace
 
 NAMESPACES = Variable("namespace", f"label_values({INFO}, namespace)", everything=ANYTHING)
@@ -120,7 +121,7 @@ def processes(where: str = POD, *, folded: bool = True) -> Row:
             Panel(
                 title="Processor",
                 about="Cores that a process uses. One loop does all the work of a node: at 1 it is full, and late with everything.",
-                queries=[Query(f"rate(process_cpu_seconds_total{{{where}}}[{WINDOW}]) {ours}", "{{pod}}")],
+                queries=[Query(f"rate(process_cpu_seconds_total{{{where}}}[{WINDOW}]) {ours}", PROCESS)],
                 steps=warn_at(0.7, 0.9),
                 decimals=2,
             ),
@@ -134,13 +135,13 @@ def processes(where: str = POD, *, folded: bool = True) -> Row:
             Panel(
                 title="Memory",
                 about="Resident. Rings of origins and edges grow with bit rate and streams, up to their bounds.",
-                queries=[Query(f"process_resident_memory_bytes{{{where}}} {ours}", "{{pod}}")],
+                queries=[Query(f"process_resident_memory_bytes{{{where}}} {ours}", PROCESS)],
                 unit="bytes",
             ),
             Panel(
                 title="Open files",
                 about="Of those that the process may have (`nofile`): each connection is one.",
-                queries=[Query(f"process_open_fds{{{where}}} / process_max_fds{{{where}}} {ours}", "{{pod}}")],
+                queries=[Query(f"process_open_fds{{{where}}} / process_max_fds{{{where}}} {ours}", PROCESS)],
                 unit="percentunit",
                 steps=warn_at(0.7, 0.9),
                 runbook="descriptors-short",
@@ -148,7 +149,7 @@ def processes(where: str = POD, *, folded: bool = True) -> Row:
             Panel(
                 title="Running for",
                 about="Since the process has begun: what falls has started anew.",
-                queries=[Query(f"time() - process_start_time_seconds{{{where}}} {ours}", "{{pod}}")],
+                queries=[Query(f"time() - process_start_time_seconds{{{where}}} {ours}", PROCESS)],
                 unit="s",
                 runbook="node-restarts",
             ),

@@ -6,10 +6,13 @@
 {{- $edge := .Values.edge }}
 {{- $zones := max 1 (len .Values.zones) }}
 {{- $edges := mul $zones (ternary $edge.autoscaling.minReplicas $edge.replicas $edge.autoscaling.enabled) }}
+{{- /* each worker is a node; of how many there are by themselves one is certain */}}
+{{- $config := include "lalmesh.effective" . | fromYaml }}
+{{- $edges = mul $edges (max 1 (int $config.edge.workers)) }}
 {{- $common := dict
   "pods" (printf `namespace="%s",job=~"%s/%s|%s-metrics"` .Release.Namespace .Release.Namespace $full $full)
   "edges" (ternary 1 $edges (eq $edge.kind "DaemonSet"))
-  "origins" (mul $zones .Values.origin.replicas)
+  "origins" (mul $zones .Values.origin.replicas (max 1 (int $config.origin.workers)))
   "hlsNodes" (mul $zones .Values.hls.replicas)
   "schedulers" .Values.scheduler.replicas }}
 {{- $known := list }}

@@ -89,7 +89,7 @@ def _udp(rtsp: RtspConfig, worker: Worker) -> dict[str, Any]:
     first, last = map(int, rtsp.udp_ports.split("-"))
     pairs = (last - first + 1) // PAIR
     if pairs < worker.count:
-        raise ConfigError([Problem("edge.rtsp.udp_ports", f"{pairs} pairs of ports are fewer than edge.workers, {worker.count}")])
+        raise ConfigError([Problem("edge.rtsp.udp_ports", f"pairs of ports for {pairs} of {worker.count} workers (edge.workers)")])
     begin, end = (first + PAIR * (pairs * number // worker.count) for number in (worker.number - 1, worker.number))
     return {"udp_ports": f"{begin}-{end - 1}"}
 

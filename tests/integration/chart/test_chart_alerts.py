@@ -55,6 +55,12 @@ def test_promtool_takes_the_rules_of_every_sample(tmp_path: Path) -> None:
         promtool(tmp_path, "check", rules_of(*values))
 
 
+def test_nodes_are_missing_where_workers_are() -> None:
+    sets = ("edge.replicas=3", "config.edge.workers=4", "origin.replicas=2", "config.origin.workers=2")
+    told = named(rules_of(sets=sets), "LalmeshNodesMissing")["expr"]
+    assert re.findall(r'role="(\w+)",state="joined"}\) < (\d+)', told)[:2] == [("edge", "12"), ("origin", "4")]
+
+
 def test_every_alert_says_how_bad_what_it_is_and_where_to_read_on() -> None:
     spec = rules_of(sets=("monitoring.prometheusRule.runbookUrl=https://example.org/books",))
     for rule in alerts_of(spec):
