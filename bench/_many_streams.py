@@ -1,0 +1,182 @@
+"""Many streams that one hls node segments at once, in a cluster of processes."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import statistics
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from support.cluster import Node
+from support.hls_text import ReadPlaylist, read_playlist
+from support.media import media
+
+from bench import _load, _meter, _road
+
+STREAM = "live/hls-"
+FILE = "bench_1m"
+PLAYLISTS = {"ts": ("playlist",), "ll": ("live",), "both": ("playlist", "live")}
+SHOWN = {"ts": "TS", "ll": "fMP4, low latency", "both": "both"}
+START_S = 60.0  #: for the edge to let all publish
+READY_S = 3.0  #: until every stream has begun, whose publishers begin within two seconds
+FIRST_ANSWER_S = 60.0  #: for the first playlist of a stream: its first segment has to be whole
+ASKING = 50  #: first playlists that are waited for at once
+IDLE_S = 86_400  #: one request is enough
+LATE_S = 1.0  #: after its end a segment has to be stored; a bound of the node's histogram
+PART_S = 0.5  #: of media in a part, with the defaults
+PART_LATE_S = 0.5  #: beyond the length of a part: that the newest one may be old
+LOST = ("hls_gaps_total", "hls_missing_units_total", "hls_lost_segments_total", "hls_storage_failures_total")
+
+
+@dataclass(slots=True, frozen=True)
+class Sample:
+    """All streams in one format, or both, once."""
+
+    streams: int
+    usage: dict[str, _load.Usage]  #: by node
+    segments: int  #: that were stored
+    late: int  #: that were stored later than `LATE_S` after their end
+    given_up: int  #: units and segments that are missing, calls to storage that failed
+    part_age_ms: float  #: of the newest part of a playlist, the oldest that was found; 0 where none are made
+    late_parts: int  #: playlists whose newest part was older than it may be
+    published: _load.Published
+
+    @property
+    def problem(self) -> str:
+        """What makes it worthless, if anything."""
+        if self.published.closed:
+            return f"{self.published.closed} publishers were closed"
+        return "" if self.segments else "no segment was stored"
+
+    @property
+    def shown(self) -> str:
+        """In a few words."""
+        cpu = ", ".join(f"{name} {usage.cpu_percent:.0f}%" for name, usage in self.usage.items())
+        made = f"{self.segments} segments, {self.late} late, {self.given_up} given up"
+        return f"{made}; newest part {self.part_age_ms:.0f} ms old; {cpu}"
+
+
+def measure(plan: argparse.Namespace, kind: str, folder: Path, stack: ExitStack) -> Sample:
+    """Start everything, have it made, measure."""
+    cores = _load.Cores(apart=plan.pin)
+    settings = {"hls": {"hls.idle_s": IDLE_S}}
+    road = _road.Road(folder, stack, cores, publishers=plan.streams, playing=0, hls=1, settings=settings)
+    [node] = road.cluster.hls
+    cores.give_server(node.pid)
+    stack.callback(node.kill)  # one that is asked to leave would make its segments whole, which nobody needs
+    port = road.publishing.ports["rtmp"]
+    publishers = _load.publish(port, plan.streams, 0, READY_S, media(FILE), folder / "publishers.log", name="hls-")
+    road.load(publishers)
+    _load.wait_published(publishers, START_S)
+    time.sleep(READY_S)
+    ask_for_all(node, plan.streams, PLAYLISTS[kind])
+    time.sleep(plan.settle)
+    pids = {"publishing edge": road.publishing.pid, "origin": road.origin.pid, "hls node": node.pid}
+    before, meter = _counters(node), _meter.Meter(pids)
+    time.sleep(plan.seconds)
+    usage, after = meter.read(), _counters(node)
+    ages_s = [_newest_part_age_s(node, number) for number in range(plan.streams)] if "live" in PLAYLISTS[kind] else []
+    publishers.terminate()
+    published = _load.published(publishers, _load.MARGIN_S)
+    gained = {name: value - before.get(name, 0.0) for name, value in after.items()}
+    segments = round(gained["hls_segment_lag_seconds_count"])
+    return Sample(
+        streams=plan.streams,
+        usage=usage,
+        segments=segments,
+        late=segments - round(gained[f'hls_segment_lag_seconds_bucket{{le="{LATE_S}"}}']),
+        given_up=round(sum(gained[name] for name in LOST)),
+        part_age_ms=max(ages_s, default=0.0) * 1000,
+        late_parts=sum(age_s > PART_S + PART_LATE_S for age_s in ages_s),
+        published=published,
+    )
+
+
+def _counters(node: Node) -> dict[str, float]:
+    """What the node counts, by name with labels."""
+    return {name: float(value) for name, value in re.findall(r"^(hls_\S+) (\S+)$", node.metrics(), re.M)}
+
+
+def ask_for_all(node: Node, streams: int, playlists: Sequence[str]) -> None:
+    """Ask once for each playlist; it is made from now on."""
+    names = [f"{STREAM}{number}/{name}.m3u8" for name in playlists for number in range(streams)]
+    with ThreadPoolExecutor(ASKING) as pool:
+        list(pool.map(partial(_get, node), names))
+
+
+def _get(node: Node, name: str) -> str:
+    with urllib.request.urlopen(node.hls_url(name), timeout=FIRST_ANSWER_S) as answer:
+        return str(answer.read().decode())
+
+
+def _newest_part_age_s(node: Node, number: int) -> float:
+    name = f"{STREAM}{number}/live.m3u8"
+    return age_s(read_playlist(f"/hls/{name}", _get(node, name)), time.time())
+
+
+def age_s(playlist: ReadPlaylist, now_s: float) -> float:
+    """How old the end of the newest part is that a playlist lists, by the wall clock of its publisher's edge.
+
+    Raises:
+        AssertionError: it lists nothing.
+    """
+    newest = playlist.open_segment or (playlist.segments[-1] if playlist.segments else None)
+    assert newest is not None, "a playlist lists nothing"
+    begun_s = newest.date_time_s
+    if begun_s is None:
+        before = playlist.segments[-1]
+        assert before.date_time_s is not None, "a playlist says no wall clock"
+        begun_s = before.date_time_s + before.duration
+    return now_s - float(begun_s + newest.duration)
+
+
+HEAD = [
+    "segments",
+    "streams",
+    "hls node, % of a core",
+    "MB",
+    "publishing edge, %",
+    "origin, %",
+    "segments stored",
+    "late",
+    "given up",
+    "oldest newest part, ms",
+]
+
+
+def row(kind: str, mine: Sequence[Sample]) -> list[str]:
+    """The line of one format: medians over the rounds, and the worst of all."""
+
+    def median(of: Callable[[Sample], float], form: str = ".0f") -> str:
+        return format(statistics.median(map(of, mine)), form)
+
+    return [
+        SHOWN[kind],
+        str(mine[0].streams),
+        median(lambda each: each.usage["hls node"].cpu_percent, ".1f"),
+        median(lambda each: each.usage["hls node"].rss_mb),
+        median(lambda each: each.usage["publishing edge"].cpu_percent),
+        median(lambda each: each.usage["origin"].cpu_percent),
+        str(sum(each.segments for each in mine)),
+        str(sum(each.late for each in mine)),
+        str(sum(each.given_up for each in mine)),
+        f"{max(each.part_age_ms for each in mine):.0f}" if "live" in PLAYLISTS[kind] else "",
+    ]
+
+
+def introduction(plan: argparse.Namespace) -> str:
+    """What the table shows."""
+    return (
+        f"{plan.streams} streams of 1 Mbit/s (H.264 at 30 pictures a second with a key frame every 2 s, AAC: 77 units a second), "
+        "all published at one edge, owned by one origin, and segmented by one hls node with a core to itself; everything else "
+        f"shares the other. {plan.rounds} rounds of {plan.seconds:g} s each, begun {plan.settle:g} s after the first playlists, "
+        f"median. A segment is late if it is not stored {LATE_S:g} s after its end, by the clock of the edge that it was "
+        f"published at; a part, if it is not listed {PART_LATE_S:g} s after it should be."
+    )

@@ -1,0 +1,166 @@
+"""Players of low-latency HLS that reload their playlist as often as parts are made (`reloaders.c`)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from support.cluster import Node
+from support.media import media
+from support.process import Child, wait_until
+
+from bench import _load, _meter, _road
+from bench._many_streams import FILE, FIRST_ANSWER_S, READY_S, STREAM, ask_for_all
+
+PARTS_PER_S = 2  #: of a stream with the defaults: half a second each
+
+
+@dataclass(slots=True, frozen=True)
+class Reloads:
+    """What they were answered after the warm-up."""
+
+    players: int
+    answers: int
+    per_s: float
+    bytes: int  #: of all answers, with their heads
+    p50_ms: float  #: from when anybody had a playlist until a player has it
+    p99_ms: float
+    worst_ms: float
+    failed: int
+    missed: int  #: playlists that a player never had
+
+
+def start(port: int, path: str, streams: int, players: int, seconds: float, warm_up_s: float, direct: int, log: Path) -> Child:
+    """Let `players` reload for `seconds`, the first `warm_up_s` of which do not count.
+
+    Args:
+        port: that they ask at.
+        path: of the playlists; ``%d`` in it is the number of the stream.
+        streams: how many.
+        players: how many, of all streams.
+        seconds: for how long.
+        warm_up_s: while which they come.
+        direct: a port where one more player of each stream asks, past what is measured.
+        log: for what they say.
+    """
+    log.unlink(missing_ok=True)
+    shape = [path, str(streams), str(players), str(seconds), str(warm_up_s), str(direct)]
+    return Child([_load.build("reloaders"), str(port), *shape], log=log)
+
+
+def result(child: Child, limit_s: float) -> Reloads:
+    """What they were answered, once they are done."""
+    child.wait(limit_s)
+    try:
+        return Reloads(**json.loads(child.output().splitlines()[-1]))
+    except (IndexError, json.JSONDecodeError):
+        raise AssertionError(f"the reloading players failed: {child.describe()}") from None
+
+
+@dataclass(slots=True, frozen=True)
+class Sample:
+    """So many players of so many streams, once."""
+
+    streams: int
+    reloads: Reloads
+    usage: dict[str, _load.Usage]  #: by node
+
+    @property
+    def problem(self) -> str:
+        """What makes it worthless, if anything."""
+        return "" if self.reloads.answers else "no playlist was answered"
+
+    @property
+    def shown(self) -> str:
+        """In a few words."""
+        reloads, cpu = self.reloads, ", ".join(f"{name} {usage.cpu_percent:.0f}%" for name, usage in self.usage.items())
+        return (
+            f"{reloads.per_s:.0f} playlists/s, p50 {reloads.p50_ms:.1f}, p99 {reloads.p99_ms:.1f} ms, {reloads.failed} failed, "
+            f"{reloads.missed} missed; {cpu}"
+        )
+
+
+def measure(plan: argparse.Namespace, streams: int, folder: Path, stack: ExitStack) -> Sample:
+    """Start everything, let them come, measure."""
+    cores = _load.Cores(apart=plan.pin)
+    road = _road.Road(folder, stack, cores, publishers=streams, hls=1)
+    [edge], [node] = road.playing, road.cluster.hls
+    cores.give_server(edge.pid)
+    stack.callback(node.kill)
+    port = road.publishing.ports["rtmp"]
+    road.load(_load.publish(port, streams, 0, READY_S, media(FILE), folder / "publishers.log", name="hls-"))
+    time.sleep(READY_S)
+    wait_until("playlists", partial(_are_there, node, streams), FIRST_ANSWER_S)
+    players = round(plan.per_s / PARTS_PER_S)
+    whole_s = plan.warm_up + plan.seconds + 1
+    path = f"/hls/{STREAM}%d/live.m3u8"
+    log = folder / "reloaders.log"
+    asking = road.load(start(edge.ports["http"], path, streams, players, whole_s, plan.warm_up, node.ports["hls"], log))
+    time.sleep(plan.warm_up)
+    meter = _meter.Meter({"edge": edge.pid, "hls node": node.pid, "players": asking.pid})
+    time.sleep(plan.seconds)
+    usage = meter.read()
+    return Sample(streams, result(asking, _load.MARGIN_S), usage)
+
+
+def _are_there(node: Node, streams: int) -> bool:
+    try:
+        ask_for_all(node, streams, ("live",))
+    except OSError:  # refused: there is no stream yet
+        return False
+    return True
+
+
+HEAD = [
+    "streams",
+    "players",
+    "playlists/s",
+    "p50 ms",
+    "p99 ms",
+    "worst ms",
+    "failed",
+    "missed",
+    "edge, % of a core",
+    "us a playlist",
+    "hls node, %",
+    "players, %",
+]
+
+
+def row(mine: Sequence[Sample]) -> list[str]:
+    """The line of one number of streams: medians over the rounds, and the worst of all."""
+
+    def median(of: Callable[[Sample], float], form: str = ".1f") -> str:
+        return format(statistics.median(map(of, mine)), form)
+
+    return [
+        str(mine[0].streams),
+        str(mine[0].reloads.players),
+        median(lambda each: each.reloads.per_s, ".0f"),
+        median(lambda each: each.reloads.p50_ms),
+        median(lambda each: each.reloads.p99_ms),
+        f"{max(each.reloads.worst_ms for each in mine):.0f}",
+        str(sum(each.reloads.failed for each in mine)),
+        str(sum(each.reloads.missed for each in mine)),
+        median(lambda each: each.usage["edge"].cpu_percent),
+        median(lambda each: each.usage["edge"].cpu_percent * 1e4 / each.reloads.per_s, ".0f"),
+        median(lambda each: each.usage["hls node"].cpu_percent),
+        median(lambda each: each.usage["players"].cpu_percent),
+    ]
+
+
+def introduction(plan: argparse.Namespace) -> str:
+    """What the table shows."""
+    return (
+        f"{round(plan.per_s / PARTS_PER_S)} players of low-latency HLS, each with a session that the edge counts, ask for the "
+        f"next playlist as soon as they have one: {plan.per_s:g} a second, as {PARTS_PER_S} parts a second are made. How long a "
+        "playlist takes counts from when anybody had it, one player of each stream at the hls node itself among them. "
+        f"{plan.rounds} rounds of {plan.seconds:g} s each, median, and the worst of all; the edge has a core to itself."
+    )

@@ -1,0 +1,275 @@
+"""What players cost on 1, 2 and 4 edges, and what a further edge costs the origin.
+
+Every node is a process of its own, with etcd and a scheduler. Each edge is to carry as many players: all ask the scheduler's HTTP
+API where to go, one after the other, and go there. The playing edges share a core of their own where there are two, so what is
+compared is the processor time for a player, and not how much one edge can carry.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import json
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from support.media import media
+from support.ports import LOOPBACK
+from support.process import wait_until
+
+from bench import _load, _meter, _report, _road, _rounds
+from bench._plots import Curve, Plot
+from bench._report import Judged
+from bench.fanout import CONNECT_S, LEAST_SHARE, LOOK_S, STREAM_READY_S, stream_kbps
+
+STREAM = "live/edges"
+EDGES = (1, 2, 4)
+ROOM = 1.2  #: times the players that an edge is to carry, that it says it has room for
+MOST_RATIO = 1.1  #: times the processor time for a player on one edge
+MOST_OFF = 0.1  #: of its share of the players, that an edge may have more or fewer
+ANSWER_S = 10.0
+RESULTS = _load.BUILT / "edges.json"
+TITLE = "Edges: players on 1, 2 and 4 of them"
+LIMITS = (
+    "What limits it: an edge takes a stream once from the origin, however many players it has, and everything else is done for "
+    "each player. So edges are added for players, and the origin sees one subscription more for each edge, until its own core is "
+    "full."
+)
+
+
+@dataclass(slots=True, frozen=True)
+class Carried:
+    """What one edge carried."""
+
+    players: _load.Players
+    usage: _load.Usage
+
+
+@dataclass(slots=True, frozen=True)
+class Sample:
+    """One number of edges, in one round."""
+
+    edges: dict[str, Carried]  #: by name
+    origin: _load.Usage
+    routes_s: float  #: that all took to be told where to go
+
+    @property
+    def players(self) -> int:
+        """On all edges."""
+        return sum(edge.players.players for edge in self.edges.values())
+
+    @property
+    def us_a_player(self) -> float:
+        """Processor time of the playing edges, microseconds a second and player."""
+        return sum(edge.usage.cpu_percent for edge in self.edges.values()) * 1e4 / self.players
+
+    @property
+    def furthest_off(self) -> float:
+        """Of an edge, from its share of the players, as a part of that."""
+        share = self.players / len(self.edges)
+        return max(abs(edge.players.players / share - 1) for edge in self.edges.values())
+
+    @property
+    def problem(self) -> str:
+        """What makes it worthless, if anything."""
+        for name, edge in self.edges.items():
+            got = edge.players
+            if got.closed or got.lowest_kbps < LEAST_SHARE * stream_kbps():
+                return f"{name}: {got.closed} players were closed, the slowest got {got.lowest_kbps:.0f} kbit/s"
+        return ""
+
+    @property
+    def shown(self) -> str:
+        """In a few words."""
+        split = " + ".join(str(edge.players.players) for edge in self.edges.values())
+        return f"{split} players, {self.us_a_player:.0f} us a second and player, origin {self.origin.cpu_percent:.1f}%"
+
+
+def ask_routes(api_url: str, players: int) -> Counter[str]:
+    """Where the scheduler sends so many players, one after the other, by names of edges.
+
+    Raises:
+        AssertionError: it sends one nowhere.
+    """
+    found: Counter[str] = Counter()
+    where = urlsplit(api_url)
+    with contextlib.closing(http.client.HTTPConnection(LOOPBACK, where.port, timeout=ANSWER_S)) as asking:
+        for _ in range(players):
+            asking.request("GET", f"/v1/route/play?stream={STREAM}&protocol=http-flv")
+            answer = asking.getresponse()
+            body = answer.read()
+            assert answer.status == 200, f"no route: {answer.status} {body.decode()}"
+            found[json.loads(body)["edge"]] += 1
+    return found
+
+
+def _measure(plan: argparse.Namespace, edges: int, folder: Path, stack: ExitStack) -> Sample:
+    cores = _load.Cores(apart=plan.pin)
+    players = edges * plan.players
+    settings = {"edge": {"edge.fanout.max_delay_ms": plan.gather, "edge.capacity.sessions": round(plan.players * ROOM)}}
+    road = _road.Road(folder, stack, cores, playing=edges, settings=settings)
+    for node in road.playing:
+        cores.give_server(node.pid)
+    limit_s = STREAM_READY_S + CONNECT_S * edges + plan.warm_up + plan.seconds + _load.MARGIN_S
+    road.push(media("bench"), STREAM, limit_s)
+    time.sleep(STREAM_READY_S)
+    begun = time.monotonic()
+    sent = ask_routes(road.cluster.api_url, players)
+    routes_s = time.monotonic() - begun
+    nodes = {node.name: node for node in road.playing}
+    elsewhere = sent.keys() - nodes.keys()
+    assert not elsewhere, f"players were sent to {', '.join(elsewhere)}"
+    stay_s = plan.warm_up + plan.seconds + edges  # the last ones come later
+    crowds = {
+        name: road.load(_load.play(_road.flv(nodes[name], STREAM), number, stay_s, plan.warm_up, folder / f"{name}.players.log"))
+        for name, number in sent.items()
+    }
+    for name, crowd in crowds.items():
+        port, wanted = nodes[name].ports["http"], sent[name]
+        arrived = partial(_has, port, wanted)
+        wait_until("players", arrived, CONNECT_S, child=crowd, every_s=LOOK_S)
+    time.sleep(plan.warm_up)
+    meter = _meter.Meter({"origin": road.origin.pid, **{name: node.pid for name, node in nodes.items()}})
+    time.sleep(plan.seconds)
+    usage = meter.read()
+    carried = {name: Carried(_load.played(crowd, edges + _load.MARGIN_S), usage[name]) for name, crowd in crowds.items()}
+    return Sample(carried, usage["origin"], routes_s)
+
+
+def _has(port: int, wanted: int) -> bool:
+    return _load.connections(port) >= wanted
+
+
+def label(edges: int) -> str:
+    """How a subject is chosen with --only."""
+    return f"edges-{edges}"
+
+
+def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Sample]]:
+    """Each number of edges."""
+    missing = _rounds.needs_of_a_cluster()
+    return [_rounds.Subject(label(edges), partial(_measure, plan, edges), missing) for edges in plan.edges]
+
+
+HEAD = [
+    "edges",
+    "players",
+    "fewest-most on an edge",
+    "edges together, % of a core",
+    "us a second and player",
+    "x one edge",
+    "MB an edge",
+    "origin, % of a core",
+    "routes/s",
+]
+
+
+def row(edges: int, found: _rounds.Found[Sample]) -> list[str]:
+    """The line of one number of edges: medians over the rounds."""
+    mine = found.of(label(edges))
+
+    def median(of: Callable[[Sample], float], form: str) -> str:
+        return format(statistics.median(map(of, mine)), form)
+
+    numbers = [carried.players.players for each in mine for carried in each.edges.values()]
+    ratio = ratio_to_one(edges, found)
+    return [
+        str(edges),
+        str(mine[0].players),
+        f"{min(numbers)}-{max(numbers)}",
+        median(lambda each: sum(carried.usage.cpu_percent for carried in each.edges.values()), ".1f"),
+        median(lambda each: each.us_a_player, ".0f"),
+        "" if ratio is None else f"{ratio:.2f}",
+        median(lambda each: statistics.mean(carried.usage.rss_mb for carried in each.edges.values()), ".0f"),
+        median(lambda each: each.origin.cpu_percent, ".1f"),
+        median(lambda each: each.players / each.routes_s, ".0f"),
+    ]
+
+
+def ratio_to_one(edges: int, found: _rounds.Found[Sample]) -> float | None:
+    """Processor time for a player, compared with that on one edge."""
+    return found.ratio(label(edges), label(1), lambda each: each.us_a_player)
+
+
+def origin_percent_an_edge(edges: Sequence[int], found: _rounds.Found[Sample]) -> float | None:
+    """What a further edge costs the origin, of a core: from the fewest edges to the most, median of the rounds that have both."""
+    fewest, most = min(edges), max(edges)
+    both = zip(found.samples.get(label(fewest), []), found.samples.get(label(most), []), strict=False)
+    more = [after.origin.cpu_percent - before.origin.cpu_percent for before, after in both if before and after]
+    return statistics.median(more) / (most - fewest) if more and most > fewest else None
+
+
+def judge(found: _rounds.Found[Sample], edges: Sequence[int]) -> list[Judged]:
+    """Players cost the same on every number of edges, and are spread evenly."""
+    judged = []
+    for number in edges:
+        if number == 1:
+            continue
+        off = max((each.furthest_off for each in found.of(label(number))), default=None)
+        ratio = ratio_to_one(number, found)
+        judged.append(Judged(what=f"{number} edges: processor time for a player", found=ratio, bar=MOST_RATIO, unit="x one edge"))
+        judged.append(Judged(what=f"{number} edges: furthest from an equal share of the players", found=off, bar=MOST_OFF))
+    return judged
+
+
+def plots(found: _rounds.Found[Sample], edges: Sequence[int]) -> list[Plot]:
+    """Processor time against the number of edges."""
+    of: dict[str, Callable[[Sample], float]] = {
+        "all playing edges together": lambda each: sum(carried.usage.cpu_percent for carried in each.edges.values()),
+        "origin": lambda each: each.origin.cpu_percent,
+    }
+    curves = []
+    for name, value in of.items():
+        values = [(float(number), found.median(label(number), value)) for number in edges]
+        curves.append(Curve(label=name, points=[(number, value) for number, value in values if value is not None]))
+    return [Plot(name="edges", title="Edges with as many players each", x="edges", y="% of a core", curves=curves)]
+
+
+def introduction(plan: argparse.Namespace) -> str:
+    """What the table shows."""
+    gathered = f"gathered for {plan.gather} ms at most" if plan.gather else "each frame at once"
+    return (
+        f"One stream of {stream_kbps() / 1000:.1f} Mbit/s, played by HTTP-FLV, {gathered}, by {plan.players} players for each "
+        "edge, who are sent to them by the scheduler's API (`/v1/route/play`). Edges say that they have room for "
+        f"{round(plan.players * ROOM)}. {plan.rounds} rounds of {plan.seconds:g} s each, median. The playing edges share one "
+        "core; the origin, the edge that is published at and the players the other."
+    )
+
+
+def on_the_origin(found: _rounds.Found[Sample], edges: Sequence[int]) -> str:
+    """What a further edge costs it."""
+    percent = origin_percent_an_edge(edges, found)
+    return "" if percent is None else f"A further edge costs the origin {percent:.2f}% of a core."
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = _rounds.parser("edges", __doc__, RESULTS, rounds=5, seconds=10, warm_up=3)
+    parser.add_argument("--edges", type=int, nargs="+", default=EDGES, help="numbers of edges (1 2 4)")
+    parser.add_argument("--players", type=int, default=250, help="for each edge (%(default)s)")
+    parser.add_argument("--gather", type=int, default=0, metavar="MS", help="the longest that frames are gathered (%(default)s)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print, keep; exit with 1 if a sample was worthless or a bar is missed."""
+    plan = arguments()
+    _load.raise_file_limit(max(plan.edges) * plan.players)
+    found = _rounds.run(_rounds.choose(subjects(plan), plan.only), plan.rounds)
+    rows = [row(edges, found) for edges in plan.edges if found.of(label(edges))]
+    paragraphs = [introduction(plan), _report.table(HEAD, rows), on_the_origin(found, plan.edges), LIMITS]
+    judged, drawn = judge(found, plan.edges), plots(found, plan.edges)
+    sys.exit(_rounds.conclude("edges", TITLE, [each for each in paragraphs if each], plan, found, judged=judged, plots=drawn))
+
+
+if __name__ == "__main__":
+    main()

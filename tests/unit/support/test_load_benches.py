@@ -1,0 +1,157 @@
+"""What the benchmarks of bursts, pairs, edges and HLS under load make of their samples."""
+
+from argparse import Namespace
+
+import pytest
+from support.hls_text import read_playlist
+
+from bench import _many_streams, _reloading, burst, edges, hls_load, pairs
+from bench._joining import Joins
+from bench._load import Players, Published, Usage
+from bench._reloading import Reloads
+from bench._rounds import Found
+from bench._stamps import Delays
+
+USED = Usage(10, 20, 30, 200)
+PUBLISHED = Published(100, 2600, 2600, 0, 1, 2, 0, 0, 5)
+
+
+def players(number: int, lowest_kbps: float = 10_000, stalled: int = 0) -> Players:
+    return Players(number, 10_000, lowest_kbps, 0, stalled)
+
+
+@pytest.fixture(autouse=True)
+def _stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (edges, pairs):
+        monkeypatch.setattr(module, "stream_kbps", lambda: 10_000)
+
+
+# bursts
+
+
+def burst_of(joined: int, *, missing: int = 0, late_ms: float = 1, within_s: float = 1) -> burst.Sample:
+    found = Joins(players=1000, joined=joined, closed=0, p50_ms=100, p99_ms=300, worst_ms=400, late_ms=late_ms, within_s=within_s)
+    return burst.Sample(found, USED, Delays(70, 5, 200, 300, missing, 0))
+
+
+def test_one_player_without_a_first_frame_is_one_too_many() -> None:
+    judged = burst.judge(Found({"lalmesh-rtmp": [burst_of(1000), burst_of(999)], "nginx-rtmp": [burst_of(0)]}))
+    assert [(each.verdict, each.found) for each in judged] == [("missed", 1), ("met", 0)]
+    assert [each.verdict for each in burst.judge(Found({"lalmesh-flv": [burst_of(1000, missing=2)]}))] == ["met", "missed"]
+
+
+def test_a_burst_that_the_load_could_not_make_is_worthless() -> None:
+    assert burst_of(1000).problem == ""
+    assert "within 1.50 s" in burst_of(1000, late_ms=500, within_s=1.5).problem
+
+
+def test_the_line_of_a_burst_has_a_cell_for_every_head() -> None:
+    assert burst.row("lalmesh-flv", [burst_of(1000), burst_of(990)])[:5] == ["lalmesh", "HTTP-FLV", "1000", "990", "0"]
+    assert len(burst.row("nginx-rtmp", [burst_of(1000)])) == len(burst.HEAD)
+
+
+# pairs
+
+
+def pair(cpu_percent: float, *, lowest_kbps: float = 10_000, missing: int = 0, stalled: int = 0) -> pairs.Sample:
+    used = Usage(0, 0, cpu_percent, 300)
+    return pairs.Sample(200, used, players(200, lowest_kbps, stalled), PUBLISHED, Delays(700, 3, 9, 12, missing, 0))
+
+
+def test_pairs_are_judged_by_what_players_miss_with_the_most_of_them() -> None:
+    found = Found({"lalmesh-rtmp-200": [pair(50), pair(99, lowest_kbps=8000, missing=3, stalled=4)], "lalmesh-rtmp-100": [pair(1)]})
+    assert [(each.found, each.verdict) for each in pairs.judge(found, (100, 200))] == [(1, "missed"), (4, "missed"), (3, "missed")]
+
+
+def test_pairs_are_compared_with_nginx_in_the_same_round() -> None:
+    found = Found({"lalmesh-flv-200": [pair(60), pair(50)], "nginx-rtmp-200": [pair(20), pair(25)]})
+    assert pairs.row("lalmesh-flv", 200, found)[3:7] == ["55.0", "2.75", "2.50", "300"]
+    assert len(pairs.row("nginx-rtmp", 200, found)) == len(pairs.HEAD)
+
+
+def test_every_server_is_measured_with_every_number_of_pairs() -> None:
+    labels = [subject.label for subject in pairs.subjects(Namespace(pairs=(1, 2)))]
+    assert len(labels) == len(set(labels)) == 2 * len(pairs.SHOWN)
+
+
+# edges
+
+
+def on_edges(*numbers: int, each_percent: float = 10, origin: float = 5) -> edges.Sample:
+    carried = {f"edge-{at}": edges.Carried(players(number), Usage(0, 0, each_percent, 90)) for at, number in enumerate(numbers)}
+    return edges.Sample(carried, Usage(0, 0, origin, 100), 0.5)
+
+
+def test_the_time_for_a_player_is_that_of_all_edges() -> None:
+    assert on_edges(100).us_a_player == 1000
+    assert on_edges(90, 110).us_a_player == 1000
+    assert on_edges(90, 110).furthest_off == pytest.approx(0.1)
+
+
+def test_edges_are_compared_with_one_of_the_same_round_and_have_to_carry_as_many_players() -> None:
+    found = Found({"edges-1": [on_edges(100), on_edges(100)], "edges-2": [on_edges(100, 100, each_percent=12), on_edges(80, 120)]})
+    assert edges.ratio_to_one(2, found) == pytest.approx(1.1)
+    assert [each.verdict for each in edges.judge(found, (1, 2))] == ["met", "missed"]
+    assert len(edges.row(2, found)) == len(edges.HEAD)
+
+
+def test_what_an_edge_costs_the_origin_is_the_difference_for_each_that_came() -> None:
+    found = Found({"edges-1": [on_edges(100, origin=5)], "edges-4": [on_edges(1, 1, 1, 1, origin=8)]})
+    assert edges.origin_percent_an_edge((1, 4), found) == 1
+    assert edges.origin_percent_an_edge((1,), found) is None
+
+
+# HLS
+
+
+def segmented(*, late: int = 0, given_up: int = 0, late_parts: int = 0) -> _many_streams.Sample:
+    used = dict.fromkeys(("publishing edge", "origin", "hls node"), USED)
+    return _many_streams.Sample(200, used, 600, late, given_up, 300, late_parts, PUBLISHED)
+
+
+def reloaded(*, per_s: float = 5000, failed: int = 0, missed: int = 0) -> _reloading.Sample:
+    used = dict.fromkeys(("edge", "hls node", "players"), USED)
+    return _reloading.Sample(10, Reloads(2500, 50_000, per_s, 1, 5, 40, 90, failed, missed), used)
+
+
+PLAN = Namespace(streams=200, reloaded=(10,), per_s=5000, rounds=1, seconds=10, settle=5)
+
+
+def test_late_segments_and_late_parts_and_what_is_given_up_are_all_held_against_it() -> None:
+    cut = Found({"segmenting-ll": [segmented(), segmented(late=1, late_parts=2, given_up=4)], "segmenting-ts": [segmented()]})
+    judged = hls_load.judge(PLAN, cut, Found())
+    assert [each.found for each in judged] == [0, 0, 3, 4]
+
+
+def test_a_playlist_that_fails_or_is_missed_and_a_rate_that_is_not_reached_are_held_against_it() -> None:
+    judged = hls_load.judge(PLAN, Found(), Found({"reloading-10": [reloaded(failed=1, missed=2, per_s=4800)]}))
+    assert [(each.found, each.verdict) for each in judged] == [(3, "missed"), (0.96, "missed")]
+    assert [each.verdict for each in hls_load.judge(PLAN, Found(), Found({"reloading-10": [reloaded()]}))] == ["met", "met"]
+
+
+def test_the_lines_of_hls_have_a_cell_for_every_head() -> None:
+    assert len(_many_streams.row("both", [segmented()])) == len(_many_streams.HEAD)
+    assert len(_reloading.row([reloaded()])) == len(_reloading.HEAD)
+    assert "5000 a second" in _reloading.introduction(PLAN)
+    assert "200 streams" in _many_streams.introduction(PLAN)
+
+
+WHOLE = """\
+#EXTM3U
+#EXT-X-TARGETDURATION:4
+#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:01:40.000Z
+#EXTINF:4,
+a.m4s
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "age_s"),
+    [
+        ("", 16.0),
+        ('#EXT-X-PART:DURATION=0.5,URI="b"\n#EXT-X-PART:DURATION=0.5,URI="c"\n', 15.0),
+        ('#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:01:50.000Z\n#EXT-X-PART:DURATION=0.5,URI="b"\n', 9.5),
+    ],
+)
+def test_how_old_a_playlist_is_counts_from_the_end_of_its_newest_part(more: str, age_s: float) -> None:
+    assert _many_streams.age_s(read_playlist("/hls/a/live.m3u8", WHOLE + more), 120.0) == pytest.approx(age_s)
