@@ -136,6 +136,7 @@ class EdgeApp:
             cluster_mark=settings.relaying.cluster_mark,
             events=self.events.clients,
         )
+        self._context.read_turns.settings = settings.read_turns
         self.relaying = build_relaying(self._context, self.metrics, settings.relaying)
         self._rtsp = self._rtsp_service(settings.rtsp) if settings.rtsp is not None else None
         self._listeners: dict[str, Listener] = {}

@@ -30,6 +30,7 @@ def apply_settings(
     context.player_sndbuf_bytes = settings.player_sndbuf_bytes
     context.max_message_bytes = settings.max_message_bytes
     context.hevc = settings.hevc
+    context.read_turns.settings = settings.read_turns
     publishers = context.publishers
     publishers.settings = settings.publication
     publishers.take_over = settings.take_over

@@ -29,6 +29,7 @@ from services.edge.missing import MissingStreams
 from services.edge.outputs import OutputFormat
 from services.edge.publisher import Publishers
 from services.edge.publishing import Publishing
+from services.edge.read_turns import ReadTurns, ReadTurnSettings
 from services.edge.relay import Relay, Relays
 from services.edge.session import SessionMedia, Sessions
 
@@ -54,12 +55,14 @@ class EdgeContext:
     blacklist: AddressBlacklist = field(default_factory=AddressBlacklist)
     cluster_mark: str = ""  #: what this cluster is called in relay paths
     limits: EdgeLimits = field(init=False)
+    read_turns: ReadTurns = field(init=False)
     _missing: MissingStreams = field(init=False)
 
     def __post_init__(self) -> None:
-        """Count the clients of applications that have limits; look for streams that are missed."""
+        """Count the clients of applications that have limits; look for streams that are missed; read publishers in turns."""
         self._missing = MissingStreams(self.relays.locates, self.events)
         self.limits = EdgeLimits(self.access.limits, self.sessions)
+        self.read_turns = ReadTurns(ReadTurnSettings(), self.publishers, asyncio.get_running_loop())
 
     events: ClientEvents = field(default_factory=ClientEvents)
 

@@ -24,6 +24,8 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._loop = listener.loop
         self._transport: asyncio.Transport | None = None
         self._buffer = listener.buffer()
+        self._turns = listener.context.read_turns
+        self._waits = False  # to be read
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is here."""
@@ -42,6 +44,15 @@ class RtmpConnection(asyncio.BufferedProtocol):
         """`nbytes` have been read."""
         self._connection.last_read = self._loop.time()
         self._dialogue.feed(self._buffer[:nbytes])
+        if self._dialogue.publishes and self._turns.delay_ms and not self._waits:
+            self._waits = True
+            stop_reading(self._transport)
+            self._turns.wait(self._go_on)
+
+    def _go_on(self) -> None:
+        self._waits = False
+        if not self._dialogue.is_full:
+            go_on_reading(self._transport)
 
     def eof_received(self) -> None:
         """The client is done."""
@@ -63,7 +74,8 @@ class RtmpConnection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         """The transport has drained."""
-        go_on_reading(self._transport)
+        if not self._waits:
+            go_on_reading(self._transport)
         self._dialogue.drained()
 
 

@@ -61,6 +61,7 @@ class RtmpDialogue:
             client: who it is.
         """
         self.refusal = ""  #: why it is not let in; empty where it is
+        self.publishes = False  #: whether any of its streams is published
         self.is_full = False  #: whether the transport takes nothing more for the moment
         self.context = context
         self.metrics = metrics
@@ -184,7 +185,8 @@ class RtmpDialogue:
 
     def _watch_silence(self) -> None:
         """Silence ends what publishes, and a connection that came to nothing; a player has nothing to say."""
-        self._connection.watch_idle = self.streams.publishes or not (self.streams or self._requests)
+        self.publishes = self.streams.publishes
+        self._connection.watch_idle = self.publishes or not (self.streams or self._requests)
 
     def _handle(self, event: ServerEvent) -> None:
         match event:

@@ -13,6 +13,7 @@ from services.edge.events import EventSettings
 from services.edge.hls import HlsCountSettings
 from services.edge.hls_client import HlsProxySettings
 from services.edge.publication import PublicationSettings
+from services.edge.read_turns import ReadTurnSettings
 from services.edge.relay import RelaySettings
 from services.edge.relaying import RelayingSettings
 from services.edge.rtsp_link import RtspSettings
@@ -41,6 +42,7 @@ class EdgeSettings:
     own_pages: tuple[str, ...] = ()  #: origins of the console of the same process, which may read as well
     limits: ListenerLimits = field(default_factory=ListenerLimits)
     publication: PublicationSettings = field(default_factory=PublicationSettings)
+    read_turns: ReadTurnSettings = field(default_factory=ReadTurnSettings)
     relay: RelaySettings = field(default_factory=RelaySettings)
     hls: HlsProxySettings = field(default_factory=HlsProxySettings)
     hls_players: HlsCountSettings = field(default_factory=HlsCountSettings)

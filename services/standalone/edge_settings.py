@@ -13,6 +13,7 @@ from services.edge.fanout import FanOutSettings
 from services.edge.hls import HlsCountSettings
 from services.edge.hls_client import HlsProxySettings
 from services.edge.publication import PublicationSettings
+from services.edge.read_turns import ReadTurnSettings
 from services.edge.relay import RelaySettings
 from services.edge.relaying import RelayingSettings, RetrySettings
 from services.edge.rtp_ports import UdpSettings
@@ -57,6 +58,9 @@ def edge_settings(config: Config, keys: tuple[bytes, ...]) -> EdgeSettings:
         cors_origins=edge.http.cors_origins,
         limits=settings.limits(edge.limits, edge),
         publication=_publication(edge),
+        read_turns=ReadTurnSettings(
+            max_delay_ms=edge.publish.max_delay_ms, publishers_per_delay_ms=edge.publish.publishers_per_delay_ms
+        ),
         relay=RelaySettings(
             linger_s=edge.play.linger_s,
             lost_s=config.origin.grace_s,

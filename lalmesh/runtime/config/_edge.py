@@ -98,7 +98,10 @@ class LimitsConfig(ConnectionLimitsConfig):
 class PublishConfig(ConfigModel):
     """What is done with a publisher and what it sends. Those who publish already go on as they began."""
 
-    live = live_keys("second_publisher replay_s replay_max_s replay_max_bytes silent_audio silent_audio_wait_ms clock_jump_ms")
+    live = live_keys(
+        "second_publisher replay_s replay_max_s replay_max_bytes silent_audio silent_audio_wait_ms clock_jump_ms "
+        "max_delay_ms publishers_per_delay_ms"
+    )
 
     second_publisher: Literal["refuse", "take_over"] = Field(
         default="refuse", description="What a second publisher of a stream meets: it is refused, or takes the stream over."
@@ -114,6 +117,16 @@ class PublishConfig(ConfigModel):
     )
     clock_jump_ms: int = Field(
         default=10_000, ge=100, le=3_600_000, description="A larger step of the publisher's clock is mended."
+    )
+
+    max_delay_ms: int = Field(
+        default=40,
+        ge=0,
+        le=1000,
+        description="The longest that RTMP publishers wait to be read together, which takes less processor time; 0: none waits.",
+    )
+    publishers_per_delay_ms: int = Field(
+        default=5, ge=1, le=1000, description="Publishers wait to be read for one millisecond for each so many of them."
     )
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from support.edge_context import edge_context
 from support.edge_fakes import FakeLinks, FakeOutlet, FakeScheduler, FakeSubscription, gop, location, place, run_of, video
 from support.leaving import say_and_leave
 from support.loops import Run
+from support.members import eventually
 
 from lalmesh.amf import AmfValue, serialize_amf0
 from lalmesh.container.flv import TAG_AUDIO
@@ -25,6 +26,7 @@ from lalmesh.runtime.scheduling import Endpoint, Refusal, Refused
 from services.edge.entrance import Entrance
 from services.edge.fanout import FanOutSettings
 from services.edge.metrics import EdgeMetrics
+from services.edge.read_turns import ReadTurnSettings
 from services.edge.relay import RelaySettings
 from services.edge.rtmp import RtmpListener
 
@@ -35,6 +37,7 @@ SLOW_S = 0.1  #: after which a player that lags is ended
 BLOCK, BLOCKS = bytes(1 << 20), 16  #: more than sockets and a player's queue take
 SOUND = b"\xaf\0\x12\x10"  #: the configuration of AAC-LC, 44.1 kHz, stereo
 FRAME = b"\xaf\x01frame"
+TURN_MS, FRAMES = 100, 20
 ELSEWHERE = (Endpoint("rtmp", "other", 1936),)
 EXISTS = Refused(Refusal.EXISTS, "elsewhere")
 
@@ -51,7 +54,7 @@ class Edge:
         context = edge_context(metrics, self.scheduler, self.links, slow, wait_publisher_s=LIMIT_S, claim_timeout_s=LIMIT_S)
         self.is_full = False
         context = replace(context, entrance=Entrance(lambda: ELSEWHERE, lambda: self.is_full))
-        self.entrance = context.entrance
+        self.entrance, self.read_turns = context.entrance, context.read_turns
         self.relays, self.publishers, self.sessions = context.relays, context.publishers, context.sessions
         self.listener = RtmpListener(context, limits or ListenerLimits(), metrics, tls)
 
@@ -261,6 +264,55 @@ def test_a_player_that_is_too_slow_does_not_end_what_its_connection_publishes(ru
             assert len(edge.sessions) == 1
             await client.heard("NetStream.Play.Stop", 2)
             client.send(TAG_AUDIO, 1, FRAME)
+            await client.answers()
+            assert outlet.seqs == [0]
+
+    run(check())
+
+
+def test_where_many_publish_what_came_since_the_last_turn_is_read_at_once_and_nothing_of_who_leaves_is_lost(run: Run) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            edge.read_turns.settings = ReadTurnSettings(max_delay_ms=TURN_MS, publishers_per_delay_ms=1)
+            edge.read_turns.publishers = range(TURN_MS)
+            client = await edge.connect()
+            outlet = await edge.publishing(client, 1)
+            begun = asyncio.get_running_loop().time()
+            for _ in range(FRAMES):
+                client.send(TAG_AUDIO, 1, FRAME)
+                await client.writer.drain()
+                await asyncio.sleep(TURN_MS / 1000 / FRAMES)  # what is sent slowly is read seldom
+            await client.answers()
+            assert outlet.seqs == list(range(FRAMES))
+            turns = (asyncio.get_running_loop().time() - begun) * 1000 / TURN_MS
+            assert len(outlet.sent) <= turns + 2
+            client.send(TAG_AUDIO, 1, FRAME)
+            await client.answers()
+            client.send(TAG_AUDIO, 1, FRAME)  # until its next turn nobody looks
+            client.writer.close()
+            await eventually(lambda: outlet.closed is not None)
+            assert outlet.seqs == list(range(FRAMES + 2))
+
+    run(check())
+
+
+def test_who_takes_no_answers_is_not_read_at_its_turn_either(run: Run) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            edge.read_turns.settings = ReadTurnSettings(max_delay_ms=TURN_MS, publishers_per_delay_ms=1)
+            edge.read_turns.publishers = range(TURN_MS)
+            client = await edge.connect()
+            outlet = await edge.publishing(client, 1)
+            subscription = await edge.playing(client, 2)
+            for seq in range(3, 3 + BLOCKS):  # while the client reads nothing
+                subscription.events.receive(run_of([video(seq, payload=BLOCK)]))
+            client.send(TAG_AUDIO, 1, FRAME)
+            turned = asyncio.Event()
+            for _ in range(3):
+                edge.read_turns.wait(turned.set)
+                await turned.wait()
+                turned.clear()
+            assert outlet.seqs == []
             await client.answers()
             assert outlet.seqs == [0]
 
