@@ -1,0 +1,350 @@
+"""What it costs to take streams in that nobody plays: lalmesh beside nginx-rtmp and node-media-server, and up to where it ends.
+
+Each server in turn gets as many publishers, which send ready-made chunks (`publishers.c`), and makes neither HLS nor recordings.
+Processor time is that of all its processes; memory is what it has more than before they came. Then publishers are added, step by
+step, until the server has more than it reads in time, or its core is full: the last step that it kept up with is the knee.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from support.cluster import PROGRAM, Standalone
+from support.media import media
+
+from bench import _load, _report, _rounds
+from bench._plots import Curve, Plot
+from bench._report import Judged
+from bench.fanout import stream_kbps
+from bench.peers import Nginx, NodeMediaServer
+
+PUBLISHERS = 200
+STEPS = {"lalmesh": 50, "nginx-rtmp": 200, "node-media-server": 100}  #: publishers that come at a time
+MOST_PUBLISHERS = 2000
+MOST_TIMES_NGINX = 3.3  #: which is what lal takes
+MOST_MB = 2.0  #: of memory for a publisher
+LEAST_SHARE = 0.98  #: of a stream's bits that a publisher must have got rid of
+MOST_UNREAD_MS = 100.0  #: of all streams, that may lie unread in the server's sockets
+MOST_LATE_MS = 100.0  #: behind their time, that 1% of the messages may have been given to the kernel
+FULL_PERCENT = 95.0  #: of its core, from which on a process has nothing left
+LOOKS, LOOK_S = 5, 0.1  #: how often it is looked at what is unread, and the time in between
+BEGIN_S, BEGIN_EACH_S = 20.0, 0.1  #: for publishers to begin
+SPARE_S = 3.0  #: that they go on after the measurement
+RESULTS = _load.BUILT / "publish.json"
+TITLE = "Publish: streams that nobody plays"
+LIMITS = (
+    "What limits it: each message is a read, or part of one, of its connection, is taken apart in Python into an access unit, and "
+    "goes into two rings, the publication's and the group's; so the cost follows messages, hardly bytes. What would move it: fewer "
+    "and larger reads (which encoders decide), chunk headers taken apart in C, and more cores (workers, edges). Memory is the "
+    "last seconds of the stream: what a publication can send again (`edge.publish.replay_s`, further back to a key frame) and the "
+    "group's pictures since its key frame, which are the same bytes in one process."
+)
+
+
+@dataclass(slots=True, frozen=True)
+class Running:
+    """A server that is up."""
+
+    pid: int
+    port: int  #: of RTMP
+
+
+Start = Callable[[Path, ExitStack], Running]
+
+
+@dataclass(slots=True, frozen=True)
+class Step:
+    """A server with so many publishers."""
+
+    publishers: int
+    usage: _load.Usage
+    rest_mb: float  #: what it had before they came
+    unread_ms: float  #: of all streams, that lay unread in the server's sockets
+    sent: _load.Published
+
+    @property
+    def percent_each(self) -> float:
+        """Processor time of a publisher, in percent of a core."""
+        return self.usage.cpu_percent / self.publishers
+
+    @property
+    def mb_each(self) -> float:
+        """Memory of a publisher."""
+        return (self.usage.rss_mb - self.rest_mb) / self.publishers
+
+    @property
+    def problem(self) -> str:
+        """What makes it worthless, if anything: the server, or the load, did not keep up."""
+        if self.sent.closed:
+            return f"{self.sent.closed} publishers were closed"
+        if self.sent.lowest_kbps < LEAST_SHARE * stream_kbps():
+            return f"one publisher got rid of {self.sent.lowest_kbps:.0f} kbit/s of {stream_kbps():.0f}"
+        if self.unread_ms > MOST_UNREAD_MS:
+            return f"{self.unread_ms:.0f} ms of the streams lie unread"
+        if self.sent.late_p99_ms > MOST_LATE_MS:
+            return f"messages left {self.sent.late_p99_ms:.0f} ms late"
+        return ""
+
+    @property
+    def shown(self) -> str:
+        """In a few words."""
+        return f"{self.usage.cpu_percent:.1f}% of a core, {self.mb_each:.2f} MB each"
+
+
+@dataclass(slots=True, frozen=True)
+class Climb:
+    """A server with more and more publishers."""
+
+    steps: Sequence[Step]
+    stopped: str  #: why there is no further step
+
+    @property
+    def problem(self) -> str:
+        """Without a step nothing was found."""
+        return "" if self.steps else self.stopped
+
+    @property
+    def shown(self) -> str:
+        """In a few words."""
+        return knee(self).told
+
+
+@dataclass(slots=True, frozen=True)
+class Knee:
+    """Where a server has no more to give."""
+
+    publishers: int  #: the most that it kept up with
+    told: str
+
+
+def knee(climb: Climb) -> Knee:
+    """The most publishers that a server kept up with, and why there were no more."""
+    kept = [step for step in climb.steps if not step.problem]
+    if not kept:
+        return Knee(0, f"none: {climb.stopped}")
+    last = kept[-1]
+    if last.sent.cpu_percent >= FULL_PERCENT and last.usage.cpu_percent < FULL_PERCENT:
+        return Knee(last.publishers, f"{last.publishers} or more: the publishers have no more to give ({climb.stopped})")
+    return Knee(last.publishers, f"{last.publishers}, at {last.usage.cpu_percent:.0f}% of a core: {climb.stopped}")
+
+
+# measuring
+
+
+def lalmesh(folder: Path, stack: ExitStack) -> Running:
+    """lalmesh standalone with its defaults: no HLS until somebody asks for it, no recording."""
+    node = stack.enter_context(Standalone(folder))
+    return Running(node.pid, node.ports["rtmp"])
+
+
+def nginx(folder: Path, stack: ExitStack) -> Running:
+    """One worker of nginx with its RTMP module."""
+    server = stack.enter_context(Nginx(folder))
+    return Running(server.pid, server.ports["rtmp"])
+
+
+def node_media_server(folder: Path, stack: ExitStack) -> Running:
+    """node-media-server."""
+    NodeMediaServer.install()
+    server = stack.enter_context(NodeMediaServer(folder))
+    return Running(server.pid, server.ports["rtmp"])
+
+
+def servers() -> dict[str, tuple[Start, str]]:
+    """How each is started, and why it can't be."""
+    return {
+        "lalmesh": (lalmesh, "" if Path(PROGRAM).exists() else f"{PROGRAM} is missing"),
+        "nginx-rtmp": (nginx, "" if Nginx.available() else "nginx or its RTMP module is not installed"),
+        "node-media-server": (node_media_server, "" if NodeMediaServer.available() else "node or npm is not installed"),
+    }
+
+
+class Bench:
+    """A server that is measured, with its cores."""
+
+    def __init__(self, plan: argparse.Namespace, start: Start, folder: Path, stack: ExitStack) -> None:
+        """Start it; the stack ends it."""
+        self._plan, self._folder = plan, folder
+        self._cores = _load.Cores(apart=plan.pin)
+        self._server = start(folder, stack)
+        self._cores.give_server(self._server.pid)
+
+    def step(self, publishers: int) -> Step:
+        """With so many publishers, which are gone afterwards."""
+        plan, server = self._plan, self._server
+        rest_mb = _load.rss_mb(server.pid)
+        whole_s = plan.warm_up + plan.seconds + SPARE_S
+        log = self._folder / f"publishers-{publishers}.log"
+        with _load.publish(server.port, publishers, whole_s, plan.warm_up, media("bench"), log) as load:
+            self._cores.give_load(load.pid)
+            _load.wait_published(load, BEGIN_S + BEGIN_EACH_S * publishers)
+            time.sleep(plan.warm_up)
+            used = _load.usage(server.pid, plan.seconds)
+            unread_ms = self._unread_ms(publishers)
+            sent = _load.published(load, SPARE_S + _load.MARGIN_S)
+        return Step(publishers, used, rest_mb, unread_ms, sent)
+
+    def climb(self, each: int) -> Climb:
+        """With more and more publishers, until it no longer keeps up."""
+        steps: list[Step] = []
+        for publishers in range(each, MOST_PUBLISHERS + 1, each):
+            try:
+                step = self.step(publishers)
+            except _rounds.FAILURES as error:
+                return Climb(steps, f"with {publishers} {str(error).splitlines()[0]}")
+            told = f"{step.shown}, {step.problem}" if step.problem else step.shown
+            print(f"    {publishers:>5} publishers: {told}", file=sys.stderr, flush=True)
+            steps.append(step)
+            if step.problem:
+                return Climb(steps, f"with {publishers} {step.problem}")
+            if step.usage.cpu_percent >= FULL_PERCENT:
+                return Climb(steps, "its core is full")
+        return Climb(steps, "no more were tried")
+
+    def _unread_ms(self, publishers: int) -> float:
+        looks = []
+        for _ in range(LOOKS):
+            looks.append(_load.unread_bytes(self._server.port))
+            time.sleep(LOOK_S)
+        return statistics.median(looks) * 8 / (publishers * stream_kbps())
+
+
+def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Step]]:
+    """All servers, with as many publishers."""
+
+    def measure(start: Start, folder: Path, stack: ExitStack) -> Step:
+        return Bench(plan, start, folder, stack).step(plan.publishers)
+
+    return [_rounds.Subject(name, partial(measure, start), missing) for name, (start, missing) in servers().items()]
+
+
+def climbs(plan: argparse.Namespace) -> list[_rounds.Subject[Climb]]:
+    """All servers, with more and more publishers."""
+
+    def measure(start: Start, each: int, folder: Path, stack: ExitStack) -> Climb:
+        return Bench(plan, start, folder, stack).climb(each)
+
+    found = servers().items()
+    return [_rounds.Subject(f"climb-{name}", partial(measure, start, STEPS[name]), missing) for name, (start, missing) in found]
+
+
+# what was found
+
+HEAD = ["server", "% of a core", "lowest-highest", "x nginx-rtmp", "µs a second and publisher", "MB each", "publishers late p99 ms"]
+CLIMB_HEAD = ["server", "publishers", "% of a core", "unread ms", "late p99 ms", "% of a core of the publishers"]
+KNEE_HEAD = ["server", "knee"]
+
+
+def row(name: str, found: _rounds.Found[Step]) -> list[str]:
+    """The line of one server."""
+    mine = found.of(name)
+    cpu = [step.usage.cpu_percent for step in mine]
+    ratio = found.ratio(name, "nginx-rtmp", lambda step: step.percent_each)
+    return [
+        name,
+        f"{statistics.median(cpu):.1f}",
+        f"{min(cpu):.1f}-{max(cpu):.1f}",
+        "" if ratio is None else f"{ratio:.2f}",
+        f"{statistics.median(step.percent_each for step in mine) * 10_000:.0f}",
+        f"{statistics.median(step.mb_each for step in mine):.2f}",
+        f"{max(step.sent.late_p99_ms for step in mine):.0f}",
+    ]
+
+
+def climb_rows(name: str, climb: Climb) -> list[list[str]]:
+    """The lines of one server."""
+    return [
+        [
+            name,
+            str(step.publishers),
+            f"{step.usage.cpu_percent:.1f}",
+            f"{step.unread_ms:.0f}",
+            f"{step.sent.late_p99_ms:.0f}",
+            f"{step.sent.cpu_percent:.0f}",
+        ]
+        for step in climb.steps
+    ]
+
+
+def judge(found: _rounds.Found[Step], publishers: int) -> list[Judged]:
+    """The bars of lalmesh."""
+    ratio = found.ratio("lalmesh", "nginx-rtmp", lambda step: step.percent_each)
+    mb = found.median("lalmesh", lambda step: step.mb_each)
+    return [
+        Judged(what=f"publish, processor time, {publishers} publishers", found=ratio, bar=MOST_TIMES_NGINX, unit="x nginx-rtmp"),
+        Judged(what=f"publish, memory of a publisher, {publishers} publishers", found=mb, bar=MOST_MB, unit="MB"),
+    ]
+
+
+def plots(climbed: Mapping[str, Climb]) -> list[Plot]:
+    """Processor time against publishers."""
+    curves = [
+        Curve(
+            label=name,
+            points=[(float(step.publishers), step.usage.cpu_percent) for step in climb.steps],
+            dashed=name != "lalmesh",
+        )
+        for name, climb in climbed.items()
+    ]
+    title = "Streams that are published and not played"
+    return [Plot(name="publish", title=title, x="publishers of 2.6 Mbit/s", y="% of a core", curves=curves, limit=100)]
+
+
+def introduction(plan: argparse.Namespace) -> str:
+    """What the tables show."""
+    return (
+        f"{plan.publishers} publishers by RTMP, each of a stream of its own of {stream_kbps() / 1000:.1f} Mbit/s (H.264 at 30 "
+        f"pictures a second, AAC), in chunks of 4,096 bytes, spread over time; no player, no HLS, no recording. {plan.rounds} "
+        f"rounds of {plan.seconds:g} s each after {plan.warm_up:g} s, median; processor time of the whole server, which has a core "
+        "to itself; memory is what it has more than before they came. Ratios are taken within a round."
+    )
+
+
+def climb_introduction() -> str:
+    """What the second table shows."""
+    return (
+        "Then publishers are added until the server does not keep up: more than "
+        f"{MOST_UNREAD_MS:g} ms of the streams lie unread in its sockets, messages leave late, publishers are closed, or its core "
+        "is full. The last step that it kept up with is the knee."
+    )
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = _rounds.parser("publish", __doc__, RESULTS, rounds=3, seconds=10, warm_up=8)
+    parser.add_argument("--publishers", type=int, default=PUBLISHERS, help="of a stream each (%(default)s)")
+    parser.add_argument("--no-climb", dest="climb", action="store_false", help="only with that many, not up to the knee")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print, keep; exit with 1 if a sample was worthless or a bar is missed."""
+    plan = arguments()
+    _load.raise_file_limit(MOST_PUBLISHERS if plan.climb else plan.publishers)
+    found = _rounds.run(_rounds.choose(subjects(plan), plan.only), plan.rounds)
+    climbed_found = _rounds.run(_rounds.choose(climbs(plan), plan.only), 1) if plan.climb else _rounds.Found[Climb]()
+    climbed = {label.removeprefix("climb-"): mine[0] for label in climbed_found.samples if (mine := climbed_found.of(label))}
+    paragraphs = [introduction(plan), _report.table(HEAD, [row(name, found) for name in found.samples if found.of(name)])]
+    if climbed:
+        paragraphs += [
+            climb_introduction(),
+            _report.table(KNEE_HEAD, [[name, knee(climb).told] for name, climb in climbed.items()]),
+            _report.table(CLIMB_HEAD, [line for name, climb in climbed.items() for line in climb_rows(name, climb)]),
+        ]
+    problems = {**found.problems, **climbed_found.problems}
+    whole: _rounds.Found[Any] = _rounds.Found({**found.samples, **climbed_found.samples}, problems)
+    bars = judge(found, plan.publishers)
+    sys.exit(_rounds.conclude("publish", TITLE, [*paragraphs, LIMITS], plan, whole, judged=bars, plots=plots(climbed)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""All benchmarks, one after the other, and at last what every bar says: ``make bench``.
+
+Each is a process of its own, gets the arguments that the suite does not know, and keeps what it finds in `.tools/bench/NAME.json`.
+The suite gathers that in `.tools/bench/suite.json`; with ``--report`` also in `docs/performance/figures.json`, and writes the table
+of bars at the head of `docs/performance.md`, where each benchmark has written its own section.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from bench import _load, _plots, _report
+from bench._report import Judged
+
+BENCHES = (
+    *("fanout", "publish", "scaling", "memory", "start", "pairs", "burst", "delay", "edges"),
+    *("rtsp", "hls", "hls_load", "link", "cluster", "routing"),
+)
+RESULTS = _load.BUILT / "suite.json"
+FIGURES = _plots.FOLDER / "figures.json"
+TITLE = "What has to be kept, and what was found"
+HEAD = ["what", "found", "bar", "verdict", "measured by"]
+
+
+@dataclass(slots=True, frozen=True)
+class Ran:
+    """One benchmark."""
+
+    name: str
+    status: int | None  #: that it ended with; None: it was not run now
+    seconds: float
+    found: Mapping[str, Any] = field(default_factory=dict)  #: its JSON
+
+    @property
+    def judged(self) -> list[Judged]:
+        """Its bars."""
+        names = {each.name for each in fields(Judged)}
+        return [Judged(**{name: value for name, value in bar.items() if name in names}) for bar in self.found.get("bars", ())]
+
+    @property
+    def failure(self) -> str:
+        """What is wrong with it, if anything is."""
+        if not self.found:
+            return "it has kept nothing" if self.status is None else f"it ended with {self.status} and kept nothing"
+        told = self.found.get("problems") or ()
+        said = [f"{label}: {what}" for label, what in told.items()] if isinstance(told, Mapping) else told
+        problems = [f"worthless: {str(each).splitlines()[0]}" for each in said]
+        missed = [f"missed: {told}" for told in _report.missed(self.judged)]
+        if not problems and not missed and self.status:
+            return f"it ended with {self.status}"
+        return "; ".join((*problems, *missed))
+
+
+def run(name: str, arguments: Sequence[str]) -> Ran:
+    """Measure."""
+    print(f"\n=== {name}", flush=True)
+    begun, clock = time.monotonic(), time.time()
+    status = subprocess.run([sys.executable, "-m", f"bench.{name}", *arguments], stdin=subprocess.DEVNULL, check=False).returncode
+    file = kept_in(name)
+    fresh = file.exists() and file.stat().st_mtime >= int(clock)
+    seconds = time.monotonic() - begun
+    print(f"=== {name}: done in {seconds:.0f} s, exit status {status}", flush=True)
+    return Ran(name, status, seconds, json.loads(file.read_text(encoding="utf-8")) if fresh else {})
+
+
+def kept(name: str) -> Ran:
+    """What the last run has kept."""
+    file = kept_in(name)
+    return Ran(name, None, 0.0, json.loads(file.read_text(encoding="utf-8")) if file.exists() else {})
+
+
+def kept_in(name: str) -> Path:
+    """Where a benchmark keeps what it finds."""
+    return _load.BUILT / f"{name}.json"
+
+
+def rows(ran: Sequence[Ran]) -> list[list[str]]:
+    """A line a bar."""
+    return [
+        [
+            each.what,
+            "" if each.found is None else f"{_report.shown(each.found)} {each.unit}".rstrip(),
+            f"{'at least' if each.at_least else 'at most'} {each.bar:g}",
+            each.verdict,
+            one.name,
+        ]
+        for one in ran
+        for each in one.judged
+    ]
+
+
+def counted(ran: Sequence[Ran]) -> str:
+    """How many bars are met."""
+    verdicts = [each.verdict for one in ran for each in one.judged]
+    told = [f"{verdicts.count(verdict)} {verdict}" for verdict in ("met", "missed", "not measured") if verdict in verdicts]
+    return f"{len(verdicts)} bars: {', '.join(told)}." if verdicts else "No bars."
+
+
+def arguments(given: Sequence[str]) -> tuple[list[str], argparse.Namespace, list[str]]:
+    """The command line: names of benchmarks, what is for the suite, and what goes to each benchmark."""
+    parser = argparse.ArgumentParser(
+        prog="bench.suite [NAME ...]",
+        description=f"{__doc__}\nNames: {', '.join(BENCHES)}; all of them where none is given.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--report", action="store_true", help="write docs/performance.md")
+    parser.add_argument("--kept", action="store_true", help="measure nothing, tell what the last runs have kept")
+    names = list(itertools.takewhile(lambda word: not word.startswith("-"), given))
+    plan, others = parser.parse_known_args(given[len(names) :])
+    return names, plan, [*others, *(["--report"] if plan.report else [])]
+
+
+def main() -> None:
+    """Run, tell, keep; exit with 1 if a benchmark failed or a bar is missed."""
+    names, plan, others = arguments(sys.argv[1:])
+    ran = [kept(name) if plan.kept else run(name, others) for name in names or BENCHES]
+    about = _report.context() | {"command": f"make bench{' ARGS=--report' if plan.report else ''}"}
+    text = "\n\n".join((counted(ran), _report.listed(about), _report.table(HEAD, rows(ran))))
+    print(f"\n{TITLE}\n\n{text}\n")
+    found = json.dumps({"about": about, "benches": [asdict(one) for one in ran]}, indent=1) + "\n"
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(found, encoding="utf-8")
+    if plan.report:
+        _report.publish("suite", TITLE, text, first=True)
+        FIGURES.parent.mkdir(parents=True, exist_ok=True)
+        FIGURES.write_text(found, encoding="utf-8")
+    failures = [f"{one.name}: {one.failure}" for one in ran if one.failure]
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The benchmarks of publishers, memory, growth and start: what they reckon from what they found."""
+
+import pytest
+
+from bench import fanout, memory, publish, scaling, start
+from bench._load import Players, Published, Usage
+from bench._rounds import Found
+from bench.memory import SERVER, Growth
+from bench.publish import Climb, Step, knee
+
+KBPS = 2600.0
+
+
+@pytest.fixture(autouse=True)
+def _stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (publish, scaling, fanout):
+        monkeypatch.setattr(module, "stream_kbps", lambda name="bench": KBPS)
+
+
+def step(
+    publishers: int,
+    percent: float,
+    *,
+    unread_ms: float = 5,
+    load_percent: float = 20,
+    lowest_kbps: float = KBPS,
+    late_ms: float = 2,
+) -> Step:
+    sent = Published(publishers, KBPS, lowest_kbps, 1, late_ms, 5, 0, 0, load_percent)
+    return Step(publishers, Usage(0, 0, percent, 100 + publishers * 1.5), 100, unread_ms, sent)
+
+
+def test_a_publisher_costs_its_share_of_what_the_server_took_more() -> None:
+    assert (step(200, 50).percent_each, step(200, 50).mb_each) == (0.25, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("found", "problem"),
+    [
+        (step(200, 50), ""),
+        (step(200, 50, unread_ms=101), "101 ms of the streams lie unread"),
+        (step(200, 50, lowest_kbps=2500), "one publisher got rid of 2500 kbit/s of 2600"),
+        (step(200, 50, late_ms=150), "messages left 150 ms late"),
+    ],
+)
+def test_who_does_not_keep_up_is_found_out(found: Step, problem: str) -> None:
+    assert found.problem == problem
+
+
+def test_the_knee_is_the_last_step_that_was_kept_up_with() -> None:
+    climb = Climb([step(50, 25), step(100, 52), step(150, 99, unread_ms=400)], "with 150 400 ms of the streams lie unread")
+    assert knee(climb) == publish.Knee(100, "100, at 52% of a core: with 150 400 ms of the streams lie unread")
+
+
+def test_a_load_that_is_full_is_not_taken_for_a_server_that_is() -> None:
+    climb = Climb([step(200, 30), step(400, 60, load_percent=97)], "with 600 messages left 300 ms late")
+    assert knee(climb).told == "400 or more: the publishers have no more to give (with 600 messages left 300 ms late)"
+
+
+def test_a_server_that_never_kept_up_has_no_knee() -> None:
+    assert knee(Climb([], "with 50 it ended")) == publish.Knee(0, "none: with 50 it ended")
+
+
+def test_publish_is_judged_beside_nginx_and_by_its_memory() -> None:
+    found = Found({"lalmesh": [step(200, 60), step(200, 66)], "nginx-rtmp": [step(200, 20), None]})
+    assert [(each.found, each.verdict) for each in publish.judge(found, 200)] == [(3.0, "met"), (1.5, "met")]
+    assert publish.judge(Found({"lalmesh": [step(200, 60)]}), 200)[0].verdict == "not measured"
+
+
+def grown(number: int, mb: float) -> memory.Sample:
+    return memory.Sample({SERVER: Growth(number, 100, 100 + mb)})
+
+
+def test_memory_is_judged_for_each_publisher_and_player_of_ours() -> None:
+    found = Found(
+        {
+            "publisher-lalmesh": [grown(200, 240)],
+            "publisher-nginx-rtmp": [grown(200, 20)],
+            "player-lalmesh-ws-0": [grown(1000, 25)],
+            "player-node-media-server-rtmp-0": [grown(1000, 90)],
+        }
+    )
+    judged = memory.judge(found)
+    assert [(each.what, each.found, each.verdict) for each in judged] == [
+        ("memory of a publisher, RTMP", 1200, "met"),
+        ("memory of a player, WS-FLV", 25, "missed"),
+    ]
+    assert memory.each_rows(found, judged)[2:] == [
+        ["player, WS-FLV", "lalmesh", "1000", "25.0", "100", "missed"],
+        ["player, RTMP", "node-media-server", "1000", "90.0", "100", ""],
+    ]
+
+
+def test_memory_of_a_stream_is_told_by_process() -> None:
+    published = memory.Sample({"origin": Growth(100, 90, 190), "playing edge": Growth(100, 100, 100)})
+    played = memory.Sample({"origin": Growth(100, 190, 190.5), "playing edge": Growth(100, 100, 110)})
+    found = Found({"stream-published": [published], "stream-played": [played]})
+    assert memory.stream_rows(found) == [["origin", "90", "1000", "5"], ["playing edge", "100", "0", "100"]]
+
+
+def test_imports_are_told_by_package() -> None:
+    text = """\
+import time: self [us] | cumulative | imported package
+import time:       120 |        120 |   _io
+import time:      2000 |       2120 |     aiohttp.client
+import time:       500 |        500 | lalmesh.runtime.config
+import time:       250 |        250 | lalmesh.runtime
+{"event": "ready"}
+"""
+    assert start.imports(text) == {"aiohttp": 2.0, "lalmesh.runtime": 0.75, "Python's own": 0.12}
+
+
+def point(at: float, percent: float) -> scaling.Sample:
+    return scaling.Sample(at, Usage(0, 0, percent, 100), Players(100, KBPS, KBPS, 0), KBPS)
+
+
+def test_a_curve_has_the_points_that_were_measured() -> None:
+    found = Found(
+        {
+            scaling.label("players", "lalmesh", 0, 100): [point(100, 6), point(100, 8)],
+            scaling.label("players", "lalmesh", 0, 500): [None, None],
+            scaling.label("players", "lalmesh", 0, 1000): [point(1000, 60), None],
+            scaling.label("players", "floor", 100, 1000): [point(1000, 10)],
+            scaling.label("rate", "lalmesh", 0, "bench_1m"): [point(0.99, 22)],
+        }
+    )
+    lines = {line.label: list(line.points) for line in scaling.curves("players", found)}
+    assert lines == {"floor, gathered 100 ms": [(1000, 10)], "lalmesh, each frame at once": [(100, 7), (1000, 60)]}
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in scaling.table("players", found).splitlines()[2:]] == [
+        ["100", "", "7.0"],
+        ["1000", "10.0", "60.0"],
+    ]
