@@ -16,9 +16,10 @@ BY_THE_CLOCK := tests/integration/rtp/test_rtp_ffmpeg.py tests/integration/sched
     tests/e2e/test_rtsp_loss.py tests/e2e/browser
 FUZZ_S ?= 60
 SEEDS ?= 20000
+MINUTES ?= 120
 ARGS ?=
 
-.PHONY: help setup run test check unit sim integration e2e chaos browser bench proto format fuzz dist image lock docs site clean
+.PHONY: help setup run test check unit sim integration e2e chaos soak browser bench proto format fuzz dist image lock docs site clean
 
 help: ## list the commands
 	@echo 'make COMMAND, where COMMAND is one of'
@@ -49,11 +50,15 @@ integration: setup ## tests against real peers: etcd, nginx, node-media-server
 
 e2e: setup ## end-to-end tests with real publishers and players; ARGS='-k name' to choose
 	@tools/install-system-packages.sh test
-	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --no-loadscope-reorder --durations 10 tests/e2e $(addprefix --ignore ,tests/e2e/chaos $(BY_THE_CLOCK)) $(ARGS)
+	@$(BIN)/pytest -n $(E2E_JOBS) --dist loadfile --no-loadscope-reorder --durations 10 tests/e2e $(addprefix --ignore ,tests/e2e/chaos tests/e2e/soak $(BY_THE_CLOCK)) $(ARGS)
 
 chaos: setup ## kill, cut off and stop what a cluster is made of, as root; SHORT=1 as `make test` does, ARGS='--only kill'
 	@tools/install-system-packages.sh test
 	@$(BIN)/$(if $(SHORT),pytest -s tests/e2e/chaos,python -m e2e.chaos --report) $(ARGS)
+
+soak: setup ## publishers, players and all sorts of trouble for MINUTES=120, writes docs/soak.md; SHORT=1 as `make test` does
+	@tools/install-system-packages.sh test bench
+	@$(BIN)/$(if $(SHORT),pytest -s tests/e2e/soak,python -m e2e.soak --report --minutes $(MINUTES)) $(ARGS)
 
 browser: setup ## those that go by the clock, and so have the machine to themselves: a browser, and delays of RTSP
 	@tools/install-system-packages.sh test

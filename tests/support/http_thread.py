@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
@@ -16,13 +17,14 @@ class QuietHandler(BaseHTTPRequestHandler):
     """Says nothing of what it is asked."""
 
     def answer(self, status: int, body: bytes = b"", content_type: str = "") -> None:
-        """The whole answer."""
+        """The whole answer, unless who asked has gone."""
         self.send_response(status)
         if content_type:
             self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        with suppress(ConnectionError):
+            self.end_headers()
+            self.wfile.write(body)
 
     def asked(self) -> bytes:
         """The body of the request."""

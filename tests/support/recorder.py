@@ -137,9 +137,10 @@ class TsRecorder(Recorder):
 class HlsRecorder(Recorder):
     """HLS with segments that are transport streams: the numbers have no hole, and every unit is there."""
 
-    def __init__(self, name: str, url: str) -> None:
-        """Play the media playlist at `url`."""
+    def __init__(self, name: str, url: str, *, keeps_session: bool = False) -> None:
+        """Play the media playlist at `url`; what `keeps_session` asks on where it was led to, else it is a new player each time."""
         super().__init__(name, url)
+        self._keeps_session = keeps_session
         self.numbers: list[int] = []
         self.faults: list[str] = []
         self.segments: list[GotSegment] = []
@@ -157,6 +158,8 @@ class HlsRecorder(Recorder):
             if answer.status != 200:
                 return
             text, base = await answer.text(), str(answer.url)
+        if self._keeps_session:
+            self.url = base
         lines = text.splitlines()
         number = next((int(line.partition(":")[2]) for line in lines if line.startswith("#EXT-X-MEDIA-SEQUENCE:")), 0)
         files = [line for line in lines if line and not line.startswith("#")]

@@ -1,0 +1,215 @@
+"""Publishers and players that do nothing wrong: each player looks at every unit, and none may be missing or come twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from e2e.soak.encoders import Encoder, Film, encoding
+from e2e.soak.run import Run
+from e2e.soak.world import Site
+from support.cluster import Node
+from support.recorder import STALL_S, HlsRecorder, Recorder, recorder, recording
+
+from lalmesh.client import ClientOptions, open_player
+from lalmesh.container.flv import BodyDemuxer
+
+RENAMED_S = (1.0, 5.0)  #: how long a stream lasts that has a name of its own
+CHANGED_S = 2.5  #: of each film where an encoder changes
+LET_IN_S = 20.0  #: for a player to have its first unit
+ON_CHANGE = ("rtmp", "flv", "ws", "ts")  #: RTSP says its tracks once
+ALWAYS = (*ON_CHANGE, "rtsp")
+HLS_STREAM_S = 12.0  #: for which there are segments to be played
+
+
+def player_of(node: Node, kind: str, stream: str) -> Recorder:
+    """A player of a protocol."""
+    url = {
+        "rtmp": node.rtmp_url(stream),
+        "flv": node.flv_url(stream),
+        "ws": node.ws_url(stream),
+        "ts": node.http_url(f"{stream}.ts"),
+        "rtsp": node.rtsp_url(stream),
+        "hls": node.http_url(f"hls/{stream}.m3u8"),
+    }[kind]
+    name = f"{stream} by {kind} at {node.name}"
+    return HlsRecorder(name, url, keeps_session=True) if kind == "hls" else recorder(name, url)
+
+
+def judge(run: Run, player: Recorder, films: Sequence[Film], *, joints: int = 0) -> None:
+    """Add what is wrong with all that a player got."""
+    verdict = player.judge(*(film.clip for film in films), joints=joints)
+    run.units += verdict.units
+    run.done["players"] += 1
+    for fault in verdict.faults:
+        run.fault(fault)
+
+
+async def first_unit(run: Run, player: Recorder) -> bool:
+    """Whether it gets one in time; a fault if not."""
+    try:
+        await player.more(LET_IN_S)
+    except AssertionError as error:
+        run.fault(f"never began: {error}")
+        return False
+    return True
+
+
+async def renames(run: Run) -> None:
+    """Streams with names that nobody had before, each with one player somewhere, who comes before or after."""
+
+    async def one() -> None:
+        site = run.chance.choice(run.world.sites)
+        stream, film = run.new("renamed"), run.chance.choice([run.films.main, run.films.sound])
+        at, there = run.chance.choice(site.edges), run.chance.choice(site.edges)
+        player = player_of(there, run.chance.choice(ALWAYS), stream)
+        seconds = run.chance.uniform(*RENAMED_S)
+        abrupt, first = run.chance.random() < 0.3, run.chance.random() < 0.3
+        async with AsyncExitStack() as players:
+            if first:
+                await players.enter_async_context(recording(player))
+            async with encoding(at.rtmp_url(stream), film.tracks, abrupt=abrupt) as encoder:
+                if not first:
+                    await players.enter_async_context(recording(player))
+                await _show(run, encoder, player, film, seconds)
+                await players.aclose()  # it leaves before it is told to
+        judge(run, player, [film])
+
+    await run.every(run.pace.rename_s, "renamed streams", one, most=24)
+
+
+async def _show(run: Run, encoder: Encoder, player: Recorder, film: Film, seconds: float) -> None:
+    await encoder.show(film, seconds)
+    if not await encoder.reached(player):
+        run.fault(f"{player.name}: the last units did not come{f' ({player.ended})' if player.ended else ''}")
+
+
+async def changes(run: Run) -> None:
+    """Streams that change their picture size, their codec of sound, or lose their pictures; RTMP, FLV and TS players go on."""
+
+    async def one() -> None:
+        site = run.chance.choice(run.world.sites)
+        stream, at, there = run.new("changed"), run.chance.choice(site.edges), run.chance.choice(site.edges)
+        films = [run.films.main, run.chance.choice(run.films.changing[:2]), run.films.main]
+        player = player_of(there, run.chance.choice(ON_CHANGE), stream)
+        async with encoding(at.rtmp_url(stream), films[0].tracks) as encoder, recording(player):
+            for film in films:
+                await _show(run, encoder, player, film, CHANGED_S)
+        judge(run, player, films[:2], joints=2)
+
+    await run.every(run.pace.change_s, "changed streams", one, most=4)
+
+
+class Program:
+    """A stream that lasts for a while, and its visitors."""
+
+    def __init__(self, site: Site, stream: str, film: Film) -> None:
+        self.site = site
+        self.stream = stream
+        self.film = film
+        self.ending = asyncio.Event()  #: it has sent its last frame
+        self.visitors = 0
+
+
+async def programs(run: Run) -> None:
+    """Longer streams with an audience that comes and goes, by every protocol."""
+    await asyncio.gather(*(_channel(run, site) for site in run.world.sites for _ in range(run.pace.programs)))
+
+
+async def _channel(run: Run, site: Site) -> None:
+    """One program after the other."""
+    film = run.films.main
+    while not run.over.is_set():
+        program = Program(site, run.new("program"), film)
+        seconds = run.chance.uniform(0.5, 1.5) * run.pace.program_s
+        try:
+            async with encoding(run.chance.choice(site.edges).rtmp_url(program.stream), film.tracks) as encoder:
+                audience = asyncio.create_task(_audience(run, program, encoder))
+                try:
+                    await _until_over(run, encoder, film, seconds)
+                finally:
+                    program.ending.set()
+                    await audience
+            run.done["programs"] += 1
+        except Exception as error:
+            run.fault(f"program {program.stream}: {type(error).__name__}: {error}")
+            await run.pause(1.0)
+
+
+async def _until_over(run: Run, encoder: Encoder, film: Film, seconds: float) -> None:
+    """Show it for so long, or until the run is over."""
+    showing = asyncio.create_task(encoder.show(film, seconds))
+    over = asyncio.create_task(run.over.wait())
+    try:
+        await asyncio.wait((showing, over), return_when=asyncio.FIRST_COMPLETED)
+        if showing.done():
+            showing.result()
+    finally:
+        for task in (showing, over):
+            task.cancel()
+        await asyncio.gather(showing, over, return_exceptions=True)
+
+
+async def _audience(run: Run, program: Program, encoder: Encoder) -> None:
+    """Visitors until the program ends; returns when the last has left."""
+    visitors: set[asyncio.Task[None]] = set()
+    while not await _is_set(program.ending, run.chance.uniform(0.5, 1.5) * run.pace.visit_s * 2 * run.pace.programs):
+        task = asyncio.create_task(_visit(run, program, encoder))
+        visitors.add(task)
+        task.add_done_callback(visitors.discard)
+    await asyncio.gather(*visitors)
+
+
+async def _is_set(event: asyncio.Event, within_s: float) -> bool:
+    try:
+        async with asyncio.timeout(within_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _visit(run: Run, program: Program, encoder: Encoder) -> None:
+    """One visitor: it stays for a while, or until the end, all of which it gets."""
+    stay_s = run.chance.uniform(0.05, 1.0) * run.pace.stay_s
+    kind = run.chance.choice((*ALWAYS, *(("hls",) if stay_s > HLS_STREAM_S else ())))
+    player = player_of(run.chance.choice(program.site.edges), kind, program.stream)
+    try:
+        async with recording(player):
+            if kind == "hls":
+                await _is_set(program.ending, stay_s)
+            elif await first_unit(run, player) and await _is_set(program.ending, stay_s) and not await encoder.reached(player):
+                run.fault(f"{player.name}: the last units did not come{f' ({player.ended})' if player.ended else ''}")
+        if kind != "hls" or player.got:
+            judge(run, player, [program.film])
+        run.done[f"visits by {kind}"] += 1
+    except Exception as error:
+        run.fault(f"visit of {player.name}: {type(error).__name__}: {error}")
+
+
+async def datagrams(run: Run) -> None:
+    """Players by UDP, who may lose what their own socket has no room for: they are counted, and end in order."""
+
+    async def one() -> None:
+        site = run.chance.choice(run.world.sites)
+        stream = run.new("datagrams")
+        at, there = run.chance.choice(site.edges), run.chance.choice(site.edges)
+        by_udp = ClientOptions(rtsp_transport="udp", first_media_timeout_s=LET_IN_S, stall_timeout_s=STALL_S)
+        demuxer, frames = BodyDemuxer(), 0
+        film = run.films.main
+        async with encoding(run.chance.choice([at.rtmp_url, at.rtsp_url])(stream), film.tracks) as encoder:
+            showing = asyncio.create_task(encoder.show(film, run.chance.uniform(3.0, 10.0)))
+            try:
+                async with open_player(there.rtsp_url(stream), by_udp) as player:
+                    while not showing.done() and (tags := await player.take()):
+                        frames += sum(len(list(demuxer.demux(tag.type_id, tag.timestamp_ms, tag.body))) for tag in tags)
+                await showing
+            finally:
+                showing.cancel()
+                await asyncio.gather(showing, return_exceptions=True)
+        if not frames:
+            run.fault(f"{stream} by UDP: nothing came")
+        run.done["frames by UDP"] += frames
+
+    await run.every(3 * run.pace.visit_s, "players by UDP", one, most=6)

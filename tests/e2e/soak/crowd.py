@@ -1,0 +1,107 @@
+"""Players that only take: as many as it needs for the machine to be as busy as it is to be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from e2e.soak.encoders import encoding
+from e2e.soak.run import Run
+from e2e.soak.world import Site
+from support.process import Child
+
+from bench import _load
+
+STREAM = "always/on"
+STEP = 50  #: players that come at a time, at each site
+MOST = 2000  #: of a site
+LOOK_S = 6.0  #: for which it is measured how busy the machine is
+STOP_S = 3.0
+
+
+class Crowd:
+    """They stay until the end."""
+
+    def __init__(self, run: Run, seconds: float) -> None:
+        """Nobody is there yet; who comes stays for so long at most."""
+        self.players = 0
+        self.busy_percent = 0.0
+        self._run = run
+        self._seconds = seconds
+        self._children: list[Child] = []
+
+    async def grow(self, load_percent: float) -> None:
+        """Have players come until the machine is that busy."""
+        while True:
+            self.busy_percent = await busy_percent(LOOK_S)
+            if self.busy_percent >= load_percent or self.players >= MOST * len(self._run.world.sites):
+                return
+            for site in self._run.world.sites:
+                await self.come(site, STEP)
+
+    async def come(self, site: Site, players: int) -> None:
+        """So many more at the last edge of a site."""
+        log = self._run.world.folder / f"crowd-{len(self._children)}.log"
+        url = ("http", str(site.edges[-1].ports["http"]), f"/{STREAM}.flv")
+        self._children.append(await asyncio.to_thread(_load.play, url, players, self._seconds, 1.0, log))
+        self.players += players
+
+    def check(self) -> None:
+        """Who has left by itself is a fault."""
+        for child in self._children:
+            if not child.running:
+                self._run.fault(f"players that only take have ended: {child.describe()[-500:]}")
+
+    async def leave(self) -> None:
+        """All of them."""
+        for child in self._children:
+            await asyncio.to_thread(child.kill)
+        self._children.clear()
+
+
+@asynccontextmanager
+async def crowd(run: Run, seconds: float) -> AsyncIterator[Crowd]:
+    """Streams that are on all the time, at each site, for a crowd that comes as it is asked to; it leaves at the end."""
+    here = Crowd(run, seconds)
+    film = run.films.main
+    tasks = list[asyncio.Task[None]]()
+
+    async def show(site: Site, begun: asyncio.Event) -> None:
+        async with encoding(site.edges[0].rtmp_url(STREAM), film.tracks) as encoder:
+            begun.set()
+            await encoder.show(film, seconds)
+
+    try:
+        for site in run.world.sites:
+            begun = asyncio.Event()
+            tasks.append(asyncio.create_task(show(site, begun)))
+            waiting = asyncio.create_task(begun.wait())
+            await asyncio.wait([tasks[-1], waiting], return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+        yield here
+        here.check()
+        for task in tasks:
+            if task.done():
+                run.fault(f"{STREAM} has ended: {task.exception()}")
+    finally:
+        await here.leave()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def busy_percent(seconds: float) -> float:
+    """How much of all processor time of the machine is used in the next seconds."""
+    before = _times()
+    await asyncio.sleep(seconds)
+    after = _times()
+    total, idle = (now - then for now, then in zip(after, before, strict=True))
+    return 100 * (1 - idle / total) if total else 0.0
+
+
+def _times() -> tuple[int, int]:
+    """All, and idle, in ticks (proc(5), /proc/stat)."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(fields), fields[3] + fields[4]

@@ -1,0 +1,143 @@
+"""What a run has to say: on the terminal, and as `docs/soak.md` with its plots."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e2e.soak.verdict import MIB, Grown
+from support.slopes import Point
+
+from bench import _plots, _report
+from bench._plots import Curve, Plot
+
+if TYPE_CHECKING:
+    from e2e.soak.runner import Outcome
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "soak.md"
+FOLDER = PAGE.parent / "soak"
+SHOWN_FAULTS = 40
+CURVE_POINTS = 400  #: of a curve at most
+UNITS = {"rss_bytes": (MIB, "MiB"), "redis_bytes": (MIB, "MiB")}
+#: what is drawn: file, value, title, axis
+DRAWN = (
+    ("memory", "rss_bytes", "Memory of each process", "resident, MiB"),
+    ("objects", "objects", "Python objects of each process", "objects"),
+    ("descriptors", "descriptors", "File descriptors of each process", "descriptors"),
+    ("tasks", "lalmesh_tasks", "Tasks of each process", "tasks"),
+    ("timers", "timers", "Timers of each process", "timers"),
+    ("threads", "threads", "Threads of each process", "threads"),
+)
+STORES = (
+    ("registry", ("etcd_keys", "redis_keys"), "What etcd and Redis hold", "keys"),
+    ("storage", ("stored_files_cluster", "stored_files_standalone"), "What is stored", "files"),
+)
+ABOUT = """# Endurance
+
+Written by `make soak`. A scheduler with etcd and Redis, two origins, two edges and an hls node run as processes, and a standalone
+server beside them. Publishers and players come and go all the time, and so do all who make trouble:
+
+- streams under names that nobody had before, of seconds and of minutes, by RTMP and RTSP; players by RTMP, HTTP-FLV, WebSocket-FLV,
+  HTTP-TS, fragmented MP4, RTSP over TCP and UDP, HLS; streams that change their picture size or their codec of sound;
+- players that take a tenth of their stream; nonsense, halves of requests and media of no codec at every port; plays of what nobody
+  publishes; datagrams to ports of others;
+- an origin that is killed again and again, encoders that are killed and come back or just break off, sessions that are kicked,
+  an address that is on the blacklist for a while;
+- relays both ways between cluster and standalone server, recordings, a receiver of webhooks that fails at times;
+- a crowd that only takes, as large as it needs for the machine to be as busy as is said below.
+
+Every player that does nothing wrong looks at each access unit: by the hash of its payload it has to be the next one of its clip,
+and its time has to rise by what the clip says. A unit that is missing or comes twice, a player that is closed, a first or last unit
+that does not come is a fault.
+
+All processes are sampled every few seconds. *Growth* is what a value has grown by in the second half of the run, surely: the lower
+end of the interval in which its slope (Theil and Sen) is with a confidence of 99%, times that half; more than *matters* is a fault.
+A node may remember each name of a stream that it has seen, 100,000 at most: memory is given 600 bytes for each. At the end all
+leave: sessions, publications, groups, relays, claims, ports, segments in memory, events and deliveries have to be 0, and no process
+may hold more descriptors, tasks, threads, timers or objects of a type of ours than when all had left after warming up.
+"""
+
+
+def told(outcome: Outcome) -> str:
+    """For people."""
+    lines = [f"{what}: {count}" for what, count in sorted(outcome.done.items())]
+    lines += [f"{each.process} {each.what}: {_amount(each.what, each.slope.growth)} more" for each in outcome.grown if each.is_leak]
+    lines += [f"FAULT {fault}" for fault in outcome.faults[:SHOWN_FAULTS]]
+    return "\n".join([*lines, f"{outcome.units} units, {outcome.fault_count} faults, {outcome.busy_percent:.0f}% busy"])
+
+
+def write(outcome: Outcome) -> None:
+    """Replace `PAGE` and its plots."""
+    plots = list(_drawn(outcome))
+    for plot in plots:
+        _plots.draw(plot, FOLDER)
+    pictures = "\n\n".join(_plots.shown(plot, FOLDER) for plot in plots)
+    faults = "\n".join(f"- fault: {fault}" for fault in outcome.faults[:SHOWN_FAULTS])
+    parts = [ABOUT.rstrip(), _report.listed(_context()), _went(outcome), faults, "## What happened", _happened(outcome)]
+    parts += ["## What grew", _slopes(outcome.grown), pictures]
+    PAGE.write_text("\n\n".join(part for part in parts if part) + "\n")
+
+
+def _context() -> dict[str, str]:
+    given = shlex.join(word for word in sys.argv[1:] if word != "--report")
+    return {**_report.context(), "command": f"make soak ARGS={shlex.quote(given)}" if given else "make soak"}
+
+
+def _went(outcome: Outcome) -> str:
+    load = f"{outcome.busy_percent:.0f}% of the machine busy, {outcome.crowd} players in the crowd"
+    leaks, done = sum(each.is_leak for each in outcome.grown), outcome.done
+    seen = f"{done['names']} names of streams, {done['players']} players that looked at {outcome.units} units"
+    found = f"**{outcome.fault_count} faults**, {leaks} of {len(outcome.grown)} values grew"
+    return f"{outcome.seconds / 60:.0f} minutes, {load}; {seen}: {found}."
+
+
+def _happened(outcome: Outcome) -> str:
+    return _report.table(("what", "times"), [(what, str(count)) for what, count in sorted(outcome.done.items())])
+
+
+def _slopes(grown: Sequence[Grown]) -> str:
+    head = ("process", "what", "at the end", "growth", "slope an hour", "matters", "verdict")
+    rows = [
+        (
+            each.process,
+            each.what.removeprefix("lalmesh_").removesuffix("_bytes").replace("_", " "),
+            _amount(each.what, each.level),
+            _amount(each.what, each.slope.growth),
+            _amount(each.what, each.slope.per_s * 3600),
+            _amount(each.what, each.matters),
+            "grows" if each.is_leak else "steady",
+        )
+        for each in grown
+    ]
+    return _report.table(head, rows)
+
+
+def _amount(what: str, value: float) -> str:
+    size, unit = UNITS.get(what, (1, ""))
+    return f"{value / size:.1f} {unit}" if unit else f"{value:.0f}"
+
+
+def _drawn(outcome: Outcome) -> list[Plot]:
+    assert outcome.sampler is not None
+    points = outcome.sampler.series.points
+    plots = list[Plot]()
+    for name, what, title, axis in DRAWN:
+        size = UNITS.get(what, (1, ""))[0]
+        keys = sorted(key for key in points if key[2] == what and key[0] not in ("etcd", "stores"))
+        by_process: dict[str, list[Point]] = {}
+        for key in keys:
+            by_process.setdefault(key[0], []).extend(points[key])
+        curves = [Curve(label=process, points=_thin(sorted(all_points), size)) for process, all_points in by_process.items()]
+        plots.append(Plot(name=name, title=title, x="minutes", y=axis, curves=curves))
+    for name, whats, title, axis in STORES:
+        curves = [Curve(label=what.replace("_", " "), points=_thin(points["stores", 0, what], 1)) for what in whats]
+        plots.append(Plot(name=name, title=title, x="minutes", y=axis, curves=curves))
+    return [plot for plot in plots if not plot.is_empty]
+
+
+def _thin(points: Sequence[Point], size: float) -> list[Point]:
+    step = max(1, len(points) // CURVE_POINTS)
+    return [(round(at_s / 60, 3), value / size) for at_s, value in points[::step]]

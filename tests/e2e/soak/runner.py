@@ -1,0 +1,219 @@
+"""From the start to the end: warm up, rest, go on for as long as is asked for, rest again; then the verdict."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from e2e.soak import comers, page, troubles
+from e2e.soak.crowd import busy_percent, crowd
+from e2e.soak.encoders import Film
+from e2e.soak.run import Films, Pace, Part, Run, going_on
+from e2e.soak.samples import Sampler, counter
+from e2e.soak.verdict import Grown, Rest, grown, left_over, not_zero
+from e2e.soak.world import World
+
+from bench import _load
+
+PARTS: tuple[Part, ...] = (
+    *(comers.renames, comers.changes, comers.programs, comers.datagrams),
+    *(troubles.slow_players, troubles.wrong_clients, troubles.kicks, troubles.blacklist, troubles.relays, troubles.recordings),
+    *(troubles.encoder_kills, troubles.origin_kills, troubles.failing_hooks, troubles.browsers),
+)
+LOOK_AGAIN_S = 0.5  #: while it comes to rest
+DOWN_SAMPLE = 400  #: points of a curve at most
+FILES = 8192  #: descriptors of this process
+#: counters that stay at 0: what a well-behaved client or receiver of webhooks would have lost
+NEVER = (
+    "edge_unannounced_units_total",
+    "edge_cache_overflows_total",
+    "scheduler_webhook_lost_total",
+    "scheduler_webhook_dead_letters_total",
+    "scheduler_event_log_dropped_total",
+    "lalmesh_events_dropped_total",
+    "hls_storage_failures_total",
+    "hls_lost_segments_total",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long, and how much."""
+
+    warm_s: float
+    main_s: float
+    rest_s: float  #: for all to be at rest, at most
+    sample_s: float
+    deep_s: float  #: between two counts of objects
+    load_percent: float  #: of the machine; 0: no crowd
+    pace: Pace
+    seed: int = 1
+    waits_not_for: tuple[str, ...] = ()  #: counts that are 0 only after the rest
+
+
+SHORT = Plan(
+    warm_s=8.0,
+    main_s=20.0,
+    rest_s=25.0,
+    sample_s=2.0,
+    deep_s=6.0,
+    load_percent=0.0,
+    waits_not_for=("etcd_hls",),  # owners of segments are remembered for a minute
+    pace=Pace(
+        rename_s=0.8, change_s=5.0, program_s=12.0, programs=1, visit_s=1.5, stay_s=20.0, slow_s=5.0, wrong_s=0.7, kick_s=6.0,
+        block_s=8.0, relay_s=6.0, record_s=10.0, kill_encoder_s=8.0, kill_origin_s=12.0, hooks_s=8.0, hooks_fail_s=2.0,
+    ),
+)  # fmt: skip
+
+
+@dataclass
+class Outcome:
+    """All that came of it."""
+
+    plan: Plan
+    seconds: float = 0.0
+    busy_percent: float = 0.0
+    crowd: int = 0
+    done: Counter[str] = field(default_factory=Counter)
+    units: int = 0
+    faults: list[str] = field(default_factory=list)
+    fault_count: int = 0
+    grown: list[Grown] = field(default_factory=list)
+    sampler: Sampler | None = None
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.fault_count
+
+
+async def soak(world: World, plan: Plan, file: Path) -> Outcome:
+    """Do it, with the samples in `file`."""
+    films = Films(*(Film(name) for name in ("unique_av", "unique_av_rival", "unique_av_opus", "unique_sound")))
+    run = Run(world, films, plan.pace, random.Random(plan.seed))
+    sampler = world.sampler(file)
+    try:
+        return await _soak(run, plan, sampler)
+    finally:
+        await sampler.close()
+
+
+async def _soak(run: Run, plan: Plan, sampler: Sampler) -> Outcome:
+    outcome = Outcome(plan, sampler=sampler)
+    async with going_on(run, list(PARTS)):
+        await asyncio.sleep(plan.warm_s)
+    before = await _rest(run, plan, sampler)
+    _say(f"at rest after {plan.warm_s:.0f} s of warming up")
+    sampler.series.points.clear()
+    begun_s, done_before = time.monotonic(), run.done["names"]
+    async with crowd(run, plan.main_s + 2 * plan.rest_s + 3600) as players, sampling(sampler, plan), going_on(run, list(PARTS)):
+        if plan.load_percent:
+            await players.grow(plan.load_percent)
+            _say(f"{players.players} players that only take make the machine {players.busy_percent:.0f}% busy")
+        busy = asyncio.create_task(busy_percent(plan.main_s / 2))
+        await _go_on(run, plan.main_s - (time.monotonic() - begun_s))
+        outcome.busy_percent = await busy
+        outcome.crowd = players.players
+    outcome.seconds = time.monotonic() - begun_s
+    outcome.grown = grown(sampler.series, (run.done["names"] - done_before) / 2)
+    after = await _rest(run, plan, sampler)
+    for fault in (*not_zero(after.values, plan.waits_not_for), *left_over(before, after), *await _lost(run)):
+        run.fault(f"at rest: {fault}")
+    for each in outcome.grown:
+        if each.is_leak:
+            run.fault(f"{each.process}: {each.what} grows by {each.slope.growth:g} in {each.slope.window_s:.0f} s")
+    outcome.done, outcome.units = run.done, run.units
+    outcome.faults, outcome.fault_count = run.faults, run.fault_count
+    return outcome
+
+
+async def _go_on(run: Run, seconds: float) -> None:
+    """Until then; now and then it is said how it goes."""
+    end_s = time.monotonic() + seconds
+    while (left_s := end_s - time.monotonic()) > 0:
+        await asyncio.sleep(min(left_s, 60.0))
+        _say(f"{left_s:.0f} s left: {run.units} units, {run.done['names']} names, {run.fault_count} faults")
+
+
+@asynccontextmanager
+async def sampling(sampler: Sampler, plan: Plan) -> AsyncIterator[None]:
+    """Look again and again inside the block."""
+
+    async def look() -> None:
+        deep_at_s = 0.0
+        while True:
+            now_s = time.monotonic()
+            deep = now_s >= deep_at_s
+            deep_at_s = now_s + plan.deep_s if deep else deep_at_s
+            await sampler.look(deep=deep)
+            await asyncio.sleep(max(0.0, now_s + plan.sample_s - time.monotonic()))
+
+    task = asyncio.create_task(look())
+    try:
+        yield
+    finally:
+        task.cancel()
+        (ended,) = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(ended, Exception):
+        raise ended
+
+
+async def _rest(run: Run, plan: Plan, sampler: Sampler) -> Rest:
+    """Wait until all counts are 0, and see how it is then."""
+    end_s = time.monotonic() + plan.rest_s
+    while True:
+        await sampler.look(deep=False)
+        if not not_zero(sampler.newest, plan.waits_not_for) or time.monotonic() >= end_s:
+            break
+        await asyncio.sleep(LOOK_AGAIN_S)
+    await sampler.look(deep=True)
+    pids = {node.name: node.pid for node in run.world.nodes}
+    return Rest.of(sampler, pids, run.done["names"])
+
+
+async def _lost(run: Run) -> list[str]:
+    """Counters that should have stayed at 0."""
+    found = list[str]()
+    for node in run.world.nodes:
+        text = await asyncio.to_thread(node.metrics)
+        found += [f"{node.name}: {name} is {value:g}" for name in NEVER if (value := counter(text, name))]
+    return [*found, *(f"a webhook was wrong: {wrong}" for wrong in run.world.sink.wrong[:5])]
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def main() -> None:
+    """Run; ends with 1 where something is wrong, and keeps the logs then."""
+    parser = argparse.ArgumentParser(prog="make soak ARGS=...", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=120.0, help="how long")
+    parser.add_argument("--load-percent", type=float, default=60.0, help="how busy the machine is to be; 0: no crowd")
+    parser.add_argument("--slower", type=float, default=1.0, help="how many times as long it takes until something happens")
+    parser.add_argument("--seed", type=int, default=1, help="of all that is drawn")
+    parser.add_argument("--short", action="store_true", help="as make test has it")
+    parser.add_argument("--report", action="store_true", help="write docs/soak.md")
+    given = parser.parse_args()
+    seconds = given.minutes * 60
+    plan = Plan(min(120.0, seconds / 6), seconds, 90.0, 5.0, 30.0, given.load_percent, Pace().slower(given.slower), given.seed)
+    plan = replace(SHORT, seed=given.seed) if given.short else plan
+    _load.raise_file_limit(FILES)
+    folder = Path(tempfile.mkdtemp(prefix="soak-"))
+    with World(folder) as world:
+        outcome = asyncio.run(soak(world, plan, folder / "samples.jsonl"))
+    print(page.told(outcome))
+    if given.report:
+        page.write(outcome)
+    if not outcome.is_well:
+        sys.exit(f"there were faults; logs and samples are in {folder}")
+    shutil.rmtree(folder)

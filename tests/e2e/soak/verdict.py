@@ -1,0 +1,168 @@
+"""What the samples have to show: nothing grows, and when the last one has left all is as it was before the first one came."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+
+from e2e.soak.samples import Sampler, Series, Values
+from support.slopes import Slope, second_half, slope
+
+MIB = 1 << 20
+#: what a node remembers of a name of a stream that it has seen, 100,000 of them at most (`lalmesh.runtime.fences`)
+NAME_BYTES, NAME_OBJECTS, NAME_BLOCKS = 600, 6, 12
+#: growth in the second half of a run that matters, for each process; less is what allocators and pools do
+MATTERS: Mapping[str, float] = {
+    "rss_bytes": 4 * MIB,
+    "descriptors": 3,
+    "lalmesh_tasks": 5,
+    "threads": 3,
+    "timers": 10,
+    "channels": 2,
+    "objects": 15_000,
+    "own_objects": 5_000,
+    "lalmesh_python_blocks": 30_000,
+}
+#: the same of what is shared
+STORES_MATTER: Mapping[str, float] = {
+    "etcd_keys": 20,
+    "redis_keys": 20,
+    "redis_bytes": 2 * MIB,
+    "stored_files_cluster": 100,
+    "stored_files_standalone": 100,
+}
+#: more than there was at rest before that is no leak: threads of pools, which come as they are needed, a link that there was not
+#: yet, connections that are kept for the next request
+AT_REST: Mapping[str, float] = {"descriptors": 8, "lalmesh_tasks": 8, "threads": 12, "timers": 8, "channels": 1}
+TYPE_AT_REST = 6  #: more objects of a type of ours than there were at rest before
+#: types of which some may stay of each name
+REMEMBERED: Mapping[str, int] = {
+    "lalmesh.runtime.fences.Fence": 1,
+    "lalmesh.runtime.ownership.Epoch": 2,
+    "lalmesh.names.StreamKey": 3,
+}
+#: types of which there are as many as a cache or a log may have; that these have an end the slopes show
+CACHED = (
+    "lalmesh.media.Track",  # of the events of the log
+    "lalmesh.protocol.hls._names.SegmentName",
+    "lalmesh.protocol.hls._paths.HlsPath",
+    "lalmesh.runtime.event_log.EventCursor",
+    "lalmesh.runtime.event_log.LoggedEvent",
+    "lalmesh.runtime.events.Event",
+    "lalmesh.runtime.hls_answers.Played",
+    "services.edge.answer_cache.Answer",
+    "services.scheduler.api._checking._Kind",
+)
+#: what has to be 0 once everybody has left, in every process that tells of it
+ZERO = (
+    "edge_sessions",
+    "edge_publications",
+    "edge_relays",
+    "edge_udp_tracks",
+    "edge_hls_players",
+    "origin_groups",
+    "origin_subscriptions",
+    "origin_ring_bytes",
+    "hls_streams",
+    "hls_players",
+    "hls_memory_bytes",
+    "hls_recording_streams",
+    "hls_recording_waiting_files",
+    "hls_recording_waiting_bytes",
+    "scheduler_streams",
+    "scheduler_hls_streams",
+    "scheduler_hls_waiting_streams",
+    "scheduler_webhook_backlog",
+    "lalmesh_events_waiting",
+    "etcd_claims",
+    "etcd_groups",
+    "etcd_hls",
+    "etcd_relays",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """How one value of one process went."""
+
+    process: str
+    what: str
+    slope: Slope
+    level: float  #: the last value
+    matters: float
+
+    @property
+    def is_leak(self) -> bool:
+        """Whether it surely grows by what matters."""
+        return self.slope.growth > self.matters
+
+
+@dataclass
+class Rest:
+    """How all is when nobody is there."""
+
+    values: dict[str, Values] = field(default_factory=dict)  #: by process
+    types: dict[str, dict[str, int]] = field(default_factory=dict)  #: of ours, by process
+    pids: dict[str, int] = field(default_factory=dict)
+    names: int = 0  #: of streams that had been seen by then
+
+    @classmethod
+    def of(cls, sampler: Sampler, pids: Mapping[str, int], names: int) -> Rest:
+        """As it was looked at last."""
+        return cls({**sampler.newest}, {**sampler.types}, dict(pids), names)
+
+
+def not_zero(values: Mapping[str, Values], but: Container[str] = ()) -> list[str]:
+    """What should be 0 and is not; some things take longer, `but` for those."""
+    return [
+        f"{process}: {what} is {value:g}"
+        for process, seen in sorted(values.items())
+        for what, value in sorted(seen.items())
+        if what in ZERO and value and what not in but
+    ]
+
+
+def left_over(before: Rest, after: Rest) -> list[str]:
+    """What is there at rest, and was not at rest before: of processes that have lived all the time."""
+    found, names = list[str](), after.names - before.names
+    for process in sorted(after.values.keys() & before.values.keys()):
+        if after.pids.get(process) != before.pids.get(process):
+            continue
+        then, now = before.values[process], after.values[process]
+        for what, more in AT_REST.items():
+            if what in now and now[what] > then.get(what, 0) + more:
+                found.append(f"{process}: {now[what]:g} {what} at rest, {then.get(what, 0):g} before")
+        kinds, kinds_before = after.types.get(process, {}), before.types.get(process, {})
+        for kind, count in sorted(kinds.items()):
+            allowed = kinds_before.get(kind, 0) + TYPE_AT_REST + names * REMEMBERED.get(kind, 0)
+            if count > allowed and kind not in CACHED:
+                found.append(f"{process}: {count} of {kind} at rest, {kinds_before.get(kind, 0)} before")
+    return found
+
+
+def grown(series: Series, names: float) -> list[Grown]:
+    """The slopes of the second half, of each process' longest life; `names` of streams were new in that time."""
+    longest: dict[tuple[str, str], int] = {}
+    for (process, pid, what), points in series.points.items():
+        best = longest.get((process, what))
+        if best is None or len(points) > len(series.points[process, best, what]):
+            longest[process, what] = pid
+    found = list[Grown]()
+    for (process, what), pid in sorted(longest.items()):
+        limit = (STORES_MATTER if process == "stores" else MATTERS).get(what)
+        if limit is None or process == "etcd":  # etcd keeps its history until somebody compacts it
+            continue
+        points = series.points[process, pid, what]
+        if (seen := slope(second_half(points))) is not None:
+            found.append(Grown(process, what, seen, points[-1][1], limit + _remembered(what) * names))
+    return found
+
+
+def _remembered(what: str) -> float:
+    """How much of a value a name of a stream may leave."""
+    return {
+        "rss_bytes": NAME_BYTES,
+        "objects": NAME_OBJECTS,
+        "own_objects": NAME_OBJECTS,
+        "lalmesh_python_blocks": NAME_BLOCKS,
+    }.get(what, 0)

@@ -1,0 +1,87 @@
+"""What the endurance run makes of its samples."""
+
+from __future__ import annotations
+
+from e2e.soak.samples import Series, counter, gauges
+from e2e.soak.verdict import AT_REST, CACHED, TYPE_AT_REST, Rest, grown, left_over, not_zero
+
+HOUR_S = 3600
+EVERY_S = 10
+KIND = "services.edge.session.Session"
+FENCE = "lalmesh.runtime.fences.Fence"
+
+METRICS = """# HELP edge_sessions Sessions.
+# TYPE edge_sessions gauge
+edge_sessions{protocol="rtmp",role="player"} 3.0
+edge_sessions{protocol="rtsp",role="player"} 2.0
+edge_skips_total{reason="queue_time"} 4.0
+edge_skips_total{reason="queue_bytes"} 5.0
+lalmesh_tasks 17.0
+edge_join_seconds_bucket{le="1"} 9.0
+"""
+
+
+def series(leak_per_hour: float, what: str = "rss_bytes", process: str = "edge-1") -> Series:
+    seen = Series()
+    for number in range(HOUR_S // EVERY_S):
+        at_s = number * EVERY_S
+        seen.add(at_s, process, 7, {what: 1e8 + number % 5 * 1000 + leak_per_hour * at_s / HOUR_S})
+    return seen
+
+
+def rest(pid: int = 7, *, names: int = 0, kinds: dict[str, int] | None = None, **values: float) -> Rest:
+    return Rest({"edge-1": values}, {"edge-1": kinds or {}}, {"edge-1": pid}, names)
+
+
+def test_what_is_now_is_summed_over_labels_and_what_was_is_left_out() -> None:
+    assert gauges(METRICS) == {"edge_sessions": 5, "lalmesh_tasks": 17}
+    assert counter(METRICS, "edge_skips_total") == 9
+
+
+def test_memory_that_grows_is_a_leak_unless_so_many_names_are_remembered() -> None:
+    (found,) = grown(series(16e6), names=0)
+    assert (found.process, found.what, found.is_leak) == ("edge-1", "rss_bytes", True)
+    assert not grown(series(16e6), names=10_000)[0].is_leak
+    assert not grown(series(1e6), names=0)[0].is_leak
+
+
+def test_only_the_longest_life_of_a_process_is_looked_at_and_nothing_of_etcd() -> None:
+    seen = series(0)
+    for number in range(100):
+        seen.add(HOUR_S + number, "edge-1", 8, {"rss_bytes": number * 1e6})
+    assert [each.is_leak for each in grown(seen, names=0)] == [False]
+    assert grown(series(1e9, process="etcd"), names=0) == []
+
+
+def test_descriptors_and_keys_that_stay_are_found() -> None:
+    assert grown(series(60, "descriptors"), names=0)[0].is_leak
+    assert grown(series(60, "etcd_keys", "stores"), names=0)[0].is_leak
+    assert grown(series(60, "redis_hits", "stores"), names=0) == []
+
+
+def test_counts_have_to_be_0_at_rest() -> None:
+    values = {"edge-1": {"edge_sessions": 1.0, "lalmesh_tasks": 9.0}, "stores": {"etcd_claims": 0.0, "etcd_hls": 2.0}}
+    assert not_zero(values) == ["edge-1: edge_sessions is 1", "stores: etcd_hls is 2"]
+    assert not_zero(values, ("etcd_hls",)) == ["edge-1: edge_sessions is 1"]
+
+
+def test_what_is_left_over_is_told_of_processes_that_have_lived_on() -> None:
+    more = AT_REST["descriptors"] + 1
+    before, after = rest(descriptors=20), rest(descriptors=20 + more)
+    assert left_over(before, after) == [f"edge-1: {20 + more:g} descriptors at rest, 20 before"]
+    assert left_over(rest(6, descriptors=20), after) == []
+    assert left_over(before, rest(descriptors=20 + AT_REST["descriptors"])) == []
+
+
+def test_objects_of_a_type_of_ours_may_not_stay_but_what_is_remembered_of_names() -> None:
+    count = TYPE_AT_REST + 3
+    before = rest(kinds={KIND: 2})
+    assert left_over(before, rest(kinds={KIND: 2 + TYPE_AT_REST})) == []
+    assert left_over(before, rest(kinds={KIND: count})) == [f"edge-1: {count} of {KIND} at rest, 2 before"]
+    assert left_over(before, rest(kinds={FENCE: 500}, names=500)) == []
+    assert left_over(before, rest(kinds={FENCE: 500}, names=50)) != []
+
+
+def test_what_a_log_or_a_cache_holds_is_left_to_the_slopes() -> None:
+    assert left_over(rest(), rest(kinds={CACHED[0]: 10_000})) == []
+    assert grown(series(2e4, "own_objects"), names=0)[0].is_leak
