@@ -159,13 +159,15 @@ class Node:
         config, role = self._config, self._role
         keys = self._keys
         channels = settings.channels(config, keys)
+        is_alone = role == "standalone" and self._worker is None
+        listens = None if is_alone else channels
         if role in ("standalone", "scheduler"):
-            await self._start_scheduler(keys, None if role == "standalone" else channels)
+            await self._start_scheduler(keys, listens)
         if role in ("standalone", "origin"):
-            await self._start_origin(keys, self._client(channels), None if role == "standalone" else channels)
+            await self._start_origin(keys, self._client(channels), listens)
         if role in ("standalone", "hls"):
             await self._start_hls(keys, self._client(channels), channels)
-        if role in ("standalone", "edge"):
+        if role == "edge" or is_alone:
             await self._start_edge(keys, self._client(channels), channels)
         await self._start_health()
         if role == "standalone":
@@ -279,12 +281,15 @@ class Node:
         await self._edge.start()
 
     def _member(self, member: MemberSettings) -> MemberSettings:
-        return member if self._worker is None else replace(member, worker_of=self._worker.node)
+        """As one of several, where it is one; the origin of a standalone server is not."""
+        return member if self._worker is None or self._role == "standalone" else replace(member, worker_of=self._worker.node)
 
     def _own_pages(self) -> tuple[str, ...]:
-        """The console of this process, by the names that it is likely to be opened by."""
+        """The console of this server, by the names that it is likely to be opened by."""
         port = self._scheduler.http_port if self._scheduler is not None else None
-        return () if port is None else settings.own_pages(self._config, port)
+        if self._worker is not None and self._worker.scheduler_port:
+            port = self._config.scheduler.http.port  # of another process of the same server
+        return settings.own_pages(self._config, port) if port else ()
 
     async def _start_health(self) -> None:
         self._health = HealthServer(self._metrics, self._unready, settings.profiles(self._config, self._role))

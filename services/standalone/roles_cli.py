@@ -54,7 +54,7 @@ def _command(role: Role) -> Callable[[ConfigOption, SetOption, LalOption, PortsO
             factory = _loop_factory(loop)
             count = worker_count(loaded.config, role)
             if worker is None and count > 1:
-                _supervise(loaded, role, count, _arguments(role, sources, loop), ports_file)
+                _supervise(loaded, role, count, _arguments(sources, loop), ports_file)
             else:
                 _serve(loaded, role, sources, ports_file, worker, factory)
         except (LalmeshError, OSError) as error:
@@ -84,11 +84,11 @@ def _supervise(loaded: Loaded, role: Role, count: int, arguments: Sequence[str],
     asyncio.run(supervise(loaded.config, role, count, arguments, ports_file))  # it moves nothing, so any loop will do
 
 
-def _arguments(role: Role, sources: Sources, loop: str) -> list[str]:
-    """The command line again, for workers: without the file of ports, which are those of all."""
+def _arguments(sources: Sources, loop: str) -> list[str]:
+    """The command line again, for workers: behind their role, and without the file of ports, which are those of all."""
     options = [("--config", sources.path), ("--lal-config", sources.lal), ("--loop", loop)]
     options += [("--set", each) for each in sources.sets]
-    return [role, *(str(part) for name, value in options if value is not None for part in (name, value))]
+    return [str(part) for name, value in options if value is not None for part in (name, value)]
 
 
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,14 @@ from services.standalone.ports_file import write_ports
 from services.standalone.urls import describe
 from services.standalone.workers.supervisor import Supervisor
 
+KEY_BYTES = 32
+
+
+def edge_of(config: Config) -> str:
+    """The name of the edge of a standalone server, as where it is one process."""
+    cluster = config.cluster
+    return f"{cluster.node}-edge" if cluster.node else cluster.node_name(role="edge", host_name=socket.gethostname())
+
 
 async def supervise(config: Config, role: Role, count: int, arguments: Sequence[str], ports_file: Path | None) -> None:
     """Run `count` workers with the command line `arguments`, until they have ended.
@@ -25,10 +34,10 @@ async def supervise(config: Config, role: Role, count: int, arguments: Sequence[
         OSError: a port cannot be bound.
         ConfigError: they cannot be as they are configured.
     """
-    if role == "edge" and not hasattr(socket, "SO_REUSEPORT"):
+    if role != "origin" and not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigError([Problem("edge.workers", "processes cannot share ports on this system: SO_REUSEPORT is missing")])
-    node = config.cluster.node_name(role=role, host_name=socket.gethostname())
-    configure_logging(config.telemetry, service=role, node=node)
+    name = config.cluster.node_name(role=role, host_name=socket.gethostname())
+    configure_logging(config.telemetry, service=role, node=name)
 
     def say_where(ports: dict[str, int]) -> None:
         if ports_file is not None:
@@ -36,6 +45,8 @@ async def supervise(config: Config, role: Role, count: int, arguments: Sequence[
         typer.echo(describe(config, role, ports))
         sys.stdout.flush()
 
-    reason = await Supervisor(config, role, node, count, arguments).run(say_where)
+    key = "" if config.cluster.key.get_secret_value() else secrets.token_hex(KEY_BYTES)
+    node = name if role != "standalone" else edge_of(config)
+    reason = await Supervisor(config, role, node, count, arguments, key=key).run(say_where)
     if reason:
         raise ServiceError(reason)

@@ -145,13 +145,9 @@ def _missing(config: Config, role: Role) -> Iterator[Problem]:
 
 
 def _contradictions(config: Config) -> Iterator[Problem]:
-    for key, workers in (("edge.workers", config.edge.workers), ("origin.workers", config.origin.workers)):
-        if workers != 1:
-            yield Problem(
-                key,
-                f"standalone is one process, {workers} cannot be; for more cores run lalmesh scheduler, origin and edge, "
-                "which can be several processes (docs/cluster.md)",
-            )
+    if config.origin.workers != 1:
+        text = f"standalone has one origin, {config.origin.workers} cannot be; a cluster can have several (docs/cluster.md)"
+        yield Problem("origin.workers", text)
     session, ttl_s = config.hls.session, config.scheduler.session_ttl_s
     if session.enable and session.idle_s + SESSIONS_TOLD_S > ttl_s:
         yield Problem(

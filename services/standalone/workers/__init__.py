@@ -5,6 +5,8 @@ lalmesh edge, of 2 workers named NAME     holds the public ports, serves health 
   +- NAME-1    a node of its own, with its share of the capacity, at the same public ports (SO_REUSEPORT)
   +- NAME-2    likewise: the kernel says which of the two a connection comes to
 ```
+A standalone server of several workers is an edge of so many, and a process beside them that is the rest (`CORE`).
+
 Workers are started, not forked: gRPC does not survive a fork. They have the command line of the supervisor, and an environment
 variable that says which they are.
 """

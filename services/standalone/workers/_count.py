@@ -11,7 +11,7 @@ from lalmesh.runtime.cores import granted_cores
 def worker_count(config: Config, role: Role, cores: Callable[[], int] = granted_cores) -> int:
     """What is configured; `cores` gives what ``auto`` is. One: the node is a process by itself."""
     match role:
-        case "edge":
+        case "edge" | "standalone":
             wanted = config.edge.workers
         case "origin":
             wanted = config.origin.workers

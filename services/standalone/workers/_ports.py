@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-from lalmesh.runtime.config import EdgeConfig, OriginConfig
+from lalmesh.runtime.config import Config, EdgeConfig, OriginConfig
 from services.standalone.workers._shares import grpc_port
 
 
@@ -33,6 +33,16 @@ class HeldPorts:
             await self.close()
             raise
 
+    async def hold_for_grpc(self, host: str) -> int:
+        """A free port, that a gRPC listener of this user may have, and nobody else by chance.
+
+        Raises:
+            OSError: none is free.
+        """
+        server = await _bound(host, 0)
+        self._stack.callback(server.close)
+        return int(server.sockets[0].getsockname()[1])
+
     async def close(self) -> None:
         """Hold them no more."""
         await self._stack.aclose()
@@ -53,6 +63,20 @@ async def try_ports_of_origin(origin: OriginConfig, count: int) -> None:
     """
     for number in range(1, count + 1):
         await try_port(origin.grpc.host, grpc_port(origin, number, count))
+
+
+async def try_ports_of_core(config: Config) -> None:
+    """Find out whether all of a standalone server but its edge can have its ports.
+
+    Raises:
+        OSError: one cannot be bound.
+    """
+    hls, api = config.hls, config.scheduler.http
+    places = [(api.host, api.port), (hls.http.host, hls.http.port)]
+    if hls.tls.enables(hls.https.enable):
+        places.append((hls.https.host, hls.https.port))
+    for host, port in places:
+        await try_port(host, port)
 
 
 async def try_port(host: str, port: int) -> int:

@@ -8,6 +8,8 @@ from pydantic import BaseModel
 
 from lalmesh.runtime.config import (
     SHARED_PORTS,
+    ClusterConfig,
+    ClusterTlsConfig,
     Config,
     ConfigError,
     EdgeConfig,
@@ -16,7 +18,7 @@ from lalmesh.runtime.config import (
     Role,
     RtspConfig,
 )
-from services.standalone.workers._worker import Worker
+from services.standalone.workers._worker import CORE, Worker
 
 LOOPBACK = "127.0.0.1"
 MAX_PORT = (1 << 16) - 1
@@ -32,14 +34,27 @@ def share_of(config: Config, role: Role, worker: Worker) -> Config:
         ConfigError: there are not enough ports for all workers.
     """
     parts: dict[str, Any] = {
-        "cluster": _with(config.cluster, node=worker.name),
+        "cluster": _cluster(config.cluster, worker),
         "metrics": _with(config.metrics, host=LOOPBACK, port=0),
     }
+    if worker.number == CORE:
+        grpc = {"host": LOOPBACK, "port": worker.scheduler_port}
+        parts["scheduler"] = _with(config.scheduler, grpc=_with(config.scheduler.grpc, **grpc))
+        origin = config.origin
+        parts["origin"] = _with(origin, advertise_host=LOOPBACK, grpc=_with(origin.grpc, host=LOOPBACK, port=0))
     if role == "edge":
         parts["edge"] = _edge(config.edge, worker)
     if role == "origin":
         parts["origin"] = _origin(config.origin, worker)
     return _with(config, **parts)
+
+
+def _cluster(cluster: ClusterConfig, worker: Worker) -> ClusterConfig:
+    """Who the worker is. Those of a standalone server have one of their own, on the loopback, and wait for nobody at the end."""
+    own = cluster if worker.number == CORE else _with(cluster, node=worker.name)
+    if not worker.scheduler_port:
+        return own
+    return _with(own, schedulers=(f"{LOOPBACK}:{worker.scheduler_port}",), tls=ClusterTlsConfig(), drain_s=0.0)
 
 
 def _edge(edge: EdgeConfig, worker: Worker) -> EdgeConfig:

@@ -8,6 +8,9 @@
 ```
 A worker that has ended in order was drained by the scheduler, and stays away. Until all have run once nobody waits for what may not
 come right: a few deaths, and all are told to end.
+
+The core of a standalone server is number 0. Others leave it in order, so it is told to end when they have; and nothing is there
+without it, nor it without them: once it, or the last of them, has ended in order, the rest is told to.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias, assert_never
+
+from services.standalone.workers._worker import CORE
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0  #: a worker that dies each time it has started costs a core for a second
@@ -98,13 +103,16 @@ class _Worker:
 class Supervision:
     """The workers of one node. `now` is any clock in seconds that does not step."""
 
-    def __init__(self, count: int) -> None:
-        """All of `count` are due."""
-        self._workers = {number: _Worker() for number in range(1, count + 1)}
+    def __init__(self, count: int, *, has_core: bool = False) -> None:
+        """All of `count` are due, and before them the core where there `has_core` to be one."""
+        self._workers = {number: _Worker() for number in range(CORE if has_core else CORE + 1, count + 1)}
         self._deaths_at_start = 0
         self._all_were_up = False
         self._ends = False
         self._reason = ""
+        self._core_is_spared: int | None = None  # until nobody needs it any more: the signal that it is to be sent
+        self._is_over = False
+        self._asked: set[int] = set()  # how the processes end that were asked to and had nothing left that listens to it
 
     @property
     def ends(self) -> bool:
@@ -156,8 +164,9 @@ class Supervision:
         worker.reads_again = False
         if self._ends or status == 0:
             worker.state = State.OVER
-            if status and has_run and self._ends:
+            if has_run and status not in (0, *self._asked):
                 self._reason = self._reason or f"worker {number} {_how(status)}"
+            yield from self._end_rest(number)
             yield from self._end_if_over()
             return
         steady = has_run and now - worker.up_at >= STEADY_S
@@ -178,17 +187,35 @@ class Supervision:
 
     def _end(self, by: int) -> Iterator[Command]:
         """Have all end, or with more haste where they were told before: each knows what a second signal means."""
-        self._ends = True
-        for number, worker in self._workers.items():
+        is_hasty, self._ends = self._ends, True
+        self._asked.add(-by)
+        for worker in self._workers.values():
             if worker.state is State.WAITING:
                 worker.state = State.OVER
-            elif worker.state is not State.OVER:
-                yield Send(number, by)
+        alive = [number for number, worker in self._workers.items() if worker.state is not State.OVER]
+        if CORE in alive and len(alive) > 1 and not is_hasty:
+            self._core_is_spared = by
+            alive.remove(CORE)
+        for number in alive:
+            yield Send(number, by)
         yield from self._end_if_over()
 
+    def _end_rest(self, gone: int) -> Iterator[Command]:
+        """What is told to end since a worker has ended in order."""
+        core = self._workers.get(CORE)
+        if core is None:
+            return
+        alive = any(worker.state is not State.OVER for number, worker in self._workers.items() if number != CORE)
+        if self._core_is_spared is not None and not alive:
+            by, self._core_is_spared = self._core_is_spared, None
+            if core.state is not State.OVER:
+                yield Send(CORE, by)
+        elif not self._ends and (gone == CORE or not alive):
+            yield from self._end(signal.SIGTERM)
+
     def _end_if_over(self) -> Iterator[Command]:
-        if all(worker.state is State.OVER for worker in self._workers.values()):
-            self._ends = True
+        if not self._is_over and all(worker.state is State.OVER for worker in self._workers.values()):
+            self._is_over = self._ends = True
             yield End(self._reason)
 
 

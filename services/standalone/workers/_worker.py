@@ -9,17 +9,19 @@ from dataclasses import asdict, dataclass, field
 
 #: of the environment; not one of those that begin with LALMESH_, which are keys of the configuration
 VARIABLE = "_LALMESH_WORKER"
+CORE = 0  #: number of the process of a standalone server that is all but its edge
 MAX_TOLD_BYTES = 64 << 10  #: of what a worker tells: a dozen ports
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Worker:
-    """One of the processes of a node."""
+    """One of the processes of a node, or of a standalone server."""
 
     node: str  #: name of the node that it is a part of
-    number: int  #: from 1
-    count: int
+    number: int  #: from 1; `CORE`
+    count: int  #: of those from 1 on
     ports: Mapping[str, int] = field(default_factory=dict)  #: that all workers share, by protocol
+    scheduler_port: int = 0  #: of a standalone server, on the loopback; 0: the scheduler is as configured
     lifeline_fd: int = -1  #: the reading end of a pipe that nobody writes to, and that is closed once the supervisor has ended
     report_fd: int = -1  #: what `listens_at` writes to
 

@@ -19,8 +19,8 @@ from prometheus_client.process_collector import ProcessCollector
 
 from lalmesh.runtime.config import Config, Role
 from services.standalone.workers._health import WorkersHealth
-from services.standalone.workers._ports import HeldPorts, try_ports_of_origin
-from services.standalone.workers._shares import share_of
+from services.standalone.workers._ports import HeldPorts, try_ports_of_core, try_ports_of_origin
+from services.standalone.workers._shares import LOOPBACK, share_of
 from services.standalone.workers._supervision import (
     AllUp,
     Command,
@@ -34,12 +34,13 @@ from services.standalone.workers._supervision import (
     Told,
     Up,
 )
-from services.standalone.workers._worker import MAX_TOLD_BYTES, Worker, parse_ports
+from services.standalone.workers._worker import CORE, MAX_TOLD_BYTES, Worker, parse_ports
 
 log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 METRICS_PORT = "metrics"  #: what a worker calls the port of its health and metrics
+KEY_VARIABLE = "LALMESH_CLUSTER__KEY"
 PROGRAM = (sys.executable, "-P", "-m", "services.standalone")
 
 
@@ -55,25 +56,29 @@ class _Run:
 class Supervisor:
     """Runs the workers of one node. Made where a loop runs, and used once."""
 
-    def __init__(self, config: Config, role: Role, node: str, count: int, arguments: Sequence[str]) -> None:
+    def __init__(self, config: Config, role: Role, node: str, count: int, arguments: Sequence[str], *, key: str = "") -> None:
         """Prepare.
 
         Args:
             config: of the node.
-            role: of its workers.
-            node: its name.
+            role: of its workers; `standalone`: they are edges, beside a process that is the rest.
+            node: its name, which those of its workers begin with.
             count: of workers.
-            arguments: the command line of the workers, behind the name of the program.
+            arguments: the command line of the workers, behind the role.
+            key: of the cluster that a standalone server is, where none is configured.
         """
         self._config = config
         self._role = role
         self._node = node
         self._count = count
-        self._command = (*PROGRAM, *arguments)
-        self._supervision = Supervision(count)
+        self._arguments = arguments
+        self._key = key
+        self._is_standalone = role == "standalone"
+        self._supervision = Supervision(count, has_core=self._is_standalone)
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._runs: dict[int, _Run] = {}
         self._shared: dict[str, int] = {}
+        self._scheduler_port = 0
         self._reason: str | None = None  # once all is over: why not well
         self._loop = asyncio.get_running_loop()
         self._lifeline = os.pipe()
@@ -109,14 +114,20 @@ class Supervisor:
         return self._reason
 
     async def _take_ports(self, stack: AsyncExitStack) -> None:
-        if self._role == "edge":
+        if self._role == "origin":
+            await try_ports_of_origin(self._config.origin, self._count)
+        else:
             held = HeldPorts()
             stack.push_async_callback(held.close)
             self._shared = await held.hold(self._config.edge)
-        else:
-            await try_ports_of_origin(self._config.origin, self._count)
-        for number in range(1, self._count + 1):
-            share_of(self._config, self._role, self._worker(number))
+            if self._is_standalone:
+                await try_ports_of_core(self._config)
+                self._scheduler_port = await held.hold_for_grpc(LOOPBACK)
+        for number in self._supervision.states():
+            share_of(self._config, self._role_of(number), self._worker(number))
+
+    def _role_of(self, number: int) -> Role:
+        return "edge" if self._is_standalone and number != CORE else self._role
 
     def _worker(self, number: int, report_fd: int = -1) -> Worker:
         return Worker(
@@ -124,6 +135,7 @@ class Supervisor:
             number=number,
             count=self._count,
             ports=self._shared,
+            scheduler_port=self._scheduler_port,
             lifeline_fd=self._lifeline[0],
             report_fd=report_fd,
         )
@@ -156,9 +168,11 @@ class Supervisor:
         worker = self._worker(number, writing)
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command,
+                *PROGRAM,
+                self._role_of(number),
+                *self._arguments,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **worker.environ},
+                env=self._environ(worker),
                 pass_fds=(worker.lifeline_fd, worker.report_fd),
                 process_group=0,
             )
@@ -173,6 +187,10 @@ class Supervisor:
         log.info("worker %d started, process %d", number, process.pid)
         watching = self._loop.create_task(self._watch(number, process, reading), name=f"worker-{number}")
         self._runs[number] = _Run(process, watching, {})
+
+    def _environ(self, worker: Worker) -> dict[str, str]:
+        own = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **worker.environ}
+        return {**os.environ, **own, **({KEY_VARIABLE: self._key} if self._key else {})}
 
     async def _watch(self, number: int, process: asyncio.subprocess.Process, report_fd: int) -> None:
         ports = parse_ports(await self._told(report_fd))
@@ -206,8 +224,8 @@ class Supervisor:
         own: dict[str, int] = {}
         for number, run in self._runs.items():
             for listener, port in run.ports.items():
-                if listener not in self._shared and listener != METRICS_PORT:
-                    own[listener if number == 1 else f"{listener}-{number}"] = port
+                if listener not in self._shared and listener != METRICS_PORT and not (self._is_standalone and listener == "grpc"):
+                    own[listener if number <= 1 else f"{listener}-{number}"] = port
         return {**self._shared, **own, METRICS_PORT: self._health.port}
 
     def _health_ports(self) -> dict[int, int]:

@@ -50,7 +50,7 @@ async def ends(
             os.kill(os.getpid(), told)
 
     async with asyncio.timeout(LIMIT_S):
-        reason = await Supervisor(made, "edge", "e", 2, ("edge", "--loop", "auto")).run(all_up)
+        reason = await Supervisor(made, "edge", "e", 2, ("--loop", "auto")).run(all_up)
     assert all(ports.keys() == {"rtmp", "http", "ws_rtsp", "rtsp", "metrics"} and all(ports.values()) for ports in ups)
     return reason, len(ups)
 

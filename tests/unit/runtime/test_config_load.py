@@ -180,13 +180,13 @@ def test_other_numbers_of_workers_are_refused_in_one_line(text: str, tmp_path: P
     assert problem == f"edge.workers: {shown} is not allowed, allowed is auto, or an integer from 1 to 64 (line 1)"
 
 
-@pytest.mark.parametrize("key", ["edge.workers", "origin.workers"])
 @pytest.mark.parametrize("workers", ["2", "auto"])
-def test_a_standalone_server_is_one_process(key: str, workers: str) -> None:
-    config = load_config(None, [f"{key}={workers}"], {"LALMESH_CLUSTER__KEY": KEY})
-    with pytest.raises(ConfigError, match=f"{key}: standalone is one process, {workers} cannot be; for more cores run lalmesh sch"):
+def test_a_standalone_server_has_one_origin(workers: str) -> None:
+    config = load_config(None, [f"origin.workers={workers}"], {"LALMESH_CLUSTER__KEY": KEY})
+    with pytest.raises(ConfigError, match=f"origin.workers: standalone has one origin, {workers} cannot be; a cluster can"):
         check_role(config, "standalone")
-    check_role(config, "edge")
+    check_role(config, "origin")
+    check_role(load_config(None, [f"edge.workers={workers}"], {}), "standalone")
 
 
 def test_roles_are_told_what_they_lack() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from lalmesh.runtime.config import Config, ConfigError
 from services.standalone.workers import Worker, share_of, worker_count, worker_here
-from services.standalone.workers._worker import parse_ports
+from services.standalone.workers._worker import CORE, parse_ports
 
 PORTS = {"rtmp": 1935, "http": 8080}
 
@@ -53,6 +53,20 @@ def test_workers_of_an_origin_have_ports_behind_each_other_or_free_ones() -> Non
     assert share_of(config(origin={"grpc": {"port": 0}}), "origin", worker(2)).origin.grpc.port == 0
 
 
+def test_a_standalone_server_is_a_cluster_of_its_own_on_the_loopback() -> None:
+    made = config(
+        cluster={"tls": {"ca_file": "a", "cert_file": "b", "key_file": "c"}, "drain_s": 5, "node": "n"}, edge={"workers": 2}
+    )
+    core = share_of(made, "standalone", Worker(node="n-edge", number=CORE, count=2, ports=PORTS, scheduler_port=4711))
+    edge = share_of(made, "edge", Worker(node="n-edge", number=2, count=2, ports=PORTS, scheduler_port=4711))
+    for share in (core, edge):
+        assert share.cluster.schedulers == ("127.0.0.1:4711",)
+        assert (share.cluster.tls.enabled, share.cluster.drain_s, share.metrics.port) == (False, 0, 0)
+    assert (core.cluster.node, core.scheduler.grpc.host, core.scheduler.grpc.port) == ("n", "127.0.0.1", 4711)
+    assert (core.origin.advertise_host, core.origin.grpc.host, core.origin.grpc.port) == ("127.0.0.1", "127.0.0.1", 0)
+    assert (edge.cluster.node, edge.edge.rtmp.port) == ("n-edge-2", 1935)
+
+
 @pytest.mark.parametrize(
     ("role", "sections", "key"),
     [
@@ -72,6 +86,7 @@ def test_how_many_there_are_is_of_the_role_and_auto_is_what_the_machine_has() ->
     assert [worker_count(made, role, lambda: 9) for role in ("edge", "origin", "hls", "scheduler")] == [3, 9, 1, 1]
     assert worker_count(made, "origin", lambda: 1000) == 64
     assert worker_count(config(), "edge", lambda: 9) == 1
+    assert worker_count(config(edge={"workers": "auto"}), "standalone", lambda: 4) == 4
 
 
 def test_a_process_knows_which_worker_it_is_and_what_it_starts_is_none() -> None:

@@ -128,6 +128,14 @@ def test_who_waits_to_be_started_again_is_not_and_who_just_starts_may_end_by_the
     assert core.handle(Died(1, -TERM), 0.2) == [End("")]
 
 
+def test_one_that_a_second_signal_finds_as_it_takes_itself_apart_has_ended_in_order() -> None:
+    core = running()
+    core.handle(Told(TERM), 1.0)
+    core.handle(Told(TERM), 1.1)
+    assert core.handle(Died(1, -TERM), 1.2) == []
+    assert core.handle(Died(2, 0), 1.2) == [End("")]
+
+
 def test_all_that_wait_are_over_at_once() -> None:
     core = running(1)
     core.handle(Died(1, KILLED), 1.0)
@@ -156,3 +164,55 @@ def test_each_command_is_for_a_process_that_there_is() -> None:
     assert heard == []
     core.handle_timer(9.0)
     assert core.handle(Up(1), 9.5) == [AllUp()], "what it was started by is newer than the hangup"
+
+
+def with_core(count: int = 2) -> Supervision:
+    core = Supervision(count, has_core=True)
+    assert core.handle_timer(0.0) == [Start(number) for number in range(count + 1)]
+    for number in range(count):
+        assert core.handle(Up(number), 0.0) == []
+    assert core.handle(Up(count), 0.0) == [AllUp()]
+    return core
+
+
+def test_the_core_of_a_server_ends_after_those_who_leave_it_in_order() -> None:
+    core = with_core()
+    assert core.handle(Told(TERM), 1.0) == [Send(1, TERM), Send(2, TERM)]
+    assert core.handle(Died(1, 0), 2.0) == []
+    assert core.handle(Died(2, 0), 2.0) == [Send(0, TERM)]
+    assert core.handle(Died(0, 0), 3.0) == [End("")]
+
+
+def test_in_haste_the_core_is_told_with_the_others() -> None:
+    core = with_core()
+    core.handle(Told(TERM), 1.0)
+    assert core.handle(Told(TERM), 2.0) == [Send(0, TERM), Send(1, TERM), Send(2, TERM)]
+    for number in (1, 0):
+        assert core.handle(Died(number, 1), 2.0) == []
+    assert core.handle(Died(2, 1), 2.0) == [End("worker 1 ended with status 1")]
+
+
+def test_a_core_that_dies_is_started_again_and_the_others_go_on() -> None:
+    core = with_core()
+    assert dies(core, 1.0, 0) == FIRST_PAUSE_S
+    assert core.states() == {0: State.STARTING, 1: State.RUNNING, 2: State.RUNNING}
+
+
+def test_where_the_core_was_drained_all_end() -> None:
+    core = with_core()
+    assert core.handle(Died(0, 0), 1.0) == [Send(1, TERM), Send(2, TERM)]
+    assert core.handle(Died(2, 0), 2.0) == []
+    assert core.handle(Died(1, 0), 2.0) == [End("")]
+
+
+def test_where_all_others_were_drained_the_core_ends() -> None:
+    core = with_core()
+    assert core.handle(Died(1, 0), 1.0) == []
+    assert core.handle(Died(2, 0), 1.0) == [Send(0, TERM)]
+    assert core.handle(Died(0, 0), 1.5) == [End("")]
+
+
+def test_the_end_is_said_once() -> None:
+    core = with_core(1)
+    core.handle(Died(1, KILLED), 1.0)
+    assert core.handle(Died(0, 0), 1.1) == [End("")]
