@@ -63,9 +63,9 @@ class Plan:
     @property
     def files(self) -> int:
         """Descriptors that it takes, of two tracks where packets go by UDP."""
-        by_udp = [url for url in (self.publish_url, *self.play_urls) if self.udp and url.startswith("rtsp:")]
-        more = sum(4 * self.streams * (1 if url == self.publish_url else self.players) for url in by_udp)
-        return self.sessions + more + SPARE_FILES
+        by_udp = self.streams * self.players * sum(url.startswith("rtsp:") for url in self.play_urls)
+        by_udp += self.streams * self.publish_url.startswith("rtsp:")
+        return self.sessions + (4 * by_udp if self.udp else 0) + SPARE_FILES
 
 
 def is_playlist(url: str) -> bool:

@@ -102,36 +102,42 @@ def count_reasons(reasons: Iterable[str]) -> dict[str, int]:
     return dict(Counter(filter(None, reasons)).most_common())
 
 
+def counted(number: int, what: str) -> str:
+    """``1 player``, ``2 players``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _faults(report: Report) -> Iterator[str]:
     sent = report.publishers
     if sent is not None:
-        yield from _reasons(sent.refused, "publishers were not let in")
-        yield from _reasons(sent.lost, "publishers ended")
+        yield from _reasons(sent.refused, "publisher", "not let in")
+        yield from _reasons(sent.lost, "publisher", "ended")
         if sent.held:
-            yield f"{sent.held} publishers could send nothing for up to {sent.held_longest_ms / 1000:.1f} s"
+            yield f"{counted(sent.held, 'publisher')} could send nothing for up to {sent.held_longest_ms / 1000:.1f} s"
     for played in report.players:
         yield from (f"{played.url}: {fault}" for fault in _player_faults(played))
 
 
 def _player_faults(played: Players) -> Iterator[str]:
-    yield from _reasons(played.refused, "players got nothing")
-    yield from _reasons(played.lost, "players ended")
-    yield from _reasons(played.faults, "faults")
+    yield from _reasons(played.refused, "player", "got nothing")
+    yield from _reasons(played.lost, "player", "ended")
+    yield from _reasons(played.faults, "time", "met")
     if played.stalls:
-        yield f"{played.stalls} stalls of {played.stalled} players, up to {played.longest_pause_ms / 1000:.1f} s"
+        longest_s = played.longest_pause_ms / 1000
+        yield f"{counted(played.stalls, 'stall')} of {counted(played.stalled, 'player')}, up to {longest_s:.1f} s"
     looks = played.looks
     for name in ("missing", "doubled", "disordered", "foreign"):
         if number := getattr(looks, name):
-            yield f"{number} units {name}, of {looks.units} looked at"
+            yield f"{counted(number, 'unit')} {name}, of {looks.units} looked at"
     if looks.players and played.joined and not looks.units:
         yield "nothing was seen by who looked"
     if looks.gaps:
-        yield f"{looks.gaps} gaps in the times of {looks.units} units looked at"
+        yield f"{counted(looks.gaps, 'gap')} in the times of {looks.units} units looked at"
 
 
-def _reasons(reasons: dict[str, int], what: str) -> Iterator[str]:
+def _reasons(reasons: dict[str, int], who: str, fared: str) -> Iterator[str]:
     for reason, number in reasons.items():
-        yield f"{number} {what}: {reason}"
+        yield f"{counted(number, who)} {fared}: {reason}"
 
 
 def _remarks(report: Report) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -164,8 +165,10 @@ class Wire:
             gone = asyncio.Event()
             self._on_sent = gone.set
             await gone.wait()
-        if not self._is_tls:
-            with suppress(OSError):
+        with suppress(OSError):  # of TLS: its goodbye is sent, and that of the server is yet to come
+            if isinstance(self._sock, ssl.SSLSocket):
+                self._sock.unwrap()
+            else:
                 self._sock.shutdown(socket.SHUT_WR)
         while True:
             if self.read() is None:
@@ -268,7 +271,10 @@ def _words(error: Exception) -> str:
     """What is said of an error: alike for all that meet it, so that they can be counted."""
     if isinstance(error, ConnectionResetError | BrokenPipeError | ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return "closed by the server"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    number = error.errno if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
+    if number is not None and number > 0:
+        return os.strerror(number)
+    return str(error) or type(error).__name__
 
 
 def is_ordinary(error: BaseException) -> bool:

@@ -9,7 +9,15 @@ from lalmesh.errors import RemoteProtocolError
 
 SMALL, MIDDLE, LARGE = b"a" * 10, b"b" * 300, b"c" * 70_000
 WIRE = (
-    b"\x01\x02no\x80\x03way" + b"\x02\x0a" + SMALL + b"\x80\x7e\x01\x2c" + MIDDLE + b"\x89\x02hi" + b"\x82\x7f" + len(LARGE).to_bytes(8, "big") + LARGE
+    b"\x01\x02no\x80\x03way"
+    + b"\x02\x0a"
+    + SMALL
+    + b"\x80\x7e\x01\x2c"
+    + MIDDLE
+    + b"\x89\x02hi"
+    + b"\x82\x7f"
+    + len(LARGE).to_bytes(8, "big")
+    + LARGE
 )  # two messages of two frames, the first of text; a ping; one of one
 CLOSE = b"\x88\x0b\x03\xe9going on "
 
