@@ -18,7 +18,8 @@ from lalmesh.runtime.listener import ListenerMetrics, sweep_each_second
 from services.standalone.workers._exposition import merged
 from services.standalone.workers._shares import LOOPBACK
 
-HEALTH_S = 0.8  #: for a worker to say that it is well: probes of Kubernetes wait for a second
+ALIVE_S = 4.5  #: for a worker to say that it is alive: the chart's probe waits for 5 s
+READY_S = 2.5  #: to say whether it is ready: that of the chart waits for 3 s
 METRICS_S = 5.0  #: for its metrics: Prometheus waits for ten seconds
 DEBUG_S = 90.0  #: for a profile, which takes a minute at most
 DEBUG = "/debug/"  #: what is of one process begins so
@@ -84,9 +85,11 @@ class WorkersHealth:
     async def _answer(self, request: web.Request) -> web.Response:
         match request.path:
             case "/healthz":
-                return _said("ok", await self._first_unwell("/healthz", counts_absent=False))
+                return _said("ok", await self._first_unwell("/healthz", ALIVE_S, counts_absent=False))
             case "/readyz":
-                return _said("ready", "draining" if self._ends() else await self._first_unwell("/readyz", counts_absent=True))
+                return _said(
+                    "ready", "draining" if self._ends() else await self._first_unwell("/readyz", READY_S, counts_absent=True)
+                )
             case "/metrics":
                 return web.Response(text=await self._metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
             case path if path.startswith(DEBUG):
@@ -94,10 +97,10 @@ class WorkersHealth:
             case _:
                 return web.Response(status=404, text="nothing here\n")
 
-    async def _first_unwell(self, path: str, *, counts_absent: bool) -> str:
+    async def _first_unwell(self, path: str, limit_s: float, *, counts_absent: bool) -> str:
         """The first worker that does not say 200, and what it says; empty where all do."""
         ports = {number: port for number, port in self._ports().items() if port or counts_absent}
-        answers = await asyncio.gather(*(self._ask(port, path, HEALTH_S) for port in ports.values()))
+        answers = await asyncio.gather(*(self._ask(port, path, limit_s) for port in ports.values()))
         for number, answer in zip(ports, answers, strict=True):
             if answer.status != 200:
                 return f"{WORKER} {number}: {answer.text or NOT_UP}"
