@@ -172,14 +172,17 @@ static void command(int fd, int csid, int stream, const unsigned char *body, int
 }
 static void await(int fd, const char *word, const char *bad) { /* an answer is shorter than a chunk up to its code */
     static unsigned char got[65536];
-    for (long n = 0; n < (long)sizeof got;) {
+    long n = 0;
+    while (n < (long)sizeof got) {
         ssize_t more = read(fd, got + n, sizeof got - n);
         if (more <= 0) fail(word);
         n += more;
         if (memmem(got, n, word, strlen(word))) return;
         if (bad && memmem(got, n, bad, strlen(bad))) break;
     }
-    fprintf(stderr, "no %s from the server\n", word);
+    fprintf(stderr, "no %s from the server, but: ", word);
+    for (long i = 0; i < n && i < 2000; i++) if (got[i] >= ' ' && got[i] < 127) fputc(got[i], stderr);
+    fputc('\n', stderr);
     exit(1);
 }
 static int publish(int port, const char *app, const char *name) {

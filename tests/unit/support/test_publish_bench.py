@@ -62,8 +62,8 @@ def test_a_server_that_never_kept_up_has_no_knee() -> None:
 
 
 def test_publish_is_judged_beside_nginx_and_by_its_memory() -> None:
-    found = Found({"lalmesh": [step(200, 60), step(200, 66)], "nginx-rtmp": [step(200, 20), None]})
-    assert [(each.found, each.verdict) for each in publish.judge(found, 200)] == [(3.0, "met"), (1.5, "met")]
+    found: Found[Step] = Found({"lalmesh": [step(200, 50), step(200, 66)], "nginx-rtmp": [step(200, 25), None]})
+    assert [(each.found, each.verdict) for each in publish.judge(found, 200)] == [(2.0, "met"), (1.5, "met")]
     assert publish.judge(Found({"lalmesh": [step(200, 60)]}), 200)[0].verdict == "not measured"
 
 
@@ -115,7 +115,7 @@ def point(at: float, percent: float) -> scaling.Sample:
 
 
 def test_a_curve_has_the_points_that_were_measured() -> None:
-    found = Found(
+    found: Found[scaling.Sample] = Found(
         {
             scaling.label("players", "lalmesh", 0, 100): [point(100, 6), point(100, 8)],
             scaling.label("players", "lalmesh", 0, 500): [None, None],
