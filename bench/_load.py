@@ -149,6 +149,14 @@ def connections(port: int) -> int:
     return len(_established(port).splitlines())
 
 
+def connections_by_process(port: int) -> dict[int, int]:
+    """The same, by process: several may share a port."""
+    found: dict[int, int] = {}
+    for pid in map(int, re.findall(r"\bpid=(\d+)", _established(port, "--processes"))):
+        found[pid] = found.get(pid, 0) + 1
+    return found
+
+
 def data_segments(port: int) -> int:
     """TCP segments with data that a server has sent so far on the connections to `port`, as the kernel counts them."""
     return sum(int(count) for count in re.findall(r"\bdata_segs_out:(\d+)", _established(port, "--info")))

@@ -41,7 +41,7 @@ class Road:
         self._folder, self._stack, self._cores = folder, stack, cores
         self.cluster = stack.enter_context(Cluster(folder, origins=1, edges=playing, hls=hls, settings=settings))
         self.playing = list(self.cluster.edges)
-        self.publishing = self.cluster.add("edge", {"edge.capacity.sessions": publishers}).wait_ready()
+        self.publishing = self.cluster.add("edge", {"edge.capacity.sessions": publishers, "edge.workers": 1}).wait_ready()
         for node in self.cluster.nodes:
             cores.give_load(node.pid)
         cores.give_load(self.cluster.etcd.pid)

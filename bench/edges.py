@@ -1,8 +1,12 @@
-"""What players cost on 1, 2 and 4 edges, and what a further edge costs the origin.
+"""What players cost on 1, 2 and 4 edges, what a further edge costs the origin, and what they cost on an edge of two workers.
 
 Every node is a process of its own, with etcd and a scheduler. Each edge is to carry as many players: all ask the scheduler's HTTP
 API where to go, one after the other, and go there. The playing edges share a core of their own where there are two, so what is
 compared is the processor time for a player, and not how much one edge can carry.
+
+Workers of one edge (`edge.workers`) have a core each, and as many players together as the one worker has that they are compared
+with; they share its port, and the kernel deals players out. The players run on other cores where there are some, else on those of
+the workers, and then so for one worker too.
 """
 
 from __future__ import annotations
@@ -11,13 +15,15 @@ import argparse
 import contextlib
 import http.client
 import json
+import os
+import re
 import statistics
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -36,6 +42,9 @@ EDGES = (1, 2, 4)
 ROOM = 1.2  #: times the players that an edge is to carry, that it says it has room for
 MOST_RATIO = 1.1  #: times the processor time for a player on one edge
 MOST_OFF = 0.1  #: of its share of the players, that an edge may have more or fewer
+WORKERS = (1, 2)
+MOST_WORKER_OFF = 0.15  #: the same of a worker: they are dealt out by chance
+STARTED = re.compile(r"worker (\d+) started, process (\d+)")
 ANSWER_S = 10.0
 RESULTS = _load.BUILT / "edges.json"
 TITLE = "Edges: players on 1, 2 and 4 of them"
@@ -60,7 +69,7 @@ class Sample:
 
     edges: dict[str, Carried]  #: by name
     origin: _load.Usage
-    routes_s: float  #: that all took to be told where to go
+    routes_s: float | None  #: that all took to be told where to go; None: nobody asked
 
     @property
     def players(self) -> int:
@@ -149,41 +158,79 @@ def _has(port: int, wanted: int) -> bool:
     return _load.connections(port) >= wanted
 
 
+def _measure_workers(plan: argparse.Namespace, workers: int, folder: Path, stack: ExitStack) -> Sample:
+    cores = sorted(os.sched_getaffinity(0))
+    theirs, others = cores[: max(WORKERS)], set(cores[max(WORKERS) :]) or set(cores)
+    settings = {"edge": {"edge.fanout.max_delay_ms": plan.gather, "edge.workers": workers}}
+    road = _road.Road(folder, stack, _load.Cores(apart=False), settings=settings)
+    [edge] = road.playing
+    pids = {f"worker {number}": int(pid) for number, pid in STARTED.findall(edge.output())} or {"worker 1": edge.pid}
+    stay_s = plan.warm_up + plan.seconds + 1
+    publisher = road.push(media("bench"), STREAM, STREAM_READY_S + CONNECT_S + stay_s + _load.MARGIN_S)
+    time.sleep(STREAM_READY_S)
+    port = edge.ports["http"]
+    crowd = road.load(_load.play(_road.flv(edge, STREAM), plan.shared, stay_s, plan.warm_up, folder / "players.log"))
+    if plan.pin:
+        for at, pid in enumerate(pids.values()):
+            _load.pin(pid, {theirs[at % len(theirs)]})
+        for pid in (road.origin.pid, road.publishing.pid, publisher.pid, crowd.pid):
+            _load.pin(pid, others)
+    wait_until("players", partial(_has, port, plan.shared), CONNECT_S, child=crowd, every_s=LOOK_S)
+    time.sleep(plan.warm_up)
+    split = _load.connections_by_process(port)
+    meter = _meter.Meter({"origin": road.origin.pid, **pids})
+    time.sleep(plan.seconds)
+    usage = meter.read()
+    got = _load.played(crowd, _load.MARGIN_S)
+    carried = {name: Carried(replace(got, players=split.get(pid, 0)), usage[name]) for name, pid in pids.items()}
+    return Sample(carried, usage["origin"], None)
+
+
 def label(edges: int) -> str:
     """How a subject is chosen with --only."""
     return f"edges-{edges}"
 
 
+def label_of_workers(workers: int) -> str:
+    """The same of one edge with so many."""
+    return f"workers-{workers}"
+
+
 def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Sample]]:
-    """Each number of edges."""
+    """Each number of edges, and one edge with each number of workers."""
     missing = _rounds.needs_of_a_cluster()
-    return [_rounds.Subject(label(edges), partial(_measure, plan, edges), missing) for edges in plan.edges]
+    several = missing or ("" if len(os.sched_getaffinity(0)) >= max(WORKERS) else "there is one core only")
+    edges = [_rounds.Subject(label(number), partial(_measure, plan, number), missing) for number in plan.edges]
+    return [*edges, *(_rounds.Subject(label_of_workers(each), partial(_measure_workers, plan, each), several) for each in WORKERS)]
 
 
-HEAD = [
-    "edges",
-    "players",
-    "fewest-most on an edge",
-    "edges together, % of a core",
-    "us a second and player",
-    "x one edge",
-    "MB an edge",
-    "origin, % of a core",
-    "routes/s",
-]
+def head(what: str) -> list[str]:
+    """Of the table of edges, or of workers."""
+    return [
+        f"{what}s",
+        "players",
+        f"fewest-most on {'an' if what == 'edge' else 'a'} {what}",
+        "together, % of a core",
+        "us a second and player",
+        f"x one {what}",
+        "MB each",
+        "origin, % of a core",
+        "routes/s",
+    ]
 
 
-def row(edges: int, found: _rounds.Found[Sample]) -> list[str]:
-    """The line of one number of edges: medians over the rounds."""
-    mine = found.of(label(edges))
+def row(number: int, name: Callable[[int], str], found: _rounds.Found[Sample]) -> list[str]:
+    """The line of one number of edges, or workers, which are called by `name`: medians over the rounds."""
+    mine = found.of(name(number))
 
     def median(of: Callable[[Sample], float], form: str) -> str:
         return format(statistics.median(map(of, mine)), form)
 
     numbers = [carried.players.players for each in mine for carried in each.edges.values()]
-    ratio = ratio_to_one(edges, found)
+    ratio = ratio_to_one(number, name, found)
+    routes = [each.players / each.routes_s for each in mine if each.routes_s]
     return [
-        str(edges),
+        str(number),
         str(mine[0].players),
         f"{min(numbers)}-{max(numbers)}",
         median(lambda each: sum(carried.usage.cpu_percent for carried in each.edges.values()), ".1f"),
@@ -191,13 +238,13 @@ def row(edges: int, found: _rounds.Found[Sample]) -> list[str]:
         "" if ratio is None else f"{ratio:.2f}",
         median(lambda each: statistics.mean(carried.usage.rss_mb for carried in each.edges.values()), ".0f"),
         median(lambda each: each.origin.cpu_percent, ".1f"),
-        median(lambda each: each.players / each.routes_s, ".0f"),
+        f"{statistics.median(routes):.0f}" if routes else "",
     ]
 
 
-def ratio_to_one(edges: int, found: _rounds.Found[Sample]) -> float | None:
-    """Processor time for a player, compared with that on one edge."""
-    return found.ratio(label(edges), label(1), lambda each: each.us_a_player)
+def ratio_to_one(number: int, name: Callable[[int], str], found: _rounds.Found[Sample]) -> float | None:
+    """Processor time for a player, compared with that on one edge, or on an edge of one worker."""
+    return found.ratio(name(number), name(1), lambda each: each.us_a_player)
 
 
 def origin_percent_an_edge(edges: Sequence[int], found: _rounds.Found[Sample]) -> float | None:
@@ -209,15 +256,18 @@ def origin_percent_an_edge(edges: Sequence[int], found: _rounds.Found[Sample]) -
 
 
 def judge(found: _rounds.Found[Sample], edges: Sequence[int]) -> list[Judged]:
-    """Players cost the same on every number of edges, and are spread evenly."""
+    """Players cost the same on every number of edges and of workers, and are spread evenly."""
+    several: list[tuple[int, Callable[[int], str], str, float]]
+    several = [(number, label, "edge", MOST_OFF) for number in edges if number > 1]
+    several += [(number, label_of_workers, "worker", MOST_WORKER_OFF) for number in WORKERS if number > 1]
     judged = []
-    for number in edges:
-        if number == 1:
+    for number, name, what, most_off in several:
+        if name(number) not in found.samples:
             continue
-        off = max((each.furthest_off for each in found.of(label(number))), default=None)
-        ratio = ratio_to_one(number, found)
-        judged.append(Judged(what=f"{number} edges: processor time for a player", found=ratio, bar=MOST_RATIO, unit="x one edge"))
-        judged.append(Judged(what=f"{number} edges: furthest from an equal share of the players", found=off, bar=MOST_OFF))
+        off = max((each.furthest_off for each in found.of(name(number))), default=None)
+        ratio, whose = ratio_to_one(number, name, found), f"{number} {what}s"
+        judged.append(Judged(what=f"{whose}: processor time for a player", found=ratio, bar=MOST_RATIO, unit=f"x one {what}"))
+        judged.append(Judged(what=f"{whose}: furthest from an equal share of the players", found=off, bar=most_off))
     return judged
 
 
@@ -245,6 +295,15 @@ def introduction(plan: argparse.Namespace) -> str:
     )
 
 
+def introduction_of_workers(plan: argparse.Namespace) -> str:
+    """What the second table shows."""
+    return (
+        f"The same stream, {plan.shared} players at one edge, of one worker and of two (`edge.workers`), each with a core of its "
+        "own but for the players, whom they share with. The kernel deals the players out by chance; processor time is that of "
+        "the workers."
+    )
+
+
 def on_the_origin(found: _rounds.Found[Sample], edges: Sequence[int]) -> str:
     """What a further edge costs it."""
     percent = origin_percent_an_edge(edges, found)
@@ -256,6 +315,7 @@ def arguments() -> argparse.Namespace:
     parser = _rounds.parser("edges", __doc__, RESULTS, rounds=5, seconds=10, warm_up=3)
     parser.add_argument("--edges", type=int, nargs="+", default=EDGES, help="numbers of edges (1 2 4)")
     parser.add_argument("--players", type=int, default=250, help="for each edge (%(default)s)")
+    parser.add_argument("--shared", type=int, default=600, help="players that the workers of one edge share (%(default)s)")
     parser.add_argument("--gather", type=int, default=0, metavar="MS", help="the longest that frames are gathered (%(default)s)")
     return parser.parse_args()
 
@@ -263,12 +323,16 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, print, keep; exit with 1 if a sample was worthless or a bar is missed."""
     plan = arguments()
-    _load.raise_file_limit(max(plan.edges) * plan.players)
+    _load.raise_file_limit(max(max(plan.edges) * plan.players, plan.shared))
     found = _rounds.run(_rounds.choose(subjects(plan), plan.only), plan.rounds)
-    rows = [row(edges, found) for edges in plan.edges if found.of(label(edges))]
-    paragraphs = [introduction(plan), _report.table(HEAD, rows), on_the_origin(found, plan.edges), LIMITS]
+    paragraphs = []
+    if rows := [row(edges, label, found) for edges in plan.edges if found.of(label(edges))]:
+        paragraphs += [introduction(plan), _report.table(head("edge"), rows), on_the_origin(found, plan.edges)]
+    if rows := [row(each, label_of_workers, found) for each in WORKERS if found.of(label_of_workers(each))]:
+        paragraphs += [introduction_of_workers(plan), _report.table(head("worker"), rows)]
+    paragraphs = [each for each in (*paragraphs, LIMITS) if each]
     judged, drawn = judge(found, plan.edges), plots(found, plan.edges)
-    sys.exit(_rounds.conclude("edges", TITLE, [each for each in paragraphs if each], plan, found, judged=judged, plots=drawn))
+    sys.exit(_rounds.conclude("edges", TITLE, paragraphs, plan, found, judged=judged, plots=drawn))
 
 
 if __name__ == "__main__":
