@@ -5,6 +5,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
+PLOTS = $(BIN)/python -c 'import matplotlib' 2>/dev/null || \
+    $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt --group bench </dev/null
 PYTHON_FILES := lalmesh services tests bench tools
 export PYTHONPATH := $(CURDIR)/tests:$(CURDIR)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: none should have to compile what another has
@@ -58,18 +60,21 @@ chaos: setup ## kill, cut off and stop what a cluster is made of, as root; SHORT
 
 soak: setup ## publishers, players and all sorts of trouble for MINUTES=120, writes docs/soak.md; SHORT=1 as `make test` does
 	@tools/install-system-packages.sh test bench
+	@$(if $(SHORT),:,$(PLOTS))
 	@$(BIN)/$(if $(SHORT),pytest -s tests/e2e/soak,python -m e2e.soak --report --minutes $(MINUTES)) $(ARGS)
 
 browser: setup ## those that go by the clock, and so have the machine to themselves: a browser, and delays of RTSP
 	@tools/install-system-packages.sh test
 	@$(BIN)/pytest --durations 5 $(BY_THE_CLOCK) $(ARGS)
 
-bench: setup ## measure beside the floor and other servers: `make bench`, `make bench fanout`, ARGS='--players 100'
+bench: setup ## measure everything and say which bars are met: `make bench`, `make bench fanout publish`, ARGS='--rounds 1'
 	@tools/install-system-packages.sh bench
-	@for name in $(or $(BENCHES),fanout link hls rtsp cluster routing); do $(BIN)/python -m bench.$$name $(ARGS); done
+	@$(if $(findstring --report,$(ARGS)),$(PLOTS),:)
+	@$(BIN)/python -m bench.suite $(BENCHES) $(ARGS)
 
 bench-%: setup
 	@tools/install-system-packages.sh bench
+	@$(if $(findstring --report,$(ARGS)),$(PLOTS),:)
 	@$(BIN)/python -m bench.$* $(ARGS)
 
 # `make bench fanout`: the words after `bench` are names of benchmarks, not targets to build.

@@ -125,7 +125,7 @@ class Cluster:
     def __init__(self, plan: argparse.Namespace, folder: Path, stack: ExitStack) -> None:
         """Start it; the stack ends it."""
         self._plan, self._folder, self._stack = plan, folder, stack
-        self._road = _road.Road(folder, stack, _load.Cores(apart=False))
+        self._road = _road.Road(folder, stack, _load.Cores(apart=False), publishers=plan.streams)
         self._pids = {**self._road.pids(), "scheduler": self._road.cluster.schedulers[0].pid}
         time.sleep(IDLE_S)
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ BENCHES = (
 RESULTS = _load.BUILT / "suite.json"
 FIGURES = _plots.FOLDER / "figures.json"
 TITLE = "What has to be kept, and what was found"
-HEAD = ["what", "found", "bar", "verdict", "measured by"]
+HEAD = ["what", "found", "bar", "verdict", "measured by", "at commit"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -92,6 +92,7 @@ def rows(ran: Sequence[Ran]) -> list[list[str]]:
             f"{'at least' if each.at_least else 'at most'} {each.bar:g}",
             each.verdict,
             one.name,
+            one.found.get("about", {}).get("commit", ""),
         ]
         for one in ran
         for each in one.judged
@@ -119,20 +120,34 @@ def arguments(given: Sequence[str]) -> tuple[list[str], argparse.Namespace, list
     return names, plan, [*others, *(["--report"] if plan.report else [])]
 
 
+def told(ran: Sequence[Ran]) -> str:
+    """All bars."""
+    return "\n\n".join((counted(ran), _report.table(HEAD, rows(ran))))
+
+
+def report(ran: Sequence[Ran]) -> None:
+    """Write the table at the head of the page, and all that was found beside it."""
+    about = _report.context() | {"command": "make bench ARGS=--report"}
+    _report.publish("suite", TITLE, f"{_report.listed(about)}\n\n{told(ran)}", first=True)
+    keep(FIGURES, ran, about)
+
+
+def keep(path: Path, ran: Sequence[Ran], about: Mapping[str, str]) -> None:
+    """Write everything as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    benches = {one.name: {"status": one.status, "seconds": round(one.seconds), **one.found} for one in ran}
+    path.write_text(json.dumps({"about": about, "benches": benches}, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Run, tell, keep; exit with 1 if a benchmark failed or a bar is missed."""
     names, plan, others = arguments(sys.argv[1:])
     ran = [kept(name) if plan.kept else run(name, others) for name in names or BENCHES]
-    about = _report.context() | {"command": f"make bench{' ARGS=--report' if plan.report else ''}"}
-    text = "\n\n".join((counted(ran), _report.listed(about), _report.table(HEAD, rows(ran))))
-    print(f"\n{TITLE}\n\n{text}\n")
-    found = json.dumps({"about": about, "benches": [asdict(one) for one in ran]}, indent=1) + "\n"
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(found, encoding="utf-8")
-    if plan.report:
-        _report.publish("suite", TITLE, text, first=True)
-        FIGURES.parent.mkdir(parents=True, exist_ok=True)
-        FIGURES.write_text(found, encoding="utf-8")
+    print(f"\n{TITLE}\n\n{told(ran)}\n")
+    keep(RESULTS, ran, _report.context())
+    if plan.report:  # of those that were left out the page says what it did
+        left_out = [kept(name) for name in BENCHES if name not in {one.name for one in ran}]
+        report(sorted((*ran, *left_out), key=lambda one: BENCHES.index(one.name) if one.name in BENCHES else len(BENCHES)))
     failures = [f"{one.name}: {one.failure}" for one in ran if one.failure]
     for failure in failures:
         print(failure, file=sys.stderr)

@@ -9,7 +9,7 @@ trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder"
 pip() { "$folder/bin/python" -m pip --disable-pip-version-check "$@" </dev/null; }
 pip install --quiet --upgrade pip hatchling editables
-pip install --quiet --no-build-isolation --group dev --editable '.[docs]'
+pip install --quiet --no-build-isolation --group dev --group bench --editable '.[docs]'
 {
     echo "# Written by \`make lock\`: the versions that are tested together. Used by \`make setup\`, \`make dist\` and CI."
     pip list --format=freeze --exclude-editable

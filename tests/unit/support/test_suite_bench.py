@@ -15,7 +15,7 @@ UNKNOWN = Judged(what="beside nginx", found=None, bar=3.3)
 
 
 def ran(*judged: Judged, status: int | None = 0, **found: object) -> Ran:
-    return Ran("fanout", status, 1.0, {"bars": [asdict(each) for each in judged], **found})
+    return Ran("fanout", status, 1.0, {"about": {"commit": "abc"}, "bars": [asdict(each) for each in judged], **found})
 
 
 def test_names_come_first_and_what_is_not_the_suites_goes_to_each() -> None:
@@ -27,9 +27,9 @@ def test_names_come_first_and_what_is_not_the_suites_goes_to_each() -> None:
 def test_every_bar_is_a_line_and_is_counted() -> None:
     found = [ran(KEPT, MISSED), ran(UNKNOWN)]
     assert rows(found) == [
-        ["fan-out", "1.1 x floor", "at most 1.2", "met", "fanout"],
-        ["rate", "4900 a second", "at least 5000", "missed", "fanout"],
-        ["beside nginx", "", "at most 3.3", "not measured", "fanout"],
+        ["fan-out", "1.1 x floor", "at most 1.2", "met", "fanout", "abc"],
+        ["rate", "4900 a second", "at least 5000", "missed", "fanout", "abc"],
+        ["beside nginx", "", "at most 3.3", "not measured", "fanout", "abc"],
     ]
     assert counted(found) == "3 bars: 1 met, 1 missed, 1 not measured."
 
