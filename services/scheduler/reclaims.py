@@ -106,7 +106,10 @@ def _is_known(held: Held, group: GroupRecord) -> bool:
 
 
 def _where_it_was(claim: ClaimRecord, held: Held, member: NodeRecord, seen: Seen, directory: Directory) -> Decision | Refused:
-    """The origin that has the group; where that is gone another, but not while the cluster settles: it may yet come back."""
+    """The origin that has the group; where that is gone another, but not while the cluster settles: it may yet come back.
+
+    Another start of it has nothing that the others do not have, but is better than none.
+    """
     record, publisher = directory.node(held.origin.node), publisher_of(member)
     if record is not None:
         origin = directory.offers.candidate(record)
@@ -115,8 +118,11 @@ def _where_it_was(claim: ClaimRecord, held: Held, member: NodeRecord, seen: Seen
         return Decision(origin, heir, f"{origin.name} has the group, as the publication says")
     if seen.settling is not None:
         return Refused(Refusal.UNAVAILABLE, f"{held.origin.node.name} is not known yet", RETRY_AFTER_S)
-    prefer, avoid = held.heir.node.name if held.heir is not None else "", (held.origin.node.name,)
+    prefer, name = held.heir.node.name if held.heir is not None else "", held.origin.node.name
     try:
-        return place(claim.stream, directory.offers.origins(), publisher=publisher, avoid=avoid, prefer=prefer)
+        try:
+            return place(claim.stream, directory.offers.origins(), publisher=publisher, avoid=(name,), prefer=prefer)
+        except NoOriginAvailable:
+            return place(claim.stream, directory.offers.origins(), publisher=publisher, prefer=name)
     except NoOriginAvailable as exc:
         return Refused(Refusal.NO_ORIGIN, str(exc), exc.retry_after_s)

@@ -24,9 +24,9 @@ from support.rulings import (
     written,
 )
 
-from lalmesh.runtime.ownership import Epoch, Place
+from lalmesh.runtime.ownership import Epoch, NodeAddress, NodeId, Place
 from lalmesh.runtime.registry import Absent, KeyValue, Unchanged
-from lalmesh.runtime.scheduling.model import Claim, Held, Refusal, Role
+from lalmesh.runtime.scheduling.model import Claim, Held, NodeReport, Refusal, Role
 from services.scheduler import records
 from services.scheduler.claims import decide_claim
 from services.scheduler.directory import Directory
@@ -154,6 +154,18 @@ def test_an_origin_that_is_gone_when_all_has_settled_is_replaced_by_the_heir() -
     assert moved is not None
     assert moved.origin == address("o2")
     assert refusal(reclaim(directory(owned(kept=EPOCH), nodes=NODES[:2]))) is Refusal.NO_ORIGIN
+
+
+def test_another_start_of_the_origin_is_taken_where_there_is_no_other() -> None:
+    again = NodeAddress(NodeId("o1", b"another!"), "o1:2")
+    entry = records.serialize_node(records.NodeRecord.of(NodeReport(node=again, role=Role.ORIGIN)))
+    started = KeyValue(records.node_key("o1"), entry, 9, 9, 9)
+    alone = written(reclaim(directory(nodes=(*NODES[:2], started)))).group
+    assert alone is not None
+    assert alone.origin == again
+    beside = written(reclaim(directory(nodes=(*NODES[:2], NODES[3], started)), replace(HELD, heir=None))).group
+    assert beside is not None
+    assert (beside.origin, beside.heir) == (address("o2"), None)
 
 
 def test_a_claim_of_a_restored_store_that_is_below_what_is_held_is_raised_to_it() -> None:
