@@ -90,7 +90,7 @@ def add_load_commands(app: typer.Typer) -> None:
 
 
 def bench_command(
-    play: Annotated[list[str] | None, typer.Argument(metavar="[PLAY_URL]...", help=_PLAYED)] = None,
+    play: Annotated[list[str] | None, typer.Argument(metavar="PLAY_URL", help=_PLAYED)] = None,
     publish: Annotated[str, typer.Option("--publish", metavar="URL", help="Publish the streams: rtmp(s):// or rtsp(s)://.")] = "",
     streams: Annotated[int, typer.Option("--streams", metavar="N", min=1, help="How many; {} in URLs is 0 to N-1.")] = 1,
     players: Annotated[int, typer.Option("--players", metavar="M", min=1, help="Of each stream at each URL.")] = 1,
@@ -182,6 +182,8 @@ def bits(text: str) -> int:
 
 def _begin(command: str, plan: Plan, made: _Made) -> Media | None:
     """Check all that can be before anybody is dialled; what publishers send."""
+    if sys.platform != "linux":
+        raise _unable(command, OSError("what nobody looks at is thrown away by Linux, and by no other system"))
     try:
         plan.check()
         raise_file_limit(plan.files)
@@ -222,9 +224,12 @@ def _end(text: str, found: dict[str, Any], json_file: str, *, is_well: bool) -> 
 
 
 def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
-    """The result of `work`, which SIGINT and SIGTERM end before its time."""
+    """The result of `work`, which SIGINT and SIGTERM end before its time; told twice, it ends without one."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_until_told(work))
+        try:
+            return runner.run(_until_told(work))
+        except asyncio.CancelledError:
+            raise typer.Exit(1) from None
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

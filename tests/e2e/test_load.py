@@ -107,7 +107,8 @@ def test_what_is_made_up_can_be_decoded(node: Node, tmp_path: Path, stack: ExitS
 
 
 def test_delays_are_told_by_player(node: Node) -> None:
-    plays = [node.rtmp_url("live/delay"), node.rtsp_url("live/delay"), node.flv_url("live/delay"), node.ws_url("live/delay")]
+    routed = f"{node.api_url}/play/live/delay.flv"  # to an edge, by a redirection
+    plays = [node.rtmp_url("live/delay"), node.rtsp_url("live/delay"), node.ws_url("live/delay"), routed]
     words = ("--duration", "2", "--bitrate", "400k", "--gop", "0.5")
     status, report = load("delay", node.rtmp_url("live/delay"), *plays, *words)
     assert (status, report["faults"], [row["url"] for row in report["rows"]]) == (0, [], plays)

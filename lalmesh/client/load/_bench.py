@@ -73,6 +73,8 @@ class Bench:
         if plan.publish_url:
             self._say(f"{counted(plan.streams, 'publisher')} within {plan.publish_within_s:g} s")
             await self._publish()
+            if not any(publisher.is_sending for publisher in self._publishers):
+                return  # there is nothing to play
             await asyncio.sleep(plan.settle_s)
         if plan.play_urls:
             count = plan.streams * plan.players * len(plan.play_urls)
