@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lalmesh.runtime.hls_answers import NOT_KNOWN, Played
 
@@ -34,29 +34,35 @@ class Answer:
     codecs: tuple[str, ...] = ()  #: of the stream, where it is a playlist whose node says so
     played: Played = NOT_KNOWN  #: the publication in it, likewise
 
-    @property
-    def may_be_shared(self) -> bool:
-        """Whether those who asked for it at the same time may all have it: it is meant for no one alone (RFC 9111 §5.2.2).
+    #: Whether those who asked for it at the same time may all have it: it is meant for no one alone (RFC 9111 §5.2.2). That
+    #: something is not there, or cannot be had now, is so for all of them, even where nobody may keep it.
+    may_be_shared: bool = field(init=False)
+    fresh_s: int = field(init=False)  #: for how many seconds it may be given to those who ask later; 0 not at all
 
-        That something is not there, or cannot be had now, is so for all of them, even where nobody may keep it.
-        """
-        if self.status in (404, 406, 410) or self.status >= 500:
-            return "private" not in self._directives()
-        return self.status == 200 and not {"no-store", "private"} & self._directives().keys()
+    def __post_init__(self) -> None:
+        """Read Cache-Control once, as it is asked with every request that this answers."""
+        directives = _directives(self.headers)
+        object.__setattr__(self, "may_be_shared", _may_be_shared(self.status, directives))
+        object.__setattr__(self, "fresh_s", _fresh_s(self.status, directives))
 
-    @property
-    def fresh_s(self) -> int:
-        """For how many seconds it may be given to those who ask later; 0 not at all."""
-        directives = self._directives()
-        if self.status not in (200, 404, 410) or _UNKEPT & directives.keys():
-            return 0
-        age = directives.get("s-maxage", directives.get("max-age", ""))
-        return int(age) if age.isascii() and age.isdigit() and len(age) < 10 else 0
 
-    def _directives(self) -> dict[str, str]:
-        """Cache-Control by directive, in lower case (RFC 9111 §5.2)."""
-        pairs = (part.strip().partition("=") for part in self.headers.get("Cache-Control", "").lower().split(","))
-        return {name.strip(): value.strip().strip('"') for name, _, value in pairs}
+def _may_be_shared(status: int, directives: Mapping[str, str]) -> bool:
+    if status in (404, 406, 410) or status >= 500:
+        return "private" not in directives
+    return status == 200 and not {"no-store", "private"} & directives.keys()
+
+
+def _fresh_s(status: int, directives: Mapping[str, str]) -> int:
+    if status not in (200, 404, 410) or _UNKEPT & directives.keys():
+        return 0
+    age = directives.get("s-maxage", directives.get("max-age", ""))
+    return int(age) if age.isascii() and age.isdigit() and len(age) < 10 else 0
+
+
+def _directives(headers: Mapping[str, str]) -> dict[str, str]:
+    """Cache-Control by directive, in lower case (RFC 9111 §5.2)."""
+    pairs = (part.strip().partition("=") for part in headers.get("Cache-Control", "").lower().split(","))
+    return {name.strip(): value.strip().strip('"') for name, _, value in pairs}
 
 
 class AnswerCache:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from aiohttp import web
 
 from lalmesh.errors import InvalidName, RemoteProtocolError
 from lalmesh.names import ANY_APP, StreamKey
-from lalmesh.protocol.hls import HlsPath, parse_path
+from lalmesh.protocol.hls import parse_path
 from lalmesh.runtime import telemetry
 from lalmesh.runtime.authorisation import Access, Action, Admitted, HlsAccess, Redirected
 from lalmesh.runtime.record_paths import RECORDINGS, parse_record_path
@@ -49,30 +49,27 @@ class HlsGuard:
         """
         asked_us = now_us()
         trace, traceparent, query = telemetry.from_request(request.headers, request.rel_url.raw_query_string)
-        found = await self._admitted(request, query)
+        asked, found = await self._admitted(request, query)
         if isinstance(found, Redirected):
             return Redirected(telemetry.with_context(found.query, traceparent))
-        return replace(found, traceparent=traceparent, trace=trace, asked_us=asked_us)
+        is_checked = found is not None
+        return Passed(found.query if found is not None else query, is_checked, asked, traceparent, trace, asked_us)
 
-    async def _admitted(self, request: web.Request, query: str) -> Passed | Redirected:
+    async def _admitted(self, request: web.Request, query: str) -> tuple[Asked | None, Admitted | Redirected | None]:
+        """What a request is for, and what comes of it; None where the node has to decide."""
         if request.path.startswith(RECORDINGS):
-            admitted = await self._recording(request) if self._access.is_guarded else Admitted(query)
-            return Passed(admitted.query, is_checked=True) if admitted is not None else Passed(query, is_checked=False)
+            return None, await self._recording(request) if self._access.is_guarded else Admitted(query)
         asked = self._asked(request.rel_url.raw_path)
         if not self._access.is_guarded:
-            return Passed(query, is_checked=True, asked=asked)
+            return asked, Admitted(query)
         if asked is None:
-            return Passed(query, is_checked=False)
+            return None, None
         wanted = client_of(request, f"{self._scheme}-hls").request(Action.PLAY, asked.stream)
-        found = await self._access.hls(wanted, is_playlist=asked.is_playlist)
-        return found if isinstance(found, Redirected) else Passed(found.query, is_checked=True, asked=asked)
+        return asked, await self._access.hls(wanted, is_playlist=asked.is_playlist)
 
     def _asked(self, path: str) -> Asked | None:
         """What `path` is for; None where the node has to say what is wrong with it, or of which application it is."""
-        found = _parsed(path)
-        if found is None or (found.app is None and self._match_app):
-            return None
-        return Asked(found, StreamKey(found.app if found.app is not None and self._match_app else ANY_APP, found.name))
+        return _asked(path, self._match_app)
 
     async def _recording(self, request: web.Request) -> Admitted | None:
         try:
@@ -85,8 +82,11 @@ class HlsGuard:
 
 
 @lru_cache(PATHS_KEPT)
-def _parsed(path: str) -> HlsPath | None:
+def _asked(path: str, match_app: bool) -> Asked | None:
     try:
-        return parse_path(path)
+        found = parse_path(path)
     except (InvalidName, RemoteProtocolError):
         return None
+    if found.app is None and match_app:
+        return None
+    return Asked(found, StreamKey(found.app if found.app is not None and match_app else ANY_APP, found.name))

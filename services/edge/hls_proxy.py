@@ -86,7 +86,7 @@ class HlsProxy:
         A HEAD is no player, and answered as a GET would be.
         """
         wanted = self._wanted(request, passed, counted.query, {}, is_counted=True)
-        answer = await self._client.answer(replace(wanted, method="GET"))
+        answer = await self._client.answer(wanted if wanted.method == "GET" else replace(wanted, method="GET"))
         if answer is None:
             return await self._counted_through(request, passed, counted, counting, wanted)
         if answer.status == HTTPStatus.FOUND and (as_it_came := counting.redirected(counted, answer)) is not None:

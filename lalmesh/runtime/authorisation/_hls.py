@@ -19,6 +19,8 @@ from lalmesh.runtime.authorisation._request import Family, Request
 from lalmesh.runtime.authorisation._verdict import AccessRefused, Reason, Refused
 from lalmesh.runtime.secrets_in_urls import without_credentials
 
+_FAMILIES = frozenset({Family.HLS, Family.RECORD})
+
 
 @dataclass(slots=True, frozen=True)
 class Admitted:
@@ -46,7 +48,7 @@ class HlsAccess:
     @property
     def is_guarded(self) -> bool:
         """Whether anybody could be refused."""
-        return self._access.policy.guards(frozenset({Family.HLS, Family.RECORD}))
+        return self._access.policy.guards(_FAMILIES)
 
     async def hls(self, request: Request, *, is_playlist: bool) -> Admitted | Redirected:
         """Let a request for a playlist or a file of a stream in.

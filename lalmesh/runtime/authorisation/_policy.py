@@ -56,9 +56,16 @@ class Policy:
         self._methods = dict(methods or {})
         self._addresses = dict(addresses or {})
         self._is_open_otherwise = is_open_otherwise
+        self._guarded: dict[frozenset[Family], bool] = {}  # what was asked: it is with every request for HLS, and does not change
 
     def guards(self, families: frozenset[Family]) -> bool:
         """Whether anybody who plays by one of `families` could be refused."""
+        found = self._guarded.get(families)
+        if found is None:
+            found = self._guarded[families] = self._could_refuse(families)
+        return found
+
+    def _could_refuse(self, families: frozenset[Family]) -> bool:
         if not self._is_open_otherwise or self._addresses.get(Action.PLAY, _EVERYWHERE).refuses_some:
             return True
         about = (rule for rule in self._rules if Action.PLAY in rule.actions and rule.families & families)
