@@ -71,14 +71,18 @@ def told(outcome: Outcome) -> str:
 
 def write(outcome: Outcome) -> None:
     """Replace `PAGE` and its plots."""
-    plots = list(_drawn(outcome))
+    plots = drawn(outcome)
     for plot in plots:
         _plots.draw(plot, FOLDER)
-    pictures = "\n\n".join(_plots.shown(plot, FOLDER) for plot in plots)
+    PAGE.write_text(text(outcome, [_plots.shown(plot, FOLDER) for plot in plots]))
+
+
+def text(outcome: Outcome, pictures: Sequence[str]) -> str:
+    """The page."""
     faults = "\n".join(f"- fault: {fault}" for fault in outcome.faults[:SHOWN_FAULTS])
     parts = [ABOUT.rstrip(), _report.listed(_context()), _went(outcome), faults, "## What happened", _happened(outcome)]
-    parts += ["## What grew", _slopes(outcome.grown), pictures]
-    PAGE.write_text("\n\n".join(part for part in parts if part) + "\n")
+    parts += ["## What grew", _slopes(outcome.grown), *pictures]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _context() -> dict[str, str]:
@@ -120,7 +124,8 @@ def _amount(what: str, value: float) -> str:
     return f"{value / size:.1f} {unit}" if unit else f"{value:.0f}"
 
 
-def _drawn(outcome: Outcome) -> list[Plot]:
+def drawn(outcome: Outcome) -> list[Plot]:
+    """Its plots: a curve for each process, whatever its lives."""
     assert outcome.sampler is not None
     points = outcome.sampler.series.points
     plots = list[Plot]()

@@ -52,6 +52,7 @@ class Pace:
     block_s: float = 20.0
     relay_s: float = 12.0
     record_s: float = 20.0
+    parts_s: float = 20.0
     kill_encoder_s: float = 30.0
     kill_origin_s: float = 150.0
     hooks_s: float = 40.0  #: how long a receiver is well

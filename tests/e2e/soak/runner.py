@@ -28,7 +28,7 @@ from bench import _load
 PARTS: tuple[Part, ...] = (
     *(comers.renames, comers.changes, comers.programs, comers.datagrams),
     *(troubles.slow_players, troubles.wrong_clients, troubles.kicks, troubles.blacklist, troubles.relays, troubles.recordings),
-    *(troubles.encoder_kills, troubles.origin_kills, troubles.failing_hooks, troubles.browsers),
+    *(troubles.encoder_kills, troubles.origin_kills, troubles.failing_hooks, troubles.browsers, troubles.low_latency),
 )
 LOOK_AGAIN_S = 0.5  #: while it comes to rest
 DOWN_SAMPLE = 400  #: points of a curve at most
@@ -71,7 +71,7 @@ SHORT = Plan(
     waits_not_for=("etcd_hls",),  # owners of segments are remembered for a minute
     pace=Pace(
         rename_s=0.8, change_s=5.0, program_s=12.0, programs=1, visit_s=1.5, stay_s=20.0, slow_s=5.0, wrong_s=0.7, kick_s=6.0,
-        block_s=8.0, relay_s=6.0, record_s=10.0, kill_encoder_s=8.0, kill_origin_s=12.0, hooks_s=8.0, hooks_fail_s=2.0,
+        block_s=8.0, relay_s=6.0, record_s=10.0, parts_s=9.0, kill_encoder_s=8.0, kill_origin_s=12.0, hooks_s=8.0, hooks_fail_s=2.0,
     ),
 )  # fmt: skip
 

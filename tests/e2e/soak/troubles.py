@@ -15,6 +15,7 @@ from e2e.soak.world import RECORDED, Site
 from support import wire
 from support.cluster import Node
 from support.ffmpeg import Publisher
+from support.hls_poller import Replicas, polling
 from support.operator_api import block, call, sessions
 from support.ports import LOOPBACK
 from support.recorder import recording
@@ -32,6 +33,7 @@ BLOCK_AGAIN_S = 3.0  #: after which it is let in at the latest
 STRANGER = "127.0.0.9"  #: an address of this machine that nobody else uses
 RELAYED_S = 5.0  #: how long a relay is watched
 RECORD_S = 8.0
+PARTS_S = 8.0
 REPUBLISHED_S = 1.0  #: until an encoder that was killed comes back
 BACK_S = 30.0  #: for an origin to be ready again
 
@@ -332,6 +334,22 @@ async def failing_hooks(run: Run) -> None:
             sink.hooks.clear()
     finally:
         sink.fails = ""
+
+
+async def low_latency(run: Run) -> None:
+    """Players of low-latency HLS, who wait for each part."""
+
+    async def one() -> None:
+        site = run.chance.choice(run.world.sites)
+        stream, film = run.new("parts"), run.films.main
+        at = Replicas([run.chance.choice(site.edges).http_url("")])
+        async with encoding(run.chance.choice(site.edges).rtmp_url(stream), film.tracks) as encoder:
+            async with polling(at, f"/hls/{stream}/live.m3u8") as (player,):
+                await encoder.show(film, PARTS_S)
+            if not player.arrived:
+                run.fault(f"{stream} by low-latency HLS: no segment in {PARTS_S} s: {player.refusals[-3:]}")
+
+    await run.every(run.pace.parts_s, "players of low-latency HLS", one, most=2)
 
 
 async def browsers(run: Run) -> None:

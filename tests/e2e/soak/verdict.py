@@ -37,7 +37,7 @@ AT_REST: Mapping[str, float] = {"descriptors": 8, "lalmesh_tasks": 8, "threads":
 TYPE_AT_REST = 6  #: more objects of a type of ours than there were at rest before
 #: types of which some may stay of each name
 REMEMBERED: Mapping[str, int] = {
-    "lalmesh.runtime.fences.Fence": 1,
+    "lalmesh.runtime.fences.Fence": 3,  # of edge, origin and hls node, where they are one process
     "lalmesh.runtime.ownership.Epoch": 2,
     "lalmesh.names.StreamKey": 3,
 }
@@ -51,6 +51,7 @@ CACHED = (
     "lalmesh.runtime.events.Event",
     "lalmesh.runtime.hls_answers.Played",
     "services.edge.answer_cache.Answer",
+    "services.edge.upstreams.Upstream",
     "services.scheduler.api._checking._Kind",
 )
 #: what has to be 0 once everybody has left, in every process that tells of it

@@ -78,7 +78,7 @@ def test_objects_of_a_type_of_ours_may_not_stay_but_what_is_remembered_of_names(
     before = rest(kinds={KIND: 2})
     assert left_over(before, rest(kinds={KIND: 2 + TYPE_AT_REST})) == []
     assert left_over(before, rest(kinds={KIND: count})) == [f"edge-1: {count} of {KIND} at rest, 2 before"]
-    assert left_over(before, rest(kinds={FENCE: 500}, names=500)) == []
+    assert left_over(before, rest(kinds={FENCE: 500}, names=170)) == []
     assert left_over(before, rest(kinds={FENCE: 500}, names=50)) != []
 
 
