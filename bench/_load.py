@@ -152,8 +152,9 @@ def connections(port: int) -> int:
 def connections_by_process(port: int) -> dict[int, int]:
     """The same, by process: several may share a port."""
     found: dict[int, int] = {}
-    for pid in map(int, re.findall(r"\bpid=(\d+)", _established(port, "--processes"))):
-        found[pid] = found.get(pid, 0) + 1
+    for line in _established(port, "--processes").splitlines():
+        for pid in set(re.findall(r"\bpid=(\d+)", line)):  # a socket may have several descriptors
+            found[int(pid)] = found.get(int(pid), 0) + 1
     return found
 
 

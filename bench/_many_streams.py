@@ -28,6 +28,7 @@ START_S = 60.0  #: for the edge to let all publish
 READY_S = 3.0  #: until every stream has begun, whose publishers begin within two seconds
 FIRST_ANSWER_S = 60.0  #: for the first playlist of a stream: its first segment has to be whole
 ASKING = 400  #: first playlists that are waited for at once
+LOOKING = 4  #: playlists that are looked at together: not so many that the looks hold up what they look at
 IDLE_S = 86_400  #: one request is enough
 LATE_S = 1.0  #: after its end a segment has to be stored; a bound of the node's histogram
 PART_S = 0.5  #: of media in a part, with the defaults
@@ -82,7 +83,7 @@ def measure(plan: argparse.Namespace, kind: str, folder: Path, stack: ExitStack)
     before, meter = _counters(node), _meter.Meter(pids)
     time.sleep(plan.seconds)
     usage, after = meter.read(), _counters(node)
-    ages_s = [_newest_part_age_s(node, number) for number in range(plan.streams)] if "live" in PLAYLISTS[kind] else []
+    ages_s = _ages_s(node, plan.streams) if "live" in PLAYLISTS[kind] else []
     publishers.terminate()
     published = _load.published(publishers, _load.MARGIN_S)
     gained = {name: value - before.get(name, 0.0) for name, value in after.items()}
@@ -114,6 +115,12 @@ def ask_for_all(node: Node, streams: int, playlists: Sequence[str]) -> None:
 def _get(node: Node, name: str) -> str:
     with urllib.request.urlopen(node.hls_url(name), timeout=FIRST_ANSWER_S) as answer:
         return str(answer.read().decode())
+
+
+def _ages_s(node: Node, streams: int) -> list[float]:
+    """How old the newest part of each stream is."""
+    with ThreadPoolExecutor(LOOKING) as pool:
+        return list(pool.map(partial(_newest_part_age_s, node), range(streams)))
 
 
 def _newest_part_age_s(node: Node, number: int) -> float:
