@@ -18,7 +18,7 @@ ORDER = (
     *("test_rtsp", "test_alerts", "test_drain", "test_hls_storage", "test_hls", "test_relays", "test_frames", "test_hls_cluster"),
     "test_chart",
     *("test_console", "test_recording", "test_docs_commands", "test_dashboards", "test_event_loss", "test_origin_loss"),
-    *("test_etcd_loss", "test_key_rotation", "test_cli"),
+    *("test_workers", "test_etcd_loss", "test_key_rotation", "test_cli"),
     *("test_webhooks", "test_drain_limits", "test_joins", "test_blacklist", "test_authorisation", "test_refusals"),
     *("test_load", "test_load_faults"),
     *("test_rtsp_auth", "test_rtsp_camera", "test_slow_player", "test_readme", "test_api_schema", "test_sessions"),

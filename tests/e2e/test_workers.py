@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -221,6 +222,34 @@ async def test_the_workers_of_an_origin_share_its_streams_and_none_is_the_heir_o
             await more(players)
             faults = [fault for player in players for fault in player.judge(sound).faults]
     assert not faults, "\n".join(faults)
+
+
+async def test_a_standalone_server_of_several_processes_is_one_server_and_outlives_each_of_them(
+    start_standalone: Callable[..., Node], media: Media, tmp_path: Path, stack: ExitStack
+) -> None:
+    server = start_standalone({"edge.workers": WORKERS, "edge.session.report_s": 1})
+    sound = Clip(media("unique_sound"))
+    stack.enter_context(Publisher(sound.file, server.rtmp_url(STREAM), log=tmp_path / "push.log", loops=-1, limit_s=90))
+    players = [recorder(f"flv {number}", server.flv_url(STREAM)) for number in range(12)]
+    hls = HlsRecorder("hls", server.http_url(f"hls/{STREAM}.m3u8"), keeps_session=True)
+    async with recording(*players, hls):
+        await more([*players, hls])
+        count = len(players) + 2
+        found = await asyncio.to_thread(sessions_until, server.api_url, lambda items: len(items) == count, LIMIT_S)
+        assert {item["node"] for item in found if item["protocol"] != "hls"} <= {f"{edge_name()}-{number}" for number in (1, 2)}
+        assert {item["name"]: item["worker_of"] for item in listed(server.api_url, "nodes?role=edge")} == {
+            f"{name}-{number}": name for name in (edge_name(),) for number in (1, 2)
+        }
+        core = process_of(server, 0)
+        os.kill(core, signal.SIGKILL)
+        await asyncio.to_thread(wait_until, "another core", lambda: process_of(server, 0) != core, LIMIT_S)
+        await asyncio.to_thread(wait_until, "readiness", server.is_ready, LIMIT_S, every_s=0.1)
+        await more(players)
+        assert server.stop() == 0
+
+
+def edge_name() -> str:
+    return f"{socket.gethostname()}-edge"
 
 
 async def more(players: Sequence[Recorder]) -> None:
