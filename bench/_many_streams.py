@@ -1,4 +1,4 @@
-"""Many streams that one hls node segments at once, in a cluster of processes."""
+"""Many streams that one server takes in and segments at once, on one core."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from support.cluster import Node
+from support.cluster import Node, Standalone
 from support.hls_text import ReadPlaylist, read_playlist
 from support.media import media
 
-from bench import _load, _meter, _road
+from bench import _load
 
 STREAM = "live/hls-"
 FILE = "bench_1m"
@@ -41,7 +41,7 @@ class Sample:
     """All streams in one format, or both, once."""
 
     streams: int
-    usage: dict[str, _load.Usage]  #: by node
+    usage: _load.Usage
     segments: int  #: that were stored
     late: int  #: that were stored later than `LATE_S` after their end
     given_up: int  #: units and segments that are missing, calls to storage that failed
@@ -59,7 +59,7 @@ class Sample:
     @property
     def shown(self) -> str:
         """In a few words."""
-        cpu = ", ".join(f"{name} {usage.cpu_percent:.0f}%" for name, usage in self.usage.items())
+        cpu = f"{self.usage.cpu_percent:.0f}% of a core, {self.usage.rss_mb:.0f} MB"
         made = f"{self.segments} segments, {self.late} late, {self.given_up} given up"
         return f"{made}; newest part {self.part_age_ms:.0f} ms old; {cpu}"
 
@@ -67,22 +67,20 @@ class Sample:
 def measure(plan: argparse.Namespace, kind: str, folder: Path, stack: ExitStack) -> Sample:
     """Start everything, have it made, measure."""
     cores = _load.Cores(apart=plan.pin)
-    settings = {"hls": {"hls.idle_s": IDLE_S}}
-    road = _road.Road(folder, stack, cores, publishers=plan.streams, playing=0, hls=1, settings=settings)
-    [node] = road.cluster.hls
+    node = stack.enter_context(Standalone(folder, {"hls.idle_s": IDLE_S}))
     cores.give_server(node.pid)
     stack.callback(node.kill)  # one that is asked to leave would make its segments whole, which nobody needs
-    port = road.publishing.ports["rtmp"]
-    publishers = _load.publish(port, plan.streams, 0, READY_S, media(FILE), folder / "publishers.log", name="hls-")
-    road.load(publishers)
+    log = folder / "publishers.log"
+    publishers = _load.publish(node.ports["rtmp"], plan.streams, 0, READY_S, media(FILE), log, name="hls-")
+    stack.enter_context(publishers)
+    cores.give_load(publishers.pid)
     _load.wait_published(publishers, START_S)
     time.sleep(READY_S)
     ask_for_all(node, plan.streams, PLAYLISTS[kind])
     time.sleep(plan.settle)
-    pids = {"publishing edge": road.publishing.pid, "origin": road.origin.pid, "hls node": node.pid}
-    before, meter = _counters(node), _meter.Meter(pids)
-    time.sleep(plan.seconds)
-    usage, after = meter.read(), _counters(node)
+    before = _counters(node)
+    usage = _load.usage(node.pid, plan.seconds)
+    after = _counters(node)
     ages_s = _ages_s(node, plan.streams) if "live" in PLAYLISTS[kind] else []
     publishers.terminate()
     published = _load.published(publishers, _load.MARGIN_S)
@@ -147,10 +145,8 @@ def age_s(playlist: ReadPlaylist, now_s: float) -> float:
 HEAD = [
     "segments",
     "streams",
-    "hls node, % of a core",
+    "% of a core",
     "MB",
-    "publishing edge, %",
-    "origin, %",
     "segments stored",
     "late",
     "given up",
@@ -167,10 +163,8 @@ def row(kind: str, mine: Sequence[Sample]) -> list[str]:
     return [
         SHOWN[kind],
         str(mine[0].streams),
-        median(lambda each: each.usage["hls node"].cpu_percent, ".1f"),
-        median(lambda each: each.usage["hls node"].rss_mb),
-        median(lambda each: each.usage["publishing edge"].cpu_percent),
-        median(lambda each: each.usage["origin"].cpu_percent),
+        median(lambda each: each.usage.cpu_percent, ".1f"),
+        median(lambda each: each.usage.rss_mb),
         str(sum(each.segments for each in mine)),
         str(sum(each.late for each in mine)),
         str(sum(each.given_up for each in mine)),
@@ -181,9 +175,9 @@ def row(kind: str, mine: Sequence[Sample]) -> list[str]:
 def introduction(plan: argparse.Namespace) -> str:
     """What the table shows."""
     return (
-        f"{plan.streams} streams of 1 Mbit/s (H.264 at 30 pictures a second with a key frame every 2 s, AAC: 77 units a second), "
-        "all published at one edge, owned by one origin, and segmented by one hls node with a core to itself; everything else "
-        f"shares the other. {plan.rounds} rounds of {plan.seconds:g} s each, begun {plan.settle:g} s after the first playlists, "
-        f"median. A segment is late if it is not stored {LATE_S:g} s after its end, by the clock of the edge that it was "
-        f"published at; a part, if it is not listed {PART_LATE_S:g} s after it should be."
+        f"{plan.streams} streams of 1 Mbit/s (H.264 at 30 pictures a second with a key frame every 2 s, AAC: 73 units a second), "
+        "published by RTMP to one standalone server, which has one core for all its roles, and stores segments in a folder. "
+        f"{plan.rounds} rounds of {plan.seconds:g} s each, begun {plan.settle:g} s after the first playlists, median. A segment "
+        f"is late if it is not stored {LATE_S:g} s after its end, by the clock of the edge that it was published at; a part, if "
+        f"it is not listed {PART_LATE_S:g} s after it should be."
     )

@@ -1,9 +1,9 @@
 """HLS under load: 200 streams segmented at once by one hls node, and 5,000 playlists a second through one edge.
 
-Every node is a process of its own, with etcd and a scheduler. Segmenting (`_many_streams.py`): the hls node has a core to itself
-where there are two, and makes TS, low-latency fMP4 or both of all streams; no segment may be late or given up. Reloading
-(`_reloading.py`): players of low-latency HLS ask for the playlist with one part more as soon as they have the one before, which the
-edge answers when there is such a part; the edge has the core. That is a steady rate, which does not rise with how fast it answers.
+Segmenting (`_many_streams.py`): one standalone server, on one core, takes all streams in and makes TS, low-latency fMP4 or both of
+them; no segment may be late or given up. Reloading (`_reloading.py`), in a cluster of processes: players of low-latency HLS ask for
+the playlist with one part more as soon as they have the one before, which the edge answers when there is such a part; the edge has
+a core to itself where there are two. That is a steady rate, which does not rise with how fast it answers.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ RELOADED = (1, 10)  #: streams among which the players are divided
 RESULTS = _load.BUILT / "hls_load.json"
 TITLE = "HLS under load: 200 streams at once, and 5,000 playlists a second"
 LIMITS = (
-    "What limits it: an hls node does the same for every unit of a stream, whether anybody watches, so streams are limited by "
-    "units a second on its core; more nodes share them. What is left of the other core, where streams come in, is the limit of "
-    "this machine. Players of one stream all ask for the same playlist at the same moment: an edge asks once for all of them, "
-    "and then answers them one after the other, so the last one waits for all others. Players of more streams wait less, as "
-    "parts are not made at one moment."
+    "What limits it: a server does the same for every unit of a stream, whether anybody watches, so streams are limited by units "
+    "a second on its core; hls nodes and edges of their own share them. Players of one stream all ask for the same playlist at "
+    "the same moment: an edge asks once for all of them, and then answers them one after the other, so the last one waits for "
+    "all others. Players of more streams wait less, as parts are not made at one moment; more edges, or workers, share the "
+    "answers."
 )
 
 

@@ -113,8 +113,7 @@ def test_what_an_edge_costs_the_origin_is_the_difference_for_each_that_came() ->
 
 
 def segmented(*, late: int = 0, given_up: int = 0, late_parts: int = 0) -> _many_streams.Sample:
-    used = dict.fromkeys(("publishing edge", "origin", "hls node"), USED)
-    return _many_streams.Sample(200, used, 600, late, given_up, 300, late_parts, PUBLISHED)
+    return _many_streams.Sample(200, USED, 600, late, given_up, 300, late_parts, PUBLISHED)
 
 
 def reloaded(*, per_s: float = 5000, failed: int = 0, missed: int = 0) -> _reloading.Sample:
