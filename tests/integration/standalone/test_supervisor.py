@@ -87,3 +87,33 @@ async def test_too_few_ports_are_told_of_before_a_worker_is_started(monkeypatch:
     made = config(rtsp={"udp_ports": "20000-20001"})
     with pytest.raises(ConfigError, match=r"^edge.rtsp.udp_ports: pairs of ports for 1 of 2 workers"):
         await Supervisor(made, "edge", "e", 2, ()).run(lambda _: None)
+
+
+#: A worker that nothing kills where its parent ends, as on systems that have no such thing.
+UNWATCHED = """
+    import asyncio, ctypes, sys
+    from services.standalone.workers import Worker, end_with_supervisor
+
+    def missing(name):
+        raise OSError(name)
+
+    async def main():
+        end_with_supervisor(Worker(node="e", number=1, count=2, lifeline_fd=int(sys.argv[1])))
+        print("up", flush=True)
+        await asyncio.Event().wait()
+
+    ctypes.CDLL = missing
+    asyncio.run(main())
+"""
+
+
+async def test_a_worker_finds_out_by_itself_that_its_supervisor_is_gone() -> None:
+    reading, writing = os.pipe()
+    command = (sys.executable, "-P", "-c", textwrap.dedent(UNWATCHED), str(reading))
+    worker = await asyncio.create_subprocess_exec(*command, pass_fds=(reading,), stdout=asyncio.subprocess.PIPE)
+    os.close(reading)
+    assert worker.stdout is not None
+    async with asyncio.timeout(LIMIT_S):
+        assert await worker.stdout.readline() == b"up\n"
+        os.close(writing)
+        assert await worker.wait() == 1
