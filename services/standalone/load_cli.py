@@ -24,7 +24,6 @@ from lalmesh.client.load import (
     Media,
     Plan,
     Report,
-    TooFewFiles,
     as_text,
     delay_as_text,
     made_media,
@@ -123,7 +122,7 @@ def bench_command(
         stall_s=stall,
         udp=rtsp_transport == "udp",
     )
-    media = _begin("bench", plan, _Made(file, bitrate, fps, gop, audio))
+    media = _begin("bench", plan, _Made(file, bitrate, fps, gop, audio), json_file)
     bench = Bench(plan, _options(timeout, insecure, ca), media, say=_say)
     report: Report = _run(bench.run())
     _end(as_text(report), report.as_object(), json_file, is_well=not report.faults)
@@ -147,7 +146,7 @@ def delay_command(
     """Tell how long units take from a publisher to players, each found again by its bytes."""
     publish_url, play_urls = ("", tuple(urls)) if no_publish else (urls[0], tuple(urls[1:]))
     plan = Plan(publish_url=publish_url, play_urls=play_urls)
-    media = _begin("delay", plan, _Made(file, bitrate, fps, gop, audio))
+    media = _begin("delay", plan, _Made(file, bitrate, fps, gop, audio), json_file)
     measured = measure_delay(
         publish_url,
         play_urls,
@@ -180,15 +179,20 @@ def bits(text: str) -> int:
     return round(value)
 
 
-def _begin(command: str, plan: Plan, made: _Made) -> Media | None:
+def _begin(command: str, plan: Plan, made: _Made, json_file: str) -> Media | None:
     """Check all that can be before anybody is dialled; what publishers send."""
     if sys.platform != "linux":
         raise _unable(command, OSError("what nobody looks at is thrown away by Linux, and by no other system"))
     try:
         plan.check()
         raise_file_limit(plan.files)
-        return made.media() if plan.publish_url else None
-    except (LalmeshError, TooFewFiles, OSError, ValueError) as error:
+        if json_file not in ("", "-"):
+            Path(json_file).touch()  # so that nothing is measured in vain
+        media = made.media() if plan.publish_url else None
+        if media is not None:
+            plan.check_media(media)
+        return media
+    except (LalmeshError, OSError, ValueError) as error:
         raise _unable(command, error) from None
 
 

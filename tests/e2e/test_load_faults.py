@@ -116,6 +116,8 @@ WRONG = {
     "publish by HTTP": (("--publish", "http://h/live/a.flv"), "what is published begins with"),
     "no bit rate": (("--publish", "rtmp://h/live/a", "--bitrate", "fast"), "'fast'"),
     "more sound than all": (("--publish", "rtmp://h/live/a", "--bitrate", "64k"), "of which sound has 128000"),
+    "no folder for the report": (("rtmp://h/live/a", "--json", "/nonexistent/report.json"), "/nonexistent/report.json"),
+    "too much to keep": (("--publish", "rtmp://h/live/a", "--publish-within", "9000"), "GB of media to keep"),
     "too many files": (("rtmp://h/live/a", "--players", "90000000"), "open files are needed"),
 }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from lalmesh.client.load._bench import Bench
 from lalmesh.client.load._delay import DelayReport, DelayRow, delay_as_text, measure_delay
 from lalmesh.client.load._media import Media, made_media, media_of_tags
-from lalmesh.client.load._plan import Plan, TooFewFiles, raise_file_limit
+from lalmesh.client.load._plan import NotPossible, Plan, raise_file_limit
 from lalmesh.client.load._reckoning import Spread
 from lalmesh.client.load._report import Report, as_text
 
@@ -19,10 +19,10 @@ __all__ = [
     "DelayReport",
     "DelayRow",
     "Media",
+    "NotPossible",
     "Plan",
     "Report",
     "Spread",
-    "TooFewFiles",
     "as_text",
     "delay_as_text",
     "made_media",

@@ -66,6 +66,10 @@ class Bench:
         finally:
             self._crowd.close()
 
+    def looked_until_s(self, player: LoadPlayer) -> float:
+        """When `player` saw the last of what was measured."""
+        return self.until_s if player.ended_s is None else min(self.until_s, player.ended_s)
+
     # what happens
 
     async def _come_and_stay(self) -> None:
@@ -207,7 +211,8 @@ class Bench:
                 since_s = max(player.joined_s, self.since_s)
                 sent = self._publishers[player.stream].sent_logs()
                 for kind, log in player.looked.logs.items():
-                    found.add(match(sent.get(kind, UnitLog()), log, since_s=since_s, until_s=self.until_s))
+                    until_s = self.looked_until_s(player)
+                    found.add(match(sent.get(kind, UnitLog()), log, since_s=since_s, until_s=until_s))
         return Looks(
             players=len(players),
             units=units,

@@ -15,7 +15,7 @@ from lalmesh.client.load._pacing import Pacing
 from lalmesh.client.load._sweep import Sweep
 from lalmesh.client.load._tape import DatagramTape, InterleavedTape, RtmpTape, Tape
 from lalmesh.client.load._wire import Dialler
-from lalmesh.media import Kind
+from lalmesh.media import TICKS_PER_SECOND, Kind
 from lalmesh.protocol.rtmp import DEFAULT_OUT_CHUNK_SIZE
 
 
@@ -68,6 +68,11 @@ class Crowd:
     def _to_send(self) -> Media:
         assert self.media is not None, "publishers have something to publish"
         return self.media
+
+    @cached_property
+    def due_s(self) -> list[float]:
+        """When each unit of a run leaves, seconds after its beginning."""
+        return [unit.dts / TICKS_PER_SECOND for unit in self._to_send.units]
 
     @cached_property
     def unit_keys(self) -> list[tuple[Kind, int]]:

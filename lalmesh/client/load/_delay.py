@@ -108,7 +108,8 @@ def _compared(bench: Bench) -> Iterator[DelayRow]:
         since_s = max(bench.since_s, first.joined_s or 0.0, player.joined_s or 0.0)
         for kind, log in logs.items():
             sent = first.looked.logs.get(kind, UnitLog()) if first.looked is not None else UnitLog()
-            found.add(match(sent, log, since_s=since_s, until_s=bench.until_s, is_before=False))
+            until_s = min(bench.looked_until_s(first), bench.looked_until_s(player))
+            found.add(match(sent, log, since_s=since_s, until_s=until_s, is_before=False))
         yield DelayRow(
             url=player.url,
             delay_ms=spread(found.delays_s, scale=1000),

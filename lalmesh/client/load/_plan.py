@@ -9,6 +9,7 @@ from typing import Final
 
 from lalmesh.client._errors import InvalidUrl
 from lalmesh.client.load._http_reading import HttpUrl
+from lalmesh.client.load._media import Media
 from lalmesh.client.load._talks import DEMUXERS
 from lalmesh.errors import LalmeshError
 
@@ -20,8 +21,8 @@ _PUBLISH_SCHEMES: Final = ("rtmp", "rtmps", "rtsp", "rtsps")
 _PLAY_SCHEMES: Final = (*_PUBLISH_SCHEMES, "http", "https", "ws", "wss")
 
 
-class TooFewFiles(LalmeshError):
-    """The system does not let this process open as many files as it has sessions."""
+class NotPossible(LalmeshError):
+    """What is planned is more than this machine is set up for."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -54,6 +55,17 @@ class Plan:
             _check_url(url, _PLAY_SCHEMES, "played", self.streams)
             if url.startswith(("http", "ws")):
                 _check_path(HttpUrl.parse(url))
+
+    def check_media(self, media: Media) -> None:
+        """Find out whether what is kept for the publisher that begins last can be kept.
+
+        Raises:
+            NotPossible: it is over `MAX_TAPE_BYTES`.
+        """
+        kept_bytes = self.publish_within_s * media.bitrate_bps / 8
+        if kept_bytes > MAX_TAPE_BYTES:
+            within, kept_gb = f"publishers within {self.publish_within_s:g} s", kept_bytes / 1e9
+            raise NotPossible(f"{within}: {kept_gb:.1f} GB of media to keep for the last, limit {MAX_TAPE_BYTES / 1e9:.1f}")
 
     @property
     def sessions(self) -> int:
@@ -97,10 +109,10 @@ def raise_file_limit(files: int) -> None:
     """Let this process open so many files.
 
     Raises:
-        TooFewFiles: the system forbids it.
+        NotPossible: the system forbids it.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < files:
         if hard != resource.RLIM_INFINITY and hard < files:
-            raise TooFewFiles(f"{files} open files are needed, the limit is {hard}: raise it (ulimit -Hn), or take fewer")
+            raise NotPossible(f"{files} open files are needed, the limit is {hard}: raise it (ulimit -Hn), or take fewer")
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))

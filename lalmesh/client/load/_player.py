@@ -70,17 +70,13 @@ class LoadPlayer(ABC):
         self.joined_s: float | None = None  #: when its first picture or sound was there
         self.refused = ""  #: why it got none
         self.lost = ""  #: why it ended, once it had begun
+        self.ended_s: float | None = None  #: when it was over
         self.received_bytes = 0
         self.faults: dict[str, int] = {}  #: what went wrong without ending it, and how often
         self.flow = Flow(0.0)
         self.looked = Looked() if looks else None
         self._crowd = crowd
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-    @property
-    def is_playing(self) -> bool:
-        """It has begun, and has not ended."""
-        return self.joined_s is not None and not self.lost
 
     @property
     def stall_limit_s(self) -> float:
@@ -100,6 +96,7 @@ class LoadPlayer(ABC):
             else:
                 self.lost = str(error)
         finally:
+            self.ended_s = time.monotonic()
             if self.joined_s is None:
                 joined()
             else:  # a stall that lasts to the end is one

@@ -46,7 +46,7 @@ class LoadPublisher(Paced):
         self._held_since_s: float | None = None
         media = crowd.media
         assert media is not None
-        self._due_s = [unit.dts / TICKS_PER_SECOND for unit in media.units]
+        self._due_s = crowd.due_s
         self._run_s = media.run_ticks / TICKS_PER_SECOND
         self._place = 0
         self._zero_s = 0.0

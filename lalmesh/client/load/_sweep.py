@@ -74,6 +74,13 @@ class Sweep:
 
     def _look(self) -> None:
         now_s = time.monotonic()
+        try:
+            self._look_at_all(now_s)
+        finally:
+            self._due_s = max(now_s, self._due_s) + SWEEP_S
+            self._timer = self._loop.call_later(max(self._due_s - time.monotonic(), 0.0), self._look)
+
+    def _look_at_all(self, now_s: float) -> None:
         self.lateness.add(max(now_s - self._due_s, 0.0))
         counted_s, limit_s = self.attention.look(now_s), self.stall_limit_s
         sources = self._sources
@@ -96,5 +103,3 @@ class Sweep:
         if self._looks % SIGN_OF_LIFE_EACH == 0:
             for call in self.each_second:
                 call(now_s)
-        self._due_s = max(now_s, self._due_s) + SWEEP_S
-        self._timer = self._loop.call_later(max(self._due_s - time.monotonic(), 0.0), self._look)

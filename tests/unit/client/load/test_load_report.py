@@ -3,13 +3,14 @@
 import json
 import resource
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.client import InvalidUrl
-from lalmesh.client.load import Plan, Report, Spread, TooFewFiles, as_text, raise_file_limit
+from lalmesh.client.load import NotPossible, Plan, Report, Spread, as_text, made_media, raise_file_limit
 from lalmesh.client.load._delay import DelayReport, DelayRow, delay_as_text
 from lalmesh.client.load._pacing import BUCKET_S, Lateness
 from lalmesh.client.load._plan import SPARE_FILES, is_playlist, url_of
@@ -157,6 +158,13 @@ def test_a_plan_that_cannot_be_is_refused(plan: Plan) -> None:
         plan.check()
 
 
+def test_publishers_cannot_come_over_so_long_that_nobody_can_keep_what_the_last_needs() -> None:
+    media = made_media(bitrate_bps=40_000_000, frame_rate=Fraction(25), key_s=1, audio_bps=0)
+    Plan(publish_url="rtmp://h/live/a", publish_within_s=60).check_media(media)
+    with pytest.raises(NotPossible, match="GB of media to keep"):
+        Plan(publish_url="rtmp://h/live/a", publish_within_s=300).check_media(media)
+
+
 def test_the_limit_of_files_is_raised_as_far_as_it_goes() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
@@ -166,7 +174,7 @@ def test_the_limit_of_files_is_raised_as_far_as_it_goes() -> None:
         raise_file_limit(10)
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 100
         if before[1] != resource.RLIM_INFINITY:
-            with pytest.raises(TooFewFiles, match="the limit is"):
+            with pytest.raises(NotPossible, match="the limit is"):
                 raise_file_limit(before[1] + 1)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
