@@ -26,6 +26,7 @@ from services.standalone.workers._worker import CORE
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0  #: a worker that dies each time it has started costs a core for a second
 STEADY_S = 60.0  #: a worker that ran for so long has nothing to do with its death before
+SAME_SIGNAL_S = 0.5  #: some who stop a process tell it and then its whole group: the same word said twice
 MAX_DEATHS_AT_START = 3  #: one may be chance
 
 
@@ -97,6 +98,7 @@ class _Worker:
     due_at: float = 0.0  # while it waits
     up_at: float = 0.0  # while it runs
     pause_s: float = 0.0  # after its last death
+    is_told: bool = False  # to end
     reads_again: bool = False  # once it runs: what it was started by may be as it was before
 
 
@@ -109,6 +111,7 @@ class Supervision:
         self._deaths_at_start = 0
         self._all_were_up = False
         self._ends = False
+        self._told_at: float | None = None
         self._reason = ""
         self._core_is_spared: int | None = None  # until nobody needs it any more: the signal that it is to be sent
         self._is_over = False
@@ -144,7 +147,7 @@ class Supervision:
             case Told(signal.SIGHUP):
                 return [*self._read_again()]
             case Told(number):
-                return [*self._end(number)]
+                return [*self._told(number, now)]
             case _:
                 assert_never(event)
 
@@ -185,9 +188,17 @@ class Supervision:
             elif worker.state is State.STARTING:  # it would end by it
                 worker.reads_again = True
 
-    def _end(self, by: int) -> Iterator[Command]:
-        """Have all end, or with more haste where they were told before: each knows what a second signal means."""
-        is_hasty, self._ends = self._ends, True
+    def _told(self, by: int, now: float) -> Iterator[Command]:
+        """Have all end, or with haste where that was said before: each knows what a second signal means."""
+        said_at = self._told_at
+        if said_at is None:
+            self._told_at = now
+        elif now - said_at < SAME_SIGNAL_S:
+            return
+        yield from self._end(by, is_hasty=said_at is not None)
+
+    def _end(self, by: int, *, is_hasty: bool = False) -> Iterator[Command]:
+        self._ends = True
         self._asked.add(-by)
         for worker in self._workers.values():
             if worker.state is State.WAITING:
@@ -197,7 +208,9 @@ class Supervision:
             self._core_is_spared = by
             alive.remove(CORE)
         for number in alive:
-            yield Send(number, by)
+            if is_hasty or not self._workers[number].is_told:
+                self._workers[number].is_told = True
+                yield Send(number, by)
         yield from self._end_if_over()
 
     def _end_rest(self, gone: int) -> Iterator[Command]:
@@ -208,7 +221,8 @@ class Supervision:
         alive = any(worker.state is not State.OVER for number, worker in self._workers.items() if number != CORE)
         if self._core_is_spared is not None and not alive:
             by, self._core_is_spared = self._core_is_spared, None
-            if core.state is not State.OVER:
+            if core.state is not State.OVER and not core.is_told:
+                core.is_told = True
                 yield Send(CORE, by)
         elif not self._ends and (gone == CORE or not alive):
             yield from self._end(signal.SIGTERM)

@@ -10,6 +10,7 @@ from services.standalone.workers._supervision import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     MAX_DEATHS_AT_START,
+    SAME_SIGNAL_S,
     STEADY_S,
     AllUp,
     Command,
@@ -131,9 +132,23 @@ def test_who_waits_to_be_started_again_is_not_and_who_just_starts_may_end_by_the
 def test_one_that_a_second_signal_finds_as_it_takes_itself_apart_has_ended_in_order() -> None:
     core = running()
     core.handle(Told(TERM), 1.0)
-    core.handle(Told(TERM), 1.1)
-    assert core.handle(Died(1, -TERM), 1.2) == []
-    assert core.handle(Died(2, 0), 1.2) == [End("")]
+    core.handle(Told(TERM), 1.6)
+    assert core.handle(Died(1, -TERM), 1.7) == []
+    assert core.handle(Died(2, 0), 1.7) == [End("")]
+
+
+def test_the_same_word_said_twice_is_said_once() -> None:
+    core = with_core(1)
+    assert core.handle(Told(TERM), 1.0) == [Send(1, TERM)]
+    assert core.handle(Told(TERM), 1.0 + SAME_SIGNAL_S / 2) == []
+    assert core.handle(Told(TERM), 1.0 + SAME_SIGNAL_S) == [Send(0, TERM), Send(1, TERM)]
+
+
+def test_who_was_told_for_another_reason_is_not_told_by_the_first_signal() -> None:
+    core = with_core()
+    assert core.handle(Died(0, 0), 1.0) == [Send(1, TERM), Send(2, TERM)]
+    assert core.handle(Told(TERM), 2.0) == []
+    assert core.handle(Told(TERM), 3.0) == [Send(1, TERM), Send(2, TERM)]
 
 
 def test_all_that_wait_are_over_at_once() -> None:
