@@ -30,7 +30,7 @@ PARTS: tuple[Part, ...] = (
     *(troubles.slow_players, troubles.wrong_clients, troubles.kicks, troubles.blacklist, troubles.relays, troubles.recordings),
     *(troubles.encoder_kills, troubles.origin_kills, troubles.failing_hooks, troubles.browsers, troubles.low_latency),
 )
-LOOK_AGAIN_S = 0.5  #: while it comes to rest
+LOOK_AGAIN_S = 1.0  #: while it comes to rest
 DOWN_SAMPLE = 400  #: points of a curve at most
 FILES = 8192  #: descriptors of this process
 #: counters that stay at 0: what a well-behaved client or receiver of webhooks would have lost
@@ -126,7 +126,7 @@ async def _soak(run: Run, plan: Plan, sampler: Sampler) -> Outcome:
         outcome.crowd = players.players
     outcome.seconds = time.monotonic() - begun_s
     outcome.grown = grown(sampler.series, (run.done["names"] - done_before) / 2)
-    after = await _rest(run, plan, sampler)
+    after = await _rest(run, plan, sampler, before)
     for fault in (*not_zero(after.values, plan.waits_not_for), *left_over(before, after), *await _lost(run)):
         run.fault(f"at rest: {fault}")
     for each in outcome.grown:
@@ -168,17 +168,18 @@ async def sampling(sampler: Sampler, plan: Plan) -> AsyncIterator[None]:
         raise ended
 
 
-async def _rest(run: Run, plan: Plan, sampler: Sampler) -> Rest:
-    """Wait until all counts are 0, and see how it is then."""
+async def _rest(run: Run, plan: Plan, sampler: Sampler, before: Rest | None = None) -> Rest:
+    """Wait until all counts are 0, and nothing is left that was not there `before`; how it is then, or after the longest wait."""
     end_s = time.monotonic() + plan.rest_s
     while True:
         await sampler.look(deep=False)
-        if not not_zero(sampler.newest, plan.waits_not_for) or time.monotonic() >= end_s:
-            break
+        is_late = time.monotonic() >= end_s
+        if is_late or not not_zero(sampler.newest, plan.waits_not_for):
+            await sampler.look(deep=True)
+            rest = Rest.of(sampler, {node.name: node.pid for node in run.world.nodes}, run.done["names"])
+            if is_late or before is None or not left_over(before, rest):
+                return rest
         await asyncio.sleep(LOOK_AGAIN_S)
-    await sampler.look(deep=True)
-    pids = {node.name: node.pid for node in run.world.nodes}
-    return Rest.of(sampler, pids, run.done["names"])
 
 
 async def _lost(run: Run) -> list[str]:

@@ -51,6 +51,7 @@ CACHED = (
     "lalmesh.runtime.events.Event",
     "lalmesh.runtime.hls_answers.Played",
     "services.edge.answer_cache.Answer",
+    "services.edge.hls_counting.Asked",
     "services.edge.upstreams.Upstream",
     "services.scheduler.api._checking._Kind",
 )
