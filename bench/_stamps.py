@@ -25,7 +25,8 @@ from lalmesh.client import open_player, open_publisher, read_tags
 from lalmesh.container.flv import TAG_AUDIO, TAG_VIDEO, Tag
 from lalmesh.media import TrackSet
 
-HERE = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[1]
+CODE = {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}  #: what the processes need to find
 FRAMES = (TAG_AUDIO, TAG_VIDEO)
 GAP_MS = 33  #: between two runs of a file: the length of a picture
 NS_PER_MS = 1e6
@@ -84,12 +85,12 @@ def read(log: Path) -> list[Stamp]:
 
 def pushing(file: Path, url: str, log: Path) -> Child:
     """Publish `file` until it is ended, with stamps in `log`."""
-    return Child([sys.executable, "-m", "bench._stamps", "push", file, url, log], log=log.with_suffix(".out"))
+    return Child([sys.executable, "-m", "bench._stamps", "push", file, url, log], log=log.with_suffix(".out"), env=CODE)
 
 
 def playing(url: str, log: Path) -> Child:
     """Play `url` until it is ended, with stamps in `log`."""
-    return Child([sys.executable, "-m", "bench._stamps", "play", url, log], log=log.with_suffix(".out"))
+    return Child([sys.executable, "-m", "bench._stamps", "play", url, log], log=log.with_suffix(".out"), env=CODE)
 
 
 # the processes
