@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -10,6 +11,10 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 import lalmesh
+
+#: Objects more than before that make a collection worth its while as long as a node starts. What imports and models of the
+#: configuration make, a fifth of a million, is no garbage: to look through it again and again took a tenth of a second.
+START_ALLOCATIONS = 300_000
 
 _ROLES = ("services.standalone.roles_cli", "add_roles")
 _CLIENT = ("services.standalone.client_cli", "add_client_commands")
@@ -40,6 +45,8 @@ class _Commands(TyperGroup):
         if cmd_name not in _ADDED_BY:
             return None
         module, add = _ADDED_BY[cmd_name]
+        if _ADDED_BY[cmd_name] is _ROLES:  # once it serves, a node has a threshold for that
+            gc.set_threshold(START_ALLOCATIONS, *gc.get_threshold()[1:])
         having = typer.Typer()
         getattr(import_module(module), add)(having)
         return get_group(having).get_command(ctx, cmd_name)
