@@ -49,7 +49,8 @@ class Judged:
     def told(self) -> str:
         """As one line."""
         side = "at least" if self.at_least else "at most"
-        return f"{self.what}: {shown(self.found) or 'nothing'} {self.unit}, {side} {self.bar:g}: {self.verdict}"
+        found = f"{shown(self.found) or 'nothing'} {self.unit}".rstrip()
+        return f"{self.what}: {found}, {side} {self.bar:g}: {self.verdict}"
 
 
 def shown(value: float | None) -> str:

@@ -336,6 +336,7 @@ def row(subject: Subject, samples: Samples) -> list[str]:
         _shown(ratio_to(subject.label, nginx_of(subject), samples)),
         verdict(subject, samples),
         f"{statistics.median(usage.rss_mb for usage in used):.0f}",
+        f"{statistics.median(sample.players.cpu_percent for sample in mine if sample is not None):.0f}",
     ]
 
 
@@ -364,7 +365,7 @@ def _shown(ratio: float | None) -> str:
 
 HEAD = [
     *("server", "protocol", "players", "gathered", "% of a core", "lowest-highest", "writes/s"),
-    *("x floor", "x nginx-rtmp", "verdict", "MB"),
+    *("x floor", "x nginx-rtmp", "verdict", "MB", "% of a core of the players"),
 ]
 CROWD_HEAD = [
     *("protocol", "players", "gathered", "% of a core", "stalled", "closed", "longest gap ms"),

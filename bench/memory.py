@@ -283,7 +283,8 @@ def main() -> None:
     _load.raise_file_limit(max(plan.publishers, plan.players))
     found = _rounds.run(_rounds.choose(subjects(plan), plan.only), plan.rounds)
     bars, streams = judge(found), stream_rows(found)
-    paragraphs = [introduction(plan), _report.table(EACH_HEAD, each_rows(found, bars))]
+    each = each_rows(found, bars)
+    paragraphs = [introduction(plan), _report.table(EACH_HEAD, each)] if each else []
     paragraphs += [streams_introduction(plan), _report.table(STREAM_HEAD, streams)] if streams else []
     sys.exit(_rounds.conclude("memory", TITLE, [*paragraphs, LIMITS], plan, found, judged=bars))
 

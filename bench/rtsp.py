@@ -21,6 +21,7 @@ from support.cluster import PROGRAM, Node, Standalone
 from support.media import media
 
 from bench import _load, _report, fanout
+from bench._report import Judged
 from bench.fanout import STREAM, Bar, Running, Sample, Subject
 
 FLV, INTERLEAVED, UDP, UDP_CUT = "flv", "rtsp", "rtsp-udp", "rtsp-udp-cut"
@@ -93,6 +94,19 @@ def missed(samples: Samples) -> list[str]:
     return found
 
 
+def judged(samples: Samples) -> list[Judged]:
+    """The bars, for all of the suite."""
+    found = [
+        Judged(what=f"{SHOWN[way]}, each frame at once", found=ratio(way, samples), bar=bar.most, unit="x HTTP-FLV")
+        for way, bar in BARS.items()
+        if way in samples
+    ]
+    if UDP in samples:
+        what = f"{SHOWN[UDP]}: calls of the kernel for an access unit and player"
+        found.append(Judged(what=what, found=calls_per_unit(UDP, samples), bar=MOST_CALLS))
+    return found
+
+
 def row(way: str, samples: Samples) -> list[str]:
     """The line of one way."""
     used = [sample.usage for sample in samples[way] if sample is not None]
@@ -161,7 +175,7 @@ def main() -> None:
     rows = [row(way, samples) for way in samples if any(samples[way])]
     text = "\n\n".join((introduction(plan), _report.listed(about), _report.table(HEAD, rows)))
     print(f"\n{title}\n\n{text}\n")
-    fanout.keep(plan, about, samples, problems)
+    fanout.keep(plan, about, samples, problems, judged(samples))
     if plan.report:
         _report.publish("rtsp", title, text)
     failed = missed(samples) if plan.verdict else []

@@ -207,8 +207,8 @@ def introduction(plan: argparse.Namespace) -> str:
     """What the tables show."""
     return (
         f"Each is started {plan.rounds} times, median. Listening: all its listeners are bound; ready: it answers so. Roles start "
-        "beside a scheduler, and what they start with is what a cluster starts with. Cold: Python, packages and program have to "
-        "be read from the disk."
+        "beside a scheduler with etcd; a scheduler itself, beside another one, is ready once it knows that it may stand, which is "
+        "a matter of leases and takes seconds. Cold: Python, packages and program have to be read from the disk."
     )
 
 

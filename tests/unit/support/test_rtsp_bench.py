@@ -5,7 +5,7 @@ import pytest
 from bench import rtsp
 from bench._load import Players, Usage
 from bench.fanout import Sample
-from bench.rtsp import BARS, FLV, INTERLEAVED, SHOWN, UDP, calls_per_unit, missed, ratio, row, subjects, verdict
+from bench.rtsp import BARS, FLV, INTERLEAVED, SHOWN, UDP, calls_per_unit, judged, missed, ratio, row, subjects, verdict
 
 UNITS_PER_S = 70.0
 
@@ -35,6 +35,14 @@ def test_a_median_above_its_bar_is_missed() -> None:
     found = {FLV: samples(10, 10, 10), INTERLEAVED: samples(11, 13, 13), UDP: samples(17, 18, 19)}
     assert missed(found) == ["RTSP, interleaved: 1.30 x HTTP-FLV, bar 1.20"]
     assert [verdict(way, found) for way in found] == ["", "bar 1.20: missed", "bar 1.80: met"]
+
+
+def test_bars_are_told_to_the_suite_as_well() -> None:
+    found = {FLV: samples(10), UDP: samples(15, calls_per_s=1.5 * UNITS_PER_S)}
+    assert [each.told for each in judged(found)] == [
+        "RTSP, UDP, each frame at once: 1.5 x HTTP-FLV, at most 1.8: met",
+        "RTSP, UDP: calls of the kernel for an access unit and player: 1.5, at most 2: met",
+    ]
 
 
 def test_two_calls_by_udp_are_too_many() -> None:
