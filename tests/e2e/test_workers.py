@@ -21,7 +21,7 @@ from support.cluster import Cluster, Node
 from support.drained import by_command, ends, listed, publishing
 from support.ffmpeg import Publisher
 from support.flv_crowd import FlvPlayer, crowd, holes
-from support.members import eventually
+from support.hls_poller import until
 from support.operator_api import call, kick, sessions, sessions_until
 from support.process import wait_until
 from support.recorder import STALL_S, HlsRecorder, Recorder, TagRecorder, recorder, recording
@@ -89,7 +89,8 @@ async def reported(cluster: Cluster, edge: Node, count: int) -> dict[str, int]:
 async def playing(players: Sequence[FlvPlayer], pictures: int = 30) -> None:
     """Wait until everybody has so many more pictures."""
     wanted = [len(player.shown) + pictures for player in players]
-    await eventually(lambda: all(len(player.shown) >= count for player, count in zip(players, wanted, strict=True)))
+    everybody = [*zip(players, wanted, strict=True)]
+    await until("pictures of everybody", lambda: all(len(player.shown) >= count for player, count in everybody), LIMIT_S)
 
 
 async def test_the_workers_of_an_edge_are_one_edge_and_one_of_them_is_lost_alone(
@@ -150,7 +151,7 @@ async def check_kicks(cluster: Cluster, players: Sequence[FlvPlayer]) -> None:
     assert len(by_node) == WORKERS
     for session_id in by_node.values():
         await asyncio.to_thread(kick, cluster.api_url, session_id, "a test")
-    await eventually(lambda: gone(players) >= WORKERS)
+    await until("the kicks", lambda: gone(players) >= WORKERS, LIMIT_S)
     assert gone(players) == WORKERS
 
 
@@ -184,7 +185,7 @@ async def check_one_lost(cluster: Cluster, edge: Node, players: Sequence[FlvPlay
     of_it = sum(item["node"] == lost and item["protocol"] == "http-flv" for item in found)
     starts = [item["incarnation"] for name, item in workers_of(cluster, edge).items() if name == lost]
     os.kill(process_of(edge, int(lost[-1])), signal.SIGKILL)
-    await eventually(lambda: gone(players) >= of_it)
+    await until("the end of those who are lost", lambda: gone(players) >= of_it, LIMIT_S)
     staying = [player for player in players if not player.ended.is_set()]
     assert len(staying) == len(players) - of_it
     await all_joined(cluster, edge, starts)
