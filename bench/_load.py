@@ -78,7 +78,9 @@ def build(name: str) -> Path:
     source, program = HERE / f"{name}.c", BUILT / name
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
         BUILT.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cc", "-O2", "-o", program, source], check=True, stdin=subprocess.DEVNULL, timeout=BUILD_S)
+        unfinished = program.with_name(f"{name}.{os.getpid()}")  # another one may be running, or being made
+        subprocess.run(["cc", "-O2", "-o", unfinished, source], check=True, stdin=subprocess.DEVNULL, timeout=BUILD_S)
+        unfinished.rename(program)
     return program
 
 
