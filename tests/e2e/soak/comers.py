@@ -15,7 +15,7 @@ from support.recorder import STALL_S, HlsRecorder, Recorder, recorder, recording
 from lalmesh.client import ClientOptions, open_player
 from lalmesh.container.flv import BodyDemuxer
 
-RENAMED_S = (1.0, 5.0)  #: how long a stream lasts that has a name of its own
+RENAMED_S = (0.5, 3.0)  #: how long a stream lasts that has a name of its own
 CHANGED_S = 2.5  #: of each film where an encoder changes
 LET_IN_S = 20.0  #: for a player to have its first unit
 ON_CHANGE = ("rtmp", "flv", "ws", "ts")  #: RTSP says its tracks once

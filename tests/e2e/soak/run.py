@@ -40,18 +40,18 @@ class Films:
 class Pace:
     """How much goes on: seconds between two beginnings of a part, on the average."""
 
-    rename_s: float = 0.5
-    change_s: float = 6.0
+    rename_s: float = 0.4
+    change_s: float = 10.0
     program_s: float = 90.0  #: how long one lasts
     programs: int = 2  #: of each site at a time
-    visit_s: float = 1.0
+    visit_s: float = 2.0
     stay_s: float = 40.0  #: the longest that a visitor of a program stays
     slow_s: float = 15.0
-    wrong_s: float = 2.0
-    kick_s: float = 12.0
+    wrong_s: float = 3.0
+    kick_s: float = 20.0
     block_s: float = 20.0
-    relay_s: float = 12.0
-    record_s: float = 20.0
+    relay_s: float = 20.0
+    record_s: float = 30.0
     parts_s: float = 20.0
     kill_encoder_s: float = 30.0
     kill_origin_s: float = 150.0

@@ -44,6 +44,7 @@ REMEMBERED: Mapping[str, int] = {
 #: types of which there are as many as a cache or a log may have; that these have an end the slopes show
 CACHED = (
     "lalmesh.media.Track",  # of the events of the log
+    "lalmesh.protocol.hls._names.InitName",
     "lalmesh.protocol.hls._names.SegmentName",
     "lalmesh.protocol.hls._paths.HlsPath",
     "lalmesh.runtime.event_log.EventCursor",
