@@ -18,6 +18,7 @@ from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Codec, Kind, TracksChang
 MIN_RUN_S: Final = 10.0  #: of made-up media: longer than what is late by, so that no two units with the same bytes are mistaken
 MAX_RUN_GOPS: Final = 64  #: looked through for a run that sound fits whole
 MAX_RUN_BYTES: Final = 512 << 20  #: of a file: it is held as a whole
+MOST_OVER: Final = 1.1  #: times the bit rate that was asked for; more is another stream
 DEFAULT_FRAME_TICKS: Final = TICKS_PER_SECOND // 25  #: of a track with one frame only
 
 
@@ -58,7 +59,7 @@ def made_media(*, bitrate_bps: int, frame_rate: Fraction, key_s: float, audio_bp
     """Media of `bitrate_bps` in all, made up: H.264 with a key frame every `key_s` seconds, and AAC; 0 bit/s: none.
 
     Raises:
-        ValueError: sound alone is more, or no picture has room for so many bits.
+        ValueError: sound alone is more, or pictures with nothing in them; or no picture has room for so many bits.
     """
     audio = MadeAudio(bitrate_bps=audio_bps) if audio_bps else None
     if bitrate_bps <= audio_bps:
@@ -78,7 +79,10 @@ def made_media(*, bitrate_bps: int, frame_rate: Fraction, key_s: float, audio_bp
         tracks = tracks.with_track(build_track(AUDIO_TRACK_ID, Codec.AAC, audio.configuration))
         frames = range(round(run_ticks / frame_ticks))
         units += [AccessUnit(AUDIO_TRACK_ID, round(number * frame_ticks), 0, True, audio.next_frame()) for number in frames]
-    return Media(tracks, _in_order(units), run_ticks)
+    media = Media(tracks, _in_order(units), run_ticks)
+    if media.bitrate_bps > MOST_OVER * bitrate_bps:
+        raise ValueError(f"{bitrate_bps} bit/s, where a key frame every {key_s:g} s alone makes {media.bitrate_bps:.0f}")
+    return media
 
 
 def _whole_gops(gop_ticks: Fraction, frame_ticks: Fraction) -> int:

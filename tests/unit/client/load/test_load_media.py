@@ -21,13 +21,18 @@ from lalmesh.protocol.rtsp import InterleavedFrame, MessageReader
 SMALL = made_media(bitrate_bps=300_000, frame_rate=Fraction(25), key_s=1.0, audio_bps=64_000)
 
 
-@given(st.integers(100_000, 8_000_000), st.sampled_from([Fraction(25), Fraction(30_000, 1001), Fraction(60)]), st.integers(2, 90))
+@given(st.integers(200_000, 8_000_000), st.sampled_from([Fraction(25), Fraction(30_000, 1001), Fraction(60)]), st.integers(15, 90))
 def test_made_pictures_have_the_bit_rate_that_was_asked_for(bitrate_bps: int, frame_rate: Fraction, gop: int) -> None:
     video = MadeVideo(bitrate_bps=bitrate_bps, frame_rate=frame_rate, gop_pictures=gop)
     pictures = [video.next_picture() for _ in range(2 * gop)]
     made_bps = sum(len(picture.payload) for picture in pictures) * 8 * frame_rate / len(pictures)
     assert abs(made_bps - bitrate_bps) < 0.03 * bitrate_bps + 386 * 8 * frame_rate / len(pictures)
     assert [picture.is_key for picture in pictures] == ([True] + [False] * (gop - 1)) * 2
+
+
+def test_pictures_with_nothing_in_them_have_a_bit_rate_too() -> None:
+    with pytest.raises(ValueError, match="alone makes"):
+        made_media(bitrate_bps=20_000, frame_rate=Fraction(60), key_s=0.1, audio_bps=0)
 
 
 def test_made_pictures_are_told_right() -> None:
