@@ -153,6 +153,7 @@ def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Sample]]:
     made = [
         _rounds.Subject(f"publisher-{name}", partial(publishers, start, plan), missing)
         for name, (start, missing) in publish.servers().items()
+        if name != publish.FLOOR
     ]
     made += [_rounds.Subject(f"player-{each.label}", partial(players, each, plan), each.missing) for each in _playable()]
 

@@ -1,4 +1,4 @@
-"""What it costs to take streams in that nobody plays: lalmesh beside nginx-rtmp and node-media-server, and up to where it ends.
+"""What it costs to take streams in that nobody plays: lalmesh beside the floor, nginx-rtmp and node-media-server, and to its end.
 
 Each server in turn gets as many publishers, which send ready-made chunks (`publishers.c`), and makes neither HLS nor recordings.
 Processor time is that of all its processes; memory is what it has more than before they came. Then publishers are added, step by
@@ -20,14 +20,16 @@ from typing import Any
 
 from support.cluster import PROGRAM, Standalone
 from support.media import media
+from support.ports import free_ports
 
 from bench import _load, _report, _rounds
 from bench._plots import Curve, Plot
 from bench._report import Judged
 from bench.fanout import stream_kbps
-from bench.peers import Nginx, NodeMediaServer
+from bench.peers import Nginx, NodeMediaServer, Server
 
 PUBLISHERS = 200
+FLOOR = "floor"
 STEPS = {"lalmesh": 50, "nginx-rtmp": 200, "node-media-server": 100}  #: publishers that come at a time
 MOST_PUBLISHERS = 2000
 MOST_TIMES_NGINX = 3.3  #: which is what lal takes
@@ -140,6 +142,13 @@ def knee(climb: Climb) -> Knee:
 # measuring
 
 
+def floor(folder: Path, stack: ExitStack) -> Running:
+    """`sink.c`, which only reads."""
+    [port] = free_ports(1)
+    server = Server([_load.build("sink"), str(port)], ports={"rtmp": port}, log=folder / "sink.log")
+    return Running(stack.enter_context(server).pid, port)
+
+
 def lalmesh(folder: Path, stack: ExitStack) -> Running:
     """lalmesh standalone with its defaults: no HLS until somebody asks for it, no recording."""
     node = stack.enter_context(Standalone(folder))
@@ -162,6 +171,7 @@ def node_media_server(folder: Path, stack: ExitStack) -> Running:
 def servers() -> dict[str, tuple[Start, str]]:
     """How each is started, and why it can't be."""
     return {
+        FLOOR: (floor, ""),
         "lalmesh": (lalmesh, "" if Path(PROGRAM).exists() else f"{PROGRAM} is missing"),
         "nginx-rtmp": (nginx, "" if Nginx.available() else "nginx or its RTMP module is not installed"),
         "node-media-server": (node_media_server, "" if NodeMediaServer.available() else "node or npm is not installed"),
@@ -233,13 +243,22 @@ def climbs(plan: argparse.Namespace) -> list[_rounds.Subject[Climb]]:
     def measure(start: Start, each: int, folder: Path, stack: ExitStack) -> Climb:
         return Bench(plan, start, folder, stack).climb(each)
 
-    found = servers().items()
-    return [_rounds.Subject(f"climb-{name}", partial(measure, start, STEPS[name]), missing) for name, (start, missing) in found]
+    found = [(name, *each) for name, each in servers().items() if name in STEPS]
+    return [_rounds.Subject(f"climb-{name}", partial(measure, start, STEPS[name]), missing) for name, start, missing in found]
 
 
 # what was found
 
-HEAD = ["server", "% of a core", "lowest-highest", "x nginx-rtmp", "µs a second and publisher", "MB each", "publishers late p99 ms"]
+HEAD = [
+    "server",
+    "% of a core",
+    "lowest-highest",
+    "x floor",
+    "x nginx-rtmp",
+    "µs a second and publisher",
+    "MB each",
+    "publishers late p99 ms",
+]
 CLIMB_HEAD = ["server", "publishers", "% of a core", "unread ms", "late p99 ms", "% of a core of the publishers"]
 KNEE_HEAD = ["server", "knee"]
 
@@ -248,12 +267,12 @@ def row(name: str, found: _rounds.Found[Step]) -> list[str]:
     """The line of one server."""
     mine = found.of(name)
     cpu = [step.usage.cpu_percent for step in mine]
-    ratio = found.ratio(name, "nginx-rtmp", lambda step: step.percent_each)
+    ratios = [found.ratio(name, beside, lambda step: step.percent_each) for beside in (FLOOR, "nginx-rtmp")]
     return [
         name,
         f"{statistics.median(cpu):.1f}",
         f"{min(cpu):.1f}-{max(cpu):.1f}",
-        "" if ratio is None else f"{ratio:.2f}",
+        *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
         f"{statistics.median(step.percent_each for step in mine) * 10_000:.0f}",
         f"{statistics.median(step.mb_each for step in mine):.2f}",
         f"{max(step.sent.late_p99_ms for step in mine):.0f}",
@@ -305,7 +324,7 @@ def introduction(plan: argparse.Namespace) -> str:
         f"{plan.publishers} publishers by RTMP, each of a stream of its own of {stream_kbps() / 1000:.1f} Mbit/s (H.264 at 30 "
         f"pictures a second, AAC), in chunks of 4,096 bytes, spread over time; no player, no HLS, no recording. {plan.rounds} "
         f"rounds of {plan.seconds:g} s each after {plan.warm_up:g} s, median; processor time of the whole server, which has a core "
-        "to itself; memory is what it has more than before they came. Ratios are taken within a round."
+        "to itself; memory is what it has more than before they came. Ratios are taken within a round; the floor only reads (`sink.c`)."
     )
 
 
