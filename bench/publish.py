@@ -274,7 +274,7 @@ def row(name: str, found: _rounds.Found[Step]) -> list[str]:
         f"{min(cpu):.1f}-{max(cpu):.1f}",
         *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
         f"{statistics.median(step.percent_each for step in mine) * 10_000:.0f}",
-        f"{statistics.median(step.mb_each for step in mine):.2f}",
+        f"{max(0.0, statistics.median(step.mb_each for step in mine)):.2f}",
         f"{max(step.sent.late_p99_ms for step in mine):.0f}",
     ]
 
@@ -324,7 +324,8 @@ def introduction(plan: argparse.Namespace) -> str:
         f"{plan.publishers} publishers by RTMP, each of a stream of its own of {stream_kbps() / 1000:.1f} Mbit/s (H.264 at 30 "
         f"pictures a second, AAC), in chunks of 4,096 bytes, spread over time; no player, no HLS, no recording. {plan.rounds} "
         f"rounds of {plan.seconds:g} s each after {plan.warm_up:g} s, median; processor time of the whole server, which has a core "
-        "to itself; memory is what it has more than before they came. Ratios are taken within a round; the floor only reads (`sink.c`)."
+        "to itself; memory is what it has more than before they came. Ratios are taken within a round; the floor only reads "
+        "(`sink.c`)."
     )
 
 
