@@ -315,7 +315,7 @@ def arguments() -> argparse.Namespace:
     parser = _rounds.parser("edges", __doc__, RESULTS, rounds=5, seconds=10, warm_up=3)
     parser.add_argument("--edges", type=int, nargs="+", default=EDGES, help="numbers of edges (1 2 4)")
     parser.add_argument("--players", type=int, default=250, help="for each edge (%(default)s)")
-    parser.add_argument("--shared", type=int, default=600, help="players that the workers of one edge share (%(default)s)")
+    parser.add_argument("--shared", type=int, default=1000, help="players that the workers of one edge share (%(default)s)")
     parser.add_argument("--gather", type=int, default=0, metavar="MS", help="the longest that frames are gathered (%(default)s)")
     return parser.parse_args()
 
