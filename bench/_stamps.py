@@ -96,9 +96,14 @@ def playing(url: str, log: Path) -> Child:
 # the processes
 
 
+def is_frame(tag: Tag) -> bool:
+    """Whether it is a picture or a frame of sound: neither script data, nor what configures H.264 and AAC, nor their end."""
+    return tag.type_id in FRAMES and tag.body[1:2] == b"\x01"  # AVCPacketType, AACPacketType (FLV 10.1 Annex E.4)
+
+
 def _writer(log: TextIO) -> Callable[[int, Tag], None]:
     def write(at_ns: int, tag: Tag) -> None:
-        if tag.type_id in FRAMES:
+        if is_frame(tag):
             log.write(f"{at_ns} {tag.timestamp_ms}-{tag.type_id}-{hashlib.md5(tag.body).hexdigest()}\n")
 
     return write
@@ -106,12 +111,16 @@ def _writer(log: TextIO) -> Callable[[int, Tag], None]:
 
 async def _push(file: Path, url: str, log: TextIO) -> None:
     tags = [tag async for tag in read_tags(file)]
-    length_ms = tags[-1].timestamp_ms + GAP_MS
+    frames = [tag for tag in tags if is_frame(tag)]
+    before = tags[: tags.index(frames[0])]
+    length_ms = frames[-1].timestamp_ms + GAP_MS
     write, clock = _writer(log), asyncio.get_running_loop().time
     async with open_publisher(url, TrackSet(())) as out:
+        for tag in before:
+            out.send(tag.type_id, tag.timestamp_ms, tag.body)
         began = clock()
         for run in itertools.count():
-            for tag in tags:
+            for tag in frames:
                 moved = Tag(tag.type_id, tag.timestamp_ms + run * length_ms, tag.body)
                 if (wait_s := began + moved.timestamp_ms / 1000 - clock()) > 0:
                     await out.sleep(wait_s)

@@ -10,6 +10,7 @@ from bench._load import Usage
 from bench._rounds import Found
 from bench._stamps import Delays, Stamp, matched, percentile
 from bench.delay import Sample, gathered_ms, judge, label, plots, row
+from lalmesh.container.flv import Tag
 
 MS = 1_000_000
 
@@ -36,6 +37,12 @@ def test_frames_that_did_not_come_or_came_again_are_counted_and_strangers_are_no
     found = matched(sent, got, 0, 10)
     assert (found.units, found.missing, found.doubled) == (3, 1, 1)
     assert found.worst_ms == pytest.approx(2, abs=0.001)
+
+
+def test_only_what_every_player_has_to_get_is_stamped() -> None:
+    bodies = {9: (b"\x17\x00config", b"\x17\x01picture", b"\x27\x02"), 8: (b"\xaf\x00config", b"\xaf\x01sound"), 18: (b"\x02\x01",)}
+    tags = [Tag(type_id, 0, body) for type_id, each in bodies.items() for body in each]
+    assert [tag.body for tag in tags if _stamps.is_frame(tag)] == [b"\x17\x01picture", b"\xaf\x01sound"]
 
 
 def test_a_percentile_of_few_values_is_one_of_them() -> None:
