@@ -77,6 +77,8 @@ ZERO = (
     "scheduler_hls_waiting_streams",
     "scheduler_webhook_backlog",
     "lalmesh_events_waiting",
+    "listed_sessions_cluster",
+    "listed_sessions_standalone",
     "etcd_claims",
     "etcd_groups",
     "etcd_hls",

@@ -12,11 +12,13 @@ from typing import Self
 import redis
 from e2e.soak.samples import Sampler, Values, Watched, size_of
 from support.cluster import Cluster, Node, Settings, Standalone
+from support.operator_api import call
 from support.ports import LOOPBACK
 from support.redis import RedisServer
 from support.webhook_sink import WebhookSink
 
 TOKEN = "a token of the soak tests"
+LISTED = 100  #: sessions that are asked for: whether there are any
 SECRET = "a secret of the soak tests"
 RECORDED = "record"  #: the application whose streams are recorded
 #: what a claim, a group, an owner of segments, a relay leaves in the registry while it is there
@@ -38,6 +40,7 @@ _TIMES: dict[str, object] = {
     "hls.session.idle_s": 6,
     "hls.memory_bytes": 32 << 20,
     "scheduler.hls_remember_s": 60,
+    "scheduler.session_ttl_s": 15,
     "notify.shard_events_num": 1000,
     "notify.kept_events_num": 50,
     "hls.recording.rules": [f"{RECORDED}/* flv+hls segment_s=5 keep_s=20"],
@@ -114,12 +117,15 @@ class World:
         found["etcd_keys"] = len(keys)
         for kind in REGISTRY:
             found[f"etcd_{kind.rstrip('/')}"] = sum(key.startswith(f"/lalmesh/{kind}") for key in keys)
+        for site in self.sites:  # who is asked forgets those that nobody has seen for long
+            status, page = call("GET", f"{site.api.api_url}/v1/sessions?limit={LISTED}")
+            found[f"listed_sessions_{site.name}"] = float(len(page["items"]) if status == 200 else LISTED)
         with redis.Redis(host=LOOPBACK, port=self.redis.port) as client:
             memory = client.info("memory")
             assert isinstance(memory, dict)
             found["redis_keys"] = float(str(client.dbsize()))
             found["redis_bytes"] = float(memory["used_memory"])
-        for site, folder in (("cluster", self.folder / "cluster"), ("standalone", self.folder / "alone")):
+        for name, folder in (("cluster", self.folder / "cluster"), ("standalone", self.folder / "alone")):
             size, files = size_of(folder / "media")
-            found[f"stored_bytes_{site}"], found[f"stored_files_{site}"] = float(size), float(files)
+            found[f"stored_bytes_{name}"], found[f"stored_files_{name}"] = float(size), float(files)
         return found
