@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 
 import aiohttp
 from aiohttp import web
@@ -94,20 +93,29 @@ def remote_of(request: web.BaseRequest) -> Remote:
     return remote if remote.scheme else Remote(remote.address, remote.peer, request.scheme)
 
 
-@contextlib.contextmanager
-def waiting_for_answer(request: web.Request) -> Iterator[None]:
-    """While `request` is answered, its connection's silence is no reason to end it, and its end ends the request."""
-    gate = gate_of(request)
-    if gate is None:
-        yield
-        return
-    gate.waiting, gate.connection.watch_idle = asyncio.current_task(), False
-    try:
-        yield
-    finally:
-        gate.waiting = None
-        gate.connection.last_read = asyncio.get_running_loop().time()
-        gate.connection.watch_idle = True
+class WaitingForAnswer:
+    """While a request is answered, its connection's silence is no reason to end it, and its end ends the request.
+
+    A class, as it is entered for every playlist: a generator would cost more than what it does.
+    """
+
+    __slots__ = ("_gate",)
+
+    def __init__(self, request: web.Request) -> None:
+        """For the time in which `request` is answered."""
+        self._gate = gate_of(request)
+
+    def __enter__(self) -> None:
+        """It is being answered."""
+        if (gate := self._gate) is not None:
+            gate.waiting, gate.connection.watch_idle = asyncio.current_task(), False
+
+    def __exit__(self, *_: object) -> None:
+        """It has been, or will not be."""
+        if (gate := self._gate) is not None:
+            gate.waiting = None
+            gate.connection.last_read = asyncio.get_running_loop().time()
+            gate.connection.watch_idle = True
 
 
 async def send(request: web.Request, response: web.StreamResponse, chunks: AsyncIterable[bytes | memoryview]) -> bool:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 MAX_HELD_BYTES = 256 << 20  #: a hundred segments of 2.6 MB: beyond, answers pass through instead, as fast as each client takes them
 
 
@@ -33,18 +30,43 @@ class HeldBodies:
         """They are held no more."""
         self._bytes -= size
 
-    @contextlib.contextmanager
-    def using(self, body: bytes) -> Iterator[bool]:
-        """Hold `body` for as long as the context lasts, where there is room; gives whether there is."""
+    def using(self, body: bytes) -> Using:
+        """Hold `body` for as long as the context lasts, where there is room; it gives whether there is."""
+        return Using(self, body)
+
+    def begin(self, body: bytes) -> bool:
+        """Somebody takes `body`; gives whether there is room."""
         users = self._users.get(id(body), 0)
         if not users and not self.take(len(body)):
-            yield False
-            return
+            return False
         self._users[id(body)] = users + 1
-        try:
-            yield True
-        finally:
-            self._users[id(body)] -= 1
-            if not self._users[id(body)]:
-                del self._users[id(body)]
-                self.give_back(len(body))
+        return True
+
+    def end(self, body: bytes) -> None:
+        """Who took it has it."""
+        users = self._users[id(body)] - 1
+        if users:
+            self._users[id(body)] = users
+        else:
+            del self._users[id(body)]
+            self.give_back(len(body))
+
+
+class Using:
+    """One answer on its way to one client. A class, as there is one for every playlist: a generator costs more than it does."""
+
+    __slots__ = ("_bodies", "_body", "_has_room")
+
+    def __init__(self, bodies: HeldBodies, body: bytes) -> None:
+        """Of `bodies`, for `body`."""
+        self._bodies, self._body, self._has_room = bodies, body, False
+
+    def __enter__(self) -> bool:
+        """Whether there is room."""
+        self._has_room = self._bodies.begin(self._body)
+        return self._has_room
+
+    def __exit__(self, *_: object) -> None:
+        """The client has it, or has gone."""
+        if self._has_room:
+            self._bodies.end(self._body)

@@ -18,7 +18,7 @@ from lalmesh.runtime import telemetry
 from lalmesh.runtime.authorisation import CLIENT_HEADER, EdgeHeaders, FromEdge
 from lalmesh.runtime.forwarded import Remote
 from lalmesh.runtime.hls_sessions import HlsPlayer
-from lalmesh.runtime.http_gate import CHUNK_BYTES, answer_with, remote_of, send, waiting_for_answer
+from lalmesh.runtime.http_gate import CHUNK_BYTES, WaitingForAnswer, answer_with, remote_of, send
 from lalmesh.runtime.record_paths import RECORDINGS
 from services.edge.answer_cache import Answer
 from services.edge.hls_client import HlsClient, passed_on
@@ -51,7 +51,7 @@ class HlsProxy:
         Raises:
             Unavailable: no hls node answers.
         """
-        with waiting_for_answer(request):
+        with WaitingForAnswer(request):
             if self._counting is None or passed.asked is None:
                 return await self._uncounted(request, passed, passed.query)
             match self._counting.decide(passed.asked, passed.query):

@@ -11,7 +11,7 @@ from lalmesh.errors import InvalidName, ServiceError
 from lalmesh.media import Kind, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime.cors import CorsPolicy
-from lalmesh.runtime.http_gate import waiting_for_answer
+from lalmesh.runtime.http_gate import WaitingForAnswer
 from services.edge.client import Client
 from services.edge.client_http import client_of
 from services.edge.http_formats import HttpFormat
@@ -47,14 +47,14 @@ class StreamPlaying:
             stream, client = self._stream_key(request, form), client_of(request, protocol)
             if request.method == "HEAD":
                 return await self._ask(request, form, stream, client)
-            with waiting_for_answer(request):
+            with WaitingForAnswer(request):
                 joining = await self._context.join(stream, client)
         except ServiceError as error:
             return self._refusals.for_error(request, protocol, error)
         output = form.output(self._context, is_socket=is_socket)
         with joining.given_back_unless_taken():
             if output.tells_tracks_once:
-                with waiting_for_answer(request):
+                with WaitingForAnswer(request):
                     await joining.relay.settled()
                 try:
                     joining.check()
@@ -75,7 +75,7 @@ class StreamPlaying:
             ServiceError: it would get none.
         """
         output = form.output(self._context, is_socket=False)
-        with waiting_for_answer(request):
+        with WaitingForAnswer(request):
             relay = await self._context.relay(stream, client)
             with relay.given_back_unless_taken():
                 if output.tells_tracks_once:

@@ -28,7 +28,7 @@ from lalmesh.runtime.authorisation import (
     http_challenge,
 )
 from lalmesh.runtime.forwarded import Remote
-from lalmesh.runtime.http_gate import remote_of, waiting_for_answer
+from lalmesh.runtime.http_gate import WaitingForAnswer, remote_of
 from lalmesh.runtime.record_paths import RECORDINGS, parse_record_path
 from services.hls.answer import UNCACHED, Answer, refusal
 from services.hls.naming import StreamNames
@@ -71,7 +71,7 @@ class Guard:
         address = said.address if said is not None else remote.address
         if self._access.is_guarded and not (said is not None and said.is_checked):
             try:
-                with waiting_for_answer(request):
+                with WaitingForAnswer(request):
                     admitted = await self._admitted(request, query, address)
             except AccessRefused as error:
                 return _refusal(error)

@@ -14,7 +14,7 @@ from lalmesh.runtime import telemetry
 from lalmesh.runtime.asked_once import AskedOnce
 from lalmesh.runtime.hls_answers import CODECS_HEADER, PUBLICATION_HEADER, Played, codecs_in
 from lalmesh.runtime.hls_sessions import HlsPlayer, Players, SessionIds, session_in, with_session
-from lalmesh.runtime.http_gate import answer_with, waiting_for_answer
+from lalmesh.runtime.http_gate import WaitingForAnswer, answer_with
 from lalmesh.runtime.record_paths import RECORDINGS
 from lalmesh.runtime.threads import Threads
 from services.hls.answer import PLAYLIST_TYPE, UNCACHED, Answer, refusal
@@ -58,7 +58,7 @@ class HlsHttp:
     async def answer(self, request: web.Request, let_in: LetIn | None = None) -> web.StreamResponse:
         """Answer one that was `let_in`, by default as it came; who leaves while he waits is not waited for."""
         let_in = let_in or as_it_came(request)
-        with waiting_for_answer(request):
+        with WaitingForAnswer(request):
             if request.path.startswith(RECORDINGS):
                 response = await self._records.get(request)
             else:

@@ -17,7 +17,7 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.api_tokens import ApiRole
 from lalmesh.runtime.event_kinds import EventKind
 from lalmesh.runtime.event_log import SHARDS, EventLog, LoggedEvent, shard_of
-from lalmesh.runtime.http_gate import remote_of, waiting_for_answer
+from lalmesh.runtime.http_gate import WaitingForAnswer, remote_of
 from lalmesh.runtime.notify import ASKED_FOR
 from lalmesh.runtime.rate_limit import network_of
 from lalmesh.runtime.secrets_in_urls import without_secrets
@@ -124,7 +124,7 @@ class Listeners:
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
             response.headers["X-Accel-Buffering"] = "no"  # nginx would gather them
             gone_or_takes_nothing = contextlib.suppress(ConnectionError, TimeoutError)
-            with gone_or_takes_nothing, waiting_for_answer(asked.request):  # a listener has nothing to say
+            with gone_or_takes_nothing, WaitingForAnswer(asked.request):  # a listener has nothing to say
                 await response.prepare(asked.request)
                 await _send(response, f"retry: {RETRY_MS}\n\n")
                 await self._serve(response, asked, after, None if stream is None else self._key(stream))

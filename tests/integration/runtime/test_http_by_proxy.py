@@ -14,7 +14,7 @@ from support.proxy_header import binary
 
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.forwarded import ForwardedHeader, Remote, TrustedProxies
-from lalmesh.runtime.http_gate import gate_of, remote_of, waiting_for_answer
+from lalmesh.runtime.http_gate import WaitingForAnswer, gate_of, remote_of
 from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics
 from services.edge.takeover import TakenOver, take_over
@@ -45,7 +45,7 @@ class Site:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.remotes.append(remote_of(request))
-        with waiting_for_answer(request):
+        with WaitingForAnswer(request):
             match request.path:
                 case "/waits":
                     await self.release.wait()

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from lalmesh.runtime import http_gate
 from lalmesh.runtime.cors import CorsPolicy
-from lalmesh.runtime.http_gate import answer_with, waiting_for_answer
+from lalmesh.runtime.http_gate import WaitingForAnswer, answer_with
 from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics
 
@@ -40,7 +40,7 @@ class Site:
         self._stack.push_async_callback(self.port.close, "over")
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        with waiting_for_answer(request):
+        with WaitingForAnswer(request):
             match request.path:
                 case "/waits":
                     self.waited_for.set()
