@@ -48,9 +48,9 @@ def judge(
         if label_of(streams) not in asked.samples:
             continue
         answered, what = asked.of(label_of(streams)), f"playlists of {streams} streams"
-        failed = sum(each.reloads.failed + each.reloads.missed for each in answered) if answered else None
+        failed = sum(each.reloads.failed for each in answered) if answered else None
         rate = asked.median(label_of(streams), lambda each: each.reloads.per_s / plan.per_s)
-        judged.append(Judged(what=f"{what}: failed, or never had by a player", found=failed, bar=0))
+        judged.append(Judged(what=f"{what}: that failed", found=failed, bar=0))
         judged.append(Judged(what=f"{what}: of {plan.per_s:g} a second", found=rate, bar=LEAST_RATE, at_least=True))
     return judged
 
