@@ -63,7 +63,7 @@ class Plan:
 
 SHORT = Plan(
     warm_s=8.0,
-    main_s=20.0,
+    main_s=16.0,
     rest_s=25.0,
     sample_s=2.0,
     deep_s=6.0,
