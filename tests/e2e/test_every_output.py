@@ -31,7 +31,7 @@ from lalmesh.container.flv import TAG_SCRIPT
 pytestmark = pytest.mark.timeout(300)  # the first test waits for all that is pushed
 
 RUN_S = 60.0  #: for the longest case, 12.5 s, on a slow machine
-JOINED_MS = 2000  #: by when in the stream every player has begun
+JOINED_MS = 2050  #: by when in the stream every player has begun: at the second key frame, with the sound that follows on it
 ODD_MS = 4000  #: when in the stream its clock does what it should not
 SEAM_MS = 40  #: from the last unit before a jump of the clock to the first after it (docs/design.md, section 4)
 HOUR_MS = 3_600_000

@@ -267,7 +267,11 @@ def test_kept_segments_are_played_by_the_record_playlist(
 def test_another_node_records_on_when_the_recording_one_is_killed(
     start_cluster: Callable[..., Cluster], stack: ExitStack, tmp_path: Path
 ) -> None:
-    settings = {"scheduler": {"hls.recording.rules": ["live/* flv+hls"]}, "hls": QUICK, "origin": {"origin.grace_s": 0}}
+    settings = {
+        "scheduler": {"hls.recording.rules": ["live/* flv+hls"]},
+        "hls": QUICK,
+        "origin": {"origin.grace_s": 0, "origin.gop_num": 9},
+    }
     cluster = start_cluster(origins=1, edges=1, hls=2, settings=settings)
     edge = cluster.edges[0]
     wait_until("hls nodes that the edge knows", lambda: ask(edge.http_url("record/"))[0] == 200, LIMIT_S)

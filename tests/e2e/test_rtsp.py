@@ -1,12 +1,12 @@
 """What is pushed by RTSP comes out of every output: publisher × transport × media × output, with real clients.
 
 All streams of a program go through one server at once. Each frame has to be there, decode times have to rise, and presentation
-times are the publisher's but for one constant (`support.shown_times`). RTSP players are in `test_rtsp_play`.
+times are the publisher's but for one constant (`support.shown_times`). RTSP players are in `test_rtsp_play`; what GStreamer pushes
+goes by the clock, and is in `test_rtsp_gstreamer`.
 """
 
 from __future__ import annotations
 
-import subprocess
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
@@ -15,9 +15,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 from e2e.test_frames import RUN_S, Run, into
 from support import ffmpeg
 from support.cluster import PROGRAM, Node
+from support.frames import Recording
 from support.media import media
 from support.ports import connections
 from support.process import Child, wait_until
@@ -49,18 +51,9 @@ TS = ("ts", "hls")
 FMP4 = ("mp4", "hls-mp4")
 TRANSCODED = (*TS, *FMP4)  #: where G.711 becomes AAC
 GSTREAMER_S = 14  #: for 8 s of media: by UDP it does not always end by itself
-#: GStreamer reports after 3.1 s at the latest (RFC 3550 §6.2), until when its sound lies as it arrived; then it takes parts back.
-#: And its own stamps of the first two of pictures that refer forward are off by what their track began later than the sound.
-REPORTED_S = Fraction(35, 10)
 #: By UDP, and before reports tell where the sound belongs, sound may arrive before a picture that it belongs behind.
 OVERTAKEN_S = Fraction(2, 10)
-#: GStreamer sends sound from when that flows on, which may be before its first picture: as long as one of its threads has waited.
-AHEAD_S = Fraction(1)
 PARSERS = {"h264": "h264parse !", "hevc": "h265parse !", "aac": "aacparse !", "opus": "opusparse !", "pcma": ""}
-NEEDS_CLIENT_SINK = pytest.mark.skipif(
-    subprocess.run(["gst-inspect-1.0", "--exists", "rtspclientsink"], check=False, capture_output=True).returncode != 0,
-    reason="gstreamer1.0-rtsp is not installed",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,38 +210,36 @@ def other_sound(case: Case, output: str) -> bool:
     return (case.media.endswith("pcma") and output in TRANSCODED) or (case.program == "gstreamer" and output in FMP4)
 
 
+def compared(table: Table, case: Case, output: str) -> tuple[Recording, Recording]:
+    """What was sent, and what a player got, whose decode times rise."""
+    got, coded = of_file_as_coded_too(table.received(case, output), adts=output in TS and not case.media.endswith("opus"))
+    check_decode_times(coded)
+    return source(case.media), got
+
+
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     return Tables(tmp_path_factory)
 
 
-MARKS = {"ffmpeg": (), "gstreamer": (NEEDS_CLIENT_SINK,)}
-
-
-@pytest.mark.parametrize(
-    ("server", "case", "output"),
-    [
-        pytest.param(server, case, output, id=f"{server}-{case.name}-{output}", marks=marks)
+def rows(program: str) -> list[ParameterSet]:
+    """Each output of each of its cases on each server, for a test that takes these."""
+    return [
+        pytest.param(server, case, output, id=f"{server}-{case.name}-{output}")
         for server in SERVERS
-        for program, marks in MARKS.items()
         for case in cases(program)
         for output in outputs(case, server)
-    ],
-)
+    ]
+
+
+@pytest.mark.parametrize(("server", "case", "output"), rows("ffmpeg"))
 def test_every_frame_comes_out(tables: Tables, server: str, case: Case, output: str) -> None:
-    file = tables.of(server, case.program).received(case, output)
-    sent = source(case.media)
-    got, coded = of_file_as_coded_too(file, adts=output in TS and not case.media.endswith("opus"))
-    check_decode_times(coded)
+    sent, got = compared(tables.of(server, case.program), case, output)
     kinds = ["video"] if other_sound(case, output) else None
     overtaken_s = OVERTAKEN_S if case.transport == "udp" else 0
-    if case.program == "gstreamer":
-        check_times(sent, got, after_s=REPORTED_S, kinds=kinds, join_s=AHEAD_S)
-    else:
-        check_times(sent, got, HELD_BACK if case.media.endswith("aac") else 0, kinds=kinds, join_s=overtaken_s)
+    check_times(sent, got, HELD_BACK if case.media.endswith("aac") else 0, kinds=kinds, join_s=overtaken_s)
 
 
-@pytest.mark.parametrize("program", [pytest.param(program, marks=marks) for program, marks in MARKS.items()])
 @pytest.mark.parametrize("server", SERVERS)
-def test_sessions_end_with_their_publishers(tables: Tables, server: str, program: str) -> None:
-    assert tables.of(server, program).sessions_are_over
+def test_sessions_end_with_their_publishers(tables: Tables, server: str) -> None:
+    assert tables.of(server, "ffmpeg").sessions_are_over

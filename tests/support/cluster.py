@@ -24,7 +24,7 @@ from support.process import Child, ProcessError, wait_until
 
 #: The program under test: the one of this environment, or what E2E_LALMESH names (a packed one, say).
 PROGRAM = os.environ.get("E2E_LALMESH") or OUR_PROGRAM
-START_S = 30.0  #: for a node to listen on a slow machine that runs other tests
+START_S = 90.0  #: for a node to listen on a slow machine that runs other tests
 STOP_S = 10.0  #: for a node to leave in order
 READY_REQUEST_S = 2.0  #: for one answer of a health check
 CLUSTER_KEY = "a cluster key for tests only"
