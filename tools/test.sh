@@ -66,7 +66,7 @@ fi
 step "endurance: half a minute of all that goes on for hours" make soak SHORT=1
 step "end-to-end tests with a browser, and of delays" make browser
 step "the one-file program" archive_serves
-beside "the fan-out benchmark, in small, to see that it runs" make bench-fanout ARGS="--players 20 --seconds 2 --warm-up 1 --rounds 1 \
+beside "the fan-out benchmark, in small, to see that it runs" make bench-fanout ARGS="--players 20 --crowd 0 --seconds 2 --warm-up 1 --rounds 1 \
 --no-verdict --only floor-flv-100,lalmesh-flv-0,lalmesh-rtmp-100,nginx,node-media-server-flv"
 beside "the HLS benchmark, in small, to see that it runs" make bench-hls ARGS="--streams 1 --segment-ms 1000 --seconds 0.5 --settle 0 \
 --warm-up 0 --rounds 1 --waiting 50 --only segmenting-none,segmenting-both,edge-blocking,nginx-part"
