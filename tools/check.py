@@ -28,17 +28,18 @@ UNIT_TESTS = "unit tests"
 PYTEST = ["pytest", "-p", "no:xdist", "-p", "no:schemathesis"]  # what is not loaded takes no time to load
 PARTS = {
     "scheduler": ["scheduler"],
-    "protocols": ["protocol"],
     "runtime": ["runtime"],
+    "hls, documents": ["hls", "docs", "chart"],
     "media": ["amf", "codec", "container", "remux", "rpc"],
+    "protocols": ["protocol"],
 }
 IN_PARTS = [f"tests/unit/{folder}" for folders in PARTS.values() for folder in folders]
 
 #: The slow ones first.
 CHECKS: dict[str, list[str]] = {
     "types": ["mypy", "--explicit-package-bases", *SOURCES],
-    **{f"{UNIT_TESTS}: {part}": [*PYTEST, *(f"tests/unit/{folder}" for folder in folders)] for part, folders in PARTS.items()},
     f"{UNIT_TESTS}: the others": [*PYTEST, "tests/unit", *(f"--ignore={folder}" for folder in IN_PARTS)],
+    **{f"{UNIT_TESTS}: {part}": [*PYTEST, *(f"tests/unit/{folder}" for folder in folders)] for part, folders in PARTS.items()},
     "layers": ["lint-imports"],
     "generated code": ["python", "tools/proto.py", "--check"],
     "style": ["ruff", "check", *SOURCES],
