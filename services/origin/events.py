@@ -7,7 +7,7 @@ from enum import Enum
 
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import Epoch, Location, NodeAddress, Place, UnitName
-from lalmesh.runtime.ring import Cursor, Run
+from lalmesh.runtime.ring import Cursor
 
 
 class GroupState(Enum):
@@ -33,14 +33,6 @@ class PublicationOpened:
     publication: bytes
     place: Place
     heir: NodeAddress | None = None  #: where it goes if it loses this origin
-
-
-@dataclass(slots=True)
-class RunReceived:
-    """Units of a publication."""
-
-    port: int
-    run: Run
 
 
 @dataclass(slots=True, frozen=True)
@@ -88,7 +80,7 @@ class Moved:
     here: bool = False
 
 
-Event = PublicationOpened | RunReceived | PublicationLost | SubscriberJoined | SubscriberLeft | TimerFired | ReleaseAnswered | Moved
+Event = PublicationOpened | PublicationLost | SubscriberJoined | SubscriberLeft | TimerFired | ReleaseAnswered | Moved
 
 
 # commands
@@ -148,11 +140,6 @@ class CloseSubscriber:
 
 
 @dataclass(slots=True, frozen=True)
-class Wake:
-    """There is more in the ring for every subscriber."""
-
-
-@dataclass(slots=True, frozen=True)
 class Release:
     """Ask the registry whether the stream has ended, and delete the group there if so."""
 
@@ -166,13 +153,5 @@ class Forget:
 
 
 Command = (
-    AcceptPublication
-    | TellPublication
-    | ClosePublication
-    | AcceptSubscriber
-    | TellSubscriber
-    | CloseSubscriber
-    | Wake
-    | Release
-    | Forget
+    AcceptPublication | TellPublication | ClosePublication | AcceptSubscriber | TellSubscriber | CloseSubscriber | Release | Forget
 )

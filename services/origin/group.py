@@ -36,20 +36,16 @@ from services.origin.events import (
     PublicationOpened,
     Release,
     ReleaseAnswered,
-    RunReceived,
     SubscriberJoined,
     SubscriberLeft,
     TellPublication,
     TellSubscriber,
     TimerFired,
-    Wake,
 )
 
 MAX_SUBSCRIBERS = 10_000  #: readers of one stream: nodes, not players
 
 TRIM_US = 50_000  #: what nobody wants any more is given up so often
-
-_WAKE: list[Command] = [Wake()]
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -107,8 +103,6 @@ class Group:
         if self.state is GroupState.CLOSED:
             return _refused(event)
         match event:
-            case RunReceived(port, run):
-                return _WAKE if self.receive(port, run, now_s) else []
             case PublicationOpened():
                 return self._publication_opened(event)
             case PublicationLost():
@@ -150,7 +144,9 @@ class Group:
         return commands
 
     def receive(self, port: int, run: Run, now_s: float) -> bool:
-        """Take the units of a publication in, as `RunReceived` says, without an event; whether readers have more now."""
+        """Take the units of a publication in; whether readers have more now. No event, as it is what happens all the time."""
+        if self.state is GroupState.CLOSED:
+            return False
         if self._left_keep_us and now_s >= self._left_until_s:
             self._left_keep_us = 0
             self._keep()

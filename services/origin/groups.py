@@ -27,7 +27,6 @@ from lalmesh.runtime.ring import Run
 from lalmesh.runtime.tally import add_counters
 from lalmesh.runtime.telemetry import Attribute, SpanName
 from services.origin import events
-from services.origin.events import GroupState
 from services.origin.group import Group, GroupCounters, GroupSettings
 
 log = logging.getLogger(__name__)
@@ -228,13 +227,9 @@ class Groups:
 
     def receive(self, entry: GroupEntry, port: int, run: Run) -> None:
         """Give the units of a publication to its group, and wake those who read it: the hot path, without event and commands."""
-        core = entry.core
-        if core.state is not GroupState.CLOSED and core.receive(port, run, self._loop.time()) and entry.subscriptions:
-            self._wake(entry)
-
-    def _wake(self, entry: GroupEntry) -> None:
-        for port in list(entry.subscriptions.values()):
-            port.wake()
+        if entry.core.receive(port, run, self._loop.time()) and entry.subscriptions:
+            for subscription in list(entry.subscriptions.values()):
+                subscription.wake()
 
     def handle(self, entry: GroupEntry, event: events.Event) -> None:
         """Give one event to a group and carry out what it says."""
@@ -245,8 +240,6 @@ class Groups:
 
     def _carry_out(self, entry: GroupEntry, command: events.Command) -> None:
         match command:
-            case events.Wake():
-                self._wake(entry)
             case events.AcceptPublication(port, held, place):
                 entry.publications[port].opened(held, place)
             case events.TellPublication(port, location):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lalmesh.media import AccessUnit, Codec, Kind, TrackSet
-from lalmesh.runtime.ownership import NO_PLACE, Epoch, Place, UnitName
+from lalmesh.runtime.ownership import NO_PLACE, Epoch, Place
 
 NO_TRACK = -1
 
@@ -25,11 +25,6 @@ class Run:
     def first_seq(self) -> int:
         """The number of the first unit."""
         return self.units[0].seq
-
-    @property
-    def last_name(self) -> UnitName:
-        """The name of the last unit."""
-        return UnitName(self.publication, self.units[-1].seq)
 
 
 def join_track(tracks: TrackSet) -> int:

@@ -27,13 +27,11 @@ from services.origin.events import (
     PublicationOpened,
     Release,
     ReleaseAnswered,
-    RunReceived,
     SubscriberJoined,
     SubscriberLeft,
     TellPublication,
     TellSubscriber,
     TimerFired,
-    Wake,
 )
 from services.origin.group import TRIM_US, Group, GroupSettings
 
@@ -44,10 +42,25 @@ def opened(port: int = 1, revision: int = 1, publication: bytes = FIRST) -> Publ
     return PublicationOpened(port, epoch(revision), publication, place(revision), ORIGINS["p"])
 
 
-def group(*events: Event) -> Group:
+@dataclass(frozen=True)
+class RunReceived:
+    """What a group takes in without an event."""
+
+    port: int
+    run: Run
+
+
+def happens(made: Group, event: Event | RunReceived, now: float) -> list[Command]:
+    if isinstance(event, RunReceived):
+        made.receive(event.port, event.run, now)
+        return []
+    return made.handle(event, now)
+
+
+def group(*events: Event | RunReceived) -> Group:
     made = Group(STREAM, SETTINGS)
     for event in events:
-        made.handle(event, 0.0)
+        happens(made, event, 0.0)
     return made
 
 
@@ -168,7 +181,7 @@ def test_a_stream_that_has_another_origin_is_served_until_the_last_one_has_left(
     assert live.handle(moved(1), 1.0) == []
     assert told(live.handle(moved(2), 1.0)) == [("TellPublication", 1), ("TellSubscriber", 5)]
     assert (live.handle(moved(2), 1.5), live.state) == ([], GroupState.MOVED)
-    assert live.handle(RunReceived(1, run_of(gop(3, 1))), 2.0) == [Wake()]
+    assert live.receive(1, run_of(gop(3, 1)), 2.0)
     assert live.handle(PublicationLost(1), 3.0) == []
     assert live.handle(SubscriberLeft(5), 4.0) == [Forget()]
 
@@ -281,7 +294,7 @@ def test_a_publication_of_a_higher_epoch_replaces_the_one_before() -> None:
     assert isinstance(fenced, ClosePublication)
     assert (fenced.port, fenced.reason) == (1, CloseReason.FENCED)
     assert accepted == AcceptPublication(2, UnitName(FIRST, 2), place(2))
-    assert live.handle(RunReceived(1, run_of(gop(3, 2))), 1.0) == []
+    assert not live.receive(1, run_of(gop(3, 2)), 1.0)
     assert live.counters.refused == 2
 
 
@@ -294,7 +307,7 @@ def test_the_same_publication_over_another_link_is_told_what_is_here() -> None:
 
 def test_units_under_another_epoch_than_the_publications_are_refused() -> None:
     live = group(opened(revision=2))
-    assert live.handle(RunReceived(1, run_of(gop(0, 3), revision=1)), 1.0) == []
+    assert not live.receive(1, run_of(gop(0, 3), revision=1), 1.0)
     assert (live.counters.refused, live.counters.units) == (3, 0)
 
 
@@ -303,14 +316,14 @@ def test_units_under_another_epoch_than_the_publications_are_refused() -> None:
 
 def test_units_wake_the_readers_and_are_counted() -> None:
     live = group(opened())
-    assert live.handle(RunReceived(1, run_of([video(0, key=True, payload=b"12345"), audio(1, b"678")])), 1.0) == [Wake()]
+    assert live.receive(1, run_of([video(0, key=True, payload=b"12345"), audio(1, b"678")]), 1.0)
     assert (live.counters.units, live.counters.payload_bytes, live.counters.missing) == (2, 8, 0)
 
 
 def test_what_is_here_already_is_dropped() -> None:
     live = group(opened(), RunReceived(1, run_of(gop(0, 4))))
-    assert live.handle(RunReceived(1, run_of(gop(0, 4))), 1.0) == []
-    assert live.handle(RunReceived(1, run_of(video(seq) for seq in range(2, 6))), 1.0) == [Wake()]
+    assert not live.receive(1, run_of(gop(0, 4)), 1.0)
+    assert live.receive(1, run_of(video(seq) for seq in range(2, 6)), 1.0)
     assert (live.counters.repeated, live.counters.units, live.counters.missing) == (6, 6, 0)
     assert live.ring.last_name == UnitName(FIRST, 5)
 
@@ -318,7 +331,7 @@ def test_what_is_here_already_is_dropped() -> None:
 def test_a_hole_is_counted_and_announced_to_readers() -> None:
     live = group(opened(), RunReceived(1, run_of(gop(0, 3))))
     cursor = cursor_of(live.handle(SubscriberJoined(5, None), 1.0))
-    live.handle(RunReceived(1, run_of([video(7), video(8)])), 1.0)
+    live.receive(1, run_of([video(7), video(8)]), 1.0)
     assert [(run.first_seq, run.missing) for run in runs(cursor)] == [(0, 0), (7, 4)]
     assert live.counters.missing == 4
 
@@ -342,7 +355,7 @@ def test_a_reader_that_comes_before_the_random_access_point_gets_everything_from
     live = group(opened(), RunReceived(1, run_of([video(0), video(1)])))
     cursor = cursor_of(live.handle(SubscriberJoined(5, None), 1.0))
     assert seqs(cursor) == []
-    live.handle(RunReceived(1, run_of([video(2), *gop(3, 2)])), 1.0)
+    live.receive(1, run_of([video(2), *gop(3, 2)]), 1.0)
     assert seqs(cursor) == [3, 4]
 
 
@@ -360,13 +373,13 @@ def test_a_reader_that_waits_before_the_publication_gets_what_it_lacks() -> None
     assert isinstance(accepted[0], AcceptSubscriber)
     assert (accepted[0].epoch, accepted[0].place) == (NO_EPOCH, NO_PLACE)
     waiting.handle(opened(), 1.0)
-    waiting.handle(RunReceived(1, run_of(gop(0, 5))), 1.0)
+    waiting.receive(1, run_of(gop(0, 5)), 1.0)
     assert seqs(cursor_of(accepted)) == [3, 4]
 
 
 def test_a_reader_of_the_earlier_publication_gets_its_rest_and_all_of_the_next() -> None:
     live = group(opened(), RunReceived(1, run_of(gop(0, 4))), opened(2, 2, SECOND))
-    live.handle(RunReceived(2, run_of(gop(0, 2), revision=2, publication=SECOND)), 1.0)
+    live.receive(2, run_of(gop(0, 2), revision=2, publication=SECOND), 1.0)
     cursor = cursor_of(live.handle(SubscriberJoined(5, UnitName(FIRST, 1)), 1.0))
     assert [(run.publication, [unit.seq for unit in run.units], run.missing) for run in runs(cursor)][-1] == (SECOND, [0, 1], 0)
 
@@ -386,16 +399,16 @@ def test_readers_over_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_reader_may_have_more_kept_than_a_group_keeps_by_itself() -> None:
     live = group(opened(), SubscriberJoined(5, None, keep_us=8_000_000))
     for seq in range(300):
-        live.handle(RunReceived(1, run_of([video(seq, key=seq % 25 == 0)])), 1.0)
+        live.receive(1, run_of([video(seq, key=seq % 25 == 0)]), 1.0)
     assert 0 <= live.ring.newest(1)[0].wall_us - live.ring.newest(300)[0].wall_us - 8_000_000 < TRIM_US
 
 
 def test_what_a_reader_had_kept_stays_for_as_long_after_it_has_left() -> None:
     live = group(opened(), SubscriberJoined(5, None, keep_us=8_000_000))
     live.handle(SubscriberLeft(5), 10.0)
-    live.handle(RunReceived(1, run_of([video(0, key=True)])), 17.9)
+    live.receive(1, run_of([video(0, key=True)]), 17.9)
     assert live.ring.limits.keep_us == 8_000_000
-    live.handle(RunReceived(1, run_of([video(1)])), 18.0)
+    live.receive(1, run_of([video(1)]), 18.0)
     assert live.ring.limits.keep_us == SETTINGS.ring.keep_us
 
 
@@ -474,7 +487,7 @@ _EVENTS = st.one_of(
 
 
 @given(st.lists(st.tuples(_EVENTS, st.floats(0, 40)), max_size=25))
-def test_no_sequence_of_events_breaks_a_group(events: list[tuple[Event, float]]) -> None:
+def test_no_sequence_of_events_breaks_a_group(events: list[tuple[Event | RunReceived, float]]) -> None:
     shell, now = Shell(), 0.0
     used: set[int] = set()  # a port is opened once
     made = shell.core
@@ -494,7 +507,7 @@ def test_no_sequence_of_events_breaks_a_group(events: list[tuple[Event, float]])
                 continue
             shell.got.pop(event.port, None)
         before = made.state
-        shell.carry_out(made.handle(event, now))
+        shell.carry_out(happens(made, event, now))
         assert made.state is before or made.state in LEGAL[before]
         assert made.subscribers == len(shell.subscribers)
         assert shell.forgotten == (made.state is GroupState.CLOSED)
