@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from ipaddress import IPv6Address, ip_address
 from typing import Any, Final
 
@@ -33,11 +33,21 @@ async def open_socket(host: str, port: int, options: ClientOptions) -> socket.so
     Raises:
         OSError: none does; `DeniedError` where that is so because it must not.
     """
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return await connect_first(host, found, options.denied)
+
+
+async def connect_first(host: str, found: Iterable[AddressInfo], denied: Container[str]) -> socket.socket:
+    """A socket that is connected to the first that answers of the addresses that were `found` for `host`.
+
+    Raises:
+        OSError: none does; `DeniedError` where that is so because it must not.
+    """
     loop = asyncio.get_running_loop()
     failure: OSError = OSError(f"{host} has no address")
-    for info in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    for info in found:
         try:
-            sock = make_socket(info, options.denied)
+            sock = make_socket(info, denied)
         except OSError as error:
             failure = error
             continue

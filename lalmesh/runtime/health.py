@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from aiohttp import web
@@ -18,14 +19,11 @@ from lalmesh.runtime.profile_http import ProfileHttp
 LIMITS = ListenerLimits(connections=1000)  #: probes and scrapes: a handful in all
 
 
-class HealthServer:
-    """Answers probes and scrapes. Alive is who answers; `ready` gives the reason for not being ready, empty where there is none."""
+class HealthPort(ABC):
+    """A port for probes and scrapes; whoever inherits it answers."""
 
-    def __init__(self, registry: CollectorRegistry, ready: Callable[[], str], profiles: ProfileHttp | None = None) -> None:
-        """Serve the metrics of `registry`, and `profiles` where there are any. Made where a loop runs."""
-        self._profiles = profiles or ProfileHttp("", "")
-        self._registry = registry
-        self._ready = ready
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Count in `registry`. Made where a loop runs."""
         self._http = HttpPort("metrics", reading_app(self._answer, CorsPolicy(())), LIMITS, ListenerMetrics("health", registry))
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -48,6 +46,21 @@ class HealthServer:
         if self._sweeping is not None:
             self._sweeping.cancel()
         await self._http.close("the node stops")
+
+    @abstractmethod
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        """What is said to a request."""
+
+
+class HealthServer(HealthPort):
+    """Answers probes and scrapes. Alive is who answers; `ready` gives the reason for not being ready, empty where there is none."""
+
+    def __init__(self, registry: CollectorRegistry, ready: Callable[[], str], profiles: ProfileHttp | None = None) -> None:
+        """Serve the metrics of `registry`, and `profiles` where there are any. Made where a loop runs."""
+        super().__init__(registry)
+        self._profiles = profiles or ProfileHttp("", "")
+        self._registry = registry
+        self._ready = ready
 
     async def _answer(self, request: web.Request) -> web.Response:
         match request.path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import signal
 import sys
 from collections.abc import Coroutine, Iterator
 from dataclasses import asdict, replace
@@ -16,7 +15,6 @@ import typer
 
 from lalmesh.client import (
     DEFAULT_DURATION_S,
-    ClientOptions,
     Counts,
     FlvWriter,
     HevcChoice,
@@ -28,6 +26,14 @@ from lalmesh.client import (
     push,
 )
 from lalmesh.errors import LalmeshError
+from services.standalone.client_options import (
+    DEFAULT_TIMEOUT_S,
+    CaOption,
+    InsecureOption,
+    TimeoutOption,
+    client_options,
+    until_told,
+)
 
 _Result = TypeVar("_Result")
 
@@ -36,8 +42,6 @@ UrlArgument = Annotated[
 ]
 PublishUrlArgument = Annotated[str, typer.Argument(metavar="URL", help="rtmp(s):// or rtsp(s)://HOST/APP/NAME.")]
 HevcOption = Annotated[HevcChoice, typer.Option("--hevc", help="Form of HEVC: as it comes, FourCC hvc1, or codec id 12.")]
-TimeoutOption = Annotated[float, typer.Option("--timeout", metavar="S", min=0.1, help="Longest wait for the server, each time.")]
-InsecureOption = Annotated[bool, typer.Option("--insecure", help="Do not check the server's certificate.")]
 RtspOption = Annotated[
     RtspTransport,
     typer.Option("--rtsp-transport", help="How the packets of RTSP go. auto: play by UDP where that works, publish by TCP."),
@@ -45,11 +49,6 @@ RtspOption = Annotated[
 DropOption = Annotated[
     bool, typer.Option("--drop-broken-gop", help="After a loss in RTSP, drop pictures up to the next key frame.")
 ]
-CaOption = Annotated[
-    Path | None, typer.Option("--ca", metavar="FILE", help="Authorities to trust, PEM.", exists=True, dir_okay=False)
-]
-
-DEFAULT_TIMEOUT_S = 15.0  #: above the 10 s that lalmesh lets a player wait for a publisher
 
 
 def add_client_commands(app: typer.Typer) -> None:
@@ -73,7 +72,7 @@ def push_command(
     """Publish a FLV file in real time: over RTMP its bytes as they are, over RTSP its pictures and its sound."""
     if source == "-" and loop != 1:
         raise typer.BadParameter("standard input can be read once only", param_hint="--loop")
-    path, options, counts = None if source == "-" else Path(source), _options(timeout, insecure, ca, rtsp_transport), Counts()
+    path, options, counts = None if source == "-" else Path(source), client_options(timeout, insecure, ca, rtsp_transport), Counts()
     with _exit_on_failure("push"):
         try:
             _run(push(path, url, counts, options=options, loops=loop, fast=fast, hevc=hevc))
@@ -96,7 +95,7 @@ def pull_command(
     drop_broken_gop: DropOption = False,
 ) -> None:
     """Play a stream into a FLV file that is whole whenever it ends."""
-    options = replace(_options(timeout, insecure, ca, rtsp_transport), drop_broken_gop=drop_broken_gop)
+    options = replace(client_options(timeout, insecure, ca, rtsp_transport), drop_broken_gop=drop_broken_gop)
     counts = Counts()
     reason: str | None = None
     with _exit_on_failure("pull"), _output(target) as file:
@@ -121,22 +120,10 @@ def probe_command(
 ) -> None:
     """Tell what a stream is, and how fast it comes."""
     with _exit_on_failure("probe"):
-        report = _run(probe(url, duration_s=duration, options=_options(timeout, insecure, ca, rtsp_transport)))
+        report = _run(probe(url, duration_s=duration, options=client_options(timeout, insecure, ca, rtsp_transport)))
     if report is None:
         raise typer.Exit(1)  # interrupted before there was anything to tell
     typer.echo(json.dumps(asdict(report), indent=2) if as_json else describe(report))
-
-
-def _options(timeout_s: float, insecure: bool, ca_file: Path | None, rtsp_transport: RtspTransport) -> ClientOptions:
-    return ClientOptions(
-        connect_timeout_s=timeout_s,
-        handshake_timeout_s=timeout_s,
-        first_media_timeout_s=timeout_s,
-        stall_timeout_s=timeout_s,
-        verify=not insecure,
-        ca_file=ca_file,
-        rtsp_transport=rtsp_transport,
-    )
 
 
 @contextlib.contextmanager
@@ -163,15 +150,11 @@ def _output(target: str) -> Iterator[BinaryIO]:
 
 def _run(work: Coroutine[object, object, _Result]) -> _Result | None:
     """The result of `work`; None if SIGINT or SIGTERM ended it, which is the ordinary end of what would go on for ever."""
-    return asyncio.run(_until_told(work))
+    return asyncio.run(_ended(work))
 
 
-async def _until_told(work: Coroutine[object, object, _Result]) -> _Result | None:
-    task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # loops of Windows
-            loop.add_signal_handler(number, task.cancel)
+async def _ended(work: Coroutine[object, object, _Result]) -> _Result | None:
+    task = until_told(work)
     await asyncio.wait({task})
     return None if task.cancelled() else task.result()
 

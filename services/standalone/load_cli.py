@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +15,6 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
-from lalmesh.client import ClientOptions
 from lalmesh.client.load import (
     Bench,
     DelayReport,
@@ -33,10 +30,17 @@ from lalmesh.client.load import (
 )
 from lalmesh.container.flv import TagReader
 from lalmesh.errors import LalmeshError
+from services.standalone.client_options import (
+    DEFAULT_TIMEOUT_S,
+    CaOption,
+    InsecureOption,
+    TimeoutOption,
+    client_options,
+    until_told,
+)
 
 _Result = TypeVar("_Result")
 
-DEFAULT_TIMEOUT_S: Final = 15.0  #: above the 10 s that lalmesh lets a player wait for a publisher
 _SCALES: Final = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 _URLS: Final = "rtmp(s)://, rtsp(s)://, http(s):// of .flv, .ts, .mp4 or .m3u8, ws(s):// of .flv, .ts or .mp4"
 _PLAYED: Final = f"{_URLS}; {{}} is the number of a stream."
@@ -52,11 +56,6 @@ KeyOption = Annotated[float, typer.Option("--gop", metavar="S", min=0.1, max=60,
 AudioOption = Annotated[str, typer.Option("--audio", metavar="BPS", help="Of its sound, AAC; 0: none.")]
 RtspOption = Annotated[Literal["tcp", "udp"], typer.Option("--rtsp-transport", help="How the packets of RTSP go.")]
 JsonOption = Annotated[str, typer.Option("--json", metavar="FILE", help="One JSON object, into a file; -: to standard output.")]
-TimeoutOption = Annotated[float, typer.Option("--timeout", metavar="S", min=0.1, help="Longest wait for the server, each time.")]
-InsecureOption = Annotated[bool, typer.Option("--insecure", help="Do not check the server's certificate.")]
-CaOption = Annotated[
-    Path | None, typer.Option("--ca", metavar="FILE", help="Authorities to trust, PEM.", exists=True, dir_okay=False)
-]
 
 
 @dataclass(slots=True, frozen=True)
@@ -123,7 +122,7 @@ def bench_command(
         udp=rtsp_transport == "udp",
     )
     media = _begin("bench", plan, _Made(file, bitrate, fps, gop, audio), json_file)
-    bench = Bench(plan, _options(timeout, insecure, ca), media, say=_say)
+    bench = Bench(plan, client_options(timeout, insecure, ca), media, say=_say)
     report: Report = _run(bench.run())
     _end(as_text(report), report.as_object(), json_file, is_well=not report.faults)
 
@@ -150,7 +149,7 @@ def delay_command(
     measured = measure_delay(
         publish_url,
         play_urls,
-        _options(timeout, insecure, ca),
+        client_options(timeout, insecure, ca),
         media,
         duration_s=duration,
         udp=rtsp_transport == "udp",
@@ -201,17 +200,6 @@ def _unable(command: str, error: Exception) -> typer.Exit:
     return typer.Exit(2)
 
 
-def _options(timeout_s: float, insecure: bool, ca_file: Path | None) -> ClientOptions:
-    return ClientOptions(
-        connect_timeout_s=timeout_s,
-        handshake_timeout_s=timeout_s,
-        first_media_timeout_s=timeout_s,
-        stall_timeout_s=timeout_s,
-        verify=not insecure,
-        ca_file=ca_file,
-    )
-
-
 def _say(text: str) -> None:
     typer.echo(text, err=True)
 
@@ -231,7 +219,7 @@ def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
     """The result of `work`, which SIGINT and SIGTERM end before its time; told twice, it ends without one."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
-            return runner.run(_until_told(work))
+            return runner.run(_ended(work))
         except asyncio.CancelledError:
             raise typer.Exit(1) from None
 
@@ -246,10 +234,5 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def _until_told(work: Coroutine[Any, Any, _Result]) -> _Result:
-    task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):  # loops of Windows
-            loop.add_signal_handler(number, task.cancel)
-    return await task
+async def _ended(work: Coroutine[Any, Any, _Result]) -> _Result:
+    return await until_told(work)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from lalmesh.client._destinations import AddressInfo, make_socket
+from lalmesh.client._destinations import AddressInfo, connect_first
 from lalmesh.client._errors import ConnectionFailed, TimedOut
 from lalmesh.client._options import ClientOptions
 from lalmesh.errors import LalmeshError
@@ -210,21 +210,9 @@ class Dialler:
     async def _connect(self, host: str, port: int) -> socket.socket:
         if (host, port) not in self._addresses:
             self._addresses[host, port] = asyncio.ensure_future(_look_up(host, port))
-        failure: OSError = OSError(f"{host} has no address")
-        for info in await asyncio.shield(self._addresses[host, port]):
-            sock = make_socket(info, self.options.denied)
-            try:
-                await asyncio.get_running_loop().sock_connect(sock, info[4])
-            except OSError as error:
-                sock.close()
-                failure = error
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return sock
-        raise failure
+        sock = await connect_first(host, await asyncio.shield(self._addresses[host, port]), self.options.denied)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
 
     async def _encrypt(self, sock: socket.socket, host: str) -> ssl.SSLSocket:
         if self._context is None:

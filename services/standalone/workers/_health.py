@@ -11,10 +11,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from lalmesh.runtime.cors import CorsPolicy
-from lalmesh.runtime.health import LIMITS
-from lalmesh.runtime.http_port import HttpPort, reading_app
-from lalmesh.runtime.listener import ListenerMetrics, sweep_each_second
+from lalmesh.runtime.health import HealthPort
 from services.standalone.workers._exposition import merged
 from services.standalone.workers._shares import LOOPBACK
 
@@ -41,7 +38,7 @@ class Answer(NamedTuple):
         return " ".join(self.body.decode(errors="replace").split())
 
 
-class WorkersHealth:
+class WorkersHealth(HealthPort):
     """Answers for all workers. Alive is who answers, all ready who are to run."""
 
     def __init__(self, registry: CollectorRegistry, ports: Callable[[], Mapping[int, int]], ends: Callable[[], bool]) -> None:
@@ -52,17 +49,11 @@ class WorkersHealth:
             ports: where the workers have theirs, by number; 0: it is not up. Workers that are not to run again are not among them.
             ends: whether they are told to end.
         """
+        super().__init__(registry)
         self._registry = registry
         self._ports = ports
         self._ends = ends
-        self._http = HttpPort("metrics", reading_app(self._answer, CorsPolicy(())), LIMITS, ListenerMetrics("health", registry))
         self._client: aiohttp.ClientSession | None = None
-        self._sweeping: asyncio.Task[None] | None = None
-
-    @property
-    def port(self) -> int:
-        """Where it listens, 0 before."""
-        return self._http.port
 
     async def start(self, host: str, port: int) -> None:
         """Listen on `host` and `port` (0: a free one).
@@ -70,15 +61,12 @@ class WorkersHealth:
         Raises:
             OSError: the port cannot be bound.
         """
-        await self._http.start(host, port)
+        await super().start(host, port)
         self._client = aiohttp.ClientSession(auto_decompress=False)
-        self._sweeping = asyncio.create_task(sweep_each_second(lambda: (self._http.sweep,)), name="health-sweep")
 
     async def stop(self) -> None:
-        """Stop listening."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-        await self._http.close("the node stops")
+        """Stop listening, and asking."""
+        await super().stop()
         if self._client is not None:
             await self._client.close()
 
