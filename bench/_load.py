@@ -76,7 +76,8 @@ class Usage:
 def build(name: str) -> Path:
     """The program made of `bench/NAME.c`."""
     source, program = HERE / f"{name}.c", BUILT / name
-    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+    newest = max(file.stat().st_mtime for file in (source, *HERE.glob("*.h")))
+    if not program.exists() or program.stat().st_mtime < newest:
         BUILT.mkdir(parents=True, exist_ok=True)
         unfinished = program.with_name(f"{name}.{os.getpid()}")  # another one may be running, or being made
         subprocess.run(["cc", "-O2", "-o", unfinished, source], check=True, stdin=subprocess.DEVNULL, timeout=BUILD_S)

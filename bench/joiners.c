@@ -22,9 +22,10 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "load.h"
 
 enum { HEAD_BYTES = 4096, SHOWN = 16, CSIDS = 64, SHAKE = 1536, FLV_FILE_HEADER = 13, FLV_TAG_HEADER = 11, FLV_TRAILER = 4 };
-enum { AUDIO = 8, VIDEO = 9, COMMAND = 20, SET_CHUNK_SIZE = 1 };
+enum { SET_CHUNK_SIZE = 1 };
 static const double GRACE_S = 10; /* after the last one came, for the first frames of all */
 static const double DRAIN_S = 0.01; /* how often those who have their first frame are read */
 
@@ -44,59 +45,23 @@ static const char *app, *name;
 static int rtmp, port;
 static char request[512];
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + t.tv_nsec / 1e9;
-}
-static void fail(const char *what) { perror(what); exit(1); }
 static int send_all(int fd, const void *buf, int n) { return send(fd, buf, n, MSG_NOSIGNAL) == n; }
 
-/* AMF0 values */
-static unsigned char *amf_text(unsigned char *p, const char *s) { int n = strlen(s); *p++ = n >> 8; *p++ = n; memcpy(p, s, n); return p + n; }
-static unsigned char *amf_string(unsigned char *p, const char *s) { *p++ = 2; return amf_text(p, s); }
-static unsigned char *amf_number(unsigned char *p, double d) {
-    unsigned char *b = (unsigned char *)&d;
-    *p++ = 0;
-    for (int i = 7; i >= 0; i--) *p++ = b[i];
-    return p;
-}
-static void command(int fd, int csid, int stream_id, const unsigned char *body, int n) {
-    unsigned char out[1024], *p = out;
-    *p++ = csid;
-    *p++ = 0; *p++ = 0; *p++ = 0;                            /* timestamp */
-    *p++ = n >> 16; *p++ = n >> 8; *p++ = n; *p++ = COMMAND; /* length, AMF0 command */
-    *p++ = stream_id; *p++ = 0; *p++ = 0; *p++ = 0;
-    for (int i = 0; i < n; i += 128) {
-        int k = n - i < 128 ? n - i : 128;
-        if (i) *p++ = 0xC0 | csid;
-        memcpy(p, body + i, k);
-        p += k;
-    }
-    send_all(fd, out, p - out);
+static void command(int fd, int csid, int stream, const unsigned char *body, int n) {
+    unsigned char out[1024];
+    send_all(fd, out, rtmp_message(out, csid, COMMAND, stream, body, n, FIRST_CHUNK) - out);
 }
 static void ask_connect(int fd) {
-    unsigned char body[512], *p;
-    char url[256];
-    snprintf(url, sizeof url, "rtmp://127.0.0.1:%d/%s", port, app);
-    p = amf_number(amf_string(body, "connect"), 1);
-    *p++ = 3;
-    p = amf_string(amf_text(p, "app"), app);
-    p = amf_string(amf_text(p, "tcUrl"), url);
-    p = amf_string(amf_text(p, "flashVer"), "LNX 9,0,124,2");
-    *p++ = 0; *p++ = 0; *p++ = 9;
+    unsigned char body[512], *p = amf_connect(body, port, app);
     command(fd, 3, 0, body, p - body);
 }
 static void ask_next(struct player *one) { /* after each _result: createStream, then play */
     unsigned char body[512], *p;
     if (++one->replies == 1) {
-        p = amf_number(amf_string(body, "createStream"), 2);
-        *p++ = 5;
+        p = amf_create_stream(body);
         command(one->fd, 3, 0, body, p - body);
     } else if (one->replies == 2) {
-        p = amf_number(amf_string(body, "play"), 3);
-        *p++ = 5;
-        p = amf_number(amf_string(p, name), -2000);
+        p = amf_play(body, name);
         command(one->fd, 8, 1, body, p - body);
     }
 }

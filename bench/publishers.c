@@ -29,8 +29,9 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "load.h"
 
-enum { FLV_HEADER = 13, AUDIO = 8, VIDEO = 9, DATA = 18, COMMAND = 20, CHUNK = 4096, MAX_MESSAGES = 200000, LATE_MS = 10000 };
+enum { FLV_HEADER = 13, DATA = 18, CHUNK = 4096, MAX_MESSAGES = 200000, LATE_MS = 10000 };
 static const double SPREAD_S = 2, STEP_S = 0.001, ANSWER_S = 20;
 
 typedef struct { long at, size; double due; } Message; /* where its chunks are in `wire`; when, since the publisher's begin */
@@ -47,37 +48,15 @@ static double worst_s;
 static int *heap; /* publishers by when their next message is due: the first one is the first to send */
 static volatile sig_atomic_t over;
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + t.tv_nsec / 1e9;
-}
 static double used_s(void) {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
     return u.ru_utime.tv_sec + u.ru_stime.tv_sec + (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
-static void fail(const char *what) { perror(what); exit(1); }
 static void end(int signal) { (void)signal; over = 1; }
 
 /* What is sent */
 
-static unsigned char *put24(unsigned char *p, unsigned v) { *p++ = v >> 16; *p++ = v >> 8; *p++ = v; return p; }
-static unsigned char *chunks(unsigned char *p, int csid, const unsigned char *body, int n, int size) { /* after the first header */
-    for (int i = 0; i < n; i += size) {
-        int k = n - i < size ? n - i : size;
-        if (i) *p++ = 0xC0 | csid;
-        memcpy(p, body + i, k);
-        p += k;
-    }
-    return p;
-}
-static unsigned char *first(unsigned char *p, int csid, int type, int stream, const unsigned char *body, int n, int size) {
-    *p++ = csid; /* type 0: time 0, and the message stream */
-    p = put24(put24(p, 0), n);
-    *p++ = type; *p++ = stream; *p++ = 0; *p++ = 0; *p++ = 0;
-    return chunks(p, csid, body, n, size);
-}
 static int csid_of(int type) { return type == AUDIO ? 4 : type == VIDEO ? 6 : 5; }
 static int is_header(const unsigned char *tag) { /* of a codec; AVC and AAC as FLV has them */
     const unsigned char *body = tag + 11;
@@ -95,7 +74,7 @@ static void prepare(const char *path) {
     p = wire = malloc(size * 2);
     h = head = malloc(1 << 20);
     unsigned char chunk_size[4] = {0, 0, CHUNK >> 8, CHUNK & 255};
-    h = first(h, 2, 1, 0, chunk_size, 4, 128);
+    h = rtmp_message(h, 2, 1, 0, chunk_size, 4, FIRST_CHUNK);
     long last_ms[32] = {0}, first_ms[32], frames[32] = {0}, loop_ms = 0, begin_ms = -1;
     for (long tag = FLV_HEADER; tag + 11 <= size; tag += 15 + (file[tag + 1] << 16 | file[tag + 2] << 8 | file[tag + 3])) {
         int type = file[tag] & 31;
@@ -121,9 +100,9 @@ static void prepare(const char *path) {
             static const unsigned char set[] = {2, 0, 13, '@', 's', 'e', 't', 'D', 'a', 't', 'a', 'F', 'r', 'a', 'm', 'e'};
             memcpy(body, set, sizeof set);
             memcpy(body + sizeof set, from, n);
-            h = first(h, csid_of(type), type, 1, body, n + sizeof set, CHUNK);
+            h = rtmp_message(h, csid_of(type), type, 1, body, n + sizeof set, CHUNK);
         } else if (type != AUDIO && type != VIDEO) continue;
-        else if (is_header(file + tag)) h = first(h, csid_of(type), type, 1, from, n, CHUNK);
+        else if (is_header(file + tag)) h = rtmp_message(h, csid_of(type), type, 1, from, n, CHUNK);
         else {
             if (message_count == MAX_MESSAGES) { fprintf(stderr, "%s: too long\n", path); exit(1); }
             Message *m = &messages[message_count++];
@@ -132,7 +111,7 @@ static void prepare(const char *path) {
             *p++ = 0x40 | csid_of(type); /* type 1: the time since the message before it on this chunk stream */
             p = put24(put24(p, ms - before[type]), n);
             *p++ = type;
-            p = chunks(p, csid_of(type), from, n, CHUNK);
+            p = rtmp_chunks(p, csid_of(type), from, n, CHUNK);
             m->size = p - wire - m->at;
             before[type] = ms;
         }
@@ -151,24 +130,9 @@ static void send_all(int fd, const void *buf, long n) {
         p += done; n -= done;
     }
 }
-static void read_all(int fd, unsigned char *buf, int n) {
-    while (n > 0) {
-        int got = read(fd, buf, n);
-        if (got <= 0) fail("read");
-        buf += got; n -= got;
-    }
-}
-static unsigned char *amf_text(unsigned char *p, const char *s) { int n = strlen(s); *p++ = n >> 8; *p++ = n; memcpy(p, s, n); return p + n; }
-static unsigned char *amf_string(unsigned char *p, const char *s) { *p++ = 2; return amf_text(p, s); }
-static unsigned char *amf_number(unsigned char *p, double d) {
-    unsigned char *b = (unsigned char *)&d;
-    *p++ = 0;
-    for (int i = 7; i >= 0; i--) *p++ = b[i];
-    return p;
-}
 static void command(int fd, int csid, int stream, const unsigned char *body, int n) {
     unsigned char out[4096];
-    send_all(fd, out, first(out, csid, COMMAND, stream, body, n, 128) - out);
+    send_all(fd, out, rtmp_message(out, csid, COMMAND, stream, body, n, FIRST_CHUNK) - out);
 }
 static void await(int fd, const char *word, const char *bad) { /* an answer is shorter than a chunk up to its code */
     static unsigned char got[65536];
@@ -208,8 +172,7 @@ static int publish(int port, const char *app, const char *name) {
     *p++ = 0; *p++ = 0; *p++ = 9;
     command(fd, 3, 0, body, p - body);
     await(fd, "_result", "_error");
-    p = amf_number(amf_string(body, "createStream"), 2);
-    *p++ = 5;
+    p = amf_create_stream(body);
     command(fd, 3, 0, body, p - body);
     await(fd, "_result", "_error");
     p = amf_number(amf_string(body, "publish"), 3);

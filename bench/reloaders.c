@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "load.h"
 
 enum { PATH_BYTES = 512, ANSWER_BYTES = 64 << 10, KEPT = 64 };
 static const double BIN_S = 20e-6; /* of lateness */
@@ -52,12 +53,6 @@ static struct stream *streams;
 static long answers, bytes, failed, missed, *bins;
 static int counts;
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + t.tv_nsec / 1e9;
-}
-static void fail(const char *what) { perror(what); exit(1); }
 static void ask(struct player *one) {
     char request[PATH_BYTES * 2];
     int n;

@@ -101,6 +101,12 @@ class Edge:
         await client.heard("NetStream.Play.Start", stream_id)
         return subscription
 
+    async def stuffed(self, client: Client, stream_id: int) -> None:
+        """The client plays on a message stream, and has more to read of it than it may: it reads nothing."""
+        subscription = await self.playing(client, stream_id)
+        for seq in range(3, 3 + BLOCKS):
+            subscription.events.receive(run_of([video(seq, payload=BLOCK)]))
+
 
 class Client:
     """An RTMP client that says what a test makes it say."""
@@ -256,9 +262,7 @@ def test_a_player_that_is_too_slow_does_not_end_what_its_connection_publishes(ru
         async with Edge() as edge:
             client = await edge.connect()
             outlet = await edge.publishing(client, 1)
-            subscription = await edge.playing(client, 2)
-            for seq in range(3, 3 + BLOCKS):  # while the client reads nothing
-                subscription.events.receive(run_of([video(seq, payload=BLOCK)]))
+            await edge.stuffed(client, 2)
             await asyncio.sleep(2 * SLOW_S)
             edge.relays.sweep()
             assert len(edge.sessions) == 1
@@ -303,9 +307,7 @@ def test_who_takes_no_answers_is_not_read_at_its_turn_either(run: Run) -> None:
             edge.read_turns.publishers = range(TURN_MS)
             client = await edge.connect()
             outlet = await edge.publishing(client, 1)
-            subscription = await edge.playing(client, 2)
-            for seq in range(3, 3 + BLOCKS):  # while the client reads nothing
-                subscription.events.receive(run_of([video(seq, payload=BLOCK)]))
+            await edge.stuffed(client, 2)
             client.send(TAG_AUDIO, 1, FRAME)
             turned = asyncio.Event()
             for _ in range(3):
