@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.cluster import Cluster, Node, Settings, Standalone
 from support.forks import forking
 from support.media import media as make_media
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 StartStandalone = Callable[..., Standalone]
 StartCluster = Callable[..., Cluster]
@@ -16,16 +18,31 @@ StartCluster = Callable[..., Cluster]
 #: a time, beside those that wait most of the time; and the longest first, else all workers but one wait at the end.
 ORDER = (
     *("test_rtsp", "test_alerts", "test_drain", "test_hls_storage", "test_hls", "test_relays", "test_frames", "test_hls_cluster"),
-    "test_chart",
-    *("test_console", "test_recording", "test_docs_commands", "test_dashboards", "test_event_loss", "test_origin_loss"),
+    *("test_chart", "test_chart_tls", "test_console"),
+    *("test_recording", "test_docs_commands", "test_dashboards", "test_event_loss", "test_origin_loss"),
     *("test_workers", "test_etcd_loss", "test_key_rotation", "test_cli"),
     *("test_webhooks", "test_drain_limits", "test_joins", "test_blacklist", "test_authorisation", "test_refusals"),
     *("test_load", "test_load_faults", "test_load_programs"),
     *("test_rtsp_auth", "test_rtsp_camera", "test_slow_player", "test_readme", "test_api_schema", "test_sessions"),
-    *("test_chart_tls", "test_match_app", "test_rtsp_opaque", "test_http_formats", "test_settings", "test_lal_api", "test_routing"),
+    *("test_match_app", "test_rtsp_opaque", "test_http_formats", "test_settings", "test_lal_api", "test_routing"),
     *("test_every_output", "test_authorisation_cluster", "test_registry_keys", "test_addresses", "test_rtsp_play"),
     *("test_proxies", "test_republish", "test_rtsp_packets", "test_suspended"),
 )
+#: One after another: pods make interfaces of this machine, and a browser gives up what it asks for when those change.
+NEVER_TOGETHER = ("test_chart", "test_chart_tls", "test_console")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each file goes to one worker, as ``--dist loadfile`` has it, and those that are `NEVER_TOGETHER` to the same."""
+    scheduling = LoadFileScheduling(config, log)
+    scope_of = scheduling._split_scope
+
+    def scope(node_id: str) -> str:
+        file: str = scope_of(node_id)
+        return "never together" if Path(file).stem in NEVER_TOGETHER else file
+
+    scheduling._split_scope = scope
+    return scheduling
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

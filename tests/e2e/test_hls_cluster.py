@@ -38,6 +38,8 @@ SETTINGS = {
 LIMIT_S = 20.0
 BOTH_S = 4.0  #: that two workers have one stream: a second between two looks, and a slow machine
 ANSWER_S = 1.5  #: for an answer that another node has while the first that is asked waits: half a second, and a slow machine
+#: Each stream of a file to an end and a thread of its own: where it plays one of two, the other may keep it waiting for ever.
+DECODED = [part for kind in ("video", "audio") for part in f"in. ! {kind}/x-raw ! queue ! fakesink".split()]
 STALLS = ("stall", "part-stall")  #: the checker's: what a player notices its buffer tells
 
 
@@ -123,7 +125,7 @@ def read_everywhere(paths: list[Path]) -> None:
         probe = [str(ffmpeg.FFPROBE), "-v", "error", "-count_packets", "-show_entries", "stream=codec_name,nb_read_packets"]
         found = run([*probe, "-of", "csv=p=0", str(path)])
         assert {line.split(",")[0] for line in found.split()} == {"h264", "aac"}
-        run(["gst-launch-1.0", "-q", "filesrc", f"location={path}", "!", "decodebin", "!", "fakesink"])
+        run(["gst-launch-1.0", "-q", "filesrc", f"location={path}", "!", "decodebin", "name=in", *DECODED])
 
 
 def run(command: list[str]) -> str:

@@ -130,5 +130,6 @@ class Console:
             self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
     def close(self) -> None:
-        """Close the tab."""
+        """Close the tab, whatever it still asks for."""
+        self.page.unroute_all(behavior="ignoreErrors")
         self._context.close()
