@@ -456,11 +456,12 @@ def a_long_way_between_nodes(scene: Scene) -> Iterator[None]:
 @contextmanager
 def nodes_that_hang(scene: Scene) -> Iterator[None]:
     """The origin that has the stream, which moves to the other one, and an hls node."""
-    live = next(node for node in scene.cluster.origins if 'origin_groups{state="live"} 0.0' not in node.metrics())
-    for node in (live, scene.spare):
+    _, stream = call("GET", f"{scene.schedulers[0].api_url}/v1/streams/{STREAM}")
+    owner = next(node for node in scene.cluster.origins if node.name == stream["origin"])
+    for node in (owner, scene.spare):
         node.pause()
     yield
-    for node in (live, scene.spare):
+    for node in (owner, scene.spare):
         node.resume()
 
 
