@@ -425,8 +425,15 @@ def a_node_that_starts_again_and_again(scene: Scene) -> Iterator[None]:
 def no_room_for_streams(scene: Scene) -> Iterator[None]:
     """Origins have as many streams as they may, and hls nodes too; and publishers come."""
     scene.change({"hls.capacity.streams": 1})
-    extra = [scene.publish(f"live/more-{number}") for number in range(2)]
     waiting = "max(scheduler_hls_waiting_streams) > 0"
+    extra = []
+    for name in ("live/more-0", "live/more-1"):  # one after another: two replicas that place one each do not know of the other's
+
+        def is_placed(url: str = f"{scene.schedulers[0].api_url}/v1/streams/{name}") -> bool:
+            return bool(call("GET", url)[1].get("hls")) or bool(scene.prometheus.query(waiting))
+
+        extra.append(scene.publish(name))
+        wait_until(f"a segmenter of {name}, or none with room", is_placed, LIMIT_S)
     scene.prometheus.wait_for("streams without a segmenter", lambda: bool(scene.prometheus.query(waiting)))
     scene.change({"origin.capacity.memory_bytes": 1})
     with again_and_again(lambda _: asyncio.run(refused_publisher(scene.edge))):
