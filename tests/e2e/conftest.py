@@ -14,11 +14,13 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 StartStandalone = Callable[..., Standalone]
 StartCluster = Callable[..., Cluster]
 
+#: One after another: pods make interfaces of this machine, and a browser gives up what it asks for when those change.
+NEVER_TOGETHER = ("test_chart", "test_chart_tls", "test_console")
 #: The order in which files are begun: of those that keep the machine busy, since they push a table of streams at once, about one at
 #: a time, beside those that wait most of the time; and the longest first, else all workers but one wait at the end.
 ORDER = (
     *("test_rtsp", "test_alerts", "test_drain", "test_hls_storage", "test_hls", "test_relays", "test_frames", "test_hls_cluster"),
-    *("test_chart", "test_chart_tls", "test_console"),
+    *NEVER_TOGETHER,
     *("test_recording", "test_docs_commands", "test_dashboards", "test_event_loss", "test_origin_loss"),
     *("test_workers", "test_etcd_loss", "test_key_rotation", "test_cli"),
     *("test_webhooks", "test_drain_limits", "test_joins", "test_blacklist", "test_authorisation", "test_refusals"),
@@ -28,8 +30,6 @@ ORDER = (
     *("test_every_output", "test_authorisation_cluster", "test_registry_keys", "test_addresses", "test_rtsp_play"),
     *("test_proxies", "test_republish", "test_rtsp_packets", "test_suspended"),
 )
-#: One after another: pods make interfaces of this machine, and a browser gives up what it asks for when those change.
-NEVER_TOGETHER = ("test_chart", "test_chart_tls", "test_console")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
