@@ -7,21 +7,17 @@ import gc
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import typer
-
 from lalmesh.errors import ServiceError
 from lalmesh.runtime import telemetry
-from lalmesh.runtime.config import Config, Loaded, Role, Sources
+from lalmesh.runtime.config import Loaded, Role, Sources
 from lalmesh.runtime.log_setup import configure_logging
 from services.standalone import settings
 from services.standalone.draining import until_drained
 from services.standalone.node import Node
-from services.standalone.ports_file import write_ports
-from services.standalone.urls import describe
+from services.standalone.urls import say_where
 from services.standalone.workers import Worker, end_with_supervisor, listens_at, share_of
 
 log = logging.getLogger(__name__)
@@ -62,20 +58,13 @@ async def _run(loaded: Loaded, role: Role, sources: Sources, ports_file: Path | 
         if worker is not None:
             listens_at(worker, node.ports)
         else:
-            _say_where(config, role, node.ports, ports_file)
+            say_where(config, role, node.ports, ports_file)
         await until_drained(node, stop)
         log.info("stopping")
     finally:
         await node.stop()
     if node.failed.done():
         raise ServiceError(node.failed.result())
-
-
-def _say_where(config: Config, role: Role, ports: dict[str, int], ports_file: Path | None) -> None:
-    if ports_file is not None:
-        write_ports(ports_file, ports)
-    typer.echo(describe(config, role, ports))
-    sys.stdout.flush()
 
 
 def _spare_the_collector() -> None:

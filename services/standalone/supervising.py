@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import secrets
 import socket
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-import typer
 
 from lalmesh.errors import ServiceError
 from lalmesh.runtime.config import Config, ConfigError, Problem, Role
 from lalmesh.runtime.log_setup import configure_logging
-from services.standalone.ports_file import write_ports
-from services.standalone.urls import describe
+from services.standalone.urls import say_where
 from services.standalone.workers.supervisor import Supervisor
 
 KEY_BYTES = 32
@@ -39,14 +35,10 @@ async def supervise(config: Config, role: Role, count: int, arguments: Sequence[
     name = config.cluster.node_name(role=role, host_name=socket.gethostname())
     configure_logging(config.telemetry, service=role, node=name)
 
-    def say_where(ports: dict[str, int]) -> None:
-        if ports_file is not None:
-            write_ports(ports_file, ports)
-        typer.echo(describe(config, role, ports))
-        sys.stdout.flush()
-
     key = "" if config.cluster.key.get_secret_value() else secrets.token_hex(KEY_BYTES)
     node = name if role != "standalone" else edge_of(config)
-    reason = await Supervisor(config, role, node, count, arguments, key=key).run(say_where)
+    reason = await Supervisor(config, role, node, count, arguments, key=key).run(
+        lambda ports: say_where(config, role, ports, ports_file)
+    )
     if reason:
         raise ServiceError(reason)

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+import typer
+
 from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.config import Config, Role
+from services.standalone.ports_file import write_ports
 
 EXAMPLE_STREAM = "live/test"
 EXAMPLE_SOURCE = "-re -f lavfi -i testsrc2=size=640x360:rate=30 -f lavfi -i sine=frequency=440"
 EXAMPLE_CODECS = "-c:v libx264 -preset veryfast -tune zerolatency -g 60 -pix_fmt yuv420p -c:a aac"
+
+
+def say_where(config: Config, role: Role, ports: dict[str, int], ports_file: Path | None) -> None:
+    """Print what a person needs, then write `ports_file`: who waits for that may read all that has been said."""
+    typer.echo(describe(config, role, ports))
+    sys.stdout.flush()
+    if ports_file is not None:
+        write_ports(ports_file, ports)
 
 
 def describe(config: Config, role: Role, ports: dict[str, int]) -> str:

@@ -47,6 +47,10 @@ class Node:
         """The newest of a worker."""
         return int(re.findall(rf"worker {number} started, process (\d+)", self.child.output())[-1])
 
+    def processes(self) -> list[int]:
+        """The newest of each worker."""
+        return [self.process(number) for number in (1, 2)]
+
     def asked(self, path: str, token: str = "") -> tuple[int, str]:
         """What is answered at the port for health and metrics."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -77,7 +81,7 @@ def lives(pid: int) -> bool:
 
 def test_workers_are_started_again_keep_their_ports_and_die_with_their_supervisor(tmp_path: Path) -> None:
     with node(tmp_path / "edge") as edge:
-        ports, killed = edge.ports, [edge.process(number) for number in (1, 2)]
+        ports, killed = edge.ports, edge.processes()
         assert edge.child.output().count("lalmesh edge is up") == 1
         assert edge.asked("/healthz") == (200, "ok\n")
         assert edge.asked("/readyz") == (503, "worker 1: not joined yet\n")
@@ -86,10 +90,10 @@ def test_workers_are_started_again_keep_their_ports_and_die_with_their_superviso
             os.kill(pid, signal.SIGKILL)
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
             other.bind((LOOPBACK, ports["http"]))  # held by who starts them again
+        wait_until("others", lambda: not {*edge.processes()} & {*killed}, LIMIT_S, child=edge.child)
         up = "\nlalmesh_workers_up 2.0\n"
         wait_until("both workers", lambda: up in edge.asked("/metrics")[1], LIMIT_S, child=edge.child)
-        again = [edge.process(number) for number in (1, 2)]
-        assert not {*again} & {*killed}
+        again = edge.processes()
         for _ in range(8):
             with closing(socket.create_connection((LOOPBACK, ports["http"]), LIMIT_S)) as player:
                 player.sendall(b"GET /nothing HTTP/1.1\r\nHost: here\r\n\r\n")
