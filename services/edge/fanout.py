@@ -88,6 +88,7 @@ class FanOut:
         self._last_dts = 0
         self._timer: asyncio.TimerHandle | None = None
         self._sending_s = 0.0  # what the last block took
+        self.fetch: Callable[[], None] = lambda: None  #: is to feed what was only announced (`expect`); called before a flush
         self.delays: Durations | None = None  #: from a unit's arrival at its publisher's edge until players were written to
         self._last_wall_us = self._next_look_us = 0  # of the newest run, by its publisher's edge; of the next that is looked at
 
@@ -128,6 +129,18 @@ class FanOut:
         self._audience.sweep()
 
     # media
+
+    def expect(self) -> bool:
+        """Units have come: whether they may be fed later, when this calls `fetch`; else they are to be fed now.
+
+        What is packaged only when it goes out is packaged at one go, which costs a fraction of doing so as each unit comes.
+        """
+        if self._timer is not None:
+            return True
+        delay_ms = self.delay_ms
+        if delay_ms:
+            self._timer = self._loop.call_later(delay_ms / 1000, self._timer_fired)
+        return delay_ms > 0
 
     def feed(self, run: Run) -> None:
         """Package the units of a run; they go out at once, or gathered with what follows."""
@@ -184,6 +197,7 @@ class FanOut:
             self._timer = self._loop.call_later(delay_ms / 1000, self._timer_fired)
 
     def _timer_fired(self) -> None:
+        self.fetch()
         self._timer = None
         self._flush()
 

@@ -22,7 +22,7 @@ from lalmesh.remux import Packager, RtpStream, can_transcode, needs_transcoding,
 from lalmesh.runtime.durations import Durations
 from lalmesh.runtime.ring import Ring, RingLimits, Run
 from services.edge.conversion import Conversion
-from services.edge.fanout import FanOut, FanOutSettings
+from services.edge.fanout import MAX_PENDING_BYTES, FanOut, FanOutSettings
 from services.edge.feed import PlayerFeed
 from services.edge.packetizing import Packetizing, under_all_tracks
 from services.edge.push_fanout import PushFanOut
@@ -82,6 +82,7 @@ class Outputs:
         """
         self._delays = delays
         self.left_out_counts: Counter[tuple[str, str]] = Counter()  #: tracks that were left out, by format and codec; only rises
+        self.held_bytes = 0  #: of payload that has not been fed yet, as every format gathers
         self.settling = Settling()
         self._stream = stream
         self._settings = settings
@@ -90,6 +91,7 @@ class Outputs:
         self._transcode = transcode
         self._loop = asyncio.get_running_loop()
         self._ring = Ring(limits)
+        self._held: list[Run] = []  # what no format wants yet
         self._conversion: Conversion | None = None
         self._packetizing: Packetizing | None = None
         self._rtp: RtpStream | None = None  # as players were told of it last
@@ -156,6 +158,7 @@ class Outputs:
         if output is not None and isinstance(output.fanout, FanOut):
             return output.fanout
         made = self.open(form, FanOut(form.packager(), self._settings, self._loop, self._skipped))
+        made.fetch = self._feed_held
         made.delays = self._delays  # from now on: what it begins with is of the past
         return made
 
@@ -207,9 +210,29 @@ class Outputs:
             self._conversion = None
         if not any(other.form.rtp is not None for other in self._outputs.values()):
             self._packetizing = None
+        if not self._outputs:
+            self._feed_held()
 
     def feed(self, run: Run) -> None:
-        """The next units, for everyone."""
+        """The next units, for everyone: now, or, where every format gathers, when the first of them goes out."""
+        self._held.append(run)
+        for unit in run.units:
+            self.held_bytes += len(unit.payload)
+        if self.held_bytes >= MAX_PENDING_BYTES or run.tracks is not self._tracks or not self._can_wait():
+            self._feed_held()
+
+    def _can_wait(self) -> bool:
+        for output in self._outputs.values():
+            if not output.fanout.expect():
+                return False
+        return self.settling.done and bool(self._outputs)
+
+    def _feed_held(self) -> None:
+        held, self._held, self.held_bytes = self._held, [], 0
+        for run in held:
+            self._feed(run)
+
+    def _feed(self, run: Run) -> None:
         self._ring.append(run)
         changed = run.tracks is not self._tracks
         if changed:
@@ -296,6 +319,7 @@ class Outputs:
 
     def end(self, reason: str) -> None:
         """The stream is over, for everyone."""
+        self._feed_held()
         self._ended = reason
         outputs, self._outputs = list(self._outputs.values()), {}
         self._conversion = self._packetizing = None

@@ -68,6 +68,10 @@ class PushFanOut:
         """None: whoever watches the stream elsewhere is not here, and a relay to elsewhere keeps none alive that fetches it."""
         return 0
 
+    def expect(self) -> bool:
+        """Units have come: no, they cannot wait."""
+        return False
+
     def feed(self, run: Run) -> None:
         """The next units."""
         if run.tracks is not self._tracks:

@@ -72,6 +72,10 @@ class DatagramFanOut:
 
     # media
 
+    def expect(self) -> bool:
+        """Units have come: no, they cannot wait."""
+        return False
+
     def feed(self, run: Run) -> None:
         """Send the packets of the units of a run."""
         if run.tracks is not self._tracks:

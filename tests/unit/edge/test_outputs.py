@@ -17,10 +17,11 @@ from lalmesh.media import AccessUnit, Codec, Track, TracksChanged, TrackSet
 from lalmesh.remux import Fmp4Packager, InterleavedPackager, Parts, Transcoder, TsPackager, plain_channels
 from lalmesh.runtime.ring import RingLimits, Run
 from services.edge import outputs as outputs_module
-from services.edge.fanout import FanOut, FanOutSettings
+from services.edge.fanout import MAX_PENDING_BYTES, FanOut, FanOutSettings
 from services.edge.feed import PlayerFeed
 from services.edge.outputs import AnyFanOut, OutputFormat, Outputs
 from services.edge.packetizing import Packetizing
+from services.edge.push_fanout import PushFanOut
 
 TS = OutputFormat(key="http-ts", name="ts", packager=TsPackager, transcodes=True)
 WS_TS = OutputFormat(key="ws-ts", name="ts", packager=TsPackager, transcodes=True)
@@ -31,6 +32,7 @@ SOUND = TrackSet((AUDIO,), 1)
 PICTURE = replace(VIDEO, configuration=bytes.fromhex("01000000001582010101 0000"))  # version 1, profile 0, level 2.1, 8 bits
 PICTURE_AND_SOUND = TrackSet((PICTURE, AUDIO), 2)
 UNITS_OF_PCM = 100
+LIMIT_S = 30.0
 
 
 def pcm(first: int = 0, count: int = UNITS_OF_PCM) -> list[AccessUnit]:
@@ -38,15 +40,26 @@ def pcm(first: int = 0, count: int = UNITS_OF_PCM) -> list[AccessUnit]:
     return [AccessUnit(2, seq * 1800, 0, True, b"\xd5" * 160, seq, 1_000_000 + seq * 20_000) for seq in range(first, first + count)]
 
 
+def sound(first: int, count: int, size: int = 9) -> list[AccessUnit]:
+    return [AccessUnit(2, seq * 1920, 0, True, b"\x21" * size, seq, seq) for seq in range(first, first + count)]
+
+
 class Player:
     def __init__(self, fanout: FanOut) -> None:
         self.got = b""
         self.closed = ""
+        self._more = asyncio.Event()
         self.feed = PlayerFeed(self._write, lambda: 0, self._close)
         fanout.add(self.feed)
+        self._more.clear()
+
+    async def more(self) -> None:
+        """Return once it has more than it joined with."""
+        await self._more.wait()
 
     def _write(self, data: bytes) -> None:
         self.got += data
+        self._more.set()
 
     def _close(self, reason: str) -> None:
         self.closed = reason
@@ -67,10 +80,11 @@ class Player:
 class Stage:
     """Outputs of one relay."""
 
-    def __init__(self, *, transcode: bool = True) -> None:
+    def __init__(self, *, transcode: bool = True, gathers: bool = False) -> None:
         limits = RingLimits(gop_num=1, audio_cache_us=2_000_000)
         self.retired: list[AnyFanOut] = []
-        self.outputs = Outputs(STREAM, FanOutSettings(max_delay_ms=0), limits, self.retired.append, transcode=transcode)
+        settings = FanOutSettings(max_delay_ms=1 if gathers else 0, players_per_delay_ms=1)
+        self.outputs = Outputs(STREAM, settings, limits, self.retired.append, transcode=transcode)
 
     def send(self, units: Sequence[AccessUnit], tracks: TrackSet) -> None:
         self.outputs.feed(run_of(units, tracks=tracks))
@@ -186,10 +200,9 @@ async def test_a_format_that_fails_ends_and_no_other_hears_of_it(caplog: pytest.
             return super().package(unit, tracks, parts)
 
     stage = Stage()
-    sound = [AccessUnit(2, seq * 1920, 0, True, b"\x21" * 9, seq, seq) for seq in range(4)]
-    stage.send(sound[:2], SOUND)
+    stage.send(sound(0, 2), SOUND)
     broken, whole = stage.join(OutputFormat(key="failing", name="failing", packager=Failing)), stage.join(TS)
-    stage.send(sound[2:], SOUND)
+    stage.send(sound(2, 2), SOUND)
     assert broken.closed == "this stream cannot be had in this format"
     assert (whole.closed, len(whole.units), len(stage.retired)) == ("", 4, 1)
     assert "format failed" in caplog.text
@@ -204,12 +217,11 @@ async def test_a_stream_that_cannot_be_made_packets_ends_rtp_and_nothing_else(mo
 
     monkeypatch.setattr(Packetizing, "convert", failing_at)
     stage = Stage()
-    sound = [AccessUnit(2, seq * 1920, 0, True, b"\x21" * 9, seq, seq) for seq in range(4)]
-    stage.send(sound[:2], SOUND)
+    stage.send(sound(0, 2), SOUND)
     rtp = stage.outputs.rtp_stream()
     form = OutputFormat(key="rtp", name="rtp", packager=lambda: InterleavedPackager(rtp, plain_channels(rtp)), rtp=rtp)
     broken, whole = stage.join(form), stage.join(TS)
-    stage.send(sound[2:], SOUND)
+    stage.send(sound(2, 2), SOUND)
     await asyncio.sleep(0)
     assert broken.closed == "this stream cannot be had in this format"
     assert (whole.closed, len(whole.units), len(stage.retired)) == ("", 4, 1)
@@ -227,6 +239,90 @@ async def test_who_asks_for_a_format_that_fails_at_once_is_told(caplog: pytest.L
     assert player.closed == "this stream cannot be had in this format"
     assert (stage.outputs.fanouts, len(stage.retired)) == ([], 1)
     assert "failed at once" in caplog.text
+
+
+# what is gathered
+
+
+def gathering() -> Stage:
+    """A stage of a stream whose tracks are all there, and which has one unit."""
+    stage = Stage(gathers=True)
+    stage.send(sound(0, 1), SOUND)
+    stage.outputs.settling.end()
+    return stage
+
+
+async def test_what_every_format_gathers_is_packaged_when_it_goes_out() -> None:
+    stage = gathering()
+    whole, other = stage.join(TS), stage.join(WS_TS)
+    for seq in range(1, 6):
+        stage.send(sound(seq, 1), SOUND)
+    assert (len(whole.units), stage.outputs.held_bytes) == (1, 45)
+    async with asyncio.timeout(LIMIT_S):
+        await other.more()
+    assert [unit.dts - whole.units[0].dts for unit in whole.units] == [seq * 1920 for seq in range(6)]
+    assert whole.units == other.units
+    assert stage.outputs.held_bytes == 0
+
+
+async def test_one_that_cannot_wait_has_all_fed_at_once() -> None:
+    stage = gathering()
+    stage.join(TS)
+    stage.send(sound(1, 1), SOUND)
+    push = stage.outputs.open(
+        OutputFormat(key="push", name="push", packager=TsPackager), PushFanOut(FanOutSettings(), lambda _: ())
+    )
+    stage.send(sound(2, 1), SOUND)
+    run = push.read()
+    assert run is not None
+    assert ([unit.seq for unit in run.units], stage.outputs.held_bytes) == ([0, 1, 2], 0)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_what_is_held_when_the_last_player_leaves_or_the_stream_ends_is_not_lost(ends: bool) -> None:
+    stage = gathering()
+    player = stage.join(TS)
+    stage.send(sound(1, 2), SOUND)
+    if ends:
+        stage.outputs.end("over")
+    else:
+        stage.leave(TS, player)
+        player = stage.join(TS)
+    assert len(player.units) == 3
+
+
+async def test_no_more_is_held_than_may_be_gathered() -> None:
+    stage = gathering()
+    stage.join(TS)
+    for seq in range(1, 9):
+        stage.send(sound(seq, 1, 8000), SOUND)
+    assert stage.outputs.held_bytes == 64_000
+    stage.send([AccessUnit(2, 9 * 1920, 0, True, bytes(MAX_PENDING_BYTES), 9, 9)], SOUND)
+    assert stage.outputs.held_bytes == 0
+
+
+async def test_other_tracks_are_told_at_once() -> None:
+    stage = gathering()
+    stage.join(FMP4)
+    stage.send(sound(1, 1), SOUND)
+    stage.send(sound(2, 1), TrackSet((AUDIO,), 2))
+    assert (stage.outputs.tracks.version, stage.outputs.held_bytes) == (2, 0)
+
+
+async def test_a_format_that_fails_on_what_was_held_ends_and_no_other_hears_of_it() -> None:
+    class Failing(TsPackager):
+        def package(self, unit: AccessUnit, tracks: TrackSet, parts: Parts) -> int:
+            if unit.seq:
+                raise LocalProtocolError("no")
+            return super().package(unit, tracks, parts)
+
+    stage = gathering()
+    broken, whole = stage.join(OutputFormat(key="failing", name="failing", packager=Failing)), stage.join(TS)
+    stage.send(sound(1, 2), SOUND)
+    async with asyncio.timeout(LIMIT_S):
+        await whole.more()
+    assert broken.closed == "this stream cannot be had in this format"
+    assert (whole.closed, len(whole.units), len(stage.retired)) == ("", 3, 1)
 
 
 async def test_when_nobody_plays_it_any_more_nothing_is_made() -> None:
