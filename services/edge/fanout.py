@@ -198,8 +198,7 @@ class FanOut:
 
     def _timer_fired(self) -> None:
         self.fetch()
-        self._timer = None
-        self._flush()
+        self._flush()  # which ends what timer `fetch` may have set
 
     def flush(self) -> None:
         """Send what is gathered now."""

@@ -77,6 +77,11 @@ class FakeLoop:
         self._timers.append(timer)
         return timer
 
+    @property
+    def timers(self) -> list[FakeTimer]:
+        """Those that are to fire."""
+        return [timer for timer in self._timers if timer.call is not None]
+
     def advance(self, seconds: float) -> None:
         self.now += seconds
         due, self._timers = [t for t in self._timers if t.at <= self.now], [t for t in self._timers if t.at > self.now]
@@ -338,6 +343,17 @@ def test_much_media_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     player = stage.join()
     stage.send(gop(0, 4))
     assert player.words == words("H1 v0 v1 v2 v3")
+
+
+def test_what_is_fetched_at_the_flush_leaves_no_timer_behind() -> None:
+    stage = Stage(players_per_delay_ms=1, max_delay_ms=1)
+    stage.send(gop(0, 1))
+    stage.join()
+    stage.fanout.fetch = lambda: stage.send([video(1), *gop(2, 2)])  # a block ends before the random access point
+    assert stage.fanout.expect()
+    stage.loop.advance(0.001)
+    assert stage.fanout.counters.blocks == 3
+    assert not stage.loop.timers
 
 
 def test_a_delay_that_falls_to_nothing_flushes_with_the_next_unit() -> None:
