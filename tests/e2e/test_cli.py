@@ -27,9 +27,12 @@ from lalmesh.protocol.rtmp import StatusFailed, StreamEnded
 Media = Callable[[str], Path]
 StartStandalone = Callable[..., Standalone]
 
-RUN_S = 20.0  #: for a command that ends by itself
+RUN_S = 60.0  #: for a command that ends by itself
 BEGIN_S = 60.0  #: for a server that is started as users start it: a second of a core, of which others leave a tenth
+UNUSED = "127.77.0.1"
 LEAVE_S = 5.0  #: to stop with sessions open
+#: those of the two that play by HTTP-FLV, of whom one waits, and by WebSocket
+ALL_THERE = tuple(f'edge_sessions{{protocol="{each}",role="player"}} {n}.0' for each, n in (("http-flv", 2), ("ws-flv", 1)))
 ANY_PORTS = tuple(
     word
     for listener in ("edge.rtmp", "edge.rtsp", "edge.ws_rtsp", "edge.http", "hls.http", "metrics", "scheduler.http")
@@ -83,7 +86,7 @@ def test_the_lines_that_a_server_prints_work_as_they_stand(tmp_path: Path, stack
     plays = [line.removeprefix("ffplay ") for line in lines if line.startswith("ffplay ")]
     look = next(line for line in lines if line.startswith("curl ")).removeprefix("curl ")
     assert [url.partition(":")[0] for url in plays] == ["rtmp", "rtsp", "http", "http"]
-    stack.enter_context(Child(["timeout", "-k", "2", "40", "bash", "-c", f"exec {push}"], log=tmp_path / "push.log"))
+    stack.enter_context(Child(["timeout", "-k", "2", "110", "bash", "-c", f"exec {push}"], log=tmp_path / "push.log"))
     for url in plays:
         for program in (ffmpeg.FFMPEG, ffmpeg.OLD_FFMPEG):
             ffmpeg.run("-i", url, "-t", "2", "-xerror", "-f", "null", "-", limit_s=RUN_S, ffmpeg=program)
@@ -110,7 +113,7 @@ async def test_a_signal_tells_every_session_and_ends_with_status_0(
         session = await stack.enter_async_context(aiohttp.ClientSession())
         socket = await stack.enter_async_context(session.ws_connect(node.ws_url("live/cam")))
         waiting = asyncio.create_task(wire.head_of(node.ports["http"], "/live/nobody.flv"))  # for a publisher
-        await asyncio.sleep(0.2)  # so that it does; were it later, it would be refused as well
+        await asyncio.to_thread(wait_until, "all players", lambda: all(each in node.metrics() for each in ALL_THERE), RUN_S)
         began = time.monotonic()
         os.kill(node.pid, number)
         ended = asyncio.create_task(asyncio.to_thread(node.wait, LEAVE_S))
@@ -208,10 +211,15 @@ def test_config_schema_is_json() -> None:
 
 
 def test_file_environment_and_set_reach_the_server_in_that_order(tmp_path: Path, stack: ExitStack) -> None:
-    rtmp, http, by_file = free_ports(3)
+    rtmp, http, by_file = free_ports(3)  # at 127.0.0.1; nobody connects from the address where they are opened
     file, ports = tmp_path / "lalmesh.yaml", tmp_path / "ports.json"
     said = {
-        "edge": {"rtmp": {"port": by_file}, "http": {"port": by_file}, "rtsp": {"port": 0}, "ws_rtsp": {"port": 0}},
+        "edge": {
+            "rtmp": {"host": UNUSED, "port": by_file},
+            "http": {"host": UNUSED, "port": by_file},
+            "rtsp": {"port": 0},
+            "ws_rtsp": {"port": 0},
+        },
         "metrics": {"port": 0},
         "scheduler": {"http": {"port": 0}},
     }
@@ -219,7 +227,7 @@ def test_file_environment_and_set_reach_the_server_in_that_order(tmp_path: Path,
     command: list[str | Path] = [PROGRAM, "standalone", "--config", file, "--set", f"edge.rtmp.port={rtmp}", "--ports-file", ports]
     env = {"LALMESH_EDGE__HTTP__PORT": str(http), "LALMESH_EDGE__RTMP__PORT": str(by_file)}
     child = stack.enter_context(Child(command, log=tmp_path / "standalone.log", env=env))
-    wait_until("the ports file", ports.exists, RUN_S, child=child)
+    wait_until("the ports file", ports.exists, BEGIN_S, child=child)
     found = json.loads(ports.read_text())
     assert (found["rtmp"], found["http"]) == (rtmp, http)
 
