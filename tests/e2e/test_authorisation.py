@@ -6,9 +6,11 @@ import asyncio
 import base64
 import json
 import secrets
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from support.access_attempts import PLAYS, PUBLISHES, RTMP, TLS_PLAYS, TLS_PUBLI
 from support.access_callback import GOOD, CallbackServer
 from support.cluster import Standalone
 from support.operator_api import call
-from support.ports import free_ports
+from support.ports import LOOPBACK
 from support.process import wait_until
 
 from lalmesh.names import StreamKey
@@ -415,10 +417,12 @@ async def _status(port: int, target: str) -> int:
 
 
 @pytest.mark.parametrize(("on_failure", "is_let_in"), [("allow", True), ("deny", False)])
-async def test_a_callback_that_is_down(tmp_path: Path, on_failure: str, is_let_in: bool) -> None:
+async def test_a_callback_that_is_down(tmp_path: Path, stack: ExitStack, on_failure: str, is_let_in: bool) -> None:
+    nobody = stack.enter_context(socket.socket())  # its port stays taken, and is not listened on
+    nobody.bind((LOOPBACK, 0))
     settings = {
         "auth.rules": ["any * callback"],
-        "auth.callback.url": f"http://127.0.0.1:{free_ports(1)[0]}/",
+        "auth.callback.url": f"http://{LOOPBACK}:{nobody.getsockname()[1]}/",
         "auth.callback.on_failure": on_failure,
         "edge.play.wait_publisher_s": 0,
         "hls.wait_s": 0,

@@ -23,7 +23,7 @@ from support.cluster import Cluster, Node, Standalone
 from support.console import BUILT, WAIT_MS, Console, browsing
 from support.ffmpeg import Player, Publisher
 from support.media import media
-from support.ports import LOOPBACK, free_ports
+from support.ports import LOOPBACK
 from support.process import Child, wait_until
 
 from lalmesh.runtime.api_tokens import hash_token
@@ -68,13 +68,11 @@ def browser() -> Iterator[Browser]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two edges, of which players go to any, with a stream."""
     folder = tmp_path_factory.mktemp("console")
-    port = free_ports(1)[0]
-    settings: dict[str, dict[str, object]] = {
-        "scheduler": {"scheduler.http.port": port, "scheduler.http.tokens": [f"ops operator {hash_token(OPERATOR)}"]},
-        "edge": {"edge.http.cors_origins": [f"http://{LOOPBACK}:{port}"]},
-    }
+    settings = {"scheduler": {"scheduler.http.tokens": [f"ops operator {hash_token(OPERATOR)}"]}}
     with ExitStack() as stack:
-        made = stack.enter_context(Cluster(folder, origins=2, edges=2, hls=1, settings=settings))
+        made = stack.enter_context(Cluster(folder, origins=2, edges=0, hls=1, settings=settings))
+        for edge in [made.add("edge", {"edge.http.cors_origins": [made.api_url]}) for _ in range(2)]:
+            edge.wait_ready()
         stack.enter_context(publish(made.edges[0], STREAM, folder))
         wait_until("the stream", lambda: ask(made.api_url, f"streams/{STREAM}").get("tracks"), START_S)
         yield made
@@ -282,7 +280,7 @@ def test_a_stream_is_sent_elsewhere_until_that_is_ended(console: Console, cluste
     page.get_by_role("dialog").get_by_label("To").fill(standalone.rtmp_url("live/copy"))
     page.get_by_role("dialog").get_by_role("button", name="Send").click()
     expect(page.get_by_role("table", name="Relays")).to_contain_text("running")
-    assert ask(standalone.api_url, "streams/live/copy")["stream"] == "live/copy"
+    wait_until("the copy", lambda: ask(standalone.api_url, "streams/live/copy").get("stream") == "live/copy", START_S)
     page = console.open("relays")
     console.keep("relays")
     page.get_by_role("button", name=f"End the relay of {STREAM}").click()
