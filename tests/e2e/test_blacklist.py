@@ -28,7 +28,7 @@ LIMIT_S = 30.0
 KICK_S = 1.0  #: from the question to the end
 CLOSED_S = 2.0  #: from the answer of one scheduler to the end of sessions at an edge of another: half a second of it is its look
 ELSEWHERE = "127.0.0.3"  #: an address of the same machine that is not on the list
-LASTS_S = 15
+LASTS_S = 30  #: long enough for all that is tried meanwhile
 
 pytestmark = pytest.mark.skipif(not CAN_RUN_REDIS, reason="no redis server here")
 

@@ -29,7 +29,7 @@ TS_MEDIA = ("h264_aac", "h264_b3_aac", "hevc_aac", "aac", "h264", "h264_mp3")
 FMP4_MEDIA = (*TS_MEDIA, "av1_opus")
 SERVERS = ("standalone", "cluster")
 PHONE = "h264_pcma"  #: G.711, which becomes AAC
-LIMIT_S = 5.0
+LIMIT_S = 30.0
 LATE_MS = 300  #: by which sound begins after the pictures
 
 
