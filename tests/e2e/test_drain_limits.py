@@ -12,23 +12,28 @@ from pathlib import Path
 from support import wire
 from support.cluster import Cluster
 from support.drained import AT_ONCE_S, LIMIT_S, SETTINGS, STREAM, by_command, drain, ends, owner, show
+from support.process import wait_until
 from support.recorder import recorder, recording
+
+from services.standalone.serving import SAME_SIGNAL_S
 
 Media = Callable[[str], Path]
 StartCluster = Callable[..., Cluster]
 
+LONG = SETTINGS | {"all": {"cluster.drain_s": 60.0}}  #: so that what ends before has not waited for it
 LEAVE_S = 2.0  #: that a node tries to say goodbye to schedulers that are not there
 
 
 async def test_a_second_signal_ends_a_drain_at_once(start_cluster: StartCluster, media: Media, tmp_path: Path) -> None:
-    cluster = start_cluster(origins=1, settings=SETTINGS)
+    cluster = start_cluster(origins=1, settings=LONG)
     kept, drained = cluster.edges
     async with show(cluster, media, tmp_path, kept, kept) as shown, wire.player(drained.flv_url(STREAM)):
         drained.terminate()
-        await asyncio.sleep(1.0)
+        await asyncio.to_thread(wait_until, "unreadiness", lambda: not drained.is_ready(), LIMIT_S)  # it has heard the first
+        await asyncio.sleep(SAME_SIGNAL_S + 0.1)  # the next one is another
         assert drained.running
         os.kill(drained.pid, signal.SIGTERM)
-        assert await asyncio.to_thread(drained.wait, 1.0) == 1
+        assert await asyncio.to_thread(drained.wait, LIMIT_S) == 1
         await shown.go_on()
         shown.judge()
 
@@ -36,7 +41,7 @@ async def test_a_second_signal_ends_a_drain_at_once(start_cluster: StartCluster,
 async def test_who_waits_returns_when_the_node_has_left_by_the_deadline_that_it_was_given(
     start_cluster: StartCluster, media: Media, tmp_path: Path
 ) -> None:
-    cluster = start_cluster(origins=1, settings=SETTINGS)
+    cluster = start_cluster(origins=1, settings=LONG)
     kept, drained = cluster.edges
     deadline_s = 3.0
     async with show(cluster, media, tmp_path, kept, kept) as shown:
