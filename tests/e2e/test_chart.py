@@ -165,14 +165,14 @@ def test_pods_get_nowhere_else(release: Release) -> None:
 
 def test_the_api_shows_the_nodes_by_the_names_of_their_pods(release: Release, clip: Pod) -> None:
     scheduler = release.of("scheduler")[0]
-    with urllib.request.urlopen(f"http://{scheduler.address}:8083/v1/nodes", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{scheduler.address}:8083/v1/nodes", timeout=30) as answer:
         nodes = {item["name"]: item for item in json.load(answer)["items"]}
     assert set(nodes) >= {pod.name for pod in release.of(*DATA_PLANE)}
 
 
 def test_edges_have_the_metrics_that_autoscalers_ask_for(release: Release, clip: Pod) -> None:
     edge = release.of("edge")[0]
-    with urllib.request.urlopen(f"http://{edge.address}:9090/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{edge.address}:9090/metrics", timeout=30) as answer:
         told = answer.read().decode()
     rules = yaml.safe_load((CHART / "files" / "prometheus-adapter.yaml").read_text())["rules"]
     asked = [rule["seriesQuery"] for rule in rules] + [rule["metricsQuery"].replace("<<.Series>>", "series") for rule in rules]

@@ -108,7 +108,7 @@ def push(node: Node, media: Media, folder: Path, stack: ExitStack) -> None:
     """Publish the stream of the pages until the scene is over."""
     publisher = ffmpeg.Publisher(media("h264_b3_aac"), node.rtmp_url(STREAM), log=folder / "push.log", loops=-1)
     stack.enter_context(publisher)
-    wait_until("the stream", lambda: published(node), RUN_S, child=publisher, every_s=0.1)
+    wait_until("the stream", lambda: published(node) and bool(sessions(node)), RUN_S, child=publisher, every_s=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,8 @@ def test_what_publishes(block: Block, standalone: Node, media: Media, tmp_path: 
     (line,) = commands(block)
     command = ["bash", "-c", f"cd '{tmp_path}'\nexec {scene.moved(line)}"]
     child = stack.enter_context(Child(ffmpeg.bounded(90, command), log=tmp_path / "push.log", env=scene.env))
-    wait_until("the stream", lambda: published(standalone), RUN_S, child=child, every_s=0.1)
+    # what the one before has published stays for a while
+    wait_until("the stream", lambda: bool(sessions(standalone)) and published(standalone), RUN_S, child=child, every_s=0.1)
 
 
 @pytest.mark.parametrize("block", of_scene("token"), ids=str)

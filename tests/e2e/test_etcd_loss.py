@@ -41,7 +41,7 @@ class ClusterOnThree(Cluster):
 
     def shown(self, stream: str) -> dict[str, Any] | None:
         """What the first scheduler says of a stream."""
-        with urllib.request.urlopen(f"{self.api_url}/v1/streams", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.api_url}/v1/streams", timeout=30) as answer:
             return next((item for item in json.load(answer)["items"] if item["stream"] == stream), None)
 
     def claim(self) -> tuple[object, ...] | None:

@@ -51,7 +51,7 @@ def by_signal(cluster: Cluster, node: Node) -> None:
 
 def listed(scheduler: str, what: str) -> list[dict[str, Any]]:
     """``nodes`` or ``streams``, as the API of a scheduler has them."""
-    with urllib.request.urlopen(f"{scheduler}/v1/{what}", timeout=5) as answer:
+    with urllib.request.urlopen(f"{scheduler}/v1/{what}", timeout=30) as answer:
         items: list[dict[str, Any]] = json.load(answer)["items"]
     return items
 
