@@ -24,7 +24,7 @@ from support.frames import Recording, assert_same_from_join
 from support.hls_player import HlsPlayer
 from support.media import media
 from support.ports import LOOPBACK
-from support.process import wait_until
+from support.process import Child, ProcessError, wait_until
 
 StartStandalone = Callable[..., Standalone]
 
@@ -120,7 +120,7 @@ def test_segments_and_parts_of_fragments_hold_what_was_pushed(name: str, playbac
 
 def worker_of(api_url: str, stream: str) -> str | None:
     """The hls node that the scheduler says segments the stream."""
-    with urllib.request.urlopen(f"{api_url}/v1/streams", timeout=5) as answer:
+    with urllib.request.urlopen(f"{api_url}/v1/streams", timeout=30) as answer:
         found = [item["hls"] for item in json.load(answer)["items"] if item["stream"] == stream]
     return found[0] if found and found[0] else None
 
@@ -309,8 +309,17 @@ def key_file(folder: Path) -> Path:
 
 
 def hls_players(api_url: str) -> int:
-    with urllib.request.urlopen(f"{api_url}/v1/streams", timeout=5) as answer:
+    with urllib.request.urlopen(f"{api_url}/v1/streams", timeout=30) as answer:
         return next((item["hls_players"] or 0 for item in json.load(answer)["items"] if item["stream"] == "live/cam"), 0)
+
+
+def pictures(file: Path) -> int:
+    """How many a file has so far."""
+    try:
+        rows = ffmpeg.run("-i", file, "-map", "0:v", "-c", "copy", "-f", "framecrc", "-")
+    except ProcessError:  # it has not begun
+        return 0
+    return sum(1 for row in rows.splitlines() if row.startswith("0,"))
 
 
 def test_other_players_play_it(start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path) -> None:
@@ -321,14 +330,13 @@ def test_other_players_play_it(start_standalone: StartStandalone, stack: ExitSta
         rows = ffmpeg.run("-live_start_index", "0", "-i", node.hls_url(path), "-t", "3", "-map", "0:v", "-f", "framecrc", "-")
         assert sum(1 for row in rows.splitlines() if row.startswith("0,")) >= 70
         probe = [str(ffmpeg.FFPROBE), "-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", node.hls_url(path)]
-        done = subprocess.run(ffmpeg.bounded(20, probe), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        done = subprocess.run(ffmpeg.bounded(LIMIT_S, probe), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         assert set(done.stdout.split()) == {"h264", "aac"}, done.stderr
         file = tmp_path / f"gstreamer{path.count('/')}"
-        chain = ["souphttpsrc", f"location={node.hls_url(path)}", "!", "hlsdemux", "!", "filesink", f"location={file}"]
-        command = ffmpeg.bounded(6, ["gst-launch-1.0", "-q", *chain])  # it plays on until then
-        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        rows = ffmpeg.run("-i", file, "-map", "0:v", "-c", "copy", "-f", "framecrc", "-")
-        assert sum(1 for row in rows.splitlines() if row.startswith("0,")) >= 70
+        source, sink = ("souphttpsrc", f"location={node.hls_url(path)}"), ("filesink", "buffer-mode=unbuffered", f"location={file}")
+        chain = [*source, "!", "hlsdemux", "!", *sink]
+        with Child(["gst-launch-1.0", "-q", *chain], log=file.with_suffix(".log")) as player:
+            wait_until("pictures", lambda file=file: pictures(file) >= 70, LIMIT_S, child=player, every_s=0.5)  # type: ignore[misc]
 
 
 def test_every_stream_is_segmented_from_its_start_where_that_is_wanted(

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 Sessions = list[dict[str, Any]]
 
-ANSWER_S = 5.0
+ANSWER_S = 30.0
 
 
 class AwayError(Exception):

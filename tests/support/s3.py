@@ -13,7 +13,7 @@ from support.child_server import ChildServer
 from support.process import Child
 
 BUCKET = "media"
-ANSWER_LIMIT_S = 5.0
+ANSWER_LIMIT_S = 20.0
 
 
 class S3Server(ChildServer):
