@@ -35,7 +35,7 @@ from lalmesh.runtime.authorisation import Action, lal_secret_of, signed_query
 Media = Callable[[str], Path]
 
 SOON_S = 3.0  #: a refusal, on a machine that runs other tests; it takes some 10 ms
-SETTING_S = 10.0  #: for a node to have heard of a setting
+SETTING_S = 30.0  #: for a node to have heard of a setting
 LAL_KEY, MASTER = "q191201771", "PenGrl"
 SIGNING = secrets.token_hex(16)
 USER, PASSWORD = "alice", "wonder land"

@@ -25,7 +25,7 @@ from support.frames import Frame, Recording, Stream
 
 Mode = Literal["publish", "play"]
 
-LIMIT_S = 15.0  #: of every wait for the server, on a slow machine that runs other tests
+LIMIT_S = 30.0  #: of every wait for the server, on a slow machine that runs other tests
 READ_BYTES = 256 << 10
 _VIDEO, _AUDIO = 0, 1
 _CTS = struct.Struct(">hB")
