@@ -29,7 +29,6 @@ StartStandalone = Callable[..., Standalone]
 
 RUN_S = 60.0  #: for a command that ends by itself
 BEGIN_S = 60.0  #: for a server that is started as users start it: a second of a core, of which others leave a tenth
-UNUSED = "127.77.0.1"
 LEAVE_S = 5.0  #: to stop with sessions open
 #: those of the two that play by HTTP-FLV, of whom one waits, and by WebSocket
 ALL_THERE = tuple(f'edge_sessions{{protocol="{each}",role="player"}} {n}.0' for each, n in (("http-flv", 2), ("ws-flv", 1)))
@@ -211,15 +210,10 @@ def test_config_schema_is_json() -> None:
 
 
 def test_file_environment_and_set_reach_the_server_in_that_order(tmp_path: Path, stack: ExitStack) -> None:
-    rtmp, http, by_file = free_ports(3)  # at 127.0.0.1; nobody connects from the address where they are opened
+    rtmp, http, by_file = free_ports(3)
     file, ports = tmp_path / "lalmesh.yaml", tmp_path / "ports.json"
     said = {
-        "edge": {
-            "rtmp": {"host": UNUSED, "port": by_file},
-            "http": {"host": UNUSED, "port": by_file},
-            "rtsp": {"port": 0},
-            "ws_rtsp": {"port": 0},
-        },
+        "edge": {"rtmp": {"port": by_file}, "http": {"port": by_file}, "rtsp": {"port": 0}, "ws_rtsp": {"port": 0}},
         "metrics": {"port": 0},
         "scheduler": {"http": {"port": 0}},
     }
