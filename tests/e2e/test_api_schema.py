@@ -48,7 +48,7 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 #: of hypothesis, with its tables of characters: where there are none each process makes them, each of its threads for itself
 TABLES = Path(__file__).parents[2] / ".hypothesis"
 REQUESTS = 25  #: made up for each operation and phase
-LIMIT_S = 100.0  #: of all
+LIMIT_S = 300.0  #: of all
 FEW = 1  #: of each operation, where what is asked for is away
 AWAY_S = 40.0  #: for those
 FAILED = re.compile(r"\b[A-Z]+ /\S* failed")  #: what a scheduler logs of a request that ended in a bug
