@@ -355,6 +355,8 @@ def certificates_that_end(scene: Scene) -> Iterator[None]:
     os.kill(scene.small.pid, signal.SIGHUP)
     node.stop()
     scene.cluster.hls.remove(node)
+    stay, url = {each.name for each in scene.cluster.hls}, f"{scene.schedulers[0].api_url}/v1/streams/{STREAM}"
+    wait_until("a segmenter that stays", lambda: call("GET", url)[1].get("hls") in stay, LIMIT_S)  # before there is no more room
     scene.prometheus.reload(scene.targets())
 
 
