@@ -15,7 +15,7 @@ INTEGRATION_JOBS ?= 6  # more than the cores: these wait most of the time
 E2E_JOBS ?= 4  # likewise: a case takes nearly half of a core
 # What loses datagrams, or members, where others have the processor.
 BY_THE_CLOCK := tests/integration/rtp/test_rtp_ffmpeg.py tests/integration/scheduler/test_flooded.py \
-    tests/e2e/test_rtsp_loss.py tests/e2e/test_rtsp_gstreamer.py tests/e2e/browser
+    tests/e2e/test_rtsp_loss.py tests/e2e/test_rtsp_camera.py tests/e2e/test_rtsp_gstreamer.py tests/e2e/browser
 FUZZ_S ?= 60
 SEEDS ?= 20000
 MINUTES ?= 120

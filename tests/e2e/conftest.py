@@ -25,7 +25,7 @@ ORDER = (
     *("test_workers", "test_etcd_loss", "test_key_rotation", "test_cli"),
     *("test_webhooks", "test_drain_limits", "test_joins", "test_blacklist", "test_authorisation", "test_refusals"),
     *("test_load", "test_load_faults", "test_load_programs"),
-    *("test_rtsp_auth", "test_rtsp_camera", "test_slow_player", "test_readme", "test_api_schema", "test_sessions"),
+    *("test_rtsp_auth", "test_slow_player", "test_readme", "test_api_schema", "test_sessions"),
     *("test_match_app", "test_rtsp_opaque", "test_http_formats", "test_settings", "test_lal_api", "test_routing"),
     *("test_every_output", "test_authorisation_cluster", "test_registry_keys", "test_addresses", "test_rtsp_play"),
     *("test_proxies", "test_republish", "test_rtsp_packets", "test_suspended"),
