@@ -1,6 +1,7 @@
 """lalmesh as child processes: one node, the standalone server, or a whole cluster with a real etcd, all on loopback.
 
-Every port is chosen by the system and read back from the file that ``--ports-file`` names. Nothing here waits without a bound.
+Every port is free, and is so again where a node starts again; it is read back from the file that ``--ports-file`` names. Nothing
+here waits without a bound.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Self
 from support.etcd import EtcdServer
 from support.etcd_cluster import EtcdCluster
 from support.forks import OUR_PROGRAM, forks_for
-from support.ports import LOOPBACK
+from support.ports import LOOPBACK, free_ports
 from support.process import Child, ProcessError, wait_until
 
 #: The program under test: the one of this environment, or what E2E_LALMESH names (a packed one, say).
@@ -105,6 +106,9 @@ class Node:
         listeners = {key: host if value == LOOPBACK else value for key, value in _LISTENERS[role].items()}
         common = {"metrics.host": host, "cluster.drain_s": 0}  # a test that is over waits for nobody
         self._settings: dict[str, object] = {**listeners, **common, **own, **(settings or {})}
+        if not any(key.endswith(".workers") for key in self._settings):  # their nodes have ports beside these
+            free = [key for key in listeners if self._settings[key] == 0]
+            self._settings |= zip(free, free_ports(len(free)), strict=True)
         self._ports: dict[str, int] = {}
         #: variables of its next start, beyond those of all tests
         self.environment: Mapping[str, str] = {}

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-import random
+import fcntl
+import os
 import socket
+import tempfile
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 LEAST_PORT = 20_000  #: of those that are chosen here: servers have their usual ones below
-_RANDOM = random.SystemRandom()
+_TURN = Path(tempfile.gettempdir(), f"lalmesh-test-ports-{os.getuid()}")  # which was chosen last
 _ESTABLISHED = "01"  # proc(5), /proc/net/tcp
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different ports that nobody listens on now; who takes any port, to listen or to connect, is given none of these.
+    """`count` different ports that nobody listens on now.
 
-    Others who choose here may take one before it is used: start again then.
+    Who takes any port, to listen or to connect, is given none of these; and who chooses here gets another one each time, until all
+    have had their turn.
     """
-    sockets: list[socket.socket] = []
-    try:
-        while len(sockets) < count:
-            sock = socket.socket()
-            sockets.append(sock)
-            try:
-                sock.bind((LOOPBACK, _RANDOM.randrange(LEAST_PORT, _least_given())))
-            except OSError:  # somebody has it
-                sockets.pop().close()
-        return [int(sock.getsockname()[1]) for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
+    most = _least_given()
+    with _TURN.open("a+") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        turn.seek(0)
+        port, found = int(turn.read() or LEAST_PORT), list[int]()
+        while len(found) < count:
+            port = port + 1 if LEAST_PORT <= port < most - 1 else LEAST_PORT
+            if _is_free(port):
+                found.append(port)
+        turn.truncate(0)
+        turn.write(str(port))
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as sock:
+        try:
+            sock.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
 
 
 def _least_given() -> int:
