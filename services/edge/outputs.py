@@ -252,7 +252,7 @@ class Outputs:
         """Feed a fan-out; a format that fails on it ends, and no other hears of it."""
         try:
             output.fanout.feed(run)
-        except LalmeshError:
+        except Exception:  # of a bug of ours too: what was held is fed by a timer, and nobody above it could end the format
             log.exception("format failed", extra=self._facts(output))
             self._fail(output)
 

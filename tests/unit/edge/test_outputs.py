@@ -309,11 +309,12 @@ async def test_other_tracks_are_told_at_once() -> None:
     assert (stage.outputs.tracks.version, stage.outputs.held_bytes) == (2, 0)
 
 
-async def test_a_format_that_fails_on_what_was_held_ends_and_no_other_hears_of_it() -> None:
+@pytest.mark.parametrize("error", [LocalProtocolError("no"), IndexError("a bug")])
+async def test_a_format_that_fails_on_what_was_held_ends_and_no_other_hears_of_it(error: Exception) -> None:
     class Failing(TsPackager):
         def package(self, unit: AccessUnit, tracks: TrackSet, parts: Parts) -> int:
             if unit.seq:
-                raise LocalProtocolError("no")
+                raise error
             return super().package(unit, tracks, parts)
 
     stage = gathering()
