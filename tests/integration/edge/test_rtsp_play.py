@@ -287,7 +287,7 @@ def test_a_player_by_udp(run: Run, *, shared: bool, start: UdpStart) -> None:
 
 def test_a_track_that_gets_no_other_ports_keeps_those_that_it_has(run: Run) -> None:
     async def work() -> None:
-        one_pair = UdpSettings(first_port=20_598, last_port=20_599)
+        one_pair = UdpSettings(first_port=20_602, last_port=20_603)  # that no other test has
         async with edge(replace(PLAIN, udp=one_pair)) as server:
             client = await server.dial()
             await server.describe_to(client)

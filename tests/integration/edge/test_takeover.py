@@ -192,7 +192,7 @@ def test_a_connection_under_tls_is_taken_over_as_well(run: Run, certificate: Pat
         reader, writer = await site.play(trusted)
         site.transports[0].write(b"media")
         assert await reader.readexactly(5) == b"media"
-        assert (site.aiohttp_connections, len(site.admission)) == (0, 1)
+        await eventually(lambda: (site.aiohttp_connections, len(site.admission)) == (0, 1))
         writer.close()
         await site.takers[0].lost.wait()
         await site.__aexit__()
