@@ -75,4 +75,4 @@ async def test_a_server_that_asks_who_we_are(login: str, reasons: int) -> None:
         assert server.connects == 3
         assert report.publishers is not None
         assert sum(report.publishers.refused.values()) == reasons
-        assert (server.messages > 20) is not bool(reasons)
+        assert (server.messages > 6) is not bool(reasons)
