@@ -40,7 +40,7 @@ class Join:
 
 
 JOINS = {
-    "tcp": Join(0.5),
+    "tcp": Join(2),  # there are packets of every track by then, whatever else the machine does
     "tcp on other channels": Join(5, first_channel=10),
     "udp": Join(4, by_udp=True),
     "udp late": Join(9, by_udp=True),
