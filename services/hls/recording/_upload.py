@@ -170,11 +170,11 @@ class Uploader:
         await self._storage.put_file(stored_path(finished.path), local)
         self._pause_s, self._paused_until = FIRST_PAUSE_S, 0.0
         self._waiting.pop(finished.path, None)
-        await self._remove(finished)
         self.counters.stored_files += 1
         self.counters.stored_bytes += finished.size_bytes
         log.info("recording %s stored, %d bytes", finished.path, finished.size_bytes)
-        self._tell(RecordingStored(finished))
+        self._tell(RecordingStored(finished))  # while it is here: of what has gone without this word, others rescue the pieces
+        await self._remove(finished)
 
     def _refused(self, finished: RecordingFinished, error: Exception, now: float) -> None:
         self.counters.failures += 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -166,6 +167,30 @@ async def test_a_growing_file_goes_up_in_pieces_that_go_when_the_whole_is_there(
     assert len(await node.paths(GROWING_FOLDER)) >= 3
     await stream.close(EndReason.STOPPED)
     await until(lambda: len(node.events) == 2)
+    await until_empty(node.storage, GROWING_FOLDER)
+    await node.lose()
+
+
+async def test_pieces_go_too_where_growing_files_are_looked_at_while_the_stored_one_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Node(open_storage("memory://"), tmp_path, replace(SETTINGS, upload_s=0))
+    removed, looked_at, remove = threading.Event(), threading.Event(), node.spool.remove
+
+    def remove_slowly(path: str) -> None:
+        remove(path)
+        removed.set()
+        assert looked_at.wait(10)
+
+    monkeypatch.setattr(node.spool, "remove", remove_slowly)
+    stream = node.recordings.record(STREAM, RULE, EPOCH)
+    stream.receive(run(pictures(0, 60), TRACKS))
+    while not await node.recordings.growing.upload():  # noqa: ASYNC110 -- until the disk has it, which tells nobody
+        await asyncio.sleep(0.005)
+    await stream.close(EndReason.STOPPED)
+    await until(removed.is_set)
+    await node.recordings.growing.upload()
+    looked_at.set()
     await until_empty(node.storage, GROWING_FOLDER)
     await node.lose()
 
