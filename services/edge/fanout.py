@@ -135,10 +135,8 @@ class FanOut:
 
         What is packaged only when it goes out is packaged at one go, which costs a fraction of doing so as each unit comes.
         """
-        if self._timer is not None:
-            return True
         delay_ms = self.delay_ms
-        if delay_ms:
+        if delay_ms and self._timer is None:
             self._timer = self._loop.call_later(delay_ms / 1000, self._timer_fired)
         return delay_ms > 0
 
@@ -157,7 +155,8 @@ class FanOut:
             self._parts_bytes += package(unit, run.tracks, parts)
         self._last_dts = run.units[-1].dts
         self._last_wall_us = run.units[0].wall_us  # that of the others was guessed by their times, where they came by a link
-        self._schedule()
+        if self._parts_bytes >= MAX_PENDING_BYTES or (self._parts and not self.expect()):
+            self._flush()
 
     def _change_tracks(self, run: Run) -> None:
         """Tell players of new configurations, in order; what was cached of a stream that had no video yet is of no use.
@@ -188,13 +187,6 @@ class FanOut:
         asked_ms = min(self.settings.max_delay_ms, players // self.settings.players_per_delay_ms)
         sending_ms = min(int(self._sending_s * 1000), MAX_SENDING_MS, players // LEAST_PLAYERS_PER_SENDING_MS)
         return max(asked_ms, sending_ms)
-
-    def _schedule(self) -> None:
-        delay_ms = self.delay_ms
-        if not delay_ms or self._parts_bytes >= MAX_PENDING_BYTES:
-            self._flush()
-        elif self._timer is None and self._parts:
-            self._timer = self._loop.call_later(delay_ms / 1000, self._timer_fired)
 
     def _timer_fired(self) -> None:
         self.fetch()

@@ -34,7 +34,6 @@ async def supervise(config: Config, role: Role, count: int, arguments: Sequence[
         raise ConfigError([Problem("edge.workers", "processes cannot share ports on this system: SO_REUSEPORT is missing")])
     name = config.cluster.node_name(role=role, host_name=socket.gethostname())
     configure_logging(config.telemetry, service=role, node=name)
-
     key = "" if config.cluster.key.get_secret_value() else secrets.token_hex(KEY_BYTES)
     node = name if role != "standalone" else edge_of(config)
     reason = await Supervisor(config, role, node, count, arguments, key=key).run(
