@@ -6,10 +6,11 @@ import fcntl
 import os
 import socket
 import tempfile
+from itertools import islice
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
-LEAST_PORT = 20_000  #: of those that are chosen here: servers have their usual ones below
+LEAST_PORT, LAST_PORT = 20_000, 65_535  #: of those that are chosen here: servers have their usual ones below
 _TURN = Path(tempfile.gettempdir(), f"lalmesh-test-ports-{os.getuid()}")  # which was chosen last
 _ESTABLISHED = "01"  # proc(5), /proc/net/tcp
 
@@ -17,20 +18,25 @@ _ESTABLISHED = "01"  # proc(5), /proc/net/tcp
 def free_ports(count: int) -> list[int]:
     """`count` different ports that nobody listens on now.
 
-    Who takes any port, to listen or to connect, is given none of these; and who chooses here gets another one each time, until all
-    have had their turn.
+    Who takes any port, to listen or to connect, is given none of these, where the kernel leaves any; and who chooses here gets
+    another one each time, until all have had their turn.
+
+    Raises:
+        OSError: there are not so many.
     """
-    most = _least_given()
+    given, last = _given()
+    others = range(LEAST_PORT, given) or range(max(LEAST_PORT, last + 1), LAST_PORT + 1)
+    choice = others or range(LEAST_PORT, LAST_PORT + 1)  # where all are given to who takes any, some of them are taken
     with _TURN.open("a+") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         turn.seek(0)
-        port, found = int(turn.read() or LEAST_PORT), list[int]()
-        while len(found) < count:
-            port = port + 1 if LEAST_PORT <= port < most - 1 else LEAST_PORT
-            if _is_free(port):
-                found.append(port)
+        before = int(turn.read() or 0)
+        in_turn = (*(port for port in choice if port > before), *(port for port in choice if port <= before))
+        found = list(islice(filter(_is_free, in_turn), count))
+        if len(found) < count:
+            raise OSError(f"no {count} free ports in {choice}")
         turn.truncate(0)
-        turn.write(str(port))
+        turn.write(str(found[-1]))
     return found
 
 
@@ -43,9 +49,10 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _least_given() -> int:
-    """The first of the ports that the kernel gives to who takes any."""
-    return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+def _given() -> tuple[int, int]:
+    """The first and the last of the ports that the kernel gives to who takes any."""
+    first, last = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    return int(first), int(last)
 
 
 def is_open(port: int) -> bool:
