@@ -33,7 +33,7 @@ async def test_a_second_signal_ends_a_drain_at_once(start_cluster: StartCluster,
         await asyncio.sleep(SAME_SIGNAL_S + 0.1)  # the next one is another
         assert drained.running
         os.kill(drained.pid, signal.SIGTERM)
-        assert await asyncio.to_thread(drained.wait, LIMIT_S) == 1
+        assert await asyncio.to_thread(drained.wait, AT_ONCE_S) == 1
         await shown.go_on()
         shown.judge()
 

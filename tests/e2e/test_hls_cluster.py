@@ -37,7 +37,7 @@ SETTINGS = {
 }
 LIMIT_S = 40.0
 BOTH_S = 4.0  #: that two workers have one stream: a second between two looks, and a slow machine
-ANSWER_S = 5.0  #: for an answer that another node has while the first that is asked waits, which it does for 20 s
+ANSWER_S = 1.5  #: for an answer that another node has while the first that is asked waits: half a second, and a slow machine
 #: Each stream of a file to an end and a thread of its own: where it plays one of two, the other may keep it waiting for ever.
 DECODED = [part for kind in ("video", "audio") for part in f"in. ! {kind}/x-raw ! queue ! fakesink".split()]
 STALLS = ("stall", "part-stall")  #: the checker's: what a player notices its buffer tells

@@ -23,7 +23,7 @@ from support.recorder import Recorder, recorder, recording
 
 STREAM = "live/cam"
 DRAIN_S = 8.0
-AT_ONCE_S = 10.0  #: for a node that waits for nothing more to say goodbye and end
+AT_ONCE_S = 4.0  #: for a node that waits for nothing more to say goodbye and end
 LIMIT_S = 30.0
 UNITS = 150  #: two seconds of pictures and sound
 SETTINGS = {

@@ -21,7 +21,7 @@ from services.hls.fetch import CHUNK_BYTES, GrpcPeers, HlsFace
 from services.hls.service import HlsService, OwnerLost
 
 KEY = b"a cluster key"
-FROZEN_S = 20.0  #: for a call to notice that its peer is frozen: a ping each 2 s, 4 s for its answer, and a busy machine
+FROZEN_S = 10.0  #: for a call to notice that its peer is frozen: a ping each 2 s, 4 s for its answer, and a busy machine
 SILENT = """
 import asyncio
 from lalmesh.runtime.channels import Channels
