@@ -5,12 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TypeAlias
 
-from lalmesh.container.flv import TAG_SCRIPT, BodyMuxer, carries
-from lalmesh.media import AccessUnit, Codec, Track, TrackSet, ticks_to_ms
+from lalmesh.container.flv import TAG_SCRIPT, BodyMuxer, BodyPrefix, carries
+from lalmesh.media import TICKS_PER_MS, AccessUnit, Track, TrackSet, ticks_to_ms
 from lalmesh.remux._packager import Parts, not_carried
 
 _Message: TypeAlias = tuple[int, bytes]  # type and body
-_OPAQUE, _MP2 = Codec.OPAQUE, Codec.MP2  # all that FLV does not carry; a global is found faster than a member of an Enum
 
 METADATA_MS = 0  #: Interop: ffmpeg takes an onMetaData at any other time for a track of text
 
@@ -21,6 +20,8 @@ class MessagePackager(ABC):
     def __init__(self, muxer: BodyMuxer) -> None:
         """Write message bodies with `muxer`."""
         self._muxer = muxer
+        self._forms: dict[int, tuple[int, BodyPrefix]] = {}  # message type and prefix of units, by track
+        self._forms_of = TrackSet()  # the tracks that these are for
 
     @abstractmethod
     def _message(self, type_id: int, timestamp_ms: int, prefix: bytes, payload: bytes, parts: Parts) -> int:
@@ -71,13 +72,15 @@ class MessagePackager(ABC):
 
     def package(self, unit: AccessUnit, tracks: TrackSet, parts: Parts) -> int:
         """Add the message of one unit to `parts`. Gives the bytes added, 0 where FLV cannot carry it."""
-        for track in tracks.tracks:
-            if track.track_id == unit.track_id:
-                if track.codec is _OPAQUE or track.codec is _MP2:
-                    return 0
-                muxer = self._muxer
-                return self._message(muxer.type_id(track), unit.dts // 90, muxer.body_prefix(track, unit), unit.payload, parts)
-        return 0
+        if tracks is not self._forms_of:
+            self._learn(tracks)
+        form = self._forms.get(unit.track_id)
+        return self._message(form[0], unit.dts // TICKS_PER_MS, form[1](unit), unit.payload, parts) if form is not None else 0
+
+    def _learn(self, tracks: TrackSet) -> None:
+        muxer, carried = self._muxer, [track for track in tracks.tracks if carries(track.codec)]
+        self._forms = {track.track_id: (muxer.type_id(track), muxer.prefix_writer(track)) for track in carried}
+        self._forms_of = tracks
 
     def left_out(self, tracks: TrackSet) -> tuple[Track, ...]:
         """The tracks that FLV cannot carry."""

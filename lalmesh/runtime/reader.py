@@ -57,7 +57,8 @@ class Reader:
         self.epoch: Epoch = seen
         self._named: Epoch = seen  # the highest that an origin has named; units of it may not have come yet
         self.place: Place = NO_PLACE
-        self.last: UnitName | None = None
+        self._last: bytes | None = None  # the publication of the last unit; None before the first
+        self._next_seq = 0  # the number after it
         self._writer = writer  # of the units of `epoch`, as far as it is known
         self._offset = 0
         self._last_dts: dict[int, int] = {}  # by track, as given out
@@ -66,10 +67,16 @@ class Reader:
     def resuming(cls, memory: ReaderMemory, seen: Fence = NO_FENCE) -> Reader:
         """A reader that goes on after the last unit of another, refusing also what is outdated by what was `seen` here."""
         reader = cls(*max(Fence(memory.epoch, memory.last.publication), seen, key=lambda fence: fence.epoch))
-        reader.last, reader._offset = memory.last, memory.offset
+        reader._last, reader._next_seq = memory.last.publication, memory.last.seq + 1
+        reader._offset = memory.offset
         reader._last_dts = dict(memory.last_dts)
         reader.counters.publications = 2 if memory.shifted else 1
         return reader
+
+    @property
+    def last(self) -> UnitName | None:
+        """The last unit that came; None before the first."""
+        return None if self._last is None else UnitName(self._last, self._next_seq - 1)
 
     @property
     def offset(self) -> int:
@@ -110,23 +117,28 @@ class Reader:
         """Take a run in. Gives what is new of it, with times that go on; None where nothing is.
 
         `missing` of what is given counts every unit between the last one given and this; the caller announces it to its players.
+        What is given may be `run` itself.
         """
-        if self._outdated(run):
-            self.counters.fenced += len(run.units)
-            return None
-        changed = self.last is None or run.publication != self.last.publication
-        units = run.units if changed else self._unknown(run)
-        if not units:
-            return None
-        missing = self._missing(run, units, changed=changed)
-        if changed:
-            self._begin(run)
-        self.epoch, self.place = run.epoch, max(run.place, self.place)
-        self._writer = run.publication
-        self.last = UnitName(run.publication, units[-1].seq)
+        units, missing, publication = run.units, 0, run.publication
+        if not (units[0].seq == self._next_seq and publication == self._last == self._writer and run.epoch == self.epoch):
+            if self._outdated(run):
+                self.counters.fenced += len(units)
+                return None
+            changed = publication != self._last
+            units = units if changed else self._unknown(run)
+            if not units:
+                return None
+            missing = self._missing(run, units, changed=changed)
+            if changed:
+                self._begin(run)
+            self.epoch, self._writer, self._last = run.epoch, publication, publication
+        self.place = max(run.place, self.place)
+        self._next_seq = units[-1].seq + 1
         self.counters.units += len(units)
         units = self._go_on(units)
-        return Run(run.epoch, run.publication, run.tracks, units, run.place, missing)
+        if units is run.units and missing == run.missing:
+            return run
+        return Run(run.epoch, publication, run.tracks, units, run.place, missing)
 
     def _outdated(self, run: Run) -> bool:
         """An epoch below the highest seen, or another publication under that.
@@ -139,17 +151,16 @@ class Reader:
 
     def _unknown(self, run: Run) -> list[AccessUnit]:
         """The units of the run that are not here yet; the publication is the one of the last unit."""
-        assert self.last is not None
-        known = self.last.seq + 1 - run.first_seq
+        known = self._next_seq - run.first_seq
         if known <= 0:
             return run.units
         self.counters.repeated += min(known, len(run.units))
         return run.units[known:]
 
     def _missing(self, run: Run, units: list[AccessUnit], *, changed: bool) -> int:
-        if self.last is None:
+        if self._last is None:
             return 0
-        missing = max(run.missing, run.first_seq) if changed else units[0].seq - self.last.seq - 1
+        missing = max(run.missing, run.first_seq) if changed else units[0].seq - self._next_seq
         if missing:
             self.counters.holes += 1
             self.counters.missing += missing

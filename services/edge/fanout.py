@@ -8,6 +8,7 @@ the cached blocks from there on are what a player gets when it joins. Whom block
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from services.edge.join_cache import JoinCache, JoinCacheSettings, JoinPoint
 OTHER_CONFIGURATION = "the stream has another configuration now, which this format tells at its start only"
 MAX_PENDING_BYTES = 1 << 20  #: gathered media is flushed when it passes this, whatever the delay says
 LOOK_AT_DELAY_US = 1_000_000  #: between two units whose delay is looked at: nothing is measured a unit
+TRIM_US = 50_000  #: units that no packager would start from any more are given up so often
 MAX_SENDING_MS = 10  #: media is gathered for no longer on account of sending
 LEAST_PLAYERS_PER_SENDING_MS = 50  #: sending to fewer takes no millisecond; where it did, something else had the processor
 
@@ -42,6 +44,7 @@ class FanOutSettings(JoinCacheSettings):
         return RingLimits(
             gop_num=max(1, self.gop_num),
             audio_cache_us=self.audio_cache_ms * 1000,
+            trim_us=TRIM_US,
             max_us=int(self.gop_max_s * 1e6),
             max_bytes=self.gop_max_bytes,
         )
@@ -88,6 +91,7 @@ class FanOut:
         self._last_dts = 0
         self._timer: asyncio.TimerHandle | None = None
         self._sending_s = 0.0  # what the last block took
+        self.delay_ms = 0  #: for how long media is gathered now, see `_set_delay`
         self.fetch: Callable[[], None] = lambda: None  #: is to feed what was only announced (`expect`); called before a flush
         self.delays: Durations | None = None  #: from a unit's arrival at its publisher's edge until players were written to
         self._last_wall_us = self._next_look_us = 0  # of the newest run, by its publisher's edge; of the next that is looked at
@@ -107,10 +111,12 @@ class FanOut:
     def add(self, feed: PlayerFeed, *, from_cache: bool = True) -> None:
         """Let a player join: with the cache up to the last flush, or at the next random access point."""
         self._audience.join(feed, self.burst if from_cache else None)
+        self._set_delay()
 
     def remove(self, feed: PlayerFeed) -> None:
         """Forget a player."""
         self._audience.remove(feed)
+        self._set_delay()
 
     def sent_bytes(self, feed: PlayerFeed) -> int:
         """What was written to a player so far."""
@@ -177,16 +183,15 @@ class FanOut:
             return
         self._parts_bytes += self._packager.change(old, run.tracks, run.units[0].dts, self._parts)
 
-    @property
-    def delay_ms(self) -> int:
-        """For how long media is gathered now: by the players, at least as long as the last block took to send.
+    def _set_delay(self) -> None:
+        """Media is gathered by the players, and at least as long as the last block took to send.
 
         Who waits so long anyway, for being last in a block, loses nothing; what comes meanwhile costs no block of its own.
         """
         players = len(self._audience)
         asked_ms = min(self.settings.max_delay_ms, players // self.settings.players_per_delay_ms)
-        sending_ms = min(int(self._sending_s * 1000), MAX_SENDING_MS, players // LEAST_PLAYERS_PER_SENDING_MS)
-        return max(asked_ms, sending_ms)
+        sending_ms = min(math.ceil(self._sending_s * 1000), MAX_SENDING_MS, players // LEAST_PLAYERS_PER_SENDING_MS)
+        self.delay_ms = max(asked_ms, sending_ms)
 
     def _timer_fired(self) -> None:
         self.fetch()
@@ -209,6 +214,7 @@ class FanOut:
         began_s = time.monotonic()
         self._audience.send(block, opens, self._tracks)
         self._sending_s = time.monotonic() - began_s
+        self._set_delay()
         if self._last_wall_us >= self._next_look_us:
             self._look_at_delay()
         self._cache.add(block, opens, has_video=self._tracks.has_video, dts=self._last_dts)

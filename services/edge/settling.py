@@ -24,22 +24,18 @@ class Settling:
 
     def __init__(self) -> None:
         """Begin before the first unit."""
-        self._done = asyncio.Event()
+        self.done = False  #: whether they are settled
+        self._settled = asyncio.Event()  # the same, to wait for
         self._publication = b""
         self._first_dts = 0
         self._tracks = TrackSet()
         self._complete = False
 
-    @property
-    def done(self) -> bool:
-        """Whether they are settled."""
-        return self._done.is_set()
-
     async def wait(self) -> None:
         """Return once they are settled, after `MAX_WAIT_S` in any case."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(MAX_WAIT_S):
-                await self._done.wait()
+                await self._settled.wait()
 
     def see(self, run: Run) -> None:
         """The next units. Once they are settled, only those under other tracks are needed."""
@@ -48,18 +44,23 @@ class Settling:
         if run.tracks is not self._tracks:
             self._tracks, self._complete = run.tracks, is_complete(run.tracks)
         if self._complete or run.units[-1].dts - self._first_dts >= SETTLED_MS * TICKS_PER_MS:
-            self._done.set()
+            self._settle()
 
     def _begin(self, run: Run) -> None:
         self._publication, self._first_dts = run.publication, run.units[0].dts
         if run.first_seq < BEGUN_UNITS:
-            self._done.clear()
+            self.done = False
+            self._settled.clear()
         else:
-            self._done.set()
+            self._settle()
+
+    def _settle(self) -> None:
+        self.done = True
+        self._settled.set()
 
     def end(self) -> None:
         """Nothing more comes."""
-        self._done.set()
+        self._settle()
 
 
 def is_complete(tracks: TrackSet) -> bool:

@@ -18,7 +18,7 @@ from lalmesh.container.flv._constants import (
 from lalmesh.container.flv._demux import BodyDemuxer
 from lalmesh.container.flv._events import MAX_CONFIGURATION_BYTES
 from lalmesh.container.flv._keyframes import MAX_INDEX_ENTRIES
-from lalmesh.container.flv._mux import BodyMuxer, carries
+from lalmesh.container.flv._mux import BodyMuxer, BodyPrefix, carries
 from lalmesh.container.flv._recording import FlvRecording
 from lalmesh.container.flv._restore import RestoredFlv, restore_flv
 from lalmesh.container.flv._script import MAX_METADATA_BYTES
@@ -57,6 +57,7 @@ __all__ = [
     "VIDEO_TRACK_ID",
     "BodyDemuxer",
     "BodyMuxer",
+    "BodyPrefix",
     "FlvRecording",
     "HevcForm",
     "OpusForm",

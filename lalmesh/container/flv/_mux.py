@@ -37,7 +37,7 @@ from lalmesh.container.flv._video_metadata import tell_metadata
 from lalmesh.errors import UnsupportedError
 from lalmesh.media import TICKS_PER_MS, AccessUnit, Codec, Kind, Track, TrackSet
 
-_Writer: TypeAlias = Callable[[AccessUnit], bytes]
+BodyPrefix: TypeAlias = Callable[[AccessUnit], bytes]  #: gives the bytes that go before the payload of a unit in a message
 
 _VIDEO_HEAD = struct.Struct(">BBHB")  # flags, AVCPacketType, CompositionTime in two parts
 _EX_HEAD = struct.Struct(">B4sHB")  # flags, FourCC, CompositionTime in two parts
@@ -74,7 +74,7 @@ class BodyMuxer:
             self._legacy |= {Codec.H265}
         if opus == "legacy":
             self._legacy |= {Codec.OPUS}
-        self._writers: dict[int, tuple[Track, _Writer]] = {}  # by track id: the track it was made for, and its writer
+        self._writers: dict[int, tuple[Track, BodyPrefix]] = {}  # by track id: the track it was made for, and its writer
 
     def type_id(self, track: Track) -> int:
         """The tag or message type that units of `track` go out in.
@@ -154,7 +154,7 @@ class BodyMuxer:
         """
         entry = self._writers.get(track.track_id)
         if entry is None or entry[0] is not track:
-            entry = self._writers[track.track_id] = (track, self._writer(track))
+            entry = self._writers[track.track_id] = (track, self.prefix_writer(track))
         return entry[1](unit)
 
     def _codec_number(self, track: Track) -> float:
@@ -163,7 +163,12 @@ class BodyMuxer:
             return float(int.from_bytes(FOURCCS[track.codec], "big"))
         return float(VIDEO_CODEC_IDS[track.codec] if track.kind is Kind.VIDEO else _sound_flags(track) >> 4)
 
-    def _writer(self, track: Track) -> _Writer:
+    def prefix_writer(self, track: Track) -> BodyPrefix:
+        """What gives the `body_prefix` of each unit of `track`, for whoever packages many of them.
+
+        Raises:
+            UnsupportedError: FLV cannot carry the track.
+        """
         type_id, codec = self.type_id(track), track.codec
         if type_id == TAG_SCRIPT:
             return _constant(b"")
@@ -208,11 +213,11 @@ def _sound_rate(sample_rate_hz: int) -> int:
     return 2 if 0 < sample_rate_hz < 32_000 else 3
 
 
-def _constant(prefix: bytes) -> _Writer:
+def _constant(prefix: bytes) -> BodyPrefix:
     return lambda unit: prefix
 
 
-def _legacy_video(codec_id: int) -> _Writer:
+def _legacy_video(codec_id: int) -> BodyPrefix:
     key, inter, pack = _KEY | codec_id, _INTER | codec_id, _VIDEO_HEAD.pack
 
     def write(unit: AccessUnit) -> bytes:
@@ -223,7 +228,7 @@ def _legacy_video(codec_id: int) -> _Writer:
     return write
 
 
-def _enhanced_with_composition_time(fourcc: bytes) -> _Writer:
+def _enhanced_with_composition_time(fourcc: bytes) -> BodyPrefix:
     key, inter, pack = EX_HEADER | _KEY | CODED_FRAMES, EX_HEADER | _INTER | CODED_FRAMES, _EX_HEAD.pack
     key_x, inter_x = (bytes((EX_HEADER | kind | VIDEO_CODED_FRAMES_X,)) + fourcc for kind in (_KEY, _INTER))
 
@@ -237,6 +242,6 @@ def _enhanced_with_composition_time(fourcc: bytes) -> _Writer:
     return write
 
 
-def _enhanced_video(fourcc: bytes) -> _Writer:
+def _enhanced_video(fourcc: bytes) -> BodyPrefix:
     key, inter = (bytes((EX_HEADER | kind | CODED_FRAMES,)) + fourcc for kind in (_KEY, _INTER))
     return lambda unit: key if unit.random_access else inter

@@ -140,7 +140,10 @@ class ChunkReader:
             stream.timestamp = field
             (stream.stream_id,) = _STREAM_ID.unpack_from(view, at + 8)
         stream.delta, stream.extended, stream.length, stream.type_id = field, False, length, type_id
-        self._add(Message(type_id, stream.stream_id, stream.timestamp, payload), messages)
+        message = Message(type_id, stream.stream_id, stream.timestamp, payload)
+        messages.append(message)
+        if self._opens_media is not None:
+            self._look_for_opening(message)
         return start + size - at
 
     def _read_header(self, view: memoryview, at: int, end: int) -> int:
@@ -249,14 +252,15 @@ class ChunkReader:
     def _complete(self, payload: bytes, messages: list[Message]) -> None:
         stream = self._current
         if stream.type_id > ABORT:
-            self._add(Message(stream.type_id, stream.stream_id, stream.timestamp, payload), messages)
+            message = Message(stream.type_id, stream.stream_id, stream.timestamp, payload)
+            messages.append(message)
+            self._look_for_opening(message)
         elif stream.type_id == SET_CHUNK_SIZE:  # holds from the very next chunk (§5.4.1)
             self.chunk_size = parse_chunk_size(payload)
         elif stream.type_id == ABORT:
             self._abort(payload)
 
-    def _add(self, message: Message, messages: list[Message]) -> None:
-        messages.append(message)
+    def _look_for_opening(self, message: Message) -> None:
         if self._opens_media is not None and self._opens_media(message):
             self._opens_media = None
             self._max_message_bytes = self._largest_bytes

@@ -56,7 +56,7 @@ class Session:
         self._out = bytearray(handshake.data_to_send())
         self._received_bytes = 0
         self._acknowledged_bytes = 0
-        self._peer_window = 0  # 0: the peer has not announced one, and gets no acknowledgements (§5.4.3)
+        self._acknowledge_each = 0  # bytes; 0: the peer has announced no window, and gets no acknowledgements (§5.4.3)
         self._own_window = 0
 
     def receive(self, data: bytes | bytearray | memoryview) -> bool:
@@ -87,7 +87,8 @@ class Session:
                 self._control(message)
             else:
                 self.inbox.append(message)
-        self._acknowledge()
+        if self._acknowledge_each and self._received_bytes - self._acknowledged_bytes >= self._acknowledge_each:
+            self._acknowledge()
 
     def check_held(self, *held: Iterable[Message]) -> None:
         """Refuse to hold more than the bounds say, when the inbox and what is in `held` wait for answers of the application.
@@ -107,7 +108,9 @@ class Session:
             case MessageType.ACKNOWLEDGEMENT:
                 parse_uint32(payload, "Acknowledgement")
             case MessageType.WINDOW_ACK_SIZE:
-                self._peer_window = parse_uint32(payload, "Window Acknowledgement Size")
+                window = parse_uint32(payload, "Window Acknowledgement Size")
+                # At half the window: a peer that counts the handshake, or its own way, never has to stop and wait.
+                self._acknowledge_each = max(window // 2, 1) if window else 0
             case MessageType.SET_PEER_BANDWIDTH:
                 window = parse_uint32(payload, "Set Peer Bandwidth")
                 if window != self._own_window:
@@ -123,13 +126,13 @@ class Session:
             self.inbox.append(message)
 
     def _acknowledge(self) -> None:
-        # At half the window: a peer that counts the handshake, or its own way, never has to stop and wait.
-        if self._peer_window and self._received_bytes - self._acknowledged_bytes >= max(self._peer_window // 2, 1):
-            self._acknowledged_bytes = self._received_bytes
-            self._send_control(MessageType.ACKNOWLEDGEMENT, (self._received_bytes & 0xFFFFFFFF).to_bytes(4, "big"))
+        self._acknowledged_bytes = self._received_bytes
+        self._send_control(MessageType.ACKNOWLEDGEMENT, (self._received_bytes & 0xFFFFFFFF).to_bytes(4, "big"))
 
     def data_to_send(self) -> bytes:
         """Give what has to be sent to the peer now, and forget it."""
+        if not self._out:
+            return b""
         data = bytes(self._out)
         self._out.clear()
         return data

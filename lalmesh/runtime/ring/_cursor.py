@@ -67,6 +67,10 @@ class Cursor:
             if run is None:
                 return None
             self._position += len(run.units)
+            if run.publication == self._publication and run.units[0].seq == self._next_seq:  # nearly always
+                self._next_seq += len(run.units)
+                run.missing = 0
+                return run
             if self._fit(run):
                 return run
         return None
@@ -81,7 +85,7 @@ class Cursor:
 
     def _fit(self, run: Run) -> bool:
         """Cut off what the reader has; say what it misses. False where nothing is left."""
-        first = run.first_seq
+        first = run.units[0].seq
         if run.publication == self._publication:
             if (known := self._next_seq - first) > 0:
                 if known >= len(run.units):

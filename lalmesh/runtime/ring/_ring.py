@@ -57,8 +57,9 @@ class Ring:
         """Start empty."""
         self.limits = limits
         self.place = NO_PLACE  #: what runs read from here carry
+        self.start = 0  #: the position of the oldest unit kept
+        self.end = 0  #: the position that the next unit will have
         self._units: list[AccessUnit] = []
-        self._head = 0  # index of the first unit kept
         self._base = 0  # position of index 0
         self._bytes = 0
         self._trimmed_us = 0  # the wall clock of the newest unit when that was done last
@@ -70,17 +71,7 @@ class Ring:
 
     def __len__(self) -> int:
         """How many units are kept."""
-        return len(self._units) - self._head
-
-    @property
-    def start(self) -> int:
-        """The position of the oldest unit kept."""
-        return self._base + self._head
-
-    @property
-    def end(self) -> int:
-        """The position that the next unit will have."""
-        return self._base + len(self._units)
+        return self.end - self.start
 
     @property
     def payload_bytes(self) -> int:
@@ -100,7 +91,7 @@ class Ring:
         if not self._marks:
             return None
         mark = self._marks[-1]
-        return mark.first_seq + self._base + len(self._units) - mark.position if mark.publication == publication else None
+        return mark.first_seq + self.end - mark.position if mark.publication == publication else None
 
     @property
     def tracks(self) -> TrackSet:
@@ -114,7 +105,7 @@ class Ring:
             The bytes of their payloads.
         """
         units, new = self._units, run.units
-        mark, position = self._marks[-1] if self._marks else None, self._base + len(units)
+        mark, position = self._marks[-1] if self._marks else None, self.end
         if (
             mark is None
             or mark.tracks is not run.tracks
@@ -131,17 +122,18 @@ class Ring:
                 self._joins.append(position)
             position += 1
         self._bytes += size
+        self.end = position
         units += new
         limits, newest_us = self.limits, new[-1].wall_us
         if (
             not 0 <= newest_us - self._trimmed_us < limits.trim_us
             or self._bytes > limits.max_bytes
-            or len(units) - self._head > limits.max_units
+            or position - self.start > limits.max_units
             or not -limits.max_us <= newest_us - self._oldest_us <= limits.max_us
         ):
             self._trimmed_us = newest_us
             self._trim()
-            self._oldest_us = units[self._head].wall_us
+            self._oldest_us = units[self.start - self._base].wall_us
         return size
 
     def _add_mark(self, run: Run, before: _Mark | None) -> _Mark:
@@ -163,7 +155,7 @@ class Ring:
             del offsets[next(iter(offsets))]
 
     def _trim(self) -> None:
-        limits, units, head = self.limits, self._units, self._head
+        limits, units, head = self.limits, self._units, self.start - self._base
         last = len(units) - 1  # the newest is always kept
         newest, size = units[last].wall_us, self._bytes
         wanted, keep_us = self._wanted(last)
@@ -176,14 +168,14 @@ class Ring:
             size -= len(unit.payload)
             units[head] = _GIVEN_UP
             head += 1
-        if head == self._head:
+        start = self._base + head
+        if start == self.start:
             return
-        self._head, self._bytes = head, size
-        self._forget_before(self._base + head)
+        self.start, self._bytes = start, size
+        self._forget_before(start)
         if head > COMPACT_AT and head * 2 > last + 1:
             del units[:head]
-            self._base += head
-            self._head = 0
+            self._base = start
 
     def _wanted(self, last: int) -> tuple[int, int]:
         """The first index that is wanted whatever its age, and the age in µs up to which everything is; `last` is the newest."""
@@ -254,15 +246,14 @@ class Ring:
         `position` must not lie before `start`. None where there is nothing, or where that one larger unit would be of more than
         `larger_bytes`.
         """
-        marks, base, all_units = self._marks, self._base, self._units
-        end = base + len(all_units)
+        marks, base, end = self._marks, self._base, self.end
         if position >= end:
             return None
         mark = marks[-1]
         if position < mark.position:
             index = bisect_right(marks, position, key=_position_of)
             mark, end = marks[index - 1], marks[index].position
-        units = all_units[position - base : min(end, position + MAX_RUN_UNITS) - base]
+        units = self._units[position - base : min(end, position + MAX_RUN_UNITS) - base]
         total = 0
         for count, unit in enumerate(units):
             total += len(unit.payload)
@@ -281,7 +272,7 @@ class Ring:
 
     def newest(self, count: int) -> list[AccessUnit]:
         """The last `count` units at most, oldest first."""
-        return self._units[max(self._head, len(self._units) - count) :]
+        return self._units[max(self.start, self.end - count) - self._base :]
 
 
 def _position_of(mark: _Mark) -> int:
