@@ -4,9 +4,10 @@ Every node is a process of its own, with etcd and a scheduler. Each edge is to c
 API where to go, one after the other, and go there. The playing edges share a core of their own where there are two, so what is
 compared is the processor time for a player, and not how much one edge can carry.
 
-Workers of one edge (`edge.workers`) have a core each, and as many players together as the one worker has that they are compared
-with; they share its port, and the kernel deals players out. The players run on other cores where there are some, else on those of
-the workers, and then so for one worker too.
+Workers of one edge (`edge.workers`) have a core each. Two of them carry twice the players of one, each as many as the one that they
+are compared with; and once as many together as it alone, which shows what a second one costs where it is not needed. They share the
+edge's port, and the kernel deals players out. The players run on other cores where there are some, else on those of the workers,
+and then so for one worker too.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ EDGES = (1, 2, 4)
 ROOM = 1.2  #: times the players that an edge is to carry, that it says it has room for
 MOST_RATIO = 1.1  #: times the processor time for a player on one edge
 MOST_OFF = 0.1  #: of its share of the players, that an edge may have more or fewer
-WORKERS = (1, 2)
+MOST_WORKERS = 2
 MOST_WORKER_OFF = 0.15  #: the same of a worker: they are dealt out by chance
 STARTED = re.compile(r"worker (\d+) started, process (\d+)")
 ANSWER_S = 10.0
@@ -158,10 +159,27 @@ def _has(port: int, wanted: int) -> bool:
     return _load.connections(port) >= wanted
 
 
-def _measure_workers(plan: argparse.Namespace, workers: int, folder: Path, stack: ExitStack) -> Sample:
-    cores = sorted(os.sched_getaffinity(0))
-    theirs, others = cores[: max(WORKERS)], set(cores[max(WORKERS) :]) or set(cores)
-    settings = {"edge": {"edge.fanout.max_delay_ms": plan.gather, "edge.workers": workers}}
+@dataclass(slots=True, frozen=True)
+class Workers:
+    """One edge with so many workers."""
+
+    workers: int
+    times: int = 1  #: as many players as one worker has alone
+
+    @property
+    def label(self) -> str:
+        """How it is chosen with --only."""
+        return f"workers-{self.workers}-players-{self.times}"
+
+
+ONE_WORKER, TWO_WORKERS = Workers(1), Workers(MOST_WORKERS, times=MOST_WORKERS)
+WORKERS = (ONE_WORKER, TWO_WORKERS, Workers(MOST_WORKERS))
+
+
+def _measure_workers(plan: argparse.Namespace, subject: Workers, folder: Path, stack: ExitStack) -> Sample:
+    cores, players = sorted(os.sched_getaffinity(0)), plan.each * subject.times
+    theirs, others = cores[:MOST_WORKERS], set(cores[MOST_WORKERS:]) or set(cores)
+    settings = {"edge": {"edge.fanout.max_delay_ms": plan.gather, "edge.workers": subject.workers}}
     road = _road.Road(folder, stack, _load.Cores(apart=False), settings=settings)
     [edge] = road.playing
     pids = {f"worker {number}": int(pid) for number, pid in STARTED.findall(edge.output())} or {"worker 1": edge.pid}
@@ -169,13 +187,13 @@ def _measure_workers(plan: argparse.Namespace, workers: int, folder: Path, stack
     publisher = road.push(media("bench"), STREAM, STREAM_READY_S + CONNECT_S + stay_s + _load.MARGIN_S)
     time.sleep(STREAM_READY_S)
     port = edge.ports["http"]
-    crowd = road.load(_load.play(_road.flv(edge, STREAM), plan.shared, stay_s, plan.warm_up, folder / "players.log"))
+    crowd = road.load(_load.play(_road.flv(edge, STREAM), players, stay_s, plan.warm_up, folder / "players.log"))
     if plan.pin:
         for at, pid in enumerate(pids.values()):
             _load.pin(pid, {theirs[at % len(theirs)]})
         for pid in (road.origin.pid, road.publishing.pid, publisher.pid, crowd.pid):
             _load.pin(pid, others)
-    wait_until("players", partial(_has, port, plan.shared), CONNECT_S, child=crowd, every_s=LOOK_S)
+    wait_until("players", partial(_has, port, players), CONNECT_S, child=crowd, every_s=LOOK_S)
     time.sleep(plan.warm_up)
     split = _load.connections_by_process(port)
     meter = _meter.Meter({"origin": road.origin.pid, **pids})
@@ -191,17 +209,12 @@ def label(edges: int) -> str:
     return f"edges-{edges}"
 
 
-def label_of_workers(workers: int) -> str:
-    """The same of one edge with so many."""
-    return f"workers-{workers}"
-
-
 def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Sample]]:
     """Each number of edges, and one edge with each number of workers."""
     missing = _rounds.needs_of_a_cluster()
-    several = missing or ("" if len(os.sched_getaffinity(0)) >= max(WORKERS) else "there is one core only")
+    several = missing or ("" if len(os.sched_getaffinity(0)) >= MOST_WORKERS else "there is one core only")
     edges = [_rounds.Subject(label(number), partial(_measure, plan, number), missing) for number in plan.edges]
-    return [*edges, *(_rounds.Subject(label_of_workers(each), partial(_measure_workers, plan, each), several) for each in WORKERS)]
+    return [*edges, *(_rounds.Subject(each.label, partial(_measure_workers, plan, each), several) for each in WORKERS)]
 
 
 def head(what: str) -> list[str]:
@@ -219,15 +232,15 @@ def head(what: str) -> list[str]:
     ]
 
 
-def row(number: int, name: Callable[[int], str], found: _rounds.Found[Sample]) -> list[str]:
-    """The line of one number of edges, or workers, which are called by `name`: medians over the rounds."""
-    mine = found.of(name(number))
+def row(number: int, subject: str, one: str, found: _rounds.Found[Sample]) -> list[str]:
+    """The line of a `subject` of so many edges or workers, compared with `one` of them: medians over the rounds."""
+    mine = found.of(subject)
 
     def median(of: Callable[[Sample], float], form: str) -> str:
         return format(statistics.median(map(of, mine)), form)
 
     numbers = [carried.players.players for each in mine for carried in each.edges.values()]
-    ratio = ratio_to_one(number, name, found)
+    ratio = ratio_to_one(subject, one, found)
     routes = [each.players / each.routes_s for each in mine if each.routes_s]
     return [
         str(number),
@@ -242,9 +255,9 @@ def row(number: int, name: Callable[[int], str], found: _rounds.Found[Sample]) -
     ]
 
 
-def ratio_to_one(number: int, name: Callable[[int], str], found: _rounds.Found[Sample]) -> float | None:
+def ratio_to_one(subject: str, one: str, found: _rounds.Found[Sample]) -> float | None:
     """Processor time for a player, compared with that on one edge, or on an edge of one worker."""
-    return found.ratio(name(number), name(1), lambda each: each.us_a_player)
+    return found.ratio(subject, one, lambda each: each.us_a_player)
 
 
 def origin_percent_an_edge(edges: Sequence[int], found: _rounds.Found[Sample]) -> float | None:
@@ -257,15 +270,14 @@ def origin_percent_an_edge(edges: Sequence[int], found: _rounds.Found[Sample]) -
 
 def judge(found: _rounds.Found[Sample], edges: Sequence[int]) -> list[Judged]:
     """Players cost the same on every number of edges and of workers, and are spread evenly."""
-    several: list[tuple[int, Callable[[int], str], str, float]]
-    several = [(number, label, "edge", MOST_OFF) for number in edges if number > 1]
-    several += [(number, label_of_workers, "worker", MOST_WORKER_OFF) for number in WORKERS if number > 1]
+    several = [(number, label(number), label(1), "edge", MOST_OFF) for number in edges if number > 1]
+    several += [(TWO_WORKERS.workers, TWO_WORKERS.label, ONE_WORKER.label, "worker", MOST_WORKER_OFF)]
     judged = []
-    for number, name, what, most_off in several:
-        if name(number) not in found.samples:
+    for number, subject, one, what, most_off in several:
+        if subject not in found.samples:
             continue
-        off = max((each.furthest_off for each in found.of(name(number))), default=None)
-        ratio, whose = ratio_to_one(number, name, found), f"{number} {what}s"
+        off = max((each.furthest_off for each in found.of(subject)), default=None)
+        ratio, whose = ratio_to_one(subject, one, found), f"{number} {what}s"
         judged.append(Judged(what=f"{whose}: processor time for a player", found=ratio, bar=MOST_RATIO, unit=f"x one {what}"))
         judged.append(Judged(what=f"{whose}: furthest from an equal share of the players", found=off, bar=most_off))
     return judged
@@ -298,9 +310,9 @@ def introduction(plan: argparse.Namespace) -> str:
 def introduction_of_workers(plan: argparse.Namespace) -> str:
     """What the second table shows."""
     return (
-        f"The same stream, {plan.shared} players at one edge, of one worker and of two (`edge.workers`), each with a core of its "
-        "own but for the players, whom they share with. The kernel deals the players out by chance; processor time is that of "
-        "the workers."
+        f"The same stream at one edge: {plan.each} players of one worker, as many for each of two (`edge.workers`), and as many of "
+        "two together. Workers have a core each, but for the players, which run on both. The kernel deals the players out by "
+        "chance; processor time is that of the workers."
     )
 
 
@@ -315,7 +327,7 @@ def arguments() -> argparse.Namespace:
     parser = _rounds.parser("edges", __doc__, RESULTS, rounds=5, seconds=10, warm_up=3)
     parser.add_argument("--edges", type=int, nargs="+", default=EDGES, help="numbers of edges (1 2 4)")
     parser.add_argument("--players", type=int, default=250, help="for each edge (%(default)s)")
-    parser.add_argument("--shared", type=int, default=1000, help="players that the workers of one edge share (%(default)s)")
+    parser.add_argument("--each", type=int, default=500, help="players for each worker (%(default)s)")
     parser.add_argument("--gather", type=int, default=0, metavar="MS", help="the longest that frames are gathered (%(default)s)")
     return parser.parse_args()
 
@@ -323,12 +335,12 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, print, keep; exit with 1 if a sample was worthless or a bar is missed."""
     plan = arguments()
-    _load.raise_file_limit(max(max(plan.edges) * plan.players, plan.shared))
+    _load.raise_file_limit(max(max(plan.edges) * plan.players, plan.each * MOST_WORKERS))
     found = _rounds.run(_rounds.choose(subjects(plan), plan.only), plan.rounds)
     paragraphs = []
-    if rows := [row(edges, label, found) for edges in plan.edges if found.of(label(edges))]:
+    if rows := [row(edges, label(edges), label(1), found) for edges in plan.edges if found.of(label(edges))]:
         paragraphs += [introduction(plan), _report.table(head("edge"), rows), on_the_origin(found, plan.edges)]
-    if rows := [row(each, label_of_workers, found) for each in WORKERS if found.of(label_of_workers(each))]:
+    if rows := [row(each.workers, each.label, ONE_WORKER.label, found) for each in WORKERS if found.of(each.label)]:
         paragraphs += [introduction_of_workers(plan), _report.table(head("worker"), rows)]
     paragraphs = [each for each in (*paragraphs, LIMITS) if each]
     judged, drawn = judge(found, plan.edges), plots(found, plan.edges)

@@ -90,17 +90,18 @@ def test_the_time_for_a_player_is_that_of_all_edges() -> None:
 
 def test_edges_are_compared_with_one_of_the_same_round_and_have_to_carry_as_many_players() -> None:
     found = Found({"edges-1": [on_edges(100), on_edges(100)], "edges-2": [on_edges(100, 100, each_percent=12), on_edges(80, 120)]})
-    assert edges.ratio_to_one(2, edges.label, found) == pytest.approx(1.1)
+    assert edges.ratio_to_one("edges-2", "edges-1", found) == pytest.approx(1.1)
     assert [each.verdict for each in edges.judge(found, (1, 2))] == ["met", "missed"]
-    assert len(edges.row(2, edges.label, found)) == len(edges.head("edge"))
+    assert len(edges.row(2, "edges-2", "edges-1", found)) == len(edges.head("edge"))
 
 
 def test_workers_are_compared_with_one_worker_and_may_be_further_from_their_share() -> None:
-    found = Found({"workers-1": [on_edges(200, each_percent=18)], "workers-2": [on_edges(88, 112), on_edges(80, 120)]})
+    one, two = edges.ONE_WORKER.label, edges.TWO_WORKERS.label
+    found = Found({one: [on_edges(200, each_percent=18)], two: [on_edges(88, 112), on_edges(80, 120)]})
     judged = edges.judge(found, (1, 2))
     assert [each.found for each in judged] == [pytest.approx(20 / 18), pytest.approx(0.2)]
     assert [each.verdict for each in judged] == ["missed", "missed"]
-    assert edges.judge(Found({"workers-2": [on_edges(88, 112)]}), (1,))[1].verdict == "met"
+    assert edges.judge(Found({two: [on_edges(88, 112)]}), (1,))[1].verdict == "met"
 
 
 def test_what_an_edge_costs_the_origin_is_the_difference_for_each_that_came() -> None:
