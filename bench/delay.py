@@ -38,7 +38,7 @@ PROTOCOLS = ("http", "rtmp")
 RESULTS = _load.BUILT / "delay.json"
 TITLE = "Delay: from a publisher to players through edge, origin and edge"
 LIMITS = (
-    "What limits it: the way through three processes is two links, and a link sends at once what comes more than 2 ms after the "
+    "What limits it: the way through three processes is two links, and a link sends at once what comes more than 1 ms after the "
     "last batch. With many players the last of them waits for the writes to all others, so the time that one frame takes the "
     "playing edge's core is the rest of the delay; gathering adds its own time, up to all of it. More edges, or workers on more "
     "cores, move it; a join is one write of what is cached from the last key frame on, and its wait is that of whatever the core "

@@ -90,7 +90,8 @@ class FanOut:
         self._opens: JoinPoint | None = None  # the point that the gathered parts begin at, if they begin at one
         self._last_dts = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._sending_s = 0.0  # what the last block took
+        self._sending_s = self._sent_s = 0.0  # what the last block took, and when it had gone out
+        self._waits_for_sending = False  # whether `delay_ms` is of that
         self.delay_ms = 0  #: for how long media is gathered now, see `_set_delay`
         self.fetch: Callable[[], None] = lambda: None  #: is to feed what was only announced (`expect`); called before a flush
         self.delays: Durations | None = None  #: from a unit's arrival at its publisher's edge until players were written to
@@ -142,9 +143,13 @@ class FanOut:
         What is packaged only when it goes out is packaged at one go, which costs a fraction of doing so as each unit comes.
         """
         delay_ms = self.delay_ms
-        if delay_ms and self._timer is None:
+        if not delay_ms:
+            return False
+        if self._timer is None:
+            if self._waits_for_sending and time.monotonic() - self._sent_s < delay_ms / 1000:
+                return False
             self._timer = self._loop.call_later(delay_ms / 1000, self._timer_fired)
-        return delay_ms > 0
+        return True
 
     def feed(self, run: Run) -> None:
         """Package the units of a run; they go out at once, or gathered with what follows."""
@@ -186,12 +191,13 @@ class FanOut:
     def _set_delay(self) -> None:
         """Media is gathered by the players, and at least as long as the last block took to send.
 
-        Who waits so long anyway, for being last in a block, loses nothing; what comes meanwhile costs no block of its own.
+        Who waits so long anyway, for being last in a block, loses nothing; what comes meanwhile costs no block of its own. What
+        comes as soon after a block has mostly waited for that to be sent, and goes out next.
         """
         players = len(self._audience)
         asked_ms = min(self.settings.max_delay_ms, players // self.settings.players_per_delay_ms)
         sending_ms = min(math.ceil(self._sending_s * 1000), MAX_SENDING_MS, players // LEAST_PLAYERS_PER_SENDING_MS)
-        self.delay_ms = max(asked_ms, sending_ms)
+        self.delay_ms, self._waits_for_sending = max(asked_ms, sending_ms), sending_ms >= asked_ms
 
     def _timer_fired(self) -> None:
         self.fetch()
@@ -213,7 +219,8 @@ class FanOut:
         opens, self._opens = self._opens, None
         began_s = time.monotonic()
         self._audience.send(block, opens, self._tracks)
-        self._sending_s = time.monotonic() - began_s
+        self._sent_s = time.monotonic()
+        self._sending_s = self._sent_s - began_s
         self._set_delay()
         if self._last_wall_us >= self._next_look_us:
             self._look_at_delay()

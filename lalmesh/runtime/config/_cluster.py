@@ -16,7 +16,7 @@ class LinkConfig(ConfigModel):
 
     dead_s: float = Field(default=2.0, ge=0.5, le=60, description="Silence after which a link counts as broken.")
     heartbeat_ms: int = Field(default=500, ge=50, le=10_000, description="An idle link says something this often.")
-    flush_ms: int = Field(default=2, ge=0, le=1000, description="Least time between two batches on a quiet link.")
+    flush_ms: int = Field(default=1, ge=0, le=1000, description="Least time between two batches on a quiet link.")
     busy_flush_ms: int = Field(default=10, ge=0, le=1000, description="Least time between two batches on a busy link.")
     busy_messages_per_s: int = Field(default=300, ge=1, le=100_000, description="A link that sends more messages is busy.")
     batch_bytes: int = Field(

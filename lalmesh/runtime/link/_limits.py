@@ -13,7 +13,7 @@ class LinkLimits:
 
     dead_s: float = 2.0  #: so much silence breaks it
     heartbeat_s: float = 0.5  #: each side sends at least this often
-    flush_s: float = 0.002  #: a send follows the last by at least so much
+    flush_s: float = 0.001  #: a send follows the last by at least so much
     busy_flush_s: float = 0.010  #: ... and by so much while it sends more than `busy_messages_per_s`
     busy_messages_per_s: int = 300
     batch_bytes: int = 512 << 10  #: payload of a batch, or one larger unit

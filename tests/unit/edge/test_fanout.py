@@ -94,11 +94,11 @@ class SendingClock:
     """Stands in for `time`, where each look at it is `step_s` later."""
 
     def __init__(self, step_s: float) -> None:
-        self._step_s = step_s
+        self.step_s = step_s
         self._now_s = 0.0
 
     def monotonic(self) -> float:
-        self._now_s += self._step_s
+        self._now_s += self.step_s
         return self._now_s
 
 
@@ -381,6 +381,18 @@ def test_media_is_gathered_for_as_long_as_a_block_takes_to_send(
     stage.send([video(1)])
     stage.loop.advance(delay / 1000)
     assert everyone[0].words == words("H1 v0 v1")
+
+
+@pytest.mark.parametrize(("later_s", "got"), [(0.0004, "H1 v0 v1"), (0.006, "H1 v0")])
+def test_what_came_while_a_block_was_sent_has_waited(later_s: float, got: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(players_per_delay_ms=1, max_delay_ms=0)
+    everyone = [stage.join() for _ in range(500)]
+    clock = SendingClock(0.005)
+    monkeypatch.setattr(fanout_module, "time", clock)
+    stage.send(gop(0, 1))
+    clock.step_s = later_s
+    stage.send([video(1)])
+    assert everyone[0].words == words(got)
 
 
 # the cache
