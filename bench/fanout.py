@@ -373,11 +373,11 @@ CROWD_HEAD = [
 ]
 LIMITS = (
     "What limits it: one `send` a player and write, which copies its bytes into the player's socket and, on loopback, carries them "
-    "all the way into the one that reads; that is the floor, and most of every row. What lalmesh adds is some 3% of a core for a "
-    "stream, which its Python takes whether one plays it or a thousand, as processor caches have forgotten it each time that "
-    "something comes, and a system call a player from a loop that runs in C. What would move it: fewer and larger writes "
-    "(gathering, which the second half of the table shows), or many players' writes in one call of the kernel (io_uring), which "
-    "Python has no way to; and more cores, as workers or as edges."
+    "all the way into the one that reads; that is the floor, and most of every row. What lalmesh adds is what its Python takes for "
+    "a stream, whether one plays it or a thousand, as processor caches have forgotten it each time that something comes, and a "
+    "system call a player from a loop that runs in C. What would move it: fewer and larger writes (gathering, which the second "
+    "half of the table shows), or many players' writes in one call of the kernel (io_uring), which Python has no way to; and more "
+    "cores, as workers or as edges."
 )
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from lalmesh.media import Track, TrackSet
 from lalmesh.remux import Packager, Parts
 from lalmesh.runtime.durations import Durations
-from lalmesh.runtime.ring import RingLimits, Run, join_track
+from lalmesh.runtime.ring import TRIM_US, RingLimits, Run, join_track
 from services.edge.audience import Audience
 from services.edge.feed import PlayerFeed
 from services.edge.join_cache import JoinCache, JoinCacheSettings, JoinPoint
@@ -24,7 +24,6 @@ from services.edge.join_cache import JoinCache, JoinCacheSettings, JoinPoint
 OTHER_CONFIGURATION = "the stream has another configuration now, which this format tells at its start only"
 MAX_PENDING_BYTES = 1 << 20  #: gathered media is flushed when it passes this, whatever the delay says
 LOOK_AT_DELAY_US = 1_000_000  #: between two units whose delay is looked at: nothing is measured a unit
-TRIM_US = 50_000  #: units that no packager would start from any more are given up so often
 MAX_SENDING_MS = 10  #: media is gathered for no longer on account of sending
 LEAST_PLAYERS_PER_SENDING_MS = 50  #: sending to fewer takes no millisecond; where it did, something else had the processor
 

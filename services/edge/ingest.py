@@ -35,7 +35,7 @@ class Feedable(Protocol):
 class Ingest:
     """Demuxes what one publisher session sends into its publication."""
 
-    __slots__ = ("_clock_jumps", "_counters", "_demuxer", "_metrics", "_passed_over", "_publishing", "_reported", "_session")
+    __slots__ = ("_clock_jumps", "_demuxer", "_metrics", "_passed_over", "_publishing", "_reported", "_session")
 
     def __init__(self, publishing: Feedable, session: Session, metrics: EdgeMetrics) -> None:
         """Begin without tracks."""
@@ -43,7 +43,6 @@ class Ingest:
         self._session = session
         self._metrics = metrics
         self._demuxer = BodyDemuxer()
-        self._counters = self._demuxer.counters
         self._passed_over = 0  # messages, as far as they are reported
         self._reported: dict[PassedOver, int] = {}  # the same by class
         self._clock_jumps = 0  # reported so far
@@ -60,7 +59,7 @@ class Ingest:
                 events += demux(message.type_id, message.timestamp_ms, message.payload)
         finally:
             self._publishing.feed(events, now_us)
-            counters = self._counters
+            counters = self._demuxer.counters
             if counters.unsupported + counters.ignored_tracks != self._passed_over:
                 self._report_passed_over()
             if self._publishing.core.clock_jumps != self._clock_jumps:
@@ -74,12 +73,12 @@ class Ingest:
         return {name: value for name, value in facts.items() if value}
 
     def _counts(self) -> dict[PassedOver, int]:
-        counters = self._counters
+        counters = self._demuxer.counters
         extra = {PassedOver.EXTRA_TRACK: counters.ignored_tracks} if counters.ignored_tracks else {}
         return extra | counters.classes
 
     def _report_passed_over(self) -> None:
-        counts, counters = self._counts(), self._counters
+        counts, counters = self._counts(), self._demuxer.counters
         for why, count in counts.items():
             before = self._reported.get(why, 0)
             if not before:

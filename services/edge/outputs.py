@@ -239,8 +239,8 @@ class Outputs:
             self._change_tracks(run.tracks)
         if changed or not self.settling.done:
             self.settling.see(run)
-        converted = run if self._conversion is None else self._converted(run)
-        packets = None if self._packetizing is None else self._packets(run)
+        converted = self._converted(run)
+        packets = self._packets(run)
         for output in list(self._outputs.values()):  # a fan-out may lose its players on what it is fed, and go
             given = converted if output.form.transcodes else packets if output.form.rtp is not None else run
             if given is not None:

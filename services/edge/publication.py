@@ -14,12 +14,11 @@ from dataclasses import dataclass
 
 from lalmesh.media import AccessUnit, MediaEvent, TracksChanged, TrackSet
 from lalmesh.runtime.ownership import NO_EPOCH, Epoch, UnitName
-from lalmesh.runtime.ring import Cursor, Ring, RingLimits, Run
+from lalmesh.runtime.ring import TRIM_US, Cursor, Ring, RingLimits, Run
 from services.edge.clock import PublisherClock
 from services.edge.silent_audio import SilentAudio
 
 BEFORE_FIRST = -1  #: the unit before the first of a publication
-TRIM_US = 50_000  #: units that need not be replayed any more are given up so often
 MAX_UNITS = 50_000  #: bound of the replay ring; 30 s of 1,600 units a second
 
 

@@ -21,7 +21,7 @@ from typing import assert_never
 from lalmesh.names import StreamKey
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, NodeAddress, Place
-from lalmesh.runtime.ring import Cursor, Ring, RingLimits, Run
+from lalmesh.runtime.ring import TRIM_US, Cursor, Ring, RingLimits, Run
 from services.origin.events import (
     AcceptPublication,
     AcceptSubscriber,
@@ -44,8 +44,6 @@ from services.origin.events import (
 )
 
 MAX_SUBSCRIBERS = 10_000  #: readers of one stream: nodes, not players
-
-TRIM_US = 50_000  #: what nobody wants any more is given up so often
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lalmesh.runtime.config import CapacityConfig, Config
-from lalmesh.runtime.ring import RingLimits
+from lalmesh.runtime.ring import TRIM_US, RingLimits
 from lalmesh.runtime.scheduling import Capacity
 from services.origin.app import OriginSettings
-from services.origin.group import TRIM_US, GroupSettings
+from services.origin.group import GroupSettings
 from services.standalone import settings
 
 

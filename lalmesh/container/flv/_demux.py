@@ -8,7 +8,7 @@ from lalmesh.container.flv._events import Stream, UnsupportedCodec
 from lalmesh.container.flv._script import ScriptBodies
 from lalmesh.container.flv._video import VideoBodies
 from lalmesh.errors import UnsupportedError
-from lalmesh.media import MediaCounters, MediaEvent, PassedOver, TrackSet
+from lalmesh.media import MediaEvent, PassedOver, TrackSet
 
 
 class BodyDemuxer:
@@ -17,6 +17,7 @@ class BodyDemuxer:
     def __init__(self) -> None:
         """Start without tracks."""
         self._stream = Stream()
+        self.counters = self._stream.counters  #: what was passed over: tracks beyond the first of their kind, what is not supported
         script = ScriptBodies(self._stream)
         self._handlers = {
             TAG_VIDEO: VideoBodies(self._stream).demux,
@@ -29,11 +30,6 @@ class BodyDemuxer:
     def tracks(self) -> TrackSet:
         """The tracks so far."""
         return self._stream.tracks
-
-    @property
-    def counters(self) -> MediaCounters:
-        """What was passed over: tracks beyond the first of their kind, and what is not supported."""
-        return self._stream.counters
 
     def demux(self, type_id: int, timestamp_ms: int, body: bytes) -> list[MediaEvent]:
         """Give what one tag or message holds. What is not supported is counted, and gives nothing.
@@ -59,7 +55,7 @@ class BodyDemuxer:
                 raise UnsupportedError(f"message type {type_id}")
             return handler(timestamp_ms, body)
         except UnsupportedCodec as error:
-            self._stream.counters.count(error.what, PassedOver.UNSUPPORTED_CODEC)
+            self.counters.count(error.what, PassedOver.UNSUPPORTED_CODEC)
         except UnsupportedError as error:
-            self._stream.counters.count(error.what)
+            self.counters.count(error.what)
         return []

@@ -7,13 +7,14 @@ one track set.
 """
 
 from lalmesh.runtime.ring._cursor import Cursor
-from lalmesh.runtime.ring._ring import MAX_PUBLICATIONS, MAX_RUN_UNITS, Ring, RingLimits
+from lalmesh.runtime.ring._ring import MAX_PUBLICATIONS, MAX_RUN_UNITS, TRIM_US, Ring, RingLimits
 from lalmesh.runtime.ring._run import NO_TRACK, Run, join_track
 
 __all__ = [
     "MAX_PUBLICATIONS",
     "MAX_RUN_UNITS",
     "NO_TRACK",
+    "TRIM_US",
     "Cursor",
     "Ring",
     "RingLimits",

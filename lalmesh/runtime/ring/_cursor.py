@@ -85,7 +85,7 @@ class Cursor:
 
     def _fit(self, run: Run) -> bool:
         """Cut off what the reader has; say what it misses. False where nothing is left."""
-        first = run.units[0].seq
+        first = run.first_seq
         if run.publication == self._publication:
             if (known := self._next_seq - first) > 0:
                 if known >= len(run.units):

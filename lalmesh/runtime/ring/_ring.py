@@ -11,6 +11,7 @@ from lalmesh.media import AccessUnit, TrackSet
 from lalmesh.runtime.ownership import NO_PLACE, Epoch, UnitName
 from lalmesh.runtime.ring._run import Run, join_track
 
+TRIM_US = 50_000  #: `RingLimits.trim_us` of who takes in units all the time
 COMPACT_AT = 1024  #: units given up at the front before the list is cut: keeps trimming cheap
 MAX_RUN_UNITS = 4096  #: of one read: a run of empty units stays below what a link takes, a long backlog is not copied at each read
 MAX_PUBLICATIONS = 16  #: the newest whose place among the others is remembered: holes across more are counted less exactly

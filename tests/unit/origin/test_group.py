@@ -11,7 +11,7 @@ from support.edge_fakes import FIRST, ORIGINS, SECOND, STREAM, audio, epoch, gop
 
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, UnitName
-from lalmesh.runtime.ring import Cursor, Run
+from lalmesh.runtime.ring import TRIM_US, Cursor, Run
 from services.origin import group as group_module
 from services.origin.events import (
     AcceptPublication,
@@ -33,7 +33,7 @@ from services.origin.events import (
     TellSubscriber,
     TimerFired,
 )
-from services.origin.group import TRIM_US, Group, GroupSettings
+from services.origin.group import Group, GroupSettings
 
 SETTINGS = GroupSettings(grace_s=30, release_retry_s=2, waiting_s=20)
 
