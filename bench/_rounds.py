@@ -36,6 +36,7 @@ class Sample(Protocol):
 
 
 S = TypeVar("S", bound=Sample)
+T = TypeVar("T")
 
 
 @dataclass(slots=True, frozen=True)
@@ -104,7 +105,7 @@ def run(chosen: Sequence[Subject[S]], rounds: int) -> Found[S]:
     """All rounds."""
     found: Found[S] = Found({subject.label: [] for subject in chosen})
     for number in range(rounds):
-        for subject in chosen:
+        for subject in turned(chosen, number):
             sample, problem = attempt(subject)
             found.samples[subject.label].append(sample)
             if problem:
@@ -112,6 +113,11 @@ def run(chosen: Sequence[Subject[S]], rounds: int) -> Found[S]:
             shown = problem if sample is None else sample.shown
             print(f"round {number + 1}/{rounds}  {subject.label:<24} {shown}", file=sys.stderr, flush=True)
     return found
+
+
+def turned(subjects: Sequence[T], number: int) -> Sequence[T]:
+    """The order of a round: every second one backwards, so that what the machine does meanwhile favours nobody."""
+    return subjects[::-1] if number % 2 else subjects
 
 
 def attempt(subject: Subject[S]) -> tuple[S | None, str]:

@@ -1,7 +1,7 @@
 """What it costs to send one stream to many players: lalmesh beside the floor, nginx-rtmp and node-media-server.
 
-Each subject in turn gets the same publisher and the same players; then the next round begins, so that a ratio always compares
-what ran minutes apart on one machine. The server has a core to itself where there are two; its processor time is the sum over
+Each subject in turn gets the same publisher and the same players; then the next round begins, every second one backwards, so that a
+ratio compares what ran minutes apart on one machine, now the one first and now the other. The server has a core to itself where there are two; its processor time is the sum over
 all its processes, so lalmesh standalone counts every role. `bars` says how much more than others lalmesh may take; a bar that the
 median misses is a failure. At last a crowd of players of a stream of few bits: none of them may stall.
 """
@@ -25,7 +25,7 @@ from support.media import media
 from support.ports import free_ports
 from support.process import Child, wait_until
 
-from bench import _load, _report
+from bench import _load, _report, _rounds
 from bench._report import Judged
 from bench.peers import Nginx, NodeMediaServer, Server
 
@@ -253,7 +253,7 @@ def run(chosen: Sequence[Subject], plan: argparse.Namespace) -> tuple[Samples, d
     samples: Samples = {subject.label: [] for subject in chosen}
     problems: dict[str, str] = {}
     for number in range(plan.rounds):
-        for subject in chosen:
+        for subject in _rounds.turned(chosen, number):
             sample, problem = attempt(subject, plan)
             samples[subject.label].append(sample)
             if problem:

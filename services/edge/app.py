@@ -203,11 +203,15 @@ class EdgeApp:
     def _sweeps(self) -> Iterable[Callable[[], None]]:
         yield from (listener.sweep for listener in self._listeners.values())
         yield self.relays.sweep
+        yield self._look_at_gathering
         yield self.sessions.sweep
         yield self.events.sweep
         if self._rtsp is not None:
             yield self._rtsp.sweep
         yield self._certificate.sweep
+
+    def _look_at_gathering(self) -> None:
+        self._context.read_turns.players_gather = self._settings.is_alone and self.relays.gather
 
     def reload(self) -> None:
         """Load the certificate again now, if it can be used."""
@@ -215,7 +219,9 @@ class EdgeApp:
 
     def apply(self, settings: EdgeSettings) -> None:
         """Go by what can change while it runs; listeners and certificate stay as they are."""
-        self._settings = replace(settings, listen=self._settings.listen, certificate=self._settings.certificate)
+        self._settings = replace(
+            settings, listen=self._settings.listen, certificate=self._settings.certificate, is_alone=self._settings.is_alone
+        )
         self.member.apply(settings.member)
         self.events.apply(settings.events)
         apply_settings(settings, self._context, self._listeners.values(), self._cors, self._rtsp)

@@ -25,6 +25,7 @@ OTHER_CONFIGURATION = "the stream has another configuration now, which this form
 MAX_PENDING_BYTES = 1 << 20  #: gathered media is flushed when it passes this, whatever the delay says
 LOOK_AT_DELAY_US = 1_000_000  #: between two units whose delay is looked at: nothing is measured a unit
 MAX_SENDING_MS = 10  #: media is gathered for no longer on account of sending
+PROMPT_SENDING_MS = 5  #: what came while a block was sent that took longer is gathered too: sending is most of what the core does
 LEAST_PLAYERS_PER_SENDING_MS = 50  #: sending to fewer takes no millisecond; where it did, something else had the processor
 
 
@@ -150,6 +151,11 @@ class FanOut:
             self._timer = self._loop.call_later(delay_ms / 1000, self._timer_fired)
         return True
 
+    @property
+    def due_s(self) -> float:
+        """When what is gathered goes out, by the clock of the loop; 0: nothing is."""
+        return self._timer.when() if self._timer is not None else 0.0
+
     def feed(self, run: Run) -> None:
         """Package the units of a run; they go out at once, or gathered with what follows."""
         if run.tracks is not self._tracks:
@@ -191,12 +197,12 @@ class FanOut:
         """Media is gathered by the players, and at least as long as the last block took to send.
 
         Who waits so long anyway, for being last in a block, loses nothing; what comes meanwhile costs no block of its own. What
-        comes as soon after a block has mostly waited for that to be sent, and goes out next.
+        comes as soon after a block has mostly waited for that to be sent, and goes out next, if sending is not most of what is done.
         """
         players = len(self._audience)
         asked_ms = min(self.settings.max_delay_ms, players // self.settings.players_per_delay_ms)
         sending_ms = min(math.ceil(self._sending_s * 1000), MAX_SENDING_MS, players // LEAST_PLAYERS_PER_SENDING_MS)
-        self.delay_ms, self._waits_for_sending = max(asked_ms, sending_ms), sending_ms >= asked_ms
+        self.delay_ms, self._waits_for_sending = max(asked_ms, sending_ms), asked_ms <= sending_ms <= PROMPT_SENDING_MS
 
     def _timer_fired(self) -> None:
         self.fetch()

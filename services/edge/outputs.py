@@ -221,6 +221,13 @@ class Outputs:
         if self.held_bytes >= MAX_PENDING_BYTES or run.tracks is not self._tracks or not self._can_wait():
             self._feed_held()
 
+    @property
+    def slack_s(self) -> float:
+        """How long it is until the first format sends what it has gathered; 0 where one gathers nothing now."""
+        if not (self.settling.done and self._outputs):
+            return 0.0
+        return max(0.0, min(output.fanout.due_s for output in self._outputs.values()) - self._loop.time())
+
     def _can_wait(self) -> bool:
         for output in self._outputs.values():
             if not output.fanout.expect():

@@ -116,5 +116,5 @@ class Publication:
             seq += 1
         counters.units += len(units)
         self._next_seq = seq
-        counters.payload_bytes += self.ring.append(Run(self.epoch, self.publication, tracks, units))
+        counters.payload_bytes += self.ring.append(Run(self.epoch, self.publication, tracks, units, self.ring.place))
         return True

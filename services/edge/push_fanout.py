@@ -72,6 +72,11 @@ class PushFanOut:
         """Units have come: no, they cannot wait."""
         return False
 
+    @property
+    def due_s(self) -> float:
+        """0: nothing is gathered."""
+        return 0.0
+
     def feed(self, run: Run) -> None:
         """The next units."""
         if run.tracks is not self._tracks:

@@ -1,8 +1,9 @@
 """Connections of publishers are read together, in turns: one by one, each read costs several times what it does among others.
 
 What a read costs is for the most part not what came in it, but that processor caches have forgotten how it is done. So where many
-publish, a connection that has been read waits until its next turn, with the others, and has more to read then. Nobody waits where
-few publish. It is to publishers what gathering is to players (`fanout.py`).
+publish, a connection that has been read waits until its next turn, with the others, and has more to read then. It is to
+publishers what gathering is to players (`fanout.py`). And while all players of a stream have what is gathered before them, which goes out
+at a known time, its publisher is read only shortly before that. Otherwise nobody waits where few publish.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
+
+READ_AHEAD_S = 0.002  #: before what was gathered goes out, so that what is read then goes out with it
+LEAST_WAIT_S = 0.010  #: a shorter wait for that spares no read
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -27,6 +31,7 @@ class ReadTurns:
         """Take turns while there are many `publishers`."""
         self.settings = settings
         self.publishers = publishers  #: those that there are
+        self.players_gather = False  #: whether there is a stream that waits for its players, and nobody else to get it before
         self._loop = loop
         self._waiting: list[Callable[[], None]] = []
 
@@ -34,6 +39,20 @@ class ReadTurns:
     def delay_ms(self) -> int:
         """How long it is from one turn to the next; 0: there are none."""
         return min(self.settings.max_delay_ms, len(self.publishers) // self.settings.publishers_per_delay_ms)
+
+    def waits(self, slack_s: float, go_on: Callable[[], None]) -> bool:
+        """Whether a connection that has been read waits, as nobody gets what comes next in less than `slack_s`, or for a turn.
+
+        `go_on` is called then.
+        """
+        alone_s = min(slack_s - READ_AHEAD_S, self.settings.max_delay_ms / 1000) if self.players_gather else 0.0
+        if alone_s >= LEAST_WAIT_S and alone_s * 1000 > self.delay_ms:
+            self._loop.call_later(alone_s, go_on)
+            return True
+        if self.delay_ms:
+            self.wait(go_on)
+            return True
+        return False
 
     def wait(self, go_on: Callable[[], None]) -> None:
         """Have `go_on` called at the next turn."""

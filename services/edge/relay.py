@@ -290,6 +290,16 @@ class Relays:
             self._past_left_out += relay.left_out_counts
             self._fences.see(relay.stream, *relay.reader.seen)
 
+    @property
+    def gather(self) -> bool:
+        """Whether any of them gathers what its players get."""
+        return any(isinstance(fanout, FanOut) and fanout.delay_ms for relay in self for fanout in relay.fanouts)
+
+    def slack_s(self, stream: StreamKey) -> float:
+        """How long it is until players of `stream` get what comes next; 0: at once, or nobody plays it."""
+        relay = self._relays.get(stream)
+        return relay.outputs.slack_s if relay is not None else 0.0
+
     def retire(self, fanout: AnyFanOut) -> None:
         """The fan-out has ended."""
         add_counters(self._past_fanouts, fanout.counters)

@@ -44,10 +44,11 @@ class RtmpConnection(asyncio.BufferedProtocol):
         """`nbytes` have been read."""
         self._connection.last_read = self._loop.time()
         self._dialogue.feed(self._buffer[:nbytes])
-        if self._dialogue.publishes and self._turns.delay_ms and not self._waits:
-            self._waits = True
-            stop_reading(self._transport)
-            self._turns.wait(self._go_on)
+        dialogue, turns = self._dialogue, self._turns
+        if dialogue.publishes and not self._waits and (turns.delay_ms or turns.players_gather):
+            self._waits = turns.waits(dialogue.slack_s, self._go_on)
+            if self._waits:
+                stop_reading(self._transport)
 
     def _go_on(self) -> None:
         self._waits = False

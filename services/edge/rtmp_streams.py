@@ -9,6 +9,7 @@ from services.edge.ingest import Ingest
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import Playing
 from services.edge.publishing import Publishing
+from services.edge.relay import Relays
 from services.edge.session import Session
 
 
@@ -55,6 +56,11 @@ class RtmpStreams(dict[int, RtmpPublisher | RtmpPlayer]):
     def publishes(self) -> bool:
         """Whether any of them is published."""
         return any(isinstance(stream, RtmpPublisher) for stream in self.values())
+
+    def slack_s(self, relays: Relays) -> float:
+        """How long it is until players of `relays` get what is published next; 0: at once."""
+        published = (stream.publishing.stream for stream in self.values() if isinstance(stream, RtmpPublisher))
+        return min(map(relays.slack_s, published), default=0.0)
 
     def pause(self) -> None:
         """The connection is full: its players lag."""

@@ -76,6 +76,11 @@ class DatagramFanOut:
         """Units have come: no, they cannot wait."""
         return False
 
+    @property
+    def due_s(self) -> float:
+        """0: nothing is gathered."""
+        return 0.0
+
     def feed(self, run: Run) -> None:
         """Send the packets of the units of a run."""
         if run.tracks is not self._tracks:

@@ -56,6 +56,7 @@ class EdgeSettings:
     max_message_bytes: int = 8 << 20
     hevc: HevcForm = "enhanced"
     match_app: bool = True
+    is_alone: bool = False  #: whether there is no other edge
     chunk_size: int = 60_000
     claim_timeout_s: float = 5.0
     session_report_s: float = 5.0

@@ -58,6 +58,19 @@ class Cursor:
         None where there is nothing to give now; it is still `pending` where the next unit is larger than allowed.
         """
         ring = self._ring
+        run = ring.last
+        if (
+            run is not None
+            and self._position == ring.last_start
+            and run.units[0].seq == self._next_seq
+            and ring.last_bytes <= max_bytes
+            and not (self._seeking or run.missing)
+            and run.place == ring.place
+            and run.publication == self._publication
+        ):  # nearly always: it has all before, and takes what has just come as it is
+            self._position = ring.end
+            self._next_seq += len(run.units)
+            return run
         while self._position < ring.end:
             if self._position < ring.start:
                 self._position, self._seeking = ring.start, True
@@ -67,7 +80,7 @@ class Cursor:
             if run is None:
                 return None
             self._position += len(run.units)
-            if run.publication == self._publication and run.units[0].seq == self._next_seq:  # nearly always
+            if run.publication == self._publication and run.units[0].seq == self._next_seq:
                 self._next_seq += len(run.units)
                 run.missing = 0
                 return run

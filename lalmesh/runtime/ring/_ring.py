@@ -13,6 +13,7 @@ from lalmesh.runtime.ring._run import Run, join_track
 
 TRIM_US = 50_000  #: `RingLimits.trim_us` of who takes in units all the time
 COMPACT_AT = 1024  #: units given up at the front before the list is cut: keeps trimming cheap
+MAX_LAST_UNITS = 64  #: of what was taken in last, to be handed on as it came: it stays while it is the last, trimmed or not
 MAX_RUN_UNITS = 4096  #: of one read: a run of empty units stays below what a link takes, a long backlog is not copied at each read
 MAX_PUBLICATIONS = 16  #: the newest whose place among the others is remembered: holes across more are counted less exactly
 
@@ -60,6 +61,8 @@ class Ring:
         self.place = NO_PLACE  #: what runs read from here carry
         self.start = 0  #: the position of the oldest unit kept
         self.end = 0  #: the position that the next unit will have
+        self.last: Run | None = None  #: what was taken in last, for who has all before it; None: it has to be read
+        self.last_start = self.last_bytes = 0  #: its position, and the bytes of its payloads
         self._units: list[AccessUnit] = []
         self._base = 0  # position of index 0
         self._bytes = 0
@@ -106,7 +109,8 @@ class Ring:
             The bytes of their payloads.
         """
         units, new = self._units, run.units
-        mark, position = self._marks[-1] if self._marks else None, self.end
+        mark, start = self._marks[-1] if self._marks else None, self.end
+        position = start
         if (
             mark is None
             or mark.tracks is not run.tracks
@@ -125,6 +129,7 @@ class Ring:
         self._bytes += size
         self.end = position
         units += new
+        self.last, self.last_start, self.last_bytes = run if len(new) <= MAX_LAST_UNITS else None, start, size
         limits, newest_us = self.limits, new[-1].wall_us
         if (
             not 0 <= newest_us - self._trimmed_us < limits.trim_us
@@ -135,6 +140,8 @@ class Ring:
             self._trimmed_us = newest_us
             self._trim()
             self._oldest_us = units[self.start - self._base].wall_us
+            if self.start > start:
+                self.last = None
         return size
 
     def _add_mark(self, run: Run, before: _Mark | None) -> _Mark:

@@ -300,6 +300,33 @@ def test_where_many_publish_what_came_since_the_last_turn_is_read_at_once_and_no
     run(check())
 
 
+def test_what_players_gather_is_read_before_they_get_it_and_nothing_of_who_leaves_is_lost(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            edge.read_turns.settings = ReadTurnSettings(max_delay_ms=TURN_MS)
+            edge.read_turns.players_gather = True
+            monkeypatch.setattr(edge.relays, "slack_s", lambda _stream: 1.0)
+            client = await edge.connect()
+            outlet = await edge.publishing(client, 1)
+            begun = asyncio.get_running_loop().time()
+            for _ in range(FRAMES):
+                client.send(TAG_AUDIO, 1, FRAME)
+                await client.writer.drain()
+                await asyncio.sleep(TURN_MS / 1000 / FRAMES)
+            await client.answers()
+            assert outlet.seqs == list(range(FRAMES))
+            waits = (asyncio.get_running_loop().time() - begun) * 1000 / TURN_MS
+            assert len(outlet.sent) <= waits + 2
+            client.send(TAG_AUDIO, 1, FRAME)
+            client.writer.close()
+            await eventually(lambda: outlet.closed is not None)
+            assert outlet.seqs == list(range(FRAMES + 1))
+
+    run(check())
+
+
 def test_who_takes_no_answers_is_not_read_at_its_turn_either(run: Run) -> None:
     async def check() -> None:
         async with Edge() as edge:

@@ -383,11 +383,20 @@ def test_media_is_gathered_for_as_long_as_a_block_takes_to_send(
     assert everyone[0].words == words("H1 v0 v1")
 
 
-@pytest.mark.parametrize(("later_s", "got"), [(0.0004, "H1 v0 v1"), (0.006, "H1 v0")])
-def test_what_came_while_a_block_was_sent_has_waited(later_s: float, got: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("took_s", "later_s", "got"),
+    [
+        (0.0049, 0.0004, "H1 v0 v1"),
+        pytest.param(0.0049, 0.006, "H1 v0", id="it did not wait"),
+        pytest.param(0.0059, 0.0004, "H1 v0", id="sending takes much of the time"),
+    ],
+)
+def test_what_came_while_a_block_was_sent_has_waited(
+    took_s: float, later_s: float, got: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage = Stage(players_per_delay_ms=1, max_delay_ms=0)
     everyone = [stage.join() for _ in range(500)]
-    clock = SendingClock(0.005)
+    clock = SendingClock(took_s)
     monkeypatch.setattr(fanout_module, "time", clock)
     stage.send(gop(0, 1))
     clock.step_s = later_s

@@ -252,6 +252,29 @@ def gathering() -> Stage:
     return stage
 
 
+async def test_what_comes_next_has_the_time_until_the_first_format_sends() -> None:
+    stage = Stage(gathers=True)
+    assert stage.outputs.slack_s == 0
+    stage.send(sound(0, 1), SOUND)
+    player, _ = stage.join(TS), stage.join(WS_TS)
+    assert stage.outputs.slack_s == 0  # its tracks may not all be there
+    stage.outputs.settling.end()
+    assert stage.outputs.slack_s == 0  # nothing is gathered
+    stage.send(sound(1, 1), SOUND)
+    assert 0 < stage.outputs.slack_s <= 0.001
+    async with asyncio.timeout(LIMIT_S):
+        await player.more()
+    assert stage.outputs.slack_s == 0
+
+
+async def test_a_target_of_a_relay_gets_what_comes_next_at_once() -> None:
+    stage = gathering()
+    stage.join(TS)
+    stage.outputs.open(replace(TS, key="push"), PushFanOut(FanOutSettings(), lambda _tracks: ()))
+    stage.send(sound(1, 1), SOUND)
+    assert stage.outputs.slack_s == 0
+
+
 async def test_what_every_format_gathers_is_packaged_when_it_goes_out() -> None:
     stage = gathering()
     whole, other = stage.join(TS), stage.join(WS_TS)

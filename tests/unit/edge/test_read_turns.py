@@ -31,3 +31,28 @@ async def test_all_that_wait_go_on_together_and_who_waits_again_does_so_for_the_
     turns.wait(lambda: go_on("b"))
     await asyncio.sleep(1)
     assert went_on == [("a", 20), ("b", 20), ("a", 40), ("b", 40), ("a", 60)]
+
+
+@pytest.mark.parametrize(
+    ("gather", "publishers", "slack_s", "waits_s"),
+    [
+        (False, 0, 0.1, None),
+        (True, 0, 0.0, None),
+        pytest.param(True, 0, 0.1, 0.04, id="no longer than publishers may wait"),
+        pytest.param(True, 0, 0.032, 0.03, id="to shortly before it goes out"),
+        pytest.param(True, 0, 0.011, None, id="not worth it"),
+        pytest.param(True, 25, 0.03, 0.028, id="longer than a turn"),
+        pytest.param(True, 150, 0.03, 0.03, id="with all others"),
+    ],
+)
+@in_virtual_time
+async def test_who_has_been_read_waits_for_what_players_gather(
+    gather: bool, publishers: int, slack_s: float, waits_s: float | None
+) -> None:
+    loop, went_on = asyncio.get_running_loop(), list[float]()
+    turns = ReadTurns(ReadTurnSettings(max_delay_ms=40, publishers_per_delay_ms=5), range(publishers), loop)
+    turns.players_gather = gather
+    begun = loop.time()
+    assert turns.waits(slack_s, lambda: went_on.append(round(loop.time() - begun, 3))) is (waits_s is not None)
+    await asyncio.sleep(1)
+    assert went_on == ([] if waits_s is None else [waits_s])

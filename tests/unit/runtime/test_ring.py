@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 from lalmesh.runtime import ring as ring_module
-from lalmesh.runtime.ownership import Epoch, UnitName
+from lalmesh.runtime.ownership import NO_PLACE, Epoch, UnitName
 from lalmesh.runtime.ring import MAX_PUBLICATIONS, MAX_RUN_UNITS, Cursor, Ring, RingLimits, Run, join_track
 
 VIDEO = Track(track_id=1, codec=Codec.H264)
@@ -278,6 +278,28 @@ def test_a_read_of_tiny_units_is_bounded_in_number() -> None:
     ring = Ring(RingLimits(keep_us=ALL, max_us=ALL))
     ring.append(run(unit(seq, size=0) for seq in range(MAX_RUN_UNITS + 5)))
     assert [len(part.units) for part in rest(Cursor(ring, 0))] == [MAX_RUN_UNITS, 5]
+
+
+def test_who_has_all_before_gets_what_was_taken_in_last_as_it_came() -> None:
+    ring = Ring(RingLimits())
+    ring.append(video(0, 4))
+    cursor, late = Cursor.joining(ring), Cursor.joining(ring)
+    rest(cursor)
+    ring.append(more := video(5, 6))
+    assert cursor.read(ALL) is more
+    assert cursor.read(ALL) is None
+    assert seqs(rest(late)) == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_what_was_taken_in_last_says_where_its_ring_is_now() -> None:
+    ring = Ring(RingLimits())
+    ring.append(video(0, 4))
+    cursor = Cursor.joining(ring)
+    rest(cursor)
+    ring.append(video(5, 6))
+    ring.place = NO_PLACE._replace(heir=True)
+    (only,) = rest(cursor)
+    assert (only.place, seqs([only])) == (ring.place, [5, 6])
 
 
 def test_a_cursor_that_falls_off_goes_on_at_a_random_access_point_and_says_what_it_missed() -> None:
