@@ -24,8 +24,9 @@ from services.edge.join_cache import JoinCache, JoinCacheSettings, JoinPoint
 OTHER_CONFIGURATION = "the stream has another configuration now, which this format tells at its start only"
 MAX_PENDING_BYTES = 1 << 20  #: gathered media is flushed when it passes this, whatever the delay says
 LOOK_AT_DELAY_US = 1_000_000  #: between two units whose delay is looked at: nothing is measured a unit
+GATHERED_PER_SENDING = 1.25  #: media is gathered for so many times what the last block took to send, which leaves others their part
 MAX_SENDING_MS = 10  #: media is gathered for no longer on account of sending
-PROMPT_SENDING_MS = 5  #: what came while a block was sent that took longer is gathered too: sending is most of what the core does
+PROMPT_SENDING_MS = 6  #: what came while a block was sent that took longer is gathered too: sending is most of what the core does
 LEAST_PLAYERS_PER_SENDING_MS = 50  #: sending to fewer takes no millisecond; where it did, something else had the processor
 
 
@@ -91,7 +92,7 @@ class FanOut:
         self._last_dts = 0
         self._timer: asyncio.TimerHandle | None = None
         self._sending_s = self._sent_s = 0.0  # what the last block took, and when it had gone out
-        self._waits_for_sending = False  # whether `delay_ms` is of that
+        self._is_prompt = False  # whether what came meanwhile goes out next
         self.delay_ms = 0  #: for how long media is gathered now, see `_set_delay`
         self.fetch: Callable[[], None] = lambda: None  #: is to feed what was only announced (`expect`); called before a flush
         self.delays: Durations | None = None  #: from a unit's arrival at its publisher's edge until players were written to
@@ -146,7 +147,7 @@ class FanOut:
         if not delay_ms:
             return False
         if self._timer is None:
-            if self._waits_for_sending and time.monotonic() - self._sent_s < delay_ms / 1000:
+            if self._is_prompt and time.monotonic() - self._sent_s < delay_ms / 1000:
                 return False
             self._timer = self._loop.call_later(delay_ms / 1000, self._timer_fired)
         return True
@@ -194,15 +195,17 @@ class FanOut:
         self._parts_bytes += self._packager.change(old, run.tracks, run.units[0].dts, self._parts)
 
     def _set_delay(self) -> None:
-        """Media is gathered by the players, and at least as long as the last block took to send.
+        """Media is gathered by the players, and at least a little longer than the last block took to send.
 
         Who waits so long anyway, for being last in a block, loses nothing; what comes meanwhile costs no block of its own. What
         comes as soon after a block has mostly waited for that to be sent, and goes out next, if sending is not most of what is done.
         """
         players = len(self._audience)
         asked_ms = min(self.settings.max_delay_ms, players // self.settings.players_per_delay_ms)
-        sending_ms = min(math.ceil(self._sending_s * 1000), MAX_SENDING_MS, players // LEAST_PLAYERS_PER_SENDING_MS)
-        self.delay_ms, self._waits_for_sending = max(asked_ms, sending_ms), asked_ms <= sending_ms <= PROMPT_SENDING_MS
+        took_ms = self._sending_s * 1000
+        sending_ms = min(math.ceil(took_ms * GATHERED_PER_SENDING), MAX_SENDING_MS, players // LEAST_PLAYERS_PER_SENDING_MS)
+        self.delay_ms = max(asked_ms, sending_ms)
+        self._is_prompt = asked_ms <= sending_ms and took_ms <= PROMPT_SENDING_MS
 
     def _timer_fired(self) -> None:
         self.fetch()

@@ -29,7 +29,7 @@ from lalmesh.runtime.scheduling import Refusal, Refused, SchedulerClient, Wanted
 from lalmesh.runtime.tally import add_counters
 from lalmesh.runtime.telemetry import Attribute, SpanName
 from services.edge.client import now_us
-from services.edge.fanout import FanOut, FanOutCounters, FanOutSettings
+from services.edge.fanout import MAX_SENDING_MS, FanOut, FanOutCounters, FanOutSettings
 from services.edge.outputs import AnyFanOut, OutputFormat, Outputs
 from services.edge.publisher import refusal_error
 
@@ -293,7 +293,7 @@ class Relays:
     @property
     def gather(self) -> bool:
         """Whether any of them gathers what its players get."""
-        return any(isinstance(fanout, FanOut) and fanout.delay_ms for relay in self for fanout in relay.fanouts)
+        return any(isinstance(fanout, FanOut) and fanout.delay_ms > MAX_SENDING_MS for relay in self for fanout in relay.fanouts)
 
     def slack_s(self, stream: StreamKey) -> float:
         """How long it is until players of `stream` get what comes next; 0: at once, or nobody plays it."""
