@@ -1,9 +1,10 @@
 """What it costs to send one stream to many players: lalmesh beside the floor, nginx-rtmp and node-media-server.
 
-Each subject in turn gets the same publisher and the same players; then the next round begins, every second one backwards, so that a
-ratio compares what ran minutes apart on one machine, now the one first and now the other. The server has a core to itself where there are two; its processor time is the sum over
-all its processes, so lalmesh standalone counts every role. `bars` says how much more than others lalmesh may take; a bar that the
-median misses is a failure. At last a crowd of players of a stream of few bits: none of them may stall.
+Each subject in turn gets the same publisher and the same players; then the next round begins, every second one backwards, so that
+a ratio compares what ran minutes apart on one machine, now the one first and now the other. The server has a core to itself where
+there are two; its processor time is the sum over all its processes, so lalmesh standalone counts every role. `bars` says how much
+more than others lalmesh may take; a bar that the median misses is a failure. At last a crowd of players of a stream of few bits:
+none of them may stall.
 """
 
 from __future__ import annotations
