@@ -198,7 +198,7 @@ class FanOut:
         """Media is gathered by the players, and at least a little longer than the last block took to send.
 
         Who waits so long anyway, for being last in a block, loses nothing; what comes meanwhile costs no block of its own. What
-        comes as soon after a block has mostly waited for that to be sent, and goes out next, unless sending is most of what is done.
+        comes as soon after a block has mostly waited for that to be sent, and goes out next, unless sending is most of the work.
         """
         players = len(self._audience)
         asked_ms = min(self.settings.max_delay_ms, players // self.settings.players_per_delay_ms)

@@ -2,8 +2,8 @@
 
 What a read costs is for the most part not what came in it, but that processor caches have forgotten how it is done. So where many
 publish, a connection that has been read waits until its next turn, with the others, and has more to read then. It is to
-publishers what gathering is to players (`fanout.py`). And while all players of a stream have what is gathered before them, which goes out
-at a known time, its publisher is read only shortly before that. Otherwise nobody waits where few publish.
+publishers what gathering is to players (`fanout.py`). And while all players of a stream have what is gathered before them, which
+goes out at a known time, its publisher is read only shortly before that. Otherwise nobody waits where few publish.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def subject(label: str, values: list[float | str], turns: list[str]) -> Subject[
 def test_subjects_take_turns_and_what_is_worthless_is_told() -> None:
     turns: list[str] = []
     found = run([subject("a", [1, "it was late", 3], turns), subject("b", [4, 5, ""], turns)], 3)
-    assert turns == ["a", "b"] * 3
+    assert turns == ["a", "b", "b", "a", "a", "b"]  # every second round backwards
     assert [found.samples[label] for label in "ab"] == [[Sample(1), None, Sample(3)], [Sample(4), Sample(5), None]]
     assert found.problems == {"a": "it was late", "b": "it broke"}
 
