@@ -65,15 +65,19 @@ class RedisSessions:
         self._redis = redis_client(settings)
 
     async def touch(self, node: str, sessions: Sequence[SessionTouch]) -> None:
-        """See `SessionDirectory.touch`."""
+        """See `SessionDirectory.touch`. Each part of thousands has a deadline of its own; those before one that fails are in."""
         seen = [touch for touch in sessions if not touch.over]
-        async with self._asking():
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.eval(SWEEP, 2, self._ends, self._index, self._hash, MAX_SWEPT)
-            for start in range(0, len(seen), MAX_TOUCHED):
-                self._keep(pipe, node, seen[start : start + MAX_TOUCHED])
-            self._drop(pipe, [member_of(touch.stream, touch.id) for touch in sessions if touch.over])
-            await pipe.execute()
+        over = [member_of(touch.stream, touch.id) for touch in sessions if touch.over]
+        for start in range(0, max(1, len(seen)), MAX_TOUCHED):
+            async with self._asking():
+                pipe = self._redis.pipeline(transaction=False)
+                if not start:
+                    pipe.eval(SWEEP, 2, self._ends, self._index, self._hash, MAX_SWEPT)
+                if part := seen[start : start + MAX_TOUCHED]:
+                    self._keep(pipe, node, part)
+                if start + MAX_TOUCHED >= len(seen):
+                    self._drop(pipe, over)
+                await pipe.execute()
 
     async def remove(self, sessions: Sequence[tuple[StreamKey, str]]) -> None:
         """See `SessionDirectory.remove`."""

@@ -63,7 +63,7 @@ async def test_recordings_survive_a_store_that_is_away_while_they_are_made(serve
     await until(lambda: recordings.uploader.counters.failures > 0)
     server.thaw()
     await until(lambda: sum(isinstance(event, RecordingStored) for event in events) == 3)
-    assert await asyncio.to_thread(lambda: list((tmp_path / "spool").iterdir())) == []
+    await until(lambda: not list((tmp_path / "spool").iterdir()))  # that they are stored is told before they are removed here
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await check_stored(Catalogue(storage), tmp_path)
