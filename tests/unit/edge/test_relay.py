@@ -82,6 +82,22 @@ async def test_a_player_gets_what_the_origin_sends() -> None:
 
 
 @in_virtual_time
+async def test_what_comes_next_has_the_time_that_is_left_until_its_players_get_what_they_gather() -> None:
+    edge = Edge()
+    relay, _ = await edge.playing()
+    relay.outputs.settling.end()
+    assert not edge.relays.gather
+    for _ in range(79):
+        Player(relay)
+    assert edge.relays.gather
+    assert edge.relays.slack_s(STREAM) == 0
+    edge.links.subscriptions[0].events.receive(run_of([video(3)]))
+    await asyncio.sleep(0.006)
+    assert edge.relays.slack_s(STREAM) == pytest.approx(0.010)
+    assert edge.relays.slack_s(STREAM._replace(name="another")) == 0
+
+
+@in_virtual_time
 async def test_a_player_that_comes_before_the_publisher_waits_for_it() -> None:
     edge = Edge()
     acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
