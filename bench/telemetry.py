@@ -21,7 +21,7 @@ from pathlib import Path
 from support.cluster import PROGRAM, Node, Standalone
 from support.otlp_collector import Collector
 
-from bench import _load, _report
+from bench import _load, _report, _rounds
 from bench.fanout import STREAM, Running, Sample, Samples, Subject, attempt, keep, median_ratio, stream_kbps
 
 SCRAPE_S = 5.0  #: Prometheus' own default is a minute, most have 15 s
@@ -91,7 +91,7 @@ def measured(plan: argparse.Namespace) -> tuple[Samples, dict[str, str]]:
     samples: Samples = {subject.name: [] for subject in (on, off)}
     problems: dict[str, str] = {}
     for number in range(plan.rounds):
-        pair = (on, off) if number % 2 else (off, on)
+        pair = _rounds.turned((off, on), number)
         with ThreadPoolExecutor(len(pair) if plan.together else 1) as runners:
             found = list(runners.map(lambda subject: attempt(subject, plan), pair))
         for subject, (sample, problem) in zip(pair, found, strict=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from lalmesh.media import Track, TrackSet
 from lalmesh.runtime.ring import Cursor, Ring, RingLimits, Run
@@ -19,6 +20,8 @@ LOOK_S = 1.0  #: between two looks at a target that nothing comes for
 
 class PushFanOut:
     """One target, as `Outputs` feeds it."""
+
+    due_s: Final = 0.0  #: nothing is gathered
 
     def __init__(self, settings: FanOutSettings, left_out: Callable[[TrackSet], tuple[Track, ...]]) -> None:
         """Keep as much as may wait for a player; `left_out` says which tracks the target cannot be sent."""
@@ -71,11 +74,6 @@ class PushFanOut:
     def expect(self) -> bool:
         """Units have come: no, they cannot wait."""
         return False
-
-    @property
-    def due_s(self) -> float:
-        """0: nothing is gathered."""
-        return 0.0
 
     def feed(self, run: Run) -> None:
         """The next units."""

@@ -40,19 +40,20 @@ class ReadTurns:
         """How long it is from one turn to the next; 0: there are none."""
         return min(self.settings.max_delay_ms, len(self.publishers) // self.settings.publishers_per_delay_ms)
 
-    def waits(self, slack_s: float, go_on: Callable[[], None]) -> bool:
+    def waits(self, slack_s: Callable[[], float], go_on: Callable[[], None]) -> bool:
         """Whether a connection that has been read waits, as nobody gets what comes next in less than `slack_s`, or for a turn.
 
-        `go_on` is called then.
+        `go_on` is called then; `slack_s` only where players gather.
         """
-        alone_s = min(slack_s - READ_AHEAD_S, self.settings.max_delay_ms / 1000) if self.players_gather else 0.0
-        if alone_s >= LEAST_WAIT_S and alone_s * 1000 > self.delay_ms:
-            self._loop.call_later(alone_s, go_on)
-            return True
-        if self.delay_ms:
+        turn_ms = self.delay_ms
+        if self.players_gather:
+            alone_s = min(slack_s() - READ_AHEAD_S, self.settings.max_delay_ms / 1000)
+            if alone_s >= LEAST_WAIT_S and alone_s * 1000 > turn_ms:
+                self._loop.call_later(alone_s, go_on)
+                return True
+        if turn_ms:
             self.wait(go_on)
-            return True
-        return False
+        return turn_ms > 0
 
     def wait(self, go_on: Callable[[], None]) -> None:
         """Have `go_on` called at the next turn."""

@@ -44,11 +44,10 @@ class RtmpConnection(asyncio.BufferedProtocol):
         """`nbytes` have been read."""
         self._connection.last_read = self._loop.time()
         self._dialogue.feed(self._buffer[:nbytes])
-        dialogue, turns = self._dialogue, self._turns
-        if dialogue.publishes and not self._waits and (turns.delay_ms or turns.players_gather):
-            self._waits = turns.waits(dialogue.slack_s, self._go_on)
-            if self._waits:
-                stop_reading(self._transport)
+        dialogue = self._dialogue
+        if dialogue.publishes and not self._waits and self._turns.waits(dialogue.slack_s, self._go_on):
+            self._waits = True
+            stop_reading(self._transport)
 
     def _go_on(self) -> None:
         self._waits = False

@@ -78,7 +78,6 @@ class RtmpDialogue:
         self._closing = ""
         self._session_id = secrets.token_hex(SESSION_ID_BYTES)  # of the connection, and of the first stream on it
 
-    @property
     def slack_s(self) -> float:
         """How long it is until players here get what it publishes next; 0: at once."""
         return self.streams.slack_s(self.context.relays)

@@ -7,6 +7,7 @@ once; each player gets each run in one call.
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from lalmesh.media import Track, TrackSet
 from lalmesh.protocol.rtp import RtpPacket
@@ -20,6 +21,8 @@ from services.edge.udp_sockets import UdpSender
 
 class DatagramFanOut:
     """Send the packets of a stream to every player by UDP."""
+
+    due_s: Final = 0.0  #: nothing is gathered
 
     def __init__(self, packager: Packager, settings: FanOutSettings, sender: UdpSender, loop: asyncio.AbstractEventLoop) -> None:
         """Start without players; `packager` gives frames on the channels of `lalmesh.remux.plain_channels`, `sender` sends them."""
@@ -75,11 +78,6 @@ class DatagramFanOut:
     def expect(self) -> bool:
         """Units have come: no, they cannot wait."""
         return False
-
-    @property
-    def due_s(self) -> float:
-        """0: nothing is gathered."""
-        return 0.0
 
     def feed(self, run: Run) -> None:
         """Send the packets of the units of a run."""

@@ -273,8 +273,13 @@ class Node:
         node = settings.node_id(self._config, "edge", shared=self._role == "standalone")
         built = edge_settings(self._config, keys)
         listen = tuple(replace(each, is_shared=self._worker is not None) for each in built.listen)
-        built = replace(built, own_pages=self._own_pages(), member=self._member(built.member), listen=listen)
-        built = replace(built, is_alone=self._origin is not None)  # which lets only this process in
+        built = replace(
+            built,
+            own_pages=self._own_pages(),
+            member=self._member(built.member),
+            listen=listen,
+            is_alone=self._origin is not None,  # which lets only this process in
+        )
         links = self._links(node, channels, "edge")
         self._edge = EdgeApp(node, built, client, links, self._metrics, settings.machine_address, self._fail)
         self._stack.push_async_callback(self._edge.stop)

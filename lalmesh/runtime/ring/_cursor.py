@@ -80,10 +80,6 @@ class Cursor:
             if run is None:
                 return None
             self._position += len(run.units)
-            if run.publication == self._publication and run.units[0].seq == self._next_seq:
-                self._next_seq += len(run.units)
-                run.missing = 0
-                return run
             if self._fit(run):
                 return run
         return None

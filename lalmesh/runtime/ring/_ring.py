@@ -13,7 +13,6 @@ from lalmesh.runtime.ring._run import Run, join_track
 
 TRIM_US = 50_000  #: `RingLimits.trim_us` of who takes in units all the time
 COMPACT_AT = 1024  #: units given up at the front before the list is cut: keeps trimming cheap
-MAX_LAST_UNITS = 64  #: of what was taken in last, to be handed on as it came: it stays while it is the last, trimmed or not
 MAX_RUN_UNITS = 4096  #: of one read: a run of empty units stays below what a link takes, a long backlog is not copied at each read
 MAX_PUBLICATIONS = 16  #: the newest whose place among the others is remembered: holes across more are counted less exactly
 
@@ -129,7 +128,7 @@ class Ring:
         self._bytes += size
         self.end = position
         units += new
-        self.last, self.last_start, self.last_bytes = run if len(new) <= MAX_LAST_UNITS else None, start, size
+        self.last, self.last_start, self.last_bytes = run if len(new) <= MAX_RUN_UNITS else None, start, size
         limits, newest_us = self.limits, new[-1].wall_us
         if (
             not 0 <= newest_us - self._trimmed_us < limits.trim_us

@@ -274,6 +274,19 @@ def test_a_player_that_is_too_slow_does_not_end_what_its_connection_publishes(ru
     run(check())
 
 
+async def check_read_seldom(client: Client, outlet: FakeOutlet) -> None:
+    """The client sends `FRAMES` frames slowly; all of them come, in few reads."""
+    begun = asyncio.get_running_loop().time()
+    for _ in range(FRAMES):
+        client.send(TAG_AUDIO, 1, FRAME)
+        await client.writer.drain()
+        await asyncio.sleep(TURN_MS / 1000 / FRAMES)
+    await client.answers()
+    assert outlet.seqs == list(range(FRAMES))
+    turns = (asyncio.get_running_loop().time() - begun) * 1000 / TURN_MS
+    assert len(outlet.sent) <= turns + 2
+
+
 def test_where_many_publish_what_came_since_the_last_turn_is_read_at_once_and_nothing_of_who_leaves_is_lost(run: Run) -> None:
     async def check() -> None:
         async with Edge() as edge:
@@ -281,15 +294,7 @@ def test_where_many_publish_what_came_since_the_last_turn_is_read_at_once_and_no
             edge.read_turns.publishers = range(TURN_MS)
             client = await edge.connect()
             outlet = await edge.publishing(client, 1)
-            begun = asyncio.get_running_loop().time()
-            for _ in range(FRAMES):
-                client.send(TAG_AUDIO, 1, FRAME)
-                await client.writer.drain()
-                await asyncio.sleep(TURN_MS / 1000 / FRAMES)  # what is sent slowly is read seldom
-            await client.answers()
-            assert outlet.seqs == list(range(FRAMES))
-            turns = (asyncio.get_running_loop().time() - begun) * 1000 / TURN_MS
-            assert len(outlet.sent) <= turns + 2
+            await check_read_seldom(client, outlet)
             client.send(TAG_AUDIO, 1, FRAME)
             await client.answers()
             client.send(TAG_AUDIO, 1, FRAME)  # until its next turn nobody looks
@@ -310,15 +315,7 @@ def test_what_players_gather_is_read_before_they_get_it_and_nothing_of_who_leave
             monkeypatch.setattr(edge.relays, "slack_s", lambda _stream: 1.0)
             client = await edge.connect()
             outlet = await edge.publishing(client, 1)
-            begun = asyncio.get_running_loop().time()
-            for _ in range(FRAMES):
-                client.send(TAG_AUDIO, 1, FRAME)
-                await client.writer.drain()
-                await asyncio.sleep(TURN_MS / 1000 / FRAMES)
-            await client.answers()
-            assert outlet.seqs == list(range(FRAMES))
-            waits = (asyncio.get_running_loop().time() - begun) * 1000 / TURN_MS
-            assert len(outlet.sent) <= waits + 2
+            await check_read_seldom(client, outlet)
             client.send(TAG_AUDIO, 1, FRAME)
             client.writer.close()
             await eventually(lambda: outlet.closed is not None)

@@ -53,6 +53,6 @@ async def test_who_has_been_read_waits_for_what_players_gather(
     turns = ReadTurns(ReadTurnSettings(max_delay_ms=40, publishers_per_delay_ms=5), range(publishers), loop)
     turns.players_gather = gather
     begun = loop.time()
-    assert turns.waits(slack_s, lambda: went_on.append(round(loop.time() - begun, 3))) is (waits_s is not None)
+    assert turns.waits(lambda: slack_s, lambda: went_on.append(round(loop.time() - begun, 3))) is (waits_s is not None)
     await asyncio.sleep(1)
     assert went_on == ([] if waits_s is None else [waits_s])

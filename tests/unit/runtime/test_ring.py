@@ -280,11 +280,18 @@ def test_a_read_of_tiny_units_is_bounded_in_number() -> None:
     assert [len(part.units) for part in rest(Cursor(ring, 0))] == [MAX_RUN_UNITS, 5]
 
 
-def test_who_has_all_before_gets_what_was_taken_in_last_as_it_came() -> None:
+def caught_up() -> tuple[Ring, Cursor]:
+    """A ring that has begun, and who has read all of it."""
     ring = Ring(RingLimits())
     ring.append(video(0, 4))
-    cursor, late = Cursor.joining(ring), Cursor.joining(ring)
+    cursor = Cursor.joining(ring)
     rest(cursor)
+    return ring, cursor
+
+
+def test_who_has_all_before_gets_what_was_taken_in_last_as_it_came() -> None:
+    ring, cursor = caught_up()
+    late = Cursor.joining(ring)
     ring.append(more := video(5, 6))
     assert cursor.read(ALL) is more
     assert cursor.read(ALL) is None
@@ -292,10 +299,7 @@ def test_who_has_all_before_gets_what_was_taken_in_last_as_it_came() -> None:
 
 
 def test_what_was_taken_in_last_says_where_its_ring_is_now() -> None:
-    ring = Ring(RingLimits())
-    ring.append(video(0, 4))
-    cursor = Cursor.joining(ring)
-    rest(cursor)
+    ring, cursor = caught_up()
     ring.append(video(5, 6))
     ring.place = NO_PLACE._replace(heir=True)
     (only,) = rest(cursor)
@@ -313,10 +317,7 @@ def test_a_cursor_that_falls_off_goes_on_at_a_random_access_point_and_says_what_
 
 
 def test_a_cursor_that_falls_off_in_one_publication_and_goes_on_in_the_next_announces_the_hole() -> None:
-    ring = Ring(RingLimits())
-    ring.append(video(0, 4))
-    cursor = Cursor.joining(ring)
-    rest(cursor)
+    ring, cursor = caught_up()
     ring.append(video(5, 8))
     ring.append(run((unit(seq, key=not seq, wall_us=SECOND_US) for seq in range(3)), number=2))
     (only,) = rest(cursor)
