@@ -105,8 +105,8 @@ def published(node: Node) -> bool:
 
 
 def push(node: Node, media: Media, folder: Path, stack: ExitStack) -> None:
-    """Publish the stream of the pages until the scene is over."""
-    publisher = ffmpeg.Publisher(media("h264_b3_aac"), node.rtmp_url(STREAM), log=folder / "push.log", loops=-1)
+    """Publish the stream of the pages until the scene is over, from a clip that is longer: where one begins anew its times gap."""
+    publisher = ffmpeg.Publisher(media("h264_b3_aac_60s"), node.rtmp_url(STREAM), log=folder / "push.log")
     stack.enter_context(publisher)
     wait_until("the stream", lambda: published(node) and bool(sessions(node)), RUN_S, child=publisher, every_s=0.1)
 
