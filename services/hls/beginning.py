@@ -1,4 +1,8 @@
-"""Where a worker begins: after the last segment that the worker before has stored, if that is not long ago. A pure core."""
+"""Where a worker begins: after the last segment that the worker before has stored, if that is not long ago. A pure core.
+
+Where the worker before has left because nobody asked, no player waits for what comes next: a list that went on would have those who
+come now play what is of before, and then the hole.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +64,7 @@ def beginning_of(owner: HlsOwner, state: StoredState | None, settings: WorkerSet
     )
     if state is None:
         return Beginning(start=Start(number=first.number))
-    if state.ended or now_us - state.stored_us > settings.resumable_s * _US:
+    if state.ended or state.left or now_us - state.stored_us > settings.resumable_s * _US:
         return Beginning(start=Start(number=first.number), renditions=state.renditions)
     start = Start(
         number=first.number,

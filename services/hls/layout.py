@@ -88,6 +88,7 @@ class StoredState:
     configuration: tuple[object, ...]  #: of the last segment (see `services.hls.cuts.configuration_of`)
     memory: ReaderMemory  #: of the reader, at the last unit stored
     ended: bool = False  #: the stream is over
+    left: bool = False  #: the worker has left it, since nobody asked for it any more
     renditions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  #: by name, what each needs to go on
 
     def serialize(self) -> bytes:
@@ -109,6 +110,7 @@ class StoredState:
                 "shifted": memory.shifted,
                 "last_dts": {str(track): dts for track, dts in memory.last_dts.items()},
                 "ended": self.ended,
+                "left": self.left,
                 "renditions": self.renditions,
             },
             separators=(",", ":"),
@@ -148,5 +150,6 @@ class StoredState:
             configuration=tuple(tuple(track) for track in found["configuration"]),
             memory=memory,
             ended=found["ended"],
+            left=found.get("left", False),  # versions before wrote none
             renditions=found["renditions"],
         )

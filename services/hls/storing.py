@@ -132,6 +132,12 @@ class Storing:
             now_us = time.time_ns() // 1000  # the last segment may be of long ago: its publisher could have come back
             self._hand_over(replace(self._last, ended=True, stored_us=now_us, renditions=self._output.to_state()), [])
 
+    def add_left(self) -> None:
+        """Have it stored that the stream is left because nobody asks for it."""
+        if self._last is not None:
+            self._last = replace(self._last, left=True, renditions=self._output.to_state())
+            self._hand_over(self._last, [])
+
     def _hand_over(self, state: StoredState, outdated: list[str]) -> None:
         files = self._output.take_unstored()
         self._writer.add(Job(state.next_number - 1, files, state.serialize(), outdated, self._kept(files)))

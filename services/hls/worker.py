@@ -150,6 +150,8 @@ class Worker:
         if ending is Ending.OVER:
             self._take(segmenter.finish())
             self._storage.add_end()
+        elif ending is Ending.IDLE:
+            self._storage.add_left()
         return ending
 
     async def _begin(self) -> tuple[Segmenter, ReaderMemory | None]:

@@ -11,6 +11,7 @@ from support.hls_fakes import HlsNode, SlowStorage, owner, run, second
 from support.virtual_time import in_virtual_time, settle
 
 from lalmesh.protocol.hls import PlaylistName, ReloadRequest, parse_file_name
+from services.hls.hosting import Ending
 from services.hls.listing import HELD_TARGETS
 from services.hls.storing import PREDECESSOR_WAIT_S, STATE_WAIT_S
 from services.hls.worker import Worker
@@ -118,6 +119,25 @@ async def test_parts_wait_for_nothing_and_the_first_of_a_segment_is_hinted_at_wh
     origin.events.receive(run(second(6)[1:]))
     answer = await worker.playing.playlist(LIVE, ReloadRequest(103, 0), "", "")
     assert "\n1000.1-102.m4s" in answer.body.decode()
+
+
+@in_virtual_time
+async def test_where_nobody_asked_any_more_the_next_list_begins_anew_and_who_is_first_waits_for_what_is_live() -> None:
+    storage = SlowStorage()
+    worker, origin = await begun(storage)
+    while worker.ending is None:
+        await asyncio.sleep(1)
+    assert worker.ending is Ending.IDLE
+    await settle()
+    node = HlsNode(storage)
+    worker = started(node, 2, limit=103)
+    asked = asyncio.create_task(listed(worker))
+    origin = await node.origin()
+    feed(origin, [65, 66])
+    await settle()
+    assert not asked.done()
+    feed(origin, [67, 68, 69])
+    assert await asked == ["1000.2-103.ts", "1000.2-104.ts"]
 
 
 @in_virtual_time
