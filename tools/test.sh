@@ -63,7 +63,7 @@ else
     skipped="chaos (network namespaces need root): run this as root, as CI does"
     printf '\n!!! NOT RUN: %s\n' "$skipped"
 fi
-step "endurance: half a minute of all that goes on for hours" make soak SHORT=1
+step "endurance: a minute of all that goes on for hours" make soak SHORT=1
 step "end-to-end tests with a browser, and of delays" make browser
 step "the one-file program" archive_serves
 beside "the fan-out benchmark, in small, to see that it runs" make bench-fanout ARGS="--players 20 --crowd 0 --seconds 2 --warm-up 1 --rounds 1 \

@@ -107,7 +107,7 @@ class EdgeApp:
             evicted=evicted,
         )
         self.metrics = EdgeMetrics(registry)
-        fences = Fences()
+        fences = Fences(settings.remembered_num)
         self.publishers = Publishers(
             self.member.address,
             scheduler,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from lalmesh.container.flv import HevcForm
 from lalmesh.runtime.authorisation import AccessSettings
 from lalmesh.runtime.certificate import ServerCertificate
+from lalmesh.runtime.fences import FENCES_KEPT
 from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.member import MemberSettings
 from services.edge.events import EventSettings
@@ -51,6 +52,7 @@ class EdgeSettings:
     events: EventSettings = field(default_factory=EventSettings)
     rtsp: RtspSettings | None = None  #: None: no RTSP anywhere, not over WebSocket either
     take_over: bool = False
+    remembered_num: int = FENCES_KEPT  #: streams whose highest epoch is remembered
     wait_publisher_s: float = 10.0
     player_sndbuf_bytes: int = 512 << 10
     max_message_bytes: int = 8 << 20

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lalmesh.media import TICKS_PER_SECOND
 from lalmesh.runtime.durations import STORING_BUCKETS_S, Durations
-from lalmesh.runtime.fences import Fences
+from lalmesh.runtime.fences import FENCES_KEPT, Fences
 from lalmesh.runtime.follower import UNREACHABLE, FollowSettings, Locates, OriginLinks
 from lalmesh.runtime.storage import Storage
 from services.hls.cuts import CutSettings
@@ -41,6 +41,7 @@ class WorkerSettings:
     formats: tuple[Format, ...] = ()  #: that are made whether anybody asks or not
     idle_s: float | None = 60.0  #: how long a stream is segmented that nobody asks for; None: to its end
     wait_s: float = 20.0  #: how long a request waits for the first segment
+    remembered_num: int = FENCES_KEPT  #: streams whose highest epoch a node remembers
     transcode: bool = True  #: whether G.711 is made AAC, where the extra is installed
     follow: FollowSettings = field(default_factory=FollowSettings)
 

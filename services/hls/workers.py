@@ -34,7 +34,6 @@ RELEASE_DEADLINE_S = 3.0
 RELEASE_RETRY_S = 5.0  #: until the scheduler has heard that a stream was given back: nobody else gets it before
 LET_GO_S = 5.0  #: that a request waits for a worker that is being given back
 LOOKS_AT_ONCE = 20  #: questions to storage
-FENCES_KEPT = 100_000  #: streams whose highest epoch is remembered
 MAX_ENDED = 1000  #: streams that are over whose playlists stay in memory for a while
 
 
@@ -56,7 +55,7 @@ class Workers:
         self._scheduler = scheduler
         self.links = links
         self.locates = Gatherer(scheduler.locate)
-        self.seen = Fences()
+        self.seen = Fences(settings.remembered_num)
         self.storage = storage
         self.budget = budget
         self.counters = WorkerCounters()
@@ -158,7 +157,7 @@ class Workers:
     def _remember(self, stream: StreamKey, epoch: Epoch) -> None:
         self._fences.pop(stream, None)
         self._fences[stream] = epoch
-        if len(self._fences) > FENCES_KEPT:
+        if len(self._fences) > self.settings.remembered_num:
             del self._fences[next(iter(self._fences))]
 
     # what workers call

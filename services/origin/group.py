@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from lalmesh.names import StreamKey
+from lalmesh.runtime.fences import FENCES_KEPT
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, NodeAddress, Place
 from lalmesh.runtime.ring import TRIM_US, Cursor, Ring, RingLimits, Run
@@ -54,6 +55,7 @@ class GroupSettings:
     grace_s: float = 30.0  #: also how long readers are kept that stay when the stream has another origin
     release_retry_s: float = 2.0  #: after a registry that did not answer, or a claim that has not been followed by a publication
     waiting_s: float = 30.0  #: how long readers may wait for a first publication
+    remembered_num: int = FENCES_KEPT  #: streams whose highest epoch an origin remembers
 
 
 @dataclass(slots=True)

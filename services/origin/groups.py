@@ -118,7 +118,7 @@ class Groups:
         self.settings = settings
         self._release = release
         self._groups: dict[StreamKey, GroupEntry] = {}
-        self._fences = Fences()
+        self._fences = Fences(settings.remembered_num)
         self._past = GroupCounters()  # of the groups that are gone
         self._next_port = 1
         self._tasks: set[asyncio.Task[None]] = set()

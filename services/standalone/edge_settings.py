@@ -44,6 +44,7 @@ def edge_settings(config: Config, keys: tuple[bytes, ...]) -> EdgeSettings:
     edge, cluster = config.edge, config.cluster
     return EdgeSettings(
         member=settings.member(config, edge.advertise.host, _capacity(edge.capacity)),
+        remembered_num=config.cluster.remembered_num,
         listen=_listen(edge),
         certificate=settings.certificate("edge.tls", edge.tls),
         hls=HlsProxySettings(

@@ -41,6 +41,7 @@ def hls_settings(config: Config, keys: tuple[bytes, ...]) -> HlsSettings:
         formats=tuple(Format) if always else (),
         idle_s=None if always else hls.idle_s,
         wait_s=hls.wait_s,
+        remembered_num=config.cluster.remembered_num,
         transcode=hls.transcode == "auto",
         follow=FollowSettings(lost_s=max(config.origin.grace_s, LEAST_LOST_S), keep_s=hls.keep_s),
     )

@@ -26,7 +26,7 @@ def origin_settings(config: Config) -> OriginSettings:
         member=settings.member(config, origin.advertise_host, _capacity(origin.capacity)),
         grpc_host=origin.grpc.host,
         grpc_port=origin.grpc.port,
-        groups=GroupSettings(ring=ring, grace_s=origin.grace_s),
+        groups=GroupSettings(ring=ring, grace_s=origin.grace_s, remembered_num=config.cluster.remembered_num),
         link=settings.link_limits(config),
         stream_series=config.telemetry.stream_series,
     )

@@ -50,7 +50,7 @@ class UdpRecorder(TagRecorder):
         demuxer = BodyDemuxer()
         async with open_player(self.url, options) as player:
             async for tag in player:
-                self._note(demuxer.demux(tag.type_id, tag.timestamp_ms, tag.body), demuxer.tracks)
+                self._note(demuxer.demux(tag.type_id, tag.timestamp_ms, tag.body), demuxer)
             self.ended = player.end_reason
 
 

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 from lalmesh.container.flv import BodyDemuxer
-from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Kind
+from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Codec, Kind
 from support.wire import tags_of_file
 
-_OUTPUTS_ADD = (7, 8, 9)  #: H.264 NALU types that transport streams and RTP carry beside the picture: SPS, PPS, delimiter
+#: NALU types that transport streams and RTP carry beside the picture: parameter sets, delimiter; with how a type is read, by codec
+_OUTPUTS_ADD: dict[Codec, tuple[Callable[[int], int], tuple[int, ...]]] = {
+    Codec.H264: (lambda first: first & 0x1F, (7, 8, 9)),
+    Codec.H265: (lambda first: first >> 1 & 0x3F, (32, 33, 34, 35)),
+}
 STEP_TICKS = 4 * TICKS_PER_MS  #: how far a step of time may be from the clip's: RTMP rounds to milliseconds, twice
 LOOP_TICKS = 200 * TICKS_PER_MS  #: the same where the clip begins again: its tracks do not end together
 
 UNIT_TICKS = TICKS_PER_SECOND // 10  #: from the last unit of a segment to the first of the next, at most
 
 
-def digest(unit: AccessUnit, kind: Kind) -> bytes:
+def digest(unit: AccessUnit, codec: Codec) -> bytes:
     """What names a unit, however it came."""
-    if kind is not Kind.VIDEO:
+    if codec not in _OUTPUTS_ADD:
         return hashlib.md5(unit.payload).digest()
-    named = hashlib.md5()
+    named, (type_of, added) = hashlib.md5(), _OUTPUTS_ADD[codec]
     for nalu in _nalus(unit.payload):
-        if nalu[0] & 31 not in _OUTPUTS_ADD:
+        if type_of(nalu[0]) not in added:
             named.update(nalu)
     return named.digest()
 
@@ -67,7 +71,7 @@ class Clip:
                 if not isinstance(event, AccessUnit) or (track := demuxer.tracks.get(event.track_id)) is None:
                     continue
                 if (times := self.times.get(track.kind)) is not None:
-                    name = digest(event, track.kind)
+                    name = digest(event, track.codec)
                     assert name not in self.numbers, f"{file.name}: unit {len(times)} of {track.kind.value} is not the only one"
                     self.numbers[name] = len(times)
                     times.append(event.dts)
@@ -80,6 +84,7 @@ class Verdict:
     faults: list[str] = field(default_factory=list)
     units: int = 0
     joints: int = 0  #: where another publication begins
+    starts: list[int] = field(default_factory=list)  #: the number in its clip of the first unit behind each joint
     orders: list[tuple[int, float]] = field(default_factory=list)  #: which clip from when on, as the units of it came
 
 
@@ -119,6 +124,7 @@ def _judge_kind(verdict: Verdict, got: Sequence[Got], clips: Sequence[Clip], joi
                 verdict.faults.append(f"time is {off / TICKS_PER_SECOND:.3f} s off: {where}")
             continue
         seen_joints += 1
+        verdict.starts.append(its_number)
         if its_clip != clip:
             verdict.orders.append((its_clip, one.at_s))
         if seen_joints > joints:

@@ -100,6 +100,10 @@ RECIPES: dict[str, tuple[str, ...]] = {
         *_video("192x108", 30, noise=30), *_OPUS_NOISE, *_H264_PLAIN, "-g", "30", "-keyint_min", "30", "-c:a", "libopus",
         "-b:a", "64k", "-t", "20",
     ),
+    "unique_hevc": (
+        *_video("320x180", 30, noise=20), *_NOISE, "-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p",
+        "-x265-params", "log-level=error:keyint=30:min-keyint=30:scenecut=0:bframes=0", "-b:v", "400k", *_AAC, "-t", "20",
+    ),
     "unique_sound": (*_NOISE, *_AAC, "-t", "60"),
     # The stream of the fan-out benchmark: 2.6 Mbit/s in all, 30 pictures a second, a key frame every 2 s, AAC.
     # For benchmarks: 2.6 Mbit/s in all, and the same pictures at other rates.

@@ -15,9 +15,10 @@ import aiohttp
 
 from lalmesh.client import ClientOptions, open_player
 from lalmesh.container.flv import BodyDemuxer
+from lalmesh.container.fmp4 import Fmp4Demuxer
 from lalmesh.container.mpegts import TsDemuxer
 from lalmesh.errors import LalmeshError
-from lalmesh.media import AccessUnit, Kind, MediaEvent, TrackSet
+from lalmesh.media import AccessUnit, Kind, MediaEvent
 from support.clip import Clip, Got, GotSegment, Verdict, digest, judge, longest_gap_s, longest_segment_gap_s
 
 STALL_S = 45.0  #: of silence that no player here gives up for: what is waited for is told by the test
@@ -49,15 +50,15 @@ class Recorder(ABC):
     async def _play(self) -> None:
         """Play until the end."""
 
-    def _note(self, events: Iterable[MediaEvent], tracks: TrackSet) -> None:
+    def _note(self, events: Iterable[MediaEvent], demuxer: BodyDemuxer | TsDemuxer | Fmp4Demuxer) -> None:
         now = time.monotonic()
-        for event in events:
-            if not isinstance(event, AccessUnit) or (track := tracks.get(event.track_id)) is None:
+        for event in events:  # each with the tracks of its place in the stream
+            if not isinstance(event, AccessUnit) or (track := demuxer.tracks.get(event.track_id)) is None:
                 continue
             if track.kind is Kind.DATA:
                 continue
-            self.got.append(Got(now, track.kind, digest(event, track.kind), event.dts, event.random_access))
-            if event.random_access and (track.kind is Kind.VIDEO or not tracks.has_video):
+            self.got.append(Got(now, track.kind, digest(event, track.codec), event.dts, event.random_access))
+            if event.random_access and (track.kind is Kind.VIDEO or not demuxer.tracks.has_video):
                 self.key_came.set()
 
     async def next_key(self) -> None:
@@ -118,20 +119,34 @@ class TagRecorder(Recorder):
         demuxer = BodyDemuxer()
         async with open_player(self.url, options) as player:
             async for tag in player:
-                self._note(demuxer.demux(tag.type_id, tag.timestamp_ms, tag.body), demuxer.tracks)
+                self._note(demuxer.demux(tag.type_id, tag.timestamp_ms, tag.body), demuxer)
             self.ended = player.end_reason
 
 
-class TsRecorder(Recorder):
-    """A transport stream over HTTP."""
+class HttpRecorder(Recorder):
+    """Media over HTTP without an end."""
+
+    _demuxer: type[TsDemuxer | Fmp4Demuxer]
 
     async def _play(self) -> None:
-        demuxer = TsDemuxer()
+        demuxer = self._demuxer()
         timeout = aiohttp.ClientTimeout(total=None, sock_read=STALL_S)
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(self.url) as answer:
             answer.raise_for_status()
             async for data in answer.content.iter_any():
-                self._note(demuxer.feed(data), demuxer.tracks)
+                self._note(demuxer.feed(data), demuxer)
+
+
+class TsRecorder(HttpRecorder):
+    """A transport stream."""
+
+    _demuxer = TsDemuxer
+
+
+class Mp4Recorder(HttpRecorder):
+    """Fragmented MP4."""
+
+    _demuxer = Fmp4Demuxer
 
 
 class HlsRecorder(Recorder):
@@ -179,7 +194,7 @@ class HlsRecorder(Recorder):
             self.faults.append(f"segment {number} after {self.numbers[-1]}")
         self.numbers.append(number)
         before = len(self.got)
-        self._note(self._demuxer.feed(data), self._demuxer.tracks)
+        self._note(self._demuxer.feed(data), self._demuxer)
         if times := [one.dts for one in self.got[before:]]:
             self.segments.append(GotSegment(time.monotonic(), min(times), max(times)))
         return True
@@ -199,7 +214,8 @@ def recorder(name: str, url: str) -> Recorder:
     """The one for the URL."""
     if url.endswith(".m3u8"):
         return HlsRecorder(name, url)
-    return TsRecorder(name, url) if url.endswith(".ts") else TagRecorder(name, url)
+    by_ending = {".ts": TsRecorder, ".mp4": Mp4Recorder}
+    return next((kind for ending, kind in by_ending.items() if url.endswith(ending)), TagRecorder)(name, url)
 
 
 @asynccontextmanager

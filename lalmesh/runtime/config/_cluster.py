@@ -92,6 +92,12 @@ class ClusterConfig(ConfigModel):
         description="How long a node that is told to end waits for what it has to go elsewhere. Standalone does not wait.",
     )
     claim_timeout_s: float = Field(default=5.0, ge=0.1, le=60, description="Longest wait for the answer to a claim.")
+    remembered_num: int = Field(
+        default=100_000,
+        ge=100,
+        le=10_000_000,
+        description="Streams whose highest epoch a node remembers, those that it saw last; up to 600 bytes each.",
+    )
     match_app: bool = Field(default=True, description="Whether streams of one name in two applications are two streams.")
     link: LinkConfig = LinkConfig()
     tls: ClusterTlsConfig = ClusterTlsConfig()
@@ -104,9 +110,9 @@ class ClusterConfig(ConfigModel):
             raise ValueError("silence_s must be below lease_s")
         return self
 
-    def node_name(self, *, role: str, host_name: str) -> str:
-        """The name of this node: the configured one, else made of `host_name` and `role`."""
-        return self.node or f"{host_name}-{role}"
+    def node_name(self, *, role: str, host_name: str, is_shared: bool = False) -> str:
+        """The name of this node: the configured one, with the role behind it where it `is_shared`; else of `host_name` and `role`."""
+        return self.node if self.node and not is_shared else f"{self.node or host_name}-{role}"
 
     def machine_name(self, *, host_name: str) -> str:
         """The machine of this node: the configured one, else `host_name`."""

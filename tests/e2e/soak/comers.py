@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from itertools import cycle
 
 from e2e.soak.encoders import Encoder, Film, encoding
 from e2e.soak.run import Run
@@ -19,7 +20,7 @@ RENAMED_S = (0.5, 3.0)  #: how long a stream lasts that has a name of its own
 CHANGED_S = 2.5  #: of each film where an encoder changes
 LET_IN_S = 20.0  #: for a player to have its first unit
 ON_CHANGE = ("rtmp", "flv", "ws", "ts")  #: RTSP says its tracks once
-ALWAYS = (*ON_CHANGE, "rtsp")
+ALWAYS = (*ON_CHANGE, "rtsp", "mp4")
 HLS_STREAM_S = 12.0  #: for which there are segments to be played
 
 
@@ -30,6 +31,7 @@ def player_of(node: Node, kind: str, stream: str) -> Recorder:
         "flv": node.flv_url(stream),
         "ws": node.ws_url(stream),
         "ts": node.http_url(f"{stream}.ts"),
+        "mp4": node.http_url(f"{stream}.mp4"),
         "rtsp": node.rtsp_url(stream),
         "hls": node.http_url(f"hls/{stream}.m3u8"),
     }[kind]
@@ -40,6 +42,7 @@ def player_of(node: Node, kind: str, stream: str) -> Recorder:
 def judge(run: Run, player: Recorder, films: Sequence[Film], *, joints: int = 0) -> None:
     """Add what is wrong with all that a player got."""
     verdict = player.judge(*(film.clip for film in films), joints=joints)
+    verdict.faults += [f"{player.name}: unit {number} is the first of what came then" for number in verdict.starts if number]
     run.units += verdict.units
     run.done["players"] += 1
     for fault in _unaligned(verdict.faults) if player.url.startswith("rtsp:") else verdict.faults:
@@ -92,17 +95,21 @@ async def _show(run: Run, encoder: Encoder, player: Recorder, film: Film, second
 
 
 async def changes(run: Run) -> None:
-    """Streams that change their picture size, their codec of sound, or lose their pictures; RTMP, FLV and TS players go on."""
+    """Streams that change their picture size or a codec, or lose their pictures; RTMP, FLV and TS players go on."""
+    kinds = cycle(run.films.changing.items())
+    run.expected.update(f"changed: {kind}" for kind in run.films.changing)
 
     async def one() -> None:
+        kind, film = next(kinds)
         site = run.chance.choice(run.world.sites)
         stream, at, there = run.new("changed"), run.chance.choice(site.edges), run.chance.choice(site.edges)
-        films = [run.films.main, run.chance.choice(run.films.changing[:2]), run.films.main]
+        films = [run.films.main, film, run.films.main]
         player = player_of(there, run.chance.choice(ON_CHANGE), stream)
         async with encoding(at.rtmp_url(stream), films[0].tracks) as encoder, recording(player):
-            for film in films:
-                await _show(run, encoder, player, film, CHANGED_S)
+            for shown in films:
+                await _show(run, encoder, player, shown, CHANGED_S)
         judge(run, player, films[:2], joints=2)
+        run.done[f"changed: {kind}"] += 1
 
     await run.every(run.pace.change_s, "changed streams", one, most=4)
 
@@ -120,6 +127,7 @@ class Program:
 
 async def programs(run: Run) -> None:
     """Longer streams with an audience that comes and goes, by every protocol."""
+    run.expected.add("programs")
     await asyncio.gather(*(_channel(run, site) for site in run.world.sites for _ in range(run.pace.programs)))
 
 
@@ -184,7 +192,8 @@ async def _visit(run: Run, program: Program, encoder: Encoder) -> None:
     try:
         async with recording(player):
             if kind == "hls":
-                await _is_set(program.ending, stay_s)
+                if not await _is_set(program.ending, stay_s) and not player.got:
+                    run.fault(f"{player.name}: nothing came in {stay_s:.0f} s")
             elif await first_unit(run, player) and await _is_set(program.ending, stay_s) and not await encoder.reached(player):
                 run.fault(f"{player.name}: the last units did not come{f' ({player.ended})' if player.ended else ''}")
         if kind != "hls" or player.got:

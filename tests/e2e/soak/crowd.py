@@ -18,7 +18,8 @@ STREAM = "always/on"
 STEP = 50  #: players that come at a time, at each site
 MOST = 2000  #: of a site
 LOOK_S = 6.0  #: for which it is measured how busy the machine is
-STOP_S = 3.0
+LEAVE_S = 10.0  #: for players to end that are asked to
+LEAST_SHARE = 0.95  #: of its stream that each of them gets
 
 
 class Crowd:
@@ -54,8 +55,20 @@ class Crowd:
             if not child.running:
                 self._run.fault(f"players that only take have ended: {child.describe()[-500:]}")
 
-    async def leave(self) -> None:
-        """All of them."""
+    async def end(self, kbps: float) -> None:
+        """All leave; who was closed, or got less than a stream of `kbps`, is a fault."""
+        self.check()
+        for child in self._children:
+            child.terminate()
+        for child in self._children:
+            got = await asyncio.to_thread(_load.played, child, LEAVE_S)
+            if got.closed or got.lowest_kbps < LEAST_SHARE * kbps:
+                told = f"{got.closed} were closed, the slowest got {got.lowest_kbps:.0f} kbit/s of {kbps:.0f}"
+                self._run.fault(f"of {got.players} players that only take {told}")
+        self._children.clear()
+
+    async def vanish(self) -> None:
+        """Whoever is still there."""
         for child in self._children:
             await asyncio.to_thread(child.kill)
         self._children.clear()
@@ -81,12 +94,12 @@ async def crowd(run: Run, seconds: float) -> AsyncIterator[Crowd]:
             await asyncio.wait([tasks[-1], waiting], return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
         yield here
-        here.check()
+        await here.end(film.kbps)
         for task in tasks:
             if task.done():
                 run.fault(f"{STREAM} has ended: {task.exception()}")
     finally:
-        await here.leave()
+        await here.vanish()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

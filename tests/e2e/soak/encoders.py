@@ -52,6 +52,7 @@ class Film:
                 counts[kind] += 1
         self.tracks = demuxer.tracks
         self.length_ms = self.frames[-1].tag.timestamp_ms + NEXT_MS
+        self.kbps = sum(len(shown.tag.body) for shown in self.frames) * 8 / self.length_ms
 
 
 def _kind(tracks: TrackSet, units: Sequence[AccessUnit]) -> Kind | None:

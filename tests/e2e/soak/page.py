@@ -35,29 +35,34 @@ STORES = (
     ("registry", ("etcd_keys", "redis_keys"), "What etcd and Redis hold", "keys"),
     ("storage", ("stored_files_cluster", "stored_files_standalone"), "What is stored", "files"),
 )
+RESTS = ("rss_bytes", "descriptors", "lalmesh_tasks", "threads", "timers", "etcd_keys", "redis_keys")
 ABOUT = """# Endurance
 
 Written by `make soak`. A scheduler with etcd and Redis, two origins, two edges and an hls node run as processes, and a standalone
 server beside them. Publishers and players come and go all the time, and so do all who make trouble:
 
 - streams under names that nobody had before, of seconds and of minutes, by RTMP and RTSP; players by RTMP, HTTP-FLV, WebSocket-FLV,
-  HTTP-TS, fragmented MP4, RTSP over TCP and UDP, HLS; streams that change their picture size or their codec of sound;
+  HTTP-TS, fragmented MP4, RTSP over TCP and UDP, HLS with and without low latency; streams that change their picture size, their
+  codec of pictures or of sound, or go on without pictures;
 - players that take a tenth of their stream; nonsense, halves of requests and media of no codec at every port; plays of what nobody
   publishes; datagrams to ports of others;
 - an origin that is killed again and again, encoders that are killed and come back or just break off, sessions that are kicked,
   an address that is on the blacklist for a while;
-- relays both ways between cluster and standalone server, recordings, a receiver of webhooks that fails at times;
+- relays both ways between cluster and standalone server, recordings, a receiver of webhooks that fails at times, an etcd that is
+  compacted;
 - a crowd that only takes, as large as it needs for the machine to be as busy as is said below.
 
 Every player that does nothing wrong looks at each access unit: by the hash of its payload it has to be the next one of its clip,
 and its time has to rise by what the clip says. A unit that is missing or comes twice, a player that is closed, a first or last unit
-that does not come is a fault.
+that does not come is a fault. By RTSP the time of sound may step once, where the first sender report comes late. Players by UDP may
+lose what their own socket has no room for. Those of the crowd throw away what comes: none may be closed, and the slowest has to get
+95% of its stream. That anything of the above never happens is a fault, too.
 
 All processes are sampled every few seconds. *Growth* is what a value has grown by in the second half of the run, surely: the lower
 end of the interval in which its slope (Theil and Sen) is with a confidence of 99%, times that half; more than *matters* is a fault.
-A node may remember each name of a stream that it has seen, 100,000 at most: memory is given 600 bytes for each. At the end all
-leave: sessions, publications, groups, relays, claims, ports, segments in memory, events and deliveries have to be 0, and no process
-may hold more descriptors, tasks, threads, timers or objects of a type of ours than when all had left after warming up.
+Nodes remember the last 400 streams here (`cluster.remembered_num`), so that all of these are there before the second half. At the
+end all leave: sessions, publications, groups, relays, claims, ports, segments in memory, events and deliveries have to be 0, and no
+process may hold more descriptors, tasks, threads, timers or objects of a type of ours than when all had left after warming up.
 """
 
 
@@ -81,7 +86,7 @@ def text(outcome: Outcome, pictures: Sequence[str]) -> str:
     """The page."""
     faults = "\n".join(f"- fault: {fault}" for fault in outcome.faults[:SHOWN_FAULTS])
     parts = [ABOUT.rstrip(), _report.listed(_context()), _went(outcome), faults, "## What happened", _happened(outcome)]
-    parts += ["## What grew", _slopes(outcome.grown), *pictures]
+    parts += ["## What grew", _slopes(outcome.grown), "## What was left", _rests(outcome), *pictures]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -102,12 +107,28 @@ def _happened(outcome: Outcome) -> str:
     return _report.table(("what", "times"), [(what, str(count)) for what, count in sorted(outcome.done.items())])
 
 
+def _rests(outcome: Outcome) -> str:
+    """What there was with nobody there, after warming up and at the end."""
+    rows = [
+        (process, _called(what), _amount(what, before[what]), _amount(what, now[what]))
+        for process, now in sorted(outcome.after.values.items())
+        if (before := outcome.before.values.get(process))
+        for what in RESTS
+        if what in now and what in before
+    ]
+    return _report.table(("process", "what", "before", "at the end"), rows)
+
+
+def _called(what: str) -> str:
+    return what.removeprefix("lalmesh_").removesuffix("_bytes").replace("_", " ")
+
+
 def _slopes(grown: Sequence[Grown]) -> str:
     head = ("process", "what", "at the end", "growth", "slope an hour", "matters", "verdict")
     rows = [
         (
             each.process,
-            each.what.removeprefix("lalmesh_").removesuffix("_bytes").replace("_", " "),
+            _called(each.what),
             _amount(each.what, each.level),
             _amount(each.what, each.slope.growth),
             _amount(each.what, each.slope.per_s * 3600),
@@ -131,7 +152,7 @@ def drawn(outcome: Outcome) -> list[Plot]:
     plots = list[Plot]()
     for name, what, title, axis in DRAWN:
         size = UNITS.get(what, (1, ""))[0]
-        keys = sorted(key for key in points if key[2] == what and key[0] not in ("etcd", "stores"))
+        keys = sorted(key for key in points if key[2] == what and key[0] != "stores")
         by_process: dict[str, list[Point]] = {}
         for key in keys:
             by_process.setdefault(key[0], []).extend(points[key])

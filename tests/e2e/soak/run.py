@@ -28,12 +28,13 @@ class Films:
     main: Film  #: H.264 and AAC
     other: Film  #: the same codecs, another picture size
     opus: Film  #: another codec of sound, another size
+    hevc: Film  #: another codec of pictures
     sound: Film  #: no pictures
 
     @property
-    def changing(self) -> list[Film]:
-        """What an encoder may change to in mid-stream."""
-        return [self.other, self.opus, self.sound, self.main]
+    def changing(self) -> dict[str, Film]:
+        """What an encoder changes to in mid-stream, by what is another then."""
+        return {"picture size": self.other, "codec of sound": self.opus, "codec of pictures": self.hevc, "no pictures": self.sound}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Pace:
     parts_s: float = 20.0
     kill_encoder_s: float = 30.0
     kill_origin_s: float = 150.0
+    compact_s: float = 60.0
     hooks_s: float = 40.0  #: how long a receiver is well
     hooks_fail_s: float = 8.0  #: and fails
 
@@ -77,6 +79,7 @@ class Run:
     pace: Pace
     chance: random.Random
     done: Counter[str] = field(default_factory=Counter)
+    expected: set[str] = field(default_factory=set)  #: of what is done: what has to happen
     faults: list[str] = field(default_factory=list)
     fault_count: int = 0
     units: int = 0  #: that well-behaved players got, each looked at
@@ -89,6 +92,7 @@ class Run:
         self.fault_count += 1
         if len(self.faults) < FAULTS_KEPT:
             self.faults.append(f"after {time.monotonic() - self.begun_s:.0f} s: {text}")
+            print(f"FAULT {self.faults[-1]}", flush=True)
 
     def new(self, application: str) -> str:
         """A stream that nobody has ever published."""
@@ -107,6 +111,7 @@ class Run:
     async def every(self, seconds: float, what: str, work: Callable[[], Awaitable[None]], *, most: int) -> None:
         """Begin `work` again and again, `most` at a time, until it is over; what a piece of work raises is a fault."""
         going: set[asyncio.Task[None]] = set()
+        self.expected.add(what)
 
         async def one() -> None:
             try:

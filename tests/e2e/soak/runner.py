@@ -20,7 +20,7 @@ from e2e.soak.crowd import busy_percent, crowd
 from e2e.soak.encoders import Film
 from e2e.soak.run import Films, Pace, Part, Run, going_on
 from e2e.soak.samples import Sampler, counter
-from e2e.soak.verdict import Grown, Rest, grown, left_over, not_zero
+from e2e.soak.verdict import Grown, Rest, grown, left_over, not_zero, unjudged
 from e2e.soak.world import World
 
 from bench import _load
@@ -28,10 +28,10 @@ from bench import _load
 PARTS: tuple[Part, ...] = (
     *(comers.renames, comers.changes, comers.programs, comers.datagrams),
     *(troubles.slow_players, troubles.wrong_clients, troubles.kicks, troubles.blacklist, troubles.relays, troubles.recordings),
-    *(troubles.encoder_kills, troubles.origin_kills, troubles.failing_hooks, troubles.browsers, troubles.low_latency),
+    *(troubles.encoder_kills, troubles.origin_kills, troubles.failing_hooks, troubles.low_latency, troubles.compactions),
 )
 LOOK_AGAIN_S = 1.0  #: while it comes to rest
-DOWN_SAMPLE = 400  #: points of a curve at most
+BUSY_POINTS = 5.0  #: percent of the machine that it may be less busy than it was to be
 FILES = 8192  #: descriptors of this process
 #: counters that stay at 0: what a well-behaved client or receiver of webhooks would have lost
 NEVER = (
@@ -58,20 +58,22 @@ class Plan:
     load_percent: float  #: of the machine; 0: no crowd
     pace: Pace
     seed: int = 1
-    waits_not_for: tuple[str, ...] = ()  #: counts that are 0 only after the rest
+    waits_not_for: tuple[str, ...] = ()  #: counts and types that are what they have to be only after the rest
 
 
 SHORT = Plan(
     warm_s=8.0,
-    main_s=16.0,
+    main_s=60.0,
     rest_s=25.0,
-    sample_s=2.0,
-    deep_s=6.0,
+    sample_s=1.0,
+    deep_s=3.0,
     load_percent=0.0,
-    waits_not_for=("etcd_hls",),  # owners of segments are remembered for a minute
+    # owners of segments are remembered for a minute; events of a shard begin with its first
+    waits_not_for=("etcd_hls", "etcd_keys", "redis_keys", "lalmesh.media.TrackSet"),
     pace=Pace(
         rename_s=0.8, change_s=5.0, program_s=12.0, programs=1, visit_s=1.5, stay_s=20.0, slow_s=5.0, wrong_s=0.7, kick_s=6.0,
-        block_s=8.0, relay_s=6.0, record_s=10.0, parts_s=9.0, kill_encoder_s=8.0, kill_origin_s=12.0, hooks_s=8.0, hooks_fail_s=2.0,
+        block_s=8.0, relay_s=6.0, record_s=10.0, parts_s=9.0, kill_encoder_s=8.0, kill_origin_s=12.0, compact_s=10.0,
+        hooks_s=8.0, hooks_fail_s=2.0,
     ),
 )  # fmt: skip
 
@@ -89,6 +91,8 @@ class Outcome:
     faults: list[str] = field(default_factory=list)
     fault_count: int = 0
     grown: list[Grown] = field(default_factory=list)
+    before: Rest = field(default_factory=Rest)  #: when all had left after warming up
+    after: Rest = field(default_factory=Rest)
     sampler: Sampler | None = None
 
     @property
@@ -99,7 +103,7 @@ class Outcome:
 
 async def soak(world: World, plan: Plan, file: Path) -> Outcome:
     """Do it, with the samples in `file`."""
-    films = Films(*(Film(name) for name in ("unique_av", "unique_av_rival", "unique_av_opus", "unique_sound")))
+    films = Films(*(Film(name) for name in ("unique_av", "unique_av_rival", "unique_av_opus", "unique_hevc", "unique_sound")))
     run = Run(world, films, plan.pace, random.Random(plan.seed))
     sampler = world.sampler(file)
     try:
@@ -112,10 +116,10 @@ async def _soak(run: Run, plan: Plan, sampler: Sampler) -> Outcome:
     outcome = Outcome(plan, sampler=sampler)
     async with going_on(run, list(PARTS)):
         await asyncio.sleep(plan.warm_s)
-    before = await _rest(run, plan, sampler)
+    outcome.before = before = await _rest(run, plan, sampler)
     _say(f"at rest after {plan.warm_s:.0f} s of warming up")
     sampler.series.points.clear()
-    begun_s, done_before = time.monotonic(), run.done["names"]
+    begun_s, done_before = time.monotonic(), run.done.copy()
     async with crowd(run, plan.main_s + 2 * plan.rest_s + 3600) as players, sampling(sampler, plan), going_on(run, list(PARTS)):
         if plan.load_percent:
             await players.grow(plan.load_percent)
@@ -125,10 +129,22 @@ async def _soak(run: Run, plan: Plan, sampler: Sampler) -> Outcome:
         outcome.busy_percent = await busy
         outcome.crowd = players.players
     outcome.seconds = time.monotonic() - begun_s
-    outcome.grown = grown(sampler.series, (run.done["names"] - done_before) / 2)
-    after = await _rest(run, plan, sampler, before)
-    for fault in (*not_zero(after.values, plan.waits_not_for), *left_over(before, after), *await _lost(run)):
+    outcome.grown = grown(sampler.series)
+    outcome.after = after = await _rest(run, plan, sampler, before)
+    for fault in (
+        *_unseen(sampler),
+        *not_zero(after.values, plan.waits_not_for),
+        *left_over(before, after, plan.waits_not_for),
+        *await _lost(run),
+    ):
         run.fault(f"at rest: {fault}")
+    for what in sorted(run.expected):
+        if run.done[what] == done_before[what]:
+            run.fault(f"{what}: never")
+    if plan.load_percent and outcome.busy_percent < plan.load_percent - BUSY_POINTS:
+        run.fault(f"the machine was {outcome.busy_percent:.0f}% busy, and was to be {plan.load_percent:.0f}%")
+    for what in unjudged(outcome.grown, [node.name for node in run.world.nodes if node is not run.world.victim]):
+        run.fault(f"{what} was not seen often enough")
     for each in outcome.grown:
         if each.is_leak:
             run.fault(f"{each.process}: {each.what} grows by {each.slope.growth:g} in {each.slope.window_s:.0f} s")
@@ -174,12 +190,16 @@ async def _rest(run: Run, plan: Plan, sampler: Sampler, before: Rest | None = No
     while True:
         await sampler.look(deep=False)
         is_late = time.monotonic() >= end_s
-        if is_late or not not_zero(sampler.newest, plan.waits_not_for):
+        if is_late or not (sampler.unseen or not_zero(sampler.newest, plan.waits_not_for)):
             await sampler.look(deep=True)
             rest = Rest.of(sampler, {node.name: node.pid for node in run.world.nodes}, run.done["names"])
-            if is_late or before is None or not left_over(before, rest):
+            if is_late or before is None or not left_over(before, rest, plan.waits_not_for):
                 return rest
         await asyncio.sleep(LOOK_AGAIN_S)
+
+
+def _unseen(sampler: Sampler) -> list[str]:
+    return [f"{name} cannot be looked at" for name in sampler.unseen]
 
 
 async def _lost(run: Run) -> list[str]:

@@ -63,7 +63,8 @@ class Sampler:
             extra: what else there is to look at; called in a thread.
         """
         self.series = Series()
-        self.newest: dict[str, Values] = {}  #: by name of the process
+        self.newest: dict[str, Values] = {}  #: by name of the process, of the last look
+        self.unseen: list[str] = []  #: processes that could not be looked at then
         self.types: dict[str, dict[str, int]] = {}  #: of ours, likewise
         self._file = file
         self._watched = watched
@@ -86,7 +87,7 @@ class Sampler:
             if one.name in seen:
                 self.series.add(at_s, one.name, one.pid(), seen[one.name])
         self.series.add(at_s, "stores", 0, seen["stores"])
-        self.newest.update(seen)
+        self.newest, self.unseen = seen, [one.name for one in self._watched if one.name not in seen]
         with self._file.open("a") as out:
             out.write(json.dumps({"at_s": round(at_s, 3), "processes": seen}) + "\n")
 

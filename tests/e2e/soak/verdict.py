@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from e2e.soak.samples import Sampler, Series, Values
+from e2e.soak.world import REMEMBERED_NUM
 from support.slopes import Slope, second_half, slope
 
 MIB = 1 << 20
-#: what a node remembers of a name of a stream that it has seen, 100,000 of them at most (`lalmesh.runtime.fences`)
-NAME_BYTES, NAME_OBJECTS, NAME_BLOCKS = 600, 6, 12
 #: growth in the second half of a run that matters, for each process; less is what allocators and pools do
 MATTERS: Mapping[str, float] = {
     "rss_bytes": 4 * MIB,
@@ -23,6 +22,8 @@ MATTERS: Mapping[str, float] = {
     "own_objects": 5_000,
     "lalmesh_python_blocks": 30_000,
 }
+#: the same of etcd, whose heap breathes, and of Redis
+THEIRS_MATTER: Mapping[str, float] = {"rss_bytes": 16 * MIB, "descriptors": 3, "threads": 3}
 #: the same of what is shared
 STORES_MATTER: Mapping[str, float] = {
     "etcd_keys": 20,
@@ -31,11 +32,20 @@ STORES_MATTER: Mapping[str, float] = {
     "stored_files_cluster": 100,
     "stored_files_standalone": 100,
 }
+SHARED_MATTER: Mapping[str, Mapping[str, float]] = {"etcd": THEIRS_MATTER, "redis": THEIRS_MATTER, "stores": STORES_MATTER}
 #: more than there was at rest before that is no leak: threads of pools, which come as they are needed, a link that there was not
 #: yet, connections that are kept for the next request
-AT_REST: Mapping[str, float] = {"descriptors": 8, "lalmesh_tasks": 8, "threads": 12, "timers": 8, "channels": 1}
+AT_REST: Mapping[str, float] = {
+    "descriptors": 8,
+    "lalmesh_tasks": 8,
+    "threads": 12,
+    "timers": 8,
+    "channels": 1,
+    "etcd_keys": 2,
+    "redis_keys": 2,
+}
 TYPE_AT_REST = 6  #: more objects of a type of ours than there were at rest before
-#: types of which some may stay of each name
+#: types of which some may stay of each name of a stream, up to `REMEMBERED_NUM` of them
 REMEMBERED: Mapping[str, int] = {
     "lalmesh.runtime.fences.Fence": 3,  # of edge, origin and hls node, where they are one process
     "lalmesh.runtime.ownership.Epoch": 2,
@@ -58,6 +68,7 @@ CACHED = (
 )
 #: what has to be 0 once everybody has left, in every process that tells of it
 ZERO = (
+    "edge_connections",
     "edge_sessions",
     "edge_publications",
     "edge_relays",
@@ -66,12 +77,14 @@ ZERO = (
     "origin_groups",
     "origin_subscriptions",
     "origin_ring_bytes",
+    "hls_connections",
     "hls_streams",
     "hls_players",
     "hls_memory_bytes",
     "hls_recording_streams",
     "hls_recording_waiting_files",
     "hls_recording_waiting_bytes",
+    "hls_recording_spool_bytes",
     "scheduler_streams",
     "scheduler_hls_streams",
     "scheduler_hls_waiting_streams",
@@ -127,26 +140,27 @@ def not_zero(values: Mapping[str, Values], but: Container[str] = ()) -> list[str
     ]
 
 
-def left_over(before: Rest, after: Rest) -> list[str]:
-    """What is there at rest, and was not at rest before: of processes that have lived all the time."""
-    found, names = list[str](), after.names - before.names
+def left_over(before: Rest, after: Rest, but: Container[str] = ()) -> list[str]:
+    """What is there at rest, and was not at rest before: of processes that have lived all the time; some things take longer."""
+    found = list[str]()
+    names = min(after.names, REMEMBERED_NUM) - min(before.names, REMEMBERED_NUM)
     for process in sorted(after.values.keys() & before.values.keys()):
         if after.pids.get(process) != before.pids.get(process):
             continue
         then, now = before.values[process], after.values[process]
         for what, more in AT_REST.items():
-            if what in now and now[what] > then.get(what, 0) + more:
+            if what in now and what not in but and now[what] > then.get(what, 0) + more:
                 found.append(f"{process}: {now[what]:g} {what} at rest, {then.get(what, 0):g} before")
         kinds, kinds_before = after.types.get(process, {}), before.types.get(process, {})
         for kind, count in sorted(kinds.items()):
             allowed = kinds_before.get(kind, 0) + TYPE_AT_REST + names * REMEMBERED.get(kind, 0)
-            if count > allowed and kind not in CACHED:
+            if count > allowed and kind not in CACHED and kind not in but:
                 found.append(f"{process}: {count} of {kind} at rest, {kinds_before.get(kind, 0)} before")
     return found
 
 
-def grown(series: Series, names: float) -> list[Grown]:
-    """The slopes of the second half, of each process' longest life; `names` of streams were new in that time."""
+def grown(series: Series) -> list[Grown]:
+    """The slopes of the second half, of each process' longest life."""
     longest: dict[tuple[str, str], int] = {}
     for (process, pid, what), points in series.points.items():
         best = longest.get((process, what))
@@ -154,20 +168,18 @@ def grown(series: Series, names: float) -> list[Grown]:
             longest[process, what] = pid
     found = list[Grown]()
     for (process, what), pid in sorted(longest.items()):
-        limit = (STORES_MATTER if process == "stores" else MATTERS).get(what)
-        if limit is None or process == "etcd":  # etcd keeps its history until somebody compacts it
+        limit = SHARED_MATTER.get(process, MATTERS).get(what)
+        if limit is None:
             continue
         points = series.points[process, pid, what]
         if (seen := slope(second_half(points))) is not None:
-            found.append(Grown(process, what, seen, points[-1][1], limit + _remembered(what) * names))
+            found.append(Grown(process, what, seen, points[-1][1], limit))
     return found
 
 
-def _remembered(what: str) -> float:
-    """How much of a value a name of a stream may leave."""
-    return {
-        "rss_bytes": NAME_BYTES,
-        "objects": NAME_OBJECTS,
-        "own_objects": NAME_OBJECTS,
-        "lalmesh_python_blocks": NAME_BLOCKS,
-    }.get(what, 0)
+def unjudged(judged: Sequence[Grown], ours: Sequence[str]) -> list[str]:
+    """What there has to be a slope of, and is not: of `ours`, processes that have lived all the time, and of all that is shared."""
+    wanted = [(process, what) for process in ours for what in MATTERS]
+    wanted += [(process, what) for process, limits in SHARED_MATTER.items() for what in limits]
+    seen = {(each.process, each.what) for each in judged}
+    return [f"{process}: {what}" for process, what in wanted if (process, what) not in seen]

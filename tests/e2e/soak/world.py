@@ -21,11 +21,13 @@ TOKEN = "a token of the soak tests"
 LISTED = 100  #: sessions that are asked for: whether there are any
 SECRET = "a secret of the soak tests"
 RECORDED = "record"  #: the application whose streams are recorded
+REMEMBERED_NUM = 400  #: streams that a node remembers: so few that all are there soon, so that nothing grows by that
 #: what a claim, a group, an owner of segments, a relay leaves in the registry while it is there
 REGISTRY = ("claims/", "groups/", "hls/", "relays/")
 
 #: Short, so that what ends is gone soon; small, so that what fills up is full before the slopes begin.
 _TIMES: dict[str, object] = {
+    "cluster.remembered_num": REMEMBERED_NUM,
     "edge.play.linger_s": 1,
     "edge.play.wait_publisher_s": 5,
     "edge.fanout.player_queue_s": 2,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 from support.edge_fakes import FakeSubscription
-from support.hls_fakes import HlsNode, SlowStorage, owner, run, second
+from support.hls_fakes import SETTINGS, HlsNode, SlowStorage, owner, run, second
 from support.virtual_time import in_virtual_time, settle
 
 from lalmesh.protocol.hls import PlaylistName, ReloadRequest, parse_file_name
@@ -125,10 +125,8 @@ async def test_parts_wait_for_nothing_and_the_first_of_a_segment_is_hinted_at_wh
 async def test_where_nobody_asked_any_more_the_next_list_begins_anew_and_who_is_first_waits_for_what_is_live() -> None:
     storage = SlowStorage()
     worker, origin = await begun(storage)
-    while worker.ending is None:
-        await asyncio.sleep(1)
+    await asyncio.sleep((SETTINGS.idle_s or 0) + 2 * TARGET_S)
     assert worker.ending is Ending.IDLE
-    await settle()
     node = HlsNode(storage)
     worker = started(node, 2, limit=103)
     asked = asyncio.create_task(listed(worker))

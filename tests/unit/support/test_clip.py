@@ -10,7 +10,7 @@ from support.clip import Clip, Got, GotSegment, digest, judge, longest_gap_s, lo
 from support.wire import file_of_tags
 
 from lalmesh.container.flv import TAG_AUDIO, Tag
-from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Kind
+from lalmesh.media import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit, Codec, Kind
 
 FRAMES, STEP_MS = 40, 23
 HEADER = Tag(TAG_AUDIO, 0, bytes.fromhex("af001210"))
@@ -30,7 +30,7 @@ def got(first: int, count: int, base: int = 0, from_ms: int = 0) -> list[Got]:
     units = []
     for number in range(first, first + count):
         at_ms = from_ms + number * STEP_MS
-        name = digest(AccessUnit(2, 0, 0, True, frame(number % FRAMES, base)), Kind.AUDIO)
+        name = digest(AccessUnit(2, 0, 0, True, frame(number % FRAMES, base)), Codec.AAC)
         units.append(Got(at_ms / 1000, Kind.AUDIO, name, at_ms * TICKS_PER_MS, random_access=True))
     return units
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from e2e.soak.samples import Series, counter, gauges
-from e2e.soak.verdict import AT_REST, CACHED, TYPE_AT_REST, Rest, grown, left_over, not_zero
+from e2e.soak.verdict import AT_REST, CACHED, TYPE_AT_REST, Rest, grown, left_over, not_zero, unjudged
 
 HOUR_S = 3600
 EVERY_S = 10
@@ -38,25 +38,36 @@ def test_what_is_now_is_summed_over_labels_and_what_was_is_left_out() -> None:
     assert counter(METRICS, "edge_skips_total") == 9
 
 
-def test_memory_that_grows_is_a_leak_unless_so_many_names_are_remembered() -> None:
-    (found,) = grown(series(16e6), names=0)
+def test_memory_that_grows_is_a_leak() -> None:
+    (found,) = grown(series(16e6))
     assert (found.process, found.what, found.is_leak) == ("edge-1", "rss_bytes", True)
-    assert not grown(series(16e6), names=10_000)[0].is_leak
-    assert not grown(series(1e6), names=0)[0].is_leak
+    assert not grown(series(1e6))[0].is_leak
+    assert grown(series(1e9, process="etcd"))[0].is_leak
 
 
-def test_only_the_longest_life_of_a_process_is_looked_at_and_nothing_of_etcd() -> None:
+def test_only_the_longest_life_of_a_process_is_looked_at() -> None:
     seen = series(0)
     for number in range(100):
         seen.add(HOUR_S + number, "edge-1", 8, {"rss_bytes": number * 1e6})
-    assert [each.is_leak for each in grown(seen, names=0)] == [False]
-    assert grown(series(1e9, process="etcd"), names=0) == []
+    assert [each.is_leak for each in grown(seen)] == [False]
 
 
 def test_descriptors_and_keys_that_stay_are_found() -> None:
-    assert grown(series(60, "descriptors"), names=0)[0].is_leak
-    assert grown(series(60, "etcd_keys", "stores"), names=0)[0].is_leak
-    assert grown(series(60, "redis_hits", "stores"), names=0) == []
+    assert grown(series(60, "descriptors"))[0].is_leak
+    assert grown(series(60, "etcd_keys", "stores"))[0].is_leak
+    assert grown(series(60, "redis_hits", "stores")) == []
+
+
+def test_what_was_not_seen_often_enough_is_told() -> None:
+    missing = unjudged(grown(series(0)), ["edge-1"])
+    assert "edge-1: descriptors" in missing
+    assert "etcd: rss_bytes" in missing
+    assert "stores: redis_keys" in missing
+    assert "edge-1: rss_bytes" not in missing
+    few = Series()
+    for number in range(5):
+        few.add(number, "edge-1", 7, {"rss_bytes": 1.0})
+    assert "edge-1: rss_bytes" in unjudged(grown(few), ["edge-1"])
 
 
 def test_counts_have_to_be_0_at_rest() -> None:
@@ -84,4 +95,4 @@ def test_objects_of_a_type_of_ours_may_not_stay_but_what_is_remembered_of_names(
 
 def test_what_a_log_or_a_cache_holds_is_left_to_the_slopes() -> None:
     assert left_over(rest(), rest(kinds={CACHED[0]: 10_000})) == []
-    assert grown(series(2e4, "own_objects"), names=0)[0].is_leak
+    assert grown(series(2e4, "own_objects"))[0].is_leak
