@@ -9,20 +9,21 @@ import os
 import statistics
 import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from support.cluster import PROGRAM, Cluster
-from support.etcd import CAN_RUN_ETCD
 from support.ffmpeg import bounded
 from support.hls_text import ReadPlaylist, read_playlist
 from support.media import media
 from support.ports import LOOPBACK
 from support.process import Child, wait_until
 
-from bench import _load
+from bench import _load, _rounds
+from bench._rounds import Found
+from bench.cpu import family
 from bench.peers import NginxFiles
 
 STREAM = "bench/asked"
@@ -88,14 +89,9 @@ class Sample:
         return f"{self.answers.per_s:.0f} answers/s, {self.us_an_answer:.0f} us each"
 
 
-Samples = Mapping[str, Sequence[Sample | None]]  #: by label of the subject, one a round
-
-
 def subjects() -> list[Subject]:
     """All that can be measured, by what is asked for."""
-    missing = "" if Path(PROGRAM).exists() else f"{PROGRAM} is missing"
-    missing = missing or ("" if _load.can_ask() else "wrk is not installed")
-    missing = missing or ("" if CAN_RUN_ETCD else "etcd is not installed")
+    missing = _rounds.needs_of_a_cluster() or ("" if _load.can_ask() else "wrk is not installed")
     nginx = missing or ("" if NginxFiles.available() else "nginx is not installed")
     return [
         Subject(where, what, nginx if where == "nginx" else missing)
@@ -121,7 +117,7 @@ class Rig:
         self._media = folder / "media"
         self._chosen: dict[str, str] = {}  # paths by what is asked for: all servers are asked for the same file
         self._nginx = stack.enter_context(NginxFiles(folder / "nginx", self._media)) if NginxFiles.available() else None
-        for pid in _load.family(os.getpid())[1:]:  # all of the above, etcd too
+        for pid in family(os.getpid())[1:]:  # all of the above, etcd too
             cores.give_load(pid)
         stack.callback(self._kill)
         wait_until("playlists", self._has_playlists, READY_S, child=self._publisher, every_s=LOOK_S)
@@ -237,10 +233,9 @@ class Rig:
 HEAD = ["asked for", "of", "KB", "answers/s", "% of a core", "us an answer", "x nginx", "p50 ms", "p99 ms"]
 
 
-def row(subject: Subject, samples: Samples) -> list[str]:
+def row(subject: Subject, found: Found[Sample]) -> list[str]:
     """The line of one subject that has a sample."""
-    mine = [sample for sample in samples[subject.label] if sample is not None]
-    ratio = ratio_to_nginx(subject, samples)
+    mine, ratio = found.of(subject.label), ratio_to_nginx(subject, found)
 
     def median(of: Callable[[Sample], float]) -> float:
         return statistics.median(map(of, mine))
@@ -258,10 +253,7 @@ def row(subject: Subject, samples: Samples) -> list[str]:
     ]
 
 
-def ratio_to_nginx(subject: Subject, samples: Samples) -> float | None:
+def ratio_to_nginx(subject: Subject, found: Found[Sample]) -> float | None:
     """How much more processor an answer takes than nginx takes for that file: the median of the ratios within a round."""
     what = "segment" if subject.what == "stored" else subject.what
-    other = samples.get(Subject("nginx", what).label, [])
-    pairs = [(a.us_an_answer, b.us_an_answer) for a, b in zip(samples[subject.label], other, strict=False) if a and b]
-    ratios = [a / b for a, b in pairs if b]
-    return statistics.median(ratios) if ratios else None
+    return found.ratio(subject.label, Subject("nginx", what).label, lambda sample: sample.us_an_answer)

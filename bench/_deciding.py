@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 from support.cluster import CLUSTER_KEY, Cluster, Node
 
-from bench import _load, _nodes
+from bench import _load, _nodes, cpu
 from lalmesh.names import StreamKey
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.ownership import Grant, Location, new_publication
@@ -30,7 +30,6 @@ PAGE = 100  #: streams of one answer over HTTP
 DEADLINE_S = 30.0
 ORIGINS, HLS = 10, 10  #: of a large cluster; all other nodes are edges
 SETTLE_S = 5.0  #: before the large cluster is measured
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True, frozen=True)
@@ -161,7 +160,7 @@ async def _claim(edge: _nodes.Joined, held: list[HeldStream], streams: Sequence[
 
 async def _rate(bench: _Bench, seconds: float, ask: Callable[[int], Awaitable[int]], items: int, at_once: int) -> Rate:
     """Ask for `items` in one call, `at_once` calls at the same time, for so long."""
-    begun, used_s, done, failed = time.monotonic(), _used_s(bench.scheduler.pid), 0, 0
+    begun, before_s, done, failed = time.monotonic(), cpu.taken(bench.scheduler.pid).processor_s, 0, 0
 
     async def one() -> None:
         nonlocal done, failed
@@ -170,14 +169,8 @@ async def _rate(bench: _Bench, seconds: float, ask: Callable[[int], Awaitable[in
             done += items
 
     await asyncio.gather(*(one() for _ in range(at_once)))
-    took_s, used_s = time.monotonic() - begun, _used_s(bench.scheduler.pid) - used_s
+    took_s, used_s = time.monotonic() - begun, cpu.taken(bench.scheduler.pid).processor_s - before_s
     return Rate(done / took_s, used_s / done * 1e6, used_s / took_s * 100, failed)
-
-
-def _used_s(pid: int) -> float:
-    """Processor time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) * TICK_S
 
 
 # a large cluster
@@ -196,9 +189,9 @@ async def _measure_idle(nodes: int, streams: int, seconds: float, cluster: Clust
         edges = [await bench.join(f"edge-{number}", Role.EDGE) for number in range(nodes - ORIGINS - HLS)]
         await _share_out(streams, edges, origins)
         await asyncio.sleep(SETTLE_S)
-        etcd_s, begun = _used_s(bench.etcd_pid), time.monotonic()
+        etcd_s, begun = cpu.taken(bench.etcd_pid).processor_s, time.monotonic()
         used = await asyncio.to_thread(_load.usage, bench.scheduler.pid, seconds)
-        etcd_percent = (_used_s(bench.etcd_pid) - etcd_s) / (time.monotonic() - begun) * 100
+        etcd_percent = (cpu.taken(bench.etcd_pid).processor_s - etcd_s) / (time.monotonic() - begun) * 100
         members = [*origins, *hls, *edges]
         away = sum(not node.membership.joined.is_set() for node in members)
         return Idle(nodes, streams, sum(len(node.held) for node in members), used.cpu_percent, used.rss_mb, etcd_percent, away)

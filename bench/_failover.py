@@ -7,7 +7,6 @@ publisher's machine, as far as they say, so every stream begins at the one that 
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 from support.cluster import CLUSTER_KEY, Cluster
 
-from bench import _nodes
+from bench import _nodes, cpu
 from lalmesh.names import StreamKey
 from lalmesh.runtime.channels import Channels
 from lalmesh.runtime.scheduling import GrpcSchedulerClient
@@ -107,13 +106,15 @@ async def _kill(
     heirs: Sequence[int],
     control: Sequence[int],
 ) -> Sample:
-    lost_at, edges_s, heirs_s, control_s = time.time(), time.process_time(), _taken_s(heirs), _taken_s(control)
+    lost_at, edges_s = time.time(), time.process_time()
+    heirs_s, control_s = (cpu.taken(*pids).processor_s for pids in (heirs, control))
     for each in watched:
         each.lost_at = lost_at
     await asyncio.to_thread(kill)
     stuck = await _until(lambda: sum(each.again_at is None for each in watched))
     all_s = time.time() - lost_at
-    taken_s = time.process_time() - edges_s, _taken_s(heirs) - heirs_s, _taken_s(control) - control_s
+    more_s = cpu.taken(*heirs).processor_s - heirs_s, cpu.taken(*control).processor_s - control_s
+    taken_s = time.process_time() - edges_s, *more_s
     await _until(lambda: sum(each.grant is None or each.grant.origin.node.name == name for each in publishings))
     written_s = time.time() - lost_at
     await asyncio.sleep(1.0)  # what is missing would show
@@ -128,12 +129,6 @@ async def _kill(
         stuck,
         *(each / all_s * 100 for each in taken_s),
     )
-
-
-def _taken_s(pids: Sequence[int]) -> float:
-    """Processor time of processes so far."""
-    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
-    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
 
 
 async def _until(left: Callable[[], int]) -> int:

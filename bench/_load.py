@@ -9,12 +9,17 @@ import os
 import re
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from support.process import Child, wait_until
+
+from bench import cpu
+from bench.cpu import family
 
 HERE = Path(__file__).resolve().parent
 BUILT = HERE.parent / ".tools" / "bench"
@@ -22,6 +27,10 @@ BUILD_S = 60
 SPARE_FILES = 256  #: descriptors that a server or the players need beside the connections
 MARGIN_S = 20  #: beyond the planned time, before a measuring process counts as stuck
 ANSWER_S = 30  #: for one answer: a blocking one waits three target durations at most
+LEAST_SENT = 0.95  #: of the bits of its stream, that a publisher must have got rid of: pictures differ, second by second
+MOST_UNREAD_MS = 100.0  #: of all streams, that may lie unread in the server's sockets
+MOST_LATE_MS = 100.0  #: behind their time, that 1% of the messages may have been given to the kernel
+UNREAD_LOOKS, UNREAD_LOOK_S = 5, 0.1  #: how often it is looked at what is unread, and the time in between
 
 
 @dataclass(slots=True, frozen=True)
@@ -50,6 +59,23 @@ class Published:
     full: int  #: how often a socket took no more
     closed: int
     cpu_percent: float  #: of one core, that they took
+
+    def behind(self, unread_ms: float, due_kbps: float) -> str:
+        """How the server, or the publishers themselves, did not keep up; empty where all went through in time.
+
+        Args:
+            unread_ms: of the streams, that lay unread in the server's sockets: what it has not read is in no figure of its own.
+            due_kbps: that each publisher has to get rid of.
+        """
+        if self.closed:
+            return f"{self.closed} publishers were closed"
+        if self.lowest_kbps < LEAST_SENT * due_kbps:
+            return f"one publisher got rid of {self.lowest_kbps:.0f} kbit/s of {due_kbps:.0f}"
+        if unread_ms > MOST_UNREAD_MS:
+            return f"{unread_ms:.0f} ms of the streams lie unread"
+        if self.late_p99_ms > MOST_LATE_MS:
+            return f"messages left {self.late_p99_ms:.0f} ms late"
+        return ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -132,12 +158,6 @@ class Cores:
             pin(pid, self._all)
 
 
-def family(pid: int) -> list[int]:
-    """The process and all that descend from it."""
-    children = [int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()]
-    return [pid, *(member for child in children for member in family(child))]
-
-
 def usage(pid: int, seconds: float) -> Usage:
     """What a server takes during the next `seconds`."""
     command = [sys.executable, str(HERE / "cpu.py"), str(seconds), str(pid)]
@@ -171,10 +191,18 @@ def unread_bytes(port: int) -> int:
     return sum(int(line.split()[0]) for line in _established(port).splitlines())
 
 
+def unread_ms(port: int, streams_kbps: float) -> float:
+    """The same as time, of streams that have so many bits a second together: the median of some looks."""
+    looks = []
+    for _ in range(UNREAD_LOOKS):
+        looks.append(unread_bytes(port))
+        time.sleep(UNREAD_LOOK_S)
+    return statistics.median(looks) * 8 / streams_kbps
+
+
 def rss_mb(pid: int) -> float:
     """Resident memory of a process and all that descend from it."""
-    pages = sum(int(Path(f"/proc/{member}/statm").read_text().split()[1]) for member in family(pid))
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return cpu.taken(pid).resident_bytes / 1e6
 
 
 def _established(port: int, *more: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import statistics
 import time
@@ -18,7 +19,9 @@ from support.cluster import Node, Standalone
 from support.hls_text import ReadPlaylist, read_playlist
 from support.media import media
 
-from bench import _load
+from bench import _load, _meter
+from bench.fanout import stream_kbps
+from lalmesh.runtime.config import HlsConfig
 
 STREAM = "live/hls-"
 FILE = "bench_1m"
@@ -28,10 +31,10 @@ START_S = 60.0  #: for the edge to let all publish
 READY_S = 3.0  #: until every stream has begun, whose publishers begin within two seconds
 FIRST_ANSWER_S = 60.0  #: for the first playlist of a stream: its first segment has to be whole
 ASKING = 400  #: first playlists that are waited for at once
-LOOKING = 4  #: playlists that are looked at together: not so many that the looks hold up what they look at
+LOOKING, LOOK_S = 4, 0.2  #: who look at playlists, and how often each does: not so often that looks hold up what they look at
 IDLE_S = 86_400  #: one request is enough
 LATE_S = 1.0  #: after its end a segment has to be stored; a bound of the node's histogram
-PART_S = 0.5  #: of media in a part, with the defaults
+PART_S = HlsConfig().part_ms / 1000  #: of media in a part, at most
 PART_LATE_S = 0.5  #: beyond the length of a part: that the newest one may be old
 LOST = ("hls_gaps_total", "hls_missing_units_total", "hls_lost_segments_total", "hls_storage_failures_total")
 
@@ -46,22 +49,28 @@ class Sample:
     late: int  #: that were stored later than `LATE_S` after their end
     given_up: int  #: units and segments that are missing, calls to storage that failed
     part_age_ms: float  #: of the newest part of a playlist, the oldest that was found; 0 where none are made
-    late_parts: int  #: playlists whose newest part was older than it may be
+    looks: int  #: at playlists
+    late_parts: int  #: looks at which the newest part was older than it may be
+    unread_ms: float  #: of all streams, that lay unread in the server's sockets
     published: _load.Published
 
     @property
     def problem(self) -> str:
         """What makes it worthless, if anything."""
-        if self.published.closed:
-            return f"{self.published.closed} publishers were closed"
         return "" if self.segments else "no segment was stored"
+
+    @property
+    def behind(self) -> str:
+        """How it did not keep up with its publishers, if so: a segment can't be late of what has not been read."""
+        return self.published.behind(self.unread_ms, stream_kbps(FILE))
 
     @property
     def shown(self) -> str:
         """In a few words."""
         cpu = f"{self.usage.cpu_percent:.0f}% of a core, {self.usage.rss_mb:.0f} MB"
         made = f"{self.segments} segments, {self.late} late, {self.given_up} given up"
-        return f"{made}; newest part {self.part_age_ms:.0f} ms old; {cpu}"
+        parts = f"newest part {self.part_age_ms:.0f} ms old, {self.late_parts} of {self.looks} late"
+        return "; ".join((made, parts, cpu, *filter(None, [self.behind])))
 
 
 def measure(plan: argparse.Namespace, kind: str, folder: Path, stack: ExitStack) -> Sample:
@@ -78,10 +87,14 @@ def measure(plan: argparse.Namespace, kind: str, folder: Path, stack: ExitStack)
     time.sleep(READY_S)
     ask_for_all(node, plan.streams, PLAYLISTS[kind])
     time.sleep(plan.settle)
-    before = _counters(node)
-    usage = _load.usage(node.pid, plan.seconds)
-    after = _counters(node)
-    ages_s = _ages_s(node, plan.streams) if "live" in PLAYLISTS[kind] else []
+    before, meter = _counters(node), _meter.Meter({"server": node.pid})
+    ages_s: list[float] = []
+    if "live" in PLAYLISTS[kind]:
+        ages_s = _ages_s(node, plan.streams, plan.seconds)
+    else:
+        time.sleep(plan.seconds)
+    usage, after = meter.read()["server"], _counters(node)
+    unread_ms = _load.unread_ms(node.ports["rtmp"], plan.streams * stream_kbps(FILE))
     publishers.terminate()
     published = _load.published(publishers, _load.MARGIN_S)
     gained = {name: value - before.get(name, 0.0) for name, value in after.items()}
@@ -93,7 +106,9 @@ def measure(plan: argparse.Namespace, kind: str, folder: Path, stack: ExitStack)
         late=segments - round(gained[f'hls_segment_lag_seconds_bucket{{le="{LATE_S}"}}']),
         given_up=round(sum(gained[name] for name in LOST)),
         part_age_ms=max(ages_s, default=0.0) * 1000,
+        looks=len(ages_s),
         late_parts=sum(age_s > PART_S + PART_LATE_S for age_s in ages_s),
+        unread_ms=unread_ms,
         published=published,
     )
 
@@ -116,28 +131,43 @@ def _get(node: Node, name: str) -> str:
         return str(answer.read().decode())
 
 
-def _ages_s(node: Node, streams: int) -> list[float]:
-    """How old the newest part of each stream is."""
-    with ThreadPoolExecutor(LOOKING) as pool:
-        return list(pool.map(partial(_newest_part_age_s, node), range(streams)))
+def _ages_s(node: Node, streams: int, seconds: float) -> list[float]:
+    """How old the newest parts of so many streams are, which are looked at in turn while `seconds` pass."""
+    until_s, looking = time.monotonic() + seconds, min(LOOKING, streams)
+
+    def look(first: int) -> list[float]:
+        found, numbers = [], itertools.cycle(range(first, streams, looking))
+        time.sleep(first * LOOK_S / looking)
+        while (begun_s := time.monotonic()) < until_s:
+            found.append(_newest_part_age_s(node, next(numbers)))
+            time.sleep(max(0.0, min(begun_s + LOOK_S, until_s) - time.monotonic()))
+        return found
+
+    with ThreadPoolExecutor(looking) as pool:
+        return [age_s for ages_s in pool.map(look, range(looking)) for age_s in ages_s]
 
 
 def _newest_part_age_s(node: Node, number: int) -> float:
+    return age_s(playlist(node, number), time.time())
+
+
+def playlist(node: Node, number: int) -> ReadPlaylist:
+    """The one of low latency of a stream, as it is now."""
     name = f"{STREAM}{number}/live.m3u8"
-    return age_s(read_playlist(f"/hls/{name}", _get(node, name)), time.time())
+    return read_playlist(f"/hls/{name}", _get(node, name))
 
 
-def age_s(playlist: ReadPlaylist, now_s: float) -> float:
+def age_s(listed: ReadPlaylist, now_s: float) -> float:
     """How old the end of the newest part is that a playlist lists, by the wall clock of its publisher's edge.
 
     Raises:
         AssertionError: it lists nothing.
     """
-    newest = playlist.open_segment or (playlist.segments[-1] if playlist.segments else None)
+    newest = listed.open_segment or (listed.segments[-1] if listed.segments else None)
     assert newest is not None, "a playlist lists nothing"
     begun_s = newest.date_time_s
     if begun_s is None:
-        before = playlist.segments[-1]
+        before = listed.segments[-1]
         assert before.date_time_s is not None, "a playlist says no wall clock"
         begun_s = before.date_time_s + before.duration
     return now_s - float(begun_s + newest.duration)
@@ -152,6 +182,8 @@ HEAD = [
     "late",
     "given up",
     "oldest newest part, ms",
+    "unread ms",
+    "publishers late p99 ms",
 ]
 
 
@@ -170,15 +202,19 @@ def row(kind: str, mine: Sequence[Sample]) -> list[str]:
         str(sum(each.late for each in mine)),
         str(sum(each.given_up for each in mine)),
         f"{max(each.part_age_ms for each in mine):.0f}" if "live" in PLAYLISTS[kind] else "",
+        f"{max(each.unread_ms for each in mine):.0f}",
+        f"{max(each.published.late_p99_ms for each in mine):.0f}",
     ]
 
 
 def introduction(plan: argparse.Namespace) -> str:
     """What the table shows."""
     return (
-        f"{plan.streams} streams of 1 Mbit/s (H.264 at 30 pictures a second with a key frame every 2 s, AAC: 73 units a second), "
-        "published by RTMP to one standalone server, which has one core for all its roles, and stores segments in a folder. "
-        f"{plan.rounds} rounds of {plan.seconds:g} s each, begun {plan.settle:g} s after the first playlists, median. A segment "
-        f"is late if it is not stored {LATE_S:g} s after its end, by the clock of the edge that it was published at; a part, if "
-        f"it is not listed {PART_LATE_S:g} s after it should be."
+        f"{plan.streams} streams of {stream_kbps(FILE) / 1000:.1f} Mbit/s (H.264 at 30 pictures a second with a key frame every "
+        "2 s, AAC), published by RTMP to one standalone server, which has one core for all its roles, and stores segments in a "
+        f"folder. {plan.rounds} rounds of {plan.seconds:g} s each, begun {plan.settle:g} s after the first playlists, median. A "
+        f"segment is late if it is not stored {LATE_S:g} s after its end, by the clock of the edge that it was published at; a "
+        f"part, if it is not listed {PART_LATE_S:g} s after it should be: playlists are looked at all the while, in turn. That "
+        "clock says when the edge read a unit, so what it has not read is looked for too: a server is behind if more than "
+        f"{_load.MOST_UNREAD_MS:g} ms of the streams lie unread in its sockets at the end, or if publishers were late or closed."
     )

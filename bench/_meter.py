@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
-from bench import _load
+from bench import cpu
 from bench._load import Usage
-
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Meter:
@@ -27,17 +22,11 @@ class Meter:
         """What each has taken since the beginning, and how much memory it has now."""
         after, seconds = self._taken(), time.monotonic() - self._began
         found = {}
-        for name, (user, system, resident) in after.items():
-            shares = [(now - before) / seconds * 100 for now, before in zip((user, system), self._before[name], strict=False)]
-            found[name] = Usage(shares[0], shares[1], sum(shares), resident / 1e6)
+        for name, (user_s, system_s, resident_bytes) in after.items():
+            before = self._before[name]
+            user, system = ((now - then) / seconds * 100 for now, then in ((user_s, before.user_s), (system_s, before.system_s)))
+            found[name] = Usage(user, system, user + system, resident_bytes / 1e6)
         return found
 
-    def _taken(self) -> dict[str, tuple[float, float, int]]:
-        return {name: _taken(pid) for name, pid in self._pids.items()}
-
-
-def _taken(pid: int) -> tuple[float, float, int]:
-    """Seconds of user and system time so far, and resident bytes, of a process with its children."""
-    stats = [Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split() for member in _load.family(pid)]
-    user, system, pages = (sum(int(stat[field]) for stat in stats) for field in (11, 12, 21))
-    return user / TICKS_PER_S, system / TICKS_PER_S, pages * PAGE_BYTES
+    def _taken(self) -> dict[str, cpu.Taken]:
+        return {name: cpu.taken(pid) for name, pid in self._pids.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -13,13 +14,16 @@ from functools import partial
 from pathlib import Path
 
 from support.cluster import Node
+from support.hls_text import ReadPlaylist
 from support.media import media
 from support.process import Child, wait_until
 
 from bench import _load, _meter, _road
-from bench._many_streams import FILE, FIRST_ANSWER_S, READY_S, STREAM, ask_for_all
+from bench._many_streams import FILE, FIRST_ANSWER_S, PART_S, READY_S, STREAM, ask_for_all, playlist
+from bench.fanout import stream_kbps
 
-PARTS_PER_S = 9 / 4  #: of a stream: nine in a segment of 4 s, as 14 pictures are the most that half a second has room for
+LOOK_S = 0.25  #: between two looks for the first whole segment
+SPARE = 1.03  #: times the players that ask for as many playlists as are wanted: no answer is without delay
 
 
 @dataclass(slots=True, frozen=True)
@@ -69,13 +73,18 @@ class Sample:
     """So many players of so many streams, once."""
 
     streams: int
+    parts_per_s: float  #: that are made of a stream
     reloads: Reloads
     usage: dict[str, _load.Usage]  #: by node
+    unread_ms: float  #: of all streams, that lay unread at the edge that they are published at
+    published: _load.Published
 
     @property
     def problem(self) -> str:
         """What makes it worthless, if anything."""
-        return "" if self.reloads.answers else "no playlist was answered"
+        if not self.reloads.answers:
+            return "no playlist was answered"
+        return self.published.behind(self.unread_ms, stream_kbps(FILE))
 
     @property
     def shown(self) -> str:
@@ -87,6 +96,22 @@ class Sample:
         )
 
 
+def players_for(per_s: float, parts_per_s: float) -> int:
+    """How many ask for `per_s` playlists a second of streams of which so many parts are made, and for some more."""
+    return math.ceil(per_s * SPARE / parts_per_s)
+
+
+def most_players(per_s: float) -> int:
+    """How many that may be at most, however long parts are."""
+    return players_for(per_s, 1 / PART_S)
+
+
+def parts_per_s(listed: ReadPlaylist) -> float | None:
+    """How many parts are made of a second, by the whole segments that a playlist lists the parts of; None where there is none."""
+    whole = [segment for segment in listed.segments if segment.parts]
+    return float(sum(len(segment.parts) for segment in whole) / sum(segment.duration for segment in whole)) if whole else None
+
+
 def measure(plan: argparse.Namespace, streams: int, folder: Path, stack: ExitStack) -> Sample:
     """Start everything, let them come, measure."""
     cores = _load.Cores(apart=plan.pin)
@@ -95,10 +120,13 @@ def measure(plan: argparse.Namespace, streams: int, folder: Path, stack: ExitSta
     cores.give_server(edge.pid)
     stack.callback(node.kill)
     port = road.publishing.ports["rtmp"]
-    road.load(_load.publish(port, streams, 0, READY_S, media(FILE), folder / "publishers.log", name="hls-"))
+    publishers = road.load(_load.publish(port, streams, 0, READY_S, media(FILE), folder / "publishers.log", name="hls-"))
     time.sleep(READY_S)
     wait_until("playlists", partial(_are_there, node, streams), FIRST_ANSWER_S)
-    players = round(plan.per_s / PARTS_PER_S)
+    wait_until("parts of a whole segment", lambda: parts_per_s(playlist(node, 0)) is not None, FIRST_ANSWER_S, every_s=LOOK_S)
+    made_per_s = parts_per_s(playlist(node, 0))
+    assert made_per_s is not None, "parts of a whole segment are gone again"
+    players = players_for(plan.per_s, made_per_s)
     whole_s = plan.warm_up + plan.seconds + 1
     path = f"/hls/{STREAM}%d/live.m3u8"
     log = folder / "reloaders.log"
@@ -107,7 +135,10 @@ def measure(plan: argparse.Namespace, streams: int, folder: Path, stack: ExitSta
     meter = _meter.Meter({"edge": edge.pid, "hls node": node.pid, "players": asking.pid})
     time.sleep(plan.seconds)
     usage = meter.read()
-    return Sample(streams, result(asking, _load.MARGIN_S), usage)
+    reloads = result(asking, _load.MARGIN_S)
+    unread_ms = _load.unread_ms(port, streams * stream_kbps(FILE))
+    publishers.terminate()
+    return Sample(streams, made_per_s, reloads, usage, unread_ms, _load.published(publishers, _load.MARGIN_S))
 
 
 def _are_there(node: Node, streams: int) -> bool:
@@ -122,6 +153,7 @@ HEAD = [
     "streams",
     "players",
     "playlists/s",
+    "lowest",
     "p50 ms",
     "p99 ms",
     "worst ms",
@@ -144,6 +176,7 @@ def row(mine: Sequence[Sample]) -> list[str]:
         str(mine[0].streams),
         str(mine[0].reloads.players),
         median(lambda each: each.reloads.per_s, ".0f"),
+        f"{min(each.reloads.per_s for each in mine):.0f}",
         median(lambda each: each.reloads.p50_ms),
         median(lambda each: each.reloads.p99_ms),
         f"{max(each.reloads.worst_ms for each in mine):.0f}",
@@ -156,11 +189,14 @@ def row(mine: Sequence[Sample]) -> list[str]:
     ]
 
 
-def introduction(plan: argparse.Namespace) -> str:
+def introduction(plan: argparse.Namespace, samples: Sequence[Sample]) -> str:
     """What the table shows."""
+    made_per_s = statistics.median(each.parts_per_s for each in samples)
     return (
-        f"{round(plan.per_s / PARTS_PER_S)} players of low-latency HLS, each with a session that the edge counts, ask for the "
-        f"next playlist as soon as they have one: {plan.per_s:g} a second, as {PARTS_PER_S:g} parts a second are made. How long a "
-        "playlist takes counts from when anybody had it, one player of each stream at the hls node itself among them. "
-        f"{plan.rounds} rounds of {plan.seconds:g} s each, median, and the worst of all; the edge has a core to itself."
+        "Players of low-latency HLS, each with a session that the edge counts, ask for the next playlist as soon as they have one. "
+        f"{made_per_s:.2f} parts a second are made of a stream, as its playlist lists them, so there are as many players as ask "
+        f"for {plan.per_s:g} playlists a second, and {SPARE - 1:.0%} more. How long a playlist takes counts from when anybody had "
+        "it, one player of each stream at the hls node itself among them; `missed` are playlists that a player never had, because "
+        f"there was the next one when it was answered. {plan.rounds} rounds of {plan.seconds:g} s each, median, and the worst of "
+        "all; the edge has a core to itself."
     )

@@ -21,6 +21,8 @@ from bench._plots import Plot
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 TITLE = "# Performance\n\nEvery figure here was printed by the command that stands above it.\n"
+WRITTEN = ("docs/performance.md", "docs/performance")  #: by benchmarks themselves, while others of one run are still to come
+DIRTY = "-dirty"
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -46,11 +48,19 @@ class Judged:
         return {True: "met", False: "missed", None: "not measured"}[self.met]
 
     @property
+    def cells(self) -> list[str]:
+        """As a line of the table under `BARS_HEAD`."""
+        found = "" if self.found is None else f"{shown(self.found)} {self.unit}".rstrip()
+        return [self.what, found, f"{'at least' if self.at_least else 'at most'} {self.bar:g}", self.verdict]
+
+    @property
     def told(self) -> str:
         """As one line."""
-        side = "at least" if self.at_least else "at most"
-        found = f"{shown(self.found) or 'nothing'} {self.unit}".rstrip()
-        return f"{self.what}: {found}, {side} {self.bar:g}: {self.verdict}"
+        what, found, bar, verdict = self.cells
+        return f"{what}: {found or 'nothing'}, {bar}: {verdict}"
+
+
+BARS_HEAD = ("what", "found", "bar", "verdict")  #: of `Judged.cells`
 
 
 def shown(value: float | None) -> str:
@@ -98,13 +108,23 @@ def machine() -> str:
 
 
 def revision() -> str:
-    """The commit that was measured, with a mark where the tree differs from it; ``unknown`` without git or outside a clone."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    """The commit that was measured, marked where the tree differs from it; ``unknown`` without git or outside a clone.
+
+    What benchmarks write makes no difference: the first one of a run with ``--report`` would mark all others.
+    """
+    others = [f":(exclude){path}" for path in WRITTEN]
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=10)
+        commit = _git("rev-parse", "--short", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *others)
     except FileNotFoundError:
         return "unknown"
-    return done.stdout.strip() or "unknown"
+    return f"{commit}{DIRTY if changed else ''}" if commit else "unknown"
+
+
+def _git(*arguments: str) -> str:
+    """What git says; nothing where it fails."""
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=10)
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def context() -> dict[str, str]:
@@ -138,6 +158,8 @@ def listed(about: dict[str, str]) -> str:
 
 def publish(name: str, title: str, body: str, plots: Sequence[Plot] = (), *, first: bool = False) -> None:
     """Replace the section `name` of `docs/performance.md`, or add it: at the end, or before all others; and draw its plots."""
+    if revision().endswith(DIRTY):
+        print("warning: the tree has changes that are not committed", file=sys.stderr)
     drawn = [plot for plot in plots if not plot.is_empty]
     for plot in drawn:
         _plots.draw(plot)

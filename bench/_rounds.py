@@ -7,9 +7,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -35,7 +36,20 @@ class Sample(Protocol):
         """In a few words."""
 
 
+class Choosable(Protocol):
+    """What may be measured."""
+
+    @property
+    def label(self) -> str:
+        """How it is chosen with --only."""
+
+    @property
+    def missing(self) -> str:
+        """Why it can't be measured here, if so."""
+
+
 S = TypeVar("S", bound=Sample)
+C = TypeVar("C", bound=Choosable)
 T = TypeVar("T")
 
 
@@ -52,8 +66,28 @@ class Subject(Generic[S]):
 class Found(Generic[S]):
     """Samples by label, one a round, None where one was worthless; and the last problem of each label that had one."""
 
-    samples: dict[str, list[S | None]] = field(default_factory=dict)
+    samples: dict[str, list[S | None]] = field(default_factory=dict)  #: no round at all of what was left out
     problems: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)  #: why, by label
+
+    def begin(self, subjects: Iterable[C]) -> list[C]:
+        """Give each a place; those that can be measured here. Says which cannot."""
+        here = []
+        for subject in subjects:
+            self.samples[subject.label] = []
+            if subject.missing:
+                self.left_out[subject.label] = subject.missing
+                print(f"left out: {subject.label}: {subject.missing}", file=sys.stderr)
+            else:
+                here.append(subject)
+        return here
+
+    def add(self, label: str, sample: S | None, problem: str, when: str) -> None:
+        """One more sample, or what made it worthless; says so."""
+        self.samples[label].append(sample)
+        if problem:
+            self.problems[label] = problem
+        print(f"{when}  {label:<28} {problem if sample is None else sample.shown}", file=sys.stderr, flush=True)
 
     def of(self, label: str) -> list[S]:
         """The samples of a subject that are worth something."""
@@ -64,12 +98,29 @@ class Found(Generic[S]):
         values = [of(sample) for sample in self.of(label)]
         return statistics.median(values) if values else None
 
-    def ratio(self, label: str, beside: str, of: Callable[[S], float]) -> float | None:
-        """How much more one subject has than another: the median of the ratios within a round; None without a pair."""
+    def pairs(self, label: str, beside: str) -> list[tuple[S, S]]:
+        """The samples of two subjects in the rounds that have both."""
         both = zip(self.samples.get(label, []), self.samples.get(beside, []), strict=False)
-        pairs = [(of(own), of(other)) for own, other in both if own is not None and other is not None]
-        ratios = [own / other for own, other in pairs if other]
+        return [(own, other) for own, other in both if own is not None and other is not None]
+
+    def ratios(self, label: str, beside: str, of: Callable[[S], float]) -> list[float]:
+        """How much more one subject has than another, in each round that has both."""
+        return [of(own) / of(other) for own, other in self.pairs(label, beside) if of(other)]
+
+    def ratio(self, label: str, beside: str, of: Callable[[S], float]) -> float | None:
+        """The median of these; None without one."""
+        ratios = self.ratios(label, beside, of)
         return statistics.median(ratios) if ratios else None
+
+
+def joined(*parts: Found[Any]) -> Found[Any]:
+    """What several have found of different subjects, as one."""
+    whole: Found[Any] = Found()
+    for part in parts:
+        whole.samples |= part.samples
+        whole.problems |= part.problems
+        whole.left_out |= part.left_out
+    return whole
 
 
 def parser(name: str, doc: str | None, results: Path, *, rounds: int, seconds: float, warm_up: float) -> argparse.ArgumentParser:
@@ -91,28 +142,27 @@ def needs_of_a_cluster() -> str:
     return ("" if Path(PROGRAM).exists() else f"{PROGRAM} is missing") or ("" if CAN_RUN_ETCD else "etcd is not installed")
 
 
-def choose(subjects: Iterable[Subject[S]], only: str) -> list[Subject[S]]:
-    """Those that are wanted and can be measured here; says which cannot."""
+def choose(subjects: Iterable[C], only: str) -> list[C]:
+    """Those that are wanted."""
     wanted = tuple(name for name in only.split(",") if name)
-    chosen = [subject for subject in subjects if not wanted or subject.label.startswith(wanted)]
-    for subject in chosen:
-        if subject.missing:
-            print(f"left out: {subject.label}: {subject.missing}", file=sys.stderr)
-    return [subject for subject in chosen if not subject.missing]
+    return [subject for subject in subjects if not wanted or subject.label.startswith(wanted)]
 
 
-def run(chosen: Sequence[Subject[S]], rounds: int) -> Found[S]:
-    """All rounds."""
-    found: Found[S] = Found({subject.label: [] for subject in chosen})
+def run(chosen: Sequence[Subject[S]], rounds: int, *, together: bool = False) -> Found[S]:
+    """All rounds; with `together` all subjects of a round are measured at the same time."""
+    found: Found[S] = Found()
+    here = found.begin(chosen)
     for number in range(rounds):
-        for subject in turned(chosen, number):
-            sample, problem = attempt(subject)
-            found.samples[subject.label].append(sample)
-            if problem:
-                found.problems[subject.label] = problem
-            shown = problem if sample is None else sample.shown
-            print(f"round {number + 1}/{rounds}  {subject.label:<24} {shown}", file=sys.stderr, flush=True)
+        due = turned(here, number)
+        samples = _at_once(due) if together else map(attempt, due)
+        for subject, (sample, problem) in zip(due, samples, strict=True):
+            found.add(subject.label, sample, problem, f"round {number + 1}/{rounds}")
     return found
+
+
+def _at_once(due: Sequence[Subject[S]]) -> Iterator[tuple[S | None, str]]:
+    with ThreadPoolExecutor(max(1, len(due))) as runners:
+        yield from runners.map(attempt, due)
 
 
 def turned(subjects: Sequence[T], number: int) -> Sequence[T]:
@@ -121,10 +171,19 @@ def turned(subjects: Sequence[T], number: int) -> Sequence[T]:
 
 
 def attempt(subject: Subject[S]) -> tuple[S | None, str]:
-    """One subject, once: the sample, or what went wrong."""
-    try:
+    """One subject, once, with a folder and a stack of its own: the sample, or what went wrong."""
+
+    def alone() -> S:
         with tempfile.TemporaryDirectory(prefix="lalmesh-bench-") as name, ExitStack() as stack:
-            sample = subject.measure(Path(name), stack)
+            return subject.measure(Path(name), stack)
+
+    return tried(alone)
+
+
+def tried(measure: Callable[[], S]) -> tuple[S | None, str]:
+    """A sample, or what makes it worthless."""
+    try:
+        sample = measure()
     except FAILURES as error:
         return None, str(error)
     return (None, sample.problem) if sample.problem else (sample, "")
@@ -152,25 +211,17 @@ def conclude(
         plots: what to draw.
     """
     about = _report.context()
-    bars = [_bars(judged)] if judged else []
+    bars = [_report.table(_report.BARS_HEAD, [each.cells for each in judged])] if judged else []
     text = "\n\n".join((_report.listed(about), *paragraphs, *bars))
     print(f"\n{title}\n\n{text}\n")
-    shape = {key: value for key, value in vars(plan).items() if isinstance(value, int | float | str)}
-    _report.keep(plan.json, about, shape, _plain(found), judged=judged, plots=plots)
+    drawn = [replace(plot, curves=[curve for curve in plot.curves if curve.points]) for plot in plots]
+    shape = {key: value for key, value in vars(plan).items() if isinstance(value, int | float | str | tuple | list)}
+    _report.keep(plan.json, about, shape, _plain(found), judged=judged, plots=drawn)
     if plan.report:
-        _report.publish(name, title, text, plots)
+        _report.publish(name, title, text, drawn)
     return _report.end(found.problems, judged if plan.verdict else ())
-
-
-def _bars(judged: Sequence[Judged]) -> str:
-    rows = [[each.what, _number(each.found), f"{each.bar:g}", each.unit, each.verdict] for each in judged]
-    return _report.table(["bar", "found", "at least" if judged[0].at_least else "at most", "unit", "verdict"], rows)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def _plain(found: Found[Any]) -> Mapping[str, Any]:
     samples = {label: [one and asdict(one) for one in mine] for label, mine in found.samples.items()}
-    return {"samples": samples, "problems": found.problems}
+    return {"samples": samples, "problems": found.problems, "left_out": found.left_out}

@@ -20,6 +20,7 @@ from bench._route_asking import Asker
 from bench._route_stage import MISSED_S, PUBLISHERS, ROOMS, SETTLED_S, STAY_S, STREAMS, ZONES, Stage
 
 FILLED = 0.4  #: of each edge that is there at the beginning
+MOST_SPREAD_PERCENT = 10.0  #: that an edge may be from its share
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ class Found:
         wrong = {"no room": self.no_room, "failed": self.failed, "wrong": sum(self.wrong.values()), "overfull": self.overfull}
         told = [f"{count} {what}" for what, count in wrong.items() if count]
         spread = max(self.spread_percent, self.end_spread_percent)
-        return ", ".join([*told, *([f"spread {spread:.1f}%"] if spread > 10 else [])])
+        return ", ".join([*told, *([f"spread {spread:.1f}%"] if spread > MOST_SPREAD_PERCENT else [])])
 
 
 def measure(plan: Plan, folder: Path) -> Found:
@@ -124,4 +125,4 @@ def _found(plan: Plan, stage: Stage, usage: _load.Usage) -> Found:
     )
 
 
-__all__ = ["MISSED_S", "PUBLISHERS", "ROOMS", "SETTLED_S", "STAY_S", "STREAMS", "Found", "Plan", "measure"]
+__all__ = ["MISSED_S", "MOST_SPREAD_PERCENT", "PUBLISHERS", "ROOMS", "SETTLED_S", "STAY_S", "STREAMS", "Found", "Plan", "measure"]

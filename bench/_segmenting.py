@@ -19,6 +19,7 @@ from support.media import media
 from support.process import Child, wait_until
 
 from bench import _load
+from bench._rounds import Found
 from bench.fanout import LEAST_SHARE, stream_kbps
 
 START_S = 30.0  #: for one publisher to be there
@@ -79,9 +80,6 @@ class Sample:
     def shown(self) -> str:
         """In a few words."""
         return f"{self.usage.cpu_percent:.1f}% of a core"
-
-
-Samples = Mapping[str, Sequence[Sample | None]]  #: by label of the subject, one a round
 
 
 def label(kind: str, streams: int) -> str:
@@ -183,11 +181,11 @@ def _sample(subject: Subject, used: _load.Usage, gained: Mapping[str, float], se
 HEAD = ["segments", "streams", "% of a core", "lowest-highest", "+ % a stream", "MB", "+ MB a stream"]
 
 
-def row(subject: Subject, samples: Samples) -> list[str]:
+def row(subject: Subject, found: Found[Sample]) -> list[str]:
     """The line of one subject that has a sample."""
-    used = [sample.usage for sample in samples[subject.label] if sample is not None]
+    used = [sample.usage for sample in found.of(subject.label)]
     cpu = [usage.cpu_percent for usage in used]
-    cpu_more, mb_more = more_per_stream(subject, samples)
+    cpu_more, mb_more = more_per_stream(subject, found)
     return [
         SHOWN[subject.kind],
         str(subject.streams),
@@ -199,17 +197,14 @@ def row(subject: Subject, samples: Samples) -> list[str]:
     ]
 
 
-def more_per_stream(subject: Subject, samples: Samples) -> tuple[float | None, float | None]:
+def more_per_stream(subject: Subject, found: Found[Sample]) -> tuple[float | None, float | None]:
     """What segmenting adds for each stream: percent of a core and MB; medians over the rounds of the differences within a round.
 
     None for the server without HLS, and where no round has both.
     """
-    if not PLAYLISTS[subject.kind]:
-        return None, None
-    own, other = samples[subject.label], samples.get(label("none", subject.streams), [])
-    pairs = [(a.usage, b.usage) for a, b in zip(own, other, strict=False) if a and b]
+    pairs = found.pairs(subject.label, label("none", subject.streams)) if PLAYLISTS[subject.kind] else []
     if not pairs:
         return None, None
-    cpu = statistics.median(a.cpu_percent - b.cpu_percent for a, b in pairs)
-    mb = statistics.median(a.rss_mb - b.rss_mb for a, b in pairs)
+    cpu = statistics.median(own.usage.cpu_percent - other.usage.cpu_percent for own, other in pairs)
+    mb = statistics.median(own.usage.rss_mb - other.usage.rss_mb for own, other in pairs)
     return cpu / subject.streams, mb / subject.streams

@@ -11,6 +11,7 @@ import asyncio
 import gc
 import hashlib
 import itertools
+import math
 import sys
 import time
 from collections import Counter
@@ -30,6 +31,7 @@ CODE = {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}  #: what the processes need to
 FRAMES = (TAG_AUDIO, TAG_VIDEO)
 GAP_MS = 33  #: between two runs of a file: the length of a picture
 NS_PER_MS = 1e6
+SLOWEST = 0.1  #: of the units, whose delays are kept: what has the 99th percentile of up to ten rounds together among it
 
 
 @dataclass(slots=True, frozen=True)
@@ -50,11 +52,23 @@ class Delays:
     worst_ms: float
     missing: int  #: that did not come
     doubled: int  #: that came again
+    slowest_ms: tuple[float, ...] = ()  #: of the slowest `SLOWEST` of all units, the last one first
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
     """Of values in rising order; 0 of none."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+def pooled_p99_ms(rounds: Sequence[Delays]) -> float:
+    """Of all units of all rounds together.
+
+    Of more than ten rounds it may be too low, if one has over a tenth of its units among the slowest hundredth of all.
+    """
+    slowest = sorted((ms for each in rounds for ms in each.slowest_ms), reverse=True)
+    units = sum(each.units - each.missing for each in rounds)
+    slower = units - 1 - int(units * 0.99)  #: units after the one that is looked for
+    return slowest[min(slower, len(slowest) - 1)] if slowest else 0.0
 
 
 def matched(sent: Sequence[Stamp], got: Sequence[Stamp], since_ns: int, until_ns: int) -> Delays:
@@ -73,6 +87,7 @@ def matched(sent: Sequence[Stamp], got: Sequence[Stamp], since_ns: int, until_ns
         worst_ms=delays[-1] if delays else 0.0,
         missing=len(counted) - len(delays),
         doubled=sum(times[stamp.name] > 1 for stamp in counted),
+        slowest_ms=tuple(round(ms, 3) for ms in delays[: -math.ceil(len(delays) * SLOWEST) - 1 : -1]),
     )
 
 

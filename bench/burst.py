@@ -1,7 +1,7 @@
 """A thousand players that come within one second to one stream, and how long each waits for its first frame.
 
-One standalone server, all roles counted, by RTMP and by HTTP-FLV, and nginx-rtmp beside it. One player is there before, and writes
-down when each frame comes: what it notices of the burst is shown, too.
+One standalone server, all roles counted, by RTMP and by HTTP-FLV, and nginx-rtmp and node-media-server beside it. One player is
+there before, and writes down when each frame comes: what it notices of the burst is shown, too.
 """
 
 from __future__ import annotations
@@ -23,20 +23,25 @@ from support.process import wait_until
 from bench import _joining, _load, _meter, _report, _rounds, _stamps
 from bench._plots import Curve, Plot
 from bench._report import Judged
-from bench.fanout import stream_kbps
-from bench.peers import Nginx
+from bench.fanout import installed_node_media_server, stream_kbps
+from bench.peers import Nginx, NodeMediaServer, Server
 
 STREAM = "live/burst"
 FIRST_FRAME_S = 15.0  #: for the player that is there before
 LEAST_SPREAD = 1.1  #: of the second in which they are to come: a program that lets them come later is the limit
 RESULTS = _load.BUILT / "burst.json"
 TITLE = "Burst: a thousand players within a second"
-SHOWN = {"lalmesh-rtmp": "RTMP", "lalmesh-flv": "HTTP-FLV", "nginx-rtmp": "RTMP"}
+SHOWN = {
+    "lalmesh-rtmp": "RTMP",
+    "lalmesh-flv": "HTTP-FLV",
+    "nginx-rtmp": "RTMP",
+    "node-media-server-rtmp": "RTMP",  # its HTTP comes in chunks, which `joiners.c` doesn't take apart
+}
 LIMITS = (
     "What limits it: the server has one core, and each player costs it a connection, a session and one write of all that is "
-    "cached from the last key frame on, which is up to 650 kB here; RTMP has a handshake and three requests before that. While "
-    "they come, those who are there wait as long as the core takes for what is before them. Edges, or workers on more cores, "
-    "share a burst. nginx-rtmp keeps no group of pictures: a player waits for the next key frame, a second on average."
+    "cached from the last key frame on, up to a whole group of pictures; RTMP has a handshake and three requests before that. "
+    "While they come, those who are there wait as long as the core takes for what is before them. Edges, or workers on more cores, "
+    "share a burst. nginx-rtmp keeps no group of pictures: a player waits for the next key frame."
 )
 
 
@@ -63,26 +68,28 @@ class Sample:
         return f"{joins.joined} joined, p50 {joins.p50_ms:.0f}, p99 {joins.p99_ms:.0f}, worst {joins.worst_ms:.0f} ms{there}"
 
 
-def _started(label: str, folder: Path, stack: ExitStack) -> Standalone | Nginx:
-    return stack.enter_context(Nginx(folder / "nginx")) if label == "nginx-rtmp" else stack.enter_context(Standalone(folder))
+def _started(label: str, folder: Path, stack: ExitStack) -> Standalone | Server:
+    if label.startswith("lalmesh"):
+        return stack.enter_context(Standalone(folder))
+    return stack.enter_context(Nginx(folder) if label.startswith("nginx") else installed_node_media_server(folder))
 
 
 def _measure(plan: argparse.Namespace, label: str, folder: Path, stack: ExitStack) -> Sample:
     cores = _load.Cores(apart=plan.pin)
-    server = _started(label, folder, stack)
-    cores.give_server(server.pid)
+    started = _started(label, folder, stack)
+    cores.give_server(started.pid)
     sent, got = folder / "sent", folder / "got"
-    publisher = stack.enter_context(_stamps.pushing(media("bench"), server.rtmp_url(STREAM), sent))
+    publisher = stack.enter_context(_stamps.pushing(media("bench"), started.rtmp_url(STREAM), sent))
     cores.give_load(publisher.pid)
     if label != "nginx-rtmp":  # which gives every player times of its own
-        looking = stack.enter_context(_stamps.playing(server.rtmp_url(STREAM), got))
+        looking = stack.enter_context(_stamps.playing(started.rtmp_url(STREAM), got))
         cores.give_load(looking.pid)
         wait_until("a frame at the first player", lambda: bool(_stamps.read(got)), FIRST_FRAME_S, child=looking)
     time.sleep(plan.warm_up)
     protocol = SHOWN[label]
-    url = ("http", str(server.ports["http"]), f"/{STREAM}.flv") if protocol == "HTTP-FLV" else _rtmp(server.ports["rtmp"])
+    url = ("http", str(started.ports["http"]), f"/{STREAM}.flv") if protocol == "HTTP-FLV" else _rtmp(started.ports["rtmp"])
     joining = _joining.start(url, plan.players, plan.within, plan.seconds, folder / "joiners.log")
-    meter, since_ns = _meter.Meter({label: server.pid}), time.monotonic_ns()
+    meter, since_ns = _meter.Meter({label: started.pid}), time.monotonic_ns()
     stack.enter_context(joining)
     cores.give_load(joining.pid)
     time.sleep(plan.within + 1)
@@ -97,11 +104,17 @@ def _rtmp(port: int) -> tuple[str, ...]:
 
 
 def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Sample]]:
-    """lalmesh by both protocols, and nginx."""
+    """Each server by the protocols that it has."""
     ours = "" if Path(PROGRAM).exists() else f"{PROGRAM} is missing"
     nginx = "" if Nginx.available() else "nginx or its RTMP module is not installed"
-    missing = {"lalmesh-rtmp": ours, "lalmesh-flv": ours, "nginx-rtmp": nginx}
-    return [_rounds.Subject(label, partial(_measure, plan, label), missing[label]) for label in SHOWN]
+    node = "" if NodeMediaServer.available() else "node or npm is not installed"
+    missing = {"lalmesh": ours, "nginx": nginx, "node-media-server": node}
+    return [_rounds.Subject(label, partial(_measure, plan, label), missing[server(label)]) for label in SHOWN]
+
+
+def server(label: str) -> str:
+    """Whose line it is."""
+    return label.rpartition("-")[0]
 
 
 HEAD = [
@@ -128,7 +141,7 @@ def row(label: str, mine: Sequence[Sample]) -> list[str]:
 
     before = [each.before for each in mine if each.before is not None]
     return [
-        label.partition("-")[0],
+        server(label),
         SHOWN[label],
         str(mine[0].joins.players),
         str(min(each.joins.joined for each in mine)),
@@ -168,7 +181,7 @@ def plots(found: _rounds.Found[Sample]) -> list[Plot]:
         }
         values = [(share, found.median(label, value)) for share, value in of.items()]
         points = [(share, value) for share, value in values if value is not None]
-        curves.append(Curve(label=f"{label.partition('-')[0]}, {SHOWN[label]}", points=points, dashed=label == "nginx-rtmp"))
+        curves.append(Curve(label=f"{server(label)}, {SHOWN[label]}", points=points, dashed=server(label) != "lalmesh"))
     title = "A burst of players: wait for the first frame"
     return [Plot(name="burst", title=title, x="% of the players that wait no longer", y="ms", curves=curves)]
 

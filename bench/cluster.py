@@ -6,7 +6,6 @@ Schedulers, origins and etcd are real processes, all calls and links are real gR
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import statistics
 import sys
@@ -22,6 +21,15 @@ NODES, HELD = 100, 10_000  #: nodes and streams of the large cluster
 PARTS = ("rates", "failover", "reports")
 CONNECTIONS = 1000  #: descriptors that the light nodes need at most
 RESULTS = _load.BUILT / "cluster.json"
+LIMITS = (
+    "What limits it: a scheduler is one core of Python. A claim is a transaction of etcd of its own, however many come in one "
+    "call, and the scheduler checks, writes and hears of each; a question or a page is answered from memory, so one alone costs "
+    "its call, and one of many hardly anything. When an origin is lost nobody asks first: publications and readers open at the "
+    "heir at once, so it is what these, and replaying, take of the processors of edges and heirs; right after it comes a "
+    "transaction a stream, for which nobody waits. At rest it is the reports: each second every node names the streams that it "
+    "has, and each is looked at. What would move it: more replicas of the scheduler, which share nodes and questions, and more "
+    "origins, so that fewer streams are lost at once."
+)
 
 RATE_HEAD = ["question", "a second", "lowest-highest", "us each", "% of a core"]
 REPORT_HEAD = [
@@ -69,15 +77,15 @@ class Found:
         self.rates: dict[str, list[_deciding.Rate]] = {}
         self.failovers: dict[int, list[_failover.Sample]] = {}
         self.reports: list[_deciding.Idle] = []
-        self.problems: list[str] = []
+        self.problems: dict[str, str] = {}
 
     def measure(self, folder: Path) -> None:
         """One round."""
-        plan, parts = self.plan, self.plan.only.split(",")
+        plan, parts = self.plan, self.plan.only.split(",") if self.plan.only else PARTS
         for streams in plan.streams if "failover" in parts else ():
             sample = _failover.measure(streams, folder / f"failover-{streams}")
             self.failovers.setdefault(streams, []).append(sample)
-            self._note("failover", sample)
+            self._note(f"failover of {streams} streams", sample)
         if "rates" in parts:
             for name, rate in _deciding.measure_rates(plan.seconds, folder / "rates", apart=plan.pin).items():
                 self.rates.setdefault(name, []).append(rate)
@@ -97,13 +105,13 @@ class Found:
     def _note(self, name: str, sample: _deciding.Rate | _deciding.Idle | _failover.Sample) -> None:
         print(f"  {name}: {sample}", file=sys.stderr, flush=True)
         if sample.problem:
-            self.problems.append(f"{name}: {sample.problem}")
+            self.problems[name] = sample.problem
 
 
-def text_of(plan: argparse.Namespace, about: dict[str, str], found: Found) -> str:
-    """The section for `docs/performance.md`."""
+def sections(plan: argparse.Namespace, found: Found) -> list[str]:
+    """The tables, each under what it shows."""
     shape = f"{plan.rounds} rounds of {plan.seconds:g} s each, median."
-    parts = [_report.listed(about)]
+    parts = []
     if found.rates:
         rows = [rate_row(name, samples) for name, samples in found.rates.items()]
         parts += [_about_rates(shape), _report.table(RATE_HEAD, rows)]
@@ -112,7 +120,7 @@ def text_of(plan: argparse.Namespace, about: dict[str, str], found: Found) -> st
         parts += [_about_failovers(plan.rounds), _report.table(_failover.HEAD, rows)]
     if found.reports:
         parts += [_about_reports(shape), _report.table(REPORT_HEAD, [report_row(found.reports)])]
-    return "\n\n".join(parts)
+    return parts
 
 
 def _about_rates(shape: str) -> str:
@@ -149,7 +157,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=5, help="of each measurement but the failovers (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured (%(default)s)")
-    parser.add_argument("--only", default=",".join(PARTS), help="which parts (%(default)s)")
+    parser.add_argument("--only", default="", metavar="PART,...", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--streams", type=int, nargs="*", default=STREAMS, help="numbers of streams on the lost origin")
     parser.add_argument("--nodes", type=int, default=NODES, help="of the large cluster (%(default)s)")
     parser.add_argument("--held", type=int, default=HELD, help="streams of the large cluster (%(default)s)")
@@ -171,15 +179,13 @@ def main() -> None:
             found.measure(Path(folder))
     about = _report.context()
     title = "Cluster: what is asked of a scheduler, and the loss of an origin"
-    text = text_of(plan, about, found)
+    text = "\n\n".join((_report.listed(about), *sections(plan, found), LIMITS))
     print(f"\n{title}\n\n{text}\n")
-    plan.json.parent.mkdir(parents=True, exist_ok=True)
-    plan.json.write_text(json.dumps({"about": about, "samples": found.samples(), "problems": found.problems}, indent=1))
+    shape = {name: value for name, value in vars(plan).items() if name != "json"}
+    _report.keep(plan.json, about, shape, {"samples": found.samples(), "problems": found.problems})
     if plan.report:
         _report.publish("cluster", title, text)
-    for problem in found.problems:
-        print(f"worthless: {problem}", file=sys.stderr)
-    sys.exit(1 if found.problems else 0)
+    sys.exit(_report.end(found.problems, ()))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,7 +36,7 @@ from support.process import wait_until
 from bench import _load, _meter, _report, _road, _rounds
 from bench._plots import Curve, Plot
 from bench._report import Judged
-from bench.fanout import CONNECT_S, LEAST_SHARE, LOOK_S, STREAM_READY_S, stream_kbps
+from bench.fanout import AT_ONCE, CONNECT_S, LEAST_SHARE, LOOK_S, STREAM_READY_S, gathered, stream_kbps
 
 STREAM = "live/edges"
 EDGES = (1, 2, 4)
@@ -45,6 +45,7 @@ MOST_RATIO = 1.1  #: times the processor time for a player on one edge
 MOST_OFF = 0.1  #: of its share of the players, that an edge may have more or fewer
 MOST_WORKERS = 2  #: of an edge; each has a core of its own
 MOST_WORKER_OFF = 0.15  #: the same of a worker: they are dealt out by chance
+NOBODY = _load.Players(0, 0.0, 0.0, 0)
 STARTED = re.compile(r"worker (\d+) started, process (\d+)")
 ANSWER_S = 10.0
 RESULTS = _load.BUILT / "edges.json"
@@ -68,9 +69,10 @@ class Carried:
 class Sample:
     """One number of edges, in one round."""
 
-    edges: dict[str, Carried]  #: by name
+    edges: dict[str, Carried]  #: by name; one that got no player, too
     origin: _load.Usage
     routes_s: float | None  #: that all took to be told where to go; None: nobody asked
+    writes: float = 0.0  #: a second and player
 
     @property
     def players(self) -> int:
@@ -93,7 +95,7 @@ class Sample:
         """What makes it worthless, if anything."""
         for name, edge in self.edges.items():
             got = edge.players
-            if got.closed or got.lowest_kbps < LEAST_SHARE * stream_kbps():
+            if got.players and (got.closed or got.lowest_kbps < LEAST_SHARE * stream_kbps()):
                 return f"{name}: {got.closed} players were closed, the slowest got {got.lowest_kbps:.0f} kbit/s"
         return ""
 
@@ -148,11 +150,20 @@ def _measure(plan: argparse.Namespace, edges: int, folder: Path, stack: ExitStac
         arrived = partial(_has, port, wanted)
         wait_until("players", arrived, CONNECT_S, child=crowd, every_s=LOOK_S)
     time.sleep(plan.warm_up)
-    meter = _meter.Meter({"origin": road.origin.pid, **{name: node.pid for name, node in nodes.items()}})
-    time.sleep(plan.seconds)
+    pids = {"origin": road.origin.pid, **{name: node.pid for name, node in nodes.items()}}
+    usage, writes = _weighed(pids, [node.ports["http"] for node in road.playing], players, plan.seconds)
+    got = {name: _load.played(crowd, edges + _load.MARGIN_S) for name, crowd in crowds.items()}
+    carried = {name: Carried(got.get(name, NOBODY), usage[name]) for name in nodes}
+    return Sample(carried, usage["origin"], routes_s, writes)
+
+
+def _weighed(pids: Mapping[str, int], ports: Sequence[int], players: int, seconds: float) -> tuple[dict[str, _load.Usage], float]:
+    """What processes take during the next seconds, and how often is written to each of so many players at these ports."""
+    sent, begun = sum(map(_load.data_segments, ports)), time.monotonic()
+    meter = _meter.Meter(pids)
+    time.sleep(seconds)
     usage = meter.read()
-    carried = {name: Carried(_load.played(crowd, edges + _load.MARGIN_S), usage[name]) for name, crowd in crowds.items()}
-    return Sample(carried, usage["origin"], routes_s)
+    return usage, (sum(map(_load.data_segments, ports)) - sent) / (time.monotonic() - begun) / players
 
 
 def _has(port: int, wanted: int) -> bool:
@@ -173,7 +184,8 @@ class Workers:
 
 
 ONE_WORKER, TWO_WORKERS = Workers(1), Workers(MOST_WORKERS, times=MOST_WORKERS)
-WORKERS = (ONE_WORKER, TWO_WORKERS, Workers(MOST_WORKERS))
+SHARING_WORKERS = Workers(MOST_WORKERS)  #: the players of one
+WORKERS = (ONE_WORKER, TWO_WORKERS, SHARING_WORKERS)
 
 
 def _measure_workers(plan: argparse.Namespace, subject: Workers, folder: Path, stack: ExitStack) -> Sample:
@@ -196,12 +208,10 @@ def _measure_workers(plan: argparse.Namespace, subject: Workers, folder: Path, s
     wait_until("players", partial(_has, port, players), CONNECT_S, child=crowd, every_s=LOOK_S)
     time.sleep(plan.warm_up)
     split = _load.connections_by_process(port)
-    meter = _meter.Meter({"origin": road.origin.pid, **pids})
-    time.sleep(plan.seconds)
-    usage = meter.read()
+    usage, writes = _weighed({"origin": road.origin.pid, **pids}, [port], players, plan.seconds)
     got = _load.played(crowd, _load.MARGIN_S)
     carried = {name: Carried(replace(got, players=split.get(pid, 0)), usage[name]) for name, pid in pids.items()}
-    return Sample(carried, usage["origin"], None)
+    return Sample(carried, usage["origin"], None, writes)
 
 
 def label(edges: int) -> str:
@@ -226,6 +236,7 @@ def head(what: str) -> list[str]:
         "together, % of a core",
         "us a second and player",
         f"x one {what}",
+        "writes/s a player",
         "MB each",
         "origin, % of a core",
         "routes/s",
@@ -249,6 +260,7 @@ def row(number: int, subject: str, one: str, found: _rounds.Found[Sample]) -> li
         median(lambda each: sum(carried.usage.cpu_percent for carried in each.edges.values()), ".1f"),
         median(lambda each: each.us_a_player, ".0f"),
         "" if ratio is None else f"{ratio:.2f}",
+        median(lambda each: each.writes, ".0f"),
         median(lambda each: statistics.mean(carried.usage.rss_mb for carried in each.edges.values()), ".0f"),
         median(lambda each: each.origin.cpu_percent, ".1f"),
         f"{statistics.median(routes):.0f}" if routes else "",
@@ -269,18 +281,32 @@ def origin_percent_an_edge(edges: Sequence[int], found: _rounds.Found[Sample]) -
 
 
 def judge(found: _rounds.Found[Sample], edges: Sequence[int]) -> list[Judged]:
-    """Players cost the same on every number of edges and of workers, and are spread evenly."""
-    several = [(number, label(number), label(1), "edge", MOST_OFF) for number in edges if number > 1]
-    several += [(TWO_WORKERS.workers, TWO_WORKERS.label, ONE_WORKER.label, "worker", MOST_WORKER_OFF)]
-    judged = []
-    for number, subject, one, what, most_off in several:
-        if subject not in found.samples:
-            continue
-        off = max((each.furthest_off for each in found.of(subject)), default=None)
-        ratio, whose = ratio_to_one(subject, one, found), f"{number} {what}s"
-        judged.append(Judged(what=f"{whose}: processor time for a player", found=ratio, bar=MOST_RATIO, unit=f"x one {what}"))
-        judged.append(Judged(what=f"{whose}: furthest from an equal share of the players", found=off, bar=most_off))
-    return judged
+    """Players cost the same on every number of edges and of workers, as long as each has as many, and are spread evenly."""
+    judged: list[Judged] = []
+    for number in edges:
+        if number > 1:
+            whose = f"{number} edges, each with as many players as one alone"
+            judged += _judge_cost(found, label(number), label(1), whose, "edge")
+            judged += _judge_spread(found, label(number), whose, MOST_OFF)
+    whose = f"{MOST_WORKERS} workers, each with as many players as one alone"
+    judged += _judge_cost(found, TWO_WORKERS.label, ONE_WORKER.label, whose, "worker")
+    judged += _judge_spread(found, TWO_WORKERS.label, whose, MOST_WORKER_OFF)
+    whose = f"{MOST_WORKERS} workers, together with as many players as one alone"
+    return judged + _judge_spread(found, SHARING_WORKERS.label, whose, MOST_WORKER_OFF)
+
+
+def _judge_cost(found: _rounds.Found[Sample], subject: str, one: str, whose: str, what: str) -> list[Judged]:
+    if subject not in found.samples:
+        return []
+    ratio = ratio_to_one(subject, one, found)
+    return [Judged(what=f"{whose}: processor time for a player", found=ratio, bar=MOST_RATIO, unit=f"x one {what}")]
+
+
+def _judge_spread(found: _rounds.Found[Sample], subject: str, whose: str, most_off: float) -> list[Judged]:
+    if subject not in found.samples:
+        return []
+    off = max((each.furthest_off for each in found.of(subject)), default=None)
+    return [Judged(what=f"{whose}: furthest from an equal share of the players", found=off, bar=most_off)]
 
 
 def plots(found: _rounds.Found[Sample], edges: Sequence[int]) -> list[Plot]:
@@ -298,12 +324,12 @@ def plots(found: _rounds.Found[Sample], edges: Sequence[int]) -> list[Plot]:
 
 def introduction(plan: argparse.Namespace) -> str:
     """What the table shows."""
-    gathered = f"gathered for {plan.gather} ms at most" if plan.gather else "each frame at once"
+    at_once = "" if plan.gather else f" {AT_ONCE}."
     return (
-        f"One stream of {stream_kbps() / 1000:.1f} Mbit/s, played by HTTP-FLV, {gathered}, by {plan.players} players for each "
-        "edge, who are sent to them by the scheduler's API (`/v1/route/play`). Edges say that they have room for "
+        f"One stream of {stream_kbps() / 1000:.1f} Mbit/s, played by HTTP-FLV, {gathered(plan.gather)}, by {plan.players} players "
+        "for each edge, who are sent to them by the scheduler's API (`/v1/route/play`). Edges say that they have room for "
         f"{round(plan.players * ROOM)}. {plan.rounds} rounds of {plan.seconds:g} s each, median. The playing edges share one "
-        "core; the origin, the edge that is published at and the players the other."
+        f"core; the origin, the edge that is published at and the players the other.{at_once}"
     )
 
 
@@ -313,6 +339,20 @@ def introduction_of_workers(plan: argparse.Namespace) -> str:
         f"The same stream at one edge: {plan.each} players of one worker, as many for each of two (`edge.workers`), and as many of "
         "two together. Workers have a core each, but for the players, which run on both. The kernel deals the players out by "
         "chance; processor time is that of the workers."
+    )
+
+
+def on_workers(found: _rounds.Found[Sample], each: int) -> str:
+    """How the bar is read, and what the other line of two workers shows."""
+    read = f"The bar of two workers is for equal load of each worker: {each} players of one beside {each} for each of two."
+    ratio = ratio_to_one(SHARING_WORKERS.label, ONE_WORKER.label, found)
+    one, two = (found.median(subject.label, lambda sample: sample.writes) for subject in (ONE_WORKER, SHARING_WORKERS))
+    if ratio is None or one is None or two is None:
+        return read
+    return (
+        f"{read} Where two share the {each} players of one, which has no bar, a player takes {ratio:.2f} times the processor time: "
+        "what a stream costs a worker once is paid by both, and a worker with fewer players sends a block in less time, gathers "
+        f"for less, and writes more often ({two:.0f} times a second to a player, one worker alone {one:.0f} times)."
     )
 
 
@@ -341,7 +381,7 @@ def main() -> None:
     if rows := [row(edges, label(edges), label(1), found) for edges in plan.edges if found.of(label(edges))]:
         paragraphs += [introduction(plan), _report.table(head("edge"), rows), on_the_origin(found, plan.edges)]
     if rows := [row(each.workers, each.label, ONE_WORKER.label, found) for each in WORKERS if found.of(each.label)]:
-        paragraphs += [introduction_of_workers(plan), _report.table(head("worker"), rows)]
+        paragraphs += [introduction_of_workers(plan), _report.table(head("worker"), rows), on_workers(found, plan.each)]
     paragraphs = [each for each in (*paragraphs, LIMITS) if each]
     judged, drawn = judge(found, plan.edges), plots(found, plan.edges)
     sys.exit(_rounds.conclude("edges", TITLE, paragraphs, plan, found, judged=judged, plots=drawn))

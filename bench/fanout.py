@@ -3,21 +3,20 @@
 Each subject in turn gets the same publisher and the same players; then the next round begins, every second one backwards, so that
 a ratio compares what ran minutes apart on one machine, now the one first and now the other. The server has a core to itself where
 there are two; its processor time is the sum over all its processes, so lalmesh standalone counts every role. `bars` says how much
-more than others lalmesh may take; a bar that the median misses is a failure. At last a crowd of players of a stream of few bits:
-none of them may stall.
+more than others lalmesh may take, `LEAST_WRITES` how much less often it may write; a bar that the median misses is a failure. At
+last a crowd of players of a stream of few bits: none of them may stall, and each has to get its stream.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from support.cluster import PROGRAM, Standalone
@@ -28,22 +27,28 @@ from support.process import Child, wait_until
 
 from bench import _load, _report, _rounds
 from bench._report import Judged
+from bench._rounds import Found
 from bench.peers import Nginx, NodeMediaServer, Server
+from services.edge.fanout import GATHERED_PER_SENDING, MAX_SENDING_MS
 
 STREAM = "live/bench"
 STREAM_READY_S = 3.0  #: from the start of the publisher: its headers and a whole GOP have arrived
 CONNECT_S = 60.0  #: for all players to be connected
 LOOK_S = 0.2  #: between two counts of the connections
 LEAST_SHARE = 0.9  #: of the stream's bit rate: a player that got less was not served
+#: Of the floor's writes a second, with each frame at once. A server of one thread sends what comes while it is sending a block with
+#: the next one, so it may write less often than the floor, whose blocks take less; a server that wrote less often still would have
+#: bought its processor time with delay.
+LEAST_WRITES = 0.85
 PLAYERS = (500, 1000)
 GATHERED_MS = (0, 100)  #: the longest that frames are held back, by the floor as by us
 PROTOCOLS = {"flv": "HTTP-FLV", "rtmp": "RTMP", "ts": "HTTP-TS", "ws": "WS-FLV"}
 CROWD = 4000  #: players of `CROWD_MEDIA`
 CROWD_GATHERED_MS = 100
 STREAM_MEDIA, CROWD_MEDIA = "bench", "bench_600k"
-NODE_MEDIA_SERVER_PLAYERS = 500  #: more of them fill its core
 MANY = 1000  #: from so many players on the bar of what is gathered is lower
 RESULTS = _load.BUILT / "fanout.json"
+TITLE = "Fan-out: many players of one stream"
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,16 +63,17 @@ class Running:
 
 @dataclass(slots=True, frozen=True)
 class Subject:
-    """One row of the table."""
+    """One server that is played by one protocol: a row of the table."""
 
     name: str
     protocol: str
     gather_ms: int
     start: Callable[[Path, ExitStack], Running]
     missing: str = ""  #: why it can't be measured here, if so
-    players: int | None = None  #: None: as many as the command line says
+    players: int | None = None  #: None: whoever starts the server says how many come
     media: str = STREAM_MEDIA
-    is_crowd: bool = False  #: what matters is whether any of its players stalls
+    is_crowd: bool = False  #: what matters is what its players get
+    may_fall_short: bool = False  #: that not all of its players are served is what its row says, and makes no sample worthless
 
     @property
     def label(self) -> str:
@@ -83,18 +89,33 @@ class Sample:
     usage: _load.Usage
     players: _load.Players
     writes: float  #: a second and player: of TCP, segments with data; on loopback one holds a whole write
+    due_kbps: float = 0.0  #: that a player should have got
+    may_fall_short: bool = False  #: see `Subject`
 
-    def problem(self, stream_kbps: float) -> str:
-        """What makes the sample worthless, if anything."""
+    @property
+    def lowest_share(self) -> float:
+        """Of its stream, that the slowest player got."""
+        return self.players.lowest_kbps / self.due_kbps
+
+    @property
+    def lack(self) -> str:
+        """What the players lacked, if anything."""
         got = self.players
         if got.closed:
             return f"{got.closed} players were closed"
-        if got.lowest_kbps < LEAST_SHARE * stream_kbps:
-            return f"one player got {got.lowest_kbps:.0f} kbit/s of {stream_kbps:.0f}, the mean is {got.mean_kbps:.0f}"
+        if got.lowest_kbps < LEAST_SHARE * self.due_kbps:
+            return f"one player got {got.lowest_kbps:.0f} kbit/s of {self.due_kbps:.0f}, the mean is {got.mean_kbps:.0f}"
         return ""
 
+    @property
+    def problem(self) -> str:
+        """What makes the sample worthless, if anything."""
+        return "" if self.may_fall_short else self.lack
 
-Samples = dict[str, list[Sample | None]]  #: by label of the subject, one a round
+    @property
+    def shown(self) -> str:
+        """In a few words."""
+        return ", ".join(filter(None, (f"{self.usage.cpu_percent:.1f}% of a core", self.lack)))
 
 
 @dataclass(slots=True, frozen=True)
@@ -191,48 +212,50 @@ def _beside(players: int, ours: str) -> Iterator[Subject]:
             yield Subject("lalmesh", protocol, ms, lalmesh(protocol, ms), ours, players)
         if ms == 0:
             yield Subject("nginx", "rtmp", 0, peer("rtmp", Nginx), nginx, players)
-    if players <= NODE_MEDIA_SERVER_PLAYERS:
-        for protocol in ("rtmp", "flv"):
-            yield Subject("node-media-server", protocol, 0, peer(protocol, installed_node_media_server), node, players)
+    for protocol in ("rtmp", "flv"):
+        start = peer(protocol, installed_node_media_server)
+        yield Subject("node-media-server", protocol, 0, start, node, players, may_fall_short=True)
 
 
 def _crowd(players: int, missing: str) -> Iterator[Subject]:
     for protocol in PROTOCOLS:
         start = lalmesh(protocol, CROWD_GATHERED_MS)
-        yield Subject("lalmesh", protocol, CROWD_GATHERED_MS, start, missing, players, CROWD_MEDIA, is_crowd=True)
+        yield Subject(
+            *("lalmesh", protocol, CROWD_GATHERED_MS, start, missing, players, CROWD_MEDIA), is_crowd=True, may_fall_short=True
+        )
 
 
-def measure(subject: Subject, plan: argparse.Namespace) -> Sample:
-    """One subject, once."""
+def measured(subject: Subject, plan: argparse.Namespace, folder: Path, stack: ExitStack) -> Sample:
+    """One subject, once, with its files in `folder`; the stack ends what it starts."""
+    assert subject.players is not None, "it is not said how many players come"
     server_cores, load_cores = _load.cores()
-    number = subject.players or plan.players
-    with tempfile.TemporaryDirectory(prefix="lalmesh-bench-") as name, ExitStack() as stack:
-        folder = Path(name)
-        server = subject.start(folder, stack)
-        if plan.pin:
-            _load.pin(server.pid, server_cores)
-        whole_s = STREAM_READY_S + CONNECT_S + plan.warm_up + plan.seconds + _load.MARGIN_S
-        if server.push_url is not None:
-            command = [PROGRAM, "push", "--loop", "0", str(media(subject.media)), server.push_url]
-            publisher = Child(bounded(whole_s, command), log=folder / "publisher.log")
-            stack.enter_context(publisher)
-            with _ended_is_a_failure(publisher, plan, load_cores):
-                time.sleep(STREAM_READY_S)
-        port = int(server.players[1])
-        before = _load.connections(port)  # a publisher's may be among them
-        counted_s = plan.seconds + 1
-        players = _load.play(server.players, number, plan.warm_up + counted_s, plan.warm_up, folder / "players.log")
-        stack.enter_context(players)
-        if plan.pin:
-            _load.pin(players.pid, load_cores)
-        wanted = before + number
-        wait_until("players", lambda: _load.connections(port) >= wanted, CONNECT_S, child=players, every_s=LOOK_S)
-        time.sleep(plan.warm_up)
-        count = server.sent or (lambda: _load.data_segments(port))
-        sent, begun = count(), time.monotonic()
-        used = _load.usage(server.pid, plan.seconds)
-        writes = (count() - sent) / (time.monotonic() - begun) / number
-        return Sample(used, _load.played(players, plan.seconds + _load.MARGIN_S), writes)
+    number = subject.players
+    server = subject.start(folder, stack)
+    if plan.pin:
+        _load.pin(server.pid, server_cores)
+    whole_s = STREAM_READY_S + CONNECT_S + plan.warm_up + plan.seconds + _load.MARGIN_S
+    if server.push_url is not None:
+        command = [PROGRAM, "push", "--loop", "0", str(media(subject.media)), server.push_url]
+        publisher = Child(bounded(whole_s, command), log=folder / "publisher.log")
+        stack.enter_context(publisher)
+        with _ended_is_a_failure(publisher, plan, load_cores):
+            time.sleep(STREAM_READY_S)
+    port = int(server.players[1])
+    before = _load.connections(port)  # a publisher's may be among them
+    counted_s = plan.seconds + 1
+    players = _load.play(server.players, number, plan.warm_up + counted_s, plan.warm_up, folder / "players.log")
+    stack.enter_context(players)
+    if plan.pin:
+        _load.pin(players.pid, load_cores)
+    wanted = before + number
+    wait_until("players", lambda: _load.connections(port) >= wanted, CONNECT_S, child=players, every_s=LOOK_S)
+    time.sleep(plan.warm_up)
+    count = server.sent or (lambda: _load.data_segments(port))
+    sent, begun = count(), time.monotonic()
+    used = _load.usage(server.pid, plan.seconds)
+    often = (count() - sent) / (time.monotonic() - begun) / number
+    got = _load.played(players, plan.seconds + _load.MARGIN_S)
+    return Sample(used, got, often, stream_kbps(subject.media), subject.may_fall_short)
 
 
 @contextmanager
@@ -249,152 +272,131 @@ def stream_kbps(name: str = STREAM_MEDIA) -> float:
     return media(name).stat().st_size * 8 / 30 / 1000
 
 
-def run(chosen: Sequence[Subject], plan: argparse.Namespace) -> tuple[Samples, dict[str, str]]:
-    """All rounds: samples by label, None where one was worthless; and the last problem of each subject that had one."""
-    samples: Samples = {subject.label: [] for subject in chosen}
-    problems: dict[str, str] = {}
-    for number in range(plan.rounds):
-        for subject in _rounds.turned(chosen, number):
-            sample, problem = attempt(subject, plan)
-            samples[subject.label].append(sample)
-            if problem:
-                problems[subject.label] = problem
-            shown = problem if sample is None else f"{sample.usage.cpu_percent:.1f}% of a core"
-            print(f"round {number + 1}/{plan.rounds}  {subject.label:<28} {shown}", file=sys.stderr, flush=True)
-    return samples, problems
+def percent(sample: Sample) -> float:
+    """Processor time, of a core."""
+    return sample.usage.cpu_percent
 
 
-def attempt(subject: Subject, plan: argparse.Namespace) -> tuple[Sample | None, str]:
-    """One subject, once: the sample, or what went wrong. A player of a crowd that was not served is what was to be found."""
-    try:
-        sample = measure(subject, plan)
-    except (AssertionError, OSError, subprocess.SubprocessError) as exc:
-        return None, str(exc)
-    problem = "" if subject.is_crowd else sample.problem(stream_kbps(subject.media))
-    return (None, problem) if problem else (sample, "")
+def writes(sample: Sample) -> float:
+    """To a player, a second."""
+    return sample.writes
 
 
-def median_ratio(own: Sequence[Sample | None], other: Sequence[Sample | None]) -> float | None:
-    """How much more processor `own` took: the median over the rounds of the ratio within a round; None without a pair."""
-    pairs = [(a.usage.cpu_percent, b.usage.cpu_percent) for a, b in zip(own, other, strict=False) if a and b]
-    ratios = [a / b for a, b in pairs if b]
-    return statistics.median(ratios) if ratios else None
-
-
-def ratio_to(label: str, beside: str, samples: Samples) -> float | None:
-    """The ratio of one subject to another, by their labels; None where either has no sample."""
-    return median_ratio(samples.get(label, []), samples.get(beside, []))
-
-
-def judged(subject: Subject, samples: Samples) -> list[Judged]:
+def judged(subject: Subject, found: Found[Sample]) -> list[Judged]:
     """What the bars of a subject say of its samples."""
-    mine = samples.get(subject.label, [])
+    if subject.players is None:
+        return []
     if subject.is_crowd:
-        stalls = [max(sample.players.stalled, sample.players.closed) for sample in mine if sample is not None]
-        what = f"fan-out, players that stalled of {subject.players:,} by {PROTOCOLS[subject.protocol]}, {_gathered(subject)}"
-        return [Judged(what=what, found=max(stalls, default=None), bar=0, unit="players")]
-    how = f"fan-out, {PROTOCOLS[subject.protocol]}, {subject.players:,} players, {_gathered(subject)}" if subject.players else ""
-    found = [(bar, ratio_to(subject.label, bar.beside, samples)) for bar in bars(subject)]
-    return [Judged(what=how, found=ratio, bar=bar.most, unit=bar.unit) for bar, ratio in found]
+        return _judged_crowd(subject, found.of(subject.label))
+    what = f"fan-out, {PROTOCOLS[subject.protocol]}, {subject.players:,} players, {gathered(subject.gather_ms)}"
+    ratios = [(bar, found.ratio(subject.label, bar.beside, percent)) for bar in bars(subject)]
+    told = [Judged(what=what, found=ratio, bar=bar.most, unit=bar.unit) for bar, ratio in ratios]
+    if told and subject.gather_ms == 0:
+        often = found.ratio(subject.label, floor_of(subject), writes)
+        told.append(Judged(what=f"{what}: writes", found=often, bar=LEAST_WRITES, unit="x the floor's writes", at_least=True))
+    return told
 
 
-def _gathered(subject: Subject) -> str:
-    return f"gathered {subject.gather_ms} ms" if subject.gather_ms else "each frame at once"
+def _judged_crowd(subject: Subject, mine: Sequence[Sample]) -> list[Judged]:
+    whose = f"{subject.players:,} by {PROTOCOLS[subject.protocol]}, {gathered(subject.gather_ms)}"
+    stalled = max((max(sample.players.stalled, sample.players.closed) for sample in mine), default=None)
+    lowest = min((sample.lowest_share for sample in mine), default=None)
+    return [
+        Judged(what=f"fan-out, players that stalled of {whose}", found=stalled, bar=0, unit="players"),
+        Judged(
+            what=f"fan-out, least that a player got of {whose}", found=lowest, bar=LEAST_SHARE, unit="of its stream", at_least=True
+        ),
+    ]
 
 
-def verdict(subject: Subject, samples: Samples) -> str:
-    """The same, short; empty where there is no bar or no sample."""
-    if not any(samples.get(subject.label, [])):
+def gathered(ms: int) -> str:
+    """How long frames are held back, in words."""
+    return f"gathered {ms} ms" if ms else "each frame at once"
+
+
+def verdict(subject: Subject, found: Found[Sample]) -> str:
+    """What the bars say, short; of another server, what its players lacked. Empty where there is neither, or no sample."""
+    mine = found.of(subject.label)
+    if not mine:
         return ""
-    return ", ".join(f"{each.bar:g} {each.unit}: {each.verdict}" for each in judged(subject, samples))
+    if not subject.is_crowd and any(sample.lack for sample in mine):
+        return f"cannot serve all, one got {100 * min(sample.lowest_share for sample in mine):.0f}%"
+    return ", ".join(f"{each.bar:g} {each.unit}: {each.verdict}" for each in judged(subject, found))
 
 
-def median_writes(samples: Sequence[Sample | None]) -> float:
-    """Writes a second and player; 0 without a sample."""
-    found = [sample.writes for sample in samples if sample is not None]
-    return statistics.median(found) if found else 0.0
-
-
-def rows(chosen: Sequence[Subject], samples: Samples) -> list[list[str]]:
-    """The table: one row for each subject that has a sample."""
-    return [row(subject, samples) for subject in chosen if any(samples[subject.label])]
-
-
-def row(subject: Subject, samples: Samples) -> list[str]:
-    """The line of one subject."""
-    mine = samples[subject.label]
-    used = [sample.usage for sample in mine if sample is not None]
-    cpu = [usage.cpu_percent for usage in used]
+def row(subject: Subject, found: Found[Sample]) -> list[str]:
+    """The line of one subject that has a sample; without ratios where not all were served: they would compare unequal work."""
+    mine, own = found.of(subject.label), subject.label
+    is_equal = not any(sample.lack for sample in mine)
+    beside_floor = found.ratios(own, floor_of(subject), percent) if is_equal else []
     return [
         subject.name,
         PROTOCOLS[subject.protocol],
         str(subject.players),
         f"{subject.gather_ms} ms",
-        f"{statistics.median(cpu):.1f}",
-        f"{min(cpu):.1f}-{max(cpu):.1f}",
-        f"{median_writes(mine):.0f}",
-        _shown(ratio_to(subject.label, floor_of(subject), samples)),
-        _shown(ratio_to(subject.label, nginx_of(subject), samples)),
-        verdict(subject, samples),
-        f"{statistics.median(usage.rss_mb for usage in used):.0f}",
-        f"{statistics.median(sample.players.cpu_percent for sample in mine if sample is not None):.0f}",
+        f"{statistics.median(map(percent, mine)):.1f}",
+        _ratio(beside_floor),
+        f"{min(beside_floor):.2f}-{max(beside_floor):.2f}" if beside_floor else "",
+        _ratio(found.ratios(own, nginx_of(subject), percent) if is_equal else []),
+        f"{statistics.median(map(writes, mine)):.0f}",
+        _ratio(found.ratios(own, floor_of(subject), writes) if is_equal else []),
+        verdict(subject, found),
+        f"{statistics.median(sample.usage.rss_mb for sample in mine):.0f}",
+        f"{statistics.median(sample.players.cpu_percent for sample in mine):.0f}",
     ]
 
 
-def crowd_row(subject: Subject, samples: Samples) -> list[str]:
-    """The line of a crowd."""
-    mine = [sample for sample in samples[subject.label] if sample is not None]
+def crowd_row(subject: Subject, found: Found[Sample]) -> list[str]:
+    """The line of a crowd that has a sample."""
+    mine = found.of(subject.label)
     got = [sample.players for sample in mine]
     return [
         PROTOCOLS[subject.protocol],
         str(subject.players),
         f"{subject.gather_ms} ms",
-        f"{statistics.median(sample.usage.cpu_percent for sample in mine):.1f}",
+        f"{statistics.median(map(percent, mine)):.1f}",
         str(max(players.stalled for players in got)),
         str(max(players.closed for players in got)),
         f"{max(players.longest_gap_ms for players in got):.0f}",
-        f"{100 * min(players.lowest_kbps for players in got) / stream_kbps(subject.media):.0f}%",
+        f"{100 * min(sample.lowest_share for sample in mine):.0f}%",
         f"{statistics.median(players.cpu_percent for players in got):.0f}",
-        verdict(subject, samples),
+        verdict(subject, found),
         f"{statistics.median(sample.usage.rss_mb for sample in mine):.0f}",
     ]
 
 
-def _shown(ratio: float | None) -> str:
-    return "" if ratio is None else f"{ratio:.2f}"
+def _ratio(ratios: Sequence[float]) -> str:
+    return f"{statistics.median(ratios):.2f}" if ratios else ""
 
 
 HEAD = [
-    *("server", "protocol", "players", "gathered", "% of a core", "lowest-highest", "writes/s"),
-    *("x floor", "x nginx-rtmp", "verdict", "MB", "% of a core of the players"),
+    *("server", "protocol", "players", "gathered", "% of a core", "x floor", "lowest-highest", "x nginx-rtmp"),
+    *("writes/s", "x floor's", "verdict", "MB", "% of a core of the players"),
 ]
 CROWD_HEAD = [
     *("protocol", "players", "gathered", "% of a core", "stalled", "closed", "longest gap ms"),
     *("least that one got", "% of a core of the players", "verdict", "MB"),
 ]
+AT_ONCE = (  #: of lalmesh, wherever that is said of it
+    "Each frame at once: no setting of lalmesh holds it back (`max_delay_ms` 0). Media is then gathered for as long as sending a "
+    f"block takes and up to {GATHERED_PER_SENDING - 1:.0%} longer, {MAX_SENDING_MS} ms at most: what comes while a block is being "
+    "sent goes with the next one"
+)
 LIMITS = (
     "What limits it: one `send` a player and write, which copies its bytes into the player's socket and, on loopback, carries them "
     "all the way into the one that reads; that is the floor, and most of every row. What lalmesh adds is what its Python takes for "
     "a stream, whether one plays it or a thousand, as processor caches have forgotten it each time that something comes, and a "
-    "system call a player from a loop that runs in C. What would move it: fewer and larger writes (gathering, which the second "
-    "half of the table shows), or many players' writes in one call of the kernel (io_uring), which Python has no way to; and more "
-    "cores, as workers or as edges."
+    "system call a player from a loop that runs in C. What would move it: fewer and larger writes (gathering, which the lines of "
+    f"{GATHERED_MS[-1]} ms show), or many players' writes in one call of the kernel (io_uring), which Python has no way to; and "
+    "more cores, as workers or as edges."
 )
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="bench.fanout", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _rounds.parser("fanout", __doc__, RESULTS, rounds=3, seconds=10, warm_up=3)
     parser.add_argument("--players", type=_numbers, default=PLAYERS, metavar="N,...", help="of the one stream (500,1000)")
     parser.add_argument("--crowd", type=int, default=CROWD, help="players of a stream of few bits; 0: none (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=10, help="measured, after the warm-up (%(default)s)")
-    parser.add_argument("--warm-up", type=float, default=3, help="seconds before the measurement (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each subject is measured (%(default)s)")
-    parser.add_argument("--only", default="", metavar="NAME,...", help="subjects whose label begins with one of these")
-    parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help="where the samples go (%(default)s)")
-    parser.add_argument("--report", action="store_true", help="write the table into docs/performance.md")
-    parser.add_argument("--no-verdict", dest="verdict", action="store_false", help="do not fail where a bar is missed")
-    parser.add_argument("--no-pin", dest="pin", action="store_false", help="let server and load share all cores")
     return parser.parse_args()
 
 
@@ -407,8 +409,11 @@ def introduction(plan: argparse.Namespace) -> str:
     return (
         f"One stream of {stream_kbps() / 1000:.1f} Mbit/s (H.264 at 30 pictures a second, AAC), {plan.rounds} rounds of "
         f"{plan.seconds:g} s each, median; processor time of all processes of the server. "
-        "Ratios are taken within a round; `x floor` compares with the floor that gathers as long. Writes are a second and player. "
-        "A bar is the highest ratio that is accepted."
+        "Ratios are taken within a round; `x floor` compares with the floor that gathers as long, and `lowest-highest` is that "
+        f"ratio over the rounds. {AT_ONCE}, and it may write less often than the floor, which sends as each frame comes. Writes "
+        "are a second and player, and `x floor's` compares them with the floor's. A bar is the highest ratio of processor time "
+        "that is accepted, and with each frame at once the lowest ratio of writes: what was not written did not cost. A server "
+        "that did not give every player its stream has no ratios."
     )
 
 
@@ -416,47 +421,30 @@ def crowd_introduction() -> str:
     """What the table of the crowd shows."""
     return (
         f"A stream of {stream_kbps(CROWD_MEDIA):.0f} kbit/s to as many players as one core carries. A player has stalled that got "
-        "nothing for over a second, or lost its connection; the worst over the rounds is shown. Nobody may."
+        "nothing for over a second, or lost its connection; the worst over the rounds is shown. Nobody may, and nobody may get "
+        f"less than {LEAST_SHARE:.0%} of the stream."
     )
 
 
-def keep(
-    plan: argparse.Namespace,
-    about: Mapping[str, str],
-    samples: Mapping[str, Sequence[Sample | None]],
-    problems: Mapping[str, str],
-    bars_told: Sequence[Judged] = (),
-) -> None:
-    """Write everything that was found as JSON, by the names that `samples` has."""
-    shape = {"players": plan.players, "seconds": plan.seconds, "rounds": plan.rounds}
-    found = {label: [sample and asdict(sample) for sample in mine] for label, mine in samples.items()}
-    _report.keep(plan.json, about, shape, {"samples": found, "problems": problems}, judged=bars_told)
+def tables(plan: argparse.Namespace, chosen: Sequence[Subject], found: Found[Sample]) -> list[str]:
+    """The two tables, each under what it shows; one that has no row is left out."""
+    there = [subject for subject in chosen if found.of(subject.label)]
+    lines = [row(subject, found) for subject in there if not subject.is_crowd]
+    crowds = [crowd_row(subject, found) for subject in there if subject.is_crowd]
+    made = [introduction(plan), _report.table(HEAD, lines)] if lines else []
+    return [*made, *((crowd_introduction(), _report.table(CROWD_HEAD, crowds)) if crowds else ())]
 
 
 def main() -> None:
     """Measure, print, keep; exit with 1 if a sample was worthless or a bar is missed."""
     plan = arguments()
     _load.raise_file_limit(max(*plan.players, plan.crowd))
-    wanted = tuple(name for name in plan.only.split(",") if name)
-    chosen = [subject for subject in subjects(plan.players, plan.crowd) if not wanted or subject.label.startswith(wanted)]
-    for subject in chosen:
-        if subject.missing:
-            print(f"left out: {subject.label}: {subject.missing}", file=sys.stderr)
-    chosen = [subject for subject in chosen if not subject.missing]
-    samples, problems = run(chosen, plan)
-    bars_told = [each for subject in chosen for each in judged(subject, samples)]
-    about = _report.context()
-    title = "Fan-out: many players of one stream"
-    paragraphs = [introduction(plan), _report.listed(about)]
-    paragraphs.append(_report.table(HEAD, rows([subject for subject in chosen if not subject.is_crowd], samples)))
-    crowd = [crowd_row(subject, samples) for subject in chosen if subject.is_crowd and any(samples[subject.label])]
-    paragraphs += [crowd_introduction(), _report.table(CROWD_HEAD, crowd)] if crowd else []
-    text = "\n\n".join((*paragraphs, LIMITS))
-    print(f"\n{title}\n\n{text}\n")
-    keep(plan, about, samples, problems, bars_told)
-    if plan.report:
-        _report.publish("fanout", title, text)
-    sys.exit(_report.end(problems, bars_told if plan.verdict else ()))
+    chosen = _rounds.choose(subjects(plan.players, plan.crowd), plan.only)
+    turns = [_rounds.Subject(subject.label, partial(measured, subject, plan), subject.missing) for subject in chosen]
+    found = _rounds.run(turns, plan.rounds)
+    bars_told = [each for subject in chosen for each in judged(subject, found)]
+    paragraphs = [*tables(plan, chosen, found), LIMITS]
+    sys.exit(_rounds.conclude("fanout", TITLE, paragraphs, plan, found, judged=bars_told))
 
 
 if __name__ == "__main__":

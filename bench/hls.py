@@ -4,151 +4,108 @@ Segmenting is one standalone server that takes streams in: first without HLS, th
 is the difference within that server. Which format comes first changes from round to round. Answering is an hls node, an edge before
 it and nginx, each asked by one client on many connections, while a cluster runs with one stream. The server that is measured has a
 core to itself where there are two.
+
+`--seconds` is as long as a segment, for each sample to have the end of one of every stream; an even number of rounds gives both
+formats their turns.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from bench import _asking, _load, _report, _segmenting
+from bench import _asking, _load, _report, _rounds, _segmenting
+from bench._rounds import Found
 from bench.fanout import stream_kbps
 
 STREAMS = (10, 50)  #: with the first small costs show (those of one stream would drown), with the second whether they grow
 RESULTS = _load.BUILT / "hls.json"
 RIG_S = 300.0  #: for a cluster to start, and for segments to leave memory
 TITLE = "HLS: segmenting, and answering players"
-FAILURES = (AssertionError, OSError, subprocess.SubprocessError)  #: that make a sample worthless
+LIMITS = (
+    "What limits it: segmenting does the same for every unit of a stream, whether anybody watches, so it follows units a second, "
+    "and bits only as bytes are copied into segments; the second format costs less than the first, as units come and are cut once "
+    "for both. Memory is bits: the newest segments of every stream, and what the origin keeps for a worker that takes over. An "
+    "answer is a request that Python reads and a head that it writes, which nginx does in C; of what is large the kernel's copying "
+    "is most, for both, and a segment that has left memory is read from storage besides. What would move it: hls nodes and edges "
+    "on more cores, which share streams and answers; a cache before them (nginx, a CDN), as segments never change; and for memory "
+    "shorter segments and `hls.keep_s`."
+)
 
-
-class _Sample(Protocol):
-    @property
-    def problem(self) -> str: ...
-
-    @property
-    def shown(self) -> str: ...
-
-
-_Taken = TypeVar("_Taken", bound=_Sample)
 _Rig = TypeVar("_Rig")
-
-
-@dataclass(slots=True)
-class Found:
-    """What was measured: samples by label, one a round, None where one was worthless or had no turn."""
-
-    segmenting: dict[str, list[_segmenting.Sample | None]] = field(default_factory=dict)
-    asking: dict[str, list[_asking.Sample | None]] = field(default_factory=dict)
-    problems: dict[str, str] = field(default_factory=dict)  #: the last one of each label that had one
-
-
-@dataclass(slots=True, frozen=True)
-class Chosen:
-    """What is to be measured."""
-
-    segmenting: Sequence[_segmenting.Subject]
-    asking: Sequence[_asking.Subject]
-
-
-def choose(plan: argparse.Namespace) -> Chosen:
-    """The subjects that are wanted and can be measured here; says which cannot."""
-    wanted = tuple(name for name in plan.only.split(",") if name)
-
-    def can(label: str, missing: str) -> bool:
-        if wanted and not label.startswith(wanted):
-            return False
-        if missing:
-            print(f"left out: {label}: {missing}", file=sys.stderr)
-        return not missing
-
-    return Chosen(
-        [subject for subject in _segmenting.subjects(plan.streams) if can(subject.label, subject.missing)],
-        [subject for subject in _asking.subjects() if can(subject.label, subject.missing)],
-    )
+_Taken = TypeVar("_Taken", bound=_rounds.Sample)
 
 
 class Bench:
-    """Subjects take turns, round by round."""
+    """Subjects take turns, round by round; those of one server or cluster together."""
 
-    def __init__(self, plan: argparse.Namespace, chosen: Chosen) -> None:
-        """Measure `chosen` by `plan`."""
-        self.found = Found()
+    def __init__(self, plan: argparse.Namespace) -> None:
+        """Measure by `plan`."""
+        self.cut: Found[_segmenting.Sample] = Found()
+        self.asked: Found[_asking.Sample] = Found()
+        self._segmenting = self.cut.begin(_rounds.choose(_segmenting.subjects(plan.streams), plan.only))
+        self._asking = self.asked.begin(_rounds.choose(_asking.subjects(), plan.only))
         self._plan = plan
-        self._chosen = chosen
         self._cores = _load.Cores(apart=plan.pin)
 
-    def run(self) -> Found:
+    def run(self) -> None:
         """All rounds."""
         for number in range(1, self._plan.rounds + 1):
-            for place, streams in enumerate(dict.fromkeys(subject.streams for subject in self._chosen.segmenting)):
-                self._segment(streams, number, _segmenting.turns(self._chosen.segmenting, streams, number + place))
-            if self._chosen.asking:
+            for place, streams in enumerate(dict.fromkeys(subject.streams for subject in self._segmenting)):
+                self._segment(streams, number, _segmenting.turns(self._segmenting, streams, number + place))
+            if self._asking:
                 self._ask(number)
-        return self.found
 
     def _segment(self, streams: int, number: int, due: Sequence[_segmenting.Subject]) -> None:
         with tempfile.TemporaryDirectory(prefix="lalmesh-bench-") as name, ExitStack() as stack:
             start = partial(_segmenting.Rig, Path(name), stack, streams, self._plan, self._cores)
-            rig = self._started(f"{streams} streams", start)
-            for subject in self._chosen.segmenting:
+            rig = _started(f"{streams} streams", start, self.cut)
+            for subject in self._segmenting:
                 if subject.streams == streams:
                     measure = partial(rig.measure, subject) if rig is not None and subject in due else None
-                    self.found.segmenting.setdefault(subject.label, []).append(self._attempt(subject.label, number, measure))
+                    self._take(self.cut, subject.label, number, measure)
 
     def _ask(self, number: int) -> None:
         plan = self._plan
-        limit_s = RIG_S + len(self._chosen.asking) * (plan.warm_up + plan.seconds + _load.ANSWER_S + _load.MARGIN_S)
+        limit_s = RIG_S + len(self._asking) * (plan.warm_up + plan.seconds + _load.ANSWER_S + _load.MARGIN_S)
         with tempfile.TemporaryDirectory(prefix="lalmesh-bench-") as name, ExitStack() as stack:
-            rig = self._started("cluster", partial(_asking.Rig, Path(name), stack, plan, self._cores, limit_s))
-            for subject in self._chosen.asking:
+            rig = _started("cluster", partial(_asking.Rig, Path(name), stack, plan, self._cores, limit_s), self.asked)
+            for subject in self._asking:
                 measure = partial(rig.measure, subject) if rig is not None else None
-                self.found.asking.setdefault(subject.label, []).append(self._attempt(subject.label, number, measure))
+                self._take(self.asked, subject.label, number, measure)
 
-    def _started(self, what: str, start: Callable[[], _Rig]) -> _Rig | None:
-        """What is measured, None where it does not come up."""
-        try:
-            return start()
-        except FAILURES as error:
-            self.found.problems[what] = str(error)
-            return None
-
-    def _attempt(self, label: str, number: int, measure: Callable[[], _Taken] | None) -> _Taken | None:
-        """One subject, once; None where the sample is worthless, and where there is nothing to `measure`."""
+    def _take(self, found: Found[_Taken], label: str, number: int, measure: Callable[[], _Taken] | None) -> None:
+        """One subject, once; None where there is nothing to `measure`."""
         if measure is None:
-            return None
-        sample: _Taken | None
-        try:
-            sample = measure()
-        except FAILURES as error:
-            sample, problem = None, str(error)
+            found.samples[label].append(None)
         else:
-            problem = sample.problem
-        if problem:
-            self.found.problems[label] = problem
-        shown = sample.shown if sample is not None and not problem else problem
-        print(f"round {number}/{self._plan.rounds}  {label:<20} {shown}", file=sys.stderr, flush=True)
-        return None if problem else sample
+            found.add(label, *_rounds.tried(measure), f"round {number}/{self._plan.rounds}")
+
+    def sections(self) -> list[str]:
+        """The two tables, each under what it shows; one that has no row is left out."""
+        cut = [_segmenting.row(each, self.cut) for each in self._segmenting if self.cut.of(each.label)]
+        asked = [_asking.row(each, self.asked) for each in self._asking if self.asked.of(each.label)]
+        made = []
+        if cut:
+            made += [_on_segmenting(self._plan), _report.table(_segmenting.HEAD, cut)]
+        if asked:
+            made += [_on_asking(self._plan), _report.table(_asking.HEAD, asked)]
+        return made
 
 
-def sections(plan: argparse.Namespace, chosen: Chosen, found: Found) -> list[str]:
-    """The two tables, each under what it shows; one that has no row is left out."""
-    cut = [_segmenting.row(each, found.segmenting) for each in chosen.segmenting if any(found.segmenting[each.label])]
-    asked = [_asking.row(each, found.asking) for each in chosen.asking if any(found.asking[each.label])]
-    made = []
-    if cut:
-        made += [_on_segmenting(plan), _report.table(_segmenting.HEAD, cut)]
-    if asked:
-        made += [_on_asking(plan), _report.table(_asking.HEAD, asked)]
-    return made
+def _started(what: str, start: Callable[[], _Rig], found: Found[_Taken]) -> _Rig | None:
+    """What is measured, None where it does not come up."""
+    try:
+        return start()
+    except _rounds.FAILURES as error:
+        found.problems[what] = str(error)
+        return None
 
 
 def _on_segmenting(plan: argparse.Namespace) -> str:
@@ -169,29 +126,14 @@ def _on_asking(plan: argparse.Namespace) -> str:
     )
 
 
-def keep(plan: argparse.Namespace, about: dict[str, str], found: Found) -> None:
-    """Write everything that was found as JSON."""
-    names = ("segment_ms", "seconds", "rounds", "warm_up", "settle", "connections", "waiting")
-    shape = {name: getattr(plan, name) for name in names}
-    plan.json.parent.mkdir(parents=True, exist_ok=True)
-    plan.json.write_text(json.dumps({"about": about, "plan": shape, **asdict(found)}, indent=1))
-
-
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="bench.hls", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _rounds.parser("hls", __doc__, RESULTS, rounds=4, seconds=4, warm_up=1)
     parser.add_argument("--streams", type=_numbers, default=STREAMS, metavar="N,...", help="numbers of streams (10,50)")
     parser.add_argument("--segment-ms", type=int, default=3000, help="a segment ends at the first key frame after it (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=4, help="measured each time; as long as a segment (%(default)s)")
     parser.add_argument("--settle", type=float, default=30, help="seconds of segmenting before its measurement (%(default)s)")
-    parser.add_argument("--warm-up", type=float, default=1, help="seconds of asking before its measurement (%(default)s)")
     parser.add_argument("--connections", type=int, default=64, help="that ask as fast as answers come (%(default)s)")
     parser.add_argument("--waiting", type=int, default=500, help="players that wait for the next part (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=4, help="of 5 minutes; even: both formats have their turns (%(default)s)")
-    parser.add_argument("--only", default="", metavar="NAME,...", help="subjects whose label begins with one of these")
-    parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help="where the samples go (%(default)s)")
-    parser.add_argument("--report", action="store_true", help="write the tables into docs/performance.md")
-    parser.add_argument("--no-pin", dest="pin", action="store_false", help="let server and load share all cores")
     return parser.parse_args()
 
 
@@ -203,17 +145,10 @@ def main() -> None:
     """Measure, print, keep; exit with 1 if a sample was worthless."""
     plan = arguments()
     _load.raise_file_limit(max(plan.waiting, plan.connections))
-    chosen = choose(plan)
-    found = Bench(plan, chosen).run()
-    about = _report.context()
-    text = "\n\n".join((_report.listed(about), *sections(plan, chosen, found)))
-    print(f"\n{TITLE}\n\n{text}\n")
-    keep(plan, about, found)
-    if plan.report:
-        _report.publish("hls", TITLE, text)
-    for label, problem in found.problems.items():
-        print(f"worthless: {label}: {problem}", file=sys.stderr)
-    sys.exit(1 if found.problems else 0)
+    bench = Bench(plan)
+    bench.run()
+    found = _rounds.joined(bench.cut, bench.asked)
+    sys.exit(_rounds.conclude("hls", TITLE, [*bench.sections(), LIMITS], plan, found))
 
 
 if __name__ == "__main__":

@@ -11,20 +11,12 @@
  * late_ms (the furthest that this program was behind with letting them come), within_s (in which they came).
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 #include "load.h"
 
-enum { HEAD_BYTES = 4096, SHOWN = 16, CSIDS = 64, SHAKE = 1536, FLV_FILE_HEADER = 13, FLV_TAG_HEADER = 11, FLV_TRAILER = 4 };
+enum { HEAD_BYTES = 4096, SHOWN = 16, CSIDS = 64, FLV_FILE_HEADER = 13, FLV_TAG_HEADER = 11, FLV_TRAILER = 4 };
 enum { SET_CHUNK_SIZE = 1 };
 static const double GRACE_S = 10; /* after the last one came, for the first frames of all */
 static const double DRAIN_S = 0.01; /* how often those who have their first frame are read */
@@ -45,25 +37,15 @@ static const char *app, *name;
 static int rtmp, port;
 static char request[512];
 
-static int send_all(int fd, const void *buf, int n) { return send(fd, buf, n, MSG_NOSIGNAL) == n; }
-
-static void command(int fd, int csid, int stream, const unsigned char *body, int n) {
-    unsigned char out[1024];
-    send_all(fd, out, rtmp_message(out, csid, COMMAND, stream, body, n, FIRST_CHUNK) - out);
-}
+/* What can't be sent is not looked at: the server has closed the connection then, which is seen when it is read. */
 static void ask_connect(int fd) {
-    unsigned char body[512], *p = amf_connect(body, port, app);
-    command(fd, 3, 0, body, p - body);
+    unsigned char body[512];
+    rtmp_command(fd, 3, 0, body, amf_connect(body, port, app, "LNX 9,0,124,2") - body);
 }
 static void ask_next(struct player *one) { /* after each _result: createStream, then play */
-    unsigned char body[512], *p;
-    if (++one->replies == 1) {
-        p = amf_create_stream(body);
-        command(one->fd, 3, 0, body, p - body);
-    } else if (one->replies == 2) {
-        p = amf_play(body, name);
-        command(one->fd, 8, 1, body, p - body);
-    }
+    unsigned char body[512];
+    if (++one->replies == 1) rtmp_command(one->fd, 3, 0, body, amf_create_stream(body) - body);
+    else if (one->replies == 2) rtmp_command(one->fd, 8, 1, body, amf_play(body, name) - body);
 }
 
 static int is_key_frame(const struct message *m) { /* a whole picture, not the configuration: FLV 10.1 Annex E.4.3 */
@@ -157,11 +139,11 @@ static void come(struct player *one, int ep, const struct sockaddr_in *to) {
 }
 static void ask(struct player *one, int ep) { /* connected */
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = one};
-    unsigned char shake[1 + SHAKE] = {3};
+    unsigned char shake[1 + SHAKE];
     epoll_ctl(ep, EPOLL_CTL_MOD, one->fd, &e);
-    for (int k = 9; k <= SHAKE; k++) shake[k] = rand();
+    rtmp_c0_c1(shake);
     one->state = ASKED;
-    if (rtmp) send_all(one->fd, shake, sizeof shake); /* C0 C1 */
+    if (rtmp) send_all(one->fd, shake, sizeof shake);
     else send_all(one->fd, request, strlen(request));
 }
 static int by_size(const void *a, const void *b) {
@@ -178,7 +160,7 @@ int main(int argc, char **argv) {
     int n = atoi(argv[4 + rtmp]), waiting = epoll_create1(0), playing = epoll_create1(0);
     double within = atof(argv[5 + rtmp]), stay = atof(argv[6 + rtmp]);
     snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: joiners\r\n\r\n", argv[3], port);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = loopback(port);
     struct player *players = calloc(n, sizeof *players);
     double *waits = calloc(n, sizeof *waits), late = 0, drained = 0, start = now_s(), last = start;
     int came = 0, there = 0, joined = 0, closed = 0, left = 0; /* left: who stay no longer, `there` in order of coming */

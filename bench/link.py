@@ -1,8 +1,8 @@
 """What a link costs and how much delay it adds: 1, 10 and 100 streams between two processes.
 
-One process publishes, the other takes the units in; each has a core to itself where there are two. A stream is 30 pictures and 47
-audio frames a second, 2.6 Mbit/s together, the streams spread evenly over time. Delay is from the moment a unit is appended to the
-sender's ring until the receiver has it, for the first unit of every run, by the clock that both processes share.
+One process publishes, the other takes the units in; each has a core to itself where there are two. A stream has pictures and audio
+frames (`VIDEO_HZ`, `AUDIO_HZ`, `STREAM_BPS`), the streams spread evenly over time. Delay is from the moment a unit is appended to
+the sender's ring until the receiver has it, for the first unit of every run, by the clock that both processes share.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from support.process import Child
 
-from bench import _load, _report
+from bench import _load, _meter, _report, _rounds
+from bench._rounds import Found
 from lalmesh.codec import build_track
 from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Codec, TrackSet
 from lalmesh.names import StreamKey
@@ -31,14 +34,22 @@ from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeAddress, NodeI
 from lalmesh.runtime.ring import Cursor, Ring, RingLimits, Run
 
 STREAMS = (1, 10, 100)
-FLUSH_MS = (0, 2, 5, 10, 20)  #: 0: the defaults, 1 ms, and 10 while busy; another: that, busy or not
+FLUSH_MS = (0, 2, 5, 10, 20)  #: 0: the defaults, of which a busy link has another; any other: that, busy or not
 KEY = b"a key for benchmarks only"
 EDGE, ORIGIN = NodeId("edge", b"8 bytes."), NodeId("origin", b"8 bytes.")
 VIDEO_HZ, AUDIO_HZ = 30, 47
 AUDIO_BYTES = 340
-VIDEO_BYTES = (2_600_000 // 8 - AUDIO_HZ * AUDIO_BYTES) // VIDEO_HZ
+STREAM_BPS = 2_600_000
+VIDEO_BYTES = (STREAM_BPS // 8 - AUDIO_HZ * AUDIO_BYTES) // VIDEO_HZ
 LEAST_SHARE = 0.98  #: of the units that were sent, that must have arrived for a sample to count
 RESULTS = _load.BUILT / "link.json"
+LIMITS = (
+    "What limits it: gRPC's cost is by message, so one stream alone costs most, a batch for nearly every unit; streams on one link "
+    "share batches, and then it is what Python does for a unit, and the copying of its bytes into and out of messages. The flush "
+    "is what trades one for the other: a longer one makes fewer batches, and is delay, up to itself. Each end is one event "
+    "loop, so a core is the end of a link. What would move it: a longer flush where streams are few (`cluster.link.flush_ms`, "
+    "`busy_flush_ms`); more origins and edges, each of which has links of its own."
+)
 
 
 @dataclass(slots=True, frozen=True)
@@ -55,6 +66,20 @@ class Sample:
     delay_p99_ms: float
     delay_worst_ms: float
     missing: int
+
+    @property
+    def problem(self) -> str:
+        """What makes the sample worthless, if anything."""
+        due = self.streams * (VIDEO_HZ + AUDIO_HZ)
+        if self.missing:
+            return f"{self.missing} units were lost"
+        return f"{self.units_per_s:.0f} units a second came, of {due}" if self.units_per_s < LEAST_SHARE * due else ""
+
+    @property
+    def shown(self) -> str:
+        """In a few words."""
+        spent = f"sender {self.sender_percent:.1f}%, receiver {self.receiver_percent:.1f}% of a core"
+        return f"{spent}, delay p99 {self.delay_p99_ms:.1f} ms"
 
 
 # the receiver
@@ -203,42 +228,39 @@ def _run(work: Callable[[], object]) -> None:
 # the measurement
 
 
-def measure(streams: int, flush_ms: int, plan: argparse.Namespace) -> Sample:
+def measure(streams: int, flush_ms: int, plan: argparse.Namespace, folder: Path, stack: ExitStack) -> Sample:
     """One number of streams at one pace."""
-    server_cores, load_cores = _load.cores()
-    whole_s = plan.warm_up + plan.seconds
+    cores, whole_s = _load.Cores(apart=plan.pin), plan.warm_up + plan.seconds
     module = [sys.executable, "-m", "bench.link", "--warm-up", str(plan.warm_up), "--seconds", str(plan.seconds)]
-    _load.BUILT.mkdir(parents=True, exist_ok=True)
-    receiver = subprocess.Popen([*module, "--receive", "0"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    receiver = stack.enter_context(
+        subprocess.Popen([*module, "--receive", "0"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    )
+    stack.callback(receiver.kill)
     assert receiver.stdout is not None
-    try:
-        port = int(receiver.stdout.readline())
-        log = _load.BUILT / "link-sender.log"
-        log.unlink(missing_ok=True)
-        command = [*module[:3], "--send", str(port), str(streams), str(flush_ms), "--seconds", str(whole_s + 3)]
-        with Child(command, log=log) as sender:
-            _load.pin(sender.pid, server_cores)
-            _load.pin(receiver.pid, load_cores)
-            time.sleep(plan.warm_up + 0.5)
-            scales = subprocess.Popen(
-                [sys.executable, str(_load.HERE / "cpu.py"), str(plan.seconds - 1), str(receiver.pid)],
-                stdout=subprocess.PIPE,
-                stdin=subprocess.DEVNULL,
-                text=True,
-            )
-            sent = _load.usage(sender.pid, plan.seconds - 1)
-            taken = json.loads(scales.communicate(timeout=plan.seconds + _load.MARGIN_S)[0])
-            found = json.loads(receiver.stdout.readline())
-            if not sender.running:
-                raise AssertionError(f"the sender ended: {sender.describe()}")
-    finally:
-        receiver.kill()
-        receiver.wait()
-        receiver.stdout.close()
-    sample = Sample(streams, flush_ms, sent.cpu_percent, taken["cpu_percent"], **found)
-    if sample.units_per_s < LEAST_SHARE * streams * (VIDEO_HZ + AUDIO_HZ) or sample.missing:
-        raise AssertionError(f"units were lost or late: {sample}")
-    return sample
+    port = int(receiver.stdout.readline())
+    command = [*module[:3], "--send", str(port), str(streams), str(flush_ms), "--seconds", str(whole_s + 3)]
+    sender = stack.enter_context(Child(command, log=folder / "sender.log"))
+    cores.give_server(sender.pid)
+    cores.give_load(receiver.pid)
+    time.sleep(plan.warm_up + 0.5)
+    meter = _meter.Meter({"sender": sender.pid, "receiver": receiver.pid})
+    time.sleep(plan.seconds - 1)
+    taken = meter.read()
+    found = json.loads(receiver.stdout.readline())
+    if not sender.running:
+        raise AssertionError(f"the sender ended: {sender.describe()}")
+    return Sample(streams, flush_ms, taken["sender"].cpu_percent, taken["receiver"].cpu_percent, **found)
+
+
+def label(streams: int, flush_ms: int) -> str:
+    """How a setting is chosen with --only."""
+    return f"streams-{streams}-flush-{flush_ms or 'default'}"
+
+
+def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Sample]]:
+    """Every number of streams at every pace."""
+    settings = [(streams, flush_ms) for streams in plan.streams for flush_ms in plan.flush_ms]
+    return [_rounds.Subject(label(*setting), partial(measure, *setting, plan)) for setting in settings]
 
 
 HEAD = [
@@ -254,7 +276,7 @@ HEAD = [
 ]
 
 
-def row(samples: list[Sample]) -> list[str]:
+def row(samples: Sequence[Sample]) -> list[str]:
     """The line of one setting: medians over the rounds."""
     first = samples[0]
 
@@ -274,23 +296,36 @@ def row(samples: list[Sample]) -> list[str]:
     ]
 
 
+def introduction(plan: argparse.Namespace) -> str:
+    """What the table shows."""
+    limits = LinkLimits()
+    quiet_ms, busy_ms = limits.flush_s * 1000, limits.busy_flush_s * 1000
+    return (
+        f"Streams of {STREAM_BPS / 1e6:.1f} Mbit/s ({VIDEO_HZ} pictures, {AUDIO_HZ} audio frames a second), {plan.rounds} rounds "
+        f"of {plan.seconds:g} s each, median; percentages of one core, the sender's with the making of the units; `flush` is the "
+        f"least time between two batches (the default is {quiet_ms:g} ms, and {busy_ms:g} while a link sends over "
+        f"{limits.busy_messages_per_s} batches a second)."
+    )
+
+
+def title(streams: Sequence[int]) -> str:
+    """Of the section."""
+    *most, last = map(str, streams)
+    return f"Link: {' and '.join(filter(None, (', '.join(most), last)))} streams between two nodes"
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="bench.link", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=8, help="measured, after the warm-up (%(default)s)")
-    parser.add_argument("--warm-up", type=float, default=2, help="seconds before the measurement (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each setting is measured (%(default)s)")
-    parser.add_argument("--streams", type=int, nargs="*", default=STREAMS, help="numbers of streams")
-    parser.add_argument("--flush-ms", type=int, nargs="*", default=FLUSH_MS, help="least times between two batches")
-    parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help="where the samples go (%(default)s)")
-    parser.add_argument("--report", action="store_true", help="write the table into docs/performance.md")
+    parser = _rounds.parser("link", __doc__, RESULTS, rounds=3, seconds=8, warm_up=2)
+    parser.add_argument("--streams", type=int, nargs="+", default=STREAMS, help="numbers of streams (1 10 100)")
+    parser.add_argument("--flush-ms", type=int, nargs="+", default=FLUSH_MS, help="least times between two batches (0 2 5 10 20)")
     parser.add_argument("--receive", type=int, metavar="PORT", help=argparse.SUPPRESS)
     parser.add_argument("--send", type=int, nargs=3, metavar=("PORT", "STREAMS", "FLUSH_MS"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measure, print, keep."""
+    """Measure, print, keep; exit with 1 if a sample was worthless."""
     plan = arguments()
     if plan.receive is not None:
         _run(lambda: _receive(plan.receive, plan.warm_up, plan.seconds))
@@ -299,29 +334,9 @@ def main() -> None:
         port, streams, flush_ms = plan.send
         _run(lambda: _send(port, streams, flush_ms, plan.seconds))
         return
-    settings = [(streams, flush) for streams in plan.streams for flush in plan.flush_ms]
-    samples: dict[tuple[int, int], list[Sample]] = {setting: [] for setting in settings}
-    for number in range(plan.rounds):
-        for setting in settings:
-            sample = measure(*setting, plan)
-            samples[setting].append(sample)
-            print(f"round {number + 1}/{plan.rounds}  {sample}", file=sys.stderr, flush=True)
-    about = _report.context()
-    title = "Link: 1, 10 and 100 streams between two nodes"
-    text = "\n\n".join(
-        (
-            f"Streams of 2.6 Mbit/s (30 pictures, 47 audio frames a second), {plan.rounds} rounds of {plan.seconds:g} s each, "
-            "median; percentages of one core, the sender's with the making of the units; `flush` is the least time between two "
-            "batches (the default is 1 ms, and 10 while a link sends over 300 batches a second).",
-            _report.listed(about),
-            _report.table(HEAD, [row(samples[setting]) for setting in settings]),
-        )
-    )
-    print(f"\n{title}\n\n{text}\n")
-    plan.json.parent.mkdir(parents=True, exist_ok=True)
-    plan.json.write_text(json.dumps({"about": about, "samples": [asdict(each) for found in samples.values() for each in found]}))
-    if plan.report:
-        _report.publish("link", title, text)
+    found: Found[Sample] = _rounds.run(_rounds.choose(subjects(plan), plan.only), plan.rounds)
+    table = _report.table(HEAD, [row(found.of(setting)) for setting in found.samples if found.of(setting)])
+    sys.exit(_rounds.conclude("link", title(plan.streams), [introduction(plan), table, LIMITS], plan, found))
 
 
 if __name__ == "__main__":

@@ -22,12 +22,12 @@ from support.process import Child, wait_until
 
 from bench import _load, _report, _road, _rounds, fanout, publish
 from bench._report import Judged
-from bench.fanout import CONNECT_S, LOOK_S, STREAM, STREAM_READY_S
+from bench.fanout import CONNECT_S, LEAST_SHARE, LOOK_S, STREAM, STREAM_READY_S
 from bench.peers import Nginx, NodeMediaServer
 
 PUBLISHERS, PLAYERS, STREAMS = 200, 1000, 100
 APP, NAME = "live", "bench-"
-PLAYED_MEDIA = "bench_600k"  #: what players get says nothing of their memory as long as they take it in
+FEWER_PLAYERS = {"node-media-server": 500}  #: of whose core more would not be served: what waits for them were measured
 MOST_PUBLISHER_KB = 2000.0
 MOST_PLAYER_KB = 20.0
 IDLE_S = 2.0  #: after the start, before anybody comes
@@ -90,23 +90,33 @@ def players(subject: fanout.Subject, plan: argparse.Namespace, folder: Path, sta
     """A server that one stream is played from."""
     server = subject.start(folder, stack)
     assert server.push_url is not None, "there is no stream without a publisher"
-    push = stack.enter_context(
-        Child([PROGRAM, "push", "--loop", "0", str(media(PLAYED_MEDIA)), server.push_url], log=folder / "push.log")
-    )
+    command = [PROGRAM, "push", "--loop", "0", str(media(fanout.STREAM_MEDIA)), server.push_url]
+    push = stack.enter_context(Child(command, log=folder / "push.log"))
     time.sleep(STREAM_READY_S)
-    with _played(server.players, 1, folder):  # what is there once for all players
+    number = min(plan.players, FEWER_PLAYERS.get(subject.name, plan.players))
+    with _played(server.players, 1, folder / "one.log"):  # what is there once for all players
         time.sleep(plan.seconds)
         rest_mb = _load.rss_mb(server.pid)
-        with _played(server.players, plan.players, folder) as load:
+        with _played(server.players, number, folder / "players.log", warm_up_s=plan.seconds / 2) as load:
             time.sleep(plan.seconds)
             then_mb = _load.rss_mb(server.pid)
-            return Sample({SERVER: Growth(plan.players, rest_mb, then_mb)}, _gone(push) or _gone(load))
+            problem = _gone(push) or _gone(load)
+            load.terminate()
+            problem = problem or _short(_load.played(load, _load.MARGIN_S))
+            return Sample({SERVER: Growth(number, rest_mb, then_mb)}, problem)
 
 
-def _played(url: tuple[str, ...], number: int, folder: Path) -> Child:
+def _short(got: _load.Players) -> str:
+    """What players lacked, if anything: memory would be that of what waits for them."""
+    if not got.closed and got.lowest_kbps >= LEAST_SHARE * fanout.stream_kbps():
+        return ""
+    return f"{got.closed} players were closed, the slowest got {got.lowest_kbps:.0f} kbit/s of {fanout.stream_kbps():.0f}"
+
+
+def _played(url: tuple[str, ...], number: int, log: Path, *, warm_up_s: float = 0) -> Child:
     port = int(url[1])
     wanted = _load.connections(port) + number
-    load = _load.play(url, number, LONG_S, 0, folder / f"players-{number}.log")
+    load = _load.play(url, number, LONG_S, warm_up_s, log)
     try:
         wait_until("players", lambda: _load.connections(port) >= wanted, CONNECT_S, child=load, every_s=LOOK_S)
     except BaseException:
@@ -138,7 +148,7 @@ class Cluster:
         time.sleep(self._plan.seconds)
         if are_played:
             rest = self._memory()
-            played = _played(_road.flv(self._road.playing[0], f"{APP}/{NAME}%d"), number, self._folder)
+            played = _played(_road.flv(self._road.playing[0], f"{APP}/{NAME}%d"), number, self._folder / "players.log")
             self._stack.enter_context(played)
             time.sleep(self._plan.seconds)
         then = self._memory()
@@ -255,9 +265,9 @@ def introduction(plan: argparse.Namespace) -> str:
     """What the tables show."""
     return (
         f"Resident memory before and {plan.seconds:g} s after {plan.publishers} publishers of {fanout.stream_kbps() / 1000:.1f} "
-        f"Mbit/s with a key frame every 2 s, or {plan.players} players of one stream, have come to a server of their own; the "
-        f"difference shared by their number, median of {plan.rounds} rounds. `MB without them` is with the stream and one player, "
-        "where players are counted."
+        f"Mbit/s with a key frame every 2 s, or {plan.players} players of one such stream, have come to a server of their own, or "
+        "fewer where it serves no more; the difference shared by their number, median of "
+        f"{plan.rounds} rounds. `MB without them` is with the stream and one player, where players are counted."
     )
 
 

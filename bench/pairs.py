@@ -1,7 +1,7 @@
 """Many streams that one player each watches: what a pair of a publisher and a player costs.
 
-One standalone server, all roles counted, each frame at once, by RTMP and by HTTP-FLV, and nginx-rtmp beside it. One more pair
-writes down when each of its frames was sent and when it came.
+One standalone server, all roles counted, each frame at once, by RTMP and by HTTP-FLV, and nginx-rtmp and node-media-server beside
+it. One more pair writes down when each of its frames was sent and when it came.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from support.process import wait_until
 from bench import _load, _meter, _report, _rounds, _stamps
 from bench._plots import Curve, Plot
 from bench._report import Judged
-from bench.fanout import CONNECT_S, LEAST_SHARE, LOOK_S, stream_kbps
-from bench.peers import Nginx
+from bench.fanout import CONNECT_S, LEAST_SHARE, LOOK_S, installed_node_media_server, stream_kbps
+from bench.peers import Nginx, NodeMediaServer, Server
+from lalmesh.runtime.config import PublishConfig
 
 LOOKED_AT = "live/looked-at"
 STREAMS = "bench-%d"  #: as `publishers.c` names them
@@ -32,15 +33,21 @@ PAIRS = (100, 200, 300)
 START_S = 60.0  #: for the server to let all publish
 READY_S = 3.0  #: until every stream has begun, whose publishers begin within two seconds
 FIRST_FRAME_S = 15.0
-LATE_MS = 100.0  #: a message that a publisher gave to the kernel later, at the 99th percentile, was late by the load's fault
 RESULTS = _load.BUILT / "pairs.json"
 TITLE = "Pairs: streams that one player each watches"
-SHOWN = {"lalmesh-rtmp": "RTMP", "lalmesh-flv": "HTTP-FLV", "nginx-rtmp": "RTMP"}
+SHOWN = {
+    "lalmesh-rtmp": "RTMP",
+    "lalmesh-flv": "HTTP-FLV",
+    "nginx-rtmp": "RTMP",
+    "node-media-server-rtmp": "RTMP",
+    "node-media-server-flv": "HTTP-FLV",
+}
+MOST_PAIRS = {"node-media-server": 100}  #: whose core more of them would fill
 LIMITS = (
     "What limits it: nothing is shared here, so every frame is read, taken apart, numbered, kept and muxed for one write alone; "
     "of that the core can do so many a second, whatever their size. Where many publish, their connections are read together, in "
-    "turns of up to 40 ms, which costs less and is most of the delay here. Where the core is full, publishers wait in the kernel "
-    "and the delay grows. Edges, or workers on more cores, move it in proportion."
+    f"turns of up to {PublishConfig().max_delay_ms} ms, which costs less and is most of the delay here. Where the core is full, "
+    "publishers wait in the kernel and the delay grows. Edges, or workers on more cores, move it in proportion."
 )
 
 
@@ -59,7 +66,7 @@ class Sample:
         """What makes it worthless, if anything."""
         if self.published.closed or self.players.closed:
             return f"{self.published.closed} publishers and {self.players.closed} players were closed"
-        if self.published.late_p99_ms > LATE_MS and not self.published.full:
+        if self.published.late_p99_ms > _load.MOST_LATE_MS and not self.published.full:
             return f"publishers were late: p99 {self.published.late_p99_ms:.0f} ms"
         return ""
 
@@ -81,30 +88,35 @@ def label(server: str, pairs: int) -> str:
     return f"{server}-{pairs}"
 
 
-def _started(name: str, folder: Path, stack: ExitStack) -> Standalone | Nginx:
-    if name == "nginx-rtmp":
-        return stack.enter_context(Nginx(folder / "nginx"))
-    return stack.enter_context(Standalone(folder, {"edge.fanout.max_delay_ms": 0}))
+def server(name: str) -> str:
+    """Whose line it is."""
+    return name.rpartition("-")[0]
+
+
+def _started(name: str, folder: Path, stack: ExitStack) -> Standalone | Server:
+    if name.startswith("lalmesh"):
+        return stack.enter_context(Standalone(folder, {"edge.fanout.max_delay_ms": 0}))
+    return stack.enter_context(Nginx(folder) if name.startswith("nginx") else installed_node_media_server(folder))
 
 
 def _measure(plan: argparse.Namespace, name: str, pairs: int, folder: Path, stack: ExitStack) -> Sample:
     cores = _load.Cores(apart=plan.pin)
-    server = _started(name, folder, stack)
-    cores.give_server(server.pid)
-    publishers = _load.publish(server.ports["rtmp"], pairs, 0, READY_S, media("bench"), folder / "publishers.log")
+    started = _started(name, folder, stack)
+    cores.give_server(started.pid)
+    publishers = _load.publish(started.ports["rtmp"], pairs, 0, READY_S, media("bench"), folder / "publishers.log")
     stack.enter_context(publishers)
     cores.give_load(publishers.pid)
     _load.wait_published(publishers, START_S)
     time.sleep(READY_S)
     sent, got = folder / "sent", folder / "got"
     if name != "nginx-rtmp":  # which gives every player times of its own
-        pushing = stack.enter_context(_stamps.pushing(media("bench"), server.rtmp_url(LOOKED_AT), sent))
-        url = server.rtmp_url(LOOKED_AT) if SHOWN[name] == "RTMP" else server.flv_url(LOOKED_AT)
+        pushing = stack.enter_context(_stamps.pushing(media("bench"), started.rtmp_url(LOOKED_AT), sent))
+        url = started.rtmp_url(LOOKED_AT) if SHOWN[name] == "RTMP" else started.flv_url(LOOKED_AT)
         looking = stack.enter_context(_stamps.playing(url, got))
         for child in (pushing, looking):
             cores.give_load(child.pid)
         wait_until("a frame at the player that looks", lambda: bool(_stamps.read(got)), FIRST_FRAME_S, child=looking)
-    port = server.ports["rtmp" if SHOWN[name] == "RTMP" else "http"]
+    port = started.ports["rtmp" if SHOWN[name] == "RTMP" else "http"]
     play = ("rtmp", str(port), "live", STREAMS) if SHOWN[name] == "RTMP" else ("http", str(port), f"/live/{STREAMS}.flv")
     before = _load.connections(port)
     players = _load.play(play, pairs, plan.warm_up + plan.seconds + 1, plan.warm_up, folder / "players.log")
@@ -112,7 +124,7 @@ def _measure(plan: argparse.Namespace, name: str, pairs: int, folder: Path, stac
     cores.give_load(players.pid)
     wait_until("players", lambda: _load.connections(port) >= before + pairs, CONNECT_S, child=players, every_s=LOOK_S)
     time.sleep(plan.warm_up)
-    meter, since_ns = _meter.Meter({name: server.pid}), time.monotonic_ns()
+    meter, since_ns = _meter.Meter({name: started.pid}), time.monotonic_ns()
     time.sleep(plan.seconds)
     usage, until_ns = meter.read()[name], time.monotonic_ns()
     played = _load.played(players, plan.seconds + _load.MARGIN_S)
@@ -126,10 +138,13 @@ def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Sample]]:
     """Each number of pairs with each server, one after the other."""
     ours = "" if Path(PROGRAM).exists() else f"{PROGRAM} is missing"
     nginx = "" if Nginx.available() else "nginx or its RTMP module is not installed"
+    node = "" if NodeMediaServer.available() else "node or npm is not installed"
+    missing = {"lalmesh": ours, "nginx": nginx, "node-media-server": node}
     return [
-        _rounds.Subject(label(name, pairs), partial(_measure, plan, name, pairs), nginx if name == "nginx-rtmp" else ours)
+        _rounds.Subject(label(name, pairs), partial(_measure, plan, name, pairs), missing[server(name)])
         for pairs in plan.pairs
         for name in SHOWN
+        if pairs <= MOST_PAIRS.get(server(name), pairs)
     ]
 
 
@@ -160,7 +175,7 @@ def row(name: str, pairs: int, found: _rounds.Found[Sample]) -> list[str]:
     ratio = ratio_to_nginx(name, pairs, found)
     delays = [each.delay for each in mine if each.delay is not None]
     return [
-        name.partition("-")[0],
+        server(name),
         SHOWN[name],
         str(pairs),
         median(lambda each: each.usage.cpu_percent, ".1f"),
@@ -208,7 +223,7 @@ def plots(found: _rounds.Found[Sample], pairs: Sequence[int]) -> list[Plot]:
         for name, shown in SHOWN.items():
             values = [(float(number), found.median(label(name, number), of)) for number in pairs]
             points = [(number, value) for number, value in values if value is not None]
-            made.append(Curve(label=f"{name.partition('-')[0]}, {shown}", points=points, dashed=name == "nginx-rtmp"))
+            made.append(Curve(label=f"{server(name)}, {shown}", points=points, dashed=server(name) != "lalmesh"))
         return made
 
     x = "pairs of a publisher and a player"

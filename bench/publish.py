@@ -16,7 +16,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from support.cluster import PROGRAM, Standalone
 from support.media import media
@@ -30,15 +29,11 @@ from bench.peers import Nginx, NodeMediaServer, Server
 
 PUBLISHERS = 200
 FLOOR = "floor"
-STEPS = {"lalmesh": 50, "nginx-rtmp": 200, "node-media-server": 100}  #: publishers that come at a time
+STEPS = {FLOOR: 400, "lalmesh": 50, "nginx-rtmp": 200, "node-media-server": 100}  #: publishers that come at a time
 MOST_PUBLISHERS = 2000
 MOST_TIMES_NGINX = 3.3  #: which is what lal takes
 MOST_MB = 2.0  #: of memory for a publisher
-LEAST_SHARE = 0.95  #: of the bits of its stream, that a publisher must have got rid of: pictures differ, second by second
-MOST_UNREAD_MS = 100.0  #: of all streams, that may lie unread in the server's sockets
-MOST_LATE_MS = 100.0  #: behind their time, that 1% of the messages may have been given to the kernel
 FULL_PERCENT = 95.0  #: of its core, from which on a process has nothing left
-LOOKS, LOOK_S = 5, 0.1  #: how often it is looked at what is unread, and the time in between
 BEGIN_S, BEGIN_EACH_S = 20.0, 0.1  #: for publishers to begin
 SPARE_S = 3.0  #: that they go on after the measurement
 RESULTS = _load.BUILT / "publish.json"
@@ -86,15 +81,7 @@ class Step:
     @property
     def problem(self) -> str:
         """What makes it worthless, if anything: the server, or the load, did not keep up."""
-        if self.sent.closed:
-            return f"{self.sent.closed} publishers were closed"
-        if self.sent.lowest_kbps < LEAST_SHARE * stream_kbps():
-            return f"one publisher got rid of {self.sent.lowest_kbps:.0f} kbit/s of {stream_kbps():.0f}"
-        if self.unread_ms > MOST_UNREAD_MS:
-            return f"{self.unread_ms:.0f} ms of the streams lie unread"
-        if self.sent.late_p99_ms > MOST_LATE_MS:
-            return f"messages left {self.sent.late_p99_ms:.0f} ms late"
-        return ""
+        return self.sent.behind(self.unread_ms, stream_kbps())
 
     @property
     def shown(self) -> str:
@@ -199,7 +186,7 @@ class Bench:
             _load.wait_published(load, BEGIN_S + BEGIN_EACH_S * publishers)
             time.sleep(plan.warm_up)
             used = _load.usage(server.pid, plan.seconds)
-            unread_ms = self._unread_ms(publishers)
+            unread_ms = _load.unread_ms(server.port, publishers * stream_kbps())
             sent = _load.published(load, SPARE_S + _load.MARGIN_S)
         return Step(publishers, used, rest_mb, unread_ms, sent)
 
@@ -220,13 +207,6 @@ class Bench:
                 return Climb(steps, "its core is full")
         return Climb(steps, "no more were tried")
 
-    def _unread_ms(self, publishers: int) -> float:
-        looks = []
-        for _ in range(LOOKS):
-            looks.append(_load.unread_bytes(self._server.port))
-            time.sleep(LOOK_S)
-        return statistics.median(looks) * 8 / (publishers * stream_kbps())
-
 
 def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Step]]:
     """All servers, with as many publishers."""
@@ -243,8 +223,10 @@ def climbs(plan: argparse.Namespace) -> list[_rounds.Subject[Climb]]:
     def measure(start: Start, each: int, folder: Path, stack: ExitStack) -> Climb:
         return Bench(plan, start, folder, stack).climb(each)
 
-    found = [(name, *each) for name, each in servers().items() if name in STEPS]
-    return [_rounds.Subject(f"climb-{name}", partial(measure, start, STEPS[name]), missing) for name, start, missing in found]
+    return [
+        _rounds.Subject(f"climb-{name}", partial(measure, start, STEPS[name]), missing)
+        for name, (start, missing) in servers().items()
+    ]
 
 
 # what was found
@@ -314,8 +296,8 @@ def plots(climbed: Mapping[str, Climb]) -> list[Plot]:
         )
         for name, climb in climbed.items()
     ]
-    title = "Streams that are published and not played"
-    return [Plot(name="publish", title=title, x="publishers of 2.6 Mbit/s", y="% of a core", curves=curves, limit=100)]
+    title, x = "Streams that are published and not played", f"publishers of {stream_kbps() / 1000:.1f} Mbit/s"
+    return [Plot(name="publish", title=title, x=x, y="% of a core", curves=curves, limit=100)]
 
 
 def introduction(plan: argparse.Namespace) -> str:
@@ -332,9 +314,9 @@ def introduction(plan: argparse.Namespace) -> str:
 def climb_introduction() -> str:
     """What the second table shows."""
     return (
-        "Then publishers are added until the server does not keep up: more than "
-        f"{MOST_UNREAD_MS:g} ms of the streams lie unread in its sockets, messages leave late, publishers are closed, or its core "
-        "is full. The last step that it kept up with is the knee."
+        f"Then publishers are added until the server does not keep up: more than {_load.MOST_UNREAD_MS:g} ms of the streams lie "
+        "unread in its sockets, messages leave late, publishers are closed, or its core is full. The last step that it kept up "
+        "with is the knee."
     )
 
 
@@ -360,9 +342,7 @@ def main() -> None:
             _report.table(KNEE_HEAD, [[name, knee(climb).told] for name, climb in climbed.items()]),
             _report.table(CLIMB_HEAD, [line for name, climb in climbed.items() for line in climb_rows(name, climb)]),
         ]
-    problems = {**found.problems, **climbed_found.problems}
-    whole: _rounds.Found[Any] = _rounds.Found({**found.samples, **climbed_found.samples}, problems)
-    bars = judge(found, plan.publishers)
+    bars, whole = judge(found, plan.publishers), _rounds.joined(found, climbed_found)
     sys.exit(_rounds.conclude("publish", TITLE, [*paragraphs, LIMITS], plan, whole, judged=bars, plots=plots(climbed)))
 
 

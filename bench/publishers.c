@@ -15,20 +15,10 @@
  * this process took of a core.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 #include "load.h"
 
 enum { FLV_HEADER = 13, DATA = 18, CHUNK = 4096, MAX_MESSAGES = 200000, LATE_MS = 10000 };
@@ -46,14 +36,6 @@ static Publisher *publishers;
 static long late[LATE_MS + 1], sent_messages, full, closed; /* `late`: messages by ms */
 static double worst_s;
 static int *heap; /* publishers by when their next message is due: the first one is the first to send */
-static volatile sig_atomic_t over;
-
-static double used_s(void) {
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    return u.ru_utime.tv_sec + u.ru_stime.tv_sec + (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
-static void end(int signal) { (void)signal; over = 1; }
 
 /* What is sent */
 
@@ -123,17 +105,6 @@ static void prepare(const char *path) {
 
 /* How one begins */
 
-static void send_all(int fd, const void *buf, long n) {
-    for (const char *p = buf; n > 0;) {
-        ssize_t done = write(fd, p, n);
-        if (done <= 0) fail("write");
-        p += done; n -= done;
-    }
-}
-static void command(int fd, int csid, int stream, const unsigned char *body, int n) {
-    unsigned char out[4096];
-    send_all(fd, out, rtmp_message(out, csid, COMMAND, stream, body, n, FIRST_CHUNK) - out);
-}
 static void await(int fd, const char *word, const char *bad) { /* an answer is shorter than a chunk up to its code */
     static unsigned char got[65536];
     long n = 0;
@@ -150,35 +121,19 @@ static void await(int fd, const char *word, const char *bad) { /* an answer is s
     exit(1);
 }
 static int publish(int port, const char *app, const char *name) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = loopback(port);
     struct timeval limit = {.tv_sec = ANSWER_S};
     int fd = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
     if (fd < 0 || connect(fd, (void *)&to, sizeof to)) fail("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    unsigned char shake[3073] = {3}, body[2048], *p;
-    char url[256];
-    for (int k = 9; k < 1537; k++) shake[k] = rand();
-    send_all(fd, shake, 1537);     /* C0 C1 */
-    read_all(fd, shake, 3073);     /* S0 S1 S2 */
-    send_all(fd, shake + 1, 1536); /* C2 echoes S1 */
-    snprintf(url, sizeof url, "rtmp://127.0.0.1:%d/%s", port, app);
-    p = amf_number(amf_string(body, "connect"), 1);
-    *p++ = 3;
-    p = amf_string(amf_text(p, "app"), app);
-    p = amf_string(amf_text(p, "type"), "nonprivate");
-    p = amf_string(amf_text(p, "flashVer"), "FMLE/3.0 (compatible; publishers)");
-    p = amf_string(amf_text(p, "tcUrl"), url);
-    *p++ = 0; *p++ = 0; *p++ = 9;
-    command(fd, 3, 0, body, p - body);
+    unsigned char body[2048];
+    rtmp_shake(fd);
+    must(rtmp_command(fd, 3, 0, body, amf_connect(body, port, app, "FMLE/3.0 (compatible; publishers)") - body), "connect");
     await(fd, "_result", "_error");
-    p = amf_create_stream(body);
-    command(fd, 3, 0, body, p - body);
+    must(rtmp_command(fd, 3, 0, body, amf_create_stream(body) - body), "createStream");
     await(fd, "_result", "_error");
-    p = amf_number(amf_string(body, "publish"), 3);
-    *p++ = 5;
-    p = amf_string(amf_string(p, name), "live");
-    command(fd, 8, 1, body, p - body);
+    must(rtmp_command(fd, 8, 1, body, amf_publish(body, name) - body), "publish");
     await(fd, "NetStream.Publish.Start", "error");
     fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;
@@ -256,8 +211,7 @@ int main(int argc, char **argv) {
     int port = atoi(argv[1]), n = atoi(argv[4]);
     double seconds = atof(argv[5]), warm_up = atof(argv[6]);
     if (n < 1 || n > 65536) { fprintf(stderr, "%d publishers\n", n); return 2; }
-    signal(SIGTERM, end);
-    signal(SIGINT, end);
+    end_when_asked();
     prepare(argv[7]);
     publishers = calloc(n, sizeof *publishers);
     heap = calloc(n, sizeof *heap);
@@ -269,7 +223,7 @@ int main(int argc, char **argv) {
         p->fd = publish(port, argv[2], name);
         struct epoll_event e = {.events = EPOLLIN, .data.u32 = i};
         epoll_ctl(ep, EPOLL_CTL_ADD, p->fd, &e);
-        send_all(p->fd, head, head_size);
+        must(send_all(p->fd, head, head_size), "write");
         double turn = i * 0.6180339887; /* however many there are, they are spread */
         p->begun = now_s() + (turn - (long)turn) * SPREAD_S;
         heap[count++] = i;

@@ -12,18 +12,10 @@
  * that first 302, closed connections), missed (playlists that a player never had). Loopback only.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 #include "load.h"
 
 enum { PATH_BYTES = 512, ANSWER_BYTES = 64 << 10, KEPT = 64 };
@@ -125,7 +117,7 @@ static int answered(struct player *one, double now) {
     return 1;
 }
 static void come(struct player *one, int ep) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(one->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = loopback(one->port);
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = one};
     int yes = 1;
     one->fd = socket(AF_INET, SOCK_STREAM, 0);

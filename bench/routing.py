@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
-import json
 import logging
 import statistics
 import sys
@@ -26,6 +25,14 @@ PER_S = 2000
 CHANGE_S, CALM_S = 40.0, 40.0
 RESULTS = _load.BUILT / "routing.json"
 CONNECTIONS = 2000  #: descriptors that edges and whoever asks need at most
+LIMITS = (
+    "What limits it: a route is a request over HTTP that one core of Python reads, thinks about and answers. Thinking is little, "
+    "and does not grow with the edges: two are drawn and compared; only where most are full, those with room are looked for anew a "
+    "few times a second. The same core hears of every edge each second, full ones too, and whoever asks meanwhile waits, which is "
+    "the tail of the delays. How evenly edges fill is limited by what is known of them: reports are up to a second old, and what "
+    "was sent since is reckoned. What would move it: replicas of the scheduler, each of which answers all questions; clients that "
+    "keep an answer for its `ttl_s`."
+)
 
 HEAD = [
     "full edges",
@@ -75,9 +82,9 @@ def text_of(plan: _routing.Plan, rounds: int, about: dict[str, str], samples: di
         f"that the scheduler knew to drain, had seen leave, or whose vanishing was {_routing.MISSED_S:g} s old, or to one that "
         "was full. The spread is how far the edge that is furthest from it was from its share, by capacity, of what its zone "
         f"carries: looked at each second, of edges that had {_routing.SETTLED_S:g} s to fill up; and at the end, of all. "
-        "It may be 10%."
+        f"It may be {_routing.MOST_SPREAD_PERCENT:g}%."
     )
-    return "\n\n".join([_report.listed(about), shape, _report.table(HEAD, list(itertools.starmap(row, samples.items())))])
+    return "\n\n".join([_report.listed(about), shape, _report.table(HEAD, list(itertools.starmap(row, samples.items()))), LIMITS])
 
 
 def arguments() -> argparse.Namespace:
@@ -116,8 +123,8 @@ def main() -> None:
     print(f"\n{title}\n\n{text}\n")
     every = list(itertools.chain(*samples.values()))
     problems = [each.problem for each in every if each.problem]
-    given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_text(json.dumps({"about": about, "samples": list(map(asdict, every)), "problems": problems}, indent=1))
+    shape = {name: value for name, value in vars(given).items() if name != "json"}
+    _report.keep(given.json, about, shape, {"samples": list(map(asdict, every)), "problems": problems})
     if given.report:
         _report.publish("routing", title, text)
     for problem in problems:

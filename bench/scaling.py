@@ -1,7 +1,8 @@
 """How the cost of fan-out grows: with the players of one stream, with its bit rate, and with the streams that players share out.
 
-One curve at a time, lalmesh beside the floor where the floor can do it, each frame at once and gathered for 100 ms at most. What is
-looked for is the shape: straight in the players, flat in the streams, and how much of it bits are.
+Point by point, lalmesh beside the floor where the floor can do it, each frame at once and gathered for 100 ms at most. What is
+looked for is the shape: straight in the players, flat in the streams, and how much of it bits are. A point without a sample is a
+failure.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from support.process import wait_until
 
 from bench import _load, _report, _rounds, fanout, publish
 from bench._plots import Curve, Plot
-from bench.fanout import CONNECT_S, GATHERED_MS, LEAST_SHARE, LOOK_S, STREAM_MEDIA, STREAM_READY_S, stream_kbps
+from bench.fanout import AT_ONCE, CONNECT_S, GATHERED_MS, LEAST_SHARE, LOOK_S, STREAM_MEDIA, STREAM_READY_S, gathered, stream_kbps
 
 PLAYERS = (100, 250, 500, 1000, 1500, 2000)
 MEDIA = ("bench_600k", "bench_1m", STREAM_MEDIA, "bench_6m")
@@ -31,11 +32,6 @@ SERVERS = ("floor", "lalmesh")
 APP, NAME = "live", "bench-"
 RESULTS = _load.BUILT / "scaling.json"
 TITLE = "How fan-out grows: players, bit rate, streams"
-LIMITS = (
-    "What limits it: with each frame at once a player costs its writes, 73 a second, whatever is in them; so the curve is straight "
-    "in the players, and bits count little until copying them does. Gathered, it is ten writes a second, and bits are most of it. "
-    "A stream adds its publisher, and with few players each gathers less. What would move it: see the fan-out."
-)
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,6 +42,7 @@ class Sample:
     usage: _load.Usage
     players: _load.Players
     due_kbps: float  #: that a player should have got
+    writes: float = 0.0  #: a second and player
 
     @property
     def problem(self) -> str:
@@ -63,9 +60,9 @@ class Sample:
 
 
 def of_one_stream(at: float, subject: fanout.Subject, plan: argparse.Namespace, folder: Path, stack: ExitStack) -> Sample:
-    """One server with the players of one stream; `folder` and `stack` are those of every subject."""
-    found = fanout.measure(subject, plan)
-    return Sample(at, found.usage, found.players, stream_kbps(subject.media))
+    """One server with the players of one stream."""
+    found = fanout.measured(subject, plan, folder, stack)
+    return Sample(at, found.usage, found.players, stream_kbps(subject.media), found.writes)
 
 
 def of_streams(streams: int, gather_ms: int, plan: argparse.Namespace, folder: Path, stack: ExitStack) -> Sample:
@@ -85,25 +82,35 @@ def of_streams(streams: int, gather_ms: int, plan: argparse.Namespace, folder: P
     port = node.ports["http"]
     wait_until("players", lambda: _load.connections(port) >= SHARED_PLAYERS, CONNECT_S, child=players, every_s=LOOK_S)
     time.sleep(plan.warm_up)
+    sent, begun = _load.data_segments(port), time.monotonic()
     used = _load.usage(node.pid, plan.seconds)
-    return Sample(streams, used, _load.played(players, plan.seconds + _load.MARGIN_S), stream_kbps())
+    writes = (_load.data_segments(port) - sent) / (time.monotonic() - begun) / SHARED_PLAYERS
+    return Sample(streams, used, _load.played(players, plan.seconds + _load.MARGIN_S), stream_kbps(), writes)
 
 
 def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Sample]]:
-    """Every point of every curve."""
+    """Every point of every curve: those that are compared follow each other."""
     missing = "" if Path(PROGRAM).exists() else f"{PROGRAM} is missing"
-    made = []
-    for ms in GATHERED_MS:
-        for server in SERVERS:
-            of_players = [(label("players", server, ms, players), players, STREAM_MEDIA) for players in plan.players]
-            of_rates = [(label("rate", server, ms, file), SHARED_PLAYERS, file) for file in MEDIA]
-            for name, players, file in (*of_players, *of_rates):
-                at = players if name.startswith("players") else stream_kbps(file) / 1000
-                measure = partial(of_one_stream, at, _one(server, ms, players, file), plan)
-                made.append(_rounds.Subject(name, measure, missing))
-        of_many = [(label("streams", "lalmesh", ms, streams), streams) for streams in plan.streams]
-        made += [_rounds.Subject(name, partial(of_streams, streams, ms, plan), missing) for name, streams in of_many]
+    made = [
+        _rounds.Subject(label(curve, server, ms, what), partial(of_one_stream, at, _one(server, ms, players, file), plan), missing)
+        for curve, what, at, players, file in _places(plan)
+        for ms in GATHERED_MS
+        for server in SERVERS
+    ]
+    made += [
+        _rounds.Subject(label("streams", "lalmesh", ms, streams), partial(of_streams, streams, ms, plan), missing)
+        for streams in plan.streams
+        for ms in GATHERED_MS
+    ]
     return made
+
+
+def _places(plan: argparse.Namespace) -> Iterator[tuple[str, object, float, int, str]]:
+    """Of the curves of one stream: the curve, how a point is called, where it is, players, file."""
+    for players in plan.players:
+        yield "players", players, players, players, STREAM_MEDIA
+    for file in MEDIA:
+        yield "rate", file, stream_kbps(file) / 1000, SHARED_PLAYERS, file
 
 
 def _one(server: str, gather_ms: int, players: int, file: str) -> fanout.Subject:
@@ -137,9 +144,8 @@ def curves(curve: str, found: _rounds.Found[Sample]) -> list[Curve]:
         for ms in GATHERED_MS:
             mine = [name for name in found.samples if name.startswith(f"{curve}-{server}-{ms}-") and found.of(name)]
             points = [(found.of(name)[0].at, found.median(name, _percent) or 0.0) for name in mine]
-            how = f"gathered {ms} ms" if ms else "each frame at once"
             if points:
-                made.append(Curve(label=f"{server}, {how}", points=points, dashed=server == "floor"))
+                made.append(Curve(label=f"{server}, {gathered(ms)}", points=points, dashed=server == "floor"))
     return made
 
 
@@ -156,12 +162,27 @@ def plots(found: _rounds.Found[Sample]) -> list[Plot]:
 
 
 def table(curve: str, found: _rounds.Found[Sample]) -> str:
-    """The same in figures: a column for each line."""
-    lines = curves(curve, found)
-    values = [dict(line.points) for line in lines]
-    places = sorted({at for line in values for at in line})
-    rows = [[_place(at), *(f"{line[at]:.1f}" if at in line else "" for line in values)] for at in places]
-    return _report.table([AXES[curve], *(line.label for line in lines)], rows)
+    """The same in figures: a column for each line, and how much more than the floor lalmesh took in the same round."""
+    columns = {line.label: {at: f"{value:.1f}" for at, value in line.points} for line in curves(curve, found)}
+    for ms in GATHERED_MS:
+        if ratios := ratios_to_floor(curve, ms, found):
+            columns[f"x floor, {gathered(ms)}"] = {at: f"{ratio:.2f}" for at, ratio in ratios.items()}
+    places = sorted({at for cells in columns.values() for at in cells})
+    rows = [[_place(at), *(cells.get(at, "") for cells in columns.values())] for at in places]
+    return _report.table([AXES[curve], *columns], rows)
+
+
+def ratios_to_floor(curve: str, ms: int, found: _rounds.Found[Sample]) -> dict[float, float]:
+    """How much more processor time lalmesh takes than the floor, by the place of a point."""
+    start = label(curve, "lalmesh", ms, "")
+    ratios = {}
+    for name in found.samples:
+        if not name.startswith(start):
+            continue
+        ratio = found.ratio(name, label(curve, "floor", ms, name.removeprefix(start)), _percent)
+        if ratio is not None:
+            ratios[found.of(name)[0].at] = ratio
+    return ratios
 
 
 def _place(at: float) -> str:
@@ -172,30 +193,54 @@ def introduction(plan: argparse.Namespace) -> str:
     """What the tables show."""
     return (
         f"HTTP-FLV, {plan.rounds} rounds of {plan.seconds:g} s a point, median, percent of a core; the server has a core to "
-        "itself, and the players have the other: a point that they could not follow is left out."
+        "itself, and the players have the other: a sample that they could not follow is worthless. lalmesh runs right after, or "
+        f"right before, the floor; ratios are taken within a round. {AT_ONCE}."
     )
+
+
+def limits(found: _rounds.Found[Sample]) -> str:
+    """What the curves are made of."""
+    at_once, longest = (_writes(ms, found) for ms in (min(GATHERED_MS), max(GATHERED_MS)))
+    return (
+        f"What limits it: with each frame at once a player costs its writes{at_once}, whatever is in them; so the curve is "
+        f"straight in the players, and bits count little until copying them does. Gathered, there are fewer writes{longest}, and "
+        "bits are most of it. A stream adds its publisher, and with few players each gathers less. What would move it: see the "
+        "fan-out."
+    )
+
+
+def _writes(ms: int, found: _rounds.Found[Sample]) -> str:
+    """How many a player of one stream gets of lalmesh, over all numbers of players."""
+    start = label("players", "lalmesh", ms, "")
+    values = [found.median(name, lambda sample: sample.writes) for name in found.samples if name.startswith(start)]
+    known = [value for value in values if value is not None]
+    return f" ({min(known):.0f} to {max(known):.0f} a second, the fewer the more players)" if known else ""
+
+
+def unmeasured(found: _rounds.Found[Sample]) -> dict[str, str]:
+    """The points that no round gave a sample of, and why; one that some rounds gave is measured."""
+    return {name: problem for name, problem in found.problems.items() if not found.of(name)}
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = _rounds.parser("scaling", __doc__, RESULTS, rounds=1, seconds=6, warm_up=3)
+    parser = _rounds.parser("scaling", __doc__, RESULTS, rounds=2, seconds=6, warm_up=3)
     parser.add_argument("--players", type=int, nargs="+", default=PLAYERS, help="of one stream (100 250 500 1000 1500 2000)")
     parser.add_argument("--streams", type=int, nargs="+", default=STREAMS, help="that players share out (1 10 50 100 200)")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measure, print, keep; exit with 1 if a curve has no point at all."""
+    """Measure, print, keep; exit with 1 if a point could not be measured."""
     plan = arguments()
     _load.raise_file_limit(max(*plan.players, SHARED_PLAYERS))
     found = _rounds.run(_rounds.choose(subjects(plan), plan.only), plan.rounds)
     shown = [curve for curve in AXES if curves(curve, found)]
-    paragraphs: Sequence[str] = [introduction(plan), *(table(curve, found) for curve in shown), LIMITS]
-    # Where a curve ends is what it shows, and no failure.
-    ended = _rounds.Found(found.samples, {} if shown else found.problems)
-    for name, problem in found.problems.items():
-        print(f"left out: {name}: {problem}", file=sys.stderr)
-    sys.exit(_rounds.conclude("scaling", TITLE, paragraphs, plan, ended, plots=plots(found)))
+    lacking = unmeasured(found)
+    told = "; ".join(f"{name}: {problem.splitlines()[0]}" for name, problem in lacking.items())
+    named = [f"Not measured: {told}."] if told else []
+    paragraphs: Sequence[str] = [introduction(plan), *(table(curve, found) for curve in shown), *named, limits(found)]
+    sys.exit(_rounds.conclude("scaling", TITLE, paragraphs, plan, replace(found, problems=lacking), plots=plots(found)))
 
 
 if __name__ == "__main__":

@@ -8,16 +8,10 @@
  * Loopback only.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "load.h"
 
-enum { MAX_FDS = 65536, C0_C1 = 1537, C2 = 1536, S0_S1_S2 = 3073, READ = 65536 };
+enum { MAX_FDS = 65536, C0_C1 = 1 + SHAKE, C2 = SHAKE, S0_S1_S2 = 1 + 2 * SHAKE, READ = 65536 };
 static long begun[MAX_FDS]; /* bytes of the handshake that have come */
 static int answered[MAX_FDS]; /* how much of the dialogue is done: the handshake, then each command */
 
@@ -40,7 +34,7 @@ static void come(int fd, long size) {
 int main(int argc, char **argv) {
     if (argc < 2) { fprintf(stderr, "see the head of sink.c\n"); return 2; }
     int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1, ep = epoll_create1(0);
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = loopback(atoi(argv[1]));
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(listener, (void *)&at, sizeof at) || listen(listener, 4096)) { perror("listen"); return 1; }
     struct epoll_event e = {.events = EPOLLIN, .data.fd = listener}, events[256];

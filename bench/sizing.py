@@ -14,6 +14,8 @@ from lalmesh.runtime.marked import with_marked
 PAGE = ROOT / "docs" / "sizing.md"
 BEGIN, END = "<!-- sizing: begin, written by python -m bench.sizing -->", "<!-- sizing: end -->"
 HEAD = ("load", "% of a core", "whose", "measured by")
+NUMBER = re.compile(r"\d[\d,]*")
+PLAYERS = 1000  #: that processor time is told of
 
 Row = Mapping[str, str]
 
@@ -27,6 +29,7 @@ class Section:
     """What one benchmark has written."""
 
     name: str
+    title: str
     rows: tuple[Row, ...]  #: of all its tables
 
     def row(self, **wanted: str) -> Row:
@@ -40,11 +43,23 @@ class Section:
                 return row
         raise NotMeasured(f"docs/performance.md has no row of {self.name} with {wanted}")
 
+    def players(self, row: Row) -> float:
+        """How many players a row is of: it says so, or the title does for all.
+
+        Raises:
+            NotMeasured: neither does.
+        """
+        told = row.get("players", "")
+        found = [told] if NUMBER.fullmatch(told) else re.findall(rf"({NUMBER.pattern}) players", self.title)
+        if not found:
+            raise NotMeasured(f"docs/performance.md does not say how many players {dict(row)} of {self.name} has")
+        return float(found[0].replace(",", ""))
+
 
 def sections(text: str) -> dict[str, Section]:
     """What is in the page, by benchmark."""
-    found = re.findall(r"^<!-- (\w+): written by .*? -->\n(.*?)^<!-- /\1 -->$", text, re.M | re.S)
-    return {name: Section(name, tuple(_rows(body))) for name, body in found}
+    found = re.findall(r"^<!-- (\w+): written by .*? -->\n(?:## ([^\n]*)\n)?(.*?)^<!-- /\1 -->$", text, re.M | re.S)
+    return {name: Section(name, title, tuple(_rows(body))) for name, title, body in found}
 
 
 def _rows(body: str) -> Iterator[Row]:
@@ -80,10 +95,12 @@ def loads(measured: Mapping[str, Section]) -> Iterator[tuple[str, str, str, str]
     for protocol, gathered in (("HTTP-FLV", "100 ms"), ("RTMP", "100 ms"), ("HTTP-FLV", "0 ms"), ("RTMP", "0 ms")):
         row = fanout.row(server="lalmesh", protocol=protocol, gathered=gathered)
         how = "each frame at once" if gathered == "0 ms" else f"gathered {gathered}"
-        measured_with = number(row, "players") if "players" in row else 500
-        yield f"1,000 players by {protocol}, {how}", _shown(number(row, percent) * 1000 / measured_with), "edge", "fanout"
+        each = number(row, percent) / fanout.players(row)
+        yield f"{PLAYERS:,} players by {protocol}, {how}", _shown(each * PLAYERS), "edge", "fanout"
     for players in ("RTSP, interleaved", "RTSP, UDP"):
-        yield f"1,000 players by {players}", _shown(number(rtsp.row(players=players), percent) * 5), "edge", "rtsp"
+        row = rtsp.row(players=players)
+        each = number(row, percent) / rtsp.players(row)
+        yield f"{PLAYERS:,} players by {players}", _shown(each * PLAYERS), "edge", "rtsp"
     row = link.row(streams="100", flush="default")
     yield "100 streams to another node", _shown(number(row, "sender %")), "the node that sends", "link"
     yield "100 streams from another node", _shown(number(row, "receiver %")), "the node that receives", "link"
@@ -119,7 +136,7 @@ def memory(measured: Mapping[str, Section]) -> Iterator[tuple[str, str, str]]:
     """What processes take of memory."""
     fanout, hls, cluster = (measured[name] for name in ("fanout", "hls", "cluster"))
     row = fanout.row(server="lalmesh", protocol="HTTP-FLV", gathered="100 ms")
-    yield "standalone, 500 players of one stream", row["MB"], "fanout"
+    yield f"standalone, {fanout.players(row):,.0f} players of one stream", row["MB"], "fanout"
     for streams in ("10", "50"):
         yield f"standalone, {streams} streams, segments in both formats", hls.row(segments="both", streams=streams)["MB"], "hls"
     yield "each stream more that is cut into segments, both formats", hls.row(segments="both", streams="50")["+ MB a stream"], "hls"

@@ -25,12 +25,11 @@ from pathlib import Path
 from support.cluster import PROGRAM, Cluster, Node, Standalone
 from support.process import wait_until
 
-from bench import _load, _report, _rounds
+from bench import _load, _report, _rounds, cpu
 
 ROLES = ("edge", "origin", "hls", "scheduler")
 LOOK_S = 0.002
 READY_S = 60.0
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 COMMAND_S = 20.0  #: for a command that ends by itself
 IMPORT = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \| +(\S+)$", re.M)
 SHOWN_PACKAGES = 10
@@ -64,12 +63,6 @@ class Sample:
         return f"ready after {self.ready_s * 1000:.0f} ms"
 
 
-def processor_s(pid: int) -> float:
-    """What a process has taken so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-
-
 def timed(begun: float, node: Node) -> Sample:
     """The start of a node that was executed at `begun`, by the clock that never goes back."""
     ports = node.log.with_name(f"{node.name}.ports.json")
@@ -80,7 +73,7 @@ def timed(begun: float, node: Node) -> Sample:
     wait_until("ports", bound, READY_S, every_s=LOOK_S)
     listening_s = time.monotonic() - begun
     node.wait_ready(READY_S)
-    return Sample(listening_s, time.monotonic() - begun, processor_s(node.pid), _load.rss_mb(node.pid))
+    return Sample(listening_s, time.monotonic() - begun, cpu.taken(node.pid).processor_s, _load.rss_mb(node.pid))
 
 
 def standalone(is_cold: bool, folder: Path, stack: ExitStack) -> Sample:

@@ -2,7 +2,8 @@
 
 Each is a process of its own, gets the arguments that the suite does not know, and keeps what it finds in `.tools/bench/NAME.json`.
 The suite gathers that in `.tools/bench/suite.json`; with ``--report`` also in `docs/performance/figures.json`, and writes the table
-of bars at the head of `docs/performance.md`, where each benchmark has written its own section.
+of bars at the head of `docs/performance.md`, where each benchmark has written its own section. What could not be measured is a
+failure like what was missed: a bar without a figure, and whatever was left out, unless ``--only`` asked for a part.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from bench._report import Judged
 
 BENCHES = (
     *("fanout", "publish", "scaling", "memory", "start", "pairs", "burst", "delay", "edges"),
-    *("rtsp", "hls", "hls_load", "link", "cluster", "routing"),
+    *("rtsp", "hls", "hls_load", "link", "cluster", "routing", "client"),
 )
 RESULTS = _load.BUILT / "suite.json"
 FIGURES = _plots.FOLDER / "figures.json"
 TITLE = "What has to be kept, and what was found"
-HEAD = ["what", "found", "bar", "verdict", "measured by", "at commit"]
+HEAD = [*_report.BARS_HEAD, "measured by", "at commit"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,17 +48,31 @@ class Ran:
         return [Judged(**{name: value for name, value in bar.items() if name in names}) for bar in self.found.get("bars", ())]
 
     @property
+    def is_partial(self) -> bool:
+        """Whether only some of its subjects were asked for."""
+        return bool(self.found.get("plan", {}).get("only"))
+
+    @property
     def failure(self) -> str:
         """What is wrong with it, if anything is."""
         if not self.found:
             return "it has kept nothing" if self.status is None else f"it ended with {self.status} and kept nothing"
         told = self.found.get("problems") or ()
         said = [f"{label}: {what}" for label, what in told.items()] if isinstance(told, Mapping) else told
-        problems = [f"worthless: {str(each).splitlines()[0]}" for each in said]
-        missed = [f"missed: {told}" for told in _report.missed(self.judged)]
-        if not problems and not missed and self.status:
-            return f"it ended with {self.status}"
-        return "; ".join((*problems, *missed))
+        wrong = [f"worthless: {str(each).splitlines()[0]}" for each in said]
+        wrong += [f"missed: {told}" for told in _report.missed(self.judged)]
+        if not wrong and self.status:
+            wrong = [f"it ended with {self.status}"]
+        return "; ".join(wrong if self.is_partial else (*wrong, *self._lacking()))
+
+    def _lacking(self) -> list[str]:
+        """What it could not measure."""
+        samples, why = self.found.get("samples"), self.found.get("left_out", {})
+        empty = [label for label, mine in samples.items() if not mine] if isinstance(samples, Mapping) else []
+        left_out = [f"left out: {label}{f': {why[label]}' if label in why else ''}" for label in dict.fromkeys((*why, *empty))]
+        if samples is not None and not samples:
+            left_out.append("it measured nothing")
+        return [*left_out, *(f"not measured: {each.what}" for each in self.judged if each.met is None)]
 
 
 def run(name: str, arguments: Sequence[str]) -> Ran:
@@ -85,18 +100,7 @@ def kept_in(name: str) -> Path:
 
 def rows(ran: Sequence[Ran]) -> list[list[str]]:
     """A line a bar."""
-    return [
-        [
-            each.what,
-            "" if each.found is None else f"{_report.shown(each.found)} {each.unit}".rstrip(),
-            f"{'at least' if each.at_least else 'at most'} {each.bar:g}",
-            each.verdict,
-            one.name,
-            one.found.get("about", {}).get("commit", ""),
-        ]
-        for one in ran
-        for each in one.judged
-    ]
+    return [[*each.cells, one.name, one.found.get("about", {}).get("commit", "")] for one in ran for each in one.judged]
 
 
 def counted(ran: Sequence[Ran]) -> str:
@@ -140,7 +144,7 @@ def keep(path: Path, ran: Sequence[Ran], about: Mapping[str, str]) -> None:
 
 
 def main() -> None:
-    """Run, tell, keep; exit with 1 if a benchmark failed or a bar is missed."""
+    """Run, tell, keep; exit with 1 if a benchmark failed, or a bar is missed or could not be measured."""
     names, plan, others = arguments(sys.argv[1:])
     ran = [kept(name) if plan.kept else run(name, others) for name in names or BENCHES]
     print(f"\n{TITLE}\n\n{told(ran)}\n")

@@ -13,16 +13,18 @@ import statistics
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from support.cluster import PROGRAM, Node, Standalone
 from support.otlp_collector import Collector
 
 from bench import _load, _report, _rounds
-from bench.fanout import STREAM, Running, Sample, Samples, Subject, attempt, keep, median_ratio, stream_kbps
+from bench._report import Judged
+from bench._rounds import Found
+from bench.fanout import AT_ONCE, STREAM, Running, Sample, Subject, gathered, measured, percent, stream_kbps
 
 SCRAPE_S = 5.0  #: Prometheus' own default is a minute, most have 15 s
 ANSWER_S = 10.0
@@ -84,96 +86,74 @@ def _unwatched(gather_ms: int) -> Callable[[Path, ExitStack], Running]:
     return start
 
 
-def measured(plan: argparse.Namespace) -> tuple[Samples, dict[str, str]]:
-    """All pairs: samples by label, None where one was worthless; and the last problem of each."""
-    on = Subject(WATCHED, "flv", plan.gather_ms, _watched(plan.gather_ms))
-    off = Subject(UNWATCHED, "flv", plan.gather_ms, _unwatched(plan.gather_ms))
-    samples: Samples = {subject.name: [] for subject in (on, off)}
-    problems: dict[str, str] = {}
-    for number in range(plan.rounds):
-        pair = _rounds.turned((off, on), number)
-        with ThreadPoolExecutor(len(pair) if plan.together else 1) as runners:
-            found = list(runners.map(lambda subject: attempt(subject, plan), pair))
-        for subject, (sample, problem) in zip(pair, found, strict=True):
-            samples[subject.name].append(sample)
-            if problem:
-                problems[subject.name] = problem
-            shown = problem if sample is None else f"{sample.usage.cpu_percent:.2f}% of a core"
-            print(f"pair {number + 1}/{plan.rounds}  {subject.name:<4} {shown}", file=sys.stderr, flush=True)
-    return samples, problems
+def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Sample]]:
+    """The two of a pair, in the order of the first one."""
+    missing = "" if Path(PROGRAM).exists() else f"{PROGRAM} is missing"
+    starts = {UNWATCHED: _unwatched(plan.gather_ms), WATCHED: _watched(plan.gather_ms)}
+    both = {name: Subject("lalmesh", "flv", plan.gather_ms, start, players=plan.players) for name, start in starts.items()}
+    return [_rounds.Subject(name, partial(measured, subject, plan), missing) for name, subject in both.items()]
+
+
+def judged(found: Found[Sample], gather_ms: int) -> list[Judged]:
+    """What the bar says."""
+    what = f"metrics and traces, {gathered(gather_ms)}: processor time"
+    return [Judged(what=what, found=found.ratio(WATCHED, UNWATCHED, percent), bar=MOST, unit="x off")]
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="bench.telemetry", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _rounds.parser("telemetry", __doc__, RESULTS, rounds=10, seconds=10, warm_up=3)
     parser.add_argument("--players", type=int, default=500, help="players of the one stream (%(default)s)")
     parser.add_argument("--gather-ms", type=int, default=0, help="the longest that frames are gathered (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=10, help="measured, after the warm-up (%(default)s)")
-    parser.add_argument("--warm-up", type=float, default=3, help="seconds before the measurement (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=10, help="pairs (%(default)s)")
     parser.add_argument("--together", action="store_true", help="let the two of a pair run at the same time")
-    parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help="where the samples go (%(default)s)")
-    parser.add_argument("--report", action="store_true", help="write the table into docs/performance.md")
-    parser.add_argument("--no-verdict", dest="verdict", action="store_false", help="do not fail where the bar is missed")
-    parser.add_argument("--no-pin", dest="pin", action="store_false", help="let server and load share all cores")
     return parser.parse_args()
 
 
 def introduction(plan: argparse.Namespace) -> str:
     """What the table shows."""
-    gathered = f"gathered for {plan.gather_ms} ms at most" if plan.gather_ms else "each frame at once"
+    how = f"Gathered for {plan.gather_ms} ms at most" if plan.gather_ms else AT_ONCE
     turns = "both at the same time" if plan.together else "in turn: off, on, on, off, and so on"
     return (
-        f"One stream of {stream_kbps() / 1000:.1f} Mbit/s to {plan.players} players over HTTP-FLV, {gathered}, {plan.rounds} pairs "
-        f"of {plan.seconds:g} s a server, {turns}. `on`: every trace goes to a collector, metrics have series of single streams "
-        f"and are read every {SCRAPE_S:g} s; `off`: none of it. The ratio is the median over the pairs; at most {MOST:.2f} is "
-        "accepted."
+        f"One stream of {stream_kbps() / 1000:.1f} Mbit/s to {plan.players} players over HTTP-FLV, {plan.rounds} pairs of "
+        f"{plan.seconds:g} s a server, {turns}. {how}. `on`: every trace goes to a collector, metrics have series of single "
+        f"streams and are read every {SCRAPE_S:g} s; `off`: none of it. The ratio is the median over the pairs."
     )
 
 
-def row(name: str, mine: Sequence[Sample | None], ratio: float | None, players: int) -> list[str]:
-    """The line of one of the two, of a stream to so many `players`."""
-    cpu = [sample.usage.cpu_percent for sample in mine if sample is not None]
-    rss_mb = [sample.usage.rss_mb for sample in mine if sample is not None]
-    is_on = name == WATCHED
-    verdict = "" if ratio is None or not is_on else "missed" if ratio > MOST else "met"
-    shown = f"{ratio:.3f}" if ratio is not None and is_on else ""
+def row(name: str, found: Found[Sample], plan: argparse.Namespace) -> list[str]:
+    """The line of one of the two, which has a sample."""
+    mine, [bar] = found.of(name), judged(found, plan.gather_ms)
+    cpu = [percent(sample) for sample in mine]
+    is_judged = name == WATCHED and bar.found is not None
     return [
         name,
         f"{statistics.median(cpu):.2f}",
         f"{min(cpu):.2f}-{max(cpu):.2f}",
-        f"{statistics.median(cpu) / 100 / players * US_PER_S:.0f}",
-        shown,
-        f"bar {MOST:.2f}: {verdict}" if verdict else "",
-        f"{statistics.median(rss_mb):.0f}",
+        f"{statistics.median(cpu) / 100 / plan.players * US_PER_S:.0f}",
+        f"{bar.found:.3f}" if is_judged else "",
+        f"bar {MOST:.2f}: {bar.verdict}" if is_judged else "",
+        f"{statistics.median(sample.usage.rss_mb for sample in mine):.0f}",
     ]
 
 
 HEAD = ["metrics and traces", "% of a core", "lowest-highest", "µs a second and player", "x off", "verdict", "MB"]
+LIMITS = (
+    "What limits it: media is counted by block and not by player or unit, and series are made when they are read; a player makes "
+    "spans when it comes and when it leaves. So what it costs follows how many streams and sessions there are to be read, how "
+    "often, and how often players come, and the media hardly. What would move it: reading less often, no series of single streams "
+    "(`telemetry.per_stream_metrics`), fewer traces (`telemetry.traces.sample_percent`)."
+)
 
 
 def main() -> None:
     """Measure, print, keep; exit with 1 if a sample was worthless or the bar is missed."""
     plan = arguments()
-    if not Path(PROGRAM).exists():
-        sys.exit(f"{PROGRAM} is missing")
     _load.raise_file_limit(plan.players)
-    samples, problems = measured(plan)
-    ratio = median_ratio(samples[WATCHED], samples[UNWATCHED])
-    rows = [row(name, mine, ratio, plan.players) for name, mine in samples.items() if any(mine)]
-    about = _report.context()
+    found = _rounds.run(_rounds.choose(subjects(plan), plan.only), plan.rounds, together=plan.together)
+    table = _report.table(HEAD, [row(name, found, plan) for name in (WATCHED, UNWATCHED) if found.of(name)])
     title = "What metrics and traces cost" + (", both servers at the same time" if plan.together else "")
-    text = "\n\n".join((introduction(plan), _report.listed(about), _report.table(HEAD, rows)))
-    print(f"\n{title}\n\n{text}\n")
-    keep(plan, about, samples, problems)
-    if plan.report:
-        _report.publish("telemetry", title, text)
-    for name, problem in problems.items():
-        print(f"worthless: {name}: {problem}", file=sys.stderr)
-    is_missed = plan.verdict and ratio is not None and ratio > MOST
-    sys.exit(1 if problems or is_missed else 0)
+    paragraphs = [introduction(plan), table, LIMITS]
+    sys.exit(_rounds.conclude("telemetry", title, paragraphs, plan, found, judged=judged(found, plan.gather_ms)))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ KBPS = 515.0  #: of that file
 WARM_UP_S, COUNTED_S = 1.0, 2.0
 LIMIT_S = 20.0
 REFUSED = r"no NetStream\.Publish\.Start from the server, but: .*NetStream\.Publish\.BadName"
+LONG_S = 600.0  #: that players would stay, were they not asked to end
+AT_ONCE_S = 2.0
 STALL_S = 1.5  #: more than `STALL_S` of players.c
 
 
@@ -57,6 +59,36 @@ def test_players_notice_that_a_server_stands_still(node: Standalone, tmp_path: P
         got = _load.played(crowd, LIMIT_S)
     assert (got.stalled, got.closed) == (4, 0)
     assert got.longest_gap_ms > 1000 * STALL_S - 200
+
+
+@pytest.mark.parametrize("kind", ["rtmp", "ws"])
+def test_players_that_are_asked_to_end_do_so_at_once_and_tell_what_they_got(node: Standalone, tmp_path: Path, kind: str) -> None:
+    with _load.publish(node.ports["rtmp"], STREAMS, 0, 0, media(FILE), tmp_path / "publishers.log") as load:
+        _load.wait_published(load, LIMIT_S)
+        port = node.ports["rtmp" if kind == "rtmp" else "http"]
+        before = _load.connections(port)
+        crowd = players(node, kind, 4, LONG_S, tmp_path / f"{kind}.log")
+        wait_until("players", lambda: _load.connections(port) >= before + 4, LIMIT_S, child=crowd)
+        time.sleep(WARM_UP_S + COUNTED_S)
+        crowd.terminate()
+        got = _load.played(crowd, AT_ONCE_S)
+    assert (got.players, got.closed, got.stalled) == (4, 0, 0)
+    assert got.lowest_kbps > 0.7 * KBPS
+
+
+def test_players_that_are_asked_to_end_know_who_was_closed_before(tmp_path: Path) -> None:
+    with (
+        Standalone(tmp_path, name="dying") as server,
+        _load.publish(server.ports["rtmp"], STREAMS, 0, 0, media(FILE), tmp_path / "publishers.log") as load,
+    ):
+        _load.wait_published(load, LIMIT_S)
+        with players(server, "http", 3, LONG_S, tmp_path / "http.log") as crowd:
+            wait_until("players", lambda: _load.connections(server.ports["http"]) >= 3, LIMIT_S, child=crowd)
+            server.kill()
+            time.sleep(0.5)
+            crowd.terminate()
+            got = _load.played(crowd, AT_ONCE_S)
+    assert (got.players, got.closed) == (3, 3)
 
 
 def test_publishers_that_are_not_let_in_say_what_they_were_told(node: Standalone, tmp_path: Path) -> None:

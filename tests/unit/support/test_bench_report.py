@@ -1,6 +1,8 @@
 """What a benchmark says of itself: bars, its section in the page, and plots that can be drawn again."""
 
 import json
+import shutil
+import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,6 +29,16 @@ def test_a_bar_is_kept_up_to_itself(found: float | None, at_least: bool, verdict
     assert Judged(what="fan-out", found=found, bar=1.2, at_least=at_least).verdict == verdict
 
 
+def test_a_bar_says_on_which_side_of_it_is_well() -> None:
+    both = [Judged(what="share", found=None, bar=0.9, at_least=True), Judged(what="rate", found=12345.6, bar=5000, unit="a second")]
+    assert [each.cells for each in both] == [
+        ["share", "", "at least 0.9", "not measured"],
+        ["rate", "12346 a second", "at most 5000", "missed"],
+    ]
+    assert both[0].told == "share: nothing, at least 0.9: not measured"
+    assert len(both[0].cells) == len(_report.BARS_HEAD)
+
+
 def test_what_was_missed_is_told_and_makes_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
     judged = [
         Judged(what="a", found=1, bar=2),
@@ -44,6 +56,26 @@ def test_a_section_takes_the_place_of_the_one_before() -> None:
     assert [line for line in page.splitlines() if line.startswith("#")] == ["# Title", "## A", "## B", "## C"]
     again = _report.with_section(page, "b", "## B\n\nanew")
     assert again == page.replace("## B\n", "## B\n\nanew\n")
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="it asks git")
+def test_what_benchmarks_write_themselves_is_no_change_of_the_tree_and_all_else_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_report, "ROOT", tmp_path)
+    monkeypatch.setattr(_report, "PAGE", tmp_path / "docs" / "performance.md")
+    assert _report.revision() == "unknown"
+    code = tmp_path / "code.py"
+    code.write_text("1")
+    _report.publish("a", "A", "Words.")
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "a"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True, timeout=10, stdin=subprocess.DEVNULL)
+    _report.publish("a", "A", "Other words.")
+    assert (_report.revision()[-6:] != "-dirty", capsys.readouterr().err) == (True, "")
+    code.write_text("2")
+    _report.publish("a", "A", "More words.")
+    assert _report.revision().endswith("-dirty")
+    assert capsys.readouterr().err == "warning: the tree has changes that are not committed\n"
 
 
 def test_plots_are_kept_with_what_was_found(tmp_path: Path) -> None:

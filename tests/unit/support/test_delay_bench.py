@@ -8,9 +8,10 @@ from bench import _stamps, delay
 from bench._joining import Joins
 from bench._load import Usage
 from bench._rounds import Found
-from bench._stamps import Delays, Stamp, matched, percentile
+from bench._stamps import Delays, Stamp, matched, percentile, pooled_p99_ms
 from bench.delay import Sample, gathered_ms, judge, label, plots, row
 from lalmesh.container.flv import Tag
+from lalmesh.runtime.config import FanOutConfig
 
 MS = 1_000_000
 
@@ -22,13 +23,18 @@ def joins(p99_ms: float = 10, joined: int = 100) -> dict[str, Joins]:
 
 def sample(p99_ms: float, missing: int = 0, join_ms: float = 10) -> Sample:
     used = {node: Usage(1, 2, 3, 100) for node in ("publishing edge", "origin", "playing edge")}
-    return Sample(Delays(1000, p99_ms / 2, p99_ms, 2 * p99_ms, missing, 0), joins(join_ms), used, 0, 0)
+    return Sample(Delays(1000, p99_ms / 2, p99_ms, 2 * p99_ms, missing, 0, (p99_ms,) * 100), joins(join_ms), used, 0, 0)
+
+
+def delays(*each_ms: float) -> Delays:
+    sent = [Stamp(0, str(number)) for number in range(len(each_ms))]
+    return matched(sent, [Stamp(round(ms * MS), str(number)) for number, ms in enumerate(each_ms)], 0, 1)
 
 
 def test_a_delay_is_that_of_the_same_frame() -> None:
     sent = [Stamp(number * 10 * MS, f"frame-{number}") for number in range(4)]
     got = [Stamp(12 * MS, "frame-1"), Stamp(3 * MS, "frame-0"), Stamp(25 * MS, "frame-2"), Stamp(60 * MS, "frame-3")]
-    assert matched(sent, got, 0, 30 * MS) == Delays(3, 3.0, 5.0, 5.0, 0, 0)
+    assert matched(sent, got, 0, 30 * MS) == Delays(3, 3.0, 5.0, 5.0, 0, 0, (5.0,))
 
 
 def test_frames_that_did_not_come_or_came_again_are_counted_and_strangers_are_not() -> None:
@@ -50,6 +56,13 @@ def test_a_percentile_of_few_values_is_one_of_them() -> None:
     assert percentile([], 0.5) == 0
 
 
+@pytest.mark.parametrize("rounds", [[range(200)], [range(100), range(1000)], [[5.0] * 300, range(300), [900.0, *range(299)]]])
+def test_the_percentile_of_rounds_together_is_that_of_all_their_units(rounds: list[list[float]]) -> None:
+    everything = sorted(ms for each in rounds for ms in each)
+    assert pooled_p99_ms([delays(*each) for each in rounds]) == percentile(everything, 0.99)
+    assert pooled_p99_ms([]) == 0
+
+
 def test_a_log_is_read_up_to_its_last_whole_line(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert _stamps.read(log) == []
@@ -60,17 +73,23 @@ def test_a_log_is_read_up_to_its_last_whole_line(tmp_path: Path) -> None:
 def test_what_is_gathered_for_few_players_is_not_held_for_long() -> None:
     assert [gathered_ms(players, 100) for players in (1, 20, 500, 2000)] == [0, 4, 100, 100]
     assert gathered_ms(500, 20) == 20
+    assert FanOutConfig().players_per_delay_ms == delay.PLAYERS_PER_MS
 
 
 def test_the_time_of_gathering_is_allowed_for_and_no_more() -> None:
-    found = Found({label(500, 0): [sample(14)], label(500, 100): [sample(114), sample(116), sample(117)]})
+    found = Found({label(500, 0): [sample(14)], label(500, 100): [sample(116)]})
     judged = judge(found, (1, 500), (0, 100))
     assert [(each.verdict, each.found) for each in judged[:2]] == [("met", 14), ("missed", 16)]
 
 
-def test_the_wait_for_a_first_frame_is_that_of_the_worst_gathering_time() -> None:
-    found = Found({label(500, 0): [sample(1, join_ms=40)], label(500, 100): [sample(1, join_ms=60)]})
-    judged = judge(found, (500,), (0, 100))
+def test_one_slow_round_of_three_is_not_outvoted() -> None:
+    found = Found({label(500, 0): [sample(14), sample(30), sample(14)]})
+    assert [(each.verdict, each.found) for each in judge(found, (500,), (0,))[:1]] == [("missed", 30)]
+
+
+def test_the_wait_for_a_first_frame_is_that_of_the_worst_round_and_gathering_time() -> None:
+    slow: list[Sample | None] = [sample(1, join_ms=ms) for ms in (40, 60, 40)]
+    judged = judge(Found({label(500, 0): [sample(1, join_ms=40)], label(500, 100): slow}), (500,), (0, 100))
     assert [(each.verdict, each.found) for each in judged[2:]] == [("missed", 60)] * 2
 
 
@@ -84,6 +103,6 @@ def test_a_sample_in_which_a_frame_or_a_player_is_missing_is_worthless() -> None
 def test_the_line_of_a_subject_has_a_cell_for_every_head_and_a_curve_a_point_for_every_gathering_time() -> None:
     cells = row(500, 20, [sample(10), sample(30)])
     assert len(cells) == len(delay.HEAD)
-    assert cells[:5] == ["500", "20", "10.0", "20.0", "60.0"]
+    assert cells[:6] == ["500", "20", "10.0", "30.0", "10.0-30.0", "60.0"]
     [plot] = plots(Found({label(500, 0): [sample(10)], label(500, 20): [sample(30), None]}), (500,), (0, 20))
     assert {curve.label: curve.points for curve in plot.curves}["500 players, p99"] == [(0.0, 10), (20.0, 30)]

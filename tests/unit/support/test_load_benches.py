@@ -1,11 +1,14 @@
-"""What the benchmarks of bursts, pairs, edges and HLS under load make of their samples."""
+"""What the benchmarks of bursts, pairs, edges, HLS under load and of the client make of their samples."""
 
+import math
 from argparse import Namespace
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from support.hls_text import read_playlist
 
-from bench import _many_streams, _reloading, burst, edges, hls_load, pairs
+from bench import _many_streams, _reloading, burst, client, edges, hls_load, pairs
 from bench._joining import Joins
 from bench._load import Players, Published, Usage
 from bench._reloading import Reloads
@@ -13,7 +16,7 @@ from bench._rounds import Found
 from bench._stamps import Delays
 
 USED = Usage(10, 20, 30, 200)
-PUBLISHED = Published(100, 2600, 2600, 0, 1, 2, 0, 0, 5)
+PUBLISHED = Published(100, 10_000, 10_000, 0, 1, 2, 0, 0, 5)
 
 
 def players(number: int, lowest_kbps: float = 10_000, stalled: int = 0) -> Players:
@@ -22,8 +25,8 @@ def players(number: int, lowest_kbps: float = 10_000, stalled: int = 0) -> Playe
 
 @pytest.fixture(autouse=True)
 def _stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (edges, pairs):
-        monkeypatch.setattr(module, "stream_kbps", lambda: 10_000)
+    for module in (_many_streams, _reloading, client, edges, pairs):
+        monkeypatch.setattr(module, "stream_kbps", lambda name="bench": 10_000)
 
 
 # bursts
@@ -43,6 +46,12 @@ def test_one_player_without_a_first_frame_is_one_too_many() -> None:
 def test_a_burst_that_the_load_could_not_make_is_worthless() -> None:
     assert burst_of(1000).problem == ""
     assert "within 1.50 s" in burst_of(1000, late_ms=500, within_s=1.5).problem
+
+
+def test_every_server_has_lines_of_its_own_name() -> None:
+    names = {label: burst.row(label, [burst_of(1000)])[0] for label in burst.SHOWN}
+    assert set(names.values()) == {"lalmesh", "nginx", "node-media-server"}
+    assert {pairs.server(name) for name in pairs.SHOWN} == set(names.values())
 
 
 def test_the_line_of_a_burst_has_a_cell_for_every_head() -> None:
@@ -69,9 +78,11 @@ def test_pairs_are_compared_with_nginx_in_the_same_round() -> None:
     assert len(pairs.row("nginx-rtmp", 200, found)) == len(pairs.HEAD)
 
 
-def test_every_server_is_measured_with_every_number_of_pairs() -> None:
+def test_every_server_is_measured_with_every_number_of_pairs_that_it_can_carry() -> None:
     labels = [subject.label for subject in pairs.subjects(Namespace(pairs=(1, 2)))]
     assert len(labels) == len(set(labels)) == 2 * len(pairs.SHOWN)
+    most = [subject.label for subject in pairs.subjects(Namespace(pairs=(300,)))]
+    assert most == ["lalmesh-rtmp-300", "lalmesh-flv-300", "nginx-rtmp-300"]
 
 
 # edges
@@ -79,13 +90,19 @@ def test_every_server_is_measured_with_every_number_of_pairs() -> None:
 
 def on_edges(*numbers: int, each_percent: float = 10, origin: float = 5) -> edges.Sample:
     carried = {f"edge-{at}": edges.Carried(players(number), Usage(0, 0, each_percent, 90)) for at, number in enumerate(numbers)}
-    return edges.Sample(carried, Usage(0, 0, origin, 100), 0.5)
+    return edges.Sample(carried, Usage(0, 0, origin, 100), 0.5, 60)
 
 
 def test_the_time_for_a_player_is_that_of_all_edges() -> None:
     assert on_edges(100).us_a_player == 1000
     assert on_edges(90, 110).us_a_player == 1000
     assert on_edges(90, 110).furthest_off == pytest.approx(0.1)
+
+
+def test_an_edge_that_no_player_was_sent_to_has_too_few() -> None:
+    assert on_edges(100, 100, 100, 0).furthest_off == 1
+    empty = {"edge-9": edges.Carried(edges.NOBODY, USED)}
+    assert edges.Sample({**on_edges(100).edges, **empty}, USED, 0.5).problem == ""
 
 
 def test_edges_are_compared_with_one_of_the_same_round_and_have_to_carry_as_many_players() -> None:
@@ -104,6 +121,25 @@ def test_workers_are_compared_with_one_worker_and_may_be_further_from_their_shar
     assert edges.judge(Found({two: [on_edges(88, 112)]}), (1,))[1].verdict == "met"
 
 
+def test_workers_that_share_the_players_of_one_have_no_bar_but_for_their_shares_and_a_word_about_it() -> None:
+    one, sharing = edges.ONE_WORKER.label, edges.SHARING_WORKERS.label
+    found = Found({one: [on_edges(200)], sharing: [on_edges(80, 120, each_percent=7)]})
+    [spread] = edges.judge(found, (1,))
+    assert spread.found == pytest.approx(0.2)
+    assert spread.verdict == "missed"
+    told = edges.on_workers(found, 200)
+    assert "200 players of one beside 200 for each of two" in told
+    assert "1.40 times the processor time" in told
+    assert "60 times a second" in told
+    assert edges.on_workers(Found(), 200).endswith("for each of two.")
+
+
+def test_what_each_frame_at_once_means_is_said() -> None:
+    plan = Namespace(gather=0, players=250, rounds=1, seconds=5)
+    assert "while a block is being sent" in edges.introduction(plan)
+    assert "while a block is being sent" not in edges.introduction(Namespace(**{**vars(plan), "gather": 100}))
+
+
 def test_what_an_edge_costs_the_origin_is_the_difference_for_each_that_came() -> None:
     found = Found({"edges-1": [on_edges(100, origin=5)], "edges-4": [on_edges(1, 1, 1, 1, origin=8)]})
     assert edges.origin_percent_an_edge((1, 4), found) == 1
@@ -113,13 +149,16 @@ def test_what_an_edge_costs_the_origin_is_the_difference_for_each_that_came() ->
 # HLS
 
 
-def segmented(*, late: int = 0, given_up: int = 0, late_parts: int = 0) -> _many_streams.Sample:
-    return _many_streams.Sample(200, USED, 600, late, given_up, 300, late_parts, PUBLISHED)
+def segmented(
+    *, late: int = 0, given_up: int = 0, late_parts: int = 0, unread_ms: float = 5, closed: int = 0
+) -> _many_streams.Sample:
+    sent = replace(PUBLISHED, closed=closed)
+    return _many_streams.Sample(200, USED, 600, late, given_up, 300, 240, late_parts, unread_ms, sent)
 
 
-def reloaded(*, per_s: float = 5000, failed: int = 0, missed: int = 0) -> _reloading.Sample:
-    used = dict.fromkeys(("edge", "hls node", "players"), USED)
-    return _reloading.Sample(10, Reloads(2500, 50_000, per_s, 1, 5, 40, 90, failed, missed), used)
+def reloaded(*, per_s: float = 5000, failed: int = 0, missed: int = 0, late_ms: float = 2) -> _reloading.Sample:
+    used, sent = dict.fromkeys(("edge", "hls node", "players"), USED), replace(PUBLISHED, late_p99_ms=late_ms)
+    return _reloading.Sample(10, 2.25, Reloads(2500, 50_000, per_s, 1, 5, 40, 90, failed, missed), used, 5, sent)
 
 
 PLAN = Namespace(streams=200, reloaded=(10,), per_s=5000, rounds=1, seconds=10, settle=5)
@@ -128,19 +167,61 @@ PLAN = Namespace(streams=200, reloaded=(10,), per_s=5000, rounds=1, seconds=10, 
 def test_late_segments_and_late_parts_and_what_is_given_up_are_all_held_against_it() -> None:
     cut = Found({"segmenting-ll": [segmented(), segmented(late=1, late_parts=2, given_up=4)], "segmenting-ts": [segmented()]})
     judged = hls_load.judge(PLAN, cut, Found())
-    assert [each.found for each in judged] == [0, 0, 3, 4]
+    assert [each.found for each in judged] == [0, 0, 0, 0, 3, 4]
 
 
-def test_a_playlist_that_fails_and_a_rate_that_is_not_reached_are_held_against_it() -> None:
-    judged = hls_load.judge(PLAN, Found(), Found({"reloading-10": [reloaded(failed=1, missed=2, per_s=4800)]}))
-    assert [(each.found, each.verdict) for each in judged] == [(1, "missed"), (0.96, "missed")]
+@pytest.mark.parametrize("behind", [segmented(unread_ms=400), segmented(closed=1)])
+def test_a_server_that_does_not_read_what_comes_misses_its_bar(behind: _many_streams.Sample) -> None:
+    judged = hls_load.judge(PLAN, Found({"segmenting-ts": [segmented(), behind]}), Found())
+    assert (behind.problem, judged[0].found, judged[0].verdict) == ("", 1, "missed")
+    assert behind.behind in behind.shown
+
+
+def test_parts_are_looked_at_in_turn_all_the_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    def look(_: object, number: int) -> float:
+        looked.append(number)
+        return 0.2
+
+    monkeypatch.setattr(_many_streams, "_newest_part_age_s", look)
+    monkeypatch.setattr(_many_streams, "LOOK_S", 0.002)
+    assert _many_streams._ages_s(Any, 6, 0.05) == [0.2] * len(looked)  # type: ignore[arg-type]
+    assert set(looked) == set(range(6))
+
+
+def test_a_playlist_that_fails_and_a_rate_that_is_not_reached_in_one_round_are_held_against_it() -> None:
+    judged = hls_load.judge(
+        PLAN, Found(), Found({"reloading-10": [reloaded(), reloaded(failed=1, per_s=4990), reloaded(missed=2)]})
+    )
+    assert [(each.found, each.verdict) for each in judged] == [(1, "missed"), (4990, "missed")]
     assert [each.verdict for each in hls_load.judge(PLAN, Found(), Found({"reloading-10": [reloaded()]}))] == ["met", "met"]
+
+
+def test_playlists_of_streams_that_came_late_are_worthless() -> None:
+    assert reloaded().problem == ""
+    assert "messages left 300 ms late" in reloaded(late_ms=300).problem
+
+
+def test_there_are_as_many_players_as_parts_ask_for_and_some_more() -> None:
+    assert _reloading.players_for(5000, 2.25) == math.ceil(5000 / 2.25 * 1.03)
+    assert _reloading.players_for(5000, 2.25) * 2.25 > 5000
+    assert _reloading.most_players(5000) >= _reloading.players_for(5000, 2.25)
+
+
+PARTS = 4 * '#EXT-X-PART:DURATION=0.46,URI="p"\n' + '#EXT-X-PART:DURATION=0.16,URI="p"\n'
+LISTED = f"#EXTM3U\n#EXTINF:2,\nold.m4s\n{PARTS}#EXTINF:2,\na.m4s\n{PARTS}#EXTINF:2,\nb.m4s\n{PARTS[:35]}"
+
+
+def test_how_many_parts_are_made_is_read_from_whole_segments_alone() -> None:
+    assert _reloading.parts_per_s(read_playlist("/hls/a/live.m3u8", LISTED)) == 2.5
+    assert _reloading.parts_per_s(read_playlist("/hls/a/live.m3u8", "#EXTM3U\n#EXTINF:2,\nold.m4s\n")) is None
 
 
 def test_the_lines_of_hls_have_a_cell_for_every_head() -> None:
     assert len(_many_streams.row("both", [segmented()])) == len(_many_streams.HEAD)
     assert len(_reloading.row([reloaded()])) == len(_reloading.HEAD)
-    assert "5000 a second" in _reloading.introduction(PLAN)
+    assert "5000 playlists a second" in _reloading.introduction(PLAN, [reloaded()])
     assert "200 streams" in _many_streams.introduction(PLAN)
 
 
@@ -163,3 +244,39 @@ a.m4s
 )
 def test_how_old_a_playlist_is_counts_from_the_end_of_its_newest_part(more: str, age_s: float) -> None:
     assert _many_streams.age_s(read_playlist("/hls/a/live.m3u8", WHOLE + more), 120.0) == pytest.approx(age_s)
+
+
+# the client
+
+
+def loading(client_percent: float, server_percent: float = 10) -> client.Sample:
+    return client.Sample(500, Usage(0, 0, client_percent, 60), Usage(0, 0, server_percent, 120), client.Fared(10_000, 4.0))
+
+
+def test_a_client_is_judged_beside_the_server_that_it_loads_in_the_same_seconds() -> None:
+    found = Found(
+        {"players-flv-lalmesh": [loading(9), loading(12), loading(20)], "players-flv-c": [loading(30)], "publishers-lalmesh": []}
+    )
+    judged = client.judge(found, {"players-flv": 500, "players-rtmp": 500, "publishers": 200})
+    assert [(each.found, each.verdict) for each in judged] == [(1.2, "missed"), (None, "not measured")]
+
+
+def test_a_client_is_shown_beside_the_program_in_c_of_the_same_round() -> None:
+    found = Found({"players-flv-lalmesh": [loading(8), loading(6)], "players-flv-c": [loading(2), loading(3)]})
+    assert client.row("players-flv", client.OURS, found)[2:8] == ["lalmesh bench", "7.0", "6.0-8.0", "10.0", "0.70", "3.00"]
+    assert client.row("players-flv", client.IN_C, found)[2] == "players.c"
+    assert len(client.row("players-flv", client.IN_C, found)) == len(client.HEAD)
+
+
+def reported(
+    *, publishers: dict[str, Any] | None = None, lowest_bps: int = 10_000_000, faults: tuple[str, ...] = ()
+) -> client.Fared:
+    own = {"late_ms": {"p99": 7.0}}
+    return client.of_report({"publishers": publishers, "players": [{"lowest_bps": lowest_bps}], "client": own, "faults": faults})
+
+
+def test_a_load_that_did_not_go_well_is_worthless() -> None:
+    assert reported() == client.Fared(10_000, 7.0)
+    assert reported(publishers={"lowest_bps": 9_900_000, "late_ms": {"p99": 3.0}}) == client.Fared(9_900, 3.0)
+    assert "8000 kbit/s of 10000" in reported(lowest_bps=8_000_000).problem
+    assert reported(faults=("1 player ended: reset",)).problem == "1 player ended: reset"

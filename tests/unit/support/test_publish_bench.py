@@ -1,5 +1,7 @@
 """The benchmarks of publishers, memory, growth and start: what they reckon from what they found."""
 
+from argparse import Namespace
+
 import pytest
 
 from bench import fanout, memory, publish, scaling, start
@@ -110,8 +112,20 @@ import time:       250 |        250 | lalmesh.runtime
     assert start.imports(text) == {"aiohttp": 2.0, "lalmesh.runtime": 0.75, "Python's own": 0.12}
 
 
-def point(at: float, percent: float) -> scaling.Sample:
-    return scaling.Sample(at, Usage(0, 0, percent, 100), Players(100, KBPS, KBPS, 0), KBPS)
+def test_the_floor_climbs_too() -> None:
+    labels = [each.label for each in publish.climbs(Namespace())]
+    assert labels == [f"climb-{name}" for name in publish.servers()]
+    assert publish.FLOOR in publish.servers()
+
+
+def test_players_that_got_too_little_make_their_memory_worthless() -> None:
+    assert memory._short(Players(1000, KBPS, KBPS, 0)) == ""
+    assert "the slowest got 2000 kbit/s of 2600" in memory._short(Players(1000, KBPS, 2000, 0))
+    assert "3 players were closed" in memory._short(Players(1000, KBPS, KBPS, 3))
+
+
+def point(at: float, percent: float, writes: float = 60) -> scaling.Sample:
+    return scaling.Sample(at, Usage(0, 0, percent, 100), Players(100, KBPS, KBPS, 0), KBPS, writes)
 
 
 def test_a_curve_has_the_points_that_were_measured() -> None:
@@ -120,13 +134,37 @@ def test_a_curve_has_the_points_that_were_measured() -> None:
             scaling.label("players", "lalmesh", 0, 100): [point(100, 6), point(100, 8)],
             scaling.label("players", "lalmesh", 0, 500): [None, None],
             scaling.label("players", "lalmesh", 0, 1000): [point(1000, 60), None],
+            scaling.label("players", "floor", 0, 100): [point(100, 5), point(100, 4)],
             scaling.label("players", "floor", 100, 1000): [point(1000, 10)],
             scaling.label("rate", "lalmesh", 0, "bench_1m"): [point(0.99, 22)],
         }
     )
     lines = {line.label: list(line.points) for line in scaling.curves("players", found)}
-    assert lines == {"floor, gathered 100 ms": [(1000, 10)], "lalmesh, each frame at once": [(100, 7), (1000, 60)]}
+    assert lines == {
+        "floor, each frame at once": [(100, 4.5)],
+        "floor, gathered 100 ms": [(1000, 10)],
+        "lalmesh, each frame at once": [(100, 7), (1000, 60)],
+    }
     assert [[cell.strip() for cell in line.strip("|").split("|")] for line in scaling.table("players", found).splitlines()[2:]] == [
-        ["100", "", "7.0"],
-        ["1000", "10.0", "60.0"],
+        ["100", "4.5", "", "7.0", "1.60"],
+        ["1000", "", "10.0", "60.0", ""],
     ]
+
+
+def test_what_is_compared_follows_each_other_in_a_round() -> None:
+    labels = [each.label for each in scaling.subjects(Namespace(players=(100, 250), streams=(1, 10)))]
+    floors = [at for at, name in enumerate(labels) if "-floor-" in name]
+    assert [labels[at + 1] for at in floors] == [labels[at].replace("floor", "lalmesh") for at in floors]
+    assert len(set(labels)) == len(labels) == 2 * 2 * (2 + len(scaling.MEDIA)) + 2 * 2
+
+
+def test_a_point_without_a_sample_is_a_problem_and_one_that_some_rounds_gave_is_none() -> None:
+    found: Found[scaling.Sample] = Found({"a": [None, None], "b": [point(1, 1), None]}, {"a": "closed", "b": "slow"})
+    assert scaling.unmeasured(found) == {"a": "closed"}
+
+
+def test_how_often_is_written_is_told_as_it_was_found() -> None:
+    name = [scaling.label("players", "lalmesh", 0, players) for players in (100, 1000)]
+    told = scaling.limits(Found({name[0]: [point(100, 7, writes=66)], name[1]: [point(1000, 60, writes=41)]}))
+    assert "its writes (41 to 66 a second, the fewer the more players)" in told
+    assert "there are fewer writes, and" in told

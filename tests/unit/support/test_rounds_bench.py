@@ -1,12 +1,18 @@
 """Subjects take turns; a ratio is formed within a round, and a sample that shows nothing counts for none."""
 
+import json
+from argparse import Namespace
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pytest
 
-from bench._rounds import Found, Subject, choose, run
+from bench._report import Judged
+from bench._rounds import Found, Subject, choose, conclude, joined, run
 
 
 @dataclass(slots=True, frozen=True)
@@ -48,8 +54,52 @@ def test_a_ratio_is_the_median_of_those_within_a_round() -> None:
     assert found.median("c", lambda sample: sample.value) is None
 
 
-def test_what_is_wanted_is_chosen_and_what_is_missing_told(capsys: pytest.CaptureFixture[str]) -> None:
-    subjects = [subject("one", [], []), subject("other", [], []), Subject("one-more", subject("", [], []).measure, "no program")]
-    assert [each.label for each in choose(subjects, "one")] == ["one"]
-    assert [each.label for each in choose(subjects, "")] == ["one", "other"]
-    assert capsys.readouterr().err.splitlines() == ["left out: one-more: no program"] * 2
+def test_what_is_wanted_is_chosen() -> None:
+    subjects = [subject("one", [], []), subject("other", [], []), subject("one-more", [], [])]
+    assert [each.label for each in choose(subjects, "one")] == ["one", "one-more"]
+    assert [each.label for each in choose(subjects, "")] == ["one", "other", "one-more"]
+
+
+def test_what_is_missing_is_left_out_and_told_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    turns: list[str] = []
+    lacking = Subject("peer", subject("peer", [1], turns).measure, "no program")
+    found = run([lacking, subject("us", [2], turns)], 1)
+    assert (turns, found.samples, found.left_out) == (["us"], {"peer": [], "us": [Sample(2)]}, {"peer": "no program"})
+    assert concluded(found, tmp_path)["left_out"] == {"peer": "no program"}
+    assert "left out: peer: no program" in capsys.readouterr().err
+
+
+def test_what_was_found_of_different_subjects_is_one() -> None:
+    cut = Found({"a": [Sample(1)]}, {"a": "it was late"}, {"c": "no program"})
+    assert joined(cut, Found({"b": [Sample(2)]})) == Found(
+        {"a": [Sample(1)], "b": [Sample(2)]}, {"a": "it was late"}, {"c": "no program"}
+    )
+
+
+def test_both_of_a_round_can_run_at_the_same_time() -> None:
+    both = Barrier(2, timeout=10)
+
+    def measure(folder: Path, stack: ExitStack) -> Sample:
+        both.wait()
+        return Sample(1)
+
+    assert run([Subject("a", measure), Subject("b", measure)], 2, together=True).samples == {
+        "a": [Sample(1)] * 2,
+        "b": [Sample(1)] * 2,
+    }
+
+
+def test_each_bar_says_on_which_side_of_it_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judged = [Judged(what="time", found=1.3, bar=1.2, unit="x floor"), Judged(what="share", found=0.95, bar=0.9, at_least=True)]
+    concluded(Found({"a": [Sample(1)]}), tmp_path, judged)
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines() if "|" in line]
+    assert lines[2:] == [["time", "1.3 x floor", "at most 1.2", "missed"], ["share", "0.95", "at least 0.9", "met"]]
+
+
+def concluded(found: Found[Sample], folder: Path, judged: Sequence[Judged] = ()) -> dict[str, Any]:
+    """What is kept of it."""
+    plan = Namespace(json=folder / "found.json", report=False, verdict=True, only="", players=(500, 1000))
+    assert conclude("name", "Title", ["Words."], plan, found, judged=judged) == (1 if judged else 0)
+    kept: dict[str, Any] = json.loads(plan.json.read_text())
+    assert kept["plan"] == {"report": False, "verdict": True, "only": "", "players": [500, 1000]}
+    return kept

@@ -37,7 +37,16 @@ def test_every_bar_is_a_line_and_is_counted() -> None:
 @pytest.mark.parametrize(
     ("found", "failure"),
     [
-        (ran(KEPT, UNKNOWN), ""),
+        (ran(KEPT), ""),
+        (ran(KEPT, UNKNOWN), "not measured: beside nginx"),
+        (ran(KEPT, UNKNOWN, plan={"only": "fan"}, samples={"nginx": []}), ""),
+        (
+            ran(KEPT, samples={"us": [{}], "nginx": []}, left_out={"nginx": "it is not installed"}),
+            "left out: nginx: it is not installed",
+        ),
+        (ran(KEPT, samples={"us": [None], "nginx": []}), "left out: nginx"),
+        (ran(samples={}), "it measured nothing"),
+        (ran(MISSED, UNKNOWN, status=1), "missed: rate: 4900 a second, at least 5000: missed; not measured: beside nginx"),
         (ran(KEPT, status=None), ""),
         (ran(KEPT, status=2), "it ended with 2"),
         (ran(MISSED, status=1), "missed: rate: 4900 a second, at least 5000: missed"),
