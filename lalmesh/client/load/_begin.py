@@ -33,22 +33,23 @@ async def begin(url: str, make: MakeTalk[_Talk], dialler: Dialler, take: Take) -
         try:
             await _converse(wire, talk, options.handshake_timeout_s + options.first_media_timeout_s, take)
         except Refused as refused:
-            _drop(wire, talk)
+            drop(wire, talk)
             if not isinstance(talk, RtmpTalk) or not talk.may_ask_again(refused):
                 raise
             before = talk
             continue
         except BaseException:
-            _drop(wire, talk)
+            drop(wire, talk)
             raise
         if talk.has_begun:
             return wire, talk
-        _drop(wire, talk)
+        drop(wire, talk)
         url, before, redirects = talk.redirect, None, redirects + 1
     raise ConnectionFailed(f"over {options.max_redirects} redirects")
 
 
-def _drop(wire: Wire, talk: Talk) -> None:
+def drop(wire: Wire, talk: Talk) -> None:
+    """Give a connection up, and the ports of its packets."""
     if isinstance(talk, RtspTalk) and talk.ports is not None:
         talk.ports.close()
     wire.close()
@@ -67,7 +68,7 @@ async def _converse(wire: Wire, talk: Talk, limit_s: float, take: Take) -> None:
             while not (talk.has_begun or talk.redirect or talk.ended):
                 if failure:
                     raise failure[0]
-                data = wire.read()
+                data = _read(wire, talk)
                 if data is None:
                     woken.clear()
                     await woken.wait()
@@ -76,11 +77,20 @@ async def _converse(wire: Wire, talk: Talk, limit_s: float, take: Take) -> None:
                 take(talk.feed(data, now_s), len(data), now_s)
                 wire.send(talk.data_to_send())
     except TimeoutError:
+        talk.no_more()
         raise TimedOut("first media", limit_s) from None
     finally:
         wire.on_readable(None)
     if talk.ended and not talk.has_begun:
         raise ConnectionFailed(talk.ended)
+
+
+def _read(wire: Wire, talk: Talk) -> bytes | None:
+    try:
+        return wire.read()
+    except ConnectionFailed:
+        talk.no_more()
+        raise
 
 
 def _hear_ports(talk: RtspTalk, ports: Ports, wire: Wire, take: Take, woken: asyncio.Event, failure: list[Exception]) -> None:

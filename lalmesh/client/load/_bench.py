@@ -15,7 +15,7 @@ import lalmesh
 from lalmesh.client._options import ClientOptions
 from lalmesh.client.load._crowd import Crowd
 from lalmesh.client.load._hls_player import HlsPlayer
-from lalmesh.client.load._matching import Matched, UnitLog, match
+from lalmesh.client.load._matching import Matched, match_kinds
 from lalmesh.client.load._media import Media
 from lalmesh.client.load._pacing import Lateness
 from lalmesh.client.load._plan import Plan, is_playlist, url_of
@@ -46,8 +46,6 @@ class Bench:
         self._tasks: list[asyncio.Task[None]] = []
         self._playing: list[asyncio.Task[None]] = []
         self._measured: _Window | None = None
-        self._unjoined = 0
-        self._all_joined = asyncio.Event()
 
     async def run(self) -> Report:
         """Do it all. Cancelled, it ends what it began and tells what was measured so far, under `report`."""
@@ -67,8 +65,9 @@ class Bench:
             self._crowd.close()
 
     def looked_until_s(self, player: LoadPlayer) -> float:
-        """When `player` saw the last of what was measured."""
-        return self.until_s if player.ended_s is None else min(self.until_s, player.ended_s)
+        """When `player` saw the last of what was measured, and noted."""
+        until_s = min(self.until_s, self._crowd.noting.until_s)
+        return until_s if player.ended_s is None else min(until_s, player.ended_s)
 
     # what happens
 
@@ -89,16 +88,16 @@ class Bench:
         await self._until_over(plan.duration_s)
 
     async def _publish(self) -> None:
-        plan, waits = self._plan, []
+        plan = self._plan
         for number in range(plan.streams):
             publisher = load_publisher(url_of(plan.publish_url, number), self._crowd, self._lateness)
             if plan.play_urls and number < plan.looking:
                 publisher.watch()
             self._publishers.append(publisher)
-            waits.append(publisher.published.wait())
         self._crowd.each_second(self._forget)
         await _spread_out([publisher.run for publisher in self._publishers], plan.publish_within_s, self._tasks)
-        await asyncio.gather(*waits)
+        for publisher in self._publishers:
+            await publisher.published.wait()
 
     def _forget(self, now_s: float) -> None:
         """What all publishers have sent is needed no more, once all have begun."""
@@ -113,15 +112,9 @@ class Bench:
             for url in plan.play_urls:
                 make = HlsPlayer if is_playlist(url) else StreamPlayer
                 self.players.append(make(url_of(url, stream), url, stream, self._crowd, looks=number < plan.looking))
-        self._unjoined = len(self.players)
-        runs = [_run_of(player, self._joined) for player in self.players]
-        await _spread_out(runs, plan.play_within_s, self._playing)
-        await self._all_joined.wait()
-
-    def _joined(self) -> None:
-        self._unjoined -= 1
-        if not self._unjoined:
-            self._all_joined.set()
+        await _spread_out([player.run for player in self.players], plan.play_within_s, self._playing)
+        for player in self.players:
+            await player.settled.wait()
 
     async def _until_over(self, limit_s: float) -> None:
         """For `limit_s`, less where nobody is left."""
@@ -151,6 +144,7 @@ class Bench:
             publishers=self._of_publishers(window) if self._publishers else None,
             players=[self._of_players(url, window) for url in urls],
             client=self._of_client(window),
+            matched_s=max(self._crowd.noting.until_s - self.since_s, 0.0) if self._crowd.noting.is_full else None,
         )
         report.judge()
         return report
@@ -204,15 +198,13 @@ class Bench:
         for player in players:
             if player.looked is None or player.joined_s is None:
                 continue
-            units += sum(len(log.keys) for log in player.looked.logs.values())
+            units += player.looked.units
             gaps += player.looked.order.gaps
             disordered += player.looked.order.disordered
             if knows:
                 since_s = max(player.joined_s, self.since_s)
                 sent = self._publishers[player.stream].sent_logs()
-                for kind, log in player.looked.logs.items():
-                    until_s = self.looked_until_s(player)
-                    found.add(match(sent.get(kind, UnitLog()), log, since_s=since_s, until_s=until_s))
+                found.add(match_kinds(sent, player.looked.logs, since_s=since_s, until_s=self.looked_until_s(player)))
         return Looks(
             players=len(players),
             units=units,
@@ -262,10 +254,6 @@ class _Window:
         """Bits a second of a publisher or a player."""
         size_bytes = self._after.get(id(one), 0) - self._before.get(id(one), 0)
         return size_bytes * 8 / self.length_s if self.length_s > 0 else 0.0
-
-
-def _run_of(player: LoadPlayer, joined: Callable[[], None]) -> Run:
-    return lambda: player.run(joined)
 
 
 async def _spread_out(runs: Sequence[Run], within_s: float, tasks: list[asyncio.Task[None]]) -> None:

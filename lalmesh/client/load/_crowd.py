@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from lalmesh.client._options import ClientOptions
-from lalmesh.client.load._matching import unit_key
+from lalmesh.client.load._matching import Noting, unit_key
 from lalmesh.client.load._media import Media
 from lalmesh.client.load._pacing import Pacing
 from lalmesh.client.load._sweep import Sweep
@@ -31,6 +31,7 @@ class Crowd:
         self.dialler = Dialler(options)
         self.sweep = Sweep()
         self.pacing = Pacing()
+        self.noting = Noting()
         self.longest_gap_s = 0.0 if media is None else media.longest_gap_s  #: between units of the streams themselves
         self._rtmp: dict[int, RtmpTape] = {}
         self._interleaved: InterleavedTape | None = None

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lalmesh.client._errors import InvalidUrl
 from lalmesh.client._options import ClientOptions
 from lalmesh.client.load._bench import Bench
-from lalmesh.client.load._matching import Matched, UnitLog, match
+from lalmesh.client.load._matching import match_kinds
 from lalmesh.client.load._media import Media
 from lalmesh.client.load._plan import Plan
 from lalmesh.client.load._reckoning import Spread, spread
-from lalmesh.client.load._report import Client, Report
+from lalmesh.client.load._report import Client, Report, unit_faults
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class DelayRow:
     missing: int
     doubled: int
     disordered: int
-    foreign: int  #: units that were not sent
+    foreign: int  #: units that were not sent, or that the first player should have got as well
     join_ms: float | None  #: from the beginning to the first picture or sound
 
 
@@ -74,13 +74,13 @@ async def measure_delay(
     plan.check()
     bench = Bench(plan, options, media, say=say)
     report = await bench.run()
-    rows = _published(report) if publish_url else _compared(bench)
+    rows = list(_published(report) if publish_url else _compared(bench))
     return DelayReport(
         since=publish_url or play_urls[0],
         measured_s=report.measured_s,
-        rows=list(rows),
+        rows=rows,
         client=report.client,
-        faults=report.faults,
+        faults=report.faults if publish_url else [*report.faults, *row_faults(rows)],
         remarks=report.remarks,
     )
 
@@ -104,16 +104,15 @@ def _compared(bench: Bench) -> Iterator[DelayRow]:
     """Each player against the first."""
     first, *others = bench.players
     for player in others:
-        found, logs = Matched(), {} if player.looked is None else player.looked.logs
+        assert first.looked is not None, "all look"
+        assert player.looked is not None, "all look"
         since_s = max(bench.since_s, first.joined_s or 0.0, player.joined_s or 0.0)
-        for kind, log in logs.items():
-            sent = first.looked.logs.get(kind, UnitLog()) if first.looked is not None else UnitLog()
-            until_s = min(bench.looked_until_s(first), bench.looked_until_s(player))
-            found.add(match(sent, log, since_s=since_s, until_s=until_s, is_before=False))
+        until_s = min(bench.looked_until_s(first), bench.looked_until_s(player))
+        found = match_kinds(first.looked.logs, player.looked.logs, since_s=since_s, until_s=until_s, is_before=False)
         yield DelayRow(
             url=player.url,
             delay_ms=spread(found.delays_s, scale=1000),
-            units=sum(len(log.keys) for log in logs.values()),
+            units=player.looked.units,
             missing=found.missing,
             doubled=found.doubled,
             disordered=found.disordered,
@@ -122,15 +121,22 @@ def _compared(bench: Bench) -> Iterator[DelayRow]:
         )
 
 
+def row_faults(rows: Iterable[DelayRow]) -> Iterator[str]:
+    """What is wrong with players that are compared with the first."""
+    for row in rows:
+        found = unit_faults(row.units, missing=row.missing, doubled=row.doubled, disordered=row.disordered, foreign=row.foreign)
+        yield from (f"{row.url}: {fault}" for fault in found)
+
+
 def delay_as_text(report: DelayReport) -> str:
     """The report in lines for people."""
     lines = [f"from {report.since}, over {report.measured_s:.1f} s"]
-    head = ("p50 ms", "p99 ms", "worst ms", "units", "missing", "doubled", "to")
-    rows: list[tuple[str, ...]] = [head]
+    rows: list[tuple[str, ...]] = [("p50 ms", "p99 ms", "worst ms", "units", "missing", "doubled", "disordered", "foreign", "to")]
     for row in report.rows:
         found = row.delay_ms
         delay = ("never",) * 3 if found is None else tuple(f"{value:g}" for value in (found.p50, found.p99, found.worst))
-        rows.append((*delay, str(row.units), str(row.missing), str(row.doubled), row.url))
+        counts = (row.units, row.missing, row.doubled, row.disordered, row.foreign)
+        rows.append((*delay, *map(str, counts), row.url))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for cells_of in rows:
         *numbers, url = cells_of

@@ -4,61 +4,69 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Final
 
-from lalmesh.client._errors import ConnectionFailed, http_refusal
-from lalmesh.client.load._hls_reading import Follower, Item, Playlist, parse_playlist
+from lalmesh.client._errors import ConnectionFailed, TimedOut, http_refusal
+from lalmesh.client.load._hls_reading import MIN_PAUSE_S, Follower, Item, Playlist, parse_playlist
 from lalmesh.client.load._http_asking import HttpAnswer, HttpAsking
 from lalmesh.client.load._http_reading import HttpUrl
 from lalmesh.client.load._player import LoadPlayer
 from lalmesh.client.load._talks import first_line
 from lalmesh.container.fmp4 import Fmp4Demuxer
 from lalmesh.container.mpegts import TsDemuxer
+from lalmesh.errors import RemoteProtocolError
 from lalmesh.media import MediaEvent
 
 BLOCKING_TARGETS: Final = 3  #: target durations that a server may keep a playlist back for (rfc8216bis §6.2.5.2)
 MAX_PLAYLIST_FAILURES: Final = 3  #: in a row, after which it is over
-MIN_PAUSE_S: Final = 0.1  #: between two playlists where nothing says how long
+LATE: Final = 1.5  #: times what a piece lasts, after the one before, before it is late
 
 
 class HlsPlayer(LoadPlayer):
     """Plays ``http(s)://.../*.m3u8``."""
 
-    async def _play(self, joined: Callable[[], None]) -> None:
+    async def _play(self) -> None:
         self._asking = HttpAsking(self._crowd.dialler)
         self._follower = Follower()
-        self._maps: set[str] = set()
+        self._map_uri = ""  # of what was read before media
         self._reader: _MediaReader | None = None
-        self._chunk_s = 0.0
+        self._piece_s = 0.0  # that is awaited
+        self._asked_s = self._unasked_s = 0.0  # when a playlist was asked for, and how long before it none was
         self._playlists_failed = 0
-        self._on_joined = joined
+        options = self._crowd.options
+        limit_s = options.handshake_timeout_s + options.first_media_timeout_s
         try:
-            await self._follow(await self._first())
+            async with asyncio.timeout(limit_s) as self._joining:
+                await self._follow(*await self._first())
+        except TimeoutError:
+            raise TimedOut("first media", limit_s) from None
         finally:
             self._asking.close()
 
     @property
     def stall_limit_s(self) -> float:
-        """A piece comes when it is whole."""
-        return max(super().stall_limit_s, 1.5 * self._chunk_s)
+        """A piece comes when it is whole, and may have been there for as long as nobody asked."""
+        return max(super().stall_limit_s, LATE * self._piece_s) + self._unasked_s
 
     async def _first(self) -> tuple[HttpUrl, Playlist]:
         """The media playlist, and where it is."""
-        url = HttpUrl.parse(self.url)
-        while True:
-            answer = await self._get(url, keep=True)
-            if answer.status != 200:
-                raise http_refusal(answer.status, first_line(answer.body) or answer.reason)
-            playlist = parse_playlist(answer.body.decode("utf-8", "replace"))
-            if not playlist.variants:
-                return answer.url, playlist
-            url = answer.url.joined_url(playlist.variants[0])
+        url, playlist = await self._first_at(HttpUrl.parse(self.url))
+        if playlist.variants:
+            url, playlist = await self._first_at(url.joined_url(playlist.variants[0]))
+            if playlist.variants:
+                raise RemoteProtocolError("multivariant playlist that names another", section="RFC 8216 §4.3.4.2")
+        return url, playlist
 
-    async def _follow(self, first: tuple[HttpUrl, Playlist]) -> None:
-        url, playlist = first
+    async def _first_at(self, url: HttpUrl) -> tuple[HttpUrl, Playlist]:
+        self._asked_s = time.monotonic()
+        answer = await self._get(url, keep=True)
+        if answer.status != 200:
+            raise http_refusal(answer.status, first_line(answer.body) or answer.reason)
+        return answer.url, parse_playlist(answer.body.decode("utf-8", "replace"))
+
+    async def _follow(self, url: HttpUrl, playlist: Playlist) -> None:
+        is_first = True
         while True:
-            self._chunk_s = playlist.chunk_s
             items = self._follower.take(playlist)
             for item in items:
                 await self._fetch(url, item)
@@ -67,15 +75,21 @@ class HlsPlayer(LoadPlayer):
             if playlist.is_over:
                 self.lost = "end of the playlist"
                 return
-            if not playlist.has_low_latency:  # RFC 8216 §6.3.4
-                await asyncio.sleep(max(playlist.target_s if items else playlist.target_s / 2, MIN_PAUSE_S))
-            playlist = await self._next(url, playlist)
+            self._piece_s = playlist.longest_s
+            await self._pause(playlist.wait_s(has_new=bool(items), is_first=is_first))
+            playlist, is_first = await self._next(url, playlist), False
+
+    async def _pause(self, wait_s: float) -> None:
+        """Until so long after a playlist was asked for, and for long enough if it had to be waited for."""
+        self._unasked_s = max(self._asked_s + wait_s - time.monotonic(), min(wait_s, MIN_PAUSE_S))
+        await asyncio.sleep(self._unasked_s)
 
     async def _next(self, url: HttpUrl, playlist: Playlist) -> Playlist:
         blocking = playlist.has_low_latency
         asked = url.with_query(self._follower.directives()) if blocking else url
         while True:
             limit_s = self._crowd.options.stall_timeout_s + BLOCKING_TARGETS * playlist.target_s
+            self._asked_s = time.monotonic()
             answer = await self._get(asked, keep=True, limit_s=limit_s)
             if answer.status == 200:
                 self._playlists_failed = 0
@@ -84,14 +98,17 @@ class HlsPlayer(LoadPlayer):
             self._playlists_failed += 1
             if self._playlists_failed >= MAX_PLAYLIST_FAILURES:
                 raise ConnectionFailed(f"HTTP {answer.status} for {self._playlists_failed} playlists in a row")
-            await asyncio.sleep(max(playlist.chunk_s / 2, MIN_PAUSE_S))
+            await self._pause(max(playlist.longest_s / 2, MIN_PAUSE_S))
 
     async def _fetch(self, url: HttpUrl, item: Item) -> None:
         """One piece of media, and what has to be read before it."""
         looks = self.looked is not None
-        if item.map_uri and item.map_uri not in self._maps:
-            self._maps.add(item.map_uri)
+        if item.map_uri and item.map_uri != self._map_uri:
             head = await self._get(url.joined_url(item.map_uri), keep=looks)
+            if head.status != 200:
+                self._fault(f"HTTP {head.status} for what goes before media")
+                return
+            self._map_uri = item.map_uri
             if looks:
                 self._take(self._read(head, is_fragmented=True), 0, time.monotonic())
         answer = await self._get(url.joined_url(item.uri), keep=looks)
@@ -102,14 +119,16 @@ class HlsPlayer(LoadPlayer):
         if self.joined_s is None:
             self._join(now_s)
         else:
+            self._piece_s = item.duration_s or self._piece_s
             self.flow.came(self._crowd.sweep.now(), self.stall_limit_s)
         if looks:
             self._take(self._read(answer, is_fragmented=bool(item.map_uri)), 0, now_s)
 
     def _join(self, now_s: float) -> None:
         self.joined_s = now_s
+        self._joining.reschedule(None)
         self.flow.last_s = self._crowd.sweep.now()
-        self._on_joined()
+        self.settled.set()
 
     def _read(self, answer: HttpAnswer, *, is_fragmented: bool) -> list[MediaEvent]:
         if self._reader is None:

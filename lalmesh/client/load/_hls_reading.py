@@ -10,6 +10,10 @@ from typing import Final
 from lalmesh.errors import LimitExceeded, RemoteProtocolError
 
 MAX_PLAYLIST_BYTES: Final = 16 << 20  #: a recording of a day in segments of 4 s has 2 MB
+#: of a playlist in the time of one segment, while the next is due: RFC 8216 §6.3.4 has two, by which nobody can tell when it came
+POLLS: Final = 8
+ROUNDED_S: Final = 0.5  #: that a segment may be longer than the target duration, which is rounded (RFC 8216 §4.3.3.1)
+MIN_PAUSE_S: Final = 0.1  #: between two playlists with nothing new in the first
 FROM_END: Final = 3  #: segments before the end of a live playlist at which players begin (RFC 8216 §6.3.3)
 
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]*)')
@@ -54,9 +58,21 @@ class Playlist:
         return self.can_block and self.part_target_s > 0
 
     @property
-    def chunk_s(self) -> float:
+    def longest_s(self) -> float:
         """The longest piece of media that is fetched at once."""
-        return self.part_target_s if self.has_low_latency else self.target_s
+        return self.part_target_s if self.has_low_latency else self.target_s + ROUNDED_S
+
+    def wait_s(self, *, has_new: bool, is_first: bool = False) -> float:
+        """How long after it was asked for to ask again; `has_new`: there was something in it to be fetched.
+
+        The next segment comes as long after the last as it lasts: until shortly before, nobody asks. Of the first nobody knows when
+        it came. Where a server holds playlists back, they are asked for at once.
+        """
+        if self.has_low_latency:
+            return 0.0 if has_new else max(self.part_target_s / 2, MIN_PAUSE_S)
+        piece_s = (self.segments[-1].duration_s if self.segments else 0.0) or self.target_s
+        step_s = piece_s / POLLS
+        return max(piece_s - step_s if has_new and not is_first else step_s, MIN_PAUSE_S)
 
 
 def parse_playlist(text: str) -> Playlist:

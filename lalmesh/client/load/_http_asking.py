@@ -83,9 +83,8 @@ class HttpAsking:
                 await wire.readable()
         if not response.keeps_open:
             self.close()
-        location = response.headers.get("location", "") if 300 <= response.status < 400 else ""
         body = b"".join(pieces) if keep or response.status != 200 else b""
-        return HttpAnswer(url, response.status, response.reason, body, passed_bytes), location
+        return HttpAnswer(url, response.status, response.reason, body, passed_bytes), response.location
 
     def close(self) -> None:
         """Give the connection up."""

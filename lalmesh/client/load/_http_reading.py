@@ -69,7 +69,7 @@ class HttpUrl:
 
     def joined(self, reference: str) -> str:
         """What `reference` means here; `urljoin` does not know all schemes."""
-        if "://" in reference:
+        if urlsplit(reference).scheme:
             return reference
         web = urljoin(f"http://{self.authority}{self.target}", reference)
         return f"{self.scheme}{web.removeprefix('http')}"
@@ -138,6 +138,11 @@ class ResponseReader:
     def can_be_passed(self) -> bool:
         """The body need not be read to know where it ends."""
         return bool(self.status) and self._chunks is None
+
+    @property
+    def location(self) -> str:
+        """Where the server sends us; empty: nowhere."""
+        return self.headers.get("location", "") if 300 <= self.status < 400 else ""
 
     @property
     def keeps_open(self) -> bool:

@@ -1,7 +1,8 @@
-"""H.264 of any bit rate, made without an encoder: pictures that decoders take, and whose bytes never come twice.
+"""H.264 of any bit rate, made without an encoder: pictures that decoders take, and whose bytes never come twice in a run.
 
 A part of each picture is macroblocks of raw samples (I_PCM), 384 bytes each, so their number sets the bit rate. The rest of a key
 frame is grey, in a slice of its own, so that no code depends on what is beside it; the rest of any other picture is as it was.
+Where the bit rate leaves no room for raw samples, a picture is the same as the one at its place in another group.
 """
 
 from __future__ import annotations

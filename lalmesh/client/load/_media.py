@@ -15,7 +15,9 @@ from lalmesh.container.flv import AUDIO_TRACK_ID, VIDEO_TRACK_ID, BodyDemuxer, T
 from lalmesh.errors import RemoteProtocolError
 from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Codec, Kind, TracksChanged, TrackSet
 
-MIN_RUN_S: Final = 10.0  #: of made-up media: longer than what is late by, so that no two units with the same bytes are mistaken
+#: of made-up media: longer than the newest of what comes at once is on its way, and over twice as long as what is lost at once, so
+#: that `_matching` takes no unit for one of another run
+MIN_RUN_S: Final = 30.0
 MAX_RUN_GOPS: Final = 64  #: looked through for a run that sound fits whole
 MAX_RUN_BYTES: Final = 512 << 20  #: of a file: it is held as a whole
 MOST_OVER: Final = 1.1  #: times the bit rate that was asked for; more is another stream

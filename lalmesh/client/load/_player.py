@@ -14,15 +14,14 @@ from typing import Final, TypeAlias
 from lalmesh.client.load._begin import begin
 from lalmesh.client.load._crowd import Crowd
 from lalmesh.client.load._http_reading import HttpUrl
-from lalmesh.client.load._matching import UnitLog, unit_key
+from lalmesh.client.load._matching import Noting, UnitLog, unit_key
 from lalmesh.client.load._reckoning import Flow, UnitOrder
 from lalmesh.client.load._rtsp_talk import Ports, RtspTalk, rtsp_player
-from lalmesh.client.load._talks import HttpTalk, RtmpTalk, Talk
+from lalmesh.client.load._talks import HttpTalk, RtmpTalk, Talk, demux_for
 from lalmesh.client.load._wire import Wire, is_ordinary
 from lalmesh.errors import LalmeshError
 from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Kind, MediaEvent, TracksChanged, TrackSet
 
-MAX_LOGGED_UNITS: Final = 5_000_000  #: of one player that looks: 16 hours of 80 a second, 80 MB
 MAX_DATAGRAMS: Final = 256  #: of one socket at one look; twice what a kernel holds by default
 
 Source: TypeAlias = tuple[int, Callable[[], int]]  #: a descriptor, and what throws away what came on it
@@ -34,10 +33,12 @@ _ONE_BYTE: Final = bytearray(1)
 class Looked:
     """What a player that looks has seen."""
 
-    def __init__(self) -> None:
-        """Nothing yet."""
+    def __init__(self, noting: Noting) -> None:
+        """Nothing yet; units are noted as long as that goes on."""
         self.order = UnitOrder()
+        self.units = 0  #: those that were not noted included
         self.logs: dict[Kind, UnitLog] = {}
+        self._noting = noting
         self._tracks = TrackSet()
 
     def take(self, events: list[MediaEvent], now_s: float) -> None:
@@ -53,9 +54,9 @@ class Looked:
         if track is None or track.kind is Kind.DATA:
             return
         self.order.add(unit.track_id, unit.dts)
-        log = self.logs.setdefault(track.kind, UnitLog())
-        if len(log.keys) < MAX_LOGGED_UNITS:
-            log.add(unit_key(track.codec, unit.payload), now_s)
+        if self._noting.goes_on(self.units, now_s):
+            self.logs.setdefault(track.kind, UnitLog()).add(unit_key(track.codec, unit.payload), now_s)
+        self.units += 1
 
 
 class LoadPlayer(ABC):
@@ -68,13 +69,14 @@ class LoadPlayer(ABC):
         self.stream = stream
         self.began_s = 0.0  #: when it began to connect
         self.joined_s: float | None = None  #: when its first picture or sound was there
+        self.settled = asyncio.Event()  #: it has begun, or will not
         self.refused = ""  #: why it got none
         self.lost = ""  #: why it ended, once it had begun
         self.ended_s: float | None = None  #: when it was over
         self.received_bytes = 0
         self.faults: dict[str, int] = {}  #: what went wrong without ending it, and how often
         self.flow = Flow(0.0)
-        self.looked = Looked() if looks else None
+        self.looked = Looked(crowd.noting) if looks else None
         self._crowd = crowd
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -83,11 +85,11 @@ class LoadPlayer(ABC):
         """How long a pause is no stall."""
         return self._crowd.sweep.stall_limit_s
 
-    async def run(self, joined: Callable[[], None]) -> None:
-        """Play until that ends or is cancelled; `joined` is called once it has begun, or will not."""
+    async def run(self) -> None:
+        """Play until that ends or is cancelled."""
         self.began_s = time.monotonic()
         try:
-            await self._play(joined)
+            await self._play()
         except Exception as error:
             if not is_ordinary(error):
                 raise
@@ -97,13 +99,12 @@ class LoadPlayer(ABC):
                 self.lost = str(error)
         finally:
             self.ended_s = time.monotonic()
-            if self.joined_s is None:
-                joined()
-            else:  # a stall that lasts to the end is one
+            self.settled.set()
+            if self.joined_s is not None:  # a stall that lasts to the end is one
                 self.flow.came(self._crowd.sweep.now(), self.stall_limit_s)
 
     @abstractmethod
-    async def _play(self, joined: Callable[[], None]) -> None:
+    async def _play(self) -> None:
         """Play until it ends; a reason is raised, or left in `lost`."""
 
     def _take(self, events: list[MediaEvent], size: int, now_s: float) -> None:
@@ -128,9 +129,9 @@ class StreamPlayer(LoadPlayer):
     _wire: Wire
     _talk: Talk
 
-    async def _play(self, joined: Callable[[], None]) -> None:
+    async def _play(self) -> None:
         self._wire, self._talk = await begin(self.url, self._make, self._crowd.dialler, self._take)
-        joined()
+        self.settled.set()
         with ExitStack() as stack:
             stack.callback(self._close)
             stack.callback(self._crowd.each_second(self._each_second))
@@ -148,7 +149,7 @@ class StreamPlayer(LoadPlayer):
             return RtmpTalk(url, "play", before if isinstance(before, RtmpTalk) else None)
         if scheme.startswith("rtsp"):
             return rtsp_player(url, Ports() if self._crowd.udp else None)
-        return HttpTalk(HttpUrl.parse(url))
+        return HttpTalk(HttpUrl.parse(url), demux_for(HttpUrl.parse(self.url).path))  # wherever a redirect has led
 
     def _close(self) -> None:
         with suppress(LalmeshError):

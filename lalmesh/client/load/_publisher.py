@@ -9,7 +9,7 @@ from array import array
 from contextlib import suppress
 from typing import Final
 
-from lalmesh.client.load._begin import begin
+from lalmesh.client.load._begin import begin, drop
 from lalmesh.client.load._crowd import Crowd
 from lalmesh.client.load._matching import UnitLog
 from lalmesh.client.load._pacing import Lateness, Paced
@@ -71,8 +71,12 @@ class LoadPublisher(Paced):
 
     async def _begin(self) -> None:
         await self._dial()
+        try:
+            self._send_first()
+        except BaseException:
+            drop(self._wire, self._talk)
+            raise
         self._wire.on_readable(self._readable)
-        self._send_first()
         self.began_s = self.due_s = self._zero_s = time.monotonic()
         self._crowd.pacing.add(self)
 
@@ -113,7 +117,7 @@ class LoadPublisher(Paced):
             return False
         moment_s = time.monotonic()
         self._lateness.add(moment_s - self.due_s if self._held_since_s is None else 0.0)
-        if self.moments is not None:
+        if self.moments is not None and self._crowd.noting.goes_on(self.number, moment_s):
             self.moments.append(moment_s)
         try:
             goes_on = self._send(self.number)

@@ -9,11 +9,14 @@ from math import ceil
 from statistics import median
 from typing import Final
 
+from lalmesh.media import TICKS_PER_SECOND
+
 MOST_ASLEEP_S: Final = 0.1  #: between two looks, before the rest of it counts as sleep: five times as long as between two sweeps
 USUAL_STEPS: Final = 32  #: the newest, whose median is the usual one: a second of pictures
 LEARNING_STEPS: Final = 8  #: before one can be told that is unusual
 GAP_STEPS: Final = 1.8  #: usual ones in one: a frame is missing; below it a frame is late, or a time was rounded
 MS_TICKS: Final = 90  #: what a time of FLV may be off by
+LONGEST_STEP_TICKS: Final = 10 * TICKS_PER_SECOND  #: that any track has: what is longer is a jump, whether steps are known or not
 
 
 @dataclass(slots=True, frozen=True)
@@ -66,7 +69,6 @@ class Flow:
     last_s: float  #: when some came
     longest_s: float = 0.0  #: without any
     stalls: int = 0
-    stalled_s: float = 0.0
 
     def came(self, now_s: float, limit_s: float) -> None:
         """Bytes came, or it is over: what was longer than `limit_s` was a stall."""
@@ -75,7 +77,6 @@ class Flow:
             self.longest_s = pause_s
         if pause_s > limit_s:
             self.stalls += 1
-            self.stalled_s += pause_s
 
 
 @dataclass(slots=True)
@@ -105,6 +106,8 @@ class UnitOrder:
         step = dts - last
         if step < 0:
             self.disordered += 1
+        elif step > LONGEST_STEP_TICKS:
+            self.gaps += 1
         elif len(steps.newest) >= LEARNING_STEPS and step > GAP_STEPS * median(steps.newest) + MS_TICKS:
             self.gaps += 1
             steps.newest.append(step)  # where the rate has changed, it is usual soon

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from lalmesh.client.load._matching import MAX_NOTED_UNITS
 from lalmesh.client.load._reckoning import Spread
 
 LATE_MS: Final = 50.0  #: of the client's own looks and units, p99: more, and what is measured is the client
@@ -84,6 +85,7 @@ class Report:
     publishers: Publishers | None
     players: list[Players]
     client: Client
+    matched_s: float | None = None  #: that units were matched for, where they were too many for the whole run
     faults: list[str] = field(default_factory=list)  #: empty: all went as it should
     remarks: list[str] = field(default_factory=list)
 
@@ -126,13 +128,20 @@ def _player_faults(played: Players) -> Iterator[str]:
         longest_s = played.longest_pause_ms / 1000
         yield f"{counted(played.stalls, 'stall')} of {counted(played.stalled, 'player')}, up to {longest_s:.1f} s"
     looks = played.looks
-    for name in ("missing", "doubled", "disordered", "foreign"):
-        if number := getattr(looks, name):
-            yield f"{counted(number, 'unit')} {name}, of {looks.units} looked at"
+    yield from unit_faults(
+        looks.units, missing=looks.missing, doubled=looks.doubled, disordered=looks.disordered, foreign=looks.foreign
+    )
     if looks.players and played.joined and not looks.units:
         yield "nothing was seen by who looked"
     if looks.gaps:
         yield f"{counted(looks.gaps, 'gap')} in the times of {looks.units} units looked at"
+
+
+def unit_faults(units: int, **found: int | None) -> Iterator[str]:
+    """What is wrong with `units` that came: what was `found`, and how often; None: nobody knows."""
+    for name, number in found.items():
+        if number:
+            yield f"{counted(number, 'unit')} {name}, of {units} looked at"
 
 
 def _reasons(reasons: dict[str, int], who: str, fared: str) -> Iterator[str]:
@@ -148,6 +157,9 @@ def _remarks(report: Report) -> Iterator[str]:
         yield f"units left up to {sent.late_ms.worst:.0f} ms late (p99 {sent.late_ms.p99:.0f}) for want of processor here"
     if client.slept_ms:
         yield f"this client stood still for {client.slept_ms:.0f} ms; no stall is counted of it"
+    if report.matched_s is not None:
+        bound = f"no more than {MAX_NOTED_UNITS} of one publisher or player are noted"
+        yield f"units were matched for the first {report.matched_s:.0f} s: {bound}"
     if not report.is_whole:
         yield f"ended after {report.measured_s:.1f} s"
 

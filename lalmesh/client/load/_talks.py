@@ -68,6 +68,13 @@ class Talk(ABC):
             LalmeshError: the server refused, or broke the protocol.
         """
 
+    def no_more(self) -> None:  # noqa: B027 - most say all in time
+        """Nothing more comes, or it was waited for too long.
+
+        Raises:
+            Refused: the server did, and had not ended to say why.
+        """
+
     @abstractmethod
     def data_to_send(self) -> bytes:
         """What is to be sent now; it is forgotten."""
@@ -133,10 +140,10 @@ class HttpTalk(Talk):
     """Plays an endless answer over HTTP, or a WebSocket."""
 
     def __init__(self, url: HttpUrl, demux: Demux | None = None) -> None:
-        """Ask for the stream at `url`.
+        """Ask for the stream at `url`, which `demux` reads, or what goes by its ending.
 
         Raises:
-            InvalidUrl: its ending does not tell what it is.
+            InvalidUrl: that does not tell what it is.
         """
         super().__init__()
         self.host, self.port, self.is_encrypted = url.host, url.port, url.is_encrypted
@@ -173,8 +180,9 @@ class HttpTalk(Talk):
 
     def _look_at_head(self) -> None:
         response = self._response
-        if 300 <= response.status < 400 and response.headers.get("location"):
-            self.redirect = self._url.joined(response.headers["location"])
+        if response.location:
+            target = self._url.joined_url(response.location)
+            self.redirect = with_login(str(target), target.user, target.password)
         elif response.status == 101:
             if self._websocket is None or response.headers.get("sec-websocket-accept") != websocket_accept(self._key):
                 raise RemoteProtocolError("another key than that of the upgrade", section="RFC 6455 §4.1")
@@ -184,8 +192,13 @@ class HttpTalk(Talk):
     def _refuse(self, body: bytes) -> None:
         """Wait for the first words of the body, which say why."""
         self._refusal += body
+        if self._response.is_whole or len(self._refusal) >= MAX_REASON_BYTES or b"\n" in self._refusal:
+            self.no_more()
+
+    def no_more(self) -> None:
+        """As `Talk.no_more`."""
         response = self._response
-        if response.is_whole or len(self._refusal) >= MAX_REASON_BYTES or b"\n" in self._refusal:
+        if response.status not in (0, 200, 101):
             raise http_refusal(response.status, first_line(self._refusal) or response.reason)
 
     def data_to_send(self) -> bytes:

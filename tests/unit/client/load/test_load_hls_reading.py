@@ -2,7 +2,7 @@
 
 import pytest
 
-from lalmesh.client.load._hls_reading import Follower, parse_playlist
+from lalmesh.client.load._hls_reading import MIN_PAUSE_S, POLLS, ROUNDED_S, Follower, parse_playlist
 from lalmesh.errors import RemoteProtocolError
 
 MULTIVARIANT = '#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS="a,b"\nlive.m3u8?x=1\n#EXT-X-STREAM-INF:BANDWIDTH=2\nhigh.m3u8\n'
@@ -79,6 +79,21 @@ def test_parts_that_are_listed_no_more_are_missed() -> None:
     taken(follower, HEAD + "".join(part(7, index) for index in range(2)))
     assert taken(follower, low_latency(whole=0, parts=1)) == ["8.0.m4s"]
     assert follower.fell_behind == 1
+
+
+def test_a_playlist_is_asked_for_shortly_before_the_next_segment_is_due_and_often_from_then_on() -> None:
+    playlist = parse_playlist(plain(0, 3))
+    assert playlist.wait_s(has_new=True) + playlist.wait_s(has_new=False) == 4.0
+    assert playlist.wait_s(has_new=True, is_first=True) == playlist.wait_s(has_new=False) == 4.0 / POLLS
+    assert playlist.longest_s == 4.0 + ROUNDED_S
+    assert parse_playlist(plain(0, 0)).wait_s(has_new=False) == 4.0 / POLLS
+
+
+def test_a_server_that_holds_playlists_back_is_asked_at_once_unless_there_was_nothing_new() -> None:
+    playlist = parse_playlist(low_latency(whole=1, parts=2))
+    assert (playlist.wait_s(has_new=True), playlist.wait_s(has_new=False), playlist.longest_s) == (0.0, 0.1, 0.2)
+    for text in ("#EXTM3U\n", HEAD.replace("TARGET=0.2", "TARGET=0.001")):
+        assert parse_playlist(text).wait_s(has_new=False) == MIN_PAUSE_S
 
 
 def test_gaps_that_a_server_tells_of_are_not_fetched() -> None:

@@ -3,7 +3,17 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lalmesh.client.load._reckoning import MOST_ASLEEP_S, Attention, Flow, Spread, UnitOrder, quantile, spread
+from lalmesh.client.load._reckoning import (
+    LONGEST_STEP_TICKS,
+    MOST_ASLEEP_S,
+    Attention,
+    Flow,
+    Spread,
+    UnitOrder,
+    quantile,
+    spread,
+)
+from lalmesh.media import TICKS_PER_SECOND
 
 
 def test_a_spread_is_of_values_that_were_measured() -> None:
@@ -27,7 +37,7 @@ def test_a_pause_over_the_limit_is_a_stall() -> None:
     flow = Flow(10.0)
     for now_s in (10.5, 11.5, 13.5, 13.6):
         flow.came(now_s, 1.0)
-    assert (flow.stalls, flow.stalled_s, flow.longest_s) == (1, 2.0, 2.0)
+    assert (flow.stalls, flow.longest_s) == (1, 2.0)
 
 
 def test_what_this_program_slept_over_is_no_stall() -> None:
@@ -56,6 +66,14 @@ def test_a_missing_frame_is_a_gap_and_a_time_that_falls_is_disorder() -> None:
         order.add(1, dts)
     assert (order.gaps, order.disordered) == (2, 1)  # the one left out; the one behind the unit that fell back
     assert order.longest_step_ticks == 3600
+
+
+def test_a_jump_in_time_is_a_gap_and_no_step_of_the_track() -> None:
+    order = UnitOrder()
+    for dts in (0, 3600 * TICKS_PER_SECOND, *(3600 * TICKS_PER_SECOND + number * 3600 for number in range(1, 20))):
+        order.add(1, dts)
+    assert (order.gaps, order.longest_step_ticks) == (1, 3600)
+    assert LONGEST_STEP_TICKS < 3600 * TICKS_PER_SECOND
 
 
 def test_tracks_are_judged_apart_and_rounded_times_are_no_gap() -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from lalmesh.client import InvalidUrl
 from lalmesh.client.load import NotPossible, Plan, Report, Spread, as_text, made_media, raise_file_limit
-from lalmesh.client.load._delay import DelayReport, DelayRow, delay_as_text
+from lalmesh.client.load._delay import DelayReport, DelayRow, delay_as_text, row_faults
+from lalmesh.client.load._matching import MAX_NOTED_UNITS
 from lalmesh.client.load._pacing import BUCKET_S, Lateness
 from lalmesh.client.load._plan import SPARE_FILES, is_playlist, url_of
 from lalmesh.client.load._report import LATE_MS, Client, Looks, Players, Publishers, count_reasons
@@ -194,12 +195,32 @@ def test_what_is_no_bit_rate_is_refused(text: str) -> None:
 def test_delays_are_told_in_columns() -> None:
     rows = [
         DelayRow(
-            url="rtmp://h/a", delay_ms=Spread(9, 1.5, 2.0, 13.0), units=9, missing=0, doubled=0, disordered=0, foreign=0, join_ms=1
+            url="rtmp://h/a", delay_ms=Spread(9, 1.5, 2.0, 13.0), units=9, missing=0, doubled=1, disordered=2, foreign=3, join_ms=1
         ),
         DelayRow(url="http://h/a.flv", delay_ms=None, units=0, missing=0, doubled=0, disordered=0, foreign=0, join_ms=None),
     ]
     lines = delay_as_text(DelayReport(since="rtmp://h/a", measured_s=9.0, rows=rows, client=CLIENT)).splitlines()
     assert lines[0] == "from rtmp://h/a, over 9.0 s"
-    assert lines[2].split() == ["1.5", "2", "13", "9", "0", "0", "rtmp://h/a"]
+    assert lines[2].split() == ["1.5", "2", "13", "9", "0", "1", "2", "3", "rtmp://h/a"]
     assert lines[3].split()[:3] == ["never"] * 3
     assert lines[-1].strip() == "no faults"
+
+
+def test_what_one_player_got_and_another_did_not_is_a_fault() -> None:
+    row = DelayRow(url="u", delay_ms=None, units=9, missing=0, doubled=0, disordered=0, foreign=0, join_ms=None)
+    assert list(row_faults([row])) == []
+    assert list(row_faults([replace(row, missing=1, doubled=2, disordered=3, foreign=4)])) == [
+        "u: 1 unit missing, of 9 looked at",
+        "u: 2 units doubled, of 9 looked at",
+        "u: 3 units disordered, of 9 looked at",
+        "u: 4 units foreign, of 9 looked at",
+    ]
+
+
+def test_a_run_that_was_too_long_to_be_matched_as_a_whole_says_so() -> None:
+    report = judged()
+    report.matched_s = 3.0
+    report.judge()
+    assert [remark for remark in report.remarks if f"{MAX_NOTED_UNITS}" in remark] == [
+        f"units were matched for the first 3 s: no more than {MAX_NOTED_UNITS} of one publisher or player are noted"
+    ]

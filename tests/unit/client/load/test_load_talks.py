@@ -81,6 +81,32 @@ def test_a_player_is_sent_elsewhere_and_refused_in_the_words_of_the_server() -> 
         talk.feed(b"here\n", 0.0)
 
 
+@pytest.mark.parametrize(
+    ("location", "leads_to"),
+    [
+        ("http://h:8080/other?t=1", "http://me:p%40w@h:8080/other?t=1"),
+        ("/live/b.flv?next=http://x/", "http://me:p%40w@h:8080/live/b.flv?next=http://x/"),
+        ("//h:8081/live/a.flv", "http://h:8081/live/a.flv"),
+        ("http://you@other/live/a.flv", "http://you:@other/live/a.flv"),
+    ],
+)
+def test_a_login_goes_along_to_the_same_server_only(location: str, leads_to: str) -> None:
+    talk = HttpTalk(HttpUrl.parse("http://me:p%40w@h:8080/live/a.flv"))
+    talk.feed(f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode(), 0.0)
+    assert talk.redirect == leads_to
+
+
+def test_a_refusal_that_ends_by_closing_has_its_status() -> None:
+    talk = HttpTalk(HttpUrl.parse("http://h/live/a.flv"))
+    talk.feed(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\nno such stream", 0.0)
+    with pytest.raises(RefusedNotFound, match="no such stream"):
+        talk.no_more()
+    talk = HttpTalk(HttpUrl.parse("http://h/live/a.flv"))
+    talk.no_more()  # the connection says what that is
+    talk.feed(OK, 0.0)
+    talk.no_more()
+
+
 def test_an_answer_that_ends_is_the_end() -> None:
     talk = HttpTalk(HttpUrl.parse("http://h/live/a.flv"))
     body = flv(2)
