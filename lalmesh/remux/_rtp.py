@@ -6,6 +6,7 @@ cannot change once players have it: `RtpStream.describes` says whether other tra
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,8 @@ from lalmesh.remux._rtp_description import (
     rtp_session,
     told_of,
 )
+
+log = logging.getLogger(__name__)
 
 REPORT_TICKS: Final = 5 * TICKS_PER_SECOND  #: from one round of sender reports to the next (RFC 3550 §6.2)
 #: ... to one where players begin: these may be a second apart, give or take a tick, or come with every picture
@@ -59,7 +62,6 @@ class RtpStream:
             raise UnsupportedError(f"{codecs or 'a stream without tracks'} in RTP")
         lines = description_lines(carried)
         self.controls = [line.media.control for line in lines]  #: control URLs of the tracks of the description
-        self.malformed_units = 0  #: left out, since they cannot be taken apart
         self._session_id = int.from_bytes(random_bytes(4), "big")
         self.sdp = self.description(tracks)  #: as it was in the beginning
         self._cname = random_bytes(8).hex()
@@ -116,8 +118,8 @@ class RtpStream:
         reports = self._reports(unit)
         try:
             packets = sender.send(unit)
-        except RemoteProtocolError:
-            self.malformed_units += 1
+        except RemoteProtocolError as error:
+            log.debug("unit left out: %s", error)
             packets = []
         if packets and outgoing.index in self._unheard:
             self._count_unheard(outgoing, len(packets), unit.pts)

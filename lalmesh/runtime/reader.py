@@ -25,7 +25,6 @@ class ReaderCounters:
     units: int = 0
     missing: int = 0  #: units that were announced as lost, or were noticed to be
     unannounced: int = 0  #: of those, the ones that nobody announced: a fault of ours
-    holes: int = 0
     repeated: int = 0  #: units passed over because they were here already
     fenced: int = 0  #: units refused because their owner is outdated
     publications: int = 0
@@ -162,7 +161,6 @@ class Reader:
             return 0
         missing = max(run.missing, run.first_seq) if changed else units[0].seq - self._next_seq
         if missing:
-            self.counters.holes += 1
             self.counters.missing += missing
             self.counters.unannounced += max(0, missing - run.missing)
         return missing

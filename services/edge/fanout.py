@@ -23,10 +23,11 @@ from services.edge.join_cache import JoinCache, JoinCacheSettings, JoinPoint
 
 OTHER_CONFIGURATION = "the stream has another configuration now, which this format tells at its start only"
 MAX_PENDING_BYTES = 1 << 20  #: gathered media is flushed when it passes this, whatever the delay says
-LOOK_AT_DELAY_US = 1_000_000  #: between two units whose delay is looked at: nothing is measured a unit
+LOOK_AT_DELAY_S = 1.0  #: between two blocks whose delay is looked at: nothing is measured a unit
 GATHERED_PER_SENDING = 1.25  #: media is gathered for so many times what the last block took to send, which leaves others their part
 MAX_SENDING_MS = 10  #: media is gathered for no longer on account of sending
 PROMPT_SENDING_MS = 6  #: what came while a block was sent that took longer is gathered too: sending is most of what the core does
+REST_PER_SENDING = 0.67  #: around a block, of what it took, before another goes out at once: sending is 3/4 of the time at most
 LEAST_PLAYERS_PER_SENDING_MS = 50  #: sending to fewer takes no millisecond; where it did, something else had the processor
 
 
@@ -92,11 +93,13 @@ class FanOut:
         self._last_dts = 0
         self._timer: asyncio.TimerHandle | None = None
         self._sending_s = self._sent_s = 0.0  # what the last block took, and when it had gone out
+        self._rested_s = 0.0  # when there has been rest enough for another to go out at once
         self._is_prompt = False  # whether what came meanwhile goes out next
         self.delay_ms = 0  #: for how long media is gathered now, see `_set_delay`
-        self.fetch: Callable[[], None] = lambda: None  #: is to feed what was only announced (`expect`); called before a flush
+        self.go_out: Callable[[], None] = self.flush  #: called in time: is to feed what was only announced (`expect`), and to flush
         self.delays: Durations | None = None  #: from a unit's arrival at its publisher's edge until players were written to
-        self._last_wall_us = self._next_look_us = 0  # of the newest run, by its publisher's edge; of the next that is looked at
+        self._oldest_wall_us = 0  # of the oldest run of what is gathered, by its publisher's edge
+        self._next_look_s = 0.0
 
     @property
     def players(self) -> int:
@@ -139,7 +142,7 @@ class FanOut:
     # media
 
     def expect(self) -> bool:
-        """Units have come: whether they may be fed later, when this calls `fetch`; else they are to be fed now.
+        """Units have come: whether they may be fed later, when this calls `go_out`; else they are to be fed now.
 
         What is packaged only when it goes out is packaged at one go, which costs a fraction of doing so as each unit comes.
         """
@@ -147,7 +150,7 @@ class FanOut:
         if not delay_ms:
             return False
         if self._timer is None:
-            if self._is_prompt and time.monotonic() - self._sent_s < delay_ms / 1000:
+            if self._is_prompt and self._rested_s <= time.monotonic() < self._sent_s + delay_ms / 1000:
                 return False
             self._timer = self._loop.call_later(delay_ms / 1000, self._timer_fired)
         return True
@@ -159,21 +162,23 @@ class FanOut:
 
     def feed(self, run: Run) -> None:
         """Package the units of a run; they go out at once, or gathered with what follows."""
+        if not self._parts:
+            self._oldest_wall_us = run.units[0].wall_us  # that of the others was guessed by their times, where they came by a link
         if run.tracks is not self._tracks:
             self._change_tracks(run)
         package, parts, track = self._packager.package, self._parts, self._join_track
         has_video = run.tracks.has_video
         for unit in run.units:
             if has_video and unit.random_access and unit.track_id == track:
-                self._flush()
+                self._send()  # what comes after goes out when that would have
+                self._oldest_wall_us = run.units[0].wall_us
                 self._opens = JoinPoint(run.tracks, unit.dts)
             elif not parts and not has_video:
                 self._opens = JoinPoint(run.tracks, unit.dts)
             self._parts_bytes += package(unit, run.tracks, parts)
         self._last_dts = run.units[-1].dts
-        self._last_wall_us = run.units[0].wall_us  # that of the others was guessed by their times, where they came by a link
         if self._parts_bytes >= MAX_PENDING_BYTES or (self._parts and not self.expect()):
-            self._flush()
+            self.flush()
 
     def _change_tracks(self, run: Run) -> None:
         """Tell players of new configurations, in order; what was cached of a stream that had no video yet is of no use.
@@ -183,7 +188,8 @@ class FanOut:
         old = self._tracks
         goes_on = bool(old.tracks) and self._packager.accepts(old, run.tracks)
         if old.tracks and not (goes_on and run.tracks.has_video == old.has_video):
-            self._flush()
+            self.flush()
+            self._oldest_wall_us = run.units[0].wall_us
             self._cache.clear()
             self._opens = None
         if old.tracks and not goes_on:
@@ -198,7 +204,8 @@ class FanOut:
         """Media is gathered by the players, and at least a little longer than the last block took to send.
 
         Who waits so long anyway, for being last in a block, loses nothing; what comes meanwhile costs no block of its own. What
-        comes as soon after a block has mostly waited for that to be sent, and goes out next, unless sending is most of the work.
+        comes as soon after a block has mostly waited for that to be sent, and goes out next, unless sending is most of the work, by
+        the time that it takes (`PROMPT_SENDING_MS`) or the rest that it leaves (`REST_PER_SENDING`).
         """
         players = len(self._audience)
         asked_ms = min(self.settings.max_delay_ms, players // self.settings.players_per_delay_ms)
@@ -208,38 +215,43 @@ class FanOut:
         self._is_prompt = asked_ms <= sending_ms and took_ms <= PROMPT_SENDING_MS
 
     def _timer_fired(self) -> None:
-        self.fetch()
-        self._flush()  # which ends what timer `fetch` may have set
+        fired = self._timer
+        try:
+            self.go_out()
+        finally:
+            if self._timer is fired:
+                self._timer = None
 
     def flush(self) -> None:
         """Send what is gathered now."""
-        self._flush()
-
-    def _flush(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._send()
+
+    def _send(self) -> None:
         if not self._parts:
             return
         block = b"".join(self._parts)
         self._parts.clear()
         self._parts_bytes = 0
         opens, self._opens = self._opens, None
-        began_s = time.monotonic()
+        began_s, before_s = time.monotonic(), self._sent_s
         self._audience.send(block, opens, self._tracks)
         self._sent_s = time.monotonic()
         self._sending_s = self._sent_s - began_s
+        self._rested_s = self._sent_s + self._sending_s * REST_PER_SENDING - (began_s - before_s)
         self._set_delay()
-        if self._last_wall_us >= self._next_look_us:
+        if self._sent_s >= self._next_look_s:
             self._look_at_delay()
         self._cache.add(block, opens, has_video=self._tracks.has_video, dts=self._last_dts)
         self.counters.cache_overflows = self._cache.overflows
 
     def _look_at_delay(self) -> None:
-        """Once a second of media: how long the newest run took from its publisher's edge to players here."""
-        self._next_look_us = self._last_wall_us + LOOK_AT_DELAY_US
+        """Once a second: how long the oldest run of a block took from its publisher's edge to players here."""
+        self._next_look_s = self._sent_s + LOOK_AT_DELAY_S
         if self.delays is not None and self.players:
-            self.delays.add(time.time() - self._last_wall_us / 1e6)
+            self.delays.add(time.time() - self._oldest_wall_us / 1e6)
 
     # the end
 
@@ -254,7 +266,7 @@ class FanOut:
 
         Whoever waits for a random access point has nothing that could end, or lacks what came before the end.
         """
-        self._flush()
+        self.flush()
         parts: Parts = []
         if self._packager.end(self._audience.told, self._last_dts, parts):
             self._audience.send_last(b"".join(parts))

@@ -13,9 +13,10 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias, TypeVar
 
-from lalmesh.errors import LalmeshError, UnsupportedError
+from lalmesh.errors import UnsupportedError
 from lalmesh.media import Track, TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.remux import Packager, RtpStream, can_transcode, needs_transcoding, transcoded_tracks
@@ -66,6 +67,7 @@ class Outputs:
         settings: FanOutSettings,
         limits: RingLimits,
         retired: Callable[[AnyFanOut], None],
+        failed: Callable[[Exception], None],
         *,
         transcode: bool,
         delays: Durations | None = None,
@@ -77,6 +79,7 @@ class Outputs:
             settings: of each fan-out.
             limits: of the ring.
             retired: hears of each fan-out that is no more.
+            failed: hears of what went wrong, by a bug of ours, with what all formats share: is to end all this soon.
             transcode: whether G.711 is made AAC, where that can be done here.
             delays: where it is counted how late players get what was published.
         """
@@ -88,6 +91,7 @@ class Outputs:
         self._settings = settings
         self._limits = limits
         self._retired = retired
+        self._failed = failed
         self._transcode = transcode
         self._loop = asyncio.get_running_loop()
         self._ring = Ring(limits)
@@ -158,7 +162,7 @@ class Outputs:
         if output is not None and isinstance(output.fanout, FanOut):
             return output.fanout
         made = self.open(form, FanOut(form.packager(), self._settings, self._loop, self._skipped))
-        made.fetch = self._feed_held
+        made.go_out = partial(self._go_out, form.key)
         made.delays = self._delays  # from now on: what it begins with is of the past
         return made
 
@@ -178,7 +182,7 @@ class Outputs:
             for run in ring.runs(joined) if joined is not None else ():
                 fanout.feed(under_all_tracks(run, ring.tracks) if form.tells_tracks_once else run)
             fanout.flush()
-        except LalmeshError:
+        except Exception:  # of a bug of ours too, as in `_give`
             self._loop.call_soon(self._fail, output)  # once whoever wants it is its player, who then hears of it
             log.exception("format failed at once", extra=self._facts(output))
         if self._ended is not None:
@@ -210,8 +214,7 @@ class Outputs:
             self._conversion = None
         if not any(other.form.rtp is not None for other in self._outputs.values()):
             self._packetizing = None
-        if not self._outputs:
-            self._feed_held()
+        self._feed_held()
 
     def feed(self, run: Run) -> None:
         """The next units, for everyone: now, or, where every format gathers, when the first of them goes out."""
@@ -234,10 +237,24 @@ class Outputs:
                 return False
         return self.settling.done and bool(self._outputs)
 
+    def _go_out(self, key: Hashable) -> None:
+        """What a format has gathered goes out, and before that what was held. A timer calls this, so nothing may get past it."""
+        self._feed_held()
+        output = self._outputs.get(key)
+        if output is not None:
+            try:
+                output.fanout.flush()
+            except Exception:
+                log.exception("format failed", extra=self._facts(output))
+                self._fail(output)
+
     def _feed_held(self) -> None:
         held, self._held, self.held_bytes = self._held, [], 0
-        for run in held:
-            self._feed(run)
+        try:
+            for run in held:
+                self._feed(run)
+        except Exception as error:
+            self._failed(error)
 
     def _feed(self, run: Run) -> None:
         self._ring.append(run)
@@ -256,19 +273,29 @@ class Outputs:
             self._announce()
 
     def _give(self, output: _Output, run: Run) -> None:
-        """Feed a fan-out; a format that fails on it ends, and no other hears of it."""
+        """Feed a fan-out; a format that fails on it, by a bug of ours too, ends, and no other hears of it."""
         try:
             output.fanout.feed(run)
-        except Exception:  # of a bug of ours too: what was held is fed by a timer, and nobody above it could end the format
+        except Exception:
             log.exception("format failed", extra=self._facts(output))
             self._fail(output)
 
     def _fail(self, output: _Output) -> None:
         if self._outputs.get(output.form.key) is output:
             del self._outputs[output.form.key]
-            output.fanout.dismiss("this stream cannot be had in this format")
-            output.fanout.close()
-            self._retired(output.fanout)
+            self._close(output, "this stream cannot be had in this format")
+            self._feed_held()
+
+    def _close(self, output: _Output, reason: str) -> None:
+        """Close every player of a format that is no more: one that cannot be closed, by a bug of ours, keeps no other."""
+        for _ in range(output.fanout.players + 1):
+            try:
+                output.fanout.dismiss(reason)
+                break
+            except Exception:
+                log.exception("player could not be closed", extra=self._facts(output))
+        output.fanout.close()
+        self._retired(output.fanout)
 
     def _facts(self, output: _Output) -> dict[str, object]:
         return {"stream_key": str(self._stream), "format": output.form.name}
@@ -288,7 +315,7 @@ class Outputs:
         """The run as formats of RTP get it: where it cannot be made packets, they end, and no other hears of it."""
         try:
             return self._packetizing.convert(run) if self._packetizing is not None else None
-        except LalmeshError:
+        except Exception:
             self._packetizing = None
             for output in [output for output in self._outputs.values() if output.form.rtp is not None]:
                 log.exception("format failed", extra=self._facts(output))
@@ -332,5 +359,8 @@ class Outputs:
         self._conversion = self._packetizing = None
         self.settling.end()
         for output in outputs:
-            output.fanout.end(reason)
-            self._retired(output.fanout)
+            try:
+                output.fanout.end(reason)
+            except Exception:
+                log.exception("format failed at its end", extra=self._facts(output))
+            self._close(output, reason)

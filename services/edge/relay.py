@@ -63,6 +63,7 @@ class Relay:
             settings.fanout,
             settings.fanout.ring_limits(),
             relays.retire,
+            self._fail,
             transcode=settings.transcode,
             delays=relays.play_delays,
         )
@@ -70,6 +71,7 @@ class Relay:
         self._opened_us = now_us()
         self._users = 0
         self._linger: asyncio.TimerHandle | None = None
+        self._has_failed = False
         follow = FollowSettings(lost_s=settings.lost_s, awaits_first=True, demand=demand)
         self._follower = Follower(stream, relays.locates, relays.links, follow, Reader(*seen), self._begin)
         self._follower.begun = self._publication_begun
@@ -186,7 +188,8 @@ class Relay:
         """The first units: whoever waits may play. The next ones go past this."""
         self._follower.deliver = self._outputs.feed
         self._outputs.feed(run)
-        self.ready.set_result(None)
+        if not self._has_failed:
+            self.ready.set_result(None)
 
     def _publication_begun(self, run: Run) -> None:
         """The first units of a publication."""
@@ -198,12 +201,20 @@ class Relay:
         """The stream is somewhere else now."""
         self._follower.moved(location)
 
+    def _fail(self, error: BaseException) -> None:
+        """A bug of ours, in what all formats share: nobody can play on."""
+        log.error("relay failed", exc_info=error, extra={"stream_key": str(self.stream)})
+        self._has_failed = True
+        self._relays.forget(self)  # at once: whoever comes now needs another
+        self._task.cancel()
+
     def _finished(self, task: asyncio.Task[str]) -> None:
-        if task.cancelled():
-            self._end("nobody plays it")
-        elif (error := task.exception()) is not None:
-            log.error("relay failed", exc_info=error, extra={"stream_key": str(self.stream)})
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+        if self._has_failed:
             self._end("internal error")
+        elif task.cancelled():
+            self._end("nobody plays it")
         else:
             self._end(task.result())
 

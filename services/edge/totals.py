@@ -35,7 +35,7 @@ def totals_of_streams(publishers: Publishers, relays: Relays) -> Iterable[Metric
     yield from _readers(relays)
     yield link_delay_metric("edge", relays.link_delays)
     yield gap_metric("edge", relays.gaps)
-    text = "From a unit's arrival at its publisher's edge until players here were written to; looked at each second of a format."
+    text = "From a unit's arrival at its publisher's edge until players here were written to; the oldest, each second of a format."
     yield durations_metric("edge_publish_to_play_seconds", text, relays.play_delays)
 
 

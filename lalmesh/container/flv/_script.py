@@ -5,7 +5,7 @@ from __future__ import annotations
 from lalmesh.amf import AmfValue, parse_amf0, parse_amf3_message, serialize_amf0
 from lalmesh.container.flv._constants import ON_METADATA, SCRIPT_TRACK_ID, SET_DATA_FRAME
 from lalmesh.container.flv._events import Stream
-from lalmesh.errors import UnsupportedError
+from lalmesh.errors import RemoteProtocolError, UnsupportedError
 from lalmesh.media import TICKS_PER_MS, AccessUnit, Codec, MediaEvent, Track
 
 MAX_METADATA_BYTES = 256 << 10  #: kept for every join; the keyframe index of a file of 8 hours stays below
@@ -47,6 +47,10 @@ class ScriptBodies:
         configuration = serialize_amf0(*values[:2])
         if len(configuration) > MAX_METADATA_BYTES:
             raise UnsupportedError(f"onMetaData of over {MAX_METADATA_BYTES} bytes")
+        try:
+            parse_amf0(configuration)  # as who plays it does: what was no UTF-8 is longer now
+        except RemoteProtocolError as error:
+            raise UnsupportedError(f"onMetaData that cannot be read again: {error}") from error
         return self._configure(configuration)
 
     def _configure(self, configuration: bytes) -> list[MediaEvent]:

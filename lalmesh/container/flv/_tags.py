@@ -64,8 +64,6 @@ class TagReader:
         """Wait for the file header."""
         self._buffer = bytearray()
         self._header_seen = False
-        self._last_size = 0
-        self.wrong_sizes = 0  #: PreviousTagSize fields that were not true; nothing depends on them
 
     def feed(self, data: bytes) -> Iterator[Tag]:
         """Iterate over the tags that `data` completed.
@@ -102,7 +100,7 @@ class TagReader:
         return True
 
     def _next_tag(self) -> Tag | None:
-        """The next PreviousTagSize, tag header and body, taken as one."""
+        """The next PreviousTagSize, which may say anything, tag header and body, taken as one."""
         buffer = self._buffer
         if len(buffer) < _LEAD:
             return None
@@ -114,8 +112,6 @@ class TagReader:
         if len(buffer) < end:
             return None
         with memoryview(buffer) as view:
-            previous, body = int.from_bytes(view[:PREVIOUS_TAG_SIZE_BYTES], "big"), bytes(view[_LEAD:end])
-        self.wrong_sizes += previous != self._last_size
-        self._last_size = TAG_HEADER_BYTES + size
+            body = bytes(view[_LEAD:end])
         del buffer[:end]
         return Tag(kind & _TYPE_MASK, time_high << 24 | time_mid << 16 | time_low, body)

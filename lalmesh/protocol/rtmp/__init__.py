@@ -8,12 +8,8 @@ from lalmesh.protocol.rtmp._chunk_reader import ChunkReader
 from lalmesh.protocol.rtmp._chunk_writer import ChunkWriter, chunk_message, message_header
 from lalmesh.protocol.rtmp._client import RtmpClient
 from lalmesh.protocol.rtmp._commands import (
-    CAN_DECODE,
-    CAN_ENCODE,
     CAN_FORWARD,
     CAPS_MODEX,
-    CAPS_MULTITRACK,
-    CAPS_NANO_OFFSET,
     CAPS_RECONNECT,
     Capabilities,
 )
@@ -41,12 +37,8 @@ from lalmesh.protocol.rtmp._states import ClientState, ConnectionState, StreamSt
 from lalmesh.protocol.rtmp._url import DEFAULT_PORTS, RtmpUrl
 
 __all__ = [
-    "CAN_DECODE",
-    "CAN_ENCODE",
     "CAN_FORWARD",
     "CAPS_MODEX",
-    "CAPS_MULTITRACK",
-    "CAPS_NANO_OFFSET",
     "CAPS_RECONNECT",
     "DEFAULT_OUT_CHUNK_SIZE",
     "DEFAULT_PORTS",

@@ -12,7 +12,7 @@ from typing import Literal
 from lalmesh.amf import AmfValue
 from lalmesh.errors import LocalProtocolError, RemoteProtocolError, UnsupportedError
 from lalmesh.protocol.rtmp._chunk import Message
-from lalmesh.protocol.rtmp._commands import Capabilities, Command, integer, members, parse_capabilities, parse_command, text
+from lalmesh.protocol.rtmp._commands import Capabilities, Command, integer, members, parse_command, text
 from lalmesh.protocol.rtmp._events import (
     ClientEvent,
     ConnectAccepted,
@@ -223,7 +223,7 @@ class RtmpClient:
         if called == "connect":
             self._step(Step.CONNECT_RESULT)
             self._send_create_stream()
-            yield ConnectAccepted(parse_capabilities(members(command.argument(0)) | members(command.argument(1))))
+            yield ConnectAccepted()
         elif called == "createStream":
             self._step(Step.CREATE_RESULT)
             self._stream_id = integer(command.argument(1), -1)

@@ -15,13 +15,9 @@ MAX_COMMAND_BYTES = 64 << 10  #: a connect with every field of Flash and a signe
 MAX_FOURCCS = 64  #: entries kept of each capability list; some 15 codes are defined
 
 CAPS_RECONNECT = 0x01  #: capsEx: understands the request to reconnect elsewhere
-CAPS_MULTITRACK = 0x02  #: capsEx: multitrack messages
 CAPS_MODEX = 0x04  #: capsEx: ModEx prefixes
-CAPS_NANO_OFFSET = 0x08  #: capsEx: timestamps in nanoseconds
 
-CAN_DECODE = 0x01  #: of a codec
-CAN_ENCODE = 0x02
-CAN_FORWARD = 0x04
+CAN_FORWARD = 0x04  #: of a codec
 
 
 @dataclass(slots=True, frozen=True)
@@ -92,7 +88,7 @@ class Capabilities:
     """What a peer says of itself beyond RTMP 1.0. A code ``*`` stands for any codec."""
 
     four_cc_list: tuple[str, ...] = ()  #: codecs, of audio and video, that it supports
-    video: Mapping[str, int] = field(default_factory=dict)  #: code to `CAN_DECODE`, `CAN_ENCODE`, `CAN_FORWARD`
+    video: Mapping[str, int] = field(default_factory=dict)  #: code to flags, as `CAN_FORWARD`
     audio: Mapping[str, int] = field(default_factory=dict)
     caps_ex: int = 0  #: `CAPS_RECONNECT` and the like
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lalmesh.protocol.rtmp._commands import Capabilities
-
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Connected:
@@ -15,10 +13,6 @@ class Connected:
     query: str  #: what followed ``?`` in the application
     tc_url: str
     flash_ver: str  #: the client's name of itself
-    page_url: str
-    swf_url: str
-    object_encoding: int  #: 0, or 3 for a client that knows AMF 3
-    capabilities: Capabilities
     relay: str = ""  #: the clusters that a relay comes through (`lalmesh.relay_path`)
 
 
@@ -41,7 +35,6 @@ class PlayRequested:
     app: str
     name: str
     query: str
-    start_ms: int  #: -2000: live, or else recorded; -1000: live only; 0 and up: recorded, from there
 
 
 @dataclass(slots=True)
@@ -75,8 +68,6 @@ ServerEvent = Connected | PublishRequested | PlayRequested | MediaMessage | Paus
 @dataclass(slots=True, frozen=True)
 class ConnectAccepted:
     """The server took the connection."""
-
-    capabilities: Capabilities  #: of the server
 
 
 @dataclass(slots=True, frozen=True)

@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterator
 
 from lalmesh.amf import AmfValue
 from lalmesh.errors import RemoteProtocolError
-from lalmesh.protocol.rtmp._commands import Command, integer, members, parse_capabilities, text
+from lalmesh.protocol.rtmp._commands import Command, integer, members, text
 from lalmesh.protocol.rtmp._events import Connected, PausedOrResumed, PlayRequested, PublishRequested, ServerEvent
 from lalmesh.protocol.rtmp._served import Served
 from lalmesh.protocol.rtmp._states import STREAM_STEPS, Step, StreamState, next_state
 from lalmesh.protocol.rtmp._url import split_app, split_name
 from lalmesh.relay_path import RELAY_MEMBER
-
-DEFAULT_PLAY_START_MS = -2000  #: of a play command without a start (RTMP 1.0 §7.2.2.1)
 
 
 def command_events(served: Served, command: Command, stream_id: int) -> Iterator[ServerEvent]:
@@ -44,10 +42,6 @@ def _on_connect(served: Served, command: Command) -> Connected:
         query=query,
         tc_url=text(said.get("tcUrl")),
         flash_ver=text(said.get("flashVer")),
-        page_url=text(said.get("pageUrl")),
-        swf_url=text(said.get("swfUrl")),
-        object_encoding=integer(said.get("objectEncoding")),
-        capabilities=parse_capabilities(said),
         relay=text(said.get(RELAY_MEMBER)),
     )
 
@@ -94,8 +88,7 @@ def _on_play(served: Served, command: Command, stream_id: int) -> Iterator[Serve
     stream.state = next_state(STREAM_STEPS, stream.state, Step.PLAY)
     stream.name = _name(command)
     app, last, query = split_name(served.app, stream.name)
-    start_ms = _milliseconds(command.argument(2))
-    yield PlayRequested(stream_id=stream_id, app=app, name=last, query=query, start_ms=start_ms)
+    yield PlayRequested(stream_id=stream_id, app=app, name=last, query=query)
 
 
 def _on_pause(served: Served, command: Command, stream_id: int) -> Iterator[ServerEvent]:
@@ -143,12 +136,6 @@ def _name(command: Command) -> str:
     if not isinstance(name, str):
         raise RemoteProtocolError(f"{command.name} without a stream name", section="RTMP 1.0 §7.2.2")
     return name
-
-
-def _milliseconds(start: AmfValue) -> int:
-    """The start of a play command. Interop: §7.2.2.1 of RTMP 1.0 has seconds, -2 and -1; all clients send ms, -2000 and -1000."""
-    start_ms = integer(start, DEFAULT_PLAY_START_MS)
-    return start_ms * 1000 if start_ms in (-2, -1) else start_ms
 
 
 _Handler = Callable[[Served, Command, int], Iterator[ServerEvent]]

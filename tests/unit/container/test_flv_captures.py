@@ -117,7 +117,6 @@ def test_any_split_gives_the_same_tags(name: str, size: int) -> None:
     wire, reader = FILES[name], TagReader()
     seen = [tag for at in range(0, len(wire), size) for tag in reader.feed(wire[at : at + size])]
     assert seen == tags_of(name)
-    assert reader.wrong_sizes == 0
 
 
 @pytest.mark.parametrize("name", FILES)

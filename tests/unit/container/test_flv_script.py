@@ -1,9 +1,11 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lalmesh.amf import AmfValue, EcmaArray, serialize_amf0, serialize_amf3
+from lalmesh.amf import AmfValue, EcmaArray, parse_amf0, serialize_amf0, serialize_amf3
 from lalmesh.container.flv import MAX_METADATA_BYTES, BodyDemuxer
 from lalmesh.errors import RemoteProtocolError
-from lalmesh.media import AccessUnit, Codec, TracksChanged
+from lalmesh.media import AccessUnit, Codec, PassedOver, TracksChanged
 
 METADATA = serialize_amf0("onMetaData", EcmaArray(width=96.0, encoder="x"))
 
@@ -70,6 +72,26 @@ def test_what_is_not_supported_is_counted_and_gives_nothing(values: tuple[AmfVal
     demuxer = BodyDemuxer()
     assert demuxer.demux(18, 0, serialize_amf0(*values)) == []
     assert (demuxer.counters.unsupported, demuxer.tracks.tracks) == (1, ())
+
+
+def test_metadata_that_players_could_not_read_is_not_supported() -> None:
+    name = b"\xff" * 6000  # no UTF-8: each byte becomes a character of three bytes
+    body = serialize_amf0("onMetaData") + b"\x03" + len(name).to_bytes(2, "big") + name + serialize_amf0(1.0) + b"\x00\x00\x09"
+    demuxer = BodyDemuxer()
+    assert demuxer.demux(18, 0, body) == []
+    assert (demuxer.counters.unsupported, demuxer.tracks.tracks) == (1, ())
+    assert demuxer.counters.examples[PassedOver.OTHER].startswith("onMetaData that cannot be read again: AMF name size")
+
+
+@given(st.dictionaries(st.binary(max_size=40), st.binary(max_size=40), max_size=4))
+def test_metadata_that_is_taken_can_be_read_by_players(members: dict[bytes, bytes]) -> None:
+    def sized(text: bytes) -> bytes:
+        return len(text).to_bytes(2, "big") + text
+
+    pairs = b"".join(sized(key) + b"\x02" + sized(value) for key, value in members.items() if key)
+    demuxer = BodyDemuxer()
+    assert demuxer.demux(18, 0, serialize_amf0("onMetaData") + b"\x03" + pairs + b"\x00\x00\x09")
+    assert parse_amf0(configuration(demuxer))[0] == "onMetaData"
 
 
 def test_other_message_types_are_counted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -13,9 +14,11 @@ from support.edge_fakes import AUDIO, BOTH, audio, gop, run_of, video
 
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 from lalmesh.remux import Parts
+from lalmesh.runtime.durations import Durations
 from services.edge import fanout as fanout_module
 from services.edge.fanout import FanOut, FanOutSettings
 from services.edge.feed import FeedState, PlayerFeed
+from services.edge.join_cache import JoinPoint
 
 SOUND = TrackSet((AUDIO,), 1)
 NEWER = TrackSet((Track(track_id=1, codec=Codec.VP9, configuration=b"vpcC-2"), AUDIO), 2)
@@ -102,6 +105,27 @@ class SendingClock:
         return self._now_s
 
 
+class SendingTime:
+    """Stands in for `time`, by the clock of a stage, on which each block takes `took_s` to send."""
+
+    def __init__(self, stage: Stage, took_s: float) -> None:
+        self.sent_s = 0.0
+        self.began_s: dict[str, float] = {}  #: when each word went out
+        self._loop = stage.loop
+        self._took_s = took_s
+        self._send = stage.fanout._audience.send
+        stage.fanout._audience.send = self._sends  # type: ignore[method-assign]
+
+    def _sends(self, block: bytes, opens: JoinPoint | None, tracks: TrackSet) -> None:
+        self.began_s |= dict.fromkeys(block.decode().split(), self._loop.now)
+        self._send(block, opens, tracks)
+        self._loop.now += self._took_s
+        self.sent_s += self._took_s
+
+    def monotonic(self) -> float:
+        return self._loop.now
+
+
 class Player:
     """A transport that is emptied by `drain` only, where it is slow."""
 
@@ -154,6 +178,18 @@ class Stage:
 
     def send(self, units: Iterable[AccessUnit], tracks: TrackSet = BOTH) -> None:
         self.fanout.feed(run_of(units, tracks=tracks))
+
+    def hold(self, *runs: Iterable[AccessUnit]) -> None:
+        """Announce runs that are fed when they go out."""
+
+        def go_out() -> None:
+            for units in runs:
+                self.send(units)
+            self.fanout.flush()
+
+        self.fanout.go_out = go_out
+        for _ in runs:
+            assert self.fanout.expect()
 
     @property
     def skips_by_reason(self) -> tuple[int, int]:
@@ -349,8 +385,7 @@ def test_what_is_fetched_at_the_flush_leaves_no_timer_behind() -> None:
     stage = Stage(players_per_delay_ms=1, max_delay_ms=1)
     stage.send(gop(0, 1))
     stage.join()
-    stage.fanout.fetch = lambda: stage.send([video(1), *gop(2, 2)])  # a block ends before the random access point
-    assert stage.fanout.expect()
+    stage.hold([video(1), *gop(2, 2)])  # a block ends before the random access point
     stage.loop.advance(0.001)
     assert stage.fanout.counters.blocks == 3
     assert not stage.loop.timers
@@ -402,6 +437,111 @@ def test_what_came_while_a_block_was_sent_has_waited(
     clock.step_s = later_s
     stage.send([video(1)])
     assert everyone[0].words == words(got)
+
+
+def test_runs_that_go_out_together_are_two_blocks_around_a_random_access_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(players_per_delay_ms=1, max_delay_ms=0)
+    everyone = [stage.join() for _ in range(500)]
+    clock = SendingClock(0.0049)
+    monkeypatch.setattr(fanout_module, "time", clock)
+    stage.send(gop(0, 1))
+    clock.step_s = 0.0071
+    stage.hold([video(1)], [video(2, key=True)], [audio(3)], [video(4)])
+    clock.step_s = 0.0004
+    stage.loop.advance(0.1)
+    assert (everyone[0].words, stage.fanout.counters.blocks) == (words("H1 v0 v1 v2 a3 v4"), 3)
+
+
+EVERY_FRAME = sorted([k / 30 for k in range(60)] + [0.003 + k * 1024 / 48_000 for k in range(93)])  #: pictures and sound, of 2 s
+
+
+@pytest.mark.parametrize(
+    ("frames_s", "most", "most_wait_s"),
+    [
+        pytest.param(EVERY_FRAME, 0.33, 0.004, id="30 pictures a second and sound"),
+        pytest.param([k * 0.006 for k in range(300)], 0.6, 0.004, id="one each 6 ms"),
+        pytest.param([k * 0.004 for k in range(500)], 0.6, 0.008, id="one each 4 ms"),
+    ],
+)
+def test_sending_at_once_leaves_others_their_part_of_the_time(
+    frames_s: list[float], most: float, most_wait_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(players_per_delay_ms=1, max_delay_ms=0)
+    for _ in range(500):
+        stage.join()
+    sending = SendingTime(stage, 0.005)
+    monkeypatch.setattr(fanout_module, "time", sending)
+    stage.send(gop(0, 1))
+    came_s = [stage.loop.now + at_s for at_s in frames_s]
+    for seq, at_s in enumerate(came_s, 1):
+        while stage.loop.now < at_s:
+            stage.loop.advance(max(0.0, min([at_s, *(timer.at for timer in stage.loop.timers)]) - stage.loop.now))
+        stage.send([video(seq)])
+    stage.loop.advance(0.01)
+    waits_s = [sending.began_s[f"v{seq}"] - at_s for seq, at_s in enumerate(came_s, 1)]
+    assert sum(waits_s) / len(waits_s) < most_wait_s
+    assert sending.sent_s / (came_s[-1] - came_s[0]) < most
+
+
+# how late players get what they get
+
+
+class LatenessStage(Stage):
+    """One player, and how late it got what was looked at; the clocks are those of the loop."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, players_per_delay_ms: int = 1000, max_delay_ms: int = 100) -> None:
+        super().__init__(players_per_delay_ms=players_per_delay_ms, max_delay_ms=max_delay_ms)
+        self.wall_s = 0.0  #: ahead of the loop's clock
+        self.late_s: list[float] = []
+        monkeypatch.setattr(fanout_module, "time", self)
+        self.join()
+        self.fanout.delays = cast(Durations, self)
+
+    def monotonic(self) -> float:
+        return self.loop.now
+
+    def time(self) -> float:
+        return self.loop.now + self.wall_s
+
+    def add(self, seconds: float) -> None:
+        self.late_s.append(round(seconds, 6))
+
+    def come(self, unit: AccessUnit) -> None:
+        """It arrives now."""
+        self.send([replace(unit, wall_us=round(self.time() * 1e6))])
+
+
+def test_of_what_was_gathered_the_oldest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = LatenessStage(monkeypatch, players_per_delay_ms=1, max_delay_ms=100)
+    for _ in range(99):
+        stage.join()
+    stage.come(video(0, key=True))
+    stage.loop.advance(0.09)
+    stage.come(video(1))
+    stage.loop.advance(0.01)
+    assert stage.late_s == [0.1]
+
+
+def test_what_goes_out_ahead_of_a_random_access_point_is_not_the_oldest_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout_module, "LOOK_AT_DELAY_S", 0.0)
+    stage = LatenessStage(monkeypatch, players_per_delay_ms=1, max_delay_ms=10)
+    for _ in range(9):
+        stage.join()
+    stage.come(video(0, key=True))
+    stage.loop.advance(0.008)
+    stage.come(video(1, key=True))
+    stage.loop.advance(0.003)
+    assert stage.late_s == [0.008, 0.003]
+
+
+def test_a_wall_clock_that_steps_back_does_not_stop_the_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = LatenessStage(monkeypatch)
+    for seq in range(100):
+        stage.loop.advance(0.04)
+        stage.come(video(seq, key=not seq))
+        if seq == 49:
+            stage.wall_s = -3600.0
+    assert stage.late_s == [0.0] * 4
 
 
 # the cache
@@ -654,6 +794,23 @@ def test_who_got_all_so_far_is_told_that_the_tracks_have_ended() -> None:
     stage.fanout.end("over")
     assert (live.words[-2:], lagging.words[-1], skipping.words[-1]) == (words("v8 E1-8"), "E1-8", "v4")
     assert stage.sent(live) == len(live.got)
+
+
+def test_a_timer_whose_call_fails_is_over_all_the_same() -> None:
+    def go_out() -> None:
+        raise KeyError("a bug")
+
+    stage = Stage(players_per_delay_ms=1)
+    player = stage.join()
+    stage.send(gop(0, 1))
+    stage.fanout.go_out, goes_out = go_out, stage.fanout.go_out
+    with pytest.raises(KeyError):
+        stage.loop.advance(0.01)
+    assert stage.fanout.due_s == 0
+    stage.fanout.go_out = goes_out
+    stage.send([video(1)])
+    stage.loop.advance(0.01)
+    assert player.words == words("H1 v0 v1")
 
 
 def test_the_end_of_a_stream_that_nobody_got_anything_of_says_nothing() -> None:

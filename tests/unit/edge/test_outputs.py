@@ -7,9 +7,11 @@ import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 from support.edge_fakes import AUDIO, BOTH, STREAM, VIDEO, epoch, gop, run_of, video
+from support.virtual_time import in_virtual_time
 
 from lalmesh.container.mpegts import TsDemuxer
 from lalmesh.errors import LocalProtocolError, UnsupportedError
@@ -84,7 +86,8 @@ class Stage:
         limits = RingLimits(gop_num=1, audio_cache_us=2_000_000)
         self.retired: list[AnyFanOut] = []
         settings = FanOutSettings(max_delay_ms=1 if gathers else 0, players_per_delay_ms=1)
-        self.outputs = Outputs(STREAM, settings, limits, self.retired.append, transcode=transcode)
+        self.failed: list[Exception] = []
+        self.outputs = Outputs(STREAM, settings, limits, self.retired.append, self.failed.append, transcode=transcode)
 
     def send(self, units: Sequence[AccessUnit], tracks: TrackSet) -> None:
         self.outputs.feed(run_of(units, tracks=tracks))
@@ -208,11 +211,13 @@ async def test_a_format_that_fails_ends_and_no_other_hears_of_it(caplog: pytest.
     assert "format failed" in caplog.text
 
 
-@pytest.mark.parametrize("first", [0, 2])
-async def test_a_stream_that_cannot_be_made_packets_ends_rtp_and_nothing_else(monkeypatch: pytest.MonkeyPatch, first: int) -> None:
+@pytest.mark.parametrize(("first", "error"), [(0, LocalProtocolError("no")), (2, LocalProtocolError("no")), (2, IndexError("bug"))])
+async def test_a_stream_that_cannot_be_made_packets_ends_rtp_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, first: int, error: Exception
+) -> None:
     def failing_at(self: Packetizing, run: Run) -> Run:
         if run.units[-1].seq >= first:
-            raise LocalProtocolError("no")
+            raise error
         return replace(run, units=[])
 
     monkeypatch.setattr(Packetizing, "convert", failing_at)
@@ -227,10 +232,11 @@ async def test_a_stream_that_cannot_be_made_packets_ends_rtp_and_nothing_else(mo
     assert (whole.closed, len(whole.units), len(stage.retired)) == ("", 4, 1)
 
 
-async def test_who_asks_for_a_format_that_fails_at_once_is_told(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [LocalProtocolError("no"), IndexError("a bug")])
+async def test_who_asks_for_a_format_that_fails_at_once_is_told(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     class Failing(TsPackager):
         def package(self, unit: AccessUnit, tracks: TrackSet, parts: Parts) -> int:
-            raise LocalProtocolError("no")
+            raise error
 
     stage = Stage()
     stage.send([AccessUnit(2, 0, 0, True, b"\x21" * 9, 0, 0)], SOUND)
@@ -314,6 +320,33 @@ async def test_what_is_held_when_the_last_player_leaves_or_the_stream_ends_is_no
     assert len(player.units) == 3
 
 
+async def test_what_is_held_for_one_that_goes_is_not_left_behind_for_the_others() -> None:
+    stage = gathering()
+    first = stage.join(TS)
+    stage.send(sound(1, 1), SOUND)
+    other = stage.join(WS_TS)  # which has no timer of its own yet
+    stage.leave(TS, first)
+    async with asyncio.timeout(LIMIT_S):
+        await other.more()
+    assert (len(other.units), stage.outputs.held_bytes) == (2, 0)
+
+
+async def test_what_is_held_for_one_that_fails_is_not_left_behind_for_the_others() -> None:
+    class FailingLater(TsPackager):
+        def start(self, tracks: TrackSet, dts: int) -> bytes:
+            raise IndexError("a bug")
+
+    stage = gathering()
+    stage.join(TS)
+    stage.send(sound(1, 1), SOUND)
+    broken = stage.outputs.fanout(OutputFormat(key="failing", name="failing", packager=FailingLater))
+    other = stage.join(WS_TS)
+    stage.outputs._fail(stage.outputs._outputs["failing"])
+    assert (stage.outputs.held_bytes, broken in stage.outputs.fanouts) == (0, False)
+    async with asyncio.timeout(LIMIT_S):
+        await other.more()
+
+
 async def test_no_more_is_held_than_may_be_gathered() -> None:
     stage = gathering()
     stage.join(TS)
@@ -347,6 +380,70 @@ async def test_a_format_that_fails_on_what_was_held_ends_and_no_other_hears_of_i
         await whole.more()
     assert broken.closed == "this stream cannot be had in this format"
     assert (whole.closed, len(whole.units), len(stage.retired)) == ("", 3, 1)
+
+
+@in_virtual_time
+async def test_what_fails_for_all_formats_ends_the_relay_and_leaves_no_timer_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = gathering()
+    player = stage.join(TS)
+    stage.send(sound(1, 1), SOUND)
+    with monkeypatch.context() as broken:
+        broken.setattr(stage.outputs._ring, "append", failing_by_a_bug)
+        await asyncio.sleep(0.002)
+    assert isinstance(stage.failed[0], IndexError)
+    assert stage.outputs.slack_s == 0
+    stage.outputs.end("internal error")
+    assert (player.closed, len(stage.retired)) == ("internal error", 1)
+
+
+def failing_by_a_bug(*_: object) -> NoReturn:
+    raise IndexError("a bug")
+
+
+async def test_an_end_ends_whatever_fails_on_what_was_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = gathering()
+    players = [stage.join(TS), stage.join(WS_TS)]
+    stage.send(sound(1, 1), SOUND)
+    monkeypatch.setattr(stage.outputs._ring, "append", failing_by_a_bug)
+    stage.outputs.end("over")
+    assert ([player.closed for player in players], len(stage.failed)) == (["over", "over"], 1)
+
+
+async def test_an_end_ends_every_player_whatever_fails_in_a_format_or_in_closing_one(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(TsPackager):
+        def end(self, tracks: TrackSet, dts: int, parts: Parts) -> int:
+            raise IndexError("a bug")
+
+    stage = Stage()
+    stage.send(sound(0, 2), SOUND)
+    form = OutputFormat(key="failing", name="failing", packager=Failing)
+    first, second, third, other = stage.join(form), stage.join(form), stage.join(form), stage.join(TS)
+    second.feed.close = failing_by_a_bug
+    stage.outputs.end("over")
+    assert [player.closed for player in (first, third, other)] == ["over"] * 3
+    assert ("failed at its end" in caplog.text, "could not be closed" in caplog.text) == (True, True)
+    assert len(stage.retired) == 2
+
+
+@in_virtual_time
+async def test_a_format_that_fails_as_it_goes_out_ends_and_no_other_hears_of_it() -> None:
+    class Failing(TsPackager):
+        fails = False
+
+        def start(self, tracks: TrackSet, dts: int) -> bytes:
+            return failing_by_a_bug() if self.fails else super().start(tracks, dts)
+
+    stage = gathering()
+    form = OutputFormat(key="failing", name="failing", packager=Failing)
+    live, waiting, whole = stage.join(form), stage.join(form), stage.join(TS)
+    stage.outputs.fanout(form).remove(waiting.feed)
+    stage.outputs.fanout(form).add(waiting.feed, from_cache=False)
+    Failing.fails = True
+    stage.send(sound(1, 1), SOUND)
+    await asyncio.sleep(0.01)
+    assert len(whole.units) == 2
+    assert [player.closed for player in (live, waiting)] == ["this stream cannot be had in this format"] * 2
+    assert (whole.closed, len(stage.retired), stage.failed) == ("", 1, [])
 
 
 async def test_when_nobody_plays_it_any_more_nothing_is_made() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 import pytest
 from support.edge_fakes import (
@@ -37,6 +38,10 @@ from services.edge.relay import Relay, Relays, RelaySettings
 
 WAIT_S = 10.0
 FLV = OutputFormat(key="flv", name="flv", packager=lambda: FlvPackager(BodyMuxer()))
+
+
+def failing_by_a_bug(*_: object) -> NoReturn:
+    raise IndexError("a bug")
 
 
 @dataclass(eq=False)
@@ -393,3 +398,38 @@ async def test_a_relay_refuses_what_is_below_an_epoch_that_its_edge_has_publishe
     assert edge.relays.reader_totals.fenced == 3
     edge.links.subscriptions[0].events.receive(run_of(gop(0, 3), revision=6, publication=SECOND))
     await acquired
+
+
+@in_virtual_time
+async def test_a_relay_that_fails_at_its_first_units_lets_nobody_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = Edge()
+    edge.scheduler.put(location(1))
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    subscription = await edge.links.opened(1)
+    with monkeypatch.context() as broken:
+        broken.setattr(next(iter(edge.relays)).outputs.settling, "see", failing_by_a_bug)
+        subscription.serve(run_of(gop(0, 3)))
+    begun = asyncio.get_running_loop().time()
+    with pytest.raises(StreamNotFound, match="internal error"):
+        await acquired
+    assert asyncio.get_running_loop().time() - begun < 0.1
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    (await edge.links.opened(2)).serve(run_of(gop(0, 3)))
+    await acquired
+
+
+@in_virtual_time
+async def test_a_relay_that_fails_on_what_was_held_ends_and_the_next_one_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = Edge()
+    relay, player = await edge.playing()
+    relay.outputs.settling.end()
+    for _ in range(9):
+        Player(relay)
+    edge.links.subscriptions[0].events.receive(run_of([video(3)]))
+    assert relay.outputs.held_bytes
+    monkeypatch.setattr(relay.outputs._ring, "append", failing_by_a_bug)
+    await asyncio.sleep(0.1)
+    assert (player.closed, relay.players, len(edge.relays)) == (["internal error"], 0, 0)
+    acquired = asyncio.create_task(edge.relays.acquire(STREAM, WAIT_S))
+    (await edge.links.opened(2)).serve(run_of(gop(0, 3)))
+    assert await acquired is not relay

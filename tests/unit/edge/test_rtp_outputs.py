@@ -82,7 +82,8 @@ class Stage:
         self.retired: list[AnyFanOut] = []
         limits = RingLimits(gop_num=1, audio_cache_us=2_000_000)
         settings = FanOutSettings(max_delay_ms=0, player_queue_bytes=player_queue_bytes)
-        self.outputs = Outputs(STREAM, settings, limits, self.retired.append, transcode=False)
+        self.failed: list[Exception] = []
+        self.outputs = Outputs(STREAM, settings, limits, self.retired.append, self.failed.append, transcode=False)
 
     def send(self, units: Iterable[AccessUnit], tracks: TrackSet = BOTH) -> None:
         self.outputs.feed(run_of(units, tracks=tracks))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lalmesh.amf import AmfValue, serialize_amf0
 from lalmesh.errors import LimitExceeded, RemoteProtocolError
-from lalmesh.protocol.rtmp import CAN_DECODE, CAN_FORWARD, CAPS_MULTITRACK, CAPS_RECONNECT, Capabilities, Message
+from lalmesh.protocol.rtmp import CAN_FORWARD, CAPS_MODEX, CAPS_RECONNECT, Capabilities, Message
 from lalmesh.protocol.rtmp._commands import (
     MAX_COMMAND_BYTES,
     MAX_FOURCCS,
@@ -70,9 +70,9 @@ def test_capabilities_are_read_and_written() -> None:
     # Enhanced RTMP v2, Enhancing NetConnection connect Command
     said = Capabilities(
         four_cc_list=("av01", "hvc1"),
-        video={"*": CAN_FORWARD, "vp09": CAN_DECODE},
-        audio={"Opus": CAN_DECODE},
-        caps_ex=CAPS_RECONNECT | CAPS_MULTITRACK,
+        video={"*": CAN_FORWARD, "vp09": 1},
+        audio={"Opus": 1},
+        caps_ex=CAPS_RECONNECT | CAPS_MODEX,
     )
     assert set(said.to_members()) == {"fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap", "capsEx"}
     assert parse_capabilities(said.to_members()) == said

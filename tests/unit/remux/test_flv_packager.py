@@ -90,10 +90,12 @@ def test_a_time_over_24_bits_is_extended() -> None:
 
 def test_previous_tag_sizes_are_true() -> None:
     wire = FlvPackager(BodyMuxer()).start(PLAYED, 0) + packaged([AccessUnit(2, 0, 0, True, b"abc")])
-    reader = TagReader()
-    list(reader.feed(wire))
-    assert reader.wrong_sizes == 0
-    assert int.from_bytes(wire[-4:], "big") == 11 + 2 + 3
+    tags, at = list(TagReader().feed(wire)), 9
+    for size in (0, *(11 + len(tag.body) for tag in tags)):
+        at += size
+        assert int.from_bytes(wire[at : at + 4], "big") == size
+        at += 4
+    assert (at, size) == (len(wire), 11 + 2 + 3)
 
 
 def test_a_player_is_told_of_what_has_changed_only() -> None:
