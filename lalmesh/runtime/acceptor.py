@@ -34,7 +34,7 @@ Factory: TypeAlias = Callable[[Remote | None], asyncio.BaseProtocol]
 
 
 class Acceptor:
-    """The port. Made where its loop runs; `start` listens, `close` takes no more."""
+    """The port. Made where its loop runs; `start` listens, `close` takes no more, `hand_over` leaves them to others."""
 
     def __init__(
         self, admission: Admission, factory: Factory, tls: ssl.SSLContext | None = None, *, takes_headers: bool = False
@@ -52,7 +52,7 @@ class Acceptor:
         self._tls = tls
         self._takes_headers = takes_headers
         self._loop = asyncio.get_running_loop()
-        self._server: asyncio.AbstractServer | None = None
+        self._server: asyncio.Server | None = None
         self._sockets: list[socket.socket] = []
         self._beginning: set[asyncio.Task[None]] = set()
 
@@ -79,12 +79,25 @@ class Acceptor:
         )
         bound = int(server.sockets[0].getsockname()[1])
         if not is_plain:
-            self._sockets = [socket.fromfd(sock.fileno(), sock.family, sock.type, socket.IPPROTO_TCP) for sock in server.sockets]
+            self._sockets = [_again(sock) for sock in server.sockets]
             for sock in self._sockets:
                 sock.listen(LISTEN_BACKLOG)
-                sock.setblocking(False)
                 self._loop.add_reader(sock, self._accept, sock)
         return bound
+
+    def hand_over(self) -> None:
+        """Take those who wait, and nobody who comes later: other processes listen at the port too, and get these."""
+        if self._server is None:
+            return
+        sockets = self._sockets or [_again(sock) for sock in self._server.sockets]
+        for sock in self._sockets:
+            self._loop.remove_reader(sock)
+        self._server.close()
+        self._server, self._sockets = None, []
+        for sock in sockets:
+            while self._accept(sock):
+                pass
+            sock.close()  # the last that has it open: whoever came since is dropped, but nobody who waited
 
     def close(self) -> None:
         """Take no new connections; those that have not begun are dropped."""
@@ -97,18 +110,22 @@ class Acceptor:
         for task in self._beginning:
             task.cancel()
 
-    def _accept(self, listening: socket.socket) -> None:
+    def _accept(self, listening: socket.socket) -> bool:
+        """Take who waits; whether more may do, for another turn."""
         for _ in range(ACCEPTS_A_TURN):
             try:
                 sock, name = listening.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+            except BlockingIOError:
+                return False
+            except (InterruptedError, ConnectionAbortedError):
+                continue
             except OSError as error:
                 log.error("cannot accept: %s", error, extra={"listener": self._admission.name})
                 self._pause(listening)
-                return
+                return False
             sock.setblocking(False)
             self._took(sock, remote_at(name))
+        return True
 
     def _pause(self, listening: socket.socket) -> None:
         """The process has as many sockets as it may: look again when some may have gone."""
@@ -195,6 +212,13 @@ class Acceptor:
     def _comes_too_often(self, client: Remote) -> bool:
         admission = self._admission
         return not admission.limits.proxies.trusts(client.address) and admission.comes_too_often(client.address)
+
+
+def _again(sock: socket.socket) -> socket.socket:
+    """The same socket as one that can be accepted from: those of the loop cannot."""
+    made = socket.fromfd(sock.fileno(), sock.family, sock.type, socket.IPPROTO_TCP)
+    made.setblocking(False)
+    return made
 
 
 def _settle(ready: asyncio.Future[None]) -> None:

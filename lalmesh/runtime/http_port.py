@@ -78,10 +78,11 @@ class HttpPort:
             takes_headers: whether balancers begin with a PROXY header.
         """
         self.port = 0
+        self.is_handed_over = False  #: to others that listen at it
         self.admission = Admission(name, limits, metrics, is_secure=tls is not None)
         self._acceptor = Acceptor(self.admission, self._gate, tls, takes_headers=takes_headers)
         app.middlewares.insert(0, _let_in)
-        app.on_response_prepare.append(_add_headers)
+        app.on_response_prepare.append(self._add_headers)
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -110,6 +111,11 @@ class HttpPort:
         """Close connections that never begin or fall silent."""
         self.admission.sweep()
 
+    def hand_over(self) -> None:
+        """Take no new connections, and close each that there is with its next answer: others listen at the port too."""
+        self.is_handed_over = True
+        self._acceptor.hand_over()
+
     def stop_accepting(self) -> None:
         """Take no new connections."""
         self._acceptor.close()
@@ -119,6 +125,13 @@ class HttpPort:
         self.stop_accepting()
         await self._runner.cleanup()
         self.admission.expire_all(reason)
+
+    async def _add_headers(self, _: web.BaseRequest, response: web.StreamResponse) -> None:
+        response.headers["Server"] = SERVER
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if self.is_handed_over:
+            response.force_close()
+            response.headers.setdefault("Connection", "close")
 
 
 @web.middleware
@@ -151,11 +164,6 @@ async def _let_in_by_proxy(gate: Gate, request: web.Request, handler: Answer) ->
     finally:
         if not gate.is_taken:
             gate.admission.falls_silent(gate.connection, gate.peer.address)
-
-
-async def _add_headers(_: web.BaseRequest, response: web.StreamResponse) -> None:
-    response.headers["Server"] = SERVER
-    response.headers["X-Content-Type-Options"] = "nosniff"
 
 
 def _blocked() -> web.Response:

@@ -72,7 +72,7 @@ class Member:
         self.address = NodeAddress(node, "")  #: with the host and port of its gRPC listener, once it has one
         self.evicted = ""  #: why, once it was
         self.is_draining = False  #: as the next report says
-        self.drain_asked: Callable[[float], None] = _nobody  #: hears that the scheduler has it drain, within so many seconds
+        self.drain_asked: Callable[[Drain], None] = _nobody  #: hears that the scheduler has it drain
         self.settings_told: Callable[[LiveSettings], None] = _nothing  #: hears of the settings that were made over the API
         self._role = role
         self._settings = settings
@@ -161,8 +161,8 @@ class Member:
             case Evicted(reason):
                 self.evicted = reason
                 self._evicted(f"{self._role.value} node evicted from the cluster: {reason}")
-            case Drain(deadline_s):
-                self.drain_asked(deadline_s)
+            case Drain():
+                self.drain_asked(command)
             case LiveSettings():
                 self.settings_told(command)
             case _:
@@ -173,5 +173,5 @@ def _nothing(settings: LiveSettings) -> None:
     """Nobody hears of settings."""
 
 
-def _nobody(deadline_s: float) -> None:
+def _nobody(drain: Drain) -> None:
     """Nobody hears of a drain that the scheduler asks for."""

@@ -226,6 +226,11 @@ class EdgeApp:
         self.events.apply(settings.events)
         apply_settings(settings, self._context, self._listeners.values(), self._cors, self._rtsp)
 
+    def hand_over(self) -> None:
+        """Leave those who come now to other workers, which listen at the same ports."""
+        for listener in self._listeners.values():
+            listener.hand_over()
+
     async def drain(self, limit_s: float) -> None:
         """Let nobody in, say so to the scheduler and to those who are here, and wait until they have gone, or for `limit_s`."""
         entrance = self._context.entrance

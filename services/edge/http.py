@@ -75,9 +75,10 @@ class HttpListener(HttpPort):
     def _elsewhere(self, request: web.Request, closed: Closed) -> str:
         """Where a request that begins or continues playing is to go instead; empty: nowhere, or its client would not follow.
 
-        Players of HLS take none of its capacity, so that it may be full does not keep them out.
+        Players of HLS take none of its capacity, so that it may be full does not keep them out; and where the port is handed over
+        they come to others at it by themselves.
         """
-        is_playlist = request.path.endswith(PLAYLIST_SUFFIX) and closed is Closed.DRAINING
+        is_playlist = request.path.endswith(PLAYLIST_SUFFIX) and closed is Closed.DRAINING and not self.is_handed_over
         if "Upgrade" in request.headers or not (is_playlist or format_of(request.path)):
             return ""
         return self._entrance.url(self.scheme, request.rel_url.raw_path_qs)

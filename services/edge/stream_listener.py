@@ -49,6 +49,10 @@ class StreamListener(ABC):
         """Call once a second."""
         self.admission.sweep()
 
+    def hand_over(self) -> None:
+        """Take no new connections: others listen at the port too."""
+        self._acceptor.hand_over()
+
     def stop_accepting(self) -> None:
         """Take no new connections."""
         self._acceptor.close()

@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote
 
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.registry import KeyValue
+from lalmesh.runtime.scheduling.model import Drain
 from services.scheduler.records import DamagedRecordError, dump, parse_record
 
 TERM_KEY = "cluster/term"
@@ -82,7 +83,13 @@ class DrainRecord:
 
     node: NodeId
     deadline_s: float = 0.0  #: 0: what the node is configured to take
+    all_workers: bool = False  #: it is one of several workers, and all of its node drain
     mod_revision: int = 0
+
+    @property
+    def command(self) -> Drain:
+        """What the node is told."""
+        return Drain(self.deadline_s, self.all_workers)
 
 
 def serialize_term(term: int) -> bytes:
@@ -139,9 +146,9 @@ def parse_duty(entry: KeyValue) -> DutyRecord:
     return parse_record(entry, lambda _, value: DutyRecord(holder=str(value["holder"]), mod_revision=entry.mod_revision))
 
 
-def serialize_drain(node: NodeId, deadline_s: float) -> bytes:
+def serialize_drain(node: NodeId, deadline_s: float, *, all_workers: bool = False) -> bytes:
     """The value of the key that says that a node is to drain."""
-    return dump({"incarnation": node.incarnation.hex(), "deadline_s": deadline_s})
+    return dump({"incarnation": node.incarnation.hex(), "deadline_s": deadline_s, "all_workers": all_workers})
 
 
 def parse_drain(entry: KeyValue) -> DrainRecord:
@@ -151,4 +158,5 @@ def parse_drain(entry: KeyValue) -> DrainRecord:
 
 def _drain(entry: KeyValue, value: dict[str, Any]) -> DrainRecord:
     node = NodeId(unquote(entry.key.removeprefix(DRAINS)), bytes.fromhex(value["incarnation"]))
-    return DrainRecord(node=node, deadline_s=float(value["deadline_s"]), mod_revision=entry.mod_revision)
+    deadline_s, all_workers = float(value["deadline_s"]), value.get("all_workers") is True
+    return DrainRecord(node=node, deadline_s=deadline_s, all_workers=all_workers, mod_revision=entry.mod_revision)

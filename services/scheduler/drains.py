@@ -1,9 +1,10 @@
 """Drains: nodes that are told to give everything away, and the groups of origins that do, moved one by one.
 
 A node drains because it says so (its own SIGTERM), or because it is told: `drains/NAME`, which every replica follows, and which the
-one that the node joined hands on. Its groups are moved by the replica that has the duty, each in one transaction that leaves the
-claim as it is, and the old origin serves on until its last reader has left. Nothing else moves by itself: an origin that joins
-gets new streams only, and the load of the others is left as it is.
+one that the node joined hands on; a worker that joins while all of its node drain is told as they were. Groups are moved by the
+replica that has the duty, each in one transaction that leaves the claim as it is, and the old origin serves on until its last
+reader has left. Nothing else moves by itself: an origin that joins gets new streams only, and the load of the others is left as it
+is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
@@ -58,13 +60,19 @@ class Drains:
             Unavailable: not known whether all were asked; asking again does no harm.
         """
         asked = parts_of(name, self._view.directory.nodes())
-        for record in asked:
-            await self._ask(record, deadline_s)
+        for record, all_workers in [(record, self._drains_with(record, asked)) for record in asked]:
+            await self._ask(record, deadline_s, all_workers=all_workers)
         return asked
 
-    async def _ask(self, record: NodeRecord, deadline_s: float) -> None:
+    def _drains_with(self, record: NodeRecord, asked: Sequence[NodeRecord]) -> bool:
+        """Whether a record is one of several workers, of which none goes on once `asked` drain."""
+        directory = self._view.directory
+        workers = parts_of(record.worker_of, directory.nodes()) if record.worker_of else []
+        return bool(workers) and all(each in asked or directory.state_of(each) == "draining" for each in workers)
+
+    async def _ask(self, record: NodeRecord, deadline_s: float, *, all_workers: bool) -> None:
         name = record.node.name
-        put = Put(drain_key(name), serialize_drain(record.node, deadline_s), record.lease_id)
+        put = Put(drain_key(name), serialize_drain(record.node, deadline_s, all_workers=all_workers), record.lease_id)
         result = await self._registry.transact([Unchanged(node_key(name), record.mod_revision)], [put])
         if not result.succeeded:
             self._view.learn(result.found.get(node_key(name)))

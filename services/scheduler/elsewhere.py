@@ -32,7 +32,9 @@ class Elsewhere:
         """What an edge is told that says `report` of itself: every listener of some others, where it needs that."""
         limit = report.capacity.sessions
         if report.draining or 0 < limit * NEARLY_FULL <= report.load.sessions:
-            return self.besides(report.worker_of or report.node.node.name)
+            drain = self._directory.cluster.drain(report.node.node)
+            leaves_others = bool(report.worker_of) and drain is not None and not drain.all_workers  # at ports that it has left
+            return self.besides("" if leaves_others else report.worker_of or report.node.node.name)
         return ()
 
     def besides(self, name: str) -> tuple[Endpoint, ...]:

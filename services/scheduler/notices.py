@@ -11,7 +11,7 @@ from collections.abc import Callable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NO_EPOCH, Grant, HlsOwner
 from lalmesh.runtime.scheduling.hls import HlsAssigned, RecordingRules
-from lalmesh.runtime.scheduling.model import Drain, GroupMoved, ReclaimWanted, Role, StreamFenced
+from lalmesh.runtime.scheduling.model import GroupMoved, ReclaimWanted, Role, StreamFenced
 from services.scheduler.changes import Change, ClaimChanged, DrainChanged, GroupChanged, HlsChanged, NodeChanged
 from services.scheduler.claims import is_outdated
 from services.scheduler.cluster_records import DrainRecord
@@ -20,6 +20,7 @@ from services.scheduler.hls_records import HlsRecord
 from services.scheduler.members import Members, Session
 from services.scheduler.recording_rules import RulesChanged
 from services.scheduler.records import ClaimRecord, GroupRecord, NodeRecord, grant_of
+from services.scheduler.wholes import parts_of
 
 
 class Notices:
@@ -73,9 +74,9 @@ class Notices:
         """Tell a node what it was not told while it was at no replica, or at one that did not hear of it; see `Reminders` too."""
         if session.report.role is Role.HLS:
             self._tell_missed_hls(session)
-        drain = self._directory.cluster.drain(session.node)
+        drain = self._drain_of(session)
         if drain is not None and not session.report.draining:
-            session.send(Drain(drain.deadline_s))
+            session.send(drain.command)
 
     def moved(self, now: GroupRecord, session: Session) -> GroupMoved:
         """What a node is told of where a stream is; the publishing edge gets its grant for that place along."""
@@ -118,7 +119,18 @@ class Notices:
     def _tell_drain(self, now: DrainRecord) -> None:
         session = self._members.of(now.node)
         if session is not None:
-            session.send(Drain(now.deadline_s))
+            session.send(now.command)
+
+    def _drain_of(self, session: Session) -> DrainRecord | None:
+        """That a node is to drain: it was told itself, or all workers of its node were that there were then."""
+        directory, cluster, whole = self._directory, self._directory.cluster, session.report.worker_of
+        own = cluster.drain(session.node)
+        if own is not None or not whole or not cluster.drains.values():
+            return own
+        # of one that is away it is not known whether it was of this start of the node
+        others = [each for each in parts_of(whole, directory.nodes()) if directory.state_of(each) == "draining"]
+        told = (cluster.drain(each.node) for each in others)
+        return next((drain for drain in told if drain is not None and drain.all_workers), None)
 
     def _tell_fenced(self, before: ClaimRecord | None, now: ClaimRecord) -> None:
         """Tell the edge that had the claim, and any that says it writes under an earlier epoch, to let go."""

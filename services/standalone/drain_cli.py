@@ -105,7 +105,7 @@ class _Api:
         return _Told(path, _starts(shown), bool(shown.get("is_here")))
 
     def knows(self, told: _Told) -> bool:
-        """Whether that start of the node is in the cluster still, or of one of its workers.
+        """Whether that start of the node is in the cluster still, or of one of its workers, or one that began late and drains too.
 
         So it is taken to be while nobody can say; but a scheduler that was told to end itself has ended once it does not answer.
 
@@ -113,7 +113,10 @@ class _Api:
             ServiceError: the question is refused.
         """
         try:
-            return not told.starts.isdisjoint(_starts(self._ask(told.path)))
+            shown = self._ask(told.path)
+            return not told.starts.isdisjoint(_starts(shown)) or any(
+                worker["state"] == "draining" for worker in shown.get("workers", ())
+            )
         except _NotFound:
             return False
         except Unavailable:

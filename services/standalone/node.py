@@ -24,7 +24,7 @@ from lalmesh.runtime.health import HealthServer
 from lalmesh.runtime.link import LinkPool
 from lalmesh.runtime.member import Member, MemberSettings
 from lalmesh.runtime.ownership import NodeId
-from lalmesh.runtime.scheduling import GrpcSchedulerClient, HlsSchedulerClient
+from lalmesh.runtime.scheduling import Drain, GrpcSchedulerClient, HlsSchedulerClient
 from lalmesh.runtime.telemetry import TraceCollector
 from services.standalone import settings
 from services.standalone.announcing import OutboxCollector, announce, now_us
@@ -35,7 +35,7 @@ from services.standalone.live import LiveNode
 from services.standalone.loop_delay import LoopDelay
 from services.standalone.process_metrics import ProcessMetrics
 from services.standalone.stores import open_blacklist, open_event_log, open_registry, open_sessions
-from services.standalone.workers import Worker, share_of
+from services.standalone.workers import Worker, node_drains, share_of
 
 if TYPE_CHECKING:
     from services.edge.app import EdgeApp
@@ -69,6 +69,7 @@ class Node:
         #: done once the scheduler has this node drain, with the seconds that it may take: 0 for what it is configured to take
         self.drain_asked: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._is_draining = False
+        self._others_go_on = False  # the other workers of this node, where it drains
         self._started_us = now_us()
         disable_created_metrics()  # type: ignore[no-untyped-call]
         ProcessCollector(registry=self._metrics)
@@ -126,6 +127,8 @@ class Node:
     async def drain(self, limit_s: float) -> None:
         """Give away what this node has, within `limit_s`. `stop` it then."""
         self._is_draining = True
+        if self._others_go_on and self._edge is not None:
+            self._edge.hand_over()
         roles = (self._edge,) if self._role == "standalone" else (self._edge, self._hls, self._origin)
         if limit_s > 0:
             await asyncio.gather(*(role.drain(limit_s) for role in roles if role is not None))
@@ -148,8 +151,15 @@ class Node:
         self._config = config  # what is built later is built by it
 
     def _listen_to(self, member: Member) -> None:
-        member.drain_asked = self._drain_told
+        member.drain_asked = self._told_to_drain
         member.settings_told = self._live.told
+
+    def _told_to_drain(self, drain: Drain) -> None:
+        if self._worker is not None:
+            self._others_go_on = not drain.all_workers
+            if drain.all_workers:
+                node_drains(self._worker)
+        self._drain_told(drain.deadline_s)
 
     def _drain_told(self, limit_s: float) -> None:
         if not self.drain_asked.done():

@@ -16,13 +16,13 @@ from lalmesh.runtime.config import Loaded, Role, Sources
 from lalmesh.runtime.log_setup import configure_logging
 from services.standalone import settings
 from services.standalone.draining import until_drained
+from services.standalone.end_signals import EndSignals, Word
 from services.standalone.node import Node
 from services.standalone.urls import say_where
 from services.standalone.workers import Worker, end_with_supervisor, listens_at, share_of
 
 log = logging.getLogger(__name__)
 
-SAME_SIGNAL_S = 0.5
 GC_ALLOCATIONS = 20_000  #: objects more than before, that make a collection of the young ones worth its while
 
 
@@ -78,21 +78,18 @@ def _spare_the_collector() -> None:
 
 
 def _stop_signal() -> asyncio.Event:
-    """Set by SIGTERM and SIGINT; a later one ends the process at once.
-
-    What comes within `SAME_SIGNAL_S` is the same word said twice: some who stop a process tell it and then its whole group.
-    """
-    stop = asyncio.Event()
+    """Set by SIGTERM and SIGINT; a later one ends the process at once."""
+    stop, signals = asyncio.Event(), EndSignals()
     loop = asyncio.get_running_loop()
-    told_at = 0.0
 
     def told() -> None:
-        nonlocal told_at
-        if stop.is_set() and loop.time() - told_at > SAME_SIGNAL_S:
-            os._exit(1)
-        if not stop.is_set():
-            told_at = loop.time()
-            stop.set()
+        match signals.told(loop.time()):
+            case Word.END:
+                stop.set()
+            case Word.AT_ONCE:
+                os._exit(1)
+            case Word.NOTHING:
+                pass
 
     for number in (signal.SIGTERM, signal.SIGINT):
         try:

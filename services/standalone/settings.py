@@ -23,15 +23,14 @@ EVERY_ADDRESS = ("", "0.0.0.0", "::")  #: of a listener that listens on all that
 RANDOM_KEY_BYTES = 32
 
 
-def node_name(config: Config, role: str) -> str:
-    """What this node is called: as configured, else after its host and role."""
-    return config.cluster.node_name(role=role, host_name=socket.gethostname())
+def node_name(config: Config, role: str, *, is_shared: bool = False) -> str:
+    """What this node is called: as configured, with its role where roles share that (`is_shared`); else after its host and role."""
+    return config.cluster.node_name(role=role, host_name=socket.gethostname(), is_shared=is_shared)
 
 
 def node_id(config: Config, role: str, *, shared: bool) -> NodeId:
     """The name of this node under a fresh incarnation; it ends with the role where roles share the process (`shared`)."""
-    name = node_name(config, role)
-    return NodeId(f"{name}-{role}" if shared and config.cluster.node else name, new_incarnation())
+    return NodeId(node_name(config, role, is_shared=shared), new_incarnation())
 
 
 def cluster_keys(config: Config) -> tuple[bytes, ...]:

@@ -16,12 +16,6 @@ from services.standalone.workers.supervisor import Supervisor
 KEY_BYTES = 32
 
 
-def edge_of(config: Config) -> str:
-    """The name of the edge of a standalone server, as where it is one process."""
-    cluster = config.cluster
-    return f"{cluster.node}-edge" if cluster.node else cluster.node_name(role="edge", host_name=socket.gethostname())
-
-
 async def supervise(config: Config, role: Role, count: int, arguments: Sequence[str], ports_file: Path | None) -> None:
     """Run `count` workers with the command line `arguments`, until they have ended.
 
@@ -32,10 +26,11 @@ async def supervise(config: Config, role: Role, count: int, arguments: Sequence[
     """
     if role != "origin" and not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigError([Problem("edge.workers", "processes cannot share ports on this system: SO_REUSEPORT is missing")])
-    name = config.cluster.node_name(role=role, host_name=socket.gethostname())
+    cluster, host_name = config.cluster, socket.gethostname()
+    name = cluster.node_name(role=role, host_name=host_name)
     configure_logging(config.telemetry, service=role, node=name)
-    key = "" if config.cluster.key.get_secret_value() else secrets.token_hex(KEY_BYTES)
-    node = name if role != "standalone" else edge_of(config)
+    key = "" if cluster.key.get_secret_value() else secrets.token_hex(KEY_BYTES)
+    node = name if role != "standalone" else cluster.node_name(role="edge", host_name=host_name, is_shared=True)
     reason = await Supervisor(config, role, node, count, arguments, key=key).run(
         lambda ports: say_where(config, role, ports, ports_file)
     )

@@ -15,7 +15,7 @@ from support.drained import AT_ONCE_S, LIMIT_S, SETTINGS, STREAM, by_command, dr
 from support.process import wait_until
 from support.recorder import recorder, recording
 
-from services.standalone.serving import SAME_SIGNAL_S
+from services.standalone.end_signals import SAME_SIGNAL_S
 
 Media = Callable[[str], Path]
 StartCluster = Callable[..., Cluster]

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from support.clip import Clip
 from support.cluster import Cluster, Node
-from support.drained import by_command, ends, listed, publishing
+from support.drained import AT_ONCE_S, DRAIN_S, by_command, ends, listed, publishing
 from support.ffmpeg import Publisher
 from support.flv_crowd import FlvPlayer, crowd, holes
 from support.hls_poller import until
@@ -193,6 +194,78 @@ async def check_one_lost(cluster: Cluster, edge: Node, players: Sequence[FlvPlay
     assert await asyncio.to_thread(edge.is_ready)
     await playing(staying)
     assert not holes(staying)
+
+
+async def test_a_worker_that_drains_alone_leaves_who_comes_to_the_others(
+    start_cluster: StartCluster, media: Media, tmp_path: Path, stack: ExitStack
+) -> None:
+    cluster = start_cluster(origins=1, edges=2, hls=1, settings={**SETTINGS, "all": {"cluster.drain_s": 2 * LIMIT_S}})
+    edge, ingest = cluster.edges
+    await all_joined(cluster, edge)
+    clip = media("unique_av")
+    stack.enter_context(Publisher(clip, ingest.rtmp_url(STREAM), log=tmp_path / "push.log", loops=-1, limit_s=120))
+    async with crowd(edge.flv_url(STREAM), LATER_PLAYERS) as staying:
+        await playing(staying)
+        split = await reported(cluster, edge, LATER_PLAYERS)
+        await asyncio.to_thread(told_to_drain, cluster, f"{edge.name}-1")
+        await asyncio.to_thread(wait_until, "a worker that drains", lambda: "draining: " in edge.output(), LIMIT_S)
+        async with crowd(edge.flv_url(STREAM), LATER_PLAYERS) as later:
+            await playing(later, pictures=1)
+            found = await asyncio.to_thread(sessions_until, cluster.api_url, lambda all_: len(all_) > LATER_PLAYERS, LIMIT_S)
+            assert {item["node"] for item in found if item["protocol"] == "http-flv"} == set(split)
+            await reported_at(cluster, edge, f"{edge.name}-2", split[f"{edge.name}-2"] + LATER_PLAYERS)
+        asked: Counter[int] = Counter()
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as client:
+            for _ in range(20):
+                async with client.get(edge.http_url(f"hls/{STREAM}.m3u8")) as answer:
+                    asked[answer.status] += 1
+                    assert answer.url.port == edge.ports["http"], "it was sent elsewhere"
+        assert asked == {200: 20}
+        assert await asyncio.to_thread(edge.is_ready)
+        await playing(staying)
+        assert not holes(staying)
+    over = f"worker 1, process {process_of(edge, 1)}, has ended: 0"
+    await asyncio.to_thread(wait_until, "the end of one", lambda: over in edge.output(), LIMIT_S)
+    assert workers_of(cluster, edge).keys() == {f"{edge.name}-2"}
+    assert await asyncio.to_thread(edge.is_ready)
+
+
+def told_to_drain(cluster: Cluster, name: str) -> None:
+    """Over the API, which takes less than the pause in which a worker is not there; again where that one is just being noted."""
+    url = f"{cluster.api_url}/v1/nodes/{name}/drain"
+    wait_until("an answer", lambda: call("POST", url)[0] == 202, LIMIT_S, every_s=0.05)
+
+
+async def reported_at(cluster: Cluster, edge: Node, name: str, count: int) -> None:
+    """Wait until a worker has so many sessions."""
+
+    def are_there() -> bool:
+        return bool(workers_of(cluster, edge)[name]["load"]["sessions"] == count)
+
+    await asyncio.to_thread(wait_until, f"{count} sessions at {name}", are_there, LIMIT_S)
+
+
+@pytest.mark.parametrize("has_started", [False, True])
+async def test_an_edge_that_drains_ends_with_a_worker_that_was_not_there_when_it_was_told(
+    has_started: bool, start_cluster: StartCluster, media: Media, tmp_path: Path, stack: ExitStack
+) -> None:
+    cluster = start_cluster(origins=1, edges=2, settings={**SETTINGS, "all": {"cluster.drain_s": DRAIN_S}})
+    edge, ingest = cluster.edges
+    await all_joined(cluster, edge)
+    clip = media("unique_av")
+    stack.enter_context(Publisher(clip, ingest.rtmp_url(STREAM), log=tmp_path / "push.log", loops=-1, limit_s=120))
+    async with crowd(edge.flv_url(STREAM), LATER_PLAYERS) as players:
+        await playing(players)
+        killed = process_of(edge, 1)
+        os.kill(killed, signal.SIGKILL)
+        await asyncio.to_thread(wait_until, "its end", lambda: f"process {killed}, has ended: -9" in edge.output(), LIMIT_S)
+        if has_started:
+            await asyncio.to_thread(wait_until, "another", lambda: process_of(edge, 1) != killed, LIMIT_S)
+        await asyncio.to_thread(told_to_drain, cluster, edge.name)
+        await asyncio.to_thread(wait_until, "unreadiness", lambda: not edge.is_ready(), LIMIT_S)
+        assert await ends(edge, DRAIN_S + AT_ONCE_S) > DRAIN_S / 2, "it did not wait for its players"
+    assert (process_of(edge, 1) != killed) is has_started
+    assert workers_of(cluster, edge) == {}
 
 
 async def test_the_workers_of_an_origin_share_its_streams_and_none_is_the_heir_of_another(

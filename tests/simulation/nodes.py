@@ -23,6 +23,7 @@ from lalmesh.names import StreamKey
 from lalmesh.runtime.member import MemberSettings
 from lalmesh.runtime.ownership import NodeId, new_incarnation
 from lalmesh.runtime.ring import Run
+from lalmesh.runtime.scheduling import Drain
 from lalmesh.runtime.sessions import SessionRole
 from services.edge.app import EdgeApp
 from services.edge.client import Client
@@ -108,11 +109,11 @@ class Node:
     def _node_id(self) -> NodeId:
         return NodeId(self.name, new_incarnation())
 
-    def _told_to_drain(self, within_s: float) -> None:
+    def _told_to_drain(self, drain: Drain) -> None:
         """The scheduler has it drain, as often as it joins: it gives everything away, leaves, and its process ends."""
         if not self._is_leaving:
             self._is_leaving = True
-            self.process.create_task(self._leave(within_s))
+            self.process.create_task(self._leave(drain.deadline_s))
 
     async def _leave(self, within_s: float) -> None:
         await self._give_away(within_s)

@@ -86,6 +86,7 @@ class Sweep:
             self._look_at(self._epolls[self._looks % GROUPS], now_s)
             self._call(now_s)
         finally:
+            self._looks += 1
             self._due_s = max(now_s, self._due_s) + LOOK_S
             self._timer = self._loop.call_later(max(self._due_s - time.monotonic(), 0.0), self._look)
 
@@ -113,4 +114,3 @@ class Sweep:
         turn, count = self._looks % LOOKS_A_SECOND, len(self.each_second)
         for call in self.each_second[turn * count // LOOKS_A_SECOND : (turn + 1) * count // LOOKS_A_SECOND]:
             call(now_s)
-        self._looks += 1

@@ -111,7 +111,7 @@ class ClusterConfig(ConfigModel):
         return self
 
     def node_name(self, *, role: str, host_name: str, is_shared: bool = False) -> str:
-        """The name of this node: the configured one, with the role behind it where it `is_shared`; else of `host_name` and `role`."""
+        """The name of this node: the configured one, with `role` behind it where roles share it; else of `host_name` and `role`."""
         return self.node if self.node and not is_shared else f"{self.node or host_name}-{role}"
 
     def machine_name(self, *, host_name: str) -> str:

@@ -83,7 +83,7 @@ class EdgeCapacityConfig(ConfigModel):
 
     sessions: int = Field(default=0, ge=0, le=10_000_000, description="Players and publishers at a time; 0: not stated.")
     egress_bps: int = Field(default=0, ge=0, le=10**13, description="Bits a second that go to players, HLS too; 0: not stated.")
-    cpu_percent: int = Field(default=0, ge=0, le=100, description="Processor time of all usable cores; 0: not stated.")
+    cpu_percent: float = Field(default=0.0, ge=0, le=100, description="Processor time of all usable cores; 0: not stated.")
     memory_bytes: int = Field(default=0, ge=0, le=1 << 50, description="Memory of the process; 0: not stated.")
 
 

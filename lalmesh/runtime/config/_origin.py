@@ -33,7 +33,7 @@ class CapacityConfig(ConfigModel):
     streams: int = Field(default=0, ge=0, le=1_000_000, description="Streams at a time; 0: no limit.")
     egress_bps: int = Field(default=0, ge=0, le=10**13, description="Bits a second that are sent; 0: no limit.")
     sessions: int = Field(default=0, ge=0, le=10_000_000, description="Readers of all streams together; 0: no limit.")
-    cpu_percent: int = Field(default=0, ge=0, le=100, description="Processor time of all usable cores; 0: no limit.")
+    cpu_percent: float = Field(default=0.0, ge=0, le=100, description="Processor time of all usable cores; 0: no limit.")
     memory_bytes: int = Field(default=0, ge=0, le=1 << 50, description="Memory of the process; 0: no limit.")
 
 

@@ -55,7 +55,7 @@ def parse_command(message: scheduler_pb2.NodeCommand) -> NodeCommand | None:
         case "reclaim_wanted":
             return ReclaimWanted(tuple(parse_stream(each.app, each.name) for each in message.reclaim_wanted.streams))
         case "drain":
-            return Drain(message.drain.deadline_ms / 1000)
+            return Drain(message.drain.deadline_ms / 1000, message.drain.all_workers)
         case "fenced":
             fenced = message.fenced
             return StreamFenced(parse_stream(fenced.app, fenced.name), parse_epoch(fenced.epoch))
@@ -98,8 +98,9 @@ def serialize_command(command: NodeCommand) -> scheduler_pb2.NodeCommand:
         case ReclaimWanted(streams):
             wanted = scheduler_pb2.ReclaimWanted(streams=[scheduler_pb2.Stream(app=app, name=name) for app, name in streams])
             return scheduler_pb2.NodeCommand(reclaim_wanted=wanted)
-        case Drain(deadline_s):
-            return scheduler_pb2.NodeCommand(drain=scheduler_pb2.Drain(deadline_ms=round(deadline_s * 1000)))
+        case Drain(deadline_s, all_workers):
+            drain = scheduler_pb2.Drain(deadline_ms=round(deadline_s * 1000), all_workers=all_workers)
+            return scheduler_pb2.NodeCommand(drain=drain)
         case StreamFenced(stream, epoch):
             fenced = scheduler_pb2.Fenced(app=stream.app, name=stream.name, epoch=serialize_epoch(epoch))
             return scheduler_pb2.NodeCommand(fenced=fenced)

@@ -237,6 +237,7 @@ class Drain:
     """Give everything away in order, then end, as on SIGTERM."""
 
     deadline_s: float = 0.0  #: 0: what the node is configured to take
+    all_workers: bool = False  #: to one of several workers: all of its node drain, else the others go on
 
 
 @dataclass(slots=True, frozen=True)

@@ -14,6 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from lalmesh.runtime.health import HealthPort
 from services.standalone.workers._exposition import merged
 from services.standalone.workers._shares import LOOPBACK
+from services.standalone.workers._worker import CORE
 
 ALIVE_S = 4.5  #: for a worker to say that it is alive: the chart's probe waits for 5 s
 READY_S = 2.5  #: to say whether it is ready: that of the chart waits for 3 s
@@ -39,7 +40,11 @@ class Answer(NamedTuple):
 
 
 class WorkersHealth(HealthPort):
-    """Answers for all workers. Alive is who answers, all ready who are to run."""
+    """Answers for all workers.
+
+    A node is alive while all that are up are; ready once all that are to run have been at one time, and from then on while one is
+    that clients come to, and the core where there is one: it does not go away with one of several.
+    """
 
     def __init__(self, registry: CollectorRegistry, ports: Callable[[], Mapping[int, int]], ends: Callable[[], bool]) -> None:
         """Serve. Made where a loop runs.
@@ -53,6 +58,7 @@ class WorkersHealth(HealthPort):
         self._registry = registry
         self._ports = ports
         self._ends = ends
+        self._were_ready = False  # all at one time
         self._client: aiohttp.ClientSession | None = None
 
     async def start(self, host: str, port: int) -> None:
@@ -73,11 +79,9 @@ class WorkersHealth(HealthPort):
     async def _answer(self, request: web.Request) -> web.Response:
         match request.path:
             case "/healthz":
-                return _said("ok", await self._first_unwell("/healthz", ALIVE_S, counts_absent=False))
+                return _said("ok", await self._unhealthy())
             case "/readyz":
-                return _said(
-                    "ready", "draining" if self._ends() else await self._first_unwell("/readyz", READY_S, counts_absent=True)
-                )
+                return _said("ready", "draining" if self._ends() else await self._unready())
             case "/metrics":
                 return web.Response(text=await self._metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
             case path if path.startswith(DEBUG):
@@ -85,14 +89,23 @@ class WorkersHealth(HealthPort):
             case _:
                 return web.Response(status=404, text="nothing here\n")
 
-    async def _first_unwell(self, path: str, limit_s: float, *, counts_absent: bool) -> str:
-        """The first worker that does not say 200, and what it says; empty where all do."""
-        ports = {number: port for number, port in self._ports().items() if port or counts_absent}
+    async def _unhealthy(self) -> str:
+        """Why the node is not alive, empty where it is."""
+        up = {number: port for number, port in self._ports().items() if port}
+        return _first(await self._unwell(up, "/healthz", ALIVE_S))
+
+    async def _unready(self) -> str:
+        """Why the node is not ready, empty where it is."""
+        ports = self._ports()
+        unwell = await self._unwell(ports, "/readyz", READY_S)
+        self._were_ready = self._were_ready or not unwell
+        is_served = CORE not in unwell and any(number not in (CORE, *unwell) for number in ports)
+        return "" if self._were_ready and is_served else _first(unwell)
+
+    async def _unwell(self, ports: Mapping[int, int], path: str, limit_s: float) -> dict[int, str]:
+        """Which of the workers at `ports` do not say 200, and what each says instead."""
         answers = await asyncio.gather(*(self._ask(port, path, limit_s) for port in ports.values()))
-        for number, answer in zip(ports, answers, strict=True):
-            if answer.status != 200:
-                return f"{WORKER} {number}: {answer.text or NOT_UP}"
-        return ""
+        return {number: each.text or NOT_UP for number, each in zip(ports, answers, strict=True) if each.status != 200}
 
     async def _metrics(self) -> str:
         ports = self._ports()
@@ -104,12 +117,12 @@ class WorkersHealth(HealthPort):
 
     async def _debug(self, request: web.Request) -> web.Response:
         """What a worker says to whoever has the token."""
-        ports = self._ports()
+        ports = {str(number): port for number, port in self._ports().items()}
         named = request.query.get(WORKER, "")
-        if not named.isdigit() or int(named) not in ports:
-            return web.Response(status=400, text=f"{WORKER}: one of {', '.join(map(str, ports))}\n")
+        if named not in ports:
+            return web.Response(status=400, text=f"{WORKER}: one of {', '.join(ports)}\n")
         url = request.rel_url.without_query_params(WORKER)
-        answer = await self._ask(ports[int(named)], str(url), DEBUG_S, request.headers.get("Authorization"))
+        answer = await self._ask(ports[named], str(url), DEBUG_S, request.headers.get("Authorization"))
         if not answer.status:
             return web.Response(status=503, text=f"{WORKER} {named}: {NOT_UP}\n")
         return web.Response(status=answer.status, body=answer.body, headers={"Content-Type": answer.content_type})
@@ -123,6 +136,10 @@ class WorkersHealth(HealthPort):
                 return Answer(answer.status, await answer.read(), answer.headers.get("Content-Type", "text/plain"))
         except (aiohttp.ClientError, TimeoutError, OSError):
             return Answer(0)
+
+
+def _first(unwell: Mapping[int, str]) -> str:
+    return next((f"{WORKER} {number}: {said}" for number, said in unwell.items()), "")
 
 
 def _said(well: str, unwell: str) -> web.Response:

@@ -110,7 +110,10 @@ def _udp(rtsp: RtspConfig, worker: Worker) -> dict[str, Any]:
 
 
 def _divided(capacity: _Section, count: int) -> _Section:
-    return _with(capacity, **{name: _share(getattr(capacity, name), count) for name in type(capacity).model_fields})
+    of_all: dict[str, int | float] = {name: getattr(capacity, name) for name in type(capacity).model_fields}
+    return _with(
+        capacity, **{name: each / count if isinstance(each, float) else _share(each, count) for name, each in of_all.items()}
+    )
 
 
 def _share(of_all: int, count: int) -> int:

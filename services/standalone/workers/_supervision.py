@@ -6,8 +6,9 @@
     ^                  | dies             | dies
     +------------------+------------------+     for a pause, which doubles while it dies soon
 ```
-A worker that has ended in order was drained by the scheduler, and stays away. Until all have run once nobody waits for what may not
-come right: a few deaths, and all are told to end.
+A worker that has ended in order was drained by the scheduler, and stays away. Where one has heard that all of its node drains, none
+is started again; who has not heard of it, having been at no scheduler then, is told once one of them has ended. Until all have run
+at one time nobody waits for what may not come right: a few deaths, and all are told to end.
 
 The core of a standalone server is number 0. Others leave it in order, so it is told to end when they have; and nothing is there
 without it, nor it without them: once it, or the last of them, has ended in order, the rest is told to.
@@ -21,12 +22,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias, assert_never
 
+from services.standalone.end_signals import EndSignals, Word
 from services.standalone.workers._worker import CORE
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0  #: a worker that dies each time it has started costs a core for a second
 STEADY_S = 60.0  #: a worker that ran for so long has nothing to do with its death before
-SAME_SIGNAL_S = 0.5  #: some who stop a process tell it and then its whole group: the same word said twice
 MAX_DEATHS_AT_START = 3  #: one may be chance
 
 
@@ -55,6 +56,13 @@ class Died:
 
 
 @dataclass(slots=True, frozen=True)
+class Drains:
+    """A worker was told by the scheduler that all of its node drains."""
+
+    number: int
+
+
+@dataclass(slots=True, frozen=True)
 class Told:
     """The supervisor was sent a signal: to end, or SIGHUP."""
 
@@ -78,7 +86,7 @@ class Send:
 
 @dataclass(slots=True, frozen=True)
 class AllUp:
-    """All workers listen, for the first time."""
+    """All workers that are to run listen: for the first time, or again."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -88,7 +96,7 @@ class End:
     reason: str  #: why not well; empty: in order
 
 
-Event: TypeAlias = Up | Died | Told
+Event: TypeAlias = Up | Died | Drains | Told
 Command: TypeAlias = Start | Send | AllUp | End
 
 
@@ -99,6 +107,7 @@ class _Worker:
     up_at: float = 0.0  # while it runs
     pause_s: float = 0.0  # after its last death
     is_told: bool = False  # to end
+    drains: bool = False  # with all of its node, as the scheduler has told it
     reads_again: bool = False  # once it runs: what it was started by may be as it was before
 
 
@@ -111,7 +120,8 @@ class Supervision:
         self._deaths_at_start = 0
         self._all_were_up = False
         self._ends = False
-        self._told_at: float | None = None
+        self._drains = False
+        self._signals = EndSignals()
         self._reason = ""
         self._core_is_spared: int | None = None  # until nobody needs it any more: the signal that it is to be sent
         self._is_over = False
@@ -119,12 +129,17 @@ class Supervision:
 
     @property
     def ends(self) -> bool:
-        """Whether all are told to end."""
-        return self._ends
+        """Whether all are told to end, or to drain."""
+        return self._ends or self._drains
 
     def states(self) -> dict[int, State]:
         """How far each worker is."""
         return {number: worker.state for number, worker in self._workers.items()}
+
+    @property
+    def listening(self) -> int:
+        """How many of the workers that share the ports of the node listen."""
+        return sum(each.state is State.RUNNING for number, each in self._workers.items() if number != CORE)
 
     def next_timer(self) -> float | None:
         """When `handle_timer` is due, None where no worker waits."""
@@ -144,6 +159,9 @@ class Supervision:
                 return [*self._up(number, now)]
             case Died(number, status):
                 return [*self._died(number, status, now)]
+            case Drains(number):
+                self._node_drains(number)
+                return []
             case Told(signal.SIGHUP):
                 return [*self._read_again()]
             case Told(number):
@@ -157,7 +175,10 @@ class Supervision:
         if worker.reads_again:
             worker.reads_again = False
             yield Send(number, signal.SIGHUP)
-        if not self._ends and not self._all_were_up and all(each.state is State.RUNNING for each in self._workers.values()):
+        yield from self._look_whether_all_are_up()
+
+    def _look_whether_all_are_up(self) -> Iterator[Command]:
+        if not self.ends and {worker.state for worker in self._workers.values()} - {State.OVER} == {State.RUNNING}:
             self._all_were_up = True
             yield AllUp()
 
@@ -165,12 +186,14 @@ class Supervision:
         worker = self._workers[number]
         has_run = worker.state is State.RUNNING
         worker.reads_again = False
-        if self._ends or status == 0:
+        if self._ends or status == 0 or (self._drains and number != CORE):
             worker.state = State.OVER
             if has_run and status not in (0, *self._asked):
                 self._reason = self._reason or f"worker {number} {_how(status)}"
             yield from self._end_rest(number)
             yield from self._end_if_over()
+            if not self._all_were_up:
+                yield from self._look_whether_all_are_up()
             return
         steady = has_run and now - worker.up_at >= STEADY_S
         worker.pause_s = FIRST_PAUSE_S if steady or not worker.pause_s else min(2 * worker.pause_s, LONGEST_PAUSE_S)
@@ -181,6 +204,12 @@ class Supervision:
                 self._reason = f"workers died {self._deaths_at_start} times before all were up, the last, {number}, {_how(status)}"
                 yield from self._end(signal.SIGTERM)
 
+    def _node_drains(self, number: int) -> None:
+        self._drains = self._workers[number].drains = True
+        for other, worker in self._workers.items():
+            if worker.state is State.WAITING and other != CORE:  # without which those that drain have nothing to give
+                worker.state = State.OVER
+
     def _read_again(self) -> Iterator[Command]:
         for number, worker in self._workers.items():
             if worker.state is State.RUNNING:
@@ -190,12 +219,9 @@ class Supervision:
 
     def _told(self, by: int, now: float) -> Iterator[Command]:
         """Have all end, or with haste where that was said before: each knows what a second signal means."""
-        said_at = self._told_at
-        if said_at is None:
-            self._told_at = now
-        elif now - said_at < SAME_SIGNAL_S:
-            return
-        yield from self._end(by, is_hasty=said_at is not None)
+        word = self._signals.told(now)
+        if word is not Word.NOTHING:
+            yield from self._end(by, is_hasty=word is Word.AT_ONCE)
 
     def _end(self, by: int, *, is_hasty: bool = False) -> Iterator[Command]:
         self._ends = True
@@ -214,7 +240,9 @@ class Supervision:
         yield from self._end_if_over()
 
     def _end_rest(self, gone: int) -> Iterator[Command]:
-        """What is told to end since a worker has ended in order."""
+        """What is told to end since a worker has ended that is not started again."""
+        if self._drains:
+            yield from self._drain_rest()
         core = self._workers.get(CORE)
         if core is None:
             return
@@ -226,6 +254,13 @@ class Supervision:
                 yield Send(CORE, by)
         elif not self._ends and (gone == CORE or not alive):
             yield from self._end(signal.SIGTERM)
+
+    def _drain_rest(self) -> Iterator[Command]:
+        self._asked.add(-signal.SIGTERM)
+        for number, worker in self._workers.items():
+            if number != CORE and worker.state is not State.OVER and not worker.drains and not worker.is_told:
+                worker.is_told = True
+                yield Send(number, signal.SIGTERM)
 
     def _end_if_over(self) -> Iterator[Command]:
         if not self._is_over and all(worker.state is State.OVER for worker in self._workers.values()):

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field
 #: of the environment; not one of those that begin with LALMESH_, which are keys of the configuration
 VARIABLE = "_LALMESH_WORKER"
 CORE = 0  #: number of the process of a standalone server that is all but its edge
-MAX_TOLD_BYTES = 64 << 10  #: of what a worker tells: a dozen ports
+MAX_TOLD_BYTES = 64 << 10  #: of a line that a worker tells: a dozen ports
+DRAINS = b"drains\n"  #: what `node_drains` tells
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class Worker:
     ports: Mapping[str, int] = field(default_factory=dict)  #: that all workers share, by protocol
     scheduler_port: int = 0  #: of a standalone server, on the loopback; 0: the scheduler is as configured
     lifeline_fd: int = -1  #: the reading end of a pipe that nobody writes to, and that is closed once the supervisor has ended
-    report_fd: int = -1  #: what `listens_at` writes to
+    report_fd: int = -1  #: what `listens_at` and `node_drains` write to, for as long as the worker lives
 
     @property
     def name(self) -> str:
@@ -44,10 +45,14 @@ def worker_here(environ: MutableMapping[str, str] = os.environ) -> Worker | None
 
 def listens_at(worker: Worker, ports: Mapping[str, int]) -> None:
     """Tell the supervisor that all `ports` listen, by listener."""
-    with os.fdopen(worker.report_fd, "w") as file:
-        file.write(json.dumps(dict(ports)) + "\n")
+    os.write(worker.report_fd, f"{json.dumps(dict(ports))}\n".encode())
+
+
+def node_drains(worker: Worker) -> None:
+    """Tell the supervisor that all workers of the node drain: none is to be started again."""
+    os.write(worker.report_fd, DRAINS)
 
 
 def parse_ports(line: bytes) -> dict[str, int] | None:
-    """What `listens_at` told; None where the worker has ended before."""
+    """What `listens_at` told; None where the worker has ended meanwhile."""
     return {str(name): int(port) for name, port in json.loads(line).items()} if line.endswith(b"\n") else None

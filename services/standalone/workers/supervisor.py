@@ -25,6 +25,7 @@ from services.standalone.workers._supervision import (
     AllUp,
     Command,
     Died,
+    Drains,
     End,
     Event,
     Send,
@@ -34,7 +35,7 @@ from services.standalone.workers._supervision import (
     Told,
     Up,
 )
-from services.standalone.workers._worker import CORE, MAX_TOLD_BYTES, Worker, parse_ports
+from services.standalone.workers._worker import CORE, DRAINS, MAX_TOLD_BYTES, Worker, parse_ports
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class Supervisor:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._runs: dict[int, _Run] = {}
         self._shared: dict[str, int] = {}
+        self._said: dict[str, int] = {}
         self._scheduler_port = 0
         self._reason: str | None = None  # once all is over: why not well
         self._loop = asyncio.get_running_loop()
@@ -90,7 +92,7 @@ class Supervisor:
         """Run until all workers are over; gives why not well, empty where they have ended in order.
 
         Args:
-            all_up: hears of the ports of the node once all workers listen.
+            all_up: hears of the ports of the node once all workers listen, and of others once they do again.
 
         Raises:
             OSError: a port cannot be bound.
@@ -158,7 +160,10 @@ class Supervisor:
                     with contextlib.suppress(ProcessLookupError, KeyError):  # it may have ended, or never begun
                         self._runs[number].process.send_signal(number_of_signal)
                 case AllUp():
-                    all_up(self._ports())
+                    ports = self._ports()
+                    if ports != self._said:  # a worker that is started again may have others, where any were free to it
+                        self._said = ports
+                        all_up(ports)
                 case End(reason):
                     self._reason = reason
 
@@ -193,22 +198,24 @@ class Supervisor:
         return {**os.environ, **own, **({KEY_VARIABLE: self._key} if self._key else {})}
 
     async def _watch(self, number: int, process: asyncio.subprocess.Process, report_fd: int) -> None:
-        ports = parse_ports(await self._told(report_fd))
-        if ports is not None:
-            self._runs[number].ports = ports
-            self._events.put_nowait(Up(number))
+        await self._hear(number, report_fd)
         status = await process.wait()
         level = logging.WARNING if status else logging.INFO
         log.log(level, "worker %d, process %d, has ended: %d", number, process.pid, status)
         self._events.put_nowait(Died(number, status))
 
-    async def _told(self, report_fd: int) -> bytes:
-        """The line that a worker says once it listens; less where it ends before."""
+    async def _hear(self, number: int, report_fd: int) -> None:
+        """Take in what a worker says, until it has ended."""
         reader = asyncio.StreamReader(limit=MAX_TOLD_BYTES)
         file = os.fdopen(report_fd, "rb", buffering=0)
         transport, _ = await self._loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file)
         try:
-            return await reader.readline()
+            while line := await reader.readline():
+                if line == DRAINS:
+                    self._events.put_nowait(Drains(number))
+                elif (ports := parse_ports(line)) is not None:
+                    self._runs[number].ports = ports
+                    self._events.put_nowait(Up(number))
         finally:
             transport.close()
 
@@ -222,8 +229,8 @@ class Supervisor:
     def _ports(self) -> dict[str, int]:
         """Of the node: those that are shared, those that each worker has for others, and that of its health and metrics."""
         own: dict[str, int] = {}
-        for number, run in self._runs.items():
-            for listener, port in run.ports.items():
+        for number in (number for number, state in self._supervision.states().items() if state is State.RUNNING):
+            for listener, port in self._runs[number].ports.items():
                 if listener not in self._shared and listener != METRICS_PORT and not (self._is_standalone and listener == "grpc"):
                     own[listener if number <= 1 else f"{listener}-{number}"] = port
         return {**self._shared, **own, METRICS_PORT: self._health.port}
@@ -243,7 +250,7 @@ class Supervisor:
         GCCollector(registry=self._registry)
         Gauge("lalmesh_workers", "Workers that the node is to have.", registry=self._registry).set(self._count)
         Gauge("lalmesh_workers_up", "Those of them that listen.", registry=self._registry).set_function(
-            lambda: sum(state is State.RUNNING for state in self._supervision.states().values())
+            lambda: self._supervision.listening
         )
         return Counter(
             "lalmesh_worker_starts", "Starts of each worker: of one that dies there are many.", ("worker",), registry=self._registry

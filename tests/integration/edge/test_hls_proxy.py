@@ -26,6 +26,7 @@ from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.hls_answers import CODECS_HEADER, OWNER_HEADER, OWNER_UNKNOWN, PUBLICATION_HEADER, Played
 from lalmesh.runtime.hls_sessions import Players, SessionIds, session_in
 from lalmesh.runtime.listener import ListenerLimits
+from lalmesh.runtime.scheduling import Endpoint
 from lalmesh.runtime.telemetry import TraceContext
 from services.edge.answer_cache import ENTRY_BYTES, Answer
 from services.edge.held_bodies import HeldBodies
@@ -149,7 +150,7 @@ class Stage:
         context = edge_context(metrics, FakeScheduler(), FakeLinks())
         self.players = Players(30.0, loop.time, lambda: time.time() + self.late_s)
         counting = HlsCounting(IDS, self.players, loop.time) if counts else None
-        self.access = context.access
+        self.access, self.entrance = context.access, context.entrance
         self.headers = context.access.edge_headers
         self.listener = HttpListener(context, ListenerLimits(), metrics, CorsPolicy(cors), self.hls, counting=counting)
         await self.listener.start(HOST, 0)
@@ -690,3 +691,18 @@ async def test_a_node_with_a_key_of_its_own_gives_its_ids_and_keeps_them(stage: 
         assert stage.node.counts_by.is_good(where.partition("session_id=")[2], CAM)
         assert (await stage.get(where))[:2] == (200, b"segment")
     assert stage.node.asked == ["/hls/live/a.m3u8"] * 3 + places
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+async def test_players_go_to_another_edge_or_to_other_workers_with_their_next_connection(stage: Stage, is_alone: bool) -> None:
+    await stage.start()
+    stage.entrance._elsewhere = lambda: (Endpoint("http", "10.0.0.2", 8080),)
+    assert (await stage.get("/hls/live/a.m3u8"))[0] == 200  # by a connection that stays
+    if is_alone:
+        stage.listener.hand_over()
+    stage.entrance.drain()
+    status, _, headers = await stage.get("/hls/live/a.m3u8")
+    assert (status, headers["Connection"]) == (200 if is_alone else 302, "close")
+    if is_alone:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await stage.get("/hls/live/a.m3u8")

@@ -21,6 +21,7 @@ from lalmesh.runtime.listener import Admission, ListenerLimits, ListenerMetrics,
 
 HOST = "127.0.0.1"
 CLIENT = ("203.0.113.7", 4711)
+MANY = 40  #: that one of two gets none of them, by chance, does not happen
 HEADERS = [line(*CLIENT), binary(*CLIENT), binary(*CLIENT, tlv(4, bytes(6000)))]
 
 
@@ -57,6 +58,7 @@ class Site:
     limits: ListenerLimits = field(default_factory=lambda: ListenerLimits(proxies=TrustedProxies([HOST])))
     tls: ssl.SSLContext | None = None
     takes_headers: bool = True
+    shares: int | None = None  # a port of another; 0: a new one
 
     async def __aenter__(self) -> Site:
         self.registry = CollectorRegistry()
@@ -66,7 +68,7 @@ class Site:
         metrics = ListenerMetrics("edge", self.registry)
         self.admission = Admission("rtmp", self.limits, metrics, is_secure=self.tls is not None)
         self.acceptor = Acceptor(self.admission, lambda client: Echo(self, client), self.tls, takes_headers=self.takes_headers)
-        self.port = await self.acceptor.start(HOST, 0)
+        self.port = await self.acceptor.start(HOST, self.shares or 0, is_shared=self.shares is not None)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -246,5 +248,25 @@ def test_those_who_have_not_begun_are_bounded(run: Run) -> None:
             assert (len(done), site.refused("limit")) == (1, 1.0)
             site.acceptor.close()
             await asyncio.gather(*pending, return_exceptions=True)
+
+    run(check())
+
+
+@pytest.mark.parametrize("header", [b"", line(*CLIENT)])
+def test_a_port_is_handed_over_to_others_with_nobody_dropped_who_waited(run: Run, header: bytes) -> None:
+    async def check() -> None:
+        takes = bool(header)
+        async with Site(takes_headers=takes, shares=0) as leaving, Site(takes_headers=takes, shares=leaving.port) as staying:
+            waiting = [socket.create_connection((HOST, leaving.port)) for _ in range(MANY)]  # the loop does not run meanwhile
+            leaving.acceptor.hand_over()
+            coming = [socket.create_connection((HOST, leaving.port)) for _ in range(MANY)]
+            for client in waiting + coming:
+                client.sendall(header + b"x")
+            answers = [asyncio.to_thread(client.recv, 1) for client in waiting + coming]
+            assert set(await asyncio.gather(*answers)) == {b"x"}
+            assert 0 < len(leaving.clients) <= MANY
+            assert len(staying.clients) == 2 * MANY - len(leaving.clients)
+            for client in waiting + coming:
+                client.close()
 
     run(check())

@@ -69,6 +69,52 @@ async def test_one_that_does_not_end_in_order_is_why_the_node_did_not(monkeypatc
     assert reason in ("worker 1 ended with status 7", "worker 2 ended with status 7")
 
 
+#: The first hears that the node drains, by a hangup here, and ends; any other does once it is told to.
+DRAINS = """
+    import json, os, signal
+    worker = json.loads(os.environ["_LALMESH_WORKER"])
+    def drain(*_):
+        if worker["number"] == 1:
+            os.write(worker["report_fd"], b"drains\\n")
+            os._exit(0)
+    signal.signal(signal.SIGHUP, drain)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    os.write(worker["report_fd"], b'{"metrics": 1}\\n')
+    while True:
+        signal.pause()
+"""
+
+
+async def test_who_has_not_heard_that_the_node_drains_is_told_when_another_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await ends(monkeypatch, DRAINS, config(), told=signal.SIGHUP) == ("", 1)
+
+
+#: Listens at a port that nobody had before.
+ELSEWHERE = """
+    import json, os, signal
+    worker = json.loads(os.environ["_LALMESH_WORKER"])
+    os.write(worker["report_fd"], json.dumps({"metrics": 1, "grpc": os.getpid()}).encode() + b"\\n")
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    while True:
+        signal.pause()
+"""
+
+
+async def test_the_ports_of_a_worker_that_is_started_again_are_said_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "PROGRAM", (sys.executable, "-S", "-c", textwrap.dedent(ELSEWHERE)))
+    said = list[dict[str, int]]()
+
+    def all_up(ports: dict[str, int]) -> None:
+        said.append(ports)
+        os.kill(*((ports["grpc"], signal.SIGKILL) if len(said) == 1 else (os.getpid(), signal.SIGTERM)))
+
+    async with asyncio.timeout(LIMIT_S):
+        assert await Supervisor(config(), "origin", "o", 2, ()).run(all_up) == ""
+    before, after = said
+    assert before["grpc"] != after["grpc"]
+    assert before == {**after, "grpc": before["grpc"]}
+
+
 async def test_workers_that_die_before_they_listen_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     reason, ups = await ends(monkeypatch, "import sys; sys.exit(3)", config())
     assert reason.startswith("workers died 3 times before all were up, the last, ")

@@ -115,7 +115,7 @@ COMMANDS = (
     st.builds(Joined, UINT64)
     | st.builds(GroupMoved, LOCATIONS, st.none() | GRANTS)
     | st.builds(ReclaimWanted, st.lists(STREAMS, max_size=3).map(tuple))
-    | st.builds(Drain, st.integers(0, 100_000).map(lambda ms: ms / 1000))
+    | st.builds(Drain, st.integers(0, 100_000).map(lambda ms: ms / 1000), st.booleans())
     | st.builds(StreamFenced, STREAMS, EPOCHS)
     | st.builds(Evicted, NAMES)
 )

@@ -117,6 +117,11 @@ def test_a_node_without_a_name_takes_host_name_and_role() -> None:
     assert ClusterConfig().machine_name(host_name="h") == "h"
 
 
+def test_roles_that_share_a_name_have_their_own_behind_it() -> None:
+    shared = [made.node_name(role="edge", host_name="h", is_shared=True) for made in (ClusterConfig(), ClusterConfig(node="n"))]
+    assert shared == ["h-edge", "n-edge"]
+
+
 @pytest.mark.parametrize("prefix", ["", "/", "lalmesh/", "/lalmesh", "//"])
 def test_an_etcd_prefix_that_could_swallow_other_keys_is_refused(prefix: str) -> None:
     with pytest.raises(ValidationError):

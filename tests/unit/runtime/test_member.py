@@ -46,13 +46,13 @@ def member_of(scheduler: Scheduler, told: list[NodeCommand]) -> Member:
 
 @in_virtual_time
 async def test_a_drain_that_the_scheduler_asks_for_goes_to_the_node_and_not_to_its_role() -> None:
-    told, asked = list[NodeCommand](), list[float]()
+    told, asked = list[NodeCommand](), list[Drain]()
     member = member_of(Scheduler(Drain(5.0)), told)
     member.drain_asked = asked.append
     running = asyncio.create_task(member.run())
     await settle()
     running.cancel()
-    assert (asked, told) == ([5.0], [])
+    assert (asked, told) == ([Drain(5.0)], [])
 
 
 @in_virtual_time

@@ -76,7 +76,7 @@ async def test_workers_are_shown_by_the_name_of_their_node_and_drain_together(ap
     assert (await api.ask("GET", "/v1/nodes/e"))[1]["state"] == "joined"
     assert (await api.ask("POST", "/v1/nodes/e/drain"))[0] == 202
     await settle()
-    assert [await node.told() for node in nodes] == [[Drain(0.0), Drain(0.0)], [Drain(0.0)]]
+    assert [await node.told() for node in nodes] == [[Drain(0.0), Drain(0.0, all_workers=True)], [Drain(0.0, all_workers=True)]]
     assert (await api.ask("GET", "/v1/nodes/e"))[1]["state"] == "draining"
 
 

@@ -141,9 +141,61 @@ async def test_a_node_of_several_workers_drains_with_all_of_them_and_one_of_them
     workers = [await world.join(name, Role.EDGE, worker_of="e") for name in ("e-1", "e-2")]
     assert [record.node.name for record in await world.service.drains.ask("e", 7.0)] == ["e-1", "e-2"]
     await settle()
-    assert [await worker.told() for worker in workers] == [[Drain(7.0)], [Drain(7.0)]]
+    assert [await worker.told() for worker in workers] == [[Drain(7.0, all_workers=True)]] * 2
     others = [await world.join(name, Role.EDGE, worker_of="f") for name in ("f-1", "f-2")]
     await world.service.drains.ask("f-1", 0.0)
     await settle()
     assert [await worker.told() for worker in others] == [[Drain(0.0)], []]
     assert await world.nodes["e1"].told() == []
+
+
+async def test_with_the_last_of_its_workers_the_node_drains(world: World) -> None:
+    workers = [await world.join(name, Role.EDGE, worker_of="e") for name in ("e-1", "e-2")]
+    for name in ("e-1", "e-2"):
+        await world.service.drains.ask(name, 0.0)
+    await settle()
+    assert [await worker.told() for worker in workers] == [[Drain(0.0)], [Drain(0.0, all_workers=True)]]
+
+
+async def test_a_worker_that_joins_while_all_of_its_node_drain_is_told_to(world: World) -> None:
+    draining = await world.join("e-2", Role.EDGE, worker_of="e")
+    await world.service.drains.ask("e", 7.0)
+    await settle()
+    await draining.told(draining=True)
+    late = Node(world.service, address("e-1"), Role.EDGE, worker_of="e")
+    assert await late.told() == [Drain(7.0, all_workers=True)]
+    assert await (await world.join("f-1", Role.EDGE, worker_of="f")).told() == []
+
+
+async def test_a_worker_that_joins_while_another_drains_alone_goes_on(world: World) -> None:
+    for name in ("e-1", "e-2"):
+        await world.join(name, Role.EDGE, worker_of="e")
+    await world.service.drains.ask("e-2", 7.0)
+    await settle()
+    again = Node(world.service, NodeAddress(NodeId("e-1", b"another!"), ""), Role.EDGE, worker_of="e")
+    assert isinstance(await again.report(), Joined)
+    assert await again.told() == []
+
+
+async def test_a_node_that_is_started_again_does_not_drain_for_a_worker_that_died_as_it_did(world: World) -> None:
+    dying = await world.join("e-2", Role.EDGE, worker_of="e")
+    await world.service.drains.ask("e", 7.0)
+    await settle()
+    await dying.told()
+    await dying.end()
+    await settle()
+    new = Node(world.service, NodeAddress(NodeId("e-1", b"another!"), ""), Role.EDGE, worker_of="e")
+    assert isinstance(await new.report(), Joined)
+    assert await new.told() == []
+
+
+async def test_a_replica_that_has_just_started_knows_that_all_workers_drain(world: World) -> None:
+    draining = await world.join("e-2", Role.EDGE, worker_of="e")
+    await world.service.drains.ask("e", 7.0)
+    await draining.told()
+    other = SchedulerService(world.registry, [b"key"], wall_clock=lambda: 7)
+    await other.start()
+    await settle()
+    late = Node(other, address("e-1"), Role.EDGE, worker_of="e")
+    assert Drain(7.0, all_workers=True) in [await late.report(), *await late.told()]
+    await other.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lalmesh.runtime.ownership import NodeAddress, NodeId
 from lalmesh.runtime.registry import KeyValue, Listing
 from lalmesh.runtime.scheduling import Capacity, Endpoint, Load, NodeReport, Role
+from services.scheduler.cluster_records import DrainRecord, drain_key
 from services.scheduler.directory import Directory
 from services.scheduler.elsewhere import KEPT_S, MAX_EDGES, Elsewhere
 from services.scheduler.records import NodeRecord, node_key, serialize_node
@@ -34,6 +35,10 @@ class Known:
         entries = tuple(_entry(each, revision) for revision, each in enumerate(reports, 1))
         self.directory.handle(Listing(entries, len(entries)), 0.0)
         self.elsewhere = Elsewhere(self.directory, lambda: self.now)
+
+    def drain(self, asked: NodeReport, *, all_workers: bool) -> None:
+        node = asked.node.node
+        self.directory.cluster.drains.set(drain_key(node.name), DrainRecord(node=node, all_workers=all_workers))
 
     def hosts(self, asking: NodeReport) -> list[str]:
         return [endpoint.host for endpoint in self.elsewhere.for_edge(asking)]
@@ -91,3 +96,12 @@ def test_workers_are_named_once_as_loaded_as_they_are_together_and_never_to_one_
     for worker in workers[:2]:
         known.directory.mark_away(worker.node.node, 0.0)
     assert known.hosts(report("e3", draining=True)) == ["e1", "e2"]
+
+
+def test_a_worker_that_drains_alone_has_left_its_ports_to_the_others_of_its_edge() -> None:
+    workers = [report(f"w{number}", worker_of="w", room=10, draining=number == 2) for number in (1, 2)]
+    known = Known(*workers, report("e1", room=10, sessions=1))
+    known.drain(workers[1], all_workers=False)
+    assert known.hosts(workers[1]) == ["w", "e1"]
+    known.drain(workers[1], all_workers=True)
+    assert known.hosts(workers[1]) == ["e1"]

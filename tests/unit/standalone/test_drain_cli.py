@@ -79,10 +79,17 @@ def test_another_start_of_the_node_is_not_waited_for(monkeypatch: pytest.MonkeyP
 
 
 def test_a_node_of_several_workers_is_waited_for_until_all_of_them_have_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second, new = NODE, NODE | {"incarnation": "bb"}, NODE | {"incarnation": "cc"}  # one that has died starts again
-    answers: list[Answer] = [{"name": "e", "workers": each} for each in ([first, second], [first, second], [second, new])]
-    scheduler, status, said = drain(monkeypatch, "e --wait", *answers, new)
+    first, second, new = NODE, NODE | {"incarnation": "bb"}, NODE | {"incarnation": "cc", "state": "joined"}
+    answers: list[Answer] = [{"name": "e", "workers": each} for each in ([first, second], [first, second], [second, new], [new])]
+    scheduler, status, said = drain(monkeypatch, "e --wait", *answers)
     assert (status, said, len(scheduler.asked)) == (0, "e drains\n", 4)
+
+
+def test_a_worker_is_waited_for_that_started_as_its_node_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = NODE | {"incarnation": "cc"}
+    answers: list[Answer] = [{"name": "e", "workers": each} for each in ([NODE], [NODE, late], [late])]
+    scheduler, status, _ = drain(monkeypatch, "e --wait", *answers, 404)
+    assert (status, len(scheduler.asked)) == (0, 4)
 
 
 @pytest.mark.parametrize("nothing", [503, REFUSED, TimeoutError(), ConnectionResetError()])

@@ -296,10 +296,12 @@ class Stream(_message.Message):
     def __init__(self, app: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class Drain(_message.Message):
-    __slots__ = ("deadline_ms",)
+    __slots__ = ("deadline_ms", "all_workers")
     DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
+    ALL_WORKERS_FIELD_NUMBER: _ClassVar[int]
     deadline_ms: int
-    def __init__(self, deadline_ms: _Optional[int] = ...) -> None: ...
+    all_workers: bool
+    def __init__(self, deadline_ms: _Optional[int] = ..., all_workers: _Optional[bool] = ...) -> None: ...
 
 class Fenced(_message.Message):
     __slots__ = ("app", "name", "epoch")

@@ -32,9 +32,17 @@ def test_what_is_of_all_is_divided_and_what_is_not_stated_is_not() -> None:
     capacity = {"sessions": 100, "cpu_percent": 80, "memory_bytes": 7}
     edge = config(edge={"capacity": capacity, "limits": {"connections": 10}, "hls": {"cache_bytes": 1 << 20}})
     share = share_of(edge, "edge", worker(1, 3)).edge
-    assert (share.capacity.sessions, share.capacity.cpu_percent, share.capacity.memory_bytes) == (34, 27, 3)
+    assert (share.capacity.sessions, share.capacity.cpu_percent, share.capacity.memory_bytes) == (34, 80 / 3, 3)
     assert share.capacity.egress_bps == 0
     assert (share.limits.connections, share.hls.cache_bytes) == (4, 349_526)
+
+
+@pytest.mark.parametrize("count", [2, 3, 16, 64])
+def test_all_workers_together_may_take_as_much_of_the_processor_as_their_node(count: int) -> None:
+    made = config(edge={"capacity": {"cpu_percent": 80}}, origin={"capacity": {"cpu_percent": 80}})
+    edge, origin = share_of(made, "edge", worker(1, count)).edge, share_of(made, "origin", worker(1, count)).origin
+    assert count * edge.capacity.cpu_percent == pytest.approx(80)
+    assert count * origin.capacity.cpu_percent == pytest.approx(80)
 
 
 def test_udp_ports_are_of_one_worker_each_and_none_is_left_out() -> None:

@@ -6,15 +6,16 @@ import signal
 
 import pytest
 
+from services.standalone.end_signals import SAME_SIGNAL_S
 from services.standalone.workers._supervision import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     MAX_DEATHS_AT_START,
-    SAME_SIGNAL_S,
     STEADY_S,
     AllUp,
     Command,
     Died,
+    Drains,
     End,
     Send,
     Start,
@@ -51,13 +52,15 @@ def dies(core: Supervision, now: float, number: int = 1, status: int = KILLED) -
     return due_at - now
 
 
-def test_all_are_started_at_once_and_it_is_said_once_that_all_are_up() -> None:
+def test_all_are_started_at_once_and_it_is_said_that_all_are_up_and_up_again() -> None:
     core = started()
     assert core.handle(Up(2), 1.0) == []
     assert core.handle(Up(1), 2.0) == [AllUp()]
     assert core.next_timer() is None
     dies(core, 3.0)
+    dies(core, 3.0, 2)
     assert core.handle(Up(1), 9.0) == []
+    assert core.handle(Up(2), 9.0) == [AllUp()]
 
 
 def test_a_worker_that_dies_is_started_again_and_the_others_are_left_alone() -> None:
@@ -106,6 +109,62 @@ def test_where_all_were_drained_all_is_over() -> None:
     core = running()
     assert core.handle(Died(2, 0), 1.0) == []
     assert core.handle(Died(1, 0), 1.0) == [End("")]
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+def test_one_that_was_drained_at_the_start_is_not_waited_for(is_up: bool) -> None:
+    core = started()
+    if is_up:
+        assert core.handle(Up(1), 1.0) == []
+        assert core.handle(Died(1, 0), 2.0) == []
+        assert core.handle(Up(2), 3.0) == [AllUp()]
+    else:
+        assert core.handle(Up(2), 1.0) == []
+        assert core.handle(Died(1, 0), 2.0) == [AllUp()]
+    for number in range(5 * MAX_DEATHS_AT_START):
+        dies(core, 1000.0 * number, 2)
+        assert core.handle(Up(2), 1000.0 * number + 100) == [AllUp()]
+
+
+def test_who_waits_to_be_started_again_is_not_where_the_node_drains() -> None:
+    core = running()
+    assert core.handle(Died(1, KILLED), 1.0) == []
+    assert core.handle(Drains(2), 1.1) == []
+    assert (core.ends, core.next_timer()) == (True, None)
+    assert core.handle(Died(2, 0), 2.0) == [End("")]
+
+
+def test_who_dies_while_the_node_drains_is_not_started_again() -> None:
+    core = running(3)
+    assert [core.handle(Drains(number), 1.0) for number in (1, 2, 3)] == [[], [], []]
+    assert core.handle(Died(2, 0), 2.0) == []
+    assert core.handle(Died(1, KILLED), 3.0) == []
+    assert core.next_timer() is None
+    assert core.handle(Died(3, 0), 4.0) == [End("worker 1 was ended by SIGKILL")]
+
+
+def test_who_did_not_hear_that_the_node_drains_is_told_once_one_that_did_has_ended() -> None:
+    core = running(3)
+    dies(core, 1.0, 1)  # it starts again, and the third has not joined
+    assert core.handle(Drains(2), 2.0) == []
+    assert core.handle(Died(2, 0), 3.0) == [Send(1, TERM), Send(3, TERM)]
+    assert core.handle(Died(1, -TERM), 3.1) == [], "nothing listened to the signal yet"
+    assert core.handle(Up(3), 3.2) == []
+    assert core.handle(Died(3, 0), 4.0) == [End("")]
+
+
+def test_one_that_drains_alone_has_the_others_go_on_and_they_are_started_again() -> None:
+    core = running()
+    assert core.handle(Died(2, 0), 1.0) == []
+    dies(core, 2.0, 1)
+    assert core.handle(Up(1), 3.0) == [AllUp()]
+    assert not core.ends
+
+
+def test_a_signal_cuts_short_what_the_scheduler_lets_a_node_drain_for() -> None:
+    core = running()
+    assert [core.handle(Drains(number), 1.0) for number in (1, 2)] == [[], []]
+    assert core.handle(Told(TERM), 2.0) == [Send(1, TERM), Send(2, TERM)]
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
@@ -168,9 +227,9 @@ def test_a_hangup_waits_for_who_would_end_by_it() -> None:
     core = running()
     dies(core, 1.0, 2)
     assert core.handle(Told(HANGUP), 2.0) == [Send(1, HANGUP)]
-    assert core.handle(Up(2), 3.0) == [Send(2, HANGUP)]
+    assert core.handle(Up(2), 3.0) == [Send(2, HANGUP), AllUp()]
     dies(core, 4.0, 2)
-    assert core.handle(Up(2), 9.0) == []
+    assert core.handle(Up(2), 9.0) == [AllUp()]
 
 
 def test_each_command_is_for_a_process_that_there_is() -> None:
@@ -225,6 +284,23 @@ def test_where_all_others_were_drained_the_core_ends() -> None:
     assert core.handle(Died(1, 0), 1.0) == []
     assert core.handle(Died(2, 0), 1.0) == [Send(0, TERM)]
     assert core.handle(Died(0, 0), 1.5) == [End("")]
+
+
+def test_the_core_is_started_again_while_the_edge_drains_and_ends_after_it() -> None:
+    core = with_core()
+    assert core.handle(Drains(1), 1.0) == []
+    dies(core, 2.0, 0)
+    assert core.handle(Up(0), 3.0) == []
+    assert core.handle(Died(1, 0), 4.0) == [Send(2, TERM)]
+    assert core.handle(Died(0, KILLED), 4.1) == []
+    assert core.handle(Died(2, 0), 5.0) == [End("")]
+
+
+def test_the_core_is_none_of_those_that_listen_for_clients() -> None:
+    core = with_core(2)
+    assert core.listening == 2
+    dies(core, 1.0)
+    assert core.listening == 1
 
 
 def test_the_end_is_said_once() -> None:
