@@ -49,7 +49,7 @@ class Got:
     at_s: float  #: monotonic
     kind: Kind
     name: bytes  #: its `digest`
-    dts: int  #: ticks
+    dts: int  #: ticks; of fragmented MP4 the presentation time, which is the same in what was published
     random_access: bool
 
 

@@ -57,9 +57,13 @@ class Recorder(ABC):
                 continue
             if track.kind is Kind.DATA:
                 continue
-            self.got.append(Got(now, track.kind, digest(event, track.codec), event.dts, event.random_access))
+            self.got.append(Got(now, track.kind, digest(event, track.codec), self._time_of(event), event.random_access))
             if event.random_access and (track.kind is Kind.VIDEO or not demuxer.tracks.has_video):
                 self.key_came.set()
+
+    def _time_of(self, unit: AccessUnit) -> int:
+        """By which its place in the stream is judged, ticks."""
+        return unit.dts
 
     async def next_key(self) -> None:
         """Wait for a random access point."""
@@ -144,9 +148,12 @@ class TsRecorder(HttpRecorder):
 
 
 class Mp4Recorder(HttpRecorder):
-    """Fragmented MP4."""
+    """Fragmented MP4 without B-frames: a picture that comes late keeps its presentation time, and is decoded earlier."""
 
     _demuxer = Fmp4Demuxer
+
+    def _time_of(self, unit: AccessUnit) -> int:
+        return unit.pts
 
 
 class HlsRecorder(Recorder):

@@ -396,7 +396,7 @@ async def low_latency(run: Run) -> None:
 
 
 def _units(player: HlsPoller) -> list[Got]:
-    """What is in the segments that have come, up to the first that has not."""
+    """What is in the segments that have come, up to the first that has not, by its times of presentation (see `Mp4Recorder`)."""
     demuxer, got, written = Fmp4Demuxer(), list[Got](), ""
     for number in range(min(player.arrived, default=0), max(player.arrived, default=-1) + 1):
         if (arrival := player.arrived.get(number)) is None:
@@ -407,5 +407,5 @@ def _units(player: HlsPoller) -> list[Got]:
         for event in demuxer.feed(data):
             if isinstance(event, AccessUnit) and (track := demuxer.tracks.get(event.track_id)) is not None:
                 name = digest(event, track.codec)
-                got.append(Got(arrival.at_s, track.kind, name, event.dts, event.random_access))
+                got.append(Got(arrival.at_s, track.kind, name, event.pts, event.random_access))
     return got
