@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,8 +46,13 @@ def slug(alert: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", alert.removeprefix("Lalmesh")).lower()
 
 
-def rules() -> Iterator[Rule]:
+@cache
+def rules() -> tuple[Rule, ...]:
     """All of them, in the order of the files."""
+    return tuple(_read())
+
+
+def _read() -> Iterator[Rule]:
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))["monitoring"]["prometheusRule"]["alerts"]
     for file in sorted((CHART / "alerts").glob("*.yaml")):
         for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,17 @@ READERS: dict[str, list[str]] = {
 }
 
 
+@cache
 def values_schema() -> dict[str, Any]:
-    """The schema of the chart's values; what stands below ``config`` is that of the configuration file, without secrets."""
-    schema = ChartValues.model_json_schema()
-    config = config_schema()
-    definitions = {**config.pop("$defs"), **schema.pop("$defs")}
-    clashes = config_schema()["$defs"].keys() & ChartValues.model_json_schema()["$defs"].keys()
-    if clashes:
+    """The schema of the chart's values; what stands below ``config`` is that of the configuration file, without secrets.
+
+    Not to be changed: it is the same for all.
+    """
+    schema, config = ChartValues.model_json_schema(), config_schema()
+    ours, theirs = schema.pop("$defs"), config.pop("$defs")
+    if clashes := ours.keys() & theirs.keys():
         raise ValueError(f"two models of one name: {clashes}")
+    definitions = {**theirs, **ours}
     del config["$schema"]
     schema["properties"] = {"config": config, **schema["properties"]}
     return {"$schema": DIALECT, **_without_titles(schema), "$defs": {name: _refusing(it) for name, it in definitions.items()}}

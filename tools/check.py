@@ -20,18 +20,15 @@ ENVIRONMENT = {
     "MYPYPATH": str(ROOT / "tests"),
 }
 LIMIT_S = 300  #: for one check on a machine that does much else
-JOBS = (os.cpu_count() or 1) + 1  #: one more than there are cores: the short checks fill the gaps
+JOBS = (os.cpu_count() or 1) + 2  #: more than there are cores: what is long begins at once, the short checks fill the gaps
 
 #: The unit tests in parts of about one length, each in one process. Workers of pytest-xdist would each collect all the tests and
-#: tell of every one: a quarter more processor time.
+#: tell of every one: a quarter more processor time. Parts that import much alike are one: imports are a sixth of all.
 UNIT_TESTS = "unit tests"
 PYTEST = ["pytest", "-p", "no:xdist", "-p", "no:schemathesis"]  # what is not loaded takes no time to load
 PARTS = {
-    "scheduler": ["scheduler"],
-    "runtime": ["runtime"],
-    "hls, documents": ["hls", "docs", "chart"],
-    "media": ["amf", "codec", "container", "remux", "rpc"],
-    "protocols": ["protocol"],
+    "scheduler, runtime": ["scheduler", "runtime"],
+    "media, protocols": ["amf", "codec", "container", "remux", "rpc", "protocol"],
 }
 IN_PARTS = [f"tests/unit/{folder}" for folders in PARTS.values() for folder in folders]
 
