@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import re
-import statistics
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from support.cluster import Node, Standalone
 from support.hls_text import ReadPlaylist, read_playlist
 from support.media import media
 
-from bench import _load, _meter
+from bench import _load, _meter, _rounds
 from bench.fanout import stream_kbps
 from lalmesh.runtime.config import HlsConfig
 
@@ -189,10 +188,7 @@ HEAD = [
 
 def row(kind: str, mine: Sequence[Sample]) -> list[str]:
     """The line of one format: medians over the rounds, and the worst of all."""
-
-    def median(of: Callable[[Sample], float], form: str = ".0f") -> str:
-        return format(statistics.median(map(of, mine)), form)
-
+    median = _rounds.medians(mine, ".0f")
     return [
         SHOWN[kind],
         str(mine[0].streams),

@@ -7,7 +7,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from support.hls_text import ReadPlaylist
 from support.media import media
 from support.process import Child, wait_until
 
-from bench import _load, _meter, _road
+from bench import _load, _meter, _road, _rounds
 from bench._many_streams import FILE, FIRST_ANSWER_S, PART_S, READY_S, STREAM, ask_for_all, playlist
 from bench.fanout import stream_kbps
 
@@ -168,10 +168,7 @@ HEAD = [
 
 def row(mine: Sequence[Sample]) -> list[str]:
     """The line of one number of streams: medians over the rounds, and the worst of all."""
-
-    def median(of: Callable[[Sample], float], form: str = ".1f") -> str:
-        return format(statistics.median(map(of, mine)), form)
-
+    median = _rounds.medians(mine)
     return [
         str(mine[0].streams),
         str(mine[0].reloads.players),

@@ -113,6 +113,15 @@ class Found(Generic[S]):
         return statistics.median(ratios) if ratios else None
 
 
+def medians(samples: Sequence[S], form: str = ".1f") -> Callable[..., str]:
+    """What gives a figure of `samples` as a row of a table shows it: the median, in that form where no other is asked for."""
+
+    def median(of: Callable[[S], float], form: str = form) -> str:
+        return format(statistics.median(map(of, samples)), form)
+
+    return median
+
+
 def joined(*parts: Found[Any]) -> Found[Any]:
     """What several have found of different subjects, as one."""
     whole: Found[Any] = Found()

@@ -135,10 +135,7 @@ HEAD = [
 
 def row(label: str, mine: Sequence[Sample]) -> list[str]:
     """The line of one subject: medians over the rounds, and the worst of all."""
-
-    def median(of: Callable[[Sample], float]) -> str:
-        return f"{statistics.median(map(of, mine)):.0f}"
-
+    median = _rounds.medians(mine, ".0f")
     before = [each.before for each in mine if each.before is not None]
     return [
         server(label),

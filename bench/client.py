@@ -12,7 +12,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -197,10 +197,7 @@ HEAD = [
 def row(load: str, client: str, found: _rounds.Found[Sample]) -> list[str]:
     """The line of one load by one client: medians over the rounds, and the worst of all."""
     mine = found.of(label(load, client))
-
-    def median(of: Callable[[Sample], float], form: str) -> str:
-        return format(statistics.median(map(of, mine)), form)
-
+    median = _rounds.medians(mine)
     taken = [each.client.cpu_percent for each in mine]
     late = [each.fared.late_p99_ms for each in mine if each.fared.late_p99_ms is not None]
     ratio = found.ratio(label(load, client), label(load, IN_C), lambda each: each.client.cpu_percent)

@@ -159,10 +159,7 @@ HEAD = [
 
 def row(players: int, gather_ms: int, mine: Sequence[Sample]) -> list[str]:
     """The line of one subject: medians over the rounds, the 99th percentile of all of them together, and the worst of all."""
-
-    def median(of: Callable[[Sample], float], form: str = ".1f") -> str:
-        return format(statistics.median(map(of, mine)), form)
-
+    median = _rounds.medians(mine)
     p99s_ms = [each.delay.p99_ms for each in mine]
     nodes = ("publishing edge", "origin", "playing edge")
     return [

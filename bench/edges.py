@@ -246,10 +246,7 @@ def head(what: str) -> list[str]:
 def row(number: int, subject: str, one: str, found: _rounds.Found[Sample]) -> list[str]:
     """The line of a `subject` of so many edges or workers, compared with `one` of them: medians over the rounds."""
     mine = found.of(subject)
-
-    def median(of: Callable[[Sample], float], form: str) -> str:
-        return format(statistics.median(map(of, mine)), form)
-
+    median = _rounds.medians(mine)
     numbers = [carried.players.players for each in mine for carried in each.edges.values()]
     ratio = ratio_to_one(subject, one, found)
     routes = [each.players / each.routes_s for each in mine if each.routes_s]

@@ -168,10 +168,7 @@ HEAD = [
 def row(name: str, pairs: int, found: _rounds.Found[Sample]) -> list[str]:
     """The line of one subject: medians over the rounds, and the worst of all."""
     mine = found.of(label(name, pairs))
-
-    def median(of: Callable[[Sample], float], form: str = ".0f") -> str:
-        return format(statistics.median(map(of, mine)), form)
-
+    median = _rounds.medians(mine, ".0f")
     ratio = ratio_to_nginx(name, pairs, found)
     delays = [each.delay for each in mine if each.delay is not None]
     return [

@@ -196,14 +196,20 @@ async def check_one_lost(cluster: Cluster, edge: Node, players: Sequence[FlvPlay
     assert not holes(staying)
 
 
+async def published(cluster: Cluster, media: Media, folder: Path, stack: ExitStack) -> Node:
+    """An edge whose workers have all joined, of a stream that is published at another."""
+    edge, ingest = cluster.edges
+    await all_joined(cluster, edge)
+    clip = media("unique_av")
+    stack.enter_context(Publisher(clip, ingest.rtmp_url(STREAM), log=folder / "push.log", loops=-1, limit_s=120))
+    return edge
+
+
 async def test_a_worker_that_drains_alone_leaves_who_comes_to_the_others(
     start_cluster: StartCluster, media: Media, tmp_path: Path, stack: ExitStack
 ) -> None:
     cluster = start_cluster(origins=1, edges=2, hls=1, settings={**SETTINGS, "all": {"cluster.drain_s": 2 * LIMIT_S}})
-    edge, ingest = cluster.edges
-    await all_joined(cluster, edge)
-    clip = media("unique_av")
-    stack.enter_context(Publisher(clip, ingest.rtmp_url(STREAM), log=tmp_path / "push.log", loops=-1, limit_s=120))
+    edge = await published(cluster, media, tmp_path, stack)
     async with crowd(edge.flv_url(STREAM), LATER_PLAYERS) as staying:
         await playing(staying)
         split = await reported(cluster, edge, LATER_PLAYERS)
@@ -250,10 +256,7 @@ async def test_an_edge_that_drains_ends_with_a_worker_that_was_not_there_when_it
     has_started: bool, start_cluster: StartCluster, media: Media, tmp_path: Path, stack: ExitStack
 ) -> None:
     cluster = start_cluster(origins=1, edges=2, settings={**SETTINGS, "all": {"cluster.drain_s": DRAIN_S}})
-    edge, ingest = cluster.edges
-    await all_joined(cluster, edge)
-    clip = media("unique_av")
-    stack.enter_context(Publisher(clip, ingest.rtmp_url(STREAM), log=tmp_path / "push.log", loops=-1, limit_s=120))
+    edge = await published(cluster, media, tmp_path, stack)
     async with crowd(edge.flv_url(STREAM), LATER_PLAYERS) as players:
         await playing(players)
         killed = process_of(edge, 1)

@@ -7,11 +7,10 @@ import os
 import secrets
 from base64 import b64encode
 from hashlib import md5
-from types import TracebackType
-from typing import Self
 from urllib.parse import parse_qs
 
 from lalmesh.protocol.rtmp import Connected, MediaMessage, PublishRequested, RtmpServer
+from support.loopback_server import LoopbackServer
 from support.ports import LOOPBACK
 
 _REFUSED = "[ AccessManager.Reject ] : "
@@ -21,51 +20,32 @@ def _digest(text: str) -> str:
     return b64encode(md5(text.encode(), usedforsecurity=False).digest()).decode()
 
 
-class AdobeServer:
+class AdobeServer(LoopbackServer):
     """``async with AdobeServer("user", "password") as server: server.url``."""
 
     def __init__(self, user: str, password: str) -> None:
         """Let in `user` alone."""
+        super().__init__()
         self.user = user
         self.password = password
         self.messages = 0  #: of media that came
         self.connects = 0
         self.came = asyncio.Event()
         self._salts: dict[str, tuple[str, str]] = {}  # opaque: salt, challenge
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def url(self, login: str = "") -> str:
         """Where to publish."""
         return f"rtmp://{login and login + '@'}{LOOPBACK}:{self.port}/live/cam"
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One publisher."""
         core = RtmpServer(os.urandom)
-        try:
-            while data := await reader.read(1 << 16):
-                handled = [self._handle(core, event) for event in core.feed(data)]
-                writer.write(core.data_to_send())
-                await writer.drain()
-                if not all(handled):
-                    break
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            self._tasks.discard(task)
-            writer.close()
+        while data := await reader.read(1 << 16):
+            handled = [self._handle(core, event) for event in core.feed(data)]
+            writer.write(core.data_to_send())
+            await writer.drain()
+            if not all(handled):
+                break
 
     def _handle(self, core: RtmpServer, event: object) -> bool:
         if isinstance(event, Connected):

@@ -10,13 +10,12 @@ import contextlib
 import hashlib
 import re
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from lalmesh.protocol.rtsp import InterleavedFrame, MessageReader, Request
 from support.camera_film import Film
 from support.camera_login import digest, parameters
 from support.camera_ways import CameraCounters, CameraSettings, DatagramWay, InterleavedWay, Way
+from support.loopback_server import LoopbackServer
 from support.ports import LOOPBACK
 
 REALM = "IP Camera(12345)"
@@ -24,28 +23,15 @@ REALM = "IP Camera(12345)"
 _TRACK = re.compile(r"trackID=(\d+)")
 
 
-class Camera:
+class Camera(LoopbackServer):
     """``async with Camera(file) as camera: camera.url``."""
 
     def __init__(self, file: Path, settings: CameraSettings | None = None) -> None:
         """Show what is in a FLV file."""
+        super().__init__()
         self.settings = settings or CameraSettings()
         self.counters = CameraCounters()
         self.film = Film(file, self.settings)
-        self._connections: set[asyncio.Task[None]] = set()
-        self.port = 0
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.close()
-        for task in list(self._connections):
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-        await self._server.wait_closed()
 
     @property
     def address(self) -> str:
@@ -57,17 +43,9 @@ class Camera:
         """Its URL, login included."""
         return self.address.replace("//", f"//{self.settings.user}:{self.settings.password}@", 1)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        try:
-            await _Connection(self, reader, writer).serve()
-        except (ConnectionError, TimeoutError, asyncio.CancelledError):
-            pass
-        finally:
-            self._connections.discard(task)
-            writer.close()
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One player."""
+        await _Connection(self, reader, writer).serve()
 
 
 class _Connection:

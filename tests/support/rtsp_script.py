@@ -8,10 +8,9 @@ import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from lalmesh.protocol.rtsp import Headers, MessageReader, Request, Response, serialize_frame
+from support.loopback_server import LoopbackServer
 from support.ports import LOOPBACK
 from support.rtsp_talk import PCMA_SDP, packet
 from support.udp_relay import udp_pair
@@ -38,7 +37,7 @@ SILENCE = Answer(status=0)  #: no answer at all
 HANG_UP = Answer(status=0, hangs_up=True)
 
 
-class ScriptedServer:
+class ScriptedServer(LoopbackServer):
     """``async with ScriptedServer({"PLAY": [Answer(status=454)]}) as server: server.url``."""
 
     def __init__(
@@ -57,33 +56,18 @@ class ScriptedServer:
             timeout_s: of sessions, as it is told.
             reads: whether anything is read once it records.
         """
+        super().__init__()
         self.requests: list[Request] = []
         self.frames = 0  #: that came among the requests
         self.early: list[bytes] = []  #: datagrams that were there before PLAY
         self.pairs: list[tuple[socket.socket, socket.socket]] = []
         self.writers: list[asyncio.StreamWriter] = []
-        self.port = 0
         self._script = {method: list(answers) for method, answers in (script or {}).items()}
         self._packets = packets
         self._timeout_s = timeout_s
         self._reads = reads
         self._client_ports: tuple[int, int] | None = None
         self._asked = asyncio.Condition()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._listener = await asyncio.start_server(self._accept, LOOPBACK, 0)
-        self.port = self._listener.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._listener.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for sock in (sock for pair in self.pairs for sock in pair):
-            sock.close()
-        await self._listener.wait_closed()
 
     @property
     def url(self) -> str:
@@ -105,26 +89,18 @@ class ScriptedServer:
             await self._asked.wait_for(lambda: self.methods.count(method) >= count)
         return [request for request in self.requests if request.method == method][count - 1]
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One client."""
         self.writers.append(writer)
         messages = MessageReader()
-        try:
-            while data := await reader.read(65_536):
-                for message in messages.feed(data):
-                    if isinstance(message, Request):
-                        await self._answer(message, writer)
-                    else:
-                        self.frames += 1
-                while not self._reads and "RECORD" in self.methods:
-                    await asyncio.Event().wait()
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            self._tasks.discard(task)
-            writer.close()
+        while data := await reader.read(65_536):
+            for message in messages.feed(data):
+                if isinstance(message, Request):
+                    await self._answer(message, writer)
+                else:
+                    self.frames += 1
+            while not self._reads and "RECORD" in self.methods:
+                await asyncio.Event().wait()
 
     async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
         waiting = self._script.get(request.method)
@@ -160,6 +136,8 @@ class ScriptedServer:
         self._client_ports = int(found[1]), int(found[2])
         pair = udp_pair()
         self.pairs.append(pair)
+        for sock in pair:
+            self._resources.enter_context(sock)
         port = pair[0].getsockname()[1]
         return f"{asked};server_port={port}-{port + 1}"
 

@@ -13,9 +13,9 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
+from support.loopback_server import LoopbackServer
 from support.ports import LOOPBACK
 
 DATAGRAM_BYTES = 65_536
@@ -51,7 +51,7 @@ Tap: TypeAlias = Callable[[int, bytes, bool], None]  #: index of the track, RTP 
 Sent: TypeAlias = Callable[[int, bytes, float], None]  #: the same of what goes on, and for how long it was held in fact
 
 
-class UdpRelay:
+class UdpRelay(LoopbackServer):
     """``async with UdpRelay(server_port, Weather(loss=0.01)) as relay: relay.port``, where a client finds the server."""
 
     def __init__(self, server_port: int, weather: Weather, tap: Tap | None = None, sent: Sent | None = None) -> None:
@@ -63,48 +63,22 @@ class UdpRelay:
             tap: sees what comes from the client, when it comes.
             sent: sees it when it goes on; a busy machine may hold it for longer than the weather says.
         """
+        super().__init__()
         self.server_port = server_port
         self.weather = weather
         self.tap = tap
         self.sent = sent
         self.counters = RelayCounters()
-        self.port = 0
         self._random = random.Random(weather.seed)
-        self._tracks: list[_Track] = []
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for track in self._tracks:
-            track.close()
-        await self._server.wait_closed()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        onward: asyncio.StreamWriter | None = None
-        try:
-            backward, onward = await asyncio.open_connection(LOOPBACK, self.server_port)
-            tracks: list[_Track] = []
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One client, with a connection to the server of its own."""
+        backward, onward = await asyncio.open_connection(LOOPBACK, self.server_port)
+        tracks: list[_Track] = []
+        with contextlib.closing(onward), contextlib.suppress(BaseExceptionGroup):
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pass_on(reader, onward, tracks, to_server=True))
                 group.create_task(self._pass_on(backward, writer, tracks, to_server=False))
-        except (OSError, asyncio.CancelledError, BaseExceptionGroup):
-            pass
-        finally:
-            self._tasks.discard(task)
-            for end in (writer, onward):
-                if end is not None:
-                    end.close()
 
     async def _pass_on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tracks: list[_Track], *, to_server: bool
@@ -120,7 +94,7 @@ class UdpRelay:
         def replace(found: re.Match[bytes]) -> bytes:
             track = _Track(self, len(tracks), int(found[1]))
             tracks.append(track)
-            self._tracks.append(track)
+            self._resources.callback(track.close)
             return b"client_port=%d-%d" % (track.to_server_port, track.to_server_port + 1)
 
         return _CLIENT_PORT.sub(replace, data)

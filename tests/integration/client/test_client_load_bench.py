@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from fractions import Fraction
-from types import TracebackType
-from typing import Self
 
 import pytest
+from support.loopback_server import LoopbackServer
 from support.ports import LOOPBACK
 
 from lalmesh.client import ClientOptions
@@ -22,29 +21,19 @@ OPTIONS = ClientOptions(first_media_timeout_s=5)
 LIMIT_S = 30.0
 
 
-class Relay:
+class Relay(LoopbackServer):
     """A server of one stream: published by RTMP, played over HTTP as it is (``/all.flv``) or without sound (``/mute.flv``)."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._head = [flv_header(has_audio=True, has_video=True)]
         self._players: dict[asyncio.StreamWriter, tuple[int, ...]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
-        self.where = f"{LOOPBACK}:{self._server.sockets[0].getsockname()[1]}"
-        return self
+    @property
+    def where(self) -> str:
+        return f"{LOOPBACK}:{self.port}"
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         core = RtmpServer(os.urandom)
         try:
             while data := await reader.read(1 << 16):
@@ -55,12 +44,8 @@ class Relay:
                 for event in core.feed(data):
                     self._handle(core, event)
                 writer.write(core.data_to_send())
-        except ConnectionError:
-            pass
         finally:
             self._players.pop(writer, None)
-            self._tasks.discard(task)
-            writer.close()
 
     def _handle(self, core: RtmpServer, event: object) -> None:
         if isinstance(event, Connected):
