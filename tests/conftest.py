@@ -5,10 +5,10 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-# `make check` is short, `make fuzz` goes deep. A slow, shared machine is no reason to fail: only the time limit of a test counts.
-# In CI the examples never change.
-settings.register_profile("lalmesh", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("ci", settings.get_profile("lalmesh"), derandomize=True, print_blob=True)
+# `make check` is short and draws other examples each time, CI goes further, `make fuzz` deep. In CI the examples never change.
+# A slow, shared machine is no reason to fail: only the time limit of a test counts.
+settings.register_profile("lalmesh", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("lalmesh"), max_examples=100, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "lalmesh")
 
 
