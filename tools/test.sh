@@ -52,7 +52,7 @@ archive_serves() {
 
 step "system packages that the tests need" tools/install-system-packages.sh python test bench
 step "the environment" make setup
-step "quick checks and unit tests" make check
+step "quick checks and unit tests, properties with more examples" env CI=1 make check
 step "2,000 simulated schedules of faults" make sim SEEDS=2000
 step "integration tests" make integration
 step "end-to-end tests" make e2e
