@@ -111,7 +111,7 @@ class HlsApp:
         self._certificate = CertificateWatch(settings.certificate, self._loop.time)
         self.workers = Workers(self.member.address, settings.worker, scheduler, links, storage, Budget(settings.memory_bytes))
         self.recordings = self.workers.recordings = NodeRecordings(
-            storage, settings.spool_dir, settings.recording, self.member.joined.is_set
+            storage, settings.spool_dir, settings.recording, self.member.joined.is_set, remember_s=settings.remember_s
         )
         self._peers = GrpcPeers(channels.dial) if channels is not None else None
         self._names = StreamNames(self._find, self._loop.time, match_app=settings.match_app)
@@ -185,7 +185,8 @@ class HlsApp:
             self._loop.create_task(self.events.run(), name="hls-events"),
         ]
         if settings.worker.cleanup is not Cleanup.NEVER:
-            self._tasks.append(self._loop.create_task(keep_sweeping(self._storage, settings.worker.useful_s), name="hls-sweep"))
+            sweeping = keep_sweeping(self._storage, settings.worker.useful_s, settings.remember_s)
+            self._tasks.append(self._loop.create_task(sweeping, name="hls-sweep"))
         if self._server is not None:
             self._tasks.append(self._loop.create_task(self._look_for_successors(), name="hls-successors"))
         if settings.session_ids is not None:

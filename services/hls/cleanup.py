@@ -1,6 +1,8 @@
 """What becomes of stored segments that nobody needs any more.
 
-Markers and states stay, a few hundred bytes a stream: they are why numbers never go back.
+Markers and states, a few hundred bytes a stream, stay for longer: they are why numbers never go back. When a stream has brought
+nothing for as long as the registry remembers its numbers, they go too. A worker that comes later begins by the clock, which is
+above all numbers that were used.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from lalmesh.errors import InvalidName, RemoteProtocolError
 from lalmesh.names import StreamKey
@@ -21,6 +24,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 600.0  #: between two looks for what crashed processes left
 SETTLED_S = 60.0  #: a stream of which nothing has been stored for so much longer than its segments are of use has no worker
+NO_EPOCH = Epoch(0, 0)  #: lower than all
 _US = 1_000_000
 
 
@@ -44,16 +48,37 @@ async def remove_files(storage: Storage, stream: StreamKey, until: Epoch) -> int
 
 
 def _is_file_until(path: str, until: Epoch) -> bool:
-    if path.count("/") != 3:  # hls/APP/NAME/file
-        return False
-    try:
-        name = parse_file_name(path.rpartition("/")[2])
-    except RemoteProtocolError:
-        return False
-    return (name.term, name.revision) <= until
+    epoch = _file_epoch(path)
+    return epoch is not None and epoch <= until
 
 
-async def sweep(storage: Storage, useful_s: float) -> int:
+async def _forget(storage: Storage, stream: StreamKey, until: Epoch) -> int:
+    """Remove the markers and states of `until` and lower epochs. Gives how many were removed.
+
+    A worker that goes on all the same is none the worse: its state comes again with its next segment, a successor puts a marker of
+    its own, and limits are in the registry.
+
+    Raises:
+        StorageUnavailable: some may be there still.
+    """
+    paths = list[str]()
+    for of_workers in (layout.owner_folder(stream), layout.state_folder(stream)):
+        found = [stored.path for stored in await storage.list(of_workers)]
+        paths += [path for path in found if (layout.epoch_in(path) or until) <= until]
+    await storage.delete(paths)
+    return len(paths)
+
+
+@dataclass(slots=True)
+class _Stored:
+    """What is stored of a stream."""
+
+    modified_us: int = 0  #: Unix time of the newest
+    epoch: Epoch = NO_EPOCH  #: the highest
+    has_files: bool = False  #: segments or initialization sections
+
+
+async def sweep(storage: Storage, useful_s: float, remember_s: float) -> int:
     """Remove the files of every stream whose last worker has stored nothing for long enough. Gives how many were removed.
 
     All that is stored is looked at, in threads: there may be very much.
@@ -61,28 +86,36 @@ async def sweep(storage: Storage, useful_s: float) -> int:
     Args:
         storage: to be swept.
         useful_s: for how long segments are of use after they were stored.
+        remember_s: for how long it is remembered how far numbers went.
 
     Raises:
         StorageUnavailable: not all was looked at.
     """
-    before_us = time.time_ns() // 1000 - round((useful_s + SETTLED_S) * _US)
-    newest: dict[StreamKey, tuple[int, Epoch]] = {}
+    now_us, settled_s = time.time_ns() // 1000, useful_s + SETTLED_S
+    useful_us = now_us - round(settled_s * _US)
+    remembered_us = now_us - round(max(settled_s, remember_s) * _US)
+    streams: dict[StreamKey, _Stored] = {}
     async for page in list_pages(storage, layout.ROOT):
-        await asyncio.to_thread(_note_newest, newest, page)
+        await asyncio.to_thread(_note, streams, page)
     removed = 0
-    for stream, (modified_us, epoch) in newest.items():
-        if modified_us < before_us:
-            removed += await remove_files(storage, stream, epoch)
+    for stream, stored in streams.items():
+        if stored.has_files and stored.modified_us < useful_us:
+            removed += await remove_files(storage, stream, stored.epoch)
+        if stored.modified_us < remembered_us:
+            removed += await _forget(storage, stream, stored.epoch)
     return removed
 
 
-def _note_newest(newest: dict[StreamKey, tuple[int, Epoch]], page: Sequence[StoredObject]) -> None:
-    """Note when something was stored of each stream last, and under which epoch."""
+def _note(streams: dict[StreamKey, _Stored], page: Sequence[StoredObject]) -> None:
+    """Note what a page of a listing tells of each stream."""
     for found in page:
         stream = _stream_of(found.path)
-        if stream is not None:
-            modified_us, epoch = newest.get(stream, (0, Epoch(0, 0)))
-            newest[stream] = (max(modified_us, found.modified_us), max(epoch, _epoch_of(found.path)))
+        if stream is None:
+            continue
+        stored, name_epoch = streams.setdefault(stream, _Stored()), _file_epoch(found.path)
+        stored.modified_us = max(stored.modified_us, found.modified_us)
+        stored.epoch = max(stored.epoch, name_epoch or layout.epoch_in(found.path) or stored.epoch)
+        stored.has_files = stored.has_files or name_epoch is not None
 
 
 def _stream_of(path: str) -> StreamKey | None:
@@ -92,19 +125,22 @@ def _stream_of(path: str) -> StreamKey | None:
         return None
 
 
-def _epoch_of(path: str) -> Epoch:
+def _file_epoch(path: str) -> Epoch | None:
+    """The epoch that the name of a segment or initialization section tells, None where `path` is something else."""
+    if path.count("/") != 3:  # hls/APP/NAME/file
+        return None
     try:
         name = parse_file_name(path.rpartition("/")[2])
-        return Epoch(name.term, name.revision)
     except RemoteProtocolError:
-        return layout.epoch_in(path) or Epoch(0, 0)
+        return None
+    return Epoch(name.term, name.revision)
 
 
-async def keep_sweeping(storage: Storage, useful_s: float) -> None:
+async def keep_sweeping(storage: Storage, useful_s: float, remember_s: float) -> None:
     """Sweep now and from time to time."""
     while True:
         try:
-            removed = await sweep(storage, useful_s)
+            removed = await sweep(storage, useful_s, remember_s)
             if removed:
                 log.info("removed %d files of streams that nobody segments", removed)
         except StorageUnavailable as error:

@@ -24,6 +24,7 @@ from services.hls.cuts import Targets
 ROOT = "hls"
 STATE_VERSION = 1  #: of the form of `StoredState`; where it is another, a worker begins anew above all numbers that may be used
 EPOCH_DIGITS = 20  #: of a 64-bit number
+REMEMBER_S = 86_400.0  #: for how long it stays in storage how far the numbers of a stream went; as the registry does
 
 
 def folder(stream: StreamKey) -> str:

@@ -21,6 +21,7 @@ from lalmesh.runtime.recording import RecordFormat, RecordRule, RecordRules
 from lalmesh.runtime.ring import Run, join_track
 from lalmesh.runtime.storage import Storage
 from services.hls.kept import sweep_kept
+from services.hls.layout import REMEMBER_S
 from services.hls.recording import (
     EndReason,
     FileLimits,
@@ -177,7 +178,13 @@ class NodeRecordings:
     """The recordings of a node, whose rules the scheduler tells."""
 
     def __init__(
-        self, storage: Storage, spool_dir: Path, settings: RecordingSettings, has_joined: Callable[[], bool] = lambda: True
+        self,
+        storage: Storage,
+        spool_dir: Path,
+        settings: RecordingSettings,
+        has_joined: Callable[[], bool] = lambda: True,
+        *,
+        remember_s: float = REMEMBER_S,
     ) -> None:
         """Write into `spool_dir`, upload to `storage`; nothing of both is touched before there is something to record.
 
@@ -186,6 +193,7 @@ class NodeRecordings:
             spool_dir: of this process alone.
             settings: the rest.
             has_joined: whether the scheduler answers, so that the rules are those that hold.
+            remember_s: for how long it stays in storage how far a recorded playlist without segments has come.
         """
         self.counters = RecordedCounters()
         self.stored: Callable[[RecordingFinished], None] = _nobody  #: hears of files that are in shared storage
@@ -196,7 +204,7 @@ class NodeRecordings:
             self._tell,
             settings,
             are_rules_fresh=has_joined,
-            sweep_too=partial(sweep_kept, storage),
+            sweep_too=partial(sweep_kept, storage, remember_s),
         )
         self._live: set[WorkerRecording] = set()
         self._closing: set[asyncio.Task[None]] = set()

@@ -11,6 +11,7 @@ from lalmesh.runtime.hls_sessions import SessionIds
 from lalmesh.runtime.listener import ListenerLimits
 from lalmesh.runtime.member import MemberSettings
 from services.hls.hosting import WorkerSettings
+from services.hls.layout import REMEMBER_S
 from services.hls.recording import RecordingSettings
 
 
@@ -31,6 +32,7 @@ class HlsSettings:
     grpc_port: int = 0
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     memory_bytes: int = 512 << 20
+    remember_s: float = REMEMBER_S  #: for how long it stays in storage how far the numbers of a stream went
     spool_dir: Path = Path("lalmesh-spool")  #: of this node alone
     recording: RecordingSettings = field(default_factory=RecordingSettings)
     cors_origins: tuple[str, ...] = ()

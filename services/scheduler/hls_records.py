@@ -7,13 +7,12 @@ so a stream that nobody asks for again vanishes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Epoch, HlsOwner, NodeAddress
 from lalmesh.runtime.registry import KeyValue
-from services.scheduler.records import MAX_KEYS, dump, dump_address, parse_address, parse_record
+from services.scheduler.records import dump, dump_address, parse_address, parse_record
 
 HLS = "hls/"
 
@@ -37,7 +36,6 @@ class HlsRecord:
         return HlsOwner(stream=self.stream, epoch=self.epoch, worker=self.owner, limit=self.limit, exact=self.exact)
 
 
-@lru_cache(maxsize=MAX_KEYS)
 def hls_key(stream: StreamKey) -> str:
     """The key that says who segments the stream."""
     return HLS + stream.quoted()

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -29,7 +28,6 @@ from services.scheduler.asked_urls import dump_asked, parse_asked
 NODES = "nodes/"
 CLAIMS = "claims/"
 GROUPS = "groups/"
-MAX_KEYS = 1 << 15  #: keys that are kept spelt out, some 6 MB: each report asks for those of every stream in it
 BESIDE_LOAD = ("opened_sessions", "hls_egress_bps")  #: figures of a load that replicas of before do not know
 MAX_REPLACED = 8  #: earlier incarnations that a node record remembers: enough for a node that restarts in a loop
 
@@ -51,13 +49,11 @@ def node_key(name: str) -> str:
     return NODES + quote(name, safe="")
 
 
-@lru_cache(maxsize=MAX_KEYS)
 def claim_key(stream: StreamKey) -> str:
     """The key that says who may write the stream."""
     return CLAIMS + stream.quoted()
 
 
-@lru_cache(maxsize=MAX_KEYS)
 def group_key(stream: StreamKey) -> str:
     """The key that says where the stream is."""
     return GROUPS + stream.quoted()

@@ -59,6 +59,7 @@ def hls_settings(config: Config, keys: tuple[bytes, ...]) -> HlsSettings:
         grpc_port=hls.grpc.port,
         worker=worker,
         memory_bytes=hls.memory_bytes,
+        remember_s=config.scheduler.hls_remember_s,
         spool_dir=Path(hls.recording.spool_dir),
         recording=RecordingSettings(spool_max_bytes=hls.recording.spool_max_bytes, upload_s=hls.recording.upload_s),
         cors_origins=hls.http.cors_origins,

@@ -219,5 +219,8 @@ class SchedulerConfig(ConfigModel):
         description="A player of HLS that no node saw for this long has left; at least 5 s more than hls.session.idle_s.",
     )
     hls_remember_s: int = Field(
-        default=86_400, ge=60, le=31_536_000, description="The numbers of a stream are kept this long after its last HLS segment."
+        default=86_400,
+        ge=60,
+        le=31_536_000,
+        description="The numbers of a stream are kept this long after its last HLS segment. Hls nodes read it too.",
     )

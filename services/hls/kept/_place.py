@@ -3,7 +3,8 @@
 The numbers of kept segments have holes: while no rule wanted them, and where storage or memory failed. Those of a playlist have
 none, so a segment is listed under its own number less all that are missing before it; and each hole is a discontinuity. Both are
 counted from the first segment on. Before that may be removed, storage is told how far the count has come: by the name of an empty
-object, the newest of which holds. Playlists list what comes after it, whether the rest is gone or not yet.
+object, the newest of which holds. Playlists list what comes after it, whether the rest is gone or not yet. Where a
+stream has had no kept segment for long, nobody has a playlist that would go on, and the object goes too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from lalmesh.protocol.hls import rounded_seconds
 from lalmesh.runtime.storage import Storage
 from services.hls.kept._names import KeptName
 
-PLACE_ROOT = "record-hls-begin"  #: in shared storage: ``APP/NAME/PLACE`` below it; the newest stays, as numbers never go back
+PLACE_ROOT = "record-hls-begin"  #: in shared storage: ``APP/NAME/PLACE`` below it; the newest holds
 _PLACE = re.compile(r"(\d{16})-(\d{1,16})-(\d{1,16})-(\d{1,5})", re.ASCII)
 
 
@@ -66,6 +67,15 @@ def place_path(stream: StreamKey, place: Place) -> str:
 
 def _folder(stream: StreamKey) -> str:
     return f"{PLACE_ROOT}/{stream.quoted()}"
+
+
+def stream_at(path: str) -> StreamKey:
+    """The stream of which it is said there how far its playlist has come.
+
+    Raises:
+        InvalidName: nothing of ours is there.
+    """
+    return StreamKey.from_quoted(path.removeprefix(f"{PLACE_ROOT}/").rpartition("/")[0])
 
 
 async def read_places(storage: Storage, stream: StreamKey) -> list[Place]:

@@ -14,8 +14,8 @@ from lalmesh.errors import InvalidName
 from lalmesh.names import StreamKey
 from lalmesh.runtime.recording import RecordFormat, RecordRule, RecordRules
 from lalmesh.runtime.storage import Storage, StoredObject, delete_all, list_pages
-from services.hls.kept._names import ROOT, KeptName, one_of_each_number
-from services.hls.kept._place import Place, place_after, place_path, read_places
+from services.hls.kept._names import ROOT, KeptName, kept_folder, one_of_each_number
+from services.hls.kept._place import PLACE_ROOT, Place, place_after, place_path, read_places, stream_at
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +84,16 @@ class _Sweep:
             self._held_count += 1
         return None
 
+    def forgettable(self, page: Sequence[StoredObject], until_us: int) -> list[str]:
+        """The paths of places noted until then, of playlists of which no segment was seen."""
+        return [stored.path for stored in page if stored.modified_us < until_us and self._is_unseen(stored.path)]
+
+    def _is_unseen(self, place_path: str) -> bool:
+        try:
+            return stream_at(place_path).quoted() not in self._known
+        except InvalidName:
+            return False
+
     def _bounded(self, folder: str) -> tuple[StreamKey, RecordRule] | None:
         """Whose segments are in a folder, and the rule that bounds them."""
         if folder not in self._known:
@@ -130,10 +140,16 @@ def _age(kept: _Kept) -> tuple[int, str]:
     return kept.end_ms, kept.paths[0]
 
 
-async def sweep_kept(storage: Storage, rules: RecordRules, now_s: float) -> int:
+async def sweep_kept(storage: Storage, remember_s: float, rules: RecordRules, now_s: float) -> int:
     """Remove the kept segments that their rules let go: by age, and the oldest of a rule where its all have too many bytes.
 
     Any node may do it, several too. Segments are looked at in threads: there may be millions.
+
+    Args:
+        storage: with the segments.
+        remember_s: how far a playlist has come is forgotten when it was noted so long ago, and no segment of it is left.
+        rules: a segment is under the rule that its stream has now.
+        now_s: Unix time.
 
     Returns:
         How many.
@@ -152,7 +168,17 @@ async def sweep_kept(storage: Storage, rules: RecordRules, now_s: float) -> int:
                 log.error("over %d segments are kept by size: not all are swept", MAX_SWEPT)
     last = sweep.see_no_more()
     removed += await _remove(storage, [last] if last is not None else [])
-    return removed + await _remove(storage, await asyncio.to_thread(sweep.take_too_many))
+    removed += await _remove(storage, await asyncio.to_thread(sweep.take_too_many))
+    await _forget_places(storage, sweep, now_s - remember_s)
+    return removed
+
+
+async def _forget_places(storage: Storage, sweep: _Sweep, until_s: float) -> None:
+    """Remove the places noted until then of playlists that have no segment."""
+    async for page in list_pages(storage, PLACE_ROOT):
+        paths = await asyncio.to_thread(sweep.forgettable, page, round(until_s * 1_000_000))
+        empty = [path for path in paths if not await storage.list(kept_folder(stream_at(path)), limit=1)]  # nor did any come since
+        await delete_all(storage, empty)
 
 
 async def _remove(storage: Storage, gone: Sequence[_Kept]) -> int:

@@ -31,14 +31,9 @@ def _quoted(text: str) -> str:
     return quote(text, safe="")
 
 
-@lru_cache(CACHED)
-def _quoted_stream(stream: StreamKey) -> str:
-    return stream.quoted()
-
-
 def member_of(stream: StreamKey, session_id: str) -> str:
     """The name of a session."""
-    return f"{_quoted_stream(stream)} {session_id}"
+    return f"{stream.quoted()} {session_id}"
 
 
 def split_member(member: str) -> tuple[StreamKey, str]:

@@ -192,7 +192,7 @@ async def _rest(run: Run, plan: Plan, sampler: Sampler, before: Rest | None = No
         is_late = time.monotonic() >= end_s
         if is_late or not (sampler.unseen or not_zero(sampler.newest, plan.waits_not_for)):
             await sampler.look(deep=True)
-            rest = Rest.of(sampler, {node.name: node.pid for node in run.world.nodes}, run.done["names"])
+            rest = Rest.of(sampler, {node.name: node.pid for node in run.world.nodes})
             if is_late or before is None or not left_over(before, rest, plan.waits_not_for):
                 return rest
         await asyncio.sleep(LOOK_AGAIN_S)

@@ -45,11 +45,11 @@ AT_REST: Mapping[str, float] = {
     "redis_keys": 2,
 }
 TYPE_AT_REST = 6  #: more objects of a type of ours than there were at rest before
-#: types of which some may stay of each name of a stream, up to `REMEMBERED_NUM` of them
+#: types of which some stay for each of the last `REMEMBERED_NUM` names, and how many do in the process that holds most
 REMEMBERED: Mapping[str, int] = {
-    "lalmesh.runtime.fences.Fence": 3,  # of edge, origin and hls node, where they are one process
-    "lalmesh.runtime.ownership.Epoch": 2,
-    "lalmesh.names.StreamKey": 3,
+    "lalmesh.runtime.fences.Fence": 4,  # of edge and origin, and two of the hls node, where they are one process
+    "lalmesh.runtime.ownership.Epoch": 8,
+    "lalmesh.names.StreamKey": 4,
 }
 #: types of which there are as many as a cache or a log may have; that these have an end the slopes show
 CACHED = (
@@ -96,6 +96,7 @@ ZERO = (
     "etcd_groups",
     "etcd_hls",
     "etcd_relays",
+    "redis_endless_keys",
 )
 
 
@@ -122,12 +123,11 @@ class Rest:
     values: dict[str, Values] = field(default_factory=dict)  #: by process
     types: dict[str, dict[str, int]] = field(default_factory=dict)  #: of ours, by process
     pids: dict[str, int] = field(default_factory=dict)
-    names: int = 0  #: of streams that had been seen by then
 
     @classmethod
-    def of(cls, sampler: Sampler, pids: Mapping[str, int], names: int) -> Rest:
+    def of(cls, sampler: Sampler, pids: Mapping[str, int]) -> Rest:
         """As it was looked at last."""
-        return cls({**sampler.newest}, {**sampler.types}, dict(pids), names)
+        return cls({**sampler.newest}, {**sampler.types}, dict(pids))
 
 
 def not_zero(values: Mapping[str, Values], but: Container[str] = ()) -> list[str]:
@@ -143,7 +143,6 @@ def not_zero(values: Mapping[str, Values], but: Container[str] = ()) -> list[str
 def left_over(before: Rest, after: Rest, but: Container[str] = ()) -> list[str]:
     """What is there at rest, and was not at rest before: of processes that have lived all the time; some things take longer."""
     found = list[str]()
-    names = min(after.names, REMEMBERED_NUM) - min(before.names, REMEMBERED_NUM)
     for process in sorted(after.values.keys() & before.values.keys()):
         if after.pids.get(process) != before.pids.get(process):
             continue
@@ -153,7 +152,7 @@ def left_over(before: Rest, after: Rest, but: Container[str] = ()) -> list[str]:
                 found.append(f"{process}: {now[what]:g} {what} at rest, {then.get(what, 0):g} before")
         kinds, kinds_before = after.types.get(process, {}), before.types.get(process, {})
         for kind, count in sorted(kinds.items()):
-            allowed = kinds_before.get(kind, 0) + TYPE_AT_REST + names * REMEMBERED.get(kind, 0)
+            allowed = max(kinds_before.get(kind, 0) + TYPE_AT_REST, REMEMBERED.get(kind, 0) * REMEMBERED_NUM)
             if count > allowed and kind not in CACHED and kind not in but:
                 found.append(f"{process}: {count} of {kind} at rest, {kinds_before.get(kind, 0)} before")
     return found

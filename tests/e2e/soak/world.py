@@ -23,6 +23,9 @@ SECRET = "a secret of the soak tests"
 RECORDED = "record"  #: the application whose streams are recorded
 REMEMBERED_NUM = 400  #: streams that a node remembers: so few that all are there soon, so that nothing grows by that
 #: what a claim, a group, an owner of segments, a relay leaves in the registry while it is there
+#: keys of Redis that outlive what they are about, as they are to, and end by themselves: one for each start of a node, and for what
+#: several schedulers may tell of
+OUTLIVING = (":events:told:", ":events:once:")
 REGISTRY = ("claims/", "groups/", "hls/", "relays/")
 
 #: Short, so that what ends is gone soon; small, so that what fills up is full before the slopes begin.
@@ -125,9 +128,20 @@ class World:
         with redis.Redis(host=LOOPBACK, port=self.redis.port) as client:
             memory = client.info("memory")
             assert isinstance(memory, dict)
-            found["redis_keys"] = float(str(client.dbsize()))
+            found["redis_keys"], found["redis_endless_keys"] = _keys(client)
             found["redis_bytes"] = float(memory["used_memory"])
         for name, folder in (("cluster", self.folder / "cluster"), ("standalone", self.folder / "alone")):
             size, files = size_of(folder / "media")
             found[f"stored_bytes_{name}"], found[f"stored_files_{name}"] = float(size), float(files)
         return found
+
+
+def _keys(client: redis.Redis) -> tuple[float, float]:
+    """How many keys there are but those that end by themselves long after; and how many of these would not end."""
+    keys = [bytes(key) for key in client.scan_iter(count=1000)]
+    outliving = [key for key in keys if any(part.encode() in key for part in OUTLIVING)]
+    with client.pipeline(transaction=False) as pipe:
+        for key in outliving:
+            pipe.pttl(key)
+        ends = pipe.execute()
+    return float(len(keys) - len(outliving)), float(ends.count(-1))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from e2e.soak.samples import Series, counter, gauges
-from e2e.soak.verdict import AT_REST, CACHED, TYPE_AT_REST, Rest, grown, left_over, not_zero, unjudged
+from e2e.soak.verdict import AT_REST, CACHED, REMEMBERED, TYPE_AT_REST, Rest, grown, left_over, not_zero, unjudged
+from e2e.soak.world import REMEMBERED_NUM
 
 HOUR_S = 3600
 EVERY_S = 10
@@ -29,8 +30,8 @@ def series(leak_per_hour: float, what: str = "rss_bytes", process: str = "edge-1
     return seen
 
 
-def rest(pid: int = 7, *, names: int = 0, kinds: dict[str, int] | None = None, **values: float) -> Rest:
-    return Rest({"edge-1": values}, {"edge-1": kinds or {}}, {"edge-1": pid}, names)
+def rest(pid: int = 7, *, kinds: dict[str, int] | None = None, **values: float) -> Rest:
+    return Rest({"edge-1": values}, {"edge-1": kinds or {}}, {"edge-1": pid})
 
 
 def test_what_is_now_is_summed_over_labels_and_what_was_is_left_out() -> None:
@@ -89,8 +90,9 @@ def test_objects_of_a_type_of_ours_may_not_stay_but_what_is_remembered_of_names(
     before = rest(kinds={KIND: 2})
     assert left_over(before, rest(kinds={KIND: 2 + TYPE_AT_REST})) == []
     assert left_over(before, rest(kinds={KIND: count})) == [f"edge-1: {count} of {KIND} at rest, 2 before"]
-    assert left_over(before, rest(kinds={FENCE: 500}, names=170)) == []
-    assert left_over(before, rest(kinds={FENCE: 500}, names=50)) != []
+    remembered = REMEMBERED[FENCE] * REMEMBERED_NUM
+    assert left_over(before, rest(kinds={FENCE: remembered})) == []
+    assert left_over(before, rest(kinds={FENCE: remembered + 1})) != []
 
 
 def test_what_a_log_or_a_cache_holds_is_left_to_the_slopes() -> None:
