@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
@@ -19,6 +19,9 @@ from services.scheduler.view import View
 from services.scheduler.waiters import Waiters
 
 FIRST_LOOK_S = 1.0  #: pause before the registry is asked again for a stream that somebody waits for; doubles
+#: for so long those asked for with a stream that is there may hold up its answer: most of what an origin had comes back together
+HOLD_S = 0.5
+AGAIN_S = 0.01  #: hint for those that are not waited for any longer, and may be asked for again
 
 
 class Locator:
@@ -46,6 +49,42 @@ class Locator:
     def wake(self, stream: StreamKey) -> None:
         """The view shows something new of a stream."""
         self._waiters.wake(stream)
+
+    async def find(self, wanted: Sequence[Wanted], wait_s: float) -> list[Location | Refused]:
+        """Where each of them is: once all that is known, or `HOLD_S` after some of it is, or after `wait_s`.
+
+        A stream that nobody has read yet may never come, and holds up nothing: it is to be asked for again where another is there.
+        """
+        if len(wanted) == 1:
+            return [self.known(wanted[0]) or await self.wait_for(wanted[0], wait_s)]
+        known = [self.known(each) for each in wanted]
+        missing = [each for each, location in zip(wanted, known, strict=True) if location is None]
+        found = iter(await self._find(missing, wait_s, is_some_known=len(missing) < len(wanted)))
+        return [location or next(found) for location in known]
+
+    async def _find(self, wanted: Sequence[Wanted], wait_s: float, *, is_some_known: bool) -> list[Location | Refused]:
+        """The same for what is not known yet."""
+        tasks = [asyncio.create_task(self.wait_for(each, wait_s)) for each in wanted]
+        left, some = set(tasks), asyncio.Event()
+        if is_some_known or not tasks:
+            some.set()
+
+        def ended(task: asyncio.Task[Location | Refused]) -> None:
+            left.discard(task)
+            if not left or task.cancelled() or task.exception() is not None or isinstance(task.result(), Location):
+                some.set()
+
+        for task in tasks:
+            task.add_done_callback(ended)
+        try:
+            await some.wait()
+            soon = [task for task, each in zip(tasks, wanted, strict=True) if task in left and not _may_never_come(each)]
+            if soon:
+                await asyncio.wait(soon, timeout=HOLD_S)
+            return [task.result() if task.done() else _held_up(each) for task, each in zip(tasks, wanted, strict=True)]
+        finally:
+            for task in left:
+                task.cancel()
 
     async def wait_for(self, wanted: Wanted, wait_s: float) -> Location | Refused:
         """Wait for the view, or the registry itself, to show what is wanted.
@@ -96,6 +135,18 @@ class Locator:
     async def _look(self, stream: StreamKey) -> None:
         with contextlib.suppress(Unavailable):
             await self._view.look_for_group(stream)
+
+
+def _may_never_come(wanted: Wanted) -> bool:
+    """Whether a reader waits for the first publisher of a stream."""
+    return wanted.after is None and not wanted.at_once
+
+
+def _held_up(wanted: Wanted) -> Refused:
+    """The answer for what was not waited for any longer."""
+    if wanted.at_once:
+        return Refused(Refusal.UNAVAILABLE, f"{wanted.stream} was not looked for in time", AGAIN_S)
+    return Refused(Refusal.NOT_FOUND, f"{wanted.stream} is nowhere yet", AGAIN_S)
 
 
 def _nothing_comes(wanted: Wanted) -> bool:

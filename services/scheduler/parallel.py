@@ -17,16 +17,14 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-async def for_each(
-    items: Sequence[_Item], work: Callable[[_Item], Awaitable[_Result]], *, parallel: int = PARALLEL
-) -> list[_Result]:
-    """Do `work` for every item, `parallel` at a time; results in order.
+async def for_each(items: Sequence[_Item], work: Callable[[_Item], Awaitable[_Result]]) -> list[_Result]:
+    """Do `work` for every item, `PARALLEL` at a time; results in order.
 
     Where one fails the others are cancelled, and what it raised is raised, as if there were that item only.
     """
     if len(items) <= 1:
         return [await work(item) for item in items]
-    limit = asyncio.Semaphore(parallel)
+    limit = asyncio.Semaphore(PARALLEL)
 
     async def limited(item: _Item) -> _Result:
         async with limit:

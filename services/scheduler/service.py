@@ -251,10 +251,7 @@ class SchedulerService(HlsAnswers):
         wait_s = min(deadline_s, MAX_LOCATE_S)
         for each in wanted:
             self._take_note(each)
-        known = [self.locator.known(each) for each in wanted]
-        missing = [each for each, location in zip(wanted, known, strict=True) if location is None]
-        found = iter(await for_each(missing, lambda each: self.locator.wait_for(each, wait_s), parallel=len(missing)))
-        return counted(self.metrics.locates, [location or next(found) for location in known])
+        return counted(self.metrics.locates, await self.locator.find(wanted, wait_s))
 
     async def release(
         self, node: NodeAddress, *, claims: Sequence[Released] = (), groups: Sequence[Released] = (), deadline_s: float

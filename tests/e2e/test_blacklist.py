@@ -14,8 +14,8 @@ from support.access_attempts import PLAYS, PUBLISHES, RTMP, TLS_PLAYS, TLS_PUBLI
 from support.certificates import self_signed
 from support.cluster import Cluster, Node, Settings
 from support.ffmpeg import Publisher
-from support.held_clients import all_ended, clients_of_every_protocol, holding
-from support.operator_api import block, call, kick, let_in, sessions, sessions_until
+from support.held_clients import Called, all_ended, clients_of_every_protocol, holding
+from support.operator_api import Sessions, block, call, kick, let_in, sessions, sessions_until
 from support.ports import LOOPBACK
 from support.process import wait_until
 from support.recorder import recorder, recording
@@ -142,16 +142,21 @@ async def check_kicks(cluster: Cluster, edge: Node) -> None:
     """Sessions of every protocol end within a second, whichever scheduler is asked, and no other does."""
     clients = clients_of_every_protocol(edge, STREAM, "held/")
     async with holding(clients):
-        peers = {client.peer for client in clients}
+        held = {client.called for client in clients}
         found = await asyncio.to_thread(
-            sessions_until, cluster.api_url, lambda found: peers <= {each["peer"] for each in found}, LIMIT_S, node=edge.name
+            sessions_until, cluster.api_url, lambda found: held <= ids_of(found).keys(), LIMIT_S, node=edge.name
         )
-        ids = {session["peer"]: session["id"] for session in found}
+        ids = ids_of(found)
         for number, client in enumerate(clients):
             began_s = time.monotonic()
-            await asyncio.to_thread(kick, cluster.schedulers[number % 2].api_url, ids[client.peer], "a test")
+            await asyncio.to_thread(kick, cluster.schedulers[number % 2].api_url, ids[client.called], "a test")
             await all_ended([client], began_s, KICK_S)
             assert not [other.name for other in clients[number + 1 :] if other.ended.is_set()]
+
+
+def ids_of(found: Sessions) -> dict[Called, str]:
+    """The ids of sessions."""
+    return {(session["protocol"], session["peer"]): session["id"] for session in found}
 
 
 def plays_hls(cluster: Cluster) -> bool:

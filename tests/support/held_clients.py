@@ -32,6 +32,9 @@ PUBLISHERS = (*PUBLISHES, *TLS_PUBLISHES)
 LIMIT_S = 20.0  #: to begin
 HOLD_S = 120.0  #: longer than any test stays
 
+#: protocol and peer of a session. A peer alone may be two: connections to different listeners can have the same port here
+Called = tuple[str, str]
+
 
 class HeldClient:
     """One that does `action` (``publish`` or ``play``) with a stream. A task runs it; see `holding`."""
@@ -46,6 +49,11 @@ class HeldClient:
         self._is_by_udp = protocol == BY_UDP
         self._action = action
         self._stream = stream
+
+    @property
+    def called(self) -> Called:
+        """What it is among sessions, once it has begun."""
+        return self._protocol, self.peer
 
     async def run(self) -> None:
         """Until the server ends it."""

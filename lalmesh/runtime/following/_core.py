@@ -43,7 +43,7 @@ from lalmesh.runtime.ownership import NO_EPOCH, NO_PLACE, Epoch, Location, NodeA
 from lalmesh.runtime.reader import Reader
 from lalmesh.runtime.scheduling import MAX_LOCATE_S
 
-LOCATE_S = 2.0  #: that the scheduler is given to learn of a higher place; its answer holds up those asked for with it
+LOCATE_S = 2.0  #: that the scheduler is given to learn of a higher place
 ALONE_AFTER = 2  #: attempts at an origin after which it counts as one that this reader cannot reach
 UNREACHABLE = "no origin could be reached"
 

@@ -34,7 +34,8 @@ class SchedulerClient(Protocol):
     async def locate(self, wanted: Sequence[Wanted], deadline_s: float) -> list[Location | Refused]:
         """Ask where streams are; answers when all are known, or `deadline_s` or `MAX_LOCATE_S` have passed.
 
-        What did not turn up until then is `Refusal.NOT_FOUND`; what is wanted at once is so without waiting.
+        What did not turn up until then is `Refusal.NOT_FOUND`; what is wanted at once is so without waiting. Streams that are there
+        are not held up for long by others: those may be asked for again at once then.
         """
         ...
 

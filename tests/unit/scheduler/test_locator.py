@@ -13,12 +13,13 @@ from lalmesh.errors import Unavailable
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Location, NodeAddress, NodeId, Place
 from lalmesh.runtime.scheduling import Refusal, Refused, Wanted
-from services.scheduler.locator import FIRST_LOOK_S, Locator
+from services.scheduler.locator import AGAIN_S, FIRST_LOOK_S, HOLD_S, Locator
 from services.scheduler.view import View
 
-CAM = StreamKey.of("live", "cam")
+CAM, NEVER = StreamKey.of("live", "cam"), StreamKey.of("live", "never")
 WAIT_S = 0.5
 LATE_S = 0.2
+AGAIN = Refused(Refusal.NOT_FOUND, "live/never is nowhere yet", AGAIN_S)
 
 
 def location(revision: int) -> Location:
@@ -132,3 +133,73 @@ async def test_many_that_wait_ask_once_whether_the_watch_is_stuck_and_look_for_n
     await asyncio.gather(*(waits.wait_for(Wanted(StreamKey.of("live", f"cam{n}")), 10.0) for n in range(100)))
     assert view.looked == 100
     assert view.asked <= 4  # after 1, 3, 7 seconds
+
+
+@in_virtual_time
+async def test_who_waits_for_a_first_publisher_holds_up_nobody_whose_stream_is_there() -> None:
+    view = FakeView(groups={CAM: Shown(location(1))})
+    begun_s = now_s()
+    assert await locator(view).find([Wanted(NEVER), Wanted(CAM), Wanted(NEVER)], WAIT_S) == [AGAIN, location(1), AGAIN]
+    assert now_s() == begun_s
+
+
+@in_virtual_time
+async def test_nor_anybody_whose_stream_comes() -> None:
+    view, begun_s = FakeView(), now_s()
+    waits = locator(view)
+    finding = asyncio.create_task(waits.find([Wanted(NEVER), Wanted(CAM)], WAIT_S))
+    await asyncio.sleep(LATE_S)
+    view.groups[CAM] = Shown(location(1))
+    waits.wake(CAM)
+    assert await finding == [AGAIN, location(1)]
+    assert now_s() - begun_s == pytest.approx(LATE_S)
+    await settle()
+    assert not waits.waited
+
+
+@in_virtual_time
+async def test_those_that_lost_an_origin_wait_for_each_other_for_a_moment() -> None:
+    view, begun_s = FakeView(groups={CAM: Shown(location(2))}), now_s()
+    waits, lost = locator(view), Wanted(NEVER, Place(1, 1))
+    finding = asyncio.create_task(waits.find([lost, Wanted(CAM, Place(1, 1))], 10.0))
+    assert await finding == [AGAIN, location(2)]
+    assert now_s() - begun_s == pytest.approx(HOLD_S)
+    finding = asyncio.create_task(waits.find([lost, Wanted(CAM, Place(1, 1))], 10.0))
+    await asyncio.sleep(LATE_S)
+    view.groups[NEVER] = Shown(location(3))
+    waits.wake(NEVER)
+    assert await finding == [location(3), location(2)]
+
+
+@in_virtual_time
+async def test_where_nothing_comes_all_are_waited_for() -> None:
+    begun_s = now_s()
+    found = await locator(FakeView()).find([Wanted(NEVER), Wanted(CAM, Place(1, 1))], WAIT_S)
+    assert found == [Refused(Refusal.NOT_FOUND, "live/never is nowhere"), Refused(Refusal.NOT_FOUND, "live/cam is nowhere")]
+    assert now_s() - begun_s == pytest.approx(WAIT_S)
+
+
+@in_virtual_time
+async def test_what_is_wanted_at_once_is_looked_for_though_others_are_known() -> None:
+    view = FakeView(groups={CAM: Shown(location(1))}, look_s=LATE_S)
+    wanted = [Wanted(NEVER, at_once=True), Wanted(CAM, at_once=True)]
+    assert await locator(view).find(wanted, WAIT_S) == [Refused(Refusal.NOT_FOUND, "live/never is nowhere"), location(1)]
+    view.look_s = 60.0
+    missing, there = await locator(view).find(wanted, 10.0)
+    assert there == location(1)
+    assert isinstance(missing, Refused)
+    assert missing.refusal is Refusal.UNAVAILABLE, "nobody knows that it is nowhere"
+
+
+@in_virtual_time
+async def test_a_bug_is_told_and_nobody_goes_on_waiting() -> None:
+    class Broken(FakeView):
+        async def look_for_group(self, stream: StreamKey) -> None:
+            if stream == CAM:
+                raise KeyError("a bug")
+
+    waits = locator(Broken())
+    with pytest.raises(KeyError, match="a bug"):
+        await waits.find([Wanted(NEVER), Wanted(CAM)], WAIT_S)
+    await settle()
+    assert not waits.waited

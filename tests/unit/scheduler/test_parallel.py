@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from lalmesh.errors import Unavailable
-from services.scheduler.parallel import for_each
+from services.scheduler.parallel import PARALLEL, for_each
 
 
 async def _slower_first(item: int) -> int:
@@ -21,7 +21,8 @@ async def _fails(item: int) -> int:
 
 @pytest.mark.asyncio
 async def test_results_are_in_the_order_of_the_items() -> None:
-    assert await for_each([0, 1, 2], _slower_first, parallel=2) == [0, 2, 4]
+    items = list(range(2 * PARALLEL))
+    assert await for_each(items, _slower_first) == [2 * item for item in items]
 
 
 @pytest.mark.asyncio

@@ -12,6 +12,7 @@ from support.turned_clock import Clock, FlakyRegistry
 
 from lalmesh.errors import RemoteProtocolError, Unavailable
 from lalmesh.names import StreamKey
+from lalmesh.runtime.gathering import Gatherer
 from lalmesh.runtime.ownership import Epoch, Grant, Location, NodeAddress, NodeId, Place
 from lalmesh.runtime.registry import Delete, Put
 from lalmesh.runtime.scheduling import (
@@ -398,6 +399,22 @@ async def test_a_locate_waits_for_a_higher_place(service: SchedulerService) -> N
     assert refused.refusal is Refusal.NOT_FOUND
     below = Place(grant.place.term, grant.place.revision - 1)
     assert isinstance((await service.locate([Wanted(CAM, below)], SOON_S))[0], Location)
+
+
+@pytest.mark.usefixtures("nodes")
+async def test_a_player_gets_its_stream_though_who_came_with_it_waits_for_one_that_never_comes(service: SchedulerService) -> None:
+    asks = Gatherer(service.locate)
+    never = asyncio.create_task(asks.ask(Wanted(StreamKey("live", "never")), 10.0))
+    waiting = asyncio.create_task(asks.ask(Wanted(CAM), 10.0))
+    await asyncio.sleep(0)
+    grant = await granted(service)
+    async with asyncio.timeout(SOON_S):
+        found = await waiting
+        assert isinstance(found, Location)
+        assert found.place == grant.place
+        refused = await never
+    assert isinstance(refused, Refused)
+    assert refused.retry_after_s
 
 
 @pytest.mark.usefixtures("nodes")
