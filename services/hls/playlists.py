@@ -37,5 +37,5 @@ def live_answer(playlist: MediaPlaylist, text: str, *, blocked: bool) -> Answer:
         return playlist_answer(text, ENDED_MAX_AGE_S)
     if blocked:
         return playlist_answer(text, BLOCKED_TARGETS * playlist.target_duration_s)
-    low_latency = playlist.part_target is not None
-    return playlist_answer(text, 1 if low_latency else max(1, playlist.target_duration_s // 2))
+    half_s = playlist.target_duration_s // 2  # rounded down: kept for longer, players of short segments would run dry
+    return playlist_answer(text, half_s if playlist.part_target is None else min(1, half_s))
