@@ -19,8 +19,8 @@ from support.hls_text import ListedSegment, ReadPlaylist, merge, read_playlist
 
 REQUEST_S = 30.0  #: for one answer: a blocking one waits three target durations at most
 PAUSE_S = 0.3  #: between two questions that are answered at once
-#: ... of several servers, at least: each may keep a playlist for half a target, and a whole second, and so be that much behind
-#: another; a player waits as long before it asks anew (RFC 8216 §6.3.4)
+#: ... of several servers, at least: each may keep a playlist for half a target, and so be that much behind another; a player waits
+#: as long before it asks anew (RFC 8216 §6.3.4)
 CACHED_S = 1.0
 
 _Key = TypeVar("_Key")
