@@ -214,17 +214,21 @@ async def test_always_has_a_worker_at_every_claimed_stream(cluster: Cluster) -> 
 
 async def test_many_streams_of_a_killed_owner_are_taken_over_quickly(cluster: Cluster) -> None:
     await cluster.replica()
-    streams = [StreamKey.of("live", f"cam{number}") for number in range(300)]
+    streams, later = ([StreamKey.of("live", f"{name}{number}") for number in range(300)] for name in ("cam", "later"))
     begun = time.monotonic()
-    await published(cluster, *streams)
-    one_by_one_s = time.monotonic() - begun
+    edge = await published(cluster, *streams)
+    before_s = time.monotonic() - begun
     first = await cluster.member("h1", Role.HLS)
     await locate(first, *streams)
     other = await cluster.member("h2", Role.HLS)
     begun = time.monotonic()
     await first.vanish()
     await eventually(lambda: len(assigned(other)) == len(streams))
-    assert time.monotonic() - begun < REJOIN_S + SWEPT_S + one_by_one_s  # they were claimed on the same machine, busy or not
+    taken_over_s, begun = time.monotonic() - begun, time.monotonic()
+    for stream in later:
+        await edge.granted(stream)
+    one_by_one_s = max(before_s, time.monotonic() - begun)  # on the same machine, which others may keep busy now and then
+    assert taken_over_s < REJOIN_S + SWEPT_S + one_by_one_s
 
 
 async def test_players_and_owner_are_shown_with_the_stream(cluster: Cluster) -> None:
