@@ -15,7 +15,7 @@ INTEGRATION_JOBS ?= 6  # more than the cores: these wait most of the time
 E2E_JOBS ?= 6  # likewise: with four, a fourth of two cores has nothing to do
 # What loses datagrams, or members, where others have the processor.
 BY_THE_CLOCK := tests/integration/rtp/test_rtp_ffmpeg.py tests/integration/scheduler/test_flooded.py \
-    tests/e2e/test_rtsp_loss.py tests/e2e/test_rtsp_camera.py tests/e2e/test_rtsp_gstreamer.py tests/e2e/browser
+    tests/e2e/test_load.py tests/e2e/test_rtsp_loss.py tests/e2e/test_rtsp_camera.py tests/e2e/test_rtsp_gstreamer.py tests/e2e/browser
 FUZZ_S ?= 60
 SEEDS ?= 20000
 MINUTES ?= 120
@@ -63,7 +63,7 @@ soak: setup ## publishers, players and all sorts of trouble for MINUTES=120, wri
 	@$(if $(SHORT),:,$(PLOTS))
 	@$(BIN)/$(if $(SHORT),pytest -s tests/e2e/soak,python -m e2e.soak --report --minutes $(MINUTES)) $(ARGS)
 
-browser: setup ## those that go by the clock, and so have the machine to themselves: a browser, and delays of RTSP
+browser: setup ## those that go by the clock, and so have the machine to themselves: a browser, delays of RTSP, stalls
 	@tools/install-system-packages.sh test
 	@$(BIN)/pytest --durations 5 $(BY_THE_CLOCK) $(ARGS)
 

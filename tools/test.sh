@@ -64,7 +64,7 @@ else
     printf '\n!!! NOT RUN: %s\n' "$skipped"
 fi
 step "endurance: a minute of all that goes on for hours" make soak SHORT=1
-step "end-to-end tests with a browser, and of delays" make browser
+step "end-to-end tests with a browser, of delays and of stalls" make browser
 step "the one-file program" archive_serves
 beside "the fan-out benchmark, in small, to see that it runs" make bench-fanout ARGS="--players 20 --crowd 0 --seconds 2 --warm-up 1 --rounds 1 \
 --no-verdict --only floor-flv-100,lalmesh-flv-0,lalmesh-rtmp-100,nginx,node-media-server-flv"

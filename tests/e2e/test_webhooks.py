@@ -67,7 +67,7 @@ def server(sink: WebhookSink, tmp_path: Path, stack: ExitStack) -> Iterator[Stan
                 "notify.alarms.frames_per_s": 1000,
                 "notify.alarms.no_keyframe_s": 2,
                 "notify.alarms.timestamp_jump": True,
-                "edge.play.wait_publisher_s": 0.2,
+                "edge.play.wait_publisher_s": 3.0,  # a publisher is told of before its first unit comes
                 "hls.session.hash_key_file": str(key),
                 "hls.session.idle_s": 2,
                 "hls.segment_ms": 1000,
