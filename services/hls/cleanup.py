@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from lalmesh.errors import InvalidName, RemoteProtocolError
 from lalmesh.names import StreamKey
 from lalmesh.protocol.hls import parse_file_name
-from lalmesh.runtime.ownership import Epoch
+from lalmesh.runtime.ownership import NO_EPOCH, Epoch
 from lalmesh.runtime.storage import Storage, StorageUnavailable, StoredObject, list_all, list_pages
 from services.hls import layout
 
@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 600.0  #: between two looks for what crashed processes left
 SETTLED_S = 60.0  #: a stream of which nothing has been stored for so much longer than its segments are of use has no worker
-NO_EPOCH = Epoch(0, 0)  #: lower than all
 _US = 1_000_000
 
 

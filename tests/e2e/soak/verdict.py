@@ -45,11 +45,13 @@ AT_REST: Mapping[str, float] = {
     "redis_keys": 2,
 }
 TYPE_AT_REST = 6  #: more objects of a type of ours than there were at rest before
-KEY = "lalmesh.names.StreamKey"  #: each object of a cache or a log may have one of its own
+KEY = "lalmesh.names.StreamKey"
+#: of a cache and a log: each may have a key of its own
+KEYED = ("lalmesh.protocol.hls._paths.HlsPath", "lalmesh.runtime.events.Event")
 #: types of which some stay for each of the last `REMEMBERED_NUM` names, and how many do in the process that holds most
 REMEMBERED: Mapping[str, int] = {
     "lalmesh.runtime.fences.Fence": 4,  # of edge and origin, and two of the hls node, where they are one process
-    "lalmesh.runtime.ownership.Epoch": 8,
+    "lalmesh.runtime.ownership.Epoch": 4,
     KEY: 4,
 }
 #: types of which there are as many as a cache or a log may have; that these have an end the slopes show
@@ -155,7 +157,7 @@ def left_over(before: Rest, after: Rest, but: Container[str] = ()) -> list[str]:
         for kind, count in sorted(kinds.items()):
             allowed = max(kinds_before.get(kind, 0) + TYPE_AT_REST, REMEMBERED.get(kind, 0) * REMEMBERED_NUM)
             if kind == KEY:
-                allowed += sum(kinds.get(cached, 0) for cached in CACHED)
+                allowed += sum(kinds.get(keyed, 0) for keyed in KEYED)
             if count > allowed and kind not in CACHED and kind not in but:
                 found.append(f"{process}: {count} of {kind} at rest, {kinds_before.get(kind, 0)} before")
     return found

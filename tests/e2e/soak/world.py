@@ -22,10 +22,10 @@ LISTED = 100  #: sessions that are asked for: whether there are any
 SECRET = "a secret of the soak tests"
 RECORDED = "record"  #: the application whose streams are recorded
 REMEMBERED_NUM = 400  #: streams that a node remembers: so few that all are there soon, so that nothing grows by that
-#: what a claim, a group, an owner of segments, a relay leaves in the registry while it is there
 #: keys of Redis that outlive what they are about, as they are to, and end by themselves: one for each start of a node, and for what
 #: several schedulers may tell of
 OUTLIVING = (":events:told:", ":events:once:")
+#: what a claim, a group, an owner of segments, a relay leaves in the registry while it is there
 REGISTRY = ("claims/", "groups/", "hls/", "relays/")
 
 #: Short, so that what ends is gone soon; small, so that what fills up is full before the slopes begin.

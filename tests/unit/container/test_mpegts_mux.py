@@ -156,7 +156,7 @@ def test_another_track_drives_the_clock_between_slow_pictures() -> None:
 
 
 def last_pcr(stream: list[Packet], at: int) -> int:
-    return next(packet.pcr for packet in reversed(stream[: at + 1]) if packet.pcr is not None)
+    return next(pcr for index in range(at, -1, -1) if (pcr := stream[index].pcr) is not None)
 
 
 def test_audio_that_runs_ahead_does_not_push_the_clock() -> None:

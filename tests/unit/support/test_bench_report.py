@@ -86,11 +86,3 @@ def test_plots_are_kept_with_what_was_found(tmp_path: Path) -> None:
     found = json.loads(file.read_text())
     assert _plots.read(found) == [PLOT]
     assert (found["samples"], found["bars"]) == ([1], [asdict(judged[0])])
-
-
-def test_a_plot_is_drawn_alike_each_time(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="only what draws installs it")
-    first, second = (_plots.draw(PLOT, tmp_path / folder).read_bytes() for folder in ("a", "b"))
-    assert first == second
-    assert first.startswith(b"\x89PNG")
-    assert _plots.shown(PLOT) == "![Cost](performance/cost.png)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from e2e.soak.samples import Series, counter, gauges
-from e2e.soak.verdict import AT_REST, CACHED, KEY, REMEMBERED, TYPE_AT_REST, Rest, grown, left_over, not_zero, unjudged
+from e2e.soak.verdict import AT_REST, CACHED, KEY, KEYED, REMEMBERED, TYPE_AT_REST, Rest, grown, left_over, not_zero, unjudged
 from e2e.soak.world import REMEMBERED_NUM
 
 HOUR_S = 3600
@@ -94,7 +94,7 @@ def test_objects_of_a_type_of_ours_may_not_stay_but_what_is_remembered_of_names(
     assert left_over(before, rest(kinds={FENCE: remembered})) == []
     assert left_over(before, rest(kinds={FENCE: remembered + 1})) != []
     keys = REMEMBERED[KEY] * REMEMBERED_NUM + 1
-    assert left_over(before, rest(kinds={KEY: keys, CACHED[0]: 1})) == []
+    assert left_over(before, rest(kinds={KEY: keys, KEYED[0]: 1})) == []
     assert left_over(before, rest(kinds={KEY: keys})) != []
 
 
