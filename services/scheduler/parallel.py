@@ -18,24 +18,27 @@ _Result = TypeVar("_Result")
 
 
 async def for_each(items: Sequence[_Item], work: Callable[[_Item], Awaitable[_Result]]) -> list[_Result]:
-    """Do `work` for every item, `PARALLEL` at a time; results in order.
+    """Do `work` for every item, `PARALLEL` at a time, and let others of the loop run in between; results in order.
 
     Where one fails the others are cancelled, and what it raised is raised, as if there were that item only.
     """
     if len(items) <= 1:
         return [await work(item) for item in items]
-    limit = asyncio.Semaphore(PARALLEL)
+    results: dict[int, _Result] = {}
+    left = iter(enumerate(items))
 
-    async def limited(item: _Item) -> _Result:
-        async with limit:
-            return await work(item)
+    async def work_on() -> None:
+        for at, item in left:
+            results[at] = await work(item)
+            await asyncio.sleep(0)  # a registry in memory is never waited for
 
     try:
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(limited(item)) for item in items]
+            for _ in range(min(PARALLEL, len(items))):
+                tasks.create_task(work_on())
     except BaseExceptionGroup as failed:  # who asks catches `Unavailable`, however many items there were
         raise failed.exceptions[0] from None
-    return [task.result() for task in running]
+    return [results[at] for at in range(len(items))]
 
 
 async def guarded(work: Callable[[], Awaitable[None]]) -> None:

@@ -39,3 +39,22 @@ async def test_who_is_cancelled_is_cancelled() -> None:
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
+
+
+@pytest.mark.asyncio
+async def test_others_run_in_between_though_nothing_is_waited_for() -> None:
+    done: list[int] = []
+    seen: set[int] = set()
+
+    async def work(item: int) -> None:
+        done.append(item)
+
+    async def look() -> None:
+        while True:
+            seen.add(len(done))
+            await asyncio.sleep(0)
+
+    looking = asyncio.ensure_future(look())
+    await for_each(list(range(10 * PARALLEL)), work)
+    looking.cancel()
+    assert len(seen) >= 10
