@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import re
 import time
 import urllib.request
@@ -32,6 +33,9 @@ FIRST_ANSWER_S = 60.0  #: for the first playlist of a stream: its first segment 
 ASKING = 400  #: first playlists that are waited for at once
 LOOKING, LOOK_S = 4, 0.2  #: who look at playlists, and how often each does: not so often that looks hold up what they look at
 IDLE_S = 86_400  #: one request is enough
+KEY_S = 2.0  #: between key frames of `FILE`
+SEGMENT_S = math.ceil(HlsConfig().segment_ms / 1000 / KEY_S) * KEY_S  #: of media in a segment
+LEAST_MADE = 0.9  #: of the segments that there should be
 LATE_S = 1.0  #: after its end a segment has to be stored; a bound of the node's histogram
 PART_S = HlsConfig().part_ms / 1000  #: of media in a part, at most
 PART_LATE_S = 0.5  #: beyond the length of a part: that the newest one may be old
@@ -45,6 +49,7 @@ class Sample:
     streams: int
     usage: _load.Usage
     segments: int  #: that were stored
+    due: float  #: that there should be
     late: int  #: that were stored later than `LATE_S` after their end
     given_up: int  #: units and segments that are missing, calls to storage that failed
     part_age_ms: float  #: of the newest part of a playlist, the oldest that was found; 0 where none are made
@@ -61,6 +66,8 @@ class Sample:
     @property
     def behind(self) -> str:
         """How it did not keep up with its publishers, if so: a segment can't be late of what has not been read."""
+        if self.segments < LEAST_MADE * self.due:
+            return f"{self.segments} segments of {self.due:.0f} were stored"
         return self.published.behind(self.unread_ms, stream_kbps(FILE))
 
     @property
@@ -102,6 +109,7 @@ def measure(plan: argparse.Namespace, kind: str, folder: Path, stack: ExitStack)
         streams=plan.streams,
         usage=usage,
         segments=segments,
+        due=plan.streams * len(PLAYLISTS[kind]) * plan.seconds / SEGMENT_S,
         late=segments - round(gained[f'hls_segment_lag_seconds_bucket{{le="{LATE_S}"}}']),
         given_up=round(sum(gained[name] for name in LOST)),
         part_age_ms=max(ages_s, default=0.0) * 1000,
@@ -212,5 +220,6 @@ def introduction(plan: argparse.Namespace) -> str:
         f"segment is late if it is not stored {LATE_S:g} s after its end, by the clock of the edge that it was published at; a "
         f"part, if it is not listed {PART_LATE_S:g} s after it should be: playlists are looked at all the while, in turn. That "
         "clock says when the edge read a unit, so what it has not read is looked for too: a server is behind if more than "
-        f"{_load.MOST_UNREAD_MS:g} ms of the streams lie unread in its sockets at the end, or if publishers were late or closed."
+        f"{_load.MOST_UNREAD_MS:g} ms of the streams lie unread in its sockets at the end, if publishers were late or closed, or "
+        f"if fewer than {LEAST_MADE:.0%} of the segments were stored that there should be."
     )

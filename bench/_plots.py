@@ -40,7 +40,6 @@ class Plot:
     curves: Sequence[Curve]
     limit: float | None = None  #: a line across, such as a bar or a whole core
     limit_label: str = ""
-    log_x: bool = False  #: for numbers that double
 
     @property
     def is_empty(self) -> bool:
@@ -62,7 +61,7 @@ def draw(plot: Plot, folder: Path = FOLDER) -> Path:
     import matplotlib  # not there where nothing is drawn
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot, ticker
+    from matplotlib import pyplot
 
     folder.mkdir(parents=True, exist_ok=True)
     figure, axes = pyplot.subplots(figsize=SIZE_INCHES, dpi=DPI, layout="constrained")
@@ -73,10 +72,6 @@ def draw(plot: Plot, folder: Path = FOLDER) -> Path:
             axes.plot(across, up, label=curve.label, marker=marker, markersize=4, linestyle="--" if curve.dashed else "-")
         if plot.limit is not None:
             axes.axhline(plot.limit, color="grey", linestyle=":", label=plot.limit_label or None)
-        if plot.log_x:
-            axes.set_xscale("log", base=2)
-            axes.xaxis.set_major_formatter(ticker.ScalarFormatter())
-            axes.set_xticks(sorted({x for curve in plot.curves for x, _ in curve.points}))
         axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)

@@ -24,7 +24,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -46,6 +46,8 @@ MOST_OFF = 0.1  #: of its share of the players, that an edge may have more or fe
 MOST_WORKERS = 2  #: of an edge; each has a core of its own
 MOST_WORKER_OFF = 0.15  #: the same of a worker: they are dealt out by chance
 NOBODY = _load.Players(0, 0.0, 0.0, 0)
+NOTHING = _load.Usage(0.0, 0.0, 0.0, 0.0)
+ONLY, WHOLE = "worker 1", "edge"
 STARTED = re.compile(r"worker (\d+) started, process (\d+)")
 ANSWER_S = 10.0
 RESULTS = _load.BUILT / "edges.json"
@@ -73,6 +75,7 @@ class Sample:
     origin: _load.Usage
     routes_s: float | None  #: that all took to be told where to go; None: nobody asked
     writes: float = 0.0  #: a second and player
+    beside: _load.Usage = NOTHING  #: of what is there for all of them: the supervisor of workers
 
     @property
     def players(self) -> int:
@@ -80,9 +83,19 @@ class Sample:
         return sum(edge.players.players for edge in self.edges.values())
 
     @property
+    def cpu_percent(self) -> float:
+        """Processor time of the playing edges, or of the workers with their supervisor, of one core."""
+        return sum(edge.usage.cpu_percent for edge in self.edges.values()) + self.beside.cpu_percent
+
+    @property
+    def mb_each(self) -> float:
+        """Memory of a playing edge, or of a worker with its part of the supervisor."""
+        return (sum(edge.usage.rss_mb for edge in self.edges.values()) + self.beside.rss_mb) / len(self.edges)
+
+    @property
     def us_a_player(self) -> float:
-        """Processor time of the playing edges, microseconds a second and player."""
-        return sum(edge.usage.cpu_percent for edge in self.edges.values()) * 1e4 / self.players
+        """The same processor time, microseconds a second and player."""
+        return self.cpu_percent * 1e4 / self.players
 
     @property
     def furthest_off(self) -> float:
@@ -194,7 +207,7 @@ def _measure_workers(plan: argparse.Namespace, subject: Workers, folder: Path, s
     settings = {"edge": {"edge.fanout.max_delay_ms": plan.gather, "edge.workers": subject.workers}}
     road = _road.Road(folder, stack, _load.Cores(apart=False), settings=settings)
     [edge] = road.playing
-    pids = {f"worker {number}": int(pid) for number, pid in STARTED.findall(edge.output())} or {"worker 1": edge.pid}
+    pids = {f"worker {number}": int(pid) for number, pid in STARTED.findall(edge.output())} or {ONLY: edge.pid}
     stay_s = plan.warm_up + plan.seconds + 1
     publisher = road.push(media("bench"), STREAM, STREAM_READY_S + CONNECT_S + stay_s + _load.MARGIN_S)
     time.sleep(STREAM_READY_S)
@@ -208,10 +221,18 @@ def _measure_workers(plan: argparse.Namespace, subject: Workers, folder: Path, s
     wait_until("players", partial(_has, port, players), CONNECT_S, child=crowd, every_s=LOOK_S)
     time.sleep(plan.warm_up)
     split = _load.connections_by_process(port)
-    usage, writes = _weighed({"origin": road.origin.pid, **pids}, [port], players, plan.seconds)
+    weighed = {"origin": road.origin.pid, WHOLE: edge.pid, **pids}
+    usage, writes = _weighed(weighed, [port], players, plan.seconds)
     got = _load.played(crowd, _load.MARGIN_S)
     carried = {name: Carried(replace(got, players=split.get(pid, 0)), usage[name]) for name, pid in pids.items()}
-    return Sample(carried, usage["origin"], None, writes)
+    beside = _without(usage[WHOLE], [usage[name] for name in pids])
+    return Sample(carried, usage["origin"], None, writes, beside)
+
+
+def _without(whole: _load.Usage, parts: Sequence[_load.Usage]) -> _load.Usage:
+    """What is left of a process with all its children, but for some of these."""
+    left = {each.name: getattr(whole, each.name) - sum(getattr(part, each.name) for part in parts) for each in fields(whole)}
+    return _load.Usage(**left)
 
 
 def label(edges: int) -> str:
@@ -254,11 +275,11 @@ def row(number: int, subject: str, one: str, found: _rounds.Found[Sample]) -> li
         str(number),
         str(mine[0].players),
         f"{min(numbers)}-{max(numbers)}",
-        median(lambda each: sum(carried.usage.cpu_percent for carried in each.edges.values()), ".1f"),
+        median(lambda each: each.cpu_percent, ".1f"),
         median(lambda each: each.us_a_player, ".0f"),
         "" if ratio is None else f"{ratio:.2f}",
         median(lambda each: each.writes, ".0f"),
-        median(lambda each: statistics.mean(carried.usage.rss_mb for carried in each.edges.values()), ".0f"),
+        median(lambda each: each.mb_each, ".0f"),
         median(lambda each: each.origin.cpu_percent, ".1f"),
         f"{statistics.median(routes):.0f}" if routes else "",
     ]
@@ -309,7 +330,7 @@ def _judge_spread(found: _rounds.Found[Sample], subject: str, whose: str, most_o
 def plots(found: _rounds.Found[Sample], edges: Sequence[int]) -> list[Plot]:
     """Processor time against the number of edges."""
     of: dict[str, Callable[[Sample], float]] = {
-        "all playing edges together": lambda each: sum(carried.usage.cpu_percent for carried in each.edges.values()),
+        "all playing edges together": lambda each: each.cpu_percent,
         "origin": lambda each: each.origin.cpu_percent,
     }
     curves = []
@@ -335,7 +356,7 @@ def introduction_of_workers(plan: argparse.Namespace) -> str:
     return (
         f"The same stream at one edge: {plan.each} players of one worker, as many for each of two (`edge.workers`), and as many of "
         "two together. Workers have a core each, but for the players, which run on both. The kernel deals the players out by "
-        "chance; processor time is that of the workers."
+        "chance; processor time and memory are those of the workers and, where there are two, of their supervisor."
     )
 
 

@@ -79,11 +79,26 @@ def publishers(start: publish.Start, plan: argparse.Namespace, folder: Path, sta
     server = start(folder, stack)
     time.sleep(IDLE_S)
     rest_mb = _load.rss_mb(server.pid)
-    load = stack.enter_context(_load.publish(server.port, plan.publishers, LONG_S, 0, media("bench"), folder / "load.log"))
-    _load.wait_published(load, publish.BEGIN_S + publish.BEGIN_EACH_S * plan.publishers)
-    time.sleep(plan.seconds)
+    load = _publish(server.port, plan.publishers, plan.seconds, folder, stack)
     then_mb = _load.rss_mb(server.pid)
-    return Sample({SERVER: Growth(plan.publishers, rest_mb, then_mb)}, _gone(load))
+    return Sample({SERVER: Growth(plan.publishers, rest_mb, then_mb)}, _unpublished(load, server.port))
+
+
+def _publish(port: int, publishers: int, seconds: float, folder: Path, stack: ExitStack) -> Child:
+    """Publishers that have been there for so long."""
+    load = stack.enter_context(_load.publish(port, publishers, LONG_S, seconds / 2, media("bench"), folder / "load.log"))
+    _load.wait_published(load, publish.BEGIN_S + publish.BEGIN_EACH_S * publishers)
+    time.sleep(seconds)
+    return load
+
+
+def _unpublished(load: Child, port: int) -> str:
+    """What the server did not take of its publishers, if anything: memory would be that of fewer, or of less. They end."""
+    if not load.running:
+        return f"it ended: {load.describe()}"
+    unread_ms = _load.unread_ms(port, _load.connections(port) * fanout.stream_kbps())
+    load.terminate()
+    return _load.published(load, _load.MARGIN_S).behind(unread_ms, fanout.stream_kbps())
 
 
 def players(subject: fanout.Subject, plan: argparse.Namespace, folder: Path, stack: ExitStack) -> Sample:
@@ -100,10 +115,16 @@ def players(subject: fanout.Subject, plan: argparse.Namespace, folder: Path, sta
         with _played(server.players, number, folder / "players.log", warm_up_s=plan.seconds / 2) as load:
             time.sleep(plan.seconds)
             then_mb = _load.rss_mb(server.pid)
-            problem = _gone(push) or _gone(load)
-            load.terminate()
-            problem = problem or _short(_load.played(load, _load.MARGIN_S))
-            return Sample({SERVER: Growth(number, rest_mb, then_mb)}, problem)
+            problem = "" if push.running else f"it ended: {push.describe()}"
+            return Sample({SERVER: Growth(number, rest_mb, then_mb)}, problem or _unplayed(load))
+
+
+def _unplayed(load: Child) -> str:
+    """What players lacked, if anything. They end."""
+    if not load.running:
+        return f"it ended: {load.describe()}"
+    load.terminate()
+    return _short(_load.played(load, _load.MARGIN_S))
 
 
 def _short(got: _load.Players) -> str:
@@ -125,10 +146,6 @@ def _played(url: tuple[str, ...], number: int, log: Path, *, warm_up_s: float = 
     return load
 
 
-def _gone(load: Child) -> str:
-    return "" if load.running else f"it ended: {load.describe()}"
-
-
 class Cluster:
     """Publishing edge, origin and playing edge, as processes; and the scheduler."""
 
@@ -142,17 +159,16 @@ class Cluster:
     def streams(self, *, are_played: bool) -> Sample:
         """With so many streams; where `are_played` each has a player, and the publishers are there before."""
         number, rest = self._plan.streams, self._memory()
-        port = self._road.publishing.ports["rtmp"]
-        load = self._stack.enter_context(_load.publish(port, number, LONG_S, 0, media("bench"), self._folder / "load.log"))
-        _load.wait_published(load, publish.BEGIN_S + publish.BEGIN_EACH_S * number)
-        time.sleep(self._plan.seconds)
+        port, seconds = self._road.publishing.ports["rtmp"], self._plan.seconds
+        load, played = _publish(port, number, seconds, self._folder, self._stack), None
         if are_played:
             rest = self._memory()
-            played = _played(_road.flv(self._road.playing[0], f"{APP}/{NAME}%d"), number, self._folder / "players.log")
-            self._stack.enter_context(played)
-            time.sleep(self._plan.seconds)
+            url = _road.flv(self._road.playing[0], f"{APP}/{NAME}%d")
+            played = self._stack.enter_context(_played(url, number, self._folder / "players.log", warm_up_s=seconds / 2))
+            time.sleep(seconds)
         then = self._memory()
-        return Sample({name: Growth(number, rest[name], then[name]) for name in rest}, _gone(load))
+        problem = (_unplayed(played) if played else "") or _unpublished(load, port)
+        return Sample({name: Growth(number, rest[name], then[name]) for name in rest}, problem)
 
     def _memory(self) -> dict[str, float]:
         return {name: _load.rss_mb(pid) for name, pid in self._pids.items()}

@@ -59,6 +59,7 @@ class Sample:
     usage: _load.Usage
     players: _load.Players
     published: _load.Published
+    unread_ms: float  #: of all streams, that lay unread in the server's sockets
     delay: _stamps.Delays | None  #: of the pair that is looked at; None: there was none
 
     @property
@@ -72,15 +73,16 @@ class Sample:
 
     @property
     def keeps_up(self) -> bool:
-        """Whether every player got its stream."""
-        return self.players.lowest_kbps >= LEAST_SHARE * stream_kbps()
+        """Whether every player got its stream, and none waits to be read."""
+        return self.players.lowest_kbps >= LEAST_SHARE * stream_kbps() and not self.published.behind(self.unread_ms, stream_kbps())
 
     @property
     def shown(self) -> str:
         """In a few words."""
         delay = "" if self.delay is None else f", delay p99 {self.delay.p99_ms:.1f} ms"
         lowest = f"the slowest player got {self.players.lowest_kbps:.0f} kbit/s"
-        return f"{self.usage.cpu_percent:.1f}% of a core, {self.usage.rss_mb:.0f} MB, {lowest}{delay}"
+        unread = f"{self.unread_ms:.0f} ms of the streams unread"
+        return f"{self.usage.cpu_percent:.1f}% of a core, {self.usage.rss_mb:.0f} MB, {lowest}, {unread}{delay}"
 
 
 def label(server: str, pairs: int) -> str:
@@ -127,11 +129,12 @@ def _measure(plan: argparse.Namespace, name: str, pairs: int, folder: Path, stac
     meter, since_ns = _meter.Meter({name: started.pid}), time.monotonic_ns()
     time.sleep(plan.seconds)
     usage, until_ns = meter.read()[name], time.monotonic_ns()
+    unread_ms = _load.unread_ms(started.ports["rtmp"], pairs * stream_kbps())
     played = _load.played(players, plan.seconds + _load.MARGIN_S)
     publishers.terminate()
     published = _load.published(publishers, _load.MARGIN_S)
     delay = _stamps.matched(_stamps.read(sent), _stamps.read(got), since_ns, until_ns) if got.exists() else None
-    return Sample(pairs, usage, played, published, delay)
+    return Sample(pairs, usage, played, published, unread_ms, delay)
 
 
 def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Sample]]:
@@ -158,6 +161,7 @@ HEAD = [
     "MB",
     "slowest player, kbit/s",
     "longest gap, ms",
+    "unread ms",
     "delay p50 ms",
     "p99 ms",
     "worst ms",
@@ -181,6 +185,7 @@ def row(name: str, pairs: int, found: _rounds.Found[Sample]) -> list[str]:
         median(lambda each: each.usage.rss_mb),
         median(lambda each: each.players.lowest_kbps),
         f"{max(each.players.longest_gap_ms for each in mine):.0f}",
+        f"{max(each.unread_ms for each in mine):.0f}",
         *(_shown(delays, field) for field in ("p50_ms", "p99_ms")),
         f"{max(each.worst_ms for each in delays):.1f}" if delays else "",
         str(max(each.missing + each.doubled for each in delays)) if delays else "",
@@ -197,7 +202,7 @@ def ratio_to_nginx(name: str, pairs: int, found: _rounds.Found[Sample]) -> float
 
 
 def judge(found: _rounds.Found[Sample], pairs: Sequence[int]) -> list[Judged]:
-    """With the largest number of pairs every player has its stream, and no frame is lost."""
+    """With the largest number of pairs every player has its stream in time, and no frame is lost."""
     most, judged = max(pairs), []
     for name, shown in SHOWN.items():
         mine = label(name, most)
@@ -206,7 +211,7 @@ def judge(found: _rounds.Found[Sample], pairs: Sequence[int]) -> list[Judged]:
         behind = sum(not one.keeps_up for one in found.of(mine)) if found.of(mine) else None
         lost = max((one.delay.missing + one.delay.doubled for one in found.of(mine) if one.delay is not None), default=None)
         stalled = max((one.players.stalled for one in found.of(mine)), default=None)
-        judged.append(Judged(what=f"{most} pairs, {shown}: rounds in which a player got less than its stream", found=behind, bar=0))
+        judged.append(Judged(what=f"{most} pairs, {shown}: rounds in which a stream had to wait", found=behind, bar=0))
         judged.append(Judged(what=f"{most} pairs, {shown}: players that stood still for over a second", found=stalled, bar=0))
         judged.append(Judged(what=f"{most} pairs, {shown}: frames lost by the pair that is looked at", found=lost, bar=0))
     return judged
@@ -237,7 +242,8 @@ def introduction(plan: argparse.Namespace) -> str:
         f"Streams of {stream_kbps() / 1000:.1f} Mbit/s (H.264 at 30 pictures a second, AAC), each with a publisher by RTMP and "
         f"one player, each frame at once. {plan.rounds} rounds of {plan.seconds:g} s each, median, and the worst of all; "
         "processor time and memory of the whole server, standalone with all roles counted, on a core of its own. The delay is "
-        "that of each frame of one pair more, from the publisher's call of the kernel to the player's."
+        "that of each frame of one pair more, from the publisher's call of the kernel to the player's. A stream has to wait where "
+        f"over {_load.MOST_UNREAD_MS:g} ms of all lie unread in the server's sockets at the end, or publishers are kept waiting."
     )
 
 

@@ -9,7 +9,8 @@
  * each stream asks there, past what is measured. How late an answer is counts from when anybody had that playlist first.
  * Players come within half of WARM_UP; what is answered in WARM_UP is not counted.
  * Prints one line of JSON: players, answers, per_s, bytes (of all), p50_ms, p99_ms, worst_ms, failed (answers other than 200 and
- * that first 302, closed connections), missed (playlists that a player never had). Loopback only.
+ * that first 302, playlists without the part that was asked for, closed connections), missed (playlists that a player never had).
+ * Loopback only.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -66,12 +67,13 @@ static void following(const char *body, long *number, int *part) {
         else if (!strncmp(line, "#EXT-X-PART:", 12)) ++*part;
     }
 }
-/* A whole playlist: when others had it, and what is asked for next. */
+/* A whole playlist: when others had it, and what is asked for next. One that was not waited for has failed. */
 static void had(struct player *one, char *body, int size, double now) {
     struct stream *s = one->stream;
     long number = s->next_number;
     int part = s->next_part;
     if (size != s->size || memcmp(body, s->body, size)) following(body, &number, &part);
+    if (number < one->number || (number == one->number && part <= one->part)) { failed++; return; }
     if (number > s->next_number || (number == s->next_number && part > s->next_part)) { /* nobody had it before */
         s->next_number = number; s->next_part = part;
         s->kept[++s->made % KEPT] = (struct playlist){number, part, now};

@@ -9,21 +9,23 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import secrets
 import sys
-import tempfile
 import time
 import urllib.request
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from prometheus_client import CollectorRegistry
 from support.cluster import CLUSTER_KEY, Cluster
-from support.redis import RedisServer
+from support.redis import CAN_RUN_REDIS, RedisServer
 
-from bench import _load, _report, cpu
+from bench import _report, _rounds, cpu
+from bench._load import BUILT
 from bench._nodes import runner
 from lalmesh.names import StreamKey
 from lalmesh.runtime.channels import Channels
@@ -37,9 +39,9 @@ from services.edge.session_reports import SessionReports
 
 SESSIONS = 10_000
 REPORT_S = 5.0
-ROUNDS = 6  #: of reports that are measured, after the first, which tells of everything
 STREAMS = 100
-RESULTS = _load.BUILT / "sessions.json"
+RESULTS = BUILT / "sessions.json"
+TITLE = "Sessions: what it costs to tell of them"
 LIMITS = (
     "What limits it: every session of which anything has changed is told of each time, and where media moves its bytes always "
     "have. The edge packs them, the scheduler takes them apart and puts them into Redis, one entry each, so it takes most. What "
@@ -49,7 +51,7 @@ LIMITS = (
 
 
 @dataclass(slots=True)
-class Found:
+class Sample:
     """What it cost, in percent of a core, while every session is told of each `REPORT_S`."""
 
     sessions: int
@@ -58,6 +60,16 @@ class Found:
     redis_percent: float
     opening_edge_us: float  #: processor time of the edge for a session that is told of whole
     listed: int  #: that the directory has in the end
+
+    @property
+    def problem(self) -> str:
+        """What makes it worthless, if anything."""
+        return "" if self.listed == self.sessions else f"{self.listed} of {self.sessions} sessions are listed"
+
+    @property
+    def shown(self) -> str:
+        """In a few words."""
+        return f"edge {self.edge_percent:.1f}%, scheduler {self.scheduler_percent:.1f}%, Redis {self.redis_percent:.1f}% of a core"
 
 
 def open_session(sessions: Sessions, number: int) -> Session:
@@ -78,30 +90,30 @@ def open_session(sessions: Sessions, number: int) -> Session:
     return session
 
 
-async def tell(cluster: Cluster, redis: RedisServer, count: int) -> Found:
-    """Let an edge with so many sessions tell of them."""
+async def tell(cluster: Cluster, redis: RedisServer, plan: argparse.Namespace) -> Sample:
+    """Let an edge with so many sessions tell of them, all of it first, and then for so long what has changed."""
     channels = Channels((CLUSTER_KEY.encode(),))
     client = GrpcSchedulerClient([cluster.schedulers[0].grpc_address], dial=channels.dial)
     address = NodeAddress(NodeId("edge-1", new_incarnation()), "")
     metrics = EdgeMetrics(CollectorRegistry())
     sessions = Sessions(metrics)
     reports = SessionReports(sessions, client, lambda: address, metrics, report_s=REPORT_S)
-    opened = [open_session(sessions, number) for number in range(count)]
+    opened = [open_session(sessions, number) for number in range(plan.sessions)]
     began_s = time.process_time()
     running = asyncio.create_task(reports.run())
-    await asyncio.sleep(REPORT_S)
-    opening_us = (time.process_time() - began_s) / count * 1e6
+    await asyncio.sleep(max(REPORT_S, plan.warm_up))
+    opening_us = (time.process_time() - began_s) / plan.sessions * 1e6
     pids = {"scheduler": cluster.schedulers[0].pid, "redis": redis.pid}
     before, own = {name: cpu.taken(pid).processor_s for name, pid in pids.items()}, time.process_time()
-    await asyncio.sleep(REPORT_S * ROUNDS)
-    lasted_s = REPORT_S * ROUNDS
+    lasted_s = math.ceil(plan.seconds / REPORT_S) * REPORT_S
+    await asyncio.sleep(lasted_s)
     spent = {name: (cpu.taken(pid).processor_s - before[name]) / lasted_s * 100 for name, pid in pids.items()}
     edge = (time.process_time() - own) / lasted_s * 100
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     listed = await asyncio.to_thread(count_listed, cluster.api_url)
     await client.close()
-    return Found(len(opened), round(edge, 1), round(spent["scheduler"], 1), round(spent["redis"], 1), round(opening_us, 1), listed)
+    return Sample(len(opened), edge, spent["scheduler"], spent["redis"], opening_us, listed)
 
 
 def count_listed(api_url: str) -> int:
@@ -115,44 +127,55 @@ def count_listed(api_url: str) -> int:
             return found
 
 
-def measure(count: int) -> Found:
+def measure(plan: argparse.Namespace, folder: Path, stack: ExitStack) -> Sample:
     """One run on servers of its own."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        redis = stack.enter_context(RedisServer(folder))
-        settings = {"scheduler": {"scheduler.redis.host": "127.0.0.1", "scheduler.redis.port": redis.port}}
-        cluster = stack.enter_context(Cluster(folder, schedulers=1, origins=0, edges=0, settings=settings))
-        return runner().run(tell(cluster, redis, count))
+    redis = stack.enter_context(RedisServer(folder))
+    settings = {"scheduler": {"scheduler.redis.host": "127.0.0.1", "scheduler.redis.port": redis.port}}
+    cluster = stack.enter_context(Cluster(folder, schedulers=1, origins=0, edges=0, settings=settings))
+    return runner().run(tell(cluster, redis, plan))
 
 
-def text_of(about: dict[str, str], found: Found) -> str:
-    """The section for `docs/performance.md`."""
-    shape = (
-        f"An edge with {found.sessions:,} players tells the scheduler of each every {REPORT_S:g} s (`edge.session.report_s`): "
-        "bytes, what waits, skips; of everything once a minute. Processor time of each side, of a core of its own, over "
-        f"{ROUNDS} rounds. A session that begins costs the edge {found.opening_edge_us:.0f} µs."
+HEAD = ["sessions", "edge, % of a core", "scheduler, % of a core", "Redis, % of a core", "µs of the edge to open one"]
+
+
+def row(mine: list[Sample]) -> list[str]:
+    """Medians over the rounds."""
+    median = _rounds.medians(mine)
+    return [
+        f"{mine[0].sessions:,}",
+        median(lambda each: each.edge_percent),
+        median(lambda each: each.scheduler_percent),
+        median(lambda each: each.redis_percent),
+        median(lambda each: each.opening_edge_us, ".0f"),
+    ]
+
+
+def introduction(plan: argparse.Namespace) -> str:
+    """What the table shows."""
+    return (
+        f"An edge with so many players tells the scheduler of each every {REPORT_S:g} s (`edge.session.report_s`): bytes, what "
+        "waits, skips; of everything once a minute. Processor time of each side, of a core of its own, over "
+        f"{plan.seconds:g} s, {plan.rounds} rounds, median."
     )
-    head = ["sessions", "edge, % of a core", "scheduler, % of a core", "Redis, % of a core"]
-    row = [f"{found.sessions:,}", f"{found.edge_percent}", f"{found.scheduler_percent}", f"{found.redis_percent}"]
-    return "\n\n".join([_report.listed(about), shape, _report.table(head, [row]), LIMITS])
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = _rounds.parser("sessions", __doc__, RESULTS, rounds=2, seconds=30, warm_up=REPORT_S)
+    parser.add_argument("--sessions", type=int, default=SESSIONS, help="of one edge (%(default)s)")
+    return parser.parse_args()
 
 
 def main() -> None:
     """Measure, print, keep; exit with 1 if not every session is listed."""
-    parser = argparse.ArgumentParser(prog="bench.sessions", description=__doc__)
-    parser.add_argument("--sessions", type=int, default=SESSIONS, help="of one edge (%(default)s)")
-    parser.add_argument("--report", action="store_true", help="write the table into docs/performance.md")
-    given = parser.parse_args()
+    plan = arguments()
     logging.basicConfig(level=logging.ERROR)
-    found = measure(given.sessions)
-    about, title = _report.context(), "Sessions: what it costs to tell of them"
-    text = text_of(about, found)
-    print(f"\n{title}\n\n{text}\n")
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps({"about": about, "found": asdict(found)}, indent=1))
-    if given.report:
-        _report.publish("sessions", title, text)
-    sys.exit(0 if found.listed == found.sessions else 1)
+    missing = _rounds.needs_of_a_cluster() or ("" if CAN_RUN_REDIS else "no Redis server is installed")
+    subject = _rounds.Subject("sessions", partial(measure, plan), missing)
+    found = _rounds.run(_rounds.choose([subject], plan.only), plan.rounds)
+    rows = [row(mine)] if (mine := found.of(subject.label)) else []
+    paragraphs = [introduction(plan), _report.table(HEAD, rows), LIMITS]
+    sys.exit(_rounds.conclude("sessions", TITLE, paragraphs, plan, found))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from bench._report import Judged
 
 BENCHES = (
     *("fanout", "publish", "scaling", "memory", "start", "pairs", "burst", "delay", "edges"),
-    *("rtsp", "hls", "hls_load", "link", "cluster", "routing", "client"),
+    *("rtsp", "hls", "hls_load", "link", "cluster", "routing", "client", "sessions", "telemetry"),
 )
 RESULTS = _load.BUILT / "suite.json"
 FIGURES = _plots.FOLDER / "figures.json"

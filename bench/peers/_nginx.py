@@ -26,7 +26,7 @@ rtmp {{
         listen 127.0.0.1:{port};
         chunk_size 4096;
         ping 3m;
-        application live {{ live on; record off; wait_key {wait_key}; wait_video {wait_key}; {more} }}
+        application live {{ live on; record off; wait_key {wait_key}; wait_video {wait_key}; }}
     }}
 }}
 """
@@ -35,18 +35,17 @@ rtmp {{
 class Nginx(Server):
     """One nginx worker with the application ``live``."""
 
-    def __init__(self, folder: Path, *, wait_key: bool = False, more: str = "") -> None:
+    def __init__(self, folder: Path, *, wait_key: bool = False) -> None:
         """Start it with its files in `folder`.
 
         Args:
             folder: for configuration, pid and log.
             wait_key: let players begin at a key frame; its default is at once.
-            more: further directives of the application.
         """
         folder.mkdir(parents=True, exist_ok=True)
         [port] = free_ports(1)
         config = folder / "nginx.conf"
-        config.write_text(CONFIG.format(module=MODULE, folder=folder, port=port, wait_key="on" if wait_key else "off", more=more))
+        config.write_text(CONFIG.format(module=MODULE, folder=folder, port=port, wait_key="on" if wait_key else "off"))
         binary = shutil.which("nginx") or "/usr/sbin/nginx"
         super().__init__([binary, "-p", folder, "-c", config], ports={"rtmp": port}, log=folder / "nginx.log")
 

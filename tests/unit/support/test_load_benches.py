@@ -62,14 +62,18 @@ def test_the_line_of_a_burst_has_a_cell_for_every_head() -> None:
 # pairs
 
 
-def pair(cpu_percent: float, *, lowest_kbps: float = 10_000, missing: int = 0, stalled: int = 0) -> pairs.Sample:
-    used = Usage(0, 0, cpu_percent, 300)
-    return pairs.Sample(200, used, players(200, lowest_kbps, stalled), PUBLISHED, Delays(700, 3, 9, 12, missing, 0))
+def pair(
+    cpu_percent: float, *, lowest_kbps: float = 10_000, missing: int = 0, stalled: int = 0, unread_ms: float = 5
+) -> pairs.Sample:
+    used, got = Usage(0, 0, cpu_percent, 300), players(200, lowest_kbps, stalled)
+    return pairs.Sample(200, used, got, PUBLISHED, unread_ms, Delays(700, 3, 9, 12, missing, 0))
 
 
 def test_pairs_are_judged_by_what_players_miss_with_the_most_of_them() -> None:
     found = Found({"lalmesh-rtmp-200": [pair(50), pair(99, lowest_kbps=8000, missing=3, stalled=4)], "lalmesh-rtmp-100": [pair(1)]})
     assert [(each.found, each.verdict) for each in pairs.judge(found, (100, 200))] == [(1, "missed"), (4, "missed"), (3, "missed")]
+    behind = Found({"lalmesh-rtmp-200": [pair(100, unread_ms=500)]})
+    assert [each.found for each in pairs.judge(behind, (200,))] == [1, 0, 0]
 
 
 def test_pairs_are_compared_with_nginx_in_the_same_round() -> None:
@@ -88,15 +92,21 @@ def test_every_server_is_measured_with_every_number_of_pairs_that_it_can_carry()
 # edges
 
 
-def on_edges(*numbers: int, each_percent: float = 10, origin: float = 5) -> edges.Sample:
+def on_edges(*numbers: int, each_percent: float = 10, origin: float = 5, beside: float = 0) -> edges.Sample:
     carried = {f"edge-{at}": edges.Carried(players(number), Usage(0, 0, each_percent, 90)) for at, number in enumerate(numbers)}
-    return edges.Sample(carried, Usage(0, 0, origin, 100), 0.5, 60)
+    return edges.Sample(carried, Usage(0, 0, origin, 100), 0.5, 60, Usage(0, 0, beside, 40))
 
 
 def test_the_time_for_a_player_is_that_of_all_edges() -> None:
     assert on_edges(100).us_a_player == 1000
     assert on_edges(90, 110).us_a_player == 1000
     assert on_edges(90, 110).furthest_off == pytest.approx(0.1)
+
+
+def test_the_supervisor_of_workers_is_counted_with_them() -> None:
+    sample = on_edges(50, 50, each_percent=9, beside=2)
+    assert (sample.cpu_percent, sample.us_a_player, sample.mb_each) == (20, 2000, 110)
+    assert edges._without(Usage(3, 4, 7, 150), [Usage(1, 2, 3, 50), Usage(1, 1, 2, 60)]) == Usage(1, 1, 2, 40)
 
 
 def test_an_edge_that_no_player_was_sent_to_has_too_few() -> None:
@@ -150,10 +160,10 @@ def test_what_an_edge_costs_the_origin_is_the_difference_for_each_that_came() ->
 
 
 def segmented(
-    *, late: int = 0, given_up: int = 0, late_parts: int = 0, unread_ms: float = 5, closed: int = 0
+    *, late: int = 0, given_up: int = 0, late_parts: int = 0, unread_ms: float = 5, closed: int = 0, made: int = 600
 ) -> _many_streams.Sample:
     sent = replace(PUBLISHED, closed=closed)
-    return _many_streams.Sample(200, USED, 600, late, given_up, 300, 240, late_parts, unread_ms, sent)
+    return _many_streams.Sample(200, USED, made, 600, late, given_up, 300, 240, late_parts, unread_ms, sent)
 
 
 def reloaded(*, per_s: float = 5000, failed: int = 0, missed: int = 0, late_ms: float = 2) -> _reloading.Sample:
@@ -170,7 +180,7 @@ def test_late_segments_and_late_parts_and_what_is_given_up_are_all_held_against_
     assert [each.found for each in judged] == [0, 0, 0, 0, 3, 4]
 
 
-@pytest.mark.parametrize("behind", [segmented(unread_ms=400), segmented(closed=1)])
+@pytest.mark.parametrize("behind", [segmented(unread_ms=400), segmented(closed=1), segmented(made=300)])
 def test_a_server_that_does_not_read_what_comes_misses_its_bar(behind: _many_streams.Sample) -> None:
     judged = hls_load.judge(PLAN, Found({"segmenting-ts": [segmented(), behind]}), Found())
     assert (behind.problem, judged[0].found, judged[0].verdict) == ("", 1, "missed")
