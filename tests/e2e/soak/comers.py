@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from itertools import cycle
 
 from e2e.soak.encoders import Encoder, Film, encoding
-from e2e.soak.run import Run
+from e2e.soak.run import STILL_S, Run
 from e2e.soak.world import Site
 from support.cluster import Node
 from support.recorder import STALL_S, HlsRecorder, Recorder, recorder, recording
 
 from lalmesh.client import ClientOptions, open_player
 from lalmesh.container.flv import BodyDemuxer
+from lalmesh.media import Kind
 
 RENAMED_S = (0.5, 3.0)  #: how long a stream lasts that has a name of its own
 CHANGED_S = 2.5  #: of each film where an encoder changes
 LET_IN_S = 20.0  #: for a player to have its first unit
 ON_CHANGE = ("rtmp", "flv", "ws", "ts")  #: RTSP says its tracks once
 ALWAYS = (*ON_CHANGE, "rtsp", "mp4")
+VISITS = (*ALWAYS, "hls")
 HLS_STREAM_S = 12.0  #: for which there are segments to be played
+BROKE_OFF, CAME_FIRST = "encoders that broke off", "players that came before their stream"
 
 
 def player_of(node: Node, kind: str, stream: str) -> Recorder:
@@ -39,14 +43,38 @@ def player_of(node: Node, kind: str, stream: str) -> Recorder:
     return HlsRecorder(name, url, keeps_session=True) if kind == "hls" else recorder(name, url)
 
 
-def judge(run: Run, player: Recorder, films: Sequence[Film], *, joints: int = 0) -> None:
-    """Add what is wrong with all that a player got."""
+def judge(
+    run: Run, player: Recorder, films: Sequence[Film], *, joints: int = 0, left_s: float | None = None, whole: bool = False
+) -> None:
+    """Add what is wrong with all that a player got.
+
+    Args:
+        run: where it is added.
+        player: it has left, or was left.
+        films: see `Recorder.judge`.
+        joints: likewise.
+        left_s: when it left a stream that went on (monotonic): until then it may not have stood still; None: until its last unit.
+        whole: whether it was there first, and so has the first picture.
+    """
     verdict = player.judge(*(film.clip for film in films), joints=joints)
     verdict.faults += [f"{player.name}: unit {number} is the first of what came then" for number in verdict.starts if number]
     run.units += verdict.units
     run.done["players"] += 1
+    if player.got:
+        still_s = player.gap_s(player.got[0].at_s, left_s or player.got[-1].at_s)
+        run.longest_still_s = max(run.longest_still_s, still_s)
+        if still_s > STILL_S:
+            verdict.faults.append(f"{player.name}: it stood still for {still_s:.1f} s")
+    if whole and (first := _first(player, films[0])):
+        verdict.faults.append(f"{player.name}: it was there first, and its first unit is {first}")
     for fault in _unaligned(verdict.faults) if player.url.startswith("rtsp:") else verdict.faults:
         run.fault(fault)
+
+
+def _first(player: Recorder, film: Film) -> int:
+    """Number of its first picture, of its first sound where there are no pictures; 0 where it has none, which is told of anyway."""
+    kind = Kind.VIDEO if film.tracks.has_video else Kind.AUDIO
+    return next((film.clip.numbers.get(one.name, 0) for one in player.got if one.kind is kind), 0)
 
 
 def _unaligned(faults: list[str]) -> list[str]:
@@ -68,6 +96,8 @@ async def first_unit(run: Run, player: Recorder) -> bool:
 async def renames(run: Run) -> None:
     """Streams with names that nobody had before, each with one player somewhere, who comes before or after."""
 
+    run.expected.update({BROKE_OFF, CAME_FIRST})
+
     async def one() -> None:
         site = run.chance.choice(run.world.sites)
         stream, film = run.new("renamed"), run.chance.choice([run.films.main, run.films.sound])
@@ -83,7 +113,9 @@ async def renames(run: Run) -> None:
                     await players.enter_async_context(recording(player))
                 await _show(run, encoder, player, film, seconds)
                 await players.aclose()  # it leaves before it is told to
-        judge(run, player, [film])
+        run.done[BROKE_OFF] += abrupt
+        run.done[CAME_FIRST] += first
+        judge(run, player, [film], whole=first and not player.url.startswith("rtsp:"))  # which asks for the tracks first
 
     await run.every(run.pace.rename_s, "renamed streams", one, most=24)
 
@@ -114,6 +146,11 @@ async def changes(run: Run) -> None:
     await run.every(run.pace.change_s, "changed streams", one, most=4)
 
 
+def visits_by(kind: str) -> str:
+    """What visits of a protocol are counted as."""
+    return f"visits by {kind}"
+
+
 class Program:
     """A stream that lasts for a while, and its visitors."""
 
@@ -122,24 +159,23 @@ class Program:
         self.stream = stream
         self.film = film
         self.ending = asyncio.Event()  #: it has sent its last frame
-        self.visitors = 0
 
 
 async def programs(run: Run) -> None:
     """Longer streams with an audience that comes and goes, by every protocol."""
-    run.expected.add("programs")
+    run.expected.update({"programs", *map(visits_by, VISITS)})
     await asyncio.gather(*(_channel(run, site) for site in run.world.sites for _ in range(run.pace.programs)))
 
 
 async def _channel(run: Run, site: Site) -> None:
     """One program after the other."""
-    film = run.films.main
+    film, kinds = run.films.main, cycle(VISITS)
     while not run.over.is_set():
         program = Program(site, run.new("program"), film)
         seconds = run.chance.uniform(0.5, 1.5) * run.pace.program_s
         try:
             async with encoding(run.chance.choice(site.edges).rtmp_url(program.stream), film.tracks) as encoder:
-                audience = asyncio.create_task(_audience(run, program, encoder))
+                audience = asyncio.create_task(_audience(run, program, encoder, kinds))
                 try:
                     await _until_over(run, encoder, film, seconds)
                 finally:
@@ -165,11 +201,11 @@ async def _until_over(run: Run, encoder: Encoder, film: Film, seconds: float) ->
         await asyncio.gather(showing, over, return_exceptions=True)
 
 
-async def _audience(run: Run, program: Program, encoder: Encoder) -> None:
-    """Visitors until the program ends; returns when the last has left."""
+async def _audience(run: Run, program: Program, encoder: Encoder, kinds: Iterator[str]) -> None:
+    """Visitors, by one protocol after the other, until the program ends; returns when the last has left."""
     visitors: set[asyncio.Task[None]] = set()
     while not await _is_set(program.ending, run.chance.uniform(0.5, 1.5) * run.pace.visit_s * 2 * run.pace.programs):
-        task = asyncio.create_task(_visit(run, program, encoder))
+        task = asyncio.create_task(_visit(run, program, encoder, next(kinds)))
         visitors.add(task)
         task.add_done_callback(visitors.discard)
     await asyncio.gather(*visitors)
@@ -184,21 +220,26 @@ async def _is_set(event: asyncio.Event, within_s: float) -> bool:
     return True
 
 
-async def _visit(run: Run, program: Program, encoder: Encoder) -> None:
+async def _visit(run: Run, program: Program, encoder: Encoder, kind: str) -> None:
     """One visitor: it stays for a while, or until the end, all of which it gets."""
-    stay_s = run.chance.uniform(0.05, 1.0) * run.pace.stay_s
-    kind = run.chance.choice((*ALWAYS, *(("hls",) if stay_s > HLS_STREAM_S else ())))
+    stay_s = run.chance.uniform(HLS_STREAM_S if kind == "hls" else 0.05 * run.pace.stay_s, run.pace.stay_s)
     player = player_of(run.chance.choice(program.site.edges), kind, program.stream)
+    left_s: float | None = None
     try:
         async with recording(player):
-            if kind == "hls":
-                if not await _is_set(program.ending, stay_s) and not player.got:
+            if kind != "hls" and not await first_unit(run, player):
+                return
+            if not await _is_set(program.ending, stay_s):
+                left_s = time.monotonic()
+                if not player.got:  # of a program that ends sooner there may be no segment
                     run.fault(f"{player.name}: nothing came in {stay_s:.0f} s")
-            elif await first_unit(run, player) and await _is_set(program.ending, stay_s) and not await encoder.reached(player):
+            elif kind == "hls":  # its last segment ends with the publication
+                left_s = time.monotonic()
+            elif not await encoder.reached(player):
                 run.fault(f"{player.name}: the last units did not come{f' ({player.ended})' if player.ended else ''}")
-        if kind != "hls" or player.got:
-            judge(run, player, [program.film])
-        run.done[f"visits by {kind}"] += 1
+        if player.got:
+            judge(run, player, [program.film], left_s=left_s)
+        run.done[visits_by(kind)] += 1
     except Exception as error:
         run.fault(f"visit of {player.name}: {type(error).__name__}: {error}")
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from e2e.soak.encoders import encoding
-from e2e.soak.run import Run
+from e2e.soak.run import STILL_S, Run
 from e2e.soak.world import Site
 from support.process import Child
 
@@ -56,15 +56,16 @@ class Crowd:
                 self._run.fault(f"players that only take have ended: {child.describe()[-500:]}")
 
     async def end(self, kbps: float) -> None:
-        """All leave; who was closed, or got less than a stream of `kbps`, is a fault."""
+        """All leave; who was closed, stood still, or got less than a stream of `kbps`, is a fault."""
         self.check()
         for child in self._children:
             child.terminate()
         for child in self._children:
             got = await asyncio.to_thread(_load.played, child, LEAVE_S)
-            if got.closed or got.lowest_kbps < LEAST_SHARE * kbps:
+            self._run.longest_still_s = max(self._run.longest_still_s, got.longest_gap_ms / 1000)
+            if got.closed or got.longest_gap_ms > STILL_S * 1000 or got.lowest_kbps < LEAST_SHARE * kbps:
                 told = f"{got.closed} were closed, the slowest got {got.lowest_kbps:.0f} kbit/s of {kbps:.0f}"
-                self._run.fault(f"of {got.players} players that only take {told}")
+                self._run.fault(f"of {got.players} players that only take {told}, one stood still for {got.longest_gap_ms:.0f} ms")
         self._children.clear()
 
     async def vanish(self) -> None:

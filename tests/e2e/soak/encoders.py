@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from support.clip import Clip
 from support.media import media
-from support.recorder import HlsRecorder, Recorder, TsRecorder
+from support.recorder import Recorder, TsRecorder
 from support.wire import tags_of_file
 
 from lalmesh.client import ClientOptions, Publisher, open_publisher
@@ -105,7 +105,7 @@ class Encoder:
         return True
 
     def _has_last(self, player: Recorder) -> bool:
-        if isinstance(player, HlsRecorder) or self.film is None:  # segments end with the stream, not with a unit
+        if self.film is None:
             return True
         for kind, number in self.last.items():
             got = next((one for one in reversed(player.got) if one.kind is kind), None)

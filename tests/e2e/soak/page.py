@@ -41,28 +41,30 @@ ABOUT = """# Endurance
 Written by `make soak`. A scheduler with etcd and Redis, two origins, two edges and an hls node run as processes, and a standalone
 server beside them. Publishers and players come and go all the time, and so do all who make trouble:
 
-- streams under names that nobody had before, of seconds and of minutes, by RTMP and RTSP; players by RTMP, HTTP-FLV, WebSocket-FLV,
-  HTTP-TS, fragmented MP4, RTSP over TCP and UDP, HLS with and without low latency; streams that change their picture size, their
-  codec of pictures or of sound, or go on without pictures;
-- players that take a tenth of their stream; nonsense, halves of requests and media of no codec at every port; plays of what nobody
-  publishes; datagrams to ports of others;
-- an origin that is killed again and again, encoders that are killed and come back or just break off, sessions that are kicked,
-  an address that is on the blacklist for a while;
-- relays both ways between cluster and standalone server, recordings, a receiver of webhooks that fails at times, an etcd that is
-  compacted;
+- streams under names that nobody had before, of seconds and of minutes, by RTMP and RTSP; players by RTMP, HTTP-FLV,
+  WebSocket-FLV, HTTP-TS, fragmented MP4, RTSP over TCP and UDP, HLS with and without low latency; streams that change their
+  picture size, their codec of pictures or of sound, or go on without pictures;
+- players that take a tenth of their stream, beside one that takes all of it; nonsense, halves of requests and media of no codec
+  at every port; plays of what nobody publishes; datagrams to ports of others;
+- an origin that is killed again and again, encoders that are killed and come back or just break off, sessions that are kicked, an
+  address that is on the blacklist for a while;
+- relays both ways between cluster and standalone server, recordings, in whose files all has to be, a receiver of webhooks that
+  fails at times, an etcd that is compacted;
 - a crowd that only takes, as large as it needs for the machine to be as busy as is said below.
 
 Every player that does nothing wrong looks at each access unit: by the hash of its payload it has to be the next one of its clip,
-and its time has to rise by what the clip says. A unit that is missing or comes twice, a player that is closed, a first or last unit
-that does not come is a fault. By RTSP the time of sound may step once, where the first sender report comes late. Players by UDP may
-lose what their own socket has no room for. Those of the crowd throw away what comes: none may be closed, and the slowest has to get
-95% of its stream. That anything of the above never happens is a fault, too.
+and its time has to rise by what the clip says. A unit that is missing or comes twice, a player that is closed, that came before
+its stream and has not got its first picture, that stands still for 5 s, or that has not got the last unit is a fault. By RTSP the
+time of sound may step once, where the first sender report comes late. Players by UDP may lose what their own socket has no room
+for. Those of the crowd throw away what comes: none may be closed or stand still, and the slowest has to get 95% of its stream.
+That anything of the above never happens is a fault, too.
 
-All processes are sampled every few seconds. *Growth* is what a value has grown by in the second half of the run, surely: the lower
-end of the interval in which its slope (Theil and Sen) is with a confidence of 99%, times that half; more than *matters* is a fault.
-Nodes remember the last 400 streams here (`cluster.remembered_num`), so that all of these are there before the second half. At the
-end all leave: sessions, publications, groups, relays, claims, ports, segments in memory, events and deliveries have to be 0, and no
-process may hold more descriptors, tasks, threads, timers or objects of a type of ours than when all had left after warming up.
+All processes are sampled every few seconds. *Growth* is what a value has grown by in the second half of the run, surely: the
+lower end of the interval in which its slope (Theil and Sen) is with a confidence of 99%, times that half; more than *matters* is
+a fault. Nodes remember the last 400 streams here (`cluster.remembered_num`), so that all of these are there before the second
+half. At the end all leave: sessions, publications, groups, relays, claims, ports, segments in memory, events and deliveries have
+to be 0, and no process may hold more descriptors, tasks, threads, timers or objects of a type of ours than when all had left
+after warming up.
 """
 
 
@@ -71,7 +73,8 @@ def told(outcome: Outcome) -> str:
     lines = [f"{what}: {count}" for what, count in sorted(outcome.done.items())]
     lines += [f"{each.process} {each.what}: {_amount(each.what, each.slope.growth)} more" for each in outcome.grown if each.is_leak]
     lines += [f"FAULT {fault}" for fault in outcome.faults[:SHOWN_FAULTS]]
-    return "\n".join([*lines, f"{outcome.units} units, {outcome.fault_count} faults, {outcome.busy_percent:.0f}% busy"])
+    lines.append(f"{outcome.units} units, {outcome.fault_count} faults, {outcome.busy_percent:.0f}% busy")
+    return "\n".join([*lines, f"no player that does nothing wrong stood still for longer than {outcome.longest_still_s:.1f} s"])
 
 
 def write(outcome: Outcome) -> None:
@@ -100,7 +103,8 @@ def _went(outcome: Outcome) -> str:
     leaks, done = sum(each.is_leak for each in outcome.grown), outcome.done
     seen = f"{done['names']} names of streams, {done['players']} players that looked at {outcome.units} units"
     found = f"**{outcome.fault_count} faults**, {leaks} of {len(outcome.grown)} values grew"
-    return f"{outcome.seconds / 60:.0f} minutes, {load}; {seen}: {found}."
+    still = f"no player that does nothing wrong stood still for longer than {outcome.longest_still_s:.1f} s"
+    return f"{outcome.seconds / 60:.0f} minutes, {load}; {seen}: {found}; {still}."
 
 
 def _happened(outcome: Outcome) -> str:

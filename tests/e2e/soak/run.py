@@ -16,6 +16,7 @@ from e2e.soak.encoders import Film
 from e2e.soak.world import World
 
 FAULTS_KEPT = 200  #: in words; the rest is counted
+STILL_S = 5.0  #: the longest that a player may stand still: an origin that is killed meanwhile takes a part of that
 END_S = 60.0  #: for a part to come to its end once it is told to
 
 Part = Callable[["Run"], Awaitable[None]]
@@ -83,6 +84,7 @@ class Run:
     faults: list[str] = field(default_factory=list)
     fault_count: int = 0
     units: int = 0  #: that well-behaved players got, each looked at
+    longest_still_s: float = 0.0  #: that one of them stood still
     over: asyncio.Event = field(default_factory=asyncio.Event)
     numbers: count[int] = field(default_factory=lambda: count(1))
     begun_s: float = field(default_factory=time.monotonic)

@@ -88,6 +88,7 @@ class Outcome:
     crowd: int = 0
     done: Counter[str] = field(default_factory=Counter)
     units: int = 0
+    longest_still_s: float = 0.0  #: that a player which does nothing wrong stood still
     faults: list[str] = field(default_factory=list)
     fault_count: int = 0
     grown: list[Grown] = field(default_factory=list)
@@ -120,12 +121,14 @@ async def _soak(run: Run, plan: Plan, sampler: Sampler) -> Outcome:
     _say(f"at rest after {plan.warm_s:.0f} s of warming up")
     sampler.series.points.clear()
     begun_s, done_before = time.monotonic(), run.done.copy()
-    async with crowd(run, plan.main_s + 2 * plan.rest_s + 3600) as players, sampling(sampler, plan), going_on(run, list(PARTS)):
+    async with crowd(run, plan.main_s + 2 * plan.rest_s + 3600) as players, going_on(run, list(PARTS)), sampling(sampler, plan):
         if plan.load_percent:
             await players.grow(plan.load_percent)
             _say(f"{players.players} players that only take make the machine {players.busy_percent:.0f}% busy")
-        busy = asyncio.create_task(busy_percent(plan.main_s / 2))
-        await _go_on(run, plan.main_s - (time.monotonic() - begun_s))
+        middle_s = begun_s + plan.main_s / 2
+        await _go_on(run, middle_s - time.monotonic(), then_s=plan.main_s / 2)
+        busy = asyncio.create_task(busy_percent(plan.main_s / 2))  # of the half that is judged
+        await _go_on(run, middle_s + plan.main_s / 2 - time.monotonic())
         outcome.busy_percent = await busy
         outcome.crowd = players.players
     outcome.seconds = time.monotonic() - begun_s
@@ -148,17 +151,17 @@ async def _soak(run: Run, plan: Plan, sampler: Sampler) -> Outcome:
     for each in outcome.grown:
         if each.is_leak:
             run.fault(f"{each.process}: {each.what} grows by {each.slope.growth:g} in {each.slope.window_s:.0f} s")
-    outcome.done, outcome.units = run.done, run.units
+    outcome.done, outcome.units, outcome.longest_still_s = run.done, run.units, run.longest_still_s
     outcome.faults, outcome.fault_count = run.faults, run.fault_count
     return outcome
 
 
-async def _go_on(run: Run, seconds: float) -> None:
-    """Until then; now and then it is said how it goes."""
+async def _go_on(run: Run, seconds: float, *, then_s: float = 0.0) -> None:
+    """Until then; now and then it is said how it goes, and how much is left, with what comes after it."""
     end_s = time.monotonic() + seconds
     while (left_s := end_s - time.monotonic()) > 0:
         await asyncio.sleep(min(left_s, 60.0))
-        _say(f"{left_s:.0f} s left: {run.units} units, {run.done['names']} names, {run.fault_count} faults")
+        _say(f"{left_s + then_s:.0f} s left: {run.units} units, {run.done['names']} names, {run.fault_count} faults")
 
 
 @asynccontextmanager

@@ -125,7 +125,6 @@ def of_process(pid: int) -> Values:
     fields = dict(_lines((folder / "smaps_rollup").read_text()))
     return {
         "rss_bytes": fields["Rss"] * 1024,
-        "pss_bytes": fields["Pss"] * 1024,
         "descriptors": len(os.listdir(folder / "fd")),
         "threads": len(os.listdir(folder / "task")),
     }
@@ -150,16 +149,3 @@ def gauges(text: str) -> Values:
 def counter(text: str, name: str) -> float:
     """A counter, summed over its labels."""
     return sum(float(value) for found, value in _VALUE.findall(text) if found == name)
-
-
-def size_of(folder: Path) -> tuple[int, int]:
-    """Bytes and files below a folder, as they are while others write there."""
-    size = files = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            try:
-                size += os.stat(os.path.join(place, name)).st_size
-            except FileNotFoundError:
-                continue
-            files += 1
-    return size, files

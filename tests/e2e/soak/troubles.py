@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from itertools import cycle
+from itertools import cycle, product
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from e2e.soak.comers import first_unit, judge, player_of
@@ -15,7 +17,7 @@ from e2e.soak.encoders import encoding
 from e2e.soak.run import Run
 from e2e.soak.world import RECORDED, Site
 from support import wire
-from support.clip import Got, digest
+from support.clip import Clip, Got, digest
 from support.clip import judge as judge_units
 from support.cluster import Node
 from support.ffmpeg import Publisher
@@ -24,9 +26,10 @@ from support.operator_api import block, call, sessions
 from support.ports import LOOPBACK
 from support.recorder import recording
 
+from lalmesh.container.flv import BodyDemuxer
 from lalmesh.container.fmp4 import Fmp4Demuxer
 from lalmesh.errors import LalmeshError
-from lalmesh.media import AccessUnit
+from lalmesh.media import AccessUnit, Kind
 
 SLOW_READ_BYTES, SLOW_EVERY_S = 2048, 0.25  #: of a slow player: 64 kbit/s
 SLOW_BUFFER_BYTES = 4096  #: of its socket
@@ -39,6 +42,9 @@ BLOCK_AGAIN_S = 3.0  #: after which it is let in at the latest
 STRANGER = "127.0.0.9"  #: an address of this machine that nobody else uses
 RELAYED_S = 5.0  #: how long a relay is watched
 RECORD_S = 8.0
+RECORD_BEGIN = 100  #: the latest first unit of a recording: it begins with a key frame, once a node is told to make it
+STORED_S = 15.0  #: for all of it to be stored once the stream is over
+FAILED = "times that the receiver of webhooks failed"
 PARTS_S = 8.0
 REPUBLISHED_S = 1.0  #: until an encoder that was killed comes back
 REVISIONS_KEPT = 100  #: of etcd, where it is compacted
@@ -52,12 +58,16 @@ async def slow_players(run: Run) -> None:
 
     async def one() -> None:
         site = run.chance.choice(run.world.sites)
-        stream, film = run.new("slow"), run.films.main
+        stream, film, there = run.new("slow"), run.films.main, run.chance.choice(site.edges)
+        other = player_of(there, "flv", stream)
         async with encoding(run.chance.choice(site.edges).rtmp_url(stream), film.tracks) as encoder:
             showing = asyncio.create_task(encoder.show(film, 2 * SLOW_S))
             try:
-                if not await _reads_slowly(run.chance.choice(site.edges), f"/{stream}.flv"):
-                    run.fault(f"{stream}: a player that takes a tenth of it is not closed in {SLOW_S} s")
+                async with recording(other):
+                    if await first_unit(run, other) and (wrong := await _reads_slowly(there, f"/{stream}.flv")):
+                        run.fault(f"{stream}: a player that takes a tenth of it: {wrong}")
+                    left_s = time.monotonic()
+                judge(run, other, [film], left_s=left_s)
             finally:
                 showing.cancel()
                 await asyncio.gather(showing, return_exceptions=True)
@@ -65,24 +75,24 @@ async def slow_players(run: Run) -> None:
     await run.every(run.pace.slow_s, "slow players", one, most=3)
 
 
-async def _reads_slowly(node: Node, target: str) -> bool:
-    """Whether the server ends it, within `SLOW_S`."""
-    loop = asyncio.get_running_loop()
+async def _reads_slowly(node: Node, target: str) -> str:
+    """What is wrong, if the server does not let it in and end it then, within `SLOW_S`."""
+    head, loop = b"", asyncio.get_running_loop()
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_BUFFER_BYTES)
         sock.setblocking(False)
         await loop.sock_connect(sock, (LOOPBACK, node.ports["http"]))
         await loop.sock_sendall(sock, f"GET {target} HTTP/1.1\r\nHost: edge\r\n\r\n".encode())
-        end_s = loop.time() + SLOW_S
         try:
-            async with asyncio.timeout_at(end_s):
-                while await loop.sock_recv(sock, SLOW_READ_BYTES):  # noqa: ASYNC110  # it is slow
+            async with asyncio.timeout(SLOW_S):
+                while data := await loop.sock_recv(sock, SLOW_READ_BYTES):
+                    head = head or data
                     await asyncio.sleep(SLOW_EVERY_S)
         except TimeoutError:
-            return False
+            return f"it is not closed in {SLOW_S} s"
         except ConnectionError:
             pass
-    return True
+    return "" if head.startswith(b"HTTP/1.1 200 ") else f"it is refused: {head[:100]!r}"
 
 
 # Who is wrong
@@ -260,15 +270,17 @@ async def blacklist(run: Run) -> None:
 
 async def relays(run: Run) -> None:
     """A stream of one side is fetched by, or sent to, the other, watched there, and let go."""
+    ways = cycle(product(("pull", "push"), (0, 1)))
+    run.expected.update({"relays: pull", "relays: push"})
 
     async def one() -> None:
-        cluster, alone = run.world.sites
-        is_pull, film = run.chance.random() < 0.5, run.films.main
-        here, there = (alone, cluster) if run.chance.random() < 0.5 else (cluster, alone)
+        kind, first = next(ways)
+        is_pull, film = kind == "pull", run.films.main
+        here, there = run.world.sites[first], run.world.sites[1 - first]
         stream = run.new("relayed")
         source, target = run.chance.choice(here.edges).rtmp_url(stream), run.chance.choice(there.edges).rtmp_url(stream)
         api = (there if is_pull else here).api.api_url
-        asked = {"kind": "pull" if is_pull else "push", "stream": stream, "urls": [source if is_pull else target]}
+        asked = {"kind": kind, "stream": stream, "urls": [source if is_pull else target]}
         async with encoding(source, film.tracks) as encoder:
             showing = asyncio.create_task(encoder.show(film, 60.0))
             try:
@@ -280,7 +292,9 @@ async def relays(run: Run) -> None:
                 async with recording(player):
                     if await first_unit(run, player):
                         await asyncio.sleep(RELAYED_S)
-                judge(run, player, [film])
+                    left_s = time.monotonic()
+                judge(run, player, [film], left_s=left_s)
+                run.done[f"relays: {kind}"] += 1
                 ended = await asyncio.to_thread(call, "DELETE", f"{api}/v1/relays/{made[1]['id']}")
                 if ended[0] not in (200, 202, 204):
                     run.fault(f"end of the relay of {stream}: {ended}")
@@ -292,15 +306,38 @@ async def relays(run: Run) -> None:
 
 
 async def recordings(run: Run) -> None:
-    """Streams that are recorded as FLV and HLS."""
+    """Streams that are recorded as FLV and HLS; all of them is in the files of FLV."""
 
     async def one() -> None:
         site = run.chance.choice(run.world.sites)
         stream, film = run.new(RECORDED), run.films.main
         async with encoding(run.chance.choice(site.edges).rtmp_url(stream), film.tracks) as encoder:
             await encoder.show(film, RECORD_S)
+        end_s = time.monotonic() + STORED_S
+        while wrong := await asyncio.to_thread(_unrecorded, site.media / "record" / stream, film.clip, encoder.last):
+            if time.monotonic() > end_s:
+                run.fault(f"recording of {stream}: {wrong}")
+                break
+            await asyncio.sleep(1.0)
 
     await run.every(run.pace.record_s, "recordings", one, most=2)
+
+
+def _unrecorded(folder: Path, clip: Clip, last: Mapping[Kind, int]) -> str:
+    """What the files of a recording lack of what was sent up to the `last` units; empty: nothing."""
+    numbers: dict[Kind, list[int]] = {kind: [] for kind in last}
+    for file in sorted(folder.glob("*.flv")):
+        demuxer = BodyDemuxer()
+        for tag in wire.tags_of_file(file):
+            for event in demuxer.demux(tag.type_id, tag.timestamp_ms, tag.body):
+                if isinstance(event, AccessUnit) and (track := demuxer.tracks.get(event.track_id)) is not None:
+                    numbers[track.kind].append(clip.numbers.get(digest(event, track.codec), -1))
+    for kind, got in numbers.items():
+        if not got or got[0] > RECORD_BEGIN:
+            return f"its first {kind.value} unit is {got[:1]}"
+        if got != list(range(got[0], last[kind] + 1)):
+            return f"{len(got)} {kind.value} units from {got[0]} to {got[-1]}, the last one was {last[kind]}"
+    return ""
 
 
 # Who is killed, and who fails
@@ -362,12 +399,13 @@ async def compactions(run: Run) -> None:
 async def failing_hooks(run: Run) -> None:
     """The receiver of webhooks fails at times; what it took is forgotten here."""
     sink = run.world.sink
+    run.expected.update({FAILED, "webhooks"})
     try:
         while await run.pause(run.pace.hooks_s):
             sink.fails = "/"
             await run.pause(run.pace.hooks_fail_s)
             sink.fails = ""
-            run.done["times that the receiver of webhooks failed"] += 1
+            run.done[FAILED] += 1
             run.done["webhooks"] += len(sink.hooks)
             sink.hooks.clear()
     finally:

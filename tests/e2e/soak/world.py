@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 import redis
-from e2e.soak.samples import Sampler, Values, Watched, size_of
+from e2e.soak.samples import Sampler, Values, Watched
 from support.cluster import Cluster, Node, Settings, Standalone
 from support.operator_api import call
 from support.ports import LOOPBACK
@@ -59,6 +60,7 @@ class Site:
     name: str
     edges: list[Node]  #: those that take publishers and players
     api: Node
+    media: Path  #: where it stores
 
 
 class World:
@@ -85,8 +87,8 @@ class World:
             self._stack.close()
             raise
         self.sites = [
-            Site("cluster", self.cluster.edges, self.cluster.schedulers[0]),
-            Site("standalone", [self.standalone], self.standalone),
+            Site("cluster", self.cluster.edges, self.cluster.schedulers[0], self.folder / "cluster" / "media"),
+            Site("standalone", [self.standalone], self.standalone, alone / "media"),
         ]
         return self
 
@@ -130,9 +132,8 @@ class World:
             assert isinstance(memory, dict)
             found["redis_keys"], found["redis_endless_keys"] = _keys(client)
             found["redis_bytes"] = float(memory["used_memory"])
-        for name, folder in (("cluster", self.folder / "cluster"), ("standalone", self.folder / "alone")):
-            size, files = size_of(folder / "media")
-            found[f"stored_bytes_{name}"], found[f"stored_files_{name}"] = float(size), float(files)
+        for site in self.sites:
+            found[f"stored_files_{site.name}"] = float(sum(len(files) for _, _, files in os.walk(site.media)))
         return found
 
 

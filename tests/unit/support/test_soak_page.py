@@ -28,6 +28,7 @@ def outcome(*, faults: int = 0, growth: float = 0.0) -> Outcome:
         crowd=300,
         done=Counter({"names": 20_000, "players": 5_000}),
         units=9,
+        longest_still_s=1.5,
         faults=[f"fault {number}" for number in range(faults)],
         fault_count=faults,
         grown=[Grown("edge-1", "rss_bytes", slope, 100.0 * MB, 4.0 * MB)],
@@ -38,7 +39,7 @@ def outcome(*, faults: int = 0, growth: float = 0.0) -> Outcome:
 def test_the_page_has_the_figures_the_slopes_and_the_pictures() -> None:
     text = page.text(outcome(), ["![Memory](soak/memory.png)"])
     assert "120 minutes, 60% of the machine busy, 300 players in the crowd; 20000 names of streams" in text
-    assert "**0 faults**, 0 of 1 values grew" in text
+    assert "**0 faults**, 0 of 1 values grew; no player that does nothing wrong stood still for longer than 1.5 s." in text
     row = next(line for line in text.splitlines() if line.startswith("| edge-1"))
     assert [cell.strip() for cell in row.strip("|").split("|")] == [
         *("edge-1", "rss", "100.0 MiB", "0.0 MiB", "0.0 MiB", "4.0 MiB", "steady"),
