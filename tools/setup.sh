@@ -31,9 +31,12 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     "$python" -m venv --clear .venv
 fi
 rm -f $stamp
-pip() { .venv/bin/python -m pip --disable-pip-version-check --quiet "$@" </dev/null; }
-pip install --constraint constraints.txt --upgrade pip hatchling editables
-pip install --constraint constraints.txt --no-build-isolation --group dev --editable '.[docs]'
+tools/console.sh &
+console=$!
+# What is imported is compiled then: most of what is installed never is.
+pip() { .venv/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --constraint constraints.txt "$@" </dev/null; }
+pip --upgrade pip hatchling editables
+pip --no-build-isolation --group dev --editable '.[docs]'
 echo "$want" >$stamp
 echo "Done in $((SECONDS - started)) s: .venv/bin/lalmesh"
-tools/console.sh
+wait "$console"

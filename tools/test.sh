@@ -17,7 +17,8 @@ step() {
     local begun=$SECONDS
     printf '\n=== %s\n' "$1"
     shift
-    "$@"
+    local TIMEFORMAT='=== %0U + %0S s of processor'
+    time "$@"
     printf '=== done in %s s, %s s in all\n' $((SECONDS - begun)) $((SECONDS - started))
 }
 
@@ -46,8 +47,8 @@ gather() {
 # The archive stands alone: it is told neither of the checkout nor of .venv.
 archive_serves() {
     make dist
-    # One file: more processes would only collect all the others.
-    E2E_LALMESH=$PWD/dist/lalmesh.pyz SHIV_ROOT=$PWD/build/shiv make e2e E2E_JOBS=0 ARGS='-k standalone-uvloop'
+    E2E_LALMESH=$PWD/dist/lalmesh.pyz SHIV_ROOT=$PWD/build/shiv PYTHONPATH=$PWD/tests:$PWD \
+        .venv/bin/pytest tests/e2e/test_frames.py -k standalone-uvloop
 }
 
 step "system packages that the tests need" tools/install-system-packages.sh python test bench
@@ -65,11 +66,11 @@ else
 fi
 step "endurance: a minute of all that goes on for hours" make soak SHORT=1
 step "end-to-end tests with a browser, of delays and of stalls" make browser
-step "the one-file program" archive_serves
 beside "the fan-out benchmark, in small, to see that it runs" make bench-fanout ARGS="--players 20 --crowd 0 --seconds 2 --warm-up 1 --rounds 1 \
 --no-verdict --only floor-flv-100,lalmesh-flv-0,lalmesh-rtmp-100,nginx,node-media-server-flv"
 beside "the HLS benchmark, in small, to see that it runs" make bench-hls ARGS="--streams 1 --segment-ms 1000 --seconds 0.5 --settle 0 \
 --warm-up 0 --rounds 1 --waiting 50 --only segmenting-none,segmenting-both,edge-blocking,nginx-part"
+step "the one-file program" archive_serves
 gather
 
 if [ -n "$skipped" ]; then
