@@ -24,7 +24,8 @@ from bench.cpu import family
 HERE = Path(__file__).resolve().parent
 BUILT = HERE.parent / ".tools" / "bench"
 BUILD_S = 60
-SPARE_FILES = 256  #: descriptors that a server or the players need beside the connections
+PLAYER_FILES = 2  #: descriptors of a player at its server: its connection, and what blocks go past that by
+SPARE_FILES = 256  #: those that a server or the players need beside the connections
 MARGIN_S = 20  #: beyond the planned time, before a measuring process counts as stuck
 ANSWER_S = 30  #: for one answer: a blocking one waits three target durations at most
 LEAST_SENT = 0.95  #: of the bits of its stream, that a publisher must have got rid of: pictures differ, second by second
@@ -112,10 +113,11 @@ def build(name: str) -> Path:
 
 
 def raise_file_limit(connections: int) -> None:
-    """Let this process and its children open as many files as `connections` needs; exits where the system forbids it."""
+    """Let this process and its children open as many files as `connections` of players need; exits where the system forbids it."""
+    needed = PLAYER_FILES * connections + SPARE_FILES
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY and most < connections + SPARE_FILES:
-        sys.exit(f"{connections} players need {connections + SPARE_FILES} open files, the limit is {most} (ulimit -Hn)")
+    if most != resource.RLIM_INFINITY and most < needed:
+        sys.exit(f"{connections} players need {needed} open files, the limit is {most} (ulimit -Hn)")
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 

@@ -25,6 +25,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry
 
 from lalmesh.runtime.addresses import host_port
+from lalmesh.runtime.each_alone import for_each_alone
 from lalmesh.runtime.forwarded import NOBODY, Remote, TrustedProxies
 from lalmesh.runtime.rate_limit import RateLimit
 from lalmesh.runtime.zeroed import begin_at_zero
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
 BLACKLISTED = "the address is on the blacklist"
+NOT_CLOSED = "connection could not be closed"
 REFUSALS_KEPT = 64  #: connections over a limit that are still told so: a goodbye takes a round trip or two
 BLACKLIST, LIMIT, RATE, TIMEOUT = "blacklist", "limit", "rate", "handshake timeout"
 ADDRESS_LIMIT, HANDSHAKE, PROXY_HEADER = "address limit", "handshake", "proxy header"
@@ -212,16 +214,17 @@ class Admission:
 
     def sweep(self) -> None:
         """Close what never began and what fell silent."""
-        now, limits = self._loop.time(), self.limits
+        now, limits, due = self._loop.time(), self.limits, list[tuple[Connection, str]]()
         if self._dropped:
             log.warning("dropped %d connections over the limit", self._dropped, extra={"listener": self.name})
             self._dropped = 0
-        for connection in list(self._connections):
+        for connection in self._connections:
             if not connection.begun and now - connection.opened_at > limits.handshake_timeout_s:
                 self.count_refused(TIMEOUT)
-                self._expire(connection, f"no request within {limits.handshake_timeout_s:g} s")
+                due.append((connection, f"no request within {limits.handshake_timeout_s:g} s"))
             elif connection.watch_idle and now - connection.last_read > limits.idle_timeout_s:
-                self._expire(connection, f"silent for {limits.idle_timeout_s:g} s")
+                due.append((connection, f"silent for {limits.idle_timeout_s:g} s"))
+        for_each_alone(due, lambda each: self._expire(*each), NOT_CLOSED)
 
     def _expire(self, connection: Connection, reason: str) -> None:
         log.info("connection closed: %s", reason, extra={"listener": self.name, "address": connection.address})
@@ -229,14 +232,16 @@ class Admission:
 
     def expire_blocked(self) -> None:
         """Close every connection that would not be let in now for its address."""
-        for connection in list(self._connections):
-            if not connection.is_blocked and self.blocks(connection.address) and not self.limits.proxies.trusts(connection.address):
-                self._expire(connection, BLACKLISTED)
+        blocked = [
+            connection
+            for connection in self._connections
+            if not connection.is_blocked and self.blocks(connection.address) and not self.limits.proxies.trusts(connection.address)
+        ]
+        for_each_alone(blocked, lambda connection: self._expire(connection, BLACKLISTED), NOT_CLOSED)
 
     def expire_all(self, reason: str) -> None:
         """Close every connection."""
-        for connection in list(self._connections):
-            connection.expire(reason)
+        for_each_alone(self._connections, lambda connection: connection.expire(reason), NOT_CLOSED)
 
 
 async def sweep_each_second(sweeps: Callable[[], Iterable[Callable[[], None]]]) -> None:
@@ -251,11 +256,7 @@ async def sweep_each_second(sweeps: Callable[[], Iterable[Callable[[], None]]]) 
         has_slept = not has_slept and loop.time() - due > SWEEP_S
         if has_slept:
             continue
-        for sweep in sweeps():
-            try:
-                sweep()
-            except Exception:  # a bug with one of them must not keep the others from their deadlines
-                log.exception("sweep failed")
+        for_each_alone(sweeps(), lambda sweep: sweep(), "sweep failed")  # the others have their deadlines too
 
 
 def peer_of(transport: asyncio.BaseTransport) -> Remote:

@@ -16,11 +16,13 @@ from prometheus_client.core import Metric
 from lalmesh.runtime.authorisation import Access, AccessMetrics
 from lalmesh.runtime.certificate import CertificateWatch, certificate_metrics
 from lalmesh.runtime.cors import CorsPolicy
+from lalmesh.runtime.each_alone import for_each_alone
 from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.http_port import HttpPort
 from lalmesh.runtime.listener import sweep_each_second
 from lalmesh.runtime.member import Member
+from lalmesh.runtime.node_tasks import end_with_any
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.scheduling import (
     AppUsage,
@@ -55,7 +57,7 @@ from services.edge.rtsp_link import RtspSettings
 from services.edge.rtsp_play import RtspPlaying
 from services.edge.rtsp_service import RtspService
 from services.edge.rtsp_websocket import RtspSocketListener
-from services.edge.session import Sessions
+from services.edge.session import NOT_CLOSED, Sessions
 from services.edge.session_reports import SessionReports
 from services.edge.settings import EdgeSettings, ListenSettings
 from services.edge.totals import series_of_streams, totals_of_clients, totals_of_streams, totals_of_udp
@@ -79,7 +81,7 @@ class EdgeApp:
         links: OriginLinks,
         registry: CollectorRegistry,
         machine_address: Callable[[], str],
-        evicted: Callable[[str], None],
+        failed: Callable[[str], None],
     ) -> None:
         """Build it; `start` runs it.
 
@@ -90,7 +92,7 @@ class EdgeApp:
             links: to the origins.
             registry: for its metrics.
             machine_address: gives the host for others where none is set.
-            evicted: hears that another start of this node has taken its place: this one has to end.
+            failed: hears why this node has to end: another start of it has taken its place, or a part of it has failed.
         """
         self._settings = settings
         self._loop = asyncio.get_running_loop()
@@ -104,7 +106,7 @@ class EdgeApp:
             self._report,
             self._command,
             machine_address=machine_address,
-            evicted=evicted,
+            evicted=failed,
         )
         self.metrics = EdgeMetrics(registry)
         fences = Fences(settings.remembered_num)
@@ -152,6 +154,7 @@ class EdgeApp:
         )
         self._holdings = Holdings(self.publishers, self.relays, self.sessions, self._hls.client.counters, self._loop.time)
         self._tasks: list[asyncio.Task[None]] = []
+        self._failed = failed
         self._series = StreamSeries("edge", settings.stream_series)
         self.metrics.read_from(self._collect)
 
@@ -180,6 +183,7 @@ class EdgeApp:
             self._loop.create_task(self._hls.run(), name="edge-hls-players"),
             self._loop.create_task(self.events.run(), name="edge-events"),
         ]
+        end_with_any(self._tasks, self._failed)
 
     def _rtsp_service(self, settings: RtspSettings) -> RtspService:
         silence_s = self._settings.limits.idle_timeout_s
@@ -251,8 +255,7 @@ class EdgeApp:
         for listener in self._listeners.values():
             listener.stop_accepting()
         await self.relaying.close(STOP_DEADLINE_S)
-        for session in self.sessions:
-            session.close(reason)
+        for_each_alone(self.sessions, lambda session: session.close(reason), NOT_CLOSED)
         await self.publishers.close(STOP_DEADLINE_S)
         await self.relays.close()
         with contextlib.suppress(TimeoutError):

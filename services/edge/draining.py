@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from lalmesh.runtime.each_alone import for_each_alone
 from services.edge.entrance import Entrance
 from services.edge.metrics import EdgeMetrics
 from services.edge.session import Sessions
@@ -40,7 +41,7 @@ async def until_all_have_gone(
     try:
         async with asyncio.timeout(limit_s):
             await _hear_where(entrance)
-            told = sum(session.ask_to_reconnect() for session in sessions)
+            told = sum(for_each_alone(sessions, lambda session: session.ask_to_reconnect(), "session could not be asked to leave"))
             log.info("draining: %d sessions, %d of them asked to reconnect", len(sessions), told)
             await _none_left(sessions, hls_asked_at)
     except TimeoutError:

@@ -94,7 +94,9 @@ class Joining:
         return self.relay
 
     def _close(self, reason: str) -> None:
-        self.over = self.over or reason
+        if self.over:
+            return  # it is on its way out, and its wait can be ended only once
+        self.over = reason
         if self._limit is not None:
             self._limit.reschedule(asyncio.get_running_loop().time())
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from lalmesh.runtime.blacklist import AddressBlacklist
+from lalmesh.runtime.each_alone import for_each_alone
 from lalmesh.runtime.hls_sessions import PlayerReports
 from lalmesh.runtime.listener import BLACKLISTED, Admission
 from lalmesh.runtime.scheduling import NodeCommand
 from lalmesh.runtime.scheduling.control import Blacklist, KickSessions
-from services.edge.session import Sessions
+from services.edge.session import NOT_CLOSED, Sessions
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class Orders:
         """Carry out what is one of them."""
         match command:
             case KickSessions(session_ids, reason):
-                self._kick(session_ids, reason)
+                for_each_alone(session_ids, partial(self._kick, reason), NOT_CLOSED)
                 self._players.kick(session_ids)
             case Blacklist(entries):
                 self._blacklist.replace(entries)
@@ -46,18 +48,16 @@ class Orders:
             case _:
                 pass
 
-    def _kick(self, session_ids: Iterable[str], reason: str) -> None:
-        for session_id in session_ids:
-            if (session := self._sessions.get(session_id)) is not None:
-                session.was_kicked = True
-                session.close(reason)
+    def _kick(self, reason: str, session_id: str) -> None:
+        if (session := self._sessions.get(session_id)) is not None:
+            session.was_kicked = True
+            session.close(reason)
 
     def _close_blocked(self) -> None:
         if not len(self._blacklist):
             return
         blocked = [session for session in self._sessions if self._blacklist.blocks(session.address)]
-        for session in blocked:
-            session.close(BLACKLISTED)
+        for_each_alone(blocked, lambda session: session.close(BLACKLISTED), NOT_CLOSED)
         self._players.end_those(self._blacklist.blocks)
         if blocked:
             log.info("blacklist: %d sessions closed", len(blocked))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from wsproto.connection import Connection, ConnectionType
+from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import CloseConnection, Ping, Pong
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import RemoteProtocolError
@@ -106,18 +106,19 @@ class WebSocketPlayer(HttpPlayer):
     def data_received(self, data: bytes) -> None:
         """Frames of the client."""
         transport = self._transport
-        if transport is None:
+        if transport is None or self._socket.state is ConnectionState.CLOSED:
             return
         self._received_bytes += len(data)
         self._socket.receive_data(data)
         try:
             for event in self._socket.events():
-                if isinstance(event, Ping):
-                    self._received_bytes = 0  # alive, and as chatty as it may be
-                    transport.write(self._socket.send(Pong(payload=event.payload)))
-                elif isinstance(event, CloseConnection):
-                    self._answer_goodbye(transport, event)
-                    return
+                match event:
+                    case Ping(payload=payload) if not self._said_goodbye:  # nothing goes out behind it (RFC 6455 §5.5.1)
+                        self._received_bytes = 0  # alive, and as chatty as it may be
+                        transport.write(self._socket.send(Pong(payload=payload)))
+                    case CloseConnection():
+                        self._answer_goodbye(transport, event)
+                        return
         except RemoteProtocolError as error:
             self.close(f"protocol error: {error}")
             return

@@ -14,6 +14,7 @@ from lalmesh.errors import Fenced, NoOriginAvailable, ServiceError, StreamExists
 from lalmesh.names import StreamKey
 from lalmesh.runtime import telemetry
 from lalmesh.runtime.authorisation import AccessRefused
+from lalmesh.runtime.each_alone import for_each_alone
 from lalmesh.runtime.fences import Fences
 from lalmesh.runtime.follower import OriginLinks
 from lalmesh.runtime.gathering import Gatherer
@@ -272,8 +273,7 @@ class Publishers:
         for task in self._late_releases:
             task.cancel()
         await asyncio.gather(*self._late_releases, return_exceptions=True)
-        for publishing in self:
-            publishing.close()
+        for_each_alone(self, lambda publishing: publishing.close(), "publication could not be closed")
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=deadline_s)
             for task in late:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
+from lalmesh.runtime.each_alone import for_each_alone
 from services.edge.metrics import EdgeMetrics
 from services.edge.player import EdgeContext
 from services.edge.rtp_ports import RtpPorts
@@ -64,8 +65,7 @@ class RtspService:
     def sweep(self) -> None:
         """Call once a second."""
         now_s = self.loop.time()
-        for connection in list(self._connections):
-            connection.sweep(now_s)
+        for_each_alone(self._connections, lambda connection: connection.sweep(now_s), "RTSP connection could not be looked at")
 
     def close(self) -> None:
         """Give the shared ports back, once every connection is gone."""

@@ -136,8 +136,8 @@ class RtspSocket(asyncio.Protocol):
     # what the dialogue asks
 
     def write(self, data: bytes) -> None:
-        """Send as one binary message."""
-        if self.transport is not None and not self._said_goodbye:
+        """Send as one binary message, unless either side has said goodbye: the peer then hears nothing more but ours."""
+        if self.transport is not None and self._socket.state is ConnectionState.OPEN:
             self.transport.write(self._socket.send(BytesMessage(data=data)))
 
     def goodbye(self, reason: str) -> None:

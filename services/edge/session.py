@@ -11,6 +11,7 @@ from typing import Protocol
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime import telemetry
+from lalmesh.runtime.each_alone import for_each_alone
 from lalmesh.runtime.sessions import SessionRole
 from lalmesh.runtime.telemetry import Attribute, Fact, Span, SpanName, TraceContext
 from services.edge.client import Client, now_us
@@ -20,6 +21,7 @@ from services.edge.metrics import EdgeMetrics
 log = logging.getLogger(__name__)
 
 SESSION_ID_BYTES = 8
+NOT_CLOSED = "session could not be closed"
 
 
 @dataclass(slots=True, frozen=True)
@@ -163,8 +165,7 @@ class Sessions:
 
     def sweep(self) -> None:
         """Once a second: tell of players that have got their first media."""
-        for session in list(self._unbegun.values()):
-            self._look_at(session)
+        for_each_alone(self._unbegun.values(), self._look_at, "player could not be looked at")
 
     def _look_at(self, session: Session) -> None:
         media = session.media()

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from lalmesh.errors import Unavailable
+from lalmesh.runtime.each_alone import for_each_alone
 from lalmesh.runtime.foreign_text import within
 from lalmesh.runtime.ownership import NodeAddress
 from lalmesh.runtime.scheduling import SchedulerClient
@@ -32,6 +33,7 @@ DEADLINE_S = 3.0
 LEAVE_S = 1.5  #: for the last words when the edge stops, however slowly they are taken
 MAX_OVER = 20_000  #: that have left and of which nobody was told yet; of more, the directory learns by their time to live
 WHOLE_ROUNDS = 12  #: after so many rounds everything is told again: a minute, with the default
+NOT_TOLD = "session could not be told of"
 SPREAD = 0.8  #: of the time between two rounds over which the words of one are spread
 
 _Item = TypeVar("_Item")
@@ -95,8 +97,7 @@ class SessionReports:
 
     async def leave(self) -> None:
         """Say that all are over, as far as that can be said once and in `LEAVE_S`."""
-        for session in self._sessions:
-            self.closed(session, "the edge stops")
+        for_each_alone(self._sessions, lambda session: self.closed(session, "the edge stops"), NOT_TOLD)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_S):
                 await self._tell_changes()
@@ -127,18 +128,18 @@ class SessionReports:
 
     async def _tell(self, sessions: Sequence[Session]) -> bool:
         """Tell of sessions that are here. Gives whether that worked."""
-        touches = list(self._touches(sessions))
+        touches = for_each_alone(sessions, self._touch, NOT_TOLD)
         for touch in touches:
-            self._new.pop(touch.id, None)
             if not touch.is_brief:
                 self._told[touch.id] = touch.codecs
         return await self._send(touches)
 
-    def _touches(self, sessions: Iterable[Session]) -> Iterator[SessionTouch]:
-        for session in sessions:
-            media, session_id = session.media(), session.session_id
-            is_due = (self._round + int(session_id[-2:], 16)) % WHOLE_ROUNDS == 0
-            yield touch_of(session, media, is_brief=not is_due and self._told.get(session_id) == media.codecs)
+    def _touch(self, session: Session) -> SessionTouch:
+        session_id = session.session_id
+        self._new.pop(session_id, None)
+        media = session.media()
+        is_due = (self._round + int(session_id[-2:], 16)) % WHOLE_ROUNDS == 0
+        return touch_of(session, media, is_brief=not is_due and self._told.get(session_id) == media.codecs)
 
     async def _send(self, touches: Sequence[SessionTouch]) -> bool:
         if not touches:

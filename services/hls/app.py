@@ -18,6 +18,7 @@ from lalmesh.runtime.hls_sessions import PlayerReports, Players
 from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import sweep_each_second
 from lalmesh.runtime.member import Member
+from lalmesh.runtime.node_tasks import end_with_any
 from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.recording import RecordRules
 from lalmesh.runtime.scheduling import (
@@ -75,7 +76,7 @@ class HlsApp:
         registry: CollectorRegistry,
         channels: Channels | None,
         machine_address: Callable[[], str],
-        evicted: Callable[[str], None],
+        failed: Callable[[str], None],
     ) -> None:
         """Build it; `start` runs it.
 
@@ -89,7 +90,7 @@ class HlsApp:
             registry: for its metrics.
             channels: makes the gRPC listener and reaches other hls nodes; None: there are none.
             machine_address: gives the host for others where none is set.
-            evicted: hears that another start of this node has taken its place: this one has to end.
+            failed: hears why this node has to end: another start of it has taken its place, or a part of it has failed.
         """
         self.grpc_port = 0
         self._settings = settings
@@ -104,7 +105,7 @@ class HlsApp:
             self._report,
             self._command,
             machine_address=machine_address,
-            evicted=evicted,
+            evicted=failed,
         )
         self._loop = asyncio.get_running_loop()
         self._cors = CorsPolicy(settings.cors_origins)
@@ -127,6 +128,7 @@ class HlsApp:
         registry.register(RecordingCollector(self.recordings))
         self._server = channels.server() if channels is not None else None
         self._tasks: list[asyncio.Task[None]] = []
+        self._failed = failed
 
     def _make_ports(self, metrics: HlsMetrics) -> dict[str, HttpPort]:
         settings = self._settings
@@ -191,6 +193,7 @@ class HlsApp:
             self._tasks.append(self._loop.create_task(self._look_for_successors(), name="hls-successors"))
         if settings.session_ids is not None:
             self._tasks.append(self._loop.create_task(self._reports.run(), name="hls-sessions"))
+        end_with_any(self._tasks, self._failed)
 
     async def drain(self, limit_s: float) -> None:
         """Take nothing new, let open segments become whole, hand the streams over, answer for a while still; `limit_s` in all."""

@@ -20,6 +20,7 @@ from lalmesh.runtime.link_metrics import link_metrics
 from lalmesh.runtime.load import ByteRate, ByteRates
 from lalmesh.runtime.member import Member, MemberSettings
 from lalmesh.runtime.node_events import NodeEvents
+from lalmesh.runtime.node_tasks import end_with_any
 from lalmesh.runtime.ownership import Epoch, Location, NodeId, Place
 from lalmesh.runtime.scheduling import (
     GroupMoved,
@@ -78,7 +79,7 @@ class OriginApp:
         registry: CollectorRegistry,
         channels: Channels | None,
         machine_address: Callable[[], str],
-        evicted: Callable[[str], None],
+        failed: Callable[[str], None],
     ) -> None:
         """Build it; `start` runs it.
 
@@ -90,7 +91,7 @@ class OriginApp:
             registry: for its metrics.
             channels: makes the gRPC listener; None: it is called directly.
             machine_address: gives the host for others where none is set.
-            evicted: hears that another start of this node has taken its place: this one has to end.
+            failed: hears why this node has to end: another start of it has taken its place, or a part of it has failed.
         """
         self._settings = settings
         self._scheduler = scheduler
@@ -107,10 +108,11 @@ class OriginApp:
             self._report,
             self._command,
             machine_address=machine_address,
-            evicted=evicted,
+            evicted=failed,
         )
         self.events = NodeEvents(scheduler, self.member)
         self._tasks: list[asyncio.Task[None]] = []
+        self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._ingress = ByteRates(self._loop.time)
         self._egress = ByteRate(self._loop.time)
@@ -146,6 +148,7 @@ class OriginApp:
             self._loop.create_task(self.member.run(), name="origin-membership"),
             self._loop.create_task(self.events.run(), name="origin-events"),
         ]
+        end_with_any(self._tasks, self._failed)
 
     async def drain(self, limit_s: float) -> None:
         """Have the scheduler move every group, and serve on until nobody reads or writes any, or for `limit_s`."""

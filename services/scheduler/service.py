@@ -6,13 +6,13 @@ It is a `SchedulerClient`: where all roles share a process they call it directly
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
 from lalmesh.errors import Unavailable
 from lalmesh.runtime import telemetry
+from lalmesh.runtime.node_tasks import end_with_any
 from lalmesh.runtime.ownership import Grant, Location, NodeAddress
 from lalmesh.runtime.recording import RecordRule
 from lalmesh.runtime.registry import Registry
@@ -162,6 +162,8 @@ class SchedulerService(HlsAnswers):
         self._reminders = Reminders(self.directory, self._notices)
         #: what is about the users of the cluster
         self.control = Control()
+        #: hears why this replica has to end: a part of it has failed
+        self.failed: Callable[[str], None] = lambda reason: None
 
     # Life ------------------------------------------------------------------------------------------------------------
 
@@ -169,6 +171,7 @@ class SchedulerService(HlsAnswers):
         """Begin to follow the registry. It does not wait for it: see `ready`."""
         begun = asyncio.Event()
         self._runner = asyncio.create_task(self._run(begun), name="scheduler")
+        end_with_any([self._runner], lambda reason: self.failed(reason))
         await begun.wait()
 
     async def stop(self) -> None:
@@ -177,8 +180,7 @@ class SchedulerService(HlsAnswers):
         self._attendance.dismiss()
         if self._runner is not None:
             self._runner.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._runner
+            await asyncio.gather(self._runner, return_exceptions=True)
 
     async def leave(self) -> None:
         """Give duties and key back: the last word, after `stop` and when no more calls are under way."""

@@ -89,6 +89,7 @@ class FakeScheduler:
         self.locate_calls: list[int] = []  #: how many streams each wanted
         self.location: Location | None = None
         self.away: Refused | None = None  #: what `locate` answers where the scheduler is not to be reached
+        self.join_error: Exception | None = None  #: a bug that whoever joins meets
         self.touches: list[SessionTouch] = []
         self.events: list[Event] = []
         self.claim_gate = asyncio.Event()
@@ -172,6 +173,8 @@ class FakeScheduler:
         return [True for _ in (*claims, *groups)]
 
     async def join(self, reports: AsyncIterator[NodeReport]) -> AsyncGenerator[NodeCommand, None]:
+        if self.join_error is not None:
+            raise self.join_error
         commands: list[NodeCommand] = []
         for command in commands:
             yield command

@@ -140,7 +140,7 @@ def processes(where: str = POD, *, folded: bool = True) -> Row:
             ),
             Panel(
                 title="Open files",
-                about="Of those that the process may have (`nofile`): each connection is one.",
+                about="Of those that the process may have (`nofile`): each connection is one, that of a player without TLS two.",
                 queries=[Query(f"process_open_fds{{{where}}} / process_max_fds{{{where}}} {ours}", PROCESS)],
                 unit="percentunit",
                 steps=warn_at(0.7, 0.9),

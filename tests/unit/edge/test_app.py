@@ -12,7 +12,9 @@ from support.virtual_time import in_virtual_time
 from lalmesh.container.flv import BodyMuxer
 from lalmesh.remux import FlvPackager
 from lalmesh.runtime.ownership import NodeId
+from lalmesh.runtime.sessions import SessionRole
 from services.edge.app import EdgeApp
+from services.edge.client import Client
 from services.edge.feed import PlayerFeed
 from services.edge.outputs import OutputFormat
 from services.edge.settings import EdgeSettings
@@ -41,3 +43,29 @@ async def test_only_an_edge_without_others_reads_publishers_as_its_players_gathe
             sweep()
         assert turns.players_gather is gather
     await edge.stop()
+
+
+@in_virtual_time
+async def test_a_session_that_cannot_be_closed_keeps_no_other_nor_the_claims_of_an_edge_that_stops() -> None:
+    scheduler, closed = FakeScheduler(), list[str]()
+    edge = EdgeApp(NodeId("edge", b"1"), EdgeSettings(), scheduler, FakeLinks(), CollectorRegistry(), lambda: "here", closed.append)
+    await edge.publishers.start(STREAM, closed.append)
+    client = Client(protocol="rtmp", address="192.0.2.1", peer="192.0.2.1:9")
+    edge.sessions.open(client, SessionRole.PLAYER, STREAM, lambda _reason: [].pop())
+    edge.sessions.open(client, SessionRole.PLAYER, STREAM, closed.append)
+    await edge.stop()
+    assert (closed, len(scheduler.released)) == (["the edge stops"], 1)
+
+
+@in_virtual_time
+async def test_an_edge_of_which_a_part_has_failed_says_so_and_cannot_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    scheduler, failed = FakeScheduler(), list[str]()
+    scheduler.join_error = IndexError("a bug of ours")
+    edge = EdgeApp(NodeId("edge", b"1"), EdgeSettings(), scheduler, FakeLinks(), CollectorRegistry(), lambda: "here", failed.append)
+    await edge.start()
+    await asyncio.sleep(1)
+    assert failed == ["edge-membership failed: IndexError('a bug of ours')"]
+    (record,) = caplog.records
+    assert (record.getMessage(), record.exc_info and record.exc_info[0]) == ("edge-membership failed", IndexError)
+    await edge.stop()
+    assert len(failed) == 1

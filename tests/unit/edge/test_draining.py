@@ -107,6 +107,18 @@ async def test_where_no_other_edge_is_named_they_are_asked_all_the_same() -> Non
 
 
 @in_virtual_time
+async def test_one_that_cannot_be_asked_keeps_no_other_and_ends_no_drain(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    edge, asked = Edge(), list[bool]()
+    broken, session = (edge.sessions.open(client("rtmp"), SessionRole.PLAYER, CAM, lambda _: None) for _ in range(2))
+    broken.ask_to_reconnect = lambda: [].pop()
+    session.ask_to_reconnect = lambda: not asked.append(True)  # type: ignore[func-returns-value]
+    assert await edge.took_s() == pytest.approx(LIMIT_S)
+    assert asked == [True]
+    assert "draining: 2 sessions, 1 of them asked to reconnect" in caplog.text
+
+
+@in_virtual_time
 async def test_players_of_hls_are_waited_for_until_they_ask_no_more() -> None:
     edge = Edge()
     asked_at = edge.loop.time()

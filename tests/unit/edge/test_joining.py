@@ -14,6 +14,7 @@ from support.virtual_time import in_virtual_time
 from lalmesh.errors import StreamNotFound, Unavailable
 from lalmesh.runtime.event_outbox import EventOutbox
 from lalmesh.runtime.events import Event
+from lalmesh.runtime.listener import BLACKLISTED
 from lalmesh.runtime.scheduling import Refusal, Refused
 from services.edge.client import Client
 from services.edge.client_events import ClientEvents
@@ -97,6 +98,21 @@ async def test_one_that_is_kicked_or_sent_elsewhere_waits_no_more() -> None:
     assert [(type(error), str(error)) for error in errors] == [(Unavailable, "enough"), (Unavailable, "the edge drains")]
     await asyncio.sleep(1)
     assert edge.told[-2:] == [("sub_stop", "enough"), ("sub_stop", "the edge drains")]
+    edge.telling.cancel()
+
+
+@in_virtual_time
+async def test_one_that_is_ended_again_before_it_has_heard_of_it_hears_of_the_first() -> None:
+    edge, loop, errors = Edge(), asyncio.get_running_loop(), list[object]()
+    loop.set_exception_handler(lambda _, context: errors.append(context.get("exception")))
+    waiting = asyncio.create_task(edge.context.join(STREAM, CLIENT))
+    await asyncio.sleep(1)
+    (session,) = edge.context.sessions
+    session.close("kicked")
+    loop.call_soon(session.close, BLACKLISTED)
+    with pytest.raises(Unavailable, match="kicked"):
+        await waiting
+    assert errors == []
     edge.telling.cancel()
 
 

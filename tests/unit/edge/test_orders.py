@@ -42,6 +42,12 @@ class Edge:
         client = Client(protocol="rtmp", address=address, peer=f"{address}:9")
         return self.sessions.open(client, SessionRole.PLAYER, CAM, lambda reason: self.closed.append((address, reason)))
 
+    def open_broken(self, address: str) -> Session:
+        """One that cannot be closed."""
+        session = self.open(address)
+        session.close = lambda _reason: [].pop()
+        return session
+
 
 @in_virtual_time
 async def test_a_kick_closes_the_sessions_that_are_here() -> None:
@@ -76,6 +82,23 @@ async def test_players_of_hls_are_ended_by_their_ids_and_by_their_addresses() ->
     assert edge.players.is_kicked("elsewhere")
     edge.orders.handle(Blacklist((BlacklistEntry("192.0.2.0/24"),)))
     assert [(touch.id, touch.over) for touch in edge.players.touches()] == [("a", True), ("b", True), ("c", False)]
+
+
+@in_virtual_time
+async def test_one_that_cannot_be_closed_keeps_no_other() -> None:
+    edge = Edge()
+    kicked = [edge.open_broken("198.51.100.1"), edge.open("198.51.100.1")]
+    edge.orders.handle(KickSessions(tuple(session.session_id for session in kicked), "enough"))
+    assert edge.closed == [("198.51.100.1", "enough")]
+    edge.open_broken("192.0.2.1")
+    edge.open("192.0.2.2")
+    edge.players.saw(CAM, "b", partial(HlsPlayer, peer="192.0.2.3"), 1)
+    expired: list[str] = []
+    edge.admission.admit("192.0.2.1", expired.append)
+    edge.orders.handle(Blacklist((BlacklistEntry("192.0.2.0/24"),)))
+    await asyncio.sleep(GOODBYE_S * 2)
+    assert edge.closed[1:] == [("192.0.2.2", BLACKLISTED)]
+    assert ([touch.over for touch in edge.players.touches()], expired) == ([True], [BLACKLISTED])
 
 
 @in_virtual_time

@@ -391,6 +391,15 @@ async def test_the_end_of_the_edge_gives_every_claim_back() -> None:
 
 
 @in_virtual_time
+async def test_one_that_cannot_be_closed_keeps_no_claim_of_others() -> None:
+    edge = Edge()
+    (await edge.start()).leaving = lambda: [].pop()
+    other = await edge.publishers.start(StreamKey("live", "b"), edge.ended.append)
+    await edge.publishers.close(3.0)
+    assert [released.publication for released in edge.scheduler.released] == [other.core.publication]
+
+
+@in_virtual_time
 async def test_the_heir_gets_at_once_what_it_lacks_and_that_is_written_down() -> None:
     edge = Edge()
     edge.scheduler.heir = "q"

@@ -47,6 +47,21 @@ async def test_where_no_other_edge_is_known_it_says_when_to_ask_again() -> None:
 
 
 @in_virtual_time
+async def test_a_sweep_that_fails_keeps_no_other_connection_from_its_deadlines() -> None:
+    class Broken:
+        def sweep(self, now_s: float) -> None:
+            raise IndexError(now_s)
+
+    stage = Stage(RtspSettings(session_timeout_s=60))
+    await stage.record(UDP.format(5000, 5001))
+    for _ in range(3):
+        stage.service.add(Broken())
+    await asyncio.sleep(61)
+    stage.service.sweep()
+    assert stage.wire.aborted
+
+
+@in_virtual_time
 async def test_bytes_that_are_no_rtsp_end_the_connection() -> None:
     stage = Stage()
     assert await stage.status(b"\x16\x03\x01\x02\x00\x01") == 400

@@ -49,3 +49,11 @@ async def test_what_comes_behind_both_goodbyes_is_not_read() -> None:
     said = bytes(socket.wire.written)
     socket.server.data_received(message)
     assert bytes(socket.wire.written) == said
+
+
+@in_virtual_time
+async def test_a_goodbye_behind_a_request_in_one_read_is_answered_and_nothing_else_is() -> None:
+    socket = Socket()
+    request = b"OPTIONS rtsp://host/live/cam RTSP/1.0\r\nCSeq: 1\r\n\r\n"
+    socket.server.data_received(socket.client.send(BytesMessage(data=request)) + socket.client.send(CloseConnection(code=1000)))
+    assert (bytes(socket.wire.written), socket.wire.closed) == (b"\x88\x02\x03\xe8", "close")

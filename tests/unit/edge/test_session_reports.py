@@ -175,6 +175,25 @@ async def test_a_session_that_cannot_be_told_of_ends_no_word_about_others() -> N
 
 
 @in_virtual_time
+async def test_a_session_of_which_nothing_can_be_said_ends_no_word_about_others() -> None:
+    told = Told()
+    running = asyncio.create_task(told.reports.run())
+    for is_broken in (True, False):
+        session = told.open()
+        if is_broken:
+            session.media = lambda: [].pop()
+    await asyncio.sleep(REPORT_S + 1)
+    assert {touch.id for touch in told.heard()} == {session.session_id}
+    session.bytes_moved = lambda: [].pop()
+    other = told.open()
+    await asyncio.sleep(GATHER_S * 2)
+    told.heard()
+    running.cancel()
+    await told.reports.leave()
+    assert {touch.id: touch.over for touch in told.heard()}[other.session_id]
+
+
+@in_virtual_time
 async def test_a_scheduler_that_is_slow_does_not_hold_up_an_edge_that_leaves() -> None:
     told = Told()
     for _ in range(10 * CHUNK):

@@ -52,6 +52,16 @@ async def test_the_first_media_of_a_player_is_counted_once_from_its_request_on()
 
 
 @in_virtual_time
+async def test_a_player_that_cannot_be_looked_at_keeps_no_other_from_being_counted() -> None:
+    edge = Edge()
+    broken, session = edge.opened(), edge.opened()
+    broken.media = lambda: [].pop()
+    session.media = lambda: SessionMedia(first_us=now_us())
+    edge.sessions.sweep()
+    assert edge.joins == 1
+
+
+@in_virtual_time
 async def test_a_player_that_has_gone_before_anybody_looked_is_counted_too() -> None:
     edge = Edge()
     session = edge.opened()

@@ -133,6 +133,22 @@ async def test_all_are_closed_at_the_end() -> None:
 
 
 @in_virtual_time
+async def test_one_that_cannot_be_closed_keeps_no_other() -> None:
+    listener = Listener(ListenerLimits(handshake_timeout_s=10))
+    listener.connect()
+    listener.admission.admit("10.0.0.1", lambda _: [].pop())
+    listener.connect()
+    await asyncio.sleep(11)
+    listener.admission.sweep()
+    assert listener.expired == ["no request within 10 s"] * 2
+    listener.admission.expire_all("the edge stops")
+    assert listener.expired[2:] == ["the edge stops"] * 2
+    listener.admission.blocks = lambda _: True
+    listener.admission.expire_blocked()
+    assert listener.expired[4:] == [BLACKLISTED] * 2
+
+
+@in_virtual_time
 async def test_a_sweep_that_fails_keeps_no_other_from_its_deadlines(caplog: pytest.LogCaptureFixture) -> None:
     swept: list[float] = []
 

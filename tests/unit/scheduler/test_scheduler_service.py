@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from support.reporting import SOON_S, Node, settle
@@ -521,3 +521,14 @@ async def test_a_load_is_written_down_for_other_replicas_where_it_has_changed_by
     assert written == [10, 10, 30, 30]
     (candidate,) = service.directory.offers.origins()
     assert candidate.load.sessions == 31  # as it was reported here
+
+
+async def test_a_part_that_fails_ends_the_replica_and_says_so(registry: FlakyRegistry, clock: Clock) -> None:
+    made, told = SchedulerService(registry, [b"key"], clock=clock), asyncio.get_running_loop().create_future()
+    made.control.parts.append(Mock(run=AsyncMock(side_effect=RuntimeError("a bug"))))
+    made.failed = told.set_result
+    await made.start()
+    async with asyncio.timeout(SOON_S):
+        assert "a bug" in await told
+    assert not made.is_running
+    await made.stop()

@@ -12,20 +12,22 @@ import grpc
 import pytest
 
 from lalmesh.protocol.rtp import MAX_PACKET_BYTES
-from services.standalone.doctor import Finding, Status
+from lalmesh.runtime.config import Config, EdgeConfig
+from services.standalone.doctor import Finding, Place, Status
 from services.standalone.doctor._clock import Kept, judge_date, judge_kept, judge_skew
 from services.standalone.doctor._cluster import HttpAnswer, NodeSeen, judge_versions
 from services.standalone.doctor._etcd import judge_answer, judge_refusal
 from services.standalone.doctor._kernel import Kernel, judge_kernel
-from services.standalone.doctor._limits import judge_descriptors
+from services.standalone.doctor._limits import descriptors_of, judge_descriptors
 from services.standalone.doctor._names import judge_addresses
 from services.standalone.doctor._path import IP_UDP_BYTES, Answered, UdpWay, judge_grpc, judge_mtu, judge_udp
-from services.standalone.doctor._ports import Listener, Owner, judge_port, judge_udp_range, parse_ports
+from services.standalone.doctor._ports import Listener, Owner, edge_listeners, judge_port, judge_udp_range, parse_ports
 from services.standalone.doctor._reach import Reached, Unreached, split, tls_reason
 from services.standalone.doctor._redis import judge_server
 from services.standalone.doctor._storage import judge_failure, judge_room, without_secrets
 
 GIB = 1 << 30
+LISTENERS = len(edge_listeners(Config()))  #: of an edge, each of which lets 20,000 in
 GOOD_KERNEL = Kernel(cuts=True, joins=True, shares_ports=True, receive_bytes=2 << 20, send_bytes=2 << 20, backlog=4096)
 
 
@@ -37,19 +39,32 @@ def statuses(findings: Iterable[Finding]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("hard", "connections", "stated", "status"),
+    ("hard", "let_in", "stated", "workers", "status"),
     [
-        (1_048_576, 80_000, 0, "ok"),
-        (20_000, 80_000, 0, "warning"),
-        (20_000, 80_000, 10_000, "ok"),
-        (20_000, 80_000, 19_900, "failed"),
-        (1023, 100, 0, "failed"),
+        (1_048_576, 80_000, 0, 1, "ok"),
+        (20_000, 80_000, 0, 1, "warning"),
+        (20_480, 80_000, 10_000, 1, "ok"),
+        (20_000, 80_000, 10_000, 1, "failed"),
+        (20_480, 80_000, 20_000, 1, "failed"),
+        (20_480, 80_000, 20_000, 2, "ok"),
+        (20_480, 80_000, 20_300, 2, "failed"),
+        (1023, 100, 0, 1, "failed"),
     ],
 )
-def test_descriptors_have_to_do_for_what_is_stated_or_let_in(hard: int, connections: int, stated: int, status: str) -> None:
-    (found,) = judge_descriptors(hard, connections, stated, ["hls.limits.connections"])
+def test_descriptors_have_to_do_for_what_is_stated_or_let_in(
+    hard: int, let_in: int, stated: int, workers: int, status: str
+) -> None:
+    (found,) = judge_descriptors(hard, let_in, stated, workers, ["hls.limits.connections"])
     assert statuses([found]) == [status]
     assert ("hls.limits.connections" in found.remedy) is (status == "warning")
+
+
+@pytest.mark.parametrize(("workers", "of_edge"), [(1, 40_000 * LISTENERS), (3, 13_334 * LISTENERS)])
+def test_each_worker_of_an_edge_has_its_share_of_players_who_take_two_descriptors(workers: int, of_edge: int) -> None:
+    config = Config(edge=EdgeConfig(workers=workers))
+    assert descriptors_of(Place(config, "edge"), workers) == {"edge.limits.connections": of_edge}
+    others = {"hls.limits.connections": 20_000, "scheduler.http.limits.connections": 5_000}
+    assert descriptors_of(Place(config, "standalone"), workers) == {"edge.limits.connections": of_edge, **others}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.hls_text import read_playlist
 
-from bench import _many_streams, _reloading, burst, client, edges, hls_load, pairs
+from bench import _load, _many_streams, _reloading, burst, client, edges, hls_load, pairs
 from bench._joining import Joins
 from bench._load import Players, Published, Usage
 from bench._reloading import Reloads
@@ -27,6 +27,16 @@ def players(number: int, lowest_kbps: float = 10_000, stalled: int = 0) -> Playe
 def _stream(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (_many_streams, _reloading, client, edges, pairs):
         monkeypatch.setattr(module, "stream_kbps", lambda name="bench": 10_000)
+
+
+def test_players_whose_server_could_not_have_two_descriptors_of_each_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to = list[tuple[int, int]]()
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr("resource.setrlimit", lambda _, limits: set_to.append(limits))
+    _load.raise_file_limit(1920)
+    assert set_to == [(4096, 4096)]
+    with pytest.raises(SystemExit, match="1921 players need 4098 open files, the limit is 4096"):
+        _load.raise_file_limit(1921)
 
 
 # bursts
