@@ -13,12 +13,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lalmesh.media import TrackSet
 from lalmesh.remux import Packager, Parts
+from lalmesh.runtime.each_alone import for_each_alone
 from services.edge.direct import DirectSockets
-from services.edge.feed import FeedState, PlayerFeed
+from services.edge.feed import NOT_CLOSED, WRITE_HIGH_WATER_BYTES, FeedState, PlayerFeed
+from services.edge.held_bursts import HeldBursts
 from services.edge.join_cache import JoinPoint
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ class Audience:
         settings: FanOutSettings,
         counters: FanOutCounters,
         loop: asyncio.AbstractEventLoop,
+        bursts: HeldBursts,
         skipped: Callable[[PlayerFeed, str], None],
     ) -> None:
         """Start without players.
@@ -55,6 +59,7 @@ class Audience:
             settings: when a player is too slow.
             counters: of the fan-out; what goes out is counted here.
             loop: whose time it is.
+            bursts: says whether there is room for what a join gives.
             skipped: hears of each player that falls over its bound, with the facts.
         """
         self.told = TrackSet()  #: the tracks at the end of the last block: what whoever got that block knows of
@@ -62,6 +67,7 @@ class Audience:
         self._settings = settings
         self._counters = counters
         self._loop = loop
+        self._bursts = bursts
         self._skipped = skipped
         self._live: dict[PlayerFeed, None] = {}
         self._targets: _Targets | None = None  # the live ones, as a block wants them; None: not known
@@ -72,14 +78,18 @@ class Audience:
         return len(self._live) + len(self._others)
 
     def join(self, feed: PlayerFeed, burst: bytes | None) -> None:
-        """Let a player in: with `burst`, which ends where the last block did, or at the next random access point."""
+        """Let a player in: with `burst`, which ends where the last block did, or at the next random access point.
+
+        Where there is no room for it, that is as if there were none.
+        """
         self._counters.joins += 1
-        if burst is None:
+        if burst is None or not self._bursts.begin(feed, burst):
             self._others.add(feed)
             return
         feed.allowance_bytes = len(burst)
         self._go_live(feed)
-        self._write_alone(feed, burst)
+        self._write_burst(feed, burst)
+        self._bursts.look(feed)
 
     def remove(self, feed: PlayerFeed) -> None:
         """Forget a player."""
@@ -100,6 +110,7 @@ class Audience:
         """The player's transport has drained; of one that was removed, what was left in it went out."""
         feed.is_full = False
         feed.lagging_since = None
+        self._bursts.look(feed)
         if feed not in self._others:
             return
         feed.allowance_bytes = 0
@@ -139,15 +150,26 @@ class Audience:
         self._counters.sent_bytes += len(data)
         feed.write(data)
 
+    def _write_burst(self, feed: PlayerFeed, burst: bytes) -> None:
+        """Write what a player joins with.
+
+        TLS hands one write on, however large it is, and says that nothing waits; only what comes next stays with it until that has
+        gone. So the end is a write of its own, as long as makes a transport say that it is full.
+        """
+        head = max(0, len(burst) - WRITE_HIGH_WATER_BYTES) if feed.socket is None else 0
+        if head:
+            self._write_alone(feed, burst[:head])
+        self._write_alone(feed, burst[head:])
+
     def sweep(self) -> None:
         """Close the players that have been too slow for too long; call it about once a second."""
         if not self._others:
             return
         limit = self._loop.time() - self._settings.slow_player_s
-        for feed in [feed for feed in self._others if feed.lagging_since is not None and feed.lagging_since < limit]:
-            self._counters.slow_closes += 1
-            self.remove(feed)
-            feed.close(f"too slow: not caught up in {self._settings.slow_player_s:g} s")
+        slow = [feed for feed in self._others if feed.lagging_since is not None and feed.lagging_since < limit]
+        self._counters.slow_closes += len(slow)
+        reason = f"too slow: not caught up in {self._settings.slow_player_s:g} s"
+        for_each_alone(slow, partial(self._close, reason), NOT_CLOSED)
 
     # blocks
 
@@ -170,26 +192,32 @@ class Audience:
         for feed, sent in late:
             if feed in self._live:
                 feed.write(block[sent:])
+        beginnings: dict[TrackSet | None, bytes] = {}
         for feed in others:
-            self._write_to_other(feed, block, opens)
+            self._write_to_other(feed, block, opens, beginnings)
 
-    def _write_to_other(self, feed: PlayerFeed, block: bytes, opens: JoinPoint | None) -> None:
+    def _write_to_other(
+        self, feed: PlayerFeed, block: bytes, opens: JoinPoint | None, beginnings: dict[TrackSet | None, bytes]
+    ) -> None:
+        """Write to a player that is not live; those who have waited under the same tracks share what they begin with."""
         if feed in self._others:  # not removed meanwhile
             if feed.state is FeedState.LAGGING:
                 self._write_to_lagging(feed, block)
             elif feed.state is FeedState.WAITING and opens is not None:
-                opening = self._opening(feed, opens)
+                beginning = beginnings.get(feed.tracks)
+                if beginning is None:
+                    beginning = beginnings[feed.tracks] = self._opening(feed.tracks, opens) + block
                 self._others.discard(feed)
                 self._go_live(feed)
-                self._write_alone(feed, opening + block)
+                self._write_alone(feed, beginning)
 
-    def _opening(self, feed: PlayerFeed, opens: JoinPoint) -> bytes:
-        """What a waiting player needs before a block that begins at a random access point."""
-        if feed.tracks is None:
+    def _opening(self, known: TrackSet | None, opens: JoinPoint) -> bytes:
+        """What a waiting player that was told of the tracks `known` needs before a block that begins at a random access point."""
+        if known is None:
             return self._packager.start(opens.tracks, opens.dts)
         parts: Parts = []
-        if feed.tracks is not opens.tracks:
-            self._packager.change(feed.tracks, opens.tracks, opens.dts, parts)
+        if known is not opens.tracks:
+            self._packager.change(known, opens.tracks, opens.dts, parts)
         return b"".join(parts)
 
     def _write_to_lagging(self, feed: PlayerFeed, block: bytes) -> None:
@@ -219,6 +247,8 @@ class Audience:
 
     def dismiss(self, reason: str) -> None:
         """Close every player."""
-        for feed in [*self._live, *self._others]:
-            self.remove(feed)
-            feed.close(reason)
+        for_each_alone([*self._live, *self._others], partial(self._close, reason), NOT_CLOSED)
+
+    def _close(self, reason: str, feed: PlayerFeed) -> None:
+        self.remove(feed)
+        feed.close(reason)

@@ -19,6 +19,7 @@ from lalmesh.runtime.durations import Durations
 from lalmesh.runtime.ring import TRIM_US, RingLimits, Run, join_track
 from services.edge.audience import Audience
 from services.edge.feed import PlayerFeed
+from services.edge.held_bursts import HeldBursts
 from services.edge.join_cache import JoinCache, JoinCacheSettings, JoinPoint
 
 OTHER_CONFIGURATION = "the stream has another configuration now, which this format tells at its start only"
@@ -75,18 +76,23 @@ class FanOut:
         packager: Packager,
         settings: FanOutSettings,
         loop: asyncio.AbstractEventLoop,
+        bursts: HeldBursts,
         skipped: Callable[[PlayerFeed, str], None],
     ) -> None:
-        """Start without players; `skipped` hears of each player that falls over its bound, with the facts."""
+        """Start without players; all of an edge share `bursts`.
+
+        `skipped` hears of each player that falls over its bound, with the facts.
+        """
         self.counters = FanOutCounters()
         self.left_out: tuple[Track, ...] = ()  #: the tracks now that the format cannot carry
         self._packager = packager
         self.settings = settings
         self._loop = loop
-        self._audience = Audience(packager, settings, self.counters, loop, skipped)
+        self._audience = Audience(packager, settings, self.counters, loop, bursts, skipped)
         self._tracks = TrackSet()
         self._join_track = -1
         self._cache = JoinCache(packager, settings)
+        self._bursts = bursts
         self._parts: Parts = []  # gathered since the last flush
         self._parts_bytes = 0
         self._opens: JoinPoint | None = None  # the point that the gathered parts begin at, if they begin at one
@@ -108,14 +114,14 @@ class FanOut:
 
     # players
 
-    @property
-    def burst(self) -> bytes | None:
-        """What a player that joined now would get at once; None: nothing before the next random access point."""
-        return self._cache.burst()
+    def burst_for(self, feed: PlayerFeed) -> bytes | None:
+        """What a player would get at once if it joined now; None: nothing before the next random access point."""
+        burst = self._cache.burst()
+        return burst if burst is not None and self._bursts.has_room(feed, burst) else None
 
     def add(self, feed: PlayerFeed, *, from_cache: bool = True) -> None:
         """Let a player join: with the cache up to the last flush, or at the next random access point."""
-        self._audience.join(feed, self.burst if from_cache else None)
+        self._audience.join(feed, self._cache.burst() if from_cache else None)
         self._set_delay()
 
     def remove(self, feed: PlayerFeed) -> None:

@@ -8,6 +8,9 @@ from enum import Enum
 
 from lalmesh.media import TrackSet
 
+WRITE_HIGH_WATER_BYTES = 64 << 10  #: a transport that is written through and holds more than this has a player that lags
+NOT_CLOSED = "player could not be closed"
+
 
 class FeedState(Enum):
     """Where a player is."""

@@ -25,6 +25,7 @@ from lalmesh.runtime.ring import Ring, RingLimits, Run
 from services.edge.conversion import Conversion
 from services.edge.fanout import MAX_PENDING_BYTES, FanOut, FanOutSettings
 from services.edge.feed import PlayerFeed
+from services.edge.held_bursts import HeldBursts
 from services.edge.packetizing import Packetizing, under_all_tracks
 from services.edge.push_fanout import PushFanOut
 from services.edge.rtp_fanout import DatagramFanOut
@@ -68,6 +69,7 @@ class Outputs:
         limits: RingLimits,
         retired: Callable[[AnyFanOut], None],
         failed: Callable[[Exception], None],
+        bursts: HeldBursts,
         *,
         transcode: bool,
         delays: Durations | None = None,
@@ -80,6 +82,7 @@ class Outputs:
             limits: of the ring.
             retired: hears of each fan-out that is no more.
             failed: hears of what went wrong, by a bug of ours, with what all formats share: is to end all this soon.
+            bursts: what players of the edge were given as they joined.
             transcode: whether G.711 is made AAC, where that can be done here.
             delays: where it is counted how late players get what was published.
         """
@@ -92,6 +95,7 @@ class Outputs:
         self._limits = limits
         self._retired = retired
         self._failed = failed
+        self._bursts = bursts
         self._transcode = transcode
         self._loop = asyncio.get_running_loop()
         self._ring = Ring(limits)
@@ -161,7 +165,7 @@ class Outputs:
         output = self._outputs.get(form.key)
         if output is not None and isinstance(output.fanout, FanOut):
             return output.fanout
-        made = self.open(form, FanOut(form.packager(), self._settings, self._loop, self._skipped))
+        made = self.open(form, FanOut(form.packager(), self._settings, self._loop, self._bursts, self._skipped))
         made.go_out = partial(self._go_out, form.key)
         made.delays = self._delays  # from now on: what it begins with is of the past
         return made
@@ -287,13 +291,8 @@ class Outputs:
             self._feed_held()
 
     def _close(self, output: _Output, reason: str) -> None:
-        """Close every player of a format that is no more: one that cannot be closed, by a bug of ours, keeps no other."""
-        for _ in range(output.fanout.players + 1):
-            try:
-                output.fanout.dismiss(reason)
-                break
-            except Exception:
-                log.exception("player could not be closed", extra=self._facts(output))
+        """Close every player of a format that is no more."""
+        output.fanout.dismiss(reason)
         output.fanout.close()
         self._retired(output.fanout)
 

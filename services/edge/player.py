@@ -23,7 +23,7 @@ from services.edge.client_events import ClientEvents
 from services.edge.direct import direct_socket
 from services.edge.entrance import Entrance
 from services.edge.fanout import FanOut
-from services.edge.feed import PlayerFeed
+from services.edge.feed import WRITE_HIGH_WATER_BYTES, PlayerFeed
 from services.edge.joining import Joining
 from services.edge.missing import MissingStreams
 from services.edge.outputs import OutputFormat
@@ -33,7 +33,6 @@ from services.edge.read_turns import ReadTurns, ReadTurnSettings
 from services.edge.relay import Relay, Relays
 from services.edge.session import SessionMedia, Sessions
 
-WRITE_HIGH_WATER_BYTES = 64 << 10  #: a transport that is written through and holds more than this has a player that lags
 CLOSE_FLUSH_S = 5.0  #: how long a closed player may take to read what waits for it
 
 
@@ -187,7 +186,7 @@ class Playing:
     @property
     def burst(self) -> bytes | None:
         """What the player would get at once if it started now; None: nothing before the next random access point."""
-        return self._fanout.burst
+        return self._fanout.burst_for(self.feed)
 
     def start(self, *, from_cache: bool = True) -> None:
         """Let media come: what is cached, or from the next random access point on.

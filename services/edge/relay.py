@@ -18,6 +18,7 @@ from lalmesh.media import TrackSet
 from lalmesh.names import StreamKey
 from lalmesh.runtime import telemetry
 from lalmesh.runtime.durations import GAP_BUCKETS_S, Durations
+from lalmesh.runtime.each_alone import for_each_alone
 from lalmesh.runtime.fences import Fence, Fences
 from lalmesh.runtime.follower import Follower, FollowSettings, OriginLinks
 from lalmesh.runtime.following import NO_DEMAND, Demand
@@ -30,6 +31,7 @@ from lalmesh.runtime.tally import add_counters
 from lalmesh.runtime.telemetry import Attribute, SpanName
 from services.edge.client import now_us
 from services.edge.fanout import MAX_SENDING_MS, FanOut, FanOutCounters, FanOutSettings
+from services.edge.held_bursts import HeldBursts
 from services.edge.outputs import AnyFanOut, OutputFormat, Outputs
 from services.edge.publisher import refusal_error
 
@@ -64,6 +66,7 @@ class Relay:
             settings.fanout.ring_limits(),
             relays.retire,
             self._fail,
+            relays.bursts,
             transcode=settings.transcode,
             delays=relays.play_delays,
         )
@@ -244,6 +247,7 @@ class Relays:
         self.links = links
         self.settings = settings
         self.link_delays, self.play_delays, self.gaps = Durations(), Durations(), Durations(GAP_BUCKETS_S)
+        self.bursts = HeldBursts()  #: what players were given as they joined, of all relays that are and were
         self._past_fanouts = FanOutCounters()
         self._past_readers = ReaderCounters()
         self._past_left_out: Counter[tuple[str, str]] = Counter()
@@ -345,8 +349,8 @@ class Relays:
 
     def sweep(self) -> None:
         """Call once a second."""
-        for relay in self:
-            relay.sweep()
+        self.bursts.sweep()
+        for_each_alone(self, Relay.sweep, "relay could not be swept")
 
     async def close(self) -> None:
         """End all."""

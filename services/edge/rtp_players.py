@@ -13,10 +13,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from lalmesh.media import TICKS_PER_SECOND
 from lalmesh.remux import RtpDatagrams
+from lalmesh.runtime.each_alone import for_each_alone
+from services.edge.feed import NOT_CLOSED
 from services.edge.rtp_blocks import Block, RecentBlocks
 
 if TYPE_CHECKING:
@@ -148,9 +151,11 @@ class DatagramAudience:
 
     def dismiss(self, reason: str) -> None:
         """Close every player."""
-        for player in [*self._live, *self._waiting, *self._replays]:
-            self.remove(player)
-            player.close(reason)
+        for_each_alone([*self._live, *self._waiting, *self._replays], partial(self._close, reason), NOT_CLOSED)
+
+    def _close(self, reason: str, player: DatagramPlayer) -> None:
+        self.remove(player)
+        player.close(reason)
 
     def stop(self) -> None:
         """Nobody is left."""

@@ -99,6 +99,8 @@ def _fanouts(relays: Relays) -> Iterable[Metric]:
     totals = relays.fanout_totals
     yield CounterMetricFamily("edge_egress_bytes", "Bytes written to players.", totals.sent_bytes)
     yield CounterMetricFamily("edge_joins", "Players that joined a fan-out.", totals.joins)
+    text = "Of those, the ones that had to wait for a random access point, as what others had not taken yet was too much."
+    yield CounterMetricFamily("edge_joins_without_room", text, relays.bursts.refused)
     skips = "Times that a slow player, or the target of a push, skipped to a random access point, by what was too much."
     by_reason = CounterMetricFamily("edge_skips", skips, labels=("reason",))
     by_reason.add_metric(("queue_bytes",), totals.byte_skips)

@@ -226,12 +226,13 @@ MEDIA = Row(
         ),
         Panel(
             title="Left out",
-            about="Tracks that a format cannot carry, and caches given up at their bound.",
+            about="Tracks that a format cannot carry, caches given up at their bound, joins that had no room for one.",
             queries=[
                 Query(
                     f"sum by (format, codec) (increase(edge_tracks_left_out_total{{{POD}}}[{WINDOW}]))", "{{codec}} in {{format}}"
                 ),
                 Query(f"sum(increase(edge_cache_overflows_total{{{POD}}}[{WINDOW}]))", "caches"),
+                Query(f"sum(increase(edge_joins_without_room_total{{{POD}}}[{WINDOW}]))", "joins without room"),
             ],
         ),
         Panel(

@@ -8,9 +8,11 @@ import random
 import socket
 from collections.abc import Callable, Hashable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import cast
 
 import pytest
+from support.certificates import self_signed, served_with, trusting
 from support.edge_fakes import BOTH, run_of, video
 from support.loops import LOOP_FACTORIES
 
@@ -19,6 +21,7 @@ from lalmesh.remux import Parts
 from services.edge.direct import CAN_SEND_DIRECTLY, MANY_SOCKETS, direct_socket, shared_file
 from services.edge.fanout import FanOut, FanOutSettings
 from services.edge.feed import FeedState, PlayerFeed
+from services.edge.held_bursts import HeldBursts
 from services.edge.outputs import OutputFormat
 from services.edge.player import Playing, playing_on
 from services.edge.relay import Relay
@@ -78,8 +81,9 @@ class Stage:
 
     def __init__(self, **settings: int) -> None:
         self.loop = asyncio.get_running_loop()
+        self.bursts = HeldBursts()
         made = FanOutSettings(max_delay_ms=0, player_queue_bytes=1 << 30, player_queue_s=600.0, **settings)
-        self.fanout = FanOut(PlainPackager(), made, self.loop, lambda _feed, facts: None)
+        self.fanout = FanOut(PlainPackager(), made, self.loop, self.bursts, lambda _feed, facts: None)
         self.accepted: asyncio.Queue[Side] = asyncio.Queue()
         self.stack = ExitStack()
 
@@ -110,6 +114,7 @@ class Side(asyncio.Protocol):
         self.prefill = prefill
         self.pauses = 0
         self.playing: Playing | None = None
+        self.drained = asyncio.Event()
         self.lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -132,6 +137,7 @@ class Side(asyncio.Protocol):
     def resume_writing(self) -> None:
         if self.playing is not None:
             self.playing.resume()
+            self.drained.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.playing is not None:
@@ -194,6 +200,39 @@ def test_what_a_transport_holds_already_is_neither_overtaken_nor_unbounded(
                 stage.fanout.feed(run_of([video(seq, key=seq == 0, payload=b"%d " % seq)], tracks=BOTH))
                 assert all(side.feed.state is FeedState.LAGGING for _, side in players)
             assert [await read(client, len(expected)) for client, _ in players] == [expected] * len(players)
+
+    with asyncio.Runner(loop_factory=event_loop_factory) as runner:
+        runner.run(play())
+
+
+@pytest.mark.parametrize("by_tls", [False, True])
+def test_what_a_player_joins_with_is_held_until_it_has_taken_it(
+    event_loop_factory: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path, *, by_tls: bool
+) -> None:
+    tls, clients_tls = None, None
+    if by_tls:
+        certificate = self_signed(tmp_path)
+        tls, clients_tls = served_with(certificate), trusting(certificate)
+
+    async def play() -> None:
+        stage, (ours, theirs) = Stage(), socket.socketpair()
+        stage.fanout.feed(run_of([video(0, key=True, payload=BEFORE)], tracks=BOTH))
+        _, (reader, writer) = await asyncio.gather(
+            stage.loop.connect_accepted_socket(lambda: Side(stage, b""), ours, ssl=tls),
+            asyncio.open_connection(sock=theirs, ssl=clients_tls, server_hostname="edge" if by_tls else None),
+        )
+        side = await stage.accepted.get()
+        with stage.stack:
+            stage.stack.callback(writer.transport.abort)
+            stage.stack.callback(side.transport.abort)
+            side.start()
+            assert (side.feed.state, stage.bursts.size_bytes) == (FeedState.LAGGING, len(b"start " + BEFORE))
+            async with asyncio.timeout(LIMIT_S):
+                assert await reader.readexactly(len(b"start " + BEFORE)) == b"start " + BEFORE
+                await side.drained.wait()
+            assert (side.feed.state, stage.bursts.size_bytes) == (FeedState.LIVE, 0)
+        async with asyncio.timeout(LIMIT_S):
+            await side.lost.wait()
 
     with asyncio.Runner(loop_factory=event_loop_factory) as runner:
         runner.run(play())

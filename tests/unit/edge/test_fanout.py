@@ -17,7 +17,8 @@ from lalmesh.remux import Parts
 from lalmesh.runtime.durations import Durations
 from services.edge import fanout as fanout_module
 from services.edge.fanout import FanOut, FanOutSettings
-from services.edge.feed import FeedState, PlayerFeed
+from services.edge.feed import WRITE_HIGH_WATER_BYTES, FeedState, PlayerFeed
+from services.edge.held_bursts import MAX_HELD_BYTES, HeldBursts
 from services.edge.join_cache import JoinPoint
 
 SOUND = TrackSet((AUDIO,), 1)
@@ -131,6 +132,7 @@ class Player:
 
     def __init__(self, stage: Stage, *, slow: bool = False, high: int = 0) -> None:
         self.got = b""
+        self.writes: list[bytes] = []
         self.waiting = 0
         self.closed = ""
         self.slow = slow
@@ -141,6 +143,7 @@ class Player:
 
     def _write(self, data: bytes) -> None:
         self.got += data
+        self.writes.append(data)
         if self.slow:
             self.waiting += len(data)
             if self.waiting > self._high and not self._paused:
@@ -161,15 +164,30 @@ class Player:
         return self.got.decode().split()
 
 
+class TlsPlayer(Player):
+    """A slow one, of whose bytes those of the first write wait where nobody is told of them, until all is drained."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._is_below = False
+        super().__init__(stage, slow=True, high=WRITE_HIGH_WATER_BYTES - 1)
+
+    def _write(self, data: bytes) -> None:
+        super()._write(data if self._is_below else b"")
+        self._is_below = True
+
+
 class Stage:
     """A fan-out with its surroundings."""
 
-    def __init__(self, *, goes_on: bool = True, **settings: float) -> None:
+    def __init__(self, *, goes_on: bool = True, held_bytes: int = MAX_HELD_BYTES, **settings: float) -> None:
         self.loop = FakeLoop()
+        self.bursts = HeldBursts(held_bytes)
         self.skipped: list[str] = []
         made = FanOutSettings(**{"players_per_delay_ms": 1000, **settings})  # type: ignore[arg-type]
         loop = cast(asyncio.AbstractEventLoop, self.loop)
-        self.fanout = FanOut(WordPackager(goes_on=goes_on), made, loop, lambda _feed, facts: self.skipped.append(facts))
+        self.fanout = FanOut(
+            WordPackager(goes_on=goes_on), made, loop, self.bursts, lambda _feed, facts: self.skipped.append(facts)
+        )
 
     def join(self, *, slow: bool = False, high: int = 0) -> Player:
         player = Player(self, slow=slow, high=high)
@@ -724,6 +742,65 @@ def test_a_join_that_the_transport_took_gives_no_allowance_later() -> None:
     for seq in range(21, 30):
         stage.send([video(seq)])
     assert slow.feed.state is FeedState.SKIPPING
+
+
+# what joins hold
+
+
+def test_what_slow_players_joined_with_is_bounded_over_all() -> None:
+    stage, slow = Stage(held_bytes=200_000), list[Player]()
+    stage.send(gop(0, 1))
+    for seq in range(1, 81):
+        stage.send([video(seq, payload=b"v" + b"-" * 1130)])
+        stage.fanout.flush()
+        slow.append(stage.join(slow=True))
+        assert stage.bursts.size_bytes <= 200_000
+    late = [player for player in slow if not player.got]
+    assert len(slow) - len(late) > 10
+    assert stage.bursts.refused == len(late) > 10
+    stage.send(gop(81, 1))
+    stage.fanout.flush()
+    assert [player.words for player in late] == [words("H1 v81")] * len(late)
+    for player in slow:
+        player.drain()
+    assert stage.bursts.size_bytes == 0
+
+
+def test_who_finds_no_room_is_told_that_it_has_to_wait() -> None:
+    stage = Stage(held_bytes=10)
+    stage.send(gop(0, 3))
+    second = Player(stage)
+    assert stage.fanout.burst_for(second.feed) == b"H1 v0 v1 v2 "
+    stage.join(slow=True)
+    assert stage.fanout.burst_for(second.feed) is None
+    stage.fanout.add(second.feed)
+    stage.send([video(3), *gop(4, 1)])
+    assert second.words == words("H1 v4")
+
+
+def test_what_a_player_took_at_once_is_not_held() -> None:
+    stage = Stage(held_bytes=10)
+    stage.send(gop(0, 3))
+    assert [stage.join().words for _ in range(2)] == [words("H1 v0 v1 v2")] * 2
+    assert stage.bursts.size_bytes == 0
+
+
+def test_those_who_wait_share_what_they_begin_with() -> None:
+    stage = Stage()
+    first, second = stage.join(), stage.join()
+    stage.send(gop(0, 1))
+    assert first.words == words("H1 v0")
+    assert first.writes[0] is second.writes[0]
+
+
+def test_what_tls_hides_counts() -> None:
+    stage = Stage()
+    stage.send([video(0, key=True, payload=b"v" + b"-" * 100_000)])
+    player = TlsPlayer(stage)
+    stage.fanout.add(player.feed)
+    assert (player.feed.state, stage.bursts.size_bytes) == (FeedState.LAGGING, player.feed.allowance_bytes)
+    player.drain()
+    assert (player.feed.state, stage.bursts.size_bytes) == (FeedState.LIVE, 0)
 
 
 # removing and ending

@@ -21,6 +21,7 @@ from lalmesh.runtime.ring import RingLimits, Run
 from services.edge import outputs as outputs_module
 from services.edge.fanout import MAX_PENDING_BYTES, FanOut, FanOutSettings
 from services.edge.feed import PlayerFeed
+from services.edge.held_bursts import HeldBursts
 from services.edge.outputs import AnyFanOut, OutputFormat, Outputs
 from services.edge.packetizing import Packetizing
 from services.edge.push_fanout import PushFanOut
@@ -87,7 +88,7 @@ class Stage:
         self.retired: list[AnyFanOut] = []
         settings = FanOutSettings(max_delay_ms=1 if gathers else 0, players_per_delay_ms=1)
         self.failed: list[Exception] = []
-        self.outputs = Outputs(STREAM, settings, limits, self.retired.append, self.failed.append, transcode=transcode)
+        self.outputs = Outputs(STREAM, settings, limits, self.retired.append, self.failed.append, HeldBursts(), transcode=transcode)
 
     def send(self, units: Sequence[AccessUnit], tracks: TrackSet) -> None:
         self.outputs.feed(run_of(units, tracks=tracks))
@@ -423,6 +424,20 @@ async def test_an_end_ends_every_player_whatever_fails_in_a_format_or_in_closing
     assert [player.closed for player in (first, third, other)] == ["over"] * 3
     assert ("failed at its end" in caplog.text, "could not be closed" in caplog.text) == (True, True)
     assert len(stage.retired) == 2
+
+
+@in_virtual_time
+async def test_a_player_that_cannot_be_closed_keeps_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage()
+    stage.send(sound(0, 2), SOUND)
+    broken, same, other = stage.join(TS), stage.join(TS), stage.join(WS_TS)
+    broken.feed.close = failing_by_a_bug
+    for player, form in ((broken, TS), (same, TS), (other, WS_TS)):
+        stage.outputs.fanout(form).paused(player.feed)
+    await asyncio.sleep(FanOutSettings().slow_player_s + 1)
+    stage.outputs.sweep()
+    assert [player.closed.partition(":")[0] for player in (same, other)] == ["too slow"] * 2
+    assert (stage.outputs.players, caplog.messages) == (0, ["player could not be closed"])
 
 
 @in_virtual_time

@@ -154,6 +154,35 @@ async def test_players_of_a_stream_share_one_relay() -> None:
 
 
 @in_virtual_time
+async def test_all_relays_share_what_joins_may_hold_and_a_sweep_finds_out_who_has_it() -> None:
+    edge = Edge()
+    relay, _ = await edge.playing()
+    waiting = [1]
+    feed = PlayerFeed(lambda _: None, lambda: waiting[0], lambda _: None)
+    relay.fanout(FLV).add(feed)
+    relay.fanout(FLV).remove(feed)
+    edge.relays.sweep()
+    assert edge.relays.bursts.size_bytes > 0
+    waiting[0] = 0
+    edge.relays.sweep()
+    assert edge.relays.bursts.size_bytes == 0
+
+
+@in_virtual_time
+async def test_a_relay_whose_sweep_fails_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge, swept = Edge(), list[None]()
+    looking = [asyncio.create_task(edge.relays.acquire(STREAM._replace(name=name), WAIT_S)) for name in ("one", "another")]
+    await settle()
+    broken, other = edge.relays
+    monkeypatch.setattr(broken.outputs, "sweep", failing_by_a_bug)
+    monkeypatch.setattr(other.outputs, "sweep", lambda: swept.append(None))
+    edge.relays.sweep()
+    assert swept == [None]
+    for task in looking:
+        task.cancel()
+
+
+@in_virtual_time
 async def test_a_later_format_begins_with_what_the_relay_has() -> None:
     edge = Edge()
     relay, _ = await edge.playing()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from random import Random
-from typing import cast
+from typing import NoReturn, cast
 
 import pytest
 from support.edge_fakes import AUDIO, run_of
@@ -272,6 +272,18 @@ def test_other_tracks_close_the_players_with_a_reason() -> None:
     stage.send([picture(2)], TrackSet((H264,), 2))
     assert (player.closed, stage.fanout.players) == (OTHER_CONFIGURATION, 0)
     assert player.pictures == [0, 1]
+
+
+def test_a_player_that_cannot_be_closed_keeps_no_other() -> None:
+    def failing_by_a_bug(_reason: str) -> NoReturn:
+        raise IndexError("a bug")
+
+    stage = Stage()
+    stage.send(pictures(0, 2))
+    broken, other = Player(stage), Player(stage)
+    broken.feed.close = failing_by_a_bug
+    stage.fanout.dismiss("over")
+    assert (other.closed, stage.fanout.players) == ("over", 0)
 
 
 def test_new_parameter_sets_close_nobody() -> None:

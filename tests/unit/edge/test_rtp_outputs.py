@@ -19,6 +19,7 @@ from lalmesh.remux import Channels, InterleavedPackager, RtpStream, plain_channe
 from lalmesh.runtime.ring import RingLimits
 from services.edge.fanout import OTHER_CONFIGURATION, FanOutSettings
 from services.edge.feed import PlayerFeed
+from services.edge.held_bursts import HeldBursts
 from services.edge.outputs import AnyFanOut, OutputFormat, Outputs
 from services.edge.rtp_players import DatagramPlayer
 from services.edge.udp_sockets import UdpCounters, UdpSender
@@ -83,7 +84,7 @@ class Stage:
         limits = RingLimits(gop_num=1, audio_cache_us=2_000_000)
         settings = FanOutSettings(max_delay_ms=0, player_queue_bytes=player_queue_bytes)
         self.failed: list[Exception] = []
-        self.outputs = Outputs(STREAM, settings, limits, self.retired.append, self.failed.append, transcode=False)
+        self.outputs = Outputs(STREAM, settings, limits, self.retired.append, self.failed.append, HeldBursts(), transcode=False)
 
     def send(self, units: Iterable[AccessUnit], tracks: TrackSet = BOTH) -> None:
         self.outputs.feed(run_of(units, tracks=tracks))

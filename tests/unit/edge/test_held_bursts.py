@@ -1,0 +1,62 @@
+"""What joins may take in memory."""
+
+from __future__ import annotations
+
+import socket
+from typing import cast
+
+from services.edge.feed import PlayerFeed
+from services.edge.held_bursts import HeldBursts
+
+
+class Player:
+    """Takes nothing of what waits for it until it is told to."""
+
+    def __init__(self, *, has_socket: bool = True) -> None:
+        self.waiting = 1
+        own = cast(socket.socket, object()) if has_socket else None
+        self.feed = PlayerFeed(lambda _data: None, lambda: self.waiting, lambda _reason: None, own)
+
+
+def test_what_many_are_given_before_the_next_block_is_held_once() -> None:
+    held, burst, players = HeldBursts(100), bytes(60), [Player() for _ in range(5)]
+    assert all(held.begin(player.feed, burst) for player in players)
+    for player in players:
+        assert held.size_bytes == 60
+        player.waiting = 0
+        held.look(player.feed)
+    assert held.size_bytes == 0
+
+
+def test_where_a_player_has_no_socket_it_has_a_copy() -> None:
+    held, burst = HeldBursts(100), bytes(60)
+    assert held.begin(Player(has_socket=False).feed, burst)
+    assert not held.has_room(Player(has_socket=False).feed, burst)
+    assert not held.begin(Player().feed, burst)
+    assert (held.size_bytes, held.refused) == (60, 1)
+
+
+def test_there_is_room_for_one_alone_whatever_its_cache_may_have() -> None:
+    held = HeldBursts(100)
+    assert held.begin(Player().feed, bytes(101))
+    assert not held.begin(Player().feed, bytes(1))
+
+
+def test_what_waits_for_a_player_that_has_left_is_held_until_its_connection_is_gone() -> None:
+    held, player = HeldBursts(100), Player(has_socket=False)
+    held.begin(player.feed, bytes(60))
+    player.feed.release()
+    held.sweep()
+    assert held.size_bytes == 60
+    player.waiting = 0
+    held.sweep()
+    assert held.size_bytes == 0
+
+
+def test_who_has_not_taken_what_it_was_given_gets_no_more() -> None:
+    held, player = HeldBursts(100), Player()
+    assert held.begin(player.feed, bytes(60))
+    assert not held.begin(player.feed, bytes(30))
+    player.waiting = 0
+    assert held.begin(player.feed, bytes(30))
+    assert held.size_bytes == 30
