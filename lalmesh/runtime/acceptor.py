@@ -86,10 +86,13 @@ class Acceptor:
         return bound
 
     def hand_over(self) -> None:
-        """Take those who wait, and nobody who comes later: other processes listen at the port too, and get these."""
+        """Take those who wait, and nobody who comes later: other processes listen at the port too, and get these.
+
+        Where the process may open no more sockets, those who wait are dropped, and come again.
+        """
         if self._server is None:
             return
-        sockets = self._sockets or [_again(sock) for sock in self._server.sockets]
+        sockets = self._sockets or self._opened_again(self._server)
         for sock in self._sockets:
             self._loop.remove_reader(sock)
         self._server.close()
@@ -98,6 +101,16 @@ class Acceptor:
             while self._accept(sock):
                 pass
             sock.close()  # the last that has it open: whoever came since is dropped, but nobody who waited
+
+    def _opened_again(self, server: asyncio.Server) -> list[socket.socket]:
+        """The sockets of `server`, as many as the process may open, as ones that can be accepted from."""
+        opened: list[socket.socket] = []
+        for sock in server.sockets:
+            try:
+                opened.append(_again(sock))
+            except OSError as error:
+                log.error("cannot take who waits: %s", error, extra={"listener": self._admission.name})
+        return opened
 
     def close(self) -> None:
         """Take no new connections; those that have not begun are dropped."""

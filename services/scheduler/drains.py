@@ -1,10 +1,10 @@
 """Drains: nodes that are told to give everything away, and the groups of origins that do, moved one by one.
 
 A node drains because it says so (its own SIGTERM), or because it is told: `drains/NAME`, which every replica follows, and which the
-one that the node joined hands on; a worker that joins while all of its node drain is told as they were. Groups are moved by the
-replica that has the duty, each in one transaction that leaves the claim as it is, and the old origin serves on until its last
-reader has left. Nothing else moves by itself: an origin that joins gets new streams only, and the load of the others is left as it
-is.
+one that the node joined hands on; a worker that joins while all of its node drain is told as they were, and one whose start before
+died without having heard of it as that was. Groups are moved by the replica that has the duty, each in one transaction that leaves
+the claim as it is, and the old origin serves on until its last reader has left. Nothing else moves by itself: an origin that joins
+gets new streams only, and the load of the others is left as it is.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from lalmesh.runtime.ownership import NodeId
 from lalmesh.runtime.registry import Absent, Compare, KeyValue, LeaseLost, Put, Registry, Unchanged
 from lalmesh.runtime.scheduling.model import NodeReport
 from services.scheduler.candidates import Candidate
+from services.scheduler.cluster_records import DrainRecord, drain_key, parse_drain, serialize_drain
 from services.scheduler.records import (
     MAX_REPLACED,
     DamagedRecordError,
@@ -45,7 +46,7 @@ class Registrar:
             registry: where to.
             lease_s: seconds that a node lives without being renewed.
             clock: seconds, never stepping.
-            learn: told of every node key that was written.
+            learn: told of every key that was written.
         """
         self._registry = registry
         self._lease_s = lease_s
@@ -112,6 +113,7 @@ class Registrar:
         """
         key, node = node_key(report.node.node.name), report.node.node
         replaced: tuple[bytes, ...] = ()
+        unheard: DrainRecord | None = None
         granted_id = 0
         for _ in range(MAX_ATTEMPTS):
             now = self._clock()
@@ -122,11 +124,12 @@ class Registrar:
                 if await self._registry.renew_lease(before.lease_id):
                     lease_id = before.lease_id
             elif before is not None:
+                unheard = await self._unheard(before) or unheard
                 replaced = await self._replace(before, node, joins=joins)
                 compare = Absent(key)
             if not lease_id:
                 lease_id = granted_id = granted_id or await self._registry.grant_lease(self._lease_s)
-            record = await self._write(compare, NodeRecord.of(report, replaced=replaced), lease_id)
+            record = await self._write(compare, NodeRecord.of(report, replaced=replaced), lease_id, unheard)
             if record is not None:
                 return Registration(record, now)
         raise Unavailable(f"node {node.name} is being written by somebody else", retry_after_s=1.0)
@@ -137,6 +140,17 @@ class Registrar:
             raise NameTakenError(f"another incarnation of {node.name} has joined")
         await self._registry.revoke_lease(before.lease_id)
         return (before.node.incarnation, *before.replaced)[:MAX_REPLACED]
+
+    async def _unheard(self, before: NodeRecord) -> DrainRecord | None:
+        """That a worker was to drain, and died without having heard of it: nor has its supervisor, which starts it again."""
+        if not before.worker_of or before.draining:
+            return None
+        entry, _ = await self._registry.get(drain_key(before.node.name))
+        try:
+            drain = parse_drain(entry) if entry is not None else None
+        except DamagedRecordError:
+            return None
+        return drain if drain is not None and drain.node == before.node else None
 
     async def _read(self, name: str) -> tuple[Compare, NodeRecord | None]:
         """The record of a node, and the compare that holds while it is unchanged."""
@@ -149,16 +163,22 @@ class Registrar:
         except DamagedRecordError:
             return Unchanged(key, entry.mod_revision), None
 
-    async def _write(self, compare: Compare, record: NodeRecord, lease_id: int) -> NodeRecord | None:
-        """Write the record if `compare` holds; None where it does not, or the lease has ended."""
-        put = Put(node_key(record.node.name), serialize_node(record), lease_id)
+    async def _write(
+        self, compare: Compare, record: NodeRecord, lease_id: int, drain: DrainRecord | None = None
+    ) -> NodeRecord | None:
+        """Write the record if `compare` holds, and that the node is to `drain`; None where it does not, or the lease has ended."""
+        puts = [Put(node_key(record.node.name), serialize_node(record), lease_id)]
+        if drain is not None:
+            value = serialize_drain(record.node, drain.deadline_s, all_workers=drain.all_workers)
+            puts.append(Put(drain_key(record.node.name), value, lease_id))
         try:
-            result = await self._registry.transact([compare], [put])
+            result = await self._registry.transact([compare], puts)
         except LeaseLost:
             return None
         if not result.succeeded:
             return None
-        self._learn(KeyValue(put.key, put.value, result.revision, result.revision, lease_id))
+        for put in puts:
+            self._learn(KeyValue(put.key, put.value, result.revision, result.revision, lease_id))
         return replace(record, lease_id=lease_id, mod_revision=result.revision)
 
 

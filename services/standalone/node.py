@@ -35,7 +35,7 @@ from services.standalone.live import LiveNode
 from services.standalone.loop_delay import LoopDelay
 from services.standalone.process_metrics import ProcessMetrics
 from services.standalone.stores import open_blacklist, open_event_log, open_registry, open_sessions
-from services.standalone.workers import Worker, node_drains, share_of
+from services.standalone.workers import Worker, node_drains, share_of, worker_leaves
 
 if TYPE_CHECKING:
     from services.edge.app import EdgeApp
@@ -159,6 +159,8 @@ class Node:
             self._others_go_on = not drain.all_workers
             if drain.all_workers:
                 node_drains(self._worker)
+            else:
+                worker_leaves(self._worker)
         self._drain_told(drain.deadline_s)
 
     def _drain_told(self, limit_s: float) -> None:
@@ -236,6 +238,7 @@ class Node:
             metrics=SchedulerMetrics(self._metrics),
         )
         self._scheduler.service.replicas.drain_asked = self._drain_told
+        self._scheduler.service.failed = self._fail
         self._scheduler.settings.base = lambda: self._live.loaded
         self._scheduler.settings.told = self._live.told
         await self._scheduler.start()

@@ -19,7 +19,7 @@ from services.standalone.draining import until_drained
 from services.standalone.end_signals import EndSignals, Word
 from services.standalone.node import Node
 from services.standalone.urls import say_where
-from services.standalone.workers import Worker, end_with_supervisor, listens_at, share_of
+from services.standalone.workers import Worker, end_with_supervisor, keep_saying_it_lives, listens_at, share_of
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ async def _run(loaded: Loaded, role: Role, sources: Sources, ports_file: Path | 
     try:
         if worker is not None:
             listens_at(worker, node.ports)
+            keep_saying_it_lives(worker)
         else:
             say_where(config, role, node.ports, ports_file)
         await until_drained(node, stop)

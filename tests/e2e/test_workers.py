@@ -326,6 +326,32 @@ async def test_a_standalone_server_of_several_processes_is_one_server_and_outliv
         assert server.stop() == 0
 
 
+async def test_a_worker_that_stands_still_is_replaced_and_the_players_of_the_other_lose_nothing(
+    start_standalone: Callable[..., Node], media: Media, tmp_path: Path, stack: ExitStack
+) -> None:
+    server = start_standalone({"edge.workers": WORKERS, "edge.session.report_s": 1})
+    stack.enter_context(Publisher(media("unique_av"), server.rtmp_url(STREAM), log=tmp_path / "push.log", loops=-1, limit_s=120))
+    async with crowd(server.flv_url(STREAM), LATER_PLAYERS) as players:
+        await playing(players)
+        count = 1 + LATER_PLAYERS
+        found = await asyncio.to_thread(sessions_until, server.api_url, lambda items: len(items) == count, LIMIT_S)
+        (publisher,) = [item["node"] for item in found if item["role"] == "publisher"]
+        of_it = sum(item["node"] != publisher for item in found)
+        other = int(publisher[-1])
+        still = WORKERS + 1 - other
+        stopped, going_on = process_of(server, still), process_of(server, other)
+        os.kill(stopped, signal.SIGSTOP)
+        await asyncio.to_thread(wait_until, "another process", lambda: process_of(server, still) != stopped, LIMIT_S)
+        await until("the end of those who are lost", lambda: gone(players) >= of_it, LIMIT_S)
+        staying = [player for player in players if not player.ended.is_set()]
+        assert len(staying) == LATER_PLAYERS - of_it
+        await playing(staying)
+        assert not holes(staying)
+        assert f"worker {still} stands still: killed" in server.output()
+        assert process_of(server, other) == going_on
+        await asyncio.to_thread(wait_until, "readiness", server.is_ready, LIMIT_S, every_s=0.1)
+
+
 def edge_name() -> str:
     return f"{socket.gethostname()}-edge"
 

@@ -6,9 +6,9 @@
     ^                  | dies             | dies
     +------------------+------------------+     for a pause, which doubles while it dies soon
 ```
-A worker that has ended in order was drained by the scheduler, and stays away. Where one has heard that all of its node drains, none
-is started again; who has not heard of it, having been at no scheduler then, is told once one of them has ended. Until all have run
-at one time nobody waits for what may not come right: a few deaths, and all are told to end.
+A worker that the scheduler has drain alone stays away, however it ends, as one does that has ended in order. Where one has heard
+that all of its node drains, none is started again; who has not heard of it, having been at no scheduler then, is told once one of
+them has ended. Until all have run at one time nobody waits for what may not come right: a few deaths, and all are told to end.
 
 The core of a standalone server is number 0. Others leave it in order, so it is told to end when they have; and nothing is there
 without it, nor it without them: once it, or the last of them, has ended in order, the rest is told to.
@@ -63,6 +63,13 @@ class Drains:
 
 
 @dataclass(slots=True, frozen=True)
+class Leaves:
+    """A worker was told by the scheduler to drain, while others of its node go on."""
+
+    number: int
+
+
+@dataclass(slots=True, frozen=True)
 class Told:
     """The supervisor was sent a signal: to end, or SIGHUP."""
 
@@ -96,7 +103,7 @@ class End:
     reason: str  #: why not well; empty: in order
 
 
-Event: TypeAlias = Up | Died | Drains | Told
+Event: TypeAlias = Up | Died | Drains | Leaves | Told
 Command: TypeAlias = Start | Send | AllUp | End
 
 
@@ -108,6 +115,7 @@ class _Worker:
     pause_s: float = 0.0  # after its last death
     is_told: bool = False  # to end
     drains: bool = False  # with all of its node, as the scheduler has told it
+    leaves: bool = False  # alone, as the scheduler has told it
     reads_again: bool = False  # once it runs: what it was started by may be as it was before
 
 
@@ -162,6 +170,9 @@ class Supervision:
             case Drains(number):
                 self._node_drains(number)
                 return []
+            case Leaves(number):
+                self._workers[number].leaves = True
+                return []
             case Told(signal.SIGHUP):
                 return [*self._read_again()]
             case Told(number):
@@ -186,9 +197,9 @@ class Supervision:
         worker = self._workers[number]
         has_run = worker.state is State.RUNNING
         worker.reads_again = False
-        if self._ends or status == 0 or (self._drains and number != CORE):
+        if self._ends or status == 0 or worker.leaves or (self._drains and number != CORE):
             worker.state = State.OVER
-            if has_run and status not in (0, *self._asked):
+            if has_run and self.ends and status not in (0, *self._asked):
                 self._reason = self._reason or f"worker {number} {_how(status)}"
             yield from self._end_rest(number)
             yield from self._end_if_over()
@@ -258,7 +269,7 @@ class Supervision:
     def _drain_rest(self) -> Iterator[Command]:
         self._asked.add(-signal.SIGTERM)
         for number, worker in self._workers.items():
-            if number != CORE and worker.state is not State.OVER and not worker.drains and not worker.is_told:
+            if number != CORE and worker.state is not State.OVER and not (worker.drains or worker.leaves or worker.is_told):
                 worker.is_told = True
                 yield Send(number, signal.SIGTERM)
 

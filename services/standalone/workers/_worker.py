@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, MutableMapping
@@ -12,6 +13,8 @@ VARIABLE = "_LALMESH_WORKER"
 CORE = 0  #: number of the process of a standalone server that is all but its edge
 MAX_TOLD_BYTES = 64 << 10  #: of a line that a worker tells: a dozen ports
 DRAINS = b"drains\n"  #: what `node_drains` tells
+LEAVES = b"leaves\n"  #: what `worker_leaves` tells
+LIVES = b"lives\n"  #: what `worker_lives` tells
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -24,7 +27,7 @@ class Worker:
     ports: Mapping[str, int] = field(default_factory=dict)  #: that all workers share, by protocol
     scheduler_port: int = 0  #: of a standalone server, on the loopback; 0: the scheduler is as configured
     lifeline_fd: int = -1  #: the reading end of a pipe that nobody writes to, and that is closed once the supervisor has ended
-    report_fd: int = -1  #: what `listens_at` and `node_drains` write to, for as long as the worker lives
+    report_fd: int = -1  #: what it tells its supervisor by, for as long as it lives; a pipe that does not block
 
     @property
     def name(self) -> str:
@@ -45,12 +48,28 @@ def worker_here(environ: MutableMapping[str, str] = os.environ) -> Worker | None
 
 def listens_at(worker: Worker, ports: Mapping[str, int]) -> None:
     """Tell the supervisor that all `ports` listen, by listener."""
-    os.write(worker.report_fd, f"{json.dumps(dict(ports))}\n".encode())
+    _tell(worker, f"{json.dumps(dict(ports))}\n".encode())
 
 
 def node_drains(worker: Worker) -> None:
     """Tell the supervisor that all workers of the node drain: none is to be started again."""
-    os.write(worker.report_fd, DRAINS)
+    _tell(worker, DRAINS)
+
+
+def worker_leaves(worker: Worker) -> None:
+    """Tell the supervisor that this worker drains, and others go on: it is not to be started again."""
+    _tell(worker, LEAVES)
+
+
+def worker_lives(worker: Worker) -> None:
+    """Tell the supervisor that the loop of this worker runs."""
+    _tell(worker, LIVES)
+
+
+def _tell(worker: Worker, line: bytes) -> None:
+    """Write a line at once, as pipes do with what is shorter than a page; or nothing."""
+    with contextlib.suppress(BlockingIOError, BrokenPipeError):  # of a supervisor that has stood still for hours, or is gone
+        os.write(worker.report_fd, line)
 
 
 def parse_ports(line: bytes) -> dict[str, int] | None:

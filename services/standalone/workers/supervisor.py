@@ -21,6 +21,7 @@ from lalmesh.runtime.config import Config, Role
 from services.standalone.workers._health import WorkersHealth
 from services.standalone.workers._ports import HeldPorts, try_ports_of_core, try_ports_of_origin
 from services.standalone.workers._shares import LOOPBACK, share_of
+from services.standalone.workers._silence import Silence
 from services.standalone.workers._supervision import (
     AllUp,
     Command,
@@ -28,6 +29,7 @@ from services.standalone.workers._supervision import (
     Drains,
     End,
     Event,
+    Leaves,
     Send,
     Start,
     State,
@@ -35,7 +37,7 @@ from services.standalone.workers._supervision import (
     Told,
     Up,
 )
-from services.standalone.workers._worker import CORE, DRAINS, MAX_TOLD_BYTES, Worker, parse_ports
+from services.standalone.workers._worker import CORE, DRAINS, LEAVES, LIVES, MAX_TOLD_BYTES, Worker, parse_ports
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +85,7 @@ class Supervisor:
         self._scheduler_port = 0
         self._reason: str | None = None  # once all is over: why not well
         self._loop = asyncio.get_running_loop()
+        self._silence = Silence(self._loop.time())
         self._lifeline = os.pipe()
         self._registry = CollectorRegistry()
         self._starts = self._measure()
@@ -112,7 +115,7 @@ class Supervisor:
                 event = await self._next_event()
                 now = self._loop.time()
                 commands = self._supervision.handle_timer(now) if event is None else self._supervision.handle(event, now)
-                await self._carry_out(commands, all_up)
+                await self._carry_out([*commands, *self._silence.look(self._running(), now)], all_up)
         return self._reason
 
     async def _take_ports(self, stack: AsyncExitStack) -> None:
@@ -144,9 +147,9 @@ class Supervisor:
 
     async def _next_event(self) -> Event | None:
         """None where a timer is due first."""
-        due_at = self._supervision.next_timer()
+        timers = (self._supervision.next_timer(), self._silence.due_at)
         try:
-            async with asyncio.timeout_at(due_at):
+            async with asyncio.timeout_at(min(due_at for due_at in timers if due_at is not None)):
                 return await self._events.get()
         except TimeoutError:
             return None
@@ -159,6 +162,8 @@ class Supervisor:
                 case Send(number, number_of_signal):
                     with contextlib.suppress(ProcessLookupError, KeyError):  # it may have ended, or never begun
                         self._runs[number].process.send_signal(number_of_signal)
+                    if number_of_signal == signal.SIGKILL:
+                        log.error("worker %d stands still: killed", number)
                 case AllUp():
                     ports = self._ports()
                     if ports != self._said:  # a worker that is started again may have others, where any were free to it
@@ -170,6 +175,7 @@ class Supervisor:
     async def _start(self, number: int) -> None:
         """Start the process of a worker, in a group of its own: what is sent to that of the supervisor is handed on by it."""
         reading, writing = os.pipe()
+        os.set_blocking(writing, False)  # a worker does not wait for a supervisor that stands still
         worker = self._worker(number, writing)
         try:
             process = await asyncio.create_subprocess_exec(
@@ -211,9 +217,12 @@ class Supervisor:
         transport, _ = await self._loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file)
         try:
             while line := await reader.readline():
+                self._silence.heard(number)
                 if line == DRAINS:
                     self._events.put_nowait(Drains(number))
-                elif (ports := parse_ports(line)) is not None:
+                elif line == LEAVES:
+                    self._events.put_nowait(Leaves(number))
+                elif line != LIVES and (ports := parse_ports(line)) is not None:
                     self._runs[number].ports = ports
                     self._events.put_nowait(Up(number))
         finally:
@@ -226,10 +235,13 @@ class Supervisor:
                 run.process.kill()
             await run.watching
 
+    def _running(self) -> list[int]:
+        return [number for number, state in self._supervision.states().items() if state is State.RUNNING]
+
     def _ports(self) -> dict[str, int]:
         """Of the node: those that are shared, those that each worker has for others, and that of its health and metrics."""
         own: dict[str, int] = {}
-        for number in (number for number, state in self._supervision.states().items() if state is State.RUNNING):
+        for number in self._running():
             for listener, port in self._runs[number].ports.items():
                 if listener not in self._shared and listener != METRICS_PORT and not (self._is_standalone and listener == "grpc"):
                     own[listener if number <= 1 else f"{listener}-{number}"] = port

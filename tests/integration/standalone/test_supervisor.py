@@ -13,7 +13,7 @@ import pytest
 from support.ports import LOOPBACK
 
 from lalmesh.runtime.config import Config, ConfigError
-from services.standalone.workers import supervisor
+from services.standalone.workers import _silence, supervisor
 from services.standalone.workers.supervisor import Supervisor
 
 LIMIT_S = 20.0
@@ -114,6 +114,57 @@ async def test_the_ports_of_a_worker_that_is_started_again_are_said_too(monkeypa
     before, after = said
     assert before["grpc"] != after["grpc"]
     assert before == {**after, "grpc": before["grpc"]}
+
+
+#: The first stands still once it hears of a hangup.
+STANDS_STILL = """
+    import json, os, signal, time
+    worker = json.loads(os.environ["_LALMESH_WORKER"])
+    signal.signal(signal.SIGHUP, lambda *_: worker["number"] == 1 and signal.pause())
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    os.write(worker["report_fd"], json.dumps({"metrics": 1, "grpc": os.getpid()}).encode() + b"\\n")
+    while True:
+        os.write(worker["report_fd"], b"lives\\n")
+        time.sleep(0.02)
+"""
+
+
+async def test_a_worker_that_stands_still_is_killed_and_started_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "PROGRAM", (sys.executable, "-S", "-c", textwrap.dedent(STANDS_STILL)))
+    monkeypatch.setattr(_silence, "LOOK_S", 0.05)
+    said = list[dict[str, int]]()
+
+    def all_up(ports: dict[str, int]) -> None:
+        said.append(ports)
+        os.kill(os.getpid(), signal.SIGHUP if len(said) == 1 else signal.SIGTERM)
+
+    made = Config.model_validate({"origin": {"grpc": {"host": LOOPBACK, "port": 0}}, "metrics": {"port": 0}})
+    async with asyncio.timeout(LIMIT_S):
+        assert await Supervisor(made, "origin", "o", 2, ()).run(all_up) == ""
+    before, after = said
+    assert before["grpc"] != after["grpc"]
+    assert before["grpc-2"] == after["grpc-2"]
+
+
+#: At a hangup the first says that it leaves, and dies of it; the other ends in order, later than the first would be there again.
+LEAVES = """
+    import json, os, signal
+    worker = json.loads(os.environ["_LALMESH_WORKER"])
+    def leave(*_):
+        if worker["number"] == 1:
+            os.write(worker["report_fd"], b"leaves\\n")
+            os._exit(1)
+        signal.setitimer(signal.ITIMER_REAL, 1.5)
+    signal.signal(signal.SIGHUP, leave)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+    os.write(worker["report_fd"], b'{"metrics": 1}\\n')
+    while True:
+        signal.pause()
+"""
+
+
+async def test_a_worker_that_drains_alone_is_not_started_again_though_it_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await ends(monkeypatch, LEAVES, config(), told=signal.SIGHUP) == ("", 1)
 
 
 async def test_workers_that_die_before_they_listen_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

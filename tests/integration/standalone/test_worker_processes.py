@@ -102,6 +102,18 @@ def test_workers_are_started_again_keep_their_ports_and_die_with_their_superviso
         wait_until("the end of all", lambda: not any(map(lives, again)), LIMIT_S)
 
 
+def test_a_worker_that_stands_still_is_replaced_and_the_other_goes_on(tmp_path: Path) -> None:
+    with node(tmp_path) as edge:
+        ports, (still, other) = edge.ports, edge.processes()
+        os.kill(still, signal.SIGSTOP)
+        wait_until("another", lambda: edge.process(1) != still, LIMIT_S, child=edge.child)
+        up = "\nlalmesh_workers_up 2.0\n"
+        wait_until("both workers", lambda: up in edge.asked("/metrics")[1], LIMIT_S, child=edge.child)
+        assert "worker 1 stands still: killed" in edge.child.output()
+        assert (lives(still), edge.process(2), edge.ports) == (False, other, ports)
+        assert edge.asked("/healthz") == (200, "ok\n")
+
+
 def check_that_nobody_else_gets(port: int, folder: Path) -> None:
     """Another edge is refused it, in the words that an edge of one process is refused in."""
     for count in (1, 2):

@@ -189,6 +189,49 @@ async def test_a_node_that_is_started_again_does_not_drain_for_a_worker_that_die
     assert await new.told() == []
 
 
+async def drains_of_another_start(service: SchedulerService, incarnation: bytes = b"another!") -> list[NodeCommand]:
+    """What another start of a worker hears of drains as it joins."""
+    again = Node(service, NodeAddress(NodeId("e-1", incarnation), ""), Role.EDGE, worker_of="e")
+    return [command for command in (await again.report(), *await again.told()) if isinstance(command, Drain)]
+
+
+@pytest.mark.parametrize("all_workers", [True, False])
+async def test_a_worker_that_died_before_it_heard_of_its_drain_hears_of_it_as_it_is_started_again(
+    world: World, *, all_workers: bool
+) -> None:
+    dying = await world.join("e-1", Role.EDGE, worker_of="e")
+    await world.join("e-2", Role.EDGE, worker_of="e")
+    await world.service.drains.ask("e" if all_workers else "e-1", 7.0)
+    await dying.commands.aclose()
+    await settle()
+    assert await drains_of_another_start(world.service) == [Drain(7.0, all_workers=all_workers)]
+    record = world.service.directory.named("e-1")
+    assert record is not None
+    assert world.service.directory.state_of(record) == "draining"
+
+
+async def test_so_does_one_that_died_twice_before_and_one_that_joins_another_replica(world: World) -> None:
+    dying = await world.join("e-1", Role.EDGE, worker_of="e")
+    await world.service.drains.ask("e", 7.0)
+    await dying.commands.aclose()
+    await settle()
+    assert await drains_of_another_start(world.service)
+    other = SchedulerService(world.registry, [b"key"], wall_clock=lambda: 7)
+    await other.start()
+    await settle()
+    assert await drains_of_another_start(other, b"a third!") == [Drain(7.0, all_workers=True)]
+    await other.stop()
+
+
+async def test_a_worker_that_died_as_it_drained_was_not_started_again_so_another_start_is_of_another_time(world: World) -> None:
+    dying = await world.join("e-1", Role.EDGE, worker_of="e")
+    await world.service.drains.ask("e", 7.0)
+    await dying.told(draining=True)
+    await dying.end()
+    await settle()
+    assert await drains_of_another_start(world.service) == []
+
+
 async def test_a_replica_that_has_just_started_knows_that_all_workers_drain(world: World) -> None:
     draining = await world.join("e-2", Role.EDGE, worker_of="e")
     await world.service.drains.ask("e", 7.0)

@@ -17,6 +17,7 @@ from services.standalone.workers._supervision import (
     Died,
     Drains,
     End,
+    Leaves,
     Send,
     Start,
     State,
@@ -159,6 +160,31 @@ def test_one_that_drains_alone_has_the_others_go_on_and_they_are_started_again()
     dies(core, 2.0, 1)
     assert core.handle(Up(1), 3.0) == [AllUp()]
     assert not core.ends
+
+
+def test_one_that_drains_alone_stays_away_however_it_ends() -> None:
+    core = running()
+    assert core.handle(Leaves(2), 1.0) == []
+    assert not core.ends
+    assert core.handle(Died(2, KILLED), 2.0) == []
+    assert (core.next_timer(), core.states()) == (None, {1: State.RUNNING, 2: State.OVER})
+    assert core.handle(Told(TERM), 3.0) == [Send(1, TERM)]
+    assert core.handle(Died(1, 0), 4.0) == [End("")], "the node went on without it"
+
+
+def test_one_that_drains_alone_until_all_end_is_why_the_node_did_not_end_in_order() -> None:
+    core = running()
+    assert core.handle(Leaves(2), 1.0) == []
+    assert core.handle(Told(TERM), 2.0) == [Send(1, TERM), Send(2, TERM)]
+    assert core.handle(Died(2, KILLED), 3.0) == []
+    assert core.handle(Died(1, 0), 4.0) == [End("worker 2 was ended by SIGKILL")]
+
+
+def test_one_that_drains_alone_has_its_time_though_others_drain_with_the_node_and_end_before() -> None:
+    core = running()
+    assert [core.handle(Leaves(2), 1.0), core.handle(Drains(1), 2.0)] == [[], []]
+    assert core.handle(Died(1, 0), 3.0) == []
+    assert core.handle(Died(2, 0), 900.0) == [End("")]
 
 
 def test_a_signal_cuts_short_what_the_scheduler_lets_a_node_drain_for() -> None:
