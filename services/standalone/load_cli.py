@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -28,7 +28,7 @@ from lalmesh.client.load import (
     media_of_tags,
     raise_file_limit,
 )
-from lalmesh.container.flv import TagReader
+from lalmesh.container.flv import Tag, TagReader
 from lalmesh.errors import LalmeshError
 from services.standalone.client_options import (
     DEFAULT_TIMEOUT_S,
@@ -40,6 +40,8 @@ from services.standalone.client_options import (
 )
 
 _Result = TypeVar("_Result")
+
+READ_BYTES: Final = 256 << 10  #: of a file at a time
 
 _SCALES: Final = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 _URLS: Final = "rtmp(s)://, rtsp(s)://, http(s):// of .flv, .ts, .mp4 or .m3u8, ws(s):// of .flv, .ts or .mp4"
@@ -76,9 +78,17 @@ class _Made:
             ValueError: no such media can be made.
         """
         if self.file is not None:
-            return media_of_tags(TagReader().feed(self.file.read_bytes()))
+            return media_of_tags(_tags_of(self.file))
         rate = Fraction(self.fps).limit_denominator(1001)
         return made_media(bitrate_bps=bits(self.bitrate), frame_rate=rate, key_s=self.gop_s, audio_bps=bits(self.audio))
+
+
+def _tags_of(file: Path) -> Iterator[Tag]:
+    """The tags of `file`, of which no more is read than who takes them can hold."""
+    reader = TagReader()
+    with file.open("rb") as stream:
+        while data := stream.read(READ_BYTES):
+            yield from reader.feed(data)
 
 
 def add_load_commands(app: typer.Typer) -> None:
@@ -216,7 +226,7 @@ def _end(text: str, found: dict[str, Any], json_file: str, *, is_well: bool) -> 
 
 
 def _run(work: Coroutine[Any, Any, _Result]) -> _Result:
-    """The result of `work`, which SIGINT and SIGTERM end before its time; told twice, it ends without one."""
+    """The result of `work`, which SIGINT and SIGTERM end before its time; told a third time, it ends without one."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
             return runner.run(_ended(work))

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from lalmesh.client._errors import ConnectionFailed, Refused, TimedOut
+from lalmesh.client._link import Mode
+from lalmesh.client._options import ClientOptions
 from lalmesh.client.load._rtsp_talk import Ports, RtspTalk
 from lalmesh.client.load._talks import RtmpTalk, Talk
 from lalmesh.client.load._wire import Dialler, Wire
@@ -20,8 +22,8 @@ MakeTalk = Callable[[str, _Talk | None], _Talk]
 Take = Callable[[list[MediaEvent], int, float], None]  #: media, bytes that they came in, and when
 
 
-async def begin(url: str, make: MakeTalk[_Talk], dialler: Dialler, take: Take) -> tuple[Wire, _Talk]:
-    """A connection on which media flow; those that came with the first read of them have been given to `take`.
+async def begin(url: str, mode: Mode, make: MakeTalk[_Talk], dialler: Dialler, take: Take) -> tuple[Wire, _Talk]:
+    """A connection on which media flow, or may; those that came with the first read of them have been given to `take`.
 
     Raises:
         LalmeshError: they do not.
@@ -31,7 +33,7 @@ async def begin(url: str, make: MakeTalk[_Talk], dialler: Dialler, take: Take) -
         talk = make(url, before)
         wire = await dialler.dial(talk.host, talk.port, tls=talk.is_encrypted)
         try:
-            await _converse(wire, talk, options.handshake_timeout_s + options.first_media_timeout_s, take)
+            await _converse(wire, talk, *_awaited(mode, options), take)
         except Refused as refused:
             drop(wire, talk)
             if not isinstance(talk, RtmpTalk) or not talk.may_ask_again(refused):
@@ -55,8 +57,15 @@ def drop(wire: Wire, talk: Talk) -> None:
     wire.close()
 
 
-async def _converse(wire: Wire, talk: Talk, limit_s: float, take: Take) -> None:
-    """Talk until media flow, or the server has sent us elsewhere."""
+def _awaited(mode: Mode, options: ClientOptions) -> tuple[str, float]:
+    """What has to come, and within how many seconds."""
+    if mode == "publish":
+        return "answer to publish", options.handshake_timeout_s
+    return "first media", options.handshake_timeout_s + options.first_media_timeout_s
+
+
+async def _converse(wire: Wire, talk: Talk, awaited: str, limit_s: float, take: Take) -> None:
+    """Talk until media flow, or may, or the server has sent us elsewhere."""
     woken = asyncio.Event()
     failure: list[Exception] = []
     if isinstance(talk, RtspTalk) and talk.ports is not None:
@@ -78,7 +87,7 @@ async def _converse(wire: Wire, talk: Talk, limit_s: float, take: Take) -> None:
                 wire.send(talk.data_to_send())
     except TimeoutError:
         talk.no_more()
-        raise TimedOut("first media", limit_s) from None
+        raise TimedOut(awaited, limit_s) from None
     finally:
         wire.on_readable(None)
     if talk.ended and not talk.has_begun:

@@ -40,7 +40,7 @@ class Bench:
         self._say = say
         self._lateness = Lateness()
         self._publishers: list[LoadPublisher] = []
-        self.players: list[LoadPlayer] = []
+        self.players: list[LoadPlayer] = []  #: one of each URL in turn
         self.since_s = 0.0  #: when it began to be measured
         self.until_s = 0.0
         self._tasks: list[asyncio.Task[None]] = []
@@ -48,7 +48,7 @@ class Bench:
         self._measured: _Window | None = None
 
     async def run(self) -> Report:
-        """Do it all. Cancelled, it ends what it began and tells what was measured so far, under `report`."""
+        """Do it all. Cancelled, it ends what it began and tells what was measured; cancelled again, it waits for no goodbye."""
         began = datetime.now(UTC)
         self._crowd = Crowd(self._options, self._media, udp=self._plan.udp, stall_s=self._plan.stall_s)
         is_whole = False
@@ -59,14 +59,17 @@ class Bench:
             window = self._measured or _Window(self)
             self.since_s, self.until_s = window.began_s, time.monotonic()
             window.end()
-            await self._leave()
+            try:
+                await self._leave()
+            except asyncio.CancelledError:  # told so while they say goodbye, which ends that: all was measured
+                await self._leave()
             return self._report(began, window, is_whole=is_whole)
         finally:
             self._crowd.close()
 
     def looked_until_s(self, player: LoadPlayer) -> float:
-        """When `player` saw the last of what was measured, and noted."""
-        until_s = min(self.until_s, self._crowd.noting.until_s)
+        """When `player` saw the last of what was measured, and noted, or asked for the last of it."""
+        until_s = min(self.until_s, self._crowd.noting.until_s, player.asked_until_s)
         return until_s if player.ended_s is None else min(until_s, player.ended_s)
 
     # what happens
@@ -111,7 +114,7 @@ class Bench:
             stream = number % plan.streams
             for url in plan.play_urls:
                 make = HlsPlayer if is_playlist(url) else StreamPlayer
-                self.players.append(make(url_of(url, stream), url, stream, self._crowd, looks=number < plan.looking))
+                self.players.append(make(url_of(url, stream), stream, self._crowd, looks=number < plan.looking))
         await _spread_out([player.run for player in self.players], plan.play_within_s, self._playing)
         for player in self.players:
             await player.settled.wait()
@@ -142,7 +145,7 @@ class Bench:
             measured_s=round(window.length_s, 2),
             is_whole=is_whole,
             publishers=self._of_publishers(window) if self._publishers else None,
-            players=[self._of_players(url, window) for url in urls],
+            players=[self._of_players(url, self.players[place :: len(urls)], window) for place, url in enumerate(urls)],
             client=self._of_client(window),
             matched_s=max(self._crowd.noting.until_s - self.since_s, 0.0) if self._crowd.noting.is_full else None,
         )
@@ -152,7 +155,7 @@ class Bench:
     def _of_publishers(self, window: _Window) -> Publishers:
         publishers = self._publishers
         rates = [window.rate_bps(publisher) for publisher in publishers if publisher.began_s is not None]
-        stalled = [publisher for publisher in publishers if publisher.held_s > self._plan.stall_s]
+        held = [publisher for publisher in publishers if publisher.held_s > self._plan.stall_s]
         return Publishers(
             url=self._plan.publish_url,
             wanted=len(publishers),
@@ -163,12 +166,11 @@ class Bench:
             mean_bps=round(sum(rates) / max(len(rates), 1)),
             lowest_bps=round(min(rates, default=0)),
             late_ms=_of_lateness(self._lateness),
-            held=len(stalled),
+            held=len(held),
             held_longest_ms=round(1000 * max((publisher.held_s for publisher in publishers), default=0.0), 1),
         )
 
-    def _of_players(self, url: str, window: _Window) -> Players:
-        players = [player for player in self.players if player.pattern == url]
+    def _of_players(self, url: str, players: Sequence[LoadPlayer], window: _Window) -> Players:
         rates = [window.rate_bps(player) for player in players if player.joined_s is not None]
         joins = [player.joined_s - player.began_s for player in players if player.joined_s is not None]
         faults: dict[str, int] = {}

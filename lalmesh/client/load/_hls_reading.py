@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
-from lalmesh.errors import LimitExceeded, RemoteProtocolError
+from lalmesh.errors import LimitExceeded, RemoteProtocolError, UnsupportedError
 
 MAX_PLAYLIST_BYTES: Final = 16 << 20  #: a recording of a day in segments of 4 s has 2 MB
-#: of a playlist in the time of one segment, while the next is due: RFC 8216 §6.3.4 has two, by which nobody can tell when it came
-POLLS: Final = 8
-ROUNDED_S: Final = 0.5  #: that a segment may be longer than the target duration, which is rounded (RFC 8216 §4.3.3.1)
 MIN_PAUSE_S: Final = 0.1  #: between two playlists with nothing new in the first
-FROM_END: Final = 3  #: segments before the end of a live playlist at which players begin (RFC 8216 §6.3.3)
+HOLD_BACK_TARGETS: Final = 3  #: target durations before the end of a live playlist at which players begin (RFC 8216 §6.3.3)
 
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]*)')
 
@@ -49,6 +47,8 @@ class Playlist:
     target_s: float = 0.0
     part_target_s: float = 0.0  #: 0: there are no parts
     can_block: bool = False
+    said_hold_back_s: float = 0.0  #: ``HOLD-BACK``; 0: it is not said
+    said_part_hold_back_s: float = 0.0  #: ``PART-HOLD-BACK``; 0: it is not said
     is_over: bool = False
     segments: list[Segment] = field(default_factory=list)  #: in order, the one that has begun last
 
@@ -58,21 +58,23 @@ class Playlist:
         return self.can_block and self.part_target_s > 0
 
     @property
-    def longest_s(self) -> float:
-        """The longest piece of media that is fetched at once."""
-        return self.part_target_s if self.has_low_latency else self.target_s + ROUNDED_S
+    def hold_back_s(self) -> float:
+        """How far before its end players are (RFC 8216 §6.3.3, rfc8216bis §4.4.3.8)."""
+        if self.has_low_latency:
+            return self.said_part_hold_back_s or HOLD_BACK_TARGETS * self.part_target_s
+        return self.said_hold_back_s or HOLD_BACK_TARGETS * self.target_s
 
-    def wait_s(self, *, has_new: bool, is_first: bool = False) -> float:
-        """How long after it was asked for to ask again; `has_new`: there was something in it to be fetched.
+    def wait_s(self, *, has_new: bool, has_changed: bool) -> float:
+        """How long after it was asked for to ask again.
 
-        The next segment comes as long after the last as it lasts: until shortly before, nobody asks. Of the first nobody knows when
-        it came. Where a server holds playlists back, they are asked for at once.
+        Args:
+            has_new: there was something in it to be fetched. Where a server holds playlists back, the next is asked for at once.
+            has_changed: it is the first, or not as the one before: "the client MUST wait for at least the target duration",
+                else "for a period of one-half the target duration" (RFC 8216 §6.3.4).
         """
         if self.has_low_latency:
             return 0.0 if has_new else max(self.part_target_s / 2, MIN_PAUSE_S)
-        piece_s = (self.segments[-1].duration_s if self.segments else 0.0) or self.target_s
-        step_s = piece_s / POLLS
-        return max(piece_s - step_s if has_new and not is_first else step_s, MIN_PAUSE_S)
+        return max(self.target_s if has_changed else self.target_s / 2, MIN_PAUSE_S)
 
 
 def parse_playlist(text: str) -> Playlist:
@@ -81,6 +83,7 @@ def parse_playlist(text: str) -> Playlist:
     Raises:
         RemoteProtocolError: it is none, or a number in it is none.
         LimitExceeded: it is over `MAX_PLAYLIST_BYTES`.
+        UnsupportedError: what it lists is fetched otherwise than whole and as it is, or is not all.
     """
     if len(text) > MAX_PLAYLIST_BYTES:
         raise LimitExceeded("bytes of a playlist", len(text), MAX_PLAYLIST_BYTES)
@@ -113,21 +116,25 @@ class _Reader:
 
     def _tag(self, name: str, value: str) -> None:
         playlist, attributes = self._playlist, dict(_ATTRIBUTE.findall(value))
+        if unsupported := _unsupported(name, attributes):
+            raise UnsupportedError(unsupported)
         match name:
             case "#EXT-X-STREAM-INF":
                 self._is_variant = True
             case "#EXT-X-TARGETDURATION":
-                playlist.target_s = float(value)
+                playlist.target_s = _seconds(value)
             case "#EXT-X-MEDIA-SEQUENCE":
                 self._next.number = int(value)
             case "#EXT-X-PART-INF":
-                playlist.part_target_s = float(attributes.get("PART-TARGET", 0))
+                playlist.part_target_s = _seconds(attributes.get("PART-TARGET", "0"))
             case "#EXT-X-SERVER-CONTROL":
                 playlist.can_block = attributes.get("CAN-BLOCK-RELOAD") == "YES"
+                playlist.said_hold_back_s = _seconds(attributes.get("HOLD-BACK", "0"))
+                playlist.said_part_hold_back_s = _seconds(attributes.get("PART-HOLD-BACK", "0"))
             case "#EXT-X-MAP":
                 self._map_uri = attributes.get("URI", "").strip('"')
             case "#EXTINF":
-                self._next.duration_s = float(value.partition(",")[0])
+                self._next.duration_s = _seconds(value.partition(",")[0])
             case "#EXT-X-GAP":
                 self._next.is_gap = True
             case "#EXT-X-PART":
@@ -149,10 +156,31 @@ class _Reader:
         self._next = Segment(self._next.number + 1)
 
 
+def _unsupported(name: str, attributes: dict[str, str]) -> str:
+    """What a tag asks of players that these do not do; empty: nothing."""
+    match name:
+        case "#EXT-X-BYTERANGE":
+            return "EXT-X-BYTERANGE"
+        case "#EXT-X-KEY" if (method := attributes.get("METHOD")) != "NONE":
+            return f"EXT-X-KEY of {method}"
+        case "#EXT-X-MEDIA" if attributes.get("TYPE") == "AUDIO" and "URI" in attributes:
+            return "EXT-X-MEDIA, sound in a playlist of its own"
+        case "#EXT-X-MAP" | "#EXT-X-PART" if "BYTERANGE" in attributes:
+            return f"{name.removeprefix('#')} with BYTERANGE"
+    return ""
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < inf:
+        raise ValueError(f"{text!r} seconds")
+    return seconds
+
+
 def _part(attributes: dict[str, str]) -> Part:
     return Part(
         uri=attributes.get("URI", "").strip('"'),
-        duration_s=float(attributes.get("DURATION", 0)),
+        duration_s=_seconds(attributes.get("DURATION", "0")),
         is_independent=attributes.get("INDEPENDENT") == "YES",
         is_gap=attributes.get("GAP") == "YES",
     )
@@ -173,6 +201,8 @@ class Follower:
     def __init__(self) -> None:
         """Nothing was fetched yet."""
         self.fell_behind = 0  #: segments that had gone, whole or in part, before they were fetched
+        self.began_again = 0  #: times that numbers were below all of the playlist before
+        self._first = 0  # number in the playlist before
         self._number: int | None = None  # of the segment that is next
         self._part = 0  # of it
 
@@ -182,7 +212,11 @@ class Follower:
             return []
         if self._number is None:
             self._begin(playlist)
+        elif playlist.segments[-1].number < self._first:  # an edge that is only behind lists some of them still
+            self.began_again += 1
+            self._begin(playlist)
         assert self._number is not None
+        self._first = playlist.segments[0].number
         if self._number < playlist.segments[0].number:
             self.fell_behind += playlist.segments[0].number - self._number
             self._number, self._part = playlist.segments[0].number, 0
@@ -193,14 +227,16 @@ class Follower:
         return f"_HLS_msn={self._number}&_HLS_part={self._part}"
 
     def _begin(self, playlist: Playlist) -> None:
-        segments = playlist.segments
-        if playlist.has_low_latency:
-            for segment in reversed(segments):
-                for index in reversed(range(len(segment.parts))):
-                    if segment.parts[index].is_independent:
-                        self._number, self._part = segment.number, index
-                        return
-        self._number = segments[max(len(segments) - (1 if playlist.has_low_latency else FROM_END), 0)].number
+        segments, self._part = playlist.segments, 0
+        if not playlist.has_low_latency:
+            self._number = _begins_before_end(segments, playlist.hold_back_s).number
+            return
+        for segment in reversed(segments):
+            for index in reversed(range(len(segment.parts))):
+                if segment.parts[index].is_independent:
+                    self._number, self._part = segment.number, index
+                    return
+        self._number = segments[-1].number
 
     def _of(self, playlist: Playlist, segment: Segment) -> Iterator[Item]:
         if segment.number != self._number:
@@ -217,3 +253,12 @@ class Follower:
             self.fell_behind += 1  # the rest of its parts is not listed any more
         if segment.uri:
             self._number, self._part = segment.number + 1, 0
+
+
+def _begins_before_end(segments: Sequence[Segment], wanted_s: float) -> Segment:
+    """The last that begins so long before the end of them all; the first, where they are shorter."""
+    for segment in reversed(segments):
+        wanted_s -= segment.duration_s
+        if wanted_s <= 0:
+            return segment
+    return segments[0]

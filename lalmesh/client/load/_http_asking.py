@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from lalmesh.client._errors import ConnectionFailed, TimedOut
 from lalmesh.client.load._http_reading import HttpUrl, ResponseReader
-from lalmesh.client.load._talks import request
+from lalmesh.client.load._talks import MAX_REASON_BYTES, request
 from lalmesh.client.load._wire import Dialler, Wire
+from lalmesh.errors import LimitExceeded
 
 
 @dataclass(slots=True, frozen=True)
@@ -18,7 +19,7 @@ class HttpAnswer:
     url: HttpUrl  #: that answered: another than was asked, behind redirects
     status: int
     reason: str
-    body: bytes  #: empty where it was not to be kept
+    body: bytes  #: empty where it was not to be kept; of a refusal its beginning
     size_bytes: int  #: of the body
 
 
@@ -31,41 +32,42 @@ class HttpAsking:
         self._wire: Wire | None = None
         self._where: tuple[str, int, bool] | None = None
 
-    async def get(self, url: HttpUrl, *, keep: bool, limit_s: float) -> HttpAnswer:
-        """Get what is at `url`, or where that leads; its body too, if `keep`.
+    async def get(self, url: HttpUrl, *, keep_bytes: int, limit_s: float) -> HttpAnswer:
+        """Get what is at `url`, or where that leads, and keep its body; `keep_bytes`: how long that may be, 0 where it is not kept.
 
         Raises:
-            ConnectionFailed, TimedOut, RemoteProtocolError: it cannot be had.
+            ConnectionFailed, TimedOut, RemoteProtocolError, InvalidUrl: it cannot be had.
+            LimitExceeded: it is longer.
         """
         for _ in range(self._dialler.options.max_redirects + 1):
-            answer, location = await self._ask(url, keep, limit_s)
+            answer, location = await self._ask(url, keep_bytes, limit_s)
             if not location:
                 return answer
             url = url.joined_url(location)
         raise ConnectionFailed(f"over {self._dialler.options.max_redirects} redirects")
 
-    async def _ask(self, url: HttpUrl, keep: bool, limit_s: float) -> tuple[HttpAnswer, str]:
+    async def _ask(self, url: HttpUrl, keep_bytes: int, limit_s: float) -> tuple[HttpAnswer, str]:
         where = url.host, url.port, url.is_encrypted
         try:
             async with asyncio.timeout(limit_s):
                 if self._wire is not None and self._where == where:
                     try:
-                        return await self._exchange(self._wire, url, keep)
+                        return await self._exchange(self._wire, url, keep_bytes)
                     except ConnectionFailed:  # it was closed meanwhile, as servers do with idle ones
                         pass
                 self.close()
                 self._wire = await self._dialler.dial(url.host, url.port, tls=url.is_encrypted)
                 self._where = where
-                return await self._exchange(self._wire, url, keep)
+                return await self._exchange(self._wire, url, keep_bytes)
         except TimeoutError:
             self.close()
             raise TimedOut("answer", limit_s) from None
 
-    async def _exchange(self, wire: Wire, url: HttpUrl, keep: bool) -> tuple[HttpAnswer, str]:
+    async def _exchange(self, wire: Wire, url: HttpUrl, keep_bytes: int) -> tuple[HttpAnswer, str]:
         wire.send(request(url))
         response, pieces, passed_bytes = ResponseReader(), list[bytes](), 0
         while not response.is_whole:
-            passes = response.can_be_passed and bool(response.left) and not keep and response.status == 200
+            passes = response.can_be_passed and bool(response.left) and not keep_bytes and response.status == 200
             try:
                 size, data = (wire.discard(response.left or 0), None) if passes else (0, wire.read())
             except ConnectionFailed:
@@ -77,14 +79,16 @@ class HttpAsking:
                 passed_bytes += size
             elif data:
                 body = response.feed(data)
+                if passed_bytes < (keep_bytes if response.status == 200 else MAX_REASON_BYTES):
+                    pieces.append(body)
                 passed_bytes += len(body)
-                pieces.append(body)
+                if response.status == 200 and 0 < keep_bytes < passed_bytes:
+                    raise LimitExceeded("bytes of an answer", passed_bytes, keep_bytes)
             else:
                 await wire.readable()
         if not response.keeps_open:
             self.close()
-        body = b"".join(pieces) if keep or response.status != 200 else b""
-        return HttpAnswer(url, response.status, response.reason, body, passed_bytes), response.location
+        return HttpAnswer(url, response.status, response.reason, b"".join(pieces), passed_bytes), response.location
 
     def close(self) -> None:
         """Give the connection up."""

@@ -68,17 +68,24 @@ class HttpUrl:
         return f"{self.scheme}://{self.authority}{self.target}"
 
     def joined(self, reference: str) -> str:
-        """What `reference` means here; `urljoin` does not know all schemes."""
-        if urlsplit(reference).scheme:
-            return reference
-        web = urljoin(f"http://{self.authority}{self.target}", reference)
+        """What `reference` means here; `urljoin` does not know all schemes.
+
+        Raises:
+            InvalidUrl: it is none.
+        """
+        try:
+            if urlsplit(reference).scheme:
+                return reference
+            web = urljoin(f"http://{self.authority}{self.target}", reference)
+        except ValueError as error:
+            raise InvalidUrl(f"{reference}: {error}") from None
         return f"{self.scheme}{web.removeprefix('http')}"
 
     def joined_url(self, reference: str) -> HttpUrl:
         """The same, taken apart; a login goes along to the same host only.
 
         Raises:
-            InvalidUrl: it leads to another scheme.
+            InvalidUrl: it is none, or leads to another scheme.
         """
         found = HttpUrl.parse(self.joined(reference))
         same = (found.host, found.port) == (self.host, self.port)

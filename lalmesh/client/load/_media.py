@@ -19,7 +19,8 @@ from lalmesh.media import TICKS_PER_SECOND, AccessUnit, Codec, Kind, TracksChang
 #: that `_matching` takes no unit for one of another run
 MIN_RUN_S: Final = 30.0
 MAX_RUN_GOPS: Final = 64  #: looked through for a run that sound fits whole
-MAX_RUN_BYTES: Final = 512 << 20  #: of a file: it is held as a whole
+MAX_RUN_BYTES: Final = 512 << 20  #: made up or of a file: it is held as a whole
+MAX_SOUGHT_BYTES: Final = 128 << 20  #: of a made-up run that is longer than it has to be, so that sound fits it whole
 MOST_OVER: Final = 1.1  #: times the bit rate that was asked for; more is another stream
 DEFAULT_FRAME_TICKS: Final = TICKS_PER_SECOND // 25  #: of a track with one frame only
 
@@ -61,7 +62,8 @@ def made_media(*, bitrate_bps: int, frame_rate: Fraction, key_s: float, audio_bp
     """Media of `bitrate_bps` in all, made up: H.264 with a key frame every `key_s` seconds, and AAC; 0 bit/s: none.
 
     Raises:
-        ValueError: sound alone is more, or pictures with nothing in them; or no picture has room for so many bits.
+        ValueError: sound alone is more, or pictures with nothing in them; or no picture has room for so many bits; or the shortest
+            run is over `MAX_RUN_BYTES`.
     """
     audio = MadeAudio(bitrate_bps=audio_bps) if audio_bps else None
     if bitrate_bps <= audio_bps:
@@ -70,7 +72,7 @@ def made_media(*, bitrate_bps: int, frame_rate: Fraction, key_s: float, audio_bp
     video = MadeVideo(bitrate_bps=bitrate_bps - audio_bps, frame_rate=frame_rate, gop_pictures=gop_pictures)
     picture_ticks = TICKS_PER_SECOND / frame_rate
     frame_ticks = Fraction(FRAME_SAMPLES * TICKS_PER_SECOND, SAMPLE_RATE_HZ)
-    gops = _whole_gops(gop_pictures * picture_ticks, frame_ticks)
+    gops = _whole_gops(gop_pictures * picture_ticks, frame_ticks, bitrate_bps // 8)
     run_ticks = round(gops * gop_pictures * picture_ticks)
     tracks = TrackSet().with_track(build_track(VIDEO_TRACK_ID, Codec.H264, video.configuration))
     units = []
@@ -87,10 +89,15 @@ def made_media(*, bitrate_bps: int, frame_rate: Fraction, key_s: float, audio_bp
     return media
 
 
-def _whole_gops(gop_ticks: Fraction, frame_ticks: Fraction) -> int:
+def _whole_gops(gop_ticks: Fraction, frame_ticks: Fraction, bytes_per_s: int) -> int:
     """How many groups of pictures make a run: of those that are long enough, the one that ends nearest to the end of a frame."""
     least = max(ceil(MIN_RUN_S * TICKS_PER_SECOND / gop_ticks), 2)  # two key frames in a row must differ
-    return min(range(least, least + MAX_RUN_GOPS), key=lambda gops: _from_whole(gops * gop_ticks / frame_ticks))
+    gop_bytes = bytes_per_s * gop_ticks / TICKS_PER_SECOND
+    if least * gop_bytes > MAX_RUN_BYTES:
+        least_s = float(least * gop_ticks / TICKS_PER_SECOND)
+        raise ValueError(f"{8 * bytes_per_s} bit/s: {ceil(least * gop_bytes)} bytes in {least_s:g} s, limit {MAX_RUN_BYTES}")
+    most = max(min(least + MAX_RUN_GOPS, int(MAX_SOUGHT_BYTES / gop_bytes)), least + 1)
+    return min(range(least, most), key=lambda gops: _from_whole(gops * gop_ticks / frame_ticks))
 
 
 def _from_whole(number: Fraction) -> Fraction:

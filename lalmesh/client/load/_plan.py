@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from lalmesh.client._errors import InvalidUrl
+from lalmesh.client._rtmp_link import parse_rtmp_url
+from lalmesh.client._rtsp_dial import parse_rtsp_url
 from lalmesh.client.load._http_reading import HttpUrl
 from lalmesh.client.load._media import Media
 from lalmesh.client.load._talks import DEMUXERS
@@ -53,8 +55,6 @@ class Plan:
             _check_url(self.publish_url, _PUBLISH_SCHEMES, "published", self.streams)
         for url in self.play_urls:
             _check_url(url, _PLAY_SCHEMES, "played", self.streams)
-            if url.startswith(("http", "ws")):
-                _check_path(HttpUrl.parse(url))
 
     def check_media(self, media: Media) -> None:
         """Find out whether what is kept for the publisher that begins last can be kept.
@@ -96,6 +96,13 @@ def _check_url(url: str, schemes: Sequence[str], done: str, streams: int) -> Non
         raise InvalidUrl(f"{url}: what is {done} begins with {'://, '.join(schemes)}://")
     if streams > 1 and PLACEHOLDER not in url:
         raise InvalidUrl(f"{url}: of {streams} streams each needs a name; say where its number goes by {PLACEHOLDER}")
+    first = url_of(url, 0)
+    if scheme.startswith("rtmp"):
+        parse_rtmp_url(first)
+    elif scheme.startswith("rtsp"):
+        parse_rtsp_url(first)
+    else:
+        _check_path(HttpUrl.parse(first))
 
 
 def _check_path(url: HttpUrl) -> None:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
+from math import inf
 from typing import Final, TypeAlias
 
 from lalmesh.client.load._begin import begin
@@ -62,10 +63,9 @@ class Looked:
 class LoadPlayer(ABC):
     """Plays one URL."""
 
-    def __init__(self, url: str, pattern: str, stream: int, crowd: Crowd, *, looks: bool) -> None:
-        """Play `url`, which is `pattern` with the number of that stream of the run; `looks`: at every unit."""
+    def __init__(self, url: str, stream: int, crowd: Crowd, *, looks: bool) -> None:
+        """Play `url`, which is of that stream of the run; `looks`: at every unit."""
         self.url = url
-        self.pattern = pattern
         self.stream = stream
         self.began_s = 0.0  #: when it began to connect
         self.joined_s: float | None = None  #: when its first picture or sound was there
@@ -73,6 +73,7 @@ class LoadPlayer(ABC):
         self.refused = ""  #: why it got none
         self.lost = ""  #: why it ended, once it had begun
         self.ended_s: float | None = None  #: when it was over
+        self.asked_until_s = inf  #: when it asked for what it has all of; who is sent what comes does not ask
         self.received_bytes = 0
         self.faults: dict[str, int] = {}  #: what went wrong without ending it, and how often
         self.flow = Flow(0.0)
@@ -130,7 +131,7 @@ class StreamPlayer(LoadPlayer):
     _talk: Talk
 
     async def _play(self) -> None:
-        self._wire, self._talk = await begin(self.url, self._make, self._crowd.dialler, self._take)
+        self._wire, self._talk = await begin(self.url, "play", self._make, self._crowd.dialler, self._take)
         self.settled.set()
         with ExitStack() as stack:
             stack.callback(self._close)

@@ -36,14 +36,15 @@ class LoadPublisher(Paced):
         self.lost = ""  #: why it ended, once it had begun
         self.sent_bytes = 0
         self.number = 0  #: of the unit that is next
-        self.held_s = 0.0  #: the longest that the server took nothing
+        self.held_s = 0.0  #: the furthest behind that the server kept it, as it took nothing, or less than is published
         #: when each unit left, for those that somebody looks for
         self.moments: array[float] | None = None
         self.published = asyncio.Event()  #: it has begun, or will not
         self._crowd = crowd
         self._lateness = lateness
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._held_since_s: float | None = None
+        self._held_since_s: float | None = None  # the server has not taken all of what was sent then
+        self._late_before_s: float | None = None  # how late it was when that began; None: it has caught up since
         media = crowd.media
         assert media is not None
         self._due_s = crowd.due_s
@@ -116,7 +117,8 @@ class LoadPublisher(Paced):
         if self._over.done():
             return False
         moment_s = time.monotonic()
-        self._lateness.add(moment_s - self.due_s if self._held_since_s is None else 0.0)
+        late_s = moment_s - self.due_s
+        self._lateness.add(late_s if self._late_before_s is None else 0.0)
         if self.moments is not None and self._crowd.noting.goes_on(self.number, moment_s):
             self.moments.append(moment_s)
         try:
@@ -125,10 +127,11 @@ class LoadPublisher(Paced):
             self.over(str(error))
             return False
         self._step()
-        if self._held_since_s is not None and self.due_s > moment_s:  # it has caught up
-            self._held_since_s = None
+        if self.due_s > moment_s:
+            self._late_before_s = None
         if not goes_on:
-            self._held_since_s = self._held_since_s or moment_s
+            self._held_since_s = moment_s
+            self._late_before_s = late_s if self._late_before_s is None else self._late_before_s
         return goes_on
 
     def _step(self) -> None:
@@ -141,17 +144,24 @@ class LoadPublisher(Paced):
 
     def _sent(self) -> None:
         """What the server did not take is gone now."""
-        if self._held_since_s is not None:
-            self.held_s = max(self.held_s, time.monotonic() - self._held_since_s)
+        self._note_behind(time.monotonic())
+        self._held_since_s = None
         if not self._over.done():
             self._crowd.pacing.add(self)
 
+    def _note_behind(self, now_s: float) -> float:
+        """How far behind the server keeps it."""
+        behind_s = 0.0 if self._late_before_s is None else now_s - self.due_s - self._late_before_s
+        self.held_s = max(self.held_s, behind_s)
+        return behind_s
+
     def _each_second(self, now_s: float) -> None:
-        if self._wire.has_unsent and self._held_since_s is not None:
-            self.held_s = max(self.held_s, now_s - self._held_since_s)
-            if self.held_s > self._crowd.options.stall_timeout_s:
-                self.over(f"the server took nothing for {self._crowd.options.stall_timeout_s:g} s")
-        elif isinstance(self._talk, RtspTalk):
+        limit_s, behind_s = self._crowd.options.stall_timeout_s, self._note_behind(now_s)
+        if self._held_since_s is not None and now_s - self._held_since_s > limit_s:
+            self.over(f"the server took nothing for {limit_s:g} s")
+        elif behind_s > limit_s:
+            self.over(f"{limit_s:g} s behind: the server takes less than is published")
+        elif self._held_since_s is None and isinstance(self._talk, RtspTalk):
             self._say(self._talk.sign_of_life(0, now_s))
 
     # the server
@@ -199,7 +209,7 @@ class RtmpLoadPublisher(LoadPublisher):
     _talk: RtmpTalk
 
     async def _dial(self) -> None:
-        self._wire, self._talk = await begin(self.url, _rtmp_talk, self._crowd.dialler, _ignore)
+        self._wire, self._talk = await begin(self.url, "publish", _rtmp_talk, self._crowd.dialler, _ignore)
         self._tape = self._crowd.rtmp_tape(self._talk.stream_id)
 
     def _send_first(self) -> None:
@@ -219,7 +229,7 @@ class InterleavedLoadPublisher(LoadPublisher):
 
     async def _dial(self) -> None:
         self._tape = self._crowd.interleaved_tape()
-        self._wire, self._talk = await begin(self.url, self._make, self._crowd.dialler, _ignore)
+        self._wire, self._talk = await begin(self.url, "publish", self._make, self._crowd.dialler, _ignore)
 
     def _make(self, url: str, before: RtspTalk | None) -> RtspTalk:
         return rtsp_publisher(url, self._tape.description, self._tape.controls, None)
@@ -237,7 +247,7 @@ class DatagramLoadPublisher(LoadPublisher):
 
     async def _dial(self) -> None:
         self._tape = self._crowd.datagram_tape()
-        self._wire, self._talk = await begin(self.url, self._make, self._crowd.dialler, _ignore)
+        self._wire, self._talk = await begin(self.url, "publish", self._make, self._crowd.dialler, _ignore)
 
     def _make(self, url: str, before: RtspTalk | None) -> RtspTalk:
         return rtsp_publisher(url, self._tape.description, self._tape.controls, Ports())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 from statistics import median
 from typing import Final
 
@@ -80,6 +80,25 @@ class Flow:
 
 
 @dataclass(slots=True)
+class Playback:
+    """How long a player that fetches pieces can play without another: it plays what came in real time, one piece behind the other.
+
+    It begins once it has all that is listed, `hold_back_s` before the end of that. Where the next piece is not there as a whole
+    when all before it have been played, it stalls, and begins in the same way again.
+    """
+
+    left_s: float = inf  #: of what is to be played, when the last piece came; inf: it does not play
+
+    def came(self, pause_s: float, duration_s: float) -> None:
+        """A piece came, so long after the one before."""
+        self.left_s = self.left_s - pause_s + duration_s if pause_s <= self.left_s else inf
+
+    def begin(self, hold_back_s: float) -> None:
+        """All came that is listed: play, where it does not."""
+        self.left_s = hold_back_s if self.left_s == inf else self.left_s
+
+
+@dataclass(slots=True)
 class _Steps:
     """The decoding times of one track."""
 
@@ -94,7 +113,7 @@ class UnitOrder:
         """Nothing came yet."""
         self.gaps = 0
         self.disordered = 0  #: units whose time fell
-        self.longest_step_ticks = 0  #: of one track, gaps left out
+        self.longest_step_ticks = 0  #: of one track, gaps left out, and what came before they could be told
         self._tracks: dict[int, _Steps] = {}
 
     def add(self, track_id: int, dts: int) -> None:
@@ -103,14 +122,15 @@ class UnitOrder:
         last, steps.last = steps.last, dts
         if last is None:
             return
-        step = dts - last
+        step, is_usual_known = dts - last, len(steps.newest) >= LEARNING_STEPS
         if step < 0:
             self.disordered += 1
         elif step > LONGEST_STEP_TICKS:
             self.gaps += 1
-        elif len(steps.newest) >= LEARNING_STEPS and step > GAP_STEPS * median(steps.newest) + MS_TICKS:
+        elif is_usual_known and step > GAP_STEPS * median(steps.newest) + MS_TICKS:
             self.gaps += 1
             steps.newest.append(step)  # where the rate has changed, it is usual soon
         else:
             steps.newest.append(step)
-            self.longest_step_ticks = max(self.longest_step_ticks, step)
+            if is_usual_known:
+                self.longest_step_ticks = max(self.longest_step_ticks, step)

@@ -26,8 +26,8 @@ class Publishers:
     mean_bps: int  #: of one
     lowest_bps: int
     late_ms: Spread | None  #: how late units left because of this program
-    held: int  #: publishers from which the server took nothing for longer than a stall
-    held_longest_ms: float
+    held: int  #: publishers that the server kept further behind than a stall, as it took nothing, or less than is published
+    held_longest_ms: float  #: the furthest behind that it kept one
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,15 +113,17 @@ def _faults(report: Report) -> Iterator[str]:
     sent = report.publishers
     if sent is not None:
         yield from _reasons(sent.refused, "publisher", "not let in")
+        yield from _not_begun(sent.wanted - sent.published, sent.refused, "publisher")
         yield from _reasons(sent.lost, "publisher", "ended")
         if sent.held:
-            yield f"{counted(sent.held, 'publisher')} could send nothing for up to {sent.held_longest_ms / 1000:.1f} s"
+            yield f"{counted(sent.held, 'publisher')} kept up to {sent.held_longest_ms / 1000:.1f} s behind by the server"
     for played in report.players:
         yield from (f"{played.url}: {fault}" for fault in _player_faults(played))
 
 
 def _player_faults(played: Players) -> Iterator[str]:
     yield from _reasons(played.refused, "player", "got nothing")
+    yield from _not_begun(played.wanted - played.joined, played.refused, "player")
     yield from _reasons(played.lost, "player", "ended")
     yield from _reasons(played.faults, "time", "met")
     if played.stalls:
@@ -147,6 +149,12 @@ def unit_faults(units: int, **found: int | None) -> Iterator[str]:
 def _reasons(reasons: dict[str, int], who: str, fared: str) -> Iterator[str]:
     for reason, number in reasons.items():
         yield f"{counted(number, who)} {fared}: {reason}"
+
+
+def _not_begun(without: int, refused: dict[str, int], who: str) -> Iterator[str]:
+    """Who were neither there nor refused."""
+    if without > sum(refused.values()):
+        yield f"{counted(without - sum(refused.values()), who)} had not begun when it ended"
 
 
 def _remarks(report: Report) -> Iterator[str]:

@@ -154,7 +154,8 @@ class HttpTalk(Talk):
         self._key = websocket_key(os.urandom(16)) if self._websocket is not None else ""
         self._refusal = b""
         self._said_at_s: float | None = None
-        self._out = request(url, **({} if self._websocket is None else _upgrade(self._key)))
+        # Else servers keep the connection when the answer has ended, which who throws away what comes takes for a stall.
+        self._out = request(url, **({"Connection": "close"} if self._websocket is None else _upgrade(self._key)))
 
     def feed(self, data: bytes, now_s: float) -> list[MediaEvent]:
         """As `Talk.feed`."""

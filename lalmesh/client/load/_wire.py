@@ -101,11 +101,6 @@ class Wire:
                 break
         return total
 
-    @property
-    def has_unsent(self) -> bool:
-        """The server did not take all."""
-        return bool(self._unsent)
-
     def send(self, data: bytes, on_sent: Callable[[], None] | None = None) -> bool:
         """Send, and keep what the kernel has no room for; `on_sent` is called once that is gone. Whether all is gone at once.
 
@@ -183,7 +178,7 @@ class Wire:
 
 
 class Dialler:
-    """Makes connections. A name is looked up once, and a certificate store is read once, for however many they are."""
+    """Makes connections. A name is looked up until it is found, and a certificate store is read once, for however many they are."""
 
     def __init__(self, options: ClientOptions) -> None:
         """Connect as `options` say."""
@@ -209,10 +204,17 @@ class Dialler:
 
     async def _connect(self, host: str, port: int) -> socket.socket:
         if (host, port) not in self._addresses:
-            self._addresses[host, port] = asyncio.ensure_future(_look_up(host, port))
+            self._addresses[host, port] = asyncio.ensure_future(self._look_up(host, port))
         sock = await connect_first(host, await asyncio.shield(self._addresses[host, port]), self.options.denied)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
+
+    async def _look_up(self, host: str, port: int) -> list[AddressInfo]:
+        try:
+            return list(await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except BaseException:
+            del self._addresses[host, port]  # whoever comes next may have more luck
+            raise
 
     async def _encrypt(self, sock: socket.socket, host: str) -> ssl.SSLSocket:
         if self._context is None:
@@ -231,11 +233,6 @@ class Dialler:
         except BaseException:
             encrypted.close()
             raise
-
-
-async def _look_up(host: str, port: int) -> list[AddressInfo]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(found)
 
 
 async def _ready(sock: socket.socket, *, to_write: bool) -> None:

@@ -71,7 +71,7 @@ def handler(stream: bytes) -> type[QuietHandler]:
 
 async def played(url: str) -> StreamPlayer:
     crowd = Crowd(OPTIONS, None, udp=False, stall_s=1.0)
-    player = StreamPlayer(url, "", 0, crowd, looks=True)
+    player = StreamPlayer(url, 0, crowd, looks=True)
     try:
         async with asyncio.timeout(LIMIT_S):
             await player.run()
@@ -116,7 +116,7 @@ async def test_a_publisher_that_is_left_as_it_begins_leaves_no_connection_behind
 async def test_a_player_that_is_lost_as_it_joins_keeps_nobody_waiting() -> None:
     crowd = Crowd(OPTIONS, None, udp=False, stall_s=1.0)
     crowd.dialler = pair = Pair()
-    player = StreamPlayer("ws://h/live/a.flv", "", 0, crowd, looks=False)
+    player = StreamPlayer("ws://h/live/a.flv", 0, crowd, looks=False)
     running = asyncio.ensure_future(player.run())
     await asyncio.sleep(0)
     try:

@@ -87,3 +87,6 @@ def test_urls_are_taken_apart_and_put_together() -> None:
     for wrong in ("rtmp://h/x", "http://", "http://h:99999/"):
         with pytest.raises(InvalidUrl):
             HttpUrl.parse(wrong)
+    for wrong in ("http://[x/0.ts", "//[x/0.ts"):  # of a playlist, or of a redirection
+        with pytest.raises(InvalidUrl):
+            url.joined_url(wrong)

@@ -1,13 +1,17 @@
 """Spreads, stalls, gaps: what a run of players is judged by."""
 
+from math import inf
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.client.load._reckoning import (
+    LEARNING_STEPS,
     LONGEST_STEP_TICKS,
     MOST_ASLEEP_S,
     Attention,
     Flow,
+    Playback,
     Spread,
     UnitOrder,
     quantile,
@@ -38,6 +42,41 @@ def test_a_pause_over_the_limit_is_a_stall() -> None:
     for now_s in (10.5, 11.5, 13.5, 13.6):
         flow.came(now_s, 1.0)
     assert (flow.stalls, flow.longest_s) == (1, 2.0)
+
+
+def stalls_of(*pauses_s: float) -> int:
+    """Of a player that has begun with three pieces of a second, and gets one more after each pause."""
+    flow, playback, now_s = Flow(10.0), Playback(), 10.0
+    playback.begin(3.0)
+    for pause_s in pauses_s:
+        now_s += pause_s
+        flow.came(now_s, playback.left_s)
+        playback.came(pause_s, 1.0)
+        playback.begin(3.0)
+    return flow.stalls
+
+
+def test_a_piece_that_is_late_is_no_stall_as_long_as_there_is_something_to_play() -> None:
+    assert stalls_of(*[1.0] * 9) == 0
+    assert stalls_of(1.0, 1.0, 2.0, 0.0, 1.0) == 0  # a second late: there are two pieces left
+    assert stalls_of(1.0, 1.0, 3.0, 0.0, 0.0, 1.0) == 0
+    assert stalls_of(1.0, 2.0, 2.0, 2.0) == 1  # a second less each time
+
+
+def test_a_player_that_has_nothing_to_play_stalls_and_begins_again_with_as_much_as_at_first() -> None:
+    assert stalls_of(1.0, 3.1, 1.0, 1.0) == 1
+    assert stalls_of(1.0, 3.1, 2.9, 1.0) == 1
+    assert stalls_of(1.0, 3.1, 3.1, 1.0) == 2
+
+
+def test_a_player_plays_once_all_that_is_listed_has_come() -> None:
+    playback = Playback()
+    for pause_s in (0.0, 9.0, 9.0):
+        playback.came(pause_s, 1.0)
+        assert playback.left_s == inf
+    for hold_back_s in (3.0, 5.0):
+        playback.begin(hold_back_s)
+        assert playback.left_s == 3.0
 
 
 def test_what_this_program_slept_over_is_no_stall() -> None:
@@ -74,6 +113,13 @@ def test_a_jump_in_time_is_a_gap_and_no_step_of_the_track() -> None:
         order.add(1, dts)
     assert (order.gaps, order.longest_step_ticks) == (1, 3600)
     assert LONGEST_STEP_TICKS < 3600 * TICKS_PER_SECOND
+
+
+def test_a_jump_before_steps_are_known_is_no_step_of_the_track_either() -> None:
+    order, dts = UnitOrder(), 0
+    for step in [3600] * (LEARNING_STEPS - 2) + [9 * TICKS_PER_SECOND] + [3600] * 20:
+        order.add(1, dts := dts + step)
+    assert (order.gaps, order.longest_step_ticks) == (0, 3600)
 
 
 def test_tracks_are_judged_apart_and_rounded_times_are_no_gap() -> None:

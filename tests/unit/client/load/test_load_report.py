@@ -80,6 +80,7 @@ def test_a_run_without_fault_says_so() -> None:
     ("players", "said"),
     [
         (replace(PLAYERS, refused={"HTTP 404": 3}), "3 players got nothing: HTTP 404"),
+        (replace(PLAYERS, joined=8), "2 players had not begun when it ended"),
         (replace(PLAYERS, lost={"closed": 1}), "1 player ended: closed"),
         (replace(PLAYERS, faults={"HTTP 404 for media": 2}), "2 times met: HTTP 404 for media"),
         (replace(PLAYERS, stalls=4, stalled=2, longest_pause_ms=1500.0), "4 stalls of 2 players, up to 1.5 s"),
@@ -94,11 +95,12 @@ def test_each_fault_of_players_is_said(players: Players, said: str) -> None:
 
 
 def test_each_fault_of_publishers_is_said() -> None:
-    faulty = replace(PUBLISHERS, refused={"no": 1}, lost={"gone": 2}, held=3, held_longest_ms=2500.0)
+    faulty = replace(PUBLISHERS, wanted=4, refused={"no": 1}, lost={"gone": 2}, held=3, held_longest_ms=2500.0)
     assert judged(publishers=faulty).faults == [
         "1 publisher not let in: no",
+        "1 publisher had not begun when it ended",
         "2 publishers ended: gone",
-        "3 publishers could send nothing for up to 2.5 s",
+        "3 publishers kept up to 2.5 s behind by the server",
     ]
 
 
@@ -152,6 +154,10 @@ def test_a_plan_counts_its_sessions_and_files() -> None:
         Plan(publish_url="http://h/a.flv"),
         Plan(play_urls=("rtmp://h/live/a",), streams=2),
         Plan(play_urls=("ws://h/hls/a.m3u8",)),
+        Plan(play_urls=("rtmp://h",)),
+        Plan(play_urls=("rtmp://h:99999/live/a",)),
+        Plan(play_urls=("rtsp://",)),
+        Plan(publish_url="rtsp://h:99999/live/a"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(plan: Plan) -> None:

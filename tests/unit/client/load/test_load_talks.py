@@ -61,6 +61,7 @@ def test_a_player_over_http_begins_with_its_first_unit() -> None:
     asked = talk.data_to_send().decode()
     assert asked.startswith("GET /live/a.flv?x=1 HTTP/1.1\r\nHost: h:8080\r\n")
     assert "Authorization: Basic bWU6cHc=\r\n" in asked
+    assert "Connection: close\r\n" in asked  # who throws away what comes could not tell the end of an answer from a stall
     wire = OK + flv(3)
     first = wire[:200]
     talk.feed(first, 0.0)
