@@ -64,7 +64,7 @@ lower end of the interval in which its slope (Theil and Sen) is with a confidenc
 a fault. Nodes remember the last 400 streams here (`cluster.remembered_num`), so that all of these are there before the second
 half. At the end all leave: sessions, publications, groups, relays, claims, ports, segments in memory, events and deliveries have
 to be 0, and no process may hold more descriptors, tasks, threads, timers or objects of a type of ours than when all had left
-after warming up.
+after warming up, but for the few that pools keep and as many as a cache has room for.
 """
 
 

@@ -22,6 +22,7 @@ TOKEN = "a token of the soak tests"
 LISTED = 100  #: sessions that are asked for: whether there are any
 SECRET = "a secret of the soak tests"
 RECORDED = "record"  #: the application whose streams are recorded
+SHARD_EVENTS_NUM = 1000  #: events in each of the log's shards
 REMEMBERED_NUM = 400  #: streams that a node remembers: so few that all are there soon, so that nothing grows by that
 #: keys of Redis that outlive what they are about, as they are to, and end by themselves: one for each start of a node, and for what
 #: several schedulers may tell of
@@ -47,7 +48,7 @@ _TIMES: dict[str, object] = {
     "hls.memory_bytes": 32 << 20,
     "scheduler.hls_remember_s": 60,
     "scheduler.session_ttl_s": 8,
-    "notify.shard_events_num": 1000,
+    "notify.shard_events_num": SHARD_EVENTS_NUM,
     "notify.kept_events_num": 50,
     "hls.recording.rules": [f"{RECORDED}/* flv+hls segment_s=5 keep_s=20"],
 }

@@ -9,6 +9,7 @@ from e2e.soak.world import REMEMBERED_NUM
 HOUR_S = 3600
 EVERY_S = 10
 KIND = "services.edge.session.Session"
+ASKED = "services.edge.hls_counting.Asked"
 FENCE = "lalmesh.runtime.fences.Fence"
 
 METRICS = """# HELP edge_sessions Sessions.
@@ -90,14 +91,23 @@ def test_objects_of_a_type_of_ours_may_not_stay_but_what_is_remembered_of_names(
     before = rest(kinds={KIND: 2})
     assert left_over(before, rest(kinds={KIND: 2 + TYPE_AT_REST})) == []
     assert left_over(before, rest(kinds={KIND: count})) == [f"edge-1: {count} of {KIND} at rest, 2 before"]
-    remembered = REMEMBERED[FENCE] * REMEMBERED_NUM
+    remembered = REMEMBERED[FENCE] * REMEMBERED_NUM + TYPE_AT_REST
     assert left_over(before, rest(kinds={FENCE: remembered})) == []
     assert left_over(before, rest(kinds={FENCE: remembered + 1})) != []
-    keys = REMEMBERED[KEY] * REMEMBERED_NUM + 1
+    keys = REMEMBERED[KEY] * REMEMBERED_NUM + TYPE_AT_REST + 1
     assert left_over(before, rest(kinds={KEY: keys, KEYED[0]: 1})) == []
     assert left_over(before, rest(kinds={KEY: keys})) != []
 
 
-def test_what_a_log_or_a_cache_holds_is_left_to_the_slopes() -> None:
-    assert left_over(rest(), rest(kinds={CACHED[0]: 10_000})) == []
-    assert grown(series(2e4, "own_objects"))[0].is_leak
+def test_a_log_or_a_cache_may_be_full_and_no_more() -> None:
+    kind, most = ASKED, CACHED[ASKED] + TYPE_AT_REST
+    assert left_over(rest(), rest(kinds={kind: most})) == []
+    assert left_over(rest(), rest(kinds={kind: most + 1})) != []
+
+
+def test_an_object_of_each_stream_and_two_blocks_of_each_session_are_leaks() -> None:
+    streams_an_hour = 4_500
+    assert grown(series(2 * streams_an_hour, "own_objects"))[0].is_leak
+    assert grown(series(2 * streams_an_hour, "objects"))[0].is_leak
+    assert grown(series(4 * streams_an_hour, "lalmesh_python_blocks"))[0].is_leak
+    assert grown(series(4 * streams_an_hour * 500, "rss_bytes"))[0].is_leak
