@@ -25,6 +25,7 @@ from support.process import wait_stopped
 START_LIMIT_S = 20.0  #: a loaded machine needs far longer than the usual 0.2 s
 START_TRIES = 3  #: a port may be taken between looking and listening
 STOP_LIMIT_S = 10.0
+SNAPSHOT_COUNT = 5000  #: writes that it keeps in memory until then: with 100,000, as 3.4 has it, that grows for hours
 READY = b"serving client traffic"  #: the server's log line once a leader is elected and the port answers
 CAN_RUN_ETCD = shutil.which("etcd") is not None and shutil.which("etcdctl") is not None
 
@@ -227,6 +228,7 @@ class EtcdServer:
             "heartbeat-interval": 100 if self._seat else 20,
             "election-timeout": 1000 if self._seat else 200,
             "bcrypt-cost": 4,
+            "snapshot-count": SNAPSHOT_COUNT,
             "logger": "zap",
         }
         if self._certificates:
