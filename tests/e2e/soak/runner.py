@@ -58,6 +58,7 @@ class Plan:
     load_percent: float  #: of the machine; 0: no crowd
     pace: Pace
     seed: int = 1
+    slack: float = 1.0  #: see `grown`
     waits_not_for: tuple[str, ...] = ()  #: counts and types that are what they have to be only after the rest
 
 
@@ -68,6 +69,7 @@ SHORT = Plan(
     sample_s=1.0,
     deep_s=3.0,
     load_percent=0.0,
+    slack=5.0,  # in half a minute it shows how many are there just then; what they leave behind shows at rest
     # owners of segments are remembered for a minute; events of a shard begin with its first
     waits_not_for=("etcd_hls", "etcd_keys", "redis_keys", "lalmesh.media.TrackSet"),
     pace=Pace(
@@ -132,7 +134,7 @@ async def _soak(run: Run, plan: Plan, sampler: Sampler) -> Outcome:
         outcome.busy_percent = await busy
         outcome.crowd = players.players
     outcome.seconds = time.monotonic() - begun_s
-    outcome.grown = grown(sampler.series)
+    outcome.grown = grown(sampler.series, plan.slack)
     outcome.after = after = await _rest(run, plan, sampler, before)
     for fault in (
         *_unseen(sampler),

@@ -171,8 +171,8 @@ def left_over(before: Rest, after: Rest, but: Container[str] = ()) -> list[str]:
     return found
 
 
-def grown(series: Series) -> list[Grown]:
-    """The slopes of the second half, of each process' longest life."""
+def grown(series: Series, slack: float = 1.0) -> list[Grown]:
+    """The slopes of the second half, of each process' longest life; `slack` times as much matters as in an hour."""
     longest: dict[tuple[str, str], int] = {}
     for (process, pid, what), points in series.points.items():
         best = longest.get((process, what))
@@ -185,7 +185,7 @@ def grown(series: Series) -> list[Grown]:
             continue
         points = series.points[process, pid, what]
         if (seen := slope(second_half(points))) is not None:
-            found.append(Grown(process, what, seen, points[-1][1], limit))
+            found.append(Grown(process, what, seen, points[-1][1], limit * slack))
     return found
 
 
