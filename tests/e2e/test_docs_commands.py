@@ -104,21 +104,20 @@ def published(node: Node) -> bool:
         return any(item["stream"] == STREAM and item["tracks"] for item in json.load(answer)["items"])
 
 
-def push(node: Node, media: Media, folder: Path, stack: ExitStack) -> None:
-    """Publish the stream of the pages until the scene is over, from a clip that is longer: where one begins anew its times gap."""
-    publisher = ffmpeg.Publisher(media("h264_b3_aac_60s"), node.rtmp_url(STREAM), log=folder / "push.log")
-    stack.enter_context(publisher)
+def push(node: Node, folder: Path, stack: ExitStack) -> None:
+    """Publish the stream of the pages until the scene is over."""
+    publisher = stack.enter_context(ffmpeg.Camera(node.rtmp_url(STREAM), log=folder / "push.log"))
     wait_until("the stream", lambda: published(node) and bool(sessions(node)), RUN_S, child=publisher, every_s=0.1)
 
 
 @pytest.fixture(scope="module")
-def served(media: Media, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("standalone")
     certificate = str(self_signed(folder))
     with ExitStack() as stack:
         tls = {"edge.tls.cert_file": certificate, "edge.tls.key_file": certificate}
         node = stack.enter_context(Standalone(folder, tls))
-        push(node, media, folder, stack)
+        push(node, folder, stack)
         yield Scene(folder, environment(), node.ports, {"live/cam": STREAM})
 
 
@@ -156,11 +155,11 @@ def test_what_publishes(block: Block, standalone: Node, media: Media, tmp_path: 
 
 
 @pytest.mark.parametrize("block", of_scene("token"), ids=str)
-def test_with_a_token(block: Block, media: Media, tmp_path: Path, stack: ExitStack) -> None:
+def test_with_a_token(block: Block, tmp_path: Path, stack: ExitStack) -> None:
     (tmp_path / "token").write_text(TOKEN)
     files = {"scheduler.http.token_file": str(tmp_path / "token"), "metrics.profile_token_file": str(tmp_path / "token")}
     node = stack.enter_context(Standalone(tmp_path, files))
-    push(node, media, tmp_path, stack)
+    push(node, tmp_path, stack)
     after(block, Scene(tmp_path, environment(TOKEN=TOKEN), node.ports, last_id=str(sessions(node)[0]["id"])))
 
 

@@ -19,7 +19,7 @@ import aiohttp
 import pytest
 from support.clip import Clip
 from support.cluster import Cluster, Node
-from support.drained import AT_ONCE_S, DRAIN_S, by_command, ends, listed, publishing
+from support.drained import DRAIN_S, by_command, ends, listed, publishing
 from support.ffmpeg import Publisher
 from support.flv_crowd import FlvPlayer, crowd, holes
 from support.hls_poller import until
@@ -266,7 +266,8 @@ async def test_an_edge_that_drains_ends_with_a_worker_that_was_not_there_when_it
             await asyncio.to_thread(wait_until, "another", lambda: process_of(edge, 1) != killed, LIMIT_S)
         await asyncio.to_thread(told_to_drain, cluster, edge.name)
         await asyncio.to_thread(wait_until, "unreadiness", lambda: not edge.is_ready(), LIMIT_S)
-        assert await ends(edge, DRAIN_S + AT_ONCE_S) > DRAIN_S / 2, "it did not wait for its players"
+        # a worker that has been started hears of it when it is up, however long that takes on a busy machine
+        assert await ends(edge, LIMIT_S) > DRAIN_S / 2, "it did not wait for its players"
     assert (process_of(edge, 1) != killed) is has_started
     assert workers_of(cluster, edge) == {}
 

@@ -75,6 +75,23 @@ class Publisher(Child):
         super().__init__(bounded(limit_s, [*head, *tail]), log=log)
 
 
+class Camera(Child):
+    """ffmpeg that makes up pictures and sound in real time and pushes them: a stream that has no end for those who take long."""
+
+    def __init__(self, url: str, *, log: Path, limit_s: float = 900) -> None:
+        """Start it.
+
+        Args:
+            url: ``rtmp://``, application and stream name included.
+            log: where its output goes.
+            limit_s: it is ended after this at the latest.
+        """
+        sources = ("-re", "-f", "lavfi", "-i", "testsrc2=s=160x90:r=10", "-re", "-f", "lavfi", "-i", "sine=r=22050")
+        pictures = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-bf", "0", "-g", "10")
+        tail = (*pictures, "-c:a", "aac", "-f", "flv", *network_options(url), url)
+        super().__init__(bounded(limit_s, [*quiet(FFMPEG), *sources, *tail]), log=log)
+
+
 class Player(Child):
     """ffmpeg that plays a URL and writes one row for each packet that it gets: times, size, hash."""
 
