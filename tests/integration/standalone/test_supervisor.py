@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import textwrap
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -89,6 +90,26 @@ async def test_who_has_not_heard_that_the_node_drains_is_told_when_another_has_e
     assert await ends(monkeypatch, DRAINS, config(), told=signal.SIGHUP) == ("", 1)
 
 
+async def ports_said(
+    monkeypatch: pytest.MonkeyPatch, program: str, trouble: Callable[[dict[str, int]], None]
+) -> list[dict[str, int]]:
+    """The ports that two workers said, at first and after `trouble` with one of them: all are told to end then."""
+    monkeypatch.setattr(supervisor, "PROGRAM", (sys.executable, "-S", "-c", textwrap.dedent(program)))
+    said = list[dict[str, int]]()
+
+    def all_up(ports: dict[str, int]) -> None:
+        said.append(ports)
+        if len(said) == 1:
+            trouble(ports)
+        else:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    made = Config.model_validate({"origin": {"grpc": {"host": LOOPBACK, "port": 0}}, "metrics": {"port": 0}})
+    async with asyncio.timeout(LIMIT_S):
+        assert await Supervisor(made, "origin", "o", 2, ()).run(all_up) == ""
+    return said
+
+
 #: Listens at a port that nobody had before.
 ELSEWHERE = """
     import json, os, signal
@@ -101,17 +122,7 @@ ELSEWHERE = """
 
 
 async def test_the_ports_of_a_worker_that_is_started_again_are_said_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "PROGRAM", (sys.executable, "-S", "-c", textwrap.dedent(ELSEWHERE)))
-    said = list[dict[str, int]]()
-
-    def all_up(ports: dict[str, int]) -> None:
-        said.append(ports)
-        os.kill(*((ports["grpc"], signal.SIGKILL) if len(said) == 1 else (os.getpid(), signal.SIGTERM)))
-
-    made = Config.model_validate({"origin": {"grpc": {"host": LOOPBACK, "port": 0}}, "metrics": {"port": 0}})
-    async with asyncio.timeout(LIMIT_S):
-        assert await Supervisor(made, "origin", "o", 2, ()).run(all_up) == ""
-    before, after = said
+    before, after = await ports_said(monkeypatch, ELSEWHERE, lambda ports: os.kill(ports["grpc"], signal.SIGKILL))
     assert before["grpc"] != after["grpc"]
     assert before == {**after, "grpc": before["grpc"]}
 
@@ -130,18 +141,8 @@ STANDS_STILL = """
 
 
 async def test_a_worker_that_stands_still_is_killed_and_started_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "PROGRAM", (sys.executable, "-S", "-c", textwrap.dedent(STANDS_STILL)))
     monkeypatch.setattr(_silence, "LOOK_S", 0.05)
-    said = list[dict[str, int]]()
-
-    def all_up(ports: dict[str, int]) -> None:
-        said.append(ports)
-        os.kill(os.getpid(), signal.SIGHUP if len(said) == 1 else signal.SIGTERM)
-
-    made = Config.model_validate({"origin": {"grpc": {"host": LOOPBACK, "port": 0}}, "metrics": {"port": 0}})
-    async with asyncio.timeout(LIMIT_S):
-        assert await Supervisor(made, "origin", "o", 2, ()).run(all_up) == ""
-    before, after = said
+    before, after = await ports_said(monkeypatch, STANDS_STILL, lambda _: os.kill(os.getpid(), signal.SIGHUP))
     assert before["grpc"] != after["grpc"]
     assert before["grpc-2"] == after["grpc-2"]
 
