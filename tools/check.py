@@ -27,8 +27,8 @@ JOBS = (os.cpu_count() or 1) + 2  #: more than there are cores: what is long beg
 UNIT_TESTS = "unit tests"
 PYTEST = ["pytest", "-p", "no:xdist", "-p", "no:schemathesis"]  # what is not loaded takes no time to load
 PARTS = {
-    "scheduler, runtime": ["scheduler", "runtime"],
-    "media, protocols": ["amf", "codec", "container", "remux", "rpc", "protocol"],
+    "services": ["scheduler", "edge", "hls", "origin", "standalone"],
+    "media, protocols": ["amf", "codec", "container", "remux", "protocol"],
 }
 IN_PARTS = [f"tests/unit/{folder}" for folders in PARTS.values() for folder in folders]
 
