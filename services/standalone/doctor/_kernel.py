@@ -32,8 +32,20 @@ class Kernel:
     backlog: int  #: net.core.somaxconn; 0: not known
 
 
-def judge_kernel(kernel: Kernel) -> Iterator[Finding]:
-    """Whether it is enough."""
+def judge_kernel(kernel: Kernel, *, uses_udp: bool = True) -> Iterator[Finding]:
+    """Whether it is enough for an edge, which may have no UDP."""
+    if uses_udp:
+        yield from _judge_udp(kernel)
+    if kernel.shares_ports:
+        yield ok("SO_REUSEPORT", "two listeners can share a port")
+    else:
+        yield warning("SO_REUSEPORT", "two listeners cannot share a port", "a Linux kernel from 3.9 on")
+    if 0 < kernel.backlog < BACKLOG:
+        found = f"{kernel.backlog} connections wait at most: of many players who come at once some are turned away"
+        yield warning("net.core.somaxconn", found, f"net.core.somaxconn = 4096 in {SYSCTL}")
+
+
+def _judge_udp(kernel: Kernel) -> Iterator[Finding]:
     older = "a kernel from 4.18 on (5.0 for GRO); gVisor and some containers have none"
     if kernel.cuts:
         yield ok("UDP GSO", "one call sends many packets")
@@ -43,15 +55,8 @@ def judge_kernel(kernel: Kernel) -> Iterator[Finding]:
         yield ok("UDP GRO", "there is")
     else:
         yield warning("UDP GRO", "there is none", older)
-    if kernel.shares_ports:
-        yield ok("SO_REUSEPORT", "two listeners can share a port")
-    else:
-        yield warning("SO_REUSEPORT", "two listeners cannot share a port", "a Linux kernel from 3.9 on")
     yield _buffer("net.core.rmem_max", kernel.receive_bytes, RECEIVE_BUFFER_BYTES, "datagrams are lost while the node is busy")
     yield _buffer("net.core.wmem_max", kernel.send_bytes, SEND_BUFFER_BYTES, "pictures for many UDP players are lost")
-    if 0 < kernel.backlog < BACKLOG:
-        found = f"{kernel.backlog} connections wait at most: of many players who come at once some are turned away"
-        yield warning("net.core.somaxconn", found, f"net.core.somaxconn = 4096 in {SYSCTL}")
 
 
 def _buffer(name: str, got: int, wanted: int, loss: str) -> Finding:
@@ -64,7 +69,7 @@ async def check_kernel(place: Place) -> list[Finding]:
     """The kernel has what edges use."""
     if not place.has("edge"):
         return []
-    return list(judge_kernel(await in_thread(_look)))
+    return list(judge_kernel(await in_thread(_look), uses_udp=place.config.edge.rtsp.enable))
 
 
 def _look() -> Kernel:

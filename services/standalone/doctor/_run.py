@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from lalmesh.runtime.config import ConfigError, check_role
+from lalmesh.runtime.config import ConfigError, Role, check_role
 from services.standalone.doctor._clock import check_clock
 from services.standalone.doctor._cluster import check_versions
 from services.standalone.doctor._etcd import check_etcd
@@ -21,18 +21,32 @@ from services.standalone.doctor._ports import check_ports
 from services.standalone.doctor._redis import check_redis
 from services.standalone.doctor._storage import check_storage
 from services.standalone.doctor._tls import check_tls
+from services.standalone.workers import Worker, share_of, worker_count
 
 Check: TypeAlias = Callable[[Place], Awaitable[list[Finding]]]
 
 
 async def check_configuration(place: Place) -> list[Finding]:
     """The role can start with the configuration."""
+    found: list[Finding] = []
     try:
         check_role(place.config, place.role)
     except ConfigError as error:
         remedy = f"lalmesh config check --role {place.role}"
-        return [failed(problem.key, problem.text, remedy) for problem in error.problems]
-    return [ok(place.role, "has what it cannot start without")]
+        found += (failed(problem.key, problem.text, remedy) for problem in error.problems)
+    try:
+        _share_out(place)
+    except ConfigError as error:
+        found += (failed(problem.key, problem.text, "more ports, or fewer workers") for problem in error.problems)
+    return found or [ok(place.role, "has what it cannot start without")]
+
+
+def _share_out(place: Place) -> None:
+    """Give each worker its share; raises ConfigError where one gets none, as the start would."""
+    count = worker_count(place.config, place.role)
+    of_workers: Role = "edge" if place.role == "standalone" else place.role
+    for number in range(1, count + 1) if count > 1 else ():
+        share_of(place.config, of_workers, Worker(node=place.role, number=number, count=count))
 
 
 #: By the names that they are told by, in the order that they are told in.

@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import ipaddress
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -250,16 +251,40 @@ def test_who_has_a_port_is_named() -> None:
     assert f"process {process.pid}" in found[1].found
 
 
-def test_udp_ports_that_others_have_are_counted() -> None:
+FREE_LISTENERS = ("metrics.port=0", *(f"edge.{each}.port=0" for each in ("rtmp", "http", "ws_rtsp", "rtsp")))
+
+
+def udp_found(*sets: str) -> Finding:
+    """What is found first of the UDP ports of an edge."""
+    found = check("ports", "edge", *FREE_LISTENERS, "edge.rtsp.host=127.0.0.1", *sets)
+    return next(each for each in found if each.subject.endswith(("udp_ports", "udp_port")))
+
+
+def test_a_pair_of_udp_ports_of_which_somebody_has_one_is_not_free_and_who_has_it_is_named() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((LOOPBACK, 0))
-        first = sock.getsockname()[1] & ~1
-        listeners = ("rtmp", "http", "ws_rtsp", "rtsp")
-        sets = [f"edge.{each}.port=0" for each in listeners]
-        found = check(
-            "ports", "edge", *sets, "metrics.port=0", f"edge.rtsp.udp_ports={first}-{first + 1}", "edge.rtsp.host=127.0.0.1"
-        )
-    assert f"1 of 2 ports in {first}-{first + 1} are free" in told(found)
+        port = sock.getsockname()[1]
+        first = port & ~1
+        of_range = udp_found(f"edge.rtsp.udp_ports={first}-{first + 1}")
+        shared = udp_found("edge.rtsp.udp_ports=shared", f"edge.rtsp.shared_udp_port={first}")
+    assert f"0 of 1 pairs in {first}-{first + 1} are free" in of_range.found
+    assert f"process {os.getpid()}" in of_range.found
+    assert f"UDP {port} in use by" in shared.found
+    assert f"process {os.getpid()}" in shared.found
+
+
+def test_each_worker_has_udp_ports_that_all_share() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((LOOPBACK, 0))
+        port = sock.getsockname()[1]
+        found = udp_found("edge.workers=2", "edge.rtsp.udp_ports=shared", f"edge.rtsp.shared_udp_port={(port & ~1) - 2}")
+    assert f"UDP {port} in use" in found.found
+
+
+def test_of_an_address_that_the_machine_has_not_nothing_is_told_of_udp_ports() -> None:
+    found = check("ports", "edge", *FREE_LISTENERS, "edge.rtsp.host=192.0.2.1", "edge.rtsp.port=5544")
+    assert [each.subject for each in found if each.status is Status.FAILED] == ["edge.rtsp"]
+    assert not [each for each in found if "udp" in each.subject]
 
 
 # certificates
@@ -427,7 +452,8 @@ def test_few_descriptors_a_short_backlog_and_ports_that_others_are_given_are_tol
     backlog = found["kernel", "net.core.somaxconn"]
     assert (backlog["status"], "100 connections wait" in backlog["found"]) == ("warning", True)
     ports = found["ports", "edge.rtsp.udp_ports"]
-    assert (ports["status"], ports["remedy"]) == ("warning", "sysctl net.ipv4.ip_local_reserved_ports=20500-20999")
+    remedy = "sysctl net.ipv4.ip_local_reserved_ports=20500-20999, or ports outside of 20500-60999"
+    assert (ports["status"], ports["remedy"]) == ("warning", remedy)
 
 
 @needs_root

@@ -12,22 +12,24 @@ import grpc
 import pytest
 
 from lalmesh.protocol.rtp import MAX_PACKET_BYTES
-from lalmesh.runtime.config import Config, EdgeConfig
+from lalmesh.runtime.config import Config, EdgeConfig, HlsConfig
 from services.standalone.doctor import Finding, Place, Status
 from services.standalone.doctor._clock import Kept, judge_date, judge_kept, judge_skew
 from services.standalone.doctor._cluster import HttpAnswer, NodeSeen, judge_versions
 from services.standalone.doctor._etcd import judge_answer, judge_refusal
 from services.standalone.doctor._kernel import Kernel, judge_kernel
-from services.standalone.doctor._limits import descriptors_of, judge_descriptors
+from services.standalone.doctor._limits import descriptors_of, descriptors_of_sessions, judge_descriptors
 from services.standalone.doctor._names import judge_addresses
+from services.standalone.doctor._owners import Owner
 from services.standalone.doctor._path import IP_UDP_BYTES, Answered, UdpWay, judge_grpc, judge_mtu, judge_udp
-from services.standalone.doctor._ports import Listener, Owner, edge_listeners, judge_port, judge_udp_range, parse_ports
+from services.standalone.doctor._ports import Listener, judge_port
 from services.standalone.doctor._reach import Reached, Unreached, split, tls_reason
 from services.standalone.doctor._redis import judge_server
 from services.standalone.doctor._storage import judge_failure, judge_room, without_secrets
+from services.standalone.doctor._udp_ports import UdpPorts, judge_ephemeral, judge_pairs, judge_shared, parse_ports, udp_ports
 
 GIB = 1 << 30
-LISTENERS = len(edge_listeners(Config()))  #: of an edge, each of which lets 20,000 in
+ALL_LISTENERS = ("rtmp", "rtmps", "rtsp", "rtsps", "ws_rtsp", "http", "https")  #: of an edge, each of which lets 20,000 in
 GOOD_KERNEL = Kernel(cuts=True, joins=True, shares_ports=True, receive_bytes=2 << 20, send_bytes=2 << 20, backlog=4096)
 
 
@@ -39,32 +41,82 @@ def statuses(findings: Iterable[Finding]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("hard", "let_in", "stated", "workers", "status"),
+    ("hard", "needed", "stated", "status"),
     [
-        (1_048_576, 80_000, 0, 1, "ok"),
-        (20_000, 80_000, 0, 1, "warning"),
-        (20_480, 80_000, 10_000, 1, "ok"),
-        (20_000, 80_000, 10_000, 1, "failed"),
-        (20_480, 80_000, 20_000, 1, "failed"),
-        (20_480, 80_000, 20_000, 2, "ok"),
-        (20_480, 80_000, 20_300, 2, "failed"),
-        (1023, 100, 0, 1, "failed"),
+        (1_048_576, 80_256, 0, "ok"),
+        (20_000, 80_256, 0, "warning"),
+        (20_256, 20_256, 10_000, "ok"),
+        (20_255, 20_256, 10_000, "failed"),
+        (1023, 356, 0, "failed"),
     ],
 )
-def test_descriptors_have_to_do_for_what_is_stated_or_let_in(
-    hard: int, let_in: int, stated: int, workers: int, status: str
-) -> None:
-    (found,) = judge_descriptors(hard, let_in, stated, workers, ["hls.limits.connections"])
+def test_descriptors_have_to_do_for_what_is_stated_or_let_in(hard: int, needed: int, stated: int, status: str) -> None:
+    (found,) = judge_descriptors(hard, needed, stated, ["hls.limits.connections"])
     assert statuses([found]) == [status]
     assert ("hls.limits.connections" in found.remedy) is (status == "warning")
 
 
-@pytest.mark.parametrize(("workers", "of_edge"), [(1, 40_000 * LISTENERS), (3, 13_334 * LISTENERS)])
-def test_each_worker_of_an_edge_has_its_share_of_players_who_take_two_descriptors(workers: int, of_edge: int) -> None:
+def edge_with(*names: str, **others: Any) -> EdgeConfig:
+    """An edge that has these listeners and no others."""
+    secure = {"rtmps", "rtsps", "https"}
+    sections: dict[str, Any] = {each: {"enable": each in names} for each in {*ALL_LISTENERS, *names}}
+    if secure & set(names):
+        sections["tls"] = {"cert_file": "cert.pem", "key_file": "key.pem"}
+    sections["rtsp"]["udp_ports"] = "shared"
+    return EdgeConfig.model_validate(sections | others)
+
+
+@pytest.mark.parametrize(
+    ("names", "of_each", "of_session"),
+    [
+        (["rtmp"], 2, 2),
+        (["http"], 2, 2),
+        (["ws_rtsp"], 2, 2),
+        (["rtsp"], 2, 2),
+        (["rtmps"], 1, 1),
+        (["rtsps"], 1, 1),
+        (["https"], 2, 1),  # of HLS, a question to an hls node
+        (["rtmps", "rtsps", "https"], 4 / 3, 1),
+        (["rtmp", "rtmps"], 1.5, 2),
+        ([], 0, 0),
+    ],
+)
+def test_blocks_go_past_the_connections_of_players_but_not_past_tls(names: list[str], of_each: float, of_session: int) -> None:
+    edge = edge_with(*names, capacity={"sessions": 900})
+    assert descriptors_of(Place(Config(edge=edge), "edge"), 1) == {"edge.limits.connections": round(of_each * 20_000 * len(names))}
+    assert descriptors_of_sessions(edge, 1) == of_session * 900
+
+
+@pytest.mark.parametrize(
+    ("sessions", "ports", "workers", "needed"),
+    [
+        (100, "20000-20999", 1, 500),  # all may use UDP, with video and sound
+        (1000, "20000-20999", 1, 2750),  # 250 may
+        (1000, "20000-20999", 2, 1375),  # 125 may, at each worker
+        (1000, "shared", 1, 2000),
+    ],
+)
+def test_clients_by_udp_have_two_ports_for_each_track(sessions: int, ports: str, workers: int, needed: int) -> None:
+    edge = edge_with("rtmp", "rtsp", capacity={"sessions": sessions}, rtsp={"udp_ports": ports})
+    assert descriptors_of_sessions(edge, workers) == needed
+
+
+def test_no_udp_port_is_opened_for_clients_under_tls_or_by_websocket() -> None:
+    edge = edge_with("ws_rtsp", "rtsps", capacity={"sessions": 1000}, rtsp={"enable": False})
+    assert descriptors_of_sessions(edge, 1) == 2000
+
+
+@pytest.mark.parametrize(("workers", "of_edge"), [(1, 160_750), (3, 53_588)])
+def test_each_worker_of_an_edge_has_its_share_of_players_and_ports(workers: int, of_edge: int) -> None:
     config = Config(edge=EdgeConfig(workers=workers))
     assert descriptors_of(Place(config, "edge"), workers) == {"edge.limits.connections": of_edge}
     others = {"hls.limits.connections": 20_000, "scheduler.http.limits.connections": 5_000}
     assert descriptors_of(Place(config, "standalone"), workers) == {"edge.limits.connections": of_edge, **others}
+
+
+def test_http_and_https_of_an_hls_node_let_in_as_many_each() -> None:
+    hls = HlsConfig.model_validate({"tls": {"cert_file": "cert.pem", "key_file": "key.pem"}, "limits": {"connections": 300}})
+    assert descriptors_of(Place(Config(hls=hls), "hls"), 1) == {"hls.limits.connections": 600}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +125,7 @@ def test_each_worker_of_an_edge_has_its_share_of_players_who_take_two_descriptor
         (0, None, "ok", "free"),
         (errno.EADDRINUSE, None, "warning", "cannot see"),
         (errno.EADDRINUSE, Owner(7, "/usr/bin/python3 /opt/x/bin/lalmesh edge"), "ok", "process 7"),
+        (errno.EADDRINUSE, Owner(7, "/usr/bin/python3 -P -m services.standalone edge"), "ok", "process 7"),  # a worker
         (errno.EADDRINUSE, Owner(7, "/usr/sbin/nginx -g daemon"), "failed", "in use by nginx"),
         (errno.EACCES, None, "failed", "not allowed"),
         (errno.EADDRNOTAVAIL, None, "failed", "no address"),
@@ -85,21 +138,69 @@ def test_a_port_is_free_or_ours_or_somebody_elses(error: int, owner: Owner | Non
     assert said in finding.found
 
 
+NGINX, OURS = Owner(7, "/usr/sbin/nginx -g daemon"), Owner(8, "/usr/bin/python3 /opt/x/bin/lalmesh edge")
+
+
 @pytest.mark.parametrize(
-    ("free", "ephemeral", "reserved", "expected"),
+    ("free", "owner", "status", "said"),
     [
-        (1000, (32768, 60999), "", ["ok"]),
-        (0, (32768, 60999), "", ["failed"]),
-        (99, (32768, 60999), "", ["warning"]),
-        (1000, (10000, 60999), "", ["ok", "warning"]),
-        (1000, (10000, 60999), "20000-20999", ["ok"]),
-        (1000, (10000, 60999), "20000-20500,8080", ["ok", "warning"]),
+        (500, None, "ok", "250 clients"),
+        (50, None, "ok", "25 clients"),
+        (49, None, "warning", "49 of 500 pairs"),
+        (49, NGINX, "warning", "nginx, process 7"),
+        (0, None, "warning", "cannot see"),
+        (0, OURS, "warning", "lalmesh, process 8"),
+        (0, NGINX, "failed", "nginx, process 7"),
     ],
 )
-def test_udp_ports_have_to_be_free_and_to_stay_so(
-    free: int, ephemeral: tuple[int, int], reserved: str, expected: list[str]
-) -> None:
-    assert statuses(judge_udp_range(20000, 20999, free, ephemeral, parse_ports(reserved))) == expected
+def test_tracks_need_pairs_of_udp_ports_that_nobody_has(free: int, owner: Owner | None, status: str, said: str) -> None:
+    finding = judge_pairs(UdpPorts("edge.rtsp.udp_ports", 20000, 20999), free, owner)
+    assert statuses([finding]) == [status]
+    assert said in finding.found
+
+
+@pytest.mark.parametrize(
+    ("taken", "owner", "status", "said"),
+    [
+        ([], None, "ok", "UDP 20000-20003 are free"),
+        ([20001, 20002], None, "warning", "UDP 20001, 20002 in use, by whom this user cannot see"),
+        ([20001], OURS, "ok", "lalmesh, process 8"),
+        ([20001], NGINX, "failed", "nginx, process 7"),
+    ],
+)
+def test_the_ports_that_all_share_are_free_or_ours(taken: list[int], owner: Owner | None, status: str, said: str) -> None:
+    finding = judge_shared(UdpPorts("edge.rtsp.shared_udp_port", 20000, 20003), taken, owner)
+    assert statuses([finding]) == [status]
+    assert said in finding.found
+
+
+@pytest.mark.parametrize(
+    ("ephemeral", "reserved", "remedy"),
+    [
+        ((32768, 60999), "", ""),
+        ((10000, 60999), "20000-20999", ""),
+        ((10000, 60999), "", "ip_local_reserved_ports=20000-20999,"),
+        ((20500, 60999), "20000-20600,8080", "ip_local_reserved_ports=20000-20600,8080,20500-20999,"),
+    ],
+)
+def test_udp_ports_have_to_stay_free(ephemeral: tuple[int, int], reserved: str, remedy: str) -> None:
+    found = list(judge_ephemeral(UdpPorts("edge.rtsp.udp_ports", 20000, 20999), ephemeral, parse_ports(reserved)))
+    assert statuses(found) == (["warning"] if remedy else [])
+    assert all(remedy in each.remedy for each in found)
+
+
+@pytest.mark.parametrize(
+    ("edge", "ports"),
+    [
+        ({}, UdpPorts("edge.rtsp.udp_ports", 20000, 20999)),
+        ({"rtsp": {"udp_ports": "shared"}}, UdpPorts("edge.rtsp.shared_udp_port", 20000, 20001)),
+        ({"rtsp": {"udp_ports": "shared"}, "workers": 3}, UdpPorts("edge.rtsp.shared_udp_port", 20000, 20005)),
+        ({"rtsp": {"enable": False}}, None),  # RTSP over WebSocket uses none
+    ],
+)
+def test_the_udp_ports_of_an_edge_are_those_of_all_its_workers(edge: dict[str, Any], ports: UdpPorts | None) -> None:
+    config = EdgeConfig.model_validate(edge)
+    assert udp_ports(config, int(config.workers)) == ports
 
 
 @pytest.mark.parametrize(("kept", "status"), [(None, "skipped"), (Kept(False, 16.0), "warning"), (Kept(True, 0.004), "ok")])
@@ -254,6 +355,11 @@ def test_silence_of_udp_is_no_proof() -> None:
 
 def test_a_kernel_with_all_is_well() -> None:
     assert set(statuses(judge_kernel(GOOD_KERNEL))) == {"ok"}
+
+
+def test_an_edge_without_udp_is_not_told_what_its_kernel_lacks_for_it() -> None:
+    poor = Kernel(cuts=False, joins=False, shares_ports=True, receive_bytes=1, send_bytes=1, backlog=4096)
+    assert [each.subject for each in judge_kernel(poor, uses_udp=False)] == ["SO_REUSEPORT"]
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from lalmesh.runtime.config import Config
+from lalmesh.runtime.config import Config, Role
 from services.standalone import doctor_cli
 from services.standalone.cli import app
-from services.standalone.doctor import CHECKS, Examined, Finding, Place, as_json, as_text, examine, exit_status, failed, ok, warning
+from services.standalone.doctor import (
+    CHECKS,
+    Examined,
+    Finding,
+    Place,
+    Status,
+    as_json,
+    as_text,
+    examine,
+    exit_status,
+    failed,
+    ok,
+    warning,
+)
 from services.standalone.doctor._threads import in_thread
 
 LIMIT_S = 0.05
@@ -34,6 +48,25 @@ async def hangs_in_a_thread(_: Place) -> list[Finding]:
 
 async def breaks(_: Place) -> list[Finding]:
     raise RuntimeError("of ours")
+
+
+@pytest.mark.parametrize(
+    ("role", "section", "key"),
+    [
+        ("edge", {"edge": {"workers": 3, "rtsp": {"udp_ports": "20000-20003"}}}, "edge.rtsp.udp_ports"),
+        (
+            "standalone",
+            {"edge": {"workers": 2, "rtsp": {"udp_ports": "shared", "shared_udp_port": 65534}}},
+            "edge.rtsp.shared_udp_port",
+        ),
+        ("origin", {"origin": {"workers": 2, "grpc": {"port": 65535}}}, "origin.grpc.port"),
+        ("hls", {"edge": {"workers": 3, "rtsp": {"udp_ports": "20000-20003"}}}, ""),
+    ],
+)
+async def test_a_node_cannot_start_whose_workers_do_not_all_get_ports(role: Role, section: dict[str, Any], key: str) -> None:
+    found = await CHECKS["configuration"](Place(Config.model_validate(section), role))
+    told = [each.subject for each in found if each.status is Status.FAILED and "ports" in each.found]
+    assert told == ([key] if key else [])
 
 
 @pytest.mark.parametrize("bad", [hangs, hangs_in_a_thread])
