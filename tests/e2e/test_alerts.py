@@ -261,7 +261,7 @@ class Scene:
     def publish(self, stream: str, name: str = "h264_aac") -> Publisher:
         """A publisher, until the end."""
         log = self.folder / f"{stream.replace('/', '-')}.log"
-        return self.stack.enter_context(Publisher(self.media(name), self.edge.rtmp_url(stream), log=log, loops=-1, limit_s=200))
+        return self.stack.enter_context(Publisher(self.media(name), self.edge.rtmp_url(stream), log=log, loops=-1, limit_s=300))
 
     def playing(self, edge: Node) -> AbstractContextManager[None]:
         """A player that takes in all that comes, and comes again where it is sent away."""

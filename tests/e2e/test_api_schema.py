@@ -90,13 +90,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer, sink: 
         }
         made = stack.enter_context(Cluster(folder, schedulers=1, origins=2, edges=1, hls=1, settings={"scheduler": scheduler}))
         url = made.edges[0].rtmp_url("live/cam")
-        stack.enter_context(Publisher(media("h264_aac"), url, log=folder / "publisher.log", loops=-1, limit_s=300))
+        stack.enter_context(Publisher(media("h264_aac"), url, log=folder / "publisher.log", loops=-1, limit_s=3 * LIMIT_S))
         yield made
 
 
 def get(cluster: Cluster, path: str) -> Any:
     request = urllib.request.Request(f"{cluster.api_url}{path}", headers={"Authorization": f"Bearer {ADMIN}"})
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=AWAY_S) as answer:
         return json.load(answer)
 
 
@@ -115,7 +115,7 @@ def run(cluster: Cluster, folder: Path, token: str, examples: int, **options: st
         "--url": cluster.api_url,
         "--header": f"Authorization: Bearer {token}",
         "--max-examples": str(examples),
-        "--request-timeout": "10",
+        "--request-timeout": f"{AWAY_S}",
         "--seed": "1",
         "--report-dir": str(folder),
         "--generation-database": "none",  # what failed once is not looked for in what others keep there
@@ -237,7 +237,7 @@ def check_cases(cluster: Cluster, folder: Path, cases: Sequence[_Case]) -> None:
     schema = schemathesis.openapi.from_path(document_of(cluster, folder))
     for method, path, parts, status in cases:
         case = schema[path][method].Case(path_parameters=parts)
-        answer = case.call(base_url=cluster.api_url, headers={"Authorization": f"Bearer {ADMIN}"})
+        answer = case.call(base_url=cluster.api_url, headers={"Authorization": f"Bearer {ADMIN}"}, timeout=AWAY_S)
         assert answer.status_code == status, (method, path, answer.text)
         case.validate_response(answer, checks=CONFORMANCE)
 

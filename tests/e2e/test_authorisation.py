@@ -34,7 +34,10 @@ from lalmesh.runtime.authorisation import Action, lal_secret_of, signed_query
 
 Media = Callable[[str], Path]
 
-SOON_S = 3.0  #: a refusal, on a machine that runs other tests; it takes some 10 ms
+SOON_S = 10.0  #: much less than `LONG_S`, and more than a refusal, of some 10 ms, takes on a machine that runs other tests
+LONG_S = 60.0  #: for what nothing here is to wait for: handshakes, claims, a callback
+LASTS_S = 600  #: that what is shown is good for
+LIMIT_S = 30.0
 SETTING_S = 30.0  #: for a node to have heard of a setting
 LAL_KEY, MASTER = "q191201771", "PenGrl"
 SIGNING = secrets.token_hex(16)
@@ -56,6 +59,7 @@ RULES = [
     "publish watched/* open",
     "any open/* open",
 ]
+LONG = {"edge.limits.handshake_timeout_s": LONG_S, "cluster.claim_timeout_s": LONG_S, "auth.callback.timeout_s": LONG_S}
 METHODS = ("lal", "signed", "jwt", "password", "callback")
 CASES = ("good", "wrong", "expired", "missing", "replayed")
 
@@ -96,6 +100,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, callback: CallbackServer) -> 
         **{f"auth.addresses.{action}_deny": [DENIED] for action in ("publish", "play")},
         "edge.play.wait_publisher_s": 0,
         "hls.wait_s": 0,
+        **LONG,
         **certificate(folder),
     }
     with Standalone(folder, settings) as server:
@@ -121,7 +126,9 @@ class Shown:
     authorization: str = ""
 
 
-def token(action: str, name: str = "*", *, lasts_s: int = 60, key: ec.EllipticCurvePrivateKey = EC_KEY, app: str = "jwt") -> str:
+def token(
+    action: str, name: str = "*", *, lasts_s: int = LASTS_S, key: ec.EllipticCurvePrivateKey = EC_KEY, app: str = "jwt"
+) -> str:
     claims = {"exp": int(time.time()) + lasts_s, "action": action, "app": app, "name": name}
     return jwt.encode(claims, key, algorithm="ES256")
 
@@ -142,14 +149,14 @@ def shown(method: str, case: str, action: str, stream: str) -> Shown | None:
         case "lal", "wrong":
             return Shown(f"lal_secret={MASTER.lower()}")  # lal's defect
         case "signed", "good" | "expired" | "replayed":
-            expires_s = int(time.time()) + (-1 if case == "expired" else 60)
+            expires_s = int(time.time()) + (-1 if case == "expired" else LASTS_S)
             key = StreamKey("signed", other)
             return Shown(signed_query(SIGNING.encode(), Action(action), key, expires_s=expires_s, key_id="k1", address="127.0.0.1"))
         case "signed", "wrong":
             key = StreamKey("signed", name)
-            return Shown(signed_query(b"x" * 16, Action(action), key, expires_s=int(time.time()) + 60, key_id="k1"))
+            return Shown(signed_query(b"x" * 16, Action(action), key, expires_s=int(time.time()) + LASTS_S, key_id="k1"))
         case "jwt", "good" | "expired" | "replayed":
-            return Shown("token=" + token(action, other, lasts_s=-60 if case == "expired" else 60))
+            return Shown("token=" + token(action, other, lasts_s=-60 if case == "expired" else LASTS_S))
         case "jwt", "wrong":
             return Shown("token=" + token(action, name, key=OTHER_KEY))
         case "password", "good" | "wrong":
@@ -275,7 +282,7 @@ async def test_a_master_secret_opens_every_stream(node: Standalone) -> None:
     ids=("a secret", "RSA", "an elliptic curve", "a key set"),
 )
 async def test_tokens_by_every_kind_of_key(node: Standalone, algorithm: str, key_id: str | None, good: Any, wrong: Any) -> None:
-    def made(key: Any, action: str, lasts_s: int = 60) -> str:
+    def made(key: Any, action: str, lasts_s: int = LASTS_S) -> str:
         claims = {"exp": int(time.time()) + lasts_s, "action": action, "app": "jwt"}
         headers = {"kid": key_id} if key_id is not None else None
         return "token=" + jwt.encode(claims, key, algorithm=algorithm, headers=headers)
@@ -344,7 +351,7 @@ def test_ffmpeg_publishes_and_plays_with_what_it_was_given(node: Standalone, med
     with ffmpeg.Publisher(file, node.rtmp_url("jwt/ffmpeg") + good, log=tmp_path / "push.log", loops=-1):
         play = f"?token={token('play')}"
         frames = ("-frames:v", "25", "-map", "0:v", "-c", "copy", "-f", "null", "-")
-        wait_until("the stream", lambda: "ffmpeg" in _streams(node), 10)
+        wait_until("the stream", lambda: "ffmpeg" in _streams(node), LIMIT_S)
         ffmpeg.run("-i", node.flv_url("jwt/ffmpeg") + play, *frames)
         ffmpeg.run("-rtsp_transport", "tcp", "-i", node.rtsp_url("jwt/ffmpeg") + play, *frames)
         with pytest.raises(AssertionError):
@@ -362,9 +369,9 @@ def _streams(node: Standalone) -> str:
 
 async def test_hls_is_guarded_down_to_its_segments(node: Standalone, media: Media, tmp_path: Path) -> None:
     with ffmpeg.Publisher(media("h264_aac"), node.rtmp_url("watched/hls"), log=tmp_path / "push.log", loops=-1):
-        wait_until("the stream", lambda: "watched" in _streams(node), 10)
+        wait_until("the stream", lambda: "watched" in _streams(node), LIMIT_S)
         query = signed_query(
-            SIGNING.encode(), Action.PLAY, StreamKey("watched", "hls"), expires_s=int(time.time()) + 60, key_id="k1"
+            SIGNING.encode(), Action.PLAY, StreamKey("watched", "hls"), expires_s=int(time.time()) + LASTS_S, key_id="k1"
         )
         await _playlist(node.ports["http"], f"/hls/watched/hls.m3u8?{query}")  # nobody waits for the first segment here
         url = f"http://127.0.0.1:{node.ports['http']}/hls/watched/hls.m3u8?{query}"
@@ -387,7 +394,7 @@ async def test_hls_is_guarded_down_to_its_segments(node: Standalone, media: Medi
 
 async def _playlist(port: int, target: str) -> tuple[str, list[str]]:
     """A playlist after its redirections, to a pass and to a session: where it was in the end, and its lines."""
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + LIMIT_S
     while True:
         where = target
         for added in ("hls_pass=", "session_id="):
@@ -426,6 +433,7 @@ async def test_a_callback_that_is_down(tmp_path: Path, stack: ExitStack, on_fail
         "auth.callback.on_failure": on_failure,
         "edge.play.wait_publisher_s": 0,
         "hls.wait_s": 0,
+        **LONG,
     }
     with Standalone(tmp_path, settings) as server:
         for protocol, action in [*((one, "publish") for one in PUBLISHES), *((one, "play") for one in PLAYS)]:

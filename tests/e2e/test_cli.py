@@ -29,7 +29,8 @@ StartStandalone = Callable[..., Standalone]
 
 RUN_S = 60.0  #: for a command that ends by itself
 BEGIN_S = 60.0  #: for a server that is started as users start it: a second of a core, of which others leave a tenth
-LEAVE_S = 5.0  #: to stop with sessions open
+LEAVE_S = 20.0  #: to stop with sessions open, of which one would wait for `WAIT_S`
+WAIT_S = 60.0
 #: those of the two that play by HTTP-FLV, of whom one waits, and by WebSocket
 ALL_THERE = tuple(f'edge_sessions{{protocol="{each}",role="player"}} {n}.0' for each, n in (("http-flv", 2), ("ws-flv", 1)))
 ANY_PORTS = tuple(
@@ -100,7 +101,7 @@ def test_the_lines_that_a_server_prints_work_as_they_stand(tmp_path: Path, stack
 async def test_a_signal_tells_every_session_and_ends_with_status_0(
     start_standalone: StartStandalone, media: Media, number: signal.Signals, loop: str
 ) -> None:
-    node = start_standalone(arguments=("--loop", loop))
+    node = start_standalone({"edge.play.wait_publisher_s": WAIT_S}, arguments=("--loop", loop))
     tags = wire.tags_of_file(media("h264_aac"))
     async with AsyncExitStack() as stack:
         publisher = await stack.enter_async_context(wire.rtmp(node.rtmp_url("live/cam"), "publish"))

@@ -43,11 +43,12 @@ pytestmark = [
 STREAM, BY_RTSP, AV1 = "live/first", "live/second", "live/third"
 GUARDED = "guarded/camera"
 FULL_NAME = f"{RELEASE}-lalmesh"  #: of the chart's objects: rules are about series of that release
-LIMIT_S = 40.0
+LIMIT_S = 60.0
+PUBLISHED_S = 240.0  #: longer than what is observed
 BARE = "an-edge"  #: one that is scraped outside of Kubernetes, too
 SLOW = "1ms"  #: what traces count as slow here
 #: What Grafana fills in itself; the windows hold the whole run.
-TIMES = {"__rate_interval": "2m", "__range": "2m", "__interval": "1s"}
+TIMES = {"__rate_interval": "5m", "__range": "5m", "__interval": "1s"}
 DASHBOARDS = dashboards()
 CLIENT_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 ALWAYS = {"groups": [{"name": "tested", "rules": [{"alert": "LalmeshTested", "expr": "lalmesh_build_info == 1"}]}]}
@@ -146,7 +147,7 @@ async def observe(found: Observed, collector: Collector, folder: Path) -> None:
         found.prometheus.reload([*pods(cluster.nodes, namespace=NAMESPACE, release=FULL_NAME), bare])
         for number, (stream, name) in enumerate(((STREAM, "h264_aac"), (AV1, "av1_opus"))):
             url, log = publishing.rtmp_url(stream), folder / f"push-{number}.log"
-            stack.enter_context(Publisher(media(name), url, log=log, loops=-1, limit_s=120))
+            stack.enter_context(Publisher(media(name), url, log=log, loops=-1, limit_s=PUBLISHED_S))
         camera = stack.enter_context(push_by_rtsp(publishing.rtsp_url(BY_RTSP), folder / "camera.log"))
         await asyncio.to_thread(found.prometheus.wait_scraped)  # of what happens before only its sum is known
         await asyncio.to_thread(found.prometheus.wait_for, "marks", found.has_marks, LIMIT_S)
@@ -176,7 +177,7 @@ async def observe(found: Observed, collector: Collector, folder: Path) -> None:
 def push_by_rtsp(url: str, log: Path) -> Child:
     """ffmpeg as a camera."""
     source: list[str | Path] = ["-re", "-stream_loop", "-1", "-i", media("h264_aac"), "-c", "copy"]
-    return Child(bounded(120, [*quiet(FFMPEG), *source, "-f", "rtsp", "-rtsp_transport", "tcp", url]), log=log)
+    return Child(bounded(PUBLISHED_S, [*quiet(FFMPEG), *source, "-f", "rtsp", "-rtsp_transport", "tcp", url]), log=log)
 
 
 def ask_for_trouble(edge: Node, folder: Path) -> None:

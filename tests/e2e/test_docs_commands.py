@@ -30,13 +30,13 @@ from support.process import Child, wait_until
 
 Media = Callable[[str], Path]
 
-RUN_S = 30.0  #: for a command that ends by itself, and for what is waited for
+RUN_S = 60.0  #: for a command that ends by itself, and for what is waited for
 PLAY_S = "1"
 TOKEN = "a token for the commands of docs"
 STREAM = "live/test"
 PORTS = {"1935": "rtmp", "5544": "rtsp", "5322": "rtsps", "8080": "http", "8083": "api", "9090": "metrics"}
 #: `curl` says what it was answered with, and fails where that is an error. What is asked for long is asked for short.
-PRELUDE = 'set -eu\ncurl() { command curl --silent --show-error --fail-with-body --max-time 20 "$@"; }\n'
+PRELUDE = 'set -eu\ncurl() { command curl --silent --show-error --fail-with-body --max-time 50 "$@"; }\n'
 IN_SHORT = {"seconds=30": "seconds=1"}
 
 
@@ -149,7 +149,7 @@ def test_what_publishes(block: Block, standalone: Node, media: Media, tmp_path: 
     scene = Scene(tmp_path, environment(), standalone.ports)
     (line,) = commands(block)
     command = ["bash", "-c", f"cd '{tmp_path}'\nexec {scene.moved(line)}"]
-    child = stack.enter_context(Child(ffmpeg.bounded(90, command), log=tmp_path / "push.log", env=scene.env))
+    child = stack.enter_context(Child(ffmpeg.bounded(150, command), log=tmp_path / "push.log", env=scene.env))
     # what the one before has published stays for a while
     wait_until("the stream", lambda: bool(sessions(standalone)) and published(standalone), RUN_S, child=child, every_s=0.1)
 

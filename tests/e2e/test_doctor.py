@@ -16,7 +16,8 @@ from support.etcd import make_certificates
 from support.ports import LOOPBACK
 
 AWAY_S = 60.0  #: for the silence of a node to be noticed
-RUN_S = 30.0  #: for a command that ends by itself within some seconds
+RUN_S = 60.0  #: for a command that ends by itself within some seconds
+IN_TIME = ("--limit", "30")  #: for checks that find everybody, on a slow machine too
 Findings = list[dict[str, str]]
 
 
@@ -47,7 +48,7 @@ def of_edge(cluster: Cluster, **others: object) -> dict[str, object]:
 
 
 def test_an_edge_reaches_everybody(cluster: Cluster) -> None:
-    status, findings = doctor("edge", of_edge(cluster), "--api", cluster.api_url)
+    status, findings = doctor("edge", of_edge(cluster), "--api", cluster.api_url, *IN_TIME)
     assert status == 0, findings
     assert of(findings, "versions") == {"versions": "ok", "nodes": "ok"}
     ways = of(findings, "path")
@@ -64,7 +65,7 @@ def test_a_scheduler_finds_its_etcd_and_its_own_port_in_use(cluster: Cluster) ->
     node = cluster.schedulers[0]
     ports = {"scheduler.http.host": LOOPBACK, "scheduler.http.port": node.ports["api"], "scheduler.grpc.port": 0, "metrics.port": 0}
     endpoint = f"127.0.0.1:{cluster.etcd.port}"
-    _, findings = doctor("scheduler", {**ports, "scheduler.etcd.endpoints": endpoint})
+    _, findings = doctor("scheduler", {**ports, "scheduler.etcd.endpoints": endpoint}, *IN_TIME)
     etcd = of(findings, "etcd")
     assert etcd in ({endpoint: verdict, "write below /lalmesh/": "ok"} for verdict in ("ok", "warning"))  # slow, if the machine is
     assert "doctor" not in node.output(), "the scheduler has noticed a key that is none of its own"
@@ -108,7 +109,7 @@ def test_a_scheduler_that_speaks_https_is_asked_so(start_standalone: Callable[..
     tls = {f"scheduler.http.tls.{name}": certificate for name in ("cert_file", "key_file")}
     node = start_standalone(tls)
     free = {f"{each}.port": 0 for each in ("edge.rtmp", "edge.http", "edge.rtsp", "edge.ws_rtsp", "hls.http", "metrics")}
-    _, findings = doctor("standalone", {**tls, **free, "scheduler.http.port": node.ports["api"]})
+    _, findings = doctor("standalone", {**tls, **free, "scheduler.http.port": node.ports["api"]}, *IN_TIME)
     assert of(findings, "versions") == {"versions": "ok", "nodes": "ok"}
     assert of(findings, "tls")["scheduler.http"] == "ok"  # it is shown, and it is that of the file
 
@@ -116,6 +117,6 @@ def test_a_scheduler_that_speaks_https_is_asked_so(start_standalone: Callable[..
 def test_beside_a_standalone_server(standalone: Node) -> None:
     ports = {"scheduler.http.port": standalone.ports["api"], "edge.http.port": standalone.ports["http"]}
     free = {f"{each}.port": 0 for each in ("edge.rtmp", "edge.rtsp", "edge.ws_rtsp", "hls.http", "metrics")}
-    _, findings = doctor("standalone", {**ports, **free})
+    _, findings = doctor("standalone", {**ports, **free}, *IN_TIME)
     assert of(findings, "versions") == {"versions": "ok", "nodes": "ok"}
     assert {each["check"] for each in findings} >= {"limits", "kernel", "ports", "clock", "storage", "redis", "etcd", "path", "tls"}

@@ -13,9 +13,10 @@ import pytest
 from support.clip import Clip
 from support.cluster import Cluster, Node
 from support.drained import (
-    AT_ONCE_S,
     DRAIN_S,
     LIMIT_S,
+    LONG,
+    LONG_S,
     SETTINGS,
     STREAM,
     UNITS,
@@ -46,11 +47,11 @@ told = pytest.mark.parametrize("tell", [by_command, by_signal])
 async def test_an_origin_that_drains_gives_its_stream_away_and_nobody_sees_it(
     tell: Tell, start_cluster: StartCluster, media: Media, tmp_path: Path
 ) -> None:
-    cluster = start_cluster(settings=SETTINGS)
+    cluster = start_cluster(settings=LONG)
     async with show(cluster, media, tmp_path, *cluster.edges) as shown:
         first = await asyncio.to_thread(owner, cluster, "origin")
         await asyncio.to_thread(tell, cluster, first)
-        assert await ends(first, DRAIN_S + AT_ONCE_S) < DRAIN_S, "it waited for its deadline"
+        assert await ends(first, LONG_S) < LIMIT_S, "it waited for its deadline"
         await shown.go_on()
         assert await asyncio.to_thread(owner, cluster, "origin") is not first
         shown.judge()
@@ -61,11 +62,11 @@ async def test_an_origin_that_drains_gives_its_stream_away_and_nobody_sees_it(
 async def test_an_hls_node_that_drains_hands_over_the_next_number(
     tell: Tell, start_cluster: StartCluster, media: Media, tmp_path: Path
 ) -> None:
-    cluster = start_cluster(hls=2, origins=1, settings=SETTINGS)
+    cluster = start_cluster(hls=2, origins=1, settings=LONG)
     async with show(cluster, media, tmp_path, *cluster.edges) as shown:
         first = await asyncio.to_thread(owner, cluster, "hls")
         await asyncio.to_thread(tell, cluster, first)
-        assert await ends(first, DRAIN_S + AT_ONCE_S) < DRAIN_S, "it waited for its deadline"
+        assert await ends(first, LONG_S) < LIMIT_S, "it waited for its deadline"
         await shown.go_on(3 * UNITS)
         assert await asyncio.to_thread(owner, cluster, "hls") is not first
         shown.judge()
@@ -86,7 +87,7 @@ async def test_an_edge_that_drains_sends_people_elsewhere_and_closes_who_stays(
             await asyncio.to_thread(wait_until, "unreadiness", lambda: not drained.is_ready(), LIMIT_S)
             await check_new_sessions(drained, kept)
             assert not any(player.ended for player in staying)
-            await ends(drained, DRAIN_S + AT_ONCE_S)
+            await ends(drained, LIMIT_S)
             assert time.monotonic() - began >= DRAIN_S - 0.5
             await asyncio.to_thread(wait_until, "the ends of players", lambda: all(each.ended for each in staying), LIMIT_S)
         await shown.go_on()
@@ -104,14 +105,14 @@ async def test_a_scheduler_that_is_told_to_end_hands_over_and_nobody_sees_it(
     nodes = len(cluster.nodes) - 2
     async with show(cluster, media, tmp_path, *cluster.edges) as shown:
         await asyncio.to_thread(by_command, cluster, ended, "--wait")
-        await ends(ended, AT_ONCE_S)
+        await ends(ended, LIMIT_S)
 
         def all_joined() -> bool:
             return sum(item["load"] is not None for item in listed(other.api_url, "nodes")) == nodes
 
         await asyncio.to_thread(wait_until, "nodes at the other scheduler", all_joined, LIMIT_S)
         ingest, at = cluster.edges
-        stack.enter_context(Publisher(shown.clip.file, ingest.rtmp_url("live/new"), log=tmp_path / "new.log", limit_s=60))
+        stack.enter_context(Publisher(shown.clip.file, ingest.rtmp_url("live/new"), log=tmp_path / "new.log", loops=-1))
         new = recorder("new", at.flv_url("live/new"))
         async with recording(new):
             await new.more(LIMIT_S)
@@ -139,15 +140,12 @@ async def check_new_sessions(drained: Node, kept: Node) -> None:
         assert answered.value.status == 503
         assert answered.value.headers is not None
         assert answered.value.headers["Retry-After"] == "1"
-    late = recorder("late", drained.rtmp_url(STREAM))
-    async with recording(late):  # it follows the redirect
-        await late.more(LIMIT_S)
+    late = [recorder(f"late {url}", url) for url in (drained.rtmp_url(STREAM), drained.rtsp_url(STREAM))]
+    async with recording(*late):  # they follow the redirect
+        await asyncio.gather(*(player.more(LIMIT_S) for player in late))
     metrics = (await asyncio.to_thread(drained.metrics)).splitlines()
     refused = [line for line in metrics if line.startswith("edge_refused_total")]
     assert 'edge_refused_total{protocol="rtmp",reason="draining"} 1.0' in refused
-    late = recorder("late", drained.rtsp_url(STREAM))
-    async with recording(late):  # likewise
-        await late.more(LIMIT_S)
 
 
 async def status_of(client: aiohttp.ClientSession, url: str) -> int:
@@ -162,8 +160,8 @@ async def test_a_publisher_of_an_edge_that_drains_goes_on_elsewhere_and_players_
     drained, kept = cluster.edges
     async with show(cluster, media, tmp_path, drained, kept) as shown:
         await asyncio.to_thread(by_command, cluster, drained)
-        await ends(drained, 2.0 + AT_ONCE_S)
-        stack.enter_context(Publisher(shown.clip.file, kept.rtmp_url(STREAM), log=tmp_path / "again.log", loops=-1, limit_s=60))
+        await ends(drained, LIMIT_S)
+        stack.enter_context(Publisher(shown.clip.file, kept.rtmp_url(STREAM), log=tmp_path / "again.log", loops=-1))
         await shown.go_on()
         shown.judge(joints=1)
 
@@ -176,7 +174,7 @@ async def test_every_node_is_restarted_and_players_of_an_edge_that_stays_see_not
     async with show(cluster, media, tmp_path, kept, kept) as shown:
         for node in (*cluster.schedulers, *cluster.origins, *cluster.hls, other):
             node.terminate()
-            await ends(node, DRAIN_S + AT_ONCE_S)
+            await ends(node, LIMIT_S)
             await asyncio.to_thread(node.restart().wait_ready)
             await shown.go_on(UNITS // 2)
         await shown.go_on(2 * UNITS)
@@ -184,7 +182,7 @@ async def test_every_node_is_restarted_and_players_of_an_edge_that_stays_see_not
 
 
 async def test_nodes_that_have_many_streams_drain_and_no_player_of_any_sees_it(start_cluster: StartCluster, media: Media) -> None:
-    cluster = start_cluster(origins=3, hls=2, settings=SETTINGS)
+    cluster = start_cluster(origins=3, hls=2, settings=LONG)
     ingest, at = cluster.edges
     pictures, sound = Clip(media("unique_av")), Clip(media("unique_sound"))
     clips = {stream: sound if number % 5 else pictures for number, stream in enumerate(MANY)}
@@ -198,7 +196,7 @@ async def test_nodes_that_have_many_streams_drain_and_no_player_of_any_sees_it(s
             for role, streams in (("origin", MANY), ("hls", SEGMENTED)):
                 busiest = await asyncio.to_thread(owner, cluster, role, streams)
                 await asyncio.to_thread(by_command, cluster, busiest)
-                assert await ends(busiest, DRAIN_S + AT_ONCE_S) < DRAIN_S, f"{busiest.name} waited for its deadline"
+                assert await ends(busiest, LONG_S) < LIMIT_S, f"{busiest.name} waited for its deadline"
                 await asyncio.gather(*(player.more(LIMIT_S, units=UNITS) for player in everybody))
             faults = [fault for clip, player in players for fault in player.judge(clip).faults]
     assert not faults, "\n".join(faults)

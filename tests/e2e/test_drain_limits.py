@@ -11,7 +11,7 @@ from pathlib import Path
 
 from support import wire
 from support.cluster import Cluster
-from support.drained import AT_ONCE_S, LIMIT_S, SETTINGS, STREAM, by_command, drain, ends, owner, show
+from support.drained import LIMIT_S, LONG, LONG_S, SETTINGS, STREAM, by_command, drain, ends, owner, show
 from support.process import wait_until
 from support.recorder import recorder, recording
 
@@ -19,9 +19,6 @@ from services.standalone.end_signals import SAME_SIGNAL_S
 
 Media = Callable[[str], Path]
 StartCluster = Callable[..., Cluster]
-
-LONG = SETTINGS | {"all": {"cluster.drain_s": 60.0}}  #: so that what ends before has not waited for it
-LEAVE_S = 2.0  #: that a node tries to say goodbye to schedulers that are not there
 
 
 async def test_a_second_signal_ends_a_drain_at_once(start_cluster: StartCluster, media: Media, tmp_path: Path) -> None:
@@ -33,7 +30,7 @@ async def test_a_second_signal_ends_a_drain_at_once(start_cluster: StartCluster,
         await asyncio.sleep(SAME_SIGNAL_S + 0.1)  # the next one is another
         assert drained.running
         os.kill(drained.pid, signal.SIGTERM)
-        assert await asyncio.to_thread(drained.wait, AT_ONCE_S) == 1
+        assert await asyncio.to_thread(drained.wait, LIMIT_S) == 1
         await shown.go_on()
         shown.judge()
 
@@ -50,8 +47,8 @@ async def test_who_waits_returns_when_the_node_has_left_by_the_deadline_that_it_
             await staying.more(LIMIT_S)
             began = time.monotonic()
             await asyncio.to_thread(by_command, cluster, drained, "--wait", "--deadline", f"{deadline_s}")
-            assert deadline_s - 0.5 <= time.monotonic() - began < deadline_s + AT_ONCE_S
-            await ends(drained, AT_ONCE_S)
+            assert deadline_s - 0.5 <= time.monotonic() - began < LIMIT_S
+            await ends(drained, LIMIT_S)
         await shown.go_on()
         shown.judge()
 
@@ -66,11 +63,11 @@ async def test_a_signal_leaves_a_node_no_more_than_what_is_configured_whatever_i
         staying = recorder("staying", drained.flv_url(STREAM))
         async with recording(staying):
             await staying.more(LIMIT_S)
-            await asyncio.to_thread(by_command, cluster, drained, "--deadline", "60")
+            await asyncio.to_thread(by_command, cluster, drained, "--deadline", f"{LONG_S}")
             await asyncio.sleep(configured_s + 1.0)
             assert drained.running
             drained.terminate()
-            assert await ends(drained, configured_s + AT_ONCE_S) >= configured_s - 0.5
+            assert await ends(drained, LIMIT_S) >= configured_s - 0.5
         await shown.go_on()
         shown.judge()
 
@@ -93,7 +90,7 @@ async def test_without_a_scheduler_nodes_end_by_their_deadline_and_players_elsew
             assert refused.stderr.startswith("lalmesh drain: ")
             for node in (first, drained):
                 node.terminate()
-            took_s = await asyncio.gather(*(ends(node, deadline_s + LEAVE_S + AT_ONCE_S) for node in (first, drained)))
+            took_s = await asyncio.gather(*(ends(node, LIMIT_S) for node in (first, drained)))
             assert min(took_s) >= deadline_s - 0.5
         await shown.go_on()
         shown.judge()

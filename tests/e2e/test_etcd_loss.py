@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from e2e.chaos.control import knocking
-from e2e.test_origin_loss import PICTURES, check_all, watched
+from e2e.test_origin_loss import LOOPS, PICTURES, check_all, watched
 from support import frames
 from support.cluster import Cluster
 from support.etcd_cluster import EtcdCluster
@@ -96,7 +96,7 @@ async def test_publisher_and_players_miss_nothing_and_nobody_else_gets_the_strea
     cluster = stack.enter_context(ClusterOnThree(tmp_path, schedulers=2, origins=3, settings=settings))
     await asyncio.to_thread(cluster.three.save, tmp_path / "snapshot")  # of when nobody published
     file, (ingest, egress) = media("h264_b3_aac_60s"), cluster.edges
-    publisher = stack.enter_context(Publisher(file, ingest.rtmp_url(STREAM), log=tmp_path / "push.log", limit_s=90))
+    publisher = stack.enter_context(Publisher(file, ingest.rtmp_url(STREAM), log=tmp_path / "push.log", loops=LOOPS))
     async with watched(egress.flv_url(STREAM), egress.rtmp_url(STREAM), ingest.flv_url(STREAM)) as players:
         before = await asyncio.to_thread(cluster.claim)
         assert before is not None
@@ -111,11 +111,11 @@ async def test_publisher_and_players_miss_nothing_and_nobody_else_gets_the_strea
             await asyncio.gather(*(player.more(PICTURES) for player in players))
         assert rival.tries > 0
         assert rival.won == 0
-        later = stack.enter_context(Publisher(file, egress.rtmp_url("live/later"), log=tmp_path / "later.log", limit_s=60))
+        later = stack.enter_context(Publisher(file, egress.rtmp_url("live/later"), log=tmp_path / "later.log", loops=LOOPS))
         await asyncio.to_thread(wait_until, "a new stream", lambda: cluster.shown("live/later") is not None, LIMIT_S, every_s=0.2)
         shown = await asyncio.to_thread(cluster.shown, "live/later")
         assert shown is not None
         assert (shown["epoch"]["term"], shown["epoch"]["revision"]) > before[2:]
         assert later.running, later.describe()
     assert publisher.running, publisher.describe()
-    check_all(frames.of_file(file), players)
+    check_all(frames.of_file(file, loops=LOOPS), players)

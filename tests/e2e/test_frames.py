@@ -226,13 +226,14 @@ class HevcEdges:
     enhanced: Node
     legacy: Node
     ingest: Node | None = None  #: None: a stream goes in where it comes out
+    api_url: str = ""  #: of both; empty: each has its own
 
     @classmethod
     def start(cls, folder: Path, server: str, stack: ExitStack) -> HevcEdges:
         old: Settings = {"edge.play.hevc": "legacy"}
         if server == "cluster":
             cluster = stack.enter_context(Cluster(folder, settings={"all": GRACE}))
-            return cls(cluster.edges[1], cluster.add("edge", old).wait_ready(), cluster.edges[0])
+            return cls(cluster.edges[1], cluster.add("edge", old).wait_ready(), cluster.edges[0], cluster.api_url)
         enhanced = stack.enter_context(Standalone(folder, GRACE, name="enhanced"))
         return cls(enhanced, stack.enter_context(Standalone(folder, {**GRACE, **old}, name="legacy")))
 
@@ -255,6 +256,9 @@ def old_hevc(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with ExitStack() as stack:
         edges = HevcEdges.start(folder, request.param, stack)
         run = Run(folder, stack)
+        for node in (edges.enhanced, edges.legacy):
+            urls = {f"{each}.ws-flv": node.ws_url(f"live/{each}") for each in HEVC_FORMS if edges.out_of(each) is node}
+            run.play_websockets(urls, once_live=edges.api_url or node.api_url)
         for stream in HEVC_FORMS:
             url = edges.into(stream).rtmp_url(f"live/{stream}")
             if stream.startswith("enhanced"):
@@ -264,7 +268,6 @@ def old_hevc(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         for stream in HEVC_FORMS:
             run.play(f"{stream}.rtmp", edges.out_of(stream).rtmp_url(f"live/{stream}"))
             run.play(f"{stream}.http-flv", edges.out_of(stream).flv_url(f"live/{stream}"))
-        run.play_websockets({f"{stream}.ws-flv": edges.out_of(stream).ws_url(f"live/{stream}") for stream in HEVC_FORMS})
         run.finish()
         yield run
 

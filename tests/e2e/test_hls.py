@@ -39,7 +39,7 @@ def server(node: Node) -> str:
 
 def push(name: str, node: Node, stack: ExitStack, folder: Path, stream: str = "live/cam", loops: int = 0) -> Publisher:
     log = folder / f"push.{stream.replace('/', '.')}.log"
-    return stack.enter_context(Publisher(media(name), node.rtmp_url(stream), log=log, loops=loops, limit_s=90))
+    return stack.enter_context(Publisher(media(name), node.rtmp_url(stream), log=log, loops=loops))
 
 
 def get(url: str, *, method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, bytes, dict[str, str]]:
@@ -233,7 +233,7 @@ async def test_a_worker_that_is_told_to_stop_hands_over_and_players_play_on(
         await player.play(lambda now: max(now.segments) > before + 6, LIMIT_S)
     assert [str(violation) for violation in player.checker.violations] == []
     assert sorted(player.listed) == list(range(min(player.listed), max(player.listed) + 1))
-    assert stopped.wait() == 0
+    assert stopped.wait(LIMIT_S) == 0
     check_frames("h264_b3_aac_60s", player.file(tmp_path, "played.mp4"))
 
 
@@ -243,7 +243,7 @@ async def test_three_replicas_keep_the_rules_through_kills_and_publishers(
     cluster = start_cluster(
         origins=1, edges=2, hls=3, settings={"hls": {**QUICK, "hls.list_num": 30}, "origin": {"origin.grace_s": 20}}
     )
-    publisher = push("h264_b3_aac_60s", cluster.edges[0], stack, tmp_path)
+    publisher = push("h264_b3_aac_60s", cluster.edges[0], stack, tmp_path, loops=-1)
     path = "/hls/live/cam/live.m3u8"
     await asyncio.to_thread(wait_until, "a stream", lambda: get(f"{server(cluster.hls[0])}{path}")[0] == 200, LIMIT_S)
     async with HlsPlayer([server(node) for node in cluster.hls], path, low_latency=True) as player:
@@ -273,7 +273,7 @@ def test_live_goes_on_while_storage_cannot_be_written(start_standalone: StartSta
     blocked = tmp_path / "media"
     blocked.write_text("a file where the folder should be")
     node = start_standalone(QUICK)
-    push("h264_b3_aac_60s", node, stack, tmp_path)
+    push("h264_b3_aac_60s", node, stack, tmp_path, loops=-1)
     url = node.hls_url("live/cam.m3u8")
     wait_until("segments", lambda: get(url)[1].count(b"#EXTINF") == 4, LIMIT_S)
     segment = get(url)[1].decode().splitlines()[-1]
@@ -324,7 +324,7 @@ def pictures(file: Path) -> int:
 
 def test_other_players_play_it(start_standalone: StartStandalone, stack: ExitStack, tmp_path: Path) -> None:
     node = start_standalone(QUICK)
-    push("h264_b3_aac_60s", node, stack, tmp_path)
+    push("h264_b3_aac_60s", node, stack, tmp_path, loops=-1)
     for path in ("live/cam.m3u8", "live/cam/index.m3u8"):
         wait_until("a playlist", lambda path=path: get(node.hls_url(path))[0] == 200, LIMIT_S)  # type: ignore[misc]
         rows = ffmpeg.run("-live_start_index", "0", "-i", node.hls_url(path), "-t", "3", "-map", "0:v", "-f", "framecrc", "-")

@@ -48,12 +48,12 @@ def server(node: Node) -> str:
 
 
 def push(name: str, node: Node, stack: ExitStack, folder: Path) -> Publisher:
-    return stack.enter_context(Publisher(media(name), node.rtmp_url(STREAM), log=folder / f"push.{name}.log", loops=-1, limit_s=60))
+    return stack.enter_context(Publisher(media(name), node.rtmp_url(STREAM), log=folder / f"push.{name}.log", loops=-1))
 
 
 def worker_of(cluster: Cluster) -> Node | None:
     """The hls node that the scheduler says segments the stream."""
-    with urllib.request.urlopen(f"{cluster.api_url}/v1/streams", timeout=5) as answer:
+    with urllib.request.urlopen(f"{cluster.api_url}/v1/streams", timeout=LIMIT_S) as answer:
         found = [item["hls"] for item in json.load(answer)["items"] if item["stream"] == STREAM]
     return next((node for node in cluster.hls if found and found[0] and node.name == found[0]), None)
 
@@ -129,7 +129,7 @@ def read_everywhere(paths: list[Path]) -> None:
 
 
 def run(command: list[str]) -> str:
-    done = subprocess.run(ffmpeg.bounded(20, command), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(ffmpeg.bounded(LIMIT_S, command), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout
@@ -262,7 +262,7 @@ def streams_of(node: Node) -> int:
 
 def is_answering(node: Node) -> bool:
     try:
-        with urllib.request.urlopen(f"{server(node)}{TS}", timeout=5) as answer:
+        with urllib.request.urlopen(f"{server(node)}{TS}", timeout=LIMIT_S) as answer:
             return int(answer.status) == 200
     except OSError:
         return False
@@ -297,7 +297,7 @@ def test_a_node_that_never_heard_of_a_stream_does_not_keep_its_players_from_it_w
 ) -> None:
     cluster = start_cluster(origins=1, edges=1, hls=1, settings=SETTINGS)
     edge, stream, nowhere = cluster.edges[0], named_for("hls-2", "hls-1", "cam"), named_for("hls-2", "hls-1", "nowhere")
-    with Publisher(media("h264_aac"), edge.rtmp_url(stream), log=tmp_path / "push.log", loops=-1, limit_s=90):
+    with Publisher(media("h264_aac"), edge.rtmp_url(stream), log=tmp_path / "push.log", loops=-1):
         wait_until("segments", lambda: last_segment(edge, stream) > 0, LIMIT_S)
         newcomer = cluster.add("hls").wait_ready()
         wait_until("a request there", lambda: not last_segment(edge, nowhere) and is_asked(newcomer), LIMIT_S)

@@ -29,7 +29,7 @@ TS, LOW_LATENCY = f"/hls/{STREAM}.m3u8", f"/hls/{STREAM}/live.m3u8"
 QUICK = {"hls.segment_ms": 1000, "hls.part_ms": 250, "hls.list_num": 4, "hls.delete_threshold_num": 2, "origin.grace_s": 0}
 LIMIT_S = 40.0
 AWAY_S = 30.0  #: that storage fails
-BACK_S = 30.0  #: for all to be stored that waited: pauses between two tries grow to 10 s
+BACK_S = 60.0  #: for all to be stored that waited: pauses between two tries grow to 10 s
 MIB = 1 << 20
 
 
@@ -38,7 +38,7 @@ def server(node: Node) -> str:
 
 
 def push(name: str, node: Node, stack: ExitStack, folder: Path) -> Publisher:
-    return stack.enter_context(Publisher(media(name), node.rtmp_url(STREAM), log=folder / f"push.{name}.log", loops=-1, limit_s=60))
+    return stack.enter_context(Publisher(media(name), node.rtmp_url(STREAM), log=folder / f"push.{name}.log", loops=-1))
 
 
 def metric(nodes: list[Node], name: str) -> float:
@@ -149,7 +149,7 @@ async def test_numbers_go_on_over_a_restart_of_the_server(
     if ends == "killed":
         node.kill()
     else:
-        assert await asyncio.to_thread(node.stop) == 0
+        assert await asyncio.to_thread(node.stop, LIMIT_S) == 0
     await asyncio.to_thread(node.restart().wait_ready)
     push("h264_large_aac", node, stack, tmp_path)
     await until("the stream again", lambda: is_live(node), LIMIT_S)

@@ -24,6 +24,7 @@ StartStandalone = Callable[..., Standalone]
 EARLY_S = 5.0  #: how long before its publisher a player comes
 DEFAULT_WAIT_S = 10.0  #: for a publisher
 LIMIT_S = 40.0
+LOOPS = 1  #: of a minute, after the first: longer than all joins on a slow machine
 JOINS = 200
 AT_A_TIME = 25  #: joins that are under way together
 CROWD_EACH = 100  #: players of each format, so that with `GATHERED` the fan-out gathers for as long as it may
@@ -34,7 +35,7 @@ SEED = 20_240_229  #: of the moments of joining; the server's own timing differs
 
 def push(file: Path, node: Node, stream: str, stack: ExitStack, folder: Path, loops: int = -1) -> Publisher:
     log = folder / f"push.{stream.replace('/', '.')}.log"
-    return stack.enter_context(Publisher(file, node.rtmp_url(stream), log=log, loops=loops, limit_s=90))
+    return stack.enter_context(Publisher(file, node.rtmp_url(stream), log=log, loops=loops))
 
 
 def urls_of(node: Node) -> tuple[str, ...]:
@@ -163,13 +164,13 @@ async def test_joins_at_any_moment_begin_at_a_key_frame_lack_nothing_and_decode(
     else:
         ingest = egress = start_standalone(delays)
     file = media("h264_b3_aac_60s")
-    push(file, ingest, "live/cam", stack, tmp_path, loops=0)
+    push(file, ingest, "live/cam", stack, tmp_path, loops=LOOPS)
     urls = urls_of(egress)
     async with AsyncExitStack() as crowd:
         if delays is GATHERED:
             await gather_crowd(urls, crowd)
         playbacks = await join_many(urls)
-    source = frames.of_file(file)
+    source = frames.of_file(file, loops=LOOPS)
     for number, tags in enumerate(playbacks):
         with naming(number, urls):
             assert wire.is_key(wire.pictures(tags)[0])

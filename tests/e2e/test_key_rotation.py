@@ -39,7 +39,7 @@ def plays(edge: Node) -> bool:
 def start_with(node: Node, key: str, previous: str) -> None:
     """End a node in order, and start it with other keys."""
     node.environment = {"LALMESH_CLUSTER__KEY": key, "LALMESH_CLUSTER__PREVIOUS_KEY": previous}
-    assert node.stop() == 0, node.output()
+    assert node.stop(LIMIT_S) == 0, node.output()
     node.restart().wait_ready()
 
 
@@ -56,7 +56,7 @@ def test_nodes_with_both_keys_work_with_those_of_either(media: Media, tmp_path: 
 
     def publish(name: str) -> Publisher:
         url = publishing.rtmp_url(STREAM)
-        publisher = Publisher(media("h264_b3_aac"), url, log=tmp_path / f"{name}.log", loops=-1, limit_s=120)
+        publisher = Publisher(media("h264_b3_aac"), url, log=tmp_path / f"{name}.log", loops=-1, limit_s=240)
         return stack.enter_context(publisher)
 
     publish("first")

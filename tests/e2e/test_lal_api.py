@@ -59,7 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, media: Media, sink: Webhook
     """A server that takes lal's file, with one publisher whose application is live."""
     told = {name: f"{sink.url}/{name}" if name in TOLD else "" for name in shipped_lal_config()["http_notify"] if name[:3] == "on_"}
     notify = {"enable": True, "update_interval_sec": 3600, **told}
-    settings = {"edge.session.report_s": 1, "edge.play.wait_publisher_s": 5, "hls.segment_ms": 1000}
+    settings = {"edge.session.report_s": 1, "edge.play.wait_publisher_s": LIMIT_S, "hls.segment_ms": 1000}
     with published_lal_server(tmp_path_factory.mktemp("lal"), media("h264_aac"), settings, notify=notify) as node:
         yield node
 
@@ -140,7 +140,7 @@ async def test_a_player_of_any_application_has_every_field_and_can_be_kicked(
         assert sub["bitrate_kbits"] == sub["write_bitrate_kbits"]
         body = {"stream_name": NAME, "session_id": sub["session_id"]}
         assert await asyncio.to_thread(lal.ctrl, "kick_session", body) == {"error_code": 0, "desp": "succ"}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_S):
             while not player.ended:  # noqa: ASYNC110 -- a recorder has no event for it
                 await asyncio.sleep(0.02)
 
@@ -284,14 +284,14 @@ def kick_when_listed(lal: LalClient, body: dict[str, str]) -> None:
 def test_an_address_is_let_in_nowhere_for_a_while(server: Node, lal: LalClient) -> None:
     body = {"ip": "192.0.2.77", "duration_sec": 60}
     assert lal.ctrl("add_ip_blacklist", body) == {"error_code": 0, "desp": "succ"}
-    with urllib.request.urlopen(f"{server.api_url}/v1/blacklist", timeout=5) as answer:
+    with urllib.request.urlopen(f"{server.api_url}/v1/blacklist", timeout=LIMIT_S) as answer:
         assert "192.0.2.77/32" in [item["network"] for item in json.load(answer)["items"]]
 
 
 def test_a_stream_is_recorded_from_one_call_to_another(server: Node, lal: LalClient) -> None:
     begun = lal.ctrl("start_record", {"stream_name": NAME})
     assert begun["data"].keys() == {"stream_name", "record_id"}
-    with urllib.request.urlopen(f"{server.api_url}/v1/recordings/{begun['data']['record_id']}", timeout=5) as answer:
+    with urllib.request.urlopen(f"{server.api_url}/v1/recordings/{begun['data']['record_id']}", timeout=LIMIT_S) as answer:
         assert json.load(answer)["formats"] == ["flv"]
     assert lal.ctrl("stop_record", {"stream_name": NAME}) == {"error_code": 0, "desp": "succ"}
 
@@ -302,7 +302,7 @@ def test_lals_page_leads_to_the_console(server: Node) -> None:
             return None
 
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.build_opener(Stay).open(f"{server.api_url}/lal.html", timeout=5)
+        urllib.request.build_opener(Stay).open(f"{server.api_url}/lal.html", timeout=LIMIT_S)
     caught.value.close()
     assert (caught.value.code, caught.value.headers["Location"]) == (302, "/console/")
 
@@ -316,7 +316,7 @@ def test_lals_file_serves_lals_ports_and_urls(server: Node) -> None:
 
     def playlist(path: str) -> bool:
         try:
-            with urllib.request.urlopen(server.http_url(path), timeout=5) as answer:
+            with urllib.request.urlopen(server.http_url(path), timeout=LIMIT_S) as answer:
                 return bool(answer.read(7) == b"#EXTM3U")
         except urllib.error.HTTPError as error:
             error.close()
@@ -364,7 +364,7 @@ async def test_every_scheduler_answers_for_the_whole_cluster_to_who_has_a_token(
         body = {"stream_name": NAME, "session_id": group["subs"][0]["session_id"]}
         assert (await asyncio.to_thread(stranger.ctrl, "kick_session", body))["error_code"] == 401
         assert (await asyncio.to_thread(lal.ctrl, "kick_session", body))["error_code"] == 0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_S):
             while not player.ended:  # noqa: ASYNC110 -- a recorder has no event for it
                 await asyncio.sleep(0.02)
         gone = await asyncio.to_thread(lal.ask, f"/api/ctrl/stop_relay_pull?stream_name={NAME}")

@@ -141,7 +141,7 @@ async def test_a_publisher_of_any_kind_has_every_field_and_can_be_kicked(
         assert group["pub"]["remote_addr"] == publisher.peer
         body = {"stream_name": name, "session_id": group["pub"]["session_id"]}
         assert await asyncio.to_thread(lal.ctrl, "kick_session", body) == {"error_code": 0, "desp": "succ"}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_S):
             await publisher.ended.wait()
 
 
@@ -162,7 +162,7 @@ async def test_a_player_of_hls_has_every_field_and_is_answered_no_more_when_it_i
         assert_session(sub, "HLSSUB", "HLS", "SUB")
         body = {"stream_name": NAME, "session_id": sub["session_id"]}
         assert await asyncio.to_thread(lal.ctrl, "kick_session", body) == {"error_code": 0, "desp": "succ"}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LIMIT_S):
             while True:
                 async with client.get(answer.url) as again:
                     if again.status == 410:
@@ -174,7 +174,7 @@ async def test_an_address_is_let_in_nowhere_for_a_while(server: Node, lal: LalCl
     body = {"ip": "127.0.0.77", "duration_sec": 60}
     assert await status_from("127.0.0.77", server.flv_url(STREAM)) == 200
     assert await asyncio.to_thread(lal.ctrl, "add_ip_blacklist", body) == {"error_code": 0, "desp": "succ"}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_S):
         while await status_from("127.0.0.77", server.flv_url(STREAM)) != 403:  # noqa: ASYNC110 -- nobody says when
             await asyncio.sleep(0.05)
     assert await status_from("127.0.0.78", server.flv_url(STREAM)) == 200

@@ -32,23 +32,25 @@ def test_a_server_that_stands_still_stalls_every_player(
     node = start_standalone()
     words = ("--publish", node.rtmp_url("live/a"), "--players", "3", *SHORT, "--stall", "0.7", "--duration", "4")
     child, report = begun(stack, tmp_path, node.flv_url("live/a"), node.rtmp_url("live/a"), *words)
+    begun_s = time.monotonic()
     os.kill(node.pid, signal.SIGSTOP)
     try:
         time.sleep(STILL_S)  # this is what is measured
     finally:
         os.kill(node.pid, signal.SIGCONT)
+    still_s = time.monotonic() - begun_s
     assert child.wait(RUN_S) == 1
     found = json.loads(report.read_text())
     for played in found["players"]:
         assert played["stalled"] == 3, found
-        assert STILL_S - 0.5 < played["longest_pause_ms"] / 1000 < STILL_S + 2
+        assert STILL_S - 0.5 < played["longest_pause_ms"] / 1000 < still_s + 2
         assert played["looks"]["delay_ms"]["worst"] > 1000 * (STILL_S - 0.5)
         assert played["looks"]["missing"] == 0
     assert len([fault for fault in found["faults"] if "of 3 players" in fault]) == 2
 
 
 def test_a_client_that_stands_still_does_not_take_it_for_stalls(node: Node, tmp_path: Path, stack: ExitStack) -> None:
-    words = ("--publish", node.rtmp_url("live/asleep"), "--players", "2", *SHORT, "--stall", "0.7", "--duration", "3")
+    words = ("--publish", node.rtmp_url("live/asleep"), "--players", "2", *SHORT, "--stall", f"{STILL_S - 0.2}", "--duration", "3")
     child, report = begun(stack, tmp_path, node.flv_url("live/asleep"), *words)
     child.pause()
     time.sleep(STILL_S)
@@ -75,7 +77,7 @@ def test_a_server_that_dies_is_told_with_what_was_measured_before(
 
 def test_who_is_refused_is_counted_by_reason(node: Node) -> None:
     names = [node.flv_url("live/no"), node.ws_url("live/no"), node.rtmp_url("live/no"), node.rtsp_url("live/no")]
-    words = ("--players", "2", "--within", "0", "--duration", "1", "--timeout", "8")
+    words = ("--players", "2", "--within", "0", "--duration", "1", "--timeout", "30")
     status, report = load("bench", *names, node.http_url("hls/live/no.m3u8"), *words)
     assert status == 1
     refused = [played["refused"] for played in report["players"]]

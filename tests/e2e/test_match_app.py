@@ -17,14 +17,14 @@ from lalmesh.protocol.rtmp import StatusFailed
 Media = Callable[[str], Path]
 StartCluster = Callable[..., Cluster]
 
-LIMIT_S = 20.0
+LIMIT_S = 30.0
 SOON = {"edge.play.wait_publisher_s": 0.5}  #: to refuse what is not there
 
 
 def pushed(cluster: Cluster, file: Path, stack: ExitStack, folder: Path) -> Node:
     """`live/cam` is published at the first edge; the edge for its players."""
     url = cluster.edges[0].rtmp_url("live/cam")
-    stack.enter_context(Publisher(file, url, log=folder / "push.log", loops=-1, limit_s=90))
+    stack.enter_context(Publisher(file, url, log=folder / "push.log", loops=-1))
     return cluster.edges[1]
 
 

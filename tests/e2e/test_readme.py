@@ -26,7 +26,8 @@ Media = Callable[[str], Path]
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 RUN_S = 60.0  #: for a command that ends by itself, and for what is waited for: six programs start beside other tests
-LEAVE_S = 15.0  #: for all processes of a cluster to end
+LEAVE_S = 40.0  #: for all processes of a cluster to end, which do not wait for `DRAIN_S`
+DRAIN_S = 90
 PLAY_S = "2"
 PLAYED = 200  #: packets of both tracks: three seconds
 #: Ends a script whose commands run in the background: it stays until they have left.
@@ -99,10 +100,10 @@ def test_push_play_look_and_record(standalone: Standalone, media: Media, tmp_pat
     ports = {"1935": "rtmp", "5544": "rtsp", "8080": "http", "8083": "api"}
     push, camera, *others = lines_of(block_after("Push and play"), standalone, ports)
     assert [line.split()[0] for line in (push, camera, *others)] == [*["ffmpeg"] * 2, *["ffplay"] * 7, "lalmesh", "curl"]
-    ffmpeg.run("-i", media("h264_b3_aac_60s"), "-c", "copy", tmp_path / "video.mp4")
+    ffmpeg.run("-stream_loop", "2", "-i", media("h264_b3_aac_60s"), "-c", "copy", tmp_path / "video.mp4")  # longer than the test
     env = environment({})
     for name, line in {"push": push, "camera": camera}.items():
-        stack.enter_context(Child(ffmpeg.bounded(90, shell(tmp_path, f"exec {line}")), log=tmp_path / f"{name}.log", env=env))
+        stack.enter_context(Child(ffmpeg.bounded(150, shell(tmp_path, f"exec {line}")), log=tmp_path / f"{name}.log", env=env))
     said = [run(tmp_path, headless(line), env) for line in others]
     for expected in ("video h264", "audio aac", "320x180"):
         assert expected in said[-2]
@@ -149,6 +150,7 @@ def test_a_cluster_by_hand(media: Media, tmp_path: Path, stack: ExitStack) -> No
     env = environment({
         "ETCD_LISTEN_CLIENT_URLS": client, "ETCD_ADVERTISE_CLIENT_URLS": client, "ETCDCTL_ENDPOINTS": client,
         "ETCD_LISTEN_PEER_URLS": peer, "ETCD_INITIAL_ADVERTISE_PEER_URLS": peer, "ETCD_INITIAL_CLUSTER": f"default={peer}",
+        "LALMESH_CLUSTER__DRAIN_S": str(DRAIN_S),
         "LALMESH_SCHEDULER__GRPC__PORT": str(scheduler), "LALMESH_CLUSTER__SCHEDULERS": f"127.0.0.1:{scheduler}",
         "LALMESH_SCHEDULER__HTTP__PORT": str(api), "LALMESH_ORIGIN__GRPC__PORT": str(origin),
         "LALMESH_HLS__HTTP__PORT": str(hls), "LALMESH_HLS__GRPC__PORT": str(hls_grpc),

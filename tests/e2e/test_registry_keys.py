@@ -19,9 +19,12 @@ Media = Callable[[str], Path]
 
 PREFIX = "/lalmesh/"
 LEASE_S = 2
-QUICK = {"all": {"cluster.lease_s": LEASE_S, "cluster.silence_s": 1, "cluster.report_interval_ms": 200, "origin.grace_s": 1}}
-LIMIT_S = 20.0
+LASTING_S = 20  #: where no lease is to be over
+QUICK = {"cluster.silence_s": 1, "cluster.report_interval_ms": 200, "origin.grace_s": 1}
+LIMIT_S = 30.0
 CLAIM, GROUP = "claims/live/cam", "groups/live/cam"
+
+lasting = pytest.mark.parametrize("cluster", [LASTING_S], indirect=True, ids=["lasting"])
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def entries(cluster: Cluster) -> dict[str, Entry]:
 def keys_of_lease(cluster: Cluster, lease_id: int) -> set[str]:
     """What etcd says lives under a lease."""
     said = json.loads(cluster.etcd.control("lease", "timetolive", f"{lease_id:x}", "--keys", "--write-out=json"))
-    assert said["granted-ttl"] == LEASE_S
+    assert said["granted-ttl"] == LASTING_S
     assert said["ttl"] >= 0, "the lease is over"
     return {base64.b64decode(key).decode().removeprefix(PREFIX) for key in said["keys"]}
 
@@ -56,20 +59,21 @@ def wait_for(cluster: Cluster, what: str, holds: Callable[[dict[str, Entry]], bo
 
 
 @pytest.fixture
-def cluster(start_cluster: Start) -> Cluster:
-    """Quick leases."""
-    return start_cluster(settings=QUICK)
+def cluster(start_cluster: Start, request: pytest.FixtureRequest) -> Cluster:
+    """With leases that are soon over, or as long as is asked for."""
+    return start_cluster(settings={"all": {**QUICK, "cluster.lease_s": getattr(request, "param", LEASE_S)}})
 
 
 @pytest.fixture
 def publisher(cluster: Cluster, media: Media, stack: ExitStack, tmp_path: Path) -> Publisher:
     """Publishes live/cam to the first edge; the registry knows."""
     url = cluster.edges[0].rtmp_url("live/cam")
-    child = stack.enter_context(Publisher(media("h264_aac"), url, log=tmp_path / "push.log", loops=-1, limit_s=90))
+    child = stack.enter_context(Publisher(media("h264_aac"), url, log=tmp_path / "push.log", loops=-1))
     wait_for(cluster, "claim and group", lambda held: {CLAIM, GROUP} <= held.keys())
     return child
 
 
+@lasting
 def test_a_live_stream_stands_under_its_edges_and_its_origins_leases(cluster: Cluster, publisher: Publisher) -> None:
     held = entries(cluster)
     origin = held[GROUP].value["origin"]
@@ -84,6 +88,7 @@ def test_a_live_stream_stands_under_its_edges_and_its_origins_leases(cluster: Cl
     assert {origin["name"], heir["name"]} == {"origin-1", "origin-2"}
 
 
+@lasting
 def test_a_stream_that_ended_leaves_no_key(cluster: Cluster, publisher: Publisher) -> None:
     publisher.stop()
     wait_for(cluster, "end of the claim", lambda held: CLAIM not in held)

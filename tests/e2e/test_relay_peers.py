@@ -67,7 +67,7 @@ def check_relays_by_tls(here: Node, far: Node, file: Path, stack: ExitStack, fol
     check_frames(file, here.flv_url("wss/cam"), folder, "from-wss", stack)
     source = [*quiet(FFMPEG), "-re", "-stream_loop", "10", "-i", str(file), "-c", "copy"]
     rtsp = ["-f", "rtsp", "-rtsp_transport", "tcp", here.rtsp_url("sent/door")]
-    stack.enter_context(Child(bounded(60, [*source, *rtsp]), log=folder / "door.log"))
+    stack.enter_context(Child(bounded(150, [*source, *rtsp]), log=folder / "door.log"))
     check_pictures(file, far.flv_url("rtmps/door"), folder, "to-rtmps", stack)
     check_pictures(file, far.flv_url("rtsps/door"), folder, "to-rtsps", stack)
     check_sessions(here)

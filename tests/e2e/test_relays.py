@@ -35,6 +35,7 @@ StartCluster = Callable[..., Cluster]
 
 STREAM = "live/cam"
 UNITS = 150
+WAIT = "edge.play.wait_publisher_s"
 
 
 SOURCES: dict[str, Callable[[Node], str]] = {
@@ -104,10 +105,12 @@ def test_certificates_are_checked_unless_a_rule_says_otherwise(
         f"unchecked/* {source.flv_url('live/{name}', tls=True)} verify_tls=false",
         f"refused/* {source.rtmp_url('live/{name}', tls=True)}",
     ]
-    here = other(start_standalone, "here", {"relay.pulls": rules, "edge.play.wait_publisher_s": 3})
+    here = other(start_standalone, "here", {"relay.pulls": rules, WAIT: LIMIT_S})
     stack.enter_context(Publisher(file, source.rtmp_url(STREAM), log=tmp_path / "push.log", loops=10))
     check_frames(file, here.flv_url("checked/cam"), tmp_path, "checked", stack)
     check_frames(file, here.flv_url("unchecked/cam"), tmp_path, "unchecked", stack)
+    asked(here, "/v1/settings", {"values": {WAIT: 3}}, method="PATCH")
+    wait_until("the setting", lambda: f"setting changed by the api: {WAIT}: " in here.output(), LIMIT_S)
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(here.flv_url("refused/cam"), timeout=LIMIT_S)
     refused.value.close()
@@ -370,8 +373,8 @@ def test_a_listener_of_ffmpeg_is_sent_what_is_published(
     [port] = free_ports(1)
     url, rows = f"rtsp://127.0.0.1:{port}/live/cam", tmp_path / "rows"
     pictures = ("-map", "0:v", "-fps_mode", "passthrough", "-f", "framemd5", "-flush_packets", "1")
-    command = [*quiet(FFMPEG), "-rtsp_flags", "listen", "-listen_timeout", "20", "-i", url, *pictures, str(rows)]
-    listener = stack.enter_context(Child(bounded(60, command), log=tmp_path / "listener.log"))
+    command = [*quiet(FFMPEG), "-rtsp_flags", "listen", "-listen_timeout", "60", "-i", url, *pictures, str(rows)]
+    listener = stack.enter_context(Child(bounded(150, command), log=tmp_path / "listener.log"))
     relay = asked(here, "/v1/relays", {"kind": "push", "stream": STREAM, "urls": [url]})
     assert relay["state"] == "waiting"
     stack.enter_context(Publisher(file, here.rtmp_url(STREAM), log=tmp_path / "push.log", loops=10))

@@ -40,7 +40,7 @@ async def test_a_player_sees_both_sizes_on_one_connection_with_time_going_on(
 ) -> None:
     def publish(name: str, node: Node) -> Publisher:
         log = tmp_path / f"push.{name}.log"
-        return stack.enter_context(Publisher(media(name), node.rtmp_url("live/cam"), log=log, loops=-1, limit_s=90))
+        return stack.enter_context(Publisher(media(name), node.rtmp_url("live/cam"), log=log, loops=-1))
 
     first_edge, second_edge, player_edge = edges
     publisher = publish("h264_aac", first_edge)

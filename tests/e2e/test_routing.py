@@ -23,7 +23,7 @@ Media = Callable[[str], Path]
 StartCluster = Callable[..., Cluster]
 
 STREAM = "live/cam"
-LIMIT_S = 20.0
+LIMIT_S = 30.0
 ROOM = 2  #: sessions of each edge
 
 
@@ -31,7 +31,7 @@ def route(cluster: Cluster, query: str, purpose: str = "play", scheduler: int = 
     """Status and body of what a scheduler answers."""
     url = f"{cluster.schedulers[scheduler].api_url}/v1/route/{purpose}?stream={STREAM}&{query}"
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=LIMIT_S) as answer:
             return int(answer.status), json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, {**json.load(error), "retry_after": error.headers.get("Retry-After")}
@@ -81,7 +81,7 @@ async def test_a_full_edge_sends_players_of_every_protocol_to_another(
     rows = tmp_path / "rows"
     played = [*quiet(OLD_FFMPEG), "-rtsp_transport", "tcp", "-i", full.rtsp_url(STREAM)]
     written = ["-c", "copy", "-flush_packets", "1", "-f", "framemd5", str(rows)]
-    stack.enter_context(Child(bounded(60, [*played, *written]), log=tmp_path / "rtsp.log"))
+    stack.enter_context(Child(bounded(150, [*played, *written]), log=tmp_path / "rtsp.log"))
     async with recording(*players, rtsp := recorder("rtsp", full.rtsp_url(STREAM))):
         await asyncio.gather(*(player.more(LIMIT_S) for player in (*players, rtsp)))
         await asyncio.to_thread(wait_until, "frames by RTSP", lambda: rows.exists() and rows.stat().st_size > 2000, LIMIT_S)
@@ -129,7 +129,7 @@ def _location(edge: Node) -> str:
             return None
 
     try:
-        urllib.request.build_opener(Stay()).open(edge.flv_url(STREAM), timeout=5).close()
+        urllib.request.build_opener(Stay()).open(edge.flv_url(STREAM), timeout=LIMIT_S).close()
     except urllib.error.HTTPError as error:
         return str(error.headers.get("Location", ""))
     return ""

@@ -53,7 +53,7 @@ MP3_FRAME_S = Fraction(1152, 44_100)
 LEFT_OUT_OF_STEP_S = Fraction(4, 1000)
 #: GStreamer believes in a source and its reports from the second packet on (RFC 3550 §A.1), and needs those of all tracks.
 UNPLACED_S = Fraction(1)
-GONE_S = 20.0  #: for the sessions of players to end
+GONE_S = 40.0  #: for the sessions of players to end
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,8 @@ import pytest
 from support import wire
 from support.cluster import Cluster, Node, Standalone
 from support.etcd import CAN_RUN_ETCD
+from support.operator_api import call
+from support.process import wait_until
 from support.rtsp_peer import RtspPeer, talking
 from support.rtsp_talk import PCMA_SDP, TCP, UDP, frame
 
@@ -130,10 +132,19 @@ async def test_a_stream_that_nobody_publishes_is_missing_at_once_in_a_cluster(tm
 async def test_a_stream_that_nobody_publishes_is_waited_for_by_setting(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("waiting")
     with Standalone(folder, {"edge.play.wait_publisher_s": 1.5}) as node:
-        async with connected(node, "later") as client, connected(node, "later") as publisher:
+        async with connected(node, "later") as client:
             begun = time.monotonic()
             assert await client.status("DESCRIBE") == 404
             assert time.monotonic() - begun >= 1.4
+        await asyncio.to_thread(wait_longer, node)  # than a publisher takes on a busy machine
+        async with connected(node, "later") as client, connected(node, "later") as publisher:
             waiting = asyncio.create_task(client.status("DESCRIBE"))
             await record(publisher, 50)
             assert await waiting == 200
+
+
+def wait_longer(node: Node) -> None:
+    """Have a running node wait for publishers as long as these tests do."""
+    key = "edge.play.wait_publisher_s"
+    assert call("PATCH", f"{node.api_url}/v1/settings", {"values": {key: wire.LIMIT_S}})[0] == 200
+    wait_until("the setting", lambda: f"setting changed by the api: {key}: " in node.output(), wire.LIMIT_S)

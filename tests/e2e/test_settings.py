@@ -20,7 +20,7 @@ from support.webhook_sink import WebhookSink
 
 StartCluster = Callable[..., Cluster]
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 PATH = "/v1/settings"
 
 

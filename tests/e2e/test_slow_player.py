@@ -22,12 +22,13 @@ Media = Callable[[str], Path]
 StartStandalone = Callable[..., Standalone]
 
 STOPPED_S = 20.0
-LOOPS = 7  #: of 8 s: longer than a test on a slow machine
+LOOPS = 12  #: of 8 s: longer than a test on a slow machine
 WARM_FRAMES = 500  #: about seven seconds: every ring and cache is full
 QUEUE_BYTES = 8 << 20  #: of one player (edge.fanout.player_queue_bytes)
 SLACK_BYTES = 24 << 20  #: what the allocator and the reading of metrics may take; a minute of stream is 150 MB
 GAP_MS = 1000  #: more than that from one packet to the next is a skip
 LIMIT_S = 40.0
+RUN_S = 150.0  #: for publishers and players to stay at the most
 TESTS = Path(__file__).resolve().parents[1]
 
 
@@ -50,18 +51,18 @@ def skips_logged(node: Node) -> int:
 
 
 def record_http(node: Node, file: Path, stack: ExitStack) -> Child:
-    command = ffmpeg.bounded(90, [sys.executable, "-m", "support.http_recorder", node.flv_url("live/cam"), file])
+    command = ffmpeg.bounded(RUN_S, [sys.executable, "-m", "support.http_recorder", node.flv_url("live/cam"), file])
     return stack.enter_context(Child(command, log=file.with_suffix(".log"), env={"PYTHONPATH": str(TESTS)}))
 
 
 def record_rtmp(node: Node, file: Path, stack: ExitStack) -> Child:
-    command = ffmpeg.bounded(90, ["rtmpdump", "--live", "--quiet", "-r", node.rtmp_url("live/cam"), "-o", file])
+    command = ffmpeg.bounded(RUN_S, ["rtmpdump", "--live", "--quiet", "-r", node.rtmp_url("live/cam"), "-o", file])
     return stack.enter_context(Child(command, log=file.with_suffix(".log")))
 
 
 def push(media: Media, node: Node, stack: ExitStack, folder: Path) -> None:
     file, log = media("h264_20m_aac"), folder / "push.log"
-    stack.enter_context(ffmpeg.Publisher(file, node.rtmp_url("live/cam"), log=log, loops=LOOPS, limit_s=90))
+    stack.enter_context(ffmpeg.Publisher(file, node.rtmp_url("live/cam"), log=log, loops=LOOPS))
 
 
 def size_of(file: Path) -> int:
@@ -74,7 +75,7 @@ def test_a_stopped_player_skips_to_a_key_frame_and_others_get_everything(
     node = start_standalone()
     push(media, node, stack, tmp_path)
     rows = tmp_path / "other.md5"
-    other = stack.enter_context(ffmpeg.Player(node.flv_url("live/cam"), rows, log=tmp_path / "other.log", limit_s=90))
+    other = stack.enter_context(ffmpeg.Player(node.flv_url("live/cam"), rows, log=tmp_path / "other.log"))
     files = [tmp_path / "slow.http.flv", tmp_path / "slow.rtmp.flv"]
     slow = [record_http(node, files[0], stack), record_rtmp(node, files[1], stack)]
     wait_until("full caches", lambda: other.row_count() > WARM_FRAMES and all(map(size_of, files)), LIMIT_S, child=other)

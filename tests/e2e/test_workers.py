@@ -19,7 +19,7 @@ import aiohttp
 import pytest
 from support.clip import Clip
 from support.cluster import Cluster, Node
-from support.drained import DRAIN_S, by_command, ends, listed, publishing
+from support.drained import DRAIN_S, LONG_S, by_command, ends, listed, publishing
 from support.ffmpeg import Publisher
 from support.flv_crowd import FlvPlayer, crowd, holes
 from support.hls_poller import until
@@ -208,7 +208,7 @@ async def published(cluster: Cluster, media: Media, folder: Path, stack: ExitSta
 async def test_a_worker_that_drains_alone_leaves_who_comes_to_the_others(
     start_cluster: StartCluster, media: Media, tmp_path: Path, stack: ExitStack
 ) -> None:
-    cluster = start_cluster(origins=1, edges=2, hls=1, settings={**SETTINGS, "all": {"cluster.drain_s": 2 * LIMIT_S}})
+    cluster = start_cluster(origins=1, edges=2, hls=1, settings={**SETTINGS, "all": {"cluster.drain_s": LONG_S}})
     edge = await published(cluster, media, tmp_path, stack)
     async with crowd(edge.flv_url(STREAM), LATER_PLAYERS) as staying:
         await playing(staying)
@@ -275,7 +275,9 @@ async def test_an_edge_that_drains_ends_with_a_worker_that_was_not_there_when_it
 async def test_the_workers_of_an_origin_share_its_streams_and_none_is_the_heir_of_another(
     start_cluster: StartCluster, media: Media, tmp_path: Path
 ) -> None:
-    cluster = start_cluster(origins=1, edges=2, settings={"origin": {"origin.workers": WORKERS}, "all": {"cluster.drain_s": 8.0}})
+    cluster = start_cluster(
+        origins=1, edges=2, settings={"origin": {"origin.workers": WORKERS}, "all": {"cluster.drain_s": LONG_S}}
+    )
     (first,) = cluster.origins
     await all_joined(cluster, first)
     second = cluster.add("origin", {"origin.workers": 1}).wait_ready()
@@ -297,7 +299,7 @@ async def test_the_workers_of_an_origin_share_its_streams_and_none_is_the_heir_o
             gone = {stream for stream, (origin, _) in placed.items() if origin == "origin-1-1"}
             assert all(moved[stream][0] == second.name for stream in gone), moved
             first.terminate()
-            assert await ends(first, 12.0) < 8.0, "it waited for its deadline"
+            assert await ends(first, LONG_S) < LIMIT_S, "it waited for its deadline"
             await more(players)
             faults = [fault for player in players for fault in player.judge(sound).faults]
     assert not faults, "\n".join(faults)
@@ -308,7 +310,7 @@ async def test_a_standalone_server_of_several_processes_is_one_server_and_outliv
 ) -> None:
     server = start_standalone({"edge.workers": WORKERS, "edge.session.report_s": 1})
     sound = Clip(media("unique_sound"))
-    stack.enter_context(Publisher(sound.file, server.rtmp_url(STREAM), log=tmp_path / "push.log", loops=-1, limit_s=90))
+    stack.enter_context(Publisher(sound.file, server.rtmp_url(STREAM), log=tmp_path / "push.log", loops=-1))
     players = [recorder(f"flv {number}", server.flv_url(STREAM)) for number in range(12)]
     hls = HlsRecorder("hls", server.http_url(f"hls/{STREAM}.m3u8"), keeps_session=True)
     async with recording(*players, hls):
@@ -324,7 +326,7 @@ async def test_a_standalone_server_of_several_processes_is_one_server_and_outliv
         await asyncio.to_thread(wait_until, "another core", lambda: process_of(server, 0) != core, LIMIT_S)
         await asyncio.to_thread(wait_until, "readiness", server.is_ready, LIMIT_S, every_s=0.1)
         await more(players)
-        assert server.stop() == 0
+        assert server.stop(LIMIT_S) == 0
 
 
 async def test_a_worker_that_stands_still_is_replaced_and_the_players_of_the_other_lose_nothing(
@@ -366,7 +368,7 @@ def places(cluster: Cluster, count: int) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
 
     def all_placed() -> bool:
-        with urllib.request.urlopen(f"{cluster.api_url}/v1/streams", timeout=5) as answer:
+        with urllib.request.urlopen(f"{cluster.api_url}/v1/streams", timeout=LIMIT_S) as answer:
             items = json.load(answer)["items"]
         found.update({item["stream"]: (item["origin"], item["heir"]) for item in items})
         return len(found) == count and all(origin and heir for origin, heir in found.values())

@@ -11,7 +11,7 @@ from support.etcd import CAN_RUN_ETCD, EtcdServer
 from support.forks import forking
 from support.loops import LOOP_FACTORIES, Run
 
-LIMIT_S = 20.0
+LIMIT_S = 40.0
 
 
 @pytest.fixture(scope="session", autouse=True)

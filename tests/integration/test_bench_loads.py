@@ -15,10 +15,10 @@ STREAMS = 3
 FILE = "h264_aac"
 KBPS = 515.0  #: of that file
 WARM_UP_S, COUNTED_S = 1.0, 2.0
-LIMIT_S = 20.0
+LIMIT_S = 40.0
 REFUSED = r"no NetStream\.Publish\.Start from the server, but: .*NetStream\.Publish\.BadName"
 LONG_S = 600.0  #: that players would stay, were they not asked to end
-AT_ONCE_S = 2.0
+AT_ONCE_S = 20.0
 STALL_S = 1.5  #: more than `STALL_S` of players.c
 
 

@@ -15,7 +15,7 @@ from support.cluster import Standalone
 from support.forks import OUR_PROGRAM, TESTS, forks_for
 from support.process import Child, ProcessError
 
-GONE_S = 10.0
+GONE_S = 30.0
 
 
 def run(log: Path, *words: str) -> Child:

@@ -15,6 +15,7 @@ from support.process import wait_until
 from bench.peers import Nginx, NodeMediaServer, Server
 
 STREAM = "live/yardstick"
+LIMIT_S = 30.0
 
 
 def start_nginx(folder: Path) -> Server:
@@ -51,10 +52,10 @@ def test_a_stream_through_another_server_is_the_same_from_the_join_to_the_end(
         with Publisher(file, server.rtmp_url(STREAM), log=tmp_path / "publisher.log") as publisher:
             player = Player(url, tmp_path / "rows", log=tmp_path / "player.log")
             with player:
-                wait_until("packets", lambda: player.row_count() > 100, 15, child=player)
-                publisher.wait(20)
-                wait_until("all but the last packets", lambda: missing(source, player) <= 2, 5, child=player)
+                wait_until("packets", lambda: player.row_count() > 100, LIMIT_S, child=player)
+                publisher.wait(LIMIT_S)
+                wait_until("all but the last packets", lambda: missing(source, player) <= 2, LIMIT_S, child=player)
                 server.child.kill()  # the end that makes the player write its last packet
-                player.wait(5)
+                player.wait(LIMIT_S)
     join = frames.assert_same_from_join(source, frames.read(player.rows), to_end=True)
     assert join.counts["video"] > 100

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from support.doc_blocks import DOCS, ROOT, pages
 
-BUILD_S = 60.0  #: of some 4 s of processor
+BUILD_S = 100.0  #: of some 4 s of processor
 
 
 class Page(HTMLParser):

@@ -40,7 +40,7 @@ IN_TLS = {
 TLS_PUBLISHES = tuple(IN_TLS[name] for name in PUBLISHES)
 TLS_PLAYS = tuple(IN_TLS[name] for name in PLAYS)
 RTMP, RTSP = ("rtmp", "rtmps"), ("rtsp", "rtsps", "ws-rtsp", "wss-rtsp")
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 _PLAIN = {secure: plain for plain, secure in IN_TLS.items()}
 
 

@@ -17,7 +17,7 @@ from support.camera_login import digest, parameters
 from support.camera_ways import CameraCounters, CameraSettings, DatagramWay, InterleavedWay, Way
 from support.ports import LOOPBACK
 
-ANSWER_S = 15.0  #: longest wait for an answer, on a slow machine
+ANSWER_S = 30.0  #: longest wait for an answer, on a slow machine
 
 _SERVER_PORT = re.compile(r"server_port=(\d+)-(\d+)")
 

@@ -27,7 +27,7 @@ from support.process import Child, ProcessError, wait_until
 PROGRAM = os.environ.get("E2E_LALMESH") or OUR_PROGRAM
 START_S = 90.0  #: for a node to listen on a slow machine that runs other tests
 STOP_S = 10.0  #: for a node to leave in order
-READY_REQUEST_S = 2.0  #: for one answer of a health check
+READY_REQUEST_S = 30.0  #: for one answer of a health check, or metrics, on a slow machine that runs other tests
 CLUSTER_KEY = "a cluster key for tests only"
 
 Settings = Mapping[str, object]  #: dotted configuration keys

@@ -7,7 +7,7 @@ import ctypes.util
 from dataclasses import dataclass, field
 from typing import Final
 
-LIMIT_S: Final = 15
+LIMIT_S: Final = 30
 METHODS: Final = {"DESCRIBE": 2, "ANNOUNCE": 3}  #: CURL_RTSPREQ_*
 AUTH: Final = {"basic": 1, "digest": 2}  #: CURLAUTH_*; which digest, the challenge says
 

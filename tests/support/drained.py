@@ -23,13 +23,14 @@ from support.recorder import Recorder, recorder, recording
 
 STREAM = "live/cam"
 DRAIN_S = 8.0
-AT_ONCE_S = 4.0  #: for a node that waits for nothing more to say goodbye and end
+LONG_S = 60.0  #: so that what ends within `LIMIT_S` has not waited for it
 LIMIT_S = 30.0
 UNITS = 150  #: two seconds of pictures and sound
 SETTINGS = {
     "all": {"cluster.drain_s": DRAIN_S},
     "hls": {"hls.segment_ms": 1000, "hls.list_num": 20},
 }
+LONG = SETTINGS | {"all": {"cluster.drain_s": LONG_S}}
 
 
 def drain(cluster: Cluster, node: Node, *options: str) -> subprocess.CompletedProcess[str]:

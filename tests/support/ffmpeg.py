@@ -15,7 +15,7 @@ FFMPEG = Path(imageio_ffmpeg.get_ffmpeg_exe())  #: current, out of the imageio-f
 OLD_FFMPEG = Path(shutil.which("ffmpeg") or "/usr/bin/ffmpeg")  #: the system's, 5.1 on Debian 12: knows no enhanced RTMP
 FFPROBE = Path(shutil.which("ffprobe") or "/usr/bin/ffprobe")
 
-NETWORK_TIMEOUT_S = 10  #: after which a read or write on a socket fails inside ffmpeg
+NETWORK_TIMEOUT_S = 30  #: after which a read or write on a socket fails inside ffmpeg; players may come long before a publisher
 #: What a player looks at before it begins to write rows. ffmpeg's own 5 s would make every test as long.
 PROBING = ("-analyzeduration", "1000000", "-fpsprobesize", "0")
 #: Rows of every packet with the times that the wire carried: nothing shifted, nothing left out before a key frame.
@@ -59,7 +59,7 @@ def run(*args: str | Path, limit_s: float = 30, ffmpeg: Path = FFMPEG) -> str:
 class Publisher(Child):
     """ffmpeg that pushes a file in real time, packets untouched."""
 
-    def __init__(self, file: Path, url: str, *, log: Path, loops: int = 0, limit_s: float = 60, ffmpeg: Path = FFMPEG) -> None:
+    def __init__(self, file: Path, url: str, *, log: Path, loops: int = 0, limit_s: float = 150, ffmpeg: Path = FFMPEG) -> None:
         """Start it.
 
         Args:
@@ -96,7 +96,7 @@ class Player(Child):
     """ffmpeg that plays a URL and writes one row for each packet that it gets: times, size, hash."""
 
     def __init__(
-        self, url: str, rows: Path, *, log: Path, limit_s: float = 60, ffmpeg: Path = FFMPEG, options: Sequence[str] = ()
+        self, url: str, rows: Path, *, log: Path, limit_s: float = 150, ffmpeg: Path = FFMPEG, options: Sequence[str] = ()
     ) -> None:
         """Start it.
 

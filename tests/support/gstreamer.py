@@ -12,7 +12,7 @@ from support.process import Child, wait_until
 
 PYTHON = Path("/usr/bin/python3")  #: Debian's, for which its bindings are
 BINDINGS = [Path("/usr/lib/python3/dist-packages/gi"), *Path("/usr/lib").glob("*/girepository-1.0/GstRtspServer-1.0.typelib")]
-LIMIT_S = 20.0  #: for it to listen
+LIMIT_S = 30.0  #: for it to listen
 PORT = re.compile(r"port (\d+)\n")
 
 PROGRAM = """

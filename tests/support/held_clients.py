@@ -29,7 +29,7 @@ BY_UDP = "rtsp by UDP"
 #: those with a connection
 PLAYERS = tuple(name for name in (*PLAYS, *IN_TLS.values()) if not name.startswith("hls") and not name.endswith(("hls", "record")))
 PUBLISHERS = (*PUBLISHES, *TLS_PUBLISHES)
-LIMIT_S = 20.0  #: to begin
+LIMIT_S = 30.0  #: to begin
 HOLD_S = 120.0  #: longer than any test stays
 
 #: protocol and peer of a session. A peer alone may be two: connections to different listeners can have the same port here

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 30.0
 EVERY_S = 0.1
 
 Answer = dict[str, Any]

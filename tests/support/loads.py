@@ -12,7 +12,7 @@ from support.forks import forks_for
 from support.process import Child, wait_until
 from support.program import run
 
-RUN_S = 40.0  #: for a run of some seconds on a busy machine
+RUN_S = 60.0  #: for a run of some seconds on a busy machine
 #: Everyone comes at once; a stream that costs little, and that is joined and segmented soon.
 SHORT = ("--publish-within", "0", "--within", "0.1", "--bitrate", "400k", "--gop", "0.5")
 

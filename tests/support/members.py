@@ -23,7 +23,7 @@ from lalmesh.runtime.scheduling import (
     SchedulerClient,
 )
 
-LIMIT_S = 10.0  #: of every wait in a test
+LIMIT_S = 30.0  #: of every wait in a test
 LOOK_S = 0.02  #: between two looks
 
 

@@ -61,7 +61,7 @@ class Collector:
         """The spans of a name so far."""
         return [span for span in self.spans if span.name == name]
 
-    async def has(self, what: str, found: Callable[[], bool], limit_s: float = 20.0) -> None:
+    async def has(self, what: str, found: Callable[[], bool], limit_s: float = 40.0) -> None:
         """Wait until `found`.
 
         Raises:

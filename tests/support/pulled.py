@@ -12,7 +12,7 @@ from lalmesh.container.flv import TAG_AUDIO, BodyDemuxer, Tag, TagReader
 from lalmesh.media import TICKS_PER_MS, AccessUnit, Kind, TrackSet
 
 SOUND = Path(__file__).parents[1] / "captures" / "flv" / "pcm-alaw.flv"
-LIMIT_S = 15.0  #: for a client to do what it does, on a slow machine
+LIMIT_S = 30.0  #: for a client to do what it does, on a slow machine
 
 
 def units_of(tags: Sequence[Tag]) -> tuple[TrackSet, list[AccessUnit]]:

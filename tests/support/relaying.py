@@ -24,7 +24,7 @@ def asked(node: Node, path: str, body: dict[str, Any] | None = None, *, method: 
     """What the API answers."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"{node.api_url}{path}", data, {"Content-Type": "application/json"}, method=method or None)
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
         found: dict[str, Any] = json.loads(answer.read() or b"{}")
         return found
 

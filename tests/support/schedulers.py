@@ -20,6 +20,7 @@ from support.members import LIMIT_S, Member, eventually
 KEY = b"a cluster key"
 CHANNELS = Channels((KEY,))
 LEASE_S = 2
+LASTING_S = 20  #: a lease that no pause of a busy machine outlasts
 REJOIN_S = 0.3
 _prefixes = (f"/cluster-{number}/" for number in itertools.count())
 
@@ -81,9 +82,9 @@ class Cluster:
         return node
 
 
-def etcd_registries(server: EtcdServer | EtcdCluster, stack: AsyncExitStack) -> Iterator[Registry]:
+def etcd_registries(server: EtcdServer | EtcdCluster, stack: AsyncExitStack, timeout_s: float = 2.0) -> Iterator[Registry]:
     """Registries of one cluster that has the server to itself, as many as are asked for."""
-    settings = EtcdSettings(endpoints=server.endpoints, prefix=next(_prefixes), timeout_s=2.0)
+    settings = EtcdSettings(endpoints=server.endpoints, prefix=next(_prefixes), timeout_s=timeout_s)
     while True:
         registry = EtcdRegistry(settings)
         stack.push_async_callback(registry.close)

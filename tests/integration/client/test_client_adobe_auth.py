@@ -13,7 +13,7 @@ from support.media import media
 
 from lalmesh.client import Counts, RefusedNotAuthorized, push
 
-LIMIT_S = 20.0
+LIMIT_S = 30.0
 
 
 async def test_ffmpeg_is_let_in(tmp_path: Path) -> None:

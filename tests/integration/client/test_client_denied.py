@@ -14,7 +14,7 @@ from lalmesh.runtime.networks import Networks
 
 OUTSIDE, INSIDE = "127.0.0.1", "127.0.0.2"
 OPTIONS = ClientOptions(denied=Networks([INSIDE]), rtsp_transport="tcp")
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from lalmesh.container.flv import TAG_AUDIO, TAG_VIDEO, flv_header, previous_tag
 from lalmesh.protocol.rtmp import Connected, MediaMessage, PublishRequested, RtmpServer
 
 MEDIA = made_media(bitrate_bps=300_000, frame_rate=Fraction(30), key_s=0.5, audio_bps=64_000)
-OPTIONS = ClientOptions(first_media_timeout_s=5)
+OPTIONS = ClientOptions(first_media_timeout_s=30)
 LIMIT_S = 30.0
 
 

@@ -23,7 +23,7 @@ from lalmesh.remux import FlvPackager
 
 OPTIONS = ClientOptions()
 MEDIA = made_media(bitrate_bps=100_000, frame_rate=Fraction(5), key_s=1, audio_bps=0)
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 class Pair(Dialler):

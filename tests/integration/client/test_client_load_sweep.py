@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from lalmesh.client.load._reckoning import Flow
 from lalmesh.client.load._sweep import GROUPS, Sweep
 
-LIMIT_S = 5.0
+LIMIT_S = 30.0
 
 
 class Player:

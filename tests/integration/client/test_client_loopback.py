@@ -12,6 +12,7 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
@@ -56,8 +57,12 @@ ROOT = Path(__file__).parents[3]
 CAPTURES = ROOT / "tests" / "captures" / "flv"
 H264 = CAPTURES / "h264-aac-bframes.flv"
 HEVC = CAPTURES / "hevc-aac-enhanced.flv"
-QUICK = ClientOptions(connect_timeout_s=3, handshake_timeout_s=0.3, first_media_timeout_s=0.3, stall_timeout_s=0.3)
-PATIENT = ClientOptions(stall_timeout_s=5)
+SOON_S = 0.3
+LIMIT_S = 30.0
+RUN_S = 60.0  #: for a command, on a slow machine
+PATIENT = ClientOptions(
+    connect_timeout_s=LIMIT_S, handshake_timeout_s=LIMIT_S, first_media_timeout_s=LIMIT_S, stall_timeout_s=LIMIT_S
+)
 
 
 def tags_of(path: Path) -> list[Tag]:
@@ -215,7 +220,7 @@ async def test_a_file_arrives_as_it_is() -> None:
     async with listening(Server()) as server:
         counts = Counts()
         await push(H264, server.url("live/test?key=1"), counts, fast=True)
-        await asyncio.wait_for(server.closed.wait(), 3)
+        await asyncio.wait_for(server.closed.wait(), LIMIT_S)
     assert server.published == tags_of(H264)
     assert server.names == ["live/test?key=1"]
     assert (counts.tags, counts.video_frames, counts.audio_frames) == (len(server.published), 15, 45)
@@ -232,7 +237,7 @@ async def test_a_file_in_real_time_takes_its_time() -> None:
 async def test_a_looped_file_goes_on() -> None:
     async with listening(Server()) as server:
         await push(H264, server.url(), Counts(), loops=3, fast=True)
-        await asyncio.wait_for(server.closed.wait(), 3)
+        await asyncio.wait_for(server.closed.wait(), LIMIT_S)
     pictures = [tag for tag in server.published if tag.type_id == TAG_VIDEO and tag.body[1] == 1]
     times = [tag.timestamp_ms for tag in pictures]
     assert len(pictures) == 45
@@ -245,7 +250,7 @@ async def test_a_looped_file_goes_on() -> None:
 async def test_hevc_takes_the_form_that_is_asked_for(form: str) -> None:
     async with listening(Server()) as server:
         await push(HEVC, server.url(), Counts(), fast=True, hevc="legacy" if form == "legacy" else "enhanced")
-        await asyncio.wait_for(server.closed.wait(), 3)
+        await asyncio.wait_for(server.closed.wait(), LIMIT_S)
     video = [tag.body for tag in server.published if tag.type_id == TAG_VIDEO]
     assert len(video) >= 16
     assert {bool(body[0] & 0x80) for body in video} == {form == "enhanced"}
@@ -262,7 +267,7 @@ async def test_a_publisher_follows_a_redirect_and_keeps_its_name() -> None:
     async with listening(Server()) as goal:
         async with listening(Server(redirect=f"rtmp://localhost:{goal.port}/other")) as server:
             await push(H264, server.url("live/test?key=1"), Counts(), fast=True)
-        await asyncio.wait_for(goal.closed.wait(), 3)
+        await asyncio.wait_for(goal.closed.wait(), LIMIT_S)
     assert goal.names == ["other/test?key=1"]
 
 
@@ -303,7 +308,7 @@ async def test_a_server_that_reads_nothing_ends_a_publisher() -> None:
     over, server = asyncio.Event(), Server()
     listener = await asyncio.start_server(stop_reading, "localhost", 0, limit=1024)
     server.port = listener.sockets[0].getsockname()[1]
-    async with listener, RtmpPublisher(server.url(), QUICK) as out:
+    async with listener, RtmpPublisher(server.url(), replace(PATIENT, stall_timeout_s=SOON_S)) as out:
         with pytest.raises(TimedOut, match="room to send"):
             await flood(out)
         over.set()
@@ -359,13 +364,13 @@ async def test_text_over_websocket_breaks_the_protocol() -> None:
 async def test_no_answer_no_media_and_a_stall_are_told_apart() -> None:
     async with listening(Server(refuse="in silence")) as server:
         with pytest.raises(TimedOut, match="consent to play"):
-            await played(server.url(), QUICK)
+            await played(server.url(), replace(PATIENT, handshake_timeout_s=SOON_S))
     async with listening(Server(goes_on=True)) as server:
         with pytest.raises(TimedOut, match="first message"):
-            await played(server.url(), QUICK)
+            await played(server.url(), replace(PATIENT, first_media_timeout_s=SOON_S))
         server.to_play = tags_of(H264)
         with pytest.raises(TimedOut, match="no message"):
-            await played(server.url(), QUICK)
+            await played(server.url(), replace(PATIENT, stall_timeout_s=SOON_S))
 
 
 @pytest.mark.parametrize("scheme", ["rtmp", "http", "ws"])
@@ -394,7 +399,7 @@ async def test_a_player_that_leaves_says_so() -> None:
     async with listening(Server(tags_of(H264), goes_on=True)) as server:
         async with open_player(server.url(), PATIENT) as player:
             await anext(player)
-        await asyncio.wait_for(server.closed.wait(), 3)
+        await asyncio.wait_for(server.closed.wait(), LIMIT_S)
 
 
 # encryption
@@ -419,7 +424,7 @@ async def test_rtmps_checks_the_certificate_unless_told_otherwise(certificate: t
             await played(server.url(scheme="rtmps"))
         assert await played(server.url(scheme="rtmps"), ClientOptions(verify=False)) == tags_of(H264)
         await push(H264, server.url(scheme="rtmps"), Counts(), fast=True, options=ClientOptions(ca_file=cert))
-        await asyncio.wait_for(server.closed.wait(), 3)
+        await asyncio.wait_for(server.closed.wait(), LIMIT_S)
     assert server.published == tags_of(H264)
 
 
@@ -482,9 +487,9 @@ async def run(*args: str | Path, stdin: bytes = b"", stop_at_bytes: int = 0) -> 
     first = b""
     if stop_at_bytes:
         assert process.stdout is not None
-        first = await asyncio.wait_for(process.stdout.readexactly(stop_at_bytes), 20)
+        first = await asyncio.wait_for(process.stdout.readexactly(stop_at_bytes), RUN_S)
         process.send_signal(signal.SIGINT)
-    out, err = await asyncio.wait_for(process.communicate(stdin), 20)
+    out, err = await asyncio.wait_for(process.communicate(stdin), RUN_S)
     assert process.returncode is not None
     return process.returncode, first + out, err.decode()
 
@@ -492,7 +497,7 @@ async def run(*args: str | Path, stdin: bytes = b"", stop_at_bytes: int = 0) -> 
 async def test_push_reads_standard_input_and_counts() -> None:
     async with listening(Server()) as server:
         status, _, said = await run("push", "-", server.url(), "--fast", stdin=H264.read_bytes())
-        await asyncio.wait_for(server.closed.wait(), 3)
+        await asyncio.wait_for(server.closed.wait(), LIMIT_S)
     assert (status, said) == (0, f"sent {len(server.published)} messages, 11462 bytes, 15 pictures, 45 audio frames\n")
     assert server.published == tags_of(H264)
 

@@ -7,6 +7,7 @@ import contextlib
 import ssl
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,11 +39,9 @@ ROOT = Path(__file__).parents[3]
 CAPTURES = ROOT / "tests" / "captures" / "flv"
 H264 = CAPTURES / "h264-aac-bframes.flv"
 HEVC = CAPTURES / "hevc-aac-enhanced.flv"
-QUICK = ClientOptions(
-    connect_timeout_s=3, handshake_timeout_s=1, first_media_timeout_s=1, stall_timeout_s=1, udp_silence_s=0.3, max_redirects=1
-)
-TCP = ClientOptions(stall_timeout_s=5, rtsp_transport="tcp")
-UDP = ClientOptions(stall_timeout_s=5, rtsp_transport="udp")
+LIMIT_S = 30.0
+PATIENT = ClientOptions(handshake_timeout_s=LIMIT_S, first_media_timeout_s=LIMIT_S, stall_timeout_s=LIMIT_S, max_redirects=1)
+TCP, UDP = replace(PATIENT, rtsp_transport="tcp"), replace(PATIENT, rtsp_transport="udp")
 
 
 # publishing
@@ -54,7 +53,7 @@ async def test_a_file_arrives_with_its_times(file: Path, options: ClientOptions)
     async with listening(StreamServer()) as server:
         counts = Counts()
         await push(file, server.url(), counts, options=options, fast=True)
-        await asyncio.wait_for(server.over.wait(), 3)
+        await asyncio.wait_for(server.over.wait(), LIMIT_S)
         await asyncio.sleep(0.05)  # datagrams that are on their way
         assert_same(tags_of(file), server.published())
     assert counts.tags == len(tags_of(file))
@@ -79,36 +78,37 @@ async def test_a_refused_publisher_learns_why() -> None:
 
 async def test_a_publisher_goes_where_it_is_sent_but_not_for_ever() -> None:
     async with listening(StreamServer()) as server, listening(StreamServer(redirect=server.url())) as other:
-        await push(H264, other.url(), Counts(), fast=True, options=QUICK)
-        await asyncio.wait_for(server.over.wait(), 3)
+        await push(H264, other.url(), Counts(), fast=True, options=PATIENT)
+        await asyncio.wait_for(server.over.wait(), LIMIT_S)
         other.redirect = other.url()
         with pytest.raises(ConnectionFailed, match="redirects"):
-            await push(H264, other.url(), Counts(), fast=True, options=QUICK)
+            await push(H264, other.url(), Counts(), fast=True, options=PATIENT)
 
 
 async def test_a_server_that_goes_away_ends_a_publisher() -> None:
     async with listening(StreamServer()) as server:
         pushing = asyncio.ensure_future(push(H264, server.url(), Counts(), loops=0))
-        await asyncio.wait_for(server.began.wait(), 3)
+        await asyncio.wait_for(server.began.wait(), LIMIT_S)
         server.writers[0].transport.abort()
         with pytest.raises(ConnectionFailed):
-            await asyncio.wait_for(pushing, 3)
+            await asyncio.wait_for(pushing, LIMIT_S)
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 async def test_ffmpeg_as_server_decodes_what_is_published(transport: RtspTransport, tmp_path: Path) -> None:
     (port,), file = free_ports(1), media("h264_aac")
     url, hashes = f"rtsp://{LOOPBACK}:{port}/live/test", ("-map", "0:v", "-f", "framemd5")
-    command = [*quiet(FFMPEG), "-rtsp_flags", "listen", "-listen_timeout", "10", "-i", url, *hashes, str(tmp_path / "got")]
-    with Child(bounded(30, command), log=tmp_path / "ffmpeg.log") as child:
+    command = [*quiet(FFMPEG), "-rtsp_flags", "listen", "-listen_timeout", "60", "-i", url, *hashes, str(tmp_path / "got")]
+    with Child(bounded(90, command), log=tmp_path / "ffmpeg.log") as child:
         options = ClientOptions(rtsp_transport=transport)
-        for _ in range(50):
-            try:
-                await push(file, url, Counts(), options=options)
-                break
-            except ConnectionFailed:  # it does not listen yet
-                await asyncio.sleep(0.1)
-        assert await asyncio.to_thread(child.wait, 15) == 0, child.describe()
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                try:
+                    await push(file, url, Counts(), options=options)
+                    break
+                except ConnectionFailed:  # it does not listen yet
+                    await asyncio.sleep(0.1)
+        assert await asyncio.to_thread(child.wait, LIMIT_S) == 0, child.describe()
     await asyncio.to_thread(ffmpeg.run, "-i", file, *hashes, tmp_path / "sent")
     sent, got = (rows_of(tmp_path / name) for name in ("sent", "got"))
     assert len(got) > 100
@@ -144,16 +144,18 @@ async def keep_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 async def test_missing_streams_and_silent_servers_end_a_player() -> None:
     async with listening(StreamServer(refuse=404)) as server:
         with pytest.raises(RefusedNotFound, match="RTSP 404"):
-            async with open_player(server.url(), QUICK):
+            async with open_player(server.url(), PATIENT):
                 pass
     silent = await asyncio.start_server(keep_silent, LOOPBACK, 0)
     async with silent:
         with pytest.raises(TimedOut, match="consent"):
-            async with open_player(f"rtsp://{LOOPBACK}:{silent.sockets[0].getsockname()[1]}/a", QUICK):
+            async with open_player(
+                f"rtsp://{LOOPBACK}:{silent.sockets[0].getsockname()[1]}/a", replace(PATIENT, handshake_timeout_s=1)
+            ):
                 pass
     async with listening(StreamServer(tags_of(H264)[:2])) as server:  # lets in, and plays nothing
         with pytest.raises(TimedOut, match="first message"):
-            async with open_player(server.url(), QUICK) as player:
+            async with open_player(server.url(), replace(PATIENT, first_media_timeout_s=1, udp_silence_s=0.3)) as player:
                 await anext(player)
 
 
@@ -169,7 +171,7 @@ def test_streams_go_over_tls(tmp_path: Path) -> None:
         options = ClientOptions(ca_file=certificate)
         async with listening(StreamServer(), context) as server:
             await push(H264, server.url(scheme="rtsps"), Counts(), options=options, fast=True)
-            await asyncio.wait_for(server.over.wait(), 3)
+            await asyncio.wait_for(server.over.wait(), LIMIT_S)
             assert_same(tags_of(H264), server.published())
             with pytest.raises(ConnectionFailed, match="certificate"):
                 await push(H264, server.url(scheme="rtsps"), Counts(), fast=True)
@@ -191,7 +193,7 @@ async def test_a_relay_loses_the_same_packets_each_time() -> None:
     for _ in range(2):
         async with listening(StreamServer()) as server, UdpRelay(server.port, Weather(loss=0.1, reorder=0.1, delay_ms=5)) as relay:
             await push(H264, server.url().replace(str(server.port), str(relay.port)), Counts(), options=UDP, fast=True)
-            await asyncio.wait_for(server.over.wait(), 3)
+            await asyncio.wait_for(server.over.wait(), LIMIT_S)
             await asyncio.sleep(0.1)
             assert relay.counters.lost
             assert relay.counters.late
@@ -207,7 +209,7 @@ async def test_the_commands_speak_rtsp(tmp_path: Path) -> None:
     async with listening(StreamServer()) as server:
         done = await command("push", H264, server.url(), "--fast")
         assert done[0] == 0, done
-        await asyncio.wait_for(server.over.wait(), 3)
+        await asyncio.wait_for(server.over.wait(), LIMIT_S)
     async with Camera(media("h264_aac"), CameraSettings(speed=4)) as camera:
         done = await command("pull", camera.url, tmp_path / "got.flv", "--frames", "20", "--rtsp-transport", "tcp")
         assert done[0] == 0, done
@@ -225,5 +227,5 @@ async def command(*words: object) -> tuple[int | None, str]:
     program = [sys.executable, "-c", PROGRAM, *map(str, words)]
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(*program, cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe)
-    out, err = await asyncio.wait_for(child.communicate(), 30)
+    out, err = await asyncio.wait_for(child.communicate(), 2 * LIMIT_S)
     return child.returncode, (out + err).decode()

@@ -16,10 +16,8 @@ from lalmesh.client import ClientOptions, Refused, RefusedNotAuthorized, open_pl
 from lalmesh.container.flv import TAG_AUDIO, TAG_SCRIPT, TAG_VIDEO, VIDEO_TRACK_ID, Tag
 from lalmesh.media import AccessUnit, Kind
 
-QUICK = ClientOptions(handshake_timeout_s=1, first_media_timeout_s=1, stall_timeout_s=1, udp_silence_s=0.3)
-PATIENT = ClientOptions(stall_timeout_s=5)
-TCP = ClientOptions(stall_timeout_s=5, rtsp_transport="tcp")
-UDP = ClientOptions(stall_timeout_s=5, rtsp_transport="udp")
+PATIENT = ClientOptions(handshake_timeout_s=30, first_media_timeout_s=30, stall_timeout_s=30)
+TCP, UDP = replace(PATIENT, rtsp_transport="tcp"), replace(PATIENT, rtsp_transport="udp")
 
 SHORT = CameraSettings(loss=0, reorder=0, speed=8, loops=1, says_goodbye=True)
 DIALECTS = {
@@ -71,7 +69,7 @@ async def test_a_camera_that_does_not_do_udp_is_played_on_the_connection() -> No
 
 async def test_a_camera_whose_packets_do_not_arrive_is_played_on_the_connection() -> None:
     async with Camera(media("h264_aac"), CameraSettings(sends_udp=False, speed=4)) as camera:
-        async with open_player(camera.url, QUICK) as player:
+        async with open_player(camera.url, replace(PATIENT, udp_silence_s=0.3)) as player:
             assert (await anext(player)).type_id == TAG_SCRIPT
         assert camera.counters.methods.count("DESCRIBE") == 2
 
@@ -79,7 +77,7 @@ async def test_a_camera_whose_packets_do_not_arrive_is_played_on_the_connection(
 async def test_a_camera_that_is_told_wrong_credentials_refuses() -> None:
     async with Camera(media("h264_aac")) as camera:
         with pytest.raises(RefusedNotAuthorized, match="RTSP 401"):
-            async with open_player(camera.url.replace("Secret-1", "wrong"), QUICK):
+            async with open_player(camera.url.replace("Secret-1", "wrong"), PATIENT):
                 pass
         assert camera.counters.refused == 2
 

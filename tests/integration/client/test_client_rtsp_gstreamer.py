@@ -18,7 +18,7 @@ from lalmesh.client import ClientOptions, Counts, Refused, RefusedNotAuthorized,
 from lalmesh.container.flv import AUDIO_TRACK_ID, VIDEO_TRACK_ID, BodyDemuxer
 from lalmesh.media import AccessUnit, Codec
 
-LIMIT_S = 20
+LIMIT_S = 30
 PICTURES = 75
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason="no gir1.2-gst-rtsp-server-1.0 and python3-gi here")

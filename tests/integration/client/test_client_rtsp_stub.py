@@ -27,9 +27,9 @@ from lalmesh.container.flv import AUDIO_TRACK_ID, TAG_AUDIO
 from lalmesh.media import Codec, Track, TrackSet
 
 SOON_S = 0.3
-AUTO = ClientOptions(stall_timeout_s=5, first_media_timeout_s=5)
-TCP = ClientOptions(stall_timeout_s=5, first_media_timeout_s=5, rtsp_transport="tcp")
-UDP = ClientOptions(stall_timeout_s=5, first_media_timeout_s=5, rtsp_transport="udp")
+AUTO = ClientOptions(stall_timeout_s=30, first_media_timeout_s=30)
+TCP = ClientOptions(stall_timeout_s=30, first_media_timeout_s=30, rtsp_transport="tcp")
+UDP = ClientOptions(stall_timeout_s=30, first_media_timeout_s=30, rtsp_transport="udp")
 #: 20 ms of G.711 A-law, for a publisher that sends on and on
 TONE = TrackSet((Track(track_id=AUDIO_TRACK_ID, codec=Codec.PCMA, sample_rate_hz=8000, channels=1),))
 

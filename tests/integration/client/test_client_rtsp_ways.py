@@ -18,9 +18,9 @@ from lalmesh.container.flv import TAG_AUDIO
 from lalmesh.errors import RemoteProtocolError
 
 SOON_S = 0.3
-AUTO = ClientOptions(stall_timeout_s=5, first_media_timeout_s=5)
-TCP = ClientOptions(stall_timeout_s=5, first_media_timeout_s=5, rtsp_transport="tcp")
-UDP = ClientOptions(stall_timeout_s=5, first_media_timeout_s=5, rtsp_transport="udp")
+AUTO = ClientOptions(stall_timeout_s=30, first_media_timeout_s=30)
+TCP = ClientOptions(stall_timeout_s=30, first_media_timeout_s=30, rtsp_transport="tcp")
+UDP = ClientOptions(stall_timeout_s=30, first_media_timeout_s=30, rtsp_transport="udp")
 UNSUPPORTED = Answer(status=461)
 
 

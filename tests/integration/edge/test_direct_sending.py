@@ -26,7 +26,7 @@ from services.edge.outputs import OutputFormat
 from services.edge.player import Playing, playing_on
 from services.edge.relay import Relay
 
-LIMIT_S = 20.0
+LIMIT_S = 30.0
 SNDBUF_BYTES = 96 << 10  #: so small that blocks do not fit, but no smaller than a segment on loopback
 BLOCKS = 150
 BEFORE = b"before " * 1_000_000  #: more than the kernel takes

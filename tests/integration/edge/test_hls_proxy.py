@@ -38,7 +38,7 @@ from services.edge.metrics import EdgeMetrics
 from services.edge.upstreams import Upstream, UpstreamChoice
 
 HOST = "127.0.0.1"
-LIMIT_S = 15.0
+LIMIT_S = 30.0
 IDS = SessionIds((b"of the cluster",))
 CAM = StreamKey("live", "a")
 CLIENT, PUBLICATION = TraceContext(0xB, 2), TraceContext(0xA, 1)

@@ -28,7 +28,7 @@ from services.edge.metrics import EdgeMetrics
 from services.edge.relay import RelaySettings
 
 HOST = "127.0.0.1"
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 NAMED = serialize_amf0("onMetaData", {"audiocodecid": 10.0})
 SOUND = TrackSet((Track(track_id=3, codec=Codec.SCRIPT, configuration=NAMED), AUDIO), 1)
 PICTURE = replace(VIDEO, configuration=bytes.fromhex("01000000001582010101 0000"))  # version 1, profile 0, level 2.1, 8 bits
@@ -123,7 +123,8 @@ async def test_a_new_configuration_ends_fragments_and_who_asks_again_gets_it(edg
         assert demuxer.tracks.tracks[0].sample_rate_hz == 48_000
 
 
-async def test_fragments_begin_once_sound_has_joined_the_pictures(edge: Edge) -> None:
+async def test_fragments_begin_once_sound_has_joined_the_pictures(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settling, "MAX_WAIT_S", 10 * LIMIT_S)
     asking = asyncio.create_task(edge.client.get(edge.url("/live/a.mp4")))
     subscription = await edge.links.opened(1)
     subscription.serve(run_of(gop(0, 8), tracks=TrackSet((PICTURE,), 1)))

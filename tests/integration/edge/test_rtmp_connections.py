@@ -31,7 +31,7 @@ from services.edge.relay import RelaySettings
 from services.edge.rtmp import RtmpListener
 
 HOST = "127.0.0.1"
-LIMIT_S = 20.0
+LIMIT_S = 30.0
 HANDSHAKE_BYTES = 1536
 SLOW_S = 0.1  #: after which a player that lags is ended
 BLOCK, BLOCKS = bytes(1 << 20), 16  #: more than sockets and a player's queue take

@@ -36,7 +36,7 @@ from services.edge.rtsp_service import RtspService
 from services.edge.rtsp_websocket import RtspSocketListener
 
 HOST = "127.0.0.1"
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 URL = f"rtsp://{HOST}/live/a"
 PLAIN = RtspSettings(udp=UdpSettings(first_port=20_400, last_port=20_599), wait_publisher_s=LIMIT_S)
 BEGUN = [*pictures(0, 3), sound(2, seq=3), picture(4)]

@@ -36,7 +36,7 @@ from services.edge.rtsp_service import RtspService
 from services.edge.rtsp_websocket import RtspSocketListener
 
 HOST = "127.0.0.1"
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 URL = f"rtsp://{HOST}/live/cam"
 UDP_RANGE = UdpSettings(first_port=20_200, last_port=20_399)
 UDP_SHARED = UdpSettings(shared_port=0)

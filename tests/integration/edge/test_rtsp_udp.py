@@ -19,7 +19,7 @@ from services.edge.rtp_ports import RtpPorts, UdpSettings
 from services.edge.udp_sockets import Address, Route, UdpCounters, UdpSender
 
 HOST, OTHER_HOST = "127.0.0.1", "127.0.0.2"
-LIMIT_S = 5.0
+LIMIT_S = 30.0
 RANGE = UdpSettings(first_port=20_400, last_port=20_599)
 ONE_PAIR = UdpSettings(first_port=20_600, last_port=20_601)
 SHARED = UdpSettings(shared_port=0)

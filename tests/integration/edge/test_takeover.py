@@ -19,7 +19,7 @@ from lalmesh.runtime.http_gate import Gate, gate_of
 from lalmesh.runtime.listener import Admission, ListenerLimits, ListenerMetrics
 from services.edge.takeover import TakenOver, take_over
 
-LIMIT_S = 5.0
+LIMIT_S = 30.0
 REQUEST = b"GET /live/a.flv HTTP/1.1\r\nHost: edge\r\n\r\n"
 
 

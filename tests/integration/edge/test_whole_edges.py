@@ -30,7 +30,7 @@ from support.process import wait_until
 
 QUICK = {"hls.segment_ms": 1000, "hls.part_ms": 250, "hls.list_num": 4, "hls.delete_threshold_num": 2, "origin.grace_s": 0}
 LIMIT_S = 40.0
-RENEWED_S = 15.0  #: for an edge to see new files; it looks each 5 s
+RENEWED_S = 30.0  #: for an edge to see new files; it looks each 5 s
 AT_ONCE_S = 3.0  #: less than that
 ENOUGH = 5  #: segments of a second
 PLAYERS = 20
@@ -42,8 +42,8 @@ def stack() -> Iterator[ExitStack]:
         yield made
 
 
-def push(name: str, node: Node, stack: ExitStack, folder: Path) -> None:
-    stack.enter_context(Publisher(media(name), node.rtmp_url("live/cam"), log=folder / "push.log", limit_s=90))
+def push(name: str, node: Node, stack: ExitStack, folder: Path, *, loops: int = 0) -> None:
+    stack.enter_context(Publisher(media(name), node.rtmp_url("live/cam"), log=folder / "push.log", loops=loops))
 
 
 def get(url: str) -> tuple[int, str]:
@@ -96,7 +96,7 @@ async def test_hls_through_edges_is_the_same_hls(stack: ExitStack, tmp_path: Pat
 
 async def test_many_players_at_one_edge_are_one_at_the_hls_node(stack: ExitStack, tmp_path: Path) -> None:
     node = stack.enter_context(Standalone(tmp_path, QUICK))
-    push("h264_aac", node, stack, tmp_path)
+    push("h264_aac", node, stack, tmp_path, loops=-1)
     url = node.http_url("hls/live/cam/live.m3u8")
     await until_live(url)
     players = counted(node, "edge_hls_players")
@@ -114,7 +114,7 @@ async def test_many_players_at_one_edge_are_one_at_the_hls_node(stack: ExitStack
 
 async def test_a_player_that_moves_between_edges_and_hls_nodes_is_one_session(stack: ExitStack, tmp_path: Path) -> None:
     cluster = stack.enter_context(Cluster(tmp_path, origins=1, edges=2, hls=1, settings={"hls": QUICK}))
-    push("h264_aac", cluster.edges[0], stack, tmp_path)
+    push("h264_aac", cluster.edges[0], stack, tmp_path, loops=-1)
     await until_live(*(edge.http_url("hls/live/cam/live.m3u8") for edge in cluster.edges))
     servers = [edge.http_url("") for edge in cluster.edges] + [cluster.hls[0].hls_url("").removesuffix("hls/")]
     async with aiohttp.ClientSession() as session:
@@ -144,7 +144,7 @@ async def test_a_player_that_moves_between_edges_and_hls_nodes_is_one_session(st
 
 def shown(port: int) -> bytes:
     """The certificate that a client is shown."""
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((LOOPBACK, port), timeout=5))).digest()
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((LOOPBACK, port), timeout=LIMIT_S))).digest()
 
 
 async def test_a_renewed_certificate_is_shown_and_players_stay(stack: ExitStack, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_hls_nodes_speak_tls_too_and_sighup_takes_new_certificates_at_once(stack
     put(0)
     files = {f"{role}.tls.{which}_file": str(file) for role in ("edge", "hls") for which, file in (("cert", cert), ("key", key))}
     node = stack.enter_context(Standalone(tmp_path, {**QUICK, **files}))
-    push("h264_aac", node, stack, tmp_path)
+    push("h264_aac", node, stack, tmp_path, loops=-1)
     are_live(node.hls_url("live/cam.m3u8"))
     context = ssl.create_default_context(cafile=made[0].ca_file)
     for port, path in ((node.ports["hls_https"], "/hls/live/cam.m3u8"), (node.ports["https"], "/record/")):
@@ -209,7 +209,7 @@ def test_hls_nodes_speak_tls_too_and_sighup_takes_new_certificates_at_once(stack
 
 async def test_a_name_without_its_application_is_found_wherever_it_is_segmented(stack: ExitStack, tmp_path: Path) -> None:
     cluster = stack.enter_context(Cluster(tmp_path, origins=1, edges=2, hls=2, settings={"hls": QUICK}))
-    push("h264_aac", cluster.edges[0], stack, tmp_path)
+    push("h264_aac", cluster.edges[0], stack, tmp_path, loops=-1)
     named = [node.hls_url(path) for node in cluster.hls for path in ("cam.m3u8", "cam/playlist.m3u8")]
     await until_live(cluster.edges[1].http_url("hls/cam.m3u8"), *named)
     files = [line for line in get(named[1])[1].splitlines() if not line.startswith("#")]

@@ -56,8 +56,8 @@ def log(make: Make) -> EventLog:
     return make()
 
 
-def reached(redis: RedisServer, prefix: str = "") -> RedisSettings:
-    return RedisSettings(host=LOOPBACK, port=redis.port, prefix=prefix or next(prefixes), timeout_s=1.5)
+def reached(redis: RedisServer, prefix: str = "", timeout_s: float = 20.0) -> RedisSettings:
+    return RedisSettings(host=LOOPBACK, port=redis.port, prefix=prefix or next(prefixes), timeout_s=timeout_s)
 
 
 def told(number: int, kind: str = "alarm", stream: StreamKey | None = CAM, node: bytes = ONE, **facts: object) -> Event:
@@ -271,7 +271,7 @@ async def test_dead_letters_are_kept_listed_and_forgotten(make: Make) -> None:
 @pytest.mark.skipif(not CAN_RUN_REDIS, reason="no redis server here")
 async def test_what_redis_has_answered_outlives_its_process(tmp_path: Path) -> None:
     with RedisServer(tmp_path, append_only=True) as redis:
-        log = RedisEventLog(reached(redis, "kept:"))
+        log = RedisEventLog(reached(redis, "kept:", timeout_s=1.5))
         for number in range(1, 200):
             await log.append([told(number, "sub_start", session_id=str(number))])
         redis.kill()

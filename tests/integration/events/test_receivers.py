@@ -21,7 +21,7 @@ from services.scheduler.notifying import DeliverySettings, HttpSink, NotifyMetri
 from services.scheduler.shard_duties import ShardDuties
 
 STREAMS = 20 * SHARDS  #: so many that each shard has all that it may have on its way
-LIMIT_S = 20.0
+LIMIT_S = 30.0
 
 
 class _Host:

@@ -21,6 +21,7 @@ from services.hls.fetch import CHUNK_BYTES, GrpcPeers, HlsFace
 from services.hls.service import HlsService, OwnerLost
 
 KEY = b"a cluster key"
+ANSWER_S = 30.0
 FROZEN_S = 10.0  #: for a call to notice that its peer is frozen: a ping each 2 s, 4 s for its answer, and a busy machine
 SILENT = """
 import asyncio
@@ -77,7 +78,7 @@ async def asking(key: bytes = KEY) -> AsyncIterator[tuple[Owner, GrpcPeers, HlsO
 
 async def test_an_answer_comes_back_whole_with_its_headers() -> None:
     async with asking() as (service, peers, there):
-        answer = await peers.fetch(there, "/hls/live/a/1000.1-5.ts", "token=1", 10.0)
+        answer = await peers.fetch(there, "/hls/live/a/1000.1-5.ts", "token=1", ANSWER_S)
     assert answer == Answer(200, LARGE, {"Content-Type": "video/mp2t"})
     assert service.asked == [("/hls/live/a/1000.1-5.ts", "token=1")]
 
@@ -85,7 +86,7 @@ async def test_an_answer_comes_back_whole_with_its_headers() -> None:
 async def test_a_node_that_is_not_the_owner_any_more_says_so() -> None:
     async with asking() as (_, peers, there):
         with pytest.raises(OwnerLost, match="not the owner"):
-            await peers.fetch(there, "/hls/live/gone.m3u8", "", 10.0)
+            await peers.fetch(there, "/hls/live/gone.m3u8", "", ANSWER_S)
 
 
 async def test_an_assignment_that_nobody_signed_is_refused() -> None:
@@ -94,14 +95,14 @@ async def test_an_assignment_that_nobody_signed_is_refused() -> None:
         with pytest.raises(NotAuthorized):
             unsigned.verify((KEY,))
         with pytest.raises(OwnerLost, match="PERMISSION_DENIED"):
-            await peers.fetch(unsigned, "/hls/live/a.m3u8", "", 10.0)
+            await peers.fetch(unsigned, "/hls/live/a.m3u8", "", ANSWER_S)
         assert service.asked == []
 
 
 async def test_who_has_no_key_of_the_cluster_is_refused() -> None:
     async with asking(b"another key") as (service, peers, there):
         with pytest.raises(OwnerLost, match="UNAUTHENTICATED"):
-            await peers.fetch(there, "/hls/live/a.m3u8", "", 10.0)
+            await peers.fetch(there, "/hls/live/a.m3u8", "", ANSWER_S)
         assert service.asked == []
 
 
@@ -111,7 +112,7 @@ async def test_a_node_that_cannot_be_reached_is_lost() -> None:
             stream=there.stream, epoch=there.epoch, worker=there.worker._replace(address="127.0.0.1:1"), limit=0
         ).signed(KEY)
         with pytest.raises(OwnerLost, match="UNAVAILABLE"):
-            await peers.fetch(nobody, "/hls/live/a.m3u8", "", 10.0)
+            await peers.fetch(nobody, "/hls/live/a.m3u8", "", ANSWER_S)
 
 
 @asynccontextmanager

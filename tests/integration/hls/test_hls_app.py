@@ -16,7 +16,7 @@ from services.hls import layout
 from services.hls.app import HlsApp
 from services.hls.settings import HlsSettings
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 KEEP_S = 300.0
 WORKER = replace(SETTINGS, follow=FollowSettings(lost_s=30, keep_s=KEEP_S))
 

@@ -33,6 +33,7 @@ from services.hls.recording._transport import WINDOW_PACKETS
 
 TRACKS = TrackSet((VIDEO,), 1)
 FORMATS = [RecordFormat.FLV, RecordFormat.MP4, RecordFormat.TS]
+LIMIT_S = 30.0
 HEAD_BYTES = 36_000  #: the room for the index
 PICTURE_BYTES = 100 + 5 + 15  #: with its tag
 
@@ -96,11 +97,11 @@ class Recorded:
 
     async def close(self) -> None:
         self.recording.close(EndReason.ENDED)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_S):
             await self.task
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_S):
             while not holds():  # noqa: ASYNC110 -- what is waited for happens in another thread
                 await asyncio.sleep(0.005)
 

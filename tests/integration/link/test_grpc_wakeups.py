@@ -16,7 +16,7 @@ CALLS = 100
 ROUNDS = 8  #: of all calls: more answers than wakeups fit into the socket of grpc.aio
 BUSY_S = 0.004  #: each time that the loop goes round
 MOST_TURNS = 2 * CALLS * ROUNDS  #: of the loop; where each takes one wakeup they are over four for each answer
-LIMIT_S = 20.0
+LIMIT_S = 40.0
 
 
 @asynccontextmanager

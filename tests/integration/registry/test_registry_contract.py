@@ -29,7 +29,7 @@ from lalmesh.runtime.registry import (
 )
 from services.scheduler.registry import MAX_OPERATIONS, EtcdRegistry, EtcdSettings, MemoryRegistry
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 TTL_S = 1
 
 prefixes = (f"/contract-{number}/" for number in itertools.count())

@@ -37,7 +37,8 @@ from lalmesh.runtime.authorisation import (
 )
 
 PLAY = Request(action=Action.PLAY, stream=StreamKey("live", "cam"), protocol="http-flv", address="192.0.2.7", query="token=t")
-SOON_S = 3.0
+SOON_S = 15.0  #: less than who is slow takes
+LIMIT_S = 30.0
 
 
 @dataclass
@@ -71,10 +72,13 @@ async def site() -> AsyncIterator[Site]:
 
 
 @contextlib.asynccontextmanager
-async def callback_access(site: Site, *, fail_open: bool = False, **settings: float) -> AsyncIterator[Access]:
+async def callback_access(
+    site: Site, *, fail_open: bool = False, registry: CollectorRegistry | None = None, **settings: float
+) -> AsyncIterator[Access]:
     policy = Policy([parse_rule("any * callback")], {MethodName.CALLBACK: Callback(fail_open=fail_open)})
     callback = CallbackSettings(url=site.url, **settings)  # type: ignore[arg-type]
-    access = Access(AccessSettings(policy=policy, callback=callback), AccessMetrics("edge", CollectorRegistry()))
+    metrics = AccessMetrics("edge", registry or CollectorRegistry())
+    access = Access(AccessSettings(policy=policy, callback=callback), metrics)
     try:
         yield access
     finally:
@@ -112,12 +116,13 @@ async def test_a_redirection_is_no_answer(site: Site) -> None:
 
 
 async def test_who_is_slow_is_not_waited_for_and_then_let_be(site: Site) -> None:
-    site.pause_s = 30.0
-    async with callback_access(site, timeout_s=0.2, failures_num=2, open_s=60.0) as access:
+    site.pause_s, registry = 30.0, CollectorRegistry()
+    async with callback_access(site, registry=registry, timeout_s=0.2, failures_num=2, open_s=60.0) as access:
         began_s = time.monotonic()
         assert [await refusal(access.check(PLAY)) for _ in range(10)] == [Reason.UNAVAILABLE] * 10
         assert time.monotonic() - began_s < SOON_S
-    assert len(site.asked) == 2
+    assert registry.get_sample_value("edge_access_callback_failures_total") == 2
+    assert len(site.asked) <= 2  # on a busy machine a question may come too late
 
 
 async def test_it_is_asked_again_after_a_pause_and_all_is_well(site: Site) -> None:
@@ -168,11 +173,11 @@ OLD, NEW = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.S
 
 
 async def until(check: Callable[[], Awaitable[bool]]) -> None:
-    for _ in range(100):
+    for _ in range(round(LIMIT_S / 0.1)):
         if await check():
             return
         await asyncio.sleep(0.1)
-    raise AssertionError("not within 10 s")
+    raise AssertionError(f"not within {LIMIT_S} s")
 
 
 async def test_a_key_set_rotates_without_a_restart(site: Site) -> None:
@@ -232,8 +237,11 @@ async def test_a_key_set_may_be_a_file(tmp_path: Path) -> None:
     async with jwt_access(KeySource(file=str(file), refresh_s=0.05)) as access:
         assert await refusal(access.check(with_token(OLD, "old"))) is None
         file.write_text(key_set(("new", NEW)))
-        await asyncio.sleep(0.3)
-        assert await refusal(access.check(with_token(NEW, "new"))) is None
+
+        async def is_let_in() -> bool:
+            return await refusal(access.check(with_token(NEW, "new"))) is None
+
+        await until(is_let_in)
         assert await refusal(access.check(with_token(OLD, "old"))) is Reason.UNAUTHORISED
 
 

@@ -15,7 +15,7 @@ from support.loops import Run
 
 from lalmesh.runtime.certificate import CertificateWatch, ServerCertificate
 
-LIMIT_S = 20.0
+LIMIT_S = 30.0
 KEYS = {"ec": ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"), "rsa": ("rsa:2048",)}
 
 

@@ -18,7 +18,7 @@ from lalmesh.runtime.profile_http import ProfileHttp
 
 HOST = "127.0.0.1"
 TOKEN = "let-me-see-your-stacks"
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 class Site:

@@ -20,7 +20,7 @@ from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics
 from services.edge.takeover import TakenOver, take_over
 
 HOST = "127.0.0.1"
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 ONE_EACH = ListenerLimits(connections_per_address=1, proxies=TrustedProxies([HOST]))
 
 

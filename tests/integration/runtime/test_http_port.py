@@ -17,7 +17,7 @@ from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics
 
 HOST = "127.0.0.1"
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 GET = b"GET /a HTTP/1.1\r\nHost: node\r\n\r\n"
 OK, BUSY = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 503 Service Unavailable\r\n"
 BODY = bytes(32 << 20)  #: more than the buffers of two kernels

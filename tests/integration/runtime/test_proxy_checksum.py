@@ -21,7 +21,7 @@ from lalmesh.runtime.http_port import HttpPort, reading_app
 from lalmesh.runtime.listener import ListenerLimits, ListenerMetrics
 
 CLIENT = "127.0.0.5"
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 REQUEST = b"GET / HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from support.members import eventually
+from support.members import LIMIT_S, eventually
 from support.schedulers import Cluster
 
 from lalmesh.media import Codec, Track, TrackSet
@@ -28,7 +28,7 @@ OF_LATE: dict[str, Any] = {
     "frames_end_s": 100, "frames": (25, 24), "payload_bytes": (1000, 2),
     "gops_end_us": 99_000_000, "gop_frames": (50, 25), "gop_ms": (2000, 1000),
 }  # fmt: skip
-SOON_S = 2.0  #: within which every replica answers alike
+TOLD_S = 1.0  #: in which replicas tell one another what they know
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ class Web:
 
     async def alike(self, apps: list[SchedulerApp], path: str) -> Any:
         """What all of them answer, once they do so alike."""
-        for _ in range(round(SOON_S / 0.1)):
+        for _ in range(round(LIMIT_S / 0.1)):
             answers = [await self.get(app, path) for app in apps]
             if answers[0] == answers[1]:
                 return answers[0]
@@ -82,7 +82,7 @@ async def test_every_replica_shows_what_nodes_report_to_any(cluster: Cluster, we
     publisher.held.append(HeldStream(**about, players=3, bitrate_bps=9, published=True, **OF_LATE))
     player.held.append(HeldStream(stream=CAM, players=4, left_out=("flv: mp2",), delay_us=4_000, missing=1))
     await eventually(lambda: len(one.service.members.holders(CAM)) == 2 and len(two.service.members.holders(CAM)) == 1)
-    await asyncio.sleep(SOON_S / 2)
+    await asyncio.sleep(TOLD_S)
 
     shown = await web.alike([one, two], "streams/live%2Fa/cam%201")
     expected = {"state": "waiting", "players": 7, "subscriptions": 2, "bitrate_bps": 9, "left_out": ["flv: mp2"], "edge": "e1"}

@@ -18,7 +18,7 @@ from services.scheduler import SchedulerApp
 from services.scheduler.api import Answer, ApiRole, ApiSettings, ApiToken, Asked, Operation, _turnstile, hash_token
 from services.scheduler.registry import MemoryRegistry
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 async def test_it_waits_for_nobody_who_says_nothing() -> None:

@@ -11,11 +11,14 @@ from contextlib import AsyncExitStack
 import pytest
 from support.etcd import EtcdServer
 from support.members import LIMIT_S, Member, eventually
-from support.schedulers import Cluster, DrainingMember, etcd_registries
+from support.schedulers import LASTING_S, Cluster, DrainingMember, etcd_registries
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import Grant, NodeAddress, new_publication
+from lalmesh.runtime.registry import Delete
 from lalmesh.runtime.scheduling import MAX_ITEMS, Claim, Drain, GroupMoved, HeldStream, Move, Refusal, Refused, Role, Wanted
+from services.scheduler import forgotten, presence
+from services.scheduler.cluster_records import SETTLING_KEY
 
 STREAMS = [StreamKey.of("live", f"cam{number}") for number in range(1000)]
 BATCH_S = 60.0  #: of a whole batch: this machine may be busy, and is measured beside
@@ -26,13 +29,18 @@ log = logging.getLogger(__name__)
 
 
 @pytest.fixture
-async def cluster(etcd_server: EtcdServer) -> AsyncIterator[Cluster]:
+async def cluster(etcd_server: EtcdServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+    monkeypatch.setattr(forgotten, "GIVEN_UP_S", BATCH_S)  # nodes report what they hold once a whole batch is answered
+    monkeypatch.setattr(presence, "LATE_S", -LASTING_S)  # at the start a second replica stands without waiting for a lease
     async with AsyncExitStack() as stack:
-        made = Cluster(etcd_registries(etcd_server, stack), stack)
+        registries = etcd_registries(etcd_server, stack, LIMIT_S)
+        made = Cluster(registries, stack, lease_s=LASTING_S)
         for name in ("s1", "s2"):
             await made.replica(name=name)
         cluster_of = [app.service.directory.cluster for app in made.replicas]
-        await eventually(lambda: all(each.standing and each.settling is None for each in cluster_of))
+        await eventually(lambda: all(each.standing for each in cluster_of))
+        await next(registries).transact([], [Delete(SETTLING_KEY)])  # there is nothing that it would have to wait a lease for
+        await eventually(lambda: all(each.settling is None for each in cluster_of))
         yield made
 
 

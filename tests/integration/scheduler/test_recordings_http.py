@@ -52,7 +52,7 @@ async def test_rules_come_are_listed_and_go(stack: AsyncExitStack) -> None:
     assert (status, page["items"]) == (200, [made])
     assert await web.ask("DELETE", f"/{made['id']}") == (204, {})
     assert (await web.ask("DELETE", f"/{made['id']}"))[0] == 404
-    for _ in range(100):
+    for _ in range(1500):
         if (await web.ask("GET"))[1]["items"] == []:
             break
         await asyncio.sleep(0.02)

@@ -10,7 +10,7 @@ from typing import Any
 
 from support.etcd import EtcdServer
 from support.members import LIMIT_S, LOOK_S, Member, eventually
-from support.schedulers import KEY, LEASE_S, REJOIN_S, Cluster, etcd_registries
+from support.schedulers import KEY, LASTING_S, LEASE_S, REJOIN_S, Cluster, etcd_registries
 
 from lalmesh.names import StreamKey
 from lalmesh.runtime.ownership import NO_PLACE, Epoch, Grant, Location, new_publication
@@ -173,11 +173,11 @@ async def test_the_claims_of_an_edge_that_vanished_may_be_taken_after_rejoin_s(c
     assert second.service.directory.is_away(gone.address.node)  # so its lease has not run out
 
 
-async def test_a_node_that_is_not_renewed_is_gone_when_its_lease_is(cluster: Cluster) -> None:
-    await cluster.member("o1", Role.ORIGIN)
-    edge = await cluster.member("e1", Role.EDGE)
+async def test_a_node_that_is_not_renewed_is_gone_when_its_lease_is(quick_cluster: Cluster) -> None:
+    await quick_cluster.member("o1", Role.ORIGIN)
+    edge = await quick_cluster.member("e1", Role.EDGE)
     await edge.granted(CAM)
-    directory = cluster.replicas[0].service.directory
+    directory = quick_cluster.replicas[0].service.directory
     await asyncio.sleep(LEASE_S + 1)
     assert directory.claim(CAM) is not None, "a node that reports is renewed"
     await edge.vanish()
@@ -185,15 +185,15 @@ async def test_a_node_that_is_not_renewed_is_gone_when_its_lease_is(cluster: Clu
     assert directory.group(CAM) is not None
 
 
-async def test_a_node_that_joins_another_replica_keeps_what_it_has(cluster: Cluster) -> None:
-    second = await cluster.replica()
-    await cluster.member("o1", Role.ORIGIN, cluster.client(second))
-    edge = await cluster.member("e1", Role.EDGE, cluster.client(*cluster.replicas))
+async def test_a_node_that_joins_another_replica_keeps_what_it_has(quick_cluster: Cluster) -> None:
+    second = await quick_cluster.replica()
+    await quick_cluster.member("o1", Role.ORIGIN, quick_cluster.client(second))
+    edge = await quick_cluster.member("e1", Role.EDGE, quick_cluster.client(*quick_cluster.replicas))
     grant = await edge.granted(CAM)
-    home = next(app for app in cluster.replicas if app.service.members.named("e1"))
-    other = next(app for app in cluster.replicas if app is not home)
+    home = next(app for app in quick_cluster.replicas if app.service.members.named("e1"))
+    other = next(app for app in quick_cluster.replicas if app is not home)
     if home is second:
-        await cluster.member("o2", Role.ORIGIN, cluster.client(other))
+        await quick_cluster.member("o2", Role.ORIGIN, quick_cluster.client(other))
     await home.stop()
     await eventually(lambda: other.service.members.named("e1") is not None)
     await asyncio.sleep(LEASE_S + 0.5)
@@ -259,7 +259,7 @@ async def test_a_moved_claim_that_nobody_has_is_not_found_rather_than_fenced(clu
 def test_an_operator_can_read_the_keys(etcd_server: EtcdServer) -> None:
     async def scene() -> None:
         async with AsyncExitStack() as stack:
-            cluster = Cluster(etcd_registries(etcd_server, stack), stack)
+            cluster = Cluster(etcd_registries(etcd_server, stack, LIMIT_S), stack, lease_s=LASTING_S)
             await cluster.replica()
             await cluster.member("o1", Role.ORIGIN)
             edge = await cluster.member("e1", Role.EDGE)

@@ -347,7 +347,7 @@ async def test_after_a_restore_of_etcd_the_owner_goes_on_and_the_next_is_above_i
 async def _eventually_claimed(edge: Member, stream: StreamKey) -> None:
     """Claim as soon as the registry answers again."""
     publication = new_publication()
-    for _ in range(100):
+    for _ in range(round(LIMIT_S / 0.1)):
         if isinstance(await edge.claim(stream, publication), Grant):
             return
         await asyncio.sleep(0.1)
@@ -356,7 +356,7 @@ async def _eventually_claimed(edge: Member, stream: StreamKey) -> None:
 
 async def _eventually_raised(node: Member, owner: HlsOwner, limit: int) -> None:
     """Raise a limit as soon as the registry answers again."""
-    for _ in range(100):
+    for _ in range(round(LIMIT_S / 0.1)):
         try:
             assert await raise_limit(node, owner, limit)
         except Unavailable:

@@ -144,7 +144,7 @@ async def test_an_etcd_that_is_away_costs_nobody_anything_and_the_claim_is_the_s
             assert all(command in at_join for command in edge.commands)  # nothing of its streams
             await asyncio.to_thread(server.start)
             result: Grant | Refused = refused
-            for _ in range(50):
+            for _ in range(round(LIMIT_S / 0.1)):
                 result = await edge.claim(CAM, grant.publication)
                 if isinstance(result, Grant):
                     break

@@ -26,6 +26,7 @@ from services.scheduler.redis_client import RedisSettings
 
 prefixes = (f"test{number}:" for number in itertools.count())
 ONE, TWO, THREE = (Listed(network=f"192.0.2.{number}/32", created_us=5, reason="because") for number in (1, 2, 3))
+LIMIT_S = 30.0
 needs_redis = pytest.mark.skipif(not CAN_RUN_REDIS, reason="no redis server here")
 Make = Callable[[], BlacklistStore]
 
@@ -38,6 +39,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         yield running
 
 
+def reached(redis: RedisServer) -> RedisSettings:
+    return RedisSettings(host=LOOPBACK, port=redis.port, prefix=next(prefixes), timeout_s=LIMIT_S)
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -46,8 +51,7 @@ def clock() -> Clock:
 @pytest.fixture(params=["memory", "redis"])
 async def store(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[BlacklistStore]:
     redis = request.getfixturevalue("server") if request.param == "redis" else None
-    settings = RedisSettings(host=LOOPBACK, port=redis.port, prefix=next(prefixes)) if redis is not None else None
-    made: BlacklistStore = MemoryBlacklist(clock) if settings is None else RedisBlacklist(settings, clock)
+    made: BlacklistStore = MemoryBlacklist(clock) if redis is None else RedisBlacklist(reached(redis), clock)
     yield made
     await made.close()
 
@@ -86,7 +90,7 @@ async def test_there_is_room_for_so_many_and_what_is_over_makes_room(
 
 @needs_redis
 async def test_two_replicas_see_what_either_changes(server: RedisServer) -> None:
-    settings = RedisSettings(host=LOOPBACK, port=server.port, prefix=next(prefixes))
+    settings = reached(server)
     first, second = RedisBlacklist(settings), RedisBlacklist(settings)
     assert await second.load() == {}
     await first.put([ONE])

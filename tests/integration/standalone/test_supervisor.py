@@ -17,7 +17,7 @@ from lalmesh.runtime.config import Config, ConfigError
 from services.standalone.workers import _silence, supervisor
 from services.standalone.workers.supervisor import Supervisor
 
-LIMIT_S = 20.0
+LIMIT_S = 40.0
 #: Listens, as a worker does that says so, and goes on until it is told to end.
 LISTENS = """
     import json, os, signal, sys

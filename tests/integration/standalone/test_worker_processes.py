@@ -18,7 +18,7 @@ import pytest
 from support.process import Child, wait_until
 
 LOOPBACK = "127.0.0.1"
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 KEY = "a cluster key for tests only"
 LISTENERS = ("rtmp", "rtsp", "http", "ws_rtsp")
 PROGRAM = str(Path(sys.executable).parent / "lalmesh")

@@ -14,7 +14,7 @@ from lalmesh.runtime.health import HealthServer
 from services.standalone.workers._health import WorkersHealth
 
 HOST = "127.0.0.1"
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 READY = (200, "ready\n")
 
 

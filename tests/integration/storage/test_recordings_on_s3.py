@@ -34,7 +34,7 @@ from services.hls.recording._recordings import LEAST_RESCUE_S
 RULE = RecordRule(pattern="*", formats=(RecordFormat.FLV, RecordFormat.MP4, RecordFormat.TS))
 PIECES = RecordingSettings(upload_s=0.1, sweep_s=0.2)
 DEADLINE_S = 0.5
-LIMIT_S = 20.0
+LIMIT_S = 40.0
 
 
 @pytest.fixture
