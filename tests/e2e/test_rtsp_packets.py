@@ -21,8 +21,6 @@ from support.rtsp_recorder import Arrival, Played, play
 from lalmesh.media import TICKS_PER_SECOND
 from lalmesh.protocol.rtp import Goodbye, parse_compound
 
-pytestmark = pytest.mark.timeout(120)
-
 MEDIA = "h264_ntsc_10s"  #: pictures with B-frames; random access points at 0 and 10 s, so that much is cached between
 BEGIN_S = 10.0  #: until there is another unit, on a busy machine
 REPLAY_SPEED = 4  #: times real time, by UDP, of what is cached

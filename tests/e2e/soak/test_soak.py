@@ -13,7 +13,6 @@ from support.redis import CAN_RUN_REDIS
 
 
 @pytest.mark.skipif(not CAN_RUN_REDIS, reason="no redis server here")
-@pytest.mark.timeout(240)
 def test_nobody_who_does_nothing_wrong_loses_a_unit_and_nothing_is_left_of_those_who_came(tmp_path: Path) -> None:
     with World(tmp_path) as world:
         outcome = asyncio.run(soak(world, SHORT, tmp_path / "samples.jsonl"))
