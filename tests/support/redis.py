@@ -38,7 +38,8 @@ class RedisServer(ChildServer):
     def _command(self, port: int) -> list[str]:
         options = {"bind": LOOPBACK, "port": str(port), "save": "", "appendonly": "no", "dir": str(self._folder)}
         if self._append_only:
-            options |= {"appendonly": "yes", "appendfsync": "everysec"}
+            # with `everysec` it answers before it has written, for up to 2 s, where the disk takes long over what was before
+            options |= {"appendonly": "yes", "appendfsync": "always"}
         if self._password:
             options["requirepass"] = self._password
         if self._certificates is not None:
