@@ -10,6 +10,8 @@ from pathlib import Path
 from support import frames, wire
 from support.cluster import Cluster, Node
 from support.ffmpeg import Publisher
+from support.operator_api import live
+from support.process import wait_until
 
 from lalmesh.container.flv import Tag
 from lalmesh.protocol.rtmp import StatusFailed
@@ -24,7 +26,8 @@ SOON = {"edge.play.wait_publisher_s": 0.5}  #: to refuse what is not there
 def pushed(cluster: Cluster, file: Path, stack: ExitStack, folder: Path) -> Node:
     """`live/cam` is published at the first edge; the edge for its players."""
     url = cluster.edges[0].rtmp_url("live/cam")
-    stack.enter_context(Publisher(file, url, log=folder / "push.log", loops=-1))
+    publisher = stack.enter_context(Publisher(file, url, log=folder / "push.log", loops=-1))
+    wait_until("the stream", lambda: bool(live(cluster.api_url)), LIMIT_S, child=publisher)
     return cluster.edges[1]
 
 
