@@ -30,11 +30,6 @@ beside() {
     jobs+=($!)
 }
 
-# Likewise, of the processor only what others leave. Where the kernel shares it among sessions, a session has to be told as well.
-idle() {
-    beside "$1" bash -c '{ echo 19 >/proc/self/autogroup; } 2>/dev/null; exec nice -n 19 "$@"' idle "${@:2}"
-}
-
 # Wait for all that runs beside.
 gather() {
     local n code
@@ -59,7 +54,7 @@ archive_serves() {
 step "system packages that the tests need" tools/install-system-packages.sh python test bench
 step "the environment" make setup
 step "quick checks and unit tests, properties with more examples" env CI=1 make check
-idle "2,000 simulated schedules of faults" make sim SEEDS=2000
+step "2,000 simulated schedules of faults" make sim SEEDS=2000
 step "integration tests" make integration
 step "end-to-end tests" make e2e
 if .venv/bin/python -c 'import sys; sys.path.insert(0, "tests"); from support.netns import can_make_namespaces; sys.exit(not can_make_namespaces())'
@@ -70,7 +65,6 @@ else
     printf '\n!!! NOT RUN: %s\n' "$skipped"
 fi
 step "endurance: a minute of all that goes on for hours" make soak SHORT=1
-gather
 step "end-to-end tests with a browser, of delays and of stalls" make browser
 beside "the fan-out benchmark, in small, to see that it runs" make bench-fanout ARGS="--players 20 --crowd 0 --seconds 2 --warm-up 1 --rounds 1 \
 --no-verdict --only floor-flv-100,lalmesh-flv-0,lalmesh-rtmp-100,nginx,node-media-server-flv"
