@@ -17,8 +17,7 @@ import pytest
 from support import wire
 from support.cluster import Node, Standalone
 from support.ffmpeg import Publisher
-from support.operator_api import call
-from support.process import wait_until
+from support.operator_api import change_setting
 from support.wire import Mode
 
 from lalmesh.container.flv import TAG_AUDIO, TAG_SCRIPT, TAG_VIDEO, Tag
@@ -76,20 +75,12 @@ async def watched(node: Node, running: str) -> AsyncIterator[None]:
     assert not OUR_BUGS.search(node.output()), OUR_BUGS.findall(node.output())
 
 
-async def change(node: Node, method: str, body: object = None) -> None:
-    """Change the settings of a running node, which it hears of."""
-    said = f"setting changed by the api: {HANDSHAKE}: "
-    before = node.output().count(said)
-    assert (await asyncio.to_thread(call, method, f"{node.api_url}/v1/settings", body))[0] == 200
-    await asyncio.to_thread(wait_until, "the setting", lambda: node.output().count(said) > before, SOON_S)
-
-
 @pytest.fixture
 async def impatient(node: Node) -> AsyncIterator[None]:
     """During the test connections have `HANDSHAKE_S` to begin: those of all other tests may be late on a busy machine."""
-    await change(node, "PATCH", {"values": {HANDSHAKE: HANDSHAKE_S}})
+    await asyncio.to_thread(change_setting, node, HANDSHAKE, HANDSHAKE_S)
     yield
-    await change(node, "DELETE")
+    await asyncio.to_thread(change_setting, node, HANDSHAKE, None)
 
 
 # names

@@ -22,6 +22,7 @@ from support.etcd import make_certificates
 from support.event_stream import listening
 from support.ffmpeg import FFMPEG, Player, Publisher, bounded, quiet
 from support.frames import as_transport_stream, of_file, read
+from support.operator_api import change_setting
 from support.ports import LOOPBACK, free_ports
 from support.process import Child, wait_until
 from support.recorder import recorder, recording
@@ -109,8 +110,7 @@ def test_certificates_are_checked_unless_a_rule_says_otherwise(
     stack.enter_context(Publisher(file, source.rtmp_url(STREAM), log=tmp_path / "push.log", loops=10))
     check_frames(file, here.flv_url("checked/cam"), tmp_path, "checked", stack)
     check_frames(file, here.flv_url("unchecked/cam"), tmp_path, "unchecked", stack)
-    asked(here, "/v1/settings", {"values": {WAIT: 3}}, method="PATCH")
-    wait_until("the setting", lambda: f"setting changed by the api: {WAIT}: " in here.output(), LIMIT_S)
+    change_setting(here, WAIT, 3)
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(here.flv_url("refused/cam"), timeout=LIMIT_S)
     refused.value.close()

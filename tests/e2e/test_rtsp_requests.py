@@ -11,12 +11,12 @@ import pytest
 from support import wire
 from support.cluster import Cluster, Node, Standalone
 from support.etcd import CAN_RUN_ETCD
-from support.operator_api import call
-from support.process import wait_until
+from support.operator_api import change_setting
 from support.rtsp_peer import RtspPeer, talking
 from support.rtsp_talk import PCMA_SDP, TCP, UDP, frame
 
 AT_ONCE_S = 0.5  #: an answer that waits for nothing; before, a missing stream took a second
+WAIT = "edge.play.wait_publisher_s"
 MULTICAST = "RTP/AVP;multicast"
 OTHER_SESSION = {"Session": "123456"}
 NO_WAIT = {"edge.rtsp.wait_publisher": False}
@@ -131,20 +131,13 @@ async def test_a_stream_that_nobody_publishes_is_missing_at_once_in_a_cluster(tm
 
 async def test_a_stream_that_nobody_publishes_is_waited_for_by_setting(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("waiting")
-    with Standalone(folder, {"edge.play.wait_publisher_s": 1.5}) as node:
+    with Standalone(folder, {WAIT: 1.5}) as node:
         async with connected(node, "later") as client:
             begun = time.monotonic()
             assert await client.status("DESCRIBE") == 404
             assert time.monotonic() - begun >= 1.4
-        await asyncio.to_thread(wait_longer, node)  # than a publisher takes on a busy machine
+        await asyncio.to_thread(change_setting, node, WAIT, wire.LIMIT_S)  # longer than a publisher takes on a busy machine
         async with connected(node, "later") as client, connected(node, "later") as publisher:
             waiting = asyncio.create_task(client.status("DESCRIBE"))
             await record(publisher, 50)
             assert await waiting == 200
-
-
-def wait_longer(node: Node) -> None:
-    """Have a running node wait for publishers as long as these tests do."""
-    key = "edge.play.wait_publisher_s"
-    assert call("PATCH", f"{node.api_url}/v1/settings", {"values": {key: wire.LIMIT_S}})[0] == 200
-    wait_until("the setting", lambda: f"setting changed by the api: {key}: " in node.output(), wire.LIMIT_S)

@@ -1,4 +1,4 @@
-"""The HTTP API of schedulers as an operator uses it: sessions, kicks, the blacklist."""
+"""The HTTP API of schedulers as an operator uses it: sessions, kicks, the blacklist, settings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
+
+from support.cluster import Node
+from support.process import wait_until
 
 Sessions = list[dict[str, Any]]
 
@@ -82,3 +85,12 @@ def let_in(api_url: str, network: str) -> None:
     """Take it off."""
     status, answer = call("DELETE", f"{api_url}/v1/blacklist/{quote(network, safe='')}")
     assert status == 204, answer
+
+
+def change_setting(node: Node, key: str, value: object) -> None:
+    """Have a running standalone server go by another value, None: by its own again; returns once it does."""
+    said = f"setting changed by the api: {key}: "
+    before = node.output().count(said)
+    status, answer = call("PATCH", f"{node.api_url}/v1/settings", {"values": {key: value}})
+    assert status == 200, answer
+    wait_until(f"{key} to change", lambda: node.output().count(said) > before, ANSWER_S)
