@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lalmesh.protocol.http_auth import Scheme
 from lalmesh.relay_path import cluster_mark
-from lalmesh.runtime.config import SHARED_PORTS, Config, EdgeCapacityConfig, EdgeConfig, NotifyConfig, RtspConfig, users_of
+from lalmesh.runtime.config import Config, EdgeCapacityConfig, EdgeConfig, NotifyConfig, RtspConfig, users_of
 from lalmesh.runtime.networks import Networks
 from lalmesh.runtime.scheduling import Capacity
 from services.edge.alarms import AlarmSettings
@@ -158,10 +158,10 @@ def _events(notify: NotifyConfig) -> EventSettings:
 
 
 def _udp(rtsp: RtspConfig) -> UdpSettings:
-    if rtsp.udp_ports == SHARED_PORTS:
+    ports = rtsp.udp_range
+    if ports is None:
         return UdpSettings(shared_port=rtsp.shared_udp_port)
-    first, _, last = rtsp.udp_ports.partition("-")
-    return UdpSettings(first_port=int(first), last_port=int(last))
+    return UdpSettings(first_port=ports[0], last_port=ports[-1])
 
 
 def _publication(edge: EdgeConfig) -> PublicationSettings:

@@ -53,7 +53,7 @@ from lalmesh.runtime.config._problem import ConfigError, Problem
 from lalmesh.runtime.config._recording import HlsRecordingConfig
 from lalmesh.runtime.config._relay import RelayConfig
 from lalmesh.runtime.config._render import sample_yaml, show_yaml
-from lalmesh.runtime.config._rtsp import SHARED_PORTS, RtspAuthConfig, RtspConfig, RtspsConfig, WsRtspConfig, users_of
+from lalmesh.runtime.config._rtsp import UDP_PAIR, RtspAuthConfig, RtspConfig, RtspsConfig, WsRtspConfig, users_of
 from lalmesh.runtime.config._scheduler import (
     EtcdConfig,
     RedisConfig,
@@ -71,7 +71,7 @@ __all__ = [
     "API",
     "AUTO",
     "MAX_WORKERS",
-    "SHARED_PORTS",
+    "UDP_PAIR",
     "AddressesConfig",
     "AdvertiseConfig",
     "AlarmsConfig",

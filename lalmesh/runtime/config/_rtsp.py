@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from lalmesh.runtime.config._base import Allowed, ConfigModel, Host, Port, Text, live_keys
 
 SHARED_PORTS = "shared"
+UDP_PAIR = 2  #: ports of a track of a client, or of all that share them: RTP's and RTCP's
 
 
 def _two_and_more(ports: str) -> str:
@@ -94,6 +95,14 @@ class RtspConfig(ConfigModel):
         "or at the next random access point.",
     )
     auth: RtspAuthConfig = RtspAuthConfig()
+
+    @property
+    def udp_range(self) -> range | None:
+        """The UDP ports that tracks get pairs of; None: all share one pair."""
+        if self.udp_ports == SHARED_PORTS:
+            return None
+        first, last = map(int, self.udp_ports.split("-"))
+        return range(first, last + 1)
 
 
 class RtspsConfig(ConfigModel):

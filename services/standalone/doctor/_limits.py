@@ -6,10 +6,10 @@ import math
 import resource
 from collections.abc import Iterator, Sequence
 
-from lalmesh.runtime.config import EdgeConfig
+from lalmesh.runtime.config import UDP_PAIR, EdgeConfig
 from services.standalone.doctor._finding import Finding, failed, ok, warning
 from services.standalone.doctor._place import Place
-from services.standalone.doctor._udp_ports import PAIR, TRACKS, udp_ports
+from services.standalone.doctor._udp_ports import TRACKS, udp_ports
 from services.standalone.workers import worker_count
 
 PLAIN = 2  #: of a player: its connection, and what blocks go past that by (`services.edge.direct`)
@@ -17,7 +17,7 @@ UNDER_TLS = 1  #: of a player: no block goes past that
 ASKING = 2  #: of a player of HLS: its connection, and one to an hls node that is asked for it
 SECURE = frozenset(("rtmps", "rtsps", "https"))
 WITH_HLS = frozenset(("http", "https"))
-BY_UDP = 1 + PAIR * TRACKS  #: of a client of RTSP: its connection, which no block goes past, and its ports
+BY_UDP = 1 + UDP_PAIR * TRACKS  #: of a client of RTSP: its connection, which no block goes past, and its ports
 SPARE = 256  #: descriptors beyond those of clients: links, files, logs
 LEAST = 1024  #: with fewer no role gets far
 

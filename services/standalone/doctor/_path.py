@@ -17,7 +17,7 @@ from lalmesh.errors import LalmeshError
 from lalmesh.protocol.rtp import MAX_PACKET_BYTES
 from lalmesh.runtime.addresses import host_port
 from lalmesh.runtime.channels import Channels
-from lalmesh.runtime.config import SHARED_PORTS, Config
+from lalmesh.runtime.config import Config
 from services.standalone import settings
 from services.standalone.doctor._cluster import NodeSeen
 from services.standalone.doctor._finding import Finding, failed, ok, skipped, warning
@@ -132,7 +132,7 @@ async def _to_node(config: Config, channels: Channels, node: NodeSeen, limit_s: 
 
 def _udp_port(config: Config) -> int:
     rtsp = config.edge.rtsp
-    return rtsp.shared_udp_port if rtsp.udp_ports == SHARED_PORTS else int(rtsp.udp_ports.partition("-")[2])
+    return rtsp.shared_udp_port if rtsp.udp_range is None else rtsp.udp_range[-1]
 
 
 async def _dial(channels: Channels, address: str, subject: str, method: str, limit_s: float) -> list[Finding]:

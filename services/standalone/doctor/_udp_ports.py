@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lalmesh.runtime.config import SHARED_PORTS, EdgeConfig
+from lalmesh.runtime.config import UDP_PAIR, EdgeConfig
 from services.standalone.doctor._finding import Finding, failed, ok, warning
 from services.standalone.doctor._owners import LOOK, UNSEEN, Owner, owner_of
 
 EPHEMERAL_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 RESERVED_FILE = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
 RANGE_KEY, SHARED_KEY = "edge.rtsp.udp_ports", "edge.rtsp.shared_udp_port"
-PAIR = 2  #: of RTP and RTCP: a track of a client, or all that share them
 TRACKS = 2  #: of most clients: video and sound
 SCARCE = 0.1  #: part of a range
 
@@ -35,7 +34,7 @@ class UdpPorts:
     @property
     def pairs(self) -> range:
         """The first of each."""
-        return range(self.first, self.last, PAIR)
+        return range(self.first, self.last, UDP_PAIR)
 
     @property
     def scarce_below(self) -> float:
@@ -51,11 +50,10 @@ def udp_ports(edge: EdgeConfig, workers: int) -> UdpPorts | None:
     rtsp = edge.rtsp
     if not rtsp.enable:  # RTSPS and RTSP over WebSocket use none
         return None
-    if rtsp.udp_ports != SHARED_PORTS:
-        first, last = map(int, rtsp.udp_ports.split("-"))
-        return UdpPorts(RANGE_KEY, first, last)
+    if rtsp.udp_range is not None:
+        return UdpPorts(RANGE_KEY, rtsp.udp_range[0], rtsp.udp_range[-1])
     first = rtsp.shared_udp_port
-    return UdpPorts(SHARED_KEY, first, first + PAIR * workers - 1) if first else None
+    return UdpPorts(SHARED_KEY, first, first + UDP_PAIR * workers - 1) if first else None
 
 
 def judge_pairs(ports: UdpPorts, free: int, owner: Owner | None) -> Finding:
@@ -117,7 +115,7 @@ def look_at_udp(edge: EdgeConfig, workers: int) -> list[Finding]:
     if not can_bind_udp(host, 0):  # no address of this machine, as is told of the listener
         return []
     taken = [port for port in range(ports.first, ports.last + 1) if not can_bind_udp(host, port)]
-    free = len(ports.pairs) - len({port // PAIR for port in taken})
+    free = len(ports.pairs) - len({port // UDP_PAIR for port in taken})
     owner = owner_of(taken, "udp") if taken and (ports.is_shared or free < ports.scarce_below) else None
     finding = judge_shared(ports, taken, owner) if ports.is_shared else judge_pairs(ports, free, owner)
     low, high = map(int, EPHEMERAL_FILE.read_text().split()) if EPHEMERAL_FILE.exists() else (0, -1)

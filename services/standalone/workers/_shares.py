@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from lalmesh.runtime.config import (
-    SHARED_PORTS,
+    UDP_PAIR,
     ClusterConfig,
     ClusterTlsConfig,
     Config,
@@ -22,7 +22,6 @@ from services.standalone.workers._worker import CORE, Worker
 
 LOOPBACK = "127.0.0.1"
 MAX_PORT = (1 << 16) - 1
-PAIR = 2  #: UDP ports of a track, RTP's and RTCP's
 
 _Section = TypeVar("_Section", bound=BaseModel)
 
@@ -95,17 +94,17 @@ def grpc_port(origin: OriginConfig, number: int, count: int) -> int:
 
 def _udp(rtsp: RtspConfig, worker: Worker) -> dict[str, Any]:
     """Ports that the kernel could not share out: what comes to them is of one client, who is at one worker."""
-    if rtsp.udp_ports == SHARED_PORTS:
+    ports = rtsp.udp_range
+    if ports is None:
         first = rtsp.shared_udp_port
-        if first + PAIR * worker.count - 1 > MAX_PORT:
-            text = f"no {PAIR * worker.count} ports begin at {first}: two for each of edge.workers"
+        if first + UDP_PAIR * worker.count - 1 > MAX_PORT:
+            text = f"no {UDP_PAIR * worker.count} ports begin at {first}: two for each of edge.workers"
             raise ConfigError([Problem("edge.rtsp.shared_udp_port", text)])
-        return {"shared_udp_port": first + PAIR * (worker.number - 1) if first else 0}
-    first, last = map(int, rtsp.udp_ports.split("-"))
-    pairs = (last - first + 1) // PAIR
+        return {"shared_udp_port": first + UDP_PAIR * (worker.number - 1) if first else 0}
+    pairs = len(ports) // UDP_PAIR
     if pairs < worker.count:
         raise ConfigError([Problem("edge.rtsp.udp_ports", f"pairs of ports for {pairs} of {worker.count} workers (edge.workers)")])
-    begin, end = (first + PAIR * (pairs * number // worker.count) for number in (worker.number - 1, worker.number))
+    begin, end = (ports[0] + UDP_PAIR * (pairs * number // worker.count) for number in (worker.number - 1, worker.number))
     return {"udp_ports": f"{begin}-{end - 1}"}
 
 
