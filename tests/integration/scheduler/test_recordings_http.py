@@ -14,6 +14,7 @@ from services.scheduler import SchedulerApp
 from services.scheduler.api import ApiRole, ApiSettings, ApiToken, hash_token
 from services.scheduler.registry import MemoryRegistry
 
+LIMIT_S, LOOK_S = 30.0, 0.02
 RULE = {"stream": "live/cam [1]", "formats": ["flv", "mp4"], "keep_s": 60}
 
 
@@ -52,10 +53,10 @@ async def test_rules_come_are_listed_and_go(stack: AsyncExitStack) -> None:
     assert (status, page["items"]) == (200, [made])
     assert await web.ask("DELETE", f"/{made['id']}") == (204, {})
     assert (await web.ask("DELETE", f"/{made['id']}"))[0] == 404
-    for _ in range(1500):
+    for _ in range(round(LIMIT_S / LOOK_S)):
         if (await web.ask("GET"))[1]["items"] == []:
             break
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(LOOK_S)
     else:
         raise AssertionError("the rule is still listed")
 
