@@ -2,7 +2,7 @@
 
 Code logs with ``logging.getLogger(__name__)`` and gives facts in `extra`: ``log.info("publish", extra={"stream_key": str(key)})``.
 structlog renders them; its own loggers and the variables bound with ``structlog.contextvars`` end up in the same lines.
-What repeats too fast is counted instead (`FloodFilter`).
+What repeats too fast is counted instead (`FloodFilter`). A thread writes (`LogWriter`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from structlog.typing import EventDict, Processor
 
 from lalmesh.runtime import telemetry as tracing
 from lalmesh.runtime.config import ConfigError, Problem, TelemetryConfig
+from lalmesh.runtime.log_writing import LogWriter
 
 FLOOD_WINDOW_S = 1.0
 MAX_ALIKE = 20  #: records of one kind in a window: a person reads no more, and a peer that sends rubbish fills no disk
 MAX_KINDS = 256  #: kinds that are told apart in a window; beyond them all others are one
 MAX_TEMPLATE = 200  #: characters of a message that tell its kind
 
-_HANDLER_NAME = "lalmesh"
 _EXTRA_ADDER = structlog.stdlib.ExtraAdder()
 _LEFT_BY_FORMATTERS = frozenset({"message", "asctime"})  #: what the formatter of another handler leaves in a record
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
@@ -46,12 +46,12 @@ def configure_logging(telemetry: TelemetryConfig, *, service: str, node: str, st
     Raises:
         ConfigError: the log file cannot be opened.
     """
-    handler = _handler(telemetry, sys.stderr if stream is None else stream)
-    handler.set_name(_HANDLER_NAME)
-    handler.setFormatter(_formatter(telemetry, handler, service=service, node=node))
+    target = _target(telemetry, sys.stderr if stream is None else stream)
+    handler = LogWriter(target)
+    handler.setFormatter(_formatter(telemetry, target, service=service, node=node))
     handler.addFilter(FloodFilter(handler))
     root = logging.getLogger()
-    for old in [old for old in root.handlers if old.get_name() == _HANDLER_NAME]:
+    for old in _writers():
         root.removeHandler(old)
         old.close()
     root.addHandler(handler)
@@ -59,6 +59,15 @@ def configure_logging(telemetry: TelemetryConfig, *, service: str, node: str, st
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # a line per request would drown ours
     logging.captureWarnings(capture=True)
     _bridge_structlog()
+
+
+def dropped_lines() -> int:
+    """How many lines of this process were dropped, since what the log is written to did not take them."""
+    return sum(writer.dropped for writer in _writers())
+
+
+def _writers() -> list[LogWriter]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, LogWriter)]
 
 
 @dataclass(slots=True)
@@ -122,7 +131,7 @@ class FloodFilter(logging.Filter):
         return alike.seen <= MAX_ALIKE
 
 
-def _handler(telemetry: TelemetryConfig, stream: TextIO) -> logging.StreamHandler[Any]:
+def _target(telemetry: TelemetryConfig, stream: TextIO) -> logging.StreamHandler[Any]:
     if not telemetry.log_file:
         return logging.StreamHandler(stream)
     try:
@@ -132,9 +141,9 @@ def _handler(telemetry: TelemetryConfig, stream: TextIO) -> logging.StreamHandle
 
 
 def _formatter(
-    telemetry: TelemetryConfig, handler: logging.StreamHandler[Any], *, service: str, node: str
+    telemetry: TelemetryConfig, target: logging.StreamHandler[Any], *, service: str, node: str
 ) -> structlog.stdlib.ProcessorFormatter:
-    terminal = handler.stream.isatty()
+    terminal = target.stream.isatty()
     as_text = telemetry.log_format == "text" or (telemetry.log_format == "auto" and terminal)
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[_extras, structlog.contextvars.merge_contextvars],

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from lalmesh.runtime.certificate import end_of
+from lalmesh.runtime.log_setup import dropped_lines
 
 _THREADS = Path("/proc/self/task")  #: Linux: those of libraries too
 
@@ -36,6 +37,8 @@ class ProcessMetrics(Collector):
         )
         yield GaugeMetricFamily("lalmesh_tasks", "Tasks of the event loop of this process.", len(_tasks()))
         yield GaugeMetricFamily("lalmesh_python_blocks", "Pieces of memory that Python has given out.", sys.getallocatedblocks())
+        text = "Lines of the log that were dropped, as what it is written to did not take them."
+        yield CounterMetricFamily("lalmesh_log_lines_dropped", text, dropped_lines())
         if _THREADS.exists():
             text = "Threads of this process, those of libraries too."
             yield GaugeMetricFamily("lalmesh_threads", text, len(os.listdir(_THREADS)))

@@ -17,7 +17,20 @@ from lalmesh.runtime.log_setup import MAX_ALIKE, MAX_KINDS, FloodFilter, configu
 log = logging.getLogger("lalmesh.test")
 
 
-class Terminal(io.StringIO):
+def flush() -> None:
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+
+
+class Out(io.StringIO):
+    """What has been logged, once it is written."""
+
+    def getvalue(self) -> str:
+        flush()
+        return super().getvalue()
+
+
+class Terminal(Out):
     def isatty(self) -> bool:
         return True
 
@@ -39,7 +52,7 @@ def logging_as_before() -> Iterator[None]:
 
 
 def started(stream: io.StringIO | None = None, **telemetry: Any) -> io.StringIO:
-    stream = io.StringIO() if stream is None else stream
+    stream = Out() if stream is None else stream
     configure_logging(TelemetryConfig(**telemetry), service="edge", node="n1", stream=stream)
     return stream
 
@@ -151,13 +164,19 @@ def test_warnings_of_python_are_logged() -> None:
     assert json.loads(out.getvalue())["logger"] == "py.warnings"
 
 
+def written(file: Path) -> str:
+    flush()
+    return file.read_text()
+
+
 def test_a_file_is_written_and_reopened_when_it_was_moved_away(tmp_path: Path) -> None:
     file = tmp_path / "edge.log"
     started(log_file=str(file))
     log.info("one")
+    assert json.loads(written(file))["event"] == "one"
     file.rename(tmp_path / "edge.log.1")
     log.info("two")
-    assert json.loads(file.read_text())["event"] == "two"
+    assert json.loads(written(file))["event"] == "two"
 
 
 def test_a_file_that_cannot_be_opened_is_an_error_of_its_key(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from support.certificates import self_signed
 
+from lalmesh.runtime.log_writing import LogWriter
 from services.standalone.process_metrics import ProcessMetrics
 
 DAY_S = 86_400
@@ -49,3 +51,17 @@ def test_memory_that_is_kept_and_threads_are_told_also_where_there_is_no_loop() 
     assert (registry.get_sample_value("lalmesh_python_blocks") or 0) > before + len(kept)
     assert registry.get_sample_value("lalmesh_threads") == len(list(Path("/proc/self/task").iterdir()))
     assert registry.get_sample_value("lalmesh_tasks") == 0
+
+
+def test_lines_that_a_log_has_dropped_are_counted() -> None:
+    registry = CollectorRegistry()
+    registry.register(ProcessMetrics(""))
+    writer = LogWriter(logging.NullHandler())
+    logging.getLogger().addHandler(writer)
+    try:
+        assert registry.get_sample_value("lalmesh_log_lines_dropped_total") == 0
+        writer.dropped = 3
+        assert registry.get_sample_value("lalmesh_log_lines_dropped_total") == 3
+    finally:
+        logging.getLogger().removeHandler(writer)
+        writer.close()
