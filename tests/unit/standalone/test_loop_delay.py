@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
+import pytest
 from prometheus_client import CollectorRegistry
 from support.virtual_time import in_virtual_time
 
-from services.standalone.loop_delay import STEP_S, LoopDelay
+from services.standalone.loop_delay import STEP_S, WATCH_S, LoopDelay
 
+LIMIT_S = 30.0
 NAME = "lalmesh_loop_delay_seconds"
 
 
@@ -38,3 +41,28 @@ async def test_what_keeps_the_loop_is_told() -> None:
     assert counted(registry) == 1
     assert counted(registry, "0.25") == 0
     assert (registry.get_sample_value(f"{NAME}_sum") or 0) > STEP_S
+
+
+async def test_where_the_loop_stands_still_is_logged_while_it_does(caplog: pytest.LogCaptureFixture) -> None:
+    delay = LoopDelay()
+    until = time.monotonic() + LIMIT_S
+    while not caplog.records and time.monotonic() < until:
+        time.sleep(0.01)  # noqa: ASYNC251 - that is the point
+    delay.stop()
+    (record,) = caplog.records
+    assert "stands still" in record.getMessage()
+    assert "test_where_the_loop_stands_still" in vars(record)["stack"]
+    assert vars(record)["processor_s"] < WATCH_S
+
+
+def watching() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "loop-watch"]
+
+
+async def test_the_thread_that_looks_ends_with_it() -> None:
+    before = len(watching())
+    delay = LoopDelay()
+    (thread,) = watching()[before:]
+    delay.stop()
+    await asyncio.to_thread(thread.join, LIMIT_S)
+    assert not thread.is_alive()
