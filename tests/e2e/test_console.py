@@ -24,7 +24,7 @@ from support.console import BUILT, WAIT_MS, Console, browsing
 from support.ffmpeg import Player, Publisher
 from support.media import media
 from support.ports import LOOPBACK
-from support.process import Child, wait_until
+from support.process import Child, ProcessError, wait_until
 
 from lalmesh.runtime.api_tokens import hash_token
 
@@ -122,13 +122,23 @@ PIXELS = """video => {
     return [...canvas.getContext('2d').getImageData(0, 0, 64, 36).data].join();
 }"""
 
+#: How a player stands, as text.
+STATE = """video => JSON.stringify({
+    at: video.currentTime, paused: video.paused, ready: video.readyState, error: video.error && video.error.message,
+    buffered: Array.from({length: video.buffered.length}, (_, at) => [video.buffered.start(at), video.buffered.end(at)]),
+    frames: video.getVideoPlaybackQuality().totalVideoFrames,
+})"""
+
 
 def check_it_plays(frame: FrameLocator, page: Page) -> None:
     """Pictures come, and are not always the same."""
     video = frame.locator("video")
     expect(page.locator(".figures-of-player")).to_contain_text("640×360", timeout=START_S * 1000)
     seen: set[str] = set()
-    wait_until("other pictures", lambda: len(seen.__ior__({video.evaluate(PIXELS)})) > 2, START_S, every_s=0.2)
+    try:
+        wait_until("other pictures", lambda: len(seen.__ior__({video.evaluate(PIXELS)})) > 2, START_S, every_s=0.2)
+    except ProcessError:
+        pytest.fail(f"{len(seen)} pictures of {video.evaluate(STATE)}")
 
 
 def test_it_is_as_small_as_the_documentation_says() -> None:

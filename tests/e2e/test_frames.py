@@ -18,6 +18,7 @@ from support.cluster import PROGRAM, Cluster, Node, Settings, Standalone
 from support.etcd import make_certificates
 from support.forks import forks_for
 from support.frames import Recording, assert_same_from_join
+from support.http_recorder import WAITS
 from support.loops import NEEDS_UVLOOP
 from support.media import media
 from support.operator_api import live
@@ -82,13 +83,15 @@ class Run:
     def record_all(self, way: Literal["http", "websocket"], urls: Mapping[Path, str], *, once_live: str = "") -> None:
         """Play into files, all by one process.
 
-        `once_live`: an API; each player comes when it says that its stream has units. The process may start before there are any:
-        on a busy machine it is as long in starting as a stream of 8 s lasts.
+        `once_live`: an API; each player comes when it says that its stream has units. The process is there when this returns, so
+        that streams can be published then: on a busy machine it is as long in starting as a stream of 8 s lasts.
         """
         pairs = [part for file, url in urls.items() for part in (url, file)]
         waits = ["--once-live", once_live] if once_live else []
-        child = self.command(way, sys.executable, "-m", f"support.{way}_recorder", *waits, *pairs)
+        child = self.command(f"{way}-{len(self.players)}", sys.executable, "-m", f"support.{way}_recorder", *waits, *pairs)
         self.players.append(self.stack.enter_context(child))
+        if once_live:
+            wait_until("the recorder", lambda: WAITS in child.output(), RUN_S, child=child)
 
     def wait_live(self, api_url: str) -> None:
         """Wait until everything that is published has units."""

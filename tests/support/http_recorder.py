@@ -1,6 +1,6 @@
 """Plays endless HTTP answers into files, several at once: ``python -m support.http_recorder URL FILE [URL FILE ...]``.
 
-Behind ``--once-live API`` each comes when that API says that its stream has units.
+Behind ``--once-live API`` each comes when that API says that its stream has units; `WAITS` is printed when that is awaited.
 
 It ends when the server has ended all of them; with status 1, and what was wrong, where one could not be had or broke off.
 """
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from support.operator_api import live
 
+WAITS = "waits for streams"
 LIMIT_S = 30.0  #: of one read
 READ_BYTES = 256 << 10
 LIVE_S = 60.0  #: for all streams to have units
@@ -43,6 +44,7 @@ def stream_of(url: str) -> str:
 def once_live(api_url: str, urls: Sequence[str]) -> Iterator[tuple[int, str]]:
     """The number and URL of each, when its stream has units."""
     waiting = dict(enumerate(urls))
+    print(WAITS, flush=True)
     until_s = time.monotonic() + LIVE_S
     while waiting and time.monotonic() < until_s:
         streams = live(api_url)

@@ -1,6 +1,6 @@
 """Plays streams over WebSocket into files, several at once: ``python -m support.websocket_recorder URL FILE [URL FILE ...]``.
 
-Behind ``--once-live API`` each comes when that API says that its stream has units.
+Behind ``--once-live API`` each comes when that API says that its stream has units, as `support.http_recorder` does.
 Text messages go into a file beside, with ``.text`` after its name, one a line.
 
 It ends with status 0 once the server has closed every socket in order; certificates are not checked.
