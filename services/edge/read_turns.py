@@ -20,8 +20,8 @@ LEAST_WAIT_S = 0.010  #: a shorter wait for that spares no read
 class ReadTurnSettings:
     """How long a publisher may wait to be read."""
 
-    max_delay_ms: int = 40  #: the longest; 0: everything is read as it comes
-    publishers_per_delay_ms: int = 5  #: so many publishers make one millisecond of it
+    max_delay_ms: int = 70  #: the longest; 0: everything is read as it comes
+    publishers_per_delay_ms: int = 3  #: so many publishers make one millisecond of it
 
 
 class ReadTurns:

@@ -120,14 +120,14 @@ class PublishConfig(ConfigModel):
     )
 
     max_delay_ms: int = Field(
-        default=40,
+        default=70,
         ge=0,
         le=1000,
         description="The longest that RTMP publishers wait to be read together, or before what their players gather goes out, "
         "which takes less processor time; 0: none waits.",
     )
     publishers_per_delay_ms: int = Field(
-        default=5, ge=1, le=1000, description="Publishers wait to be read for one millisecond for each so many of them."
+        default=3, ge=1, le=1000, description="Publishers wait to be read for one millisecond for each so many of them."
     )
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,6 +32,7 @@ from services.edge.relay import RelaySettings
 from services.edge.rtmp import RtmpListener
 
 HOST = "127.0.0.1"
+DESCRIPTORS = "/proc/self/fd"
 LIMIT_S = 30.0
 HANDSHAKE_BYTES = 1536
 SLOW_S = 0.1  #: after which a player that lags is ended
@@ -292,6 +294,7 @@ def test_where_many_publish_what_came_since_the_last_turn_is_read_at_once_and_no
         async with Edge() as edge:
             edge.read_turns.settings = ReadTurnSettings(max_delay_ms=TURN_MS, publishers_per_delay_ms=1)
             edge.read_turns.publishers = range(TURN_MS)
+            before = len(os.listdir(DESCRIPTORS))
             client = await edge.connect()
             outlet = await edge.publishing(client, 1)
             await check_read_seldom(client, outlet)
@@ -301,6 +304,7 @@ def test_where_many_publish_what_came_since_the_last_turn_is_read_at_once_and_no
             client.writer.close()
             await eventually(lambda: outlet.closed is not None)
             assert outlet.seqs == list(range(FRAMES + 2))
+            await eventually(lambda: len(os.listdir(DESCRIPTORS)) == before)
 
     run(check())
 
