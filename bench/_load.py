@@ -44,6 +44,7 @@ class Players:
     closed: int
     stalled: int = 0  #: that got nothing for over a second at a time, or lost their connection
     longest_gap_ms: float = 0.0  #: that one got nothing
+    coming_gap_ms: float = 0.0  #: the same of those that had got something, before all had
     cpu_percent: float = 0.0  #: of one core, that they took: near a whole one they are the limit, not the server
 
 
@@ -215,7 +216,7 @@ def _established(port: int, *more: str) -> str:
 
 
 def play(url: tuple[str, ...], players: int, seconds: float, warm_up_s: float, log: Path, *, streams: int | None = None) -> Child:
-    """Start `players` players for `seconds`; `url` is what `players.c` takes before the number.
+    """Start `players` players, for `seconds` once all of them play; `url` is what `players.c` takes before the number.
 
     What they get in the first `warm_up_s` of that does not count. A ``%d`` in `url` is the number of one of so many `streams`,
     which the players share out; None: each has a stream of its own.
@@ -223,6 +224,15 @@ def play(url: tuple[str, ...], players: int, seconds: float, warm_up_s: float, l
     log.unlink(missing_ok=True)
     shared = [] if streams is None else [str(streams)]
     return Child([build("players"), *url, str(players), str(seconds), str(warm_up_s), *shared], log=log)
+
+
+def wait_playing(child: Child, limit_s: float) -> None:
+    """Wait until all players have got something, or have waited for `PLAYING_S` of `players.c`.
+
+    Raises:
+        ProcessError: they have not within `limit_s`, or have ended.
+    """
+    wait_until("players", lambda: child.output().startswith("ready"), limit_s, child=child)
 
 
 def played(child: Child, limit_s: float) -> Players:

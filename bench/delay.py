@@ -24,7 +24,7 @@ from support.process import Child, wait_until
 from bench import _joining, _load, _meter, _report, _road, _rounds, _stamps
 from bench._plots import Curve, Plot
 from bench._report import Judged
-from bench.fanout import AT_ONCE, CONNECT_S, LEAST_SHARE, LOOK_S, stream_kbps
+from bench.fanout import AT_ONCE, CONNECT_S, LEAST_SHARE, stream_kbps
 from lalmesh.runtime.config import FanOutConfig, LinkConfig
 from services.edge.fanout import LEAST_PLAYERS_PER_SENDING_MS
 
@@ -116,11 +116,10 @@ class Measured:
     def _crowd(self, players: int) -> Child | None:
         if not players:
             return None
-        port = self._edge.ports["http"]
         stays_s = FIRST_FRAME_S + self._plan.warm_up + self._plan.seconds + len(PROTOCOLS) * (JOIN_S + 1)
         crowd = _load.play(_road.flv(self._edge, STREAM), players, stays_s, self._plan.warm_up, self._folder / "players.log")
         self._road.load(crowd)
-        wait_until("players", lambda: _load.connections(port) >= players, CONNECT_S, child=crowd, every_s=LOOK_S)
+        _load.wait_playing(crowd, CONNECT_S)
         return crowd
 
     def _joins(self, protocol: str) -> _joining.Joins:

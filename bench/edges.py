@@ -31,12 +31,11 @@ from urllib.parse import urlsplit
 
 from support.media import media
 from support.ports import LOOPBACK
-from support.process import wait_until
 
 from bench import _load, _meter, _report, _road, _rounds
 from bench._plots import Curve, Plot
 from bench._report import Judged
-from bench.fanout import AT_ONCE, CONNECT_S, LEAST_SHARE, LOOK_S, STREAM_READY_S, gathered, stream_kbps
+from bench.fanout import AT_ONCE, CONNECT_S, LEAST_SHARE, STREAM_READY_S, gathered, stream_kbps
 
 STREAM = "live/edges"
 EDGES = (1, 2, 4)
@@ -158,10 +157,8 @@ def _measure(plan: argparse.Namespace, edges: int, folder: Path, stack: ExitStac
         name: road.load(_load.play(_road.flv(nodes[name], STREAM), number, stay_s, plan.warm_up, folder / f"{name}.players.log"))
         for name, number in sent.items()
     }
-    for name, crowd in crowds.items():
-        port, wanted = nodes[name].ports["http"], sent[name]
-        arrived = partial(_has, port, wanted)
-        wait_until("players", arrived, CONNECT_S, child=crowd, every_s=LOOK_S)
+    for crowd in crowds.values():
+        _load.wait_playing(crowd, CONNECT_S)
     time.sleep(plan.warm_up)
     pids = {"origin": road.origin.pid, **{name: node.pid for name, node in nodes.items()}}
     usage, writes = _weighed(pids, [node.ports["http"] for node in road.playing], players, plan.seconds)
@@ -177,10 +174,6 @@ def _weighed(pids: Mapping[str, int], ports: Sequence[int], players: int, second
     time.sleep(seconds)
     usage = meter.read()
     return usage, (sum(map(_load.data_segments, ports)) - sent) / (time.monotonic() - begun) / players
-
-
-def _has(port: int, wanted: int) -> bool:
-    return _load.connections(port) >= wanted
 
 
 @dataclass(slots=True, frozen=True)
@@ -218,7 +211,7 @@ def _measure_workers(plan: argparse.Namespace, subject: Workers, folder: Path, s
             _load.pin(pid, {theirs[at % len(theirs)]})
         for pid in (road.origin.pid, road.publishing.pid, publisher.pid, crowd.pid):
             _load.pin(pid, others)
-    wait_until("players", partial(_has, port, players), CONNECT_S, child=crowd, every_s=LOOK_S)
+    _load.wait_playing(crowd, CONNECT_S)
     time.sleep(plan.warm_up)
     split = _load.connections_by_process(port)
     weighed = {"origin": road.origin.pid, WHOLE: edge.pid, **pids}

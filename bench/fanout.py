@@ -23,7 +23,7 @@ from support.cluster import PROGRAM, Standalone
 from support.ffmpeg import bounded
 from support.media import media
 from support.ports import free_ports
-from support.process import Child, wait_until
+from support.process import Child
 
 from bench import _load, _report, _rounds
 from bench._report import Judged
@@ -33,7 +33,7 @@ from services.edge.fanout import GATHERED_PER_SENDING, MAX_SENDING_MS
 
 STREAM = "live/bench"
 STREAM_READY_S = 3.0  #: from the start of the publisher: its headers and a whole GOP have arrived
-CONNECT_S = 60.0  #: for all players to be connected
+CONNECT_S = 60.0  #: for all players to play
 LOOK_S = 0.2  #: between two counts of the connections
 LEAST_SHARE = 0.9  #: of the stream's bit rate: a player that got less was not served
 #: Of the floor's writes a second, with each frame at once. A server of one thread sends what comes while it is sending a block with
@@ -45,6 +45,7 @@ GATHERED_MS = (0, 100)  #: the longest that frames are held back, by the floor a
 PROTOCOLS = {"flv": "HTTP-FLV", "rtmp": "RTMP", "ts": "HTTP-TS", "ws": "WS-FLV"}
 CROWD = 4000  #: players of `CROWD_MEDIA`
 CROWD_GATHERED_MS = 100
+COMING_MS = 1000  #: that a player of the crowd may get nothing for, while the rest of it comes
 STREAM_MEDIA, CROWD_MEDIA = "bench", "bench_600k"
 MANY = 1000  #: from so many players on the bar of what is gathered is lower
 RESULTS = _load.BUILT / "fanout.json"
@@ -241,14 +242,12 @@ def measured(subject: Subject, plan: argparse.Namespace, folder: Path, stack: Ex
         with _ended_is_a_failure(publisher, plan, load_cores):
             time.sleep(STREAM_READY_S)
     port = int(server.players[1])
-    before = _load.connections(port)  # a publisher's may be among them
     counted_s = plan.seconds + 1
     players = _load.play(server.players, number, plan.warm_up + counted_s, plan.warm_up, folder / "players.log")
     stack.enter_context(players)
     if plan.pin:
         _load.pin(players.pid, load_cores)
-    wanted = before + number
-    wait_until("players", lambda: _load.connections(port) >= wanted, CONNECT_S, child=players, every_s=LOOK_S)
+    _load.wait_playing(players, CONNECT_S)
     time.sleep(plan.warm_up)
     count = server.sent or (lambda: _load.data_segments(port))
     sent, begun = count(), time.monotonic()
@@ -301,8 +300,10 @@ def _judged_crowd(subject: Subject, mine: Sequence[Sample]) -> list[Judged]:
     whose = f"{subject.players:,} by {PROTOCOLS[subject.protocol]}, {gathered(subject.gather_ms)}"
     stalled = max((max(sample.players.stalled, sample.players.closed) for sample in mine), default=None)
     lowest = min((sample.lowest_share for sample in mine), default=None)
+    coming_ms = max((sample.players.coming_gap_ms for sample in mine), default=None)
     return [
         Judged(what=f"fan-out, players that stalled of {whose}", found=stalled, bar=0, unit="players"),
+        Judged(what=f"fan-out, longest gap of a player while others came, {whose}", found=coming_ms, bar=COMING_MS, unit="ms"),
         Judged(
             what=f"fan-out, least that a player got of {whose}", found=lowest, bar=LEAST_SHARE, unit="of its stream", at_least=True
         ),
@@ -358,6 +359,7 @@ def crowd_row(subject: Subject, found: Found[Sample]) -> list[str]:
         str(max(players.stalled for players in got)),
         str(max(players.closed for players in got)),
         f"{max(players.longest_gap_ms for players in got):.0f}",
+        f"{max(players.coming_gap_ms for players in got):.0f}",
         f"{100 * min(sample.lowest_share for sample in mine):.0f}%",
         f"{statistics.median(players.cpu_percent for players in got):.0f}",
         verdict(subject, found),
@@ -374,7 +376,7 @@ HEAD = [
     *("writes/s", "x floor's", "verdict", "MB", "% of a core of the players"),
 ]
 CROWD_HEAD = [
-    *("protocol", "players", "gathered", "% of a core", "stalled", "closed", "longest gap ms"),
+    *("protocol", "players", "gathered", "% of a core", "stalled", "closed", "longest gap ms", "while they came"),
     *("least that one got", "% of a core of the players", "verdict", "MB"),
 ]
 AT_ONCE = (  #: of lalmesh, wherever that is said of it
@@ -422,7 +424,7 @@ def crowd_introduction() -> str:
     return (
         f"A stream of {stream_kbps(CROWD_MEDIA):.0f} kbit/s to as many players as one core carries. A player has stalled that got "
         "nothing for over a second, or lost its connection; the worst over the rounds is shown. Nobody may, and nobody may get "
-        f"less than {LEAST_SHARE:.0%} of the stream."
+        f"less than {LEAST_SHARE:.0%} of the stream. While they came, 50 in 20 ms: the longest that one that had begun got nothing."
     )
 
 

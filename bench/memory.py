@@ -18,11 +18,11 @@ from pathlib import Path
 
 from support.cluster import PROGRAM, Standalone
 from support.media import media
-from support.process import Child, wait_until
+from support.process import Child
 
 from bench import _load, _report, _road, _rounds, fanout, publish
 from bench._report import Judged
-from bench.fanout import CONNECT_S, LEAST_SHARE, LOOK_S, STREAM, STREAM_READY_S
+from bench.fanout import CONNECT_S, LEAST_SHARE, STREAM, STREAM_READY_S
 from bench.peers import Nginx, NodeMediaServer
 
 PUBLISHERS, PLAYERS, STREAMS = 200, 1000, 100
@@ -135,11 +135,9 @@ def _short(got: _load.Players) -> str:
 
 
 def _played(url: tuple[str, ...], number: int, log: Path, *, warm_up_s: float = 0) -> Child:
-    port = int(url[1])
-    wanted = _load.connections(port) + number
     load = _load.play(url, number, LONG_S, warm_up_s, log)
     try:
-        wait_until("players", lambda: _load.connections(port) >= wanted, CONNECT_S, child=load, every_s=LOOK_S)
+        _load.wait_playing(load, CONNECT_S)
     except BaseException:
         load.kill()
         raise

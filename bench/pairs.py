@@ -23,7 +23,7 @@ from support.process import wait_until
 from bench import _load, _meter, _report, _rounds, _stamps
 from bench._plots import Curve, Plot
 from bench._report import Judged
-from bench.fanout import CONNECT_S, LEAST_SHARE, LOOK_S, installed_node_media_server, stream_kbps
+from bench.fanout import CONNECT_S, LEAST_SHARE, installed_node_media_server, stream_kbps
 from bench.peers import Nginx, NodeMediaServer, Server
 from lalmesh.runtime.config import PublishConfig
 
@@ -120,11 +120,10 @@ def _measure(plan: argparse.Namespace, name: str, pairs: int, folder: Path, stac
         wait_until("a frame at the player that looks", lambda: bool(_stamps.read(got)), FIRST_FRAME_S, child=looking)
     port = started.ports["rtmp" if SHOWN[name] == "RTMP" else "http"]
     play = ("rtmp", str(port), "live", STREAMS) if SHOWN[name] == "RTMP" else ("http", str(port), f"/live/{STREAMS}.flv")
-    before = _load.connections(port)
     players = _load.play(play, pairs, plan.warm_up + plan.seconds + 1, plan.warm_up, folder / "players.log")
     stack.enter_context(players)
     cores.give_load(players.pid)
-    wait_until("players", lambda: _load.connections(port) >= before + pairs, CONNECT_S, child=players, every_s=LOOK_S)
+    _load.wait_playing(players, CONNECT_S)
     time.sleep(plan.warm_up)
     meter, since_ns = _meter.Meter({name: started.pid}), time.monotonic_ns()
     time.sleep(plan.seconds)

@@ -18,11 +18,10 @@ from pathlib import Path
 
 from support.cluster import PROGRAM, Standalone
 from support.media import media
-from support.process import wait_until
 
 from bench import _load, _report, _rounds, fanout, publish
 from bench._plots import Curve, Plot
-from bench.fanout import AT_ONCE, CONNECT_S, GATHERED_MS, LEAST_SHARE, LOOK_S, STREAM_MEDIA, STREAM_READY_S, gathered, stream_kbps
+from bench.fanout import AT_ONCE, CONNECT_S, GATHERED_MS, LEAST_SHARE, STREAM_MEDIA, STREAM_READY_S, gathered, stream_kbps
 
 PLAYERS = (100, 250, 500, 1000, 1500, 2000)
 MEDIA = ("bench_600k", "bench_1m", STREAM_MEDIA, "bench_6m")
@@ -80,7 +79,7 @@ def of_streams(streams: int, gather_ms: int, plan: argparse.Namespace, folder: P
     stack.enter_context(players)
     cores.give_load(players.pid)
     port = node.ports["http"]
-    wait_until("players", lambda: _load.connections(port) >= SHARED_PLAYERS, CONNECT_S, child=players, every_s=LOOK_S)
+    _load.wait_playing(players, CONNECT_S)
     time.sleep(plan.warm_up)
     sent, begun = _load.data_segments(port), time.monotonic()
     used = _load.usage(node.pid, plan.seconds)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.cluster import Standalone
 from support.media import media
-from support.process import Child, wait_until
+from support.process import Child
 
 from bench import _load
 
@@ -49,9 +49,8 @@ def test_publishers_and_players_of_their_streams(node: Standalone, tmp_path: Pat
 def test_players_notice_that_a_server_stands_still(node: Standalone, tmp_path: Path) -> None:
     with _load.publish(node.ports["rtmp"], STREAMS, 0, 0, media(FILE), tmp_path / "publishers.log") as load:
         _load.wait_published(load, LIMIT_S)
-        before = _load.connections(node.ports["http"])
         crowd = players(node, "ws", 4, WARM_UP_S + COUNTED_S + STALL_S, tmp_path / "ws.log")
-        wait_until("players", lambda: _load.connections(node.ports["http"]) >= before + 4, LIMIT_S, child=crowd)
+        _load.wait_playing(crowd, LIMIT_S)
         time.sleep(WARM_UP_S + 0.5)  # what they get from now on counts
         node.pause()
         time.sleep(STALL_S)
@@ -65,10 +64,8 @@ def test_players_notice_that_a_server_stands_still(node: Standalone, tmp_path: P
 def test_players_that_are_asked_to_end_do_so_at_once_and_tell_what_they_got(node: Standalone, tmp_path: Path, kind: str) -> None:
     with _load.publish(node.ports["rtmp"], STREAMS, 0, 0, media(FILE), tmp_path / "publishers.log") as load:
         _load.wait_published(load, LIMIT_S)
-        port = node.ports["rtmp" if kind == "rtmp" else "http"]
-        before = _load.connections(port)
         crowd = players(node, kind, 4, LONG_S, tmp_path / f"{kind}.log")
-        wait_until("players", lambda: _load.connections(port) >= before + 4, LIMIT_S, child=crowd)
+        _load.wait_playing(crowd, LIMIT_S)
         time.sleep(WARM_UP_S + COUNTED_S)
         crowd.terminate()
         got = _load.played(crowd, AT_ONCE_S)
@@ -83,7 +80,7 @@ def test_players_that_are_asked_to_end_know_who_was_closed_before(tmp_path: Path
     ):
         _load.wait_published(load, LIMIT_S)
         with players(server, "http", 3, LONG_S, tmp_path / "http.log") as crowd:
-            wait_until("players", lambda: _load.connections(server.ports["http"]) >= 3, LIMIT_S, child=crowd)
+            _load.wait_playing(crowd, LIMIT_S)
             server.kill()
             time.sleep(0.5)
             crowd.terminate()

@@ -25,7 +25,7 @@ Samples = list[Sample | None]
 
 def samples(*cpu: float, writes: float = 70, stalled: int = 0, lowest: float = 1.0, may_fall_short: bool = False) -> Samples:
     """One a round."""
-    players = Players(500, DUE_KBPS, DUE_KBPS * lowest, 0, stalled, 30.0, 20.0)
+    players = Players(500, DUE_KBPS, DUE_KBPS * lowest, 0, stalled, 30.0, 40.0, 20.0)
     return [Sample(Usage(0, percent, percent, 10), players, writes, DUE_KBPS, may_fall_short) for percent in cpu]
 
 
@@ -92,18 +92,19 @@ def test_what_was_not_measured_is_not_judged() -> None:
 
 def test_one_player_of_a_crowd_that_stalls_is_one_too_many() -> None:
     crowd = Found({CROWD: [*samples(60), None, *samples(61, stalled=1)]})
-    assert [each.met for each in judged(subject(CROWD), crowd)] == [False, True]
-    assert crowd_row(subject(CROWD), crowd)[:8] == ["HTTP-TS", "4000", "100 ms", "60.5", "1", "0", "30", "100%"]
-    assert [each.met for each in judged(subject(CROWD), Found({CROWD: samples(60)}))] == [True, True]
+    assert [each.met for each in judged(subject(CROWD), crowd)] == [False, True, True]
+    assert crowd_row(subject(CROWD), crowd)[:9] == ["HTTP-TS", "4000", "100 ms", "60.5", "1", "0", "30", "40", "100%"]
+    assert [each.met for each in judged(subject(CROWD), Found({CROWD: samples(60)}))] == [True, True, True]
 
 
 def test_a_crowd_that_gets_half_of_its_stream_is_not_served_though_nobody_stalls() -> None:
     crowd = Found({CROWD: [*samples(99, lowest=0.95), *samples(99, lowest=0.5, may_fall_short=True)]})
     assert [each.told for each in judged(subject(CROWD), crowd)] == [
         "fan-out, players that stalled of 4,000 by HTTP-TS, gathered 100 ms: 0 players, at most 0: met",
+        "fan-out, longest gap of a player while others came, 4,000 by HTTP-TS, gathered 100 ms: 40 ms, at most 1000: met",
         "fan-out, least that a player got of 4,000 by HTTP-TS, gathered 100 ms: 0.5 of its stream, at least 0.9: missed",
     ]
-    assert crowd_row(subject(CROWD), crowd)[7] == "50%"
+    assert crowd_row(subject(CROWD), crowd)[8] == "50%"
 
 
 def test_a_player_that_got_too_little_makes_a_sample_worthless_but_where_that_is_to_be_found() -> None:
