@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
 
+from lalmesh.runtime.each_alone import for_each_alone
+
 READ_AHEAD_S = 0.002  #: before what was gathered goes out, so that what is read then goes out with it
 LEAST_WAIT_S = 0.010  #: a shorter wait for that spares no read
 
@@ -63,5 +65,4 @@ class ReadTurns:
 
     def _turn(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for go_on in waiting:
-            go_on()
+        for_each_alone(waiting, lambda go_on: go_on(), "a publisher could not be read")

@@ -76,7 +76,11 @@ class RtmpConnection(asyncio.BufferedProtocol):
         except OSError:  # nothing is there, or nothing will ever be
             return False
         if nbytes:
-            self._take(nbytes)
+            try:
+                self._take(nbytes)
+            except BaseException:
+                transport.abort()  # as the loop does where what it has read cannot be taken
+                raise
         return self._waits
 
     def eof_received(self) -> None:

@@ -6,7 +6,9 @@ import asyncio
 import os
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -305,6 +307,35 @@ def test_where_many_publish_what_came_since_the_last_turn_is_read_at_once_and_no
             await eventually(lambda: outlet.closed is not None)
             assert outlet.seqs == list(range(FRAMES + 2))
             await eventually(lambda: len(os.listdir(DESCRIPTORS)) == before)
+
+    run(check())
+
+
+def has(outlet: FakeOutlet, seqs: list[int]) -> bool:
+    return outlet.seqs == seqs
+
+
+def test_a_publisher_whose_turn_fails_is_closed_as_any_read_that_does_and_the_others_go_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise ValueError("a bug")
+
+    async def check() -> None:
+        async with Edge() as edge:
+            edge.read_turns.settings = ReadTurnSettings(max_delay_ms=TURN_MS, publishers_per_delay_ms=1)
+            edge.read_turns.publishers = range(TURN_MS)
+            broken, other = await edge.connect(), await edge.connect()
+            first, second = await edge.publishing(broken, 1), await edge.publishing(other, 2)
+            for client, stream_id, outlet in ((broken, 1, first), (other, 2, second)):
+                client.send(TAG_AUDIO, stream_id, FRAME)
+                await eventually(partial(has, outlet, [0]))
+            monkeypatch.setattr(first, "wake", fail)
+            for client, stream_id in ((broken, 1), (other, 2)):  # whom the turns read by now
+                client.send(TAG_AUDIO, stream_id, FRAME)
+            with suppress(ConnectionError):
+                await asyncio.wait_for(broken.reader.read(), LIMIT_S)  # to its end
+            await eventually(partial(has, second, [0, 1]))
 
     run(check())
 

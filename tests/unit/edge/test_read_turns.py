@@ -33,6 +33,20 @@ async def test_all_that_wait_go_on_together_and_who_waits_again_does_so_for_the_
     assert went_on == [("a", 20), ("b", 20), ("a", 40), ("b", 40), ("a", 60)]
 
 
+@in_virtual_time
+async def test_one_that_cannot_be_read_keeps_nobody_from_its_turn(caplog: pytest.LogCaptureFixture) -> None:
+    turns, went_on = ReadTurns(ReadTurnSettings(), range(100), asyncio.get_running_loop()), asyncio.Event()
+
+    def fail() -> None:
+        raise ValueError("a bug")
+
+    turns.wait(fail)
+    turns.wait(went_on.set)
+    await asyncio.sleep(1)
+    assert went_on.is_set()
+    assert [record.getMessage() for record in caplog.records] == ["a publisher could not be read"]
+
+
 @pytest.mark.parametrize(
     ("gather", "publishers", "slack_s", "waits_s"),
     [
