@@ -8,7 +8,6 @@ What repeats too fast is counted instead (`FloodFilter`). A thread writes (`LogW
 from __future__ import annotations
 
 import logging
-import logging.handlers
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from structlog.typing import EventDict, Processor
 
 from lalmesh.runtime import telemetry as tracing
 from lalmesh.runtime.config import ConfigError, Problem, TelemetryConfig
-from lalmesh.runtime.log_writing import LogWriter
+from lalmesh.runtime.log_writing import LogWriter, UnbufferedFile, unbuffered
 
 FLOOD_WINDOW_S = 1.0
 MAX_ALIKE = 20  #: records of one kind in a window: a person reads no more, and a peer that sends rubbish fills no disk
@@ -46,9 +45,10 @@ def configure_logging(telemetry: TelemetryConfig, *, service: str, node: str, st
     Raises:
         ConfigError: the log file cannot be opened.
     """
-    target = _target(telemetry, sys.stderr if stream is None else stream)
-    handler = LogWriter(target)
-    handler.setFormatter(_formatter(telemetry, target, service=service, node=node))
+    stream = sys.stderr if stream is None else stream
+    is_terminal = not telemetry.log_file and stream.isatty()
+    handler = LogWriter(_target(telemetry, stream))
+    handler.setFormatter(_formatter(telemetry, service=service, node=node, is_terminal=is_terminal))
     handler.addFilter(FloodFilter(handler))
     root = logging.getLogger()
     for old in _writers():
@@ -133,21 +133,18 @@ class FloodFilter(logging.Filter):
 
 def _target(telemetry: TelemetryConfig, stream: TextIO) -> logging.StreamHandler[Any]:
     if not telemetry.log_file:
-        return logging.StreamHandler(stream)
+        return logging.StreamHandler(unbuffered(stream))
     try:
-        return logging.handlers.WatchedFileHandler(telemetry.log_file, encoding="utf-8")
+        return UnbufferedFile(telemetry.log_file)
     except OSError as exc:
         raise ConfigError([Problem("telemetry.log_file", f"{telemetry.log_file} cannot be opened: {exc.strerror}")]) from exc
 
 
-def _formatter(
-    telemetry: TelemetryConfig, target: logging.StreamHandler[Any], *, service: str, node: str
-) -> structlog.stdlib.ProcessorFormatter:
-    terminal = target.stream.isatty()
-    as_text = telemetry.log_format == "text" or (telemetry.log_format == "auto" and terminal)
+def _formatter(telemetry: TelemetryConfig, *, service: str, node: str, is_terminal: bool) -> structlog.stdlib.ProcessorFormatter:
+    as_text = telemetry.log_format == "text" or (telemetry.log_format == "auto" and is_terminal)
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[_extras, structlog.contextvars.merge_contextvars],
-        processors=[_facts(service, node), *(_text(colors=terminal) if as_text else _json())],
+        processors=[_facts(service, node), *(_text(colors=is_terminal) if as_text else _json())],
     )
 
 

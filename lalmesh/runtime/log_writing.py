@@ -3,12 +3,58 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
+import logging.handlers
+import os
 import queue
 import threading
+from typing import TextIO
 
 MAX_WAITING = 10_000  #: lines, some 4 MB: beyond them lines are dropped, and counted
 FLUSH_S = 1.0  #: for what waits to be written as a process ends
+
+
+class Unbuffered(io.TextIOBase):
+    """Text into a descriptor, at once. Who flushes or closes it waits for no write that hangs, as a buffer's lock has him do."""
+
+    def __init__(self, descriptor: int, *, is_ours: bool) -> None:
+        """Write to `descriptor`, which is closed with this where it `is_ours`."""
+        self._descriptor = descriptor
+        self._is_ours = is_ours
+
+    def write(self, text: str) -> int:
+        """Write all of it."""
+        left = memoryview(text.encode(errors="backslashreplace"))
+        while left:
+            left = left[os.write(self._descriptor, left) :]
+        return len(text)
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._descriptor
+
+    def close(self) -> None:
+        """Close the descriptor, if it is ours."""
+        if self._is_ours and not self.closed:
+            os.close(self._descriptor)
+        super().close()
+
+
+class UnbufferedFile(logging.handlers.WatchedFileHandler):
+    """A file that is opened anew where it was moved away."""
+
+    def _open(self) -> Unbuffered:  # type: ignore[override]
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        return Unbuffered(os.open(self.baseFilename, flags, 0o666), is_ours=True)
+
+
+def unbuffered(stream: TextIO) -> TextIO | Unbuffered:
+    """What writes where `stream` does; `stream` itself where that is no file."""
+    try:
+        return Unbuffered(stream.fileno(), is_ours=False)
+    except OSError:  # io.UnsupportedOperation too
+        return stream
 
 
 class LogWriter(logging.Handler):
@@ -17,6 +63,7 @@ class LogWriter(logging.Handler):
     def __init__(self, target: logging.Handler) -> None:
         """Write by `target`, which gets lines that are ready, and is closed by this one."""
         super().__init__()
+        target.lock = None  # one thread writes; where that hangs, logging would wait for the lock as the process ends
         self.dropped = 0  #: lines, since the process began
         self._untold = 0  # of them, that no line has told of
         self._target = target

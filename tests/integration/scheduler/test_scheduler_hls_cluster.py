@@ -236,7 +236,7 @@ async def test_many_streams_of_a_killed_owner_are_taken_over_quickly(cluster: Cl
     for stream in later:
         await edge.granted(stream)
     one_by_one_s = max(before_s, time.monotonic() - begun)  # on the same machine, which others may keep busy now and then
-    assert taken_over_s < REJOIN_S + SWEPT_S + one_by_one_s
+    assert taken_over_s < REJOIN_S + SWEPT_S + 2 * one_by_one_s  # and not a sweep for each
 
 
 async def test_players_and_owner_are_shown_with_the_stream(cluster: Cluster) -> None:

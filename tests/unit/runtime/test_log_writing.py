@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import io
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from lalmesh.runtime import log_writing
-from lalmesh.runtime.log_writing import LogWriter
+from lalmesh.runtime.log_writing import LogWriter, Unbuffered, unbuffered
 
 LIMIT_S = 30.0
 
@@ -98,3 +101,29 @@ def test_what_cannot_be_formatted_is_told_of_on_standard_error_and_nothing_else_
     writer.flush()
     assert disk.lines == ["next"]
     assert "TypeError" in capsys.readouterr().err
+
+
+def test_text_goes_out_whole_and_at_once_and_a_descriptor_of_others_stays_open(tmp_path: Path) -> None:
+    reader, descriptor = os.pipe()
+    try:
+        stream = os.fdopen(os.dup(descriptor), "w")
+        text = unbuffered(stream)
+        assert text.write("ä\ud800\n") == 3
+        assert os.read(reader, 100) == b"\xc3\xa4\\ud800\n"
+        ours = Unbuffered(os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT), is_ours=True)
+        ours.close()
+        ours.close()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(ours.fileno())
+        theirs = Unbuffered(descriptor, is_ours=False)
+        theirs.close()
+        os.fstat(descriptor)
+        stream.close()
+    finally:
+        os.close(reader)
+        os.close(descriptor)
+
+
+def test_what_is_no_file_is_written_to_as_it_is() -> None:
+    stream = io.StringIO()
+    assert unbuffered(stream) is stream
