@@ -35,10 +35,11 @@ def players(node: Standalone, kind: str, number: int, seconds: float, log: Path)
 
 
 def test_publishers_and_players_of_their_streams(node: Standalone, tmp_path: Path) -> None:
-    with _load.publish(node.ports["rtmp"], STREAMS, 5, 0.5, media(FILE), tmp_path / "publishers.log") as load:
+    with _load.publish(node.ports["rtmp"], STREAMS, 0, 0.5, media(FILE), tmp_path / "publishers.log") as load:
         _load.wait_published(load, LIMIT_S)
         crowds = [players(node, kind, 5, WARM_UP_S + COUNTED_S, tmp_path / f"{kind}.log") for kind in ("rtmp", "ws", "http")]
         got = [_load.played(crowd, LIMIT_S) for crowd in crowds]
+        load.terminate()
         sent = _load.published(load, LIMIT_S)
     assert [(each.players, each.closed) for each in got] == [(5, 0)] * 3
     assert min(each.lowest_kbps for each in got) > 0.7 * KBPS
