@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from support.virtual_time import in_virtual_time
 
-from services.standalone.loop_delay import STEP_S, WATCH_S, LoopDelay
+from services.standalone import loop_delay
+from services.standalone.loop_delay import STEP_S, LoopDelay
 
 LIMIT_S = 30.0
 NAME = "lalmesh_loop_delay_seconds"
@@ -43,7 +44,11 @@ async def test_what_keeps_the_loop_is_told() -> None:
     assert (registry.get_sample_value(f"{NAME}_sum") or 0) > STEP_S
 
 
-async def test_where_the_loop_stands_still_is_logged_while_it_does(caplog: pytest.LogCaptureFixture) -> None:
+async def test_where_the_loop_stands_still_is_logged_while_it_does(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_delay, "WATCH_S", 0.05)
+    monkeypatch.setattr(loop_delay, "STILL_S", 0.2)
     delay = LoopDelay()
     until = time.monotonic() + LIMIT_S
     while not caplog.records and time.monotonic() < until:
@@ -52,17 +57,17 @@ async def test_where_the_loop_stands_still_is_logged_while_it_does(caplog: pytes
     (record,) = caplog.records
     assert "stands still" in record.getMessage()
     assert "test_where_the_loop_stands_still" in vars(record)["stack"]
-    assert vars(record)["processor_s"] < WATCH_S
+    assert vars(record)["processor_s"] < STEP_S
 
 
-def watching() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "loop-watch"]
+def watching() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "loop-watch"}
 
 
 async def test_the_thread_that_looks_ends_with_it() -> None:
-    before = len(watching())
+    before = watching()  # of tests before: they end by and by
     delay = LoopDelay()
-    (thread,) = watching()[before:]
+    (thread,) = watching() - before
     delay.stop()
     await asyncio.to_thread(thread.join, LIMIT_S)
     assert not thread.is_alive()
