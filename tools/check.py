@@ -22,14 +22,11 @@ ENVIRONMENT = {
 LIMIT_S = 300  #: for one check on a machine that does much else
 JOBS = (os.cpu_count() or 1) + 2  #: more than there are cores: what is long begins at once, the short checks fill the gaps
 
-#: The unit tests in parts of about one length, each in one process. Workers of pytest-xdist would each collect all the tests and
-#: tell of every one: a quarter more processor time. Parts that import much alike are one: imports are a sixth of all.
+#: The unit tests in parts of about one length, each in one process, for two cores. Workers of pytest-xdist would each collect all
+#: the tests and tell of every one: a quarter more processor time. A third part would import much of what the others do.
 UNIT_TESTS = "unit tests"
 PYTEST = ["pytest", "-p", "no:xdist", "-p", "no:schemathesis"]  # what is not loaded takes no time to load
-PARTS = {
-    "services": ["scheduler", "edge", "hls", "origin", "standalone"],
-    "media, protocols": ["amf", "codec", "container", "remux", "protocol"],
-}
+PARTS = {"services": ["scheduler", "edge", "hls", "origin", "runtime"]}
 IN_PARTS = [f"tests/unit/{folder}" for folders in PARTS.values() for folder in folders]
 
 #: The slow ones first.

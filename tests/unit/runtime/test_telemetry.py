@@ -161,7 +161,8 @@ def test_a_request_is_a_part_of_what_its_header_says_or_else_its_query_where_tha
         assert telemetry.from_request({}, f"a=1&traceparent={text}") == (None, "", "a=1")
 
 
-def test_a_full_queue_loses_the_newest_and_counts_them(process: _tracing._Process) -> None:
+def test_a_full_queue_loses_the_newest_and_counts_them(process: _tracing._Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_recording, "SEND_EVERY_S", 0.01)
     exporter = Kept()
     recording(process, exporter, queue_num=16)
     telemetry.start(SpanName.PUBLISH, None, {}).end()
@@ -186,6 +187,7 @@ def test_what_the_collector_does_not_take_is_counted() -> None:
 
 def test_a_collector_that_hangs_does_not_keep_a_process_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_recording, "CLOSE_S", 0.01)
+    monkeypatch.setattr(_recording, "SEND_EVERY_S", 0.01)
     counters, exporter = SpanCounters(), Kept(takes=False)
     queue = BoundedQueue(exporter, 16, counters)
     queue.on_end(ReadableSpan("first"))
