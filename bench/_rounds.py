@@ -7,10 +7,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -18,6 +19,7 @@ from support.cluster import PROGRAM
 from support.etcd import CAN_RUN_ETCD
 
 from bench import _report
+from bench._host import HOST
 from bench._plots import Plot
 from bench._report import Judged
 
@@ -163,15 +165,15 @@ def run(chosen: Sequence[Subject[S]], rounds: int, *, together: bool = False) ->
     here = found.begin(chosen)
     for number in range(rounds):
         due = turned(here, number)
-        samples = _at_once(due) if together else map(attempt, due)
+        samples = _watched(partial(_at_once, due), rounds) if together else (attempt(subject, rounds) for subject in due)
         for subject, (sample, problem) in zip(due, samples, strict=True):
             found.add(subject.label, sample, problem, f"round {number + 1}/{rounds}")
     return found
 
 
-def _at_once(due: Sequence[Subject[S]]) -> Iterator[tuple[S | None, str]]:
+def _at_once(due: Sequence[Subject[S]]) -> list[tuple[S | None, str]]:
     with ThreadPoolExecutor(max(1, len(due))) as runners:
-        yield from runners.map(attempt, due)
+        return list(runners.map(_once, map(_alone, due)))
 
 
 def turned(subjects: Sequence[T], number: int) -> Sequence[T]:
@@ -179,18 +181,29 @@ def turned(subjects: Sequence[T], number: int) -> Sequence[T]:
     return subjects[::-1] if number % 2 else subjects
 
 
-def attempt(subject: Subject[S]) -> tuple[S | None, str]:
-    """One subject, once, with a folder and a stack of its own: the sample, or what went wrong."""
+def attempt(subject: Subject[S], rounds: int) -> tuple[S | None, str]:
+    """One subject in one of so many rounds, with a folder and a stack of its own: the sample, or what went wrong."""
+    return tried(_alone(subject), rounds)
 
-    def alone() -> S:
+
+def _alone(subject: Subject[S]) -> Callable[[], S]:
+    def measure() -> S:
         with tempfile.TemporaryDirectory(prefix="lalmesh-bench-") as name, ExitStack() as stack:
             return subject.measure(Path(name), stack)
 
-    return tried(alone)
+    return measure
 
 
-def tried(measure: Callable[[], S]) -> tuple[S | None, str]:
-    """A sample, or what makes it worthless."""
+def tried(measure: Callable[[], S], rounds: int) -> tuple[S | None, str]:
+    """A sample, or what makes it worthless; the one that the host of the machine took least from, unless one round is all."""
+    return _watched(partial(_once, measure), rounds)
+
+
+def _watched(measure: Callable[[], T], rounds: int) -> T:
+    return HOST.watch(measure) if rounds > 1 else measure()
+
+
+def _once(measure: Callable[[], S]) -> tuple[S | None, str]:
     try:
         sample = measure()
     except FAILURES as error:
@@ -219,7 +232,7 @@ def conclude(
         judged: the bars.
         plots: what to draw.
     """
-    about = _report.context()
+    about = _report.context() | ({"host": HOST.told} if HOST.shares else {})
     bars = [_report.table(_report.BARS_HEAD, [each.cells for each in judged])] if judged else []
     text = "\n\n".join((_report.listed(about), *paragraphs, *bars))
     print(f"\n{title}\n\n{text}\n")

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from bench import _asking, _load, _report, _rounds, _segmenting
+from bench import _asking, _host, _load, _report, _rounds, _segmenting
 from bench._rounds import Found
 from bench.fanout import stream_kbps
 
@@ -73,7 +73,8 @@ class Bench:
 
     def _ask(self, number: int) -> None:
         plan = self._plan
-        limit_s = RIG_S + len(self._asking) * (plan.warm_up + plan.seconds + _load.ANSWER_S + _load.MARGIN_S)
+        once_s = plan.warm_up + plan.seconds + _load.ANSWER_S + _load.MARGIN_S + _host.PAUSE_S
+        limit_s = RIG_S + len(self._asking) * _host.TRIES * once_s
         with tempfile.TemporaryDirectory(prefix="lalmesh-bench-") as name, ExitStack() as stack:
             rig = _started("cluster", partial(_asking.Rig, Path(name), stack, plan, self._cores, limit_s), self.asked)
             for subject in self._asking:
@@ -85,7 +86,7 @@ class Bench:
         if measure is None:
             found.samples[label].append(None)
         else:
-            found.add(label, *_rounds.tried(measure), f"round {number}/{self._plan.rounds}")
+            found.add(label, *_rounds.tried(measure, self._plan.rounds), f"round {number}/{self._plan.rounds}")
 
     def sections(self) -> list[str]:
         """The two tables, each under what it shows; one that has no row is left out."""

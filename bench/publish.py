@@ -35,6 +35,7 @@ MOST_TIMES_NGINX = 3.3  #: which is what lal takes
 MOST_MB = 2.0  #: of memory for a publisher
 FULL_PERCENT = 95.0  #: of its core, from which on a process has nothing left
 BEGIN_S, BEGIN_EACH_S = 20.0, 0.1  #: for publishers to begin
+LONGEST_REASON = 200  #: characters
 SPARE_S = 3.0  #: that they go on after the measurement
 RESULTS = _load.BUILT / "publish.json"
 TITLE = "Publish: streams that nobody plays"
@@ -197,7 +198,7 @@ class Bench:
             try:
                 step = self.step(publishers)
             except _rounds.FAILURES as error:
-                return Climb(steps, f"with {publishers} {str(error).splitlines()[0]}")
+                return Climb(steps, f"with {publishers} {short(error)}")
             told = f"{step.shown}, {step.problem}" if step.problem else step.shown
             print(f"    {publishers:>5} publishers: {told}", file=sys.stderr, flush=True)
             steps.append(step)
@@ -206,6 +207,13 @@ class Bench:
             if step.usage.cpu_percent >= FULL_PERCENT:
                 return Climb(steps, "its core is full")
         return Climb(steps, "no more were tried")
+
+
+def short(error: Exception) -> str:
+    """What has failed, without the command that has, and the last that it said."""
+    first, *said = str(error).strip().splitlines() or [type(error).__name__]
+    last = said[-1] if said and not said[-1].endswith("its output ends:") else ""
+    return " ".join(filter(None, (first.partition(":")[0] + ":" * bool(last), last[:LONGEST_REASON])))
 
 
 def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Step]]:

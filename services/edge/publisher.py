@@ -36,6 +36,7 @@ UNDO_ATTEMPTS = 5  #: to find out what a claim without an answer got; after that
 
 #: A claim that gets one of these may have been granted: by a replica that did not answer, before the one that did was asked.
 NO_ANSWER = (Refusal.UNAVAILABLE, Refusal.NOT_JOINED)
+ENDING_S = 0.3  #: of a publisher whose connection's end may not have been read yet: two of the longest turns, and some more
 JOINING_PAUSE_S = 0.2  #: until an edge that is no member asks again, within the time of one claim
 
 
@@ -146,8 +147,10 @@ class Publishers:
         claim = Claim(stream=stream, publication=publishing.core.publication, take_over=take_over, asked=asked)
         if (before := self._live.get(stream)) is not None and before.leaving is not None:
             before.close()
+        if before is not None and not take_over:
+            await before.over_within(ENDING_S)  # an encoder that comes back at once must not find itself
         if (release := self._releases.get(stream)) is not None:
-            await asyncio.wait([release])  # an encoder that comes back at once must not find its own claim
+            await asyncio.wait([release])  # ... nor its own claim
         if stream in self._live and not take_over:  # whatever the registry has forgotten
             raise StreamExists(f"{stream} is being published at this edge")
         try:
@@ -170,15 +173,23 @@ class Publishers:
         return publishing
 
     async def _claim_as_member(self, claim: Claim) -> Grant | Refused:
-        """Claim; again where this edge has lost its scheduler and is about to have another: an encoder can wait for so long."""
+        """Claim; again where this edge has lost its scheduler and is about to have another: an encoder can wait for so long.
+
+        And once more where somebody else has the stream: that may be the encoder itself, whose end another edge is about to read.
+        """
         loop = asyncio.get_running_loop()
         end = loop.time() + self.claim_timeout_s
+        pauses_s = {Refusal.NOT_JOINED: JOINING_PAUSE_S, Refusal.EXISTS: ENDING_S}
         while True:
             answer = await self._claim(claim)
-            is_stranger = isinstance(answer, Refused) and answer.refusal is Refusal.NOT_JOINED
-            if not is_stranger or loop.time() + JOINING_PAUSE_S > end:
+            if isinstance(answer, Grant):
                 return answer
-            await asyncio.sleep(JOINING_PAUSE_S)
+            pause_s = pauses_s.get(answer.refusal)
+            if pause_s is None or loop.time() + pause_s > end:
+                return answer
+            if answer.refusal is Refusal.EXISTS:
+                del pauses_s[Refusal.EXISTS]
+            await asyncio.sleep(pause_s)
 
     async def _claim(self, claim: Claim) -> Grant | Refused:
         return (await self._scheduler.claim(self.node, [claim], self.claim_timeout_s))[0]

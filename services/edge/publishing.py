@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -121,6 +122,7 @@ class Publishing:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._closed = False
+        self._over = asyncio.Event()
         self._facts = {"stream_key": str(stream)}
         self.trace: TraceContext | None = None  #: the span that its publisher was let in by
         self._opened_us = 0  # Unix microseconds when it was, until its first unit has come
@@ -270,3 +272,10 @@ class Publishing:
         for outlet in outlets:
             outlet.close(CloseReason.DONE)
         self._edge.closed(self)
+        self._over.set()
+
+    async def over_within(self, limit_s: float) -> None:
+        """Wait until it is closed, or `limit_s` have passed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._over.wait()

@@ -15,7 +15,7 @@ import pytest
 from e2e.test_frames import Run, into
 from e2e.test_rtsp_play import INPUTS, SERVERS, push
 from support.media import media
-from support.recorder import recorder, recording
+from support.recorder import Recorder, recorder, recording
 from support.rtsp_recorder import Arrival, Played, play
 
 from lalmesh.media import TICKS_PER_SECOND
@@ -34,7 +34,7 @@ SPS, PPS, IDR, STAP_A, FU_A = 7, 8, 5, 24, 28  # RFC 6184 §5.2
 class Join:
     """When a player comes, and how."""
 
-    after_s: float
+    at_s: float  #: of the stream's own time: well before its next random access point, at which only one track is cached
     by_udp: bool = False
     first_channel: int = 0
 
@@ -43,29 +43,26 @@ JOINS = {
     "tcp": Join(2),
     "tcp on other channels": Join(5, first_channel=10),
     "udp": Join(4, by_udp=True),
-    "udp late": Join(9, by_udp=True),
+    "udp late": Join(8, by_udp=True),
 }
 
 
 async def play_all(url: str) -> dict[str, Played]:
-    loop = asyncio.get_running_loop()
-    begun_s = loop.time()
-    await both_tracks(url)
+    first = recorder("the first", url)
 
     async def come(join: Join) -> Played:
-        await asyncio.sleep(begun_s + join.after_s - loop.time())
+        await reached(first, join.at_s)
         return await play(url, by_udp=join.by_udp, first_channel=join.first_channel)
 
-    players = await asyncio.gather(*map(come, JOINS.values()))
+    async with recording(first):
+        players = await asyncio.gather(*map(come, JOINS.values()))
     return dict(zip(JOINS, players, strict=True))
 
 
-async def both_tracks(url: str) -> None:
-    """Wait until there are packets of both: of a track that has none yet `RTP-Info` says nothing."""
-    first = recorder("the first", url)
-    async with recording(first):
-        while len({one.kind for one in first.got}) < 2:
-            await first.more(BEGIN_S)
+async def reached(first: Recorder, at_s: float) -> None:
+    """Wait until the stream is there, with both its tracks: of one that has no packets yet `RTP-Info` says nothing."""
+    while len({one.kind for one in first.got}) < 2 or first.got[-1].dts - first.got[0].dts < at_s * TICKS_PER_SECOND:
+        await first.more(BEGIN_S)
 
 
 PlayedBy = dict[str, Played]

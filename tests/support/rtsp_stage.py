@@ -195,9 +195,10 @@ class Stage:
         self.players.append(FakePlayer(link))
         return self.players[-1]
 
-    async def ask(self, request: bytes) -> Response:
+    async def ask(self, request: bytes, within_s: float = 0.0) -> Response:
         """The answer to a request."""
         self.dialogue.feed(request)
+        await asyncio.sleep(within_s)
         await settle()
         self.talk.take(self.wire.sent)
         self.wire.sent = b""

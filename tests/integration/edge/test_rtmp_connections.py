@@ -183,7 +183,7 @@ def test_one_connection_publishes_plays_and_is_refused(run: Run) -> None:
             client = await edge.connect()
             outlet = await edge.publishing(client, 1)
             subscription = await edge.playing(client, 2)
-            edge.scheduler.claim_refusals.append(EXISTS)
+            edge.scheduler.claim_refusals += [EXISTS] * 2
             client.call("publish", None, "taken", stream_id=3)
             client.send(TAG_AUDIO, 3, FRAME)  # before the answer
             await client.heard("NetStream.Publish.BadName", 3)

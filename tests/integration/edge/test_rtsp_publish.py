@@ -298,7 +298,7 @@ def test_the_port_of_websockets_serves_nothing_else(run: Run) -> None:
 def test_a_second_publisher_is_refused_and_its_connection_goes_on(run: Run) -> None:
     async def work() -> None:
         async with edge() as server:
-            server.scheduler.claim_refusals = [Refused(Refusal.EXISTS, "elsewhere")]
+            server.scheduler.claim_refusals = [Refused(Refusal.EXISTS, "elsewhere")] * 2
             client = await server.dial()
             assert (await client.ask(client.talk.announce())).status == 403
             assert (await client.ask(client.talk.request("OPTIONS"))).status == 200

@@ -18,7 +18,7 @@ from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.ownership import UnitName
 from lalmesh.runtime.scheduling import Refusal, Refused
 from services.edge.publication import PublicationSettings
-from services.edge.publisher import JOINING_PAUSE_S, UNDO_ATTEMPTS, Publishers
+from services.edge.publisher import ENDING_S, JOINING_PAUSE_S, UNDO_ATTEMPTS, Publishers
 from services.edge.publishing import Publishing
 
 CLAIM_TIMEOUT_S = 4.9
@@ -365,7 +365,7 @@ async def test_a_forgotten_claim_that_somebody_else_has_made_ends_the_publicatio
     edge = Edge()
     await edge.live()
     edge.scheduler.move_answers = [Refused(Refusal.NOT_FOUND)]
-    edge.scheduler.claim_refusals = [Refused(Refusal.EXISTS, "published elsewhere")]
+    edge.scheduler.claim_refusals = [Refused(Refusal.EXISTS, "published elsewhere")] * 2
     await edge.lose(1, CloseReason.DRAINING)
     await asyncio.sleep(0.1)
     assert edge.ended == ["taken over: published elsewhere"]
@@ -491,3 +491,22 @@ async def test_a_newcomer_at_the_same_edge_is_refused_whatever_the_registry_know
     with pytest.raises(StreamExists, match="at this edge"):
         await edge.start()
     assert len(edge.scheduler.claims) == 1
+
+
+@in_virtual_time
+async def test_an_encoder_that_comes_back_before_its_end_has_been_read_is_let_in() -> None:
+    edge = Edge()
+    publishing, _ = await edge.live()
+    back = asyncio.create_task(edge.start())
+    await asyncio.sleep(ENDING_S / 2)
+    publishing.close()
+    assert await back is not publishing
+    assert len(edge.publishers) == 1
+
+
+@in_virtual_time
+async def test_a_stream_that_another_edge_may_be_about_to_give_back_is_claimed_twice() -> None:
+    edge = Edge()
+    edge.scheduler.claim_refusals = [Refused(Refusal.EXISTS, "because", 0.0)]
+    await edge.start()
+    assert len(edge.scheduler.claims) == 2

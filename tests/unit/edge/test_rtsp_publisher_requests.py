@@ -11,6 +11,7 @@ from support.virtual_time import in_virtual_time, settle
 
 from lalmesh.protocol.rtsp import serialize_frame
 from lalmesh.runtime.scheduling import Refusal, Refused
+from services.edge.publisher import ENDING_S
 from services.edge.rtsp_link import RtspSettings
 from services.edge.rtsp_publish import RECORD_DEADLINE_S
 
@@ -36,8 +37,8 @@ async def test_packets_before_record_are_not_taken() -> None:
 @in_virtual_time
 async def test_a_second_publisher_is_refused_before_it_is_told_of_success() -> None:
     stage = Stage()
-    stage.scheduler.claim_refusals = [Refused(Refusal.EXISTS, "elsewhere")]
-    assert await stage.status(stage.talk.announce()) == 403
+    stage.scheduler.claim_refusals = [Refused(Refusal.EXISTS, "elsewhere")] * 2
+    assert (await stage.ask(stage.talk.announce(), ENDING_S)).status == 403
     assert not stage.wire.closed
     assert await stage.status(stage.talk.announce()) == 200
 

@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 import pytest
+from support.process import ProcessError
 
 from bench import fanout, memory, publish, scaling, start
 from bench._load import Players, Published, Usage
@@ -110,6 +111,19 @@ import time:       250 |        250 | lalmesh.runtime
 {"event": "ready"}
 """
     assert start.imports(text) == {"aiohttp": 2.0, "lalmesh.runtime": 0.75, "Python's own": 0.12}
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("ended before publishers: bin/publishers 1935 x\n(ended with 1); its output ends:\nno Start, but: BadName\n",
+         "ended before publishers: no Start, but: BadName"),
+        ("no publishers within 9 s: bin/publishers 1935 x\n(running); its output ends:\n", "no publishers within 9 s"),
+        ("", "ProcessError"),
+    ],
+)  # fmt: skip
+def test_why_no_more_were_tried_fits_its_table(error: str, told: str) -> None:
+    assert publish.short(ProcessError(error)) == told
 
 
 def test_the_floor_climbs_too() -> None:
