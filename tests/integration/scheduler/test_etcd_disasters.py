@@ -83,6 +83,7 @@ async def test_compacted_while_a_replica_had_not_followed_it_lists_anew(tmp_path
         await eventually(lambda: "listing '' again" in caplog.text)  # the replica that answered may be the one that had followed
         await asyncio.to_thread(asked.start)
         assert term_of(world) == term
+        await eventually(world.is_true)  # a node whose lease was not renewed meanwhile claims again
         await world.is_undisturbed(before)
 
 
