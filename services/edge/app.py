@@ -139,6 +139,7 @@ class EdgeApp:
             events=self.events.clients,
         )
         self._context.read_turns.settings = settings.read_turns
+        self._context.publishers.turn_s = settings.read_turns.longest_s
         self.relaying = build_relaying(self._context, self.metrics, settings.relaying)
         self._rtsp = self._rtsp_service(settings.rtsp) if settings.rtsp is not None else None
         self._listeners: dict[str, Listener] = {}

@@ -34,6 +34,7 @@ def apply_settings(
     publishers = context.publishers
     publishers.settings = settings.publication
     publishers.take_over = settings.take_over
+    publishers.turn_s = settings.read_turns.longest_s
     publishers.claim_timeout_s = settings.claim_timeout_s
     context.relays.settings = settings.relay
     context.access.apply(settings.access)

@@ -36,7 +36,7 @@ UNDO_ATTEMPTS = 5  #: to find out what a claim without an answer got; after that
 
 #: A claim that gets one of these may have been granted: by a replica that did not answer, before the one that did was asked.
 NO_ANSWER = (Refusal.UNAVAILABLE, Refusal.NOT_JOINED)
-ENDING_S = 0.3  #: of a publisher whose connection's end may not have been read yet: two of the longest turns, and some more
+ENDING_S = 0.15  #: beyond two turns, for the end of a publisher whose connection's end may not have been read yet
 JOINING_PAUSE_S = 0.2  #: until an edge that is no member asks again, within the time of one claim
 
 
@@ -97,11 +97,17 @@ class Publishers:
         self.settings = settings
         self.take_over = take_over
         self.claim_timeout_s = claim_timeout_s
+        self.turn_s = 0.0  #: the longest that a connection waits to be read (`read_turns.py`)
         self._live: dict[StreamKey, Publishing] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._releases: dict[StreamKey, asyncio.Task[None]] = {}  # under way for the first time
         self._late_releases: set[asyncio.Task[None]] = set()  # of those that were not answered
         self._closing = False
+
+    @property
+    def ending_s(self) -> float:
+        """How long it may take until it is known that a publisher has gone: what it sent last is read, and its end a turn later."""
+        return ENDING_S + 2 * self.turn_s
 
     def __iter__(self) -> Iterator[Publishing]:
         """Every live publication."""
@@ -148,7 +154,7 @@ class Publishers:
         if (before := self._live.get(stream)) is not None and before.leaving is not None:
             before.close()
         if before is not None and not take_over:
-            await before.over_within(ENDING_S)  # an encoder that comes back at once must not find itself
+            await before.over_within(self.ending_s)  # an encoder that comes back at once must not find itself
         if (release := self._releases.get(stream)) is not None:
             await asyncio.wait([release])  # ... nor its own claim
         if stream in self._live and not take_over:  # whatever the registry has forgotten
@@ -179,7 +185,7 @@ class Publishers:
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + self.claim_timeout_s
-        pauses_s = {Refusal.NOT_JOINED: JOINING_PAUSE_S, Refusal.EXISTS: ENDING_S}
+        pauses_s = {Refusal.NOT_JOINED: JOINING_PAUSE_S, Refusal.EXISTS: self.ending_s}
         while True:
             answer = await self._claim(claim)
             if isinstance(answer, Grant):

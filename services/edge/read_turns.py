@@ -25,6 +25,11 @@ class ReadTurnSettings:
     max_delay_ms: int = 70  #: the longest; 0: everything is read as it comes
     publishers_per_delay_ms: int = 3  #: so many publishers make one millisecond of it
 
+    @property
+    def longest_s(self) -> float:
+        """The longest that a publisher may wait."""
+        return self.max_delay_ms / 1000
+
 
 class ReadTurns:
     """The turns of one edge."""
@@ -49,7 +54,7 @@ class ReadTurns:
         """
         turn_ms = self.delay_ms
         if self.players_gather:
-            alone_s = min(slack_s() - READ_AHEAD_S, self.settings.max_delay_ms / 1000)
+            alone_s = min(slack_s() - READ_AHEAD_S, self.settings.longest_s)
             if alone_s >= LEAST_WAIT_S and alone_s * 1000 > turn_ms:
                 self._loop.call_later(alone_s, go_on)
                 return True

@@ -505,6 +505,17 @@ async def test_an_encoder_that_comes_back_before_its_end_has_been_read_is_let_in
 
 
 @in_virtual_time
+async def test_the_longer_a_turn_the_longer_an_end_is_waited_for() -> None:
+    edge = Edge()
+    edge.publishers.turn_s = 1.0
+    publishing, _ = await edge.live()
+    back = asyncio.create_task(edge.start())
+    await asyncio.sleep(2.0)
+    publishing.close()
+    assert await back is not publishing
+
+
+@in_virtual_time
 async def test_a_stream_that_another_edge_may_be_about_to_give_back_is_claimed_twice() -> None:
     edge = Edge()
     edge.scheduler.claim_refusals = [Refused(Refusal.EXISTS, "because", 0.0)]
