@@ -26,7 +26,7 @@ JOBS = (os.cpu_count() or 1) + 2  #: more than there are cores: what is long beg
 #: the tests and tell of every one: a quarter more processor time. A third part would import much of what the others do.
 UNIT_TESTS = "unit tests"
 PYTEST = ["pytest", "-p", "no:xdist", "-p", "no:schemathesis"]  # what is not loaded takes no time to load
-PARTS = {"services": ["scheduler", "edge", "hls", "origin", "runtime"]}
+PARTS = {"services": ["scheduler", "hls", "origin", "runtime", "support"]}
 IN_PARTS = [f"tests/unit/{folder}" for folders in PARTS.values() for folder in folders]
 
 #: The slow ones first.

@@ -12,10 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from support import npm
 from support.http_thread import HttpThread, QuietHandler
+from support.yaml_text import parse_all_yaml
 
 FOLDER = Path(__file__).parent / "helm"
 INSTALLED = npm.TOOLS / "helm"
@@ -25,7 +24,6 @@ CHART = Path(__file__).resolve().parents[2] / "charts" / "lalmesh"
 SAMPLES = sorted((CHART / "samples").glob("*.yaml"))
 LIMIT_S = 60.0
 RELEASE, NAMESPACE = "media", "streams"
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  #: ten times as fast where PyYAML has it
 
 Item = dict[str, Any]  #: an object of Kubernetes
 
@@ -81,7 +79,7 @@ def _made(words: tuple[str | Path, ...]) -> str:
 
 def parsed(text: str) -> list[Item]:
     """The objects of a text."""
-    return [item for item in yaml.load_all(text, Loader=LOADER) if item]
+    return [item for item in parse_all_yaml(text) if item]
 
 
 def named(items: Sequence[Item], kind: str, name: str) -> Item:

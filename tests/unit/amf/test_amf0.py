@@ -1,7 +1,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.amf import (
@@ -172,13 +172,11 @@ def test_a_key_too_long_for_its_field_is_our_bug() -> None:
 
 
 @given(st.lists(values, max_size=4))
-@settings(max_examples=50)
 def test_values_survive_the_wire(sent: list[AmfValue]) -> None:
     assert parse_amf0(serialize_amf0(*sent)) == sent
 
 
 @given(st.lists(values, max_size=3), st.data())
-@settings(max_examples=40)
 def test_a_cut_message_gives_values_or_an_error(sent: list[AmfValue], data: st.DataObject) -> None:
     wire = serialize_amf0(*sent)
     with contextlib.suppress(RemoteProtocolError):
@@ -186,7 +184,6 @@ def test_a_cut_message_gives_values_or_an_error(sent: list[AmfValue], data: st.D
 
 
 @given(st.binary(max_size=200) | st.lists(st.sampled_from(range(0x12)), max_size=60).map(bytes))
-@settings(max_examples=120)
 def test_any_bytes_give_values_that_can_be_written_or_an_error(wire: bytes) -> None:
     try:
         parsed = parse_amf0(wire)

@@ -6,15 +6,15 @@ import json
 from typing import Any
 
 import pytest
-import yaml
 from jsonschema import Draft202012Validator
+from support.yaml_text import parse_yaml
 
 from lalmesh.runtime.config import Config, config_schema
 from lalmesh.runtime.config._keys import all_keys
 from tools.chart import CHART, ROLES, defaults, generated, secrets, values_schema
 from tools.chart_values import ChartValues
 
-VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+VALUES = parse_yaml((CHART / "values.yaml").read_text())
 VALIDATOR = Draft202012Validator(values_schema())
 
 

@@ -129,7 +129,6 @@ def test_every_cut_body_gives_events_or_an_error(name: str) -> None:
 
 
 @given(st.sampled_from([8, 9, 15, 18]), st.integers(0, 0xFFFFFFFF), st.binary(max_size=100))
-@settings(max_examples=100)
 def test_any_body_gives_events_or_an_error(type_id: int, timestamp_ms: int, body: bytes) -> None:
     with contextlib.suppress(RemoteProtocolError):
         BodyDemuxer().demux(type_id, timestamp_ms, body)
@@ -138,7 +137,6 @@ def test_any_body_gives_events_or_an_error(type_id: int, timestamp_ms: int, body
 @given(
     st.sampled_from(sorted(FILES)), st.lists(st.tuples(st.integers(0, 60), st.integers(0, 40), st.integers(0, 255)), max_size=20)
 )
-@settings(max_examples=60)
 def test_any_damage_gives_events_that_can_be_muxed_or_an_error(name: str, damage: list[tuple[int, int, int]]) -> None:
     tags = tags_of(name)[:20]
     for number, at, byte in damage:

@@ -1,7 +1,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.container.flv import MAX_BODY_BYTES, Tag, TagReader, flv_header, previous_tag_size, tag_header
@@ -82,7 +82,6 @@ def test_a_body_of_24_bits_is_read() -> None:
 
 
 @given(st.lists(tags, max_size=5), st.lists(st.integers(1, 30), min_size=1, max_size=5))
-@settings(max_examples=60)
 def test_any_split_of_the_bytes_gives_the_same_tags(sent: list[Tag], sizes: list[int]) -> None:
     wire, reader, seen = flv(*sent), TagReader(), list[Tag]()
     at = 0
@@ -94,7 +93,6 @@ def test_any_split_of_the_bytes_gives_the_same_tags(sent: list[Tag], sizes: list
 
 
 @given(st.binary(max_size=80), st.booleans())
-@settings(max_examples=100)
 def test_any_bytes_give_tags_or_an_error(wire: bytes, with_header: bool) -> None:
     with contextlib.suppress(RemoteProtocolError, UnsupportedError):
         read(HEADER + wire if with_header else wire)

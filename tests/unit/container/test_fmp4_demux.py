@@ -254,14 +254,12 @@ def test_every_cut_init_segment_waits_or_is_refused(name: str) -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"moov", b"moof", b"mdat", b""]), st.booleans())
-@settings(max_examples=120)
 def test_any_bytes_give_events_or_an_error(noise: bytes, kind: bytes, after_init: bool) -> None:
     with contextlib.suppress(RemoteProtocolError, UnsupportedError):
         demuxed((INIT if after_init else b"") + (box(kind, noise) if kind else noise))
 
 
 @given(st.sampled_from(NAMES), st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=12))
-@settings(max_examples=80)
 def test_any_damage_gives_events_or_an_error(name: str, damage: list[tuple[int, int]]) -> None:
     wire = bytearray(muxed(name, units_a_fragment=9))
     for at, byte in damage:

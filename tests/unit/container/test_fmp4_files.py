@@ -2,7 +2,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.flv_captures import capture
 
@@ -185,7 +185,6 @@ def test_a_long_index_is_thinned() -> None:
 
 
 @given(st.binary(max_size=60), st.booleans())
-@settings(max_examples=100)
 def test_any_bytes_are_mended_or_refused(noise: bytes, after_init: bool) -> None:
     data = (written()[0][:1500] if after_init else b"") + noise
     try:

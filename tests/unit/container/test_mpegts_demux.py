@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.ts_units import (
     AUDIO_ONLY,
@@ -490,7 +490,6 @@ def split(wire: bytes, sizes: list[int]) -> Iterator[bytes]:
     st.lists(st.integers(1, 900), min_size=1, max_size=5),
     st.lists(st.tuples(st.integers(0, 12_000), st.binary(max_size=3)), max_size=3),
 )
-@settings(max_examples=40)
 def test_any_split_of_the_bytes_gives_the_same_events(name: str, sizes: list[int], damage: list[tuple[int, bytes]]) -> None:
     wire = whole(name)
     for at, noise in damage:
@@ -503,7 +502,6 @@ def test_any_split_of_the_bytes_gives_the_same_events(name: str, sizes: list[int
 
 
 @given(st.lists(st.tuples(st.sampled_from([0, PMT_PID, VIDEO_PID, AUDIO_PID]), st.binary(max_size=60), st.booleans()), max_size=12))
-@settings(max_examples=100)
 def test_any_packets_give_events_or_nothing(sent: list[tuple[int, bytes, bool]]) -> None:
     wire = table(H264, AAC)
     for number, (pid, body, starts) in enumerate(sent):
@@ -513,7 +511,6 @@ def test_any_packets_give_events_or_nothing(sent: list[tuple[int, bytes, bool]])
 
 
 @given(st.binary(max_size=800), st.booleans())
-@settings(max_examples=60)
 def test_any_bytes_give_events_or_nothing(noise: bytes, in_packets: bool) -> None:
     if in_packets:
         noise = b"".join(b"\x47" + noise[at : at + 187].ljust(187, b"\0") for at in range(0, len(noise), 187))

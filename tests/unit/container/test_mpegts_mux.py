@@ -2,7 +2,7 @@ import json
 from itertools import groupby
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.transport_stream import Packet, check_continuity, packets, pes_packets, pmts, widest
 from support.ts_units import (
@@ -173,7 +173,6 @@ def test_audio_that_runs_ahead_does_not_push_the_clock() -> None:
     st.integers(-9000, 9000),
     st.integers(1, 60),
 )
-@settings(max_examples=40)
 def test_any_mix_of_tracks_keeps_tables_and_clock_in_time(picture_step: int, sound_step: int, skew: int, gop: int) -> None:
     video, audio = pictures(90_000, 3, step=picture_step, gop=gop), sounds(90_000, 3, sound_step)
     shifted = {id(unit): AccessUnit(2, unit.dts + skew, 0, True, unit.payload) for unit in audio}

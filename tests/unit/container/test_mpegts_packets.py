@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.transport_stream import check_continuity, packets
 
@@ -57,7 +57,6 @@ def test_every_size_is_cut_into_whole_packets(size: int) -> None:
     st.lists(st.tuples(st.sampled_from([b"", adaptation(RANDOM_ACCESS), adaptation(0, 9)]), st.integers(1, 800)), max_size=6),
     st.integers(0, 15),
 )
-@settings(max_examples=60)
 def test_what_is_cut_is_whole_again(sent: list[tuple[bytes, int]], counter: int) -> None:
     writer = PidWriter(0x100, counter)
     seen = packets(b"".join(writer.write(said, b"p" * size) for said, size in sent))

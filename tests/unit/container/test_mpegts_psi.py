@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import transport_stream
 
@@ -115,7 +115,6 @@ def test_a_section_over_the_limit_is_passed_over() -> None:
 
 
 @given(st.lists(sections, min_size=1, max_size=3), st.lists(st.integers(1, 60), min_size=1, max_size=5))
-@settings(max_examples=60)
 def test_any_split_of_the_bytes_gives_the_same_sections(sent: list[bytes], sizes: list[int]) -> None:
     wire, reader, at, seen = b"".join(sent), SectionReader(), 0, list[bytes]()
     while at < len(wire):
@@ -126,6 +125,5 @@ def test_any_split_of_the_bytes_gives_the_same_sections(sent: list[bytes], sizes
 
 
 @given(st.lists(st.tuples(st.binary(max_size=184), st.booleans()), max_size=12))
-@settings(max_examples=60)
 def test_any_payloads_give_sections_within_the_limit(payloads: list[tuple[bytes, bool]]) -> None:
     assert all(3 <= len(section) <= MAX_SECTION_BYTES for section in fed(SectionReader(), *payloads))

@@ -13,6 +13,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from support.doc_blocks import DOCS, ROOT, Block, blocks, pages
+from support.yaml_text import parse_all_yaml, parse_yaml
 
 from bench import sizing
 from lalmesh.runtime.config import Config, load_config
@@ -93,7 +94,7 @@ def test_every_key_of_the_configuration_is_in_the_reference_under_its_section() 
 
 
 def test_every_key_that_a_page_names_is_one() -> None:
-    known = {path for path, _ in keys_of(Config)} | set(values_of_the_chart(yaml.safe_load(VALUES.read_text(encoding="utf-8"))))
+    known = {path for path, _ in keys_of(Config)} | set(values_of_the_chart(parse_yaml(VALUES.read_text(encoding="utf-8"))))
     pattern = re.compile(rf"^({'|'.join(SECTIONS)})(\.[a-z_0-9]+)+$")
     wrong = [
         f"{name}: {word}"
@@ -119,7 +120,7 @@ def settings() -> Iterator[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("page", "key", "value"), list(settings()))
 def test_a_setting_that_a_text_gives_is_taken(page: str, key: str, value: str, tmp_path: Path) -> None:
-    tree: object = yaml.safe_load(value)
+    tree: object = parse_yaml(value)
     for part in reversed(key.split(".")):
         tree = {part: tree}
     assert isinstance(tree, dict)
@@ -132,9 +133,9 @@ def test_a_setting_that_a_text_gives_is_taken(page: str, key: str, value: str, t
 @pytest.mark.parametrize("block", [each for each in blocks() if each.language == "yaml"], ids=str)
 def test_a_block_of_yaml_is_a_configuration_or_says_whose_it_is(block: Block, tmp_path: Path) -> None:
     text = block.text
-    given, *others = yaml.safe_load_all(text)
+    given, *others = parse_all_yaml(text)
     if block.page == "kubernetes.md":
-        values = over(yaml.safe_load(VALUES.read_text(encoding="utf-8")), given)
+        values = over(parse_yaml(VALUES.read_text(encoding="utf-8")), given)
         assert [error.message for error in Draft202012Validator(values_schema()).iter_errors(values)] == []
         given = given.get("config", {})
     if others or not set(given) <= set(SECTIONS):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
@@ -64,7 +64,6 @@ def test_basic_headers_have_one_two_or_three_bytes(csid: int, basic: str) -> Non
     assert read(header + b"x") == [Message(9, 1, 7, b"x")]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(messages(), st.integers(2, 400)), max_size=5), st.integers(1, 300), st.randoms(use_true_random=False))
 def test_any_split_of_the_bytes_gives_the_same_messages(sent: list[tuple[Message, int]], size: int, rng: random.Random) -> None:
     writer = ChunkWriter()
@@ -207,7 +206,6 @@ def test_incomplete_messages_are_bounded_before_media_too() -> None:
         list(reader.feed(bytes.fromhex("02 000000 000004 01 00000000 0000ea60") + starts))
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_give_messages_or_a_protocol_error(data: bytes) -> None:
     try:

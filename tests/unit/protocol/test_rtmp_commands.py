@@ -3,7 +3,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.amf import AmfValue, serialize_amf0
@@ -97,7 +97,6 @@ def test_capability_lists_are_bounded() -> None:
     assert (len(capabilities.four_cc_list), len(capabilities.video)) == (MAX_FOURCCS, MAX_FOURCCS)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.sampled_from((17, 20)), st.binary(max_size=60))
 def test_any_bytes_give_a_command_or_a_protocol_error(type_id: int, payload: bytes) -> None:
     with suppress(RemoteProtocolError):

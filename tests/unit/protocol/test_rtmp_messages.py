@@ -3,7 +3,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.amf import parse_amf0, serialize_amf0
@@ -89,7 +89,6 @@ def test_amf3_data_becomes_amf0() -> None:
     assert parse_amf0(normalise_data(Message(15, 1, 0, payload))) == ["onMetaData", "hi"]
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.sampled_from((8, 9, 15, 18, 22)), st.binary(max_size=80))
 def test_any_media_bytes_give_messages_or_a_protocol_error(type_id: int, payload: bytes) -> None:
     with suppress(RemoteProtocolError):

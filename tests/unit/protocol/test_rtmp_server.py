@@ -625,7 +625,6 @@ def test_any_commands_in_any_state_end_in_events_or_a_documented_error(
         pass
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_end_in_events_or_a_documented_error(data: bytes, after_handshake: bool) -> None:
     server = RtmpServer(random_bytes)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
+from support.yaml_text import parse_yaml
 
 from lalmesh.runtime.config import Config, config_schema, load, load_config, reference_markdown, sample_yaml, show_yaml
 from lalmesh.runtime.config.__main__ import main
@@ -33,7 +33,7 @@ def test_what_is_generated_is_current(name: str, text: str) -> None:
 
 
 def test_the_sample_has_every_key_with_its_default() -> None:
-    assert leaves(yaml.safe_load(sample_yaml())) == {key.path: key.default for key in all_keys().values()}
+    assert leaves(parse_yaml(sample_yaml())) == {key.path: key.default for key in all_keys().values()}
 
 
 def test_the_sample_is_the_defaults() -> None:

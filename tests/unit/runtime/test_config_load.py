@@ -209,7 +209,7 @@ def test_a_standalone_server_misses_no_player_that_has_not_left() -> None:
     check_role(load_config(None, [*late, "hls.session.enable=false"], {}), "standalone")
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=60) | st.text("edgrtmp: {}[]\n-&*!|'\"#1", max_size=60).map(str.encode))
 def test_any_bytes_as_file_give_a_configuration_or_the_documented_error(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "l.yaml"
@@ -220,7 +220,6 @@ def test_any_bytes_as_file_give_a_configuration_or_the_documented_error(tmp_path
         str(exc).encode()
 
 
-@settings(max_examples=100)
 @given(
     st.sampled_from(["", "edge.rtmp.port=", "cluster.node=", "cluster.schedulers=", "edge.play.linger_s="]), st.text(max_size=20)
 )

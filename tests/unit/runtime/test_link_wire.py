@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from google.protobuf.message import DecodeError
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.links import KEEP_ALL, TRACKS, run
 from support.virtual_time import in_virtual_time
@@ -58,7 +58,6 @@ RUNS = st.builds(
 )
 
 
-@settings(max_examples=60)
 @given(RUNS, st.integers(0, 2**60), st.integers(0, 2**60))
 def test_a_run_comes_back_from_the_wire(sent: Run, first_seq: int, wall_us: int) -> None:
     for index, unit in enumerate(sent.units):
@@ -104,7 +103,6 @@ def test_the_units_of_a_run_are_bounded() -> None:
         RunDecoder().decode(message)
 
 
-@settings(max_examples=60)
 @given(st.binary(max_size=80))
 def test_any_message_gives_a_run_or_a_documented_error(data: bytes) -> None:
     try:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.media import TICKS_PER_MS, AccessUnit, TrackSet
@@ -156,7 +156,6 @@ RUNS = st.builds(
 )
 
 
-@settings(max_examples=80)
 @given(st.lists(RUNS, max_size=20))
 def test_whatever_comes_no_unit_is_given_twice_and_no_publication_returns(runs: list[Run]) -> None:
     reader, order = Reader(), list[tuple[Epoch, UnitName]]()
@@ -175,7 +174,6 @@ def test_whatever_comes_no_unit_is_given_twice_and_no_publication_returns(runs: 
     assert sent == len(order) + reader.counters.repeated + reader.counters.fenced
 
 
-@settings(max_examples=80)
 @given(st.lists(st.lists(st.tuples(st.sampled_from([VIDEO, AUDIO]), st.integers(0, 9000)), min_size=1, max_size=6), max_size=8))
 def test_after_a_seam_the_times_of_each_track_rise(publications: list[list[tuple[int, int]]]) -> None:
     reader, newest = Reader(), dict[int, int]()

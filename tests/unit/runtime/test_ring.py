@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
@@ -420,7 +420,6 @@ def kept_from(model: Model, limits: RingLimits, before: int) -> int:
     )
 
 
-@settings(max_examples=50)
 @given(st.lists(APPENDS, max_size=14), LIMITS)
 def test_a_ring_keeps_what_is_wanted_within_its_bounds(appends: list[Appended], limits: RingLimits) -> None:
     ring, model, start = Ring(limits), Model(), 0
@@ -434,7 +433,6 @@ def test_a_ring_keeps_what_is_wanted_within_its_bounds(appends: list[Appended], 
         assert ring.last_name == model.units[-1][0]
 
 
-@settings(max_examples=50)
 @given(st.lists(APPENDS, max_size=14), LIMITS)
 def test_bounds_hold_whatever_the_wall_clock_does(appends: list[Appended], limits: RingLimits) -> None:
     ring = Ring(limits)
@@ -471,7 +469,6 @@ def check_run(model: Model, reading: Reading, got: Run) -> None:
     reading.last = names[-1]
 
 
-@settings(max_examples=70)
 @given(st.lists(APPENDS | st.integers(0, 60), max_size=30), LIMITS, st.data())
 def test_a_cursor_gives_each_unit_once_and_announces_every_hole(
     steps: list[Appended | int], limits: RingLimits, data: st.DataObject
@@ -496,7 +493,6 @@ def test_a_cursor_gives_each_unit_once_and_announces_every_hole(
         assert not reading.cursor.pending
 
 
-@settings(max_examples=50)
 @given(st.lists(APPENDS, min_size=1, max_size=14), LIMITS, st.data())
 def test_a_resume_after_any_unit_gives_what_follows_it_and_announces_the_hole(
     appends: list[Appended], limits: RingLimits, data: st.DataObject

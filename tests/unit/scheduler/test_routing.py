@@ -9,7 +9,7 @@ from dataclasses import replace
 from heapq import heappop, heappush
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lalmesh.errors import Unavailable
@@ -224,9 +224,9 @@ def test_two_different_ones_are_drawn_by_weight() -> None:
 _CAPACITIES = st.lists(st.integers(50, 400), min_size=1, max_size=12)
 
 
-@settings(max_examples=30, deadline=None)
-@given(_CAPACITIES, st.floats(0.3, 0.95), st.integers(1, 30), st.randoms(use_true_random=False))
-def test_the_spread_is_within_a_tenth_of_the_shares(capacities: list[int], fill: float, streams: int, rng: random.Random) -> None:
+@given(_CAPACITIES, st.floats(0.3, 0.95), st.integers(1, 30), st.integers(0, 1 << 32))
+def test_the_spread_is_within_a_tenth_of_the_shares(capacities: list[int], fill: float, streams: int, seed: int) -> None:
+    rng = random.Random(seed)
     cluster = Cluster(*(edge(f"e{number}", capacity) for number, capacity in enumerate(capacities)))
     total = round(sum(capacities) * fill)
     asked = [PLAY._replace(stream=StreamKey.of("live", f"cam{number}")) for number in range(streams)]
@@ -280,7 +280,6 @@ def test_edges_that_as_many_leave_as_come_to_keep_to_their_shares() -> None:
     assert furthest <= 0.1  # it is a fifth where those who leave hide that others have come
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(["join", "leave", "route", "close", "report", "wait"]), max_size=150), st.data())
 def test_whoever_has_left_or_is_full_is_never_chosen(events: list[str], data: st.DataObject) -> None:
     members, shown, now, count = dict[str, Member](), dict[str, Load](), 0.0, 0
