@@ -12,9 +12,12 @@ settings.register_profile("lalmesh", max_examples=20, deadline=None, suppress_he
 settings.register_profile("ci", settings.get_profile("lalmesh"), max_examples=120, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "lalmesh")
 
+gc.disable()  # until all is imported: nothing of that is garbage
+
 
 def pytest_collection_finish() -> None:
     """Look for garbage among what tests make, and not each time through what was imported for them."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000)
+    gc.enable()
