@@ -99,7 +99,10 @@ class Draw:
         return Cut(at_s=at_s, for_s=for_s, source=one, target=other, both_ways=self.rng.random() < 0.6)
 
     def cut_off(self) -> list[Fault]:
-        """The publishing edge reaches no scheduler until another publishes, and finds its origin again before or after that."""
+        """The publishing edge reaches no scheduler until another publishes, and finds its origin again before or after that.
+
+        By then the other's origin may be lost to readers or schedulers, who turn to what they knew before.
+        """
         at_s, for_s = round(self.rng.uniform(4.0, 8.0), 3), round(self.rng.uniform(5.0, 8.0), 3)
         whom = self.rng.choice((("publisher",), ("publisher",), ("publisher", "origin")))
         faults: list[Fault] = [Cut(at_s=at_s, for_s=for_s, source=whom, target=SCHEDULERS, both_ways=self.rng.random() < 0.7)]
@@ -107,6 +110,10 @@ class Draw:
             target = self.rng.choice((("origin",), ("origin", "heir"), ORIGINS))
             lost_s = round(for_s - self.rng.uniform(-0.5, 2.0), 3)
             faults.append(Cut(at_s=at_s, for_s=lost_s, source=("publisher",), target=target, both_ways=self.rng.random() < 0.7))
+        if self.rng.random() < 0.5:
+            target = self.rng.choice((("reader",), ("*",), SCHEDULERS))
+            later_s = round(at_s + self.rng.uniform(4.0, 4.8), 3)
+            faults.append(Cut(at_s=later_s, for_s=5.0, source=("origin",), target=target, both_ways=self.rng.random() < 0.7))
         return faults
 
     def back_in_time(self) -> list[Fault]:
