@@ -1,4 +1,4 @@
-"""Many streams that one server takes in and segments at once, on one core."""
+"""Many streams that are segmented at once on one core: by an hls node, or by a standalone server, which takes them in as well."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support.cluster import Node, Standalone
 from support.hls_text import ReadPlaylist, read_playlist
 from support.media import media
 
-from bench import _load, _meter, _rounds
+from bench import _load, _meter, _road, _rounds
 from bench.fanout import stream_kbps
 from lalmesh.runtime.config import HlsConfig
 
@@ -27,6 +27,7 @@ STREAM = "live/hls-"
 FILE = "bench_1m"
 PLAYLISTS = {"ts": ("playlist",), "ll": ("live",), "both": ("playlist", "live")}
 SHOWN = {"ts": "TS", "ll": "fMP4, low latency", "both": "both"}
+NODE, SERVER = "hls node", "standalone server"
 START_S = 60.0  #: for the edge to let all publish
 READY_S = 3.0  #: until every stream has begun, whose publishers begin within two seconds
 FIRST_ANSWER_S = 60.0  #: for the first playlist of a stream: its first segment has to be whole
@@ -46,8 +47,10 @@ LOST = ("hls_gaps_total", "hls_missing_units_total", "hls_lost_segments_total", 
 class Sample:
     """All streams in one format, or both, once."""
 
+    place: str  #: that segments them: `NODE` or `SERVER`
     streams: int
-    usage: _load.Usage
+    usage: _load.Usage  #: of the one that segments
+    rest_percent: float  #: of a core, that the edge and the origin took where it was an hls node
     segments: int  #: that were stored
     due: float  #: that there should be
     late: int  #: that were stored later than `LATE_S` after their end
@@ -61,13 +64,20 @@ class Sample:
     @property
     def problem(self) -> str:
         """What makes it worthless, if anything."""
-        return "" if self.segments else "no segment was stored"
+        if not self.segments:
+            return "no segment was stored"
+        return self._unpublished if self.place == NODE else ""
 
     @property
     def behind(self) -> str:
         """How it did not keep up with its publishers, if so: a segment can't be late of what has not been read."""
         if self.segments < LEAST_MADE * self.due:
             return f"{self.segments} segments of {self.due:.0f} were stored"
+        return self._unpublished
+
+    @property
+    def _unpublished(self) -> str:
+        """How the edge, or the server as one, did not keep up."""
         return self.published.behind(self.unread_ms, stream_kbps(FILE))
 
     @property
@@ -79,37 +89,59 @@ class Sample:
         return "; ".join((made, parts, cpu, *filter(None, [self.behind])))
 
 
-def measure(plan: argparse.Namespace, kind: str, folder: Path, stack: ExitStack) -> Sample:
+@dataclass(slots=True, frozen=True)
+class _Stage:
+    """Where streams are published and segmented."""
+
+    edge: Node  #: the server as one is its own
+    segmenting: Node
+    rest: tuple[Node, ...]
+
+
+def _stage(place: str, streams: int, folder: Path, stack: ExitStack, cores: _load.Cores) -> _Stage:
+    settings = {"hls.idle_s": IDLE_S}
+    if place == SERVER:
+        server = stack.enter_context(Standalone(folder, settings))
+        stage = _Stage(server, server, ())
+    else:
+        road = _road.Road(folder, stack, cores, publishers=streams, playing=0, hls=1, settings={"hls": settings})
+        stage = _Stage(road.publishing, road.cluster.hls[0], (road.publishing, road.origin))
+    cores.give_server(stage.segmenting.pid)
+    stack.callback(stage.segmenting.kill)  # one that is asked to leave would make its segments whole, which nobody needs
+    return stage
+
+
+def measure(plan: argparse.Namespace, place: str, streams: int, kind: str, folder: Path, stack: ExitStack) -> Sample:
     """Start everything, have it made, measure."""
     cores = _load.Cores(apart=plan.pin)
-    node = stack.enter_context(Standalone(folder, {"hls.idle_s": IDLE_S}))
-    cores.give_server(node.pid)
-    stack.callback(node.kill)  # one that is asked to leave would make its segments whole, which nobody needs
-    log = folder / "publishers.log"
-    publishers = _load.publish(node.ports["rtmp"], plan.streams, 0, READY_S, media(FILE), log, name="hls-")
+    stage = _stage(place, streams, folder, stack, cores)
+    port, node = stage.edge.ports["rtmp"], stage.segmenting
+    publishers = _load.publish(port, streams, 0, READY_S, media(FILE), folder / "publishers.log", name="hls-")
     stack.enter_context(publishers)
     cores.give_load(publishers.pid)
     _load.wait_published(publishers, START_S)
     time.sleep(READY_S)
-    ask_for_all(node, plan.streams, PLAYLISTS[kind])
+    ask_for_all(node, streams, PLAYLISTS[kind])
     time.sleep(plan.settle)
-    before, meter = _counters(node), _meter.Meter({"server": node.pid})
+    before, meter = _counters(node), _meter.Meter({each.name: each.pid for each in (node, *stage.rest)})
     ages_s: list[float] = []
     if "live" in PLAYLISTS[kind]:
-        ages_s = _ages_s(node, plan.streams, plan.seconds)
+        ages_s = _ages_s(node, streams, plan.seconds)
     else:
         time.sleep(plan.seconds)
-    usage, after = meter.read()["server"], _counters(node)
-    unread_ms = _load.unread_ms(node.ports["rtmp"], plan.streams * stream_kbps(FILE))
+    usage, after = meter.read(), _counters(node)
+    unread_ms = _load.unread_ms(port, streams * stream_kbps(FILE))
     publishers.terminate()
     published = _load.published(publishers, _load.MARGIN_S)
     gained = {name: value - before.get(name, 0.0) for name, value in after.items()}
     segments = round(gained["hls_segment_lag_seconds_count"])
     return Sample(
-        streams=plan.streams,
-        usage=usage,
+        place=place,
+        streams=streams,
+        usage=usage[node.name],
+        rest_percent=sum(usage[each.name].cpu_percent for each in stage.rest),
         segments=segments,
-        due=plan.streams * len(PLAYLISTS[kind]) * plan.seconds / SEGMENT_S,
+        due=streams * len(PLAYLISTS[kind]) * plan.seconds / SEGMENT_S,
         late=segments - round(gained[f'hls_segment_lag_seconds_bucket{{le="{LATE_S}"}}']),
         given_up=round(sum(gained[name] for name in LOST)),
         part_age_ms=max(ages_s, default=0.0) * 1000,
@@ -182,9 +214,11 @@ def age_s(listed: ReadPlaylist, now_s: float) -> float:
 
 HEAD = [
     "segments",
+    "by",
     "streams",
     "% of a core",
     "MB",
+    "edge and origin, %",
     "segments stored",
     "late",
     "given up",
@@ -195,13 +229,16 @@ HEAD = [
 
 
 def row(kind: str, mine: Sequence[Sample]) -> list[str]:
-    """The line of one format: medians over the rounds, and the worst of all."""
+    """The line of one format at one place: medians over the rounds, and the worst of all."""
     median = _rounds.medians(mine, ".0f")
+    place = mine[0].place
     return [
         SHOWN[kind],
+        place,
         str(mine[0].streams),
         median(lambda each: each.usage.cpu_percent, ".1f"),
         median(lambda each: each.usage.rss_mb),
+        median(lambda each: each.rest_percent) if place == NODE else "",
         str(sum(each.segments for each in mine)),
         str(sum(each.late for each in mine)),
         str(sum(each.given_up for each in mine)),
@@ -215,11 +252,13 @@ def introduction(plan: argparse.Namespace) -> str:
     """What the table shows."""
     return (
         f"{plan.streams} streams of {stream_kbps(FILE) / 1000:.1f} Mbit/s (H.264 at 30 pictures a second with a key frame every "
-        "2 s, AAC), published by RTMP to one standalone server, which has one core for all its roles, and stores segments in a "
-        f"folder. {plan.rounds} rounds of {plan.seconds:g} s each, begun {plan.settle:g} s after the first playlists, median. A "
+        "2 s, AAC), published by RTMP, and segmented by an hls node, which has one core, while all else has the other one; "
+        f"and {plan.alone} by a standalone server, which has one core for all its roles. Segments are stored in a folder. "
+        f"{plan.rounds} rounds of {plan.seconds:g} s each, begun {plan.settle:g} s after the first playlists, median. A "
         f"segment is late if it is not stored {LATE_S:g} s after its end, by the clock of the edge that it was published at; a "
         f"part, if it is not listed {PART_LATE_S:g} s after it should be: playlists are looked at all the while, in turn. That "
         "clock says when the edge read a unit, so what it has not read is looked for too: a server is behind if more than "
         f"{_load.MOST_UNREAD_MS:g} ms of the streams lie unread in its sockets at the end, if publishers were late or closed, or "
-        f"if fewer than {LEAST_MADE:.0%} of the segments were stored that there should be."
+        f"if fewer than {LEAST_MADE:.0%} of the segments were stored that there should be. A sample of an hls node whose edge was "
+        "behind is worthless."
     )

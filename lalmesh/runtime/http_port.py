@@ -20,7 +20,6 @@ from lalmesh.runtime.listener import BLACKLISTED, Admission, ListenerLimits, Lis
 log = logging.getLogger(__name__)
 
 SERVER = f"lalmesh/{lalmesh.__version__}"
-ANY_PATH = "/{path:(?s:.*)}"  #: one with a line break in it too, to be refused like other names
 ALLOWED = (*METHODS.split(", "), "OPTIONS")
 MAX_REQUEST_LINE_BYTES = 8_190
 KEEPALIVE_S = 30.0  #: how long a connection without a request stays: between two requests of a player, a few segments
@@ -49,9 +48,20 @@ def reading_app(answer: Answer, cors: CorsPolicy) -> web.Application:
             response.headers[name] = f"{known}, {value}" if known else value  # Vary may have been there
 
     app = web.Application()
-    app.router.add_route("*", ANY_PATH, route)
+    app.router.register_resource(_AnyPath(route))
     app.on_response_prepare.append(add_headers)
     return app
+
+
+class _AnyPath(web.PlainResource):
+    """Takes every request, whatever its path, without matching it against a pattern: it does so for every playlist."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__("/")  # where looking for a resource ends
+        self._route = self.add_route("*", answer)
+
+    async def resolve(self, request: web.Request) -> tuple[web.UrlMappingMatchInfo, set[str]]:
+        return web.UrlMappingMatchInfo({}, self._route), set()
 
 
 class HttpPort:

@@ -33,13 +33,46 @@ class HlsProxySettings:
 
 
 class _Fetch:
-    """One request to a node and those who wait for its answer."""
+    """One request to a node and those who wait for its answer.
 
-    __slots__ = ("task", "waiters")
+    Each waits for a future of its own, rather than for a shield around the task, which would cost two calls of the loop more.
+    """
+
+    __slots__ = ("_loop", "_waiters", "task")
 
     def __init__(self, task: asyncio.Task[Answer | None]) -> None:
         self.task = task
-        self.waiters = 0
+        self._loop = task.get_loop()
+        self._waiters: dict[asyncio.Future[Answer | None], None] = {}  # in the order in which they came
+        task.add_done_callback(self._over)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody waits for it."""
+        return bool(self._waiters)
+
+    async def answer(self) -> Answer | None:
+        """Its answer, or what it raises; who is cancelled while he waits cancels nothing else."""
+        if self.task.done():
+            return self.task.result()
+        waiter: asyncio.Future[Answer | None] = self._loop.create_future()
+        self._waiters[waiter] = None
+        try:
+            return await waiter
+        finally:
+            del self._waiters[waiter]
+
+    def _over(self, task: asyncio.Task[Answer | None]) -> None:
+        error = None if task.cancelled() else task.exception()  # looked at, even where nobody is left to get it
+        for waiter in self._waiters:
+            if waiter.done():
+                continue
+            if task.cancelled():
+                waiter.cancel()
+            elif error is not None:
+                waiter.set_exception(error)
+            else:
+                waiter.set_result(task.result())
 
 
 class HlsClient:
@@ -106,20 +139,16 @@ class HlsClient:
 
     async def _joined(self, target: str, fetch: _Fetch) -> Answer | None:
         """Wait for a fetch; the last who leaves ends it, and no other does."""
-        fetch.waiters += 1
         try:
-            return await asyncio.shield(fetch.task)
+            return await fetch.answer()
         finally:
-            fetch.waiters -= 1
-            if not fetch.waiters and not fetch.task.done():
+            if not fetch.is_wanted and not fetch.task.done():
                 self._over(target, fetch)  # at once: whoever comes now begins anew
                 fetch.task.cancel()
 
     def _over(self, target: str, fetch: _Fetch) -> None:
         if self._fetches.get(target) is fetch:
             del self._fetches[target]
-        if fetch.task.done() and not fetch.task.cancelled():
-            fetch.task.exception()  # those who wait get it; there may be none left
 
     async def _fetched(self, wanted: Wanted) -> Answer | None:
         async with self.opened(wanted) as upstream:

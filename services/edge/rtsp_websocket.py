@@ -31,8 +31,10 @@ GOODBYE_S = 1.0  #: for the peer's answer to our Close frame
 
 def asks_for_rtsp(request: web.Request) -> bool:
     """Whether a request wants a WebSocket that carries RTSP."""
+    if not is_upgrade(request):
+        return False
     offered = (name.strip() for header in request.headers.getall("Sec-WebSocket-Protocol", ()) for name in header.split(","))
-    return is_upgrade(request) and SUBPROTOCOL in offered
+    return SUBPROTOCOL in offered
 
 
 def is_upgrade(request: web.Request) -> bool:

@@ -170,10 +170,17 @@ def test_what_an_edge_costs_the_origin_is_the_difference_for_each_that_came() ->
 
 
 def segmented(
-    *, late: int = 0, given_up: int = 0, late_parts: int = 0, unread_ms: float = 5, closed: int = 0, made: int = 600
+    place: str = _many_streams.NODE,
+    *,
+    late: int = 0,
+    given_up: int = 0,
+    late_parts: int = 0,
+    unread_ms: float = 5,
+    closed: int = 0,
+    made: int = 600,
 ) -> _many_streams.Sample:
     sent = replace(PUBLISHED, closed=closed)
-    return _many_streams.Sample(200, USED, made, 600, late, given_up, 300, 240, late_parts, unread_ms, sent)
+    return _many_streams.Sample(place, 200, USED, 40, made, 600, late, given_up, 300, 240, late_parts, unread_ms, sent)
 
 
 def reloaded(*, per_s: float = 5000, failed: int = 0, missed: int = 0, late_ms: float = 2) -> _reloading.Sample:
@@ -181,7 +188,7 @@ def reloaded(*, per_s: float = 5000, failed: int = 0, missed: int = 0, late_ms: 
     return _reloading.Sample(10, 2.25, Reloads(2500, 50_000, per_s, 1, 5, 40, 90, failed, missed), used, 5, sent)
 
 
-PLAN = Namespace(streams=200, reloaded=(10,), per_s=5000, rounds=1, seconds=10, settle=5)
+PLAN = Namespace(streams=200, alone=150, reloaded=(10,), per_s=5000, rounds=1, seconds=10, settle=5)
 
 
 def test_late_segments_and_late_parts_and_what_is_given_up_are_all_held_against_it() -> None:
@@ -190,11 +197,22 @@ def test_late_segments_and_late_parts_and_what_is_given_up_are_all_held_against_
     assert [each.found for each in judged] == [0, 0, 0, 0, 3, 4]
 
 
-@pytest.mark.parametrize("behind", [segmented(unread_ms=400), segmented(closed=1), segmented(made=300)])
+SERVER = _many_streams.SERVER
+
+
+@pytest.mark.parametrize("behind", [segmented(SERVER, unread_ms=400), segmented(SERVER, closed=1), segmented(SERVER, made=300)])
 def test_a_server_that_does_not_read_what_comes_misses_its_bar(behind: _many_streams.Sample) -> None:
-    judged = hls_load.judge(PLAN, Found({"segmenting-ts": [segmented(), behind]}), Found())
+    judged = hls_load.judge(PLAN, Found({"alone-ts": [segmented(SERVER), behind]}), Found())
     assert (behind.problem, judged[0].found, judged[0].verdict) == ("", 1, "missed")
+    assert judged[0].what.startswith("150 streams, TS, standalone server")
     assert behind.behind in behind.shown
+
+
+def test_an_hls_node_whose_edge_did_not_keep_up_has_not_shown_what_it_can() -> None:
+    assert segmented().problem == ""
+    assert "400 ms of the streams lie unread" in segmented(unread_ms=400).problem
+    judged = hls_load.judge(PLAN, Found({"segmenting-ts": [segmented(made=300)]}), Found())
+    assert (judged[0].found, judged[0].verdict) == (1, "missed")
 
 
 def test_parts_are_looked_at_in_turn_all_the_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,6 +258,7 @@ def test_how_many_parts_are_made_is_read_from_whole_segments_alone() -> None:
 
 def test_the_lines_of_hls_have_a_cell_for_every_head() -> None:
     assert len(_many_streams.row("both", [segmented()])) == len(_many_streams.HEAD)
+    assert len(_many_streams.row("ts", [segmented(SERVER)])) == len(_many_streams.HEAD)
     assert len(_reloading.row([reloaded()])) == len(_reloading.HEAD)
     assert "5000 playlists a second" in _reloading.introduction(PLAN, [reloaded()])
     assert "200 streams" in _many_streams.introduction(PLAN)
