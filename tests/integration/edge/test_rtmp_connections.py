@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 from support.edge_context import edge_context
 from support.edge_fakes import FakeLinks, FakeOutlet, FakeScheduler, FakeSubscription, gop, location, place, run_of, video
+from support.etcd import make_certificates
 from support.leaving import say_and_leave
 from support.loops import Run
 from support.members import eventually
@@ -76,9 +80,9 @@ class Edge:
             client.writer.close()
         await asyncio.gather(*(client.writer.wait_closed() for client in self._clients), return_exceptions=True)
 
-    async def dial(self) -> Client:
+    async def dial(self, tls: ssl.SSLContext | None = None) -> Client:
         """A client that has said nothing."""
-        client = Client(*await asyncio.open_connection(HOST, self.listener.port))
+        client = Client(*await asyncio.open_connection(HOST, self.listener.port, ssl=tls))
         self._clients.append(client)
         return client
 
@@ -307,6 +311,31 @@ def test_where_many_publish_what_came_since_the_last_turn_is_read_at_once_and_no
             await eventually(lambda: outlet.closed is not None)
             assert outlet.seqs == list(range(FRAMES + 2))
             await eventually(lambda: len(os.listdir(DESCRIPTORS)) == before)
+
+    run(check())
+
+
+def test_under_tls_nothing_is_lost_of_a_publisher_whose_last_frames_and_reset_come_together(run: Run, tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    server, peer = (ssl.SSLContext(protocol) for protocol in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT))
+    server.load_cert_chain(certificates.cert_file("server"), certificates.key_file("server"))
+    peer.load_verify_locations(certificates.ca_file)
+
+    async def check() -> None:
+        async with Edge(tls=server) as edge:
+            edge.read_turns.settings = ReadTurnSettings(max_delay_ms=TURN_MS, publishers_per_delay_ms=1)
+            edge.read_turns.publishers = range(TURN_MS)
+            client = await edge.dial(peer)
+            await client.begin()
+            outlet = await edge.publishing(client, 1)
+            client.send(TAG_AUDIO, 1, FRAME)
+            await client.answers()
+            client.send(TAG_AUDIO, 1, FRAME)
+            client.send(TAG_AUDIO, 1, FRAME)
+            client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.writer.transport.abort()
+            await eventually(lambda: outlet.closed is not None)
+            assert outlet.seqs == [0, 1, 2]
 
     run(check())
 
