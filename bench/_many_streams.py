@@ -111,9 +111,9 @@ def _stage(place: str, streams: int, folder: Path, stack: ExitStack, cores: _loa
     return stage
 
 
-def measure(plan: argparse.Namespace, place: str, streams: int, kind: str, folder: Path, stack: ExitStack) -> Sample:
+def measure(plan: argparse.Namespace, place: str, kind: str, folder: Path, stack: ExitStack) -> Sample:
     """Start everything, have it made, measure."""
-    cores = _load.Cores(apart=plan.pin)
+    cores, streams = _load.Cores(apart=plan.pin), plan.streams
     stage = _stage(place, streams, folder, stack, cores)
     port, node = stage.edge.ports["rtmp"], stage.segmenting
     publishers = _load.publish(port, streams, 0, READY_S, media(FILE), folder / "publishers.log", name="hls-")
@@ -253,7 +253,7 @@ def introduction(plan: argparse.Namespace) -> str:
     return (
         f"{plan.streams} streams of {stream_kbps(FILE) / 1000:.1f} Mbit/s (H.264 at 30 pictures a second with a key frame every "
         "2 s, AAC), published by RTMP, and segmented by an hls node, which has one core, while all else has the other one; "
-        f"and {plan.alone} by a standalone server, which has one core for all its roles. Segments are stored in a folder. "
+        "or by a standalone server, which has one core for all its roles. Segments are stored in a folder. "
         f"{plan.rounds} rounds of {plan.seconds:g} s each, begun {plan.settle:g} s after the first playlists, median. A "
         f"segment is late if it is not stored {LATE_S:g} s after its end, by the clock of the edge that it was published at; a "
         f"part, if it is not listed {PART_LATE_S:g} s after it should be: playlists are looked at all the while, in turn. That "

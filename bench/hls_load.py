@@ -1,7 +1,7 @@
 """HLS under load: 200 streams segmented at once on one core, and 5,000 playlists a second through one edge.
 
 Segmenting (`_many_streams.py`): an hls node in a cluster of processes, on a core of its own, makes TS, low-latency fMP4 or both of
-all streams; and a standalone server of some fewer, which it takes in on the same core. No segment may be late or given up.
+all streams; and so does a standalone server, which takes them in on the same core. No segment may be late or given up.
 Reloading (`_reloading.py`), in a cluster of processes: players of low-latency HLS ask for the playlist with one part more as soon
 as they have the one before, which the edge answers when there is such a part; the edge has a core to itself where there are two.
 That is a steady rate, which does not rise with how fast it answers.
@@ -18,8 +18,6 @@ from bench import _load, _many_streams, _reloading, _report, _rounds
 from bench._many_streams import NODE, PLAYLISTS, SERVER, SHOWN
 from bench._report import Judged
 
-ALONE = 150  #: streams that a standalone server segments
-JUDGED = ("ts", "ll")  #: formats that have to keep up; both of them at once are twice as many
 SEGMENTING = {NODE: "segmenting", SERVER: "alone"}  #: how they are chosen with --only, by the place that segments
 RELOADED = (1, 10)  #: streams among which the players are divided
 RESULTS = _load.BUILT / "hls_load.json"
@@ -39,9 +37,9 @@ def judge(
     """Streams are taken in as they come, no segment is late or given up; no playlist is, and as many are answered as are to be."""
     judged = []
     for place, kind in cuts():
-        if kind not in JUDGED or label_of(kind, place) not in cut.samples:
+        if label_of(kind, place) not in cut.samples:
             continue
-        mine, what = cut.of(label_of(kind, place)), f"{streams_at(plan, place)} streams, {SHOWN[kind]}, {place}"
+        mine, what = cut.of(label_of(kind, place)), f"{plan.streams} streams, {SHOWN[kind]}, {place}"
         behind = sum(bool(each.behind) for each in mine) if mine else None
         late = sum(each.late + each.late_parts for each in mine) if mine else None
         lost = sum(each.given_up for each in mine) if mine else None
@@ -65,11 +63,6 @@ def cuts() -> list[tuple[str, str]]:
     return list(itertools.product(SEGMENTING, PLAYLISTS))
 
 
-def streams_at(plan: argparse.Namespace, place: str) -> int:
-    """How many are segmented at once there."""
-    return int(plan.streams if place == NODE else plan.alone)
-
-
 def label_of(what: str | int, place: str = NODE) -> str:
     """How a subject is chosen with --only: by a place and a format, or by a number of streams that is reloaded."""
     return f"reloading-{what}" if isinstance(what, int) else f"{SEGMENTING[place]}-{what}"
@@ -78,8 +71,7 @@ def label_of(what: str | int, place: str = NODE) -> str:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = _rounds.parser("hls_load", __doc__, RESULTS, rounds=3, seconds=12, warm_up=6)
-    parser.add_argument("--streams", type=int, default=200, help="that an hls node segments (%(default)s)")
-    parser.add_argument("--alone", type=int, default=ALONE, help="that a standalone server takes in and segments (%(default)s)")
+    parser.add_argument("--streams", type=int, default=200, help="that are segmented (%(default)s)")
     parser.add_argument("--settle", type=float, default=12, help="seconds of segmenting before its measurement (%(default)s)")
     parser.add_argument("--per-s", type=float, default=5000, help="playlists a second (%(default)s)")
     parser.add_argument("--reloaded", type=int, nargs="+", default=RELOADED, help="streams whose playlists are asked for (1 10)")
@@ -94,7 +86,7 @@ def main() -> None:
     cutting = [
         _rounds.Subject(
             label_of(kind, place),
-            partial(_many_streams.measure, plan, place, streams_at(plan, place), kind),
+            partial(_many_streams.measure, plan, place, kind),
             missing if place == NODE else "",
         )
         for place, kind in cuts()
