@@ -38,11 +38,10 @@ class _Fetch:
     Each waits for a future of its own, rather than for a shield around the task, which would cost two calls of the loop more.
     """
 
-    __slots__ = ("_loop", "_waiters", "task")
+    __slots__ = ("_waiters", "task")
 
     def __init__(self, task: asyncio.Task[Answer | None]) -> None:
         self.task = task
-        self._loop = task.get_loop()
         self._waiters: dict[asyncio.Future[Answer | None], None] = {}  # in the order in which they came
         task.add_done_callback(self._over)
 
@@ -55,7 +54,7 @@ class _Fetch:
         """Its answer, or what it raises; who is cancelled while he waits cancels nothing else."""
         if self.task.done():
             return self.task.result()
-        waiter: asyncio.Future[Answer | None] = self._loop.create_future()
+        waiter: asyncio.Future[Answer | None] = self.task.get_loop().create_future()
         self._waiters[waiter] = None
         try:
             return await waiter

@@ -27,7 +27,6 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = listener.buffer()
         self._turns = listener.context.read_turns
-        self._in_turns = False  # not under TLS: what has come while it waits is lost there where the peer's end is a reset
         self._waits = False  # to be read
         self._own: socket.socket | None = None  # read from while it waits and goes on, turn by turn
 
@@ -35,7 +34,6 @@ class RtmpConnection(asyncio.BufferedProtocol):
         """The socket is here."""
         listener = self._listener
         self._transport = made = socket_transport(transport)
-        self._in_turns = made.get_extra_info("sslcontext") is None
         client = self._client or peer_of(transport)
         self._connection, refusal = listener.admission.admit(client.address, lambda reason: self._dialogue.expire(reason))
         self._dialogue = RtmpDialogue(listener.context, listener.metrics, made, self._connection, listener.protocol, client)
@@ -55,7 +53,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._connection.last_read = self._loop.time()
         dialogue = self._dialogue
         dialogue.feed(self._buffer[:nbytes])
-        if self._in_turns and dialogue.publishes and not self._waits:
+        if dialogue.publishes and not self._waits:
             self._waits = self._turns.waits(dialogue.slack_s, self._go_on)
 
     def _go_on(self) -> None:

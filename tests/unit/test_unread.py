@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import ssl
 from typing import Any, cast
 
 import pytest
@@ -36,7 +37,27 @@ def test_nothing_is_read_where_the_process_has_no_descriptor_left(monkeypatch: p
 @pytest.mark.parametrize(
     ("known", "error"),
     [({}, OSError()), ({"socket": FakeSocket()}, None), ({"socket": FakeSocket(), "sslcontext": object()}, OSError())],
-    ids=["no socket", "no error", "tls"],
+    ids=["no socket", "no error", "tls in its handshake"],
 )
 def test_nothing_is_read_of_what_only_the_loop_can_read(known: dict[str, object], error: Exception | None) -> None:
     assert list(unread(transport(**known), error)) == []
+
+
+class FakeTls:
+    """What a loop has read under TLS and nobody has taken."""
+
+    def __init__(self, *kept: bytes) -> None:
+        self._kept = list(kept)
+
+    def read(self, size: int, buffer: memoryview) -> int:
+        if not self._kept:
+            raise ssl.SSLWantReadError
+        data = self._kept.pop(0)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+@pytest.mark.parametrize("error", [None, ConnectionResetError()])
+def test_under_tls_what_the_loop_has_kept_is_taken_however_the_connection_ends(error: Exception | None) -> None:
+    known = transport(ssl_object=FakeTls(b"the", b"last"), sslcontext=object(), socket=FakeSocket())
+    assert [bytes(piece) for piece in unread(known, error)] == [b"the", b"last"]

@@ -123,8 +123,8 @@ class PublishConfig(ConfigModel):
         default=70,
         ge=0,
         le=1000,
-        description="The longest that RTMP publishers (without TLS) wait to be read together, or before what their players gather "
-        "goes out, which takes less processor time; 0: none waits.",
+        description="The longest that RTMP publishers wait to be read together, or before what their players gather goes out, "
+        "which takes less processor time; 0: none waits.",
     )
     publishers_per_delay_ms: int = Field(
         default=3, ge=1, le=1000, description="Publishers wait to be read for one millisecond for each so many of them."

@@ -315,7 +315,10 @@ def test_where_many_publish_what_came_since_the_last_turn_is_read_at_once_and_no
     run(check())
 
 
-def test_under_tls_nothing_is_lost_of_a_publisher_whose_last_frames_and_reset_come_together(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["reset", "end of TCP", "end of TLS"])
+def test_under_tls_nothing_is_lost_of_a_publisher_whose_last_frames_and_end_come_together(
+    run: Run, tmp_path: Path, end: str
+) -> None:
     certificates = make_certificates(tmp_path)
     server, peer = (ssl.SSLContext(protocol) for protocol in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT))
     server.load_cert_chain(certificates.cert_file("server"), certificates.key_file("server"))
@@ -332,8 +335,15 @@ def test_under_tls_nothing_is_lost_of_a_publisher_whose_last_frames_and_reset_co
             await client.answers()
             client.send(TAG_AUDIO, 1, FRAME)
             client.send(TAG_AUDIO, 1, FRAME)
-            client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            client.writer.transport.abort()
+            own = client.writer.get_extra_info("socket")
+            if end == "reset":
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.writer.transport.abort()
+            elif end == "end of TCP":
+                with socket.socket(fileno=os.dup(own.fileno())) as same:
+                    same.shutdown(socket.SHUT_WR)
+            else:
+                client.writer.close()
             await eventually(lambda: outlet.closed is not None)
             assert outlet.seqs == [0, 1, 2]
 
