@@ -52,7 +52,7 @@ class Sample:
     usage: _load.Usage  #: of the one that segments
     rest_percent: float  #: of a core, that the edge and the origin took where it was an hls node
     segments: int  #: that were stored
-    due: float  #: that there should be
+    due: float  #: segments that there should be, each counted once in however many formats
     late: int  #: that were stored later than `LATE_S` after their end
     given_up: int  #: units and segments that are missing, calls to storage that failed
     part_age_ms: float  #: of the newest part of a playlist, the oldest that was found; 0 where none are made
@@ -141,7 +141,7 @@ def measure(plan: argparse.Namespace, place: str, kind: str, folder: Path, stack
         usage=usage[node.name],
         rest_percent=sum(usage[each.name].cpu_percent for each in stage.rest),
         segments=segments,
-        due=streams * len(PLAYLISTS[kind]) * plan.seconds / SEGMENT_S,
+        due=streams * plan.seconds / SEGMENT_S,
         late=segments - round(gained[f'hls_segment_lag_seconds_bucket{{le="{LATE_S}"}}']),
         given_up=round(sum(gained[name] for name in LOST)),
         part_age_ms=max(ages_s, default=0.0) * 1000,
