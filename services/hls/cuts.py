@@ -73,7 +73,7 @@ class SegmentBegun:
 
 @dataclass(slots=True)
 class UnitsAdded:
-    """Units of the segment that has begun, at least one, in order."""
+    """Units of the segment that has begun, at least one, in order; those of a part together, when it is whole."""
 
     units: list[AccessUnit]
 

@@ -65,6 +65,7 @@ class Segmenter:
         self._begin_us = 0
         self._part_begin = 0
         self._part_independent: bool | None = None  # None: its first picture has not come
+        self._added: list[AccessUnit] = []  # of the part, without the last slot
         self._held: list[AccessUnit] = []  # the last slot
         self._held_publication = b""
         self._stands_still = False  # whether the main track does, so that the others move time on
@@ -249,23 +250,31 @@ class Segmenter:
             self._close_part(self._now, cuts, held[0])
 
     def _flush(self, cuts: list[Cut]) -> None:
-        """Give out the slot that is held."""
+        """Let the slot that is held be of the part."""
         units = self._held
         for unit in units:
             self._last_dts[unit.track_id] = unit.dts
             if self._part_independent is None and unit.track_id == self._main:
                 self._part_independent = unit.random_access
         self._last = UnitName(self._held_publication, units[-1].seq)
-        cuts.append(UnitsAdded(units))
+        self._added += units
         self._held = []
 
+    def _add(self, cuts: list[Cut]) -> None:
+        """Give out the units of the part, all at once: one by one, among those of other streams, each costs much more."""
+        if self._added:
+            cuts.append(UnitsAdded(self._added))
+            self._added = []
+
     def _close_part(self, at: int, cuts: list[Cut], following: AccessUnit | None) -> None:
+        self._add(cuts)
         cuts.append(PartClosed(at - self._part_begin, bool(self._part_independent), following))
         self._part_begin, self._part_independent = at, None
 
     def _close_segment(self, at: int, cuts: list[Cut], following: AccessUnit | None = None) -> None:
         if at > self._part_begin:
             self._close_part(at, cuts, following)
+        self._add(cuts)
         duration = self._duration = at - self._begin
         self._end, self._end_us = at, self._begin_us + _us(duration)
         cuts.append(SegmentClosed(self.number, duration, at, self._end_us, self._last, dict(self._last_dts)))

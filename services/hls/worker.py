@@ -24,7 +24,7 @@ from lalmesh.runtime.ring import Run
 from lalmesh.runtime.telemetry import Attribute, Fact, SpanName
 from services.hls.beginning import beginning_of
 from services.hls.conversion import Conversion
-from services.hls.cuts import Cut, SegmentBegun, SegmentClosed, SegmentLost, UnitsAdded
+from services.hls.cuts import Cut, SegmentBegun, SegmentClosed, SegmentLost
 from services.hls.events import SegmentEvents
 from services.hls.hosting import Ending, WorkerHost
 from services.hls.numbers import AHEAD, Numbers
@@ -268,7 +268,7 @@ class Worker:
                 if self.reader is not None and self.reader.delay_us is not None:
                     self._host.counters.link_delay.add(self.reader.delay_us / 1e6)
                 self._storage.add(cut, self.tracks, self._memory_at(cut))
-        if any(not isinstance(cut, UnitsAdded) for cut in cuts):  # a unit more changes no playlist
+        if cuts:
             self.output.wake()
 
     def _count(self, cut: Cut) -> None:
