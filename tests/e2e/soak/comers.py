@@ -12,6 +12,7 @@ from e2e.soak.encoders import Encoder, Film, encoding
 from e2e.soak.run import STILL_S, Run
 from e2e.soak.world import Site
 from support.cluster import Node
+from support.operator_api import call
 from support.recorder import STALL_S, HlsRecorder, Recorder, recorder, recording
 
 from lalmesh.client import ClientOptions, open_player
@@ -25,6 +26,7 @@ ON_CHANGE = ("rtmp", "flv", "ws", "ts")  #: RTSP says its tracks once
 ALWAYS = (*ON_CHANGE, "rtsp", "mp4")
 VISITS = (*ALWAYS, "hls")
 HLS_STREAM_S = 12.0  #: for which there are segments to be played
+REACH_STREAMS = 40  #: that are published at most until each origin has had one
 BROKE_OFF, CAME_FIRST = "encoders that broke off", "players that came before their stream"
 
 
@@ -242,6 +244,33 @@ async def _visit(run: Run, program: Program, encoder: Encoder, kind: str) -> Non
         run.done[visits_by(kind)] += 1
     except Exception as error:
         run.fault(f"visit of {player.name}: {type(error).__name__}: {error}")
+
+
+async def reach_origins(run: Run) -> None:
+    """Streams with a player of each kind of node that links to origins, until each origin of the cluster has had one.
+
+    Nodes keep their links: those that are first used later would be more than there were at rest before.
+    """
+    site, film = run.world.sites[0], run.films.main
+    waiting = {origin.name for origin in run.world.cluster.origins}
+    for _ in range(REACH_STREAMS):
+        stream = run.new("reached")
+        async with encoding(run.chance.choice(site.edges).rtmp_url(stream), film.tracks) as encoder, AsyncExitStack() as players:
+            showing = asyncio.create_task(encoder.show(film, 2 * LET_IN_S))
+            try:
+                status, shown = await asyncio.to_thread(call, "GET", f"{site.api.api_url}/v1/streams/{stream}")
+                if status == 200 and shown["origin"] in waiting:
+                    waiting.discard(shown["origin"])
+                    at_edges = [player_of(edge, "flv", stream) for edge in site.edges]
+                    for player in (*at_edges, player_of(site.edges[0], "hls", stream)):
+                        await players.enter_async_context(recording(player))
+                        await first_unit(run, player)
+            finally:
+                showing.cancel()
+                await asyncio.gather(showing, return_exceptions=True)
+        if not waiting:
+            return
+    run.fault(f"no stream is at {', '.join(sorted(waiting))}")
 
 
 async def datagrams(run: Run) -> None:

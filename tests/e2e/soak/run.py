@@ -85,6 +85,7 @@ class Run:
     fault_count: int = 0
     units: int = 0  #: that well-behaved players got, each looked at
     longest_still_s: float = 0.0  #: that one of them stood still
+    compacted: int = 0  #: revision of etcd below which it has forgotten what was
     over: asyncio.Event = field(default_factory=asyncio.Event)
     numbers: count[int] = field(default_factory=lambda: count(1))
     begun_s: float = field(default_factory=time.monotonic)

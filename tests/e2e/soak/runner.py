@@ -70,8 +70,9 @@ SHORT = Plan(
     deep_s=3.0,
     load_percent=0.0,
     slack=5.0,  # in half a minute it shows how many are there just then; what they leave behind shows at rest
-    # owners of segments are remembered for a minute; events of a shard begin with its first
-    waits_not_for=("etcd_hls", "etcd_keys", "redis_keys", "lalmesh.media.TrackSet"),
+    # owners of segments are remembered for a minute, as keys and as what a scheduler makes of them; events of a shard begin with
+    # its first
+    waits_not_for=("etcd_hls", "services.scheduler.hls_records.HlsRecord", "etcd_keys", "redis_keys", "lalmesh.media.TrackSet"),
     pace=Pace(
         rename_s=0.8, change_s=5.0, program_s=12.0, programs=1, visit_s=1.5, stay_s=20.0, slow_s=5.0, wrong_s=0.7, kick_s=6.0,
         block_s=8.0, relay_s=6.0, record_s=10.0, parts_s=9.0, kill_encoder_s=8.0, kill_origin_s=12.0, compact_s=10.0,
@@ -119,6 +120,7 @@ async def _soak(run: Run, plan: Plan, sampler: Sampler) -> Outcome:
     outcome = Outcome(plan, sampler=sampler)
     async with going_on(run, list(PARTS)):
         await asyncio.sleep(plan.warm_s)
+    await comers.reach_origins(run)
     outcome.before = before = await _rest(run, plan, sampler)
     _say(f"at rest after {plan.warm_s:.0f} s of warming up")
     sampler.series.points.clear()

@@ -391,7 +391,10 @@ async def compactions(run: Run) -> None:
 
     def forget() -> None:
         etcd = run.world.cluster.etcd
-        etcd.compact(max(1, etcd.revision() - REVISIONS_KEPT))
+        revision = etcd.revision() - REVISIONS_KEPT
+        if revision > run.compacted:  # etcd refuses to forget what it has forgotten
+            etcd.compact(revision)
+            run.compacted = revision
 
     await run.every(run.pace.compact_s, "etcd compacted", lambda: asyncio.to_thread(forget), most=1)
 
