@@ -70,9 +70,12 @@ SHORT = Plan(
     deep_s=3.0,
     load_percent=0.0,
     slack=5.0,  # in half a minute it shows how many are there just then; what they leave behind shows at rest
-    # owners of segments are remembered for a minute, as keys and as what a scheduler makes of them; events of a shard begin with
-    # its first
-    waits_not_for=("etcd_hls", "services.scheduler.hls_records.HlsRecord", "etcd_keys", "redis_keys", "lalmesh.media.TrackSet"),
+    waits_not_for=(
+        # owners of segments are remembered for a minute: as keys, of etcd or a standalone server, and as what is made of them
+        *("etcd_hls", "etcd_keys", "lalmesh.runtime.registry.KeyValue", "services.scheduler.registry._memory._Lease"),
+        "services.scheduler.hls_records.HlsRecord",
+        *("redis_keys", "lalmesh.media.TrackSet"),  # events of a shard begin with its first
+    ),
     pace=Pace(
         rename_s=0.8, change_s=5.0, program_s=12.0, programs=1, visit_s=1.5, stay_s=20.0, slow_s=5.0, wrong_s=0.7, kick_s=6.0,
         block_s=8.0, relay_s=6.0, record_s=10.0, parts_s=9.0, kill_encoder_s=8.0, kill_origin_s=12.0, compact_s=10.0,

@@ -21,6 +21,7 @@ from support.slopes import Point
 
 ANSWER_S = 5.0
 OURS = ("lalmesh.", "services.")  #: types of the project
+CONNECTION_DESCRIPTORS = 2  #: of an edge for each connection: the loop's, and one that writes to it past the loop, or looks at it
 CHANNEL = "grpc.aio._channel.Channel"
 _VALUE = re.compile(r"^([a-z_]+)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 _SUMS = ("_total", "_count", "_sum", "_bucket")  #: what counts what was; not what is
@@ -97,6 +98,7 @@ class Sampler:
             values = of_process(one.pid())
             if url := one.url():
                 values |= gauges(await self._text(f"{url}/metrics"))
+                values |= apart(values)
                 if deep:
                     values |= self._held(one.name, json.loads(await self._text(f"{url}/debug/objects")))
         except (OSError, aiohttp.ClientError, TimeoutError, ValueError, KeyError):
@@ -128,6 +130,12 @@ def of_process(pid: int) -> Values:
         "descriptors": len(os.listdir(folder / "fd")),
         "threads": len(os.listdir(folder / "task")),
     }
+
+
+def apart(values: Values) -> Values:
+    """Connections, and the descriptors that are not of connections: of these there are as many as players are there just then."""
+    connections = values.get("edge_connections", 0)
+    return {"connections": connections, "other_descriptors": values["descriptors"] - CONNECTION_DESCRIPTORS * connections}
 
 
 def _lines(text: str) -> Iterator[tuple[str, float]]:

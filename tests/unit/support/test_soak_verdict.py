@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from e2e.soak.samples import Series, counter, gauges
+from e2e.soak.samples import Series, apart, counter, gauges
 from e2e.soak.verdict import AT_REST, CACHED, KEY, KEYED, REMEMBERED, TYPE_AT_REST, Rest, grown, left_over, not_zero, unjudged
 from e2e.soak.world import REMEMBERED_NUM
 
@@ -47,6 +47,11 @@ def test_memory_that_grows_is_a_leak() -> None:
     assert grown(series(1e9, process="etcd"))[0].is_leak
 
 
+def test_descriptors_of_connections_are_told_apart() -> None:
+    assert apart({"descriptors": 40, "edge_connections": 7}) == {"connections": 7, "other_descriptors": 26}
+    assert apart({"descriptors": 26}) == {"connections": 0, "other_descriptors": 26}
+
+
 def test_only_the_longest_life_of_a_process_is_looked_at() -> None:
     seen = series(0)
     for number in range(100):
@@ -55,14 +60,16 @@ def test_only_the_longest_life_of_a_process_is_looked_at() -> None:
 
 
 def test_descriptors_and_keys_that_stay_are_found() -> None:
-    assert grown(series(60, "descriptors"))[0].is_leak
+    assert grown(series(60, "connections"))[0].is_leak
+    assert grown(series(60, "other_descriptors"))[0].is_leak
+    assert grown(series(60, "descriptors", "etcd"))[0].is_leak
     assert grown(series(60, "etcd_keys", "stores"))[0].is_leak
     assert grown(series(60, "redis_hits", "stores")) == []
 
 
 def test_what_was_not_seen_often_enough_is_told() -> None:
     missing = unjudged(grown(series(0)), ["edge-1"])
-    assert "edge-1: descriptors" in missing
+    assert "edge-1: other_descriptors" in missing
     assert "etcd: rss_bytes" in missing
     assert "stores: redis_keys" in missing
     assert "edge-1: rss_bytes" not in missing
