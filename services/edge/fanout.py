@@ -25,10 +25,11 @@ from services.edge.join_cache import JoinCache, JoinCacheSettings, JoinPoint
 OTHER_CONFIGURATION = "the stream has another configuration now, which this format tells at its start only"
 MAX_PENDING_BYTES = 1 << 20  #: gathered media is flushed when it passes this, whatever the delay says
 LOOK_AT_DELAY_S = 1.0  #: between two blocks whose delay is looked at: nothing is measured a unit
-GATHERED_PER_SENDING = 1.25  #: media is gathered for so many times what the last block took to send, which leaves others their part
+GATHERED_PER_SENDING = 1.25  #: media is gathered for so many times what a block takes to send, which leaves others their part
 MAX_SENDING_MS = 10  #: media is gathered for no longer on account of sending
 PROMPT_SENDING_MS = 6  #: what came while a block was sent that took longer is gathered too: sending is most of what the core does
 REST_PER_SENDING = 0.67  #: around a block, of what it took, before another goes out at once: sending is 3/4 of the time at most
+SENDING_WEIGHT = 0.2  #: of the last block in what one takes to send: one that somebody else held up is none to go by
 LEAST_PLAYERS_PER_SENDING_MS = 50  #: sending to fewer takes no millisecond; where it did, something else had the processor
 
 
@@ -98,7 +99,7 @@ class FanOut:
         self._opens: JoinPoint | None = None  # the point that the gathered parts begin at, if they begin at one
         self._last_dts = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._sending_s = self._sent_s = 0.0  # what the last block took, and when it had gone out
+        self._sending_s = self._sent_s = 0.0  # what a block takes to send, and when the last had gone out
         self._rested_s = 0.0  # when there has been rest enough for another to go out at once
         self._is_prompt = False  # whether what came meanwhile goes out next
         self.delay_ms = 0  #: for how long media is gathered now, see `_set_delay`
@@ -207,7 +208,7 @@ class FanOut:
         self._parts_bytes += self._packager.change(old, run.tracks, run.units[0].dts, self._parts)
 
     def _set_delay(self) -> None:
-        """Media is gathered by the players, and at least a little longer than the last block took to send.
+        """Media is gathered by the players, and at least a little longer than a block takes to send.
 
         Who waits so long anyway, for being last in a block, loses nothing; what comes meanwhile costs no block of its own. What
         comes as soon after a block has mostly waited for that to be sent, and goes out next, unless sending is most of the work, by
@@ -245,8 +246,9 @@ class FanOut:
         began_s, before_s = time.monotonic(), self._sent_s
         self._audience.send(block, opens, self._tracks)
         self._sent_s = time.monotonic()
-        self._sending_s = self._sent_s - began_s
-        self._rested_s = self._sent_s + self._sending_s * REST_PER_SENDING - (began_s - before_s)
+        took_s = self._sent_s - began_s
+        self._sending_s += (took_s - self._sending_s) * (SENDING_WEIGHT if self._sending_s else 1.0)
+        self._rested_s = self._sent_s + took_s * REST_PER_SENDING - (began_s - before_s)
         self._set_delay()
         if self._sent_s >= self._next_look_s:
             self._look_at_delay()

@@ -457,6 +457,21 @@ def test_what_came_while_a_block_was_sent_has_waited(
     assert everyone[0].words == words(got)
 
 
+def test_one_block_that_was_held_up_holds_up_none_that_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(players_per_delay_ms=1, max_delay_ms=0)
+    everyone = [stage.join() for _ in range(500)]
+    clock = SendingClock(0.0039)
+    monkeypatch.setattr(fanout_module, "time", clock)
+    stage.send(gop(0, 1))
+    clock.step_s = 0.0139
+    stage.send([video(1)])
+    stage.loop.advance(0.1)
+    assert stage.fanout.delay_ms == 8
+    clock.step_s = 0.0004
+    stage.send([video(2)])
+    assert everyone[0].words == words("H1 v0 v1 v2")
+
+
 def test_runs_that_go_out_together_are_two_blocks_around_a_random_access_point(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(players_per_delay_ms=1, max_delay_ms=0)
     everyone = [stage.join() for _ in range(500)]
