@@ -163,7 +163,7 @@ class StreamPlayer(LoadPlayer):
     def _throw_away(self, stack: ExitStack) -> None:
         sweep, ports = self._crowd.sweep, _ports_of(self._talk)
         if ports is None:
-            sources: list[Source] = [(self._wire.fileno(), self._wire.discard)]
+            sources: list[Source] = [(self._wire.fileno(), self._wire.discarding())]
         else:
             self._wire.on_readable(self._readable)
             sources = [_datagram_source(pair.rtp) for pair in ports.pairs]
@@ -234,11 +234,17 @@ def _datagram_source(sock: socket.socket) -> Source:
 
 
 def _discard_datagrams(sock: socket.socket) -> int:
-    """Throw away what has come; how much that was. At least one byte of each has to be taken."""
+    """Throw away what has come; how much that was. At least one byte of each has to be taken.
+
+    Raises:
+        BlockingIOError: there was nothing.
+    """
     total = 0
     for _ in range(MAX_DATAGRAMS):
         try:
             total += sock.recv_into(_ONE_BYTE, 1, socket.MSG_TRUNC)
         except OSError:  # nothing more, or what a router said of one that we sent
             break
+    if not total:
+        raise BlockingIOError
     return total

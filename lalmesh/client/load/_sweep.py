@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from lalmesh.client.load._pacing import Lateness
 from lalmesh.client.load._reckoning import Attention, Flow
-from lalmesh.errors import LalmeshError
+from lalmesh.client.load._wire import CLOSED, NOTHING_YET, words_of
 
 SWEEP_S: Final = 0.02  #: from one look at a connection to the next: 50 kB of 20 Mbit/s, far below what a kernel holds of one
 GROUPS: Final = 4  #: of connections, looked at in turn, so that units that are due meanwhile do not wait for all of them
@@ -32,7 +32,7 @@ class Swept(Protocol):
 
 @dataclass(slots=True)
 class _Source:
-    """A descriptor, what throws away what came on it, and whose it is."""
+    """A descriptor, what throws away what came on it (as `Wire.discarding` gives it), and whose it is."""
 
     discard: Callable[[], int]
     player: Swept
@@ -58,7 +58,7 @@ class Sweep:
         self._timer = self._loop.call_later(LOOK_S, self._look)
 
     def add(self, descriptor: int, discard: Callable[[], int], player: Swept) -> None:
-        """Throw away what comes there for `player`."""
+        """Throw away what comes there for `player`, by calls of `discard`, which answers as that of `Wire.discarding`."""
         epoll = self._epolls[self._added % GROUPS]
         self._added += 1
         self._sources[descriptor] = _Source(discard, player, epoll)
@@ -101,12 +101,20 @@ class Sweep:
             player = source.player
             try:
                 size = source.discard()
-            except LalmeshError as error:
-                player.over(str(error))
+            except NOTHING_YET:
                 continue
-            if size:
-                player.received_bytes += size
-                player.flow.came(counted_s, limit_s)
+            except OSError as error:
+                player.over(words_of(error))
+                continue
+            if not size:
+                player.over(CLOSED)
+                continue
+            player.received_bytes += size
+            flow = player.flow
+            if (pause_s := counted_s - flow.last_s) > flow.longest_s or pause_s > limit_s:
+                flow.came(counted_s, limit_s)
+            else:  # as `came` does, but for a call
+                flow.last_s = counted_s
 
     def _call(self, now_s: float) -> None:
         for call in self.each_time:

@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from lalmesh.client._destinations import AddressInfo, connect_first
@@ -18,12 +19,13 @@ from lalmesh.errors import LalmeshError
 READ_BYTES: Final = 32 << 10  #: at a time, of what is looked at: the first key frame of a player is two or three such
 DISCARD_BYTES: Final = 4 << 20  #: at a time, of what is not: what a kernel may hold of a connection
 TLS_READS: Final = 64  #: records of one connection at a time, so that the others get their turn
+CLOSED: Final = "closed by the server"
 MAX_UNSENT_BYTES: Final = 1 << 20  #: of requests and answers to a server that takes none
 
 #: Where bytes go that nobody looks at. With MSG_TRUNC the kernel writes nothing of TCP to it (Linux, tcp(7)); TLS does.
 _SCRATCH: Final = memoryview(bytearray(DISCARD_BYTES))
 _DECRYPTED: Final = _SCRATCH[: 64 << 10]
-_NOTHING_YET = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+NOTHING_YET = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Wire:
@@ -61,12 +63,12 @@ class Wire:
         """
         try:
             data = self._sock.recv(READ_BYTES)
-        except _NOTHING_YET:
+        except NOTHING_YET:
             return None
         except OSError as error:
-            raise ConnectionFailed(_words(error)) from None
+            raise ConnectionFailed(words_of(error)) from None
         if not data:
-            raise ConnectionFailed("closed by the server")
+            raise ConnectionFailed(CLOSED)
         return data
 
     def discard(self, at_most: int = DISCARD_BYTES) -> int:
@@ -77,26 +79,37 @@ class Wire:
         """
         try:
             if self._is_tls:
-                return self._discard_decrypted(at_most)
-            size = self._sock.recv_into(_SCRATCH, min(at_most, DISCARD_BYTES), socket.MSG_TRUNC)
-        except _NOTHING_YET:
+                size = self._discard_decrypted(at_most)
+            else:
+                size = self._sock.recv_into(_SCRATCH, min(at_most, DISCARD_BYTES), socket.MSG_TRUNC)
+        except NOTHING_YET:
             return 0
         except OSError as error:
-            raise ConnectionFailed(_words(error)) from None
+            raise ConnectionFailed(words_of(error)) from None
         if not size:
-            raise ConnectionFailed("closed by the server")
+            raise ConnectionFailed(CLOSED)
         return size
+
+    def discarding(self) -> Callable[[], int]:
+        """What throws away what has come, as `discard`, for whoever asks often: a call of the kernel, answered as the kernel does.
+
+        So it gives how much that was, 0 at the end of the connection, and raises one of `NOTHING_YET`, or any other OSError where
+        the connection is over.
+        """
+        if self._is_tls:
+            return partial(self._discard_decrypted, DISCARD_BYTES)
+        return partial(self._sock.recv_into, _SCRATCH, DISCARD_BYTES, socket.MSG_TRUNC)
 
     def _discard_decrypted(self, at_most: int) -> int:
         total = 0
         for _ in range(TLS_READS):
             try:
                 size = self._sock.recv_into(_DECRYPTED, min(at_most - total, len(_DECRYPTED)))
-            except _NOTHING_YET:
+            except NOTHING_YET:
+                if not total:
+                    raise
                 break
             total += size
-            if not size and not total:
-                raise ConnectionFailed("closed by the server")
             if not size or total == at_most:
                 break
         return total
@@ -123,10 +136,10 @@ class Wire:
     def _send_now(self, data: bytes) -> int:
         try:
             return self._sock.send(data)
-        except _NOTHING_YET:
+        except NOTHING_YET:
             return 0
         except OSError as error:
-            raise ConnectionFailed(_words(error)) from None
+            raise ConnectionFailed(words_of(error)) from None
 
     def _send_kept(self) -> None:
         try:
@@ -200,7 +213,7 @@ class Dialler:
         except TimeoutError:
             raise TimedOut(f"connection to {where}", limit_s) from None
         except (OSError, UnicodeError) as error:
-            raise ConnectionFailed(f"{where}: {_words(error)}") from None
+            raise ConnectionFailed(f"{where}: {words_of(error)}") from None
 
     async def _connect(self, host: str, port: int) -> socket.socket:
         if (host, port) not in self._addresses:
@@ -252,10 +265,10 @@ async def _ready(sock: socket.socket, *, to_write: bool) -> None:
             forget(sock)
 
 
-def _words(error: Exception) -> str:
+def words_of(error: Exception) -> str:
     """What is said of an error: alike for all that meet it, so that they can be counted."""
     if isinstance(error, ConnectionResetError | BrokenPipeError | ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return "closed by the server"
+        return CLOSED
     number = error.errno if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
     if number is not None and number > 0:
         return os.strerror(number)
