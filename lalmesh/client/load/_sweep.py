@@ -14,7 +14,7 @@ from lalmesh.client.load._reckoning import Attention, Flow
 from lalmesh.client.load._wire import CLOSED, NOTHING_YET, words_of
 
 SWEEP_S: Final = 0.02  #: from one look at a connection to the next: 50 kB of 20 Mbit/s, far below what a kernel holds of one
-GROUPS: Final = 4  #: of connections, looked at in turn, so that units that are due meanwhile do not wait for all of them
+GROUPS: Final = 2  #: of connections, looked at in turn, so that units that are due meanwhile do not wait for all of them
 LOOK_S: Final = SWEEP_S / GROUPS
 LOOKS_A_SECOND: Final = round(1 / LOOK_S)
 
