@@ -436,6 +436,16 @@ def test_media_is_gathered_for_as_long_as_a_block_takes_to_send(
     assert everyone[0].words == words("H1 v0 v1")
 
 
+def clocked(monkeypatch: pytest.MonkeyPatch, step_s: float) -> tuple[Stage, Player, SendingClock]:
+    """500 players, whom the first block was sent to in `step_s`; one of them, and the clock."""
+    stage = Stage(players_per_delay_ms=1, max_delay_ms=0)
+    player, *_ = [stage.join() for _ in range(500)]
+    clock = SendingClock(step_s)
+    monkeypatch.setattr(fanout_module, "time", clock)
+    stage.send(gop(0, 1))
+    return stage, player, clock
+
+
 @pytest.mark.parametrize(
     ("took_s", "later_s", "got"),
     [
@@ -447,42 +457,30 @@ def test_media_is_gathered_for_as_long_as_a_block_takes_to_send(
 def test_what_came_while_a_block_was_sent_has_waited(
     took_s: float, later_s: float, got: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = Stage(players_per_delay_ms=1, max_delay_ms=0)
-    everyone = [stage.join() for _ in range(500)]
-    clock = SendingClock(took_s)
-    monkeypatch.setattr(fanout_module, "time", clock)
-    stage.send(gop(0, 1))
+    stage, player, clock = clocked(monkeypatch, took_s)
     clock.step_s = later_s
     stage.send([video(1)])
-    assert everyone[0].words == words(got)
+    assert player.words == words(got)
 
 
 def test_one_block_that_was_held_up_holds_up_none_that_follows(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage(players_per_delay_ms=1, max_delay_ms=0)
-    everyone = [stage.join() for _ in range(500)]
-    clock = SendingClock(0.0039)
-    monkeypatch.setattr(fanout_module, "time", clock)
-    stage.send(gop(0, 1))
+    stage, player, clock = clocked(monkeypatch, 0.0039)
     clock.step_s = 0.0139
     stage.send([video(1)])
     stage.loop.advance(0.1)
     assert stage.fanout.delay_ms == 8
     clock.step_s = 0.0004
     stage.send([video(2)])
-    assert everyone[0].words == words("H1 v0 v1 v2")
+    assert player.words == words("H1 v0 v1 v2")
 
 
 def test_runs_that_go_out_together_are_two_blocks_around_a_random_access_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage(players_per_delay_ms=1, max_delay_ms=0)
-    everyone = [stage.join() for _ in range(500)]
-    clock = SendingClock(0.0049)
-    monkeypatch.setattr(fanout_module, "time", clock)
-    stage.send(gop(0, 1))
+    stage, player, clock = clocked(monkeypatch, 0.0049)
     clock.step_s = 0.0071
     stage.hold([video(1)], [video(2, key=True)], [audio(3)], [video(4)])
     clock.step_s = 0.0004
     stage.loop.advance(0.1)
-    assert (everyone[0].words, stage.fanout.counters.blocks) == (words("H1 v0 v1 v2 a3 v4"), 3)
+    assert (player.words, stage.fanout.counters.blocks) == (words("H1 v0 v1 v2 a3 v4"), 3)
 
 
 EVERY_FRAME = sorted([k / 30 for k in range(60)] + [0.003 + k * 1024 / 48_000 for k in range(93)])  #: pictures and sound, of 2 s
