@@ -60,22 +60,19 @@ class Plan:
     seed: int = 1
     slack: float = 1.0  #: see `grown`
     waits_not_for: tuple[str, ...] = ()  #: counts and types that are what they have to be only after the rest
+    remembered: tuple[str, ...] = ()  #: counts that the rest after warming up does not wait for either
 
 
 SHORT = Plan(
     warm_s=8.0,
     main_s=60.0,
-    rest_s=25.0,
+    rest_s=75.0,  # owners of segments are remembered for a minute
     sample_s=1.0,
     deep_s=3.0,
     load_percent=0.0,
     slack=5.0,  # in half a minute it shows how many are there just then; what they leave behind shows at rest
-    waits_not_for=(
-        # owners of segments are remembered for a minute: as keys, of etcd or a standalone server, and as what is made of them
-        *("etcd_hls", "etcd_keys", "lalmesh.runtime.registry.KeyValue", "services.scheduler.registry._memory._Lease"),
-        "services.scheduler.hls_records.HlsRecord",
-        *("redis_keys", "lalmesh.media.TrackSet"),  # events of a shard begin with its first
-    ),
+    waits_not_for=("etcd_keys", "redis_keys", "lalmesh.media.TrackSet"),  # events of a shard begin with its first
+    remembered=("etcd_hls",),
     pace=Pace(
         rename_s=0.8, change_s=5.0, program_s=12.0, programs=1, visit_s=1.5, stay_s=20.0, slow_s=5.0, wrong_s=0.7, kick_s=6.0,
         block_s=8.0, relay_s=6.0, record_s=10.0, parts_s=9.0, kill_encoder_s=8.0, kill_origin_s=12.0, compact_s=10.0,
@@ -197,10 +194,11 @@ async def sampling(sampler: Sampler, plan: Plan) -> AsyncIterator[None]:
 async def _rest(run: Run, plan: Plan, sampler: Sampler, before: Rest | None = None) -> Rest:
     """Wait until all counts are 0, and nothing is left that was not there `before`; how it is then, or after the longest wait."""
     end_s = time.monotonic() + plan.rest_s
+    not_for = plan.waits_not_for if before else (*plan.waits_not_for, *plan.remembered)
     while True:
         await sampler.look(deep=False)
         is_late = time.monotonic() >= end_s
-        if is_late or not (sampler.unseen or not_zero(sampler.newest, plan.waits_not_for)):
+        if is_late or not (sampler.unseen or not_zero(sampler.newest, not_for)):
             await sampler.look(deep=True)
             rest = Rest.of(sampler, {node.name: node.pid for node in run.world.nodes})
             if is_late or before is None or not left_over(before, rest, plan.waits_not_for):

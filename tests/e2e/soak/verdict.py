@@ -19,7 +19,7 @@ MIB = 1 << 20
 #: server has some 4,500 streams, each with a player: one object of each, or two blocks of memory, are more than that
 MATTERS: Mapping[str, float] = {
     "rss_bytes": 2 * MIB,
-    "connections": 3,
+    "connections": 1.5,  # of two descriptors each
     "other_descriptors": 3,
     "lalmesh_tasks": 5,
     "threads": 3,
