@@ -44,9 +44,9 @@ _Result = TypeVar("_Result")
 READ_BYTES: Final = 256 << 10  #: of a file at a time
 
 _SCALES: Final = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
-_URLS: Final = "rtmp(s)://, rtsp(s)://, http(s):// of .flv, .ts, .mp4 or .m3u8, ws(s):// of .flv, .ts or .mp4"
+_URLS: Final = "rtmp(s)://, rtsp(s)://, http(s):// of .flv, .ts, .mp4 or .m3u8, ws(s):// of .flv, .ts, .mp4 or RTSP"
 _PLAYED: Final = f"{_URLS}; {{}} is the number of a stream."
-_DELAYED: Final = f"The first is published, by rtmp(s):// or rtsp(s)://; the others are played: {_URLS}."
+_DELAYED: Final = f"The first is published, by rtmp(s)://, rtsp(s):// or ws(s):// (RTSP); the others are played: {_URLS}."
 
 FileOption = Annotated[
     Path | None,
@@ -99,7 +99,9 @@ def add_load_commands(app: typer.Typer) -> None:
 
 def bench_command(
     play: Annotated[list[str] | None, typer.Argument(metavar="PLAY_URL", help=_PLAYED)] = None,
-    publish: Annotated[str, typer.Option("--publish", metavar="URL", help="Publish the streams: rtmp(s):// or rtsp(s)://.")] = "",
+    publish: Annotated[
+        str, typer.Option("--publish", metavar="URL", help="Publish the streams: rtmp(s)://, rtsp(s):// or ws(s)://.")
+    ] = "",
     streams: Annotated[int, typer.Option("--streams", metavar="N", min=1, help="How many; {} in URLs is 0 to N-1.")] = 1,
     players: Annotated[int, typer.Option("--players", metavar="M", min=1, help="Of each stream at each URL.")] = 1,
     look: Annotated[int, typer.Option("--look", metavar="K", min=0, help="Players of each URL that look at every unit.")] = 1,

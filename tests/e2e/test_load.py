@@ -42,7 +42,7 @@ def urls(node: Node, name: str, *, tls: bool = False) -> list[str]:
         node.rtmp_url(f"live/{name}", tls=tls),
         node.rtsp_url(f"live/{name}", tls=tls),
         *(node.http_url(path, tls=tls) for path in [*streams, *lists]),
-        *(node.socket_url(path, tls=tls) for path in streams),
+        *(node.socket_url(path, tls=tls) for path in (*streams, f"live/{name}")),
     ]
 
 
@@ -76,6 +76,16 @@ def test_all_of_it_is_encrypted_where_urls_say_so(node: Node) -> None:
     publish = ("--publish", node.rtmp_url("live/secret", tls=True), "--insecure")
     status, report = load("bench", *urls(node, "secret", tls=True), *publish, *SHORT, "--players", "2", "--duration", "2")
     check_all_well(report, streams=1, players=2)
+    assert status == 0
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_rtsp_over_websocket_is_published_and_played(node: Node, tls: bool) -> None:
+    name = f"live/socket-{tls}-{{}}"
+    plays = [node.socket_url(name, tls=tls), node.rtsp_url(name), node.flv_url(name)]
+    words = ("--publish", node.socket_url(name, tls=tls), "--streams", "2", "--players", "3", "--look", "2", "--insecure")
+    status, report = load("bench", *plays, *words, *SHORT, "--duration", "2")
+    check_all_well(report, streams=2, players=3)
     assert status == 0
 
 

@@ -13,7 +13,7 @@ from lalmesh.client.load._matching import Noting, unit_key
 from lalmesh.client.load._media import Media
 from lalmesh.client.load._pacing import Pacing
 from lalmesh.client.load._sweep import Sweep
-from lalmesh.client.load._tape import DatagramTape, InterleavedTape, RtmpTape, Tape
+from lalmesh.client.load._tape import DatagramTape, InterleavedTape, RtmpTape, SocketTape, Tape
 from lalmesh.client.load._wire import Dialler
 from lalmesh.media import TICKS_PER_SECOND, Kind
 from lalmesh.protocol.rtmp import DEFAULT_OUT_CHUNK_SIZE
@@ -35,6 +35,7 @@ class Crowd:
         self.longest_gap_s = 0.0 if media is None else media.longest_gap_s  #: between units of the streams themselves
         self._rtmp: dict[int, RtmpTape] = {}
         self._interleaved: InterleavedTape | None = None
+        self._socket: SocketTape | None = None
         self._datagrams: DatagramTape | None = None
         self._set_limit()
 
@@ -58,6 +59,12 @@ class Crowd:
         if self._interleaved is None:
             self._interleaved = InterleavedTape(self._to_send, os.urandom, wall_us=time.time_ns() // 1000)
         return self._interleaved
+
+    def socket_tape(self) -> SocketTape:
+        """The tape of publishers by RTSP over WebSocket."""
+        if self._socket is None:
+            self._socket = SocketTape(self._to_send, os.urandom, wall_us=time.time_ns() // 1000)
+        return self._socket
 
     def datagram_tape(self) -> DatagramTape:
         """The tape of publishers by RTSP whose packets go by UDP."""
@@ -84,7 +91,7 @@ class Crowd:
 
     def forget(self, before: int) -> None:
         """No publisher needs units before that number."""
-        tapes: list[Tape[Any] | None] = [*self._rtmp.values(), self._interleaved, self._datagrams]
+        tapes: list[Tape[Any] | None] = [*self._rtmp.values(), self._interleaved, self._socket, self._datagrams]
         for tape in tapes:
             if tape is not None:
                 tape.forget(before)

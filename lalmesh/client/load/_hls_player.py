@@ -8,11 +8,11 @@ from typing import Final
 
 from lalmesh.client._errors import ConnectionFailed, TimedOut, http_refusal
 from lalmesh.client.load._hls_reading import MAX_PLAYLIST_BYTES, MIN_PAUSE_S, Follower, Item, Playlist, parse_playlist
+from lalmesh.client.load._http_answer import first_line
 from lalmesh.client.load._http_asking import HttpAnswer, HttpAsking
 from lalmesh.client.load._http_reading import HttpUrl
 from lalmesh.client.load._player import LoadPlayer
 from lalmesh.client.load._reckoning import Playback
-from lalmesh.client.load._talks import first_line
 from lalmesh.container.fmp4 import Fmp4Demuxer
 from lalmesh.container.mpegts import TsDemuxer
 from lalmesh.errors import RemoteProtocolError

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 
 from lalmesh.client._errors import ConnectionFailed, TimedOut
+from lalmesh.client.load._http_answer import MAX_REASON_BYTES, request
 from lalmesh.client.load._http_reading import HttpUrl, ResponseReader
-from lalmesh.client.load._talks import MAX_REASON_BYTES, request
 from lalmesh.client.load._wire import Dialler, Wire
 from lalmesh.errors import LimitExceeded
 

@@ -60,8 +60,13 @@ class HttpUrl:
     @property
     def authority(self) -> str:
         """For the ``Host`` header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        host, _, port = self.host_and_port.rpartition(":")
+        return host if int(port) == _DEFAULT_PORTS[self.scheme] else self.host_and_port
+
+    @property
+    def host_and_port(self) -> str:
+        """Both, IPv6 in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
         """The URL, without user and password."""

@@ -12,6 +12,7 @@ from lalmesh.client._rtmp_link import parse_rtmp_url
 from lalmesh.client._rtsp_dial import parse_rtsp_url
 from lalmesh.client.load._http_reading import HttpUrl
 from lalmesh.client.load._media import Media
+from lalmesh.client.load._rtsp_talk import is_rtsp_socket
 from lalmesh.client.load._talks import DEMUXERS
 from lalmesh.errors import LalmeshError
 
@@ -19,8 +20,8 @@ PLACEHOLDER: Final = "{}"  #: in a URL: the number of its stream
 SPARE_FILES: Final = 64  #: beside those of sessions
 MAX_TAPE_BYTES: Final = 1 << 30  #: of what is kept for the publisher that begins last
 
-_PUBLISH_SCHEMES: Final = ("rtmp", "rtmps", "rtsp", "rtsps")
-_PLAY_SCHEMES: Final = (*_PUBLISH_SCHEMES, "http", "https", "ws", "wss")
+_PUBLISH_SCHEMES: Final = ("rtmp", "rtmps", "rtsp", "rtsps", "ws", "wss")
+_PLAY_SCHEMES: Final = (*_PUBLISH_SCHEMES, "http", "https")
 
 
 class NotPossible(LalmeshError):
@@ -53,6 +54,8 @@ class Plan:
             raise InvalidUrl("nothing to publish or to play")
         if self.publish_url:
             _check_url(self.publish_url, _PUBLISH_SCHEMES, "published", self.streams)
+            if self.publish_url.startswith("ws") and not is_rtsp_socket(self.publish_url):
+                raise InvalidUrl(f"{self.publish_url}: what is published over WebSocket is RTSP, and its path has no ending")
         for url in self.play_urls:
             _check_url(url, _PLAY_SCHEMES, "played", self.streams)
 
@@ -101,7 +104,7 @@ def _check_url(url: str, schemes: Sequence[str], done: str, streams: int) -> Non
         parse_rtmp_url(first)
     elif scheme.startswith("rtsp"):
         parse_rtsp_url(first)
-    else:
+    elif not is_rtsp_socket(first):
         _check_path(HttpUrl.parse(first))
 
 

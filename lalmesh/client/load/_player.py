@@ -17,7 +17,7 @@ from lalmesh.client.load._crowd import Crowd
 from lalmesh.client.load._http_reading import HttpUrl
 from lalmesh.client.load._matching import Noting, UnitLog, unit_key
 from lalmesh.client.load._reckoning import Flow, UnitOrder
-from lalmesh.client.load._rtsp_talk import Ports, RtspTalk, rtsp_player
+from lalmesh.client.load._rtsp_talk import Ports, RtspTalk, is_rtsp_socket, rtsp_player
 from lalmesh.client.load._talks import HttpTalk, RtmpTalk, Talk, demux_for
 from lalmesh.client.load._wire import Wire, is_ordinary
 from lalmesh.errors import LalmeshError
@@ -145,10 +145,9 @@ class StreamPlayer(LoadPlayer):
             self.lost = await self._over
 
     def _make(self, url: str, before: Talk | None) -> Talk:
-        scheme = url.partition(":")[0].lower()
-        if scheme.startswith("rtmp"):
+        if url.startswith("rtmp"):
             return RtmpTalk(url, "play", before if isinstance(before, RtmpTalk) else None)
-        if scheme.startswith("rtsp"):
+        if url.startswith("rtsp") or is_rtsp_socket(self.url):
             return rtsp_player(url, Ports() if self._crowd.udp else None)
         return HttpTalk(HttpUrl.parse(url), demux_for(HttpUrl.parse(self.url).path))  # wherever a redirect has led
 

@@ -15,6 +15,7 @@ from lalmesh.client.load._matching import UnitLog
 from lalmesh.client.load._pacing import Lateness, Paced
 from lalmesh.client.load._rtsp_talk import Ports, RtspTalk, rtsp_publisher
 from lalmesh.client.load._talks import RtmpTalk, Talk
+from lalmesh.client.load._tape import InterleavedTape
 from lalmesh.client.load._wire import Wire, is_ordinary
 from lalmesh.errors import LalmeshError
 from lalmesh.media import TICKS_PER_SECOND, Kind, MediaEvent
@@ -223,15 +224,16 @@ class RtmpLoadPublisher(LoadPublisher):
 
 
 class InterleavedLoadPublisher(LoadPublisher):
-    """Publishes by RTSP, packets among the messages."""
+    """Publishes by RTSP, packets among the messages, inside a WebSocket where the URL is of one."""
 
     _talk: RtspTalk
+    _tape: InterleavedTape
 
     async def _dial(self) -> None:
-        self._tape = self._crowd.interleaved_tape()
         self._wire, self._talk = await begin(self.url, "publish", self._make, self._crowd.dialler, _ignore)
 
     def _make(self, url: str, before: RtspTalk | None) -> RtspTalk:
+        self._tape = self._crowd.interleaved_tape() if url.startswith("rtsp") else self._crowd.socket_tape()
         return rtsp_publisher(url, self._tape.description, self._tape.controls, None)
 
     def _send(self, number: int) -> bool:
@@ -277,6 +279,7 @@ def _ignore(events: list[MediaEvent], size: int, now_s: float) -> None:
 
 def load_publisher(url: str, crowd: Crowd, lateness: Lateness) -> LoadPublisher:
     """The publisher for a URL, by its scheme."""
-    if url.lower().startswith("rtmp"):
+    if url.startswith("rtmp"):
         return RtmpLoadPublisher(url, crowd, lateness)
-    return (DatagramLoadPublisher if crowd.udp else InterleavedLoadPublisher)(url, crowd, lateness)
+    by_udp = crowd.udp and url.startswith("rtsp")
+    return (DatagramLoadPublisher if by_udp else InterleavedLoadPublisher)(url, crowd, lateness)

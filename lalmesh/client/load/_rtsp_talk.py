@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Final, assert_never
 
@@ -16,7 +17,10 @@ from lalmesh.client._rtsp_ports import SocketAddress, UdpPair
 from lalmesh.client._rtsp_receiving import RtspReceiving
 from lalmesh.client._rtsp_ways import HOLE_PUNCH
 from lalmesh.client._source import EventQueue
-from lalmesh.client.load._talks import Talk, with_login
+from lalmesh.client.load._http_answer import EndlessAnswer
+from lalmesh.client.load._http_reading import HttpUrl
+from lalmesh.client.load._logins import with_login
+from lalmesh.client.load._talks import DEMUXERS, Talk
 from lalmesh.errors import UnsupportedError
 from lalmesh.media import MediaEvent
 from lalmesh.protocol.http_auth import ClientAuth
@@ -40,6 +44,7 @@ from lalmesh.protocol.rtsp import (
 )
 
 UNSUPPORTED_TRANSPORT: Final = 461
+SUBPROTOCOL: Final = "rtsp"  #: of a WebSocket that carries it
 
 
 class Ports:
@@ -198,15 +203,57 @@ class RtspTalk(Talk):
     def goodbye(self) -> bytes:
         """As `Talk.goodbye`."""
         self._client.close()
-        return self._client.data_to_send()
+        return self.data_to_send()
+
+
+class RtspSocketTalk(RtspTalk):
+    """The same inside a WebSocket, as binary messages in both directions: where one begins or ends says nothing."""
+
+    def __init__(self, url: str, mode: Mode, media: RtspMedia, queue: EventQueue) -> None:
+        """Ask at a URL of WebSocket for the stream that its path names; a login is for RTSP alone, which need not send it bare.
+
+        Raises:
+            InvalidUrl: it is no such URL.
+        """
+        where = HttpUrl.parse(url)
+        scheme = "rtsps" if where.is_encrypted else "rtsp"
+        inner = f"{scheme}://{where.host_and_port}{where.target}"
+        super().__init__(with_login(inner, where.user, where.password), mode, media, queue, None)
+        self._answer = EndlessAnswer(replace(where, user="", password=""), subprotocol=SUBPROTOCOL)
+
+    def feed(self, data: bytes, now_s: float) -> list[MediaEvent]:
+        """As `Talk.feed`."""
+        events = super().feed(self._answer.feed(data), now_s)
+        self.redirect = self.redirect or self._answer.redirect
+        if self._answer.ended and not self.has_begun:
+            raise ConnectionFailed(self._answer.ended)
+        self.ended = self.ended or self._answer.ended
+        return events
+
+    def no_more(self) -> None:
+        """As `Talk.no_more`."""
+        self._answer.no_more()
+
+    def data_to_send(self) -> bytes:
+        """As `Talk.data_to_send`."""
+        if self._answer.is_open and (data := super().data_to_send()):
+            self._answer.send(data)
+        return self._answer.data_to_send()
+
+
+def is_rtsp_socket(url: str) -> bool:
+    """Whether it is of RTSP over WebSocket, and not of one that carries what its path ends in."""
+    return url.startswith(("ws://", "wss://")) and not HttpUrl.parse(url).path.endswith((*DEMUXERS, ".m3u8"))
 
 
 def rtsp_player(url: str, ports: Ports | None) -> RtspTalk:
-    """The talk of a player."""
+    """The talk of a player; by WebSocket packets go on the connection, whatever `ports` are."""
     queue = EventQueue()
-    return RtspTalk(url, "play", RtspReceiving(ReceiverSettings(), os.urandom, queue), queue, ports)
+    media = RtspReceiving(ReceiverSettings(), os.urandom, queue)
+    return RtspTalk(url, "play", media, queue, ports) if url.startswith("rtsp") else RtspSocketTalk(url, "play", media, queue)
 
 
 def rtsp_publisher(url: str, description: bytes, controls: Iterable[str], ports: Ports | None) -> RtspTalk:
-    """The talk of a publisher of what is described."""
-    return RtspTalk(url, "publish", RtspPublishing(description, controls), EventQueue(), ports)
+    """The talk of a publisher of what is described; of `ports` as with `rtsp_player`."""
+    queue, media = EventQueue(), RtspPublishing(description, controls)
+    return RtspTalk(url, "publish", media, queue, ports) if url.startswith("rtsp") else RtspSocketTalk(url, "publish", media, queue)

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from base64 import b64encode
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias, assert_never
-from urllib.parse import quote
 
-from lalmesh.client._errors import InvalidUrl, Refused, http_refusal, rtmp_refusal
+from lalmesh.client._errors import InvalidUrl, Refused, rtmp_refusal
 from lalmesh.client._link import Mode
 from lalmesh.client._rtmp_link import CLIENT_CAPABILITIES, parse_rtmp_url, redirected
-from lalmesh.client.load._http_reading import HttpUrl, ResponseReader
-from lalmesh.client.load._websocket_reading import SIGN_OF_LIFE, WebSocketReader, websocket_accept, websocket_key
+from lalmesh.client.load._http_answer import EndlessAnswer
+from lalmesh.client.load._http_reading import HttpUrl
+from lalmesh.client.load._logins import with_login
+from lalmesh.client.load._websocket import SIGN_OF_LIFE
 from lalmesh.container.flv import BodyDemuxer, TagReader
 from lalmesh.container.fmp4 import Fmp4Demuxer
 from lalmesh.container.mpegts import TsDemuxer
-from lalmesh.errors import RemoteProtocolError
 from lalmesh.media import AccessUnit, Kind, MediaEvent, TracksChanged, TrackSet
 from lalmesh.protocol.rtmp import (
     AdobeAuth,
@@ -41,7 +40,6 @@ from lalmesh.protocol.rtmp import (
 
 ACKNOWLEDGE_BYTES: Final = 1_000_000  #: received since the last acknowledgement; servers ask for one each 2.5 MB or so
 SIGN_OF_LIFE_S: Final = 10.0  #: without a word of ours; servers that ping give up after 20 s or more
-MAX_REASON_BYTES: Final = 512  #: of the body of a refusal: one line for people
 
 Demux: TypeAlias = Callable[[bytes], Iterable[MediaEvent]]
 
@@ -147,92 +145,32 @@ class HttpTalk(Talk):
         """
         super().__init__()
         self.host, self.port, self.is_encrypted = url.host, url.port, url.is_encrypted
-        self._url = url
-        self._response = ResponseReader()
+        self._answer = EndlessAnswer(url)
         self._demux = demux_for(url.path) if demux is None else demux
-        self._websocket = WebSocketReader() if url.scheme in ("ws", "wss") else None
-        self._key = websocket_key(os.urandom(16)) if self._websocket is not None else ""
-        self._refusal = b""
         self._said_at_s: float | None = None
-        # Else servers keep the connection when the answer has ended, which who throws away what comes takes for a stall.
-        self._out = request(url, **({"Connection": "close"} if self._websocket is None else _upgrade(self._key)))
 
     def feed(self, data: bytes, now_s: float) -> list[MediaEvent]:
         """As `Talk.feed`."""
-        had_head = bool(self._response.status)
-        body = self._response.feed(data)
-        if not self._response.status:
-            return []
-        if not had_head:
-            self._look_at_head()
-        if self.redirect:
-            return []
-        if self._response.status not in (200, 101):
-            self._refuse(body)
-            return []
-        if self._websocket is not None:
-            body = self._websocket.feed(body + self._response.rest)
-            self._response.rest = b""
-            self._out += self._websocket.data_to_send()
-            self.ended = self._websocket.closed
-        elif self._response.is_whole:
-            self.ended = "end of the response"
-        return self._note(list(self._demux(body)))
-
-    def _look_at_head(self) -> None:
-        response = self._response
-        if response.location:
-            target = self._url.joined_url(response.location)
-            self.redirect = with_login(str(target), target.user, target.password)
-        elif response.status == 101:
-            if self._websocket is None or response.headers.get("sec-websocket-accept") != websocket_accept(self._key):
-                raise RemoteProtocolError("another key than that of the upgrade", section="RFC 6455 §4.1")
-        elif response.status == 200 and self._websocket is not None:
-            raise RemoteProtocolError("no upgrade to WebSocket", section="RFC 6455 §4.1")
-
-    def _refuse(self, body: bytes) -> None:
-        """Wait for the first words of the body, which say why."""
-        self._refusal += body
-        if self._response.is_whole or len(self._refusal) >= MAX_REASON_BYTES or b"\n" in self._refusal:
-            self.no_more()
+        body = self._answer.feed(data)
+        self.redirect, self.ended = self._answer.redirect, self._answer.ended
+        return self._note(list(self._demux(body))) if self._answer.is_open else []
 
     def no_more(self) -> None:
         """As `Talk.no_more`."""
-        response = self._response
-        if response.status not in (0, 200, 101):
-            raise http_refusal(response.status, first_line(self._refusal) or response.reason)
+        self._answer.no_more()
 
     def data_to_send(self) -> bytes:
         """As `Talk.data_to_send`."""
-        data, self._out = self._out, b""
-        return data
+        return self._answer.data_to_send()
 
     def sign_of_life(self, received_bytes: int, now_s: float) -> bytes:
         """As `Talk.sign_of_life`: servers do not wait for one over HTTP."""
-        if self._websocket is None:
+        if not self._answer.is_socket:
             return b""
         if self._said_at_s is not None and now_s - self._said_at_s < SIGN_OF_LIFE_S:
             return b""
         self._said_at_s = now_s
         return SIGN_OF_LIFE
-
-
-def request(url: HttpUrl, **fields: str) -> bytes:
-    """A request for `url`; the names of `fields` have ``_`` for ``-``."""
-    lines = [f"GET {url.target} HTTP/1.1", f"Host: {url.authority}", "User-Agent: lalmesh", "Accept: */*"]
-    if url.user:
-        lines.append(f"Authorization: Basic {b64encode(f'{url.user}:{url.password}'.encode()).decode()}")
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
-def _upgrade(key: str) -> dict[str, str]:
-    return {"Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Version": "13", "Sec_WebSocket_Key": key}
-
-
-def first_line(body: bytes) -> str:
-    """The first words of a body, for people."""
-    return body[:MAX_REASON_BYTES].decode("utf-8", "replace").strip().partition("\n")[0]
 
 
 class RtmpTalk(Talk):
@@ -312,9 +250,3 @@ class RtmpTalk(Talk):
         """As `Talk.goodbye`."""
         self._client.close()
         return self._client.data_to_send()
-
-
-def with_login(url: str, user: str, password: str) -> str:
-    """`url`, which has none, with a login, so that it can be taken apart again."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}" if user else url

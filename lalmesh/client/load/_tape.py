@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from lalmesh.client.load._media import Media
+from lalmesh.client.load._websocket import binary_message
 from lalmesh.container.flv import TAG_SCRIPT, BodyMuxer
 from lalmesh.media import TICKS_PER_MS, ticks_to_ms
 from lalmesh.protocol.rtmp import MEDIA_CSID, chunk_message
@@ -118,6 +119,13 @@ class InterleavedTape(_RtpTape[bytes]):
 
     def _make(self, number: int) -> bytes:
         return rtp_frames(self._burst(number))
+
+
+class SocketTape(InterleavedTape):
+    """The same in messages of a WebSocket."""
+
+    def _make(self, number: int) -> bytes:
+        return binary_message(super()._make(number))
 
 
 class DatagramTape(_RtpTape[tuple[Datagrams, ...]]):

@@ -16,7 +16,7 @@ from lalmesh.client.load._crowd import Crowd
 from lalmesh.client.load._pacing import Lateness
 from lalmesh.client.load._player import StreamPlayer
 from lalmesh.client.load._publisher import RtmpLoadPublisher
-from lalmesh.client.load._websocket_reading import websocket_accept
+from lalmesh.client.load._websocket import websocket_accept
 from lalmesh.client.load._wire import Dialler, Wire
 from lalmesh.container.flv import BodyMuxer
 from lalmesh.remux import FlvPackager

@@ -141,6 +141,9 @@ def test_a_plan_counts_its_sessions_and_files() -> None:
     plan.check()
     assert plan.sessions == 10 + 2 * 50
     assert plan.files == 110 + 4 * 10 + 4 * 50 + SPARE_FILES
+    sockets = Plan(publish_url="ws://h/live/a", play_urls=("wss://h/live/a?t=1",), udp=True)
+    sockets.check()
+    assert sockets.files == 2 + SPARE_FILES
     assert url_of("http://h/live/{}.flv", 7) == "http://h/live/7.flv"
     assert is_playlist("http://h/hls/a.m3u8?x=.ts")
     assert not is_playlist("ws://h/hls/a.m3u8")
@@ -152,6 +155,8 @@ def test_a_plan_counts_its_sessions_and_files() -> None:
         Plan(),
         Plan(publish_url="live/a"),
         Plan(publish_url="http://h/a.flv"),
+        Plan(publish_url="ws://h/live/a.flv"),
+        Plan(publish_url="ws://h:99999/live/a"),
         Plan(play_urls=("rtmp://h/live/a",), streams=2),
         Plan(play_urls=("ws://h/hls/a.m3u8",)),
         Plan(play_urls=("rtmp://h",)),

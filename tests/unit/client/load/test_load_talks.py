@@ -7,10 +7,11 @@ import pytest
 
 from lalmesh.client import InvalidUrl, RefusedNotFound
 from lalmesh.client.load._http_reading import HttpUrl
+from lalmesh.client.load._logins import with_login
 from lalmesh.client.load._media import made_media
-from lalmesh.client.load._talks import ACKNOWLEDGE_BYTES, SIGN_OF_LIFE_S, HttpTalk, RtmpTalk, Talk, with_login
+from lalmesh.client.load._talks import ACKNOWLEDGE_BYTES, SIGN_OF_LIFE_S, HttpTalk, RtmpTalk, Talk
 from lalmesh.client.load._tape import RtmpTape
-from lalmesh.client.load._websocket_reading import SIGN_OF_LIFE, websocket_accept
+from lalmesh.client.load._websocket import SIGN_OF_LIFE, websocket_accept
 from lalmesh.container.flv import BodyMuxer
 from lalmesh.errors import RemoteProtocolError
 from lalmesh.media import AccessUnit

@@ -3,8 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import BytesMessage
 
-from lalmesh.client.load._websocket_reading import WebSocketReader, websocket_accept, websocket_key
+from lalmesh.client.load._websocket import WebSocketReader, binary_message, websocket_accept, websocket_key
 from lalmesh.errors import RemoteProtocolError
 
 SMALL, MIDDLE, LARGE = b"a" * 10, b"b" * 300, b"c" * 70_000
@@ -44,6 +46,15 @@ def test_a_close_is_told_with_its_code_and_words(cut: int) -> None:
 def test_frames_that_there_must_not_be_are_refused(frame: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         WebSocketReader().feed(frame)
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 0xFFFF, 0x10000])
+def test_what_is_sent_is_one_message_to_a_server(size: int) -> None:
+    server, data = Connection(ConnectionType.SERVER), bytes(range(256)) * 257
+    server.receive_data(binary_message(data[:size]))
+    [*begun, last] = [event for event in server.events() if isinstance(event, BytesMessage)]
+    assert b"".join(bytes(event.data) for event in (*begun, last)) == data[:size]
+    assert last.message_finished
 
 
 def test_the_key_of_the_standard_has_its_answer() -> None:

@@ -1,4 +1,4 @@
-"""The client's end of a WebSocket on which a server sends a stream (RFC 6455)."""
+"""The client's end of a WebSocket that carries a stream (RFC 6455)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,18 @@ _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
 _KNOWN: Final = frozenset((_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG))
 _MAX_CONTROL_BYTES: Final = 125
+
+
+def binary_message(data: bytes) -> bytes:
+    """`data` as one message. Its mask is of zeros, so that all who send the same share its bytes (§5.3)."""
+    size = len(data)
+    if size <= _MAX_CONTROL_BYTES:
+        length = bytes((0x80 | size,))
+    elif size <= 0xFFFF:
+        length = b"\xfe" + size.to_bytes(2, "big")
+    else:
+        length = b"\xff" + size.to_bytes(8, "big")
+    return bytes((0x80 | _BINARY,)) + length + bytes(4) + data
 
 
 def websocket_key(random: bytes) -> str:
