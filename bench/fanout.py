@@ -387,10 +387,10 @@ AT_ONCE = (  #: of lalmesh, wherever that is said of it
 LIMITS = (
     "What limits it: one `send` a player and write, which copies its bytes into the player's socket and, on loopback, carries them "
     "all the way into the one that reads; that is the floor, and most of every row. What lalmesh adds is what its Python takes for "
-    "a stream, whether one plays it or a thousand, as processor caches have forgotten it each time that something comes, and a "
-    "system call a player from a loop that runs in C. What would move it: fewer and larger writes (gathering, which the lines of "
-    f"{GATHERED_MS[-1]} ms show), or many players' writes in one call of the kernel (io_uring), which Python has no way to; and "
-    "more cores, as workers or as edges."
+    "a stream, whether one plays it or a thousand, as processor caches have forgotten it each time that something comes; what it "
+    "saves is that one call of the kernel has the writes of many players (`io_submit`), where the floor has a call for each. What "
+    f"would move it: fewer and larger writes (gathering, which the lines of {GATHERED_MS[-1]} ms show), and more cores, as workers "
+    "or as edges."
 )
 
 

@@ -39,8 +39,8 @@ LIMITS = (
     "all, as over HTTP-FLV, so it costs little more: packets have headers that FLV has not. By UDP nothing is gathered, a call "
     "takes one run of packets of one track, the two kinds of media are two of these, and the kernel looks up route and socket for "
     "each; segmentation offload lets the packets of a picture cross the kernel as one, and where they are cut on the way, each is "
-    "handled by itself. What would move it: `sendmmsg` or io_uring, many players' datagrams in one call, which Python has no way "
-    "to; by TCP, gathering; more cores, as workers or as edges."
+    "handled by itself. What would move it: many players' datagrams in one call, as one has many players' writes by TCP; by TCP, "
+    "gathering; more cores, as workers or as edges."
 )
 
 

@@ -174,7 +174,7 @@ class Audience:
     # blocks
 
     def send(self, block: bytes, opens: JoinPoint | None, tracks: TrackSet) -> None:
-        """Write a block, which begins at the point `opens` if that is one and ends under `tracks`: one call a live player.
+        """Write a block, which begins at the point `opens` if that is one and ends under `tracks`.
 
         What a socket does not take goes to its transport, which then says that it is full.
         """
@@ -187,7 +187,7 @@ class Audience:
         if self._targets is None:
             self._targets = _Targets(self._live)
         targets, late = self._targets, [(feed, 0) for feed in self._targets.through_transport]
-        for place, sent in targets.sockets.send(block):
+        for place, sent in targets.sockets.send(block, counters.blocks):
             late.append((targets.direct[place], sent))
         for feed, sent in late:
             if feed in self._live:

@@ -1,4 +1,4 @@
-"""What the kernel offers to those who send and take much: segmentation offload of UDP, shared ports, buffers."""
+"""What the kernel offers to those who send and take much: many writes in one call, segmentation of UDP, shared ports, buffers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.edge.kernel_writes import kernel_writes
 from services.edge.udp_sockets import RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES
 from services.standalone.doctor._finding import Finding, ok, warning
 from services.standalone.doctor._place import Place
@@ -27,6 +28,7 @@ class Kernel:
     cuts: bool  #: one datagram of many packets (UDP_SEGMENT)
     joins: bool  #: many packets as one datagram (UDP_GRO)
     shares_ports: bool  #: SO_REUSEPORT
+    takes_many_writes: bool  #: io_submit, for sockets
     receive_bytes: int  #: of a receive buffer as large as an edge asks for
     send_bytes: int
     backlog: int  #: net.core.somaxconn; 0: not known
@@ -40,6 +42,11 @@ def judge_kernel(kernel: Kernel, *, uses_udp: bool = True) -> Iterator[Finding]:
         yield ok("SO_REUSEPORT", "two listeners can share a port")
     else:
         yield warning("SO_REUSEPORT", "two listeners cannot share a port", "a Linux kernel from 3.9 on")
+    if kernel.takes_many_writes:
+        yield ok("io_submit", "one call writes to many players")
+    else:
+        found = "each write to a player costs a call of its own: the same players take more of the processor"
+        yield warning("io_submit", found, f"fs.aio-max-nr above what /proc/sys/fs/aio-nr says, in {SYSCTL}; gVisor has none")
     if 0 < kernel.backlog < BACKLOG:
         found = f"{kernel.backlog} connections wait at most: of many players who come at once some are turned away"
         yield warning("net.core.somaxconn", found, f"net.core.somaxconn = 4096 in {SYSCTL}")
@@ -74,7 +81,15 @@ async def check_kernel(place: Place) -> list[Finding]:
 
 def _look() -> Kernel:
     receive, send = _buffers()
-    return Kernel(_cuts(), _joins(), _shares_ports(), receive, send, _number(Path("/proc/sys/net/core/somaxconn")))
+    return Kernel(
+        cuts=_cuts(),
+        joins=_joins(),
+        shares_ports=_shares_ports(),
+        takes_many_writes=kernel_writes() is not None,
+        receive_bytes=receive,
+        send_bytes=send,
+        backlog=_number(Path("/proc/sys/net/core/somaxconn")),
+    )
 
 
 def _number(file: Path) -> int:

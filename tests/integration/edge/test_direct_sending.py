@@ -18,7 +18,8 @@ from support.loops import LOOP_FACTORIES
 
 from lalmesh.media import AccessUnit, Track, TrackSet
 from lalmesh.remux import Parts
-from services.edge.direct import CAN_SEND_DIRECTLY, MANY_SOCKETS, direct_socket, shared_file
+from services.edge import direct
+from services.edge.direct import CAN_SEND_DIRECTLY, MANY_SOCKETS, TURN_BLOCKS, DirectSockets, direct_socket, shared_file
 from services.edge.fanout import FanOut, FanOutSettings
 from services.edge.feed import FeedState, PlayerFeed
 from services.edge.held_bursts import HeldBursts
@@ -155,6 +156,13 @@ async def read(client: socket.socket, size: int) -> bytes:
     return bytes(got)
 
 
+@pytest.fixture(params=["one call", "one by one"], autouse=True)
+def writing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the kernel takes many writes in one call, and as it does not."""
+    if request.param == "one by one":
+        monkeypatch.setattr(direct, "kernel_writes", lambda: None)
+
+
 @pytest.fixture(params=LOOP_FACTORIES)
 def event_loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
     made: Callable[[], asyncio.AbstractEventLoop] = request.param
@@ -276,6 +284,30 @@ async def test_without_descriptors_left_blocks_go_through_the_transports(monkeyp
         assert players[-1][1].feed.socket is None
         stage.fanout.feed(run_of([video(0, key=True, payload=b"abc")], tracks=BOTH))
         assert [await read(client, 9) for client, _ in players] == [b"start abc"] * len(players)
+
+
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_everybody_is_first_in_turn(size: int) -> None:
+    """The sockets share one buffer, which has room for some of them: those from the first one on."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 10)
+        ours.setblocking(False)
+        count = 2 * TURN_BLOCKS
+        sockets = [ours.dup() for _ in range(count)]
+        sending, firsts = DirectSockets(sockets), list[int]()
+        for turn in range(TURN_BLOCKS):
+            late = dict(sending.send(b"x" * size, turn))
+            took = [late.get(place, size) for place in range(count)]
+            firsts += [place for place in range(count) if took[place] and not took[place - 1]]
+            while True:
+                try:
+                    theirs.recv(1 << 20, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    break
+        for sock in sockets:
+            sock.close()
+    assert firsts == [2 * turn for turn in range(TURN_BLOCKS)]
 
 
 async def test_a_socket_of_our_own_outlives_that_of_its_transport_and_never_means_another() -> None:

@@ -381,7 +381,7 @@ def test_every_host_that_a_role_asks_is_looked_up() -> None:
 def test_this_machine_has_limits_and_a_kernel() -> None:
     assert {each.subject for each in check("limits", "edge")} == {"nofile"}
     subjects = {each.subject for each in check("kernel", "edge")}
-    assert subjects >= {"UDP GSO", "UDP GRO", "SO_REUSEPORT", "net.core.rmem_max", "net.core.wmem_max"}
+    assert subjects >= {"UDP GSO", "UDP GRO", "SO_REUSEPORT", "io_submit", "net.core.rmem_max", "net.core.wmem_max"}
     assert check("kernel", "origin") == []
 
 
