@@ -421,7 +421,7 @@ def test_a_delay_that_falls_to_nothing_flushes_with_the_next_unit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("players", "took_s", "delay"), [(500, 0.0049, 7), (500, 0.0009, 2), (500, 0.5, 10), (120, 0.5, 2), (49, 0.5, 0)]
+    ("players", "took_s", "delay"), [(500, 0.0049, 7), (500, 0.0009, 2), (500, 0.5, 8), (120, 0.5, 2), (49, 0.5, 0)]
 )
 def test_media_is_gathered_for_as_long_as_a_block_takes_to_send(
     players: int, took_s: float, delay: int, monkeypatch: pytest.MonkeyPatch
