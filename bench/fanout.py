@@ -385,7 +385,7 @@ AT_ONCE = (  #: of lalmesh, wherever that is said of it
     "sent goes with the next one"
 )
 LIMITS = (
-    "What limits it: one `send` a player and write, which copies its bytes into the player's socket and, on loopback, carries them "
+    "What limits it: one write a player and block, which copies its bytes into the player's socket and, on loopback, carries them "
     "all the way into the one that reads; that is the floor, and most of every row. What lalmesh adds is what its Python takes for "
     "a stream, whether one plays it or a thousand, as processor caches have forgotten it each time that something comes; what it "
     "saves is that one call of the kernel has the writes of many players (`io_submit`), where the floor has a call for each. What "

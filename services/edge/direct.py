@@ -6,7 +6,7 @@ A large block is put into a file that lives in memory only, and `sendfile` has t
 the other: no copy for each, and pages that a slow player's socket still holds are the same ones for all of them. A file is never
 written to again, so what is on its way cannot change. Below a size, handing over pages costs more than the copy that it saves.
 
-Who is last waits for all others to be sent to; so everybody is in turn.
+Who is last waits until all others have been sent to; so who is first, and with that who is last, goes round.
 
 Linux has this; elsewhere, and under TLS, blocks go through the transports.
 """
@@ -24,7 +24,7 @@ from services.edge.kernel_writes import MAX_BLOCK_BYTES, WriteRequests, kernel_w
 CAN_SEND_DIRECTLY = hasattr(os, "memfd_create") and hasattr(os, "sendfile")
 SHARED_FILE_BYTES = 11 << 10  #: a copy of so much costs the kernel as much as handing over the pages, 9 µs with all else
 MANY_SOCKETS = 4  #: from so many on, a large block's file is cheaper than a copy for each, and one call than several
-TURN_BLOCKS = 64  #: after so many blocks everybody has been first, as far as there are no more players
+TURN_BLOCKS = 64  #: in which being first goes round once
 BLOCK_NAME = "lalmesh-block"  #: as `/proc/PID/fd` shows it
 NO_FILE = -1
 
@@ -58,7 +58,7 @@ class DirectSockets:
         self._requests = None if writes is None else WriteRequests(writes, self._descriptors)
 
     def send(self, block: bytes, turn: int) -> list[tuple[int, int]]:
-        """Send `block` to each socket, as one file where it is large and they are many; `turn`: how many were sent before it.
+        """Send `block` to each socket, as one file where it is large and they are many; `turn`: how many have been sent.
 
         Gives those that did not take it all: their place among the sockets, and how many bytes they took.
         """

@@ -48,10 +48,8 @@ class Server:
 
     def feed(self, data: bytes) -> tuple[list[ServerEvent], bytes]:
         """What is heard in messages, and the answer in one."""
-        self.socket.receive_data(data)
-        inner = b"".join(bytes(event.data) for event in self.socket.events() if isinstance(event, BytesMessage))
         heard = []
-        for event in self.rtsp.feed(inner, 0.0):
+        for event in self.rtsp.feed(carried(self.socket, data), 0.0):
             heard.append(event)
             match event:
                 case AnnounceRequested(request=request):
@@ -67,6 +65,12 @@ class Server:
                     self.rtsp.accept_record()
         answer = self.rtsp.data_to_send()
         return heard, self.socket.send(BytesMessage(data=answer)) if answer else b""
+
+
+def carried(socket: Connection, data: bytes) -> bytes:
+    """What is in the messages."""
+    socket.receive_data(data)
+    return b"".join(bytes(event.data) for event in socket.events() if isinstance(event, BytesMessage))
 
 
 def pump(talk: RtspSocketTalk, server: Server) -> list[ServerEvent]:
@@ -108,10 +112,7 @@ def test_a_player_has_units_however_messages_are_cut() -> None:
     talk.feed(server.upgrade(talk.data_to_send()), 0.0)  # a server that names no subprotocol
     pump(talk, server)
     assert not talk.has_begun
-    frames = b"".join(server.tape.at(number) for number in range(40))
-    unmasking = Connection(ConnectionType.SERVER)
-    unmasking.receive_data(frames)
-    inner = b"".join(bytes(event.data) for event in unmasking.events() if isinstance(event, BytesMessage))
+    inner = b"".join(carried(server.socket, server.tape.at(number)) for number in range(40))
     wire = b"".join(server.socket.send(BytesMessage(data=inner[at : at + 1000])) for at in range(0, len(inner), 1000))
     units = [unit for at in range(0, len(wire), 777) for unit in talk.feed(wire[at : at + 777], 0.1)]
     assert talk.has_begun
