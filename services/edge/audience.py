@@ -111,6 +111,7 @@ class Audience:
         feed.is_full = False
         feed.lagging_since = None
         self._bursts.look(feed)
+        self._bursts.copies.drained(feed)
         if feed not in self._others:
             return
         feed.allowance_bytes = 0
@@ -222,10 +223,11 @@ class Audience:
 
     def _write_to_lagging(self, feed: PlayerFeed, block: bytes) -> None:
         settings = self._settings
-        waiting_bytes = feed.backlog()
+        waiting_bytes = feed.backlog() + self._bursts.copies.handed_bytes(feed)
         lag_s = self._loop.time() - (feed.lagging_since or 0.0)
         over_bytes = waiting_bytes + len(block) > settings.player_queue_bytes + feed.allowance_bytes
         in_time = lag_s <= settings.player_queue_s or feed.allowance_bytes > 0
+        over_bytes = over_bytes or (in_time and not self._bursts.copies.begin(feed, len(block)))
         if in_time and not over_bytes:
             feed.tracks = self.told
             self._write_alone(feed, block)

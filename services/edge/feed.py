@@ -31,6 +31,7 @@ class PlayerFeed:
         "backlog",
         "close",
         "first_us",
+        "has_copies",
         "is_full",
         "lagging_since",
         "skips",
@@ -46,6 +47,8 @@ class PlayerFeed:
         backlog: Callable[[], int],
         close: Callable[[str], None],
         own_socket: socket.socket | None = None,
+        *,
+        keeps_objects: bool = True,
     ) -> None:
         """Make the feed of a transport.
 
@@ -55,11 +58,13 @@ class PlayerFeed:
             close: ends the player, with a reason.
             own_socket: the feed's own, where blocks may go past the transport while nothing waits in it; the
                 transport then reports itself full as soon as anything does.
+            keeps_objects: whether the transport of that socket keeps what waits as it was given; one that encrypts never does.
         """
         self.write = write
         self.backlog = backlog
         self.close = close
         self.socket = own_socket
+        self.has_copies = own_socket is None or not keeps_objects  #: whether what waits for it is no object that others share
         self.state = FeedState.WAITING
         self.is_full = False  # whether something waits in its transport
         self.tracks: TrackSet | None = None  # those that it was told of, where it is not live; None: it has nothing yet

@@ -2,7 +2,7 @@
 
 What is cached is written to a player as one object, which its transport keeps whole until the last byte is sent. Players that join
 before the next block share one; the next block makes another. Where a player has no socket of its own, it has a copy of its own
-too: that is what TLS encrypts.
+too: that is what TLS encrypts. What slow players hold beyond that is counted by `HeldCopies`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 
 from services.edge.feed import PlayerFeed
+from services.edge.held_copies import HeldCopies
 
 MAX_HELD_BYTES = 256 << 20  #: eight times what is cached of a stream at most, by default: beyond, joins wait
 
@@ -20,6 +21,7 @@ class HeldBursts:
     def __init__(self, max_bytes: int = MAX_HELD_BYTES) -> None:
         """Let so much be held."""
         self.refused = 0  #: joins that there was no room for; only rises
+        self.copies = HeldCopies()
         self._max_bytes = max_bytes
         self._bytes = 0
         self._held: dict[PlayerFeed, tuple[int, bytes]] = {}  # with the id of what is counted, see `_counted`
@@ -66,8 +68,9 @@ class HeldBursts:
         """Look at all, once a second: a transport goes on holding what it was given when its player has left."""
         for feed in list(self._held):
             self.look(feed)
+        self.copies.sweep()
 
 
 def _counted(feed: PlayerFeed, burst: bytes) -> int:
     """The id of what is counted once: the burst or, where the player has a copy, the player."""
-    return id(burst if feed.socket is not None else feed)
+    return id(feed if feed.has_copies else burst)

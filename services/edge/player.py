@@ -34,6 +34,7 @@ from services.edge.relay import Relay, Relays
 from services.edge.session import SessionMedia, Sessions
 
 CLOSE_FLUSH_S = 5.0  #: how long a closed player may take to read what waits for it
+UVLOOP = "uvloop."  #: its transports keep what waits as it was given; those of asyncio put it together
 
 
 @dataclass(slots=True, kw_only=True)
@@ -250,15 +251,15 @@ def high_water(feed: PlayerFeed) -> int:
 def feed_of(transport: asyncio.Transport, close: Callable[[str], None], sndbuf_bytes: int) -> PlayerFeed:
     """A feed that writes to `transport`, whose buffers are set so that the fan-out sees a lag when it begins."""
     limit_send_buffer(transport, sndbuf_bytes)
-    feed = PlayerFeed(transport.write, transport.get_write_buffer_size, close, direct_socket(transport))
+    own, keeps_objects = direct_socket(transport), type(transport).__module__.startswith(UVLOOP)
+    feed = PlayerFeed(transport.write, transport.get_write_buffer_size, close, own, keeps_objects=keeps_objects)
     transport.set_write_buffer_limits(high=high_water(feed), low=0)
     return feed
 
 
 def close_soon(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-    """Close after what waits has been sent, or after `CLOSE_FLUSH_S`; nothing where it is closing already."""
-    if transport.is_closing():
-        return
-    transport.close()
+    """Close after what waits has been sent, or after `CLOSE_FLUSH_S`; so too where it is closing already, as the peer ended it."""
+    if not transport.is_closing():
+        transport.close()
     if transport.get_write_buffer_size():
         loop.call_later(CLOSE_FLUSH_S, transport.abort)

@@ -23,6 +23,7 @@ from services.edge.direct import CAN_SEND_DIRECTLY, MANY_SOCKETS, TURN_BLOCKS, D
 from services.edge.fanout import FanOut, FanOutSettings
 from services.edge.feed import FeedState, PlayerFeed
 from services.edge.held_bursts import HeldBursts
+from services.edge.held_copies import EMPTY_LOOKS
 from services.edge.outputs import OutputFormat
 from services.edge.player import Playing, playing_on
 from services.edge.relay import Relay
@@ -31,6 +32,7 @@ LIMIT_S = 30.0
 SNDBUF_BYTES = 96 << 10  #: so small that blocks do not fit, but no smaller than a segment on loopback
 BLOCKS = 150
 BEFORE = b"before " * 1_000_000  #: more than the kernel takes
+BEHIND = b"behind" * 100_000
 
 pytestmark = pytest.mark.skipif(not CAN_SEND_DIRECTLY, reason="this system sends through transports only")
 
@@ -214,7 +216,7 @@ def test_what_a_transport_holds_already_is_neither_overtaken_nor_unbounded(
 
 
 @pytest.mark.parametrize("by_tls", [False, True])
-def test_what_a_player_joins_with_is_held_until_it_has_taken_it(
+def test_what_a_player_joins_with_and_what_waits_behind_that_is_held_until_it_has_taken_it(
     event_loop_factory: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path, *, by_tls: bool
 ) -> None:
     tls, clients_tls = None, None
@@ -235,10 +237,18 @@ def test_what_a_player_joins_with_is_held_until_it_has_taken_it(
             stage.stack.callback(side.transport.abort)
             side.start()
             assert (side.feed.state, stage.bursts.size_bytes) == (FeedState.LAGGING, len(b"start " + BEFORE))
+            stage.fanout.feed(run_of([video(1, payload=BEHIND)], tracks=BOTH))
+            copied_bytes = len(BEHIND) if by_tls or event_loop_factory is asyncio.new_event_loop else 0
+            assert stage.bursts.copies.size_bytes == copied_bytes
+            expected = b"start " + BEFORE + BEHIND
             async with asyncio.timeout(LIMIT_S):
-                assert await reader.readexactly(len(b"start " + BEFORE)) == b"start " + BEFORE
+                assert await reader.readexactly(len(expected)) == expected
                 await side.drained.wait()
             assert (side.feed.state, stage.bursts.size_bytes) == (FeedState.LIVE, 0)
+            assert stage.bursts.copies.handed_bytes(side.feed) == copied_bytes
+            for _ in range(EMPTY_LOOKS):
+                stage.bursts.sweep()
+            assert stage.bursts.copies.size_bytes == 0
         async with asyncio.timeout(LIMIT_S):
             await side.lost.wait()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
@@ -12,7 +13,9 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 from support.edge_context import edge_context
-from support.edge_fakes import AUDIO, VIDEO, FakeLinks, FakeScheduler, FakeSubscription, gop, location, run_of
+from support.edge_fakes import AUDIO, VIDEO, FakeLinks, FakeScheduler, FakeSubscription, gop, location, run_of, video
+from support.loops import Run
+from support.members import eventually
 
 from lalmesh.amf import serialize_amf0
 from lalmesh.container.fmp4 import Fmp4Demuxer
@@ -20,7 +23,7 @@ from lalmesh.container.mpegts import TsDemuxer
 from lalmesh.media import AccessUnit, Codec, Track, TrackSet
 from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.listener import ListenerLimits
-from services.edge import settling
+from services.edge import player, player_http, settling
 from services.edge.fanout import FanOutSettings
 from services.edge.hls_client import HlsClient, HlsProxySettings
 from services.edge.http import HttpListener
@@ -39,17 +42,27 @@ def sounds(first: int, count: int) -> list[AccessUnit]:
     return [AccessUnit(2, seq * 1920, 0, True, b"\x21" * 20, seq, 1_000_000 + seq * 21_333) for seq in range(first, first + count)]
 
 
+AT_ONCE = RelaySettings(fanout=FanOutSettings(max_delay_ms=0))
+ASKS_FOR_SOCKET = b"""GET /live/a.flv HTTP/1.1\r
+Host: edge\r
+Connection: Upgrade\r
+Upgrade: websocket\r
+Sec-WebSocket-Version: 13\r
+Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r
+\r
+"""
+
+
 class Edge:
     """The HTTP port of an edge, whose origin the test drives."""
 
-    def __init__(self, stack: AsyncExitStack) -> None:
+    def __init__(self, stack: AsyncExitStack, settings: RelaySettings = AT_ONCE) -> None:
         self._stack = stack
         self.registry = CollectorRegistry()
         self.scheduler, self.links = FakeScheduler(), FakeLinks()
         self.scheduler.put(location(1))
         metrics = EdgeMetrics(self.registry)
-        at_once = RelaySettings(fanout=FanOutSettings(max_delay_ms=0))
-        context = edge_context(metrics, self.scheduler, self.links, at_once, wait_publisher_s=LIMIT_S)
+        context = edge_context(metrics, self.scheduler, self.links, settings, wait_publisher_s=LIMIT_S)
         self.relays, self.sessions = context.relays, context.sessions
         hls = HlsClient(tuple, HlsProxySettings(), asyncio.get_running_loop().time)
         self.listener = HttpListener(context, ListenerLimits(), metrics, CorsPolicy(()), hls)
@@ -155,10 +168,10 @@ async def test_who_leaves_while_tracks_are_waited_for_lets_go_of_the_relay(edge:
 
 async def test_over_websocket_a_new_configuration_is_told_in_order(edge: Edge) -> None:
     first, subscription = await edge.open("/live/a.flv", sounds(0, 2), SOUND)
-    async with edge.client.ws_connect(edge.url("/live/a.mp4")) as socket:
-        messages = [await socket.receive() for _ in range(4)]
+    async with edge.client.ws_connect(edge.url("/live/a.mp4")) as ws:
+        messages = [await ws.receive() for _ in range(4)]
         subscription.events.receive(run_of(sounds(2, 1), tracks=LOUDER))
-        messages += [await socket.receive() for _ in range(3)]
+        messages += [await ws.receive() for _ in range(3)]
     text, binary = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
     assert [message.type for message in messages] == [text, binary, binary, binary, text, binary, binary]
     assert json.loads(messages[0].data) == {"mime": 'audio/mp4; codecs="mp4a.40.2"'}
@@ -166,14 +179,42 @@ async def test_over_websocket_a_new_configuration_is_told_in_order(edge: Edge) -
     assert first.status == 200
 
 
-@pytest.mark.parametrize(("path", "socket"), [("/live/a.ts", False), ("/live/a.ts", True)])
-async def test_a_stream_of_which_nothing_can_be_carried_is_refused(edge: Edge, path: str, socket: bool) -> None:
+def test_who_says_no_more_over_websocket_and_takes_nothing_either_is_cut_off(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(player, "CLOSE_FLUSH_S", 0.2)
+    monkeypatch.setattr(player_http, "GOODBYE_S", 0.1)
+    slow = FanOutSettings(max_delay_ms=0, slow_player_s=0.1)
+
+    async def check() -> None:
+        async with asyncio.timeout(LIMIT_S), AsyncExitStack() as stack:
+            edge = Edge(stack, RelaySettings(fanout=slow))
+            await edge.start()
+            tracks = TrackSet((VIDEO,), 1)
+            answer, subscription = await edge.open("/live/a.flv", gop(0, 3), tracks)
+            answer.close()
+            sock = stack.enter_context(socket.socket())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect((HOST, edge.listener.port))
+            sock.sendall(ASKS_FOR_SOCKET)
+            await eventually(lambda: [session.protocol for session in edge.sessions] == ["ws-flv"])
+            for seq in range(3, 103):
+                subscription.events.receive(run_of([video(seq, payload=bytes(1 << 16))], tracks=tracks))
+            sock.shutdown(socket.SHUT_WR)
+            await asyncio.sleep(2 * slow.slow_player_s)
+            edge.relays.sweep()
+            assert (len(edge.sessions), len(edge.listener.admission)) == (0, 1)
+            await eventually(lambda: not len(edge.listener.admission))
+
+    run(check())
+
+
+@pytest.mark.parametrize(("path", "is_socket"), [("/live/a.ts", False), ("/live/a.ts", True)])
+async def test_a_stream_of_which_nothing_can_be_carried_is_refused(edge: Edge, path: str, is_socket: bool) -> None:
     pictures = TrackSet((Track(track_id=1, codec=Codec.VP9, configuration=b"vpcC"), Track(track_id=3, codec=Codec.SCRIPT)), 1)
     first, _ = await edge.open("/live/a.flv", gop(0, 3), pictures)
-    headers = {"Upgrade": "websocket", "Connection": "Upgrade"} if socket else {}
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"} if is_socket else {}
     async with edge.client.get(edge.url(path), headers=headers) as refused:
         assert (refused.status, await refused.text()) == (406, "live/a: ts cannot carry any of its tracks (vp9)\n")
-    protocol = "ws-ts" if socket else "http-ts"
+    protocol = "ws-ts" if is_socket else "http-ts"
     assert edge.registry.get_sample_value("edge_refused_total", {"protocol": protocol, "reason": "codec"}) == 1.0
     assert (first.status, len(edge.sessions)) == (200, 1)
 

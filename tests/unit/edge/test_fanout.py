@@ -19,6 +19,7 @@ from services.edge import fanout as fanout_module
 from services.edge.fanout import FanOut, FanOutSettings
 from services.edge.feed import WRITE_HIGH_WATER_BYTES, FeedState, PlayerFeed
 from services.edge.held_bursts import MAX_HELD_BYTES, HeldBursts
+from services.edge.held_copies import EMPTY_LOOKS, MAX_COPIED_BYTES, HeldCopies
 from services.edge.join_cache import JoinPoint
 
 SOUND = TrackSet((AUDIO,), 1)
@@ -179,9 +180,12 @@ class TlsPlayer(Player):
 class Stage:
     """A fan-out with its surroundings."""
 
-    def __init__(self, *, goes_on: bool = True, held_bytes: int = MAX_HELD_BYTES, **settings: float) -> None:
+    def __init__(
+        self, *, goes_on: bool = True, held_bytes: int = MAX_HELD_BYTES, copied_bytes: int = MAX_COPIED_BYTES, **settings: float
+    ) -> None:
         self.loop = FakeLoop()
         self.bursts = HeldBursts(held_bytes)
+        self.bursts.copies = HeldCopies(copied_bytes)
         self.skipped: list[str] = []
         made = FanOutSettings(**{"players_per_delay_ms": 1000, **settings})  # type: ignore[arg-type]
         loop = cast(asyncio.AbstractEventLoop, self.loop)
@@ -814,6 +818,38 @@ def test_what_tls_hides_counts() -> None:
     assert (player.feed.state, stage.bursts.size_bytes) == (FeedState.LAGGING, player.feed.allowance_bytes)
     player.drain()
     assert (player.feed.state, stage.bursts.size_bytes) == (FeedState.LIVE, 0)
+
+
+def test_what_waits_for_slow_players_that_have_copies_is_bounded_over_all() -> None:
+    stage = Stage(copied_bytes=40)
+    slow = [stage.join(slow=True) for _ in range(4)]
+    stage.send(gop(0, 1))
+    for seq in range(1, 5):
+        stage.send([video(seq)])
+        assert stage.bursts.copies.size_bytes <= 40
+    assert {player.feed.state for player in slow} == {FeedState.LAGGING, FeedState.SKIPPING}
+    assert stage.skips_by_reason == (sum(player.feed.state is FeedState.SKIPPING for player in slow), 0)
+    for player in slow:
+        player.drain()
+        player.slow = False
+    stage.send(gop(5, 1))
+    assert {player.words[-1] for player in slow} == {"v5"}
+    for _ in range(EMPTY_LOOKS):
+        stage.bursts.sweep()
+    assert stage.bursts.copies.size_bytes == 0
+
+
+def test_what_tls_has_handed_on_is_of_what_may_wait_for_a_player() -> None:
+    stage = Stage(player_queue_bytes=12)
+    slow = stage.join(slow=True)
+    stage.send(gop(0, 1))
+    stage.send([video(1), video(2)])
+    slow.drain()
+    stage.send([video(3)])
+    assert slow.feed.state is FeedState.LAGGING
+    for seq in range(4, 7):
+        stage.send([video(seq)])
+    assert (slow.feed.state, slow.words[-1]) == (FeedState.SKIPPING, "v4")
 
 
 # removing and ending

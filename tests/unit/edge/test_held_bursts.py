@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from typing import cast
 
+import pytest
+
 from services.edge.feed import PlayerFeed
 from services.edge.held_bursts import HeldBursts
 
@@ -12,10 +14,10 @@ from services.edge.held_bursts import HeldBursts
 class Player:
     """Takes nothing of what waits for it until it is told to."""
 
-    def __init__(self, *, has_socket: bool = True) -> None:
+    def __init__(self, *, has_socket: bool = True, keeps_objects: bool = True) -> None:
         self.waiting = 1
         own = cast(socket.socket, object()) if has_socket else None
-        self.feed = PlayerFeed(lambda _data: None, lambda: self.waiting, lambda _reason: None, own)
+        self.feed = PlayerFeed(lambda _data: None, lambda: self.waiting, lambda _reason: None, own, keeps_objects=keeps_objects)
 
 
 def test_what_many_are_given_before_the_next_block_is_held_once() -> None:
@@ -28,10 +30,13 @@ def test_what_many_are_given_before_the_next_block_is_held_once() -> None:
     assert held.size_bytes == 0
 
 
-def test_where_a_player_has_no_socket_it_has_a_copy() -> None:
+@pytest.mark.parametrize(("has_socket", "keeps_objects"), [(False, True), (True, False)])
+def test_where_a_player_has_no_socket_or_a_transport_that_puts_together_it_has_a_copy(
+    has_socket: bool, keeps_objects: bool
+) -> None:
     held, burst = HeldBursts(100), bytes(60)
-    assert held.begin(Player(has_socket=False).feed, burst)
-    assert not held.has_room(Player(has_socket=False).feed, burst)
+    assert held.begin(Player(has_socket=has_socket, keeps_objects=keeps_objects).feed, burst)
+    assert not held.has_room(Player(has_socket=has_socket, keeps_objects=keeps_objects).feed, burst)
     assert not held.begin(Player().feed, burst)
     assert (held.size_bytes, held.refused) == (60, 1)
 

@@ -28,6 +28,9 @@ class FakeTransport:
     def is_closing(self) -> bool:
         return True
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
 
 @in_virtual_time
 async def test_a_connection_that_broke_the_protocol_is_counted_once_whatever_is_read_of_it_afterwards() -> None:
