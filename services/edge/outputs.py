@@ -107,6 +107,7 @@ class Outputs:
         self._tracks = TrackSet()
         self._announced: set[tuple[str, int, str]] = set()
         self._ended: str | None = None  # why, once the stream is over
+        self._past_sent_bytes = 0  # of the fan-outs that are no more
         self._skips = 0  # since the last sweep
         self._last_skip = ""
 
@@ -129,6 +130,11 @@ class Outputs:
     def fanouts(self) -> list[AnyFanOut]:
         """The fan-outs, one a format."""
         return [output.fanout for output in self._outputs.values()]
+
+    @property
+    def sent_bytes(self) -> int:
+        """What was written to all players so far. Only rises."""
+        return self._past_sent_bytes + sum(output.fanout.counters.sent_bytes for output in self._outputs.values())
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -212,7 +218,7 @@ class Outputs:
         if output is None or output.fanout.players:
             return
         output.fanout.close()
-        self._retired(output.fanout)
+        self._retire(output.fanout)
         del self._outputs[key]
         if not any(other.form.transcodes for other in self._outputs.values()):
             self._conversion = None
@@ -294,7 +300,11 @@ class Outputs:
         """Close every player of a format that is no more."""
         output.fanout.dismiss(reason)
         output.fanout.close()
-        self._retired(output.fanout)
+        self._retire(output.fanout)
+
+    def _retire(self, fanout: AnyFanOut) -> None:
+        self._past_sent_bytes += fanout.counters.sent_bytes
+        self._retired(fanout)
 
     def _facts(self, output: _Output) -> dict[str, object]:
         return {"stream_key": str(self._stream), "format": output.form.name}

@@ -17,7 +17,8 @@ from services.edge.player import EdgeContext, Playing, close_soon, playing_on
 from services.edge.session import Session
 
 GOODBYE_S = 1.0  #: for the peer's answer to our Close frame
-MAX_CLIENT_BYTES = 64 << 10  #: what a player may send us; it has nothing to say but pings
+MAX_CLIENT_BYTES = 64 << 10  #: what a player may send us in a while; it has nothing to say but that it is there
+CLIENT_BYTES_S = 60.0  #: that while
 
 
 class HttpPlayer(asyncio.Protocol):
@@ -32,7 +33,8 @@ class HttpPlayer(asyncio.Protocol):
         self._playing: Playing | None = None
         self._session: Session | None = None
         self._closing = ""
-        self._received_bytes = 0
+        self._received_bytes = 0  # in this while
+        self._received_since_s = loop.time()
 
     @property
     def client(self) -> Client:
@@ -56,9 +58,18 @@ class HttpPlayer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """A player of HTTP has nothing to say; what it says is dropped, within a bound."""
+        self._count(data)
+        self._close_if_chatty()
+
+    def _count(self, data: bytes) -> None:
+        now_s = self._loop.time()
+        if now_s - self._received_since_s >= CLIENT_BYTES_S:
+            self._received_bytes, self._received_since_s = 0, now_s
         self._received_bytes += len(data)
+
+    def _close_if_chatty(self) -> None:
         if self._received_bytes > MAX_CLIENT_BYTES:
-            self.close(f"sent over {MAX_CLIENT_BYTES} bytes")
+            self.close(f"sent over {MAX_CLIENT_BYTES} bytes in {CLIENT_BYTES_S:g} s")
 
     def pause_writing(self) -> None:
         """The transport is full: what the client may say has to wait, since it takes no answers."""
@@ -108,7 +119,7 @@ class WebSocketPlayer(HttpPlayer):
         transport = self._transport
         if transport is None or self._socket.state is ConnectionState.CLOSED:
             return
-        self._received_bytes += len(data)
+        self._count(data)
         self._socket.receive_data(data)
         try:
             for event in self._socket.events():
@@ -122,8 +133,7 @@ class WebSocketPlayer(HttpPlayer):
         except RemoteProtocolError as error:
             self.close(f"protocol error: {error}")
             return
-        if self._received_bytes > MAX_CLIENT_BYTES:
-            self.close(f"sent over {MAX_CLIENT_BYTES} bytes")
+        self._close_if_chatty()
 
     def _answer_goodbye(self, transport: asyncio.Transport, goodbye: CloseConnection) -> None:
         """The peer ends it, or agrees to our end."""

@@ -116,6 +116,11 @@ class Relay:
         return self._outputs.fanouts
 
     @property
+    def sent_bytes(self) -> int:
+        """What was written to players of the stream so far. Only rises."""
+        return self._outputs.sent_bytes
+
+    @property
     def left_out(self) -> tuple[str, ...]:
         """What players do not get since their format cannot carry it, ``format: codec`` each."""
         return self._outputs.left_out

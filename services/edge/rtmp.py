@@ -53,7 +53,7 @@ class RtmpConnection(asyncio.BufferedProtocol):
         self._connection.last_read = self._loop.time()
         dialogue = self._dialogue
         dialogue.feed(self._buffer[:nbytes])
-        if dialogue.publishes and not self._waits:
+        if dialogue.publishes and not self._waits and nbytes < len(self._buffer):  # one that was full has more to come
             self._waits = self._turns.waits(dialogue.slack_s, self._go_on)
 
     def _go_on(self) -> None:

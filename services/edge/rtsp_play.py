@@ -130,6 +130,9 @@ class RtspPlaying:
     def _end_way(self, way: Way) -> None:
         self._ways.remove(way)
         self._sent_bytes += way.sent_bytes
+        media = way.media()
+        self._first_us = self._first_us or media.first_us
+        self._skips += media.skips
         way.end()
 
     def transport_full(self) -> None:
@@ -150,7 +153,6 @@ class RtspPlaying:
         if self._is_over:
             return
         self._is_over = True
-        self._media()  # what nobody has looked at yet
         for way in list(self._ways):
             self._end_way(way)
         for way in self._unstarted:
@@ -190,10 +192,10 @@ class RtspPlaying:
     def _media(self) -> SessionMedia:
         relay, ways = self._relay, [way.media() for way in self._ways]
         self._first_us = self._first_us or min((way.first_us for way in ways if way.first_us), default=0)
-        self._skips = max(self._skips, sum(way.skips for way in ways))
+        skips = self._skips + sum(way.skips for way in ways)
         codecs = codecs_of(relay.tracks) if relay is not None else ()
         publication = relay.publication if relay is not None else b""
-        return SessionMedia(codecs, self._first_us, sum(way.queued_bytes for way in ways), self._skips, publication)
+        return SessionMedia(codecs, self._first_us, sum(way.queued_bytes for way in ways), skips, publication)
 
     def _close_pair(self, track: int) -> None:
         pair = self._pairs.pop(track, None)

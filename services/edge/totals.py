@@ -64,7 +64,7 @@ def series_of_streams(series: StreamSeries, publishers: Publishers, relays: Rela
                 if rate.gop_s is not None:
                     gops.add_metric((str(stream),), rate.gop_s)
         if (relay := played.get(stream)) is not None:
-            sent.add_metric((str(stream),), sum(fanout.counters.sent_bytes for fanout in relay.fanouts))
+            sent.add_metric((str(stream),), relay.sent_bytes)
             players.add_metric((str(stream),), relay.players)
             if relay.reader.delay_us is not None:
                 delays.add_metric((str(stream),), max(0, relay.reader.delay_us) / 1e6)

@@ -89,6 +89,20 @@ def test_a_descriptor_that_is_none_holds_up_no_other(writes: KernelWrites, stack
     assert [theirs.recv(100) for place, (_, theirs) in enumerate(made) if place != 1] == [b"block"] * 3
 
 
+def test_where_the_kernel_does_not_tell_nothing_goes_this_way_any_more(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one block did is never taken for what another did."""
+    if kernel_writes() is None:
+        pytest.skip("this kernel takes no writes so")
+    own, made = KernelWrites(), pairs(stack, 3)
+    requests = requests_of(own, made)
+    monkeypatch.setattr(own, "_get_events", -1)  # no call of any kernel
+    with pytest.raises(OSError, match="not implemented"):
+        requests.write(b"untold", 0)
+    monkeypatch.undo()
+    assert requests.write(b"block", 1) == [(1, 0), (2, 0), (0, 0)]
+    assert [theirs.recv(100) for _, theirs in made] == [b"untold"] * 3
+
+
 def test_where_there_is_none_to_be_had_it_is_told_once() -> None:
     """In a process of its own, as that is found out once in each."""
     code = """

@@ -46,6 +46,7 @@ BLOCK, BLOCKS = bytes(1 << 20), 16  #: more than sockets and a player's queue ta
 SOUND = b"\xaf\0\x12\x10"  #: the configuration of AAC-LC, 44.1 kHz, stereo
 FRAME = b"\xaf\x01frame"
 TURN_MS, FRAMES = 100, 20
+READ_BYTES, READS = 2048, 40  #: of a read, and how many it takes
 ELSEWHERE = (Endpoint("rtmp", "other", 1936),)
 EXISTS = Refused(Refusal.EXISTS, "elsewhere")
 
@@ -311,6 +312,24 @@ def test_where_many_publish_what_came_since_the_last_turn_is_read_at_once_and_no
             await eventually(lambda: outlet.closed is not None)
             assert outlet.seqs == list(range(FRAMES + 2))
             await eventually(lambda: len(os.listdir(DESCRIPTORS)) == before)
+
+    run(check())
+
+
+def test_where_many_publish_who_sends_more_than_a_read_takes_waits_for_no_turn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check() -> None:
+        async with Edge() as edge:
+            monkeypatch.setattr(edge.listener, "buffer", lambda: memoryview(bytearray(READ_BYTES)))
+            edge.read_turns.settings = ReadTurnSettings(max_delay_ms=TURN_MS, publishers_per_delay_ms=1)
+            edge.read_turns.publishers = range(TURN_MS)
+            client = await edge.connect()
+            outlet = await edge.publishing(client, 1)
+            begun = asyncio.get_running_loop().time()
+            sound = FRAME + bytes(READ_BYTES // 4)
+            client.writer.write(b"".join(client.said(TAG_AUDIO, 1, sound) for _ in range(READS * 4)))
+            await client.answers()
+            assert outlet.seqs == list(range(READS * 4))
+            assert (asyncio.get_running_loop().time() - begun) * 1000 < TURN_MS * READS / 3
 
     run(check())
 

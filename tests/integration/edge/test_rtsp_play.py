@@ -25,7 +25,7 @@ from lalmesh.runtime.cors import CorsPolicy
 from lalmesh.runtime.link import CloseReason
 from lalmesh.runtime.listener import ListenerLimits
 from services.edge import rtsp_ways
-from services.edge.fanout import OTHER_CONFIGURATION, FanOutSettings
+from services.edge.fanout import OTHER_CONFIGURATION, FanOut, FanOutSettings
 from services.edge.metrics import EdgeMetrics
 from services.edge.relay import RelaySettings
 from services.edge.rtp_ports import UdpSettings
@@ -221,6 +221,27 @@ def test_after_a_pause_nothing_comes_until_play(run: Run) -> None:
             assert again[-1].payload[-1] == 6
             assert told_first(played) == {0: number_and_time(again[0])}
             assert len(server.sessions) == 1
+            await client.close()
+
+    run(work())
+
+
+def test_what_a_player_skipped_before_a_pause_is_told_after_it(run: Run) -> None:
+    async def work() -> None:
+        async with edge() as server:
+            client = await server.dial()
+            await server.describe_to(client)
+            (session,) = server.sessions
+            for skips in (3, 2):
+                await client.play(TCP.format(0, 1), TCP.format(2, 3))
+                (relay,) = server.relays
+                (fanout,) = relay.fanouts
+                assert isinstance(fanout, FanOut)
+                (feed,) = fanout._audience._live
+                feed.skips = skips
+                assert (await client.ask(client.talk.request("PAUSE"))).status == 200
+            assert session.media is not None
+            assert session.media().skips == 5
             await client.close()
 
     run(work())

@@ -123,6 +123,19 @@ async def test_what_nobody_plays_is_not_left_out() -> None:
     assert stage.outputs.left_out_counts.total() == 1
 
 
+async def test_what_was_sent_in_a_format_that_nobody_plays_any_more_was_sent() -> None:
+    stage = Stage()
+    stage.send(gop(0, 2), BOTH)
+    first, second = stage.join(WS_TS), stage.join(TS)
+    stage.send(gop(2, 2), BOTH)
+    sent = len(first.got) + len(second.got)
+    assert stage.outputs.sent_bytes == sent
+    stage.leave(WS_TS, first)
+    assert stage.outputs.sent_bytes == sent
+    stage.outputs.end("over")
+    assert stage.outputs.sent_bytes >= sent
+
+
 async def test_without_transcoding_g711_is_left_out() -> None:
     stage = Stage(transcode=False)
     stage.send(pcm(), PHONE)

@@ -10,12 +10,13 @@ from support.edge_fakes import STREAM, FakeLinks, FakeScheduler, gop, location, 
 from support.fake_transport import FakeTransport
 from support.virtual_time import in_virtual_time
 from wsproto.connection import Connection, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Ping
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong
 
 from services.edge.client import Client
 from services.edge.http_formats import FORMATS
 from services.edge.metrics import EdgeMetrics
-from services.edge.player_http import GOODBYE_S, MAX_CLIENT_BYTES, WebSocketPlayer
+from services.edge.player import CLOSE_FLUSH_S, close_soon
+from services.edge.player_http import CLIENT_BYTES_S, GOODBYE_S, MAX_CLIENT_BYTES, WebSocketPlayer
 
 CLIENT = Client(protocol="ws-flv", address="192.0.2.7", peer="192.0.2.7:9")
 PING = b"\x8a\x06there?"  #: the answer to one
@@ -66,6 +67,31 @@ async def test_only_pings_that_are_answered_excuse_what_a_player_says_beside_the
     assert bytes(socket.wire.written) == PING * 9
     player.data_received(much * 2)
     assert b"sent over" in socket.wire.written
+
+
+@in_virtual_time
+async def test_who_says_that_it_is_there_now_and_then_may_do_so_for_ever() -> None:
+    socket = Socket()
+    player = await socket.begin()
+    pong = socket.client.send(Pong(payload=b"there"))
+    for _ in range(2 * MAX_CLIENT_BYTES // len(pong)):
+        await asyncio.sleep(CLIENT_BYTES_S / 30)
+        player.data_received(pong)
+    assert not socket.wire.written
+    player.data_received(pong * (1 + MAX_CLIENT_BYTES // len(pong)))
+    assert b"sent over" in socket.wire.written
+
+
+@in_virtual_time
+async def test_who_ends_it_with_much_unread_is_cut_off() -> None:
+    wire = FakeTransport()
+    wire.stuck_bytes = 1
+    wire.close()
+    close_soon(wire, asyncio.get_running_loop())
+    await asyncio.sleep(CLOSE_FLUSH_S * 0.9)
+    assert wire.closed == "close"
+    await asyncio.sleep(CLOSE_FLUSH_S * 0.2)
+    assert wire.closed == "abort"
 
 
 @in_virtual_time
