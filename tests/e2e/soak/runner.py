@@ -61,6 +61,7 @@ class Plan:
     slack: float = 1.0  #: see `grown`
     waits_not_for: tuple[str, ...] = ()  #: counts and types that are what they have to be only after the rest
     remembered: tuple[str, ...] = ()  #: counts that the rest after warming up does not wait for either
+    has_no_slope: tuple[str, ...] = ()  #: values that are what chance has them be in so short a time
 
 
 SHORT = Plan(
@@ -73,6 +74,7 @@ SHORT = Plan(
     slack=5.0,  # in half a minute it shows how many are there just then; what they leave behind shows at rest
     waits_not_for=("etcd_keys", "redis_keys", "lalmesh.media.TrackSet"),  # events of a shard begin with its first
     remembered=("etcd_hls",),
+    has_no_slope=("connections",),  # of players, who stay for up to 20 s of the 30 s; at rest there may be none
     pace=Pace(
         rename_s=0.8, change_s=5.0, program_s=12.0, programs=1, visit_s=1.5, stay_s=20.0, slow_s=5.0, wrong_s=0.7, kick_s=6.0,
         block_s=8.0, relay_s=6.0, record_s=10.0, parts_s=9.0, kill_encoder_s=8.0, kill_origin_s=12.0, compact_s=10.0,
@@ -136,7 +138,7 @@ async def _soak(run: Run, plan: Plan, sampler: Sampler) -> Outcome:
         outcome.busy_percent = await busy
         outcome.crowd = players.players
     outcome.seconds = time.monotonic() - begun_s
-    outcome.grown = grown(sampler.series, plan.slack)
+    outcome.grown = grown(sampler.series, plan.slack, plan.has_no_slope)
     outcome.after = after = await _rest(run, plan, sampler, before)
     for fault in (
         *_unseen(sampler),
@@ -150,7 +152,8 @@ async def _soak(run: Run, plan: Plan, sampler: Sampler) -> Outcome:
             run.fault(f"{what}: never")
     if plan.load_percent and outcome.busy_percent < plan.load_percent - BUSY_POINTS:
         run.fault(f"the machine was {outcome.busy_percent:.0f}% busy, and was to be {plan.load_percent:.0f}%")
-    for what in unjudged(outcome.grown, [node.name for node in run.world.nodes if node is not run.world.victim]):
+    lasting = [node.name for node in run.world.nodes if node is not run.world.victim]
+    for what in unjudged(outcome.grown, lasting, plan.has_no_slope):
         run.fault(f"{what} was not seen often enough")
     for each in outcome.grown:
         if each.is_leak:

@@ -172,8 +172,8 @@ def left_over(before: Rest, after: Rest, but: Container[str] = ()) -> list[str]:
     return found
 
 
-def grown(series: Series, slack: float = 1.0) -> list[Grown]:
-    """The slopes of the second half, of each process' longest life; `slack` times as much matters as in an hour."""
+def grown(series: Series, slack: float = 1.0, but: Container[str] = ()) -> list[Grown]:
+    """The slopes of the second half, of each process' longest life, but of some; `slack` times as much matters as in an hour."""
     longest: dict[tuple[str, str], int] = {}
     for (process, pid, what), points in series.points.items():
         best = longest.get((process, what))
@@ -182,7 +182,7 @@ def grown(series: Series, slack: float = 1.0) -> list[Grown]:
     found = list[Grown]()
     for (process, what), pid in sorted(longest.items()):
         limit = SHARED_MATTER.get(process, MATTERS).get(what)
-        if limit is None:
+        if limit is None or what in but:
             continue
         points = series.points[process, pid, what]
         if (seen := slope(second_half(points))) is not None:
@@ -190,9 +190,12 @@ def grown(series: Series, slack: float = 1.0) -> list[Grown]:
     return found
 
 
-def unjudged(judged: Sequence[Grown], ours: Sequence[str]) -> list[str]:
-    """What there has to be a slope of, and is not: of `ours`, processes that have lived all the time, and of all that is shared."""
+def unjudged(judged: Sequence[Grown], ours: Sequence[str], but: Container[str] = ()) -> list[str]:
+    """What there has to be a slope of, and is not: of `ours`, processes that have lived all the time, and of all that is shared.
+
+    There need not be one of `but`.
+    """
     wanted = [(process, what) for process in ours for what in MATTERS]
     wanted += [(process, what) for process, limits in SHARED_MATTER.items() for what in limits]
     seen = {(each.process, each.what) for each in judged}
-    return [f"{process}: {what}" for process, what in wanted if (process, what) not in seen]
+    return [f"{process}: {what}" for process, what in wanted if (process, what) not in seen and what not in but]

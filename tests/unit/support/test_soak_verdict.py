@@ -65,6 +65,7 @@ def test_descriptors_and_keys_that_stay_are_found() -> None:
     assert grown(series(60, "descriptors", "etcd"))[0].is_leak
     assert grown(series(60, "etcd_keys", "stores"))[0].is_leak
     assert grown(series(60, "redis_hits", "stores")) == []
+    assert grown(series(60, "connections"), but=("connections",)) == []
 
 
 def test_what_was_not_seen_often_enough_is_told() -> None:
@@ -73,6 +74,7 @@ def test_what_was_not_seen_often_enough_is_told() -> None:
     assert "etcd: rss_bytes" in missing
     assert "stores: redis_keys" in missing
     assert "edge-1: rss_bytes" not in missing
+    assert "edge-1: other_descriptors" not in unjudged(grown(series(0)), ["edge-1"], but=("other_descriptors",))
     few = Series()
     for number in range(5):
         few.add(number, "edge-1", 7, {"rss_bytes": 1.0})
