@@ -64,6 +64,11 @@ class Idle:
         """What makes it worthless; nothing where it shows something."""
         return f"{self.away} of {self.nodes} nodes were away" if self.away else ""
 
+    @property
+    def shown(self) -> str:
+        """In a few words."""
+        return f"scheduler {self.percent:.0f}% of a core, {self.rss_mb:.0f} MB, etcd {self.etcd_percent:.1f}%"
+
 
 class _Bench:
     """A scheduler, and members of its cluster that share a client."""

@@ -49,6 +49,13 @@ class Sample:
         """What makes it worthless; nothing where it shows something."""
         return f"{self.stuck} of {self.streams} streams did not go on" if self.stuck else ""
 
+    @property
+    def shown(self) -> str:
+        """In a few words."""
+        return (
+            f"p50 {self.p50_s:.3f}, worst {self.worst_s:.3f} s, registry right after {self.written_s:.2f} s, {self.missing} missing"
+        )
+
 
 def measure(streams: int, folder: Path) -> Sample:
     """Start everything, kill the origin of all streams, end everything."""

@@ -52,6 +52,7 @@ class Host:
     ) -> None:
         """Watch by `read`, with `clock` and `pause` in seconds."""
         self.shares: list[float] = []  #: that were taken of what counts
+        self.again = 0  #: tries that it took too much of: each was followed by another
         self._read, self._clock, self._pause = read, clock, pause
         self._patience_s = PATIENCE_S
 
@@ -67,6 +68,7 @@ class Host:
             if share <= MOST_TAKEN or len(tries) == TRIES or again_s > self._patience_s:
                 break
             print(f"           again: the host took {share:.0%} of the time that was wanted", file=sys.stderr, flush=True)
+            self.again += 1
             self._patience_s -= again_s
             self._pause(PAUSE_S)
         least, found = min(tries, key=lambda tried: tried[0])
@@ -77,8 +79,10 @@ class Host:
     def told(self) -> str:
         """In a line."""
         median, most = statistics.median(self.shares), max(self.shares)
-        samples = len(self.shares)
-        return f"took {median:.1%} of the processor time that was wanted from it (median of {samples} samples, at most {most:.1%})"
+        return (
+            f"took {median:.1%} of the processor time that was wanted from it (median of {len(self.shares)} samples, at most "
+            f"{most:.1%}); measured again, as it took more than {MOST_TAKEN:.0%}: {self.again or 'none'}"
+        )
 
 
 HOST = Host()  #: of this process, which is one benchmark

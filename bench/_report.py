@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ TITLE = "# Performance\n\nEvery figure here was printed by the command that stan
 #: by benchmarks themselves, while others of one run are still to come, and by the endurance run, whose plots are there first
 WRITTEN = ("docs/performance.md", "docs/performance", "docs/soak.md", "docs/soak")
 DIRTY = "-dirty"
+LONGEST_REASON = 160  #: of what made a sample worthless, where it is told in a line
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -80,24 +82,35 @@ def keep(
     plan: Mapping[str, object],
     found: Mapping[str, Any],
     *,
+    text: str = "",
     judged: Sequence[Judged] = (),
     plots: Sequence[Plot] = (),
 ) -> None:
-    """Write everything that a benchmark has found as JSON; `found` goes to the top level, ``samples`` and ``problems`` with it."""
-    kept = {"about": about, "plan": plan, "bars": [asdict(each) for each in judged], **found}
+    """Write everything that a benchmark has found as JSON; `found` goes to the top level, ``samples`` and ``problems`` with it.
+
+    The tables in `text` are kept as they are printed.
+    """
+    bars = [{**asdict(each), "met": each.met} for each in judged]
+    kept = {"about": about, "plan": plan, "bars": bars, "tables": tables(text), **found}
     kept["plots"] = [asdict(plot) for plot in plots if not plot.is_empty]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
-def end(problems: Mapping[str, str], judged: Sequence[Judged]) -> int:
+def end(problems: Mapping[str, Sequence[str]], judged: Sequence[Judged]) -> int:
     """Say what was worthless and which bars were missed; the exit status."""
     failed = missed(judged)
-    for label, problem in problems.items():
-        print(f"worthless: {label}: {problem}", file=sys.stderr)
+    for label, mine in problems.items():
+        for problem in mine:
+            print(f"worthless: {label}: {problem}", file=sys.stderr)
     for miss in failed:
         print(f"missed: {miss}", file=sys.stderr)
     return 1 if problems or failed else 0
+
+
+def short(problem: str) -> str:
+    """The first line of it, if need be cut."""
+    return textwrap.shorten(problem.strip().partition("\n")[0], LONGEST_REASON, placeholder=" ...")
 
 
 def machine() -> str:
@@ -150,6 +163,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return "\n".join([line(head), line(rule), *(line(row) for row in rows)])
+
+
+def tables(text: str) -> list[dict[str, object]]:
+    """Those that `table` made of a text: head and rows, cells as they are printed."""
+    found: list[dict[str, object]] = []
+    for block in re.findall(r"(?:^\|.*(?:\n|\Z))+", text, re.M):
+        head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in block.splitlines()]
+        found.append({"head": head, "rows": rows})
+    return found
 
 
 def listed(about: dict[str, str]) -> str:

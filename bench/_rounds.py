@@ -66,10 +66,10 @@ class Subject(Generic[S]):
 
 @dataclass(slots=True)
 class Found(Generic[S]):
-    """Samples by label, one a round, None where one was worthless; and the last problem of each label that had one."""
+    """Samples by label, one a round, None where one was worthless; and the problems of each label that had some."""
 
     samples: dict[str, list[S | None]] = field(default_factory=dict)  #: no round at all of what was left out
-    problems: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, list[str]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)  #: why, by label
 
     def begin(self, subjects: Iterable[C]) -> list[C]:
@@ -88,8 +88,20 @@ class Found(Generic[S]):
         """One more sample, or what made it worthless; says so."""
         self.samples[label].append(sample)
         if problem:
-            self.problems[label] = problem
+            self.fail(label, problem)
         print(f"{when}  {label:<28} {problem if sample is None else sample.shown}", file=sys.stderr, flush=True)
+
+    def fail(self, label: str, problem: str) -> None:
+        """One more problem: of a sample, or of what several samples were to be taken of."""
+        self.problems.setdefault(label, []).append(problem)
+
+    def lacking(self, rounds: int) -> list[str]:
+        """What was worthless in how many of so many rounds, and what was left out, a line each."""
+        told = []
+        for label, mine in self.problems.items():
+            why = "; ".join(dict.fromkeys(map(_report.short, mine)))
+            told.append(f"`{label}`: worthless in {len(mine)} of {len(self.samples.get(label, ())) or rounds} rounds: {why}")
+        return [*told, *(f"`{label}`: left out: {why}" for label, why in self.left_out.items())]
 
     def of(self, label: str) -> list[S]:
         """The samples of a subject that are worth something."""
@@ -207,7 +219,7 @@ def _once(measure: Callable[[], S]) -> tuple[S | None, str]:
     try:
         sample = measure()
     except FAILURES as error:
-        return None, str(error)
+        return None, str(error) or type(error).__name__
     return (None, sample.problem) if sample.problem else (sample, "")
 
 
@@ -234,11 +246,13 @@ def conclude(
     """
     about = _report.context() | ({"host": HOST.told} if HOST.shares else {})
     bars = [_report.table(_report.BARS_HEAD, [each.cells for each in judged])] if judged else []
-    text = "\n\n".join((_report.listed(about), *paragraphs, *bars))
+    lacking = found.lacking(plan.rounds)
+    told = ["Not all of it could be measured:", "\n".join(f"- {line}" for line in lacking)] if lacking else []
+    text = "\n\n".join((_report.listed(about), *paragraphs, *told, *bars))
     print(f"\n{title}\n\n{text}\n")
     drawn = [replace(plot, curves=[curve for curve in plot.curves if curve.points]) for plot in plots]
     shape = {key: value for key, value in vars(plan).items() if isinstance(value, int | float | str | tuple | list)}
-    _report.keep(plan.json, about, shape, _plain(found), judged=judged, plots=drawn)
+    _report.keep(plan.json, about, shape, _plain(found), text="\n\n".join(paragraphs), judged=judged, plots=drawn)
     if plan.report:
         _report.publish(name, title, text, drawn)
     return _report.end(found.problems, judged if plan.verdict else ())
@@ -246,4 +260,4 @@ def conclude(
 
 def _plain(found: Found[Any]) -> Mapping[str, Any]:
     samples = {label: [one and asdict(one) for one in mine] for label, mine in found.samples.items()}
-    return {"samples": samples, "problems": found.problems, "left_out": found.left_out}
+    return {"samples": samples, "problems": found.problems, "left_out": found.left_out, "measured_again": HOST.again}

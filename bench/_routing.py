@@ -20,7 +20,6 @@ from bench._route_asking import Asker
 from bench._route_stage import MISSED_S, PUBLISHERS, ROOMS, SETTLED_S, STAY_S, STREAMS, ZONES, Stage
 
 FILLED = 0.4  #: of each edge that is there at the beginning
-MOST_SPREAD_PERCENT = 10.0  #: that an edge may be from its share
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -55,12 +54,32 @@ class Found:
     used_percent: float  #: of the room of all edges, at the end
 
     @property
+    def unanswered(self) -> int:
+        """Whom no edge was named."""
+        return self.no_room + self.failed
+
+    @property
+    def sent_wrong(self) -> int:
+        """Whom an edge was named that he should not go to."""
+        return sum(self.wrong.values()) + self.overfull
+
+    @property
+    def furthest_percent(self) -> float:
+        """That an edge was from its share."""
+        return max(self.spread_percent, self.end_spread_percent)
+
+    @property
     def problem(self) -> str:
-        """What must not be; nothing where all is well."""
-        wrong = {"no room": self.no_room, "failed": self.failed, "wrong": sum(self.wrong.values()), "overfull": self.overfull}
-        told = [f"{count} {what}" for what, count in wrong.items() if count]
-        spread = max(self.spread_percent, self.end_spread_percent)
-        return ", ".join([*told, *([f"spread {spread:.1f}%"] if spread > MOST_SPREAD_PERCENT else [])])
+        """What makes it worthless, if anything."""
+        return "" if self.routed else "nobody was sent anywhere"
+
+    @property
+    def shown(self) -> str:
+        """In a few words."""
+        return (
+            f"{self.asked_per_s:.0f} routes/s, p99 {self.p99_ms:.1f} ms, scheduler {self.percent:.0f}%, "
+            f"{self.unanswered} not answered, {self.sent_wrong} sent wrong, spread {self.furthest_percent:.1f}%"
+        )
 
 
 def measure(plan: Plan, folder: Path) -> Found:
@@ -125,4 +144,4 @@ def _found(plan: Plan, stage: Stage, usage: _load.Usage) -> Found:
     )
 
 
-__all__ = ["MISSED_S", "MOST_SPREAD_PERCENT", "PUBLISHERS", "ROOMS", "SETTLED_S", "STAY_S", "STREAMS", "Found", "Plan", "measure"]
+__all__ = ["MISSED_S", "PUBLISHERS", "ROOMS", "SETTLED_S", "STAY_S", "STREAMS", "Found", "Plan", "measure"]

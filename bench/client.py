@@ -1,8 +1,9 @@
-"""Whether `lalmesh bench` is light enough to load a server from the machine that the server runs on, beside the load programs in C.
+"""Whether `lalmesh bench` and `lalmesh delay` are light enough for the machine that the server runs on, beside programs in C.
 
 One standalone server with its defaults has a core to itself, the client that loads it the others: with 500 players of one stream,
 by HTTP-FLV and by RTMP, and with 200 publishers. Each load is made by `lalmesh bench` and by `players.c` or `publishers.c`, in the
-same round. A client that takes less than what it loads leaves a machine of two cores to the server.
+same round. A client that takes less than what it loads leaves a machine of two cores to the server. `lalmesh delay` publishes one
+stream and plays it twice, and looks at every unit.
 """
 
 from __future__ import annotations
@@ -31,8 +32,16 @@ from bench.fanout import CONNECT_S, LEAST_SHARE, LOOK_S, STREAM_MEDIA, STREAM_RE
 STREAM = "live/client"
 PLAYERS, PUBLISHERS = 500, 200
 OURS, IN_C = "lalmesh", "c"
-LOADS = {"players-flv": "players, HTTP-FLV", "players-rtmp": "players, RTMP", "publishers": "publishers, RTMP"}
+DELAY, DELAYED = "delay", 3  #: a publisher and two players
+LOADS = {
+    "players-flv": "players, HTTP-FLV",
+    "players-rtmp": "players, RTMP",
+    "publishers": "publishers, RTMP",
+    DELAY: "a publisher, RTMP, and players, HTTP-FLV and RTMP",
+}
+CLIENTS = [*((load, client) for load in LOADS if load != DELAY for client in (OURS, IN_C)), (DELAY, OURS)]
 MOST_TIMES_SERVER = 1.0  #: of the server's processor time, that the client may take
+MOST_DELAY_PERCENT = 10.0  #: of a core, that telling a delay may take
 WITHIN_S = 2.0  #: in which all come
 LEAST_PERCENT = 0.1  #: of a core: a server that takes less is taken for one that takes that
 RESULTS = _load.BUILT / "client.json"
@@ -49,7 +58,7 @@ LIMITS = (
 class Fared:
     """What a client says of its sessions."""
 
-    lowest_kbps: float  #: of one of them
+    lowest_kbps: float | None  #: of one of them; None: it does not say
     late_p99_ms: float | None  #: that it sent or looked; None: it does not say
     problem: str = ""
 
@@ -93,19 +102,19 @@ def measure(plan: argparse.Namespace, load: str, client: str, folder: Path, stac
     node = stack.enter_context(Standalone(folder))
     cores.give_server(node.pid)
     whole_s = plan.warm_up + plan.seconds + 1
-    is_played = load != "publishers"
-    if is_played:
+    if load.startswith("players"):
         limit_s = STREAM_READY_S + CONNECT_S + whole_s + _load.MARGIN_S
         command = [PROGRAM, "push", "--loop", "0", str(media(STREAM_MEDIA)), node.rtmp_url(STREAM)]
         pushing = stack.enter_context(Child(bounded(limit_s, command), log=folder / "push.log"))
         cores.give_load(pushing.pid)
         time.sleep(STREAM_READY_S)
-    port = node.ports["http" if load == "players-flv" else "rtmp"]
-    sessions, before = plan.players if is_played else plan.publishers, _load.connections(port)
+    port = node.ports["http" if load in ("players-flv", DELAY) else "rtmp"]
+    sessions, before = number(plan, load), _load.connections(port)
+    come = 1 if load == DELAY else sessions  # to that port
     log = folder / "client.log"
     started = stack.enter_context(_started(node, load, client, sessions, (whole_s, plan.warm_up), log))
     cores.give_load(started.pid)
-    wait_until("sessions", lambda: _load.connections(port) >= before + sessions, CONNECT_S, child=started, every_s=LOOK_S)
+    wait_until("sessions", lambda: _load.connections(port) >= before + come, CONNECT_S, child=started, every_s=LOOK_S)
     time.sleep(plan.warm_up)
     meter = _meter.Meter({"client": started.pid, "server": node.pid})
     time.sleep(plan.seconds)
@@ -116,7 +125,8 @@ def measure(plan: argparse.Namespace, load: str, client: str, folder: Path, stac
 def _started(node: Standalone, load: str, client: str, sessions: int, times_s: tuple[float, float], log: Path) -> Child:
     """The client, for so many seconds, the first of which don't count where it is written in C."""
     if client == OURS:
-        return Child([PROGRAM, "bench", *_asked(node, load, sessions, times_s[0]), "--json", str(_told(log))], log=log)
+        command = "delay" if load == DELAY else "bench"
+        return Child([PROGRAM, command, *_asked(node, load, sessions, times_s[0]), "--json", str(_told(log))], log=log)
     if load == "publishers":
         return _load.publish(node.ports["rtmp"], sessions, *times_s, media(STREAM_MEDIA), log)
     way = _road.flv if load == "players-flv" else _road.rtmp
@@ -124,8 +134,11 @@ def _started(node: Standalone, load: str, client: str, sessions: int, times_s: t
 
 
 def _asked(node: Standalone, load: str, sessions: int, seconds: float) -> list[str]:
-    """The command line of `lalmesh bench`."""
+    """The command line of `lalmesh bench`, or `lalmesh delay`."""
     duration = ["--duration", str(seconds)]
+    if load == DELAY:
+        urls = [node.rtmp_url(STREAM), node.flv_url(STREAM), node.rtmp_url(STREAM)]
+        return [*duration, "--file", str(media(STREAM_MEDIA)), *urls]
     if load == "publishers":
         streams = ["--publish", node.rtmp_url("live/bench-{}"), "--streams", str(sessions), "--publish-within", str(WITHIN_S)]
         return [*duration, *streams, "--file", str(media(STREAM_MEDIA))]
@@ -153,8 +166,12 @@ def _fared(client: Child, load: str, which: str, log: Path) -> Fared:
 
 
 def of_report(report: dict[str, Any]) -> Fared:
-    """What `lalmesh bench` says of publishers, or of players of one URL."""
-    sent, client = report["publishers"], report["client"]
+    """What `lalmesh bench` says of publishers, or of players of one URL; or `lalmesh delay` of what it looked at."""
+    client = report["client"]
+    if "rows" in report:
+        late = client["late_ms"]
+        return Fared(None, late and late["p99"], "; ".join(report["faults"]))
+    sent = report["publishers"]
     sessions, late = (sent, sent["late_ms"]) if sent else (report["players"][0], client["late_ms"])
     lowest_kbps = sessions["lowest_bps"] / 1000
     problem = "; ".join(report["faults"]) or _short(lowest_kbps)
@@ -170,11 +187,14 @@ def _short(lowest_kbps: float) -> str:
 def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Sample]]:
     """Each load by each client, one after the other."""
     missing = "" if Path(PROGRAM).exists() else f"{PROGRAM} is missing"
-    return [
-        _rounds.Subject(label(load, client), partial(measure, plan, load, client), missing)
-        for load in LOADS
-        for client in (OURS, IN_C)
-    ]
+    return [_rounds.Subject(label(*each), partial(measure, plan, *each), missing) for each in CLIENTS]
+
+
+def number(plan: argparse.Namespace, load: str) -> int:
+    """Of its sessions."""
+    if load == DELAY:
+        return DELAYED
+    return int(plan.publishers if load == "publishers" else plan.players)
 
 
 # what was found
@@ -200,25 +220,32 @@ def row(load: str, client: str, found: _rounds.Found[Sample]) -> list[str]:
     median = _rounds.medians(mine)
     taken = [each.client.cpu_percent for each in mine]
     late = [each.fared.late_p99_ms for each in mine if each.fared.late_p99_ms is not None]
+    lowest = [each.fared.lowest_kbps for each in mine if each.fared.lowest_kbps is not None]
     ratio = found.ratio(label(load, client), label(load, IN_C), lambda each: each.client.cpu_percent)
     return [
         LOADS[load],
         str(mine[0].sessions),
-        "lalmesh bench" if client == OURS else f"{load.partition('-')[0]}.c",
+        f"{load.partition('-')[0]}.c" if client == IN_C else "lalmesh delay" if load == DELAY else "lalmesh bench",
         f"{statistics.median(taken):.1f}",
         f"{min(taken):.1f}-{max(taken):.1f}",
         median(lambda each: each.server.cpu_percent, ".1f"),
         median(lambda each: each.ratio, ".2f"),
         "" if ratio is None else f"{ratio:.2f}",
         median(lambda each: each.client.rss_mb, ".0f"),
-        f"{min(each.fared.lowest_kbps for each in mine):.0f}",
+        f"{min(lowest):.0f}" if lowest else "",
         f"{max(late):.1f}" if late else "",
     ]
 
 
 def judge(found: _rounds.Found[Sample], sessions: dict[str, int]) -> list[Judged]:
-    """`lalmesh bench` takes no more than the server that it loads."""
-    return [
+    """`lalmesh bench` takes no more than the server that it loads, `lalmesh delay` little."""
+    told = Judged(
+        what=f"lalmesh delay, {LOADS[DELAY]}: processor time",
+        found=found.median(label(DELAY, OURS), lambda each: each.client.cpu_percent),
+        bar=MOST_DELAY_PERCENT,
+        unit="% of a core",
+    )
+    loads = [
         Judged(
             what=f"lalmesh bench, {sessions[load]} {shown}: processor time",
             found=found.median(label(load, OURS), lambda each: each.ratio),
@@ -226,8 +253,9 @@ def judge(found: _rounds.Found[Sample], sessions: dict[str, int]) -> list[Judged
             unit="x the server that it loads",
         )
         for load, shown in LOADS.items()
-        if label(load, OURS) in found.samples
+        if load != DELAY and label(load, OURS) in found.samples
     ]
+    return [*loads, told] if label(DELAY, OURS) in found.samples else loads
 
 
 def introduction(plan: argparse.Namespace) -> str:
@@ -235,7 +263,8 @@ def introduction(plan: argparse.Namespace) -> str:
     return (
         "One standalone server with its defaults, all roles counted, on a core of its own, and one client on the others: "
         f"{plan.players} players of one stream of {stream_kbps() / 1000:.1f} Mbit/s, one of which looks at every unit where the "
-        f"client is `lalmesh bench`, or {plan.publishers} publishers of such a stream each. {plan.rounds} rounds of "
+        f"client is `lalmesh bench`, {plan.publishers} publishers of such a stream each, or one publisher whose stream `lalmesh "
+        f"delay` plays twice, looking at every unit. {plan.rounds} rounds of "
         f"{plan.seconds:g} s each, median, and the slowest session and the latest client of all; processor time of both is of the "
         "same seconds, once all have come. The client is light enough for one machine with the server if it takes no more than "
         "that. `late` is how late messages were sent, or players looked at, for want of processor."
@@ -255,11 +284,9 @@ def main() -> None:
     plan = arguments()
     _load.raise_file_limit(max(plan.players, plan.publishers))
     found = _rounds.run(_rounds.choose(subjects(plan), plan.only), plan.rounds)
-    rows: Sequence[list[str]] = [
-        row(load, client, found) for load in LOADS for client in (OURS, IN_C) if found.of(label(load, client))
-    ]
+    rows: Sequence[list[str]] = [row(*each, found) for each in CLIENTS if found.of(label(*each))]
     paragraphs = [introduction(plan), _report.table(HEAD, rows), LIMITS]
-    sessions = {load: plan.publishers if load == "publishers" else plan.players for load in LOADS}
+    sessions = {load: number(plan, load) for load in LOADS}
     sys.exit(_rounds.conclude("client", TITLE, paragraphs, plan, found, judged=judge(found, sessions)))
 
 

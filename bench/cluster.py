@@ -9,18 +9,22 @@ import argparse
 import logging
 import statistics
 import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
-from bench import _deciding, _failover, _load, _nodes, _report
+from bench import _deciding, _failover, _load, _nodes, _report, _rounds
+from bench._report import Judged
 
 STREAMS = (10, 100, 1000)  #: on the origin that is lost
 NODES, HELD = 100, 10_000  #: nodes and streams of the large cluster
-PARTS = ("rates", "failover", "reports")
+RATES, REPORTS = "rates", "reports"  #: how they are chosen with --only
 CONNECTIONS = 1000  #: descriptors that the light nodes need at most
 RESULTS = _load.BUILT / "cluster.json"
+TITLE = "Cluster: what is asked of a scheduler, and the loss of an origin"
 LIMITS = (
     "What limits it: a scheduler is one core of Python. A claim is a transaction of etcd of its own, however many come in one "
     "call, and the scheduler checks, writes and hears of each; a question or a page is answered from memory, so one alone costs "
@@ -30,6 +34,9 @@ LIMITS = (
     "has, and each is looked at. What would move it: more replicas of the scheduler, which share nodes and questions, and more "
     "origins, so that fewer streams are lost at once."
 )
+
+Sample: TypeAlias = "Rates | _failover.Sample | _deciding.Idle"  #: of a part, in one round
+S = TypeVar("S", bound="Rates | _failover.Sample | _deciding.Idle")
 
 RATE_HEAD = ["question", "a second", "lowest-highest", "us each", "% of a core"]
 REPORT_HEAD = [
@@ -69,57 +76,72 @@ def report_row(samples: Sequence[_deciding.Idle]) -> list[str]:
     ]
 
 
-class Found:
-    """What the rounds so far have shown."""
+@dataclass(slots=True, frozen=True)
+class Rates:
+    """What was answered of each kind of question, in one round."""
 
-    def __init__(self, plan: argparse.Namespace) -> None:
-        self.plan = plan
-        self.rates: dict[str, list[_deciding.Rate]] = {}
-        self.failovers: dict[int, list[_failover.Sample]] = {}
-        self.reports: list[_deciding.Idle] = []
-        self.problems: dict[str, str] = {}
+    rates: dict[str, _deciding.Rate]
 
-    def measure(self, folder: Path) -> None:
-        """One round."""
-        plan, parts = self.plan, self.plan.only.split(",") if self.plan.only else PARTS
-        for streams in plan.streams if "failover" in parts else ():
-            sample = _failover.measure(streams, folder / f"failover-{streams}")
-            self.failovers.setdefault(streams, []).append(sample)
-            self._note(f"failover of {streams} streams", sample)
-        if "rates" in parts:
-            for name, rate in _deciding.measure_rates(plan.seconds, folder / "rates", apart=plan.pin).items():
-                self.rates.setdefault(name, []).append(rate)
-                self._note(name, rate)
-        if "reports" in parts:
-            self.reports.append(_deciding.measure_idle(plan.nodes, plan.held, plan.seconds, folder / "reports", apart=plan.pin))
-            self._note("reports", self.reports[-1])
+    @property
+    def problem(self) -> str:
+        """What makes it worthless, if anything."""
+        return ", ".join(f"{name}: {rate.problem}" for name, rate in self.rates.items() if rate.problem)
 
-    def samples(self) -> dict[str, object]:
-        """All of it, for JSON."""
-        return {
-            "rates": {name: [asdict(each) for each in samples] for name, samples in self.rates.items()},
-            "failover": [asdict(each) for samples in self.failovers.values() for each in samples],
-            "reports": [asdict(each) for each in self.reports],
-        }
-
-    def _note(self, name: str, sample: _deciding.Rate | _deciding.Idle | _failover.Sample) -> None:
-        print(f"  {name}: {sample}", file=sys.stderr, flush=True)
-        if sample.problem:
-            self.problems[name] = sample.problem
+    @property
+    def shown(self) -> str:
+        """In a few words."""
+        return ", ".join(f"{name} {rate.per_s:.0f}/s" for name, rate in self.rates.items())
 
 
-def sections(plan: argparse.Namespace, found: Found) -> list[str]:
+def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Sample]]:
+    """The parts."""
+
+    def rates(folder: Path, stack: ExitStack) -> Sample:
+        return Rates(_deciding.measure_rates(plan.seconds, folder, apart=plan.pin))
+
+    def failover(streams: int, folder: Path, stack: ExitStack) -> Sample:
+        return _failover.measure(streams, folder)
+
+    def reports(folder: Path, stack: ExitStack) -> Sample:
+        return _deciding.measure_idle(plan.nodes, plan.held, plan.seconds, folder, apart=plan.pin)
+
+    missing = _rounds.needs_of_a_cluster()
+    losses = [_rounds.Subject(failover_of(streams), partial(failover, streams), missing) for streams in plan.streams]
+    return [_rounds.Subject(RATES, rates, missing), *losses, _rounds.Subject(REPORTS, reports, missing)]
+
+
+def failover_of(streams: int) -> str:
+    """How the loss of an origin of so many streams is chosen with --only."""
+    return f"failover-{streams}"
+
+
+def judge(plan: argparse.Namespace, found: _rounds.Found[Sample]) -> list[Judged]:
+    """Nothing is lost with an origin."""
+    judged = []
+    for streams in plan.streams:
+        if failover_of(streams) in found.samples:
+            mine = _of(found, failover_of(streams), _failover.Sample)
+            missing = sum(each.missing for each in mine) if mine else None
+            judged.append(Judged(what=f"loss of an origin of {streams} streams: units missing", found=missing, bar=0))
+    return judged
+
+
+def _of(found: _rounds.Found[Sample], label: str, kind: type[S]) -> list[S]:
+    return [sample for sample in found.of(label) if isinstance(sample, kind)]
+
+
+def sections(plan: argparse.Namespace, found: _rounds.Found[Sample]) -> list[str]:
     """The tables, each under what it shows."""
     shape = f"{plan.rounds} rounds of {plan.seconds:g} s each, median."
     parts = []
-    if found.rates:
-        rows = [rate_row(name, samples) for name, samples in found.rates.items()]
+    if rounds := [each.rates for each in _of(found, RATES, Rates)]:
+        rows = [rate_row(name, [rates[name] for rates in rounds]) for name in rounds[0]]
         parts += [_about_rates(shape), _report.table(RATE_HEAD, rows)]
-    if found.failovers:
-        rows = [_failover.row(samples) for samples in found.failovers.values()]
+    losses = [_of(found, failover_of(streams), _failover.Sample) for streams in plan.streams]
+    if rows := [_failover.row(samples) for samples in losses if samples]:
         parts += [_about_failovers(plan.rounds), _report.table(_failover.HEAD, rows)]
-    if found.reports:
-        parts += [_about_reports(shape), _report.table(REPORT_HEAD, [report_row(found.reports)])]
+    if reports := _of(found, REPORTS, _deciding.Idle):
+        parts += [_about_reports(shape), _report.table(REPORT_HEAD, [report_row(reports)])]
     return parts
 
 
@@ -152,40 +174,20 @@ def _about_reports(shape: str) -> str:
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="bench.cluster", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=5, help="of each measurement but the failovers (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured (%(default)s)")
-    parser.add_argument("--only", default="", metavar="PART,...", help=f"of {', '.join(PARTS)}")
+    parser = _rounds.parser("cluster", __doc__, RESULTS, rounds=3, seconds=5, warm_up=0)
     parser.add_argument("--streams", type=int, nargs="*", default=STREAMS, help="numbers of streams on the lost origin")
     parser.add_argument("--nodes", type=int, default=NODES, help="of the large cluster (%(default)s)")
     parser.add_argument("--held", type=int, default=HELD, help="streams of the large cluster (%(default)s)")
-    parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help="where the samples go (%(default)s)")
-    parser.add_argument("--no-pin", dest="pin", action="store_false", help="let the system place the scheduler")
-    parser.add_argument("--report", action="store_true", help="write the tables into docs/performance.md")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measure, print, keep; exit with 1 if a sample was worthless."""
+    """Measure, print, keep; exit with 1 if a sample was worthless or a bar is missed."""
     plan = arguments()
     logging.basicConfig(level=logging.ERROR)  # lost links are what is measured
     _load.raise_file_limit(CONNECTIONS)
-    found = Found(plan)
-    for number in range(plan.rounds):
-        print(f"round {number + 1}/{plan.rounds}", file=sys.stderr, flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            found.measure(Path(folder))
-    about = _report.context()
-    title = "Cluster: what is asked of a scheduler, and the loss of an origin"
-    text = "\n\n".join((_report.listed(about), *sections(plan, found), LIMITS))
-    print(f"\n{title}\n\n{text}\n")
-    shape = {name: value for name, value in vars(plan).items() if name != "json"}
-    _report.keep(plan.json, about, shape, {"samples": found.samples(), "problems": found.problems})
-    if plan.report:
-        _report.publish("cluster", title, text)
-    sys.exit(_report.end(found.problems, ()))
+    found = _rounds.run(_rounds.choose(subjects(plan), plan.only), plan.rounds)
+    sys.exit(_rounds.conclude("cluster", TITLE, [*sections(plan, found), LIMITS], plan, found, judged=judge(plan, found)))
 
 
 if __name__ == "__main__":

@@ -141,6 +141,7 @@ def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Sample]]:
 
 HEAD = [
     "players",
+    "max_delay_ms",
     "gathered for, ms",
     "delay p50 ms",
     "p99 ms",
@@ -163,6 +164,7 @@ def row(players: int, gather_ms: int, mine: Sequence[Sample]) -> list[str]:
     nodes = ("publishing edge", "origin", "playing edge")
     return [
         str(players),
+        str(gather_ms),
         str(gathered_ms(players, gather_ms)),
         median(lambda each: each.delay.p50_ms),
         f"{p99_ms(mine):.1f}",
@@ -230,7 +232,8 @@ def introduction(plan: argparse.Namespace) -> str:
         f"played by HTTP-FLV at another, with an origin between them: three processes, linked by gRPC on loopback. {plan.rounds} "
         f"rounds of {plan.seconds:g} s each: medians, the 99th percentile of the delays of all rounds together beside the lowest "
         "and the highest of one round, and the worst of all. The delay is that of every frame, from the publisher's call of the "
-        "kernel to that of the player which came last, and so is served last, matched by time and bytes. `gathered for` is the "
+        "kernel to that of one of the players, matched by time and bytes: a block is written to the players from another one on "
+        "each time, so that one stands for all. `gathered for` is the "
         "longest that the playing edge holds frames back on account of its players: what it is told to, and a millisecond for each "
         f"{PLAYERS_PER_MS} of them at most. {AT_ONCE}; with fewer than {LEAST_PLAYERS_PER_SENDING_MS} players nothing is gathered "
         f"then. First frame: {JOINS} players come within {JOIN_S:g} s, beside those that are there, each waits from connect until "

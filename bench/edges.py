@@ -44,6 +44,8 @@ MOST_RATIO = 1.1  #: times the processor time for a player on one edge
 MOST_OFF = 0.1  #: of its share of the players, that an edge may have more or fewer
 MOST_WORKERS = 2  #: of an edge; each has a core of its own
 MOST_WORKER_OFF = 0.15  #: the same of a worker: they are dealt out by chance
+GATHER_MS = 20  #: on every edge: longer than sending takes, which would differ with who has the core
+LEAST_WRITES = 0.95  #: times as often as on one edge, that is written to a player: what was not written did not cost
 NOBODY = _load.Players(0, 0.0, 0.0, 0)
 NOTHING = _load.Usage(0.0, 0.0, 0.0, 0.0)
 ONLY, WHOLE = "worker 1", "edge"
@@ -309,8 +311,11 @@ def judge(found: _rounds.Found[Sample], edges: Sequence[int]) -> list[Judged]:
 def _judge_cost(found: _rounds.Found[Sample], subject: str, one: str, whose: str, what: str) -> list[Judged]:
     if subject not in found.samples:
         return []
-    ratio = ratio_to_one(subject, one, found)
-    return [Judged(what=f"{whose}: processor time for a player", found=ratio, bar=MOST_RATIO, unit=f"x one {what}")]
+    ratio, often = ratio_to_one(subject, one, found), found.ratio(subject, one, lambda each: each.writes)
+    return [
+        Judged(what=f"{whose}: processor time for a player", found=ratio, bar=MOST_RATIO, unit=f"x one {what}"),
+        Judged(what=f"{whose}: writes to a player", found=often, bar=LEAST_WRITES, unit=f"x one {what}", at_least=True),
+    ]
 
 
 def _judge_spread(found: _rounds.Found[Sample], subject: str, whose: str, most_off: float) -> list[Judged]:
@@ -335,7 +340,7 @@ def plots(found: _rounds.Found[Sample], edges: Sequence[int]) -> list[Plot]:
 
 def introduction(plan: argparse.Namespace) -> str:
     """What the table shows."""
-    at_once = "" if plan.gather else f" {AT_ONCE}."
+    at_once = "" if plan.gather else f" {AT_ONCE}, which differs with how busy the core is."
     return (
         f"One stream of {stream_kbps() / 1000:.1f} Mbit/s, played by HTTP-FLV, {gathered(plan.gather)}, by {plan.players} players "
         "for each edge, who are sent to them by the scheduler's API (`/v1/route/play`). Edges say that they have room for "
@@ -362,8 +367,8 @@ def on_workers(found: _rounds.Found[Sample], each: int) -> str:
         return read
     return (
         f"{read} Where two share the {each} players of one, which has no bar, a player takes {ratio:.2f} times the processor time: "
-        "what a stream costs a worker once is paid by both, and a worker with fewer players sends a block in less time, gathers "
-        f"for less, and writes more often ({two:.0f} times a second to a player, one worker alone {one:.0f} times)."
+        f"what a stream costs a worker once, and each block of it, is paid by both. A player is written to {two:.0f} times a "
+        f"second, by one worker alone {one:.0f} times."
     )
 
 
@@ -379,7 +384,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--edges", type=int, nargs="+", default=EDGES, help="numbers of edges (1 2 4)")
     parser.add_argument("--players", type=int, default=250, help="for each edge (%(default)s)")
     parser.add_argument("--each", type=int, default=500, help="players for each worker (%(default)s)")
-    parser.add_argument("--gather", type=int, default=0, metavar="MS", help="the longest that frames are gathered (%(default)s)")
+    parser.add_argument(
+        "--gather", type=int, default=GATHER_MS, metavar="MS", help="the longest that frames are gathered (%(default)s)"
+    )
     return parser.parse_args()
 
 

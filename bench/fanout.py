@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from support.cluster import PROGRAM, Standalone
@@ -29,6 +29,9 @@ from bench import _load, _report, _rounds
 from bench._report import Judged
 from bench._rounds import Found
 from bench.peers import Nginx, NodeMediaServer, Server
+from lalmesh.container.flv import BodyDemuxer, TagReader
+from lalmesh.media import AccessUnit
+from lalmesh.remux import Parts, TsPackager
 from services.edge.fanout import GATHERED_PER_SENDING, MAX_SENDING_MS
 
 STREAM = "live/bench"
@@ -254,7 +257,7 @@ def measured(subject: Subject, plan: argparse.Namespace, folder: Path, stack: Ex
     used = _load.usage(server.pid, plan.seconds)
     often = (count() - sent) / (time.monotonic() - begun) / number
     got = _load.played(players, plan.seconds + _load.MARGIN_S)
-    return Sample(used, got, often, stream_kbps(subject.media), subject.may_fall_short)
+    return Sample(used, got, often, due_kbps(subject.protocol, subject.media), subject.may_fall_short)
 
 
 @contextmanager
@@ -269,6 +272,21 @@ def _ended_is_a_failure(publisher: Child, plan: argparse.Namespace, load_cores: 
 def stream_kbps(name: str = STREAM_MEDIA) -> float:
     """What one player should get of a file that is repeated."""
     return media(name).stat().st_size * 8 / 30 / 1000
+
+
+@cache
+def due_kbps(protocol: str, name: str = STREAM_MEDIA) -> float:
+    """The same by a protocol; of TS it is more, as lalmesh packages it."""
+    if protocol != "ts":
+        return stream_kbps(name)
+    packager, demuxer, size_bytes = TsPackager(), BodyDemuxer(), 0
+    parts: Parts = []
+    for tag in TagReader().feed(media(name).read_bytes()):
+        for event in demuxer.demux(tag.type_id, tag.timestamp_ms, tag.body):
+            if isinstance(event, AccessUnit):
+                size_bytes += packager.package(event, demuxer.tracks, parts)
+        parts.clear()
+    return stream_kbps(name) * size_bytes / media(name).stat().st_size
 
 
 def percent(sample: Sample) -> float:

@@ -105,7 +105,7 @@ def _started(what: str, start: Callable[[], _Rig], found: Found[_Taken]) -> _Rig
     try:
         return start()
     except _rounds.FAILURES as error:
-        found.problems[what] = str(error)
+        found.fail(what, str(error))
         return None
 
 

@@ -26,9 +26,11 @@ from bench._plots import Curve, Plot
 from bench._report import Judged
 from bench.fanout import stream_kbps
 from bench.peers import Nginx, NodeMediaServer, Server
+from services.edge.read_turns import ReadTurnSettings
 
 PUBLISHERS = 200
-FLOOR = "floor"
+FLOOR, AT_ONCE = "floor", "lalmesh-at-once"
+SHOWN = {AT_ONCE: "lalmesh, max_delay_ms 0"}
 STEPS = {FLOOR: 400, "lalmesh": 50, "nginx-rtmp": 200, "node-media-server": 100}  #: publishers that come at a time
 MOST_PUBLISHERS = 2000
 MOST_TIMES_NGINX = 3.3  #: which is what lal takes
@@ -41,8 +43,9 @@ RESULTS = _load.BUILT / "publish.json"
 TITLE = "Publish: streams that nobody plays"
 LIMITS = (
     "What limits it: each message is a read, or part of one, of its connection, is taken apart in Python into an access unit, and "
-    "goes into two rings, the publication's and the group's; so the cost follows messages, hardly bytes. What would move it: fewer "
-    "and larger reads (which encoders decide), chunk headers taken apart in C, and more cores (workers, edges). Memory is the "
+    "goes into two rings, the publication's and the group's; so the cost follows messages and reads, hardly bytes. Reading in "
+    "turns is paid for in delay: a unit waits for half a turn on average, and not in the line without turns. What would move it: "
+    "longer turns, chunk headers taken apart in C, and more cores (workers, edges). Memory is the "
     "last seconds of the stream: what a publication can send again (`edge.publish.replay_s`, further back to a key frame) and the "
     "group's pictures since its key frame, which are the same bytes in one process."
 )
@@ -137,9 +140,9 @@ def floor(folder: Path, stack: ExitStack) -> Running:
     return Running(stack.enter_context(server).pid, port)
 
 
-def lalmesh(folder: Path, stack: ExitStack) -> Running:
-    """lalmesh standalone with its defaults: no HLS until somebody asks for it, no recording."""
-    node = stack.enter_context(Standalone(folder))
+def lalmesh(folder: Path, stack: ExitStack, settings: Mapping[str, object] | None = None) -> Running:
+    """lalmesh standalone with its defaults but for `settings`: no HLS until somebody asks for it, no recording."""
+    node = stack.enter_context(Standalone(folder, settings))
     return Running(node.pid, node.ports["rtmp"])
 
 
@@ -217,12 +220,14 @@ def short(error: Exception) -> str:
 
 
 def subjects(plan: argparse.Namespace) -> list[_rounds.Subject[Step]]:
-    """All servers, with as many publishers."""
+    """All servers, with as many publishers; lalmesh also as it reads each as soon as something has come."""
 
     def measure(start: Start, folder: Path, stack: ExitStack) -> Step:
         return Bench(plan, start, folder, stack).step(plan.publishers)
 
-    return [_rounds.Subject(name, partial(measure, start), missing) for name, (start, missing) in servers().items()]
+    at_once = partial(lalmesh, settings={"edge.publish.max_delay_ms": 0})
+    starts: dict[str, tuple[Start, str]] = {**servers(), AT_ONCE: (at_once, servers()["lalmesh"][1])}
+    return [_rounds.Subject(name, partial(measure, start), missing) for name, (start, missing) in starts.items()]
 
 
 def climbs(plan: argparse.Namespace) -> list[_rounds.Subject[Climb]]:
@@ -247,6 +252,7 @@ HEAD = [
     "x nginx-rtmp",
     "µs a second and publisher",
     "MB each",
+    "unread ms",
     "publishers late p99 ms",
 ]
 CLIMB_HEAD = ["server", "publishers", "% of a core", "unread ms", "late p99 ms", "% of a core of the publishers"]
@@ -259,12 +265,13 @@ def row(name: str, found: _rounds.Found[Step]) -> list[str]:
     cpu = [step.usage.cpu_percent for step in mine]
     ratios = [found.ratio(name, beside, lambda step: step.percent_each) for beside in (FLOOR, "nginx-rtmp")]
     return [
-        name,
+        SHOWN.get(name, name),
         f"{statistics.median(cpu):.1f}",
         f"{min(cpu):.1f}-{max(cpu):.1f}",
         *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
         f"{statistics.median(step.percent_each for step in mine) * 10_000:.0f}",
         f"{max(0.0, statistics.median(step.mb_each for step in mine)):.2f}",
+        f"{statistics.median(step.unread_ms for step in mine):.0f}",
         f"{max(step.sent.late_p99_ms for step in mine):.0f}",
     ]
 
@@ -315,7 +322,10 @@ def introduction(plan: argparse.Namespace) -> str:
         f"pictures a second, AAC), in chunks of 4,096 bytes, spread over time; no player, no HLS, no recording. {plan.rounds} "
         f"rounds of {plan.seconds:g} s each after {plan.warm_up:g} s, median; processor time of the whole server, which has a core "
         "to itself; memory is what it has more than before they came. Ratios are taken within a round; the floor only reads "
-        "(`sink.c`)."
+        "(`sink.c`). Where many publish, lalmesh reads their connections together, in turns that are "
+        f"{ReadTurnSettings().max_delay_ms} ms long at most (`edge.publish.max_delay_ms`); the last line has that off, and each is "
+        "read as soon as something has come, as by the other servers. `unread` is how much of the streams lay in the server's "
+        "sockets when it was looked at once."
     )
 
 

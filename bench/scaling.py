@@ -1,8 +1,9 @@
 """How the cost of fan-out grows: with the players of one stream, with its bit rate, and with the streams that players share out.
 
 Point by point, lalmesh beside the floor where the floor can do it, each frame at once and gathered for 100 ms at most. What is
-looked for is the shape: straight in the players, flat in the streams, and how much of it bits are. A point without a sample is a
-failure.
+looked for is the shape: straight in the players, flat in the streams, and how much of it bits are. A point at which players got too
+little while the server's core was full is beyond what it carries: that has no figure, and is named. Whatever else makes a sample
+worthless is a failure, in one round as in all.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from support.media import media
 from bench import _load, _report, _rounds, fanout, publish
 from bench._plots import Curve, Plot
 from bench.fanout import AT_ONCE, CONNECT_S, GATHERED_MS, LEAST_SHARE, STREAM_MEDIA, STREAM_READY_S, gathered, stream_kbps
+from bench.publish import FULL_PERCENT
 
 PLAYERS = (100, 250, 500, 1000, 1500, 2000)
 MEDIA = ("bench_600k", "bench_1m", STREAM_MEDIA, "bench_6m")
@@ -44,8 +46,8 @@ class Sample:
     writes: float = 0.0  #: a second and player
 
     @property
-    def problem(self) -> str:
-        """What makes it worthless, if anything."""
+    def lack(self) -> str:
+        """What the players lacked, if anything."""
         if self.players.closed:
             return f"{self.players.closed} players were closed"
         if self.players.lowest_kbps < LEAST_SHARE * self.due_kbps:
@@ -53,9 +55,20 @@ class Sample:
         return ""
 
     @property
+    def is_beyond(self) -> bool:
+        """Whether players got too little as the server had no more to give; none may be closed for that."""
+        return bool(self.lack) and not self.players.closed and self.usage.cpu_percent >= FULL_PERCENT
+
+    @property
+    def problem(self) -> str:
+        """What makes it worthless, if anything."""
+        return "" if self.is_beyond else self.lack
+
+    @property
     def shown(self) -> str:
         """In a few words."""
-        return f"{self.usage.cpu_percent:.1f}% of a core, the players {self.players.cpu_percent:.0f}%"
+        taken = f"{self.usage.cpu_percent:.1f}% of a core, the players {self.players.cpu_percent:.0f}%"
+        return ", ".join(filter(None, (taken, self.lack)))
 
 
 def of_one_stream(at: float, subject: fanout.Subject, plan: argparse.Namespace, folder: Path, stack: ExitStack) -> Sample:
@@ -216,9 +229,19 @@ def _writes(ms: int, found: _rounds.Found[Sample]) -> str:
     return f" ({min(known):.0f} to {max(known):.0f} a second, the fewer the more players)" if known else ""
 
 
-def unmeasured(found: _rounds.Found[Sample]) -> dict[str, str]:
-    """The points that no round gave a sample of, and why; one that some rounds gave is measured."""
-    return {name: problem for name, problem in found.problems.items() if not found.of(name)}
+def carried(found: _rounds.Found[Sample]) -> _rounds.Found[Sample]:
+    """What was found, without the points that were in any round beyond what the server can carry."""
+    within = {name: mine for name, mine in found.samples.items() if not any(one.is_beyond for one in found.of(name))}
+    return _rounds.Found(within)
+
+
+def beyond(found: _rounds.Found[Sample]) -> list[str]:
+    """The points that these were, in a paragraph, if there are any."""
+    told = []
+    for name, mine in found.samples.items():
+        if over := [sample for sample in found.of(name) if sample.is_beyond]:
+            told.append(f"`{name}` ({over[0].shown}, in {len(over)} of {len(mine)} rounds)")
+    return [f"Beyond what the server's core carries, and so without a figure: {'; '.join(told)}."] if told else []
 
 
 def arguments() -> argparse.Namespace:
@@ -230,16 +253,14 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure, print, keep; exit with 1 if a point could not be measured."""
+    """Measure, print, keep; exit with 1 if a sample was worthless."""
     plan = arguments()
     _load.raise_file_limit(max(*plan.players, SHARED_PLAYERS))
     found = _rounds.run(_rounds.choose(subjects(plan), plan.only), plan.rounds)
-    shown = [curve for curve in AXES if curves(curve, found)]
-    lacking = unmeasured(found)
-    told = "; ".join(f"{name}: {problem.splitlines()[0]}" for name, problem in lacking.items())
-    named = [f"Not measured: {told}."] if told else []
-    paragraphs: Sequence[str] = [introduction(plan), *(table(curve, found) for curve in shown), *named, limits(found)]
-    sys.exit(_rounds.conclude("scaling", TITLE, paragraphs, plan, replace(found, problems=lacking), plots=plots(found)))
+    within = carried(found)
+    tables = [table(curve, within) for curve in AXES if curves(curve, within)]
+    paragraphs = [introduction(plan), *tables, *beyond(found), limits(within)]
+    sys.exit(_rounds.conclude("scaling", TITLE, paragraphs, plan, found, plots=plots(within)))
 
 
 if __name__ == "__main__":

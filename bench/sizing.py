@@ -93,7 +93,7 @@ def loads(measured: Mapping[str, Section]) -> Iterator[tuple[str, str, str, str]
     cluster, sessions, routing = (measured[name] for name in ("cluster", "sessions", "routing"))
     percent = "% of a core"
     for protocol, gathered in (("HTTP-FLV", "100 ms"), ("RTMP", "100 ms"), ("HTTP-FLV", "0 ms"), ("RTMP", "0 ms")):
-        row = fanout.row(server="lalmesh", protocol=protocol, gathered=gathered)
+        row = fanout.row(server="lalmesh", protocol=protocol, gathered=gathered, players=str(PLAYERS))
         how = "each frame at once" if gathered == "0 ms" else f"gathered {gathered}"
         each = number(row, percent) / fanout.players(row)
         yield f"{PLAYERS:,} players by {protocol}, {how}", _shown(each * PLAYERS), "edge", "fanout"

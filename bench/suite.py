@@ -2,8 +2,9 @@
 
 Each is a process of its own, gets the arguments that the suite does not know, and keeps what it finds in `.tools/bench/NAME.json`.
 The suite gathers that in `.tools/bench/suite.json`; with ``--report`` also in `docs/performance/figures.json`, and writes the table
-of bars at the head of `docs/performance.md`, where each benchmark has written its own section. What could not be measured is a
-failure like what was missed: a bar without a figure, and whatever was left out, unless ``--only`` asked for a part.
+of bars at the head of `docs/performance.md`, where each benchmark has written its own section, with what each was measured by and
+when. What could not be measured is a failure like what was missed: a bar without a figure, and whatever was left out, unless
+``--only`` asked for a part.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ BENCHES = (
 RESULTS = _load.BUILT / "suite.json"
 FIGURES = _plots.FOLDER / "figures.json"
 TITLE = "What has to be kept, and what was found"
+VERDICTS = ("met", "missed", "not measured")  #: of bars
+STATES = ("well", "in part", "failed", "not measured", "not asked for")  #: of benchmarks
 HEAD = [*_report.BARS_HEAD, "measured by", "at commit"]
 
 
@@ -56,14 +59,33 @@ class Ran:
     def failure(self) -> str:
         """What is wrong with it, if anything is."""
         if not self.found:
-            return "it has kept nothing" if self.status is None else f"it ended with {self.status} and kept nothing"
-        told = self.found.get("problems") or ()
-        said = [f"{label}: {what}" for label, what in told.items()] if isinstance(told, Mapping) else told
-        wrong = [f"worthless: {str(each).splitlines()[0]}" for each in said]
+            return "it has not been measured" if self.status is None else f"it ended with {self.status} and kept nothing"
+        wrong = [f"worthless: {_report.short(each)}" for each in self._problems()]
         wrong += [f"missed: {told}" for told in _report.missed(self.judged)]
         if not wrong and self.status:
             wrong = [f"it ended with {self.status}"]
         return "; ".join(wrong if self.is_partial else (*wrong, *self._lacking()))
+
+    @property
+    def state(self) -> str:
+        """In a word or two."""
+        if not self.found and self.status is None:
+            return "not measured"
+        return "failed" if self.failure else "in part" if self.is_partial else "well"
+
+    @property
+    def told(self) -> str:
+        """By what and when it was measured, and what is wrong with it, in a line."""
+        about = self.found.get("about")
+        where = f"{about['date']}, commit {about['commit']}, `{about['command']}`" if about else ""
+        return f"{self.name}: {'; '.join(filter(None, (where, self.failure)))}"
+
+    def _problems(self) -> list[str]:
+        """What was worthless, each with its label; files of older date have one of a label, or no labels."""
+        told = self.found.get("problems") or ()
+        if not isinstance(told, Mapping):
+            return list(told)
+        return [f"{label}: {each}" for label, mine in told.items() for each in ([mine] if isinstance(mine, str) else mine)]
 
     def _lacking(self) -> list[str]:
         """What it could not measure."""
@@ -104,10 +126,16 @@ def rows(ran: Sequence[Ran]) -> list[list[str]]:
 
 
 def counted(ran: Sequence[Ran]) -> str:
-    """How many bars are met."""
+    """How many bars are met, and how many benchmarks these are of."""
     verdicts = [each.verdict for one in ran for each in one.judged]
-    told = [f"{verdicts.count(verdict)} {verdict}" for verdict in ("met", "missed", "not measured") if verdict in verdicts]
-    return f"{len(verdicts)} bars: {', '.join(told)}." if verdicts else "No bars."
+    others = set(BENCHES) - {one.name for one in ran}
+    states = [*(one.state for one in ran), *("not asked for" for _ in others)]
+    return f"{_numbers('bars', verdicts, VERDICTS)} {_numbers('benchmarks', states, STATES)}"
+
+
+def _numbers(what: str, each: Sequence[str], kinds: Sequence[str]) -> str:
+    told = ", ".join(f"{each.count(kind)} {kind}" for kind in kinds if kind in each)
+    return f"{len(each)} {what}{told and f': {told}'}."
 
 
 def arguments(given: Sequence[str]) -> tuple[list[str], argparse.Namespace, list[str]]:
@@ -125,22 +153,21 @@ def arguments(given: Sequence[str]) -> tuple[list[str], argparse.Namespace, list
 
 
 def told(ran: Sequence[Ran]) -> str:
-    """All bars."""
-    return "\n\n".join((counted(ran), _report.table(HEAD, rows(ran))))
+    """All bars, and where they are from."""
+    return "\n\n".join((counted(ran), _report.table(HEAD, rows(ran)), "\n".join(f"- {one.told}" for one in ran)))
 
 
 def report(ran: Sequence[Ran]) -> None:
     """Write the table at the head of the page, and all that was found beside it."""
-    about = _report.context() | {"command": "make bench ARGS=--report"}
-    _report.publish("suite", TITLE, f"{_report.listed(about)}\n\n{told(ran)}", first=True)
-    keep(FIGURES, ran, about)
+    _report.publish("suite", TITLE, told(ran), first=True)
+    keep(FIGURES, ran)
 
 
-def keep(path: Path, ran: Sequence[Ran], about: Mapping[str, str]) -> None:
+def keep(path: Path, ran: Sequence[Ran]) -> None:
     """Write everything as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     benches = {one.name: {"status": one.status, "seconds": round(one.seconds), **one.found} for one in ran}
-    path.write_text(json.dumps({"about": about, "benches": benches}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps({"about": _report.context(), "benches": benches}, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -148,7 +175,7 @@ def main() -> None:
     names, plan, others = arguments(sys.argv[1:])
     ran = [kept(name) if plan.kept else run(name, others) for name in names or BENCHES]
     print(f"\n{TITLE}\n\n{told(ran)}\n")
-    keep(RESULTS, ran, _report.context())
+    keep(RESULTS, ran)
     if plan.report:  # of those that were left out the page says what it did
         left_out = [kept(name) for name in BENCHES if name not in {one.name for one in ran}]
         report(sorted((*ran, *left_out), key=lambda one: BENCHES.index(one.name) if one.name in BENCHES else len(BENCHES)))

@@ -33,19 +33,19 @@ class Machine:
 def test_what_nobody_disturbed_is_measured_once() -> None:
     machine = Machine(0, 5)
     assert [machine.watch(), machine.watch()] == [1, 2]
-    assert (machine.host.shares, machine.now_s) == ([0, 5 / 105], 2)
+    assert (machine.host.shares, machine.host.again, machine.now_s) == ([0, 5 / 105], 0, 2)
 
 
 def test_what_was_disturbed_is_measured_again_after_a_pause() -> None:
     machine = Machine(30, 2)
     assert (machine.watch(), machine.now_s) == (2, 2 + PAUSE_S)
-    assert machine.host.shares == [2 / 102]
+    assert (machine.host.shares, machine.host.again) == ([2 / 102], 1)
 
 
 def test_of_all_that_was_disturbed_the_least_counts() -> None:
     machine = Machine(40, 20, 30, 99)
     assert (machine.watch(), machine.measured) == (2, TRIES)
-    assert machine.host.shares == [20 / 120]
+    assert (machine.host.shares, machine.host.again) == ([20 / 120], TRIES - 1)
 
 
 def test_patience_ends() -> None:
@@ -60,8 +60,15 @@ def test_it_is_told_in_a_line() -> None:
     machine = Machine(0, 1, 3)
     for _ in range(3):
         machine.watch()
-    told = "took 1.0% of the processor time that was wanted from it (median of 3 samples, at most 2.9%)"
-    assert machine.host.told == told
+    told = "took 1.0% of the processor time that was wanted from it (median of 3 samples, at most 2.9%); measured again, as it took"
+    assert machine.host.told == f"{told} more than 5%: none"
+
+
+def test_what_was_thrown_away_is_told_over_the_whole_run() -> None:
+    machine = Machine(30, 2, 40, 20, 30)
+    machine.watch()
+    machine.watch()
+    assert machine.host.told.endswith("(median of 2 samples, at most 16.7%); measured again, as it took more than 5%: 3")
 
 
 def test_an_error_of_the_measurement_goes_on() -> None:

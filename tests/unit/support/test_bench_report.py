@@ -46,8 +46,14 @@ def test_what_was_missed_is_told_and_makes_the_exit_status(capsys: pytest.Captur
         Judged(what="c", found=None, bar=2),
     ]
     assert _report.missed(judged) == ["b: 2.5 x floor, at most 2: missed"]
-    assert [_report.end({}, judged[:1]), _report.end({}, judged), _report.end({"x": "it ended"}, [])] == [0, 1, 1]
-    assert capsys.readouterr().err == "missed: b: 2.5 x floor, at most 2: missed\nworthless: x: it ended\n"
+    assert [_report.end({}, judged[:1]), _report.end({}, judged), _report.end({"x": ["it ended", "late"]}, [])] == [0, 1, 1]
+    told = "missed: b: 2.5 x floor, at most 2: missed\nworthless: x: it ended\nworthless: x: late\n"
+    assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize(("problem", "short"), [("it ended:\nmore", "it ended:"), ("", ""), ("word " * 100, f"{'word ' * 31}...")])
+def test_a_problem_fits_a_line(problem: str, short: str) -> None:
+    assert _report.short(problem) == short
 
 
 def test_a_section_takes_the_place_of_the_one_before() -> None:
@@ -81,8 +87,21 @@ def test_what_benchmarks_write_themselves_is_no_change_of_the_tree_and_all_else_
 def test_plots_are_kept_with_what_was_found(tmp_path: Path) -> None:
     file = tmp_path / "kept" / "found.json"
     empty = Plot(name="none", title="", x="", y="", curves=[Curve(label="us", points=[])])
-    judged = [Judged(what="a", found=1, bar=2)]
-    _report.keep(file, {"date": "now"}, {"rounds": 1}, {"samples": [1]}, judged=judged, plots=[PLOT, empty])
+    _report.keep(file, {"date": "now"}, {"rounds": 1}, {"samples": [1]}, plots=[PLOT, empty])
     found = json.loads(file.read_text())
     assert _plots.read(found) == [PLOT]
-    assert (found["samples"], found["bars"]) == ([1], [asdict(judged[0])])
+    assert (found["samples"], found["tables"]) == ([1], [])
+
+
+def test_bars_are_kept_with_their_verdict_and_tables_as_they_are_printed(tmp_path: Path) -> None:
+    judged = [Judged(what=what, found=found, bar=2) for what, found in (("a", 1), ("b", 3), ("c", None))]
+    one = _report.table(["server", "%"], [["us", "1.20"], ["a peer", ""]])
+    other = _report.table(["knee"], [["none: it ended"]])
+    file = tmp_path / "found.json"
+    _report.keep(file, {}, {}, {}, text=f"Words.\n\n{one}\n\nMore | words.\n\n{other}", judged=judged)
+    found = json.loads(file.read_text())
+    assert found["bars"] == [{**asdict(each), "met": met} for each, met in zip(judged, (True, False, None), strict=True)]
+    assert found["tables"] == [
+        {"head": ["server", "%"], "rows": [["us", "1.20"], ["a peer", ""]]},
+        {"head": ["knee"], "rows": [["none: it ended"]]},
+    ]

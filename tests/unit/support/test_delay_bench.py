@@ -103,6 +103,6 @@ def test_a_sample_in_which_a_frame_or_a_player_is_missing_is_worthless() -> None
 def test_the_line_of_a_subject_has_a_cell_for_every_head_and_a_curve_a_point_for_every_gathering_time() -> None:
     cells = row(500, 20, [sample(10), sample(30)])
     assert len(cells) == len(delay.HEAD)
-    assert cells[:6] == ["500", "20", "10.0", "30.0", "10.0-30.0", "60.0"]
+    assert cells[:7] == ["500", "20", "20", "10.0", "30.0", "10.0-30.0", "60.0"]
     [plot] = plots(Found({label(500, 0): [sample(10)], label(500, 20): [sample(30), None]}), (500,), (0, 20))
     assert {curve.label: curve.points for curve in plot.curves}["500 players, p99"] == [(0.0, 10), (20.0, 30)]

@@ -1,5 +1,10 @@
 """The benchmark compares equal work, and judges by the median."""
 
+from pathlib import Path
+
+import pytest
+
+from bench import fanout
 from bench._load import Players, Usage
 from bench._rounds import Found
 from bench.fanout import (
@@ -17,6 +22,7 @@ from bench.fanout import (
     verdict,
 )
 
+CAPTURES, CAPTURE = Path(__file__).resolve().parents[2] / "captures" / "flv", "h264-aac-bframes"
 SUBJECTS = {subject.label: subject for subject in subjects((500, 1000), crowd=4000)}
 DUE_KBPS = 2600.0
 CROWD = "crowd-lalmesh-ts-100-4000"
@@ -133,3 +139,12 @@ def test_every_bar_and_every_gathering_time_has_what_it_is_compared_with() -> No
     assert {bar.beside for each in SUBJECTS.values() for bar in bars(each)} <= set(SUBJECTS)
     ours = {(each.protocol, each.gather_ms, each.players) for each in SUBJECTS.values() if bars(each)}
     assert ours == {(protocol, ms, players) for protocol in PROTOCOLS for ms in GATHERED_MS for players in (500, 1000)}
+
+
+def test_a_player_of_ts_is_due_what_that_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "media", lambda name: CAPTURES / f"{name}.flv")
+    fanout.due_kbps.cache_clear()
+    assert fanout.due_kbps("rtmp", CAPTURE) == fanout.stream_kbps(CAPTURE)
+    whole = fanout.due_kbps("ts", CAPTURE) * 30 * 1000 / 8
+    assert whole == pytest.approx(round(whole / 188) * 188)
+    assert whole > (CAPTURES / f"{CAPTURE}.flv").stat().st_size

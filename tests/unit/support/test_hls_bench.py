@@ -91,6 +91,7 @@ def test_what_has_no_turn_has_no_sample_and_a_cluster_that_does_not_start_is_tol
         [False, False],
         [True, True],
     ]
-    assert bench.cut.problems == {"segmenting-ll-1": "3 units or segments were given up"}
-    assert (bench.asked.samples, bench.asked.problems) == ({"hls-part": [None, None], "edge-part": []}, {"cluster": "no etcd"})
+    assert bench.cut.problems == {"segmenting-ll-1": ["3 units or segments were given up"]}
+    assert bench.asked.samples == {"hls-part": [None, None], "edge-part": []}
+    assert bench.asked.problems == {"cluster": ["no etcd", "no etcd"]}
     assert bench.asked.left_out == {"edge-part": "no wrk"}

@@ -102,9 +102,9 @@ def test_every_server_is_measured_with_every_number_of_pairs_that_it_can_carry()
 # edges
 
 
-def on_edges(*numbers: int, each_percent: float = 10, origin: float = 5, beside: float = 0) -> edges.Sample:
+def on_edges(*numbers: int, each_percent: float = 10, origin: float = 5, beside: float = 0, writes: float = 60) -> edges.Sample:
     carried = {f"edge-{at}": edges.Carried(players(number), Usage(0, 0, each_percent, 90)) for at, number in enumerate(numbers)}
-    return edges.Sample(carried, Usage(0, 0, origin, 100), 0.5, 60, Usage(0, 0, beside, 40))
+    return edges.Sample(carried, Usage(0, 0, origin, 100), 0.5, writes, Usage(0, 0, beside, 40))
 
 
 def test_the_time_for_a_player_is_that_of_all_edges() -> None:
@@ -128,7 +128,9 @@ def test_an_edge_that_no_player_was_sent_to_has_too_few() -> None:
 def test_edges_are_compared_with_one_of_the_same_round_and_have_to_carry_as_many_players() -> None:
     found = Found({"edges-1": [on_edges(100), on_edges(100)], "edges-2": [on_edges(100, 100, each_percent=12), on_edges(80, 120)]})
     assert edges.ratio_to_one("edges-2", "edges-1", found) == pytest.approx(1.1)
-    assert [each.verdict for each in edges.judge(found, (1, 2))] == ["met", "missed"]
+    assert [each.verdict for each in edges.judge(found, (1, 2))] == ["met", "met", "missed"]
+    seldom = Found({"edges-1": [on_edges(100)], "edges-2": [on_edges(100, 100, writes=50)]})
+    assert [each.verdict for each in edges.judge(seldom, (1, 2))] == ["met", "missed", "met"]
     assert len(edges.row(2, "edges-2", "edges-1", found)) == len(edges.head("edge"))
 
 
@@ -136,9 +138,9 @@ def test_workers_are_compared_with_one_worker_and_may_be_further_from_their_shar
     one, two = edges.ONE_WORKER.label, edges.TWO_WORKERS.label
     found = Found({one: [on_edges(200, each_percent=18)], two: [on_edges(88, 112), on_edges(80, 120)]})
     judged = edges.judge(found, (1, 2))
-    assert [each.found for each in judged] == [pytest.approx(20 / 18), pytest.approx(0.2)]
-    assert [each.verdict for each in judged] == ["missed", "missed"]
-    assert edges.judge(Found({two: [on_edges(88, 112)]}), (1,))[1].verdict == "met"
+    assert [each.found for each in judged] == [pytest.approx(20 / 18), 1, pytest.approx(0.2)]
+    assert [each.verdict for each in judged] == ["missed", "met", "missed"]
+    assert edges.judge(Found({two: [on_edges(88, 112)]}), (1,))[2].verdict == "met"
 
 
 def test_workers_that_share_the_players_of_one_have_no_bar_but_for_their_shares_and_a_word_about_it() -> None:
@@ -298,6 +300,17 @@ def test_a_client_is_judged_beside_the_server_that_it_loads_in_the_same_seconds(
     )
     judged = client.judge(found, {"players-flv": 500, "players-rtmp": 500, "publishers": 200})
     assert [(each.found, each.verdict) for each in judged] == [(1.2, "missed"), (None, "not measured")]
+
+
+def test_telling_a_delay_may_take_little_and_has_no_program_in_c_beside_it() -> None:
+    found = Found({"delay-lalmesh": [loading(6), loading(11), loading(9)]})
+    [judged] = client.judge(found, {})
+    assert (judged.found, judged.verdict) == (9, "met")
+    line = dict(zip(client.HEAD, client.row(client.DELAY, client.OURS, found), strict=True))
+    assert (line["client"], line["x program in C"]) == ("lalmesh delay", "")
+    assert (client.DELAY, client.IN_C) not in client.CLIENTS
+    told = client.of_report({"rows": [], "client": {"late_ms": {"p99": 2.5}}, "faults": ["one was lost"]})
+    assert (told.lowest_kbps, told.late_p99_ms, told.problem) == (None, 2.5, "one was lost")
 
 
 def test_a_client_is_shown_beside_the_program_in_c_of_the_same_round() -> None:

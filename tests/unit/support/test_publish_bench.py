@@ -1,13 +1,16 @@
 """The benchmarks of publishers, memory, growth and start: what they reckon from what they found."""
 
+import json
 from argparse import Namespace
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from support.process import ProcessError
 
-from bench import fanout, memory, publish, scaling, start
+from bench import _load, fanout, memory, publish, scaling, start
 from bench._load import Players, Published, Usage
-from bench._rounds import Found
+from bench._rounds import Found, Subject
 from bench.memory import SERVER, Growth
 from bench.publish import Climb, Step, knee
 
@@ -68,6 +71,13 @@ def test_publish_is_judged_beside_nginx_and_by_its_memory() -> None:
     found: Found[Step] = Found({"lalmesh": [step(200, 50), step(200, 66)], "nginx-rtmp": [step(200, 25), None]})
     assert [(each.found, each.verdict) for each in publish.judge(found, 200)] == [(2.0, "met"), (1.5, "met")]
     assert publish.judge(Found({"lalmesh": [step(200, 60)]}), 200)[0].verdict == "not measured"
+
+
+def test_lalmesh_is_measured_without_turns_too_and_that_is_said() -> None:
+    assert [each.label for each in publish.subjects(Namespace())] == [*publish.servers(), publish.AT_ONCE]
+    line = publish.row(publish.AT_ONCE, Found({publish.AT_ONCE: [step(200, 50)], publish.FLOOR: [step(200, 25)]}))
+    assert dict(zip(publish.HEAD, line, strict=True))["server"] == "lalmesh, max_delay_ms 0"
+    assert dict(zip(publish.HEAD, line, strict=True))["x floor"] == "2.00"
 
 
 def grown(number: int, mb: float) -> memory.Sample:
@@ -172,9 +182,54 @@ def test_what_is_compared_follows_each_other_in_a_round() -> None:
     assert len(set(labels)) == len(labels) == 2 * 2 * (2 + len(scaling.MEDIA)) + 2 * 2
 
 
-def test_a_point_without_a_sample_is_a_problem_and_one_that_some_rounds_gave_is_none() -> None:
-    found: Found[scaling.Sample] = Found({"a": [None, None], "b": [point(1, 1), None]}, {"a": "closed", "b": "slow"})
-    assert scaling.unmeasured(found) == {"a": "closed"}
+def short(percent: float, *, closed: int = 0) -> scaling.Sample:
+    return scaling.Sample(2000, Usage(0, 0, percent, 100), Players(2000, KBPS, 2000, closed), KBPS)
+
+
+def test_players_that_get_too_little_are_a_failure_unless_the_server_had_no_more_to_give() -> None:
+    assert [point(100, 99).problem, short(99).problem] == ["", ""]
+    assert [point(100, 99).is_beyond, short(99).is_beyond] == [False, True]
+    assert short(60).problem == "one player got 2000 kbit/s of 2600"
+    assert short(99, closed=3).problem == "3 players were closed"
+
+
+def test_a_point_beyond_what_is_carried_has_no_figure_and_is_named() -> None:
+    one, other, far = (scaling.label("players", "lalmesh", 0, players) for players in (1000, 1500, 2000))
+    found: Found[scaling.Sample] = Found({one: [point(1000, 60), None], other: [None, None], far: [point(2000, 94), short(99)]})
+    assert [line.points for line in scaling.curves("players", scaling.carried(found))] == [[(1000, 60)]]
+    assert scaling.beyond(found) == [
+        "Beyond what the server's core carries, and so without a figure: `players-lalmesh-0-2000` (99.0% of a core, the players "
+        "0%, one player got 2000 kbit/s of 2600, in 1 of 2 rounds)."
+    ]
+    assert scaling.beyond(scaling.carried(found)) == []
+
+
+@pytest.mark.parametrize(("ill", "status"), [([short(60)], 1), ([OSError("it ended")], 1), ([short(99)], 0), ([], 0)])
+def test_one_round_that_failed_is_kept_and_told_and_makes_the_exit_status(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ill: list[scaling.Sample | OSError],
+    status: int,
+) -> None:
+    turns: list[scaling.Sample | OSError] = [*ill, point(2000, 90)]
+
+    def measure(folder: Path, stack: ExitStack) -> scaling.Sample:
+        turn = turns.pop(0)
+        if isinstance(turn, OSError):
+            raise turn
+        return turn
+
+    name, kept = scaling.label("players", "lalmesh", 0, 2000), tmp_path / "scaling.json"
+    monkeypatch.setattr(scaling, "subjects", lambda plan: [Subject(name, measure)])
+    monkeypatch.setattr(_load, "raise_file_limit", lambda connections: None)
+    monkeypatch.setattr("sys.argv", ["scaling", "--rounds", str(len(turns)), "--json", str(kept)])
+    with pytest.raises(SystemExit) as ended:
+        scaling.main()
+    found, section = json.loads(kept.read_text()), capsys.readouterr().out
+    assert ended.value.code == status
+    assert list(found["problems"]) == ([name] if status else [])
+    assert (f"`{name}`: worthless in 1 of 2 rounds" in section) == bool(status)
 
 
 def test_how_often_is_written_is_told_as_it_was_found() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from bench import _report, _rounds
+from bench._host import Host, Times
 from bench._report import Judged
 from bench._rounds import Found, Subject, choose, conclude, joined, run
 
@@ -41,7 +43,47 @@ def test_subjects_take_turns_and_what_is_worthless_is_told() -> None:
     found = run([subject("a", [1, "it was late", 3], turns), subject("b", [4, 5, ""], turns)], 3)
     assert turns == ["a", "b", "b", "a", "a", "b"]  # every second round backwards
     assert [found.samples[label] for label in "ab"] == [[Sample(1), None, Sample(3)], [Sample(4), Sample(5), None]]
-    assert found.problems == {"a": "it was late", "b": "it broke"}
+    assert found.problems == {"a": ["it was late"], "b": ["it broke"]}
+
+
+def test_every_problem_of_a_label_is_kept_and_the_section_says_in_how_many_rounds_it_had_one_and_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values: list[float | str] = ["it was late:\nby 3 s", 2, "it was late:\nby 4 s", "it fell"]
+    lacking = Subject("peer", subject("peer", [], []).measure, "no program")
+    found = run([subject("a", values, []), subject("b", [1, 2, 3, 4], []), lacking], 4)
+    found.fail("cluster", "no etcd")
+    kept = concluded(found, tmp_path, status=1)
+    assert kept["problems"] == {"a": ["it was late:\nby 3 s", "it was late:\nby 4 s", "it fell"], "cluster": ["no etcd"]}
+    section = capsys.readouterr().out
+    assert section.rstrip().endswith(
+        "Words.\n\nNot all of it could be measured:\n\n"
+        "- `a`: worthless in 3 of 4 rounds: it was late:; it fell\n"
+        "- `cluster`: worthless in 1 of 4 rounds: no etcd\n"
+        "- `peer`: left out: no program"
+    )
+
+
+def test_where_all_is_well_the_section_says_nothing_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    concluded(run([subject("a", [1, 2], [])], 2), tmp_path)
+    assert capsys.readouterr().out.endswith("\n\nWords.\n\n")
+
+
+def test_an_error_without_words_is_a_problem_too() -> None:
+    def measure(folder: Path, stack: ExitStack) -> Sample:
+        raise TimeoutError
+
+    assert run([Subject("a", measure)], 1).problems == {"a": ["TimeoutError"]}
+
+
+def test_tables_are_kept_and_how_often_was_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = iter([0, 50, 50, 50])
+    host = Host(lambda: Times(100, next(taken)), lambda: 0.0, lambda seconds: None)
+    monkeypatch.setattr(_rounds, "HOST", host)
+    found: Found[Sample] = Found({"a": [host.watch(lambda: Sample(1))]})
+    kept = concluded(found, tmp_path, paragraphs=["Words.", _report.table(["us"], [["1.0"]])])
+    assert (kept["measured_again"], kept["tables"]) == (1, [{"head": ["us"], "rows": [["1.0"]]}])
+    assert kept["about"]["host"] == host.told
 
 
 def test_a_ratio_is_the_median_of_those_within_a_round() -> None:
@@ -70,9 +112,9 @@ def test_what_is_missing_is_left_out_and_told_and_kept(tmp_path: Path, capsys: p
 
 
 def test_what_was_found_of_different_subjects_is_one() -> None:
-    cut = Found({"a": [Sample(1)]}, {"a": "it was late"}, {"c": "no program"})
+    cut = Found({"a": [Sample(1)]}, {"a": ["it was late"]}, {"c": "no program"})
     assert joined(cut, Found({"b": [Sample(2)]})) == Found(
-        {"a": [Sample(1)], "b": [Sample(2)]}, {"a": "it was late"}, {"c": "no program"}
+        {"a": [Sample(1)], "b": [Sample(2)]}, {"a": ["it was late"]}, {"c": "no program"}
     )
 
 
@@ -91,15 +133,17 @@ def test_both_of_a_round_can_run_at_the_same_time() -> None:
 
 def test_each_bar_says_on_which_side_of_it_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     judged = [Judged(what="time", found=1.3, bar=1.2, unit="x floor"), Judged(what="share", found=0.95, bar=0.9, at_least=True)]
-    concluded(Found({"a": [Sample(1)]}), tmp_path, judged)
+    concluded(Found({"a": [Sample(1)]}), tmp_path, judged, status=1)
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines() if "|" in line]
     assert lines[2:] == [["time", "1.3 x floor", "at most 1.2", "missed"], ["share", "0.95", "at least 0.9", "met"]]
 
 
-def concluded(found: Found[Sample], folder: Path, judged: Sequence[Judged] = ()) -> dict[str, Any]:
+def concluded(
+    found: Found[Sample], folder: Path, judged: Sequence[Judged] = (), *, status: int = 0, paragraphs: Sequence[str] = ("Words.",)
+) -> dict[str, Any]:
     """What is kept of it."""
-    plan = Namespace(json=folder / "found.json", report=False, verdict=True, only="", players=(500, 1000))
-    assert conclude("name", "Title", ["Words."], plan, found, judged=judged) == (1 if judged else 0)
+    plan = Namespace(json=folder / "found.json", report=False, verdict=True, only="", rounds=4, players=(500, 1000))
+    assert conclude("name", "Title", paragraphs, plan, found, judged=judged) == status
     kept: dict[str, Any] = json.loads(plan.json.read_text())
-    assert kept["plan"] == {"report": False, "verdict": True, "only": "", "players": [500, 1000]}
+    assert kept["plan"] == {"report": False, "verdict": True, "only": "", "rounds": 4, "players": [500, 1000]}
     return kept
