@@ -142,6 +142,8 @@ class EdgeApp:
         self._context.publishers.turn_s = settings.read_turns.longest_s
         self.relaying = build_relaying(self._context, self.metrics, settings.relaying)
         self._rtsp = self._rtsp_service(settings.rtsp) if settings.rtsp is not None else None
+        self.listens = asyncio.Event()  #: set once it does
+        self._has_handed_over = False
         self._listeners: dict[str, Listener] = {}
         self._hls = EdgeHls(settings.hls, settings.hls_players, self.member, scheduler, self.events)
         self._orders = Orders(
@@ -165,18 +167,14 @@ class EdgeApp:
         return {name: listener.port for name, listener in self._listeners.items()}
 
     async def start(self) -> None:
-        """Listen, and join the cluster.
+        """Listen, and join the cluster; or join, and `listens` is set once it has and listens.
 
         Raises:
             OSError: a port cannot be bound.
         """
         self.access.start()
-        for listen in self._settings.listen:
-            listener = self._listener(listen)
-            listener.admission.blocks = self._context.blacklist.blocks
-            await listener.start(listen.host, listen.port, is_shared=listen.is_shared)
-            self._listeners[listen.protocol] = listener
-            self.metrics.listens(listen.protocol)
+        if not self._settings.joins_first:
+            await self._listen()
         self._tasks = [
             self._loop.create_task(sweep_each_second(self._sweeps), name="edge-sweep"),
             self._loop.create_task(self.member.run(), name="edge-membership"),
@@ -184,7 +182,24 @@ class EdgeApp:
             self._loop.create_task(self._hls.run(), name="edge-hls-players"),
             self._loop.create_task(self.events.run(), name="edge-events"),
         ]
+        if self._settings.joins_first:
+            self._tasks.append(self._loop.create_task(self._listen_once_joined(), name="edge-listeners"))
         end_with_any(self._tasks, self._failed)
+
+    async def _listen_once_joined(self) -> None:
+        log.info("others listen here: this one does once it has joined")
+        await self.member.joined.wait()
+        if not self._has_handed_over:
+            await self._listen()
+
+    async def _listen(self) -> None:
+        for listen in self._settings.listen:
+            listener = self._listener(listen)
+            listener.admission.blocks = self._context.blacklist.blocks
+            await listener.start(listen.host, listen.port, is_shared=listen.is_shared)
+            self._listeners[listen.protocol] = listener
+            self.metrics.listens(listen.protocol)
+        self.listens.set()
 
     def _rtsp_service(self, settings: RtspSettings) -> RtspService:
         silence_s = self._settings.limits.idle_timeout_s
@@ -233,6 +248,7 @@ class EdgeApp:
 
     def hand_over(self) -> None:
         """Leave those who come now to other workers, which listen at the same ports."""
+        self._has_handed_over = True
         for listener in self._listeners.values():
             listener.hand_over()
 
@@ -300,9 +316,9 @@ class EdgeApp:
         return replace(report, relays=self.relaying.statuses)
 
     def _endpoints(self) -> tuple[Endpoint, ...]:
-        ports = {listen.protocol: listen.advertise_port for listen in self._settings.listen}
+        ports, listen = self.ports, self._settings.listen
         return tuple(
-            Endpoint(name, self.member.host, ports.get(name) or listener.port) for name, listener in self._listeners.items()
+            Endpoint(each.protocol, self.member.host, each.advertise_port or ports.get(each.protocol, each.port)) for each in listen
         )
 
     def _collect(self) -> Iterable[Metric]:

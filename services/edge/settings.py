@@ -59,6 +59,7 @@ class EdgeSettings:
     hevc: HevcForm = "enhanced"
     match_app: bool = True
     is_alone: bool = False  #: whether there is no other edge
+    joins_first: bool = False  #: whether it listens once it has joined only: others listen at its ports, who know more till then
     chunk_size: int = 60_000
     claim_timeout_s: float = 5.0
     session_report_s: float = 5.0

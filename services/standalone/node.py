@@ -116,6 +116,11 @@ class Node:
             await self.stop()
             raise
 
+    async def listens(self) -> None:
+        """Return once all of it does."""
+        if self._edge is not None:
+            await self._edge.listens.wait()
+
     @property
     def drain_s(self) -> float:
         """How long it may take to drain where nobody says how long.
@@ -292,6 +297,7 @@ class Node:
             member=self._member(built.member),
             listen=listen,
             is_alone=self._origin is not None,  # which lets only this process in
+            joins_first=self._worker is not None and self._worker.joins_first,
         )
         links = self._links(node, channels, "edge")
         self._edge = EdgeApp(node, built, client, links, self._metrics, settings.machine_address, self._fail)

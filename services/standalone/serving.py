@@ -54,18 +54,26 @@ async def _run(loaded: Loaded, role: Role, sources: Sources, ports_file: Path | 
     await node.start()
     _spare_the_collector()
     _on_hangup(node.reload)
+    told: asyncio.Task[None] | None = None
     try:
         if worker is not None:
-            listens_at(worker, node.ports)
-            keep_saying_it_lives(worker)
+            told = asyncio.create_task(_tell_supervisor(node, worker))
         else:
             say_where(config, role, node.ports, ports_file)
         await until_drained(node, stop)
         log.info("stopping")
     finally:
+        if told is not None:
+            told.cancel()
         await node.stop()
     if node.failed.done():
         raise ServiceError(node.failed.result())
+
+
+async def _tell_supervisor(node: Node, worker: Worker) -> None:
+    await node.listens()
+    listens_at(worker, node.ports)
+    keep_saying_it_lives(worker)
 
 
 def _spare_the_collector() -> None:

@@ -196,6 +196,32 @@ async def check_one_lost(cluster: Cluster, edge: Node, players: Sequence[FlvPlay
     assert not holes(staying)
 
 
+async def test_a_worker_that_starts_again_while_the_schedulers_are_away_takes_nobody_from_one_that_knows_the_streams(
+    start_cluster: StartCluster, media: Media, tmp_path: Path, stack: ExitStack
+) -> None:
+    cluster = start_cluster(origins=1, edges=2, settings=SETTINGS)
+    edge = await published(cluster, media, tmp_path, stack)
+    async with crowd(edge.flv_url(STREAM), LATER_PLAYERS) as players:
+        await playing(players)
+        split = await reported(cluster, edge, LATER_PLAYERS)
+        (scheduler,) = cluster.schedulers
+        scheduler.kill()
+        killed = process_of(edge, 2)
+        os.kill(killed, signal.SIGKILL)
+        await asyncio.to_thread(wait_until, "another", lambda: "once it has joined" in edge.output(), LIMIT_S)
+        assert process_of(edge, 2) != killed
+        async with crowd(edge.flv_url(STREAM), LATER_PLAYERS) as later:
+            await playing(later, pictures=1)
+        assert "\nlalmesh_workers_up 1.0\n" in edge.metrics()
+        staying = [player for player in players if not player.ended.is_set()]
+        assert len(staying) == split[f"{edge.name}-1"]
+        await asyncio.to_thread(scheduler.restart().wait_ready)
+        await all_joined(cluster, edge)
+        await asyncio.to_thread(wait_until, "both", lambda: "\nlalmesh_workers_up 2.0\n" in edge.metrics(), LIMIT_S)
+        await playing(staying)
+        assert not holes(staying)
+
+
 async def published(cluster: Cluster, media: Media, folder: Path, stack: ExitStack) -> Node:
     """An edge whose workers have all joined, of a stream that is published at another."""
     edge, ingest = cluster.edges

@@ -13,7 +13,7 @@ from services.standalone.doctor._owners import LOOK, UNSEEN, Owner, owner_of
 from services.standalone.doctor._place import Place
 from services.standalone.doctor._threads import in_thread
 from services.standalone.doctor._udp_ports import look_at_udp
-from services.standalone.workers import worker_count
+from services.standalone.workers import grpc_port, worker_count
 
 
 @dataclass(slots=True, frozen=True)
@@ -43,7 +43,9 @@ def listeners(config: Config, role: Role) -> list[Listener]:
     if role == "hls":
         found.append(Listener("hls.grpc", hls.grpc.host, hls.grpc.port))
     if role == "origin":
-        found.append(Listener("origin.grpc", config.origin.grpc.host, config.origin.grpc.port))
+        count = worker_count(config, role)
+        ports = dict.fromkeys(grpc_port(config.origin, number, count) for number in range(1, count + 1))
+        found += [Listener("origin.grpc", config.origin.grpc.host, port) for port in ports]
     if alone or role == "scheduler":
         found.append(Listener("scheduler.http", scheduler.http.host, scheduler.http.port))
     if role == "scheduler":

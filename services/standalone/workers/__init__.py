@@ -13,13 +13,14 @@ variable that says which they are.
 
 from services.standalone.workers._count import worker_count
 from services.standalone.workers._lifeline import end_with_supervisor, keep_saying_it_lives
-from services.standalone.workers._shares import share_of
+from services.standalone.workers._shares import grpc_port, share_of
 from services.standalone.workers._worker import CORE, Worker, listens_at, node_drains, worker_here, worker_leaves
 
 __all__ = [
     "CORE",
     "Worker",
     "end_with_supervisor",
+    "grpc_port",
     "keep_saying_it_lives",
     "listens_at",
     "node_drains",

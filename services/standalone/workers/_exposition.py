@@ -33,7 +33,7 @@ def merged(texts: Iterable[tuple[str, str]]) -> str:
 def _lines(text: str) -> Iterator[tuple[str, str]]:
     """Each line with the metric that it belongs to: the one that was named last."""
     metric = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):  # nothing else ends a line there, whatever is in the names of streams
         if line.startswith(("# HELP ", "# TYPE ")):
             metric = line.split(" ", 3)[2]
         if line and (metric or not line.startswith("#")):

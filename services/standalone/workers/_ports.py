@@ -1,13 +1,15 @@
 """The ports of a node, as its supervisor has them: those that its workers share are held, those that each has for itself are tried.
 
 A port that is held is bound, by a socket that never listens: workers of this user may bind it as well, others find it taken even
-while no worker is there. That nobody has it yet is tried first, as a node by itself would: else two supervisors of one user would
-share it.
+while no worker is there. So the address is not to be reused (SO_REUSEADDR) once it is bound: whoever else reuses it, as servers do,
+would get what nobody listens at. That nobody has it yet is tried first, as a node by itself would: else two supervisors of one user
+would share it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack
 
 from lalmesh.runtime.config import Config, EdgeConfig, OriginConfig
@@ -51,6 +53,8 @@ class HeldPorts:
         port = await try_port(host, port)
         server = await _bound(host, port, is_shared=True)
         self._stack.callback(server.close)
+        for sock in server.sockets:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         return port
 
 

@@ -25,6 +25,7 @@ class Worker:
     number: int  #: from 1; `CORE`
     count: int  #: of those from 1 on
     ports: Mapping[str, int] = field(default_factory=dict)  #: that all workers share, by protocol
+    joins_first: bool = False  #: whether it listens once it has joined only, as others listen at those ports
     scheduler_port: int = 0  #: of a standalone server, on the loopback; 0: the scheduler is as configured
     lifeline_fd: int = -1  #: the reading end of a pipe that nobody writes to, and that is closed once the supervisor has ended
     report_fd: int = -1  #: what it tells its supervisor by, for as long as it lives; a pipe that does not block

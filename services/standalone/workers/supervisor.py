@@ -140,6 +140,7 @@ class Supervisor:
             number=number,
             count=self._count,
             ports=self._shared,
+            joins_first=self._supervision.listening > 0,  # they know hls nodes and streams, if the schedulers are away just now
             scheduler_port=self._scheduler_port,
             lifeline_fd=self._lifeline[0],
             report_fd=report_fd,

@@ -8,6 +8,7 @@ import signal
 import sys
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +25,24 @@ LISTENS = """
     worker = json.loads(os.environ["_LALMESH_WORKER"])
     assert sys.argv[1:] == ["edge", "--loop", "auto"], sys.argv
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(STATUS))
-    signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getppid(), signal.SIGTERM))
     os.write(worker["report_fd"], b'{"metrics": 1}\\n')
     os.close(worker["report_fd"])
+    while True:
+        signal.pause()
+"""
+
+
+#: Notes that it was hung up on, and asks for the end of all once both were.
+HEARS = """
+    import json, os, signal, sys
+    worker = json.loads(os.environ["_LALMESH_WORKER"])
+    def hear(*_):
+        open(os.path.join("FOLDER", str(worker["number"])), "w").close()
+        if len(os.listdir("FOLDER")) == worker["count"]:
+            os.kill(os.getppid(), signal.SIGTERM)
+    signal.signal(signal.SIGHUP, hear)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    os.write(worker["report_fd"], b'{"metrics": 1}\\n')
     while True:
         signal.pause()
 """
@@ -60,9 +76,9 @@ async def test_workers_that_end_in_order_when_they_are_told_are_a_good_end(monke
     assert await ends(monkeypatch, LISTENS.replace("STATUS", "0"), config(), told=signal.SIGTERM) == ("", 1)
 
 
-async def test_a_hangup_gets_to_every_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    # each asks for the end of all when it hears of it
-    assert await ends(monkeypatch, LISTENS.replace("STATUS", "0"), config(), told=signal.SIGHUP) == ("", 1)
+async def test_a_hangup_gets_to_every_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert await ends(monkeypatch, HEARS.replace("FOLDER", str(tmp_path)), config(), told=signal.SIGHUP) == ("", 1)
+    assert {*os.listdir(tmp_path)} == {"1", "2"}
 
 
 async def test_one_that_does_not_end_in_order_is_why_the_node_did_not(monkeypatch: pytest.MonkeyPatch) -> None:

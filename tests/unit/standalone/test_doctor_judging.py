@@ -22,7 +22,7 @@ from services.standalone.doctor._limits import descriptors_of, descriptors_of_se
 from services.standalone.doctor._names import judge_addresses
 from services.standalone.doctor._owners import Owner
 from services.standalone.doctor._path import IP_UDP_BYTES, Answered, UdpWay, judge_grpc, judge_mtu, judge_udp
-from services.standalone.doctor._ports import Listener, judge_port
+from services.standalone.doctor._ports import Listener, judge_port, listeners
 from services.standalone.doctor._reach import Reached, Unreached, split, tls_reason
 from services.standalone.doctor._redis import judge_server
 from services.standalone.doctor._storage import judge_failure, judge_room, without_secrets
@@ -404,3 +404,9 @@ def test_tls_errors_are_told_in_words() -> None:
     error = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed (_ssl.c:1002)")
     error.verify_message = "certificate has expired"
     assert tls_reason(error) == "certificate has expired"
+
+
+@pytest.mark.parametrize(("workers", "first", "ports"), [(1, 7000, [7000]), (3, 7000, [7000, 7001, 7002]), (2, 0, [0])])
+def test_each_worker_of_an_origin_has_a_port_of_its_own(workers: int, first: int, ports: list[int]) -> None:
+    config = Config.model_validate({"origin": {"workers": workers, "grpc": {"port": first}}})
+    assert [each.port for each in listeners(config, "origin") if each.key == "origin.grpc"] == ports

@@ -54,6 +54,15 @@ def test_each_metric_stands_once_with_the_series_of_all_behind_it() -> None:
     ]
 
 
+def test_what_ends_a_line_elsewhere_is_a_part_of_a_label() -> None:
+    registry = CollectorRegistry()
+    name = "live/a\u2028b\x85c\rd\x0ce"
+    Gauge("players", "By name.", ("stream",), registry=registry).labels(name).set(3)
+    exposed = merged([(FIRST, generate_latest(registry).decode())])
+    assert f'players{{worker="1",stream="{name}"}} 3.0\n' in exposed
+    assert exposed.count("\n") == 3
+
+
 def test_what_a_process_says_alone_is_as_it_was() -> None:
     said = text(3)
     assert merged([("", said)]) == said
